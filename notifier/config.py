@@ -1,0 +1,224 @@
+"""Settings: read once from the environment, typed and frozen; every fault is reported in one message.
+
+Each field's metadata holds the help text that the README's table is checked against. A secret may be
+given as `NAME_FILE`, the path of a file that holds it. Providers declare settings of their own.
+"""
+
+import ipaddress
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from notifier.core.retry import DELAYS_S
+from notifier.encryption import KeyRing
+
+_LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS and 108 on Linux
+
+type_network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class BadSettings(Exception):
+    """The environment does not make sense. The message lists every fault, and no secret."""
+
+
+def _setting(help: str) -> Any:
+    return field(metadata={"help": help})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    port: int = _setting("port of the web process (`5000`)")
+    host: str = _setting("address it listens on (`127.0.0.1`)")
+    notifier_home: Path = _setting("state directory: SQLite file, embedded Redis, generated secrets (`./var`)")
+    notifier_env: str = _setting("`development`, or `production`: secrets must be given, and channels without a provider are off instead of sandboxed")
+    database_url: str = _setting("`sqlite:///$NOTIFIER_HOME/notifier.db`, or `postgresql://…`")
+    redis_url: str = _setting("unset: an embedded Redis; else `redis://…`, `rediss://…`")
+    redis_is_embedded: bool = field(metadata={})
+    secret_key: str = _setting("signs sessions and links; generated into `$NOTIFIER_HOME` in development")
+    encryption_keys: KeyRing = _setting("`id:base64,…`, the first encrypts; generated into `$NOTIFIER_HOME` in development")
+    public_url: str = _setting("base of the links in messages (`http://HOST:PORT`); with https, cookies are `Secure`")
+    notifier_admin_email: str | None = _setting("the first admin's e-mail, instead of `admin@localhost.test`")
+    notifier_admin_password: str | None = _setting("the first admin's password, instead of a generated one")
+    notifier_producer_key: str | None = _setting("a live producer key with every scope, 32–255 printable characters, inserted by `migrate` if absent")
+    notifier_demo: bool = _setting("`0` leaves the demo data out (`1` under `make run`)")
+    smtp_url: str | None = _setting("`smtp://[user:pass@]host:port` or `smtps://…`; unset: the sandbox captures e-mail")
+    smtp_from: str = _setting("sender of e-mail (`Notifier <notifier@` host of PUBLIC_URL`>`)")
+    outbound_allow: tuple[type_network, ...] = _setting("private networks that outbound calls may reach, a CIDR list (none)")
+    retry_delays: Mapping[str, tuple[float, ...]] = _setting("seconds between tries, for every priority, `1,2,4` say; each is spread by ±20 %")
+    rate_limit: str = _setting("requests a producer key may make (`200000/minute`)")
+
+    @property
+    def is_production(self) -> bool:
+        return self.notifier_env == "production"
+
+    @property
+    def has_secure_cookies(self) -> bool:
+        return self.public_url.startswith("https://")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Raises BadSettings. In development missing secrets are generated into NOTIFIER_HOME, once."""
+        return _Reader(os.environ if environ is None else environ).read()
+
+
+def setting_names() -> dict[str, str]:
+    """Environment variable → help text, in the order of the README's table."""
+    return {f.name.upper(): f.metadata["help"] for f in fields(Settings) if "help" in f.metadata}
+
+
+class _Reader:
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.faults: list[str] = []
+
+    def read(self) -> Settings:
+        env = self.text("NOTIFIER_ENV", "development")
+        if env not in ("development", "production"):
+            self.faults.append("NOTIFIER_ENV must be development or production")
+        home = Path(self.text("NOTIFIER_HOME", "var")).absolute()
+        host, port = self.text("HOST", "127.0.0.1"), self.number("PORT", 5000)
+        public_url = self.url("PUBLIC_URL", f"http://{host}:{port}", ("http", "https")).rstrip("/")
+        given_redis = self.secret("REDIS_URL")
+        redis_url = self.checked_url("REDIS_URL", given_redis, ("redis", "rediss", "unix")) if given_redis else f"unix://{embedded_redis_socket(home)}"
+        settings = Settings(
+            port=port,
+            host=host,
+            notifier_home=home,
+            notifier_env=env,
+            database_url=self.database_url(home),
+            redis_url=redis_url,
+            redis_is_embedded=not given_redis,
+            secret_key=self.stored_secret("SECRET_KEY", home, env, lambda: secrets.token_urlsafe(48)),
+            encryption_keys=self.key_ring(home, env),
+            public_url=public_url,
+            notifier_admin_email=self.environ.get("NOTIFIER_ADMIN_EMAIL") or None,
+            notifier_admin_password=self.secret("NOTIFIER_ADMIN_PASSWORD"),
+            notifier_producer_key=self.producer_key(),
+            notifier_demo=self.text("NOTIFIER_DEMO", "1") != "0",
+            smtp_url=self.smtp_url(),
+            smtp_from=self.text("SMTP_FROM", f"Notifier <notifier@{urlsplit(public_url).hostname}>"),
+            outbound_allow=self.networks(),
+            retry_delays=self.delays(),
+            rate_limit=self.text("RATE_LIMIT", "200000/minute"),
+        )
+        if self.faults:
+            raise BadSettings("The settings do not make sense:\n" + "\n".join(f"  - {fault}" for fault in self.faults))
+        return settings
+
+    def text(self, name: str, default: str) -> str:
+        return self.environ.get(name) or default
+
+    def secret(self, name: str) -> str | None:
+        path = self.environ.get(f"{name}_FILE")
+        if path and not self.environ.get(name):
+            try:
+                return Path(path).read_text().strip()
+            except OSError as error:
+                self.faults.append(f"{name}_FILE cannot be read: {error.strerror}")
+        return self.environ.get(name) or None
+
+    def number(self, name: str, default: int) -> int:
+        text = self.text(name, str(default))
+        if not text.isdecimal() or not 0 < int(text) < 65536:
+            self.faults.append(f"{name} must be a port number")
+            return default
+        return int(text)
+
+    def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
+        return self.checked_url(name, self.text(name, default), schemes)
+
+    def checked_url(self, name: str, text: str, schemes: tuple[str, ...]) -> str:
+        try:
+            scheme = urlsplit(text).scheme
+        except ValueError:
+            scheme = ""
+        if scheme not in schemes:
+            self.faults.append(f"{name} must start with {' or '.join(f'{s}://' for s in schemes)}")
+        return text
+
+    def database_url(self, home: Path) -> str:
+        url = self.secret("DATABASE_URL") or f"sqlite:///{home / 'notifier.db'}"
+        self.checked_url("DATABASE_URL", url, ("sqlite", "postgresql", "postgres", "postgresql+psycopg2"))
+        # SQLAlchemy takes a bare postgresql:// for psycopg 3, which would block the web process's event loop.
+        scheme, _, rest = url.partition("://")
+        return f"postgresql+psycopg2://{rest}" if scheme in ("postgresql", "postgres") else url
+
+    def stored_secret(self, name: str, home: Path, env: str, make: Any) -> str:
+        given = self.secret(name)
+        if given:
+            return given
+        if env == "production":
+            self.faults.append(f"{name} is required in production")
+            return ""
+        return _read_or_create(home / name.lower(), make)
+
+    def key_ring(self, home: Path, env: str) -> KeyRing:
+        text = self.stored_secret("ENCRYPTION_KEYS", home, env, KeyRing.generate)
+        try:
+            return KeyRing.parse(text)
+        except ValueError as error:
+            if text:
+                self.faults.append(f"ENCRYPTION_KEYS {error}")
+            return KeyRing(())
+
+    def producer_key(self) -> str | None:
+        key = self.secret("NOTIFIER_PRODUCER_KEY")
+        if key and not (32 <= len(key) <= 255 and key.isascii() and key.isprintable() and " " not in key):
+            self.faults.append("NOTIFIER_PRODUCER_KEY must have 32 to 255 printable characters")
+        return key
+
+    def smtp_url(self) -> str | None:
+        url = self.secret("SMTP_URL")
+        return self.checked_url("SMTP_URL", url, ("smtp", "smtps")) if url else None
+
+    def networks(self) -> tuple[type_network, ...]:
+        networks = []
+        for entry in filter(None, (part.strip() for part in self.text("OUTBOUND_ALLOW", "").split(","))):
+            try:
+                networks.append(ipaddress.ip_network(entry))
+            except ValueError:
+                self.faults.append(f"OUTBOUND_ALLOW: {entry} is no network in CIDR form")
+        return tuple(networks)
+
+    def delays(self) -> Mapping[str, tuple[float, ...]]:
+        text = self.text("RETRY_DELAYS", "")
+        if not text:
+            return DELAYS_S
+        try:
+            delays = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            delays = (-1.0,)
+        if any(not 0 <= delay <= 86_400 for delay in delays):
+            self.faults.append("RETRY_DELAYS must be a comma-separated list of seconds, a day at most each")
+        return dict.fromkeys(DELAYS_S, delays)
+
+
+def embedded_redis_socket(home: Path) -> Path:
+    """Where the embedded Redis listens: in the state directory, or, its path being too long for a socket, in a private temporary one."""
+    path = home / "redis.sock"
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+        return path
+    return Path(tempfile.gettempdir()) / f"notifier-{os.getuid()}-{sha256(os.fsencode(home)).hexdigest()[:12]}" / "redis.sock"
+
+
+def _read_or_create(path: Path, make: Any) -> str:
+    """The secret in `path`, made on first use, readable by its owner only. Two processes at once agree on one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(make())
+        try:
+            os.link(draft, path)  # fails when another process was first
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()

@@ -1,0 +1,69 @@
+"""The two families of expected error. Anything else that is raised is a bug.
+
+`Rejected` is the caller's fault and is shown to them; `DeliveryError` is what a send can end in,
+and `core.retry.decide_next` says what follows from it.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a request. `pointer` is a JSON pointer (RFC 6901) into its body."""
+
+    pointer: str
+    code: str
+    message: str
+
+
+class Rejected(Exception):
+    """A request that is refused as a whole; nothing of it is stored.
+
+    `code` is stable and is what clients match; `detail` is for people; `retry_after` is in seconds.
+    """
+
+    def __init__(self, code: str, detail: str, faults: tuple[Fault, ...] = (), *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.faults = faults
+        self.retry_after = retry_after
+
+
+class DeliveryError(Exception):
+    """A send that did not succeed. `code` is the provider's own word where it has one.
+
+    `message` may quote the provider; it must never hold a secret.
+    """
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Retryable(DeliveryError):
+    """Network trouble, 5xx, a time-out. `ambiguous`: the message may have gone out all the same."""
+
+    def __init__(self, message: str, *, code: str = "", ambiguous: bool = False) -> None:
+        super().__init__(message, code=code)
+        self.ambiguous = ambiguous
+
+
+class RateLimited(DeliveryError):
+    """The provider asks us to slow down. Uses up no attempt. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, code: str = "", retry_after: float = 1.0) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
+
+
+class Permanent(DeliveryError):
+    """Understood and refused: trying the same again cannot help."""
+
+
+class InvalidRecipient(Permanent):
+    """This address will never work; it is switched off with the reason."""
+
+
+class Misconfigured(DeliveryError):
+    """Our credentials or settings are wrong; the recipient is never blamed."""

@@ -1,0 +1,49 @@
+"""The life of a delivery: one literal table. Every status move in the product is checked against it.
+
+`docs/architecture.md` shows the diagram printed by `diagram()`; a test keeps them equal.
+"""
+
+WAITING, QUEUED, SENDING, SENT, DELIVERED, OPENED, CLICKED = (
+    "waiting", "queued", "sending", "sent", "delivered", "opened", "clicked",
+)  # fmt: skip
+FAILED, UNKNOWN, BOUNCED, EXPIRED, CANCELLED, SKIPPED = "failed", "unknown", "bounced", "expired", "cancelled", "skipped"
+
+MOVES: dict[str, frozenset[str]] = {
+    WAITING: frozenset({QUEUED, DELIVERED, EXPIRED, CANCELLED, SKIPPED}),  # delivered: a due in-app item
+    QUEUED: frozenset({SENDING, WAITING, EXPIRED, CANCELLED, SKIPPED}),
+    SENDING: frozenset({SENT, DELIVERED, WAITING, QUEUED, FAILED, UNKNOWN, SKIPPED}),
+    SENT: frozenset({DELIVERED, OPENED, CLICKED, BOUNCED, FAILED}),
+    DELIVERED: frozenset({OPENED, CLICKED, BOUNCED, FAILED}),
+    OPENED: frozenset({CLICKED}),
+    CLICKED: frozenset(),
+    FAILED: frozenset({QUEUED, SENDING}),  # sending: claimed by a job that RQ's own tools requeued
+    UNKNOWN: frozenset({QUEUED, SENDING}),
+    BOUNCED: frozenset(),
+    EXPIRED: frozenset(),
+    CANCELLED: frozenset(),
+    SKIPPED: frozenset(),
+}
+
+STATUSES = tuple(MOVES)
+OPEN = frozenset({WAITING, QUEUED, SENDING})  # something is still to happen without anybody's help
+CANCELLABLE = frozenset({WAITING, QUEUED})
+SUCCEEDED = frozenset({SENT, DELIVERED, OPENED, CLICKED})
+
+# How far a notification has come is how far its furthest delivery has.
+_FURTHEST_LAST = (SKIPPED, CANCELLED, EXPIRED, BOUNCED, FAILED, UNKNOWN, WAITING, QUEUED, SENDING, SENT, DELIVERED, OPENED, CLICKED)
+
+
+def may_move(old: str, new: str) -> bool:
+    return new in MOVES[old]
+
+
+def furthest(statuses: list[str]) -> str:
+    """The status of the whole, given those of its deliveries. With none at all nothing will happen: skipped."""
+    return max(statuses, key=_FURTHEST_LAST.index, default=SKIPPED)
+
+
+def diagram() -> str:
+    """The table as Mermaid."""
+    lines = ["stateDiagram-v2"]
+    lines += [f"    {old} --> {new}" for old, moves in MOVES.items() for new in STATUSES if new in moves]
+    return "\n".join(lines)

@@ -1,0 +1,204 @@
+"""Deciding: facts and the time go in, one decision per channel and address comes out, with its reason.
+
+Called by `pipeline.accept` (which stores the decisions) and by its dry run (which does not).
+The order of the questions is the order of `_decide`; each leaves a line in the trace.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from notifier.core.preferences import Preferences, resolve
+from notifier.core.quiet_hours import quiet_until
+
+# The closed list of reasons. A skip or a delay without one of these does not exist.
+REASONS: dict[str, str] = {
+    "no_address": "There is no active address for this channel.",
+    "opted_out": "The person has switched this off.",
+    "suppressed": "The address is on the suppression list.",
+    "muted": "The person has muted notifications.",
+    "quiet_hours": "It is quiet hours for the person.",
+    "expired": "It would arrive after it has expired.",
+    "channel_off": "The channel is switched off here.",
+    "scheduled": "It was submitted for a later time.",
+    "retry": "A try failed; the next one is due later.",
+    "cancelled": "The producer cancelled it.",
+    "user_erased": "The person was erased.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TypeFacts:
+    key: str
+    category: str
+    priority: str
+    channels: tuple[str, ...]
+    mandatory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelFacts:
+    """`every_address`: sent to each active address, not to the primary one alone.
+
+    `needs_address` and `waits_when_quiet` are False for in-app, which the person looks at when they like.
+    """
+
+    name: str
+    default_on: bool = True
+    every_address: bool = False
+    needs_address: bool = True
+    waits_when_quiet: bool = True
+    is_on: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AddressFacts:
+    """An address as the planner sees it: never the address itself, only its masked form.
+
+    `suppressed_for` holds the categories it is suppressed for; `*` stands for all.
+    """
+
+    id: Any
+    channel: str
+    masked: str
+    is_primary: bool = False
+    is_verified: bool = True
+    disabled_reason: str | None = None
+    suppressed_for: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that is known about one notification before it is decided. `requested` overrides the type's channels."""
+
+    type: TypeFacts
+    priority: str
+    zone: ZoneInfo
+    preferences: Preferences
+    addresses: tuple[AddressFacts, ...]
+    channels: Mapping[str, ChannelFacts]
+    requested: tuple[str, ...] | None = None
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A delivery to be made; `due_at` None means at once, otherwise `reason` says why later."""
+
+    channel: str
+    address: AddressFacts | None
+    due_at: datetime | None = None
+    reason: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    channel: str
+    address: AddressFacts | None
+    reason: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the explanation: which rule spoke, about which channel, with what outcome."""
+
+    rule: str
+    channel: str
+    outcome: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    routes: tuple[Route, ...]
+    skips: tuple[Skip, ...]
+    trace: tuple[Step, ...]
+
+
+def plan(facts: Facts, now: datetime) -> Plan:
+    """One decision for every channel of the type (or those requested), and every address it has there."""
+    routes: list[Route] = []
+    skips: list[Skip] = []
+    trace: list[Step] = []
+    for name in dict.fromkeys(facts.requested or facts.type.channels):
+        for decision in _decide(facts, facts.channels[name], now, trace):
+            (routes if isinstance(decision, Route) else skips).append(decision)  # type: ignore[arg-type]
+    return Plan(tuple(routes), tuple(skips), tuple(trace))
+
+
+def _decide(facts: Facts, channel: ChannelFacts, now: datetime, trace: list[Step]) -> list[Route | Skip]:
+    def skip(rule: str, reason: str, address: AddressFacts | None = None, **detail: Any) -> list[Route | Skip]:
+        trace.append(Step(rule, channel.name, "skip", REASONS[reason]))
+        return [Skip(channel.name, address, reason, detail)]
+
+    if not channel.is_on:
+        return skip("channel", "channel_off")
+
+    addresses: list[AddressFacts | None] = [None]
+    if channel.needs_address:
+        active = _active(facts.addresses, channel)
+        if not active:
+            return skip("address", "no_address", **_why_none(facts.addresses, channel))
+        addresses = [a for a in active if not a.suppressed_for & {facts.type.category, "*"}]
+        if not addresses:
+            return skip("suppression", "suppressed", active[0])
+
+    is_mandatory = facts.type.mandatory and channel.name in facts.type.channels
+    answer = resolve(
+        facts.preferences,
+        type=facts.type.key,
+        category=facts.type.category,
+        channel=channel.name,
+        default_on=channel.default_on,
+        mandatory=is_mandatory,
+    )
+    if not answer.enabled:
+        return skip("preference", "opted_out", addresses[0], because=answer.because)
+    trace.append(Step("preference", channel.name, "pass", f"Allowed by: {answer.because}."))
+
+    starts_at = max(now, facts.send_at) if facts.send_at else now
+    due_at, reason = (starts_at, "scheduled") if starts_at > now else (None, None)
+    if channel.waits_when_quiet and not is_mandatory and facts.priority != "urgent" and facts.type.category != "transactional":
+        held_until, held_reason = _held(facts, starts_at)
+        if held_until is not None:
+            if facts.preferences.held == "drop":
+                return skip("quiet", held_reason, addresses[0], until=held_until.isoformat())
+            due_at, reason = held_until, held_reason
+            trace.append(Step("quiet", channel.name, "wait", REASONS[held_reason]))
+
+    if facts.expires_at is not None and (due_at or now) >= facts.expires_at:
+        return skip("expiry", "expired", addresses[0])
+    detail = {"until": due_at.isoformat()} if due_at else {}
+    trace.append(Step("route", channel.name, "send" if due_at is None else "wait", "To be sent at once." if due_at is None else f"Due {due_at.isoformat()}."))
+    return [Route(channel.name, address, due_at, reason, detail) for address in addresses]
+
+
+def _active(addresses: tuple[AddressFacts, ...], channel: ChannelFacts) -> list[AddressFacts]:
+    """The addresses this channel would use, in a stable order: every active one, or the primary one."""
+    usable = [a for a in addresses if a.channel == channel.name and a.is_verified and a.disabled_reason is None]
+    usable.sort(key=lambda a: (not a.is_primary, str(a.id)))
+    return usable if channel.every_address else usable[:1]
+
+
+def _why_none(addresses: tuple[AddressFacts, ...], channel: ChannelFacts) -> dict[str, str]:
+    disabled = [a.disabled_reason for a in addresses if a.channel == channel.name and a.disabled_reason]
+    return {"disabled_reason": disabled[0]} if disabled else {}
+
+
+def _held(facts: Facts, at: datetime) -> tuple[datetime | None, str]:
+    """Until when mute and quiet hours, one after the other, hold something that is to start `at`."""
+    until, reason = at, ""
+    mute = facts.preferences.mute_until
+    if mute is not None and mute > until:
+        until, reason = mute, "muted"
+    quiet = facts.preferences.quiet_hours
+    if quiet is not None:
+        end = quiet_until(quiet, facts.zone, until)
+        if end is not None:
+            until, reason = end, reason or "quiet_hours"
+    return (until, reason) if until > at else (None, "")

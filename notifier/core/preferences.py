@@ -1,0 +1,72 @@
+"""What a person wants to receive, and the one rule that answers it: the most specific choice wins.
+
+Order: type × channel, type, category × channel, category, channel, the channel's default.
+A mandatory type ignores all of it on its own channels (not on others a producer names).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, time
+from typing import Any, Literal
+
+from notifier.core.quiet_hours import EVERY_DAY, QuietHours
+
+CATEGORIES = ("transactional", "marketing", "social", "system")
+EVERY_CHANNEL = "*"  # the key that switches a whole type or category
+
+Because = Literal["mandatory", "type_channel", "type", "category_channel", "category", "channel", "default"]
+Held = Literal["wait", "summary", "drop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """A person's choices. `categories` and `types` map a key to channel → on/off; `*` stands for all channels."""
+
+    channels: Mapping[str, bool] = field(default_factory=dict)
+    categories: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
+    types: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
+    quiet_hours: QuietHours | None = None
+    mute_until: datetime | None = None
+    held: Held = "wait"
+
+
+NO_CHOICES = Preferences()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    enabled: bool
+    because: Because
+
+
+def resolve(preferences: Preferences, *, type: str, category: str, channel: str, default_on: bool, mandatory: bool) -> Answer:
+    """May `type` reach this person by `channel`? `mandatory` means: mandatory on this channel."""
+    if mandatory:
+        return Answer(True, "mandatory")
+    by_type = preferences.types.get(type, {})
+    by_category = preferences.categories.get(category, {})
+    questions: tuple[tuple[Because, bool | None], ...] = (
+        ("type_channel", by_type.get(channel)),
+        ("type", by_type.get(EVERY_CHANNEL)),
+        ("category_channel", by_category.get(channel)),
+        ("category", by_category.get(EVERY_CHANNEL)),
+        ("channel", preferences.channels.get(channel)),
+    )
+    for because, choice in questions:
+        if choice is not None:
+            return Answer(choice, because)
+    return Answer(default_on, "default")
+
+
+def from_document(document: Mapping[str, Any]) -> Preferences:
+    """The choices in a stored preference document (API.md, Preferences), which has been validated already."""
+    quiet = document.get("quiet_hours")
+    mute_until = document.get("mute_until")
+    return Preferences(
+        channels=document.get("channels", {}),
+        categories=document.get("categories", {}),
+        types=document.get("types", {}),
+        quiet_hours=quiet and QuietHours(time.fromisoformat(quiet["start"]), time.fromisoformat(quiet["end"]), frozenset(quiet.get("days") or EVERY_DAY)),
+        mute_until=mute_until and datetime.fromisoformat(mute_until),
+        held=document.get("held", "wait"),
+    )

@@ -1,0 +1,75 @@
+"""What follows a failed try. Returns a value; `pipeline.deliver` acts on it.
+
+Delays are the seeds' 1, 2, 4 seconds first, then longer, because real outages outlast seven seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from notifier.core.errors import DeliveryError, InvalidRecipient, RateLimited, Retryable
+
+JITTER = 0.2  # each delay is spread by ± this share, so that an outage does not end in a stampede
+DELAYS_S: dict[str, tuple[float, ...]] = {
+    "urgent": (0, 1, 2, 4, 15, 60),
+    "high": (1, 2, 4, 30, 120, 600),
+    "medium": (1, 2, 4, 30, 120, 600),
+    "low": (1, 2, 4, 60, 600, 3600),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAt:
+    """Try again then. `uses_attempt` is False when only the provider's pace was exceeded."""
+
+    at: datetime
+    uses_attempt: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """No further try. `status` is failed, unknown (it may have gone out) or expired.
+
+    `disables_address`: the address itself is dead and is to be switched off.
+    """
+
+    status: str
+    disables_address: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What is known when a try has failed. `failures` counts this one, rate-limited tries left out.
+
+    `spread` is a random number in [-1, 1], drawn by the caller. `resend_unknown` is the type's policy.
+    """
+
+    priority: str
+    failures: int
+    now: datetime
+    expires_at: datetime | None
+    safe_to_repeat: bool
+    resend_unknown: bool
+    spread: float
+    delays_s: Mapping[str, tuple[float, ...]]
+
+
+def decide_next(error: DeliveryError, situation: Situation) -> RetryAt | Stop:
+    if isinstance(error, RateLimited):
+        return _retry_or_expire(situation, max(error.retry_after, 0.0), uses_attempt=False)
+    if not isinstance(error, Retryable):
+        return Stop("failed", disables_address=isinstance(error, InvalidRecipient))
+    if error.ambiguous and not situation.safe_to_repeat and not situation.resend_unknown:
+        return Stop("unknown")
+    delays = situation.delays_s[situation.priority]
+    if situation.failures > len(delays):
+        return Stop("failed")
+    delay = delays[situation.failures - 1] * (1 + JITTER * situation.spread)
+    return _retry_or_expire(situation, delay, uses_attempt=True)
+
+
+def _retry_or_expire(situation: Situation, delay_s: float, *, uses_attempt: bool) -> RetryAt | Stop:
+    at = situation.now + timedelta(seconds=delay_s)
+    if situation.expires_at is not None and at >= situation.expires_at:
+        return Stop("failed")
+    return RetryAt(at, uses_attempt)

@@ -1,0 +1,65 @@
+"""What a producer sends, and the rules that hold for it whatever the recipients' wishes are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from notifier.core.errors import Fault
+
+PRIORITIES = ("urgent", "high", "medium", "low")  # most pressing first
+CEILINGS = {"marketing": "medium", "social": "high"}
+MAX_AHEAD = timedelta(days=366)
+DEFAULT_EXPIRES_IN_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class InlineRecipient:
+    """A recipient of a submission. `changes` holds the profile fields that were given, to be stored."""
+
+    id: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One accepted-to-be request. `send_at` is aware UTC; `expires_in` in seconds from `send_at` or now.
+
+    `idempotency` is (key, digest of the body) when the producer gave a key.
+    """
+
+    type: str
+    recipients: tuple[InlineRecipient, ...]
+    data: Mapping[str, Any]
+    channels: tuple[str, ...] | None = None
+    priority: str | None = None
+    routing: str = "all"
+    send_at: datetime | None = None
+    expires_in: int = DEFAULT_EXPIRES_IN_S
+    collapse_key: str | None = None
+    dedupe: bool | None = None
+    template: str | None = None
+    idempotency: tuple[str, str] | None = None
+
+
+def check_priority(requested: str | None, *, type_priority: str, category: str, may_be_urgent: bool) -> tuple[Fault, ...]:
+    """Marketing is at most medium, social at most high, and urgent needs the scope or an urgent type."""
+    if requested is None:
+        return ()
+    ceiling = CEILINGS.get(category, "urgent")
+    if PRIORITIES.index(requested) < PRIORITIES.index(ceiling):
+        return (Fault("/priority", "priority_too_high", f"{category} notifications are at most {ceiling}"),)
+    if requested == "urgent" and type_priority != "urgent" and not may_be_urgent:
+        return (Fault("/priority", "urgent_not_allowed", "urgent needs the scope 'urgent' or a type that is urgent"),)
+    return ()
+
+
+def check_send_at(send_at: datetime | None, now: datetime) -> tuple[Fault, ...]:
+    """`send_at` lies in the coming year. A minute of grace is given to clocks that differ."""
+    if send_at is None:
+        return ()
+    if send_at < now - timedelta(minutes=1):
+        return (Fault("/send_at", "in_the_past", "send_at is in the past"),)
+    if send_at > now + MAX_AHEAD:
+        return (Fault("/send_at", "too_far_ahead", "send_at is more than a year ahead"),)
+    return ()

@@ -1,0 +1,72 @@
+"""Engine set-up for both databases, and the one way to write: `with transaction():`.
+
+SQLite: WAL, foreign keys, and `BEGIN IMMEDIATE` for writers. Waiting for its lock inside the C library
+would freeze a green-threaded web process, so the busy timeout is short and the wait is done here.
+"""
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.orm import Session, scoped_session
+
+from notifier.extensions import db
+
+_BUSY_TIMEOUT_S = 0.02
+_LOCK_WAIT_S = 10.0
+
+
+def engine_options(database_url: str) -> dict[str, Any]:
+    if database_url.startswith("sqlite"):
+        # One connection a thread or green thread at most; autocommit, since `_begin` speaks BEGIN itself.
+        return {"connect_args": {"timeout": _BUSY_TIMEOUT_S, "isolation_level": None}, "pool_size": 20, "max_overflow": 40}
+    return {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True, "pool_recycle": 1800, "connect_args": {"connect_timeout": 5}}
+
+
+def prepare_engine(engine: Engine) -> None:
+    """Called once per engine, by `create_app`."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _on_sqlite_connect)
+        event.listen(engine, "begin", _begin)
+
+
+def _on_sqlite_connect(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")  # an answered 202 survives a power cut
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin(connection: Connection) -> None:
+    if not connection.get_execution_options().get("writes"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    deadline = time.monotonic() + _LOCK_WAIT_S
+    while True:
+        try:
+            # The driver's cursor, not SQLAlchemy's: a busy lock is no error worth invalidating anything for.
+            connection.connection.cursor().execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.002)
+
+
+@contextlib.contextmanager
+def transaction() -> Iterator[scoped_session[Session]]:
+    """A short write transaction on `db.session`: commits at the end, rolls back on any exception.
+
+    Never make a network call inside. Whatever the session had read before is let go first, because
+    SQLite cannot turn a reader into a writer safely.
+    """
+    db.session.rollback()
+    db.session.connection(execution_options={"writes": True})
+    try:
+        yield db.session
+        db.session.commit()
+    except BaseException:
+        db.session.rollback()
+        raise

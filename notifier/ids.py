@@ -1,0 +1,27 @@
+"""Keys: UUIDv7 (RFC 9562), so that they sort by creation; shown to the world with their kind in front."""
+
+from uuid import UUID
+
+import uuid_utils.compat as uuid_utils
+
+from notifier.core.errors import Rejected
+
+
+def new_id() -> UUID:
+    return uuid_utils.uuid7()
+
+
+def show(kind: str, key: UUID) -> str:
+    """`show("ntf", key)` → `ntf_0193…`: letters, digits and `_` only, which is also what RQ takes as a job id."""
+    return f"{kind}_{key.hex}"
+
+
+def parse(kind: str, text: str) -> UUID:
+    """The key behind a shown id. Raises `Rejected('not_found')` for anything that is not one of that kind."""
+    prefix, _, digits = text.partition("_")
+    if prefix != kind or len(digits) != 32:
+        raise Rejected("not_found", f"there is no {text[:80]!r}")
+    try:
+        return UUID(hex=digits)
+    except ValueError:
+        raise Rejected("not_found", f"there is no {text[:80]!r}") from None

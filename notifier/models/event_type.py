@@ -1,0 +1,86 @@
+"""Event types and the templates that put them into words."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, Integer, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from notifier.clock import now
+from notifier.extensions import db
+from notifier.ids import new_id
+from notifier.models.types import PlainJSON, UtcDateTime
+
+
+class EventType(db.Model):
+    """What can happen. `channels` are used when a submission names none; `schema` is JSON Schema 2020-12 of its data.
+
+    `resend_unknown`: whether a send that may have gone out is repeated (None: yes for transactional and system).
+    `titles` holds its name for people by locale.
+    """
+
+    __tablename__ = "event_type"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    titles: Mapped[dict[str, str]] = mapped_column(PlainJSON)
+    category: Mapped[str] = mapped_column(String(32))
+    priority: Mapped[str] = mapped_column(String(16))
+    channels: Mapped[list[str]] = mapped_column(PlainJSON)
+    schema: Mapped[dict[str, Any]] = mapped_column(PlainJSON)
+    is_mandatory: Mapped[bool] = mapped_column(default=False)
+    to_admins: Mapped[bool] = mapped_column(default=False)
+    resend_unknown: Mapped[bool | None] = mapped_column()
+    dedupe_window_s: Mapped[int | None] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
+
+    @property
+    def resends_unknown(self) -> bool:
+        return self.category in ("transactional", "system") if self.resend_unknown is None else self.resend_unknown
+
+
+class Template(db.Model):
+    """One version of a template: draft, published or archived. `key` is that of its type unless a producer names another.
+
+    A published version never changes; a notification records the one it used.
+    """
+
+    __tablename__ = "template"
+    __table_args__ = (
+        UniqueConstraint("key", "version"),
+        Index(
+            "uq_template_published",
+            "key",
+            unique=True,
+            sqlite_where=text("status = 'published'"),
+            postgresql_where=text("status = 'published'"),
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    key: Mapped[str] = mapped_column(String(64))
+    version: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(String(16), default="draft")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class TemplateContent(db.Model):
+    """The words of a template for one channel (`*`: any channel that has none of its own) and locale.
+
+    All fields are Jinja2 source. `html` is the inner part of a mail; the layout around it is ours.
+    """
+
+    __tablename__ = "template_content"
+
+    template_id: Mapped[UUID] = mapped_column(ForeignKey("template.id", ondelete="CASCADE"), primary_key=True)
+    channel: Mapped[str] = mapped_column(String(32), primary_key=True)
+    locale: Mapped[str] = mapped_column(String(35), primary_key=True)
+    title: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str | None] = mapped_column(Text)
+    html: Mapped[str | None] = mapped_column(Text)
+    action_label: Mapped[str | None] = mapped_column(Text)
+    action_url: Mapped[str | None] = mapped_column(Text)
+    image: Mapped[str | None] = mapped_column(Text)

@@ -1,0 +1,54 @@
+"""What belongs to the installation as a whole: its digest key, configured providers, the audit trail."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from notifier.clock import now
+from notifier.extensions import db
+from notifier.ids import new_id
+from notifier.models.types import EncryptedJSON, PlainJSON, UtcDateTime
+
+
+class InstallationSecret(db.Model):
+    """Secrets made once by `migrate`, sealed with the key ring. Being unable to open them means: wrong keys."""
+
+    __tablename__ = "installation_secret"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Provider(db.Model):
+    """A configured provider: which adapter, with which settings. Lower `position` first; equals share by `weight`."""
+
+    __tablename__ = "provider"
+    __table_args__ = (Index("ix_provider_channel", "channel", "position"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    channel: Mapped[str] = mapped_column(String(32))
+    adapter: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    settings: Mapped[Any] = mapped_column(EncryptedJSON("provider.settings"))
+    position: Mapped[int] = mapped_column(Integer, default=0)
+    weight: Mapped[int] = mapped_column(Integer, default=1)
+    is_on: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class AuditEntry(db.Model):
+    """Append-only: who did what to what. `before` and `after` never hold a secret."""
+
+    __tablename__ = "audit_entry"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
+    actor: Mapped[str] = mapped_column(String(200))
+    action: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(200))
+    before: Mapped[dict[str, Any] | None] = mapped_column(PlainJSON)
+    after: Mapped[dict[str, Any] | None] = mapped_column(PlainJSON)
+    origin: Mapped[str | None] = mapped_column(String(64))

@@ -1,0 +1,130 @@
+"""The heart of the data: notification, its deliveries, their attempts, receipts and captures."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from notifier.clock import now
+from notifier.extensions import db
+from notifier.ids import new_id
+from notifier.models.types import EncryptedJSON, EncryptedText, PlainJSON, UtcDateTime
+
+
+class Notification(db.Model):
+    """One submission for one user. No foreign key to the user: counts outlive an erased person."""
+
+    __tablename__ = "notification"
+    __table_args__ = (
+        Index("ix_notification_submission_id", "submission_id", "user_id", unique=True),  # a replayed chunk changes nothing
+        Index("ix_notification_user_id", "user_id", "id"),
+        Index("ix_notification_producer_id", "producer_id", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    submission_id: Mapped[UUID] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"))
+    producer_id: Mapped[UUID | None] = mapped_column(ForeignKey("producer.id"))
+    user_id: Mapped[str] = mapped_column(String(128))
+    type: Mapped[str] = mapped_column(String(64))
+    category: Mapped[str] = mapped_column(String(32))
+    priority: Mapped[str] = mapped_column(String(16))
+    template_id: Mapped[UUID | None] = mapped_column(ForeignKey("template.id"))
+    data: Mapped[Any] = mapped_column(EncryptedJSON("notification.data"), nullable=True)
+    is_test: Mapped[bool] = mapped_column(default=False)
+    collapse_key: Mapped[str | None] = mapped_column(String(255))
+    send_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Delivery(db.Model):
+    """A notification on one channel to one address. Its status moves as `core.lifecycle` allows.
+
+    `due_at`: when it may be sent (None: at once).
+    `wake_at`: when the scheduler must look at it: due (waiting), its doorbell may be lost (queued), or
+    its lease lapses (sending). None when nothing more is to happen by itself.
+    `tries` counts every provider call; `failures` those that used up an attempt.
+    `expires_at` is copied from the notification so that a claim needs no join.
+    """
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        Index("ix_delivery_wake_at", "wake_at", sqlite_where=text("wake_at IS NOT NULL"), postgresql_where=text("wake_at IS NOT NULL")),
+        Index("ix_delivery_notification_id", "notification_id"),
+        Index(
+            "ix_delivery_provider_message_id",
+            "provider_message_id",
+            sqlite_where=text("provider_message_id IS NOT NULL"),
+            postgresql_where=text("provider_message_id IS NOT NULL"),
+        ),
+        Index("ix_delivery_failed", "id", sqlite_where=text("status IN ('failed', 'unknown')"), postgresql_where=text("status IN ('failed', 'unknown')")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    notification_id: Mapped[UUID] = mapped_column(ForeignKey("notification.id", ondelete="CASCADE"))
+    channel: Mapped[str] = mapped_column(String(32))
+    priority: Mapped[str] = mapped_column(String(16))
+    address_id: Mapped[UUID | None] = mapped_column(ForeignKey("address.id", ondelete="SET NULL"), index=True)
+    address_masked: Mapped[str | None] = mapped_column(String(120))
+    status: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(32))
+    detail: Mapped[dict[str, Any]] = mapped_column(PlainJSON, default=dict)
+    provider: Mapped[str | None] = mapped_column(String(64))
+    provider_message_id: Mapped[str | None] = mapped_column(String(255))
+    tries: Mapped[int] = mapped_column(Integer, default=0)
+    failures: Mapped[int] = mapped_column(Integer, default=0)
+    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    wake_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    opened_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    clicked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Attempt(db.Model):
+    """One provider call and what came of it. `outcome` is sent, delivered, or the error's class in snake_case."""
+
+    __tablename__ = "attempt"
+
+    delivery_id: Mapped[UUID] = mapped_column(ForeignKey("delivery.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    provider: Mapped[str] = mapped_column(String(64))
+    outcome: Mapped[str] = mapped_column(String(32))
+    code: Mapped[str | None] = mapped_column(String(64))
+    message: Mapped[str | None] = mapped_column(EncryptedText("attempt.message"))
+    duration_ms: Mapped[int] = mapped_column(Integer)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Receipt(db.Model):
+    """What a provider said later, kept even when its send is not recorded yet. Unique, so that a repeat is harmless."""
+
+    __tablename__ = "receipt"
+    __table_args__ = (Index("uq_receipt_event", "provider", "event_id", unique=True), Index("ix_receipt_provider_message_id", "provider_message_id"))
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    provider: Mapped[str] = mapped_column(String(64))
+    event_id: Mapped[str] = mapped_column(String(255))
+    provider_message_id: Mapped[str] = mapped_column(String(255))
+    delivery_id: Mapped[UUID | None] = mapped_column(ForeignKey("delivery.id", ondelete="CASCADE"), index=True)
+    status: Mapped[str] = mapped_column(String(16))
+    detail: Mapped[dict[str, Any]] = mapped_column(PlainJSON, default=dict)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Capture(db.Model):
+    """What the sandbox kept instead of sending; one per delivery and try. `content` holds to, subject, text, html, payload, headers."""
+
+    __tablename__ = "capture"
+    __table_args__ = (Index("ix_capture_user_id", "user_id", "id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    delivery_id: Mapped[UUID] = mapped_column(ForeignKey("delivery.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[str] = mapped_column(String(128))
+    channel: Mapped[str] = mapped_column(String(32))
+    content: Mapped[Any] = mapped_column(EncryptedJSON("capture.content"))
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -1,0 +1,45 @@
+"""Programs that call the API, and their keys."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from notifier.clock import now
+from notifier.extensions import db
+from notifier.ids import new_id
+from notifier.models.types import PlainJSON, UtcDateTime
+
+SCOPES = ("notify", "read", "users", "templates", "urgent", "admin")
+
+
+class Producer(db.Model):
+    __tablename__ = "producer"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(200))
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class ApiKey(db.Model):
+    """Only the SHA-256 of a key is stored: it has at least 128 random bits, so a slow hash adds nothing.
+
+    `prefix` is what people recognise a key by. `types` limits it to those event types (None: all).
+    """
+
+    __tablename__ = "api_key"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    producer_id: Mapped[UUID] = mapped_column(ForeignKey("producer.id", ondelete="CASCADE"), index=True)
+    prefix: Mapped[str] = mapped_column(String(16))
+    hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    scopes: Mapped[list[str]] = mapped_column(PlainJSON)
+    types: Mapped[list[str] | None] = mapped_column(PlainJSON)
+    is_test: Mapped[bool] = mapped_column(default=False)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    producer: Mapped[Producer] = relationship(lazy="joined")

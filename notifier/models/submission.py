@@ -1,0 +1,72 @@
+"""What producers sent: submissions, their idempotency keys, and broadcasts."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from notifier.clock import now
+from notifier.extensions import db
+from notifier.ids import new_id
+from notifier.models.types import EncryptedJSON, PlainJSON, UtcDateTime
+
+
+class Submission(db.Model):
+    """One accepted request. `status` is accepted (expanded in the same transaction), expanding or expanded.
+
+    While it is expanding, `body` holds what is still needed and `expanded` how many recipients are done.
+    `wake_at` is when the sweep looks at it again.
+    """
+
+    __tablename__ = "submission"
+    __table_args__ = (Index("ix_submission_wake_at", "wake_at", sqlite_where=text("wake_at IS NOT NULL"), postgresql_where=text("wake_at IS NOT NULL")),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    producer_id: Mapped[UUID | None] = mapped_column(ForeignKey("producer.id"), index=True)
+    type: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16), default="accepted")
+    is_test: Mapped[bool] = mapped_column(default=False)
+    recipients: Mapped[int] = mapped_column(Integer)
+    expanded: Mapped[int] = mapped_column(Integer)
+    body: Mapped[Any] = mapped_column(EncryptedJSON("submission.body"), nullable=True)
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    wake_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class IdempotencyKey(db.Model):
+    """Decides which of several requests with one key is the first: by its primary key, never by looking first.
+
+    `answer` is what the first one was answered; repeats get it again, word for word.
+    """
+
+    __tablename__ = "idempotency_key"
+
+    producer_id: Mapped[UUID] = mapped_column(ForeignKey("producer.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    body_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    submission_id: Mapped[UUID] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"))
+    answer: Mapped[dict[str, Any]] = mapped_column(PlainJSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
+
+
+class Broadcast(db.Model):
+    """One notification for a whole audience: `{"all": true}`, `{"where": {…}}` or `{"users": […]}`.
+
+    `cursor` is the last user id expanded; counts are kept by the chunks that expand it.
+    """
+
+    __tablename__ = "broadcast"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    producer_id: Mapped[UUID | None] = mapped_column(ForeignKey("producer.id"), index=True)
+    type: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16), default="pending")
+    audience: Mapped[dict[str, Any]] = mapped_column(PlainJSON)
+    data: Mapped[Any] = mapped_column(EncryptedJSON("broadcast.data"), nullable=True)
+    cursor: Mapped[str | None] = mapped_column(String(128))
+    counts: Mapped[dict[str, int]] = mapped_column(PlainJSON, default=dict)
+    send_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

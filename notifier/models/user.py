@@ -1,0 +1,97 @@
+"""People who are notified, their addresses, and what they have chosen."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from notifier.clock import now
+from notifier.extensions import db
+from notifier.ids import new_id
+from notifier.models.types import EncryptedText, PlainJSON, UtcDateTime
+
+
+class User(db.Model):
+    """`id` is the producer's own: `[A-Za-z0-9._@+-]{1,128}`. `attributes` are clear: they select audiences."""
+
+    __tablename__ = "user"
+
+    id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    name: Mapped[str | None] = mapped_column(String(200))
+    locale: Mapped[str | None] = mapped_column(String(35))
+    time_zone: Mapped[str | None] = mapped_column(String(64))
+    attributes: Mapped[dict[str, Any]] = mapped_column(PlainJSON, default=dict)
+    home_region: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
+
+
+class Address(db.Model):
+    """Where a user can be reached on one channel. `secret` is the address's own (a webhook's signing secret).
+
+    `digest` is keyed over channel and normalised value. One address a channel is the primary one.
+    """
+
+    __tablename__ = "address"
+    __table_args__ = (
+        UniqueConstraint("user_id", "channel", "digest"),
+        Index("uq_address_primary", "user_id", "channel", unique=True, sqlite_where=text("is_primary"), postgresql_where=text("is_primary")),
+        Index("ix_address_digest", "digest"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    channel: Mapped[str] = mapped_column(String(32))
+    value: Mapped[str] = mapped_column(EncryptedText("address.value"))
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    masked: Mapped[str] = mapped_column(String(120))
+    secret: Mapped[str | None] = mapped_column(EncryptedText("address.secret"))
+    label: Mapped[str | None] = mapped_column(String(100))
+    is_primary: Mapped[bool] = mapped_column(default=False)
+    verified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    disabled_reason: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Preference(db.Model):
+    """A user's whole preference document (API.md, Preferences), without what is merely default.
+
+    `version` rises with every change: caches compare it.
+    """
+
+    __tablename__ = "preference"
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), primary_key=True)
+    document: Mapped[dict[str, Any]] = mapped_column(PlainJSON, default=dict)
+    version: Mapped[int] = mapped_column(Integer, default=1)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
+
+
+class ConsentEvent(db.Model):
+    """Append-only: which choice changed, how, when and where (`page`, `api`, `one_click`, …)."""
+
+    __tablename__ = "consent_event"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    source: Mapped[str] = mapped_column(String(32))
+    change: Mapped[dict[str, Any]] = mapped_column(PlainJSON)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Suppression(db.Model):
+    """An address nothing may be sent to any more, for one category or (`*`) for all.
+
+    Keyed by the address's digest, so that it outlives the address and its user.
+    """
+
+    __tablename__ = "suppression"
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    scope: Mapped[str] = mapped_column(String(32), primary_key=True)
+    channel: Mapped[str] = mapped_column(String(32))
+    reason: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
