@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from flask import current_app
+
 from notifier.core.retry import DELAYS_S
 from notifier.encryption import KeyRing
 
@@ -65,6 +67,12 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Raises BadSettings. In development missing secrets are generated into NOTIFIER_HOME, once."""
         return _Reader(os.environ if environ is None else environ).read()
+
+
+def current_settings() -> Settings:
+    """Those the current app was created with."""
+    settings: Settings = current_app.extensions["settings"]
+    return settings
 
 
 def setting_names() -> dict[str, str]:

@@ -1,0 +1,71 @@
+"""`create_app`: reads the settings, binds the extensions, opens the doors. Nothing is created at import."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from apiflask import APIFlask
+
+from notifier import api, channels, installation, web
+from notifier.config import Settings
+from notifier.database import engine_options, prepare_engine
+from notifier.encryption import vault
+from notifier.extensions import csrf, db, login_manager, migrate, redis_store, socketio
+from notifier.realtime import gateway
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def create_app(settings: Settings | None = None, *, async_mode: str = "threading", socketio_queue: bool = True) -> APIFlask:
+    """A new application. `async_mode` is eventlet's only in wsgi.py; without `socketio_queue` (Flask-SocketIO's
+    test client wants none) events stay inside the process.
+    """
+    settings = settings or Settings.from_env()
+    app = APIFlask(
+        __name__,
+        title="Notifier",
+        spec_path=None,
+        docs_path=None,
+        static_folder=str(ROOT / "static"),
+        template_folder=str(ROOT / "templates"),
+    )
+    app.extensions["settings"] = settings
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url),
+        MAX_CONTENT_LENGTH=1024 * 1024,
+        SESSION_COOKIE_NAME="notifier_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.has_secure_cookies,
+        PERMANENT_SESSION_LIFETIME=timedelta(days=14),
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the session
+        WTF_CSRF_SSL_STRICT=settings.has_secure_cookies,
+    )
+    app.json.sort_keys = False
+
+    vault.open(settings.encryption_keys)
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(ROOT / "migrations"))
+    redis_store.init_app(app, settings.redis_url)
+    channels.init_app(app, settings)
+    login_manager.init_app(app)
+    csrf.init_app(app)
+    socketio.init_app(
+        app,
+        async_mode=async_mode,
+        message_queue=settings.redis_url if socketio_queue else None,
+        cors_allowed_origins="*",  # the gateway decides: a cookie is honoured from our own origin only
+        manage_session=False,
+    )
+    gateway.init_app(socketio)
+
+    api.init_app(app)
+    web.init_app(app)
+    for blueprint in (*api.blueprints, *web.blueprints):
+        app.register_blueprint(blueprint)
+
+    with app.app_context():
+        prepare_engine(db.engine)
+        installation.open_vault()
+    return app

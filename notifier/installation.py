@@ -1,0 +1,130 @@
+"""What an installation needs once: its own secrets, the catalogue, a first key, a first admin. Called by the commands.
+
+Everything here may be run again and by several processes; what exists is left as people have changed it.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import inspect, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, scoped_session
+
+from notifier import accounts, catalogue
+from notifier.clock import now
+from notifier.config import Settings, current_settings
+from notifier.database import transaction
+from notifier.encryption import vault
+from notifier.extensions import db
+from notifier.models import Account, EventType, InstallationSecret, Producer, Template, TemplateContent, User
+from notifier.models.producer import SCOPES
+
+DIGEST_KEY = "digest_key"
+ADMIN_USER_ID = "admin"
+_ADMIN_EMAIL = "admin@localhost.test"
+
+
+def open_vault() -> bool:
+    """Loads the digest key. Raises KeysDoNotFit when the ring cannot open it; False before the first migration."""
+    if not inspect(db.engine).has_table(InstallationSecret.__tablename__):
+        return False
+    row = db.session.get(InstallationSecret, DIGEST_KEY)
+    if row is not None:
+        vault.use_digest_key(vault.decrypt(row.sealed, "installation_secret.digest_key"))
+    db.session.rollback()
+    return row is not None
+
+
+def prepare() -> None:
+    """After the migrations: secrets, catalogue, and the key and admin that the settings name."""
+    _make_digest_key()
+    load_catalogue(catalogue.load())
+    settings = current_settings()
+    if settings.notifier_producer_key:
+        accounts.ensure_key(settings.notifier_producer_key, producer_name="Environment", scopes=SCOPES)
+    if settings.notifier_admin_email and settings.notifier_admin_password:
+        ensure_admin(settings.notifier_admin_email, settings.notifier_admin_password)
+
+
+def _make_digest_key() -> None:
+    if open_vault():
+        return
+    sealed = vault.encrypt(secrets.token_bytes(32), "installation_secret.digest_key")
+    with transaction() as session:
+        insert = (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert(InstallationSecret)
+        session.execute(insert.values(name=DIGEST_KEY, sealed=sealed).on_conflict_do_nothing())
+    open_vault()
+
+
+def load_catalogue(types: Sequence[catalogue.CatalogueType]) -> int:
+    """Stores the types that are not there yet, each with version 1 of its template. Returns how many were new."""
+    with transaction() as session:
+        present = set(session.scalars(select(EventType.key)))
+        new = [entry for entry in types if entry.key not in present]
+        for entry in new:
+            _store_type(session, entry)
+    return len(new)
+
+
+def _store_type(session: scoped_session[Session], entry: catalogue.CatalogueType) -> None:
+    session.add(
+        EventType(
+            key=entry.key,
+            titles=dict(entry.titles),
+            category=entry.category,
+            priority=entry.priority,
+            channels=list(entry.channels),
+            schema=entry.schema,
+            is_mandatory=entry.is_mandatory,
+            to_admins=entry.to_admins,
+        )
+    )
+    template = Template(key=entry.key, version=1, status="published", published_at=now())
+    session.add(template)
+    session.flush()
+    session.add_all(
+        TemplateContent(
+            template_id=template.id,
+            channel=content.channel,
+            locale=content.locale,
+            title=content.title,
+            body=content.body,
+            subject=content.subject,
+            html=content.html,
+            action_label=content.action_label,
+            action_url=content.action_url,
+            image=content.image,
+        )
+        for content in entry.contents
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStart:
+    """What `up` shows once. None where it was there already or was given by a setting."""
+
+    admin_email: str | None
+    admin_password: str | None
+    producer_key: str | None
+
+
+def first_start(settings: Settings) -> FirstStart:
+    """Makes what a new installation lacks to be used at once: an admin to sign in as, and a producer key."""
+    email = password = key = None
+    if not db.session.scalar(select(Account.id).where(Account.role == "admin").limit(1)):
+        email = settings.notifier_admin_email or _ADMIN_EMAIL
+        password = settings.notifier_admin_password or secrets.token_urlsafe(12)
+        ensure_admin(email, password)
+    if not db.session.scalar(select(Producer.id).limit(1)):
+        producer = accounts.create_producer("First producer")
+        _, key = accounts.create_key(producer.id, scopes=SCOPES)
+    return FirstStart(email, password, key)
+
+
+def ensure_admin(email: str, password: str) -> None:
+    """An admin account with a user of its own, so that alerts reach it; an existing account is left alone."""
+    if db.session.scalar(select(Account.id).where(Account.email == email.strip().lower())):
+        return
+    user_id = ADMIN_USER_ID if db.session.get(User, ADMIN_USER_ID) is None else f"admin-{secrets.token_hex(4)}"
+    accounts.create_account(email, password, role="admin", user_id=user_id)

