@@ -1,0 +1,68 @@
+"""`python -m notifier CMD`. Reads the settings, then hands over to the program of that name.
+
+A program is named by string and imported only when it is the one asked for: the supervisor stays
+small, and `web` is executed anew, since wsgi.py must patch before anything else is imported.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from notifier.config import BadSettings, Settings
+from notifier.encryption import KeysDoNotFit
+
+_WSGI = Path(__file__).resolve().parent.parent / "wsgi.py"
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m notifier", description="Notifier, a self-hosted notification system.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, program: str, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(program=program)
+        return sub
+
+    command("up", "notifier.up:run", "run everything here, supervised: Redis, web, worker, scheduler")
+    web = command("web", "", "serve HTTP and Socket.IO")
+    web.add_argument("--reuse-port", action="store_true", help="let several web processes share the port")
+    worker = command("worker", "notifier.worker:run", "send what is queued")
+    worker.add_argument("--queues", default="*", metavar="PATTERN", help="only the queues that match, 'sms.*' or 'sms.*,push.*' say")
+    worker.add_argument("--burst", action="store_true", help="end when the queues are empty")
+    command("scheduler", "notifier.scheduler:run", "release what is due and sweep up what was lost")
+    migrate = command("migrate", "notifier.cli:migrate", "bring the database up to date; again changes nothing")
+    migrate.add_argument("--first-start", action="store_true", help=argparse.SUPPRESS)
+    admin = command("create-admin", "notifier.cli:create_admin", "add an admin; asks for the password, or makes one when there is no terminal")
+    admin.add_argument("email", metavar="EMAIL")
+    producer = command("create-producer", "notifier.cli:create_producer", "add a producer and print its key")
+    producer.add_argument("name", metavar="NAME")
+    producer.add_argument("--scope", action="append", metavar="SCOPE", help="a scope of the key, repeatable (notify, read, users)")
+    producer.add_argument("--test", action="store_true", help="a test key: takes the whole path and sends nothing")
+    command("doctor", "notifier.cli:doctor", "check the installation and say what to do")
+    command("demo", "notifier.cli:demo", "add a demo person and a handful of notifications")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = arguments().parse_args(argv)
+    os.umask(0o077)  # what is written belongs to the installation's own account
+    try:
+        settings = Settings.from_env()
+        if options.command == "web":
+            # The words of the command line stay on it, so that people find the process by them.
+            os.execv(sys.executable, [sys.executable, str(_WSGI), "-m", "notifier", *sys.argv[1:]])
+        module, _, function = options.program.partition(":")
+        return int(getattr(importlib.import_module(module), function)(settings, options))
+    except BadSettings as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeysDoNotFit as error:
+        print(f"The keys do not fit the database: {error}.\nStart with the SECRET_KEY and ENCRYPTION_KEYS it was written with.", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
