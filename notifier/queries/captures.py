@@ -1,0 +1,46 @@
+"""What the sandbox kept instead of sending. Read by `GET /api/v1/sandbox` and `/admin/sandbox`."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from notifier.extensions import db
+from notifier.ids import parse, show
+from notifier.models import Capture
+
+KIND = "cap"
+_FIELDS = ("to", "subject", "text", "html", "payload", "headers")
+
+
+def list_captures(
+    *, user: str | None = None, channel: str | None = None, after: str | None = None, limit: int = 50
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Newest first, as API.md shows them, and the cursor of the next page. Raises Rejected for a cursor that is none."""
+    query = select(Capture).order_by(Capture.id.desc()).limit(limit + 1)
+    if user:
+        query = query.where(Capture.user_id == user)
+    if channel:
+        query = query.where(Capture.channel == channel)
+    if after:
+        query = query.where(Capture.id < parse(KIND, after))
+    rows = list(db.session.scalars(query))
+    page = rows[:limit]
+    return [capture_json(row) for row in page], show(KIND, page[-1].id) if len(rows) > limit else None
+
+
+def find_capture(key: UUID) -> dict[str, Any] | None:
+    row = db.session.get(Capture, key)
+    return capture_json(row) if row else None
+
+
+def capture_json(row: Capture) -> dict[str, Any]:
+    content = row.content or {}
+    return {
+        "id": show(KIND, row.id),
+        "delivery": show("dlv", row.delivery_id),
+        "user": row.user_id,
+        "channel": row.channel,
+        **{field: content.get(field) for field in _FIELDS},
+        "at": row.at.isoformat().replace("+00:00", "Z"),
+    }
