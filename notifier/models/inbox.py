@@ -3,19 +3,32 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Index, Integer, String, Text, or_, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
 from notifier.extensions import db
 from notifier.models.types import EncryptedJSON, UtcDateTime
 
+FILTERS = ("unread", "all", "archived")
+_UNREAD = "read_at IS NULL AND archived_at IS NULL AND snoozed_until IS NULL"
+_SNOOZED = "snoozed_until IS NOT NULL"
+
 
 class InboxItem(db.Model):
-    """`id` is the delivery's. `seq` is the user's sequence number of the item's last change."""
+    """`id` is the delivery's. `seq` is the user's sequence number of the item's last change.
+
+    A list is in the order of `created_at`, which for a scheduled item is later than its id. An item is
+    snoozed until the scheduler has woken it: as long as `snoozed_until` is set, whatever the time.
+    """
 
     __tablename__ = "inbox_item"
-    __table_args__ = (Index("ix_inbox_item_user_id", "user_id", "id"), Index("ix_inbox_item_seq", "user_id", "seq"))
+    __table_args__ = (
+        Index("ix_inbox_item_user_id", "user_id", "created_at", "id"),
+        Index("ix_inbox_item_seq", "user_id", "seq", unique=True),
+        Index("ix_inbox_item_unread", "user_id", "created_at", "id", sqlite_where=text(_UNREAD), postgresql_where=text(_UNREAD)),
+        Index("ix_inbox_item_snoozed_until", "snoozed_until", sqlite_where=text(_SNOOZED), postgresql_where=text(_SNOOZED)),
+    )
 
     id: Mapped[UUID] = mapped_column(ForeignKey("delivery.id", ondelete="CASCADE"), primary_key=True)
     notification_id: Mapped[UUID] = mapped_column(ForeignKey("notification.id", ondelete="CASCADE"), index=True)
@@ -34,6 +47,21 @@ class InboxItem(db.Model):
     archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     snoozed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    @classmethod
+    def in_view(cls, filter: str, category: str | None = None, q: str | None = None) -> list[ColumnElement[bool]]:
+        """The conditions of what a person has in view: one of FILTERS, a category, words in title or body.
+
+        `all` and `unread` leave out what is archived or snoozed. The list and "mark all of it" share this.
+        """
+        conditions = [cls.archived_at.is_not(None)] if filter == "archived" else [cls.archived_at.is_(None), cls.snoozed_until.is_(None)]
+        if filter == "unread":
+            conditions.append(cls.read_at.is_(None))
+        if category is not None:
+            conditions.append(cls.category == category)
+        if q:
+            conditions.append(or_(cls.title.icontains(q, autoescape=True), cls.body.icontains(q, autoescape=True)))
+        return conditions
 
 
 class InboxState(db.Model):
