@@ -1,0 +1,98 @@
+"""`scheduler`: calls the sweeps again and again. Any number may run, none is special, and each row moves once.
+
+A database or a Redis that is away is waited for; one sweep that fails never holds up the others.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+import structlog
+from flask import Flask
+
+from notifier import liveness, logs
+from notifier.app import create_app
+from notifier.config import Settings
+from notifier.extensions import db, redis_store
+from notifier.pipeline import sweep
+
+LONGEST_PAUSE_S = 5.0
+_TICK_S = 0.05
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Task:
+    """Something done every so often. After a failure it waits longer and longer, LONGEST_PAUSE_S at most (or its own pace)."""
+
+    name: str
+    work: Callable[[], object]
+    every_s: float
+    is_endless: bool = False  # a full batch is followed by the next one at once
+    due_at: float = 0.0
+    failures: int = 0
+
+    def run(self) -> None:
+        try:
+            done = self.work()
+        except Exception as error:
+            self.failures += 1
+            self.due_at = time.monotonic() + max(self.every_s, min(0.25 * 2**self.failures, LONGEST_PAUSE_S))
+            log.warning("scheduler.task_failed", task=self.name, error=type(error).__name__, failures=self.failures, exc_info=self.failures == 1)
+            return
+        if self.failures:
+            log.info("scheduler.task_works_again", task=self.name, failures=self.failures)
+        self.failures = 0
+        is_full = self.is_endless and done == sweep.BATCH
+        self.due_at = time.monotonic() + (0.0 if is_full else self.every_s)
+
+
+def tasks(name: str) -> list[Task]:
+    return [
+        Task("alive", lambda: liveness.beat_scheduler(redis_store.client, name), liveness.SCHEDULER_BEAT_S),
+        Task("ring_due", sweep.ring_due, 0.25, is_endless=True),
+        Task("ring_lost", sweep.ring_lost, 2.0, is_endless=True),
+        Task("free_lapsed", sweep.free_lapsed, 2.0, is_endless=True),
+        Task("ring_expansions", sweep.ring_expansions, 2.0),
+        Task("prune", sweep.prune, 3600.0),
+    ]
+
+
+def run(settings: Settings, _options: argparse.Namespace) -> int:
+    logs.configure(as_json=settings.is_production)
+    stopping: list[int] = []
+
+    def stop(number: int, _frame: Any) -> None:
+        stopping.append(number)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    app = create_app(settings)
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    log.info("scheduler.started", name=name)
+    work(app, tasks(name), lambda: bool(stopping))
+    with app.app_context():
+        try:
+            liveness.end_scheduler(redis_store.client, name)
+        except redis.RedisError as error:
+            log.warning("scheduler.redis_is_away", error=type(error).__name__)
+    log.info("scheduler.stopped")
+    return 0
+
+
+def work(app: Flask, todo: list[Task], is_stopping: Callable[[], bool]) -> None:
+    """Runs what is due until told to stop; what has been begun is finished."""
+    while not is_stopping():
+        for task in todo:
+            if task.due_at <= time.monotonic() and not is_stopping():
+                with app.app_context():
+                    task.run()
+                    db.session.remove()
+        time.sleep(_TICK_S)
