@@ -59,10 +59,10 @@ def _begin(connection: Connection) -> None:
 def transaction() -> Iterator[scoped_session[Session]]:
     """A short write transaction on `db.session`: commits at the end, rolls back on any exception.
 
-    Never make a network call inside. Whatever the session had read before is let go first, because
-    SQLite cannot turn a reader into a writer safely.
+    Never make a network call inside. Whatever the session had read before is let go first (its objects
+    stay readable), because SQLite cannot turn a reader into a writer safely.
     """
-    db.session.rollback()
+    db.session.close()
     db.session.connection(execution_options={"writes": True})
     try:
         yield db.session

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from notifier.core.preferences import Preferences, resolve
+from notifier.core.preferences import Answer, Preferences, resolve
 from notifier.core.quiet_hours import quiet_until
 
 # The closed list of reasons. A skip or a delay without one of these does not exist.
@@ -26,6 +26,7 @@ REASONS: dict[str, str] = {
     "retry": "A try failed; the next one is due later.",
     "cancelled": "The producer cancelled it.",
     "user_erased": "The person was erased.",
+    "template_error": "The template cannot be filled with this data.",
 }
 
 
@@ -131,6 +132,35 @@ def plan(facts: Facts, now: datetime) -> Plan:
     return Plan(tuple(routes), tuple(skips), tuple(trace))
 
 
+def still_wanted(facts: Facts, channel_name: str, address_id: Any) -> Skip | None:
+    """Asked again just before a send: the reason not to make it after all, or None.
+
+    Between planning and sending a person may have opted out, and an address may have died.
+    """
+    channel = facts.channels[channel_name]
+    if not channel.is_on:
+        return Skip(channel_name, None, "channel_off")
+    if channel.needs_address:
+        address = next((a for a in facts.addresses if a.id == address_id and a.channel == channel_name), None)
+        if address is None or address.disabled_reason is not None or not address.is_verified:
+            return Skip(channel_name, address, "no_address")
+        if address.suppressed_for & {facts.type.category, "*"}:
+            return Skip(channel_name, address, "suppressed")
+    answer = _preference(facts, channel)
+    return None if answer.enabled else Skip(channel_name, None, "opted_out", {"because": answer.because})
+
+
+def _preference(facts: Facts, channel: ChannelFacts) -> Answer:
+    return resolve(
+        facts.preferences,
+        type=facts.type.key,
+        category=facts.type.category,
+        channel=channel.name,
+        default_on=channel.default_on,
+        mandatory=facts.type.mandatory and channel.name in facts.type.channels,
+    )
+
+
 def _decide(facts: Facts, channel: ChannelFacts, now: datetime, trace: list[Step]) -> list[Route | Skip]:
     def skip(rule: str, reason: str, address: AddressFacts | None = None, **detail: Any) -> list[Route | Skip]:
         trace.append(Step(rule, channel.name, "skip", REASONS[reason]))
@@ -148,22 +178,14 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, trace: list[Step
         if not addresses:
             return skip("suppression", "suppressed", active[0])
 
-    is_mandatory = facts.type.mandatory and channel.name in facts.type.channels
-    answer = resolve(
-        facts.preferences,
-        type=facts.type.key,
-        category=facts.type.category,
-        channel=channel.name,
-        default_on=channel.default_on,
-        mandatory=is_mandatory,
-    )
+    answer = _preference(facts, channel)
     if not answer.enabled:
         return skip("preference", "opted_out", addresses[0], because=answer.because)
     trace.append(Step("preference", channel.name, "pass", f"Allowed by: {answer.because}."))
 
     starts_at = max(now, facts.send_at) if facts.send_at else now
     due_at, reason = (starts_at, "scheduled") if starts_at > now else (None, None)
-    if channel.waits_when_quiet and not is_mandatory and facts.priority != "urgent" and facts.type.category != "transactional":
+    if channel.waits_when_quiet and answer.because != "mandatory" and facts.priority != "urgent" and facts.type.category != "transactional":
         held_until, held_reason = _held(facts, starts_at)
         if held_until is not None:
             if facts.preferences.held == "drop":

@@ -1,0 +1,28 @@
+"""Cancels what has not gone out yet."""
+
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.core import lifecycle
+from notifier.core.errors import Rejected
+from notifier.database import transaction
+from notifier.models import Delivery
+
+
+def cancel(notification_id: UUID) -> int:
+    """Cancels the waiting and queued deliveries of a notification; returns how many. Raises Rejected when there are none.
+
+    A worker that claims one of them at this moment wins or loses by the row's lock, never both.
+    """
+    with transaction() as session:
+        cancelled = session.execute(
+            sa.update(Delivery)
+            .where(Delivery.notification_id == notification_id, Delivery.status.in_(sorted(lifecycle.CANCELLABLE)))
+            .values(status=lifecycle.CANCELLED, reason="cancelled", wake_at=None)
+            .returning(Delivery.id)
+            .execution_options(synchronize_session=False)
+        ).all()
+    if not cancelled:
+        raise Rejected("nothing_to_cancel", "nothing of this notification is left to cancel")
+    return len(cancelled)

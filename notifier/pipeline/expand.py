@@ -1,0 +1,50 @@
+"""Expands a submission with more recipients than fit a request, in the same way as `accept` does the small ones.
+
+Run by workers (`notifier.jobs.expand`). One transaction, under the lock of the submission's row: run
+twice, or killed half-way, it stores each notification once.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+
+from notifier.clock import now as clock_now
+from notifier.database import transaction
+from notifier.models import EventType, Submission
+from notifier.pipeline.facts import Order, load_people
+from notifier.pipeline.store import Stored, Target, announce, store
+
+log = structlog.get_logger()
+
+
+def expand(submission_id: UUID) -> int:
+    """Returns the number of notifications stored by this call: 0 when it was done already."""
+    stored = Stored()
+    with transaction() as session:
+        row = session.get(Submission, submission_id, with_for_update=True)
+        if row is None or row.status != "expanding":
+            return 0
+        body = row.body
+        type_ = session.get(EventType, row.type)
+        if type_ is None:
+            raise LookupError(f"event type {row.type!r} has gone")
+        persons = load_people(body["recipients"])
+        order = Order(
+            type=type_,
+            priority=body["priority"],
+            template_id=UUID(body["template_id"]) if body["template_id"] else None,
+            requested=tuple(body["channels"]) if body["channels"] else None,
+            send_at=datetime.fromisoformat(body["send_at"]) if body["send_at"] else None,
+            expires_at=datetime.fromisoformat(body["expires_at"]),
+        )
+        targets = [
+            Target(row.id, row.producer_id, row.is_test, order, persons[user_id], body["data"], body["collapse_key"])
+            for user_id in body["recipients"]
+            if user_id in persons  # somebody may have been erased meanwhile
+        ]
+        stored = store(targets, clock_now())
+        row.status, row.expanded, row.body, row.wake_at = "expanded", len(targets), None, None
+    announce(stored)
+    log.info("submission.expanded", submission=str(submission_id), notifications=len(targets))
+    return len(targets)

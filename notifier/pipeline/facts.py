@@ -1,0 +1,137 @@
+"""Loads what the planner must know, for a whole batch, in a constant number of queries."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from notifier import channels
+from notifier.core.plan import AddressFacts, Facts, TypeFacts
+from notifier.core.preferences import NO_CHOICES, Preferences, from_document
+from notifier.extensions import db
+from notifier.models import Account, Address, EventType, Preference, Suppression, Template, User
+
+UTC = ZoneInfo("UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What is known about a user apart from the notification in hand."""
+
+    id: str
+    name: str | None
+    locale: str | None
+    zone: ZoneInfo
+    preferences: Preferences
+    addresses: tuple[AddressFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One submission as far as it concerns planning: the same for each of its recipients."""
+
+    type: EventType
+    priority: str
+    template_id: UUID | None
+    requested: tuple[str, ...] | None
+    send_at: Any
+    expires_at: Any
+
+
+def load_types(keys: Iterable[str]) -> dict[str, EventType]:
+    return {row.key: row for row in db.session.scalars(sa.select(EventType).where(EventType.key.in_(set(keys))))}
+
+
+def load_template_ids(names: Iterable[str]) -> dict[str, UUID]:
+    """`order_shipped` → its published version; `order_shipped@3` → that version, unless it is a draft. One query."""
+    wanted = set(names)
+    pairs = {(key, int(version)) for key, at, version in (name.partition("@") for name in wanted) if at and version.isdecimal() and len(version) < 10}
+    plain = {name for name in wanted if "@" not in name}
+    conditions = [sa.and_(Template.key.in_(plain), Template.status == "published")] if plain else []
+    conditions += [sa.and_(Template.key == key, Template.version == version, Template.status != "draft") for key, version in pairs]
+    if not conditions:
+        return {}
+    found: dict[str, UUID] = {}
+    for row in db.session.execute(sa.select(Template.id, Template.key, Template.version, Template.status).where(sa.or_(*conditions))):
+        if row.status == "published" and row.key in plain:
+            found[row.key] = row.id
+        if (row.key, row.version) in pairs:
+            found[f"{row.key}@{row.version}"] = row.id
+    return found
+
+
+def load_people(ids: Iterable[str]) -> dict[str, Person]:
+    """The people among `ids` that exist. Four queries."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    users = db.session.execute(sa.select(User.id, User.name, User.locale, User.time_zone).where(User.id.in_(wanted))).all()
+    documents = dict(db.session.execute(sa.select(Preference.user_id, Preference.document).where(Preference.user_id.in_(wanted))).tuples().all())
+    addresses = _load_addresses(wanted)
+    return {
+        user.id: Person(
+            id=user.id,
+            name=user.name,
+            locale=user.locale,
+            zone=_zone(documents.get(user.id, {}).get("time_zone") or user.time_zone),
+            preferences=from_document(documents[user.id]) if user.id in documents else NO_CHOICES,
+            addresses=addresses.get(user.id, ()),
+        )
+        for user in users
+    }
+
+
+def _load_addresses(user_ids: list[str]) -> dict[str, tuple[AddressFacts, ...]]:
+    columns = (Address.id, Address.user_id, Address.channel, Address.masked, Address.is_primary, Address.verified_at, Address.disabled_reason, Address.digest)
+    rows = db.session.execute(sa.select(*columns).where(Address.user_id.in_(user_ids))).all()
+    suppressed: dict[bytes, set[str]] = {}
+    if rows:
+        statement = sa.select(Suppression.digest, Suppression.scope).where(Suppression.digest.in_({row.digest for row in rows}))
+        for digest, scope in db.session.execute(statement):
+            suppressed.setdefault(bytes(digest), set()).add(scope)
+    found: dict[str, list[AddressFacts]] = {}
+    for row in rows:
+        for channel in (row.channel, *channels.BORROWERS.get(row.channel, ())):
+            found.setdefault(row.user_id, []).append(
+                AddressFacts(
+                    id=row.id,
+                    channel=channel,
+                    masked=row.masked,
+                    is_primary=row.is_primary,
+                    is_verified=row.verified_at is not None,
+                    disabled_reason=row.disabled_reason,
+                    suppressed_for=frozenset(suppressed.get(bytes(row.digest), ())),
+                )
+            )
+    return {user_id: tuple(addresses) for user_id, addresses in found.items()}
+
+
+def admin_user_ids() -> list[str]:
+    """The users behind every admin account, for the types that go to them."""
+    return list(db.session.scalars(sa.select(Account.user_id).where(Account.role == "admin", Account.disabled_at.is_(None)).order_by(Account.user_id)))
+
+
+def type_facts(row: EventType) -> TypeFacts:
+    return TypeFacts(row.key, row.category, row.priority, tuple(row.channels), row.is_mandatory)
+
+
+def planner_facts(order: Order, person: Person, channel_facts: Mapping[str, Any]) -> Facts:
+    """What `core.plan.plan` is asked about one person."""
+    return Facts(
+        type=type_facts(order.type),
+        priority=order.priority,
+        zone=person.zone,
+        preferences=person.preferences,
+        addresses=person.addresses,
+        channels=channel_facts,
+        requested=order.requested,
+        send_at=order.send_at,
+        expires_at=order.expires_at,
+    )
+
+
+def _zone(name: str | None) -> ZoneInfo:
+    return ZoneInfo(name) if name else UTC

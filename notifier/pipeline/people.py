@@ -1,0 +1,200 @@
+"""Users and their addresses: created and changed by producers, one by one or a batch at a time.
+
+Called by `accept` for recipients given inline, and by the users' API. `email` and `phone` of a user
+are its primary addresses; a changed one keeps its row, so that what is queued goes to the new one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from notifier import channels
+from notifier.clock import now
+from notifier.core.errors import Fault, Rejected
+from notifier.core.submission import InlineRecipient
+from notifier.database import transaction
+from notifier.encryption import vault
+from notifier.extensions import db
+from notifier.ids import new_id
+from notifier.models import Address, Attempt, Capture, Delivery, Notification, User
+
+PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")
+PRIMARY = {"email": "email", "phone": "sms"}  # field of the profile → the channel it is the primary address of
+
+
+def insert(table: type[Any]) -> Any:
+    """INSERT with ON CONFLICT, which both databases have and SQLAlchemy spells twice."""
+    return (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def digest_of(channel: str, value: str) -> bytes:
+    return vault.digest(f"{channel}\0{value}")
+
+
+def check(changes: Mapping[str, Any], pointer: str = "") -> list[Fault]:
+    """What is wrong with the addresses of a profile. Shapes of the other fields are the door's business."""
+    faults = []
+    for field, channel in PRIMARY.items():
+        value = changes.get(field)
+        if value is not None:
+            try:
+                channels.normalise(channel, value)
+            except ValueError as error:
+                faults.append(Fault(f"{pointer}/{field}", f"invalid_{field}", str(error)))
+    return faults
+
+
+def upsert(recipients: Sequence[InlineRecipient]) -> set[str]:
+    """Creates the users that are missing and applies the changes given; None clears a field. Inside the caller's transaction.
+
+    Writes nothing where nothing changes. A constant number of statements, whatever the number of people.
+    Returns the ids that were created.
+    """
+    wanted: dict[str, dict[str, Any]] = {}
+    for recipient in recipients:
+        wanted.setdefault(recipient.id, {}).update(recipient.changes)
+    if not wanted:
+        return set()
+    at = now()
+    users = {
+        user.id: user
+        for user in db.session.scalars(sa.select(User).where(User.id.in_(wanted)).order_by(User.id).with_for_update().execution_options(populate_existing=True))
+    }
+    rows = []
+    for user_id in sorted(wanted):
+        user, changes = users.get(user_id), {k: v for k, v in wanted[user_id].items() if k in PROFILE}
+        changes = {k: (v or {}) if k == "attributes" else v for k, v in changes.items()}
+        if user is None or any(getattr(user, k) != v for k, v in changes.items()):
+            old = {k: getattr(user, k) for k in PROFILE} if user else dict.fromkeys(PROFILE) | {"attributes": {}}
+            rows.append({"id": user_id, **old, **changes, "created_at": user.created_at if user else at, "updated_at": at})
+    if rows:
+        statement = insert(User)
+        db.session.execute(statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in (*PROFILE, "updated_at")}), rows)
+    _set_primary({user_id: changes for user_id, changes in wanted.items() if changes.keys() & PRIMARY.keys()})
+    return wanted.keys() - users.keys()
+
+
+def _set_primary(wanted: Mapping[str, Mapping[str, Any]]) -> None:
+    """Makes the given e-mails and phones the primary addresses."""
+    if not wanted:
+        return
+    stored: dict[tuple[str, str], list[Address]] = {}
+    for address in db.session.scalars(
+        sa.select(Address).where(Address.user_id.in_(wanted), Address.channel.in_(PRIMARY.values())).execution_options(populate_existing=True)
+    ):
+        stored.setdefault((address.user_id, address.channel), []).append(address)
+    demoted, removed, rows = [], [], []
+    for user_id in sorted(wanted):
+        for field, channel in PRIMARY.items():
+            if field not in wanted[user_id]:
+                continue
+            known = stored.get((user_id, channel), [])
+            primary = next((a for a in known if a.is_primary), None)
+            value = wanted[user_id][field]
+            if value is None:
+                removed += [primary.id] if primary else []
+                continue
+            value = channels.normalise(channel, value)
+            digest = digest_of(channel, value)
+            same = next((a for a in known if a.digest == digest), None)
+            if same is not None and same is primary and same.verified_at:
+                continue  # nothing changes: the usual case on the hot path
+            if same is not None and primary is not None and same is not primary:
+                demoted.append(primary.id)
+            rows.append(_row(user_id, channel, value, digest, same or primary))
+    if removed:
+        db.session.execute(sa.delete(Address).where(Address.id.in_(removed)))
+    if demoted:
+        db.session.execute(sa.update(Address).where(Address.id.in_(demoted)).values(is_primary=False))
+    if rows:
+        statement = insert(Address)
+        changed = ("value", "digest", "masked", "is_primary", "verified_at", "disabled_at", "disabled_reason")
+        db.session.execute(statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in changed}), rows)
+    db.session.expire_all()
+
+
+def _row(user_id: str, channel: str, value: str, digest: bytes, kept: Address | None) -> dict[str, Any]:
+    same = kept is not None and kept.digest == digest
+    return {
+        "id": kept.id if kept else new_id(),
+        "user_id": user_id,
+        "channel": channel,
+        "value": value,
+        "digest": digest,
+        "masked": channels.mask(channel, value),
+        "secret": None,
+        "label": kept.label if kept else None,
+        "is_primary": True,
+        "verified_at": now(),  # what a producer gives counts as verified
+        "disabled_at": kept.disabled_at if kept and same else None,
+        "disabled_reason": kept.disabled_reason if kept and same else None,
+        "created_at": kept.created_at if kept else now(),
+    }
+
+
+def add_address(user_id: str, channel: str, value: str, *, label: str | None, secret: str | None) -> tuple[Address, bool]:
+    """Stores an address given by a producer; the same value again switches a disabled one on. → (address, is it new)."""
+    kind = channels.CHANNELS[channel].address if channel in channels.CHANNELS else None
+    if kind is None:
+        raise Rejected("validation_failed", "the address is not valid", (Fault("/channel", "unknown_channel", f"{channel!r} has no addresses"),))
+    try:
+        value = channels.normalise(channel, value)
+    except ValueError as error:
+        raise Rejected("validation_failed", "the address is not valid", (Fault("/value", "invalid_address", str(error)),)) from None
+    with transaction() as session:
+        if session.get(User, user_id, with_for_update=True) is None:
+            raise Rejected("not_found", f"there is no user {user_id!r}")
+        known = session.scalars(sa.select(Address).where(Address.user_id == user_id, Address.channel == channel)).all()
+        digest = digest_of(channel, value)
+        address = next((a for a in known if a.digest == digest), None)
+        is_new = address is None
+        if address is None:
+            address = Address(
+                user_id=user_id,
+                channel=channel,
+                value=value,
+                digest=digest,
+                masked=channels.mask(channel, value),
+                secret=secret if kind.has_secret else None,
+                is_primary=not any(a.is_primary for a in known),
+            )
+            session.add(address)
+        address.label = label if label is not None else address.label
+        address.verified_at = address.verified_at or now()
+        address.disabled_at = address.disabled_reason = None
+    return address, is_new
+
+
+def remove_address(user_id: str, address_id: UUID) -> bool:
+    with transaction() as session:
+        found = session.execute(sa.delete(Address).where(Address.id == address_id, Address.user_id == user_id).returning(Address.id)).first()
+    return found is not None
+
+
+def erase(user_id: str) -> bool:
+    """Removes the person: profile, addresses, choices, inbox. Counts and ids of what was sent stay, its content does not."""
+    with transaction() as session:
+        _erase_content(user_id)
+        # Preference, consent, inbox and account rows go with the user by their foreign keys.
+        return session.execute(sa.delete(User).where(User.id == user_id).returning(User.id)).first() is not None
+
+
+def _erase_content(user_id: str) -> None:
+    mine = sa.select(Notification.id).where(Notification.user_id == user_id)
+    deliveries = sa.select(Delivery.id).where(Delivery.notification_id.in_(mine))
+    db.session.execute(sa.delete(Capture).where(Capture.user_id == user_id))
+    db.session.execute(sa.update(Attempt).where(Attempt.delivery_id.in_(deliveries)).values(message=None))
+    db.session.execute(
+        sa.update(Delivery)
+        .where(Delivery.notification_id.in_(mine), Delivery.status.in_(("waiting", "queued")))
+        .values(status="cancelled", reason="user_erased", wake_at=None)
+    )
+    db.session.execute(sa.update(Delivery).where(Delivery.notification_id.in_(mine)).values(address_masked=None))
+    db.session.execute(sa.update(Notification).where(Notification.user_id == user_id).values(data=None))
+
+
+def known_ids(ids: Iterable[str]) -> set[str]:
+    return set(db.session.scalars(sa.select(User.id).where(User.id.in_(set(ids)))))

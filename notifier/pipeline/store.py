@@ -1,0 +1,222 @@
+"""Plans notifications and stores them: rows for the routes and, with their reasons, for the skips.
+
+Called by `accept` and `expand` inside their transaction; what must happen after the commit (doorbells,
+inbox events) comes back as a `Stored`, and `announce` does it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier import channels, queueing, shapes
+from notifier.core import lifecycle
+from notifier.core.message import Content
+from notifier.core.plan import Plan, Route, plan
+from notifier.extensions import db
+from notifier.ids import new_id
+from notifier.models import Capture, Delivery, Notification
+from notifier.pipeline import inbox
+from notifier.pipeline.facts import Order, Person, planner_facts
+from notifier.pipeline.words import Wanted, put_into_words
+from notifier.queueing import Doorbell
+from notifier.realtime import publish
+
+# A queued delivery is looked at again by the sweep after this long, in case its doorbell was lost.
+DOORBELL_GRACE = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One notification to be made: who submitted it, for whom, with what."""
+
+    submission_id: UUID
+    producer_id: UUID | None
+    is_test: bool
+    order: Order
+    person: Person
+    data: Mapping[str, Any]
+    collapse_key: str | None
+
+
+@dataclass(slots=True)
+class Stored:
+    """What was stored: `summaries` in the order of the targets, and what is to follow the commit."""
+
+    summaries: list[dict[str, Any]] = field(default_factory=list)
+    doorbells: list[Doorbell] = field(default_factory=list)
+    inbox_events: list[Any] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class DeliveryDraft:
+    """A delivery row in the making; has the attributes of `models.Delivery` that its JSON shape needs."""
+
+    id: UUID
+    notification_id: UUID
+    channel: str
+    priority: str
+    address_id: UUID | None
+    address_masked: str | None
+    status: str
+    reason: str | None
+    detail: dict[str, Any]
+    provider: str | None
+    due_at: datetime | None
+    wake_at: datetime | None
+    expires_at: datetime | None
+    delivered_at: datetime | None
+    sent_at: datetime | None
+    created_at: datetime
+    opened_at: None = None
+    clicked_at: None = None
+
+    def row(self) -> dict[str, Any]:
+        columns = ("id", "notification_id", "channel", "priority", "address_id", "address_masked", "status", "reason", "detail", "provider")
+        times = ("due_at", "wake_at", "expires_at", "delivered_at", "sent_at", "created_at")
+        return {name: getattr(self, name) for name in (*columns, *times)}
+
+
+def store(targets: Sequence[Target], now: datetime) -> Stored:
+    """Inside the caller's transaction. The number of statements does not depend on the number of targets."""
+    channel_facts = channels.registry().facts()
+    stored = Stored()
+    notifications: list[dict[str, Any]] = []
+    drafts: list[DeliveryDraft] = []
+    shown_now: list[tuple[Target, DeliveryDraft]] = []
+    for target in targets:
+        notification_id = new_id()
+        notifications.append(_notification_row(notification_id, target, now))
+        mine = _drafts(notification_id, target, plan(planner_facts(target.order, target.person, channel_facts), now), now)
+        drafts += mine
+        shown_now += [(target, draft) for draft in mine if draft.status == lifecycle.DELIVERED]
+        stored.doorbells += [Doorbell(draft.id, draft.channel, draft.priority) for draft in mine if draft.status == lifecycle.QUEUED]
+        stored.summaries.append({"id": notification_id, "user": target.person.id, "drafts": mine})
+    contents = put_into_words([_wanted(target, draft) for target, draft in shown_now])
+    shown, captured = [], []
+    for (target, draft), content in zip(shown_now, contents, strict=True):
+        if isinstance(content, str):
+            draft.status, draft.reason, draft.detail = lifecycle.FAILED, "template_error", {"message": content}
+            draft.delivered_at = draft.sent_at = None
+        elif target.is_test:
+            captured.append(_capture_row(target, draft, content, now))
+        else:
+            shown.append(inbox_row(draft.id, draft.notification_id, target.person.id, target.order.type, content, target.data, now))
+    if notifications:
+        db.session.execute(sa.insert(Notification), notifications)
+        db.session.execute(sa.insert(Delivery), [draft.row() for draft in drafts])
+    if captured:
+        db.session.execute(sa.insert(Capture), captured)
+    stored.inbox_events = inbox.add(shown) if shown else []
+    stored.summaries = [
+        shapes.notification_summary(summary["id"], summary["user"], [shapes.delivery(draft) for draft in summary["drafts"]]) for summary in stored.summaries
+    ]
+    return stored
+
+
+def announce(stored: Stored) -> None:
+    """After the commit, with no transaction open: ring the workers, tell the browsers. Failing at either loses nothing."""
+    if stored.doorbells:
+        queueing.ring(stored.doorbells)
+    if stored.inbox_events:
+        publish.publish_items(stored.inbox_events)
+
+
+def _notification_row(key: UUID, target: Target, now: datetime) -> dict[str, Any]:
+    order = target.order
+    return {
+        "id": key,
+        "submission_id": target.submission_id,
+        "producer_id": target.producer_id,
+        "user_id": target.person.id,
+        "type": order.type.key,
+        "category": order.type.category,
+        "priority": order.priority,
+        "template_id": order.template_id,
+        "data": dict(target.data),
+        "is_test": target.is_test,
+        "collapse_key": target.collapse_key,
+        "send_at": order.send_at,
+        "expires_at": order.expires_at,
+        "created_at": now,
+    }
+
+
+def _drafts(notification_id: UUID, target: Target, decided: Plan, now: datetime) -> list[DeliveryDraft]:
+    drafts = []
+    for decision in (*decided.routes, *decided.skips):
+        status, provider = lifecycle.SKIPPED, None
+        due_at = wake_at = delivered_at = None
+        if isinstance(decision, Route):
+            due_at = decision.due_at
+            if due_at is not None:
+                status, wake_at = lifecycle.WAITING, due_at
+            elif channels.CHANNELS[decision.channel].address is None:
+                # Shown by ourselves, in this very transaction: no worker, no attempt.
+                status, provider, delivered_at = lifecycle.DELIVERED, "sandbox" if target.is_test else decision.channel, now
+            else:
+                status, wake_at = lifecycle.QUEUED, now + DOORBELL_GRACE
+        drafts.append(
+            DeliveryDraft(
+                id=new_id(),
+                notification_id=notification_id,
+                channel=decision.channel,
+                priority=target.order.priority,
+                address_id=decision.address.id if decision.address else None,
+                address_masked=decision.address.masked if decision.address else None,
+                status=status,
+                reason=decision.reason,
+                detail=dict(decision.detail),
+                provider=provider,
+                due_at=due_at,
+                wake_at=wake_at,
+                expires_at=target.order.expires_at,
+                delivered_at=delivered_at,
+                sent_at=delivered_at,
+                created_at=now,
+            )
+        )
+    return drafts
+
+
+def _wanted(target: Target, draft: DeliveryDraft) -> Wanted:
+    return Wanted(draft.channel, target.order.type, target.order.template_id, target.person, target.data)
+
+
+def inbox_row(delivery_id: UUID, notification_id: UUID, user_id: str, type_: Any, content: Content, data: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """A new inbox item as `inbox.add` takes it."""
+    return {
+        "id": delivery_id,
+        "notification_id": notification_id,
+        "user_id": user_id,
+        "type": type_.key,
+        "category": type_.category,
+        "title": content.title,
+        "body": content.body,
+        "action_label": content.action_label,
+        "action_url": content.action_url,
+        "image": content.image,
+        "data": dict(data),
+        "created_at": now,
+    }
+
+
+def _capture_row(target: Target, draft: DeliveryDraft, content: Content, now: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "delivery_id": draft.id,
+        "user_id": target.person.id,
+        "channel": draft.channel,
+        "content": {
+            "to": target.person.id,
+            "subject": content.title,
+            "text": content.body,
+            "html": None,
+            "payload": {"action_url": content.action_url},
+            "headers": {},
+        },
+        "at": now,
+    }

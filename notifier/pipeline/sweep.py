@@ -1,0 +1,194 @@
+"""What the scheduler does, again and again: nothing that was accepted is forgotten, whatever Redis or a worker forgot.
+
+Each function takes a bounded number of rows by the index on `wake_at`, moves each row once (rows that
+another scheduler holds are passed over), commits, and only then rings. Any number of schedulers may run.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import redis
+import sqlalchemy as sa
+import structlog
+
+from notifier import channels
+from notifier.clock import now as clock_now
+from notifier.core import lifecycle
+from notifier.database import transaction
+from notifier.extensions import db
+from notifier.models import Attempt, Delivery, EventType, IdempotencyKey, Notification, Submission
+from notifier.pipeline import inbox
+from notifier.pipeline.accept import EXPAND_GRACE
+from notifier.pipeline.facts import load_people, load_types
+from notifier.pipeline.store import DOORBELL_GRACE, inbox_row
+from notifier.pipeline.words import Wanted, put_into_words
+from notifier.queueing import Doorbell, ring, ring_expand, without_job
+from notifier.realtime import publish
+
+BATCH = 1_000
+_LONGEST_DOORBELL_GRACE = timedelta(seconds=60)
+_IDEMPOTENCY_KEPT = timedelta(hours=24)
+
+log = structlog.get_logger()
+
+
+def ring_due() -> int:
+    """Deliveries whose time has come: waiting → queued (rung), or shown in the inbox, or expired. Returns how many moved."""
+    now = clock_now()
+    events: list[Any] = []
+    with transaction() as session:
+        due = session.scalars(_awake(lifecycle.WAITING, now)).all()
+        expired = [d for d in due if _is_expired(d, now)]
+        ours = [d for d in due if channels.CHANNELS[d.channel].address is None and d not in expired]
+        queued = [d for d in due if d not in expired and d not in ours]
+        _move(expired, {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
+        _move(queued, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
+        if ours:
+            events = _show(ours, now)
+    ring(_doorbells(queued))
+    if events:
+        publish.publish_items(events)
+    return len(due)
+
+
+def _show(deliveries: Sequence[Delivery], now: datetime) -> list[Any]:
+    """In-app items that were to wait: rendered and put into the inbox, as `store` does for those that were not."""
+    notifications = {n.id: n for n in db.session.scalars(sa.select(Notification).where(Notification.id.in_({d.notification_id for d in deliveries})))}
+    persons = load_people(n.user_id for n in notifications.values())
+    types = load_types(n.type for n in notifications.values())
+    pairs = [(d, n) for d in deliveries if (n := notifications[d.notification_id]).user_id in persons]
+    contents = put_into_words([Wanted(d.channel, types[n.type], n.template_id, persons[n.user_id], n.data or {}) for d, n in pairs])
+    good = [(d, n, content) for (d, n), content in zip(pairs, contents, strict=True) if not isinstance(content, str)]
+    shown = [d for d, *_ in good]
+    _move(shown, {"status": lifecycle.DELIVERED, "reason": None, "wake_at": None, "sent_at": now, "delivered_at": now})
+    _move([d for d in deliveries if d not in shown], {"status": lifecycle.SKIPPED, "reason": "template_error", "wake_at": None})
+    return inbox.add([inbox_row(d.id, n.id, n.user_id, types[n.type], content, n.data or {}, now) for d, n, content in good])
+
+
+def ring_lost() -> int:
+    """Queued deliveries that Redis holds no job for are rung again. Returns how many had been lost.
+
+    One that does have its job is looked at again later and later, a minute apart at most, so that a
+    long backlog costs little. While Redis is away nothing is touched.
+    """
+    now = clock_now()
+    rows = db.session.scalars(_awake(lifecycle.QUEUED, now, lock=False)).all()
+    db.session.close()
+    expired = [row for row in rows if _is_expired(row, now)]
+    rows = [row for row in rows if row not in expired]
+    try:
+        lost = set(without_job([row.id for row in rows])) if rows else set()
+    except redis.RedisError as error:
+        log.warning("sweep.redis_away", error=type(error).__name__)
+        return 0
+    with transaction() as session:
+        _move(expired, {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None}, only_from=lifecycle.QUEUED)
+        values = [{"id": row.id, "wake_at": now + (DOORBELL_GRACE if row.id in lost else _next_grace(row, now))} for row in rows]
+        if values:
+            table = Delivery.__table__
+            session.connection().execute(
+                sa.update(table).where(table.c.id == sa.bindparam("key"), table.c.status == lifecycle.QUEUED).values(wake_at=sa.bindparam("at")),
+                [{"key": value["id"], "at": value["wake_at"]} for value in values],
+            )
+    again = [row for row in rows if row.id in lost]
+    ring(_doorbells(again))
+    if again:
+        log.warning("sweep.doorbells_lost", deliveries=len(again))
+    return len(again)
+
+
+def _next_grace(row: Delivery, now: datetime) -> timedelta:
+    age = now - max(row.created_at, row.due_at or row.created_at)
+    return min(max(age, DOORBELL_GRACE), _LONGEST_DOORBELL_GRACE)
+
+
+def free_lapsed() -> int:
+    """Sends whose worker died: sent again where that is safe or the type wants it, else `unknown`. Uses up no attempt."""
+    now = clock_now()
+    with transaction() as session:
+        lapsed = session.scalars(_awake(lifecycle.SENDING, now)).all()
+        if not lapsed:
+            return 0
+        resends = _types_that_resend(lapsed)
+        again = [d for d in lapsed if channels.registry().is_safe_to_repeat(d.channel) or resends[d.notification_id]]
+        unknown = [d for d in lapsed if d not in again]
+        _move(again, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
+        _move(unknown, {"status": lifecycle.UNKNOWN, "reason": None, "wake_at": None})
+        session.execute(sa.insert(Attempt), [_lapsed_attempt(d, now) for d in lapsed])
+    ring(_doorbells(again))
+    log.warning("sweep.leases_lapsed", again=len(again), unknown=len(unknown))
+    return len(lapsed)
+
+
+def _types_that_resend(deliveries: Sequence[Delivery]) -> dict[Any, bool]:
+    statement = sa.select(Notification.id, EventType).join(EventType, EventType.key == Notification.type)
+    rows = db.session.execute(statement.where(Notification.id.in_({d.notification_id for d in deliveries}))).all()
+    return {key: type_.resends_unknown for key, type_ in rows}
+
+
+def _lapsed_attempt(delivery: Delivery, now: datetime) -> dict[str, Any]:
+    return {
+        "delivery_id": delivery.id,
+        "number": delivery.tries,
+        "provider": delivery.provider or delivery.channel,
+        "outcome": "unknown",
+        "code": "lease_lapsed",
+        "message": "the worker died while sending",
+        "duration_ms": 0,
+        "at": now,
+    }
+
+
+def ring_expansions() -> int:
+    """Submissions that are still to be expanded, in case their doorbell was lost."""
+    now = clock_now()
+    with transaction() as session:
+        rows = session.scalars(sa.select(Submission).where(Submission.wake_at <= now).limit(BATCH).with_for_update(skip_locked=True)).all()
+        for row in rows:
+            row.wake_at = now + EXPAND_GRACE
+        ids = [row.id for row in rows]
+    ring_expand(ids)
+    return len(ids)
+
+
+def prune() -> int:
+    """Deletes idempotency keys older than a day, a batch at a time. Returns how many."""
+    oldest = clock_now() - _IDEMPOTENCY_KEPT
+    pruned = 0
+    while True:
+        with transaction() as session:
+            keys = session.execute(sa.select(IdempotencyKey.producer_id, IdempotencyKey.key).where(IdempotencyKey.created_at < oldest).limit(BATCH)).all()
+            if keys:
+                pair = sa.tuple_(IdempotencyKey.producer_id, IdempotencyKey.key)
+                session.execute(sa.delete(IdempotencyKey).where(pair.in_([tuple(row) for row in keys])).execution_options(synchronize_session=False))
+        pruned += len(keys)
+        if len(keys) < BATCH:
+            return pruned
+
+
+def _awake(status: str, now: datetime, *, lock: bool = True) -> sa.Select[tuple[Delivery]]:
+    # Urgent ones first would need a wider index; the order of wake_at serves, since batches follow each other at once.
+    statement = sa.select(Delivery).where(Delivery.wake_at <= now, Delivery.status == status).order_by(Delivery.wake_at).limit(BATCH)
+    return statement.with_for_update(skip_locked=True) if lock else statement
+
+
+def _move(deliveries: Sequence[Delivery], values: dict[str, Any], *, only_from: str | None = None) -> None:
+    """Moves the status of all of them in one statement, if the lifecycle allows it."""
+    if not deliveries:
+        return
+    for old in {delivery.status for delivery in deliveries}:
+        if not lifecycle.may_move(old, values["status"]):
+            raise ValueError(f"a delivery does not move from {old} to {values['status']}")
+    statement = sa.update(Delivery).where(Delivery.id.in_([delivery.id for delivery in deliveries]))
+    if only_from:
+        statement = statement.where(Delivery.status == only_from)
+    db.session.execute(statement.values(**values).execution_options(synchronize_session=False))
+
+
+def _is_expired(delivery: Delivery, now: datetime) -> bool:
+    return delivery.expires_at is not None and delivery.expires_at <= now
+
+
+def _doorbells(deliveries: Sequence[Delivery]) -> list[Doorbell]:
+    return [Doorbell(delivery.id, delivery.channel, delivery.priority) for delivery in deliveries]

@@ -1,0 +1,56 @@
+"""Puts planned notifications into words: looks up their templates and the links they carry, then renders.
+
+Called by `store` (in-app items), `deliver` (everything else) and the dry run: one way for all of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from notifier import tokens
+from notifier.channels import CHANNELS
+from notifier.config import current_settings
+from notifier.core.message import Content
+from notifier.models import EventType
+from notifier.pipeline.facts import Person
+from notifier.pipeline.render import RenderFault, RenderRequest, load_templates, render
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    channel: str
+    type: EventType
+    template_id: UUID | None
+    person: Person
+    data: Mapping[str, Any]
+
+
+def unsubscribe_url(person_id: str, category: str, channel: str) -> str | None:
+    """The one-click link of a mail; transactional ones have none, since they cannot be switched off as a category's mail."""
+    if category == "transactional" or not CHANNELS[channel].shape.has_html:
+        return None
+    return f"{current_settings().public_url}/u/{tokens.sign_unsubscribe(person_id, category, channel)}"
+
+
+def put_into_words(wanted: Sequence[Wanted]) -> list[Content | str]:
+    """One content each, or the sentence that says why there is none. At most one query for the whole batch."""
+    templates = load_templates({w.template_id for w in wanted if w.template_id})
+    base = current_settings().public_url
+    requests = [
+        RenderRequest(
+            channel=w.channel,
+            locale=w.person.locale,
+            type=w.type.key,
+            template=templates.get(w.template_id) if w.template_id else None,
+            titles=w.type.titles,
+            data=w.data,
+            user_name=w.person.name,
+            zone=w.person.zone,
+            category=w.type.category,
+            why_url=f"{base}/preferences#{w.type.key}-{w.channel}",
+            unsubscribe_url=unsubscribe_url(w.person.id, w.type.category, w.channel),
+        )
+        for w in wanted
+    ]
+    return [str(result) if isinstance(result, RenderFault) else result for result in render(requests)]

@@ -1,0 +1,134 @@
+"""What producers may ask about their notifications. `producer_id` None: of any producer (scope admin)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier import shapes
+from notifier.core import lifecycle
+from notifier.core.errors import Rejected
+from notifier.extensions import db
+from notifier.ids import parse, show
+from notifier.models import Attempt, Delivery, Notification, Receipt, Submission
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Each a tuple of wanted values, empty for any. `after` is a notification id; newest first."""
+
+    user: tuple[str, ...] = ()
+    type: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
+    channel: tuple[str, ...] = ()
+    after: str | None = None
+    limit: int = 50
+
+
+def one(notification_id: UUID, producer_id: UUID | None) -> dict[str, Any]:
+    """API.md, GET /notifications/{id}. Raises Rejected('not_found') for another producer's too."""
+    row = db.session.get(Notification, notification_id)
+    if row is None or (producer_id is not None and row.producer_id != producer_id):
+        raise Rejected("not_found", "there is no such notification")
+    return _in_full([row])[0]
+
+
+def page(filters: Filters, producer_id: UUID | None) -> dict[str, Any]:
+    statement = sa.select(Notification).order_by(Notification.id.desc()).limit(filters.limit + 1)
+    if producer_id is not None:
+        statement = statement.where(Notification.producer_id == producer_id)
+    if filters.after:
+        statement = statement.where(Notification.id < parse("ntf", filters.after))
+    if filters.user:
+        statement = statement.where(Notification.user_id.in_(filters.user))
+    if filters.type:
+        statement = statement.where(Notification.type.in_(filters.type))
+    if filters.status or filters.channel:
+        wanted = sa.select(Delivery.id).where(Delivery.notification_id == Notification.id)
+        wanted = wanted.where(Delivery.status.in_(filters.status)) if filters.status else wanted
+        wanted = wanted.where(Delivery.channel.in_(filters.channel)) if filters.channel else wanted
+        statement = statement.where(wanted.exists())
+    rows = list(db.session.scalars(statement))
+    shown = rows[: filters.limit]
+    return {"data": _in_full(shown), "next": show("ntf", shown[-1].id) if len(rows) > filters.limit else None}
+
+
+def submission(submission_id: UUID, producer_id: UUID | None) -> dict[str, Any]:
+    """A submission of any size with all its notifications, as far as it has been expanded."""
+    row = db.session.get(Submission, submission_id)
+    if row is None or (producer_id is not None and row.producer_id != producer_id):
+        raise Rejected("not_found", "there is no such submission")
+    notifications = db.session.execute(
+        sa.select(Notification.id, Notification.user_id).where(Notification.submission_id == submission_id).order_by(Notification.id)
+    ).all()
+    deliveries = _deliveries(n.id for n in notifications)
+    summaries = [shapes.notification_summary(n.id, n.user_id, deliveries.get(n.id, [])) for n in notifications]
+    return {
+        **shapes.submission(row.id, row.status, summaries),
+        "type": row.type,
+        "recipients": row.recipients,
+        "created_at": shapes.timestamp(row.created_at),
+    }
+
+
+def status(shown_id: str, producer_id: UUID | None) -> dict[str, Any]:
+    """The seeds' GET /notify/status/{id}: of a notification or of a whole submission."""
+    if shown_id.startswith("sub_"):
+        whole = submission(parse("sub", shown_id), producer_id)
+        deliveries = [delivery for notification in whole["notifications"] for delivery in notification["deliveries"]]
+        pending = not deliveries and whole["status"] != "expanded"
+        furthest = lifecycle.QUEUED if pending else lifecycle.furthest([d["status"] for d in deliveries])
+    else:
+        deliveries = one(parse("ntf", shown_id), producer_id)["deliveries"]
+        furthest = lifecycle.furthest([d["status"] for d in deliveries])
+    return {"id": shown_id, "status": furthest, "deliveries": deliveries}
+
+
+def _in_full(rows: Sequence[Notification]) -> list[dict[str, Any]]:
+    deliveries = _deliveries(row.id for row in rows)
+    receipts = _receipts(row.id for row in rows)
+    return [
+        {
+            "id": show("ntf", row.id),
+            "submission": show("sub", row.submission_id),
+            "user": row.user_id,
+            "type": row.type,
+            "category": row.category,
+            "priority": row.priority,
+            "data": row.data,
+            "collapse_key": row.collapse_key,
+            "created_at": shapes.timestamp(row.created_at),
+            "send_at": shapes.timestamp(row.send_at),
+            "expires_at": shapes.timestamp(row.expires_at),
+            "deliveries": deliveries.get(row.id, []),
+            "receipts": receipts.get(row.id, []),
+        }
+        for row in rows
+    ]
+
+
+def _deliveries(notification_ids: Iterable[UUID]) -> dict[UUID, list[dict[str, Any]]]:
+    wanted = list(notification_ids)
+    rows = db.session.scalars(sa.select(Delivery).where(Delivery.notification_id.in_(wanted)).order_by(Delivery.id)).all() if wanted else []
+    attempts: dict[UUID, list[dict[str, Any]]] = {}
+    if any(row.tries for row in rows):
+        statement = sa.select(Attempt).where(Attempt.delivery_id.in_([row.id for row in rows if row.tries])).order_by(Attempt.number)
+        for attempt in db.session.scalars(statement):
+            attempts.setdefault(attempt.delivery_id, []).append(shapes.attempt(attempt))
+    found: dict[UUID, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row.notification_id, []).append(shapes.delivery(row, attempts.get(row.id, ())))
+    return found
+
+
+def _receipts(notification_ids: Iterable[UUID]) -> dict[UUID, list[dict[str, Any]]]:
+    wanted = list(notification_ids)
+    statement = sa.select(Receipt, Delivery.notification_id).join(Delivery, Delivery.id == Receipt.delivery_id)
+    found: dict[UUID, list[dict[str, Any]]] = {}
+    for receipt, notification_id in db.session.execute(statement.where(Delivery.notification_id.in_(wanted)).order_by(Receipt.id)) if wanted else ():
+        found.setdefault(notification_id, []).append(
+            {"delivery": show("dlv", receipt.delivery_id), "provider": receipt.provider, "status": receipt.status, "at": shapes.timestamp(receipt.at)}
+        )
+    return found
