@@ -1,0 +1,167 @@
+"""Deciding, as a table: what the planner answers for one channel, given one thing that is special."""
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifier.core.plan import REASONS, AddressFacts, ChannelFacts, Facts, Route, Skip, TypeFacts, plan, still_wanted
+from notifier.core.preferences import Preferences
+from notifier.core.quiet_hours import QuietHours
+
+NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
+MIDNIGHT = datetime(2026, 1, 15, 23, tzinfo=UTC)
+BERLIN = ZoneInfo("Europe/Berlin")
+MORNING = datetime(2026, 1, 16, 6, tzinfo=UTC)  # 07:00 in Berlin
+
+MAIL = AddressFacts(1, "email", "a…@x.test", is_primary=True)
+OTHER_MAIL = AddressFacts(2, "email", "b…@x.test")
+PHONE_A, PHONE_B = AddressFacts(3, "push", "…aaa"), AddressFacts(4, "push", "…bbb")
+
+NEWS = TypeFacts("newsletter", "marketing", "low", ("email",))
+SHIPPED = TypeFacts("order_shipped", "transactional", "high", ("inapp", "email"))
+ALERT = TypeFacts("security_alert", "system", "urgent", ("email",), mandatory=True)
+CHANNELS = {
+    "inapp": ChannelFacts("inapp", needs_address=False, waits_when_quiet=False),
+    "email": ChannelFacts("email"),
+    "sms": ChannelFacts("sms", default_on=False),
+    "push": ChannelFacts("push", every_address=True),
+}
+NIGHT = Preferences(quiet_hours=QuietHours(time(22), time(7)))
+
+
+def facts(type_: TypeFacts = NEWS, **changes: Any) -> Facts:
+    base = Facts(type=type_, priority=type_.priority, zone=BERLIN, preferences=Preferences(), addresses=(MAIL, PHONE_A, PHONE_B), channels=CHANNELS)
+    return replace(base, **changes)
+
+
+def decided(f: Facts, now: datetime = NOON) -> list[tuple[str, str, Any]]:
+    """(channel, what, reason or due time) of every decision."""
+    result = plan(f, now)
+    return [(r.channel, "send" if r.due_at is None else r.reason or "", r.due_at) for r in result.routes] + [
+        (s.channel, "skip", s.reason) for s in result.skips
+    ]
+
+
+@pytest.mark.parametrize(
+    ("case", "given_facts", "now", "decision"),
+    [
+        ("nothing special", facts(), NOON, ("email", "send", None)),
+        ("the channel is off here", facts(channels={**CHANNELS, "email": ChannelFacts("email", is_on=False)}), NOON, ("email", "skip", "channel_off")),
+        ("no address", facts(addresses=()), NOON, ("email", "skip", "no_address")),
+        ("an address not verified yet", facts(addresses=(replace(MAIL, is_verified=False),)), NOON, ("email", "skip", "no_address")),
+        ("an address switched off", facts(addresses=(replace(MAIL, disabled_reason="bounced"),)), NOON, ("email", "skip", "no_address")),
+        ("suppressed for all", facts(addresses=(replace(MAIL, suppressed_for=frozenset({"*"})),)), NOON, ("email", "skip", "suppressed")),
+        ("suppressed for marketing", facts(addresses=(replace(MAIL, suppressed_for=frozenset({"marketing"})),)), NOON, ("email", "skip", "suppressed")),
+        ("suppressed for another category", facts(addresses=(replace(MAIL, suppressed_for=frozenset({"social"})),)), NOON, ("email", "send", None)),
+        ("opted out", facts(preferences=Preferences(channels={"email": False})), NOON, ("email", "skip", "opted_out")),
+        ("opted out of a mandatory type", facts(ALERT, preferences=Preferences(channels={"email": False})), NOON, ("email", "send", None)),
+        ("a channel off by default", facts(requested=("sms",), addresses=(AddressFacts(5, "sms", "+49…"),)), NOON, ("sms", "skip", "opted_out")),
+        ("muted", facts(preferences=Preferences(mute_until=NOON + timedelta(hours=1))), NOON, ("email", "muted", NOON + timedelta(hours=1))),
+        ("muted until it is quiet", facts(preferences=replace(NIGHT, mute_until=MIDNIGHT)), NOON, ("email", "muted", MORNING)),
+        ("mute is over", facts(preferences=Preferences(mute_until=NOON)), NOON, ("email", "send", None)),
+        ("quiet hours", facts(preferences=NIGHT), MIDNIGHT, ("email", "quiet_hours", MORNING)),
+        ("quiet hours, transactional", facts(SHIPPED, requested=("email",), preferences=NIGHT), MIDNIGHT, ("email", "send", None)),
+        ("quiet hours, urgent", facts(ALERT, preferences=NIGHT), MIDNIGHT, ("email", "send", None)),
+        ("quiet hours, in-app", facts(requested=("inapp",), preferences=NIGHT), MIDNIGHT, ("inapp", "send", None)),
+        ("quiet hours, and what is held is dropped", facts(preferences=replace(NIGHT, held="drop")), MIDNIGHT, ("email", "skip", "quiet_hours")),
+        ("for later", facts(send_at=NOON + timedelta(hours=2)), NOON, ("email", "scheduled", NOON + timedelta(hours=2))),
+        ("for a quiet time", facts(preferences=NIGHT, send_at=MIDNIGHT), NOON, ("email", "quiet_hours", MORNING)),
+        ("for a time that has just passed", facts(send_at=NOON - timedelta(seconds=5)), NOON, ("email", "send", None)),
+        ("expired", facts(expires_at=NOON), NOON, ("email", "skip", "expired")),
+        ("expires before the quiet ends", facts(preferences=NIGHT, expires_at=MORNING), MIDNIGHT, ("email", "skip", "expired")),
+    ],
+)
+def test_one_channel(case: str, given_facts: Facts, now: datetime, decision: tuple[str, str, Any]) -> None:
+    assert decided(given_facts, now) == [decision]
+
+
+def test_email_goes_to_the_primary_address_alone() -> None:
+    assert [r.address for r in plan(facts(addresses=(OTHER_MAIL, MAIL)), NOON).routes] == [MAIL]
+
+
+def test_push_goes_to_every_active_device() -> None:
+    everything = facts(requested=("push",), addresses=(PHONE_B, PHONE_A, replace(PHONE_A, id=9, disabled_reason="unregistered")))
+    assert [r.address for r in plan(everything, NOON).routes] == [PHONE_A, PHONE_B]
+
+
+def test_a_suppressed_device_does_not_silence_the_others() -> None:
+    some = facts(requested=("push",), addresses=(replace(PHONE_A, suppressed_for=frozenset({"*"})), PHONE_B))
+    assert [r.address for r in plan(some, NOON).routes] == [PHONE_B]
+
+
+def test_the_channels_of_the_submission_replace_those_of_the_type() -> None:
+    assert [d[:2] for d in decided(facts(SHIPPED, requested=("inapp",)))] == [("inapp", "send")]
+    assert [d[:2] for d in decided(facts(SHIPPED))] == [("inapp", "send"), ("email", "send")]
+
+
+def test_a_mandatory_type_is_mandatory_on_its_own_channels_only() -> None:
+    named = facts(ALERT, requested=("push",), preferences=Preferences(channels={"push": False}))
+    assert decided(named) == [("push", "skip", "opted_out")]
+
+
+def test_every_decision_leaves_its_reason_in_the_trace() -> None:
+    result = plan(facts(SHIPPED, preferences=Preferences(channels={"email": False})), NOON)
+    assert [(step.rule, step.channel, step.outcome) for step in result.trace] == [
+        ("preference", "inapp", "pass"),
+        ("route", "inapp", "send"),
+        ("preference", "email", "skip"),
+    ]
+    assert result.skips[0].detail == {"because": "channel"}
+
+
+@pytest.mark.parametrize(
+    ("case", "given_facts", "address", "reason"),
+    [
+        ("as planned", facts(), 1, None),
+        ("the person opted out meanwhile", facts(preferences=Preferences(channels={"email": False})), 1, "opted_out"),
+        ("the address has gone", facts(addresses=()), 1, "no_address"),
+        ("the address has died", facts(addresses=(replace(MAIL, disabled_reason="bounced"),)), 1, "no_address"),
+        ("the address was suppressed", facts(addresses=(replace(MAIL, suppressed_for=frozenset({"*"})),)), 1, "suppressed"),
+        ("the channel was switched off", facts(channels={**CHANNELS, "email": ChannelFacts("email", is_on=False)}), 1, "channel_off"),
+        ("opted out of what is mandatory", facts(ALERT, preferences=Preferences(channels={"email": False})), 1, None),
+    ],
+)
+def test_asked_again_before_the_send(case: str, given_facts: Facts, address: int, reason: str | None) -> None:
+    skip = still_wanted(given_facts, "email", address)
+    assert (skip and skip.reason) == reason
+
+
+choice = st.dictionaries(st.sampled_from(["email", "push", "inapp", "*"]), st.booleans())
+any_preferences = st.builds(
+    Preferences,
+    channels=st.dictionaries(st.sampled_from(["email", "push", "inapp"]), st.booleans()),
+    categories=st.dictionaries(st.sampled_from(["marketing", "system", "transactional"]), choice),
+    types=st.dictionaries(st.sampled_from(["newsletter", "security_alert", "order_shipped"]), choice),
+    quiet_hours=st.one_of(st.none(), st.builds(QuietHours, st.just(time(22)), st.just(time(7)))),
+    mute_until=st.one_of(st.none(), st.just(NOON + timedelta(hours=3))),
+    held=st.sampled_from(["wait", "drop", "summary"]),
+)
+any_type = st.sampled_from([NEWS, SHIPPED, ALERT])
+any_time = st.sampled_from([NOON, MIDNIGHT])
+
+
+@given(any_type, any_preferences, any_time, st.permutations([MAIL, OTHER_MAIL, PHONE_A, PHONE_B]))
+def test_nothing_is_both_sent_and_skipped_and_order_does_not_matter(
+    type_: TypeFacts, preferences: Preferences, now: datetime, addresses: list[AddressFacts]
+) -> None:
+    result = plan(facts(type_, preferences=preferences, addresses=tuple(addresses)), now)
+    assert result == plan(facts(type_, preferences=preferences, addresses=(MAIL, OTHER_MAIL, PHONE_A, PHONE_B)), now)
+    assert not {r.channel for r in result.routes} & {s.channel for s in result.skips}
+    assert {d.channel for d in itertools.chain(result.routes, result.skips)} == set(type_.channels)
+    assert all(d.reason in REASONS for d in itertools.chain(result.routes, result.skips) if d.reason is not None)
+    assert all((r.due_at is None) == (r.reason is None) for r in result.routes)
+
+
+@given(any_preferences, any_time)
+def test_preferences_never_withhold_or_delay_a_mandatory_type(preferences: Preferences, now: datetime) -> None:
+    assert plan(facts(ALERT, preferences=preferences), now).routes == (Route("email", MAIL),)
+
+
+def test_skips_carry_the_address_they_would_have_used() -> None:
+    assert plan(facts(preferences=Preferences(channels={"email": False})), NOON).skips == (Skip("email", MAIL, "opted_out", {"because": "channel"}),)

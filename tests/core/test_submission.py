@@ -1,0 +1,46 @@
+"""What a producer may ask for, whoever receives it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from notifier.core.submission import check_priority, check_send_at
+
+NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("requested", "category", "type_priority", "may_be_urgent", "fault"),
+    [
+        (None, "marketing", "low", False, None),
+        ("low", "marketing", "low", False, None),
+        ("medium", "marketing", "low", False, None),
+        ("high", "marketing", "low", True, "priority_too_high"),
+        ("urgent", "marketing", "low", True, "priority_too_high"),
+        ("high", "social", "medium", False, None),
+        ("urgent", "social", "medium", True, "priority_too_high"),
+        ("high", "transactional", "high", False, None),
+        ("urgent", "transactional", "high", False, "urgent_not_allowed"),
+        ("urgent", "transactional", "high", True, None),
+        ("urgent", "system", "urgent", False, None),
+    ],
+)
+def test_priority_has_a_ceiling(requested: str | None, category: str, type_priority: str, may_be_urgent: bool, fault: str | None) -> None:
+    faults = check_priority(requested, type_priority=type_priority, category=category, may_be_urgent=may_be_urgent)
+    assert [f.code for f in faults] == ([fault] if fault else [])
+
+
+@pytest.mark.parametrize(
+    ("ahead", "fault"),
+    [
+        (None, None),
+        (timedelta(0), None),
+        (timedelta(seconds=-59), None),
+        (timedelta(minutes=-2), "in_the_past"),
+        (timedelta(days=365), None),
+        (timedelta(days=367), "too_far_ahead"),
+    ],
+)
+def test_send_at_lies_in_the_coming_year(ahead: timedelta | None, fault: str | None) -> None:
+    faults = check_send_at(None if ahead is None else NOW + ahead, NOW)
+    assert [f.code for f in faults] == ([fault] if fault else [])
