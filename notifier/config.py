@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import limits
 from flask import current_app
 
 from notifier.core.retry import DELAYS_S
@@ -113,7 +114,7 @@ class _Reader:
             smtp_from=self.text("SMTP_FROM", f"Notifier <notifier@{urlsplit(public_url).hostname}>"),
             outbound_allow=self.networks(),
             retry_delays=self.delays(),
-            rate_limit=self.text("RATE_LIMIT", "200000/minute"),
+            rate_limit=self.rate_limit(),
         )
         if self.faults:
             raise BadSettings("The settings do not make sense:\n" + "\n".join(f"  - {fault}" for fault in self.faults))
@@ -193,6 +194,14 @@ class _Reader:
             except ValueError:
                 self.faults.append(f"OUTBOUND_ALLOW: {entry} is no network in CIDR form")
         return tuple(networks)
+
+    def rate_limit(self) -> str:
+        text = self.text("RATE_LIMIT", "200000/minute")
+        try:
+            limits.parse(text)
+        except ValueError:
+            self.faults.append("RATE_LIMIT must be like 200000/minute")
+        return text
 
     def delays(self) -> Mapping[str, tuple[float, ...]]:
         text = self.text("RETRY_DELAYS", "")

@@ -1,0 +1,92 @@
+"""Settings come from the environment, typed; what does not make sense is said in one message, without secrets."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from notifier.config import BadSettings, Settings, embedded_redis_socket
+from notifier.encryption import KeyRing
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    return {"NOTIFIER_HOME": str(tmp_path)}
+
+
+def test_an_empty_environment_is_a_whole_development_installation(tmp_path: Path, home: dict[str, str]) -> None:
+    settings = Settings.from_env(home)
+    assert (settings.host, settings.port, settings.public_url) == ("127.0.0.1", 5000, "http://127.0.0.1:5000")
+    assert settings.database_url == f"sqlite:///{tmp_path}/notifier.db"
+    assert settings.redis_is_embedded
+    assert not settings.has_secure_cookies
+
+
+def test_generated_secrets_are_kept_and_private(tmp_path: Path, home: dict[str, str]) -> None:
+    first, second = Settings.from_env(home), Settings.from_env(home)
+    assert (first.secret_key, first.encryption_keys) == (second.secret_key, second.encryption_keys)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_production_wants_its_secrets_given(home: dict[str, str]) -> None:
+    with pytest.raises(BadSettings) as refused:
+        Settings.from_env({**home, "NOTIFIER_ENV": "production"})
+    assert "SECRET_KEY is required" in str(refused.value)
+    assert "ENCRYPTION_KEYS is required" in str(refused.value)
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path: Path, home: dict[str, str]) -> None:
+    (tmp_path / "key").write_text("from-a-file\n")
+    assert Settings.from_env({**home, "SECRET_KEY_FILE": str(tmp_path / "key")}).secret_key == "from-a-file"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("postgresql://u:p@h/d", "postgresql+psycopg2://u:p@h/d"),
+        ("postgres://h/d", "postgresql+psycopg2://h/d"),
+        ("postgresql+psycopg2://h/d", "postgresql+psycopg2://h/d"),
+        ("sqlite:////tmp/x.db", "sqlite:////tmp/x.db"),
+    ],
+)
+def test_postgresql_is_spoken_through_psycopg2(home: dict[str, str], given: str, expected: str) -> None:
+    assert Settings.from_env({**home, "DATABASE_URL": given}).database_url == expected
+
+
+def test_retry_delays_replace_those_of_every_priority(home: dict[str, str]) -> None:
+    assert Settings.from_env({**home, "RETRY_DELAYS": "0.1, 2"}).retry_delays == dict.fromkeys(("urgent", "high", "medium", "low"), (0.1, 2.0))
+
+
+def test_every_fault_is_reported_at_once_and_no_secret_with_it(home: dict[str, str]) -> None:
+    faulty = {
+        **home,
+        "PORT": "eighty",
+        "NOTIFIER_ENV": "prod",
+        "PUBLIC_URL": "ftp://x",
+        "DATABASE_URL": "mysql://root:hunter2@h/d",
+        "REDIS_URL": "http://:hunter2@h",
+        "ENCRYPTION_KEYS": "hunter2",
+        "NOTIFIER_PRODUCER_KEY": "hunter2",
+        "SMTP_URL": "http://u:hunter2@h",
+        "OUTBOUND_ALLOW": "10.0.0.0/8,nonsense",
+        "RETRY_DELAYS": "1,-2",
+        "RATE_LIMIT": "a lot",
+    }
+    with pytest.raises(BadSettings) as refused:
+        Settings.from_env(faulty)
+    message = str(refused.value)
+    assert [name for name in faulty if name != "NOTIFIER_HOME" and name not in message] == []
+    assert "hunter2" not in message
+
+
+def test_a_long_home_gets_a_short_private_socket(tmp_path: Path) -> None:
+    assert embedded_redis_socket(tmp_path) == tmp_path / "redis.sock"
+    far = tmp_path / ("x" * 120)
+    assert len(os.fsencode(embedded_redis_socket(far))) <= 100
+    assert embedded_redis_socket(far) != embedded_redis_socket(tmp_path / ("y" * 120))
+
+
+def test_a_key_ring_is_parsed(home: dict[str, str]) -> None:
+    ring = KeyRing.generate()
+    assert Settings.from_env({**home, "ENCRYPTION_KEYS": ring}).encryption_keys == KeyRing.parse(ring)
