@@ -7,12 +7,11 @@ environment or the database, never sleeps, never retries and never logs a secret
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
+from notifier.channels.http import Http, Response, explain
+from notifier.core.errors import DeliveryError
 from notifier.core.message import Message, Receipt, Recipient
-
-if TYPE_CHECKING:
-    from notifier.channels.http import Http
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +27,14 @@ class AddressKind:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a message may consist of here. `longest_body` is in characters; longer text is cut with an ellipsis."""
+    """What a message may consist of here. `longest_body` is in characters; longer text is cut with an ellipsis.
+
+    `has_card`: shown as a card of title, text, image and action, not as running text.
+    """
 
     has_subject: bool = False
     has_html: bool = False
+    has_card: bool = False
     longest_body: int | None = None
 
 
@@ -40,6 +43,7 @@ class Channel:
     """A way to reach people. `address` None: no address is needed (in-app).
 
     `every_address`: sent to each active address, not to the primary alone. `default_on`: on for a person who chose nothing.
+    `borrows_from`: the channel whose addresses serve here too (a phone that takes SMS can be called).
     """
 
     name: str
@@ -49,23 +53,26 @@ class Channel:
     default_on: bool = True
     every_address: bool = False
     waits_when_quiet: bool = True
+    borrows_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of a provider, from which its form is generated."""
+    """One setting of a provider, from which its form is generated. `example` is shown there, and used by the contract test."""
 
     name: str
     help: str
     is_secret: bool = False
     is_required: bool = True
     default: str | None = None
+    example: str = ""
 
 
 class Adapter:
     """Base of every adapter. `per_second` is the provider's own pace (None: unknown).
 
     `is_safe_to_repeat`: the receiver recognises a repeat by the delivery id, so an ambiguous send may be sent again.
+    It is built with whatever settings are given and the declared defaults of the others, so that it can preview without any.
     """
 
     channel: ClassVar[Channel]
@@ -75,10 +82,43 @@ class Adapter:
     per_second: ClassVar[float | None] = None
     is_safe_to_repeat: ClassVar[bool] = False
 
-    def __init__(self, settings: Mapping[str, str], http: "Http") -> None:
-        self.options = settings
+    def __init__(self, settings: Mapping[str, str], http: Http) -> None:
+        self.options = {s.name: s.default for s in self.settings if s.default is not None} | dict(settings)
         self.http = http
 
     def send(self, message: Message, to: Recipient) -> Receipt:
         """Hands one message to the provider. Raises a DeliveryError; any other exception is a bug."""
         raise NotImplementedError
+
+    def explain(self, response: Response) -> DeliveryError | None:
+        """What an HTTP answer means: None is success. Override it with a literal dict of the provider's own codes."""
+        return explain(response)
+
+    def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
+        """The message as `send` would hand it over, for the sandbox to keep and show. Sends nothing."""
+        content, shape = message.content, self.channel.shape
+        return {
+            "to": to.address,
+            "subject": content.subject if shape.has_subject else None,
+            "text": content.body,
+            "html": content.html if shape.has_html else None,
+            "payload": card(message) if shape.has_card else None,
+            "headers": {},
+        }
+
+    def close(self) -> None:
+        """Gives back what it holds open. Called when its process ends."""
+
+
+def card(message: Message) -> dict[str, Any]:
+    """What a phone, a browser or the inbox shows of a message."""
+    content = message.content
+    return {
+        "title": content.title,
+        "body": content.body,
+        "image": content.image,
+        "action": {"label": content.action_label, "url": content.action_url} if content.action_url else None,
+        "priority": message.priority,
+        "collapse_key": message.collapse_key,
+        "data": dict(message.data),
+    }

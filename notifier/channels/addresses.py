@@ -1,0 +1,148 @@
+"""The kinds of address: how each is checked and normalised, and how it is masked for screens and logs.
+
+Called at the door and wherever an address is shown. Looks nothing up: whether a target may be reached
+is judged when it is connected to, by `targets`.
+"""
+
+import json
+import re
+from base64 import b64decode, urlsafe_b64encode
+from typing import Any
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+from urllib3.exceptions import LocationParseError
+from urllib3.util import Url, parse_url
+
+from notifier.channels.contract import AddressKind
+
+_LONGEST_URL = 2048
+_LONGEST_MASK = 100
+
+
+def _shorten(mask: str) -> str:
+    return mask if len(mask) <= _LONGEST_MASK else f"{mask[: _LONGEST_MASK // 2]}…{mask[-_LONGEST_MASK // 2 + 1 :]}"
+
+
+def _parse_email(value: str) -> str:
+    try:
+        checked = validate_email(value.strip(), check_deliverability=False, test_environment=True)
+    except EmailNotValidError as error:
+        raise ValueError(str(error)) from None
+    return checked.normalized
+
+
+def _mask_email(value: str) -> str:
+    local, _, domain = value.rpartition("@")
+    return _shorten(f"{local[:1] if len(local) > 1 else ''}…@{domain}")
+
+
+def _parse_phone(value: str) -> str:
+    text = value.strip()
+    # Without this, phonenumbers also takes letters (+1-800-FLOWERS), extensions and tel: links.
+    if not re.fullmatch(r"\+[0-9 ()./-]+", text):
+        raise ValueError("A phone number starts with + and its country code, and has digits only.")
+    try:
+        number = phonenumbers.parse(text)
+    except phonenumbers.NumberParseException:
+        raise ValueError("This is not a phone number.") from None
+    # Possible, not valid: numbering plans change faster than a pinned library, and +1555… is reserved for tests.
+    if not phonenumbers.is_possible_number(number):
+        raise ValueError("There is no phone number of this length in that country.")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _mask_phone(value: str) -> str:
+    return f"{value[:3]}…{value[-2:]}"
+
+
+def _parse_url(value: str) -> str:
+    return _url(value).url
+
+
+def _url(value: str) -> Url:
+    text = value.strip()
+    if len(text) > _LONGEST_URL:
+        raise ValueError(f"A URL has at most {_LONGEST_URL} characters.")
+    if not re.match(r"https?://", text, re.IGNORECASE):
+        raise ValueError("A URL starts with https:// (or http://, inside a network the operator allows).")
+    if re.search(r"[\s\x00-\x20\x7f\\]", text) or not text.isprintable():
+        raise ValueError("A URL has no spaces, backslashes or control characters.")
+    try:
+        # urllib3's own parser, since it is urllib3 that connects: two parsers can disagree about what the host is.
+        url = parse_url(text)
+    except LocationParseError:
+        raise ValueError("This URL cannot be understood.") from None
+    if not url.host or not url.host.strip("."):
+        raise ValueError("A URL needs a host.")
+    if url.auth is not None or "@" in (url.netloc or ""):
+        raise ValueError("A URL must not hold a user name or password.")
+    if url.port == 0:
+        raise ValueError("A URL's port is 1 to 65535.")
+    return url._replace(path=url.path or "/", fragment=None)
+
+
+def _mask_url(value: str) -> str:
+    try:
+        url = parse_url(value)
+    except LocationParseError:
+        return "…"
+    return _shorten(f"{url.scheme}://{url.netloc}/…")
+
+
+def _parse_token(value: str) -> str:
+    text = value.strip()
+    if not re.fullmatch(r"[!-~]{8,4096}", text):
+        raise ValueError("A device token has 8 to 4,096 printable characters and no spaces.")
+    return text
+
+
+def _mask_token(value: str) -> str:
+    return f"…{value[-4:]}" if len(value) >= 16 else "…"
+
+
+def _parse_subscription(value: str) -> str:
+    """The JSON of a browser's PushSubscription, reduced to what sending needs."""
+    try:
+        given: Any = json.loads(value)
+        endpoint, keys = given["endpoint"], given["keys"]
+        p256dh, auth = _key(keys["p256dh"]), _key(keys["auth"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError("A web-push subscription is the JSON of the browser's PushSubscription: endpoint, keys.p256dh and keys.auth.") from None
+    if len(p256dh) != 65 or p256dh[:1] != b"\x04" or len(auth) != 16:
+        raise ValueError("The keys of the web-push subscription have the wrong length.")
+    url = _url(endpoint) if isinstance(endpoint, str) else None
+    if url is None or url.scheme != "https":
+        raise ValueError("The endpoint of a web-push subscription is an https:// URL.")
+    keys = {"auth": _text(auth), "p256dh": _text(p256dh)}
+    return json.dumps({"endpoint": url.url, "keys": keys}, separators=(",", ":"))
+
+
+def _key(text: str) -> bytes:
+    """Browsers write base64url without padding; some libraries write base64 with."""
+    plain = text.rstrip("=").replace("-", "+").replace("_", "/")
+    return b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+
+
+def _text(key: bytes) -> str:
+    return urlsafe_b64encode(key).rstrip(b"=").decode()
+
+
+def _mask_subscription(value: str) -> str:
+    try:
+        return _mask_url(json.loads(value)["endpoint"])
+    except (ValueError, KeyError, TypeError):
+        return "…"
+
+
+EMAIL = AddressKind("E-mail address", "alice@example.com", _parse_email, _mask_email)
+PHONE = AddressKind("Phone number", "+4915112345678", _parse_phone, _mask_phone)
+URL = AddressKind("URL", "https://hooks.example.com/notifier", _parse_url, _mask_url)
+SIGNED_URL = AddressKind("Webhook URL", "https://example.com/webhooks/notifier", _parse_url, _mask_url, has_secret=True)
+DEVICE_TOKEN = AddressKind("Device token", "fGx0m3Rk7dE:APA91bHPRgkF3", _parse_token, _mask_token)
+SUBSCRIPTION = AddressKind(
+    "Web-push subscription",
+    '{"endpoint":"https://push.example.com/abc","keys":{"auth":"' + "A" * 22 + '","p256dh":"BA' + "A" * 85 + '"}}',
+    _parse_subscription,
+    _mask_subscription,
+)

@@ -1,0 +1,76 @@
+"""The sandbox provider of every channel: keeps the message instead of sending it, or fails as its recipient asks.
+
+Used where a channel has no provider, with test keys, and for magic recipients whatever provider is set.
+It takes the whole path like any other adapter; `pipeline.deliver` stores what it captured.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from notifier.channels.addresses import EMAIL, PHONE
+from notifier.channels.contract import Adapter, Channel
+from notifier.channels.http import Http
+from notifier.core.errors import DeliveryError, InvalidRecipient, Permanent, RateLimited, Retryable
+from notifier.core.message import Message, Receipt, Recipient
+
+EVERY = 1_000_000
+
+# The word or last digit of a magic recipient → the first so many tries fail, with what. Whoever is not named here is delivered to.
+_FAULTS: dict[str, tuple[int, type[DeliveryError], dict[str, Any]]] = {
+    "soft-fail": (EVERY, Retryable, {}),
+    "rejected": (EVERY, Permanent, {}),
+    "dead": (EVERY, InvalidRecipient, {}),
+    "timeout": (EVERY, Retryable, {"ambiguous": True}),
+    "throttled": (1, RateLimited, {"retry_after": 1.0}),
+    "flaky-2": (2, Retryable, {}),
+}
+_DIGITS = ("delivered", "soft-fail", "rejected", "dead", "timeout", "throttled", "flaky-2")
+
+# All of sandbox.test and every +1555010000<digit>, also those without a word: none of them is real.
+_MAGIC_EMAIL = re.compile(r"(.+)@sandbox\.test", re.IGNORECASE)
+_MAGIC_PHONE = re.compile(r"\+1555010000(\d)")
+
+
+def magic_word(channel: Channel, address: str | None) -> str | None:
+    """What a magic recipient asks for, None for everyone else."""
+    if address is None:
+        return None
+    if channel.address is EMAIL and (found := _MAGIC_EMAIL.fullmatch(address)):
+        return found[1].lower()
+    if channel.address is PHONE and (found := _MAGIC_PHONE.fullmatch(address)):
+        digit = int(found[1])
+        return _DIGITS[digit] if digit < len(_DIGITS) else "delivered"
+    return None
+
+
+class Sandbox(Adapter):
+    """Shows each message as the channel's own adapter would have sent it."""
+
+    provider = "sandbox"
+    label = "Sandbox"
+    model: type[Adapter]
+
+    def __init__(self, settings: Mapping[str, str], http: Http) -> None:
+        super().__init__(settings, http)
+        self._model = self.model(settings, http)
+
+    def send(self, message: Message, to: Recipient) -> Receipt:
+        word = magic_word(self.channel, to.address)
+        failing, family, options = _FAULTS.get(word or "", (0, Permanent, {}))
+        if message.try_number <= failing:
+            raise family(f"the sandbox plays {word}", code=str(word).replace("-", "_"), **options)
+        return Receipt("delivered", provider_message_id=f"sandbox-{message.delivery_id}", captured=self.preview(message, to))
+
+    def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
+        return self._model.preview(message, to)
+
+
+def sandbox_for(channel: Channel, model: type[Adapter] | None = None) -> type[Sandbox]:
+    """The sandbox adapter of one channel. `model` is the channel's real adapter, where there is one."""
+    model = model or type("Model", (Adapter,), {"channel": channel, "provider": "none", "label": channel.label})
+    return type(
+        f"{channel.name.capitalize()}Sandbox",
+        (Sandbox,),
+        {"channel": channel, "model": model, "is_safe_to_repeat": model.is_safe_to_repeat, "__module__": __name__},
+    )

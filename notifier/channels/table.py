@@ -1,0 +1,21 @@
+"""The channels that every installation knows, one row each. Which of them can send is the registry's matter.
+
+A channel of a provider's own (one no row stands for) is declared in that provider's file.
+"""
+
+from notifier.channels.addresses import DEVICE_TOKEN, EMAIL, PHONE, SIGNED_URL, SUBSCRIPTION, URL
+from notifier.channels.contract import Channel, Shape
+
+_CARD = Shape(has_card=True, longest_body=500)  # a push payload holds 4 KB in all
+
+INAPP = Channel("inapp", "In-app", None, Shape(has_card=True), waits_when_quiet=False)
+MAIL = Channel("email", "E-mail", EMAIL, Shape(has_subject=True, has_html=True))
+SMS = Channel("sms", "SMS", PHONE, Shape(longest_body=1530), default_on=False)  # ten segments
+PUSH = Channel("push", "Mobile push", DEVICE_TOKEN, _CARD, every_address=True)
+WEB_PUSH = Channel("webpush", "Browser push", SUBSCRIPTION, _CARD, every_address=True)
+WEBHOOK = Channel("webhook", "Webhook", SIGNED_URL, Shape(), every_address=True)
+SLACK = Channel("slack", "Slack", URL, Shape(has_card=True, longest_body=3000), every_address=True)
+WHATSAPP = Channel("whatsapp", "WhatsApp", PHONE, Shape(longest_body=4096), default_on=False, borrows_from="sms")
+VOICE = Channel("voice", "Voice call", PHONE, Shape(longest_body=1000), default_on=False, borrows_from="sms")
+
+BUILT_IN = (INAPP, MAIL, SMS, PUSH, WEB_PUSH, WEBHOOK, SLACK, WHATSAPP, VOICE)

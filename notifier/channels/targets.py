@@ -1,0 +1,69 @@
+"""Which network addresses outbound calls may reach. Called by `http` with what a host name resolved to.
+
+A literal table of what is not the public internet, so that the verdict does not change with the Python version:
+the special-purpose registries of IANA (RFC 6890), multicast, and clouds' metadata services, which give out credentials.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_NOT_PUBLIC_V4 = tuple(
+    ipaddress.IPv4Network(block)
+    for block in (
+        "0.0.0.0/8",  # this host: Linux connects it to loopback
+        "10.0.0.0/8",  # private
+        "100.64.0.0/10",  # carrier-grade NAT; Alibaba's metadata service
+        "127.0.0.0/8",  # loopback
+        "168.63.129.16/32",  # Azure's metadata service, though the address itself is public
+        "169.254.0.0/16",  # link-local; the metadata service of AWS, Azure, Google
+        "172.16.0.0/12",  # private
+        "192.0.0.0/24",  # protocol assignments; Oracle's metadata service
+        "192.0.2.0/24",  # documentation
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",  # private
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, and broadcast
+    )
+)
+_PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")  # leaves out ::, ::1, NAT64 64:ff9b::/32, fc00::/7, fe80::/10, fec0::/10, ff00::/8
+_NOT_PUBLIC_V6 = tuple(
+    ipaddress.IPv6Network(block)
+    for block in (
+        "2001::/23",  # protocol assignments: Teredo carries an IPv4 address, ORCHID is no address at all
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4: carries an IPv4 address
+        "3fff::/20",  # documentation
+    )
+)
+
+
+class Targets:
+    """The public internet, and the networks that the operator allows besides."""
+
+    def __init__(self, allowed: Iterable[Network] = ()) -> None:
+        self.allowed = tuple(allowed)
+
+    def may_reach(self, address: str, *, is_encrypted: bool) -> bool:
+        """`address` is numeric. Without encryption only the allowed networks may be reached."""
+        ip = numeric(address)
+        if any(ip in network for network in self.allowed):
+            return True
+        return is_encrypted and is_public(ip)
+
+
+def is_public(ip: IPAddress) -> bool:
+    if isinstance(ip, ipaddress.IPv4Address):
+        return not any(ip in network for network in _NOT_PUBLIC_V4)
+    return ip in _PUBLIC_V6 and not any(ip in network for network in _NOT_PUBLIC_V6)
+
+
+def numeric(address: str) -> IPAddress:
+    """An IPv4 address in IPv6 clothes (::ffff:10.0.0.1) is judged as what it is; a scope (%eth0) plays no part."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    return ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip
