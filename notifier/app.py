@@ -54,8 +54,9 @@ def create_app(settings: Settings | None = None, *, async_mode: str = "threading
     socketio.init_app(
         app,
         async_mode=async_mode,
-        message_queue=settings.redis_url if socketio_queue else None,
+        client_manager=gateway.Listener(app, settings.redis_url) if socketio_queue else None,
         cors_allowed_origins="*",  # the gateway decides: a cookie is honoured from our own origin only
+        cors_credentials=False,
         manage_session=False,
     )
     gateway.init_app(socketio)

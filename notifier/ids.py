@@ -1,5 +1,7 @@
 """Keys: UUIDv7 (RFC 9562), so that they sort by creation; shown to the world with their kind in front."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from uuid import UUID
 
 import uuid_utils.compat as uuid_utils
@@ -25,3 +27,12 @@ def parse(kind: str, text: str) -> UUID:
         return UUID(hex=digits)
     except ValueError:
         raise Rejected("not_found", f"there is no {text[:80]!r}") from None
+
+
+def parse_many(kind: str, texts: Iterable[str]) -> list[UUID]:
+    """The keys behind shown ids, without repeats; what is no id of that kind is left out, as is fitting where unknown ids are ignored."""
+    keys: dict[UUID, None] = {}
+    for shown in texts:
+        with suppress(Rejected):
+            keys[parse(kind, shown)] = None
+    return list(keys)

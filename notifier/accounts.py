@@ -1,0 +1,342 @@
+"""Sign-in, producers' keys, and signed tokens. Called by the doors and the commands.
+
+Keys are looked up through a small cache, so that the hot path makes no query: what is revoked here is
+refused here at once, and in other processes after CACHED_S. Each function that writes is a transaction
+of its own. Knows nothing of requests, cookies or headers.
+"""
+
+import functools
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from argon2 import PasswordHasher
+from argon2.exceptions import VerificationError
+from flask import current_app
+from itsdangerous import BadData, URLSafeSerializer
+from sqlalchemy.orm import Session, scoped_session
+
+from notifier.clock import now
+from notifier.database import transaction
+from notifier.extensions import db
+from notifier.models import Account, ApiKey, Producer, User
+from notifier.models.account import ROLES
+from notifier.models.producer import SCOPES
+
+CACHED_S = 3.0
+_CACHE_SIZE = 10_000
+_PREFIX_LENGTH = 16
+_LONGEST_EMAIL = 254
+_LONGEST_PASSWORD_BYTES = 1024
+_TOKEN_ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+_LONGEST_TOKEN = 2048
+
+# OWASP's smallest recommendation: a web process on one thread must not stand still for a sign-in.
+_passwords: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+
+
+# --- producers and their keys
+
+
+@dataclass(frozen=True, slots=True)
+class KeyIdentity:
+    """Who is calling with a key. `types` limits it to those event types (None: all)."""
+
+    key_id: UUID
+    producer_id: UUID
+    scopes: frozenset[str]
+    types: frozenset[str] | None
+    is_test: bool
+    expires_at: datetime | None
+
+
+def create_producer(name: str) -> Producer:
+    with transaction() as session:
+        producer = Producer(name=name)
+        session.add(producer)
+    return producer
+
+
+def create_key(
+    producer_id: UUID,
+    *,
+    scopes: Iterable[str],
+    is_test: bool = False,
+    types: Iterable[str] | None = None,
+    expires_at: datetime | None = None,
+    plain: str | None = None,
+) -> tuple[ApiKey, str]:
+    """→ (the row, the key in plain text, which is never to be had again). `plain`: a key somebody chose themselves."""
+    plain = plain or f"ntf_{'test' if is_test else 'live'}_{secrets.token_urlsafe(32)}"
+    with transaction() as session:
+        key = _add_key(session, producer_id, plain, scopes=scopes, is_test=is_test, types=types, expires_at=expires_at)
+    forget_cached_keys()
+    return key, plain
+
+
+def ensure_key(plain: str, *, producer_name: str, scopes: Iterable[str]) -> bool:
+    """Stores a live key that a setting names, with a producer of its own. False if it is there, revoked or not."""
+    with transaction() as session:
+        if session.scalar(sa.select(ApiKey.id).where(ApiKey.hash == _digest(plain))) is not None:
+            return False
+        producer = Producer(name=producer_name)
+        session.add(producer)
+        session.flush()
+        _add_key(session, producer.id, plain, scopes=scopes)
+    forget_cached_keys()
+    return True
+
+
+def _add_key(
+    session: scoped_session[Session],
+    producer_id: UUID,
+    plain: str,
+    *,
+    scopes: Iterable[str],
+    is_test: bool = False,
+    types: Iterable[str] | None = None,
+    expires_at: datetime | None = None,
+) -> ApiKey:
+    wanted = set(scopes)
+    if not wanted <= set(SCOPES):
+        raise ValueError(f"no such scope: {', '.join(sorted(wanted - set(SCOPES)))}")
+    key = ApiKey(
+        producer_id=producer_id,
+        prefix=plain[:_PREFIX_LENGTH],
+        hash=_digest(plain),
+        scopes=[scope for scope in SCOPES if scope in wanted],
+        types=None if types is None else sorted(set(types)),
+        is_test=is_test,
+        expires_at=expires_at,
+    )
+    session.add(key)
+    return key
+
+
+def revoke_key(key_id: UUID) -> bool:
+    """False if there is no such key, or it was revoked before."""
+    with transaction() as session:
+        statement = sa.update(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None)).values(revoked_at=now()).returning(ApiKey.id)
+        revoked = session.execute(statement).first() is not None
+    forget_cached_keys()
+    return revoked
+
+
+def disable_producer(producer_id: UUID, *, disabled: bool = True) -> None:
+    """None of a disabled producer's keys is accepted."""
+    with transaction() as session:
+        session.execute(sa.update(Producer).where(Producer.id == producer_id).values(disabled_at=now() if disabled else None))
+    forget_cached_keys()
+
+
+def find_key(plain: str) -> KeyIdentity | None:
+    """Whose key it is; None for one that is unknown, revoked, expired, or of a disabled producer."""
+    place = (str(current_app.config["SQLALCHEMY_DATABASE_URI"]), _digest(plain))
+    at = now()
+    identity, is_known = _known_keys.get(place, at)
+    if not is_known:
+        identity, is_known = _unknown_keys.get(place, at)
+    if not is_known:
+        identity = _load_key(place[1])
+        (_unknown_keys if identity is None else _known_keys).put(place, identity, at)
+    if identity is None or (identity.expires_at is not None and identity.expires_at <= at):
+        return None
+    return identity
+
+
+def _load_key(digest: bytes) -> KeyIdentity | None:
+    row = db.session.execute(
+        sa.select(ApiKey.id, ApiKey.producer_id, ApiKey.scopes, ApiKey.types, ApiKey.is_test, ApiKey.expires_at)
+        .join(Producer, Producer.id == ApiKey.producer_id)
+        .where(ApiKey.hash == digest, ApiKey.revoked_at.is_(None), Producer.disabled_at.is_(None))
+    ).first()
+    if row is None:
+        return None
+    return KeyIdentity(row.id, row.producer_id, frozenset(row.scopes), None if row.types is None else frozenset(row.types), row.is_test, row.expires_at)
+
+
+def _digest(plain: str) -> bytes:
+    return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).digest()
+
+
+class _Recent:
+    """What was looked up in the last CACHED_S seconds, the latest _CACHE_SIZE of it."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[tuple[str, bytes], tuple[KeyIdentity | None, datetime]] = OrderedDict()
+
+    def get(self, place: tuple[str, bytes], at: datetime) -> tuple[KeyIdentity | None, bool]:
+        """→ (what was found then, whether it was looked up lately)."""
+        identity, looked_up_at = self._entries.get(place, (None, None))
+        return identity, looked_up_at is not None and abs(at - looked_up_at) < timedelta(seconds=CACHED_S)
+
+    def put(self, place: tuple[str, bytes], identity: KeyIdentity | None, at: datetime) -> None:
+        self._entries[place] = (identity, at)
+        while len(self._entries) > _CACHE_SIZE:
+            self._entries.popitem(last=False)
+
+    def clear(self) -> None:
+        self._entries.clear()
+
+
+# Two, so that a flood of invented keys never pushes out those in use.
+_known_keys = _Recent()
+_unknown_keys = _Recent()
+
+
+def forget_cached_keys() -> None:
+    _known_keys.clear()
+    _unknown_keys.clear()
+
+
+# --- people who sign in
+
+
+def create_account(email: str, password: str | None, role: str, user_id: str) -> Account:
+    """An account, and its user if that is not there yet. Raises ValueError for an unusable e-mail, role or password."""
+    address = _email_key(email)
+    if address is None or "@" not in address:
+        raise ValueError("the e-mail address is not usable")
+    if role not in ROLES:
+        raise ValueError(f"no such role: {role}")
+    password_hash = None if password is None else _hash(password)
+    with transaction() as session:
+        if session.get(User, user_id) is None:
+            session.add(User(id=user_id))
+            session.flush()
+        account = Account(email=address, password_hash=password_hash, role=role, user_id=user_id)
+        session.add(account)
+    return account
+
+
+def set_password(account_id: UUID, password: str) -> None:
+    password_hash = _hash(password)
+    with transaction() as session:
+        session.execute(sa.update(Account).where(Account.id == account_id).values(password_hash=password_hash))
+
+
+def check_password(email: str, password: str) -> Account | None:
+    """The account, if it may sign in with that password. Takes as long for an e-mail that nobody has."""
+    address = _email_key(email)
+    account = None if address is None else db.session.scalar(sa.select(Account).where(Account.email == address))
+    stored = account.password_hash if account is not None and account.is_active else None
+    # The answer of the database is let go: hashing takes a while, and nothing should be held meanwhile.
+    db.session.rollback()
+    given = _password_bytes(password)
+    try:
+        _passwords.verify(stored or _nobodys_hash(), given if given is not None else b"")
+    except VerificationError:
+        return None
+    if stored is None or given is None or account is None:
+        return None
+    if _passwords.check_needs_rehash(stored):
+        with transaction() as session:
+            # Only while the old one still stands: a password changed meanwhile wins.
+            unchanged = (Account.id == account.id, Account.password_hash == stored)
+            session.execute(sa.update(Account).where(*unchanged).values(password_hash=_passwords.hash(given)))
+    return account
+
+
+def find_account(account_id: str) -> Account | None:
+    """The active account of that id, as text; what a session cookie is looked up by."""
+    try:
+        account = db.session.get(Account, UUID(account_id))
+    except ValueError:
+        return None
+    return account if account is not None and account.is_active else None
+
+
+@functools.cache
+def _nobodys_hash() -> str:
+    return _passwords.hash(secrets.token_bytes(32))
+
+
+def _hash(password: str) -> str:
+    given = _password_bytes(password)
+    if not given:
+        raise ValueError(f"a password has 1 to {_LONGEST_PASSWORD_BYTES} bytes")
+    return _passwords.hash(given)
+
+
+def _password_bytes(password: str) -> bytes | None:
+    given = password.encode("utf-8", "surrogatepass")
+    return given if len(given) <= _LONGEST_PASSWORD_BYTES else None
+
+
+def _email_key(email: str) -> str | None:
+    """As `account.email` holds it; None for what no account can have."""
+    email = email.strip().lower()
+    is_text = "\0" not in email and not any("\ud800" <= letter <= "\udfff" for letter in email)
+    return email if is_text and 0 < len(email) <= _LONGEST_EMAIL else None
+
+
+# --- signed tokens
+
+
+@dataclass(frozen=True, slots=True)
+class UserToken:
+    user_id: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """What one click on an unsubscribe link switches off."""
+
+    user_id: str
+    category: str
+    channel: str
+
+
+def sign_user_token(user_id: str, expires_in: int) -> tuple[str, datetime]:
+    """→ (token, when it expires): acts for that user in the inbox until then. `expires_in` in seconds."""
+    expires_at = (now() + timedelta(seconds=expires_in)).replace(microsecond=0)
+    return _signer("user-token").dumps([user_id, int(expires_at.timestamp())]), expires_at
+
+
+def open_user_token(token: str) -> UserToken | None:
+    """None for a token that is forged, of another kind, or expired."""
+    content = _open("user-token", token)
+    if content is None:
+        return None
+    user_id, expires = content
+    opened = UserToken(user_id, datetime.fromtimestamp(expires, now().tzinfo))
+    return opened if opened.expires_at > now() else None
+
+
+def read_user_token(token: str) -> str | None:
+    """The user a token acts for, or None."""
+    opened = open_user_token(token)
+    return opened.user_id if opened else None
+
+
+def sign_unsubscribe(user_id: str, category: str, channel: str) -> str:
+    """For a link in a message: works as long as the message is kept."""
+    return _signer("unsubscribe").dumps([user_id, category, channel])
+
+
+def read_unsubscribe(token: str) -> Unsubscribe | None:
+    content = _open("unsubscribe", token)
+    return None if content is None else Unsubscribe(*content)
+
+
+def _signer(purpose: str) -> Any:
+    return URLSafeSerializer(current_app.secret_key, salt=f"notifier.{purpose}", signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256})
+
+
+def _open(purpose: str, token: str) -> Any:
+    """What was signed, or None. Only the very text that was handed out is taken: base64 has several for one value."""
+    if len(token) > _LONGEST_TOKEN or not _TOKEN_ALPHABET.issuperset(token):
+        return None
+    signer = _signer(purpose)
+    try:
+        content = signer.loads(token)
+    except BadData:
+        return None
+    return content if signer.dumps(content) == token else None

@@ -1,0 +1,257 @@
+"""The inbox of a signed-in person (session cookie) or of a page that embeds it (`Bearer <user token>`).
+
+A cookie is sent along by any page, so its writes need the CSRF token and its answers stay with our own
+origin. A token is only ever sent on purpose: it may come from any origin and needs neither.
+"""
+
+from typing import Annotated, Any, Literal
+
+from flask import Response, g, jsonify, request
+from flask_login import current_user
+from flask_wtf.csrf import validate_csrf
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+from wtforms import ValidationError
+
+from notifier import accounts
+from notifier.api.auth import Door, person
+from notifier.api.fields import Body, Time
+from notifier.api.schemas import CATEGORY, Answer, Page
+from notifier.clock import now
+from notifier.core.errors import Fault, Rejected
+from notifier.core.submission import MAX_AHEAD
+from notifier.extensions import csrf
+from notifier.ids import parse_many
+from notifier.pipeline import inbox
+from notifier.pipeline.inbox import MAX_IDS, Chosen
+from notifier.queries import inbox as questions
+
+FILTER = Literal["unread", "all", "archived"]
+Words = Annotated[str, Field(max_length=200, description="To be found in title or body, in either case.")]
+Ids = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MAX_IDS, description="Other people's ids are ignored.")]
+
+blueprint = Door("inbox", __name__, url_prefix="/api/v1/inbox", tag="Inbox")
+csrf.exempt(blueprint)  # judged in `_find_person`, for cookies only
+
+
+class ListQuery(Page):
+    filter: FILTER = Field(default="all", description="`all` leaves archived and snoozed out.")
+    category: CATEGORY | None = None
+    q: Words | None = None
+
+
+class ChosenIn(Body):
+    """Items by their ids, or all that a list with the same filter, category and words would show."""
+
+    ids: Ids | None = None
+    all: Literal[True] | None = None
+    filter: FILTER | None = None
+    category: CATEGORY | None = None
+    q: Words | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "ChosenIn":
+        if self.ids is None and self.all is None:
+            raise PydanticCustomError("missing", "give ids, or all: true")
+        return self._not_both()
+
+    def _not_both(self) -> "ChosenIn":
+        if self.ids is not None and any((self.all, self.filter, self.category, self.q)):
+            raise PydanticCustomError("contradiction", "give ids, or all: true with a filter, but not both")
+        return self
+
+    def chosen(self, default_filter: str = "all") -> Chosen:
+        ids = None if self.ids is None else tuple(parse_many("dlv", self.ids))
+        return Chosen(ids, self.filter or default_filter, self.category, self.q)
+
+
+class SeenIn(ChosenIn):
+    """No body at all means everything in view."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "ChosenIn":
+        return self._not_both()
+
+
+class SnoozeIn(Body):
+    ids: Ids
+    until: Time | None = Field(description="Within the coming year; null brings the items back.")
+
+
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 19 else value
+
+
+class ChangesQuery(Body):
+    since: Annotated[int, BeforeValidator(_number), Field(ge=0, description="The `seq` up to which everything is known.")]
+
+
+class ActionOut(Answer):
+    label: str
+    url: str
+
+
+class ItemOut(Answer):
+    id: str
+    type: str
+    category: str
+    title: str
+    body: str
+    action: ActionOut | None
+    image: str | None
+    data: dict[str, Any]
+    created_at: str
+    seen_at: str | None
+    read_at: str | None
+    archived_at: str | None
+    snoozed_until: str | None
+    why: str = Field(description="Where the switch is that let it through.")
+
+
+class CountsOut(Answer):
+    """Unread and unseen count what is neither archived nor snoozed; `seq` rises with every change."""
+
+    unread: int
+    unseen: int
+    seq: int
+
+
+class InboxPage(CountsOut):
+    data: list[ItemOut]
+    next: str | None
+
+
+class ChangesOut(Answer):
+    reset: bool = Field(default=False, description="True when `since` is too long ago: read the list again. Nothing else is given then.")
+    changed: list[ItemOut] | None = None
+    unread: int | None = None
+    unseen: int | None = None
+    seq: int | None = None
+
+
+@blueprint.before_request
+def _find_person() -> None:
+    """Before the body is looked at, like every other rule of access."""
+    if request.method == "OPTIONS":
+        return
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    g.came_by_token = scheme.lower() == "bearer"
+    g.body_is_optional = request.endpoint == "inbox.seen"
+    if g.came_by_token:
+        g.person = _owner(token.strip())
+        return
+    if not current_user.is_authenticated:
+        raise Rejected("unauthenticated", "sign in, or send a user's token as 'Authorization: Bearer <token>'")
+    if request.method != "GET":
+        try:
+            validate_csrf(request.headers.get("X-CSRFToken"))
+        except ValidationError as error:
+            raise Rejected("csrf_failed", f"writes by cookie need X-CSRFToken: {error}") from None
+    g.person = current_user.user_id
+
+
+def _owner(token: str) -> str:
+    user_id = accounts.read_user_token(token)
+    if user_id is None:
+        if accounts.find_key(token) is not None:
+            raise Rejected("producer_key_refused", "the inbox belongs to people: make a token with POST /api/v1/users/{id}/token")
+        raise Rejected("unauthenticated", "the token is forged or has expired")
+    return user_id
+
+
+@blueprint.after_request
+def _open_to_tokens(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    if request.method == "OPTIONS":
+        response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
+        response.headers["Access-Control-Allow-Methods"] = "GET, POST"
+        response.headers["Access-Control-Max-Age"] = "86400"
+    if request.method == "OPTIONS" or g.get("came_by_token"):
+        response.headers["Access-Control-Allow-Origin"] = "*"  # never with credentials, so never a cookie's answer
+    return response
+
+
+@blueprint.get("")
+@person
+@blueprint.input(ListQuery, location="query")
+@blueprint.output(InboxPage)
+def index(query_data: ListQuery) -> Response:
+    """List the inbox
+
+    Newest first, with the counts of the whole inbox.
+    """
+    wanted = query_data
+    return jsonify(questions.page(g.person, filter=wanted.filter, category=wanted.category, q=wanted.q, after=wanted.after, limit=wanted.limit))
+
+
+@blueprint.get("/changes")
+@person
+@blueprint.input(ChangesQuery, location="query")
+@blueprint.output(ChangesOut)
+def changes(query_data: ChangesQuery) -> Response:
+    """What has changed since then
+
+    For a client that has been away: every item that is new or was marked, oldest change first.
+    """
+    return jsonify(questions.changes(g.person, query_data.since))
+
+
+@blueprint.post("/seen")
+@person
+@blueprint.input(SeenIn)
+@blueprint.output(CountsOut)
+def seen(json_data: SeenIn) -> Response:
+    """Mark as seen
+
+    What the person has had before their eyes. Without a body: everything in view.
+    """
+    return jsonify(inbox.seen(g.person, json_data.chosen()))
+
+
+@blueprint.post("/read")
+@person
+@blueprint.input(ChosenIn)
+@blueprint.output(CountsOut)
+def read(json_data: ChosenIn) -> Response:
+    """Mark as read"""
+    return jsonify(inbox.read(g.person, json_data.chosen()))
+
+
+@blueprint.post("/unread")
+@person
+@blueprint.input(ChosenIn)
+@blueprint.output(CountsOut)
+def unread(json_data: ChosenIn) -> Response:
+    """Mark as unread"""
+    return jsonify(inbox.unread(g.person, json_data.chosen()))
+
+
+@blueprint.post("/archive")
+@person
+@blueprint.input(ChosenIn)
+@blueprint.output(CountsOut)
+def archive(json_data: ChosenIn) -> Response:
+    """Archive"""
+    return jsonify(inbox.archive(g.person, json_data.chosen()))
+
+
+@blueprint.post("/unarchive")
+@person
+@blueprint.input(ChosenIn)
+@blueprint.output(CountsOut)
+def unarchive(json_data: ChosenIn) -> Response:
+    """Take out of the archive"""
+    return jsonify(inbox.unarchive(g.person, json_data.chosen("archived")))
+
+
+@blueprint.post("/snooze")
+@person
+@blueprint.input(SnoozeIn)
+@blueprint.output(CountsOut)
+def snooze(json_data: SnoozeIn) -> Response:
+    """Put away until a time"""
+    until = json_data.until
+    if until is not None and not now() < until <= now() + MAX_AHEAD:
+        fault = Fault("/until", "in_the_past" if until <= now() else "too_far_ahead", "until lies within the coming year")
+        raise Rejected("validation_failed", "the request is not valid: /until: until lies within the coming year", (fault,))
+    return jsonify(inbox.snooze(g.person, Chosen(tuple(parse_many("dlv", json_data.ids))), until))

@@ -1,0 +1,174 @@
+"""The inbox: new items, and the marks a person puts on them. Called by `store`, the inbox API and the gateway.
+
+An item and its user's row of counts change in the same transaction, and whoever changes items locks
+that row first: so the counts are exact, and every changed item gets a `seq` of its own. Browsers are
+told after the commit.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, scoped_session
+
+from notifier import shapes
+from notifier.clock import now
+from notifier.core import lifecycle
+from notifier.database import transaction
+from notifier.extensions import db
+from notifier.models import Delivery, InboxItem, InboxState
+from notifier.pipeline.people import insert
+from notifier.realtime import publish
+from notifier.realtime.publish import ItemEvent
+
+MAX_IDS = 1000
+MAX_SHOWN = 500  # a change of more items is told without them: the client sees the gap and reads again
+_WAKE_AT_ONCE = 500
+
+_items: sa.Table = InboxItem.__table__
+_COLUMNS = tuple(column.name for column in _items.columns)
+_COUNTED = sa.and_(InboxItem.archived_at.is_(None), InboxItem.snoozed_until.is_(None))
+_IS_UNREAD = sa.and_(_COUNTED, InboxItem.read_at.is_(None))
+_IS_UNSEEN = sa.and_(_COUNTED, InboxItem.seen_at.is_(None))
+_OPENABLE = tuple(status for status in lifecycle.STATUSES if lifecycle.may_move(status, lifecycle.OPENED))
+
+
+def add(rows: Sequence[Mapping[str, Any]]) -> list[ItemEvent]:
+    """Stores new items, given as the columns of `InboxItem` without `seq`, inside the caller's transaction.
+
+    Two statements whatever their number. The events are for `publish_items`, after the commit.
+    """
+    if not rows:
+        return []
+    items = [{**dict.fromkeys(_COLUMNS), "created_at": now(), **row} for row in rows]
+    mine: dict[str, list[dict[str, Any]]] = {}
+    for item in items:
+        mine.setdefault(item["user_id"], []).append(item)
+    statement = insert(InboxState)
+    raised = {name: getattr(InboxState, name) + statement.excluded[name] for name in ("seq", "unread", "unseen")}
+    # Sorted, so that two batches lock the same users in the same order.
+    growth = [{"user_id": user_id, "seq": len(mine[user_id]), "unread": len(mine[user_id]), "unseen": len(mine[user_id])} for user_id in sorted(mine)]
+    states = db.session.execute(
+        statement.on_conflict_do_update(index_elements=["user_id"], set_=raised).returning(
+            InboxState.user_id, InboxState.seq, InboxState.unread, InboxState.unseen
+        ),
+        growth,
+    ).all()
+    events = {}
+    for state in states:
+        for still_to_come, item in enumerate(reversed(mine[state.user_id])):
+            item["seq"] = state.seq - still_to_come
+            events[item["id"]] = ItemEvent(state.user_id, shapes.inbox_item(item), item["seq"], state.unread - still_to_come, state.unseen - still_to_come)
+    db.session.execute(sa.insert(_items), items)
+    return [events[item["id"]] for item in items]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which of a person's items are meant: those of `ids`, or (None) all in view. Other people's ids mean nothing."""
+
+    ids: tuple[UUID, ...] | None = None
+    filter: str = "all"
+    category: str | None = None
+    q: str | None = None
+
+    def conditions(self) -> list[sa.ColumnElement[bool]]:
+        if self.ids is None:
+            return InboxItem.in_view(self.filter, self.category, self.q)
+        return [InboxItem.id.in_(self.ids)]
+
+
+def seen(user_id: str, chosen: Chosen) -> dict[str, int]:
+    """Each mark answers `{unread, unseen, seq}`, and a mark that changes nothing leaves `seq` alone."""
+    return _mark(user_id, [*chosen.conditions(), InboxItem.seen_at.is_(None)], {"seen_at": now()})
+
+
+def read(user_id: str, chosen: Chosen) -> dict[str, int]:
+    """What is read has been seen, and its delivery has been opened."""
+    at = now()
+    return _mark(
+        user_id, [*chosen.conditions(), InboxItem.read_at.is_(None)], {"read_at": at, "seen_at": sa.func.coalesce(InboxItem.seen_at, at)}, opened_at=at
+    )
+
+
+def unread(user_id: str, chosen: Chosen) -> dict[str, int]:
+    return _mark(user_id, [*chosen.conditions(), InboxItem.read_at.is_not(None)], {"read_at": None})
+
+
+def archive(user_id: str, chosen: Chosen) -> dict[str, int]:
+    return _mark(user_id, [*chosen.conditions(), InboxItem.archived_at.is_(None)], {"archived_at": now()})
+
+
+def unarchive(user_id: str, chosen: Chosen) -> dict[str, int]:
+    return _mark(user_id, [*chosen.conditions(), InboxItem.archived_at.is_not(None)], {"archived_at": None})
+
+
+def snooze(user_id: str, chosen: Chosen, until: datetime | None) -> dict[str, int]:
+    """Puts items away until then; None brings them back."""
+    return _mark(user_id, [*chosen.conditions(), InboxItem.snoozed_until.is_distinct_from(until)], {"snoozed_until": until})
+
+
+def wake_snoozed(at: datetime) -> int:
+    """Brings back what was snoozed until `at` or before; → for how many people. Called by the scheduler, any number of them."""
+    due = InboxItem.snoozed_until <= at
+    user_ids = db.session.scalars(sa.select(InboxItem.user_id).where(due).distinct().order_by(InboxItem.user_id).limit(_WAKE_AT_ONCE)).all()
+    for user_id in user_ids:
+        _mark(user_id, [due], {"snoozed_until": None})
+    return len(user_ids)
+
+
+def _mark(user_id: str, conditions: Sequence[sa.ColumnElement[bool]], values: Mapping[str, Any], *, opened_at: datetime | None = None) -> dict[str, int]:
+    """One transaction: changes the user's items that meet the conditions, and the counts with them; then tells the browsers."""
+    changed: list[dict[str, Any]] = []
+    with transaction() as session:
+        state = session.execute(sa.select(InboxState.seq, InboxState.unread, InboxState.unseen).where(InboxState.user_id == user_id).with_for_update()).first()
+        if state is None:  # nothing has ever reached them
+            return {"unread": 0, "unseen": 0, "seq": 0}
+        meant = [InboxItem.user_id == user_id, *conditions]
+        before = _tally(session, meant)
+        counts = {"unread": state.unread, "unseen": state.unseen, "seq": state.seq}
+        if before.items:
+            _change(session, meant, state.seq, values)
+            since = [InboxItem.user_id == user_id, InboxItem.seq > state.seq]
+            after = _tally(session, since)
+            counts = {
+                "unread": state.unread + after.unread - before.unread,
+                "unseen": state.unseen + after.unseen - before.unseen,
+                "seq": state.seq + before.items,
+            }
+            session.execute(sa.update(InboxState).where(InboxState.user_id == user_id).values(**counts))
+            if opened_at is not None:
+                _open_deliveries(session, since, opened_at)
+            if before.items <= MAX_SHOWN:
+                changed = [shapes.inbox_item(row) for row in session.execute(sa.select(_items).where(*since).order_by(InboxItem.seq)).mappings()]
+    if before.items:
+        publish.publish_state(user_id, {**counts, "changed": changed})
+    return counts
+
+
+def _tally(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]]) -> sa.Row[int, int, int]:
+    """How many items meet the conditions, and how many of them count as unread and unseen."""
+    count = sa.func.count()
+    return session.execute(
+        sa.select(count.label("items"), count.filter(_IS_UNREAD).label("unread"), count.filter(_IS_UNSEEN).label("unseen"))
+        .select_from(InboxItem)
+        .where(*conditions)
+    ).one()
+
+
+def _change(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]], seq: int, values: Mapping[str, Any]) -> None:
+    """Sets the values, and a new seq for each item in the order of their old ones, in one statement."""
+    ranked = sa.select(InboxItem.id, (seq + sa.func.row_number().over(order_by=InboxItem.seq)).label("seq")).where(*conditions).subquery("ranked")
+    session.execute(sa.update(_items).where(_items.c.id == ranked.c.id).values(seq=ranked.c.seq, **values))
+
+
+def _open_deliveries(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]], at: datetime) -> None:
+    session.execute(
+        sa.update(Delivery)
+        .where(Delivery.id.in_(sa.select(InboxItem.id).where(*conditions)), Delivery.status.in_(_OPENABLE))
+        .values(status=lifecycle.OPENED, opened_at=at)
+        .execution_options(synchronize_session=False)
+    )

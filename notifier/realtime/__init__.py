@@ -1,0 +1,1 @@
+"""Inbox events: `publish` sends them from any process, `gateway` hands them to the browsers connected here."""
