@@ -1,4 +1,4 @@
-"""Sign-in, producers' keys, and signed tokens. Called by the doors and the commands.
+"""Sign-in and producers' keys. Called by the doors and the commands; signed tokens are in `tokens`.
 
 Keys are looked up through a small cache, so that the hot path makes no query: what is revoked here is
 refused here at once, and in other processes after CACHED_S. Each function that writes is a transaction
@@ -12,14 +12,13 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 from flask import current_app
-from itsdangerous import BadData, URLSafeSerializer
 from sqlalchemy.orm import Session, scoped_session
 
 from notifier.clock import now
@@ -28,14 +27,36 @@ from notifier.extensions import db
 from notifier.models import Account, ApiKey, Producer, User
 from notifier.models.account import ROLES
 from notifier.models.producer import SCOPES
+from notifier.tokens import Unsubscribe, UserToken, open_user_token, read_unsubscribe, read_user_token, sign_unsubscribe, sign_user_token
+
+__all__ = [
+    "Account",
+    "KeyIdentity",
+    "Unsubscribe",
+    "UserToken",
+    "check_password",
+    "create_account",
+    "create_key",
+    "create_producer",
+    "disable_producer",
+    "ensure_key",
+    "find_account",
+    "find_key",
+    "forget_cached_keys",
+    "open_user_token",
+    "read_unsubscribe",
+    "read_user_token",
+    "revoke_key",
+    "set_password",
+    "sign_unsubscribe",
+    "sign_user_token",
+]
 
 CACHED_S = 3.0
 _CACHE_SIZE = 10_000
 _PREFIX_LENGTH = 16
 _LONGEST_EMAIL = 254
 _LONGEST_PASSWORD_BYTES = 1024
-_TOKEN_ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
-_LONGEST_TOKEN = 2048
 
 # OWASP's smallest recommendation: a web process on one thread must not stand still for a sign-in.
 _passwords: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -274,69 +295,3 @@ def _email_key(email: str) -> str | None:
     email = email.strip().lower()
     is_text = "\0" not in email and not any("\ud800" <= letter <= "\udfff" for letter in email)
     return email if is_text and 0 < len(email) <= _LONGEST_EMAIL else None
-
-
-# --- signed tokens
-
-
-@dataclass(frozen=True, slots=True)
-class UserToken:
-    user_id: str
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Unsubscribe:
-    """What one click on an unsubscribe link switches off."""
-
-    user_id: str
-    category: str
-    channel: str
-
-
-def sign_user_token(user_id: str, expires_in: int) -> tuple[str, datetime]:
-    """→ (token, when it expires): acts for that user in the inbox until then. `expires_in` in seconds."""
-    expires_at = (now() + timedelta(seconds=expires_in)).replace(microsecond=0)
-    return _signer("user-token").dumps([user_id, int(expires_at.timestamp())]), expires_at
-
-
-def open_user_token(token: str) -> UserToken | None:
-    """None for a token that is forged, of another kind, or expired."""
-    content = _open("user-token", token)
-    if content is None:
-        return None
-    user_id, expires = content
-    opened = UserToken(user_id, datetime.fromtimestamp(expires, now().tzinfo))
-    return opened if opened.expires_at > now() else None
-
-
-def read_user_token(token: str) -> str | None:
-    """The user a token acts for, or None."""
-    opened = open_user_token(token)
-    return opened.user_id if opened else None
-
-
-def sign_unsubscribe(user_id: str, category: str, channel: str) -> str:
-    """For a link in a message: works as long as the message is kept."""
-    return _signer("unsubscribe").dumps([user_id, category, channel])
-
-
-def read_unsubscribe(token: str) -> Unsubscribe | None:
-    content = _open("unsubscribe", token)
-    return None if content is None else Unsubscribe(*content)
-
-
-def _signer(purpose: str) -> Any:
-    return URLSafeSerializer(current_app.secret_key, salt=f"notifier.{purpose}", signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256})
-
-
-def _open(purpose: str, token: str) -> Any:
-    """What was signed, or None. Only the very text that was handed out is taken: base64 has several for one value."""
-    if len(token) > _LONGEST_TOKEN or not _TOKEN_ALPHABET.issuperset(token):
-        return None
-    signer = _signer(purpose)
-    try:
-        content = signer.loads(token)
-    except BadData:
-        return None
-    return content if signer.dumps(content) == token else None
