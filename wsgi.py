@@ -13,6 +13,7 @@ import eventlet
 eventlet.monkey_patch()
 
 import resource
+import select
 import signal
 import socket
 import sys
@@ -25,6 +26,7 @@ from notifier import logs
 from notifier.__main__ import explained
 from notifier.app import create_app
 from notifier.config import Settings
+from notifier.starting import wait_for_app
 
 MOST_CONNECTIONS = 20_000  # open WebSockets count
 IDLE_S, SOCKET_S = 75, 60  # a silent WebSocket is noticed sooner, by the server's pings
@@ -39,7 +41,9 @@ def serve() -> int:
     settings = Settings.from_env()
     logs.configure(as_json=settings.is_production)
     stop = _signalled(signal.SIGTERM, signal.SIGINT)
-    app = create_app(settings, async_mode="eventlet")
+    app = wait_for_app(lambda: create_app(settings, async_mode="eventlet"), lambda: bool(select.select([stop], [], [], 0)[0]))
+    if app is None:
+        return 0
     _allow_many_files()
     try:
         listener = _listen(settings.host, settings.port, reuse_port="--reuse-port" in sys.argv)

@@ -39,7 +39,7 @@ def arguments() -> argparse.ArgumentParser:
     admin.add_argument("email", metavar="EMAIL")
     producer = command("create-producer", "notifier.cli:create_producer", "add a producer and print its key")
     producer.add_argument("name", metavar="NAME")
-    producer.add_argument("--scope", action="append", metavar="SCOPE", help="a scope of the key, repeatable (notify, read, users)")
+    producer.add_argument("--scope", action="extend", nargs="+", metavar="SCOPE", help="what the key may do (notify read users)")
     producer.add_argument("--test", action="store_true", help="a test key: takes the whole path and sends nothing")
     command("doctor", "notifier.cli:doctor", "check the installation and say what to do")
     command("demo", "notifier.cli:demo", "add a demo person and a handful of notifications")

@@ -21,6 +21,7 @@ from notifier.app import create_app
 from notifier.config import Settings
 from notifier.extensions import db, redis_store
 from notifier.pipeline import sweep
+from notifier.starting import wait_for_app
 
 LONGEST_PAUSE_S = 5.0
 _TICK_S = 0.05
@@ -74,7 +75,9 @@ def run(settings: Settings, _options: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    app = create_app(settings)
+    app = wait_for_app(lambda: create_app(settings), lambda: bool(stopping))
+    if app is None:
+        return 0
     name = f"{socket.gethostname()}:{os.getpid()}"
     log.info("scheduler.started", name=name)
     work(app, tasks(name), lambda: bool(stopping))

@@ -22,6 +22,7 @@ from rq.worker import WorkerStatus
 
 from notifier import jobs, logs, queueing
 from notifier.config import Settings
+from notifier.starting import wait_for_app
 
 REDIS_PAUSE_S = 0.5
 _TAKE_WAIT_S = 1  # how long a signal may go unnoticed while idle
@@ -87,7 +88,9 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         print(f"No queue matches {options.queues!r}. The queues are: {', '.join(queueing.all_queues())}", file=sys.stderr)
         return 2
     signals = _Signals()
-    jobs.app()  # built now: what is wrong with the keys shows at the start, not at the first job
+    # Also shows at the start, not at the first job, when the keys do not fit.
+    if wait_for_app(jobs.app, lambda: signals.is_stopping) is None:
+        return 0
     connection = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=1)
     log.info("worker.started", queues=options.queues)
     is_away = False

@@ -1,0 +1,25 @@
+"""How a long-running process gets its app: no process needs another to be there first, the database neither."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+from flask import Flask
+from sqlalchemy.exc import OperationalError
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
+
+log = structlog.get_logger()
+
+
+def wait_for_app(make_app: Callable[[], Flask], is_stopping: Callable[[], bool]) -> Flask | None:
+    """What `make_app` returns, as soon as the database answers; None when told to stop before that."""
+    pause_s = _FIRST_PAUSE_S
+    while not is_stopping():
+        try:
+            return make_app()
+        except OperationalError as error:
+            log.warning("database.is_away", error=type(error.orig).__name__, again_in_s=pause_s)
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+    return None
