@@ -1,0 +1,50 @@
+"""The door for programs: producers' calls, the inbox's calls, health, and their description.
+
+A handler is schema in, one call, schema out, and its docstring is the API's text. `create_app` registers
+`blueprints` and calls `init_app`; no page is served here.
+"""
+
+from apiflask import APIFlask
+
+from notifier.api import (
+    auth,
+    errors,
+    health,
+    inbox,
+    limits,
+    metrics,
+    notifications,
+    openapi,
+    preferences,
+    sandbox,
+    seeds,
+    templates,
+    types,
+    users,
+)
+from notifier.api.strict_json import StrictJSON
+from notifier.extensions import csrf
+
+blueprints = (
+    notifications.blueprint,
+    users.blueprint,
+    preferences.blueprint,
+    types.blueprint,
+    templates.blueprint,
+    sandbox.blueprint,
+    inbox.bp,
+    seeds.blueprint,
+    openapi.blueprint,
+    health.blueprint,
+)
+
+
+def init_app(app: APIFlask) -> None:
+    app.json = StrictJSON(app)
+    metrics.init_app(app)
+    errors.init_app(app)
+    limits.init_app(app)
+    auth.init_app(app)
+    openapi.init_app(app)
+    for blueprint in blueprints:
+        csrf.exempt(blueprint)  # keys and tokens are no cookies; the inbox checks its own

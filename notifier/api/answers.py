@@ -1,0 +1,29 @@
+"""How answers leave: JSON as it is. What they look like is described to APIFlask by `@output`, and tests compare."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, current_app
+
+from notifier.api.fields import pointer_to
+from notifier.core.errors import Fault, Rejected
+from notifier.ids import parse
+
+
+def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    response = current_app.json.response(body)
+    response.status_code = status
+    for name, value in (headers or {}).items():
+        response.headers[name] = value
+    return response
+
+
+def check_cursor(kind: str, after: str | None) -> None:
+    """Raises Rejected for a cursor that no list of this kind has given."""
+    if after is None:
+        return
+    try:
+        parse(kind, after)
+    except Rejected:
+        fault = Fault(pointer_to("after"), "invalid_cursor", "send the `next` of the page before")
+        raise Rejected("validation_failed", "after is no cursor of this list", (fault,)) from None

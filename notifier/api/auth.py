@@ -1,0 +1,118 @@
+"""Who is calling, and may they? Every route of the API declares it with `allow`; one without cannot be declared.
+
+Runs before the body is looked at, since strangers are to be told nothing about bodies. The identity
+of the caller stands in `g.key`, the id of the request in `g.request_id`.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from apiflask import APIBlueprint, APIFlask
+from flask import Response, current_app, g, request
+
+from notifier import accounts, logs
+from notifier.api import limits
+from notifier.core.errors import Rejected
+from notifier.ids import new_id
+from notifier.models.producer import SCOPES
+from notifier.pipeline.accept import Caller
+
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The rule of a route: open to the public, to a signed-in person, or to keys with one of `scopes`."""
+
+    kind: Literal["public", "person", "producer"]
+    scopes: tuple[str, ...] = ()
+    body_is_optional: bool = False
+
+
+class Door(APIBlueprint):
+    """A blueprint that takes no route without a rule of access."""
+
+    def add_url_rule(self, rule: str, endpoint: str | None = None, view_func: Any = None, *args: Any, **options: Any) -> None:
+        if not isinstance(getattr(view_func, "access", None), Access):
+            raise RuntimeError(f"{rule} says nobody who may call it: decorate it with @allow(…), @public or @person")
+        super().add_url_rule(rule, endpoint, view_func, *args, **options)
+
+
+def allow(*scopes: str, body_is_optional: bool = False) -> Callable[[View], View]:
+    """A producer's key with any one of these scopes."""
+    if not scopes or not set(scopes) <= set(SCOPES):
+        raise RuntimeError(f"{scopes} are not scopes")
+    return _declare(Access("producer", scopes, body_is_optional))
+
+
+def public(view: View) -> View:
+    """Anybody."""
+    return _declare(Access("public"))(view)
+
+
+def person(view: View) -> View:
+    """A signed-in person or a user's token; the blueprint itself finds out who."""
+    return _declare(Access("person"))(view)
+
+
+def _declare(access: Access) -> Callable[[View], View]:
+    def decorate(view: View) -> View:
+        view.access = access  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
+def init_app(app: APIFlask) -> None:
+    app.before_request(_enter)
+    app.after_request(_leave)
+    app.teardown_request(lambda _error: logs.unbind())
+
+
+def caller() -> Caller:
+    """The authenticated producer as the pipeline wants to know it."""
+    key = g.key
+    return Caller(key.producer_id, is_test=key.is_test, may_be_urgent="urgent" in key.scopes, types=key.types, request_id=g.request_id)
+
+
+def _enter() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _SANE_REQUEST_ID.match(given) else new_id().hex
+    logs.bind(request_id=g.request_id)
+    if request.headers.get("Transfer-Encoding", "").lower() == "chunked":
+        # The servers we run under end a chunked body by themselves, but not all of them say so.
+        request.environ["wsgi.input_terminated"] = True
+    access: Access | None = getattr(current_app.view_functions.get(request.endpoint or ""), "access", None)
+    if access is not None and access.kind == "producer":
+        g.body_is_optional = access.body_is_optional
+        _admit(access)
+        limits.charge(1)
+
+
+def _admit(access: Access) -> None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise Rejected("unauthenticated", "send the key as 'Authorization: Bearer <key>'")
+    key = accounts.find_key(token)
+    if key is None:
+        if accounts.read_user_token(token) is not None:
+            raise Rejected("user_token_refused", "this is a user's token; producers' calls need a producer's key")
+        raise Rejected("invalid_key", "the key is unknown, expired or revoked")
+    if key.scopes.isdisjoint(access.scopes):
+        g.scopes_wanted = access.scopes
+        raise Rejected("scope_missing", f"this call needs the scope {' or '.join(access.scopes)}")
+    g.key = key
+
+
+def _leave(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.get("request_id", "")
+    if "key" in g:
+        response.headers["Cache-Control"] = "no-store"
+        for name, value in limits.headers():
+            response.headers[name] = value
+    return response

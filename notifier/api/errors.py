@@ -1,0 +1,200 @@
+"""Every error of the API has one shape: RFC 9457 problem+json, with a stable code and every fault by JSON pointer.
+
+`_PROBLEMS` is the whole list of codes. What is not in it and was not expected is a bug: an opaque 500
+for the caller, the trace in the log.
+"""
+
+import math
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from apiflask import APIFlask
+from apiflask.exceptions import _ValidationError
+from flask import Response, current_app, g, request
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from werkzeug.exceptions import HTTPException
+
+from notifier.api.fields import pointer_to
+from notifier.core.errors import Fault, Rejected
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5  # what a caller is told when the database is away
+
+# code → (status, title). A `Rejected` with a code that is not here is a 422.
+_PROBLEMS: dict[str, tuple[int, str]] = {
+    "bad_request": (400, "Bad request"),
+    "malformed_json": (400, "Malformed JSON"),
+    "invalid_cursor": (400, "Not a cursor of this list"),
+    "unauthenticated": (401, "A key is needed"),
+    "invalid_key": (401, "Unknown, expired or revoked key"),
+    "forbidden": (403, "Not allowed"),
+    "scope_missing": (403, "The key lacks a scope"),
+    "type_not_allowed": (403, "The key is limited to other event types"),
+    "user_token_refused": (403, "A user's token cannot be used here"),
+    "producer_key_refused": (403, "A producer's key cannot be used here"),
+    "csrf_failed": (403, "The CSRF token is missing or wrong"),
+    "not_found": (404, "Not found"),
+    "method_not_allowed": (405, "Method not allowed"),
+    "conflict": (409, "Conflict"),
+    "idempotency_in_progress": (409, "The first request with this key is still in progress"),
+    "nothing_to_cancel": (409, "Nothing is left to cancel"),
+    "body_too_large": (413, "The body is too large"),
+    "unsupported_media_type": (415, "Unsupported media type"),
+    "validation_failed": (422, "The request is not valid"),
+    "unknown_type": (422, "There is no such event type"),
+    "unknown_user": (422, "There is no such user"),
+    "idempotency_mismatch": (422, "The idempotency key was used with another body"),
+    "routing_unavailable": (422, "This routing is not available"),
+    "rate_limited": (429, "Too many requests"),
+    "internal_error": (500, "Internal error"),
+    "unavailable": (503, "Unavailable for the moment"),
+}
+_BY_STATUS = {
+    **{400: "bad_request", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 409: "conflict"},
+    **{413: "body_too_large", 415: "unsupported_media_type", 422: "validation_failed", 429: "rate_limited", 503: "unavailable"},
+}
+
+# pydantic's error types → ours. Those of `fields` are ours already.
+_FAULTS = {
+    "missing": "missing",
+    "int_parsing": "wrong_type",
+    "bool_parsing": "wrong_type",
+    "extra_forbidden": "unknown_field",
+    "literal_error": "not_one_of",
+    "too_long": "too_long",
+    "string_too_long": "too_long",
+    "too_short": "too_short",
+    "string_too_short": "too_short",
+    "string_pattern_mismatch": "invalid_format",
+    "greater_than_equal": "too_small",
+    "greater_than": "too_small",
+    "less_than_equal": "too_large",
+    "less_than": "too_large",
+}
+_API_PATHS = ("/api/", "/notify", "/notifications/", "/user/preferences/", "/hooks/", "/oauth/", "/healthz", "/readyz", "/metrics")
+
+log = structlog.get_logger()
+
+
+def init_app(app: APIFlask) -> None:
+    app.register_error_handler(Rejected, _on_rejected)
+    app.register_error_handler(_ValidationError, _on_invalid)
+    app.register_error_handler(HTTPException, _on_http_exception)
+    for error in (OperationalError, InterfaceError, PoolExhausted, sqlite3.OperationalError):
+        app.register_error_handler(error, _on_database_error)
+
+
+def is_api(path: str) -> bool:
+    """Whether errors under this path are for programs. Pages answer people."""
+    return path.startswith(_API_PATHS)
+
+
+def problem(code: str, detail: str, faults: tuple[Fault, ...] = (), *, status: int | None = None) -> dict[str, Any]:
+    """The body of an error, and of the one bad item inside a bulk answer."""
+    known_status, title = _PROBLEMS.get(code, (422, detail))
+    return {
+        "type": f"urn:notifier:problem:{code}",
+        "title": title,
+        "status": status or known_status,
+        "detail": detail,
+        "instance": request.path,
+        "code": code,
+        "errors": [{"pointer": fault.pointer, "code": fault.code, "message": fault.message} for fault in faults],
+        "request_id": g.get("request_id"),
+    }
+
+
+def from_rejected(error: Rejected, prefix: str = "") -> dict[str, Any]:
+    """The problem of a refused request; `prefix` is the pointer of the item it is about."""
+    faults = tuple(Fault(prefix + fault.pointer, fault.code, fault.message) for fault in error.faults)
+    return problem(error.code, error.detail, faults)
+
+
+def from_validation(error: ValidationError) -> Rejected:
+    """What pydantic found, as the one kind of refusal there is."""
+    faults: list[Fault] = []
+    for found in error.errors(include_url=False, include_input=False):
+        nested = found.get("ctx", {}).get("faults")
+        if nested:
+            faults += nested
+            continue
+        path = [part for part in found["loc"] if part != "[key]"]
+        code = found["type"]
+        faults.append(Fault(pointer_to(*path), _FAULTS.get(code, "wrong_type" if code.endswith("_type") else code), found["msg"]))
+    return Rejected("validation_failed", "the request is not valid: " + "; ".join(f"{f.pointer or 'body'}: {f.message}" for f in faults[:3]), tuple(faults))
+
+
+def respond(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    response = current_app.json.response(body)
+    response.status_code = body["status"]
+    response.content_type = MEDIA_TYPE
+    response.headers.extend(headers or {})
+    return response
+
+
+def _on_rejected(error: Rejected) -> Response:
+    body = from_rejected(error)
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    challenge = _challenge(error.code, body["status"])
+    if challenge:
+        headers["WWW-Authenticate"] = challenge
+    return respond(body, headers)
+
+
+def _challenge(code: str, status: int) -> str | None:
+    """RFC 6750, section 3."""
+    if status == 401:
+        return 'Bearer realm="notifier"' + (', error="invalid_token"' if code == "invalid_key" else "")
+    if code == "scope_missing":
+        return f'Bearer realm="notifier", error="insufficient_scope", scope="{" ".join(sorted(g.get("scopes_wanted", ())))}"'
+    return None
+
+
+def _on_invalid(error: _ValidationError) -> Response:
+    cause = error.__cause__
+    return _on_rejected(from_validation(cause) if isinstance(cause, ValidationError) else Rejected("validation_failed", str(error)))
+
+
+def _on_http_exception(error: HTTPException) -> Response | HTTPException:
+    if not is_api(request.path) or error.code is None or error.code < 400:
+        return error
+    if error.code == 500:
+        log.error("api.failed", path=request.path, request_id=g.get("request_id"), exc_info=getattr(error, "original_exception", None))
+    code = _BY_STATUS.get(error.code, "bad_request" if error.code < 500 else "internal_error")
+    detail = "something went wrong here; the log has the details" if error.code == 500 else (error.description or error.name)
+    headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
+    return respond(problem(code, detail, status=error.code), headers)
+
+
+def _on_database_error(error: DBAPIError | PoolExhausted | sqlite3.OperationalError) -> Response:
+    log.error("api.database_unavailable", path=request.path, request_id=g.get("request_id"), exc_info=error)
+    if not is_api(request.path):
+        raise error
+    return respond(problem("unavailable", "the database cannot be reached; nothing was stored"), {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def responses_schema() -> dict[str, Any]:
+    """The JSON schema of a problem, for the OpenAPI document."""
+    text = {"type": "string"}
+    fault = {"type": "object", "required": ["pointer", "code", "message"], "properties": {"pointer": text, "code": text, "message": text}}
+    return {
+        "type": "object",
+        "description": "RFC 9457. Match `code`, never the texts.",
+        "required": ["type", "title", "status", "detail", "instance", "code", "errors", "request_id"],
+        "properties": {
+            "type": text,
+            "title": text,
+            "status": {"type": "integer"},
+            "detail": text,
+            "instance": text,
+            "code": {"type": "string", "examples": sorted(_PROBLEMS)},
+            "errors": {"type": "array", "items": fault},
+            "request_id": {"type": ["string", "null"]},
+        },
+    }

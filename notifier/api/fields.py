@@ -1,0 +1,158 @@
+"""The building blocks of every request's schema: texts, ids, times, zones, free JSON.
+
+Each refuses what could not be stored or shown: NUL, lone surrogates, naive times, numbers that
+other languages cannot hold. A schema made of these needs no checks of its own.
+"""
+
+import functools
+import math
+import re
+import zoneinfo
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from notifier import channels
+from notifier.core.errors import Fault, Rejected
+
+MAX_DEPTH = 32
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_USER_ID = re.compile(r"[A-Za-z0-9._@+-]{1,128}\Z")
+_LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*\Z")
+_LARGEST = 2**64
+
+
+def pointer_to(*path: str | int) -> str:
+    """The JSON pointer (RFC 6901) of a path: `pointer_to("data", "a/b")` → `/data/a~1b`."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1").encode(errors="backslashreplace").decode() for part in path)
+
+
+def check_json(value: Any) -> list[Fault]:
+    """What in a parsed JSON value cannot be stored, by pointer. Without recursion, whatever the nesting."""
+    faults: list[Fault] = []
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    while waiting:
+        path, node = waiting.pop()
+        if isinstance(node, str):
+            if _UNSTORABLE.search(node):
+                faults.append(Fault(pointer_to(*path), "unstorable_text", "text must not hold NUL or half a surrogate pair"))
+        elif isinstance(node, dict | list):
+            if len(path) >= MAX_DEPTH:
+                faults.append(Fault(pointer_to(*path), "nested_too_deeply", f"at most {MAX_DEPTH} levels"))
+                continue
+            if isinstance(node, dict):
+                faults += [
+                    Fault(pointer_to(*path, key), "unstorable_text", "a name must not hold NUL or half a surrogate pair")
+                    for key in node
+                    if _UNSTORABLE.search(key)
+                ]
+                waiting += [((*path, key), item) for key, item in node.items()]
+            else:
+                waiting += [((*path, index), item) for index, item in enumerate(node)]
+        elif isinstance(node, float) and not math.isfinite(node):
+            faults.append(Fault(pointer_to(*path), "number_too_large", "the number is too large"))
+        elif isinstance(node, int) and not -_LARGEST < node < _LARGEST:
+            faults.append(Fault(pointer_to(*path), "number_too_large", "an integer has at most 64 bits; write larger ones as text"))
+    return faults[::-1]
+
+
+class Part(BaseModel):
+    """A piece of a request: unknown fields and other types than those written down are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Body(Part):
+    """A whole request body. What cannot be stored is found before anything else is looked at."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_json(cls, value: Any) -> Any:
+        faults = check_json(value)
+        if faults:
+            raise PydanticCustomError("validation_failed", "the body cannot be stored", {"faults": faults})
+        return value
+
+
+def _custom(code: str, check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`check`, whose ValueError becomes a fault with this code."""
+
+    @functools.wraps(check)
+    def validate(value: Any) -> Any:
+        try:
+            return check(value)
+        except ValueError as error:
+            raise PydanticCustomError(code, "{reason}", {"reason": str(error)}) from None  # type: ignore[misc]
+
+    return validate
+
+
+def parse_user_id(value: Any) -> str:
+    """A user id from a body or path; an integer is taken as its text. Raises ValueError."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not _USER_ID.match(text):
+        raise ValueError("a user id is 1 to 128 of A-Z a-z 0-9 . _ @ + -")
+    return text
+
+
+def existing_user_id(text: str) -> str:
+    """The user id in a path that asks for somebody: one that cannot exist does not."""
+    if not _USER_ID.match(text):
+        raise Rejected("not_found", f"there is no user {text[:80]!r}")
+    return text
+
+
+def parse_time(value: Any) -> datetime:
+    """An ISO 8601 time with its offset. Raises ValueError."""
+    message = "a time is written as 2026-12-01T09:00:00Z"
+    if not isinstance(value, str) or len(value) > 40 or "T" not in value.upper():
+        raise ValueError(message)
+    try:
+        at = datetime.fromisoformat(value.upper())
+        at = at if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(message) from None
+    if at.tzinfo is None:
+        raise ValueError("a time needs its offset from UTC: 2026-12-01T09:00:00Z")
+    return at
+
+
+def _parse_zone(value: str) -> str:
+    if value not in _zones():
+        raise ValueError(f"{value[:64]!r} is no time zone of the IANA database")
+    return value
+
+
+@functools.cache
+def _zones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())
+
+
+def _parse_locale(value: str) -> str:
+    if len(value) > 35 or not _LOCALE.match(value):
+        raise ValueError("a locale is written as de or pt-BR")
+    return value.replace("_", "-")
+
+
+def _parse_email(value: str) -> str:
+    return channels.normalise("email", value)
+
+
+def _parse_phone(value: str) -> str:
+    return channels.normalise("sms", value)
+
+
+JsonObject = Annotated[dict[str, Any], Field(json_schema_extra={"additionalProperties": True})]
+Key = Annotated[str, Field(min_length=1, max_length=64)]
+ShortText = Annotated[str, Field(max_length=200)]
+UserId = Annotated[
+    str, BeforeValidator(_custom("invalid_user_id", parse_user_id), json_schema_input_type=Annotated[str, Field(pattern=r"^[A-Za-z0-9._@+-]{1,128}$")] | int)
+]
+Time = Annotated[datetime, BeforeValidator(_custom("invalid_time", parse_time), json_schema_input_type=datetime)]
+Zone = Annotated[str, AfterValidator(_custom("unknown_time_zone", _parse_zone)), Field(examples=["Europe/Berlin"])]
+Locale = Annotated[str, AfterValidator(_custom("invalid_locale", _parse_locale)), Field(examples=["de", "pt-BR"])]
+Email = Annotated[str, AfterValidator(_custom("invalid_email", _parse_email)), Field(examples=["alice@example.com"])]
+Phone = Annotated[str, AfterValidator(_custom("invalid_phone", _parse_phone)), Field(examples=["+4915112345678"])]

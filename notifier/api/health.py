@@ -1,0 +1,67 @@
+"""Is it alive, is it ready, what is it doing: for load balancers, people and Prometheus."""
+
+import redis
+from flask import Response, current_app
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from notifier import liveness
+from notifier.api import metrics
+from notifier.api.answers import answer
+from notifier.api.auth import Door, public
+from notifier.api.errors import RETRY_AFTER_S
+from notifier.api.schemas import HealthOut, ReadinessOut
+from notifier.extensions import db, redis_store
+
+blueprint = Door("health", __name__, tag="Health")
+
+
+@blueprint.get("/healthz")
+@public
+@blueprint.output(HealthOut)
+def healthz() -> Response:
+    """200 while the process lives"""
+    return answer({"status": "ok"})
+
+
+@blueprint.get("/readyz")
+@public
+@blueprint.output(ReadinessOut)
+def readyz() -> Response:
+    """Whether requests can be served
+
+    `degraded` when Redis or the workers are away: requests are still accepted, and what they ask for is
+    done when those return. 503 when the database is away.
+    """
+    database = _ask_database()
+    body = {"status": "ok", "database": database, **_ask_redis()}
+    if database != "ok":
+        return answer(body | {"status": "unavailable"}, 503, {"Retry-After": str(RETRY_AFTER_S)})
+    if body["redis"] != "ok" or not body["workers"] or not body["schedulers"]:
+        body["status"] = "degraded"
+    return answer(body)
+
+
+@blueprint.get("/metrics")
+@public
+@blueprint.output({}, content_type="text/plain")
+def show_metrics() -> Response:
+    """Prometheus metrics of this process, and of the queues"""
+    body, content_type = metrics.exposition(current_app.extensions["metrics"])
+    return Response(body, content_type=content_type)
+
+
+def _ask_database() -> str:
+    try:
+        db.session.execute(text("SELECT 1"))
+    except SQLAlchemyError:
+        db.session.rollback()
+        return "unavailable"
+    return "ok"
+
+
+def _ask_redis() -> dict[str, str | int]:
+    try:
+        return {"redis": "ok", "workers": liveness.count_workers(redis_store.client), "schedulers": liveness.count_schedulers(redis_store.client)}
+    except redis.RedisError:
+        return {"redis": "unavailable", "workers": 0, "schedulers": 0}

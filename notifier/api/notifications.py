@@ -1,0 +1,131 @@
+"""Submitting notifications and asking what became of them."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response, g, request
+
+from notifier.api.answers import answer, check_cursor
+from notifier.api.auth import Door, allow, caller
+from notifier.api.schemas import (
+    BulkIn,
+    BulkOut,
+    DryRunQuery,
+    NotificationOut,
+    NotificationPage,
+    NotificationsQuery,
+    SubmissionIn,
+    SubmissionOut,
+    SubmissionStatusOut,
+)
+from notifier.api.submitting import digest_of, idempotency_key, judge_canonical, replay_header, submission_from, submit, submit_each
+from notifier.core.errors import Fault, Rejected
+from notifier.core.submission import Submission
+from notifier.ids import parse
+from notifier.pipeline import accept, cancel
+from notifier.pipeline.accept import Item
+from notifier.queries import notifications as queries
+
+MOST_REHEARSED = 100
+
+blueprint = Door("notifications", __name__, url_prefix="/api/v1", tag="Notifications")
+
+
+@blueprint.post("/notifications")
+@allow("notify")
+@blueprint.input(DryRunQuery, location="query")
+@blueprint.input(SubmissionIn)
+@blueprint.output(SubmissionOut, 202)
+def submit_notification(query_data: DryRunQuery, json_data: SubmissionIn) -> Response:
+    """Notify 1 to 1,000 people of one event
+
+    Answers after everything is stored and before anything is sent. Recipients given as objects are
+    created or updated. With `dry_run=true` (at most 100 recipients) nothing is stored or sent, and the
+    answer says what would happen to each channel, why, and in which words.
+    """
+    submission = submission_from(json_data, digest_of(request.get_json(force=True)), idempotency_key())
+    if query_data.dry_run in ("true", "1"):
+        return answer(_rehearse(submission))
+    accepted = submit(submission)
+    return answer(accepted.answer, 202, replay_header(accepted.replayed))
+
+
+@blueprint.post("/notifications/bulk")
+@allow("notify")
+@blueprint.input(BulkIn)
+@blueprint.output(BulkOut, 202)
+def submit_bulk(json_data: BulkIn) -> Response:
+    """Submit up to 1,000 notifications in one call
+
+    Each is judged alone: a bad one is named by its index and stops nobody else.
+    """
+    results, is_replay = submit_each(json_data.notifications, judge_canonical)
+    return answer({"results": results}, 202, replay_header(is_replay))
+
+
+@blueprint.get("/notifications")
+@allow("read")
+@blueprint.input(NotificationsQuery, location="query")
+@blueprint.output(NotificationPage)
+def list_notifications(query_data: NotificationsQuery) -> Response:
+    """List notifications, newest first
+
+    Filters take one value or several separated by commas. `status` and `channel` match any delivery.
+    """
+    check_cursor("ntf", query_data.after)
+    filters = queries.Filters(
+        user=_split(query_data.user),
+        type=_split(query_data.type),
+        status=_split(query_data.status),
+        channel=_split(query_data.channel),
+        after=query_data.after,
+        limit=query_data.limit,
+    )
+    return answer(queries.page(filters, producer_in_sight()))
+
+
+@blueprint.get("/notifications/<notification_id>")
+@allow("read")
+@blueprint.output(NotificationOut)
+def get_notification(notification_id: str) -> Response:
+    """One notification with its deliveries, attempts and receipts"""
+    return answer(queries.one(parse("ntf", notification_id), producer_in_sight()))
+
+
+@blueprint.post("/notifications/<notification_id>/cancel")
+@allow("notify")
+@blueprint.output(NotificationOut)
+def cancel_notification(notification_id: str) -> Response:
+    """Cancel what of a notification has not gone out yet
+
+    409 when nothing is left to cancel.
+    """
+    key = parse("ntf", notification_id)
+    queries.one(key, producer_in_sight())
+    cancel.cancel(key)
+    return answer(queries.one(key, producer_in_sight()))
+
+
+@blueprint.get("/submissions/<submission_id>")
+@allow("read")
+@blueprint.output(SubmissionStatusOut)
+def get_submission(submission_id: str) -> Response:
+    """A submission of any size with its notifications, as far as they have been made"""
+    return answer(queries.submission(parse("sub", submission_id), producer_in_sight()))
+
+
+def producer_in_sight() -> UUID | None:
+    """Whose notifications the caller may see: its own, or with the scope admin everybody's."""
+    key = g.key
+    return None if "admin" in key.scopes else key.producer_id
+
+
+def _rehearse(submission: Submission) -> dict[str, Any]:
+    if len(submission.recipients) > MOST_REHEARSED:
+        fault = Fault("/recipients", "too_long", f"a dry run takes at most {MOST_REHEARSED} recipients")
+        raise Rejected("validation_failed", fault.message, (fault,))
+    return accept.dry_run(Item(caller(), submission))
+
+
+def _split(text: str | None) -> tuple[str, ...]:
+    return tuple(filter(None, (text or "").split(",")))

@@ -1,0 +1,125 @@
+"""The OpenAPI 3.1 document, generated from the routes, and the page that shows it. Both are public."""
+
+import re
+from typing import Any
+
+from apiflask import APIFlask
+from flask import Response, current_app, render_template
+
+from notifier.api import errors
+from notifier.api.answers import answer
+from notifier.api.auth import Access, Door, public
+
+VERSION = "1.0"
+_DESCRIPTION = """\
+Notifier sends one event to people by the channels they want. Keys are sent as `Authorization: Bearer <key>`.
+Errors are RFC 9457 problems: match `code`, never the texts. Lists are paged by `limit` and `after`."""
+_SCHEMES = {
+    "key": {"type": "http", "scheme": "bearer", "description": "A producer's key."},
+    "userToken": {"type": "http", "scheme": "bearer", "description": "A token from POST /api/v1/users/{id}/token."},
+    "session": {"type": "apiKey", "in": "cookie", "name": "notifier_session", "description": "A person's sign-in; writes need X-CSRFToken."},
+}
+_PROBLEMS = {
+    "400": "Malformed JSON",
+    "401": "No key, or one that is not valid",
+    "403": "The key may not do this",
+    "404": "Not found",
+    "409": "In conflict with what there is",
+    "413": "A body over 1 MiB",
+    "422": "Not valid; every fault is named by JSON pointer",
+    "429": "Over the key's rate limit",
+    "503": "The database is away; nothing was stored",
+}
+_HEADERS = {
+    "RateLimit-Policy": {"description": 'The limit: `"default";q=<notifications>;w=<seconds>`', "schema": {"type": "string"}},
+    "RateLimit": {"description": 'What is left: `"default";r=<notifications>;t=<seconds>`', "schema": {"type": "string"}},
+    "X-Request-Id": {"description": "As sent, or made here; stands in the log", "schema": {"type": "string"}},
+}
+_IDEMPOTENT = re.compile(r"submit_|notify$|notify_bulk$|trigger$|send$")
+
+blueprint = Door("openapi", __name__, url_prefix="/api", enable_openapi=True, tag="Documentation")
+
+
+def init_app(app: APIFlask) -> None:
+    app.title, app.version, app.description = "Notifier", VERSION, _DESCRIPTION
+    app.config.update(
+        OPENAPI_VERSION="3.1.0",
+        AUTO_SERVERS=False,
+        AUTO_OPERATION_ID=True,
+        AUTO_404_RESPONSE=False,
+        AUTO_VALIDATION_ERROR_RESPONSE=False,
+        AUTO_AUTH_ERROR_RESPONSE=False,
+        SECURITY_SCHEMES=_SCHEMES,
+    )
+    app.spec_processor(lambda document: _complete(app, document))
+
+
+@blueprint.get("/openapi.json")
+@public
+@blueprint.output({})
+def document() -> Response:
+    """This document"""
+    cached = current_app.extensions.get("openapi")
+    if cached is None:
+        cached = current_app.extensions["openapi"] = current_app.spec
+    response = answer(cached)
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    return response
+
+
+@blueprint.get("/docs")
+@public
+@blueprint.output({}, content_type="text/html")
+def docs() -> Response:
+    """The page that shows this document"""
+    return Response(render_template("api_docs.html"), content_type="text/html; charset=utf-8")
+
+
+def _complete(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:
+    """Adds what holds for every call of a kind: who may call it, which problems it answers, its headers."""
+    document["components"].setdefault("schemas", {})["Problem"] = errors.responses_schema()
+    for rule in app.url_map.iter_rules():
+        access: Access | None = getattr(app.view_functions[rule.endpoint], "access", None)
+        path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
+        if access is None:
+            continue
+        for operation in (op for method, op in document["paths"].get(path, {}).items() if method.upper() in (rule.methods or ())):
+            _complete_operation(operation, access, rule.endpoint, has_argument=bool(rule.arguments))
+    return document
+
+
+def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str, *, has_argument: bool) -> None:
+    operation["security"] = {
+        "public": [],
+        "person": [{"session": []}, {"userToken": []}],
+        "producer": [{"key": []}],
+    }[access.kind]
+    if access.scopes:
+        operation["description"] = f"{operation.get('description', '')}\n\nScope: {' or '.join(f'`{scope}`' for scope in access.scopes)}.".strip()
+        operation["x-scopes"] = list(access.scopes)
+    if access.kind == "public":
+        return
+    body = operation.get("requestBody")
+    if body:
+        body["required"] = not access.body_is_optional
+    if _IDEMPOTENT.search(endpoint):
+        operation.setdefault("parameters", []).append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "schema": {"type": "string", "maxLength": 257},
+                "description": "Quoted or bare. The same key and body within 24 hours get the first answer again.",
+            }
+        )
+    expected = {"401", "403", "429", "503"} if access.kind == "producer" else {"401", "403", "503"}
+    expected |= {"400", "413", "422"} if body else {"422"} if operation.get("parameters") else set()
+    expected |= {"404"} if has_argument else set()
+    expected |= {"409"} if endpoint.endswith("cancel_notification") or _IDEMPOTENT.search(endpoint) else set()
+    for response in operation["responses"].values():
+        response.setdefault("headers", {}).update(_HEADERS if access.kind == "producer" else {})
+    for status in sorted(expected):
+        operation["responses"][status] = {
+            "description": _PROBLEMS[status],
+            "content": {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }

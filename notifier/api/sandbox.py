@@ -1,0 +1,21 @@
+"""What the sandbox captured instead of sending."""
+
+from flask import Response
+
+from notifier.api.answers import answer, check_cursor
+from notifier.api.auth import Door, allow
+from notifier.api.schemas import CapturePage, CapturesQuery
+from notifier.queries import captures as queries
+
+blueprint = Door("sandbox", __name__, url_prefix="/api/v1/sandbox", tag="Sandbox")
+
+
+@blueprint.get("")
+@allow("admin")
+@blueprint.input(CapturesQuery, location="query")
+@blueprint.output(CapturePage)
+def list_captures(query_data: CapturesQuery) -> Response:
+    """Captured messages, newest first"""
+    check_cursor(queries.KIND, query_data.after)
+    data, following = queries.list_captures(user=query_data.user, channel=query_data.channel, after=query_data.after, limit=query_data.limit)
+    return answer({"data": data, "next": following})

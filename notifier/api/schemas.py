@@ -1,0 +1,404 @@
+"""The bodies of requests and answers, from which the OpenAPI document is generated.
+
+Requests are validated by these models; answers are built by the pipeline and the queries and are only
+described here (a test compares the two).
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic_core import PydanticCustomError
+
+from notifier.api.fields import Body, Email, JsonObject, Key, Locale, Part, Phone, ShortText, Time, UserId, Zone, parse_user_id
+from notifier.core.submission import DEFAULT_EXPIRES_IN_S, MAX_AHEAD
+
+LONGEST_EXPIRY_S = int(MAX_AHEAD.total_seconds())
+PRIORITY = Literal["urgent", "high", "medium", "low"]
+CATEGORY = Literal["transactional", "marketing", "social", "system"]
+
+
+class Answer(BaseModel):
+    """Base of what is answered. Clients must be ready for further fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+# ---- requests: notifications ----------------------------------------------------------------------------------------
+
+
+class Recipient(Part):
+    """Somebody to notify, created or updated by the fields that are given."""
+
+    id: UserId
+    name: ShortText | None = None
+    email: Email | None = None
+    phone: Phone | None = None
+    locale: Locale | None = None
+    time_zone: Zone | None = None
+    attributes: JsonObject | None = None
+    home_region: Annotated[str, Field(max_length=64)] | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that were given, to be stored; null clears one."""
+        return {name: getattr(self, name) for name in self.model_fields_set if name != "id"}
+
+
+def _named(value: Any) -> Any:
+    # A bare id becomes an object here, so that a fault in it is reported at the place it stands.
+    if isinstance(value, dict | Recipient):
+        return value
+    try:
+        return {"id": parse_user_id(value)}
+    except ValueError as error:
+        raise PydanticCustomError("invalid_user_id", "{reason}", {"reason": str(error)}) from None
+
+
+RecipientIn = Annotated[Recipient, BeforeValidator(_named, json_schema_input_type=str | int | Recipient)]
+
+
+class SubmissionIn(Body):
+    """One event for 1 to 1,000 people."""
+
+    type: Key = Field(examples=["order_shipped"])
+    recipients: list[RecipientIn] = Field(min_length=1, max_length=1000)
+    data: JsonObject = Field(default_factory=dict, description="Validated against the JSON Schema of the type.")
+    channels: list[Key] | None = Field(default=None, min_length=1, max_length=32, description="Instead of the type's own. Never overrides an opt-out.")
+    priority: PRIORITY | None = Field(default=None, description="Marketing is at most medium, social at most high; urgent needs the scope or an urgent type.")
+    routing: Literal["all", "first", "escalate", "best"] = "all"
+    send_at: Time | None = Field(default=None, description="Within the coming year.")
+    expires_in: int = Field(default=DEFAULT_EXPIRES_IN_S, ge=1, le=LONGEST_EXPIRY_S, description="Seconds after which it is no longer sent.")
+    collapse_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    dedupe: bool | None = None
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(default=None, description="The header's twin.")
+    template: Annotated[str, Field(min_length=1, max_length=80)] | None = Field(
+        default=None, description="Another template, or a pinned version of one.", examples=["order_shipped@3"]
+    )
+
+
+def batch_of(value: Any) -> list[Any]:
+    """The items of a bulk call as they came: each is judged alone."""
+    if not isinstance(value, list):
+        raise PydanticCustomError("wrong_type", "a list is needed")
+    if not 1 <= len(value) <= 1000:
+        raise PydanticCustomError("too_long" if value else "too_short", "1 to 1000 notifications in one call")
+    return value
+
+
+class BulkIn(Part):
+    """Up to 1,000 submissions in one call, each judged alone."""
+
+    notifications: Annotated[list[Any], PlainValidator(batch_of, json_schema_input_type=Annotated[list[SubmissionIn], Field(min_length=1, max_length=1000)])]
+
+
+class DryRunQuery(Part):
+    dry_run: Annotated[Literal["true", "false", "1", "0"], Field(description="Answers what would happen and why; nothing is stored or sent.")] = "false"
+
+
+# ---- requests: people -----------------------------------------------------------------------------------------------
+
+
+class UserIn(Body):
+    """A whole profile: what is left out is cleared."""
+
+    id: UserId | None = Field(default=None, description="If given, that of the path.")
+    name: ShortText | None = None
+    email: Email | None = None
+    phone: Phone | None = None
+    locale: Locale | None = None
+    time_zone: Zone | None = None
+    attributes: JsonObject | None = None
+    home_region: Annotated[str, Field(max_length=64)] | None = None
+
+
+class UserPatch(UserIn):
+    """The fields to change; null clears one."""
+
+
+class AddressIn(Body):
+    channel: Key = Field(examples=["webhook"])
+    value: Annotated[str, Field(min_length=1, max_length=2048)] = Field(examples=["https://example.com/hook"])
+    label: Annotated[str, Field(max_length=100)] | None = None
+
+
+class TokenIn(Body):
+    expires_in: int = Field(default=3600, ge=1, le=30 * 86_400, description="Seconds.")
+
+
+# ---- requests: preferences ------------------------------------------------------------------------------------------
+
+Switches = dict[str, bool | None]
+
+
+class QuietHoursIn(Part):
+    start: str = Field(examples=["22:00"])
+    end: str = Field(examples=["07:00"])
+    days: list[Annotated[int, Field(ge=1, le=7)]] = Field(
+        default_factory=lambda: [1, 2, 3, 4, 5, 6, 7], min_length=1, max_length=7, description="ISO days on which the interval starts; 1 is Monday."
+    )
+
+
+class PreferencesIn(Body):
+    """A person's choices. Instead of a channel → on/off map, `true` or `false` switches a whole type or category."""
+
+    channels: Switches | None = None
+    categories: dict[str, Switches | bool | None] | None = None
+    types: dict[str, Switches | bool | None] | None = None
+    quiet_hours: QuietHoursIn | None = None
+    mute_until: Time | None = None
+    held: Literal["wait", "summary", "drop"] | None = Field(default=None, description="What becomes of what comes in quiet hours.")
+    digest: dict[str, Literal["off", "hourly", "daily", "weekly"] | None] | None = None
+    caps: dict[str, Any] | None = Field(default=None, examples=[{"marketing": {"day": 3}}])
+    time_zone: Zone | None = None
+    effective: Any = Field(default=None, exclude=True, description="As GET shows it; ignored, so that its answer can be sent back.")
+
+
+# ---- requests: event types ------------------------------------------------------------------------------------------
+
+
+class TypeIn(Body):
+    key: str | None = Field(default=None, description="As GET shows it; the path decides.")
+    titles: dict[str, Annotated[str, Field(min_length=1, max_length=200)]] = Field(min_length=1, examples=[{"en": "Order shipped"}])
+    category: CATEGORY
+    priority: PRIORITY
+    channels: list[Key] = Field(min_length=1, max_length=32)
+    schema_: JsonObject = Field(alias="schema", default_factory=lambda: {"type": "object"}, description="JSON Schema 2020-12 of the data.")
+    mandatory: bool = False
+    to_admins: bool = False
+    resend_unknown: bool | None = None
+    dedupe_window: Annotated[int, Field(ge=0, le=30 * 86_400)] | None = Field(default=None, description="Seconds.")
+
+
+# ---- requests: lists ------------------------------------------------------------------------------------------------
+
+
+def _limit(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 6 else value
+
+
+class Page(Body):
+    after: Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(default=None, description="`next` of the page before.")
+    limit: Annotated[int, BeforeValidator(_limit), Field(ge=1, le=200)] = 50
+
+
+class NotificationsQuery(Page):
+    user: str | None = Field(default=None, description="One or more, separated by commas; so are the others.")
+    type: str | None = None
+    status: str | None = None
+    channel: str | None = None
+
+
+class CapturesQuery(Page):
+    user: str | None = None
+    channel: str | None = None
+
+
+# ---- answers --------------------------------------------------------------------------------------------------------
+
+
+class AttemptOut(Answer):
+    number: int
+    at: str
+    provider: str | None
+    outcome: str
+    code: str | None
+    message: str | None
+    duration_ms: int
+
+
+class DeliveryOut(Answer):
+    """One channel and address. A skipped channel is a delivery too, with its `reason`."""
+
+    id: str
+    channel: str
+    address: str | None = Field(description="Masked.")
+    status: str
+    reason: str | None
+    detail: dict[str, Any]
+    due_at: str | None
+    provider: str | None
+    sent_at: str | None
+    delivered_at: str | None
+    opened_at: str | None
+    clicked_at: str | None
+    attempts: list[AttemptOut]
+
+
+class NotificationSummary(Answer):
+    id: str
+    user: str
+    deliveries: list[DeliveryOut]
+
+
+class SubmissionOut(Answer):
+    id: str
+    status: str
+    notifications: list[NotificationSummary] | None = Field(description="Null while more than 100 recipients are expanded in the background.")
+
+
+class SubmissionStatusOut(SubmissionOut):
+    type: str
+    recipients: int
+    created_at: str
+
+
+class RehearsedOut(Answer):
+    user: str
+    deliveries: list[dict[str, Any]]
+    rendered: dict[str, dict[str, Any]]
+    trace: list[dict[str, Any]]
+
+
+class DryRunOut(Answer):
+    notifications: list[RehearsedOut]
+
+
+class BulkResult(Answer):
+    index: int
+    id: str | None = None
+    notifications: list[str] | None = None
+    error: dict[str, Any] | None = Field(default=None, description="A problem, as a single call would have been answered.")
+
+
+class BulkOut(Answer):
+    results: list[BulkResult]
+
+
+class NotificationOut(Answer):
+    id: str
+    submission: str
+    user: str
+    type: str
+    priority: str
+    data: dict[str, Any] | None
+    created_at: str
+    send_at: str | None
+    expires_at: str | None
+    deliveries: list[DeliveryOut]
+    receipts: list[dict[str, Any]]
+
+
+class NotificationPage(Answer):
+    data: list[NotificationOut]
+    next: str | None
+
+
+class UserOut(Answer):
+    id: str
+    name: str | None
+    email: str | None
+    phone: str | None
+    locale: str | None
+    time_zone: str | None
+    attributes: dict[str, Any]
+    home_region: str | None
+
+
+class AddressOut(Answer):
+    id: str
+    channel: str
+    value: str
+    label: str | None
+    verified_at: str | None
+    disabled_at: str | None
+    disabled_reason: str | None
+
+
+class NewAddressOut(AddressOut):
+    secret: str | None = Field(default=None, description="Signs what is posted to this webhook. Shown this once.")
+
+
+class AddressPage(Answer):
+    data: list[AddressOut]
+    next: str | None
+
+
+class TokenOut(Answer):
+    token: str
+    expires_at: str
+
+
+class ExportOut(Answer):
+    user: UserOut
+
+
+class EffectiveOut(Answer):
+    enabled: bool
+    because: str
+
+
+class PreferencesOut(Answer):
+    channels: dict[str, bool]
+    categories: dict[str, dict[str, bool]]
+    types: dict[str, dict[str, bool]]
+    quiet_hours: dict[str, Any] | None
+    mute_until: str | None
+    held: str
+    digest: dict[str, str]
+    caps: dict[str, Any]
+    time_zone: str | None
+    effective: dict[str, dict[str, EffectiveOut]] = Field(description="type → channel → whether it is on, and which choice says so")
+
+
+class TypeOut(Answer):
+    key: str
+    titles: dict[str, str]
+    category: str
+    priority: str
+    channels: list[str]
+    schema_: dict[str, Any] = Field(alias="schema")
+    mandatory: bool
+    to_admins: bool
+    resend_unknown: bool | None
+    dedupe_window: int | None
+
+
+class TypePage(Answer):
+    data: list[TypeOut]
+    next: str | None
+
+
+class TemplateSummary(Answer):
+    key: str
+    version: int
+    status: str
+    created_at: str
+    published_at: str | None
+
+
+class TemplateOut(TemplateSummary):
+    contents: list[dict[str, Any]]
+
+
+class TemplatePage(Answer):
+    data: list[TemplateSummary]
+    next: str | None
+
+
+class CaptureOut(Answer):
+    id: str
+    delivery: str
+    channel: str
+    to: Any
+    subject: str | None
+    text: str | None
+    html: str | None
+    payload: Any
+    headers: Any
+    at: str
+
+
+class CapturePage(Answer):
+    data: list[CaptureOut]
+    next: str | None
+
+
+class HealthOut(Answer):
+    status: str
+
+
+class ReadinessOut(Answer):
+    status: Literal["ok", "degraded", "unavailable"]
+    database: str
+    redis: str
+    workers: int
+    schedulers: int

@@ -1,0 +1,316 @@
+"""The calls of the design papers this product grew from, bodies and answers as written there.
+
+Thin aliases: each body is turned into the canonical one, takes the canonical road, and a fault is
+named in the words of the call. Unknown users are a 422 here too.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from flask import Response, request
+from pydantic import Field, PlainValidator, ValidationError
+
+from notifier.api.answers import answer
+from notifier.api.auth import Door, allow
+from notifier.api.errors import from_validation
+from notifier.api.fields import Body, JsonObject, Key, Part, UserId, existing_user_id
+from notifier.api.notifications import producer_in_sight
+from notifier.api.schemas import PRIORITY, Answer, BulkOut, PreferencesOut, SubmissionIn, batch_of
+from notifier.api.submitting import digest_of, idempotency_key, ids_in, replay_header, submission_from, submit, submit_each
+from notifier.clock import now
+from notifier.core.errors import Fault, Rejected
+from notifier.core.submission import Submission
+from notifier.pipeline import preferences
+from notifier.queries import notifications as notification_queries
+from notifier.queries import preferences as preference_queries
+from notifier.queries import types as type_queries
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_IS_CAMEL = re.compile(r"[a-z][A-Za-z0-9]*[A-Z][A-Za-z0-9]*\Z")
+
+blueprint = Door("seeds", __name__, tag="Earlier calls")
+
+
+# ---- words ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How one call names what the canonical body names otherwise, so that faults point into the body that was sent.
+
+    `fields`: canonical field → the one field here. `lists`: the same for lists, where an index follows.
+    `data`: what holds the data here, and `sent` the data as they were sent.
+    """
+
+    fields: Mapping[str, str]
+    data: str
+    lists: Mapping[str, str] = field(default_factory=dict)
+    sent: Mapping[str, Any] = field(default_factory=dict)
+
+    def translate(self, refused: Rejected) -> Rejected:
+        faults = tuple(Fault(self.pointer(fault.pointer), fault.code, fault.message) for fault in refused.faults)
+        return Rejected(refused.code, refused.detail, faults, retry_after=refused.retry_after)
+
+    def pointer(self, canonical: str) -> str:
+        _, name, *rest = (*canonical.split("/"), "") if canonical.count("/") == 0 else canonical.split("/")
+        if name == "data":
+            names = {_snake(key): key for key in self.sent}
+            rest = [names.get(rest[0], rest[0]), *rest[1:]] if rest else []
+            return "/".join(["", self.data, *rest])
+        if name in self.fields:
+            return "/" + self.fields[name]
+        return "/".join(["", self.lists.get(name, name), *rest]) if name else canonical
+
+
+def snake_case(value: Any) -> Any:
+    """camelCase keys to snake_case, at every depth; a key that is there in snake_case already stands."""
+    if isinstance(value, list):
+        return [snake_case(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    renamed = {_snake(key): snake_case(item) for key, item in value.items() if _snake(key) != key}
+    return renamed | {key: snake_case(item) for key, item in value.items() if _snake(key) == key}
+
+
+def channel_name(name: str) -> str:
+    """`SMS` → `sms`; `in_app` → `inapp`."""
+    lowered = name.lower()
+    return "inapp" if lowered in ("in_app", "in-app") else lowered
+
+
+def _snake(key: str) -> str:
+    return _CAMEL.sub("_", key).lower() if _IS_CAMEL.match(key) else key
+
+
+def _canonical(fields: Mapping[str, Any], words: Words, digest: str, header_key: str | None) -> Submission:
+    try:
+        body = SubmissionIn.model_validate({name: value for name, value in fields.items() if value is not None})
+    except ValidationError as error:
+        raise words.translate(from_validation(error)) from None
+    return submission_from(body, digest, header_key)
+
+
+# ---- schemas --------------------------------------------------------------------------------------------------------
+
+
+class NotifyIn(Body):
+    """`type` names the channel, `template` the event type."""
+
+    userId: UserId | None = Field(default=None, examples=["123"])  # noqa: N815 (the call's own word)
+    user_id: UserId | None = None
+    type: Key | None = Field(default=None, examples=["EMAIL"])
+    template: Key = Field(examples=["ORDER_SHIPPED"])
+    data: JsonObject = Field(default_factory=dict, examples=[{"orderId": "A123"}])
+
+
+class NotifyBulkIn(Part):
+    notifications: Annotated[list[Any], PlainValidator(batch_of, json_schema_input_type=Annotated[list[NotifyIn], Field(min_length=1, max_length=1000)])]
+
+
+class TriggerIn(Body):
+    eventType: Key = Field(examples=["ORDER_SHIPPED"])  # noqa: N815
+    userId: UserId  # noqa: N815
+    metadata: JsonObject = Field(default_factory=dict, examples=[{"orderId": "ORD123", "trackingUrl": "https://track.com/ORD123"}])
+    eventId: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(default=None, description="The idempotency key.")  # noqa: N815
+
+
+class ChoiceIn(Body):
+    userId: UserId  # noqa: N815
+    eventType: Key = Field(examples=["ORDER_CANCELLED"])  # noqa: N815
+    channel: Key = Field(examples=["SMS"])
+    enabled: bool
+
+
+class SendIn(Body):
+    user_ids: list[UserId] = Field(min_length=1, max_length=1000)
+    notification_type: Key = Field(description="The category of the event type.", examples=["transactional"])
+    priority: PRIORITY | None = None
+    channels: list[Key] | None = Field(default=None, min_length=1, max_length=32, examples=[["push", "email", "sms", "in_app"]])
+    template_id: Key
+    variables: JsonObject = Field(default_factory=dict)
+    scheduled_time: Annotated[int, Field(ge=0, le=253_402_300_799)] | None = Field(default=None, description="Unix time; one in the past means now.")
+    ttl: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Seconds.")
+
+
+class QueuedOut(Answer):
+    id: str | None
+    status: str
+
+
+class StatusOut(Answer):
+    id: str
+    status: str = Field(description="The furthest any delivery got.")
+    deliveries: list[dict[str, Any]]
+
+
+class SentOut(Answer):
+    status: str
+    count: int
+    notification_ids: list[str] | None = Field(description="Null while more than 100 people are notified in the background.")
+    submission: str
+
+
+class SeedPreferencesOut(PreferencesOut):
+    allowed_channels: list[str]
+    blocked_types: list[str]
+    mute_start: str | None
+    mute_end: str | None
+
+
+# ---- calls ----------------------------------------------------------------------------------------------------------
+
+
+@blueprint.post("/notify")
+@allow("notify")
+@blueprint.input(NotifyIn)
+@blueprint.output(QueuedOut, 202)
+def notify(json_data: NotifyIn) -> Response:
+    """Notify one user by template"""
+    words = _notify_words(json_data)
+    return _queued(_notify_submission(json_data, digest_of(request.get_json(force=True)), idempotency_key()), words)
+
+
+@blueprint.post("/notify/bulk")
+@allow("notify")
+@blueprint.input(NotifyBulkIn)
+@blueprint.output(BulkOut, 202)
+def notify_bulk(json_data: NotifyBulkIn) -> Response:
+    """Notify many users, each by a body of its own
+
+    Each is judged alone: a bad one is named by its index and stops nobody else.
+    """
+    results, is_replay = submit_each(json_data.notifications, _judge_notify, _translate_notify)
+    return answer({"results": results}, 202, replay_header(is_replay))
+
+
+@blueprint.get("/notify/status/<shown_id>")
+@allow("read")
+@blueprint.output(StatusOut)
+def notify_status(shown_id: str) -> Response:
+    """What became of a notification (`ntf_…`) or a whole submission (`sub_…`)"""
+    return answer(notification_queries.status(shown_id, producer_in_sight()))
+
+
+@blueprint.get("/user/preferences/<user_id>")
+@allow("users")
+@blueprint.output(SeedPreferencesOut)
+def user_preferences(user_id: str) -> Response:
+    """A person's choices, also as allowed channels, blocked types and mute times"""
+    document = preference_queries.document(existing_user_id(user_id))
+    return answer(document | preference_queries.in_seed_words(document))
+
+
+@blueprint.post("/notifications/trigger")
+@allow("notify")
+@blueprint.input(TriggerIn)
+@blueprint.output(QueuedOut, 202)
+def trigger(json_data: TriggerIn) -> Response:
+    """Notify one user of an event
+
+    `eventId` is the idempotency key.
+    """
+    words = Words({"type": "eventType", "recipients": "userId", "idempotency_key": "eventId"}, "metadata", sent=json_data.metadata)
+    fields = {"type": json_data.eventType.lower(), "recipients": [json_data.userId], "data": snake_case(json_data.metadata)}
+    return _queued(_canonical(fields, words, digest_of(request.get_json(force=True)), json_data.eventId or idempotency_key()), words)
+
+
+@blueprint.post("/notifications/preferences")
+@allow("users")
+@blueprint.input(ChoiceIn)
+@blueprint.output(PreferencesOut)
+def choose(json_data: ChoiceIn) -> Response:
+    """Switch one event type on one channel on or off for one user"""
+    key, channel = json_data.eventType.lower(), channel_name(json_data.channel)
+    try:
+        preferences.change(json_data.userId, {"types": {key: {channel: json_data.enabled}}}, replace=False, source="api")
+    except Rejected as refused:
+        raise _choice_refused(refused) from None
+    return answer(preference_queries.document(json_data.userId))
+
+
+@blueprint.post("/notifications/send")
+@allow("notify")
+@blueprint.input(SendIn)
+@blueprint.output(SentOut, 202)
+def send(json_data: SendIn) -> Response:
+    """Notify many users by template, at once or at a Unix time"""
+    key = json_data.template_id.lower()
+    category = type_queries.category_of(key)
+    if category is not None and category != json_data.notification_type.lower():
+        fault = Fault("/notification_type", "category_mismatch", f"{key} belongs to the category {category}")
+        raise Rejected("validation_failed", fault.message, (fault,))
+    words = Words({"type": "template_id", "send_at": "scheduled_time", "expires_in": "ttl"}, "variables", {"recipients": "user_ids"}, json_data.variables)
+    fields = {
+        "type": key,
+        "recipients": json_data.user_ids,
+        "data": snake_case(json_data.variables),
+        "channels": json_data.channels and [channel_name(name) for name in json_data.channels],
+        "priority": json_data.priority,
+        "send_at": _later(json_data.scheduled_time),
+        "expires_in": json_data.ttl,
+    }
+    submission = _canonical(fields, words, digest_of(request.get_json(force=True)), idempotency_key())
+    try:
+        accepted = submit(submission)
+    except Rejected as refused:
+        raise words.translate(refused) from None
+    ids = ids_in(accepted.answer)
+    count = len({recipient.id for recipient in submission.recipients}) if ids is None else len(ids)
+    body = {"status": "queued", "count": count, "notification_ids": ids, "submission": accepted.answer["id"]}
+    return answer(body, 202, replay_header(accepted.replayed))
+
+
+def _queued(submission: Submission, words: Words) -> Response:
+    try:
+        accepted = submit(submission)
+    except Rejected as refused:
+        raise words.translate(refused) from None
+    ids = ids_in(accepted.answer)
+    return answer({"id": ids[0] if ids else None, "status": "queued"}, 202, replay_header(accepted.replayed))
+
+
+def _notify_words(body: NotifyIn) -> Words:
+    user = "userId" if body.user_id is None else "user_id"
+    return Words({"type": "template", "channels": "type", "recipients": user}, "data", sent=body.data)
+
+
+def _notify_submission(body: NotifyIn, digest: str, header_key: str | None) -> Submission:
+    if (body.userId is None) == (body.user_id is None):
+        fault = Fault("/userId", "missing" if body.userId is None else "ambiguous", "userId is needed, once")
+        raise Rejected("validation_failed", fault.message, (fault,))
+    fields = {
+        "type": body.template.lower(),
+        "recipients": [body.userId or body.user_id],
+        "data": snake_case(body.data),
+        "channels": None if body.type is None else [channel_name(body.type)],
+    }
+    return _canonical(fields, _notify_words(body), digest, header_key)
+
+
+def _judge_notify(item: Any, header_key: str | None) -> Submission:
+    try:
+        body = NotifyIn.model_validate(item)
+    except ValidationError as error:
+        raise from_validation(error) from None
+    return _notify_submission(body, digest_of(item), header_key)
+
+
+def _translate_notify(item: Any, refused: Rejected) -> Rejected:
+    return _notify_words(NotifyIn.model_validate(item)).translate(refused)
+
+
+def _choice_refused(refused: Rejected) -> Rejected:
+    if refused.code == "not_found":
+        return Rejected("unknown_user", refused.detail, (Fault("/userId", "unknown_user", refused.detail),))
+    places = {"unknown_type": "/eventType", "unknown_channel": "/channel"}
+    return Rejected(refused.code, refused.detail, tuple(Fault(places.get(f.code, f.pointer), f.code, f.message) for f in refused.faults))
+
+
+def _later(unix_time: int | None) -> str | None:
+    """As the canonical body has it; a time in the past means at once."""
+    if unix_time is None or unix_time <= now().timestamp():
+        return None
+    return datetime.fromtimestamp(unix_time, UTC).isoformat()

@@ -1,0 +1,145 @@
+"""From a request's body to the canonical Submission, and from what the pipeline says to an answer.
+
+Shared by the canonical calls and the seeds' own, so that both are one road.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from flask import request
+from pydantic import ValidationError
+
+from notifier.api import auth, errors, limits
+from notifier.api.fields import pointer_to
+from notifier.api.schemas import SubmissionIn
+from notifier.core.errors import Fault, Rejected
+from notifier.core.submission import InlineRecipient, Submission
+from notifier.pipeline import accept, group_commit
+from notifier.pipeline.accept import Accepted, Item
+
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"\Z')
+_LONGEST_KEY = 255
+_MOST_AT_ONCE = 1000
+
+Judge = Callable[[Any, str | None], Submission]  # (a bulk item as it came, its idempotency key) → canonical; raises Rejected
+Translate = Callable[[Any, Rejected], Rejected]
+
+
+def submission_from(body: SubmissionIn, digest: str, header_key: str | None = None) -> Submission:
+    """The canonical form. `digest` is that of the body as it came; `header_key` the Idempotency-Key header's."""
+    if body.routing != "all":
+        fault = Fault("/routing", "routing_unavailable", f"routing {body.routing!r} is not available yet; use 'all'")
+        raise Rejected("routing_unavailable", fault.message, (fault,))
+    if header_key and body.idempotency_key and header_key != body.idempotency_key:
+        fault = Fault("/idempotency_key", "idempotency_keys_differ", "the header names another key")
+        raise Rejected("validation_failed", fault.message, (fault,))
+    key = header_key or body.idempotency_key
+    return Submission(
+        type=body.type,
+        recipients=tuple(InlineRecipient(recipient.id, recipient.changes()) for recipient in body.recipients),
+        data=body.data,
+        channels=tuple(dict.fromkeys(body.channels)) if body.channels else None,
+        priority=body.priority,
+        routing=body.routing,
+        send_at=body.send_at,
+        expires_in=body.expires_in,
+        collapse_key=body.collapse_key,
+        dedupe=body.dedupe,
+        template=body.template,
+        idempotency=(key, digest) if key else None,
+    )
+
+
+def digest_of(body: Mapping[str, Any]) -> str:
+    """SHA-256 of a body, whatever the order of its fields and the spelling of its JSON. The key itself is left out."""
+    canonical = {name: value for name, value in body.items() if name != "idempotency_key"}
+    return hashlib.sha256(json.dumps(canonical, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def idempotency_key() -> str | None:
+    """The Idempotency-Key header, quoted as the draft has it or bare. Raises Rejected for an unusable one."""
+    given = request.headers.get("Idempotency-Key")
+    if given is None:
+        return None
+    quoted = _QUOTED.match(given.strip())
+    key = re.sub(r"\\(.)", r"\1", quoted.group(1)) if quoted else given.strip()
+    if not 1 <= len(key) <= _LONGEST_KEY or not key.isprintable():
+        fault = Fault("/idempotency_key", "invalid_idempotency_key", f"the Idempotency-Key header holds 1 to {_LONGEST_KEY} printable characters")
+        raise Rejected("validation_failed", fault.message, (fault,))
+    return key
+
+
+def submit(submission: Submission) -> Accepted:
+    """One request's worth: shares its transaction with others that came at the same time."""
+    limits.charge(len(submission.recipients) - 1)  # the first was counted at the door
+    return group_commit.submit(Item(auth.caller(), submission))
+
+
+def submit_each(items: Sequence[Any], judge: Judge, translate: Translate = lambda _item, refused: refused) -> tuple[list[dict[str, Any]], bool]:
+    """A bulk call: every item is judged alone, the good ones are stored together.
+
+    `translate` puts the pipeline's refusal of an item into the words of the call.
+    → the results as API.md shows them, and whether all of them are replays.
+    """
+    whole_key = idempotency_key()
+    results: list[dict[str, Any]] = [{"index": index} for index in range(len(items))]
+    good: list[tuple[int, Item]] = []
+    for index, item in enumerate(items):
+        try:
+            good.append((index, Item(auth.caller(), judge(item, whole_key and _key_of_item(whole_key, index)))))
+        except Rejected as refused:
+            results[index]["error"] = errors.from_rejected(refused, _place(index))
+    limits.charge(sum(len(item.submission.recipients) for _, item in good) + len(items) - len(good) - 1)
+    replays = 0
+    for (index, _), outcome in zip(good, _accept([item for _, item in good]), strict=True):
+        if isinstance(outcome, Rejected):
+            results[index]["error"] = errors.from_rejected(translate(items[index], outcome), _place(index))
+        else:
+            replays += outcome.replayed
+            results[index] |= {"id": outcome.answer["id"], "notifications": ids_in(outcome.answer)}
+    return results, replays == len(items)
+
+
+def _accept(items: Sequence[Item]) -> list[Accepted | Rejected]:
+    """One transaction for up to a thousand people; more are stored in several, so that nobody waits long for a lock."""
+    outcomes: list[Accepted | Rejected] = []
+    batch: list[Item] = []
+    people = 0
+    for item in items:
+        if batch and people + len(item.submission.recipients) > _MOST_AT_ONCE:
+            outcomes += accept.accept(batch)
+            batch, people = [], 0
+        batch.append(item)
+        people += len(item.submission.recipients)
+    return outcomes + accept.accept(batch)
+
+
+def ids_in(accepted: Mapping[str, Any]) -> list[str] | None:
+    """The notifications' ids; None while they are made in the background."""
+    notifications = accepted["notifications"]
+    return None if notifications is None else [notification["id"] for notification in notifications]
+
+
+def judge_canonical(item: Any, header_key: str | None) -> Submission:
+    """An item of POST /notifications/bulk. Its own key goes before that of the whole call."""
+    try:
+        body = SubmissionIn.model_validate(item)
+    except ValidationError as error:
+        raise errors.from_validation(error) from None
+    return submission_from(body, digest_of(item), None if body.idempotency_key else header_key)
+
+
+def replay_header(is_replay: bool) -> dict[str, str]:
+    return {"Idempotency-Replayed": "true"} if is_replay else {}
+
+
+def _key_of_item(whole_key: str, index: int) -> str:
+    # A repeated bulk call with a key answers each item as it did the first time.
+    return f"bulk:{hashlib.sha256(whole_key.encode()).hexdigest()}:{index}"
+
+
+def _place(index: int) -> str:
+    return pointer_to("notifications", index)

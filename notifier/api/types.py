@@ -1,0 +1,56 @@
+"""Event types: what can happen, how pressing it is, and the shape of its data."""
+
+import re
+
+from flask import Response
+
+from notifier.api.answers import answer
+from notifier.api.auth import Door, allow
+from notifier.api.schemas import TypeIn, TypeOut, TypePage
+from notifier.core.errors import Fault, Rejected
+from notifier.pipeline import event_types
+from notifier.queries import types as queries
+
+_KEY = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+
+blueprint = Door("types", __name__, url_prefix="/api/v1/types", tag="Event types")
+
+
+@blueprint.get("")
+@allow("read", "templates")
+@blueprint.output(TypePage)
+def list_types() -> Response:
+    """All event types"""
+    return answer({"data": queries.all_types(), "next": None})
+
+
+@blueprint.get("/<key>")
+@allow("read", "templates")
+@blueprint.output(TypeOut)
+def get_type(key: str) -> Response:
+    """One event type"""
+    return answer(queries.one_type(_storable(key)))
+
+
+@blueprint.put("/<key>")
+@allow("templates")
+@blueprint.input(TypeIn)
+@blueprint.output(TypeOut)
+def put_type(key: str, json_data: TypeIn) -> Response:
+    """Create an event type or replace it as a whole
+
+    201 for a new one. Without a template of its own it is shown by its title.
+    """
+    if not _KEY.match(key):
+        message = "the key of a type is 1 to 64 of a-z 0-9 _ and begins with a letter"
+        raise Rejected("validation_failed", message, (Fault("/key", "invalid_key", message),))
+    fields = json_data.model_dump(exclude={"key", "schema_", "mandatory", "dedupe_window"})
+    fields |= {"schema": json_data.schema_, "is_mandatory": json_data.mandatory, "dedupe_window_s": json_data.dedupe_window}
+    is_new = event_types.put(key, fields)
+    return answer(queries.one_type(key), 201 if is_new else 200)
+
+
+def _storable(key: str) -> str:
+    if not _KEY.match(key):
+        raise Rejected("not_found", f"there is no event type {key[:80]!r}")
+    return key

@@ -1,0 +1,149 @@
+"""People: their profiles, addresses and inbox tokens, kept by producers."""
+
+import base64
+import secrets
+
+from flask import Response
+
+from notifier import accounts
+from notifier.api.answers import answer
+from notifier.api.auth import Door, allow
+from notifier.api.fields import existing_user_id, parse_user_id
+from notifier.api.schemas import AddressIn, AddressPage, ExportOut, NewAddressOut, TokenIn, TokenOut, UserIn, UserOut, UserPatch
+from notifier.core.errors import Fault, Rejected
+from notifier.core.submission import InlineRecipient
+from notifier.database import transaction
+from notifier.ids import parse
+from notifier.pipeline import people
+from notifier.queries import users as queries
+from notifier.shapes import timestamp
+
+PROFILE = (*people.PRIMARY, *people.PROFILE)
+
+blueprint = Door("users", __name__, url_prefix="/api/v1/users", tag="Users")
+
+
+@blueprint.put("/<user_id>")
+@allow("users")
+@blueprint.input(UserIn)
+@blueprint.output(UserOut)
+def put_user(user_id: str, json_data: UserIn) -> Response:
+    """Create a user or replace the whole profile
+
+    201 for a new user. What is left out is cleared; `email` and `phone` become the primary addresses.
+    """
+    _check_id(user_id, json_data)
+    with transaction():
+        created = people.upsert([InlineRecipient(user_id, {name: getattr(json_data, name) for name in PROFILE})])
+    return answer(queries.profile(user_id), 201 if created else 200)
+
+
+@blueprint.get("/<user_id>")
+@allow("users")
+@blueprint.output(UserOut)
+def get_user(user_id: str) -> Response:
+    """One user"""
+    return answer(queries.profile(existing_user_id(user_id)))
+
+
+@blueprint.patch("/<user_id>")
+@allow("users")
+@blueprint.input(UserPatch)
+@blueprint.output(UserOut)
+def patch_user(user_id: str, json_data: UserPatch) -> Response:
+    """Change some fields of a profile
+
+    Only the fields given are changed; null clears one.
+    """
+    queries.must_exist(existing_user_id(user_id))
+    _check_id(user_id, json_data)
+    changes = {name: getattr(json_data, name) for name in json_data.model_fields_set if name in PROFILE}
+    with transaction():
+        people.upsert([InlineRecipient(user_id, changes)])
+    return answer(queries.profile(user_id))
+
+
+@blueprint.delete("/<user_id>")
+@allow("users")
+@blueprint.output({}, 204)
+def delete_user(user_id: str) -> Response:
+    """Erase a user
+
+    Profile, addresses, choices and inbox are removed, and the content of what was sent. Counts stay.
+    """
+    if not people.erase(existing_user_id(user_id)):
+        raise Rejected("not_found", f"there is no user {user_id!r}")
+    return Response(status=204)
+
+
+@blueprint.get("/<user_id>/export")
+@allow("users")
+@blueprint.output(ExportOut)
+def export_user(user_id: str) -> Response:
+    """Everything that is stored about a user, as one document"""
+    return answer(queries.export(existing_user_id(user_id)))
+
+
+@blueprint.get("/<user_id>/addresses")
+@allow("users")
+@blueprint.output(AddressPage)
+def list_addresses(user_id: str) -> Response:
+    """The addresses of a user on all channels"""
+    queries.must_exist(existing_user_id(user_id))
+    return answer({"data": queries.addresses(user_id), "next": None})
+
+
+@blueprint.post("/<user_id>/addresses")
+@allow("users")
+@blueprint.input(AddressIn)
+@blueprint.output(NewAddressOut, 201)
+def add_address(user_id: str, json_data: AddressIn) -> Response:
+    """Add an address
+
+    It counts as verified. The same address again is not added twice (200), but switched on if it was off.
+    For a webhook the answer carries the signing `secret`, this once.
+    """
+    address, is_new = people.add_address(existing_user_id(user_id), json_data.channel, json_data.value, label=json_data.label, secret=_new_signing_secret())
+    body = queries.address_json(address)
+    if is_new and address.secret:
+        body["secret"] = address.secret
+    return answer(body, 201 if is_new else 200)
+
+
+@blueprint.delete("/<user_id>/addresses/<address_id>")
+@allow("users")
+@blueprint.output({}, 204)
+def remove_address(user_id: str, address_id: str) -> Response:
+    """Remove an address"""
+    if not people.remove_address(existing_user_id(user_id), parse(queries.ADDRESS, address_id)):
+        raise Rejected("not_found", "the user has no such address")
+    return Response(status=204)
+
+
+@blueprint.post("/<user_id>/token")
+@allow("users", body_is_optional=True)
+@blueprint.input(TokenIn)
+@blueprint.output(TokenOut)
+def make_token(user_id: str, json_data: TokenIn) -> Response:
+    """A token for the embedded inbox
+
+    It acts for this user in the inbox alone, any number of times until it expires (an hour by default).
+    """
+    queries.must_exist(existing_user_id(user_id))
+    token, expires_at = accounts.sign_user_token(user_id, json_data.expires_in)
+    return answer({"token": token, "expires_at": timestamp(expires_at)})
+
+
+def _check_id(user_id: str, body: UserIn) -> None:
+    """A new user's id must be one, and a body that names an id must name this."""
+    try:
+        parse_user_id(user_id)
+    except ValueError as error:
+        raise Rejected("validation_failed", str(error), (Fault("/id", "invalid_user_id", str(error)),)) from None
+    if body.id is not None and body.id != user_id:
+        raise Rejected("validation_failed", "the id is not that of the path", (Fault("/id", "ids_differ", "the id is not that of the path"),))
+
+
+def _new_signing_secret() -> str:
+    """Standard Webhooks: 24 to 64 random bytes in base64."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()

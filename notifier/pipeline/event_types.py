@@ -1,0 +1,87 @@
+"""Creating and changing event types. Called by the API; what the planner will see is checked here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
+
+from notifier import channels
+from notifier.clock import now
+from notifier.core.errors import Fault, Rejected
+from notifier.core.submission import CEILINGS, PRIORITIES
+from notifier.database import transaction
+from notifier.models import EventType
+
+FIELDS = ("titles", "category", "priority", "channels", "schema", "is_mandatory", "to_admins", "resend_unknown", "dedupe_window_s")
+_DIALECTS = ("https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#")
+_REFERENCES = ("$ref", "$dynamicRef")
+
+
+def put(key: str, fields: Mapping[str, Any]) -> bool:
+    """Stores the type as a whole, with every field of FIELDS. → whether it is new. Raises Rejected naming every fault."""
+    faults = [*_channel_faults(fields["channels"]), *_priority_faults(fields["category"], fields["priority"]), *schema_faults(fields["schema"])]
+    if faults:
+        raise Rejected("validation_failed", "; ".join(fault.message for fault in faults[:3]), tuple(faults))
+    with transaction() as session:
+        row = session.get(EventType, key, with_for_update=True, populate_existing=True)
+        is_new = row is None
+        if row is None:
+            session.add(EventType(key=key, **{name: fields[name] for name in FIELDS}))
+        else:
+            for name in FIELDS:
+                setattr(row, name, fields[name])
+            row.updated_at = now()
+    return is_new
+
+
+def _channel_faults(names: list[str]) -> list[Fault]:
+    return [Fault(f"/channels/{i}", "unknown_channel", f"there is no channel {name!r}") for i, name in enumerate(names) if name not in channels.CHANNELS]
+
+
+def _priority_faults(category: str, priority: str) -> list[Fault]:
+    ceiling = CEILINGS.get(category, PRIORITIES[0])
+    if PRIORITIES.index(priority) < PRIORITIES.index(ceiling):
+        return [Fault("/priority", "priority_too_high", f"{category} types are at most {ceiling}")]
+    return []
+
+
+def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:
+    """What is wrong with a JSON Schema. References stay inside it: nothing is ever fetched."""
+    if schema.get("$schema", _DIALECTS[0]) not in _DIALECTS:
+        return [Fault("/schema/$schema", "invalid_schema", "only JSON Schema 2020-12 is understood")]
+    faults = list(_reference_faults(schema))
+    if faults:
+        return faults
+    try:
+        Draft202012Validator.check_schema(schema)
+        Draft202012Validator(schema).is_valid({})
+    except SchemaError as error:
+        pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path)
+        return [Fault("/schema" + pointer, "invalid_schema", error.message[:300])]
+    except RecursionError:
+        return [Fault("/schema", "invalid_schema", "the schema refers to itself without end")]
+    return []
+
+
+def _reference_faults(schema: Mapping[str, Any]) -> list[Fault]:
+    faults = []
+    resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
+    waiting: list[tuple[str, Any]] = [("/schema", schema)]
+    while waiting:
+        pointer, node = waiting.pop()
+        items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
+        for name, value in items:
+            place = f"{pointer}/{str(name).replace('~', '~0').replace('/', '~1')}"
+            waiting.append((place, value))
+            if name in _REFERENCES and isinstance(value, str):
+                try:
+                    if not value.startswith("#"):
+                        raise ValueError
+                    resolver.lookup(value)
+                except (Unresolvable, ValueError):
+                    faults.append(Fault(place, "invalid_reference", "references point into the same schema: #/$defs/…"))
+    return faults

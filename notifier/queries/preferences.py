@@ -1,0 +1,72 @@
+"""A person's choices as they are shown: the whole document, and the grid of what follows from it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from notifier import channels
+from notifier.core.errors import Rejected
+from notifier.core.preferences import Preferences, from_document, resolve
+from notifier.extensions import db
+from notifier.models import ConsentEvent, EventType, Preference, User
+from notifier.shapes import timestamp
+
+Grid = dict[str, dict[str, dict[str, Any]]]
+
+
+def document(user_id: str) -> dict[str, Any]:
+    """API.md, Preferences, with `effective`. What was not chosen stands at its default. Raises Rejected('not_found')."""
+    row = db.session.execute(
+        sa.select(User.time_zone, Preference.document).outerjoin(Preference, Preference.user_id == User.id).where(User.id == user_id)
+    ).first()
+    if row is None:
+        raise Rejected("not_found", f"there is no user {user_id!r}")
+    stored = row.document or {}
+    return {
+        "channels": stored.get("channels", {}),
+        "categories": stored.get("categories", {}),
+        "types": stored.get("types", {}),
+        "quiet_hours": stored.get("quiet_hours"),
+        "mute_until": stored.get("mute_until"),
+        "held": stored.get("held", "wait"),
+        "digest": stored.get("digest", {}),
+        "caps": stored.get("caps", {}),
+        "time_zone": stored.get("time_zone") or row.time_zone,
+        "effective": effective(from_document(stored)),
+    }
+
+
+def effective(preferences: Preferences) -> Grid:
+    """`{type: {channel: {"enabled", "because"}}}` for every event type and channel."""
+    types = db.session.execute(sa.select(EventType.key, EventType.category, EventType.channels, EventType.is_mandatory).order_by(EventType.key)).all()
+    return {row.key: {name: _cell(preferences, row, name) for name in channels.CHANNELS} for row in types}
+
+
+def _cell(preferences: Preferences, row: Any, channel: str) -> dict[str, Any]:
+    answer = resolve(
+        preferences,
+        type=row.key,
+        category=row.category,
+        channel=channel,
+        default_on=channels.CHANNELS[channel].default_on,
+        mandatory=row.is_mandatory and channel in row.channels,
+    )
+    return {"enabled": answer.enabled, "because": answer.because}
+
+
+def in_seed_words(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The same document in the words of the third seed: what is allowed, blocked, and when it is quiet."""
+    quiet = shown["quiet_hours"] or {}
+    return {
+        "allowed_channels": [name for name, channel in channels.CHANNELS.items() if shown["channels"].get(name, channel.default_on)],
+        "blocked_types": [key for key, row in shown["effective"].items() if not any(cell["enabled"] for cell in row.values())],
+        "mute_start": quiet.get("start"),
+        "mute_end": quiet.get("end"),
+    }
+
+
+def history(user_id: str, limit: int | None = 200) -> list[dict[str, Any]]:
+    """The consent history, newest first: `{"at", "source", "choice", "from", "to"}`."""
+    rows = db.session.scalars(sa.select(ConsentEvent).where(ConsentEvent.user_id == user_id).order_by(ConsentEvent.id.desc()).limit(limit))
+    return [{"at": timestamp(row.at), "source": row.source, **row.change} for row in rows]

@@ -1,0 +1,76 @@
+"""Event types and templates as the API shows them."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from notifier import shapes
+from notifier.core.errors import Rejected
+from notifier.extensions import db
+from notifier.models import EventType, Template, TemplateContent
+
+_CONTENT = ("channel", "locale", "title", "body", "subject", "html", "action_label", "action_url", "image")
+
+
+def all_types() -> list[dict[str, Any]]:
+    return [type_json(row) for row in db.session.scalars(sa.select(EventType).order_by(EventType.key))]
+
+
+def one_type(key: str) -> dict[str, Any]:
+    """Raises Rejected('not_found')."""
+    row = db.session.scalar(sa.select(EventType).where(EventType.key == key).execution_options(populate_existing=True))
+    if row is None:
+        raise Rejected("not_found", f"there is no event type {key[:80]!r}")
+    return type_json(row)
+
+
+def category_of(key: str) -> str | None:
+    return db.session.scalar(sa.select(EventType.category).where(EventType.key == key))
+
+
+def type_json(row: EventType) -> dict[str, Any]:
+    return {
+        "key": row.key,
+        "titles": row.titles,
+        "category": row.category,
+        "priority": row.priority,
+        "channels": row.channels,
+        "schema": row.schema,
+        "mandatory": row.is_mandatory,
+        "to_admins": row.to_admins,
+        "resend_unknown": row.resend_unknown,
+        "dedupe_window": row.dedupe_window_s,
+    }
+
+
+def published_templates() -> list[dict[str, Any]]:
+    """The published version of every template, without its words."""
+    rows = db.session.scalars(sa.select(Template).where(Template.status == "published").order_by(Template.key))
+    return [_template_json(row) for row in rows]
+
+
+def one_template(name: str) -> dict[str, Any]:
+    """`order_shipped` is the published version, `order_shipped@3` that one; with its words. Raises Rejected('not_found')."""
+    key, at, version = name.partition("@")
+    statement = sa.select(Template).where(Template.key == key)
+    if at and version.isascii() and version.isdecimal() and len(version) < 10:
+        statement = statement.where(Template.version == int(version))
+    else:
+        statement = statement.where(Template.status == "published")
+    row = None if at and not version else db.session.scalar(statement)
+    if row is None:
+        raise Rejected("not_found", f"there is no template {name[:80]!r}")
+    contents = db.session.scalars(
+        sa.select(TemplateContent).where(TemplateContent.template_id == row.id).order_by(TemplateContent.channel, TemplateContent.locale)
+    )
+    return {**_template_json(row), "contents": [{name: getattr(content, name) for name in _CONTENT} for content in contents]}
+
+
+def _template_json(row: Template) -> dict[str, Any]:
+    return {
+        "key": row.key,
+        "version": row.version,
+        "status": row.status,
+        "created_at": shapes.timestamp(row.created_at),
+        "published_at": shapes.timestamp(row.published_at),
+    }

@@ -1,0 +1,99 @@
+"""A user as the API shows them, their addresses, and the export of all that is stored about them."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from notifier import shapes
+from notifier.core.errors import Rejected
+from notifier.extensions import db
+from notifier.ids import show
+from notifier.models import Address, Delivery, InboxItem, Notification, User
+from notifier.queries import preferences
+
+ADDRESS = "adr"
+_PRIMARY = {"email": "email", "sms": "phone"}  # channel → the profile's name for its primary address
+
+
+def must_exist(user_id: str) -> None:
+    """Raises Rejected('not_found') for nobody."""
+    if db.session.scalar(sa.select(User.id).where(User.id == user_id)) is None:
+        raise Rejected("not_found", f"there is no user {user_id!r}")
+
+
+def profile(user_id: str) -> dict[str, Any]:
+    """API.md, User. Raises Rejected('not_found')."""
+    user = db.session.scalar(sa.select(User).where(User.id == user_id).execution_options(populate_existing=True))
+    if user is None:
+        raise Rejected("not_found", f"there is no user {user_id!r}")
+    primary = db.session.execute(sa.select(Address.channel, Address.value).where(Address.user_id == user_id, Address.is_primary, Address.channel.in_(_PRIMARY)))
+    reached = {_PRIMARY[row.channel]: row.value for row in primary}
+    return {
+        "id": user.id,
+        "name": user.name,
+        "email": reached.get("email"),
+        "phone": reached.get("phone"),
+        "locale": user.locale,
+        "time_zone": user.time_zone,
+        "attributes": user.attributes,
+        "home_region": user.home_region,
+    }
+
+
+def addresses(user_id: str) -> list[dict[str, Any]]:
+    """Every address, oldest first."""
+    rows = db.session.scalars(sa.select(Address).where(Address.user_id == user_id).order_by(Address.id).execution_options(populate_existing=True))
+    return [address_json(row) for row in rows]
+
+
+def address_json(row: Address) -> dict[str, Any]:
+    """API.md, Address, without its secret."""
+    return {
+        "id": show(ADDRESS, row.id),
+        "channel": row.channel,
+        "value": row.value,
+        "label": row.label,
+        "primary": row.is_primary,
+        "verified_at": shapes.timestamp(row.verified_at),
+        "disabled_at": shapes.timestamp(row.disabled_at),
+        "disabled_reason": row.disabled_reason,
+    }
+
+
+def export(user_id: str) -> dict[str, Any]:
+    """All there is: profile, addresses, choices and their history, what was sent, the inbox. Raises Rejected('not_found')."""
+    chosen = preferences.document(user_id)
+    chosen.pop("effective")
+    return {
+        "user": profile(user_id),
+        "addresses": addresses(user_id),
+        "preferences": chosen,
+        "consent": preferences.history(user_id, limit=None),
+        "notifications": _notifications(user_id),
+        "inbox": _inbox(user_id),
+    }
+
+
+def _notifications(user_id: str) -> list[dict[str, Any]]:
+    rows = db.session.scalars(sa.select(Notification).where(Notification.user_id == user_id).order_by(Notification.id)).all()
+    deliveries: dict[Any, list[dict[str, Any]]] = {}
+    statement = sa.select(Delivery).join(Notification, Notification.id == Delivery.notification_id).where(Notification.user_id == user_id).order_by(Delivery.id)
+    for delivery in db.session.scalars(statement):
+        deliveries.setdefault(delivery.notification_id, []).append(shapes.delivery(delivery))
+    return [
+        {
+            "id": show("ntf", row.id),
+            "type": row.type,
+            "priority": row.priority,
+            "data": row.data,
+            "created_at": shapes.timestamp(row.created_at),
+            "deliveries": deliveries.get(row.id, []),
+        }
+        for row in rows
+    ]
+
+
+def _inbox(user_id: str) -> list[dict[str, Any]]:
+    times = ("created_at", "seen_at", "read_at", "archived_at", "snoozed_until")
+    rows = db.session.scalars(sa.select(InboxItem).where(InboxItem.user_id == user_id).order_by(InboxItem.id))
+    return [{"type": row.type, "title": row.title, "body": row.body, **{name: shapes.timestamp(getattr(row, name)) for name in times}} for row in rows]
