@@ -1,0 +1,104 @@
+"""The supervisor's mechanics on small programs of our own: nothing outlives who started it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from notifier.children import Child
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+# Starts a child, tells its id, and waits to be killed. `{watched}` is how the child is told of that.
+PARENT = """
+import os, subprocess, sys, time
+from notifier import children
+{setup}
+child = children.Child("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"])
+print(child.start().pid, flush=True)
+{after}
+time.sleep(60)
+"""
+
+
+def exists(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def eventually(question: Callable[[], bool], within_s: float = 10.0) -> bool:
+    give_up_at = time.monotonic() + within_s
+    while time.monotonic() < give_up_at:
+        if question():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which only Linux has")
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    ("setup", "after"),
+    [
+        pytest.param("", "", id="the kernel ends it"),
+        pytest.param("watch = children.Watch(); sys.platform = 'elsewhere'", "watch.look_after([child.process.pid])", id="the watch ends it"),
+    ],
+)
+def test_a_child_ends_when_its_parent_is_killed(setup: str, after: str) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT.format(setup=setup, after=after)], stdout=subprocess.PIPE)
+    assert parent.stdout
+    pid = int(parent.stdout.readline())
+    assert exists(pid)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert eventually(lambda: not exists(pid))
+
+
+def test_a_child_is_in_a_session_of_its_own() -> None:
+    child = Child("sleeper", SLEEP)
+    process = child.start()
+    assert os.getsid(process.pid) != os.getsid(0)
+    child.stop(time.monotonic() + 10)
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_a_child_that_ignores_the_request_is_killed_at_the_deadline() -> None:
+    child = Child("stubborn", [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"])
+    process = child.start(stdout=subprocess.PIPE)
+    assert process.stdout
+    process.stdout.readline()
+    child.stop(time.monotonic())
+    process.stdout.close()
+    assert process.returncode == -signal.SIGKILL
+
+
+def ended(code: str) -> Child:
+    child = Child("short", [sys.executable, "-c", code])
+    child.start().wait()
+    return child
+
+
+def test_a_killed_child_is_started_again_at_once() -> None:
+    child = ended("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert child.note_end() == "short ended (SIGKILL); it is started again"
+    assert child.restart_delay_s == 0
+
+
+def test_a_child_that_keeps_ending_is_started_more_and_more_slowly() -> None:
+    child = Child("short", [sys.executable, "-c", "raise SystemExit(3)"])
+    delays = []
+    for _ in range(7):
+        child.start().wait()
+        told = child.note_end()
+        delays.append(child.restart_delay_s)
+    assert delays == [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+    assert told == "short ended (exit code 3); it keeps ending, so it is started again in 5 s"
