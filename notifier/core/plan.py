@@ -120,6 +120,10 @@ class Plan:
     skips: tuple[Skip, ...]
     trace: tuple[Step, ...]
 
+    @property
+    def decisions(self) -> tuple[Route | Skip, ...]:
+        return (*self.routes, *self.skips)
+
 
 def plan(facts: Facts, now: datetime) -> Plan:
     """One decision for every channel of the type (or those requested), and every address it has there."""
@@ -173,7 +177,7 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, trace: list[Step
     if channel.needs_address:
         active = _active(facts.addresses, channel)
         if not active:
-            return skip("address", "no_address", **_why_none(facts.addresses, channel))
+            return skip("address", "no_address", None, **_why_none(facts.addresses, channel))
         addresses = [a for a in active if not a.suppressed_for & {facts.type.category, "*"}]
         if not addresses:
             return skip("suppression", "suppressed", active[0])

@@ -128,7 +128,7 @@ def _accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
         answer = (work.repeats or work).answer
         results[index] = Accepted(answer or {}, replayed=work.repeats is not None or work not in fresh)
     log.info("submissions.accepted", items=len(batch), stored=len(fresh), deliveries=len(stored.doorbells))
-    return results  # type: ignore[return-value]
+    return results
 
 
 def _indexed(results: list[Any]) -> list[tuple[int, _Work]]:
@@ -359,7 +359,7 @@ def dry_run(item: Item) -> dict[str, Any]:
 
 
 def _rehearse(work: _Work, person: Any, now: datetime) -> dict[str, Any]:
-    decided = plan(planner_facts(work.order, person, channels.registry().facts()), now)
+    decided = plan(planner_facts(work.order, person, channels.registry().facts(is_test=work.item.caller.is_test)), now)
     names = list(dict.fromkeys(route.channel for route in decided.routes))
     data = work.item.submission.data
     contents = put_into_words([Wanted(name, work.order.type, work.order.template_id, person, data) for name in names])
@@ -378,7 +378,7 @@ def _rehearse(work: _Work, person: Any, now: datetime) -> dict[str, Any]:
             "detail": dict(decision.detail),
             "due_at": decision.detail.get("until"),
         }
-        for decision in (*decided.routes, *decided.skips)
+        for decision in decided.decisions
     ]
     trace = [{"rule": step.rule, "channel": step.channel, "outcome": step.outcome, "sentence": step.sentence} for step in decided.trace]
     return {"user": person.id, "deliveries": deliveries, "rendered": rendered, "trace": trace}

@@ -18,7 +18,7 @@ from notifier.core.message import Content
 from notifier.core.plan import Plan, Route, plan
 from notifier.extensions import db
 from notifier.ids import new_id
-from notifier.models import Capture, Delivery, Notification
+from notifier.models import Delivery, Notification
 from notifier.pipeline import inbox
 from notifier.pipeline.facts import Order, Person, planner_facts
 from notifier.pipeline.words import Wanted, put_into_words
@@ -82,7 +82,6 @@ class DeliveryDraft:
 
 def store(targets: Sequence[Target], now: datetime) -> Stored:
     """Inside the caller's transaction. The number of statements does not depend on the number of targets."""
-    channel_facts = channels.registry().facts()
     stored = Stored()
     notifications: list[dict[str, Any]] = []
     drafts: list[DeliveryDraft] = []
@@ -90,26 +89,22 @@ def store(targets: Sequence[Target], now: datetime) -> Stored:
     for target in targets:
         notification_id = new_id()
         notifications.append(_notification_row(notification_id, target, now))
-        mine = _drafts(notification_id, target, plan(planner_facts(target.order, target.person, channel_facts), now), now)
+        mine = _drafts(notification_id, target, plan(planner_facts(target.order, target.person, channels.registry().facts(is_test=target.is_test)), now), now)
         drafts += mine
         shown_now += [(target, draft) for draft in mine if draft.status == lifecycle.DELIVERED]
         stored.doorbells += [Doorbell(draft.id, draft.channel, draft.priority) for draft in mine if draft.status == lifecycle.QUEUED]
         stored.summaries.append({"id": notification_id, "user": target.person.id, "drafts": mine})
     contents = put_into_words([_wanted(target, draft) for target, draft in shown_now])
-    shown, captured = [], []
+    shown = []
     for (target, draft), content in zip(shown_now, contents, strict=True):
         if isinstance(content, str):
-            draft.status, draft.reason, draft.detail = lifecycle.FAILED, "template_error", {"message": content}
+            draft.status, draft.reason, draft.detail = lifecycle.SKIPPED, "template_error", {"message": content}
             draft.delivered_at = draft.sent_at = None
-        elif target.is_test:
-            captured.append(_capture_row(target, draft, content, now))
         else:
             shown.append(inbox_row(draft.id, draft.notification_id, target.person.id, target.order.type, content, target.data, now))
     if notifications:
         db.session.execute(sa.insert(Notification), notifications)
         db.session.execute(sa.insert(Delivery), [draft.row() for draft in drafts])
-    if captured:
-        db.session.execute(sa.insert(Capture), captured)
     stored.inbox_events = inbox.add(shown) if shown else []
     stored.summaries = [
         shapes.notification_summary(summary["id"], summary["user"], [shapes.delivery(draft) for draft in summary["drafts"]]) for summary in stored.summaries
@@ -147,16 +142,16 @@ def _notification_row(key: UUID, target: Target, now: datetime) -> dict[str, Any
 
 def _drafts(notification_id: UUID, target: Target, decided: Plan, now: datetime) -> list[DeliveryDraft]:
     drafts = []
-    for decision in (*decided.routes, *decided.skips):
+    for decision in decided.decisions:
         status, provider = lifecycle.SKIPPED, None
         due_at = wake_at = delivered_at = None
         if isinstance(decision, Route):
             due_at = decision.due_at
             if due_at is not None:
                 status, wake_at = lifecycle.WAITING, due_at
-            elif channels.CHANNELS[decision.channel].address is None:
+            elif channels.CHANNELS[decision.channel].address is None and not target.is_test:
                 # Shown by ourselves, in this very transaction: no worker, no attempt.
-                status, provider, delivered_at = lifecycle.DELIVERED, "sandbox" if target.is_test else decision.channel, now
+                status, provider, delivered_at = lifecycle.DELIVERED, decision.channel, now
             else:
                 status, wake_at = lifecycle.QUEUED, now + DOORBELL_GRACE
         drafts.append(
@@ -201,22 +196,4 @@ def inbox_row(delivery_id: UUID, notification_id: UUID, user_id: str, type_: Any
         "image": content.image,
         "data": dict(data),
         "created_at": now,
-    }
-
-
-def _capture_row(target: Target, draft: DeliveryDraft, content: Content, now: datetime) -> dict[str, Any]:
-    return {
-        "id": new_id(),
-        "delivery_id": draft.id,
-        "user_id": target.person.id,
-        "channel": draft.channel,
-        "content": {
-            "to": target.person.id,
-            "subject": content.title,
-            "text": content.body,
-            "html": None,
-            "payload": {"action_url": content.action_url},
-            "headers": {},
-        },
-        "at": now,
     }

@@ -40,7 +40,7 @@ def ring_due() -> int:
     with transaction() as session:
         due = session.scalars(_awake(lifecycle.WAITING, now)).all()
         expired = [d for d in due if _is_expired(d, now)]
-        ours = [d for d in due if channels.CHANNELS[d.channel].address is None and d not in expired]
+        ours = _ours([d for d in due if d not in expired])
         queued = [d for d in due if d not in expired and d not in ours]
         _move(expired, {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
         _move(queued, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
@@ -50,6 +50,16 @@ def ring_due() -> int:
     if events:
         publish.publish_items(events)
     return len(due)
+
+
+def _ours(deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """Those that this process shows by itself: in-app items, unless a test key sent them (workers capture those)."""
+    inapp = [d for d in deliveries if channels.CHANNELS[d.channel].address is None]
+    if not inapp:
+        return []
+    statement = sa.select(Notification.id).where(Notification.id.in_({d.notification_id for d in inapp}), Notification.is_test.is_(False))
+    live = set(db.session.scalars(statement))
+    return [d for d in inapp if d.notification_id in live]
 
 
 def _show(deliveries: Sequence[Delivery], now: datetime) -> list[Any]:
@@ -111,7 +121,7 @@ def free_lapsed() -> int:
         if not lapsed:
             return 0
         resends = _types_that_resend(lapsed)
-        again = [d for d in lapsed if channels.registry().is_safe_to_repeat(d.channel) or resends[d.notification_id]]
+        again = [d for d in lapsed if _is_safe_to_repeat(d.channel) or resends[d.notification_id]]
         unknown = [d for d in lapsed if d not in again]
         _move(again, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
         _move(unknown, {"status": lifecycle.UNKNOWN, "reason": None, "wake_at": None})
@@ -119,6 +129,11 @@ def free_lapsed() -> int:
     ring(_doorbells(again))
     log.warning("sweep.leases_lapsed", again=len(again), unknown=len(unknown))
     return len(lapsed)
+
+
+def _is_safe_to_repeat(channel: str) -> bool:
+    adapter = channels.registry().adapter_for(channel, None, is_test=False)
+    return adapter is not None and adapter.is_safe_to_repeat
 
 
 def _types_that_resend(deliveries: Sequence[Delivery]) -> dict[Any, bool]:
@@ -167,7 +182,7 @@ def prune() -> int:
             return pruned
 
 
-def _awake(status: str, now: datetime, *, lock: bool = True) -> sa.Select[tuple[Delivery]]:
+def _awake(status: str, now: datetime, *, lock: bool = True) -> sa.Select[Delivery]:
     # Urgent ones first would need a wider index; the order of wake_at serves, since batches follow each other at once.
     statement = sa.select(Delivery).where(Delivery.wake_at <= now, Delivery.status == status).order_by(Delivery.wake_at).limit(BATCH)
     return statement.with_for_update(skip_locked=True) if lock else statement

@@ -1,0 +1,148 @@
+"""Claims deliveries (T2) and gathers all it takes to send them, so that no transaction is open while sending.
+
+Called by `deliver`. Whoever's UPDATE moves the row to `sending` has it; the lease says for how long.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier import channels
+from notifier.channels.contract import Adapter
+from notifier.clock import now as clock_now
+from notifier.core import lifecycle
+from notifier.core.errors import DeliveryError
+from notifier.core.message import Content, Receipt
+from notifier.core.plan import still_wanted
+from notifier.database import transaction
+from notifier.extensions import db
+from notifier.models import Address, Delivery, EventType, Notification
+from notifier.pipeline.facts import Order, Person, load_people, load_types, planner_facts
+from notifier.pipeline.words import Wanted, put_into_words
+
+LEASE = timedelta(seconds=20)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one delivery. `is_dead`: it ended without success and belongs to the dead letters."""
+
+    delivery_id: UUID
+    status: str
+    explanation: str = ""
+
+    @property
+    def is_dead(self) -> bool:
+        return self.status in (lifecycle.FAILED, lifecycle.UNKNOWN)
+
+
+@dataclass(slots=True)
+class Task:
+    """One claimed delivery with all it takes to send it, and then what came of it. Nothing in it needs the database.
+
+    `content` is a sentence where the template could not be filled.
+    """
+
+    delivery: Delivery
+    notification: Notification
+    type: EventType
+    address: Address | None
+    person: Person
+    adapter: Adapter
+    content: Content | str
+    receipt: Receipt | None = None
+    error: DeliveryError | None = None
+    started_at: datetime | None = None
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    delivery: Delivery
+    notification: Notification
+    type: EventType
+    address: Address | None
+    person: Person | None
+    adapter: Adapter | None
+
+
+def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
+    """T2: queued → sending with a lease. A failed one is claimed too: RQ's own tools requeue jobs from its registry.
+
+    → what is to be sent, and what became of those that are not to be after all. The number of statements is constant.
+    """
+    now = clock_now()
+    claimable = (lifecycle.QUEUED, lifecycle.FAILED, lifecycle.UNKNOWN)
+    kept: list[_Claimed] = []
+    dropped: list[Outcome] = []
+    with transaction() as session:
+        rows = session.scalars(
+            sa.update(Delivery)
+            .where(Delivery.id.in_(ids), Delivery.status.in_(claimable))
+            .values(
+                status=lifecycle.SENDING,
+                reason=None,
+                wake_at=now + LEASE,
+                tries=Delivery.tries + 1,
+                failures=sa.case((Delivery.status == lifecycle.QUEUED, Delivery.failures), else_=0),
+            )
+            .returning(Delivery)
+            .execution_options(populate_existing=True)
+        ).all()
+        for claimed in _load(rows):
+            verdict = _verdict(claimed, now)
+            if verdict is None:
+                kept.append(claimed)
+                continue
+            delivery = claimed.delivery
+            delivery.status, delivery.reason, detail = verdict
+            delivery.detail, delivery.wake_at, delivery.tries = {**delivery.detail, **detail}, None, delivery.tries - 1
+            dropped.append(Outcome(delivery.id, delivery.status, delivery.reason))
+    tasks = _put_into_words(kept)
+    db.session.close()  # no transaction is open while sending
+    return tasks, dropped
+
+
+def _load(deliveries: Sequence[Delivery]) -> list[_Claimed]:
+    if not deliveries:
+        return []
+    session, registry = db.session, channels.registry()
+    notifications = {row.id: row for row in session.scalars(sa.select(Notification).where(Notification.id.in_({d.notification_id for d in deliveries})))}
+    address_ids = {d.address_id for d in deliveries if d.address_id}
+    addresses = {row.id: row for row in session.scalars(sa.select(Address).where(Address.id.in_(address_ids)))} if address_ids else {}
+    types = load_types(row.type for row in notifications.values())
+    persons = load_people(row.user_id for row in notifications.values())
+    found = []
+    for delivery in deliveries:
+        notification = notifications[delivery.notification_id]
+        address = addresses.get(delivery.address_id) if delivery.address_id else None
+        adapter = registry.adapter_for(delivery.channel, address.value if address else None, is_test=notification.is_test)
+        found.append(_Claimed(delivery, notification, types[notification.type], address, persons.get(notification.user_id), adapter))
+    return found
+
+
+def _verdict(claimed: _Claimed, now: datetime) -> tuple[str, str, dict[str, Any]] | None:
+    """Why a claimed delivery is not to be sent after all: (status, reason, detail)."""
+    delivery, notification = claimed.delivery, claimed.notification
+    if delivery.expires_at is not None and delivery.expires_at <= now:
+        return lifecycle.EXPIRED, "expired", {}
+    if claimed.person is None:
+        return lifecycle.SKIPPED, "user_erased", {}
+    order = Order(claimed.type, notification.priority, None, None, None, None)
+    facts = planner_facts(order, claimed.person, channels.registry().facts(is_test=notification.is_test))
+    skip = still_wanted(facts, delivery.channel, delivery.address_id)
+    if skip is not None:
+        return lifecycle.SKIPPED, skip.reason, dict(skip.detail)
+    return (lifecycle.SKIPPED, "channel_off", {}) if claimed.adapter is None else None
+
+
+def _put_into_words(kept: Sequence[_Claimed]) -> list[Task]:
+    ready = [(c, c.person, c.adapter) for c in kept if c.person is not None and c.adapter is not None]
+    contents = put_into_words([Wanted(c.delivery.channel, c.type, c.notification.template_id, person, c.notification.data or {}) for c, person, _ in ready])
+    return [
+        Task(c.delivery, c.notification, c.type, c.address, person, adapter, content) for (c, person, adapter), content in zip(ready, contents, strict=True)
+    ]
