@@ -1,0 +1,88 @@
+"""The event types delivered with the product: one TOML file each, with its data, its words and a sample.
+
+`installation.load_catalogue` stores what is not there yet; from then on the database's copy is changed
+at will. Reads package data only, once. Knows nothing of rendering.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from notifier.catalogue.kinds import schema_of
+
+ANY_CHANNEL = "*"
+_INHERITED = ("title", "body", "action_label", "action_url", "image")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueContent:
+    """Jinja2 sources for one channel (`*`: any that has none) and locale. `html` is a mail's inner part.
+
+    An empty `body` is derived from `html`.
+    """
+
+    channel: str
+    locale: str
+    title: str
+    body: str
+    subject: str | None = None
+    html: str | None = None
+    action_label: str | None = None
+    action_url: str | None = None
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueType:
+    """`schema` is JSON Schema 2020-12 of the data; `sample` is data that fits it, for previews."""
+
+    key: str
+    titles: Mapping[str, str]
+    category: str
+    priority: str
+    channels: tuple[str, ...]
+    schema: dict[str, Any]
+    is_mandatory: bool
+    to_admins: bool
+    contents: tuple[CatalogueContent, ...]
+    sample: Mapping[str, Any]
+
+
+def load() -> list[CatalogueType]:
+    """Every type, sorted by key. The files are read once in a process."""
+    return list(_read())
+
+
+@lru_cache(maxsize=1)
+def _read() -> tuple[CatalogueType, ...]:
+    documents = sorted((file for file in files(__name__).iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+    return tuple(_parse(file.name.removesuffix(".toml"), tomllib.loads(file.read_text(encoding="utf-8"))) for file in documents)
+
+
+def _parse(key: str, document: dict[str, Any]) -> CatalogueType:
+    return CatalogueType(
+        key=key,
+        titles=document["titles"],
+        category=document["category"],
+        priority=document["priority"],
+        channels=tuple(document["channels"]),
+        schema=schema_of(document["data"], required=document["required"]),
+        is_mandatory=document.get("mandatory", False),
+        to_admins=document.get("to_admins", False),
+        contents=tuple(_contents(document["words"])),
+        sample=document["sample"],
+    )
+
+
+def _contents(words: dict[str, dict[str, dict[str, str]]]) -> list[CatalogueContent]:
+    """A channel says only what it says differently: the rest it has from `*` of its locale. A mail's text comes from its HTML."""
+    contents = []
+    for locale, by_channel in words.items():
+        shared = {name: text for name, text in by_channel[ANY_CHANNEL].items() if name in _INHERITED}
+        for channel, own in by_channel.items():
+            inherited = {**shared, "body": ""} if "html" in own else shared
+            contents.append(CatalogueContent(channel=channel, locale=locale, **{**inherited, **own}))
+    return contents

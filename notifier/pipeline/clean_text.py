@@ -1,0 +1,159 @@
+"""What may leave in a message: text without control characters, one-line titles, links that are links.
+
+Called by `render` on everything a template made of a producer's data. Knows no channel and no template.
+"""
+
+import html
+import re
+from urllib.parse import urljoin, urlsplit
+
+LONGEST_URL = 2_048
+
+# Control characters but tab and newline, overrides that write text backwards, surrogates, what is no character.
+_UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_LINE_END = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_NO_BREAK = re.compile("[\u00a0\u2007\u202f]")
+_SPACE_BEFORE_END = re.compile(r"[ \t]+(?=\n|\Z)")
+_MANY_EMPTY_LINES = re.compile(r"\n{3,}")
+
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)((?:[^>\"']|\"[^\"]*\"|'[^']*')*)>")
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_HREF = re.compile(r"""\bhref\s*=\s*("[^"]*"|'[^']*'|[^\s>]+)""", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""\s+([^\s=>"'/]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s>"']+))?""")
+_ADDRESS_ATTRIBUTES = frozenset({"href", "src", "background", "action", "formaction", "poster", "srcset", "xlink:href"})
+_ACTIVE_TAGS = frozenset({
+    "script", "style", "link", "meta", "base", "iframe", "frame", "frameset", "object", "embed", "applet", "form", "input", "button", "select",
+    "textarea", "svg", "math", "title", "html", "head", "body", "template", "noscript",
+})  # fmt: skip
+_SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*:", re.IGNORECASE)
+_LINK_SCHEMES = ("http:", "https:", "mailto:", "tel:", "cid:")
+
+
+def many_lines(text: str) -> str:
+    """Text of several lines: line ends are \\n, no control characters, never two empty lines together."""
+    text = _UNSHOWABLE.sub("", _LINE_END.sub("\n", text))
+    return _MANY_EMPTY_LINES.sub("\n\n", _SPACE_BEFORE_END.sub("", text)).strip()
+
+
+def one_line(text: str) -> str:
+    """A title or subject: whatever breaks a line or a header becomes one space."""
+    return " ".join(_UNSHOWABLE.sub("", _LINE_END.sub(" ", text)).split())
+
+
+def plain_spaces(text: str) -> str:
+    """Without the no-break spaces that formats put into money and times: one of them makes an SMS twice as long."""
+    return _NO_BREAK.sub(" ", text)
+
+
+def cut(text: str, longest: int | None) -> str:
+    """At most `longest` characters, the last of them an ellipsis where something was left out."""
+    if longest is None or len(text) <= longest:
+        return text
+    kept = text[: longest - 1]
+    space = kept.rfind(" ")
+    if space > longest * 0.8:  # rather a whole word less than half a word, but never a whole line less
+        kept = kept[:space]
+    return kept.rstrip() + "…"
+
+
+def web_address(text: str) -> str | None:
+    """The text if it is an http(s) address, else None."""
+    text = text.strip()
+    if not text or len(text) > LONGEST_URL or any(c.isspace() for c in text) or _UNSHOWABLE.search(text):
+        return None
+    try:
+        parts = urlsplit(text)
+        has_host = bool(parts.hostname) and "\\" not in parts.netloc
+        parts.port  # noqa: B018 - raises for a port that is none
+    except ValueError:
+        return None
+    return text if parts.scheme in ("http", "https") and has_host else None
+
+
+def action_address(text: str, base: str | None = None) -> str | None:
+    """A web address, or a path on our own site (`/inbox`, never `//host`); with `base` a path is made absolute."""
+    text = text.strip()
+    if (
+        text.startswith("/")
+        and not text.startswith(("//", "/\\"))
+        and len(text) <= LONGEST_URL
+        and not any(c.isspace() for c in text)
+        and not _UNSHOWABLE.search(text)
+    ):
+        return urljoin(base, text) if base else text
+    return web_address(text)
+
+
+def harmless_html(fragment: str) -> str:
+    """A well-formed HTML fragment without what no mail may hold: scripts, handlers, forms, `javascript:` links.
+
+    The data in it is escaped already; this guards against what a template's writer puts around it.
+    """
+    return _TAG.sub(_harmless_tag, _COMMENT.sub("", fragment))
+
+
+def _harmless_tag(match: re.Match[str]) -> str:
+    if match[2].lower() in _ACTIVE_TAGS:
+        return ""
+    return f"<{match[1]}{match[2]}{_ATTRIBUTE.sub(_harmless_attribute, match[3])}>" if match[3] else match[0]
+
+
+def _harmless_attribute(match: re.Match[str]) -> str:
+    name, value = match[1].lower(), match[2] or ""
+    if name.startswith("on"):
+        return ""
+    if name in _ADDRESS_ATTRIBUTES:
+        scheme = _SCHEME.match("".join(html.unescape(value.strip("\"'")).split()))
+        if scheme and scheme[0].lower() not in _LINK_SCHEMES:
+            return ""
+    return match[0]
+
+
+def text_of_html(fragment: str) -> str:
+    """The plain-text twin of a mail's HTML: paragraphs, list items, table rows as `label: value`, links behind their text."""
+    links: list[str] = []
+
+    def replace(match: re.Match[str]) -> str:
+        closes, tag, attributes = match[1], match[2].lower(), match[3]
+        if tag == "a":
+            if not closes:
+                href = _HREF.search(attributes)
+                links.append(html.unescape(href[1].strip("\"'")) if href else "")
+                return ""
+            target = links.pop() if links else ""
+            return f" ({html.escape(target)})" if target and target != "#" else ""
+        return _CLOSED_BY[tag] if closes and tag in _CLOSED_BY else "" if closes else _OPENED_BY.get(tag, "")
+
+    text = " ".join(_COMMENT.sub("", fragment).split())  # in HTML, a line break is a space
+    text = html.unescape(_TAG.sub(replace, text))
+    return many_lines("\n".join(line.strip(" ") for line in text.split("\n")))
+
+
+_OPENED_BY = {
+    "br": "\n",
+    "li": "\n- ",
+    "tr": "\n",
+    "hr": "\n\n",
+    "h1": "\n\n",
+    "h2": "\n\n",
+    "h3": "\n\n",
+    "p": "\n\n",
+    "div": "\n",
+    "table": "\n\n",
+    "ul": "\n",
+    "ol": "\n",
+    "blockquote": "\n\n",
+}
+_CLOSED_BY = {
+    "p": "\n\n",
+    "h1": "\n\n",
+    "h2": "\n\n",
+    "h3": "\n\n",
+    "table": "\n\n",
+    "ul": "\n\n",
+    "ol": "\n\n",
+    "blockquote": "\n\n",
+    "div": "\n",
+    "th": ": ",
+    "td": " ",
+}

@@ -1,0 +1,223 @@
+"""Turns notifications into the final words of each channel: the only place where that happens.
+
+Called with a whole batch by `words`, which accept, deliver, the dry run and the editor share. A template's
+fault never reaches its neighbours: it comes back as a `RenderFault` in its place. Nothing here sends or stores.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from css_inline import InlineError
+
+from notifier.channels import CHANNELS
+from notifier.channels.contract import Shape
+from notifier.core.message import Content
+from notifier.pipeline.clean_text import action_address, cut, many_lines, one_line, plain_spaces, text_of_html, web_address
+from notifier.pipeline.formats import Reader, locale_for
+from notifier.pipeline.mail_layout import Mail, inlined, lay_out, words_of
+from notifier.pipeline.template_language import GLOBALS, TemplateFault, check_source, compiled
+from notifier.pipeline.template_store import TemplateSource, Words, load_templates
+
+__all__ = ["RenderFault", "RenderRequest", "TemplateFault", "TemplateSource", "Words", "check_source", "load_templates", "render"]
+
+DEFAULT_LOCALE = "en"
+ANY_CHANNEL = "*"
+LONGEST_TITLE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RenderRequest:
+    """One message to be put into words. `titles` is its type's name by locale, used where no template serves.
+
+    `why_url` leads to the switch that let it through; `unsubscribe_url` is None for what cannot be unsubscribed from.
+    """
+
+    channel: str
+    locale: str | None
+    type: str
+    template: TemplateSource | None
+    titles: Mapping[str, str]
+    data: Mapping[str, Any]
+    user_name: str | None
+    zone: ZoneInfo
+    category: str
+    why_url: str | None
+    unsubscribe_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RenderFault:
+    """Why there are no words: the template's field and line, and what happened. `str()` is a sentence for people."""
+
+    message: str
+    field: str | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = " of ".join(filter(None, [f"line {self.line}" if self.line else None, self.field and f"the {self.field}"]))
+        return f"The template failed in {place}: {self.message}" if place else f"The template failed: {self.message}"
+
+
+def render(requests: Sequence[RenderRequest]) -> list[Content | RenderFault]:
+    """One answer each, in the same order. Never raises for what a template or its data does."""
+    return [_render(request) for request in requests]
+
+
+class _FieldFault(Exception):
+    def __init__(self, fault: RenderFault) -> None:
+        self.fault = fault
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Runs the sources of one message: the same variables for all its fields."""
+
+    variables: dict[str, Any]
+    reader: Reader
+
+    def write(self, field: str, source: str | None, *, is_html: bool = False) -> str:
+        if not source:
+            return ""
+        try:
+            return compiled(source, is_html=is_html).run(self.variables, self.reader)
+        except TemplateFault as fault:
+            raise _FieldFault(RenderFault(fault.message, field, fault.line)) from fault
+
+
+def _render(request: RenderRequest) -> Content | RenderFault:
+    found = find_words(request.template, request.channel, request.locale) if request.template else None
+    try:
+        if found is None:
+            return _from_titles(request)
+        return _from_words(request, *found)
+    except _FieldFault as error:
+        return error.fault
+
+
+def find_words(template: TemplateSource, channel: str, locale: str | None) -> tuple[Words, str, str] | None:
+    """The words for a reader, with their channel and locale: the reader's language before the channel's own wording.
+
+    pt-BR, then pt, then English, then whatever there is; in each, the channel's own before those for any (`*`).
+    """
+    for candidate in (*fall_backs(locale), *sorted({known for _, known in template.contents})):
+        for owner in (channel, ANY_CHANNEL):
+            words = template.contents.get((owner, candidate))
+            if words is not None:
+                return words, owner, candidate
+    return None
+
+
+@lru_cache(maxsize=1024)
+def fall_backs(locale: str | None) -> tuple[str, ...]:
+    """`pt_br` → pt-BR, pt, en: the spellings under which templates keep their locales."""
+    parts = (locale or "").replace("_", "-").split("-")
+    tags = ["-".join([parts[0].lower(), *map(_subtag, parts[1:count])]) for count in range(len(parts), 0, -1) if parts[0]]
+    return tuple(dict.fromkeys([*tags, DEFAULT_LOCALE]))
+
+
+def _subtag(text: str) -> str:
+    return text.upper() if len(text) == 2 else text.title() if len(text) == 4 else text.lower()
+
+
+def _from_words(request: RenderRequest, words: Words, owner: str, locale: str) -> Content:
+    shape = CHANNELS[request.channel].shape
+    # A German text for a reader from Austria has Austrian dates; an English one for a Brazilian has English dates.
+    spoken = fall_backs(request.locale)[0]
+    reader = Reader(locale_for(spoken if spoken.split("-")[0] == locale.split("-")[0] else locale), request.zone)
+    greeting = _greeting(reader.locale.language, request.user_name)
+    variables = {**GLOBALS, **request.data, "data": request.data, "user": {"name": request.user_name or ""}, "greeting": greeting}
+    write = _Writer(variables, reader).write
+
+    title = cut(one_line(write("title", words.title)), LONGEST_TITLE) or _type_title(request, locale)
+    body = many_lines(write("body", words.body))
+    action_url = action_address(write("action_url", words.action_url), request.why_url if shape.has_html else None)
+    if shape.has_html and action_url is not None:
+        action_url = web_address(action_url)  # a path leads nowhere from a mail
+    action_label = one_line(write("action_label", words.action_label)) or words_of(reader.locale.language)["open"]
+    content = Content(
+        title=title,
+        body=body,
+        subject=(cut(one_line(write("subject", words.subject)), LONGEST_TITLE) or title) if shape.has_subject else None,
+        action_label=cut(action_label, LONGEST_TITLE) if action_url else None,
+        action_url=action_url,
+        image=web_address(write("image", words.image)),
+    )
+    if shape.has_html:
+        return _as_mail(request, content, write("html", words.html, is_html=True), reader.locale.language, greeting)
+    return _as_text(content, shape, is_own=owner == request.channel)
+
+
+def _from_titles(request: RenderRequest) -> Content:
+    locale = next((tag for tag in fall_backs(request.locale) if tag in request.titles), DEFAULT_LOCALE)
+    title = _type_title(request, locale)
+    shape = CHANNELS[request.channel].shape
+    content = Content(title=title, body=title, subject=title if shape.has_subject else None)
+    return _as_mail(request, content, "", locale_for(locale).language, "") if shape.has_html else _as_text(content, shape, is_own=True)
+
+
+def _type_title(request: RenderRequest, locale: str) -> str:
+    tags = (*fall_backs(locale), *sorted(request.titles))
+    title = next((request.titles[tag] for tag in tags if tag in request.titles), request.type.replace("_", " ").capitalize())
+    return cut(one_line(title), LONGEST_TITLE)
+
+
+def _greeting(language: str, name: str | None) -> str:
+    hello = words_of(language)["hello"]
+    return f"{hello} {one_line(name)}," if name else f"{hello},"
+
+
+def _as_text(content: Content, shape: Shape, *, is_own: bool) -> Content:
+    """For a channel of running text, words that were written for any channel are strung together: title, text, link."""
+    body = content.body
+    if not shape.has_card:
+        body = content.body or content.title if is_own else "\n".join(_once(content.title, content.body, content.action_url))
+        body = plain_spaces(body)
+    return replace(content, body=cut(body, shape.longest_body))
+
+
+def _once(*parts: str | None) -> Iterator[str]:
+    seen = ""
+    for part in parts:
+        if part and part not in seen:
+            seen += part
+            yield part
+
+
+def _as_mail(request: RenderRequest, content: Content, html: str, language: str, greeting: str) -> Content:
+    """Both parts of a mail. Each is made from the other where the template has only one."""
+    shape = CHANNELS[request.channel].shape
+    words = words_of(language)
+    body = cut(content.body or text_of_html(html) or content.title, shape.longest_body)
+    inner = html or compiled("{{ body|paragraphs }}", is_html=True).run({"body": body}, Reader(locale_for(language), request.zone))
+    document = lay_out(
+        Mail(
+            language=language,
+            category=request.category,
+            kicker=_type_title(request, language),
+            title=content.title,
+            preheader=one_line(body.removeprefix(greeting)),
+            content=_styled(many_lines(inner)),
+            action_label=content.action_label,
+            action_url=content.action_url,
+            image=content.image,
+            why_url=request.why_url,
+            unsubscribe_url=request.unsubscribe_url,
+        )
+    )
+    parts = [body]
+    if content.action_url and content.action_url not in body:
+        parts.append(f"{content.action_label}:\n{content.action_url}")
+    foot = [f"{words[name]}\n{url}" for name, url in (("why", request.why_url), ("unsubscribe", request.unsubscribe_url)) if url]
+    if foot:
+        parts.append("\n".join(["-- ", *foot]))
+    return replace(content, body="\n\n".join(parts), html=document)
+
+
+def _styled(fragment: str) -> str:
+    try:
+        return inlined(fragment)
+    except InlineError as error:
+        raise _FieldFault(RenderFault(str(error)[:300], "html")) from error
