@@ -1,13 +1,15 @@
 """Real servers for the whole run: a Redis, and both databases. Every test starts with empty tables and an empty Redis."""
 
+import json
 import os
 import shutil
 import subprocess
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import redis
@@ -23,9 +25,12 @@ from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
 from notifier.encryption import KeyRing
 from notifier.extensions import db, redis_store
+from notifier.ids import new_id
+from notifier.models import Delivery, Notification, Submission
 from notifier.models.producer import SCOPES
-from notifier.pipeline import people
+from notifier.pipeline import inbox, people
 from notifier.pipeline import preferences as choosing
+from notifier.realtime import publish
 
 _KEPT = {"event_type", "template", "template_content", "installation_secret", "alembic_version"}
 
@@ -174,7 +179,9 @@ def cast(app: APIFlask) -> dict[str, str]:
     with transaction():
         people.upsert(
             [
-                InlineRecipient("alice", {"email": "alice@example.test", "phone": "+4915112345678", "name": "Alice", "locale": "en", "time_zone": "Europe/Berlin"}),
+                InlineRecipient(
+                    "alice", {"email": "alice@example.test", "phone": "+4915112345678", "name": "Alice", "locale": "en", "time_zone": "Europe/Berlin"}
+                ),
                 InlineRecipient("bob", {"email": "bob@example.test", "phone": "+4915112345679", "name": "Bob", "locale": "de", "time_zone": "Europe/Berlin"}),
                 InlineRecipient("carol", {"email": "carol@example.test", "phone": "+4915112345670", "name": "Carol"}),
                 InlineRecipient("dave", {"name": "Dave"}),
@@ -190,3 +197,68 @@ def cast(app: APIFlask) -> dict[str, str]:
 @pytest.fixture
 def root() -> Path:
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def arrive(app: APIFlask) -> Callable[..., list[UUID]]:
+    """Puts items into inboxes by the shortest way: `arrive("alice", "bob", title="…")` → the items' ids. Makes the users too."""
+
+    def call(*user_ids: str, **fields: Any) -> list[UUID]:
+        rows = [{"id": new_id(), "notification_id": new_id(), "user_id": user_id, **_ITEM, **fields} for user_id in user_ids]
+        with transaction() as session:
+            people.upsert([InlineRecipient(user_id) for user_id in user_ids])
+            for row in rows:
+                submission = Submission(type=row["type"], recipients=1, expanded=1)
+                session.add(submission)
+                session.flush()
+                kind = {"type": row["type"], "category": row["category"], "priority": "high"}
+                session.add(Notification(id=row["notification_id"], submission_id=submission.id, user_id=row["user_id"], **kind))
+                session.flush()
+                session.add(Delivery(id=row["id"], notification_id=row["notification_id"], channel="inapp", priority="high", status="delivered"))
+            session.flush()
+            events = inbox.add(rows)
+        publish.publish_items(events)
+        return [row["id"] for row in rows]
+
+    return call
+
+
+_ITEM = {
+    "type": "order_shipped",
+    "category": "transactional",
+    "title": "Your order is on its way",
+    "body": "It left us this morning.",
+    "action_label": None,
+    "action_url": None,
+    "image": None,
+    "data": {"order_id": "A123"},
+}
+
+
+class Ear:
+    """Hears what is published to connected browsers: `heard()` → [(user id, event, payload)] since it was last asked."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        self.pubsub = client.pubsub(ignore_subscribe_messages=True)
+        self.pubsub.subscribe(publish.CHANNEL)
+        self.heard()
+
+    def heard(self) -> list[tuple[str, str, dict[str, Any]]]:
+        self.client.publish(publish.CHANNEL, b"end")
+        events: list[tuple[str, str, dict[str, Any]]] = []
+        for message in self.pubsub.listen():
+            if message["data"] == b"end":
+                break
+            event = json.loads(message["data"])
+            assert event["namespace"] == publish.NAMESPACE
+            events.append((event["room"].removeprefix(publish.room_of("")), event["event"], event["data"][0]))
+        return events
+
+
+@pytest.fixture
+def ear(app: APIFlask, redis_url: str) -> Iterator[Ear]:
+    with redis.Redis.from_url(redis_url) as client:
+        ear = Ear(client)
+        yield ear
+        ear.pubsub.close()

@@ -71,8 +71,6 @@ def load_people(ids: Iterable[str]) -> dict[str, Person]:
     users = db.session.execute(sa.select(User.id, User.name, User.locale, User.time_zone).where(User.id.in_(wanted))).all()
     chosen = db.session.execute(sa.select(Preference.user_id, Preference.document).where(Preference.user_id.in_(wanted)))
     documents: dict[str, Any] = dict(chosen.tuples().all())
-        db.session.execute(sa.select(Preference.user_id, Preference.document).where(Preference.user_id.in_(wanted))).tuples().all()
-    )
     addresses = _load_addresses(wanted)
     return {
         user.id: Person(

@@ -1,0 +1,158 @@
+"""What the scheduler mends: whatever Redis or a worker forgot goes on, each row once."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import redis
+import sqlalchemy as sa
+from apiflask import APIFlask
+
+from notifier.clock import now
+from notifier.core.submission import InlineRecipient
+from notifier.database import transaction
+from notifier.extensions import db, redis_store
+from notifier.ids import show
+from notifier.models import Attempt, Delivery, IdempotencyKey, InboxItem, Submission
+from notifier.pipeline import sweep
+from notifier.pipeline.claim import claim
+from notifier.queueing import queue
+from tests.pipeline.conftest import deliveries
+
+Submit = Callable[..., Any]
+ERIN = InlineRecipient("erin", {"email": "erin@x.test", "phone": "+4915112345678"})
+
+
+def wake(at: datetime | None = None) -> None:
+    """Lets the time pass at which the scheduler must look."""
+    with transaction() as session:
+        session.execute(sa.update(Delivery).where(Delivery.wake_at.is_not(None)).values(wake_at=at or now() - timedelta(seconds=1)))
+
+
+def test_what_is_due_is_queued_and_rung(app: APIFlask, submit: Submit) -> None:
+    submit(ERIN, channels=("email",), send_at=now() + timedelta(hours=1))
+    [row] = deliveries()
+    assert (row.status, row.reason, queue("email.high").job_ids) == ("waiting", "scheduled", [])
+    assert sweep.ring_due() == 0
+    wake()
+    assert sweep.ring_due() == 1
+    [row] = deliveries()
+    assert (row.status, row.reason) == ("queued", None)
+    assert queue("email.high").job_ids == [show("dlv", row.id)]
+
+
+def test_a_due_in_app_item_is_shown_without_a_worker(app: APIFlask, submit: Submit) -> None:
+    submit(ERIN, channels=("inapp",), send_at=now() + timedelta(hours=1))
+    assert db.session.scalars(sa.select(InboxItem)).all() == []
+    wake()
+    sweep.ring_due()
+    [row] = deliveries()
+    [item] = db.session.scalars(sa.select(InboxItem))
+    assert (row.status, item.id, item.user_id) == ("delivered", row.id, "erin")
+
+
+def test_what_expired_while_waiting_says_so(app: APIFlask, submit: Submit) -> None:
+    submit(ERIN, channels=("email", "inapp"), send_at=now() + timedelta(hours=1))
+    with transaction() as session:
+        session.execute(sa.update(Delivery).values(expires_at=now()))
+    wake()
+    sweep.ring_due()
+    assert [(row.status, row.reason, row.wake_at) for row in deliveries()] == [("expired", "expired", None)] * 2
+
+
+def test_a_lost_doorbell_is_rung_again_and_a_good_one_is_not(app: APIFlask, submit: Submit) -> None:
+    submit(ERIN, channels=("email",))
+    submit(ERIN, channels=("sms",), type="order_shipped")
+    wake()
+    assert sweep.ring_lost() == 0
+    redis_store.client.flushall()
+    wake()
+    assert sweep.ring_lost() == 1  # sms is skipped by default: nothing was lost there
+    [row] = deliveries(status="queued")
+    assert queue("email.high").job_ids == [show("dlv", row.id)]
+    assert row.wake_at is not None
+    assert row.wake_at > now()
+
+
+def test_a_long_backlog_is_looked_at_less_and_less_often(app: APIFlask, submit: Submit) -> None:
+    submit(ERIN, channels=("email",))
+    with transaction() as session:
+        session.execute(sa.update(Delivery).values(created_at=now() - timedelta(seconds=30)))
+    wake()
+    sweep.ring_lost()
+    [row] = deliveries()
+    assert row.wake_at is not None
+    assert timedelta(seconds=25) < row.wake_at - now() <= timedelta(seconds=60)
+
+
+def test_while_redis_is_away_nothing_is_touched(app: APIFlask, submit: Submit) -> None:
+    submit(ERIN, channels=("email",))
+    wake()
+    before = deliveries()[0].wake_at
+    connected = app.extensions["redis"]
+    app.extensions["redis"] = redis.Redis(unix_socket_path="/nonexistent/redis.sock")
+    try:
+        assert sweep.ring_lost() == 0
+    finally:
+        app.extensions["redis"] = connected
+    assert deliveries()[0].wake_at == before
+
+
+@pytest.mark.parametrize(
+    ("type_", "data", "status"),
+    [("order_shipped", {"order_id": "A1"}, "queued"), ("newsletter", {"title": "t", "body": "b"}, "unknown")],
+    ids=["transactional: sent again", "marketing: held for a person"],
+)
+def test_a_send_whose_worker_died(app: APIFlask, submit: Submit, type_: str, data: dict[str, str], status: str) -> None:
+    submit(ERIN, type=type_, data=data, channels=("email",))
+    [row] = deliveries()
+    claim([row.id])
+    assert sweep.free_lapsed() == 0  # the lease still holds
+    wake()
+    assert sweep.free_lapsed() == 1
+    [row] = deliveries()
+    assert (row.status, row.tries, row.failures) == (status, 1, 0)
+    [attempt] = db.session.scalars(sa.select(Attempt))
+    assert (attempt.outcome, attempt.code) == ("unknown", "lease_lapsed")
+
+
+def test_two_schedulers_move_each_row_once(app: APIFlask, submit: Submit) -> None:
+    for index in range(30):
+        submit(InlineRecipient(f"u{index}", {"email": f"u{index}@x.test"}), channels=("email",), send_at=now() + timedelta(hours=1))
+    wake()
+    moved: list[int] = []
+    barrier = threading.Barrier(4)
+
+    def run() -> None:
+        with app.app_context():
+            barrier.wait()
+            moved.append(sweep.ring_due())
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(moved) == 30
+    assert len(queue("email.high").job_ids) == 30
+
+
+def test_a_submission_whose_doorbell_was_lost_is_expanded_all_the_same(app: APIFlask, submit: Submit) -> None:
+    submit(*[InlineRecipient(f"u{i}", {"name": "x"}) for i in range(101)])
+    redis_store.client.flushall()
+    assert sweep.ring_expansions() == 0
+    with transaction() as session:
+        session.execute(sa.update(Submission).values(wake_at=now()))
+    assert sweep.ring_expansions() == 1
+    assert len(queue("expand.low").job_ids) == 1
+
+
+def test_idempotency_keys_are_kept_for_a_day(app: APIFlask, submit: Submit) -> None:
+    submit(ERIN, idempotency=("old", "aa" * 32))
+    submit(ERIN, idempotency=("new", "aa" * 32))
+    with transaction() as session:
+        session.execute(sa.update(IdempotencyKey).where(IdempotencyKey.key == "old").values(created_at=now() - timedelta(hours=24, seconds=1)))
+    assert sweep.prune() == 1
+    assert [row.key for row in db.session.scalars(sa.select(IdempotencyKey))] == ["new"]
