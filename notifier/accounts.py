@@ -58,6 +58,8 @@ _PREFIX_LENGTH = 16
 _LONGEST_EMAIL = 254
 _LONGEST_PASSWORD_BYTES = 1024
 
+_IS_ACTIVE = Account.disabled_at.is_(None)
+
 # OWASP's smallest recommendation: a web process on one thread must not stand still for a sign-in.
 _passwords: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
@@ -245,23 +247,23 @@ def set_password(account_id: UUID, password: str) -> None:
 def check_password(email: str, password: str) -> Account | None:
     """The account, if it may sign in with that password. Takes as long for an e-mail that nobody has."""
     address = _email_key(email)
-    account = None if address is None else db.session.scalar(sa.select(Account).where(Account.email == address))
-    stored = account.password_hash if account is not None and account.is_active else None
+    row = None if address is None else db.session.execute(sa.select(Account.id, Account.password_hash).where(Account.email == address, _IS_ACTIVE)).first()
     # The answer of the database is let go: hashing takes a while, and nothing should be held meanwhile.
     db.session.rollback()
+    stored = row.password_hash if row is not None else None
     given = _password_bytes(password)
     try:
         _passwords.verify(stored or _nobodys_hash(), given if given is not None else b"")
     except VerificationError:
         return None
-    if stored is None or given is None or account is None:
+    if row is None or stored is None or given is None:
         return None
     if _passwords.check_needs_rehash(stored):
         with transaction() as session:
             # Only while the old one still stands: a password changed meanwhile wins.
-            unchanged = (Account.id == account.id, Account.password_hash == stored)
+            unchanged = (Account.id == row.id, Account.password_hash == stored)
             session.execute(sa.update(Account).where(*unchanged).values(password_hash=_passwords.hash(given)))
-    return account
+    return db.session.scalar(sa.select(Account).where(Account.id == row.id, _IS_ACTIVE).execution_options(populate_existing=True))
 
 
 def find_account(account_id: str) -> Account | None:

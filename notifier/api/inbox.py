@@ -20,7 +20,6 @@ from notifier.api.schemas import CATEGORY, Answer, Page
 from notifier.clock import now
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import MAX_AHEAD
-from notifier.extensions import csrf
 from notifier.ids import parse_many
 from notifier.pipeline import inbox
 from notifier.pipeline.inbox import MAX_IDS, Chosen
@@ -30,8 +29,7 @@ FILTER = Literal["unread", "all", "archived"]
 Words = Annotated[str, Field(max_length=200, description="To be found in title or body, in either case.")]
 Ids = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MAX_IDS, description="Other people's ids are ignored.")]
 
-blueprint = Door("inbox", __name__, url_prefix="/api/v1/inbox", tag="Inbox")
-csrf.exempt(blueprint)  # judged in `_find_person`, for cookies only
+bp = Door("inbox", __name__, url_prefix="/api/v1/inbox", tag="Inbox")
 
 
 class ListQuery(Page):
@@ -129,7 +127,7 @@ class ChangesOut(Answer):
     seq: int | None = None
 
 
-@blueprint.before_request
+@bp.before_request
 def _find_person() -> None:
     """Before the body is looked at, like every other rule of access."""
     if request.method == "OPTIONS":
@@ -159,7 +157,7 @@ def _owner(token: str) -> str:
     return user_id
 
 
-@blueprint.after_request
+@bp.after_request
 def _open_to_tokens(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     if request.method == "OPTIONS":
@@ -171,10 +169,10 @@ def _open_to_tokens(response: Response) -> Response:
     return response
 
 
-@blueprint.get("")
+@bp.get("")
 @person
-@blueprint.input(ListQuery, location="query")
-@blueprint.output(InboxPage)
+@bp.input(ListQuery, location="query")
+@bp.output(InboxPage)
 def index(query_data: ListQuery) -> Response:
     """List the inbox
 
@@ -184,10 +182,10 @@ def index(query_data: ListQuery) -> Response:
     return jsonify(questions.page(g.person, filter=wanted.filter, category=wanted.category, q=wanted.q, after=wanted.after, limit=wanted.limit))
 
 
-@blueprint.get("/changes")
+@bp.get("/changes")
 @person
-@blueprint.input(ChangesQuery, location="query")
-@blueprint.output(ChangesOut)
+@bp.input(ChangesQuery, location="query")
+@bp.output(ChangesOut)
 def changes(query_data: ChangesQuery) -> Response:
     """What has changed since then
 
@@ -196,10 +194,10 @@ def changes(query_data: ChangesQuery) -> Response:
     return jsonify(questions.changes(g.person, query_data.since))
 
 
-@blueprint.post("/seen")
+@bp.post("/seen")
 @person
-@blueprint.input(SeenIn)
-@blueprint.output(CountsOut)
+@bp.input(SeenIn)
+@bp.output(CountsOut)
 def seen(json_data: SeenIn) -> Response:
     """Mark as seen
 
@@ -208,46 +206,46 @@ def seen(json_data: SeenIn) -> Response:
     return jsonify(inbox.seen(g.person, json_data.chosen()))
 
 
-@blueprint.post("/read")
+@bp.post("/read")
 @person
-@blueprint.input(ChosenIn)
-@blueprint.output(CountsOut)
+@bp.input(ChosenIn)
+@bp.output(CountsOut)
 def read(json_data: ChosenIn) -> Response:
     """Mark as read"""
     return jsonify(inbox.read(g.person, json_data.chosen()))
 
 
-@blueprint.post("/unread")
+@bp.post("/unread")
 @person
-@blueprint.input(ChosenIn)
-@blueprint.output(CountsOut)
+@bp.input(ChosenIn)
+@bp.output(CountsOut)
 def unread(json_data: ChosenIn) -> Response:
     """Mark as unread"""
     return jsonify(inbox.unread(g.person, json_data.chosen()))
 
 
-@blueprint.post("/archive")
+@bp.post("/archive")
 @person
-@blueprint.input(ChosenIn)
-@blueprint.output(CountsOut)
+@bp.input(ChosenIn)
+@bp.output(CountsOut)
 def archive(json_data: ChosenIn) -> Response:
     """Archive"""
     return jsonify(inbox.archive(g.person, json_data.chosen()))
 
 
-@blueprint.post("/unarchive")
+@bp.post("/unarchive")
 @person
-@blueprint.input(ChosenIn)
-@blueprint.output(CountsOut)
+@bp.input(ChosenIn)
+@bp.output(CountsOut)
 def unarchive(json_data: ChosenIn) -> Response:
     """Take out of the archive"""
     return jsonify(inbox.unarchive(g.person, json_data.chosen("archived")))
 
 
-@blueprint.post("/snooze")
+@bp.post("/snooze")
 @person
-@blueprint.input(SnoozeIn)
-@blueprint.output(CountsOut)
+@bp.input(SnoozeIn)
+@bp.output(CountsOut)
 def snooze(json_data: SnoozeIn) -> Response:
     """Put away until a time"""
     until = json_data.until
