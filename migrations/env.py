@@ -11,13 +11,16 @@ database = current_app.extensions["migrate"].db
 def run() -> None:
     with database.engine.connect() as connection:
         is_sqlite = connection.dialect.name == "sqlite"
+        options = {
+            **current_app.extensions["migrate"].configure_args,
+            "render_as_batch": is_sqlite,  # SQLite alters a table by copying it
+            "compare_type": False,  # encrypted and JSON columns differ by database on purpose
+        }
         context.configure(
             connection=connection,
             target_metadata=database.metadata,
-            render_as_batch=is_sqlite,  # SQLite alters a table by copying it
             transaction_per_migration=True,
-            compare_type=False,  # encrypted and JSON columns differ by database on purpose
-            **current_app.extensions["migrate"].configure_args,
+            **options,
         )
         with context.begin_transaction():
             if not is_sqlite:
