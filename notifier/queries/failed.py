@@ -1,0 +1,200 @@
+"""The dead letters: what stands in RQ's failed-job registries, joined with the deliveries it is about.
+
+Read by `/admin/failed`. Registries are paged by rank, never loaded whole: they may hold hundreds of
+thousands. When Redis is away the deliveries themselves say what failed.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import redis
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
+from sqlalchemy import func, select
+
+from notifier.clock import now
+from notifier.core.errors import Rejected
+from notifier.core.lifecycle import FAILED, UNKNOWN
+from notifier.extensions import db, redis_store
+from notifier.ids import parse, show
+from notifier.models import Attempt, Delivery, Notification
+from notifier.queueing import SERIALIZER, all_queues, failed_registry, queue_name
+
+PAGE_SIZE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """One dead letter. The fields after `queue` are None or empty for a job that is about no delivery we know."""
+
+    job_id: str
+    queue: str
+    notification: str | None = None
+    user: str | None = None
+    type: str | None = None
+    channel: str | None = None
+    address: str | None = None
+    status: str | None = None
+    provider: str | None = None
+    tries: int = 0
+    outcome: str | None = None
+    code: str | None = None
+    message: str | None = None
+    failed_at: datetime | None = None
+    expires_at: datetime | None = None
+    is_expired: bool = False
+
+    @property
+    def can_retry(self) -> bool:
+        """Retrying is for what failed, has not expired, and was not sent meanwhile."""
+        return self.status in (FAILED, UNKNOWN) and not self.is_expired
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`queues` holds (name, failed jobs) of the queues that have any. `is_from_queues` False: read from the database."""
+
+    jobs: list[FailedJob]
+    total: int
+    number: int
+    queues: list[tuple[str, int]]
+    is_from_queues: bool
+
+    @property
+    def last(self) -> int:
+        return max(1, math.ceil(self.total / PAGE_SIZE))
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One dead letter with its attempts and, while Redis has it, the trace."""
+
+    job: FailedJob
+    attempts: Sequence[Attempt]
+    trace: str | None
+
+
+def failed_page(queue: str | None, number: int) -> Page:
+    """Most pressing queue first, newest first in each. Falls back to the database when Redis is away."""
+    try:
+        return _page_of_registries(queue, number)
+    except redis.RedisError:
+        return failed_page_of_database(queue, number)
+
+
+def count_failed() -> int:
+    return db.session.scalar(select(func.count()).select_from(Delivery).where(Delivery.status.in_((FAILED, UNKNOWN)))) or 0
+
+
+def failed_story(job_id: str) -> Story:
+    """Raises Rejected('not_found') unless the id is that of a delivery we have."""
+    key = parse("dlv", job_id)
+    delivery = db.session.get(Delivery, key)
+    if delivery is None:
+        raise Rejected("not_found", f"there is no {job_id}")
+    queue = queue_name(delivery.channel, delivery.priority)
+    attempts = db.session.scalars(select(Attempt).where(Attempt.delivery_id == key).order_by(Attempt.number)).all()
+    return Story(_describe([(queue, job_id)])[0], attempts, _trace(job_id))
+
+
+def _page_of_registries(queue: str | None, number: int) -> Page:
+    names = all_queues()
+    keys = [failed_registry(name).key for name in names]
+    with redis_store.client.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.zcard(key)
+        counts = pipe.execute()
+    filled = [(name, count) for name, count in zip(names, counts, strict=True) if count]
+    shown = [entry for entry in filled if queue in (None, entry[0])]
+    found: list[tuple[str, str]] = []
+    with redis_store.client.pipeline(transaction=False) as pipe:
+        ranges = _ranges(shown, (number - 1) * PAGE_SIZE)
+        for name, first, last in ranges:
+            pipe.zrevrange(failed_registry(name).key, first, last)
+        for (name, _, _), ids in zip(ranges, pipe.execute(), strict=True):
+            found += [(name, job_id.decode()) for job_id in ids]
+    return Page(_describe(found), sum(count for _, count in shown), number, filled, is_from_queues=True)
+
+
+def _ranges(queues: Sequence[tuple[str, int]], offset: int) -> list[tuple[str, int, int]]:
+    """Which ranks of which queues make up the page that starts at `offset` of their concatenation."""
+    ranges, wanted = [], PAGE_SIZE
+    for name, count in queues:
+        if offset < count and wanted:
+            take = min(count - offset, wanted)
+            ranges.append((name, offset, offset + take - 1))
+            wanted -= take
+        offset = max(0, offset - count)
+    return ranges
+
+
+def failed_page_of_database(queue: str | None, number: int) -> Page:
+    """What failed according to the deliveries alone: the truth, also after Redis lost its memory."""
+    failed = Delivery.status.in_((FAILED, UNKNOWN))
+    grouped = select(Delivery.channel, Delivery.priority, func.count()).where(failed).group_by(Delivery.channel, Delivery.priority)
+    counts = {queue_name(channel, priority): count for channel, priority, count in db.session.execute(grouped)}
+    filled = [(name, counts[name]) for name in all_queues() if name in counts]
+    query = select(Delivery.id, Delivery.channel, Delivery.priority).where(failed).order_by(Delivery.id.desc())
+    if queue:
+        channel, _, priority = queue.rpartition(".")
+        query = query.where(Delivery.channel == channel, Delivery.priority == priority)
+    rows = db.session.execute(query.offset((number - 1) * PAGE_SIZE).limit(PAGE_SIZE))
+    found = [(queue_name(row.channel, row.priority), show("dlv", row.id)) for row in rows]
+    return Page(_describe(found), sum(count for name, count in filled if queue in (None, name)), number, filled, is_from_queues=False)
+
+
+def _describe(found: Sequence[tuple[str, str]]) -> list[FailedJob]:
+    """Joins jobs with their deliveries and last attempts: two queries, however many."""
+    keys = {job_id: key for _, job_id in found if (key := _delivery_key(job_id))}
+    if not keys:
+        return [FailedJob(job_id, queue) for queue, job_id in found]
+    pairs = select(Delivery, Notification).join(Notification, Notification.id == Delivery.notification_id).where(Delivery.id.in_(keys.values()))
+    deliveries = {delivery.id: (delivery, notification) for delivery, notification in db.session.execute(pairs)}
+    latest = select(Attempt.delivery_id, func.max(Attempt.number).label("number")).where(Attempt.delivery_id.in_(keys.values())).group_by(Attempt.delivery_id)
+    last = latest.subquery()
+    query = select(Attempt).join(last, (Attempt.delivery_id == last.c.delivery_id) & (Attempt.number == last.c.number))
+    attempts = {attempt.delivery_id: attempt for attempt in db.session.scalars(query)}
+    return [_job(queue, job_id, deliveries.get(keys.get(job_id)), attempts.get(keys.get(job_id))) for queue, job_id in found]
+
+
+def _job(queue: str, job_id: str, pair: Any, attempt: Attempt | None) -> FailedJob:
+    if pair is None:
+        return FailedJob(job_id, queue)
+    delivery, notification = pair
+    return FailedJob(
+        job_id,
+        queue,
+        notification=show("ntf", notification.id),
+        user=notification.user_id,
+        type=notification.type,
+        channel=delivery.channel,
+        address=delivery.address_masked,
+        status=delivery.status,
+        provider=attempt.provider if attempt else delivery.provider,
+        tries=delivery.tries,
+        outcome=attempt.outcome if attempt else None,
+        code=attempt.code if attempt else None,
+        message=attempt.message if attempt else None,
+        failed_at=attempt.at if attempt else delivery.created_at,
+        expires_at=delivery.expires_at,
+        is_expired=delivery.expires_at is not None and delivery.expires_at <= now(),
+    )
+
+
+def _delivery_key(job_id: str) -> UUID | None:
+    try:
+        return parse("dlv", job_id)
+    except Rejected:
+        return None
+
+
+def _trace(job_id: str) -> str | None:
+    try:
+        result = Job.fetch(job_id, connection=redis_store.client, serializer=SERIALIZER).latest_result()
+    except (redis.RedisError, NoSuchJobError):
+        return None
+    return result.exc_string if result else None

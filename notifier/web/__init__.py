@@ -1,0 +1,22 @@
+"""The pages. Server-rendered; apart from the inbox all work without JavaScript.
+
+`create_app` registers `blueprints` and calls `init_app`. Every view says who may see it with
+`access.allow`; one that says nothing is refused to everybody.
+"""
+
+from flask import Flask
+
+from notifier import accounts
+from notifier.extensions import login_manager
+from notifier.web import admin, errors, failed, headers, home, login, preferences, presentation, sandbox, unsubscribe
+
+blueprints = (home.pages, login.pages, preferences.pages, unsubscribe.pages, admin.pages, failed.pages, sandbox.pages)
+
+
+def init_app(app: Flask) -> None:
+    login_manager.user_loader(accounts.find_account)
+    errors.init_app(app)
+    headers.init_app(app)
+    presentation.init_app(app)
+    for blueprint in blueprints:
+        errors.show_pages_for(blueprint)

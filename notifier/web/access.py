@@ -1,0 +1,71 @@
+"""Who may see which page. Closed by default: a view without a rule answers 403 to everybody.
+
+`page_blueprint` makes the blueprints of this package; `allow` gives a view its rule.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from flask import Blueprint, abort, current_app, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from notifier.models.account import ROLES
+
+ANYONE = "anyone"
+RULES = (ANYONE, *ROLES)
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def page_blueprint(name: str, url_prefix: str | None = None) -> Blueprint:
+    blueprint = Blueprint(name, __name__, url_prefix=url_prefix)
+    blueprint.before_request(_check)
+    return blueprint
+
+
+def allow(rule: str) -> Callable[[View], View]:
+    """`anyone`, or the least role of models.account.ROLES that may call the view."""
+    if rule not in RULES:
+        raise ValueError(rule)
+
+    def mark(view: View) -> View:
+        view.rule = rule  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def rule_of(endpoint: str) -> str | None:
+    return getattr(current_app.view_functions[endpoint], "rule", None)
+
+
+def is_local(target: str | None) -> bool:
+    """May we redirect there? Only to a path of our own: browsers read `//host`, `/\\host` and `/<tab>/host` as another site."""
+    if not target or not target.startswith("/") or target.startswith("//"):
+        return False
+    if "\\" in target or any(ord(character) <= 32 or ord(character) == 127 for character in target):
+        return False
+    parts = urlsplit(target)
+    return not parts.scheme and not parts.netloc
+
+
+def _check() -> ResponseReturnValue | None:
+    rule = rule_of(request.endpoint or "")
+    if rule == ANYONE:
+        return None
+    if rule is None:
+        abort(403)
+    if not current_user.is_authenticated:
+        return _to_sign_in()
+    if not current_user.has_role(rule):
+        abort(403)
+    return None
+
+
+def _to_sign_in() -> ResponseReturnValue:
+    if request.method not in ("GET", "HEAD"):
+        return redirect(url_for("login.form"), 303)
+    target = request.full_path.rstrip("?")
+    return redirect(url_for("login.form", next=target if target != "/" else None))

@@ -1,0 +1,77 @@
+"""What a person sees when a page cannot be shown. Says what to do next; never shows a trace."""
+
+from typing import NamedTuple
+
+from flask import Blueprint, Flask, Response, make_response, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException
+
+from notifier.core.errors import Rejected
+
+
+class Words(NamedTuple):
+    title: str
+    advice: str
+
+
+WORDS = {
+    400: Words("That did not work", "The request was not complete. Go back, reload the page and try again."),
+    403: Words("This page is not for your account", "Ask an administrator for access, or sign in with another account."),
+    404: Words("There is nothing here", "The page may have moved, or what it showed is gone."),
+    405: Words("That did not work", "This address cannot be used that way. Go back and try again."),
+    413: Words("That is too much at once", "Send less than 1 MiB."),
+    429: Words("Too many tries", "Wait a few minutes, then try again."),
+    500: Words("Something broke on our side", "It has been written to the log. Try again in a moment."),
+    503: Words("We cannot reach our database", "Nothing is lost. Try again in a moment."),
+}
+_EXPIRED = Words("This page was open for too long", "Go back, reload the page and send it again. Nothing was changed.")
+
+
+def init_app(app: Flask) -> None:
+    app.after_request(_dress)
+
+
+def _dress(response: Response) -> Response:
+    """An address that no route answers: a page of ours instead of Werkzeug's bare one."""
+    if request.endpoint is None and response.status_code >= 400 and response.mimetype == "text/html" and not response.is_streamed:
+        response.set_data(render_template("error.html", status=response.status_code, words=_words(response.status_code)))
+    return response
+
+
+def show_pages_for(blueprint: Blueprint) -> None:
+    for status in WORDS:
+        if status != 503:
+            blueprint.register_error_handler(status, _show_http_error)
+    blueprint.register_error_handler(HTTPException, _show_http_error)
+    blueprint.register_error_handler(Rejected, _show_rejected)
+    blueprint.register_error_handler(OperationalError, _show_database_error)
+
+
+def error_page(status: int, words: Words | None = None) -> ResponseReturnValue:
+    return make_response(render_template("error.html", status=status, words=words or _words(status)), status)
+
+
+def _words(status: int) -> Words:
+    return WORDS.get(status, WORDS[400 if status < 500 else 500])
+
+
+def _show_http_error(error: HTTPException) -> ResponseReturnValue:
+    if error.response is not None:
+        return error.response
+    status = error.code or 500
+    answer = make_response(error_page(status, _EXPIRED if isinstance(error, CSRFError) else None))
+    if status == 405 and error.get_response().headers.get("Allow"):
+        answer.headers["Allow"] = error.get_response().headers["Allow"]
+    return answer
+
+
+def _show_rejected(error: Rejected) -> ResponseReturnValue:
+    return error_page(404 if error.code == "not_found" else 400)
+
+
+def _show_database_error(error: OperationalError) -> ResponseReturnValue:
+    answer = make_response(render_template("error.html", status=503, words=WORDS[503]), 503)
+    answer.headers["Retry-After"] = "5"
+    return answer

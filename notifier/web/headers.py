@@ -1,0 +1,41 @@
+"""Headers of what browsers load: a strict Content-Security-Policy for pages, open reading of static modules.
+
+A response that has a policy already keeps it (mail previews have their own).
+"""
+
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request
+
+from notifier.config import current_settings
+
+# Images may come from anywhere by https, since notifications carry them; everything else is ours.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data: https:; connect-src 'self' {socket}; "
+    "frame-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def init_app(app: Flask) -> None:
+    app.after_request(_add)
+
+
+def _add(response: Response) -> Response:
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "same-origin")
+    if request.endpoint == "static":
+        # The inbox is a component for other people's sites too, and its modules must be readable there.
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    elif response.mimetype == "text/html":
+        response.headers.setdefault("Content-Security-Policy", _POLICY.format(socket=_socket_origin()))
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+        response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+    return response
+
+
+def _socket_origin() -> str:
+    """Our own WebSocket address: older browsers do not count it as 'self'."""
+    url = urlsplit(current_settings().public_url)
+    return f"{'wss' if url.scheme == 'https' else 'ws'}://{url.netloc}"

@@ -1,0 +1,47 @@
+"""How values look in templates: times, numbers, names of channels; and what every page needs to know.
+
+Times leave the server as `<time datetime>` in UTC and are put into the reader's own zone by `static/js/times.js`.
+"""
+
+from datetime import UTC, datetime
+
+from flask import Flask
+from markupsafe import Markup
+
+from notifier.channels import CHANNELS
+
+_TONES = {"delivered": "good", "sent": "good", "opened": "good", "clicked": "good", "failed": "bad", "bounced": "bad", "unknown": "warn", "expired": "warn"}
+
+
+def init_app(app: Flask) -> None:
+    app.add_template_filter(when, "when")
+    app.add_template_filter(thousands, "thousands")
+    app.add_template_filter(channel_label, "channel_label")
+    app.add_template_filter(type_label, "type_label")
+    app.add_template_filter(tone, "tone")
+
+
+def when(at: datetime | str | None) -> Markup:
+    """A time, or a dash for none. Takes the API's text form too."""
+    if not at:
+        return Markup("–")
+    moment = (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(UTC)
+    return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(timespec="seconds").replace("+00:00", "Z"), f"{moment:%d %b %Y, %H:%M} UTC")
+
+
+def thousands(number: int) -> str:
+    return f"{number:,}"
+
+
+def channel_label(name: str) -> str:
+    channel = CHANNELS.get(name)
+    return channel.label if channel else name
+
+
+def type_label(key: str) -> str:
+    return key.replace("_", " ").capitalize()
+
+
+def tone(status: str) -> str:
+    """The colour a delivery's status is shown in; the word itself always stands beside it."""
+    return _TONES.get(status, "plain")

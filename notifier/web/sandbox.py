@@ -1,0 +1,66 @@
+"""What the sandbox captured, as its recipient would have seen it.
+
+A mail's HTML is somebody else's page: it is shown in a sandboxed frame, from a route whose own policy
+lets it style itself and load pictures, but run nothing.
+"""
+
+import json
+
+from flask import Response, abort, render_template, request
+from flask.typing import ResponseReturnValue
+
+from notifier.channels import CHANNELS
+from notifier.ids import parse
+from notifier.queries.captures import KIND, find_capture, list_captures
+from notifier.web.access import allow, page_blueprint
+from notifier.web.segments import segments
+
+pages = page_blueprint("sandbox", url_prefix="/admin/sandbox")
+
+_MAIL_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data: https:; font-src https: data:; form-action 'none'; frame-ancestors 'self'; "
+    "sandbox allow-popups allow-popups-to-escape-sandbox"
+)
+
+
+@pages.get("")
+@allow("viewer")
+def listing() -> ResponseReturnValue:
+    user, channel = request.args.get("user", "").strip() or None, request.args.get("channel")
+    channel = channel if channel in CHANNELS else None
+    captures, following = list_captures(user=user, channel=channel, after=request.args.get("after"))
+    return render_template("admin/sandbox.html", captures=captures, following=following, user=user, channel=channel, channels=CHANNELS)
+
+
+@pages.get("/<capture_id>")
+@allow("viewer")
+def one(capture_id: str) -> ResponseReturnValue:
+    capture = find_capture(parse(KIND, capture_id)) or abort(404)
+    views = [f"admin/captures/{capture['channel']}.html", "admin/captures/any.html"]
+    return render_template("admin/capture.html", capture=capture, views=views, segments=segments(capture["text"] or ""), payload=_readable(capture["payload"]))
+
+
+@pages.get("/<capture_id>/html")
+@allow("viewer")
+def html(capture_id: str) -> ResponseReturnValue:
+    capture = find_capture(parse(KIND, capture_id)) or abort(404)
+    if not capture["html"]:
+        abort(404)
+    # Links leave the frame: the page around it forbids every other document inside.
+    document = (
+        '<base target="_blank" rel="noopener">' + capture["html"]
+        if "<head" not in capture["html"]
+        else capture["html"].replace("<head>", '<head><base target="_blank">', 1)
+    )
+    return Response(document, mimetype="text/html", headers={"Content-Security-Policy": _MAIL_POLICY, "Referrer-Policy": "no-referrer"})
+
+
+def _readable(payload: object) -> str | None:
+    if payload is None:
+        return None
+    if isinstance(payload, str):
+        try:
+            payload = json.loads(payload)
+        except ValueError:
+            return str(payload)
+    return json.dumps(payload, indent=2, ensure_ascii=False)

@@ -1,0 +1,58 @@
+"""Slows down guessing at the sign-in: by e-mail, whoever asks, and by network address, whomever they ask for.
+
+Counts in Redis, so that all web processes count together; while Redis is away each process counts for itself.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+from flask import current_app
+from limits import RateLimitItemPerMinute
+from limits.errors import StorageError
+from limits.storage import MemoryStorage, RedisStorage, Storage
+from limits.strategies import FixedWindowRateLimiter
+
+from notifier.extensions import redis_store
+
+PER_EMAIL = RateLimitItemPerMinute(10, 15, namespace="sign-in-email")
+PER_ADDRESS = RateLimitItemPerMinute(50, 15, namespace="sign-in-address")
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+
+def may_try(email: str, address: str) -> bool:
+    """Counts this try against the e-mail; False when there were too many. Failures alone count against the network address."""
+    return _ask(lambda limiter: limiter.test(PER_ADDRESS, address) and limiter.hit(PER_EMAIL, email))
+
+
+def note_failure(address: str) -> None:
+    _ask(lambda limiter: limiter.hit(PER_ADDRESS, address))
+
+
+def note_success(email: str) -> None:
+    _ask(lambda limiter: limiter.clear(PER_EMAIL, email))
+
+
+def seconds_left() -> int:
+    """The longest one may have to wait."""
+    return int(PER_EMAIL.get_expiry())
+
+
+def _ask(question: Callable[[FixedWindowRateLimiter], T]) -> T:
+    shared, own = _storages()
+    try:
+        return question(FixedWindowRateLimiter(shared))
+    except StorageError as error:
+        log.warning("sign_in.throttle_is_local", error=str(error.storage_error))
+        return question(FixedWindowRateLimiter(own))
+
+
+def _storages() -> tuple[Storage, Storage]:
+    found = current_app.extensions.get("sign_in_throttle")
+    if found is None:
+        pool = redis_store.client.connection_pool
+        found = RedisStorage("redis://", connection_pool=pool, key_prefix="throttle", wrap_exceptions=True), MemoryStorage()
+        current_app.extensions["sign_in_throttle"] = found
+    return found

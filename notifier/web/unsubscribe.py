@@ -1,0 +1,51 @@
+"""One-click unsubscribe (RFC 8058), from the List-Unsubscribe header and the foot of a mail.
+
+Only POST acts: mail scanners follow links. It needs no cookie and no CSRF token, since the signed link
+is the proof, never redirects, and answers 200 however often it is sent.
+"""
+
+import contextlib
+from typing import Any
+
+from flask import render_template
+from flask.typing import ResponseReturnValue
+
+from notifier import accounts
+from notifier.accounts import Unsubscribe
+from notifier.core.errors import Rejected
+from notifier.extensions import csrf
+from notifier.pipeline import preferences
+from notifier.queries.preference_grid import types_allowed_by_name
+from notifier.web.access import ANYONE, allow, page_blueprint
+from notifier.web.errors import Words, error_page
+
+pages = page_blueprint("unsubscribe")
+
+_BROKEN = Words("This link is not complete", "Open it again from the message, or change what you receive in your preferences.")
+
+
+@pages.get("/u/<token>")
+@allow(ANYONE)
+def ask(token: str) -> ResponseReturnValue:
+    wish = accounts.read_unsubscribe(token)
+    if wish is None:
+        return error_page(404, _BROKEN)
+    return render_template("unsubscribe.html", wish=wish, is_done=False)
+
+
+@pages.post("/u/<token>")
+@csrf.exempt
+@allow(ANYONE)
+def act(token: str) -> ResponseReturnValue:
+    wish = accounts.read_unsubscribe(token)
+    if wish is None:
+        return error_page(404, _BROKEN)
+    with contextlib.suppress(Rejected):  # the person is gone, and nothing is sent to them any more
+        preferences.change(wish.user_id, _switched_off(wish), replace=False, source="one_click")
+    return render_template("unsubscribe.html", wish=wish, is_done=True)
+
+
+def _switched_off(wish: Unsubscribe) -> dict[str, Any]:
+    """The category on that channel; and choices for single types that would let some of it through all the same."""
+    types = types_allowed_by_name(wish.user_id, wish.category, wish.channel)
+    return {"categories": {wish.category: {wish.channel: False}}, "types": {key: {wish.channel: False} for key in types}}

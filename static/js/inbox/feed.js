@@ -1,0 +1,168 @@
+// What one person's inbox says, live: the counts, and which items are new or changed. One feed, one connection,
+// shared by all inbox elements of a page that show the same person.
+//
+// Each change of an item raises the person's `seq` by one. Events are hints: whoever misses one sees the gap and asks
+// for everything since. Tells its listeners:
+//   counts   unread, unseen are new
+//   changed  detail.items are new or changed; detail.arrived is true for an item that has just come in
+//   reset    too much was missed: read the list again
+//   status   this.status is new: connecting, online, offline or unauthorized
+
+import { io } from "../../vendor/socket.io/socket.io.esm.min.js";
+
+const feeds = new Map();
+
+export function feedFor(server) {
+  const key = `${server.base} ${server.token ?? ""}`;
+  if (!feeds.has(key)) feeds.set(key, new Feed(server, () => feeds.delete(key)));
+  return feeds.get(key);
+}
+
+const OFFLINE_AFTER_MS = 1500; // a blink is not worth a banner
+
+class Feed extends EventTarget {
+  status = "connecting";
+  unread = 0;
+  unseen = 0;
+  seq = null; // up to where everything is known; null until the first answer
+
+  #server;
+  #forget;
+  #socket = null;
+  #users = 0;
+  #isSyncing = false;
+  #syncAgain = false;
+  #offlineTimer = null;
+  #stop = null;
+
+  constructor(server, forget) {
+    super();
+    this.#server = server;
+    this.#forget = forget;
+  }
+
+  join() {
+    this.#users += 1;
+    if (!this.#socket) this.#connect();
+  }
+
+  leave() {
+    this.#users -= 1;
+    // An element that is merely moved leaves and joins again in the same task.
+    queueMicrotask(() => {
+      if (this.#users > 0 || !this.#socket) return;
+      clearTimeout(this.#offlineTimer);
+      this.#stop.abort();
+      this.#socket.disconnect();
+      this.#socket = null;
+      this.#forget();
+    });
+  }
+
+  // Takes the counts of an answer over HTTP. What happened between the answer and now is asked for.
+  take({ seq, unread, unseen }) {
+    if (this.seq === null || seq >= this.seq) {
+      const isFirst = this.seq === null;
+      this.seq = seq;
+      this.#count(unread, unseen);
+      if (isFirst) this.#sync(seq);
+    } else {
+      this.#sync(seq);
+    }
+  }
+
+  // The answer to a mark: its event may come before or after it, and brings the items.
+  counted({ seq, unread, unseen }) {
+    if (this.seq === null || seq >= this.seq) this.#count(unread, unseen);
+  }
+
+  #connect() {
+    const { base, token } = this.#server;
+    const auth = token ? { token } : {};
+    const socket = io(`${base}/inbox`, { transports: ["websocket"], auth, reconnectionDelayMax: 5000, multiplex: false });
+    this.#socket = socket;
+    this.#stop = new AbortController();
+    // Back at once when the network is, instead of at the end of the current pause.
+    const comeBack = () => socket.connected || !socket.active || socket.disconnect().connect();
+    window.addEventListener("online", comeBack, { signal: this.#stop.signal });
+    window.addEventListener("offline", () => this.#goOffline(), { signal: this.#stop.signal });
+    socket.on("connect", () => {
+      this.#become("online");
+      if (this.seq !== null) this.#sync(this.seq);
+    });
+    socket.on("disconnect", (reason) => {
+      // The server ends a connection whose token or session has ended; coming back is then up to the page.
+      if (reason === "io server disconnect") this.#become("unauthorized");
+      else if (reason !== "io client disconnect") this.#goOffline();
+    });
+    socket.on("connect_error", () => {
+      if (socket.active) this.#goOffline();
+      else this.#become("unauthorized");
+    });
+    socket.on("item", (event) => this.#hear(event, [event.item], 1, true));
+    socket.on("state", (event) => this.#hear(event, event.changed, event.changed.length, false));
+  }
+
+  #hear({ seq, unread, unseen }, items, steps, arrived) {
+    if (this.seq !== null && seq <= this.seq) return;
+    if (this.seq === null || seq > this.seq + steps) {
+      if (this.seq !== null) this.#sync(this.seq);
+      return;
+    }
+    this.seq = seq;
+    this.#count(unread, unseen);
+    this.#tell("changed", { items, arrived });
+  }
+
+  #sync(since) {
+    if (!this.#socket?.connected) return; // on connecting it is done anyway
+    if (this.#isSyncing) {
+      this.#syncAgain = true;
+      return;
+    }
+    this.#isSyncing = true;
+    this.#socket.timeout(10_000).emit("sync", { since }, (failure, answer) => {
+      this.#isSyncing = false;
+      if (!failure && !answer.error) this.#catchUp(answer);
+      const again = this.#syncAgain;
+      this.#syncAgain = false;
+      if (again && this.seq !== null) this.#sync(this.seq);
+    });
+  }
+
+  #catchUp(answer) {
+    if (answer.reset) {
+      this.seq = null;
+      this.#tell("reset");
+      return;
+    }
+    if (this.seq === null || answer.seq >= this.seq) {
+      this.seq = answer.seq;
+      this.#count(answer.unread, answer.unseen);
+    }
+    if (answer.changed.length) this.#tell("changed", { items: answer.changed, arrived: false });
+  }
+
+  #count(unread, unseen) {
+    this.unread = unread;
+    this.unseen = unseen;
+    this.#tell("counts");
+  }
+
+  #goOffline() {
+    if (this.status === "offline" || this.#offlineTimer) return;
+    this.#offlineTimer = setTimeout(() => this.#become("offline"), OFFLINE_AFTER_MS);
+  }
+
+  #become(status) {
+    clearTimeout(this.#offlineTimer);
+    this.#offlineTimer = null;
+    if (this.status === status) return;
+    this.status = status;
+    this.#tell("status");
+  }
+
+  #tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}

@@ -1,0 +1,93 @@
+// The items one view holds, newest first: what was loaded of a filter, kept up to date by the feed. No DOM.
+
+const PAGE = 30;
+
+const FITS = {
+  all: (item) => !item.archived_at && !isSnoozed(item),
+  unread: (item) => !item.archived_at && !isSnoozed(item) && !item.read_at,
+  archived: (item) => Boolean(item.archived_at),
+};
+
+function isSnoozed(item) {
+  return Boolean(item.snoozed_until) && new Date(item.snoozed_until) > new Date();
+}
+
+export class List {
+  items = [];
+  state = "loading"; // loading, ready, failed
+  #server;
+  #next = null;
+  #generation = 0;
+  #isLoadingMore = false;
+
+  constructor(server, filter) {
+    this.#server = server;
+    this.filter = filter;
+  }
+
+  get hasMore() {
+    return this.#next !== null;
+  }
+
+  // The first page. → the answer, or null when another load overtook this one. Throws what fetch throws.
+  async load() {
+    const generation = ++this.#generation;
+    if (this.items.length === 0) this.state = "loading";
+    try {
+      const answer = await this.#server.page({ filter: this.filter, limit: PAGE });
+      if (generation !== this.#generation) return null;
+      this.items = answer.data;
+      this.#next = answer.next;
+      this.state = "ready";
+      return answer;
+    } catch (error) {
+      if (generation === this.#generation && this.items.length === 0) this.state = "failed";
+      throw error;
+    }
+  }
+
+  // The next page. → the items that were not there yet.
+  async more() {
+    if (this.#isLoadingMore || !this.hasMore) return [];
+    const generation = this.#generation;
+    this.#isLoadingMore = true;
+    try {
+      const answer = await this.#server.page({ filter: this.filter, after: this.#next, limit: PAGE });
+      if (generation !== this.#generation) return [];
+      this.#next = answer.next;
+      const known = new Set(this.items.map((item) => item.id));
+      const added = answer.data.filter((item) => !known.has(item.id));
+      this.items.push(...added);
+      return added;
+    } finally {
+      this.#isLoadingMore = false;
+    }
+  }
+
+  // Takes changed items in, out, or over. → the ids of those that were not in view before.
+  apply(changed) {
+    const entered = [];
+    for (const item of changed) {
+      const place = this.items.findIndex((other) => other.id === item.id);
+      if (!FITS[this.filter](item)) {
+        if (place >= 0) this.items.splice(place, 1);
+      } else if (place >= 0) {
+        this.items[place] = item;
+      } else if (this.#isInLoadedPart(item)) {
+        const before = this.items.findIndex((other) => isNewer(item, other));
+        this.items.splice(before < 0 ? this.items.length : before, 0, item);
+        entered.push(item.id);
+      }
+    }
+    return entered;
+  }
+
+  // An older item than the last one loaded comes with its own page.
+  #isInLoadedPart(item) {
+    return !this.hasMore || this.items.length === 0 || isNewer(item, this.items.at(-1));
+  }
+}
+
+function isNewer(item, other) {
+  return item.created_at > other.created_at || (item.created_at === other.created_at && item.id > other.id);
+}

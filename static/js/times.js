@@ -1,0 +1,16 @@
+// Puts every <time datetime> into the reader's own zone and language. Without JavaScript they stand there in UTC.
+
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+export function localise(root) {
+  for (const element of root.querySelectorAll("time[datetime]:not([data-local])")) {
+    const at = new Date(element.dateTime);
+    if (Number.isNaN(at.getTime())) continue;
+    element.title = element.textContent;
+    element.textContent = exact.format(at);
+    element.dataset.local = "";
+  }
+}
+
+localise(document);
+document.addEventListener("htmx:after:swap", () => localise(document));
