@@ -13,7 +13,7 @@ from notifier.channels.http import Http
 from notifier.channels.sandbox import magic_word, sandbox_for
 from notifier.channels.table import BUILT_IN
 from notifier.channels.webhook_standard import StandardWebhook
-from notifier.config import Settings
+from notifier.config import BadSettings, Settings
 from notifier.core.plan import ChannelFacts
 
 ADAPTERS: tuple[type[Adapter], ...] = (
@@ -28,13 +28,19 @@ BORROWERS: dict[str, tuple[str, ...]] = {lender: tuple(channel.name for channel 
 
 
 class Registry:
-    """Who sends what in this installation. Built once a process; its adapters are shared by all threads."""
+    """Who sends what in this installation. Built once a process; its adapters are shared by all threads.
+
+    Raises BadSettings when an adapter cannot make sense of its own.
+    """
 
     def __init__(self, settings: Settings, *, http: Http | None = None) -> None:
         self.http = http or Http(settings.outbound_allow)
         models = {adapter.channel.name: adapter for adapter in reversed(ADAPTERS)}  # the first of a channel counts
         configured = {name: adapter for name, adapter in models.items() if _is_configured(adapter, settings)}
-        self._real = {name: adapter(_options(adapter, settings), self.http) for name, adapter in configured.items()}
+        try:
+            self._real = {name: adapter(_options(adapter, settings), self.http) for name, adapter in configured.items()}
+        except ValueError as error:
+            raise BadSettings(f"The settings do not make sense:\n  - {error}") from None
         self._sandbox: dict[str, Adapter] = {}
         for name, channel in CHANNELS.items():
             model = models.get(name)

@@ -42,11 +42,12 @@ _REPLIES: tuple[tuple[str, str, type[DeliveryError]], ...] = (
 _ENHANCED = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?=\s|$)")
 
 
-def explain_reply(code: int, text: bytes) -> DeliveryError:
+def explain_reply(code: int, text: bytes, *, names_recipient: bool = True) -> DeliveryError:
+    """What a refusal means. Before RCPT TO no recipient was named, so none can be blamed."""
     enhanced = match.group().decode() if (match := _ENHANCED.match(text)) else ""
     quoted = re.sub(r"[^\x20-\x7e]+", " ", text.decode("ascii", "replace"))[:300]
     for codes, enhanced_codes, family in _REPLIES:
-        if re.fullmatch(codes, str(code)) and re.fullmatch(enhanced_codes, enhanced):
+        if re.fullmatch(codes, str(code)) and re.fullmatch(enhanced_codes, enhanced) and (names_recipient or family is not InvalidRecipient):
             return family(f"the mail server answered {code} {quoted}", code=enhanced or str(code))
     return Retryable(f"the mail server answered {code}", code=str(code))
 
@@ -67,7 +68,10 @@ class EmailSmtp(Adapter):
 
     def __init__(self, settings: Mapping[str, str], http: Http) -> None:
         super().__init__(settings, http)
-        self.sender = mail.sender(self.options["SMTP_FROM"])
+        try:
+            self.sender = mail.sender(self.options["SMTP_FROM"])
+        except ValueError as error:
+            raise ValueError(f"SMTP_FROM: {error}") from None
         url = self.options.get("SMTP_URL")
         self.server = _Server.parse(url, self.sender.domain) if url else None
         self.pool = _Pool(self.server, http) if self.server else None
@@ -229,7 +233,7 @@ class _Connection:
             if not self.smtp.has_extn("smtputf8"):
                 raise Permanent("the mail server knows ASCII addresses only (no SMTPUTF8)", code="smtputf8_missing")
             options = ["SMTPUTF8", "BODY=8BITMIME"]
-        self._expect(self._call(self.smtp.mail, sender, options))
+        self._expect(self._call(self.smtp.mail, sender, options), names_recipient=False)
 
     def deliver(self, to: str, composed: EmailMessage) -> None:
         self._expect(self._call(self.smtp.rcpt, to))
@@ -262,17 +266,17 @@ class _Connection:
         except smtplib.SMTPDataError as error:  # DATA itself was refused
             reply = _reply(error)
         except (smtplib.SMTPException, OSError) as error:
-            code = "timeout" if isinstance(error.__context__ or error, TimeoutError) else code
+            code = "timeout" if _is_timeout(error) else code
             reply = (0, b"")
         if not 200 <= reply[0] < 600:
             self.is_lost = True
             raise Retryable("the connection to the mail server broke off", code=code, ambiguous=is_ambiguous)
         return reply
 
-    def _expect(self, reply: tuple[int, bytes]) -> None:
+    def _expect(self, reply: tuple[int, bytes], *, names_recipient: bool = True) -> None:
         code, text = reply
         if not 200 <= code < 300:
-            raise explain_reply(code, text)
+            raise explain_reply(code, text, names_recipient=names_recipient)
 
 
 def _is_private(sock: socket.socket | None, http: Http) -> bool:
@@ -288,6 +292,11 @@ def _reply(error: smtplib.SMTPResponseException) -> tuple[int, bytes]:
     return error.smtp_code, text if isinstance(text, bytes) else text.encode()
 
 
+def _is_timeout(error: Exception) -> bool:
+    """smtplib turns a time-out while reading into SMTPServerDisconnected."""
+    return isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
+
+
 def _unreachable(error: Exception) -> DeliveryError:
     """What a failure before MAIL FROM means. Nothing has been sent."""
     match error:
@@ -296,8 +305,8 @@ def _unreachable(error: Exception) -> DeliveryError:
         case ssl.SSLCertVerificationError():
             return Misconfigured(f"the mail server's certificate is not to be trusted: {error.verify_message}", code="tls_certificate")
         case smtplib.SMTPResponseException():
-            return explain_reply(*_reply(error))
-        case TimeoutError():
+            return explain_reply(*_reply(error), names_recipient=False)
+        case smtplib.SMTPException() | OSError() if _is_timeout(error):
             return Retryable("the mail server does not answer", code="connect_timeout")
         case smtplib.SMTPException() | OSError():
             return Retryable("the mail server cannot be connected to", code="connect_failed")

@@ -16,6 +16,8 @@ import idna
 from notifier.core.message import Message, Recipient
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+# The standard library loses the quotes around a name when it folds it, and `Doe, Jane <…>` would be two recipients.
+_SPECIAL_IN_NAME = re.compile(r"[()<>@,:;\"\\\[\]]+")
 _NOT_PLAIN = re.compile(r"[^\t\n\x20-\x7e]")
 _LONGEST_LINE = 900  # SMTP allows 998
 
@@ -38,13 +40,12 @@ _UTF8_POLICY = SMTPUTF8.clone(header_factory=_headers)
 def sender(text: str) -> Address:
     """`Notifier <notifier@example.com>` or a bare address. Raises ValueError without quoting it."""
     name, spec = parseaddr(_one_line(text))
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", spec) or needs_utf8(spec):
+        raise ValueError("it is no sender like Shop <shop@example.com>")
     try:
-        address = Address(name, addr_spec=ascii_domain(spec))
+        return _mailbox(name, ascii_domain(spec))
     except (ValueError, IndexError):
-        raise ValueError("the sender's address cannot be understood") from None
-    if not address.domain or needs_utf8(spec):
-        raise ValueError("the sender's address needs a domain, and ASCII letters before the @")
-    return address
+        raise ValueError("it is no sender like Shop <shop@example.com>") from None
 
 
 def ascii_domain(address: str) -> str:
@@ -69,7 +70,7 @@ def compose(message: Message, to: Recipient, *, by: Address, at: datetime) -> Em
     address = ascii_domain(to.address)
     mail = EmailMessage(policy=_UTF8_POLICY if needs_utf8(address) else _ASCII_POLICY)
     mail["From"] = by
-    mail["To"] = Address(_one_line(to.name or ""), addr_spec=address)
+    mail["To"] = _mailbox(to.name or "", address)
     mail["Subject"] = _one_line(content.subject or content.title)
     mail["Date"] = at
     mail["Message-ID"] = f"<{message.delivery_id}@{by.domain}>"
@@ -83,6 +84,15 @@ def compose(message: Message, to: Recipient, *, by: Address, at: datetime) -> Em
         html = _encodable(content.html)
         mail.add_alternative(html, subtype="html", cte=_transfer_encoding(html))
     return mail
+
+
+def _mailbox(name: str, address: str) -> Address:
+    """Raises ValueError. The standard library checks ASCII addresses only, the others were checked when they were stored."""
+    name = " ".join(_SPECIAL_IN_NAME.sub(" ", _one_line(name)).split())
+    if needs_utf8(address):
+        local, _, domain = _one_line(address).rpartition("@")
+        return Address(name, local, domain)
+    return Address(name, addr_spec=address)
 
 
 def _transfer_encoding(text: str) -> str:
