@@ -26,16 +26,16 @@ from notifier.api.strict_json import StrictJSON
 from notifier.extensions import csrf
 
 blueprints = (
-    notifications.blueprint,
-    users.blueprint,
-    preferences.blueprint,
-    types.blueprint,
-    templates.blueprint,
-    sandbox.blueprint,
+    notifications.bp,
+    users.bp,
+    preferences.bp,
+    types.bp,
+    templates.bp,
+    sandbox.bp,
     inbox.bp,
-    seeds.blueprint,
-    openapi.blueprint,
-    health.blueprint,
+    seeds.bp,
+    openapi.bp,
+    health.bp,
 )
 
 

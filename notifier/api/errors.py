@@ -54,8 +54,17 @@ _PROBLEMS: dict[str, tuple[int, str]] = {
     "unavailable": (503, "Unavailable for the moment"),
 }
 _BY_STATUS = {
-    **{400: "bad_request", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 409: "conflict"},
-    **{413: "body_too_large", 415: "unsupported_media_type", 422: "validation_failed", 429: "rate_limited", 503: "unavailable"},
+    400: "bad_request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    422: "validation_failed",
+    429: "rate_limited",
+    503: "unavailable",
 }
 
 # pydantic's error types → ours. Those of `fields` are ours already.

@@ -13,20 +13,20 @@ from notifier.api.errors import RETRY_AFTER_S
 from notifier.api.schemas import HealthOut, ReadinessOut
 from notifier.extensions import db, redis_store
 
-blueprint = Door("health", __name__, tag="Health")
+bp = Door("api_health", __name__, tag="Health")
 
 
-@blueprint.get("/healthz")
+@bp.get("/healthz")
 @public
-@blueprint.output(HealthOut)
+@bp.output(HealthOut)
 def healthz() -> Response:
     """200 while the process lives"""
     return answer({"status": "ok"})
 
 
-@blueprint.get("/readyz")
+@bp.get("/readyz")
 @public
-@blueprint.output(ReadinessOut)
+@bp.output(ReadinessOut)
 def readyz() -> Response:
     """Whether requests can be served
 
@@ -42,9 +42,9 @@ def readyz() -> Response:
     return answer(body)
 
 
-@blueprint.get("/metrics")
+@bp.get("/metrics")
 @public
-@blueprint.output({}, content_type="text/plain")
+@bp.output({}, content_type="text/plain")
 def show_metrics() -> Response:
     """Prometheus metrics of this process, and of the queues"""
     body, content_type = metrics.exposition(current_app.extensions["metrics"])

@@ -28,14 +28,14 @@ from notifier.queries import notifications as queries
 
 MOST_REHEARSED = 100
 
-blueprint = Door("notifications", __name__, url_prefix="/api/v1", tag="Notifications")
+bp = Door("api_notifications", __name__, url_prefix="/api/v1", tag="Notifications")
 
 
-@blueprint.post("/notifications")
+@bp.post("/notifications")
 @allow("notify")
-@blueprint.input(DryRunQuery, location="query")
-@blueprint.input(SubmissionIn)
-@blueprint.output(SubmissionOut, 202)
+@bp.input(DryRunQuery, location="query")
+@bp.input(SubmissionIn)
+@bp.output(SubmissionOut, 202)
 def submit_notification(query_data: DryRunQuery, json_data: SubmissionIn) -> Response:
     """Notify 1 to 1,000 people of one event
 
@@ -50,10 +50,10 @@ def submit_notification(query_data: DryRunQuery, json_data: SubmissionIn) -> Res
     return answer(accepted.answer, 202, replay_header(accepted.replayed))
 
 
-@blueprint.post("/notifications/bulk")
+@bp.post("/notifications/bulk")
 @allow("notify")
-@blueprint.input(BulkIn)
-@blueprint.output(BulkOut, 202)
+@bp.input(BulkIn)
+@bp.output(BulkOut, 202)
 def submit_bulk(json_data: BulkIn) -> Response:
     """Submit up to 1,000 notifications in one call
 
@@ -63,10 +63,10 @@ def submit_bulk(json_data: BulkIn) -> Response:
     return answer({"results": results}, 202, replay_header(is_replay))
 
 
-@blueprint.get("/notifications")
+@bp.get("/notifications")
 @allow("read")
-@blueprint.input(NotificationsQuery, location="query")
-@blueprint.output(NotificationPage)
+@bp.input(NotificationsQuery, location="query")
+@bp.output(NotificationPage)
 def list_notifications(query_data: NotificationsQuery) -> Response:
     """List notifications, newest first
 
@@ -84,17 +84,17 @@ def list_notifications(query_data: NotificationsQuery) -> Response:
     return answer(queries.page(filters, producer_in_sight()))
 
 
-@blueprint.get("/notifications/<notification_id>")
+@bp.get("/notifications/<notification_id>")
 @allow("read")
-@blueprint.output(NotificationOut)
+@bp.output(NotificationOut)
 def get_notification(notification_id: str) -> Response:
     """One notification with its deliveries, attempts and receipts"""
     return answer(queries.one(parse("ntf", notification_id), producer_in_sight()))
 
 
-@blueprint.post("/notifications/<notification_id>/cancel")
+@bp.post("/notifications/<notification_id>/cancel")
 @allow("notify")
-@blueprint.output(NotificationOut)
+@bp.output(NotificationOut)
 def cancel_notification(notification_id: str) -> Response:
     """Cancel what of a notification has not gone out yet
 
@@ -106,9 +106,9 @@ def cancel_notification(notification_id: str) -> Response:
     return answer(queries.one(key, producer_in_sight()))
 
 
-@blueprint.get("/submissions/<submission_id>")
+@bp.get("/submissions/<submission_id>")
 @allow("read")
-@blueprint.output(SubmissionStatusOut)
+@bp.output(SubmissionStatusOut)
 def get_submission(submission_id: str) -> Response:
     """A submission of any size with its notifications, as far as they have been made"""
     return answer(queries.submission(parse("sub", submission_id), producer_in_sight()))

@@ -11,12 +11,12 @@ from notifier.queries import preferences as queries
 
 SOURCE = "api"
 
-blueprint = Door("preferences", __name__, url_prefix="/api/v1/users", tag="Preferences")
+bp = Door("api_preferences", __name__, url_prefix="/api/v1/users", tag="Preferences")
 
 
-@blueprint.get("/<user_id>/preferences")
+@bp.get("/<user_id>/preferences")
 @allow("users")
-@blueprint.output(PreferencesOut)
+@bp.output(PreferencesOut)
 def get_preferences(user_id: str) -> Response:
     """A person's choices, and the grid of what follows from them
 
@@ -26,20 +26,20 @@ def get_preferences(user_id: str) -> Response:
     return answer(queries.document(existing_user_id(user_id)))
 
 
-@blueprint.put("/<user_id>/preferences")
+@bp.put("/<user_id>/preferences")
 @allow("users")
-@blueprint.input(PreferencesIn)
-@blueprint.output(PreferencesOut)
+@bp.input(PreferencesIn)
+@bp.output(PreferencesOut)
 def put_preferences(user_id: str, json_data: PreferencesIn) -> Response:
     """Replace all choices of a person"""
     preferences.change(existing_user_id(user_id), json_data.model_dump(exclude_unset=True), replace=True, source=SOURCE)
     return answer(queries.document(user_id))
 
 
-@blueprint.patch("/<user_id>/preferences")
+@bp.patch("/<user_id>/preferences")
 @allow("users")
-@blueprint.input(PreferencesIn)
-@blueprint.output(PreferencesOut)
+@bp.input(PreferencesIn)
+@bp.output(PreferencesOut)
 def patch_preferences(user_id: str, json_data: PreferencesIn) -> Response:
     """Change some choices of a person
 

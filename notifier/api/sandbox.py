@@ -7,13 +7,13 @@ from notifier.api.auth import Door, allow
 from notifier.api.schemas import CapturePage, CapturesQuery
 from notifier.queries import captures as queries
 
-blueprint = Door("sandbox", __name__, url_prefix="/api/v1/sandbox", tag="Sandbox")
+bp = Door("api_sandbox", __name__, url_prefix="/api/v1/sandbox", tag="Sandbox")
 
 
-@blueprint.get("")
+@bp.get("")
 @allow("admin")
-@blueprint.input(CapturesQuery, location="query")
-@blueprint.output(CapturePage)
+@bp.input(CapturesQuery, location="query")
+@bp.output(CapturePage)
 def list_captures(query_data: CapturesQuery) -> Response:
     """Captured messages, newest first"""
     check_cursor(queries.KIND, query_data.after)

@@ -31,7 +31,7 @@ from notifier.queries import types as type_queries
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _IS_CAMEL = re.compile(r"[a-z][A-Za-z0-9]*[A-Z][A-Za-z0-9]*\Z")
 
-blueprint = Door("seeds", __name__, tag="Earlier calls")
+bp = Door("api_seeds", __name__, tag="Earlier calls")
 
 
 # ---- words ----------------------------------------------------------------------------------------------------------
@@ -163,20 +163,20 @@ class SeedPreferencesOut(PreferencesOut):
 # ---- calls ----------------------------------------------------------------------------------------------------------
 
 
-@blueprint.post("/notify")
+@bp.post("/notify")
 @allow("notify")
-@blueprint.input(NotifyIn)
-@blueprint.output(QueuedOut, 202)
+@bp.input(NotifyIn)
+@bp.output(QueuedOut, 202)
 def notify(json_data: NotifyIn) -> Response:
     """Notify one user by template"""
     words = _notify_words(json_data)
     return _queued(_notify_submission(json_data, digest_of(request.get_json(force=True)), idempotency_key()), words)
 
 
-@blueprint.post("/notify/bulk")
+@bp.post("/notify/bulk")
 @allow("notify")
-@blueprint.input(NotifyBulkIn)
-@blueprint.output(BulkOut, 202)
+@bp.input(NotifyBulkIn)
+@bp.output(BulkOut, 202)
 def notify_bulk(json_data: NotifyBulkIn) -> Response:
     """Notify many users, each by a body of its own
 
@@ -186,27 +186,27 @@ def notify_bulk(json_data: NotifyBulkIn) -> Response:
     return answer({"results": results}, 202, replay_header(is_replay))
 
 
-@blueprint.get("/notify/status/<shown_id>")
+@bp.get("/notify/status/<shown_id>")
 @allow("read")
-@blueprint.output(StatusOut)
+@bp.output(StatusOut)
 def notify_status(shown_id: str) -> Response:
     """What became of a notification (`ntf_…`) or a whole submission (`sub_…`)"""
     return answer(notification_queries.status(shown_id, producer_in_sight()))
 
 
-@blueprint.get("/user/preferences/<user_id>")
+@bp.get("/user/preferences/<user_id>")
 @allow("users")
-@blueprint.output(SeedPreferencesOut)
+@bp.output(SeedPreferencesOut)
 def user_preferences(user_id: str) -> Response:
     """A person's choices, also as allowed channels, blocked types and mute times"""
     document = preference_queries.document(existing_user_id(user_id))
     return answer(document | preference_queries.in_seed_words(document))
 
 
-@blueprint.post("/notifications/trigger")
+@bp.post("/notifications/trigger")
 @allow("notify")
-@blueprint.input(TriggerIn)
-@blueprint.output(QueuedOut, 202)
+@bp.input(TriggerIn)
+@bp.output(QueuedOut, 202)
 def trigger(json_data: TriggerIn) -> Response:
     """Notify one user of an event
 
@@ -217,10 +217,10 @@ def trigger(json_data: TriggerIn) -> Response:
     return _queued(_canonical(fields, words, digest_of(request.get_json(force=True)), json_data.eventId or idempotency_key()), words)
 
 
-@blueprint.post("/notifications/preferences")
+@bp.post("/notifications/preferences")
 @allow("users")
-@blueprint.input(ChoiceIn)
-@blueprint.output(PreferencesOut)
+@bp.input(ChoiceIn)
+@bp.output(PreferencesOut)
 def choose(json_data: ChoiceIn) -> Response:
     """Switch one event type on one channel on or off for one user"""
     key, channel = json_data.eventType.lower(), channel_name(json_data.channel)
@@ -231,10 +231,10 @@ def choose(json_data: ChoiceIn) -> Response:
     return answer(preference_queries.document(json_data.userId))
 
 
-@blueprint.post("/notifications/send")
+@bp.post("/notifications/send")
 @allow("notify")
-@blueprint.input(SendIn)
-@blueprint.output(SentOut, 202)
+@bp.input(SendIn)
+@bp.output(SentOut, 202)
 def send(json_data: SendIn) -> Response:
     """Notify many users by template, at once or at a Unix time"""
     key = json_data.template_id.lower()

@@ -12,20 +12,20 @@ from notifier.queries import types as queries
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}(?:@[0-9]{1,9})?\Z")
 
-blueprint = Door("templates", __name__, url_prefix="/api/v1/templates", tag="Templates")
+bp = Door("api_templates", __name__, url_prefix="/api/v1/templates", tag="Templates")
 
 
-@blueprint.get("")
+@bp.get("")
 @allow("read", "templates")
-@blueprint.output(TemplatePage)
+@bp.output(TemplatePage)
 def list_templates() -> Response:
     """The published version of every template"""
     return answer({"data": queries.published_templates(), "next": None})
 
 
-@blueprint.get("/<name>")
+@bp.get("/<name>")
 @allow("read", "templates")
-@blueprint.output(TemplateOut)
+@bp.output(TemplateOut)
 def get_template(name: str) -> Response:
     """One template with its words
 

@@ -13,29 +13,29 @@ from notifier.queries import types as queries
 
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 
-blueprint = Door("types", __name__, url_prefix="/api/v1/types", tag="Event types")
+bp = Door("api_types", __name__, url_prefix="/api/v1/types", tag="Event types")
 
 
-@blueprint.get("")
+@bp.get("")
 @allow("read", "templates")
-@blueprint.output(TypePage)
+@bp.output(TypePage)
 def list_types() -> Response:
     """All event types"""
     return answer({"data": queries.all_types(), "next": None})
 
 
-@blueprint.get("/<key>")
+@bp.get("/<key>")
 @allow("read", "templates")
-@blueprint.output(TypeOut)
+@bp.output(TypeOut)
 def get_type(key: str) -> Response:
     """One event type"""
     return answer(queries.one_type(_storable(key)))
 
 
-@blueprint.put("/<key>")
+@bp.put("/<key>")
 @allow("templates")
-@blueprint.input(TypeIn)
-@blueprint.output(TypeOut)
+@bp.input(TypeIn)
+@bp.output(TypeOut)
 def put_type(key: str, json_data: TypeIn) -> Response:
     """Create an event type or replace it as a whole
 

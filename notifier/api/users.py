@@ -20,13 +20,13 @@ from notifier.shapes import timestamp
 
 PROFILE = (*people.PRIMARY, *people.PROFILE)
 
-blueprint = Door("users", __name__, url_prefix="/api/v1/users", tag="Users")
+bp = Door("api_users", __name__, url_prefix="/api/v1/users", tag="Users")
 
 
-@blueprint.put("/<user_id>")
+@bp.put("/<user_id>")
 @allow("users")
-@blueprint.input(UserIn)
-@blueprint.output(UserOut)
+@bp.input(UserIn)
+@bp.output(UserOut)
 def put_user(user_id: str, json_data: UserIn) -> Response:
     """Create a user or replace the whole profile
 
@@ -38,18 +38,18 @@ def put_user(user_id: str, json_data: UserIn) -> Response:
     return answer(queries.profile(user_id), 201 if created else 200)
 
 
-@blueprint.get("/<user_id>")
+@bp.get("/<user_id>")
 @allow("users")
-@blueprint.output(UserOut)
+@bp.output(UserOut)
 def get_user(user_id: str) -> Response:
     """One user"""
     return answer(queries.profile(existing_user_id(user_id)))
 
 
-@blueprint.patch("/<user_id>")
+@bp.patch("/<user_id>")
 @allow("users")
-@blueprint.input(UserPatch)
-@blueprint.output(UserOut)
+@bp.input(UserPatch)
+@bp.output(UserOut)
 def patch_user(user_id: str, json_data: UserPatch) -> Response:
     """Change some fields of a profile
 
@@ -63,9 +63,9 @@ def patch_user(user_id: str, json_data: UserPatch) -> Response:
     return answer(queries.profile(user_id))
 
 
-@blueprint.delete("/<user_id>")
+@bp.delete("/<user_id>")
 @allow("users")
-@blueprint.output({}, 204)
+@bp.output({}, 204)
 def delete_user(user_id: str) -> Response:
     """Erase a user
 
@@ -76,27 +76,27 @@ def delete_user(user_id: str) -> Response:
     return Response(status=204)
 
 
-@blueprint.get("/<user_id>/export")
+@bp.get("/<user_id>/export")
 @allow("users")
-@blueprint.output(ExportOut)
+@bp.output(ExportOut)
 def export_user(user_id: str) -> Response:
     """Everything that is stored about a user, as one document"""
     return answer(queries.export(existing_user_id(user_id)))
 
 
-@blueprint.get("/<user_id>/addresses")
+@bp.get("/<user_id>/addresses")
 @allow("users")
-@blueprint.output(AddressPage)
+@bp.output(AddressPage)
 def list_addresses(user_id: str) -> Response:
     """The addresses of a user on all channels"""
     queries.must_exist(existing_user_id(user_id))
     return answer({"data": queries.addresses(user_id), "next": None})
 
 
-@blueprint.post("/<user_id>/addresses")
+@bp.post("/<user_id>/addresses")
 @allow("users")
-@blueprint.input(AddressIn)
-@blueprint.output(NewAddressOut, 201)
+@bp.input(AddressIn)
+@bp.output(NewAddressOut, 201)
 def add_address(user_id: str, json_data: AddressIn) -> Response:
     """Add an address
 
@@ -110,9 +110,9 @@ def add_address(user_id: str, json_data: AddressIn) -> Response:
     return answer(body, 201 if is_new else 200)
 
 
-@blueprint.delete("/<user_id>/addresses/<address_id>")
+@bp.delete("/<user_id>/addresses/<address_id>")
 @allow("users")
-@blueprint.output({}, 204)
+@bp.output({}, 204)
 def remove_address(user_id: str, address_id: str) -> Response:
     """Remove an address"""
     if not people.remove_address(existing_user_id(user_id), parse(queries.ADDRESS, address_id)):
@@ -120,10 +120,10 @@ def remove_address(user_id: str, address_id: str) -> Response:
     return Response(status=204)
 
 
-@blueprint.post("/<user_id>/token")
+@bp.post("/<user_id>/token")
 @allow("users", body_is_optional=True)
-@blueprint.input(TokenIn)
-@blueprint.output(TokenOut)
+@bp.input(TokenIn)
+@bp.output(TokenOut)
 def make_token(user_id: str, json_data: TokenIn) -> Response:
     """A token for the embedded inbox
 
