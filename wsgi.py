@@ -5,8 +5,10 @@ blocking code. Patching comes before every other import.
 """
 
 import os
+import warnings
 
 os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")  # its own resolver breaks where dnspython is installed, and ours needs none
+warnings.filterwarnings("ignore", r"\s*Eventlet is deprecated")  # known, and why this is the only file that names it
 
 import eventlet
 
@@ -17,10 +19,12 @@ import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 import eventlet.wsgi
 import structlog
 from eventlet.hubs import trampoline
+from eventlet.support.greenlets import GreenletExit
 
 from notifier import logs
 from notifier.__main__ import explained
@@ -57,7 +61,7 @@ def serve() -> int:
     log.info("web.stopping")
     eventlet.kill(server)  # idle connections and WebSockets end now, requests in flight when answered
     listener.close()
-    with eventlet.Timeout(DRAIN_S, False):
+    with eventlet.Timeout(DRAIN_S, False), suppress(GreenletExit):
         server.wait()
     log.info("web.stopped")
     return 0
