@@ -255,7 +255,7 @@ def _bound_the_wait() -> None:
 def _store(works: Sequence[_Work], now: datetime) -> Stored:
     if not works:
         return Stored()
-    db.session.execute(sa.insert(SubmissionRow), [_submission_row(work, now) for work in works])
+    db.session.execute(sa.insert(SubmissionRow.__table__), [_submission_row(work, now) for work in works])
     at_once = [work for work in works if not work.is_expanded_later]
     persons = load_people(recipient.id for work in at_once for recipient in work.recipients)
     targets = [
@@ -328,7 +328,7 @@ def _store_keys(works: Sequence[_Work], now: datetime) -> None:
         return
     rows.sort(key=lambda row: (str(row["producer_id"]), row["key"]))  # two processes lock in one order
     try:
-        db.session.execute(sa.insert(IdempotencyKey), rows)
+        db.session.execute(sa.insert(IdempotencyKey.__table__), rows)
     except IntegrityError:
         raise _LostRace from None
 

@@ -70,7 +70,7 @@ def load_people(ids: Iterable[str]) -> dict[str, Person]:
         return {}
     users = db.session.execute(sa.select(User.id, User.name, User.locale, User.time_zone).where(User.id.in_(wanted))).all()
     chosen = db.session.execute(sa.select(Preference.user_id, Preference.document).where(Preference.user_id.in_(wanted)))
-    documents: dict[str, Any] = dict(chosen.tuples().all())
+    documents: dict[str, Any] = {row.user_id: row.document for row in chosen}
     addresses = _load_addresses(wanted)
     return {
         user.id: Person(

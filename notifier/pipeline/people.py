@@ -22,10 +22,13 @@ from notifier.ids import new_id
 from notifier.models import Address, Attempt, Capture, Delivery, Notification, User
 
 PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")
+_users: sa.Table = User.__table__
+_addresses: sa.Table = Address.__table__
+
 PRIMARY = {"email": "email", "phone": "sms"}  # field of the profile → the channel it is the primary address of
 
 
-def insert(table: type[Any]) -> Any:
+def insert(table: Any) -> Any:
     """INSERT with ON CONFLICT, which both databases have and SQLAlchemy spells twice."""
     return (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert(table)
 
@@ -59,10 +62,7 @@ def upsert(recipients: Sequence[InlineRecipient]) -> set[str]:
     if not wanted:
         return set()
     at = now()
-    users = {
-        user.id: user
-        for user in db.session.scalars(sa.select(User).where(User.id.in_(wanted)).order_by(User.id).with_for_update().execution_options(populate_existing=True))
-    }
+    users = {user.id: user for user in db.session.execute(sa.select(*_users.columns).where(_users.c.id.in_(wanted)).order_by(_users.c.id).with_for_update())}
     rows = []
     for user_id in sorted(wanted):
         user, changes = users.get(user_id), {k: v for k, v in wanted[user_id].items() if k in PROFILE}
@@ -71,7 +71,7 @@ def upsert(recipients: Sequence[InlineRecipient]) -> set[str]:
             old = {k: getattr(user, k) for k in PROFILE} if user else dict.fromkeys(PROFILE) | {"attributes": {}}
             rows.append({"id": user_id, **old, **changes, "created_at": user.created_at if user else at, "updated_at": at})
     if rows:
-        statement = insert(User)
+        statement = insert(_users)
         db.session.execute(statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in (*PROFILE, "updated_at")}), rows)
     _set_primary({user_id: changes for user_id, changes in wanted.items() if changes.keys() & PRIMARY.keys()})
     return wanted.keys() - users.keys()
@@ -81,10 +81,9 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]]) -> None:
     """Makes the given e-mails and phones the primary addresses."""
     if not wanted:
         return
-    stored: dict[tuple[str, str], list[Address]] = {}
-    for address in db.session.scalars(
-        sa.select(Address).where(Address.user_id.in_(wanted), Address.channel.in_(PRIMARY.values())).execution_options(populate_existing=True)
-    ):
+    stored: dict[tuple[str, str], list[sa.Row[Any]]] = {}
+    readable = [column for column in _addresses.columns if column.name not in ("value", "secret")]  # no need to decrypt
+    for address in db.session.execute(sa.select(*readable).where(_addresses.c.user_id.in_(wanted), _addresses.c.channel.in_(PRIMARY.values()))):
         stored.setdefault((address.user_id, address.channel), []).append(address)
     demoted, removed, rows = [], [], []
     for user_id in sorted(wanted):
@@ -110,13 +109,12 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]]) -> None:
     if demoted:
         db.session.execute(sa.update(Address).where(Address.id.in_(demoted)).values(is_primary=False))
     if rows:
-        statement = insert(Address)
+        statement = insert(_addresses)
         changed = ("value", "digest", "masked", "is_primary", "verified_at", "disabled_at", "disabled_reason")
         db.session.execute(statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in changed}), rows)
-    db.session.expire_all()
 
 
-def _row(user_id: str, channel: str, value: str, digest: bytes, kept: Address | None) -> dict[str, Any]:
+def _row(user_id: str, channel: str, value: str, digest: bytes, kept: sa.Row[Any] | None) -> dict[str, Any]:
     same = kept is not None and kept.digest == digest
     return {
         "id": kept.id if kept else new_id(),

@@ -42,13 +42,13 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
         )
         ours = [task for task in tasks if task.delivery.id in held]  # the rest lost their lease and are somebody else's now
         if ours:
-            session.execute(sa.insert(Attempt), [_attempt_row(task) for task in ours])
+            session.execute(sa.insert(Attempt.__table__), [_attempt_row(task) for task in ours])
             for task in ours:  # one executemany: the same columns for all
                 changes[task.delivery.id].setdefault("provider", task.adapter.provider)
             session.execute(sa.update(Delivery), [{"id": task.delivery.id, **changes[task.delivery.id]} for task in ours])
         captures = [_capture_row(task, now) for task in ours if task.receipt and task.receipt.captured]
         if captures:
-            session.execute(sa.insert(Capture), captures)
+            session.execute(sa.insert(Capture.__table__), captures)
         dead = {t.address.id: t.error.code or "invalid_recipient" for t in ours if t.address and t.error and _disables(t, now)}
         for code in sorted(set(dead.values())):
             ids = [key for key, value in dead.items() if value == code]

@@ -29,6 +29,11 @@ from notifier.realtime import publish
 DOORBELL_GRACE = timedelta(seconds=5)
 
 
+# Tables, not entities: the ORM would make one INSERT of every set of columns that are not NULL.
+_notifications: sa.Table = Notification.__table__
+_deliveries: sa.Table = Delivery.__table__
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """One notification to be made: who submitted it, for whom, with what."""
@@ -103,8 +108,8 @@ def store(targets: Sequence[Target], now: datetime) -> Stored:
         else:
             shown.append(inbox_row(draft.id, draft.notification_id, target.person.id, target.order.type, content, target.data, now))
     if notifications:
-        db.session.execute(sa.insert(Notification), notifications)
-        db.session.execute(sa.insert(Delivery), [draft.row() for draft in drafts])
+        db.session.execute(sa.insert(_notifications), notifications)
+        db.session.execute(sa.insert(_deliveries), [draft.row() for draft in drafts])
     stored.inbox_events = inbox.add(shown) if shown else []
     stored.summaries = [
         shapes.notification_summary(summary["id"], summary["user"], [shapes.delivery(draft) for draft in summary["drafts"]]) for summary in stored.summaries

@@ -125,7 +125,7 @@ def free_lapsed() -> int:
         unknown = [d for d in lapsed if d not in again]
         _move(again, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
         _move(unknown, {"status": lifecycle.UNKNOWN, "reason": None, "wake_at": None})
-        session.execute(sa.insert(Attempt), [_lapsed_attempt(d, now) for d in lapsed])
+        session.execute(sa.insert(Attempt.__table__), [_lapsed_attempt(d, now) for d in lapsed])
     ring(_doorbells(again))
     log.warning("sweep.leases_lapsed", again=len(again), unknown=len(unknown))
     return len(lapsed)

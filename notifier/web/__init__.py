@@ -11,6 +11,8 @@ from notifier.extensions import login_manager
 from notifier.web import admin, errors, failed, headers, home, login, preferences, presentation, sandbox, unsubscribe
 
 blueprints = (home.pages, login.pages, preferences.pages, unsubscribe.pages, admin.pages, failed.pages, sandbox.pages)
+for _blueprint in blueprints:
+    errors.show_pages_for(_blueprint)
 
 
 def init_app(app: Flask) -> None:
@@ -18,5 +20,3 @@ def init_app(app: Flask) -> None:
     errors.init_app(app)
     headers.init_app(app)
     presentation.init_app(app)
-    for blueprint in blueprints:
-        errors.show_pages_for(blueprint)

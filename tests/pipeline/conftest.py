@@ -43,8 +43,15 @@ def submit(caller: Caller) -> Callable[..., Any]:
 
 def deliveries(**columns: Any) -> list[Delivery]:
     """The deliveries stored, read anew, in the order of their making."""
-    db.session.expire_all()
-    return list(db.session.scalars(sa.select(Delivery).filter_by(**columns).order_by(Delivery.id)))
+    return rows(Delivery, **columns)
+
+
+def rows(model: Any, **columns: Any) -> list[Any]:
+    """All rows of a table as they are now, oldest first."""
+    db.session.close()  # a transaction left open would show an older state
+    found = list(db.session.scalars(sa.select(model).filter_by(**columns).order_by(*sa.inspect(model).primary_key)))
+    db.session.close()
+    return found
 
 
 @contextmanager

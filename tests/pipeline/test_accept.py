@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.clock import now
@@ -19,7 +18,7 @@ from notifier.pipeline.accept import Accepted, Caller, Item, accept, dry_run
 from notifier.pipeline.expand import expand
 from notifier.pipeline.group_commit import GroupCommit
 from notifier.queueing import queue
-from tests.pipeline.conftest import deliveries, row_counts, statements, submission
+from tests.pipeline.conftest import deliveries, row_counts, rows, statements, submission
 
 Submit = Callable[..., Any]
 
@@ -44,7 +43,7 @@ def test_what_is_queued_has_a_job_and_what_is_in_app_is_in_the_inbox(cast: dict[
     assert queue("email.high").job_ids == [by_channel["email"]["id"]]
     assert queue("sms.high").job_ids == [by_channel["sms"]["id"]]
     assert by_channel["email"]["address"] == "a…@example.test"
-    [item] = db.session.scalars(sa.select(InboxItem))
+    [item] = rows(InboxItem)
     assert (item.user_id, item.type, item.seq, item.read_at) == ("alice", "order_shipped", 1, None)
     assert "A1" in item.title + item.body
     state = db.session.get(InboxState, "alice")
@@ -58,7 +57,7 @@ def test_a_recipient_given_inline_is_created_and_later_changed(app: APIFlask, su
     user = db.session.get(User, "erin")
     assert user is not None
     assert user.locale == "de"
-    [address] = db.session.scalars(sa.select(Address))
+    [address] = rows(Address)
     assert (address.channel, address.value, address.is_primary) == ("email", "erin2@example.test", True)
 
 
@@ -115,7 +114,7 @@ def test_a_bad_item_never_harms_its_neighbours(cast: dict[str, str], caller: Cal
     batch = [submission("alice"), submission("nobody"), submission("bob", data={}), submission("dave")]
     results = accept([Item(caller, s) for s in batch])
     assert [type(r) for r in results] == [Accepted, Rejected, Rejected, Accepted]
-    assert {n.user_id for n in db.session.scalars(sa.select(Notification))} == {"alice", "dave"}
+    assert {n.user_id for n in rows(Notification)} == {"alice", "dave"}
 
 
 def test_somebody_created_by_one_item_is_known_to_the_next(app: APIFlask, caller: Caller) -> None:
@@ -155,7 +154,7 @@ def test_the_same_key_gives_the_first_answer_again(cast: dict[str, str], caller:
     assert isinstance(first, Accepted)
     assert isinstance(second, Accepted)
     assert (first.answer, first.replayed, second.replayed) == (second.answer, False, True)
-    assert len(db.session.scalars(sa.select(Notification)).all()) == 1
+    assert len(rows(Notification)) == 1
 
 
 def test_the_same_key_with_another_body_is_refused(cast: dict[str, str], caller: Caller) -> None:
@@ -200,7 +199,7 @@ def test_of_many_at_once_with_one_key_one_is_the_first(app: APIFlask, cast: dict
     assert all(isinstance(r, Accepted) for r in results), results
     assert sorted(r.replayed for r in results) == [False] + [True] * 7
     assert len({r.answer["id"] for r in results}) == 1
-    assert len(db.session.scalars(sa.select(Notification)).all()) == 1
+    assert len(rows(Notification)) == 1
 
 
 # ---- large submissions
@@ -210,13 +209,13 @@ def test_more_than_a_hundred_recipients_are_expanded_once(app: APIFlask, submit:
     crowd = [InlineRecipient(f"u{i}", {"name": f"U {i}"}) for i in range(101)]
     answer = submit(*crowd)
     assert answer["notifications"] is None
-    [row] = db.session.scalars(sa.select(Submission))
+    [row] = rows(Submission)
     assert row.status == "expanding"
     assert queue("expand.low").job_ids == [answer["id"]]
     assert expand(row.id) == 101
     assert expand(row.id) == 0
-    assert len(db.session.scalars(sa.select(Notification)).all()) == 101
-    db.session.expire_all()
+    assert len(rows(Notification)) == 101
+    [row] = rows(Submission)
     assert (row.status, row.expanded, row.body, row.wake_at) == ("expanded", 101, None, None)
 
 
@@ -277,4 +276,4 @@ def test_requests_at_the_same_time_share_a_transaction_and_each_gets_its_own_ans
 def test_a_test_key_takes_the_whole_path_and_shows_nothing(cast: dict[str, str], caller: Caller, submit: Submit) -> None:
     submit("alice", caller=replace(caller, is_test=True), channels=("inapp", "email"))
     assert [(d.channel, d.status) for d in deliveries()] == [("inapp", "queued"), ("email", "queued")]
-    assert db.session.scalars(sa.select(InboxItem)).all() == []
+    assert rows(InboxItem) == []

@@ -13,7 +13,6 @@ from apiflask import APIFlask
 from notifier.clock import now
 from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
-from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Address, Attempt, Capture, Delivery, InboxItem
 from notifier.pipeline import preferences as choosing
@@ -22,7 +21,7 @@ from notifier.pipeline.cancel import cancel
 from notifier.pipeline.deliver import deliver
 from notifier.pipeline.retry_dead import retry
 from notifier.queueing import queue
-from tests.pipeline.conftest import deliveries, statements
+from tests.pipeline.conftest import deliveries, rows, statements
 
 Submit = Callable[..., Any]
 
@@ -32,8 +31,7 @@ def email(word: str) -> InlineRecipient:
 
 
 def attempts() -> list[tuple[int, str, str | None]]:
-    db.session.expire_all()
-    return [(a.number, a.outcome, a.code) for a in db.session.scalars(sa.select(Attempt).order_by(Attempt.number))]
+    return [(a.number, a.outcome, a.code) for a in rows(Attempt)]
 
 
 def test_a_delivery_that_works_is_recorded_with_its_attempt_and_capture(app: APIFlask, submit: Submit) -> None:
@@ -46,7 +44,7 @@ def test_a_delivery_that_works_is_recorded_with_its_attempt_and_capture(app: API
     assert row.sent_at is not None
     assert row.delivered_at is not None
     assert attempts() == [(1, "delivered", None)]
-    [capture] = db.session.scalars(sa.select(Capture))
+    [capture] = rows(Capture)
     assert capture.content["to"] == "delivered@sandbox.test"
     assert "A1" in capture.content["subject"]
 
@@ -95,7 +93,7 @@ def test_an_urgent_one_is_tried_again_at_once(app: APIFlask, submit: Submit) -> 
 def test_a_dead_address_is_switched_off_and_not_used_again(app: APIFlask, submit: Submit) -> None:
     submit(email("dead"), channels=("email",))
     deliver([row.id for row in deliveries()])
-    [address] = db.session.scalars(sa.select(Address))
+    [address] = rows(Address)
     assert (address.disabled_at is not None, address.disabled_reason) == (True, "dead")
     answer = submit("user-dead", channels=("email",))
     [second] = answer["notifications"][0]["deliveries"]
@@ -131,7 +129,7 @@ def test_a_doorbell_rung_twice_sends_once(app: APIFlask, submit: Submit) -> None
     for thread in threads:
         thread.join()
     assert [r.status for r in results] == ["delivered"]
-    assert len(db.session.scalars(sa.select(Capture)).all()) == 1
+    assert len(rows(Capture)) == 1
 
 
 def test_an_opt_out_between_planning_and_sending_holds(cast: dict[str, str], submit: Submit) -> None:
@@ -207,5 +205,5 @@ def test_a_person_retries_what_is_dead_but_never_what_has_expired(app: APIFlask,
 def test_with_a_test_key_everything_is_captured_the_inbox_too(cast: dict[str, str], caller: Caller, submit: Submit) -> None:
     submit("alice", caller=replace(caller, is_test=True), channels=("inapp", "email"))
     assert [o.status for o in deliver([row.id for row in deliveries()])] == ["delivered", "delivered"]
-    assert {c.channel for c in db.session.scalars(sa.select(Capture))} == {"inapp", "email"}
-    assert db.session.scalars(sa.select(InboxItem)).all() == []
+    assert {c.channel for c in rows(Capture)} == {"inapp", "email"}
+    assert rows(InboxItem) == []

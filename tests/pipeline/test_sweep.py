@@ -13,13 +13,13 @@ from apiflask import APIFlask
 from notifier.clock import now
 from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
-from notifier.extensions import db, redis_store
+from notifier.extensions import redis_store
 from notifier.ids import show
 from notifier.models import Attempt, Delivery, IdempotencyKey, InboxItem, Submission
 from notifier.pipeline import sweep
 from notifier.pipeline.claim import claim
 from notifier.queueing import queue
-from tests.pipeline.conftest import deliveries
+from tests.pipeline.conftest import deliveries, rows
 
 Submit = Callable[..., Any]
 ERIN = InlineRecipient("erin", {"email": "erin@x.test", "phone": "+4915112345678"})
@@ -45,11 +45,11 @@ def test_what_is_due_is_queued_and_rung(app: APIFlask, submit: Submit) -> None:
 
 def test_a_due_in_app_item_is_shown_without_a_worker(app: APIFlask, submit: Submit) -> None:
     submit(ERIN, channels=("inapp",), send_at=now() + timedelta(hours=1))
-    assert db.session.scalars(sa.select(InboxItem)).all() == []
+    assert rows(InboxItem) == []
     wake()
     sweep.ring_due()
     [row] = deliveries()
-    [item] = db.session.scalars(sa.select(InboxItem))
+    [item] = rows(InboxItem)
     assert (row.status, item.id, item.user_id) == ("delivered", row.id, "erin")
 
 
@@ -114,7 +114,7 @@ def test_a_send_whose_worker_died(app: APIFlask, submit: Submit, type_: str, dat
     assert sweep.free_lapsed() == 1
     [row] = deliveries()
     assert (row.status, row.tries, row.failures) == (status, 1, 0)
-    [attempt] = db.session.scalars(sa.select(Attempt))
+    [attempt] = rows(Attempt)
     assert (attempt.outcome, attempt.code) == ("unknown", "lease_lapsed")
 
 
@@ -155,4 +155,4 @@ def test_idempotency_keys_are_kept_for_a_day(app: APIFlask, submit: Submit) -> N
     with transaction() as session:
         session.execute(sa.update(IdempotencyKey).where(IdempotencyKey.key == "old").values(created_at=now() - timedelta(hours=24, seconds=1)))
     assert sweep.prune() == 1
-    assert [row.key for row in db.session.scalars(sa.select(IdempotencyKey))] == ["new"]
+    assert [row.key for row in rows(IdempotencyKey)] == ["new"]
