@@ -109,5 +109,5 @@ def test_counts_never_drift_and_events_tell_all(app: APIFlask, arrive: Any, ear:
 
     run_state_machine_as_test(
         Inbox,
-        settings=settings(max_examples=40, stateful_step_count=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)),
+        settings=settings(max_examples=25, stateful_step_count=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)),
     )
