@@ -1,0 +1,221 @@
+"""`python -m notifier up`, as a person runs it: real processes, killed and stopped for real."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+KEY = "a-producer-key-for-tests-0123456789"
+NAMES = {"redis-server": "redis", "wsgi.py": "web", "-m notifier web": "web", "-m notifier worker": "worker", "-m notifier scheduler": "scheduler"}
+ALL = {"redis", "web", "worker", "scheduler"}
+
+pytestmark = pytest.mark.processes
+
+
+def eventually(question: Callable[[], Any], within_s: float = 60.0) -> Any:
+    """The first answer that is true. The time is a safety net for a loaded machine, not what is tested."""
+    give_up_at = time.monotonic() + within_s
+    while not (answer := question()):
+        if time.monotonic() > give_up_at:
+            pytest.fail("it never came true")
+        time.sleep(0.05)
+    return answer
+
+
+class Up:
+    """One run of the supervisor and what can be asked of it."""
+
+    def __init__(self, home: Path, port: int, **environment: str) -> None:
+        self.home, self.port = home, port
+        self.log = home.parent / f"up-{time.monotonic_ns()}.log"
+        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+        self.environment = {**kept, "NOTIFIER_HOME": str(home), "PORT": str(port), "NOTIFIER_DEMO": "0", "NOTIFIER_PRODUCER_KEY": KEY, **environment}
+        with self.log.open("w") as out:
+            self.process = subprocess.Popen([sys.executable, "-m", "notifier", "up"], cwd=ROOT, env=self.environment, stdout=out, stderr=out)
+
+    def until_ready(self) -> "Up":
+        eventually(self.is_welcoming)
+        return self
+
+    def is_welcoming(self) -> bool:
+        assert self.process.poll() is None, self.text()
+        return "Notifier is ready" in self.text()
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def children(self) -> dict[str, int]:
+        """Name → process id of what runs below it now."""
+        lines = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True).stdout.splitlines()
+        rows = [line.split(None, 3) for line in lines]
+        mine = [(int(pid), args) for pid, parent, state, args in rows if int(parent) == self.process.pid and not state.startswith("Z")]
+        return {name: pid for pid, args in mine for part, name in NAMES.items() if part in args}
+
+    def call(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers, data=json.dumps(body).encode() if body else None)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    def is_whole(self) -> bool:
+        try:
+            return bool(self.call("/readyz")["status"] == "ok")
+        except OSError:
+            return False
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+def exists(pid: int) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout.strip()
+    return bool(state) and not state.startswith("Z")
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("up") / "home"
+
+
+@pytest.fixture(scope="module")
+def up(home: Path, port: int) -> Iterator[Up]:
+    running = Up(home, port).until_ready()
+    yield running
+    if running.process.poll() is None:
+        running.process.kill()
+        running.process.wait()
+
+
+def shipped(order: str) -> dict[str, Any]:
+    return {"type": "order_shipped", "recipients": [{"id": "alice", "email": "alice@example.test"}], "data": {"order_id": order}}
+
+
+def statuses(up: Up, submission: str) -> dict[str, str]:
+    found = up.call(f"/api/v1/submissions/{submission}")
+    return {delivery["channel"]: delivery["status"] for notification in found["notifications"] for delivery in notification["deliveries"]}
+
+
+def is_delivered(up: Up, submission: str) -> bool:
+    return statuses(up, submission)["email"] == "delivered"
+
+
+# The tests below are one story and run in this order.
+
+
+def test_it_starts_redis_web_worker_and_scheduler(up: Up) -> None:
+    assert set(up.children()) == ALL
+    assert up.call("/readyz") == {"status": "ok", "database": "ok", "redis": "ok", "workers": 1, "schedulers": 1}
+
+
+def test_the_first_start_tells_the_sign_in(up: Up) -> None:
+    assert "Sign in as   admin@localhost.test" in up.text()
+    assert "Password" in up.text()
+
+
+def test_its_children_are_in_sessions_of_their_own(up: Up) -> None:
+    assert os.getsid(up.process.pid) not in {os.getsid(pid) for pid in up.children().values()}
+
+
+def test_what_it_writes_is_for_its_own_account_only(up: Up, home: Path) -> None:
+    files = [home / "notifier.db", home / "secret_key", home / "encryption_keys", home / "redis.sock"]
+    assert [path.name for path in files if path.stat().st_mode & 0o077] == []
+
+
+def test_a_notification_is_delivered(up: Up) -> None:
+    sent = up.call("/api/v1/notifications", shipped("A1"))
+    eventually(lambda: is_delivered(up, sent["id"]))
+
+
+def test_a_second_one_on_the_same_state_is_refused(up: Up, home: Path, port: int) -> None:
+    second = Up(home, port)
+    assert second.process.wait(60) == 1
+    assert f"Notifier already runs on {home} (process {up.process.pid})" in second.text()
+
+
+def test_a_port_in_use_is_said_in_a_sentence(up: Up, tmp_path: Path, port: int) -> None:
+    other = Up(tmp_path / "home", port)
+    assert other.process.wait(60) == 1
+    assert f"Port {port} of 127.0.0.1 is in use." in other.text()
+    assert "Traceback" not in other.text()
+
+
+@pytest.mark.parametrize("name", ["worker", "scheduler", "web", "redis"])
+def test_a_killed_child_is_started_again(up: Up, name: str) -> None:
+    before = up.children()
+    os.kill(before[name], signal.SIGKILL)
+    eventually(lambda: up.children().get(name, before[name]) != before[name])
+    eventually(up.is_whole)
+    after = up.children()
+    assert {other: pid for other, pid in after.items() if other != name} == {other: pid for other, pid in before.items() if other != name}
+    assert f"{name} ended (SIGKILL); it is started again" in up.text()
+
+
+def test_what_was_accepted_while_the_worker_was_dead_is_delivered(up: Up) -> None:
+    os.kill(up.children()["worker"], signal.SIGKILL)
+    sent = up.call("/api/v1/notifications", shipped("A2"))
+    eventually(lambda: is_delivered(up, sent["id"]))
+
+
+def test_ctrl_c_stops_them_in_order_and_exits_0(up: Up) -> None:
+    before = up.children()
+    assert up.stop() == 0
+    told = up.text()
+    assert [pid for pid in before.values() if exists(pid)] == []
+    ends = [told.index(word) for word in ("notifier  stopping", "web.stopped", "scheduler.stopped", "worker.stopped", "notifier  stopped")]
+    assert ends == sorted(ends)
+    assert "Traceback" not in told[ends[0] :]
+
+
+def test_a_second_start_finds_everything_again_and_a_kill_ends_everything(up: Up, home: Path, port: int) -> None:
+    again = Up(home, port).until_ready()
+    try:
+        listed = again.call("/api/v1/notifications?user=alice")["data"]
+        assert {item["data"]["order_id"] for item in listed} == {"A1", "A2"}
+        assert "Password" not in again.text()
+        children = again.children()
+    finally:
+        again.process.kill()
+        again.process.wait()
+    eventually(lambda: not any(exists(pid) for pid in children.values()))
+
+
+def test_a_signal_while_starting_ends_it_too(home: Path, port: int) -> None:
+    started = Up(home, port)
+    eventually(lambda: "database" in started.text())
+    children = started.children()
+    assert started.stop(signal.SIGTERM) == 0
+    assert [pid for pid in children.values() if exists(pid)] == []
+
+
+def test_keys_that_do_not_fit_are_said_in_a_sentence(home: Path, port: int) -> None:
+    key = "other:" + "A" * 43 + "="
+    started = Up(home, port, ENCRYPTION_KEYS=key)
+    assert started.process.wait(60) == 1
+    assert "The keys do not fit the database" in started.text()
+    assert "Traceback" not in started.text()
+
+
+def test_every_fault_of_the_settings_is_told_at_once(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "NOTIFIER_HOME": str(tmp_path), "PORT": "none", "SMTP_URL": "http://mail", "RETRY_DELAYS": "soon"}
+    done = subprocess.run([sys.executable, "-m", "notifier", "up"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert [name for name in ("PORT", "SMTP_URL", "RETRY_DELAYS") if name not in done.stderr] == []
