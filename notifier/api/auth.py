@@ -84,8 +84,10 @@ def _enter() -> None:
     g.request_id = given if _SANE_REQUEST_ID.match(given) else new_id().hex
     logs.bind(request_id=g.request_id)
     if request.headers.get("Transfer-Encoding", "").lower() == "chunked":
-        # The servers we run under end a chunked body by themselves, but not all of them say so.
+        # The servers we run under end a chunked body by themselves, but not all of them say so. One byte
+        # more than allowed is let through, because Werkzeug cuts such a body off without a word: see StrictJSON.
         request.environ["wsgi.input_terminated"] = True
+        request.max_content_length = current_app.config["MAX_CONTENT_LENGTH"] + 1
     access: Access | None = getattr(current_app.view_functions.get(request.endpoint or ""), "access", None)
     if access is not None and access.kind == "producer":
         g.body_is_optional = access.body_is_optional

@@ -8,8 +8,9 @@ import json
 from datetime import datetime
 from typing import Any, NoReturn
 
-from flask import g
+from flask import current_app, g
 from flask.json.provider import DefaultJSONProvider
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from notifier.core.errors import Rejected
 from notifier.shapes import timestamp
@@ -22,6 +23,8 @@ class StrictJSON(DefaultJSONProvider):
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         """Raises `Rejected('malformed_json')`. No body at all is None where the route says that it may be missing."""
+        if len(s) > current_app.config["MAX_CONTENT_LENGTH"]:
+            raise RequestEntityTooLarge
         try:
             text = s if isinstance(s, str) else s.decode()
             if not text and g.get("body_is_optional"):
