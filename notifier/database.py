@@ -37,6 +37,8 @@ def _on_sqlite_connect(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")  # an answered 202 survives a power cut
     connection.execute("PRAGMA foreign_keys=ON")
+    # Its own knows ASCII only, and a search would miss "Ändern" in "ÄNDERN".
+    connection.create_function("lower", 1, lambda value: None if value is None else str(value).lower(), deterministic=True)
 
 
 def _begin(connection: Connection) -> None:
