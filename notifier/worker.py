@@ -40,6 +40,11 @@ class Worker(SimpleWorker):
     def _install_signal_handlers(self) -> None:
         """`run` has its own, which set `_stop_requested`."""
 
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:
+        """The pipeline has told of a dead letter; anything else is a bug, and told with its trace."""
+        if not issubclass(exc_info[0], jobs.DeadLetter):
+            log.error("job.failed", job=job.id, queue=job.origin, exc_info=exc_info)
+
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> tuple[Job, Queue] | None:
         """The next job; None to end. What has been taken is always returned, so that a signal loses no job."""
         try:
