@@ -1,0 +1,230 @@
+"""Who may call what. Closed by default: every route of the product has a rule, and each scope opens its calls only."""
+
+from typing import Any
+
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+
+from notifier import accounts
+from notifier.api.auth import Access, Door
+from notifier.models.producer import SCOPES
+
+# The calls that need no key. Whatever is added here is open to the whole world.
+PUBLIC = {"/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/docs"}
+
+
+def rules(app: APIFlask) -> list[tuple[str, str, Any]]:
+    """(path, method, view) of every route there is."""
+    return [
+        (rule.rule, method, app.view_functions[rule.endpoint])
+        for rule in app.url_map.iter_rules()
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+    ]
+
+
+def producers_calls(app: APIFlask) -> list[tuple[str, str, Access]]:
+    return [(path, method, view.access) for path, method, view in rules(app) if hasattr(view, "access") and view.access.kind == "producer"]
+
+
+def test_every_route_has_a_rule_of_access(app: APIFlask) -> None:
+    """The API's views carry `access`, the pages' `rule`; static files are open."""
+    without = [(path, method) for path, method, view in rules(app) if not (hasattr(view, "access") or hasattr(view, "rule") or path.startswith("/static/"))]
+    assert without == []
+
+
+def test_only_these_calls_are_open_to_everybody(app: APIFlask) -> None:
+    assert {path for path, _, view in rules(app) if hasattr(view, "access") and view.access.kind == "public"} == PUBLIC
+
+
+def test_a_route_without_a_rule_cannot_be_declared() -> None:
+    door = Door("open", __name__)
+
+    with pytest.raises(RuntimeError, match="who may call it"):
+
+        @door.get("/open")
+        def view() -> str:
+            return ""
+
+
+def test_every_producers_call_needs_a_key(app: APIFlask, client: FlaskClient) -> None:
+    answers = {(path, method): client.open(path, method=method) for path, method, _ in producers_calls(app)}
+
+    assert len(answers) > 25
+    assert {response.status_code for response in answers.values()} == {401}
+    assert {response.headers["WWW-Authenticate"] for response in answers.values()} == {'Bearer realm="notifier"'}
+
+
+def test_every_producers_call_needs_one_of_its_scopes(app: APIFlask, client: FlaskClient) -> None:
+    keys = {scope: new_key(scope) for scope in SCOPES}
+    wrong = []
+    for path, method, access in producers_calls(app):
+        for scope in SCOPES:
+            response = client.open(path, method=method, headers={"Authorization": f"Bearer {keys[scope]}"})
+            is_refused = response.status_code == 403 and response.json["code"] == "scope_missing"
+            if is_refused == (scope in access.scopes):
+                wrong.append((path, method, scope, response.status_code))
+    assert wrong == []
+
+
+CALLS_BY_SCOPE = {
+    "notify": {
+        "POST /api/v1/notifications",
+        "POST /api/v1/notifications/bulk",
+        "POST /api/v1/notifications/<notification_id>/cancel",
+        "POST /notify",
+        "POST /notify/bulk",
+        "POST /notifications/trigger",
+        "POST /notifications/send",
+    },
+    "read": {
+        "GET /api/v1/notifications",
+        "GET /api/v1/notifications/<notification_id>",
+        "GET /api/v1/submissions/<submission_id>",
+        "GET /api/v1/types",
+        "GET /api/v1/types/<key>",
+        "GET /api/v1/templates",
+        "GET /api/v1/templates/<name>",
+        "GET /notify/status/<shown_id>",
+    },
+    "users": {
+        "PUT /api/v1/users/<user_id>",
+        "GET /api/v1/users/<user_id>",
+        "PATCH /api/v1/users/<user_id>",
+        "DELETE /api/v1/users/<user_id>",
+        "GET /api/v1/users/<user_id>/export",
+        "GET /api/v1/users/<user_id>/addresses",
+        "POST /api/v1/users/<user_id>/addresses",
+        "DELETE /api/v1/users/<user_id>/addresses/<address_id>",
+        "POST /api/v1/users/<user_id>/token",
+        "GET /api/v1/users/<user_id>/preferences",
+        "PUT /api/v1/users/<user_id>/preferences",
+        "PATCH /api/v1/users/<user_id>/preferences",
+        "GET /user/preferences/<user_id>",
+        "POST /notifications/preferences",
+    },
+    "templates": {
+        "GET /api/v1/types",
+        "GET /api/v1/types/<key>",
+        "PUT /api/v1/types/<key>",
+        "GET /api/v1/templates",
+        "GET /api/v1/templates/<name>",
+    },
+    "urgent": set(),
+    "admin": {"GET /api/v1/sandbox"},
+}
+
+
+def test_each_scope_opens_these_calls(app: APIFlask) -> None:
+    assert {
+        scope: {f"{method} {path}" for path, method, access in producers_calls(app) if scope in access.scopes} for scope in SCOPES
+    } == CALLS_BY_SCOPE
+
+
+REFUSED: dict[str, tuple[str | None, int, str]] = {
+    "no header": (None, 401, "unauthenticated"),
+    "an empty header": ("", 401, "unauthenticated"),
+    "another scheme": ("Basic YTpi", 401, "unauthenticated"),
+    "no key after the scheme": ("Bearer ", 401, "unauthenticated"),
+    "an unknown key": ("Bearer ntf_live_" + "x" * 43, 401, "invalid_key"),
+    "a key that is no text": ("Bearer \xff\xfe", 401, "invalid_key"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_who_shows_no_valid_key_is_a_stranger(client: FlaskClient, case: str) -> None:
+    header, status, code = REFUSED[case]
+
+    response = client.get("/api/v1/types", headers={} if header is None else {"Authorization": header})
+
+    assert (response.status_code, response.json["code"]) == (status, code)
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_a_revoked_key_is_refused(client: FlaskClient) -> None:
+    producer = accounts.create_producer("Shop")
+    key, plain = accounts.create_key(producer.id, scopes=["read"])
+    assert client.get("/api/v1/types", headers=bearer(plain)).status_code == 200
+
+    accounts.revoke_key(key.id)
+
+    assert client.get("/api/v1/types", headers=bearer(plain)).json["code"] == "invalid_key"
+
+
+def test_a_missing_scope_is_named(client: FlaskClient) -> None:
+    response = client.get("/api/v1/sandbox", headers=bearer(new_key("notify")))
+
+    assert (response.status_code, response.json["code"]) == (403, "scope_missing")
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="notifier", error="insufficient_scope", scope="admin"'
+
+
+def test_a_users_token_is_refused_on_producers_calls(client: FlaskClient, cast: Any) -> None:
+    token, _ = accounts.sign_user_token("alice", 60)
+
+    response = client.get("/api/v1/types", headers=bearer(token))
+
+    assert (response.status_code, response.json["code"]) == (403, "user_token_refused")
+
+
+def test_a_session_cookie_is_no_key(client: FlaskClient, cast: Any) -> None:
+    account = accounts.create_account("alice@example.test", None, role="admin", user_id="alice")
+    with client.session_transaction() as session:
+        session["_user_id"], session["_fresh"] = str(account.id), True
+
+    assert client.get("/api/v1/types").status_code == 401
+
+
+def test_a_producers_key_is_refused_in_the_inbox(api: Any) -> None:
+    response = api.get("/api/v1/inbox")
+
+    assert (response.status_code, response.json["code"]) == (403, "producer_key_refused")
+
+
+def test_a_producer_reads_only_its_own_unless_it_is_an_admin(client: FlaskClient, cast: Any) -> None:
+    mine, others, admins = new_key("notify", "read"), new_key("notify", "read"), new_key("read", "admin")
+    body = {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}}
+    accepted = client.post("/api/v1/notifications", json=body, headers=bearer(mine)).json
+    notification = accepted["notifications"][0]["id"]
+    paths = [
+        f"/api/v1/notifications/{notification}",
+        f"/api/v1/submissions/{accepted['id']}",
+        f"/notify/status/{notification}",
+        f"/notify/status/{accepted['id']}",
+    ]
+
+    assert [client.get(path, headers=bearer(mine)).status_code for path in paths] == [200] * 4
+    assert [client.get(path, headers=bearer(admins)).status_code for path in paths] == [200] * 4
+    assert [client.get(path, headers=bearer(others)).status_code for path in paths] == [404] * 4
+    assert client.post(f"/api/v1/notifications/{notification}/cancel", headers=bearer(others)).status_code == 404
+    assert [len(client.get("/api/v1/notifications", headers=bearer(key)).json["data"]) for key in (mine, others, admins)] == [1, 0, 1]
+
+
+def test_a_key_limited_to_types_submits_no_others(client: FlaskClient, cast: Any) -> None:
+    producer = accounts.create_producer("Shop")
+    _, key = accounts.create_key(producer.id, scopes=["notify"], types=["order_placed"])
+    body = {"recipients": ["alice"], "data": {"order_id": "A1"}}
+
+    allowed = client.post("/api/v1/notifications", json=body | {"type": "order_placed"}, headers=bearer(key))
+    refused = client.post("/api/v1/notifications", json=body | {"type": "order_shipped"}, headers=bearer(key))
+
+    assert (allowed.status_code, refused.status_code, refused.json["code"]) == (202, 403, "type_not_allowed")
+
+
+def test_urgent_needs_the_scope_or_a_type_that_is_urgent(client: FlaskClient, cast: Any) -> None:
+    plain, urgent = new_key("notify"), new_key("notify", "urgent")
+    order = {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}, "priority": "urgent"}
+    alert = {"type": "security_alert", "recipients": ["alice"], "data": {"event": "New sign-in"}, "priority": "urgent"}
+
+    assert client.post("/api/v1/notifications", json=order, headers=bearer(plain)).json["errors"][0]["code"] == "urgent_not_allowed"
+    assert client.post("/api/v1/notifications", json=order, headers=bearer(urgent)).status_code == 202
+    assert client.post("/api/v1/notifications", json=alert, headers=bearer(plain)).status_code == 202
+
+
+def new_key(*scopes: str) -> str:
+    """A live key of a producer of its own."""
+    producer = accounts.create_producer("Shop")
+    return accounts.create_key(producer.id, scopes=scopes)[1]
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
