@@ -111,7 +111,7 @@ class _Reader:
             notifier_producer_key=self.producer_key(),
             notifier_demo=self.text("NOTIFIER_DEMO", "1") != "0",
             smtp_url=self.smtp_url(),
-            smtp_from=self.text("SMTP_FROM", f"Notifier <notifier@{urlsplit(public_url).hostname}>"),
+            smtp_from=self.text("SMTP_FROM", f"Notifier <notifier@{_mail_domain(public_url)}>"),
             outbound_allow=self.networks(),
             retry_delays=self.delays(),
             rate_limit=self.rate_limit(),
@@ -214,6 +214,12 @@ class _Reader:
         if any(not 0 <= delay <= 86_400 for delay in delays):
             self.faults.append("RETRY_DELAYS must be a comma-separated list of seconds, a day at most each")
         return dict.fromkeys(DELAYS_S, delays)
+
+
+def _mail_domain(public_url: str) -> str:
+    """The host of PUBLIC_URL; an IPv6 address cannot stand after an @."""
+    host = urlsplit(public_url).hostname or "localhost"
+    return "localhost" if ":" in host else host
 
 
 def embedded_redis_socket(home: Path) -> Path:

@@ -53,7 +53,7 @@ def _parse_phone(value: str) -> str:
 
 
 def _mask_phone(value: str) -> str:
-    return f"{value[:3]}…{value[-2:]}"
+    return f"{value[:3]}…{value[-2:] if len(value) > 8 else ''}"
 
 
 def _parse_url(value: str) -> str:
@@ -75,7 +75,7 @@ def _url(value: str) -> Url:
         raise ValueError("This URL cannot be understood.") from None
     if not url.host or not url.host.strip("."):
         raise ValueError("A URL needs a host.")
-    if url.auth is not None or "@" in (url.netloc or ""):
+    if "@" in re.split(r"[/?#]", text, maxsplit=3)[2]:
         raise ValueError("A URL must not hold a user name or password.")
     if url.port == 0:
         raise ValueError("A URL's port is 1 to 65535.")
@@ -118,8 +118,10 @@ def _parse_subscription(value: str) -> str:
     return json.dumps({"endpoint": url.url, "keys": keys}, separators=(",", ":"))
 
 
-def _key(text: str) -> bytes:
+def _key(text: Any) -> bytes:
     """Browsers write base64url without padding; some libraries write base64 with."""
+    if not isinstance(text, str):
+        raise TypeError
     plain = text.rstrip("=").replace("-", "+").replace("_", "/")
     return b64decode(plain + "=" * (-len(plain) % 4), validate=True)
 

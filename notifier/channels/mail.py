@@ -18,6 +18,7 @@ from notifier.core.message import Message, Recipient
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # The standard library loses the quotes around a name when it folds it, and `Doe, Jane <…>` would be two recipients.
 _SPECIAL_IN_NAME = re.compile(r"[()<>@,:;\"\\\[\]]+")
+_ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+")
 _NOT_PLAIN = re.compile(r"[^\t\n\x20-\x7e]")
 _LONGEST_LINE = 900  # SMTP allows 998
 
@@ -40,11 +41,11 @@ _UTF8_POLICY = SMTPUTF8.clone(header_factory=_headers)
 def sender(text: str) -> Address:
     """`Notifier <notifier@example.com>` or a bare address. Raises ValueError without quoting it."""
     name, spec = parseaddr(_one_line(text))
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", spec) or needs_utf8(spec):
-        raise ValueError("it is no sender like Shop <shop@example.com>")
     try:
+        if needs_utf8(spec):
+            raise ValueError
         return _mailbox(name, ascii_domain(spec))
-    except (ValueError, IndexError):
+    except ValueError:
         raise ValueError("it is no sender like Shop <shop@example.com>") from None
 
 
@@ -87,12 +88,15 @@ def compose(message: Message, to: Recipient, *, by: Address, at: datetime) -> Em
 
 
 def _mailbox(name: str, address: str) -> Address:
-    """Raises ValueError. The standard library checks ASCII addresses only, the others were checked when they were stored."""
+    """Raises ValueError. The standard library looks closely at ASCII addresses only; all were checked when they were stored."""
+    if not _ADDRESS.fullmatch(address):
+        raise ValueError("this is not an e-mail address")
     name = " ".join(_SPECIAL_IN_NAME.sub(" ", _one_line(name)).split())
-    if needs_utf8(address):
-        local, _, domain = _one_line(address).rpartition("@")
-        return Address(name, local, domain)
-    return Address(name, addr_spec=address)
+    local, _, domain = address.rpartition("@")
+    try:
+        return Address(name, local, domain) if needs_utf8(address) else Address(name, addr_spec=address)
+    except IndexError:  # what its parser raises for some broken ones
+        raise ValueError("this is not an e-mail address") from None
 
 
 def _transfer_encoding(text: str) -> str:

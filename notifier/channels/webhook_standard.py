@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from standardwebhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from notifier.channels.contract import Adapter
 from notifier.channels.http import STATUSES, Response, explain
@@ -16,7 +17,7 @@ from notifier.clock import now
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent
 from notifier.core.message import Message, Receipt, Recipient
 
-READ_S = 15.0  # what the standard asks senders to allow at the least
+PATIENCE = 1.5  # times what a provider gets: the standard asks senders to wait for 15 seconds at least
 
 # 401 and 403 are the receiver's business here, not our credentials.
 _STATUSES = {**STATUSES, 401: Permanent, 403: Permanent, 410: InvalidRecipient}
@@ -30,7 +31,7 @@ class StandardWebhook(Adapter):
 
     def send(self, message: Message, to: Recipient) -> Receipt:
         body = _body(message)
-        self.http.post(to.address, body.encode(), _headers(message, to, body, now()), explain=self.explain, read_s=READ_S)
+        self.http.post(to.address, body.encode(), _headers(message, to, body, now()), explain=self.explain, read_s=PATIENCE * self.http.read_s)
         return Receipt("sent")
 
     def explain(self, response: Response) -> DeliveryError | None:
@@ -59,7 +60,7 @@ def _headers(message: Message, to: Recipient, body: str, at: datetime) -> dict[s
     """Two signatures while a secret is being rotated: the address then holds both, with a space between."""
     try:
         signatures = [Webhook(secret).sign(message.delivery_id, at, body) for secret in (to.secret or "").split()]
-    except ValueError:  # not base64
+    except (EmptyWebhookSecretError, ValueError):  # ValueError: it is not base64
         signatures = []
     if not signatures:
         raise Misconfigured("the webhook's signing secret is missing or broken", code="no_secret")

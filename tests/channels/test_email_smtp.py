@@ -18,6 +18,8 @@ from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured,
 from notifier.core.message import Recipient
 
 ALICE = Recipient("alice@shop.test", name="Alice")
+pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+
 WRONG_PASSWORD = "wr0ng-passw0rd"
 
 MakeAdapter = Callable[..., EmailSmtp]

@@ -1,0 +1,151 @@
+"""What holds for every adapter. A new one is covered by standing in the registry: its host is played by a sink on this machine."""
+
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from notifier.channels import ADAPTERS, CHANNELS
+from notifier.channels.contract import Adapter, Channel
+from notifier.channels.http import Http
+from notifier.channels.sandbox import sandbox_for
+from notifier.core.errors import DeliveryError, Misconfigured, Retryable
+from notifier.core.message import Message, Receipt, Recipient
+
+pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+
+SANDBOXES = [sandbox_for(channel, {a.channel.name: a for a in ADAPTERS}.get(name)) for name, channel in CHANNELS.items()]
+every_adapter = pytest.mark.parametrize("adapter", [*ADAPTERS, *SANDBOXES], ids=lambda adapter: f"{adapter.channel.name}-{adapter.provider}")
+real_adapter = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.provider)
+
+SECRET = "whsec_" + "c2VjcmV0" * 4
+
+
+@dataclass
+class World:
+    """Every host by https, and a mail server. `settings` holds the example of each setting but for those that name a server."""
+
+    sink: Any
+    mail: Any
+    local: dict[str, str]
+    http: Http
+
+    def build(self, adapter: type[Adapter]) -> Adapter:
+        return adapter({setting.name: self.local.get(setting.name, setting.example) for setting in adapter.settings}, self.http)
+
+    def hangs(self) -> None:
+        self.sink.hangs()
+        self.mail.inbox.replies["DATA"] = lambda server: server.transport.abort()
+
+    def fails(self) -> None:
+        """And says back all that it was told, as a careless receiver might."""
+
+        def echo(handler: Any, request: Any) -> None:
+            handler.send_response(500, "No")
+            handler.send_header("Content-Length", str(len(request.body)))
+            handler.send_header("Retry-After", request.headers.get("authorization", ""))
+            handler.end_headers()
+            handler.wfile.write(request.body)
+
+        self.sink.answer = echo
+        self.mail.inbox.replies["RCPT"] = "451 4.3.0 no"
+
+
+@pytest.fixture
+def world(secure_sink: Any, start_mail: Any, authority: Any) -> Iterator[World]:
+    mail = start_mail(needs_login=True)
+    http = Http([ip_network("127.0.0.0/8")], resolve=lambda host, port: [("127.0.0.1", secure_sink.port)], tls=authority.trusted(), read_s=0.2)
+    yield World(secure_sink, mail, {"SMTP_URL": mail.url(user="notifier")}, http)
+    http.close()
+
+
+def recipient(channel: Channel) -> Recipient:
+    return Recipient(channel.address.example if channel.address else "alice", secret=SECRET if channel.address and channel.address.has_secret else None)
+
+
+Make = Callable[..., Message]
+
+
+@every_adapter
+def test_it_declares_itself(adapter: type[Adapter]) -> None:
+    assert isinstance(adapter.channel, Channel)
+    assert all(isinstance(text, str) and text for text in (adapter.provider, adapter.label))
+    assert adapter.per_second is None or adapter.per_second > 0
+    assert isinstance(adapter.is_safe_to_repeat, bool)
+    for setting in adapter.settings:
+        assert setting.name.isupper()
+        assert setting.help
+        assert setting.example, "the contract test fills the settings with their examples"
+        assert not (setting.is_secret and setting.default)
+
+
+def test_no_two_adapters_have_one_name() -> None:
+    names = [(adapter.channel.name, adapter.provider) for adapter in ADAPTERS]
+    assert len(names) == len(set(names))
+
+
+@every_adapter
+def test_it_is_built_from_its_declared_defaults_and_previews_without_sending(adapter: type[Adapter], world: World, make_message: Make) -> None:
+    preview = adapter({}, world.http).preview(make_message(), recipient(adapter.channel))
+    assert list(preview) == ["to", "subject", "text", "html", "payload", "headers"]
+    assert (world.sink.requests, world.mail.inbox.mails) == ([], [])
+
+
+@real_adapter
+def test_it_sends(adapter: type[Adapter], world: World, make_message: Make) -> None:
+    receipt = world.build(adapter).send(make_message(), recipient(adapter.channel))
+    assert isinstance(receipt, Receipt)
+    assert (receipt.status, receipt.captured) == ("sent", None)
+    assert len(world.sink.requests) + len(world.mail.inbox.mails) == 1
+
+
+@real_adapter
+def test_what_it_sends_names_the_delivery(adapter: type[Adapter], world: World, make_message: Make) -> None:
+    """So that whoever receives it twice can tell."""
+    message = make_message()
+    world.build(adapter).send(message, recipient(adapter.channel))
+    sent = [f"{request.headers} {request.body!r}" for request in world.sink.requests] + [repr(mail.raw) for mail in world.mail.inbox.mails]
+    assert message.delivery_id in sent[0]
+
+
+@real_adapter
+def test_it_reports_an_uncertain_send_as_ambiguous(adapter: type[Adapter], world: World, make_message: Make) -> None:
+    world.hangs()
+    with pytest.raises(Retryable) as caught:
+        world.build(adapter).send(make_message(), recipient(adapter.channel))
+    assert caught.value.ambiguous
+
+
+@real_adapter
+def test_it_never_leaks_a_secret(adapter: type[Adapter], world: World, make_message: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    world.fails()
+    built, told = world.build(adapter), []
+    for secret in (SECRET, "whsec_broken-s3cret!"):
+        with pytest.raises(DeliveryError) as caught:
+            built.send(make_message(), Recipient(recipient(adapter.channel).address, secret=secret))
+        told += traceback.format_exception(caught.value)
+    secrets = {built.options[setting.name] for setting in adapter.settings if setting.is_secret} | {SECRET.removeprefix("whsec_"), "s3cret"}
+    assert not [secret for secret in secrets if secret in "".join(told) + caplog.text]
+    assert not [secret for secret in secrets if secret in repr(built)]
+
+
+@real_adapter
+def test_credentials_that_are_missing_are_our_misconfiguration(adapter: type[Adapter], world: World, make_message: Make) -> None:
+    with pytest.raises(Misconfigured):
+        adapter({}, world.http).send(make_message(), Recipient(recipient(adapter.channel).address))
+    assert (world.sink.requests, world.mail.inbox.mails) == ([], [])
+
+
+@every_adapter
+def test_a_message_of_any_content_is_sent(adapter: type[Adapter], world: World, make_message: Make) -> None:
+    content = make_message().content
+    nasty = "x\r\nBcc: mallory@evil.test\x00\u2028 </script> €😀"
+    message = make_message(content=type(content)(title=nasty, body=nasty, subject=nasty, html=nasty, action_url=nasty), data={"a": nasty, "b": None})
+    to = recipient(adapter.channel)
+    receipt = world.build(adapter).send(message, Recipient(to.address, secret=to.secret, name=nasty))
+    assert receipt.status in ("sent", "delivered")

@@ -1,0 +1,95 @@
+"""Which channels are on, and who sends what."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notifier.channels import ADAPTERS, CHANNELS, Registry
+from notifier.config import BadSettings, Settings
+from notifier.core.plan import ChannelFacts
+from notifier.encryption import KeyRing
+
+SMTP = {"SMTP_URL": "smtp://127.0.0.1:2525"}
+PRODUCTION = {"NOTIFIER_ENV": "production", "SECRET_KEY": "x", "ENCRYPTION_KEYS": KeyRing.generate()}
+NAMES = ("inapp", "email", "sms", "push", "webpush", "webhook", "slack", "whatsapp", "voice")
+
+
+def registry(place: Path, **environment: str) -> Registry:
+    return Registry(Settings.from_env({"NOTIFIER_HOME": str(place), **environment}))
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_test", "channel", "address", "provider"),
+    [
+        ({}, False, "email", "alice@x.test", "sandbox"),
+        (SMTP, False, "email", "alice@x.test", "smtp"),
+        (SMTP, False, "email", "dead@sandbox.test", "sandbox"),
+        (SMTP, True, "email", "alice@x.test", "sandbox"),
+        (PRODUCTION, False, "email", "alice@x.test", None),
+        (PRODUCTION, False, "email", "dead@sandbox.test", "sandbox"),
+        (PRODUCTION, True, "email", "alice@x.test", "sandbox"),
+        (PRODUCTION | SMTP, False, "email", "alice@x.test", "smtp"),
+        ({}, False, "webhook", "https://x.test/", "webhook"),
+        (PRODUCTION, False, "webhook", "https://x.test/", "webhook"),
+        ({}, True, "webhook", "https://x.test/", "sandbox"),
+        ({}, False, "sms", "+4915112345678", "sandbox"),
+        (PRODUCTION, False, "sms", "+4915112345678", None),
+        (PRODUCTION, False, "sms", "+15550100001", "sandbox"),
+        ({}, False, "inapp", None, None),
+        (PRODUCTION, False, "inapp", None, None),
+        ({}, True, "inapp", None, "sandbox"),
+    ],
+)
+def test_who_sends(environment: dict[str, str], is_test: bool, channel: str, address: str | None, provider: str | None, tmp_path: Path) -> None:
+    adapter = registry(tmp_path, **environment).adapter_for(channel, address, is_test=is_test)
+    assert (adapter.provider if adapter else None) == provider
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_test", "on"),
+    [
+        ({}, False, set(NAMES)),
+        (PRODUCTION, False, {"inapp", "webhook"}),
+        (PRODUCTION | SMTP, False, {"inapp", "webhook", "email"}),
+        (PRODUCTION, True, set(NAMES)),
+    ],
+)
+def test_which_channels_are_on(environment: dict[str, str], is_test: bool, on: set[str], tmp_path: Path) -> None:
+    found = registry(tmp_path, **environment)
+    assert {name for name in CHANNELS if found.is_on(name, is_test=is_test)} == on
+    assert {name for name, facts in found.facts(is_test=is_test).items() if facts.is_on} == on
+
+
+def test_the_planner_is_told_how_each_channel_behaves(tmp_path: Path) -> None:
+    one, every = ChannelFacts("", every_address=False), ChannelFacts("", every_address=True)
+    off = replace(one, default_on=False)
+    assert {name: replace(facts, name="") for name, facts in registry(tmp_path).facts().items()} == {
+        "inapp": replace(one, needs_address=False, waits_when_quiet=False),
+        "email": one,
+        "sms": off,
+        "push": every,
+        "webpush": every,
+        "webhook": every,
+        "slack": every,
+        "whatsapp": off,
+        "voice": off,
+    }
+
+
+@pytest.mark.parametrize("environment", [{"SMTP_URL": "smtp://user:s3cret#@mail.test"}, {**SMTP, "SMTP_FROM": "nobody"}])
+def test_an_adapter_that_makes_no_sense_of_its_settings_stops_the_start(environment: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match=r"SMTP_(URL|FROM)") as caught:
+        registry(tmp_path, **environment)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("public_url", ["http://127.0.0.1:5000", "http://localhost:5000", "https://notifier.example.com", "http://[::1]:5000"])
+def test_the_default_sender_is_one_for_every_public_url(public_url: str, tmp_path: Path) -> None:
+    found: Any = registry(tmp_path, **SMTP, PUBLIC_URL=public_url).adapter_for("email", "alice@x.test", is_test=False)
+    assert found.sender.username == "notifier"
+
+
+def test_every_adapter_serves_a_known_channel() -> None:
+    assert {adapter.channel.name: adapter.channel for adapter in ADAPTERS}.items() <= CHANNELS.items()
