@@ -134,7 +134,7 @@ def _find_person() -> None:
         return
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     g.came_by_token = scheme.lower() == "bearer"
-    g.body_is_optional = request.endpoint == "inbox.seen"
+    g.body_is_optional = request.endpoint == f"{bp.name}.seen"
     if g.came_by_token:
         g.person = _owner(token.strip())
         return

@@ -1,0 +1,345 @@
+"""The inbox's calls: who may make them, from where, and what they answer."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+from itsdangerous import URLSafeTimedSerializer
+from werkzeug.test import TestResponse
+
+from notifier import accounts
+from notifier.clock import now
+from notifier.database import transaction
+from notifier.extensions import db
+from notifier.ids import new_id, show
+from notifier.models import Account
+from notifier.pipeline import inbox
+from notifier.pipeline.inbox import Chosen
+
+INBOX = "/api/v1/inbox"
+READS = (INBOX, f"{INBOX}/changes?since=0")
+WRITES = tuple(f"{INBOX}/{mark}" for mark in ("seen", "read", "unread", "archive", "unarchive", "snooze"))
+
+
+class Person:
+    """Makes the inbox's calls as one person. `by.read({"all": True})`."""
+
+    def __init__(self, client: FlaskClient, headers: dict[str, str]) -> None:
+        self.client, self.headers = client, headers
+
+    def get(self, path: str = "", **query: Any) -> TestResponse:
+        return self.client.get(INBOX + path, query_string=query, headers=self.headers)
+
+    def post(self, mark: str, body: Any = None) -> TestResponse:
+        return self.client.post(f"{INBOX}/{mark}", json=body, headers=self.headers)
+
+
+@pytest.fixture
+def by_token(app: APIFlask) -> Callable[[str], Person]:
+    return lambda user_id: Person(app.test_client(), {"Authorization": f"Bearer {accounts.sign_user_token(user_id, 60)[0]}"})
+
+
+@pytest.fixture
+def signed_in(app: APIFlask) -> Callable[[str], FlaskClient]:
+    def sign_in(user_id: str) -> FlaskClient:
+        account = accounts.create_account(f"{user_id}@example.test", "pw", "person", user_id)
+        client = app.test_client()
+        with client.session_transaction() as session:
+            session.update({"_user_id": str(account.id), "_fresh": True, "csrf_token": "raw"})
+        return client
+
+    return sign_in
+
+
+@pytest.fixture
+def csrf_token(app: APIFlask) -> str:
+    return str(URLSafeTimedSerializer(app.secret_key, salt="wtf-csrf-token").dumps("raw"))
+
+
+@pytest.fixture
+def by_cookie(signed_in: Any, csrf_token: str) -> Callable[[str], Person]:
+    return lambda user_id: Person(signed_in(user_id), {"X-CSRFToken": csrf_token})
+
+
+# --- who
+
+
+@pytest.mark.parametrize("path", READS)
+@pytest.mark.parametrize("way", ["by_token", "by_cookie"])
+def test_a_person_reads_their_own_inbox(arrive: Any, request: pytest.FixtureRequest, way: str, path: str) -> None:
+    [key] = arrive("alice")
+    arrive("bob")
+    person = request.getfixturevalue(way)("alice")
+    response = person.client.get(path, headers=person.headers)
+    assert response.status_code == 200
+    body = response.json
+    assert [item["id"] for item in body.get("data", body.get("changed"))] == [show("dlv", key)]
+    assert (body["unread"], body["unseen"], body["seq"]) == (1, 1, 1)
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def _calls(client: FlaskClient, headers: dict[str, str]) -> list[TestResponse]:
+    answers = [client.get(path, headers=headers) for path in READS]
+    return answers + [client.post(path, json={"nonsense": 1}, headers=headers) for path in WRITES]
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [None, "Bearer", "Bearer ", "Bearer x.y", "Bearer ntf_live_unknown", "Basic YTpi", "Token x", "bearer \xff"],
+)
+def test_nobody_is_let_in_without_an_identity_whatever_the_body(arrive: Any, client: FlaskClient, authorization: str | None) -> None:
+    arrive("alice")
+    for response in _calls(client, {"Authorization": authorization} if authorization else {}):
+        assert response.status_code == 401
+        assert response.content_type == "application/problem+json"
+        assert response.json["code"] == "unauthenticated"
+
+
+def test_a_producers_key_is_no_person(arrive: Any, client: FlaskClient, producer_key: str) -> None:
+    arrive("alice")
+    for response in _calls(client, {"Authorization": f"Bearer {producer_key}"}):
+        assert (response.status_code, response.json["code"]) == (403, "producer_key_refused")
+
+
+def test_an_expired_token_opens_nothing(app: APIFlask, arrive: Any, by_token: Any) -> None:
+    arrive("alice")
+    person = by_token("alice")
+    with time_machine.travel(now() + timedelta(seconds=61)):
+        assert {response.status_code for response in _calls(person.client, person.headers)} == {401}
+
+
+def test_a_token_for_unsubscribing_opens_nothing(app: APIFlask, arrive: Any) -> None:
+    arrive("alice")
+    headers = {"Authorization": f"Bearer {accounts.sign_unsubscribe('alice', 'marketing', 'email')}"}
+    assert {response.status_code for response in _calls(app.test_client(), headers)} == {401}
+
+
+def test_a_disabled_account_is_signed_out(app: APIFlask, arrive: Any, by_cookie: Any) -> None:
+    arrive("alice")
+    person = by_cookie("alice")
+    with app.app_context():
+        assert person.get().status_code == 200
+    with transaction() as session:
+        session.execute(db.update(Account).values(disabled_at=now()))
+    with app.app_context():
+        assert {response.status_code for response in _calls(person.client, person.headers)} == {401}
+
+
+def test_a_bad_token_is_not_excused_by_a_good_cookie(arrive: Any, by_cookie: Any) -> None:
+    arrive("alice")
+    person = by_cookie("alice")
+    assert person.client.get(INBOX, headers={"Authorization": "Bearer forged"}).status_code == 401
+
+
+# --- CSRF
+
+
+@pytest.mark.parametrize("path", WRITES)
+def test_a_write_by_cookie_needs_the_csrf_token(arrive: Any, signed_in: Any, csrf_token: str, path: str) -> None:
+    [key] = arrive("alice")
+    client = signed_in("alice")
+    body = {"ids": [show("dlv", key)]} | ({"until": None} if path.endswith("snooze") else {})
+    for headers in ({}, {"X-CSRFToken": "wrong"}, {"X-CSRFToken": csrf_token + "x"}):
+        response = client.post(path, json=body, headers=headers)
+        assert (response.status_code, response.json["code"]) == (403, "csrf_failed")
+    assert client.get(INBOX).json["seq"] == 1
+    assert client.post(path, json=body, headers={"X-CSRFToken": csrf_token}).status_code == 200
+
+
+@pytest.mark.parametrize("path", WRITES)
+def test_a_write_by_token_needs_no_csrf_token(arrive: Any, by_token: Any, path: str) -> None:
+    [key] = arrive("alice")
+    body = {"ids": [show("dlv", key)]} | ({"until": None} if path.endswith("snooze") else {})
+    person = by_token("alice")
+    assert person.client.post(path, json=body, headers=person.headers).status_code == 200
+
+
+# --- from where
+
+
+def test_pages_of_other_origins_may_use_tokens_and_nothing_else(arrive: Any, client: FlaskClient, by_token: Any, by_cookie: Any) -> None:
+    arrive("alice")
+    elsewhere = {"Origin": "https://shop.test"}
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+    for path in (INBOX, *WRITES):
+        preflight = client.options(path, headers=elsewhere | asked)
+        assert preflight.status_code in (200, 204)
+        assert preflight.headers["Access-Control-Allow-Origin"] == "*"
+        assert preflight.headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type"
+        assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
+        assert "Access-Control-Allow-Credentials" not in preflight.headers
+    token, cookie = by_token("alice"), by_cookie("alice")
+    answer = token.client.get(INBOX, headers=token.headers | elsewhere)
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    refusal = client.get(INBOX, headers={"Authorization": "Bearer forged"} | elsewhere)
+    assert (refusal.status_code, refusal.headers["Access-Control-Allow-Origin"]) == (401, "*")  # so that the page can say why
+    for answer in (cookie.client.get(INBOX, headers=elsewhere), client.get(INBOX, headers=elsewhere)):
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+# --- the list
+
+
+def test_the_list_is_paged_and_says_what_follows(arrive: Any, by_token: Any) -> None:
+    for number in range(3):
+        arrive("alice", title=f"{number}")
+    person = by_token("alice")
+    first = person.get(limit=2).json
+    second = person.get(limit=2, after=first["next"]).json
+    assert [item["title"] for item in first["data"] + second["data"]] == ["2", "1", "0"]
+    assert second["next"] is None
+
+
+def test_the_list_takes_filter_category_and_words(arrive: Any, by_token: Any) -> None:
+    arrive("alice", title="Half price", category="marketing")
+    [key] = arrive("alice", title="Half way", category="marketing")
+    arrive("alice", title="Half a parcel")
+    person = by_token("alice")
+    person.post("read", {"ids": [show("dlv", key)]})
+    assert [item["title"] for item in person.get(filter="unread", category="marketing", q="half").json["data"]] == ["Half price"]
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "pointer"),
+    [
+        ({"limit": "0"}, 422, "/limit"),
+        ({"limit": "201"}, 422, "/limit"),
+        ({"limit": "ten"}, 422, "/limit"),
+        ({"limit": "1.5"}, 422, "/limit"),
+        ({"filter": "some"}, 422, "/filter"),
+        ({"category": "nonsense"}, 422, "/category"),
+        ({"q": "x" * 201}, 422, "/q"),
+        ({"q": "\0"}, 422, "/q"),
+        ({"after": "a b"}, 422, "/after"),
+        ({"after": "%"}, 422, "/after"),
+        ({"colour": "red"}, 422, "/colour"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused_at_its_place(arrive: Any, by_token: Any, query: dict[str, str], status: int, pointer: str) -> None:
+    response = by_token("alice").get(**query)
+    assert response.status_code == status
+    assert [fault["pointer"] for fault in response.json["errors"]] == [pointer]
+
+
+def test_what_is_no_cursor_is_refused(by_token: Any) -> None:
+    response = by_token("alice").get(after="nonsense")
+    assert response.json["code"] == "invalid_cursor"
+    assert 400 <= response.status_code < 500
+
+
+@pytest.mark.parametrize("since", ["", "-1", "x", "1.0", None])
+def test_changes_are_asked_for_by_number(by_token: Any, since: str | None) -> None:
+    assert by_token("alice").get("/changes", **({} if since is None else {"since": since})).status_code == 422
+
+
+def test_a_number_too_high_means_reading_again(by_token: Any) -> None:
+    assert by_token("alice").get("/changes", since="999999999999999999").json == {"reset": True}
+
+
+# --- marks
+
+
+@pytest.mark.parametrize(
+    ("calls", "answer"),
+    [
+        ([("seen", None)], (3, 0, 6)),
+        ([("seen", {})], (3, 0, 6)),
+        ([("seen", {"ids": [0]})], (3, 2, 4)),
+        ([("read", {"ids": [0, 1]})], (1, 1, 5)),
+        ([("read", {"all": True})], (0, 0, 6)),
+        ([("read", {"all": True, "category": "marketing"})], (2, 2, 4)),
+        ([("read", {"all": True}), ("unread", {"ids": [2]})], (1, 0, 7)),
+        ([("archive", {"ids": [0]})], (2, 2, 4)),
+        ([("archive", {"all": True}), ("unarchive", {"all": True})], (3, 3, 9)),
+        ([("archive", {"ids": [0, 1]}), ("unarchive", {"ids": [1]})], (2, 2, 6)),
+        ([("snooze", {"ids": [0], "until": "tomorrow"})], (2, 2, 4)),
+        ([("snooze", {"ids": [0], "until": "tomorrow"}), ("snooze", {"ids": [0], "until": None})], (3, 3, 5)),
+        ([("read", {"ids": ["bob's", "unknown", "nonsense", "ntf_1", ""]})], (3, 3, 3)),
+        ([("read", {"ids": []})], (3, 3, 3)),
+    ],
+)
+def test_a_mark_answers_with_the_counts(arrive: Any, by_token: Any, calls: list[tuple[str, Any]], answer: tuple[int, int, int]) -> None:
+    shown = [show("dlv", key) for key in arrive("alice", "alice") + arrive("alice", category="marketing")]
+    names: dict[Any, str] = dict(enumerate(shown)) | {"bob's": show("dlv", arrive("bob")[0]), "unknown": show("dlv", new_id())}
+    person = by_token("alice")
+    for mark, body in calls:
+        if body and "ids" in body:
+            body = body | {"ids": [names.get(name, name) for name in body["ids"]]}
+        if body and body.get("until"):
+            body = body | {"until": (now() + timedelta(days=1)).isoformat()}
+        response = person.post(mark, body)
+        assert response.status_code == 200, response.json
+    assert response.json == dict(zip(("unread", "unseen", "seq"), answer, strict=True))
+    page = person.get().json
+    assert (page["unread"], page["unseen"], page["seq"]) == answer
+    assert by_token("bob").get().json["unread"] == 1
+
+
+@pytest.mark.parametrize(
+    ("mark", "body"),
+    [
+        ("read", {}),
+        ("read", {"all": False}),
+        ("read", {"all": "yes"}),
+        ("read", {"ids": "dlv_1"}),
+        ("read", {"ids": [1]}),
+        ("read", {"ids": [None]}),
+        ("read", {"ids": ["dlv_0"] * 1001}),
+        ("read", {"ids": ["x" * 65]}),
+        ("read", {"ids": ["\0"]}),
+        ("read", {"ids": [], "all": True}),
+        ("read", {"ids": [], "category": "social"}),
+        ("read", {"all": True, "category": "nonsense"}),
+        ("read", {"all": True, "colour": "red"}),
+        ("read", []),
+        ("read", "all"),
+        ("seen", {"ids": [], "all": True}),
+        ("snooze", {"ids": []}),
+        ("snooze", {"until": "2999-01-01T00:00:00Z"}),
+        ("snooze", {"ids": [], "until": "2999-01-01T00:00:00Z"}),
+        ("snooze", {"ids": [], "until": "2020-01-01T00:00:00Z"}),
+        ("snooze", {"ids": [], "until": "2026-12-01T09:00:00"}),
+        ("snooze", {"ids": [], "until": 5}),
+        ("snooze", {"all": True, "until": None}),
+    ],
+)
+def test_a_mark_that_makes_no_sense_changes_nothing(arrive: Any, by_token: Any, mark: str, body: Any) -> None:
+    arrive("alice")
+    person = by_token("alice")
+    response = person.post(mark, body)
+    assert (response.status_code, response.json["code"]) == (422, "validation_failed")
+    assert response.json["errors"]
+    assert person.get().json["seq"] == 1
+
+
+def test_malformed_json_is_named_as_such(by_token: Any) -> None:
+    person = by_token("alice")
+    for text in ("{", "", "NaN", '{"ids": ['):
+        response = person.client.post(f"{INBOX}/read", data=text, headers=person.headers, content_type="application/json")
+        assert (response.status_code, response.json["code"]) == (400, "malformed_json")
+
+
+def test_a_thousand_ids_are_not_too_many(arrive: Any, by_token: Any) -> None:
+    [key] = arrive("alice")
+    ids = [show("dlv", new_id()) for _ in range(999)] + [show("dlv", key)]
+    assert by_token("alice").post("read", {"ids": ids}).json == {"unread": 0, "unseen": 0, "seq": 2}
+
+
+def test_the_inbox_of_an_erased_person_is_empty(app: APIFlask, by_token: Any) -> None:
+    person = by_token("ghost")
+    assert person.get().json["data"] == []
+    assert person.post("read", {"all": True}).json == {"unread": 0, "unseen": 0, "seq": 0}
+
+
+def test_what_one_tab_marks_every_tab_is_told(arrive: Any, by_token: Any, ear: Any) -> None:
+    [key] = arrive("alice")
+    ear.heard()
+    by_token("alice").post("archive", {"ids": [show("dlv", key)]})
+    [(user_id, event, payload)] = ear.heard()
+    assert (user_id, event, payload["seq"], len(payload["changed"])) == ("alice", "state", 2, 1)
+    inbox.unarchive("alice", Chosen((key,)))
+    assert by_token("alice").get("/changes", since=2).json["changed"][0]["archived_at"] is None
