@@ -44,12 +44,16 @@ def _parse_phone(value: str) -> str:
         raise ValueError("A phone number starts with + and its country code, and has digits only.")
     try:
         number = phonenumbers.parse(text)
+        normal = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        is_stable = phonenumbers.parse(normal) == number  # it drops a leading 0 (+31 (0)6…), and of +31000… another each time
     except phonenumbers.NumberParseException:
-        raise ValueError("This is not a phone number.") from None
+        is_stable = False
+    if not is_stable:
+        raise ValueError("This is not a phone number.")
     # Possible, not valid: numbering plans change faster than a pinned library, and +1555… is reserved for tests.
     if not phonenumbers.is_possible_number(number):
         raise ValueError("There is no phone number of this length in that country.")
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return normal
 
 
 def _mask_phone(value: str) -> str:
