@@ -20,6 +20,7 @@ from notifier.demonstration import add_demo
 from notifier.doctor import examine
 from notifier.extensions import db
 from notifier.models import Account
+from notifier.models.producer import SCOPES
 
 _DEFAULT_SCOPES = ("notify", "read", "users")
 
@@ -57,12 +58,12 @@ def create_admin(settings: Settings, options: argparse.Namespace) -> int:
 def create_producer(settings: Settings, options: argparse.Namespace) -> int:
     """Prints the key alone on the last line, for scripts."""
     scopes = [scope for words in options.scope or [] for scope in words.split(",") if scope] or _DEFAULT_SCOPES
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown:
+        return _refuse(f"There is no scope {', '.join(unknown)}. The scopes are: {' '.join(SCOPES)}")
     with create_app(settings).app_context():
         producer = accounts.create_producer(options.name)
-        try:
-            _, key = accounts.create_key(producer.id, scopes=scopes, is_test=options.test)
-        except ValueError as error:
-            return _refuse(f"No key was made: {error}.")
+        _, key = accounts.create_key(producer.id, scopes=scopes, is_test=options.test)
     print(f"{options.name} may {', '.join(scopes)}. This {'test ' if options.test else ''}key is shown once:")
     print(key)
     return 0

@@ -43,6 +43,11 @@ def test_patterns_choose_queues_and_keep_their_order(patterns: str, names: list[
     assert worker.chosen_queues(patterns) == names
 
 
+def processes(test: Callable[..., None]) -> Callable[..., None]:
+    """Starts real processes, which takes a while: on one database."""
+    return pytest.mark.processes(pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")(test))
+
+
 @pytest.fixture
 def run_worker(app: APIFlask, environment: dict[str, str]) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """Starts `python -m notifier worker` on the app's database and Redis."""
@@ -70,7 +75,7 @@ def ring_for_nobody(client: redis.Redis) -> str:
     return name
 
 
-@pytest.mark.processes
+@processes
 def test_a_burst_ends_when_the_queues_are_empty(app: APIFlask, run_worker: Callable[..., "subprocess.Popen[str]"]) -> None:
     client = app.extensions["redis"]
     job = ring_for_nobody(client)
@@ -78,7 +83,7 @@ def test_a_burst_ends_when_the_queues_are_empty(app: APIFlask, run_worker: Calla
     assert not client.exists(Job.key_for(job))
 
 
-@pytest.mark.processes
+@processes
 def test_a_worker_for_some_queues_leaves_the_others_alone(app: APIFlask, run_worker: Callable[..., "subprocess.Popen[str]"]) -> None:
     client = app.extensions["redis"]
     job = ring_for_nobody(client)
@@ -86,7 +91,7 @@ def test_a_worker_for_some_queues_leaves_the_others_alone(app: APIFlask, run_wor
     assert client.exists(Job.key_for(job))
 
 
-@pytest.mark.processes
+@processes
 def test_a_pattern_that_matches_nothing_is_an_error(run_worker: Callable[..., "subprocess.Popen[str]"]) -> None:
     process = run_worker("--queues", "pigeon.*")
     _, errors = process.communicate(timeout=60)
@@ -94,7 +99,7 @@ def test_a_pattern_that_matches_nothing_is_an_error(run_worker: Callable[..., "s
     assert "No queue matches 'pigeon.*'" in errors
 
 
-@pytest.mark.processes
+@processes
 def test_sigterm_ends_an_idle_worker_with_0(app: APIFlask, run_worker: Callable[..., "subprocess.Popen[str]"]) -> None:
     process = run_worker()
     wait_until(lambda: app.extensions["redis"].scard("rq:workers") == 1)

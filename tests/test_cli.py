@@ -1,0 +1,129 @@
+"""The commands, run as a person runs them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from apiflask import APIFlask
+from sqlalchemy import func, select
+
+from notifier import accounts, liveness
+from notifier.encryption import KeyRing
+from notifier.extensions import db
+from notifier.models import Account, Notification, Producer, User
+
+ROOT = Path(__file__).resolve().parent.parent
+# What the commands do is tested on both databases elsewhere; a process for each takes a while.
+pytestmark = [pytest.mark.processes, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")]
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(environment: dict[str, str]) -> Run:
+    """`run("create-admin", "x@example.test")` on the database of the tests."""
+
+    def command(*words: str, **changes: str) -> "subprocess.CompletedProcess[str]":
+        env = {"PATH": os.environ["PATH"], **environment, **changes}
+        arguments = [sys.executable, "-m", "notifier", *words]
+        return subprocess.run(arguments, cwd=ROOT, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+
+    return command
+
+
+def test_create_admin_makes_an_account_that_may_sign_in(app: APIFlask, run: Run) -> None:
+    done = run("create-admin", "Ada@Example.test")
+    assert done.returncode == 0
+    account = accounts.check_password("ada@example.test", done.stdout.splitlines()[-1])
+    assert account is not None
+    assert account.role == "admin"
+    assert db.session.get(User, account.user_id) is not None
+
+
+@pytest.mark.parametrize(("email", "sentence"), [("ada@example.test", "There is an account of ada@example.test already."), ("nobody", "No account was made")])
+def test_create_admin_refuses_in_a_sentence(app: APIFlask, run: Run, email: str, sentence: str) -> None:
+    accounts.create_account("ada@example.test", "secret", "admin", "ada")
+    done = run("create-admin", email)
+    assert (done.returncode, sentence in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+    assert db.session.scalar(select(func.count()).select_from(Account)) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "prefix", "scopes", "is_test"),
+    [
+        ((), "ntf_live_", {"notify", "read", "users"}, False),
+        (("--scope", "notify", "read"), "ntf_live_", {"notify", "read"}, False),
+        (("--scope", "notify", "--scope", "admin", "--test"), "ntf_test_", {"notify", "admin"}, True),
+    ],
+)
+def test_create_producer_prints_the_key_alone_on_the_last_line(
+    app: APIFlask, run: Run, words: tuple[str, ...], prefix: str, scopes: set[str], is_test: bool
+) -> None:
+    done = run("create-producer", "Shop", *words)
+    assert done.returncode == 0, done.stderr
+    key = done.stdout.splitlines()[-1]
+    identity = accounts.find_key(key)
+    assert identity is not None
+    assert (key[:9], identity.scopes, identity.is_test) == (prefix, scopes, is_test)
+
+
+def test_an_unknown_scope_makes_nothing(app: APIFlask, run: Run) -> None:
+    done = run("create-producer", "Shop", "--scope", "everything")
+    assert done.returncode == 1
+    assert "There is no scope everything" in done.stderr
+    assert db.session.scalar(select(func.count()).select_from(Producer)) == 0
+
+
+def test_migrate_again_changes_nothing_and_adds_the_key_of_the_settings_once(app: APIFlask, run: Run) -> None:
+    key = "k" * 40
+    assert [run("migrate", NOTIFIER_PRODUCER_KEY=key).returncode for _ in range(2)] == [0, 0]
+    assert accounts.find_key(key) is not None
+    assert db.session.scalar(select(func.count()).select_from(Producer)) == 1
+
+
+def test_the_demo_takes_the_ordinary_road(app: APIFlask, run: Run) -> None:
+    done = run("demo")
+    assert done.returncode == 0, done.stderr
+    assert db.session.get(User, "demo") is not None
+    assert db.session.scalar(select(func.count()).select_from(Notification).where(Notification.user_id == "demo")) == 5
+
+
+def test_the_doctor_finds_nothing_wrong_when_all_is_well(app: APIFlask, run: Run) -> None:
+    client = app.extensions["redis"]
+    liveness.beat_scheduler(client, "test")
+    client.sadd("rq:workers", "rq:worker:test")
+    client.hset("rq:worker:test", "last_heartbeat", "2099-01-01T00:00:00.000000Z")
+    done = run("doctor")
+    assert (done.returncode, "BAD" in done.stdout) == (0, False), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong", "remedy"),
+    [
+        ({}, "0 workers", "python -m notifier worker"),
+        ({}, "0 schedulers", "python -m notifier scheduler"),
+        ({"REDIS_URL": "redis://127.0.0.1:1"}, "Redis (REDIS_URL) cannot be reached", "correct REDIS_URL"),
+        ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, "cannot be reached", "correct DATABASE_URL"),
+    ],
+)
+def test_the_doctor_names_what_is_wrong_and_the_remedy(app: APIFlask, run: Run, changes: dict[str, str], wrong: str, remedy: str) -> None:
+    done = run("doctor", **changes)
+    assert done.returncode == 1
+    assert [words for words in (f"BAD  {wrong}" if not changes else wrong, remedy) if words not in done.stdout] == []
+
+
+def test_the_doctor_tells_a_database_that_was_never_migrated(run: Run, tmp_path: Path) -> None:
+    done = run("doctor", DATABASE_URL=f"sqlite:///{tmp_path}/new.db")
+    assert done.returncode == 1
+    assert "Run: python -m notifier migrate" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["migrate", "worker", "web"])
+def test_keys_that_do_not_fit_the_database_are_said_in_a_sentence(app: APIFlask, run: Run, command: str) -> None:
+    done = run(command, ENCRYPTION_KEYS=KeyRing.generate())
+    assert done.returncode == 1
+    assert "The keys do not fit the database" in done.stderr
+    assert "Traceback" not in done.stderr
