@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -60,16 +61,20 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> str:
+def postgres_server() -> Iterator[str]:
     """The URL of a PostgreSQL in which databases may be created: TEST_DATABASE_URL, or one from the pgserver wheel."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
-        return given
+        yield given
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pgserver  # noqa: PLC0415 (only where no server is given)
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-    return str(server.get_uri())
+    # Not below pytest's own folder: that is closed to the account PostgreSQL runs as when root runs the tests.
+    with tempfile.TemporaryDirectory(prefix="notifier-postgres-", ignore_cleanup_errors=True) as place:
+        server = pgserver.get_server(place, cleanup_mode="stop")
+        yield str(server.get_uri())
+        server.cleanup()
 
 
 def new_postgres_database(server_url: str, name: str) -> str:
@@ -187,7 +192,7 @@ def cast(app: APIFlask) -> dict[str, str]:
                 InlineRecipient("dave", {"name": "Dave"}),
             ]
         )
-    everything = {name: True for name in ("inapp", "email", "sms", "push", "webpush", "webhook", "slack", "whatsapp", "voice")}
+    everything = dict.fromkeys(("inapp", "email", "sms", "push", "webpush", "webhook", "slack", "whatsapp", "voice"), True)
     choosing.change("alice", {"channels": everything}, replace=True, source="test")
     choosing.change("bob", {"quiet_hours": {"start": "22:00", "end": "07:00", "days": list(range(1, 8))}}, replace=True, source="test")
     choosing.change("carol", {"channels": {"email": False, "inapp": False}}, replace=True, source="test")

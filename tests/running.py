@@ -1,0 +1,86 @@
+"""Runs `python -m notifier up` as a person would, for the tests that need real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+KEY = "a-producer-key-for-tests-0123456789"
+NAMES = {"redis-server": "redis", "wsgi.py": "web", "-m notifier web": "web", "-m notifier worker": "worker", "-m notifier scheduler": "scheduler"}
+ALL = {"redis", "web", "worker", "scheduler"}
+
+
+def eventually(question: Callable[[], Any], within_s: float = 60.0) -> Any:
+    """The first answer that is true. The time is a safety net for a loaded machine, not what is tested."""
+    give_up_at = time.monotonic() + within_s
+    while not (answer := question()):
+        if time.monotonic() > give_up_at:
+            pytest.fail("it never came true")
+        time.sleep(0.05)
+    return answer
+
+
+class Up:
+    """One run of the supervisor and what can be asked of it."""
+
+    key = KEY
+
+    def __init__(self, home: Path, port: int, **environment: str) -> None:
+        self.home, self.port = home, port
+        self.log = home.parent / f"up-{time.monotonic_ns()}.log"
+        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+        self.environment = {**kept, "NOTIFIER_HOME": str(home), "PORT": str(port), "NOTIFIER_DEMO": "0", "NOTIFIER_PRODUCER_KEY": KEY, **environment}
+        with self.log.open("w") as out:
+            self.process = subprocess.Popen([sys.executable, "-m", "notifier", "up"], cwd=ROOT, env=self.environment, stdout=out, stderr=out)
+
+    def until_ready(self) -> "Up":
+        eventually(self.is_welcoming)
+        return self
+
+    def is_welcoming(self) -> bool:
+        assert self.process.poll() is None, self.text()
+        return "Notifier is ready" in self.text()
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def children(self) -> dict[str, int]:
+        """Name → process id of what runs below it now."""
+        lines = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True).stdout.splitlines()
+        rows = [line.split(None, 3) for line in lines]
+        mine = [(int(pid), args) for pid, parent, state, args in rows if int(parent) == self.process.pid and not state.startswith("Z")]
+        return {name: pid for pid, args in mine for part, name in NAMES.items() if part in args}
+
+    def call(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> dict[str, Any]:
+        """Calls the API as a producer; GET without a body, POST with one, unless told. Raises for an answer that is no success."""
+        headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+        data = json.dumps(body).encode() if body else None
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers, data=data, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    def page(self, path: str, form: dict[str, str] | None = None) -> Any:
+        """Opens a page, or posts a form to it, as somebody without cookies."""
+        data = urllib.parse.urlencode(form).encode() if form else None
+        return urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", data=data, timeout=30)
+
+    def is_whole(self) -> bool:
+        try:
+            return bool(self.call("/readyz")["status"] == "ok")
+        except OSError:
+            return False
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(30)
