@@ -1,0 +1,127 @@
+"""What the documents say is so: settings, commands, the curl, the channel in ten lines, the diagram."""
+
+import contextlib
+import http.server
+import json
+import re
+import shlex
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notifier import __main__ as program
+from notifier.channels.contract import Adapter
+from notifier.channels.http import Http
+from notifier.config import setting_names
+from notifier.core.lifecycle import diagram
+from notifier.core.message import Content, Message, Recipient
+from tests.conftest import Api
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_fits_on_a_few_screens() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+def test_the_settings_table_is_what_the_program_reads() -> None:
+    assert re.findall(r"^\| `([A-Z_]+)` \| (.+) \|$", README, re.MULTILINE) == list(setting_names().items())
+
+
+def test_the_two_commands_are_targets_and_ci_runs_the_tests_by_theirs() -> None:
+    shown = re.findall(r"^make (\w+)", README, re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert shown == ["run", "test"]
+    assert set(shown) <= set(targets)
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/operations.md", "docs/architecture.md", "Procfile"])
+def test_every_command_shown_is_one(document: str) -> None:
+    for line in re.findall(r"python -m notifier ([^`\n]+)", (ROOT / document).read_text()):
+        words = [word.replace("EMAIL", "a@example.test") for word in shlex.split(line)]
+        program.arguments().parse_args(words)
+
+
+def test_the_procfile_names_every_kind_of_process() -> None:
+    assert re.findall(r"^(\w+):", (ROOT / "Procfile").read_text(), re.MULTILINE) == ["release", "web", "worker", "scheduler"]
+
+
+def test_the_curl_of_the_readme_does_what_is_said(api: Api) -> None:
+    [command] = [block for block in blocks(README, "sh") if block.startswith("curl")]
+    words = shlex.split(command.replace("\\\n", " "))
+    body = json.loads(words[words.index("-d") + 1])
+    url = next(word for word in words if word.startswith("http://"))
+    assert "Authorization: Bearer $KEY" in words
+    answer = api.post(url.removeprefix("http://127.0.0.1:5000"), body)
+    assert answer.status_code == 202
+    [notification] = answer.json["notifications"]
+    assert {delivery["channel"]: delivery["status"] for delivery in notification["deliveries"] if delivery["status"] != "skipped"} == {
+        "inapp": "delivered",
+        "email": "queued",
+    }
+
+
+@contextlib.contextmanager
+def sink() -> Iterator[tuple[str, list[bytes]]]:
+    """A server that keeps what is posted to it."""
+    posted: list[bytes] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/topic", posted
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_channel_of_the_readme_sends() -> None:
+    [source] = blocks(README, "python")
+    found: dict[str, Any] = {}
+    exec(source, found)
+    [adapter] = [thing for thing in found.values() if isinstance(thing, type) and issubclass(thing, Adapter) and thing is not Adapter]
+    message = Message(
+        "dlv_1", "ntf_1", "alice", 1, "order_shipped", "transactional", "high", datetime(2026, 1, 1, tzinfo=UTC), Content("Shipped", "On its way")
+    )
+    with sink() as (url, posted):
+        receipt = adapter({}, Http([ip_network("127.0.0.0/8")])).send(message, Recipient(adapter.channel.address.parse(url)))
+    assert (receipt.status, posted) == ("sent", [b"On its way"])
+
+
+def test_the_architecture_shows_the_lifecycle_as_it_is() -> None:
+    assert diagram() in [block.rstrip("\n") for block in blocks((ROOT / "docs" / "architecture.md").read_text(), "mermaid")]
+
+
+@pytest.mark.parametrize("document", ["README.md", *(f"docs/{file.name}" for file in sorted((ROOT / "docs").glob("*.md")))])
+def test_every_link_and_file_named_is_there(document: str) -> None:
+    text = (ROOT / document).read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
+    files = re.findall(r"`((?:notifier|docs|tests|core|api|channels|pipeline|realtime|web)/[\w/.]+)`", text)
+    missing = [link for link in links if not (ROOT / document).parent.joinpath(link).exists()]
+    missing += [file for file in files if not (ROOT / file).exists() and not (ROOT / "notifier" / file).exists()]
+    assert missing == []
+
+
+def test_the_changelog_tells_of_what_comes_next() -> None:
+    _, _, newest = (ROOT / "CHANGELOG.md").read_text().partition("\n## ")
+    assert len(re.findall(r"^- ", newest.partition("\n## ")[0], re.MULTILINE)) >= 1
