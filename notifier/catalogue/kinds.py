@@ -13,7 +13,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "name": {"type": "string", "minLength": 1, "maxLength": 200},
     "word": {"type": "string", "minLength": 1, "maxLength": 100},
     "text": {"type": "string", "maxLength": 2_000},
-    "long_text": {"type": "string", "minLength": 1, "maxLength": 100_000},
+    "long_text": {"type": "string", "minLength": 1, "maxLength": 50_000},
     "code": {"type": "string", "minLength": 1, "maxLength": 64},
     "url": {"type": "string", "pattern": r"^https?://[^\s\\]+$", "maxLength": _LONGEST_URL},
     "moment": {"type": "string", "maxLength": 64},  # an ISO date or time is formatted for its reader, other text shown as it is

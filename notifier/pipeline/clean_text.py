@@ -93,7 +93,7 @@ def harmless_html(fragment: str) -> str:
 
 
 def _harmless_tag(match: re.Match[str]) -> str:
-    if match[2].lower() in _ACTIVE_TAGS:
+    if match[2].lower() in _ACTIVE_TAGS or match[3][:1] not in ("", " ", "/"):  # the latter: a name that no plain tag has
         return ""
     return f"<{match[1]}{match[2]}{_ATTRIBUTE.sub(_harmless_attribute, match[3])}>" if match[3] else match[0]
 
@@ -106,7 +106,8 @@ def _harmless_attribute(match: re.Match[str]) -> str:
         scheme = _SCHEME.match("".join(html.unescape(value.strip("\"'")).split()))
         if scheme and scheme[0].lower() not in _LINK_SCHEMES:
             return ""
-    return match[0]
+    # A parser writes these bare into attributes; escaped, nobody can take them for a tag.
+    return match[0].replace("<", "&lt;").replace(">", "&gt;")
 
 
 def text_of_html(fragment: str) -> str:

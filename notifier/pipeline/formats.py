@@ -94,7 +94,7 @@ def plural(reader: Reader, count: Any, forms: Mapping[str, Any]) -> str:
     form = forms.get(reader.locale.plural_form(value), forms.get("other"))
     if form is None:
         raise ValueError("plural needs at least the form other=…")
-    return str(form).replace("{n}", number(reader, value))
+    return str(form).replace("{n}", number(reader, count))
 
 
 def phrase(reader: Reader, value: Any) -> str:

@@ -98,7 +98,7 @@ def _variant(language: str, accent: str, has_action: bool, has_image: bool, has_
         responsive_css=Markup((FOLDER / "responsive.css").read_text().strip()),
         padding=_PADDING,
     )
-    parts = _INLINER.inline(document).split("\ue000")
+    parts = _INLINER.inline(document).replace(' data-css-inline="keep"', "").split("\ue000")
     return tuple((index % 2 == 1, part) for index, part in enumerate(parts))
 
 

@@ -18,6 +18,7 @@ from notifier.core.message import Content
 from notifier.pipeline.clean_text import action_address, cut, many_lines, one_line, plain_spaces, text_of_html, web_address
 from notifier.pipeline.formats import Reader, locale_for
 from notifier.pipeline.mail_layout import Mail, inlined, lay_out, words_of
+from notifier.pipeline.template_filters import paragraphs
 from notifier.pipeline.template_language import GLOBALS, TemplateFault, check_source, compiled
 from notifier.pipeline.template_store import TemplateSource, Words, load_templates
 
@@ -188,10 +189,9 @@ def _once(*parts: str | None) -> Iterator[str]:
 
 def _as_mail(request: RenderRequest, content: Content, html: str, language: str, greeting: str) -> Content:
     """Both parts of a mail. Each is made from the other where the template has only one."""
-    shape = CHANNELS[request.channel].shape
     words = words_of(language)
-    body = cut(content.body or text_of_html(html) or content.title, shape.longest_body)
-    inner = html or compiled("{{ body|paragraphs }}", is_html=True).run({"body": body}, Reader(locale_for(language), request.zone))
+    inner = _styled(many_lines(html or paragraphs(content.body)))
+    body = cut(content.body or text_of_html(inner) or content.title, CHANNELS[request.channel].shape.longest_body)
     document = lay_out(
         Mail(
             language=language,
@@ -199,7 +199,7 @@ def _as_mail(request: RenderRequest, content: Content, html: str, language: str,
             kicker=_type_title(request, language),
             title=content.title,
             preheader=one_line(body.removeprefix(greeting)),
-            content=_styled(many_lines(inner)),
+            content=inner,
             action_label=content.action_label,
             action_url=content.action_url,
             image=content.image,

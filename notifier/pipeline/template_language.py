@@ -1,30 +1,26 @@
 """What a template may say: Jinja2 cut down to what a message needs, so that no template can hang or leak.
 
-Allowed are printing, `if`, `for`, `set`, `with` and the filters below. There are no attributes but the
+Allowed are printing, `if`, `for`, `set`, `with` and the filters of `template_filters`. There are no attributes but the
 keys of mappings, no macros, includes or raw HTML; loops, numbers and texts have limits. Used by `render`
 to run templates and by the editor (`check_source`) to show a fault at its line.
 """
 
 import operator
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, cast
-from urllib.parse import quote
 
-from jinja2 import StrictUndefined, Template, TemplateSyntaxError, nodes, pass_context
-from jinja2 import filters as stock
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError, nodes
 from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
-from markupsafe import Markup, escape
 
-from notifier.pipeline import formats
+from notifier.pipeline.formats import Reader
+from notifier.pipeline.template_filters import FILTERS, MOST_STEPS, Run, TemplateFault, bounded_range, finalize, limited, refuse_length
+
+__all__ = ["GLOBALS", "Compiled", "TemplateFault", "check_source", "compiled"]
 
 LONGEST_SOURCE = 100_000
-LONGEST_TEXT = 200_000  # of one field, in characters; also of any value made on the way there
-MOST_STEPS = 5_000  # loop rounds in one field, those of inner loops counted
-LONGEST_RANGE = 1_000
 
 _ALLOWED_NODES = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Tuple, nodes.List, nodes.Dict, nodes.Pair, nodes.Keyword,
@@ -38,16 +34,6 @@ _SAID_AS = {
 }  # fmt: skip
 _ARITHMETIC = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv, "%": operator.mod}
 _LARGEST_NUMBER = 10**30
-_EMPTY_LINE = re.compile(r"\n[ \t]*\n")
-
-
-class TemplateFault(Exception):
-    """A source that cannot be used, or a run of it that failed. `line` counts from 1; None when unknown."""
-
-    def __init__(self, message: str, line: int | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.line = line
 
 
 class _Missing(StrictUndefined):
@@ -57,18 +43,6 @@ class _Missing(StrictUndefined):
 
     def __bool__(self) -> bool:  # type: ignore[override]
         return False
-
-
-class Run(Context):
-    """One field of one message being rendered: Jinja's context, with the reader and what is left of the limits."""
-
-    reader: formats.Reader
-    steps_left: int
-
-    def spend_step(self) -> None:
-        self.steps_left -= 1
-        if self.steps_left < 0:
-            raise TemplateFault(f"the loops of a field may go {MOST_STEPS} rounds in all")
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -98,7 +72,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
-            return _limited(left + right)
+            return limited(left + right)
         for side in (left, right):
             if isinstance(side, Undefined):
                 side._fail_with_undefined_error()
@@ -135,7 +109,7 @@ class _Limits(NodeTransformer):
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - Jinja's visitor names them so
         self.generic_visit(node)
-        node.iter = _filter(node.iter, "_counted")
+        node.iter = _filter(cast("nodes.Expr", node.iter), "_counted")
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
@@ -147,139 +121,11 @@ def _filter(node: nodes.Expr, name: str) -> nodes.Filter:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 
-@pass_context
-def _counted(run: Run, values: Any) -> Iterator[Any]:
-    for value in _listed(values):
-        run.spend_step()
-        yield value
-
-
-def _range(*bounds: int) -> range:
-    numbers = range(*bounds)
-    if len(numbers) > LONGEST_RANGE:
-        raise TemplateFault(f"a range may have {LONGEST_RANGE} numbers")
-    return numbers
-
-
-def _limited(text: str) -> str:
-    _refuse_length(len(text))
-    return text
-
-
-def _join(values: Any, separator: str = "", attribute: str | None = None) -> str:
-    """Joins what is there and can be shown; mappings in a list count as their `attribute`."""
-    picked = [value.get(attribute) if attribute is not None and isinstance(value, Mapping) else value for value in _listed(values)]
-    texts = [text for value in picked if not isinstance(value, Undefined) and (text := finalize(value)) != ""]
-    _refuse_length(sum(len(str(text)) for text in texts) + len(separator) * len(texts))
-    if any(isinstance(text, Markup) for text in texts):
-        return escape(separator).join(texts)
-    return str(separator).join(str(text) for text in texts)
-
-
-def _refuse_length(length: int) -> None:
-    if length > LONGEST_TEXT:
-        raise TemplateFault(f"the text is longer than {LONGEST_TEXT} characters")
-
-
-def _replace(text: Any, old: str, new: str) -> str:
-    plain = str(text)
-    _refuse_length(len(plain) + plain.count(old) * len(new))
-    return plain.replace(old, new)
-
-
-def _truncate(text: Any, length: int = 80) -> str:
-    plain = str(text)
-    return plain if len(plain) <= length else plain[: max(length - 1, 0)].rstrip() + "…"
-
-
-def _listed(values: Any) -> Sequence[Any]:
-    if isinstance(values, Undefined):
-        values._fail_with_undefined_error()
-    if not isinstance(values, (list, tuple, range, Mapping)):
-        raise TemplateFault("a list is needed here")
-    return list(values)
-
-
-def _items(mapping: Any) -> list[tuple[Any, Any]]:
-    if not isinstance(mapping, Mapping):
-        raise TemplateFault("a mapping is needed here")
-    return list(mapping.items())
-
-
-def _round(value: float, digits: int = 0) -> float:
-    return round(value, min(max(digits, 0), 10))
-
-
-def _paragraphs(text: Any) -> Markup:
-    """Plain text as HTML: an empty line ends a paragraph, a single one breaks the line."""
-    blocks = [block.strip() for block in _EMPTY_LINE.split(str(text))]
-    return Markup("").join(Markup("<p>{}</p>").format(Markup("<br>").join(block.split("\n"))) for block in blocks if block)
-
-
-def finalize(value: Any) -> Any:
-    """What a value looks like when it is printed: null, lists and mappings leave no Python behind."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if isinstance(value, (str, int, float, Undefined)) else ""
-
-
-def _by_reader(function: Callable[..., str]) -> Callable[..., str]:
-    def run_filter(run: Run, value: Any, *args: Any) -> str:
-        if isinstance(value, Undefined):
-            value._fail_with_undefined_error()
-        return function(run.reader, value, *(None if isinstance(arg, Undefined) else arg for arg in args))
-
-    return pass_context(run_filter)
-
-
-@pass_context
-def _plural(run: Run, count: Any, **forms: str) -> str:
-    return formats.plural(run.reader, count, forms)
-
-
-_FILTERS: dict[str, Callable[..., Any]] = {
-    "money": _by_reader(formats.money),
-    "number": _by_reader(formats.number),
-    "date": _by_reader(formats.show_date),
-    "datetime": _by_reader(formats.show_datetime),
-    "time": _by_reader(formats.show_time),
-    "phrase": _by_reader(formats.phrase),
-    "plural": _plural,
-    "join": _join,
-    "replace": _replace,
-    "truncate": _truncate,
-    "urlencode": lambda text: quote(str(text), safe=""),
-    "items": _items,
-    "paragraphs": _paragraphs,
-    "list": lambda values: list(_listed(values)),
-    "default": stock.do_default,
-    "d": stock.do_default,
-    "escape": escape,
-    "e": escape,
-    "string": str,
-    "upper": lambda text: str(text).upper(),
-    "lower": lambda text: str(text).lower(),
-    "capitalize": lambda text: str(text).capitalize(),
-    "title": lambda text: stock.do_title(str(text)),
-    "trim": lambda text: str(text).strip(),
-    "length": len,
-    "count": len,
-    "first": lambda values: next(iter(_listed(values)), ""),
-    "last": lambda values: next(reversed(_listed(values)), ""),
-    "abs": abs,
-    "int": stock.do_int,
-    "float": stock.do_float,
-    "round": _round,
-    "_counted": _counted,
-    "_limited": _limited,
-}
-
-
 def _environment(*, is_html: bool) -> _Environment:
     environment = _Environment(
         autoescape=is_html, undefined=_Missing, finalize=finalize, keep_trailing_newline=False, trim_blocks=True, lstrip_blocks=True, cache_size=0
     )
-    environment.filters = dict(_FILTERS)
+    environment.filters = dict(FILTERS)
     kept_tests = (
         "defined",
         "undefined",
@@ -301,7 +147,7 @@ def _environment(*, is_html: bool) -> _Environment:
         "ge",
     )
     environment.tests = {name: environment.tests[name] for name in kept_tests}
-    environment.globals = {"range": _range}
+    environment.globals = {"range": bounded_range}
     return environment
 
 
@@ -329,7 +175,7 @@ class Compiled:
         except (RecursionError, SyntaxError, MemoryError, ValueError, OverflowError) as error:
             raise TemplateFault("the template cannot be compiled: too deeply nested, or a number too long") from error
 
-    def run(self, variables: dict[str, Any], reader: formats.Reader) -> str:
+    def run(self, variables: dict[str, Any], reader: Reader) -> str:
         """The text for these variables. Raises TemplateFault, whatever went wrong."""
         template = self._template
         if template is None:
@@ -341,7 +187,7 @@ class Compiled:
             # Not Template.render(): that merges the globals anew for every field and rewrites tracebacks.
             for piece in template.root_render_func(run):
                 length += len(piece)
-                _refuse_length(length)
+                refuse_length(length)
                 pieces.append(piece)
         except Exception as error:  # a template is the writer's program: whatever it raises is their fault to see
             message = error.message if isinstance(error, TemplateFault) else str(error)
