@@ -22,7 +22,7 @@ from notifier.api import (
     types,
     users,
 )
-from notifier.api.strict_json import StrictJSON
+from notifier.api.strict_json import StrictJSON, StrictRequest
 from notifier.extensions import csrf
 
 blueprints = (
@@ -41,6 +41,7 @@ blueprints = (
 
 def init_app(app: APIFlask) -> None:
     app.json = StrictJSON(app)
+    app.request_class = StrictRequest
     metrics.init_app(app)
     errors.init_app(app)
     limits.init_app(app)

@@ -19,6 +19,7 @@ from notifier.ids import new_id
 from notifier.models.producer import SCOPES
 from notifier.pipeline.accept import Caller
 
+_OF_ONE_REQUEST = ("key", "scopes_wanted", "rate_limit", "body_is_optional")
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -80,12 +81,14 @@ def caller() -> Caller:
 
 
 def _enter() -> None:
+    for name in _OF_ONE_REQUEST:  # the app's context may be older than the request
+        g.pop(name, None)
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if _SANE_REQUEST_ID.match(given) else new_id().hex
     logs.bind(request_id=g.request_id)
     if request.headers.get("Transfer-Encoding", "").lower() == "chunked":
         # The servers we run under end a chunked body by themselves, but not all of them say so. One byte
-        # more than allowed is let through, because Werkzeug cuts such a body off without a word: see StrictJSON.
+        # more than allowed is let through, because Werkzeug cuts such a body off without a word: see strict_json.
         request.environ["wsgi.input_terminated"] = True
         request.max_content_length = current_app.config["MAX_CONTENT_LENGTH"] + 1
     access: Access | None = getattr(current_app.view_functions.get(request.endpoint or ""), "access", None)

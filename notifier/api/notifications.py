@@ -43,7 +43,7 @@ def submit_notification(query_data: DryRunQuery, json_data: SubmissionIn) -> Res
     created or updated. With `dry_run=true` (at most 100 recipients) nothing is stored or sent, and the
     answer says what would happen to each channel, why, and in which words.
     """
-    submission = submission_from(json_data, digest_of(request.get_json(force=True)), idempotency_key())
+    submission = submission_from(json_data, digest_of(request.json), idempotency_key())
     if query_data.dry_run in ("true", "1"):
         return answer(_rehearse(submission))
     accepted = submit(submission)

@@ -170,7 +170,7 @@ class SeedPreferencesOut(PreferencesOut):
 def notify(json_data: NotifyIn) -> Response:
     """Notify one user by template"""
     words = _notify_words(json_data)
-    return _queued(_notify_submission(json_data, digest_of(request.get_json(force=True)), idempotency_key()), words)
+    return _queued(_notify_submission(json_data, digest_of(request.json), idempotency_key()), words)
 
 
 @bp.post("/notify/bulk")
@@ -214,7 +214,7 @@ def trigger(json_data: TriggerIn) -> Response:
     """
     words = Words({"type": "eventType", "recipients": "userId", "idempotency_key": "eventId"}, "metadata", sent=json_data.metadata)
     fields = {"type": json_data.eventType.lower(), "recipients": [json_data.userId], "data": snake_case(json_data.metadata)}
-    return _queued(_canonical(fields, words, digest_of(request.get_json(force=True)), json_data.eventId or idempotency_key()), words)
+    return _queued(_canonical(fields, words, digest_of(request.json), json_data.eventId or idempotency_key()), words)
 
 
 @bp.post("/notifications/preferences")
@@ -252,7 +252,7 @@ def send(json_data: SendIn) -> Response:
         "send_at": _later(json_data.scheduled_time),
         "expires_in": json_data.ttl,
     }
-    submission = _canonical(fields, words, digest_of(request.get_json(force=True)), idempotency_key())
+    submission = _canonical(fields, words, digest_of(request.json), idempotency_key())
     try:
         accepted = submit(submission)
     except Rejected as refused:

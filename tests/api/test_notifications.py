@@ -1,0 +1,313 @@
+"""The canonical calls: submit, bulk, dry run, idempotency, asking, cancelling."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from apiflask import APIFlask
+
+from notifier.clock import now
+from notifier.extensions import db
+from notifier.models import Delivery, Notification, Submission, User
+from notifier.pipeline import expand
+
+SUBMIT = "/api/v1/notifications"
+DELIVERY = {
+    "id", "channel", "address", "status", "reason", "detail", "due_at", "provider",
+    "sent_at", "delivered_at", "opened_at", "clicked_at", "attempts",
+}  # fmt: skip
+
+
+def order(*recipients: Any, **changes: Any) -> dict[str, Any]:
+    return {"type": "order_shipped", "recipients": list(recipients), "data": {"order_id": "A123", "tracking_url": "https://example.test/t"}} | changes
+
+
+def by_channel(notification: Any) -> dict[str, Any]:
+    return {delivery["channel"]: delivery for delivery in notification["deliveries"]}
+
+
+def test_a_submission_answers_202_with_its_notifications_and_deliveries(api: Any, cast: Any) -> None:
+    response = api.post(SUBMIT, order("alice", "dave"))
+
+    body = response.json
+    assert (response.status_code, body["status"], body["id"][:4]) == (202, "accepted", "sub_")
+    assert [notification["user"] for notification in body["notifications"]] == ["alice", "dave"]
+    alice, dave = map(by_channel, body["notifications"])
+    assert all(delivery.keys() == DELIVERY for delivery in alice.values())
+    assert {name: (d["status"], d["reason"]) for name, d in alice.items()} == {
+        "inapp": ("delivered", None),
+        "email": ("queued", None),
+        "sms": ("queued", None),
+        "push": ("skipped", "no_address"),
+    }
+    assert (alice["email"]["address"], alice["email"]["detail"], alice["email"]["attempts"]) == ("a…@example.test", {}, [])
+    assert {name: (d["status"], d["reason"]) for name, d in dave.items()} == {
+        "inapp": ("delivered", None),
+        "email": ("skipped", "no_address"),
+        "sms": ("skipped", "no_address"),
+        "push": ("skipped", "no_address"),
+    }
+
+
+def test_the_body_of_the_contract_is_accepted_with_all_its_fields(api: Any, cast: Any) -> None:
+    person = {
+        "id": "u2",
+        "email": "b@x.test",
+        "phone": "+4915112345671",
+        "locale": "de",
+        "time_zone": "Europe/Berlin",
+        "name": "Ben",
+        "attributes": {"plan": "pro"},
+        "home_region": "eu",
+    }
+    body = order(
+        "alice",
+        person,
+        channels=["email", "inapp"],
+        priority="high",
+        routing="all",
+        send_at=(now() + timedelta(days=1)).isoformat(),
+        expires_in=3600,
+        collapse_key="order-A123",
+        dedupe=True,
+        idempotency_key="k1",
+        template="order_shipped@1",
+    )
+
+    response = api.post(SUBMIT, body)
+
+    assert response.status_code == 202
+    assert {d["status"] for n in response.json["notifications"] for d in n["deliveries"]} == {"waiting"}
+    assert api.get("/api/v1/users/u2").json == person
+
+
+def test_an_integer_id_is_taken_as_its_text(api: Any, cast: Any) -> None:
+    api.put("/api/v1/users/42", {"name": "Deep"})
+
+    response = api.post(SUBMIT, order(42, {"id": 43, "name": "New"}))
+
+    assert [notification["user"] for notification in response.json["notifications"]] == ["42", "43"]
+
+
+def test_a_recipient_named_twice_gets_one_notification(api: Any, cast: Any) -> None:
+    assert len(api.post(SUBMIT, order("alice", "alice", {"id": "alice"})).json["notifications"]) == 1
+
+
+def test_more_than_100_recipients_are_expanded_in_the_background(api: Any, app: APIFlask) -> None:
+    response = api.post(SUBMIT, order(*({"id": f"u{n}", "name": "U"} for n in range(101))))
+    submission = response.json["id"]
+
+    assert (response.status_code, response.json["notifications"]) == (202, None)
+    before = api.get(f"/api/v1/submissions/{submission}").json
+    expand.expand(db.session.scalar(sa.select(Submission.id)))
+    after = api.get(f"/api/v1/submissions/{submission}").json
+    assert (before["recipients"], before["notifications"]) == (101, [])
+    assert len(after["notifications"]) == 101
+    assert api.get(f"/notify/status/{submission}").json["status"] == "delivered"
+
+
+# ---- dry run --------------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_says_what_would_happen_and_stores_nothing(api: Any, cast: Any, count_rows: Callable[[], Any]) -> None:
+    before = count_rows()
+
+    response = api.post(f"{SUBMIT}?dry_run=true", order("carol", {"id": "erin", "email": "erin@example.test"}, idempotency_key="k"))
+
+    assert response.status_code == 200
+    carol, erin = response.json["notifications"]
+    assert (carol["user"], {name: (d["status"], d["reason"]) for name, d in by_channel(carol).items()}) == (
+        "carol",
+        {
+            "inapp": ("skipped", "opted_out"),
+            "email": ("skipped", "opted_out"),
+            "sms": ("skipped", "opted_out"),
+            "push": ("skipped", "no_address"),
+        },
+    )
+    assert (carol["rendered"], erin["rendered"].keys()) == ({}, {"inapp", "email"})
+    assert "A123" in erin["rendered"]["email"]["subject"]
+    assert erin["rendered"]["email"].keys() >= {"subject", "text", "html"}
+    assert {line.keys() == {"rule", "channel", "outcome", "sentence"} for line in erin["trace"]} == {True}
+    assert count_rows() == before
+
+
+# ---- idempotency ----------------------------------------------------------------------------------------------------
+
+HEADERS = [{"Idempotency-Key": "k-1"}, {"Idempotency-Key": '"k-1"'}]
+
+
+@pytest.mark.parametrize("again", HEADERS)
+@pytest.mark.parametrize("first", HEADERS)
+def test_the_same_key_and_body_get_the_first_answer_again(
+    api: Any, cast: Any, count_rows: Callable[[], Any], first: dict[str, str], again: dict[str, str]
+) -> None:
+    one = api.post(SUBMIT, order("alice"), headers=first)
+    before = count_rows()
+
+    two = api.post(SUBMIT, dict(reversed(order("alice").items())), headers=again)
+
+    assert (two.status_code, two.json, two.headers["Idempotency-Replayed"]) == (202, one.json, "true")
+    assert "Idempotency-Replayed" not in one.headers
+    assert count_rows() == before
+
+
+def test_the_field_is_the_twin_of_the_header(api: Any, cast: Any) -> None:
+    one = api.post(SUBMIT, order("alice", idempotency_key="k-1"))
+    two = api.post(SUBMIT, order("alice"), headers={"Idempotency-Key": "k-1"})
+    both = api.post(SUBMIT, order("alice", idempotency_key="k-1"), headers={"Idempotency-Key": "k-1"})
+
+    assert two.json == both.json == one.json
+
+
+def test_a_header_and_a_field_that_differ_are_refused(api: Any, cast: Any) -> None:
+    response = api.post(SUBMIT, order("alice", idempotency_key="k-1"), headers={"Idempotency-Key": "k-2"})
+
+    assert [fault["code"] for fault in response.json["errors"]] == ["idempotency_keys_differ"]
+
+
+def test_the_same_key_with_another_body_is_a_422(api: Any, cast: Any, count_rows: Callable[[], Any]) -> None:
+    api.post(SUBMIT, order("alice"), headers={"Idempotency-Key": "k-1"})
+    before = count_rows()
+
+    response = api.post(SUBMIT, order("bob"), headers={"Idempotency-Key": "k-1"})
+
+    assert (response.status_code, response.json["code"]) == (422, "idempotency_mismatch")
+    assert count_rows() == before
+
+
+def test_eight_at_once_with_one_key_are_one_submission(api: Any, cast: Any, app: APIFlask) -> None:
+    answers: list[Any] = []
+    start = threading.Barrier(8)
+
+    def call() -> None:
+        start.wait()
+        with app.app_context():
+            response = app.test_client().post(SUBMIT, json=order("alice"), headers={"Authorization": f"Bearer {api.key}", "Idempotency-Key": "k-1"})
+        answers.append((response.status_code, response.json["id"]))
+
+    threads = [threading.Thread(target=call) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(answers) == 8
+    assert {status for status, _ in answers} == {202}
+    assert len({key for _, key in answers}) == 1
+    assert db.session.scalar(sa.select(sa.func.count()).select_from(Notification)) == 1
+
+
+# ---- bulk -----------------------------------------------------------------------------------------------------------
+
+
+def test_in_a_bulk_call_each_is_judged_alone(api: Any, cast: Any) -> None:
+    items = [
+        order("alice"),
+        order("nobody"),
+        order("bob", colour="red"),
+        order("alice", data={"order_id": "\ud800"}),
+        5,
+        order("bob", "carol"),
+        order("alice", type="order_lost"),
+        order("alice", routing="first"),
+    ]
+
+    response = api.post(f"{SUBMIT}/bulk", {"notifications": items})
+
+    results = response.json["results"]
+    assert (response.status_code, [result["index"] for result in results]) == (202, list(range(8)))
+    assert {index: len(result["notifications"]) for index, result in enumerate(results) if "error" not in result} == {0: 1, 5: 2}
+    assert {index: (r["error"]["status"], r["error"]["code"], r["error"]["errors"][0]["pointer"]) for index, r in enumerate(results) if "error" in r} == {
+        1: (422, "unknown_user", "/notifications/1/recipients/0"),
+        2: (422, "validation_failed", "/notifications/2/colour"),
+        3: (422, "validation_failed", "/notifications/3/data/order_id"),
+        4: (422, "validation_failed", "/notifications/4"),
+        6: (422, "unknown_type", "/notifications/6/type"),
+        7: (422, "routing_unavailable", "/notifications/7/routing"),
+    }
+    assert db.session.scalar(sa.select(sa.func.count()).select_from(Submission)) == 2
+
+
+def test_a_bulk_item_may_be_larger_than_one_batch(api: Any, app: APIFlask) -> None:
+    crowds = [order(*({"id": f"u{n}", "name": "U"} for n in range(start, start + 60))) for start in range(0, 1200, 60)]
+
+    response = api.post(f"{SUBMIT}/bulk", {"notifications": crowds})
+
+    assert [len(result["notifications"]) for result in response.json["results"]] == [60] * 20
+    assert db.session.scalar(sa.select(sa.func.count()).select_from(User)) == 1200
+
+
+def test_idempotency_keys_work_inside_bulk_items(api: Any, cast: Any) -> None:
+    one = api.post(SUBMIT, order("alice", idempotency_key="k-1")).json
+    items = [order("alice", idempotency_key="k-1"), order("bob", idempotency_key="k-1"), order("bob", idempotency_key="k-2"), order("bob", idempotency_key="k-2")]
+
+    results = api.post(f"{SUBMIT}/bulk", {"notifications": items}).json["results"]
+
+    assert results[0]["id"] == one["id"]
+    assert results[1]["error"]["code"] == "idempotency_mismatch"
+    assert results[2]["id"] == results[3]["id"] != one["id"]
+
+
+def test_a_bulk_call_repeated_with_its_key_gets_the_same_ids(api: Any, cast: Any, count_rows: Callable[[], Any]) -> None:
+    body, headers = {"notifications": [order("alice"), order("nobody"), order("bob")]}, {"Idempotency-Key": "batch-7"}
+    one = api.post(f"{SUBMIT}/bulk", body, headers=headers)
+    before = count_rows()
+
+    two = api.post(f"{SUBMIT}/bulk", body, headers=headers)
+
+    ids = [[result.get("id") for result in response.json["results"]] for response in (one, two)]
+    assert ids[0] == ids[1]
+    assert count_rows() == before
+
+
+# ---- asking and cancelling ------------------------------------------------------------------------------------------
+
+
+def test_a_notification_tells_its_story(api: Any, cast: Any) -> None:
+    accepted = api.post(SUBMIT, order("alice")).json
+
+    body = api.get(f"{SUBMIT}/{accepted['notifications'][0]['id']}").json
+
+    assert body.keys() >= {"id", "submission", "user", "type", "priority", "data", "created_at", "send_at", "expires_at", "deliveries", "receipts"}
+    assert (body["submission"], body["user"], body["type"], body["priority"]) == (accepted["id"], "alice", "order_shipped", "high")
+    assert body["data"] == order()["data"]
+    assert body["deliveries"] == accepted["notifications"][0]["deliveries"]
+
+
+def test_lists_are_filtered_and_paged_newest_first(api: Any, cast: Any) -> None:
+    for user in ("alice", "bob", "alice", "carol", "alice"):
+        api.post(SUBMIT, order(user))
+    api.post(SUBMIT, {"type": "like", "recipients": ["bob"], "data": {"actor": "Eve"}})
+
+    def listed(query: str) -> list[str]:
+        return [notification["user"] for notification in api.get(f"{SUBMIT}?{query}").json["data"]]
+
+    assert listed("") == ["bob", "alice", "carol", "alice", "bob", "alice"]
+    assert listed("user=alice,carol") == ["alice", "carol", "alice", "alice"]
+    assert listed("type=like") == ["bob"]
+    assert listed("channel=inapp&status=delivered") == ["bob", "alice", "alice", "bob", "alice"]
+    assert listed("status=skipped&channel=inapp") == ["carol"]
+    seen, query = [], "limit=4"
+    while True:
+        page = api.get(f"{SUBMIT}?{query}").json
+        seen += [notification["user"] for notification in page["data"]]
+        if page["next"] is None:
+            break
+        query = f"limit=4&after={page['next']}"
+    assert seen == listed("")
+
+
+def test_what_has_not_gone_out_can_be_cancelled_once(api: Any, cast: Any) -> None:
+    later = (now() + timedelta(hours=2)).isoformat()
+    notification = api.post(SUBMIT, order("alice", send_at=later)).json["notifications"][0]["id"]
+
+    first, second = api.post(f"{SUBMIT}/{notification}/cancel"), api.post(f"{SUBMIT}/{notification}/cancel")
+
+    assert first.status_code == 200
+    assert {(d["status"], d["reason"]) for d in first.json["deliveries"] if d["channel"] != "push"} == {("cancelled", "cancelled")}
+    assert (second.status_code, second.json["code"]) == (409, "nothing_to_cancel")
+    assert set(db.session.scalars(sa.select(Delivery.status))) == {"cancelled", "skipped"}
