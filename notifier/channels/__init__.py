@@ -3,6 +3,7 @@
 Called at the door (addresses), by planning (which channels are on) and by `pipeline.deliver` (who sends).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask, current_app
@@ -36,15 +37,17 @@ class Registry:
     def __init__(self, settings: Settings, *, http: Http | None = None) -> None:
         self.http = http or Http(settings.outbound_allow)
         models = {adapter.channel.name: adapter for adapter in reversed(ADAPTERS)}  # the first of a channel counts
-        configured = {name: adapter for name, adapter in models.items() if _is_configured(adapter, settings)}
-        try:
-            self._real = {name: adapter(_options(adapter, settings), self.http) for name, adapter in configured.items()}
-        except ValueError as error:
-            raise BadSettings(f"The settings do not make sense:\n  - {error}") from None
+        self._real: dict[str, Adapter] = {}
         self._sandbox: dict[str, Adapter] = {}
         for name, channel in CHANNELS.items():
             model = models.get(name)
-            self._sandbox[name] = sandbox_for(channel, model)(_options(model, settings) if model else {}, self.http)
+            options = _options(model, settings) if model else {}
+            try:
+                self._sandbox[name] = sandbox_for(channel, model)(options, self.http)
+                if model and _is_configured(model, options):
+                    self._real[name] = model(options, self.http)
+            except ValueError as error:
+                raise BadSettings(f"The settings do not make sense:\n  - {error}") from None
         self._has_sandbox_for_all = not settings.is_production
         self._facts = {is_test: self._state_facts(is_test) for is_test in (False, True)}
 
@@ -89,8 +92,7 @@ def _options(adapter: type[Adapter], settings: Settings) -> dict[str, str]:
     return {name: str(value) for name, value in given.items() if value is not None}
 
 
-def _is_configured(adapter: type[Adapter], settings: Settings) -> bool:
-    options = _options(adapter, settings)
+def _is_configured(adapter: type[Adapter], options: Mapping[str, str]) -> bool:
     return all(setting.name in options for setting in adapter.settings if setting.is_required and setting.default is None)
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from notifier.channels.email_smtp import EmailSmtp, explain_reply
+from notifier.channels.email_smtp import EmailSmtp
 from notifier.channels.http import Http
+from notifier.channels.smtp import explain_reply
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, Retryable
 from notifier.core.message import Recipient
 

@@ -78,7 +78,7 @@ def test_the_planner_is_told_how_each_channel_behaves(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("environment", [{"SMTP_URL": "smtp://user:s3cret#@mail.test"}, {**SMTP, "SMTP_FROM": "nobody"}])
+@pytest.mark.parametrize("environment", [{"SMTP_URL": "smtp://user:s3cret#@mail.test"}, {**SMTP, "SMTP_FROM": "nobody"}, {"SMTP_FROM": "nobody"}])
 def test_an_adapter_that_makes_no_sense_of_its_settings_stops_the_start(environment: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match=r"SMTP_(URL|FROM)") as caught:
         registry(tmp_path, **environment)
