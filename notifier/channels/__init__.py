@@ -3,7 +3,6 @@
 Called at the door (addresses), by planning (which channels are on) and by `pipeline.deliver` (who sends).
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask, current_app
@@ -36,15 +35,16 @@ class Registry:
 
     def __init__(self, settings: Settings, *, http: Http | None = None) -> None:
         self.http = http or Http(settings.outbound_allow)
-        models = {adapter.channel.name: adapter for adapter in reversed(ADAPTERS)}  # the first of a channel counts
         self._real: dict[str, Adapter] = {}
         self._sandbox: dict[str, Adapter] = {}
         for name, channel in CHANNELS.items():
-            model = models.get(name)
+            serving = [adapter for adapter in ADAPTERS if adapter.channel.name == name]
+            configured = [adapter for adapter in serving if _is_configured(adapter, settings)]
+            model = next(iter(configured or serving), None)
             options = _options(model, settings) if model else {}
             try:
                 self._sandbox[name] = sandbox_for(channel, model)(options, self.http)
-                if model and _is_configured(model, options):
+                if model and model in configured:
                     self._real[name] = model(options, self.http)
             except ValueError as error:
                 raise BadSettings(f"The settings do not make sense:\n  - {error}") from None
@@ -92,7 +92,8 @@ def _options(adapter: type[Adapter], settings: Settings) -> dict[str, str]:
     return {name: str(value) for name, value in given.items() if value is not None}
 
 
-def _is_configured(adapter: type[Adapter], options: Mapping[str, str]) -> bool:
+def _is_configured(adapter: type[Adapter], settings: Settings) -> bool:
+    options = _options(adapter, settings)
     return all(setting.name in options for setting in adapter.settings if setting.is_required and setting.default is None)
 
 
