@@ -1,0 +1,137 @@
+"""Users, addresses, export, erasure and inbox tokens."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from standardwebhooks import Webhook
+
+from notifier import accounts
+from notifier.extensions import db
+from notifier.models import Address, ConsentEvent, Notification, User
+
+ERIN = {
+    "name": "Erin",
+    "email": "erin@example.test",
+    "phone": "+4915112345672",
+    "locale": "pt-BR",
+    "time_zone": "America/Sao_Paulo",
+    "attributes": {"plan": "pro", "seats": 5},
+    "home_region": "sa",
+}
+USER = "/api/v1/users/erin"
+
+
+def test_put_creates_then_replaces_the_whole_profile(api: Any) -> None:
+    created = api.put(USER, ERIN)
+    replaced = api.put(USER, {"name": "Erin B.", "email": "erin.b@example.test"})
+
+    assert (created.status_code, created.json) == (201, {"id": "erin"} | ERIN)
+    assert (replaced.status_code, replaced.json) == (
+        200,
+        {
+            "id": "erin",
+            "name": "Erin B.",
+            "email": "erin.b@example.test",
+            "phone": None,
+            "locale": None,
+            "time_zone": None,
+            "attributes": {},
+            "home_region": None,
+        },
+    )
+
+
+def test_an_answer_can_be_sent_back(api: Any) -> None:
+    answer = api.put(USER, ERIN).json
+
+    assert api.put(USER, answer).json == answer
+
+
+def test_patch_changes_what_is_given_and_null_clears(api: Any) -> None:
+    api.put(USER, ERIN)
+
+    response = api.patch(USER, {"locale": "de", "phone": None})
+
+    assert (response.status_code, response.json) == (200, {"id": "erin"} | ERIN | {"locale": "de", "phone": None})
+    assert api.patch("/api/v1/users/nobody", {"locale": "de"}).status_code == 404
+
+
+def test_addresses_are_stored_encrypted(api: Any) -> None:
+    api.put(USER, ERIN)
+
+    raw = db.session.execute(sa.text("SELECT value FROM address")).scalars().all()
+
+    assert len(raw) == 2
+    assert not any(b"erin" in bytes(value) or b"4915" in bytes(value) for value in raw)
+
+
+def test_addresses_are_added_listed_and_removed(api: Any) -> None:
+    api.put(USER, ERIN)
+
+    added = api.post(f"{USER}/addresses", {"channel": "email", "value": "Second@Example.TEST", "label": "work"})
+    again = api.post(f"{USER}/addresses", {"channel": "email", "value": "Second@example.test"})
+    listed = api.get(f"{USER}/addresses").json
+
+    assert (added.status_code, again.status_code, again.json["id"]) == (201, 200, added.json["id"])
+    assert added.json.keys() >= {"id", "channel", "value", "label", "verified_at", "disabled_at", "disabled_reason"}
+    assert (added.json["channel"], added.json["label"], added.json["verified_at"] is not None, added.json["disabled_at"]) == ("email", "work", True, None)
+    assert ([a["channel"] for a in listed["data"]], listed["next"]) == (["email", "sms", "email"], None)
+    assert api.delete(f"{USER}/addresses/{added.json['id']}").status_code == 204
+    assert api.delete(f"{USER}/addresses/{added.json['id']}").status_code == 404
+    assert len(api.get(f"{USER}/addresses").json["data"]) == 2
+
+
+def test_a_webhooks_secret_is_shown_once_and_signs(api: Any) -> None:
+    api.put(USER, {})
+    body = {"channel": "webhook", "value": "https://example.com/hook"}
+
+    first, again = api.post(f"{USER}/addresses", body), api.post(f"{USER}/addresses", body)
+
+    assert first.json["secret"].startswith("whsec_")
+    Webhook(first.json["secret"])
+    assert "secret" not in again.json
+    assert "whsec_" not in api.get(f"{USER}/addresses").text
+    assert "secret" not in api.post(f"{USER}/addresses", {"channel": "email", "value": "e@example.test"}).json
+
+
+def test_a_token_acts_for_its_user_in_the_inbox_again_and_again(api: Any, client: Any, cast: Any) -> None:
+    token = api.post("/api/v1/users/alice/token", {"expires_in": 60}).json["token"]
+
+    answers = [client.get("/api/v1/inbox", headers={"Authorization": f"Bearer {token}"}).status_code for _ in range(2)]
+
+    assert answers == [200, 200]
+    assert accounts.read_user_token(token) == "alice"
+
+
+def test_a_token_needs_no_body(api: Any, cast: Any) -> None:
+    response = api.post("/api/v1/users/alice/token")
+
+    assert (response.status_code, response.json.keys()) == (200, {"token", "expires_at"})
+
+
+def test_the_export_holds_everything(api: Any, cast: Any) -> None:
+    api.post("/api/v1/notifications", {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}})
+
+    document = api.get("/api/v1/users/alice/export").json
+
+    assert document["user"]["email"] == "alice@example.test"
+    assert {address["value"] for address in document["addresses"]} == {"alice@example.test", "+4915112345678"}
+    assert document["preferences"]["channels"]["sms"] is True
+    assert {event["choice"] for event in document["consent"]} >= {"channels.sms"}
+    assert [(n["type"], n["data"]) for n in document["notifications"]] == [("order_shipped", {"order_id": "A1"})]
+    assert len(document["inbox"]) == 1
+
+
+def test_erasing_leaves_nothing_of_the_person(api: Any, cast: Any) -> None:
+    notification = api.post("/api/v1/notifications", {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}}).json["notifications"][0]
+
+    assert api.delete("/api/v1/users/alice").status_code == 204
+    assert api.delete("/api/v1/users/alice").status_code == 404
+
+    kept = api.get(f"/api/v1/notifications/{notification['id']}").json
+    assert (kept["data"], {delivery["address"] for delivery in kept["deliveries"]}) == (None, {None})
+    for table in (User, Address, ConsentEvent):
+        column = User.id if table is User else table.user_id
+        assert db.session.scalar(sa.select(sa.func.count()).select_from(table).where(column == "alice")) == 0
+    assert db.session.scalar(sa.select(sa.func.count()).select_from(Notification)) == 1
+    assert api.get("/api/v1/users/alice").status_code == 404
