@@ -3,6 +3,7 @@
 import functools
 
 from flask import Flask
+from rq import get_current_job
 
 from notifier.app import create_app
 from notifier.ids import parse
@@ -20,6 +21,9 @@ def app() -> Flask:
 
 
 def deliver(delivery_id: str) -> None:
+    job = get_current_job()
+    if job is not None and job.ended_at is not None:
+        return  # it failed already: a second doorbell from before that. RQ's requeue would have cleared the time.
     with app().app_context():
         for outcome in delivering.deliver([parse("dlv", delivery_id)]):
             if outcome.is_dead:

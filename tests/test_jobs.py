@@ -1,0 +1,94 @@
+"""The job functions, run by RQ's own worker as a stock `rq worker` would."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from apiflask import APIFlask
+from rq import SimpleWorker
+from rq.job import Job
+from sqlalchemy import update
+
+from notifier import jobs
+from notifier.core.submission import InlineRecipient
+from notifier.database import transaction
+from notifier.extensions import redis_store
+from notifier.ids import show
+from notifier.models import Delivery
+from notifier.queueing import SERIALIZER, Doorbell, failed_registry, queue, ring
+from tests.pipeline.conftest import caller, deliveries, submit  # noqa: F401 (fixtures)
+
+Submit = Callable[..., Any]
+
+
+@pytest.fixture
+def work(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Runs what is queued, as a worker process would whose app is the one under test."""
+    monkeypatch.setattr(jobs, "app", lambda: app)
+
+    def _work() -> None:
+        names = ["email.urgent", "email.high", "expand.low"]
+        SimpleWorker(names, connection=redis_store.client, serializer=SERIALIZER).work(burst=True, logging_level="ERROR")
+
+    return _work
+
+
+def to(word: str) -> InlineRecipient:
+    return InlineRecipient(f"user-{word}", {"email": f"{word}@sandbox.test"})
+
+
+def test_a_job_that_worked_leaves_nothing_behind(submit: Submit, work: Callable[[], None]) -> None:  # noqa: F811
+    submit(to("delivered"), channels=("email",))
+    work()
+    assert [row.status for row in deliveries()] == ["delivered"]
+    assert queue("email.high").job_ids == []
+    assert redis_store.client.keys("rq:job:*") == []
+
+
+def test_a_dead_one_stands_in_the_failed_jobs_with_its_reason_and_comes_back_when_requeued(submit: Submit, work: Callable[[], None]) -> None:  # noqa: F811
+    submit(to("rejected"), channels=("email",))
+    work()
+    [row] = deliveries()
+    job_id = show("dlv", row.id)
+    registry = failed_registry("email.high")
+    assert registry.get_job_ids() == [job_id]
+    latest = Job.fetch(job_id, connection=redis_store.client, serializer=SERIALIZER).latest_result()
+    assert latest is not None
+    assert "Permanent: the sandbox plays rejected" in (latest.exc_string or "")
+    registry.requeue(job_id)
+    work()
+    [row] = deliveries()
+    assert (row.status, row.tries, row.failures) == ("failed", 2, 1)
+    assert registry.get_job_ids() == [job_id]
+
+
+def test_a_doorbell_from_before_the_failure_does_not_try_again(submit: Submit, work: Callable[[], None]) -> None:  # noqa: F811
+    submit(to("rejected"), channels=("email",))
+    [row] = deliveries()
+    redis_store.client.rpush(queue("email.high").key, show("dlv", row.id))  # rung twice
+    work()
+    assert [row.tries for row in deliveries()] == [1]
+
+
+def test_a_job_that_waits_for_its_retry_is_done_for_rq(submit: Submit, work: Callable[[], None]) -> None:  # noqa: F811
+    submit(to("soft-fail"), channels=("email",))
+    work()
+    assert [row.status for row in deliveries()] == ["waiting"]
+    assert failed_registry("email.high").get_job_ids() == []
+
+
+def test_ringing_a_retried_one_clears_what_it_failed_of(submit: Submit, work: Callable[[], None]) -> None:  # noqa: F811
+    submit(to("rejected"), channels=("email",))
+    work()
+    [row] = deliveries()
+    with transaction() as session:
+        session.execute(update(Delivery).values(status="queued"))
+    ring([Doorbell(row.id, "email", "high")])
+    work()
+    assert [row.tries for row in deliveries()] == [2]
+
+
+def test_expansion_is_a_job_too(submit: Submit, work: Callable[[], None]) -> None:  # noqa: F811
+    submit(*[InlineRecipient(f"u{i}", {"name": "x"}) for i in range(101)], channels=("inapp",))
+    work()
+    assert [row.status for row in deliveries()] == ["delivered"] * 101
