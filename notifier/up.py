@@ -232,10 +232,11 @@ def free_port(host: str, port: int, wait: Callable[[], None]) -> None:
 
 def welcome(settings: Settings, first: dict[str, str | None]) -> None:
     key = first["producer_key"] or ("$NOTIFIER_PRODUCER_KEY" if settings.notifier_producer_key else "YOUR_API_KEY")
+    as_whom = f" as {first['admin_email']} (password above)" if first["admin_email"] else ""
     text = f"""
   Notifier is ready: {settings.public_url}
 
-  To see a notification arrive, sign in there and paste this:
+  To see a notification arrive, sign in there{as_whom} and paste this:
 
   curl {local_url(settings)}/api/v1/notifications \\
     -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
