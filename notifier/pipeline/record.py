@@ -17,8 +17,6 @@ from notifier.database import transaction
 from notifier.ids import new_id, show
 from notifier.models import Address, Attempt, Capture, Delivery
 from notifier.pipeline.claim import Outcome, Task
-from notifier.pipeline.store import DOORBELL_GRACE
-from notifier.queueing import Doorbell, ring
 
 _LONGEST_MESSAGE = 1_000
 
@@ -26,7 +24,11 @@ log = structlog.get_logger()
 
 
 def record(tasks: Sequence[Task]) -> list[Outcome]:
-    """T3: attempts, status moves and what follows from them, for all that have finished. Then rings what is due at once."""
+    """T3: attempts, status moves and what follows from them, for all that have finished.
+
+    A retry waits for the scheduler even when it is due at once: a doorbell rung now would be taken down
+    again with the job that is just ending, since both have the delivery's id.
+    """
     now = clock_now()
     changes = {task.delivery.id: _consequence(task, now) for task in tasks}
     with transaction() as session:
@@ -53,7 +55,6 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
         for code in sorted(set(dead.values())):
             ids = [key for key, value in dead.items() if value == code]
             session.execute(sa.update(Address).where(Address.id.in_(ids)).values(disabled_at=now, disabled_reason=code[:64]))
-    ring([Doorbell(t.delivery.id, t.delivery.channel, t.delivery.priority) for t in ours if changes[t.delivery.id]["status"] == lifecycle.QUEUED])
     return [_outcome(task, changes[task.delivery.id]["status"]) for task in ours]
 
 
@@ -77,8 +78,6 @@ def _consequence(task: Task, now: datetime) -> dict[str, Any]:
     follows = _decide(task, failures, now)
     if isinstance(follows, Stop):
         return {**columns, "status": follows.status, "reason": None, "wake_at": None}
-    if follows.at <= now:
-        return {**columns, "status": lifecycle.QUEUED, "reason": None, "due_at": now, "wake_at": now + DOORBELL_GRACE}
     return {**columns, "status": lifecycle.WAITING, "reason": "retry", "due_at": follows.at, "wake_at": follows.at}
 
 

@@ -16,6 +16,7 @@ from notifier.database import transaction
 from notifier.ids import show
 from notifier.models import Address, Attempt, Capture, Delivery, InboxItem
 from notifier.pipeline import preferences as choosing
+from notifier.pipeline import sweep
 from notifier.pipeline.accept import Caller
 from notifier.pipeline.cancel import cancel
 from notifier.pipeline.deliver import deliver
@@ -86,7 +87,8 @@ def test_an_urgent_one_is_tried_again_at_once(app: APIFlask, submit: Submit) -> 
     queue("email.urgent").empty()
     deliver([row.id])
     [row] = deliveries()
-    assert row.status == "queued"
+    assert (row.status, row.reason) == ("waiting", "retry")
+    assert sweep.ring_due() == 1
     assert queue("email.urgent").job_ids == [show("dlv", row.id)]
 
 
