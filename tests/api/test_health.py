@@ -1,0 +1,66 @@
+"""Liveness, readiness, metrics."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from apiflask import APIFlask
+from rq import Queue, SimpleWorker
+
+from notifier import liveness
+from notifier.extensions import redis_store
+
+
+def test_alive_is_alive(client: Any) -> None:
+    response = client.get("/healthz")
+
+    assert (response.status_code, response.json) == (200, {"status": "ok"})
+
+
+def test_without_workers_or_schedulers_it_is_degraded_but_ready(client: Any) -> None:
+    response = client.get("/readyz")
+
+    assert (response.status_code, response.json) == (200, {"status": "degraded", "database": "ok", "redis": "ok", "workers": 0, "schedulers": 0})
+
+
+def test_with_all_of_them_it_is_ok(client: Any, app: APIFlask) -> None:
+    worker = SimpleWorker([Queue("email.high", connection=redis_store.client)], connection=redis_store.client)
+    worker.register_birth()
+    liveness.beat_scheduler(redis_store.client, "one")
+    liveness.beat_scheduler(redis_store.client, "two")
+
+    assert client.get("/readyz").json == {"status": "ok", "database": "ok", "redis": "ok", "workers": 1, "schedulers": 2}
+
+
+@pytest.fixture
+def without_redis(app: APIFlask) -> Iterator[None]:
+    client = app.extensions["redis"]
+    pool = client.connection_pool
+    client.connection_pool = redis.ConnectionPool(host="127.0.0.1", port=1)
+    yield
+    client.connection_pool = pool
+
+
+@pytest.mark.usefixtures("without_redis")
+def test_without_redis_it_is_degraded_but_ready(client: Any) -> None:
+    response = client.get("/readyz")
+
+    assert (response.status_code, response.json) == (200, {"status": "degraded", "database": "ok", "redis": "unavailable", "workers": 0, "schedulers": 0})
+
+
+def test_metrics_count_requests_and_queues(client: Any, api: Any, cast: Any) -> None:
+    api.post("/api/v1/notifications", {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}, "channels": ["email"]})
+
+    response = client.get("/metrics")
+
+    assert (response.status_code, response.mimetype) == (200, "text/plain")
+    lines = response.text.splitlines()
+    assert any(line.startswith('notifier_http_requests_total{endpoint="api_notifications.submit_notification",method="POST",status="202"}') for line in lines)
+    assert 'notifier_queue_depth{queue="email.high"} 1.0' in lines
+    assert "notifier_redis_up 1.0" in lines
+
+
+@pytest.mark.usefixtures("without_redis")
+def test_metrics_say_that_redis_is_away(client: Any) -> None:
+    assert "notifier_redis_up 0.0" in client.get("/metrics").text.splitlines()

@@ -1,0 +1,142 @@
+"""The OpenAPI document says what the code does: every call is in it, and answers are of the shapes it describes."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from apiflask import APIFlask
+from flask import Response
+from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+
+@pytest.fixture
+def document(client: FlaskClient) -> dict[str, Any]:
+    return dict(client.get("/api/openapi.json").json)
+
+
+def path_of(rule: str) -> str:
+    return re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule)
+
+
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], Any]:
+    return {(method.upper(), path): operation for path, methods in document["paths"].items() for method, operation in methods.items()}
+
+
+def test_it_is_public_and_of_version_3_1(client: FlaskClient, document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    assert document["info"]["title"] == "Notifier"
+    assert client.get("/api/docs").status_code == 200
+
+
+def test_every_call_is_in_it_and_no_page_is(app: APIFlask, document: dict[str, Any]) -> None:
+    calls = {
+        (method, path_of(rule.rule))
+        for rule in app.url_map.iter_rules()
+        if hasattr(app.view_functions[rule.endpoint], "access")
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert set(operations(document)) == calls
+
+
+def test_every_reference_in_it_leads_somewhere(document: dict[str, Any]) -> None:
+    resolver = Registry().with_resource("", DRAFT202012.create_resource(document)).resolver()
+    references = set(re.findall(r'"\$ref": ?"([^"]+)"', json.dumps(document)))
+
+    assert len(references) > 20
+    for reference in references:
+        resolver.lookup(reference)
+
+
+def test_every_schema_in_it_is_one(document: dict[str, Any]) -> None:
+    for schema in document["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_every_call_is_described_and_says_who_may_call_it(document: dict[str, Any]) -> None:
+    schemes = document["components"]["securitySchemes"]
+    for call, operation in operations(document).items():
+        assert operation["summary"], call
+        assert len({op["operationId"] for op in operations(document).values()}) == len(operations(document))
+        assert {name for wanted in operation["security"] for name in wanted} <= set(schemes), call
+        assert call[1] in ("/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/docs") or operation["security"], call
+
+
+def test_every_call_with_a_key_describes_its_problems(document: dict[str, Any]) -> None:
+    for call, operation in operations(document).items():
+        if operation["security"] == [{"key": []}]:
+            problems = {"401", "403", "429", "503"} | ({"400", "413", "422"} if "requestBody" in operation else set())
+            assert problems <= set(operation["responses"]), call
+            assert all(set(operation["responses"][status]["content"]) == {"application/problem+json"} for status in problems), call
+
+
+EXAMPLE = {"type": "order_shipped", "recipients": ["alice", {"id": "erin", "email": "erin@example.test"}], "data": {"order_id": "A1"}}
+# Each call once or more; `{…}` is filled with what the ones before answered.
+CALLS: list[tuple[str, str, str, Any]] = [
+    ("POST", "/api/v1/notifications", "/api/v1/notifications", EXAMPLE),
+    ("POST", "/api/v1/notifications", "/api/v1/notifications", EXAMPLE | {"recipients": ["nobody"]}),
+    ("POST", "/api/v1/notifications/bulk", "/api/v1/notifications/bulk", {"notifications": [EXAMPLE, 5]}),
+    ("GET", "/api/v1/notifications", "/api/v1/notifications?limit=2", None),
+    ("GET", "/api/v1/notifications/{notification_id}", "/api/v1/notifications/{ntf}", None),
+    ("GET", "/api/v1/notifications/{notification_id}", "/api/v1/notifications/nothing", None),
+    ("POST", "/api/v1/notifications/{notification_id}/cancel", "/api/v1/notifications/{ntf}/cancel", None),
+    ("POST", "/api/v1/notifications/{notification_id}/cancel", "/api/v1/notifications/{ntf}/cancel", None),
+    ("GET", "/api/v1/submissions/{submission_id}", "/api/v1/submissions/{sub}", None),
+    ("PUT", "/api/v1/users/{user_id}", "/api/v1/users/frank", {"email": "frank@example.test"}),
+    ("GET", "/api/v1/users/{user_id}", "/api/v1/users/alice", None),
+    ("PATCH", "/api/v1/users/{user_id}", "/api/v1/users/alice", {"locale": "de"}),
+    ("GET", "/api/v1/users/{user_id}/export", "/api/v1/users/alice/export", None),
+    ("GET", "/api/v1/users/{user_id}/addresses", "/api/v1/users/alice/addresses", None),
+    ("POST", "/api/v1/users/{user_id}/addresses", "/api/v1/users/alice/addresses", {"channel": "webhook", "value": "https://example.com/"}),
+    ("POST", "/api/v1/users/{user_id}/token", "/api/v1/users/alice/token", None),
+    ("GET", "/api/v1/users/{user_id}/preferences", "/api/v1/users/alice/preferences", None),
+    ("PUT", "/api/v1/users/{user_id}/preferences", "/api/v1/users/alice/preferences", {"quiet_hours": {"start": "22:00", "end": "07:00"}}),
+    ("PATCH", "/api/v1/users/{user_id}/preferences", "/api/v1/users/alice/preferences", {"types": {"like": False}}),
+    ("GET", "/api/v1/types", "/api/v1/types", None),
+    ("GET", "/api/v1/types/{key}", "/api/v1/types/order_shipped", None),
+    ("GET", "/api/v1/templates", "/api/v1/templates", None),
+    ("GET", "/api/v1/templates/{name}", "/api/v1/templates/order_shipped", None),
+    ("GET", "/api/v1/sandbox", "/api/v1/sandbox", None),
+    ("POST", "/notify", "/notify", {"userId": "alice", "type": "EMAIL", "template": "ORDER_SHIPPED", "data": {"orderId": "A"}}),
+    ("POST", "/notify/bulk", "/notify/bulk", {"notifications": [{"userId": "alice", "template": "ORDER_SHIPPED", "data": {"orderId": "A"}}]}),
+    ("GET", "/notify/status/{shown_id}", "/notify/status/{ntf}", None),
+    ("GET", "/user/preferences/{user_id}", "/user/preferences/alice", None),
+    ("POST", "/notifications/trigger", "/notifications/trigger", {"eventType": "ORDER_SHIPPED", "userId": "alice", "metadata": {"orderId": "A"}}),
+    ("POST", "/notifications/preferences", "/notifications/preferences", {"userId": "alice", "eventType": "LIKE", "channel": "SMS", "enabled": True}),
+    (
+        "POST",
+        "/notifications/send",
+        "/notifications/send",
+        {"user_ids": ["alice"], "notification_type": "transactional", "template_id": "order_shipped", "variables": {"orderId": "A"}},
+    ),
+    ("GET", "/healthz", "/healthz", None),
+    ("GET", "/readyz", "/readyz", None),
+]
+
+
+def test_answers_are_of_the_shapes_it_describes(api: Any, cast: Any, document: dict[str, Any]) -> None:
+    registry = Registry().with_resource("urn:api", DRAFT202012.create_resource(document))
+    known: dict[str, str] = {}
+    for method, path, url, body in CALLS:
+        response: Response = getattr(api, method.lower())(url.format(**known), body)
+        described = operations(document)[method, path]["responses"]
+        assert str(response.status_code) in described or response.status_code == 201, (url, response.status_code)
+        description = described.get(str(response.status_code)) or described["200"]
+        assert response.mimetype in description["content"], url
+        pointer = f"urn:api#/paths/{path.replace('~', '~0').replace('/', '~1')}/{method.lower()}/responses/{_key(described, response)}"
+        schema = {"$ref": f"{pointer}/content/{response.mimetype.replace('/', '~1')}/schema"}
+        faults = [f"{url}: {error.json_path} {error.message}"[:300] for error in Draft202012Validator(schema, registry=registry).iter_errors(response.json)]
+        assert faults == []
+        if url == "/api/v1/notifications" and response.status_code == 202:
+            known = {"sub": response.json["id"], "ntf": response.json["notifications"][0]["id"]}
+
+
+def _key(described: dict[str, Any], response: Response) -> str:
+    return str(response.status_code) if str(response.status_code) in described else "200"
+
+
+def _absolute(schema: dict[str, Any]) -> dict[str, Any]:
+    return schema | {"$id": "urn:check"}

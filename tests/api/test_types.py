@@ -1,0 +1,95 @@
+"""Event types and templates over the API."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from apiflask import APIFlask
+
+from notifier.database import transaction
+from notifier.models import EventType
+
+INVOICE = {
+    "titles": {"en": "Invoice", "de": "Rechnung"},
+    "category": "transactional",
+    "priority": "high",
+    "channels": ["inapp", "email"],
+    "schema": {"type": "object", "required": ["number"], "properties": {"number": {"type": "string"}}},
+}
+TYPE = "/api/v1/types/invoice_ready"
+
+
+@pytest.fixture(autouse=True)
+def _only_the_catalogue(app: APIFlask) -> Iterator[None]:
+    """Event types outlive a test; these do not."""
+    yield
+    with transaction() as session:
+        session.execute(sa.delete(EventType).where(EventType.key == "invoice_ready"))
+
+
+def test_the_catalogue_is_listed(api: Any) -> None:
+    types = {row["key"]: row for row in api.get("/api/v1/types").json["data"]}
+
+    assert types.keys() >= {"order_shipped", "one_time_code", "newsletter", "fraud_alert"}
+    assert types["one_time_code"] == api.get("/api/v1/types/one_time_code").json
+    assert (types["one_time_code"]["mandatory"], types["one_time_code"]["priority"], types["one_time_code"]["channels"]) == (True, "urgent", ["sms", "email"])
+
+
+def test_a_type_is_created_replaced_and_used_at_once(api: Any, cast: Any) -> None:
+    created = api.put(TYPE, INVOICE)
+    submitted = api.post("/api/v1/notifications", {"type": "invoice_ready", "recipients": ["alice"], "data": {"number": "7"}})
+    replaced = api.put(TYPE, INVOICE | {"schema": {"type": "object", "required": ["total"]}})
+    refused = api.post("/api/v1/notifications", {"type": "invoice_ready", "recipients": ["alice"], "data": {"number": "7"}})
+
+    defaults = {"key": "invoice_ready", "mandatory": False, "to_admins": False, "resend_unknown": None, "dedupe_window": None}
+    assert (created.status_code, created.json) == (201, INVOICE | defaults)
+    assert (submitted.status_code, replaced.status_code) == (202, 200)
+    assert refused.json["errors"][0]["pointer"] == "/data/total"
+
+
+def test_an_answer_can_be_sent_back(api: Any) -> None:
+    answer = api.put(TYPE, INVOICE).json
+
+    assert api.put(TYPE, answer).json == answer
+
+
+BAD: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
+    "an unknown category": ({"category": "gossip"}, {("/category", "not_one_of")}),
+    "an unknown channel": ({"channels": ["pigeon"]}, {("/channels/0", "unknown_channel")}),
+    "no channels": ({"channels": []}, {("/channels", "too_short")}),
+    "marketing that presses": ({"category": "marketing"}, {("/priority", "priority_too_high")}),
+    "a schema that is none": ({"schema": {"type": "objekt"}}, {("/schema/type", "invalid_schema")}),
+    "a schema of an older kind": ({"schema": {"$schema": "http://json-schema.org/draft-07/schema#"}}, {("/schema/$schema", "invalid_schema")}),
+    "a schema that fetches": ({"schema": {"$ref": "http://169.254.169.254/"}}, {("/schema/$ref", "invalid_reference")}),
+    "a schema that points nowhere": ({"schema": {"properties": {"a": {"$ref": "#/$defs/b"}}}}, {("/schema/properties/a/$ref", "invalid_reference")}),
+    "a schema that points to itself": ({"schema": {"$ref": "#"}}, {("/schema", "invalid_schema")}),
+    "an unknown field": ({"colour": 1}, {("/colour", "unknown_field")}),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_type_is_refused(api: Any, count_rows: Any, case: str) -> None:
+    changes, faults = BAD[case]
+    before = count_rows()
+
+    response = api.put(TYPE, INVOICE | changes)
+
+    assert (response.status_code, {(f["pointer"], f["code"]) for f in response.json["errors"]}) == (422, faults)
+    assert count_rows() == before
+
+
+@pytest.mark.parametrize("key", ["Invoice", "1st", "a-b", "x" * 65, "a%00b"])
+def test_a_bad_key_is_refused(api: Any, key: str) -> None:
+    assert api.put(f"/api/v1/types/{key}", INVOICE).json["errors"][0]["code"] == "invalid_key"
+    assert api.get(f"/api/v1/types/{key}").status_code == 404
+
+
+def test_templates_are_listed_and_shown_with_their_words(api: Any) -> None:
+    listed = {row["key"]: row for row in api.get("/api/v1/templates").json["data"]}
+    published, pinned = api.get("/api/v1/templates/order_shipped").json, api.get("/api/v1/templates/order_shipped@1").json
+
+    assert (listed["order_shipped"]["version"], listed["order_shipped"]["status"]) == (1, "published")
+    assert published == pinned
+    assert {(content["channel"], content["locale"]) for content in published["contents"]} >= {("email", "en"), ("email", "de")}
+    assert [api.get(f"/api/v1/templates/{name}").status_code for name in ("order_shipped@99", "order_shipped@", "nothing", "a%00b", "a@b")] == [404] * 5
