@@ -1,13 +1,26 @@
 """How answers leave: JSON as it is. What they look like is described to APIFlask by `@output`, and tests compare."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from flask import Response, current_app
+from pydantic import BaseModel
 
 from notifier.api.fields import pointer_to
 from notifier.core.errors import Fault, Rejected
 from notifier.ids import parse
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def also(status: int, schema: type[BaseModel], description: str) -> Callable[[View], View]:
+    """Describes a second kind of success, beside the one that `@output` describes."""
+
+    def decorate(view: View) -> View:
+        view.also = (str(status), schema, description)  # type: ignore[attr-defined]
+        return view
+
+    return decorate
 
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

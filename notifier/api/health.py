@@ -7,7 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from notifier import liveness
 from notifier.api import metrics
-from notifier.api.answers import answer
+from notifier.api.answers import also, answer
 from notifier.api.auth import Door, public
 from notifier.api.errors import RETRY_AFTER_S
 from notifier.api.schemas import HealthOut, ReadinessOut
@@ -27,6 +27,7 @@ def healthz() -> Response:
 @bp.get("/readyz")
 @public
 @bp.output(ReadinessOut)
+@also(503, ReadinessOut, "The database is away")
 def readyz() -> Response:
     """Whether requests can be served
 

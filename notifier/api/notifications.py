@@ -5,11 +5,12 @@ from uuid import UUID
 
 from flask import Response, g, request
 
-from notifier.api.answers import answer, check_cursor
+from notifier.api.answers import also, answer, check_cursor
 from notifier.api.auth import Door, allow, caller
 from notifier.api.schemas import (
     BulkIn,
     BulkOut,
+    DryRunOut,
     DryRunQuery,
     NotificationOut,
     NotificationPage,
@@ -36,6 +37,7 @@ bp = Door("api_notifications", __name__, url_prefix="/api/v1", tag="Notification
 @bp.input(DryRunQuery, location="query")
 @bp.input(SubmissionIn)
 @bp.output(SubmissionOut, 202)
+@also(200, DryRunOut, "A dry run")
 def submit_notification(query_data: DryRunQuery, json_data: SubmissionIn) -> Response:
     """Notify 1 to 1,000 people of one event
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from apiflask import APIFlask
 from flask import Response, current_app, render_template
+from pydantic import BaseModel
 
 from notifier.api import errors
 from notifier.api.answers import answer
@@ -86,8 +87,21 @@ def _complete(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:
         if access is None:
             continue
         for operation in (op for method, op in document["paths"].get(path, {}).items() if method.upper() in (rule.methods or ())):
+            if hasattr(app.view_functions[rule.endpoint], "also"):
+                status, schema, description = app.view_functions[rule.endpoint].also  # type: ignore[attr-defined]
+                content = {"application/json": {"schema": _register(document, schema)}}
+                operation["responses"][status] = {"description": description, "content": content}
             _complete_operation(operation, access, rule.endpoint, has_argument=bool(rule.arguments))
     return document
+
+
+def _register(document: dict[str, Any], model: type[BaseModel]) -> dict[str, str]:
+    """Puts a schema where APIFlask puts those of `@output`; returns the reference to it."""
+    name = model.__name__
+    schema = model.model_json_schema(ref_template=f"#/components/schemas/{name}.{{model}}")
+    parts = {f"{name}.{part}": definition for part, definition in schema.pop("$defs", {}).items()}
+    document["components"]["schemas"] |= {name: schema, **parts}
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str, *, has_argument: bool) -> None:

@@ -4,7 +4,7 @@ import re
 
 from flask import Response
 
-from notifier.api.answers import answer
+from notifier.api.answers import also, answer
 from notifier.api.auth import Door, allow
 from notifier.api.schemas import TypeIn, TypeOut, TypePage
 from notifier.core.errors import Fault, Rejected
@@ -36,6 +36,7 @@ def get_type(key: str) -> Response:
 @allow("templates")
 @bp.input(TypeIn)
 @bp.output(TypeOut)
+@also(201, TypeOut, "Created")
 def put_type(key: str, json_data: TypeIn) -> Response:
     """Create an event type or replace it as a whole
 

@@ -6,10 +6,10 @@ import secrets
 from flask import Response
 
 from notifier import accounts
-from notifier.api.answers import answer
+from notifier.api.answers import also, answer
 from notifier.api.auth import Door, allow
 from notifier.api.fields import existing_user_id, parse_user_id
-from notifier.api.schemas import AddressIn, AddressPage, ExportOut, NewAddressOut, TokenIn, TokenOut, UserIn, UserOut, UserPatch
+from notifier.api.schemas import AddressIn, AddressOut, AddressPage, ExportOut, NewAddressOut, TokenIn, TokenOut, UserIn, UserOut, UserPatch
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
@@ -27,6 +27,7 @@ bp = Door("api_users", __name__, url_prefix="/api/v1/users", tag="Users")
 @allow("users")
 @bp.input(UserIn)
 @bp.output(UserOut)
+@also(201, UserOut, "Created")
 def put_user(user_id: str, json_data: UserIn) -> Response:
     """Create a user or replace the whole profile
 
@@ -97,6 +98,7 @@ def list_addresses(user_id: str) -> Response:
 @allow("users")
 @bp.input(AddressIn)
 @bp.output(NewAddressOut, 201)
+@also(200, AddressOut, "It was there already")
 def add_address(user_id: str, json_data: AddressIn) -> Response:
     """Add an address
 
