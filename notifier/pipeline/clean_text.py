@@ -5,6 +5,7 @@ Called by `render` on everything a template made of a producer's data. Knows no 
 
 import html
 import re
+from functools import lru_cache
 from urllib.parse import urljoin, urlsplit
 
 LONGEST_URL = 2_048
@@ -16,7 +17,8 @@ _NO_BREAK = re.compile("[\u00a0\u2007\u202f]")
 _SPACE_BEFORE_END = re.compile(r"[ \t]+(?=\n|\Z)")
 _MANY_EMPTY_LINES = re.compile(r"\n{3,}")
 
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)((?:[^>\"']|\"[^\"]*\"|'[^']*')*)>")
+# For well-formed HTML only: with tags that never end, matching would take time with the square of the length.
+_TAG = re.compile(r"""<(/?)([a-zA-Z][a-zA-Z0-9]*+)((?:[^>"']++|"[^"]*+"|'[^']*+')*+)>""")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _HREF = re.compile(r"""\bhref\s*=\s*("[^"]*"|'[^']*'|[^\s>]+)""", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"""\s+([^\s=>"'/]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s>"']+))?""")
@@ -89,13 +91,15 @@ def harmless_html(fragment: str) -> str:
 
     The data in it is escaped already; this guards against what a template's writer puts around it.
     """
-    return _TAG.sub(_harmless_tag, _COMMENT.sub("", fragment))
+    return _TAG.sub(lambda match: _harmless_tag(match[0]), _COMMENT.sub("", fragment))
 
 
-def _harmless_tag(match: re.Match[str]) -> str:
-    if match[2].lower() in _ACTIVE_TAGS or match[3][:1] not in ("", " ", "/"):  # the latter: a name that no plain tag has
+@lru_cache(maxsize=4096)  # the tags of a mail are much the same from mail to mail
+def _harmless_tag(tag: str) -> str:
+    match = _TAG.fullmatch(tag)
+    if match is None or match[2].lower() in _ACTIVE_TAGS or match[3][:1] not in ("", " ", "/"):  # the latter: a name that no plain tag has
         return ""
-    return f"<{match[1]}{match[2]}{_ATTRIBUTE.sub(_harmless_attribute, match[3])}>" if match[3] else match[0]
+    return f"<{match[1]}{match[2]}{_ATTRIBUTE.sub(_harmless_attribute, match[3])}>" if match[3] else tag
 
 
 def _harmless_attribute(match: re.Match[str]) -> str:
@@ -111,7 +115,7 @@ def _harmless_attribute(match: re.Match[str]) -> str:
 
 
 def text_of_html(fragment: str) -> str:
-    """The plain-text twin of a mail's HTML: paragraphs, list items, table rows as `label: value`, links behind their text."""
+    """The plain-text twin of a mail's well-formed HTML: paragraphs, list items, table rows as `label: value`, links behind their text."""
     links: list[str] = []
 
     def replace(match: re.Match[str]) -> str:

@@ -4,6 +4,7 @@ The layout is rendered and its CSS inlined once per variant and process, then cu
 fills the slots by joining strings. Called by `render` alone; knows no template and no delivery.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,9 +27,12 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "de": {"why": "Warum erhalte ich diese Nachricht?", "unsubscribe": "Abbestellen", "open": "Öffnen", "hello": "Guten Tag"},
 }
 
+MOST_TAGS = 5_000  # the parser ends the whole process on elements nested some ten thousand deep
 _LONGEST_PREHEADER = 140
 _PADDING = Markup("&#847;&zwnj;&nbsp;" * 60)  # keeps clients from showing what follows the preheader
 _INLINER = CSSInliner(load_remote_stylesheets=False)
+_INLINER_HINT = re.compile(r"data-css-inline\s*=", re.IGNORECASE)
+_UNPARSED = re.compile(r"<(?=/?(?:script|xmp|iframe|noembed|noframes|noscript|plaintext|textarea|title|template|svg|math)\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,11 @@ def words_of(language: str) -> Mapping[str, str]:
 
 
 def inlined(fragment: str) -> str:
-    """A template's HTML made well-formed, harmless and styled: the inner part of a mail."""
+    """A template's HTML made well-formed, harmless and styled: the inner part of a mail. Raises ValueError."""
+    if fragment.count("<") > MOST_TAGS:
+        raise ValueError(f"a mail may have {MOST_TAGS} tags")
+    # Elements whose text is not parsed as HTML never reach the parser as such: what comes out of it is well-formed throughout.
+    fragment = _INLINER_HINT.sub("data-ignored=", _UNPARSED.sub("&lt;", fragment))
     return harmless_html(_INLINER.inline_fragment(fragment, _content_css()))
 
 

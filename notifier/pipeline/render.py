@@ -10,8 +10,6 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from css_inline import InlineError
-
 from notifier.channels import CHANNELS
 from notifier.channels.contract import Shape
 from notifier.core.message import Content
@@ -219,5 +217,5 @@ def _as_mail(request: RenderRequest, content: Content, html: str, language: str,
 def _styled(fragment: str) -> str:
     try:
         return inlined(fragment)
-    except InlineError as error:
+    except ValueError as error:
         raise _FieldFault(RenderFault(str(error)[:300], "html")) from error
