@@ -15,6 +15,7 @@ from typing import Any
 import redis
 import structlog
 from flask import Flask
+from sqlalchemy.exc import OperationalError
 
 from notifier import liveness, logs
 from notifier.app import create_app
@@ -24,6 +25,7 @@ from notifier.pipeline import sweep
 from notifier.starting import wait_for_app
 
 LONGEST_PAUSE_S = 5.0
+OUTAGES = (redis.RedisError, OperationalError)
 _TICK_S = 0.05
 
 log = structlog.get_logger()
@@ -46,7 +48,8 @@ class Task:
         except Exception as error:
             self.failures += 1
             self.due_at = time.monotonic() + max(self.every_s, min(0.25 * 2**self.failures, LONGEST_PAUSE_S))
-            log.warning("scheduler.task_failed", task=self.name, error=type(error).__name__, failures=self.failures, exc_info=self.failures == 1)
+            is_a_bug = not isinstance(error, OUTAGES)
+            log.warning("scheduler.task_failed", task=self.name, error=type(error).__name__, failures=self.failures, exc_info=is_a_bug)
             return
         if self.failures:
             log.info("scheduler.task_works_again", task=self.name, failures=self.failures)
