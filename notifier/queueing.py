@@ -90,13 +90,31 @@ def _enqueue(function: str, by_queue: dict[str, list[tuple[str, str]]]) -> bool:
     return True
 
 
-def without_job(delivery_ids: Sequence[UUID]) -> list[UUID]:
-    """Those of the deliveries that Redis holds no job for: their doorbell is lost. Raises redis.RedisError."""
+def lost(doorbells: Sequence[Doorbell]) -> set[UUID]:
+    """Those whose ring Redis has forgotten, or a worker took and died with. Raises redis.RedisError. Two round trips.
+
+    A queue is first in, first out: a job that was rung before the one now at its head has been taken out
+    (and one whose queue is empty, too). Somebody may be about to claim it; ringing again is harmless then.
+    """
+    names = sorted({queue_name(bell.channel, bell.priority) for bell in doorbells})
     with redis_store.client.pipeline(transaction=False) as pipe:
-        for key in delivery_ids:
-            pipe.exists(Job.key_for(show("dlv", key)))
-        found = pipe.execute()
-    return [key for key, exists in zip(delivery_ids, found, strict=True) if not exists]
+        for name in names:
+            pipe.lindex(f"{Queue.redis_queue_namespace_prefix}{name}", 0)
+        for bell in doorbells:
+            pipe.hget(Job.key_for(show("dlv", bell.delivery_id)), "enqueued_at")
+        answers = pipe.execute()
+        heads = dict(zip(names, answers[: len(names)], strict=True))
+        rung_at = answers[len(names) :]
+        for name in names:
+            pipe.hget(Job.key_for(heads[name].decode()) if heads[name] else "", "enqueued_at")
+        head_rung_at = dict(zip(names, pipe.execute(), strict=True))
+    found = set()
+    for bell, at in zip(doorbells, rung_at, strict=True):
+        name = queue_name(bell.channel, bell.priority)
+        # RQ writes times in one fixed form (ISO 8601, UTC), so their text sorts as they do.
+        if at is None or heads[name] is None or (head_rung_at[name] is not None and at < head_rung_at[name]):
+            found.add(bell.delivery_id)
+    return found
 
 
 def forget_failed(doorbells: Sequence[Doorbell]) -> None:

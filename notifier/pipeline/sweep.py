@@ -23,7 +23,7 @@ from notifier.pipeline.accept import EXPAND_GRACE
 from notifier.pipeline.facts import load_people, load_types
 from notifier.pipeline.store import DOORBELL_GRACE, inbox_row
 from notifier.pipeline.words import Wanted, put_into_words
-from notifier.queueing import Doorbell, ring, ring_expand, without_job
+from notifier.queueing import Doorbell, lost, ring, ring_expand
 from notifier.realtime import publish
 
 BATCH = 1_000
@@ -77,9 +77,9 @@ def _show(deliveries: Sequence[Delivery], now: datetime) -> list[Any]:
 
 
 def ring_lost() -> int:
-    """Queued deliveries that Redis holds no job for are rung again. Returns how many had been lost.
+    """Queued deliveries whose doorbell is lost are rung again. Returns how many there were.
 
-    One that does have its job is looked at again later and later, a minute apart at most, so that a
+    One that stands in its queue is looked at again later and later, a minute apart at most, so that a
     long backlog costs little. While Redis is away nothing is touched.
     """
     now = clock_now()
@@ -88,20 +88,20 @@ def ring_lost() -> int:
     expired = [row for row in rows if _is_expired(row, now)]
     rows = [row for row in rows if row not in expired]
     try:
-        lost = set(without_job([row.id for row in rows])) if rows else set()
+        forgotten = lost(_doorbells(rows)) if rows else set()
     except redis.RedisError as error:
         log.warning("sweep.redis_away", error=type(error).__name__)
         return 0
     with transaction() as session:
         _move(expired, {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None}, only_from=lifecycle.QUEUED)
-        values = [{"id": row.id, "wake_at": now + (DOORBELL_GRACE if row.id in lost else _next_grace(row, now))} for row in rows]
+        values = [{"id": row.id, "wake_at": now + (DOORBELL_GRACE if row.id in forgotten else _next_grace(row, now))} for row in rows]
         if values:
             table = Delivery.__table__
             session.connection().execute(
                 sa.update(table).where(table.c.id == sa.bindparam("key"), table.c.status == lifecycle.QUEUED).values(wake_at=sa.bindparam("at")),
                 [{"key": value["id"], "at": value["wake_at"]} for value in values],
             )
-    again = [row for row in rows if row.id in lost]
+    again = [row for row in rows if row.id in forgotten]
     ring(_doorbells(again))
     if again:
         log.warning("sweep.doorbells_lost", deliveries=len(again))

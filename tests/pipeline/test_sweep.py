@@ -76,6 +76,23 @@ def test_a_lost_doorbell_is_rung_again_and_a_good_one_is_not(app: APIFlask, subm
     assert row.wake_at > now()
 
 
+def test_a_job_that_was_taken_out_by_a_worker_that_died_is_rung_again(app: APIFlask, submit: Submit) -> None:
+    for _ in range(3):
+        submit(ERIN, channels=("email",))
+    first, *others = deliveries()
+    assert redis_store.client.lpop(queue("email.high").key) == show("dlv", first.id).encode()  # its hash stays
+    wake()
+    assert sweep.ring_lost() == 1
+    assert queue("email.high").job_ids == [show("dlv", row.id) for row in (*others, first)]
+
+
+def test_the_last_job_of_a_queue_is_missed_too(app: APIFlask, submit: Submit) -> None:
+    submit(ERIN, channels=("email",))
+    redis_store.client.lpop(queue("email.high").key)
+    wake()
+    assert sweep.ring_lost() == 1
+
+
 def test_a_long_backlog_is_looked_at_less_and_less_often(app: APIFlask, submit: Submit) -> None:
     submit(ERIN, channels=("email",))
     with transaction() as session:
