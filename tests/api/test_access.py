@@ -116,9 +116,7 @@ CALLS_BY_SCOPE = {
 
 
 def test_each_scope_opens_these_calls(app: APIFlask) -> None:
-    assert {
-        scope: {f"{method} {path}" for path, method, access in producers_calls(app) if scope in access.scopes} for scope in SCOPES
-    } == CALLS_BY_SCOPE
+    assert {scope: {f"{method} {path}" for path, method, access in producers_calls(app) if scope in access.scopes} for scope in SCOPES} == CALLS_BY_SCOPE
 
 
 REFUSED: dict[str, tuple[str | None, int, str]] = {

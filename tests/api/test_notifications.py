@@ -243,7 +243,12 @@ def test_a_bulk_item_may_be_larger_than_one_batch(api: Any, app: APIFlask) -> No
 
 def test_idempotency_keys_work_inside_bulk_items(api: Any, cast: Any) -> None:
     one = api.post(SUBMIT, order("alice", idempotency_key="k-1")).json
-    items = [order("alice", idempotency_key="k-1"), order("bob", idempotency_key="k-1"), order("bob", idempotency_key="k-2"), order("bob", idempotency_key="k-2")]
+    items = [
+        order("alice", idempotency_key="k-1"),
+        order("bob", idempotency_key="k-1"),
+        order("bob", idempotency_key="k-2"),
+        order("bob", idempotency_key="k-2"),
+    ]
 
     results = api.post(f"{SUBMIT}/bulk", {"notifications": items}).json["results"]
 

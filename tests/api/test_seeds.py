@@ -40,7 +40,9 @@ def test_notify_with_the_example_of_the_paper(people: Any) -> None:
     assert [(d["channel"], d["status"]) for d in stored["deliveries"]] == [("email", "queued")]
 
 
-@pytest.mark.parametrize(("word", "channel"), [("EMAIL", "email"), ("SMS", "sms"), ("PUSH", "push"), ("INAPP", "inapp"), ("in_app", "inapp"), ("IN_APP", "inapp")])
+@pytest.mark.parametrize(
+    ("word", "channel"), [("EMAIL", "email"), ("SMS", "sms"), ("PUSH", "push"), ("INAPP", "inapp"), ("in_app", "inapp"), ("IN_APP", "inapp")]
+)
 def test_notify_takes_the_type_for_the_channel(people: Any, word: str, channel: str) -> None:
     response = people.post("/notify", NOTIFY | {"type": word})
 
