@@ -17,6 +17,7 @@ from notifier.api.fields import pointer_to
 from notifier.api.schemas import SubmissionIn
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient, Submission
+from notifier.extensions import db
 from notifier.pipeline import accept, group_commit
 from notifier.pipeline.accept import Accepted, Item
 
@@ -75,6 +76,8 @@ def idempotency_key() -> str | None:
 def submit(submission: Submission) -> Accepted:
     """One request's worth: shares its transaction with others that came at the same time."""
     limits.charge(len(submission.recipients) - 1)  # the first was counted at the door
+    if db.session.registry.has():
+        db.session.rollback()  # whatever was read before is let go: nobody keeps a connection while waiting for others
     return group_commit.submit(Item(auth.caller(), submission))
 
 
