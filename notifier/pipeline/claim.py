@@ -16,13 +16,14 @@ from notifier.channels.contract import Adapter
 from notifier.clock import now as clock_now
 from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError
-from notifier.core.message import Content, Receipt
+from notifier.core.message import Content, Message, Receipt, Recipient
 from notifier.core.plan import still_wanted
 from notifier.database import transaction
 from notifier.extensions import db
+from notifier.ids import show
 from notifier.models import Address, Delivery, EventType, Notification
 from notifier.pipeline.facts import Order, Person, load_people, load_types, planner_facts
-from notifier.pipeline.words import Wanted, put_into_words
+from notifier.pipeline.words import Wanted, put_into_words, unsubscribe_url
 
 LEASE = timedelta(seconds=20)
 
@@ -44,16 +45,16 @@ class Outcome:
 class Task:
     """One claimed delivery with all it takes to send it, and then what came of it. Nothing in it needs the database.
 
-    `content` is a sentence where the template could not be filled.
+    `message` is a sentence where the template could not be filled.
     """
 
     delivery: Delivery
     notification: Notification
     type: EventType
     address: Address | None
-    person: Person
     adapter: Adapter
-    content: Content | str
+    message: Message | str
+    recipient: Recipient
     receipt: Receipt | None = None
     error: DeliveryError | None = None
     started_at: datetime | None = None
@@ -144,5 +145,48 @@ def _put_into_words(kept: Sequence[_Claimed]) -> list[Task]:
     ready = [(c, c.person, c.adapter) for c in kept if c.person is not None and c.adapter is not None]
     contents = put_into_words([Wanted(c.delivery.channel, c.type, c.notification.template_id, person, c.notification.data or {}) for c, person, _ in ready])
     return [
-        Task(c.delivery, c.notification, c.type, c.address, person, adapter, content) for (c, person, adapter), content in zip(ready, contents, strict=True)
+        Task(c.delivery, c.notification, c.type, c.address, adapter, _message(c, content), _recipient(c, person))
+        for (c, person, adapter), content in zip(ready, contents, strict=True)
     ]
+
+
+def _message(claimed: _Claimed, content: Content | str) -> Message | str:
+    if isinstance(content, str):
+        return content
+    delivery, notification = claimed.delivery, claimed.notification
+    return Message(
+        delivery_id=show("dlv", delivery.id),
+        notification_id=show("ntf", notification.id),
+        user_id=notification.user_id,
+        try_number=delivery.tries,
+        type=notification.type,
+        category=notification.category,
+        priority=notification.priority,
+        created_at=notification.created_at,
+        content=content,
+        data=notification.data or {},
+        unsubscribe_url=unsubscribe_url(notification.user_id, notification.category, delivery.channel),
+        collapse_key=notification.collapse_key,
+        expires_at=notification.expires_at,
+    )
+
+
+def _recipient(claimed: _Claimed, person: Person) -> Recipient:
+    address = claimed.address
+    return Recipient(
+        address=address.value if address else claimed.notification.user_id,
+        secret=address.secret if address else None,
+        name=person.name,
+        locale=person.locale,
+    )
+
+
+def renew(ids: Sequence[UUID]) -> None:
+    """Keeps the leases of deliveries that are being sent alive. Called every few seconds while they are."""
+    with transaction() as session:
+        session.execute(
+            sa.update(Delivery)
+            .where(Delivery.id.in_(ids), Delivery.status == lifecycle.SENDING)
+            .values(wake_at=clock_now() + LEASE)
+            .execution_options(synchronize_session=False)
+        )

@@ -10,20 +10,15 @@ import time
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-import sqlalchemy as sa
 import structlog
 from flask import current_app
+from sqlalchemy.exc import DBAPIError
 
 from notifier.clock import now as clock_now
-from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError, Permanent
-from notifier.core.message import Content, Message, Recipient
-from notifier.database import transaction
 from notifier.ids import show
-from notifier.models import Delivery
-from notifier.pipeline.claim import LEASE, Outcome, Task, claim
+from notifier.pipeline.claim import Outcome, Task, claim, renew
 from notifier.pipeline.record import record
-from notifier.pipeline.words import unsubscribe_url
 
 _RENEW_EVERY_S = 5.0
 
@@ -31,23 +26,23 @@ log = structlog.get_logger()
 
 
 def deliver(ids: Sequence[UUID]) -> list[Outcome]:
-    """Takes each delivery as far as it goes now. The number of statements does not depend on how many there are."""
+    """Takes each delivery as far as it goes now, one send after the other. The number of statements is constant."""
     tasks, outcomes = claim(ids)
     if tasks:
         with _leases_renewed([task.delivery.id for task in tasks]):
             for task in tasks:
-                _send(task)
+                send(task)
         outcomes += record(tasks)
     return outcomes
 
 
-def _send(task: Task) -> None:
-    """One provider call. What it raises becomes the task's error; nothing escapes, or its neighbours would suffer."""
+def send(task: Task) -> None:
+    """One provider call, on any thread. What it raises becomes the task's error; nothing escapes, or its neighbours would suffer."""
     task.started_at, begun = clock_now(), time.monotonic()
     try:
-        if isinstance(task.content, str):
-            raise Permanent(task.content, code="template_error")
-        task.receipt = task.adapter.send(_message(task, task.content), _recipient(task))
+        if isinstance(task.message, str):
+            raise Permanent(task.message, code="template_error")
+        task.receipt = task.adapter.send(task.message, task.recipient)
     except DeliveryError as error:
         task.error = error
     except Exception as error:
@@ -56,54 +51,21 @@ def _send(task: Task) -> None:
     task.duration_ms = round((time.monotonic() - begun) * 1000)
 
 
-def _message(task: Task, content: Content) -> Message:
-    delivery, notification = task.delivery, task.notification
-    return Message(
-        delivery_id=show("dlv", delivery.id),
-        notification_id=show("ntf", notification.id),
-        user_id=notification.user_id,
-        try_number=delivery.tries,
-        type=notification.type,
-        category=notification.category,
-        priority=notification.priority,
-        created_at=notification.created_at,
-        content=content,
-        data=notification.data or {},
-        unsubscribe_url=unsubscribe_url(notification.user_id, notification.category, delivery.channel),
-        collapse_key=notification.collapse_key,
-        expires_at=notification.expires_at,
-    )
-
-
-def _recipient(task: Task) -> Recipient:
-    person, address = task.person, task.address
-    return Recipient(
-        address=address.value if address else task.notification.user_id,
-        secret=address.secret if address else None,
-        name=person.name,
-        locale=person.locale,
-    )
-
-
 @contextlib.contextmanager
 def _leases_renewed(ids: Sequence[UUID]) -> Iterator[None]:
-    """Keeps the leases alive from a thread of its own for as long as the sends take."""
+    """Renews from a thread of its own for as long as the sends take."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     finished = threading.Event()
 
-    def renew() -> None:
+    def keep_renewing() -> None:
         with app.app_context():
             while not finished.wait(_RENEW_EVERY_S):
                 try:
-                    with transaction() as session:
-                        session.execute(
-                            sa.update(Delivery).where(Delivery.id.in_(ids), Delivery.status == lifecycle.SENDING).values(wake_at=clock_now() + LEASE)
-                        )
-                except sa.exc.DBAPIError as error:
+                    renew(ids)
+                except DBAPIError as error:
                     log.warning("delivery.lease_not_renewed", error=type(error).__name__)
 
-    thread = threading.Thread(target=renew, name="lease-renewal", daemon=True)
-    thread.start()
+    threading.Thread(target=keep_renewing, name="lease-renewal", daemon=True).start()
     try:
         yield
     finally:

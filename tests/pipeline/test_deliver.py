@@ -163,7 +163,7 @@ def test_what_was_cancelled_is_not_sent(app: APIFlask, submit: Submit) -> None:
 
 def test_a_worker_that_lost_its_lease_does_not_overwrite_the_next_ones_result(app: APIFlask, submit: Submit) -> None:
     from notifier.pipeline.claim import claim  # noqa: PLC0415
-    from notifier.pipeline.deliver import _send  # noqa: PLC0415
+    from notifier.pipeline.deliver import send  # noqa: PLC0415
     from notifier.pipeline.record import record  # noqa: PLC0415
 
     submit(email("soft-fail"), channels=("email",))
@@ -173,7 +173,7 @@ def test_a_worker_that_lost_its_lease_does_not_overwrite_the_next_ones_result(ap
         session.execute(sa.update(Delivery).values(status="queued"))
     quick, _ = claim([row.id])
     for task in (*slow, *quick):
-        _send(task)
+        send(task)
     assert [o.status for o in record(quick)] == ["waiting"]
     assert record(slow) == []
     assert [a[0] for a in attempts()] == [2]
