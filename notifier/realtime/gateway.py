@@ -19,7 +19,7 @@ import structlog
 from flask import Flask, request
 from flask_login import current_user
 from flask_socketio import ConnectionRefusedError as Refused
-from flask_socketio import Namespace, SocketIO, disconnect, join_room
+from flask_socketio import Namespace, SocketIO, join_room
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from notifier import accounts
@@ -35,6 +35,7 @@ from notifier.queries import inbox as questions
 from notifier.realtime.publish import CHANNEL, NAMESPACE, RETRY_EVERY, room_of
 
 _SWEEP_EVERY_S = 5.0
+_FAREWELL_S = 0.2  # between the answer that says why and the end of the connection
 _USERS_AT_ONCE = 500
 
 log = structlog.get_logger()
@@ -110,7 +111,7 @@ class Inbox(Namespace):  # type: ignore[misc]
     def _answer(self, event: Any, given: tuple[Any, ...]) -> dict[str, Any]:
         guest = self.guests.get(request.sid)  # type: ignore[attr-defined]
         if guest is None or not guest.may_stay():
-            disconnect()
+            self.socketio.start_background_task(self._end, request.sid)  # type: ignore[attr-defined]
             return _error("unauthenticated", "the token or the session has ended")
         if not isinstance(event, str) or event not in _EVENTS:
             return _error("unknown_event", "there is no such event")
@@ -127,6 +128,10 @@ class Inbox(Namespace):  # type: ignore[misc]
         except Exception:
             log.exception("inbox.event_failed", event_name=event)
             return _error("internal_error", "something went wrong here; the log has the details")
+
+    def _end(self, sid: str) -> None:
+        self.socketio.sleep(_FAREWELL_S)
+        self.socketio.server.disconnect(sid, namespace=self.namespace)
 
     def expire(self) -> None:
         """Ends the connections whose tokens have expired; they would go on hearing otherwise."""

@@ -1,0 +1,253 @@
+"""Who may connect, what a connection hears, and what it may ask; with real clients at a real server."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import time_machine
+from apiflask import APIFlask
+from flask.sessions import SecureCookieSessionInterface
+
+from notifier import accounts
+from notifier.clock import now
+from notifier.database import transaction
+from notifier.extensions import db, socketio
+from notifier.ids import new_id, show
+from notifier.models import Account
+from notifier.pipeline import inbox
+from notifier.pipeline.inbox import Chosen
+from notifier.realtime.publish import NAMESPACE
+from tests.realtime.conftest import Refused
+
+
+def token_of(user_id: str) -> dict[str, str]:
+    return {"token": accounts.sign_user_token(user_id, 60)[0]}
+
+
+@pytest.fixture
+def cookie_of(app: APIFlask) -> Callable[[str], dict[str, str]]:
+    """The headers of a browser in which that person has signed in."""
+
+    def call(user_id: str) -> dict[str, str]:
+        account = accounts.create_account(f"{user_id}@example.test", "pw", "person", user_id)
+        signer = SecureCookieSessionInterface().get_signing_serializer(app)
+        assert signer is not None
+        return {"Cookie": f"{app.config['SESSION_COOKIE_NAME']}={signer.dumps({'_user_id': str(account.id), '_fresh': True})}"}
+
+    return call
+
+
+# --- who may connect
+
+
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+def test_a_connection_hears_of_its_users_new_items_and_of_nobody_elses(arrive: Any, connect: Any, transport: str) -> None:
+    alice, bob = connect(auth=token_of("alice"), transport=transport), connect(auth=token_of("bob"), transport=transport)
+    arrive("bob", title="for bob")
+    arrive("alice", title="for alice")
+    event, payload = alice.hear()
+    assert (event, payload["item"]["title"]) == ("item", "for alice")
+    assert (payload["seq"], payload["unread"], payload["unseen"]) == (1, 1, 1)
+    assert bob.hear()[1]["item"]["title"] == "for bob"
+    arrive("alice", title="second")
+    assert alice.hear()[1]["item"]["title"] == "second"  # and nothing of bob's in between
+    assert bob.events.empty()
+
+
+@pytest.mark.parametrize(
+    "auth", [None, {}, {"token": None}, {"token": ""}, {"token": "forged"}, {"token": ["x"]}, {"token": 1}, {"token": {"a": 1}}, "token", ["token"], 5]
+)
+def test_a_connection_without_an_identity_is_refused(connect: Any, auth: Any) -> None:
+    with pytest.raises(Refused, match="unauthenticated"):
+        connect(auth=auth)
+
+
+def test_a_token_that_is_changed_expired_or_meant_for_something_else_is_refused(app: APIFlask, connect: Any, producer_key: str) -> None:
+    token = token_of("alice")["token"]
+    expired, _ = accounts.sign_user_token("alice", -1)
+    for wrong in (token[:-1] + ("A" if token[-1] != "A" else "B"), expired, accounts.sign_unsubscribe("alice", "social", "email"), producer_key):
+        with pytest.raises(Refused, match="unauthenticated"):
+            connect(auth={"token": wrong})
+
+
+def test_a_session_cookie_connects_from_our_own_pages(arrive: Any, connect: Any, cookie_of: Any, url: str) -> None:
+    browser = connect(headers=cookie_of("alice") | {"Origin": url, "Sec-Fetch-Site": "same-origin"})
+    arrive("bob", "alice")
+    assert browser.hear()[0] == "item"
+    assert browser.ask("sync", {"since": 0})["seq"] == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.test"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost.evil.test"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_a_cookie_sent_along_from_another_origin_is_worth_nothing(connect: Any, cookie_of: Any, headers: dict[str, str]) -> None:
+    with pytest.raises(Refused, match="unauthenticated"):
+        connect(headers=cookie_of("alice") | headers)
+
+
+def test_a_token_connects_from_any_origin_and_goes_before_the_cookie(arrive: Any, connect: Any, cookie_of: Any) -> None:
+    browser = connect(auth=token_of("alice"), headers=cookie_of("bob") | {"Origin": "https://shop.test"})
+    arrive("bob", "alice")
+    assert browser.hear()[0] == "item"
+    assert browser.ask("sync", {"since": 0})["seq"] == 1
+    with pytest.raises(Refused, match="unauthenticated"):
+        connect(auth={"token": "forged"}, headers=cookie_of("carol"))
+
+
+def test_the_cookie_of_a_disabled_account_is_refused_and_ends_its_open_connection(connect: Any, cookie_of: Any) -> None:
+    headers = cookie_of("alice")
+    browser = connect(headers=headers)
+    with transaction() as session:
+        session.execute(sa.update(Account).values(disabled_at=now()))
+    with pytest.raises(Refused, match="unauthenticated"):
+        connect(headers=headers)
+    assert browser.ask("seen", {})["error"]["code"] == "unauthenticated"
+    assert browser.gone.wait(10)
+
+
+# --- what it may ask
+
+
+def test_a_browser_that_was_away_asks_for_what_it_missed(arrive: Any, connect: Any) -> None:
+    keys = arrive("alice", "alice")
+    browser = connect(auth=token_of("alice"))
+    answer = browser.ask("sync", {"since": 1})
+    assert [item["id"] for item in answer["changed"]] == [show("dlv", keys[1])]
+    assert (answer["seq"], answer["unread"], answer["unseen"]) == (2, 2, 2)
+    assert browser.ask("sync", {"since": 99}) == {"reset": True}
+
+
+@pytest.mark.parametrize(
+    ("event", "given", "answer"),
+    [
+        ("read", {"ids": [0]}, {"unread": 1, "unseen": 1, "seq": 3}),
+        ("archive", {"ids": [0, 1]}, {"unread": 0, "unseen": 0, "seq": 4}),
+        ("seen", {}, {"unread": 2, "unseen": 0, "seq": 4}),
+        ("seen", None, {"unread": 2, "unseen": 0, "seq": 4}),
+    ],
+)
+def test_a_mark_is_acknowledged_with_the_counts_and_every_tab_is_told(arrive: Any, connect: Any, event: str, given: Any, answer: dict[str, int]) -> None:
+    keys = arrive("alice", "alice")
+    if given and "ids" in given:
+        given = {"ids": [show("dlv", keys[number]) for number in given["ids"]]}
+    one, other = connect(auth=token_of("alice")), connect(auth=token_of("alice"))
+    assert (one.ask(event) if given is None else one.ask(event, given)) == answer
+    for tab in (one, other):
+        heard, payload = tab.hear()
+        changed = payload.pop("changed")
+        assert (heard, payload) == ("state", answer)
+        assert len(changed) == answer["seq"] - 2
+
+
+@pytest.mark.parametrize("event", ["read", "archive"])
+def test_other_peoples_items_cannot_be_marked(arrive: Any, connect: Any, event: str) -> None:
+    [his] = arrive("bob")
+    arrive("alice")
+    assert connect(auth=token_of("alice")).ask(event, {"ids": [show("dlv", his), show("dlv", new_id()), "nonsense"]}) == {
+        "unread": 1,
+        "unseen": 1,
+        "seq": 1,
+    }
+    assert connect(auth=token_of("bob")).ask("sync", {"since": 0})["unread"] == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "given", "code"),
+    [
+        ("sync", (), "validation_failed"),
+        ("sync", ({},), "validation_failed"),
+        ("sync", ({"since": -1},), "validation_failed"),
+        ("sync", ({"since": "1"},), "validation_failed"),
+        ("sync", ({"since": 1.5},), "validation_failed"),
+        ("sync", ({"since": True},), "validation_failed"),
+        ("sync", ({"since": 1, "user": "bob"},), "validation_failed"),
+        ("sync", (1,), "validation_failed"),
+        ("sync", ({"since": 0}, {"since": 0}), "validation_failed"),
+        ("read", ({"ids": "x"},), "validation_failed"),
+        ("read", ({"ids": [1]},), "validation_failed"),
+        ("read", ({"ids": ["x"] * 1001},), "validation_failed"),
+        ("read", ({"ids": ["x" * 65]},), "validation_failed"),
+        ("read", (["x"],), "validation_failed"),
+        ("read", ({"all": True},), "validation_failed"),
+        ("seen", ({"since": 0},), "validation_failed"),
+        ("seen", (b"\x00\xff",), "validation_failed"),
+        ("nonsense", (), "unknown_event"),
+        ("connect", ({"token": "x"},), "unknown_event"),
+        ("disconnect", (), "unknown_event"),
+        ("_answer", ("x",), "unknown_event"),
+        ("error", (), "unknown_event"),
+    ],
+)
+def test_what_makes_no_sense_is_answered_with_an_error_and_the_connection_goes_on(
+    arrive: Any, connect: Any, event: str, given: tuple[Any, ...], code: str
+) -> None:
+    browser = connect(auth=token_of("alice"))
+    answer = browser.ask(event, *given)
+    assert answer["error"]["code"] == code
+    assert answer["error"]["detail"]
+    arrive("alice")
+    assert browser.hear()[0] == "item"
+    assert browser.ask("sync", {"since": 0})["seq"] == 1
+
+
+def test_an_event_that_fails_here_is_an_error_too(connect: Any, monkeypatch: pytest.MonkeyPatch, app: APIFlask) -> None:
+    browser = connect(auth=token_of("alice"))
+    with db.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE inbox_state RENAME TO elsewhere"))
+    try:
+        assert browser.ask("sync", {"since": 0})["error"]["code"] == "internal_error"
+    finally:
+        with db.engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE elsewhere RENAME TO inbox_state"))
+    assert browser.ask("sync", {"since": 0})["seq"] == 0
+
+
+# --- how it ends
+
+
+def test_a_token_that_has_expired_ends_its_connection_at_the_next_event(arrive: Any, connect: Any) -> None:
+    [key] = arrive("alice")
+    browser = connect(auth=token_of("alice"))
+    with time_machine.travel(now() + timedelta(seconds=61)):
+        assert browser.ask("read", {"ids": [show("dlv", key)]})["error"]["code"] == "unauthenticated"
+        assert browser.gone.wait(10)
+    assert inbox.seen("alice", Chosen())["unread"] == 1
+
+
+def test_a_token_that_has_expired_ends_a_connection_that_only_listens(connect: Any) -> None:
+    passing, lasting = connect(auth=token_of("alice")), connect(auth={"token": accounts.sign_user_token("alice", 3600)[0]})
+    door = socketio.server.namespace_handlers[NAMESPACE]
+    door.expire()
+    assert not passing.gone.is_set()
+    with time_machine.travel(now() + timedelta(seconds=61)):
+        door.expire()
+    assert passing.gone.wait(10)
+    assert lasting.ask("sync", {"since": 0})["seq"] == 0
+
+
+def test_a_pretended_farewell_does_not_outlive_the_token(connect: Any) -> None:
+    browser = connect(auth=token_of("alice"))
+    browser.ask("disconnect")
+    with time_machine.travel(now() + timedelta(seconds=61)):
+        socketio.server.namespace_handlers[NAMESPACE].expire()
+    assert browser.gone.wait(10)
+
+
+def test_no_event_keeps_a_database_connection(arrive: Any, connect: Any, live_app: APIFlask) -> None:
+    [key] = arrive("alice")
+    browser = connect(auth=token_of("alice"))
+    for event, given in (("sync", {"since": 0}), ("read", {"ids": [show("dlv", key)]}), ("seen", {}), ("read", {"ids": 5})):
+        browser.ask(event, given)
+    with live_app.app_context():
+        pool = db.engine.pool
+    assert isinstance(pool, sa.QueuePool)
+    assert pool.checkedout() == 0
