@@ -31,6 +31,8 @@ def arguments() -> argparse.ArgumentParser:
     web.add_argument("--reuse-port", action="store_true", help="let several web processes share the port")
     worker = command("worker", "notifier.worker:run", "send what is queued")
     worker.add_argument("--queues", default="*", metavar="PATTERN", help="only the queues that match, 'sms.*' or 'sms.*,push.*' say")
+    worker.add_argument("--lanes", type=_count, default=128, metavar="N", help="how many sends may be in flight at once (128)")
+    worker.add_argument("--processes", type=_count, default=1, metavar="N", help="how many such processes to run (1)")
     worker.add_argument("--burst", action="store_true", help="end when the queues are empty")
     command("scheduler", "notifier.scheduler:run", "release what is due and sweep up what was lost")
     migrate = command("migrate", "notifier.cli:migrate", "bring the database up to date; again changes nothing")
@@ -44,6 +46,12 @@ def arguments() -> argparse.ArgumentParser:
     command("doctor", "notifier.cli:doctor", "check the installation and say what to do")
     command("demo", "notifier.cli:demo", "add a demo person and a handful of notifications")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 4096:
+        raise argparse.ArgumentTypeError("must be a number from 1 to 4096")
+    return int(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,14 +1,26 @@
-"""The functions that RQ jobs name. One app per process, made on first use, so that a stock `rq worker` can run them."""
+"""The functions that RQ jobs name, and the same work for many jobs at once.
+
+One app per process, made on first use, so that a stock `rq worker` can run the functions. Our own
+worker hands whole batches of `deliver` jobs to `Deliveries` instead.
+"""
 
 import functools
+from collections.abc import Sequence
 
+import structlog
 from flask import Flask
 from rq import get_current_job
 
 from notifier.app import create_app
+from notifier.batchworker import Ended, Job
+from notifier.core.errors import Rejected
 from notifier.ids import parse
+from notifier.pipeline import claim as claiming
 from notifier.pipeline import deliver as delivering
 from notifier.pipeline import expand as expanding
+from notifier.pipeline.record import record
+
+log = structlog.get_logger()
 
 
 class DeadLetter(Exception):
@@ -33,3 +45,30 @@ def deliver(delivery_id: str) -> None:
 def expand(submission_id: str) -> None:
     with app().app_context():
         expanding.expand(parse("sub", submission_id))
+
+
+class Deliveries:
+    """`deliver` for whole batches: the batch worker's handler. Called inside an app context."""
+
+    def begin(self, jobs: Sequence[Job]) -> list[Job]:
+        by_id = {}
+        for job in jobs:
+            try:
+                by_id[parse("dlv", str(job.args[0]))] = job
+            except (Rejected, IndexError):
+                log.error("job.not_understood", job=job.id)
+        tasks, _ = claiming.claim(list(by_id))
+        for task in tasks:
+            by_id[task.delivery.id].unit = task
+        return [by_id[task.delivery.id] for task in tasks]
+
+    def run(self, job: Job) -> None:
+        delivering.send(job.unit)
+
+    def finish(self, jobs: Sequence[Job]) -> list[Ended]:
+        outcomes = {outcome.delivery_id: outcome for outcome in record([job.unit for job in jobs])}
+        dead = {key: f"DeadLetter: {outcome.explanation}" for key, outcome in outcomes.items() if outcome.is_dead}
+        return [Ended(job, failure=dead.get(job.unit.delivery.id)) for job in jobs]
+
+    def renew(self, jobs: Sequence[Job]) -> None:
+        claiming.renew([job.unit.delivery.id for job in jobs])

@@ -15,6 +15,7 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
+from notifier.batchworker.bell import ring as wake_workers
 from notifier.channels import CHANNELS
 from notifier.core.submission import PRIORITIES
 from notifier.extensions import redis_store
@@ -83,6 +84,7 @@ def _enqueue(function: str, by_queue: dict[str, list[tuple[str, str]]]) -> bool:
                     for job_id, argument in jobs
                 ]
                 target.enqueue_many(prepared, pipeline=pipe)
+            wake_workers(pipe, by_queue)
             pipe.execute()
     except redis.RedisError as error:
         log.warning("queue.ring_failed", error=type(error).__name__, jobs=sum(map(len, by_queue.values())))

@@ -19,9 +19,10 @@ from sqlalchemy.exc import OperationalError
 
 from notifier import liveness, logs
 from notifier.app import create_app
+from notifier.clock import now
 from notifier.config import Settings
 from notifier.extensions import db, redis_store
-from notifier.pipeline import sweep
+from notifier.pipeline import inbox, sweep
 from notifier.starting import wait_for_app
 
 LONGEST_PAUSE_S = 5.0
@@ -65,6 +66,7 @@ def tasks(name: str) -> list[Task]:
         Task("ring_lost", sweep.ring_lost, 2.0, is_endless=True),
         Task("free_lapsed", sweep.free_lapsed, 2.0, is_endless=True),
         Task("ring_expansions", sweep.ring_expansions, 2.0),
+        Task("wake_snoozed", lambda: inbox.wake_snoozed(now()), 2.0),
         Task("prune", sweep.prune, 3600.0),
     ]
 

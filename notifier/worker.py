@@ -1,8 +1,4 @@
-"""`worker`: runs queued jobs, urgent ones first. Any number may run, for all queues or for some.
-
-RQ's own one-at-a-time worker, changed in two ways: a signal is noticed between jobs and never in the
-middle of taking one, and an absent Redis is waited for instead of being a reason to end.
-"""
+"""`worker`: delivers what is queued, urgent first, many at once. Any number may run, for all queues or for some."""
 
 import argparse
 import fnmatch
@@ -10,80 +6,48 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import redis
 import structlog
-from rq import Queue, SimpleWorker
-from rq.exceptions import DequeueTimeout, StopRequested
-from rq.job import Job
-from rq.worker import WorkerStatus
 
-from notifier import jobs, logs, queueing
+from notifier import channels, jobs, logs, queueing
+from notifier.batchworker import BatchWorker, Source
+from notifier.children import POLL_S, Child
 from notifier.config import Settings
+from notifier.core.submission import PRIORITIES
 from notifier.starting import wait_for_app
 
 REDIS_PAUSE_S = 0.5
-_TAKE_WAIT_S = 1  # how long a signal may go unnoticed while idle
+STOP_WITHIN_S = 13.0
 _TTL_S = 30
 
 log = structlog.get_logger()
 
 
-class Worker(SimpleWorker):
-    has_lost_redis = False
-
-    def subscribe(self) -> None:
-        """RQ's remote commands stop work horses, and there are none: one connection and one thread less."""
-
-    def _install_signal_handlers(self) -> None:
-        """`run` has its own, which set `_stop_requested`."""
-
-    def handle_exception(self, job: Job, *exc_info: Any) -> None:
-        """The pipeline has told of a dead letter; anything else is a bug, and told with its trace."""
-        if not issubclass(exc_info[0], jobs.DeadLetter):
-            log.error("job.failed", job=job.id, queue=job.origin, exc_info=exc_info)
-
-    def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> tuple[Job, Queue] | None:
-        """The next job; None to end. What has been taken is always returned, so that a signal loses no job."""
-        try:
-            self.set_state(WorkerStatus.IDLE)
-            while not self._stop_requested:
-                self.heartbeat()
-                if self.should_run_maintenance_tasks:
-                    self.run_maintenance_tasks()
-                with suppress(DequeueTimeout):
-                    taken: tuple[Job, Queue] | None = self.queue_class.dequeue_any(
-                        self._ordered_queues,
-                        timeout and _TAKE_WAIT_S,
-                        connection=self.connection,
-                        job_class=self.job_class,
-                        serializer=self.serializer,
-                        death_penalty_class=self.death_penalty_class,
-                    )
-                    if taken:
-                        taken[0].redis_server_version = self.get_redis_server_version()
-                    return taken
-        except redis.ConnectionError:
-            self.has_lost_redis = True
-            raise StopRequested from None  # ends this worker quietly; `run` makes the next
-        return None
-
-
 class _Signals:
-    """Turns the first SIGTERM or SIGINT into a request; more of them change nothing."""
+    """Turns SIGTERM and SIGINT into a request; more of them change nothing."""
 
     def __init__(self) -> None:
         self.is_stopping = False
-        self.worker: Worker | None = None
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
+        self._worker: BatchWorker | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    @property
+    def worker(self) -> BatchWorker | None:
+        return self._worker
+
+    @worker.setter
+    def worker(self, worker: BatchWorker) -> None:
+        self._worker = worker
+        if self.is_stopping:
+            worker.stop()
 
     def _stop(self, _number: int, _frame: Any) -> None:
         self.is_stopping = True
-        if self.worker:
-            self.worker._stop_requested = True
+        if self._worker:
+            self._worker.stop()
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
@@ -93,28 +57,75 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         print(f"No queue matches {options.queues!r}. The queues are: {', '.join(queueing.all_queues())}", file=sys.stderr)
         return 2
     signals = _Signals()
+    if options.processes > 1:
+        return supervise(options, signals)
     # Also shows at the start, not at the first job, when the keys do not fit.
-    if wait_for_app(jobs.app, lambda: signals.is_stopping) is None:
+    app = wait_for_app(jobs.app, lambda: signals.is_stopping)
+    if app is None:
         return 0
-    connection = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=1)
-    log.info("worker.started", queues=options.queues)
+    log.info("worker.started", queues=options.queues, lanes=options.lanes)
+    with app.app_context():
+        work_on(settings, names, options, signals)
+        channels.registry().close()
+    log.info("worker.stopped")
+    return 0
+
+
+def work_on(settings: Settings, names: Sequence[str], options: argparse.Namespace, signals: _Signals) -> None:
+    """Works until told to stop. A Redis that is not there at the start is waited for; the worker itself bears its absence later."""
     is_away = False
     while not signals.is_stopping:
+        # No time limit on answers: the bell waits in Redis itself.
+        connection = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=1)
         try:
-            worker = signals.worker = Worker(names, connection=connection, serializer=queueing.SERIALIZER, worker_ttl=_TTL_S, log_job_description=False)
-            worker._stop_requested = signals.is_stopping
-            if is_away:
-                log.info("worker.redis_is_back")
-                is_away = False
-            worker.work(burst=options.burst, logging_level="WARNING")
-            if options.burst and not worker.has_lost_redis:
-                break
+            worker = BatchWorker(
+                [source(name) for name in names],
+                connection=connection,
+                handlers={queueing.DELIVER: jobs.Deliveries()},
+                lanes=options.lanes,
+                worker_ttl=_TTL_S,
+            )
+            signals.worker = worker
+            worker.work(burst=options.burst, has_signals=False)
+            return
         except redis.RedisError as error:
             if not is_away:
                 log.warning("worker.redis_is_away", error=type(error).__name__)
                 is_away = True
             time.sleep(REDIS_PAUSE_S)
-    log.info("worker.stopped")
+
+
+def source(name: str) -> Source:
+    """A queue with its class (its priority) and its group (its channel)."""
+    channel, _, priority = name.partition(".")
+    return Source(name, PRIORITIES.index(priority), channel)
+
+
+def supervise(options: argparse.Namespace, signals: _Signals) -> int:
+    """Runs several worker processes of the same kind; one that dies is started again."""
+    command = [sys.executable, "-m", "notifier", "worker", "--queues", options.queues, "--lanes", str(options.lanes)]
+    if options.burst:
+        command.append("--burst")
+    children = [Child(f"worker {number}", command) for number in range(1, options.processes + 1)]
+    for child in children:
+        child.start()
+    while children and not signals.is_stopping:
+        for child in list(children):
+            if child.process is None:
+                if time.monotonic() >= child.restart_at:
+                    child.start()
+            elif not child.is_running:
+                if options.burst and child.process.returncode == 0:
+                    children.remove(child)
+                else:
+                    log.warning("worker.restarted", told=child.note_end())
+        time.sleep(POLL_S)
+    deadline = time.monotonic() + STOP_WITHIN_S
+    for child in children:
+        if child.process:
+            child.process.terminate()
+    for child in children:
+        child.stop(deadline)
     return 0
 
 

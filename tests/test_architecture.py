@@ -15,7 +15,7 @@ FLOORS = {
     "notifier.core": 0,
     "notifier.config": 1, "notifier.extensions": 1, "notifier.clock": 1, "notifier.ids": 1, "notifier.encryption": 1, "notifier.database": 1,
     "notifier.logs": 1, "notifier.liveness": 1, "notifier.models": 1, "notifier.channels": 1, "notifier.catalogue": 1, "notifier.queueing": 1,
-    "notifier.shapes": 1, "notifier.tokens": 1, "notifier.realtime.publish": 1,
+    "notifier.batchworker": 1, "notifier.shapes": 1, "notifier.tokens": 1, "notifier.realtime.publish": 1,
     "notifier.pipeline": 2, "notifier.queries": 2, "notifier.accounts": 2, "notifier.installation": 2,
     "notifier.api": 3, "notifier.web": 3, "notifier.realtime.gateway": 3,
     "notifier.app": 4,
@@ -28,6 +28,7 @@ MAPS = {"notifier", "notifier.realtime"}  # packages whose __init__ holds nothin
 EVERYBODYS = {"notifier.config", "notifier.extensions", "notifier.clock", "notifier.ids", "notifier.encryption", "notifier.database"}
 BESIDE = {  # the few that look sideways, and why
     ("notifier.queueing", "notifier.channels"),  # there is a queue for each channel
+    ("notifier.queueing", "notifier.batchworker.bell"),  # wakes its workers
     ("notifier.installation", "notifier.accounts"),  # makes the first admin and the first key
 }
 

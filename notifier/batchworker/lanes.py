@@ -1,0 +1,51 @@
+"""The threads on which jobs run. Ordinary threads: the work is waiting for other machines."""
+
+import threading
+from collections.abc import Callable, Iterable
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Lanes(Generic[T]):
+    """Runs things on up to `count` threads, started as they are needed, and puts what has run into `done`."""
+
+    def __init__(self, count: int, run: Callable[[T], None], done: "SimpleQueue[T | None]") -> None:
+        self.count = count
+        self._run, self._done = run, done
+        self._waiting: SimpleQueue[T | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._in_flight = 0
+
+    def submit(self, things: Iterable[T]) -> None:
+        for thing in things:
+            self._in_flight += 1
+            if self._in_flight > len(self._threads) < self.count:
+                self._start_one()
+            self._waiting.put(thing)
+
+    def collected(self, count: int) -> None:
+        """Called by the one thread that submits, for what it has taken out of `done`."""
+        self._in_flight -= count
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    def stop(self) -> None:
+        """Lets the threads end once they have nothing to do. Does not wait for those that hang."""
+        for _ in self._threads:
+            self._waiting.put(None)
+
+    def _start_one(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"lane-{len(self._threads)}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        while (thing := self._waiting.get()) is not None:
+            try:
+                self._run(thing)
+            finally:
+                self._done.put(thing)

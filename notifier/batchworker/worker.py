@@ -1,0 +1,288 @@
+"""The worker: one thread that takes, begins, finishes and settles in batches, and lanes that run the slow part.
+
+To RQ's tools it is a worker like any other: it registers, beats, can be suspended, and stops warmly.
+"""
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import redis
+import structlog
+from rq.serializers import JSONSerializer
+from rq.utils import current_timestamp
+from rq.worker import BaseWorker, WorkerStatus
+
+from notifier.batchworker import settle as settling
+from notifier.batchworker.bell import Bell
+from notifier.batchworker.contract import BatchHandler, Ended, Job
+from notifier.batchworker.lanes import Lanes
+from notifier.batchworker.plain import PlainJobs
+from notifier.batchworker.shares import Shares, ceiling, kept_for_urgent
+from notifier.batchworker.take import Raw, Source, Taker
+
+WEIGHTS = (40, 30, 20, 10)  # of the lanes, for each class of queues, the most pressing first
+LONGEST_BATCH_WAIT_S = 0.02  # what has finished is recorded after this long at the latest
+MOST_TAKEN = 200
+LEASE_S = 120.0  # after which RQ calls a job abandoned whose worker says nothing
+BEAT_S = 5.0
+PAUSE_S = 1.0  # after the database or Redis failed
+DRAIN_S = 12.0  # for what is in flight when the worker is told to stop
+
+log = structlog.get_logger()
+
+
+class BatchWorker(BaseWorker):
+    """Runs jobs of many queues at once.
+
+    `sources` are the queues with their class and group. `handlers` do whole batches of the jobs of one
+    function, by its dotted name; other functions run one by one, each on a lane.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        connection: redis.Redis,
+        handlers: Mapping[str, BatchHandler],
+        lanes: int = 128,
+        name: str | None = None,
+        worker_ttl: int = 60,
+    ) -> None:
+        super().__init__([source.name for source in sources], connection=connection, serializer=JSONSerializer, name=name, worker_ttl=worker_ttl)
+        self.sources, self.lane_count = list(sources), lanes
+        self._groups = {source.name: source.group for source in sources}
+        self._ranks = {source.name: source.rank for source in sources}
+        self._handlers = dict(handlers)
+        self._plain = PlainJobs(connection, self.default_result_ttl)
+        self._taker = Taker(connection, sources, self.name)
+        self._shares = Shares(WEIGHTS[: max(self._ranks.values()) + 1])
+        self._ceiling = ceiling(lanes, len(set(self._groups.values())))
+        self._inbox: SimpleQueue[Job | None] = SimpleQueue()  # jobs that have run; None wakes the worker up
+        self._lanes: Lanes[Job] = Lanes(lanes, self._run, self._inbox)
+        self._running: dict[Job, BatchHandler] = {}
+        self._run_through: list[Job] = []  # have run, are to be recorded
+        self._recorded: list[Ended] = []  # are to be settled
+        self._oldest_waits_since = 0.0
+        self._beat_at = 0.0
+        self._paused_until = 0.0
+        self._is_busy = False
+
+    # ---- life
+
+    def work(self, burst: bool = False, has_signals: bool = True, **_: Any) -> bool:  # type: ignore[override]
+        """Works until it is told to stop, or in a burst until nothing is left. → whether it ran anything.
+
+        `has_signals`: SIGTERM and SIGINT mean stop. Otherwise somebody else calls `stop`.
+        """
+        self.bootstrap("WARNING")
+        if has_signals:
+            self._install_signal_handlers()
+        bell = Bell(self.connection, [source.name for source in self.sources], self._wake)
+        try:
+            return self._work(bell, burst=burst)
+        finally:
+            bell.stop()
+            self._lanes.stop()
+            self.teardown()  # type: ignore[no-untyped-call]
+
+    def _work(self, bell: Bell, *, burst: bool) -> bool:
+        stop_by = None
+        worked = False
+        while True:
+            self._collect()
+            self._record()
+            self._settle()
+            self._beat()
+            if self._stop_requested:
+                stop_by = stop_by or time.monotonic() + DRAIN_S
+                if not self._running or time.monotonic() > stop_by:
+                    return worked
+                self._wait(0.05)
+                continue
+            taken = self._take()
+            worked = worked or taken > 0
+            if taken:
+                continue
+            if burst and not self._running and not self._is_paused:
+                return worked
+            if not self._is_paused:
+                bell.arm()
+            self._wait(self._longest_wait())
+
+    def stop(self) -> None:
+        """Takes nothing more, finishes what is in flight (bounded), and ends. From any thread or signal handler."""
+        self._stop_requested = True
+        self._wake()
+
+    def _install_signal_handlers(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self.stop())
+
+    def _wake(self) -> None:
+        self._inbox.put(None)
+
+    def _wait(self, seconds: float) -> None:
+        """Sleeps until something has run, the bell rings, or the time is over."""
+        with contextlib.suppress(Empty):
+            self._arrived(self._inbox.get(timeout=seconds))
+
+    def _longest_wait(self) -> float:
+        if self._run_through:
+            return max(0.0, self._oldest_waits_since + LONGEST_BATCH_WAIT_S - time.monotonic())
+        return min(PAUSE_S, BEAT_S)
+
+    @property
+    def _is_paused(self) -> bool:
+        return time.monotonic() < self._paused_until
+
+    def _pause(self, event: str, error: Exception) -> None:
+        log.warning(event, error=type(error).__name__)
+        self._paused_until = time.monotonic() + PAUSE_S
+
+    # ---- take and begin
+
+    def _take(self) -> int:
+        """Takes as much as there is room for, and sets it going. → how many jobs left their queues."""
+        free = min(MOST_TAKEN, self.lane_count - len(self._running))
+        if free <= 0 or self._is_paused:
+            return 0
+        held = self._held_by_group()
+        pressing = sum(1 for job in self._running if self._ranks[job.queue] == 0)
+        others = self.lane_count - kept_for_urgent(self.lane_count) - (len(self._running) - pressing)
+        quotas = self._shares.quotas(free)
+        try:
+            counts, raws = self._taker.take(
+                free=free,
+                others=max(0, others),
+                quotas=quotas,
+                room={group: self._ceiling - held.get(group, 0) for group in set(self._groups.values())},
+                lease=current_timestamp() + LEASE_S,
+            )
+        except redis.RedisError as error:
+            self._pause("worker.redis_away", error)
+            return 0
+        if counts:
+            self._shares.took(counts, quotas)
+        if raws:
+            self._begin(raws)
+        return len(raws)
+
+    def _held_by_group(self) -> dict[str, int]:
+        held: dict[str, int] = {}
+        for job in self._running:
+            group = self._groups[job.queue]
+            held[group] = held.get(group, 0) + 1
+        return held
+
+    def _begin(self, raws: Sequence[Raw]) -> None:
+        fresh = [raw.decode() for raw in raws if not raw.failed_before]
+        stale = [raw for raw in raws if raw.failed_before]
+        for handler, jobs in _grouped((self._handlers.get(function, self._plain), job) for function, job in fresh):
+            try:
+                wanted = handler.begin(jobs)
+            except Exception as error:
+                self._pause("worker.begin_failed", error)
+                self._give_back(jobs)
+                continue
+            kept = set(wanted)
+            self._recorded += [Ended(job) for job in jobs if job not in kept]
+            self._running.update(dict.fromkeys(wanted, handler))
+            self._lanes.submit(wanted)
+        if stale:
+            settling.drop(self.connection, stale)
+
+    def _give_back(self, jobs: Sequence[Job]) -> None:
+        try:
+            settling.give_back(self.connection, jobs)
+        except redis.RedisError as error:
+            self._pause("worker.give_back_failed", error)
+
+    def _run(self, job: Job) -> None:
+        self._running[job].run(job)
+
+    # ---- finish and settle
+
+    def _collect(self) -> None:
+        """Fetches all that has run by now, without waiting."""
+        while True:
+            try:
+                self._arrived(self._inbox.get_nowait())
+            except Empty:
+                return
+
+    def _arrived(self, job: Job | None) -> None:
+        if job is None:
+            return
+        if not self._run_through:
+            self._oldest_waits_since = time.monotonic()
+        self._run_through.append(job)
+        self._lanes.collected(1)
+
+    def _record(self) -> None:
+        """Records what has run: when it has waited long enough, or nothing else is running, or it is a full batch."""
+        if not self._run_through:
+            return
+        waited = time.monotonic() - self._oldest_waits_since
+        if waited < LONGEST_BATCH_WAIT_S and self._lanes.in_flight and len(self._run_through) < MOST_TAKEN:
+            return
+        if self._is_paused:
+            return
+        for handler, jobs in _grouped((self._running[job], job) for job in self._run_through):
+            try:
+                self._recorded += handler.finish(jobs)
+            except Exception as error:
+                self._pause("worker.finish_failed", error)  # what was sent must be recorded: again later
+                continue
+            for job in jobs:
+                del self._running[job]
+        self._run_through = [job for job in self._run_through if job in self._running]
+
+    def _settle(self) -> None:
+        if not self._recorded or self._is_paused:
+            return
+        try:
+            settling.settle(self.connection, self._recorded, worker_name=self.name)
+        except redis.RedisError as error:
+            self._pause("worker.settle_failed", error)
+            return
+        self.successful_job_count += sum(1 for end in self._recorded if end.failure is None)
+        self.failed_job_count += sum(1 for end in self._recorded if end.failure is not None)
+        self._recorded.clear()
+
+    # ---- signs of life
+
+    def _beat(self) -> None:
+        if time.monotonic() < self._beat_at:
+            return
+        self._beat_at = time.monotonic() + BEAT_S
+        running = list(self._running)
+        for handler, jobs in _grouped((handler, job) for job, handler in self._running.items()):
+            try:
+                handler.renew(jobs)
+            except Exception as error:
+                log.warning("worker.renew_failed", error=type(error).__name__)
+        try:
+            self.heartbeat()
+            settling.renew(self.connection, running, current_timestamp() + LEASE_S)
+            self._show_state(bool(running))
+            if self.should_run_maintenance_tasks:
+                self.run_maintenance_tasks()  # type: ignore[no-untyped-call]
+        except redis.RedisError as error:
+            log.warning("worker.no_heartbeat", error=type(error).__name__)
+
+    def _show_state(self, is_busy: bool) -> None:
+        if is_busy != self._is_busy:
+            self._is_busy = is_busy
+            self.set_state(WorkerStatus.BUSY if is_busy else WorkerStatus.IDLE)
+
+
+def _grouped(pairs: Iterable[tuple[BatchHandler, Job]]) -> list[tuple[BatchHandler, list[Job]]]:
+    """The jobs of each handler together."""
+    groups: dict[int, tuple[BatchHandler, list[Job]]] = {}
+    for handler, job in pairs:
+        groups.setdefault(id(handler), (handler, []))[1].append(job)
+    return list(groups.values())
