@@ -11,7 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier import shapes
-from notifier.core.errors import Rejected
+from notifier.core.errors import Fault, Rejected
 from notifier.extensions import db
 from notifier.models import InboxItem, InboxState
 
@@ -29,7 +29,7 @@ def counts(user_id: str) -> dict[str, int]:
 
 
 def page(user_id: str, *, filter: str = "all", category: str | None = None, q: str | None = None, after: str | None = None, limit: int = 50) -> dict[str, Any]:
-    """API.md, GET /api/v1/inbox: newest first. Raises Rejected('invalid_cursor')."""
+    """API.md, GET /api/v1/inbox: newest first. Raises Rejected for an `after` that is no cursor."""
     statement = (
         sa.select(_items)
         .where(InboxItem.user_id == user_id, *InboxItem.in_view(filter, category, q))
@@ -67,5 +67,6 @@ def _position(cursor: str) -> tuple[Any, Any]:
         (microseconds,) = struct.unpack(">q", packed[:8])
         created_at, key = _EPOCH + microseconds * _MICROSECOND, UUID(bytes=packed[8:])
     except (ValueError, OverflowError, struct.error):
-        raise Rejected("invalid_cursor", "'after' is not a cursor of this list") from None
+        fault = Fault("/after", "invalid_cursor", "send the `next` of the page before")
+        raise Rejected("validation_failed", "after is no cursor of this list", (fault,)) from None
     return sa.literal(created_at, _items.c.created_at.type), sa.literal(key, _items.c.id.type)

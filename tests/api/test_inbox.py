@@ -227,8 +227,8 @@ def test_a_question_that_makes_no_sense_is_refused_at_its_place(arrive: Any, by_
 
 def test_what_is_no_cursor_is_refused(by_token: Any) -> None:
     response = by_token("alice").get(after="nonsense")
-    assert response.json["code"] == "invalid_cursor"
-    assert 400 <= response.status_code < 500
+    assert (response.status_code, response.json["code"]) == (422, "validation_failed")
+    assert [fault["code"] for fault in response.json["errors"]] == ["invalid_cursor"]
 
 
 @pytest.mark.parametrize("since", ["", "-1", "x", "1.0", None])

@@ -151,7 +151,7 @@ def test_what_arrives_while_paging_neither_repeats_nor_hides_anything(app: APIFl
 def test_what_is_no_cursor_is_refused(app: APIFlask, after: str) -> None:
     with pytest.raises(Rejected) as refusal:
         questions.page("alice", after=after)
-    assert refusal.value.code == "invalid_cursor"
+    assert [(fault.pointer, fault.code) for fault in refusal.value.faults] == [("/after", "invalid_cursor")]
 
 
 # --- changes
