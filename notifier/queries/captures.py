@@ -13,9 +13,7 @@ KIND = "cap"
 _FIELDS = ("to", "subject", "text", "html", "payload", "headers")
 
 
-def list_captures(
-    *, user: str | None = None, channel: str | None = None, after: str | None = None, limit: int = 50
-) -> tuple[list[dict[str, Any]], str | None]:
+def list_captures(*, user: str | None = None, channel: str | None = None, after: str | None = None, limit: int = 50) -> tuple[list[dict[str, Any]], str | None]:
     """Newest first, as API.md shows them, and the cursor of the next page. Raises Rejected for a cursor that is none."""
     query = select(Capture).order_by(Capture.id.desc()).limit(limit + 1)
     if user:

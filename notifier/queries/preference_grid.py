@@ -41,11 +41,12 @@ class Grid:
     sections: tuple[Section, ...]
 
 
-def grid_of(user_id: str, document: Mapping[str, Any], language: str = "en") -> Grid:
-    """`document` is that of queries.preferences. Columns: the channels that types use by themselves, that the person
-    has an address on, or has made a choice about.
+def grid_of(user_id: str, document: Mapping[str, Any], *, is_admin: bool = False, language: str = "en") -> Grid:
+    """`document` is that of queries.preferences. Rows: types that may reach the person, so those for admins for them only.
+    Columns: the channels that these types use by themselves, that the person has an address on, or has made a choice about.
     """
-    types = db.session.scalars(sa.select(EventType).order_by(EventType.key)).all()
+    query = sa.select(EventType).order_by(EventType.key)
+    types = db.session.scalars(query if is_admin else query.where(EventType.to_admins.is_(False))).all()
     columns = _columns(user_id, document, types)
     effective = document["effective"]
     sections = []

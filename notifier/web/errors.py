@@ -35,7 +35,7 @@ def init_app(app: Flask) -> None:
 
 def _dress(response: Response) -> Response:
     """An address that no route answers: a page of ours instead of Werkzeug's bare one."""
-    if request.endpoint is None and response.status_code >= 400 and response.mimetype == "text/html" and not response.is_streamed:
+    if request.endpoint is None and response.status_code >= 400 and response.mimetype == "text/html":
         response.set_data(render_template("error.html", status=response.status_code, words=_words(response.status_code)))
     return response
 

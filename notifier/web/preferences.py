@@ -37,7 +37,7 @@ def save() -> ResponseReturnValue:
     user_id = current_user.user_id
     document = document_of(user_id)
     try:
-        change(user_id, changes_in(request.form, document, grid_of(user_id, document), now()), replace=False, source="page")
+        change(user_id, changes_in(request.form, document, _grid(document), now()), replace=False, source="page")
     except (Rejected, ValueError) as error:
         return _page("preferences.html", fault=_words(error)), 422
     if request.headers.get("HX-Request"):
@@ -52,7 +52,7 @@ def _page(template: str, *, is_saved: bool = False, fault: str | None = None) ->
     return render_template(
         template,
         document=document,
-        grid=grid_of(user_id, document),
+        grid=_grid(document),
         muted_until=_still_ahead(document["mute_until"]),
         zones=_zones(),
         zone=document["time_zone"] or "UTC",
@@ -60,6 +60,10 @@ def _page(template: str, *, is_saved: bool = False, fault: str | None = None) ->
         is_saved=is_saved,
         fault=fault,
     )
+
+
+def _grid(document: Mapping[str, Any]) -> Grid:
+    return grid_of(current_user.user_id, document, is_admin=current_user.has_role("admin"))
 
 
 def changes_in(form: MultiDict[str, str], document: Mapping[str, Any], grid: Grid, at: datetime) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 export function el(tag, { text, on, data, ...attributes } = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (value === true) element.setAttribute(name, "");
+    if (name.startsWith("aria-")) element.setAttribute(name, value);
+    else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
   if (text !== undefined) element.textContent = text;
@@ -23,6 +24,7 @@ const PATHS = {
   unread: "M12 8.5a3.5 3.5 0 1 0 0 7 3.5 3.5 0 0 0 0-7Z",
   archive: "M4 5h16v4H4zM5.5 9v9.5h13V9M10 13h4",
   unarchive: "M4 5h16v4H4zM5.5 9v9.5h13V9M12 16.5v-4.5m-2 2 2-2 2 2",
+  why: "M12 20a8 8 0 1 0 0-16 8 8 0 0 0 0 16Zm-1.9-9.6a2 2 0 1 1 3 1.7c-.7.4-1.1.8-1.1 1.6m0 2.5v.01",
   transactional: "m12 3.5 7.5 4.2v8.6L12 20.5l-7.5-4.2V7.7L12 3.5Zm0 8.3 7.5-4.1M12 11.8v8.7M12 11.8 4.5 7.7",
   marketing: "M4 10v4h3l8 4.5v-13L7 10H4Zm14.5-1a4 4 0 0 1 0 6",
   social: "M12 12a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7Zm-7 7.5a7 7 0 0 1 14 0",

@@ -14,11 +14,21 @@ export function row(item, { server, act }) {
     ? el("a", { class: "title", id: titleId, href: url, text: item.title, on: { click: open } })
     : el("button", { class: "title", id: titleId, type: "button", text: item.title, on: { click: open } });
 
-  const foot = el("p", { class: "foot" });
-  foot.append(el("time", { datetime: item.created_at, title: exactly(at), text: ago(at) }));
-  if (url && item.action.label) foot.append(el("a", { class: "action", href: url, text: item.action.label, on: { click: open } }));
   const why = safeUrl(item.why, server.base);
-  if (why) foot.append(el("a", { class: "why", href: why, text: "Why did I get this?" }));
+  const foot = el(
+    "div",
+    { class: "foot" },
+    url && item.action.label ? el("a", { class: "action", href: url, text: item.action.label, on: { click: open } }) : null,
+    el(
+      "div",
+      { class: "tools" },
+      why ? el("a", { class: "tool", href: why, title: "Why did I get this?", "aria-label": `Why did I get this? ${item.title}` }, icon("why")) : null,
+      tool(item.read_at ? "unread" : "check", item.read_at ? "Mark as unread" : "Mark as read", item, () => act(item.read_at ? "unread" : "read", item)),
+      item.archived_at
+        ? tool("unarchive", "Move back to the inbox", item, () => act("unarchive", item))
+        : tool("archive", "Archive", item, () => act("archive", item)),
+    ),
+  );
 
   const article = el(
     "article",
@@ -27,17 +37,14 @@ export function row(item, { server, act }) {
     el(
       "div",
       { class: "words" },
-      el("h3", {}, title, item.read_at ? null : el("span", { class: "sr", text: "(unread)" })),
+      el(
+        "div",
+        { class: "top" },
+        el("h3", {}, title, item.read_at ? null : el("span", { class: "sr", text: "(unread)" })),
+        el("time", { datetime: item.created_at, title: exactly(at), text: ago(at) }),
+      ),
       item.body ? el("p", { class: "body", text: item.body }) : null,
       foot,
-    ),
-    el(
-      "div",
-      { class: "tools" },
-      tool(item.read_at ? "unread" : "check", item.read_at ? "Mark as unread" : "Mark as read", item, () => act(item.read_at ? "unread" : "read", item)),
-      item.archived_at
-        ? tool("unarchive", "Move back to the inbox", item, () => act("unarchive", item))
-        : tool("archive", "Archive", item, () => act("archive", item)),
     ),
   );
   return el("li", { class: item.read_at ? "row" : "row is-unread", data: { id: item.id } }, article);

@@ -60,35 +60,33 @@ button { font: inherit; color: inherit; background: none; border: 0; padding: 0;
 
 .row { display: grid; grid-template-rows: 1fr; border-bottom: 1px solid var(--line); }
 .rows > .row:last-child { border-bottom: 0; }
-.item { position: relative; display: grid; grid-template-columns: auto minmax(0, 1fr) auto; gap: 0.75rem; padding: 0.875rem 1.125rem; min-height: 0; overflow: hidden; transition: background-color 120ms; }
+.item { position: relative; display: grid; grid-template-columns: auto minmax(0, 1fr); gap: 0.75rem; padding: 0.875rem 1.125rem 0.5rem; min-height: 0; overflow: hidden; transition: background-color 120ms; }
 .item:hover, .item:focus-within { background: var(--hover); }
 .picture { display: grid; place-items: center; width: 2.25rem; height: 2.25rem; border-radius: 50%; background: var(--hover); color: var(--muted); overflow: hidden; }
 .item:hover .picture, .item:focus-within .picture { background: var(--surface); }
 .is-unread .picture { color: var(--accent); }
 .picture img { width: 100%; height: 100%; object-fit: cover; }
 .words { min-width: 0; }
-h3 { font-size: 0.875rem; font-weight: 500; line-height: 1.4; }
+.top { display: flex; align-items: baseline; justify-content: space-between; gap: 0.75rem; }
+h3 { min-width: 0; font-size: 0.875rem; font-weight: 500; line-height: 1.4; }
 .is-unread h3 { font-weight: 650; }
 .title { display: block; width: 100%; text-align: start; color: inherit; text-decoration: none; overflow-wrap: anywhere; }
 .title::after { content: ""; position: absolute; inset: 0; }
 .title:focus-visible { outline: none; }
 .title:focus-visible::after { outline: 2px solid var(--accent); outline-offset: -3px; border-radius: 8px; }
 .body { color: var(--muted); display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; overflow: hidden; overflow-wrap: anywhere; white-space: pre-line; }
-.foot { display: flex; flex-wrap: wrap; align-items: center; gap: 0.25rem 0.75rem; margin-top: 0.3125rem; font-size: 0.8125rem; color: var(--muted); }
+.foot { display: flex; align-items: center; gap: 0.75rem; margin-top: 0.0625rem; min-height: 1.75rem; font-size: 0.8125rem; color: var(--muted); }
 .foot a { position: relative; z-index: 1; }
-time { position: relative; z-index: 1; font-variant-numeric: tabular-nums; }
-.action { color: var(--accent); font-weight: 600; text-decoration: none; padding: 0.125rem 0; }
+time { position: relative; z-index: 1; flex: none; color: var(--muted); font-size: 0.8125rem; font-variant-numeric: tabular-nums; }
+.action { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; color: var(--accent); font-weight: 600; text-decoration: none; padding: 0.125rem 0; }
 .action:hover { text-decoration: underline; }
-.why { color: var(--muted); opacity: 0; }
-.item:hover .why, .item:focus-within .why { opacity: 1; }
-.tools { position: relative; z-index: 1; display: flex; align-items: flex-start; gap: 0.125rem; }
+.tools { position: relative; z-index: 1; display: flex; gap: 0.125rem; margin-inline-start: auto; margin-inline-end: -0.3125rem; }
 .tool { display: grid; place-items: center; width: 1.75rem; height: 1.75rem; border-radius: 7px; color: var(--muted); opacity: 0; transition: opacity 120ms; }
 .item:hover .tool, .item:focus-within .tool { opacity: 1; }
 .tool:hover { background: var(--line); color: var(--text); }
 .is-unread .item::before { content: ""; position: absolute; top: 1.75rem; inset-inline-start: 0.3125rem; width: 0.4375rem; height: 0.4375rem; border-radius: 50%; background: var(--accent); }
 @media (hover: none) {
   .tool { opacity: 1; width: 2.25rem; height: 2.25rem; }
-  .why { opacity: 1; }
 }
 
 .is-arriving { animation: make-room 260ms cubic-bezier(0.2, 0.8, 0.2, 1); }

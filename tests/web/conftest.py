@@ -1,0 +1,105 @@
+"""Visitors of the pages, who behave as browsers do: cookies kept, forms sent with their CSRF token."""
+
+import contextvars
+import html
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from apiflask import APIFlask
+from rq import SimpleWorker
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from notifier import accounts, jobs
+from notifier.core.submission import InlineRecipient, Submission
+from notifier.extensions import db, redis_store
+from notifier.models import Delivery
+from notifier.pipeline.accept import Accepted, Caller, Item, accept
+from notifier.queueing import SERIALIZER, all_queues, queue
+
+PASSWORD = "correct horse battery staple"
+_TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
+
+
+class Visitor:
+    """One browser. Each request runs in a context of its own, as on a server: nothing carries over but cookies."""
+
+    def __init__(self, app: APIFlask) -> None:
+        self.client = app.test_client()
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self._open("GET", path, **options)
+
+    def post(self, path: str, form: Any = None, *, token: bool = True, **options: Any) -> TestResponse:
+        """With the CSRF token of this browser's session, unless `token` is False."""
+        data: dict[str, Any] = dict(form or {})
+        if token:
+            data["csrf_token"] = self.csrf_token()
+        return self._open("POST", path, data=data, **options)
+
+    def csrf_token(self) -> str:
+        for path in ("/login", "/preferences"):  # who is signed in is sent away from the first
+            found = _TOKEN.search(self.get(path).text)
+            if found:
+                return html.unescape(found[1])
+        raise AssertionError("no form has a token")
+
+    def sign_in(self, email: str, password: str = PASSWORD, **form: str) -> TestResponse:
+        return self.post("/login", {"email": email, "password": password, **form})
+
+    def _open(self, method: str, path: str, **options: Any) -> TestResponse:
+        return contextvars.Context().run(self.client.open, path, method=method, **options)
+
+
+@pytest.fixture
+def visitor(app: APIFlask) -> Visitor:
+    """Somebody who is not signed in."""
+    return Visitor(app)
+
+
+@pytest.fixture
+def signed_in(app: APIFlask) -> Callable[..., Visitor]:
+    """`signed_in("operator")` → a browser signed in to a new account of that role, with a user of the same name."""
+
+    def _signed_in(role: str = "person", user_id: str | None = None) -> Visitor:
+        user_id = user_id or role
+        accounts.create_account(f"{user_id}@example.test", PASSWORD, role, user_id)
+        visitor = Visitor(app)
+        assert visitor.sign_in(f"{user_id}@example.test").status_code == 303
+        return visitor
+
+    return _signed_in
+
+
+@pytest.fixture
+def send(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Delivery]]:
+    """`send("zoe", email="rejected@sandbox.test", channels=("email",))`: accepted and worked off. → its deliveries."""
+    monkeypatch.setattr(jobs, "app", lambda: app)
+    producer = accounts.create_producer("Shop")
+    caller = Caller(producer.id, is_test=False, may_be_urgent=True, types=None, request_id="test")
+
+    worker = SimpleWorker(all_queues(), connection=redis_store.client, serializer=SERIALIZER)
+
+    def _send(user_id: str, *, type: str = "order_shipped", data: dict[str, Any] | None = None, channels: tuple[str, ...] | None = None, **profile: str) -> Any:
+        submission = Submission(type=type, recipients=(InlineRecipient(user_id, profile),), data=data or {"order_id": "A1"}, channels=channels)
+        [result] = accept([Item(caller, submission)])
+        assert isinstance(result, Accepted)
+        for name in all_queues():
+            waiting = queue(name)
+            for job_id in waiting.job_ids:
+                waiting.remove(job_id)
+                worker.execute_job(waiting.fetch_job(job_id), waiting)
+        db.session.close()
+        return list(db.session.scalars(select(Delivery).order_by(Delivery.id)))
+
+    return _send
+
+
+@pytest.fixture
+def redis_away(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody answers where Redis should be."""
+    monkeypatch.setitem(app.extensions, "redis", None)
+    monkeypatch.setitem(app.extensions, "sign_in_throttle", None)
+    redis_store.init_app(app, "unix:///nonexistent/redis.sock")

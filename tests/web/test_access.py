@@ -1,0 +1,128 @@
+"""Who may see which page, and what every page says to the browser about itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from apiflask import APIFlask
+
+from notifier.clock import now
+from notifier.database import transaction
+from notifier.ids import new_id, show
+from notifier.models import Account
+from notifier.web import blueprints
+from notifier.web.access import RULES, is_local, rule_of
+from tests.web.conftest import Visitor
+
+ROLES = ("person", "viewer", "operator", "admin")
+
+# page → the least role that may see it; None: everybody
+PAGES: dict[str, str | None] = {
+    "/login": None,
+    "/inbox": "person",
+    "/preferences": "person",
+    "/admin/": "viewer",
+    "/admin/failed": "viewer",
+    "/admin/sandbox": "viewer",
+}
+
+
+def test_every_page_has_a_rule(app: APIFlask) -> None:
+    names = {blueprint.name for blueprint in blueprints}
+    endpoints = {rule.endpoint for rule in app.url_map.iter_rules() if rule.endpoint.split(".")[0] in names}
+    assert {endpoint: rule_of(endpoint) for endpoint in endpoints if rule_of(endpoint) not in RULES} == {}
+
+
+@pytest.mark.parametrize(("page", "least"), [(page, least) for page, least in PAGES.items() if least])
+def test_a_stranger_is_sent_to_sign_in_and_comes_back(visitor: Visitor, page: str, least: str) -> None:
+    answer = visitor.get(page)
+    assert (answer.status_code, answer.location) == (302, f"/login?next={page}")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_sees_the_pages_up_to_its_own(signed_in: Callable[..., Visitor], role: str) -> None:
+    visitor = signed_in(role)
+    seen = {page: visitor.get(page).status_code for page, least in PAGES.items() if least}
+    assert seen == {page: 200 if ROLES.index(role) >= ROLES.index(least) else 403 for page, least in PAGES.items() if least}
+
+
+@pytest.mark.parametrize(("role", "status"), [("person", 403), ("viewer", 403), ("operator", 303), ("admin", 303)])
+def test_retrying_is_for_operators(signed_in: Callable[..., Visitor], role: str, status: int) -> None:
+    assert signed_in(role).post("/admin/failed/retry", {"ids": show("dlv", new_id())}).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/admin/failed/retry", "/preferences"])
+def test_a_stranger_changes_nothing(visitor: Visitor, path: str) -> None:
+    answer = visitor.post(path)
+    assert (answer.status_code, answer.location) == (303, "/login")
+
+
+@pytest.mark.parametrize("path", ["/login", "/logout", "/preferences", "/admin/failed/retry"])
+def test_a_form_without_its_token_is_refused(signed_in: Callable[..., Visitor], path: str) -> None:
+    answer = signed_in("admin").post(path, {"email": "a@example.test", "password": "x"}, token=False)
+    assert answer.status_code == 400
+    assert "open for too long" in answer.text
+
+
+def test_an_account_that_is_switched_off_is_out_at_once(app: APIFlask, signed_in: Callable[..., Visitor]) -> None:
+    visitor = signed_in("admin")
+    with transaction() as session:
+        session.query(Account).update({"disabled_at": now()})
+    assert visitor.get("/admin/").status_code == 302
+
+
+@pytest.mark.parametrize("page", ["/login", "/inbox", "/preferences", "/admin/", "/admin/failed", "/admin/sandbox", "/nowhere"])
+def test_pages_run_nothing_that_is_not_ours(signed_in: Callable[..., Visitor], page: str) -> None:
+    answer = signed_in("admin").get(page, follow_redirects=True)
+    policy = dict(part.strip().partition(" ")[::2] for part in answer.headers["Content-Security-Policy"].split(";"))
+    assert {name: policy[name] for name in ("default-src", "script-src", "style-src", "base-uri", "frame-ancestors")} == {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    assert policy["connect-src"] == "'self' ws://localhost"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "style=" not in answer.text
+    assert "onclick" not in answer.text
+
+
+def test_static_modules_are_readable_from_any_origin(visitor: Visitor) -> None:
+    answer = visitor.get("/static/inbox.js")
+    assert answer.status_code == 200
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.mimetype == "text/javascript"
+
+
+@pytest.mark.parametrize("role", [None, "admin"])
+def test_an_address_that_is_none_has_a_page_of_ours(visitor: Visitor, signed_in: Callable[..., Visitor], role: str | None) -> None:
+    answer = (signed_in(role) if role else visitor).get("/nowhere")
+    assert answer.status_code == 404
+    assert "There is nothing here" in answer.text
+
+
+def test_the_front_door_leads_to_the_inbox_or_to_sign_in(visitor: Visitor, signed_in: Callable[..., Visitor]) -> None:
+    assert visitor.get("/").location == "/login"
+    assert signed_in().get("/").location == "/inbox"
+
+
+@pytest.mark.parametrize(
+    ("target", "is_ours"),
+    [
+        ("/inbox", True),
+        ("/admin/failed?queue=email.high&page=2", True),
+        ("", False),
+        (None, False),
+        ("inbox", False),
+        ("//evil.test", False),
+        ("/\\evil.test", False),
+        ("/\t/evil.test", False),
+        ("https://evil.test", False),
+        ("javascript:alert(1)", False),
+        (" /inbox", False),
+    ],
+)
+def test_only_paths_of_our_own_are_redirected_to(target: Any, is_ours: bool) -> None:
+    assert is_local(target) is is_ours
