@@ -238,23 +238,24 @@ export class View {
   }
 
   // Touches the rows of these items only, so that focus and scroll stay where they are.
-  #drawChanged(items, arriving) {
+  #drawChanged(changed, arriving) {
     const { rows } = this.#parts;
-    for (const { id } of items) {
-      const old = rows.querySelector(`[data-id="${CSS.escape(id)}"]`);
-      const place = this.#list.items.findIndex((item) => item.id === id);
-      if (place < 0) {
-        this.#remove(old);
-        continue;
-      }
-      const fresh = this.#row(this.#list.items[place]);
-      if (arriving.includes(id)) {
-        fresh.classList.add("is-arriving");
-        fresh.addEventListener("animationend", () => fresh.classList.remove("is-arriving"), { once: true });
-      }
+    const drawn = new Map([...rows.children].map((element) => [element.dataset.id, element]));
+    const ids = new Set(changed.map((item) => item.id));
+    const kept = new Set(this.#list.items.map((item) => item.id));
+    for (const id of ids) if (!kept.has(id)) this.#remove(drawn.get(id));
+    // From the top, so that all rows above one are in their places when its turn comes.
+    this.#list.items.forEach((item, place) => {
+      if (!ids.has(item.id)) return;
+      const fresh = this.#row(item);
+      const old = drawn.get(item.id);
       if (old) this.#replace(old, fresh);
       else rows.insertBefore(fresh, rows.children[place] ?? null);
-    }
+      if (arriving.includes(item.id)) {
+        fresh.classList.add("is-arriving");
+        fresh.addEventListener("animationend", ({ animationName }) => animationName === "glow" && fresh.classList.remove("is-arriving"));
+      }
+    });
     this.#drawInstead();
   }
 

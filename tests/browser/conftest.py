@@ -1,0 +1,181 @@
+"""A real Chromium before the real processes. Every test gets people of its own, so that nothing carries over.
+
+Where there is no Chromium the tests are skipped with that reason; under CI they fail instead.
+"""
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.running import ROOT, Up
+from tests.test_end_to_end import free_port
+
+ADMIN, PASSWORD = "admin@example.test", "correct horse battery staple"
+PEOPLE = 24
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+PATIENCE_MS = 15_000
+
+_MAKE_PEOPLE = f"""
+from notifier import accounts
+from notifier.app import create_app
+with create_app().app_context():
+    for number in range({PEOPLE}):
+        accounts.create_account(f"person-{{number}}@example.test", {PASSWORD!r}, "person", f"person-{{number}}")
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/browser/" in item.nodeid:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="package")
+def chromium() -> str:
+    """The path of the browser."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        reason = "needs a Chromium: apt-get install chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture(scope="package")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def live_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """`python -m notifier up` on a free port, with an admin and some people."""
+    home = tmp_path_factory.mktemp("browser") / "home"
+    up = Up(home, free_port(), NOTIFIER_ADMIN_EMAIL=ADMIN, NOTIFIER_ADMIN_PASSWORD=PASSWORD).until_ready()
+    subprocess.run([sys.executable, "-c", _MAKE_PEOPLE], cwd=ROOT, env=up.environment, check=True)
+    yield up
+    assert up.stop() == 0
+
+
+@pytest.fixture(scope="package")
+def _numbers() -> Iterator[int]:
+    return itertools.count()
+
+
+@dataclass
+class Person:
+    """Somebody with an account; `notify` sends them an in-app notification by the producers' API."""
+
+    id: str
+    email: str
+    server: Up
+
+    def notify(self, title: str, **data: Any) -> None:
+        body = {"type": "promotional_offer", "recipients": [self.id], "channels": ["inapp"], "data": {"title": title, **data}}
+        self.server.call("/api/v1/notifications", body)
+
+
+@pytest.fixture
+def person(live_server: Up, _numbers: Iterator[int]) -> Callable[[], Person]:
+    """A new person at each call."""
+
+    def _person() -> Person:
+        number = next(_numbers)
+        assert number < PEOPLE, "tests need more people"
+        return Person(f"person-{number}", f"person-{number}@example.test", live_server)
+
+    return _person
+
+
+@dataclass
+class Tabs:
+    """Opens browser windows and keeps what goes wrong in them: a test that does not expect it fails."""
+
+    browser: Browser
+    base: str
+    contexts: list[BrowserContext] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
+
+    def open(self, path: str | None = None, *, email: str | None = None, dark: bool = False, phone: bool = False, script: bool = True) -> Page:
+        """A window of its own, signed in if an e-mail is given."""
+        size = {"width": 390, "height": 844} if phone else {"width": 1440, "height": 900}
+        context = self.browser.new_context(
+            base_url=self.base, viewport=size, color_scheme="dark" if dark else "light", java_script_enabled=script, reduced_motion="reduce"
+        )
+        context.set_default_timeout(PATIENCE_MS)
+        self.contexts.append(context)
+        page = self.watch(context.new_page())
+        if email:
+            page.goto("/login")
+            page.fill("[name=email]", email)
+            page.fill("[name=password]", PASSWORD)
+            page.press("[name=password]", "Enter")
+            page.wait_for_url("**/inbox")
+        if path:
+            page.goto(path)
+        return page
+
+    def watch(self, page: Page) -> Page:
+        page.on("console", lambda message: self.trouble.append(f"{message.type}: {message.text}") if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: self.trouble.append(f"page error: {error}"))
+        return page
+
+    def expect(self, pattern: str) -> None:
+        """This trouble is part of the test."""
+        self.expected.append(pattern)
+
+    def unexpected(self) -> list[str]:
+        return [line for line in self.trouble if not any(re.search(pattern, line) for pattern in self.expected)]
+
+
+@pytest.fixture
+def tabs(browser: Browser, live_server: Up) -> Iterator[Tabs]:
+    tabs = Tabs(browser, f"http://127.0.0.1:{live_server.port}")
+    yield tabs
+    for context in tabs.contexts:
+        context.close()
+    assert tabs.unexpected() == []
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Callable[[str, str], str]]:
+    """`elsewhere(html, policy)` → the address of a page of somebody else's site, with its own Content-Security-Policy."""
+    servers = []
+
+    def _serve(html: str, policy: str) -> str:
+        class Site(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200 if self.path == "/" else 204)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.send_header("Content-Security-Policy", policy)
+                self.end_headers()
+                if self.path == "/":
+                    self.wfile.write(html.encode())
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    yield _serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()

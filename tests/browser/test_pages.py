@@ -1,0 +1,181 @@
+"""All pages: nothing for axe to find, nothing wider than a phone, nothing a strict policy refuses (every test's tabs watch for that)."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import ADMIN, Person, Tabs
+from tests.running import ROOT, Up, eventually
+
+NewPerson = Callable[[], Person]
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+PAGES = ["/inbox", "/preferences", "/admin/", "/admin/failed", "/admin/sandbox"]
+
+
+@pytest.fixture(scope="module")
+def dead(live_server: Up) -> str:
+    """A delivery whose provider has refused it; and on the way a captured mail, a text message and items for the admin's inbox."""
+    refused = {"type": "order_shipped", "recipients": [{"id": "zoe", "email": "rejected@sandbox.test"}], "channels": ["email"], "data": {"order_id": "Z1"}}
+    answer = live_server.call("/api/v1/notifications", refused)
+    alert = {"type": "security_alert", "recipients": [{"id": "ada", "email": "ada@example.test", "phone": "+4915112345678"}], "data": {"event": "New sign-in"}}
+    live_server.call("/api/v1/notifications", alert)
+    for title in ("Winter sale", "Spring sale"):
+        live_server.call(
+            "/api/v1/notifications",
+            {
+                "type": "promotional_offer",
+                "recipients": ["admin"],
+                "channels": ["inapp"],
+                "data": {"title": title, "offer": "30 % off", "url": "https://example.com/"},
+            },
+        )
+    notification = answer["notifications"][0]["id"]
+    eventually(lambda: live_server.call(f"/api/v1/notifications/{notification}")["deliveries"][0]["status"] == "failed")
+    eventually(lambda: len(live_server.call("/api/v1/sandbox?user=ada")["data"]) >= 2)
+    return str(answer["notifications"][0]["deliveries"][0]["id"])
+
+
+@pytest.fixture(scope="module")
+def captures(live_server: Up, dead: str) -> list[str]:
+    return [f"/admin/sandbox/{capture['id']}" for capture in live_server.call("/api/v1/sandbox?user=ada")["data"]]
+
+
+def every_page(dead: str, captures: list[str]) -> list[str]:
+    return [*PAGES, f"/admin/failed/{dead}", *captures, "/nowhere"]
+
+
+def settle(page: Page) -> None:
+    page.wait_for_load_state("load")
+    if page.locator("notifier-inbox.inbox-page").count():
+        expect(page.locator("notifier-inbox.inbox-page [aria-busy=true]")).to_have_count(0)
+
+
+def violations(page: Page) -> list[str]:
+    page.evaluate(AXE.read_text())
+    found: list[dict[str, Any]] = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})")[
+        "violations"
+    ]
+    return [f"{rule['id']}: {node['target']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
+
+
+def overflow(page: Page) -> int:
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+def test_axe_finds_nothing_and_nothing_is_too_wide(tabs: Tabs, dead: str, captures: list[str], dark: bool, phone: bool) -> None:
+    tabs.expect("404")
+    page = tabs.open("/login", dark=dark, phone=phone)
+    found = {"/login": (violations(page), overflow(page))}
+    page = tabs.open(email=ADMIN, dark=dark, phone=phone)
+    for path in every_page(dead, captures):
+        page.goto(path)
+        settle(page)
+        found[path] = (violations(page), overflow(page))
+    page.goto("/admin/")
+    page.get_by_role("button", name=re.compile("Notifications")).click()
+    expect(page.get_by_role("dialog", name="Notifications").locator(".title").first).to_be_visible()
+    found["the bell's panel"] = (violations(page), overflow(page))
+    page.keyboard.press("Escape")
+    page.locator("details.menu summary").click()
+    found["the menu"] = (violations(page), overflow(page))
+    assert {path: trouble for path, trouble in found.items() if trouble != ([], 0)} == {}
+
+
+def test_the_docs_page_runs_under_the_same_policy(tabs: Tabs) -> None:
+    page = tabs.open("/api/docs")
+    expect(page.get_by_text("/api/v1/notifications", exact=True).first).to_be_visible()
+
+
+def test_a_mail_is_shown_in_its_frame(tabs: Tabs, captures: list[str], live_server: Up) -> None:
+    [mail] = [capture for capture in live_server.call("/api/v1/sandbox?user=ada")["data"] if capture["html"]]
+    page = tabs.open(f"/admin/sandbox/{mail['id']}", email=ADMIN)
+    expect(page.frame_locator("iframe.mail").get_by_text("New sign-in").first).to_be_visible()
+
+
+def test_selected_jobs_are_retried(tabs: Tabs, dead: str, live_server: Up) -> None:
+    page = tabs.open("/admin/failed", email=ADMIN)
+    button = page.get_by_role("button", name="Retry selected")
+    expect(button).to_be_disabled()
+    page.get_by_label("Select all").check()
+    expect(button).to_have_text(re.compile(r"Retry selected \(\d+\)"))
+    button.click()
+    expect(page.get_by_role("status").filter(has_text="sent again now")).to_be_visible()
+    notification = live_server.call("/api/v1/notifications?user=zoe")["data"][0]["id"]
+    eventually(lambda: len(live_server.call(f"/api/v1/notifications/{notification}")["deliveries"][0]["attempts"]) == 2)
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["at once", "without JavaScript"])
+def test_a_preference_is_saved(tabs: Tabs, person: NewPerson, live_server: Up, script: bool) -> None:
+    alice = person()
+    page = tabs.open(email=alice.email, script=script)
+    page.goto("/preferences")
+    switch = page.locator("#like-email")
+    expect(switch).to_be_checked()
+    switch.uncheck()
+    if not script:
+        page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").filter(has_text="saved" if not script else "Saved")).to_be_visible()
+    expect(page.locator("#like-email")).not_to_be_checked()
+    assert live_server.call(f"/api/v1/users/{alice.id}/preferences")["types"] == {"like": {"email": False}}
+
+
+def test_several_quick_changes_are_all_saved(tabs: Tabs, person: NewPerson, live_server: Up) -> None:
+    alice = person()
+    page = tabs.open("/preferences", email=alice.email)
+    for name in ("like-email", "comment-email", "follow-email", "newsletter-email"):
+        page.locator(f"#{name}").uncheck()
+    expected = {key: {"email": False} for key in ("like", "comment", "follow", "newsletter")}
+    eventually(lambda: live_server.call(f"/api/v1/users/{alice.id}/preferences")["types"] == expected)
+
+
+def test_the_pages_but_the_inbox_work_without_javascript(tabs: Tabs, dead: str) -> None:
+    page = tabs.open(email=ADMIN, script=False)
+    for path in PAGES[1:]:
+        page.goto(path)
+        expect(page.locator("h1")).to_be_visible()
+    page.goto("/admin/")
+    page.locator("details.menu summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/login")
+    page.goto("/inbox")
+    page.wait_for_url("**/login?next=/inbox")
+
+
+def test_times_are_in_the_readers_zone(browser: Any, tabs: Tabs, dead: str) -> None:
+    context = browser.new_context(base_url=tabs.base, timezone_id="Asia/Tokyo", locale="en-GB")
+    tabs.contexts.append(context)
+    page = tabs.watch(context.new_page())
+    page.goto("/login?next=/admin/failed")
+    page.fill("[name=email]", ADMIN)
+    page.fill("[name=password]", "correct horse battery staple")
+    page.press("[name=password]", "Enter")
+    page.wait_for_url("**/admin/failed")
+    time = page.locator("time").first
+    expected = time.evaluate(
+        "element => new Intl.DateTimeFormat('en-GB', {dateStyle: 'medium', timeStyle: 'short', timeZone: 'Asia/Tokyo'}).format(new Date(element.dateTime))"
+    )
+    expect(time).to_have_text(expected)
+    expect(time).to_have_attribute("title", re.compile("UTC$"))
+
+
+def test_the_page_can_be_used_by_keyboard_alone(tabs: Tabs, person: NewPerson) -> None:
+    alice = person()
+    alice.notify("By keyboard")
+    page = tabs.open("/preferences", email=alice.email)
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to content")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    page.get_by_role("button", name=re.compile("Notifications")).focus()
+    page.keyboard.press("Enter")
+    panel = page.get_by_role("dialog", name="Notifications")
+    expect(panel).to_be_focused()
+    mark = panel.get_by_role("button", name=re.compile("^Mark as read"))
+    mark.focus()
+    page.keyboard.press("Enter")
+    expect(panel.get_by_role("button", name=re.compile("^Mark as unread"))).to_be_focused()
