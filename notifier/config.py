@@ -55,6 +55,7 @@ class Settings:
     outbound_allow: tuple[type_network, ...] = _setting("private networks that outbound calls may reach, a CIDR list (none)")
     retry_delays: Mapping[str, tuple[float, ...]] = _setting("seconds between tries, for every priority, `1,2,4` say; each is spread by ±20 %")
     rate_limit: str = _setting("requests a producer key may make (`200000/minute`)")
+    environment: Mapping[str, str] = field(repr=False, metadata={})  # where providers find what they declare for themselves
 
     @property
     def is_production(self) -> bool:
@@ -63,6 +64,14 @@ class Settings:
     @property
     def has_secure_cookies(self) -> bool:
         return self.public_url.startswith("https://")
+
+    def of_provider(self, name: str) -> str | None:
+        """A setting that a provider declares, by the name it gave it; as everywhere, a file may hold it."""
+        own = getattr(self, name.lower(), None)
+        if own is not None:
+            return str(own)
+        path = self.environment.get(f"{name}_FILE")
+        return self.environment.get(name) or (Path(path).read_text().strip() if path else None)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -115,6 +124,7 @@ class _Reader:
             outbound_allow=self.networks(),
             retry_delays=self.delays(),
             rate_limit=self.rate_limit(),
+            environment=dict(self.environ),
         )
         if self.faults:
             raise BadSettings("The settings do not make sense:\n" + "\n".join(f"  - {fault}" for fault in self.faults))

@@ -57,7 +57,7 @@ class Deliveries:
                 by_id[parse("dlv", str(job.args[0]))] = job
             except (Rejected, IndexError):
                 log.error("job.not_understood", job=job.id)
-        tasks, _ = claiming.claim(list(by_id))
+        tasks, _ = delivering.begin(list(by_id))
         for task in tasks:
             by_id[task.delivery.id].unit = task
         return [by_id[task.delivery.id] for task in tasks]

@@ -148,9 +148,9 @@ def upgrade() -> None:
         sa.Column("created_at", TIME, nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_address_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_address")),
-        sa.UniqueConstraint("user_id", "channel", "digest", name=op.f("uq_address_user_id_channel_digest")),
     )
     op.create_index("ix_address_digest", "address", ["digest"], unique=False)
+    op.create_index("uq_address_value", "address", ["user_id", "channel", "digest"], unique=True, postgresql_where=sa.text("digest IS NOT NULL"))
     op.create_index(
         "uq_address_primary", "address", ["user_id", "channel"], unique=True, sqlite_where=sa.text("is_primary"), postgresql_where=sa.text("is_primary")
     )
@@ -281,6 +281,7 @@ def upgrade() -> None:
         sa.Column("template_id", sa.Uuid(), nullable=True),
         sa.Column("data", sa.LargeBinary(), nullable=True),
         sa.Column("is_test", sa.Boolean(), nullable=False),
+        sa.Column("routing", sa.String(length=16), nullable=False),
         sa.Column("collapse_key", sa.String(length=255), nullable=True),
         sa.Column("send_at", TIME, nullable=True),
         sa.Column("expires_at", TIME, nullable=True),
@@ -303,6 +304,7 @@ def upgrade() -> None:
         sa.Column("address_masked", sa.String(length=120), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.String(length=32), nullable=True),
+        sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("detail", JSON, nullable=False),
         sa.Column("provider", sa.String(length=64), nullable=True),
         sa.Column("provider_message_id", sa.String(length=255), nullable=True),
@@ -495,6 +497,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_api_key_producer_id"), table_name="api_key")
     op.drop_table("api_key")
     op.drop_index("uq_address_primary", table_name="address", sqlite_where=sa.text("is_primary"), postgresql_where=sa.text("is_primary"))
+    op.drop_index("uq_address_value", table_name="address", postgresql_where=sa.text("digest IS NOT NULL"))
     op.drop_index("ix_address_digest", table_name="address")
     op.drop_table("address")
     op.drop_index(op.f("ix_account_user_id"), table_name="account")

@@ -3,7 +3,9 @@
 Called at the door (addresses), by planning (which channels are on) and by `pipeline.deliver` (who sends).
 """
 
-from typing import Any
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from flask import Flask, current_app
 
@@ -27,41 +29,91 @@ CHANNELS: dict[str, Channel] = {channel.name: channel for channel in (*BUILT_IN,
 BORROWERS: dict[str, tuple[str, ...]] = {lender: tuple(channel.name for channel in CHANNELS.values() if channel.borrows_from == lender) for lender in CHANNELS}
 
 
-class Registry:
-    """Who sends what in this installation. Built once a process; its adapters are shared by all threads.
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One configured provider: an adapter with settings of its own. Lower `position` is tried first; equals share by `weight`."""
 
+    name: str
+    adapter: str
+    options: Mapping[str, str]
+    position: int = 0
+    weight: int = 1
+
+
+class Registry:
+    """Who sends what in this installation. One a process; its adapters are shared by all threads.
+
+    The environment configures one account of a provider, the database any number (`configure`).
     Raises BadSettings when an adapter cannot make sense of its own.
     """
 
     def __init__(self, settings: Settings, *, http: Http | None = None) -> None:
         self.http = http or Http(settings.outbound_allow)
-        self._real: dict[str, Adapter] = {}
+        self._settings = settings
         self._sandbox: dict[str, Adapter] = {}
         for name, channel in CHANNELS.items():
             serving = [adapter for adapter in ADAPTERS if adapter.channel.name == name]
-            configured = [adapter for adapter in serving if _is_configured(adapter, settings)]
-            model = next(iter(configured or serving), None)
-            options = _options(model, settings) if model else {}
+            model = next((adapter for adapter in serving if _is_configured(adapter, settings)), serving[0] if serving else None)
             try:
-                self._sandbox[name] = sandbox_for(channel, model)(options, self.http)
-                if model and model in configured:
-                    self._real[name] = model(options, self.http)
+                self._sandbox[name] = sandbox_for(channel, model)(_options(model, settings) if model else {}, self.http)
             except ValueError as error:
                 raise BadSettings(f"The settings do not make sense:\n  - {error}") from None
         self._has_sandbox_for_all = not settings.is_production
+        self._real: dict[str, list[tuple[Account, Adapter]]] = {}
+        self._built: dict[Account, Adapter] = {}
+        self.configure(())
+
+    def configure(self, accounts: Sequence[Account]) -> None:
+        """Takes up the accounts of the database beside those of the environment. Those that have not changed keep their connections."""
+        given = [
+            Account(adapter.provider, adapter.provider, _Options(_options(adapter, self._settings)))
+            for adapter in ADAPTERS
+            if _is_configured(adapter, self._settings)
+        ]
+        built: dict[Account, Adapter] = {}
+        real: dict[str, list[tuple[Account, Adapter]]] = {}
+        for account in (*given, *(replace(a, options=_Options(a.options)) for a in accounts)):
+            try:
+                adapter = self._built.get(account) or self._build(account)
+            except (KeyError, ValueError) as error:
+                raise BadSettings(f"The provider {account.name} cannot be used: {error}") from None
+            built[account] = adapter
+            real.setdefault(adapter.channel.name, []).append((account, adapter))
+        dropped = [adapter for account, adapter in self._built.items() if account not in built]
+        self._built = built
+        self._real = {name: sorted(serving, key=lambda pair: pair[0].position) for name, serving in real.items()}
         self._facts = {is_test: self._state_facts(is_test) for is_test in (False, True)}
+        for adapter in dropped:
+            adapter.close()
+
+    def _build(self, account: Account) -> Adapter:
+        models = {adapter.provider: adapter for adapter in ADAPTERS}
+        adapter = models[account.adapter](account.options, self.http)
+        adapter.name = account.name
+        return adapter
 
     def is_on(self, channel: str, *, is_test: bool = False) -> bool:
         """Can anything be sent there? In production a channel without a provider is off, except for test keys."""
         return CHANNELS[channel].address is None or channel in self._real or self._has_sandbox_for_all or is_test
 
-    def adapter_for(self, channel: str, address: str | None, *, is_test: bool) -> Adapter | None:
-        """Who sends a delivery. None: the channel is off, or, being in-app, needs nobody to send it."""
+    def adapters_for(self, channel: str, address: str | None, *, is_test: bool) -> list[Adapter]:
+        """Who may send a delivery, in the order in which they are to be tried. None: the channel is off, or in-app, which nobody sends."""
         if is_test or magic_word(CHANNELS[channel], address):
-            return self._sandbox[channel]
+            return [self._sandbox[channel]]
         if CHANNELS[channel].address is None:
-            return None
-        return self._real.get(channel) or (self._sandbox[channel] if self._has_sandbox_for_all else None)
+            return []
+        serving = self._real.get(channel)
+        if serving is None:
+            return [self._sandbox[channel]] if self._has_sandbox_for_all else []
+        if len(serving) == 1:
+            return [serving[0][1]]
+        # Among equals the heavier come first more often: the keys of Efraimidis and Spirakis' weighted shuffle.
+        keyed = [(account.position, -(random.random() ** (1 / max(account.weight, 1))), adapter) for account, adapter in serving]
+        return [adapter for _, _, adapter in sorted(keyed, key=lambda entry: entry[:2])]
+
+    def accounts(self) -> list[tuple[Account, Adapter]]:
+        """All that are in use, by channel and in the order of their positions."""
+        return [pair for name in CHANNELS for pair in self._real.get(name, ())]
 
     def facts(self, *, is_test: bool = False) -> dict[str, ChannelFacts]:
         """The channels as the planner sees them."""
@@ -81,15 +133,22 @@ class Registry:
         }
 
     def close(self) -> None:
-        for adapter in self._real.values():
+        for adapter in self._built.values():
             adapter.close()
         self.http.close()
 
 
+class _Options(dict[str, str]):
+    """Settings of an account that can be compared and hashed with it."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+
 def _options(adapter: type[Adapter], settings: Settings) -> dict[str, str]:
     """What the environment gives of an adapter's settings; the adapter adds its defaults."""
-    given: dict[str, Any] = {setting.name: getattr(settings, setting.name.lower(), None) for setting in adapter.settings}
-    return {name: str(value) for name, value in given.items() if value is not None}
+    given = {setting.name: settings.of_provider(setting.name) for setting in adapter.settings}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _is_configured(adapter: type[Adapter], settings: Settings) -> bool:

@@ -8,6 +8,7 @@ environment or the database, never sleeps, never retries and never logs a secret
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from notifier.channels.http import Http, Response, explain
 from notifier.core.errors import DeliveryError
@@ -81,14 +82,21 @@ class Adapter:
     settings: ClassVar[tuple[Setting, ...]] = ()
     per_second: ClassVar[float | None] = None
     is_safe_to_repeat: ClassVar[bool] = False
+    is_sandbox: ClassVar[bool] = False
+    calls_peoples_hosts: ClassVar[bool] = False  # each address names a host of its own, and one that is dead says nothing about the others
 
     def __init__(self, settings: Mapping[str, str], http: Http) -> None:
+        self.name = self.provider  # as it is shown, counted and paused; the registry gives others to a provider's further accounts
         self.options = {s.name: s.default for s in self.settings if s.default is not None} | dict(settings)
         self.http = http
 
     def send(self, message: Message, to: Recipient) -> Receipt:
         """Hands one message to the provider. Raises a DeliveryError; any other exception is a bug."""
         raise NotImplementedError
+
+    def scope(self, to: Recipient) -> str:
+        """Whose health a send to this address depends on and tells about: the provider's, or one host's."""
+        return f"{self.name}:{urlsplit(to.address).hostname}" if self.calls_peoples_hosts else self.name
 
     def explain(self, response: Response) -> DeliveryError | None:
         """What an HTTP answer means: None is success. Override it with a literal dict of the provider's own codes."""

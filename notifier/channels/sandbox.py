@@ -49,6 +49,7 @@ class Sandbox(Adapter):
 
     provider = "sandbox"
     label = "Sandbox"
+    is_sandbox = True
     model: type[Adapter]
 
     def __init__(self, settings: Mapping[str, str], http: Http) -> None:

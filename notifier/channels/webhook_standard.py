@@ -28,6 +28,7 @@ class StandardWebhook(Adapter):
     provider = "webhook"
     label = "Signed webhook"
     is_safe_to_repeat = True
+    calls_peoples_hosts = True
 
     def send(self, message: Message, to: Recipient) -> Receipt:
         body = _body(message)

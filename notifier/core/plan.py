@@ -5,13 +5,15 @@ The order of the questions is the order of `_decide`; each leaves a line in the 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from notifier.core.preferences import Answer, Preferences, resolve
 from notifier.core.quiet_hours import quiet_until
+
+FALLBACK = "fallback"
 
 # The closed list of reasons. A skip or a delay without one of these does not exist.
 REASONS: dict[str, str] = {
@@ -23,6 +25,11 @@ REASONS: dict[str, str] = {
     "expired": "It would arrive after it has expired.",
     "channel_off": "The channel is switched off here.",
     "scheduled": "It was submitted for a later time.",
+    FALLBACK: "It goes this way if the channels before it fail.",
+    "not_needed": "An earlier channel has succeeded.",
+    "provider_down": "The provider is out of order; it is tried again later.",
+    "paced": "The provider's pace is used up for the moment.",
+    "recipient_limit": "The person has been sent too many of these in a short time.",
     "retry": "A try failed; the next one is due later.",
     "cancelled": "The producer cancelled it.",
     "user_erased": "The person was erased.",
@@ -83,17 +90,23 @@ class Facts:
     requested: tuple[str, ...] | None = None
     send_at: datetime | None = None
     expires_at: datetime | None = None
+    routing: str = "all"
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A delivery to be made; `due_at` None means at once, otherwise `reason` says why later."""
+    """A delivery to be made; `due_at` None means at once, otherwise `reason` says why later.
+
+    With routing `first`, `step` counts the channels that are left, in order; those after the first have
+    the reason `fallback` and wait for it to fail.
+    """
 
     channel: str
     address: AddressFacts | None
     due_at: datetime | None = None
     reason: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +146,14 @@ def plan(facts: Facts, now: datetime) -> Plan:
     for name in dict.fromkeys(facts.requested or facts.type.channels):
         for decision in _decide(facts, facts.channels[name], now, trace):
             (routes if isinstance(decision, Route) else skips).append(decision)  # type: ignore[arg-type]
+    if facts.routing == "first":
+        routes = _one_after_the_other(routes)
     return Plan(tuple(routes), tuple(skips), tuple(trace))
+
+
+def _one_after_the_other(routes: list[Route]) -> list[Route]:
+    order = {channel: step for step, channel in enumerate(dict.fromkeys(route.channel for route in routes))}
+    return [replace(route, step=step, due_at=None, reason=FALLBACK, detail={}) if (step := order[route.channel]) else route for route in routes]
 
 
 def still_wanted(facts: Facts, channel_name: str, address_id: Any) -> Skip | None:

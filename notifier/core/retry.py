@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from notifier.core.errors import DeliveryError, InvalidRecipient, RateLimited, Retryable
+from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, RateLimited, Retryable
 
 JITTER = 0.2  # each delay is spread by ± this share, so that an outage does not end in a stampede
 DELAYS_S: dict[str, tuple[float, ...]] = {
@@ -54,12 +54,20 @@ class Situation:
     delays_s: Mapping[str, tuple[float, ...]]
 
 
+def fails_over(error: DeliveryError, *, safe_to_repeat: bool) -> bool:
+    """Whether the next provider of the channel is tried at once: this one is out of order, and nothing can have gone out by it."""
+    if isinstance(error, Retryable):
+        return safe_to_repeat or not error.ambiguous
+    return isinstance(error, RateLimited | Misconfigured)
+
+
 def decide_next(error: DeliveryError, situation: Situation) -> RetryAt | Stop:
     if isinstance(error, RateLimited):
         return _retry_or_expire(situation, max(error.retry_after, 0.0), uses_attempt=False)
-    if not isinstance(error, Retryable):
+    if not isinstance(error, Retryable | Misconfigured):
         return Stop("failed", disables_address=isinstance(error, InvalidRecipient))
-    if error.ambiguous and not situation.safe_to_repeat and not situation.resend_unknown:
+    # Wrong credentials are tried again like an outage: somebody has been told, and may put them right.
+    if isinstance(error, Retryable) and error.ambiguous and not situation.safe_to_repeat and not situation.resend_unknown:
         return Stop("unknown")
     delays = situation.delays_s[situation.priority]
     if situation.failures > len(delays):

@@ -33,6 +33,7 @@ class Notification(db.Model):
     template_id: Mapped[UUID | None] = mapped_column(ForeignKey("template.id"))
     data: Mapped[Any] = mapped_column(EncryptedJSON("notification.data"), nullable=True)
     is_test: Mapped[bool] = mapped_column(default=False)
+    routing: Mapped[str] = mapped_column(String(16), default="all")
     collapse_key: Mapped[str | None] = mapped_column(String(255))
     send_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -45,6 +46,7 @@ class Delivery(db.Model):
     `due_at`: when it may be sent (None: at once).
     `wake_at`: when the scheduler must look at it: due (waiting), its doorbell may be lost (queued), or
     its lease lapses (sending). None when nothing more is to happen by itself.
+    `step`: its place in routing `first`; held back with the reason `fallback` until the steps before it have failed.
     `tries` counts every provider call; `failures` those that used up an attempt.
     `expires_at` is copied from the notification so that a claim needs no join.
     """
@@ -70,6 +72,7 @@ class Delivery(db.Model):
     address_masked: Mapped[str | None] = mapped_column(String(120))
     status: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(String(32))
+    step: Mapped[int] = mapped_column(Integer, default=0)
     detail: Mapped[dict[str, Any]] = mapped_column(PlainJSON, default=dict)
     provider: Mapped[str | None] = mapped_column(String(64))
     provider_message_id: Mapped[str | None] = mapped_column(String(255))

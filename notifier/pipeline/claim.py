@@ -4,7 +4,7 @@ Called by `deliver`. Whoever's UPDATE moves the row to `sending` has it; the lea
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,9 @@ from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Address, Delivery, EventType, Notification
 from notifier.pipeline.facts import Order, Person, load_people, load_types, planner_facts
+from notifier.pipeline.routing import follow
 from notifier.pipeline.words import Wanted, put_into_words, unsubscribe_url
+from notifier.queueing import ring
 
 LEASE = timedelta(seconds=20)
 
@@ -42,23 +44,32 @@ class Outcome:
 
 
 @dataclass(slots=True)
+class Try:
+    """One provider call and what came of it."""
+
+    number: int
+    adapter: Adapter
+    started_at: datetime
+    duration_ms: int = 0
+    receipt: Receipt | None = None
+    error: DeliveryError | None = None
+
+
+@dataclass(slots=True)
 class Task:
     """One claimed delivery with all it takes to send it, and then what came of it. Nothing in it needs the database.
 
-    `message` is a sentence where the template could not be filled.
+    `adapters` are tried in this order. `message` is a sentence where the template could not be filled.
     """
 
     delivery: Delivery
     notification: Notification
     type: EventType
     address: Address | None
-    adapter: Adapter
+    adapters: list[Adapter]
     message: Message | str
     recipient: Recipient
-    receipt: Receipt | None = None
-    error: DeliveryError | None = None
-    started_at: datetime | None = None
-    duration_ms: int = 0
+    tries: list[Try] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +79,7 @@ class _Claimed:
     type: EventType
     address: Address | None
     person: Person | None
-    adapter: Adapter | None
+    adapters: list[Adapter]
 
 
 def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
@@ -79,7 +90,7 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
     now = clock_now()
     claimable = (lifecycle.QUEUED, lifecycle.FAILED, lifecycle.UNKNOWN)
     kept: list[_Claimed] = []
-    dropped: list[Outcome] = []
+    dropped: list[_Claimed] = []
     with transaction() as session:
         rows = session.scalars(
             sa.update(Delivery)
@@ -102,10 +113,13 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
             delivery = claimed.delivery
             delivery.status, delivery.reason, detail = verdict
             delivery.detail, delivery.wake_at, delivery.tries = {**delivery.detail, **detail}, None, delivery.tries - 1
-            dropped.append(Outcome(delivery.id, delivery.status, delivery.reason))
+            dropped.append(claimed)
+        session.flush()
+        started = follow([claimed.notification for claimed in dropped])
+    ring(started)
     tasks = _put_into_words(kept)
     db.session.close()  # no transaction is open while sending
-    return tasks, dropped
+    return tasks, [Outcome(claimed.delivery.id, claimed.delivery.status, claimed.delivery.reason or "") for claimed in dropped]
 
 
 def _load(deliveries: Sequence[Delivery]) -> list[_Claimed]:
@@ -121,8 +135,8 @@ def _load(deliveries: Sequence[Delivery]) -> list[_Claimed]:
     for delivery in deliveries:
         notification = notifications[delivery.notification_id]
         address = addresses.get(delivery.address_id) if delivery.address_id else None
-        adapter = registry.adapter_for(delivery.channel, address.value if address else None, is_test=notification.is_test)
-        found.append(_Claimed(delivery, notification, types[notification.type], address, persons.get(notification.user_id), adapter))
+        adapters = registry.adapters_for(delivery.channel, address.value if address else None, is_test=notification.is_test)
+        found.append(_Claimed(delivery, notification, types[notification.type], address, persons.get(notification.user_id), adapters))
     return found
 
 
@@ -138,15 +152,15 @@ def _verdict(claimed: _Claimed, now: datetime) -> tuple[str, str, dict[str, Any]
     skip = still_wanted(facts, delivery.channel, delivery.address_id)
     if skip is not None:
         return lifecycle.SKIPPED, skip.reason, dict(skip.detail)
-    return (lifecycle.SKIPPED, "channel_off", {}) if claimed.adapter is None else None
+    return (lifecycle.SKIPPED, "channel_off", {}) if not claimed.adapters else None
 
 
 def _put_into_words(kept: Sequence[_Claimed]) -> list[Task]:
-    ready = [(c, c.person, c.adapter) for c in kept if c.person is not None and c.adapter is not None]
-    contents = put_into_words([Wanted(c.delivery.channel, c.type, c.notification.template_id, person, c.notification.data or {}) for c, person, _ in ready])
+    ready = [(c, c.person) for c in kept if c.person is not None]
+    contents = put_into_words([Wanted(c.delivery.channel, c.type, c.notification.template_id, person, c.notification.data or {}) for c, person in ready])
     return [
-        Task(c.delivery, c.notification, c.type, c.address, adapter, _message(c, content), _recipient(c, person))
-        for (c, person, adapter), content in zip(ready, contents, strict=True)
+        Task(c.delivery, c.notification, c.type, c.address, c.adapters, _message(c, content), _recipient(c, person))
+        for (c, person), content in zip(ready, contents, strict=True)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Delivers a batch: claim (T2), send with no transaction open, record (T3).
+"""Delivers a batch: claim (T2), admit, send with no transaction open, record (T3).
 
 Called by workers with the ids their jobs carry. A delivery that is not there to be claimed (sent
 already, cancelled, somebody else's) is dropped quietly: doorbells may ring twice.
@@ -8,16 +8,21 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
 from flask import current_app
 from sqlalchemy.exc import DBAPIError
 
+from notifier.channels.contract import Adapter
 from notifier.clock import now as clock_now
 from notifier.core.errors import DeliveryError, Permanent
+from notifier.core.retry import fails_over
 from notifier.ids import show
-from notifier.pipeline.claim import Outcome, Task, claim, renew
+from notifier.pipeline import providers
+from notifier.pipeline.admit import admit
+from notifier.pipeline.claim import Outcome, Task, Try, claim, renew
 from notifier.pipeline.record import record
 
 _RENEW_EVERY_S = 5.0
@@ -27,7 +32,7 @@ log = structlog.get_logger()
 
 def deliver(ids: Sequence[UUID]) -> list[Outcome]:
     """Takes each delivery as far as it goes now, one send after the other. The number of statements is constant."""
-    tasks, outcomes = claim(ids)
+    tasks, outcomes = begin(ids)
     if tasks:
         with _leases_renewed([task.delivery.id for task in tasks]):
             for task in tasks:
@@ -36,19 +41,37 @@ def deliver(ids: Sequence[UUID]) -> list[Outcome]:
     return outcomes
 
 
+def begin(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
+    """→ what is to be sent now, and what became of those that are not."""
+    providers.refresh()
+    claimed, dropped = claim(ids)
+    admitted, postponed = admit(claimed)
+    return admitted, [*dropped, *postponed]
+
+
 def send(task: Task) -> None:
-    """One provider call, on any thread. What it raises becomes the task's error; nothing escapes, or its neighbours would suffer."""
-    task.started_at, begun = clock_now(), time.monotonic()
+    """Tries the providers in turn until one has taken it, or refused it for good. On any thread; nothing escapes."""
+    for adapter in task.adapters:
+        latest = _call(task, adapter)
+        task.tries.append(latest)
+        if latest.error is None or not fails_over(latest.error, safe_to_repeat=adapter.is_safe_to_repeat):
+            return
+
+
+def _call(task: Task, adapter: Adapter) -> Try:
+    """One provider call. Whatever it raises becomes its error: its neighbours must not suffer."""
+    latest, begun = Try(task.delivery.tries + len(task.tries), adapter, clock_now()), time.monotonic()
     try:
         if isinstance(task.message, str):
             raise Permanent(task.message, code="template_error")
-        task.receipt = task.adapter.send(task.message, task.recipient)
+        latest.receipt = adapter.send(replace(task.message, try_number=latest.number), task.recipient)
     except DeliveryError as error:
-        task.error = error
+        latest.error = error
     except Exception as error:
-        log.exception("delivery.adapter_broke", delivery=show("dlv", task.delivery.id), provider=task.adapter.provider)
-        task.error = Permanent(f"the adapter broke: {type(error).__name__}", code="internal_error")
-    task.duration_ms = round((time.monotonic() - begun) * 1000)
+        log.exception("delivery.adapter_broke", delivery=show("dlv", task.delivery.id), provider=adapter.name)
+        latest.error = Permanent(f"the adapter broke: {type(error).__name__}", code="internal_error")
+    latest.duration_ms = round((time.monotonic() - begun) * 1000)
+    return latest
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ def expand(submission_id: UUID) -> int:
             requested=tuple(body["channels"]) if body["channels"] else None,
             send_at=datetime.fromisoformat(body["send_at"]) if body["send_at"] else None,
             expires_at=datetime.fromisoformat(body["expires_at"]),
+            routing=body["routing"],
         )
         targets = [
             Target(row.id, row.producer_id, row.is_test, order, persons[user_id], body["data"], body["collapse_key"])

@@ -1,7 +1,7 @@
 """Records what became of the sends that have finished (T3), and what follows from it. Called by `deliver`."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,12 +11,18 @@ import structlog
 from notifier.clock import now as clock_now
 from notifier.config import current_settings
 from notifier.core import lifecycle
-from notifier.core.errors import RateLimited
+from notifier.core.errors import InvalidRecipient, Misconfigured, Permanent, RateLimited
 from notifier.core.retry import RetryAt, Situation, Stop, decide_next
 from notifier.database import transaction
+from notifier.extensions import db
 from notifier.ids import new_id, show
-from notifier.models import Address, Attempt, Capture, Delivery
-from notifier.pipeline.claim import Outcome, Task
+from notifier.models import Address, Attempt, Capture, Delivery, Suppression
+from notifier.pipeline import alarm, health
+from notifier.pipeline.claim import Outcome, Task, Try
+from notifier.pipeline.health import Tally
+from notifier.pipeline.people import insert
+from notifier.pipeline.routing import follow
+from notifier.queueing import ring
 
 _LONGEST_MESSAGE = 1_000
 
@@ -30,7 +36,8 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
     again with the job that is just ending, since both have the delivery's id.
     """
     now = clock_now()
-    changes = {task.delivery.id: _consequence(task, now) for task in tasks}
+    happened = health.report(_tallies(tasks))
+    follows = {task.delivery.id: _what_follows(task, now) for task in tasks}
     with transaction() as session:
         held = set(
             session.scalars(
@@ -44,53 +51,55 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
         )
         ours = [task for task in tasks if task.delivery.id in held]  # the rest lost their lease and are somebody else's now
         if ours:
-            session.execute(sa.insert(Attempt.__table__), [_attempt_row(task) for task in ours])
-            for task in ours:  # one executemany: the same columns for all
-                changes[task.delivery.id].setdefault("provider", task.adapter.provider)
-            session.execute(sa.update(Delivery), [{"id": task.delivery.id, **changes[task.delivery.id]} for task in ours])
-        captures = [_capture_row(task, now) for task in ours if task.receipt and task.receipt.captured]
+            session.execute(sa.insert(Attempt.__table__), [_attempt_row(task, latest) for task in ours for latest in task.tries])
+            session.execute(sa.update(Delivery), [{"id": task.delivery.id, **_columns(task, follows[task.delivery.id], now)} for task in ours])
+        captures = [_capture_row(task, now) for task in ours if (receipt := task.tries[-1].receipt) and receipt.captured]
         if captures:
             session.execute(sa.insert(Capture.__table__), captures)
-        dead = {t.address.id: t.error.code or "invalid_recipient" for t in ours if t.address and t.error and _disables(t, now)}
-        for code in sorted(set(dead.values())):
-            ids = [key for key, value in dead.items() if value == code]
-            session.execute(sa.update(Address).where(Address.id.in_(ids)).values(disabled_at=now, disabled_reason=code[:64]))
-    return [_outcome(task, changes[task.delivery.id]["status"]) for task in ours]
+        _switch_off([task for task in ours if _is_dead_address(task, follows[task.delivery.id], happened)], now)
+        started = follow([task.notification for task in ours])
+    ring(started)
+    alarm.tell(happened, ours)
+    return [_outcome(task, _status(task, follows[task.delivery.id])) for task in ours]
 
 
-def _consequence(task: Task, now: datetime) -> dict[str, Any]:
-    """The columns of the delivery after this try."""
-    delivery = task.delivery
-    if task.receipt is not None:
-        delivered_at = now if task.receipt.status == "delivered" else None
-        return {
-            "status": task.receipt.status,
-            "reason": None,
-            "failures": delivery.failures,
-            "due_at": delivery.due_at,
-            "wake_at": None,
-            "sent_at": now,
-            "delivered_at": delivered_at,
-            "provider_message_id": task.receipt.provider_message_id,
-        }
-    failures = delivery.failures + (0 if isinstance(task.error, RateLimited) else 1)
-    columns = {"failures": failures, "sent_at": None, "delivered_at": None, "provider_message_id": None, "due_at": delivery.due_at}
-    follows = _decide(task, failures, now)
-    if isinstance(follows, Stop):
-        return {**columns, "status": follows.status, "reason": None, "wake_at": None}
-    return {**columns, "status": lifecycle.WAITING, "reason": "retry", "due_at": follows.at, "wake_at": follows.at}
+Follows = RetryAt | Stop | None  # None: it has gone out
 
 
-def _decide(task: Task, failures: int, now: datetime) -> RetryAt | Stop:
-    assert task.error is not None
+def _tallies(tasks: Sequence[Task]) -> dict[str, Tally]:
+    """What the batch tells about its providers. The sandbox's faults are played, and tell nothing."""
+    tallies: dict[str, Tally] = {}
+    for task in tasks:
+        for latest in task.tries:
+            if latest.adapter.is_sandbox or (latest.error and latest.error.code in ("template_error", "internal_error")):
+                continue
+            tally = tallies.setdefault(latest.adapter.scope(task.recipient), Tally())
+            match latest.error:
+                case None | Permanent():
+                    tally.good += 1
+                    tally.invalid += isinstance(latest.error, InvalidRecipient)
+                case Misconfigured():
+                    tally.bad += 1
+                    tally.is_misconfigured = True
+                case RateLimited(retry_after=seconds):
+                    tally.blocked_ms = max(tally.blocked_ms, round(seconds * 1000))
+                case _:
+                    tally.bad += 1
+    return tallies
+
+
+def _what_follows(task: Task, now: datetime) -> Follows:
+    error = task.tries[-1].error
+    if error is None:
+        return None
     return decide_next(
-        task.error,
+        error,
         Situation(
             priority=task.delivery.priority,
-            failures=failures,
+            failures=task.delivery.failures + _used_up(task),
             now=now,
             expires_at=task.delivery.expires_at,
-            safe_to_repeat=task.adapter.is_safe_to_repeat,
+            safe_to_repeat=task.tries[-1].adapter.is_safe_to_repeat,
             resend_unknown=task.type.resends_unknown,
             spread=random.uniform(-1, 1),
             delays_s=current_settings().retry_delays,
@@ -98,44 +107,98 @@ def _decide(task: Task, failures: int, now: datetime) -> RetryAt | Stop:
     )
 
 
-def _disables(task: Task, now: datetime) -> bool:
-    follows = _decide(task, task.delivery.failures, now)
-    return isinstance(follows, Stop) and follows.disables_address
+def _used_up(task: Task) -> int:
+    """Attempts used up: one for a round through the providers, none when all they said was to slow down."""
+    return int(any(latest.error and not isinstance(latest.error, RateLimited) for latest in task.tries))
 
 
-def _attempt_row(task: Task) -> dict[str, Any]:
-    outcome = task.receipt.status if task.receipt else _snake(type(task.error).__name__)
+def _status(task: Task, follows: Follows) -> str:
+    if follows is None:
+        receipt = task.tries[-1].receipt
+        assert receipt is not None
+        return receipt.status
+    return follows.status if isinstance(follows, Stop) else lifecycle.WAITING
+
+
+def _columns(task: Task, follows: Follows, now: datetime) -> dict[str, Any]:
+    """The delivery after this round: the same columns for all, so that they are one executemany."""
+    latest, status = task.tries[-1], _status(task, follows)
+    due_at = follows.at if isinstance(follows, RetryAt) else task.delivery.due_at
+    return {
+        "status": status,
+        "reason": "retry" if isinstance(follows, RetryAt) else None,
+        "provider": latest.adapter.name,
+        "provider_message_id": latest.receipt.provider_message_id if latest.receipt else None,
+        "tries": latest.number,
+        "failures": task.delivery.failures + (_used_up(task) if follows else 0),
+        "due_at": due_at,
+        "wake_at": due_at if isinstance(follows, RetryAt) else None,
+        "sent_at": None if follows else now,
+        "delivered_at": now if status == lifecycle.DELIVERED else None,
+    }
+
+
+def _is_dead_address(task: Task, follows: Follows, happened: Mapping[str, str]) -> bool:
+    """Switched off, unless its provider calls so many dead that the fault must be ours."""
+    is_dead = task.address is not None and isinstance(follows, Stop) and follows.disables_address
+    return is_dead and task.tries[-1].adapter.scope(task.recipient) not in happened
+
+
+def _switch_off(tasks: Sequence[Task], now: datetime) -> None:
+    """Switches addresses off with the provider's word for it, and remembers them, should they be given again."""
+    if not tasks:
+        return
+    reasons: dict[str, list[Task]] = {}
+    for task in tasks:
+        error = task.tries[-1].error
+        reasons.setdefault(((error.code if error else "") or "invalid_recipient")[:64], []).append(task)
+    rows = []
+    for reason, dead in reasons.items():
+        addresses = [task.address for task in dead if task.address]
+        db.session.execute(
+            sa.update(Address)
+            .where(Address.id.in_([address.id for address in addresses]))
+            .values(disabled_at=now, disabled_reason=reason)
+            .execution_options(synchronize_session=False)
+        )
+        rows += [{"digest": a.digest, "scope": "*", "channel": a.channel, "reason": reason, "created_at": now} for a in addresses]
+    db.session.execute(insert(Suppression).on_conflict_do_nothing(), sorted(rows, key=lambda row: str(row["digest"])))
+
+
+def _attempt_row(task: Task, latest: Try) -> dict[str, Any]:
+    error = latest.error
     return {
         "delivery_id": task.delivery.id,
-        "number": task.delivery.tries,
-        "provider": task.adapter.provider,
-        "outcome": outcome,
-        "code": (task.error.code or None) if task.error else None,
-        "message": str(task.error)[:_LONGEST_MESSAGE] if task.error else None,
-        "duration_ms": task.duration_ms,
-        "at": task.started_at,
+        "number": latest.number,
+        "provider": latest.adapter.name,
+        "outcome": latest.receipt.status if latest.receipt else _snake(type(error).__name__),
+        "code": (error.code or None) if error else None,
+        "message": str(error)[:_LONGEST_MESSAGE] if error else None,
+        "duration_ms": latest.duration_ms,
+        "at": latest.started_at,
     }
 
 
 def _capture_row(task: Task, now: datetime) -> dict[str, Any]:
-    captured = task.receipt.captured if task.receipt else None
+    receipt = task.tries[-1].receipt
     return {
         "id": new_id(),
         "delivery_id": task.delivery.id,
         "user_id": task.notification.user_id,
         "channel": task.delivery.channel,
-        "content": dict(captured or {}),
+        "content": dict((receipt and receipt.captured) or {}),
         "at": now,
     }
 
 
 def _outcome(task: Task, status: str) -> Outcome:
-    event = {"delivery": show("dlv", task.delivery.id), "channel": task.delivery.channel, "provider": task.adapter.provider, "status": status}
-    if task.error is None:
-        log.info("delivery.sent", **event, duration_ms=task.duration_ms)
+    latest = task.tries[-1]
+    event = {"delivery": show("dlv", task.delivery.id), "channel": task.delivery.channel, "provider": latest.adapter.name, "status": status}
+    if latest.error is None:
+        log.info("delivery.sent", **event, duration_ms=latest.duration_ms)
         return Outcome(task.delivery.id, status)
-    log.warning("delivery.try_failed", **event, outcome=type(task.error).__name__, code=task.error.code, attempt=task.delivery.tries)
-    return Outcome(task.delivery.id, status, f"{type(task.error).__name__}: {task.error}"[:_LONGEST_MESSAGE])
+    log.warning("delivery.try_failed", **event, outcome=type(latest.error).__name__, code=latest.error.code, attempt=latest.number)
+    return Outcome(task.delivery.id, status, f"{type(latest.error).__name__}: {latest.error}"[:_LONGEST_MESSAGE])
 
 
 def _snake(name: str) -> str:

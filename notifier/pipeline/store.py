@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from notifier import channels, queueing, shapes
 from notifier.core import lifecycle
 from notifier.core.message import Content
-from notifier.core.plan import Plan, Route, plan
+from notifier.core.plan import FALLBACK, Plan, Route, plan
+from notifier.core.routing import Step, next_move
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Delivery, Notification
@@ -68,6 +69,7 @@ class DeliveryDraft:
     address_masked: str | None
     status: str
     reason: str | None
+    step: int
     detail: dict[str, Any]
     provider: str | None
     due_at: datetime | None
@@ -80,7 +82,7 @@ class DeliveryDraft:
     clicked_at: None = None
 
     def row(self) -> dict[str, Any]:
-        columns = ("id", "notification_id", "channel", "priority", "address_id", "address_masked", "status", "reason", "detail", "provider")
+        columns = ("id", "notification_id", "channel", "priority", "address_id", "address_masked", "status", "reason", "step", "detail", "provider")
         times = ("due_at", "wake_at", "expires_at", "delivered_at", "sent_at", "created_at")
         return {name: getattr(self, name) for name in (*columns, *times)}
 
@@ -97,7 +99,6 @@ def store(targets: Sequence[Target], now: datetime) -> Stored:
         mine = _drafts(notification_id, target, plan(planner_facts(target.order, target.person, channels.registry().facts(is_test=target.is_test)), now), now)
         drafts += mine
         shown_now += [(target, draft) for draft in mine if draft.status == lifecycle.DELIVERED]
-        stored.doorbells += [Doorbell(draft.id, draft.channel, draft.priority) for draft in mine if draft.status == lifecycle.QUEUED]
         stored.summaries.append({"id": notification_id, "user": target.person.id, "drafts": mine})
     contents = put_into_words([_wanted(target, draft) for target, draft in shown_now])
     shown = []
@@ -107,6 +108,10 @@ def store(targets: Sequence[Target], now: datetime) -> Stored:
             draft.delivered_at = draft.sent_at = None
         else:
             shown.append(inbox_row(draft.id, draft.notification_id, target.person.id, target.order.type, content, target.data, now))
+    for target, summary in zip(targets, stored.summaries, strict=True):
+        if target.order.routing == "first":
+            _take_steps(summary["drafts"], now)
+    stored.doorbells = [Doorbell(draft.id, draft.channel, draft.priority) for draft in drafts if draft.status == lifecycle.QUEUED]
     if notifications:
         db.session.execute(sa.insert(_notifications), notifications)
         db.session.execute(sa.insert(_deliveries), [draft.row() for draft in drafts])
@@ -138,6 +143,7 @@ def _notification_row(key: UUID, target: Target, now: datetime) -> dict[str, Any
         "template_id": order.template_id,
         "data": dict(target.data),
         "is_test": target.is_test,
+        "routing": order.routing,
         "collapse_key": target.collapse_key,
         "send_at": order.send_at,
         "expires_at": order.expires_at,
@@ -152,7 +158,9 @@ def _drafts(notification_id: UUID, target: Target, decided: Plan, now: datetime)
         due_at = wake_at = delivered_at = None
         if isinstance(decision, Route):
             due_at = decision.due_at
-            if due_at is not None:
+            if decision.reason == FALLBACK:
+                status, wake_at = lifecycle.WAITING, target.order.expires_at  # nothing may wait for ever
+            elif due_at is not None:
                 status, wake_at = lifecycle.WAITING, due_at
             elif channels.CHANNELS[decision.channel].address is None and not target.is_test:
                 # Shown by ourselves, in this very transaction: no worker, no attempt.
@@ -169,6 +177,7 @@ def _drafts(notification_id: UUID, target: Target, decided: Plan, now: datetime)
                 address_masked=decision.address.masked if decision.address else None,
                 status=status,
                 reason=decision.reason,
+                step=decision.step if isinstance(decision, Route) else 0,
                 detail=dict(decision.detail),
                 provider=provider,
                 due_at=due_at,
@@ -180,6 +189,15 @@ def _drafts(notification_id: UUID, target: Target, decided: Plan, now: datetime)
             )
         )
     return drafts
+
+
+def _take_steps(drafts: Sequence[DeliveryDraft], now: datetime) -> None:
+    """An in-app item is there at once, and so may end a routing that has only just begun."""
+    move = next_move(Step(draft, draft.step, draft.status, draft.reason == FALLBACK) for draft in drafts)
+    for draft in move.drop:
+        draft.status, draft.reason, draft.wake_at = lifecycle.SKIPPED, "not_needed", None
+    for draft in move.start:
+        draft.status, draft.reason, draft.wake_at = lifecycle.QUEUED, None, now + DOORBELL_GRACE
 
 
 def _wanted(target: Target, draft: DeliveryDraft) -> Wanted:

@@ -1,12 +1,14 @@
 """Which channels are on, and who sends what."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from notifier.channels import ADAPTERS, CHANNELS, Registry
+from notifier.channels import ADAPTERS, CHANNELS, Account, Registry
+from notifier.channels.email_smtp import EmailSmtp
 from notifier.config import BadSettings, Settings
 from notifier.core.plan import ChannelFacts
 from notifier.encryption import KeyRing
@@ -43,8 +45,8 @@ def registry(place: Path, **environment: str) -> Registry:
     ],
 )
 def test_who_sends(environment: dict[str, str], is_test: bool, channel: str, address: str | None, provider: str | None, tmp_path: Path) -> None:
-    adapter = registry(tmp_path, **environment).adapter_for(channel, address, is_test=is_test)
-    assert (adapter.provider if adapter else None) == provider
+    serving = registry(tmp_path, **environment).adapters_for(channel, address, is_test=is_test)
+    assert [adapter.provider for adapter in serving] == ([provider] if provider else [])
 
 
 @pytest.mark.parametrize(
@@ -87,9 +89,48 @@ def test_an_adapter_that_makes_no_sense_of_its_settings_stops_the_start(environm
 
 @pytest.mark.parametrize("public_url", ["http://127.0.0.1:5000", "http://localhost:5000", "https://notifier.example.com", "http://[::1]:5000"])
 def test_the_default_sender_is_one_for_every_public_url(public_url: str, tmp_path: Path) -> None:
-    found: Any = registry(tmp_path, **SMTP, PUBLIC_URL=public_url).adapter_for("email", "alice@x.test", is_test=False)
+    [found] = registry(tmp_path, **SMTP, PUBLIC_URL=public_url).adapters_for("email", "alice@x.test", is_test=False)
+    assert isinstance(found, EmailSmtp)
     assert found.sender.username == "notifier"
 
 
 def test_every_adapter_serves_a_known_channel() -> None:
     assert {adapter.channel.name: adapter.channel for adapter in ADAPTERS}.items() <= CHANNELS.items()
+
+
+def account(name: str, port: int, position: int = 0, weight: int = 1) -> Account:
+    return Account(name, "smtp", {"SMTP_URL": f"smtp://127.0.0.1:{port}"}, position, weight)
+
+
+def order(found: Registry) -> list[str]:
+    return [adapter.name for adapter in found.adapters_for("email", "alice@x.test", is_test=False)]
+
+
+def test_accounts_are_tried_in_the_order_of_their_positions(tmp_path: Path) -> None:
+    found = registry(tmp_path, **SMTP)
+    found.configure([account("last", 2527, position=5), account("first", 2526, position=-1)])
+    assert order(found) == ["first", "smtp", "last"]
+
+
+def test_equal_positions_share_by_weight(tmp_path: Path) -> None:
+    found = registry(tmp_path)
+    found.configure([account("heavy", 2526, weight=9), account("light", 2527, weight=1)])
+    first = Counter(order(found)[0] for _ in range(2000))
+    assert 1700 < first["heavy"] < 1900
+
+
+def test_an_account_that_did_not_change_keeps_its_connections(tmp_path: Path) -> None:
+    found = registry(tmp_path)
+    found.configure([account("a", 2526), account("b", 2527)])
+    before = {adapter.name: adapter for adapter in found.adapters_for("email", "x@x.test", is_test=False)}
+    found.configure([account("a", 2526), account("b", 2528)])
+    after = {adapter.name: adapter for adapter in found.adapters_for("email", "x@x.test", is_test=False)}
+    assert after["a"] is before["a"]
+    assert after["b"] is not before["b"]
+
+
+@pytest.mark.parametrize(("broken", "told"), [(Account("x", "no-such", {}), "no-such"), (Account("x", "smtp", {"SMTP_URL": "smtp://hunter2@"}), "x")])
+def test_an_account_that_cannot_be_used_is_named_and_not_quoted(broken: Account, told: str, tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match=told) as refused:
+        registry(tmp_path).configure([broken])
+    assert "hunter2" not in str(refused.value)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
-from notifier.core.retry import DELAYS_S, RetryAt, Situation, Stop, decide_next
+from notifier.core.retry import DELAYS_S, RetryAt, Situation, Stop, decide_next, fails_over
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 FIRST = Situation(
@@ -48,7 +48,9 @@ def at(seconds: float, *, uses_attempt: bool = True) -> RetryAt:
         # refused
         (Permanent("no"), FIRST, Stop("failed")),
         (InvalidRecipient("gone"), FIRST, Stop("failed", disables_address=True)),
-        (Misconfigured("401"), FIRST, Stop("failed")),
+        # wrong credentials: like an outage, until somebody has put them right
+        (Misconfigured("401"), FIRST, at(1)),
+        (Misconfigured("401"), replace(FIRST, failures=7), Stop("failed")),
     ],
 )
 def test_what_follows(error: DeliveryError, situation: Situation, follows: RetryAt | Stop) -> None:
@@ -63,3 +65,19 @@ def test_retries_end_and_stay_before_the_deadline(priority: str, failures: int, 
     assert isinstance(follows, Stop) or NOW <= follows.at < deadline
     if failures > len(DELAYS_S[priority]):
         assert follows == Stop("failed")
+
+
+@pytest.mark.parametrize(
+    ("error", "safe_to_repeat", "answer"),
+    [
+        (Retryable("503"), False, True),
+        (Retryable("timeout", ambiguous=True), False, False),
+        (Retryable("timeout", ambiguous=True), True, True),
+        (RateLimited("429"), False, True),
+        (Misconfigured("401"), False, True),
+        (Permanent("no"), True, False),
+        (InvalidRecipient("gone"), True, False),
+    ],
+)
+def test_the_next_provider_is_tried_at_once_when_this_one_is_out_of_order(error: DeliveryError, safe_to_repeat: bool, answer: bool) -> None:
+    assert fails_over(error, safe_to_repeat=safe_to_repeat) is answer

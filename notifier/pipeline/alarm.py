@@ -1,0 +1,49 @@
+"""Tells every admin that a provider has failed, by the product's own road: a `delivery_failure` notification.
+
+Once per provider and quarter of an hour, whichever worker notices; never about a failure to send such an alarm.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import redis
+import structlog
+
+from notifier import shapes
+from notifier.clock import now as clock_now
+from notifier.config import current_settings
+from notifier.core.submission import InlineRecipient, Submission
+from notifier.extensions import redis_store
+from notifier.pipeline.accept import Caller, Item, accept
+from notifier.pipeline.claim import Task
+
+TYPE = "delivery_failure"
+ONCE_IN_S = 900
+
+log = structlog.get_logger()
+
+
+def tell(happened: Mapping[str, str], tasks: Sequence[Task]) -> None:
+    """`happened`: provider → what its breaker did, as `health.report` answers. Nothing of it may harm the delivery of others."""
+    for scope, what in happened.items():
+        failed = [task for task in tasks if task.tries[-1].error and task.tries[-1].adapter.scope(task.recipient) == scope]
+        if what == "closed" or not failed or all(task.notification.type == TYPE for task in failed) or not _is_first(scope):
+            continue
+        data = {
+            "channel": failed[0].delivery.channel,
+            "provider": scope,
+            "failed": len(failed),
+            "since": shapes.timestamp(clock_now()),
+            "url": f"{current_settings().public_url}/admin/failed",
+        }
+        caller = Caller(producer_id=None, is_test=False, may_be_urgent=True, types=None, request_id="alarm")
+        try:
+            accept([Item(caller, Submission(TYPE, (InlineRecipient("admins"),), data))])
+        except Exception:
+            log.exception("alarm.not_raised", provider=scope)
+
+
+def _is_first(scope: str) -> bool:
+    try:
+        return bool(redis_store.client.set(f"notifier:told:{scope}", 1, nx=True, ex=ONCE_IN_S))
+    except redis.RedisError:
+        return False  # without Redis no breaker opens: whoever comes here now is late

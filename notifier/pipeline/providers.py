@@ -1,0 +1,92 @@
+"""The providers configured in the database, taken up by every process within seconds. Called by `accept` and `claim`."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+import structlog
+from flask import current_app
+
+from notifier import channels
+from notifier.channels import ADAPTERS, Account
+from notifier.config import BadSettings
+from notifier.core.errors import Fault, Rejected
+from notifier.database import transaction
+from notifier.extensions import db
+from notifier.models import Provider
+
+REFRESH_S = 5.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _TakenUp:
+    at: float = float("-inf")
+    accounts: list[Account] = field(default_factory=list)
+
+
+def refresh() -> None:
+    """At most one query every REFRESH_S, outside of any transaction. An account that cannot be used is left out, and said so."""
+    taken: _TakenUp = current_app.extensions.setdefault("providers", _TakenUp())
+    if time.monotonic() < taken.at + REFRESH_S:
+        return
+    taken.at = time.monotonic()
+    rows = db.session.scalars(sa.select(Provider).where(Provider.is_on).order_by(Provider.name)).all()
+    accounts = [Account(row.name, row.adapter, row.settings or {}, row.position, row.weight) for row in rows]
+    db.session.close()
+    if accounts == taken.accounts:
+        return
+    taken.accounts = accounts
+    try:
+        channels.registry().configure(accounts)
+    except BadSettings as error:
+        log.error("providers.not_usable", error=str(error))
+
+
+def refresh_now() -> None:
+    current_app.extensions.pop("providers", None)
+    refresh()
+
+
+def add(name: str, adapter: str, options: dict[str, str], *, position: int = 0, weight: int = 1) -> UUID:
+    """Stores an account, if its adapter can make sense of the settings. Raises Rejected, naming what is wrong."""
+    model = next((model for model in ADAPTERS if model.provider == adapter), None)
+    if model is None:
+        raise _refused("/adapter", f"there is no provider {adapter!r}; there are: {', '.join(sorted(a.provider for a in ADAPTERS))}")
+    declared = {setting.name: setting for setting in model.settings}
+    unknown = sorted(options.keys() - declared.keys())
+    missing = sorted(n for n, s in declared.items() if s.is_required and s.default is None and n not in options)
+    if unknown or missing:
+        raise _refused("/options", f"{adapter} knows {', '.join(declared) or 'no settings'}" + (f"; missing: {', '.join(missing)}" if missing else ""))
+    if weight < 1:
+        raise _refused("/weight", "a weight is 1 or more")
+    try:
+        model(options, channels.registry().http).close()
+    except ValueError as error:
+        raise _refused("/options", str(error)) from None
+    with transaction() as session:
+        if session.scalar(sa.select(Provider.id).where(Provider.name == name)):
+            raise _refused("/name", f"there is a provider {name!r} already")
+        row = Provider(channel=model.channel.name, adapter=adapter, name=name, settings=options, position=position, weight=weight)
+        session.add(row)
+    return row.id
+
+
+def remove(name: str) -> bool:
+    with transaction() as session:
+        return session.execute(sa.delete(Provider).where(Provider.name == name).returning(Provider.id)).first() is not None
+
+
+def listing() -> list[dict[str, Any]]:
+    """Every account, those of the environment too; no secrets."""
+    return [
+        {"name": account.name, "adapter": account.adapter, "channel": adapter.channel.name, "position": account.position, "weight": account.weight}
+        for account, adapter in channels.registry().accounts()
+    ]
+
+
+def _refused(pointer: str, message: str) -> Rejected:
+    return Rejected("validation_failed", message, (Fault(pointer, "invalid", message),))
