@@ -1,10 +1,9 @@
 """Creating and changing event types. Called by the API; what the planner will see is checked here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
+from jsonschema.exceptions import best_match
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
@@ -15,10 +14,13 @@ from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import CEILINGS, PRIORITIES
 from notifier.database import transaction
 from notifier.models import EventType
+from notifier.pipeline.schemas import UNAVAILABLE, TooComplex, Validator, compiled_pattern, errors_of
 
 FIELDS = ("titles", "category", "priority", "channels", "schema", "is_mandatory", "to_admins", "resend_unknown", "dedupe_window_s")
 _DIALECTS = ("https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#")
 _REFERENCES = ("$ref", "$dynamicRef")
+_NAMED_SCHEMAS = ("properties", "$defs", "dependentSchemas")  # whose keys are names, not keywords
+_PLAIN_VALUES = ("const", "enum", "default", "examples")
 
 
 def put(key: str, fields: Mapping[str, Any]) -> bool:
@@ -53,18 +55,38 @@ def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:
     """What is wrong with a JSON Schema. References stay inside it: nothing is ever fetched."""
     if schema.get("$schema", _DIALECTS[0]) not in _DIALECTS:
         return [Fault("/schema/$schema", "invalid_schema", "only JSON Schema 2020-12 is understood")]
-    faults = list(_reference_faults(schema))
+    faults = [*_reference_faults(schema), *_keyword_faults(schema)]
     if faults:
         return faults
     try:
-        Draft202012Validator.check_schema(schema)
-        Draft202012Validator(schema).is_valid({})
-    except SchemaError as error:
-        pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path)
-        return [Fault("/schema" + pointer, "invalid_schema", error.message[:300])]
-    except RecursionError:
-        return [Fault("/schema", "invalid_schema", "the schema refers to itself without end")]
+        error = best_match(errors_of(Validator(Validator.META_SCHEMA), schema))
+        if error is not None:
+            pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path)
+            return [Fault("/schema" + pointer, "invalid_schema", error.message[:300])]
+        next(errors_of(Validator(schema), {}), None)
+    except TooComplex:
+        return [Fault("/schema", "invalid_schema", "the schema takes too long to check, or refers to itself without end")]
     return []
+
+
+def _keyword_faults(schema: Mapping[str, Any]) -> Iterator[Fault]:
+    """Keywords that are not available, and patterns that cannot be matched. The names of properties are no keywords."""
+    waiting: list[tuple[str, Any]] = [("/schema", schema)]
+    while waiting:
+        pointer, node = waiting.pop()
+        for name, value in node.items() if isinstance(node, Mapping) else enumerate(node):
+            place = f"{pointer}/{str(name).replace('~', '~0').replace('/', '~1')}"
+            if name in UNAVAILABLE:
+                yield Fault(place, "unavailable_keyword", f"{name} is not available here")
+            elif name == "pattern" and isinstance(value, str):
+                try:
+                    compiled_pattern(value)
+                except ValueError as error:
+                    yield Fault(place, "invalid_pattern", str(error))
+            elif name in _NAMED_SCHEMAS and isinstance(value, Mapping):
+                waiting += [(f"{place}/{str(key).replace('~', '~0').replace('/', '~1')}", item) for key, item in value.items() if isinstance(item, Mapping)]
+            elif name not in _PLAIN_VALUES and isinstance(value, Mapping | list):
+                waiting.append((place, value))
 
 
 def _reference_faults(schema: Mapping[str, Any]) -> list[Fault]:

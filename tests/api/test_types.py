@@ -1,5 +1,6 @@
 """Event types and templates over the API."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ INVOICE = {
     "schema": {"type": "object", "required": ["number"], "properties": {"number": {"type": "string"}}},
 }
 TYPE = "/api/v1/types/invoice_ready"
+DOUBLING = {"$defs": {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(30)} | {"d30": {}}}
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +66,11 @@ BAD: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
     "a schema that fetches": ({"schema": {"$ref": "http://169.254.169.254/"}}, {("/schema/$ref", "invalid_reference")}),
     "a schema that points nowhere": ({"schema": {"properties": {"a": {"$ref": "#/$defs/b"}}}}, {("/schema/properties/a/$ref", "invalid_reference")}),
     "a schema that points to itself": ({"schema": {"$ref": "#"}}, {("/schema", "invalid_schema")}),
+    "a schema without an end": ({"schema": {"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}}, {("/schema", "invalid_schema")}),
+    "a schema that doubles its work": ({"schema": {**DOUBLING, "$ref": "#/$defs/d0"}}, {("/schema", "invalid_schema")}),
+    "a schema with thousands of required objects": ({"schema": {"required": [{"a": n} for n in range(30_000)]}}, {("/schema", "invalid_schema")}),
+    "a pattern that looks around": ({"schema": {"properties": {"a": {"pattern": "(?=a)"}}}}, {("/schema/properties/a/pattern", "invalid_pattern")}),
+    "a keyword that is not available": ({"schema": {"patternProperties": {"^(a+)+$": {}}}}, {("/schema/patternProperties", "unavailable_keyword")}),
     "an unknown field": ({"colour": 1}, {("/colour", "unknown_field")}),
 }
 
@@ -93,3 +100,43 @@ def test_templates_are_listed_and_shown_with_their_words(api: Any) -> None:
     assert published == pinned
     assert {(content["channel"], content["locale"]) for content in published["contents"]} >= {("email", "en"), ("email", "de")}
     assert [api.get(f"/api/v1/templates/{name}").status_code for name in ("order_shipped@99", "order_shipped@", "nothing", "a%00b", "a@b")] == [404] * 5
+
+
+# Each would have kept the whole installation busy for minutes or for ever: data are checked while others wait.
+HEAVY: dict[str, tuple[dict[str, Any], Any, list[str]]] = {
+    "a pattern that backtracks": ({"pattern": "^(a+)+$"}, "a" * 100_000 + "!", ["pattern"]),
+    "a part that names its dialect": (
+        {"$schema": "https://json-schema.org/draft/2020-12/schema", "items": {"uniqueItems": True}},
+        [[{"i": n} for n in range(40_000)]],
+        [],
+    ),
+    "a pattern for many texts": ({"items": {"pattern": "^(a+)+$"}}, ["a" * 10 + "!"] * 40_000, ["pattern"] * 20),
+    "unique items": ({"uniqueItems": True}, [{"i": n} for n in range(40_000)], []),
+    "items that are not unique": ({"uniqueItems": True}, [{"a": 1}, {"a": 1.0}], ["uniqueItems"]),
+    "true is not one": ({"uniqueItems": True}, [True, 1, "1", [1], {"1": 1}], []),
+    "doubling": ({"$ref": "#/$defs/d0"}, 1, ["too_complex"]),
+    "no end": ({"$ref": "#/$defs/loop"}, 1, ["too_complex"]),
+    "many choices for many items": ({"items": {"enum": list(range(1_000))}}, [1_000] * 10_000, ["enum"] * 20),
+    "many choices for many good items": ({"items": {"enum": list(range(1_000))}}, [999] * 10_000, ["too_complex"]),
+    "a regular expression as data": ({"format": "regex"}, "(" * 100_000, []),
+}
+
+
+@pytest.mark.parametrize("case", HEAVY)
+def test_no_schema_and_no_data_take_long_to_check(api: Any, cast: Any, case: str) -> None:
+    rule, value, codes = HEAVY[case]
+    schema = {"$defs": {**DOUBLING["$defs"], "loop": {"$ref": "#/$defs/loop"}}, "properties": {"a": rule}}
+    assert api.put(TYPE, INVOICE | {"schema": schema}).status_code == 201
+
+    begun = time.process_time()
+    response = api.post("/api/v1/notifications", {"type": "invoice_ready", "recipients": ["alice"], "data": {"a": value}})
+
+    assert time.process_time() - begun < 5
+    assert response.status_code == (422 if codes else 202)
+    assert {fault["code"] for fault in response.json.get("errors", [])} == set(codes)
+
+
+def test_a_property_may_be_called_like_a_keyword(api: Any) -> None:
+    schema = {"properties": {"pattern": {"const": {"pattern": "(?="}}, "patternProperties": {"type": "string"}}}
+
+    assert api.put(TYPE, INVOICE | {"schema": schema}).status_code == 201
