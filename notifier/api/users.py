@@ -9,6 +9,7 @@ from notifier import accounts
 from notifier.api.answers import also, answer
 from notifier.api.auth import Door, allow
 from notifier.api.fields import existing_user_id, parse_user_id
+from notifier.api.notifications import producer_in_sight
 from notifier.api.schemas import AddressIn, AddressOut, AddressPage, ExportOut, NewAddressOut, TokenIn, TokenOut, UserIn, UserOut, UserPatch
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient
@@ -71,6 +72,7 @@ def delete_user(user_id: str) -> Response:
     """Erase a user
 
     Profile, addresses, choices and inbox are removed, and the content of what was sent. Counts stay.
+    409 for somebody whose sign-in runs this installation.
     """
     if not people.erase(existing_user_id(user_id)):
         raise Rejected("not_found", f"there is no user {user_id!r}")
@@ -81,8 +83,11 @@ def delete_user(user_id: str) -> Response:
 @allow("users")
 @bp.output(ExportOut)
 def export_user(user_id: str) -> Response:
-    """Everything that is stored about a user, as one document"""
-    return answer(queries.export(existing_user_id(user_id)))
+    """Everything that is stored about a user, as one document
+
+    Of the notifications those of the calling producer; with the scope `admin` everybody's.
+    """
+    return answer(queries.export(existing_user_id(user_id), producer_in_sight()))
 
 
 @bp.get("/<user_id>/addresses")

@@ -1,6 +1,7 @@
 """A user as the API shows them, their addresses, and the export of all that is stored about them."""
 
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -60,8 +61,11 @@ def address_json(row: Address) -> dict[str, Any]:
     }
 
 
-def export(user_id: str) -> dict[str, Any]:
-    """All there is: profile, addresses, choices and their history, what was sent, the inbox. Raises Rejected('not_found')."""
+def export(user_id: str, producer_id: UUID | None) -> dict[str, Any]:
+    """All there is: profile, addresses, choices and their history, what was sent, the inbox. Raises Rejected('not_found').
+
+    Notifications are those of one producer (None: of all), as everywhere: their data hold codes and links.
+    """
     chosen = preferences.document(user_id)
     chosen.pop("effective")
     return {
@@ -69,15 +73,16 @@ def export(user_id: str) -> dict[str, Any]:
         "addresses": addresses(user_id),
         "preferences": chosen,
         "consent": preferences.history(user_id, limit=None),
-        "notifications": _notifications(user_id),
+        "notifications": _notifications(user_id, producer_id),
         "inbox": _inbox(user_id),
     }
 
 
-def _notifications(user_id: str) -> list[dict[str, Any]]:
-    rows = db.session.scalars(sa.select(Notification).where(Notification.user_id == user_id).order_by(Notification.id)).all()
+def _notifications(user_id: str, producer_id: UUID | None) -> list[dict[str, Any]]:
+    wanted = [Notification.user_id == user_id, *([] if producer_id is None else [Notification.producer_id == producer_id])]
+    rows = db.session.scalars(sa.select(Notification).where(*wanted).order_by(Notification.id)).all()
     deliveries: dict[Any, list[dict[str, Any]]] = {}
-    statement = sa.select(Delivery).join(Notification, Notification.id == Delivery.notification_id).where(Notification.user_id == user_id).order_by(Delivery.id)
+    statement = sa.select(Delivery).join(Notification, Notification.id == Delivery.notification_id).where(*wanted).order_by(Delivery.id)
     for delivery in db.session.scalars(statement):
         deliveries.setdefault(delivery.notification_id, []).append(shapes.delivery(delivery))
     return [

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from standardwebhooks import Webhook
 
@@ -135,3 +136,19 @@ def test_erasing_leaves_nothing_of_the_person(api: Any, cast: Any) -> None:
         assert db.session.scalar(sa.select(sa.func.count()).select_from(table).where(column == "alice")) == 0
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Notification)) == 1
     assert api.get("/api/v1/users/alice").status_code == 404
+
+
+def test_the_export_shows_a_producer_its_own_notifications_only(api: Any, client: Any, cast: Any) -> None:
+    api.post("/api/v1/notifications", {"type": "one_time_code", "recipients": ["alice"], "data": {"code": "777123"}})
+    neighbour = type(api)(client, accounts.create_key(accounts.create_producer("Neighbour").id, scopes=["users"])[1])
+
+    assert neighbour.get("/api/v1/users/alice/export").json["notifications"] == []
+    assert [n["data"] for n in api.get("/api/v1/users/alice/export").json["notifications"]] == [{"code": "777123"}]
+
+
+@pytest.mark.parametrize(("role", "status"), [("admin", 409), ("operator", 409), ("person", 204)])
+def test_nobody_who_runs_the_installation_is_erased_by_a_key(api: Any, role: str, status: int) -> None:
+    accounts.create_account("erika@example.test", "a password", role, "erika")
+
+    assert api.delete("/api/v1/users/erika").status_code == status
+    assert (accounts.check_password("erika@example.test", "a password") is None) == (status == 204)
