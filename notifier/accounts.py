@@ -55,6 +55,7 @@ __all__ = [
 CACHED_S = 3.0
 _CACHE_SIZE = 10_000
 _PREFIX_LENGTH = 16
+_CHOSEN_PREFIX_LENGTH = 4  # of a key that somebody chose: it may be short, and all of it is secret
 _LONGEST_EMAIL = 254
 _LONGEST_PASSWORD_BYTES = 1024
 
@@ -96,9 +97,10 @@ def create_key(
     plain: str | None = None,
 ) -> tuple[ApiKey, str]:
     """→ (the row, the key in plain text, which is never to be had again). `plain`: a key somebody chose themselves."""
+    prefix_length = _CHOSEN_PREFIX_LENGTH if plain else _PREFIX_LENGTH
     plain = plain or f"ntf_{'test' if is_test else 'live'}_{secrets.token_urlsafe(32)}"
     with transaction() as session:
-        key = _add_key(session, producer_id, plain, scopes=scopes, is_test=is_test, types=types, expires_at=expires_at)
+        key = _add_key(session, producer_id, plain, prefix_length, scopes=scopes, is_test=is_test, types=types, expires_at=expires_at)
     forget_cached_keys()
     return key, plain
 
@@ -111,7 +113,7 @@ def ensure_key(plain: str, *, producer_name: str, scopes: Iterable[str]) -> bool
         producer = Producer(name=producer_name)
         session.add(producer)
         session.flush()
-        _add_key(session, producer.id, plain, scopes=scopes)
+        _add_key(session, producer.id, plain, _CHOSEN_PREFIX_LENGTH, scopes=scopes)
     forget_cached_keys()
     return True
 
@@ -120,6 +122,7 @@ def _add_key(
     session: scoped_session[Session],
     producer_id: UUID,
     plain: str,
+    prefix_length: int,
     *,
     scopes: Iterable[str],
     is_test: bool = False,
@@ -131,7 +134,7 @@ def _add_key(
         raise ValueError(f"no such scope: {', '.join(sorted(wanted - set(SCOPES)))}")
     key = ApiKey(
         producer_id=producer_id,
-        prefix=plain[:_PREFIX_LENGTH],
+        prefix=plain[:prefix_length],
         hash=_digest(plain),
         scopes=[scope for scope in SCOPES if scope in wanted],
         types=None if types is None else sorted(set(types)),

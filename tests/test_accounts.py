@@ -53,6 +53,13 @@ def test_a_key_is_shown_once_and_only_its_hash_and_prefix_are_stored(app: APIFla
     assert not any(plain in str(value) for value in row.values())
 
 
+def test_of_a_key_that_was_chosen_hardly_anything_is_stored(app: APIFlask) -> None:
+    chosen = "0123456789abcdef0123456789abcdef"
+    accounts.ensure_key(chosen, producer_name="Shop", scopes=["notify"])
+    accounts.create_key(accounts.create_producer("Other").id, scopes=["notify"], plain=chosen[::-1])
+    assert set(db.session.scalars(sa.select(ApiKey.prefix))) == {"0123", "fedc"}
+
+
 def test_a_key_is_found_with_what_it_may_do(app: APIFlask) -> None:
     producer = accounts.create_producer("Shop")
     until = now() + timedelta(days=1)
