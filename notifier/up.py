@@ -167,6 +167,8 @@ def embedded_redis_command(settings: Settings, wait: Callable[[], None]) -> list
         raise CannotStart("There is no redis-server here. Install one (Debian: apt install redis-server), or set REDIS_URL to one that runs.")
     path = embedded_redis_socket(settings.notifier_home)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.parent != settings.notifier_home:  # in /tmp, under a name that others can guess and make first
+        refuse_shared(path.parent)
     give_up_at = time.monotonic() + 10
     while redis_answers(settings.redis_url):  # of a run that was killed; it is on its way out
         if time.monotonic() > give_up_at:
@@ -178,6 +180,13 @@ def embedded_redis_command(settings: Settings, wait: Callable[[], None]) -> list
         "appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory-policy": "noeviction", "daemonize": "no",
     }  # fmt: skip
     return [binary, *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+def refuse_shared(directory: Path) -> None:
+    """Raises CannotStart unless the directory of the socket is ours alone: whoever can replace the socket commands the workers."""
+    found = directory.stat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise CannotStart(f"Others may write in {directory}. Remove it, or set NOTIFIER_HOME to a directory with a shorter path.")
 
 
 def redis_server() -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from notifier.up import CannotStart, refuse_shared
 from tests.running import ROOT, Up, eventually
 
 ALL = {"redis", "web", "worker", "scheduler"}
@@ -158,3 +159,17 @@ def test_every_fault_of_the_settings_is_told_at_once(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "notifier", "up"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert [name for name in ("PORT", "SMTP_URL", "RETRY_DELAYS") if name not in done.stderr] == []
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o720])
+def test_a_socket_in_a_directory_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+
+    with pytest.raises(CannotStart, match="Others may write"):
+        refuse_shared(tmp_path)
+
+
+def test_a_socket_in_a_directory_of_our_own_is_fine(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+
+    refuse_shared(tmp_path)
