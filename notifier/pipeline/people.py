@@ -19,7 +19,7 @@ from notifier.database import transaction
 from notifier.encryption import vault
 from notifier.extensions import db
 from notifier.ids import new_id
-from notifier.models import Address, Attempt, Capture, Delivery, Notification, User
+from notifier.models import Account, Address, Attempt, Capture, Delivery, Notification, User
 
 PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")
 _users: sa.Table = User.__table__
@@ -173,8 +173,14 @@ def remove_address(user_id: str, address_id: UUID) -> bool:
 
 
 def erase(user_id: str) -> bool:
-    """Removes the person: profile, addresses, choices, inbox. Counts and ids of what was sent stay, its content does not."""
+    """Removes the person: profile, addresses, choices, inbox. Counts and ids of what was sent stay, its content does not.
+
+    Raises Rejected('conflict') for somebody who runs this installation: their sign-in would go with the
+    user, and any producer's key could lock everybody out.
+    """
     with transaction() as session:
+        if session.scalar(sa.select(Account.id).where(Account.user_id == user_id, Account.role != "person").limit(1)) is not None:
+            raise Rejected("conflict", f"{user_id!r} has a sign-in that runs this installation; that has to be taken away first")
         _erase_content(user_id)
         # Preference, consent, inbox and account rows go with the user by their foreign keys.
         return session.execute(sa.delete(User).where(User.id == user_id).returning(User.id)).first() is not None
