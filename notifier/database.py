@@ -17,13 +17,14 @@ from notifier.extensions import db
 
 _BUSY_TIMEOUT_S = 0.02
 _LOCK_WAIT_S = 10.0
+_DISCREET = {"hide_parameters": True}  # errors end up in the log, and the values of a statement are addresses, names, messages
 
 
 def engine_options(database_url: str) -> dict[str, Any]:
     if database_url.startswith("sqlite"):
         # One connection a thread or green thread at most; autocommit, since `_begin` speaks BEGIN itself.
-        return {"connect_args": {"timeout": _BUSY_TIMEOUT_S, "isolation_level": None}, "pool_size": 20, "max_overflow": 40}
-    return {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True, "pool_recycle": 1800, "connect_args": {"connect_timeout": 5}}
+        return {"connect_args": {"timeout": _BUSY_TIMEOUT_S, "isolation_level": None}, "pool_size": 20, "max_overflow": 40, **_DISCREET}
+    return {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True, "pool_recycle": 1800, "connect_args": {"connect_timeout": 5}, **_DISCREET}
 
 
 def prepare_engine(engine: Engine) -> None:
