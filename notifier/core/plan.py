@@ -91,6 +91,7 @@ class Facts:
     send_at: datetime | None = None
     expires_at: datetime | None = None
     routing: str = "all"
+    is_flooded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,8 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, trace: list[Step
         trace.append(Step(rule, channel.name, "skip", REASONS[reason]))
         return [Skip(channel.name, address, reason, detail)]
 
+    if facts.is_flooded:
+        return skip("recipient", "recipient_limit")
     if not channel.is_on:
         return skip("channel", "channel_off")
 

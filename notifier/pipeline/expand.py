@@ -40,7 +40,7 @@ def expand(submission_id: UUID) -> int:
             routing=body["routing"],
         )
         targets = [
-            Target(row.id, row.producer_id, row.is_test, order, persons[user_id], body["data"], body["collapse_key"])
+            Target(row.id, row.producer_id, row.is_test, order, persons[user_id], body["data"], body["collapse_key"], user_id in body["flooded"])
             for user_id in body["recipients"]
             if user_id in persons  # somebody may have been erased meanwhile
         ]

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from notifier import channels
-from notifier.core.plan import AddressFacts, Facts, TypeFacts
+from notifier.core.plan import AddressFacts, Facts, Skip, TypeFacts, still_wanted
 from notifier.core.preferences import NO_CHOICES, Preferences, from_document
 from notifier.extensions import db
 from notifier.models import Account, Address, EventType, Preference, Suppression, Template, User
@@ -39,6 +39,7 @@ class Order:
     requested: tuple[str, ...] | None
     send_at: Any
     expires_at: Any
+    routing: str = "all"
 
 
 def load_types(keys: Iterable[str]) -> dict[str, EventType]:
@@ -119,7 +120,7 @@ def type_facts(row: EventType) -> TypeFacts:
     return TypeFacts(row.key, row.category, row.priority, tuple(row.channels), row.is_mandatory)
 
 
-def planner_facts(order: Order, person: Person, channel_facts: Mapping[str, Any]) -> Facts:
+def planner_facts(order: Order, person: Person, channel_facts: Mapping[str, Any], *, is_flooded: bool = False) -> Facts:
     """What `core.plan.plan` is asked about one person."""
     return Facts(
         type=type_facts(order.type),
@@ -131,7 +132,15 @@ def planner_facts(order: Order, person: Person, channel_facts: Mapping[str, Any]
         requested=order.requested,
         send_at=order.send_at,
         expires_at=order.expires_at,
+        routing=order.routing,
+        is_flooded=is_flooded,
     )
+
+
+def no_longer_wanted(type_: EventType, person: Person, channel: str, address_id: UUID | None, *, is_test: bool) -> Skip | None:
+    """Asked just before a send: what has changed since it was planned, so that it is not to be made."""
+    order = Order(type_, type_.priority, None, None, None, None)
+    return still_wanted(planner_facts(order, person, channels.registry().facts(is_test=is_test)), channel, address_id)
 
 
 def _zone(name: str | None) -> ZoneInfo:

@@ -46,6 +46,7 @@ class Target:
     person: Person
     data: Mapping[str, Any]
     collapse_key: str | None
+    is_flooded: bool = False
 
 
 @dataclass(slots=True)
@@ -96,7 +97,7 @@ def store(targets: Sequence[Target], now: datetime) -> Stored:
     for target in targets:
         notification_id = new_id()
         notifications.append(_notification_row(notification_id, target, now))
-        mine = _drafts(notification_id, target, plan(planner_facts(target.order, target.person, channels.registry().facts(is_test=target.is_test)), now), now)
+        mine = _drafts(notification_id, target, _plan(target, now), now)
         drafts += mine
         shown_now += [(target, draft) for draft in mine if draft.status == lifecycle.DELIVERED]
         stored.summaries.append({"id": notification_id, "user": target.person.id, "drafts": mine})
@@ -128,6 +129,11 @@ def announce(stored: Stored) -> None:
         queueing.ring(stored.doorbells)
     if stored.inbox_events:
         publish.publish_items(stored.inbox_events)
+
+
+def _plan(target: Target, now: datetime) -> Plan:
+    channel_facts = channels.registry().facts(is_test=target.is_test)
+    return plan(planner_facts(target.order, target.person, channel_facts, is_flooded=target.is_flooded), now)
 
 
 def _notification_row(key: UUID, target: Target, now: datetime) -> dict[str, Any]:

@@ -1,0 +1,268 @@
+"""Failing well, with real servers that fail: the next provider, the breaker, the pace, the next channel, the admins."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from apiflask import APIFlask
+
+from notifier import accounts, channels
+from notifier.core.submission import InlineRecipient
+from notifier.models import Address, Attempt, Delivery, InboxItem, Notification, Suppression
+from notifier.pipeline import health, people, providers, sweep
+from notifier.pipeline.deliver import deliver
+from notifier.queueing import queue
+from tests.pipeline.conftest import deliveries, rows
+from tests.pipeline.test_sweep import wake
+from tests.running import free_port
+
+Submit = Callable[..., Any]
+
+
+class Mailbox:
+    """An SMTP server that takes everything, or answers every recipient with `refusal`."""
+
+    def __init__(self) -> None:
+        self.received: list[str] = []
+        self.refusal = ""
+        self.controller = Controller(self, hostname="127.0.0.1", port=free_port())
+
+    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802 (aiosmtpd's name)
+        if self.refusal:
+            return self.refusal
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+        self.received += envelope.rcpt_tos
+        return "250 OK"
+
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.controller.port}"
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    server = Mailbox()
+    server.controller.start()
+    yield server
+    server.controller.stop()
+
+
+@pytest.fixture
+def configure(app: APIFlask) -> Iterator[Callable[..., None]]:
+    """`configure(main=url, spare=url)`: SMTP accounts in this order."""
+
+    def _configure(**urls: str) -> None:
+        for position, (name, url) in enumerate(urls.items()):
+            providers.add(name, "smtp", {"SMTP_URL": url}, position=position)
+        providers.refresh_now()
+
+    yield _configure
+    channels.registry().configure(())
+    app.extensions.pop("providers", None)
+
+
+@pytest.fixture
+def nobody() -> str:
+    """The URL of a mail server that is not there."""
+    return f"smtp://127.0.0.1:{free_port()}"
+
+
+def to(n: int = 1, word: str = "p") -> list[InlineRecipient]:
+    return [InlineRecipient(f"{word}{i}", {"email": f"{word}{i}@x.test"}) for i in range(n)]
+
+
+def deliver_queued() -> list[str]:
+    return [outcome.status for outcome in deliver([row.id for row in deliveries(status="queued", channel="email")])]
+
+
+# ---- the next provider
+
+
+def test_the_next_provider_is_tried_at_once(submit: Submit, configure: Callable[..., None], mailbox: Mailbox, nobody: str) -> None:
+    configure(main=nobody, spare=mailbox.url)
+    submit(*to(), channels=("email",))
+    assert deliver_queued() == ["sent"]
+    assert [(a.number, a.provider, a.outcome) for a in rows(Attempt)] == [(1, "main", "retryable"), (2, "spare", "sent")]
+    [row] = deliveries()
+    assert (row.provider, row.tries, row.failures) == ("spare", 2, 0)
+    assert mailbox.received == ["p0@x.test"]
+
+
+def test_a_refusal_is_no_reason_to_ask_another_provider(submit: Submit, configure: Callable[..., None], mailbox: Mailbox, nobody: str) -> None:
+    mailbox.refusal = "554 5.7.1 no"
+    configure(main=mailbox.url, spare=nobody)
+    submit(*to(), channels=("email",))
+    assert deliver_queued() == ["failed"]
+    assert [(a.provider, a.outcome) for a in rows(Attempt)] == [("main", "permanent")]
+
+
+def test_when_all_are_out_of_order_it_is_one_attempt_and_a_retry(submit: Submit, configure: Callable[..., None], nobody: str) -> None:
+    configure(main=nobody, spare=nobody)
+    submit(*to(), channels=("email",))
+    assert deliver_queued() == ["waiting"]
+    [row] = deliveries()
+    assert (row.reason, row.tries, row.failures) == ("retry", 2, 1)
+
+
+# ---- the breaker
+
+
+def test_an_open_breaker_lets_deliveries_wait_and_uses_up_no_attempt(submit: Submit, configure: Callable[..., None], nobody: str) -> None:
+    configure(main=nobody)
+    submit(*to(health.LEAST_CALLS), channels=("email",))
+    deliver_queued()
+    assert health.states() == {"main": "open"}
+    submit(*to(1, "late"), channels=("email",))
+    assert deliver_queued() == ["waiting"]
+    late = deliveries()[-1]
+    assert (late.reason, late.tries, late.failures) == ("provider_down", 0, 0)
+    assert late.due_at is not None
+    assert len(rows(Attempt)) == health.LEAST_CALLS
+
+
+def test_with_its_breaker_open_a_provider_is_passed_over(submit: Submit, configure: Callable[..., None], mailbox: Mailbox, nobody: str) -> None:
+    configure(main=nobody, spare=mailbox.url)
+    submit(*to(health.LEAST_CALLS), channels=("email",))
+    deliver_queued()
+    submit(*to(1, "late"), channels=("email",))
+    assert deliver_queued() == ["sent"]
+    assert [a.provider for a in rows(Attempt, delivery_id=deliveries()[-1].id)] == ["spare"]
+
+
+def test_a_dead_host_stops_its_own_webhooks_only(app: APIFlask, submit: Submit) -> None:
+    submit(InlineRecipient("eve", {"name": "Eve"}), channels=("inapp",))
+    people.add_address("eve", "webhook", f"http://127.0.0.1:{free_port()}/", label=None, secret="whsec_" + "c2VjcmV0" * 4)
+    for _ in range(health.LEAST_CALLS):
+        submit("eve", channels=("webhook",))
+    deliver([row.id for row in deliveries(channel="webhook")])
+    assert health.states() == {"webhook:127.0.0.1": "open"}
+
+
+def test_the_sandbox_opens_no_breaker(app: APIFlask, submit: Submit) -> None:
+    for i in range(health.LEAST_CALLS + 5):
+        submit(InlineRecipient(f"s{i}", {"email": "soft-fail@sandbox.test"}), channels=("email",))
+    deliver_queued()
+    assert health.states() == {}
+
+
+def test_admins_are_told_once_when_a_provider_fails(submit: Submit, configure: Callable[..., None], nobody: str) -> None:
+    accounts.create_account("root@x.test", "a long password", role="admin", user_id="root")
+    configure(main=nobody)
+    for word in ("a", "b", "c"):
+        submit(*to(health.LEAST_CALLS, word), channels=("email",))
+        deliver_queued()
+    [alarm] = rows(Notification, type="delivery_failure")
+    assert (alarm.user_id, alarm.data["provider"], alarm.data["channel"]) == ("root", "main", "email")
+    assert [item.user_id for item in rows(InboxItem, type="delivery_failure")] == ["root"]
+
+
+# ---- dead addresses
+
+
+def test_a_dead_address_is_switched_off_and_remembered(submit: Submit, configure: Callable[..., None], mailbox: Mailbox) -> None:
+    mailbox.refusal = "550 5.1.1 unknown"
+    configure(main=mailbox.url)
+    submit(*to(), channels=("email",))
+    assert deliver_queued() == ["failed"]
+    [address] = rows(Address, channel="email")
+    assert address.disabled_at is not None
+    submit(InlineRecipient("other", {"email": "p0@x.test"}), channels=("email",))
+    assert (deliveries()[-1].status, deliveries()[-1].reason) == ("skipped", "suppressed")
+    assert [s.scope for s in rows(Suppression)] == ["*"]
+
+
+def test_an_address_given_again_on_purpose_is_tried_again(submit: Submit, configure: Callable[..., None], mailbox: Mailbox) -> None:
+    mailbox.refusal = "550 5.1.1 unknown"
+    configure(main=mailbox.url)
+    submit(*to(), channels=("email",))
+    deliver_queued()
+    mailbox.refusal = ""
+    people.add_address("p0", "email", "p0@x.test", label=None, secret=None)
+    submit("p0", channels=("email",))
+    assert deliver_queued() == ["sent"]
+
+
+def test_many_dead_addresses_at_once_are_our_fault_and_stay_on(submit: Submit, configure: Callable[..., None], mailbox: Mailbox) -> None:
+    mailbox.refusal = "550 5.1.1 unknown"
+    configure(main=mailbox.url)
+    submit(*to(health.MOST_INVALID), channels=("email",))
+    deliver_queued()
+    assert health.states() == {"main": "open"}
+    assert [address.disabled_at for address in rows(Address, channel="email")] == [None] * health.MOST_INVALID
+
+
+# ---- the pace
+
+
+def test_more_than_a_provider_takes_a_second_waits(submit: Submit, configure: Callable[..., None], mailbox: Mailbox) -> None:
+    configure(main=mailbox.url)
+    [adapter] = channels.registry().adapters_for("email", "x@x.test", is_test=False)
+    adapter.per_second = 3  # type: ignore[misc]
+    submit(*to(5), channels=("email",))
+    assert sorted(deliver_queued()) == ["sent", "sent", "sent", "waiting", "waiting"]
+    assert [(row.reason, row.tries, row.failures) for row in deliveries(status="waiting")] == [("paced", 0, 0)] * 2
+
+
+# ---- the next channel
+
+
+FIRST: list[tuple[str, dict[str, str], list[tuple[str, str, str | None]]]] = [
+    ("the first works", {"phone": "+15550100000"}, [("sms", "delivered", None), ("email", "skipped", "not_needed")]),
+    ("the first fails", {"phone": "+15550100002"}, [("sms", "failed", None), ("email", "queued", None)]),
+    ("the first is tried again", {"phone": "+15550100001"}, [("sms", "waiting", "retry"), ("email", "waiting", "fallback")]),
+]
+
+
+@pytest.mark.parametrize(("profile", "fates"), [case[1:] for case in FIRST], ids=[case[0] for case in FIRST])
+def test_routing_first(app: APIFlask, submit: Submit, profile: dict[str, str], fates: list[tuple[str, str, str | None]]) -> None:
+    submit(InlineRecipient("eve", {"email": "eve@x.test", **profile}), type="one_time_code", data={"code": "1234"}, routing="first")
+    assert [(row.channel, row.status, row.reason) for row in deliveries()] == [("sms", "queued", None), ("email", "waiting", "fallback")]
+    deliver([row.id for row in deliveries(channel="sms")])
+    assert [(row.channel, row.status, row.reason) for row in deliveries()] == fates
+    assert len(queue("email.urgent").job_ids) == (1 if fates[1][1] == "queued" else 0)
+
+
+def test_a_step_that_is_skipped_at_planning_is_no_step(app: APIFlask, submit: Submit) -> None:
+    submit(InlineRecipient("eve", {"email": "eve@x.test"}), type="one_time_code", data={"code": "1234"}, routing="first")
+    assert [(row.channel, row.status, row.reason) for row in deliveries()] == [("email", "queued", None), ("sms", "skipped", "no_address")]
+
+
+def test_an_in_app_item_ends_the_routing_at_once(app: APIFlask, submit: Submit) -> None:
+    submit(InlineRecipient("eve", {"email": "eve@x.test"}), channels=("inapp", "email"), routing="first")
+    assert [(row.channel, row.status, row.reason) for row in deliveries()] == [("inapp", "delivered", None), ("email", "skipped", "not_needed")]
+
+
+def test_an_in_app_item_may_be_the_last_step(app: APIFlask, submit: Submit) -> None:
+    submit(InlineRecipient("eve", {"phone": "+15550100002"}), type="security_alert", data={"event": "sign-in"}, channels=("sms", "inapp"), routing="first")
+    deliver([row.id for row in deliveries(channel="sms")])
+    sweep.ring_due()
+    assert [(row.channel, row.status) for row in deliveries()] == [("sms", "failed"), ("inapp", "delivered")]
+
+
+def test_held_steps_expire_with_their_notification(app: APIFlask, submit: Submit) -> None:
+    submit(InlineRecipient("eve", {"email": "eve@x.test", "phone": "+15550100001"}), type="one_time_code", data={"code": "1"}, routing="first", expires_in=1)
+    wake()
+    from notifier.clock import now  # noqa: PLC0415
+    from notifier.database import transaction  # noqa: PLC0415
+
+    with transaction() as session:
+        session.query(Delivery).update({"expires_at": now()})
+    sweep.ring_due()
+    assert [(row.channel, row.status) for row in deliveries(channel="email")] == [("email", "expired")]
+
+
+# ---- the person
+
+
+def test_nobody_is_flooded_with_one_time_codes(app: APIFlask, submit: Submit) -> None:
+    for _ in range(32):
+        submit(InlineRecipient("eve", {"email": "eve@x.test", "phone": "+15550100000"}), type="one_time_code", data={"code": "1234"})
+    fates = [(row.status, row.reason) for row in deliveries(channel="sms")]
+    assert fates == [("queued", None)] * 30 + [("skipped", "recipient_limit")] * 2
+    submit(InlineRecipient("adam", {"phone": "+15550100000"}), type="one_time_code", data={"code": "1234"})
+    submit("eve", type="order_shipped", data={"order_id": "A1"}, channels=("email",))
+    assert [row.status for row in deliveries()[-3:] if row.channel in ("sms", "email") and row.status != "skipped"] == ["queued", "queued"]
