@@ -23,6 +23,7 @@ pages = page_blueprint("preferences")
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MORNING = time(8)
+_CONTINENTS = ("Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
 
 
 @pages.get("/preferences")
@@ -36,12 +37,13 @@ def show() -> ResponseReturnValue:
 def save() -> ResponseReturnValue:
     user_id = current_user.user_id
     document = document_of(user_id)
+    saves_itself = "HX-Request" in request.headers
     try:
         change(user_id, changes_in(request.form, document, _grid(document), now()), replace=False, source="page")
     except (Rejected, ValueError) as error:
-        return _page("preferences.html", fault=_words(error)), 422
-    if request.headers.get("HX-Request"):
-        return _page("preferences_form.html", is_saved=True)
+        return _page("preferences_state.html" if saves_itself else "preferences.html", fault=_words(error)), 422
+    if saves_itself:
+        return _page("preferences_state.html", is_saved=True)
     flash("Your preferences are saved.")
     return redirect(url_for("preferences.show"), 303)
 
@@ -67,34 +69,49 @@ def _grid(document: Mapping[str, Any]) -> Grid:
 
 
 def changes_in(form: MultiDict[str, str], document: Mapping[str, Any], grid: Grid, at: datetime) -> dict[str, Any]:
-    """What the form changes about the document; a field that was not sent changes nothing. Raises ValueError."""
+    """What the form changes about the document; a field that was not sent changes nothing. Raises ValueError.
+
+    `only` names the part that is meant, when the page saves by itself: `quiet`, `mute` or one switch.
+    """
+    only = form.get("only")
     changes: dict[str, Any] = {}
-    switches = _switches(form, grid)
-    if switches:
-        changes["types"] = switches
-    zone = form.get("time_zone") or document["time_zone"] or "UTC"
-    if form.get("time_zone") and form["time_zone"] != document["time_zone"]:
-        changes["time_zone"] = form["time_zone"]
-    if "quiet_start" in form:
-        changes["quiet_hours"] = _quiet_hours(form)
-    if form.get("held"):
-        changes["held"] = form["held"]
-    if form.get("mute", "keep") != "keep":
+    if only in (None, "quiet"):
+        changes |= _quiet_changes(form, document)
+    if only in (None, "mute") and form.get("mute", "keep") != "keep":
+        zone = changes.get("time_zone") or document["time_zone"] or "UTC"
         changes["mute_until"] = _mute_until(form, at.astimezone(ZoneInfo(zone if zone in _zones() else "UTC")))
+    if only not in ("quiet", "mute"):
+        changes["types"] = _switches(form, grid, only)
     return changes
 
 
-def _switches(form: MultiDict[str, str], grid: Grid) -> dict[str, dict[str, bool]]:
-    """`shown` lists the cells that were on the page: browsers do not send an unchecked box."""
-    shown, checked = set(form.getlist("shown")), set(form.getlist("on"))
+def _switches(form: MultiDict[str, str], grid: Grid, only: str | None) -> dict[str, dict[str, bool]]:
+    """`shown` lists the switches of the page as they were when it was made: what differs is what the person has changed.
+
+    What they have not touched stays as it is, though it may have changed meanwhile in another window.
+    """
+    checked = set(form.getlist("on"))
+    before = dict(entry.rsplit("=", 1) for entry in form.getlist("shown") if "=" in entry)
     changed: dict[str, dict[str, bool]] = {}
     for section in grid.sections:
         for row in section.rows:
             for cell in row.cells:
                 name = f"{row.type}:{cell.channel}"
-                if name in shown and not cell.is_locked and (name in checked) != cell.is_on:
+                is_meant = name == only if only else name in before and (name in checked) != (before[name] == "1")
+                if is_meant and not cell.is_locked and (name in checked) != cell.is_on:
                     changed.setdefault(row.type, {})[cell.channel] = name in checked
     return changed
+
+
+def _quiet_changes(form: MultiDict[str, str], document: Mapping[str, Any]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if "quiet_start" in form:
+        changes["quiet_hours"] = _quiet_hours(form)
+    if form.get("held"):
+        changes["held"] = form["held"]
+    if form.get("time_zone") and form["time_zone"] != document["time_zone"]:
+        changes["time_zone"] = form["time_zone"]
+    return changes
 
 
 def _quiet_hours(form: MultiDict[str, str]) -> dict[str, Any] | None:
@@ -132,4 +149,5 @@ def _words(error: Exception) -> str:
 
 @cache
 def _zones() -> tuple[str, ...]:
-    return tuple(sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC"))
+    """Without the names that are only kept for old times' sake."""
+    return tuple(sorted(zone for zone in available_timezones() if (zone.partition("/")[0] in _CONTINENTS and "/" in zone) or zone == "UTC"))

@@ -1,11 +1,20 @@
-// Saves the form at each change, instead of by its button. htmx sends it and puts the server's answer in its place.
+// With htmx each switch saves itself, as the attributes of the form say. Here: what to do when it could not be saved.
 
 import htmx from "../vendor/htmx/htmx.esm.min.js";
 
-const form = document.getElementById("preferences");
-form.setAttribute("hx-post", form.getAttribute("action"));
-form.setAttribute("hx-trigger", "change delay:150ms, submit");
-form.setAttribute("hx-target", "this");
-form.setAttribute("hx-swap", "outerMorph");
-form.classList.add("saves-itself");
-htmx.process(form);
+const state = document.getElementById("save-state");
+
+htmx.on("htmx:before:request", () => state.replaceChildren());
+
+function onFailure({ detail: { ctx } }) {
+  if (ctx.response?.status === 422) return; // the answer says what is wrong
+  const words = document.createElement("p");
+  words.className = "message error";
+  words.textContent = "That was not saved. Check your connection, reload the page and try again.";
+  state.replaceChildren(words);
+  const box = ctx.sourceElement.querySelector("input.switch");
+  if (box) box.checked = !box.checked;
+}
+
+htmx.on("htmx:error", onFailure);
+htmx.on("htmx:response:error", onFailure);

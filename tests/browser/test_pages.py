@@ -94,7 +94,7 @@ def test_the_docs_page_runs_under_the_same_policy(tabs: Tabs) -> None:
 def test_a_mail_is_shown_in_its_frame(tabs: Tabs, captures: list[str], live_server: Up) -> None:
     [mail] = [capture for capture in live_server.call("/api/v1/sandbox?user=ada")["data"] if capture["html"]]
     page = tabs.open(f"/admin/sandbox/{mail['id']}", email=ADMIN)
-    expect(page.frame_locator("iframe.mail").get_by_text("New sign-in").first).to_be_visible()
+    expect(page.frame_locator("iframe.mail").get_by_role("heading", name="New sign-in")).to_be_visible()
 
 
 def test_selected_jobs_are_retried(tabs: Tabs, dead: str, live_server: Up) -> None:
@@ -119,7 +119,7 @@ def test_a_preference_is_saved(tabs: Tabs, person: NewPerson, live_server: Up, s
     switch.uncheck()
     if not script:
         page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status").filter(has_text="saved" if not script else "Saved")).to_be_visible()
+    expect(page.get_by_text("Saved" if script else "Your preferences are saved.", exact=True)).to_be_visible()
     expect(page.locator("#like-email")).not_to_be_checked()
     assert live_server.call(f"/api/v1/users/{alice.id}/preferences")["types"] == {"like": {"email": False}}
 
@@ -131,6 +131,25 @@ def test_several_quick_changes_are_all_saved(tabs: Tabs, person: NewPerson, live
         page.locator(f"#{name}").uncheck()
     expected = {key: {"email": False} for key in ("like", "comment", "follow", "newsletter")}
     eventually(lambda: live_server.call(f"/api/v1/users/{alice.id}/preferences")["types"] == expected)
+
+
+def test_a_switch_that_could_not_be_saved_goes_back_and_says_so(tabs: Tabs, person: NewPerson) -> None:
+    tabs.expect("status of 503|htmx:response:error")
+    page = tabs.open("/preferences", email=person().email)
+    page.route("**/preferences", lambda route: route.fulfill(status=503, body="<h1>broken</h1>") if route.request.method == "POST" else route.continue_())
+    page.locator("#like-email").click()
+    expect(page.get_by_text("That was not saved.")).to_be_visible()
+    expect(page.locator("#like-email")).to_be_checked()
+    expect(page.get_by_text("broken")).to_have_count(0)
+
+
+def test_quiet_hours_are_told_in_words_at_once(tabs: Tabs, person: NewPerson) -> None:
+    page = tabs.open("/preferences", email=person().email)
+    page.get_by_label("Keep these hours quiet").check()
+    expect(page.locator("#quiet-words")).to_contain_text("From 22:00 to 07:00 (UTC) we hold everything but urgent and order messages until 07:00.")
+    page.get_by_label("Mute everything else").select_option("hour")
+    expect(page.locator("#mute-panel")).to_contain_text("Muted until")
+    expect(page.get_by_label("Mute everything else")).to_have_value("keep")
 
 
 def test_the_pages_but_the_inbox_work_without_javascript(tabs: Tabs, dead: str) -> None:

@@ -63,18 +63,18 @@ def test_one_switch_changes_one_choice(alice: Visitor) -> None:
 
 def test_a_mandatory_cell_is_locked_on_the_page_and_at_the_server(alice: Visitor) -> None:
     page = alice.get("/preferences").text
-    assert "security_alert:email" not in fields_of(page)["shown"]
+    assert "security_alert:email=1" not in fields_of(page)["shown"]
     assert "Always on by" in page
     form = fields_of(page)
-    form["shown"].append("security_alert:email")
+    form["shown"].append("security_alert:email=1")
     alice.post("/preferences", form)
     assert stored()["types"] == {}
     assert document("alice")["effective"]["security_alert"]["email"] == {"enabled": True, "because": "mandatory"}
 
 
 def test_types_for_admins_are_shown_to_admins_only(alice: Visitor, signed_in: Callable[..., Visitor]) -> None:
-    assert "fraud_alert:inapp" not in fields_of(alice.get("/preferences").text)["shown"]
-    assert "fraud_alert:inapp" in fields_of(signed_in("admin").get("/preferences").text)["shown"]
+    assert "fraud_alert:inapp=1" not in fields_of(alice.get("/preferences").text)["shown"]
+    assert "fraud_alert:inapp=1" in fields_of(signed_in("admin").get("/preferences").text)["shown"]
 
 
 def test_a_field_that_was_not_sent_changes_nothing(alice: Visitor) -> None:
@@ -140,11 +140,49 @@ def test_what_makes_no_sense_is_said_and_nothing_stored(alice: Visitor, form: di
     assert stored() == before
 
 
-def test_a_change_sent_by_the_page_itself_gets_the_form_back(alice: Visitor) -> None:
-    answer = alice.post("/preferences", {"held": "drop"}, headers={"HX-Request": "true"})
-    assert answer.status_code == 200
-    assert answer.text.lstrip().startswith("<form")
-    assert "Saved" in answer.text
+def test_an_old_page_changes_only_what_was_touched_on_it(alice: Visitor) -> None:
+    old = fields_of(alice.get("/preferences").text)
+    choosing.change("alice", {"types": {"comment": {"email": False}}}, replace=False, source="another window")
+    old["on"].remove("like:email")
+    alice.post("/preferences", old)
+    assert stored()["types"] == {"comment": {"email": False}, "like": {"email": False}}
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        ("like:email", {"types": {"like": {"email": False}}}),
+        ("quiet", {"quiet_hours": {"start": "22:00", "end": "07:00", "days": [1, 2, 3, 4, 5, 6, 7]}, "held": "drop", "time_zone": "UTC"}),
+        ("mute", {"mute_until": "2026-06-10T11:00:00Z"}),
+        ("security_alert:email", {}),
+    ],
+)
+def test_the_page_saves_the_part_that_was_touched(signed_in: Callable[..., Visitor], only: str, expected: dict[str, Any]) -> None:
+    with time_machine.travel(NOON, tick=False):
+        alice = signed_in(user_id="alice")
+        form = fields_of(alice.get("/preferences").text)
+        before = stored()
+        form["on"] = []
+        answer = alice.post("/preferences", {**form, "quiet": "1", "held": "drop", "mute": "hour", "only": only}, headers={"HX-Request": "true"})
+        assert answer.status_code == 200
+        assert "Saved" in answer.text
+        assert "<html" not in answer.text
+        assert stored() == {**before, **expected}
+
+
+def test_a_switch_can_be_turned_there_and_back_on_one_page(alice: Visitor) -> None:
+    form = fields_of(alice.get("/preferences").text)
+    for on in (False, True):
+        form["on"] = ["like:email"] if on else []
+        alice.post("/preferences", {**form, "only": "like:email"}, headers={"HX-Request": "true"})
+        assert stored()["types"] == {"like": {"email": on}}
+
+
+def test_what_the_page_cannot_save_it_is_told(alice: Visitor) -> None:
+    answer = alice.post("/preferences", {"only": "mute", "mute": "date", "mute_date": "2020-01-01"}, headers={"HX-Request": "true"})
+    assert answer.status_code == 422
+    assert "still to come" in answer.text
+    assert "<html" not in answer.text
 
 
 def test_everybody_has_their_own(alice: Visitor, signed_in: Callable[..., Visitor]) -> None:
