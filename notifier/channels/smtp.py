@@ -35,13 +35,15 @@ _REPLIES: tuple[tuple[str, str, type[DeliveryError]], ...] = (
     (r"550|551|553", r"5\.1\..*", InvalidRecipient),
     (r"5..", r".*", Permanent),
 )
+_QUOTED_ADDRESS = re.compile(r"[^\s<>:;,\"'()]+@[^\s<>:;,\"'()]+")  # what is quoted goes into answers, pages and dead letters, where addresses are masked
 _ENHANCED = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?=\s|$)")
 
 
 def explain_reply(code: int, text: bytes, *, names_recipient: bool = True) -> DeliveryError:
     """What a refusal means. Before RCPT TO no recipient was named, so none can be blamed."""
     enhanced = match.group().decode() if (match := _ENHANCED.match(text)) else ""
-    quoted = re.sub(r"[^\x20-\x7e]+", " ", text.decode("ascii", "replace"))[:300]
+    plain = re.sub(r"[^\x20-\x7e]+", " ", text[:2000].decode("ascii", "replace"))
+    quoted = _QUOTED_ADDRESS.sub("…", plain)[:300]
     for codes, enhanced_codes, family in _REPLIES:
         if re.fullmatch(codes, str(code)) and re.fullmatch(enhanced_codes, enhanced) and (names_recipient or family is not InvalidRecipient):
             return family(f"the mail server answered {code} {quoted}", code=enhanced or str(code))

@@ -305,3 +305,11 @@ def test_a_sender_that_is_none_is_refused(text: str, make_adapter: MakeAdapter) 
 
 def test_without_a_server_nothing_is_sent(http: Http, make_message: Any) -> None:
     assert failure(EmailSmtp({}, http), make_message()) == (Misconfigured, "not_configured", False)
+
+
+@pytest.mark.parametrize("quoted", ["<alice@example.test>", "alice@example.test", "rcpt:<alice@example.test>,", "(alice@example.test)"])
+def test_an_address_that_a_server_quotes_is_not_passed_on(quoted: str) -> None:
+    error = explain_reply(550, f"5.1.1 {quoted}: Recipient address rejected".encode())
+
+    assert "alice" not in str(error)
+    assert "Recipient address rejected" in str(error)
