@@ -136,20 +136,22 @@ def test_several_quick_changes_are_all_saved(tabs: Tabs, person: NewPerson, live
 def test_a_switch_that_could_not_be_saved_goes_back_and_says_so(tabs: Tabs, person: NewPerson) -> None:
     tabs.expect("status of 503|htmx:response:error")
     page = tabs.open("/preferences", email=person().email)
-    page.route("**/preferences", lambda route: route.fulfill(status=503, body="<h1>broken</h1>") if route.request.method == "POST" else route.continue_())
+    page.route("**/preferences", lambda route: route.fulfill(status=503, body="<h1>out of order</h1>") if route.request.method == "POST" else route.continue_())
     page.locator("#like-email").click()
     expect(page.get_by_text("That was not saved.")).to_be_visible()
     expect(page.locator("#like-email")).to_be_checked()
-    expect(page.get_by_text("broken")).to_have_count(0)
+    expect(page.get_by_text("out of order")).to_have_count(0)
 
 
 def test_quiet_hours_are_told_in_words_at_once(tabs: Tabs, person: NewPerson) -> None:
     page = tabs.open("/preferences", email=person().email)
     page.get_by_label("Keep these hours quiet").check()
     expect(page.locator("#quiet-words")).to_contain_text("From 22:00 to 07:00 (UTC) we hold everything but urgent and order messages until 07:00.")
+    page.get_by_label("Mute everything else").focus()
     page.get_by_label("Mute everything else").select_option("hour")
     expect(page.locator("#mute-panel")).to_contain_text("Muted until")
     expect(page.get_by_label("Mute everything else")).to_have_value("keep")
+    expect(page.get_by_label("Mute everything else")).to_be_focused()
 
 
 def test_the_pages_but_the_inbox_work_without_javascript(tabs: Tabs, dead: str) -> None:
