@@ -1,4 +1,4 @@
-"""The commands that do one thing and end: migrate, create-admin, create-producer, doctor, demo.
+"""The commands that do one thing and end: migrate, create-admin, create-producer, providers, doctor, demo.
 
 Each takes the settings and its parsed arguments, prints for a person, and returns the exit code.
 """
@@ -10,17 +10,20 @@ import json
 import secrets
 import sys
 
+import redis
 from flask_migrate import upgrade
 from sqlalchemy import select
 
 from notifier import accounts, installation, logs
 from notifier.app import create_app
 from notifier.config import Settings
+from notifier.core.errors import Rejected
 from notifier.demonstration import add_demo
 from notifier.doctor import examine
 from notifier.extensions import db
 from notifier.models import Account
 from notifier.models.producer import SCOPES
+from notifier.pipeline import health, providers
 
 _DEFAULT_SCOPES = ("notify", "read", "users")
 
@@ -66,6 +69,53 @@ def create_producer(settings: Settings, options: argparse.Namespace) -> int:
         _, key = accounts.create_key(producer.id, scopes=scopes, is_test=options.test)
     print(f"{options.name} may {', '.join(scopes)}. This {'test ' if options.test else ''}key is shown once:")
     print(key)
+    return 0
+
+
+def show_providers(settings: Settings, _options: argparse.Namespace) -> int:
+    with create_app(settings).app_context():
+        providers.refresh_now()
+        try:
+            states = health.states()
+        except redis.RedisError:
+            states = {}
+            print("Redis cannot be reached: the health of the providers is unknown.", file=sys.stderr)
+        listed = providers.listing()
+        names = {entry["name"] for entry in listed}
+        for entry in listed:
+            print(f"{entry['channel']:<9} {entry['position']:>3} ×{entry['weight']:<3} {entry['name']:<24} {states.get(entry['name'], 'closed')}")
+        for scope in sorted(states.keys() - names):
+            print(f"{'':<18} {scope:<24} {states[scope]}")
+    return 0
+
+
+def add_provider(settings: Settings, options: argparse.Namespace) -> int:
+    given = dict(entry.partition("=")[::2] for entry in options.options)
+    given = {name: getpass.getpass(f"{name}: ") if value == "-" else value for name, value in given.items()}
+    with create_app(settings).app_context():
+        try:
+            providers.add(options.name, options.adapter, given, position=options.position, weight=options.weight)
+        except Rejected as refused:
+            return _refuse(f"Nothing was added: {refused.detail}.")
+    print(f"{options.name} is used by all processes within {providers.REFRESH_S:g} seconds.")
+    return 0
+
+
+def remove_provider(settings: Settings, options: argparse.Namespace) -> int:
+    with create_app(settings).app_context():
+        if not providers.remove(options.name):
+            return _refuse(f"There is no provider {options.name} in the database.")
+    print(f"{options.name} is no longer used.")
+    return 0
+
+
+def force_provider(settings: Settings, options: argparse.Namespace) -> int:
+    with create_app(settings).app_context():
+        try:
+            health.force(options.name, options.state)
+        except redis.RedisError as error:
+            return _refuse(f"Redis cannot be reached: {error}")
+    print(f"{options.name} is {'left to itself' if options.state == 'auto' else options.state}.")
     return 0
 
 

@@ -127,3 +127,27 @@ def test_keys_that_do_not_fit_the_database_are_said_in_a_sentence(app: APIFlask,
     assert done.returncode == 1
     assert "The keys do not fit the database" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_providers_are_added_listed_forced_and_removed(app: APIFlask, run: Run) -> None:
+    assert run("providers", "add", "spare", "smtp", "SMTP_URL=smtp://user:hunter2@127.0.0.1:2525", "--position", "1").returncode == 0
+    assert run("providers", "force", "spare", "open").returncode == 0
+    listed = run("providers").stdout
+    assert [line.split() for line in listed.splitlines() if "spare" in line] == [["email", "1", "×1", "spare", "forced_open"]]
+    assert "hunter2" not in listed
+    assert run("providers", "remove", "spare").returncode == 0
+    assert "spare" not in [line.split()[3] for line in run("providers").stdout.splitlines() if line.startswith("email")]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("add", "x", "pigeon"), "there is no provider 'pigeon'"),
+        (("add", "x", "smtp"), "missing: SMTP_URL"),
+        (("add", "x", "smtp", "SMTP_URL=http://mail"), "Nothing was added"),
+        (("remove", "x"), "There is no provider x"),
+    ],
+)
+def test_a_provider_that_cannot_be_is_refused_in_a_sentence(app: APIFlask, run: Run, words: tuple[str, ...], sentence: str) -> None:
+    done = run("providers", *words)
+    assert (done.returncode, sentence in done.stderr, "Traceback" in done.stderr) == (1, True, False)
