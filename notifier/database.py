@@ -11,9 +11,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session, scoped_session
 
 from notifier.extensions import db
+
+# Raised while the database is away, or too busy. (OperationalError is also a lost deadlock: see `sqlstate`.)
+UNAVAILABLE = (OperationalError, InterfaceError, PoolExhausted)
+UNAVAILABLE_RETRY_S = 5  # when a caller may try again
+DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE = "40P01", "55P03"  # SQLSTATE; the second one is lock_timeout's
 
 _BUSY_TIMEOUT_S = 0.02
 _LOCK_WAIT_S = 10.0
@@ -25,6 +32,11 @@ def engine_options(database_url: str) -> dict[str, Any]:
         # One connection a thread or green thread at most; autocommit, since `_begin` speaks BEGIN itself.
         return {"connect_args": {"timeout": _BUSY_TIMEOUT_S, "isolation_level": None}, "pool_size": 20, "max_overflow": 40, **_DISCREET}
     return {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True, "pool_recycle": 1800, "connect_args": {"connect_timeout": 5}, **_DISCREET}
+
+
+def sqlstate(error: Exception) -> str | None:
+    """PostgreSQL's word for what went wrong, if it said one."""
+    return getattr(getattr(error, "orig", None), "pgcode", None)
 
 
 def prepare_engine(engine: Engine) -> None:
@@ -54,7 +66,7 @@ def _begin(connection: Connection) -> None:
             return
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
+                raise OperationalError("BEGIN IMMEDIATE", None, error) from error
             time.sleep(0.002)
 
 

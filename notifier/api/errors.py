@@ -5,7 +5,6 @@ for the caller, the trace in the log.
 """
 
 import math
-import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,15 +13,14 @@ from apiflask import APIFlask
 from apiflask.exceptions import _ValidationError
 from flask import Response, current_app, g, request
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from notifier.api.fields import pointer_to
 from notifier.core.errors import Fault, Rejected
+from notifier.database import UNAVAILABLE, UNAVAILABLE_RETRY_S
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_S = 5  # what a caller is told when the database is away
 
 # code → (status, title). A `Rejected` with a code that is not here is a 422.
 _PROBLEMS: dict[str, tuple[int, str]] = {
@@ -93,7 +91,7 @@ def init_app(app: APIFlask) -> None:
     app.register_error_handler(Rejected, _on_rejected)
     app.register_error_handler(_ValidationError, _on_invalid)
     app.register_error_handler(HTTPException, _on_http_exception)
-    for error in (OperationalError, InterfaceError, PoolExhausted, sqlite3.OperationalError):
+    for error in UNAVAILABLE:
         app.register_error_handler(error, _on_database_error)
 
 
@@ -181,11 +179,11 @@ def _on_http_exception(error: HTTPException) -> Response | HTTPException:
     return respond(problem(code, detail, status=error.code), headers)
 
 
-def _on_database_error(error: DBAPIError | PoolExhausted | sqlite3.OperationalError) -> Response:
+def _on_database_error(error: SQLAlchemyError) -> Response:
     log.error("api.database_unavailable", path=request.path, request_id=g.get("request_id"), exc_info=error)
     if not is_api(request.path):
         raise error
-    return respond(problem("unavailable", "the database cannot be reached; nothing was stored"), {"Retry-After": str(RETRY_AFTER_S)})
+    return respond(problem("unavailable", "the database cannot be reached; nothing was stored"), {"Retry-After": str(UNAVAILABLE_RETRY_S)})
 
 
 def responses_schema() -> dict[str, Any]:

@@ -9,8 +9,8 @@ from notifier import liveness
 from notifier.api import metrics
 from notifier.api.answers import also, answer
 from notifier.api.auth import Door, public
-from notifier.api.errors import RETRY_AFTER_S
 from notifier.api.schemas import HealthOut, ReadinessOut
+from notifier.database import UNAVAILABLE_RETRY_S
 from notifier.extensions import db, redis_store
 
 bp = Door("api_health", __name__, tag="Health")
@@ -37,7 +37,7 @@ def readyz() -> Response:
     database = _ask_database()
     body = {"status": "ok", "database": database, **_ask_redis()}
     if database != "ok":
-        return answer(body | {"status": "unavailable"}, 503, {"Retry-After": str(RETRY_AFTER_S)})
+        return answer(body | {"status": "unavailable"}, 503, {"Retry-After": str(UNAVAILABLE_RETRY_S)})
     if body["redis"] != "ok" or not body["workers"] or not body["schedulers"]:
         body["status"] = "degraded"
     return answer(body)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
@@ -36,7 +36,9 @@ class Address(db.Model):
 
     __tablename__ = "address"
     __table_args__ = (
-        UniqueConstraint("user_id", "channel", "digest"),
+        # Partial in name only: to change a column of a whole unique index, PostgreSQL would lock out every
+        # delivery that refers to the row, and two submissions that change each other's people would deadlock.
+        Index("uq_address_value", "user_id", "channel", "digest", unique=True, postgresql_where=text("digest IS NOT NULL")),
         Index("uq_address_primary", "user_id", "channel", unique=True, sqlite_where=text("is_primary"), postgresql_where=text("is_primary")),
         Index("ix_address_digest", "digest"),
     )

@@ -4,35 +4,36 @@ Called by `group_commit` (single requests that came at the same time), by the bu
 A bad item gets its own `Rejected`; it never harms its neighbours.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 
 from notifier import channels, queueing, shapes
 from notifier.clock import now as clock_now
 from notifier.core.errors import Fault, Rejected
 from notifier.core.plan import plan
 from notifier.core.submission import InlineRecipient, Submission, check_priority, check_send_at
-from notifier.database import transaction
+from notifier.database import DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, UNAVAILABLE, UNAVAILABLE_RETRY_S, sqlstate, transaction
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import EventType, IdempotencyKey
 from notifier.models import Submission as SubmissionRow
-from notifier.pipeline import people
+from notifier.pipeline import flood, people, providers
 from notifier.pipeline.facts import Order, admin_user_ids, load_people, load_template_ids, load_types, planner_facts
+from notifier.pipeline.flood import Trigger
 from notifier.pipeline.schemas import data_faults
 from notifier.pipeline.store import Stored, Target, announce, store
 from notifier.pipeline.words import Wanted, put_into_words
 
 INLINE_LIMIT = 100  # more recipients than this are expanded in the background
 EXPAND_GRACE = timedelta(seconds=10)
-_LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's SQLSTATE for lock_timeout
+_TRIES = 3
 
 log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ log = structlog.get_logger()
 class Caller:
     """Who submits: the producer and what its key allows. `types` None: all of them."""
 
-    producer_id: UUID
+    producer_id: UUID | None
     is_test: bool
     may_be_urgent: bool
     types: frozenset[str] | None
@@ -72,61 +73,72 @@ class _Work:
     key: tuple[UUID, str] | None
     submission_id: UUID
     repeats: "_Work | None" = None
-    answer: dict[str, Any] | None = None
+    answer: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_expanded_later(self) -> bool:
         return len(self.recipients) > INLINE_LIMIT
 
 
-class _LostRace(Exception):
-    """Another process stored one of our idempotency keys first; the batch is decided anew, knowing it."""
+class _Overtaken(Exception):
+    """Somebody was erased between two of our questions; the batch is decided anew, knowing it."""
 
 
 def accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
-    """One answer for each item, in order. Commits, then rings and publishes. Raises only when the database is away."""
+    """One answer for each item, in order. Commits, then rings and publishes. Raises only when the database is away.
+
+    Where another process was faster (it stored one of our idempotency keys, erased somebody, or won a
+    deadlock), the batch is decided anew. What still fails is tried item by item.
+    """
     if not batch:
         return []
-    for _ in range(3):
+    for _ in range(_TRIES):
         try:
             return _accept(batch)
-        except _LostRace:
-            continue
-        except OperationalError as error:
-            if getattr(error.orig, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+        except (IntegrityError, _Overtaken) as error:
+            failure: Exception = error
+        except UNAVAILABLE as error:
+            failure = error
+            if sqlstate(error) == LOCK_NOT_AVAILABLE:
+                break
+            if sqlstate(error) != DEADLOCK_DETECTED:
                 raise
-            if len(batch) > 1:
-                return [_accept_alone(item) for item in batch]
+        except Exception as error:
+            failure = error
             break
-        except Exception:
-            if len(batch) == 1:
-                raise
-            log.exception("accept.batch_failed", items=len(batch))
-            return [_accept_alone(item) for item in batch]
-    return [Rejected("idempotency_in_progress", "a request with this idempotency key is still in progress", retry_after=1) for _ in batch]
+    if len(batch) > 1:
+        log.warning("accept.batch_failed", items=len(batch), exc_info=failure)
+        return [answer for item in batch for answer in accept_part([item])]
+    if sqlstate(failure) == LOCK_NOT_AVAILABLE:
+        return [Rejected("idempotency_in_progress", "a request with this idempotency key is still in progress", retry_after=1)]
+    raise failure
 
 
-def _accept_alone(item: Item) -> Accepted | Rejected:
+def accept_part(batch: Sequence[Item]) -> list[Accepted | Rejected]:
+    """As `accept`, where others have been answered already: what it would raise becomes the answer of these."""
     try:
-        return accept([item])[0]
+        return accept(batch)
+    except UNAVAILABLE:
+        return [Rejected("unavailable", "the database cannot be reached; this one was not stored", retry_after=UNAVAILABLE_RETRY_S) for _ in batch]
     except Exception:
-        log.exception("accept.item_failed", request_id=item.caller.request_id)
-        return Rejected("internal_error", "this one could not be stored")
+        log.exception("accept.part_failed", items=len(batch))
+        return [Rejected("internal_error", "this one could not be stored") for _ in batch]
 
 
 def _accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
     now = clock_now()
+    providers.refresh()
+    flooded = flood.over_limit([(recipient.id, item.submission.type) for item in batch for recipient in item.submission.recipients])
     with transaction():
-        results, works = _check(batch, now)
-        fresh = [work for work in works if work.answer is None and work.repeats is None]
+        results = _check(batch, now)
+        fresh = [work for _, work in _indexed(results) if work.repeats is None]
         people.upsert([recipient for work in fresh for recipient in work.recipients if recipient.changes])
-        stored = _store(fresh, now)
+        stored = _store(fresh, flooded, now)
         _store_keys(fresh, now)
     announce(stored)
     queueing.ring_expand(work.submission_id for work in fresh if work.is_expanded_later)
     for index, work in _indexed(results):
-        answer = (work.repeats or work).answer
-        results[index] = Accepted(answer or {}, replayed=work.repeats is not None or work not in fresh)
+        results[index] = Accepted((work.repeats or work).answer, replayed=work.repeats is not None)
     log.info("submissions.accepted", items=len(batch), stored=len(fresh), deliveries=len(stored.doorbells))
     return results
 
@@ -138,16 +150,34 @@ def _indexed(results: list[Any]) -> list[tuple[int, _Work]]:
 # ---- checking -------------------------------------------------------------------------------------------------------
 
 
-def _check(batch: Sequence[Item], now: datetime) -> tuple[list[Any], list[_Work]]:
-    """Judges every item: a `Rejected` or a `_Work` each. A constant number of queries."""
+def _check(batch: Sequence[Item], now: datetime) -> list[Any]:
+    """Judges every item: an answer (`Accepted`, when it was given before, or `Rejected`) or a `_Work` each. A constant number of queries.
+
+    A replay gets the first answer whatever has changed since: its time may have passed, its recipient been erased.
+    """
     types = load_types(item.submission.type for item in batch)
     templates = load_template_ids(item.submission.template or item.submission.type for item in batch)
     admins = admin_user_ids() if any(t.to_admins for t in types.values()) else []
-    results: list[Any] = [_judge(item, types.get(item.submission.type), templates, admins, now) for item in batch]
-    _refuse_unknown_people(results)
-    works = [work for _, work in _indexed(results)]
-    _recognise_repeats(results, works)
-    return results, [work for _, work in _indexed(results)]
+    first_answers = _first_answers(batch)
+    results = [first_answers.get(i) or _judge(item, types.get(item.submission.type), templates, admins, now) for i, item in enumerate(batch)]
+    _compare(results)
+    return results
+
+
+def _first_answers(batch: Sequence[Item]) -> dict[int, Accepted | Rejected]:
+    """The answers to the items whose idempotency key is stored already, by index."""
+    keys = {index: key for index, item in enumerate(batch) if (key := _key(item))}
+    if not keys:
+        return {}
+    _bound_the_wait()
+    columns = (IdempotencyKey.producer_id, IdempotencyKey.key, IdempotencyKey.body_digest, IdempotencyKey.answer)
+    found = db.session.execute(sa.select(*columns).where(sa.tuple_(IdempotencyKey.producer_id, IdempotencyKey.key).in_(set(keys.values()))))
+    stored = {(row.producer_id, row.key): row for row in found}
+    return {
+        index: Accepted(row.answer, replayed=True) if bytes(row.body_digest) == _body_digest(batch[index]) else _mismatch()
+        for index, key in keys.items()
+        if (row := stored.get(key))
+    }
 
 
 def _judge(item: Item, type_: EventType | None, templates: dict[str, UUID], admins: list[str], now: datetime) -> _Work | Rejected:
@@ -181,10 +211,10 @@ def _judge(item: Item, type_: EventType | None, templates: dict[str, UUID], admi
         requested=submission.channels,
         send_at=submission.send_at,
         expires_at=starts_at + timedelta(seconds=submission.expires_in),
+        routing=submission.routing,
     )
     recipients = tuple(InlineRecipient(user_id) for user_id in admins) if type_.to_admins else _once_each(submission.recipients)
-    key = (caller.producer_id, submission.idempotency[0]) if submission.idempotency else None
-    return _Work(item, order, recipients, key, new_id())
+    return _Work(item, order, recipients, _key(item), new_id())
 
 
 def _refused(*faults: Fault, code: str = "validation_failed") -> Rejected:
@@ -200,47 +230,47 @@ def _once_each(recipients: Sequence[InlineRecipient]) -> tuple[InlineRecipient, 
     return tuple(merged.values())
 
 
-def _refuse_unknown_people(results: list[Any]) -> None:
-    """A recipient exists, is created by this item, or was by an earlier one of the batch."""
+def _compare(results: list[Any]) -> None:
+    """Looks at each item beside those before it: who has its idempotency key, and whom it may name.
+
+    A recipient exists, is created by this item, or was by an earlier one of the batch.
+    """
     named = {recipient.id for _, work in _indexed(results) for recipient in work.recipients if not recipient.changes}
     known = people.known_ids(named) if named else set()
+    first: dict[tuple[UUID, str], _Work] = {}
     for index, work in _indexed(results):
+        earlier = first.get(work.key) if work.key else None
+        if earlier is not None:
+            work.repeats = earlier
+            if _body_digest(work.item) != _body_digest(earlier.item):
+                results[index] = _mismatch()
+            continue
         created = {recipient.id for recipient in work.recipients if recipient.changes}
         unknown = {recipient.id for recipient in work.recipients} - known - created
         if unknown:
-            pointers = [(i, r.id) for i, r in enumerate(work.item.submission.recipients) if r.id in unknown]
-            results[index] = _refused(
-                *(Fault(f"/recipients/{i}", "unknown_user", f"there is no user {user_id!r}") for i, user_id in pointers), code="unknown_user"
-            )
-        else:
-            known |= created
-
-
-def _recognise_repeats(results: list[Any], works: list[_Work]) -> None:
-    """Finds the items whose idempotency key is stored already or stands earlier in the batch."""
-    keys = {work.key for work in works if work.key}
-    if not keys:
-        return
-    _bound_the_wait()
-    columns = (IdempotencyKey.producer_id, IdempotencyKey.key, IdempotencyKey.body_digest, IdempotencyKey.answer)
-    found = db.session.execute(sa.select(*columns).where(sa.tuple_(IdempotencyKey.producer_id, IdempotencyKey.key).in_(keys)))
-    stored = {(row.producer_id, row.key): row for row in found}
-    first: dict[tuple[UUID, str], _Work] = {}
-    for index, work in _indexed(results):
-        if work.key is None:
+            results[index] = _unknown_people(work, unknown)
             continue
-        row, earlier = stored.get(work.key), first.setdefault(work.key, work)
-        digest = bytes(row.body_digest).hex() if row else _body_digest(earlier)
-        if digest != _body_digest(work):
-            results[index] = Rejected("idempotency_mismatch", "this idempotency key was used with another body")
-        elif row is not None:
-            work.answer = row.answer
-        elif earlier is not work:
-            work.repeats = earlier
+        known |= created
+        if work.key:
+            first[work.key] = work
 
 
-def _body_digest(work: _Work) -> str:
-    return work.item.submission.idempotency[1] if work.item.submission.idempotency else ""
+def _unknown_people(work: _Work, unknown: set[str]) -> Rejected:
+    named = ((index, recipient.id) for index, recipient in enumerate(work.item.submission.recipients) if recipient.id in unknown)
+    return _refused(*(Fault(f"/recipients/{index}", "unknown_user", f"there is no user {user_id!r}") for index, user_id in named), code="unknown_user")
+
+
+def _mismatch() -> Rejected:
+    return Rejected("idempotency_mismatch", "this idempotency key was used with another body")
+
+
+def _key(item: Item) -> tuple[UUID, str] | None:
+    producer_id, given = item.caller.producer_id, item.submission.idempotency
+    return (producer_id, given[0]) if producer_id and given else None
+
+
+def _body_digest(item: Item) -> bytes:
+    return bytes.fromhex(item.submission.idempotency[1]) if item.submission.idempotency else b""
 
 
 def _bound_the_wait() -> None:
@@ -252,12 +282,15 @@ def _bound_the_wait() -> None:
 # ---- storing --------------------------------------------------------------------------------------------------------
 
 
-def _store(works: Sequence[_Work], now: datetime) -> Stored:
+def _store(works: Sequence[_Work], flooded: Collection[Trigger], now: datetime) -> Stored:
     if not works:
         return Stored()
-    db.session.execute(sa.insert(SubmissionRow.__table__), [_submission_row(work, now) for work in works])
+    db.session.execute(sa.insert(SubmissionRow.__table__), [_submission_row(work, flooded, now) for work in works])
     at_once = [work for work in works if not work.is_expanded_later]
-    persons = load_people(recipient.id for work in at_once for recipient in work.recipients)
+    wanted = {recipient.id for work in at_once for recipient in work.recipients}
+    persons = load_people(wanted)
+    if persons.keys() != wanted:
+        raise _Overtaken
     targets = [
         Target(
             submission_id=work.submission_id,
@@ -267,6 +300,7 @@ def _store(works: Sequence[_Work], now: datetime) -> Stored:
             person=persons[recipient.id],
             data=work.item.submission.data,
             collapse_key=work.item.submission.collapse_key,
+            is_flooded=(recipient.id, work.order.type.key) in flooded,
         )
         for work in at_once
         for recipient in work.recipients
@@ -279,7 +313,7 @@ def _store(works: Sequence[_Work], now: datetime) -> Stored:
     return stored
 
 
-def _submission_row(work: _Work, now: datetime) -> dict[str, Any]:
+def _submission_row(work: _Work, flooded: Collection[Trigger], now: datetime) -> dict[str, Any]:
     later = work.is_expanded_later
     return {
         "id": work.submission_id,
@@ -289,21 +323,23 @@ def _submission_row(work: _Work, now: datetime) -> dict[str, Any]:
         "is_test": work.item.caller.is_test,
         "recipients": len(work.recipients),
         "expanded": 0 if later else len(work.recipients),
-        "body": _body(work) if later else None,
+        "body": _body(work, flooded) if later else None,
         "request_id": work.item.caller.request_id,
         "wake_at": now + EXPAND_GRACE if later else None,
         "created_at": now,
     }
 
 
-def _body(work: _Work) -> dict[str, Any]:
+def _body(work: _Work, flooded: Collection[Trigger]) -> dict[str, Any]:
     """What `expand` needs to go on from here without judging anything again."""
     order = work.order
     return {
         "recipients": [recipient.id for recipient in work.recipients],
+        "flooded": [recipient.id for recipient in work.recipients if (recipient.id, order.type.key) in flooded],
         "data": dict(work.item.submission.data),
         "channels": order.requested,
         "priority": order.priority,
+        "routing": order.routing,
         "template_id": order.template_id.hex if order.template_id else None,
         "send_at": order.send_at.isoformat() if order.send_at else None,
         "expires_at": order.expires_at.isoformat(),
@@ -316,7 +352,7 @@ def _store_keys(works: Sequence[_Work], now: datetime) -> None:
         {
             "producer_id": work.key[0],
             "key": work.key[1],
-            "body_digest": bytes.fromhex(_body_digest(work)),
+            "body_digest": _body_digest(work.item),
             "submission_id": work.submission_id,
             "answer": work.answer,
             "created_at": now,
@@ -327,10 +363,7 @@ def _store_keys(works: Sequence[_Work], now: datetime) -> None:
     if not rows:
         return
     rows.sort(key=lambda row: (str(row["producer_id"]), row["key"]))  # two processes lock in one order
-    try:
-        db.session.execute(sa.insert(IdempotencyKey.__table__), rows)
-    except IntegrityError:
-        raise _LostRace from None
+    db.session.execute(sa.insert(IdempotencyKey.__table__), rows)
 
 
 # ---- dry run --------------------------------------------------------------------------------------------------------
@@ -346,7 +379,7 @@ def dry_run(item: Item) -> dict[str, Any]:
     answer: dict[str, Any] = {}
     try:
         with transaction():
-            results, _ = _check([replace(item, submission=replace(item.submission, idempotency=None))], now)
+            results = _check([replace(item, submission=replace(item.submission, idempotency=None))], now)
             if isinstance(results[0], Rejected):
                 raise results[0]
             work: _Work = results[0]

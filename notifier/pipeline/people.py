@@ -19,7 +19,7 @@ from notifier.database import transaction
 from notifier.encryption import vault
 from notifier.extensions import db
 from notifier.ids import new_id
-from notifier.models import Account, Address, Attempt, Capture, Delivery, Notification, User
+from notifier.models import Account, Address, Attempt, Capture, Delivery, Notification, Suppression, User
 
 PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")
 _users: sa.Table = User.__table__
@@ -62,7 +62,9 @@ def upsert(recipients: Sequence[InlineRecipient]) -> set[str]:
     if not wanted:
         return set()
     at = now()
-    users = {user.id: user for user in db.session.execute(sa.select(*_users.columns).where(_users.c.id.in_(wanted)).order_by(_users.c.id).with_for_update())}
+    # Held against other changes only (FOR NO KEY UPDATE): whoever refers to these people by foreign key need not wait.
+    statement = sa.select(*_users.columns).where(_users.c.id.in_(wanted)).order_by(_users.c.id).with_for_update(key_share=True)
+    users = {user.id: user for user in db.session.execute(statement)}
     rows = []
     for user_id in sorted(wanted):
         user, changes = users.get(user_id), {k: v for k, v in wanted[user_id].items() if k in PROFILE}
@@ -143,7 +145,7 @@ def add_address(user_id: str, channel: str, value: str, *, label: str | None, se
     except ValueError as error:
         raise Rejected("validation_failed", "the address is not valid", (Fault("/value", "invalid_address", str(error)),)) from None
     with transaction() as session:
-        if session.get(User, user_id, with_for_update=True) is None:
+        if session.get(User, user_id, with_for_update={"key_share": True}) is None:
             raise Rejected("not_found", f"there is no user {user_id!r}")
         known = session.scalars(sa.select(Address).where(Address.user_id == user_id, Address.channel == channel)).all()
         digest = digest_of(channel, value)
@@ -163,6 +165,8 @@ def add_address(user_id: str, channel: str, value: str, *, label: str | None, se
         address.label = label if label is not None else address.label
         address.verified_at = address.verified_at or now()
         address.disabled_at = address.disabled_reason = None
+        # Given again on purpose: what it bounced with is forgotten. Complaints are kept by category, and stay.
+        session.execute(sa.delete(Suppression).where(Suppression.digest == digest, Suppression.scope == "*"))
     return address, is_new
 
 
@@ -181,9 +185,13 @@ def erase(user_id: str) -> bool:
     with transaction() as session:
         if session.scalar(sa.select(Account.id).where(Account.user_id == user_id, Account.role != "person").limit(1)) is not None:
             raise Rejected("conflict", f"{user_id!r} has a sign-in that runs this installation; that has to be taken away first")
+        user = session.get(User, user_id, with_for_update=True)  # from here on nothing new can be stored that refers to them
+        if user is None:
+            return False
         _erase_content(user_id)
         # Preference, consent, inbox and account rows go with the user by their foreign keys.
-        return session.execute(sa.delete(User).where(User.id == user_id).returning(User.id)).first() is not None
+        session.execute(sa.delete(User).where(User.id == user_id))
+    return True
 
 
 def _erase_content(user_id: str) -> None:

@@ -7,13 +7,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+import time_machine
 from apiflask import APIFlask
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from notifier.clock import now
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.extensions import db, redis_store
 from notifier.models import Address, InboxItem, InboxState, Notification, Submission, User
+from notifier.pipeline import people
 from notifier.pipeline.accept import Accepted, Caller, Item, accept, dry_run
 from notifier.pipeline.expand import expand
 from notifier.pipeline.group_commit import GroupCommit
@@ -122,6 +126,22 @@ def test_somebody_created_by_one_item_is_known_to_the_next(app: APIFlask, caller
     assert [type(r) for r in results] == [Accepted, Accepted]
 
 
+def test_an_outage_is_told_once_and_not_to_each_item_alone(cast: dict[str, str], caller: Caller) -> None:
+    asked = []
+
+    def no_connection(_: Any) -> None:
+        asked.append(1)
+        raise PoolExhausted
+
+    sa.event.listen(db.engine, "begin", no_connection)
+    try:
+        with pytest.raises(PoolExhausted):
+            accept([Item(caller, submission("alice"))] * 3)
+    finally:
+        sa.event.remove(db.engine, "begin", no_connection)
+    assert len(asked) == 1
+
+
 # ---- cost
 
 
@@ -171,6 +191,23 @@ def test_repeats_inside_one_batch_are_recognised(cast: dict[str, str], caller: C
     assert isinstance(again, Accepted)
     assert (first.answer, again.replayed) == (again.answer, True)
     assert isinstance(mismatch, Rejected)
+
+
+def test_a_replay_gets_the_first_answer_whatever_has_changed_since(cast: dict[str, str], caller: Caller) -> None:
+    send_at = now() + timedelta(hours=1)
+    item = Item(caller, submission("dave", send_at=send_at, idempotency=("k1", "aa" * 32)))
+    [first] = accept([item])
+    people.erase("dave")
+    with time_machine.travel(send_at + timedelta(hours=1)):
+        [second] = accept([item])
+    assert isinstance(first, Accepted)
+    assert second == Accepted(first.answer, replayed=True)
+
+
+def test_who_was_created_by_a_refused_item_is_unknown_to_the_next(cast: dict[str, str], caller: Caller) -> None:
+    first, other = submission("alice", idempotency=("k1", "aa" * 32)), submission(InlineRecipient("erin", {"name": "E"}), idempotency=("k1", "bb" * 32))
+    results = accept([Item(caller, first), Item(caller, other), Item(caller, submission("erin"))])
+    assert [r.code if isinstance(r, Rejected) else "accepted" for r in results] == ["accepted", "idempotency_mismatch", "unknown_user"]
 
 
 def test_keys_are_each_producers_own(cast: dict[str, str], caller: Caller) -> None:

@@ -1,0 +1,68 @@
+"""Batches of several processes at once, each a thread here: nobody waits for ever, nobody fails for another's sake."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from apiflask import APIFlask
+
+from notifier.core.submission import InlineRecipient
+from notifier.models import InboxItem, InboxState
+from notifier.pipeline.accept import Accepted, Caller, Item, accept
+from tests.pipeline.conftest import rows, submission
+
+ROUNDS = 25
+
+
+def at_once(app: APIFlask, *works: Callable[[], Any]) -> list[Any]:
+    """What each returned or raised, in order."""
+    results: list[Any] = [None] * len(works)
+    barrier = threading.Barrier(len(works))
+
+    def run(index: int) -> None:
+        with app.app_context():
+            barrier.wait()
+            try:
+                results[index] = works[index]()
+            except Exception as error:
+                results[index] = error
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(works))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def inline(name: str, **changes: Any) -> InlineRecipient:
+    return InlineRecipient(name, changes or {"name": name})
+
+
+def test_people_named_crosswise_block_nobody(app: APIFlask, cast: dict[str, str], caller: Caller) -> None:
+    """One batch holds alice, whom it may change, and needs bob; the other the reverse."""
+
+    def submit(*recipients: Any) -> Callable[[], list[Any]]:
+        def repeatedly() -> list[Any]:
+            return [accept([Item(caller, submission(*recipients, channels=("inapp",)))])[0] for _ in range(ROUNDS)]
+
+        return repeatedly
+
+    answers = at_once(app, submit(inline("alice"), "bob"), submit("alice", inline("bob")), submit(inline("bob"), "alice"), submit("bob", inline("alice")))
+    assert [[type(answer) for answer in answered] for answered in answers] == [[Accepted] * ROUNDS] * 4
+    assert [(state.user_id, state.seq, state.unread) for state in rows(InboxState)] == [("alice", 4 * ROUNDS, 4 * ROUNDS), ("bob", 4 * ROUNDS, 4 * ROUNDS)]
+
+
+def test_addresses_changed_crosswise_block_nobody(app: APIFlask, cast: dict[str, str], caller: Caller) -> None:
+    """What one batch changes, the other refers to."""
+
+    def submit(changed: str, named: str) -> Callable[[], list[Any]]:
+        def repeatedly() -> list[Any]:
+            items = [Item(caller, submission(inline(changed, email=f"{changed}{i}@x.test"), named, channels=("email", "inapp"))) for i in range(ROUNDS)]
+            return [accept([item])[0] for item in items]
+
+        return repeatedly
+
+    answers = at_once(app, submit("alice", "bob"), submit("bob", "alice"))
+    assert [[type(answer) for answer in answered] for answered in answers] == [[Accepted] * ROUNDS] * 2
+    assert len(rows(InboxItem)) == 4 * ROUNDS
