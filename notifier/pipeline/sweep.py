@@ -4,7 +4,7 @@ Each function takes a bounded number of rows by the index on `wake_at`, moves ea
 another scheduler holds are passed over), commits, and only then rings. Any number of schedulers may run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from notifier.extensions import db
 from notifier.models import Attempt, Delivery, EventType, IdempotencyKey, Notification, Submission
 from notifier.pipeline import inbox
 from notifier.pipeline.accept import EXPAND_GRACE
-from notifier.pipeline.facts import load_people, load_types
+from notifier.pipeline.facts import load_people, load_types, no_longer_wanted
 from notifier.pipeline.store import DOORBELL_GRACE, inbox_row
 from notifier.pipeline.words import Wanted, put_into_words
 from notifier.queueing import Doorbell, lost, ring, ring_expand
@@ -39,9 +39,8 @@ def ring_due() -> int:
     events: list[Any] = []
     with transaction() as session:
         due = session.scalars(_awake(lifecycle.WAITING, now)).all()
-        expired = [d for d in due if _is_expired(d, now)]
-        ours = _ours([d for d in due if d not in expired])
-        queued = [d for d in due if d not in expired and d not in ours]
+        expired, live = _split(due, lambda delivery: _is_expired(delivery, now))
+        ours, queued = _split(live, _is_ours(live))
         _move(expired, {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
         _move(queued, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
         if ours:
@@ -52,28 +51,42 @@ def ring_due() -> int:
     return len(due)
 
 
-def _ours(deliveries: Sequence[Delivery]) -> list[Delivery]:
-    """Those that this process shows by itself: in-app items, unless a test key sent them (workers capture those)."""
-    inapp = [d for d in deliveries if channels.CHANNELS[d.channel].address is None]
-    if not inapp:
-        return []
-    statement = sa.select(Notification.id).where(Notification.id.in_({d.notification_id for d in inapp}), Notification.is_test.is_(False))
-    live = set(db.session.scalars(statement))
-    return [d for d in inapp if d.notification_id in live]
+def _is_ours(deliveries: Sequence[Delivery]) -> Callable[[Delivery], bool]:
+    """Tells those that this process shows by itself: in-app items, unless a test key sent them (workers capture those)."""
+    inapp = {d.notification_id for d in deliveries if channels.CHANNELS[d.channel].address is None}
+    statement = sa.select(Notification.id).where(Notification.id.in_(inapp), Notification.is_test.is_(False))
+    live = set(db.session.scalars(statement)) if inapp else set()
+    return lambda delivery: channels.CHANNELS[delivery.channel].address is None and delivery.notification_id in live
 
 
 def _show(deliveries: Sequence[Delivery], now: datetime) -> list[Any]:
-    """In-app items that were to wait: rendered and put into the inbox, as `store` does for those that were not."""
+    """In-app items that were to wait: asked again whether they are wanted, rendered, and put into the inbox."""
     notifications = {n.id: n for n in db.session.scalars(sa.select(Notification).where(Notification.id.in_({d.notification_id for d in deliveries})))}
     persons = load_people(n.user_id for n in notifications.values())
     types = load_types(n.type for n in notifications.values())
-    pairs = [(d, n) for d in deliveries if (n := notifications[d.notification_id]).user_id in persons]
-    contents = put_into_words([Wanted(d.channel, types[n.type], n.template_id, persons[n.user_id], n.data or {}) for d, n in pairs])
-    good = [(d, n, content) for (d, n), content in zip(pairs, contents, strict=True) if not isinstance(content, str)]
-    shown = [d for d, *_ in good]
-    _move(shown, {"status": lifecycle.DELIVERED, "reason": None, "wake_at": None, "sent_at": now, "delivered_at": now})
-    _move([d for d in deliveries if d not in shown], {"status": lifecycle.SKIPPED, "reason": "template_error", "wake_at": None})
-    return inbox.add([inbox_row(d.id, n.id, n.user_id, types[n.type], content, n.data or {}, now) for d, n, content in good])
+    wanted = []
+    for delivery in deliveries:
+        notification = notifications[delivery.notification_id]
+        person = persons.get(notification.user_id)
+        if person is None:
+            _skip(delivery, "user_erased", {})
+        elif skip := no_longer_wanted(types[notification.type], person, delivery.channel, delivery.address_id, is_test=False):
+            _skip(delivery, skip.reason, skip.detail)
+        else:
+            wanted.append((delivery, notification, person))
+    contents = put_into_words([Wanted(d.channel, types[n.type], n.template_id, person, n.data or {}) for d, n, person in wanted])
+    shown = []
+    for (delivery, notification, _), content in zip(wanted, contents, strict=True):
+        if isinstance(content, str):
+            _skip(delivery, "template_error", {"message": content})
+        else:
+            shown.append((delivery, notification, content))
+    _move([d for d, *_ in shown], {"status": lifecycle.DELIVERED, "reason": None, "wake_at": None, "sent_at": now, "delivered_at": now})
+    return inbox.add([inbox_row(d.id, n.id, n.user_id, types[n.type], content, n.data or {}, now) for d, n, content in shown])
+
+
+def _skip(delivery: Delivery, reason: str, detail: Mapping[str, Any]) -> None:
+    delivery.status, delivery.reason, delivery.detail, delivery.wake_at = lifecycle.SKIPPED, reason, dict(detail), None
 
 
 def ring_lost() -> int:
@@ -85,23 +98,22 @@ def ring_lost() -> int:
     now = clock_now()
     rows = db.session.scalars(_awake(lifecycle.QUEUED, now, lock=False)).all()
     db.session.close()
-    expired = [row for row in rows if _is_expired(row, now)]
-    rows = [row for row in rows if row not in expired]
+    expired, live = _split(rows, lambda row: _is_expired(row, now))
     try:
-        forgotten = lost(_doorbells(rows)) if rows else set()
+        forgotten = lost(_doorbells(live)) if live else set()
     except redis.RedisError as error:
         log.warning("sweep.redis_away", error=type(error).__name__)
         return 0
     with transaction() as session:
-        _move(expired, {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None}, only_from=lifecycle.QUEUED)
-        values = [{"id": row.id, "wake_at": now + (DOORBELL_GRACE if row.id in forgotten else _next_grace(row, now))} for row in rows]
-        if values:
-            table = Delivery.__table__
-            session.connection().execute(
-                sa.update(table).where(table.c.id == sa.bindparam("key"), table.c.status == lifecycle.QUEUED).values(wake_at=sa.bindparam("at")),
-                [{"key": value["id"], "at": value["wake_at"]} for value in values],
-            )
-    again = [row for row in rows if row.id in forgotten]
+        # What somebody else holds is being sent, or rung by another scheduler: nobody waits for anybody here.
+        still = sa.select(Delivery.id).where(Delivery.id.in_([row.id for row in rows]), Delivery.status == lifecycle.QUEUED, Delivery.wake_at <= now)
+        held = set(session.scalars(still.with_for_update(skip_locked=True)))
+        _move([row for row in expired if row.id in held], {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
+        again, waiting = _split([row for row in live if row.id in held], lambda row: row.id in forgotten)
+        if again:
+            session.execute(sa.update(Delivery).where(Delivery.id.in_([row.id for row in again])).values(wake_at=now + DOORBELL_GRACE))
+        if waiting:
+            session.execute(sa.update(Delivery), [{"id": row.id, "wake_at": now + _next_grace(row, now)} for row in waiting])
     ring(_doorbells(again))
     if again:
         log.warning("sweep.doorbells_lost", deliveries=len(again))
@@ -121,8 +133,7 @@ def free_lapsed() -> int:
         if not lapsed:
             return 0
         resends = _types_that_resend(lapsed)
-        again = [d for d in lapsed if _is_safe_to_repeat(d.channel) or resends[d.notification_id]]
-        unknown = [d for d in lapsed if d not in again]
+        again, unknown = _split(lapsed, lambda d: _is_safe_to_repeat(d.channel) or resends[d.notification_id])
         _move(again, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
         _move(unknown, {"status": lifecycle.UNKNOWN, "reason": None, "wake_at": None})
         session.execute(sa.insert(Attempt.__table__), [_lapsed_attempt(d, now) for d in lapsed])
@@ -132,8 +143,8 @@ def free_lapsed() -> int:
 
 
 def _is_safe_to_repeat(channel: str) -> bool:
-    adapter = channels.registry().adapter_for(channel, None, is_test=False)
-    return adapter is not None and adapter.is_safe_to_repeat
+    serving = channels.registry().adapters_for(channel, None, is_test=False)
+    return bool(serving) and all(adapter.is_safe_to_repeat for adapter in serving)
 
 
 def _types_that_resend(deliveries: Sequence[Delivery]) -> dict[Any, bool]:
@@ -188,17 +199,21 @@ def _awake(status: str, now: datetime, *, lock: bool = True) -> sa.Select[Delive
     return statement.with_for_update(skip_locked=True) if lock else statement
 
 
-def _move(deliveries: Sequence[Delivery], values: dict[str, Any], *, only_from: str | None = None) -> None:
-    """Moves the status of all of them in one statement, if the lifecycle allows it."""
+def _move(deliveries: Sequence[Delivery], values: dict[str, Any]) -> None:
+    """Moves the status of all of them, which the transaction holds, in one statement, if the lifecycle allows it."""
     if not deliveries:
         return
     for old in {delivery.status for delivery in deliveries}:
         if not lifecycle.may_move(old, values["status"]):
             raise ValueError(f"a delivery does not move from {old} to {values['status']}")
     statement = sa.update(Delivery).where(Delivery.id.in_([delivery.id for delivery in deliveries]))
-    if only_from:
-        statement = statement.where(Delivery.status == only_from)
     db.session.execute(statement.values(**values).execution_options(synchronize_session=False))
+
+
+def _split(deliveries: Sequence[Delivery], is_first: Callable[[Delivery], bool]) -> tuple[list[Delivery], list[Delivery]]:
+    first = [delivery for delivery in deliveries if is_first(delivery)]
+    chosen = {delivery.id for delivery in first}
+    return first, [delivery for delivery in deliveries if delivery.id not in chosen]
 
 
 def _is_expired(delivery: Delivery, now: datetime) -> bool:

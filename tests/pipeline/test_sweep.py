@@ -1,6 +1,7 @@
 """What the scheduler mends: whatever Redis or a worker forgot goes on, each row once."""
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,8 +16,8 @@ from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
 from notifier.extensions import redis_store
 from notifier.ids import show
-from notifier.models import Attempt, Delivery, IdempotencyKey, InboxItem, Submission
-from notifier.pipeline import sweep
+from notifier.models import Attempt, Delivery, IdempotencyKey, InboxItem, Notification, Submission
+from notifier.pipeline import preferences, sweep
 from notifier.pipeline.claim import claim
 from notifier.queueing import queue
 from tests.pipeline.conftest import deliveries, rows
@@ -51,6 +52,26 @@ def test_a_due_in_app_item_is_shown_without_a_worker(app: APIFlask, submit: Subm
     [row] = deliveries()
     [item] = rows(InboxItem)
     assert (row.status, item.id, item.user_id) == ("delivered", row.id, "erin")
+
+
+def test_a_due_in_app_item_that_the_person_has_switched_off_since_is_not_shown(app: APIFlask, submit: Submit) -> None:
+    submit(ERIN, channels=("inapp",), send_at=now() + timedelta(hours=1))
+    preferences.change("erin", {"channels": {"inapp": False}}, replace=False, source="test")
+    wake()
+    sweep.ring_due()
+    assert [(row.status, row.reason, row.detail["because"]) for row in deliveries()] == [("skipped", "opted_out", "channel")]
+    assert rows(InboxItem) == []
+
+
+def test_a_due_in_app_item_that_cannot_be_put_into_words_says_why(app: APIFlask, submit: Submit) -> None:
+    submit(ERIN, channels=("inapp",), send_at=now() + timedelta(hours=1))
+    with transaction() as session:
+        session.execute(sa.update(Notification).values(data={}))
+    wake()
+    sweep.ring_due()
+    [row] = deliveries()
+    assert (row.status, row.reason) == ("skipped", "template_error")
+    assert "order_id" in row.detail["message"]
 
 
 def test_what_expired_while_waiting_says_so(app: APIFlask, submit: Submit) -> None:
@@ -154,6 +175,34 @@ def test_two_schedulers_move_each_row_once(app: APIFlask, submit: Submit) -> Non
         thread.join()
     assert sum(moved) == 30
     assert len(queue("email.high").job_ids) == 30
+
+
+def test_looking_for_lost_doorbells_blocks_no_worker(app: APIFlask, submit: Submit) -> None:
+    """Rows are looked at in another order than they are claimed in: each would wait for what the other holds."""
+    submit(*[InlineRecipient(f"u{index}", {"email": f"u{index}@x.test"}) for index in range(30)], channels=("email",))
+    redis_store.client.flushall()
+    keys = [row.id for row in deliveries()]
+    with transaction() as session:
+        session.execute(sa.update(Delivery), [{"id": key, "wake_at": now() - timedelta(seconds=index)} for index, key in enumerate(keys, 1)])
+    results: list[Any] = []
+
+    def run(work: Callable[[], Any]) -> None:
+        with app.app_context():
+            try:
+                results.append(work())
+            except Exception as error:
+                results.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in (sweep.ring_lost, lambda: claim(keys))]
+    with transaction() as session:  # both must wait for this row, each with half of the others in hand
+        session.execute(sa.select(Delivery.id).where(Delivery.id == keys[15]).with_for_update())
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+    for thread in threads:
+        thread.join()
+    assert [result for result in results if isinstance(result, Exception)] == []
+    assert {row.status for row in deliveries()} == {"sending"}
 
 
 def test_a_submission_whose_doorbell_was_lost_is_expanded_all_the_same(app: APIFlask, submit: Submit) -> None:
