@@ -6,7 +6,7 @@ Shared by the canonical calls and the seeds' own, so that both are one road.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flask import request
@@ -107,17 +107,26 @@ def submit_each(items: Sequence[Any], judge: Judge, translate: Translate = lambd
 
 
 def _accept(items: Sequence[Item]) -> list[Accepted | Rejected]:
-    """One transaction for up to a thousand people; more are stored in several, so that nobody waits long for a lock."""
+    """One transaction for up to a thousand people; more are stored in several, so that nobody waits long for a lock.
+
+    Once some are stored the call succeeds, and says of each of the others what became of it.
+    """
     outcomes: list[Accepted | Rejected] = []
+    for batch in _batches(items):
+        outcomes += accept.accept_part(batch) if outcomes else accept.accept(batch)
+    return outcomes
+
+
+def _batches(items: Sequence[Item]) -> Iterator[list[Item]]:
     batch: list[Item] = []
     people = 0
     for item in items:
         if batch and people + len(item.submission.recipients) > _MOST_AT_ONCE:
-            outcomes += accept.accept(batch)
+            yield batch
             batch, people = [], 0
         batch.append(item)
         people += len(item.submission.recipients)
-    return outcomes + accept.accept(batch)
+    yield batch
 
 
 def ids_in(accepted: Mapping[str, Any]) -> list[str] | None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from notifier.clock import now
 from notifier.extensions import db
@@ -239,6 +240,27 @@ def test_a_bulk_item_may_be_larger_than_one_batch(api: Any, app: APIFlask) -> No
 
     assert [len(result["notifications"]) for result in response.json["results"]] == [60] * 20
     assert db.session.scalar(sa.select(sa.func.count()).select_from(User)) == 1200
+
+
+def test_once_some_are_stored_a_bulk_call_says_so_whatever_happens_then(api: Any, app: APIFlask) -> None:
+    crowds = [order(*[{"id": f"u{start + i}", "name": "U"} for i in range(600)]) for start in (0, 600)]
+    committed = []
+
+    def no_connection(_: Any) -> None:
+        if committed:
+            raise PoolExhausted
+
+    listeners = (("commit", committed.append), ("begin", no_connection))
+    for listener in listeners:
+        sa.event.listen(db.engine, *listener)
+    try:
+        response = api.post(f"{SUBMIT}/bulk", {"notifications": crowds})
+    finally:
+        for listener in listeners:
+            sa.event.remove(db.engine, *listener)
+    first, second = response.json["results"]
+    assert (response.status_code, first["id"][:4]) == (202, "sub_")
+    assert (second["index"], second["error"]["status"], second["error"]["code"]) == (1, 503, "unavailable")
 
 
 def test_idempotency_keys_work_inside_bulk_items(api: Any, cast: Any) -> None:
