@@ -6,6 +6,7 @@ one whose ring was lost is rung again by the sweep. Jobs are named by string and
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import redis
@@ -25,6 +26,7 @@ SERIALIZER = JSONSerializer
 DELIVER, EXPAND = "notifier.jobs.deliver", "notifier.jobs.expand"
 EXPAND_QUEUE = "expand.low"
 _YEAR_S = 365 * 86_400  # dead letters stay until somebody deals with them; retention prunes their rows
+_MEMORY = "notifier:memory"  # server, began_at, reviewed
 
 log = structlog.get_logger()
 
@@ -117,6 +119,34 @@ def lost(doorbells: Sequence[Doorbell]) -> set[UUID]:
         if at is None or heads[name] is None or (head_rung_at[name] is not None and at < head_rung_at[name]):
             found.add(bell.delivery_id)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Since when Redis remembers doorbells. `is_reviewed`: the sweep has looked at all that were rung before."""
+
+    began_at: datetime
+    is_reviewed: bool
+
+
+def memory(now: datetime) -> Memory:
+    """Begins anew where the key is missing (FLUSHALL) or names another server (restarted, or its replica). Raises redis.RedisError."""
+    client = redis_store.client
+    with client.pipeline(transaction=False) as pipe:
+        pipe.hgetall(_MEMORY)
+        pipe.info("server")
+        stored, info = pipe.execute()
+    server = str(info.get("run_id", "")).encode()
+    if stored.get(b"server") != server or b"began_at" not in stored:
+        client.hset(_MEMORY, mapping={"server": server, "began_at": now.isoformat()})
+        log.warning("queue.redis_may_have_forgotten", server=server.decode())
+        return Memory(now, is_reviewed=False)
+    return Memory(datetime.fromisoformat(stored[b"began_at"].decode()), is_reviewed=stored.get(b"reviewed") == stored[b"began_at"])
+
+
+def note_reviewed(reviewed: Memory) -> None:
+    """Holds for this memory only: one that began meanwhile is still to be reviewed."""
+    redis_store.client.hset(_MEMORY, "reviewed", reviewed.began_at.isoformat())
 
 
 def forget_failed(doorbells: Sequence[Doorbell]) -> None:

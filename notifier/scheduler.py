@@ -22,7 +22,7 @@ from notifier.app import create_app
 from notifier.clock import now
 from notifier.config import Settings
 from notifier.extensions import db, redis_store
-from notifier.pipeline import inbox, sweep
+from notifier.pipeline import ghosts, inbox, sweep
 from notifier.starting import wait_for_app
 
 LONGEST_PAUSE_S = 5.0
@@ -63,9 +63,10 @@ def tasks(name: str) -> list[Task]:
     return [
         Task("alive", lambda: liveness.beat_scheduler(redis_store.client, name), liveness.SCHEDULER_BEAT_S),
         Task("ring_due", sweep.ring_due, 0.25, is_endless=True),
-        Task("ring_lost", sweep.ring_lost, 2.0, is_endless=True),
+        Task("ring_lost", lambda: sweep.ring_lost().rows, 2.0, is_endless=True),
         Task("free_lapsed", sweep.free_lapsed, 2.0, is_endless=True),
         Task("ring_expansions", sweep.ring_expansions, 2.0),
+        Task("lay_ghosts", ghosts.Ghosts().lay, 5.0),
         Task("wake_snoozed", lambda: inbox.wake_snoozed(now()), 2.0),
         Task("prune", sweep.prune, 3600.0),
     ]

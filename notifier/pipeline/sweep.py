@@ -5,8 +5,10 @@ another scheduler holds are passed over), commits, and only then rings. Any numb
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import redis
 import sqlalchemy as sa
@@ -20,14 +22,16 @@ from notifier.extensions import db
 from notifier.models import Attempt, Delivery, EventType, IdempotencyKey, Notification, Submission
 from notifier.pipeline import inbox
 from notifier.pipeline.accept import EXPAND_GRACE
+from notifier.pipeline.claim import database_time
 from notifier.pipeline.facts import load_people, load_types, no_longer_wanted
 from notifier.pipeline.store import DOORBELL_GRACE, inbox_row
 from notifier.pipeline.words import Wanted, put_into_words
-from notifier.queueing import Doorbell, lost, ring, ring_expand
+from notifier.queueing import Doorbell, lost, memory, note_reviewed, ring, ring_expand
 from notifier.realtime import publish
 
 BATCH = 1_000
-_LONGEST_DOORBELL_GRACE = timedelta(seconds=60)
+_LONGEST_DOORBELL_GRACE = DOORBELL_GRACE * 32
+_CLOCKS_DIFFER = timedelta(seconds=60)  # between schedulers, at most
 _IDEMPOTENCY_KEPT = timedelta(hours=24)
 
 log = structlog.get_logger()
@@ -89,47 +93,82 @@ def _skip(delivery: Delivery, reason: str, detail: Mapping[str, Any]) -> None:
     delivery.status, delivery.reason, delivery.detail, delivery.wake_at = lifecycle.SKIPPED, reason, dict(detail), None
 
 
-def ring_lost() -> int:
-    """Queued deliveries whose doorbell is lost are rung again. Returns how many there were.
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """How many queued deliveries were looked at, and how many of them rung again."""
 
-    One that stands in its queue is looked at again later and later, a minute apart at most, so that a
-    long backlog costs little. While Redis is away nothing is touched.
+    rows: int
+    rung: int = 0
+
+
+def ring_lost() -> Looked:
+    """Queued deliveries whose doorbell is lost are rung again.
+
+    One that stands in its queue is looked at again later and later, so that a long backlog costs little:
+    what a dead worker took is found by `ghosts`, and once Redis may have forgotten everything, all are
+    looked at at once. While Redis is away nothing is touched.
     """
     now = clock_now()
-    rows = db.session.scalars(_awake(lifecycle.QUEUED, now, lock=False)).all()
-    db.session.close()
-    expired, live = _split(rows, lambda row: _is_expired(row, now))
     try:
-        forgotten = lost(_doorbells(live)) if live else set()
+        remembered = memory(now)
+        until = now if remembered.is_reviewed else max(now, remembered.began_at + _LONGEST_DOORBELL_GRACE + _CLOCKS_DIFFER)
+        looked = _look(now, until)
+        if looked.rows < BATCH and not remembered.is_reviewed:
+            note_reviewed(remembered)
     except redis.RedisError as error:
         log.warning("sweep.redis_away", error=type(error).__name__)
-        return 0
+        return Looked(0)
+    if looked.rung:
+        log.warning("sweep.doorbells_lost", deliveries=looked.rung)
+    return looked
+
+
+def _look(now: datetime, until: datetime) -> Looked:
+    """At a batch of those that are to be looked at by `until`, and leaves them for later than that."""
+    rows = db.session.execute(
+        sa.select(Delivery.id, Delivery.channel, Delivery.priority, Delivery.created_at, Delivery.due_at, Delivery.expires_at)
+        .where(Delivery.wake_at <= until, Delivery.status == lifecycle.QUEUED)
+        .order_by(Delivery.wake_at)
+        .limit(BATCH)
+    ).all()
+    db.session.close()
+    if not rows:
+        return Looked(0)
+    forgotten = lost(_doorbells([row for row in rows if not _is_expired(row, now)]))
+    later: dict[datetime, list[UUID]] = {}
+    for row in rows:
+        if not _is_expired(row, now):
+            later.setdefault(until + (DOORBELL_GRACE if row.id in forgotten else _next_grace(row, now)), []).append(row.id)
     with transaction() as session:
         # What somebody else holds is being sent, or rung by another scheduler: nobody waits for anybody here.
-        still = sa.select(Delivery.id).where(Delivery.id.in_([row.id for row in rows]), Delivery.status == lifecycle.QUEUED, Delivery.wake_at <= now)
+        still = sa.select(Delivery.id).where(Delivery.id.in_([row.id for row in rows]), Delivery.status == lifecycle.QUEUED, Delivery.wake_at <= until)
         held = set(session.scalars(still.with_for_update(skip_locked=True)))
-        _move([row for row in expired if row.id in held], {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
-        again, waiting = _split([row for row in live if row.id in held], lambda row: row.id in forgotten)
-        if again:
-            session.execute(sa.update(Delivery).where(Delivery.id.in_([row.id for row in again])).values(wake_at=now + DOORBELL_GRACE))
-        if waiting:
-            session.execute(sa.update(Delivery), [{"id": row.id, "wake_at": now + _next_grace(row, now)} for row in waiting])
-    ring(_doorbells(again))
-    if again:
-        log.warning("sweep.doorbells_lost", deliveries=len(again))
-    return len(again)
+        expired = [row.id for row in rows if row.id in held and _is_expired(row, now)]
+        if expired:
+            _set(expired, {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
+        for at, ids in later.items():
+            _set([key for key in ids if key in held], {"wake_at": at})
+    again = [row for row in rows if row.id in forgotten and row.id in held]
+    if not ring(_doorbells(again)):
+        with transaction():
+            _set([row.id for row in again], {"wake_at": now + DOORBELL_GRACE})
+    return Looked(len(rows), len(again))
 
 
-def _next_grace(row: Delivery, now: datetime) -> timedelta:
+def _next_grace(row: Any, now: datetime) -> timedelta:
+    """As long again as it has been waiting, in a few steps so that one statement does for many."""
     age = now - max(row.created_at, row.due_at or row.created_at)
-    return min(max(age, DOORBELL_GRACE), _LONGEST_DOORBELL_GRACE)
+    grace = DOORBELL_GRACE
+    while grace * 2 <= min(age, _LONGEST_DOORBELL_GRACE):
+        grace *= 2
+    return grace
 
 
 def free_lapsed() -> int:
     """Sends whose worker died: sent again where that is safe or the type wants it, else `unknown`. Uses up no attempt."""
     now = clock_now()
     with transaction() as session:
-        lapsed = session.scalars(_awake(lifecycle.SENDING, now)).all()
+        lapsed = session.scalars(_awake(lifecycle.SENDING, database_time())).all()
         if not lapsed:
             return 0
         resends = _types_that_resend(lapsed)
@@ -184,19 +223,19 @@ def prune() -> int:
     pruned = 0
     while True:
         with transaction() as session:
-            keys = session.execute(sa.select(IdempotencyKey.producer_id, IdempotencyKey.key).where(IdempotencyKey.created_at < oldest).limit(BATCH)).all()
+            keys = session.execute(sa.select(IdempotencyKey.producer_id, IdempotencyKey.key, IdempotencyKey.is_test).where(IdempotencyKey.created_at < oldest).limit(BATCH)).all()
             if keys:
-                pair = sa.tuple_(IdempotencyKey.producer_id, IdempotencyKey.key)
-                session.execute(sa.delete(IdempotencyKey).where(pair.in_([tuple(row) for row in keys])).execution_options(synchronize_session=False))
+                whole = sa.tuple_(IdempotencyKey.producer_id, IdempotencyKey.key, IdempotencyKey.is_test)
+                session.execute(sa.delete(IdempotencyKey).where(whole.in_([tuple(row) for row in keys])).execution_options(synchronize_session=False))
         pruned += len(keys)
         if len(keys) < BATCH:
             return pruned
 
 
-def _awake(status: str, now: datetime, *, lock: bool = True) -> sa.Select[Delivery]:
+def _awake(status: str, at: Any) -> sa.Select[Delivery]:
     # Urgent ones first would need a wider index; the order of wake_at serves, since batches follow each other at once.
-    statement = sa.select(Delivery).where(Delivery.wake_at <= now, Delivery.status == status).order_by(Delivery.wake_at).limit(BATCH)
-    return statement.with_for_update(skip_locked=True) if lock else statement
+    statement = sa.select(Delivery).where(Delivery.wake_at <= at, Delivery.status == status).order_by(Delivery.wake_at).limit(BATCH)
+    return statement.with_for_update(skip_locked=True)
 
 
 def _move(deliveries: Sequence[Delivery], values: dict[str, Any]) -> None:
@@ -206,8 +245,12 @@ def _move(deliveries: Sequence[Delivery], values: dict[str, Any]) -> None:
     for old in {delivery.status for delivery in deliveries}:
         if not lifecycle.may_move(old, values["status"]):
             raise ValueError(f"a delivery does not move from {old} to {values['status']}")
-    statement = sa.update(Delivery).where(Delivery.id.in_([delivery.id for delivery in deliveries]))
-    db.session.execute(statement.values(**values).execution_options(synchronize_session=False))
+    _set([delivery.id for delivery in deliveries], values)
+
+
+def _set(ids: Sequence[UUID], values: Mapping[str, Any]) -> None:
+    if ids:
+        db.session.execute(sa.update(Delivery).where(Delivery.id.in_(ids)).values(**values).execution_options(synchronize_session=False))
 
 
 def _split(deliveries: Sequence[Delivery], is_first: Callable[[Delivery], bool]) -> tuple[list[Delivery], list[Delivery]]:
@@ -216,9 +259,9 @@ def _split(deliveries: Sequence[Delivery], is_first: Callable[[Delivery], bool])
     return first, [delivery for delivery in deliveries if delivery.id not in chosen]
 
 
-def _is_expired(delivery: Delivery, now: datetime) -> bool:
+def _is_expired(delivery: Any, now: datetime) -> bool:
     return delivery.expires_at is not None and delivery.expires_at <= now
 
 
-def _doorbells(deliveries: Sequence[Delivery]) -> list[Doorbell]:
+def _doorbells(deliveries: Sequence[Any]) -> list[Doorbell]:
     return [Doorbell(delivery.id, delivery.channel, delivery.priority) for delivery in deliveries]

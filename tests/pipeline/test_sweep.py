@@ -87,10 +87,10 @@ def test_a_lost_doorbell_is_rung_again_and_a_good_one_is_not(app: APIFlask, subm
     submit(ERIN, channels=("email",))
     submit(ERIN, channels=("sms",), type="order_shipped")
     wake()
-    assert sweep.ring_lost() == 0
+    assert sweep.ring_lost().rung == 0
     redis_store.client.flushall()
     wake()
-    assert sweep.ring_lost() == 1  # sms is skipped by default: nothing was lost there
+    assert sweep.ring_lost().rung == 1  # sms is skipped by default: nothing was lost there
     [row] = deliveries(status="queued")
     assert queue("email.high").job_ids == [show("dlv", row.id)]
     assert row.wake_at is not None
@@ -103,7 +103,7 @@ def test_a_job_that_was_taken_out_by_a_worker_that_died_is_rung_again(app: APIFl
     first, *others = deliveries()
     assert redis_store.client.lpop(queue("email.high").key) == show("dlv", first.id).encode()  # its hash stays
     wake()
-    assert sweep.ring_lost() == 1
+    assert sweep.ring_lost().rung == 1
     assert queue("email.high").job_ids == [show("dlv", row.id) for row in (*others, first)]
 
 
@@ -111,10 +111,11 @@ def test_the_last_job_of_a_queue_is_missed_too(app: APIFlask, submit: Submit) ->
     submit(ERIN, channels=("email",))
     redis_store.client.lpop(queue("email.high").key)
     wake()
-    assert sweep.ring_lost() == 1
+    assert sweep.ring_lost().rung == 1
 
 
 def test_a_long_backlog_is_looked_at_less_and_less_often(app: APIFlask, submit: Submit) -> None:
+    sweep.ring_lost()  # Redis is new, and has been reviewed
     submit(ERIN, channels=("email",))
     with transaction() as session:
         session.execute(sa.update(Delivery).values(created_at=now() - timedelta(seconds=30)))
@@ -122,7 +123,38 @@ def test_a_long_backlog_is_looked_at_less_and_less_often(app: APIFlask, submit: 
     sweep.ring_lost()
     [row] = deliveries()
     assert row.wake_at is not None
-    assert timedelta(seconds=25) < row.wake_at - now() <= timedelta(seconds=60)
+    assert timedelta(seconds=15) < row.wake_at - now() <= timedelta(seconds=30)
+
+
+def test_once_redis_has_forgotten_everything_all_are_looked_at_at_once(app: APIFlask, submit: Submit) -> None:
+    sweep.ring_lost()
+    submit(ERIN, channels=("email",))
+    wake(now() + timedelta(seconds=100))
+    assert sweep.ring_lost() == sweep.Looked(rows=0)
+    redis_store.client.flushall()
+    assert sweep.ring_lost() == sweep.Looked(rows=1, rung=1)
+    assert sweep.ring_lost() == sweep.Looked(rows=0)
+    [row] = deliveries()
+    assert queue("email.high").job_ids == [show("dlv", row.id)]
+
+
+def test_another_server_may_have_forgotten_something_too(app: APIFlask, submit: Submit) -> None:
+    sweep.ring_lost()
+    submit(ERIN, channels=("email",))
+    wake(now() + timedelta(seconds=100))
+    redis_store.client.hset("notifier:memory", "server", "the one before it was restarted")
+    assert sweep.ring_lost() == sweep.Looked(rows=1)
+    assert sweep.ring_lost() == sweep.Looked(rows=0)
+
+
+def test_a_review_goes_on_until_all_have_been_looked_at(app: APIFlask, submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "BATCH", 2)
+    for _ in range(3):
+        submit(ERIN, channels=("email",))
+    wake(now() + timedelta(seconds=100))
+    redis_store.client.flushall()
+    assert [sweep.ring_lost() for _ in range(3)] == [sweep.Looked(2, 2), sweep.Looked(1, 1), sweep.Looked(0)]
+    assert queue("email.high").job_ids == [show("dlv", row.id) for row in deliveries()]
 
 
 def test_while_redis_is_away_nothing_is_touched(app: APIFlask, submit: Submit) -> None:
@@ -132,7 +164,7 @@ def test_while_redis_is_away_nothing_is_touched(app: APIFlask, submit: Submit) -
     connected = app.extensions["redis"]
     app.extensions["redis"] = redis.Redis(unix_socket_path="/nonexistent/redis.sock")
     try:
-        assert sweep.ring_lost() == 0
+        assert sweep.ring_lost().rung == 0
     finally:
         app.extensions["redis"] = connected
     assert deliveries()[0].wake_at == before

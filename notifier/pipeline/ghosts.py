@@ -1,0 +1,138 @@
+"""Lays ghosts: jobs that RQ still shows although their rows say something else. Called by the scheduler.
+
+A killed worker leaves its jobs in the StartedJobRegistry. RQ would call them failed minutes later, long
+after the sweep has had them sent again. The row is the truth: this settles them as their worker would
+have. It never runs RQ's own clean-up, and every call looks at a bounded number of entries.
+
+A worker that lives may be about to settle the same job: doing it twice changes nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+import redis
+import sqlalchemy as sa
+import structlog
+from rq.utils import current_timestamp
+
+from notifier.batchworker import Ended, Job
+from notifier.batchworker.settle import settle
+from notifier.batchworker.take import JOB, WIP
+from notifier.batchworker.worker import LEASE_S
+from notifier.core import lifecycle
+from notifier.extensions import db, redis_store
+from notifier.ids import parse_many, show
+from notifier.models import Delivery, Submission
+from notifier.queueing import Doorbell, all_queues, failed_registry, ring
+
+SILENT_S = 15.0  # a worker that lives says so for every job it runs, three times in this
+PAGE = 200  # entries of one registry at a time
+
+_DEAD = frozenset({lifecycle.FAILED, lifecycle.UNKNOWN})
+_RUNNING = frozenset({lifecycle.SENDING, "expanding"})
+
+log = structlog.get_logger()
+
+
+class Ghosts:
+    """Remembers how far it has read the FailedJobRegistries, which may be long."""
+
+    def __init__(self) -> None:
+        self._read_to = dict.fromkeys(all_queues(), 0)
+
+    def lay(self) -> int:
+        """→ how many there were. Raises redis.RedisError."""
+        laid = lay_started() + self._lay_failed()
+        if laid:
+            log.warning("sweep.ghosts_laid", jobs=laid)
+        return laid
+
+    def _lay_failed(self) -> int:
+        """Dead letters that are none: somebody retried them, or RQ took their worker's death for theirs."""
+        client = redis_store.client
+        keys = {name: failed_registry(name).key for name in self._read_to}
+        with client.pipeline(transaction=False) as pipe:
+            for name, start in self._read_to.items():
+                pipe.zrange(keys[name], start, start + PAGE - 1)
+            pages = {name: [_text(entry) for entry in page] for name, page in zip(self._read_to, pipe.execute(), strict=True)}
+        statuses = _statuses(job_id for page in pages.values() for job_id in page)
+        laid = 0
+        with client.pipeline(transaction=False) as pipe:
+            for name, page in pages.items():
+                ghosts = [job_id for job_id in page if job_id in statuses and statuses[job_id] not in _DEAD | {"expanding"}]
+                for job_id in ghosts:
+                    pipe.zrem(keys[name], job_id)
+                    if statuses[job_id] not in lifecycle.OPEN:  # an open one will need its job
+                        pipe.delete(JOB + job_id, f"rq:results:{job_id}")
+                laid += len(ghosts)
+                self._read_to[name] = self._read_to[name] + PAGE - len(ghosts) if len(page) == PAGE else 0
+            pipe.execute()
+        return laid
+
+
+def lay_started() -> int:
+    """Jobs whose worker has been silent: ended as their rows say, or rung again when nobody has claimed them."""
+    started = _silent(redis_store.client)
+    statuses = _statuses(job.id for job in started)
+    laid = [job for job in started if job.id in statuses and statuses[job.id] not in _RUNNING]
+    if not laid:
+        return 0
+    settle(redis_store.client, [_ended(job, statuses[job.id]) for job in laid], worker_name="")
+    _ring_unclaimed(laid, statuses)
+    return len(laid)
+
+
+def _silent(client: redis.Redis) -> list[Job]:
+    """What stands in the StartedJobRegistries and has not been renewed for a while."""
+    silent_before = current_timestamp() + LEASE_S - SILENT_S
+    names = all_queues()
+    with client.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.zrangebyscore(WIP + name, "-inf", silent_before, start=0, num=PAGE)
+        pages = pipe.execute()
+    found = []
+    for name, page in zip(names, pages, strict=True):
+        for entry in page:
+            job_id, _, execution = _text(entry).partition(":")
+            found.append(Job(job_id, name, execution, []))
+    return found
+
+
+def _ended(job: Job, status: str) -> Ended:
+    if status in _DEAD:
+        return Ended(job, failure=f"DeadLetter: {status}; its worker ended before it could say more")
+    return Ended(job, keeps_job=status in lifecycle.OPEN)
+
+
+def _ring_unclaimed(jobs: Iterable[Job], statuses: Mapping[str, str]) -> None:
+    doorbells = []
+    for job in jobs:
+        if statuses[job.id] == lifecycle.QUEUED:
+            channel, _, priority = job.queue.partition(".")
+            doorbells += [Doorbell(key, channel, priority) for key in parse_many("dlv", [job.id])]
+    ring(doorbells)
+
+
+def _statuses(job_ids: Iterable[str]) -> dict[str, str]:
+    """Job id → the status of its row, `gone` if there is none. Jobs that are not ours are left out."""
+    ids = list(job_ids)
+    found: dict[str, str] = {}
+    for kind, model in (("dlv", Delivery), ("sub", Submission)):
+        keys = parse_many(kind, ids)
+        if keys:
+            found |= {show(kind, key): status for key, status in _read(model, keys).items()}
+    db.session.close()
+    return found
+
+
+def _read(model: Any, keys: list[UUID]) -> dict[UUID, str]:
+    found = dict.fromkeys(keys, "gone")
+    for start in range(0, len(keys), 1_000):
+        statement = sa.select(model.id, model.status).where(model.id.in_(keys[start : start + 1_000]))
+        found |= {row.id: row.status for row in db.session.execute(statement)}
+    return found
+
+
+def _text(entry: Any) -> str:
+    return bytes(entry).decode()
