@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from apiflask import APIFlask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from notifier import api, channels, installation, web
 from notifier.config import Settings
@@ -43,6 +44,9 @@ def create_app(settings: Settings | None = None, *, async_mode: str = "threading
         WTF_CSRF_SSL_STRICT=settings.has_secure_cookies,
     )
     app.json.sort_keys = False
+
+    if hops := settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
 
     vault.open(settings.encryption_keys)
     db.init_app(app)

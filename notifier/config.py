@@ -46,6 +46,7 @@ class Settings:
     secret_key: str = _setting("signs sessions and links; generated into `$NOTIFIER_HOME` in development")
     encryption_keys: KeyRing = _setting("`id:base64,…`, the first encrypts; generated into `$NOTIFIER_HOME` in development")
     public_url: str = _setting("base of the links in messages (`http://HOST:PORT`); with https, cookies are `Secure`")
+    trusted_proxies: int = _setting("how many reverse proxies stand in front and set `X-Forwarded-For`, `-Proto` and `-Host` (`0`: none is believed)")
     notifier_admin_email: str | None = _setting("the first admin's e-mail, instead of `admin@localhost.test`")
     notifier_admin_password: str | None = _setting("the first admin's password, instead of a generated one")
     notifier_producer_key: str | None = _setting("a live producer key with every scope, 32–255 printable characters, inserted by `migrate` if absent")
@@ -116,6 +117,7 @@ class _Reader:
             secret_key=self.stored_secret("SECRET_KEY", home, env, lambda: secrets.token_urlsafe(48)),
             encryption_keys=self.key_ring(home, env),
             public_url=public_url,
+            trusted_proxies=self.count("TRUSTED_PROXIES"),
             notifier_admin_email=self.environ.get("NOTIFIER_ADMIN_EMAIL") or None,
             notifier_admin_password=self.secret("NOTIFIER_ADMIN_PASSWORD"),
             notifier_producer_key=self.producer_key(),
@@ -149,6 +151,13 @@ class _Reader:
         if not text.isdecimal() or not 0 < int(text) < 65536:
             self.faults.append(f"{name} must be a port number")
             return default
+        return int(text)
+
+    def count(self, name: str) -> int:
+        text = self.text(name, "0")
+        if not text.isdecimal() or int(text) > 9:
+            self.faults.append(f"{name} must be a number from 0 to 9")
+            return 0
         return int(text)
 
     def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:

@@ -150,10 +150,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_address")),
     )
     op.create_index("ix_address_digest", "address", ["digest"], unique=False)
-    op.create_index("uq_address_value", "address", ["user_id", "channel", "digest"], unique=True, postgresql_where=sa.text("digest IS NOT NULL"))
     op.create_index(
         "uq_address_primary", "address", ["user_id", "channel"], unique=True, sqlite_where=sa.text("is_primary"), postgresql_where=sa.text("is_primary")
     )
+    op.create_index("uq_address_value", "address", ["user_id", "channel", "digest"], unique=True, postgresql_where=sa.text("digest IS NOT NULL"))
     op.create_table(
         "api_key",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -260,13 +260,14 @@ def upgrade() -> None:
         "idempotency_key",
         sa.Column("producer_id", sa.Uuid(), nullable=False),
         sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("is_test", sa.Boolean(), nullable=False),
         sa.Column("body_digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("submission_id", sa.Uuid(), nullable=False),
         sa.Column("answer", JSON, nullable=False),
         sa.Column("created_at", TIME, nullable=False),
         sa.ForeignKeyConstraint(["producer_id"], ["producer.id"], name=op.f("fk_idempotency_key_producer_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["submission_id"], ["submission.id"], name=op.f("fk_idempotency_key_submission_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("producer_id", "key", name=op.f("pk_idempotency_key")),
+        sa.PrimaryKeyConstraint("producer_id", "key", "is_test", name=op.f("pk_idempotency_key")),
     )
     op.create_index(op.f("ix_idempotency_key_created_at"), "idempotency_key", ["created_at"], unique=False)
     op.create_table(
@@ -496,8 +497,8 @@ def downgrade() -> None:
     op.drop_table("broadcast")
     op.drop_index(op.f("ix_api_key_producer_id"), table_name="api_key")
     op.drop_table("api_key")
-    op.drop_index("uq_address_primary", table_name="address", sqlite_where=sa.text("is_primary"), postgresql_where=sa.text("is_primary"))
     op.drop_index("uq_address_value", table_name="address", postgresql_where=sa.text("digest IS NOT NULL"))
+    op.drop_index("uq_address_primary", table_name="address", sqlite_where=sa.text("is_primary"), postgresql_where=sa.text("is_primary"))
     op.drop_index("ix_address_digest", table_name="address")
     op.drop_table("address")
     op.drop_index(op.f("ix_account_user_id"), table_name="account")

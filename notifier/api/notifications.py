@@ -1,7 +1,6 @@
 """Submitting notifications and asking what became of them."""
 
 from typing import Any
-from uuid import UUID
 
 from flask import Response, g, request
 
@@ -83,7 +82,7 @@ def list_notifications(query_data: NotificationsQuery) -> Response:
         after=query_data.after,
         limit=query_data.limit,
     )
-    return answer(queries.page(filters, producer_in_sight()))
+    return answer(queries.page(filters, sight()))
 
 
 @bp.get("/notifications/<notification_id>")
@@ -91,7 +90,7 @@ def list_notifications(query_data: NotificationsQuery) -> Response:
 @bp.output(NotificationOut)
 def get_notification(notification_id: str) -> Response:
     """One notification with its deliveries, attempts and receipts"""
-    return answer(queries.one(parse("ntf", notification_id), producer_in_sight()))
+    return answer(queries.one(parse("ntf", notification_id), sight()))
 
 
 @bp.post("/notifications/<notification_id>/cancel")
@@ -103,9 +102,9 @@ def cancel_notification(notification_id: str) -> Response:
     409 when nothing is left to cancel.
     """
     key = parse("ntf", notification_id)
-    queries.one(key, producer_in_sight())
+    queries.one(key, sight())
     cancel.cancel(key)
-    return answer(queries.one(key, producer_in_sight()))
+    return answer(queries.one(key, sight()))
 
 
 @bp.get("/submissions/<submission_id>")
@@ -113,13 +112,13 @@ def cancel_notification(notification_id: str) -> Response:
 @bp.output(SubmissionStatusOut)
 def get_submission(submission_id: str) -> Response:
     """A submission of any size with its notifications, as far as they have been made"""
-    return answer(queries.submission(parse("sub", submission_id), producer_in_sight()))
+    return answer(queries.submission(parse("sub", submission_id), sight()))
 
 
-def producer_in_sight() -> UUID | None:
-    """Whose notifications the caller may see: its own, or with the scope admin everybody's."""
+def sight() -> queries.Sight:
+    """What the caller may see: its own, or with the scope admin everybody's; a test key never what is live."""
     key = g.key
-    return None if "admin" in key.scopes else key.producer_id
+    return queries.Sight(None if "admin" in key.scopes else key.producer_id, tests_only=key.is_test)
 
 
 def _rehearse(submission: Submission) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from notifier.api.answers import answer
 from notifier.api.auth import Door, allow
 from notifier.api.errors import from_validation
 from notifier.api.fields import Body, JsonObject, Key, Part, UserId, existing_user_id
-from notifier.api.notifications import producer_in_sight
+from notifier.api.notifications import sight
 from notifier.api.schemas import PRIORITY, Answer, BulkOut, PreferencesOut, SubmissionIn, batch_of
 from notifier.api.submitting import digest_of, idempotency_key, ids_in, replay_header, submission_from, submit, submit_each
 from notifier.clock import now
@@ -191,7 +191,7 @@ def notify_bulk(json_data: NotifyBulkIn) -> Response:
 @bp.output(StatusOut)
 def notify_status(shown_id: str) -> Response:
     """What became of a notification (`ntf_…`) or a whole submission (`sub_…`)"""
-    return answer(notification_queries.status(shown_id, producer_in_sight()))
+    return answer(notification_queries.status(shown_id, sight()))
 
 
 @bp.get("/user/preferences/<user_id>")

@@ -9,7 +9,7 @@ from notifier import accounts
 from notifier.api.answers import also, answer
 from notifier.api.auth import Door, allow
 from notifier.api.fields import existing_user_id, parse_user_id
-from notifier.api.notifications import producer_in_sight
+from notifier.api.notifications import sight
 from notifier.api.schemas import AddressIn, AddressOut, AddressPage, ExportOut, NewAddressOut, TokenIn, TokenOut, UserIn, UserOut, UserPatch
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient
@@ -87,7 +87,7 @@ def export_user(user_id: str) -> Response:
 
     Of the notifications those of the calling producer; with the scope `admin` everybody's.
     """
-    return answer(queries.export(existing_user_id(user_id), producer_in_sight()))
+    return answer(queries.export(existing_user_id(user_id), sight()))
 
 
 @bp.get("/<user_id>/addresses")

@@ -31,6 +31,8 @@ from notifier.pipeline.schemas import data_faults
 from notifier.pipeline.store import Stored, Target, announce, store
 from notifier.pipeline.words import Wanted, put_into_words
 
+Key = tuple[UUID, str, bool]  # producer, idempotency key, is it a test key's
+
 INLINE_LIMIT = 100  # more recipients than this are expanded in the background
 EXPAND_GRACE = timedelta(seconds=10)
 _TRIES = 3
@@ -70,7 +72,7 @@ class _Work:
     item: Item
     order: Order
     recipients: tuple[InlineRecipient, ...]
-    key: tuple[UUID, str] | None
+    key: Key | None
     submission_id: UUID
     repeats: "_Work | None" = None
     answer: dict[str, Any] = field(default_factory=dict)
@@ -132,7 +134,7 @@ def _accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
     with transaction():
         results = _check(batch, now)
         fresh = [work for _, work in _indexed(results) if work.repeats is None]
-        people.upsert([recipient for work in fresh for recipient in work.recipients if recipient.changes])
+        people.upsert(_changed_people(fresh))
         stored = _store(fresh, flooded, now)
         _store_keys(fresh, now)
     announce(stored)
@@ -141,6 +143,13 @@ def _accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
         results[index] = Accepted((work.repeats or work).answer, replayed=work.repeats is not None)
     log.info("submissions.accepted", items=len(batch), stored=len(fresh), deliveries=len(stored.doorbells))
     return results
+
+
+def _changed_people(works: Sequence[_Work]) -> list[InlineRecipient]:
+    """The recipients to be created or changed. A test key may create people, and changes nothing about those there are."""
+    tested = {recipient.id for work in works if work.item.caller.is_test for recipient in work.recipients if recipient.changes}
+    kept = people.known_ids(tested) if tested else set()
+    return [r for work in works for r in work.recipients if r.changes and not (work.item.caller.is_test and r.id in kept)]
 
 
 def _indexed(results: list[Any]) -> list[tuple[int, _Work]]:
@@ -170,9 +179,10 @@ def _first_answers(batch: Sequence[Item]) -> dict[int, Accepted | Rejected]:
     if not keys:
         return {}
     _bound_the_wait()
-    columns = (IdempotencyKey.producer_id, IdempotencyKey.key, IdempotencyKey.body_digest, IdempotencyKey.answer)
-    found = db.session.execute(sa.select(*columns).where(sa.tuple_(IdempotencyKey.producer_id, IdempotencyKey.key).in_(set(keys.values()))))
-    stored = {(row.producer_id, row.key): row for row in found}
+    key_columns = (IdempotencyKey.producer_id, IdempotencyKey.key, IdempotencyKey.is_test)
+    statement = sa.select(*key_columns, IdempotencyKey.body_digest, IdempotencyKey.answer)
+    found = db.session.execute(statement.where(sa.tuple_(*key_columns).in_(set(keys.values()))))
+    stored = {(row.producer_id, row.key, row.is_test): row for row in found}
     return {
         index: Accepted(row.answer, replayed=True) if bytes(row.body_digest) == _body_digest(batch[index]) else _mismatch()
         for index, key in keys.items()
@@ -237,7 +247,7 @@ def _compare(results: list[Any]) -> None:
     """
     named = {recipient.id for _, work in _indexed(results) for recipient in work.recipients if not recipient.changes}
     known = people.known_ids(named) if named else set()
-    first: dict[tuple[UUID, str], _Work] = {}
+    first: dict[Key, _Work] = {}
     for index, work in _indexed(results):
         earlier = first.get(work.key) if work.key else None
         if earlier is not None:
@@ -264,9 +274,9 @@ def _mismatch() -> Rejected:
     return Rejected("idempotency_mismatch", "this idempotency key was used with another body")
 
 
-def _key(item: Item) -> tuple[UUID, str] | None:
+def _key(item: Item) -> Key | None:
     producer_id, given = item.caller.producer_id, item.submission.idempotency
-    return (producer_id, given[0]) if producer_id and given else None
+    return (producer_id, given[0], item.caller.is_test) if producer_id and given else None
 
 
 def _body_digest(item: Item) -> bytes:
@@ -352,6 +362,7 @@ def _store_keys(works: Sequence[_Work], now: datetime) -> None:
         {
             "producer_id": work.key[0],
             "key": work.key[1],
+            "is_test": work.key[2],
             "body_digest": _body_digest(work.item),
             "submission_id": work.submission_id,
             "answer": work.answer,
@@ -383,7 +394,7 @@ def dry_run(item: Item) -> dict[str, Any]:
             if isinstance(results[0], Rejected):
                 raise results[0]
             work: _Work = results[0]
-            people.upsert([recipient for recipient in work.recipients if recipient.changes])
+            people.upsert(_changed_people([work]))
             persons = load_people(recipient.id for recipient in work.recipients)
             answer = {"notifications": [_rehearse(work, persons[recipient.id], now) for recipient in work.recipients]}
             raise _NothingStored

@@ -1,4 +1,4 @@
-"""What producers may ask about their notifications. `producer_id` None: of any producer (scope admin)."""
+"""What producers may ask about their notifications, as far as these are in their sight."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,18 @@ from notifier.models import Attempt, Delivery, Notification, Receipt, Submission
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """What a caller may see: one producer's (None: everybody's, scope admin), and with a test key only what test keys sent."""
+
+    producer_id: UUID | None = None
+    tests_only: bool = False
+
+    def conditions(self, table: type[Notification] | type[Submission]) -> list[sa.ColumnElement[bool]]:
+        own = [] if self.producer_id is None else [table.producer_id == self.producer_id]
+        return [*own, table.is_test] if self.tests_only else own
+
+
+@dataclass(frozen=True, slots=True)
 class Filters:
     """Each a tuple of wanted values, empty for any. `after` is a notification id; newest first."""
 
@@ -27,18 +39,16 @@ class Filters:
     limit: int = 50
 
 
-def one(notification_id: UUID, producer_id: UUID | None) -> dict[str, Any]:
-    """API.md, GET /notifications/{id}. Raises Rejected('not_found') for another producer's too."""
-    row = db.session.get(Notification, notification_id)
-    if row is None or (producer_id is not None and row.producer_id != producer_id):
+def one(notification_id: UUID, sight: Sight) -> dict[str, Any]:
+    """API.md, GET /notifications/{id}. Raises Rejected('not_found') for what is out of sight, too."""
+    row = db.session.scalar(sa.select(Notification).where(Notification.id == notification_id, *sight.conditions(Notification)))
+    if row is None:
         raise Rejected("not_found", "there is no such notification")
     return _in_full([row])[0]
 
 
-def page(filters: Filters, producer_id: UUID | None) -> dict[str, Any]:
-    statement = sa.select(Notification).order_by(Notification.id.desc()).limit(filters.limit + 1)
-    if producer_id is not None:
-        statement = statement.where(Notification.producer_id == producer_id)
+def page(filters: Filters, sight: Sight) -> dict[str, Any]:
+    statement = sa.select(Notification).where(*sight.conditions(Notification)).order_by(Notification.id.desc()).limit(filters.limit + 1)
     if filters.after:
         statement = statement.where(Notification.id < parse("ntf", filters.after))
     if filters.user:
@@ -55,10 +65,10 @@ def page(filters: Filters, producer_id: UUID | None) -> dict[str, Any]:
     return {"data": _in_full(shown), "next": show("ntf", shown[-1].id) if len(rows) > filters.limit else None}
 
 
-def submission(submission_id: UUID, producer_id: UUID | None) -> dict[str, Any]:
+def submission(submission_id: UUID, sight: Sight) -> dict[str, Any]:
     """A submission of any size with all its notifications, as far as it has been expanded."""
-    row = db.session.get(Submission, submission_id)
-    if row is None or (producer_id is not None and row.producer_id != producer_id):
+    row = db.session.scalar(sa.select(Submission).where(Submission.id == submission_id, *sight.conditions(Submission)))
+    if row is None:
         raise Rejected("not_found", "there is no such submission")
     notifications = db.session.execute(
         sa.select(Notification.id, Notification.user_id).where(Notification.submission_id == submission_id).order_by(Notification.id)
@@ -73,15 +83,15 @@ def submission(submission_id: UUID, producer_id: UUID | None) -> dict[str, Any]:
     }
 
 
-def status(shown_id: str, producer_id: UUID | None) -> dict[str, Any]:
+def status(shown_id: str, sight: Sight) -> dict[str, Any]:
     """The seeds' GET /notify/status/{id}: of a notification or of a whole submission."""
     if shown_id.startswith("sub_"):
-        whole = submission(parse("sub", shown_id), producer_id)
+        whole = submission(parse("sub", shown_id), sight)
         deliveries = [delivery for notification in whole["notifications"] for delivery in notification["deliveries"]]
         pending = not deliveries and whole["status"] != "expanded"
         furthest = lifecycle.QUEUED if pending else lifecycle.furthest([d["status"] for d in deliveries])
     else:
-        deliveries = one(parse("ntf", shown_id), producer_id)["deliveries"]
+        deliveries = one(parse("ntf", shown_id), sight)["deliveries"]
         furthest = lifecycle.furthest([d["status"] for d in deliveries])
     return {"id": shown_id, "status": furthest, "deliveries": deliveries}
 

@@ -1,7 +1,6 @@
 """A user as the API shows them, their addresses, and the export of all that is stored about them."""
 
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -11,6 +10,7 @@ from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Address, Delivery, InboxItem, Notification, User
 from notifier.queries import preferences
+from notifier.queries.notifications import Sight
 
 ADDRESS = "adr"
 _PRIMARY = {"email": "email", "sms": "phone"}  # channel → the profile's name for its primary address
@@ -61,10 +61,10 @@ def address_json(row: Address) -> dict[str, Any]:
     }
 
 
-def export(user_id: str, producer_id: UUID | None) -> dict[str, Any]:
+def export(user_id: str, sight: Sight) -> dict[str, Any]:
     """All there is: profile, addresses, choices and their history, what was sent, the inbox. Raises Rejected('not_found').
 
-    Notifications are those of one producer (None: of all), as everywhere: their data hold codes and links.
+    Notifications are those in sight, as everywhere: their data hold codes and links. So it is with the inbox.
     """
     chosen = preferences.document(user_id)
     chosen.pop("effective")
@@ -73,13 +73,13 @@ def export(user_id: str, producer_id: UUID | None) -> dict[str, Any]:
         "addresses": addresses(user_id),
         "preferences": chosen,
         "consent": preferences.history(user_id, limit=None),
-        "notifications": _notifications(user_id, producer_id),
-        "inbox": _inbox(user_id),
+        "notifications": _notifications(user_id, sight),
+        "inbox": _inbox(user_id, sight),
     }
 
 
-def _notifications(user_id: str, producer_id: UUID | None) -> list[dict[str, Any]]:
-    wanted = [Notification.user_id == user_id, *([] if producer_id is None else [Notification.producer_id == producer_id])]
+def _notifications(user_id: str, sight: Sight) -> list[dict[str, Any]]:
+    wanted = [Notification.user_id == user_id, *sight.conditions(Notification)]
     rows = db.session.scalars(sa.select(Notification).where(*wanted).order_by(Notification.id)).all()
     deliveries: dict[Any, list[dict[str, Any]]] = {}
     statement = sa.select(Delivery).join(Notification, Notification.id == Delivery.notification_id).where(*wanted).order_by(Delivery.id)
@@ -98,7 +98,8 @@ def _notifications(user_id: str, producer_id: UUID | None) -> list[dict[str, Any
     ]
 
 
-def _inbox(user_id: str) -> list[dict[str, Any]]:
+def _inbox(user_id: str, sight: Sight) -> list[dict[str, Any]]:
     times = ("created_at", "seen_at", "read_at", "archived_at", "snoozed_until")
-    rows = db.session.scalars(sa.select(InboxItem).where(InboxItem.user_id == user_id).order_by(InboxItem.id))
+    visible = sa.select(Notification.id).where(Notification.user_id == user_id, *sight.conditions(Notification))
+    rows = db.session.scalars(sa.select(InboxItem).where(InboxItem.user_id == user_id, InboxItem.notification_id.in_(visible)).order_by(InboxItem.id))
     return [{"type": row.type, "title": row.title, "body": row.body, **{name: shapes.timestamp(getattr(row, name)) for name in times}} for row in rows]

@@ -314,3 +314,26 @@ def test_a_test_key_takes_the_whole_path_and_shows_nothing(cast: dict[str, str],
     submit("alice", caller=replace(caller, is_test=True), channels=("inapp", "email"))
     assert [(d.channel, d.status) for d in deliveries()] == [("inapp", "queued"), ("email", "queued")]
     assert rows(InboxItem) == []
+
+
+# ---- test keys
+
+
+def test_a_rehearsal_never_swallows_the_real_call(cast: dict[str, str], caller: Caller) -> None:
+    body = submission("alice", idempotency=("k1", "aa" * 32))
+    [rehearsal], [real] = accept([Item(replace(caller, is_test=True), body)]), accept([Item(caller, body)])
+    assert isinstance(rehearsal, Accepted)
+    assert isinstance(real, Accepted)
+    assert not real.replayed
+    assert real.answer["id"] != rehearsal.answer["id"]
+
+
+def test_a_test_key_creates_people_and_changes_nobody(cast: dict[str, str], caller: Caller, submit: Submit) -> None:
+    submit(
+        InlineRecipient("alice", {"email": "evil@x.test"}),
+        InlineRecipient("newcomer", {"email": "new@x.test"}),
+        caller=replace(caller, is_test=True),
+        channels=("email",),
+    )
+    addresses = {row.user_id: row.value for row in rows(Address, channel="email") if row.user_id in ("alice", "newcomer")}
+    assert addresses == {"alice": "alice@example.test", "newcomer": "new@x.test"}
