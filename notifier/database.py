@@ -5,10 +5,11 @@ would freeze a green-threaded web process, so the busy timeout is short and the 
 """
 
 import contextlib
+import functools
 import sqlite3
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -22,6 +23,10 @@ UNAVAILABLE = (OperationalError, InterfaceError, PoolExhausted)
 UNAVAILABLE_RETRY_S = 5  # when a caller may try again
 DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE = "40P01", "55P03"  # SQLSTATE; the second one is lock_timeout's
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MOST_DEADLOCKS = 2
 _BUSY_TIMEOUT_S = 0.02
 _LOCK_WAIT_S = 10.0
 _DISCREET = {"hide_parameters": True}  # errors end up in the log, and the values of a statement are addresses, names, messages
@@ -32,6 +37,22 @@ def engine_options(database_url: str) -> dict[str, Any]:
         # One connection a thread or green thread at most; autocommit, since `_begin` speaks BEGIN itself.
         return {"connect_args": {"timeout": _BUSY_TIMEOUT_S, "isolation_level": None}, "pool_size": 20, "max_overflow": 40, **_DISCREET}
     return {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True, "pool_recycle": 1800, "connect_args": {"connect_timeout": 5}, **_DISCREET}
+
+
+def retried(work: Callable[P, T]) -> Callable[P, T]:
+    """For a function that is one transaction: PostgreSQL ends one of those in a deadlock, having done nothing of it, and it is run again."""
+
+    @functools.wraps(work)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(_MOST_DEADLOCKS):
+            try:
+                return work(*args, **kwargs)
+            except OperationalError as error:
+                if sqlstate(error) != DEADLOCK_DETECTED:
+                    raise
+        return work(*args, **kwargs)
+
+    return run
 
 
 def sqlstate(error: Exception) -> str | None:

@@ -13,9 +13,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from notifier import channels
 from notifier.clock import now
+from notifier.core import lifecycle
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
+from notifier.database import retried, transaction
 from notifier.encryption import vault
 from notifier.extensions import db
 from notifier.ids import new_id
@@ -176,8 +177,11 @@ def remove_address(user_id: str, address_id: UUID) -> bool:
     return found is not None
 
 
+@retried
 def erase(user_id: str) -> bool:
     """Removes the person: profile, addresses, choices, inbox. Counts and ids of what was sent stay, its content does not.
+
+    It needs rows that everybody else locks in other orders, and so may lose a deadlock.
 
     Raises Rejected('conflict') for somebody who runs this installation: their sign-in would go with the
     user, and any producer's key could lock everybody out.
@@ -201,8 +205,8 @@ def _erase_content(user_id: str) -> None:
     db.session.execute(sa.update(Attempt).where(Attempt.delivery_id.in_(deliveries)).values(message=None))
     db.session.execute(
         sa.update(Delivery)
-        .where(Delivery.notification_id.in_(mine), Delivery.status.in_(("waiting", "queued")))
-        .values(status="cancelled", reason="user_erased", wake_at=None)
+        .where(Delivery.notification_id.in_(mine), Delivery.status.in_(sorted(lifecycle.CANCELLABLE)))
+        .values(status=lifecycle.CANCELLED, reason="user_erased", wake_at=None)
     )
     db.session.execute(sa.update(Delivery).where(Delivery.notification_id.in_(mine)).values(address_masked=None))
     db.session.execute(sa.update(Notification).where(Notification.user_id == user_id).values(data=None))

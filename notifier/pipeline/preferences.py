@@ -18,7 +18,7 @@ from notifier.clock import now
 from notifier.core.errors import Fault, Rejected
 from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL
 from notifier.core.quiet_hours import EVERY_DAY
-from notifier.database import transaction
+from notifier.database import retried, transaction
 from notifier.extensions import db
 from notifier.models import ConsentEvent, EventType, Preference, User
 
@@ -30,6 +30,7 @@ _MAPS = ("channels", "categories", "types", "digest", "caps")  # merged key by k
 Document = dict[str, Any]
 
 
+@retried
 def change(user_id: str, document_change: Mapping[str, Any], *, replace: bool, source: str) -> Document:
     """Replaces the person's choices, or merges into them (None takes a choice back). Returns the stored document.
 

@@ -1,13 +1,17 @@
 """Batches of several processes at once, each a thread here: nobody waits for ever, nobody fails for another's sake."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
+import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.core.submission import InlineRecipient
-from notifier.models import InboxItem, InboxState
+from notifier.database import transaction
+from notifier.models import Delivery, InboxItem, InboxState, User
+from notifier.pipeline import people
 from notifier.pipeline.accept import Accepted, Caller, Item, accept
 from tests.pipeline.conftest import rows, submission
 
@@ -66,3 +70,23 @@ def test_addresses_changed_crosswise_block_nobody(app: APIFlask, cast: dict[str,
     answers = at_once(app, submit("alice", "bob"), submit("bob", "alice"))
     assert [[type(answer) for answer in answered] for answered in answers] == [[Accepted] * ROUNDS] * 2
     assert len(rows(InboxItem)) == 4 * ROUNDS
+
+
+def test_somebody_is_erased_whatever_else_is_going_on(app: APIFlask, cast: dict[str, str], caller: Caller) -> None:
+    """A due item is being shown: its delivery is held, and the person is needed next. The erasure holds the person and needs the delivery."""
+    accept([Item(caller, submission("alice", channels=("email",)))])
+    erased: list[bool] = []
+
+    def erase() -> None:
+        with app.app_context():
+            erased.append(people.erase("alice"))
+
+    thread = threading.Thread(target=erase)
+    with transaction() as session:
+        session.execute(sa.select(Delivery.id).with_for_update())
+        thread.start()
+        time.sleep(0.3)
+        session.execute(sa.select(User.id).where(User.id == "alice").with_for_update(read=True, key_share=True))
+    thread.join()
+    assert erased == [True]
+    assert [(row.status, row.reason) for row in rows(Delivery)] == [("cancelled", "user_erased")]
