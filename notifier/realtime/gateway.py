@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import socketio as wire
 import sqlalchemy as sa
 import structlog
-from flask import Flask, request
+from flask import Flask, current_app, request
 from flask_login import current_user
 from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import Namespace, SocketIO, join_room
@@ -105,8 +105,7 @@ class Inbox(Namespace):  # type: ignore[misc]
             raise Refused("unauthenticated")
         self.guests[request.sid] = guest  # type: ignore[attr-defined]
         join_room(room_of(guest.user_id))
-        if guest.expires_at is not None:
-            self._sweep_from_now_on()
+        self._sweep_from_now_on(current_app._get_current_object())  # type: ignore[attr-defined]
 
     def _answer(self, event: Any, given: tuple[Any, ...]) -> dict[str, Any]:
         guest = self.guests.get(request.sid)  # type: ignore[attr-defined]
@@ -134,26 +133,36 @@ class Inbox(Namespace):  # type: ignore[misc]
         self.socketio.server.disconnect(sid, namespace=self.namespace)
 
     def expire(self) -> None:
-        """Ends the connections whose tokens have expired; they would go on hearing otherwise."""
-        at = now()
-        for sid, guest in list(self.guests.items()):
-            if guest.expires_at is not None and guest.expires_at <= at:
+        """Ends the connections whose token has expired or whose account may not sign in any more; they would go on hearing otherwise.
+
+        One query, in an app context.
+        """
+        at, guests = now(), list(self.guests.items())
+        asked = {guest.account_id for _, guest in guests if guest.account_id is not None}
+        active = accounts.active_ids(asked) if asked else set()
+        for sid, guest in guests:
+            has_ended = guest.expires_at <= at if guest.expires_at is not None else guest.account_id not in active
+            if has_ended:
                 self.guests.pop(sid, None)
                 self.socketio.server.disconnect(sid, namespace=self.namespace)
 
-    def _sweep_from_now_on(self) -> None:
+    def _sweep_from_now_on(self, app: Flask) -> None:
         with self._lock:
             if self._is_sweeping:
                 return
             self._is_sweeping = True
-        self.socketio.start_background_task(self._sweep)
+        self.socketio.start_background_task(self._sweep, app)
 
-    def _sweep(self) -> None:
+    def _sweep(self, app: Flask) -> None:
         while True:
             self.socketio.sleep(_SWEEP_EVERY_S)
-            self.expire()
+            try:
+                with app.app_context():
+                    self.expire()
+            except sa.exc.DBAPIError as error:
+                log.warning("inbox.guests_not_checked", error=type(error).__name__)
             with self._lock:
-                if not any(guest.expires_at for guest in list(self.guests.values())):
+                if not self.guests:
                     self._is_sweeping = False
                     return
 

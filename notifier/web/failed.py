@@ -13,6 +13,7 @@ from notifier.web.access import allow, is_local, page_blueprint
 pages = page_blueprint("failed", url_prefix="/admin/failed")
 
 _MOST_AT_ONCE = 1000
+_LAST_PAGE = 1_000_000  # what both databases can count to
 
 
 @pages.get("")
@@ -20,7 +21,7 @@ _MOST_AT_ONCE = 1000
 def listing() -> ResponseReturnValue:
     queue = request.args.get("queue")
     queue = queue if queue in all_queues() else None
-    number = max(1, request.args.get("page", 1, type=int))
+    number = min(max(1, request.args.get("page", 1, type=int)), _LAST_PAGE)
     wants_database = request.args.get("source") == "database"
     page = (failed_page_of_database if wants_database else failed_page)(queue, number)
     return render_template("admin/failed.html", page=page, queue=queue, is_redis_away=not page.is_from_queues and not wants_database)

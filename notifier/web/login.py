@@ -41,7 +41,7 @@ def sign_in() -> ResponseReturnValue:
     if account is None:
         throttle.note_failure(address)
         return render_template("login.html", form=form, next=_next(), error="E-mail or password is wrong."), 401
-    throttle.note_success(email)
+    throttle.note_success(email, address)
     session.clear()  # nothing that was in the session before may be in it afterwards
     session.permanent = True
     login_user(account)

@@ -1,4 +1,6 @@
-"""Slows down guessing at the sign-in: by e-mail, whoever asks, and by network address, whomever they ask for.
+"""Slows down guessing at the sign-in: by e-mail and network address together, and by each of them alone.
+
+The count for one e-mail from everywhere is high: a stranger's guesses must not lock its owner out so soon.
 
 Counts in Redis, so that all web processes count together; while Redis is away each process counts for itself.
 """
@@ -15,7 +17,8 @@ from limits.strategies import FixedWindowRateLimiter
 
 from notifier.extensions import redis_store
 
-PER_EMAIL = RateLimitItemPerMinute(10, 15, namespace="sign-in-email")
+PER_PAIR = RateLimitItemPerMinute(10, 15, namespace="sign-in-pair")
+PER_EMAIL = RateLimitItemPerMinute(200, 15, namespace="sign-in-email")
 PER_ADDRESS = RateLimitItemPerMinute(50, 15, namespace="sign-in-address")
 
 log = structlog.get_logger()
@@ -24,20 +27,20 @@ T = TypeVar("T")
 
 def may_try(email: str, address: str) -> bool:
     """Counts this try against the e-mail; False when there were too many. Failures alone count against the network address."""
-    return _ask(lambda limiter: limiter.test(PER_ADDRESS, address) and limiter.hit(PER_EMAIL, email))
+    return _ask(lambda limiter: limiter.test(PER_ADDRESS, address) and limiter.hit(PER_PAIR, email, address) and limiter.hit(PER_EMAIL, email))
 
 
 def note_failure(address: str) -> None:
     _ask(lambda limiter: limiter.hit(PER_ADDRESS, address))
 
 
-def note_success(email: str) -> None:
-    _ask(lambda limiter: limiter.clear(PER_EMAIL, email))
+def note_success(email: str, address: str) -> None:
+    _ask(lambda limiter: limiter.clear(PER_PAIR, email, address))
 
 
 def seconds_left() -> int:
     """The longest one may have to wait."""
-    return int(PER_EMAIL.get_expiry())
+    return int(PER_PAIR.get_expiry())
 
 
 def _ask(question: Callable[[FixedWindowRateLimiter], T]) -> T:

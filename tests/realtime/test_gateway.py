@@ -234,6 +234,16 @@ def test_a_token_that_has_expired_ends_a_connection_that_only_listens(connect: A
     assert lasting.ask("sync", {"since": 0})["seq"] == 0
 
 
+def test_a_disabled_account_stops_hearing_without_saying_a_word(connect: Any, cookie_of: Any) -> None:
+    listening, lasting = connect(headers=cookie_of("alice")), connect(headers=cookie_of("bob"))
+    door = socketio.server.namespace_handlers[NAMESPACE]
+    with transaction() as session:
+        session.execute(sa.update(Account).where(Account.user_id == "alice").values(disabled_at=now()))
+    door.expire()
+    assert listening.gone.wait(10)
+    assert lasting.ask("sync", {"since": 0})["seq"] == 0
+
+
 def test_a_pretended_farewell_does_not_outlive_the_token(connect: Any) -> None:
     browser = connect(auth=token_of("alice"))
     browser.ask("disconnect")

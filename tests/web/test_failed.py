@@ -143,3 +143,8 @@ def test_pages_run_through_all_queues_without_gap_or_repeat(app: APIFlask) -> No
     assert len(seen) == len(set(seen)) == total
     assert (seen[0], seen[-1]) == ("email-urgent-029", "sms-low-000")
     assert [len(page.jobs) for page in pages] == [50, 50, 37, 0]
+
+
+def test_a_page_far_beyond_the_last_is_empty(signed_in: Callable[..., Visitor]) -> None:
+    for source in ("", "&source=database"):
+        assert signed_in("viewer" if source else "operator").get(f"/admin/failed?page=99999999999999999999{source}").status_code == 200

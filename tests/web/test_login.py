@@ -74,7 +74,7 @@ def test_signing_out_ends_the_session(signed_in: Callable[..., Visitor]) -> None
 
 
 def test_guessing_at_one_account_is_slowed_down_for_the_right_password_too(visitor: Visitor) -> None:
-    for _ in range(throttle.PER_EMAIL.amount):
+    for _ in range(throttle.PER_PAIR.amount):
         assert visitor.sign_in(ALICE, "wrong").status_code == 401
     answer = visitor.sign_in(ALICE)
     assert answer.status_code == 429
@@ -82,8 +82,16 @@ def test_guessing_at_one_account_is_slowed_down_for_the_right_password_too(visit
     assert "Too many tries" in answer.text
 
 
+def test_a_stranger_who_guesses_does_not_lock_the_owner_out(visitor: Visitor, app: APIFlask) -> None:
+    for _ in range(throttle.PER_PAIR.amount + 1):
+        visitor.sign_in(ALICE, "wrong")
+    owner = Visitor(app)
+    owner.client.environ_base["REMOTE_ADDR"] = "192.0.2.7"
+    assert owner.sign_in(ALICE).status_code == 303
+
+
 def test_a_success_forgets_the_failures_of_that_account(visitor: Visitor, app: APIFlask) -> None:
-    for _ in range(throttle.PER_EMAIL.amount - 1):
+    for _ in range(throttle.PER_PAIR.amount - 1):
         visitor.sign_in(ALICE, "wrong")
     assert visitor.sign_in(ALICE).status_code == 303
     assert Visitor(app).sign_in(ALICE, "wrong").status_code == 401
@@ -96,5 +104,5 @@ def test_guessing_at_many_accounts_is_slowed_down_by_network_address(visitor: Vi
 
 
 def test_without_redis_each_process_counts_for_itself(visitor: Visitor, redis_away: None) -> None:
-    answers = [visitor.sign_in("nobody@example.test", "wrong").status_code for _ in range(throttle.PER_EMAIL.amount + 1)]
-    assert answers == [401] * throttle.PER_EMAIL.amount + [429]
+    answers = [visitor.sign_in("nobody@example.test", "wrong").status_code for _ in range(throttle.PER_PAIR.amount + 1)]
+    assert answers == [401] * throttle.PER_PAIR.amount + [429]
