@@ -219,6 +219,7 @@ def test_a_list_that_cannot_be_loaded_says_so_and_is_tried_again(tabs: Tabs, per
     alice.notify("There all along")
     page = tabs.open(email=alice.email)
     page.route("**/api/v1/inbox?*", lambda route: route.fulfill(status=500, body=""))
+    page.route_web_socket("**/socket.io/*", lambda _: None)  # once connected it would try again by itself
     page.reload()
     expect(inbox(page).get_by_text("We could not load your notifications")).to_be_visible()
     page.unroute("**/api/v1/inbox?*")
