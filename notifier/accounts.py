@@ -27,30 +27,6 @@ from notifier.extensions import db
 from notifier.models import Account, ApiKey, Producer, User
 from notifier.models.account import ROLES
 from notifier.models.producer import SCOPES
-from notifier.tokens import Unsubscribe, UserToken, open_user_token, read_unsubscribe, read_user_token, sign_unsubscribe, sign_user_token
-
-__all__ = [
-    "Account",
-    "KeyIdentity",
-    "Unsubscribe",
-    "UserToken",
-    "check_password",
-    "create_account",
-    "create_key",
-    "create_producer",
-    "disable_producer",
-    "ensure_key",
-    "find_account",
-    "find_key",
-    "forget_cached_keys",
-    "open_user_token",
-    "read_unsubscribe",
-    "read_user_token",
-    "revoke_key",
-    "set_password",
-    "sign_unsubscribe",
-    "sign_user_token",
-]
 
 CACHED_S = 3.0
 _CACHE_SIZE = 10_000

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from apiflask import APIBlueprint, APIFlask
 from flask import Response, current_app, g, request
 
-from notifier import accounts, logs
+from notifier import accounts, logs, tokens
 from notifier.api import limits
 from notifier.core.errors import Rejected
 from notifier.ids import new_id
@@ -105,7 +105,7 @@ def _admit(access: Access) -> None:
         raise Rejected("unauthenticated", "send the key as 'Authorization: Bearer <key>'")
     key = accounts.find_key(token)
     if key is None:
-        if accounts.read_user_token(token) is not None:
+        if tokens.read_user_token(token) is not None:
             raise Rejected("user_token_refused", "this is a user's token; producers' calls need a producer's key")
         raise Rejected("invalid_key", "the key is unknown, expired or revoked")
     if key.scopes.isdisjoint(access.scopes):

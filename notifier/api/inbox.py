@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 from wtforms import ValidationError
 
-from notifier import accounts
+from notifier import accounts, tokens
 from notifier.api.auth import Door, person
 from notifier.api.fields import Body, Time
 from notifier.api.schemas import CATEGORY, Answer, Page
@@ -149,7 +149,7 @@ def _find_person() -> None:
 
 
 def _owner(token: str) -> str:
-    user_id = accounts.read_user_token(token)
+    user_id = tokens.read_user_token(token)
     if user_id is None:
         if accounts.find_key(token) is not None:
             raise Rejected("producer_key_refused", "the inbox belongs to people: make a token with POST /api/v1/users/{id}/token")

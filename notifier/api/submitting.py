@@ -31,8 +31,8 @@ Translate = Callable[[Any, Rejected], Rejected]
 
 def submission_from(body: SubmissionIn, digest: str, header_key: str | None = None) -> Submission:
     """The canonical form. `digest` is that of the body as it came; `header_key` the Idempotency-Key header's."""
-    if body.routing != "all":
-        fault = Fault("/routing", "routing_unavailable", f"routing {body.routing!r} is not available yet; use 'all'")
+    if body.routing not in ("all", "first"):
+        fault = Fault("/routing", "routing_unavailable", f"routing {body.routing!r} is not available yet; use 'all' or 'first'")
         raise Rejected("routing_unavailable", fault.message, (fault,))
     if header_key and body.idempotency_key and header_key != body.idempotency_key:
         fault = Fault("/idempotency_key", "idempotency_keys_differ", "the header names another key")

@@ -5,7 +5,7 @@ import secrets
 
 from flask import Response
 
-from notifier import accounts
+from notifier import tokens
 from notifier.api.answers import also, answer
 from notifier.api.auth import Door, allow
 from notifier.api.fields import existing_user_id, parse_user_id
@@ -137,7 +137,7 @@ def make_token(user_id: str, json_data: TokenIn) -> Response:
     It acts for this user in the inbox alone, any number of times until it expires (an hour by default).
     """
     queries.must_exist(existing_user_id(user_id))
-    token, expires_at = accounts.sign_user_token(user_id, json_data.expires_in)
+    token, expires_at = tokens.sign_user_token(user_id, json_data.expires_in)
     return answer({"token": token, "expires_at": timestamp(expires_at)})
 
 

@@ -223,9 +223,10 @@ def prune() -> int:
     pruned = 0
     while True:
         with transaction() as session:
-            keys = session.execute(sa.select(IdempotencyKey.producer_id, IdempotencyKey.key, IdempotencyKey.is_test).where(IdempotencyKey.created_at < oldest).limit(BATCH)).all()
+            columns = (IdempotencyKey.producer_id, IdempotencyKey.key, IdempotencyKey.is_test)
+            keys = session.execute(sa.select(*columns).where(IdempotencyKey.created_at < oldest).limit(BATCH)).all()
             if keys:
-                whole = sa.tuple_(IdempotencyKey.producer_id, IdempotencyKey.key, IdempotencyKey.is_test)
+                whole = sa.tuple_(*columns)
                 session.execute(sa.delete(IdempotencyKey).where(whole.in_([tuple(row) for row in keys])).execution_options(synchronize_session=False))
         pruned += len(keys)
         if len(keys) < BATCH:

@@ -22,7 +22,7 @@ from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import Namespace, SocketIO, join_room
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from notifier import accounts
+from notifier import accounts, tokens
 from notifier.clock import now
 from notifier.config import current_settings
 from notifier.core.errors import Rejected
@@ -170,7 +170,7 @@ class Inbox(Namespace):  # type: ignore[misc]
 def _identify(auth: Any) -> _Guest | None:
     token = auth.get("token") if isinstance(auth, dict) else None
     if token is not None:
-        opened = accounts.open_user_token(token) if isinstance(token, str) else None
+        opened = tokens.open_user_token(token) if isinstance(token, str) else None
         return _Guest(opened.user_id, expires_at=opened.expires_at) if opened else None
     if _is_our_own_page() and current_user.is_authenticated:
         return _Guest(current_user.user_id, account_id=current_user.get_id())

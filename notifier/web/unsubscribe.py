@@ -10,12 +10,12 @@ from typing import Any
 from flask import render_template
 from flask.typing import ResponseReturnValue
 
-from notifier import accounts
-from notifier.accounts import Unsubscribe
+from notifier import tokens
 from notifier.core.errors import Rejected
 from notifier.extensions import csrf
 from notifier.pipeline import preferences
 from notifier.queries.preference_grid import types_allowed_by_name
+from notifier.tokens import Unsubscribe
 from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.errors import Words, error_page
 
@@ -27,7 +27,7 @@ _BROKEN = Words("This link is not complete", "Open it again from the message, or
 @pages.get("/u/<token>")
 @allow(ANYONE)
 def ask(token: str) -> ResponseReturnValue:
-    wish = accounts.read_unsubscribe(token)
+    wish = tokens.read_unsubscribe(token)
     if wish is None:
         return error_page(404, _BROKEN)
     return render_template("unsubscribe.html", wish=wish, is_done=False)
@@ -37,7 +37,7 @@ def ask(token: str) -> ResponseReturnValue:
 @csrf.exempt
 @allow(ANYONE)
 def act(token: str) -> ResponseReturnValue:
-    wish = accounts.read_unsubscribe(token)
+    wish = tokens.read_unsubscribe(token)
     if wish is None:
         return error_page(404, _BROKEN)
     with contextlib.suppress(Rejected):  # the person is gone, and nothing is sent to them any more

@@ -6,7 +6,7 @@ import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
-from notifier import accounts
+from notifier import accounts, tokens
 from notifier.api.auth import Access, Door
 from notifier.models.producer import SCOPES
 
@@ -157,7 +157,7 @@ def test_a_missing_scope_is_named(client: FlaskClient) -> None:
 
 
 def test_a_users_token_is_refused_on_producers_calls(client: FlaskClient, cast: Any) -> None:
-    token, _ = accounts.sign_user_token("alice", 60)
+    token, _ = tokens.sign_user_token("alice", 60)
 
     response = client.get("/api/v1/types", headers=bearer(token))
 

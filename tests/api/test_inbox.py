@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
 from werkzeug.test import TestResponse
 
-from notifier import accounts
+from notifier import accounts, tokens
 from notifier.clock import now
 from notifier.database import transaction
 from notifier.extensions import db
@@ -40,7 +40,7 @@ class Person:
 
 @pytest.fixture
 def by_token(app: APIFlask) -> Callable[[str], Person]:
-    return lambda user_id: Person(app.test_client(), {"Authorization": f"Bearer {accounts.sign_user_token(user_id, 60)[0]}"})
+    return lambda user_id: Person(app.test_client(), {"Authorization": f"Bearer {tokens.sign_user_token(user_id, 60)[0]}"})
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_an_expired_token_opens_nothing(app: APIFlask, arrive: Any, by_token: An
 
 def test_a_token_for_unsubscribing_opens_nothing(app: APIFlask, arrive: Any) -> None:
     arrive("alice")
-    headers = {"Authorization": f"Bearer {accounts.sign_unsubscribe('alice', 'marketing', 'email')}"}
+    headers = {"Authorization": f"Bearer {tokens.sign_unsubscribe('alice', 'marketing', 'email')}"}
     assert {response.status_code for response in _calls(app.test_client(), headers)} == {401}
 
 

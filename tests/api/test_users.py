@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from standardwebhooks import Webhook
 
-from notifier import accounts
+from notifier import accounts, tokens
 from notifier.extensions import db
 from notifier.models import Address, ConsentEvent, Notification, User
 
@@ -101,7 +101,7 @@ def test_a_token_acts_for_its_user_in_the_inbox_again_and_again(api: Any, client
     answers = [client.get("/api/v1/inbox", headers={"Authorization": f"Bearer {token}"}).status_code for _ in range(2)]
 
     assert answers == [200, 200]
-    assert accounts.read_user_token(token) == "alice"
+    assert tokens.read_user_token(token) == "alice"
 
 
 def test_a_token_needs_no_body(api: Any, cast: Any) -> None:

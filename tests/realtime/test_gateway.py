@@ -10,7 +10,7 @@ import time_machine
 from apiflask import APIFlask
 from flask.sessions import SecureCookieSessionInterface
 
-from notifier import accounts
+from notifier import accounts, tokens
 from notifier.clock import now
 from notifier.database import transaction
 from notifier.extensions import db, socketio
@@ -23,7 +23,7 @@ from tests.realtime.conftest import Refused
 
 
 def token_of(user_id: str) -> dict[str, str]:
-    return {"token": accounts.sign_user_token(user_id, 60)[0]}
+    return {"token": tokens.sign_user_token(user_id, 60)[0]}
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ def test_a_connection_without_an_identity_is_refused(connect: Any, auth: Any) ->
 
 def test_a_token_that_is_changed_expired_or_meant_for_something_else_is_refused(app: APIFlask, connect: Any, producer_key: str) -> None:
     token = token_of("alice")["token"]
-    expired, _ = accounts.sign_user_token("alice", -1)
-    for wrong in (token[:-1] + ("A" if token[-1] != "A" else "B"), expired, accounts.sign_unsubscribe("alice", "social", "email"), producer_key):
+    expired, _ = tokens.sign_user_token("alice", -1)
+    for wrong in (token[:-1] + ("A" if token[-1] != "A" else "B"), expired, tokens.sign_unsubscribe("alice", "social", "email"), producer_key):
         with pytest.raises(Refused, match="unauthenticated"):
             connect(auth={"token": wrong})
 
@@ -224,7 +224,7 @@ def test_a_token_that_has_expired_ends_its_connection_at_the_next_event(arrive: 
 
 
 def test_a_token_that_has_expired_ends_a_connection_that_only_listens(connect: Any) -> None:
-    passing, lasting = connect(auth=token_of("alice")), connect(auth={"token": accounts.sign_user_token("alice", 3600)[0]})
+    passing, lasting = connect(auth=token_of("alice")), connect(auth={"token": tokens.sign_user_token("alice", 3600)[0]})
     door = socketio.server.namespace_handlers[NAMESPACE]
     door.expire()
     assert not passing.gone.is_set()

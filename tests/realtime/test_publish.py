@@ -17,7 +17,7 @@ import time_machine
 from apiflask import APIFlask
 from werkzeug.serving import make_server
 
-from notifier import accounts
+from notifier import tokens
 from notifier.app import create_app
 from notifier.clock import now
 from notifier.config import Settings
@@ -119,7 +119,7 @@ def test_while_redis_is_away_it_is_tried_once_a_second(own_app: APIFlask, own_re
 def test_when_redis_returns_browsers_learn_that_they_missed_something(own_app: APIFlask, own_redis: OwnRedis, arrive: Any, app: APIFlask) -> None:
     server = make_server("127.0.0.1", 0, own_app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    browser = Browser(f"http://127.0.0.1:{server.port}", auth={"token": accounts.sign_user_token("alice", 60)[0]})
+    browser = Browser(f"http://127.0.0.1:{server.port}", auth={"token": tokens.sign_user_token("alice", 60)[0]})
     try:
         own_redis.stop()
         arrive("alice")  # nobody can be told

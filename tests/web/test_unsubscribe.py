@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from notifier import accounts
+from notifier import tokens
 from notifier.extensions import db
 from notifier.models import ConsentEvent
 from notifier.pipeline import preferences as choosing
@@ -19,7 +19,7 @@ HEADER_FORM = {"List-Unsubscribe": "One-Click"}
 
 @pytest.fixture
 def link(cast: dict[str, str]) -> str:
-    return f"/u/{accounts.sign_unsubscribe('alice', 'marketing', 'email')}"
+    return f"/u/{tokens.sign_unsubscribe('alice', 'marketing', 'email')}"
 
 
 def choices() -> dict[str, Any]:
@@ -79,7 +79,7 @@ def test_a_broken_link_does_nothing_and_says_so(visitor: Visitor, token: str, me
 
 
 def test_another_kind_of_token_is_no_unsubscribe_link(visitor: Visitor, cast: dict[str, str]) -> None:
-    token, _ = accounts.sign_user_token("alice", 60)
+    token, _ = tokens.sign_user_token("alice", 60)
     assert visitor.post(f"/u/{token}", token=False).status_code == 404
 
 
