@@ -27,7 +27,7 @@ from notifier.models import Delivery, Submission
 from notifier.queueing import Doorbell, all_queues, failed_registry, ring
 
 SILENT_S = 15.0  # a worker that lives says so for every job it runs, three times in this
-PAGE = 200  # entries of one registry at a time
+PAGE_STARTED, PAGE_FAILED = 1_000, 100  # entries of one registry at a time
 
 _DEAD = frozenset({lifecycle.FAILED, lifecycle.UNKNOWN})
 _RUNNING = frozenset({lifecycle.SENDING, "expanding"})
@@ -54,7 +54,7 @@ class Ghosts:
         keys = {name: failed_registry(name).key for name in self._read_to}
         with client.pipeline(transaction=False) as pipe:
             for name, start in self._read_to.items():
-                pipe.zrange(keys[name], start, start + PAGE - 1)
+                pipe.zrange(keys[name], start, start + PAGE_FAILED - 1)
             pages = {name: [_text(entry) for entry in page] for name, page in zip(self._read_to, pipe.execute(), strict=True)}
         statuses = _statuses(job_id for page in pages.values() for job_id in page)
         laid = 0
@@ -66,7 +66,7 @@ class Ghosts:
                     if statuses[job_id] not in lifecycle.OPEN:  # an open one will need its job
                         pipe.delete(JOB + job_id, f"rq:results:{job_id}")
                 laid += len(ghosts)
-                self._read_to[name] = self._read_to[name] + PAGE - len(ghosts) if len(page) == PAGE else 0
+                self._read_to[name] = self._read_to[name] + PAGE_FAILED - len(ghosts) if len(page) == PAGE_FAILED else 0
             pipe.execute()
         return laid
 
@@ -89,7 +89,7 @@ def _silent(client: redis.Redis) -> list[Job]:
     names = all_queues()
     with client.pipeline(transaction=False) as pipe:
         for name in names:
-            pipe.zrangebyscore(WIP + name, "-inf", silent_before, start=0, num=PAGE)
+            pipe.zrangebyscore(WIP + name, "-inf", silent_before, start=0, num=PAGE_STARTED)
         pages = pipe.execute()
     found = []
     for name, page in zip(names, pages, strict=True):

@@ -95,7 +95,8 @@ def test_a_dead_letter_stands_among_the_failed_and_nothing_else_does(app: APIFla
 
 
 def test_long_registries_are_read_a_page_at_a_time(app: APIFlask, submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ghosts, "PAGE", 2)
+    monkeypatch.setattr(ghosts, "PAGE_STARTED", 2)
+    monkeypatch.setattr(ghosts, "PAGE_FAILED", 2)
     ids = [taken(submit, status="failed") for _ in range(5)]
     for _ in range(3):
         ghosts.lay_started()

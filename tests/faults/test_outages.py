@@ -1,0 +1,91 @@
+"""Redis and the database go away, or forget, while everything is running."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.conftest import Postgres, Trial
+from tests.faults.installation import Installation
+from tests.running import eventually
+
+pytestmark = [pytest.mark.faults, pytest.mark.processes]
+both = pytest.mark.parametrize("running", ["sqlite", "postgresql"], indirect=True, scope="session")
+on_postgresql = pytest.mark.parametrize("running", ["postgresql"], indirect=True, scope="session")
+
+REDIS_AWAY_S = 10
+POSTGRES_AWAY_S = 3
+
+
+@both
+def test_a_redis_that_forgets_everything_loses_nothing(running: Installation, trial: Trial) -> None:
+    worker = trial.start_worker()
+    trial.submit()
+    forgotten = 0
+    for _ in range(3):
+        eventually(lambda: len(running.jobs_held_by(worker)) >= 50 and running.waiting_jobs() >= 500)
+        forgotten += running.waiting_jobs()
+        running.client.flushall()
+        trial.until_delivered(500)
+    trial.settle(told=f"{forgotten} waiting jobs forgotten")
+
+
+@both
+def test_an_old_backlog_that_redis_forgets_is_rung_again_at_once(running: Installation, trial: Trial, pushed_far_away: Callable[[], int]) -> None:
+    load = trial.submit(backlog=1_000)
+    eventually(lambda: len(load.accepted) >= 1_000)
+    load.stop()
+    rows = pushed_far_away()
+    running.client.flushall()
+    eventually(lambda: running.waiting_jobs() >= 1_000)
+    trial.start_worker()
+    trial.settle(told=f"{rows} of them were not to be looked at for long")
+
+
+@both
+def test_redis_away_for_ten_seconds_stops_no_producer(running: Installation, trial: Trial) -> None:
+    trial.start_worker()
+    load = trial.submit()
+    trial.until_delivered(200)
+    running.redis.stop()
+    accepted_before = len(load.accepted)
+    try:
+        time.sleep(REDIS_AWAY_S)
+    finally:
+        accepted_meanwhile = len(load.accepted) - accepted_before
+        running.redis.start()
+    trial.until_delivered(200)
+    trial.settle(told=f"{accepted_meanwhile} accepted meanwhile")
+    assert load.not_accepted == {}
+    assert accepted_meanwhile > 0
+
+
+@on_postgresql
+def test_a_database_that_dies_and_comes_back_loses_nothing(running: Installation, trial: Trial, own_postgres: Postgres) -> None:
+    worker = trial.start_worker()
+    load = trial.submit()
+    for _ in range(2):
+        eventually(lambda: len(running.jobs_held_by(worker)) >= 100)
+        own_postgres.stop()
+        try:
+            time.sleep(POSTGRES_AWAY_S)
+        finally:
+            own_postgres.start()
+        trial.until_delivered(500)
+    trial.settle()
+    assert set(load.not_accepted) <= {"503"}
+    assert worker.is_running
+    assert running.scheduler.is_running
+
+
+@both
+def test_a_web_process_killed_in_the_middle_of_requests_accepts_each_once(running: Installation, trial: Trial) -> None:
+    trial.start_worker()
+    load = trial.submit()
+    for _ in range(5):
+        goal = len(load.accepted) + 300
+        eventually(lambda goal=goal: len(load.accepted) >= goal)
+        running.web.kill()
+        running.restart_web()
+    trial.settle(told=f"{load.replayed} answers replayed")
+    assert set(load.not_accepted) <= {"NewConnectionError", "ProtocolError", "ReadTimeoutError"}

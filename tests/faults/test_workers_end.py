@@ -1,0 +1,43 @@
+"""Workers that are killed or told to stop in the middle of their sends."""
+
+from collections import deque
+
+import pytest
+
+from tests.faults.conftest import Trial
+from tests.faults.installation import Installation
+from tests.running import eventually
+
+pytestmark = [pytest.mark.faults, pytest.mark.processes, pytest.mark.parametrize("running", ["sqlite", "postgresql"], indirect=True, scope="session")]
+
+KILLS = 20
+IN_FLIGHT = 200  # at least so many are on their way when a worker is killed
+
+
+def test_a_worker_killed_twenty_times_loses_nothing(running: Installation, trial: Trial) -> None:
+    running.sink.answers_after_s = 0.2
+    workers = deque(trial.start_worker() for _ in range(3))
+    trial.submit()
+    held: set[str] = set()
+    counts = []
+    for _ in range(KILLS):
+        victim = workers.popleft()
+        eventually(lambda victim=victim: len(running.jobs_held_by(victim)) >= IN_FLIGHT)
+        victim.kill()
+        mine = running.jobs_held_by(victim)
+        held |= mine
+        counts.append(len(mine))
+        workers.append(trial.start_worker())
+    trial.settle(may_repeat=held, told=f"in flight at each kill: {min(counts)}–{max(counts)}")
+
+
+def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(running: Installation, trial: Trial) -> None:
+    stopped = [trial.start_worker(), trial.start_worker()]
+    trial.submit()
+    for worker in stopped:
+        eventually(lambda worker=worker: len(running.jobs_held_by(worker)) >= IN_FLIGHT)
+        worker.tell_to_stop()
+        assert worker.wait(30) == 0
+        assert running.jobs_held_by(worker) == set()
+    trial.start_worker()
+    trial.settle()
