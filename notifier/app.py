@@ -37,6 +37,7 @@ def create_app(settings: Settings | None = None, *, async_mode: str = "threading
         MAX_CONTENT_LENGTH=1024 * 1024,
         SESSION_COOKIE_NAME="notifier_session",
         SESSION_COOKIE_HTTPONLY=True,
+        SESSION_REFRESH_EACH_REQUEST=False,  # an answer still on its way must not bring back the cookie of a sign-out
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.has_secure_cookies,
         PERMANENT_SESSION_LIFETIME=timedelta(days=14),

@@ -7,6 +7,7 @@ worker hands whole batches of `deliver` jobs to `Deliveries` instead.
 import functools
 from collections.abc import Sequence
 
+import redis
 import structlog
 from flask import Flask
 from rq import get_current_job
@@ -14,6 +15,7 @@ from rq import get_current_job
 from notifier.app import create_app
 from notifier.batchworker import Ended, Job
 from notifier.core.errors import Rejected
+from notifier.database import UNAVAILABLE
 from notifier.ids import parse
 from notifier.pipeline import claim as claiming
 from notifier.pipeline import deliver as delivering
@@ -49,6 +51,8 @@ def expand(submission_id: str) -> None:
 
 class Deliveries:
     """`deliver` for whole batches: the batch worker's handler. Called inside an app context."""
+
+    outages = (*UNAVAILABLE, redis.RedisError)
 
     def begin(self, jobs: Sequence[Job]) -> list[Job]:
         by_id = {}

@@ -4,6 +4,7 @@ A ring is a hint. The row in the database is the truth: a delivery rung twice is
 one whose ring was lost is rung again by the sweep. Jobs are named by string and carry ids only.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,7 @@ from uuid import UUID
 
 import redis
 import structlog
+from flask import current_app
 from rq import Queue
 from rq.job import Job
 from rq.registry import FailedJobRegistry
@@ -25,6 +27,7 @@ from notifier.ids import show
 SERIALIZER = JSONSerializer
 DELIVER, EXPAND = "notifier.jobs.deliver", "notifier.jobs.expand"
 EXPAND_QUEUE = "expand.low"
+_OUTAGE_PAUSE_S = 1.0
 _YEAR_S = 365 * 86_400  # dead letters stay until somebody deals with them; retention prunes their rows
 _MEMORY = "notifier:memory"  # server, began_at, reviewed
 
@@ -38,6 +41,11 @@ class Doorbell:
     delivery_id: UUID
     channel: str
     priority: str
+
+
+@dataclass(slots=True)
+class _Outage:
+    until: float = 0.0
 
 
 def queue_name(channel: str, priority: str) -> str:
@@ -77,6 +85,9 @@ def ring_expand(submission_ids: Iterable[UUID]) -> bool:
 def _enqueue(function: str, by_queue: dict[str, list[tuple[str, str]]]) -> bool:
     if not by_queue:
         return True
+    outage: _Outage = current_app.extensions.setdefault("ring_outage", _Outage())
+    if time.monotonic() < outage.until:
+        return False  # nobody waits again at a door that was dead a moment ago
     try:
         with redis_store.client.pipeline(transaction=False) as pipe:
             for name, jobs in by_queue.items():
@@ -89,6 +100,7 @@ def _enqueue(function: str, by_queue: dict[str, list[tuple[str, str]]]) -> bool:
             wake_workers(pipe, by_queue)
             pipe.execute()
     except redis.RedisError as error:
+        outage.until = time.monotonic() + _OUTAGE_PAUSE_S
         log.warning("queue.ring_failed", error=type(error).__name__, jobs=sum(map(len, by_queue.values())))
         return False
     return True

@@ -32,10 +32,13 @@ class Ended:
 class BatchHandler(Protocol):
     """Does the jobs of one function, many at a time.
 
-    `begin` and `finish` run on the worker's main thread, `run` on one of its lanes. An exception out of
-    `begin` gives the jobs back to their queues; one out of `finish` is tried again until it works, since
-    what has been sent must be recorded; `run` must not raise.
+    `begin` and `finish` run on the worker's main thread, `run` on one of its lanes; `run` must not raise.
+    One of `outages` out of `begin` gives the jobs back to their queues for a while; out of `finish` it is
+    tried again until it works, since what has been sent must be recorded. Any other exception is a bug:
+    the batch is taken apart, and the job that causes it ends as failed, with the trace.
     """
+
+    outages: tuple[type[Exception], ...]
 
     def begin(self, jobs: Sequence[Job]) -> list[Job]:
         """Prepares them and sets each one's `unit`; → those to be run. The others are done: nobody wants them any more."""

@@ -17,6 +17,8 @@ from notifier.batchworker.contract import Ended, Job
 class PlainJobs:
     """A `BatchHandler` for any function. There is no time limit: a thread cannot be stopped from outside."""
 
+    outages: tuple[type[Exception], ...] = (redis.RedisError,)
+
     def __init__(self, connection: redis.Redis, default_result_ttl: int) -> None:
         self._connection, self._default_result_ttl = connection, default_result_ttl
 

@@ -6,6 +6,7 @@ To RQ's tools it is a worker like any other: it registers, beats, can be suspend
 import contextlib
 import signal
 import time
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -182,18 +183,29 @@ class BatchWorker(BaseWorker):
         fresh = [raw.decode() for raw in raws if not raw.failed_before]
         stale = [raw for raw in raws if raw.failed_before]
         for handler, jobs in _grouped((self._handlers.get(function, self._plain), job) for function, job in fresh):
-            try:
-                wanted = handler.begin(jobs)
-            except Exception as error:
-                self._pause("worker.begin_failed", error)
-                self._give_back(jobs)
-                continue
-            kept = set(wanted)
-            self._recorded += [Ended(job) for job in jobs if job not in kept]
-            self._running.update(dict.fromkeys(wanted, handler))
-            self._lanes.submit(wanted)
+            self._begin_with(handler, jobs)
         if stale:
             settling.drop(self.connection, stale)
+
+    def _begin_with(self, handler: BatchHandler, jobs: Sequence[Job]) -> None:
+        try:
+            wanted = handler.begin(jobs)
+        except handler.outages as error:
+            self._pause("worker.begin_failed", error)
+            self._give_back(jobs)
+            return
+        except Exception:
+            if len(jobs) == 1:
+                log.exception("worker.job_broke", job=jobs[0].id)
+                self._recorded.append(Ended(jobs[0], failure=traceback.format_exc()))
+                return
+            for job in jobs:
+                self._begin_with(handler, [job])
+            return
+        kept = set(wanted)
+        self._recorded += [Ended(job) for job in jobs if job not in kept]
+        self._running.update(dict.fromkeys(wanted, handler))
+        self._lanes.submit(wanted)
 
     def _give_back(self, jobs: Sequence[Job]) -> None:
         try:
@@ -232,14 +244,24 @@ class BatchWorker(BaseWorker):
         if self._is_paused:
             return
         for handler, jobs in _grouped((self._running[job], job) for job in self._run_through):
-            try:
-                self._recorded += handler.finish(jobs)
-            except Exception as error:
-                self._pause("worker.finish_failed", error)  # what was sent must be recorded: again later
-                continue
-            for job in jobs:
-                del self._running[job]
+            self._finish_with(handler, jobs)
         self._run_through = [job for job in self._run_through if job in self._running]
+
+    def _finish_with(self, handler: BatchHandler, jobs: Sequence[Job]) -> None:
+        try:
+            self._recorded += handler.finish(jobs)
+        except handler.outages as error:
+            self._pause("worker.finish_failed", error)  # what was sent must be recorded: again later
+            return
+        except Exception:
+            if len(jobs) > 1:
+                for job in jobs:
+                    self._finish_with(handler, [job])
+                return
+            log.exception("worker.job_broke", job=jobs[0].id)
+            self._recorded.append(Ended(jobs[0], failure=traceback.format_exc()))
+        for job in jobs:
+            del self._running[job]
 
     def _settle(self) -> None:
         if not self._recorded or self._is_paused:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from flask import Flask, current_app
 
+from notifier.channels.addresses import SIGNED_URL, URL
 from notifier.channels.contract import Adapter, Channel
 from notifier.channels.email_smtp import EmailSmtp
 from notifier.channels.http import Http
@@ -114,6 +115,11 @@ class Registry:
     def accounts(self) -> list[tuple[Account, Adapter]]:
         """All that are in use, by channel and in the order of their positions."""
         return [pair for name in CHANNELS for pair in self._real.get(name, ())]
+
+    def may_reach(self, channel: str, value: str) -> bool:
+        """Whether an address that is a URL leads where calls may go, as far as it can be told without a look-up."""
+        kind = CHANNELS[channel].address
+        return kind not in (URL, SIGNED_URL) or self.http.targets.may_be_meant(value)
 
     def facts(self, *, is_test: bool = False) -> dict[str, ChannelFacts]:
         """The channels as the planner sees them."""

@@ -6,6 +6,7 @@ the special-purpose registries of IANA (RFC 6890), multicast, and clouds' metada
 
 import ipaddress
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -55,6 +56,16 @@ class Targets:
         if any(ip in network for network in self.allowed):
             return True
         return is_encrypted and is_public(ip)
+
+
+    def may_be_meant(self, url: str) -> bool:
+        """What can be said of a URL without looking its host up: False when no look-up could make it reachable."""
+        parts = urlsplit(url)
+        is_encrypted = parts.scheme == "https"
+        try:
+            return self.may_reach(parts.hostname or "", is_encrypted=is_encrypted)
+        except ValueError:  # a name: it may resolve to anything
+            return is_encrypted or bool(self.allowed)
 
 
 def is_public(ip: IPAddress) -> bool:

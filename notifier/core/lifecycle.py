@@ -11,7 +11,7 @@ FAILED, UNKNOWN, BOUNCED, EXPIRED, CANCELLED, SKIPPED = "failed", "unknown", "bo
 MOVES: dict[str, frozenset[str]] = {
     WAITING: frozenset({QUEUED, DELIVERED, EXPIRED, CANCELLED, SKIPPED}),  # delivered: a due in-app item
     QUEUED: frozenset({SENDING, WAITING, EXPIRED, CANCELLED, SKIPPED}),
-    SENDING: frozenset({SENT, DELIVERED, WAITING, QUEUED, FAILED, UNKNOWN, SKIPPED}),
+    SENDING: frozenset({SENT, DELIVERED, WAITING, QUEUED, FAILED, UNKNOWN, SKIPPED, EXPIRED}),  # expired: claimed too late
     SENT: frozenset({DELIVERED, OPENED, CLICKED, BOUNCED, FAILED}),
     DELIVERED: frozenset({OPENED, CLICKED, BOUNCED, FAILED}),
     OPENED: frozenset({CLICKED}),
@@ -26,7 +26,6 @@ MOVES: dict[str, frozenset[str]] = {
 
 STATUSES = tuple(MOVES)
 OPEN = frozenset({WAITING, QUEUED, SENDING})  # something is still to happen without anybody's help
-CANCELLABLE = frozenset({WAITING, QUEUED})
 SUCCEEDED = frozenset({SENT, DELIVERED, OPENED, CLICKED})
 
 # How far a notification has come is how far its furthest delivery has.
@@ -35,6 +34,11 @@ _FURTHEST_LAST = (SKIPPED, CANCELLED, EXPIRED, BOUNCED, FAILED, UNKNOWN, WAITING
 
 def may_move(old: str, new: str) -> bool:
     return new in MOVES[old]
+
+
+def leading_to(new: str) -> tuple[str, ...]:
+    """From where it may come to this: what every UPDATE of a status has in its WHERE."""
+    return tuple(old for old in STATUSES if may_move(old, new))
 
 
 def furthest(statuses: list[str]) -> str:

@@ -33,6 +33,7 @@ from notifier.pipeline.words import Wanted, put_into_words
 
 Key = tuple[UUID, str, bool]  # producer, idempotency key, is it a test key's
 
+LONGEST_WAIT_MS = 5_000  # for the first request with an idempotency key, before the second one is told to come back
 INLINE_LIMIT = 100  # more recipients than this are expanded in the background
 EXPAND_GRACE = timedelta(seconds=10)
 _TRIES = 3
@@ -94,9 +95,11 @@ def accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
     """
     if not batch:
         return []
+    providers.refresh()
+    flooded = flood.over_limit([(recipient.id, item.submission.type) for item in batch for recipient in item.submission.recipients])
     for _ in range(_TRIES):
         try:
-            return _accept(batch)
+            return _accept(batch, flooded)
         except (IntegrityError, _Overtaken) as error:
             failure: Exception = error
         except UNAVAILABLE as error:
@@ -127,10 +130,8 @@ def accept_part(batch: Sequence[Item]) -> list[Accepted | Rejected]:
         return [Rejected("internal_error", "this one could not be stored") for _ in batch]
 
 
-def _accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
+def _accept(batch: Sequence[Item], flooded: Collection[Trigger]) -> list[Accepted | Rejected]:
     now = clock_now()
-    providers.refresh()
-    flooded = flood.over_limit([(recipient.id, item.submission.type) for item in batch for recipient in item.submission.recipients])
     with transaction():
         results = _check(batch, now)
         fresh = [work for _, work in _indexed(results) if work.repeats is None]
@@ -284,9 +285,9 @@ def _body_digest(item: Item) -> bytes:
 
 
 def _bound_the_wait() -> None:
-    # Another process may hold our key in an open transaction: PostgreSQL makes us wait for its end, for 5 s at most.
+    # Another process may hold our key in an open transaction: PostgreSQL makes us wait for its end, for so long.
     if db.engine.dialect.name == "postgresql":
-        db.session.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
+        db.session.execute(sa.text(f"SET LOCAL lock_timeout = '{LONGEST_WAIT_MS}ms'"))
 
 
 # ---- storing --------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ def cancel(notification_id: UUID) -> int:
     with transaction() as session:
         cancelled = session.execute(
             sa.update(Delivery)
-            .where(Delivery.notification_id == notification_id, Delivery.status.in_(sorted(lifecycle.CANCELLABLE)))
+            .where(Delivery.notification_id == notification_id, Delivery.status.in_(lifecycle.leading_to(lifecycle.CANCELLED)))
             .values(status=lifecycle.CANCELLED, reason="cancelled", wake_at=None)
             .returning(Delivery.id)
             .execution_options(synchronize_session=False)

@@ -17,12 +17,11 @@ from notifier.clock import now as clock_now
 from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Content, Message, Receipt, Recipient
-from notifier.core.plan import still_wanted
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Address, Delivery, EventType, Notification
-from notifier.pipeline.facts import Order, Person, load_people, load_types, planner_facts
+from notifier.pipeline.facts import Person, load_people, load_types, no_longer_wanted
 from notifier.pipeline.routing import follow
 from notifier.pipeline.words import Wanted, put_into_words, unsubscribe_url
 from notifier.queueing import ring
@@ -88,13 +87,12 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
     → what is to be sent, and what became of those that are not to be after all. The number of statements is constant.
     """
     now = clock_now()
-    claimable = (lifecycle.QUEUED, lifecycle.FAILED, lifecycle.UNKNOWN)
     kept: list[_Claimed] = []
     dropped: list[_Claimed] = []
     with transaction() as session:
         rows = session.scalars(
             sa.update(Delivery)
-            .where(Delivery.id.in_(ids), Delivery.status.in_(claimable))
+            .where(Delivery.id.in_(ids), Delivery.status.in_(lifecycle.leading_to(lifecycle.SENDING)))
             .values(
                 status=lifecycle.SENDING,
                 reason=None,
@@ -147,9 +145,7 @@ def _verdict(claimed: _Claimed, now: datetime) -> tuple[str, str, dict[str, Any]
         return lifecycle.EXPIRED, "expired", {}
     if claimed.person is None:
         return lifecycle.SKIPPED, "user_erased", {}
-    order = Order(claimed.type, notification.priority, None, None, None, None)
-    facts = planner_facts(order, claimed.person, channels.registry().facts(is_test=notification.is_test))
-    skip = still_wanted(facts, delivery.channel, delivery.address_id)
+    skip = no_longer_wanted(claimed.type, claimed.person, delivery.channel, delivery.address_id, is_test=notification.is_test)
     if skip is not None:
         return lifecycle.SKIPPED, skip.reason, dict(skip.detail)
     return (lifecycle.SKIPPED, "channel_off", {}) if not claimed.adapters else None

@@ -145,6 +145,9 @@ def add_address(user_id: str, channel: str, value: str, *, label: str | None, se
         value = channels.normalise(channel, value)
     except ValueError as error:
         raise Rejected("validation_failed", "the address is not valid", (Fault("/value", "invalid_address", str(error)),)) from None
+    if not channels.registry().may_reach(channel, value):
+        sentence = "This leads into a private network, or is not encrypted; OUTBOUND_ALLOW names the networks for which that is allowed."
+        raise Rejected("validation_failed", "the address is not valid", (Fault("/value", "target_refused", sentence),))
     with transaction() as session:
         if session.get(User, user_id, with_for_update={"key_share": True}) is None:
             raise Rejected("not_found", f"there is no user {user_id!r}")
@@ -205,7 +208,7 @@ def _erase_content(user_id: str) -> None:
     db.session.execute(sa.update(Attempt).where(Attempt.delivery_id.in_(deliveries)).values(message=None))
     db.session.execute(
         sa.update(Delivery)
-        .where(Delivery.notification_id.in_(mine), Delivery.status.in_(sorted(lifecycle.CANCELLABLE)))
+        .where(Delivery.notification_id.in_(mine), Delivery.status.in_(lifecycle.leading_to(lifecycle.CANCELLED)))
         .values(status=lifecycle.CANCELLED, reason="user_erased", wake_at=None)
     )
     db.session.execute(sa.update(Delivery).where(Delivery.notification_id.in_(mine)).values(address_masked=None))

@@ -1,7 +1,7 @@
 """Records what became of the sends that have finished (T3), and what follows from it. Called by `deliver`."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ from notifier.models import Address, Attempt, Capture, Delivery, Suppression
 from notifier.pipeline import alarm, health
 from notifier.pipeline.claim import Outcome, Task, Try
 from notifier.pipeline.health import Tally
-from notifier.pipeline.people import insert
+from notifier.pipeline.people import insert, known_ids
 from notifier.pipeline.routing import follow
 from notifier.queueing import ring
 
@@ -51,11 +51,12 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
         )
         ours = [task for task in tasks if task.delivery.id in held]  # the rest lost their lease and are somebody else's now
         if ours:
-            session.execute(sa.insert(Attempt.__table__), [_attempt_row(task, latest) for task in ours for latest in task.tries])
+            still_here = known_ids(task.notification.user_id for task in ours)
+            session.execute(sa.insert(Attempt.__table__), [_attempt_row(task, latest, still_here) for task in ours for latest in task.tries])
             session.execute(sa.update(Delivery), [{"id": task.delivery.id, **_columns(task, follows[task.delivery.id], now)} for task in ours])
-        captures = [_capture_row(task, now) for task in ours if (receipt := task.tries[-1].receipt) and receipt.captured]
-        if captures:
-            session.execute(sa.insert(Capture.__table__), captures)
+            captures = [_capture_row(task, now) for task in ours if _has_capture(task) and task.notification.user_id in still_here]
+            if captures:
+                session.execute(sa.insert(Capture.__table__), captures)
         _switch_off([task for task in ours if _is_dead_address(task, follows[task.delivery.id], happened)], now)
         started = follow([task.notification for task in ours])
     ring(started)
@@ -128,7 +129,7 @@ def _columns(task: Task, follows: Follows, now: datetime) -> dict[str, Any]:
         "status": status,
         "reason": "retry" if isinstance(follows, RetryAt) else None,
         "provider": latest.adapter.name,
-        "provider_message_id": latest.receipt.provider_message_id if latest.receipt else None,
+        "provider_message_id": ((latest.receipt and latest.receipt.provider_message_id) or "")[:255] or None,
         "tries": latest.number,
         "failures": task.delivery.failures + (_used_up(task) if follows else 0),
         "due_at": due_at,
@@ -165,15 +166,22 @@ def _switch_off(tasks: Sequence[Task], now: datetime) -> None:
     db.session.execute(insert(Suppression).on_conflict_do_nothing(), sorted(rows, key=lambda row: str(row["digest"])))
 
 
-def _attempt_row(task: Task, latest: Try) -> dict[str, Any]:
+def _has_capture(task: Task) -> bool:
+    receipt = task.tries[-1].receipt
+    return bool(receipt and receipt.captured)
+
+
+def _attempt_row(task: Task, latest: Try, still_here: Collection[str]) -> dict[str, Any]:
+    """What the provider said is not kept for somebody who was erased while it was asked."""
     error = latest.error
+    message = str(error)[:_LONGEST_MESSAGE] if error and task.notification.user_id in still_here else None
     return {
         "delivery_id": task.delivery.id,
         "number": latest.number,
         "provider": latest.adapter.name,
         "outcome": latest.receipt.status if latest.receipt else _snake(type(error).__name__),
-        "code": (error.code or None) if error else None,
-        "message": str(error)[:_LONGEST_MESSAGE] if error else None,
+        "code": (error.code[:64] or None) if error else None,
+        "message": message,
         "duration_ms": latest.duration_ms,
         "at": latest.started_at,
     }

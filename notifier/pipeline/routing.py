@@ -19,17 +19,16 @@ from notifier.queueing import Doorbell
 def follow(notifications: Sequence[Notification]) -> list[Doorbell]:
     """Starts the next step where the one before has failed, drops the rest where it has succeeded.
 
-    → whom to ring after the commit. Four statements at most; none when no notification is routed.
+    → whom to ring after the commit. Five statements at most; none when no notification is routed.
     """
     wanted = {notification.id for notification in notifications if notification.routing == "first"}
     if not wanted:
         return []
-    rows = db.session.execute(
-        sa.select(Delivery.id, Delivery.notification_id, Delivery.channel, Delivery.priority, Delivery.step, Delivery.status, Delivery.reason)
-        .where(Delivery.notification_id.in_(wanted))
-        .order_by(Delivery.id)
-        .with_for_update()
-    ).all()
+    # Two workers may end two deliveries of one notification: its row says whose turn it is, and the second
+    # sees what the first has done. The deliveries themselves are not locked: each worker holds its own already.
+    db.session.execute(sa.select(Notification.id).where(Notification.id.in_(wanted)).order_by(Notification.id).with_for_update(key_share=True))
+    columns = (Delivery.id, Delivery.notification_id, Delivery.channel, Delivery.priority, Delivery.step, Delivery.status, Delivery.reason)
+    rows = db.session.execute(sa.select(*columns).where(Delivery.notification_id.in_(wanted)).order_by(Delivery.id)).all()
     start: set[UUID] = set()
     drop: set[UUID] = set()
     now = clock_now()

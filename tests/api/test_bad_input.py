@@ -68,7 +68,7 @@ SUBMISSIONS: dict[str, tuple[Any, set[tuple[str, str]]]] = {
     "marketing above medium": (submission(type="newsletter", data={"title": "T", "body": "B"}, priority="high"), {("/priority", "priority_too_high")}),
     "social above high": (submission(type="like", data={"actor": "Bob"}, priority="urgent"), {("/priority", "priority_too_high")}),
     "an unknown routing": (submission(routing="some"), {("/routing", "not_one_of")}),
-    "a routing that is not built": (submission(routing="first"), {("/routing", "routing_unavailable")}),
+    "a routing that is not built": (submission(routing="best"), {("/routing", "routing_unavailable")}),
     "a naive time": (submission(send_at="2026-12-01T09:00:00"), {("/send_at", "invalid_time")}),
     "a date": (submission(send_at="2026-12-01"), {("/send_at", "invalid_time")}),
     "a Unix time": (submission(send_at=1796115600), {("/send_at", "invalid_time")}),

@@ -214,7 +214,7 @@ def test_in_a_bulk_call_each_is_judged_alone(api: Any, cast: Any) -> None:
         5,
         order("bob", "carol"),
         order("alice", type="order_lost"),
-        order("alice", routing="first"),
+        order("alice", routing="escalate"),
     ]
 
     response = api.post(f"{SUBMIT}/bulk", {"notifications": items})

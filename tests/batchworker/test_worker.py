@@ -26,6 +26,8 @@ ECHO = "tests.batchworker.jobs.echo"
 class Echo:
     """Remembers what it was given. `job.args[0]` says what is to come of the job."""
 
+    outages = (ConnectionError,)
+
     def __init__(self) -> None:
         self.batches: list[int] = []
         self.ran: list[str] = []
@@ -40,6 +42,8 @@ class Echo:
         if self.failing_begins:
             self.failing_begins -= 1
             raise ConnectionError("no database")
+        if any(job.args[0] == "breaks begin" for job in jobs):
+            raise ValueError("a bug")
         self.batches.append(len(jobs))
         return [job for job in jobs if job.args[0] != "unwanted"]
 
@@ -57,6 +61,8 @@ class Echo:
         if self.failing_finishes:
             self.failing_finishes -= 1
             raise ConnectionError("no database")
+        if any(job.args[0] == "breaks finish" for job in jobs):
+            raise ValueError("a bug")
         return [Ended(job, failure="it was told to" if job.args[0] == "fail" else None) for job in jobs]
 
     def renew(self, jobs: Sequence[Job]) -> None:
@@ -228,6 +234,18 @@ def test_what_has_run_is_recorded_however_often_that_fails(connection: redis.Red
     burst(connection, echo)
     assert sorted(echo.ran) == sorted(ids)  # each once
     assert connection.keys("rq:job:*") == []
+
+
+@pytest.mark.parametrize("word", ["breaks begin", "breaks finish"])
+def test_one_job_that_breaks_the_handler_fails_alone(connection: redis.Redis, echo: Echo, word: str) -> None:
+    fine = enqueue(connection, "mail.low", *["fine"] * 5)
+    [broken] = enqueue(connection, "mail.low", word)
+    burst(connection, echo)
+    assert set(fine) <= set(echo.ran)
+    assert FailedJobRegistry("mail.low", connection=connection, serializer=JSONSerializer).get_job_ids() == [broken]
+    latest = RqJob.fetch(broken, connection=connection, serializer=JSONSerializer).latest_result()
+    assert latest is not None
+    assert "ValueError: a bug" in (latest.exc_string or "")
 
 
 def test_stop_finishes_what_is_in_flight(connection: redis.Redis, echo: Echo) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from notifier.channels.http import STATUSES, Http, Response, explain
+from notifier.channels.targets import Targets
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
 
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
@@ -308,3 +309,24 @@ def test_the_path_of_a_url_is_never_logged(make_http: MakeHttp, sink: Any, caplo
     sink.answer = answer_badly
     post(make_http(), f"http://127.0.0.1:{sink.port}/services/T0/B0/s3cret")
     assert "s3cret" not in caplog.text
+
+
+ALLOWED = (ipaddress.ip_network("10.1.0.0/16"),)
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed", "may_be_meant"),
+    [
+        ("https://hooks.example.com/x", (), True),
+        ("https://93.184.216.34/", (), True),
+        ("https://10.0.0.1/", (), False),
+        ("https://[::1]/", (), False),
+        ("https://[::ffff:169.254.169.254]/", (), False),
+        ("http://hooks.example.com/x", (), False),  # plain http leads nowhere but into allowed networks
+        ("http://hooks.example.com/x", ALLOWED, True),
+        ("http://10.1.2.3/", ALLOWED, True),
+        ("http://10.2.2.3/", ALLOWED, False),
+    ],
+)
+def test_what_can_be_told_of_a_url_without_looking_it_up(url: str, allowed: tuple[Any, ...], may_be_meant: bool) -> None:
+    assert Targets(allowed).may_be_meant(url) is may_be_meant

@@ -5,12 +5,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
+from notifier import database
 from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
+from notifier.extensions import db
 from notifier.models import Delivery, InboxItem, InboxState, User
+from notifier.pipeline import accept as module
 from notifier.pipeline import people
 from notifier.pipeline.accept import Accepted, Caller, Item, accept
 from tests.pipeline.conftest import rows, submission
@@ -90,3 +94,45 @@ def test_somebody_is_erased_whatever_else_is_going_on(app: APIFlask, cast: dict[
     thread.join()
     assert erased == [True]
     assert [(row.status, row.reason) for row in rows(Delivery)] == [("cancelled", "user_erased")]
+
+
+def test_who_comes_while_the_first_with_a_key_is_still_being_stored_is_told_to_come_back(
+    app: APIFlask, cast: dict[str, str], caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is another process that has stored its key and not committed yet. SQLite has one writer: there the second simply waits."""
+    if db.engine.dialect.name == "sqlite":
+        monkeypatch.setattr(database, "_LOCK_WAIT_S", 30.0)
+    monkeypatch.setattr(module, "LONGEST_WAIT_MS", 200)
+    item = Item(caller, submission("alice", idempotency=("k1", "aa" * 32)))
+    neighbour = Item(caller, submission("bob"))
+    has_stored, may_end = threading.Event(), threading.Event()
+    first_of_all = module._store_keys
+
+    def slowly(*given: Any) -> None:
+        first_of_all(*given)
+        has_stored.set()
+        may_end.wait(20)
+
+    results: list[Any] = []
+
+    def first() -> None:
+        with app.app_context():
+            results.extend(accept([item]))
+
+    monkeypatch.setattr(module, "_store_keys", slowly)
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert has_stored.wait(20)
+    monkeypatch.setattr(module, "_store_keys", first_of_all)
+    if db.engine.dialect.name == "sqlite":
+        threading.Timer(0.3, may_end.set).start()
+        [second, other] = accept([item, neighbour])
+        assert (second.replayed, other.replayed) == (True, False)
+    else:
+        [second, other] = accept([item, neighbour])
+        assert (second.code, second.retry_after, other.replayed) == ("idempotency_in_progress", 1, False)
+        may_end.set()
+    thread.join()
+    assert [type(result) for result in results] == [Accepted]
+    [third] = accept([item])
+    assert third.answer == results[0].answer
