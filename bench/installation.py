@@ -1,0 +1,158 @@
+"""An installation to measure: a database, an embedded Redis and the settings of production, in a folder that goes away again."""
+
+import contextlib
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+from typing import Any
+
+import redis
+import structlog
+from flask_migrate import upgrade
+from sqlalchemy import create_engine, make_url, text
+
+from bench.processes import Program, cpu_s, wait_until
+from bench.sample import KEY
+from notifier import installation as installing
+from notifier.app import create_app
+from notifier.config import Settings
+from notifier.encryption import KeyRing
+from notifier.extensions import db
+from notifier.up import redis_server
+
+DATABASES = ("sqlite", "postgresql")
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """`environment` is what its programs get. The current process has an app context of it."""
+
+    database: str
+    place: Path
+    environment: Mapping[str, str]
+    redis: redis.Redis
+    server_pids: Mapping[str, int]  # of Redis and PostgreSQL, to ask what they cost
+
+    @property
+    def port(self) -> int:
+        return int(self.environment["PORT"])
+
+    def start(self, module: str, *arguments: object, told: Any = None) -> Program:
+        return Program(module, *arguments, environment=self.environment, log=self.place / f"{module}.log", told=told)
+
+    @contextlib.contextmanager
+    def web(self) -> Iterator[Program]:
+        """The real web process, ready to answer."""
+        program = self.start("notifier", "web")
+        try:
+            wait_until(lambda: _answers(self.port), "the web process answers")
+            yield program
+        finally:
+            program.stop()
+
+    def servers_cpu_s(self) -> dict[str, float]:
+        return {name: cpu_s([pid]) for name, pid in self.server_pids.items()}
+
+    def clear_queues(self) -> None:
+        self.redis.flushall()
+
+
+@contextlib.contextmanager
+def installed(database: str) -> Iterator[Installation]:
+    place = Path(tempfile.mkdtemp(prefix="notifier-bench-"))
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, place, ignore_errors=True)
+        redis_pid = stack.enter_context(_redis(place))
+        pids = {"redis": redis_pid}
+        url = f"sqlite:///{place / 'notifier.db'}"
+        if database == "postgresql":
+            url, pids["postgresql"] = stack.enter_context(_postgresql())
+        environment = {
+            "NOTIFIER_ENV": "production",
+            "NOTIFIER_HOME": str(place),
+            "DATABASE_URL": url,
+            "REDIS_URL": f"unix://{place / 'redis.sock'}",
+            "SECRET_KEY": secrets.token_urlsafe(32),
+            "ENCRYPTION_KEYS": KeyRing.generate(),
+            "PORT": str(_free_port()),
+            "OUTBOUND_ALLOW": "127.0.0.0/8",
+            "NOTIFIER_PRODUCER_KEY": KEY,
+            "NOTIFIER_DEMO": "0",
+            "SMTP_URL": "smtp://127.0.0.1:9",  # switches e-mail on; nothing is sent there
+            "RATE_LIMIT": "1000000000/minute",
+        }
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+        app = create_app(Settings.from_env(environment))
+        stack.enter_context(app.app_context())
+        upgrade()
+        installing.prepare()
+        stack.callback(_let_go)
+        yield Installation(database, place, environment, redis.Redis.from_url(environment["REDIS_URL"]), pids)
+
+
+def _let_go() -> None:
+    db.session.remove()
+    db.engine.dispose()
+
+
+@contextlib.contextmanager
+def _redis(place: Path) -> Iterator[int]:
+    binary = redis_server()
+    if binary is None:
+        raise SystemExit("There is no redis-server here.")
+    options = {"port": 0, "unixsocket": place / "redis.sock", "dir": place, "save": "", "appendonly": "yes", "maxmemory-policy": "noeviction"}
+    server = Popen([binary, *(str(word) for name, value in options.items() for word in (f"--{name}", value))], stdout=DEVNULL)
+    client = redis.Redis(unix_socket_path=str(place / "redis.sock"))
+
+    def answers() -> Any:
+        with contextlib.suppress(redis.ConnectionError):
+            return client.ping()
+
+    try:
+        wait_until(answers, "Redis answers")
+        yield server.pid
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextlib.contextmanager
+def _postgresql() -> Iterator[tuple[str, int]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pgserver  # noqa: PLC0415 (only where it is wanted)
+    # Not below the bench's own folder: that is closed to the account PostgreSQL runs as when root runs the bench.
+    place = tempfile.mkdtemp(prefix="notifier-bench-postgresql-")
+    server = pgserver.get_server(place, cleanup_mode="delete")
+    try:
+        url = make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
+        engine = create_engine(url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text("CREATE DATABASE bench"))
+        engine.dispose()
+        pid = int(Path(place, "postmaster.pid").read_text().split()[0])
+        yield url.set(database="bench").render_as_string(hide_password=False), pid
+    finally:
+        server.cleanup()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            time.sleep(0.2)
+            return True
+    except OSError:
+        return False

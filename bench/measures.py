@@ -1,0 +1,236 @@
+"""The measurements, by name. Each takes a `Stage` and returns what it found as a flat dict of numbers.
+
+What ends in `/s` is a rate, in `_ms` a latency, in `_us` CPU time of one operation, in `_mb` memory.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from bench import rows
+from bench.installation import Installation
+from bench.load import percentiles
+from bench.processes import Program, cpu_s, peak_mb, running, wait_until
+from bench.sample import CROWD, PEOPLE
+from notifier import tokens as tokens_of
+from notifier.extensions import db
+from notifier.models import Delivery
+
+Found = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """An installation with people in it and receivers of webhooks beside it. `scale` shortens everything for a quick look."""
+
+    installation: Installation
+    scale: float
+
+    def some(self, count: int) -> int:
+        return max(50, round(count * self.scale))
+
+    @contextlib.contextmanager
+    def costs(self, found: Found, operations: Callable[[], float]) -> Iterator[None]:
+        """Adds the CPU time that the servers spend on an operation meanwhile."""
+        before = self.installation.servers_cpu_s()
+        yield
+        for name, after in self.installation.servers_cpu_s().items():
+            found[f"{name}_cpu_us"] = _micros(after - before[name], operations())
+
+
+def _micros(seconds: float, operations: float) -> float:
+    return round(seconds / max(operations, 1) * 1e6, 1)
+
+
+# ---- delivering -----------------------------------------------------------------------------------------------------
+
+
+def _emptied(stage: Stage, kind: str, channel: str, count: int, people: str = PEOPLE, users: int = CROWD) -> Found:
+    """How fast one worker process of that kind empties a queue."""
+    ids = rows.queue_up(channel, "medium", count, prefix=people, users=users)
+    rows.ring(ids, channel, "medium")
+    found: Found = {}
+    with stage.costs(found, lambda: count):
+        answer = stage.installation.start("bench.worker", kind, f"{channel}.medium").answer()
+    _expect_sent(ids)
+    return {"deliveries/s": round(count / answer["seconds"], 1), "cpu_us": _micros(answer["cpu_s"], count), "peak_mb": answer["peak_mb"], **found}
+
+
+def _expect_sent(ids: list[UUID]) -> None:
+    outcomes = dict(
+        db.session.execute(sa.select(Delivery.status, sa.func.count()).where(Delivery.id.between(ids[0], ids[-1])).group_by(Delivery.status)).tuples().all()
+    )
+    db.session.rollback()
+    if outcomes != {"sent": len(ids)}:
+        raise RuntimeError(f"not all of {len(ids)} were sent: {outcomes}")
+
+
+def sms(stage: Stage) -> Found:
+    return _emptied(stage, "ours", "sms", stage.some(10_000))
+
+
+def email(stage: Stage) -> Found:
+    return _emptied(stage, "ours", "email", stage.some(8_000))
+
+
+def rq_worker(stage: Stage) -> Found:
+    return _emptied(stage, "stock", "sms", stage.some(150))
+
+
+def rq_simple_worker(stage: Stage) -> Found:
+    return _emptied(stage, "simple", "sms", stage.some(600))
+
+
+def webhook(stage: Stage) -> Found:
+    return _emptied(stage, "ours", "webhook", stage.some(4_000), "quick", 100)
+
+
+def slow_webhook(stage: Stage) -> Found:
+    return _emptied(stage, "ours", "webhook", stage.some(4_000), "slow", 100)
+
+
+def beside_hanging(stage: Stage) -> Found:
+    """SMS by a worker that serves all queues: alone, and while every webhook hangs."""
+    count = stage.some(6_000)
+    found = {"alone/s": _served(stage, count)}
+    stuck = rows.queue_up("webhook", "medium", 400, prefix="stuck", users=100)
+    rows.ring(stuck, "webhook", "medium")
+    found["deliveries/s"] = _served(stage, count)
+    stage.installation.clear_queues()
+    return {**found, "of_alone": round(found["deliveries/s"] / found["alone/s"], 2)}
+
+
+def _served(stage: Stage, count: int) -> float:
+    ids = rows.queue_up("sms", "medium", count, prefix=PEOPLE, users=CROWD)
+    with running(stage.installation.start("bench.worker", "serve")):
+        _wait_for_worker(stage)
+        time.sleep(1)  # by now it holds what hangs
+        begun = time.time()
+        rows.ring(ids, "sms", "medium")
+        wait_until(lambda: _left(ids, ("queued", "sending")) == 0, "all is sent", within_s=120, pause_s=0.2)
+        last = db.session.scalar(sa.select(sa.func.max(Delivery.sent_at)).where(Delivery.id.between(ids[0], ids[-1])))
+        db.session.rollback()
+    assert last is not None
+    return round(count / (last.timestamp() - begun), 1)
+
+
+def _left(ids: list[UUID], statuses: tuple[str, ...]) -> int:
+    left = db.session.scalar(sa.select(sa.func.count()).where(Delivery.id.between(ids[0], ids[-1]), Delivery.status.in_(statuses)))
+    db.session.rollback()
+    return left or 0
+
+
+def _wait_for_worker(stage: Stage) -> None:
+    wait_until(lambda: stage.installation.redis.scard("rq:workers"), "the worker is there")
+
+
+# ---- ingest ---------------------------------------------------------------------------------------------------------
+
+
+def _loaded(stage: Stage, web: Program, kind: str, *options: object, per_request: int = 1) -> tuple[Found, dict[str, Any]]:
+    """What the web process bears of that load, and what it costs."""
+    shared = ("--port", stage.installation.port, "--prefix", PEOPLE, "--users", CROWD)
+    found: Found = {}
+    operations = 0.0
+    before = cpu_s([web.process.pid])
+    with stage.costs(found, lambda: operations):
+        answer = stage.installation.start("bench.load", kind, *shared, *options).answer()
+        operations = answer["requests"] * per_request
+    if answer["refused"]:
+        raise RuntimeError(f"the web process refused: {answer['refused']}")
+    rate = round(operations / answer["seconds"], 1)
+    spent = {"cpu_us": _micros(cpu_s([web.process.pid]) - before, operations), "load_cpu_us": _micros(answer["cpu_s"], operations)}
+    latency = {name: answer[name] for name in ("p50_ms", "p99_ms")}
+    peak = peak_mb(web.process.pid)
+    return {"rate": rate, **latency, **spent, **({"peak_mb": peak} if peak else {}), **found}, answer
+
+
+def singles(stage: Stage) -> Found:
+    """One request for one person on two channels, from 48 clients at once."""
+    with stage.installation.web() as web:
+        load = ("--channels", "inapp,email", "--clients", 48)
+        _loaded(stage, web, "singles", *load, "--seconds", 1)  # warms up
+        found, _ = _loaded(stage, web, "singles", *load, "--seconds", max(2, 8 * stage.scale))
+    stage.installation.clear_queues()
+    return {"requests/s": found.pop("rate"), **found}
+
+
+def bulks(stage: Stage) -> Found:
+    """Calls of a thousand notifications for one person each, on two channels."""
+    return _recipients(stage, "bulks", 1_000)
+
+
+def hundreds(stage: Stage) -> Found:
+    """One notification for a hundred people, on two channels."""
+    return _recipients(stage, "many", 100)
+
+
+def _recipients(stage: Stage, kind: str, size: int) -> Found:
+    with stage.installation.web() as web:
+        load = ("--channels", "inapp,email", "--clients", 4, "--size", size, "--seconds", max(2, 5 * stage.scale))
+        found, _ = _loaded(stage, web, kind, *load, per_request=size)
+    stage.installation.clear_queues()
+    return {"recipients/s": found.pop("rate"), **found}
+
+
+# ---- latency --------------------------------------------------------------------------------------------------------
+
+
+def socket(stage: Stage) -> Found:
+    """From POST to the browser's event, at a hundred a second to forty people."""
+    tokens = {f"{PEOPLE}{n}": tokens_of.sign_user_token(f"{PEOPLE}{n}", 3600)[0] for n in range(40)}
+    with stage.installation.web():
+        program = stage.installation.start("bench.listen", "--port", stage.installation.port, "--seconds", max(2, 8 * stage.scale), told=tokens)
+        answer = program.answer()
+    if answer["heard"] < answer["posted"]:
+        raise RuntimeError(f"of {answer['posted']} only {answer['heard']} were heard: {answer['refused']}")
+    return {name: answer[name] for name in ("p50_ms", "p99_ms", "heard")}
+
+
+def urgent(stage: Stage) -> Found:
+    """From POST to sent, for urgent ones at twenty a second, while a worker is busy with 100,000 low ones."""
+    backlog = rows.queue_up("sms", "low", stage.some(100_000), prefix=PEOPLE, users=CROWD)
+    rows.ring(backlog, "sms", "low")
+    mark = rows.new_id()
+    with stage.installation.web() as web, running(stage.installation.start("bench.worker", "serve")) as worker:
+        _wait_for_worker(stage)
+        load = ("--channels", "sms", "--priority", "urgent", "--clients", 8, "--per-second", 20)
+        _loaded(stage, web, "singles", *load, "--seconds", max(3, 10 * stage.scale))
+        wait_until(lambda: _unsent_since(mark) == 0, "the urgent ones are sent")
+        left = _left(backlog, ("queued",))
+        peak = peak_mb(worker.process.pid)
+    if not left:
+        raise RuntimeError("the backlog was gone before the last urgent one: nothing was measured")
+    times = db.session.execute(sa.select(Delivery.created_at, Delivery.sent_at).where(Delivery.id > mark, Delivery.priority == "urgent")).tuples().all()
+    db.session.rollback()
+    _forget(backlog)
+    stage.installation.clear_queues()
+    latencies = [(sent_at - created_at).total_seconds() for created_at, sent_at in times if sent_at]
+    return {**percentiles(latencies), "still_behind": left, **({"peak_mb": peak} if peak else {})}
+
+
+def _unsent_since(mark: UUID) -> int:
+    unsent = db.session.scalar(sa.select(sa.func.count()).where(Delivery.id > mark, Delivery.priority == "urgent", Delivery.sent_at.is_(None)))
+    db.session.rollback()
+    return unsent or 0
+
+
+def _forget(ids: list[UUID]) -> None:
+    with rows.transaction() as session:
+        session.execute(
+            sa.update(Delivery)
+            .where(Delivery.id.between(ids[0], ids[-1]), Delivery.sent_at.is_(None))
+            .values(status="cancelled", wake_at=None)
+            .execution_options(synchronize_session=False)
+        )
+
+
+MEASURES: dict[str, Callable[[Stage], Found]] = {
+    measure.__name__: measure
+    for measure in (sms, email, rq_worker, rq_simple_worker, webhook, slow_webhook, beside_hanging, singles, bulks, hundreds, socket, urgent)
+}

@@ -1,0 +1,133 @@
+"""Rows in bulk, made by the database itself: people, what is queued, and a history of what was delivered.
+
+Every row is as the pipeline would have written it, so what is measured afterwards cannot tell the difference.
+"""
+
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from bench.sample import CATEGORY, DATA, TYPE
+from notifier import queueing
+from notifier.clock import now
+from notifier.core.submission import InlineRecipient
+from notifier.database import transaction
+from notifier.extensions import db
+from notifier.ids import new_id
+from notifier.models import Address, Attempt, Delivery, InboxItem, InboxState, Notification, Preference, Producer, Submission
+from notifier.pipeline import people
+from notifier.queueing import Doorbell
+
+_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def add_people(prefix: str, count: int, *, webhook: str | None = None) -> None:
+    """`<prefix>0` … with an e-mail and a phone each, or with nothing but a webhook."""
+    for start in range(0, count, 1000):
+        numbers = range(start, min(start + 1000, count))
+        fields = ({"name": "Alice"} if webhook else {"name": "Alice", "email": f"{prefix}{n}@bench.example", "phone": f"+4915{20000000 + n}"} for n in numbers)
+        with transaction() as session:
+            people.upsert([InlineRecipient(f"{prefix}{n}", given) for n, given in zip(numbers, fields, strict=True)])
+            session.execute(sa.insert(Preference), [{"user_id": f"{prefix}{n}", "document": {"channels": {"sms": True}}} for n in numbers])
+    if webhook:
+        for n in range(count):
+            people.add_address(f"{prefix}{n}", "webhook", webhook, label=None, secret=_SECRET)
+
+
+def queue_up(channel: str, priority: str, count: int, *, prefix: str, users: int) -> list[UUID]:
+    """That many queued deliveries to these people, each of a notification of its own. Their workers are not rung yet."""
+    base = _new_base()
+    at = now()
+    with transaction():
+        _insert_notifications(base, priority, count, prefix, users, at)
+        _insert_deliveries(base, base, channel, priority, count, prefix, users, at, {"status": "queued", "wake_at": at + timedelta(hours=1)})
+    return [UUID(hex=f"{base}{number:015x}") for number in range(count)]
+
+
+def ring(ids: Sequence[UUID], channel: str, priority: str) -> None:
+    for start in range(0, len(ids), 2000):
+        queueing.ring([Doorbell(key, channel, priority) for key in ids[start : start + 2000]])
+
+
+def add_history(count: int, *, prefix: str, users: int) -> None:
+    """Notifications of yesterday that were shown in the inbox and sent by e-mail."""
+    at = now() - timedelta(days=1)
+    done = {"status": "delivered", "sent_at": at, "delivered_at": at}
+    for start in range(0, count, 100_000):
+        some = min(100_000, count - start)
+        base, mails = _new_base(), _new_base()
+        with transaction():
+            _insert_notifications(base, "medium", some, prefix, users, at)
+            _insert_deliveries(base, base, "inapp", "medium", some, prefix, users, at, {**done, "provider": "inapp"})
+            _insert_deliveries(mails, base, "email", "medium", some, prefix, users, at, {**done, "provider": "smtp", "tries": 1})
+            attempt = {"number": 1, "provider": "smtp", "outcome": "delivered", "duration_ms": 12, "at": at}
+            _insert(Attempt, some, {"delivery_id": _id(mails), **attempt})
+            words = {"type": TYPE, "category": CATEGORY, "title": "Your order A123 is on its way", "body": "DHL is bringing it to you.", "data": DATA}
+            _insert(
+                InboxItem,
+                some,
+                {"id": _id(base), "notification_id": _id(base), "user_id": _user(prefix, users), "seq": _number + start + 1, "created_at": at, **words},
+            )
+    with transaction() as session:
+        session.execute(sa.delete(InboxState).where(InboxState.user_id.startswith(prefix)))
+        seen = sa.select(InboxItem.user_id, sa.func.max(InboxItem.seq), sa.func.count(), sa.func.count()).group_by(InboxItem.user_id)
+        session.execute(sa.insert(InboxState).from_select(["user_id", "seq", "unread", "unseen"], seen.where(InboxItem.user_id.startswith(prefix))))
+    if db.engine.dialect.name == "postgresql":
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE")
+
+
+_numbers = sa.select(sa.literal(0).label("i")).cte("numbers", recursive=True)
+_numbers = _numbers.union_all(sa.select(_numbers.c.i + 1).where(_numbers.c.i + 1 < sa.bindparam("count", type_=sa.Integer)))
+_number = _numbers.c.i
+
+
+def _insert(model: Any, count: int, columns: dict[str, Any], source: Any = None) -> None:
+    """One row for each number, in one statement. A column is an expression, or a value that is the same in all rows."""
+    table = model.__table__
+    absent = {c.name: c.default.arg for c in table.columns if c.default is not None and c.default.is_scalar and c.name not in columns}
+    values = {**absent, **columns}
+    chosen = [(value if isinstance(value, sa.ColumnElement) else sa.literal(value, table.c[name].type)).label(f"c_{name}") for name, value in values.items()]
+    picked = sa.select(*chosen).select_from(source if source is not None else _numbers)
+    db.session.execute(sa.insert(table).from_select(list(values), picked, include_defaults=False), {"count": count})
+
+
+def _insert_notifications(base: str, priority: str, count: int, prefix: str, users: int, at: Any) -> None:
+    producer = db.session.scalar(sa.select(Producer.id).limit(1))
+    submission = {"producer_id": producer, "type": TYPE, "status": "expanded", "recipients": 1, "expanded": 1, "created_at": at}
+    _insert(Submission, count, {"id": _id(base), **submission})
+    shared = {"producer_id": producer, "type": TYPE, "category": CATEGORY, "priority": priority, "template_id": _template_id(), "data": DATA, "created_at": at}
+    _insert(Notification, count, {"id": _id(base), "submission_id": _id(base), "user_id": _user(prefix, users), **shared})
+
+
+def _insert_deliveries(ids: str, notifications: str, channel: str, priority: str, count: int, prefix: str, users: int, at: Any, state: dict[str, Any]) -> None:
+    columns = {"id": _id(ids), "notification_id": _id(notifications), "channel": channel, "priority": priority, "detail": {}, "created_at": at, **state}
+    if channel == "inapp":
+        _insert(Delivery, count, columns)
+        return
+    reached = sa.and_(Address.user_id == _user(prefix, users), Address.channel == channel)
+    columns |= {"address_id": Address.__table__.c.id, "address_masked": Address.__table__.c.masked}
+    _insert(Delivery, count, columns, _numbers.join(Address.__table__, reached))
+
+
+def _template_id() -> Any:
+    return db.session.execute(sa.text("SELECT id FROM template WHERE key = :key AND status = 'published'").columns(id=sa.Uuid), {"key": TYPE}).scalar_one()
+
+
+def _new_base() -> str:
+    """A UUIDv7's hex digits up to its variant: of this millisecond, and random. The other fifteen count."""
+    return f"{new_id().hex[:12]}7{secrets.token_hex(2)[:3]}8"
+
+
+def _user(prefix: str, users: int) -> sa.ColumnElement[str]:
+    return sa.literal(prefix) + sa.cast(_number % users, sa.String)
+
+
+def _id(base: str) -> sa.ColumnElement[Any]:
+    if db.engine.dialect.name == "sqlite":
+        return sa.func.printf("%s%015x", base, _number, type_=sa.String)
+    return sa.cast(sa.literal(base) + sa.func.lpad(sa.func.to_hex(_number), 15, "0"), sa.Uuid)

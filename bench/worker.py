@@ -1,0 +1,75 @@
+"""A worker process whose providers answer at once: ours, or one of RQ's own, on the same jobs.
+
+`python -m bench.worker ours|simple|stock QUEUE,…` empties the queues and prints what that took;
+`python -m bench.worker serve` runs until it is stopped.
+"""
+
+import argparse
+import json
+import os
+import resource
+import signal
+import sys
+import time
+
+import redis
+from rq import SimpleWorker, Worker
+
+from notifier import channels, jobs, logs, worker
+from notifier.channels.contract import Adapter
+from notifier.config import Settings
+from notifier.core.message import Message, Receipt, Recipient
+from notifier.extensions import db
+from notifier.queueing import SERIALIZER, all_queues
+
+
+class _Instant(Adapter):
+    label = "Answers at once"
+
+    def send(self, message: Message, to: Recipient) -> Receipt:
+        return Receipt("sent", provider_message_id=message.delivery_id)
+
+
+class InstantSms(_Instant):
+    channel, provider = channels.CHANNELS["sms"], "instant_sms"
+
+
+class InstantEmail(_Instant):
+    channel, provider = channels.CHANNELS["email"], "instant_email"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("kind", choices=("ours", "simple", "stock", "serve"))
+    parser.add_argument("queues", nargs="?", default="*")
+    parser.add_argument("--lanes", type=int, default=128)
+    given = parser.parse_args()
+    channels.ADAPTERS = (InstantSms, InstantEmail, *(adapter for adapter in channels.ADAPTERS if adapter.channel.name != "email"))
+    settings = Settings.from_env({name: value for name, value in os.environ.items() if name != "SMTP_URL"})
+    options = argparse.Namespace(queues=given.queues, lanes=given.lanes, burst=given.kind != "serve", processes=1)
+    if given.kind == "serve":
+        return worker.run(settings, options)
+    logs.configure(as_json=True)
+    app = jobs.app()
+    wall, cpu = time.monotonic(), _cpu_s()
+    if given.kind == "ours":
+        with app.app_context():
+            worker.work_on(settings, worker.chosen_queues(given.queues), options, worker._Signals())
+    else:
+        with app.app_context():
+            db.engine.dispose()  # a connection must not be shared with a forked child
+        signal.alarm(120)
+        kind = SimpleWorker if given.kind == "simple" else Worker
+        names = [name for name in all_queues() if name in given.queues.split(",")]
+        kind(names, connection=redis.Redis.from_url(settings.redis_url), serializer=SERIALIZER).work(burst=True, logging_level="WARNING")
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(json.dumps({"seconds": time.monotonic() - wall, "cpu_s": _cpu_s() - cpu, "peak_mb": round(peak / 1024, 1)}), flush=True)
+    return 0
+
+
+def _cpu_s() -> float:
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
