@@ -36,7 +36,8 @@ def engine_options(database_url: str) -> dict[str, Any]:
     if database_url.startswith("sqlite"):
         # One connection a thread or green thread at most; autocommit, since `_begin` speaks BEGIN itself.
         return {"connect_args": {"timeout": _BUSY_TIMEOUT_S, "isolation_level": None}, "pool_size": 20, "max_overflow": 40, **_DISCREET}
-    return {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True, "pool_recycle": 1800, "connect_args": {"connect_timeout": 5}, **_DISCREET}
+    options = {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True, "pool_recycle": 1800, "connect_args": {"connect_timeout": 5}, **_DISCREET}
+    return {**options, "executemany_mode": "values_plus_batch"}  # many rows are updated in one round trip, as they are inserted
 
 
 def retried(work: Callable[P, T]) -> Callable[P, T]:

@@ -28,6 +28,19 @@ from notifier.queueing import ring
 
 LEASE = timedelta(seconds=20)
 
+# Rows of the columns that are needed, not entities: those would cost more than all the rest of a claim.
+_deliveries: sa.Table = Delivery.__table__
+_delivery, _notification, _address = _deliveries.c, Notification.__table__.c, Address.__table__.c
+_DELIVERY = (
+    *(_delivery.id, _delivery.notification_id, _delivery.channel, _delivery.priority, _delivery.address_id),
+    *(_delivery.detail, _delivery.tries, _delivery.failures, _delivery.due_at, _delivery.expires_at),
+)
+_NOTIFICATION = (
+    *(_notification.id, _notification.user_id, _notification.type, _notification.category, _notification.priority, _notification.template_id),
+    *(_notification.data, _notification.is_test, _notification.routing, _notification.collapse_key, _notification.expires_at, _notification.created_at),
+)
+_ADDRESS = (_address.id, _address.channel, _address.value, _address.secret, _address.digest)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -58,13 +71,14 @@ class Try:
 class Task:
     """One claimed delivery with all it takes to send it, and then what came of it. Nothing in it needs the database.
 
+    `delivery` (after the claim), `notification` and `address` are rows of the columns that are of use.
     `adapters` are tried in this order. `message` is a sentence where the template could not be filled.
     """
 
-    delivery: Delivery
-    notification: Notification
+    delivery: sa.Row[Any]
+    notification: sa.Row[Any]
     type: EventType
-    address: Address | None
+    address: sa.Row[Any] | None
     adapters: list[Adapter]
     message: Message | str
     recipient: Recipient
@@ -73,12 +87,15 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class _Claimed:
-    delivery: Delivery
-    notification: Notification
+    delivery: sa.Row[Any]
+    notification: sa.Row[Any]
     type: EventType
-    address: Address | None
+    address: sa.Row[Any] | None
     person: Person | None
     adapters: list[Adapter]
+
+
+_Verdict = tuple[str, str, dict[str, Any]]  # status, reason, detail
 
 
 def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
@@ -138,8 +155,8 @@ def _load(deliveries: Sequence[Delivery]) -> list[_Claimed]:
     return found
 
 
-def _verdict(claimed: _Claimed, now: datetime) -> tuple[str, str, dict[str, Any]] | None:
-    """Why a claimed delivery is not to be sent after all: (status, reason, detail)."""
+def _verdict(claimed: _Claimed, now: datetime) -> _Verdict | None:
+    """Why a claimed delivery is not to be sent after all."""
     delivery, notification = claimed.delivery, claimed.notification
     if delivery.expires_at is not None and delivery.expires_at <= now:
         return lifecycle.EXPIRED, "expired", {}

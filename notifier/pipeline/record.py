@@ -53,7 +53,7 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
         if ours:
             still_here = known_ids(task.notification.user_id for task in ours)
             session.execute(sa.insert(Attempt.__table__), [_attempt_row(task, latest, still_here) for task in ours for latest in task.tries])
-            session.execute(sa.update(Delivery), [{"id": task.delivery.id, **_columns(task, follows[task.delivery.id], now)} for task in ours])
+            _move([{"key": task.delivery.id, **_columns(task, follows[task.delivery.id], now)} for task in ours])
             captures = [_capture_row(task, now) for task in ours if _has_capture(task) and task.notification.user_id in still_here]
             if captures:
                 session.execute(sa.insert(Capture.__table__), captures)
@@ -62,6 +62,16 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
     ring(started)
     alarm.tell(happened, ours)
     return [_outcome(task, _status(task, follows[task.delivery.id])) for task in ours]
+
+
+def _move(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The same columns for all, so that they are one executemany; of the table, since the ORM would look at each row for itself."""
+    table: sa.Table = Delivery.__table__
+    columns = {name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in rows[0] if name != "key"}
+    db.session.connection().execute(
+        sa.update(table).where(table.c.id == sa.bindparam("key")).values(columns),
+        [{name if name == "key" else f"new_{name}": value for name, value in row.items()} for row in rows],
+    )
 
 
 Follows = RetryAt | Stop | None  # None: it has gone out
@@ -122,7 +132,7 @@ def _status(task: Task, follows: Follows) -> str:
 
 
 def _columns(task: Task, follows: Follows, now: datetime) -> dict[str, Any]:
-    """The delivery after this round: the same columns for all, so that they are one executemany."""
+    """The delivery after this round, the same columns for all."""
     latest, status = task.tries[-1], _status(task, follows)
     due_at = follows.at if isinstance(follows, RetryAt) else task.delivery.due_at
     return {

@@ -1,6 +1,7 @@
 """Moves the steps of notifications with routing `first` on, in the transaction in which one of them has ended."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from notifier.pipeline.store import DOORBELL_GRACE
 from notifier.queueing import Doorbell
 
 
-def follow(notifications: Sequence[Notification]) -> list[Doorbell]:
+def follow(notifications: Sequence[Any]) -> list[Doorbell]:
     """Starts the next step where the one before has failed, drops the rest where it has succeeded.
 
     → whom to ring after the commit. Five statements at most; none when no notification is routed.
