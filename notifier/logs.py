@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from structlog.types import Processor
 
-_QUIET = ("engineio", "socketio", "rq", "alembic", "urllib3", "werkzeug")  # heard from warnings upwards
+_QUIET = ("engineio", "socketio", "rq", "alembic", "werkzeug")  # heard from warnings upwards; urllib3 less: see channels.http
 
 
 def configure(*, as_json: bool, level: int = logging.INFO) -> None:
