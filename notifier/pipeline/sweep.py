@@ -31,7 +31,6 @@ from notifier.realtime import publish
 
 BATCH = 1_000
 _LONGEST_DOORBELL_GRACE = DOORBELL_GRACE * 32
-_CLOCKS_DIFFER = timedelta(seconds=60)  # between schedulers, at most
 _IDEMPOTENCY_KEPT = timedelta(hours=24)
 
 log = structlog.get_logger()
@@ -99,6 +98,7 @@ class Looked:
 
     rows: int
     rung: int = 0
+    last: UUID | None = None
 
 
 def ring_lost() -> Looked:
@@ -110,11 +110,12 @@ def ring_lost() -> Looked:
     """
     now = clock_now()
     try:
-        remembered = memory(now)
-        until = now if remembered.is_reviewed else max(now, remembered.began_at + _LONGEST_DOORBELL_GRACE + _CLOCKS_DIFFER)
-        looked = _look(now, until)
-        if looked.rows < BATCH and not remembered.is_reviewed:
-            note_reviewed(remembered)
+        remembered = memory()
+        if remembered.reviewed_to is None:
+            looked = _look(_queued().where(Delivery.wake_at <= now).order_by(Delivery.wake_at), now)
+        else:
+            looked = _look(_queued().where(Delivery.wake_at.is_not(None), Delivery.id > remembered.reviewed_to).order_by(Delivery.id), now)
+            note_reviewed(remembered, looked.last if looked.rows == BATCH else None)
     except redis.RedisError as error:
         log.warning("sweep.redis_away", error=type(error).__name__)
         return Looked(0)
@@ -123,36 +124,33 @@ def ring_lost() -> Looked:
     return looked
 
 
-def _look(now: datetime, until: datetime) -> Looked:
-    """At a batch of those that are to be looked at by `until`, and leaves them for later than that."""
-    rows = db.session.execute(
-        sa.select(Delivery.id, Delivery.channel, Delivery.priority, Delivery.created_at, Delivery.due_at, Delivery.expires_at)
-        .where(Delivery.wake_at <= until, Delivery.status == lifecycle.QUEUED)
-        .order_by(Delivery.wake_at)
-        .limit(BATCH)
-    ).all()
+def _queued() -> "sa.Select[*tuple[Any, ...]]":
+    columns = (Delivery.id, Delivery.channel, Delivery.priority, Delivery.created_at, Delivery.due_at, Delivery.expires_at, Delivery.wake_at)
+    return sa.select(*columns).where(Delivery.status == lifecycle.QUEUED).limit(BATCH)
+
+
+def _look(statement: "sa.Select[*tuple[Any, ...]]", now: datetime) -> Looked:
+    """At these queued deliveries; says when to look at them again."""
+    rows = db.session.execute(statement).all()
     db.session.close()
     if not rows:
         return Looked(0)
     forgotten = lost(_doorbells([row for row in rows if not _is_expired(row, now)]))
-    later: dict[datetime, list[UUID]] = {}
-    for row in rows:
-        if not _is_expired(row, now):
-            later.setdefault(until + (DOORBELL_GRACE if row.id in forgotten else _next_grace(row, now)), []).append(row.id)
     with transaction() as session:
-        # What somebody else holds is being sent, or rung by another scheduler: nobody waits for anybody here.
-        still = sa.select(Delivery.id).where(Delivery.id.in_([row.id for row in rows]), Delivery.status == lifecycle.QUEUED, Delivery.wake_at <= until)
-        held = set(session.scalars(still.with_for_update(skip_locked=True)))
-        expired = [row.id for row in rows if row.id in held and _is_expired(row, now)]
-        if expired:
-            _set(expired, {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
-        for at, ids in later.items():
-            _set([key for key in ids if key in held], {"wake_at": at})
-    again = [row for row in rows if row.id in forgotten and row.id in held]
-    if not ring(_doorbells(again)):
-        with transaction():
-            _set([row.id for row in again], {"wake_at": now + DOORBELL_GRACE})
-    return Looked(len(rows), len(again))
+        # What somebody else holds is being sent, or looked at by another scheduler: nobody waits for anybody here.
+        still = sa.select(Delivery.id, Delivery.wake_at).where(Delivery.id.in_([row.id for row in rows]), Delivery.status == lifecycle.QUEUED)
+        awake = {row.id: row.wake_at for row in session.execute(still.with_for_update(skip_locked=True))}
+        held = [row for row in rows if awake.get(row.id) == row.wake_at]
+        _set([row.id for row in held if _is_expired(row, now)], {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
+        later: dict[timedelta, list[UUID]] = {}
+        for row in held:
+            if not _is_expired(row, now):
+                later.setdefault(DOORBELL_GRACE if row.id in forgotten else _next_grace(row, now), []).append(row.id)
+        for grace, ids in later.items():
+            _set(ids, {"wake_at": now + grace})
+    again = [row for row in held if row.id in forgotten]
+    ring(_doorbells(again))
+    return Looked(len(rows), len(again), rows[-1].id)
 
 
 def _next_grace(row: Any, now: datetime) -> timedelta:
