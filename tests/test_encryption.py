@@ -44,7 +44,7 @@ def test_ciphertext_cannot_be_moved_to_another_column() -> None:
         vault(OLD).decrypt(vault(OLD).encrypt(b"secret", "address.value"), "address.secret")
 
 
-@pytest.mark.parametrize("text", ["", "k1", "k1:", "k1:AAAA", ":" + "A" * 44, "k-1:" + "A" * 43 + "=", OLD + ",", "k1:" + "é" * 44])
+@pytest.mark.parametrize("text", ["", "k1", "k1:", "k1:AAAA", ":" + "A" * 44, "k-1:" + "A" * 43 + "=", "k1:" + "A" * 43 + "=,", "k1:" + "é" * 44])
 def test_a_bad_key_ring_is_refused_without_being_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="must be a comma-separated list") as refused:
         KeyRing.parse(text)

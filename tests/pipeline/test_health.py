@@ -1,9 +1,6 @@
 """Breakers and pace, shared through a real Redis."""
 
-from collections.abc import Iterator
-
 import pytest
-import redis
 from apiflask import APIFlask
 
 from notifier.extensions import redis_store
@@ -125,15 +122,7 @@ def test_states_are_told_apart(app: APIFlask) -> None:
     assert states() == {"a": "closed", "b": "open", "c": "half_open", "d": "forced_open"}
 
 
-@pytest.fixture
-def without_redis(app: APIFlask) -> Iterator[None]:
-    connected = app.extensions["redis"]
-    app.extensions["redis"] = redis.Redis(unix_socket_path="/nonexistent/redis.sock")
-    yield
-    app.extensions["redis"] = connected
-
-
-@pytest.mark.usefixtures("without_redis")
+@pytest.mark.usefixtures("redis_away")
 def test_without_redis_everybody_is_admitted(app: APIFlask) -> None:
     assert granted(5) == 5
     assert told(bad=10) is None

@@ -95,11 +95,3 @@ def send(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[D
         return list(db.session.scalars(select(Delivery).order_by(Delivery.id)))
 
     return _send
-
-
-@pytest.fixture
-def redis_away(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody answers where Redis should be."""
-    monkeypatch.setitem(app.extensions, "redis", None)
-    monkeypatch.setitem(app.extensions, "sign_in_throttle", None)
-    redis_store.init_app(app, "unix:///nonexistent/redis.sock")
