@@ -1,7 +1,8 @@
-"""The rate limit of a producer's key: a fixed window counted in Redis, one round trip a request.
+"""The rate limit of a producer's key: a fixed window counted in Redis.
 
-A call costs the notifications it asks for, and at least one. When Redis is away nothing is limited:
-a refused notification is worse than a producer over its quota. A dead Redis is asked once a second.
+A call costs the notifications it asks for, and at least one. A process takes a thousandth of the limit
+at a time, so that few requests wait for Redis. When Redis is away nothing is limited: a refused
+notification is worse than a producer over its quota. A dead Redis is asked once a second.
 """
 
 import time
@@ -20,8 +21,18 @@ from notifier.config import current_settings
 from notifier.core.errors import Rejected
 
 _PAUSE_S = 1.0
+_PARTS = 1_000  # of the limit, one of which a process takes at a time
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _InHand:
+    """What this process has taken of a key's quota and not used yet. `taken`: by all processes, as Redis said last."""
+
+    window: int
+    left: int = 0
+    taken: int = 0
 
 
 @dataclass(slots=True)
@@ -31,17 +42,30 @@ class Limiter:
     item: RateLimitItem
     storage: RedisStorage
     asleep_until: float = field(default=0.0)
+    in_hand: dict[str, _InHand] = field(default_factory=dict)
 
     def count(self, key_id: str, cost: int, window: int) -> int | None:
-        """What the key has used in this window, `cost` included; None when Redis cannot say."""
-        if time.monotonic() < self.asleep_until:
+        """What the key has used in this window, `cost` included; None when Redis cannot say. A negative cost is given back."""
+        hand = self.in_hand.get(key_id)
+        if hand is None or hand.window != window:
+            hand = self.in_hand[key_id] = _InHand(window)
+        share = max(cost, self.item.amount // _PARTS) if cost > 0 else cost
+        if not 0 < cost <= hand.left and not self._take(key_id, hand, share):
             return None
+        hand.left -= cost
+        return hand.taken - hand.left
+
+    def _take(self, key_id: str, hand: _InHand, share: int) -> bool:
+        if time.monotonic() < self.asleep_until:
+            return False
         try:
-            return self.storage.incr(f"{key_id}:{window}", self.item.get_expiry(), cost)
+            hand.taken = self.storage.incr(f"{key_id}:{hand.window}", self.item.get_expiry(), share)
+            hand.left += share
+            return True
         except redis.RedisError as error:
             self.asleep_until = time.monotonic() + _PAUSE_S
             log.warning("limits.redis_away", error=type(error).__name__)
-            return None
+            return False
 
 
 def init_app(app: APIFlask) -> None:

@@ -80,6 +80,27 @@ def test_each_key_has_a_limit_of_its_own(limited: APIFlask, api: Any, client: An
     assert client.get("/api/v1/types", headers={"Authorization": f"Bearer {other}"}).status_code == 200
 
 
+@pytest.mark.parametrize("limited", ["3000/hour"], indirect=True)
+def test_a_process_takes_a_thousandth_of_a_large_limit_at_a_time(limited: APIFlask) -> None:
+    limiter = limited.extensions["limiter"]
+    another = dataclasses.replace(limiter, in_hand={})
+
+    assert [limiter.count("key", 1, 7) for _ in range(4)] == [1, 2, 3, 4]
+    assert another.count("key", 1, 7) == 7  # the other holds two more of the six it has taken
+    assert limiter.count("key", 100, 7) == 107
+    assert limiter.count("key", -100, 7) == 7
+
+
+@pytest.mark.parametrize("limited", ["10/hour"], indirect=True)
+def test_what_one_process_refuses_is_left_for_the_others(limited: APIFlask) -> None:
+    limiter = limited.extensions["limiter"]
+    another = dataclasses.replace(limiter, in_hand={})
+    limiter.count("key", 11, 7)
+    limiter.count("key", -11, 7)
+
+    assert another.count("key", 9, 7) == 9
+
+
 def test_strangers_are_not_counted(limited: APIFlask, client: Any) -> None:
     response = client.get("/api/v1/types")
 
