@@ -288,6 +288,7 @@ class BatchWorker(BaseWorker):
             except Exception as error:
                 log.warning("worker.renew_failed", error=type(error).__name__)
         try:
+            self._register_again()
             self.heartbeat()
             settling.renew(self.connection, running, current_timestamp() + LEASE_S)
             self._show_state(bool(running))
@@ -295,6 +296,14 @@ class BatchWorker(BaseWorker):
                 self.run_maintenance_tasks()  # type: ignore[no-untyped-call]
         except redis.RedisError as error:
             log.warning("worker.no_heartbeat", error=type(error).__name__)
+
+    def _register_again(self) -> None:
+        """After Redis forgot us (FLUSHALL, or away longer than our entry lasts): a heartbeat alone would leave us unknown."""
+        if self.connection.hexists(self.key, "birth"):
+            return
+        self.connection.delete(self.key)  # what a heartbeat left there
+        self.register_birth()  # type: ignore[no-untyped-call]
+        self.set_state(WorkerStatus.BUSY if self._is_busy else WorkerStatus.IDLE)
 
     def _show_state(self, is_busy: bool) -> None:
         if is_busy != self._is_busy:

@@ -327,3 +327,17 @@ def test_running_jobs_are_renewed(connection: redis.Redis, echo: Echo, running: 
     eventually(lambda: echo.now_running == 1)
     running._beat_at = 0.0
     eventually(lambda: job_id in echo.renewed)
+
+
+def test_a_worker_that_redis_forgot_registers_again(connection: redis.Redis, echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEAT_S", 0.05)
+    target = worker(connection, echo)
+    thread = threading.Thread(target=target.work, kwargs={"has_signals": False})
+    thread.start()
+    eventually(lambda: connection.sismember("rq:workers", target.key))
+    connection.flushdb()
+    eventually(lambda: [found.name for found in StockWorker.all(connection=connection)] == [target.name])
+    assert connection.hget(target.key, "queues") == ",".join(source.name for source in SOURCES).encode()
+    target.stop()
+    thread.join(30)
+    assert not connection.sismember("rq:workers", target.key)
