@@ -30,7 +30,7 @@ from notifier.queueing import Doorbell, lost, memory, note_reviewed, ring, ring_
 from notifier.realtime import publish
 
 BATCH = 1_000
-_LONGEST_DOORBELL_GRACE = DOORBELL_GRACE * 32
+LONGEST_DOORBELL_GRACE = DOORBELL_GRACE * 32
 _IDEMPOTENCY_KEPT = timedelta(hours=24)
 
 log = structlog.get_logger()
@@ -157,7 +157,7 @@ def _next_grace(row: Any, now: datetime) -> timedelta:
     """As long again as it has been waiting, in a few steps so that one statement does for many."""
     age = now - max(row.created_at, row.due_at or row.created_at)
     grace = DOORBELL_GRACE
-    while grace * 2 <= min(age, _LONGEST_DOORBELL_GRACE):
+    while grace * 2 <= min(age, LONGEST_DOORBELL_GRACE):
         grace *= 2
     return grace
 

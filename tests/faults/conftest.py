@@ -129,7 +129,7 @@ def trial(running: Installation, request: pytest.FixtureRequest) -> Iterator[Tri
     trial = Trial(running, request.node.name)
     yield trial
     if trial.load:
-        trial.load.give_up()
+        trial.load.stop()
     for worker in trial.workers:
         worker.kill()
 

@@ -37,9 +37,6 @@ class Load:
             thread.join(120)
             assert not thread.is_alive(), f"a request was never accepted: {self.not_accepted}"
 
-    def give_up(self) -> None:
-        self._stopped.set()
-
     def _run(self) -> None:
         http = urllib3.PoolManager(retries=False, timeout=10)
         while not self._stopped.is_set():

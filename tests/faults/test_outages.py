@@ -19,7 +19,8 @@ POSTGRES_AWAY_S = 3
 
 @both
 def test_a_redis_that_forgets_everything_loses_nothing(running: Installation, trial: Trial) -> None:
-    worker = trial.start_worker()
+    running.sink.answers_after_s = 0.5
+    worker = trial.start_worker(lanes=150)
     trial.submit()
     forgotten = 0
     for _ in range(3):
@@ -72,10 +73,10 @@ def test_a_database_that_dies_and_comes_back_loses_nothing(running: Installation
         finally:
             own_postgres.start()
         trial.until_delivered(500)
-    trial.settle()
-    assert set(load.not_accepted) <= {"503"}
     assert worker.is_running
     assert running.scheduler.is_running
+    trial.settle()
+    assert set(load.not_accepted) <= {"503"}
 
 
 @both
