@@ -15,18 +15,18 @@ from typing import Any
 import redis
 import structlog
 from flask import Flask
-from sqlalchemy.exc import OperationalError
 
 from notifier import liveness, logs
 from notifier.app import create_app
 from notifier.clock import now
 from notifier.config import Settings
+from notifier.database import UNAVAILABLE
 from notifier.extensions import db, redis_store
 from notifier.pipeline import ghosts, inbox, sweep
 from notifier.starting import wait_for_app
 
 LONGEST_PAUSE_S = 5.0
-OUTAGES = (redis.RedisError, OperationalError)
+OUTAGES = (*UNAVAILABLE, redis.RedisError)
 _TICK_S = 0.05
 
 log = structlog.get_logger()

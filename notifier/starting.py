@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import structlog
 from flask import Flask
-from sqlalchemy.exc import OperationalError
+
+from notifier.database import UNAVAILABLE
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 
@@ -18,7 +19,7 @@ def wait_for_app(make_app: Callable[[], Flask], is_stopping: Callable[[], bool])
     while not is_stopping():
         try:
             return make_app()
-        except OperationalError as error:
+        except UNAVAILABLE as error:
             log.warning("database.is_away", error=type(error.orig).__name__, again_in_s=pause_s)
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)

@@ -14,7 +14,7 @@ from notifier.models.types import EncryptedJSON, PlainJSON, UtcDateTime
 
 
 class Submission(db.Model):
-    """One accepted request. `status` is accepted (expanded in the same transaction), expanding or expanded.
+    """One accepted request. `status` is expanded (its notifications are stored), or expanding.
 
     While it is expanding, `body` holds what is still needed and `expanded` how many recipients are done.
     `wake_at` is when the sweep looks at it again.

@@ -5,10 +5,10 @@ from typing import NamedTuple
 from flask import Blueprint, Flask, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
 from notifier.core.errors import Rejected
+from notifier.database import UNAVAILABLE
 
 
 class Words(NamedTuple):
@@ -46,7 +46,8 @@ def show_pages_for(blueprint: Blueprint) -> None:
             blueprint.register_error_handler(status, _show_http_error)
     blueprint.register_error_handler(HTTPException, _show_http_error)
     blueprint.register_error_handler(Rejected, _show_rejected)
-    blueprint.register_error_handler(OperationalError, _show_database_error)
+    for outage in UNAVAILABLE:
+        blueprint.register_error_handler(outage, _show_database_error)
 
 
 def error_page(status: int, words: Words | None = None) -> ResponseReturnValue:
@@ -71,7 +72,7 @@ def _show_rejected(error: Rejected) -> ResponseReturnValue:
     return error_page(404 if error.code == "not_found" else 400)
 
 
-def _show_database_error(error: OperationalError) -> ResponseReturnValue:
+def _show_database_error(error: Exception) -> ResponseReturnValue:
     answer = make_response(render_template("error.html", status=503, words=WORDS[503]), 503)
     answer.headers["Retry-After"] = "5"
     return answer
