@@ -17,7 +17,7 @@ from bench.installation import Installation
 from bench.load import percentiles
 from bench.processes import Program, cpu_s, peak_mb, running, wait_until
 from bench.sample import CROWD, PEOPLE
-from notifier import tokens as tokens_of
+from notifier import tokens as signing
 from notifier.extensions import db
 from notifier.models import Delivery
 
@@ -183,7 +183,7 @@ def _recipients(stage: Stage, kind: str, size: int) -> Found:
 
 def socket(stage: Stage) -> Found:
     """From POST to the browser's event, at a hundred a second to forty people."""
-    tokens = {f"{PEOPLE}{n}": tokens_of.sign_user_token(f"{PEOPLE}{n}", 3600)[0] for n in range(40)}
+    tokens = {f"{PEOPLE}{n}": signing.sign_user_token(f"{PEOPLE}{n}", 3600)[0] for n in range(40)}
     with stage.installation.web():
         program = stage.installation.start("bench.listen", "--port", stage.installation.port, "--seconds", max(2, 8 * stage.scale), told=tokens)
         answer = program.answer()
@@ -194,12 +194,12 @@ def socket(stage: Stage) -> Found:
 
 def urgent(stage: Stage) -> Found:
     """From POST to sent, for urgent ones at twenty a second, while a worker is busy with 100,000 low ones."""
-    backlog = rows.queue_up("sms", "low", stage.some(100_000), prefix=PEOPLE, users=CROWD)
-    rows.ring(backlog, "sms", "low")
+    backlog = rows.queue_up("email", "low", stage.some(100_000), prefix=PEOPLE, users=CROWD)
+    rows.ring(backlog, "email", "low")
     mark = rows.new_id()
     with stage.installation.web() as web, running(stage.installation.start("bench.worker", "serve")) as worker:
         _wait_for_worker(stage)
-        load = ("--channels", "sms", "--priority", "urgent", "--clients", 8, "--per-second", 20)
+        load = ("--channels", "email", "--priority", "urgent", "--clients", 8, "--per-second", 20)
         _loaded(stage, web, "singles", *load, "--seconds", max(3, 10 * stage.scale))
         wait_until(lambda: _unsent_since(mark) == 0, "the urgent ones are sent")
         left = _left(backlog, ("queued",))

@@ -16,6 +16,7 @@ import redis
 from rq import SimpleWorker, Worker
 
 from notifier import channels, jobs, logs, worker
+from notifier.__main__ import arguments
 from notifier.channels.contract import Adapter
 from notifier.config import Settings
 from notifier.core.message import Message, Receipt, Recipient
@@ -42,7 +43,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("kind", choices=("ours", "simple", "stock", "serve"))
     parser.add_argument("queues", nargs="?", default="*")
-    parser.add_argument("--lanes", type=int, default=128)
+    parser.add_argument("--lanes", type=int, default=arguments().parse_args(["worker"]).lanes)
     given = parser.parse_args()
     channels.ADAPTERS = (InstantSms, InstantEmail, *(adapter for adapter in channels.ADAPTERS if adapter.channel.name != "email"))
     settings = Settings.from_env({name: value for name, value in os.environ.items() if name != "SMTP_URL"})
