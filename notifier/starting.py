@@ -20,7 +20,7 @@ def wait_for_app(make_app: Callable[[], Flask], is_stopping: Callable[[], bool])
         try:
             return make_app()
         except UNAVAILABLE as error:
-            log.warning("database.is_away", error=type(error.orig).__name__, again_in_s=pause_s)
+            log.warning("database.is_away", error=type(getattr(error, "orig", error)).__name__, again_in_s=pause_s)
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
     return None
