@@ -158,7 +158,6 @@ def _load_key(digest: bytes) -> KeyIdentity | None:
         .join(Producer, Producer.id == ApiKey.producer_id)
         .where(ApiKey.hash == digest, ApiKey.revoked_at.is_(None), Producer.disabled_at.is_(None))
     ).first()
-    db.session.rollback()  # nothing is held open while the limits are asked
     if row is None:
         return None
     return KeyIdentity(row.id, row.producer_id, frozenset(row.scopes), None if row.types is None else frozenset(row.types), row.is_test, row.expires_at)
