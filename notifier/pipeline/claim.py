@@ -31,15 +31,15 @@ LEASE = timedelta(seconds=20)
 # Rows of the columns that are needed, not entities: those would cost more than all the rest of a claim.
 _deliveries: sa.Table = Delivery.__table__
 _delivery, _notification, _address = _deliveries.c, Notification.__table__.c, Address.__table__.c
-_DELIVERY = (
+_DELIVERY: tuple[sa.Column[Any], ...] = (
     *(_delivery.id, _delivery.notification_id, _delivery.channel, _delivery.priority, _delivery.address_id),
     *(_delivery.detail, _delivery.tries, _delivery.failures, _delivery.due_at, _delivery.expires_at),
 )
-_NOTIFICATION = (
+_NOTIFICATION: tuple[sa.Column[Any], ...] = (
     *(_notification.id, _notification.user_id, _notification.type, _notification.category, _notification.priority, _notification.template_id),
     *(_notification.data, _notification.is_test, _notification.routing, _notification.collapse_key, _notification.expires_at, _notification.created_at),
 )
-_ADDRESS = (_address.id, _address.channel, _address.value, _address.secret, _address.digest)
+_ADDRESS: tuple[sa.Column[Any], ...] = (_address.id, _address.channel, _address.value, _address.secret, _address.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,45 +105,56 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
     """
     now = clock_now()
     kept: list[_Claimed] = []
-    dropped: list[_Claimed] = []
+    dropped: list[tuple[_Claimed, _Verdict]] = []
     with transaction() as session:
-        rows = session.scalars(
-            sa.update(Delivery)
-            .where(Delivery.id.in_(ids), Delivery.status.in_(lifecycle.leading_to(lifecycle.SENDING)))
+        rows = session.execute(
+            sa.update(_deliveries)
+            .where(_delivery.id.in_(ids), _delivery.status.in_(lifecycle.leading_to(lifecycle.SENDING)))
             .values(
                 status=lifecycle.SENDING,
                 reason=None,
                 wake_at=database_time(LEASE),
-                tries=Delivery.tries + 1,
-                failures=sa.case((Delivery.status == lifecycle.QUEUED, Delivery.failures), else_=0),
+                tries=_delivery.tries + 1,
+                failures=sa.case((_delivery.status == lifecycle.QUEUED, _delivery.failures), else_=0),
             )
-            .returning(Delivery)
-            .execution_options(populate_existing=True)
+            .returning(*_DELIVERY)
         ).all()
         for claimed in _load(rows):
             verdict = _verdict(claimed, now)
             if verdict is None:
                 kept.append(claimed)
-                continue
-            delivery = claimed.delivery
-            delivery.status, delivery.reason, detail = verdict
-            delivery.detail, delivery.wake_at, delivery.tries = {**delivery.detail, **detail}, None, delivery.tries - 1
-            dropped.append(claimed)
-        session.flush()
-        started = follow([claimed.notification for claimed in dropped])
+            else:
+                dropped.append((claimed, verdict))
+        _drop(dropped)
+        started = follow([claimed.notification for claimed, _ in dropped])
     ring(started)
     tasks = _put_into_words(kept)
     db.session.close()  # no transaction is open while sending
-    return tasks, [Outcome(claimed.delivery.id, claimed.delivery.status, claimed.delivery.reason or "") for claimed in dropped]
+    return tasks, [Outcome(claimed.delivery.id, status, reason) for claimed, (status, reason, _) in dropped]
 
 
-def _load(deliveries: Sequence[Delivery]) -> list[_Claimed]:
+def _drop(dropped: Sequence[tuple[_Claimed, _Verdict]]) -> None:
+    """They have not been tried after all."""
+    if not dropped:
+        return
+    values = {"status": sa.bindparam("status_now"), "reason": sa.bindparam("why"), "detail": sa.bindparam("more", type_=_delivery.detail.type)}
+    db.session.connection().execute(
+        sa.update(_deliveries).where(_delivery.id == sa.bindparam("key")).values(**values, wake_at=None, tries=_delivery.tries - 1),
+        [
+            {"key": claimed.delivery.id, "status_now": status, "why": reason, "more": {**claimed.delivery.detail, **detail}}
+            for claimed, (status, reason, detail) in dropped
+        ],
+    )
+
+
+def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:
     if not deliveries:
         return []
     session, registry = db.session, channels.registry()
-    notifications = {row.id: row for row in session.scalars(sa.select(Notification).where(Notification.id.in_({d.notification_id for d in deliveries})))}
+    notified = session.execute(sa.select(*_NOTIFICATION).where(_notification.id.in_({d.notification_id for d in deliveries})))
+    notifications = {row.id: row for row in notified}
     address_ids = {d.address_id for d in deliveries if d.address_id}
-    addresses = {row.id: row for row in session.scalars(sa.select(Address).where(Address.id.in_(address_ids)))} if address_ids else {}
+    addresses = {row.id: row for row in session.execute(sa.select(*_ADDRESS).where(_address.id.in_(address_ids)))} if address_ids else {}
     types = load_types(row.type for row in notifications.values())
     persons = load_people(row.user_id for row in notifications.values())
     found = []

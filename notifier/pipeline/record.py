@@ -39,17 +39,10 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
     happened = health.report(_tallies(tasks))
     follows = {task.delivery.id: _what_follows(task, now) for task in tasks}
     with transaction() as session:
-        held = set(
-            session.scalars(
-                sa.select(Delivery.id)
-                .where(
-                    sa.tuple_(Delivery.id, Delivery.tries).in_([(t.delivery.id, t.delivery.tries) for t in tasks]),
-                    Delivery.status == lifecycle.SENDING,
-                )
-                .with_for_update()
-            )
-        )
-        ours = [task for task in tasks if task.delivery.id in held]  # the rest lost their lease and are somebody else's now
+        # By id alone: for pairs of id and tries SQLite would read the whole table.
+        sending = sa.select(Delivery.id, Delivery.tries).where(Delivery.id.in_([task.delivery.id for task in tasks]), Delivery.status == lifecycle.SENDING)
+        held = {tuple(row) for row in session.execute(sending.with_for_update())}
+        ours = [task for task in tasks if (task.delivery.id, task.delivery.tries) in held]  # the rest lost their lease and are somebody else's now
         if ours:
             still_here = known_ids(task.notification.user_id for task in ours)
             session.execute(sa.insert(Attempt.__table__), [_attempt_row(task, latest, still_here) for task in ours for latest in task.tries])
