@@ -29,6 +29,7 @@ MAX_SHOWN = 500  # a change of more items is told without them: the client sees 
 _WAKE_AT_ONCE = 500
 
 _items: sa.Table = InboxItem.__table__
+_states: sa.Table = InboxState.__table__
 _COLUMNS = tuple(column.name for column in _items.columns)
 _COUNTED = sa.and_(InboxItem.archived_at.is_(None), InboxItem.snoozed_until.is_(None))
 _IS_UNREAD = sa.and_(_COUNTED, InboxItem.read_at.is_(None))
@@ -47,14 +48,12 @@ def add(rows: Sequence[Mapping[str, Any]]) -> list[ItemEvent]:
     mine: dict[str, list[dict[str, Any]]] = {}
     for item in items:
         mine.setdefault(item["user_id"], []).append(item)
-    statement = insert(InboxState)
-    raised = {name: getattr(InboxState, name) + statement.excluded[name] for name in ("seq", "unread", "unseen")}
+    statement = insert(_states)
+    raised = {name: _states.c[name] + statement.excluded[name] for name in ("seq", "unread", "unseen")}
     # Sorted, so that two batches lock the same users in the same order.
     growth = [{"user_id": user_id, "seq": len(mine[user_id]), "unread": len(mine[user_id]), "unseen": len(mine[user_id])} for user_id in sorted(mine)]
     states = db.session.execute(
-        statement.on_conflict_do_update(index_elements=["user_id"], set_=raised).returning(
-            InboxState.user_id, InboxState.seq, InboxState.unread, InboxState.unseen
-        ),
+        statement.on_conflict_do_update(index_elements=["user_id"], set_=raised).returning(*_states.columns),
         growth,
     ).all()
     events = {}
