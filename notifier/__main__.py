@@ -31,7 +31,7 @@ def arguments() -> argparse.ArgumentParser:
     web.add_argument("--reuse-port", action="store_true", help="let several web processes share the port")
     worker = command("worker", "notifier.worker:run", "send what is queued")
     worker.add_argument("--queues", default="*", metavar="PATTERN", help="only the queues that match, 'sms.*' or 'sms.*,push.*' say")
-    worker.add_argument("--lanes", type=_count, default=128, metavar="N", help="how many sends may be in flight at once (128)")
+    worker.add_argument("--lanes", type=_count, default=400, metavar="N", help="how many sends may be in flight at once (400)")
     worker.add_argument("--processes", type=_count, default=1, metavar="N", help="how many such processes to run (1)")
     worker.add_argument("--burst", action="store_true", help="end when the queues are empty")
     command("scheduler", "notifier.scheduler:run", "release what is due and sweep up what was lost")

@@ -26,6 +26,7 @@ from notifier.batchworker.shares import Shares, ceiling, kept_for_urgent
 from notifier.batchworker.take import Raw, Source, Taker
 
 WEIGHTS = (40, 30, 20, 10)  # of the lanes, for each class of queues, the most pressing first
+MOMENT_S = 0.002  # after which nothing more is expected to finish with the others
 LONGEST_BATCH_WAIT_S = 0.02  # what has finished is recorded after this long at the latest
 MOST_TAKEN = 200
 LEASE_S = 120.0  # after which RQ calls a job abandoned whose worker says nothing
@@ -68,6 +69,7 @@ class BatchWorker(BaseWorker):
         self._run_through: list[Job] = []  # have run, are to be recorded
         self._recorded: list[Ended] = []  # are to be settled
         self._oldest_waits_since = 0.0
+        self._latest_came_at = 0.0
         self._beat_at = 0.0
         self._paused_until = 0.0
         self._is_busy = False
@@ -133,7 +135,7 @@ class BatchWorker(BaseWorker):
 
     def _longest_wait(self) -> float:
         if self._run_through:
-            return max(0.0, self._oldest_waits_since + LONGEST_BATCH_WAIT_S - time.monotonic())
+            return max(0.0, self._record_at() - time.monotonic())
         return min(PAUSE_S, BEAT_S)
 
     @property
@@ -229,17 +231,20 @@ class BatchWorker(BaseWorker):
     def _arrived(self, job: Job | None) -> None:
         if job is None:
             return
+        self._latest_came_at = time.monotonic()
         if not self._run_through:
-            self._oldest_waits_since = time.monotonic()
+            self._oldest_waits_since = self._latest_came_at
         self._run_through.append(job)
         self._lanes.collected(1)
+
+    def _record_at(self) -> float:
+        return min(self._oldest_waits_since + LONGEST_BATCH_WAIT_S, self._latest_came_at + MOMENT_S)
 
     def _record(self) -> None:
         """Records what has run: when it has waited long enough, or nothing else is running, or it is a full batch."""
         if not self._run_through:
             return
-        waited = time.monotonic() - self._oldest_waits_since
-        if waited < LONGEST_BATCH_WAIT_S and self._lanes.in_flight and len(self._run_through) < MOST_TAKEN:
+        if time.monotonic() < self._record_at() and self._lanes.in_flight and len(self._run_through) < MOST_TAKEN:
             return
         if self._is_paused:
             return

@@ -25,6 +25,7 @@ class EmailSmtp(Adapter):
             is_secret=True,
             example="smtp://user:password@mail.example.com:587",
         ),
+        Setting("SMTP_CONNECTIONS", "how many connections a worker process may open", is_required=False, default="20", example="20"),
         Setting("SMTP_FROM", "sender of the mails", is_required=False, default="Notifier <notifier@localhost>", example="Shop <shop@example.com>"),
     )
 
@@ -36,7 +37,10 @@ class EmailSmtp(Adapter):
             raise ValueError(f"SMTP_FROM: {error}") from None
         url = self.options.get("SMTP_URL")
         self.server = Server.parse(url, self.sender.domain) if url else None
-        self.pool = Pool(self.server, http) if self.server else None
+        connections = self.options["SMTP_CONNECTIONS"]
+        if not connections.isdecimal() or not 1 <= int(connections) <= 1000:
+            raise ValueError("SMTP_CONNECTIONS: must be a number from 1 to 1000")
+        self.pool = Pool(self.server, http, int(connections)) if self.server else None
 
     def send(self, message: Message, to: Recipient) -> Receipt:
         if self.pool is None:

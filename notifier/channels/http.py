@@ -30,7 +30,7 @@ from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured,
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 HOSTS = 200  # whose connections are kept open
-CONNECTIONS_A_HOST = 50
+CONNECTIONS_A_HOST = 200  # as many as one channel may have in flight
 ADDRESSES_TRIED = 3
 LONGEST_RETRY_AFTER_S = 3600.0
 DEFAULT_RETRY_AFTER_S = 5.0

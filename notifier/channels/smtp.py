@@ -75,13 +75,18 @@ class Server:
 
 
 class Pool:
-    def __init__(self, server: Server, http: Http) -> None:
+    def __init__(self, server: Server, http: Http, most: int) -> None:
         self.server = server
         self.http = http
         self.lock = threading.Lock()
+        self.slots = threading.BoundedSemaphore(most)  # mail servers take a handful of connections from one client, not one a thread
         self.idle: deque[_Connection] = deque()
 
     def send(self, sender: str, to: str, composed: EmailMessage) -> None:
+        with self.slots:
+            self._send(sender, to, composed)
+
+    def _send(self, sender: str, to: str, composed: EmailMessage) -> None:
         connection = self._open_transaction(sender, needs_utf8(to))
         try:
             connection.deliver(to, composed)

@@ -57,7 +57,6 @@ class Targets:
             return True
         return is_encrypted and is_public(ip)
 
-
     def may_be_meant(self, url: str) -> bool:
         """What can be said of a URL without looking its host up: False when no look-up could make it reachable."""
         parts = urlsplit(url)

@@ -313,3 +313,18 @@ def test_an_address_that_a_server_quotes_is_not_passed_on(quoted: str) -> None:
 
     assert "alice" not in str(error)
     assert "Recipient address rejected" in str(error)
+
+
+def test_it_opens_no_more_connections_than_it_may(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+    server = start_mail()
+    adapter = make_adapter(server.url(), SMTP_CONNECTIONS="2")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: adapter.send(make_message(), Recipient(f"p{n}@shop.test")), range(24)))
+    assert len(server.inbox.mails) == 24
+    assert len({mail.connection for mail in server.inbox.mails}) <= 2
+
+
+@pytest.mark.parametrize("number", ["0", "many", "-1"])
+def test_a_number_of_connections_that_makes_no_sense_is_refused(make_adapter: MakeAdapter, number: str) -> None:
+    with pytest.raises(ValueError, match="SMTP_CONNECTIONS"):
+        make_adapter("smtp://127.0.0.1:25", SMTP_CONNECTIONS=number)
