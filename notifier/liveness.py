@@ -14,7 +14,7 @@ from notifier.clock import now
 RECENT = timedelta(seconds=30)  # a worker shows life between jobs, and a job may take a while
 SCHEDULER_BEAT_S = 2.0
 _SCHEDULERS = "notifier:schedulers"  # name → when it last beat, a sorted set
-_SCHEDULER_RECENT = timedelta(seconds=10)
+_SCHEDULER_RECENT_S = 10.0
 
 
 def count_workers(client: redis.Redis) -> int:
@@ -28,10 +28,10 @@ def count_workers(client: redis.Redis) -> int:
 
 
 def beat_scheduler(client: redis.Redis, name: str) -> None:
-    at = now()
+    at = _redis_time(client)
     with client.pipeline(transaction=False) as pipe:
-        pipe.zadd(_SCHEDULERS, {name: at.timestamp()})
-        pipe.zremrangebyscore(_SCHEDULERS, "-inf", (at - _SCHEDULER_RECENT).timestamp())
+        pipe.zadd(_SCHEDULERS, {name: at})
+        pipe.zremrangebyscore(_SCHEDULERS, "-inf", at - _SCHEDULER_RECENT_S)
         pipe.execute()
 
 
@@ -40,4 +40,10 @@ def end_scheduler(client: redis.Redis, name: str) -> None:
 
 
 def count_schedulers(client: redis.Redis) -> int:
-    return int(client.zcount(_SCHEDULERS, (now() - _SCHEDULER_RECENT).timestamp(), "+inf"))
+    return int(client.zcount(_SCHEDULERS, _redis_time(client) - _SCHEDULER_RECENT_S, "+inf"))
+
+
+def _redis_time(client: redis.Redis) -> float:
+    """Redis's clock: a host whose own is wrong must not make the others look dead."""
+    seconds, micros = client.time()
+    return float(seconds + micros / 1_000_000)

@@ -418,7 +418,7 @@ def _rehearse(work: _Work, person: Any, now: datetime) -> dict[str, Any]:
         {
             "channel": decision.channel,
             "address": decision.address.masked if decision.address else None,
-            "status": "skipped" if decision in decided.skips else "waiting" if decision.detail.get("until") else "queued",
+            "status": "skipped" if decision in decided.skips else "waiting" if decision.reason else "queued",
             "reason": decision.reason,
             "detail": dict(decision.detail),
             "due_at": decision.detail.get("until"),

@@ -279,6 +279,14 @@ def test_a_dry_run_says_what_would_happen_and_leaves_no_trace(cast: dict[str, st
     assert {step["channel"] for step in bob["trace"]} == {"inapp", "email", "push", "sms"}
 
 
+def test_a_dry_run_shows_which_channels_would_wait_for_others_to_fail(cast: dict[str, str], caller: Caller) -> None:
+    answer = dry_run(Item(caller, submission("alice", channels=("sms", "email"), routing="first")))
+    assert [(d["channel"], d["status"], d["reason"]) for d in answer["notifications"][0]["deliveries"]] == [
+        ("sms", "queued", None),
+        ("email", "waiting", "fallback"),
+    ]
+
+
 def test_a_dry_run_is_refused_as_the_real_thing_is(cast: dict[str, str], caller: Caller) -> None:
     with pytest.raises(Rejected, match="there is no user"):
         dry_run(Item(caller, submission("nobody")))
