@@ -1,6 +1,8 @@
 """Failing well, with real servers that fail: the next provider, the breaker, the pace, the next channel, the admins."""
 
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from apiflask import APIFlask
 
 from notifier import accounts, channels
 from notifier.core.submission import InlineRecipient
+from notifier.ids import show
 from notifier.models import Address, Attempt, Delivery, InboxItem, Notification, Suppression
 from notifier.pipeline import health, people, providers, sweep
 from notifier.pipeline.deliver import deliver
@@ -266,3 +269,32 @@ def test_nobody_is_flooded_with_one_time_codes(app: APIFlask, submit: Submit) ->
     submit(InlineRecipient("adam", {"phone": "+15550100000"}), type="one_time_code", data={"code": "1234"})
     submit("eve", type="order_shipped", data={"order_id": "A1"}, channels=("email",))
     assert [row.status for row in deliveries()[-3:] if row.channel in ("sms", "email") and row.status != "skipped"] == ["queued", "queued"]
+
+
+def test_of_several_addresses_the_one_that_accepted_is_never_sent_to_again(app: APIFlask, submit: Submit) -> None:
+    received: list[str] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.headers["webhook-id"])
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    submit(InlineRecipient("eve", {"name": "Eve"}), channels=("inapp",))
+    for port in (server.server_address[1], free_port()):
+        people.add_address("eve", "webhook", f"http://127.0.0.1:{port}/", label=None, secret="whsec_" + "c2VjcmV0" * 4)
+    submit("eve", channels=("webhook",))
+    for _ in range(3):
+        deliver([row.id for row in deliveries(channel="webhook")])
+        wake()
+        sweep.ring_due()
+    server.shutdown()
+    accepted, other = sorted(deliveries(channel="webhook"), key=lambda row: row.status != "sent")
+    assert (accepted.status, accepted.tries, received) == ("sent", 1, [show("dlv", accepted.id)])
+    assert (other.status, other.tries) == ("queued", 3)
