@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from notifier import accounts, installation, logs
 from notifier.app import create_app
+from notifier.channels import CHANNELS
 from notifier.config import Settings
 from notifier.core.errors import Rejected
 from notifier.demonstration import add_demo
@@ -84,6 +85,10 @@ def show_providers(settings: Settings, _options: argparse.Namespace) -> int:
         names = {entry["name"] for entry in listed}
         for entry in listed:
             print(f"{entry['channel']:<9} {entry['position']:>3} ×{entry['weight']:<3} {entry['name']:<24} {states.get(entry['name'], 'closed')}")
+        served = {entry["channel"] for entry in listed}
+        for name in CHANNELS:
+            if CHANNELS[name].address is not None and name not in served:
+                print(f"{name:<9}          {'(off)' if settings.is_production else '(captured by the sandbox)'}")
         for scope in sorted(states.keys() - names):
             print(f"{'':<18} {scope:<24} {states[scope]}")
     return 0

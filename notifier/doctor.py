@@ -64,7 +64,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         client.ping()
     except redis.RedisError as error:
         remedy = "Start Notifier: make run" if settings.redis_is_embedded else "Start it, or correct REDIS_URL."
-        yield Finding(False, f"{where} cannot be reached: {error}", f"{remedy} Until then requests are accepted and wait.")
+        yield Finding(False, f"{where} cannot be reached: {error}", f"{remedy.rstrip('.')}. Until then requests are accepted and wait.")
         return
     yield Finding(True, f"{where} answers")
     yield _eviction(client)

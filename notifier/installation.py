@@ -14,11 +14,13 @@ from sqlalchemy.orm import Session, scoped_session
 from notifier import accounts, catalogue
 from notifier.clock import now
 from notifier.config import Settings, current_settings
+from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
 from notifier.encryption import vault
 from notifier.extensions import db
 from notifier.models import Account, EventType, InstallationSecret, Producer, Template, TemplateContent, User
 from notifier.models.producer import SCOPES
+from notifier.pipeline import people
 
 DIGEST_KEY = "digest_key"
 ADMIN_USER_ID = "admin"
@@ -127,4 +129,8 @@ def ensure_admin(email: str, password: str) -> None:
     if db.session.scalar(select(Account.id).where(Account.email == email.strip().lower())):
         return
     user_id = ADMIN_USER_ID if db.session.get(User, ADMIN_USER_ID) is None else f"admin-{secrets.token_hex(4)}"
+    profile = {"email": email.strip()}
+    if not people.check(profile):
+        with transaction():
+            people.upsert([InlineRecipient(user_id, profile)])
     accounts.create_account(email, password, role="admin", user_id=user_id)

@@ -158,7 +158,7 @@ def memory() -> Memory:
     if stored.get(b"server") != server or b"name" not in stored:
         name = uuid4().hex.encode()
         client.hset(_MEMORY, mapping={"server": server, "name": name})
-        log.warning("queue.redis_may_have_forgotten", server=server.decode())
+        log.info("queue.redis_is_new", server=server.decode())
         return Memory(name, UUID(int=0))
     of, _, to = stored.get(b"reviewed", b"").decode().partition(":")
     if of.encode() != stored[b"name"]:

@@ -29,6 +29,7 @@ EVERYBODYS = {"notifier.config", "notifier.extensions", "notifier.clock", "notif
 BESIDE = {  # the few that look sideways, and why
     ("notifier.queueing", "notifier.channels"),  # there is a queue for each channel
     ("notifier.queueing", "notifier.batchworker.bell"),  # wakes its workers
+    ("notifier.installation", "notifier.pipeline.people"),  # its address, so that alerts reach it by mail too
     ("notifier.installation", "notifier.accounts"),  # makes the first admin and the first key
 }
 

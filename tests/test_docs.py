@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from notifier import __main__ as program
+from notifier import installation
 from notifier.channels.contract import Adapter
 from notifier.channels.http import Http
 from notifier.config import setting_names
@@ -58,6 +59,7 @@ def test_the_procfile_names_every_kind_of_process() -> None:
 
 
 def test_the_curl_of_the_readme_does_what_is_said(api: Api) -> None:
+    installation.ensure_admin("admin@localhost.test", "a long password")  # as the first start does
     [command] = [block for block in blocks(README, "sh") if block.startswith("curl")]
     words = shlex.split(command.replace("\\\n", " "))
     body = json.loads(words[words.index("-d") + 1])

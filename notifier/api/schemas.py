@@ -59,16 +59,28 @@ RecipientIn = Annotated[Recipient, BeforeValidator(_named, json_schema_input_typ
 class SubmissionIn(Body):
     """One event for 1 to 1,000 people."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "type": "order_shipped",
+                "recipients": [{"id": "alice", "email": "alice@example.test"}],
+                "data": {"order_id": "A123", "tracking_url": "https://example.test/A123"},
+            }
+        }
+    )
+
     type: Key = Field(examples=["order_shipped"])
     recipients: list[RecipientIn] = Field(min_length=1, max_length=1000)
     data: JsonObject = Field(default_factory=dict, description="Validated against the JSON Schema of the type.")
     channels: list[Key] | None = Field(default=None, min_length=1, max_length=32, description="Instead of the type's own. Never overrides an opt-out.")
     priority: PRIORITY | None = Field(default=None, description="Marketing is at most medium, social at most high; urgent needs the scope or an urgent type.")
-    routing: Literal["all", "first", "escalate", "best"] = "all"
+    routing: Literal["all", "first", "escalate", "best"] = Field(
+        default="all", description="`first`: in order, the next one when a channel has failed. `escalate` and `best` are not available yet."
+    )
     send_at: Time | None = Field(default=None, description="Within the coming year.")
     expires_in: int = Field(default=DEFAULT_EXPIRES_IN_S, ge=1, le=LONGEST_EXPIRY_S, description="Seconds after which it is no longer sent.")
-    collapse_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
-    dedupe: bool | None = None
+    collapse_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(default=None, description="Stored; not acted on yet.")
+    dedupe: bool | None = Field(default=None, description="Not acted on yet.")
     idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(default=None, description="The header's twin.")
     template: Annotated[str, Field(min_length=1, max_length=80)] | None = Field(
         default=None, description="Another template, or a pinned version of one.", examples=["order_shipped@3"]

@@ -37,6 +37,17 @@ REASONS: dict[str, str] = {
 }
 
 
+BECAUSE: dict[str, str] = {
+    "mandatory": "It is mandatory on this channel.",
+    "type_channel": "The person chose it for this type on this channel.",
+    "type": "The person chose it for this type.",
+    "category_channel": "The person chose it for this category on this channel.",
+    "category": "The person chose it for this category.",
+    "channel": "The person chose this channel.",
+    "default": "The channel is on for everybody who has not chosen.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class TypeFacts:
     key: str
@@ -208,7 +219,7 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, trace: list[Step
     answer = _preference(facts, channel)
     if not answer.enabled:
         return skip("preference", "opted_out", addresses[0], because=answer.because)
-    trace.append(Step("preference", channel.name, "pass", f"Allowed by: {answer.because}."))
+    trace.append(Step("preference", channel.name, "pass", BECAUSE[answer.because]))
 
     starts_at = max(now, facts.send_at) if facts.send_at else now
     due_at, reason = (starts_at, "scheduled") if starts_at > now else (None, None)
@@ -216,15 +227,21 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, trace: list[Step
         held_until, held_reason = _held(facts, starts_at)
         if held_until is not None:
             if facts.preferences.held == "drop":
-                return skip("quiet", held_reason, addresses[0], until=held_until.isoformat())
+                return skip("quiet", held_reason, addresses[0], until=_shown(held_until))
             due_at, reason = held_until, held_reason
             trace.append(Step("quiet", channel.name, "wait", REASONS[held_reason]))
 
     if facts.expires_at is not None and (due_at or now) >= facts.expires_at:
-        return skip("expiry", "expired", addresses[0])
-    detail = {"until": due_at.isoformat()} if due_at else {}
-    trace.append(Step("route", channel.name, "send" if due_at is None else "wait", "To be sent at once." if due_at is None else f"Due {due_at.isoformat()}."))
+        held = {"held": reason, "until": _shown(due_at)} if due_at and reason else {}
+        return skip("expiry", "expired", addresses[0], **held)
+    detail = {"until": _shown(due_at)} if due_at else {}
+    trace.append(Step("route", channel.name, "send" if due_at is None else "wait", "To be sent at once." if due_at is None else f"Due {_shown(due_at)}."))
     return [Route(channel.name, address, due_at, reason, detail) for address in addresses]
+
+
+def _shown(at: datetime) -> str:
+    """A time as the API shows it."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _active(addresses: tuple[AddressFacts, ...], channel: ChannelFacts) -> list[AddressFacts]:

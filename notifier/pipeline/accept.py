@@ -170,7 +170,7 @@ def _check(batch: Sequence[Item], now: datetime) -> list[Any]:
     admins = admin_user_ids() if any(t.to_admins for t in types.values()) else []
     first_answers = _first_answers(batch)
     results = [first_answers.get(i) or _judge(item, types.get(item.submission.type), templates, admins, now) for i, item in enumerate(batch)]
-    _compare(results)
+    _compare(batch, results)
     return results
 
 
@@ -241,15 +241,20 @@ def _once_each(recipients: Sequence[InlineRecipient]) -> tuple[InlineRecipient, 
     return tuple(merged.values())
 
 
-def _compare(results: list[Any]) -> None:
+def _compare(batch: Sequence[Item], results: list[Any]) -> None:
     """Looks at each item beside those before it: who has its idempotency key, and whom it may name.
 
     A recipient exists, is created by this item, or was by an earlier one of the batch.
     """
-    named = {recipient.id for _, work in _indexed(results) for recipient in work.recipients if not recipient.changes}
+    named = {recipient.id for item in batch for recipient in item.submission.recipients if not recipient.changes}
+    named |= {recipient.id for _, work in _indexed(results) for recipient in work.recipients if not recipient.changes}
     known = people.known_ids(named) if named else set()
     first: dict[Key, _Work] = {}
-    for index, work in _indexed(results):
+    for index, work in enumerate(results):
+        if isinstance(work, Rejected) and work.faults:
+            results[index] = _with_unknown_people(work, batch[index], known)
+        if not isinstance(work, _Work):
+            continue
         earlier = first.get(work.key) if work.key else None
         if earlier is not None:
             work.repeats = earlier
@@ -259,16 +264,23 @@ def _compare(results: list[Any]) -> None:
         created = {recipient.id for recipient in work.recipients if recipient.changes}
         unknown = {recipient.id for recipient in work.recipients} - known - created
         if unknown:
-            results[index] = _unknown_people(work, unknown)
+            results[index] = _refused(*_unknown_people(work.item, unknown), code="unknown_user")
             continue
         known |= created
         if work.key:
             first[work.key] = work
 
 
-def _unknown_people(work: _Work, unknown: set[str]) -> Rejected:
-    named = ((index, recipient.id) for index, recipient in enumerate(work.item.submission.recipients) if recipient.id in unknown)
-    return _refused(*(Fault(f"/recipients/{index}", "unknown_user", f"there is no user {user_id!r}") for index, user_id in named), code="unknown_user")
+def _unknown_people(item: Item, unknown: set[str]) -> list[Fault]:
+    named = ((index, recipient.id) for index, recipient in enumerate(item.submission.recipients) if recipient.id in unknown)
+    return [Fault(f"/recipients/{index}", "unknown_user", f"there is no user {user_id!r}") for index, user_id in named]
+
+
+def _with_unknown_people(refused: Rejected, item: Item, known: set[str]) -> Rejected:
+    """All that is wrong is named at once."""
+    unknown = {recipient.id for recipient in item.submission.recipients if not recipient.changes} - known
+    faults = _unknown_people(item, unknown)
+    return _refused(*refused.faults, *faults, code=refused.code) if faults else refused
 
 
 def _mismatch() -> Rejected:

@@ -82,6 +82,11 @@ REFUSED: list[tuple[str, dict[str, Any], list[tuple[str, str]]]] = [
     ("an unknown type", {"type": "no_such_type"}, [("/type", "unknown_type")]),
     ("an unknown user", {"recipients": ("alice", "nobody", "no-one")}, [("/recipients/1", "unknown_user"), ("/recipients/2", "unknown_user")]),
     ("an unknown channel", {"channels": ("email", "pigeon")}, [("/channels/1", "unknown_channel")]),
+    (
+        "several things at once",
+        {"recipients": ("nobody", "alice"), "channels": ("pigeon",), "data": {}},
+        [("/channels/0", "unknown_channel"), ("/data/order_id", "missing"), ("/recipients/0", "unknown_user")],
+    ),
     ("data that lacks a key", {"data": {}}, [("/data/order_id", "missing")]),
     ("data of the wrong type", {"data": {"order_id": ["A1"]}}, [("/data/order_id", "type")]),
     ("a script as a link", {"data": {"order_id": "A1", "tracking_url": "javascript:alert(1)"}}, [("/data/tracking_url", "pattern")]),
