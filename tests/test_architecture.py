@@ -256,7 +256,8 @@ def test_every_requirement_is_imported() -> None:
     lines = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
     required = {re.split(r"[=;\s]", line)[0].lower() for line in lines if line}
     roots = {target.split(".")[0] for tree in _everything_that_runs() for target, _ in imports(tree)}
-    distributions = {_plain(dist) for root in roots for dist in importlib.metadata.packages_distributions().get(root, [])}
+    packages = importlib.metadata.packages_distributions()
+    distributions = {_plain(dist) for root in roots for dist in packages.get(root, [])}
     assert {name for name in required if _plain(name) not in distributions} == set(LOADED_BY_NAME)
 
 
