@@ -44,7 +44,6 @@ def create_app(settings: Settings | None = None, *, async_mode: str = "threading
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
         WTF_CSRF_SSL_STRICT=settings.has_secure_cookies,
     )
-    app.json.sort_keys = False
 
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

@@ -64,10 +64,6 @@ class Vault:
         """The digest key is stored (encrypted) in the database: it outlives every rotation of the ring."""
         self._digest_key = key
 
-    @property
-    def can_digest(self) -> bool:
-        return bool(self._digest_key)
-
     def encrypt(self, plain: bytes, purpose: str) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
         sealed = self._ciphers[self._current].encrypt(nonce, plain, purpose.encode())

@@ -11,7 +11,6 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from notifier.channels.contract import Adapter
 from notifier.clock import now as clock_now
 from notifier.core import lifecycle
 from notifier.database import transaction
@@ -45,7 +44,7 @@ def admit(tasks: Sequence[Task]) -> tuple[list[Task], list[Outcome]]:
             scope = adapter.scope(task.recipient)
             if adapter.is_sandbox or left[scope] > 0:
                 left[scope] = left.get(scope, 0) - 1
-                task.adapters = _from(task.adapters, level)
+                task.adapters = task.adapters[level:]
                 admitted.append(task)
                 continue
             waits[index] = min(waits.get(index, grants[scope].wait_ms), grants[scope].wait_ms)
@@ -56,10 +55,6 @@ def admit(tasks: Sequence[Task]) -> tuple[list[Task], list[Outcome]]:
     return admitted, _postpone([(tasks[index], wait) for index, wait in waits.items() if id(tasks[index]) not in sent])
 
 
-def _from(adapters: list[Adapter], first: int) -> list[Adapter]:
-    return adapters[first:]
-
-
 def _postpone(waiting: Sequence[tuple[Task, int]]) -> list[Outcome]:
     if not waiting:
         return []
@@ -68,13 +63,13 @@ def _postpone(waiting: Sequence[tuple[Task, int]]) -> list[Outcome]:
     for task, wait_ms in waiting:
         due_at = now + timedelta(milliseconds=max(wait_ms, _LEAST_WAIT_MS) * (1 + random.uniform(0, _SPREAD)))
         reason = "paced" if task.adapters[0].per_second and wait_ms < 2_000 else "provider_down"
-        rows.append({"key": task.delivery.id, "tries": task.delivery.tries, "due_at": due_at, "wake_at": due_at, "reason": reason})
+        rows.append({"key": task.delivery.id, "tries_now": task.delivery.tries, "due": due_at, "why": reason})
     table: sa.Table = Delivery.__table__
     with transaction() as session:
         session.connection().execute(
             sa.update(table)
             .where(table.c.id == sa.bindparam("key"), table.c.tries == sa.bindparam("tries_now"), table.c.status == lifecycle.SENDING)
             .values(status=lifecycle.WAITING, tries=table.c.tries - 1, reason=sa.bindparam("why"), due_at=sa.bindparam("due"), wake_at=sa.bindparam("due")),
-            [{"key": row["key"], "tries_now": row["tries"], "why": row["reason"], "due": row["due_at"]} for row in rows],
+            rows,
         )
     return [Outcome(task.delivery.id, lifecycle.WAITING) for task, _ in waiting]

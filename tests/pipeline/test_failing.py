@@ -163,6 +163,15 @@ def test_admins_are_told_once_when_a_provider_fails(submit: Submit, configure: C
     assert [item.user_id for item in rows(InboxItem, type="delivery_failure")] == ["root"]
 
 
+def test_admins_are_told_also_when_another_provider_stands_in(submit: Submit, configure: Callable[..., None], mailbox: Mailbox, nobody: str) -> None:
+    accounts.create_account("root@x.test", "a long password", role="admin", user_id="root")
+    configure(main=nobody, spare=mailbox.url)
+    submit(*to(health.LEAST_CALLS), channels=("email",))
+    assert set(deliver_queued()) == {"sent"}
+    [alarm] = rows(Notification, type="delivery_failure")
+    assert (alarm.data["provider"], alarm.data["failed"]) == ("main", health.LEAST_CALLS)
+
+
 # ---- dead addresses
 
 
