@@ -83,6 +83,7 @@ class Task:
     message: Message | str
     recipient: Recipient
     tries: list[Try] = field(default_factory=list)
+    is_reported: bool = False  # to the health of its providers: recording may have to be repeated, and must not count twice
 
 
 @dataclass(frozen=True, slots=True)

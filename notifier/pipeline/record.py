@@ -36,7 +36,9 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
     again with the job that is just ending, since both have the delivery's id.
     """
     now = clock_now()
-    happened = health.report(_tallies(tasks))
+    happened = health.report(_tallies([task for task in tasks if not task.is_reported]))
+    for task in tasks:
+        task.is_reported = True
     follows = {task.delivery.id: _what_follows(task, now) for task in tasks}
     with transaction() as session:
         # By id alone: for pairs of id and tries SQLite would read the whole table.

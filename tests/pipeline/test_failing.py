@@ -14,7 +14,8 @@ from notifier.core.submission import InlineRecipient
 from notifier.ids import show
 from notifier.models import Address, Attempt, Delivery, InboxItem, Notification, Suppression
 from notifier.pipeline import health, people, providers, sweep
-from notifier.pipeline.deliver import deliver
+from notifier.pipeline.deliver import begin, deliver, send
+from notifier.pipeline.record import record
 from notifier.queueing import queue
 from tests.pipeline.conftest import deliveries, rows
 from tests.pipeline.test_sweep import wake
@@ -170,6 +171,17 @@ def test_admins_are_told_also_when_another_provider_stands_in(submit: Submit, co
     assert set(deliver_queued()) == {"sent"}
     [alarm] = rows(Notification, type="delivery_failure")
     assert (alarm.data["provider"], alarm.data["failed"]) == ("main", health.LEAST_CALLS)
+
+
+def test_a_record_that_is_repeated_after_an_outage_counts_once(submit: Submit, configure: Callable[..., None], nobody: str) -> None:
+    configure(main=nobody)
+    submit(*to(health.LEAST_CALLS - 1), channels=("email",))
+    tasks, _ = begin([row.id for row in deliveries(status="queued")])
+    for task in tasks:
+        send(task)
+    record(tasks)
+    record(tasks)  # as the worker does when the first one was not answered
+    assert health.states() == {"main": "closed"}
 
 
 # ---- dead addresses
