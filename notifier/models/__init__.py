@@ -1,25 +1,34 @@
 """The tables, one aggregate a file. Columns and properties only: no queries, commits or sends."""
 
-from notifier.models.account import Account
+from notifier.models.account import Account, SignInLink
 from notifier.models.event_type import EventType, Template, TemplateContent
 from notifier.models.inbox import InboxItem, InboxState
 from notifier.models.installation import AuditEntry, InstallationSecret, Provider
 from notifier.models.notification import Attempt, Capture, Delivery, Notification, Receipt
+from notifier.models.policy import ChannelPrior, ChannelScore, CollapseHead, ContentMark, Digest, DigestEntry, Flag, Schedule
 from notifier.models.producer import ApiKey, Producer
 from notifier.models.submission import Broadcast, IdempotencyKey, Submission
-from notifier.models.user import Address, ConsentEvent, Preference, Suppression, User
+from notifier.models.user import Address, AddressCode, ConsentEvent, Preference, Suppression, User
 
 __all__ = [
     "Account",
     "Address",
+    "AddressCode",
     "ApiKey",
     "Attempt",
     "AuditEntry",
     "Broadcast",
     "Capture",
+    "ChannelPrior",
+    "ChannelScore",
+    "CollapseHead",
     "ConsentEvent",
+    "ContentMark",
     "Delivery",
+    "Digest",
+    "DigestEntry",
     "EventType",
+    "Flag",
     "IdempotencyKey",
     "InboxItem",
     "InboxState",
@@ -29,6 +38,8 @@ __all__ = [
     "Producer",
     "Provider",
     "Receipt",
+    "Schedule",
+    "SignInLink",
     "Submission",
     "Suppression",
     "Template",

@@ -4,13 +4,13 @@ from datetime import datetime
 from uuid import UUID
 
 from flask_login import UserMixin
-from sqlalchemy import CheckConstraint, ForeignKey, String
+from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
 from notifier.extensions import db
 from notifier.ids import new_id
-from notifier.models.types import UtcDateTime
+from notifier.models.types import EncryptedText, UtcDateTime
 
 ROLES = ("person", "viewer", "operator", "admin")  # each may do what those before it may
 
@@ -35,3 +35,20 @@ class Account(UserMixin, db.Model):
 
     def has_role(self, role: str) -> bool:
         return ROLES.index(self.role) >= ROLES.index(role)
+
+
+class SignInLink(db.Model):
+    """A link by e-mail that signs somebody in, once. Only the SHA-256 of its secret is kept.
+
+    `account_id` None: the person has no account yet, and gets one for `email` by using the link.
+    """
+
+    __tablename__ = "sign_in_link"
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    account_id: Mapped[UUID | None] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    email: Mapped[str] = mapped_column(EncryptedText("sign_in_link.email"))
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

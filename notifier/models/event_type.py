@@ -17,7 +17,10 @@ class EventType(db.Model):
     """What can happen. `channels` are used when a submission names none; `schema` is JSON Schema 2020-12 of its data.
 
     `resend_unknown`: whether a send that may have gone out is repeated (None: yes for transactional and system).
-    `titles` holds its name for people by locale.
+    `titles` holds its name for people by locale. `is_internal`: raised by the product itself, never by a producer.
+    `routing` is used when a submission names none; `escalate_after_s` is how long its step waits to be read.
+    `dedupe_window_s`: what is repeated within it is left out, even if a submission does not ask for that;
+    `dedupe_near`: repeats that differ in case, spaces or the writing of numbers count too.
     """
 
     __tablename__ = "event_type"
@@ -31,7 +34,11 @@ class EventType(db.Model):
     is_mandatory: Mapped[bool] = mapped_column(default=False)
     to_admins: Mapped[bool] = mapped_column(default=False)
     resend_unknown: Mapped[bool | None] = mapped_column()
+    is_internal: Mapped[bool] = mapped_column(default=False)
+    routing: Mapped[str | None] = mapped_column(String(16))
+    escalate_after_s: Mapped[int | None] = mapped_column(Integer)
     dedupe_window_s: Mapped[int | None] = mapped_column(Integer)
+    dedupe_near: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
 

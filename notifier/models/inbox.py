@@ -18,6 +18,8 @@ _SNOOZED = "snoozed_until IS NOT NULL"
 class InboxItem(db.Model):
     """`id` is the delivery's. `seq` is the user's sequence number of the item's last change.
 
+    `replaced_by`: a newer item of the same collapse key took its place; it is archived too, and in no list.
+
     A list is in the order of `created_at`, which for a scheduled item is later than its id. An item is
     snoozed until the scheduler has woken it: as long as `snoozed_until` is set, whatever the time.
     """
@@ -46,6 +48,7 @@ class InboxItem(db.Model):
     read_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     snoozed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    replaced_by: Mapped[UUID | None] = mapped_column()
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
     @classmethod

@@ -14,7 +14,10 @@ from notifier.models.types import EncryptedJSON, EncryptedText, PlainJSON, UtcDa
 
 
 class Notification(db.Model):
-    """One submission for one user. No foreign key to the user: counts outlive an erased person."""
+    """One submission for one user. No foreign key to the user: counts outlive an erased person.
+
+    `decision` is how it was decided, rule by rule (`core.explain`). `sequence` orders those of one collapse key.
+    """
 
     __tablename__ = "notification"
     __table_args__ = (
@@ -35,6 +38,8 @@ class Notification(db.Model):
     is_test: Mapped[bool] = mapped_column(default=False)
     routing: Mapped[str] = mapped_column(String(16), default="all")
     collapse_key: Mapped[str | None] = mapped_column(String(255))
+    sequence: Mapped[int | None] = mapped_column(BigInteger)
+    decision: Mapped[list[Any] | None] = mapped_column(PlainJSON)
     send_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -15,10 +15,13 @@ SCOPES = ("notify", "read", "users", "templates", "urgent", "admin")
 
 
 class Producer(db.Model):
+    """`allowed_origins`: the sites whose pages may use its users' tokens, `https://shop.example` (None: any site)."""
+
     __tablename__ = "producer"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(String(200))
+    allowed_origins: Mapped[list[str] | None] = mapped_column(PlainJSON)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 

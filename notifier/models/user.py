@@ -58,6 +58,18 @@ class Address(db.Model):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
+class AddressCode(db.Model):
+    """The code an address has to be confirmed with. Only its keyed digest is kept; `tries` counts wrong ones."""
+
+    __tablename__ = "address_code"
+
+    address_id: Mapped[UUID] = mapped_column(ForeignKey("address.id", ondelete="CASCADE"), primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    tries: Mapped[int] = mapped_column(Integer, default=0)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
 class Preference(db.Model):
     """A user's whole preference document (API.md, Preferences), without what is merely default.
 

@@ -1,0 +1,130 @@
+"""What deciding remembers between notifications: repeats, replacements, digests, schedules, flags, and what people open."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from notifier.clock import now
+from notifier.extensions import db
+from notifier.ids import new_id
+from notifier.models.types import EncryptedJSON, UtcDateTime
+
+_OPEN = "closed_at IS NULL"
+
+
+class ContentMark(db.Model):
+    """What was said to a user lately: the digest of its content, until it may be said again.
+
+    The primary key decides which of two equal ones is the first. Written in the notification's own
+    transaction, so that what was rolled back has never been said.
+    """
+
+    __tablename__ = "content_mark"
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    notification_id: Mapped[UUID] = mapped_column()
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class CollapseHead(db.Model):
+    """The newest notification of a collapse key. `scope` is the producer's id: keys of two producers never meet.
+
+    Newest is the one with the greatest `sequence` (0 where none was given), and among equals the last submitted.
+    """
+
+    __tablename__ = "collapse_head"
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), primary_key=True)
+    scope: Mapped[str] = mapped_column(String(40), primary_key=True)
+    collapse_key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    notification_id: Mapped[UUID] = mapped_column()
+    sequence: Mapped[int] = mapped_column(BigInteger, default=0)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class Digest(db.Model):
+    """Several notifications that become one at `due_at`. One stands open for each user and key: the index decides.
+
+    `notification_id` is what came of it once it is closed.
+    """
+
+    __tablename__ = "digest"
+    __table_args__ = (
+        Index("uq_digest_open", "user_id", "key", unique=True, sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
+        Index("ix_digest_due_at", "due_at", sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    key: Mapped[str] = mapped_column(String(100))
+    category: Mapped[str] = mapped_column(String(32))
+    is_test: Mapped[bool] = mapped_column(default=False)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    notification_id: Mapped[UUID | None] = mapped_column()
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class DigestEntry(db.Model):
+    """A delivery that went into a digest instead of out."""
+
+    __tablename__ = "digest_entry"
+
+    digest_id: Mapped[UUID] = mapped_column(ForeignKey("digest.id", ondelete="CASCADE"), primary_key=True)
+    delivery_id: Mapped[UUID] = mapped_column(ForeignKey("delivery.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+class Schedule(db.Model):
+    """A submission that is made again and again. `cron` has five fields, read in `time_zone`; `body` is the submission."""
+
+    __tablename__ = "schedule"
+    __table_args__ = (Index("ix_schedule_next_at", "next_at", sqlite_where=text("next_at IS NOT NULL"), postgresql_where=text("next_at IS NOT NULL")),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    producer_id: Mapped[UUID] = mapped_column(ForeignKey("producer.id", ondelete="CASCADE"), index=True)
+    key_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_key.id", ondelete="SET NULL"), index=True)
+    is_test: Mapped[bool] = mapped_column(default=False)
+    type: Mapped[str] = mapped_column(String(64))
+    cron: Mapped[str] = mapped_column(String(120))
+    time_zone: Mapped[str] = mapped_column(String(64))
+    body: Mapped[Any] = mapped_column(EncryptedJSON("schedule.body"))
+    next_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_submission_id: Mapped[UUID | None] = mapped_column()
+    last_fault: Mapped[str | None] = mapped_column(String(500))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Flag(db.Model):
+    """Whom a channel (`sms`) or a provider (`sms:twilio`) is on for: a sticky percentage of the users."""
+
+    __tablename__ = "flag"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    percentage: Mapped[int] = mapped_column(Integer)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
+
+
+class ChannelScore(db.Model):
+    """How often a user opened what came by a channel: what routing `best` learns from."""
+
+    __tablename__ = "channel_score"
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), primary_key=True)
+    channel: Mapped[str] = mapped_column(String(32), primary_key=True)
+    sent: Mapped[int] = mapped_column(Integer, default=0)
+    opened: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class ChannelPrior(db.Model):
+    """The same for everyone together, counted by the scheduler: where `best` begins with somebody it does not know."""
+
+    __tablename__ = "channel_prior"
+
+    channel: Mapped[str] = mapped_column(String(32), primary_key=True)
+    sent: Mapped[int] = mapped_column(BigInteger, default=0)
+    opened: Mapped[int] = mapped_column(BigInteger, default=0)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
