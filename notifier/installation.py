@@ -80,6 +80,7 @@ def _store_type(session: scoped_session[Session], entry: catalogue.CatalogueType
             schema=entry.schema,
             is_mandatory=entry.is_mandatory,
             to_admins=entry.to_admins,
+            is_internal=entry.is_internal,
         )
     )
     template = Template(key=entry.key, version=1, status="published", published_at=now())

@@ -47,6 +47,7 @@ class CatalogueType:
     schema: dict[str, Any]
     is_mandatory: bool
     to_admins: bool
+    is_internal: bool
     contents: tuple[CatalogueContent, ...]
     sample: Mapping[str, Any]
 
@@ -72,6 +73,7 @@ def _parse(key: str, document: dict[str, Any]) -> CatalogueType:
         schema=schema_of(document["data"], required=document["required"]),
         is_mandatory=document.get("mandatory", False),
         to_admins=document.get("to_admins", False),
+        is_internal=document.get("internal", False),
         contents=tuple(_contents(document["words"])),
         sample=document["sample"],
     )

@@ -55,6 +55,7 @@ class TypeFacts:
     priority: str
     channels: tuple[str, ...]
     mandatory: bool = False
+    is_internal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,10 @@ class AddressFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that is known about one notification before it is decided. `requested` overrides the type's channels."""
+    """All that is known about one notification before it is decided. `requested` overrides the type's channels.
+
+    `only_address`: the id of the one address it goes to, confirmed or not (an address's own code).
+    """
 
     type: TypeFacts
     priority: str
@@ -103,6 +107,7 @@ class Facts:
     expires_at: datetime | None = None
     routing: str = "all"
     is_flooded: bool = False
+    only_address: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +183,7 @@ def still_wanted(facts: Facts, channel_name: str, address_id: Any) -> Skip | Non
         return Skip(channel_name, None, "channel_off")
     if channel.needs_address:
         address = next((a for a in facts.addresses if a.id == address_id and a.channel == channel_name), None)
-        if address is None or address.disabled_reason is not None or not address.is_verified:
+        if address is None or address.disabled_reason is not None or not (address.is_verified or facts.type.is_internal):
             return Skip(channel_name, address, "no_address")
         if address.suppressed_for & {facts.type.category, "*"}:
             return Skip(channel_name, address, "suppressed")
@@ -209,7 +214,7 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, trace: list[Step
 
     addresses: list[AddressFacts | None] = [None]
     if channel.needs_address:
-        active = _active(facts.addresses, channel)
+        active = _active(facts, channel)
         if not active:
             return skip("address", "no_address", None, **_why_none(facts.addresses, channel))
         addresses = [a for a in active if not a.suppressed_for & {facts.type.category, "*"}]
@@ -244,9 +249,12 @@ def _shown(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _active(addresses: tuple[AddressFacts, ...], channel: ChannelFacts) -> list[AddressFacts]:
-    """The addresses this channel would use, in a stable order: every active one, or the primary one."""
-    usable = [a for a in addresses if a.channel == channel.name and a.is_verified and a.disabled_reason is None]
+def _active(facts: Facts, channel: ChannelFacts) -> list[AddressFacts]:
+    """The addresses this channel would use, in a stable order: every active one, the primary one, or the one that is meant."""
+    enabled = [a for a in facts.addresses if a.channel == channel.name and a.disabled_reason is None]
+    if facts.only_address is not None:
+        return [a for a in enabled if a.id == facts.only_address]
+    usable = [a for a in enabled if a.is_verified]
     usable.sort(key=lambda a: (not a.is_primary, str(a.id)))
     return usable if channel.every_address else usable[:1]
 

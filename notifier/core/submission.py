@@ -25,7 +25,8 @@ class InlineRecipient:
 class Submission:
     """One accepted-to-be request. `send_at` is aware UTC; `expires_in` in seconds from `send_at` or now.
 
-    `idempotency` is (key, digest of the body) when the producer gave a key.
+    `idempotency` is (key, digest of the body) when the producer gave a key. `address_id` is set by the
+    product alone: it goes to this one address, confirmed or not, and to no other.
     """
 
     type: str
@@ -40,6 +41,7 @@ class Submission:
     dedupe: bool | None = None
     template: str | None = None
     idempotency: tuple[str, str] | None = None
+    address_id: Any = None
 
 
 def check_priority(requested: str | None, *, type_priority: str, category: str, may_be_urgent: bool) -> tuple[Fault, ...]:

@@ -43,13 +43,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who submits: the producer and what its key allows. `types` None: all of them."""
+    """Who submits: the producer and what its key allows. `types` None: all of them. `is_internal`: the product itself."""
 
     producer_id: UUID | None
     is_test: bool
     may_be_urgent: bool
     types: frozenset[str] | None
     request_id: str
+    is_internal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,7 @@ def _first_answers(batch: Sequence[Item]) -> dict[int, Accepted | Rejected]:
 
 def _judge(item: Item, type_: EventType | None, templates: dict[str, UUID], admins: list[str], now: datetime) -> _Work | Rejected:
     caller, submission = item.caller, item.submission
-    if type_ is None:
+    if type_ is None or (type_.is_internal and not caller.is_internal):
         return _refused(Fault("/type", "unknown_type", f"there is no event type {submission.type!r}"), code="unknown_type")
     if caller.types is not None and type_.key not in caller.types:
         return Rejected("type_not_allowed", f"this key may not submit {type_.key!r}")
@@ -223,6 +224,7 @@ def _judge(item: Item, type_: EventType | None, templates: dict[str, UUID], admi
         send_at=submission.send_at,
         expires_at=starts_at + timedelta(seconds=submission.expires_in),
         routing=submission.routing,
+        address_id=submission.address_id,
     )
     recipients = tuple(InlineRecipient(user_id) for user_id in admins) if type_.to_admins else _once_each(submission.recipients)
     return _Work(item, order, recipients, _key(item), new_id())

@@ -13,7 +13,7 @@ from notifier.clock import now as clock_now
 from notifier.config import current_settings
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.extensions import redis_store
-from notifier.pipeline.accept import Caller, Item, accept
+from notifier.pipeline import own
 from notifier.pipeline.claim import Task
 
 TYPE = "delivery_failure"
@@ -35,9 +35,8 @@ def tell(happened: Mapping[str, str], tasks: Sequence[Task]) -> None:
             "since": shapes.timestamp(clock_now()),
             "url": f"{current_settings().public_url}/admin/failed",
         }
-        caller = Caller(producer_id=None, is_test=False, may_be_urgent=True, types=None, request_id="alarm")
         try:
-            accept([Item(caller, Submission(TYPE, (InlineRecipient("admins"),), data))])
+            own.submit(Submission(TYPE, (InlineRecipient("admins"),), data))
         except Exception:
             log.exception("alarm.not_raised", provider=scope)
 

@@ -30,6 +30,8 @@ def put(key: str, fields: Mapping[str, Any]) -> bool:
         raise Rejected("validation_failed", "; ".join(fault.message for fault in faults[:3]), tuple(faults))
     with transaction() as session:
         row = session.get(EventType, key, with_for_update=True, populate_existing=True)
+        if row is not None and row.is_internal:
+            raise Rejected("conflict", f"{key!r} belongs to the product itself; its words can be changed, it cannot")
         is_new = row is None
         if row is None:
             session.add(EventType(key=key, **{name: fields[name] for name in FIELDS}))

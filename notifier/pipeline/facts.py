@@ -40,6 +40,7 @@ class Order:
     send_at: Any
     expires_at: Any
     routing: str = "all"
+    address_id: UUID | None = None
 
 
 def load_types(keys: Iterable[str]) -> dict[str, EventType]:
@@ -117,7 +118,7 @@ def admin_user_ids() -> list[str]:
 
 
 def type_facts(row: EventType) -> TypeFacts:
-    return TypeFacts(row.key, row.category, row.priority, tuple(row.channels), row.is_mandatory)
+    return TypeFacts(row.key, row.category, row.priority, tuple(row.channels), row.is_mandatory, row.is_internal)
 
 
 def planner_facts(order: Order, person: Person, channel_facts: Mapping[str, Any], *, is_flooded: bool = False) -> Facts:
@@ -134,6 +135,7 @@ def planner_facts(order: Order, person: Person, channel_facts: Mapping[str, Any]
         expires_at=order.expires_at,
         routing=order.routing,
         is_flooded=is_flooded,
+        only_address=order.address_id,
     )
 
 

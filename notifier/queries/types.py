@@ -13,7 +13,8 @@ _CONTENT = ("channel", "locale", "title", "body", "subject", "html", "action_lab
 
 
 def all_types() -> list[dict[str, Any]]:
-    return [type_json(row) for row in db.session.scalars(sa.select(EventType).order_by(EventType.key))]
+    """Those a producer may submit."""
+    return [type_json(row) for row in db.session.scalars(sa.select(EventType).where(~EventType.is_internal).order_by(EventType.key))]
 
 
 def one_type(key: str) -> dict[str, Any]:

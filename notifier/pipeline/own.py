@@ -1,0 +1,18 @@
+"""What the product itself has to say to people goes the same road as everything else: this is its door.
+
+Called for alarms, address codes, sign-in links and digests.
+"""
+
+from notifier.core.errors import Rejected
+from notifier.core.submission import Submission
+from notifier.pipeline.accept import Accepted, Caller, Item, accept
+
+_CALLER = Caller(producer_id=None, is_test=False, may_be_urgent=True, types=None, request_id="notifier", is_internal=True)
+
+
+def submit(submission: Submission) -> Accepted:
+    """Accepted and rung, as for any producer. Raises Rejected, and what the database raises when it is away."""
+    (answer,) = accept([Item(_CALLER, submission)])
+    if isinstance(answer, Rejected):
+        raise answer
+    return answer
