@@ -1,4 +1,4 @@
-"""Signed tokens: who may act in an inbox, and what one click on an unsubscribe link does.
+"""Signed tokens: who may act in an inbox, whose preferences a link opens, and what one click on an unsubscribe link does.
 
 Signed with SECRET_KEY, a salt for each purpose, in the alphabet `[A-Za-z0-9._-]`. Called by the doors
 (which open them) and by `pipeline.words` (which puts links into messages).
@@ -63,6 +63,17 @@ def sign_unsubscribe(user_id: str, category: str, channel: str) -> str:
 def read_unsubscribe(token: str) -> Unsubscribe | None:
     content = _open("unsubscribe", token)
     return None if content is None else Unsubscribe(*content)
+
+
+def sign_preferences(user_id: str) -> str:
+    """For the links in a message that lead to the person's preferences: works as long as the message is kept."""
+    return str(_signer("preferences").dumps(user_id))
+
+
+def read_preferences(token: str) -> str | None:
+    """Whose preferences the link opens, or None."""
+    user_id = _open("preferences", token)
+    return user_id if isinstance(user_id, str) else None
 
 
 def _signer(purpose: str) -> Any:

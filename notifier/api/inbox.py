@@ -71,8 +71,7 @@ class SeenIn(ChosenIn):
         return self._not_both()
 
 
-class SnoozeIn(Body):
-    ids: Ids
+class SnoozeIn(ChosenIn):
     until: Time | None = Field(description="Within the coming year; null brings the items back.")
 
 
@@ -112,6 +111,10 @@ class CountsOut(Answer):
     unread: int
     unseen: int
     seq: int
+
+
+class MarkedOut(CountsOut):
+    changed_ids: list[str] | None = Field(description=f"What this call has changed, to undo it by; null when that is more than {MAX_IDS:,} items.")
 
 
 class InboxPage(CountsOut):
@@ -209,7 +212,7 @@ def seen(json_data: SeenIn) -> Response:
 @bp.post("/read")
 @person
 @bp.input(ChosenIn)
-@bp.output(CountsOut)
+@bp.output(MarkedOut)
 def read(json_data: ChosenIn) -> Response:
     """Mark as read"""
     return jsonify(inbox.read(g.person, json_data.chosen()))
@@ -218,7 +221,7 @@ def read(json_data: ChosenIn) -> Response:
 @bp.post("/unread")
 @person
 @bp.input(ChosenIn)
-@bp.output(CountsOut)
+@bp.output(MarkedOut)
 def unread(json_data: ChosenIn) -> Response:
     """Mark as unread"""
     return jsonify(inbox.unread(g.person, json_data.chosen()))
@@ -227,7 +230,7 @@ def unread(json_data: ChosenIn) -> Response:
 @bp.post("/archive")
 @person
 @bp.input(ChosenIn)
-@bp.output(CountsOut)
+@bp.output(MarkedOut)
 def archive(json_data: ChosenIn) -> Response:
     """Archive"""
     return jsonify(inbox.archive(g.person, json_data.chosen()))
@@ -236,7 +239,7 @@ def archive(json_data: ChosenIn) -> Response:
 @bp.post("/unarchive")
 @person
 @bp.input(ChosenIn)
-@bp.output(CountsOut)
+@bp.output(MarkedOut)
 def unarchive(json_data: ChosenIn) -> Response:
     """Take out of the archive"""
     return jsonify(inbox.unarchive(g.person, json_data.chosen("archived")))
@@ -245,11 +248,11 @@ def unarchive(json_data: ChosenIn) -> Response:
 @bp.post("/snooze")
 @person
 @bp.input(SnoozeIn)
-@bp.output(CountsOut)
+@bp.output(MarkedOut)
 def snooze(json_data: SnoozeIn) -> Response:
-    """Put away until a time"""
+    """Put away until a time, or bring back"""
     until = json_data.until
     if until is not None and not now() < until <= now() + MAX_AHEAD:
         fault = Fault("/until", "in_the_past" if until <= now() else "too_far_ahead", "until lies within the coming year")
         raise Rejected("validation_failed", "the request is not valid: /until: until lies within the coming year", (fault,))
-    return jsonify(inbox.snooze(g.person, Chosen(tuple(parse_many("dlv", json_data.ids))), until))
+    return jsonify(inbox.snooze(g.person, json_data.chosen(), until))

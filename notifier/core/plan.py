@@ -5,15 +5,20 @@ The order of the questions is the order of `_decide`; each leaves a line in the 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from notifier.core import digest
+from notifier.core.flags import is_in_rollout
 from notifier.core.preferences import Answer, Preferences, resolve
 from notifier.core.quiet_hours import quiet_until
+from notifier.core.routing import NO_SCORES, Scores, in_order
 
-FALLBACK = "fallback"
+FALLBACK, ESCALATION, DIGESTED = "fallback", "escalation", "digested"
+ESCALATE_AFTER = timedelta(minutes=15)
+NO_DETAIL: Mapping[str, Any] = {}
 
 # The closed list of reasons. A skip or a delay without one of these does not exist.
 REASONS: dict[str, str] = {
@@ -24,8 +29,15 @@ REASONS: dict[str, str] = {
     "quiet_hours": "It is quiet hours for the person.",
     "expired": "It would arrive after it has expired.",
     "channel_off": "The channel is switched off here.",
+    "not_in_rollout": "The channel is not on for this person yet.",
+    "duplicate": "The same was said to this person a short time ago.",
+    "superseded": "A newer notification has taken its place.",
+    "frequency_cap": "The person has had as many of these as they want for now.",
+    DIGESTED: "It goes into a summary.",
+    "read_elsewhere": "The person has read it already.",
     "scheduled": "It was submitted for a later time.",
     FALLBACK: "It goes this way if the channels before it fail.",
+    ESCALATION: "It goes this way if it is not read before.",
     "not_needed": "An earlier channel has succeeded.",
     "provider_down": "The provider is out of order; it is tried again later.",
     "paced": "The provider's pace is used up for the moment.",
@@ -56,6 +68,12 @@ class TypeFacts:
     channels: tuple[str, ...]
     mandatory: bool = False
     is_internal: bool = False
+    is_alert: bool = False  # to those who run this installation
+
+    @property
+    def is_limited(self) -> bool:
+        """May caps and digests hold it back? Never what is mandatory, transactional, an alert, or said by the product itself."""
+        return not (self.mandatory or self.is_internal or self.is_alert or self.category == "transactional")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +89,7 @@ class ChannelFacts:
     needs_address: bool = True
     waits_when_quiet: bool = True
     is_on: bool = True
+    percentage: int = 100  # of the users it is on for
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +113,8 @@ class Facts:
     """All that is known about one notification before it is decided. `requested` overrides the type's channels.
 
     `only_address`: the id of the one address it goes to, confirmed or not (an address's own code).
+    `duplicate_of` and `superseded_by` are the shown ids of other notifications. `over_cap`: the channels
+    for which the person's caps are used up. `scores` is what routing `best` knows, `seed` its chance.
     """
 
     type: TypeFacts
@@ -108,14 +129,30 @@ class Facts:
     routing: str = "all"
     is_flooded: bool = False
     only_address: Any = None
+    user_id: str = ""
+    duplicate_of: str | None = None
+    superseded_by: str | None = None
+    over_cap: frozenset[str] = frozenset()
+    escalate_after: timedelta = ESCALATE_AFTER
+    scores: Scores = NO_SCORES
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The digest something goes into: `key` names it among the person's, `due_at` is when it is made."""
+
+    key: str
+    due_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """A delivery to be made; `due_at` None means at once, otherwise `reason` says why later.
 
-    With routing `first`, `step` counts the channels that are left, in order; those after the first have
-    the reason `fallback` and wait for it to fail.
+    With any routing but `all`, `step` counts the channels that are left, in order. Those after the first
+    have the reason `fallback` and wait for it to fail; with `escalate` they have the reason `escalation`,
+    and are due when the step before has not been read in time.
     """
 
     channel: str
@@ -132,16 +169,21 @@ class Skip:
     address: AddressFacts | None
     reason: str
     detail: Mapping[str, Any] = field(default_factory=dict)
+    summary: Summary | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of the explanation: which rule spoke, about which channel, with what outcome."""
+    """One line of the explanation: which rule spoke, about which channel (`*`: all), with what outcome.
+
+    `reason` is one of REASONS or BECAUSE, or names what the rule did; `core.explain` has the sentence for it.
+    """
 
     rule: str
     channel: str
     outcome: str
-    sentence: str
+    reason: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,20 +199,38 @@ class Plan:
 
 def plan(facts: Facts, now: datetime) -> Plan:
     """One decision for every channel of the type (or those requested), and every address it has there."""
+    names = tuple(dict.fromkeys(facts.requested or facts.type.channels))
+    trace: list[Step] = []
+    refusal = _refused_as_a_whole(facts)
+    if refusal is not None:
+        trace.append(Step("whole", "*", "skip", refusal[0], refusal[1]))
+        return Plan((), tuple(Skip(name, None, *refusal) for name in names), tuple(trace))
     routes: list[Route] = []
     skips: list[Skip] = []
-    trace: list[Step] = []
-    for name in dict.fromkeys(facts.requested or facts.type.channels):
-        for decision in _decide(facts, facts.channels[name], now, trace):
+    order = in_order(facts.routing, names, facts.scores, facts.seed)
+    step, starts_at = 0, max(now, facts.send_at) if facts.send_at else now
+    for name in order.channels:
+        decided = _decide(facts, facts.channels[name], now, _Start(starts_at, step), trace)
+        for decision in decided:
             (routes if isinstance(decision, Route) else skips).append(decision)  # type: ignore[arg-type]
-    if facts.routing == "first":
-        routes = _one_after_the_other(routes)
+        if facts.routing != "all" and any(isinstance(decision, Route) for decision in decided):
+            step += 1
+            if facts.routing == "escalate":
+                starts_at += facts.escalate_after
+    if order.reason and len(order.channels) > 1:
+        trace.append(Step("routing", "*", "order", order.reason, order.detail))
     return Plan(tuple(routes), tuple(skips), tuple(trace))
 
 
-def _one_after_the_other(routes: list[Route]) -> list[Route]:
-    order = {channel: step for step, channel in enumerate(dict.fromkeys(route.channel for route in routes))}
-    return [replace(route, step=step, due_at=None, reason=FALLBACK, detail={}) if (step := order[route.channel]) else route for route in routes]
+def _refused_as_a_whole(facts: Facts) -> tuple[str, dict[str, Any]] | None:
+    """What holds for every channel alike."""
+    if facts.is_flooded:
+        return "recipient_limit", {}
+    if facts.duplicate_of is not None:
+        return "duplicate", {"duplicate_of": facts.duplicate_of}
+    if facts.superseded_by is not None:
+        return "superseded", {"superseded_by": facts.superseded_by}
+    return None
 
 
 def still_wanted(facts: Facts, channel_name: str, address_id: Any) -> Skip | None:
@@ -202,46 +262,75 @@ def _preference(facts: Facts, channel: ChannelFacts) -> Answer:
     )
 
 
-def _decide(facts: Facts, channel: ChannelFacts, now: datetime, trace: list[Step]) -> list[Route | Skip]:
-    def skip(rule: str, reason: str, address: AddressFacts | None = None, **detail: Any) -> list[Route | Skip]:
-        trace.append(Step(rule, channel.name, "skip", REASONS[reason]))
-        return [Skip(channel.name, address, reason, detail)]
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """When a channel's turn comes: at once, later because it is scheduled, or `step` other channels later."""
 
-    if facts.is_flooded:
-        return skip("recipient", "recipient_limit")
+    at: datetime
+    step: int
+
+
+def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, trace: list[Step]) -> list[Route | Skip]:
+    def skip(
+        rule: str, reason: str, address: AddressFacts | None = None, detail: Mapping[str, Any] = NO_DETAIL, summary: Summary | None = None
+    ) -> list[Route | Skip]:
+        trace.append(Step(rule, channel.name, "skip", reason, detail))
+        return [Skip(channel.name, address, reason, detail, summary)]
+
+    def summarise(held: str, key: str, due_at: datetime) -> list[Route | Skip]:
+        return skip("digest", DIGESTED, addresses[0], {"held": held, "until": _shown(due_at)}, Summary(key, due_at))
+
     if not channel.is_on:
         return skip("channel", "channel_off")
+    if not is_in_rollout(channel.name, channel.percentage, facts.user_id):
+        return skip("flag", "not_in_rollout", None, {"percentage": channel.percentage})
 
     addresses: list[AddressFacts | None] = [None]
     if channel.needs_address:
         active = _active(facts, channel)
         if not active:
-            return skip("address", "no_address", None, **_why_none(facts.addresses, channel))
+            return skip("address", "no_address", None, _why_none(facts.addresses, channel))
         addresses = [a for a in active if not a.suppressed_for & {facts.type.category, "*"}]
         if not addresses:
             return skip("suppression", "suppressed", active[0])
 
     answer = _preference(facts, channel)
     if not answer.enabled:
-        return skip("preference", "opted_out", addresses[0], because=answer.because)
-    trace.append(Step("preference", channel.name, "pass", BECAUSE[answer.because]))
+        return skip("preference", "opted_out", addresses[0], {"because": answer.because})
+    trace.append(Step("preference", channel.name, "pass", answer.because))
 
-    starts_at = max(now, facts.send_at) if facts.send_at else now
-    due_at, reason = (starts_at, "scheduled") if starts_at > now else (None, None)
+    choices = facts.preferences
+    is_limited = facts.type.is_limited and facts.priority != "urgent"
+    if is_limited:
+        frequency = choices.digest.get(facts.type.category, "off")
+        if frequency != "off":
+            return summarise("digest", facts.type.category, digest.due_at(frequency, facts.zone, start.at))
+        if channel.name in facts.over_cap:
+            if choices.held != "summary":
+                return skip("cap", "frequency_cap", addresses[0])
+            return summarise("frequency_cap", f"{facts.type.category}:cap", digest.due_at("daily", facts.zone, start.at))
+
+    due_at, reason = (start.at, "scheduled") if start.at > now else (None, None)
     if channel.waits_when_quiet and answer.because != "mandatory" and facts.priority != "urgent" and facts.type.category != "transactional":
-        held_until, held_reason = _held(facts, starts_at)
+        held_until, held_reason = _held(facts, start.at)
         if held_until is not None:
-            if facts.preferences.held == "drop":
-                return skip("quiet", held_reason, addresses[0], until=_shown(held_until))
+            if choices.held == "drop" and not facts.type.is_internal:
+                return skip("quiet", held_reason, addresses[0], {"until": _shown(held_until)})
+            if choices.held == "summary" and is_limited:
+                return summarise(held_reason, f"{facts.type.category}:held", held_until)
             due_at, reason = held_until, held_reason
-            trace.append(Step("quiet", channel.name, "wait", REASONS[held_reason]))
+            trace.append(Step("quiet", channel.name, "wait", held_reason, {"until": _shown(held_until)}))
+    if start.step and facts.routing == "escalate":
+        reason = ESCALATION
+    elif start.step:
+        due_at, reason = None, FALLBACK
 
     if facts.expires_at is not None and (due_at or now) >= facts.expires_at:
         held = {"held": reason, "until": _shown(due_at)} if due_at and reason else {}
-        return skip("expiry", "expired", addresses[0], **held)
+        return skip("expiry", "expired", addresses[0], held)
     detail = {"until": _shown(due_at)} if due_at else {}
-    trace.append(Step("route", channel.name, "send" if due_at is None else "wait", "To be sent at once." if due_at is None else f"Due {_shown(due_at)}."))
-    return [Route(channel.name, address, due_at, reason, detail) for address in addresses]
+    trace.append(Step("route", channel.name, "send" if reason is None else "wait", reason or "at_once", detail))
+    return [Route(channel.name, address, due_at, reason, detail, start.step) for address in addresses]
 
 
 def _shown(at: datetime) -> str:

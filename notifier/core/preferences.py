@@ -28,6 +28,8 @@ class Preferences:
     quiet_hours: QuietHours | None = None
     mute_until: datetime | None = None
     held: Held = "wait"
+    digest: Mapping[str, str] = field(default_factory=dict)  # category → off, hourly, daily, weekly
+    caps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # category → as API.md shows them
 
 
 NO_CHOICES = Preferences()
@@ -69,4 +71,6 @@ def from_document(document: Mapping[str, Any]) -> Preferences:
         quiet_hours=quiet and QuietHours(time.fromisoformat(quiet["start"]), time.fromisoformat(quiet["end"]), frozenset(quiet.get("days") or EVERY_DAY)),
         mute_until=mute_until and datetime.fromisoformat(mute_until),
         held=document.get("held", "wait"),
+        digest=document.get("digest", {}),
+        caps=document.get("caps", {}),
     )

@@ -1,13 +1,38 @@
-"""Routing `first`: the channels are steps, taken one after the other until one has succeeded.
+"""Routing: in which order channels are tried, and what follows when one of them has ended.
 
-Called with what became of a notification's deliveries, whenever one of them has ended.
+With `first`, `escalate` and `best` the channels are steps, taken one after the other. `next_move` is
+called with what became of a notification's deliveries, whenever one of them has ended.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from notifier.core.lifecycle import OPEN, SUCCEEDED, UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How many were sent and how many of them opened, by channel: by this person, and by everyone."""
+
+    person: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    everyone: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+NO_SCORES = Scores()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The channels in the order they are tried. `reason` and `detail` explain it, where there is something to explain."""
+
+    channels: tuple[str, ...]
+    reason: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def in_order(mode: str, channels: tuple[str, ...], scores: Scores, seed: int) -> Order:
+    return Order(channels, "" if mode == "all" else mode)
 
 
 @dataclass(frozen=True, slots=True)

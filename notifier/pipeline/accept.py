@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from notifier import channels, queueing, shapes
 from notifier.clock import now as clock_now
 from notifier.core.errors import Fault, Rejected
+from notifier.core.explain import sentence
 from notifier.core.plan import plan
 from notifier.core.submission import InlineRecipient, Submission, check_priority, check_send_at
 from notifier.database import DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, UNAVAILABLE, UNAVAILABLE_RETRY_S, sqlstate, transaction
@@ -25,10 +26,11 @@ from notifier.ids import new_id
 from notifier.models import EventType, IdempotencyKey
 from notifier.models import Submission as SubmissionRow
 from notifier.pipeline import flood, people, providers
+from notifier.pipeline.decide import Target
 from notifier.pipeline.facts import Order, admin_user_ids, load_people, load_template_ids, load_types, planner_facts
 from notifier.pipeline.flood import Trigger
 from notifier.pipeline.schemas import data_faults
-from notifier.pipeline.store import Stored, Target, announce, store
+from notifier.pipeline.store import Stored, announce, store
 from notifier.pipeline.words import Wanted, put_into_words
 
 Key = tuple[UUID, str, bool]  # producer, idempotency key, is it a test key's
@@ -439,5 +441,5 @@ def _rehearse(work: _Work, person: Any, now: datetime) -> dict[str, Any]:
         }
         for decision in decided.decisions
     ]
-    trace = [{"rule": step.rule, "channel": step.channel, "outcome": step.outcome, "sentence": step.sentence} for step in decided.trace]
+    trace = [{"rule": step.rule, "channel": step.channel, "outcome": step.outcome, "sentence": sentence(step)} for step in decided.trace]
     return {"user": person.id, "deliveries": deliveries, "rendered": rendered, "trace": trace}

@@ -12,8 +12,9 @@ import structlog
 from notifier.clock import now as clock_now
 from notifier.database import transaction
 from notifier.models import EventType, Submission
+from notifier.pipeline.decide import Target
 from notifier.pipeline.facts import Order, load_people
-from notifier.pipeline.store import Stored, Target, announce, store
+from notifier.pipeline.store import Stored, announce, store
 
 log = structlog.get_logger()
 

@@ -118,7 +118,7 @@ def admin_user_ids() -> list[str]:
 
 
 def type_facts(row: EventType) -> TypeFacts:
-    return TypeFacts(row.key, row.category, row.priority, tuple(row.channels), row.is_mandatory, row.is_internal)
+    return TypeFacts(row.key, row.category, row.priority, tuple(row.channels), row.is_mandatory, row.is_internal, row.to_admins)
 
 
 def planner_facts(order: Order, person: Person, channel_facts: Mapping[str, Any], *, is_flooded: bool = False) -> Facts:
@@ -136,6 +136,7 @@ def planner_facts(order: Order, person: Person, channel_facts: Mapping[str, Any]
         routing=order.routing,
         is_flooded=is_flooded,
         only_address=order.address_id,
+        user_id=person.id,
     )
 
 

@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session, scoped_session
 
 from notifier import shapes
 from notifier.clock import now
-from notifier.core import lifecycle
+from notifier.core import lifecycle, reading
 from notifier.database import transaction
 from notifier.extensions import db
+from notifier.ids import show
 from notifier.models import Delivery, InboxItem, InboxState
 from notifier.pipeline.people import insert
 from notifier.realtime import publish
@@ -81,33 +82,36 @@ class Chosen:
 
 
 def seen(user_id: str, chosen: Chosen) -> dict[str, int]:
-    """Each mark answers `{unread, unseen, seq}`, and a mark that changes nothing leaves `seq` alone."""
-    return _mark(user_id, [*chosen.conditions(), InboxItem.seen_at.is_(None)], {"seen_at": now()})
+    """→ `{unread, unseen, seq}`. As with every mark: one that changes nothing leaves `seq` alone."""
+    return _mark(user_id, [*chosen.conditions(), InboxItem.seen_at.is_(None)], {"seen_at": now()})[0]
 
 
-def read(user_id: str, chosen: Chosen) -> dict[str, int]:
-    """What is read has been seen, and its delivery has been opened."""
+def read(user_id: str, chosen: Chosen) -> dict[str, Any]:
+    """What is read has been seen, its delivery has been opened, and what would only have reminded of it is dropped.
+
+    This mark and those below answer `{unread, unseen, seq, changed_ids}`, so that they can be undone. No more than
+    MAX_IDS are named: None stands for more.
+    """
     at = now()
-    return _mark(
-        user_id, [*chosen.conditions(), InboxItem.read_at.is_(None)], {"read_at": at, "seen_at": sa.func.coalesce(InboxItem.seen_at, at)}, opened_at=at
-    )
+    values = {"read_at": at, "seen_at": sa.func.coalesce(InboxItem.seen_at, at)}
+    return _named(_mark(user_id, [*chosen.conditions(), InboxItem.read_at.is_(None)], values, read_at=at))
 
 
-def unread(user_id: str, chosen: Chosen) -> dict[str, int]:
-    return _mark(user_id, [*chosen.conditions(), InboxItem.read_at.is_not(None)], {"read_at": None})
+def unread(user_id: str, chosen: Chosen) -> dict[str, Any]:
+    return _named(_mark(user_id, [*chosen.conditions(), InboxItem.read_at.is_not(None)], {"read_at": None}))
 
 
-def archive(user_id: str, chosen: Chosen) -> dict[str, int]:
-    return _mark(user_id, [*chosen.conditions(), InboxItem.archived_at.is_(None)], {"archived_at": now()})
+def archive(user_id: str, chosen: Chosen) -> dict[str, Any]:
+    return _named(_mark(user_id, [*chosen.conditions(), InboxItem.archived_at.is_(None)], {"archived_at": now()}))
 
 
-def unarchive(user_id: str, chosen: Chosen) -> dict[str, int]:
-    return _mark(user_id, [*chosen.conditions(), InboxItem.archived_at.is_not(None)], {"archived_at": None})
+def unarchive(user_id: str, chosen: Chosen) -> dict[str, Any]:
+    return _named(_mark(user_id, [*chosen.conditions(), InboxItem.archived_at.is_not(None)], {"archived_at": None}))
 
 
-def snooze(user_id: str, chosen: Chosen, until: datetime | None) -> dict[str, int]:
+def snooze(user_id: str, chosen: Chosen, until: datetime | None) -> dict[str, Any]:
     """Puts items away until then; None brings them back."""
-    return _mark(user_id, [*chosen.conditions(), InboxItem.snoozed_until.is_distinct_from(until)], {"snoozed_until": until})
+    return _named(_mark(user_id, [*chosen.conditions(), InboxItem.snoozed_until.is_distinct_from(until)], {"snoozed_until": until}))
 
 
 def wake_snoozed(at: datetime) -> int:
@@ -119,13 +123,24 @@ def wake_snoozed(at: datetime) -> int:
     return len(user_ids)
 
 
-def _mark(user_id: str, conditions: Sequence[sa.ColumnElement[bool]], values: Mapping[str, Any], *, opened_at: datetime | None = None) -> dict[str, int]:
-    """One transaction: changes the user's items that meet the conditions, and the counts with them; then tells the browsers."""
-    changed: list[dict[str, Any]] = []
+def _named(marked: tuple[dict[str, int], list[UUID] | None]) -> dict[str, Any]:
+    counts, changed = marked
+    return {**counts, "changed_ids": None if changed is None else [show("dlv", key) for key in changed]}
+
+
+def _mark(
+    user_id: str, conditions: Sequence[sa.ColumnElement[bool]], values: Mapping[str, Any], *, read_at: datetime | None = None
+) -> tuple[dict[str, int], list[UUID] | None]:
+    """One transaction: changes the user's items that meet the conditions, and the counts with them; then tells the browsers.
+
+    → the counts, and which items have changed, oldest change first (None: more than MAX_IDS).
+    """
+    changed: list[UUID] | None = []
+    shown: list[dict[str, Any]] = []
     with transaction() as session:
         state = session.execute(sa.select(InboxState.seq, InboxState.unread, InboxState.unseen).where(InboxState.user_id == user_id).with_for_update()).first()
         if state is None:  # nothing has ever reached them
-            return {"unread": 0, "unseen": 0, "seq": 0}
+            return {"unread": 0, "unseen": 0, "seq": 0}, []
         meant = [InboxItem.user_id == user_id, *conditions]
         before = _tally(session, meant)
         counts = {"unread": state.unread, "unseen": state.unseen, "seq": state.seq}
@@ -139,13 +154,22 @@ def _mark(user_id: str, conditions: Sequence[sa.ColumnElement[bool]], values: Ma
                 "seq": state.seq + before.items,
             }
             session.execute(sa.update(InboxState).where(InboxState.user_id == user_id).values(**counts))
-            if opened_at is not None:
-                _open_deliveries(session, since, opened_at)
-            if before.items <= MAX_SHOWN:
-                changed = [shapes.inbox_item(row) for row in session.execute(sa.select(_items).where(*since).order_by(InboxItem.seq)).mappings()]
+            if read_at is not None:
+                _open_deliveries(session, since, read_at)
+                _drop_reminders(session, since)
+            changed, shown = _changed(session, since, before.items)
     if before.items:
-        publish.publish_state(user_id, {**counts, "changed": changed})
-    return counts
+        publish.publish_state(user_id, {**counts, "changed": shown})
+    return counts, changed
+
+
+def _changed(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]], count: int) -> tuple[list[UUID] | None, list[dict[str, Any]]]:
+    """The ids of the changed items, and the items as browsers are shown them: each unless there are too many."""
+    if count > MAX_IDS:
+        return None, []
+    columns = _items.columns if count <= MAX_SHOWN else [_items.c.id]
+    rows = session.execute(sa.select(*columns).where(*conditions).order_by(InboxItem.seq)).mappings().all()
+    return [row["id"] for row in rows], [shapes.inbox_item(row) for row in rows] if count <= MAX_SHOWN else []
 
 
 def _tally(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]]) -> sa.Row[int, int, int]:
@@ -169,5 +193,21 @@ def _open_deliveries(session: scoped_session[Session], conditions: Sequence[sa.C
         sa.update(Delivery)
         .where(Delivery.id.in_(sa.select(InboxItem.id).where(*conditions)), Delivery.status.in_(_OPENABLE))
         .values(status=lifecycle.OPENED, opened_at=at)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _drop_reminders(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]]) -> None:
+    """Skips what waits elsewhere only to say again what has now been read. What somebody holds at this moment is on its way already."""
+    waiting = (
+        sa.select(Delivery.id)
+        .join(InboxItem, InboxItem.notification_id == Delivery.notification_id)
+        .where(*conditions, Delivery.status == lifecycle.WAITING, Delivery.reason.in_(reading.REMINDERS))
+        .with_for_update(of=Delivery, skip_locked=True)
+    )
+    session.execute(
+        sa.update(Delivery)
+        .where(Delivery.id.in_(waiting))
+        .values(status=lifecycle.SKIPPED, reason=reading.READ_ELSEWHERE, wake_at=None)
         .execution_options(synchronize_session=False)
     )

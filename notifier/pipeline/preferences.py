@@ -4,7 +4,8 @@ Called by the API, the preference page, signed links and one-click unsubscribe; 
 The stored document holds choices only, never what is merely default.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from functools import cache
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from notifier import channels
 from notifier.clock import now
+from notifier.core.choices import FIELDS_OF_KEYS, Document, Switch, differences, taken_back, with_switch, without_empty
 from notifier.core.errors import Fault, Rejected
 from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL
 from notifier.core.quiet_hours import EVERY_DAY
@@ -25,32 +27,73 @@ from notifier.models import ConsentEvent, EventType, Preference, User
 FREQUENCIES = ("off", "hourly", "daily", "weekly")
 HELD = ("wait", "summary", "drop")
 _MOST_PER_WINDOW = 1_000_000
-_MAPS = ("channels", "categories", "types", "digest", "caps")  # merged key by key; the other fields are replaced
-
-Document = dict[str, Any]
 
 
-@retried
-def change(user_id: str, document_change: Mapping[str, Any], *, replace: bool, source: str) -> Document:
-    """Replaces the person's choices, or merges into them (None takes a choice back). Returns the stored document.
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The document as it is stored now. `events`: first and last line of the consent history, by which `undo` takes it back (None: no change).
+
+    `left`: what `undo` did not touch, since it has been changed again.
+    """
+
+    document: Document
+    events: tuple[int, int] | None = None
+    left: tuple[str, ...] = ()
+
+
+def change(user_id: str, document_change: Mapping[str, Any], *, replace: bool, source: str) -> Saved:
+    """Replaces the person's choices, or merges into them (None takes a choice back).
 
     `types` and `categories` map to channel → on/off, or to on/off for all channels at once.
     Raises `Rejected('validation_failed')` with every fault, and 'not_found' for nobody.
     """
     wanted = _clean(document_change)
+    return _rewrite(user_id, source, lambda before: wanted if replace else _merged(before, wanted))
+
+
+def switch(user_id: str, switches: Sequence[Switch], columns: Collection[str], *, source: str) -> Saved:
+    """Sets switches of the preference page one after the other, each with all that is below it. Raises Rejected('not_found')."""
+    categories = {key: category for key, category in db.session.execute(sa.select(EventType.key, EventType.category))}
+
+    def _switched(document: Document) -> Document:
+        for one in switches:
+            document = with_switch(document, one, categories=categories, columns=columns)
+        return document
+
+    return _rewrite(user_id, source, _switched)
+
+
+def undo(user_id: str, events: tuple[int, int], *, source: str) -> Saved:
+    """Takes back what these lines of the person's consent history record, where it still stands. Raises Rejected('not_found')."""
+    lines = sa.select(ConsentEvent.change).where(ConsentEvent.user_id == user_id, ConsentEvent.id.between(*events)).order_by(ConsentEvent.id.desc())
+    left: list[str] = []
+
+    def _taken_back(document: Document) -> Document:
+        before, left[:] = taken_back(document, [line for line in db.session.scalars(lines) if line["choice"].partition(".")[0] in _CLEAN])
+        return before
+
+    saved = _rewrite(user_id, source, _taken_back)
+    return Saved(saved.document, saved.events, tuple(left))
+
+
+@retried
+def _rewrite(user_id: str, source: str, rewritten: Callable[[Document], Document]) -> Saved:
     with transaction() as session:
         if session.scalar(sa.select(User.id).where(User.id == user_id).with_for_update(key_share=True)) is None:
             raise Rejected("not_found", f"there is no user {user_id!r}")
         row = session.get(Preference, user_id, populate_existing=True)
         before = dict(row.document) if row else {}
-        after = _without_empty(wanted if replace else _merged(before, wanted))
-        changes = _differences(before, after)
+        after = without_empty(rewritten(before))
+        changes = differences(before, after)
         if not changes:
-            return after
+            return Saved(after)
         _store(session, user_id, row, after)
         at = now()
-        session.add_all(ConsentEvent(user_id=user_id, source=source, change=change, at=at) for change in changes)
-    return after
+        events = [ConsentEvent(user_id=user_id, source=source, change=change, at=at) for change in changes]
+        session.add_all(events)
+        session.flush()
+        ids = [event.id for event in events]  # nobody else writes lines of this person meanwhile: between them are no others
+    return Saved(after, (min(ids), max(ids)))
 
 
 def _store(session: scoped_session[Session], user_id: str, row: Preference | None, document: Document) -> None:
@@ -79,7 +122,7 @@ def _clean(change: Mapping[str, Any]) -> Document:
     for field, value in change.items():
         if field not in _CLEAN:
             faults.append(Fault(f"/{_escape(field)}", "unknown_field", f"there is no field {field!r}"))
-        elif field in _MAPS:
+        elif field in FIELDS_OF_KEYS:
             cleaned[field] = _clean_map(field, value, faults)
         else:
             cleaned[field] = None if value is None else _attempt(_CLEAN[field], value, f"/{field}", faults)
@@ -110,7 +153,7 @@ def _known_keys(field: str) -> set[str]:
     if field == "channels":
         return set(channels.CHANNELS)
     if field == "types":
-        return set(db.session.scalars(sa.select(EventType.key)))
+        return set(db.session.scalars(sa.select(EventType.key).where(EventType.is_internal.is_(False))))
     return set(CATEGORIES)
 
 
@@ -241,7 +284,7 @@ def _merged(before: Document, wanted: Document) -> Document:
     """As RFC 7396 merges the maps; a switch for all channels of a type replaces those for single ones."""
     after = dict(before)
     for field, value in wanted.items():
-        if field not in _MAPS or value is None:
+        if field not in FIELDS_OF_KEYS or value is None:
             after[field] = value
             continue
         merged = dict(after.get(field, {}))
@@ -250,27 +293,3 @@ def _merged(before: Document, wanted: Document) -> Document:
             merged[key] = {**merged.get(key, {}), **item} if isinstance(item, dict) and not switches_all else item
         after[field] = merged
     return after
-
-
-def _without_empty(document: Document) -> Document:
-    """Without None and empty maps, at every level."""
-    cleaned = {key: _without_empty(value) if isinstance(value, dict) else value for key, value in document.items()}
-    return {key: value for key, value in cleaned.items() if value is not None and value != {}}
-
-
-def _differences(before: Document, after: Document) -> list[dict[str, Any]]:
-    """What changed, a line a choice: `{"choice": "types.order_shipped.push", "from": …, "to": …}`; None is the default."""
-    old, new = _flat(before), _flat(after)
-    return [{"choice": path, "from": old.get(path), "to": new.get(path)} for path in sorted(old.keys() | new.keys()) if old.get(path) != new.get(path)]
-
-
-def _flat(document: Document) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for field, value in document.items():
-        if field not in _MAPS:
-            flat[field] = value
-            continue
-        for key, item in value.items():
-            inner = item.items() if isinstance(item, dict) else [(None, item)]
-            flat.update({f"{field}.{key}" + (f".{name}" if name else ""): leaf for name, leaf in inner})
-    return flat

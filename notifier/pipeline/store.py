@@ -15,13 +15,13 @@ import sqlalchemy as sa
 from notifier import channels, queueing, shapes
 from notifier.core import lifecycle
 from notifier.core.message import Content
-from notifier.core.plan import FALLBACK, Plan, Route, plan
+from notifier.core.plan import FALLBACK, Route
 from notifier.core.routing import Step, next_move
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Delivery, Notification
 from notifier.pipeline import inbox
-from notifier.pipeline.facts import Order, Person, planner_facts
+from notifier.pipeline.decide import Decided, Target, decide
 from notifier.pipeline.words import Wanted, put_into_words
 from notifier.queueing import Doorbell
 from notifier.realtime import publish
@@ -33,20 +33,6 @@ DOORBELL_GRACE = timedelta(seconds=5)
 # Tables, not entities: the ORM would make one INSERT of every set of columns that are not NULL.
 _notifications: sa.Table = Notification.__table__
 _deliveries: sa.Table = Delivery.__table__
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One notification to be made: who submitted it, for whom, with what."""
-
-    submission_id: UUID
-    producer_id: UUID | None
-    is_test: bool
-    order: Order
-    person: Person
-    data: Mapping[str, Any]
-    collapse_key: str | None
-    is_flooded: bool = False
 
 
 @dataclass(slots=True)
@@ -94,13 +80,13 @@ def store(targets: Sequence[Target], now: datetime) -> Stored:
     notifications: list[dict[str, Any]] = []
     drafts: list[DeliveryDraft] = []
     shown_now: list[tuple[Target, DeliveryDraft]] = []
-    for target in targets:
-        notification_id = new_id()
-        notifications.append(_notification_row(notification_id, target, now))
-        mine = _drafts(notification_id, target, _plan(target, now), now)
+    for decided in decide(targets, now):
+        target = decided.target
+        notifications.append(_notification_row(decided.notification_id, target, now))
+        mine = _drafts(decided, now)
         drafts += mine
         shown_now += [(target, draft) for draft in mine if draft.status == lifecycle.DELIVERED]
-        stored.summaries.append({"id": notification_id, "user": target.person.id, "drafts": mine})
+        stored.summaries.append({"id": decided.notification_id, "user": target.person.id, "drafts": mine})
     contents = put_into_words([_wanted(target, draft) for target, draft in shown_now])
     shown = []
     for (target, draft), content in zip(shown_now, contents, strict=True):
@@ -131,11 +117,6 @@ def announce(stored: Stored) -> None:
         publish.publish_items(stored.inbox_events)
 
 
-def _plan(target: Target, now: datetime) -> Plan:
-    channel_facts = channels.registry().facts(is_test=target.is_test)
-    return plan(planner_facts(target.order, target.person, channel_facts, is_flooded=target.is_flooded), now)
-
-
 def _notification_row(key: UUID, target: Target, now: datetime) -> dict[str, Any]:
     order = target.order
     return {
@@ -157,9 +138,10 @@ def _notification_row(key: UUID, target: Target, now: datetime) -> dict[str, Any
     }
 
 
-def _drafts(notification_id: UUID, target: Target, decided: Plan, now: datetime) -> list[DeliveryDraft]:
+def _drafts(decided: Decided, now: datetime) -> list[DeliveryDraft]:
     drafts = []
-    for decision in decided.decisions:
+    target = decided.target
+    for decision in decided.plan.decisions:
         status, provider = lifecycle.SKIPPED, None
         due_at = wake_at = delivered_at = None
         if isinstance(decision, Route):
@@ -176,7 +158,7 @@ def _drafts(notification_id: UUID, target: Target, decided: Plan, now: datetime)
         drafts.append(
             DeliveryDraft(
                 id=new_id(),
-                notification_id=notification_id,
+                notification_id=decided.notification_id,
                 channel=decision.channel,
                 priority=target.order.priority,
                 address_id=decision.address.id if decision.address else None,

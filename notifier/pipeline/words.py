@@ -33,10 +33,16 @@ def unsubscribe_url(person_id: str, category: str, channel: str) -> str | None:
     return f"{current_settings().public_url}/u/{tokens.sign_unsubscribe(person_id, category, channel)}"
 
 
+def why_url(person_id: str, type: EventType, channel: str) -> str | None:
+    """Leads from the foot of a mail to the very switch that let it through, without signing in. What the product alone raises has none."""
+    if type.is_internal or not CHANNELS[channel].shape.has_html:
+        return None
+    return f"{current_settings().public_url}/p/{tokens.sign_preferences(person_id)}#{type.key}-{channel}"
+
+
 def put_into_words(wanted: Sequence[Wanted]) -> list[Content | str]:
     """One content each, or the sentence that says why there is none. At most one query for the whole batch."""
     templates = load_templates({w.template_id for w in wanted if w.template_id})
-    base = current_settings().public_url
     requests = [
         RenderRequest(
             channel=w.channel,
@@ -48,7 +54,7 @@ def put_into_words(wanted: Sequence[Wanted]) -> list[Content | str]:
             user_name=w.person.name,
             zone=w.person.zone,
             category=w.type.category,
-            why_url=f"{base}/preferences#{w.type.key}-{w.channel}",
+            why_url=why_url(w.person.id, w.type, w.channel),
             unsubscribe_url=unsubscribe_url(w.person.id, w.type.category, w.channel),
         )
         for w in wanted

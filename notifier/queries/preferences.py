@@ -38,8 +38,9 @@ def document(user_id: str) -> dict[str, Any]:
 
 
 def effective(preferences: Preferences) -> Grid:
-    """`{type: {channel: {"enabled", "because"}}}` for every event type and channel."""
-    types = db.session.execute(sa.select(EventType.key, EventType.category, EventType.channels, EventType.is_mandatory).order_by(EventType.key)).all()
+    """`{type: {channel: {"enabled", "because"}}}` for every event type and channel; not for those the product alone raises."""
+    columns = (EventType.key, EventType.category, EventType.channels, EventType.is_mandatory)
+    types = db.session.execute(sa.select(*columns).where(EventType.is_internal.is_(False)).order_by(EventType.key)).all()
     return {row.key: {name: _cell(preferences, row, name) for name in channels.CHANNELS} for row in types}
 
 

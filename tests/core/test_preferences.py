@@ -88,5 +88,6 @@ def test_a_stored_document_becomes_choices() -> None:
         quiet_hours=QuietHours(time(22), time(7), frozenset({1, 5})),
         mute_until=datetime(2026, 12, 1, 9, tzinfo=UTC),
         held="drop",
+        digest={"social": "daily"},
     )
     assert from_document({}) == Preferences()

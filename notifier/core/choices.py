@@ -1,0 +1,115 @@
+"""Changing the stored document of choices: a switch that stands for several, and taking a change back.
+
+Called by `pipeline.preferences` with the document it holds locked. The rule that reads the result is
+`core.preferences.resolve`: the most specific choice wins, so whoever speaks for many has to silence those below.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from notifier.core.preferences import EVERY_CHANNEL
+
+Document = dict[str, Any]
+FIELDS_OF_KEYS = ("channels", "categories", "types", "digest", "caps")  # merged key by key; the other fields are whole values
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """One switch of the grid: a cell (type and channel), a section on a channel, a whole section (no channel), or a channel's column."""
+
+    is_on: bool
+    type: str | None = None
+    category: str | None = None
+    channel: str | None = None
+
+
+def with_switch(document: Mapping[str, Any], switch: Switch, *, categories: Mapping[str, str], columns: Collection[str]) -> Document:
+    """The document in which everything below the switch is as it says, and nothing else is different.
+
+    `categories` maps each type to its own. `columns` are the channels the person sees: a whole section is switched on
+    for those alone, so that a channel which comes later is not on unasked; switched off, it is off for good.
+    """
+    after = deepcopy(dict(document))
+    if switch.type is not None:
+        _put(after, "types", switch.type, switch.channel or EVERY_CHANNEL, switch.is_on)
+    elif switch.channel is None:
+        after.setdefault("categories", {})[switch.category] = dict.fromkeys(columns, True) if switch.is_on else {EVERY_CHANNEL: False}
+        after["types"] = {key: choices for key, choices in after.get("types", {}).items() if categories.get(key) != switch.category}
+    else:
+        below = [choices for key, choices in after.get("types", {}).items() if switch.category in (None, categories.get(key))]
+        if switch.category is None:
+            after.setdefault("channels", {})[switch.channel] = switch.is_on
+            below += after.get("categories", {}).values()
+        else:
+            _put(after, "categories", switch.category, switch.channel, switch.is_on)
+        for choices in below:
+            _silence(choices, switch.channel, switch.is_on)
+    return after
+
+
+def _put(document: Document, field: str, key: str | None, channel: str, is_on: bool) -> None:
+    document.setdefault(field, {}).setdefault(key, {})[channel] = is_on
+
+
+def _silence(choices: dict[str, bool], channel: str, is_on: bool) -> None:
+    """No word of its own about the channel; one for all channels keeps its say about the others."""
+    choices.pop(channel, None)
+    if choices.get(EVERY_CHANNEL, is_on) != is_on:
+        choices[channel] = is_on
+
+
+def taken_back(document: Mapping[str, Any], changes: Iterable[Mapping[str, Any]]) -> tuple[Document, list[str]]:
+    """The document before these changes (newest first), and the choices left alone since they were changed again meanwhile."""
+    after, left = deepcopy(dict(document)), []
+    for change in changes:
+        path = tuple(change["choice"].split(".", 2))
+        present = _read(after, path)
+        if present == change["to"]:
+            _write(after, path, change["from"])
+        elif present != change["from"]:
+            left.append(change["choice"])
+    return after, left
+
+
+def _read(document: Document, path: tuple[str, ...]) -> Any:
+    value: Any = document
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _write(document: Document, path: tuple[str, ...], value: Any) -> None:
+    *parents, last = path
+    place = document
+    for key in parents:
+        place = place.setdefault(key, {})
+    if value is None:
+        place.pop(last, None)
+    else:
+        place[last] = value
+
+
+def differences(before: Document, after: Document) -> list[dict[str, Any]]:
+    """What changed, a line a choice: `{"choice": "types.order_shipped.push", "from": …, "to": …}`; None is the default."""
+    old, new = _flat(before), _flat(after)
+    return [{"choice": path, "from": old.get(path), "to": new.get(path)} for path in sorted(old.keys() | new.keys()) if old.get(path) != new.get(path)]
+
+
+def _flat(document: Document) -> Document:
+    flat: Document = {}
+    for field, value in document.items():
+        if field not in FIELDS_OF_KEYS:
+            flat[field] = value
+            continue
+        for key, item in value.items():
+            inner = item.items() if isinstance(item, dict) else [(None, item)]
+            flat.update({f"{field}.{key}" + (f".{name}" if name else ""): leaf for name, leaf in inner})
+    return flat
+
+
+def without_empty(document: Document) -> Document:
+    """Without None and empty maps, at every level."""
+    cleaned = {key: without_empty(value) if isinstance(value, dict) else value for key, value in document.items()}
+    return {key: value for key, value in cleaned.items() if value is not None and value != {}}

@@ -1,0 +1,8 @@
+"""What a read in the inbox makes needless elsewhere. Used by `pipeline.inbox`, in the transaction of the mark."""
+
+READ_ELSEWHERE = "read_elsewhere"
+
+# Why a delivery may be waiting, of those that would only repeat what has been read: a later step of an escalation,
+# and what was kept for when the person may be disturbed again. What was submitted for a certain time, a try that
+# failed and a step of routing `first` are no reminders; and what is queued is on its way.
+REMINDERS = frozenset({"escalation", "quiet_hours", "muted"})
