@@ -258,6 +258,8 @@ def test_a_number_too_high_means_reading_again(by_token: Any) -> None:
         ([("archive", {"ids": [0, 1]}), ("unarchive", {"ids": [1]})], (2, 2, 6)),
         ([("snooze", {"ids": [0], "until": "tomorrow"})], (2, 2, 4)),
         ([("snooze", {"ids": [0], "until": "tomorrow"}), ("snooze", {"ids": [0], "until": None})], (3, 3, 5)),
+        ([("snooze", {"all": True, "category": "marketing", "until": "tomorrow"})], (2, 2, 4)),
+        ([("snooze", {"all": True, "until": None})], (3, 3, 3)),
         ([("read", {"ids": ["bob's", "unknown", "nonsense", "ntf_1", ""]})], (3, 3, 3)),
         ([("read", {"ids": []})], (3, 3, 3)),
     ],
@@ -273,7 +275,7 @@ def test_a_mark_answers_with_the_counts(arrive: Any, by_token: Any, calls: list[
             body = body | {"until": (now() + timedelta(days=1)).isoformat()}
         response = person.post(mark, body)
         assert response.status_code == 200, response.json
-    assert response.json == dict(zip(("unread", "unseen", "seq"), answer, strict=True))
+    assert tuple(response.json[name] for name in ("unread", "unseen", "seq")) == answer
     page = person.get().json
     assert (page["unread"], page["unseen"], page["seq"]) == answer
     assert by_token("bob").get().json["unread"] == 1
@@ -289,6 +291,7 @@ def test_a_mark_answers_with_the_counts(arrive: Any, by_token: Any, calls: list[
         ("read", {"ids": [1]}),
         ("read", {"ids": [None]}),
         ("read", {"ids": ["dlv_0"] * 1001}),
+        ("read", {"ids": [f"dlv_{number:032x}" for number in range(10_000)]}),
         ("read", {"ids": ["x" * 65]}),
         ("read", {"ids": ["\0"]}),
         ("read", {"ids": [], "all": True}),
@@ -304,7 +307,9 @@ def test_a_mark_answers_with_the_counts(arrive: Any, by_token: Any, calls: list[
         ("snooze", {"ids": [], "until": "2020-01-01T00:00:00Z"}),
         ("snooze", {"ids": [], "until": "2026-12-01T09:00:00"}),
         ("snooze", {"ids": [], "until": 5}),
-        ("snooze", {"all": True, "until": None}),
+        ("snooze", {"all": True}),
+        ("snooze", {"until": None}),
+        ("snooze", {"ids": [], "filter": "unread", "until": None}),
     ],
 )
 def test_a_mark_that_makes_no_sense_changes_nothing(arrive: Any, by_token: Any, mark: str, body: Any) -> None:
@@ -326,13 +331,34 @@ def test_malformed_json_is_named_as_such(by_token: Any) -> None:
 def test_a_thousand_ids_are_not_too_many(arrive: Any, by_token: Any) -> None:
     [key] = arrive("alice")
     ids = [show("dlv", new_id()) for _ in range(999)] + [show("dlv", key)]
-    assert by_token("alice").post("read", {"ids": ids}).json == {"unread": 0, "unseen": 0, "seq": 2}
+    assert by_token("alice").post("read", {"ids": ids}).json == {"unread": 0, "unseen": 0, "seq": 2, "changed_ids": [show("dlv", key)]}
+
+
+@pytest.mark.parametrize(("mark", "undo"), [("read", "unread"), ("unread", "read"), ("archive", "unarchive"), ("unarchive", "archive"), ("snooze", "snooze")])
+def test_a_mark_names_what_it_has_changed_so_that_it_can_be_undone(arrive: Any, by_token: Any, mark: str, undo: str) -> None:
+    [touched, untouched] = [show("dlv", key) for key in arrive("alice", "alice")]
+    person = by_token("alice")
+    until = {"until": (now() + timedelta(days=1)).isoformat()}
+    before: dict[str, tuple[str, dict[str, Any]]] = {"unread": ("read", {}), "unarchive": ("archive", {})}
+    if mark in before:  # the one is as the mark found it …
+        person.post(before[mark][0], {"ids": [touched]})
+    else:  # … or the other is already as the mark leaves it
+        person.post(mark, {"ids": [untouched]} | (until if mark == "snooze" else {}))
+    answer = person.post(mark, {"ids": [touched, untouched]} | (until if mark == "snooze" else {})).json
+    assert answer["changed_ids"] == [touched]
+    undone = person.post(undo, {"ids": answer["changed_ids"]} | ({"until": None} if undo == "snooze" else {})).json
+    assert undone["changed_ids"] == [touched]
+
+
+def test_seeing_names_nothing_since_nobody_takes_it_back(arrive: Any, by_token: Any) -> None:
+    arrive("alice")
+    assert by_token("alice").post("seen").json == {"unread": 1, "unseen": 0, "seq": 2}
 
 
 def test_the_inbox_of_an_erased_person_is_empty(app: APIFlask, by_token: Any) -> None:
     person = by_token("ghost")
     assert person.get().json["data"] == []
-    assert person.post("read", {"all": True}).json == {"unread": 0, "unseen": 0, "seq": 0}
+    assert person.post("read", {"all": True}).json == {"unread": 0, "unseen": 0, "seq": 0, "changed_ids": []}
 
 
 def test_what_one_tab_marks_every_tab_is_told(arrive: Any, by_token: Any, ear: Any) -> None:

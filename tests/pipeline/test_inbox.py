@@ -12,6 +12,8 @@ import time_machine
 from apiflask import APIFlask
 
 from notifier.clock import now
+from notifier.core.plan import REASONS
+from notifier.core.reading import READ_ELSEWHERE, REMINDERS
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import new_id, show
@@ -21,7 +23,7 @@ from notifier.pipeline.inbox import Chosen
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TOMORROW = NOON + timedelta(days=1)
-MARKS: dict[str, Callable[[str, Chosen], dict[str, int]]] = {
+MARKS: dict[str, Callable[[str, Chosen], dict[str, Any]]] = {
     "seen": inbox.seen,
     "read": inbox.read,
     "unread": inbox.unread,
@@ -35,6 +37,10 @@ MARKS: dict[str, Callable[[str, Chosen], dict[str, int]]] = {
 def state_of(user_id: str) -> dict[str, int]:
     row = db.session.execute(sa.select(InboxState.unread, InboxState.unseen, InboxState.seq).where(InboxState.user_id == user_id)).one()
     return dict(row._mapping)
+
+
+def counts_of(answer: dict[str, Any]) -> dict[str, int]:
+    return {name: answer[name] for name in ("unread", "unseen", "seq")}
 
 
 def marks_of(key: UUID) -> dict[str, bool]:
@@ -160,15 +166,16 @@ def test_a_mark_changes_the_item_and_the_counts_and_everyone_is_told(
         seq = state_of("alice")["seq"]
         ear.heard()
         answer = MARKS[mark]("alice", Chosen((key,)))
-    assert answer == {"unread": counts[0] + 1, "unseen": counts[1] + 1, "seq": seq + 1}  # the other one is fresh
-    assert state_of("alice") == answer
+    assert counts_of(answer) == {"unread": counts[0] + 1, "unseen": counts[1] + 1, "seq": seq + 1}  # the other one is fresh
+    assert state_of("alice") == counts_of(answer)
+    assert answer.get("changed_ids") == (None if mark == "seen" else [show("dlv", key)])  # what was seen stays seen
     assert marks_of(key) == {**FRESH, **after}
     assert marks_of(other) == FRESH
     assert state_of("bob") == {"unread": 1, "unseen": 1, "seq": 1}
     [(user_id, event, payload)] = ear.heard()
     assert (user_id, event) == ("alice", "state")
     changed = payload.pop("changed")
-    assert payload == answer
+    assert payload == counts_of(answer)
     assert [item["id"] for item in changed] == [show("dlv", key)]
     assert {name: changed[0][f"{name}_at"] is not None for name in ("seen", "read", "archived")} == {
         name: value for name, value in marks_of(key).items() if name != "snoozed"
@@ -195,7 +202,9 @@ def test_a_mark_that_is_there_already_changes_nothing_and_tells_nobody(app: APIF
             MARKS[earlier]("alice", Chosen((key,)))
         before = state_of("alice")
         ear.heard()
-        assert MARKS[mark]("alice", Chosen((key,))) == before
+        answer = MARKS[mark]("alice", Chosen((key,)))
+    assert counts_of(answer) == before
+    assert not answer.get("changed_ids")
     assert state_of("alice") == before
     assert ear.heard() == []
 
@@ -215,7 +224,9 @@ def test_other_peoples_items_and_unknown_ones_are_ignored(app: APIFlask, arrive:
 
 @pytest.mark.parametrize("mark", MARKS)
 def test_a_person_whom_nothing_has_reached_has_nothing_to_mark(app: APIFlask, mark: str) -> None:
-    assert MARKS[mark]("nobody", Chosen()) == {"unread": 0, "unseen": 0, "seq": 0}
+    answer = MARKS[mark]("nobody", Chosen())
+    assert counts_of(answer) == {"unread": 0, "unseen": 0, "seq": 0}
+    assert answer.get("changed_ids", []) == []
 
 
 @pytest.mark.parametrize(
@@ -259,9 +270,9 @@ def test_each_changed_item_gets_a_number_of_its_own_in_the_old_order(app: APIFla
 
 def test_a_change_of_very_many_items_is_told_without_them(app: APIFlask, arrive: Any, ear: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "MAX_SHOWN", 2)
-    arrive(*["alice"] * 3)
+    keys = arrive(*["alice"] * 3)
     ear.heard()
-    assert inbox.read("alice", Chosen()) == {"unread": 0, "unseen": 0, "seq": 6}
+    assert inbox.read("alice", Chosen()) == {"unread": 0, "unseen": 0, "seq": 6, "changed_ids": [show("dlv", key) for key in keys]}
     assert ear.heard() == [("alice", "state", {"unread": 0, "unseen": 0, "seq": 6, "changed": []})]
 
 
@@ -279,8 +290,8 @@ def test_five_thousand_unread_are_read_in_a_constant_number_of_statements(app: A
     sa.event.listen(db.engine, "before_cursor_execute", listener)
     answer = inbox.read("alice", Chosen())
     sa.event.remove(db.engine, "before_cursor_execute", listener)
-    assert answer == {"unread": 0, "unseen": 0, "seq": 10_000}
-    assert len([statement for statement in seen if statement != "BEGIN"]) <= 7
+    assert answer == {"unread": 0, "unseen": 0, "seq": 10_000, "changed_ids": None}  # too many to be named
+    assert len([statement for statement in seen if statement != "BEGIN"]) <= 8
 
 
 def _columns(row: Any) -> dict[str, Any]:
@@ -313,6 +324,74 @@ def test_reading_again_leaves_the_time_of_the_first_opening(app: APIFlask, arriv
     assert db.session.scalar(sa.select(InboxItem.read_at).where(InboxItem.id == key)) == NOON + timedelta(hours=1)
 
 
+# --- what a read makes needless elsewhere
+
+
+@pytest.mark.parametrize("all_at_once", [False, True], ids=["one", "all"])
+@pytest.mark.parametrize(
+    ("status", "reason", "after"),
+    [
+        ("waiting", "escalation", ("skipped", "read_elsewhere")),
+        ("waiting", "quiet_hours", ("skipped", "read_elsewhere")),
+        ("waiting", "muted", ("skipped", "read_elsewhere")),
+        ("waiting", "scheduled", ("waiting", "scheduled")),
+        ("waiting", "retry", ("waiting", "retry")),
+        ("waiting", "provider_down", ("waiting", "provider_down")),
+        ("waiting", "fallback", ("waiting", "fallback")),
+        ("queued", "escalation", ("queued", "escalation")),
+        ("sending", "quiet_hours", ("sending", "quiet_hours")),
+        ("failed", "muted", ("failed", "muted")),
+        ("sent", None, ("sent", None)),
+    ],
+)
+def test_a_read_drops_what_waits_elsewhere_to_say_it_again(
+    app: APIFlask, arrive: Any, status: str, reason: str | None, after: tuple[str, str | None], all_at_once: bool
+) -> None:
+    [key, other] = arrive("alice", "alice")
+    mail, others_mail = _mail_of(key, status, reason), _mail_of(other, status, reason)
+    inbox.read("alice", Chosen() if all_at_once else Chosen((key,)))
+    assert _state_of_delivery(mail) == (*after, after[0] == "skipped")
+    assert _state_of_delivery(others_mail) == ((*after, after[0] == "skipped") if all_at_once else (status, reason, False))
+
+
+@pytest.mark.parametrize("mark", sorted(MARKS.keys() - {"read"}))
+def test_only_a_read_drops_anything(app: APIFlask, arrive: Any, mark: str) -> None:
+    [key] = arrive("alice")
+    mail = _mail_of(key, "waiting", "escalation")
+    MARKS[mark]("alice", Chosen((key,)))
+    assert _state_of_delivery(mail) == ("waiting", "escalation", False)
+
+
+def test_what_the_scheduler_holds_at_this_moment_is_on_its_way(app: APIFlask, arrive: Any) -> None:
+    if db.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    [key] = arrive("alice")
+    mail = _mail_of(key, "waiting", "escalation")
+    with db.engine.begin() as scheduler:
+        scheduler.execute(sa.select(Delivery.id).where(Delivery.id == mail).with_for_update())
+        assert inbox.read("alice", Chosen((key,)))["unread"] == 0  # nobody waits for anybody
+    assert _state_of_delivery(mail) == ("waiting", "escalation", False)
+
+
+def test_every_reason_to_remind_is_on_the_list_of_reasons() -> None:
+    assert {*REMINDERS, READ_ELSEWHERE} <= REASONS.keys()
+
+
+def _mail_of(key: UUID, status: str, reason: str | None) -> UUID:
+    """Another delivery of an item's notification."""
+    with transaction() as session:
+        notification_id = session.scalar(sa.select(InboxItem.notification_id).where(InboxItem.id == key))
+        mail = Delivery(notification_id=notification_id, channel="email", priority="high", status=status, reason=reason, wake_at=TOMORROW)
+        session.add(mail)
+    return mail.id
+
+
+def _state_of_delivery(key: UUID) -> tuple[str, str | None, bool]:
+    """Status, reason, and whether the scheduler has let go of it."""
+    row = db.session.execute(sa.select(Delivery.status, Delivery.reason, Delivery.wake_at).where(Delivery.id == key)).one()
+    return row.status, row.reason, row.wake_at is None
+
+
 # --- snoozing
 
 
@@ -340,7 +419,7 @@ def test_what_is_snoozed_comes_back_by_itself_when_its_time_has_come(app: APIFla
 def test_snoozing_again_moves_the_time(app: APIFlask, arrive: Any) -> None:
     [key] = arrive("alice")
     inbox.snooze("alice", Chosen((key,)), NOON)
-    assert inbox.snooze("alice", Chosen((key,)), TOMORROW) == {"unread": 0, "unseen": 0, "seq": 3}
+    assert inbox.snooze("alice", Chosen((key,)), TOMORROW)["seq"] == 3
     assert inbox.wake_snoozed(NOON) == 0
 
 

@@ -140,7 +140,9 @@ def test_a_mark_is_acknowledged_with_the_counts_and_every_tab_is_told(arrive: An
     if given and "ids" in given:
         given = {"ids": [show("dlv", keys[number]) for number in given["ids"]]}
     one, other = connect(auth=token_of("alice")), connect(auth=token_of("alice"))
-    assert (one.ask(event) if given is None else one.ask(event, given)) == answer
+    acknowledged = one.ask(event) if given is None else one.ask(event, given)
+    assert acknowledged.pop("changed_ids", None) == (given or {}).get("ids")
+    assert acknowledged == answer
     for tab in (one, other):
         heard, payload = tab.hear()
         changed = payload.pop("changed")
@@ -156,6 +158,7 @@ def test_other_peoples_items_cannot_be_marked(arrive: Any, connect: Any, event: 
         "unread": 1,
         "unseen": 1,
         "seq": 1,
+        "changed_ids": [],
     }
     assert connect(auth=token_of("bob")).ask("sync", {"since": 0})["unread"] == 1
 
