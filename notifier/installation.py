@@ -4,14 +4,16 @@ Everything here may be run again and by several processes; what exists is left a
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from email.utils import parseaddr
 
 from sqlalchemy import inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, scoped_session
 
-from notifier import accounts, catalogue
+from notifier import accounts, catalogue, channels
+from notifier.channels.webpush_pywebpush import new_private_key
 from notifier.clock import now
 from notifier.config import Settings, current_settings
 from notifier.core.submission import InlineRecipient
@@ -23,24 +25,36 @@ from notifier.models.producer import SCOPES
 from notifier.pipeline import people
 
 DIGEST_KEY = "digest_key"
+VAPID_KEY = "vapid_key"
+_MAKE: dict[str, Callable[[], bytes]] = {
+    DIGEST_KEY: lambda: secrets.token_bytes(32),
+    VAPID_KEY: lambda: new_private_key().encode(),
+}
 ADMIN_USER_ID = "admin"
 _ADMIN_EMAIL = "admin@localhost.test"
 
 
 def open_vault() -> bool:
-    """Loads the digest key. Raises KeysDoNotFit when the ring cannot open it; False before the first migration."""
+    """Takes up what `migrate` has made. Raises KeysDoNotFit when the ring cannot open it; False before the first migration."""
     if not inspect(db.engine).has_table(InstallationSecret.__tablename__):
         return False
-    row = db.session.get(InstallationSecret, DIGEST_KEY)
-    if row is not None:
-        vault.use_digest_key(vault.decrypt(row.sealed, "installation_secret.digest_key"))
+    made = {row.name: vault.decrypt(row.sealed, f"installation_secret.{row.name}") for row in db.session.scalars(select(InstallationSecret))}
     db.session.rollback()
-    return row is not None
+    if DIGEST_KEY in made:
+        vault.use_digest_key(made[DIGEST_KEY])
+    if VAPID_KEY in made:
+        channels.registry().use_made({"VAPID_KEY": made[VAPID_KEY].decode(), "VAPID_CONTACT": _contact(current_settings())})
+    return made.keys() >= _MAKE.keys()
+
+
+def _contact(settings: Settings) -> str:
+    """Whom push services may write to, unless VAPID_CONTACT says so: the first admin, or whoever the mails are from."""
+    return f"mailto:{settings.notifier_admin_email or parseaddr(settings.smtp_from)[1]}"
 
 
 def prepare() -> None:
     """After the migrations: secrets, catalogue, and the key and admin that the settings name."""
-    _make_digest_key()
+    _make_secrets()
     load_catalogue(catalogue.load())
     settings = current_settings()
     if settings.notifier_producer_key:
@@ -49,13 +63,13 @@ def prepare() -> None:
         ensure_admin(settings.notifier_admin_email, settings.notifier_admin_password)
 
 
-def _make_digest_key() -> None:
+def _make_secrets() -> None:
     if open_vault():
         return
-    sealed = vault.encrypt(secrets.token_bytes(32), "installation_secret.digest_key")
+    rows = [{"name": name, "sealed": vault.encrypt(make(), f"installation_secret.{name}")} for name, make in _MAKE.items()]
     with transaction() as session:
         insert = (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert(InstallationSecret)
-        session.execute(insert.values(name=DIGEST_KEY, sealed=sealed).on_conflict_do_nothing())
+        session.execute(insert.on_conflict_do_nothing(), rows)
     open_vault()
 
 

@@ -9,19 +9,20 @@ from dataclasses import dataclass, replace
 
 from flask import Flask, current_app
 
-from notifier.channels.addresses import SIGNED_URL, URL
 from notifier.channels.contract import Adapter, Channel
 from notifier.channels.email_smtp import EmailSmtp
 from notifier.channels.http import Http
 from notifier.channels.sandbox import magic_word, sandbox_for
 from notifier.channels.table import BUILT_IN
 from notifier.channels.webhook_standard import StandardWebhook
+from notifier.channels.webpush_pywebpush import WebPush
 from notifier.config import BadSettings, Settings
 from notifier.core.plan import ChannelFacts
 
 ADAPTERS: tuple[type[Adapter], ...] = (
     EmailSmtp,
     StandardWebhook,
+    WebPush,
 )
 
 CHANNELS: dict[str, Channel] = {channel.name: channel for channel in (*BUILT_IN, *(adapter.channel for adapter in ADAPTERS))}
@@ -51,12 +52,14 @@ class Registry:
     def __init__(self, settings: Settings, *, http: Http | None = None) -> None:
         self.http = http or Http(settings.outbound_allow)
         self._settings = settings
+        self._made: Mapping[str, str] = {}
+        self._accounts: Sequence[Account] = ()
         self._sandbox: dict[str, Adapter] = {}
         for name, channel in CHANNELS.items():
             serving = [adapter for adapter in ADAPTERS if adapter.channel.name == name]
-            model = next((adapter for adapter in serving if _is_configured(adapter, settings)), serving[0] if serving else None)
+            model = next((adapter for adapter in serving if self._is_configured(adapter)), serving[0] if serving else None)
             try:
-                self._sandbox[name] = sandbox_for(channel, model)(_options(model, settings) if model else {}, self.http)
+                self._sandbox[name] = sandbox_for(channel, model)(self._options(model) if model else {}, self.http)
             except ValueError as error:
                 raise BadSettings(f"The settings do not make sense:\n  - {error}") from None
         self._has_sandbox_for_all = not settings.is_production
@@ -64,13 +67,15 @@ class Registry:
         self._built: dict[Account, Adapter] = {}
         self.configure(())
 
+    def use_made(self, made: Mapping[str, str]) -> None:
+        """Settings that were made once for the installation, and its defaults; what the environment says goes first."""
+        self._made = made
+        self.configure(self._accounts)
+
     def configure(self, accounts: Sequence[Account]) -> None:
         """Takes up the accounts of the database beside those of the environment. Those that have not changed keep their connections."""
-        given = [
-            Account(adapter.provider, adapter.provider, _Options(_options(adapter, self._settings)))
-            for adapter in ADAPTERS
-            if _is_configured(adapter, self._settings)
-        ]
+        self._accounts = accounts
+        given = [Account(adapter.provider, adapter.provider, _Options(self._options(adapter))) for adapter in ADAPTERS if self._is_configured(adapter)]
         built: dict[Account, Adapter] = {}
         real: dict[str, list[tuple[Account, Adapter]]] = {}
         for account in (*given, *(replace(a, options=_Options(a.options)) for a in accounts)):
@@ -86,6 +91,15 @@ class Registry:
         self._facts = {is_test: self._state_facts(is_test) for is_test in (False, True)}
         for adapter in dropped:
             adapter.close()
+
+    def _options(self, adapter: type[Adapter]) -> dict[str, str]:
+        """What there is of an adapter's settings; it adds its defaults itself."""
+        given = {setting.name: self._settings.of_provider(setting.name) or self._made.get(setting.name) for setting in adapter.settings}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def _is_configured(self, adapter: type[Adapter]) -> bool:
+        options = self._options(adapter)
+        return all(setting.name in options for setting in adapter.settings if setting.is_required and setting.default is None)
 
     def _build(self, account: Account) -> Adapter:
         models = {adapter.provider: adapter for adapter in ADAPTERS}
@@ -116,10 +130,14 @@ class Registry:
         """All that are in use, by channel and in the order of their positions."""
         return [pair for name in CHANNELS for pair in self._real.get(name, ())]
 
+    def browser_key(self) -> str | None:
+        """The public key that browsers subscribe to push with; None where there is none yet."""
+        return next((adapter.public_key for _, adapter in self.accounts() if isinstance(adapter, WebPush)), None)
+
     def may_reach(self, channel: str, value: str) -> bool:
         """Whether an address that is a URL leads where calls may go, as far as it can be told without a look-up."""
         kind = CHANNELS[channel].address
-        return kind not in (URL, SIGNED_URL) or self.http.targets.may_be_meant(value)
+        return kind is None or kind.url is None or self.http.targets.may_be_meant(kind.url(value))
 
     def facts(self, *, is_test: bool = False) -> dict[str, ChannelFacts]:
         """The channels as the planner sees them."""
@@ -149,17 +167,6 @@ class _Options(dict[str, str]):
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
-
-
-def _options(adapter: type[Adapter], settings: Settings) -> dict[str, str]:
-    """What the environment gives of an adapter's settings; the adapter adds its defaults."""
-    given = {setting.name: settings.of_provider(setting.name) for setting in adapter.settings}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _is_configured(adapter: type[Adapter], settings: Settings) -> bool:
-    options = _options(adapter, settings)
-    return all(setting.name in options for setting in adapter.settings if setting.is_required and setting.default is None)
 
 
 def init_app(app: Flask, settings: Settings) -> None:

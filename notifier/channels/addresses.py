@@ -10,6 +10,7 @@ from base64 import b64decode, urlsafe_b64encode
 from typing import Any
 
 import phonenumbers
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from email_validator import EmailNotValidError, validate_email
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
@@ -113,13 +114,22 @@ def _parse_subscription(value: str) -> str:
         p256dh, auth = _key(keys["p256dh"]), _key(keys["auth"])
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError("A web-push subscription is the JSON of the browser's PushSubscription: endpoint, keys.p256dh and keys.auth.") from None
-    if len(p256dh) != 65 or p256dh[:1] != b"\x04" or len(auth) != 16:
-        raise ValueError("The keys of the web-push subscription have the wrong length.")
+    if len(p256dh) != 65 or len(auth) != 16 or not _is_point(p256dh):
+        raise ValueError("The keys of the web-push subscription are none.")
     url = _url(endpoint) if isinstance(endpoint, str) else None
     if url is None or url.scheme != "https":
         raise ValueError("The endpoint of a web-push subscription is an https:// URL.")
     keys = {"auth": _text(auth), "p256dh": _text(p256dh)}
     return json.dumps({"endpoint": url.url, "keys": keys}, separators=(",", ":"))
+
+
+def _is_point(key: bytes) -> bool:
+    """Whether something can be encrypted for it: most values of the right length lie beside the curve."""
+    try:
+        EllipticCurvePublicKey.from_encoded_point(SECP256R1(), key)
+    except ValueError:
+        return False
+    return True
 
 
 def _key(text: Any) -> bytes:
@@ -136,19 +146,32 @@ def _text(key: bytes) -> str:
 
 def _mask_subscription(value: str) -> str:
     try:
-        return _mask_url(json.loads(value)["endpoint"])
+        return _mask_url(_endpoint(value))
     except (ValueError, KeyError, TypeError):
         return "…"
 
 
+def _endpoint(value: str) -> str:
+    endpoint: str = json.loads(value)["endpoint"]
+    return endpoint
+
+
+def _itself(value: str) -> str:
+    return value
+
+
 EMAIL = AddressKind("E-mail address", "alice@example.com", _parse_email, _mask_email)
 PHONE = AddressKind("Phone number", "+4915112345678", _parse_phone, _mask_phone)
-URL = AddressKind("URL", "https://hooks.example.com/notifier", _parse_url, _mask_url)
-SIGNED_URL = AddressKind("Webhook URL", "https://example.com/webhooks/notifier", _parse_url, _mask_url, has_secret=True)
-DEVICE_TOKEN = AddressKind("Device token", "fGx0m3Rk7dE:APA91bHPRgkF3", _parse_token, _mask_token)
+URL = AddressKind("URL", "https://hooks.example.com/notifier", _parse_url, _mask_url, url=_itself)
+SIGNED_URL = AddressKind("Webhook URL", "https://example.com/webhooks/notifier", _parse_url, _mask_url, has_secret=True, url=_itself)
+DEVICE_TOKEN = AddressKind("Device token", "fGx0m3Rk7dE:APA91bHPRgkF3", _parse_token, _mask_token, is_typed=False)
 SUBSCRIPTION = AddressKind(
     "Web-push subscription",
-    '{"endpoint":"https://push.example.com/abc","keys":{"auth":"' + "A" * 22 + '","p256dh":"BA' + "A" * 85 + '"}}',
+    '{"endpoint":"https://push.example.com/abc","keys":{"auth":"'
+    + "A" * 22
+    + '","p256dh":"BG_wO5SSQc4drdQ1GeaWDgqFtBppoFwygQOqK84VlMoWPE91OlW_AdxT9sCwx-7ni0DG_30lqW4igrmJzvccFEo"}}',
     _parse_subscription,
     _mask_subscription,
+    url=_endpoint,
+    is_typed=False,
 )

@@ -17,13 +17,18 @@ from notifier.core.message import Message, Receipt, Recipient
 
 @dataclass(frozen=True, slots=True)
 class AddressKind:
-    """`parse` returns the normalised value or raises ValueError with a sentence for people. `mask` hides most of it."""
+    """`parse` returns the normalised value or raises ValueError with a sentence for people. `mask` hides most of it.
+
+    `url` finds the URL that is called in a value, where there is one. `is_typed`: a person can type it; False: a device makes it up.
+    """
 
     label: str
     example: str
     parse: Callable[[str], str]
     mask: Callable[[str], str]
     has_secret: bool = False  # each address gets a signing secret of its own
+    url: Callable[[str], str] | None = None
+    is_typed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,8 @@ class Adapter:
 
     def scope(self, to: Recipient) -> str:
         """Whose health a send to this address depends on and tells about: the provider's, or one host's."""
-        return f"{self.name}:{urlsplit(to.address).hostname}" if self.calls_peoples_hosts else self.name
+        url = self.channel.address.url if self.channel.address else None
+        return f"{self.name}:{urlsplit(url(to.address)).hostname}" if self.calls_peoples_hosts and url else self.name
 
     def explain(self, response: Response) -> DeliveryError | None:
         """What an HTTP answer means: None is success. Override it with a literal dict of the provider's own codes."""

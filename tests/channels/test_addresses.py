@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from notifier.channels import BORROWERS, CHANNELS, mask, normalise
 
-KEYS = {"auth": "A" * 22, "p256dh": "BA" + "A" * 85}
+KEYS = {"auth": "A" * 22, "p256dh": "BG_wO5SSQc4drdQ1GeaWDgqFtBppoFwygQOqK84VlMoWPE91OlW_AdxT9sCwx-7ni0DG_30lqW4igrmJzvccFEo"}
 
 
 def subscription(endpoint: object = "https://push.test/s3cret", **keys: object) -> str:
@@ -67,7 +67,7 @@ def test_an_address_is_normalised_and_masked(channel: str, value: str, expected:
         *(("push", value) for value in ("", "short", "with space in it", "ünïcödé-tökén", "x" * 4097, "line\nbreak-token")),
         *(("webpush", value) for value in ("", "{}", "[]", "null", "1", "[" * 100_000, '{"endpoint":"https://push.test/x"}', subscription(endpoint=5))),
         *(("webpush", value) for value in (subscription("http://push.test/x"), subscription("javascript:x"), subscription(auth="A"))),
-        ("webpush", subscription(p256dh="!!")),
+        *(("webpush", subscription(p256dh=key)) for key in ("!!", "BA" + "A" * 85)),
         *(("webpush", value) for value in (subscription(auth=None), subscription(p256dh="CA" + "A" * 85), subscription(auth="ä" * 22))),
         ("inapp", "alice"),
         ("pigeon", "alice"),

@@ -1,0 +1,68 @@
+"""The two ends of web push that are not ours, after the RFCs and by no library of the sender's: a browser's keys, and what a push service checks."""
+
+import base64
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+
+def text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def raw(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _derive(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
+    return HKDF(hashes.SHA256(), length, salt, info).derive(secret)
+
+
+@dataclass
+class Browser:
+    """One browser's subscription. `read` decrypts what it is sent (RFC 8291, RFC 8188)."""
+
+    endpoint: str
+    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    auth: bytes = b"sixteen bytes it"
+
+    @property
+    def public(self) -> bytes:
+        return self.key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+    @property
+    def subscription(self) -> str:
+        """As `JSON.stringify(subscription)` gives it."""
+        return json.dumps({"endpoint": self.endpoint, "expirationTime": None, "keys": {"p256dh": text(self.public), "auth": text(self.auth)}})
+
+    def read(self, body: bytes) -> dict[str, Any]:
+        salt, id_length = body[:16], body[20]
+        sender, sealed = body[21 : 21 + id_length], body[21 + id_length :]
+        shared = self.key.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), sender))
+        secret = _derive(shared, self.auth, b"WebPush: info\0" + self.public + sender, 32)
+        key, nonce = _derive(secret, salt, b"Content-Encoding: aes128gcm\0", 16), _derive(secret, salt, b"Content-Encoding: nonce\0", 12)
+        plain = AESGCM(key).decrypt(nonce, sealed, None)
+        assert plain[-1:] == b"\x02"  # the last record, without padding
+        read: dict[str, Any] = json.loads(plain[:-1])
+        return read
+
+
+def read_vapid(authorization: str) -> tuple[dict[str, Any], str]:
+    """→ the claims, and the key that has signed them. Raises when the signature is wrong (RFC 8292)."""
+    scheme, _, rest = authorization.partition(" ")
+    assert scheme == "vapid"
+    parts = dict(part.split("=", 1) for part in rest.split(","))
+    signed, _, signature = parts["t"].rpartition(".")
+    assert json.loads(raw(signed.split(".")[0])) == {"typ": "JWT", "alg": "ES256"}
+    numbers = raw(signature)
+    key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), raw(parts["k"]))
+    der = encode_dss_signature(int.from_bytes(numbers[:32], "big"), int.from_bytes(numbers[32:], "big"))
+    key.verify(der, signed.encode(), ec.ECDSA(hashes.SHA256()))
+    return json.loads(raw(signed.split(".")[1])), parts["k"]
