@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from notifier.core import digest
 from notifier.core.flags import is_in_rollout
+from notifier.core.limits import Limit
 from notifier.core.preferences import Answer, Preferences, resolve
 from notifier.core.quiet_hours import quiet_until
 from notifier.core.routing import NO_SCORES, Scores, in_order
@@ -114,7 +115,7 @@ class Facts:
 
     `only_address`: the id of the one address it goes to, confirmed or not (an address's own code).
     `duplicate_of` and `superseded_by` are the shown ids of other notifications. `over_cap`: the channels
-    for which the person's caps are used up. `scores` is what routing `best` knows, `seed` its chance.
+    for which a cap of the person is used up, with that cap. `scores` is what routing `best` knows, `seed` its chance.
     """
 
     type: TypeFacts
@@ -132,10 +133,15 @@ class Facts:
     user_id: str = ""
     duplicate_of: str | None = None
     superseded_by: str | None = None
-    over_cap: frozenset[str] = frozenset()
+    over_cap: Mapping[str, Limit] = field(default_factory=dict)
     escalate_after: timedelta = ESCALATE_AFTER
     scores: Scores = NO_SCORES
     seed: int = 0
+
+    @property
+    def is_limited(self) -> bool:
+        """May caps and digests hold it back? Never what is urgent, or of a type that they do not concern."""
+        return self.type.is_limited and self.priority != "urgent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,14 +306,13 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, t
     trace.append(Step("preference", channel.name, "pass", answer.because))
 
     choices = facts.preferences
-    is_limited = facts.type.is_limited and facts.priority != "urgent"
-    if is_limited:
+    if facts.is_limited:
         frequency = choices.digest.get(facts.type.category, "off")
         if frequency != "off":
             return summarise("digest", facts.type.category, digest.due_at(frequency, facts.zone, start.at))
         if channel.name in facts.over_cap:
             if choices.held != "summary":
-                return skip("cap", "frequency_cap", addresses[0])
+                return skip("cap", "frequency_cap", addresses[0], facts.over_cap[channel.name].detail)
             return summarise("frequency_cap", f"{facts.type.category}:cap", digest.due_at("daily", facts.zone, start.at))
 
     due_at, reason = (start.at, "scheduled") if start.at > now else (None, None)
@@ -316,7 +321,7 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, t
         if held_until is not None:
             if choices.held == "drop" and not facts.type.is_internal:
                 return skip("quiet", held_reason, addresses[0], {"until": _shown(held_until)})
-            if choices.held == "summary" and is_limited:
+            if choices.held == "summary" and facts.is_limited:
                 return summarise(held_reason, f"{facts.type.category}:held", held_until)
             due_at, reason = held_until, held_reason
             trace.append(Step("quiet", channel.name, "wait", held_reason, {"until": _shown(held_until)}))

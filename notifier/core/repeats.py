@@ -1,0 +1,80 @@
+"""Repeats: what is the same content, and for how long saying it again is left out. Called by `pipeline`.
+
+The text returned by `content` is all that two notifications are compared by; nothing here stores or hashes it.
+"""
+
+import json
+import re
+import unicodedata
+from decimal import Decimal
+from typing import Any
+
+DEFAULT_WINDOW_S = 3_600
+
+# Digits, with separators between them. No-break spaces and apostrophes group digits in French and Swiss writing.
+_NUMBER = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d+)+")
+_GROUPED = re.compile(r"[1-9]\d{0,2}(?:([.,'’\u00a0\u202f])\d{3})(?:\1\d{3})*\Z")
+
+
+def window_s(asked: bool | None, type_window_s: int | None, *, is_mandatory: bool) -> int | None:
+    """For how many seconds it counts as said; None: it may be repeated at will.
+
+    A submission that says nothing leaves it to its type; what is mandatory is repeated unless the submission asks otherwise.
+    """
+    if asked is None:
+        return None if is_mandatory else type_window_s or None
+    return (type_window_s or DEFAULT_WINDOW_S) if asked else None
+
+
+def content(scope: str, type: str, template: str, send_at: str, data: Any, *, near: bool) -> str:
+    """What is compared, as text. Things for different times differ, as do those of different scopes (a producer's, a test key's).
+
+    `near`: case, spaces and the writing of numbers make no difference.
+    """
+    return json.dumps([scope, type, template, send_at, _plain(data) if near else data], sort_keys=True, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    """The value without what does not matter, at every level."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, str):
+        return plain_text(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _without_zeros(*format(Decimal(str(value)), "f").partition(".")[::2])
+    return value
+
+
+def plain_text(text: str) -> str:
+    """`" Now  1,000.00 EUR"` → `"now 1000 eur"`."""
+    with_numbers = _NUMBER.sub(lambda found: _number(found.group()), text)
+    return " ".join(unicodedata.normalize("NFKC", with_numbers).casefold().split())
+
+
+def _number(text: str) -> str:
+    """`1,000.00`, `1.000,00`, `1'000` → `1000`. What is no number (a date, a version, an address) comes back as it is.
+
+    One separator before three digits groups (1,000), unless what stands before it is a zero or longer than three digits.
+    """
+    whole, separator, fraction = _split_decimals(text)
+    grouped = _GROUPED.match(whole)
+    if grouped is not None and grouped[1] != separator:
+        whole = whole.replace(grouped[1], "")
+    if not whole.isdecimal():
+        return text
+    return _without_zeros(whole, fraction)
+
+
+def _without_zeros(whole: str, fraction: str) -> str:
+    fraction = fraction.rstrip("0")
+    return f"{whole}.{fraction}" if fraction else whole
+
+
+def _split_decimals(text: str) -> tuple[str, str, str]:
+    """The part before the decimals, the separator and the decimals; the last two empty where there are none."""
+    last = max(text.rfind("."), text.rfind(","))
+    if last < 0 or text.count(text[last]) > 1 or _GROUPED.match(text):
+        return text, "", ""
+    return text[:last], text[last], text[last + 1 :]
