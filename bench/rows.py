@@ -19,10 +19,8 @@ from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Address, Attempt, Delivery, InboxItem, InboxState, Notification, Preference, Producer, Submission
-from notifier.pipeline import people
+from notifier.pipeline import addresses, people
 from notifier.queueing import Doorbell
-
-_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 def add_people(prefix: str, count: int, *, webhook: str | None = None) -> None:
@@ -35,7 +33,7 @@ def add_people(prefix: str, count: int, *, webhook: str | None = None) -> None:
             session.execute(sa.insert(Preference), [{"user_id": f"{prefix}{n}", "document": {"channels": {"sms": True}}} for n in numbers])
     if webhook:
         for n in range(count):
-            people.add_address(f"{prefix}{n}", "webhook", webhook, label=None, secret=_SECRET)
+            addresses.add_given(f"{prefix}{n}", "webhook", webhook, label=None)
 
 
 def queue_up(channel: str, priority: str, count: int, *, prefix: str, users: int) -> list[UUID]:

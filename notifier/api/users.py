@@ -1,9 +1,6 @@
 """People: their profiles, addresses and inbox tokens, kept by producers."""
 
-import base64
-import secrets
-
-from flask import Response
+from flask import Response, g
 
 from notifier import tokens
 from notifier.api.answers import also, answer
@@ -15,7 +12,7 @@ from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
 from notifier.ids import parse
-from notifier.pipeline import people
+from notifier.pipeline import addresses, people
 from notifier.queries import users as queries
 from notifier.shapes import timestamp
 
@@ -110,7 +107,7 @@ def add_address(user_id: str, json_data: AddressIn) -> Response:
     It counts as verified. The same address again is not added twice (200), but switched on if it was off.
     For a webhook the answer carries the signing `secret`, this once.
     """
-    address, is_new = people.add_address(existing_user_id(user_id), json_data.channel, json_data.value, label=json_data.label, secret=_new_signing_secret())
+    address, is_new = addresses.add_given(existing_user_id(user_id), json_data.channel, json_data.value, label=json_data.label)
     body = queries.address_json(address)
     if is_new and address.secret:
         body["secret"] = address.secret
@@ -122,7 +119,7 @@ def add_address(user_id: str, json_data: AddressIn) -> Response:
 @bp.output({}, 204)
 def remove_address(user_id: str, address_id: str) -> Response:
     """Remove an address"""
-    if not people.remove_address(existing_user_id(user_id), parse(queries.ADDRESS, address_id)):
+    if not addresses.remove_given(existing_user_id(user_id), parse(queries.ADDRESS, address_id)):
         raise Rejected("not_found", "the user has no such address")
     return Response(status=204)
 
@@ -135,9 +132,10 @@ def make_token(user_id: str, json_data: TokenIn) -> Response:
     """A token for the embedded inbox
 
     It acts for this user in the inbox alone, any number of times until it expires (an hour by default).
+    Pages of other sites may use it as far as your producer's list of origins allows.
     """
     queries.must_exist(existing_user_id(user_id))
-    token, expires_at = tokens.sign_user_token(user_id, json_data.expires_in)
+    token, expires_at = tokens.sign_user_token(user_id, json_data.expires_in, g.key.producer_id)
     return answer({"token": token, "expires_at": timestamp(expires_at)})
 
 
@@ -149,8 +147,3 @@ def _check_id(user_id: str, body: UserIn) -> None:
         raise Rejected("validation_failed", str(error), (Fault("/id", "invalid_user_id", str(error)),)) from None
     if body.id is not None and body.id != user_id:
         raise Rejected("validation_failed", "the id is not that of the path", (Fault("/id", "ids_differ", "the id is not that of the path"),))
-
-
-def _new_signing_secret() -> str:
-    """Standard Webhooks: 24 to 64 random bytes in base64."""
-    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()

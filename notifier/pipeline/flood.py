@@ -7,7 +7,7 @@ batch; while Redis is away everything passes.
 
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import limits
@@ -40,17 +40,29 @@ def over_limit(triggers: Sequence[Trigger]) -> Collection[Trigger]:
     if not counted:
         return ()
     limit = limits.parse(current_settings().recipient_limit)
+    keys = {f"{type_}:{user_id}": (user_id, type_) for user_id, type_ in counted}
     try:
-        with redis_store.client.pipeline(transaction=False) as pipe:
-            for (user_id, type_), times in counted.items():
-                key = f"notifier:flood:{type_}:{user_id}"
-                pipe.set(key, 0, nx=True, ex=limit.get_expiry())
-                pipe.incrby(key, times)
-            counts = pipe.execute()[1::2]
+        counts = _count(dict.fromkeys(keys, limit), [counted[trigger] for trigger in keys.values()])
     except redis.RedisError as error:
         log.warning("flood.redis_away", error=type(error).__name__)
         return ()
-    return {trigger for trigger, count in zip(counted, counts, strict=True) if count > limit.amount}
+    return {trigger for (key, trigger), count in zip(keys.items(), counts, strict=True) if count > limit.amount}
+
+
+def used_up(allowances: Mapping[str, str]) -> set[str]:
+    """Counts one use of each allowance (`{"code:alice": "10/hour"}`), and names those that had none left. Raises RedisError."""
+    parsed = {key: limits.parse(text) for key, text in allowances.items()}
+    counts = _count(parsed, [1] * len(parsed))
+    return {key for (key, limit), count in zip(parsed.items(), counts, strict=True) if count > limit.amount}
+
+
+def _count(keys: Mapping[str, limits.RateLimitItem], times: Sequence[int]) -> list[int]:
+    """How often each has been counted in its present window, these times included. One round trip."""
+    with redis_store.client.pipeline(transaction=False) as pipe:
+        for (key, limit), more in zip(keys.items(), times, strict=True):
+            pipe.set(f"notifier:flood:{key}", 0, nx=True, ex=limit.get_expiry())
+            pipe.incrby(f"notifier:flood:{key}", more)
+        return list(pipe.execute()[1::2])
 
 
 def _limited_types() -> frozenset[str]:

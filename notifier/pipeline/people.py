@@ -6,7 +6,6 @@ are its primary addresses; a changed one keeps its row, so that what is queued g
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -20,7 +19,7 @@ from notifier.database import retried, transaction
 from notifier.encryption import vault
 from notifier.extensions import db
 from notifier.ids import new_id
-from notifier.models import Account, Address, Attempt, Capture, Delivery, Notification, Suppression, User
+from notifier.models import Account, Address, Attempt, Capture, Delivery, Notification, User
 
 PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")
 _users: sa.Table = User.__table__
@@ -134,50 +133,6 @@ def _row(user_id: str, channel: str, value: str, digest: bytes, kept: sa.Row[Any
         "disabled_reason": kept.disabled_reason if kept and same else None,
         "created_at": kept.created_at if kept else now(),
     }
-
-
-def add_address(user_id: str, channel: str, value: str, *, label: str | None, secret: str | None) -> tuple[Address, bool]:
-    """Stores an address given by a producer; the same value again switches a disabled one on. → (address, is it new)."""
-    kind = channels.CHANNELS[channel].address if channel in channels.CHANNELS else None
-    if kind is None:
-        raise Rejected("validation_failed", "the address is not valid", (Fault("/channel", "unknown_channel", f"{channel!r} has no addresses"),))
-    try:
-        value = channels.normalise(channel, value)
-    except ValueError as error:
-        raise Rejected("validation_failed", "the address is not valid", (Fault("/value", "invalid_address", str(error)),)) from None
-    if not channels.registry().may_reach(channel, value):
-        sentence = "This leads into a private network, or is not encrypted; OUTBOUND_ALLOW names the networks for which that is allowed."
-        raise Rejected("validation_failed", "the address is not valid", (Fault("/value", "target_refused", sentence),))
-    with transaction() as session:
-        if session.get(User, user_id, with_for_update={"key_share": True}) is None:
-            raise Rejected("not_found", f"there is no user {user_id!r}")
-        known = session.scalars(sa.select(Address).where(Address.user_id == user_id, Address.channel == channel)).all()
-        digest = digest_of(channel, value)
-        address = next((a for a in known if a.digest == digest), None)
-        is_new = address is None
-        if address is None:
-            address = Address(
-                user_id=user_id,
-                channel=channel,
-                value=value,
-                digest=digest,
-                masked=channels.mask(channel, value),
-                secret=secret if kind.has_secret else None,
-                is_primary=not any(a.is_primary for a in known),
-            )
-            session.add(address)
-        address.label = label if label is not None else address.label
-        address.verified_at = address.verified_at or now()
-        address.disabled_at = address.disabled_reason = None
-        # Given again on purpose: what it bounced with is forgotten. Complaints are kept by category, and stay.
-        session.execute(sa.delete(Suppression).where(Suppression.digest == digest, Suppression.scope == "*"))
-    return address, is_new
-
-
-def remove_address(user_id: str, address_id: UUID) -> bool:
-    with transaction() as session:
-        found = session.execute(sa.delete(Address).where(Address.id == address_id, Address.user_id == user_id).returning(Address.id)).first()
-    return found is not None
 
 
 @retried

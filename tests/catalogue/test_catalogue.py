@@ -34,6 +34,7 @@ TABLE = {
     "password_reset": ("transactional", "urgent", "email", "url", "minutes"),
     "account_activity": ("system", "medium", "inapp email", "event", "url"),
     "fraud_alert": ("system", "urgent", "inapp email webhook", "order_id reason", "url"),
+    "address_code": ("system", "urgent", "email sms whatsapp voice webhook slack", "code", "minutes"),
     "delivery_failure": ("system", "urgent", "inapp email webhook", "channel failed", "provider since url"),
 }
 
@@ -52,7 +53,7 @@ def test_a_type_is_as_documented(key: str):
 
 
 def test_only_these_are_mandatory_and_only_these_go_to_admins():
-    assert {key for key, entry in TYPES.items() if entry.is_mandatory} == {"security_alert", "one_time_code", "password_reset"}
+    assert {key for key, entry in TYPES.items() if entry.is_mandatory} == {"security_alert", "one_time_code", "password_reset", "address_code"}
     assert {key for key, entry in TYPES.items() if entry.to_admins} == {"fraud_alert", "delivery_failure"}
 
 

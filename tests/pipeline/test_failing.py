@@ -13,7 +13,7 @@ from notifier import accounts, channels
 from notifier.core.submission import InlineRecipient
 from notifier.ids import show
 from notifier.models import Address, Attempt, Delivery, InboxItem, Notification, Suppression
-from notifier.pipeline import health, people, providers, sweep
+from notifier.pipeline import addresses, health, providers, sweep
 from notifier.pipeline.deliver import begin, deliver, send
 from notifier.pipeline.record import record
 from notifier.queueing import queue
@@ -139,7 +139,7 @@ def test_with_its_breaker_open_a_provider_is_passed_over(submit: Submit, configu
 
 def test_a_dead_host_stops_its_own_webhooks_only(app: APIFlask, submit: Submit) -> None:
     submit(InlineRecipient("eve", {"name": "Eve"}), channels=("inapp",))
-    people.add_address("eve", "webhook", f"http://127.0.0.1:{free_port()}/", label=None, secret="whsec_" + "c2VjcmV0" * 4)
+    addresses.add_given("eve", "webhook", f"http://127.0.0.1:{free_port()}/", label=None)
     for _ in range(health.LEAST_CALLS):
         submit("eve", channels=("webhook",))
     deliver([row.id for row in deliveries(channel="webhook")])
@@ -205,7 +205,7 @@ def test_an_address_given_again_on_purpose_is_tried_again(submit: Submit, config
     submit(*to(), channels=("email",))
     deliver_queued()
     mailbox.refusal = ""
-    people.add_address("p0", "email", "p0@x.test", label=None, secret=None)
+    addresses.add_given("p0", "email", "p0@x.test", label=None)
     submit("p0", channels=("email",))
     assert deliver_queued() == ["sent"]
 
@@ -309,7 +309,7 @@ def test_of_several_addresses_the_one_that_accepted_is_never_sent_to_again(app: 
     threading.Thread(target=server.serve_forever, daemon=True).start()
     submit(InlineRecipient("eve", {"name": "Eve"}), channels=("inapp",))
     for port in (server.server_address[1], free_port()):
-        people.add_address("eve", "webhook", f"http://127.0.0.1:{port}/", label=None, secret="whsec_" + "c2VjcmV0" * 4)
+        addresses.add_given("eve", "webhook", f"http://127.0.0.1:{port}/", label=None)
     submit("eve", channels=("webhook",))
     for _ in range(3):
         deliver([row.id for row in deliveries(channel="webhook")])
