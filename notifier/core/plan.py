@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from notifier.core import digest
 from notifier.core.flags import is_in_rollout
 from notifier.core.limits import Limit
-from notifier.core.preferences import Answer, Preferences, resolve
+from notifier.core.preferences import Answer, Preferences, has_any_type_on, resolve
 from notifier.core.quiet_hours import quiet_until
 from notifier.core.routing import NO_SCORES, Scores, in_order
 
@@ -113,6 +113,7 @@ class AddressFacts:
 class Facts:
     """All that is known about one notification before it is decided. `requested` overrides the type's channels.
 
+    `is_perishable`: the producer has said when it expires, and did not leave that to the product.
     `only_address`: the id of the one address it goes to, confirmed or not (an address's own code).
     `duplicate_of` and `superseded_by` are the shown ids of other notifications. `over_cap`: the channels
     for which a cap of the person is used up, with that cap. `scores` is what routing `best` knows, `seed` its chance.
@@ -127,6 +128,7 @@ class Facts:
     requested: tuple[str, ...] | None = None
     send_at: datetime | None = None
     expires_at: datetime | None = None
+    is_perishable: bool = False
     routing: str = "all"
     is_flooded: bool = False
     only_address: Any = None
@@ -258,7 +260,7 @@ def still_wanted(facts: Facts, channel_name: str, address_id: Any) -> Skip | Non
 
 
 def _preference(facts: Facts, channel: ChannelFacts) -> Answer:
-    return resolve(
+    answer = resolve(
         facts.preferences,
         type=facts.type.key,
         category=facts.type.category,
@@ -266,6 +268,15 @@ def _preference(facts: Facts, channel: ChannelFacts) -> Answer:
         default_on=channel.default_on,
         mandatory=facts.type.mandatory and channel.name in facts.type.channels,
     )
+    # A digest lists what has been chosen one by one, perhaps by types whose category is off.
+    if facts.type.is_internal and not answer.enabled and has_any_type_on(facts.preferences, channel.name):
+        return Answer(True, "type_channel")
+    return answer
+
+
+def is_chosen(facts: Facts, channel_name: str) -> bool:
+    """Whether the person wants the type on this channel, whatever else would keep it from going out."""
+    return _preference(facts, facts.channels[channel_name]).enabled
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +295,11 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, t
         return [Skip(channel.name, address, reason, detail, summary)]
 
     def summarise(held: str, key: str, due_at: datetime) -> list[Route | Skip]:
-        return skip("digest", DIGESTED, addresses[0], {"held": held, "until": _shown(due_at)}, Summary(key, due_at))
+        detail = {"held": held, "until": _shown(due_at)}
+        # A digest may be days away: what would be kept a day by default is kept until then.
+        if facts.is_perishable and facts.expires_at is not None and due_at >= facts.expires_at:
+            return skip("expiry", "expired", addresses[0], detail)
+        return skip("digest", DIGESTED, addresses[0], detail, Summary(key, due_at))
 
     if not channel.is_on:
         return skip("channel", "channel_off")
@@ -309,11 +324,11 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, t
     if facts.is_limited:
         frequency = choices.digest.get(facts.type.category, "off")
         if frequency != "off":
-            return summarise("digest", facts.type.category, digest.due_at(frequency, facts.zone, start.at))
+            return summarise("digest", digest.key_of(facts.type.category), _digest_due_at(frequency, facts, start.at))
         if channel.name in facts.over_cap:
             if choices.held != "summary":
                 return skip("cap", "frequency_cap", addresses[0], facts.over_cap[channel.name].detail)
-            return summarise("frequency_cap", f"{facts.type.category}:cap", digest.due_at("daily", facts.zone, start.at))
+            return summarise("frequency_cap", digest.key_of(facts.type.category, digest.OVER_CAP), _digest_due_at("daily", facts, start.at))
 
     due_at, reason = (start.at, "scheduled") if start.at > now else (None, None)
     if channel.waits_when_quiet and answer.because != "mandatory" and facts.priority != "urgent" and facts.type.category != "transactional":
@@ -322,7 +337,7 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, t
             if choices.held == "drop" and not facts.type.is_internal:
                 return skip("quiet", held_reason, addresses[0], {"until": _shown(held_until)})
             if choices.held == "summary" and facts.is_limited:
-                return summarise(held_reason, f"{facts.type.category}:held", held_until)
+                return summarise(held_reason, digest.key_of(facts.type.category, digest.HELD), held_until)
             due_at, reason = held_until, held_reason
             trace.append(Step("quiet", channel.name, "wait", held_reason, {"until": _shown(held_until)}))
     if start.step and facts.routing == "escalate":
@@ -356,6 +371,12 @@ def _active(facts: Facts, channel: ChannelFacts) -> list[AddressFacts]:
 def _why_none(addresses: tuple[AddressFacts, ...], channel: ChannelFacts) -> dict[str, str]:
     disabled = [a.disabled_reason for a in addresses if a.channel == channel.name and a.disabled_reason]
     return {"disabled_reason": disabled[0]} if disabled else {}
+
+
+def _digest_due_at(frequency: str, facts: Facts, at: datetime) -> datetime:
+    """The end of the digest's window, or of the quiet it would fall into: one digest then, and not one for every hour of the night."""
+    due = digest.due_at(frequency, facts.zone, at, facts.preferences.digest_at)
+    return _held(facts, due)[0] or due
 
 
 def _held(facts: Facts, at: datetime) -> tuple[datetime | None, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time
 from typing import Any, Literal
 
+from notifier.core.digest import MORNING
 from notifier.core.quiet_hours import EVERY_DAY, QuietHours
 
 CATEGORIES = ("transactional", "marketing", "social", "system")
@@ -28,7 +29,8 @@ class Preferences:
     quiet_hours: QuietHours | None = None
     mute_until: datetime | None = None
     held: Held = "wait"
-    digest: Mapping[str, str] = field(default_factory=dict)  # category → off, hourly, daily, weekly
+    digest: Mapping[str, str] = field(default_factory=dict)  # category → one of digest.FREQUENCIES
+    digest_at: time = MORNING  # local
     caps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # category → as API.md shows them
 
 
@@ -60,6 +62,11 @@ def resolve(preferences: Preferences, *, type: str, category: str, channel: str,
     return Answer(default_on, "default")
 
 
+def has_any_type_on(preferences: Preferences, channel: str) -> bool:
+    """Whether some type has been switched on by name for this channel."""
+    return any(choices.get(channel, choices.get(EVERY_CHANNEL)) for choices in preferences.types.values())
+
+
 def from_document(document: Mapping[str, Any]) -> Preferences:
     """The choices in a stored preference document (API.md, Preferences), which has been validated already."""
     quiet = document.get("quiet_hours")
@@ -72,5 +79,6 @@ def from_document(document: Mapping[str, Any]) -> Preferences:
         mute_until=mute_until and datetime.fromisoformat(mute_until),
         held=document.get("held", "wait"),
         digest=document.get("digest", {}),
+        digest_at=time.fromisoformat(document["digest_at"]) if document.get("digest_at") else MORNING,
         caps=document.get("caps", {}),
     )
