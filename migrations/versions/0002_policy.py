@@ -70,19 +70,13 @@ def upgrade() -> None:
         sa.Column("key", sa.String(length=100), nullable=False),
         sa.Column("category", sa.String(length=32), nullable=False),
         sa.Column("is_test", sa.Boolean(), nullable=False),
+        sa.Column("window_at", TIME, nullable=False),
         sa.Column("due_at", TIME, nullable=False),
-        sa.Column("closed_at", TIME, nullable=True),
-        sa.Column("notification_id", sa.Uuid(), nullable=True),
-        sa.Column("created_at", TIME, nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_digest_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_digest")),
     )
-    op.create_index(
-        "ix_digest_due_at", "digest", ["due_at"], unique=False, sqlite_where=sa.text("closed_at IS NULL"), postgresql_where=sa.text("closed_at IS NULL")
-    )
-    op.create_index(
-        "uq_digest_open", "digest", ["user_id", "key"], unique=True, sqlite_where=sa.text("closed_at IS NULL"), postgresql_where=sa.text("closed_at IS NULL")
-    )
+    op.create_index(op.f("ix_digest_due_at"), "digest", ["due_at"], unique=False)
+    op.create_index("uq_digest_window", "digest", ["user_id", "key", "is_test", "window_at"], unique=True)
     op.create_table(
         "address_code",
         sa.Column("address_id", sa.Uuid(), nullable=False),
@@ -99,7 +93,6 @@ def upgrade() -> None:
         sa.Column("producer_id", sa.Uuid(), nullable=False),
         sa.Column("key_id", sa.Uuid(), nullable=True),
         sa.Column("is_test", sa.Boolean(), nullable=False),
-        sa.Column("type", sa.String(length=64), nullable=False),
         sa.Column("cron", sa.String(length=120), nullable=False),
         sa.Column("time_zone", sa.String(length=64), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
@@ -146,6 +139,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest_id", "delivery_id", name=op.f("pk_digest_entry")),
     )
     op.create_index(op.f("ix_digest_entry_delivery_id"), "digest_entry", ["delivery_id"], unique=False)
+    waiting = sa.text("status = 'waiting'")
+    op.create_index("ix_delivery_waiting", "delivery", ["channel", "priority", "wake_at"], unique=False, sqlite_where=waiting, postgresql_where=waiting)
     op.add_column("event_type", sa.Column("is_internal", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("event_type", sa.Column("routing", sa.String(length=16), nullable=True))
     op.add_column("event_type", sa.Column("escalate_after_s", sa.Integer(), nullable=True))
@@ -165,6 +160,7 @@ def downgrade() -> None:
     op.drop_column("event_type", "escalate_after_s")
     op.drop_column("event_type", "routing")
     op.drop_column("event_type", "is_internal")
+    op.drop_index("ix_delivery_waiting", "delivery")
     op.drop_table("digest_entry")
     op.drop_table("sign_in_link")
     op.drop_table("schedule")

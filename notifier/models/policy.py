@@ -12,8 +12,6 @@ from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models.types import EncryptedJSON, UtcDateTime
 
-_OPEN = "closed_at IS NULL"
-
 
 class ContentMark(db.Model):
     """What was said to a user lately: the digest of its content, until it may be said again.
@@ -47,26 +45,22 @@ class CollapseHead(db.Model):
 
 
 class Digest(db.Model):
-    """Several notifications that become one at `due_at`. One stands open for each user and key: the index decides.
+    """Several notifications that become one at `due_at`. It is gone once that one is stored: what stands here is open.
 
-    `notification_id` is what came of it once it is closed.
+    `window_at` is the end of the window it was opened for: there is one for each user, key and window, and the index
+    decides which of two processes opens it. `due_at` is sooner when the person has changed their mind meanwhile.
     """
 
     __tablename__ = "digest"
-    __table_args__ = (
-        Index("uq_digest_open", "user_id", "key", unique=True, sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
-        Index("ix_digest_due_at", "due_at", sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
-    )
+    __table_args__ = (Index("uq_digest_window", "user_id", "key", "is_test", "window_at", unique=True),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
     key: Mapped[str] = mapped_column(String(100))
     category: Mapped[str] = mapped_column(String(32))
     is_test: Mapped[bool] = mapped_column(default=False)
-    due_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    notification_id: Mapped[UUID | None] = mapped_column()
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    window_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
 class DigestEntry(db.Model):
@@ -79,7 +73,10 @@ class DigestEntry(db.Model):
 
 
 class Schedule(db.Model):
-    """A submission that is made again and again. `cron` has five fields, read in `time_zone`; `body` is the submission."""
+    """A submission that is made again and again. `cron` has five fields, read in `time_zone`; `body` is the submission.
+
+    Without `next_at` it rests: paused, or stopped by `last_fault`. Made with the rights of its key at that time.
+    """
 
     __tablename__ = "schedule"
     __table_args__ = (Index("ix_schedule_next_at", "next_at", sqlite_where=text("next_at IS NOT NULL"), postgresql_where=text("next_at IS NOT NULL")),)
@@ -88,7 +85,6 @@ class Schedule(db.Model):
     producer_id: Mapped[UUID] = mapped_column(ForeignKey("producer.id", ondelete="CASCADE"), index=True)
     key_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_key.id", ondelete="SET NULL"), index=True)
     is_test: Mapped[bool] = mapped_column(default=False)
-    type: Mapped[str] = mapped_column(String(64))
     cron: Mapped[str] = mapped_column(String(120))
     time_zone: Mapped[str] = mapped_column(String(64))
     body: Mapped[Any] = mapped_column(EncryptedJSON("schedule.body"))
