@@ -10,7 +10,8 @@ from notifier.core.submission import InlineRecipient, Submission
 from notifier.extensions import db
 from notifier.installation import ADMIN_USER_ID
 from notifier.models import Producer, User
-from notifier.pipeline.accept import Caller, Item, accept
+from notifier.pipeline.accept import accept
+from notifier.pipeline.judge import Caller, Item
 
 _PRODUCER = "Demo"
 _PERSON = InlineRecipient("demo", {"name": "Dana Demo", "email": "dana@example.test", "phone": "+4915112345670", "locale": "en", "time_zone": "Europe/Berlin"})

@@ -17,7 +17,7 @@ from notifier.api import limits
 from notifier.core.errors import Rejected
 from notifier.ids import new_id
 from notifier.models.producer import SCOPES
-from notifier.pipeline.accept import Caller
+from notifier.pipeline.judge import Caller
 
 _OF_ONE_REQUEST = ("key", "scopes_wanted", "rate_limit", "body_is_optional")
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")

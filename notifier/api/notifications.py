@@ -22,8 +22,9 @@ from notifier.api.submitting import digest_of, idempotency_key, judge_canonical,
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import Submission
 from notifier.ids import parse
-from notifier.pipeline import accept, cancel
-from notifier.pipeline.accept import Item
+from notifier.pipeline import cancel
+from notifier.pipeline.dry_run import dry_run
+from notifier.pipeline.judge import Item
 from notifier.queries import notifications as queries
 
 MOST_REHEARSED = 100
@@ -125,7 +126,7 @@ def _rehearse(submission: Submission) -> dict[str, Any]:
     if len(submission.recipients) > MOST_REHEARSED:
         fault = Fault("/recipients", "too_long", f"a dry run takes at most {MOST_REHEARSED} recipients")
         raise Rejected("validation_failed", fault.message, (fault,))
-    return accept.dry_run(Item(caller(), submission))
+    return dry_run(Item(caller(), submission))
 
 
 def _split(text: str | None) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.extensions import db
 from notifier.pipeline import accept, group_commit
-from notifier.pipeline.accept import Accepted, Item
+from notifier.pipeline.judge import Accepted, Item
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"\Z')
 _LONGEST_KEY = 255

@@ -1,13 +1,80 @@
-"""A decision in words: one sentence for each line of a plan's trace.
+"""A decision in words: one line for each step of a plan, and one for what became of each delivery.
 
-The same for a dry run, the stored decision, the admin's story and a person's "why".
+The same for a dry run, the stored decision, the admin's story and a person's "why". `when` puts a time
+(text, as the API shows it) into the reader's zone and language; this module has no formats of its own.
 """
 
-from notifier.core.plan import BECAUSE, REASONS, Step
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from notifier.core.lifecycle import SKIPPED
+from notifier.core.plan import Step
+from notifier.core.sentences import LANGUAGES, SENTENCES
+
+_OPTIONAL = re.compile(r"\[([^\]]*)\]")
+_NAMED = re.compile(r"\{(\w+)\}")
 
 
-def sentence(step: Step) -> str:
-    if step.reason == "at_once":
-        return "To be sent at once."
-    until = f" Due {step.detail['until']}." if "until" in step.detail else ""
-    return {**BECAUSE, **REASONS}.get(step.reason, step.reason) + until
+def language_of(locale: str | None) -> str:
+    """The language for a reader of that locale (`de-AT`); English for those we do not speak."""
+    language = (locale or "").replace("_", "-").partition("-")[0].lower()
+    return language if language in LANGUAGES else LANGUAGES[0]
+
+
+def sentence(step: Step, language: str = "en", when: Callable[[str], str] = str) -> str:
+    """A step of a decision that an older version stored may have no words any more: its bare reason has to do then."""
+    words = next((SENTENCES[key] for key in _keys(step) if key in SENTENCES), None)
+    if words is None:
+        return step.reason
+    known = {name: when(value) if name == "until" else value for name, value in step.detail.items() if value is not None}
+    text = words[LANGUAGES.index(language)]
+    text = _OPTIONAL.sub(lambda part: part[1] if known.keys() >= set(_NAMED.findall(part[1])) else "", text)
+    return _NAMED.sub(lambda name: str(known.get(name[1], "…")), text)
+
+
+def _keys(step: Step) -> tuple[str, ...]:
+    """The keys under which its words may stand, the most special first."""
+    kind = step.detail.get("because") or step.detail.get("held")
+    outcome = "skip" if step.outcome == SKIPPED else step.outcome
+    return f"{step.rule}.{step.reason}", f"{step.reason}.{kind}", f"{step.reason}.{outcome}", step.reason
+
+
+def told(steps: Iterable[Step], language: str = "en", when: Callable[[str], str] = str) -> list[dict[str, Any]]:
+    """The lines as the API shows them: `{"rule", "channel", "outcome", "reason", "detail", "sentence"}`."""
+    return [
+        {
+            "rule": step.rule,
+            "channel": step.channel,
+            "outcome": step.outcome,
+            "reason": step.reason,
+            "detail": dict(step.detail),
+            "sentence": sentence(step, language, when),
+        }
+        for step in steps
+    ]
+
+
+def packed(steps: Iterable[Step]) -> list[list[Any]]:
+    """As it is stored: without names, and without a detail where there is none."""
+    return [[step.rule, step.channel, step.outcome, step.reason, *([dict(step.detail)] if step.detail else [])] for step in steps]
+
+
+def unpacked(stored: Sequence[Sequence[Any]] | None) -> list[Step]:
+    return [Step(*line[:4], *line[4:5]) for line in stored or ()]
+
+
+def story(steps: Iterable[Step], deliveries: Iterable[Mapping[str, Any]]) -> list[Step]:
+    """The decision, and what has become of each delivery (API.md, Delivery) since, by its own status and reason.
+
+    Nothing is said twice of a channel that was left out from the first.
+    """
+    decided = list(steps)
+    said = {(step.channel, step.reason) for step in decided}
+    followed = [d for d in deliveries if d["status"] != SKIPPED or not said & {(d["channel"], d["reason"]), ("*", d["reason"])}]
+    return [*decided, *(Step("delivery", d["channel"], d["status"], d["reason"] or d["status"], _known(d)) for d in followed)]
+
+
+def _known(delivery: Mapping[str, Any]) -> dict[str, Any]:
+    until = {"until": delivery["due_at"]} if delivery["due_at"] else {}
+    return {**until, **delivery["detail"]}

@@ -37,8 +37,8 @@ class Decided:
     plan: Plan
 
 
-def decide(targets: Sequence[Target], now: datetime) -> list[Decided]:
-    """One decision each, in order."""
+def decide(targets: Sequence[Target], now: datetime, *, is_rehearsal: bool = False) -> list[Decided]:
+    """One decision each, in order. A rehearsal counts and marks nothing: it only looks."""
     return [Decided(new_id(), target, plan(_facts(target), now)) for target in targets]
 
 

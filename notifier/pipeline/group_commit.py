@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from flask import current_app
 
 from notifier.core.errors import Rejected
-from notifier.pipeline.accept import Accepted, Item, accept
+from notifier.pipeline.accept import accept
+from notifier.pipeline.judge import Accepted, Item
 
 _MOST_ITEMS = 100
 _MOST_RECIPIENTS = 2_000

@@ -5,7 +5,8 @@ Called for alarms, address codes, sign-in links and digests.
 
 from notifier.core.errors import Rejected
 from notifier.core.submission import Submission
-from notifier.pipeline.accept import Accepted, Caller, Item, accept
+from notifier.pipeline.accept import accept
+from notifier.pipeline.judge import Accepted, Caller, Item
 
 _CALLER = Caller(producer_id=None, is_test=False, may_be_urgent=True, types=None, request_id="notifier", is_internal=True)
 

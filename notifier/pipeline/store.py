@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from notifier import channels, queueing, shapes
 from notifier.core import lifecycle
+from notifier.core.explain import packed
 from notifier.core.message import Content
 from notifier.core.plan import FALLBACK, Route
 from notifier.core.routing import Step, next_move
@@ -82,7 +83,7 @@ def store(targets: Sequence[Target], now: datetime) -> Stored:
     shown_now: list[tuple[Target, DeliveryDraft]] = []
     for decided in decide(targets, now):
         target = decided.target
-        notifications.append(_notification_row(decided.notification_id, target, now))
+        notifications.append(_notification_row(decided, now))
         mine = _drafts(decided, now)
         drafts += mine
         shown_now += [(target, draft) for draft in mine if draft.status == lifecycle.DELIVERED]
@@ -117,10 +118,10 @@ def announce(stored: Stored) -> None:
         publish.publish_items(stored.inbox_events)
 
 
-def _notification_row(key: UUID, target: Target, now: datetime) -> dict[str, Any]:
-    order = target.order
+def _notification_row(decided: Decided, now: datetime) -> dict[str, Any]:
+    target, order = decided.target, decided.target.order
     return {
-        "id": key,
+        "id": decided.notification_id,
         "submission_id": target.submission_id,
         "producer_id": target.producer_id,
         "user_id": target.person.id,
@@ -132,6 +133,7 @@ def _notification_row(key: UUID, target: Target, now: datetime) -> dict[str, Any
         "is_test": target.is_test,
         "routing": order.routing,
         "collapse_key": target.collapse_key,
+        "decision": packed(decided.plan.trace),
         "send_at": order.send_at,
         "expires_at": order.expires_at,
         "created_at": now,

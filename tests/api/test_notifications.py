@@ -132,7 +132,7 @@ def test_a_dry_run_says_what_would_happen_and_stores_nothing(api: Any, cast: Any
     assert (carol["rendered"], erin["rendered"].keys()) == ({}, {"inapp", "email"})
     assert "A123" in erin["rendered"]["email"]["subject"]
     assert erin["rendered"]["email"].keys() >= {"subject", "text", "html"}
-    assert {line.keys() == {"rule", "channel", "outcome", "sentence"} for line in erin["trace"]} == {True}
+    assert {line.keys() == {"rule", "channel", "outcome", "reason", "detail", "sentence"} for line in erin["trace"]} == {True}
     assert count_rows() == before
 
 

@@ -13,7 +13,8 @@ from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.extensions import db
 from notifier.models import Delivery
-from notifier.pipeline.accept import Accepted, Caller, Item, accept
+from notifier.pipeline.accept import accept
+from notifier.pipeline.judge import Accepted, Caller, Item
 
 
 def submission(*recipients: str | InlineRecipient, type: str = "order_shipped", **fields: Any) -> Submission:

@@ -18,9 +18,11 @@ from notifier.core.submission import InlineRecipient
 from notifier.extensions import db, redis_store
 from notifier.models import Address, InboxItem, InboxState, Notification, Submission, User
 from notifier.pipeline import people
-from notifier.pipeline.accept import Accepted, Caller, Item, accept, dry_run
+from notifier.pipeline.accept import accept
+from notifier.pipeline.dry_run import dry_run
 from notifier.pipeline.expand import expand
 from notifier.pipeline.group_commit import GroupCommit
+from notifier.pipeline.judge import Accepted, Caller, Item
 from notifier.queueing import queue
 from tests.pipeline.conftest import deliveries, row_counts, rows, statements, submission
 

@@ -15,8 +15,10 @@ from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import Delivery, InboxItem, InboxState, User
 from notifier.pipeline import accept as module
+from notifier.pipeline import judge
 from notifier.pipeline import people
-from notifier.pipeline.accept import Accepted, Caller, Item, accept
+from notifier.pipeline.accept import accept
+from notifier.pipeline.judge import Accepted, Caller, Item
 from tests.pipeline.conftest import rows, submission
 
 ROUNDS = 25
@@ -102,7 +104,7 @@ def test_who_comes_while_the_first_with_a_key_is_still_being_stored_is_told_to_c
     """The first is another process that has stored its key and not committed yet. SQLite has one writer: there the second simply waits."""
     if db.engine.dialect.name == "sqlite":
         monkeypatch.setattr(database, "_LOCK_WAIT_S", 30.0)
-    monkeypatch.setattr(module, "LONGEST_WAIT_MS", 200)
+    monkeypatch.setattr(judge, "LONGEST_WAIT_MS", 200)
     item = Item(caller, submission("alice", idempotency=("k1", "aa" * 32)))
     neighbour = Item(caller, submission("bob"))
     has_stored, may_end = threading.Event(), threading.Event()

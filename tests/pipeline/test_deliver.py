@@ -17,9 +17,9 @@ from notifier.ids import show
 from notifier.models import Address, Attempt, Capture, Delivery, InboxItem
 from notifier.pipeline import preferences as choosing
 from notifier.pipeline import sweep
-from notifier.pipeline.accept import Caller
 from notifier.pipeline.cancel import cancel
 from notifier.pipeline.deliver import deliver
+from notifier.pipeline.judge import Caller
 from notifier.pipeline.retry_dead import retry
 from notifier.queueing import queue
 from tests.pipeline.conftest import deliveries, rows, statements

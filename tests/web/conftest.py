@@ -16,7 +16,8 @@ from notifier import accounts, jobs
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.extensions import db, redis_store
 from notifier.models import Delivery
-from notifier.pipeline.accept import Accepted, Caller, Item, accept
+from notifier.pipeline.accept import accept
+from notifier.pipeline.judge import Accepted, Caller, Item
 from notifier.queueing import SERIALIZER, all_queues, queue
 
 PASSWORD = "correct horse battery staple"

@@ -1,0 +1,117 @@
+"""The words of `core.explain`: a sentence in each language for every reason there is.
+
+Nobody is addressed, so that the same sentence serves the person, the producer and the admin. What stands in
+brackets is left out unless everything in it is known. A key with a dot is for a special case of a reason:
+`rule.reason`, `reason.because`, `reason.held` or `reason.outcome`.
+"""
+
+from collections.abc import Mapping
+
+LANGUAGES = ("en", "de")
+
+SENTENCES: Mapping[str, tuple[str, str]] = {
+    # why a channel is on
+    "mandatory": ("It is mandatory on this channel, whatever has been chosen.", "Auf diesem Kanal ist sie Pflicht, was immer gewählt wurde."),
+    "type_channel": ("This kind of message was switched on for this channel.", "Diese Art von Nachricht wurde für diesen Kanal eingeschaltet."),
+    "type": ("This kind of message was switched on.", "Diese Art von Nachricht wurde eingeschaltet."),
+    "category_channel": ("This category was switched on for this channel.", "Diese Kategorie wurde für diesen Kanal eingeschaltet."),
+    "category": ("This category was switched on.", "Diese Kategorie wurde eingeschaltet."),
+    "channel": ("This channel was switched on.", "Dieser Kanal wurde eingeschaltet."),
+    "default": ("This channel is on unless it is switched off.", "Dieser Kanal ist an, solange er nicht ausgeschaltet wird."),
+    # why a channel is left out
+    "opted_out": ("It was switched off.", "Sie wurde ausgeschaltet."),
+    "opted_out.type_channel": ("This kind of message was switched off for this channel.", "Diese Art von Nachricht wurde für diesen Kanal ausgeschaltet."),
+    "opted_out.type": ("This kind of message was switched off.", "Diese Art von Nachricht wurde ausgeschaltet."),
+    "opted_out.category_channel": ("This category was switched off for this channel.", "Diese Kategorie wurde für diesen Kanal ausgeschaltet."),
+    "opted_out.category": ("This category was switched off.", "Diese Kategorie wurde ausgeschaltet."),
+    "opted_out.channel": ("This channel was switched off.", "Dieser Kanal wurde ausgeschaltet."),
+    "opted_out.default": ("This channel is off unless it is switched on.", "Dieser Kanal ist aus, solange er nicht eingeschaltet wird."),
+    "no_address": (
+        "There is no active address for this channel[; one was switched off: {disabled_reason}].",
+        "Für diesen Kanal gibt es keine aktive Adresse[; eine wurde abgeschaltet: {disabled_reason}].",
+    ),
+    "suppressed": (
+        "Nothing of the kind may be sent to this address any more: it bounced, or somebody complained.",
+        "An diese Adresse darf dergleichen nicht mehr gesendet werden: Sie war nicht erreichbar, oder es gab eine Beschwerde.",
+    ),
+    "channel_off": ("The channel is switched off in this installation.", "Der Kanal ist in dieser Installation ausgeschaltet."),
+    "not_in_rollout": (
+        "The channel is being introduced step by step[, for {percentage} % of all people so far].",
+        "Der Kanal wird schrittweise eingeführt[, bisher für {percentage} % aller Personen].",
+    ),
+    "duplicate": ("The same was said a short time ago[, in {duplicate_of}].", "Dasselbe wurde vor Kurzem schon gesagt[, in {duplicate_of}]."),
+    "superseded": ("A newer notification has taken its place[: {superseded_by}].", "Eine neuere Nachricht ist an ihre Stelle getreten[: {superseded_by}]."),
+    "recipient_limit": (
+        "Too many of this kind were sent to this person in a short time.",
+        "An diese Person ging in kurzer Zeit zu viel von dieser Art.",
+    ),
+    "frequency_cap": (
+        "As many of this category as are wanted have been sent for now.",
+        "Von dieser Kategorie wurde für den Moment so viel gesendet, wie gewünscht ist.",
+    ),
+    "expired": (
+        "Its time has passed[: it would have had to wait until {until}].",
+        "Ihre Zeit ist abgelaufen[: Sie hätte bis {until} warten müssen].",
+    ),
+    "digested": ("It goes into a summary[, due {until}].", "Sie kommt in eine Zusammenfassung[, fällig {until}]."),
+    "digested.digest": (
+        "This category comes as a summary, as chosen[; the next one is due {until}].",
+        "Diese Kategorie kommt wie gewählt als Zusammenfassung[; die nächste ist fällig {until}].",
+    ),
+    "digested.frequency_cap": (
+        "As many of this category as are wanted have been sent for now; it goes into a summary[, due {until}].",
+        "Von dieser Kategorie wurde für den Moment genug gesendet; sie kommt in eine Zusammenfassung[, fällig {until}].",
+    ),
+    "digested.quiet_hours": (
+        "It came in quiet hours; it goes into a summary[, due {until}].",
+        "Sie kam in der Ruhezeit; sie kommt in eine Zusammenfassung[, fällig {until}].",
+    ),
+    "digested.muted": (
+        "It came while everything was muted; it goes into a summary[, due {until}].",
+        "Sie kam, während alles stumm geschaltet war; sie kommt in eine Zusammenfassung[, fällig {until}].",
+    ),
+    # why it waits, and for what
+    "muted": ("Everything is muted[ until {until}].", "Alles ist stumm geschaltet[ bis {until}]."),
+    "muted.skip": (
+        "It came while everything was muted, and what comes then is dropped, as chosen.",
+        "Sie kam, während alles stumm geschaltet war; was dann kommt, entfällt wie gewählt.",
+    ),
+    "quiet_hours": ("These are quiet hours[ until {until}].", "Es ist Ruhezeit[ bis {until}]."),
+    "quiet_hours.skip": (
+        "It came in quiet hours, and what comes then is dropped, as chosen.",
+        "Sie kam in der Ruhezeit; was dann kommt, entfällt wie gewählt.",
+    ),
+    "scheduled": ("It was submitted for later[: {until}].", "Sie wurde für später eingereicht[: {until}]."),
+    "fallback": ("It goes out if the channels before it fail.", "Sie geht hinaus, falls die Kanäle davor versagen."),
+    "escalation": ("It goes out if it has not been read before[, at {until}].", "Sie geht hinaus, falls sie vorher nicht gelesen wird[, um {until}]."),
+    "retry": ("A try failed; the next one follows[ at {until}].", "Ein Versuch schlug fehl; der nächste folgt[ um {until}]."),
+    "provider_down": ("The provider is out of order; it is tried again later.", "Der Anbieter ist gestört; später wird es wieder versucht."),
+    "paced": ("The provider's pace is used up for the moment.", "Das Tempo des Anbieters ist für den Moment ausgeschöpft."),
+    "at_once": ("It goes out at once.", "Sie geht sofort hinaus."),
+    "route.quiet_hours": ("It goes out when quiet is over[, at {until}].", "Sie geht hinaus, wenn die Ruhe vorbei ist[, um {until}]."),
+    "route.muted": ("It goes out when sound is back[, at {until}].", "Sie geht hinaus, wenn nichts mehr stumm ist[, um {until}]."),
+    # in which order
+    "first": ("The channels are tried in order until one succeeds.", "Die Kanäle werden der Reihe nach versucht, bis einer gelingt."),
+    "escalate": ("The channels follow each other until it is read.", "Die Kanäle folgen aufeinander, bis sie gelesen ist."),
+    "best": ("The channel that is opened most comes first.", "Der Kanal, auf dem am meisten geöffnet wird, kommt zuerst."),
+    # what became of it
+    "not_needed": ("An earlier channel has succeeded.", "Ein früherer Kanal war erfolgreich."),
+    "read_elsewhere": ("It was read on another channel already.", "Sie wurde schon auf einem anderen Kanal gelesen."),
+    "cancelled": ("It was cancelled by its sender.", "Sie wurde vom Absender zurückgezogen."),
+    "user_erased": ("The person was erased.", "Die Person wurde gelöscht."),
+    "template_error": (
+        "Its template cannot be filled with this data[: {message}]",
+        "Ihre Vorlage lässt sich mit diesen Daten nicht füllen[: {message}]",
+    ),
+    "waiting": ("It waits.", "Sie wartet."),
+    "queued": ("It is about to be sent.", "Sie wird gleich gesendet."),
+    "sending": ("It is being sent.", "Sie wird gerade gesendet."),
+    "sent": ("The provider has taken it.", "Der Anbieter hat sie angenommen."),
+    "delivered": ("It was delivered.", "Sie wurde zugestellt."),
+    "opened": ("It was opened.", "Sie wurde geöffnet."),
+    "clicked": ("A link in it was followed.", "Ein Link darin wurde angeklickt."),
+    "failed": ("It could not be sent.", "Sie konnte nicht gesendet werden."),
+    "bounced": ("It came back.", "Sie kam zurück."),
+    "unknown": ("It may have been sent; nobody knows for sure.", "Vielleicht wurde sie gesendet; sicher weiß es niemand."),
+    "skipped": ("It was left out.", "Sie wurde ausgelassen."),
+}
