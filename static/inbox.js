@@ -1,14 +1,20 @@
-// Defines <notifier-inbox server="https://notifier.example" token="…">, the one renderer of the inbox: on our own pages and on any other.
+// Defines <notifier-inbox server="https://notifier.example" token="…">, the one renderer of the inbox: on our own pages and
+// on any other. docs/embedding.md tells how to use it.
 //
 //   server      where Notifier runs; left out on its own pages
 //   token       a user's token (POST /api/v1/users/{id}/token); left out where the session cookie signs in
 //   mode        "bell": a button with a badge that opens a panel; otherwise the whole inbox in place
 //   inbox-url   where "Open inbox" in the bell's panel leads; left out: no such link
+//   theme       "light" or "dark"; left out: as the system says
+//   shortcuts   "page": the keys work wherever the focus is, not only in the inbox
 //   count-in    "title" puts the unread count before the document's title
 //
-// It says `notifier-unauthorized` (bubbling) when the token is refused, so that the page may set a new one.
-// Colours, corners and fonts are CSS custom properties: see js/inbox/styles.js.
+// It says `notifier-token-expired` (bubbling) when the token is refused; setting a new `token` brings it back.
 
 import { NotifierInbox } from "./js/inbox/element.js";
 
+// Rises by the rules of semantic versioning: attributes, custom properties and the event are what is relied on.
+export const VERSION = "1.0.0";
+
+NotifierInbox.version = VERSION;
 if (!customElements.get("notifier-inbox")) customElements.define("notifier-inbox", NotifierInbox);

@@ -11,16 +11,18 @@ export class Bell {
   #panel;
   #stop = new AbortController();
 
-  constructor(host, options) {
-    this.#feed = options.feed;
-    this.#view = new View(options);
+  constructor(options) {
+    const { host, feed } = options;
+    this.#feed = feed;
+    this.#view = new View({ ...options, isPageWide: false });
     this.#badge = el("span", { class: "badge", hidden: true, "aria-hidden": "true" });
     this.#button = el("button", { class: "bell", type: "button", "aria-haspopup": "dialog", "aria-expanded": "false", on: { click: () => this.#toggle() } }, icon("bell", 21), this.#badge);
     this.#panel = el("div", { class: "popover", role: "dialog", "aria-label": "Notifications", hidden: true, tabindex: -1 }, this.#view.element);
+    this.spoken = this.#view.spoken;
     this.element = el("div", { class: "bell-holder" }, this.#button, this.#panel);
 
     const { signal } = this.#stop;
-    this.#feed.addEventListener("counts", () => this.#draw(), { signal });
+    feed.addEventListener("counts", () => this.#draw(), { signal });
     document.addEventListener("pointerdown", (event) => event.composedPath().includes(host) || this.#show(false), { signal });
     this.element.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || this.#panel.hidden) return;
@@ -33,6 +35,10 @@ export class Bell {
       if (event.relatedTarget && !this.element.contains(event.relatedTarget)) this.#show(false);
     });
     this.#draw();
+  }
+
+  get wanted() {
+    return this.#view.wanted;
   }
 
   close() {
@@ -57,6 +63,6 @@ export class Bell {
     this.#badge.hidden = unread === 0;
     this.#badge.textContent = unread > 99 ? "99+" : unread;
     this.#badge.classList.toggle("is-new", unseen > 0);
-    this.#button.setAttribute("aria-label", unread === 0 ? "Notifications" : `Notifications, ${unread} unread`);
+    this.#button.setAttribute("aria-label", unread === 0 ? "Notifications" : `Notifications, ${unread.toLocaleString()} unread`);
   }
 }

@@ -3,12 +3,12 @@
 import { Bell } from "./bell.js";
 import { feedFor } from "./feed.js";
 import { Server } from "./server.js";
-import { sheet } from "./styles.js";
+import { sheets } from "./styles.js";
 import { countInTitle } from "./title.js";
 import { View } from "./view.js";
 
 export class NotifierInbox extends HTMLElement {
-  static observedAttributes = ["server", "token", "mode", "inbox-url"];
+  static observedAttributes = ["server", "token", "mode", "inbox-url", "shortcuts"];
 
   #feed = null;
   #part = null;
@@ -16,7 +16,7 @@ export class NotifierInbox extends HTMLElement {
 
   constructor() {
     super();
-    this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
+    this.attachShadow({ mode: "open" }).adoptedStyleSheets = sheets;
   }
 
   connectedCallback() {
@@ -27,29 +27,36 @@ export class NotifierInbox extends HTMLElement {
     this.#close();
   }
 
+  // A new token may be another person's: everything is read anew, only what was searched for stays.
   attributeChangedCallback(_name, before, after) {
     if (!this.#feed || before === after) return;
+    const start = this.#part.wanted;
     this.#close();
-    this.#open();
+    this.#open(start);
   }
 
-  #open() {
+  #open(start) {
     const server = new Server(this.getAttribute("server"), this.getAttribute("token"));
+    const isBell = this.getAttribute("mode") === "bell";
     this.#feed = feedFor(server);
     this.#stop = new AbortController();
-    const onUnauthorized = () => this.dispatchEvent(new CustomEvent("notifier-unauthorized", { bubbles: true, composed: true }));
-    const options = { server, feed: this.#feed, inboxUrl: this.getAttribute("inbox-url"), onUnauthorized };
-    if (this.getAttribute("mode") === "bell") {
-      this.#part = new Bell(this, options);
-    } else {
-      this.#part = new View({ ...options, inboxUrl: null });
+    const { signal } = this.#stop;
+    const options = {
+      host: this,
+      server,
+      feed: this.#feed,
+      start,
+      inboxUrl: isBell ? this.getAttribute("inbox-url") : null,
+      isPageWide: this.getAttribute("shortcuts") === "page",
+      onUnauthorized: once(() => this.dispatchEvent(new CustomEvent("notifier-token-expired", { bubbles: true, composed: true }))),
+    };
+    this.#part = isBell ? new Bell(options) : new View(options);
+    if (!isBell) {
       this.#part.setShown(true);
-      document.addEventListener("visibilitychange", () => this.#part.setShown(!document.hidden), { signal: this.#stop.signal });
+      document.addEventListener("visibilitychange", () => this.#part.setShown(!document.hidden), { signal });
     }
-    this.shadowRoot.replaceChildren(this.#part.element);
-    if (this.getAttribute("count-in") === "title") {
-      this.#feed.addEventListener("counts", () => countInTitle(this.#feed.unread), { signal: this.#stop.signal });
-    }
+    this.shadowRoot.replaceChildren(this.#part.element, this.#part.spoken);
+    if (this.getAttribute("count-in") === "title") this.#feed.addEventListener("counts", () => countInTitle(this.#feed.unread), { signal });
     this.#feed.join();
   }
 
@@ -59,4 +66,14 @@ export class NotifierInbox extends HTMLElement {
     this.#feed.leave();
     this.#feed = this.#part = null;
   }
+}
+
+// After the current task, since the listener may set a new token and so close what called.
+function once(work) {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    queueMicrotask(work);
+  };
 }

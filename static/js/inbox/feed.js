@@ -2,7 +2,7 @@
 // shared by all inbox elements of a page that show the same person.
 //
 // Each change of an item raises the person's `seq` by one. Events are hints: whoever misses one sees the gap and asks
-// for everything since. Tells its listeners:
+// for everything since; so does a tab that is looked at again. Counts are always the server's. Tells its listeners:
 //   counts   unread, unseen are new
 //   changed  detail.items are new or changed; detail.arrived is true for an item that has just come in
 //   reset    too much was missed: read the list again
@@ -19,6 +19,8 @@ export function feedFor(server) {
 }
 
 const OFFLINE_AFTER_MS = 1500; // a blink is not worth a banner
+const RETRY_AFTER_MS = 5000;
+const EVENT_WITHIN_MS = 2000; // an answer's event that is not there by then was lost
 
 class Feed extends EventTarget {
   status = "connecting";
@@ -30,8 +32,10 @@ class Feed extends EventTarget {
   #forget;
   #socket = null;
   #users = 0;
+  #isReset = false;
   #isSyncing = false;
-  #syncAgain = false;
+  #syncAgainFrom = null;
+  #heardMeanwhile = new Map(); // item id → seq of an event that came while a sync was under way
   #offlineTimer = null;
   #stop = null;
 
@@ -59,21 +63,20 @@ class Feed extends EventTarget {
     });
   }
 
-  // Takes the counts of an answer over HTTP. What happened between the answer and now is asked for.
+  // Takes a list's answer. Its items may be older or newer than the events heard: what lies between is asked for.
   take({ seq, unread, unseen }) {
-    if (this.seq === null || seq >= this.seq) {
-      const isFirst = this.seq === null;
-      this.seq = seq;
-      this.#count(unread, unseen);
-      if (isFirst) this.#sync(seq);
-    } else {
-      this.#sync(seq);
-    }
+    const known = this.seq;
+    this.#isReset = false;
+    if (known === null) this.seq = seq;
+    if (known === null || seq >= known) this.#count(unread, unseen);
+    if (seq !== known) this.#sync(Math.min(seq, known ?? seq));
   }
 
-  // The answer to a mark: its event may come before or after it, and brings the items.
+  // Takes the answer to a mark. Its event may come before or after it, and brings the items.
   counted({ seq, unread, unseen }) {
-    if (this.seq === null || seq >= this.seq) this.#count(unread, unseen);
+    if (this.seq !== null && seq < this.seq) return;
+    this.#count(unread, unseen);
+    setTimeout(() => this.seq !== null && seq > this.seq && this.#sync(this.seq), EVENT_WITHIN_MS);
   }
 
   #connect() {
@@ -86,9 +89,11 @@ class Feed extends EventTarget {
     const comeBack = () => socket.connected || !socket.active || socket.disconnect().connect();
     window.addEventListener("online", comeBack, { signal: this.#stop.signal });
     window.addEventListener("offline", () => this.#goOffline(), { signal: this.#stop.signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.seq === null || this.#sync(this.seq), { signal: this.#stop.signal });
     socket.on("connect", () => {
       this.#become("online");
       if (this.seq !== null) this.#sync(this.seq);
+      else if (this.#isReset) this.#tell("reset");
     });
     socket.on("disconnect", (reason) => {
       // The server ends a connection whose token or session has ended; coming back is then up to the page.
@@ -110,6 +115,7 @@ class Feed extends EventTarget {
       return;
     }
     this.seq = seq;
+    if (this.#isSyncing) for (const item of items) this.#heardMeanwhile.set(item.id, seq);
     this.#count(unread, unseen);
     this.#tell("changed", { items, arrived });
   }
@@ -117,22 +123,25 @@ class Feed extends EventTarget {
   #sync(since) {
     if (!this.#socket?.connected) return; // on connecting it is done anyway
     if (this.#isSyncing) {
-      this.#syncAgain = true;
+      this.#syncAgainFrom = Math.min(since, this.#syncAgainFrom ?? since);
       return;
     }
     this.#isSyncing = true;
+    this.#heardMeanwhile.clear();
     this.#socket.timeout(10_000).emit("sync", { since }, (failure, answer) => {
       this.#isSyncing = false;
-      if (!failure && !answer.error) this.#catchUp(answer);
-      const again = this.#syncAgain;
-      this.#syncAgain = false;
-      if (again && this.seq !== null) this.#sync(this.seq);
+      if (failure || answer.error) setTimeout(() => this.seq !== null && this.#sync(since), RETRY_AFTER_MS);
+      else this.#catchUp(answer);
+      const again = this.#syncAgainFrom;
+      this.#syncAgainFrom = null;
+      if (again !== null && this.seq !== null) this.#sync(again);
     });
   }
 
   #catchUp(answer) {
     if (answer.reset) {
       this.seq = null;
+      this.#isReset = true;
       this.#tell("reset");
       return;
     }
@@ -140,7 +149,9 @@ class Feed extends EventTarget {
       this.seq = answer.seq;
       this.#count(answer.unread, answer.unseen);
     }
-    if (answer.changed.length) this.#tell("changed", { items: answer.changed, arrived: false });
+    // What an event has said since the answer was written is newer than the answer.
+    const items = answer.changed.filter((item) => (this.#heardMeanwhile.get(item.id) ?? 0) <= answer.seq);
+    if (items.length) this.#tell("changed", { items, arrived: false });
   }
 
   #count(unread, unseen) {

@@ -3,14 +3,10 @@
 const PAGE = 30;
 
 const FITS = {
-  all: (item) => !item.archived_at && !isSnoozed(item),
-  unread: (item) => !item.archived_at && !isSnoozed(item) && !item.read_at,
+  all: (item) => !item.archived_at && !item.snoozed_until,
+  unread: (item) => !item.archived_at && !item.snoozed_until && !item.read_at,
   archived: (item) => Boolean(item.archived_at),
 };
-
-function isSnoozed(item) {
-  return Boolean(item.snoozed_until) && new Date(item.snoozed_until) > new Date();
-}
 
 export class List {
   items = [];
@@ -20,13 +16,22 @@ export class List {
   #generation = 0;
   #isLoadingMore = false;
 
-  constructor(server, filter) {
+  // `view`: {filter, category, q}, as the server understands them; no category and no q mean any.
+  constructor(server, view) {
     this.#server = server;
-    this.filter = filter;
+    this.view = view;
   }
 
   get hasMore() {
     return this.#next !== null;
+  }
+
+  get ids() {
+    return this.items.map((item) => item.id);
+  }
+
+  find(id) {
+    return this.items.find((item) => item.id === id);
   }
 
   // The first page. → the answer, or null when another load overtook this one. Throws what fetch throws.
@@ -34,31 +39,32 @@ export class List {
     const generation = ++this.#generation;
     if (this.items.length === 0) this.state = "loading";
     try {
-      const answer = await this.#server.page({ filter: this.filter, limit: PAGE });
+      const answer = await this.#server.page(this.view, { limit: PAGE });
       if (generation !== this.#generation) return null;
       this.items = answer.data;
       this.#next = answer.next;
       this.state = "ready";
       return answer;
     } catch (error) {
-      if (generation === this.#generation && this.items.length === 0) this.state = "failed";
+      if (generation !== this.#generation) return null;
+      if (this.items.length === 0) this.state = "failed";
       throw error;
     }
   }
 
-  // The next page. → the items that were not there yet.
+  // The next page. → the answer, its `added` being the items that were not there yet; null when there is nothing to do.
   async more() {
-    if (this.#isLoadingMore || !this.hasMore) return [];
+    if (this.#isLoadingMore || !this.hasMore) return null;
     const generation = this.#generation;
     this.#isLoadingMore = true;
     try {
-      const answer = await this.#server.page({ filter: this.filter, after: this.#next, limit: PAGE });
-      if (generation !== this.#generation) return [];
+      const answer = await this.#server.page(this.view, { after: this.#next, limit: PAGE });
+      if (generation !== this.#generation) return null;
       this.#next = answer.next;
       const known = new Set(this.items.map((item) => item.id));
       const added = answer.data.filter((item) => !known.has(item.id));
       this.items.push(...added);
-      return added;
+      return { ...answer, added };
     } finally {
       this.#isLoadingMore = false;
     }
@@ -69,7 +75,7 @@ export class List {
     const entered = [];
     for (const item of changed) {
       const place = this.items.findIndex((other) => other.id === item.id);
-      if (!FITS[this.filter](item)) {
+      if (!this.#fits(item)) {
         if (place >= 0) this.items.splice(place, 1);
       } else if (place >= 0) {
         this.items[place] = item;
@@ -80,6 +86,13 @@ export class List {
       }
     }
     return entered;
+  }
+
+  // As the server's filter would judge it. One that another has taken the place of is in no list.
+  #fits(item) {
+    const { filter, category, q } = this.view;
+    if (item.replaced_by || !FITS[filter](item) || (category && item.category !== category)) return false;
+    return !q || `${item.title}\n${item.body}`.toLowerCase().includes(q.toLowerCase());
   }
 
   // An older item than the last one loaded comes with its own page.

@@ -1,39 +1,25 @@
-// One item as a row. Says what the person did with it through `act(mark, item)`; draws nothing but itself.
+// One item as a row. Draws nothing but itself; `data-do` names what a click on a part means, and `rows.js` listens.
 
 import { el, icon, safeUrl } from "./dom.js";
 import { ago, exactly } from "./when.js";
 
-export function row(item, { server, act }) {
+// `isOpen`: all of its text is shown. `isSelected`: its box is ticked.
+export function row(item, { base, isOpen, isSelected }) {
   const at = new Date(item.created_at);
-  const url = safeUrl(item.action?.url, server.base);
+  const url = safeUrl(item.action?.url, base);
   const titleId = `t-${item.id}`;
-  const open = () => {
-    if (!item.read_at) act("read", item);
-  };
   const title = url
-    ? el("a", { class: "title", id: titleId, href: url, text: item.title, on: { click: open } })
-    : el("button", { class: "title", id: titleId, type: "button", text: item.title, on: { click: open } });
-
-  const why = safeUrl(item.why, server.base);
-  const foot = el(
-    "div",
-    { class: "foot" },
-    url && item.action.label ? el("a", { class: "action", href: url, text: item.action.label, on: { click: open } }) : null,
-    el(
-      "div",
-      { class: "tools" },
-      why ? el("a", { class: "tool", href: why, title: "Why did I get this?", "aria-label": `Why did I get this? ${item.title}` }, icon("why")) : null,
-      tool(item.read_at ? "unread" : "check", item.read_at ? "Mark as unread" : "Mark as read", item, () => act(item.read_at ? "unread" : "read", item)),
-      item.archived_at
-        ? tool("unarchive", "Move back to the inbox", item, () => act("unarchive", item))
-        : tool("archive", "Archive", item, () => act("archive", item)),
-    ),
-  );
-
+    ? el("a", { class: "title", id: titleId, href: url, dir: "auto", text: item.title, data: { do: "open" } })
+    : el("button", { class: "title", id: titleId, type: "button", dir: "auto", "aria-expanded": isOpen, text: item.title, data: { do: "open" } });
   const article = el(
     "article",
     { class: "item", "aria-labelledby": titleId },
-    picture(item, server),
+    el(
+      "label",
+      { class: "pick" },
+      el("input", { class: "box", type: "checkbox", "aria-label": `Select: ${item.title}`, checked: isSelected, data: { do: "select" } }),
+      picture(item, base),
+    ),
     el(
       "div",
       { class: "words" },
@@ -43,11 +29,14 @@ export function row(item, { server, act }) {
         el("h3", {}, title, item.read_at ? null : el("span", { class: "sr", text: "(unread)" })),
         el("time", { datetime: item.created_at, title: exactly(at), text: ago(at) }),
       ),
-      item.body ? el("p", { class: "body", text: item.body }) : null,
-      foot,
+      item.body ? el("p", { class: "body", dir: "auto", text: item.body }) : null,
+      url && item.action.label ? el("a", { class: "action", href: url, dir: "auto", text: item.action.label, data: { do: "open" } }) : null,
     ),
+    tools(item, base),
+    el("button", { class: "dots", type: "button", "aria-haspopup": "dialog", "aria-expanded": "false", "aria-label": `Actions: ${item.title}`, data: { do: "menu" } }, icon("dots", 20)),
   );
-  return el("li", { class: item.read_at ? "row" : "row is-unread", data: { id: item.id } }, article);
+  const classes = ["row", item.read_at ? "" : "is-unread", isOpen ? "is-open" : "", isSelected ? "is-selected" : ""];
+  return el("li", { class: classes.filter(Boolean).join(" "), data: { id: item.id } }, article);
 }
 
 export function refreshTimes(root) {
@@ -55,13 +44,23 @@ export function refreshTimes(root) {
   for (const time of root.querySelectorAll("time")) time.textContent = ago(new Date(time.dateTime), now);
 }
 
-function tool(name, words, item, handler) {
-  return el("button", { class: "tool", type: "button", title: words, "aria-label": `${words}: ${item.title}`, data: { mark: name }, on: { click: handler } }, icon(name));
+function tools(item, base) {
+  const tool = (command, name, words) =>
+    el("button", { class: "tool", type: "button", title: words, "aria-label": `${words}: ${item.title}`, data: { do: command } }, icon(name));
+  const why = safeUrl(item.why, base);
+  return el(
+    "div",
+    { class: "tools" },
+    why ? el("a", { class: "tool", href: why, title: "Why did I get this?", "aria-label": `Why did I get this? ${item.title}` }, icon("why")) : null,
+    item.read_at ? tool("unread", "unread", "Mark as unread") : tool("read", "check", "Mark as read"),
+    item.archived_at ? null : tool("snooze", "snooze", "Snooze"),
+    item.archived_at ? tool("unarchive", "unarchive", "Move back to the inbox") : tool("archive", "archive", "Archive"),
+  );
 }
 
-function picture(item, server) {
-  const holder = el("div", { class: "picture", data: { category: item.category }, "aria-hidden": "true" });
-  const url = safeUrl(item.image, server.base);
+function picture(item, base) {
+  const holder = el("span", { class: "picture", "aria-hidden": "true" });
+  const url = safeUrl(item.image, base);
   if (!url) {
     holder.append(icon(item.category, 20));
     return holder;

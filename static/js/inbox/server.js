@@ -1,5 +1,7 @@
 // The users' API over HTTP. Knows how a request proves who asks: a token, or the cookie and its CSRF token.
 
+export const MAX_IDS = 1000; // in one mark
+
 export class Refused extends Error {
   constructor(status) {
     super(`the server answered ${status}`);
@@ -13,19 +15,16 @@ export class Server {
     this.token = token || null;
   }
 
-  page({ filter, after, limit = 30 }) {
-    const query = new URLSearchParams({ filter, limit });
+  // `view` is {filter, category, q} of a list; what is empty is left out.
+  page(view, { after, limit }) {
+    const query = new URLSearchParams({ ...filled(view), limit });
     if (after) query.set("after", after);
     return this.#ask(`/api/v1/inbox?${query}`);
   }
 
-  // `mark` is seen, read, unread, archive or unarchive; `which` is {ids: […]} or {all: true, filter}.
+  // `mark` is seen, read, unread, archive, unarchive or snooze; `which` is {ids: […]}, {ids, until} or {all: true, …view}.
   mark(mark, which) {
     return this.#ask(`/api/v1/inbox/${mark}`, { method: "POST", body: JSON.stringify(which) });
-  }
-
-  absolute(path) {
-    return new URL(path, this.base).href;
   }
 
   async #ask(path, options = {}) {
@@ -33,8 +32,14 @@ export class Server {
     if (options.body) headers["Content-Type"] = "application/json";
     if (this.token) headers.Authorization = `Bearer ${this.token}`;
     else if (options.method) headers["X-CSRFToken"] = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
-    const answer = await fetch(this.base + path, { ...options, headers, credentials: this.token ? "omit" : "same-origin" });
+    // A mark outlives the page: who follows an item's link has read the item.
+    const keepalive = Boolean(options.body);
+    const answer = await fetch(this.base + path, { ...options, headers, keepalive, credentials: this.token ? "omit" : "same-origin" });
     if (!answer.ok) throw new Refused(answer.status);
     return answer.json();
   }
+}
+
+export function filled(view) {
+  return Object.fromEntries(Object.entries(view).filter(([, value]) => value));
 }

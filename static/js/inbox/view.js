@@ -1,58 +1,81 @@
-// The list as it is seen: tabs, rows, and what stands there instead while loading, when empty, offline or broken.
+// The inbox as it is seen: puts its parts together, and passes on what one says to the others.
 // Used in place by the full inbox and in the panel of the bell.
 
+import { Actions } from "./actions.js";
+import { Announcer } from "./announce.js";
 import { el, icon } from "./dom.js";
+import { Float } from "./float.js";
+import { Help } from "./help.js";
+import { listenForKeys } from "./keys.js";
 import { List } from "./list.js";
-import { refreshTimes, row } from "./row.js";
+import { Marks } from "./marks.js";
+import { empty, failed, skeletons } from "./notices.js";
+import { refreshTimes } from "./row.js";
+import { Rows } from "./rows.js";
+import { Search } from "./search.js";
+import { SelectBar } from "./selectbar.js";
+import { Selection } from "./selection.js";
+import { swipeable } from "./swipe.js";
+import { Tabs } from "./tabs.js";
+import { Toast } from "./toast.js";
 
-const TABS = [
-  ["all", "All"],
-  ["unread", "Unread"],
-  ["archived", "Archived"],
-];
-
-const EMPTY = {
-  all: ["Nothing here yet", "New notifications appear here the moment they happen."],
-  unread: ["You are all caught up", "Everything has been read."],
-  archived: ["Nothing archived", "What you archive is kept here."],
-};
-
-// What a mark does to an item at once, before the server has said so.
-const MARKED = {
-  read: (item, at) => ({ ...item, read_at: at, seen_at: item.seen_at ?? at }),
-  unread: (item) => ({ ...item, read_at: null }),
-  archive: (item, at) => ({ ...item, archived_at: at }),
-  unarchive: (item) => ({ ...item, archived_at: null }),
-};
+export const EVERYTHING = { filter: "all", category: "", q: "" };
 
 const TIMES_EVERY_MS = 30_000;
+const FAULT_SHOWN_MS = 6000;
+const LATE_MS = 200;
+
+const ENDED = { cookie: "You are signed out. Reload the page to sign in again.", token: "This session has ended. Reload the page to go on." };
 
 export class View {
   #server;
   #feed;
-  #list;
-  #parts = {};
-  #stop = new AbortController();
-  #timer;
+  #list; // what is shown
+  #wanted; // what was chosen: the same, once it is there
+  #marks;
+  #actions;
+  #tabs;
+  #search;
+  #rows;
+  #selectbar;
   #sentinel;
+  #timer;
+  #onUnauthorized;
+  #parts = {};
   #isShown = false;
+  #selection = new Selection();
+  #toast = new Toast();
+  #float = new Float();
+  #help = new Help();
+  #announcer = new Announcer();
+  #stop = new AbortController();
 
-  // `inboxUrl`: where "Open inbox" leads (the bell's panel). `onUnauthorized`: the server refused who we are.
-  constructor({ server, feed, inboxUrl, onUnauthorized }) {
+  // `inboxUrl`: where "Open inbox" leads (the bell's panel). `start`: the list to begin with. `isPageWide`: see keys.js.
+  // `onUnauthorized`: the server refused who we are.
+  constructor({ host, server, feed, inboxUrl, start = EVERYTHING, isPageWide, onUnauthorized }) {
     this.#server = server;
     this.#feed = feed;
-    this.onUnauthorized = onUnauthorized;
-    this.#list = new List(server, "all");
-    this.element = this.#build(inboxUrl);
+    this.#onUnauthorized = onUnauthorized;
+    this.#list = this.#wanted = new List(server, start);
+    this.#marks = new Marks({ server, feed, toast: this.#toast, show: (items) => this.#change(items), onFailure: (error) => this.#onFailure(error, "That was not saved. Try again.") });
+    this.element = this.#build(inboxUrl, start);
+    this.spoken = this.#announcer.element; // stands outside of what may be hidden
     const { signal } = this.#stop;
+    this.#selection.addEventListener("change", () => this.#drawSelection());
     feed.addEventListener("changed", ({ detail }) => this.#take(detail), { signal });
     feed.addEventListener("reset", () => this.#load(), { signal });
     feed.addEventListener("counts", () => this.#drawCounts(), { signal });
     feed.addEventListener("status", () => this.#onStatus(), { signal });
+    listenForKeys(host, { isPageWide, signal, act: (command, event) => this.#onKey(command, event) });
+    (isPageWide ? document : this.element).addEventListener("keydown", (event) => this.#onEscape(event), { signal });
     this.#timer = setInterval(() => refreshTimes(this.element), TIMES_EVERY_MS);
     this.#onStatus();
     this.#draw();
     this.#load();
+  }
+
+  get wanted() {
+    return this.#wanted.view;
   }
 
   close() {
@@ -64,133 +87,121 @@ export class View {
   // The person is looking at it: what is there counts as seen.
   setShown(isShown) {
     this.#isShown = isShown;
-    if (isShown) {
-      refreshTimes(this.element);
-      if (this.#list.state === "failed") this.#load();
-      this.#see();
-    }
+    if (!isShown) return;
+    refreshTimes(this.element);
+    if (this.#list.state === "failed") this.#load();
+    this.#see();
   }
 
-  #build(inboxUrl) {
+  #build(inboxUrl, start) {
     const parts = this.#parts;
-    parts.tabs = TABS.map(([filter, words]) =>
-      el(
-        "button",
-        { class: "tab", type: "button", role: "tab", "aria-selected": filter === "all", "aria-controls": "list", tabindex: filter === "all" ? 0 : -1, data: { filter }, on: { click: () => this.#choose(filter), keydown: (event) => this.#moveTab(event) } },
-        document.createTextNode(words),
-        filter === "unread" ? (parts.count = el("span", { class: "count" })) : null,
-      ),
-    );
+    this.#tabs = new Tabs(start.filter, (filter) => this.#choose({ filter }));
+    this.#search = new Search(start, (wanted) => this.#choose(wanted));
+    this.#rows = new Rows({ base: this.#server.base, selection: this.#selection, act: (...click) => this.#actions.click(...click), fallback: () => this.#tabs.chosen });
+    this.#actions = new Actions({ list: () => this.#list, rows: this.#rows, selection: this.#selection, marks: this.#marks, float: this.#float, base: this.#server.base });
+    this.#selectbar = new SelectBar(this.#selection, { act: (command, button) => this.#actions.onSelected(command, button), all: () => this.#selection.all(this.#list.ids) });
+    swipeable(this.#rows.element, this.#actions);
     parts.readAll = el("button", { class: "quiet", type: "button", on: { click: () => this.#readAll() } }, icon("checks", 16), document.createTextNode("Mark all read"));
     parts.banner = el("p", { class: "banner", role: "status" });
-    parts.rows = el("ul", { class: "rows" });
     parts.instead = el("div", { class: "instead" });
     parts.more = el("button", { class: "more quiet", type: "button", text: "Show older", hidden: true, on: { click: () => this.#more() } });
-    parts.live = el("p", { class: "sr", role: "status", "aria-live": "polite" });
-    parts.panel = el("div", { class: "panel", id: "list", role: "tabpanel", "aria-label": "Notifications" }, parts.rows, parts.instead, parts.more);
     this.#sentinel = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.#more(), { rootMargin: "300px" });
     this.#sentinel.observe(parts.more);
+    const hint = el("p", { class: "sr", id: "rows-hint", text: "Arrow keys move between notifications." });
+    const helpButton = el("button", { class: "square help-button", type: "button", title: "Keyboard shortcuts", "aria-label": "Keyboard shortcuts", on: { click: () => this.#help.open() } }, icon("keyboard"));
     return el(
       "section",
       { class: "view", "aria-label": "Notifications" },
-      el(
-        "header",
-        { class: "head" },
-        el("h2", { text: inboxUrl ? "Notifications" : "Inbox" }),
-        parts.readAll,
-        el("div", { class: "tabs", role: "tablist", "aria-label": "Show" }, ...parts.tabs),
-      ),
+      el("header", { class: "head" }, el("h2", { text: inboxUrl ? "Notifications" : "Inbox" }), el("div", { class: "head-end" }, parts.readAll, helpButton), this.#tabs.element, this.#search.element),
       parts.banner,
-      parts.panel,
+      el("div", { class: "panel", id: "list", role: "tabpanel", "aria-label": "Notifications" }, this.#rows.element, hint, parts.instead, parts.more),
+      el("div", { class: "low" }, this.#toast.element, this.#selectbar.element),
       inboxUrl ? el("a", { class: "open-inbox", href: inboxUrl, text: "Open inbox" }) : null,
-      parts.live,
+      this.#float.element,
+      this.#help.element,
     );
   }
 
-  async #load() {
-    const list = this.#list;
-    if (list.items.length === 0) this.#draw();
+  // --- what is listed
+
+  // What was there stays until the answer comes, or it is late.
+  async #load(list = this.#wanted) {
+    const late = setTimeout(() => this.#show(list), LATE_MS);
     try {
       const answer = await list.load();
       if (!answer) return;
       this.#feed.take(answer);
       if (this.#isShown) this.#see();
     } catch (error) {
-      this.#onFailure(error);
+      this.#onFailure(error, list.items.length > 0 ? "The list could not be refreshed." : null);
+    } finally {
+      clearTimeout(late);
     }
-    if (list === this.#list) this.#draw();
+    this.#show(list);
+  }
+
+  #show(list) {
+    if (list !== this.#wanted) return; // another was chosen meanwhile
+    this.#list = list;
+    this.#draw();
   }
 
   async #more() {
     const list = this.#list;
     try {
-      const added = await list.more();
-      if (list !== this.#list) return;
-      for (const item of added) this.#parts.rows.append(this.#row(item));
+      const answer = await list.more();
+      if (list !== this.#list || !answer) return;
+      this.#rows.append(answer.added);
+      this.#feed.take(answer);
     } catch (error) {
-      this.#onFailure(error);
+      this.#onFailure(error, "Older notifications could not be loaded.");
+      return; // until the button is pressed
     }
     this.#drawInstead();
+    this.#drawSelection();
     // The observer speaks only of changes: still in sight after a short page means there is more to load.
     this.#sentinel.unobserve(this.#parts.more);
     if (list.hasMore) this.#sentinel.observe(this.#parts.more);
   }
 
-  #choose(filter) {
-    if (filter !== this.#list.filter) {
-      this.#list = new List(this.#server, filter);
-      for (const tab of this.#parts.tabs) {
-        tab.setAttribute("aria-selected", tab.dataset.filter === filter);
-        tab.tabIndex = tab.dataset.filter === filter ? 0 : -1;
-      }
-    }
-    this.#draw();
+  #choose(change) {
+    const before = this.#wanted.view;
+    const view = { ...before, ...change };
+    if (["filter", "category", "q"].every((key) => view[key] === before[key])) return;
+    this.#selection.clear();
+    this.#wanted = new List(this.#server, view);
     this.#load();
   }
 
-  #moveTab(event) {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
-    const { tabs } = this.#parts;
-    const tab = tabs.at((tabs.indexOf(event.currentTarget) + step) % tabs.length);
-    tab.focus();
-    this.#choose(tab.dataset.filter);
+  #showEverything() {
+    this.#search.show(EVERYTHING);
+    this.#choose({ ...EVERYTHING, filter: this.#wanted.view.filter });
+    this.#tabs.chosen.focus();
   }
 
-  #take({ items, arrived }) {
+  #take(detail) {
+    if (detail.arrived) this.#announcer.arrived(detail);
     if (this.#list.state !== "ready") {
       // The first page is still on its way, or failed: it will hold them.
       if (this.#list.state === "failed") this.#load();
       return;
     }
+    this.#change(detail.items, detail.arrived);
+    if (detail.arrived && this.#isShown) this.#see();
+  }
+
+  #change(items, arrived = false) {
     const entered = this.#list.apply(items);
-    this.#drawChanged(items, arrived ? entered : []);
-    if (arrived) {
-      this.#parts.live.textContent = `New notification: ${items[0].title}`;
-      if (this.#isShown) this.#see();
-    }
+    this.#rows.update(this.#list.items, items, arrived ? entered : []);
+    this.#selection.keep(this.#list.ids);
+    this.#drawInstead();
+    this.#drawCounts();
   }
 
-  async #act(mark, item) {
-    const changed = MARKED[mark](item, new Date().toISOString());
-    this.#list.apply([changed]);
-    this.#drawChanged([changed], []);
-    try {
-      this.#feed.counted(await this.#server.mark(mark, { ids: [item.id] }));
-    } catch (error) {
-      this.#list.apply([item]);
-      this.#drawChanged([item], []);
-      this.#onFailure(error, "That was not saved. Try again.");
-    }
-  }
+  // --- what is done
 
-  async #readAll() {
-    try {
-      this.#feed.counted(await this.#server.mark("read", { all: true }));
-      this.#parts.live.textContent = "All notifications are marked as read.";
-    } catch (error) {
-      this.#onFailure(error, "That was not saved. Try again.");
-    }
+  #readAll() {
+    if (this.#parts.readAll.getAttribute("aria-disabled") !== "true") this.#marks.readAll(this.#list.view);
   }
 
   async #see() {
@@ -202,107 +213,78 @@ export class View {
     }
   }
 
+  #onKey(command, event) {
+    if (!this.#isShown) return false;
+    if (command === "next") return this.#rows.move(1);
+    if (command === "previous") return this.#rows.move(-1);
+    if (command === "search") this.#search.focus();
+    else if (command === "help") this.#help.open();
+    else if (command === "undo") this.#toast.undo();
+    else return this.#actions.key(command, event);
+    return true;
+  }
+
+  #onEscape(event) {
+    if (event.key !== "Escape" || event.defaultPrevented || this.#selection.ids.size === 0) return;
+    event.stopPropagation();
+    this.#selection.clear();
+  }
+
+  // --- what is said
+
   #onStatus() {
-    const words = {
-      offline: "You are offline. What arrives meanwhile appears when you are back.",
-      unauthorized: "You are signed out. Reload the page to sign in again.",
-    }[this.#feed.status];
+    const words = { offline: "You are offline. What arrives meanwhile appears when you are back.", unauthorized: this.#ended }[this.#feed.status];
     this.#say(words ?? "");
     if (this.#feed.status === "online" && this.#list.state === "failed") this.#load();
-    if (this.#feed.status === "unauthorized") this.onUnauthorized();
+    if (this.#feed.status === "unauthorized") this.#onUnauthorized();
   }
 
   #onFailure(error, words) {
     if (error.status === 401) {
-      this.#say("You are signed out. Reload the page to sign in again.");
-      this.onUnauthorized();
+      this.#say(this.#ended);
+      this.#onUnauthorized();
     } else if (words) {
       this.#say(words);
-      setTimeout(() => this.#onStatus(), 6000);
+      setTimeout(() => this.#onStatus(), FAULT_SHOWN_MS);
     }
+  }
+
+  get #ended() {
+    return this.#server.token ? ENDED.token : ENDED.cookie;
   }
 
   #say(words) {
     this.#parts.banner.textContent = words;
   }
 
-  #row(item) {
-    return row(item, { server: this.#server, act: (mark, which) => this.#act(mark, which) });
-  }
-
   #draw() {
-    const { rows } = this.#parts;
-    rows.replaceChildren(...this.#list.items.map((item) => this.#row(item)));
+    this.#rows.draw(this.#list.items);
+    this.#selection.keep(this.#list.ids);
     this.#drawInstead();
     this.#drawCounts();
   }
 
-  // Touches the rows of these items only, so that focus and scroll stay where they are.
-  #drawChanged(changed, arriving) {
-    const { rows } = this.#parts;
-    const drawn = new Map([...rows.children].map((element) => [element.dataset.id, element]));
-    const ids = new Set(changed.map((item) => item.id));
-    const kept = new Set(this.#list.items.map((item) => item.id));
-    for (const id of ids) if (!kept.has(id)) this.#remove(drawn.get(id));
-    // From the top, so that all rows above one are in their places when its turn comes.
-    this.#list.items.forEach((item, place) => {
-      if (!ids.has(item.id)) return;
-      const fresh = this.#row(item);
-      const old = drawn.get(item.id);
-      if (old) this.#replace(old, fresh);
-      else rows.insertBefore(fresh, rows.children[place] ?? null);
-      if (arriving.includes(item.id)) {
-        fresh.classList.add("is-arriving");
-        fresh.addEventListener("animationend", ({ animationName }) => animationName === "glow" && fresh.classList.remove("is-arriving"));
-      }
-    });
-    this.#drawInstead();
-  }
-
-  #replace(old, fresh) {
-    const focused = old.contains(old.getRootNode().activeElement) ? old.getRootNode().activeElement : null;
-    const kind = focused?.classList.contains("tool") ? [...old.querySelectorAll(".tool")].indexOf(focused) : null;
-    old.replaceWith(fresh);
-    if (focused) (kind === null ? fresh.querySelector(".title") : fresh.querySelectorAll(".tool")[kind])?.focus();
-  }
-
-  #remove(old) {
-    if (!old) return;
-    const hadFocus = old.contains(old.getRootNode().activeElement);
-    const neighbour = old.nextElementSibling ?? old.previousElementSibling;
-    old.remove();
-    if (hadFocus) (neighbour?.querySelector(".title") ?? this.#parts.tabs.find((tab) => tab.tabIndex === 0)).focus();
-  }
-
   #drawInstead() {
-    const { instead, more, rows } = this.#parts;
-    const { state, items, filter, hasMore } = this.#list;
+    const { instead, more } = this.#parts;
+    const { state, items, view, hasMore } = this.#list;
     more.hidden = !hasMore;
-    rows.hidden = items.length === 0;
+    this.#rows.element.hidden = items.length === 0;
     if (items.length > 0) instead.replaceChildren();
     else if (state === "loading") instead.replaceChildren(...skeletons());
-    else if (state === "failed") instead.replaceChildren(notice("We could not load your notifications", "Check your connection, then try again.", this.#again()));
-    else instead.replaceChildren(notice(...EMPTY[filter]));
+    else if (state === "failed") instead.replaceChildren(failed(() => this.#load()));
+    else instead.replaceChildren(empty(view, () => this.#showEverything()));
     instead.setAttribute("aria-busy", state === "loading");
   }
 
-  #again() {
-    return el("button", { class: "again", type: "button", text: "Try again", on: { click: () => this.#load() } });
+  #drawSelection() {
+    this.#rows.drawSelection();
+    this.#selectbar.draw({ filter: this.#list.view.filter, loaded: this.#list.items.length });
   }
 
   #drawCounts() {
-    const { unread } = this.#feed;
-    this.#parts.count.textContent = unread > 0 ? unread.toLocaleString() : "";
-    this.#parts.readAll.disabled = unread === 0;
+    const { items, hasMore, view } = this.#list;
+    this.#tabs.count(this.#feed.unread);
+    const isNothingUnread = view.filter !== "archived" && this.#feed.unread === 0;
+    this.#parts.readAll.setAttribute("aria-disabled", isNothingUnread || !(hasMore || items.some((item) => !item.read_at)));
   }
-}
-
-function notice(title, words, button) {
-  return el("div", { class: "notice" }, el("span", { class: "notice-icon" }, icon("bell", 28)), el("p", { class: "notice-title", text: title }), el("p", { text: words }), button);
-}
-
-function skeletons() {
-  const bar = (name) => el("span", { class: `bar ${name}` });
-  const one = () => el("div", { class: "skeleton", "aria-hidden": "true" }, bar("round"), el("div", {}, bar("wide"), bar("mid"), bar("thin")));
-  return [el("p", { class: "sr", text: "Loading" }), one(), one(), one(), one()];
 }

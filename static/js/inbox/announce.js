@@ -1,0 +1,27 @@
+// Tells people who listen what has come in: politely, once per page, and several at once in one sentence.
+
+import { el } from "./dom.js";
+
+const GATHER_MS = 400;
+
+export class Announcer {
+  element = el("p", { class: "sr", role: "status", "aria-live": "polite" });
+  #titles = [];
+  #timer = null;
+
+  say(words) {
+    this.element.textContent = words;
+  }
+
+  // `detail` is that of the feed's event: the first element of the page to hear it says it, the others keep silent.
+  arrived(detail) {
+    if (detail.isAnnounced) return;
+    detail.isAnnounced = true;
+    this.#titles.push(...detail.items.map((item) => item.title));
+    this.#timer ??= setTimeout(() => {
+      this.say(this.#titles.length === 1 ? `New notification: ${this.#titles[0]}` : `${this.#titles.length} new notifications`);
+      this.#titles = [];
+      this.#timer = null;
+    }, GATHER_MS);
+  }
+}

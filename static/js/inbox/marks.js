@@ -1,0 +1,90 @@
+// What a person does to items: shown at once, sent, taken back when the server refuses, and undone on request.
+
+import { MAX_IDS, filled } from "./server.js";
+
+// What a mark does to an item before the server has said so; null: nothing, the item is like that already.
+const MARKED = {
+  read: (item, { at }) => (item.read_at ? null : { ...item, read_at: at, seen_at: item.seen_at ?? at }),
+  unread: (item) => (item.read_at ? { ...item, read_at: null } : null),
+  archive: (item, { at }) => (item.archived_at ? null : { ...item, archived_at: at }),
+  unarchive: (item) => (item.archived_at ? { ...item, archived_at: null } : null),
+  snooze: (item, { until }) => ({ ...item, snoozed_until: until }),
+};
+
+const OPPOSITE = { read: "unread", unread: "read", archive: "unarchive", unarchive: "archive" };
+
+const DONE = { read: "Marked as read", unread: "Marked as unread", archive: "Archived", unarchive: "Moved back to the inbox", snooze: "Snoozed" };
+
+export class Marks {
+  #server;
+  #feed;
+  #toast;
+  #show;
+  #onFailure;
+
+  // `show(items)` puts changed items before the eyes; `onFailure(error)` says that nothing was saved.
+  constructor({ server, feed, toast, show, onFailure }) {
+    this.#server = server;
+    this.#feed = feed;
+    this.#toast = toast;
+    this.#show = show;
+    this.#onFailure = onFailure;
+  }
+
+  // Marks these items. `until` (a Date) and `words` ("until tomorrow") go with snooze.
+  async put(mark, items, { until = null, words = null } = {}) {
+    const at = new Date().toISOString();
+    const pairs = items.map((item) => [item, MARKED[mark](item, { at, until: until?.toISOString() })]).filter(([, changed]) => changed);
+    if (pairs.length === 0) return;
+    const before = pairs.map(([item]) => item);
+    const after = pairs.map(([, changed]) => changed);
+    const undo = () => this.#undo(mark, before, after);
+    // One that is read or unread shows it by itself; one that leaves the list does not.
+    if (pairs.length > 1 || !(mark === "read" || mark === "unread")) this.#toast.show(sentence(mark, pairs.length, words), undo);
+    await this.#change(before, after, mark, until ? { until: until.toISOString() } : {});
+  }
+
+  // Everything that a list of this view shows or would show.
+  async readAll(view) {
+    try {
+      const answer = await this.#server.mark("read", { all: true, ...filled(view) });
+      this.#feed.counted(answer);
+      const ids = answer.changed_ids ?? null;
+      if (ids?.length === 0) return;
+      this.#toast.show(ids ? sentence("read", ids.length) : "All marked as read", ids && (() => this.#unreadAgain(ids)));
+    } catch (error) {
+      this.#onFailure(error);
+    }
+  }
+
+  async #unreadAgain(ids) {
+    try {
+      this.#feed.counted(await this.#server.mark("unread", { ids }));
+    } catch (error) {
+      this.#onFailure(error);
+    }
+  }
+
+  #undo(mark, before, after) {
+    if (mark === "snooze") return this.#change(after, before, "snooze", { until: null });
+    return this.#change(after, before, OPPOSITE[mark]);
+  }
+
+  async #change(before, after, mark, more = {}) {
+    this.#show(after);
+    const ids = after.map((item) => item.id);
+    try {
+      for (let start = 0; start < ids.length; start += MAX_IDS) {
+        this.#feed.counted(await this.#server.mark(mark, { ids: ids.slice(start, start + MAX_IDS), ...more }));
+      }
+    } catch (error) {
+      this.#toast.hide();
+      this.#show(before);
+      this.#onFailure(error);
+    }
+  }
+}
+
+function sentence(mark, count, words) {
+  return [count > 1 ? `${count.toLocaleString()} notifications: ${DONE[mark].toLowerCase()}` : DONE[mark], words].filter(Boolean).join(" ");
+}
