@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import limits
 from flask import current_app
 
+from notifier.core.limits import Caps, parse_caps
 from notifier.core.retry import DELAYS_S
 from notifier.encryption import KeyRing
 
@@ -57,6 +58,7 @@ class Settings:
     retry_delays: Mapping[str, tuple[float, ...]] = _setting("seconds between tries, for every priority, `1,2,4` say; each is spread by ±20 %")
     rate_limit: str = _setting("requests a producer key may make (`200000/minute`)")
     recipient_limit: str = _setting("how often one person may be sent one urgent or mandatory type, one-time codes say (`30/10 minutes`)")
+    caps: Caps = _setting("most notifications of a category for one person (`social 10/hour 50/day, marketing 2/hour 5/day, system 3/hour 10/day`)")
     environment: Mapping[str, str] = field(repr=False, metadata={})  # where providers find what they declare for themselves
 
     @property
@@ -128,6 +130,7 @@ class _Reader:
             retry_delays=self.delays(),
             rate_limit=self.rate("RATE_LIMIT", "200000/minute"),
             recipient_limit=self.rate("RECIPIENT_LIMIT", "30/10 minutes"),
+            caps=self.caps(),
             environment=dict(self.environ),
         )
         if self.faults:
@@ -223,6 +226,11 @@ class _Reader:
         except ValueError:
             self.faults.append(f"{name} must be like {default}")
         return text
+
+    def caps(self) -> Caps:
+        caps, faults = parse_caps(self.text("CAPS", ""))
+        self.faults += [f"CAPS: {fault}" for fault in faults]
+        return caps
 
     def delays(self) -> Mapping[str, tuple[float, ...]]:
         text = self.text("RETRY_DELAYS", "")

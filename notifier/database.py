@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _MOST_DEADLOCKS = 2
 _BUSY_TIMEOUT_S = 0.02
+_UNDO = "undo"
 _LOCK_WAIT_S = 10.0
 _DISCREET = {"hide_parameters": True}  # errors end up in the log, and the values of a statement are addresses, names, messages
 
@@ -96,14 +97,25 @@ def _begin(connection: Connection) -> None:
 def transaction() -> Iterator[scoped_session[Session]]:
     """A short write transaction on `db.session`: commits at the end, rolls back on any exception.
 
-    Never make a network call inside. Whatever the session had read before is let go first (its objects
+    Never make a network call inside (but for one quick question to Redis: `pipeline.caps`). Whatever the session had read before is let go first (its objects
     stay readable), because SQLite cannot turn a reader into a writer safely.
     """
     db.session.close()
     db.session.connection(execution_options={"writes": True})
+    undo: list[Callable[[], None]] = []
+    db.session.info[_UNDO] = undo
     try:
         yield db.session
         db.session.commit()
     except BaseException:
-        db.session.rollback()
+        try:
+            db.session.rollback()
+        finally:
+            for work in undo:
+                work()
         raise
+
+
+def undone_by(work: Callable[[], None]) -> None:
+    """Has `work` called if the running transaction comes to nothing, after its end: what it did elsewhere is taken back."""
+    db.session.info[_UNDO].append(work)

@@ -44,8 +44,22 @@ class Doorbell:
 
 
 @dataclass(slots=True)
-class _Outage:
+class Outage:
+    """Redis was found dead: for a moment nobody waits again at its door."""
+
     until: float = 0.0
+
+    def is_on(self) -> bool:
+        return time.monotonic() < self.until
+
+    def begin(self) -> None:
+        self.until = time.monotonic() + _OUTAGE_PAUSE_S
+
+
+def outage() -> Outage:
+    """The one that every caller of Redis in this process shares, who can do without it."""
+    shared: Outage = current_app.extensions.setdefault("ring_outage", Outage())
+    return shared
 
 
 def queue_name(channel: str, priority: str) -> str:
@@ -65,6 +79,14 @@ def queue(name: str, connection: redis.Redis | None = None) -> Queue:
 
 def failed_registry(name: str) -> FailedJobRegistry:
     return FailedJobRegistry(queue=queue(name))
+
+
+def depths(names: Iterable[str]) -> list[int]:
+    """How many jobs wait in each of these queues. One round trip. Raises redis.RedisError."""
+    with redis_store.client.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.llen(f"{Queue.redis_queue_namespace_prefix}{name}")
+        return list(map(int, pipe.execute()))
 
 
 def ring(doorbells: Sequence[Doorbell]) -> bool:
@@ -88,9 +110,8 @@ def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
     """
     if not by_queue:
         return True
-    outage: _Outage = current_app.extensions.setdefault("ring_outage", _Outage())
-    if time.monotonic() < outage.until:
-        return False  # nobody waits again at a door that was dead a moment ago
+    if outage().is_on():
+        return False
     try:
         with redis_store.client.pipeline(transaction=False) as pipe:
             for name, ids in by_queue.items():
@@ -106,7 +127,7 @@ def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
             wake_workers(pipe, by_queue)
             pipe.execute()
     except redis.RedisError as error:
-        outage.until = time.monotonic() + _OUTAGE_PAUSE_S
+        outage().begin()
         log.warning("queue.ring_failed", error=type(error).__name__, jobs=sum(map(len, by_queue.values())))
         return False
     return True
