@@ -53,7 +53,7 @@ def change(user_id: str, document_change: Mapping[str, Any], *, replace: bool, s
 
 def switch(user_id: str, switches: Sequence[Switch], columns: Collection[str], *, source: str) -> Saved:
     """Sets switches of the preference page one after the other, each with all that is below it. Raises Rejected('not_found')."""
-    categories = {key: category for key, category in db.session.execute(sa.select(EventType.key, EventType.category))}
+    categories = {row.key: row.category for row in db.session.execute(sa.select(EventType.key, EventType.category))}
 
     def _switched(document: Document) -> Document:
         for one in switches:

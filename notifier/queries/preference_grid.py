@@ -1,15 +1,19 @@
 """The preference page's grid: categories as sections, event types as rows, channels as columns."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from notifier.channels import CHANNELS
 from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL
 from notifier.extensions import db
-from notifier.models import Address, EventType, Preference
+from notifier.models import Account, Address, EventType, Preference
+
+ALERTED = "admin"  # the role whose people get what goes to the admins
+
+State = Literal["on", "off", "mixed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,15 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class Over:
+    """A switch over several: their state together. Locked when there is none among them that can be changed."""
+
+    channel: str | None
+    state: State
+    is_locked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     type: str
     title: str
@@ -31,34 +44,45 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Section:
+    """`whole` stands over all its cells, `channels` over those of a column."""
+
     category: str
     rows: tuple[Row, ...]
+    whole: Over
+    channels: tuple[Over, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    channels: tuple[str, ...]
+    """`columns` are the switches over whole channels, in the order of the cells."""
+
+    columns: tuple[Over, ...]
     sections: tuple[Section, ...]
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return tuple(str(column.channel) for column in self.columns)
 
-def grid_of(user_id: str, document: Mapping[str, Any], *, is_admin: bool = False, language: str = "en") -> Grid:
+    def cells(self) -> Iterator[tuple[Row, Cell]]:
+        return ((row, cell) for section in self.sections for row in section.rows for cell in row.cells)
+
+
+def grid_of(user_id: str, document: Mapping[str, Any], *, language: str = "en") -> Grid:
     """`document` is that of queries.preferences. Rows: types that may reach the person, so those for admins for them only.
     Columns: the channels that these types use by themselves, that the person has an address on, or has made a choice about.
     """
-    query = sa.select(EventType).order_by(EventType.key)
-    types = db.session.scalars(query if is_admin else query.where(EventType.to_admins.is_(False))).all()
-    columns = _columns(user_id, document, types)
-    effective = document["effective"]
-    sections = []
-    for category in CATEGORIES:
-        rows = tuple(
-            Row(type.key, type.titles.get(language) or type.titles.get("en") or type.key, tuple(_cell(effective[type.key], name) for name in columns))
-            for type in types
-            if type.category == category
-        )
-        if rows:
-            sections.append(Section(category, rows))
-    return Grid(columns, tuple(sections))
+    is_alerted = sa.exists().where(Account.user_id == user_id, Account.role == ALERTED, Account.disabled_at.is_(None))
+    wanted = (EventType.is_internal.is_(False), EventType.to_admins.is_(False) | is_alerted)
+    types = db.session.scalars(sa.select(EventType).where(*wanted).order_by(EventType.key)).all()
+    channels = _channels(user_id, document, types)
+    rows: dict[str, list[Row]] = {}
+    for type in types:
+        title = type.titles.get(language) or type.titles.get("en") or type.key
+        cells = tuple(_cell(document["effective"][type.key], name) for name in channels)
+        rows.setdefault(type.category, []).append(Row(type.key, title, cells))
+    sections = tuple(_section(category, tuple(rows[category]), channels) for category in CATEGORIES if category in rows)
+    everything = [cell for section in sections for row in section.rows for cell in row.cells]
+    return Grid(tuple(_over(everything, name) for name in channels), sections)
 
 
 def types_allowed_by_name(user_id: str, category: str, channel: str) -> list[str]:
@@ -68,7 +92,7 @@ def types_allowed_by_name(user_id: str, category: str, channel: str) -> list[str
     return list(db.session.scalars(sa.select(EventType.key).where(EventType.key.in_(chosen), EventType.category == category))) if chosen else []
 
 
-def _columns(user_id: str, document: Mapping[str, Any], types: Any) -> tuple[str, ...]:
+def _channels(user_id: str, document: Mapping[str, Any], types: Iterable[EventType]) -> tuple[str, ...]:
     used = {channel for type in types for channel in type.channels}
     used |= set(db.session.scalars(sa.select(Address.channel).where(Address.user_id == user_id, Address.disabled_at.is_(None)).distinct()))
     used |= document["channels"].keys()
@@ -80,3 +104,14 @@ def _columns(user_id: str, document: Mapping[str, Any], types: Any) -> tuple[str
 def _cell(row: Mapping[str, Any], channel: str) -> Cell:
     answer = row[channel]
     return Cell(channel, answer["enabled"], answer["because"] == "mandatory", answer["because"])
+
+
+def _section(category: str, rows: tuple[Row, ...], channels: tuple[str, ...]) -> Section:
+    cells = [cell for row in rows for cell in row.cells]
+    return Section(category, rows, _over(cells, None), tuple(_over(cells, name) for name in channels))
+
+
+def _over(cells: Iterable[Cell], channel: str | None) -> Over:
+    """The switch over those of the cells that are on this channel (None: on any). The locked ones have no say."""
+    below = {cell.is_on for cell in cells if not cell.is_locked and channel in (None, cell.channel)}
+    return Over(channel, "mixed" if len(below) > 1 else "off" if below == {False} else "on", not below)

@@ -1,6 +1,7 @@
 """A person's choices as they are shown: the whole document, and the grid of what follows from it."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -71,3 +72,9 @@ def history(user_id: str, limit: int | None = 200) -> list[dict[str, Any]]:
     """The consent history, newest first: `{"at", "source", "choice", "from", "to"}`."""
     rows = db.session.scalars(sa.select(ConsentEvent).where(ConsentEvent.user_id == user_id).order_by(ConsentEvent.id.desc()).limit(limit))
     return [{"at": timestamp(row.at), "source": row.source, **row.change} for row in rows]
+
+
+def changes(user_id: str, events: tuple[int, int], since: datetime) -> list[dict[str, Any]]:
+    """What these lines of the consent history record, as far as they are not older: `{"choice", "from", "to"}`."""
+    rows = sa.select(ConsentEvent.change).where(ConsentEvent.user_id == user_id, ConsentEvent.id.between(*events), ConsentEvent.at >= since)
+    return list(db.session.scalars(rows.order_by(ConsentEvent.id)))

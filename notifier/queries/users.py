@@ -14,6 +14,7 @@ from notifier.queries.notifications import Sight
 
 ADDRESS = "adr"
 _PRIMARY = {"email": "email", "sms": "phone"}  # channel → the profile's name for its primary address
+_CHANNEL_OF = {name: channel for channel, name in _PRIMARY.items()}
 
 
 def must_exist(user_id: str) -> None:
@@ -103,3 +104,13 @@ def _inbox(user_id: str, sight: Sight) -> list[dict[str, Any]]:
     visible = sa.select(Notification.id).where(Notification.user_id == user_id, *sight.conditions(Notification))
     rows = db.session.scalars(sa.select(InboxItem).where(InboxItem.user_id == user_id, InboxItem.notification_id.in_(visible)).order_by(InboxItem.id))
     return [{"type": row.type, "title": row.title, "body": row.body, **{name: shapes.timestamp(getattr(row, name)) for name in times}} for row in rows]
+
+
+def sent_to(user_id: str) -> int:
+    """How many notifications there have been for them: the number that stays when they are erased."""
+    return db.session.scalar(sa.select(sa.func.count()).select_from(Notification).where(Notification.user_id == user_id)) or 0
+
+
+def masked_email(user_id: str) -> str | None:
+    """The primary e-mail address, as it may be shown to somebody who came by a link."""
+    return db.session.scalar(sa.select(Address.masked).where(Address.user_id == user_id, Address.channel == _CHANNEL_OF["email"], Address.is_primary))

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from flask import Blueprint, Flask, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_login import current_user
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
@@ -36,7 +37,7 @@ def init_app(app: Flask) -> None:
 def _dress(response: Response) -> Response:
     """An address that no route answers: a page of ours instead of Werkzeug's bare one."""
     if request.endpoint is None and response.status_code >= 400 and response.mimetype == "text/html":
-        response.set_data(render_template("error.html", status=response.status_code, words=_words(response.status_code)))
+        response.set_data(_page(response.status_code))
     return response
 
 
@@ -51,7 +52,19 @@ def show_pages_for(blueprint: Blueprint) -> None:
 
 
 def error_page(status: int, words: Words | None = None) -> ResponseReturnValue:
-    return make_response(render_template("error.html", status=status, words=words or _words(status)), status)
+    return make_response(_page(status, words), status)
+
+
+def _page(status: int, words: Words | None = None) -> str:
+    return render_template("error.html", status=status, words=words or _words(status), is_inside=_is_inside())
+
+
+def _is_inside() -> bool:
+    """Is somebody signed in? Nobody is while the database cannot say so."""
+    try:
+        return bool(current_user.is_authenticated)
+    except UNAVAILABLE:
+        return False
 
 
 def _words(status: int) -> Words:
@@ -73,6 +86,6 @@ def _show_rejected(error: Rejected) -> ResponseReturnValue:
 
 
 def _show_database_error(error: Exception) -> ResponseReturnValue:
-    answer = make_response(render_template("error.html", status=503, words=WORDS[503]), 503)
+    answer = make_response(render_template("error.html", status=503, words=WORDS[503], is_inside=False), 503)
     answer.headers["Retry-After"] = "5"
     return answer

@@ -42,7 +42,7 @@ def act(token: str) -> ResponseReturnValue:
         return error_page(404, _BROKEN)
     with contextlib.suppress(Rejected):  # the person is gone, and nothing is sent to them any more
         preferences.change(wish.user_id, _switched_off(wish), replace=False, source="one_click")
-    return render_template("unsubscribe.html", wish=wish, is_done=True)
+    return render_template("unsubscribe.html", wish=wish, is_done=True, link=tokens.sign_preferences(wish.user_id))
 
 
 def _switched_off(wish: Unsubscribe) -> dict[str, Any]:

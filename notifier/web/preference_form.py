@@ -1,0 +1,191 @@
+"""Reads the forms of the preference page: what the person wants, and what is wrong with it, field by field.
+
+Each form names itself in `part`. A field that was not sent changes nothing. Called by `preference_page`.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, time, timedelta
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from werkzeug.datastructures import MultiDict
+
+from notifier.core.choices import Switch
+from notifier.core.errors import Rejected
+from notifier.core.preferences import CATEGORIES
+from notifier.queries.preference_grid import Grid
+
+Form = MultiDict[str, str]
+
+MORNING = time(8)
+WINDOWS = ("hour", "day")
+_CONTINENTS = ("Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
+_FIELD_OF = {  # where a fault of pipeline.preferences is shown
+    "/quiet_hours/start": "quiet_start",
+    "/quiet_hours/end": "quiet_end",
+    "/quiet_hours/days": "quiet_days",
+    "/time_zone": "time_zone",
+    "/held": "held",
+    "/mute_until": "mute_date",
+}
+_LONGEST_ID = 18  # digits: fits every database's integers
+
+
+class Misread(ValueError):
+    """What was sent makes no sense. `faults`: field → sentence for people."""
+
+    def __init__(self, **faults: str) -> None:
+        super().__init__(*faults.values())
+        self.faults = faults
+
+
+def faults_of(error: Rejected) -> dict[str, str]:
+    """Field → sentence, for what pipeline.preferences has refused."""
+    return {_field_of(fault.pointer): f"{fault.message[0].upper()}{fault.message[1:]}." for fault in error.faults}
+
+
+def _field_of(pointer: str) -> str:
+    return _FIELD_OF.get(pointer) or pointer.strip("/").replace("/", "-")
+
+
+# ---- the grid -------------------------------------------------------------------------------------------------------
+
+
+def switches_in(form: Form, grid: Grid) -> list[Switch]:
+    """The single switches that were turned, then the one over several (`set`), whose button may be all that was pressed.
+
+    `shown` lists the switches as they stood when the page was made: what differs is what the person has turned. What
+    they have not touched stays as it is, though it may have changed meanwhile in another window. `only` names the one
+    that is meant, when the page saves by itself.
+    """
+    only, checked = form.get("only"), set(form.getlist("on"))
+    before = dict(entry.rsplit("=", 1) for entry in form.getlist("shown") if "=" in entry)
+    turned = []
+    for row, cell in grid.cells():
+        name = f"{row.type}:{cell.channel}"
+        is_meant = name == only if only else name in before and (name in checked) != (before[name] == "1")
+        if is_meant and not cell.is_locked and (name in checked) != cell.is_on:
+            turned.append(Switch(name in checked, type=row.type, channel=cell.channel))
+    return [*turned, *_over(form.get("set", ""), grid)]
+
+
+def _over(name: str, grid: Grid) -> list[Switch]:
+    """`marketing:email=on`, `marketing:*=off`, `*:email=on`; anything else switches nothing."""
+    place, _, state = name.partition("=")
+    known = {f"{section.category}:{over.channel or '*'}": over for section in grid.sections for over in (section.whole, *section.channels)}
+    known |= {f"*:{over.channel}": over for over in grid.columns}
+    if place not in known or known[place].is_locked or state not in ("on", "off"):
+        return []
+    category = place.partition(":")[0]
+    return [Switch(state == "on", category=None if category == "*" else category, channel=known[place].channel)]
+
+
+def events_in(text: str | None) -> tuple[int, int] | None:
+    """`12-31`: the lines of the consent history that one change has written."""
+    first, _, last = (text or "").partition("-")
+    if not all(part.isdecimal() and part.isascii() and len(part) <= _LONGEST_ID for part in (first, last)):
+        return None
+    return int(first), int(last)
+
+
+# ---- when, and how often --------------------------------------------------------------------------------------------
+
+
+def quiet_in(form: Form, document: Mapping[str, Any]) -> dict[str, Any]:
+    """What is sent as it stood already is no choice."""
+    changes: dict[str, Any] = {}
+    if "quiet_start" in form:
+        changes["quiet_hours"] = _quiet_hours(form)
+    if form.get("held", document["held"]) != document["held"]:
+        changes["held"] = form["held"]
+    if form.get("time_zone", zone_of(document).key) != zone_of(document).key:
+        changes["time_zone"] = form["time_zone"]
+    return changes
+
+
+def _quiet_hours(form: Form) -> dict[str, Any] | None:
+    if "quiet" not in form:
+        return None
+    days = [int(day) for day in form.getlist("quiet_days") if day.isdecimal() and day.isascii()]
+    if not days:
+        raise Misread(quiet_days="Choose one day at least.")
+    return {"start": form["quiet_start"], "end": form.get("quiet_end", ""), "days": days}
+
+
+def mute_in(form: Form, at: datetime) -> dict[str, Any]:
+    """`at` is the present in the person's own zone."""
+    match form.get("mute"):
+        case "hour":
+            return {"mute_until": at + timedelta(hours=1)}
+        case "tomorrow":
+            return {"mute_until": datetime.combine(at.date() + timedelta(days=1), MORNING, at.tzinfo)}
+        case "date":
+            return {"mute_until": _date_in(form, at)}
+        case "off":
+            return {"mute_until": None}
+        case _:
+            return {}
+
+
+def _date_in(form: Form, at: datetime) -> datetime:
+    try:
+        until = datetime.combine(datetime.fromisoformat(form.get("mute_date", "")).date(), time(), at.tzinfo)
+    except ValueError:
+        raise Misread(mute_date="Choose a date.") from None
+    if until <= at:
+        raise Misread(mute_date="Choose a date that is still to come.")
+    return until
+
+
+def often_in(form: Form, document: Mapping[str, Any], most: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """`most`: category → window → what the installation allows, below which a person may go. An empty field goes back to that."""
+    changes: dict[str, Any] = {}
+    faults: dict[str, str] = {}
+    for category in CATEGORIES:
+        if f"digest-{category}" in form and form[f"digest-{category}"] != document["digest"].get(category, "off"):
+            changes.setdefault("digest", {})[category] = form[f"digest-{category}"]
+        for window in WINDOWS:
+            name = f"caps-{category}-{window}"
+            if name not in form:
+                continue
+            try:
+                number = _number(form[name].strip(), most.get(category, {}).get(window))
+                changes.setdefault("caps", {}).setdefault(category, {})[window] = number
+            except ValueError as error:
+                faults[name] = str(error)
+    if faults:
+        raise Misread(**faults)
+    return changes
+
+
+def _number(text: str, most: int | None) -> int | None:
+    if not text:
+        return None
+    if not text.isdecimal() or not text.isascii() or len(text) > _LONGEST_ID:
+        raise ValueError("Write a whole number.")
+    if int(text) < 1:
+        raise ValueError("At least 1. To get none at all, switch them off above.")
+    if most is not None and int(text) > most:
+        raise ValueError(f"At most {most}: nobody gets more here.")
+    return None if int(text) == most else int(text)
+
+
+# ---- zones ----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def zones() -> tuple[str, ...]:
+    """Without the names that are only kept for old times' sake."""
+    return tuple(sorted(zone for zone in available_timezones() if (zone.partition("/")[0] in _CONTINENTS and "/" in zone) or zone == "UTC"))
+
+
+def zone_of(document: Mapping[str, Any]) -> ZoneInfo:
+    """The person's own. A producer may have given one that is none."""
+    name = document["time_zone"]
+    return ZoneInfo(name if name in available() else "UTC")
+
+
+@cache
+def available() -> frozenset[str]:
+    return frozenset(available_timezones())
