@@ -56,9 +56,9 @@ class KeyIdentity:
     expires_at: datetime | None
 
 
-def create_producer(name: str) -> Producer:
+def create_producer(name: str, *, allowed_origins: list[str] | None = None) -> Producer:
     with transaction() as session:
-        producer = Producer(name=name)
+        producer = Producer(name=name, allowed_origins=allowed_origins)
         session.add(producer)
     return producer
 

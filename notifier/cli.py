@@ -1,4 +1,4 @@
-"""The commands that do one thing and end: migrate, create-admin, create-producer, providers, doctor, demo.
+"""The commands that do one thing and end: migrate, create-admin, create-producer, producers, providers, doctor, demo.
 
 Each takes the settings and its parsed arguments, prints for a person, and returns the exit code.
 """
@@ -14,7 +14,7 @@ import redis
 from flask_migrate import upgrade
 from sqlalchemy import select
 
-from notifier import accounts, installation, logs
+from notifier import accounts, installation, logs, origins
 from notifier.app import create_app
 from notifier.channels import CHANNELS
 from notifier.config import Settings
@@ -22,7 +22,8 @@ from notifier.core.errors import Rejected
 from notifier.demonstration import add_demo
 from notifier.doctor import examine
 from notifier.extensions import db
-from notifier.models import Account
+from notifier.ids import show
+from notifier.models import Account, Producer
 from notifier.models.producer import SCOPES
 from notifier.pipeline import health, providers
 
@@ -65,12 +66,45 @@ def create_producer(settings: Settings, options: argparse.Namespace) -> int:
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
         return _refuse(f"There is no scope {', '.join(unknown)}. The scopes are: {' '.join(SCOPES)}")
+    try:
+        allowed = [origins.parse(text) for text in options.origin] if options.origin else None
+    except ValueError as error:
+        return _refuse(f"{error}.")
     with create_app(settings).app_context():
-        producer = accounts.create_producer(options.name)
+        producer = accounts.create_producer(options.name, allowed_origins=allowed)
         _, key = accounts.create_key(producer.id, scopes=scopes, is_test=options.test)
     print(f"{options.name} may {', '.join(scopes)}. This {'test ' if options.test else ''}key is shown once:")
     print(key)
     return 0
+
+
+def show_producers(settings: Settings, _options: argparse.Namespace) -> int:
+    with create_app(settings).app_context():
+        for producer in db.session.scalars(select(Producer).order_by(Producer.id)):
+            print(f"{show('prd', producer.id)}  {producer.name:<24} {_sites(producer)}{'  (disabled)' if producer.disabled_at else ''}")
+    return 0
+
+
+def set_origins(settings: Settings, options: argparse.Namespace) -> int:
+    """Without any it only says which are set, so that nobody lifts a limit by looking."""
+    with create_app(settings).app_context():
+        found = [p for p in db.session.scalars(select(Producer)) if options.name in (p.name, show("prd", p.id))]
+        if len(found) != 1:
+            several = f"There are {len(found)} producers named {options.name}: give the id of one."
+            return _refuse(several if found else f"There is no producer {options.name}.")
+        key = found[0].id
+        if options.origins:
+            try:
+                origins.limit(key, None if options.origins == ["any"] else options.origins)
+            except ValueError as error:
+                return _refuse(f"Nothing was changed: {error}.")
+        producer = db.session.get_one(Producer, key)
+        print(f"{producer.name}: {_sites(producer)}")
+    return 0
+
+
+def _sites(producer: Producer) -> str:
+    return "any site" if producer.allowed_origins is None else " ".join(producer.allowed_origins)
 
 
 def show_providers(settings: Settings, _options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from flask import current_app
 from itsdangerous import BadData, URLSafeSerializer
@@ -20,8 +21,11 @@ _LONGEST_TOKEN = 2048
 
 @dataclass(frozen=True, slots=True)
 class UserToken:
+    """`producer_id`: who made it, and so on whose sites it may be used (None: anywhere)."""
+
     user_id: str
     expires_at: datetime
+    producer_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,11 @@ class Unsubscribe:
     channel: str
 
 
-def sign_user_token(user_id: str, expires_in: int) -> tuple[str, datetime]:
+def sign_user_token(user_id: str, expires_in: int, producer_id: UUID | None = None) -> tuple[str, datetime]:
     """→ (token, when it expires): acts for that user in the inbox until then. `expires_in` in seconds."""
     expires_at = (now() + timedelta(seconds=expires_in)).replace(microsecond=0)
-    return _signer("user-token").dumps([user_id, int(expires_at.timestamp())]), expires_at
+    maker = [producer_id.hex] if producer_id else []
+    return _signer("user-token").dumps([user_id, int(expires_at.timestamp()), *maker]), expires_at
 
 
 def open_user_token(token: str) -> UserToken | None:
@@ -44,8 +49,8 @@ def open_user_token(token: str) -> UserToken | None:
     content = _open("user-token", token)
     if content is None:
         return None
-    user_id, expires = content
-    opened = UserToken(user_id, datetime.fromtimestamp(expires, now().tzinfo))
+    user_id, expires, *maker = content
+    opened = UserToken(user_id, datetime.fromtimestamp(expires, now().tzinfo), UUID(hex=maker[0]) if maker else None)
     return opened if opened.expires_at > now() else None
 
 

@@ -70,6 +70,35 @@ def test_create_producer_prints_the_key_alone_on_the_last_line(
     assert (key[:9], identity.scopes, identity.is_test) == (prefix, scopes, is_test)
 
 
+def test_a_producers_sites_are_set_shown_and_lifted(app: APIFlask, run: Run) -> None:
+    made = run("create-producer", "Shop", "--origin", "https://shop.example", "--origin", "http://localhost:3000/")
+    assert accounts.find_key(made.stdout.splitlines()[-1]) is not None
+    assert run("producers", "origins", "Shop").stdout == "Shop: https://shop.example http://localhost:3000\n"  # looking changes nothing
+    assert run("producers", "origins", "Shop", "https://new.example").stdout == "Shop: https://new.example\n"
+    [listed] = run("producers", "list").stdout.splitlines()
+    shown_id, *rest = listed.split()
+    assert rest == ["Shop", "https://new.example"]
+    assert run("producers", "origins", shown_id, "any").stdout == "Shop: any site\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("create-producer", "Blog", "--origin", "shop.example"), "'shop.example' is no origin"),
+        (("producers", "origins", "Shop", "https://shop.example/inbox"), "Nothing was changed: 'https://shop.example/inbox' is no origin"),
+        (("producers", "origins", "Nobody", "any"), "There is no producer Nobody."),
+        (("producers", "origins", "Twin", "any"), "There are 2 producers named Twin"),
+    ],
+)
+def test_wrong_sites_and_unknown_producers_change_nothing(app: APIFlask, run: Run, words: tuple[str, ...], sentence: str) -> None:
+    for name in ("Shop", "Twin", "Twin"):
+        accounts.create_producer(name, allowed_origins=["https://old.example"])
+    done = run(*words)
+    assert (done.returncode, sentence in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+    db.session.rollback()
+    assert list(db.session.scalars(select(Producer.allowed_origins))) == [["https://old.example"]] * 3
+
+
 def test_an_unknown_scope_makes_nothing(app: APIFlask, run: Run) -> None:
     done = run("create-producer", "Shop", "--scope", "everything")
     assert done.returncode == 1

@@ -34,6 +34,7 @@ _PROBLEMS: dict[str, tuple[int, str]] = {
     "type_not_allowed": (403, "The key is limited to other event types"),
     "user_token_refused": (403, "A user's token cannot be used here"),
     "producer_key_refused": (403, "A producer's key cannot be used here"),
+    "origin_refused": (403, "Not allowed on this site"),
     "csrf_failed": (403, "The CSRF token is missing or wrong"),
     "not_found": (404, "Not found"),
     "method_not_allowed": (405, "Method not allowed"),

@@ -1,7 +1,7 @@
 """The inbox of a signed-in person (session cookie) or of a page that embeds it (`Bearer <user token>`).
 
 A cookie is sent along by any page, so its writes need the CSRF token and its answers stay with our own
-origin. A token is only ever sent on purpose: it may come from any origin and needs neither.
+origin. A token is only ever sent on purpose: it needs neither, and may come from where its producer allows.
 """
 
 from typing import Annotated, Any, Literal
@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 from wtforms import ValidationError
 
-from notifier import accounts, tokens
+from notifier import accounts, origins, tokens
 from notifier.api.auth import Door, person
 from notifier.api.fields import Body, Time
 from notifier.api.schemas import CATEGORY, Answer, Page
@@ -133,13 +133,16 @@ class ChangesOut(Answer):
 @bp.before_request
 def _find_person() -> None:
     """Before the body is looked at, like every other rule of access."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    came_by_token = scheme.lower() == "bearer"
+    origin = request.headers.get("Origin")
+    # Who may read the answer, a refusal too; never with credentials, so never a cookie's answer.
+    g.open_to = origin if (came_by_token or request.method == "OPTIONS") and origins.may_ask(origin, request.host_url) else None
+    g.body_is_optional = request.endpoint == f"{bp.name}.seen"
     if request.method == "OPTIONS":
         return
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    g.came_by_token = scheme.lower() == "bearer"
-    g.body_is_optional = request.endpoint == f"{bp.name}.seen"
-    if g.came_by_token:
-        g.person = _owner(token.strip())
+    if came_by_token:
+        g.person = _owner(token.strip(), origin)
         return
     if not current_user.is_authenticated:
         raise Rejected("unauthenticated", "sign in, or send a user's token as 'Authorization: Bearer <token>'")
@@ -151,24 +154,29 @@ def _find_person() -> None:
     g.person = current_user.user_id
 
 
-def _owner(token: str) -> str:
-    user_id = tokens.read_user_token(token)
-    if user_id is None:
+def _owner(token: str, origin: str | None) -> str:
+    opened = tokens.open_user_token(token)
+    if opened is None:
         if accounts.find_key(token) is not None:
             raise Rejected("producer_key_refused", "the inbox belongs to people: make a token with POST /api/v1/users/{id}/token")
         raise Rejected("unauthenticated", "the token is forged or has expired")
-    return user_id
+    if not origins.may_use(origin, opened.producer_id, request.host_url):
+        g.open_to = None
+        raise Rejected("origin_refused", "the producer of this token does not allow it on this site")
+    return opened.user_id
 
 
 @bp.after_request
 def _open_to_tokens(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
+    response.vary.add("Origin")
+    if g.get("open_to") is None:
+        return response
+    response.headers["Access-Control-Allow-Origin"] = g.open_to
     if request.method == "OPTIONS":
         response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
         response.headers["Access-Control-Allow-Methods"] = "GET, POST"
-        response.headers["Access-Control-Max-Age"] = "86400"
-    if request.method == "OPTIONS" or g.get("came_by_token"):
-        response.headers["Access-Control-Allow-Origin"] = "*"  # never with credentials, so never a cookie's answer
+        response.headers["Access-Control-Max-Age"] = "600"
     return response
 
 

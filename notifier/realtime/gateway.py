@@ -1,7 +1,7 @@
 """The door for browsers: Socket.IO namespace `/inbox`. A connection hears of its own user's inbox, and of no other.
 
-Who it is, is settled at the connection: by a user's token, from any origin, or by the session cookie,
-from our own origin only. A token that has expired ends its connection. Arguments come from strangers:
+Who it is, is settled at the connection: by a user's token, from where its producer allows, or by the session
+cookie, from our own origin only. A token that has expired ends its connection. Arguments come from strangers:
 whatever is wrong with them is answered in the acknowledgement, `{"error": {code, detail}}`.
 """
 
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import socketio as wire
 import sqlalchemy as sa
@@ -22,9 +21,8 @@ from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import Namespace, SocketIO, join_room
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from notifier import accounts, tokens
+from notifier import accounts, origins, tokens
 from notifier.clock import now
-from notifier.config import current_settings
 from notifier.core.errors import Rejected
 from notifier.extensions import db
 from notifier.ids import parse_many
@@ -101,8 +99,6 @@ class Inbox(Namespace):  # type: ignore[misc]
 
     def on_connect(self, auth: Any = None) -> None:
         guest = _identify(auth)
-        if guest is None:
-            raise Refused("unauthenticated")
         self.guests[request.sid] = guest  # type: ignore[attr-defined]
         join_room(room_of(guest.user_id))
         self._sweep_from_now_on(current_app._get_current_object())  # type: ignore[attr-defined]
@@ -167,14 +163,19 @@ class Inbox(Namespace):  # type: ignore[misc]
                     return
 
 
-def _identify(auth: Any) -> _Guest | None:
+def _identify(auth: Any) -> _Guest:
+    """Raises Refused."""
     token = auth.get("token") if isinstance(auth, dict) else None
     if token is not None:
         opened = tokens.open_user_token(token) if isinstance(token, str) else None
-        return _Guest(opened.user_id, expires_at=opened.expires_at) if opened else None
+        if opened is None:
+            raise Refused("unauthenticated")
+        if not origins.may_use(request.headers.get("Origin"), opened.producer_id, request.host_url):
+            raise Refused("origin_refused")
+        return _Guest(opened.user_id, expires_at=opened.expires_at)
     if _is_our_own_page() and current_user.is_authenticated:
         return _Guest(current_user.user_id, account_id=current_user.get_id())
-    return None
+    raise Refused("unauthenticated")
 
 
 def _is_our_own_page() -> bool:
@@ -182,8 +183,7 @@ def _is_our_own_page() -> bool:
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = request.headers.get("Origin")
-    ours = urlsplit(current_settings().public_url)
-    return origin is None or origin in (f"{ours.scheme}://{ours.netloc}", request.host_url.rstrip("/"))
+    return origin is None or origins.is_ours(origin, request.host_url)
 
 
 def _error(code: str, detail: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
 from werkzeug.test import TestResponse
 
-from notifier import accounts, tokens
+from notifier import accounts, origins, tokens
 from notifier.clock import now
 from notifier.database import transaction
 from notifier.extensions import db
@@ -161,24 +161,110 @@ def test_a_write_by_token_needs_no_csrf_token(arrive: Any, by_token: Any, path: 
 # --- from where
 
 
-def test_pages_of_other_origins_may_use_tokens_and_nothing_else(arrive: Any, client: FlaskClient, by_token: Any, by_cookie: Any) -> None:
+SHOP, BLOG, EVIL = "https://shop.test", "https://blog.test", "https://evil.test"
+ASKED = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+
+
+def preflight_of(client: FlaskClient, path: str, origin: str) -> TestResponse:
+    return client.options(path, headers={"Origin": origin, **ASKED})
+
+
+@pytest.fixture
+def of_producer(app: APIFlask) -> Callable[[list[str] | None], Person]:
+    """`of_producer(["https://shop.test"])` → alice, by the token of a producer with that list."""
+
+    def call(allowed: list[str] | None) -> Person:
+        producer = accounts.create_producer("Shop", allowed_origins=allowed)
+        origins.forget_cached()
+        return Person(app.test_client(), {"Authorization": f"Bearer {tokens.sign_user_token('alice', 60, producer.id)[0]}"})
+
+    return call
+
+
+def test_pages_of_other_origins_may_use_tokens_and_nothing_else(arrive: Any, client: FlaskClient, of_producer: Any, by_cookie: Any) -> None:
     arrive("alice")
-    elsewhere = {"Origin": "https://shop.test"}
-    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+    token, cookie = of_producer(None), by_cookie("alice")
     for path in (INBOX, *WRITES):
-        preflight = client.options(path, headers=elsewhere | asked)
+        preflight = preflight_of(client, path, SHOP)
         assert preflight.status_code in (200, 204)
-        assert preflight.headers["Access-Control-Allow-Origin"] == "*"
+        assert preflight.headers["Access-Control-Allow-Origin"] == SHOP
         assert preflight.headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type"
         assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
         assert "Access-Control-Allow-Credentials" not in preflight.headers
-    token, cookie = by_token("alice"), by_cookie("alice")
-    answer = token.client.get(INBOX, headers=token.headers | elsewhere)
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    refusal = client.get(INBOX, headers={"Authorization": "Bearer forged"} | elsewhere)
-    assert (refusal.status_code, refusal.headers["Access-Control-Allow-Origin"]) == (401, "*")  # so that the page can say why
-    for answer in (cookie.client.get(INBOX, headers=elsewhere), client.get(INBOX, headers=elsewhere)):
+    answer = token.client.get(INBOX, headers=token.headers | {"Origin": SHOP})
+    assert answer.headers["Access-Control-Allow-Origin"] == SHOP
+    assert "Origin" in answer.headers["Vary"]
+    refusal = client.get(INBOX, headers={"Authorization": "Bearer forged", "Origin": SHOP})
+    assert (refusal.status_code, refusal.headers["Access-Control-Allow-Origin"]) == (401, SHOP)  # so that the page can say why
+    for answer in (cookie.client.get(INBOX, headers={"Origin": SHOP}), client.get(INBOX, headers={"Origin": SHOP})):
         assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origin", "may"),
+    [
+        (None, SHOP, True),
+        (None, "null", True),
+        ([SHOP], SHOP, True),
+        ([SHOP, BLOG], BLOG, True),
+        ([SHOP], EVIL, False),
+        ([SHOP], "null", False),
+        ([SHOP], "http://shop.test", False),
+        ([SHOP], "https://shop.test:8443", False),
+        ([SHOP], "https://shop.test.evil.test", False),
+        ([], SHOP, False),
+        ([SHOP], "http://localhost", True),  # a page of our own
+        ([SHOP], None, True),  # a program, or a page of our own that reads
+    ],
+)
+def test_a_token_is_good_on_the_sites_its_producer_allows(
+    arrive: Any, client: FlaskClient, of_producer: Any, allowed: list[str] | None, origin: str | None, may: bool
+) -> None:
+    [key] = arrive("alice")
+    alice = of_producer(allowed)
+    if origin:
+        alice.headers["Origin"] = origin
+        opened = preflight_of(client, f"{INBOX}/read", origin).headers.get("Access-Control-Allow-Origin")
+        assert opened == (origin if may else None)
+    answers = [alice.get(), alice.get("/changes", since=0), alice.post("read", {"ids": [show("dlv", key)]})]
+    assert {answer.status_code for answer in answers} == {200 if may else 403}
+    assert {answer.headers.get("Access-Control-Allow-Origin") for answer in answers} == {origin if may else None}
+    if not may:
+        assert {answer.json["code"] for answer in answers} == {"origin_refused"}
+        assert client.get(INBOX, headers={"Authorization": alice.headers["Authorization"]}).json["unread"] == 1
+
+
+def test_one_producers_sites_are_not_anothers(arrive: Any, client: FlaskClient, of_producer: Any) -> None:
+    arrive("alice")
+    shop, blog = of_producer([SHOP]), of_producer([BLOG])
+    assert [preflight_of(client, INBOX, origin).headers.get("Access-Control-Allow-Origin") for origin in (SHOP, BLOG, EVIL)] == [SHOP, BLOG, None]
+    shop.headers["Origin"] = blog.headers["Origin"] = BLOG
+    assert (shop.get().status_code, blog.get().status_code) == (403, 200)
+
+
+def test_a_token_from_before_tokens_named_their_producer_stays_good(arrive: Any, by_token: Any, of_producer: Any) -> None:
+    arrive("alice")
+    of_producer([SHOP])
+    alice = by_token("alice")
+    alice.headers["Origin"] = EVIL
+    assert alice.get().status_code == 200
+
+
+def test_the_token_of_a_producer_that_is_gone_is_good_on_no_site(arrive: Any, by_token: Any) -> None:
+    arrive("alice")
+    headers = {"Authorization": f"Bearer {tokens.sign_user_token('alice', 60, new_id())[0]}", "Origin": SHOP}
+    assert by_token("alice").client.get(INBOX, headers=headers).json["code"] == "origin_refused"
+
+
+def test_the_tokens_a_producer_makes_carry_its_name(arrive: Any, api: Any, client: FlaskClient) -> None:
+    arrive("alice")
+    token = api.post("/api/v1/users/alice/token").json["token"]
+    opened = tokens.open_user_token(token)
+    assert opened is not None
+    assert opened.producer_id is not None
+    origins.limit(opened.producer_id, [SHOP])
+    answers = [client.get(INBOX, headers={"Authorization": f"Bearer {token}", "Origin": origin}).status_code for origin in (SHOP, EVIL)]
+    assert answers == [200, 403]
 
 
 # --- the list

@@ -94,13 +94,41 @@ def test_a_cookie_sent_along_from_another_origin_is_worth_nothing(connect: Any, 
         connect(headers=cookie_of("alice") | headers)
 
 
-def test_a_token_connects_from_any_origin_and_goes_before_the_cookie(arrive: Any, connect: Any, cookie_of: Any) -> None:
+def test_a_token_of_no_producer_connects_from_any_origin_and_goes_before_the_cookie(arrive: Any, connect: Any, cookie_of: Any) -> None:
     browser = connect(auth=token_of("alice"), headers=cookie_of("bob") | {"Origin": "https://shop.test"})
     arrive("bob", "alice")
     assert browser.hear()[0] == "item"
     assert browser.ask("sync", {"since": 0})["seq"] == 1
     with pytest.raises(Refused, match="unauthenticated"):
         connect(auth={"token": "forged"}, headers=cookie_of("carol"))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origin", "may"),
+    [
+        (None, "https://shop.test", True),
+        (["https://shop.test"], "https://shop.test", True),
+        (["https://shop.test"], "https://evil.test", False),
+        (["https://shop.test"], "null", False),
+        (["https://shop.test"], "ours", True),
+        ([], None, True),
+    ],
+)
+def test_a_token_connects_from_the_sites_its_producer_allows(
+    arrive: Any, connect: Any, live_app: APIFlask, url: str, allowed: list[str] | None, origin: str | None, may: bool
+) -> None:
+    producer = accounts.create_producer("Shop", allowed_origins=allowed)
+    live_app.extensions.pop("origins", None)
+    options = {
+        "auth": {"token": tokens.sign_user_token("alice", 60, producer.id)[0]},
+        "headers": {"Origin": url if origin == "ours" else origin} if origin else {},
+    }
+    if may:
+        arrive("alice")
+        assert connect(**options).ask("sync", {"since": 0})["seq"] == 1
+    else:
+        with pytest.raises(Refused, match="origin_refused"):
+            connect(**options)
 
 
 def test_the_cookie_of_a_disabled_account_is_refused_and_ends_its_open_connection(connect: Any, cookie_of: Any) -> None:
