@@ -95,6 +95,7 @@ def _store_type(session: scoped_session[Session], entry: catalogue.CatalogueType
             is_mandatory=entry.is_mandatory,
             to_admins=entry.to_admins,
             is_internal=entry.is_internal,
+            dedupe_window_s=entry.dedupe_window_s,
         )
     )
     template = Template(key=entry.key, version=1, status="published", published_at=now())

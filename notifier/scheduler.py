@@ -22,7 +22,7 @@ from notifier.clock import now
 from notifier.config import Settings
 from notifier.database import UNAVAILABLE
 from notifier.extensions import db, redis_store
-from notifier.pipeline import ghosts, inbox, sweep
+from notifier.pipeline import ghosts, inbox, repeats, sign_in, sweep
 from notifier.starting import wait_for_app
 
 LONGEST_PAUSE_S = 5.0
@@ -69,6 +69,8 @@ def tasks(name: str) -> list[Task]:
         Task("lay_ghosts", ghosts.Ghosts().lay, 5.0),
         Task("wake_snoozed", lambda: inbox.wake_snoozed(now()), 2.0),
         Task("prune", sweep.prune, 3600.0),
+        Task("prune_sign_in_links", sign_in.prune, 3600.0),
+        Task("prune_marks", lambda: repeats.prune(now()), 3600.0),
     ]
 
 

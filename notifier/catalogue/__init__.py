@@ -48,6 +48,7 @@ class CatalogueType:
     is_mandatory: bool
     to_admins: bool
     is_internal: bool
+    dedupe_window_s: int | None
     contents: tuple[CatalogueContent, ...]
     sample: Mapping[str, Any]
 
@@ -74,6 +75,7 @@ def _parse(key: str, document: dict[str, Any]) -> CatalogueType:
         is_mandatory=document.get("mandatory", False),
         to_admins=document.get("to_admins", False),
         is_internal=document.get("internal", False),
+        dedupe_window_s=document.get("dedupe_window"),
         contents=tuple(_contents(document["words"])),
         sample=document["sample"],
     )

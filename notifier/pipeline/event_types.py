@@ -16,7 +16,7 @@ from notifier.database import transaction
 from notifier.models import EventType
 from notifier.pipeline.schemas import UNAVAILABLE, TooComplex, Validator, compiled_pattern, errors_of
 
-FIELDS = ("titles", "category", "priority", "channels", "schema", "is_mandatory", "to_admins", "resend_unknown", "dedupe_window_s")
+FIELDS = ("titles", "category", "priority", "channels", "schema", "is_mandatory", "to_admins", "resend_unknown", "dedupe_window_s", "dedupe_near")
 _DIALECTS = ("https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#")
 _REFERENCES = ("$ref", "$dynamicRef")
 _NAMED_SCHEMAS = ("properties", "$defs", "dependentSchemas")  # whose keys are names, not keywords

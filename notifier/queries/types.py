@@ -17,6 +17,11 @@ def all_types() -> list[dict[str, Any]]:
     return [type_json(row) for row in db.session.scalars(sa.select(EventType).where(~EventType.is_internal).order_by(EventType.key))]
 
 
+def internal_keys() -> set[str]:
+    """Those the product itself submits. Their data are codes and links, for one person's eyes: nobody else is shown them."""
+    return set(db.session.scalars(sa.select(EventType.key).where(EventType.is_internal)))
+
+
 def one_type(key: str) -> dict[str, Any]:
     """Raises Rejected('not_found')."""
     row = db.session.scalar(sa.select(EventType).where(EventType.key == key).execution_options(populate_existing=True))
@@ -41,6 +46,7 @@ def type_json(row: EventType) -> dict[str, Any]:
         "to_admins": row.to_admins,
         "resend_unknown": row.resend_unknown,
         "dedupe_window": row.dedupe_window_s,
+        "dedupe_near": row.dedupe_near,
     }
 
 

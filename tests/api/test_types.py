@@ -44,7 +44,7 @@ def test_a_type_is_created_replaced_and_used_at_once(api: Any, cast: Any) -> Non
     replaced = api.put(TYPE, INVOICE | {"schema": {"type": "object", "required": ["total"]}})
     refused = api.post("/api/v1/notifications", {"type": "invoice_ready", "recipients": ["alice"], "data": {"number": "7"}})
 
-    defaults = {"key": "invoice_ready", "mandatory": False, "to_admins": False, "resend_unknown": None, "dedupe_window": None}
+    defaults = {"key": "invoice_ready", "mandatory": False, "to_admins": False, "resend_unknown": None, "dedupe_window": None, "dedupe_near": False}
     assert (created.status_code, created.json) == (201, INVOICE | defaults)
     assert (submitted.status_code, replaced.status_code) == (202, 200)
     assert refused.json["errors"][0]["pointer"] == "/data/total"
@@ -71,6 +71,8 @@ BAD: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
     "a schema with thousands of required objects": ({"schema": {"required": [{"a": n} for n in range(30_000)]}}, {("/schema", "invalid_schema")}),
     "a pattern that looks around": ({"schema": {"properties": {"a": {"pattern": "(?=a)"}}}}, {("/schema/properties/a/pattern", "invalid_pattern")}),
     "a keyword that is not available": ({"schema": {"patternProperties": {"^(a+)+$": {}}}}, {("/schema/patternProperties", "unavailable_keyword")}),
+    "a window of years": ({"dedupe_window": 2_592_001}, {("/dedupe_window", "out_of_range")}),
+    "a nearness that is a number": ({"dedupe_near": 2}, {("/dedupe_near", "wrong_type")}),
     "an unknown field": ({"colour": 1}, {("/colour", "unknown_field")}),
 }
 
