@@ -1,4 +1,4 @@
-"""What Prometheus reads: counts and times of requests, and the queues' depths asked of Redis at each scrape."""
+"""What Prometheus reads: counts and times of requests, and the queues' depths asked of Redis and the database at each scrape."""
 
 import time
 from collections.abc import Iterator
@@ -11,6 +11,9 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from notifier import liveness, queueing
+from notifier.database import UNAVAILABLE
+from notifier.extensions import db
+from notifier.queries import overview
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -24,6 +27,7 @@ class Metrics:
         self.seconds = Histogram("notifier_http_request_seconds", "Time to answer", ["endpoint"], buckets=_BUCKETS, registry=self.registry)
         ProcessCollector(registry=self.registry)
         self.registry.register(Queues(client))
+        self.registry.register(HeldBack())
 
 
 class Queues(Collector):
@@ -55,6 +59,21 @@ class Queues(Collector):
         yield GaugeMetricFamily("notifier_schedulers", "Schedulers that have shown life lately", value=schedulers)
         yield depth
         yield dead
+
+
+class HeldBack(Collector):
+    """What is due and waits for its turn, asked of the database. Nothing is said while that is away."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        held = GaugeMetricFamily("notifier_deliveries_held_back", "Deliveries that are due and wait for their turn", labels=["queue"])
+        try:
+            counts = overview.held_back()
+        except UNAVAILABLE:
+            db.session.rollback()
+            return
+        for name in queueing.all_queues():
+            held.add_metric([name], counts.get(name, 0))
+        yield held
 
 
 def init_app(app: Flask) -> None:

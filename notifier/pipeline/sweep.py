@@ -20,7 +20,7 @@ from notifier.core import lifecycle
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import Attempt, Delivery, EventType, IdempotencyKey, Notification, Submission
-from notifier.pipeline import inbox
+from notifier.pipeline import inbox, pacing
 from notifier.pipeline.accept import EXPAND_GRACE
 from notifier.pipeline.claim import database_time
 from notifier.pipeline.facts import load_people, load_types, no_longer_wanted
@@ -29,7 +29,7 @@ from notifier.pipeline.words import Wanted, put_into_words
 from notifier.queueing import Doorbell, lost, memory, note_reviewed, ring, ring_expand
 from notifier.realtime import publish
 
-BATCH = 1_000
+BATCH = pacing.BATCH
 LONGEST_DOORBELL_GRACE = DOORBELL_GRACE * 32
 _IDEMPOTENCY_KEPT = timedelta(hours=24)
 
@@ -37,11 +37,17 @@ log = structlog.get_logger()
 
 
 def ring_due() -> int:
-    """Deliveries whose time has come: waiting → queued (rung), or shown in the inbox, or expired. Returns how many moved."""
+    """Deliveries whose time has come: waiting → queued (rung), or shown in the inbox, or expired. Returns how many moved.
+
+    The most pressing first, and no more of each kind than its queue has room for (`pacing`).
+    """
     now = clock_now()
+    free = pacing.room()
     events: list[Any] = []
     with transaction() as session:
-        due = session.scalars(_awake(lifecycle.WAITING, now)).all()
+        turn = {key: place for place, key in enumerate(pacing.due(now, free))}
+        held = sa.select(Delivery).where(Delivery.id.in_(turn), Delivery.status == lifecycle.WAITING, Delivery.wake_at <= now)
+        due = sorted(session.scalars(held.with_for_update(skip_locked=True)), key=lambda delivery: turn[delivery.id])
         expired, live = _split(due, lambda delivery: _is_expired(delivery, now))
         ours, queued = _split(live, _is_ours(live))
         _move(expired, {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
@@ -232,7 +238,6 @@ def prune() -> int:
 
 
 def _awake(status: str, at: Any) -> sa.Select[Delivery]:
-    # Urgent ones first would need a wider index; the order of wake_at serves, since batches follow each other at once.
     statement = sa.select(Delivery).where(Delivery.wake_at <= at, Delivery.status == status).order_by(Delivery.wake_at).limit(BATCH)
     return statement.with_for_update(skip_locked=True)
 

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import redis
 from rq import Queue
 from rq.worker_registration import REDIS_WORKER_KEYS
-from sqlalchemy import select
+from sqlalchemy import func, literal_column, select
 
+from notifier.clock import now
+from notifier.core.lifecycle import WAITING
 from notifier.core.submission import PRIORITIES
 from notifier.extensions import db, redis_store
 from notifier.models import Delivery, Notification
 from notifier.queries.failed import count_failed
-from notifier.queueing import all_queues
+from notifier.queueing import all_queues, queue_name
 
 _LATEST = 10
 
@@ -27,17 +29,30 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`waiting` is jobs by priority, and `workers` how many are registered; both None when Redis is away."""
+    """`waiting` is jobs by priority, and `workers` how many are registered; both None when Redis is away.
+
+    `held_back`: deliveries that are due and wait for their turn, so that a large release does not flood the queues.
+    """
 
     waiting: dict[str, int] | None
     workers: int | None
     failed: int
+    held_back: int
     latest: Sequence[Line]
 
 
 def overview() -> Overview:
     waiting, workers = _queues()
-    return Overview(waiting, workers, count_failed(), _latest())
+    return Overview(waiting, workers, count_failed(), sum(held_back().values()), _latest())
+
+
+def held_back() -> dict[str, int]:
+    """Queue → how many deliveries are due and wait for their turn (`pipeline.pacing`)."""
+    delivery = Delivery.__table__.c
+    is_waiting = delivery.status == literal_column(f"'{WAITING}'")  # spelled out, so that SQLite too sees that the index serves
+    statement = select(delivery.channel, delivery.priority, func.count().label("held")).where(is_waiting, delivery.wake_at <= now())
+    rows = db.session.execute(statement.group_by(delivery.channel, delivery.priority))
+    return {queue_name(row.channel, row.priority): row.held for row in rows}
 
 
 def _queues() -> tuple[dict[str, int] | None, int | None]:

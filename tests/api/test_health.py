@@ -58,6 +58,7 @@ def test_metrics_count_requests_and_queues(client: Any, api: Any, cast: Any) -> 
     lines = response.text.splitlines()
     assert any(line.startswith('notifier_http_requests_total{endpoint="api_notifications.submit_notification",method="POST",status="202"}') for line in lines)
     assert 'notifier_queue_depth{queue="email.high"} 1.0' in lines
+    assert 'notifier_deliveries_held_back{queue="email.high"} 0.0' in lines
     assert "notifier_redis_up 1.0" in lines
 
 
