@@ -103,16 +103,15 @@ def send_code(user_id: str, address_id: UUID) -> None:
     if carrier is None:
         raise Rejected("conflict", "No code can be sent there at present.")
     is_flooded = _is_flooded(address)
-    code = f"{secrets.randbelow(10**6):06}"
-    row = {"address_id": address.id, "digest": _code_digest(address.id, code), "tries": 0, "expires_at": now() + timedelta(minutes=CODE_MINUTES)}
+    code, at = f"{secrets.randbelow(10**6):06}", now()
+    row = {"digest": _code_digest(address.id, code), "tries": 0, "expires_at": at + timedelta(minutes=CODE_MINUTES), "created_at": at}
     with transaction() as session:
         address = _own(session, user_id, address_id)
         if _works(address):  # confirmed meanwhile
             return
         address.verified_at = address.disabled_at = address.disabled_reason = None
         _forget_bounces(session, address)
-        statement = insert(AddressCode).values(**row, created_at=now())
-        session.execute(statement.on_conflict_do_update(index_elements=["address_id"], set_={**row, "created_at": now()}))
+        session.execute(insert(AddressCode).values(address_id=address.id, **row).on_conflict_do_update(index_elements=["address_id"], set_=row))
     if not is_flooded:
         data = {"code": code, "minutes": CODE_MINUTES}
         own.submit(Submission(CODE_TYPE, (InlineRecipient(user_id),), data, channels=(carrier,), address_id=address.id, expires_in=CODE_MINUTES * 60))
