@@ -1,0 +1,44 @@
+// Shows what is pushed while no page of ours is open, and opens its link on a click. Served at /service-worker.js.
+// The payload is that of notifier/channels/webpush_pywebpush.py; it is data of others, so only web addresses are followed.
+
+const HOME = "/inbox";
+
+function read(event) {
+  try {
+    return event.data.json();
+  } catch {
+    return {}; // an empty push: browsers demand that something is shown
+  }
+}
+
+function webAddress(text) {
+  try {
+    const url = new URL(text, location.origin);
+    return ["http:", "https:"].includes(url.protocol) ? url.href : null;
+  } catch {
+    return null;
+  }
+}
+
+self.addEventListener("install", () => self.skipWaiting());
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+
+self.addEventListener("push", (event) => {
+  const { title, body, image, tag, url } = read(event);
+  const options = { body: body || "", tag: tag || "notifier", icon: "/static/favicon.svg", data: { url } };
+  const picture = image && webAddress(image);
+  if (picture) options.image = picture;
+  event.waitUntil(self.registration.showNotification(title || "You have a new notification", options));
+});
+
+async function open(url) {
+  const windows = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+  const there = windows.find((window) => window.url === url);
+  return there ? there.focus() : self.clients.openWindow(url);
+}
+
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  const given = event.notification.data?.url;
+  event.waitUntil(open((given && webAddress(given)) || webAddress(HOME)));
+});
