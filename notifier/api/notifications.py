@@ -11,7 +11,7 @@ from notifier.api.schemas import (
     BulkOut,
     DryRunOut,
     DryRunQuery,
-    NotificationOut,
+    NotificationInFull,
     NotificationPage,
     NotificationsQuery,
     SubmissionIn,
@@ -88,15 +88,15 @@ def list_notifications(query_data: NotificationsQuery) -> Response:
 
 @bp.get("/notifications/<notification_id>")
 @allow("read")
-@bp.output(NotificationOut)
+@bp.output(NotificationInFull)
 def get_notification(notification_id: str) -> Response:
-    """One notification with its deliveries, attempts and receipts"""
+    """One notification with its deliveries, attempts and receipts, and why it was decided so"""
     return answer(queries.one(parse("ntf", notification_id), sight()))
 
 
 @bp.post("/notifications/<notification_id>/cancel")
 @allow("notify")
-@bp.output(NotificationOut)
+@bp.output(NotificationInFull)
 def cancel_notification(notification_id: str) -> Response:
     """Cancel what of a notification has not gone out yet
 

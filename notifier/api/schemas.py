@@ -80,7 +80,12 @@ class SubmissionIn(Body):
     send_at: Time | None = Field(default=None, description="Within the coming year.")
     expires_in: int = Field(default=DEFAULT_EXPIRES_IN_S, ge=1, le=LONGEST_EXPIRY_S, description="Seconds after which it is no longer sent.")
     collapse_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(default=None, description="Stored; not acted on yet.")
-    dedupe: bool | None = Field(default=None, description="Not acted on yet.")
+    dedupe: bool | None = Field(
+        default=None,
+        description="Whether the same content (type, template and data) for the same person is left out if it was said within the type's "
+        "`dedupe_window`, or an hour. Left open, only types that have a window do so, and no mandatory one. A repeat is accepted, and its "
+        "deliveries are skipped as `duplicate` with `detail.duplicate_of`. What is for another time, or came to nothing, is no repeat.",
+    )
     idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(default=None, description="The header's twin.")
     template: Annotated[str, Field(min_length=1, max_length=80)] | None = Field(
         default=None, description="Another template, or a pinned version of one.", examples=["order_shipped@3"]
@@ -159,7 +164,11 @@ class PreferencesIn(Body):
     mute_until: Time | None = None
     held: Literal["wait", "summary", "drop"] | None = Field(default=None, description="What becomes of what comes in quiet hours.")
     digest: dict[str, Literal["off", "hourly", "daily", "weekly"] | None] | None = None
-    caps: dict[str, Any] | None = Field(default=None, examples=[{"marketing": {"day": 3}}])
+    caps: dict[str, Any] | None = Field(
+        default=None,
+        description="By category, hour and day, and under `channels` by channel. Of these and the installation's own the lower one holds.",
+        examples=[{"marketing": {"hour": 2, "day": 3, "channels": {"email": {"day": 1}}}}],
+    )
     time_zone: Zone | None = None
     effective: Any = Field(default=None, exclude=True, description="As GET shows it; ignored, so that its answer can be sent back.")
 
@@ -177,7 +186,10 @@ class TypeIn(Body):
     mandatory: bool = False
     to_admins: bool = False
     resend_unknown: bool | None = None
-    dedupe_window: Annotated[int, Field(ge=0, le=30 * 86_400)] | None = Field(default=None, description="Seconds.")
+    dedupe_window: Annotated[int, Field(ge=0, le=30 * 86_400)] | None = Field(
+        default=None, description="Seconds within which the same content is left out even if a submission does not ask for that."
+    )
+    dedupe_near: bool = Field(default=False, description="Content that differs in case, spaces or the writing of numbers only is the same.")
 
 
 # ---- requests: lists ------------------------------------------------------------------------------------------------
@@ -253,11 +265,22 @@ class SubmissionStatusOut(SubmissionOut):
     created_at: str
 
 
+class DecisionLine(Answer):
+    """One line of a decision: which rule spoke about which channel (`*`: all), and what it said."""
+
+    rule: str
+    channel: str
+    outcome: str
+    reason: str
+    detail: dict[str, Any]
+    sentence: str
+
+
 class RehearsedOut(Answer):
     user: str
     deliveries: list[dict[str, Any]]
     rendered: dict[str, dict[str, Any]]
-    trace: list[dict[str, Any]]
+    trace: list[DecisionLine]
 
 
 class DryRunOut(Answer):
@@ -287,6 +310,10 @@ class NotificationOut(Answer):
     expires_at: str | None
     deliveries: list[DeliveryOut]
     receipts: list[dict[str, Any]]
+
+
+class NotificationInFull(NotificationOut):
+    decision: list[DecisionLine] = Field(description="How it was decided, rule by rule, and what has become of each delivery since.")
 
 
 class NotificationPage(Answer):
@@ -362,6 +389,7 @@ class TypeOut(Answer):
     to_admins: bool
     resend_unknown: bool | None
     dedupe_window: int | None
+    dedupe_near: bool
 
 
 class TypePage(Answer):

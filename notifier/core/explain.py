@@ -27,15 +27,15 @@ def sentence(step: Step, language: str = "en", when: Callable[[str], str] = str)
     words = next((SENTENCES[key] for key in _keys(step) if key in SENTENCES), None)
     if words is None:
         return step.reason
-    known = {name: when(value) if name == "until" else value for name, value in step.detail.items() if value is not None}
+    known = {name: when(value) if name == "until" else str(value) for name, value in {**step.detail, **step.detail.get("cap", {})}.items()}
     text = words[LANGUAGES.index(language)]
     text = _OPTIONAL.sub(lambda part: part[1] if known.keys() >= set(_NAMED.findall(part[1])) else "", text)
-    return _NAMED.sub(lambda name: str(known.get(name[1], "…")), text)
+    return _NAMED.sub(lambda name: known[name[1]], text)
 
 
 def _keys(step: Step) -> tuple[str, ...]:
     """The keys under which its words may stand, the most special first."""
-    kind = step.detail.get("because") or step.detail.get("held")
+    kind = step.detail.get("because") or step.detail.get("held") or step.detail.get("cap", {}).get("per")
     outcome = "skip" if step.outcome == SKIPPED else step.outcome
     return f"{step.rule}.{step.reason}", f"{step.reason}.{kind}", f"{step.reason}.{outcome}", step.reason
 

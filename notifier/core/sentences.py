@@ -2,7 +2,7 @@
 
 Nobody is addressed, so that the same sentence serves the person, the producer and the admin. What stands in
 brackets is left out unless everything in it is known. A key with a dot is for a special case of a reason:
-`rule.reason`, `reason.because`, `reason.held` or `reason.outcome`.
+`rule.reason`, `reason.because`, `reason.held`, `reason.per` of a cap, or `reason.outcome`.
 """
 
 from collections.abc import Mapping
@@ -49,6 +49,14 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "As many of this category as are wanted have been sent for now.",
         "Von dieser Kategorie wurde für den Moment so viel gesendet, wie gewünscht ist.",
     ),
+    "frequency_cap.hour": (
+        "At most {max} of this category are sent in an hour, and that many were.",
+        "Von dieser Kategorie werden in einer Stunde höchstens {max} gesendet, und so viele waren es.",
+    ),
+    "frequency_cap.day": (
+        "At most {max} of this category are sent in a day, and that many were.",
+        "Von dieser Kategorie werden an einem Tag höchstens {max} gesendet, und so viele waren es.",
+    ),
     "expired": (
         "Its time has passed[: it would have had to wait until {until}].",
         "Ihre Zeit ist abgelaufen[: Sie hätte bis {until} warten müssen].",
@@ -93,7 +101,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     # in which order
     "first": ("The channels are tried in order until one succeeds.", "Die Kanäle werden der Reihe nach versucht, bis einer gelingt."),
     "escalate": ("The channels follow each other until it is read.", "Die Kanäle folgen aufeinander, bis sie gelesen ist."),
-    "best": ("The channel that is opened most comes first.", "Der Kanal, auf dem am meisten geöffnet wird, kommt zuerst."),
+    "best": (
+        "The channel that is opened most comes first[: {first}, where {opened} of {sent} were].",
+        "Der Kanal, auf dem am meisten geöffnet wird, kommt zuerst[: {first} mit {opened} von {sent}].",
+    ),
     # what became of it
     "not_needed": ("An earlier channel has succeeded.", "Ein früherer Kanal war erfolgreich."),
     "read_elsewhere": ("It was read on another channel already.", "Sie wurde schon auf einem anderen Kanal gelesen."),

@@ -10,9 +10,11 @@ import sqlalchemy as sa
 from notifier import shapes
 from notifier.core import lifecycle
 from notifier.core.errors import Rejected
+from notifier.core.explain import story, told, unpacked
 from notifier.extensions import db
 from notifier.ids import parse, show
 from notifier.models import Attempt, Delivery, Notification, Receipt, Submission
+from notifier.queries.types import internal_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ def one(notification_id: UUID, sight: Sight) -> dict[str, Any]:
     row = db.session.scalar(sa.select(Notification).where(Notification.id == notification_id, *sight.conditions(Notification)))
     if row is None:
         raise Rejected("not_found", "there is no such notification")
-    return _in_full([row])[0]
+    shown = _in_full([row])[0]
+    return {**shown, "decision": told(story(unpacked(row.decision), shown["deliveries"]))}
 
 
 def page(filters: Filters, sight: Sight) -> dict[str, Any]:
@@ -99,6 +102,7 @@ def status(shown_id: str, sight: Sight) -> dict[str, Any]:
 def _in_full(rows: Sequence[Notification]) -> list[dict[str, Any]]:
     deliveries = _deliveries(row.id for row in rows)
     receipts = _receipts(row.id for row in rows)
+    secret = internal_keys()
     return [
         {
             "id": show("ntf", row.id),
@@ -107,7 +111,7 @@ def _in_full(rows: Sequence[Notification]) -> list[dict[str, Any]]:
             "type": row.type,
             "category": row.category,
             "priority": row.priority,
-            "data": row.data,
+            "data": None if row.type in secret else row.data,
             "collapse_key": row.collapse_key,
             "created_at": shapes.timestamp(row.created_at),
             "send_at": shapes.timestamp(row.send_at),

@@ -1,51 +1,14 @@
 """Deciding, as a table: what the planner answers for one channel, given one thing that is special."""
 
-import itertools
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from notifier.core.plan import REASONS, AddressFacts, ChannelFacts, Facts, Route, Skip, TypeFacts, plan, still_wanted
+from notifier.core.plan import AddressFacts, ChannelFacts, Facts, Skip, plan, still_wanted
 from notifier.core.preferences import Preferences
-from notifier.core.quiet_hours import QuietHours
-
-NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
-MIDNIGHT = datetime(2026, 1, 15, 23, tzinfo=UTC)
-BERLIN = ZoneInfo("Europe/Berlin")
-MORNING = datetime(2026, 1, 16, 6, tzinfo=UTC)  # 07:00 in Berlin
-
-MAIL = AddressFacts(1, "email", "a…@x.test", is_primary=True)
-OTHER_MAIL = AddressFacts(2, "email", "b…@x.test")
-PHONE_A, PHONE_B = AddressFacts(3, "push", "…aaa"), AddressFacts(4, "push", "…bbb")
-
-NEWS = TypeFacts("newsletter", "marketing", "low", ("email",))
-SHIPPED = TypeFacts("order_shipped", "transactional", "high", ("inapp", "email"))
-ALERT = TypeFacts("security_alert", "system", "urgent", ("email",), mandatory=True)
-CHANNELS = {
-    "inapp": ChannelFacts("inapp", needs_address=False, waits_when_quiet=False),
-    "email": ChannelFacts("email"),
-    "sms": ChannelFacts("sms", default_on=False),
-    "push": ChannelFacts("push", every_address=True),
-}
-NIGHT = Preferences(quiet_hours=QuietHours(time(22), time(7)))
-
-
-def facts(type_: TypeFacts = NEWS, **changes: Any) -> Facts:
-    base = Facts(type=type_, priority=type_.priority, zone=BERLIN, preferences=Preferences(), addresses=(MAIL, PHONE_A, PHONE_B), channels=CHANNELS)
-    return replace(base, **changes)
-
-
-def decided(f: Facts, now: datetime = NOON) -> list[tuple[str, str, Any]]:
-    """(channel, what, reason or due time) of every decision."""
-    result = plan(f, now)
-    return [(r.channel, "send" if r.due_at is None else r.reason or "", r.due_at) for r in result.routes] + [
-        (s.channel, "skip", s.reason) for s in result.skips
-    ]
+from tests.core.planning import ALERT, CHANNELS, MAIL, MIDNIGHT, MORNING, NIGHT, NOON, OTHER_MAIL, PHONE_A, PHONE_B, SHIPPED, decided, facts
 
 
 @pytest.mark.parametrize(
@@ -130,37 +93,6 @@ def test_every_decision_leaves_its_reason_in_the_trace() -> None:
 def test_asked_again_before_the_send(case: str, given_facts: Facts, address: int, reason: str | None) -> None:
     skip = still_wanted(given_facts, "email", address)
     assert (skip and skip.reason) == reason
-
-
-choice = st.dictionaries(st.sampled_from(["email", "push", "inapp", "*"]), st.booleans())
-any_preferences = st.builds(
-    Preferences,
-    channels=st.dictionaries(st.sampled_from(["email", "push", "inapp"]), st.booleans()),
-    categories=st.dictionaries(st.sampled_from(["marketing", "system", "transactional"]), choice),
-    types=st.dictionaries(st.sampled_from(["newsletter", "security_alert", "order_shipped"]), choice),
-    quiet_hours=st.one_of(st.none(), st.builds(QuietHours, st.just(time(22)), st.just(time(7)))),
-    mute_until=st.one_of(st.none(), st.just(NOON + timedelta(hours=3))),
-    held=st.sampled_from(["wait", "drop", "summary"]),
-)
-any_type = st.sampled_from([NEWS, SHIPPED, ALERT])
-any_time = st.sampled_from([NOON, MIDNIGHT])
-
-
-@given(any_type, any_preferences, any_time, st.permutations([MAIL, OTHER_MAIL, PHONE_A, PHONE_B]))
-def test_nothing_is_both_sent_and_skipped_and_order_does_not_matter(
-    type_: TypeFacts, preferences: Preferences, now: datetime, addresses: list[AddressFacts]
-) -> None:
-    result = plan(facts(type_, preferences=preferences, addresses=tuple(addresses)), now)
-    assert result == plan(facts(type_, preferences=preferences, addresses=(MAIL, OTHER_MAIL, PHONE_A, PHONE_B)), now)
-    assert not {r.channel for r in result.routes} & {s.channel for s in result.skips}
-    assert {d.channel for d in itertools.chain(result.routes, result.skips)} == set(type_.channels)
-    assert all(d.reason in REASONS for d in itertools.chain(result.routes, result.skips) if d.reason is not None)
-    assert all((r.due_at is None) == (r.reason is None) for r in result.routes)
-
-
-@given(any_preferences, any_time)
-def test_preferences_never_withhold_or_delay_a_mandatory_type(preferences: Preferences, now: datetime) -> None:
-    assert plan(facts(ALERT, preferences=preferences), now).routes == (Route("email", MAIL),)
 
 
 def test_skips_carry_the_address_they_would_have_used() -> None:

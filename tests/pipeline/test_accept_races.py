@@ -15,8 +15,7 @@ from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import Delivery, InboxItem, InboxState, User
 from notifier.pipeline import accept as module
-from notifier.pipeline import judge
-from notifier.pipeline import people
+from notifier.pipeline import judge, people
 from notifier.pipeline.accept import accept
 from notifier.pipeline.judge import Accepted, Caller, Item
 from tests.pipeline.conftest import rows, submission

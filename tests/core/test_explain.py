@@ -1,0 +1,135 @@
+"""A decision in words: every rule has a sentence in every language, with what it knows."""
+
+from string import Formatter
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from notifier.core import lifecycle
+from notifier.core.explain import language_of, packed, sentence, story, told, unpacked
+from notifier.core.plan import BECAUSE, REASONS, Facts, Step, plan
+from notifier.core.sentences import LANGUAGES, SENTENCES
+from tests.core.planning import NOON, any_facts
+
+UNTIL = "2026-01-16T06:00:00.000Z"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("reason", [*REASONS, *BECAUSE, *lifecycle.STATUSES])
+def test_every_reason_and_every_status_has_a_sentence(reason: str, language: str) -> None:
+    said = sentence(Step("any", "email", "any", reason), language)
+    assert said != reason
+    assert said[0].isupper()
+
+
+@pytest.mark.parametrize("key", SENTENCES)
+def test_the_languages_know_the_same(key: str) -> None:
+    names = [{name for _, name, _, _ in Formatter().parse(words) if name} for words in SENTENCES[key]]
+    assert len(SENTENCES[key]) == len(LANGUAGES)
+    assert names[0] == names[1]
+    assert len(set(SENTENCES[key])) == len(LANGUAGES)
+
+
+@given(any_facts())
+def test_whatever_is_planned_can_be_told(facts: Facts) -> None:
+    for step in plan(facts, NOON).trace:
+        for language in LANGUAGES:
+            said = sentence(step, language)
+            assert said != step.reason, step
+            assert not set("[]{}") & set(said), said
+
+
+@given(any_facts())
+def test_what_is_stored_tells_the_same(facts: Facts) -> None:
+    trace = plan(facts, NOON).trace
+    assert tuple(unpacked(packed(trace))) == trace
+
+
+TOLD: list[tuple[str, Step, str, str]] = [
+    ("a choice", Step("preference", "email", "pass", "type"), "This kind of message was switched on.", "Diese Art von Nachricht wurde eingeschaltet."),
+    (
+        "an opt-out names the choice",
+        Step("preference", "email", "skip", "opted_out", {"because": "category"}),
+        "This category was switched off.",
+        "Diese Kategorie wurde ausgeschaltet.",
+    ),
+    ("a time", Step("quiet", "email", "wait", "quiet_hours", {"until": UNTIL}), "These are quiet hours until SEVEN.", "Es ist Ruhezeit bis SEVEN."),
+    ("a time nobody knows", Step("quiet", "email", "wait", "quiet_hours"), "These are quiet hours.", "Es ist Ruhezeit."),
+    (
+        "dropped in quiet hours",
+        Step("quiet", "email", "skip", "quiet_hours", {"until": UNTIL}),
+        "It came in quiet hours, and what comes then is dropped, as chosen.",
+        "Sie kam in der Ruhezeit; was dann kommt, entfällt wie gewählt.",
+    ),
+    (
+        "over the cap, into a summary",
+        Step("digest", "email", "skip", "digested", {"held": "frequency_cap", "until": UNTIL}),
+        "As many of this category as are wanted have been sent for now; it goes into a summary, due SEVEN.",
+        "Von dieser Kategorie wurde für den Moment genug gesendet; sie kommt in eine Zusammenfassung, fällig SEVEN.",
+    ),
+    (
+        "a duplicate",
+        Step("whole", "*", "skip", "duplicate", {"duplicate_of": "ntf_1"}),
+        "The same was said a short time ago, in ntf_1.",
+        "Dasselbe wurde vor Kurzem schon gesagt, in ntf_1.",
+    ),
+    (
+        "over a cap",
+        Step("cap", "email", "skip", "frequency_cap", {"cap": {"per": "day", "max": 5}}),
+        "At most 5 of this category are sent in a day, and that many were.",
+        "Von dieser Kategorie werden an einem Tag höchstens 5 gesendet, und so viele waren es.",
+    ),
+    ("a reason of a version to come", Step("magic", "email", "skip", "bewitched"), "bewitched", "bewitched"),
+]
+
+
+@pytest.mark.parametrize(("step", "english", "german"), [case[1:] for case in TOLD], ids=[case[0] for case in TOLD])
+def test_a_line_in_words(step: Step, english: str, german: str) -> None:
+    assert [sentence(step, language, lambda at: {UNTIL: "SEVEN"}[at]) for language in LANGUAGES] == [english, german]
+
+
+@pytest.mark.parametrize(
+    ("locale", "language"), [("de", "de"), ("de-AT", "de"), ("de_CH", "de"), ("DE", "de"), ("en-GB", "en"), ("fr", "en"), ("", "en"), (None, "en")]
+)
+def test_who_reads_neither_gets_english(locale: str | None, language: str) -> None:
+    assert language_of(locale) == language
+
+
+def delivery(channel: str, status: str, reason: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"channel": channel, "status": status, "reason": reason, "due_at": None, "detail": {}, **more}
+
+
+PLANNED = [Step("preference", "email", "pass", "default"), Step("route", "email", "send", "at_once"), Step("address", "sms", "skip", "no_address")]
+
+
+@pytest.mark.parametrize(
+    ("case", "now", "lines"),
+    [
+        ("sent", delivery("email", "sent"), [Step("delivery", "email", "sent", "sent")]),
+        ("left out from the first", delivery("sms", "skipped", "no_address"), []),
+        ("opted out meanwhile", delivery("email", "skipped", "opted_out"), [Step("delivery", "email", "skipped", "opted_out")]),
+        ("retried", delivery("email", "waiting", "retry", due_at=UNTIL), [Step("delivery", "email", "waiting", "retry", {"until": UNTIL})]),
+        ("too late", delivery("email", "expired", "expired"), [Step("delivery", "email", "expired", "expired")]),
+    ],
+)
+def test_the_story_goes_on_with_what_became_of_each_delivery(case: str, now: dict[str, Any], lines: list[Step]) -> None:
+    assert story(PLANNED, [now]) == [*PLANNED, *lines]
+
+
+def test_a_refusal_of_everything_is_told_once() -> None:
+    whole = [Step("whole", "*", "skip", "duplicate", {"duplicate_of": "ntf_1"})]
+    assert story(whole, [delivery("email", "skipped", "duplicate"), delivery("sms", "skipped", "duplicate")]) == whole
+
+
+def test_a_line_as_the_api_shows_it() -> None:
+    assert told([Step("address", "sms", "skip", "no_address", {"disabled_reason": "unregistered"})]) == [
+        {
+            "rule": "address",
+            "channel": "sms",
+            "outcome": "skip",
+            "reason": "no_address",
+            "detail": {"disabled_reason": "unregistered"},
+            "sentence": "There is no active address for this channel; one was switched off: unregistered.",
+        }
+    ]
