@@ -143,6 +143,8 @@ def name(choice: str, titles: Mapping[str, str]) -> str:
             return f"{titles.get(key, key)}{by}"
         case "digest":
             return f"{key.capitalize()} messages"
+        case "addresses":
+            return f"Main address for {label(key)}" if leaf else f"Addresses for {label(key)}"
         case "caps":
             return f"Most {key} messages {'by channel' if leaf == 'channels' else f'in one {leaf}'}"
         case _:
@@ -150,7 +152,7 @@ def name(choice: str, titles: Mapping[str, str]) -> str:
 
 
 _NAMES = {"quiet_hours": "Quiet hours", "mute_until": "Muted until", "held": "What comes in quiet hours", "time_zone": "Time zone"}
-_NOTHING = {"quiet_hours": "off", "mute_until": "not muted"}
+_NOTHING = {"quiet_hours": "off", "mute_until": "not muted", "addresses": "none"}
 
 
 def _value(field: str, value: Any, zone: ZoneInfo) -> str:
