@@ -8,9 +8,20 @@ from flask import Flask
 
 from notifier import accounts
 from notifier.extensions import login_manager
-from notifier.web import addresses, admin, errors, failed, headers, home, login, preference_links, preferences, presentation, sandbox, unsubscribe
+from notifier.web import addresses, admin, errors, failed, headers, home, login, preference_links, preferences, presentation, sandbox, unsubscribe, why
 
-blueprints = (home.pages, login.pages, preferences.pages, preference_links.pages, addresses.pages, unsubscribe.pages, admin.pages, failed.pages, sandbox.pages)
+blueprints = (
+    home.pages,
+    login.pages,
+    preferences.pages,
+    preference_links.pages,
+    addresses.pages,
+    unsubscribe.pages,
+    why.pages,
+    admin.pages,
+    failed.pages,
+    sandbox.pages,
+)
 for _blueprint in blueprints:
     errors.show_pages_for(_blueprint)
 

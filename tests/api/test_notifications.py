@@ -305,6 +305,25 @@ def test_a_notification_tells_its_story(api: Any, cast: Any) -> None:
     assert body["deliveries"] == accepted["notifications"][0]["deliveries"]
 
 
+def test_a_notification_tells_how_it_was_decided_and_what_followed(api: Any, cast: Any) -> None:
+    accepted = api.post(SUBMIT, order("carol", "alice", channels=["inapp", "sms"])).json
+    carol, alice = (api.get(f"{SUBMIT}/{notification['id']}").json["decision"] for notification in accepted["notifications"])
+    assert [(line["rule"], line["channel"], line["outcome"], line["reason"]) for line in carol] == [
+        ("preference", "inapp", "skip", "opted_out"),
+        ("preference", "sms", "skip", "opted_out"),
+    ]
+    assert carol[0] == {
+        "rule": "preference",
+        "channel": "inapp",
+        "outcome": "skip",
+        "reason": "opted_out",
+        "detail": {"because": "channel"},
+        "sentence": "This channel was switched off.",
+    }
+    assert [line["sentence"] for line in alice if line["channel"] == "inapp"] == ["This channel was switched on.", "It goes out at once.", "It was delivered."]
+    assert [line["sentence"] for line in alice if line["rule"] == "delivery"] == ["It was delivered.", "It is about to be sent."]
+
+
 def test_lists_are_filtered_and_paged_newest_first(api: Any, cast: Any) -> None:
     for user in ("alice", "bob", "alice", "carol", "alice"):
         api.post(SUBMIT, order(user))

@@ -1,0 +1,81 @@
+"""Why something reached a person and why something did not, in their own language and time zone.
+
+Read by the page of that name.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from babel.dates import format_datetime
+
+from notifier import shapes
+from notifier.core.explain import language_of, sentence, story, unpacked
+from notifier.extensions import db
+from notifier.ids import show
+from notifier.models import Delivery, EventType, Notification, Preference, User
+
+_DELIVERY = (Delivery.notification_id, Delivery.channel, Delivery.status, Delivery.reason, Delivery.detail, Delivery.due_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is said of one channel, or of all of them (`channel` None)."""
+
+    channel: str | None
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One notification. `language` is that of the title and the sentences."""
+
+    id: str
+    type: str
+    title: str
+    at: datetime
+    language: str
+    parts: tuple[Told, ...]
+
+
+def recent(user_id: str, limit: int = 30) -> list[Story]:
+    """The last ones of this person, newest first; rehearsals are not among them."""
+    columns = (Notification.id, Notification.type, Notification.created_at, Notification.decision)
+    statement = sa.select(*columns).where(Notification.user_id == user_id, ~Notification.is_test)
+    rows = db.session.execute(statement.order_by(Notification.id.desc()).limit(limit)).all()
+    reader = db.session.execute(
+        sa.select(User.locale, User.time_zone, Preference.document).outerjoin(Preference, Preference.user_id == User.id).where(User.id == user_id)
+    ).first()
+    if reader is None:
+        return []
+    zone = (reader.document or {}).get("time_zone") or reader.time_zone or "UTC"
+    return _stories(rows, language_of(reader.locale), ZoneInfo(zone))
+
+
+def _stories(rows: Sequence[sa.Row[Any]], language: str, zone: ZoneInfo) -> list[Story]:
+    deliveries: dict[UUID, list[dict[str, Any]]] = {}
+    for row in db.session.execute(sa.select(*_DELIVERY).where(Delivery.notification_id.in_([row.id for row in rows])).order_by(Delivery.id)):
+        shown = {"channel": row.channel, "status": row.status, "reason": row.reason, "detail": row.detail or {}, "due_at": shapes.timestamp(row.due_at)}
+        deliveries.setdefault(row.notification_id, []).append(shown)
+    named = db.session.execute(sa.select(EventType.key, EventType.titles).where(EventType.key.in_({row.type for row in rows})))
+    titles = {row.key: row.titles for row in named}
+    when = _clock(language, zone)
+    stories = []
+    for row in rows:
+        parts: dict[str, list[str]] = {}
+        for step in story(unpacked(row.decision), deliveries.get(row.id, ())):
+            words = parts.setdefault(step.channel, [])
+            words += [said] if (said := sentence(step, language, when)) not in words else []
+        told = tuple(Told(None if channel == "*" else channel, tuple(sentences)) for channel, sentences in parts.items())
+        title = titles[row.type].get(language) or titles[row.type].get("en") or row.type
+        stories.append(Story(show("ntf", row.id), row.type, title, row.created_at, language, told))
+    return stories
+
+
+def _clock(language: str, zone: ZoneInfo) -> Callable[[str], str]:
+    """A time as the API shows it → as the reader's clock and calendar do."""
+    return lambda at: format_datetime(datetime.fromisoformat(at), "medium", tzinfo=zone, locale=language)

@@ -1,0 +1,16 @@
+"""What a person was sent lately and what not, and why: each line leads to the switch that decides it."""
+
+from flask import render_template
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from notifier.queries import why
+from notifier.web.access import allow, page_blueprint
+
+pages = page_blueprint("why")
+
+
+@pages.get("/why")
+@allow("person")
+def show() -> ResponseReturnValue:
+    return render_template("why.html", stories=why.recent(current_user.user_id))
