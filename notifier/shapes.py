@@ -69,7 +69,10 @@ def submission(key: UUID, status: str, notifications: Sequence[Mapping[str, Any]
 
 
 def inbox_item(item: Mapping[Any, Any]) -> dict[str, Any]:
-    """API.md, Item, from the columns of `models.InboxItem`. `why` leads to the switch that let it through."""
+    """API.md, Item, from the columns of `models.InboxItem`. `why` leads to the switch that let it through.
+
+    One that a newer one has replaced is told of once more, with `replaced_by`, so that it goes.
+    """
     return {
         "id": show("dlv", item["id"]),
         "type": item["type"],
@@ -85,4 +88,5 @@ def inbox_item(item: Mapping[Any, Any]) -> dict[str, Any]:
         "archived_at": timestamp(item["archived_at"]),
         "snoozed_until": timestamp(item["snoozed_until"]),
         "why": f"/preferences#{item['type']}-inapp",
+        **({"replaced_by": show("dlv", item["replaced_by"])} if item["replaced_by"] else {}),
     }

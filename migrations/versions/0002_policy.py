@@ -47,6 +47,8 @@ def upgrade() -> None:
         sa.Column("scope", sa.String(length=40), nullable=False),
         sa.Column("collapse_key", sa.String(length=255), nullable=False),
         sa.Column("notification_id", sa.Uuid(), nullable=False),
+        sa.Column("previous_id", sa.Uuid(), nullable=True),
+        sa.Column("item_id", sa.Uuid(), nullable=True),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", TIME, nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_collapse_head_user_id"), ondelete="CASCADE"),

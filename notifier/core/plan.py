@@ -4,7 +4,7 @@ Called by `pipeline.accept` (which stores the decisions) and by its dry run (whi
 The order of the questions is the order of `_decide`; each leaves a line in the trace.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,9 +15,9 @@ from notifier.core.flags import is_in_rollout
 from notifier.core.limits import Limit
 from notifier.core.preferences import Answer, Preferences, has_any_type_on, resolve
 from notifier.core.quiet_hours import quiet_until
-from notifier.core.routing import NO_SCORES, Scores, in_order
+from notifier.core.routing import ALL, BEST, ESCALATE, ESCALATION, FALLBACK, NO_SCORES, Order, Scores, counted, in_order
 
-FALLBACK, ESCALATION, DIGESTED = "fallback", "escalation", "digested"
+DIGESTED = "digested"
 ESCALATE_AFTER = timedelta(minutes=15)
 NO_DETAIL: Mapping[str, Any] = {}
 
@@ -221,13 +221,20 @@ def plan(facts: Facts, now: datetime) -> Plan:
         decided = _decide(facts, facts.channels[name], now, _Start(starts_at, step), trace)
         for decision in decided:
             (routes if isinstance(decision, Route) else skips).append(decision)  # type: ignore[arg-type]
-        if facts.routing != "all" and any(isinstance(decision, Route) for decision in decided):
+        taken = [decision for decision in decided if isinstance(decision, Route)]
+        if facts.routing != ALL and taken:
             step += 1
-            if facts.routing == "escalate":
-                starts_at += facts.escalate_after
+            if facts.routing == ESCALATE:  # after a step that waits, the next one waits longer
+                starts_at = (taken[0].due_at or starts_at) + facts.escalate_after
     if order.reason and len(order.channels) > 1:
-        trace.append(Step("routing", "*", "order", order.reason, order.detail))
+        trace.append(Step("routing", "*", "order", order.reason, _why_this_order(facts, order, routes)))
     return Plan(tuple(routes), tuple(skips), tuple(trace))
+
+
+def _why_this_order(facts: Facts, order: Order, routes: Sequence[Route]) -> Mapping[str, Any]:
+    if facts.routing != BEST or not routes:
+        return order.detail
+    return {"first": routes[0].channel, **counted(routes[0].channel, facts.scores), **order.detail}
 
 
 def _refused_as_a_whole(facts: Facts) -> tuple[str, dict[str, Any]] | None:
@@ -249,6 +256,8 @@ def still_wanted(facts: Facts, channel_name: str, address_id: Any) -> Skip | Non
     channel = facts.channels[channel_name]
     if not channel.is_on:
         return Skip(channel_name, None, "channel_off")
+    if not is_in_rollout(channel_name, channel.percentage, facts.user_id):
+        return Skip(channel_name, None, "not_in_rollout", {"percentage": channel.percentage})
     if channel.needs_address:
         address = next((a for a in facts.addresses if a.id == address_id and a.channel == channel_name), None)
         if address is None or address.disabled_reason is not None or not (address.is_verified or facts.type.is_internal):
@@ -274,9 +283,23 @@ def _preference(facts: Facts, channel: ChannelFacts) -> Answer:
     return answer
 
 
-def is_chosen(facts: Facts, channel_name: str) -> bool:
+def choice_of(facts: Facts, channel_name: str) -> Answer:
     """Whether the person wants the type on this channel, whatever else would keep it from going out."""
-    return _preference(facts, facts.channels[channel_name]).enabled
+    return _preference(facts, facts.channels[channel_name])
+
+
+def _may_be_held(facts: Facts, channel: ChannelFacts, answer: Answer) -> bool:
+    """Whether mute and quiet hours concern it: not what is looked at when one likes, and not what is pressing."""
+    return channel.waits_when_quiet and answer.because != "mandatory" and facts.priority != "urgent" and facts.type.category != "transactional"
+
+
+def turn_of(facts: Facts, channel_name: str, now: datetime) -> tuple[datetime | None, str | None]:
+    """Asked when a later step is to start: (None, None), or until when it has to wait after all, and the reason."""
+    channel = facts.channels[channel_name]
+    if not _may_be_held(facts, channel, _preference(facts, channel)):
+        return None, None
+    until, reason = _held(facts, now)
+    return (until, ESCALATION if facts.routing == ESCALATE else reason) if until else (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +354,7 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, t
             return summarise("frequency_cap", digest.key_of(facts.type.category, digest.OVER_CAP), _digest_due_at("daily", facts, start.at))
 
     due_at, reason = (start.at, "scheduled") if start.at > now else (None, None)
-    if channel.waits_when_quiet and answer.because != "mandatory" and facts.priority != "urgent" and facts.type.category != "transactional":
+    if _may_be_held(facts, channel, answer):
         held_until, held_reason = _held(facts, start.at)
         if held_until is not None:
             if choices.held == "drop" and not facts.type.is_internal:
@@ -340,7 +363,7 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, t
                 return summarise(held_reason, digest.key_of(facts.type.category, digest.HELD), held_until)
             due_at, reason = held_until, held_reason
             trace.append(Step("quiet", channel.name, "wait", held_reason, {"until": _shown(held_until)}))
-    if start.step and facts.routing == "escalate":
+    if start.step and facts.routing == ESCALATE:
         reason = ESCALATION
     elif start.step:
         due_at, reason = None, FALLBACK

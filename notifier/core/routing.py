@@ -1,14 +1,26 @@
 """Routing: in which order channels are tried, and what follows when one of them has ended.
 
 With `first`, `escalate` and `best` the channels are steps, taken one after the other. `next_move` is
-called with what became of a notification's deliveries, whenever one of them has ended.
+called with what became of a notification's deliveries, whenever one of them has ended or was read.
 """
 
+import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from notifier.core.lifecycle import OPEN, SUCCEEDED, UNKNOWN
+from notifier.core.lifecycle import CLICKED, OPEN, OPENED, SUCCEEDED, UNKNOWN, WAITING
+from notifier.core.reading import READ_ELSEWHERE
+
+ALL, FIRST, ESCALATE, BEST = "all", "first", "escalate", "best"
+MODES = (ALL, FIRST, ESCALATE, BEST)
+READ = frozenset({OPENED, CLICKED})
+FALLBACK, ESCALATION = "fallback", "escalation"  # why a later step waits
+NOT_NEEDED = "not_needed"
+
+# What is known of everyone weighs as much as so many messages that the person got themselves.
+PRIOR_WEIGHT = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,37 +44,83 @@ class Order:
 
 
 def in_order(mode: str, channels: tuple[str, ...], scores: Scores, seed: int) -> Order:
-    return Order(channels, "" if mode == "all" else mode)
+    """As they are named; with `best` those first that the person opens most, as far as is known.
+
+    That is drawn (Thompson sampling): each channel's chance to come first is how likely it is to be the best one. What
+    little is known of is tried, and what has proved itself wins. The same seed draws the same order.
+    """
+    if mode != BEST:
+        return Order(channels, "" if mode == ALL else mode)
+    chance = random.Random(seed)
+    drawn = {name: chance.betavariate(*_belief(name, scores)) for name in sorted(channels)}
+    ranked = tuple(sorted(channels, key=lambda name: drawn[name], reverse=True))
+    return Order(ranked, mode, {"scores": {name: counted(name, scores) for name in ranked}})
+
+
+def counted(channel: str, scores: Scores) -> dict[str, int]:
+    """What the person was sent and opened, for people to read."""
+    sent, opened = scores.person.get(channel, (0, 0))
+    return {"sent": sent, "opened": opened}
+
+
+def _belief(channel: str, scores: Scores) -> tuple[float, float]:
+    """The parameters of the beta distribution of how often the person opens what comes by this channel."""
+    sent, opened = scores.person.get(channel, (0, 0))
+    sent_to_all, opened_by_all = scores.everyone.get(channel, (0, 0))
+    rate = (min(opened_by_all, sent_to_all) + 1) / (sent_to_all + 2)
+    return PRIOR_WEIGHT * rate + opened, PRIOR_WEIGHT * (1 - rate) + max(sent - opened, 0)
+
+
+def is_held(status: str, reason: str | None) -> bool:
+    """Whether a delivery is a later step whose turn has not come."""
+    return status == WAITING and reason in (FALLBACK, ESCALATION)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One delivery: the step it belongs to, its status, and whether it is held back for an earlier step to fail."""
+    """One delivery: the step it belongs to, its status, and whether it is held back until its turn comes, at `due_at` or not by the clock."""
 
     id: Any
     step: int
     status: str
     is_held: bool
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Deliveries that are to go out now, and those that are not needed any more."""
+    """When the turn of deliveries comes that were held back, and which are not to go out any more, for this reason."""
 
-    start: tuple[Any, ...] = ()
+    turns: Mapping[Any, datetime] = field(default_factory=dict)
     drop: tuple[Any, ...] = ()
+    reason: str = NOT_NEEDED
 
 
-def next_move(steps: Iterable[Step]) -> Move:
-    """A channel has succeeded when any of its deliveries has. One that may have gone out (unknown) waits for a person."""
+def next_move(mode: str, steps: Iterable[Step], now: datetime) -> Move:
+    """A channel has succeeded when any of its deliveries has. One that may have gone out (unknown) waits for a person.
+
+    `first`, `best`: a success ends it, a failure starts the next step. `escalate`: only a read ends it; the next step
+    starts by the clock, or at once when the latest has failed.
+    """
     everything = list(steps)
     held = [step for step in everything if step.is_held]
     if not held:
         return Move()
     others = [step for step in everything if not step.is_held]
-    if any(step.status in SUCCEEDED for step in others):
+    if mode == ESCALATE:
+        if any(step.status in READ for step in others):
+            return Move(drop=tuple(step.id for step in held), reason=READ_ELSEWHERE)
+        latest = max((step.step for step in others), default=0)
+        others = [step for step in others if step.step == latest]
+        if any(step.status in SUCCEEDED for step in others):
+            return Move()
+    elif any(step.status in SUCCEEDED for step in others):
         return Move(drop=tuple(step.id for step in held))
     if any(step.status in OPEN or step.status == UNKNOWN for step in others):
         return Move()
     following = min(step.step for step in held)
-    return Move(start=tuple(step.id for step in held if step.step == following))
+    turns = {step.id: now for step in held if step.step == following}
+    planned = next((step.due_at for step in held if step.id in turns), None)
+    if planned is not None:  # those after it follow as much earlier
+        turns |= {step.id: step.due_at - (planned - now) for step in held if step.id not in turns and step.due_at}
+    return Move(turns)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from notifier.core.errors import Fault
+from notifier.core.routing import ESCALATE
 
 PRIORITIES = ("urgent", "high", "medium", "low")  # most pressing first
 CEILINGS = {"marketing": "medium", "social": "high"}
@@ -25,6 +26,9 @@ class InlineRecipient:
 class Submission:
     """One accepted-to-be request. `send_at` is aware UTC; `expires_in` in seconds from `send_at` or now.
 
+    `routing` None: the type's. `escalate_after` in seconds. `sequence` orders those of one collapse key.
+
+    `is_perishable`: the producer has said when it expires, and has not left that to the product.
     `idempotency` is (key, digest of the body) when the producer gave a key. `address_id` is set by the
     product alone: it goes to this one address, confirmed or not, and to no other.
     """
@@ -34,10 +38,13 @@ class Submission:
     data: Mapping[str, Any]
     channels: tuple[str, ...] | None = None
     priority: str | None = None
-    routing: str = "all"
+    routing: str | None = None
+    escalate_after: int | None = None
     send_at: datetime | None = None
     expires_in: int = DEFAULT_EXPIRES_IN_S
+    is_perishable: bool = False
     collapse_key: str | None = None
+    sequence: int | None = None
     dedupe: bool | None = None
     template: str | None = None
     idempotency: tuple[str, str] | None = None
@@ -53,6 +60,24 @@ def check_priority(requested: str | None, *, type_priority: str, category: str, 
         return (Fault("/priority", "priority_too_high", f"{category} notifications are at most {ceiling}"),)
     if requested == "urgent" and type_priority != "urgent" and not may_be_urgent:
         return (Fault("/priority", "urgent_not_allowed", "urgent needs the scope 'urgent' or a type that is urgent"),)
+    return ()
+
+
+def check_routing(routing: str, submission: Submission) -> tuple[Fault, ...]:
+    """`routing` is the one it will have: its own, or its type's. What cannot go together is refused."""
+    after = submission.escalate_after
+    if after is None:
+        return ()
+    if routing != ESCALATE:
+        return (Fault("/escalate_after", "contradicts_routing", f"escalate_after goes with the routing 'escalate', and this one is routed {routing!r}"),)
+    if after >= submission.expires_in:
+        return (Fault("/escalate_after", "contradicts_expiry", f"after {after} seconds it will have expired"),)
+    return ()
+
+
+def check_sequence(submission: Submission) -> tuple[Fault, ...]:
+    if submission.sequence is not None and submission.collapse_key is None:
+        return (Fault("/sequence", "needs_collapse_key", "sequence orders the notifications of one collapse_key, and there is none"),)
     return ()
 
 

@@ -57,7 +57,8 @@ class InboxItem(db.Model):
 
         `all` and `unread` leave out what is archived or snoozed. The list and "mark all of it" share this.
         """
-        conditions = [cls.archived_at.is_not(None)] if filter == "archived" else [cls.archived_at.is_(None), cls.snoozed_until.is_(None)]
+        archived = [cls.archived_at.is_not(None), cls.replaced_by.is_(None)]
+        conditions = archived if filter == "archived" else [cls.archived_at.is_(None), cls.snoozed_until.is_(None)]
         if filter == "unread":
             conditions.append(cls.read_at.is_(None))
         if category is not None:

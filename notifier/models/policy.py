@@ -32,6 +32,7 @@ class CollapseHead(db.Model):
     """The newest notification of a collapse key. `scope` is the producer's id: keys of two producers never meet.
 
     Newest is the one with the greatest `sequence` (0 where none was given), and among equals the last submitted.
+    `previous_id` is the one whose place it took, `item_id` what stands in the inbox of the key.
     """
 
     __tablename__ = "collapse_head"
@@ -40,6 +41,8 @@ class CollapseHead(db.Model):
     scope: Mapped[str] = mapped_column(String(40), primary_key=True)
     collapse_key: Mapped[str] = mapped_column(String(255), primary_key=True)
     notification_id: Mapped[UUID] = mapped_column()
+    previous_id: Mapped[UUID | None] = mapped_column()
+    item_id: Mapped[UUID | None] = mapped_column()
     sequence: Mapped[int] = mapped_column(BigInteger, default=0)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 

@@ -20,8 +20,7 @@ from notifier.extensions import db
 from notifier.models import IdempotencyKey
 from notifier.models import Submission as SubmissionRow
 from notifier.pipeline import flood, people, providers
-from notifier.pipeline.decide import Target
-from notifier.pipeline.facts import load_people
+from notifier.pipeline.facts import Target, load_people
 from notifier.pipeline.flood import Trigger
 from notifier.pipeline.judge import Accepted, Item, Work, body_digest, changed_people, judge, works_in
 from notifier.pipeline.store import Stored, announce, store
@@ -156,10 +155,14 @@ def _body(work: Work, flooded: Collection[Trigger]) -> dict[str, Any]:
         "channels": order.requested,
         "priority": order.priority,
         "routing": order.routing,
+        "escalate_after": order.escalate_after.total_seconds(),
         "template_id": order.template_id.hex if order.template_id else None,
         "send_at": order.send_at.isoformat() if order.send_at else None,
         "expires_at": order.expires_at.isoformat(),
+        "is_perishable": order.is_perishable,
+        "dedupe_window_s": order.dedupe_window_s,
         "collapse_key": work.item.submission.collapse_key,
+        "sequence": order.sequence,
     }
 
 

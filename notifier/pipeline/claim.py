@@ -17,12 +17,14 @@ from notifier.clock import now as clock_now
 from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Content, Message, Receipt, Recipient
+from notifier.core.reading import READ_ELSEWHERE
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Address, Delivery, EventType, Notification
+from notifier.pipeline import replacing
 from notifier.pipeline.facts import Person, load_people, load_types, no_longer_wanted
-from notifier.pipeline.routing import follow
+from notifier.pipeline.routing import follow, read_already
 from notifier.pipeline.words import Wanted, put_into_words, unsubscribe_url
 from notifier.queueing import ring
 
@@ -37,7 +39,8 @@ _DELIVERY: tuple[sa.Column[Any], ...] = (
 )
 _NOTIFICATION: tuple[sa.Column[Any], ...] = (
     *(_notification.id, _notification.user_id, _notification.type, _notification.category, _notification.priority, _notification.template_id),
-    *(_notification.data, _notification.is_test, _notification.routing, _notification.collapse_key, _notification.expires_at, _notification.created_at),
+    *(_notification.data, _notification.is_test, _notification.routing, _notification.expires_at, _notification.created_at),
+    *(_notification.producer_id, _notification.collapse_key),
 )
 _ADDRESS: tuple[sa.Column[Any], ...] = (_address.id, _address.channel, _address.value, _address.secret, _address.digest)
 
@@ -120,8 +123,10 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
             )
             .returning(*_DELIVERY)
         ).all()
-        for claimed in _load(rows):
-            verdict = _verdict(claimed, now)
+        loaded = _load(rows)
+        overtaken = _overtaken([claimed.notification for claimed in loaded])
+        for claimed in loaded:
+            verdict = overtaken.get(claimed.notification.id) or _verdict(claimed, now)
             if verdict is None:
                 kept.append(claimed)
             else:
@@ -165,6 +170,15 @@ def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:
         adapters = registry.adapters_for(delivery.channel, address.value if address else None, is_test=notification.is_test)
         found.append(_Claimed(delivery, notification, types[notification.type], address, persons.get(notification.user_id), adapters))
     return found
+
+
+def _overtaken(notifications: Sequence[sa.Row[Any]]) -> dict[UUID, _Verdict]:
+    """What has happened to whole notifications since one of their deliveries was queued: it was read, or a newer one has come."""
+    verdicts: dict[UUID, _Verdict] = {key: (lifecycle.SKIPPED, READ_ELSEWHERE, {}) for key in read_already(notifications)}
+    for key, place in replacing.places_of(notifications).items():
+        if place.newest != key:
+            verdicts[key] = lifecycle.SKIPPED, replacing.SUPERSEDED, replacing.told(place.newest)
+    return verdicts
 
 
 def _verdict(claimed: _Claimed, now: datetime) -> _Verdict | None:

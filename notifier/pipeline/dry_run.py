@@ -16,8 +16,8 @@ from notifier.core.message import Content
 from notifier.core.plan import Plan, Route, Skip
 from notifier.database import transaction
 from notifier.pipeline import people
-from notifier.pipeline.decide import Decided, Target, decide
-from notifier.pipeline.facts import load_people
+from notifier.pipeline.decide import Decided, decide
+from notifier.pipeline.facts import Target, load_people
 from notifier.pipeline.judge import Item, Work, changed_people, judge
 from notifier.pipeline.words import Wanted, put_into_words
 

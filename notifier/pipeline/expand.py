@@ -4,7 +4,7 @@ Run by workers (`notifier.jobs.expand`). One transaction, under the lock of the 
 twice, or killed half-way, it stores each notification once.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -12,8 +12,7 @@ import structlog
 from notifier.clock import now as clock_now
 from notifier.database import transaction
 from notifier.models import EventType, Submission
-from notifier.pipeline.decide import Target
-from notifier.pipeline.facts import Order, load_people
+from notifier.pipeline.facts import Order, Target, load_people
 from notifier.pipeline.store import Stored, announce, store
 
 log = structlog.get_logger()
@@ -38,7 +37,12 @@ def expand(submission_id: UUID) -> int:
             requested=tuple(body["channels"]) if body["channels"] else None,
             send_at=datetime.fromisoformat(body["send_at"]) if body["send_at"] else None,
             expires_at=datetime.fromisoformat(body["expires_at"]),
+            is_perishable=body["is_perishable"],
             routing=body["routing"],
+            escalate_after=timedelta(seconds=body["escalate_after"]),
+            sequence=body["sequence"],
+            submitted_at=row.created_at,
+            dedupe_window_s=body.get("dedupe_window_s"),
         )
         targets = [
             Target(row.id, row.producer_id, row.is_test, order, persons[user_id], body["data"], body["collapse_key"], user_id in body["flooded"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -9,8 +10,9 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from notifier import channels
-from notifier.core.plan import AddressFacts, Facts, Skip, TypeFacts, still_wanted
+from notifier.core.plan import ESCALATE_AFTER, AddressFacts, Facts, Skip, TypeFacts, still_wanted
 from notifier.core.preferences import NO_CHOICES, Preferences, from_document
+from notifier.core.routing import ALL
 from notifier.extensions import db
 from notifier.models import Account, Address, EventType, Preference, Suppression, Template, User
 
@@ -31,7 +33,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One submission as far as it concerns planning: the same for each of its recipients."""
+    """One submission as far as it concerns planning: the same for each of its recipients. `dedupe_window_s`: None where it may be repeated.
+
+    `submitted_at` None: just now.
+    """
 
     type: EventType
     priority: str
@@ -39,8 +44,27 @@ class Order:
     requested: tuple[str, ...] | None
     send_at: Any
     expires_at: Any
-    routing: str = "all"
+    is_perishable: bool = False
+    routing: str = ALL
+    escalate_after: timedelta = ESCALATE_AFTER
+    sequence: int | None = None
+    submitted_at: datetime | None = None
     address_id: UUID | None = None
+    dedupe_window_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One notification to be made: who submitted it, for whom, with what."""
+
+    submission_id: UUID
+    producer_id: UUID | None
+    is_test: bool
+    order: Order
+    person: Person
+    data: Mapping[str, Any]
+    collapse_key: str | None
+    is_flooded: bool = False
 
 
 def load_types(keys: Iterable[str]) -> dict[str, EventType]:
@@ -133,7 +157,9 @@ def planner_facts(order: Order, person: Person, channel_facts: Mapping[str, Any]
         requested=order.requested,
         send_at=order.send_at,
         expires_at=order.expires_at,
+        is_perishable=order.is_perishable,
         routing=order.routing,
+        escalate_after=order.escalate_after,
         is_flooded=is_flooded,
         only_address=order.address_id,
         user_id=person.id,

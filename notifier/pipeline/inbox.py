@@ -21,6 +21,7 @@ from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Delivery, InboxItem, InboxState
+from notifier.pipeline import scores
 from notifier.pipeline.people import insert
 from notifier.realtime import publish
 from notifier.realtime.publish import ItemEvent
@@ -35,6 +36,7 @@ _COLUMNS = tuple(column.name for column in _items.columns)
 _COUNTED = sa.and_(InboxItem.archived_at.is_(None), InboxItem.snoozed_until.is_(None))
 _IS_UNREAD = sa.and_(_COUNTED, InboxItem.read_at.is_(None))
 _IS_UNSEEN = sa.and_(_COUNTED, InboxItem.seen_at.is_(None))
+_IS_OPEN = sa.and_(InboxItem.read_at.is_(None), InboxItem.archived_at.is_(None))
 _OPENABLE = tuple(status for status in lifecycle.STATUSES if lifecycle.may_move(status, lifecycle.OPENED))
 
 
@@ -64,6 +66,41 @@ def add(rows: Sequence[Mapping[str, Any]]) -> list[ItemEvent]:
             events[item["id"]] = ItemEvent(state.user_id, shapes.inbox_item(item), item["seq"], state.unread - still_to_come, state.unseen - still_to_come)
     db.session.execute(sa.insert(_items), items)
     return [events[item["id"]] for item in items]
+
+
+def replace(older: Mapping[UUID, UUID]) -> list[tuple[str, dict[str, Any]]]:
+    """Unread item → the newer one that takes its place, just added in the same transaction, which holds its user's row of counts.
+
+    → the changes for `publish_states`, after the commit. Four statements; one when all of them were read or archived.
+    """
+    unread = sa.select(_items).where(_items.c.id.in_(older), _IS_OPEN).order_by(_items.c.user_id, _items.c.seq)
+    found = [dict(row) for row in db.session.execute(unread).mappings()] if older else []
+    if not found:
+        return []
+    rows = db.session.execute(sa.select(_states).where(_states.c.user_id.in_({item["user_id"] for item in found}))).mappings()
+    states = {row["user_id"]: {name: row[name] for name in ("seq", "unread", "unseen")} for row in rows}
+    changed: dict[str, list[dict[str, Any]]] = {}
+    at = now()
+    for item in found:
+        state = states[item["user_id"]]
+        state["seq"] += 1
+        if item["snoozed_until"] is None:
+            state["unread"] -= 1
+            state["unseen"] -= item["seen_at"] is None
+        item |= {"seq": state["seq"], "archived_at": at, "snoozed_until": None, "replaced_by": older[item["id"]]}
+        changed.setdefault(item["user_id"], []).append(item)
+    _set_each(_items, "id", [{name: item[name] for name in ("id", "seq", "archived_at", "snoozed_until", "replaced_by")} for item in found])
+    _set_each(_states, "user_id", [{"user_id": user_id, **state} for user_id, state in states.items()])
+    return [(user_id, {**states[user_id], "changed": [shapes.inbox_item(item) for item in items]}) for user_id, items in changed.items()]
+
+
+def _set_each(table: sa.Table, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Sets the other columns of the rows that have these keys, as one executemany."""
+    values = {name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in rows[0] if name != key}
+    db.session.connection().execute(
+        sa.update(table).where(table.c[key] == sa.bindparam("of_key")).values(values),
+        [{"of_key": row[key], **{f"new_{name}": row[name] for name in row if name != key}} for row in rows],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +178,7 @@ def _mark(
         state = session.execute(sa.select(InboxState.seq, InboxState.unread, InboxState.unseen).where(InboxState.user_id == user_id).with_for_update()).first()
         if state is None:  # nothing has ever reached them
             return {"unread": 0, "unseen": 0, "seq": 0}, []
-        meant = [InboxItem.user_id == user_id, *conditions]
+        meant = [InboxItem.user_id == user_id, InboxItem.replaced_by.is_(None), *conditions]
         before = _tally(session, meant)
         counts = {"unread": state.unread, "unseen": state.unseen, "seq": state.seq}
         if before.items:
@@ -155,6 +192,7 @@ def _mark(
             }
             session.execute(sa.update(InboxState).where(InboxState.user_id == user_id).values(**counts))
             if read_at is not None:
+                scores.count_opened(sa.select(InboxItem.id).where(*since))
                 _open_deliveries(session, since, read_at)
                 _drop_reminders(session, since)
             changed, shown = _changed(session, since, before.items)

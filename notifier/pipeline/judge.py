@@ -13,8 +13,11 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier import channels
+from notifier.core import repeats
 from notifier.core.errors import Fault, Rejected
-from notifier.core.submission import InlineRecipient, Submission, check_priority, check_send_at
+from notifier.core.plan import ESCALATE_AFTER
+from notifier.core.routing import ALL
+from notifier.core.submission import InlineRecipient, Submission, check_priority, check_routing, check_send_at, check_sequence
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import EventType, IdempotencyKey
@@ -119,9 +122,12 @@ def _judge(item: Item, type_: EventType | None, templates: dict[str, UUID], admi
         return _refused(Fault("/type", "unknown_type", f"there is no event type {submission.type!r}"), code="unknown_type")
     if caller.types is not None and type_.key not in caller.types:
         return Rejected("type_not_allowed", f"this key may not submit {type_.key!r}")
+    routing = submission.routing or type_.routing or ALL
     faults = [
         *check_priority(submission.priority, type_priority=type_.priority, category=type_.category, may_be_urgent=caller.may_be_urgent),
         *check_send_at(submission.send_at, now),
+        *check_routing(routing, submission),
+        *check_sequence(submission),
         *(
             Fault(f"/channels/{i}", "unknown_channel", f"there is no channel {name!r}")
             for i, name in enumerate(submission.channels or ())
@@ -144,11 +150,20 @@ def _judge(item: Item, type_: EventType | None, templates: dict[str, UUID], admi
         requested=submission.channels,
         send_at=submission.send_at,
         expires_at=starts_at + timedelta(seconds=submission.expires_in),
-        routing=submission.routing,
+        is_perishable=submission.is_perishable,
+        routing=routing,
+        escalate_after=_escalate_after(submission, type_),
+        sequence=submission.sequence,
         address_id=submission.address_id,
+        dedupe_window_s=repeats.window_s(submission.dedupe, type_.dedupe_window_s, is_mandatory=type_.is_mandatory),
     )
     recipients = tuple(InlineRecipient(user_id) for user_id in admins) if type_.to_admins else _once_each(submission.recipients)
     return Work(item, order, recipients, _key(item), new_id())
+
+
+def _escalate_after(submission: Submission, type_: EventType) -> timedelta:
+    seconds = submission.escalate_after or type_.escalate_after_s
+    return timedelta(seconds=seconds) if seconds else ESCALATE_AFTER
 
 
 def _refused(*faults: Fault, code: str = "validation_failed") -> Rejected:

@@ -13,11 +13,12 @@ from notifier.config import current_settings
 from notifier.core import lifecycle
 from notifier.core.errors import InvalidRecipient, Misconfigured, Permanent, RateLimited
 from notifier.core.retry import RetryAt, Situation, Stop, decide_next
+from notifier.core.routing import BEST
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import new_id, show
 from notifier.models import Address, Attempt, Capture, Delivery, Suppression
-from notifier.pipeline import alarm, health
+from notifier.pipeline import alarm, health, scores
 from notifier.pipeline.claim import Outcome, Task, Try
 from notifier.pipeline.health import Tally
 from notifier.pipeline.people import insert, known_ids
@@ -52,6 +53,7 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
             captures = [_capture_row(task, now) for task in ours if _has_capture(task) and task.notification.user_id in still_here]
             if captures:
                 session.execute(sa.insert(Capture.__table__), captures)
+        scores.count_sent((task.notification.user_id, task.delivery.channel) for task in ours if _is_trial(task, follows[task.delivery.id]))
         _switch_off([task for task in ours if _is_dead_address(task, follows[task.delivery.id], happened)], now)
         started = follow([task.notification for task in ours])
     ring(started)
@@ -169,6 +171,11 @@ def _switch_off(tasks: Sequence[Task], now: datetime) -> None:
         )
         rows += [{"digest": a.digest, "scope": "*", "channel": a.channel, "reason": reason, "created_at": now} for a in addresses]
     db.session.execute(insert(Suppression).on_conflict_do_nothing(), sorted(rows, key=lambda row: str(row["digest"])))
+
+
+def _is_trial(task: Task, follows: Follows) -> bool:
+    """Of a channel, by which routing `best` learns."""
+    return follows is None and task.notification.routing == BEST and not task.notification.is_test
 
 
 def _has_capture(task: Task) -> bool:

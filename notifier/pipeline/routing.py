@@ -1,6 +1,9 @@
-"""Moves the steps of notifications with routing `first` on, in the transaction in which one of them has ended."""
+"""Moves the steps of routed notifications on, in the transaction in which one of them has ended or was read.
 
-from collections.abc import Sequence
+Called by `record`, and by `claim` for what it drops. (A read in the inbox drops what it makes needless by itself.)
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,44 +12,74 @@ import sqlalchemy as sa
 from notifier import channels
 from notifier.clock import now as clock_now
 from notifier.core import lifecycle
-from notifier.core.plan import FALLBACK
-from notifier.core.routing import Step, next_move
+from notifier.core.plan import Facts
+from notifier.core.routing import ALL, ESCALATE, READ, next_move
 from notifier.extensions import db
 from notifier.models import Delivery, Notification
-from notifier.pipeline.store import DOORBELL_GRACE
+from notifier.pipeline.facts import Order, load_people, load_types, planner_facts
+from notifier.pipeline.store import begun, steps_of
 from notifier.queueing import Doorbell
 
+_deliveries: sa.Table = Delivery.__table__
+_notifications: sa.Table = Notification.__table__
+_NOTIFICATION = [_notifications.c[name] for name in ("id", "user_id", "type", "priority", "is_test", "routing")]
+_DELIVERY = [_deliveries.c[name] for name in ("id", "notification_id", "channel", "priority", "step", "status", "reason", "detail", "due_at")]
+_MOVED = ("status", "reason", "detail", "due_at", "wake_at")
 
-def follow(notifications: Sequence[Any]) -> list[Doorbell]:
-    """Starts the next step where the one before has failed, drops the rest where it has succeeded.
 
-    → whom to ring after the commit. Five statements at most; none when no notification is routed.
+def follow(notifications: Iterable[Any]) -> list[Doorbell]:
+    """Starts the next step where its turn has come, and drops the rest where nothing is left to do.
+
+    → whom to ring after the commit. A constant number of statements; none when no notification is routed.
     """
-    wanted = {notification.id for notification in notifications if notification.routing == "first"}
+    wanted = {notification.id for notification in notifications if notification.routing != ALL}
     if not wanted:
         return []
     # Two workers may end two deliveries of one notification: its row says whose turn it is, and the second
     # sees what the first has done. The deliveries themselves are not locked: each worker holds its own already.
-    db.session.execute(sa.select(Notification.id).where(Notification.id.in_(wanted)).order_by(Notification.id).with_for_update(key_share=True))
-    columns = (Delivery.id, Delivery.notification_id, Delivery.channel, Delivery.priority, Delivery.step, Delivery.status, Delivery.reason)
-    rows = db.session.execute(sa.select(*columns).where(Delivery.notification_id.in_(wanted)).order_by(Delivery.id)).all()
-    start: set[UUID] = set()
-    drop: set[UUID] = set()
+    locked = sa.select(*_NOTIFICATION).where(_notifications.c.id.in_(wanted)).order_by(_notifications.c.id).with_for_update(key_share=True)
+    routed = {row.id: row for row in db.session.execute(locked)}
+    rows = db.session.execute(sa.select(*_DELIVERY).where(_deliveries.c.notification_id.in_(routed)).order_by(_deliveries.c.id)).all()
     now = clock_now()
-    for key in wanted:
-        steps = [Step(row.id, row.step, row.status, row.status == lifecycle.WAITING and row.reason == FALLBACK) for row in rows if row.notification_id == key]
-        move = next_move(steps)
-        start.update(move.start)
-        drop.update(move.drop)
-    _move(drop, status=lifecycle.SKIPPED, reason="not_needed", wake_at=None)
-    shown = {row.id for row in rows if row.id in start and channels.CHANNELS[row.channel].address is None}
-    _move(shown, reason=None, due_at=now, wake_at=now)  # in-app: the scheduler shows it
-    _move(start - shown, status=lifecycle.QUEUED, reason=None, wake_at=now + DOORBELL_GRACE)
-    return [Doorbell(row.id, row.channel, row.priority) for row in rows if row.id in start - shown]
+    moves = {key: next_move(one.routing, steps_of(row for row in rows if row.notification_id == key), now) for key, one in routed.items()}
+    facts = _facts([routed[key] for key, move in moves.items() if move.turns])
+    moved: dict[UUID, dict[str, Any]] = {}
+    for row in rows:
+        move = moves[row.notification_id]
+        if row.id in move.drop:
+            moved[row.id] = {"status": lifecycle.SKIPPED, "reason": move.reason, "detail": row.detail, "due_at": row.due_at, "wake_at": None}
+        elif row.id in move.turns:
+            moved[row.id] = begun(row, facts.get(row.notification_id), move.turns[row.id], now)
+    _move(moved)
+    return [Doorbell(row.id, row.channel, row.priority) for row in rows if row.id in moved and moved[row.id]["status"] == lifecycle.QUEUED]
 
 
-def _move(ids: set[UUID], **values: object) -> None:
-    if ids:
-        db.session.execute(
-            sa.update(Delivery).where(Delivery.id.in_(ids), Delivery.status == lifecycle.WAITING).values(**values).execution_options(synchronize_session=False)
+def _facts(notifications: Sequence[Any]) -> dict[UUID, Facts]:
+    """What is asked before a step starts: whether the person may be disturbed. Nothing of those who were erased."""
+    if not notifications:
+        return {}
+    persons = load_people(notification.user_id for notification in notifications)
+    types = load_types(notification.type for notification in notifications)
+    registry = channels.registry()
+    return {
+        n.id: planner_facts(Order(types[n.type], n.priority, None, None, None, None, routing=n.routing), persons[n.user_id], registry.facts(is_test=n.is_test))
+        for n in notifications
+        if n.user_id in persons
+    }
+
+
+def _move(moved: Mapping[UUID, Mapping[str, Any]]) -> None:
+    if moved:
+        values = {name: sa.bindparam(f"new_{name}", type_=_deliveries.c[name].type) for name in _MOVED}
+        db.session.connection().execute(
+            sa.update(_deliveries).where(_deliveries.c.id == sa.bindparam("key"), _deliveries.c.status == lifecycle.WAITING).values(values),
+            [{"key": key, **{f"new_{name}": values_of[name] for name in _MOVED}} for key, values_of in moved.items()],
         )
+
+
+def read_already(notifications: Iterable[Any]) -> set[UUID]:
+    """Those that end when they are read, and have been. One query, none when nothing is escalated."""
+    wanted = {notification.id for notification in notifications if notification.routing == ESCALATE}
+    if not wanted:
+        return set()
+    return set(db.session.scalars(sa.select(Delivery.notification_id).where(Delivery.notification_id.in_(wanted), Delivery.status.in_(READ))))

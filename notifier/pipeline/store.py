@@ -4,7 +4,7 @@ Called by `accept` and `expand` inside their transaction; what must happen after
 inbox events) comes back as a `Stored`, and `announce` does it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,13 +16,16 @@ from notifier import channels, queueing, shapes
 from notifier.core import lifecycle
 from notifier.core.explain import packed
 from notifier.core.message import Content
-from notifier.core.plan import FALLBACK, Route
-from notifier.core.routing import Step, next_move
+from notifier.core.plan import Facts, Route, Skip, turn_of
+from notifier.core.routing import ALL, BEST, FALLBACK, Step, is_held, next_move
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Delivery, Notification
-from notifier.pipeline import inbox
-from notifier.pipeline.decide import Decided, Target, decide
+from notifier.pipeline import digests, inbox, replacing, scores
+from notifier.pipeline.digests import Entry
+from notifier.pipeline.decide import Decided, decide
+from notifier.pipeline.facts import Target
+from notifier.pipeline.replacing import Place
 from notifier.pipeline.words import Wanted, put_into_words
 from notifier.queueing import Doorbell
 from notifier.realtime import publish
@@ -38,11 +41,15 @@ _deliveries: sa.Table = Delivery.__table__
 
 @dataclass(slots=True)
 class Stored:
-    """What was stored: `summaries` in the order of the targets, and what is to follow the commit."""
+    """What was stored: `summaries` in the order of the targets, and what is to follow the commit.
+
+    `inbox_changes` are the items that were replaced, as `publish_states` takes them.
+    """
 
     summaries: list[dict[str, Any]] = field(default_factory=list)
     doorbells: list[Doorbell] = field(default_factory=list)
     inbox_events: list[Any] = field(default_factory=list)
+    inbox_changes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -81,13 +88,18 @@ def store(targets: Sequence[Target], now: datetime) -> Stored:
     notifications: list[dict[str, Any]] = []
     drafts: list[DeliveryDraft] = []
     shown_now: list[tuple[Target, DeliveryDraft]] = []
+    places: dict[UUID, Place] = {}
+    gathered: list[Entry] = []
     for decided in decide(targets, now):
         target = decided.target
+        if decided.place is not None:
+            places[decided.notification_id] = decided.place
         notifications.append(_notification_row(decided, now))
         mine = _drafts(decided, now)
         drafts += mine
+        gathered += _gathered(decided, mine)
         shown_now += [(target, draft) for draft in mine if draft.status == lifecycle.DELIVERED]
-        stored.summaries.append({"id": decided.notification_id, "user": target.person.id, "drafts": mine})
+        stored.summaries.append({"id": decided.notification_id, "user": target.person.id, "drafts": mine, "facts": decided.facts})
     contents = put_into_words([_wanted(target, draft) for target, draft in shown_now])
     shown = []
     for (target, draft), content in zip(shown_now, contents, strict=True):
@@ -96,14 +108,18 @@ def store(targets: Sequence[Target], now: datetime) -> Stored:
             draft.delivered_at = draft.sent_at = None
         else:
             shown.append(inbox_row(draft.id, draft.notification_id, target.person.id, target.order.type, content, target.data, now))
-    for target, summary in zip(targets, stored.summaries, strict=True):
-        if target.order.routing == "first":
-            _take_steps(summary["drafts"], now)
+    for summary in stored.summaries:
+        if summary["facts"].routing != ALL:
+            _take_steps(summary["facts"], summary["drafts"], now)
     stored.doorbells = [Doorbell(draft.id, draft.channel, draft.priority) for draft in drafts if draft.status == lifecycle.QUEUED]
     if notifications:
         db.session.execute(sa.insert(_notifications), notifications)
         db.session.execute(sa.insert(_deliveries), [draft.row() for draft in drafts])
+    digests.gather(gathered)
+    replacing.drop_older(places.values())
     stored.inbox_events = inbox.add(shown) if shown else []
+    stored.inbox_changes = replacing.replace_items({row["id"]: places[row["notification_id"]] for row in shown if row["notification_id"] in places})
+    scores.count_sent((target.person.id, draft.channel) for target, draft in shown_now if target.order.routing == BEST and draft.status == lifecycle.DELIVERED)
     stored.summaries = [
         shapes.notification_summary(summary["id"], summary["user"], [shapes.delivery(draft) for draft in summary["drafts"]]) for summary in stored.summaries
     ]
@@ -116,6 +132,8 @@ def announce(stored: Stored) -> None:
         queueing.ring(stored.doorbells)
     if stored.inbox_events:
         publish.publish_items(stored.inbox_events)
+    if stored.inbox_changes:
+        publish.publish_states(stored.inbox_changes)
 
 
 def _notification_row(decided: Decided, now: datetime) -> dict[str, Any]:
@@ -133,6 +151,7 @@ def _notification_row(decided: Decided, now: datetime) -> dict[str, Any]:
         "is_test": target.is_test,
         "routing": order.routing,
         "collapse_key": target.collapse_key,
+        "sequence": order.sequence,
         "decision": packed(decided.plan.trace),
         "send_at": order.send_at,
         "expires_at": order.expires_at,
@@ -146,6 +165,7 @@ def _drafts(decided: Decided, now: datetime) -> list[DeliveryDraft]:
     for decision in decided.plan.decisions:
         status, provider = lifecycle.SKIPPED, None
         due_at = wake_at = delivered_at = None
+        is_gathered = isinstance(decision, Skip) and decision.summary is not None
         if isinstance(decision, Route):
             due_at = decision.due_at
             if decision.reason == FALLBACK:
@@ -172,7 +192,7 @@ def _drafts(decided: Decided, now: datetime) -> list[DeliveryDraft]:
                 provider=provider,
                 due_at=due_at,
                 wake_at=wake_at,
-                expires_at=target.order.expires_at,
+                expires_at=None if is_gathered and not target.order.is_perishable else target.order.expires_at,  # a digest may be days away
                 delivered_at=delivered_at,
                 sent_at=delivered_at,
                 created_at=now,
@@ -181,13 +201,43 @@ def _drafts(decided: Decided, now: datetime) -> list[DeliveryDraft]:
     return drafts
 
 
-def _take_steps(drafts: Sequence[DeliveryDraft], now: datetime) -> None:
-    """An in-app item is there at once, and so may end a routing that has only just begun."""
-    move = next_move(Step(draft, draft.step, draft.status, draft.reason == FALLBACK) for draft in drafts)
-    for draft in move.drop:
-        draft.status, draft.reason, draft.wake_at = lifecycle.SKIPPED, "not_needed", None
-    for draft in move.start:
-        draft.status, draft.reason, draft.wake_at = lifecycle.QUEUED, None, now + DOORBELL_GRACE
+def _gathered(decided: Decided, drafts: Sequence[DeliveryDraft]) -> list[Entry]:
+    """Those of the drafts that go into a digest; one was made of each decision, in order."""
+    target = decided.target
+    return [
+        Entry(draft.id, target.person.id, target.order.type.category, target.is_test, decision.summary)
+        for decision, draft in zip(decided.plan.decisions, drafts, strict=True)
+        if isinstance(decision, Skip) and decision.summary is not None
+    ]
+
+
+def _take_steps(facts: Facts, drafts: Sequence[DeliveryDraft], now: datetime) -> None:
+    """An in-app item is there at once, and so may end a routing that has only just begun; or cannot be shown, and so move it on."""
+    move = next_move(facts.routing, steps_of(drafts), now)
+    for draft in drafts:
+        if draft.id in move.drop:
+            draft.status, draft.reason, draft.wake_at = lifecycle.SKIPPED, move.reason, None
+        elif draft.id in move.turns:
+            for name, value in begun(draft, facts, move.turns[draft.id], now).items():
+                setattr(draft, name, value)
+
+
+def steps_of(deliveries: Iterable[Any]) -> list[Step]:
+    """Deliveries, or rows of their columns, as `next_move` takes them."""
+    return [Step(d.id, d.step, d.status, is_held(d.status, d.reason), d.due_at) for d in deliveries]
+
+
+def begun(delivery: Any, facts: Facts | None, at: datetime, now: datetime) -> dict[str, Any]:
+    """The columns of a step whose turn comes `at`: it goes out, or waits until then, or for the end of quiet hours. No facts: nobody to disturb."""
+    until, reason = turn_of(facts, delivery.channel, at) if facts else (None, None)
+    due_at = until or at
+    if due_at > now:
+        detail = {**delivery.detail, "until": shapes.timestamp(due_at)}
+        return {"status": lifecycle.WAITING, "reason": reason or delivery.reason, "due_at": due_at, "wake_at": due_at, "detail": detail}
+    values = {"reason": None, "due_at": now, "detail": delivery.detail}
+    if channels.CHANNELS[delivery.channel].address is None:
+        return {"status": lifecycle.WAITING, **values, "wake_at": now}  # in-app: the scheduler shows it
+    return {"status": lifecycle.QUEUED, **values, "wake_at": now + DOORBELL_GRACE}
 
 
 def _wanted(target: Target, draft: DeliveryDraft) -> Wanted:

@@ -17,17 +17,19 @@ import structlog
 from notifier import channels
 from notifier.clock import now as clock_now
 from notifier.core import lifecycle
+from notifier.core.reading import READ_ELSEWHERE
+from notifier.core.routing import BEST
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import Attempt, Delivery, EventType, IdempotencyKey, Notification, Submission
-from notifier.pipeline import inbox, pacing
+from notifier.pipeline import inbox, pacing, replacing, scores
 from notifier.pipeline.accept import EXPAND_GRACE
 from notifier.pipeline.claim import database_time
 from notifier.pipeline.facts import load_people, load_types, no_longer_wanted
-from notifier.pipeline.store import DOORBELL_GRACE, inbox_row
+from notifier.pipeline.routing import follow, read_already
+from notifier.pipeline.store import DOORBELL_GRACE, Stored, announce, inbox_row
 from notifier.pipeline.words import Wanted, put_into_words
 from notifier.queueing import Doorbell, lost, memory, note_reviewed, ring, ring_expand
-from notifier.realtime import publish
 
 BATCH = pacing.BATCH
 LONGEST_DOORBELL_GRACE = DOORBELL_GRACE * 32
@@ -43,7 +45,7 @@ def ring_due() -> int:
     """
     now = clock_now()
     free = pacing.room()
-    events: list[Any] = []
+    stored = Stored()
     with transaction() as session:
         turn = {key: place for place, key in enumerate(pacing.due(now, free))}
         held = sa.select(Delivery).where(Delivery.id.in_(turn), Delivery.status == lifecycle.WAITING, Delivery.wake_at <= now)
@@ -53,10 +55,9 @@ def ring_due() -> int:
         _move(expired, {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
         _move(queued, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
         if ours:
-            events = _show(ours, now)
-    ring(_doorbells(queued))
-    if events:
-        publish.publish_items(events)
+            stored = _show(ours, now)
+    stored.doorbells += _doorbells(queued)
+    announce(stored)
     return len(due)
 
 
@@ -68,17 +69,27 @@ def _is_ours(deliveries: Sequence[Delivery]) -> Callable[[Delivery], bool]:
     return lambda delivery: channels.CHANNELS[delivery.channel].address is None and delivery.notification_id in live
 
 
-def _show(deliveries: Sequence[Delivery], now: datetime) -> list[Any]:
-    """In-app items that were to wait: asked again whether they are wanted, rendered, and put into the inbox."""
+def _show(deliveries: Sequence[Delivery], now: datetime) -> Stored:
+    """In-app items that were to wait: asked again whether they are wanted, rendered, and put into the inbox.
+
+    → what is to follow the commit. A routing goes on from here, as it does after a send.
+    """
     notifications = {n.id: n for n in db.session.scalars(sa.select(Notification).where(Notification.id.in_({d.notification_id for d in deliveries})))}
     persons = load_people(n.user_id for n in notifications.values())
     types = load_types(n.type for n in notifications.values())
+    places = replacing.places_of(notifications.values(), lock=True)
+    read = read_already(notifications.values())
     wanted = []
     for delivery in deliveries:
         notification = notifications[delivery.notification_id]
         person = persons.get(notification.user_id)
+        place = places.get(notification.id)
         if person is None:
             _skip(delivery, "user_erased", {})
+        elif notification.id in read:
+            _skip(delivery, READ_ELSEWHERE, {})
+        elif place is not None and place.newest != notification.id:
+            _skip(delivery, replacing.SUPERSEDED, replacing.told(place.newest))
         elif skip := no_longer_wanted(types[notification.type], person, delivery.channel, delivery.address_id, is_test=False):
             _skip(delivery, skip.reason, skip.detail)
         else:
@@ -91,7 +102,10 @@ def _show(deliveries: Sequence[Delivery], now: datetime) -> list[Any]:
         else:
             shown.append((delivery, notification, content))
     _move([d for d, *_ in shown], {"status": lifecycle.DELIVERED, "reason": None, "wake_at": None, "sent_at": now, "delivered_at": now})
-    return inbox.add([inbox_row(d.id, n.id, n.user_id, types[n.type], content, n.data or {}, now) for d, n, content in shown])
+    events = inbox.add([inbox_row(d.id, n.id, n.user_id, types[n.type], content, n.data or {}, now) for d, n, content in shown])
+    changes = replacing.replace_items({d.id: places[n.id] for d, n, _ in shown if n.id in places})
+    scores.count_sent((n.user_id, d.channel) for d, n, _ in shown if n.routing == BEST)
+    return Stored(inbox_events=events, inbox_changes=changes, doorbells=follow(notifications.values()))
 
 
 def _skip(delivery: Delivery, reason: str, detail: Mapping[str, Any]) -> None:

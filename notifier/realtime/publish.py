@@ -45,7 +45,12 @@ def publish_items(events: Sequence[ItemEvent]) -> None:
 
 def publish_state(user_id: str, payload: dict[str, Any]) -> None:
     """Tells a user's tabs and devices what has changed: `{seq, unread, unseen, changed}`."""
-    _publish([(user_id, "state", payload)])
+    publish_states([(user_id, payload)])
+
+
+def publish_states(changes: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    """The same for several users at once."""
+    _publish((user_id, "state", payload) for user_id, payload in changes)
 
 
 class _Collector(socketio.RedisManager):
