@@ -58,7 +58,7 @@ def test_a_full_batch_is_followed_by_the_next_at_once(done: int, is_due_at_once:
 
 def test_every_sweep_has_its_task() -> None:
     names = {task.name for task in scheduler.tasks("test")}
-    assert names == {"alive", "ring_due", "ring_lost", "free_lapsed", "ring_expansions", "lay_ghosts", "wake_snoozed", "prune", "prune_marks"}
+    assert names == {"alive", "ring_due", "ring_lost", "free_lapsed", "ring_expansions", "lay_ghosts", "wake_snoozed", "prune", "prune_sign_in_links", "prune_marks"}
 
 
 @pytest.mark.processes

@@ -17,5 +17,5 @@ bp = Door("api_sandbox", __name__, url_prefix="/api/v1/sandbox", tag="Sandbox")
 def list_captures(query_data: CapturesQuery) -> Response:
     """Captured messages, newest first"""
     check_cursor(queries.KIND, query_data.after)
-    data, following = queries.list_captures(user=query_data.user, channel=query_data.channel, after=query_data.after, limit=query_data.limit)
+    data, following = queries.list_captures(with_secrets=True, user=query_data.user, channel=query_data.channel, after=query_data.after, limit=query_data.limit)
     return answer({"data": data, "next": following})

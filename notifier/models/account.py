@@ -40,7 +40,7 @@ class Account(UserMixin, db.Model):
 class SignInLink(db.Model):
     """A link by e-mail that signs somebody in, once. Only the SHA-256 of its secret is kept.
 
-    `account_id` None: the person has no account yet, and gets one for `email` by using the link.
+    `account_id` None: the person has no account yet, and gets one for `email` (as it was given) by using the link.
     """
 
     __tablename__ = "sign_in_link"

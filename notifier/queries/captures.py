@@ -1,21 +1,27 @@
-"""What the sandbox kept instead of sending. Read by `GET /api/v1/sandbox` and `/admin/sandbox`."""
+"""What the sandbox kept instead of sending. Read by `GET /api/v1/sandbox` and `/admin/sandbox`.
+
+What the product itself tells people are codes and sign-in links: `with_secrets` is for those who may act as
+anybody, and without it they do not exist.
+"""
 
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select, true
 
 from notifier.extensions import db
 from notifier.ids import parse, show
-from notifier.models import Capture
+from notifier.models import Capture, Delivery, EventType, Notification
 
 KIND = "cap"
 _FIELDS = ("to", "subject", "text", "html", "payload", "headers")
 
 
-def list_captures(*, user: str | None = None, channel: str | None = None, after: str | None = None, limit: int = 50) -> tuple[list[dict[str, Any]], str | None]:
+def list_captures(
+    *, with_secrets: bool, user: str | None = None, channel: str | None = None, after: str | None = None, limit: int = 50
+) -> tuple[list[dict[str, Any]], str | None]:
     """Newest first, as API.md shows them, and the cursor of the next page. Raises Rejected for a cursor that is none."""
-    query = select(Capture).order_by(Capture.id.desc()).limit(limit + 1)
+    query = select(Capture).where(_visible(with_secrets)).order_by(Capture.id.desc()).limit(limit + 1)
     if user:
         query = query.where(Capture.user_id == user)
     if channel:
@@ -27,9 +33,16 @@ def list_captures(*, user: str | None = None, channel: str | None = None, after:
     return [capture_json(row) for row in page], show(KIND, page[-1].id) if len(rows) > limit else None
 
 
-def find_capture(key: UUID) -> dict[str, Any] | None:
-    row = db.session.get(Capture, key)
+def find_capture(key: UUID, *, with_secrets: bool) -> dict[str, Any] | None:
+    row = db.session.scalar(select(Capture).where(Capture.id == key, _visible(with_secrets)))
     return capture_json(row) if row else None
+
+
+def _visible(with_secrets: bool) -> ColumnElement[bool]:
+    if with_secrets:
+        return true()
+    sent = select(Delivery.id).join(Notification, Notification.id == Delivery.notification_id).join(EventType, EventType.key == Notification.type)
+    return ~sent.where(Delivery.id == Capture.delivery_id, EventType.is_internal).exists()
 
 
 def capture_json(row: Capture) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from notifier.ids import show
 from notifier.models import Address, Delivery, InboxItem, Notification, User
 from notifier.queries import preferences
 from notifier.queries.notifications import Sight
+from notifier.queries.types import internal_keys
 
 ADDRESS = "adr"
 _PRIMARY = {"email": "email", "sms": "phone"}  # channel → the profile's name for its primary address
-_CHANNEL_OF = {name: channel for channel, name in _PRIMARY.items()}
 
 
 def must_exist(user_id: str) -> None:
@@ -82,6 +82,7 @@ def export(user_id: str, sight: Sight) -> dict[str, Any]:
 def _notifications(user_id: str, sight: Sight) -> list[dict[str, Any]]:
     wanted = [Notification.user_id == user_id, *sight.conditions(Notification)]
     rows = db.session.scalars(sa.select(Notification).where(*wanted).order_by(Notification.id)).all()
+    secret = internal_keys()
     deliveries: dict[Any, list[dict[str, Any]]] = {}
     statement = sa.select(Delivery).join(Notification, Notification.id == Delivery.notification_id).where(*wanted).order_by(Delivery.id)
     for delivery in db.session.scalars(statement):
@@ -91,7 +92,7 @@ def _notifications(user_id: str, sight: Sight) -> list[dict[str, Any]]:
             "id": show("ntf", row.id),
             "type": row.type,
             "priority": row.priority,
-            "data": row.data,
+            "data": None if row.type in secret else row.data,
             "created_at": shapes.timestamp(row.created_at),
             "deliveries": deliveries.get(row.id, []),
         }
@@ -111,6 +112,7 @@ def sent_to(user_id: str) -> int:
     return db.session.scalar(sa.select(sa.func.count()).select_from(Notification).where(Notification.user_id == user_id)) or 0
 
 
-def masked_email(user_id: str) -> str | None:
-    """The primary e-mail address, as it may be shown to somebody who came by a link."""
-    return db.session.scalar(sa.select(Address.masked).where(Address.user_id == user_id, Address.channel == _CHANNEL_OF["email"], Address.is_primary))
+def masked_address(user_id: str) -> str | None:
+    """Their e-mail address, else their phone, as it may be shown to somebody who came by a link."""
+    primary = (Address.user_id == user_id, Address.is_primary, Address.channel.in_(_PRIMARY))
+    return db.session.scalar(sa.select(Address.masked).where(*primary).order_by(Address.channel).limit(1))

@@ -1,17 +1,28 @@
-"""Signing in and out. Says nothing about which half of a sign-in was wrong, and takes the same time for both."""
+"""Signing in and out. Says nothing about which half of a sign-in was wrong, and takes the same time for both.
 
-from flask import flash, redirect, render_template, request, session, url_for
+A link by mail is asked for with an e-mail alone. The answer is the same for everybody and goes out before
+anybody is looked for. Looking at the link does nothing, since mail scanners do: its button signs in.
+"""
+
+import structlog
+from flask import Flask, current_app, flash, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user, logout_user
 from flask_wtf import FlaskForm
-from wtforms import EmailField, PasswordField
+from flask_wtf.csrf import CSRFError, validate_csrf
+from wtforms import EmailField, PasswordField, ValidationError
 from wtforms.validators import InputRequired, Length
 
 from notifier import accounts
+from notifier.extensions import csrf, socketio
+from notifier.models import Account
+from notifier.pipeline import sign_in
 from notifier.web import throttle
 from notifier.web.access import ANYONE, allow, is_local, page_blueprint
 
 pages = page_blueprint("login")
+
+log = structlog.get_logger()
 
 
 class SignIn(FlaskForm):  # type: ignore[misc]
@@ -29,23 +40,54 @@ def form() -> ResponseReturnValue:
 
 @pages.post("/login")
 @allow(ANYONE)
-def sign_in() -> ResponseReturnValue:
+def by_password() -> ResponseReturnValue:
     form = SignIn()
     if not form.validate():
         return render_template("login.html", form=form, next=_next()), 422
-    email, address = form.email.data.strip().lower(), request.remote_addr or "unknown"
+    email, address = form.email.data.strip().lower(), _address()
     if not throttle.may_try(email, address):
-        message = "Too many tries. Wait a few minutes, then try again."
-        return render_template("login.html", form=form, next=_next(), error=message), 429, {"Retry-After": str(throttle.seconds_left())}
+        return _too_many(form)
     account = accounts.check_password(email, form.password.data)
     if account is None:
         throttle.note_failure(address)
         return render_template("login.html", form=form, next=_next(), error="E-mail or password is wrong."), 401
     throttle.note_success(email, address)
-    session.clear()  # nothing that was in the session before may be in it afterwards
-    session.permanent = True
-    login_user(account)
+    _enter(account)
     return redirect(_target(), 303)
+
+
+@pages.post("/login/link")
+@allow(ANYONE)
+def ask_for_link() -> ResponseReturnValue:
+    form = SignIn()
+    if not form.email.validate(form):
+        return render_template("login.html", form=form, next=_next()), 422
+    email = form.email.data.strip()
+    if not throttle.may_ask_for_link(email.lower(), _address()):
+        return _too_many(form)
+    socketio.start_background_task(_send_link, current_app._get_current_object(), email)  # type: ignore[attr-defined]
+    return render_template("login_link.html", sent_to=email)
+
+
+@pages.get("/login/link/<secret>")
+@allow(ANYONE)
+def show_link(secret: str) -> ResponseReturnValue:
+    return _link_page(is_good=sign_in.is_good(secret))
+
+
+@pages.post("/login/link/<secret>")
+@csrf.exempt  # its general check wants a Referer where the site is https, and this page lets none out; its token is checked here
+@allow(ANYONE)
+def use_link(secret: str) -> ResponseReturnValue:
+    try:
+        validate_csrf(request.form.get("csrf_token"))
+    except ValidationError as error:
+        raise CSRFError(str(error)) from None
+    account = sign_in.redeem(secret)
+    if account is None:
+        return _link_page(is_good=False)
+    _enter(account)
+    return redirect(url_for("home.inbox"), 303)
 
 
 @pages.post("/logout")
@@ -55,6 +97,35 @@ def sign_out() -> ResponseReturnValue:
     session.clear()
     flash("You are signed out.")
     return redirect(url_for("login.form"), 303)
+
+
+def _enter(account: Account) -> None:
+    session.clear()  # nothing that was in the session before may be in it afterwards
+    session.permanent = True
+    login_user(account)
+
+
+def _send_link(app: Flask, email: str) -> None:
+    with app.app_context():
+        try:
+            sign_in.send_link(email)
+        except Exception:  # nobody waits for an answer any more
+            log.exception("sign_in.link_not_sent")
+
+
+def _link_page(*, is_good: bool) -> ResponseReturnValue:
+    response = make_response(render_template("login_link.html", is_good=is_good, form=SignIn()), 200 if is_good else 404)
+    response.headers["Referrer-Policy"] = "no-referrer"  # the address is the secret
+    return response
+
+
+def _too_many(form: SignIn) -> ResponseReturnValue:
+    message = "Too many tries. Wait a few minutes, then try again."
+    return render_template("login.html", form=form, next=_next(), error=message), 429, {"Retry-After": str(throttle.seconds_left())}
+
+
+def _address() -> str:
+    return request.remote_addr or "unknown"
 
 
 def _next() -> str | None:

@@ -8,6 +8,7 @@ import json
 
 from flask import Response, abort, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_login import current_user
 
 from notifier.channels import CHANNELS
 from notifier.ids import parse
@@ -28,14 +29,14 @@ _MAIL_POLICY = (
 def listing() -> ResponseReturnValue:
     user, channel = request.args.get("user", "").strip() or None, request.args.get("channel")
     channel = channel if channel in CHANNELS else None
-    captures, following = list_captures(user=user, channel=channel, after=request.args.get("after"))
+    captures, following = list_captures(with_secrets=_sees_secrets(), user=user, channel=channel, after=request.args.get("after"))
     return render_template("admin/sandbox.html", captures=captures, following=following, user=user, channel=channel, channels=CHANNELS)
 
 
 @pages.get("/<capture_id>")
 @allow("viewer")
 def one(capture_id: str) -> ResponseReturnValue:
-    capture = find_capture(parse(KIND, capture_id)) or abort(404)
+    capture = find_capture(parse(KIND, capture_id), with_secrets=_sees_secrets()) or abort(404)
     views = [f"admin/captures/{capture['channel']}.html", "admin/captures/any.html"]
     return render_template("admin/capture.html", capture=capture, views=views, segments=segments(capture["text"] or ""), payload=_readable(capture["payload"]))
 
@@ -43,7 +44,7 @@ def one(capture_id: str) -> ResponseReturnValue:
 @pages.get("/<capture_id>/html")
 @allow("viewer")
 def html(capture_id: str) -> ResponseReturnValue:
-    capture = find_capture(parse(KIND, capture_id)) or abort(404)
+    capture = find_capture(parse(KIND, capture_id), with_secrets=_sees_secrets()) or abort(404)
     if not capture["html"]:
         abort(404)
     # Links leave the frame: the page around it forbids every other document inside.
@@ -53,6 +54,10 @@ def html(capture_id: str) -> ResponseReturnValue:
         else capture["html"].replace("<head>", '<head><base target="_blank">', 1)
     )
     return Response(document, mimetype="text/html", headers={"Content-Security-Policy": _MAIL_POLICY, "Referrer-Policy": "no-referrer"})
+
+
+def _sees_secrets() -> bool:
+    return bool(current_user.has_role("admin"))
 
 
 def _readable(payload: object) -> str | None:

@@ -1,6 +1,7 @@
 """Slows down guessing at the sign-in: by e-mail and network address together, and by each of them alone.
 
 The count for one e-mail from everywhere is high: a stranger's guesses must not lock its owner out so soon.
+Asking for sign-in links is counted likewise, and apart, whether anybody has that e-mail or not.
 
 Counts in Redis, so that all web processes count together; while Redis is away each process counts for itself.
 """
@@ -20,6 +21,9 @@ from notifier.extensions import redis_store
 PER_PAIR = RateLimitItemPerMinute(10, 15, namespace="sign-in-pair")
 PER_EMAIL = RateLimitItemPerMinute(200, 15, namespace="sign-in-email")
 PER_ADDRESS = RateLimitItemPerMinute(50, 15, namespace="sign-in-address")
+LINKS_PER_PAIR = RateLimitItemPerMinute(5, 15, namespace="sign-in-link-pair")
+LINKS_PER_EMAIL = RateLimitItemPerMinute(20, 15, namespace="sign-in-link-email")
+LINKS_PER_ADDRESS = RateLimitItemPerMinute(50, 15, namespace="sign-in-link-address")
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -28,6 +32,12 @@ T = TypeVar("T")
 def may_try(email: str, address: str) -> bool:
     """Counts this try against the e-mail; False when there were too many. Failures alone count against the network address."""
     return _ask(lambda limiter: limiter.test(PER_ADDRESS, address) and limiter.hit(PER_PAIR, email, address) and limiter.hit(PER_EMAIL, email))
+
+
+def may_ask_for_link(email: str, address: str) -> bool:
+    return _ask(
+        lambda limiter: all(limiter.hit(*limit) for limit in ((LINKS_PER_ADDRESS, address), (LINKS_PER_PAIR, email, address), (LINKS_PER_EMAIL, email)))
+    )
 
 
 def note_failure(address: str) -> None:

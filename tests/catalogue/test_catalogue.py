@@ -34,6 +34,7 @@ TABLE = {
     "password_reset": ("transactional", "urgent", "email", "url", "minutes"),
     "account_activity": ("system", "medium", "inapp email", "event", "url"),
     "fraud_alert": ("system", "urgent", "inapp email webhook", "order_id reason", "url"),
+    "sign_in_link": ("system", "urgent", "email", "url minutes", ""),
     "address_code": ("system", "urgent", "email sms whatsapp voice webhook slack", "code", "minutes"),
     "delivery_failure": ("system", "urgent", "inapp email webhook", "channel failed", "provider since url"),
 }
@@ -53,7 +54,7 @@ def test_a_type_is_as_documented(key: str):
 
 
 def test_only_these_are_mandatory_and_only_these_go_to_admins():
-    assert {key for key, entry in TYPES.items() if entry.is_mandatory} == {"security_alert", "one_time_code", "password_reset", "address_code"}
+    assert {key for key, entry in TYPES.items() if entry.is_mandatory} == {"security_alert", "one_time_code", "password_reset", "address_code", "sign_in_link"}
     assert {key for key, entry in TYPES.items() if entry.to_admins} == {"fraud_alert", "delivery_failure"}
 
 
@@ -145,6 +146,7 @@ BAD = [
     ("one_time_code", {"code": "1", "minutes": "10"}),
     ("one_time_code", {"code": "1", "minutes": 0}),
     ("password_reset", {"url": "JAVASCRIPT:alert(1)"}),
+    ("sign_in_link", {"url": "JAVASCRIPT:alert(1)", "minutes": 15}),
     ("account_activity", {"event": 1}),
     ("fraud_alert", {"order_id": "A", "reason": ["x"]}),
     ("delivery_failure", {"channel": "sms", "failed": "42"}),

@@ -75,24 +75,33 @@ def signed_in(app: APIFlask) -> Callable[..., Visitor]:
 
 
 @pytest.fixture
-def send(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Delivery]]:
-    """`send("zoe", email="rejected@sandbox.test", channels=("email",))`: accepted and worked off. → its deliveries."""
+def work(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """`work()`: a worker sends what is queued."""
     monkeypatch.setattr(jobs, "app", lambda: app)
-    producer = accounts.create_producer("Shop")
-    caller = Caller(producer.id, is_test=False, may_be_urgent=True, types=None, request_id="test")
-
     worker = SimpleWorker(all_queues(), connection=redis_store.client, serializer=SERIALIZER)
 
-    def _send(user_id: str, *, type: str = "order_shipped", data: dict[str, Any] | None = None, channels: tuple[str, ...] | None = None, **profile: str) -> Any:
-        submission = Submission(type=type, recipients=(InlineRecipient(user_id, profile),), data=data or {"order_id": "A1"}, channels=channels)
-        [result] = accept([Item(caller, submission)])
-        assert isinstance(result, Accepted)
+    def _work() -> None:
         for name in all_queues():
             waiting = queue(name)
             for job_id in waiting.job_ids:
                 waiting.remove(job_id)
                 worker.execute_job(waiting.fetch_job(job_id), waiting)
         db.session.close()
+
+    return _work
+
+
+@pytest.fixture
+def send(app: APIFlask, work: Callable[[], None]) -> Callable[..., list[Delivery]]:
+    """`send("zoe", email="rejected@sandbox.test", channels=("email",))`: accepted and worked off. → its deliveries."""
+    producer = accounts.create_producer("Shop")
+    caller = Caller(producer.id, is_test=False, may_be_urgent=True, types=None, request_id="test")
+
+    def _send(user_id: str, *, type: str = "order_shipped", data: dict[str, Any] | None = None, channels: tuple[str, ...] | None = None, **profile: str) -> Any:
+        submission = Submission(type=type, recipients=(InlineRecipient(user_id, profile),), data=data or {"order_id": "A1"}, channels=channels)
+        [result] = accept([Item(caller, submission)])
+        assert isinstance(result, Accepted)
+        work()
         return list(db.session.scalars(select(Delivery).order_by(Delivery.id)))
 
     return _send

@@ -1,0 +1,130 @@
+"""Signing in by a link in a mail: made and sent, looked at, used once, forgotten. Called by `web.login` and the scheduler.
+
+The secret stands in the link alone, its SHA-256 in the database. Who asks is never told whether anybody
+was found: what is sent goes to the e-mail that was given, or nowhere.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+import structlog
+
+from notifier import channels
+from notifier.clock import now
+from notifier.config import current_settings
+from notifier.core.submission import InlineRecipient, Submission
+from notifier.database import retried, transaction
+from notifier.extensions import db
+from notifier.ids import new_id
+from notifier.models import Account, Address, SignInLink
+from notifier.pipeline import own, people
+
+LIFETIME = timedelta(minutes=15)
+TYPE = "sign_in_link"
+_CHANNEL = people.PRIMARY["email"]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Whom:
+    """Who may sign in by an e-mail. `account_id` None: somebody without an account, who gets one by using the link."""
+
+    user_id: str
+    account_id: UUID | None
+    address_id: UUID
+
+
+def send_link(email: str) -> None:
+    """To the account of that e-mail; or to the one person without an account whose confirmed primary address it is."""
+    email, secret = email.strip(), secrets.token_urlsafe(32)
+    whom = _store(email, _digest(secret))
+    if whom is None:
+        log.info("sign_in.nobody_to_send_to")
+        return
+    lifetime_s = int(LIFETIME.total_seconds())
+    data = {"url": f"{current_settings().public_url}/login/link/{secret}", "minutes": lifetime_s // 60}
+    own.submit(Submission(TYPE, (InlineRecipient(whom.user_id),), data, expires_in=lifetime_s, address_id=whom.address_id))
+
+
+def is_good(secret: str) -> bool:
+    return db.session.scalar(sa.select(SignInLink.digest).where(*_usable(secret))) is not None
+
+
+@retried
+def redeem(secret: str) -> Account | None:
+    """Whom it signs in; None for a link that is forged, used, expired, or whose e-mail is no longer theirs. Works once."""
+    with transaction() as session:
+        statement = sa.update(SignInLink).where(*_usable(secret)).values(used_at=now()).execution_options(synchronize_session=False)
+        used = session.execute(statement.returning(SignInLink.account_id, SignInLink.user_id, SignInLink.email)).first()
+        if used is None:
+            return None
+        if used.account_id is None:
+            _give_account(used.user_id, used.email)
+        theirs = (Account.email == used.email.lower(), Account.user_id == used.user_id, Account.disabled_at.is_(None))
+        return session.scalar(sa.select(Account).where(*theirs))
+
+
+def prune() -> int:
+    """Forgets the links that have expired; → how many. Called by the scheduler."""
+    with transaction() as session:
+        gone = session.execute(sa.delete(SignInLink).where(SignInLink.expires_at < now()).returning(SignInLink.digest))
+        return len(gone.all())
+
+
+def _usable(secret: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return SignInLink.digest == _digest(secret), SignInLink.used_at.is_(None), SignInLink.expires_at > now()
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+@retried
+def _store(email: str, digest: bytes) -> _Whom | None:
+    with transaction() as session:
+        whom = _find(email)
+        if whom is not None:
+            session.add(SignInLink(digest=digest, account_id=whom.account_id, user_id=whom.user_id, email=email, expires_at=now() + LIFETIME))
+    return whom
+
+
+def _find(email: str) -> _Whom | None:
+    key = email.lower()
+    try:
+        values = {channels.normalise(_CHANNEL, text) for text in (email, key)}
+    except ValueError:
+        return None
+    account = db.session.execute(sa.select(Account.id, Account.user_id, Account.disabled_at).where(Account.email == key)).first()
+    if account is None:
+        return _find_person({people.digest_of(_CHANNEL, value) for value in values})
+    return None if account.disabled_at else _Whom(account.user_id, account.id, _own_address(account.user_id, channels.normalise(_CHANNEL, key)))
+
+
+def _own_address(user_id: str, value: str) -> UUID:
+    """The user's address of exactly that value. It need not be the primary one, which any producer's key can change."""
+    digest = people.digest_of(_CHANNEL, value)
+    row = {"id": new_id(), "user_id": user_id, "channel": _CHANNEL, "value": value, "digest": digest, "masked": channels.mask(_CHANNEL, value)}
+    db.session.execute(people.insert(Address.__table__).values(**row, is_primary=False, created_at=now()).on_conflict_do_nothing())
+    return db.session.execute(sa.select(Address.id).where(Address.user_id == user_id, Address.digest == digest)).scalar_one()
+
+
+def _find_person(digests: set[bytes]) -> _Whom | None:
+    """Somebody who has no account at all: to whom has one, a producer's key could lead us by a changed address."""
+    confirmed = (Address.is_primary, Address.verified_at.is_not(None), Address.disabled_at.is_(None))
+    found = db.session.execute(sa.select(Address.id, Address.user_id).where(Address.digest.in_(digests), *confirmed)).all()
+    if len(found) != 1 or db.session.scalar(sa.select(Account.id).where(Account.user_id == found[0].user_id).limit(1)) is not None:
+        return None
+    return _Whom(found[0].user_id, None, found[0].id)
+
+
+def _give_account(user_id: str, email: str) -> None:
+    """If the address is theirs still, and nobody has been faster."""
+    whom = _find(email)
+    if whom is not None and whom.user_id == user_id and whom.account_id is None:
+        row = {"id": new_id(), "email": email.lower(), "role": "person", "user_id": user_id, "created_at": now()}
+        db.session.execute(people.insert(Account.__table__).values(**row).on_conflict_do_nothing())
