@@ -35,6 +35,9 @@ TABLE = {
     "account_activity": ("system", "medium", "inapp email", "event", "url"),
     "fraud_alert": ("system", "urgent", "inapp email webhook", "order_id reason", "url"),
     "sign_in_link": ("system", "urgent", "email", "url minutes", ""),
+    "social_digest": ("social", "medium", "inapp email push", "lines count", "more"),
+    "marketing_digest": ("marketing", "low", "inapp email push", "lines count", "more"),
+    "system_digest": ("system", "medium", "inapp email push", "lines count", "more"),
     "address_code": ("system", "urgent", "email sms whatsapp voice webhook slack", "code", "minutes"),
     "delivery_failure": ("system", "urgent", "inapp email webhook", "channel failed", "provider since url"),
 }

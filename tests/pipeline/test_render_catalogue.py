@@ -24,7 +24,8 @@ EVERYTHING: dict[str, Any] = {
     "body": "First paragraph.\n\nSecond <b>paragraph</b>.", "actor": "Mira Okafor", "text": "“Nice” & <i>short</i>",
     "event": "password_changed", "ip": "2001:db8:0:1:2:3:4:7",
     "device": "Firefox on Windows", "place": "Lisbon, Portugal", "minutes": 1, "channel": "sms", "failed": 1, "provider": "twilio",
-    "since": "2026-11-20T09:15:00Z",
+    "since": "2026-11-20T09:15:00Z", "lines": [{"title": "Mira & <b>Jo</b> like your post", "url": "https://shop.test/81"}, {"title": "News", "url": None}],
+    "count": 1, "more": 1,
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ TYPES = {entry.key: entry for entry in load()}
 
 
 @pytest.mark.parametrize("locale", ["en", "de"])
-@pytest.mark.parametrize("key", ["order_confirmed", "promotional_offer", "security_alert", "one_time_code", "comment"])
+@pytest.mark.parametrize("key", ["order_confirmed", "promotional_offer", "security_alert", "one_time_code", "comment", "social_digest"])
 def test_a_mail_is_as_it_was(key: str, locale: str):
     entry = TYPES[key]
     unsubscribe = None if entry.category == "transactional" else UNSUBSCRIBE
