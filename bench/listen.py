@@ -13,14 +13,14 @@ from websocket import WebSocket, WebSocketException, create_connection
 from bench import load
 from bench.sample import TYPE
 
-_NAMESPACE = "/inbox"
+NAMESPACE = "/inbox"
 _FAREWELL_S = 1.0
 
 
-def _connect(port: int, token: str) -> WebSocket:
+def connect(port: int, token: str) -> WebSocket:
     wire = create_connection(f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket", timeout=10)
     wire.recv()  # Engine.IO's open packet
-    wire.send(f"40{_NAMESPACE}," + json.dumps({"token": token}))
+    wire.send(f"40{NAMESPACE}," + json.dumps({"token": token}))
     while not (answer := str(wire.recv())).startswith("40"):
         if answer.startswith("44"):
             raise RuntimeError(answer)
@@ -36,7 +36,7 @@ def _listen(wire: WebSocket, heard_at: dict[int, float]) -> None:
         at = time.monotonic()
         if packet == "2":
             wire.send("3")
-        elif packet.startswith(f"42{_NAMESPACE},"):
+        elif packet.startswith(f"42{NAMESPACE},"):
             event, payload = json.loads(packet.partition(",")[2])
             if event == "item":
                 heard_at[int(payload["item"]["data"]["order_id"])] = at
@@ -51,7 +51,7 @@ def main() -> None:
     tokens: dict[str, str] = json.loads(sys.stdin.readline())
     sent_at: list[float] = []
     heard_at: dict[int, float] = {}
-    wires = [_connect(given.port, token) for token in tokens.values()]
+    wires = [connect(given.port, token) for token in tokens.values()]
     for wire in wires:
         wire.settimeout(60)
         threading.Thread(target=_listen, args=(wire, heard_at), daemon=True).start()

@@ -192,6 +192,31 @@ def socket(stage: Stage) -> Found:
     return {name: answer[name] for name in ("p50_ms", "p99_ms", "heard")}
 
 
+def inbox(stage: Stage) -> Found:
+    """Each action of a person with 50,000 items, 5,000 of them unread, one after the other; `p50_ms` is the first paint."""
+    items, unread = stage.some(50_000), stage.some(5_000)
+    rows.add_inbox(items, unread, prefix="reader")
+    with stage.installation.web():
+        answer = _person(stage, "reader", "actions", "--unread", unread)
+    return {**answer["list"], **{f"{kind}_ms": took["p50_ms"] for kind, took in answer.items()}}
+
+
+def tabs(stage: Stage) -> Found:
+    """From reading an item in one tab to the other tab's event, at fifty a second."""
+    rows.add_inbox(1_000, 100, prefix="follower")
+    times = stage.some(500)
+    with stage.installation.web():
+        answer = _person(stage, "follower", "follow", "--times", times)
+    if answer["heard"] < times:
+        raise RuntimeError(f"of {times} only {answer['heard']} were heard")
+    return {name: answer[name] for name in ("p50_ms", "p99_ms", "heard")}
+
+
+def _person(stage: Stage, prefix: str, *options: object) -> Any:
+    token = signing.sign_user_token(f"{prefix}0", 3600)[0]
+    return stage.installation.start("bench.person", *options, "--port", stage.installation.port, told=token).answer()
+
+
 def urgent(stage: Stage) -> Found:
     """From POST to sent, for urgent ones at twenty a second, while a worker is busy with 100,000 low ones."""
     backlog = rows.queue_up("email", "low", stage.some(100_000), prefix=PEOPLE, users=CROWD)
@@ -232,5 +257,5 @@ def _forget(ids: list[UUID]) -> None:
 
 MEASURES: dict[str, Callable[[Stage], Found]] = {
     measure.__name__: measure
-    for measure in (sms, email, rq_worker, rq_simple_worker, webhook, slow_webhook, beside_hanging, singles, bulks, hundreds, socket, urgent)
+    for measure in (sms, email, rq_worker, rq_simple_worker, webhook, slow_webhook, beside_hanging, singles, bulks, hundreds, socket, inbox, tabs, urgent)
 }

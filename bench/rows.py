@@ -5,7 +5,7 @@ Every row is as the pipeline would have written it, so what is measured afterwar
 
 import secrets
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -70,10 +70,41 @@ def add_history(count: int, *, prefix: str, users: int) -> None:
                 some,
                 {"id": _id(base), "notification_id": _id(base), "user_id": _user(prefix, users), "seq": _number + start + 1, "created_at": at, **words},
             )
+    _count_inboxes(prefix)
+    _tidy_up()
+
+
+def add_inbox(count: int, unread: int, *, prefix: str) -> None:
+    """A person `<prefix>0` with so many items, a second apart, of which so many are spread unread and unseen."""
+    add_people(prefix, 1)
+    at, base, every = now() - timedelta(seconds=count), _new_base(), count // unread
+    done = {"status": "delivered", "sent_at": at, "delivered_at": at, "provider": "inapp"}
+    read_at = sa.case((_number % every != 0, sa.literal(at, InboxItem.__table__.c.read_at.type)))
+    words = {
+        "type": TYPE,
+        "category": sa.case((_number % 3 == 0, "marketing"), (_number % 1000 == 1, "social"), else_=CATEGORY),
+        "title": sa.literal("Your order A") + sa.cast(_number, sa.String) + " is on its way",
+        "body": "DHL is bringing it to you.",
+        "data": DATA,
+    }
+    with transaction():
+        _insert_notifications(base, "medium", count, prefix, 1, at)
+        _insert_deliveries(base, base, "inapp", "medium", count, prefix, 1, at, done)
+        place = {"id": _id(base), "notification_id": _id(base), "user_id": _user(prefix, 1), "seq": _number + 1, "created_at": _later(at)}
+        _insert(InboxItem, count, {**place, **words, "seen_at": read_at, "read_at": read_at})
+    _count_inboxes(prefix)
+    _tidy_up()
+
+
+def _count_inboxes(prefix: str) -> None:
     with transaction() as session:
         session.execute(sa.delete(InboxState).where(InboxState.user_id.startswith(prefix)))
-        seen = sa.select(InboxItem.user_id, sa.func.max(InboxItem.seq), sa.func.count(), sa.func.count()).group_by(InboxItem.user_id)
-        session.execute(sa.insert(InboxState).from_select(["user_id", "seq", "unread", "unseen"], seen.where(InboxItem.user_id.startswith(prefix))))
+        counts = [sa.func.max(InboxItem.seq), *(sa.func.count().filter(mark.is_(None)) for mark in (InboxItem.read_at, InboxItem.seen_at))]
+        theirs = sa.select(InboxItem.user_id, *counts).group_by(InboxItem.user_id).where(InboxItem.user_id.startswith(prefix))
+        session.execute(sa.insert(InboxState).from_select(["user_id", "seq", "unread", "unseen"], theirs))
+
+
+def _tidy_up() -> None:
     # What so many rows leave to be tidied up is not to be paid for by what is measured next.
     tidying = ["VACUUM ANALYZE", "CHECKPOINT"] if db.engine.dialect.name == "postgresql" else ["PRAGMA wal_checkpoint(TRUNCATE)"]
     db.session.remove()
@@ -132,3 +163,10 @@ def _id(base: str) -> sa.ColumnElement[Any]:
     if db.engine.dialect.name == "sqlite":
         return sa.func.printf("%s%015x", base, _number, type_=sa.String)
     return sa.cast(sa.literal(base) + sa.func.lpad(sa.func.to_hex(_number), 15, "0"), sa.Uuid)
+
+
+def _later(at: datetime) -> sa.ColumnElement[Any]:
+    """As many seconds after `at` as the number says."""
+    if db.engine.dialect.name == "sqlite":
+        return sa.func.strftime("%Y-%m-%d %H:%M:%f000", f"{at:%Y-%m-%d %H:%M:%S}", sa.literal("+") + sa.cast(_number, sa.String) + " seconds", type_=sa.String)
+    return sa.literal(at, sa.DateTime(timezone=True)) + _number * sa.literal(timedelta(seconds=1), sa.Interval)
