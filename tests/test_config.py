@@ -1,12 +1,14 @@
 """Settings come from the environment, typed; what does not make sense is said in one message, without secrets."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
 import pytest
 
-from notifier.config import BadSettings, Settings, embedded_redis_socket
+from notifier.config import BadSettings, Settings, embedded_redis_socket, setting_names
+from notifier.core.limits import DEFAULT_CAPS, parse_caps
 from notifier.encryption import KeyRing
 
 
@@ -58,6 +60,16 @@ def test_retry_delays_replace_those_of_every_priority(home: dict[str, str]) -> N
     assert Settings.from_env({**home, "RETRY_DELAYS": "0.1, 2"}).retry_delays == dict.fromkeys(("urgent", "high", "medium", "low"), (0.1, 2.0))
 
 
+def test_caps_are_given_by_category_and_the_others_stay(home: dict[str, str]) -> None:
+    assert Settings.from_env(home).caps == DEFAULT_CAPS
+    assert Settings.from_env({**home, "CAPS": "social none, marketing 1/day"}).caps == {**DEFAULT_CAPS, "social": {}, "marketing": {"day": 1}}
+
+
+def test_the_caps_shown_as_default_are_those() -> None:
+    [shown] = re.findall(r"\(`(.*)`\)", setting_names()["CAPS"])
+    assert parse_caps(shown) == (DEFAULT_CAPS, [])
+
+
 def test_every_fault_is_reported_at_once_and_no_secret_with_it(home: dict[str, str]) -> None:
     faulty = {
         **home,
@@ -72,12 +84,15 @@ def test_every_fault_is_reported_at_once_and_no_secret_with_it(home: dict[str, s
         "OUTBOUND_ALLOW": "10.0.0.0/8,nonsense",
         "RETRY_DELAYS": "1,-2",
         "RATE_LIMIT": "a lot",
+        "CAPS": "gossip 1/day, social often",
     }
     with pytest.raises(BadSettings) as refused:
         Settings.from_env(faulty)
     message = str(refused.value)
     assert [name for name in faulty if name != "NOTIFIER_HOME" and name not in message] == []
     assert "hunter2" not in message
+    assert "CAPS: 'gossip' is none of" in message
+    assert "CAPS: 'often' is not like" in message
 
 
 def test_a_long_home_gets_a_short_private_socket(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
-"""What the database may tell the log."""
+"""What the database may tell the log, and what a transaction takes back."""
+
+from contextlib import suppress
 
 import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 from sqlalchemy.exc import DBAPIError
 
+from notifier.database import transaction, undone_by
 from notifier.extensions import db
 
 
@@ -14,3 +17,24 @@ def test_an_error_of_the_database_quotes_no_values(app: APIFlask) -> None:
 
     assert "nowhere" in str(caught.value)
     assert "alice@example.test" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_what_was_done_elsewhere_is_taken_back_with_the_transaction_and_only_then(app: APIFlask, ends_well: bool) -> None:
+    done: list[str] = []
+    with suppress(RuntimeError), transaction():
+        undone_by(lambda: done.append(f"undone, in a transaction: {db.session().in_transaction()}"))
+        if not ends_well:
+            raise RuntimeError
+
+    assert done == ([] if ends_well else ["undone, in a transaction: False"])
+
+
+def test_the_next_transaction_takes_back_nothing_of_the_last(app: APIFlask) -> None:
+    done: list[str] = []
+    with transaction():
+        undone_by(lambda: done.append("undone"))
+    with suppress(RuntimeError), transaction():
+        raise RuntimeError
+
+    assert done == []
