@@ -8,10 +8,11 @@ from notifier.core import lifecycle
 from notifier.core.errors import Rejected
 from notifier.database import transaction
 from notifier.models import Delivery
+from notifier.pipeline import digests
 
 
 def cancel(notification_id: UUID) -> int:
-    """Cancels the waiting and queued deliveries of a notification; returns how many. Raises Rejected when there are none.
+    """Cancels the waiting and queued deliveries of a notification, and those in an open digest; returns how many. Raises Rejected when there are none.
 
     A worker that claims one of them at this moment wins or loses by the row's lock, never both.
     """
@@ -23,6 +24,7 @@ def cancel(notification_id: UUID) -> int:
             .returning(Delivery.id)
             .execution_options(synchronize_session=False)
         ).all()
-    if not cancelled:
+        count = len(cancelled) + digests.withdraw(notification_id)
+    if not count:
         raise Rejected("nothing_to_cancel", "nothing of this notification is left to cancel")
-    return len(cancelled)
+    return count

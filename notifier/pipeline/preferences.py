@@ -17,14 +17,15 @@ from sqlalchemy.orm import Session, scoped_session
 from notifier import channels
 from notifier.clock import now
 from notifier.core.choices import FIELDS_OF_KEYS, Document, Switch, differences, taken_back, with_switch, without_empty
+from notifier.core.digest import FREQUENCIES
 from notifier.core.errors import Fault, Rejected
 from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL
 from notifier.core.quiet_hours import EVERY_DAY
 from notifier.database import retried, transaction
 from notifier.extensions import db
 from notifier.models import ConsentEvent, EventType, Preference, User
+from notifier.pipeline import digests
 
-FREQUENCIES = ("off", "hourly", "daily", "weekly")
 HELD = ("wait", "summary", "drop")
 _MOST_PER_WINDOW = 1_000_000
 
@@ -89,6 +90,7 @@ def _rewrite(user_id: str, source: str, rewritten: Callable[[Document], Document
             return Saved(after)
         _store(session, user_id, row, after)
         at = now()
+        digests.hasten(user_id, [change["choice"] for change in changes])
         events = [ConsentEvent(user_id=user_id, source=source, change=change, at=at) for change in changes]
         session.add_all(events)
         session.flush()
@@ -197,7 +199,7 @@ def _quiet_hours(value: Any) -> Document:
     return {"start": start, "end": end, "days": sorted(set(days))}
 
 
-def _time_of_day(value: Any, pointer: str) -> str:
+def _time_of_day(value: Any, pointer: str = "") -> str:
     try:
         if len(value) != 5:
             raise ValueError
@@ -265,6 +267,7 @@ _CLEAN: dict[str, Callable[[Any], Any]] = {
     "categories": _switches,
     "types": _switches,
     "digest": _frequency,
+    "digest_at": _time_of_day,
     "caps": _cap,
     "quiet_hours": _quiet_hours,
     "mute_until": _moment,

@@ -22,8 +22,8 @@ from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Delivery, Notification
 from notifier.pipeline import digests, inbox, replacing, scores
-from notifier.pipeline.digests import Entry
 from notifier.pipeline.decide import Decided, decide
+from notifier.pipeline.digests import Entry
 from notifier.pipeline.facts import Target
 from notifier.pipeline.replacing import Place
 from notifier.pipeline.words import Wanted, put_into_words

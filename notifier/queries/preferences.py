@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from notifier import channels
+from notifier.core.digest import MORNING
 from notifier.core.errors import Rejected
 from notifier.core.preferences import Preferences, from_document, resolve
 from notifier.extensions import db
@@ -32,6 +33,7 @@ def document(user_id: str) -> dict[str, Any]:
         "mute_until": stored.get("mute_until"),
         "held": stored.get("held", "wait"),
         "digest": stored.get("digest", {}),
+        "digest_at": stored.get("digest_at", MORNING.strftime("%H:%M")),
         "caps": stored.get("caps", {}),
         "time_zone": stored.get("time_zone") or row.time_zone,
         "effective": effective(from_document(stored)),
