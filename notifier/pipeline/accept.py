@@ -4,7 +4,7 @@ Called by `group_commit` (single requests that came at the same time), by the bu
 `judge` says what is wrong with an item; that never harms its neighbours.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from notifier.extensions import db
 from notifier.models import IdempotencyKey
 from notifier.models import Submission as SubmissionRow
 from notifier.pipeline import flood, people, providers
-from notifier.pipeline.facts import Target, load_people
+from notifier.pipeline.facts import Person, Target, load_people
 from notifier.pipeline.flood import Trigger
 from notifier.pipeline.judge import Accepted, Item, Work, body_digest, changed_people, judge, works_in
 from notifier.pipeline.store import Stored, announce, store
@@ -81,10 +81,13 @@ def accept_part(batch: Sequence[Item]) -> list[Accepted | Rejected]:
 def _accept(batch: Sequence[Item], flooded: Collection[Trigger]) -> list[Accepted | Rejected]:
     now = clock_now()
     with transaction():
-        results = judge(batch, now)
+        results, persons = judge(batch, now)
         fresh = [work for _, work in works_in(results) if work.repeats is None]
-        people.upsert(changed_people(fresh))
-        stored = _store(fresh, flooded, now)
+        changed = changed_people(fresh)
+        people.upsert(changed)
+        for recipient in changed:
+            persons.pop(recipient.id, None)
+        stored = _store(fresh, persons, flooded, now)
         _store_keys(fresh, now)
     announce(stored)
     queueing.ring_expand(work.submission_id for work in fresh if work.is_expanded_later)
@@ -97,14 +100,14 @@ def _accept(batch: Sequence[Item], flooded: Collection[Trigger]) -> list[Accepte
 # ---- storing --------------------------------------------------------------------------------------------------------
 
 
-def _store(works: Sequence[Work], flooded: Collection[Trigger], now: datetime) -> Stored:
+def _store(works: Sequence[Work], known: Mapping[str, Person], flooded: Collection[Trigger], now: datetime) -> Stored:
     if not works:
         return Stored()
     db.session.execute(sa.insert(SubmissionRow.__table__), [_submission_row(work, flooded, now) for work in works])
     at_once = [work for work in works if not work.is_expanded_later]
     wanted = {recipient.id for work in at_once for recipient in work.recipients}
-    persons = load_people(wanted)
-    if persons.keys() != wanted:
+    persons = {**known, **load_people(wanted - known.keys())}
+    if not persons.keys() >= wanted:
         raise _Overtaken
     targets = [
         Target(

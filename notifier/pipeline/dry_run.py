@@ -32,7 +32,7 @@ def dry_run(item: Item) -> dict[str, Any]:
     decided: list[Decided] = []
     try:
         with transaction():
-            [work] = judge([replace(item, submission=replace(item.submission, idempotency=None))], now)
+            [work], _ = judge([replace(item, submission=replace(item.submission, idempotency=None))], now)
             if isinstance(work, Rejected):
                 raise work
             people.upsert(changed_people([work]))

@@ -11,12 +11,17 @@ from referencing.jsonschema import DRAFT202012
 from notifier import channels
 from notifier.clock import now
 from notifier.core.errors import Fault, Rejected
+from notifier.core.routing import ESCALATE
 from notifier.core.submission import CEILINGS, PRIORITIES
 from notifier.database import transaction
 from notifier.models import EventType
+from notifier.pipeline import kept
 from notifier.pipeline.schemas import UNAVAILABLE, TooComplex, Validator, compiled_pattern, errors_of
 
-FIELDS = ("titles", "category", "priority", "channels", "schema", "is_mandatory", "to_admins", "resend_unknown", "dedupe_window_s", "dedupe_near")
+FIELDS = (
+    *("titles", "category", "priority", "channels", "schema", "is_mandatory", "to_admins", "resend_unknown"),
+    *("routing", "escalate_after_s", "dedupe_window_s", "dedupe_near"),
+)
 _DIALECTS = ("https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#")
 _REFERENCES = ("$ref", "$dynamicRef")
 _NAMED_SCHEMAS = ("properties", "$defs", "dependentSchemas")  # whose keys are names, not keywords
@@ -25,7 +30,12 @@ _PLAIN_VALUES = ("const", "enum", "default", "examples")
 
 def put(key: str, fields: Mapping[str, Any]) -> bool:
     """Stores the type as a whole, with every field of FIELDS. → whether it is new. Raises Rejected naming every fault."""
-    faults = [*_channel_faults(fields["channels"]), *_priority_faults(fields["category"], fields["priority"]), *schema_faults(fields["schema"])]
+    faults = [
+        *_channel_faults(fields["channels"]),
+        *_priority_faults(fields["category"], fields["priority"]),
+        *_routing_faults(fields["routing"], fields["escalate_after_s"]),
+        *schema_faults(fields["schema"]),
+    ]
     if faults:
         raise Rejected("validation_failed", "; ".join(fault.message for fault in faults[:3]), tuple(faults))
     with transaction() as session:
@@ -39,6 +49,7 @@ def put(key: str, fields: Mapping[str, Any]) -> bool:
             for name in FIELDS:
                 setattr(row, name, fields[name])
             row.updated_at = now()
+    kept.forget()
     return is_new
 
 
@@ -51,6 +62,13 @@ def _priority_faults(category: str, priority: str) -> list[Fault]:
     if PRIORITIES.index(priority) < PRIORITIES.index(ceiling):
         return [Fault("/priority", "priority_too_high", f"{category} types are at most {ceiling}")]
     return []
+
+
+def _routing_faults(routing: str | None, escalate_after_s: int | None) -> list[Fault]:
+    """Without a routing of its own, its delay is for submissions that name `escalate`."""
+    if escalate_after_s is None or routing in (None, ESCALATE):
+        return []
+    return [Fault("/escalate_after", "contradicts_routing", f"escalate_after goes with the routing 'escalate', not with {routing!r}")]
 
 
 def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:

@@ -8,6 +8,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
+from sqlalchemy.orm import make_transient
 
 from notifier import channels
 from notifier.core.plan import ESCALATE_AFTER, AddressFacts, Facts, Skip, TypeFacts, still_wanted
@@ -15,6 +16,7 @@ from notifier.core.preferences import NO_CHOICES, Preferences, from_document
 from notifier.core.routing import ALL
 from notifier.extensions import db
 from notifier.models import Account, Address, EventType, Preference, Suppression, Template, User
+from notifier.pipeline.kept import kept
 
 UTC = ZoneInfo("UTC")
 
@@ -68,12 +70,23 @@ class Target:
 
 
 def load_types(keys: Iterable[str]) -> dict[str, EventType]:
-    return {row.key: row for row in db.session.scalars(sa.select(EventType).where(EventType.key.in_(set(keys))))}
+    """They belong to no session: values like any other, safe in every thread, and kept for a moment. At most one query."""
+    return kept("types", keys, _read_types)
+
+
+def _read_types(keys: set[str]) -> dict[str, EventType]:
+    found = {row.key: row for row in db.session.scalars(sa.select(EventType).where(EventType.key.in_(keys)))}
+    for row in found.values():
+        make_transient(row)
+    return found
 
 
 def load_template_ids(names: Iterable[str]) -> dict[str, UUID]:
-    """`order_shipped` → its published version; `order_shipped@3` → that version, unless it is a draft. One query."""
-    wanted = set(names)
+    """`order_shipped` → its published version; `order_shipped@3` → that version, unless it is a draft. At most one query."""
+    return kept("templates", names, _read_template_ids)
+
+
+def _read_template_ids(wanted: set[str]) -> dict[str, UUID]:
     pairs = {(key, int(version)) for key, at, version in (name.partition("@") for name in wanted) if at and version.isdecimal() and len(version) < 10}
     plain = {name for name in wanted if "@" not in name}
     conditions = [sa.and_(Template.key.in_(plain), Template.status == "published")] if plain else []
@@ -90,21 +103,20 @@ def load_template_ids(names: Iterable[str]) -> dict[str, UUID]:
 
 
 def load_people(ids: Iterable[str]) -> dict[str, Person]:
-    """The people among `ids` that exist. Four queries."""
+    """The people among `ids` that exist. Two queries."""
     wanted = sorted(set(ids))
     if not wanted:
         return {}
-    users = db.session.execute(sa.select(User.id, User.name, User.locale, User.time_zone).where(User.id.in_(wanted))).all()
-    chosen = db.session.execute(sa.select(Preference.user_id, Preference.document).where(Preference.user_id.in_(wanted)))
-    documents: dict[str, Any] = {row.user_id: row.document for row in chosen}
+    columns = (User.id, User.name, User.locale, User.time_zone, Preference.document)
+    users = db.session.execute(sa.select(*columns).outerjoin(Preference, Preference.user_id == User.id).where(User.id.in_(wanted))).all()
     addresses = _load_addresses(wanted)
     return {
         user.id: Person(
             id=user.id,
             name=user.name,
             locale=user.locale,
-            zone=_zone(documents.get(user.id, {}).get("time_zone") or user.time_zone),
-            preferences=from_document(documents[user.id]) if user.id in documents else NO_CHOICES,
+            zone=_zone((user.document or {}).get("time_zone") or user.time_zone),
+            preferences=from_document(user.document) if user.document else NO_CHOICES,
             addresses=addresses.get(user.id, ()),
         )
         for user in users
@@ -112,15 +124,16 @@ def load_people(ids: Iterable[str]) -> dict[str, Person]:
 
 
 def _load_addresses(user_ids: list[str]) -> dict[str, tuple[AddressFacts, ...]]:
-    columns = (Address.id, Address.user_id, Address.channel, Address.masked, Address.is_primary, Address.verified_at, Address.disabled_reason, Address.digest)
-    rows = db.session.execute(sa.select(*columns).where(Address.user_id.in_(user_ids))).all()
-    suppressed: dict[bytes, set[str]] = {}
-    if rows:
-        statement = sa.select(Suppression.digest, Suppression.scope).where(Suppression.digest.in_({row.digest for row in rows}))
-        for digest, scope in db.session.execute(statement):
-            suppressed.setdefault(bytes(digest), set()).add(scope)
+    columns = (Address.id, Address.user_id, Address.channel, Address.masked, Address.is_primary, Address.verified_at, Address.disabled_reason)
+    statement = sa.select(*columns, Suppression.scope).outerjoin(Suppression, Suppression.digest == Address.digest).where(Address.user_id.in_(user_ids))
+    rows: dict[UUID, Any] = {}
+    suppressed: dict[UUID, set[str]] = {}
+    for row in db.session.execute(statement):  # one for each suppression of the address, or one alone
+        rows[row.id] = row
+        if row.scope is not None:
+            suppressed.setdefault(row.id, set()).add(row.scope)
     found: dict[str, list[AddressFacts]] = {}
-    for row in rows:
+    for row in rows.values():
         for channel in (row.channel, *channels.BORROWERS.get(row.channel, ())):
             found.setdefault(row.user_id, []).append(
                 AddressFacts(
@@ -130,7 +143,7 @@ def _load_addresses(user_ids: list[str]) -> dict[str, tuple[AddressFacts, ...]]:
                     is_primary=row.is_primary,
                     is_verified=row.verified_at is not None,
                     disabled_reason=row.disabled_reason,
-                    suppressed_for=frozenset(suppressed.get(bytes(row.digest), ())),
+                    suppressed_for=frozenset(suppressed.get(row.id, ())),
                 )
             )
     return {user_id: tuple(addresses) for user_id, addresses in found.items()}

@@ -22,7 +22,7 @@ from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import EventType, IdempotencyKey
 from notifier.pipeline import people
-from notifier.pipeline.facts import Order, admin_user_ids, load_template_ids, load_types
+from notifier.pipeline.facts import Order, Person, admin_user_ids, load_people, load_template_ids, load_types
 from notifier.pipeline.schemas import data_faults
 
 Key = tuple[UUID, str, bool]  # producer, idempotency key, is it a test key's
@@ -74,8 +74,10 @@ class Work:
         return len(self.recipients) > INLINE_LIMIT
 
 
-def judge(batch: Sequence[Item], now: datetime) -> list[Any]:
+def judge(batch: Sequence[Item], now: datetime) -> tuple[list[Any], dict[str, Person]]:
     """Judges every item: an answer (`Accepted`, when it was given before, or `Rejected`) or a `Work` each. A constant number of queries.
+
+    → those, and the people it has met on the way: all who are to be notified at once, as they are before this batch changes them.
 
     A replay gets the first answer whatever has changed since: its time may have passed, its recipient been erased.
     """
@@ -84,8 +86,7 @@ def judge(batch: Sequence[Item], now: datetime) -> list[Any]:
     admins = admin_user_ids() if any(t.to_admins for t in types.values()) else []
     first_answers = _first_answers(batch)
     results = [first_answers.get(i) or _judge(item, types.get(item.submission.type), templates, admins, now) for i, item in enumerate(batch)]
-    _compare(batch, results)
-    return results
+    return results, _compare(batch, results)
 
 
 def works_in(results: Sequence[Any]) -> list[tuple[int, Work]]:
@@ -179,14 +180,16 @@ def _once_each(recipients: Sequence[InlineRecipient]) -> tuple[InlineRecipient, 
     return tuple(merged.values())
 
 
-def _compare(batch: Sequence[Item], results: list[Any]) -> None:
-    """Looks at each item beside those before it: who has its idempotency key, and whom it may name.
+def _compare(batch: Sequence[Item], results: list[Any]) -> dict[str, Person]:
+    """Looks at each item beside those before it: who has its idempotency key, and whom it may name. → the people named.
 
     A recipient exists, is created by this item, or was by an earlier one of the batch.
     """
-    named = {recipient.id for item in batch for recipient in item.submission.recipients if not recipient.changes}
-    named |= {recipient.id for _, work in works_in(results) for recipient in work.recipients if not recipient.changes}
-    known = people.known_ids(named) if named else set()
+    groups = [*(item.submission.recipients for item in batch), *(work.recipients for _, work in works_in(results))]
+    at_once = {recipient.id for group in groups if len(group) <= INLINE_LIMIT for recipient in group if not recipient.changes}
+    later = {recipient.id for group in groups if len(group) > INLINE_LIMIT for recipient in group if not recipient.changes} - at_once
+    persons = load_people(at_once)
+    known = persons.keys() | (people.known_ids(later) if later else set())
     first: dict[Key, Work] = {}
     for index, work in enumerate(results):
         if isinstance(work, Rejected) and work.faults:
@@ -207,6 +210,7 @@ def _compare(batch: Sequence[Item], results: list[Any]) -> None:
         known |= created
         if work.key:
             first[work.key] = work
+    return persons
 
 
 def _unknown_people(item: Item, unknown: set[str]) -> list[Fault]:

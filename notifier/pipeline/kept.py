@@ -1,0 +1,37 @@
+"""What hardly ever changes is read from the database once and kept in the process for LIFE_S.
+
+Event types and the ids of published templates are asked for with every batch. A change holds everywhere within
+LIFE_S, and at once for what was not there before: only what was found is kept.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from flask import current_app
+
+LIFE_S = 2.0
+_MOST = 10_000  # of a kind; names come from producers
+
+V = TypeVar("V")
+
+
+def kept(kind: str, keys: Iterable[str], read: Callable[[set[str]], dict[str, V]]) -> dict[str, V]:
+    """Those of `keys` that there are. `read` is called for all that are not known, if there are any."""
+    known: dict[str, tuple[float, V]] = current_app.extensions.setdefault("kept", {}).setdefault(kind, {})
+    wanted, now = set(keys), time.monotonic()
+    found = {key: entry[1] for key in wanted if (entry := known.get(key)) and now < entry[0] + LIFE_S}
+    missing = wanted - found.keys()
+    if not missing:
+        return found
+    fresh = read(missing)
+    if len(known) > _MOST:
+        known.clear()
+    known.update({key: (now, value) for key, value in fresh.items()})
+    return found | fresh
+
+
+def forget() -> None:
+    """For the process that has changed something itself, after its commit."""
+    memory: dict[str, Any] = current_app.extensions.setdefault("kept", {})
+    memory.clear()
