@@ -1,49 +1,16 @@
-"""The inbox in a real browser: what arrives, what is read, and what happens when the line is cut."""
+"""The inbox in a real browser: what arrives, what is marked, and what happens when the line is cut."""
 
+import json
 import os
-import re
 import signal
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.conftest import Person, Tabs
+from tests.browser.inbox_page import NewPerson, badge, banner, button, connected, inbox, is_read, is_unread, items, titles, use
 from tests.running import Up, eventually
-
-NewPerson = Callable[[], Person]
-
-
-def inbox(page: Page) -> Locator:
-    """The full inbox; the bell in the header holds another one."""
-    return page.locator("notifier-inbox.inbox-page")
-
-
-def items(page: Page) -> Locator:
-    return inbox(page).locator("li.row")
-
-
-def titles(page: Page) -> Locator:
-    return inbox(page).locator(".title")
-
-
-def badge(page: Page) -> Locator:
-    return page.locator(".top notifier-inbox .badge")
-
-
-def tool(row: Locator, name: str) -> Locator:
-    return row.get_by_role("button", name=re.compile(f"^{name}"))
-
-
-def tab(page: Page, name: str) -> Locator:
-    return inbox(page).get_by_role("tab", name=re.compile(name))
-
-
-def connected(page: Page) -> Page:
-    """Waits for the first answer, after which events are applied."""
-    expect(inbox(page).locator("[aria-busy=true]")).to_have_count(0)
-    return page
 
 
 def test_what_is_sent_appears_without_a_reload(tabs: Tabs, person: NewPerson) -> None:
@@ -53,7 +20,8 @@ def test_what_is_sent_appears_without_a_reload(tabs: Tabs, person: NewPerson) ->
     expect(badge(page)).to_be_hidden()
     alice.notify("Winter sale", offer="30 % off")
     expect(titles(page)).to_have_text(["Winter sale"])
-    expect(inbox(page).locator("[aria-live=polite]")).to_have_text("New notification: Winter sale")
+    spoken = page.locator("[aria-live=polite]", has_text="Winter sale")  # of the bell and the inbox one speaks
+    expect(spoken).to_have_text("New notification: Winter sale")
     expect(badge(page)).to_have_text("1")
     expect(page).to_have_title("(1) Inbox · Notifier")
     alice.notify("Spring sale")
@@ -67,16 +35,14 @@ def test_what_is_read_in_one_tab_is_read_in_another(tabs: Tabs, person: NewPerso
         alice.notify(title)
     one, other = (connected(tabs.open(email=alice.email)) for _ in range(2))
     expect(badge(other)).to_have_text("2")
-    items(one).first.hover()
-    tool(items(one).first, "Mark as read").click()
+    use(items(one).first, "Mark as read")
     for page in (one, other):
         expect(badge(page)).to_have_text("1")
-        expect(items(page).first).not_to_have_class(re.compile("is-unread"))
-    items(other).first.hover()
-    tool(items(other).first, "Mark as unread").click()
+        is_read(items(page).first)
+    use(items(other).first, "Mark as unread")
     for page in (one, other):
         expect(badge(page)).to_have_text("2")
-        expect(items(page).first).to_have_class(re.compile("is-unread"))
+        is_unread(items(page).first)
 
 
 def test_what_came_while_offline_is_there_afterwards(tabs: Tabs, person: NewPerson) -> None:
@@ -86,13 +52,13 @@ def test_what_came_while_offline_is_there_afterwards(tabs: Tabs, person: NewPers
     alice.notify("Before")
     expect(titles(page)).to_have_text(["Before"])
     page.context.set_offline(True)
-    expect(inbox(page).locator(".banner")).to_contain_text("You are offline")
+    expect(banner(page)).to_contain_text("You are offline")
     alice.notify("Meanwhile")
     alice.notify("And another")
     page.context.set_offline(False)
     expect(titles(page)).to_have_text(["And another", "Meanwhile", "Before"])
     expect(badge(page)).to_have_text("3")
-    expect(inbox(page).locator(".banner")).to_be_hidden()
+    expect(banner(page)).to_be_hidden()
 
 
 def test_a_restarted_server_is_found_again(tabs: Tabs, person: NewPerson, live_server: Up) -> None:
@@ -121,98 +87,6 @@ def test_nobody_sees_what_is_somebody_elses(tabs: Tabs, person: NewPerson) -> No
         expect(badge(page)).to_have_text("1")
 
 
-def test_archived_ones_move_to_their_tab_and_back(tabs: Tabs, person: NewPerson) -> None:
-    alice = person()
-    for title in ("First", "Second"):
-        alice.notify(title)
-    page = connected(tabs.open(email=alice.email))
-    items(page).first.hover()
-    tool(items(page).first, "Archive").click()
-    expect(titles(page)).to_have_text(["First"])
-    expect(badge(page)).to_have_text("1")
-    tab(page, "Archived").click()
-    expect(titles(page)).to_have_text(["Second"])
-    items(page).first.hover()
-    tool(items(page).first, "Move back").click()
-    expect(inbox(page).get_by_text("Nothing archived")).to_be_visible()
-    tab(page, "All").click()
-    expect(titles(page)).to_have_text(["Second", "First"])
-
-
-def test_all_are_read_at_once(tabs: Tabs, person: NewPerson) -> None:
-    alice = person()
-    for title in ("First", "Second", "Third"):
-        alice.notify(title)
-    page = connected(tabs.open(email=alice.email))
-    tab(page, "Unread").click()
-    expect(items(page)).to_have_count(3)
-    inbox(page).get_by_role("button", name="Mark all read").click()
-    expect(inbox(page).get_by_text("You are all caught up")).to_be_visible()
-    expect(badge(page)).to_be_hidden()
-    expect(page).to_have_title("Inbox · Notifier")
-
-
-def test_opening_one_reads_it_and_follows_its_link(tabs: Tabs, person: NewPerson) -> None:
-    alice = person()
-    alice.notify("With a link", url=f"{tabs.base}/preferences")
-    page = connected(tabs.open(email=alice.email))
-    titles(page).first.click()
-    page.wait_for_url("**/preferences")
-    expect(badge(page)).to_be_hidden()
-
-
-def test_the_bell_shows_the_same_on_every_page_and_closes_by_escape(tabs: Tabs, person: NewPerson) -> None:
-    alice = person()
-    alice.notify("Under the bell")
-    page = tabs.open("/preferences", email=alice.email)
-    bell = page.get_by_role("button", name="Notifications, 1 unread")
-    bell.click()
-    panel = page.get_by_role("dialog", name="Notifications")
-    expect(panel.locator(".title")).to_have_text(["Under the bell"])
-    page.keyboard.press("Escape")
-    expect(panel).to_be_hidden()
-    expect(bell).to_be_focused()
-
-
-def test_older_ones_come_while_scrolling(tabs: Tabs, person: NewPerson, live_server: Up) -> None:
-    alice = person()
-    many = [{"type": "promotional_offer", "recipients": [alice.id], "channels": ["inapp"], "data": {"title": f"Offer {n}"}} for n in range(75)]
-    live_server.call("/api/v1/notifications/bulk", {"notifications": many})
-    page = connected(tabs.open(email=alice.email))
-    expect(badge(page)).to_have_text("75")
-    expect(items(page)).to_have_count(30)
-    for count in (60, 75):
-        page.mouse.wheel(0, 20_000)
-        expect(items(page)).to_have_count(count)
-    expect(inbox(page).locator(".more")).to_be_hidden()
-    assert len(set(titles(page).all_inner_texts())) == 75
-
-
-def test_text_is_shown_as_text(tabs: Tabs, person: NewPerson) -> None:
-    alice = person()
-    nasty = "<img src=x onerror=\"document.title='bad'\"><b>bold</b>"
-    alice.notify(nasty, offer=nasty)
-    page = connected(tabs.open(email=alice.email))
-    expect(titles(page)).to_have_text([nasty])
-    assert inbox(page).locator("img").count() == 0
-
-
-ITEM = {
-    "id": "dlv_1", "type": "like", "category": "social", "title": "From a strange server", "body": "", "action": {"label": "Go", "url": "javascript:alert(1)"},
-    "image": "javascript:alert(2)", "data": {}, "created_at": "2026-01-01T00:00:00.000Z", "seen_at": None, "read_at": "2026-01-01T00:00:00.000Z",
-    "archived_at": None, "snoozed_until": None, "why": "javascript:alert(3)",
-}  # fmt: skip
-
-
-def test_a_link_that_is_no_web_address_is_no_link(tabs: Tabs, person: NewPerson) -> None:
-    page = tabs.open(email=person().email)
-    page.route("**/api/v1/inbox?*", lambda route: route.fulfill(json={"data": [ITEM], "next": None, "unread": 0, "unseen": 0, "seq": 0}))
-    page.reload()
-    row = items(page).first
-    expect(row.locator(".title")).to_have_text("From a strange server")
-    assert row.locator("a, img").count() == 0
-
-
 def test_a_list_that_cannot_be_loaded_says_so_and_is_tried_again(tabs: Tabs, person: NewPerson) -> None:
     tabs.expect("status of 500")
     alice = person()
@@ -223,7 +97,7 @@ def test_a_list_that_cannot_be_loaded_says_so_and_is_tried_again(tabs: Tabs, per
     page.reload()
     expect(inbox(page).get_by_text("We could not load your notifications")).to_be_visible()
     page.unroute("**/api/v1/inbox?*")
-    inbox(page).get_by_role("button", name="Try again").click()
+    button(page, "Try again").click()
     expect(titles(page)).to_have_text(["There all along"])
 
 
@@ -233,10 +107,9 @@ def test_a_mark_that_is_refused_is_taken_back(tabs: Tabs, person: NewPerson) -> 
     alice.notify("Stubborn")
     page = connected(tabs.open(email=alice.email))
     page.route("**/api/v1/inbox/read", lambda route: route.fulfill(status=503, body=""))
-    items(page).first.hover()
-    tool(items(page).first, "Mark as read").click()
-    expect(inbox(page).locator(".banner")).to_have_text("That was not saved. Try again.")
-    expect(items(page).first).to_have_class(re.compile("is-unread"))
+    use(items(page).first, "Mark as read")
+    expect(banner(page)).to_have_text("That was not saved. Try again.")
+    is_unread(items(page).first)
 
 
 def test_a_session_that_has_ended_says_so(tabs: Tabs, person: NewPerson) -> None:
@@ -246,32 +119,107 @@ def test_a_session_that_has_ended_says_so(tabs: Tabs, person: NewPerson) -> None
     page = connected(tabs.open(email=alice.email))
     page.wait_for_load_state("networkidle")  # an answer still on its way would bring the cookie back
     page.context.clear_cookies()
-    items(page).first.hover()
-    tool(items(page).first, "Archive").click()
-    expect(inbox(page).locator(".banner")).to_contain_text("You are signed out")
+    use(items(page).first, "Archive")
+    expect(banner(page)).to_contain_text("You are signed out")
     expect(titles(page)).to_have_text(["Out of reach"])
 
 
-@pytest.mark.parametrize("has_token", [True, False])
-def test_it_works_in_a_page_of_somebody_elses(tabs: Tabs, person: NewPerson, live_server: Up, elsewhere: Callable[[str, str], str], has_token: bool) -> None:
-    """With a user's token, under a policy that allows our origin's scripts and connections and no styles; without one, nothing is shown."""
+class Line:
+    """The Socket.IO line of a page, with a hand on it: `is_deaf` loses what the server says, `say` puts words in its mouth."""
+
+    def __init__(self, page: Page) -> None:
+        self.is_deaf = False
+        self.asked: list[str] = []
+        self.heard: list[str] = []
+        self.lost: list[str] = []
+        self._page = page
+        self._routes: list[WebSocketRoute] = []
+        page.route_web_socket("**/socket.io/*", self._open)
+
+    def _open(self, route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+        route.on_message(lambda words: (self.asked.append(str(words)), server.send(words)))
+        server.on_message(lambda words: self._hear(route, str(words)))
+        self._routes.append(route)
+
+    def _hear(self, route: WebSocketRoute, words: str) -> None:
+        is_lost = self.is_deaf and words.startswith("42")
+        (self.lost if is_lost else self.heard).append(words)
+        if not is_lost:
+            route.send(words)
+
+    def events(self) -> list[Any]:
+        """What was told and not lost, oldest first."""
+        return [json.loads(words.partition(",")[2])[1] for words in self.heard if words.startswith("42")]
+
+    def say(self, event: str, **payload: Any) -> None:
+        self._routes[-1].send(f"42/inbox,{json.dumps([event, payload])}")
+
+    def until(self, question: Callable[[], bool]) -> None:
+        """Waits, and lets the line speak meanwhile."""
+        for _ in range(300):
+            if question():
+                return
+            self._page.wait_for_timeout(50)
+        raise AssertionError("it never came true")
+
+
+def overheard(tabs: Tabs, alice: Person) -> tuple[Page, Line]:
+    page = tabs.open("/preferences", email=alice.email)
+    line = Line(page)
+    page.goto("/inbox")
+    line.until(lambda: any(words.startswith("43") for words in line.heard))  # the first sync is answered
+    return connected(page), line
+
+
+def test_a_lost_event_is_asked_for_when_the_next_one_shows_the_gap(tabs: Tabs, person: NewPerson) -> None:
     alice = person()
-    token = live_server.call(f"/api/v1/users/{alice.id}/token", method="POST")["token"] if has_token else ""
-    html = f"""<!doctype html><title>Shop</title><script type="module" src="{tabs.base}/static/inbox.js"></script>
-      <notifier-inbox class="inbox-page" server="{tabs.base}" token="{token}"></notifier-inbox>"""
-    policy = f"default-src 'none'; script-src {tabs.base}; connect-src {tabs.base} {tabs.base.replace('http', 'ws')}"
-    alice.notify("Before")
-    page: Any = tabs.open(email=alice.email)  # the cookie is there, and is of no use to another site
-    page.goto(elsewhere(html, policy))
-    if not has_token:
-        tabs.expect("status of 401|CORS|Failed to load|ERR_FAILED")
-        expect(page.get_by_text("We could not load your notifications")).to_be_visible()
-        return
-    connected(page)
-    expect(titles(page)).to_have_text(["Before"])
-    alice.notify("After")
-    expect(titles(page)).to_have_text(["After", "Before"])
-    items(page).first.hover()
-    tool(items(page).first, "Mark as read").click()
-    expect(items(page).first).not_to_have_class(re.compile("is-unread"))
-    expect(page).to_have_title("Shop")
+    page, line = overheard(tabs, alice)
+    alice.notify("Heard")
+    expect(titles(page)).to_have_text(["Heard"])
+    line.is_deaf = True
+    alice.notify("Lost")
+    line.until(lambda: any("Lost" in words for words in line.lost))
+    expect(titles(page)).to_have_text(["Heard"])
+    line.is_deaf = False
+    alice.notify("Heard again")
+    expect(titles(page)).to_have_text(["Heard again", "Lost", "Heard"])
+    expect(badge(page)).to_have_text("3")
+
+
+def test_a_tab_that_is_looked_at_again_asks_for_what_it_has_lost(tabs: Tabs, person: NewPerson) -> None:
+    alice = person()
+    page, line = overheard(tabs, alice)
+    line.is_deaf = True
+    alice.notify("Lost")
+    line.until(lambda: any("Lost" in words for words in line.lost))
+    line.is_deaf = False
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(titles(page)).to_have_text(["Lost"])
+    expect(badge(page)).to_have_text("1")
+
+
+def test_an_item_that_another_has_replaced_leaves_the_list(tabs: Tabs, person: NewPerson) -> None:
+    alice = person()
+    page, line = overheard(tabs, alice)
+    alice.notify_all("Old", "New")
+    line.until(lambda: bool(line.events()) and line.events()[-1]["unread"] == 2 and line.events()[-1]["unseen"] == 0)
+    old, new = (event["item"] for event in line.events() if "item" in event)
+    line.say("state", seq=line.events()[-1]["seq"] + 2, unread=1, unseen=0, changed=[new, {**old, "replaced_by": new["id"]}])
+    expect(titles(page)).to_have_text(["New"])
+    expect(badge(page)).to_have_text("1")
+
+
+def test_after_too_much_was_missed_the_list_is_read_again(tabs: Tabs, person: NewPerson) -> None:
+    """And a badge of three figures keeps them to its label."""
+    alice = person()
+    page, line = overheard(tabs, alice)
+    line.is_deaf = True
+    alice.notify_all(*(f"Number {number}" for number in range(501)))
+    line.until(lambda: len(line.lost) >= 501)
+    line.is_deaf = False
+    alice.notify("The last one")
+    expect(titles(page).first).to_have_text("The last one")
+    expect(items(page)).to_have_count(30)
+    expect(badge(page)).to_have_text("99+")
+    expect(page.get_by_role("button", name="Notifications, 502 unread")).to_be_visible()

@@ -7,12 +7,15 @@ import { sheets } from "./styles.js";
 import { countInTitle } from "./title.js";
 import { View } from "./view.js";
 
+const MAX_WAIT_MS = 60_000;
+
 export class NotifierInbox extends HTMLElement {
   static observedAttributes = ["server", "token", "mode", "inbox-url", "shortcuts"];
 
   #feed = null;
   #part = null;
   #stop = null;
+  #refusals = 0; // one after the other
 
   constructor() {
     super();
@@ -48,7 +51,7 @@ export class NotifierInbox extends HTMLElement {
       start,
       inboxUrl: isBell ? this.getAttribute("inbox-url") : null,
       isPageWide: this.getAttribute("shortcuts") === "page",
-      onUnauthorized: once(() => this.dispatchEvent(new CustomEvent("notifier-token-expired", { bubbles: true, composed: true }))),
+      onUnauthorized: this.#refused(signal),
     };
     this.#part = isBell ? new Bell(options) : new View(options);
     if (!isBell) {
@@ -60,20 +63,24 @@ export class NotifierInbox extends HTMLElement {
     this.#feed.join();
   }
 
+  // → what to call on a refusal: it tells the page once per token, and later each time none has worked in between, so that
+  // a page which answers at once with another token that is refused does not go round and round.
+  #refused(signal) {
+    let isTold = false;
+    this.#feed.addEventListener("status", () => this.#feed.status === "online" && (this.#refusals = 0), { signal });
+    return () => {
+      if (isTold) return;
+      isTold = true;
+      const wait = this.#refusals === 0 ? 0 : Math.min(1000 * 2 ** this.#refusals, MAX_WAIT_MS);
+      this.#refusals += 1;
+      setTimeout(() => signal.aborted || this.dispatchEvent(new CustomEvent("notifier-token-expired", { bubbles: true, composed: true })), wait);
+    };
+  }
+
   #close() {
     this.#stop.abort();
     this.#part.close();
     this.#feed.leave();
     this.#feed = this.#part = null;
   }
-}
-
-// After the current task, since the listener may set a new token and so close what called.
-function once(work) {
-  let isDone = false;
-  return () => {
-    if (isDone) return;
-    isDone = true;
-    queueMicrotask(work);
-  };
 }

@@ -9,6 +9,7 @@ const narrow = matchMedia("(max-width: 30rem)"); // there it lies along the lowe
 export class Float {
   element = el("div", { class: "float", role: "dialog", popover: "manual", tabindex: -1 });
   #anchor = null;
+  #back = null; // where the focus came from
   #stop = null;
 
   constructor() {
@@ -19,6 +20,7 @@ export class Float {
   open(anchor, label, ...children) {
     this.close({ refocus: false });
     this.#anchor = anchor;
+    this.#back = this.element.getRootNode().activeElement ?? anchor;
     this.#stop = new AbortController();
     const { signal } = this.#stop;
     this.element.setAttribute("aria-label", label);
@@ -36,8 +38,8 @@ export class Float {
     const anchor = this.#anchor;
     this.#anchor = null;
     this.#stop.abort();
-    if (refocus) anchor.focus({ preventScroll: true });
     anchor.setAttribute("aria-expanded", "false");
+    if (refocus) this.#back.focus({ preventScroll: true });
     this.element.hidePopover();
   }
 
