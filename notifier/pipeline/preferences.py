@@ -246,8 +246,8 @@ def _cap(value: Any, pointer: str = "") -> Document:
             raise _Refused("unknown_field", "caps are by hour and day", place)
         elif item is not None and (type(item) is not int or not 0 <= item <= _MOST_PER_WINDOW):
             raise _Refused("invalid_cap", f"a whole number from 0 to {_MOST_PER_WINDOW}", place)
-        elif item is not None:
-            cleaned[name] = item
+        else:
+            cleaned[name] = item  # None takes it back
     return cleaned
 
 

@@ -13,7 +13,7 @@ from werkzeug.datastructures import MultiDict
 
 from notifier.core.choices import Switch
 from notifier.core.errors import Rejected
-from notifier.core.preferences import CATEGORIES
+from notifier.core.limits import LIMITED, Caps
 from notifier.queries.preference_grid import Grid
 
 Form = MultiDict[str, str]
@@ -27,6 +27,7 @@ _FIELD_OF = {  # where a fault of pipeline.preferences is shown
     "/quiet_hours/days": "quiet_days",
     "/time_zone": "time_zone",
     "/held": "held",
+    "/digest_at": "digest_at",
     "/mute_until": "mute_date",
 }
 _LONGEST_ID = 18  # digits: fits every database's integers
@@ -138,11 +139,13 @@ def _date_in(form: Form, at: datetime) -> datetime:
     return until
 
 
-def often_in(form: Form, document: Mapping[str, Any], most: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+def often_in(form: Form, document: Mapping[str, Any], most: Caps) -> dict[str, Any]:
     """`most`: category → window → what the installation allows, below which a person may go. An empty field goes back to that."""
     changes: dict[str, Any] = {}
     faults: dict[str, str] = {}
-    for category in CATEGORIES:
+    if form.get("digest_at", document["digest_at"]) != document["digest_at"]:
+        changes["digest_at"] = form["digest_at"]
+    for category in LIMITED:
         if f"digest-{category}" in form and form[f"digest-{category}"] != document["digest"].get(category, "off"):
             changes.setdefault("digest", {})[category] = form[f"digest-{category}"]
         for window in WINDOWS:

@@ -13,7 +13,9 @@ from flask import abort, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from notifier.clock import now
+from notifier.config import current_settings
 from notifier.core.errors import Rejected
+from notifier.core.limits import LIMITED
 from notifier.core.preferences import CATEGORIES
 from notifier.models import Account
 from notifier.pipeline import preferences
@@ -25,8 +27,6 @@ from notifier.web import preference_words as words
 from notifier.web.preference_form import Form, Misread
 
 PARTS = ("choices", "often", "quiet", "mute", "undo")
-CATEGORIES_HELD = ("marketing", "social", "system")  # caps and summaries never hold what is transactional
-MOST = {"social": {"hour": 10, "day": 50}, "marketing": {"hour": 2, "day": 5}, "system": {"hour": 3, "day": 10}}
 REFUSED = "You help to run this installation, so you cannot be erased from here: somebody has to take that sign-in away first."
 _UNDO_FOR = timedelta(minutes=10)
 _MOST_ENTRIES = 8
@@ -66,7 +66,7 @@ NOTHING_TRIED = Tried()
 def show(desk: Desk, tried: Tried = NOTHING_TRIED) -> str:
     """The whole page. Raises Rejected('not_found') for somebody who is gone."""
     document = queries.document(desk.user_id)
-    context = _context(desk, document, tried) | (_own(desk) if desk.account else {"masked": users.masked_email(desk.user_id)})
+    context = _context(desk, document, tried) | (_own(desk) if desk.account else {"masked": users.masked_address(desk.user_id)})
     return render_template("preferences.html", **context, toast=_toast_of_address(desk, context["titles"], document))
 
 
@@ -101,7 +101,7 @@ def _save(desk: Desk, part: str, document: Mapping[str, Any]) -> preferences.Sav
         case "quiet":
             changes = reading.quiet_in(form, document)
         case "often":
-            changes = reading.often_in(form, document, MOST)
+            changes = reading.often_in(form, document, current_settings().caps)
         case _:
             changes = reading.mute_in(form, now().astimezone(reading.zone_of(document)))
     return preferences.change(desk.user_id, changes, replace=False, source=desk.source)
@@ -110,7 +110,7 @@ def _save(desk: Desk, part: str, document: Mapping[str, Any]) -> preferences.Sav
 def _answer(desk: Desk, part: str, saved: preferences.Saved) -> str:
     """For htmx: a word, and the parts of the page that may look different now."""
     document = queries.document(desk.user_id)
-    parts = PARTS[:-1] if part == "undo" else (part, "mute") if part == "quiet" else (part,)
+    parts = PARTS[:-1] if part == "undo" else (part, "mute", "often") if part == "quiet" else (part,)
     context = _context(desk, document, Tried())
     return render_template("preferences_saved.html", **context, parts=parts, toast=_toast(desk, part, saved, context["titles"], document))
 
@@ -170,8 +170,8 @@ def _quiet(document: Mapping[str, Any], tried: Tried) -> dict[str, Any]:
 def _often(document: Mapping[str, Any], tried: Tried) -> list[dict[str, Any]]:
     sent = tried.form if tried.part == "often" else Form()
     rows = []
-    for category in CATEGORIES_HELD:
-        own, most = document["caps"].get(category, {}), MOST.get(category, {})
+    for category in LIMITED:
+        own, most = document["caps"].get(category, {}), current_settings().caps.get(category, {})
         caps = {window: sent.get(f"caps-{category}-{window}", own.get(window, "")) for window in reading.WINDOWS}
         digest = sent.get(f"digest-{category}", document["digest"].get(category, "off"))
         rows.append({"category": category, "caps": caps, "most": most, "digest": digest})

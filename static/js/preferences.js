@@ -1,31 +1,38 @@
-// With htmx each change saves itself, as the attributes of the forms say. Here: what stands in the boxes afterwards,
+// With htmx each change saves itself, as the attributes of the forms say. Here: what stands in the fields afterwards,
 // what to do when it could not be saved, and the switch that a "Why did I get this?" leads to.
 
 import htmx from "../vendor/htmx/htmx.esm.min.js";
 
 const page = document.getElementById("preferences");
 const state = document.getElementById("save-state");
-const waiting = new Set(); // switches that were turned and are not saved yet: an earlier answer does not know of them
+const sources = new Map(); // request → the element that was touched, until it is saved: an earlier answer does not know of it
+let touched = null; // where the keyboard goes back to after Undo
 
-htmx.on("htmx:config:request", ({ detail: { ctx } }) => waiting.add(ctx.sourceElement));
-htmx.on("htmx:finally:request", ({ detail: { ctx } }) => waiting.delete(ctx.sourceElement));
-htmx.on("htmx:before:request", () => state.replaceChildren());
+htmx.on("htmx:config:request", ({ detail: { ctx } }) => {
+  sources.set(ctx, ctx.sourceElement);
+  if (ctx.sourceElement.id !== "undo") touched = document.activeElement;
+});
 
-// A morph changes what a box was made with, not what the person has made of it.
+// A morph changes what a field was made with, not what the person has made of it.
 htmx.on("htmx:after:swap", ({ detail: { ctx } }) => {
-  if (ctx.sourceElement.id === "undo") for (const form of page.querySelectorAll("form")) form.reset();
-  for (const box of page.querySelectorAll("#choices input.switch")) if (box === ctx.sourceElement || !waiting.has(box)) box.checked = box.defaultChecked;
-  for (const field of page.querySelectorAll("#mute_date")) field.value = field.defaultValue;
+  const source = sources.get(ctx);
+  sources.delete(ctx);
+  if (source?.id === "undo") {
+    for (const form of page.querySelectorAll("form[id$=-panel]")) form.reset();
+    touched?.focus();
+  } else if (source?.id === "mute-panel" && ctx.response.status < 400) source.reset();
+  const waiting = new Set(sources.values());
+  for (const box of page.querySelectorAll("#choices input.switch")) if (!waiting.has(box)) box.checked = box.defaultChecked;
 });
 
 function onFailure({ detail: { ctx } }) {
   if (ctx.response?.status === 422) return; // the answer says what is wrong
+  sources.delete(ctx);
   const words = document.createElement("p");
   words.className = "message error";
   words.textContent = "That was not saved. Check your connection, reload the page and try again.";
   state.replaceChildren(words);
-  const box = ctx.sourceElement;
-  if (box.matches("input.switch")) box.checked = box.defaultChecked;
+  if (ctx.sourceElement.matches("input.switch")) ctx.sourceElement.checked = ctx.sourceElement.defaultChecked;
 }
 
 htmx.on("htmx:error", onFailure);
@@ -39,8 +46,7 @@ page.addEventListener("submit", (event) => {
 function arrive() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!target?.matches("#choices input.switch")) return;
-  const row = target.closest(".pref-row");
-  (target.disabled ? row : target).focus({ preventScroll: true });
+  (target.disabled ? target.closest(".pref-row") : target).focus({ preventScroll: true });
   const why = target.closest(".pref-cell").querySelector(".pref-why").textContent;
   document.getElementById("arrival").textContent = `The message you came from went through this switch: ${target.labels[0].textContent}. ${why}`;
 }

@@ -7,10 +7,12 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
+from notifier.core.choices import Switch
 from notifier.core.errors import Rejected
 from notifier.extensions import db
-from notifier.models import ConsentEvent, Preference
-from notifier.pipeline.preferences import change
+from notifier.models import ConsentEvent, EventType, Preference
+from notifier.pipeline.preferences import change, switch, undo
+from notifier.queries.preferences import document
 
 
 def history(user_id: str) -> list[tuple[str, Any, Any, str]]:
@@ -37,7 +39,7 @@ def test_each_changed_choice_is_recorded_with_its_source(cast: Any) -> None:
 
 
 def test_only_choices_are_stored_never_defaults(cast: Any) -> None:
-    assert change("dave", {"channels": {"sms": None}, "types": {"like": {}}, "quiet_hours": None, "caps": {}}, replace=True, source="api") == {}
+    assert change("dave", {"channels": {"sms": None}, "types": {"like": {}}, "quiet_hours": None, "caps": {}}, replace=True, source="api").document == {}
     assert (version("dave"), history("dave")) == (None, [])
 
 
@@ -53,8 +55,8 @@ def test_the_version_rises_with_every_change_and_with_nothing_else(cast: Any) ->
 def test_a_switch_for_all_channels_replaces_those_for_single_ones(cast: Any) -> None:
     change("dave", {"types": {"like": {"push": True, "email": True}}}, replace=False, source="api")
 
-    assert change("dave", {"types": {"like": False}}, replace=False, source="api") == {"types": {"like": {"*": False}}}
-    assert change("dave", {"types": {"like": {"push": True}}}, replace=False, source="api") == {"types": {"like": {"*": False, "push": True}}}
+    assert change("dave", {"types": {"like": False}}, replace=False, source="api").document == {"types": {"like": {"*": False}}}
+    assert change("dave", {"types": {"like": {"push": True}}}, replace=False, source="api").document == {"types": {"like": {"*": False, "push": True}}}
 
 
 def test_a_refused_change_leaves_everything_as_it_was(cast: Any) -> None:
@@ -85,3 +87,44 @@ def test_changes_at_once_are_all_kept(app: APIFlask, cast: Any) -> None:
     db.session.rollback()
     assert db.session.get(Preference, "dave").document == {"channels": dict.fromkeys(channels, False)}
     assert (version("dave"), len(history("dave"))) == (8, 8)
+
+
+def test_the_lines_of_one_change_take_it_back(cast: dict[str, str]) -> None:
+    first = change("dave", {"held": "drop", "types": {"like": {"email": True}}}, replace=False, source="page")
+    second = switch("dave", [Switch(False, category="social")], ["email", "inapp"], source="page")
+    assert second.document == {"held": "drop", "categories": {"social": {"*": False}}}
+    assert first.events
+    assert second.events
+    assert undo("dave", second.events, source="page").document == first.document
+    assert undo("dave", first.events, source="page").document == {}
+
+
+def test_taking_back_leaves_what_was_chosen_meanwhile(cast: dict[str, str]) -> None:
+    saved = change("dave", {"held": "drop", "types": {"like": {"email": False}}}, replace=False, source="page")
+    change("dave", {"types": {"like": {"email": True}}}, replace=False, source="api")
+    assert saved.events
+    undone = undo("dave", saved.events, source="page")
+    assert (undone.document, undone.left) == ({"types": {"like": {"email": True}}}, ("types.like.email",))
+
+
+def test_nobody_takes_back_what_another_has_chosen(cast: dict[str, str]) -> None:
+    saved = change("dave", {"held": "drop"}, replace=False, source="page")
+    assert saved.events
+    undo("carol", saved.events, source="page")
+    assert change("dave", {}, replace=False, source="page").document == {"held": "drop"}
+
+
+def test_taking_back_stands_in_the_history_as_well(cast: dict[str, str]) -> None:
+    saved = change("dave", {"held": "drop"}, replace=False, source="page")
+    assert saved.events
+    undo("dave", saved.events, source="link")
+    assert history("dave") == [("held", None, "drop", "page"), ("held", "drop", None, "link")]
+
+
+def test_what_the_product_alone_raises_is_no_choice(cast: dict[str, str]) -> None:
+    internal = db.session.scalars(sa.select(EventType.key).where(EventType.is_internal)).first()
+    assert internal
+    with pytest.raises(Rejected) as refused:
+        change("dave", {"types": {internal: {"email": False}}}, replace=False, source="api")
+    assert [fault.code for fault in refused.value.faults] == ["unknown_type"]
+    assert internal not in document("dave")["effective"]
