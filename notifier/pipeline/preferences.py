@@ -19,6 +19,7 @@ from notifier.clock import now
 from notifier.core.choices import FIELDS_OF_KEYS, Document, Switch, differences, taken_back, with_switch, without_empty
 from notifier.core.digest import FREQUENCIES
 from notifier.core.errors import Fault, Rejected
+from notifier.core.limits import MOST
 from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL
 from notifier.core.quiet_hours import EVERY_DAY
 from notifier.database import retried, transaction
@@ -27,7 +28,6 @@ from notifier.models import ConsentEvent, EventType, Preference, User
 from notifier.pipeline import digests
 
 HELD = ("wait", "summary", "drop")
-_MOST_PER_WINDOW = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +244,8 @@ def _cap(value: Any, pointer: str = "") -> Document:
             cleaned[name] = {channel: _cap(inner, f"{place}/{channel}") for channel, inner in item.items()}
         elif name not in ("hour", "day"):
             raise _Refused("unknown_field", "caps are by hour and day", place)
-        elif item is not None and (type(item) is not int or not 0 <= item <= _MOST_PER_WINDOW):
-            raise _Refused("invalid_cap", f"a whole number from 0 to {_MOST_PER_WINDOW}", place)
+        elif item is not None and (type(item) is not int or not 0 <= item <= MOST):
+            raise _Refused("invalid_cap", f"a whole number from 0 to {MOST}", place)
         else:
             cleaned[name] = item  # None takes it back
     return cleaned
