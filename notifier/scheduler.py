@@ -22,7 +22,7 @@ from notifier.clock import now
 from notifier.config import Settings
 from notifier.database import UNAVAILABLE
 from notifier.extensions import db, redis_store
-from notifier.pipeline import ghosts, inbox, repeats, sign_in, sweep
+from notifier.pipeline import ghosts, inbox, repeats, replacing, schedules, scores, sign_in, summaries, sweep
 from notifier.starting import wait_for_app
 
 LONGEST_PAUSE_S = 5.0
@@ -39,7 +39,7 @@ class Task:
     name: str
     work: Callable[[], object]
     every_s: float
-    is_endless: bool = False  # a full batch is followed by the next one at once
+    full: int | None = None  # a batch of so many is followed by the next one at once
     due_at: float = 0.0
     failures: int = 0
 
@@ -55,22 +55,25 @@ class Task:
         if self.failures:
             log.info("scheduler.task_works_again", task=self.name, failures=self.failures)
         self.failures = 0
-        is_full = self.is_endless and done == sweep.BATCH
-        self.due_at = time.monotonic() + (0.0 if is_full else self.every_s)
+        self.due_at = time.monotonic() + (0.0 if self.full is not None and done == self.full else self.every_s)
 
 
 def tasks(name: str) -> list[Task]:
     return [
         Task("alive", lambda: liveness.beat_scheduler(redis_store.client, name), liveness.SCHEDULER_BEAT_S),
-        Task("ring_due", sweep.ring_due, 0.25, is_endless=True),
-        Task("ring_lost", lambda: sweep.ring_lost().rows, 2.0, is_endless=True),
-        Task("free_lapsed", sweep.free_lapsed, 2.0, is_endless=True),
+        Task("ring_due", sweep.ring_due, 0.25, full=sweep.BATCH),
+        Task("ring_lost", lambda: sweep.ring_lost().rows, 2.0, full=sweep.BATCH),
+        Task("free_lapsed", sweep.free_lapsed, 2.0, full=sweep.BATCH),
+        Task("close_digests", summaries.close_due, 1.0, full=summaries.BATCH),
+        Task("submit_scheduled", schedules.submit_due, 1.0),
         Task("ring_expansions", sweep.ring_expansions, 2.0),
         Task("lay_ghosts", ghosts.Ghosts().lay, 5.0),
         Task("wake_snoozed", lambda: inbox.wake_snoozed(now()), 2.0),
         Task("prune", sweep.prune, 3600.0),
         Task("prune_sign_in_links", sign_in.prune, 3600.0),
         Task("prune_marks", lambda: repeats.prune(now()), 3600.0),
+        Task("prune_collapse_keys", lambda: replacing.prune(now()), 3600.0),
+        Task("count_opens", lambda: scores.count_everyone(now()), 3600.0),
     ]
 
 

@@ -51,14 +51,29 @@ def test_a_task_that_fails_waits_longer_each_time_and_recovers() -> None:
 
 @pytest.mark.parametrize(("done", "is_due_at_once"), [(sweep.BATCH, True), (sweep.BATCH - 1, False)])
 def test_a_full_batch_is_followed_by_the_next_at_once(done: int, is_due_at_once: bool) -> None:
-    task = scheduler.Task("task", Work(done), 60.0, is_endless=True)
+    task = scheduler.Task("task", Work(done), 60.0, full=sweep.BATCH)
     task.run()
     assert (task.due_at <= time.monotonic()) == is_due_at_once
 
 
 def test_every_sweep_has_its_task() -> None:
     names = {task.name for task in scheduler.tasks("test")}
-    assert names == {"alive", "ring_due", "ring_lost", "free_lapsed", "ring_expansions", "lay_ghosts", "wake_snoozed", "prune", "prune_sign_in_links", "prune_marks"}
+    assert names == {
+        "alive",
+        "ring_due",
+        "close_digests",
+        "submit_scheduled",
+        "prune_collapse_keys",
+        "count_opens",
+        "ring_lost",
+        "free_lapsed",
+        "ring_expansions",
+        "lay_ghosts",
+        "wake_snoozed",
+        "prune",
+        "prune_sign_in_links",
+        "prune_marks",
+    }
 
 
 @pytest.mark.processes

@@ -17,6 +17,7 @@ from notifier.api import (
     openapi,
     preferences,
     sandbox,
+    schedules,
     seeds,
     templates,
     types,
@@ -27,6 +28,7 @@ from notifier.extensions import csrf
 
 blueprints = (
     notifications.bp,
+    schedules.bp,
     users.bp,
     preferences.bp,
     types.bp,

@@ -15,6 +15,8 @@ from notifier.core.submission import DEFAULT_EXPIRES_IN_S, MAX_AHEAD
 LONGEST_EXPIRY_S = int(MAX_AHEAD.total_seconds())
 PRIORITY = Literal["urgent", "high", "medium", "low"]
 CATEGORY = Literal["transactional", "marketing", "social", "system"]
+ROUTING = Literal["all", "first", "escalate", "best"]
+EscalateAfter = Annotated[int, Field(ge=10, le=86_400)]
 
 
 class Answer(BaseModel):
@@ -74,12 +76,20 @@ class SubmissionIn(Body):
     data: JsonObject = Field(default_factory=dict, description="Validated against the JSON Schema of the type.")
     channels: list[Key] | None = Field(default=None, min_length=1, max_length=32, description="Instead of the type's own. Never overrides an opt-out.")
     priority: PRIORITY | None = Field(default=None, description="Marketing is at most medium, social at most high; urgent needs the scope or an urgent type.")
-    routing: Literal["all", "first", "escalate", "best"] = Field(
-        default="all", description="`first`: in order, the next one when a channel has failed. `escalate` and `best` are not available yet."
+    routing: ROUTING | None = Field(
+        default=None,
+        description="If left out, that of the type. `all` channels; `first`: in order, the next one when a channel has failed; `escalate`: in order, the next "
+        "one when it has not been read in time, or has failed; `best`: as `first`, beginning with what the person opens most.",
     )
+    escalate_after: EscalateAfter | None = Field(default=None, description="Seconds until the next step of routing `escalate`; if left out, that of the type.")
     send_at: Time | None = Field(default=None, description="Within the coming year.")
     expires_in: int = Field(default=DEFAULT_EXPIRES_IN_S, ge=1, le=LONGEST_EXPIRY_S, description="Seconds after which it is no longer sent.")
-    collapse_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(default=None, description="Stored; not acted on yet.")
+    collapse_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
+        default=None, description="A newer notification with the same key replaces what the user has not been sent, or has not read in the inbox."
+    )
+    sequence: Annotated[int, Field(ge=0, le=2**53)] | None = Field(
+        default=None, description="Which of a collapse_key is the newer one: the greater, and among equals the one submitted later. Left out, it counts as 0."
+    )
     dedupe: bool | None = Field(
         default=None,
         description="Whether the same content (type, template and data) for the same person is left out if it was said within the type's "
@@ -163,7 +173,8 @@ class PreferencesIn(Body):
     quiet_hours: QuietHoursIn | None = None
     mute_until: Time | None = None
     held: Literal["wait", "summary", "drop"] | None = Field(default=None, description="What becomes of what comes in quiet hours.")
-    digest: dict[str, Literal["off", "hourly", "daily", "weekly"] | None] | None = None
+    digest: dict[str, Literal["off", "hourly", "daily", "weekly"] | None] | None = Field(default=None, description="category → how often it is summed up.")
+    digest_at: str | None = Field(default=None, description="Local hour of a daily or weekly digest.", examples=["08:00"])
     caps: dict[str, Any] | None = Field(
         default=None,
         description="By category, hour and day, and under `channels` by channel. Of these and the installation's own the lower one holds.",
@@ -186,10 +197,25 @@ class TypeIn(Body):
     mandatory: bool = False
     to_admins: bool = False
     resend_unknown: bool | None = None
+    routing: ROUTING | None = Field(default=None, description="For submissions that name none; null: `all`.")
+    escalate_after: EscalateAfter | None = Field(default=None, description="Seconds until the next step of routing `escalate`; null: 15 minutes.")
     dedupe_window: Annotated[int, Field(ge=0, le=30 * 86_400)] | None = Field(
         default=None, description="Seconds within which the same content is left out even if a submission does not ask for that."
     )
     dedupe_near: bool = Field(default=False, description="Content that differs in case, spaces or the writing of numbers only is the same.")
+
+
+# ---- requests: schedules --------------------------------------------------------------------------------------------
+
+
+class ScheduleIn(Body):
+    cron: Annotated[str, Field(min_length=1, max_length=120)] = Field(description="minute hour day month weekday", examples=["30 8 * * MON"])
+    time_zone: Zone = Field(default="UTC", description="In which it is read.")
+    notification: SubmissionIn = Field(description="As for POST /notifications, without `send_at` and `idempotency_key`.")
+
+
+class SchedulePatch(Body):
+    paused: bool
 
 
 # ---- requests: lists ------------------------------------------------------------------------------------------------
@@ -321,6 +347,22 @@ class NotificationPage(Answer):
     next: str | None
 
 
+class ScheduleOut(Answer):
+    id: str
+    cron: str
+    time_zone: str
+    notification: dict[str, Any]
+    next_at: str | None = Field(description="Null while it is paused, or stopped by `last_fault`.")
+    last_submission: str | None
+    last_fault: str | None
+    created_at: str
+
+
+class SchedulePage(Answer):
+    data: list[ScheduleOut]
+    next: str | None
+
+
 class UserOut(Answer):
     id: str
     name: str | None
@@ -373,6 +415,7 @@ class PreferencesOut(Answer):
     mute_until: str | None
     held: str
     digest: dict[str, str]
+    digest_at: str
     caps: dict[str, Any]
     time_zone: str | None
     effective: dict[str, dict[str, EffectiveOut]] = Field(description="type → channel → whether it is on, and which choice says so")
@@ -388,6 +431,8 @@ class TypeOut(Answer):
     mandatory: bool
     to_admins: bool
     resend_unknown: bool | None
+    routing: str | None
+    escalate_after: int | None
     dedupe_window: int | None
     dedupe_near: bool
 

@@ -31,9 +31,6 @@ Translate = Callable[[Any, Rejected], Rejected]
 
 def submission_from(body: SubmissionIn, digest: str, header_key: str | None = None) -> Submission:
     """The canonical form. `digest` is that of the body as it came; `header_key` the Idempotency-Key header's."""
-    if body.routing not in ("all", "first"):
-        fault = Fault("/routing", "routing_unavailable", f"routing {body.routing!r} is not available yet; use 'all' or 'first'")
-        raise Rejected("routing_unavailable", fault.message, (fault,))
     if header_key and body.idempotency_key and header_key != body.idempotency_key:
         fault = Fault("/idempotency_key", "idempotency_keys_differ", "the header names another key")
         raise Rejected("validation_failed", fault.message, (fault,))
@@ -45,9 +42,12 @@ def submission_from(body: SubmissionIn, digest: str, header_key: str | None = No
         channels=tuple(dict.fromkeys(body.channels)) if body.channels else None,
         priority=body.priority,
         routing=body.routing,
+        escalate_after=body.escalate_after,
         send_at=body.send_at,
         expires_in=body.expires_in,
+        is_perishable="expires_in" in body.model_fields_set,
         collapse_key=body.collapse_key,
+        sequence=body.sequence,
         dedupe=body.dedupe,
         template=body.template,
         idempotency=(key, digest) if key else None,

@@ -13,7 +13,7 @@ from notifier.core.errors import Rejected
 from notifier.core.explain import story, told, unpacked
 from notifier.extensions import db
 from notifier.ids import parse, show
-from notifier.models import Attempt, Delivery, Notification, Receipt, Submission
+from notifier.models import Attempt, Delivery, Notification, Receipt, Schedule, Submission
 from notifier.queries.types import internal_keys
 
 
@@ -24,7 +24,7 @@ class Sight:
     producer_id: UUID | None = None
     tests_only: bool = False
 
-    def conditions(self, table: type[Notification] | type[Submission]) -> list[sa.ColumnElement[bool]]:
+    def conditions(self, table: type[Notification] | type[Submission] | type[Schedule]) -> list[sa.ColumnElement[bool]]:
         own = [] if self.producer_id is None else [table.producer_id == self.producer_id]
         return [*own, table.is_test] if self.tests_only else own
 

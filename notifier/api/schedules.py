@@ -1,0 +1,86 @@
+"""Recurring schedules: a submission that is made again and again."""
+
+from flask import Response, g
+
+from notifier.api.answers import answer, check_cursor
+from notifier.api.auth import Door, allow, caller
+from notifier.api.notifications import sight
+from notifier.api.schemas import Page, ScheduleIn, ScheduleOut, SchedulePage, SchedulePatch
+from notifier.api.submitting import submission_from
+from notifier.core.errors import Fault, Rejected
+from notifier.ids import parse
+from notifier.pipeline import schedules
+from notifier.queries import schedules as queries
+
+bp = Door("api_schedules", __name__, url_prefix="/api/v1/schedules", tag="Schedules")
+
+
+@bp.post("")
+@allow("notify")
+@bp.input(ScheduleIn)
+@bp.output(ScheduleOut, 201)
+def create_schedule(json_data: ScheduleIn) -> Response:
+    """Submit a notification again and again
+
+    `cron` has five fields and is read in `time_zone`: a time that a DST change skips comes right after it, one that
+    it repeats comes once. The notification is judged now and again at each run, with the rights that the
+    key has then; what a run was refused for stands in `last_fault`. Runs missed while the product was
+    down are made up for by one.
+    """
+    faults = [
+        Fault(f"/notification/{name}", "not_repeatable", f"{name} is for a single submission")
+        for name in ("send_at", "idempotency_key")
+        if getattr(json_data.notification, name) is not None
+    ]
+    if faults:
+        raise Rejected("validation_failed", faults[0].message, tuple(faults))
+    submission = submission_from(json_data.notification, "")
+    key = schedules.create(caller(), g.key.key_id, json_data.cron, json_data.time_zone, submission)
+    return answer(queries.one(key, sight()), 201)
+
+
+@bp.get("")
+@allow("notify")
+@bp.input(Page, location="query")
+@bp.output(SchedulePage)
+def list_schedules(query_data: Page) -> Response:
+    """List schedules, newest first"""
+    check_cursor("sch", query_data.after)
+    return answer(queries.page(query_data.after, query_data.limit, sight()))
+
+
+@bp.get("/<schedule_id>")
+@allow("notify")
+@bp.output(ScheduleOut)
+def get_schedule(schedule_id: str) -> Response:
+    """One schedule: when it comes next, and what became of its last run"""
+    return answer(queries.one(parse("sch", schedule_id), sight()))
+
+
+@bp.patch("/<schedule_id>")
+@allow("notify")
+@bp.input(SchedulePatch)
+@bp.output(ScheduleOut)
+def pause_or_resume(schedule_id: str, json_data: SchedulePatch) -> Response:
+    """Pause a schedule, or let it go on
+
+    A paused or stopped one has no `next_at`. Resumed, it goes on with the next time that is to come, with the rights of the calling key.
+    """
+    key = parse("sch", schedule_id)
+    queries.one(key, sight())
+    if json_data.paused:
+        schedules.pause(key)
+    else:
+        schedules.resume(key, g.key.producer_id, g.key.key_id)
+    return answer(queries.one(key, sight()))
+
+
+@bp.delete("/<schedule_id>")
+@allow("notify")
+@bp.output({}, 204)
+def delete_schedule(schedule_id: str) -> Response:
+    """Delete a schedule; what it has submitted stays"""
+    key = parse("sch", schedule_id)
+    queries.one(key, sight())
+    schedules.remove(key)
+    return Response(status=204)

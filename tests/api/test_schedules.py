@@ -1,0 +1,96 @@
+"""Recurring schedules over the API: made, shown, paused, deleted, and refused with the field named."""
+
+from typing import Any
+
+import pytest
+
+from notifier import accounts
+from notifier.models import Schedule
+from tests.conftest import Api
+from tests.pipeline.conftest import rows
+
+PATH = "/api/v1/schedules"
+ORDER = {"type": "order_shipped", "recipients": ["alice", {"id": "erin", "email": "erin@x.test"}], "data": {"order_id": "A1"}, "expires_in": 60}
+BODY = {"cron": "30 8 * * MON", "time_zone": "Europe/Berlin", "notification": ORDER}
+
+
+def test_a_schedule_is_made_shown_paused_and_deleted(api: Api, cast: Any) -> None:
+    made = api.post(PATH, BODY)
+    assert made.status_code == 201
+    shown = made.json
+    assert {name: shown[name] for name in ("cron", "time_zone", "last_submission", "last_fault")} == {
+        "cron": "30 8 * * MON",
+        "time_zone": "Europe/Berlin",
+        "last_submission": None,
+        "last_fault": None,
+    }
+    assert shown["notification"] == {**ORDER, "recipients": [{"id": "alice"}, {"id": "erin", "email": "erin@x.test"}]}
+    one = f"{PATH}/{shown['id']}"
+    assert api.get(one).json == shown
+    assert api.get(PATH).json == {"data": [shown], "next": None}
+    assert api.patch(one, {"paused": True}).json["next_at"] is None
+    assert api.patch(one, {"paused": False}).json["next_at"] == shown["next_at"]
+    assert (api.delete(one).status_code, api.get(one).status_code, rows(Schedule)) == (204, 404, [])
+
+
+def test_what_is_shown_can_be_sent_again(api: Api, cast: Any) -> None:
+    first = api.post(PATH, BODY).json
+    again = api.post(PATH, {name: first[name] for name in ("cron", "time_zone", "notification")})
+    assert (again.status_code, again.json["notification"]) == (201, first["notification"])
+
+
+def test_lists_are_in_pages(api: Api, cast: Any) -> None:
+    ids = [api.post(PATH, BODY).json["id"] for _ in range(3)][::-1]
+    first = api.get(f"{PATH}?limit=2").json
+    second = api.get(f"{PATH}?limit=2&after={first['next']}").json
+    assert ([one["id"] for one in first["data"] + second["data"]], second["next"]) == (ids, None)
+
+
+BAD = {
+    "a day that no year has": ({"cron": "0 0 31 2 *"}, {("/cron", "never_fires")}),
+    "six fields": ({"cron": "* * * * * *"}, {("/cron", "invalid_cron")}),
+    "a nickname": ({"cron": "@daily"}, {("/cron", "invalid_cron")}),
+    "a number": ({"cron": 5}, {("/cron", "wrong_type")}),
+    "endless": ({"cron": "* " * 100}, {("/cron", "too_long")}),
+    "an unknown zone": ({"time_zone": "Mars/Olympus"}, {("/time_zone", "unknown_time_zone")}),
+    "no zone": ({"time_zone": None}, {("/time_zone", "wrong_type")}),
+    "an unknown field": ({"every": "day"}, {("/every", "unknown_field")}),
+    "no notification": ({"notification": None}, {("/notification", "wrong_type")}),
+    "an unknown type": ({"notification": {**ORDER, "type": "nothing"}}, {("/notification/type", "unknown_type")}),
+    "data missing": ({"notification": {**ORDER, "data": {}}}, {("/notification/data/order_id", "missing")}),
+    "an unknown person": ({"notification": {**ORDER, "recipients": ["nobody"]}}, {("/notification/recipients/0", "unknown_user")}),
+    "nobody": ({"notification": {**ORDER, "recipients": []}}, {("/notification/recipients", "too_short")}),
+    "a time of its own": ({"notification": {**ORDER, "send_at": "2030-01-01T00:00:00Z"}}, {("/notification/send_at", "not_repeatable")}),
+    "a key of its own": ({"notification": {**ORDER, "idempotency_key": "k"}}, {("/notification/idempotency_key", "not_repeatable")}),
+    "two faults": ({"cron": "0 0 31 2 *", "notification": {**ORDER, "data": {}}}, {("/cron", "never_fires"), ("/notification/data/order_id", "missing")}),
+}
+
+
+@pytest.mark.parametrize(("change", "faults"), BAD.values(), ids=BAD)
+def test_bad_input_is_refused_with_the_field_named(api: Api, cast: Any, change: dict[str, Any], faults: set[tuple[str, str]]) -> None:
+    refused = api.post(PATH, BODY | change)
+    assert (refused.status_code, {(fault["pointer"], fault["code"]) for fault in refused.json["errors"]}) == (422, faults)
+    assert rows(Schedule) == []
+
+
+@pytest.mark.parametrize("body", [{}, {"paused": "yes"}, {"paused": None}, {"cron": "* * * * *"}], ids=["nothing", "text", "null", "another field"])
+def test_a_change_says_whether_it_is_paused(api: Api, cast: Any, body: dict[str, Any]) -> None:
+    one = f"{PATH}/{api.post(PATH, BODY).json['id']}"
+    assert api.patch(one, body).status_code == 422
+
+
+def test_a_producer_sees_its_own_schedules_only_and_a_test_key_those_of_test_keys(api: Api, cast: Any) -> None:
+    live = api.post(PATH, BODY).json["id"]
+    producer_id = rows(Schedule)[0].producer_id
+    tester = Api(api.client, accounts.create_key(producer_id, scopes=["notify"], is_test=True)[1])
+    stranger = Api(api.client, accounts.create_key(accounts.create_producer("Other").id, scopes=["notify"])[1])
+    tested = tester.post(PATH, BODY).json["id"]
+    assert [[one["id"] for one in key.get(PATH).json["data"]] for key in (api, tester, stranger)] == [[tested, live], [tested], []]
+    for key in (tester, stranger):
+        answers = [key.get(f"{PATH}/{live}"), key.patch(f"{PATH}/{live}", {"paused": True}), key.delete(f"{PATH}/{live}")]
+        assert [answer.status_code for answer in answers] == [404] * 3
+
+
+@pytest.mark.parametrize("shown_id", ["sch_0", "ntf_" + "0" * 32, "sch_" + "0" * 32, "%00"])
+def test_an_id_of_nothing_is_not_found(api: Api, shown_id: str) -> None:
+    assert api.get(f"{PATH}/{shown_id}").status_code == 404
