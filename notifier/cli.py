@@ -1,4 +1,4 @@
-"""The commands that do one thing and end: migrate, create-admin, create-producer, producers, providers, doctor, demo.
+"""The commands that do one thing and end: migrate, create-admin, create-producer, producers, providers, flags, doctor, demo.
 
 Each takes the settings and its parsed arguments, prints for a person, and returns the exit code.
 """
@@ -25,7 +25,7 @@ from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Account, Producer
 from notifier.models.producer import SCOPES
-from notifier.pipeline import health, providers
+from notifier.pipeline import flags, health, providers
 
 _DEFAULT_SCOPES = ("notify", "read", "users")
 
@@ -156,6 +156,35 @@ def force_provider(settings: Settings, options: argparse.Namespace) -> int:
             return _refuse(f"Redis cannot be reached: {error}")
     print(f"{options.name} is {'left to itself' if options.state == 'auto' else options.state}.")
     return 0
+
+
+def show_flags(settings: Settings, _options: argparse.Namespace) -> int:
+    with create_app(settings).app_context():
+        for name, percentage in flags.listing().items():
+            print(f"{name:<24} {_on(percentage)}")
+    return 0
+
+
+def set_flag(settings: Settings, options: argparse.Namespace) -> int:
+    with create_app(settings).app_context():
+        try:
+            flags.put(options.name, options.percent)
+        except Rejected as refused:
+            return _refuse(f"Nothing was changed: {refused.detail}.")
+    print(f"{options.name} is {_on(options.percent)}, in all processes within {providers.REFRESH_S:g} seconds.")
+    return 0
+
+
+def clear_flag(settings: Settings, options: argparse.Namespace) -> int:
+    with create_app(settings).app_context():
+        if not flags.clear(options.name):
+            return _refuse(f"There is no flag {options.name}.")
+    print(f"{options.name} is on again for everybody, in all processes within {providers.REFRESH_S:g} seconds.")
+    return 0
+
+
+def _on(percentage: int) -> str:
+    return "off" if percentage == 0 else "on" if percentage == 100 else f"on for {percentage} % of the users"
 
 
 def doctor(settings: Settings, _options: argparse.Namespace) -> int:

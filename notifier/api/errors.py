@@ -47,7 +47,6 @@ _PROBLEMS: dict[str, tuple[int, str]] = {
     "unknown_type": (422, "There is no such event type"),
     "unknown_user": (422, "There is no such user"),
     "idempotency_mismatch": (422, "The idempotency key was used with another body"),
-    "routing_unavailable": (422, "This routing is not available"),
     "rate_limited": (429, "Too many requests"),
     "internal_error": (500, "Internal error"),
     "unavailable": (503, "Unavailable for the moment"),

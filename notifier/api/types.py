@@ -45,8 +45,9 @@ def put_type(key: str, json_data: TypeIn) -> Response:
     if not _KEY.match(key):
         message = "the key of a type is 1 to 64 of a-z 0-9 _ and begins with a letter"
         raise Rejected("validation_failed", message, (Fault("/key", "invalid_key", message),))
-    fields = json_data.model_dump(exclude={"key", "schema_", "mandatory", "dedupe_window"})
+    fields = json_data.model_dump(exclude={"key", "schema_", "mandatory", "dedupe_window", "escalate_after"})
     fields |= {"schema": json_data.schema_, "is_mandatory": json_data.mandatory, "dedupe_window_s": json_data.dedupe_window}
+    fields["escalate_after_s"] = json_data.escalate_after
     is_new = event_types.put(key, fields)
     return answer(queries.one_type(key), 201 if is_new else 200)
 

@@ -17,6 +17,7 @@ from notifier.channels.table import BUILT_IN
 from notifier.channels.webhook_standard import StandardWebhook
 from notifier.channels.webpush_pywebpush import WebPush
 from notifier.config import BadSettings, Settings
+from notifier.core.flags import is_in_rollout
 from notifier.core.plan import ChannelFacts
 
 ADAPTERS: tuple[type[Adapter], ...] = (
@@ -29,6 +30,11 @@ CHANNELS: dict[str, Channel] = {channel.name: channel for channel in (*BUILT_IN,
 
 # Channel → the channels that use its addresses too: a phone given for SMS can be called and takes WhatsApp messages.
 BORROWERS: dict[str, tuple[str, ...]] = {lender: tuple(channel.name for channel in CHANNELS.values() if channel.borrows_from == lender) for lender in CHANNELS}
+
+
+def flag_of(channel: str, account: str) -> str:
+    """The name of an account's flag; a channel's is its own name."""
+    return f"{channel}:{account}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class Registry:
             except ValueError as error:
                 raise BadSettings(f"The settings do not make sense:\n  - {error}") from None
         self._has_sandbox_for_all = not settings.is_production
+        self._flags: dict[str, int] = {}
         self._real: dict[str, list[tuple[Account, Adapter]]] = {}
         self._built: dict[Account, Adapter] = {}
         self.configure(())
@@ -88,9 +95,14 @@ class Registry:
         dropped = [adapter for account, adapter in self._built.items() if account not in built]
         self._built = built
         self._real = {name: sorted(serving, key=lambda pair: pair[0].position) for name, serving in real.items()}
-        self._facts = {is_test: self._state_facts(is_test) for is_test in (False, True)}
+        self._state()
         for adapter in dropped:
             adapter.close()
+
+    def obey(self, flags: Mapping[str, int]) -> None:
+        """The percentage of the users for whom a channel (`sms`) or an account (`sms:twilio`) is on, where it is not on for all."""
+        self._flags = dict(flags)
+        self._state()
 
     def _options(self, adapter: type[Adapter]) -> dict[str, str]:
         """What there is of an adapter's settings; it adds its defaults itself."""
@@ -108,11 +120,16 @@ class Registry:
         return adapter
 
     def is_on(self, channel: str, *, is_test: bool = False) -> bool:
-        """Can anything be sent there? In production a channel without a provider is off, except for test keys."""
+        """Can anything be sent there? In production a channel without a provider is off, except for test keys. Nor is one whose flag is off."""
+        if self._flags.get(channel) == 0:
+            return False
         return CHANNELS[channel].address is None or channel in self._real or self._has_sandbox_for_all or is_test
 
-    def adapters_for(self, channel: str, address: str | None, *, is_test: bool) -> list[Adapter]:
-        """Who may send a delivery, in the order in which they are to be tried. None: the channel is off, or in-app, which nobody sends."""
+    def adapters_for(self, channel: str, address: str | None, *, is_test: bool, user_id: str | None = None) -> list[Adapter]:
+        """Who may send a delivery, in the order in which they are to be tried. None: the channel is off, or in-app, which nobody sends.
+
+        `user_id`: without the accounts whose flag is not on for that person.
+        """
         if is_test or magic_word(CHANNELS[channel], address):
             return [self._sandbox[channel]]
         if CHANNELS[channel].address is None:
@@ -120,11 +137,17 @@ class Registry:
         serving = self._real.get(channel)
         if serving is None:
             return [self._sandbox[channel]] if self._has_sandbox_for_all else []
+        if user_id is not None and self._flags:
+            serving = [(account, adapter) for account, adapter in serving if self._is_on_for(account, channel, user_id)]
         if len(serving) == 1:
             return [serving[0][1]]
         # Among equals the heavier come first more often: the keys of Efraimidis and Spirakis' weighted shuffle.
         keyed = [(account.position, -(random.random() ** (1 / max(account.weight, 1))), adapter) for account, adapter in serving]
         return [adapter for _, _, adapter in sorted(keyed, key=lambda entry: entry[:2])]
+
+    def _is_on_for(self, account: Account, channel: str, user_id: str) -> bool:
+        name = flag_of(channel, account.name)
+        return is_in_rollout(name, self._flags.get(name, 100), user_id)
 
     def accounts(self) -> list[tuple[Account, Adapter]]:
         """All that are in use, by channel and in the order of their positions."""
@@ -143,6 +166,9 @@ class Registry:
         """The channels as the planner sees them."""
         return self._facts[is_test]
 
+    def _state(self) -> None:
+        self._facts = {is_test: self._state_facts(is_test) for is_test in (False, True)}
+
     def _state_facts(self, is_test: bool) -> dict[str, ChannelFacts]:
         return {
             channel.name: ChannelFacts(
@@ -152,6 +178,7 @@ class Registry:
                 needs_address=channel.address is not None,
                 waits_when_quiet=channel.waits_when_quiet,
                 is_on=self.is_on(channel.name, is_test=is_test),
+                percentage=self._flags.get(channel.name, 100),
             )
             for channel in CHANNELS.values()
         }

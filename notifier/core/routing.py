@@ -7,7 +7,7 @@ called with what became of a notification's deliveries, whenever one of them has
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from notifier.core.lifecycle import CLICKED, OPEN, OPENED, SUCCEEDED, UNKNOWN, WAITING
@@ -120,7 +120,8 @@ def next_move(mode: str, steps: Iterable[Step], now: datetime) -> Move:
         return Move()
     following = min(step.step for step in held)
     turns = {step.id: now for step in held if step.step == following}
-    planned = next((step.due_at for step in held if step.id in turns), None)
-    if planned is not None:  # those after it follow as much earlier
-        turns |= {step.id: step.due_at - (planned - now) for step in held if step.id not in turns and step.due_at}
+    if mode == ESCALATE:  # those after it follow as much earlier
+        gained = max((step.due_at - now for step in held if step.id in turns and step.due_at), default=timedelta(0))
+        if gained > timedelta(0):
+            turns |= {step.id: max(step.due_at - gained, now) for step in held if step.id not in turns and step.due_at}
     return Move(turns)

@@ -167,7 +167,7 @@ def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:
     for delivery in deliveries:
         notification = notifications[delivery.notification_id]
         address = addresses.get(delivery.address_id) if delivery.address_id else None
-        adapters = registry.adapters_for(delivery.channel, address.value if address else None, is_test=notification.is_test)
+        adapters = registry.adapters_for(delivery.channel, address.value if address else None, is_test=notification.is_test, user_id=notification.user_id)
         found.append(_Claimed(delivery, notification, types[notification.type], address, persons.get(notification.user_id), adapters))
     return found
 

@@ -1,4 +1,4 @@
-"""The providers configured in the database, taken up by every process within seconds. Called by `accept` and `claim`."""
+"""The providers and flags in the database, taken up by every process within seconds. Called by `accept` and `claim`."""
 
 import time
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from notifier.config import BadSettings
 from notifier.core.errors import Fault, Rejected
 from notifier.database import transaction
 from notifier.extensions import db
-from notifier.models import Provider
+from notifier.models import Flag, Provider
 
 REFRESH_S = 5.0
 
@@ -26,17 +26,22 @@ log = structlog.get_logger()
 class _TakenUp:
     at: float = float("-inf")
     accounts: list[Account] = field(default_factory=list)
+    flags: dict[str, int] = field(default_factory=dict)
 
 
 def refresh() -> None:
-    """At most one query every REFRESH_S, outside of any transaction. An account that cannot be used is left out, and said so."""
+    """At most two queries every REFRESH_S, outside of any transaction. An account that cannot be used is left out, and said so."""
     taken: _TakenUp = current_app.extensions.setdefault("providers", _TakenUp())
     if time.monotonic() < taken.at + REFRESH_S:
         return
     taken.at = time.monotonic()
     rows = db.session.scalars(sa.select(Provider).where(Provider.is_on).order_by(Provider.name)).all()
     accounts = [Account(row.name, row.adapter, row.settings or {}, row.position, row.weight) for row in rows]
+    percentages: dict[str, int] = {row.name: row.percentage for row in db.session.execute(sa.select(Flag.name, Flag.percentage))}
     db.session.close()
+    if percentages != taken.flags:
+        taken.flags = percentages
+        channels.registry().obey(percentages)
     if accounts == taken.accounts:
         return
     taken.accounts = accounts

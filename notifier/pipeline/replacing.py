@@ -7,13 +7,14 @@ Called by `decide` and `store` (T1), by `claim`, and by `sweep` when a waiting i
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from notifier.core import lifecycle
+from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import CollapseHead, Delivery
@@ -21,6 +22,8 @@ from notifier.pipeline import inbox
 from notifier.pipeline.people import insert
 
 SUPERSEDED = "superseded"
+KEPT = timedelta(days=30)  # since its latest notification
+_PRUNED_AT_ONCE = 1_000
 
 _heads: sa.Table = CollapseHead.__table__
 _deliveries: sa.Table = Delivery.__table__
@@ -174,3 +177,18 @@ def replace_items(shown: Mapping[UUID, Place]) -> list[tuple[str, dict[str, Any]
         [{"item": item_id, **{f"key_{column.name}": part for column, part in zip(_KEY, place.key, strict=True)}} for item_id, place in shown.items()],
     )
     return inbox.replace({place.item_id: item_id for item_id, place in shown.items() if place.item_id is not None})
+
+
+def prune(now: datetime) -> int:
+    """Forgets the keys of which nothing was heard for KEPT and nothing is to come, a batch at a time. Called by the scheduler; returns how many."""
+    to_come = sa.exists().where(_deliveries.c.notification_id == _heads.c.notification_id, _deliveries.c.wake_at.is_not(None))
+    pruned = 0
+    while True:
+        with transaction() as session:
+            silent = sa.select(*_KEY).where(_heads.c.updated_at <= now - KEPT, ~to_come).limit(_PRUNED_AT_ONCE)
+            keys = [tuple(row) for row in session.execute(silent.with_for_update(skip_locked=True))]
+            if keys:
+                session.execute(sa.delete(_heads).where(sa.tuple_(*_KEY).in_(keys)))
+        pruned += len(keys)
+        if len(keys) < _PRUNED_AT_ONCE:
+            return pruned

@@ -7,12 +7,11 @@ What came of everybody together is counted by the scheduler now and then: no row
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier.clock import now as clock_now
 from notifier.core import lifecycle
 from notifier.core.routing import BEST, Scores
 from notifier.database import transaction
@@ -66,9 +65,8 @@ def _add(rows: Sequence[dict[str, object]]) -> None:
         db.session.execute(statement.on_conflict_do_update(index_elements=["user_id", "channel"], set_=added), kept)
 
 
-def count_everyone() -> int:
+def count_everyone(now: datetime) -> int:
     """The sums over all people, anew, unless somebody has just done it. → how many channels. Called by the scheduler."""
-    now = clock_now()
     latest = db.session.scalar(sa.select(sa.func.max(ChannelPrior.updated_at)))
     if latest is not None and latest > now - COUNT_EVERY:
         return 0

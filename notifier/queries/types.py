@@ -45,6 +45,8 @@ def type_json(row: EventType) -> dict[str, Any]:
         "mandatory": row.is_mandatory,
         "to_admins": row.to_admins,
         "resend_unknown": row.resend_unknown,
+        "routing": row.routing,
+        "escalate_after": row.escalate_after_s,
         "dedupe_window": row.dedupe_window_s,
         "dedupe_near": row.dedupe_near,
     }

@@ -69,10 +69,12 @@ def test_the_body_of_the_contract_is_accepted_with_all_its_fields(api: Any, cast
         person,
         channels=["email", "inapp"],
         priority="high",
-        routing="all",
+        routing="escalate",
+        escalate_after=600,
         send_at=(now() + timedelta(days=1)).isoformat(),
         expires_in=3600,
         collapse_key="order-A123",
+        sequence=7,
         dedupe=True,
         idempotency_key="k1",
         template="order_shipped@1",
@@ -214,7 +216,7 @@ def test_in_a_bulk_call_each_is_judged_alone(api: Any, cast: Any) -> None:
         5,
         order("bob", "carol"),
         order("alice", type="order_lost"),
-        order("alice", routing="escalate"),
+        order("alice", routing="first", escalate_after=60),
     ]
 
     response = api.post(f"{SUBMIT}/bulk", {"notifications": items})
@@ -228,7 +230,7 @@ def test_in_a_bulk_call_each_is_judged_alone(api: Any, cast: Any) -> None:
         3: (422, "validation_failed", "/notifications/3/data/order_id"),
         4: (422, "validation_failed", "/notifications/4"),
         6: (422, "unknown_type", "/notifications/6/type"),
-        7: (422, "routing_unavailable", "/notifications/7/routing"),
+        7: (422, "validation_failed", "/notifications/7/escalate_after"),
     }
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Submission)) == 2
 

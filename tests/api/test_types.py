@@ -45,6 +45,7 @@ def test_a_type_is_created_replaced_and_used_at_once(api: Any, cast: Any) -> Non
     refused = api.post("/api/v1/notifications", {"type": "invoice_ready", "recipients": ["alice"], "data": {"number": "7"}})
 
     defaults = {"key": "invoice_ready", "mandatory": False, "to_admins": False, "resend_unknown": None, "dedupe_window": None, "dedupe_near": False}
+    defaults |= {"routing": None, "escalate_after": None}
     assert (created.status_code, created.json) == (201, INVOICE | defaults)
     assert (submitted.status_code, replaced.status_code) == (202, 200)
     assert refused.json["errors"][0]["pointer"] == "/data/total"
@@ -71,8 +72,11 @@ BAD: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
     "a schema with thousands of required objects": ({"schema": {"required": [{"a": n} for n in range(30_000)]}}, {("/schema", "invalid_schema")}),
     "a pattern that looks around": ({"schema": {"properties": {"a": {"pattern": "(?=a)"}}}}, {("/schema/properties/a/pattern", "invalid_pattern")}),
     "a keyword that is not available": ({"schema": {"patternProperties": {"^(a+)+$": {}}}}, {("/schema/patternProperties", "unavailable_keyword")}),
-    "a window of years": ({"dedupe_window": 2_592_001}, {("/dedupe_window", "out_of_range")}),
+    "a window of years": ({"dedupe_window": 2_592_001}, {("/dedupe_window", "too_large")}),
     "a nearness that is a number": ({"dedupe_near": 2}, {("/dedupe_near", "wrong_type")}),
+    "an unknown routing": ({"routing": "some"}, {("/routing", "not_one_of")}),
+    "a delay of steps that are not taken": ({"routing": "first", "escalate_after": 60}, {("/escalate_after", "contradicts_routing")}),
+    "a delay of no time": ({"routing": "escalate", "escalate_after": 9}, {("/escalate_after", "too_small")}),
     "an unknown field": ({"colour": 1}, {("/colour", "unknown_field")}),
 }
 
