@@ -75,11 +75,11 @@ def add_history(count: int, *, prefix: str, users: int) -> None:
 
 
 def add_inbox(count: int, unread: int, *, prefix: str) -> None:
-    """A person `<prefix>0` with so many items, a second apart, of which so many are spread unread and unseen."""
+    """A person `<prefix>0` with so many items, a second apart, of which the newest are unread and unseen."""
     add_people(prefix, 1)
-    at, base, every = now() - timedelta(seconds=count), _new_base(), count // unread
+    at, base = now() - timedelta(seconds=count), _new_base()
     done = {"status": "delivered", "sent_at": at, "delivered_at": at, "provider": "inapp"}
-    read_at = sa.case((_number % every != 0, sa.literal(at, InboxItem.__table__.c.read_at.type)))
+    read_at = sa.case((_number < count - unread, sa.literal(at, InboxItem.__table__.c.read_at.type)))
     words = {
         "type": TYPE,
         "category": sa.case((_number % 3 == 0, "marketing"), (_number % 1000 == 1, "social"), else_=CATEGORY),

@@ -148,6 +148,13 @@ def upgrade() -> None:
     op.add_column("event_type", sa.Column("escalate_after_s", sa.Integer(), nullable=True))
     op.add_column("event_type", sa.Column("dedupe_near", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("inbox_item", sa.Column("replaced_by", sa.Uuid(), nullable=True))
+    op.create_index(
+        "ix_inbox_item_archived",
+        "inbox_item",
+        ["user_id", "created_at", "id"],
+        sqlite_where=sa.text("archived_at IS NOT NULL"),
+        postgresql_where=sa.text("archived_at IS NOT NULL"),
+    )
     op.add_column("notification", sa.Column("sequence", sa.BigInteger(), nullable=True))
     op.add_column("notification", sa.Column("decision", JSON, nullable=True))
     op.add_column("producer", sa.Column("allowed_origins", JSON, nullable=True))
@@ -157,6 +164,7 @@ def downgrade() -> None:
     op.drop_column("producer", "allowed_origins")
     op.drop_column("notification", "decision")
     op.drop_column("notification", "sequence")
+    op.drop_index("ix_inbox_item_archived", "inbox_item")
     op.drop_column("inbox_item", "replaced_by")
     op.drop_column("event_type", "dedupe_near")
     op.drop_column("event_type", "escalate_after_s")

@@ -12,6 +12,7 @@ from notifier.models.types import EncryptedJSON, UtcDateTime
 
 FILTERS = ("unread", "all", "archived")
 _UNREAD = "read_at IS NULL AND archived_at IS NULL AND snoozed_until IS NULL"
+_ARCHIVED = "archived_at IS NOT NULL"
 _SNOOZED = "snoozed_until IS NOT NULL"
 
 
@@ -29,6 +30,7 @@ class InboxItem(db.Model):
         Index("ix_inbox_item_user_id", "user_id", "created_at", "id"),
         Index("ix_inbox_item_seq", "user_id", "seq", unique=True),
         Index("ix_inbox_item_unread", "user_id", "created_at", "id", sqlite_where=text(_UNREAD), postgresql_where=text(_UNREAD)),
+        Index("ix_inbox_item_archived", "user_id", "created_at", "id", sqlite_where=text(_ARCHIVED), postgresql_where=text(_ARCHIVED)),
         Index("ix_inbox_item_snoozed_until", "snoozed_until", sqlite_where=text(_SNOOZED), postgresql_where=text(_SNOOZED)),
     )
 

@@ -112,15 +112,16 @@ class Chosen:
     category: str | None = None
     q: str | None = None
 
-    def conditions(self) -> list[sa.ColumnElement[bool]]:
+    def conditions(self, user_id: str) -> list[sa.ColumnElement[bool]]:
         if self.ids is None:
-            return InboxItem.in_view(self.filter, self.category, self.q)
-        return [InboxItem.id.in_(self.ids)]
+            return [InboxItem.user_id == user_id, *InboxItem.in_view(self.filter, self.category, self.q)]
+        # An expression, so that no index is used for it: SQLite would rather walk all that the person has than look up the ids.
+        return [InboxItem.id.in_(self.ids), InboxItem.user_id.concat("") == user_id]
 
 
 def seen(user_id: str, chosen: Chosen) -> dict[str, int]:
     """→ `{unread, unseen, seq}`. As with every mark: one that changes nothing leaves `seq` alone."""
-    return _mark(user_id, [*chosen.conditions(), InboxItem.seen_at.is_(None)], {"seen_at": now()})[0]
+    return _mark(user_id, [*chosen.conditions(user_id), InboxItem.seen_at.is_(None)], {"seen_at": now()})[0]
 
 
 def read(user_id: str, chosen: Chosen) -> dict[str, Any]:
@@ -131,24 +132,24 @@ def read(user_id: str, chosen: Chosen) -> dict[str, Any]:
     """
     at = now()
     values = {"read_at": at, "seen_at": sa.func.coalesce(InboxItem.seen_at, at)}
-    return _named(_mark(user_id, [*chosen.conditions(), InboxItem.read_at.is_(None)], values, read_at=at))
+    return _named(_mark(user_id, [*chosen.conditions(user_id), InboxItem.read_at.is_(None)], values, read_at=at))
 
 
 def unread(user_id: str, chosen: Chosen) -> dict[str, Any]:
-    return _named(_mark(user_id, [*chosen.conditions(), InboxItem.read_at.is_not(None)], {"read_at": None}))
+    return _named(_mark(user_id, [*chosen.conditions(user_id), InboxItem.read_at.is_not(None)], {"read_at": None}))
 
 
 def archive(user_id: str, chosen: Chosen) -> dict[str, Any]:
-    return _named(_mark(user_id, [*chosen.conditions(), InboxItem.archived_at.is_(None)], {"archived_at": now()}))
+    return _named(_mark(user_id, [*chosen.conditions(user_id), InboxItem.archived_at.is_(None)], {"archived_at": now()}))
 
 
 def unarchive(user_id: str, chosen: Chosen) -> dict[str, Any]:
-    return _named(_mark(user_id, [*chosen.conditions(), InboxItem.archived_at.is_not(None)], {"archived_at": None}))
+    return _named(_mark(user_id, [*chosen.conditions(user_id), InboxItem.archived_at.is_not(None)], {"archived_at": None}))
 
 
 def snooze(user_id: str, chosen: Chosen, until: datetime | None) -> dict[str, Any]:
     """Puts items away until then; None brings them back."""
-    return _named(_mark(user_id, [*chosen.conditions(), InboxItem.snoozed_until.is_distinct_from(until)], {"snoozed_until": until}))
+    return _named(_mark(user_id, [*chosen.conditions(user_id), InboxItem.snoozed_until.is_distinct_from(until)], {"snoozed_until": until}))
 
 
 def wake_snoozed(at: datetime) -> int:
@@ -156,7 +157,7 @@ def wake_snoozed(at: datetime) -> int:
     due = InboxItem.snoozed_until <= at
     user_ids = db.session.scalars(sa.select(InboxItem.user_id).where(due).distinct().order_by(InboxItem.user_id).limit(_WAKE_AT_ONCE)).all()
     for user_id in user_ids:
-        _mark(user_id, [due], {"snoozed_until": None})
+        _mark(user_id, [InboxItem.user_id == user_id, due], {"snoozed_until": None})
     return len(user_ids)
 
 
@@ -178,7 +179,7 @@ def _mark(
         state = session.execute(sa.select(InboxState.seq, InboxState.unread, InboxState.unseen).where(InboxState.user_id == user_id).with_for_update()).first()
         if state is None:  # nothing has ever reached them
             return {"unread": 0, "unseen": 0, "seq": 0}, []
-        meant = [InboxItem.user_id == user_id, InboxItem.replaced_by.is_(None), *conditions]
+        meant = [*conditions, InboxItem.replaced_by.is_(None)]
         before = _tally(session, meant)
         counts = {"unread": state.unread, "unseen": state.unseen, "seq": state.seq}
         if before.items:

@@ -1,5 +1,6 @@
 """What a person may ask about their inbox."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -189,27 +190,45 @@ def test_a_client_that_missed_too_much_reads_again(app: APIFlask, arrive: Any, m
         ({"after": "page 2"}, "ix_inbox_item_user_id"),
         ({"category": "social"}, "ix_inbox_item_user_id"),
         ({"filter": "unread"}, "ix_inbox_item_unread"),
+        ({"filter": "unread", "category": "social"}, "ix_inbox_item_unread"),
+        ({"filter": "archived"}, "ix_inbox_item_archived"),
+        ({"filter": "archived", "category": "social"}, "ix_inbox_item_archived"),
         ({"since": 0}, "ix_inbox_item_seq"),
     ],
 )
 def test_questions_are_answered_from_an_index(crowded: str, wanted: dict[str, Any], index: str) -> None:
     if "after" in wanted:
         wanted = {"after": questions.page(crowded, limit=1)["next"]}
-    asked: list[tuple[str, Any]] = []
-    listener = lambda _c, _cursor, statement, parameters, *_rest: asked.append((statement, parameters))  # noqa: E731
-    sa.event.listen(db.engine, "before_cursor_execute", listener)
     if "since" in wanted:
-        questions.changes(crowded, questions.counts(crowded)["seq"] - 10)
+        [*_, plan] = plans(lambda: questions.changes(crowded, questions.counts(crowded)["seq"] - 10))
     else:
-        questions.page(crowded, **wanted)
-    sa.event.remove(db.engine, "before_cursor_execute", listener)
-    statement, parameters = next(entry for entry in reversed(asked) if "inbox_item" in entry[0])
-    explain = "EXPLAIN QUERY PLAN " if db.engine.dialect.name == "sqlite" else "EXPLAIN "
-    plan = "\n".join(" ".join(map(str, row)) for row in db.session.connection().exec_driver_sql(explain + statement, parameters))
+        [*_, plan] = plans(lambda: questions.page(crowded, **wanted))
     # SQLite keeps no statistics by itself, and may prefer the other index to a partial one.
     assert index in plan or (db.engine.dialect.name == "sqlite" and "ix_inbox_item_user_id" in plan)
     assert "sort" not in plan.lower()
     assert "B-TREE" not in plan  # SQLite's word for the same
+
+
+def test_a_mark_by_ids_looks_up_those_and_not_all_that_the_person_has(crowded: str) -> None:
+    ids = tuple(db.session.scalars(sa.select(InboxItem.id).where(InboxItem.user_id == crowded, InboxItem.read_at.is_(None)).limit(20)))
+    first, second, *_ = plans(lambda: inbox.read(crowded, Chosen(ids)))  # what is counted, and what is changed
+    for plan in (first, second):
+        assert "sqlite_autoindex_inbox_item_1 (id=?)" in plan or "pk_inbox_item" in plan
+        assert "ix_inbox_item_user_id" not in plan
+        assert "ix_inbox_item_seq" not in plan
+
+
+def plans(work: Callable[[], Any]) -> list[str]:
+    """How the database goes about each statement about items."""
+    asked: list[tuple[str, Any]] = []
+    listener = lambda _c, _cursor, statement, parameters, *_rest: asked.append((statement, parameters))  # noqa: E731
+    sa.event.listen(db.engine, "before_cursor_execute", listener)
+    work()
+    sa.event.remove(db.engine, "before_cursor_execute", listener)
+    explain = "EXPLAIN QUERY PLAN " if db.engine.dialect.name == "sqlite" else "EXPLAIN "
+    connection = db.session.connection()
+    about_items = [(statement, parameters) for statement, parameters in asked if "inbox_item" in statement]
+    return ["\n".join(" ".join(map(str, row)) for row in connection.exec_driver_sql(explain + sql, given)) for sql, given in about_items]
 
 
 @pytest.fixture
