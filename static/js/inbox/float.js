@@ -12,7 +12,11 @@ export class Float {
   #back = null; // where the focus came from
   #stop = null;
 
-  constructor() {
+  #elsewhere;
+
+  // `elsewhere()` takes the focus when the place it came from is gone.
+  constructor(elsewhere) {
+    this.#elsewhere = elsewhere;
     this.element.addEventListener("keydown", (event) => this.#onKey(event));
     this.element.addEventListener("focusout", ({ relatedTarget }) => relatedTarget && !this.element.contains(relatedTarget) && this.close({ refocus: false }));
   }
@@ -39,7 +43,8 @@ export class Float {
     this.#anchor = null;
     this.#stop.abort();
     anchor.setAttribute("aria-expanded", "false");
-    if (refocus) this.#back.focus({ preventScroll: true });
+    if (refocus && this.#back.isConnected) this.#back.focus({ preventScroll: true });
+    else if (refocus) this.#elsewhere();
     this.element.hidePopover();
   }
 

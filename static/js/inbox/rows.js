@@ -7,6 +7,7 @@ import { row } from "./row.js";
 export class Rows {
   element = el("ul", { class: "rows", "aria-describedby": "rows-hint" });
   #elements = new Map(); // id → li
+  #drawn = new Map(); // id → what its row shows
   #open = new Set(); // ids whose text is shown in full
   #current = null;
   #base;
@@ -40,6 +41,7 @@ export class Rows {
 
   draw(items) {
     this.#elements.clear();
+    this.#drawn.clear();
     const fresh = items.map((item) => this.#make(item));
     this.element.replaceChildren(...fresh);
     this.#settle();
@@ -59,6 +61,7 @@ export class Rows {
     items.forEach((item, place) => {
       if (!ids.has(item.id)) return;
       const old = this.#elements.get(item.id);
+      if (old && this.#drawn.get(item.id) === looks(item)) return; // so that nothing a person holds is taken away
       const fresh = this.#make(item);
       if (old) replace(old, fresh);
       else this.element.insertBefore(fresh, this.element.children[place] ?? null);
@@ -95,6 +98,11 @@ export class Rows {
     return true;
   }
 
+  // For a focus whose place is gone.
+  refocus() {
+    (this.#elements.get(this.#current)?.querySelector(".title") ?? this.#fallback()).focus();
+  }
+
   #onArrow(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     const { firstElementChild: first, lastElementChild: last } = this.element;
@@ -115,6 +123,7 @@ export class Rows {
     const element = row(item, { base: this.#base, isOpen: this.#open.has(item.id), isSelected: this.#selection.has(item.id) });
     setTabbable(element, item.id === this.#current);
     this.#elements.set(item.id, element);
+    this.#drawn.set(item.id, looks(item));
     return element;
   }
 
@@ -125,6 +134,7 @@ export class Rows {
     const neighbour = old.nextElementSibling ?? old.previousElementSibling;
     if (this.#current === id) this.#makeCurrent(neighbour?.dataset.id ?? null);
     this.#elements.delete(id);
+    this.#drawn.delete(id);
     old.remove();
     if (hadFocus) (neighbour?.querySelector(".title") ?? this.#fallback()).focus();
   }
@@ -140,6 +150,11 @@ export class Rows {
   #settle() {
     if (!this.#elements.has(this.#current)) this.#makeCurrent(this.element.firstElementChild?.dataset.id ?? null);
   }
+}
+
+// That it has been seen changes nothing to be seen.
+function looks(item) {
+  return JSON.stringify({ ...item, seen_at: null });
 }
 
 function setTabbable(element, isTabbable) {

@@ -45,7 +45,7 @@ export class View {
   #isShown = false;
   #selection = new Selection();
   #toast = new Toast();
-  #float = new Float();
+  #float = new Float(() => this.#rows.refocus());
   #help = new Help();
   #announcer = new Announcer();
   #stop = new AbortController();
