@@ -39,6 +39,14 @@ def utc(text: str) -> datetime:
         (NIGHT, BERLIN, "2026-10-24 20:00", "2026-10-25 06:00"),
         # an end that the change skips: 02:30 does not exist on that night and means the moment after
         (QuietHours(time(22), time(2, 30)), BERLIN, "2026-03-28 23:00", "2026-03-29 01:30"),
+        (QuietHours(time(2, 30), time(5)), BERLIN, "2026-03-29 01:15", None),
+        (QuietHours(time(2, 30), time(5)), BERLIN, "2026-03-29 01:30", "2026-03-29 03:00"),
+        # an end that comes twice: the first time counts
+        (QuietHours(time(22), time(2, 30)), BERLIN, "2026-10-24 23:00", "2026-10-25 00:30"),
+        (QuietHours(time(22), time(2, 30)), BERLIN, "2026-10-25 01:15", None),
+        # other zones change at other times, and Lord Howe by half an hour
+        (NIGHT, NEW_YORK, "2026-03-08 03:00", "2026-03-08 11:00"),
+        (NIGHT, ZoneInfo("Australia/Lord_Howe"), "2026-10-03 11:30", "2026-10-03 20:00"),
         # days are those on which it starts: Friday night lasts into Saturday
         (QuietHours(time(22), time(7), frozenset({5})), BERLIN, "2026-01-16 22:00", "2026-01-17 06:00"),
         (QuietHours(time(22), time(7), frozenset({5})), BERLIN, "2026-01-17 05:00", "2026-01-17 06:00"),
