@@ -115,7 +115,8 @@ def _send_link(app: Flask, email: str) -> None:
 
 def _link_page(*, is_good: bool) -> ResponseReturnValue:
     response = make_response(render_template("login_link.html", is_good=is_good, form=SignIn()), 200 if is_good else 404)
-    response.headers["Referrer-Policy"] = "no-referrer"  # the address is the secret
+    if is_good:
+        response.headers["Referrer-Policy"] = "no-referrer"  # the address is the secret
     return response
 
 

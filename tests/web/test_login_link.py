@@ -101,6 +101,7 @@ def test_a_link_that_was_used_leads_to_a_new_one(visitor: Visitor, app: APIFlask
         assert answer.status_code == 404
         assert "This link no longer works" in answer.text
         assert 'action="/login/link"' in answer.text
+        assert answer.headers["Referrer-Policy"] == "same-origin"  # over https that form needs one
     assert other.get("/inbox").status_code == 302
 
 
