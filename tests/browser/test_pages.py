@@ -12,7 +12,7 @@ from tests.running import ROOT, Up, eventually
 
 NewPerson = Callable[[], Person]
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
-PAGES = ["/inbox", "/preferences", "/admin/", "/admin/failed", "/admin/sandbox"]
+PAGES = ["/inbox", "/preferences", "/preferences/addresses", "/admin/", "/admin/failed", "/admin/sandbox"]
 
 
 @pytest.fixture(scope="module")
@@ -107,51 +107,6 @@ def test_selected_jobs_are_retried(tabs: Tabs, dead: str, live_server: Up) -> No
     expect(page.get_by_role("status").filter(has_text="sent again now")).to_be_visible()
     notification = live_server.call("/api/v1/notifications?user=zoe")["data"][0]["id"]
     eventually(lambda: len(live_server.call(f"/api/v1/notifications/{notification}")["deliveries"][0]["attempts"]) == 2)
-
-
-@pytest.mark.parametrize("script", [True, False], ids=["at once", "without JavaScript"])
-def test_a_preference_is_saved(tabs: Tabs, person: NewPerson, live_server: Up, script: bool) -> None:
-    alice = person()
-    page = tabs.open(email=alice.email, script=script)
-    page.goto("/preferences")
-    switch = page.locator("#like-email")
-    expect(switch).to_be_checked()
-    switch.uncheck()
-    if not script:
-        page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Saved" if script else "Your preferences are saved.", exact=True)).to_be_visible()
-    expect(page.locator("#like-email")).not_to_be_checked()
-    assert live_server.call(f"/api/v1/users/{alice.id}/preferences")["types"] == {"like": {"email": False}}
-
-
-def test_several_quick_changes_are_all_saved(tabs: Tabs, person: NewPerson, live_server: Up) -> None:
-    alice = person()
-    page = tabs.open("/preferences", email=alice.email)
-    for name in ("like-email", "comment-email", "follow-email", "newsletter-email"):
-        page.locator(f"#{name}").uncheck()
-    expected = {key: {"email": False} for key in ("like", "comment", "follow", "newsletter")}
-    eventually(lambda: live_server.call(f"/api/v1/users/{alice.id}/preferences")["types"] == expected)
-
-
-def test_a_switch_that_could_not_be_saved_goes_back_and_says_so(tabs: Tabs, person: NewPerson) -> None:
-    tabs.expect("status of 503|htmx:response:error")
-    page = tabs.open("/preferences", email=person().email)
-    page.route("**/preferences", lambda route: route.fulfill(status=503, body="<h1>out of order</h1>") if route.request.method == "POST" else route.continue_())
-    page.locator("#like-email").click()
-    expect(page.get_by_text("That was not saved.")).to_be_visible()
-    expect(page.locator("#like-email")).to_be_checked()
-    expect(page.get_by_text("out of order")).to_have_count(0)
-
-
-def test_quiet_hours_are_told_in_words_at_once(tabs: Tabs, person: NewPerson) -> None:
-    page = tabs.open("/preferences", email=person().email)
-    page.get_by_label("Keep these hours quiet").check()
-    expect(page.locator("#quiet-words")).to_contain_text("From 22:00 to 07:00 (UTC) we hold everything but urgent and order messages until 07:00.")
-    page.get_by_label("Mute everything else").focus()
-    page.get_by_label("Mute everything else").select_option("hour")
-    expect(page.locator("#mute-panel")).to_contain_text("Muted until")
-    expect(page.get_by_label("Mute everything else")).to_have_value("keep")
-    expect(page.get_by_label("Mute everything else")).to_be_focused()
 
 
 def test_the_pages_but_the_inbox_work_without_javascript(tabs: Tabs, dead: str) -> None:

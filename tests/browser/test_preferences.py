@@ -1,0 +1,223 @@
+"""The preference page as people use it: with and without JavaScript, by keyboard, on a phone, and from a message's link."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import Person, Tabs
+from tests.browser.test_pages import AXE, overflow, violations
+from tests.running import Up, eventually
+
+NewPerson = Callable[[], Person]
+
+
+def chosen(person: Person) -> dict[str, Any]:
+    """What the person has chosen, as a producer sees it."""
+    answer = person.server.call(f"/api/v1/users/{person.id}/preferences")
+    return {name: answer[name] for name in ("channels", "categories", "types", "quiet_hours", "caps") if answer[name]}
+
+
+def toast(page: Page) -> Locator:
+    return page.locator("#save-state")
+
+
+def over(page: Page, name: str) -> Locator:
+    return page.get_by_role("checkbox", name=name, exact=True)
+
+
+@pytest.fixture
+def letter(live_server: Up, person: NewPerson) -> Callable[[], tuple[Person, str]]:
+    """→ somebody, and the "Why did I get this?" link of a newsletter they were sent."""
+
+    def _letter() -> tuple[Person, str]:
+        reader = person()
+        to = {"id": reader.id, "email": f"{reader.id}@reader.example"}
+        live_server.call("/api/v1/notifications", {"type": "newsletter", "recipients": [to], "data": {"title": "Autumn", "body": "Leaves."}})
+        [mail] = eventually(lambda: live_server.call(f"/api/v1/sandbox?user={reader.id}&channel=email")["data"])
+        [link] = re.findall(r"Why did I get this\?\s+(\S+)", mail["text"])
+        return reader, link
+
+    return _letter
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["at once", "without JavaScript"])
+def test_a_choice_is_saved_said_and_taken_back(tabs: Tabs, person: NewPerson, script: bool) -> None:
+    alice = person()
+    page = tabs.open(email=alice.email, script=script)
+    page.goto("/preferences")
+    switch = page.locator("#like-email")
+    expect(switch).to_be_checked()
+    switch.uncheck()
+    if not script:
+        page.get_by_role("button", name="Save what reaches you").click()
+    expect(toast(page)).to_contain_text("Saved. Like by E-mail: default → off.")
+    assert chosen(alice) == {"types": {"like": {"email": False}}}
+    expect(over(page, "All social messages by E-mail")).to_have_attribute("aria-checked", "mixed")
+    toast(page).get_by_role("button", name="Undo").click()
+    expect(toast(page)).to_contain_text("Undone.")
+    expect(page.locator("#like-email")).to_be_checked()
+    assert chosen(alice) == {}
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["at once", "without JavaScript"])
+def test_a_switch_over_several_sets_all_below_it(tabs: Tabs, person: NewPerson, script: bool) -> None:
+    alice = person()
+    page = tabs.open(email=alice.email, script=script)
+    page.goto("/preferences")
+    over(page, "All marketing messages by E-mail").click()
+    expect(toast(page)).to_contain_text("Saved.")
+    expect(page.locator("#newsletter-email")).not_to_be_checked()
+    expect(page.locator("#promotional_offer-email")).not_to_be_checked()
+    expect(over(page, "Everything by E-mail")).to_have_attribute("aria-checked", "mixed")
+    over(page, "Everything by E-mail").click()
+    expect(over(page, "All marketing messages by E-mail")).to_have_attribute("aria-checked", "true")
+    expect(page.locator("#newsletter-email")).to_be_checked()
+    assert chosen(alice) == {"channels": {"email": True}}
+    over(page, "All social messages").click()
+    expect(over(page, "All social messages by SMS")).to_have_attribute("aria-checked", "true")
+    over(page, "All social messages").click()
+    expect(over(page, "All social messages")).to_have_attribute("aria-checked", "false")
+    expect(page.locator("#like-inapp")).not_to_be_checked()
+    expect(page.locator("#security_alert-email")).to_be_checked()
+
+
+def test_several_quick_changes_are_all_saved(tabs: Tabs, person: NewPerson) -> None:
+    alice = person()
+    page = tabs.open("/preferences", email=alice.email)
+    names = ("like", "comment", "follow", "newsletter")
+    for name in names:
+        page.locator(f"#{name}-email").uncheck()
+    eventually(lambda: chosen(alice) == {"types": {key: {"email": False} for key in names}})
+    for name in names:
+        expect(page.locator(f"#{name}-email")).not_to_be_checked()
+
+
+def test_a_switch_that_could_not_be_saved_goes_back_and_says_so(tabs: Tabs, person: NewPerson) -> None:
+    tabs.expect("status of 503|htmx:response:error")
+    page = tabs.open("/preferences", email=person().email)
+    page.route("**/preferences", lambda route: route.fulfill(status=503, body="<h1>out of order</h1>") if route.request.method == "POST" else route.continue_())
+    page.locator("#like-email").click()
+    expect(page.get_by_text("That was not saved.")).to_be_visible()
+    expect(page.locator("#like-email")).to_be_checked()
+    expect(page.get_by_text("out of order")).to_have_count(0)
+
+
+def test_hours_caps_and_mute_are_saved_told_in_words_and_refused_beside_the_field(tabs: Tabs, person: NewPerson) -> None:
+    tabs.expect("status of 422|htmx:response:error")
+    alice = person()
+    page = tabs.open("/preferences", email=alice.email)
+    page.get_by_label("Keep these hours quiet").check()
+    words = page.locator("#quiet-words")
+    expect(words).to_contain_text("From 22:00 to 07:00 (UTC), every night, we hold everything but security alerts")
+    page.get_by_label("To", exact=True).fill("22:00")
+    expect(page.locator("#fault-quiet_end")).to_have_text("Quiet hours begin and end at different times.")
+    expect(words).to_contain_text("From 22:00 to 07:00")
+    page.get_by_label("To", exact=True).fill("06:00")
+    expect(words).to_contain_text("From 22:00 to 06:00")
+    expect(page.locator("#fault-quiet_end")).to_have_count(0)
+    toast(page).get_by_role("button", name="Undo").click()
+    expect(page.get_by_label("To", exact=True)).to_have_value("07:00")
+
+    most = page.get_by_role("group", name="Marketing").get_by_label("At most a day")
+    most.fill("0")
+    most.press("Enter")
+    expect(page.locator("#fault-caps-marketing-day")).to_contain_text("At least 1.")
+    most.fill("2")
+    most.press("Enter")
+    expect(toast(page)).to_contain_text("Saved. Most marketing messages in one day: default → 2.")
+    expect(page.locator("#fault-caps-marketing-day")).to_have_count(0)
+
+    panel = page.locator("#mute-panel")
+    panel.get_by_role("button", name="For an hour").click()
+    expect(panel).to_contain_text("Muted until")
+    panel.get_by_role("button", name="Unmute now").click()
+    expect(panel).not_to_contain_text("Muted until")
+    assert chosen(alice) == {"quiet_hours": {"start": "22:00", "end": "07:00", "days": [1, 2, 3, 4, 5, 6, 7]}, "caps": {"marketing": {"day": 2}}}
+
+
+def test_the_keyboard_alone_is_enough(tabs: Tabs, person: NewPerson) -> None:
+    alice = person()
+    page = tabs.open("/preferences", email=alice.email)
+    page.get_by_role("link", name="Skip to Marketing").focus()
+    expect(page.get_by_role("link", name="Skip to Marketing")).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(over(page, "All marketing messages")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(over(page, "All marketing messages by In-app")).to_be_focused()
+    for key, id in (
+        ("ArrowDown", "newsletter-inapp"),
+        ("ArrowRight", "newsletter-email"),
+        ("ArrowDown", "promotional_offer-email"),
+        ("ArrowUp", "newsletter-email"),
+    ):
+        page.keyboard.press(key)
+        expect(page.locator(f"#{id}")).to_be_focused()
+    page.keyboard.press("Space")
+    expect(toast(page)).to_contain_text("Saved. Newsletter by E-mail: default → off.")
+    expect(page.locator("#newsletter-email")).to_be_focused()
+    page.keyboard.press("Enter")  # sends no form: what is saved is said still
+    undo = toast(page).get_by_role("button", name="Undo")
+    undo.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#newsletter-email")).to_be_checked()
+    expect(page.locator("#newsletter-email")).to_be_focused()
+    assert chosen(alice) == {}
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without"])
+def test_a_mail_leads_to_the_very_switch_without_signing_in(tabs: Tabs, letter: Callable[[], tuple[Person, str]], script: bool) -> None:
+    reader, link = letter()
+    page = tabs.open(script=script)
+    page.goto(link)
+    switch = page.locator("#newsletter-email")
+    expect(switch).to_be_in_viewport()
+    why = page.locator("#newsletter-email-why")
+    expect(why).to_be_visible()
+    expect(why).to_have_text("On by default: you have not chosen.")
+    assert "went through this switch" in why.evaluate("element => getComputedStyle(element, '::before').content")
+    if script:
+        expect(switch).to_be_focused()
+        expect(page.locator("#arrival")).to_have_text(re.compile("went through this switch: E-mail for Newsletter. On by default"))
+        page.evaluate(AXE.read_text())
+        assert page.evaluate("axe.run('#newsletter', {runOnly: ['wcag2a', 'wcag2aa']})")["violations"] == []
+    switch.uncheck()
+    if not script:
+        page.get_by_role("button", name="Save what reaches you").click()
+    expect(toast(page)).to_contain_text("Saved. Newsletter by E-mail: default → off.")
+    assert chosen(reader) == {"types": {"newsletter": {"email": False}}}
+
+
+@pytest.mark.parametrize(("dark", "phone"), [(False, False), (True, True)], ids=["light desktop", "dark phone"])
+def test_axe_finds_nothing_whatever_the_page_says(tabs: Tabs, letter: Callable[[], tuple[Person, str]], dark: bool, phone: bool) -> None:
+    tabs.expect("status of 422|htmx:response:error")
+    _, link = letter()
+    page = tabs.open(link.partition("#")[0], dark=dark, phone=phone)
+    page.set_viewport_size({"width": 390 if phone else 1440, "height": 6000})  # what the bars lie over while one scrolls is no finding
+    found = {"by link": (violations(page), overflow(page))}
+    page.locator("#like-email").uncheck()
+    over(page, "All marketing messages").click()
+    page.get_by_role("button", name="For an hour").click()
+    expect(page.locator("#mute-panel")).to_contain_text("Muted until")
+    found["chosen"] = (violations(page), overflow(page))
+    page.locator("#mute_date").fill("2020-01-01")
+    page.get_by_role("button", name="Until this date").click()
+    expect(page.locator("#fault-mute_date")).to_be_visible()
+    found["refused"] = (violations(page), overflow(page))
+    assert {state: trouble for state, trouble in found.items() if trouble != ([], 0)} == {}
+
+
+def test_somebody_who_erases_themselves_is_gone_and_signed_out(tabs: Tabs, person: NewPerson) -> None:
+    alice = person()
+    page = tabs.open("/preferences", email=alice.email)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export my data").click()
+    assert download.value.suggested_filename == "notifications-export.json"
+    page.get_by_label(f"Type {alice.email} to confirm").fill(alice.email)
+    page.get_by_role("button", name=f"Erase {alice.email}").click()
+    page.wait_for_url("**/login")
+    expect(page.get_by_text("You have been erased.")).to_be_visible()
