@@ -59,6 +59,7 @@ class Settings:
     rate_limit: str = _setting("requests a producer key may make (`200000/minute`)")
     recipient_limit: str = _setting("how often one person may be sent one urgent or mandatory type, one-time codes say (`30/10 minutes`)")
     caps: Caps = _setting("most notifications of a category for one person (`social 10/hour 50/day, marketing 2/hour 5/day, system 3/hour 10/day`)")
+    preference_cache: bool = _setting("`off`: what people have chosen is read from the database for every batch, not kept in Redis (`on`)")
     environment: Mapping[str, str] = field(repr=False, metadata={})  # where providers find what they declare for themselves
 
     @property
@@ -131,6 +132,7 @@ class _Reader:
             rate_limit=self.rate("RATE_LIMIT", "200000/minute"),
             recipient_limit=self.rate("RECIPIENT_LIMIT", "30/10 minutes"),
             caps=self.caps(),
+            preference_cache=self.is_on("PREFERENCE_CACHE", "on"),
             environment=dict(self.environ),
         )
         if self.faults:
@@ -155,6 +157,12 @@ class _Reader:
             self.faults.append(f"{name} must be a port number")
             return default
         return int(text)
+
+    def is_on(self, name: str, default: str) -> bool:
+        text = self.text(name, default)
+        if text not in ("on", "off"):
+            self.faults.append(f"{name} must be on or off")
+        return text == "on"
 
     def count(self, name: str) -> int:
         text = self.text(name, "0")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session, scoped_session
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 _MOST_DEADLOCKS = 2
 _BUSY_TIMEOUT_S = 0.02
-_UNDO = "undo"
+_UNDO, _AFTER = "undo", "after"
 _LOCK_WAIT_S = 10.0
 _DISCREET = {"hide_parameters": True}  # errors end up in the log, and the values of a statement are addresses, names, messages
 
@@ -97,13 +98,14 @@ def _begin(connection: Connection) -> None:
 def transaction() -> Iterator[scoped_session[Session]]:
     """A short write transaction on `db.session`: commits at the end, rolls back on any exception.
 
-    Never make a network call inside (but for one quick question to Redis: `pipeline.caps`). Whatever the session had read before is let go first (its objects
-    stay readable), because SQLite cannot turn a reader into a writer safely.
+    Never make a network call inside, but for a quick question to Redis (`pipeline.caps`, `pipeline.people_cache`). Whatever the
+    session had read before is let go first (its objects stay readable), because SQLite cannot turn a reader into a writer safely.
     """
     db.session.close()
     db.session.connection(execution_options={"writes": True})
     undo: list[Callable[[], None]] = []
-    db.session.info[_UNDO] = undo
+    after: list[Callable[[], None]] = []
+    db.session.info.update({_UNDO: undo, _AFTER: after})
     try:
         yield db.session
         db.session.commit()
@@ -114,8 +116,21 @@ def transaction() -> Iterator[scoped_session[Session]]:
             for work in undo:
                 work()
         raise
+    finally:
+        for work in after:
+            work()
 
 
 def undone_by(work: Callable[[], None]) -> None:
     """Has `work` called if the running transaction comes to nothing, after its end: what it did elsewhere is taken back."""
     db.session.info[_UNDO].append(work)
+
+
+def afterwards(work: Callable[[], None]) -> None:
+    """Has `work` called after the end of the running transaction, whatever came of it."""
+    db.session.info[_AFTER].append(work)
+
+
+def insert(table: Any) -> Any:
+    """INSERT with ON CONFLICT, which both databases have and SQLAlchemy spells twice."""
+    return (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert(table)

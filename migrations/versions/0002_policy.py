@@ -90,6 +90,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("address_id", name=op.f("pk_address_code")),
     )
     op.create_table(
+        "revision",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_revision")),
+    )
+    op.create_table(
         "schedule",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("producer_id", sa.Uuid(), nullable=False),
@@ -174,6 +180,7 @@ def downgrade() -> None:
     op.drop_table("digest_entry")
     op.drop_table("sign_in_link")
     op.drop_table("schedule")
+    op.drop_table("revision")
     op.drop_table("address_code")
     op.drop_table("digest")
     op.drop_table("content_mark")

@@ -4,7 +4,7 @@ from notifier.models.account import Account, SignInLink
 from notifier.models.console import BulkAction, Invitation, PausedChannel, Tally
 from notifier.models.event_type import EventType, Template, TemplateContent
 from notifier.models.inbox import InboxItem, InboxState
-from notifier.models.installation import AuditEntry, InstallationSecret, Provider
+from notifier.models.installation import AuditEntry, InstallationSecret, Provider, Revision
 from notifier.models.notification import Attempt, Capture, Delivery, Notification, Receipt
 from notifier.models.policy import ChannelPrior, ChannelScore, CollapseHead, ContentMark, Digest, DigestEntry, Flag, Schedule
 from notifier.models.producer import ApiKey, Producer
@@ -42,6 +42,7 @@ __all__ = [
     "Producer",
     "Provider",
     "Receipt",
+    "Revision",
     "Schedule",
     "SignInLink",
     "Submission",

@@ -22,6 +22,15 @@ class InstallationSecret(db.Model):
     sealed: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class Revision(db.Model):
+    """Counts up when all processes have to notice something, and Redis cannot tell them."""
+
+    __tablename__ = "revision"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger)
+
+
 class Provider(db.Model):
     """A configured provider: which adapter, with which settings. Lower `position` first; equals share by `weight`."""
 

@@ -20,11 +20,11 @@ from notifier.channels.table import WEB_PUSH
 from notifier.clock import now
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient, Submission
-from notifier.database import transaction
+from notifier.database import insert, transaction
 from notifier.encryption import vault
 from notifier.models import Address, AddressCode, ConsentEvent, Suppression, User
 from notifier.pipeline import flood, own
-from notifier.pipeline.people import digest_of, insert
+from notifier.pipeline.people import digest_of
 
 CODE_TYPE = "address_code"
 CODE_MINUTES = 10

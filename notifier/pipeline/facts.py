@@ -1,6 +1,6 @@
 """Loads what the planner must know, for a whole batch, in a constant number of queries."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from notifier.core.preferences import NO_CHOICES, Preferences, from_document
 from notifier.core.routing import ALL
 from notifier.extensions import db
 from notifier.models import Account, Address, EventType, Preference, Suppression, Template, User
+from notifier.pipeline import people_cache
 from notifier.pipeline.kept import kept
 
 UTC = ZoneInfo("UTC")
@@ -104,26 +105,37 @@ def _read_template_ids(wanted: set[str]) -> dict[str, UUID]:
 
 def load_people(ids: Iterable[str]) -> dict[str, Person]:
     """The people among `ids` that exist. Two queries."""
-    wanted = sorted(set(ids))
-    if not wanted:
-        return {}
-    columns = (User.id, User.name, User.locale, User.time_zone, Preference.document)
-    users = db.session.execute(sa.select(*columns).outerjoin(Preference, Preference.user_id == User.id).where(User.id.in_(wanted))).all()
-    addresses = _load_addresses(wanted)
+    wanted = set(ids)
+    return _people(_read_profiles(wanted)) if wanted else {}
+
+
+def recall_people(ids: Iterable[str]) -> dict[str, Person]:
+    """As `load_people`, by the cache where there is one. For planning only: what is about to be sent asks the database."""
+    return _people(people_cache.recall(set(ids), _read_profiles))
+
+
+def _people(profiles: Mapping[str, Mapping[str, Any]]) -> dict[str, Person]:
+    addresses = _load_addresses(profiles) if profiles else {}
     return {
-        user.id: Person(
-            id=user.id,
-            name=user.name,
-            locale=user.locale,
-            zone=_zone((user.document or {}).get("time_zone") or user.time_zone),
-            preferences=from_document(user.document) if user.document else NO_CHOICES,
-            addresses=addresses.get(user.id, ()),
+        user_id: Person(
+            id=user_id,
+            name=profile["name"],
+            locale=profile["locale"],
+            zone=_zone(profile["choices"].get("time_zone") or profile["time_zone"]),
+            preferences=from_document(profile["choices"]) if profile["choices"] else NO_CHOICES,
+            addresses=addresses.get(user_id, ()),
         )
-        for user in users
+        for user_id, profile in profiles.items()
     }
 
 
-def _load_addresses(user_ids: list[str]) -> dict[str, tuple[AddressFacts, ...]]:
+def _read_profiles(ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    columns = (User.id, User.name, User.locale, User.time_zone, Preference.document)
+    rows = db.session.execute(sa.select(*columns).outerjoin(Preference, Preference.user_id == User.id).where(User.id.in_(ids)))
+    return {row.id: {"name": row.name, "locale": row.locale, "time_zone": row.time_zone, "choices": row.document or {}} for row in rows}
+
+
+def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, ...]]:
     columns = (Address.id, Address.user_id, Address.channel, Address.masked, Address.is_primary, Address.verified_at, Address.disabled_reason)
     statement = sa.select(*columns, Suppression.scope).outerjoin(Suppression, Suppression.digest == Address.digest).where(Address.user_id.in_(user_ids))
     rows: dict[UUID, Any] = {}

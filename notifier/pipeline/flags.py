@@ -9,10 +9,9 @@ from notifier import channels
 from notifier.channels import ADAPTERS, CHANNELS, flag_of
 from notifier.clock import now
 from notifier.core.errors import Fault, Rejected
-from notifier.database import transaction
+from notifier.database import insert, transaction
 from notifier.extensions import db
 from notifier.models import Flag, Provider
-from notifier.pipeline.people import insert
 
 
 def listing() -> dict[str, int]:

@@ -17,12 +17,11 @@ from sqlalchemy.orm import Session, scoped_session
 from notifier import shapes
 from notifier.clock import now
 from notifier.core import lifecycle, reading
-from notifier.database import transaction
+from notifier.database import insert, transaction
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Delivery, InboxItem, InboxState
 from notifier.pipeline import scores
-from notifier.pipeline.people import insert
 from notifier.realtime import publish
 from notifier.realtime.publish import ItemEvent
 

@@ -22,7 +22,7 @@ from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import EventType, IdempotencyKey
 from notifier.pipeline import people
-from notifier.pipeline.facts import Order, Person, admin_user_ids, load_people, load_template_ids, load_types
+from notifier.pipeline.facts import Order, Person, admin_user_ids, load_template_ids, load_types, recall_people
 from notifier.pipeline.schemas import data_faults
 
 Key = tuple[UUID, str, bool]  # producer, idempotency key, is it a test key's
@@ -188,7 +188,7 @@ def _compare(batch: Sequence[Item], results: list[Any]) -> dict[str, Person]:
     groups = [*(item.submission.recipients for item in batch), *(work.recipients for _, work in works_in(results))]
     at_once = {recipient.id for group in groups if len(group) <= INLINE_LIMIT for recipient in group if not recipient.changes}
     later = {recipient.id for group in groups if len(group) > INLINE_LIMIT for recipient in group if not recipient.changes} - at_once
-    persons = load_people(at_once)
+    persons = recall_people(at_once)
     known = persons.keys() | (people.known_ids(later) if later else set())
     first: dict[Key, Work] = {}
     for index, work in enumerate(results):

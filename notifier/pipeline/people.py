@@ -8,29 +8,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from notifier import channels
 from notifier.clock import now
 from notifier.core import lifecycle
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient
-from notifier.database import retried, transaction
+from notifier.database import insert, retried, transaction
 from notifier.encryption import vault
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Account, Address, Attempt, Capture, Delivery, Notification, User
+from notifier.pipeline import people_cache
 
 PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")
 _users: sa.Table = User.__table__
 _addresses: sa.Table = Address.__table__
 
 PRIMARY = {"email": "email", "phone": "sms"}  # field of the profile → the channel it is the primary address of
-
-
-def insert(table: Any) -> Any:
-    """INSERT with ON CONFLICT, which both databases have and SQLAlchemy spells twice."""
-    return (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert(table)
 
 
 def digest_of(channel: str, value: str) -> bytes:
@@ -73,6 +68,7 @@ def upsert(recipients: Sequence[InlineRecipient]) -> set[str]:
             old = {k: getattr(user, k) for k in PROFILE} if user else dict.fromkeys(PROFILE) | {"attributes": {}}
             rows.append({"id": user_id, **old, **changes, "created_at": user.created_at if user else at, "updated_at": at})
     if rows:
+        people_cache.changing((row["id"] for row in rows if row["id"] in users), is_consent=False)
         statement = insert(_users)
         db.session.execute(statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in (*PROFILE, "updated_at")}), rows)
     _set_primary({user_id: changes for user_id, changes in wanted.items() if changes.keys() & PRIMARY.keys()})
@@ -150,6 +146,7 @@ def erase(user_id: str) -> bool:
         user = session.get(User, user_id, with_for_update=True)  # from here on nothing new can be stored that refers to them
         if user is None:
             return False
+        people_cache.changing([user_id], is_consent=True)
         _erase_content(user_id)
         # Preference, consent, inbox and account rows go with the user by their foreign keys.
         session.execute(sa.delete(User).where(User.id == user_id))

@@ -25,7 +25,7 @@ from notifier.core.quiet_hours import EVERY_DAY
 from notifier.database import retried, transaction
 from notifier.extensions import db
 from notifier.models import ConsentEvent, EventType, Preference, User
-from notifier.pipeline import digests
+from notifier.pipeline import digests, people_cache
 
 HELD = ("wait", "summary", "drop")
 
@@ -88,6 +88,7 @@ def _rewrite(user_id: str, source: str, rewritten: Callable[[Document], Document
         changes = differences(before, after)
         if not changes:
             return Saved(after)
+        people_cache.changing([user_id], is_consent=True)
         _store(session, user_id, row, after)
         at = now()
         digests.hasten(user_id, [change["choice"] for change in changes])

@@ -14,14 +14,14 @@ from notifier.core import lifecycle
 from notifier.core.errors import InvalidRecipient, Misconfigured, Permanent, RateLimited
 from notifier.core.retry import RetryAt, Situation, Stop, decide_next
 from notifier.core.routing import BEST
-from notifier.database import transaction
+from notifier.database import insert, transaction
 from notifier.extensions import db
 from notifier.ids import new_id, show
 from notifier.models import Address, Attempt, Capture, Delivery, Suppression
 from notifier.pipeline import alarm, health, scores
 from notifier.pipeline.claim import Outcome, Task, Try
 from notifier.pipeline.health import Tally
-from notifier.pipeline.people import insert, known_ids
+from notifier.pipeline.people import known_ids
 from notifier.pipeline.routing import follow
 from notifier.queueing import ring
 

@@ -18,13 +18,12 @@ import sqlalchemy as sa
 from notifier.core import lifecycle
 from notifier.core.plan import DIGESTED
 from notifier.core.repeats import content
-from notifier.database import transaction
+from notifier.database import insert, transaction
 from notifier.encryption import vault
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import ContentMark, Delivery
 from notifier.pipeline.facts import Target
-from notifier.pipeline.people import insert
 
 _PRUNED_AT_ONCE = 1_000
 _NOTHING_CAME_OF_IT = (lifecycle.SKIPPED, lifecycle.CANCELLED, lifecycle.EXPIRED, lifecycle.FAILED, lifecycle.BOUNCED)

@@ -14,12 +14,11 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.core import lifecycle
-from notifier.database import transaction
+from notifier.database import insert, transaction
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import CollapseHead, Delivery
 from notifier.pipeline import inbox
-from notifier.pipeline.people import insert
 
 SUPERSEDED = "superseded"
 KEPT = timedelta(days=30)  # since its latest notification

@@ -14,10 +14,9 @@ import sqlalchemy as sa
 
 from notifier.core import lifecycle
 from notifier.core.routing import BEST, Scores
-from notifier.database import transaction
+from notifier.database import insert, transaction
 from notifier.extensions import db
 from notifier.models import ChannelPrior, ChannelScore, Delivery, Notification, User
-from notifier.pipeline.people import insert
 
 COUNT_EVERY = timedelta(hours=1)
 

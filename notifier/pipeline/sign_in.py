@@ -17,7 +17,7 @@ from notifier import channels
 from notifier.clock import now
 from notifier.config import current_settings
 from notifier.core.submission import InlineRecipient, Submission
-from notifier.database import retried, transaction
+from notifier.database import insert, retried, transaction
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Account, Address, SignInLink
@@ -109,7 +109,7 @@ def _own_address(user_id: str, value: str) -> UUID:
     """The user's address of exactly that value. It need not be the primary one, which any producer's key can change."""
     digest = people.digest_of(_CHANNEL, value)
     row = {"id": new_id(), "user_id": user_id, "channel": _CHANNEL, "value": value, "digest": digest, "masked": channels.mask(_CHANNEL, value)}
-    db.session.execute(people.insert(Address.__table__).values(**row, is_primary=False, created_at=now()).on_conflict_do_nothing())
+    db.session.execute(insert(Address.__table__).values(**row, is_primary=False, created_at=now()).on_conflict_do_nothing())
     return db.session.execute(sa.select(Address.id).where(Address.user_id == user_id, Address.digest == digest)).scalar_one()
 
 
@@ -127,4 +127,4 @@ def _give_account(user_id: str, email: str) -> None:
     whom = _find(email)
     if whom is not None and whom.user_id == user_id and whom.account_id is None:
         row = {"id": new_id(), "email": email.lower(), "role": "person", "user_id": user_id, "created_at": now()}
-        db.session.execute(people.insert(Account.__table__).values(**row).on_conflict_do_nothing())
+        db.session.execute(insert(Account.__table__).values(**row).on_conflict_do_nothing())

@@ -11,7 +11,7 @@ from apiflask import APIFlask
 from notifier import accounts
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient, Submission
-from notifier.extensions import db
+from notifier.extensions import db, redis_store
 from notifier.models import Delivery
 from notifier.pipeline.accept import accept
 from notifier.pipeline.judge import Accepted, Caller, Item
@@ -74,3 +74,8 @@ def row_counts() -> dict[str, int]:
     counts = {table.name: db.session.scalar(sa.select(sa.func.count()).select_from(table)) or 0 for table in db.metadata.sorted_tables}
     db.session.rollback()
     return counts
+
+
+def traces() -> list[bytes]:
+    """Whatever Redis holds, but for what it keeps of people only to be quick."""
+    return sorted(key for key in redis_store.client.scan_iter() if not key.startswith(b"notifier:person"))

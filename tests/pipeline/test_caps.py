@@ -26,7 +26,7 @@ from notifier.pipeline.accept import accept
 from notifier.pipeline.dry_run import dry_run
 from notifier.pipeline.expand import expand
 from notifier.pipeline.judge import Accepted, Caller, Item
-from tests.pipeline.conftest import rows, statements, submission
+from tests.pipeline.conftest import rows, statements, submission, traces
 
 Submit = Callable[..., Any]
 HOUR, DAY = 3_600, 86_400
@@ -306,13 +306,13 @@ def test_without_redis_everything_passes_uncounted(send: Submit) -> None:
 def test_a_dry_run_looks_and_counts_nothing(send: Submit, caller: Caller) -> None:
     item = Item(caller, offer("alice", "bob"))
     first = dry_run(item)["notifications"]
-    assert redis_store.client.dbsize() == 0
+    assert traces() == []
     send("alice")
     send("alice")
     redis_store.client.delete("notifier:caps:since", "notifier:caps:marketing:alice")
-    before = redis_store.client.dbsize()
+    before = traces()
     second = dry_run(item)["notifications"]
-    assert redis_store.client.dbsize() == before
+    assert traces() == before
     shown = [[{d["reason"] for d in n["deliveries"] if d["channel"] == "inapp"} for n in answer] for answer in (first, second)]
     assert shown == [[{None}, {None}], [{"frequency_cap"}, {None}]]
 
