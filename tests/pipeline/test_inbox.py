@@ -18,8 +18,9 @@ from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import new_id, show
 from notifier.models import Delivery, InboxItem, InboxState, Notification, Submission, User
-from notifier.pipeline import inbox
+from notifier.pipeline import inbox, sweep
 from notifier.pipeline.inbox import Chosen
+from tests.pipeline.conftest import deliveries
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TOMORROW = NOON + timedelta(days=1)
@@ -352,6 +353,20 @@ def test_a_read_drops_what_waits_elsewhere_to_say_it_again(
     inbox.read("alice", Chosen() if all_at_once else Chosen((key,)))
     assert _state_of_delivery(mail) == (*after, after[0] == "skipped")
     assert _state_of_delivery(others_mail) == ((*after, after[0] == "skipped") if all_at_once else (status, reason, False))
+
+
+@pytest.mark.parametrize("is_read", [True, False], ids=["read", "unread"])
+def test_what_was_read_at_night_is_not_mailed_in_the_morning(cast: Any, submit: Any, is_read: bool) -> None:
+    with time_machine.travel(datetime(2026, 3, 1, 23, tzinfo=UTC), tick=False) as clock:
+        submit("bob", type="comment", data={"actor": "Ann"}, channels=("inapp", "email"))
+        [mail] = deliveries(channel="email")
+        assert (mail.status, mail.reason) == ("waiting", "quiet_hours")
+        if is_read:
+            inbox.read("bob", Chosen())
+        clock.shift(timedelta(hours=10))
+        assert sweep.ring_due() == (0 if is_read else 1)
+    [mail] = deliveries(channel="email")
+    assert (mail.status, mail.reason) == (("skipped", "read_elsewhere") if is_read else ("queued", None))
 
 
 @pytest.mark.parametrize("mark", sorted(MARKS.keys() - {"read"}))
