@@ -13,6 +13,7 @@ NOTHING_CHOSEN = {
     "mute_until": None,
     "held": "wait",
     "digest": {},
+    "digest_at": "08:00",
     "caps": {},
     "time_zone": None,
 }
@@ -24,6 +25,7 @@ EVERYTHING = {
     "mute_until": "2030-01-01T00:00:00Z",
     "held": "drop",
     "digest": {"social": "daily"},
+    "digest_at": "18:30",
     "caps": {"marketing": {"day": 3}},
     "time_zone": "Europe/Berlin",
 }
@@ -104,6 +106,9 @@ BAD: dict[str, tuple[Any, set[tuple[str, str]]]] = {
     "a naive mute": ({"mute_until": "2030-01-01T00:00:00"}, {("/mute_until", "invalid_time")}),
     "an unknown way to hold": ({"held": "burn"}, {("/held", "not_one_of")}),
     "an unknown frequency": ({"digest": {"social": "yearly"}}, {("/digest/social", "not_one_of")}),
+    "a summary of an unknown category": ({"digest": {"gossip": "daily"}}, {("/digest/gossip", "unknown_category")}),
+    "a summary at no hour": ({"digest_at": "24:30"}, {("/digest_at", "invalid_time")}),
+    "a summary at a number": ({"digest_at": 8}, {("/digest_at", "wrong_type")}),
     "a negative cap": ({"caps": {"marketing": {"day": -1}}}, {("/caps/marketing/day", "invalid_cap")}),
     "a cap of true": ({"caps": {"marketing": {"day": True}}}, {("/caps/marketing/day", "invalid_cap")}),
     "a cap per year": ({"caps": {"marketing": {"year": 5}}}, {("/caps/marketing/year", "unknown_field")}),

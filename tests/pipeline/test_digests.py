@@ -1,5 +1,8 @@
 """Several notifications become one: gathered by person, key and window, closed once, nothing lost and nothing twice."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +17,7 @@ from notifier.clock import now
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
-from notifier.extensions import db
+from notifier.extensions import db, redis_store
 from notifier.ids import parse, show
 from notifier.models import Delivery, Digest, DigestEntry, InboxItem, Notification, Submission
 from notifier.pipeline import cancel, people, preferences, summaries, sweep
@@ -372,6 +375,43 @@ def test_a_hundred_events_at_the_same_moment_open_one_digest(fred: str, app: API
     answers = at_once(app, *(repeatedly(thread) for thread in range(10)))
     assert answers == [["Accepted"] * 10] * 10
     assert (len(rows(Digest)), len(rows(DigestEntry))) == (1, 100)
+
+
+ANOTHER_PROCESS = """
+import os, sys
+from notifier.app import create_app
+from notifier.config import Settings
+from notifier.extensions import redis_store
+from notifier.core.submission import InlineRecipient, Submission
+from notifier.pipeline.accept import accept
+from notifier.pipeline.judge import Caller, Item
+
+name = sys.argv[1]
+with create_app(Settings.from_env(os.environ)).app_context():
+    caller = Caller(None, is_test=False, may_be_urgent=False, types=None, request_id=name)
+    items = [Item(caller, Submission("like", (InlineRecipient("fred"),), {"actor": f"{name}-{n}"}, channels=("inapp",))) for n in range(20)]
+    redis_store.client.rpush("ready", name)
+    redis_store.client.blpop(f"go:{name}", 60)
+    for item in items:
+        print(type(accept([item])[0]).__name__)
+"""
+
+
+def test_processes_that_start_at_the_same_moment_open_one_digest(fred: str, environment: dict[str, str]) -> None:
+    if db.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    names = ["a", "b", "c"]
+    given = {**{name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}, **environment}
+    processes = [
+        subprocess.Popen([sys.executable, "-W", "ignore", "-c", ANOTHER_PROCESS, name], env=given, stdout=subprocess.PIPE, text=True) for name in names
+    ]
+    for _ in names:
+        assert redis_store.client.blpop("ready", 60)
+    for name in names:
+        redis_store.client.rpush(f"go:{name}", 1)
+    said = [process.communicate()[0] for process in processes]
+    assert [text.count("Accepted") for text in said] == [20] * 3
+    assert (len(rows(Digest)), len(rows(DigestEntry))) == (1, 60)
 
 
 def test_schedulers_and_events_at_the_same_time_lose_nothing_and_double_nothing(fred: str, app: APIFlask, caller: Caller) -> None:

@@ -1,0 +1,36 @@
+"""The admin's first page: what is waiting, and what is held back so that a large release floods nothing."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from apiflask import APIFlask
+
+from notifier.clock import now
+from notifier.core.submission import InlineRecipient
+from notifier.database import transaction
+from notifier.extensions import db
+from notifier.ids import new_id
+from notifier.models import Delivery, Notification, Submission
+from notifier.pipeline import people
+from tests.web.conftest import Visitor
+
+
+def hold_back(count: int) -> None:
+    submission, notification = new_id(), new_id()
+    with transaction() as session:
+        people.upsert([InlineRecipient("erin")])
+        session.add(Submission(id=submission, type="newsletter", recipients=1, expanded=1))
+        session.flush()
+        session.add(Notification(id=notification, submission_id=submission, user_id="erin", type="newsletter", category="marketing", priority="low"))
+        session.flush()
+        common = {"notification_id": notification, "channel": "email", "priority": "low", "status": "waiting"}
+        session.add_all(Delivery(**common, wake_at=now() - timedelta(minutes=1)) for _ in range(count))
+        session.add(Delivery(**common, wake_at=now() + timedelta(minutes=1)))
+    db.session.close()
+
+
+def test_what_is_due_and_waits_for_its_turn_is_counted(app: APIFlask, signed_in: Callable[..., Visitor]) -> None:
+    admin = signed_in("viewer")
+    assert "held back" not in admin.get("/admin/").text
+    hold_back(3)
+    assert "held back: 3 waiting for their turn" in admin.get("/admin/").text
