@@ -9,7 +9,7 @@ const words = {
   insecure: "Browsers show notifications only for sites that are reached by https.",
   denied: "Notifications of this site are blocked in this browser. Allow them in its settings for this site, then reload the page.",
   dismissed: "The browser has not been allowed to show notifications. Press the button again to be asked once more.",
-  failed: "That did not work: the browser could not reach its push service. Try again in a moment.",
+  failed: "That did not work: the browser could not reach its push service, as it never does in private windows. Try again in a moment.",
   refused: "That was not saved. Reload the page and try again.",
 };
 

@@ -1,0 +1,135 @@
+"""Browser push where there is no push service: the worker is real and is given what one would deliver; only the subscription is played."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Person, Tabs
+from tests.channels.pushing import Browser
+
+NewPerson = Callable[[], Person]
+PAGE = "/preferences/addresses"
+
+# Chromium without Google's keys reaches no push service, so what it would answer is put in its place.
+_PLAYED = """
+(() => {
+  const value = SUBSCRIPTION;
+  const made = () => ({ ...value, toJSON: () => value, unsubscribe: async () => { localStorage.removeItem("played"); return true; } });
+  PushManager.prototype.getSubscription = async () => (localStorage.getItem("played") ? made() : null);
+  PushManager.prototype.subscribe = async ({ applicationServerKey }) => {
+    localStorage.setItem("played", applicationServerKey.length);
+    return made();
+  };
+})();
+"""
+
+
+def opened(tabs: Tabs, person: Person, *, may: bool = True, init: str | None = None, **options: Any) -> Page:
+    page = tabs.open(email=person.email, **options)
+    if may:
+        page.context.grant_permissions(["notifications"])
+    if init:
+        page.add_init_script(init)
+    page.goto(PAGE)
+    return page
+
+
+def says(page: Page) -> Any:
+    return page.locator("[data-push-says]")
+
+
+def test_without_a_push_service_it_says_that_it_did_not_work(tabs: Tabs, person: NewPerson) -> None:
+    tabs.expect("does not support the Push API in incognito mode")
+    page = opened(tabs, person())
+    page.get_by_role("button", name="Enable notifications in this browser").click()
+    expect(says(page)).to_contain_text("That did not work: the browser could not reach its push service")
+    expect(page.get_by_role("button", name="Enable notifications in this browser")).to_be_enabled()
+
+
+def test_a_refused_permission_is_explained(tabs: Tabs, person: NewPerson) -> None:
+    page = opened(tabs, person(), may=False, init="Object.defineProperty(Notification, 'permission', {get: () => 'denied'})")
+    expect(says(page)).to_contain_text("blocked in this browser")
+    expect(page.get_by_role("button", name="Enable notifications in this browser")).to_be_hidden()
+
+
+def test_a_browser_that_cannot_says_so(tabs: Tabs, person: NewPerson) -> None:
+    page = opened(tabs, person(), init="delete window.PushManager")
+    expect(says(page)).to_have_text("This browser cannot show notifications of websites.")
+
+
+def test_without_script_it_says_that_it_needs_it(tabs: Tabs, person: NewPerson) -> None:
+    page = opened(tabs, person(), script=False)
+    expect(says(page)).to_contain_text("that needs JavaScript")
+    expect(page.get_by_role("button", name="Enable notifications in this browser")).to_be_hidden()
+
+
+def test_a_browser_is_switched_on_knows_itself_and_is_switched_off_with_its_entry(tabs: Tabs, person: NewPerson) -> None:
+    subscription = Browser("https://push.test/chromium").subscription
+    page = opened(tabs, person(), init=_PLAYED.replace("SUBSCRIPTION", subscription))
+    page.get_by_role("button", name="Enable notifications in this browser").press("Enter")
+    expect(page.locator("#devices")).to_contain_text("Chrome on Linux This browser")
+    expect(says(page)).to_have_text("Notifications are on in this browser.")
+    assert page.evaluate("localStorage.getItem('played')") == "65"  # an uncompressed point
+    page.get_by_role("link", name=re.compile("Remove.*Chrome on Linux")).click()
+    page.get_by_role("button", name="Remove Chrome on Linux").click()
+    expect(page.locator("main")).to_contain_text("Chrome on Linux is removed.")
+    assert page.evaluate("localStorage.getItem('played')") is None
+    expect(page.get_by_role("button", name="Enable notifications in this browser")).to_be_visible()
+
+
+_SHOWN = """async (title) => {
+  const registration = await navigator.serviceWorker.ready;
+  for (;;) {
+    const shown = (await registration.getNotifications()).map(({ title, body, tag, data }) => ({ title, body, tag, data }));
+    if (shown.some((one) => one.title === title)) return shown;
+    await new Promise((later) => setTimeout(later, 20));
+  }
+}"""
+
+
+@pytest.fixture
+def push(tabs: Tabs, person: NewPerson) -> Callable[[str, str], list[dict[str, Any]]]:
+    """`push(payload, title)` → what stands there once the worker, being given it, has shown that title."""
+    page = opened(tabs, person())
+    page.evaluate("navigator.serviceWorker.register('/service-worker.js', {scope: '/'}).then(() => navigator.serviceWorker.ready)")
+    session = page.context.new_cdp_session(page)
+    found: list[str] = []
+    session.on("ServiceWorker.workerRegistrationUpdated", lambda event: found.extend(r["registrationId"] for r in event["registrations"]))
+    session.send("ServiceWorker.enable")
+    origin = page.evaluate("location.origin")
+
+    def _push(payload: str, title: str) -> list[dict[str, Any]]:
+        session.send("ServiceWorker.deliverPushMessage", {"origin": origin, "registrationId": found[0], "data": payload})
+        answer: list[dict[str, Any]] = page.evaluate(_SHOWN, title)
+        return answer
+
+    return _push
+
+
+def test_the_worker_shows_what_is_pushed(push: Any) -> None:
+    payload = {"title": "On its way", "body": "<b>A123</b> \u202e left us.", "url": "https://shop.test/track", "tag": "dlv_1"}
+    shown = {"title": "On its way", "body": payload["body"], "tag": "dlv_1", "data": {"url": "https://shop.test/track"}}
+    assert push(json.dumps(payload), "On its way") == [shown]
+
+
+def test_what_has_the_same_tag_stands_in_the_place_of_the_first(push: Any) -> None:
+    push(json.dumps({"title": "Packed", "tag": "order-A1"}), "Packed")
+    assert [shown["title"] for shown in push(json.dumps({"title": "On its way", "tag": "order-A1"}), "On its way")] == ["On its way"]
+
+
+@pytest.mark.parametrize("payload", ["", "no JSON", "{}"], ids=["empty", "junk", "no-title"])
+def test_whatever_is_pushed_something_is_shown(push: Any, payload: str) -> None:
+    assert len(push(payload, "You have a new notification")) == 1
+
+
+def test_a_click_leads_to_web_addresses_only(tabs: Tabs, person: NewPerson) -> None:
+    page = opened(tabs, person())
+    page.evaluate("navigator.serviceWorker.register('/service-worker.js', {scope: '/'}).then(() => navigator.serviceWorker.ready)")
+    [worker] = page.context.service_workers
+    urls = ["https://shop.test/x", "http://shop.test/x", "/inbox", "javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "https://["]
+    home = page.evaluate("location.origin") + "/inbox"
+    assert worker.evaluate("(urls) => urls.map(webAddress)", urls) == ["https://shop.test/x", "http://shop.test/x", home, None, None, None, None]
