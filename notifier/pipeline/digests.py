@@ -15,10 +15,10 @@ from notifier.clock import now as clock_now
 from notifier.core import digest
 from notifier.core.plan import Summary
 from notifier.core.preferences import CATEGORIES
+from notifier.database import insert
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Delivery, Digest, DigestEntry
-from notifier.pipeline import people
 
 _Place = tuple[str, str, bool, datetime]  # user, key, is it a test key's, end of the window: what makes a digest one and the same
 
@@ -70,7 +70,7 @@ def _open(places: Sequence[_Place], categories: Mapping[_Place, str]) -> None:
         for place in places
         for user_id, key, is_test, window_at in [place]
     ]
-    db.session.execute(people.insert(_digests).on_conflict_do_nothing(index_elements=[column.name for column in _place]), rows)
+    db.session.execute(insert(_digests).on_conflict_do_nothing(index_elements=[column.name for column in _place]), rows)
 
 
 def _join(places: Sequence[_Place]) -> dict[_Place, UUID]:
