@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,12 +18,13 @@ from notifier.clock import now
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
-from notifier.extensions import db, redis_store
+from notifier.extensions import db
 from notifier.ids import parse, show
 from notifier.models import Delivery, Digest, DigestEntry, InboxItem, Notification, Submission
 from notifier.pipeline import cancel, people, preferences, summaries, sweep
 from notifier.pipeline.accept import accept
-from notifier.pipeline.judge import Caller, Item
+from notifier.pipeline.expand import expand
+from notifier.pipeline.judge import INLINE_LIMIT, Caller, Item
 from tests.pipeline.conftest import rows, statements, submission
 from tests.pipeline.test_accept_races import at_once
 
@@ -128,6 +130,15 @@ def test_something_scheduled_for_later_waits_for_the_digest_of_its_own_time(fred
     like(submit, "jonas", send_at=now() + timedelta(days=30))
     soon, later = rows(Digest)
     assert later.window_at - soon.window_at > timedelta(days=28)
+
+
+def test_what_was_said_to_expire_is_still_so_after_an_expansion(fred: str, submit: Submit) -> None:
+    """Whether the producer has said so travels with a submission that is too large for one request."""
+    others = [InlineRecipient(f"p{n}", {"name": "P"}) for n in range(INLINE_LIMIT)]
+    answer = submit("fred", *others, type="like", data={"actor": "mira"}, channels=("email",), expires_in=60, is_perishable=True)
+    expand(parse("sub", answer["id"]))
+    [mine] = [d for d in rows(Delivery) if d.reason in ("expired", "digested")]
+    assert (mine.reason, mine.detail["held"]) == ("expired", "digest")
 
 
 # ---- closing --------------------------------------------------------------------------------------------------------
@@ -381,7 +392,6 @@ ANOTHER_PROCESS = """
 import os, sys
 from notifier.app import create_app
 from notifier.config import Settings
-from notifier.extensions import redis_store
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.pipeline.accept import accept
 from notifier.pipeline.judge import Caller, Item
@@ -390,28 +400,28 @@ name = sys.argv[1]
 with create_app(Settings.from_env(os.environ)).app_context():
     caller = Caller(None, is_test=False, may_be_urgent=False, types=None, request_id=name)
     items = [Item(caller, Submission("like", (InlineRecipient("fred"),), {"actor": f"{name}-{n}"}, channels=("inapp",))) for n in range(20)]
-    redis_store.client.rpush("ready", name)
-    redis_store.client.blpop(f"go:{name}", 60)
+    print("ready", flush=True)
+    sys.stdin.readline()
     for item in items:
         print(type(accept([item])[0]).__name__)
 """
 
 
-def test_processes_that_start_at_the_same_moment_open_one_digest(fred: str, environment: dict[str, str]) -> None:
+def test_processes_that_start_at_the_same_moment_open_one_digest(fred: str, environment: dict[str, str], root: Path) -> None:
     if db.engine.dialect.name == "sqlite":
         pytest.skip("SQLite has one writer at a time")
-    names = ["a", "b", "c"]
+    names = ["a", "b"]
     given = {**{name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}, **environment}
-    processes = [
-        subprocess.Popen([sys.executable, "-W", "ignore", "-c", ANOTHER_PROCESS, name], env=given, stdout=subprocess.PIPE, text=True) for name in names
-    ]
-    for _ in names:
-        assert redis_store.client.blpop("ready", 60)
-    for name in names:
-        redis_store.client.rpush(f"go:{name}", 1)
+    command, pipes = [sys.executable, "-W", "ignore", "-c", ANOTHER_PROCESS], {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen([*command, name], env=given, cwd=root, **pipes) for name in names]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
     said = [process.communicate()[0] for process in processes]
-    assert [text.count("Accepted") for text in said] == [20] * 3
-    assert (len(rows(Digest)), len(rows(DigestEntry))) == (1, 60)
+    assert [text.count("Accepted") for text in said] == [20] * 2
+    assert (len(rows(Digest)), len(rows(DigestEntry))) == (1, 40)
 
 
 def test_schedulers_and_events_at_the_same_time_lose_nothing_and_double_nothing(fred: str, app: APIFlask, caller: Caller) -> None:
