@@ -52,7 +52,8 @@ def refresh() -> None:
 
 
 def refresh_now() -> None:
-    current_app.extensions.pop("providers", None)
+    taken: _TakenUp = current_app.extensions.setdefault("providers", _TakenUp())
+    taken.at = float("-inf")
     refresh()
 
 
