@@ -151,7 +151,13 @@ def name(choice: str, titles: Mapping[str, str]) -> str:
             return _NAMES.get(field, choice)
 
 
-_NAMES = {"quiet_hours": "Quiet hours", "mute_until": "Muted until", "held": "What comes in quiet hours", "digest_at": "Summaries arrive at", "time_zone": "Time zone"}
+_NAMES = {
+    "quiet_hours": "Quiet hours",
+    "mute_until": "Muted until",
+    "held": "What comes in quiet hours",
+    "digest_at": "Summaries arrive at",
+    "time_zone": "Time zone",
+}
 _NOTHING = {"quiet_hours": "off", "mute_until": "not muted", "addresses": "none"}
 
 

@@ -21,6 +21,7 @@ PAGES: dict[str, str | None] = {
     "/login": None,
     "/inbox": "person",
     "/preferences": "person",
+    "/preferences/export": "person",
     "/admin/": "viewer",
     "/admin/failed": "viewer",
     "/admin/sandbox": "viewer",
@@ -51,13 +52,13 @@ def test_retrying_is_for_operators(signed_in: Callable[..., Visitor], role: str,
     assert signed_in(role).post("/admin/failed/retry", {"ids": show("dlv", new_id())}).status_code == status
 
 
-@pytest.mark.parametrize("path", ["/admin/failed/retry", "/preferences"])
+@pytest.mark.parametrize("path", ["/admin/failed/retry", "/preferences", "/preferences/erase"])
 def test_a_stranger_changes_nothing(visitor: Visitor, path: str) -> None:
     answer = visitor.post(path)
     assert (answer.status_code, answer.location) == (303, "/login")
 
 
-@pytest.mark.parametrize("path", ["/login", "/logout", "/preferences", "/admin/failed/retry"])
+@pytest.mark.parametrize("path", ["/login", "/logout", "/preferences", "/preferences/erase", "/admin/failed/retry"])
 def test_a_form_without_its_token_is_refused(signed_in: Callable[..., Visitor], path: str) -> None:
     answer = signed_in("admin").post(path, {"email": "a@example.test", "password": "x"}, token=False)
     assert answer.status_code == 400
@@ -101,6 +102,12 @@ def test_an_address_that_is_none_has_a_page_of_ours(visitor: Visitor, signed_in:
     answer = (signed_in(role) if role else visitor).get("/nowhere")
     assert answer.status_code == 404
     assert "There is nothing here" in answer.text
+    assert ('aria-label="Main"' in answer.text) == (role is not None)
+
+
+def test_who_may_not_see_a_page_keeps_the_way_back(signed_in: Callable[..., Visitor]) -> None:
+    answer = signed_in().get("/admin/")
+    assert (answer.status_code, 'aria-label="Main"' in answer.text) == (403, True)
 
 
 def test_the_front_door_leads_to_the_inbox_or_to_sign_in(visitor: Visitor, signed_in: Callable[..., Visitor]) -> None:
