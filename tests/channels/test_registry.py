@@ -133,3 +133,34 @@ def test_an_account_that_cannot_be_used_is_named_and_not_quoted(broken: Account,
     with pytest.raises(BadSettings, match=told) as refused:
         registry(tmp_path).configure([broken])
     assert "hunter2" not in str(refused.value)
+
+
+def test_browser_push_is_on_from_the_moment_its_key_is_made(tmp_path: Path) -> None:
+    found = registry(tmp_path, **PRODUCTION)
+    assert (found.is_on("webpush"), found.browser_key()) == (False, None)
+    found.use_made({"VAPID_KEY": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"})
+    assert found.is_on("webpush")
+    assert found.facts()["webpush"].is_on
+    assert found.browser_key() == "BG_wO5SSQc4drdQ1GeaWDgqFtBppoFwygQOqK84VlMoWPE91OlW_AdxT9sCwx-7ni0DG_30lqW4igrmJzvccFEo"
+
+
+def test_the_key_of_the_environment_goes_before_the_one_that_was_made(tmp_path: Path) -> None:
+    given = registry(tmp_path, VAPID_KEY="AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI")
+    key = given.browser_key()
+    given.use_made({"VAPID_KEY": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"})
+    assert key
+    assert given.browser_key() == key
+
+
+def test_what_was_made_stays_when_other_accounts_are_taken_up(tmp_path: Path) -> None:
+    found = registry(tmp_path)
+    found.configure([account("one", 1)])
+    found.use_made({"VAPID_KEY": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"})
+    found.configure([*(a for a, _ in found.accounts() if a.name == "one"), account("two", 2)])
+    assert sorted(adapter.name for _, adapter in found.accounts()) == ["one", "two", "webhook", "webpush"]
+
+
+def test_a_subscription_into_a_private_network_may_not_be_reached(tmp_path: Path) -> None:
+    found = registry(tmp_path)
+    reachable = {host: found.may_reach("webpush", f'{{"endpoint":"https://{host}/x"}}') for host in ("push.test", "10.0.0.1", "[::1]", "8.8.8.8")}
+    assert reachable == {"push.test": True, "10.0.0.1": False, "[::1]": False, "8.8.8.8": True}
