@@ -67,6 +67,7 @@ def id_of(answer: dict[str, Any]) -> str:
 # ---- what is a repeat
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize(
     ("case", "changes", "is_repeat"),
     [
