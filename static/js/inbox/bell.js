@@ -14,7 +14,7 @@ export class Bell {
   constructor(options) {
     const { host, feed } = options;
     this.#feed = feed;
-    this.#view = new View({ ...options, isPageWide: false });
+    this.#view = new View({ ...options, isPanel: true, isPageWide: false });
     this.#badge = el("span", { class: "badge", hidden: true, "aria-hidden": "true" });
     this.#button = el("button", { class: "bell", type: "button", "aria-haspopup": "dialog", "aria-expanded": "false", on: { click: () => this.#toggle() } }, icon("bell", 21), this.#badge);
     this.#panel = el("div", { class: "popover", role: "dialog", "aria-label": "Notifications", hidden: true, tabindex: -1 }, this.#view.element);

@@ -34,7 +34,7 @@ export class Search {
     });
     this.#words.addEventListener("keydown", (event) => this.#onKey(event));
     this.#category.addEventListener("change", this.#tell);
-    this.element = el("search", { class: "narrow" }, el("div", { class: "field" }, icon("search", 16), this.#words), this.#category);
+    this.element = el("div", { class: "narrow" }, el("div", { class: "field" }, icon("search", 16), this.#words), this.#category);
   }
 
   get wanted() {

@@ -50,15 +50,16 @@ export class View {
   #announcer = new Announcer();
   #stop = new AbortController();
 
-  // `inboxUrl`: where "Open inbox" leads (the bell's panel). `start`: the list to begin with. `isPageWide`: see keys.js.
+  // `isPanel`: it is the bell's, which has a name already. `inboxUrl`: where "Open inbox" leads; null: no such link.
+  // `start`: the list to begin with. `isPageWide`: see keys.js.
   // `onUnauthorized`: the server refused who we are.
-  constructor({ host, server, feed, inboxUrl, start = EVERYTHING, isPageWide, onUnauthorized }) {
+  constructor({ host, server, feed, isPanel = false, inboxUrl, start = EVERYTHING, isPageWide, onUnauthorized }) {
     this.#server = server;
     this.#feed = feed;
     this.#onUnauthorized = onUnauthorized;
     this.#list = this.#wanted = new List(server, start);
     this.#marks = new Marks({ server, feed, toast: this.#toast, show: (items) => this.#change(items), onFailure: (error) => this.#onFailure(error, "That was not saved. Try again.") });
-    this.element = this.#build(inboxUrl, start);
+    this.element = this.#build(isPanel, inboxUrl, start);
     this.spoken = this.#announcer.element; // stands outside of what may be hidden
     const { signal } = this.#stop;
     this.#selection.addEventListener("change", () => this.#drawSelection());
@@ -93,7 +94,7 @@ export class View {
     this.#see();
   }
 
-  #build(inboxUrl, start) {
+  #build(isPanel, inboxUrl, start) {
     const parts = this.#parts;
     this.#tabs = new Tabs(start.filter, (filter) => this.#choose({ filter }));
     this.#search = new Search(start, (wanted) => this.#choose(wanted));
@@ -110,9 +111,9 @@ export class View {
     const hint = el("p", { class: "sr", id: "rows-hint", text: "Arrow keys move between notifications." });
     const helpButton = el("button", { class: "square help-button", type: "button", title: "Keyboard shortcuts", "aria-label": "Keyboard shortcuts", on: { click: () => this.#help.open() } }, icon("keyboard"));
     return el(
-      "section",
-      { class: "view", "aria-label": "Notifications" },
-      el("header", { class: "head" }, el("h2", { text: inboxUrl ? "Notifications" : "Inbox" }), el("div", { class: "head-end" }, parts.readAll, helpButton), this.#tabs.element, this.#search.element),
+      isPanel ? "div" : "section",
+      { class: "view", ...(isPanel ? {} : { "aria-label": "Inbox" }) },
+      el("div", { class: "head" }, el("h2", { text: isPanel ? "Notifications" : "Inbox" }), el("div", { class: "head-end" }, parts.readAll, helpButton), this.#tabs.element, this.#search.element),
       parts.banner,
       el("div", { class: "panel", id: "list", role: "tabpanel", "aria-label": "Notifications" }, this.#rows.element, hint, parts.instead, parts.more),
       el("div", { class: "low" }, this.#toast.element, this.#selectbar.element),
