@@ -20,6 +20,7 @@ from bench.sample import CROWD, PEOPLE
 from notifier import tokens as signing
 from notifier.extensions import db
 from notifier.models import Delivery
+from notifier.pipeline import sweep
 
 Found = dict[str, float]
 
@@ -239,6 +240,22 @@ def urgent(stage: Stage) -> Found:
     return {**percentiles(latencies), "still_behind": left, **({"peak_mb": peak} if peak else {})}
 
 
+def release(stage: Stage) -> Found:
+    """How fast one scheduler lets out 100,000 that have come due at once, if workers take whatever is in line."""
+    ids = rows.fall_due("email", "low", stage.some(100_000), prefix=PEOPLE, users=CROWD)
+    released = 0
+    begun, cpu = time.monotonic(), time.process_time()
+    while released < len(ids):
+        done = sweep.ring_due()
+        released += done
+        if done < sweep.BATCH:
+            stage.installation.clear_queues()
+    seconds, cpu = time.monotonic() - begun, time.process_time() - cpu
+    _forget(ids)
+    stage.installation.clear_queues()
+    return {"deliveries/s": round(released / seconds, 1), "cpu_us": _micros(cpu, released)}
+
+
 def _unsent_since(mark: UUID) -> int:
     unsent = db.session.scalar(sa.select(sa.func.count()).where(Delivery.id > mark, Delivery.priority == "urgent", Delivery.sent_at.is_(None)))
     db.session.rollback()
@@ -257,5 +274,21 @@ def _forget(ids: list[UUID]) -> None:
 
 MEASURES: dict[str, Callable[[Stage], Found]] = {
     measure.__name__: measure
-    for measure in (sms, email, rq_worker, rq_simple_worker, webhook, slow_webhook, beside_hanging, singles, bulks, hundreds, socket, inbox, tabs, urgent)
+    for measure in (
+        sms,
+        email,
+        rq_worker,
+        rq_simple_worker,
+        webhook,
+        slow_webhook,
+        beside_hanging,
+        singles,
+        bulks,
+        hundreds,
+        socket,
+        inbox,
+        tabs,
+        urgent,
+        release,
+    )
 }

@@ -38,11 +38,21 @@ def add_people(prefix: str, count: int, *, webhook: str | None = None) -> None:
 
 def queue_up(channel: str, priority: str, count: int, *, prefix: str, users: int) -> list[UUID]:
     """That many queued deliveries to these people, each of a notification of its own. Their workers are not rung yet."""
+    return _deliveries(channel, priority, count, prefix, users, {"status": "queued", "wake_at": now() + timedelta(hours=1)})
+
+
+def fall_due(channel: str, priority: str, count: int, *, prefix: str, users: int) -> list[UUID]:
+    """The same, submitted for a time that has just come."""
+    at = now()
+    return _deliveries(channel, priority, count, prefix, users, {"status": "waiting", "reason": "scheduled", "due_at": at, "wake_at": at})
+
+
+def _deliveries(channel: str, priority: str, count: int, prefix: str, users: int, state: dict[str, Any]) -> list[UUID]:
     base = _new_base()
     at = now()
     with transaction():
         _insert_notifications(base, priority, count, prefix, users, at)
-        _insert_deliveries(base, base, channel, priority, count, prefix, users, at, {"status": "queued", "wake_at": at + timedelta(hours=1)})
+        _insert_deliveries(base, base, channel, priority, count, prefix, users, at, state)
     return [UUID(hex=f"{base}{number:015x}") for number in range(count)]
 
 
