@@ -1,13 +1,17 @@
 """Caps: what an installation may say, and which of its own and the person's hold."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.core.limits import DEFAULT_CAPS, MOST, Limit, limits_of, parse_caps
-from notifier.core.preferences import CATEGORIES
+from notifier.core.plan import AddressFacts, ChannelFacts, Facts, TypeFacts, plan
+from notifier.core.preferences import CATEGORIES, Preferences
 
 DAY_5, HOUR_2 = Limit("*", "day", 5), Limit("*", "hour", 2)
 
@@ -80,3 +84,57 @@ def test_all_that_is_wrong_is_named(text: str, faults: list[str]) -> None:
 def test_a_cap_shows_what_it_is() -> None:
     assert DAY_5.detail == {"cap": {"per": "day", "max": 5}}
     assert Limit("email", "hour", 1).detail == {"cap": {"per": "hour", "max": 1, "channel": "email"}}
+
+
+# ---- what the plan makes of a cap that is used up
+
+NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
+NEWS = TypeFacts("newsletter", "marketing", "low", ("inapp", "email"))
+FREE = {
+    "mandatory": replace(NEWS, mandatory=True),
+    "transactional": replace(NEWS, category="transactional"),
+    "an alert to admins": replace(NEWS, is_alert=True),
+    "the product's own": replace(NEWS, is_internal=True),
+}
+CHANNELS = {"inapp": ChannelFacts("inapp", needs_address=False, waits_when_quiet=False), "email": ChannelFacts("email")}
+
+
+def facts(type_: TypeFacts = NEWS, **changes: Any) -> Facts:
+    mail = AddressFacts(1, "email", "a…@x.test", is_primary=True)
+    base = Facts(type=type_, priority=type_.priority, zone=ZoneInfo("UTC"), preferences=Preferences(), addresses=(mail,), channels=CHANNELS)
+    return replace(base, **changes)
+
+
+@pytest.mark.parametrize(
+    ("case", "changes", "fates"),
+    [
+        ("none", {}, {"inapp": None, "email": None}),
+        ("by mail", {"over_cap": {"email": DAY_5}}, {"inapp": None, "email": "frequency_cap"}),
+        ("by every channel", {"over_cap": {"email": DAY_5, "inapp": DAY_5}}, {"inapp": "frequency_cap", "email": "frequency_cap"}),
+        ("kept for the summary", {"over_cap": {"email": DAY_5}, "preferences": Preferences(held="summary")}, {"inapp": None, "email": "digested"}),
+        ("switched off anyway", {"over_cap": {"email": DAY_5}, "preferences": Preferences(channels={"email": False})}, {"inapp": None, "email": "opted_out"}),
+        ("a repeat anyway", {"over_cap": {"email": DAY_5}, "duplicate_of": "ntf_1"}, {"inapp": "duplicate", "email": "duplicate"}),
+    ],
+)
+def test_what_becomes_of_what_is_over(case: str, changes: dict[str, Any], fates: dict[str, str | None]) -> None:
+    assert {decision.channel: decision.reason for decision in plan(facts(**changes), NOON).decisions} == fates
+
+
+def test_the_skip_says_which_cap_it_was() -> None:
+    [skip] = plan(facts(over_cap={"email": DAY_5}), NOON).skips
+    assert skip.detail == {"cap": {"per": "day", "max": 5}}
+
+
+over = st.dictionaries(st.sampled_from(["inapp", "email"]), st.just(DAY_5))
+
+
+@given(over, st.sampled_from(["wait", "drop", "summary"]), st.sampled_from(sorted(FREE)))
+def test_caps_never_withhold_what_they_do_not_concern(over_cap: dict[str, Limit], held: Any, case: str) -> None:
+    given_facts = facts(FREE[case], over_cap=over_cap, preferences=Preferences(held=held))
+    assert not given_facts.is_limited
+    assert plan(given_facts, NOON) == plan(replace(given_facts, over_cap={}), NOON)
+
+
+@given(over, st.sampled_from(["wait", "drop", "summary"]))
+def test_caps_never_withhold_what_is_urgent(over_cap: dict[str, Limit], held: Any) -> None:
+    assert plan(facts(over_cap=over_cap, priority="urgent", preferences=Preferences(held=held)), NOON).skips == ()
