@@ -65,7 +65,7 @@ SUMMARY_AT_NIGHT = replace(NIGHT, held="summary")
         ("a digest itself", facts(SUMMED, preferences=Preferences(digest={"social": "daily"})), NOON, (None, None)),
         ("hours of the night, in one", chosen(digest={"social": "hourly"}, quiet_hours=NIGHT.quiet_hours), MIDNIGHT, ("digested", Summary("social", MORNING))),
         ("while muted, in one", chosen(digest={"social": "hourly"}, mute_until=EIGHT), NOON, ("digested", Summary("social", EIGHT))),
-        ("scheduled, in the one of then", replace(chosen(digest={"social": "daily"}), send_at=MIDNIGHT + DAY), NOON, ("digested", Summary("social", EIGHT + DAY))),
+        ("scheduled, in that of then", replace(chosen(digest={"social": "daily"}), send_at=MIDNIGHT + DAY), NOON, ("digested", Summary("social", EIGHT + DAY))),
         # beyond a cap
         ("over the cap", like(over_cap=OVER), NOON, ("frequency_cap", None)),
         ("over the cap, kept", like(over_cap=OVER, preferences=Preferences(held="summary")), NOON, ("digested", Summary("social:cap", EIGHT))),
