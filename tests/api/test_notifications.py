@@ -359,3 +359,26 @@ def test_what_has_not_gone_out_can_be_cancelled_once(api: Any, cast: Any) -> Non
     assert {(d["status"], d["reason"]) for d in first.json["deliveries"] if d["channel"] != "push"} == {("cancelled", "cancelled")}
     assert (second.status_code, second.json["code"]) == (409, "nothing_to_cancel")
     assert set(db.session.scalars(sa.select(Delivery.status))) == {"cancelled", "skipped"}
+
+
+def test_a_repeat_is_accepted_and_names_the_earlier_one(api: Any, cast: Any) -> None:
+    body = {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}, "dedupe": True}
+    first, second = (api.post(SUBMIT, body) for _ in range(2))
+    [earlier], [repeat] = first.json["notifications"], second.json["notifications"]
+
+    assert (first.status_code, second.status_code) == (202, 202)
+    told = {(d["status"], d["reason"], d["detail"].get("duplicate_of")) for d in repeat["deliveries"]}
+    assert told == {("skipped", "duplicate", earlier["id"])}
+    shown = api.get(f"{SUBMIT}/{repeat['id']}").json["deliveries"]
+    assert {d["detail"]["duplicate_of"] for d in shown} == {earlier["id"]}
+
+
+def test_what_is_over_a_cap_is_accepted_and_says_which(api: Any, cast: Any) -> None:
+    api.patch("/api/v1/users/alice/preferences", {"caps": {"marketing": {"day": 1, "channels": {"email": {"day": 0}}}}})
+    offers = [{"type": "promotional_offer", "recipients": ["alice"], "channels": ["inapp", "email"], "data": {"title": f"Offer {n}"}} for n in range(2)]
+    answers = [api.post(SUBMIT, body).json["notifications"][0]["deliveries"] for body in offers]
+
+    assert [[(d["channel"], d["reason"], d["detail"].get("cap")) for d in deliveries] for deliveries in answers] == [
+        [("inapp", None, None), ("email", "frequency_cap", {"per": "day", "max": 0, "channel": "email"})],
+        [("inapp", "frequency_cap", {"per": "day", "max": 1}), ("email", "frequency_cap", {"per": "day", "max": 1})],
+    ]

@@ -61,6 +61,11 @@ def test_only_these_are_mandatory_and_only_these_go_to_admins():
     assert {key for key, entry in TYPES.items() if entry.to_admins} == {"fraud_alert", "delivery_failure"}
 
 
+def test_only_these_are_left_out_when_repeated_within_an_hour():
+    windows = {key: entry.dedupe_window_s for key, entry in TYPES.items() if entry.dedupe_window_s}
+    assert windows == dict.fromkeys(("promotional_offer", "newsletter", "like", "follow"), 3_600)
+
+
 @pytest.mark.parametrize("entry", TYPES.values(), ids=TYPES)
 def test_a_type_is_worded_for_every_channel_in_both_languages(entry: CatalogueType):
     assert {(content.channel, content.locale) for content in entry.contents} == {
