@@ -25,7 +25,7 @@ self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim(
 
 self.addEventListener("push", (event) => {
   const { title, body, image, tag, url } = read(event);
-  const options = { body: body || "", tag: tag || "notifier", icon: "/static/favicon.svg", data: { url } };
+  const options = { body: body || "", tag: tag || "", icon: "/static/favicon.svg", data: { url } };
   const picture = image && webAddress(image);
   if (picture) options.image = picture;
   event.waitUntil(self.registration.showNotification(title || "You have a new notification", options));

@@ -75,6 +75,7 @@ def test_a_browser_is_switched_on_knows_itself_and_is_switched_off_with_its_entr
     expect(says(page)).to_have_text("Notifications are on in this browser.")
     assert page.evaluate("localStorage.getItem('played')") == "65"  # an uncompressed point
     page.get_by_role("link", name=re.compile("Remove.*Chrome on Linux")).click()
+    page.wait_for_load_state("load")  # from here on the script listens
     page.get_by_role("button", name="Remove Chrome on Linux").click()
     expect(page.locator("main")).to_contain_text("Chrome on Linux is removed.")
     assert page.evaluate("localStorage.getItem('played')") is None
