@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from notifier import accounts, liveness
 from notifier.encryption import KeyRing
 from notifier.extensions import db
-from notifier.models import Account, Notification, Producer, User
+from notifier.models import Account, Flag, Notification, Producer, User
 
 ROOT = Path(__file__).resolve().parent.parent
 # What the commands do is tested on both databases elsewhere; a process for each takes a while.
@@ -97,6 +97,28 @@ def test_wrong_sites_and_unknown_producers_change_nothing(app: APIFlask, run: Ru
     assert (done.returncode, sentence in done.stderr, "Traceback" in done.stderr) == (1, True, False)
     db.session.rollback()
     assert list(db.session.scalars(select(Producer.allowed_origins))) == [["https://old.example"]] * 3
+
+
+def test_a_flag_is_set_shown_and_cleared(app: APIFlask, run: Run) -> None:
+    assert run("flags").stdout == ""
+    assert run("flags", "set", "sms", "10").stdout.startswith("sms is on for 10 % of the users, ")
+    assert run("flags", "list").stdout.split() == ["sms", "on", "for", "10", "%", "of", "the", "users"]
+    assert run("flags", "clear", "sms").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("set", "pigeon", "10"), 1, "Nothing was changed: there is no channel or provider 'pigeon'; there are: "),
+        (("set", "sms", "101"), 1, "Nothing was changed: a percentage is a whole number from 0 (off) to 100 (on)."),
+        (("set", "sms", "half"), 2, "invalid int value: 'half'"),
+        (("clear", "sms"), 1, "There is no flag sms."),
+    ],
+)
+def test_a_wrong_flag_changes_nothing(app: APIFlask, run: Run, words: tuple[str, ...], code: int, sentence: str) -> None:
+    done = run("flags", *words)
+    assert (done.returncode, sentence in done.stderr, "Traceback" in done.stderr) == (code, True, False)
+    assert db.session.scalar(select(func.count()).select_from(Flag)) == 0
 
 
 def test_an_unknown_scope_makes_nothing(app: APIFlask, run: Run) -> None:
