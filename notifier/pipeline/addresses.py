@@ -169,10 +169,12 @@ def remove_own(user_id: str, address_id: UUID) -> Address:
     return address
 
 
+@retried
 def add_browser(user_id: str, subscription: str, *, label: str) -> Address:
     """A browser that push goes to from now on. It has proved itself by being there, so it needs no code.
 
-    A browser tells one person: whoever switched push on in it before is not shown in it any more.
+    A browser tells one person: whoever switched push on in it before is not shown in it any more. Their row is
+    somebody else's, so this may lose a deadlock.
     """
     value = _checked(WEB_PUSH.name, subscription)
     with transaction() as session:
