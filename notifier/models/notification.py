@@ -53,7 +53,7 @@ class Delivery(db.Model):
     `due_at`: when it may be sent (None: at once).
     `wake_at`: when the scheduler must look at it: due (waiting), its doorbell may be lost (queued), or
     its lease lapses (sending). None when nothing more is to happen by itself.
-    `step`: its place in routing `first`; held back with the reason `fallback` until the steps before it have failed.
+    `step`: its place in a routing; a later one is held back with the reason `fallback` or `escalation` until its turn comes.
     `tries` counts every provider call; `failures` those that used up an attempt.
     `expires_at` is copied from the notification so that a claim needs no join.
     `failed_at`, `outcome` and `code` are the last failed attempt's: dead letters are grouped by them.

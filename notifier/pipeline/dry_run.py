@@ -15,7 +15,7 @@ from notifier.core.explain import told
 from notifier.core.message import Content
 from notifier.core.plan import Plan, Route, Skip
 from notifier.database import transaction
-from notifier.pipeline import people
+from notifier.pipeline import people, providers
 from notifier.pipeline.decide import Decided, decide
 from notifier.pipeline.facts import Target, load_people
 from notifier.pipeline.judge import Item, Work, changed_people, judge
@@ -28,6 +28,7 @@ class _NothingStored(Exception):
 
 def dry_run(item: Item) -> dict[str, Any]:
     """API.md, `?dry_run=true`. Raises the Rejected that the real thing would be answered with."""
+    providers.refresh()
     now = clock_now()
     decided: list[Decided] = []
     try:

@@ -112,6 +112,12 @@ def test_a_failure_starts_the_next_step_at_once_and_the_others_sooner(submit: Su
     assert [row.channel for row in rows(Capture)] == ["sms", "voice"]
 
 
+def test_an_item_that_cannot_be_put_into_words_starts_the_next_step_at_once(submit: Submit, cast: Any, clock: Any) -> None:
+    submit("alice", channels=STEPS, routing="escalate", template="comment")
+    assert fates() == [("inapp", "skipped", "template_error"), ("email", "queued", None), ("sms", "waiting", "escalation")]
+    assert [row.due_at for row in deliveries(channel="sms")] == [NOON + timedelta(minutes=15)]
+
+
 def test_a_try_that_is_repeated_is_no_failure(submit: Submit, cast: Any, clock: Any) -> None:
     submit(InlineRecipient("alice", {"email": "soft-fail@sandbox.test"}), channels=("email", "sms"), routing="escalate")
     work()
