@@ -20,7 +20,7 @@ from notifier.channels.table import WEB_PUSH
 from notifier.clock import now
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient, Submission
-from notifier.database import insert, transaction
+from notifier.database import insert, retried, transaction
 from notifier.encryption import vault
 from notifier.models import Address, AddressCode, ConsentEvent, Suppression, User
 from notifier.pipeline import flood, own
