@@ -5,6 +5,7 @@ USER is a user's id, KEY a producer's key with the scope `users`. It stands for 
 
 import argparse
 import json
+import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -38,6 +39,12 @@ def shop(server: str, user: str, key: str, *, port: int, expires_in_s: int = 360
 
     class Site(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            try:
+                self._serve()
+            except urllib.error.URLError as error:
+                self.send_error(502, f"Notifier gives no token for {user}: {error}")
+
+        def _serve(self) -> None:
             if self.path == "/":
                 page = Template((HERE / "index.html").read_text())
                 self._answer("text/html", page.substitute(server=server, token=token_for(server, user, key, expires_in_s)))

@@ -3,7 +3,7 @@
 export const frame = `
 .view { position: relative; display: flex; flex-direction: column; min-height: inherit; container: inbox / inline-size; }
 .head { display: grid; grid-template-columns: 1fr auto; align-items: center; gap: 0.5rem 1rem; padding: 0.875rem 1.125rem 0; border-bottom: 1px solid var(--line); }
-.head h2 { font-size: 1.0625rem; font-weight: 650; letter-spacing: -0.011em; }
+.head h2 { font-size: 1.0625rem; line-height: 1.5rem; font-weight: 650; letter-spacing: -0.011em; }
 .head-end { justify-self: end; display: flex; align-items: center; gap: 0.625rem; margin-inline-end: -0.375rem; }
 .tabs { display: flex; gap: 1.125rem; align-self: end; }
 .tab { padding: 0.4375rem 0 0.625rem; color: var(--muted); font-weight: 500; border-bottom: 2px solid transparent; margin-bottom: -1px; white-space: nowrap; }

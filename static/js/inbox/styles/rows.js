@@ -1,9 +1,9 @@
 // The rows. One out of sight is not laid out; it is taken to be as high as it was when last seen.
 
 export const rows = `
-.row { position: relative; display: grid; grid-template-rows: 1fr; border-bottom: 1px solid var(--line); content-visibility: auto; contain-intrinsic-size: auto 5.25rem; overflow: clip; }
-.rows > .row:last-child { border-bottom: 0; }
-.item { position: relative; display: grid; grid-template-columns: auto minmax(0, 1fr); gap: 0.75rem; padding: 0.875rem 1.125rem; min-height: 0; overflow: hidden; background: var(--surface); transition: background-color 120ms; touch-action: pan-y; }
+.row { position: relative; display: grid; grid-template-rows: 1fr; content-visibility: auto; contain-intrinsic-size: auto 5.25rem; overflow: clip; }
+.rows > .row:first-child .item { border-top: 0; }
+.item { position: relative; display: grid; grid-template-columns: auto minmax(0, 1fr); gap: 0.75rem; padding: 0.875rem 1.125rem; min-height: 0; overflow: hidden; border-top: 1px solid var(--line); background: var(--surface); transition: background-color 120ms; touch-action: pan-y; }
 .popover .item { background: var(--raised); }
 .row .item:hover, .row .item:focus-within { background: var(--hover); }
 .row.is-selected .item { background: color-mix(in srgb, var(--accent) 9%, var(--surface)); }
@@ -26,7 +26,8 @@ export const rows = `
 
 .words { min-width: 0; }
 .top { display: flex; align-items: baseline; justify-content: space-between; gap: 0.75rem; }
-h3 { flex: 1; min-width: 0; font-size: 0.875rem; font-weight: 500; line-height: 1.4; }
+h3 { flex: 1; min-width: 0; display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; font-size: 0.875rem; font-weight: 500; }
+.is-open h3 { display: block; }
 .is-unread h3 { font-weight: 650; }
 .title { display: block; width: 100%; text-align: start; color: inherit; text-decoration: none; overflow-wrap: anywhere; }
 .title::after { content: ""; position: absolute; inset: 0; }

@@ -18,7 +18,7 @@ export const theme = `
   display: block;
   color: var(--text);
   background: var(--surface);
-  font: 400 0.875rem/1.45 var(--ntf-font, system-ui, -apple-system, "Segoe UI", Roboto, sans-serif);
+  font: 400 0.875rem/1.25rem var(--ntf-font, system-ui, -apple-system, "Segoe UI", Roboto, sans-serif);
 }
 :host([theme="light"]) { color-scheme: light; }
 :host([theme="dark"]) { color-scheme: dark; }
