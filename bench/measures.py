@@ -12,7 +12,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from bench import rows
+from bench import deciding, rows
 from bench.installation import Installation
 from bench.load import percentiles
 from bench.processes import Program, cpu_s, peak_mb, running, wait_until
@@ -128,6 +128,24 @@ def _left(ids: list[UUID], statuses: tuple[str, ...]) -> int:
 
 def _wait_for_worker(stage: Stage) -> None:
     wait_until(lambda: stage.installation.redis.scard("rq:workers"), "the worker is there")
+
+
+# ---- deciding -------------------------------------------------------------------------------------------------------
+
+
+def rules(stage: Stage) -> Found:
+    """The decisions for a thousand people on four channels: nothing but the rules."""
+    return deciding.rules()
+
+
+def dozen(stage: Stage) -> Found:
+    """What has to be known of a dozen people to decide, from Redis and from the database."""
+    return deciding.knowledge(deciding.BATCH)
+
+
+def thousand(stage: Stage) -> Found:
+    """The same of a thousand people at once."""
+    return deciding.knowledge(deciding.USERS)
 
 
 # ---- ingest ---------------------------------------------------------------------------------------------------------
@@ -282,6 +300,9 @@ MEASURES: dict[str, Callable[[Stage], Found]] = {
         webhook,
         slow_webhook,
         beside_hanging,
+        rules,
+        dozen,
+        thousand,
         singles,
         bulks,
         hundreds,
