@@ -59,7 +59,7 @@ class Settings:
     rate_limit: str = _setting("requests a producer key may make (`200000/minute`)")
     recipient_limit: str = _setting("how often one person may be sent one urgent or mandatory type, one-time codes say (`30/10 minutes`)")
     caps: Caps = _setting("most notifications of a category for one person (`social 10/hour 50/day, marketing 2/hour 5/day, system 3/hour 10/day`)")
-    preference_cache: bool = _setting("`off`: what people have chosen is read from the database for every batch, not kept in Redis (`on`)")
+    preference_cache: bool = _setting("`on`: what people have chosen is kept in Redis for an hour at most (`on` with PostgreSQL, `off` with SQLite)")
     environment: Mapping[str, str] = field(repr=False, metadata={})  # where providers find what they declare for themselves
 
     @property
@@ -109,12 +109,13 @@ class _Reader:
         public_url = self.url("PUBLIC_URL", f"http://{host}:{port}", ("http", "https")).rstrip("/")
         given_redis = self.secret("REDIS_URL")
         redis_url = self.checked_url("REDIS_URL", given_redis, ("redis", "rediss", "unix")) if given_redis else f"unix://{embedded_redis_socket(home)}"
+        database_url = self.database_url(home)
         settings = Settings(
             port=port,
             host=host,
             notifier_home=home,
             notifier_env=env,
-            database_url=self.database_url(home),
+            database_url=database_url,
             redis_url=redis_url,
             redis_is_embedded=not given_redis,
             secret_key=self.stored_secret("SECRET_KEY", home, env, lambda: secrets.token_urlsafe(48)),
@@ -132,7 +133,7 @@ class _Reader:
             rate_limit=self.rate("RATE_LIMIT", "200000/minute"),
             recipient_limit=self.rate("RECIPIENT_LIMIT", "30/10 minutes"),
             caps=self.caps(),
-            preference_cache=self.is_on("PREFERENCE_CACHE", "on"),
+            preference_cache=self.is_on("PREFERENCE_CACHE", "off" if database_url.startswith("sqlite") else "on"),
             environment=dict(self.environ),
         )
         if self.faults:

@@ -56,6 +56,19 @@ def test_postgresql_is_spoken_through_psycopg2(home: dict[str, str], given: str,
     assert Settings.from_env({**home, "DATABASE_URL": given}).database_url == expected
 
 
+@pytest.mark.parametrize(
+    ("given", "is_on"),
+    [
+        ({"DATABASE_URL": "postgresql://h/d"}, True),
+        ({"DATABASE_URL": "sqlite:////tmp/x.db"}, False),
+        ({"DATABASE_URL": "postgresql://h/d", "PREFERENCE_CACHE": "off"}, False),
+        ({"DATABASE_URL": "sqlite:////tmp/x.db", "PREFERENCE_CACHE": "on"}, True),
+    ],
+)
+def test_choices_are_kept_in_redis_where_that_is_cheaper_than_asking(home: dict[str, str], given: dict[str, str], is_on: bool) -> None:
+    assert Settings.from_env({**home, **given}).preference_cache is is_on
+
+
 def test_retry_delays_replace_those_of_every_priority(home: dict[str, str]) -> None:
     assert Settings.from_env({**home, "RETRY_DELAYS": "0.1, 2"}).retry_delays == dict.fromkeys(("urgent", "high", "medium", "low"), (0.1, 2.0))
 

@@ -42,7 +42,8 @@ def in_redis() -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def alice(app: APIFlask) -> None:
+def alice(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(app.extensions, "settings", replace(app.extensions["settings"], preference_cache=True))
     with transaction():
         people.upsert(
             [InlineRecipient("alice", {"name": "Alice", "email": "alice@x.test", "time_zone": "Europe/Berlin"}), InlineRecipient("bob", {"name": "Bob"})]
