@@ -82,7 +82,8 @@ def close_due() -> int:
     providers.refresh()
     closed, stored = _close()
     announce(stored)
-    log.info("digests.closed", digests=closed, notifications=len(stored.summaries))
+    if closed:  # or another scheduler was faster
+        log.info("digests.closed", digests=closed, notifications=len(stored.summaries))
     return closed
 
 

@@ -16,6 +16,8 @@ from notifier.models import EventType
 from notifier.pipeline.facts import Person
 from notifier.pipeline.render import RenderFault, RenderRequest, load_templates, render
 
+HOW_OFTEN = "often-panel"  # the place of digests on the preference page
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -34,10 +36,14 @@ def unsubscribe_url(person_id: str, category: str, channel: str) -> str | None:
 
 
 def why_url(person_id: str, type: EventType, channel: str) -> str | None:
-    """Leads from the foot of a mail to the very switch that let it through, without signing in. What the product alone raises has none."""
-    if type.is_internal or not CHANNELS[channel].shape.has_html:
+    """Leads from the foot of a mail to the very switch that let it through, without signing in; from a digest to how often there is one.
+
+    What the product says for itself (codes, sign-in links) was asked for, and has none.
+    """
+    if not CHANNELS[channel].shape.has_html or (type.is_internal and type.is_mandatory):
         return None
-    return f"{current_settings().public_url}/p/{tokens.sign_preferences(person_id)}#{type.key}-{channel}"
+    place = HOW_OFTEN if type.is_internal else f"{type.key}-{channel}"
+    return f"{current_settings().public_url}/p/{tokens.sign_preferences(person_id)}#{place}"
 
 
 def put_into_words(wanted: Sequence[Wanted]) -> list[Content | str]:

@@ -16,6 +16,7 @@ from apiflask import APIFlask
 
 from notifier.clock import now
 from notifier.core.errors import Rejected
+from notifier.core.message import Message
 from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
 from notifier.extensions import db
@@ -23,6 +24,7 @@ from notifier.ids import parse, show
 from notifier.models import Delivery, Digest, DigestEntry, InboxItem, Notification, Submission
 from notifier.pipeline import cancel, people, preferences, summaries, sweep
 from notifier.pipeline.accept import accept
+from notifier.pipeline.claim import claim
 from notifier.pipeline.expand import expand
 from notifier.pipeline.judge import INLINE_LIMIT, Caller, Item
 from tests.pipeline.conftest import rows, statements, submission
@@ -163,6 +165,18 @@ def test_a_digest_is_one_item_and_one_mail_listing_what_came(fred: str, submit: 
         assert {(d.status, d.reason, d.detail["digest"]) for d in gathered} == {("skipped", "digested", show("ntf", notification.id))}
     assert rows(Digest) == rows(DigestEntry) == []
     assert summaries.close_due() == 0
+
+
+def test_the_mail_leads_to_how_often_and_can_be_unsubscribed_from(fred: str, submit: Submit) -> None:
+    like(submit, "mira")
+    close()
+    sweep.ring_due()
+    [mail] = [d for d in rows(Delivery, notification_id=made()[0].id) if d.channel == "email"]
+    [task], _ = claim([mail.id])
+    assert isinstance(task.message, Message)
+    assert "http://localhost/p/" in task.message.content.body
+    assert "#often-panel" in task.message.content.body
+    assert str(task.message.unsubscribe_url) in task.message.content.body
 
 
 def test_nothing_is_closed_before_its_time(fred: str, submit: Submit) -> None:
