@@ -179,6 +179,7 @@ class Registry:
                 waits_when_quiet=channel.waits_when_quiet,
                 is_on=self.is_on(channel.name, is_test=is_test),
                 percentage=self._flags.get(channel.name, 100),
+                follows=channel.follows,
             )
             for channel in CHANNELS.values()
         }

@@ -50,6 +50,7 @@ class Channel:
 
     `every_address`: sent to each active address, not to the primary alone. `default_on`: on for a person who chose nothing.
     `borrows_from`: the channel whose addresses serve here too (a phone that takes SMS can be called).
+    `follows`: wherever a type uses that channel by itself, it goes here too, to whoever has an address here.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Channel:
     every_address: bool = False
     waits_when_quiet: bool = True
     borrows_from: str | None = None
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ INAPP = Channel("inapp", "In-app", None, Shape(has_card=True), waits_when_quiet=
 MAIL = Channel("email", "E-mail", EMAIL, Shape(has_subject=True, has_html=True))
 SMS = Channel("sms", "SMS", PHONE, Shape(longest_body=1530), default_on=False)  # ten segments
 PUSH = Channel("push", "Mobile push", DEVICE_TOKEN, _CARD, every_address=True)
-WEB_PUSH = Channel("webpush", "Browser push", SUBSCRIPTION, _CARD, every_address=True)
+WEB_PUSH = Channel("webpush", "Browser push", SUBSCRIPTION, _CARD, every_address=True, follows="push")
 WEBHOOK = Channel("webhook", "Webhook", SIGNED_URL, Shape(), every_address=True)
 SLACK = Channel("slack", "Slack", URL, Shape(has_card=True, longest_body=3000), every_address=True)
 WHATSAPP = Channel("whatsapp", "WhatsApp", PHONE, Shape(longest_body=4096), default_on=False, borrows_from="sms")

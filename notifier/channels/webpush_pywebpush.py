@@ -31,8 +31,9 @@ _SHORT = 200  # characters, at 6 bytes each at most
 
 _URGENCY = {"urgent": "high", "high": "high", "medium": "normal", "low": "low"}
 
-# 404 and 410: the person has taken the permission back, or the browser is gone.
-_STATUSES = {**STATUSES, 404: InvalidRecipient, 410: InvalidRecipient, 413: Permanent}
+# 404 and 410: the person has taken the permission back, or the browser is gone. 403: the subscription was made with
+# another key than ours (FCM: SENDER_ID_MISMATCH); calling that our fault, one person could pause a whole push service.
+_STATUSES = {**STATUSES, 403: InvalidRecipient, 404: InvalidRecipient, 410: InvalidRecipient, 413: Permanent}
 
 
 def new_private_key() -> str:

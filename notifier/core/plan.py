@@ -91,6 +91,7 @@ class ChannelFacts:
     waits_when_quiet: bool = True
     is_on: bool = True
     percentage: int = 100  # of the users it is on for
+    follows: str | None = None  # goes along with that channel, to whoever has an address here
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,7 @@ class Plan:
 
 def plan(facts: Facts, now: datetime) -> Plan:
     """One decision for every channel of the type (or those requested), and every address it has there."""
-    names = tuple(dict.fromkeys(facts.requested or facts.type.channels))
+    names = _names(facts)
     trace: list[Step] = []
     refusal = _refused_as_a_whole(facts)
     if refusal is not None:
@@ -229,6 +230,17 @@ def plan(facts: Facts, now: datetime) -> Plan:
     if order.reason and len(order.channels) > 1:
         trace.append(Step("routing", "*", "order", order.reason, _why_this_order(facts, order, routes)))
     return Plan(tuple(routes), tuple(skips), tuple(trace))
+
+
+def _names(facts: Facts) -> tuple[str, ...]:
+    """The channels to be decided about: those requested, or those of the type and what follows them."""
+    if facts.requested or facts.only_address is not None:
+        return tuple(dict.fromkeys(facts.requested or facts.type.channels))
+    reached = {a.channel for a in facts.addresses if a.is_verified and a.disabled_reason is None}
+    followers = {facts.channels[name].follows: name for name in sorted(reached) if name in facts.channels and facts.channels[name].follows}
+    if not followers:
+        return tuple(dict.fromkeys(facts.type.channels))
+    return tuple(dict.fromkeys(name for each in facts.type.channels for name in (each, followers.get(each)) if name))
 
 
 def _why_this_order(facts: Facts, order: Order, routes: Sequence[Route]) -> Mapping[str, Any]:

@@ -71,7 +71,7 @@ def test_the_planner_is_told_how_each_channel_behaves(tmp_path: Path) -> None:
         "email": one,
         "sms": off,
         "push": every,
-        "webpush": every,
+        "webpush": replace(every, follows="push"),
         "webhook": every,
         "slack": every,
         "whatsapp": off,

@@ -126,7 +126,7 @@ def test_what_does_not_fit_is_left_out_and_the_words_last(
     [
         (400, Permanent),
         (401, Misconfigured),
-        (403, Misconfigured),
+        (403, InvalidRecipient),
         (404, InvalidRecipient),
         (410, InvalidRecipient),
         (413, Permanent),

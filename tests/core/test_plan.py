@@ -8,7 +8,7 @@ import pytest
 
 from notifier.core.plan import AddressFacts, ChannelFacts, Facts, Skip, plan, still_wanted
 from notifier.core.preferences import Preferences
-from tests.core.planning import ALERT, CHANNELS, MAIL, MIDNIGHT, MORNING, NIGHT, NOON, OTHER_MAIL, PHONE_A, PHONE_B, SHIPPED, decided, facts
+from tests.core.planning import ALERT, CHANNELS, LIKE, MAIL, MIDNIGHT, MORNING, NIGHT, NOON, OTHER_MAIL, PHONE_A, PHONE_B, SHIPPED, decided, facts
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,24 @@ def test_email_goes_to_the_primary_address_alone() -> None:
 def test_push_goes_to_every_active_device() -> None:
     everything = facts(requested=("push",), addresses=(PHONE_B, PHONE_A, replace(PHONE_A, id=9, disabled_reason="unregistered")))
     assert [r.address for r in plan(everything, NOON).routes] == [PHONE_A, PHONE_B]
+
+
+BROWSER = AddressFacts(7, "webpush", "Chrome")
+FOLLOWED = {**CHANNELS, "webpush": ChannelFacts("webpush", every_address=True, follows="push")}
+
+
+@pytest.mark.parametrize(
+    ("case", "given_facts", "channels"),
+    [
+        ("a browser is switched on", facts(LIKE, channels=FOLLOWED, addresses=(PHONE_A, BROWSER)), ("inapp", "push", "webpush", "email")),
+        ("none is", facts(LIKE, channels=FOLLOWED, addresses=(PHONE_A,)), ("inapp", "email", "push")),
+        ("it has gone", facts(LIKE, channels=FOLLOWED, addresses=(replace(BROWSER, disabled_reason="gone"),)), ("inapp", "email", "push")),
+        ("the type does not use push", facts(replace(LIKE, channels=("inapp",)), channels=FOLLOWED, addresses=(BROWSER,)), ("inapp",)),
+        ("the submission names its channels", facts(LIKE, channels=FOLLOWED, addresses=(BROWSER,), requested=("push",)), ("push",)),
+    ],
+)
+def test_browser_push_goes_wherever_push_does(case: str, given_facts: Facts, channels: tuple[str, ...]) -> None:
+    assert {decision.channel for decision in plan(given_facts, NOON).decisions} == set(channels)
 
 
 def test_a_suppressed_device_does_not_silence_the_others() -> None:
