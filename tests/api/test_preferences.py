@@ -141,3 +141,10 @@ def test_bad_choices_are_named_and_change_nothing(api: Any, cast: Any, count_row
 @pytest.mark.parametrize("method", ["get", "put", "patch"])
 def test_nobody_has_no_preferences(api: Any, cast: Any, method: str) -> None:
     assert getattr(api, method)("/api/v1/users/nobody/preferences", None if method == "get" else {}).status_code == 404
+
+
+@pytest.mark.parametrize(("given", "reason"), [({}, "digested"), ({"expires_in": 60}, "expired")], ids=["by default", "as its producer says"])
+def test_what_goes_into_a_summary_expires_only_if_its_producer_says_so(api: Any, cast: Any, given: dict[str, Any], reason: str) -> None:
+    api.patch("/api/v1/users/alice/preferences", {"digest": {"social": "weekly"}})
+    answer = api.post("/api/v1/notifications", {"type": "like", "recipients": ["alice"], "data": {"actor": "mira"}, **given}).json
+    assert {d["reason"] for d in answer["notifications"][0]["deliveries"] if d["channel"] != "push"} == {reason}
