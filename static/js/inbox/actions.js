@@ -31,7 +31,8 @@ export class Actions {
   }
 
   one(command, id, anchor = this.#rows.anchor(id)) {
-    this.#put(command, [this.#list().find(id)], anchor);
+    const item = this.#list().find(id);
+    if (item) this.#put(command, [item], anchor); // it may have left the list while a menu was open
   }
 
   onSelected(command, anchor) {

@@ -13,7 +13,7 @@ export function swipeable(rows, actions) {
 
   rows.addEventListener("pointerdown", (event) => {
     const row = event.pointerType === "mouse" || !event.isPrimary ? null : event.target.closest("li");
-    drag = row && { row, item: row.firstElementChild, x: event.clientX, y: event.clientY, behind: null, chosen: null };
+    drag = row && { row, item: row.firstElementChild, width: row.offsetWidth, x: event.clientX, y: event.clientY, behind: null, chosen: null };
   });
 
   rows.addEventListener("pointermove", (event) => {
@@ -28,7 +28,7 @@ export function swipeable(rows, actions) {
       drag.row.classList.add("is-swiped");
     }
     const { start, end, far } = drag.offers;
-    const isFar = -x > drag.row.offsetWidth * FAR;
+    const isFar = -x > drag.width * FAR;
     const offer = x > 0 ? end : isFar && far ? far : start;
     const isReached = offer && Math.abs(x) >= ACT_PX;
     drag.chosen = isReached ? offer[0] : null;
