@@ -19,7 +19,7 @@ import { swipeable } from "./swipe.js";
 import { Tabs } from "./tabs.js";
 import { Toast } from "./toast.js";
 
-export const EVERYTHING = { filter: "all", category: "", q: "" };
+const EVERYTHING = { filter: "all", category: "", q: "" };
 
 const TIMES_EVERY_MS = 30_000;
 const FAULT_SHOWN_MS = 6000;
