@@ -5,7 +5,10 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from notifier.core import digest
 from notifier.ids import show
+
+HOW_OFTEN = "often-panel"  # the place of digests on the preference page
 
 
 class DeliveryRow(Protocol):
@@ -69,7 +72,7 @@ def submission(key: UUID, status: str, notifications: Sequence[Mapping[str, Any]
 
 
 def inbox_item(item: Mapping[Any, Any]) -> dict[str, Any]:
-    """API.md, Item, from the columns of `models.InboxItem`. `why` leads to the switch that let it through.
+    """API.md, Item, from the columns of `models.InboxItem`. `why` leads to the switch that let it through, or to how often there is a digest.
 
     One that a newer one has replaced is told of once more, with `replaced_by`, so that it goes.
     """
@@ -87,6 +90,6 @@ def inbox_item(item: Mapping[Any, Any]) -> dict[str, Any]:
         "read_at": timestamp(item["read_at"]),
         "archived_at": timestamp(item["archived_at"]),
         "snoozed_until": timestamp(item["snoozed_until"]),
-        "why": f"/preferences#{item['type']}-inapp",
+        "why": f"/preferences#{HOW_OFTEN if item['type'] == digest.type_of(item['category']) else item['type'] + '-inapp'}",
         **({"replaced_by": show("dlv", item["replaced_by"])} if item["replaced_by"] else {}),
     }

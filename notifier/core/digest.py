@@ -10,6 +10,11 @@ WEEKDAY = 1  # Monday
 HELD, OVER_CAP = "held", "cap"  # what else a category's digest may be for, beside what the person wants gathered
 
 
+def type_of(category: str) -> str:
+    """The event type of what sums up notifications of a category."""
+    return f"{category}_digest"
+
+
 def key_of(category: str, occasion: str = "") -> str:
     """What a person's digests are told apart by: `social`, `social:held`, `social:cap`."""
     return f"{category}:{occasion}" if occasion else category

@@ -15,6 +15,7 @@ import structlog
 
 from notifier import channels
 from notifier.clock import now as clock_now
+from notifier.core.digest import type_of
 from notifier.core.plan import DIGESTED, choice_of
 from notifier.core.preferences import Answer
 from notifier.core.reading import READ_ELSEWHERE
@@ -66,11 +67,6 @@ class _Issue:
     person: Person
     channels: tuple[str, ...]
     listed: tuple[Any, ...]
-
-
-def type_of(category: str) -> str:
-    """The event type of a category's digests."""
-    return f"{category}_digest"
 
 
 def close_due() -> int:

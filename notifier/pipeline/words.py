@@ -15,8 +15,7 @@ from notifier.core.message import Content
 from notifier.models import EventType
 from notifier.pipeline.facts import Person
 from notifier.pipeline.render import RenderFault, RenderRequest, load_templates, render
-
-HOW_OFTEN = "often-panel"  # the place of digests on the preference page
+from notifier.shapes import HOW_OFTEN
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from notifier.pipeline.accept import accept
 from notifier.pipeline.claim import claim
 from notifier.pipeline.expand import expand
 from notifier.pipeline.judge import INLINE_LIMIT, Caller, Item
+from notifier.queries.inbox import page as inbox_page
 from tests.pipeline.conftest import rows, statements, submission
 from tests.pipeline.test_accept_races import at_once
 
@@ -177,6 +178,14 @@ def test_the_mail_leads_to_how_often_and_can_be_unsubscribed_from(fred: str, sub
     assert "http://localhost/p/" in task.message.content.body
     assert "#often-panel" in task.message.content.body
     assert str(task.message.unsubscribe_url) in task.message.content.body
+
+
+def test_the_item_leads_to_how_often(fred: str, submit: Submit) -> None:
+    like(submit, "mira")
+    close()
+    sweep.ring_due()
+    [item] = inbox_page(fred, filter="all", category=None, q=None, after=None, limit=10)["data"]
+    assert item["why"] == "/preferences#often-panel"
 
 
 def test_nothing_is_closed_before_its_time(fred: str, submit: Submit) -> None:
