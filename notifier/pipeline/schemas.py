@@ -64,6 +64,7 @@ def errors_of(validator: Any, instance: Any) -> Iterator[Any]:
         raise TooComplex from None
 
 
+@functools.lru_cache(maxsize=1024)
 def compiled_pattern(pattern: str) -> Any:
     """Raises ValueError for what RE2 cannot match in linear time: look-around, references to groups."""
     if len(pattern) > LONGEST_PATTERN:
