@@ -8,13 +8,25 @@ from notifier.models import EventType
 from notifier.pipeline.words import why_url
 
 
+LIKE = EventType(key="like")
+DIGEST = EventType(key="social_digest", is_internal=True)
+CODE = EventType(key="address_code", is_internal=True, is_mandatory=True)
+
+
 @pytest.mark.parametrize(
-    ("channel", "is_internal", "has_link"),
-    [("email", False, True), ("email", True, False), ("sms", False, False), ("webhook", False, False), ("inapp", False, False)],
+    ("type_", "channel", "place"),
+    [
+        (LIKE, "email", "like-email"),
+        (DIGEST, "email", "often-panel"),
+        (CODE, "email", None),
+        (LIKE, "sms", None),
+        (LIKE, "webhook", None),
+        (LIKE, "inapp", None),
+    ],
+    ids=lambda value: value.key if isinstance(value, EventType) else None,
 )
-def test_a_mail_leads_to_the_switch_that_let_it_through(app: APIFlask, channel: str, is_internal: bool, has_link: bool) -> None:
-    url = why_url("alice", EventType(key="like", is_internal=is_internal), channel)
-    assert url == (f"http://localhost/p/{tokens.sign_preferences('alice')}#like-{channel}" if has_link else None)
+def test_a_mail_leads_to_what_let_it_through(app: APIFlask, type_: EventType, channel: str, place: str | None) -> None:
+    assert why_url("alice", type_, channel) == (place and f"http://localhost/p/{tokens.sign_preferences('alice')}#{place}")
 
 
 def test_the_link_opens_that_persons_preferences_alone(app: APIFlask) -> None:
