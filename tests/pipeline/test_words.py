@@ -7,7 +7,6 @@ from notifier import tokens
 from notifier.models import EventType
 from notifier.pipeline.words import why_url
 
-
 LIKE = EventType(key="like")
 DIGEST = EventType(key="social_digest", is_internal=True)
 CODE = EventType(key="address_code", is_internal=True, is_mandatory=True)
