@@ -19,7 +19,6 @@ from notifier.extensions import db
 from notifier.models import Address, InboxItem, InboxState, Notification, Submission, User
 from notifier.pipeline import people
 from notifier.pipeline.accept import accept
-from notifier.pipeline.dry_run import dry_run
 from notifier.pipeline.expand import expand
 from notifier.pipeline.group_commit import GroupCommit
 from notifier.pipeline.judge import Accepted, Caller, Item
@@ -269,34 +268,6 @@ def test_a_large_submission_with_an_unknown_recipient_stores_nothing(app: APIFla
         submit(*[InlineRecipient(f"u{i}", {"name": "x"}) for i in range(150)], "stranger")
     assert [f.pointer for f in refused.value.faults] == ["/recipients/150"]
     assert row_counts() == before
-
-
-# ---- dry run
-
-
-def test_a_dry_run_says_what_would_happen_and_leaves_no_trace(cast: dict[str, str], caller: Caller) -> None:
-    before = row_counts()
-    answer = dry_run(Item(caller, submission(InlineRecipient("erin", {"email": "erin@x.test"}), "bob", idempotency=("k1", "aa" * 32))))
-    assert row_counts() == before
-    assert traces() == []
-    erin, bob = answer["notifications"]
-    assert [(d["channel"], d["status"]) for d in erin["deliveries"]] == [("inapp", "queued"), ("email", "queued"), ("push", "skipped"), ("sms", "skipped")]
-    assert "A1" in erin["rendered"]["email"]["text"]
-    assert "<html" in bob["rendered"]["email"]["html"]
-    assert {step["channel"] for step in bob["trace"]} == {"inapp", "email", "push", "sms"}
-
-
-def test_a_dry_run_shows_which_channels_would_wait_for_others_to_fail(cast: dict[str, str], caller: Caller) -> None:
-    answer = dry_run(Item(caller, submission("alice", channels=("sms", "email"), routing="first")))
-    assert [(d["channel"], d["status"], d["reason"]) for d in answer["notifications"][0]["deliveries"]] == [
-        ("sms", "queued", None),
-        ("email", "waiting", "fallback"),
-    ]
-
-
-def test_a_dry_run_is_refused_as_the_real_thing_is(cast: dict[str, str], caller: Caller) -> None:
-    with pytest.raises(Rejected, match="there is no user"):
-        dry_run(Item(caller, submission("nobody")))
 
 
 # ---- group commit
