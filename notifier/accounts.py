@@ -46,7 +46,7 @@ _passwords: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, paralleli
 
 @dataclass(frozen=True, slots=True)
 class KeyIdentity:
-    """Who is calling with a key. `types` limits it to those event types (None: all). `label`: what people know it by."""
+    """Who is calling with a key. `types` limits it to those event types (None: all)."""
 
     key_id: UUID
     producer_id: UUID
@@ -54,7 +54,6 @@ class KeyIdentity:
     types: frozenset[str] | None
     is_test: bool
     expires_at: datetime | None
-    label: str
 
 
 def create_producer(name: str, *, allowed_origins: list[str] | None = None) -> Producer:
@@ -155,14 +154,13 @@ def find_key(plain: str) -> KeyIdentity | None:
 
 def _load_key(digest: bytes) -> KeyIdentity | None:
     row = db.session.execute(
-        sa.select(ApiKey.id, ApiKey.producer_id, ApiKey.scopes, ApiKey.types, ApiKey.is_test, ApiKey.expires_at, ApiKey.prefix, Producer.name)
+        sa.select(ApiKey.id, ApiKey.producer_id, ApiKey.scopes, ApiKey.types, ApiKey.is_test, ApiKey.expires_at)
         .join(Producer, Producer.id == ApiKey.producer_id)
         .where(ApiKey.hash == digest, ApiKey.revoked_at.is_(None), Producer.disabled_at.is_(None))
     ).first()
     if row is None:
         return None
-    types = None if row.types is None else frozenset(row.types)
-    return KeyIdentity(row.id, row.producer_id, frozenset(row.scopes), types, row.is_test, row.expires_at, f"{row.name}, key {row.prefix}…")
+    return KeyIdentity(row.id, row.producer_id, frozenset(row.scopes), None if row.types is None else frozenset(row.types), row.is_test, row.expires_at)
 
 
 def _digest(plain: str) -> bytes:
