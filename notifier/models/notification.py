@@ -59,9 +59,7 @@ class Delivery(db.Model):
     __tablename__ = "delivery"
     __table_args__ = (
         Index("ix_delivery_wake_at", "wake_at", sqlite_where=text("wake_at IS NOT NULL"), postgresql_where=text("wake_at IS NOT NULL")),
-        Index(
-            "ix_delivery_waiting", "channel", "priority", "wake_at", sqlite_where=text("status = 'waiting'"), postgresql_where=text("status = 'waiting'")
-        ),
+        Index("ix_delivery_waiting", "channel", "priority", "wake_at", sqlite_where=text("status = 'waiting'"), postgresql_where=text("status = 'waiting'")),
         Index("ix_delivery_notification_id", "notification_id"),
         Index(
             "ix_delivery_provider_message_id",

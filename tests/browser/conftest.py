@@ -22,7 +22,7 @@ from tests.running import ROOT, Up
 from tests.test_end_to_end import free_port
 
 ADMIN, PASSWORD = "admin@example.test", "correct horse battery staple"
-PEOPLE = 100
+PEOPLE = 200
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
 PATIENCE_MS = 15_000
 
