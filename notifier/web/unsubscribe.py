@@ -4,7 +4,6 @@ Only POST acts: mail scanners follow links. It needs no cookie and no CSRF token
 is the proof, never redirects, and answers 200 however often it is sent.
 """
 
-import contextlib
 from typing import Any
 
 from flask import render_template
@@ -40,8 +39,11 @@ def act(token: str) -> ResponseReturnValue:
     wish = tokens.read_unsubscribe(token)
     if wish is None:
         return error_page(404, _BROKEN)
-    with contextlib.suppress(Rejected):  # the person is gone, and nothing is sent to them any more
+    try:
         preferences.change(wish.user_id, _switched_off(wish), replace=False, source="one_click")
+    except Rejected as error:
+        if error.code != "not_found":  # a channel that is there no longer; but who is gone is sent nothing any more, as they wish
+            return error_page(404, _BROKEN)
     return render_template("unsubscribe.html", wish=wish, is_done=True, link=tokens.sign_preferences(wish.user_id))
 
 

@@ -83,6 +83,11 @@ def test_another_kind_of_token_is_no_unsubscribe_link(visitor: Visitor, cast: di
     assert visitor.post(f"/u/{token}", token=False).status_code == 404
 
 
+def test_what_was_not_switched_off_is_not_called_so(visitor: Visitor, cast: dict[str, str]) -> None:
+    answer = visitor.post(f"/u/{tokens.sign_unsubscribe('alice', 'marketing', 'telex')}", HEADER_FORM, token=False)
+    assert (answer.status_code, choices()["categories"]) == (404, {})
+
+
 def test_somebody_who_is_gone_gets_the_same_answer(visitor: Visitor, link: str) -> None:
     erase("alice")
     assert visitor.post(link, HEADER_FORM, token=False).status_code == 200
