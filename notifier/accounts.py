@@ -46,7 +46,7 @@ _passwords: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, paralleli
 
 @dataclass(frozen=True, slots=True)
 class KeyIdentity:
-    """Who is calling with a key. `types` limits it to those event types (None: all)."""
+    """Who is calling with a key. `types` limits it to those event types (None: all). `label`: what people know it by."""
 
     key_id: UUID
     producer_id: UUID
@@ -54,6 +54,7 @@ class KeyIdentity:
     types: frozenset[str] | None
     is_test: bool
     expires_at: datetime | None
+    label: str
 
 
 def create_producer(name: str, *, allowed_origins: list[str] | None = None) -> Producer:
@@ -154,13 +155,14 @@ def find_key(plain: str) -> KeyIdentity | None:
 
 def _load_key(digest: bytes) -> KeyIdentity | None:
     row = db.session.execute(
-        sa.select(ApiKey.id, ApiKey.producer_id, ApiKey.scopes, ApiKey.types, ApiKey.is_test, ApiKey.expires_at)
+        sa.select(ApiKey.id, ApiKey.producer_id, ApiKey.scopes, ApiKey.types, ApiKey.is_test, ApiKey.expires_at, ApiKey.prefix, Producer.name)
         .join(Producer, Producer.id == ApiKey.producer_id)
         .where(ApiKey.hash == digest, ApiKey.revoked_at.is_(None), Producer.disabled_at.is_(None))
     ).first()
     if row is None:
         return None
-    return KeyIdentity(row.id, row.producer_id, frozenset(row.scopes), None if row.types is None else frozenset(row.types), row.is_test, row.expires_at)
+    types = None if row.types is None else frozenset(row.types)
+    return KeyIdentity(row.id, row.producer_id, frozenset(row.scopes), types, row.is_test, row.expires_at, f"{row.name}, key {row.prefix}…")
 
 
 def _digest(plain: str) -> bytes:

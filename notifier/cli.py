@@ -4,11 +4,14 @@ Each takes the settings and its parsed arguments, prints for a person, and retur
 """
 
 import argparse
+import contextlib
 import dataclasses
 import getpass
 import json
+import platform
 import secrets
 import sys
+from collections.abc import Iterator
 
 import redis
 from flask_migrate import upgrade
@@ -25,7 +28,7 @@ from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Account, Producer
 from notifier.models.producer import SCOPES
-from notifier.pipeline import flags, health, providers
+from notifier.pipeline import audit, flags, health, providers
 
 _DEFAULT_SCOPES = ("notify", "read", "users")
 
@@ -33,7 +36,7 @@ _DEFAULT_SCOPES = ("notify", "read", "users")
 def migrate(settings: Settings, options: argparse.Namespace) -> int:
     """Brings the database up to date, then what every installation has. `up` adds --first-start and reads the last line."""
     logs.configure(as_json=settings.is_production)
-    with create_app(settings).app_context():
+    with _inside(settings):
         upgrade()
         installation.prepare()
         if options.first_start:
@@ -45,7 +48,7 @@ def migrate(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def create_admin(settings: Settings, options: argparse.Namespace) -> int:
-    with create_app(settings).app_context():
+    with _inside(settings):
         if db.session.scalar(select(Account.id).where(Account.email == options.email.strip().lower())):
             return _refuse(f"There is an account of {options.email} already.")
         is_asked = sys.stdin.isatty()
@@ -70,7 +73,7 @@ def create_producer(settings: Settings, options: argparse.Namespace) -> int:
         allowed = [origins.parse(text) for text in options.origin] if options.origin else None
     except ValueError as error:
         return _refuse(f"{error}.")
-    with create_app(settings).app_context():
+    with _inside(settings):
         producer = accounts.create_producer(options.name, allowed_origins=allowed)
         _, key = accounts.create_key(producer.id, scopes=scopes, is_test=options.test)
     print(f"{options.name} may {', '.join(scopes)}. This {'test ' if options.test else ''}key is shown once:")
@@ -79,7 +82,7 @@ def create_producer(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def show_producers(settings: Settings, _options: argparse.Namespace) -> int:
-    with create_app(settings).app_context():
+    with _inside(settings):
         for producer in db.session.scalars(select(Producer).order_by(Producer.id)):
             print(f"{show('prd', producer.id)}  {producer.name:<24} {_sites(producer)}{'  (disabled)' if producer.disabled_at else ''}")
     return 0
@@ -87,7 +90,7 @@ def show_producers(settings: Settings, _options: argparse.Namespace) -> int:
 
 def set_origins(settings: Settings, options: argparse.Namespace) -> int:
     """Without any it only says which are set, so that nobody lifts a limit by looking."""
-    with create_app(settings).app_context():
+    with _inside(settings):
         found = [p for p in db.session.scalars(select(Producer)) if options.name in (p.name, show("prd", p.id))]
         if len(found) != 1:
             several = f"There are {len(found)} producers named {options.name}: give the id of one."
@@ -108,7 +111,7 @@ def _sites(producer: Producer) -> str:
 
 
 def show_providers(settings: Settings, _options: argparse.Namespace) -> int:
-    with create_app(settings).app_context():
+    with _inside(settings):
         providers.refresh_now()
         try:
             states = health.states()
@@ -131,7 +134,7 @@ def show_providers(settings: Settings, _options: argparse.Namespace) -> int:
 def add_provider(settings: Settings, options: argparse.Namespace) -> int:
     given = dict(entry.partition("=")[::2] for entry in options.options)
     given = {name: getpass.getpass(f"{name}: ") if value == "-" else value for name, value in given.items()}
-    with create_app(settings).app_context():
+    with _inside(settings):
         try:
             providers.add(options.name, options.adapter, given, position=options.position, weight=options.weight)
         except Rejected as refused:
@@ -141,7 +144,7 @@ def add_provider(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def remove_provider(settings: Settings, options: argparse.Namespace) -> int:
-    with create_app(settings).app_context():
+    with _inside(settings):
         if not providers.remove(options.name):
             return _refuse(f"There is no provider {options.name} in the database.")
     print(f"{options.name} is no longer used.")
@@ -149,7 +152,7 @@ def remove_provider(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def force_provider(settings: Settings, options: argparse.Namespace) -> int:
-    with create_app(settings).app_context():
+    with _inside(settings):
         try:
             health.force(options.name, options.state)
         except redis.RedisError as error:
@@ -159,14 +162,14 @@ def force_provider(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def show_flags(settings: Settings, _options: argparse.Namespace) -> int:
-    with create_app(settings).app_context():
+    with _inside(settings):
         for name, percentage in flags.listing().items():
             print(f"{name:<24} {_on(percentage)}")
     return 0
 
 
 def set_flag(settings: Settings, options: argparse.Namespace) -> int:
-    with create_app(settings).app_context():
+    with _inside(settings):
         try:
             flags.put(options.name, options.percent)
         except Rejected as refused:
@@ -176,7 +179,7 @@ def set_flag(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def clear_flag(settings: Settings, options: argparse.Namespace) -> int:
-    with create_app(settings).app_context():
+    with _inside(settings):
         if not flags.clear(options.name):
             return _refuse(f"There is no flag {options.name}.")
     print(f"{options.name} is on again for everybody, in all processes within {providers.REFRESH_S:g} seconds.")
@@ -197,9 +200,16 @@ def doctor(settings: Settings, _options: argparse.Namespace) -> int:
 
 
 def demo(settings: Settings, _options: argparse.Namespace) -> int:
-    with create_app(settings).app_context():
+    with _inside(settings):
         print(f"{add_demo()} notifications are on their way to the user 'demo' and to the first admin.")
     return 0
+
+
+@contextlib.contextmanager
+def _inside(settings: Settings) -> Iterator[None]:
+    """The app, with whoever has this shell acting."""
+    with create_app(settings).app_context(), audit.acting_as(audit.COMMAND_LINE, platform.node()[:64]):
+        yield
 
 
 def _refuse(sentence: str) -> int:

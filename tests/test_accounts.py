@@ -65,7 +65,7 @@ def test_a_key_is_found_with_what_it_may_do(app: APIFlask) -> None:
     until = now() + timedelta(days=1)
     key, plain = accounts.create_key(producer.id, scopes=("read", "notify"), types=["order_shipped"], is_test=True, expires_at=until)
     assert accounts.find_key(plain) == accounts.KeyIdentity(
-        key.id, producer.id, frozenset({"notify", "read"}), frozenset({"order_shipped"}), is_test=True, expires_at=until
+        key.id, producer.id, frozenset({"notify", "read"}), frozenset({"order_shipped"}), is_test=True, expires_at=until, label=f"Shop, key {plain[:16]}…"
     )
 
 

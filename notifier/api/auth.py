@@ -17,6 +17,7 @@ from notifier.api import limits
 from notifier.core.errors import Rejected
 from notifier.ids import new_id
 from notifier.models.producer import SCOPES
+from notifier.pipeline import audit
 from notifier.pipeline.judge import Caller
 
 _OF_ONE_REQUEST = ("key", "scopes_wanted", "rate_limit", "body_is_optional")
@@ -83,6 +84,7 @@ def caller() -> Caller:
 def _enter() -> None:
     for name in _OF_ONE_REQUEST:  # the app's context may be older than the request
         g.pop(name, None)
+    audit.acting_as(None)  # nor may a thread remember whom it served before
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if _SANE_REQUEST_ID.match(given) else new_id().hex
     logs.bind(request_id=g.request_id)
@@ -112,6 +114,7 @@ def _admit(access: Access) -> None:
         g.scopes_wanted = access.scopes
         raise Rejected("scope_missing", f"this call needs the scope {' or '.join(access.scopes)}")
     g.key = key
+    audit.acting_as(key.label, request.remote_addr)
 
 
 def _leave(response: Response) -> Response:

@@ -6,6 +6,7 @@ for the caller, the trace in the log.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -110,14 +111,18 @@ def problem(code: str, detail: str, faults: tuple[Fault, ...] = (), *, status: i
         "detail": detail,
         "instance": request.path,
         "code": code,
-        "errors": [{"pointer": fault.pointer, "code": fault.code, "message": fault.message} for fault in faults],
+        "errors": [_fault_json(fault) for fault in faults],
         "request_id": g.get("request_id"),
     }
 
 
+def _fault_json(fault: Fault) -> dict[str, Any]:
+    return {"pointer": fault.pointer, "code": fault.code, "message": fault.message, **({"line": fault.line} if fault.line else {})}
+
+
 def from_rejected(error: Rejected, prefix: str = "") -> dict[str, Any]:
     """The problem of a refused request; `prefix` is the pointer of the item it is about."""
-    faults = tuple(Fault(prefix + fault.pointer, fault.code, fault.message) for fault in error.faults)
+    faults = tuple(replace(fault, pointer=prefix + fault.pointer) for fault in error.faults)
     return problem(error.code, error.detail, faults)
 
 
@@ -189,7 +194,8 @@ def _on_database_error(error: SQLAlchemyError) -> Response:
 def responses_schema() -> dict[str, Any]:
     """The JSON schema of a problem, for the OpenAPI document."""
     text = {"type": "string"}
-    fault = {"type": "object", "required": ["pointer", "code", "message"], "properties": {"pointer": text, "code": text, "message": text}}
+    line = {"type": "integer", "description": "Within the text at `pointer`, from 1; for templates."}
+    fault = {"type": "object", "required": ["pointer", "code", "message"], "properties": {"pointer": text, "code": text, "message": text, "line": line}}
     return {
         "type": "object",
         "description": "RFC 9457. Match `code`, never the texts.",

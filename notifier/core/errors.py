@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong with a request. `pointer` is a JSON pointer (RFC 6901) into its body."""
+    """One thing that is wrong with a request. `pointer` is a JSON pointer (RFC 6901) into its body; `line` is within a text there, from 1."""
 
     pointer: str
     code: str
     message: str
+    line: int | None = None
 
 
 class Rejected(Exception):

@@ -1,6 +1,7 @@
 """The tables, one aggregate a file. Columns and properties only: no queries, commits or sends."""
 
 from notifier.models.account import Account, SignInLink
+from notifier.models.console import BulkAction, Invitation, PausedChannel, Tally
 from notifier.models.event_type import EventType, Template, TemplateContent
 from notifier.models.inbox import InboxItem, InboxState
 from notifier.models.installation import AuditEntry, InstallationSecret, Provider, Revision
@@ -18,6 +19,7 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "Broadcast",
+    "BulkAction",
     "Capture",
     "ChannelPrior",
     "ChannelScore",
@@ -33,7 +35,9 @@ __all__ = [
     "InboxItem",
     "InboxState",
     "InstallationSecret",
+    "Invitation",
     "Notification",
+    "PausedChannel",
     "Preference",
     "Producer",
     "Provider",
@@ -43,6 +47,7 @@ __all__ = [
     "SignInLink",
     "Submission",
     "Suppression",
+    "Tally",
     "Template",
     "TemplateContent",
     "User",

@@ -12,6 +12,8 @@ from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models.types import EncryptedJSON, EncryptedText, PlainJSON, UtcDateTime
 
+_DEAD = "status IN ('failed', 'unknown')"
+
 
 class Notification(db.Model):
     """One submission for one user. No foreign key to the user: counts outlive an erased person.
@@ -54,6 +56,7 @@ class Delivery(db.Model):
     `step`: its place in a routing; a later one is held back with the reason `fallback` or `escalation` until its turn comes.
     `tries` counts every provider call; `failures` those that used up an attempt.
     `expires_at` is copied from the notification so that a claim needs no join.
+    `failed_at`, `outcome` and `code` are the last failed attempt's: dead letters are grouped by them.
     """
 
     __tablename__ = "delivery"
@@ -67,7 +70,8 @@ class Delivery(db.Model):
             sqlite_where=text("provider_message_id IS NOT NULL"),
             postgresql_where=text("provider_message_id IS NOT NULL"),
         ),
-        Index("ix_delivery_failed", "id", sqlite_where=text("status IN ('failed', 'unknown')"), postgresql_where=text("status IN ('failed', 'unknown')")),
+        Index("ix_delivery_cause", "channel", "provider", "outcome", "code", "failed_at", sqlite_where=text(_DEAD), postgresql_where=text(_DEAD)),
+        Index("ix_delivery_failed", "id", sqlite_where=text(_DEAD), postgresql_where=text(_DEAD)),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -84,6 +88,9 @@ class Delivery(db.Model):
     provider_message_id: Mapped[str | None] = mapped_column(String(255))
     tries: Mapped[int] = mapped_column(Integer, default=0)
     failures: Mapped[int] = mapped_column(Integer, default=0)
+    outcome: Mapped[str | None] = mapped_column(String(32))
+    code: Mapped[str | None] = mapped_column(String(64))
+    failed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     wake_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -147,7 +147,7 @@ def _judge(item: Item, type_: EventType | None, templates: dict[str, UUID], admi
     order = Order(
         type=type_,
         priority=submission.priority or type_.priority,
-        template_id=templates.get(template_name),
+        template_id=submission.template_id or templates.get(template_name),
         requested=submission.channels,
         send_at=submission.send_at,
         expires_at=starts_at + timedelta(seconds=submission.expires_in),
@@ -158,7 +158,8 @@ def _judge(item: Item, type_: EventType | None, templates: dict[str, UUID], admi
         address_id=submission.address_id,
         dedupe_window_s=repeats.window_s(submission.dedupe, type_.dedupe_window_s, is_mandatory=type_.is_mandatory),
     )
-    recipients = tuple(InlineRecipient(user_id) for user_id in admins) if type_.to_admins else _once_each(submission.recipients)
+    goes_to_admins = type_.to_admins and submission.template_id is None
+    recipients = tuple(InlineRecipient(user_id) for user_id in admins) if goes_to_admins else _once_each(submission.recipients)
     return Work(item, order, recipients, _key(item), new_id())
 
 

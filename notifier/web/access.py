@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from notifier.models.account import ROLES
+from notifier.pipeline import audit
 
 ANYONE = "anyone"
 RULES = (ANYONE, *ROLES)
@@ -61,6 +62,7 @@ def _check() -> ResponseReturnValue | None:
         return _to_sign_in()
     if not current_user.has_role(rule):
         abort(403)
+    audit.acting_as(current_user.email, request.remote_addr)
     return None
 
 

@@ -1,0 +1,83 @@
+"""What the admin console keeps of its own: counted events, invitations, work on many dead letters, paused channels."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, LargeBinary, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from notifier.clock import now
+from notifier.extensions import db
+from notifier.ids import new_id
+from notifier.models.account import ROLES
+from notifier.models.types import PlainJSON, UtcDateTime
+
+_OPEN = "finished_at IS NULL"
+
+
+class Tally(db.Model):
+    """How often something happened on a channel in the minute (later: the hour) that begins `at`.
+
+    Every batch adds rows of its own in its own transaction, so that no two processes wait for one row;
+    the scheduler adds rows of one minute up. `event` is accepted, sent, failed …, or `latency:N`.
+    """
+
+    __tablename__ = "tally"
+    __table_args__ = (Index("ix_tally_at", "at", "channel", "event"),)
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    channel: Mapped[str] = mapped_column(String(32))
+    event: Mapped[str] = mapped_column(String(32))
+    count: Mapped[int] = mapped_column(Integer)
+
+
+class Invitation(db.Model):
+    """A link by e-mail that makes an account of `role`. Only the SHA-256 of its secret is kept."""
+
+    __tablename__ = "invitation"
+    __table_args__ = (CheckConstraint(f"role IN {ROLES}", name="role"),)
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    email: Mapped[str] = mapped_column(String(254), index=True)
+    role: Mapped[str] = mapped_column(String(16))
+    invited_by: Mapped[str] = mapped_column(String(254))
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class BulkAction(db.Model):
+    """`kind` (retry, delete) done to all dead letters that `filter` chooses, in the background, at `per_second` (None: at once).
+
+    `cursor` is the last delivery looked at; `done` of them were acted on, `left` were left alone. `provider`: through which to retry.
+    """
+
+    __tablename__ = "bulk_action"
+    __table_args__ = (Index("ix_bulk_action_open", "created_at", sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    kind: Mapped[str] = mapped_column(String(16))
+    filter: Mapped[dict[str, Any]] = mapped_column(PlainJSON)
+    provider: Mapped[str | None] = mapped_column(String(64))
+    per_second: Mapped[int | None] = mapped_column(Integer)
+    total: Mapped[int] = mapped_column(Integer)
+    done: Mapped[int] = mapped_column(Integer, default=0)
+    left: Mapped[int] = mapped_column(Integer, default=0)
+    cursor: Mapped[UUID | None] = mapped_column()
+    actor: Mapped[str] = mapped_column(String(200))
+    cancelled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    wake_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class PausedChannel(db.Model):
+    """Nothing is sent by this channel until somebody resumes it. What is due waits in its queues."""
+
+    __tablename__ = "paused_channel"
+
+    channel: Mapped[str] = mapped_column(String(32), primary_key=True)
+    paused_by: Mapped[str] = mapped_column(String(200))
+    paused_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
