@@ -1,0 +1,85 @@
+"""A template's words before they are published: rendered with sample data, and sent to their author alone.
+
+Called by the console's editor and the API. The preview is `render` itself; the test send takes the normal road
+with the very version, so that what arrives is what everybody would get.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier import catalogue
+from notifier.core.errors import Fault, Rejected
+from notifier.core.message import Content
+from notifier.core.submission import InlineRecipient, Submission
+from notifier.extensions import db
+from notifier.models import EventType, Template
+from notifier.pipeline import own
+from notifier.pipeline.facts import UTC, load_people
+from notifier.pipeline.judge import Accepted
+from notifier.pipeline.render import RenderFault, RenderRequest, TemplateSource, render
+from notifier.pipeline.words import unsubscribe_url, why_url
+
+READER = "Alice"  # who a preview speaks to
+
+
+def preview(source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None) -> Content | RenderFault:
+    """As somebody of that language would get it. `type`: whose title and category it has; None where no type goes by the template's name."""
+    request = RenderRequest(
+        channel=channel,
+        locale=locale,
+        type=source.key,
+        template=source,
+        titles=type.titles if type else {},
+        data=data,
+        user_name=READER,
+        zone=UTC,
+        category=type.category if type else "transactional",
+        why_url=why_url(READER, type, channel) if type else None,
+        unsubscribe_url=unsubscribe_url(READER, type.category, channel) if type else None,
+    )
+    [result] = render([request])
+    return result
+
+
+def send_to_author(key: str, version: int, type_key: str, channel: str, user_id: str, data: Mapping[str, Any], *, to_sandbox: bool) -> Accepted:
+    """A notification with this version, draft or not, for one person; in the sandbox it is kept as they would have got it. Raises Rejected."""
+    template_id: UUID | None = db.session.scalar(sa.select(Template.id).where(Template.key == key, Template.version == version))
+    if template_id is None:
+        raise Rejected("not_found", f"there is no template '{key[:80]}@{version}'")
+    if user_id not in load_people([user_id]):
+        raise Rejected("unknown_user", f"there is no user {user_id!r}", (Fault("/user", "unknown_user", "your account has no user to send to"),))
+    submission = Submission(
+        type=type_key,
+        recipients=(InlineRecipient(user_id),),
+        data=data,
+        channels=(channel,),
+        dedupe=False,
+        template_id=template_id,
+    )
+    return own.submit(submission, is_test=to_sandbox)
+
+
+def sample_of(key: str, schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Data to look at a template with: the catalogue's, or what the type's schema says of it."""
+    for entry in catalogue.load():
+        if entry.key == key:
+            return dict(entry.sample)
+    properties = (schema or {}).get("properties")
+    return {name: _example(name, rule) for name, rule in properties.items()} if isinstance(properties, Mapping) else {}
+
+
+def _example(name: str, rule: Any) -> Any:
+    if not isinstance(rule, Mapping):
+        return name
+    for choices in ("examples", "enum"):
+        if isinstance(rule.get(choices), list) and rule[choices]:
+            return rule[choices][0]
+    for word in ("const", "default"):
+        if word in rule:
+            return rule[word]
+    kinds = {"integer": 1, "number": 9.5, "boolean": True, "array": [], "object": {}, "null": None}
+    kind = rule.get("type")
+    return kinds.get(kind if isinstance(kind, str) else "", name.replace("_", " "))

@@ -1,0 +1,116 @@
+"""What the console's forms share: texts that can be stored, JSON in a text field, and refusals put beside their fields.
+
+Used by the pages that manage things. A form is checked twice: here for what it is, by the pipeline for what it means.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from flask_wtf import FlaskForm
+from wtforms import Field, Form, TextAreaField, ValidationError
+
+from notifier.core.errors import Rejected
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_DEEPEST = 32
+
+
+def said(message: str, line: int | None = None) -> str:
+    """A refusal as a sentence."""
+    words = message if message.endswith((".", "!", "?")) else f"{message}."
+    return f"Line {line}: {words}" if line else words[0].upper() + words[1:]
+
+
+def is_storable(text: str) -> bool:
+    return not _UNSTORABLE.search(text)
+
+
+class ConsoleForm(FlaskForm):  # type: ignore[misc]
+    """`faults` is what is wrong with the whole of it, beside what stands with its fields."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.faults: list[str] = []
+
+    def validate(self, extra_validators: Any = None) -> bool:
+        is_valid = bool(super().validate(extra_validators))
+        bad = [field for field in _leaves(self) if any(isinstance(text, str) and not is_storable(text) for text in _texts(field.data))]
+        for field in bad:
+            field.errors = [*field.errors, "This text holds a character that cannot be stored."]
+        return is_valid and not bad
+
+    def refuse(self, error: Rejected, places: Mapping[str, str] | None = None) -> None:
+        """Puts each fault beside the field its pointer names (`/channels/0` → channels); `places` for those that go by another name."""
+        for fault in error.faults:
+            first = fault.pointer.strip("/").split("/")[0]
+            name = (places or {}).get(fault.pointer) or (places or {}).get(f"/{first}") or first
+            rest = fault.pointer.removeprefix(f"/{first}")
+            sentence = said(f"At {rest}: {fault.message}" if rest and name == "schema" else fault.message, fault.line)
+            if name in self._fields:
+                self._fields[name].errors = [*self._fields[name].errors, sentence]
+            else:
+                self.faults.append(sentence)
+        if not error.faults:
+            self.faults.append(said(error.detail))
+
+
+def _leaves(form: Form) -> list[Field]:
+    found: list[Field] = []
+    for field in form:
+        found += _leaves(field) if hasattr(field, "__iter__") and hasattr(field, "entries") else [field]
+    return found
+
+
+def _texts(data: Any) -> list[Any]:
+    if isinstance(data, Mapping):
+        return list(data.values())
+    return data if isinstance(data, list) else [data]
+
+
+class JsonField(TextAreaField):
+    """An object of JSON, in a text field. `data` is the object, or None where the text is none; what was typed stays in the field."""
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        self.data = None
+        if valuelist:
+            try:
+                self.data = read_object(valuelist[0])
+            except ValueError as error:
+                raise ValidationError(str(error)) from None
+
+    def _value(self) -> str:
+        if self.raw_data:
+            return str(self.raw_data[0])
+        return json.dumps(self.data, indent=2, ensure_ascii=False) if self.data is not None else ""
+
+
+def read_object(text: str) -> dict[str, Any]:
+    """Raises ValueError with a sentence that says in which line the text is no JSON object."""
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"Line {error.lineno}, column {error.colno}: this is not JSON ({error.msg.lower()}).") from None
+    except RecursionError:
+        raise ValueError("This is nested too deeply.") from None
+    if not isinstance(value, dict):
+        raise ValueError("This must be an object: { … }.")
+    waiting: list[tuple[Any, int]] = [(value, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        if depth > _DEEPEST:
+            raise ValueError("This is nested too deeply.")
+        if isinstance(node, dict):
+            waiting += [(item, depth + 1) for pair in node.items() for item in pair]
+        elif isinstance(node, list):
+            waiting += [(item, depth + 1) for item in node]
+        elif isinstance(node, str) and not is_storable(node):
+            raise ValueError("It holds a character that cannot be stored.")
+        elif isinstance(node, float) and node in (float("inf"), float("-inf")):
+            raise ValueError("It holds a number that is too large.")
+    return value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON.")
