@@ -8,7 +8,7 @@ from flask import Flask
 
 from notifier import accounts
 from notifier.extensions import login_manager
-from notifier.web import addresses, admin, errors, failed, headers, home, login, preference_links, preferences, presentation, sandbox, unsubscribe, why
+from notifier.web import addresses, admin, console, errors, failed, headers, home, login, preference_links, preferences, presentation, sandbox, unsubscribe, why
 
 blueprints = (
     home.pages,
@@ -31,3 +31,4 @@ def init_app(app: Flask) -> None:
     errors.init_app(app)
     headers.init_app(app)
     presentation.init_app(app)
+    console.init_app(app)

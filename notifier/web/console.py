@@ -1,0 +1,75 @@
+"""What the pages of the console share: its navigation, controls by role, addresses that keep the state of a list.
+
+Used by their templates as `console_pages`, `may`, `refusal` and `here` (templates/admin/macros.html).
+"""
+
+from typing import Any, NamedTuple
+
+from flask import Flask, current_app, request, url_for
+from flask_login import current_user
+
+from notifier.models.account import ROLES
+from notifier.web.access import rule_of
+
+_GROUPS = (
+    (
+        "Watch",
+        (
+            ("/admin/", "Overview"),
+            ("/admin/failed", "Failed"),
+            ("/admin/queues", "Queues"),
+            ("/admin/notifications", "Notifications"),
+            ("/admin/sandbox", "Sandbox"),
+        ),
+    ),
+    ("Manage", (("/admin/types", "Types"), ("/admin/templates", "Templates"), ("/admin/producers", "Producers"), ("/admin/providers", "Providers"))),
+    ("People", (("/admin/users", "Users"), ("/admin/accounts", "Accounts"), ("/admin/audit", "Audit"))),
+)
+
+
+class Page(NamedTuple):
+    endpoint: str
+    words: str
+    is_current: bool
+
+
+class Group(NamedTuple):
+    words: str
+    pages: list[Page]
+
+    @property
+    def is_current(self) -> bool:
+        return any(page.is_current for page in self.pages)
+
+
+def init_app(app: Flask) -> None:
+    app.add_template_global(console_pages)
+    app.add_template_global(may)
+    app.add_template_global(refusal)
+    app.add_template_global(here)
+
+
+def console_pages() -> list[Group]:
+    """The pages this account may see, by group."""
+    endpoints = {rule.rule: rule.endpoint for rule in current_app.url_map.iter_rules() if "GET" in (rule.methods or ())}
+    groups = []
+    for words, entries in _GROUPS:
+        open_to_them = [(endpoints[path], label) for path, label in entries if path in endpoints and may(rule_of(endpoints[path]) or "")]
+        groups.append(Group(words, [Page(endpoint, label, request.blueprint == endpoint.split(".")[0]) for endpoint, label in open_to_them]))
+    return [group for group in groups if group.pages]
+
+
+def may(role: str) -> bool:
+    """Has who is signed in this role, or a greater one?"""
+    return role in ROLES and current_user.is_authenticated and current_user.has_role(role)
+
+
+def refusal(role: str) -> str:
+    """Why a control is off for somebody who has not this role."""
+    return f"Your role is {current_user.role}; this needs {' or '.join(ROLES[ROLES.index(role) :])}."
+
+
+def here(**changes: Any) -> str:
+    """The address of this page with other parameters; None takes one out. The place in the list is left, unless it is what changes."""
+    state: dict[str, Any] = {name: values for name, values in request.args.lists() if name not in ("after", "before", "page")}
+    return url_for(request.endpoint or "", **{**state, **(request.view_args or {}), **changes})
