@@ -103,6 +103,8 @@ def push(tabs: Tabs, person: NewPerson) -> Callable[[str, str], list[dict[str, A
     session.on("ServiceWorker.workerRegistrationUpdated", lambda event: found.extend(r["registrationId"] for r in event["registrations"]))
     session.send("ServiceWorker.enable")
     origin = page.evaluate("location.origin")
+    while not found:  # the registration is told in an event of its own, which only arrives while the page is listened to
+        page.wait_for_timeout(20)
 
     def _push(payload: str, title: str) -> list[dict[str, Any]]:
         session.send("ServiceWorker.deliverPushMessage", {"origin": origin, "registrationId": found[0], "data": payload})
