@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from notifier import accounts, liveness
 from notifier.encryption import KeyRing
 from notifier.extensions import db
 from notifier.models import Account, Flag, Notification, Producer, User
+from tests.commands import run_command
 
-ROOT = Path(__file__).resolve().parent.parent
 # What the commands do is tested on both databases elsewhere; a process for each takes a while.
 pytestmark = [pytest.mark.processes, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")]
 
@@ -27,9 +26,7 @@ def run(environment: dict[str, str]) -> Run:
     """`run("create-admin", "x@example.test")` on the database of the tests."""
 
     def command(*words: str, **changes: str) -> "subprocess.CompletedProcess[str]":
-        env = {"PATH": os.environ["PATH"], **environment, **changes}
-        arguments = [sys.executable, "-m", "notifier", *words]
-        return subprocess.run(arguments, cwd=ROOT, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        return run_command(words, {"PATH": os.environ["PATH"], **environment, **changes})
 
     return command
 
