@@ -16,10 +16,12 @@ from flask import current_app
 from rq import Queue
 from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry
+from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from notifier.batchworker.bell import ring as wake_workers
 from notifier.channels import CHANNELS
+from notifier.clock import now
 from notifier.core.submission import PRIORITIES
 from notifier.extensions import redis_store
 from notifier.ids import show
@@ -192,10 +194,31 @@ def note_reviewed(of: Memory, to: UUID | None) -> None:
     redis_store.client.hset(_MEMORY, "reviewed", f"{of.name.decode()}:{to.hex if to else ''}")
 
 
-def forget_failed(doorbells: Sequence[Doorbell]) -> None:
-    """Takes deliveries out of RQ's failed-job registries, because their rows say otherwise. Raises redis.RedisError."""
+def forget_failed(doorbells: Sequence[Doorbell], *, with_jobs: bool = False) -> None:
+    """Takes deliveries out of RQ's failed-job registries, because their rows say otherwise. Raises redis.RedisError.
+
+    `with_jobs`: nobody will need their jobs and traces again.
+    """
     with redis_store.client.pipeline(transaction=False) as pipe:
         for bell in doorbells:
             registry = failed_registry(queue_name(bell.channel, bell.priority))
-            pipe.zrem(registry.key, show("dlv", bell.delivery_id))
+            job_id = show("dlv", bell.delivery_id)
+            pipe.zrem(registry.key, job_id)
+            if with_jobs:
+                pipe.delete(Job.key_for(job_id), Result.get_key(job_id))
         pipe.execute()
+
+
+def restore_failed(doorbells: Sequence[Doorbell]) -> list[Doorbell]:
+    """Puts dead deliveries that Redis has forgotten back among RQ's failed jobs, without their traces. → those. Two round trips. Raises redis.RedisError."""
+    with redis_store.client.pipeline(transaction=False) as pipe:
+        for bell in doorbells:
+            pipe.zscore(failed_registry(queue_name(bell.channel, bell.priority)).key, show("dlv", bell.delivery_id))
+        missing = [bell for bell, score in zip(doorbells, pipe.execute(), strict=True) if score is None]
+        for bell in missing:
+            name, job_id = queue_name(bell.channel, bell.priority), show("dlv", bell.delivery_id)
+            model = queue(name).create_job(DELIVER, (job_id,), job_id=job_id, timeout=180, result_ttl=0, failure_ttl=_YEAR_S, status=JobStatus.FAILED)
+            pipe.hset(model.key, mapping=model.to_dict())
+            pipe.zadd(failed_registry(name).key, {job_id: now().timestamp() + _YEAR_S})
+        pipe.execute()
+    return missing

@@ -22,7 +22,7 @@ from notifier.clock import now
 from notifier.config import Settings
 from notifier.database import UNAVAILABLE
 from notifier.extensions import db, redis_store
-from notifier.pipeline import ghosts, inbox, repeats, replacing, schedules, scores, sign_in, summaries, sweep
+from notifier.pipeline import bulk_actions, ghosts, inbox, repeats, replacing, schedules, scores, sign_in, summaries, sweep
 from notifier.starting import wait_for_app
 
 LONGEST_PAUSE_S = 5.0
@@ -67,6 +67,7 @@ def tasks(name: str) -> list[Task]:
         Task("close_digests", summaries.close_due, 1.0, full=summaries.BATCH),
         Task("submit_scheduled", schedules.submit_due, 1.0),
         Task("ring_expansions", sweep.ring_expansions, 2.0),
+        Task("bulk_actions", bulk_actions.work, 0.5, full=bulk_actions.BATCH),
         Task("lay_ghosts", ghosts.Ghosts().lay, 5.0),
         Task("wake_snoozed", lambda: inbox.wake_snoozed(now()), 2.0),
         Task("prune", sweep.prune, 3600.0),

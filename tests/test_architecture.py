@@ -15,7 +15,7 @@ FLOORS = {
     "notifier.core": 0,
     "notifier.config": 1, "notifier.extensions": 1, "notifier.clock": 1, "notifier.ids": 1, "notifier.encryption": 1, "notifier.database": 1,
     "notifier.logs": 1, "notifier.liveness": 1, "notifier.models": 1, "notifier.channels": 1, "notifier.catalogue": 1, "notifier.queueing": 1,
-    "notifier.batchworker": 1, "notifier.shapes": 1, "notifier.tokens": 1, "notifier.realtime.publish": 1,
+    "notifier.batchworker": 1, "notifier.shapes": 1, "notifier.dead_letters": 1, "notifier.tokens": 1, "notifier.realtime.publish": 1,
     "notifier.pipeline": 2, "notifier.queries": 2, "notifier.accounts": 2, "notifier.origins": 2, "notifier.installation": 2,
     "notifier.api": 3, "notifier.web": 3, "notifier.realtime.gateway": 3,
     "notifier.app": 4,
@@ -27,6 +27,7 @@ MAPS = {"notifier", "notifier.realtime"}  # packages whose __init__ holds nothin
 # Inside floor 1: what everything may use.
 EVERYBODYS = {"notifier.config", "notifier.extensions", "notifier.clock", "notifier.ids", "notifier.encryption", "notifier.database"}
 BESIDE = {  # the few that look sideways, and why
+    ("notifier.dead_letters", "notifier.models"),  # its SQL, which both pipeline and queries use
     ("notifier.queueing", "notifier.channels"),  # there is a queue for each channel
     ("notifier.queueing", "notifier.batchworker.bell"),  # wakes its workers
     ("notifier.installation", "notifier.pipeline.people"),  # its address, so that alerts reach it by mail too

@@ -12,8 +12,17 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+DEAD = sa.text("status IN ('failed', 'unknown') AND reason IS NULL")
+DEAD_BEFORE = sa.text("status IN ('failed', 'unknown')")
 TIME = sa.DateTime(timezone=True)
 JSON = sa.JSON().with_variant(JSONB(), "postgresql")
+
+# What is dead already is grouped by its last attempt, too.
+LAST = "FROM attempt WHERE attempt.delivery_id = delivery.id ORDER BY number DESC LIMIT 1"
+BACKFILL = f"""
+UPDATE delivery SET outcome = (SELECT attempt.outcome {LAST}), code = (SELECT attempt.code {LAST}), failed_at = coalesce((SELECT attempt.at {LAST}), created_at)
+WHERE status IN ('failed', 'unknown')
+"""
 
 
 def upgrade() -> None:
@@ -82,12 +91,17 @@ def upgrade() -> None:
         "delivery",
         ["channel", "provider", "outcome", "code", "failed_at"],
         unique=False,
-        sqlite_where=sa.text("status IN ('failed', 'unknown')"),
-        postgresql_where=sa.text("status IN ('failed', 'unknown')"),
+        sqlite_where=DEAD,
+        postgresql_where=DEAD,
     )
+    op.drop_index("ix_delivery_failed", table_name="delivery")
+    op.create_index("ix_delivery_failed", "delivery", ["id"], unique=False, sqlite_where=DEAD, postgresql_where=DEAD)
+    op.execute(BACKFILL)
 
 
 def downgrade() -> None:
+    op.drop_index("ix_delivery_failed", table_name="delivery")
+    op.create_index("ix_delivery_failed", "delivery", ["id"], unique=False, sqlite_where=DEAD_BEFORE, postgresql_where=DEAD_BEFORE)
     op.drop_index("ix_delivery_cause", table_name="delivery")
     op.drop_table("tally")
     op.drop_table("paused_channel")

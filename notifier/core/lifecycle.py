@@ -7,6 +7,7 @@ WAITING, QUEUED, SENDING, SENT, DELIVERED, OPENED, CLICKED = (
     "waiting", "queued", "sending", "sent", "delivered", "opened", "clicked",
 )  # fmt: skip
 FAILED, UNKNOWN, BOUNCED, EXPIRED, CANCELLED, SKIPPED = "failed", "unknown", "bounced", "expired", "cancelled", "skipped"
+DISCARDED = "discarded"  # the reason of a dead letter that somebody has put away
 
 MOVES: dict[str, frozenset[str]] = {
     WAITING: frozenset({QUEUED, DELIVERED, EXPIRED, CANCELLED, SKIPPED}),  # delivered: a due in-app item
@@ -26,6 +27,7 @@ MOVES: dict[str, frozenset[str]] = {
 
 STATUSES = tuple(MOVES)
 OPEN = frozenset({WAITING, QUEUED, SENDING})  # something is still to happen without anybody's help
+DEAD = frozenset({FAILED, UNKNOWN})  # ended without success; stands among the dead letters until somebody retries or discards it
 SUCCEEDED = frozenset({SENT, DELIVERED, OPENED, CLICKED})
 
 # How far a notification has come is how far its furthest delivery has.

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
 from notifier.extensions import db
-from notifier.ids import new_id
+from notifier.ids import new_id, show
 from notifier.models.account import ROLES
 from notifier.models.types import PlainJSON, UtcDateTime
 
@@ -49,7 +49,7 @@ class Invitation(db.Model):
 
 
 class BulkAction(db.Model):
-    """`kind` (retry, delete) done to all dead letters that `filter` chooses, in the background, at `per_second` (None: at once).
+    """`kind` (retry, discard, repair) done to all dead letters that `filter` chooses, in the background, at `per_second` (None: at once).
 
     `cursor` is the last delivery looked at; `done` of them were acted on, `left` were left alone. `provider`: through which to retry.
     """
@@ -71,6 +71,10 @@ class BulkAction(db.Model):
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     wake_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    @property
+    def shown_id(self) -> str:
+        return show("blk", self.id)
 
 
 class PausedChannel(db.Model):

@@ -12,7 +12,7 @@ from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models.types import EncryptedJSON, EncryptedText, PlainJSON, UtcDateTime
 
-_DEAD = "status IN ('failed', 'unknown')"
+_DEAD = "status IN ('failed', 'unknown') AND reason IS NULL"  # what somebody has discarded says so as its reason
 
 
 class Notification(db.Model):
@@ -57,6 +57,7 @@ class Delivery(db.Model):
     `tries` counts every provider call; `failures` those that used up an attempt.
     `expires_at` is copied from the notification so that a claim needs no join.
     `failed_at`, `outcome` and `code` are the last failed attempt's: dead letters are grouped by them.
+    A dead letter is failed or unknown and has no `reason`; with the reason `discarded` nobody wants to see it among them any more.
     """
 
     __tablename__ = "delivery"

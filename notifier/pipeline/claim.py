@@ -29,6 +29,7 @@ from notifier.pipeline.words import Wanted, put_into_words, unsubscribe_url
 from notifier.queueing import ring
 
 LEASE = timedelta(seconds=20)
+THROUGH = "through"  # in a delivery's detail: the account of a provider that somebody chose for another try
 
 # Rows of the columns that are needed, not entities: those would cost more than all the rest of a claim.
 _deliveries: sa.Table = Delivery.__table__
@@ -168,6 +169,8 @@ def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:
         notification = notifications[delivery.notification_id]
         address = addresses.get(delivery.address_id) if delivery.address_id else None
         adapters = registry.adapters_for(delivery.channel, address.value if address else None, is_test=notification.is_test, user_id=notification.user_id)
+        through = [adapter for adapter in adapters if adapter.name == delivery.detail.get(THROUGH)]  # whoever retried it has chosen
+        adapters = through or adapters
         found.append(_Claimed(delivery, notification, types[notification.type], address, persons.get(notification.user_id), adapters))
     return found
 

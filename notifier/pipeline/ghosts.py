@@ -21,6 +21,7 @@ from notifier.batchworker.settle import settle
 from notifier.batchworker.take import JOB, WIP
 from notifier.batchworker.worker import LEASE_S
 from notifier.core import lifecycle
+from notifier.core.lifecycle import DISCARDED
 from notifier.extensions import db, redis_store
 from notifier.ids import parse_many, show
 from notifier.models import Delivery, Submission
@@ -115,7 +116,7 @@ def _ring_unclaimed(jobs: Iterable[Job], statuses: Mapping[str, str]) -> None:
 
 
 def _statuses(job_ids: Iterable[str]) -> dict[str, str]:
-    """Job id → the status of its row, `gone` if there is none. Jobs that are not ours are left out."""
+    """Job id → the status of its row, `discarded`, or `gone` if there is none. Jobs that are not ours are left out."""
     ids = list(job_ids)
     found: dict[str, str] = {}
     for kind, model in (("dlv", Delivery), ("sub", Submission)):
@@ -128,9 +129,10 @@ def _statuses(job_ids: Iterable[str]) -> dict[str, str]:
 
 def _read(model: Any, keys: list[UUID]) -> dict[UUID, str]:
     found = dict.fromkeys(keys, "gone")
+    reason = model.reason if model is Delivery else sa.null()
     for start in range(0, len(keys), 1_000):
-        statement = sa.select(model.id, model.status).where(model.id.in_(keys[start : start + 1_000]))
-        found |= {row.id: row.status for row in db.session.execute(statement)}
+        statement = sa.select(model.id, model.status, reason.label("reason")).where(model.id.in_(keys[start : start + 1_000]))
+        found |= {row.id: row.reason if row.reason == DISCARDED else row.status for row in db.session.execute(statement)}
     return found
 
 

@@ -11,7 +11,7 @@ import structlog
 from notifier.clock import now as clock_now
 from notifier.config import current_settings
 from notifier.core import lifecycle
-from notifier.core.errors import InvalidRecipient, Misconfigured, Permanent, RateLimited
+from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited
 from notifier.core.retry import RetryAt, Situation, Stop, decide_next
 from notifier.core.routing import BEST
 from notifier.database import insert, transaction
@@ -131,6 +131,7 @@ def _status(task: Task, follows: Follows) -> str:
 def _columns(task: Task, follows: Follows, now: datetime) -> dict[str, Any]:
     """The delivery after this round, the same columns for all."""
     latest, status = task.tries[-1], _status(task, follows)
+    error = latest.error
     due_at = follows.at if isinstance(follows, RetryAt) else task.delivery.due_at
     return {
         "status": status,
@@ -139,6 +140,9 @@ def _columns(task: Task, follows: Follows, now: datetime) -> dict[str, Any]:
         "provider_message_id": ((latest.receipt and latest.receipt.provider_message_id) or "")[:255] or None,
         "tries": latest.number,
         "failures": task.delivery.failures + (_used_up(task) if follows else 0),
+        "outcome": _outcome_of(error) if error else None,
+        "code": (error.code[:64] or None) if error else None,
+        "failed_at": now if error else None,
         "due_at": due_at,
         "wake_at": due_at if isinstance(follows, RetryAt) else None,
         "sent_at": None if follows else now,
@@ -191,7 +195,7 @@ def _attempt_row(task: Task, latest: Try, still_here: Collection[str]) -> dict[s
         "delivery_id": task.delivery.id,
         "number": latest.number,
         "provider": latest.adapter.name,
-        "outcome": latest.receipt.status if latest.receipt else _snake(type(error).__name__),
+        "outcome": latest.receipt.status if latest.receipt else _outcome_of(error),
         "code": (error.code[:64] or None) if error else None,
         "message": message,
         "duration_ms": latest.duration_ms,
@@ -221,5 +225,6 @@ def _outcome(task: Task, status: str) -> Outcome:
     return Outcome(task.delivery.id, status, f"{type(latest.error).__name__}: {latest.error}"[:_LONGEST_MESSAGE])
 
 
-def _snake(name: str) -> str:
-    return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name).lstrip("_")
+def _outcome_of(error: DeliveryError | None) -> str:
+    """The class of an error as it is stored and shown: `rate_limited`."""
+    return "".join("_" + letter.lower() if letter.isupper() else letter for letter in type(error).__name__).lstrip("_")

@@ -1,16 +1,24 @@
-"""Gives dead deliveries another life: a person pressed retry. Never one that has expired."""
+"""Gives dead deliveries another life, or puts them away: a person decided so. Called by the failed jobs' pages and by `bulk_actions`.
+
+A retry never takes one that has expired; whether it is still wanted is asked again when it is claimed.
+"""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import redis
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.orm import Session, scoped_session
 
 from notifier.clock import now as clock_now
-from notifier.core import lifecycle
+from notifier.core.lifecycle import DEAD, DISCARDED, QUEUED
 from notifier.database import transaction
+from notifier.ids import show
 from notifier.models import Delivery
+from notifier.pipeline import audit
+from notifier.pipeline.claim import THROUGH
 from notifier.pipeline.store import DOORBELL_GRACE
 from notifier.queueing import Doorbell, forget_failed, ring
 
@@ -19,24 +27,51 @@ log = structlog.get_logger()
 
 def retry(ids: Sequence[UUID]) -> int:
     """failed | unknown → queued, with all attempts before it again. Returns how many; the rest had expired or moved on."""
-    now = clock_now()
     with transaction() as session:
-        rows = session.execute(
-            sa.update(Delivery)
-            .where(
-                Delivery.id.in_(ids),
-                Delivery.status.in_((lifecycle.FAILED, lifecycle.UNKNOWN)),
-                sa.or_(Delivery.expires_at.is_(None), Delivery.expires_at > now),
-            )
-            .values(status=lifecycle.QUEUED, reason=None, failures=0, due_at=now, wake_at=now + DOORBELL_GRACE)
-            .returning(Delivery.id, Delivery.channel, Delivery.priority)
-            .execution_options(synchronize_session=False)
-        ).all()
-    doorbells = [Doorbell(row.id, row.channel, row.priority) for row in rows]
-    try:
-        forget_failed(doorbells)
-    except redis.RedisError as error:
-        log.warning("retry.redis_away", error=type(error).__name__)  # the sweep rings them, and removes the ghosts
-    ring(doorbells)
-    log.info("deliveries.retried", deliveries=len(doorbells))
+        doorbells = revive(session, ids)
+        if doorbells:
+            audit.write("delivery.retried", show("dlv", ids[0]) if len(ids) == 1 else f"{len(doorbells):,} deliveries")
+    tell_queues(doorbells, is_retry=True)
     return len(doorbells)
+
+
+def revive(session: "scoped_session[Session]", ids: Sequence[UUID], through: str | None = None) -> list[Doorbell]:
+    """Inside the caller's transaction. `through`: the account of a provider that is to be used. → whom to ring after the commit."""
+    now = clock_now()
+    is_alive = sa.or_(Delivery.expires_at.is_(None), Delivery.expires_at > now)
+    held = session.execute(sa.select(Delivery.id, Delivery.detail).where(Delivery.id.in_(ids), Delivery.status.in_(DEAD), is_alive).with_for_update()).all()
+    changed = [row for row in held if (row.detail or {}).get(THROUGH) != through]
+    if changed:
+        _set_details(session, {row.id: {**row.detail, THROUGH: through} for row in changed})
+    values = {"status": QUEUED, "reason": None, "failures": 0, "due_at": now, "wake_at": now + DOORBELL_GRACE}
+    return _moved(session, sa.update(Delivery).where(Delivery.id.in_([row.id for row in held])).values(**values))
+
+
+def _set_details(session: "scoped_session[Session]", details: dict[UUID, dict[str, Any]]) -> None:
+    table: sa.Table = Delivery.__table__
+    rows = [{"key": key, "more": {name: value for name, value in detail.items() if value is not None}} for key, detail in details.items()]
+    statement = sa.update(table).where(table.c.id == sa.bindparam("key")).values(detail=sa.bindparam("more", type_=table.c.detail.type))
+    session.connection().execute(statement, rows)
+
+
+def put_away(session: "scoped_session[Session]", ids: Sequence[UUID]) -> list[Doorbell]:
+    """Inside the caller's transaction. → whose jobs are to be forgotten after the commit."""
+    return _moved(session, sa.update(Delivery).where(Delivery.id.in_(ids), Delivery.status.in_(DEAD), Delivery.reason.is_(None)).values(reason=DISCARDED))
+
+
+def _moved(session: "scoped_session[Session]", statement: "sa.Update") -> list[Doorbell]:
+    returning = statement.returning(Delivery.id, Delivery.channel, Delivery.priority).execution_options(synchronize_session=False)
+    return [Doorbell(row.id, row.channel, row.priority) for row in session.execute(returning)]
+
+
+def tell_queues(doorbells: Sequence[Doorbell], *, is_retry: bool) -> None:
+    """After the commit. If Redis is away the sweep rings them, and removes the ghosts."""
+    if not doorbells:
+        return
+    try:
+        forget_failed(doorbells, with_jobs=not is_retry)
+    except redis.RedisError as error:
+        log.warning("retry.redis_away", error=type(error).__name__)
+    if is_retry:
+        ring(doorbells)
+    log.info("deliveries.retried" if is_retry else "deliveries.discarded", deliveries=len(doorbells))

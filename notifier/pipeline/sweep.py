@@ -33,6 +33,7 @@ from notifier.queueing import Doorbell, lost, memory, note_reviewed, ring, ring_
 
 BATCH = pacing.BATCH
 LONGEST_DOORBELL_GRACE = DOORBELL_GRACE * 32
+LEASE_LAPSED = "lease_lapsed"
 _IDEMPOTENCY_KEPT = timedelta(hours=24)
 
 log = structlog.get_logger()
@@ -192,7 +193,7 @@ def free_lapsed() -> int:
         resends = _types_that_resend(lapsed)
         again, unknown = _split(lapsed, lambda d: _is_safe_to_repeat(d.channel) or resends[d.notification_id])
         _move(again, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
-        _move(unknown, {"status": lifecycle.UNKNOWN, "reason": None, "wake_at": None})
+        _move(unknown, {"status": lifecycle.UNKNOWN, "reason": None, "wake_at": None, "outcome": "unknown", "code": LEASE_LAPSED, "failed_at": now})
         session.execute(sa.insert(Attempt.__table__), [_lapsed_attempt(d, now) for d in lapsed])
     ring(_doorbells(again))
     log.warning("sweep.leases_lapsed", again=len(again), unknown=len(unknown))
@@ -216,7 +217,7 @@ def _lapsed_attempt(delivery: Delivery, now: datetime) -> dict[str, Any]:
         "number": delivery.tries,
         "provider": delivery.provider or delivery.channel,
         "outcome": "unknown",
-        "code": "lease_lapsed",
+        "code": LEASE_LAPSED,
         "message": "the worker died while sending",
         "duration_ms": 0,
         "at": now,

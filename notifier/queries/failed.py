@@ -1,7 +1,7 @@
 """The dead letters: what stands in RQ's failed-job registries, joined with the deliveries it is about.
 
 Read by `/admin/failed`. Registries are paged by rank, never loaded whole: they may hold hundreds of
-thousands. When Redis is away the deliveries themselves say what failed.
+thousands. What the deliveries themselves say is read by `queries.causes`.
 """
 
 import math
@@ -18,10 +18,12 @@ from sqlalchemy import func, select
 
 from notifier.clock import now
 from notifier.core.errors import Rejected
-from notifier.core.lifecycle import FAILED, UNKNOWN
+from notifier.core.lifecycle import DEAD, DISCARDED
+from notifier.core.masking import masked
 from notifier.extensions import db, redis_store
 from notifier.ids import parse, show
 from notifier.models import Attempt, Delivery, Notification
+from notifier.queries.types import internal_keys
 from notifier.queueing import SERIALIZER, all_queues, failed_registry, queue_name
 
 PAGE_SIZE = 50
@@ -47,22 +49,26 @@ class FailedJob:
     failed_at: datetime | None = None
     expires_at: datetime | None = None
     is_expired: bool = False
+    is_discarded: bool = False
+
+    @property
+    def is_dead(self) -> bool:
+        return self.status in DEAD and not self.is_discarded
 
     @property
     def can_retry(self) -> bool:
         """Retrying is for what failed, has not expired, and was not sent meanwhile."""
-        return self.status in (FAILED, UNKNOWN) and not self.is_expired
+        return self.status in DEAD and not self.is_expired
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`queues` holds (name, failed jobs) of the queues that have any. `is_from_queues` False: read from the database."""
+    """`queues` holds (name, failed jobs) of the queues that have any."""
 
     jobs: list[FailedJob]
     total: int
     number: int
     queues: list[tuple[str, int]]
-    is_from_queues: bool
 
     @property
     def last(self) -> int:
@@ -71,23 +77,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One dead letter with its attempts and, while Redis has it, the trace."""
+    """One dead letter with its attempts and, while Redis has it, the trace. `payload`: its masked data; None for what nobody may see."""
 
     job: FailedJob
     attempts: Sequence[Attempt]
     trace: str | None
-
-
-def failed_page(queue: str | None, number: int) -> Page:
-    """Most pressing queue first, newest first in each. Falls back to the database when Redis is away."""
-    try:
-        return _page_of_registries(queue, number)
-    except redis.RedisError:
-        return failed_page_of_database(queue, number)
-
-
-def count_failed() -> int:
-    return db.session.scalar(select(func.count()).select_from(Delivery).where(Delivery.status.in_((FAILED, UNKNOWN)))) or 0
+    payload: dict[str, Any] | None
 
 
 def failed_story(job_id: str) -> Story:
@@ -98,10 +93,13 @@ def failed_story(job_id: str) -> Story:
         raise Rejected("not_found", f"there is no {job_id}")
     queue = queue_name(delivery.channel, delivery.priority)
     attempts = db.session.scalars(select(Attempt).where(Attempt.delivery_id == key).order_by(Attempt.number)).all()
-    return Story(_describe([(queue, job_id)])[0], attempts, _trace(job_id))
+    notification = db.session.get_one(Notification, delivery.notification_id)
+    payload = None if notification.type in internal_keys() else masked(notification.data or {})
+    return Story(describe([(queue, job_id)])[0], attempts, _trace(job_id), payload)
 
 
-def _page_of_registries(queue: str | None, number: int) -> Page:
+def failed_page(queue: str | None, number: int) -> Page:
+    """What the registries hold: most pressing queue first, newest first in each. Raises redis.RedisError."""
     names = all_queues()
     keys = [failed_registry(name).key for name in names]
     with redis_store.client.pipeline(transaction=False) as pipe:
@@ -117,7 +115,7 @@ def _page_of_registries(queue: str | None, number: int) -> Page:
             pipe.zrevrange(failed_registry(name).key, first, last)
         for (name, _, _), ids in zip(ranges, pipe.execute(), strict=True):
             found += [(name, job_id.decode()) for job_id in ids]
-    return Page(_describe(found), sum(count for _, count in shown), number, filled, is_from_queues=True)
+    return Page(describe(found), sum(count for _, count in shown), number, filled)
 
 
 def _ranges(queues: Sequence[tuple[str, int]], offset: int) -> list[tuple[str, int, int]]:
@@ -132,22 +130,7 @@ def _ranges(queues: Sequence[tuple[str, int]], offset: int) -> list[tuple[str, i
     return ranges
 
 
-def failed_page_of_database(queue: str | None, number: int) -> Page:
-    """What failed according to the deliveries alone: the truth, also after Redis lost its memory."""
-    failed = Delivery.status.in_((FAILED, UNKNOWN))
-    grouped = select(Delivery.channel, Delivery.priority, func.count()).where(failed).group_by(Delivery.channel, Delivery.priority)
-    counts = {queue_name(channel, priority): count for channel, priority, count in db.session.execute(grouped)}
-    filled = [(name, counts[name]) for name in all_queues() if name in counts]
-    query = select(Delivery.id, Delivery.channel, Delivery.priority).where(failed).order_by(Delivery.id.desc())
-    if queue:
-        channel, _, priority = queue.rpartition(".")
-        query = query.where(Delivery.channel == channel, Delivery.priority == priority)
-    rows = db.session.execute(query.offset((number - 1) * PAGE_SIZE).limit(PAGE_SIZE))
-    found = [(queue_name(row.channel, row.priority), show("dlv", row.id)) for row in rows]
-    return Page(_describe(found), sum(count for name, count in filled if queue in (None, name)), number, filled, is_from_queues=False)
-
-
-def _describe(found: Sequence[tuple[str, str]]) -> list[FailedJob]:
+def describe(found: Sequence[tuple[str, str]]) -> list[FailedJob]:
     """Joins jobs with their deliveries and last attempts: two queries, however many."""
     keys = {job_id: key for _, job_id in found if (key := _delivery_key(job_id))}
     if not keys:
@@ -182,6 +165,7 @@ def _job(queue: str, job_id: str, pair: Any, attempt: Attempt | None) -> FailedJ
         failed_at=attempt.at if attempt else delivery.created_at,
         expires_at=delivery.expires_at,
         is_expired=delivery.expires_at is not None and delivery.expires_at <= now(),
+        is_discarded=delivery.reason == DISCARDED,
     )
 
 

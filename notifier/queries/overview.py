@@ -13,7 +13,7 @@ from notifier.core.lifecycle import WAITING
 from notifier.core.submission import PRIORITIES
 from notifier.extensions import db, redis_store
 from notifier.models import Delivery, Notification
-from notifier.queries.failed import count_failed
+from notifier.queries import causes
 from notifier.queueing import all_queues, queue_name
 
 _LATEST = 10
@@ -43,7 +43,7 @@ class Overview:
 
 def overview() -> Overview:
     waiting, workers = _queues()
-    return Overview(waiting, workers, count_failed(), sum(held_back().values()), _latest())
+    return Overview(waiting, workers, causes.count(), sum(held_back().values()), _latest())
 
 
 def held_back() -> dict[str, int]:

@@ -17,6 +17,11 @@ def all_types() -> list[dict[str, Any]]:
     return [type_json(row) for row in db.session.scalars(sa.select(EventType).where(~EventType.is_internal).order_by(EventType.key))]
 
 
+def known_keys() -> list[str]:
+    """Of all types that a producer may submit, for lists to choose from."""
+    return list(db.session.scalars(sa.select(EventType.key).where(~EventType.is_internal).order_by(EventType.key)))
+
+
 def internal_keys() -> set[str]:
     """Those the product itself submits. Their data are codes and links, for one person's eyes: nobody else is shown them."""
     return set(db.session.scalars(sa.select(EventType.key).where(EventType.is_internal)))

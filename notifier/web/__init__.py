@@ -8,7 +8,23 @@ from flask import Flask
 
 from notifier import accounts
 from notifier.extensions import login_manager
-from notifier.web import addresses, admin, console, errors, failed, headers, home, login, preference_links, preferences, presentation, sandbox, unsubscribe, why
+from notifier.web import (
+    addresses,
+    admin,
+    console,
+    errors,
+    failed,
+    failed_actions,
+    headers,
+    home,
+    login,
+    preference_links,
+    preferences,
+    presentation,
+    sandbox,
+    unsubscribe,
+    why,
+)
 
 blueprints = (
     home.pages,
@@ -20,6 +36,7 @@ blueprints = (
     why.pages,
     admin.pages,
     failed.pages,
+    failed_actions.pages,
     sandbox.pages,
 )
 for _blueprint in blueprints:

@@ -1,30 +1,64 @@
-"""Failed jobs: look, and send again. Viewers look; operators retry."""
+"""Failed jobs: what is failing, since when, why, whom it touches; and sending it again. Viewers look; operators act.
 
+The first page shows causes, the next the jobs of one; `/admin/failed/registry` is what RQ itself has kept. Acting on
+more than one job asks first and is done in the background (`failed_actions`).
+"""
+
+from typing import Any
+
+import redis
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from notifier.channels import CHANNELS
+from notifier.clock import now
 from notifier.core.errors import Rejected
+from notifier.dead_letters import WITHIN, Filter, read_filter
 from notifier.ids import parse
 from notifier.pipeline import retry_dead
-from notifier.queries.failed import failed_page, failed_page_of_database, failed_story
-from notifier.queueing import all_queues
+from notifier.queries import causes
+from notifier.queries.failed import failed_page, failed_story
+from notifier.queries.types import known_keys
+from notifier.queueing import EXPAND_QUEUE, all_queues
 from notifier.web.access import allow, is_local, page_blueprint
 
 pages = page_blueprint("failed", url_prefix="/admin/failed")
 
-_MOST_AT_ONCE = 1000
 _LAST_PAGE = 1_000_000  # what both databases can count to
 
 
 @pages.get("")
 @allow("viewer")
 def listing() -> ResponseReturnValue:
+    chosen = _chosen()
+    sort = request.args.get("sort", "")
+    if sort.removeprefix("-") not in causes.SORTS:
+        sort = "-newest"
+    return render_template(
+        "admin/failed.html", found=causes.groups(chosen, sort), sort=sort, agreement=causes.agreement(), actions=causes.actions(5), **_filters(chosen)
+    )
+
+
+@pages.get("/jobs")
+@allow("viewer")
+def jobs() -> ResponseReturnValue:
+    chosen = _chosen()
+    is_oldest_first = request.args.get("sort") == "failed"
+    found = causes.jobs(chosen, request.args.get("after"), is_oldest_first=is_oldest_first)
+    return render_template("admin/failed_jobs.html", found=found, sort="failed" if is_oldest_first else "-failed", **_filters(chosen))
+
+
+@pages.get("/registry")
+@allow("viewer")
+def registry() -> ResponseReturnValue:
     queue = request.args.get("queue")
     queue = queue if queue in all_queues() else None
     number = min(max(1, request.args.get("page", 1, type=int)), _LAST_PAGE)
-    wants_database = request.args.get("source") == "database"
-    page = (failed_page_of_database if wants_database else failed_page)(queue, number)
-    return render_template("admin/failed.html", page=page, queue=queue, is_redis_away=not page.is_from_queues and not wants_database)
+    try:
+        page = failed_page(queue, number)
+    except redis.RedisError:
+        page = None
+    return render_template("admin/failed_registry.html", page=page, queue=queue)
 
 
 @pages.get("/<job_id>")
@@ -33,25 +67,43 @@ def one(job_id: str) -> ResponseReturnValue:
     return render_template("admin/failed_job.html", story=failed_story(job_id))
 
 
-@pages.post("/retry")
+@pages.post("/<job_id>/retry")
 @allow("operator")
-def retry() -> ResponseReturnValue:
-    back = request.form.get("back")
-    target = back if is_local(back) else url_for("failed.listing")
+def retry(job_id: str) -> ResponseReturnValue:
+    retried = retry_dead.retry([parse("dlv", job_id)])
+    flash(
+        "It will be sent again now." if retried else "It was left alone: expired, sent meanwhile, or retried by somebody else.",
+        "message" if retried else "warning",
+    )
+    return redirect(_back(url_for("failed.one", job_id=job_id)), 303)
+
+
+def _chosen() -> Filter:
+    """The filter in the address; what makes no sense in it is said and left out."""
+    given = request.args.to_dict()
     try:
-        ids = [parse("dlv", text) for text in request.form.getlist("ids")[:_MOST_AT_ONCE]]
-    except Rejected:
-        flash("One of the selected jobs is about no delivery, so there is nothing to send again.", "warning")
-        return redirect(target, 303)
-    if not ids:
-        flash("Select at least one job first.", "warning")
-        return redirect(target, 303)
-    flash(_words(retry_dead.retry(ids), len(ids)))
-    return redirect(target, 303)
+        return read_filter(given, now())
+    except Rejected as error:
+        for fault in error.faults:
+            flash(f"{fault.message[0].upper()}{fault.message[1:]}. This filter was left out.", "warning")
+            given.pop(fault.pointer.strip("/"), None)
+        return read_filter(given, now())
 
 
-def _words(retried: int, asked: int) -> str:
-    if retried == asked:
-        return "It will be sent again now." if asked == 1 else f"All {asked:,} will be sent again now."
-    left = "It was left alone" if asked == 1 else f"{retried:,} of {asked:,} will be sent again now; the others were left alone"
-    return f"{left}: expired, sent meanwhile, or no longer wanted."
+def _filters(chosen: Filter) -> dict[str, Any]:
+    """What the filters of a list offer, and what is set."""
+    queues = [name for name in all_queues() if name != EXPAND_QUEUE]
+    within = request.args.get("within", "")
+    return {
+        "chosen": chosen,
+        "queues": queues,
+        "types": known_keys(),
+        "channels": [name for name, channel in CHANNELS.items() if channel.address is not None],
+        "within": within if within in WITHIN else "",
+        "scope": {name: value for name, value in request.args.items() if name not in ("after", "sort", "page")},
+    }
+
+
+def _back(otherwise: str) -> str:
+    back = request.form.get("back")
+    return back if back is not None and is_local(back) else otherwise

@@ -3,7 +3,9 @@
 Times leave the server as `<time datetime>` in UTC and are put into the reader's own zone by `static/js/times.js`.
 """
 
+import json
 from datetime import UTC, datetime
+from typing import Any
 
 from flask import Flask
 from markupsafe import Markup
@@ -19,6 +21,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(channel_label, "channel_label")
     app.add_template_filter(type_label, "type_label")
     app.add_template_filter(tone, "tone")
+    app.add_template_filter(pretty_json, "pretty_json")
 
 
 def when(at: datetime | str | None) -> Markup:
@@ -45,3 +48,7 @@ def type_label(key: str) -> str:
 def tone(status: str) -> str:
     """The colour a delivery's status is shown in; the word itself always stands beside it."""
     return _TONES.get(status, "plain")
+
+
+def pretty_json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, indent=2, default=str)

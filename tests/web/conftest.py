@@ -1,15 +1,16 @@
 """Visitors of the pages, who behave as browsers do: cookies kept, forms sent with their CSRF token."""
 
+import contextlib
 import contextvars
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from apiflask import APIFlask
 from rq import SimpleWorker
-from sqlalchemy import select
+from sqlalchemy import event, select
 from werkzeug.test import TestResponse
 
 from notifier import accounts, jobs
@@ -105,3 +106,27 @@ def send(app: APIFlask, work: Callable[[], None]) -> Callable[..., list[Delivery
         return list(db.session.scalars(select(Delivery).order_by(Delivery.id)))
 
     return _send
+
+
+class Counted:
+    """How many statements reached the database."""
+
+    total = 0
+
+
+@pytest.fixture
+def count_queries(app: APIFlask) -> Callable[[], "contextlib.AbstractContextManager[Counted]"]:
+    """`with count_queries() as counted:` … `counted.total`."""
+
+    @contextlib.contextmanager
+    def _count() -> Iterator[Counted]:
+        counted = Counted()
+
+        def note(*_: Any) -> None:
+            counted.total += 1
+
+        event.listen(db.engine, "before_cursor_execute", note)
+        yield counted
+        event.remove(db.engine, "before_cursor_execute", note)
+
+    return _count

@@ -5,13 +5,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.clock import now
 from notifier.database import transaction
+from notifier.dead_letters import Filter, read_filter
 from notifier.extensions import db, redis_store
-from notifier.ids import show
-from notifier.models import Delivery
+from notifier.ids import new_id, show
+from notifier.models import Delivery, Notification
+from notifier.pipeline import bulk_actions
+from notifier.queries import causes
 from notifier.queries.failed import PAGE_SIZE, failed_page
 from notifier.queueing import failed_registry, queue
 from tests.web.conftest import Visitor
@@ -48,12 +52,12 @@ def test_without_failures_it_says_so(operator: Visitor) -> None:
 
 
 def test_a_failed_job_is_listed_with_its_reason_and_a_masked_address(operator: Visitor, dead: str) -> None:
-    page = operator.get("/admin/failed").text
+    page = operator.get("/admin/failed/jobs").text
     assert f"/admin/failed/{dead}" in page
     assert "the sandbox plays rejected" in page
     assert "rejected@sandbox.test" not in page
     assert "@sandbox.test" in page
-    assert "email.high <span>1</span>" in page
+    assert "email.high <span>1</span>" in operator.get("/admin/failed/registry").text
 
 
 def test_one_job_shows_its_attempts_and_its_trace(operator: Visitor, dead: str) -> None:
@@ -62,9 +66,9 @@ def test_one_job_shows_its_attempts_and_its_trace(operator: Visitor, dead: str) 
     assert "DeadLetter" in page
 
 
-def test_retrying_queues_it_again_and_leads_back(operator: Visitor, dead: str) -> None:
-    answer = operator.post("/admin/failed/retry", {"ids": dead, "back": "/admin/failed?queue=email.high"})
-    assert (answer.status_code, answer.location) == (303, "/admin/failed?queue=email.high")
+def test_sending_one_again_queues_it(operator: Visitor, dead: str) -> None:
+    answer = operator.post(f"/admin/failed/{dead}/retry", {"back": "/admin/failed/jobs?queue=email.high"})
+    assert (answer.status_code, answer.location) == (303, "/admin/failed/jobs?queue=email.high")
     assert status() == "queued"
     assert queue("email.high").job_ids == [dead]
     assert failed_registry("email.high").get_job_ids() == []
@@ -72,51 +76,76 @@ def test_retrying_queues_it_again_and_leads_back(operator: Visitor, dead: str) -
 
 
 def test_it_leads_to_no_other_site(operator: Visitor, dead: str) -> None:
-    assert operator.post("/admin/failed/retry", {"ids": dead, "back": "//evil.test"}).location == "/admin/failed"
+    assert operator.post(f"/admin/failed/{dead}/retry", {"back": "//evil.test"}).location == f"/admin/failed/{dead}"
 
 
 def test_an_expired_one_is_left_alone(operator: Visitor, dead: str) -> None:
     expire()
-    assert "expired" in operator.get("/admin/failed").text
-    operator.post("/admin/failed/retry", {"ids": dead})
+    assert "expired" in operator.get("/admin/failed/jobs").text
+    assert "Send again" not in operator.get(f"/admin/failed/{dead}").text
+    operator.post(f"/admin/failed/{dead}/retry")
     assert status() == "failed"
     assert "left alone" in operator.get("/admin/failed").text
 
 
-@pytest.mark.parametrize(("form", "words"), [({}, "Select at least one"), ({"ids": "nonsense"}, "no delivery")])
-def test_a_retry_of_nothing_is_explained(operator: Visitor, form: dict[str, str], words: str) -> None:
-    assert operator.post("/admin/failed/retry", form).status_code == 303
-    assert words in operator.get("/admin/failed").text
-
-
-def test_viewers_look_and_have_no_buttons(signed_in: Callable[..., Visitor], dead: str) -> None:
+def test_viewers_look_and_their_buttons_are_off_with_the_reason(signed_in: Callable[..., Visitor], dead: str) -> None:
     viewer = signed_in("viewer")
-    for path in ("/admin/failed", f"/admin/failed/{dead}"):
+    for path in ("/admin/failed", "/admin/failed/jobs", f"/admin/failed/{dead}"):
         page = viewer.get(path).text
-        assert "the sandbox plays rejected" in page
-        assert "Retry selected" not in page
-        assert "Send again" not in page
+        assert "Your role is viewer; this needs operator or admin." in page
+    assert "the sandbox plays rejected" in page
+    assert "Retry selected" not in viewer.get("/admin/failed/jobs").text
+    posts = (f"/admin/failed/{dead}/retry", "/admin/failed/actions", "/admin/failed/actions/blk_0/cancel")
+    assert [viewer.post(path, {"kind": "retry"}).status_code for path in posts] == [403] * 3
+    assert viewer.get("/admin/failed/actions/new?kind=retry").status_code == 403
+    assert status() == "failed"
 
 
 def test_without_redis_the_database_says_what_failed(operator: Visitor, dead: str, redis_away: None) -> None:
-    page = operator.get("/admin/failed").text
-    assert "Redis cannot be reached" in page
-    assert "the sandbox plays rejected" in page
+    assert "Redis cannot be reached" in operator.get("/admin/failed").text
+    assert "the sandbox plays rejected" in operator.get("/admin/failed/jobs").text
+    assert "Redis cannot be reached" in operator.get("/admin/failed/registry").text
     assert operator.get(f"/admin/failed/{dead}").status_code == 200
-    assert operator.post("/admin/failed/retry", {"ids": dead}).status_code == 303
+    assert operator.post(f"/admin/failed/{dead}/retry").status_code == 303
     assert status() == "queued"
     assert operator.get("/admin/").status_code == 200
 
 
-def test_what_redis_has_forgotten_is_still_found(operator: Visitor, dead: str) -> None:
+def test_what_redis_has_forgotten_is_shown_told_and_repaired(operator: Visitor, dead: str) -> None:
     redis_store.client.flushall()
-    assert "Nothing has failed" in operator.get("/admin/failed").text
-    assert "the sandbox plays rejected" in operator.get("/admin/failed?source=database").text
+    page = operator.get("/admin/failed").text
+    assert "hold 0 of the 1 failed deliveries" in page
+    assert "the sandbox plays rejected" in operator.get("/admin/failed/jobs").text
+    operator.post("/admin/failed/actions", {"kind": "repair"})
+    bulk_actions.work()
+    assert failed_registry("email.high").get_job_ids() == [dead]
+    assert "Repair" not in operator.get("/admin/failed").text
+    assert "the sandbox plays rejected" in operator.get("/admin/failed/registry").text
 
 
 @pytest.mark.parametrize("query", ["page=0", "page=-5", "page=x", "page=999999", "queue=nope", "queue=email.low", "source=what"])
-def test_odd_addresses_are_no_crash(operator: Visitor, dead: str, query: str) -> None:
-    assert operator.get(f"/admin/failed?{query}").status_code == 200
+def test_odd_addresses_of_the_registries_are_no_crash(operator: Visitor, dead: str, query: str) -> None:
+    assert operator.get(f"/admin/failed/registry?{query}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("queue=nope", "there is no queue"),
+        ("within=1y", "within is one of"),
+        ("since=yesterday", "since is a time"),
+        ("text=" + "x" * 201, "text is at most 200"),
+        ("user=%00", "user is at most"),
+        ("after=nonsense", ""),
+        ("after=1e400_dlv_" + "0" * 32, ""),
+        ("sort=nonsense", ""),
+        ("text=%25_", ""),
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_told_and_left_out(operator: Visitor, dead: str, query: str, words: str) -> None:
+    for path in ("/admin/failed", "/admin/failed/jobs"):
+        page = operator.get(f"{path}?{query}")
+        assert (page.status_code, words.lower() in page.text.lower()) == (200, True)
 
 
 @pytest.mark.parametrize("job_id", ["nonsense", "dlv_" + "0" * 32])
@@ -124,11 +153,111 @@ def test_an_unknown_job_is_not_found(operator: Visitor, job_id: str) -> None:
     assert operator.get(f"/admin/failed/{job_id}").status_code == 404
 
 
-def test_a_job_about_nothing_we_know_is_listed_and_cannot_be_retried(operator: Visitor) -> None:
-    redis_store.client.zadd(failed_registry("expand.low").key, {"sub_0": 2**33})
-    page = operator.get("/admin/failed").text
-    assert "sub_0" in page
-    assert "disabled" in page
+def test_a_job_about_nothing_we_know_is_listed_and_is_no_crash(operator: Visitor) -> None:
+    redis_store.client.zadd(failed_registry("email.low").key, {"sub_0": 2**33})
+    assert "about no delivery that we know" in operator.get("/admin/failed/registry").text
+    assert "1 entry more" in operator.get("/admin/failed").text
+
+
+def test_a_ghost_is_called_one(operator: Visitor, dead: str) -> None:
+    with transaction() as session:
+        session.query(Delivery).update({"status": "delivered"})
+    assert "a ghost: it is delivered" in operator.get("/admin/failed/registry").text
+
+
+# ---- causes
+
+
+def test_dead_letters_are_grouped_by_cause(app: APIFlask, send: Send) -> None:
+    send("ann", email="rejected@sandbox.test", channels=("email",))
+    send("a", email="rejected@sandbox.test", channels=("email",))
+    send("b", email="dead@sandbox.test", channels=("email",))
+    found = causes.groups(Filter())
+    assert {(group.channel, group.outcome, group.count, sum(group.trend), group.last_hour) for group in found.groups} == {
+        ("email", "permanent", 2, 2, 2),
+        ("email", "invalid_recipient", 1, 1, 1),
+    }
+    assert found.total == 3
+    assert [causes.jobs(read_filter(group.cause, now())).total for group in found.groups] == [group.count for group in found.groups]
+    assert [group.count for group in causes.groups(Filter(), "-count").groups] == [2, 1]
+    assert [group.count for group in causes.groups(Filter(), "count").groups] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [
+        ({}, 2),
+        ({"channel": "email"}, 2),
+        ({"channel": "sms"}, 0),
+        ({"queue": "email.high"}, 1),
+        ({"type": "promotional_offer"}, 1),
+        ({"user": "ann"}, 1),
+        ({"within": "1h"}, 2),
+        ({"until": "2020-01-01T00:00:00+00:00"}, 0),
+        ({"since": "2020-01-01T00:00:00+00:00"}, 2),
+        ({"text": "REJECT"}, 1),
+        ({"text": "permanent"}, 1),
+        ({"text": "%"}, 0),
+        ({"outcome": "invalid_recipient", "user": "ben"}, 1),
+        ({"outcome": "permanent", "user": "ben"}, 0),
+        ({"provider": "-"}, 0),
+    ],
+    ids=str,
+)
+def test_filters(app: APIFlask, send: Send, given: dict[str, str], count: int) -> None:
+    send("ann", email="rejected@sandbox.test", channels=("email",))
+    send("ben", email="dead@sandbox.test", channels=("email",), type="promotional_offer", data={"title": "Half price"})
+    chosen = read_filter(given, now())
+    assert (causes.jobs(chosen).total, causes.groups(chosen).total, len(causes.jobs(chosen).jobs)) == (count,) * 3
+
+
+def test_the_jobs_of_a_cause_are_paged_by_keyset_without_gap_or_repeat(app: APIFlask, dead: str) -> None:
+    multiply(causes.PAGE_SIZE * 2 + 6)
+    for is_oldest_first in (False, True):
+        seen: list[str] = []
+        after = None
+        for _ in range(3):
+            page = causes.jobs(Filter(channel="email"), after, is_oldest_first=is_oldest_first)
+            seen += [job.job_id for job in page.jobs]
+            after = page.following
+        assert (len(seen), len(set(seen)), after) == (causes.PAGE_SIZE * 2 + 7,) * 2 + (None,)
+
+
+def multiply(count: int) -> None:
+    """So many more dead letters like the one there is."""
+    with transaction() as session:
+        [row] = session.execute(sa.select(Delivery.__table__)).mappings()
+        rows = [{**row, "id": new_id(), "failed_at": row["failed_at"] - timedelta(seconds=number % 7)} for number in range(count)]
+        session.execute(sa.insert(Delivery.__table__), rows)
+
+
+def test_a_payload_is_masked_and_that_of_a_sign_in_link_hidden(operator: Visitor, dead: str) -> None:
+    with transaction() as session:
+        session.query(Notification).update({"data": {"order_id": "A1", "code": "123456", "tracking_url": "https://shop.test/t?who=ann"}})
+    page = operator.get(f"/admin/failed/{dead}").text
+    assert "A1" in page
+    assert [secret for secret in ("123456", "who=ann") if secret in page] == []
+    with transaction() as session:
+        session.query(Notification).update({"type": "sign_in_link"})
+    page = operator.get(f"/admin/failed/{dead}").text
+    assert ("Hidden from everybody" in page, "A1" in page) == (True, False)
+
+
+def test_the_number_of_queries_does_not_grow_with_the_jobs(operator: Visitor, dead: str, count_queries: Callable[[], Any]) -> None:
+    paths = ("/admin/failed", "/admin/failed/jobs", "/admin/failed/registry")
+    before = []
+    for path in paths:
+        with count_queries() as counted:
+            operator.get(path)
+        before.append(counted.total)
+    multiply(40)
+    for path, count in zip(paths, before, strict=True):
+        with count_queries() as counted:
+            operator.get(path)
+        assert counted.total == count
+
+
+# ---- RQ's registries
 
 
 def test_pages_run_through_all_queues_without_gap_or_repeat(app: APIFlask) -> None:
@@ -145,6 +274,5 @@ def test_pages_run_through_all_queues_without_gap_or_repeat(app: APIFlask) -> No
     assert [len(page.jobs) for page in pages] == [50, 50, 37, 0]
 
 
-def test_a_page_far_beyond_the_last_is_empty(signed_in: Callable[..., Visitor]) -> None:
-    for source in ("", "&source=database"):
-        assert signed_in("viewer" if source else "operator").get(f"/admin/failed?page=99999999999999999999{source}").status_code == 200
+def test_a_page_far_beyond_the_last_is_empty(operator: Visitor) -> None:
+    assert operator.get("/admin/failed/registry?page=99999999999999999999").status_code == 200

@@ -1,0 +1,172 @@
+"""Dead letters by cause, and the jobs of one of them: what the first pages of `/admin/failed` show.
+
+Read from the deliveries, which are the truth; `queries.failed` reads what RQ's registries say. The index
+`ix_delivery_cause` holds all that grouping needs, so hundreds of thousands take a fraction of a second.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import redis
+import sqlalchemy as sa
+
+from notifier.clock import now
+from notifier.core.errors import Rejected
+from notifier.dead_letters import NONE, Filter, is_dead, select_dead
+from notifier.extensions import db, redis_store
+from notifier.ids import parse, show
+from notifier.models import BulkAction, Delivery
+from notifier.queries.failed import FailedJob, describe
+from notifier.queueing import EXPAND_QUEUE, all_queues, failed_registry, queue_name
+
+PAGE_SIZE = 50
+MOST_GROUPS = 200
+HOURS = 24
+SORTS = {"newest": "newest", "oldest": "oldest", "count": "count"}
+_CAUSE = (Delivery.channel, Delivery.provider, Delivery.outcome, Delivery.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All dead letters of one cause. `trend`: how many failed in each of the last 24 hours, oldest first."""
+
+    channel: str
+    provider: str | None
+    outcome: str | None
+    code: str | None
+    count: int
+    oldest: datetime | None
+    newest: datetime | None
+    trend: tuple[int, ...]
+
+    @property
+    def cause(self) -> dict[str, str]:
+        """As it stands in an address."""
+        return {"channel": self.channel, "provider": self.provider or NONE, "outcome": self.outcome or NONE, "code": self.code or NONE}
+
+    @property
+    def last_hour(self) -> int:
+        return self.trend[-1]
+
+    @property
+    def peak(self) -> int:
+        return max(self.trend)
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """`is_cut`: there are more groups than are shown."""
+
+    groups: Sequence[Group]
+    total: int
+    is_cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """A page of dead letters. `following` is the cursor of the next one."""
+
+    jobs: Sequence[FailedJob]
+    total: int
+    following: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How many dead letters the database has, and RQ's registries; None: Redis is away."""
+
+    deliveries: int
+    registered: int | None
+
+    @property
+    def missing(self) -> int:
+        return max(0, self.deliveries - self.registered) if self.registered is not None else 0
+
+    @property
+    def surplus(self) -> int:
+        return max(0, self.registered - self.deliveries) if self.registered is not None else 0
+
+
+def groups(chosen: Filter, sort: str = "-newest") -> Groups:
+    """`sort`: newest, oldest or count, with `-` in front for the greatest first."""
+    columns = {"newest": sa.func.max(Delivery.failed_at), "oldest": sa.func.min(Delivery.failed_at), "count": sa.func.count()}
+    statement = select_dead(chosen, *_CAUSE, *(column.label(name) for name, column in columns.items())).group_by(*_CAUSE)
+    by = columns[sort.removeprefix("-")]
+    rows = db.session.execute(statement.order_by(by.desc() if sort.startswith("-") else by.asc(), *_CAUSE)).all()
+    shown = rows[:MOST_GROUPS]
+    trends = _trends(chosen)
+    found = [Group(*row[:4], row.count, row.oldest, row.newest, trends.get(tuple(row[:4]), (0,) * HOURS)) for row in shown]
+    return Groups(found, sum(row.count for row in rows), len(rows) > len(shown))
+
+
+def _trends(chosen: Filter) -> dict[tuple[Any, ...], tuple[int, ...]]:
+    """Cause → how many failed in each of the last hours, the current one last."""
+    this_hour = now().replace(minute=0, second=0, microsecond=0)
+    first = this_hour - timedelta(hours=HOURS - 1)
+    is_sqlite = db.engine.dialect.name == "sqlite"  # which keeps times as text
+    hour = sa.func.substr(sa.cast(Delivery.failed_at, sa.Text), 1, 13) if is_sqlite else sa.func.floor(sa.func.extract("epoch", Delivery.failed_at) / 3600)
+    statement = select_dead(chosen, *_CAUSE, hour.label("hour"), sa.func.count().label("count")).where(Delivery.failed_at >= first)
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for row in db.session.execute(statement.group_by(*_CAUSE, hour)):
+        at = datetime.fromisoformat(f"{row.hour}:00:00+00:00") if is_sqlite else datetime.fromtimestamp(int(row.hour) * 3600, tz=first.tzinfo)
+        index = round((at - first) / timedelta(hours=1))
+        if index < HOURS:
+            found.setdefault(tuple(row[:4]), [0] * HOURS)[index] += row.count
+    return {cause: tuple(counts) for cause, counts in found.items()}
+
+
+def jobs(chosen: Filter, after: str | None = None, *, is_oldest_first: bool = False) -> Jobs:
+    """Newest failure first, by keyset. A cursor that is none begins at the beginning."""
+    key = (Delivery.failed_at, Delivery.id)
+    statement = select_dead(chosen, Delivery.id, Delivery.channel, Delivery.priority, Delivery.failed_at)
+    place = _place(after)
+    if place is not None:
+        statement = statement.where(sa.tuple_(*key) > place if is_oldest_first else sa.tuple_(*key) < place)
+    ordered = statement.order_by(*(column.asc() if is_oldest_first else column.desc() for column in key))
+    rows = db.session.execute(ordered.limit(PAGE_SIZE + 1)).all()
+    page = rows[:PAGE_SIZE]
+    total = db.session.scalar(select_dead(chosen, sa.func.count())) or 0
+    following = f"{page[-1].failed_at.timestamp():.6f}_{show('dlv', page[-1].id)}" if len(rows) > PAGE_SIZE else None
+    return Jobs(describe([(queue_name(row.channel, row.priority), show("dlv", row.id)) for row in page]), total, following)
+
+
+def _place(after: str | None) -> Any:
+    at, _, shown_id = (after or "").partition("_")
+    try:
+        moment = datetime.fromtimestamp(float(at), tz=now().tzinfo)
+        return sa.tuple_(sa.literal(moment, Delivery.__table__.c.failed_at.type), sa.literal(parse("dlv", shown_id), Delivery.__table__.c.id.type))
+    except (ValueError, OverflowError, OSError, Rejected):
+        return None
+
+
+def count() -> int:
+    """All dead letters."""
+    return db.session.scalar(sa.select(sa.func.count()).select_from(Delivery).where(is_dead())) or 0
+
+
+def agreement() -> Agreement:
+    """Do the database and RQ's registries say the same? One query and one round trip."""
+    deliveries = count()
+    try:
+        with redis_store.client.pipeline(transaction=False) as pipe:
+            for name in all_queues():
+                if name != EXPAND_QUEUE:
+                    pipe.zcard(failed_registry(name).key)
+            return Agreement(deliveries, sum(pipe.execute()))
+    except redis.RedisError:
+        return Agreement(deliveries, None)
+
+
+def actions(limit: int = 10) -> Sequence[BulkAction]:
+    """The latest first."""
+    return db.session.scalars(sa.select(BulkAction).order_by(BulkAction.id.desc()).limit(limit)).all()
+
+
+def action(shown_id: str) -> BulkAction:
+    """Raises Rejected('not_found')."""
+    row = db.session.get(BulkAction, parse("blk", shown_id))
+    if row is None:
+        raise Rejected("not_found", f"there is no {shown_id}")
+    return row
