@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
 from notifier.extensions import db
-from notifier.ids import new_id
+from notifier.ids import new_id, show
 from notifier.models.types import EncryptedJSON, EncryptedText, PlainJSON, UtcDateTime
 
 _DEAD = "status IN ('failed', 'unknown') AND reason IS NULL"  # what somebody has discarded says so as its reason
@@ -45,6 +45,10 @@ class Notification(db.Model):
     send_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    @property
+    def shown_id(self) -> str:
+        return show("ntf", self.id)
 
 
 class Delivery(db.Model):
@@ -100,6 +104,10 @@ class Delivery(db.Model):
     opened_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     clicked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    @property
+    def shown_id(self) -> str:
+        return show("dlv", self.id)
 
 
 class Attempt(db.Model):

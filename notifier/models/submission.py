@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
 from notifier.extensions import db
-from notifier.ids import new_id
+from notifier.ids import new_id, show
 from notifier.models.types import EncryptedJSON, PlainJSON, UtcDateTime
 
 
@@ -34,6 +34,10 @@ class Submission(db.Model):
     request_id: Mapped[str | None] = mapped_column(String(64))
     wake_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    @property
+    def shown_id(self) -> str:
+        return show("sub", self.id)
 
 
 class IdempotencyKey(db.Model):

@@ -13,17 +13,17 @@ from zoneinfo import ZoneInfo
 from notifier.channels import CHANNELS
 from notifier.channels.contract import Shape
 from notifier.core.message import Content
+from notifier.core.wording import ANY_CHANNEL, TemplateSource, Words
 from notifier.pipeline.clean_text import action_address, cut, many_lines, one_line, plain_spaces, text_of_html, web_address
 from notifier.pipeline.formats import Reader, locale_for
 from notifier.pipeline.mail_layout import Mail, inlined, lay_out, words_of
 from notifier.pipeline.template_filters import paragraphs
 from notifier.pipeline.template_language import GLOBALS, TemplateFault, check_source, compiled
-from notifier.pipeline.template_store import TemplateSource, Words, load_templates
+from notifier.pipeline.template_store import load_templates
 
-__all__ = ["RenderFault", "RenderRequest", "TemplateFault", "TemplateSource", "Words", "check_source", "load_templates", "render"]
+__all__ = ["RenderFault", "RenderRequest", "TemplateFault", "check_source", "load_templates", "render"]
 
 DEFAULT_LOCALE = "en"
-ANY_CHANNEL = "*"
 LONGEST_TITLE = 200
 
 

@@ -14,12 +14,13 @@ from notifier import catalogue
 from notifier.core.errors import Fault, Rejected
 from notifier.core.message import Content
 from notifier.core.submission import InlineRecipient, Submission
+from notifier.core.wording import TemplateSource
 from notifier.extensions import db
 from notifier.models import EventType, Template
 from notifier.pipeline import own
 from notifier.pipeline.facts import UTC, load_people
 from notifier.pipeline.judge import Accepted
-from notifier.pipeline.render import RenderFault, RenderRequest, TemplateSource, render
+from notifier.pipeline.render import RenderFault, RenderRequest, render
 from notifier.pipeline.words import unsubscribe_url, why_url
 
 READER = "Alice"  # who a preview speaks to

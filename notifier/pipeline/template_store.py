@@ -4,43 +4,19 @@
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
 from threading import Lock
 from uuid import UUID
 
 from sqlalchemy import select
 
+from notifier.core.wording import FIELDS, TemplateSource, Words
 from notifier.extensions import db
 from notifier.models import Template, TemplateContent
 
 MOST_KEPT = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """A template's sources for one channel and locale. `html` is the inner part of a mail; an empty `body` is derived from it."""
-
-    title: str
-    body: str = ""
-    subject: str | None = None
-    html: str | None = None
-    action_label: str | None = None
-    action_url: str | None = None
-    image: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TemplateSource:
-    """One version of a template. `contents` is keyed by (channel or `*`, locale)."""
-
-    id: UUID | None
-    key: str
-    version: int
-    contents: Mapping[tuple[str, str], Words]
-
-
-_FIELDS = tuple(field.name for field in fields(Words))
 _kept: OrderedDict[UUID, TemplateSource] = OrderedDict()
 _lock = Lock()
 
@@ -58,7 +34,7 @@ def load_templates(ids: Iterable[UUID]) -> dict[UUID, TemplateSource]:
 
 def _read(ids: set[UUID]) -> dict[UUID, TemplateSource]:
     about = (Template.id, Template.key, Template.version, Template.status)
-    content = (TemplateContent.channel, TemplateContent.locale, *(getattr(TemplateContent, name) for name in _FIELDS))
+    content = (TemplateContent.channel, TemplateContent.locale, *(getattr(TemplateContent, name) for name in FIELDS))
     query = select(*about, *content).outerjoin(TemplateContent, TemplateContent.template_id == Template.id).where(Template.id.in_(ids))
     read: dict[UUID, TemplateSource] = {}
     drafts: set[UUID] = set()

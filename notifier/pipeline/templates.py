@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -20,13 +20,12 @@ from sqlalchemy.orm import Session, scoped_session
 from notifier.channels import CHANNELS
 from notifier.clock import now
 from notifier.core.errors import Fault, Rejected
+from notifier.core.wording import ANY_CHANNEL, ARCHIVED, DRAFT, FIELDS, PUBLISHED, Words
 from notifier.database import transaction
 from notifier.models import Template, TemplateContent
 from notifier.pipeline import audit, kept
-from notifier.pipeline.render import ANY_CHANNEL, Words, check_source, fall_backs
+from notifier.pipeline.render import check_source, fall_backs
 
-DRAFT, PUBLISHED, ARCHIVED = "draft", "published", "archived"
-FIELDS = tuple(field.name for field in fields(Words))
 MOST_CONTENTS = 500
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*\Z")

@@ -12,19 +12,11 @@ from notifier.clock import now
 from notifier.core.lifecycle import WAITING
 from notifier.core.submission import PRIORITIES
 from notifier.extensions import db, redis_store
-from notifier.models import Delivery, Notification
-from notifier.queries import causes
+from notifier.models import Delivery
+from notifier.queries import causes, search
 from notifier.queueing import all_queues, queue_name
 
 _LATEST = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One of the latest notifications with its deliveries."""
-
-    notification: Notification
-    deliveries: Sequence[Delivery]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +30,12 @@ class Overview:
     workers: int | None
     failed: int
     held_back: int
-    latest: Sequence[Line]
+    latest: Sequence[search.Line]
 
 
 def overview() -> Overview:
     waiting, workers = _queues()
-    return Overview(waiting, workers, causes.count(), sum(held_back().values()), _latest())
+    return Overview(waiting, workers, causes.count(), sum(held_back().values()), search.latest(_LATEST))
 
 
 def held_back() -> dict[str, int]:
@@ -69,9 +61,3 @@ def _queues() -> tuple[dict[str, int] | None, int | None]:
     for name, length in zip(names, lengths, strict=True):
         waiting[name.rpartition(".")[2]] += length
     return waiting, workers
-
-
-def _latest() -> list[Line]:
-    notifications = db.session.scalars(select(Notification).order_by(Notification.id.desc()).limit(_LATEST)).all()
-    deliveries = db.session.scalars(select(Delivery).where(Delivery.notification_id.in_([row.id for row in notifications])).order_by(Delivery.id)).all()
-    return [Line(row, [delivery for delivery in deliveries if delivery.notification_id == row.id]) for row in notifications]

@@ -8,10 +8,9 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.core.errors import Rejected
+from notifier.core.wording import DRAFT, FIELDS, PUBLISHED, TemplateSource, Words
 from notifier.extensions import db
 from notifier.models import EventType, Template, TemplateContent
-from notifier.pipeline.render import TemplateSource, Words
-from notifier.pipeline.templates import DRAFT, FIELDS, PUBLISHED
 
 
 @dataclass(frozen=True, slots=True)

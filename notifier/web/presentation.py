@@ -17,6 +17,7 @@ _TONES = {"delivered": "good", "sent": "good", "opened": "good", "clicked": "goo
 
 def init_app(app: Flask) -> None:
     app.add_template_filter(when, "when")
+    app.add_template_filter(when_exactly, "when_exactly")
     app.add_template_filter(thousands, "thousands")
     app.add_template_filter(channel_label, "channel_label")
     app.add_template_filter(type_label, "type_label")
@@ -30,6 +31,13 @@ def when(at: datetime | str | None) -> Markup:
         return Markup("–")
     moment = (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(UTC)
     return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(timespec="seconds").replace("+00:00", "Z"), f"{moment:%d %b %Y, %H:%M} UTC")
+
+
+def when_exactly(at: datetime) -> Markup:
+    """To the thousandth of a second, where the order of things matters."""
+    moment = at.astimezone(UTC)
+    shown = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Markup('<time datetime="{}" data-exact>{}</time>').format(shown, f"{moment:%d %b %Y, %H:%M:%S}.{moment.microsecond // 1000:03} UTC")
 
 
 def thousands(number: int) -> str:

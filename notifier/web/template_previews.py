@@ -15,10 +15,11 @@ from flask.typing import ResponseReturnValue
 
 from notifier.channels import CHANNELS
 from notifier.core.message import Content
+from notifier.core.wording import TemplateSource
 from notifier.extensions import redis_store
 from notifier.models import EventType
 from notifier.pipeline import template_preview
-from notifier.pipeline.render import RenderFault, TemplateSource, find_words
+from notifier.pipeline.render import RenderFault, find_words
 from notifier.web.access import allow, page_blueprint
 from notifier.web.segments import segments
 

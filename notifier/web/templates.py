@@ -15,9 +15,9 @@ from wtforms.validators import InputRequired, Length
 
 from notifier.channels import CHANNELS
 from notifier.core.errors import Rejected
+from notifier.core.wording import ANY_CHANNEL, DRAFT, FIELDS, PUBLISHED, TemplateSource, Words
 from notifier.pipeline import template_preview, templates
-from notifier.pipeline.render import ANY_CHANNEL, DEFAULT_LOCALE, RenderFault, TemplateSource, Words, fall_backs, find_words
-from notifier.pipeline.templates import DRAFT
+from notifier.pipeline.render import DEFAULT_LOCALE, RenderFault, fall_backs, find_words
 from notifier.queries import templates as queries
 from notifier.web.access import allow, page_blueprint
 from notifier.web.forms import ConsoleForm, JsonField, said
@@ -54,7 +54,7 @@ class WordsForm(ConsoleForm):
     type = SelectField("As event type", validate_choice=False)
 
     def words(self) -> Words:
-        given = {name: self[name].data or None for name in templates.FIELDS}
+        given = {name: self[name].data or None for name in FIELDS}
         return Words(**{**given, "title": self.title.data or "", "body": self.body.data or ""})
 
 
@@ -105,7 +105,7 @@ def draft(key: str) -> ResponseReturnValue:
 def ask_to_publish(key: str, version: int) -> ResponseReturnValue:
     source = queries.source(key, version)
     versions = {row.version: row for row in queries.versions(key)}
-    published = next((row for row in versions.values() if row.status == templates.PUBLISHED), None)
+    published = next((row for row in versions.values() if row.status == PUBLISHED), None)
     return render_template(
         "admin/template_publish.html", key=key, version=versions[version], published=published, trouble=_trouble(source), contents=source.contents
     )
@@ -154,7 +154,7 @@ def edit(key: str, version: int) -> ResponseReturnValue:
     start = words or _to_begin_with(source, place)
     form = WordsForm(
         formdata=None,
-        data={name: getattr(start, name) or "" for name in templates.FIELDS} | {"seen": templates.revision_of(words), "sample": _sample(key)},
+        data={name: getattr(start, name) or "" for name in FIELDS} | {"seen": templates.revision_of(words), "sample": _sample(key)},
     )
     return _editor(source, place, form)
 
@@ -180,7 +180,7 @@ def _save(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> bo
         except Rejected as error:
             if error.code == "not_found":
                 raise
-            form.refuse(error, {f"/contents/0/{name}": name for name in templates.FIELDS})
+            form.refuse(error, {f"/contents/0/{name}": name for name in FIELDS})
             return False
     return bool(is_valid)
 

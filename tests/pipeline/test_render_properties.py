@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from notifier.catalogue import load
 from notifier.channels import CHANNELS
 from notifier.core.message import Content
-from notifier.pipeline.render import RenderFault, Words, check_source, render
+from notifier.core.wording import Words
+from notifier.pipeline.render import RenderFault, check_source, render
 from notifier.pipeline.template_language import TemplateFault
 from tests.pipeline.rendering import UNSUBSCRIBE, WHY, outcome, request, source_of
 

@@ -7,12 +7,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event
 
+from notifier.core.wording import TemplateSource, Words
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Template, TemplateContent
 from notifier.pipeline import template_store
-from notifier.pipeline.render import TemplateSource, Words, load_templates
+from notifier.pipeline.render import load_templates
 
 
 @contextmanager

@@ -6,11 +6,11 @@ import pytest
 import sqlalchemy as sa
 
 from notifier.core.errors import Rejected
+from notifier.core.wording import Words
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import AuditEntry, Notification, Submission, Template
 from notifier.pipeline import template_preview, templates
-from notifier.pipeline.render import Words
 from notifier.queries import templates as queries
 
 KEY = "smoke_key"

@@ -1,0 +1,156 @@
+"""The story of one notification, in order: submitted, decided, worded, tried, arrived, read. Read by `/admin/notifications/{id}`."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.channels import CHANNELS
+from notifier.core.errors import Rejected
+from notifier.core.explain import sentence, story, unpacked
+from notifier.core.masking import masked
+from notifier.extensions import db
+from notifier.ids import show
+from notifier.models import Attempt, Capture, Delivery, InboxItem, Notification, Producer, Receipt, Submission, Template
+from notifier.queries.types import internal_keys
+
+_TIMES = (("seen_at", "Seen in the inbox"), ("read_at", "Read in the inbox"), ("archived_at", "Archived in the inbox"))
+_RELATED = {"duplicate_of": "A repeat of", "superseded_by": "Replaced by", "digest": "Summed up in"}
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was decided of one channel (None: of all), in sentences."""
+
+    channel: str | None
+    sentences: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One moment. `tone` colours it: good, bad, warn or plain."""
+
+    at: datetime
+    what: str
+    detail: str = ""
+    channel: str | None = None
+    tone: str = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    words: str
+    notification: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """`data` is masked; None where nobody may see it. `captures`: delivery id → ids of what the sandbox kept."""
+
+    notification: Notification
+    submission: Submission | None
+    producer: Producer | None
+    template: str | None
+    data: Any
+    decided: Sequence[Decided]
+    deliveries: Sequence[Delivery]
+    events: Sequence[Event]
+    captures: Mapping[UUID, Sequence[str]]
+    related: Sequence[Related]
+
+
+def of(key: UUID, clock: Callable[[str], str]) -> Story:
+    """`clock` puts a time of a decision (text) into words. The number of queries is constant. Raises Rejected('not_found')."""
+    row = db.session.get(Notification, key)
+    if row is None:
+        raise Rejected("not_found", f"there is no {show('ntf', key)}")
+    deliveries = db.session.scalars(sa.select(Delivery).where(Delivery.notification_id == key).order_by(Delivery.id)).all()
+    ids = [delivery.id for delivery in deliveries]
+    attempts = db.session.scalars(sa.select(Attempt).where(Attempt.delivery_id.in_(ids)).order_by(Attempt.at, Attempt.number)).all()
+    receipts = db.session.scalars(sa.select(Receipt).where(Receipt.delivery_id.in_(ids)).order_by(Receipt.id)).all()
+    items = db.session.scalars(sa.select(InboxItem).where(InboxItem.id.in_(ids))).all()
+    submission = db.session.get(Submission, row.submission_id)
+    producer = db.session.get(Producer, row.producer_id) if row.producer_id else None
+    template = db.session.get(Template, row.template_id) if row.template_id else None
+    is_secret = row.type in internal_keys()
+    events = sorted(_events(row, submission, producer, deliveries, attempts, receipts, items), key=lambda event: event.at)
+    return Story(
+        row,
+        submission,
+        producer,
+        f"{template.key}@{template.version}" if template else None,
+        None if is_secret else masked(row.data or {}),
+        _decided(row, deliveries, clock),
+        deliveries,
+        events,
+        {} if is_secret else _captures(ids),
+        _related(deliveries),
+    )
+
+
+def _decided(row: Notification, deliveries: Sequence[Delivery], clock: Callable[[str], str]) -> list[Decided]:
+    shown = [
+        {"channel": d.channel, "status": d.status, "reason": d.reason, "detail": d.detail or {}, "due_at": d.due_at.isoformat() if d.due_at else None}
+        for d in deliveries
+    ]
+    parts: dict[str, list[str]] = {}
+    for step in story(unpacked(row.decision), shown):
+        said = sentence(step, "en", clock)
+        words = parts.setdefault(step.channel, [])
+        words += [] if said in words else [said]
+    return [Decided(None if channel == "*" else channel, words) for channel, words in parts.items()]
+
+
+def _events(
+    row: Notification,
+    submission: Submission | None,
+    producer: Producer | None,
+    deliveries: Sequence[Delivery],
+    attempts: Sequence[Attempt],
+    receipts: Sequence[Receipt],
+    items: Sequence[InboxItem],
+) -> Iterator[Event]:
+    channels = {delivery.id: delivery.channel for delivery in deliveries}
+    by = producer.name if producer else "Notifier itself"
+    request = f"request {submission.request_id}" if submission and submission.request_id else ""
+    yield Event(submission.created_at if submission else row.created_at, f"Submitted by {by}{' with a test key' if row.is_test else ''}", request)
+    yield Event(row.created_at, "Decided and stored", f"{len(deliveries)} {'delivery' if len(deliveries) == 1 else 'deliveries'}")
+    for attempt in attempts:
+        outcome = attempt.outcome.replace("_", " ")
+        is_good = attempt.outcome in ("sent", "delivered")
+        said = " · ".join(part for part in (attempt.code, attempt.message, f"{attempt.duration_ms:,} ms") if part)
+        words = f"Try {attempt.number} by {attempt.provider}: {outcome}"
+        yield Event(attempt.at, words, said, channels.get(attempt.delivery_id), "good" if is_good else "bad")
+    tried = {attempt.delivery_id for attempt in attempts}
+    for delivery in deliveries:
+        if delivery.delivered_at and (delivery.id not in tried or delivery.delivered_at != delivery.sent_at):
+            shown = CHANNELS[delivery.channel].address is None if delivery.channel in CHANNELS else False
+            yield Event(delivery.delivered_at, "Put into the inbox" if shown else "Delivered", "", delivery.channel, "good")
+        for name, words in (("opened_at", "Opened"), ("clicked_at", "Clicked")):
+            if getattr(delivery, name):
+                yield Event(getattr(delivery, name), words, "", delivery.channel, "good")
+    for receipt in receipts:
+        yield Event(receipt.at, f"{receipt.provider} says: {receipt.status}", "", channels.get(receipt.delivery_id) if receipt.delivery_id else None)
+    for item in items:
+        yield from (Event(getattr(item, name), words, "", channels.get(item.id)) for name, words in _TIMES if getattr(item, name))
+
+
+def _captures(ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    found: dict[UUID, list[str]] = {}
+    for capture in db.session.execute(sa.select(Capture.id, Capture.delivery_id).where(Capture.delivery_id.in_(ids)).order_by(Capture.id)):
+        found.setdefault(capture.delivery_id, []).append(show("cap", capture.id))
+    return found
+
+
+def _related(deliveries: Sequence[Delivery]) -> list[Related]:
+    """Other notifications that decided about this one, each once."""
+    found = {}
+    for delivery in deliveries:
+        for name, words in _RELATED.items():
+            value = (delivery.detail or {}).get(name)
+            if isinstance(value, str) and value.startswith("ntf_"):
+                found[value] = Related(words, value)
+    return list(found.values())

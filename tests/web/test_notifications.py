@@ -1,0 +1,173 @@
+"""Any notification: found by what somebody knows of it, and told in order."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from apiflask import APIFlask
+
+from notifier.database import transaction
+from notifier.extensions import db
+from notifier.ids import new_id, show
+from notifier.models import Delivery, Notification, Submission
+from notifier.queries import search
+from tests.web.conftest import Visitor
+
+Send = Callable[..., list[Any]]
+
+
+@pytest.fixture
+def viewer(signed_in: Callable[..., Visitor]) -> Visitor:
+    return signed_in("viewer")
+
+
+@pytest.fixture
+def sent(send: Send) -> str:
+    """The id of a delivery that has arrived."""
+    [delivery] = send("ann", email="ann@sandbox.test", channels=("email",))
+    return str(delivery.shown_id)
+
+
+def notification() -> Notification:
+    db.session.rollback()
+    [row] = db.session.scalars(sa.select(Notification))
+    return row
+
+
+def test_without_any_it_says_how_to_send_one(viewer: Visitor) -> None:
+    assert "Nothing has been sent yet" in viewer.get("/admin/notifications").text
+
+
+@pytest.mark.parametrize("of", ["notification", "delivery", "submission", "provider"])
+def test_any_id_finds_it(viewer: Visitor, sent: str, of: str) -> None:
+    row = notification()
+    with transaction() as session:
+        session.execute(sa.update(Delivery).values(provider_message_id="<abc@mail.test>"))
+    text = {"notification": row.shown_id, "delivery": sent, "submission": show("sub", row.submission_id), "provider": "<abc@mail.test>"}[of]
+    answer = viewer.get("/admin/notifications", query_string={"id": f" {text} "})
+    assert (answer.status_code, answer.location) == (302, f"/admin/notifications/{row.shown_id}")
+
+
+@pytest.mark.parametrize(
+    "text", ["ntf_" + "0" * 32, "nonsense", "%", "x" * 5000, "a\0b", "dlv_zz"], ids=["unknown", "nonsense", "percent", "long", "nul", "bad"]
+)
+def test_an_id_that_nothing_goes_by_is_told(viewer: Visitor, sent: str, text: str) -> None:
+    answer = viewer.get("/admin/notifications", query_string={"id": text})
+    assert (answer.status_code, "Nothing goes by that id" in answer.text) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("query", "is_found"),
+    [
+        ("", True),
+        ("user=ann", True),
+        ("user=an", False),
+        ("type=order_shipped", True),
+        ("type=newsletter", False),
+        ("status=delivered", True),
+        ("status=failed", False),
+        ("channel=email", True),
+        ("channel=sms", False),
+        ("status=delivered&channel=email&user=ann&type=order_shipped", True),
+        ("producer=prd_" + "0" * 32, False),
+    ],
+)
+def test_filters(viewer: Visitor, sent: str, query: str, is_found: bool) -> None:
+    assert (notification().shown_id in viewer.get(f"/admin/notifications?{query}").text) == is_found
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("status=nope", "There is no status"),
+        ("channel=pigeon", "There is no channel"),
+        ("producer=nope", "There is no producer"),
+        ("user=" + "x" * 300, "User is at most 255"),
+        ("user=%00", "User is at most 255"),
+        ("after=nonsense", "That page is gone"),
+    ],
+)
+def test_what_makes_no_sense_is_told_and_left_out(viewer: Visitor, sent: str, query: str, words: str) -> None:
+    answer = viewer.get(f"/admin/notifications?{query}")
+    assert (answer.status_code, words in answer.text, notification().shown_id in answer.text) == (200, True, True)
+
+
+def test_the_story_tells_all_in_order(viewer: Visitor, send: Send) -> None:
+    send("ann", email="rejected@sandbox.test", phone="+15550100000", data={"order_id": "A1", "code": "998877", "tracking_url": "https://shop.test/t?who=ann"})
+    page = viewer.get(f"/admin/notifications/{notification().shown_id}").text
+    expected = ["Submitted by Shop", "Decided and stored", "Put into the inbox", "Try 1 by sandbox: permanent"]
+    assert [words for words in expected if words not in page] == []
+    assert page.index("Submitted by Shop") < page.index("Try 1 by sandbox")
+    assert "Failed job" in page
+    assert "<dt>SMS</dt>" in page
+    assert "rejected@sandbox.test" not in page
+    assert [secret for secret in ("998877", "who=ann") if secret in page] == []
+
+
+def test_what_the_sandbox_kept_is_a_link_away(viewer: Visitor, sent: str) -> None:
+    assert "As it was captured" in viewer.get(f"/admin/notifications/{notification().shown_id}").text
+
+
+def test_the_data_of_what_the_product_says_itself_is_hidden_from_everybody(signed_in: Callable[..., Visitor], sent: str) -> None:
+    with transaction() as session:
+        session.execute(sa.update(Notification).values(type="sign_in_link"))
+    page = signed_in("admin").get(f"/admin/notifications/{notification().shown_id}").text
+    assert ("Hidden from everybody" in page, "A1" in page, "As it was captured" in page) == (True, False, False)
+
+
+@pytest.mark.parametrize("key", ["nonsense", "ntf_" + "0" * 32, "dlv_" + "0" * 32])
+def test_an_unknown_one_is_not_found(viewer: Visitor, key: str) -> None:
+    assert viewer.get(f"/admin/notifications/{key}").status_code == 404
+
+
+def test_persons_are_not_let_in(signed_in: Callable[..., Visitor], sent: str) -> None:
+    person = signed_in("person")
+    assert [person.get(path).status_code for path in ("/admin/notifications", f"/admin/notifications/{notification().shown_id}")] == [403, 403]
+
+
+def test_without_redis_both_pages_work(viewer: Visitor, sent: str, redis_away: None) -> None:
+    assert [viewer.get(path).status_code for path in ("/admin/notifications", f"/admin/notifications/{notification().shown_id}")] == [200, 200]
+
+
+def multiply(count: int, **values: Any) -> None:
+    with transaction() as session:
+        [row] = session.execute(sa.select(Notification.__table__)).mappings()
+        [of] = session.execute(sa.select(Submission.__table__)).mappings()
+        submissions = [{**of, "id": new_id()} for _ in range(count)]
+        session.execute(sa.insert(Submission.__table__), submissions)
+        session.execute(sa.insert(Notification.__table__), [{**row, "id": new_id(), "submission_id": one["id"], **values} for one in submissions])
+
+
+def pages(wanted: search.Search) -> Iterator[search.Found]:
+    after = None
+    while True:
+        found = search.page(wanted, after)
+        yield found
+        after = found.following
+        if after is None:
+            return
+
+
+def test_pages_follow_each_other_without_gap_or_repeat(app: APIFlask, sent: str) -> None:
+    multiply(search.PAGE_SIZE * 2 + 4)
+    seen = [line.notification.id for found in pages(search.Search()) for line in found.lines]
+    assert len(seen) == len(set(seen)) == search.PAGE_SIZE * 2 + 5
+    assert seen == sorted(seen, reverse=True)
+
+
+def test_a_page_looks_at_so_many_and_goes_on_from_there(app: APIFlask, sent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "WINDOW", 30)
+    multiply(75, type="newsletter")
+    found = list(pages(search.Search(type="order_shipped")))
+    assert [(len(page.lines), page.is_cut_short) for page in found] == [(0, True), (0, True), (1, False)]
+
+
+def test_the_number_of_queries_does_not_grow(viewer: Visitor, sent: str, count_queries: Callable[[], Any]) -> None:
+    path = "/admin/notifications?status=delivered"
+    with count_queries() as before:
+        viewer.get(path)
+    multiply(30)
+    with count_queries() as after:
+        viewer.get(path)
+    assert after.total == before.total
