@@ -23,6 +23,8 @@ from notifier.web import (
     preferences,
     presentation,
     sandbox,
+    template_previews,
+    templates,
     unsubscribe,
     why,
 )
@@ -40,6 +42,8 @@ blueprints = (
     failed.pages,
     failed_actions.pages,
     sandbox.pages,
+    templates.pages,
+    template_previews.pages,
 )
 for _blueprint in blueprints:
     errors.show_pages_for(_blueprint)

@@ -3,6 +3,9 @@
 The editor works on the words of one channel and language of a draft. What it shows of them is `template_previews`' business.
 """
 
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
@@ -107,8 +110,29 @@ def ask_to_publish(key: str, version: int) -> ResponseReturnValue:
     versions = {row.version: row for row in queries.versions(key)}
     published = next((row for row in versions.values() if row.status == PUBLISHED), None)
     return render_template(
-        "admin/template_publish.html", key=key, version=versions[version], published=published, trouble=_trouble(source), contents=source.contents
+        "admin/template_publish.html",
+        key=key,
+        version=versions[version],
+        published=published,
+        trouble=_trouble(source),
+        contents=source.contents,
+        changes=_changes(queries.source(key, published.version).contents if published else {}, source.contents),
     )
+
+
+def _changes(before: Mapping[tuple[str, str], Words], after: Mapping[tuple[str, str], Words]) -> list[dict[str, Any]]:
+    """What differs, place by place: `lines` of (new, gone or same, text)."""
+    kinds = {"+": "new", "-": "gone", " ": "same"}
+    found = []
+    for place in sorted(before.keys() | after.keys()):
+        if before.get(place) != after.get(place):
+            lines = list(difflib.unified_diff(_lines(before.get(place)), _lines(after.get(place)), lineterm=""))[2:]
+            found.append({"place": _place_name(place), "lines": [(kinds[line[0]], line) for line in lines if line[0] in kinds]})
+    return found
+
+
+def _lines(words: Words | None) -> list[str]:
+    return [f"{name}: {line}" for name, text in asdict(words).items() if text for line in text.split("\n")] if words else []
 
 
 def _trouble(source: TemplateSource) -> list[tuple[str, str, str]]:
@@ -201,11 +225,11 @@ def remove(key: str, version: int) -> ResponseReturnValue:
 @pages.post("/<key>/<int:version>/preview")
 @allow("viewer")
 def preview(key: str, version: int) -> ResponseReturnValue:
-    """Stores nothing. For htmx the preview alone, without JavaScript the whole editor."""
+    """Stores nothing. For the editor's script the preview alone, without JavaScript the whole editor."""
     source = queries.source(key, version)
     place, form = _place(source), WordsForm()
     form.validate()
-    if request.headers.get("HX-Request"):
+    if request.headers.get("X-Partial"):
         return render_template("admin/template_preview.html", view=_view(source, place, form))
     return _editor(source, place, form)
 
