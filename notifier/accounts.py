@@ -22,11 +22,14 @@ from flask import current_app
 from sqlalchemy.orm import Session, scoped_session
 
 from notifier.clock import now
+from notifier.core.errors import Rejected
 from notifier.database import transaction
 from notifier.extensions import db
+from notifier.ids import show
 from notifier.models import Account, ApiKey, Producer, User
 from notifier.models.account import ROLES
 from notifier.models.producer import SCOPES
+from notifier.pipeline import audit
 
 CACHED_S = 3.0
 _CACHE_SIZE = 10_000
@@ -61,6 +64,8 @@ def create_producer(name: str, *, allowed_origins: list[str] | None = None) -> P
     with transaction() as session:
         producer = Producer(name=name, allowed_origins=allowed_origins)
         session.add(producer)
+        session.flush()
+        audit.write("producer.created", name, after={"id": show("prd", producer.id), "allowed_origins": allowed_origins})
     return producer
 
 
@@ -119,22 +124,47 @@ def _add_key(
         expires_at=expires_at,
     )
     session.add(key)
+    kept = {"scopes": key.scopes, "types": key.types, "test": is_test, "expires": expires_at}
+    audit.write("key.created", f"{key.prefix}…", after={"producer": show("prd", producer_id), **kept})
     return key
 
 
 def revoke_key(key_id: UUID) -> bool:
     """False if there is no such key, or it was revoked before."""
     with transaction() as session:
-        statement = sa.update(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None)).values(revoked_at=now()).returning(ApiKey.id)
-        revoked = session.execute(statement).first() is not None
+        statement = sa.update(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None)).values(revoked_at=now()).returning(ApiKey.prefix)
+        prefix = session.scalar(statement)
+        if prefix is not None:
+            audit.write("key.revoked", f"{prefix}…")
     forget_cached_keys()
-    return revoked
+    return prefix is not None
+
+
+def rotate_key(key_id: UUID, overlap: timedelta) -> tuple[ApiKey, str]:
+    """A new key that may do the same; the old one ends after the overlap, or when it would have ended anyway. Raises Rejected.
+
+    → (the new row, the key in plain text, which is never to be had again).
+    """
+    plain = ""
+    with transaction() as session:
+        old = session.scalar(sa.select(ApiKey).where(ApiKey.id == key_id).with_for_update(of=ApiKey))
+        if old is None or old.revoked_at is not None:
+            raise Rejected("not_found", "there is no such key any more")
+        ends_at = now() + overlap
+        plain = f"ntf_{'test' if old.is_test else 'live'}_{secrets.token_urlsafe(32)}"
+        key = _add_key(session, old.producer_id, plain, _PREFIX_LENGTH, scopes=old.scopes, is_test=old.is_test, types=old.types)
+        old.expires_at = ends_at if old.expires_at is None else min(ends_at, old.expires_at)
+        audit.write("key.rotated", f"{old.prefix}…", after={"new": f"{key.prefix}…", "ends_at": old.expires_at})
+    forget_cached_keys()
+    return key, plain
 
 
 def disable_producer(producer_id: UUID, *, disabled: bool = True) -> None:
     """None of a disabled producer's keys is accepted."""
     with transaction() as session:
-        session.execute(sa.update(Producer).where(Producer.id == producer_id).values(disabled_at=now() if disabled else None))
+        name = session.scalar(sa.update(Producer).where(Producer.id == producer_id).values(disabled_at=now() if disabled else None).returning(Producer.name))
+        if name is not None:
+            audit.write("producer.disabled" if disabled else "producer.enabled", name)
     forget_cached_keys()
 
 

@@ -11,6 +11,7 @@ from notifier.config import Settings
 from notifier.database import engine_options, prepare_engine
 from notifier.encryption import vault
 from notifier.extensions import csrf, db, login_manager, migrate, redis_store, socketio
+from notifier.pipeline import audit
 from notifier.realtime import gateway
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,6 +70,10 @@ def create_app(settings: Settings | None = None, *, async_mode: str = "threading
     web.init_app(app)
     for blueprint in (*api.blueprints, *web.blueprints):
         app.register_blueprint(blueprint)
+
+    @app.teardown_request
+    def _forget_who_acted(_error: BaseException | None) -> None:
+        audit.acting_as(None)  # a thread serves somebody else next
 
     with app.app_context():
         prepare_engine(db.engine)

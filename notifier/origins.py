@@ -19,6 +19,7 @@ from notifier.config import current_settings
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import Producer
+from notifier.pipeline import audit
 
 CACHED_S = 3
 _PORTS = {"http": 80, "https": 443}
@@ -51,7 +52,10 @@ def limit(producer_id: UUID, origins: Sequence[str] | None) -> None:
     """Sets a producer's list; None lifts the limit. Raises ValueError. Holds in other processes after CACHED_S."""
     wanted = None if origins is None else list(dict.fromkeys(map(parse, origins)))
     with transaction() as session:
-        session.execute(sa.update(Producer).where(Producer.id == producer_id).values(allowed_origins=wanted))
+        producer = session.get(Producer, producer_id, with_for_update=True)
+        if producer is not None:
+            audit.write("producer.origins_set", producer.name, before={"origins": producer.allowed_origins}, after={"origins": wanted})
+            producer.allowed_origins = wanted
     forget_cached()
 
 

@@ -31,6 +31,8 @@ BESIDE = {  # the few that look sideways, and why
     ("notifier.queueing", "notifier.channels"),  # there is a queue for each channel
     ("notifier.queueing", "notifier.batchworker.bell"),  # wakes its workers
     ("notifier.installation", "notifier.pipeline.people"),  # its address, so that alerts reach it by mail too
+    ("notifier.accounts", "notifier.pipeline.audit"),  # keys and accounts are changed by somebody
+    ("notifier.origins", "notifier.pipeline.audit"),
     ("notifier.installation", "notifier.accounts"),  # makes the first admin and the first key
 }
 

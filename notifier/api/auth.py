@@ -84,7 +84,6 @@ def caller() -> Caller:
 def _enter() -> None:
     for name in _OF_ONE_REQUEST:  # the app's context may be older than the request
         g.pop(name, None)
-    audit.acting_as(None)  # nor may a thread remember whom it served before
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if _SANE_REQUEST_ID.match(given) else new_id().hex
     logs.bind(request_id=g.request_id)

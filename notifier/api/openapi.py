@@ -36,6 +36,7 @@ _HEADERS = {
     "RateLimit": {"description": 'What is left: `"default";r=<notifications>;t=<seconds>`', "schema": {"type": "string"}},
     "X-Request-Id": {"description": "As sent, or made here; stands in the log", "schema": {"type": "string"}},
 }
+_CONFLICTING = ("cancel_notification", "create_template", "write_template", "publish_template")
 _IDEMPOTENT = re.compile(r"submit_|notify$|notify_bulk$|trigger$|send$")
 
 bp = Door("api_openapi", __name__, url_prefix="/api", tag="Documentation")
@@ -131,7 +132,7 @@ def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str
     expected = {"401", "403", "429", "503"} if access.kind == "producer" else {"401", "403", "503"}
     expected |= {"400", "413", "422"} if body else {"422"} if operation.get("parameters") else set()
     expected |= {"404"} if has_argument else set()
-    expected |= {"409"} if endpoint.endswith("cancel_notification") or _IDEMPOTENT.search(endpoint) else set()
+    expected |= {"409"} if endpoint.endswith(_CONFLICTING) or _IDEMPOTENT.search(endpoint) else set()
     for response in operation["responses"].values():
         response.setdefault("headers", {}).update(_HEADERS if access.kind == "producer" else {})
     for status in sorted(expected):

@@ -187,6 +187,39 @@ class PreferencesIn(Body):
 # ---- requests: event types ------------------------------------------------------------------------------------------
 
 
+Source = Annotated[str, Field(max_length=100_000)]
+
+
+class TemplateWords(Part):
+    """The words for one channel (`*`: every channel that has none of its own) and language. Each is Jinja2 source."""
+
+    channel: Annotated[str, Field(max_length=32)]
+    locale: Annotated[str, Field(max_length=35)] = "en"
+    title: Source
+    body: Source = ""
+    subject: Source | None = None
+    html: Source | None = Field(default=None, description="The inner part of a mail.")
+    action_label: Source | None = None
+    action_url: Source | None = None
+    image: Source | None = None
+
+
+class TemplateIn(Body):
+    key: Annotated[str, Field(max_length=64)]
+    contents: list[TemplateWords] | None = Field(default=None, max_length=500, description="Left out: those of `base`, or of the published version.")
+    base: int | None = Field(default=None, ge=1, le=10**9, description="The version to begin with.")
+
+
+class TemplateContentsIn(Body):
+    contents: list[TemplateWords] = Field(max_length=500)
+
+
+class TemplatePreviewIn(Body):
+    channel: Annotated[str, Field(max_length=32)]
+    locale: Annotated[str, Field(max_length=35)] = "en"
+    data: JsonObject = Field(default_factory=dict)
+
+
 class TypeIn(Body):
     key: str | None = Field(default=None, description="As GET shows it; the path decides.")
     titles: dict[str, Annotated[str, Field(min_length=1, max_length=200)]] = Field(min_length=1, examples=[{"en": "Order shipped"}])
@@ -452,6 +485,16 @@ class TemplateSummary(Answer):
 
 class TemplateOut(TemplateSummary):
     contents: list[dict[str, Any]]
+
+
+class TemplatePreviewOut(Answer):
+    title: str
+    body: str
+    subject: str | None
+    html: str | None
+    action_label: str | None
+    action_url: str | None
+    image: str | None
 
 
 class TemplatePage(Answer):

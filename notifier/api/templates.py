@@ -1,16 +1,24 @@
-"""Templates: the words of the event types. Reading only, for now."""
+"""Templates: the words of the event types, from a draft to being published and rolled back."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import asdict
 
 from flask import Response
 
 from notifier.api.answers import answer
 from notifier.api.auth import Door, allow
-from notifier.api.schemas import TemplateOut, TemplatePage
-from notifier.core.errors import Rejected
+from notifier.api.schemas import TemplateContentsIn, TemplateIn, TemplateOut, TemplatePage, TemplatePreviewIn, TemplatePreviewOut, TemplateWords
+from notifier.channels import CHANNELS
+from notifier.core.errors import Fault, Rejected
+from notifier.core.wording import Words
+from notifier.pipeline import template_preview, templates
+from notifier.pipeline.render import RenderFault
+from notifier.queries import templates as sources
 from notifier.queries import types as queries
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}(?:@[0-9]{1,9})?\Z")
+_VERSION = re.compile(r"([A-Za-z0-9_.-]{1,64})@([0-9]{1,9})\Z")
 
 bp = Door("api_templates", __name__, url_prefix="/api/v1/templates", tag="Templates")
 
@@ -34,3 +42,76 @@ def get_template(name: str) -> Response:
     if not _NAME.match(name):
         raise Rejected("not_found", f"there is no template {name[:80]!r}")
     return answer(queries.one_template(name))
+
+
+@bp.post("")
+@allow("templates")
+@bp.input(TemplateIn)
+@bp.output(TemplateOut, 201)
+def create_template(json_data: TemplateIn) -> Response:
+    """Begin a draft
+
+    A new version of the template, which nobody gets before it is published.
+    """
+    contents = None if json_data.contents is None else _contents(json_data.contents)
+    version = templates.create(json_data.key, contents, base=json_data.base)
+    return answer(queries.one_template(f"{json_data.key}@{version}"), 201)
+
+
+@bp.put("/<name>")
+@allow("templates")
+@bp.input(TemplateContentsIn)
+@bp.output(TemplateOut)
+def write_template(name: str, json_data: TemplateContentsIn) -> Response:
+    """Write the words of a draft
+
+    `name` is `key@version`. What is not given is taken out.
+    """
+    key, version = _version(name)
+    templates.save(key, version, _contents(json_data.contents), is_whole=True)
+    return answer(queries.one_template(name))
+
+
+@bp.post("/<name>/publish")
+@allow("templates")
+@bp.output(TemplateOut)
+def publish_template(name: str) -> Response:
+    """Publish a draft, or roll back to an older version
+
+    `name` is `key@version`. It takes the place of the one that is published; every process uses it within seconds.
+    """
+    templates.publish(*_version(name))
+    return answer(queries.one_template(name))
+
+
+@bp.post("/<name>/preview")
+@allow("templates")
+@bp.input(TemplatePreviewIn)
+@bp.output(TemplatePreviewOut)
+def preview_template(name: str, json_data: TemplatePreviewIn) -> Response:
+    """Put a version into words with sample data
+
+    `name` is `key@version`. Nothing is stored or sent.
+    """
+    if json_data.channel not in CHANNELS:
+        raise Rejected("validation_failed", "no such channel", (Fault("/channel", "unknown_channel", f"there is no channel {json_data.channel!r}"),))
+    key, version = _version(name)
+    found = template_preview.preview(sources.source(key, version), json_data.channel, json_data.locale, json_data.data, sources.type_of(key))
+    if isinstance(found, RenderFault):
+        raise Rejected("validation_failed", str(found), (Fault("/data", "template_error", str(found), found.line),))
+    return answer(asdict(found))
+
+
+def _version(name: str) -> tuple[str, int]:
+    found = _VERSION.match(name)
+    if found is None:
+        raise Rejected("not_found", f"there is no version {name[:80]!r}: name one as key@3")
+    return found[1], int(found[2])
+
+
+def _contents(given: Sequence[TemplateWords]) -> dict[tuple[str, str], Words]:
+    """By place. Raises Rejected for a place that stands there twice, which a mapping could not tell."""
+    faults = templates.place_faults([(one.channel, one.locale) for one in given])
+    if faults:
+        raise Rejected("validation_failed", "; ".join(fault.message for fault in faults[:3]), tuple(faults))
+    return {(one.channel, one.locale): Words(**one.model_dump(exclude={"channel", "locale"})) for one in given}

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from notifier.clock import now
 from notifier.extensions import db
-from notifier.ids import new_id
+from notifier.ids import new_id, show
 from notifier.models.types import PlainJSON, UtcDateTime
 
 SCOPES = ("notify", "read", "users", "templates", "urgent", "admin")
@@ -24,6 +24,10 @@ class Producer(db.Model):
     allowed_origins: Mapped[list[str] | None] = mapped_column(PlainJSON)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    @property
+    def shown_id(self) -> str:
+        return show("prd", self.id)
 
 
 class ApiKey(db.Model):

@@ -15,7 +15,7 @@ from notifier.core.routing import ESCALATE
 from notifier.core.submission import CEILINGS, PRIORITIES
 from notifier.database import transaction
 from notifier.models import EventType
-from notifier.pipeline import kept
+from notifier.pipeline import audit, kept
 from notifier.pipeline.schemas import UNAVAILABLE, TooComplex, Validator, compiled_pattern, errors_of
 
 FIELDS = (
@@ -43,6 +43,8 @@ def put(key: str, fields: Mapping[str, Any]) -> bool:
         if row is not None and row.is_internal:
             raise Rejected("conflict", f"{key!r} belongs to the product itself; its words can be changed, it cannot")
         is_new = row is None
+        before = {name: getattr(row, name) for name in FIELDS} if row is not None else None
+        audit.write("type.saved", key, before=before, after={name: fields[name] for name in FIELDS})
         if row is None:
             session.add(EventType(key=key, **{name: fields[name] for name in FIELDS}))
         else:

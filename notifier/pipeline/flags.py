@@ -12,6 +12,7 @@ from notifier.core.errors import Fault, Rejected
 from notifier.database import insert, transaction
 from notifier.extensions import db
 from notifier.models import Flag, Provider
+from notifier.pipeline import audit
 
 
 def listing() -> dict[str, int]:
@@ -29,6 +30,7 @@ def put(name: str, percentage: int) -> None:
     statement = insert(Flag)
     changed = {column: statement.excluded[column] for column in ("percentage", "updated_at")}
     with transaction() as session:
+        audit.write("flag.set", name, after={"percentage": percentage})
         rows = [{"name": name, "percentage": percentage, "updated_at": now()}]
         session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=changed), rows)
 
@@ -36,7 +38,10 @@ def put(name: str, percentage: int) -> None:
 def clear(name: str) -> bool:
     """On for everybody again; → whether there was such a flag."""
     with transaction() as session:
-        return session.execute(sa.delete(Flag).where(Flag.name == name).returning(Flag.name)).first() is not None
+        percentage = session.scalar(sa.delete(Flag).where(Flag.name == name).returning(Flag.percentage))
+        if percentage is not None:
+            audit.write("flag.cleared", name, before={"percentage": percentage})
+    return percentage is not None
 
 
 def _known() -> list[str]:

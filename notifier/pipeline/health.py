@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import redis
 import structlog
 
+from notifier.database import transaction
 from notifier.extensions import redis_store
+from notifier.pipeline import audit
 
 WINDOW_MS = 30_000  # outcomes of the last half to whole window are judged
 LEAST_CALLS = 10  # fewer say nothing
@@ -25,6 +27,7 @@ MOST_INVALID = 20  # dead addresses in a window, making up half of all: that is 
 _KEPT_S = 3_600
 
 FORCED = ("open", "closed", "auto")
+_DONE = {"open": "opened", "closed": "closed", "auto": "left_to_itself"}
 _PREFIX = "notifier:health:"
 
 log = structlog.get_logger()
@@ -205,11 +208,13 @@ def force(scope: str, state: str) -> None:
     if state not in FORCED:
         raise ValueError(f"a breaker is forced {', '.join(FORCED)}")
     client, key = redis_store.client, _PREFIX + scope
-    if state == "auto":
-        client.hdel(key, "forced")
-    else:
-        client.hset(key, "forced", state)
-        client.persist(key)
+    with transaction():  # it is told only if it has happened
+        audit.write(f"breaker.{_DONE[state]}", scope)
+        if state == "auto":
+            client.hdel(key, "forced")
+        else:
+            client.hset(key, "forced", state)
+            client.persist(key)
 
 
 def states() -> dict[str, str]:

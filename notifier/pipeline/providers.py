@@ -16,6 +16,7 @@ from notifier.core.errors import Fault, Rejected
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import Flag, Provider
+from notifier.pipeline import audit
 
 REFRESH_S = 5.0
 
@@ -78,12 +79,17 @@ def add(name: str, adapter: str, options: dict[str, str], *, position: int = 0, 
             raise _refused("/name", f"there is a provider {name!r} already")
         row = Provider(channel=model.channel.name, adapter=adapter, name=name, settings=options, position=position, weight=weight)
         session.add(row)
+        kept = {"channel": row.channel, "adapter": adapter, "position": position, "weight": weight, "settings": options}
+        audit.write("provider.added", name, after=kept)
     return row.id
 
 
 def remove(name: str) -> bool:
     with transaction() as session:
-        return session.execute(sa.delete(Provider).where(Provider.name == name).returning(Provider.id)).first() is not None
+        is_gone = session.execute(sa.delete(Provider).where(Provider.name == name).returning(Provider.id)).first() is not None
+        if is_gone:
+            audit.write("provider.removed", name)
+    return is_gone
 
 
 def listing() -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from notifier.extensions import login_manager
 from notifier.web import (
     addresses,
     admin,
+    audit,
     console,
     errors,
     failed,
@@ -22,6 +23,7 @@ from notifier.web import (
     preference_links,
     preferences,
     presentation,
+    producers,
     sandbox,
     template_previews,
     templates,
@@ -44,6 +46,8 @@ blueprints = (
     sandbox.pages,
     templates.pages,
     template_previews.pages,
+    producers.pages,
+    audit.pages,
 )
 for _blueprint in blueprints:
     errors.show_pages_for(_blueprint)

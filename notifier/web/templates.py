@@ -14,7 +14,7 @@ from flask_login import current_user
 from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 from wtforms import HiddenField, SelectField, StringField, TextAreaField
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import DataRequired, Length
 
 from notifier.channels import CHANNELS
 from notifier.core.errors import Rejected
@@ -33,7 +33,7 @@ _SORTS = {"key": lambda line: line.key, "changed": lambda line: -line.changed_at
 
 
 class NewTemplate(ConsoleForm):
-    key = StringField("Name", [InputRequired("Give it a name."), Length(max=64)], filters=[lambda text: (text or "").strip()])
+    key = StringField("Name", [DataRequired("Give it a name."), Length(max=64)], filters=[lambda text: (text or "").strip()])
 
 
 def _text(text: str | None) -> str:

@@ -49,16 +49,16 @@ def test_a_role_sees_the_pages_up_to_its_own(signed_in: Callable[..., Visitor], 
 
 @pytest.mark.parametrize(("role", "status"), [("person", 403), ("viewer", 403), ("operator", 303), ("admin", 303)])
 def test_retrying_is_for_operators(signed_in: Callable[..., Visitor], role: str, status: int) -> None:
-    assert signed_in(role).post("/admin/failed/retry", {"ids": show("dlv", new_id())}).status_code == status
+    assert signed_in(role).post("/admin/failed/actions", {"ids": show("dlv", new_id())}).status_code == status
 
 
-@pytest.mark.parametrize("path", ["/admin/failed/retry", "/preferences", "/preferences/erase"])
+@pytest.mark.parametrize("path", ["/admin/failed/actions", "/preferences", "/preferences/erase"])
 def test_a_stranger_changes_nothing(visitor: Visitor, path: str) -> None:
     answer = visitor.post(path)
     assert (answer.status_code, answer.location) == (303, "/login")
 
 
-@pytest.mark.parametrize("path", ["/login", "/logout", "/preferences", "/preferences/erase", "/admin/failed/retry"])
+@pytest.mark.parametrize("path", ["/login", "/logout", "/preferences", "/preferences/erase", "/admin/failed/actions"])
 def test_a_form_without_its_token_is_refused(signed_in: Callable[..., Visitor], path: str) -> None:
     answer = signed_in("admin").post(path, {"email": "a@example.test", "password": "x"}, token=False)
     assert answer.status_code == 400

@@ -1,0 +1,80 @@
+"""The audit trail as its page and its CSV show it: newest first, filtered. Nothing here, or anywhere, changes an entry."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from notifier.clock import now
+from notifier.core.errors import Fault, Rejected
+from notifier.extensions import db
+from notifier.models import AuditEntry
+
+PAGE_SIZE = 50
+WITHIN = {"24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+_BATCH = 500
+_LONGEST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """None: any. `actor` and `subject` are parts of what stands there; `action` its beginning (`key`, `key.revoked`)."""
+
+    actor: str | None = None
+    action: str | None = None
+    subject: str | None = None
+    since: datetime | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self == Filter()
+
+
+def read_filter(given: Mapping[str, str]) -> Filter:
+    """Raises Rejected naming what makes no sense."""
+    found, faults = {}, []
+    for name in ("actor", "action", "subject"):
+        value = (given.get(name) or "").strip()
+        if len(value) > _LONGEST or "\0" in value:
+            faults.append(Fault(f"/{name}", "invalid", f"{name} is at most {_LONGEST} characters of text"))
+        elif value:
+            found[name] = value
+    within = given.get("within")
+    if within and within not in WITHIN:
+        faults.append(Fault("/within", "invalid", f"within is one of {', '.join(WITHIN)}"))
+    if faults:
+        raise Rejected("validation_failed", "; ".join(fault.message for fault in faults), tuple(faults))
+    return Filter(**found, since=now() - WITHIN[within] if within else None)
+
+
+def page(chosen: Filter, after: int | None = None) -> tuple[Sequence[AuditEntry], int | None]:
+    """→ the entries, and the cursor of the next page."""
+    rows = db.session.scalars(_select(chosen, after).limit(PAGE_SIZE + 1)).all()
+    return rows[:PAGE_SIZE], rows[PAGE_SIZE - 1].id if len(rows) > PAGE_SIZE else None
+
+
+def batch(chosen: Filter, after: int | None = None) -> tuple[Sequence[AuditEntry], int | None]:
+    """For a download: a longer page."""
+    rows = db.session.scalars(_select(chosen, after).limit(_BATCH)).all()
+    return rows, rows[-1].id if len(rows) == _BATCH else None
+
+
+def actions() -> Sequence[str]:
+    """Those there are."""
+    return db.session.scalars(sa.select(AuditEntry.action).distinct().order_by(AuditEntry.action)).all()
+
+
+def _select(chosen: Filter, after: int | None) -> "sa.Select[tuple[AuditEntry]]":
+    statement = sa.select(AuditEntry).order_by(AuditEntry.id.desc())
+    if after is not None:
+        statement = statement.where(AuditEntry.id < after)
+    if chosen.actor:
+        statement = statement.where(AuditEntry.actor.icontains(chosen.actor, autoescape=True))
+    if chosen.action:
+        statement = statement.where(AuditEntry.action.startswith(chosen.action, autoescape=True))
+    if chosen.subject:
+        statement = statement.where(AuditEntry.subject.icontains(chosen.subject, autoescape=True))
+    if chosen.since:
+        statement = statement.where(AuditEntry.at >= chosen.since)
+    return statement

@@ -1,0 +1,63 @@
+"""Producers and their keys as the console shows them; never a key itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.clock import now
+from notifier.core.errors import Rejected
+from notifier.extensions import db
+from notifier.ids import parse, show
+from notifier.models import ApiKey, Producer
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`keys`: how many may be used now."""
+
+    producer: Producer
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """`state`: active, ends (at `expires_at`), expired or revoked."""
+
+    id: str
+    row: ApiKey
+    state: str
+
+
+def lines(text: str = "") -> list[Line]:
+    """By name; `text` is a part of it."""
+    active = sa.select(sa.func.count()).where(
+        ApiKey.producer_id == Producer.id, ApiKey.revoked_at.is_(None), (ApiKey.expires_at.is_(None)) | (ApiKey.expires_at > now())
+    )
+    statement = sa.select(Producer, active.correlate(Producer).scalar_subquery()).order_by(Producer.name, Producer.id)
+    if text:
+        statement = statement.where(Producer.name.icontains(text, autoescape=True))
+    return [Line(producer, keys) for producer, keys in db.session.execute(statement)]
+
+
+def one(shown_id: str) -> tuple[Producer, Sequence[Key]]:
+    """Newest key first. Raises Rejected('not_found')."""
+    key: UUID = parse("prd", shown_id)
+    producer = db.session.scalar(sa.select(Producer).where(Producer.id == key).execution_options(populate_existing=True))
+    if producer is None:
+        raise Rejected("not_found", f"there is no producer {shown_id}")
+    rows = db.session.scalars(sa.select(ApiKey).where(ApiKey.producer_id == key).order_by(ApiKey.id.desc()).execution_options(populate_existing=True))
+    return producer, [Key(show("key", row.id), row, _state(row)) for row in rows]
+
+
+def is_taken(name: str) -> bool:
+    return db.session.scalar(sa.select(Producer.id).where(sa.func.lower(Producer.name) == name.lower()).limit(1)) is not None
+
+
+def _state(row: ApiKey) -> str:
+    if row.revoked_at is not None:
+        return "revoked"
+    if row.expires_at is None:
+        return "active"
+    return "expired" if row.expires_at <= now() else "ends"

@@ -1,0 +1,93 @@
+"""Templates over the API: drafts, publishing, rolling back, previews."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from apiflask import APIFlask
+
+from notifier.database import transaction
+from notifier.extensions import db
+from notifier.models import AuditEntry, Template
+
+HOME = "/api/v1/templates"
+WORDS = [{"channel": "*", "locale": "en", "title": "Hello {{ name }}"}]
+
+
+@pytest.fixture(autouse=True)
+def _no_templates_stay(app: APIFlask) -> Iterator[None]:
+    yield
+    with transaction() as session:
+        session.execute(sa.delete(Template).where(Template.key == "hello"))
+
+
+def test_a_draft_is_made_written_published_and_rolled_back(api: Any) -> None:
+    made = api.post(HOME, {"key": "hello", "contents": WORDS})
+    assert (made.status_code, made.json["version"], made.json["status"]) == (201, 1, "draft")
+    assert api.get(f"{HOME}/hello").status_code == 404  # nothing is published
+    assert api.post(f"{HOME}/hello@1/publish").json["status"] == "published"
+    second = api.post(HOME, {"key": "hello"}).json
+    assert (second["version"], second["contents"][0]["title"]) == (2, "Hello {{ name }}")
+    written = api.put(f"{HOME}/hello@2", {"contents": [{"channel": "email", "locale": "de", "title": "Hallo"}]}).json
+    assert [(one["channel"], one["locale"], one["title"]) for one in written["contents"]] == [("email", "de", "Hallo")]
+    api.post(f"{HOME}/hello@2/publish")
+    assert api.get(f"{HOME}/hello").json["version"] == 2
+    api.post(f"{HOME}/hello@1/publish")
+    assert api.get(f"{HOME}/hello").json["version"] == 1
+    assert api.get(f"{HOME}/hello@2").json["status"] == "archived"
+
+
+def test_a_preview_renders_and_stores_nothing(api: Any) -> None:
+    api.post(HOME, {"key": "hello", "contents": WORDS})
+    shown = api.post(f"{HOME}/hello@1/preview", {"channel": "email", "data": {"name": "Bo"}})
+    assert (shown.status_code, shown.json["title"]) == (200, "Hello Bo")
+    missing = api.post(f"{HOME}/hello@1/preview", {"channel": "email"})
+    assert (missing.status_code, missing.json["errors"][0]["pointer"]) == (422, "/data")
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"key": "hello", "contents": [{"channel": "pigeon", "title": "x"}]}, "/contents/0/channel"),
+        ({"key": "hello", "contents": [{"channel": "*", "locale": "xx_1", "title": "x"}]}, "/contents/0/locale"),
+        ({"key": "hello", "contents": [*WORDS, *WORDS]}, "/contents/1"),
+        ({"key": "hello", "contents": [{"channel": "*", "title": "x", "body": "{% if %}"}]}, "/contents/0/body"),
+        ({"key": "hello", "contents": [{"channel": "*", "title": "x" * 100_001}]}, "/contents/0/title"),
+        ({"key": "a b", "contents": WORDS}, "/key"),
+        ({"key": "hello", "contents": [{"channel": "*"}]}, "/contents/0/title"),
+        ({"key": "hello", "base": 0}, "/base"),
+        ({"key": "hello", "colour": "red"}, "/colour"),
+    ],
+    ids=["channel", "locale", "twice", "syntax", "long", "key", "title", "base", "field"],
+)
+def test_a_fault_is_named_by_its_pointer_and_nothing_is_stored(api: Any, body: Any, pointer: str) -> None:
+    answer = api.post(HOME, body)
+    assert (answer.status_code, [error["pointer"] for error in answer.json["errors"]]) == (422, [pointer])
+    assert db.session.scalar(sa.select(sa.func.count()).select_from(Template).where(Template.key.in_(("hello", "a b")))) == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("put", "hello@1", 409),
+        ("post", "hello@1/publish", 409),
+        ("put", "hello@9", 404),
+        ("post", "hello@9/publish", 404),
+        ("put", "hello", 404),
+        ("post", "nobody@1/publish", 404),
+        ("post", "hello@x/publish", 404),
+    ],
+)
+def test_what_cannot_be_done_to_a_version_says_why(api: Any, method: str, path: str, code: int) -> None:
+    api.post(HOME, {"key": "hello", "contents": WORDS})
+    api.post(f"{HOME}/hello@1/publish")
+    assert getattr(api, method)(f"{HOME}/{path}", {"contents": WORDS} if method == "put" else None).status_code == code
+
+
+def test_who_changed_what_stands_in_the_audit_log(api: Any) -> None:
+    api.post(HOME, {"key": "hello", "contents": WORDS})
+    api.post(f"{HOME}/hello@1/publish")
+    entries = db.session.execute(sa.select(AuditEntry.action, AuditEntry.actor).where(AuditEntry.subject == "hello@1").order_by(AuditEntry.id)).all()
+    assert [row.action for row in entries] == ["template.created", "template.published"]
+    assert all(row.actor.startswith("Shop, key ntf_live_") for row in entries), entries
