@@ -19,7 +19,7 @@ from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from sqlalchemy import create_engine, make_url, text
 
-from notifier import accounts, installation
+from notifier import accounts, channels, installation
 from notifier.app import create_app
 from notifier.config import Settings
 from notifier.core.submission import InlineRecipient
@@ -136,6 +136,7 @@ def app(migrated_app: APIFlask) -> Iterator[APIFlask]:
         migrated_app.extensions.pop(memory, None)
     with migrated_app.app_context():
         redis_store.client.flushall()
+        channels.registry().configure(())  # without the accounts of another test's database
         yield migrated_app
         db.session.rollback()
         with transaction() as session:

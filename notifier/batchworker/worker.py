@@ -296,6 +296,7 @@ class BatchWorker(BaseWorker):
             self._register_again()
             self.heartbeat()
             settling.renew(self.connection, running, current_timestamp() + LEASE_S)
+            self.connection.hset(self.key, mapping={"lanes": self.lane_count, "lanes_in_use": len(running)})
             self._show_state(bool(running))
             if self.should_run_maintenance_tasks:
                 self.run_maintenance_tasks()  # type: ignore[no-untyped-call]

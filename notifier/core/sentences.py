@@ -95,6 +95,8 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "retry": ("A try failed; the next one follows[ at {until}].", "Ein Versuch schlug fehl; der nächste folgt[ um {until}]."),
     "provider_down": ("The provider is out of order; it is tried again later.", "Der Anbieter ist gestört; später wird es wieder versucht."),
     "paced": ("The provider's pace is used up for the moment.", "Das Tempo des Anbieters ist für den Moment ausgeschöpft."),
+    "paused": ("The channel is paused; it goes out when somebody resumes it.", "Der Kanal ist angehalten; sie geht hinaus, wenn ihn jemand wieder freigibt."),
+    "discarded": ("It failed, and was taken off the failed jobs.", "Sie schlug fehl und wurde aus den Fehlschlägen entfernt."),
     "at_once": ("It goes out at once.", "Sie geht sofort hinaus."),
     "route.quiet_hours": ("It goes out when quiet is over[, at {until}].", "Sie geht hinaus, wenn die Ruhe vorbei ist[, um {until}]."),
     "route.muted": ("It goes out when sound is back[, at {until}].", "Sie geht hinaus, wenn nichts mehr stumm ist[, um {until}]."),

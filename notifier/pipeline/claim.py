@@ -3,7 +3,7 @@
 Called by `deliver`. Whoever's UPDATE moves the row to `sending` has it; the lease says for how long.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Address, Delivery, EventType, Notification
-from notifier.pipeline import replacing
+from notifier.pipeline import pausing, replacing
 from notifier.pipeline.facts import Person, load_people, load_types, no_longer_wanted
 from notifier.pipeline.routing import follow, read_already
 from notifier.pipeline.words import Wanted, put_into_words, unsubscribe_url
@@ -126,13 +126,14 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
         ).all()
         loaded = _load(rows)
         overtaken = _overtaken([claimed.notification for claimed in loaded])
+        paused = pausing.paused_of({claimed.delivery.channel for claimed in loaded})
         for claimed in loaded:
-            verdict = overtaken.get(claimed.notification.id) or _verdict(claimed, now)
+            verdict = overtaken.get(claimed.notification.id) or _verdict(claimed, now, paused)
             if verdict is None:
                 kept.append(claimed)
             else:
                 dropped.append((claimed, verdict))
-        _drop(dropped)
+        _drop(dropped, now)
         started = follow([claimed.notification for claimed, _ in dropped])
     ring(started)
     tasks = _put_into_words(kept)
@@ -140,18 +141,18 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
     return tasks, [Outcome(claimed.delivery.id, status, reason) for claimed, (status, reason, _) in dropped]
 
 
-def _drop(dropped: Sequence[tuple[_Claimed, _Verdict]]) -> None:
-    """They have not been tried after all."""
+def _drop(dropped: Sequence[tuple[_Claimed, _Verdict]], now: datetime) -> None:
+    """They have not been tried after all. What waits for its channel is due at once when that is resumed."""
     if not dropped:
         return
+    wake_at = sa.bindparam("wake", type_=_delivery.wake_at.type)
     values = {"status": sa.bindparam("status_now"), "reason": sa.bindparam("why"), "detail": sa.bindparam("more", type_=_delivery.detail.type)}
-    db.session.connection().execute(
-        sa.update(_deliveries).where(_delivery.id == sa.bindparam("key")).values(**values, wake_at=None, tries=_delivery.tries - 1),
-        [
-            {"key": claimed.delivery.id, "status_now": status, "why": reason, "more": {**claimed.delivery.detail, **detail}}
-            for claimed, (status, reason, detail) in dropped
-        ],
-    )
+    rows = []
+    for claimed, (status, reason, detail) in dropped:
+        more = {**claimed.delivery.detail, **detail}
+        rows.append({"key": claimed.delivery.id, "status_now": status, "why": reason, "more": more, "wake": now if status == lifecycle.WAITING else None})
+    statement = sa.update(_deliveries).where(_delivery.id == sa.bindparam("key")).values(**values, wake_at=wake_at, tries=_delivery.tries - 1)
+    db.session.connection().execute(statement, rows)
 
 
 def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:
@@ -184,7 +185,7 @@ def _overtaken(notifications: Sequence[sa.Row[Any]]) -> dict[UUID, _Verdict]:
     return verdicts
 
 
-def _verdict(claimed: _Claimed, now: datetime) -> _Verdict | None:
+def _verdict(claimed: _Claimed, now: datetime, paused: Collection[str]) -> _Verdict | None:
     """Why a claimed delivery is not to be sent after all."""
     delivery, notification = claimed.delivery, claimed.notification
     if delivery.expires_at is not None and delivery.expires_at <= now:
@@ -194,6 +195,8 @@ def _verdict(claimed: _Claimed, now: datetime) -> _Verdict | None:
     skip = no_longer_wanted(claimed.type, claimed.person, delivery.channel, delivery.address_id, is_test=notification.is_test)
     if skip is not None:
         return lifecycle.SKIPPED, skip.reason, dict(skip.detail)
+    if delivery.channel in paused:
+        return lifecycle.WAITING, pausing.PAUSED, {}
     return (lifecycle.SKIPPED, "channel_off", {}) if not claimed.adapters else None
 
 

@@ -4,7 +4,7 @@ Times leave the server as `<time datetime>` in UTC and are put into the reader's
 """
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Flask
@@ -18,6 +18,7 @@ _TONES = {"delivered": "good", "sent": "good", "opened": "good", "clicked": "goo
 def init_app(app: Flask) -> None:
     app.add_template_filter(when, "when")
     app.add_template_filter(when_exactly, "when_exactly")
+    app.add_template_filter(how_long, "how_long")
     app.add_template_filter(thousands, "thousands")
     app.add_template_filter(channel_label, "channel_label")
     app.add_template_filter(type_label, "type_label")
@@ -38,6 +39,17 @@ def when_exactly(at: datetime) -> Markup:
     moment = at.astimezone(UTC)
     shown = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return Markup('<time datetime="{}" data-exact>{}</time>').format(shown, f"{moment:%d %b %Y, %H:%M:%S}.{moment.microsecond // 1000:03} UTC")
+
+
+def how_long(span: timedelta | None) -> str:
+    """`3 min`, `2 h 5 min`; a dash for none."""
+    if span is None:
+        return "–"
+    seconds = int(span.total_seconds())
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, hours = seconds // 60, seconds // 3600
+    return f"{minutes} min" if hours < 1 else f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} days"
 
 
 def thousands(number: int) -> str:

@@ -1,0 +1,88 @@
+"""Queues, workers and breakers: seen by viewers, moved by operators."""
+
+from collections.abc import Callable
+
+import pytest
+from apiflask import APIFlask
+
+from notifier.extensions import redis_store
+from notifier.pipeline import health, pausing, providers
+from tests.web.conftest import Visitor
+
+
+@pytest.fixture
+def operator(signed_in: Callable[..., Visitor]) -> Visitor:
+    return signed_in("operator")
+
+
+@pytest.fixture
+def smtp(app: APIFlask) -> str:
+    providers.add("spare", "smtp", {"SMTP_URL": "smtp://127.0.0.1:1"})
+    providers.refresh_now()
+    return "spare"
+
+
+def test_it_says_what_waits_and_that_nobody_works(operator: Visitor) -> None:
+    redis_store.client.rpush("rq:queue:sms.low", "one", "two")
+    page = operator.get("/admin/queues").text
+    assert '<td class="nowrap">sms.low</td><td class="number">2</td>' in page
+    assert "No worker runs" in page
+    assert "No scheduler runs" in page
+
+
+def test_a_worker_is_shown_with_its_lanes_and_a_silent_one_as_such(operator: Visitor) -> None:
+    client = redis_store.client
+    for name, beat in (("alive", "2099-01-01T00:00:00.000000Z"), ("dead", "2020-01-01T00:00:00.000000Z")):
+        client.sadd("rq:workers", f"rq:worker:{name}")
+        values = {"last_heartbeat": beat, "hostname": f"host-{name}", "queues": "sms.low", "lanes": "400", "lanes_in_use": "17"}
+        client.hset(f"rq:worker:{name}", mapping=values)
+    page = operator.get("/admin/queues").text
+    assert "17 of 400" in page
+    assert page.index("host-alive") < page.index("alive</span>") < page.index("host-dead") < page.index("silent</span>")
+
+
+def test_a_channel_is_paused_after_asking_and_resumed(operator: Visitor) -> None:
+    assert "Pause SMS?" in operator.get("/admin/queues/sms/pause").text
+    assert pausing.paused() == set()
+    operator.post("/admin/queues/sms/pause")
+    page = operator.get("/admin/queues").text
+    assert "SMS is paused</strong> since" in page
+    assert "operator@example.test" in page
+    operator.post("/admin/queues/sms/resume")
+    assert "SMS is paused</strong>" not in operator.get("/admin/queues").text
+
+
+@pytest.mark.parametrize("channel", ["inapp", "pigeon"])
+def test_what_cannot_be_paused_is_told(operator: Visitor, channel: str) -> None:
+    operator.post(f"/admin/queues/{channel}/pause")
+    assert "Nothing was paused" in operator.get("/admin/queues").text
+
+
+@pytest.mark.parametrize(("state", "shown"), [("open", "forced open"), ("closed", "forced closed")])
+def test_a_breaker_is_forced_and_left_to_itself(operator: Visitor, smtp: str, state: str, shown: str) -> None:
+    operator.post("/admin/queues/breaker", {"scope": smtp, "state": state})
+    assert shown in operator.get("/admin/queues").text
+    operator.post("/admin/queues/breaker", {"scope": smtp, "state": "auto"})
+    assert health.states().get(smtp, "closed") == "closed"
+
+
+@pytest.mark.parametrize("form", [{"scope": "nobody", "state": "open"}, {"scope": "spare", "state": "ajar"}, {}], ids=["scope", "state", "nothing"])
+def test_what_makes_no_sense_changes_nothing(operator: Visitor, smtp: str, form: dict[str, str]) -> None:
+    operator.post("/admin/queues/breaker", form)
+    assert "Nothing was changed" in operator.get("/admin/queues").text
+    assert set(health.states().values()) <= {"closed"}
+
+
+def test_viewers_look_and_their_buttons_are_off(signed_in: Callable[..., Visitor], smtp: str) -> None:
+    viewer = signed_in("viewer")
+    page = viewer.get("/admin/queues").text
+    assert "Your role is viewer; this needs operator or admin." in page
+    assert [viewer.post(path).status_code for path in ("/admin/queues/sms/pause", "/admin/queues/sms/resume", "/admin/queues/breaker")] == [403] * 3
+
+
+def test_without_redis_it_says_so_and_channels_can_still_be_paused(operator: Visitor, redis_away: None) -> None:
+    operator.post("/admin/queues/sms/pause")
+    page = operator.get("/admin/queues").text
+    assert "Redis cannot be reached" in page
+    assert "SMS is paused since" in page
+    assert operator.post("/admin/queues/breaker", {"scope": "x", "state": "open"}).status_code == 303
