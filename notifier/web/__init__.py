@@ -29,6 +29,7 @@ from notifier.web import (
     template_previews,
     templates,
     unsubscribe,
+    users,
     why,
 )
 
@@ -49,6 +50,7 @@ blueprints = (
     templates.pages,
     template_previews.pages,
     producers.pages,
+    users.pages,
     audit.pages,
 )
 for _blueprint in blueprints:

@@ -1,0 +1,29 @@
+"""Lifting a suppression: an operator has word that an address can be reached again. Called by the console."""
+
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.core.errors import Rejected
+from notifier.database import transaction
+from notifier.models import Address, Suppression
+from notifier.pipeline import audit
+
+
+def lift(user_id: str, address_id: UUID) -> bool:
+    """Forgets what the address bounced with, and switches it on again. False: there was nothing to lift. Raises Rejected('not_found').
+
+    What holds a single category is somebody's complaint, and stays: only they can take it back.
+    """
+    with transaction() as session:
+        address = session.scalar(sa.select(Address).where(Address.id == address_id, Address.user_id == user_id).with_for_update())
+        if address is None:
+            raise Rejected("not_found", "there is no such address any more")
+        held = sa.delete(Suppression).where(Suppression.digest == address.digest, Suppression.scope == "*").returning(Suppression.reason)
+        reason = session.scalar(held)
+        if reason is None and address.disabled_at is None:
+            return False
+        before = {"reason": reason or address.disabled_reason}
+        address.disabled_at = address.disabled_reason = None
+        audit.write("suppression.lifted", f"{user_id} {address.channel} {address.masked}", before=before)
+    return True

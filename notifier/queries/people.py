@@ -1,0 +1,114 @@
+"""People as the console looks them up: by id or by an address, and what is known of one; addresses masked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.channels import CHANNELS, normalise
+from notifier.core.errors import Rejected
+from notifier.encryption import vault
+from notifier.extensions import db
+from notifier.ids import show
+from notifier.models import Account, Address, InboxState, Notification, Suppression, User
+
+PAGE_SIZE = 50
+_LONGEST = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    user: User
+    addresses: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressLine:
+    """`suppressed`: (scope, reason, since) for each list that holds it: `*` all categories, or one."""
+
+    id: str
+    key: UUID
+    channel: str
+    masked: str
+    label: str | None
+    is_primary: bool
+    verified_at: datetime | None
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    suppressed: Sequence[tuple[str, str, datetime]]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """`account`: their role here, if they can sign in. `notifications`: how many there have been."""
+
+    user: User
+    account: str | None
+    addresses: Sequence[AddressLine]
+    notifications: int
+    unread: int | None
+
+
+def page(text: str = "", after: str | None = None) -> tuple[list[Line], str | None]:
+    """By id. `text`: the beginning of an id, or a whole address. → the people, and the cursor of the next page."""
+    statement = sa.select(User).order_by(User.id).limit(PAGE_SIZE + 1)
+    text = text.strip()[:_LONGEST].replace("\0", "")
+    if text:
+        owners = sa.select(Address.user_id).where(Address.digest.in_(_digests(text)))
+        statement = statement.where(sa.or_(User.id.startswith(text, autoescape=True), User.id.in_(owners)))
+    if after:
+        statement = statement.where(User.id > after[:128].replace("\0", ""))
+    rows = list(db.session.scalars(statement))
+    shown = rows[:PAGE_SIZE]
+    masked: dict[str, list[str]] = {}
+    for user_id, value in db.session.execute(
+        sa.select(Address.user_id, Address.masked).where(Address.user_id.in_([row.id for row in shown]), Address.is_primary).order_by(Address.channel)
+    ):
+        masked.setdefault(user_id, []).append(value)
+    return [Line(row, masked.get(row.id, [])) for row in shown], shown[-1].id if len(rows) > PAGE_SIZE else None
+
+
+def _digests(text: str) -> list[bytes]:
+    """Of what the text is, taken for an address of each channel."""
+    found = []
+    for name, channel in CHANNELS.items():
+        if channel.address is not None:
+            try:
+                found.append(vault.digest(f"{name}\0{normalise(name, text)}"))
+            except ValueError:
+                continue
+    return found
+
+
+def one(user_id: str) -> Person:
+    """The number of queries is constant. Raises Rejected('not_found')."""
+    user = db.session.get(User, user_id, populate_existing=True) if "\0" not in user_id else None
+    if user is None:
+        raise Rejected("not_found", f"there is no user {user_id[:128]!r}")
+    rows = db.session.scalars(
+        sa.select(Address).where(Address.user_id == user_id).order_by(Address.channel, Address.id).execution_options(populate_existing=True)
+    ).all()
+    held: dict[bytes, list[tuple[str, str, datetime]]] = {}
+    for row in db.session.scalars(sa.select(Suppression).where(Suppression.digest.in_([address.digest for address in rows])).order_by(Suppression.scope)):
+        held.setdefault(row.digest, []).append((row.scope, row.reason, row.created_at))
+    addresses = [
+        AddressLine(
+            id=show("adr", row.id),
+            key=row.id,
+            channel=row.channel,
+            masked=row.masked,
+            label=row.label,
+            is_primary=row.is_primary,
+            verified_at=row.verified_at,
+            disabled_at=row.disabled_at,
+            disabled_reason=row.disabled_reason,
+            suppressed=held.get(row.digest, []),
+        )
+        for row in rows
+    ]
+    role = db.session.scalar(sa.select(Account.role).where(Account.user_id == user_id))
+    count = db.session.scalar(sa.select(sa.func.count()).select_from(Notification).where(Notification.user_id == user_id)) or 0
+    unread = db.session.scalar(sa.select(InboxState.unread).where(InboxState.user_id == user_id))
+    return Person(user, role, addresses, count, unread)

@@ -1,0 +1,83 @@
+"""People in the console: found by what is known of them, shown masked, reached again."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from notifier.extensions import db
+from notifier.models import Address, AuditEntry, Suppression
+from tests.web.conftest import Visitor
+
+Send = Callable[..., list[Any]]
+
+
+@pytest.fixture
+def viewer(signed_in: Callable[..., Visitor]) -> Visitor:
+    return signed_in("viewer")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", {"alice", "bob", "carol", "dave"}),
+        ("ali", {"alice"}),
+        ("alice@Example.TEST ", {"alice"}),
+        ("+49 151 12345679", {"bob"}),
+        ("example.test", set()),
+        ("%", set()),
+        ("a\0", {"alice"}),
+        ("x" * 999, set()),
+    ],
+    ids=["all", "beginning", "mail", "phone", "part", "percent", "nul", "long"],
+)
+def test_somebody_is_found_by_the_beginning_of_their_id_or_a_whole_address(viewer: Visitor, cast: Any, text: str, found: set[str]) -> None:
+    page = viewer.get("/admin/users", query_string={"q": text}).text
+    assert {name for name in cast if f'href="/admin/users/{name}"' in page} == found
+
+
+def test_a_person_is_shown_with_masked_addresses_and_their_choices(viewer: Visitor, cast: Any) -> None:
+    page = viewer.get("/admin/users/bob").text
+    assert "bob@example.test" not in page
+    assert "@example.test" in page
+    assert "22:00 to 07:00" in page
+    assert "Europe/Berlin" in page
+    assert "mandatory" in page
+
+
+@pytest.mark.parametrize("path", ["nobody", "a%00b", "x" * 500])
+def test_nobody_is_not_found(viewer: Visitor, path: str) -> None:
+    assert viewer.get(f"/admin/users/{path}").status_code == 404
+
+
+def held() -> tuple[int, list[str | None]]:
+    db.session.rollback()
+    return db.session.scalar(sa.select(sa.func.count()).select_from(Suppression)) or 0, list(db.session.scalars(sa.select(Address.disabled_reason)))
+
+
+def test_an_operator_has_an_address_used_again_after_asking(signed_in: Callable[..., Visitor], send: Send) -> None:
+    send("zoe", email="dead@sandbox.test", channels=("email",))
+    assert held() == (1, ["dead"])
+    operator = signed_in("operator")
+    page = operator.get("/admin/users/zoe").text
+    where = page.split("/lift")[0].rsplit('href="', 1)[1] + "/lift"
+    assert "Use d" in operator.get(where).text
+    assert held() == (1, ["dead"])
+    operator.post(where)
+    assert held() == (0, [None])
+    [entry] = db.session.scalars(sa.select(AuditEntry).where(AuditEntry.action == "suppression.lifted"))
+    assert "dead@sandbox.test" not in entry.subject
+    operator.post(where)
+    assert "Nothing held that address back" in operator.get("/admin/users/zoe").text
+
+
+def test_a_viewer_may_not_and_a_foreign_address_is_not_found(signed_in: Callable[..., Visitor], send: Send, cast: Any) -> None:
+    send("zoe", email="dead@sandbox.test", channels=("email",))
+    key = db.session.scalar(sa.select(Address.id).where(Address.user_id == "zoe"))
+    assert key is not None
+    where = f"addresses/adr_{key.hex}/lift"
+    assert signed_in("viewer").post(f"/admin/users/zoe/{where}").status_code == 403
+    operator = signed_in("operator")
+    assert [operator.post(f"/admin/users/{path}").status_code for path in (f"alice/{where}", "zoe/addresses/nonsense/lift")] == [404, 404]
+    assert held()[0] == 1
