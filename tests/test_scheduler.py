@@ -68,6 +68,7 @@ def test_every_sweep_has_its_task() -> None:
         "ring_lost",
         "free_lapsed",
         "ring_expansions",
+        "bulk_actions",
         "lay_ghosts",
         "wake_snoozed",
         "prune",

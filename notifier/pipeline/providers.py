@@ -1,6 +1,7 @@
 """The providers and flags in the database, taken up by every process within seconds. Called by `accept` and `claim`."""
 
 import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from flask import current_app
 
 from notifier import channels
 from notifier.channels import ADAPTERS, Account
+from notifier.channels.contract import Adapter
 from notifier.config import BadSettings
 from notifier.core.errors import Fault, Rejected
 from notifier.database import transaction
@@ -58,8 +60,33 @@ def refresh_now() -> None:
     refresh()
 
 
-def add(name: str, adapter: str, options: dict[str, str], *, position: int = 0, weight: int = 1) -> UUID:
+def add(name: str, adapter: str, options: Mapping[str, str], *, position: int = 0, weight: int = 1, is_on: bool = True) -> UUID:
     """Stores an account, if its adapter can make sense of the settings. Raises Rejected, naming what is wrong."""
+    model = _checked(adapter, options, weight)
+    with transaction() as session:
+        if session.scalar(sa.select(Provider.id).where(Provider.name == name)):
+            raise _refused("/name", f"there is a provider {name!r} already")
+        row = Provider(channel=model.channel.name, adapter=adapter, name=name, settings=dict(options), position=position, weight=weight, is_on=is_on)
+        session.add(row)
+        audit.write("provider.added", name, after=_told(row))
+    return row.id
+
+
+def change(name: str, options: Mapping[str, str], *, keeping: Collection[str], position: int, weight: int, is_on: bool) -> None:
+    """Of the settings in `keeping` those that are not given stay as they are. Raises Rejected, naming what is wrong."""
+    with transaction() as session:
+        row = session.scalar(sa.select(Provider).where(Provider.name == name).with_for_update())
+        if row is None:
+            raise Rejected("not_found", f"there is no provider {name[:80]!r}")
+        kept = {setting: value for setting, value in (row.settings or {}).items() if setting in keeping}
+        settings = {**kept, **options}
+        _checked(row.adapter, settings, weight)
+        before = _told(row)
+        row.settings, row.position, row.weight, row.is_on = settings, position, weight, is_on
+        audit.write("provider.changed", name, before=before, after={**_told(row), "secrets_set": sorted(options.keys() & set(keeping))})
+
+
+def _checked(adapter: str, options: Mapping[str, str], weight: int) -> type[Adapter]:
     model = next((model for model in ADAPTERS if model.provider == adapter), None)
     if model is None:
         raise _refused("/adapter", f"there is no provider {adapter!r}; there are: {', '.join(sorted(a.provider for a in ADAPTERS))}")
@@ -74,14 +101,12 @@ def add(name: str, adapter: str, options: dict[str, str], *, position: int = 0, 
         model(options, channels.registry().http).close()
     except ValueError as error:
         raise _refused("/options", str(error)) from None
-    with transaction() as session:
-        if session.scalar(sa.select(Provider.id).where(Provider.name == name)):
-            raise _refused("/name", f"there is a provider {name!r} already")
-        row = Provider(channel=model.channel.name, adapter=adapter, name=name, settings=options, position=position, weight=weight)
-        session.add(row)
-        kept = {"channel": row.channel, "adapter": adapter, "position": position, "weight": weight, "settings": options}
-        audit.write("provider.added", name, after=kept)
-    return row.id
+    return model
+
+
+def _told(row: Provider) -> dict[str, Any]:
+    """For the audit log, which masks what is secret."""
+    return {"channel": row.channel, "adapter": row.adapter, "position": row.position, "weight": row.weight, "is_on": row.is_on, "settings": row.settings}
 
 
 def remove(name: str) -> bool:

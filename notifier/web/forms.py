@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask_wtf import FlaskForm
-from wtforms import Field, Form, TextAreaField, ValidationError
+from wtforms import Field, Form, SelectMultipleField, TextAreaField, ValidationError, widgets
 
 from notifier.core.errors import Rejected
 
@@ -67,6 +67,13 @@ def _texts(data: Any) -> list[Any]:
     if isinstance(data, Mapping):
         return list(data.values())
     return data if isinstance(data, list) else [data]
+
+
+class CheckboxesField(SelectMultipleField):
+    """Several of a list, each with a box."""
+
+    widget = widgets.ListWidget(prefix_label=False)
+    option_widget = widgets.CheckboxInput()
 
 
 class JsonField(TextAreaField):

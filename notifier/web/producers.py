@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from flask import flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from wtforms import BooleanField, SelectField, SelectMultipleField, StringField, TextAreaField, ValidationError, widgets
+from wtforms import BooleanField, SelectField, SelectMultipleField, StringField, TextAreaField, ValidationError
 from wtforms.validators import DataRequired, Length
 
 from notifier import accounts, origins
@@ -18,17 +18,12 @@ from notifier.models.producer import SCOPES
 from notifier.queries import producers as queries
 from notifier.queries.types import known_keys
 from notifier.web.access import allow, page_blueprint
-from notifier.web.forms import ConsoleForm, is_storable
+from notifier.web.forms import CheckboxesField, ConsoleForm, is_storable
 
 pages = page_blueprint("producers", url_prefix="/admin/producers")
 
 OVERLAPS = {"0": timedelta(0), "1": timedelta(hours=1), "24": timedelta(days=1), "168": timedelta(days=7)}
 LIVES = {"": None, "30": timedelta(days=30), "90": timedelta(days=90), "365": timedelta(days=365)}
-
-
-class CheckboxesField(SelectMultipleField):
-    widget = widgets.ListWidget(prefix_label=False)
-    option_widget = widgets.CheckboxInput()
 
 
 class ProducerForm(ConsoleForm):

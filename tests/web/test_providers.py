@@ -1,0 +1,104 @@
+"""Providers in the console: a form made from what the adapter declares; secrets go in and never come out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from notifier.extensions import db
+from notifier.models import AuditEntry, Flag, Provider
+from notifier.pipeline import providers
+from tests.web.conftest import Visitor
+
+SECRET = "smtp://user:hunter2@127.0.0.1:2525"
+FORM = {"name": "spare", "setting_SMTP_URL": SECRET, "setting_SMTP_FROM": "Shop <shop@example.com>", "position": "1", "weight": "1", "is_on": "y"}
+
+
+@pytest.fixture
+def admin(signed_in: Callable[..., Visitor]) -> Visitor:
+    return signed_in("admin")
+
+
+def stored() -> Provider | None:
+    db.session.rollback()
+    return db.session.scalar(sa.select(Provider).execution_options(populate_existing=True))
+
+
+def test_the_form_is_what_the_adapter_declares(admin: Visitor) -> None:
+    page = admin.get("/admin/providers/new/smtp").text
+    for words in ("SMTP_URL", "SMTP_FROM", "SMTP_CONNECTIONS", "sender of the mails"):
+        assert words in page
+
+
+def test_an_account_is_added_changed_and_its_secret_stays_unless_given(admin: Visitor) -> None:
+    assert admin.post("/admin/providers/new/smtp", FORM).status_code == 303
+    row = stored()
+    assert row is not None
+    assert (row.name, row.channel, row.settings["SMTP_URL"], row.position) == ("spare", "email", SECRET, 1)
+    page = admin.get("/admin/providers/spare").text
+    assert ("hunter2" in page, "It is set, and never shown" in page, "Shop &lt;shop@example.com&gt;" in page) == (False, True, True)
+    admin.post("/admin/providers/spare", {"setting_SMTP_FROM": "Blog <blog@example.com>", "position": "2", "weight": "3"})
+    row = stored()
+    assert row is not None
+    assert (row.settings["SMTP_URL"], row.settings["SMTP_FROM"], row.position, row.weight, row.is_on) == (SECRET, "Blog <blog@example.com>", 2, 3, False)
+    told = str([(entry.subject, entry.before, entry.after) for entry in db.session.scalars(sa.select(AuditEntry))])
+    assert "hunter2" not in told
+    assert "hunter2" not in admin.get("/admin/audit").text
+    assert "switched off" in admin.get("/admin/providers").text
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": ""}, "Give it a name"),
+        ({"setting_SMTP_URL": ""}, "SMTP_URL is needed"),
+        ({"setting_SMTP_URL": "http://mail"}, "SMTP_URL"),
+        ({"position": "first"}, "valid integer"),
+        ({"weight": "0"}, "between 1"),
+        ({"name": "a\0"}, "cannot be stored"),
+    ],
+    ids=["name", "missing", "url", "position", "weight", "nul"],
+)
+def test_what_makes_no_sense_is_said_and_stores_nothing(admin: Visitor, change: dict[str, str], words: str) -> None:
+    answer = admin.post("/admin/providers/new/smtp", {**FORM, **change})
+    assert (answer.status_code, words in answer.text, "hunter2" in answer.text) == (422, True, False)
+    assert stored() is None
+
+
+def test_the_same_name_twice_is_refused(admin: Visitor) -> None:
+    admin.post("/admin/providers/new/smtp", FORM)
+    assert "already" in admin.post("/admin/providers/new/smtp", FORM).text
+
+
+def test_it_is_removed_only_by_its_name(admin: Visitor) -> None:
+    providers.add("spare", "smtp", {"SMTP_URL": SECRET})
+    admin.post("/admin/providers/spare/remove", {"confirm": "spar"})
+    assert stored() is not None
+    admin.post("/admin/providers/spare/remove", {"confirm": "spare"})
+    assert stored() is None
+
+
+@pytest.mark.parametrize(("percentage", "expected"), [("10", [("sms", 10)]), ("0", [("sms", 0)]), ("100", []), ("101", []), ("-1", []), ("x", []), ("", [])])
+def test_a_channel_is_on_for_a_share_of_the_people(admin: Visitor, percentage: str, expected: Any) -> None:
+    admin.post("/admin/providers/flags", {"flag": "sms", "percentage": percentage})
+    db.session.rollback()
+    assert [tuple(row) for row in db.session.execute(sa.select(Flag.name, Flag.percentage))] == expected
+
+
+@pytest.mark.parametrize("path", ["/admin/providers/nobody", "/admin/providers/new/pigeon", "/admin/providers/a%00"])
+def test_what_is_not_there_is_not_found(admin: Visitor, path: str) -> None:
+    assert [admin.get(path).status_code, admin.post(path, FORM).status_code] == [404, 404]
+
+
+def test_viewers_look(signed_in: Callable[..., Visitor]) -> None:
+    providers.add("spare", "smtp", {"SMTP_URL": SECRET})
+    viewer = signed_in("viewer")
+    for path in ("/admin/providers", "/admin/providers/spare"):
+        page = viewer.get(path).text
+        assert ("this needs admin" in page, "hunter2" in page) == (True, False)
+    assert [viewer.post(path).status_code for path in ("/admin/providers/spare", "/admin/providers/spare/remove", "/admin/providers/flags")] == [403] * 3
+
+
+def test_without_redis_it_says_so(admin: Visitor, redis_away: None) -> None:
+    assert "Redis cannot be reached" in admin.get("/admin/providers").text
