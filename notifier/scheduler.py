@@ -22,7 +22,7 @@ from notifier.clock import now
 from notifier.config import Settings
 from notifier.database import UNAVAILABLE
 from notifier.extensions import db, redis_store
-from notifier.pipeline import bulk_actions, ghosts, inbox, repeats, replacing, schedules, scores, sign_in, summaries, sweep
+from notifier.pipeline import bulk_actions, ghosts, inbox, repeats, replacing, schedules, scores, sign_in, summaries, sweep, tallies
 from notifier.starting import wait_for_app
 
 LONGEST_PAUSE_S = 5.0
@@ -74,6 +74,8 @@ def tasks(name: str) -> list[Task]:
         Task("prune_sign_in_links", sign_in.prune, 3600.0),
         Task("prune_marks", lambda: repeats.prune(now()), 3600.0),
         Task("prune_collapse_keys", lambda: replacing.prune(now()), 3600.0),
+        Task("add_up_tallies", tallies.add_up, 30.0),
+        Task("prune_tallies", tallies.prune, 3600.0),
         Task("count_opens", lambda: scores.count_everyone(now()), 3600.0),
     ]
 

@@ -68,6 +68,8 @@ def test_every_sweep_has_its_task() -> None:
         "ring_lost",
         "free_lapsed",
         "ring_expansions",
+        "add_up_tallies",
+        "prune_tallies",
         "bulk_actions",
         "lay_ghosts",
         "wake_snoozed",

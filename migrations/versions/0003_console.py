@@ -1,4 +1,4 @@
-"""The admin console: counted events, invitations, work on many dead letters, paused channels, causes of failures.
+"""The admin console: counted events, work on many dead letters, paused channels, causes of failures.
 
 Columns are added and dropped in place (see 0002).
 """
@@ -53,20 +53,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("finished_at IS NULL"),
     )
     op.create_table(
-        "invitation",
-        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("email", sa.String(length=254), nullable=False),
-        sa.Column("role", sa.String(length=16), nullable=False),
-        sa.Column("invited_by", sa.String(length=254), nullable=False),
-        sa.Column("expires_at", TIME, nullable=False),
-        sa.Column("used_at", TIME, nullable=True),
-        sa.Column("created_at", TIME, nullable=False),
-        sa.CheckConstraint("role IN ('person', 'viewer', 'operator', 'admin')", name=op.f("ck_invitation_role")),
-        sa.PrimaryKeyConstraint("digest", name=op.f("pk_invitation")),
-    )
-    op.create_index(op.f("ix_invitation_email"), "invitation", ["email"], unique=False)
-    op.create_index(op.f("ix_invitation_expires_at"), "invitation", ["expires_at"], unique=False)
-    op.create_table(
         "paused_channel",
         sa.Column("channel", sa.String(length=32), nullable=False),
         sa.Column("paused_by", sa.String(length=200), nullable=False),
@@ -105,5 +91,4 @@ def downgrade() -> None:
     op.drop_index("ix_delivery_cause", table_name="delivery")
     op.drop_table("tally")
     op.drop_table("paused_channel")
-    op.drop_table("invitation")
     op.drop_table("bulk_action")

@@ -1,7 +1,7 @@
 """The tables, one aggregate a file. Columns and properties only: no queries, commits or sends."""
 
 from notifier.models.account import Account, SignInLink
-from notifier.models.console import BulkAction, Invitation, PausedChannel, Tally
+from notifier.models.console import BulkAction, PausedChannel, Tally
 from notifier.models.event_type import EventType, Template, TemplateContent
 from notifier.models.inbox import InboxItem, InboxState
 from notifier.models.installation import AuditEntry, InstallationSecret, Provider, Revision
@@ -35,7 +35,6 @@ __all__ = [
     "InboxItem",
     "InboxState",
     "InstallationSecret",
-    "Invitation",
     "Notification",
     "PausedChannel",
     "Preference",

@@ -1,16 +1,15 @@
-"""What the admin console keeps of its own: counted events, invitations, work on many dead letters, paused channels."""
+"""What the admin console keeps of its own: counted events, work on many dead letters, paused channels."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, LargeBinary, String, text
+from sqlalchemy import BigInteger, Index, Integer, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
 from notifier.extensions import db
 from notifier.ids import new_id, show
-from notifier.models.account import ROLES
 from notifier.models.types import PlainJSON, UtcDateTime
 
 _OPEN = "finished_at IS NULL"
@@ -31,21 +30,6 @@ class Tally(db.Model):
     channel: Mapped[str] = mapped_column(String(32))
     event: Mapped[str] = mapped_column(String(32))
     count: Mapped[int] = mapped_column(Integer)
-
-
-class Invitation(db.Model):
-    """A link by e-mail that makes an account of `role`. Only the SHA-256 of its secret is kept."""
-
-    __tablename__ = "invitation"
-    __table_args__ = (CheckConstraint(f"role IN {ROLES}", name="role"),)
-
-    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
-    email: Mapped[str] = mapped_column(String(254), index=True)
-    role: Mapped[str] = mapped_column(String(16))
-    invited_by: Mapped[str] = mapped_column(String(254))
-    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
-    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
 class BulkAction(db.Model):

@@ -15,13 +15,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, scoped_session
 
 from notifier import shapes
+from notifier.channels.table import INAPP
 from notifier.clock import now
 from notifier.core import lifecycle, reading
 from notifier.database import insert, transaction
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Delivery, InboxItem, InboxState
-from notifier.pipeline import scores
+from notifier.pipeline import scores, tallies
 from notifier.realtime import publish
 from notifier.realtime.publish import ItemEvent
 
@@ -227,12 +228,14 @@ def _change(session: scoped_session[Session], conditions: Sequence[sa.ColumnElem
 
 
 def _open_deliveries(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]], at: datetime) -> None:
-    session.execute(
+    opened = session.execute(
         sa.update(Delivery)
         .where(Delivery.id.in_(sa.select(InboxItem.id).where(*conditions)), Delivery.status.in_(_OPENABLE))
         .values(status=lifecycle.OPENED, opened_at=at)
         .execution_options(synchronize_session=False)
     )
+    if opened.rowcount:  # type: ignore[attr-defined]
+        tallies.count({(INAPP.name, tallies.OPENED): opened.rowcount})  # type: ignore[attr-defined]
 
 
 def _drop_reminders(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]]) -> None:

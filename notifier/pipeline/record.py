@@ -1,9 +1,10 @@
 """Records what became of the sends that have finished (T3), and what follows from it. Called by `deliver`."""
 
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
@@ -18,7 +19,7 @@ from notifier.database import insert, transaction
 from notifier.extensions import db
 from notifier.ids import new_id, show
 from notifier.models import Address, Attempt, Capture, Delivery, Suppression
-from notifier.pipeline import alarm, health, scores
+from notifier.pipeline import alarm, health, scores, tallies
 from notifier.pipeline.claim import Outcome, Task, Try
 from notifier.pipeline.health import Tally
 from notifier.pipeline.people import known_ids
@@ -53,6 +54,7 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
             captures = [_capture_row(task, now) for task in ours if _has_capture(task) and task.notification.user_id in still_here]
             if captures:
                 session.execute(sa.insert(Capture.__table__), captures)
+        tallies.count(_happened(ours, follows, now))
         scores.count_sent((task.notification.user_id, task.delivery.channel) for task in ours if _is_trial(task, follows[task.delivery.id]))
         _switch_off([task for task in ours if _is_dead_address(task, follows[task.delivery.id], happened)], now)
         started = follow([task.notification for task in ours])
@@ -175,6 +177,22 @@ def _switch_off(tasks: Sequence[Task], now: datetime) -> None:
         )
         rows += [{"digest": a.digest, "scope": "*", "channel": a.channel, "reason": reason, "created_at": now} for a in addresses]
     db.session.execute(insert(Suppression).on_conflict_do_nothing(), sorted(rows, key=lambda row: str(row["digest"])))
+
+
+def _happened(tasks: Sequence[Task], follows: Mapping[UUID, Follows], now: datetime) -> Iterator[tallies.Happened]:
+    """What the counters are told of those that have come to an end."""
+    for task in tasks:
+        if task.notification.is_test or isinstance(follows[task.delivery.id], RetryAt):
+            continue
+        channel, status = task.delivery.channel, _status(task, follows[task.delivery.id])
+        if status in (lifecycle.SENT, lifecycle.DELIVERED):
+            yield channel, tallies.SENT
+            since = task.delivery.due_at if task.delivery.due_at and not task.delivery.failures else task.notification.created_at
+            yield channel, tallies.latency((now - max(since, task.notification.created_at)).total_seconds() * 1000)
+        if status == lifecycle.DELIVERED:
+            yield channel, tallies.DELIVERED
+        if status in lifecycle.DEAD:
+            yield channel, tallies.FAILED
 
 
 def _is_trial(task: Task, follows: Follows) -> bool:

@@ -4,7 +4,7 @@ Called by `accept` and `expand` inside their transaction; what must happen after
 inbox events) comes back as a `Stored`, and `announce` does it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ from notifier.core.routing import ALL, BEST, FALLBACK, Step, is_held, next_move
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Delivery, Notification
-from notifier.pipeline import digests, inbox, replacing, scores
+from notifier.pipeline import digests, inbox, replacing, scores, tallies
 from notifier.pipeline.decide import Decided, decide
 from notifier.pipeline.digests import Entry
 from notifier.pipeline.facts import Target
@@ -99,7 +99,7 @@ def store(targets: Sequence[Target], now: datetime) -> Stored:
         drafts += mine
         gathered += _gathered(decided, mine)
         shown_now += [(target, draft) for draft in mine if draft.status == lifecycle.DELIVERED]
-        stored.summaries.append({"id": decided.notification_id, "user": target.person.id, "drafts": mine, "facts": decided.facts})
+        stored.summaries.append({"id": decided.notification_id, "user": target.person.id, "drafts": mine, "facts": decided.facts, "is_test": target.is_test})
     contents = put_into_words([_wanted(target, draft) for target, draft in shown_now])
     shown = []
     for (target, draft), content in zip(shown_now, contents, strict=True):
@@ -115,6 +115,7 @@ def store(targets: Sequence[Target], now: datetime) -> Stored:
     if notifications:
         db.session.execute(sa.insert(_notifications), notifications)
         db.session.execute(sa.insert(_deliveries), [draft.row() for draft in drafts])
+    tallies.count(_happened(stored.summaries))
     digests.gather(gathered)
     replacing.drop_older(places.values())
     stored.inbox_events = inbox.add(shown) if shown else []
@@ -124,6 +125,18 @@ def store(targets: Sequence[Target], now: datetime) -> Stored:
         shapes.notification_summary(summary["id"], summary["user"], [shapes.delivery(draft) for draft in summary["drafts"]]) for summary in stored.summaries
     ]
     return stored
+
+
+def _happened(summaries: Iterable[Mapping[str, Any]]) -> Iterator[tallies.Happened]:
+    """What the counters are told: all that was taken in, what was left out of it, and what is in an inbox already."""
+    for summary in summaries:
+        if summary["is_test"]:
+            continue
+        for draft in summary["drafts"]:
+            yield draft.channel, tallies.SKIPPED if draft.status == lifecycle.SKIPPED else tallies.ACCEPTED
+            if draft.status == lifecycle.DELIVERED:
+                yield draft.channel, tallies.DELIVERED
+                yield draft.channel, tallies.latency(0)
 
 
 def announce(stored: Stored) -> None:

@@ -22,7 +22,7 @@ from notifier.core.routing import BEST
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import Attempt, Delivery, EventType, IdempotencyKey, Notification, Submission
-from notifier.pipeline import inbox, pacing, replacing, scores
+from notifier.pipeline import inbox, pacing, replacing, scores, tallies
 from notifier.pipeline.accept import EXPAND_GRACE
 from notifier.pipeline.claim import database_time
 from notifier.pipeline.facts import load_people, load_types, no_longer_wanted
@@ -106,6 +106,8 @@ def _show(deliveries: Sequence[Delivery], now: datetime) -> Stored:
     events = inbox.add([inbox_row(d.id, n.id, n.user_id, types[n.type], content, n.data or {}, now) for d, n, content in shown])
     changes = replacing.replace_items({d.id: places[n.id] for d, n, _ in shown if n.id in places})
     scores.count_sent((n.user_id, d.channel) for d, n, _ in shown if n.routing == BEST)
+    arrived = (tallies.DELIVERED, tallies.latency(0))
+    tallies.count((d.channel, event) for d, _, _ in shown for event in arrived)
     return Stored(inbox_events=events, inbox_changes=changes, doorbells=follow(notifications.values()))
 
 

@@ -24,6 +24,7 @@ from notifier.queueing import EXPAND_QUEUE, all_queues, failed_registry, queue_n
 PAGE_SIZE = 50
 MOST_GROUPS = 200
 HOURS = 24
+RISING_LEAST, RISING_FACTOR = 5, 2
 SORTS = {"newest": "newest", "oldest": "oldest", "count": "count"}
 _CAUSE = (Delivery.channel, Delivery.provider, Delivery.outcome, Delivery.code)
 
@@ -49,6 +50,12 @@ class Group:
     @property
     def last_hour(self) -> int:
         return self.trend[-1]
+
+    @property
+    def is_rising(self) -> bool:
+        """In the last hour at least RISING_LEAST, and more than RISING_FACTOR times what an hour of the day before had."""
+        before = sum(self.trend[:-1]) / (HOURS - 1)
+        return self.last_hour >= RISING_LEAST and self.last_hour > RISING_FACTOR * before
 
     @property
     def peak(self) -> int:
