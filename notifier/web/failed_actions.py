@@ -57,7 +57,7 @@ def start() -> ResponseReturnValue:
         if rate is not None and not (rate.isdecimal() and len(rate) < 8):
             raise Rejected("validation_failed", f"a rate is 1 to {bulk_actions.MOST_PER_SECOND:,} a second")
         key = bulk_actions.start(
-            _kind(request.form), _chosen(request.form), provider=request.form.get("provider") or None, per_second=int(rate) if rate else None
+            _kind(request.form), _chosen(request.form), provider=request.form.get("through") or None, per_second=int(rate) if rate else None
         )
     except Rejected as error:
         return _refused(error)

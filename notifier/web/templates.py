@@ -293,7 +293,9 @@ def _editor(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> 
 
 
 def _view(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> dict[str, Any]:
-    written = TemplateSource(source.id, source.key, source.version, {**source.contents, place: form.words()})
+    # Of words for any channel these themselves are shown, although the channel they are shown as may have words of its own.
+    others = {} if place[0] == ANY_CHANNEL else source.contents
+    written = TemplateSource(source.id, source.key, source.version, {**others, place: form.words()})
     data_errors = form.sample.errors
     if data_errors:
         return {"fault": {"field": "sample", "sentence": data_errors[0], "line": None, "excerpt": []}}

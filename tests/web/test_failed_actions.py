@@ -47,7 +47,7 @@ def test_it_says_what_will_happen_before_anything_does(operator: Visitor, dead: 
 
 
 def test_a_retry_is_started_followed_and_ends_with_counts_that_add_up(operator: Visitor, dead: list[str]) -> None:
-    answer = operator.post("/admin/failed/actions", {"kind": "retry", "channel": "email", "per_second": "50"})
+    answer = operator.post("/admin/failed/actions", {"kind": "retry", "channel": "email", "provider": "sandbox", "per_second": "50"})
     assert answer.status_code == 303
     assert "Waiting for the scheduler" in operator.get(answer.location).text
     assert "is under way: 0 of 3" in operator.get("/admin/failed").text
@@ -80,7 +80,7 @@ def test_cancelling_twice_is_told(operator: Visitor, dead: list[str]) -> None:
         ({"kind": "retry", "per_second": "0"}, "a rate is"),
         ({"kind": "retry", "per_second": "-3"}, "a rate is"),
         ({"kind": "retry", "per_second": "9999999"}, "a rate is"),
-        ({"kind": "retry", "provider": "nobody", "channel": "email"}, "no provider"),
+        ({"kind": "retry", "through": "nobody", "channel": "email"}, "no provider"),
         ({"kind": "retry", "ids": "nonsense"}, "can be chosen at once"),
         ({"kind": "retry", "since": "yesterday"}, "since is a time"),
         ({"kind": "retry", "channel": "pigeon"}, "nothing to do"),

@@ -71,6 +71,12 @@ def test_the_preview_shows_what_is_typed_and_stores_nothing(admin: Visitor, draf
     assert words().title == "Hello {{ name }}"
 
 
+def test_words_for_any_channel_are_shown_although_the_channel_has_its_own(admin: Visitor, draft: str) -> None:
+    templates.save(KEY, 1, {("inapp", "en"): Words("Its own")})
+    page = admin.post(f"{draft}/preview", {**FORM, "title": "For all", "shown_as": "inapp"}, headers={"X-Partial": "preview"}).text
+    assert ("For all" in page, "Its own" in page) == (True, False)
+
+
 def test_a_fault_is_shown_at_its_line_and_nothing_is_saved(admin: Visitor, draft: str) -> None:
     form = {**FORM, "body": "one\ntwo {% if %}\nthree"}
     answer = admin.post(draft, form)
