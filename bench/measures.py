@@ -5,7 +5,7 @@ What ends in `/s` is a rate, in `_ms` a latency, in `_us` CPU time of one operat
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -16,13 +16,17 @@ from bench import deciding, rows
 from bench.installation import Installation
 from bench.load import percentiles
 from bench.processes import Program, cpu_s, peak_mb, running, wait_until
-from bench.sample import CROWD, PEOPLE
+from bench.sample import CROWD, KEY, PEOPLE
+from notifier import accounts
 from notifier import tokens as signing
 from notifier.extensions import db
 from notifier.models import Delivery
 from notifier.pipeline import sweep
+from notifier.queries.failed import PAGE_SIZE
 
 Found = dict[str, float]
+
+_OPERATOR = "operator@bench.example"
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,13 +278,29 @@ def release(stage: Stage) -> Found:
     return {"deliveries/s": round(released / seconds, 1), "cpu_us": _micros(cpu, released)}
 
 
+def failed(stage: Stage) -> Found:
+    """Every page of the failed jobs, with every filter, while 200,000 have failed; `worst_ms` is the slowest of all."""
+    count = stage.some(200_000)
+    halves = rows.add_dead_letters(count, prefix=PEOPLE, users=CROWD)
+    accounts.create_account(_OPERATOR, KEY, "operator", "operator")
+    with stage.installation.web():
+        options = ("--port", stage.installation.port, "--registry-pages", count // 2 // PAGE_SIZE)
+        answer = stage.installation.start("bench.console", *options, told=[_OPERATOR, KEY]).answer()
+    for half in halves:
+        _forget(half)
+    stage.installation.clear_queues()
+    worst = max(answer, key=lambda kind: answer[kind]["p99_ms"])
+    print(f"(worst: {worst})", end=" ", flush=True)
+    return {"worst_ms": answer[worst]["p99_ms"], **answer["groups_all"], **{f"{kind}_ms": took["p50_ms"] for kind, took in answer.items()}}
+
+
 def _unsent_since(mark: UUID) -> int:
     unsent = db.session.scalar(sa.select(sa.func.count()).where(Delivery.id > mark, Delivery.priority == "urgent", Delivery.sent_at.is_(None)))
     db.session.rollback()
     return unsent or 0
 
 
-def _forget(ids: list[UUID]) -> None:
+def _forget(ids: Sequence[UUID]) -> None:
     with rows.transaction() as session:
         session.execute(
             sa.update(Delivery)
@@ -311,5 +331,6 @@ MEASURES: dict[str, Callable[[Stage], Found]] = {
         tabs,
         urgent,
         release,
+        failed,
     )
 }

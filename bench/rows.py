@@ -61,6 +61,31 @@ def ring(ids: Sequence[UUID], channel: str, priority: str) -> None:
         queueing.ring([Doorbell(key, channel, priority) for key in ids[start : start + 2000]])
 
 
+def add_dead_letters(count: int, *, prefix: str, users: int) -> list[tuple[UUID, UUID]]:
+    """Half of them mails and half SMS, refused for a hundred causes, one a second until now, and in RQ's registries too.
+
+    → the first and the last of each half.
+    """
+    halves = []
+    some = count // 2
+    at = now() - timedelta(seconds=some)
+    for channel, provider in (("email", "smtp"), ("sms", "sandbox")):
+        base = _new_base()
+        cause = {"outcome": "permanent", "code": sa.literal("mailbox_") + sa.cast(_number % 50, sa.String)}
+        state = {"status": "failed", "provider": provider, "tries": 1, "failed_at": _later(at), **cause}
+        attempt = {"number": 1, "provider": provider, "duration_ms": 12, "at": _later(at), **cause}
+        with transaction():
+            _insert_notifications(base, "medium", some, prefix, users, at)
+            _insert_deliveries(base, base, channel, "medium", some, prefix, users, at, state)
+            _insert(Attempt, some, {"delivery_id": _id(base), **attempt})
+        ids = [UUID(hex=f"{base}{number:015x}") for number in range(some)]
+        for start in range(0, some, 2000):
+            queueing.restore_failed([Doorbell(key, channel, "medium") for key in ids[start : start + 2000]])
+        halves.append((ids[0], ids[-1]))
+    _tidy_up()
+    return halves
+
+
 def add_history(count: int, *, prefix: str, users: int) -> None:
     """Notifications of yesterday that were shown in the inbox and sent by e-mail."""
     at = now() - timedelta(days=1)
