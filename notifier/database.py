@@ -121,6 +121,13 @@ def transaction() -> Iterator[scoped_session[Session]]:
             work()
 
 
+def look_again() -> None:
+    """What is read from here on is no older than now. SQLite shows a reader the database as it was when the reader began to read
+    (PostgreSQL with every statement anew), so that is ended; a `transaction` that is running has the newest anyway."""
+    if db.engine.dialect.name == "sqlite" and db.session().in_transaction() and not db.session.connection().get_execution_options().get("writes"):
+        db.session.close()
+
+
 def undone_by(work: Callable[[], None]) -> None:
     """Has `work` called if the running transaction comes to nothing, after its end: what it did elsewhere is taken back."""
     db.session.info[_UNDO].append(work)

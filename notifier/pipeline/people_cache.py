@@ -30,7 +30,7 @@ import sqlalchemy as sa
 import structlog
 
 from notifier.config import current_settings
-from notifier.database import afterwards, insert
+from notifier.database import afterwards, insert, look_again
 from notifier.extensions import db, redis_store
 from notifier.models import Revision
 from notifier.pipeline.kept import LIFE_S, kept
@@ -89,6 +89,7 @@ def recall(ids: Collection[str], read: Read) -> dict[str, Profile]:
         return read(ids)
     if not missing:
         return found
+    look_again()  # a value must be as young as its stamp
     fresh = read(missing)
     _fill({user_id: {**profile, "revision": revision} for user_id, profile in fresh.items() if user_id in stamps}, stamps)
     return found | fresh

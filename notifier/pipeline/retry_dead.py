@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 def retry(ids: Sequence[UUID]) -> int:
-    """failed | unknown → queued, with all attempts before it again. Returns how many; the rest had expired or moved on."""
+    """failed | unknown → queued, with all attempts before it again. Returns how many; the rest had expired, moved on or been deleted."""
     with transaction() as session:
         doorbells = revive(session, ids)
         if doorbells:
@@ -39,7 +39,8 @@ def revive(session: "scoped_session[Session]", ids: Sequence[UUID], through: str
     """Inside the caller's transaction. `through`: the account of a provider that is to be used. → whom to ring after the commit."""
     now = clock_now()
     is_alive = sa.or_(Delivery.expires_at.is_(None), Delivery.expires_at > now)
-    held = session.execute(sa.select(Delivery.id, Delivery.detail).where(Delivery.id.in_(ids), Delivery.status.in_(DEAD), is_alive).with_for_update()).all()
+    is_dead = sa.and_(Delivery.status.in_(DEAD), Delivery.reason.is_(None))
+    held = session.execute(sa.select(Delivery.id, Delivery.detail).where(Delivery.id.in_(ids), is_dead, is_alive).with_for_update()).all()
     changed = [row for row in held if (row.detail or {}).get(THROUGH) != through]
     if changed:
         _set_details(session, {row.id: {**row.detail, THROUGH: through} for row in changed})

@@ -57,8 +57,8 @@ class FailedJob:
 
     @property
     def can_retry(self) -> bool:
-        """Retrying is for what failed, has not expired, and was not sent meanwhile."""
-        return self.status in DEAD and not self.is_expired
+        """Retrying is for what failed, has not expired, was not deleted, and was not sent meanwhile."""
+        return self.is_dead and not self.is_expired
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def one(job_id: str) -> ResponseReturnValue:
 def retry(job_id: str) -> ResponseReturnValue:
     retried = retry_dead.retry([parse("dlv", job_id)])
     flash(
-        "It will be sent again now." if retried else "It was left alone: expired, sent meanwhile, or retried by somebody else.",
+        "It will be sent again now." if retried else "It was left alone: expired, sent meanwhile, or retried or deleted by somebody else.",
         "message" if retried else "warning",
     )
     return redirect(_back(url_for("failed.one", job_id=job_id)), 303)

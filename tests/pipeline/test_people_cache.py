@@ -229,6 +229,21 @@ def test_one_change_does_not_open_whom_another_one_has_closed(app: APIFlask, slo
     assert in_redis() == ["person-stamp:alice"]
 
 
+def test_a_reader_that_had_begun_to_read_before_the_change_keeps_nothing_older(app: APIFlask) -> None:
+    """As planning does: event types are read first, and SQLite goes on showing the database of that moment."""
+    db.session.scalar(sa.select(Preference.user_id))
+    writer = threading.Thread(target=lambda: _within(app, lambda: choose(False)))
+    writer.start()
+    writer.join()
+    recall_people(["alice"])
+    assert knows() is False
+
+
+def _within(app: APIFlask, work: Callable[[], None]) -> None:
+    with app.app_context():
+        work()
+
+
 # ---- Redis away
 
 

@@ -65,6 +65,14 @@ def test_only_the_selected_are_done(operator: Visitor, dead: list[str]) -> None:
     assert "It was deleted from the failed jobs." in operator.get(f"/admin/failed/{dead[0]}").text
 
 
+def test_a_deleted_one_is_not_retried_from_a_page_that_still_shows_it(operator: Visitor, dead: list[str]) -> None:
+    operator.post("/admin/failed/actions", {"kind": "discard", "ids": [dead[0]]})
+    bulk_actions.work()
+    operator.post(f"/admin/failed/{dead[0]}/retry")
+    page = operator.get(f"/admin/failed/{dead[0]}").text
+    assert [words for words in ("It was left alone", "It was deleted from the failed jobs.") if words not in page] == []
+
+
 def test_cancelling_twice_is_told(operator: Visitor, dead: list[str]) -> None:
     where = operator.post("/admin/failed/actions", {"kind": "retry", "channel": "email"}).location
     for words in ("What has been done stays done.", "It had ended already."):
