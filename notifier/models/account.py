@@ -4,15 +4,17 @@ from datetime import datetime
 from uuid import UUID
 
 from flask_login import UserMixin
-from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, String
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
 from notifier.extensions import db
-from notifier.ids import new_id
+from notifier.ids import new_id, show
 from notifier.models.types import EncryptedText, UtcDateTime
 
 ROLES = ("person", "viewer", "operator", "admin")  # each may do what those before it may
+CONSOLE_ROLES = ROLES[1:]  # may look into the admin console
+_OPEN = "used_at IS NULL AND withdrawn_at IS NULL"
 
 
 class Account(UserMixin, db.Model):
@@ -27,7 +29,12 @@ class Account(UserMixin, db.Model):
     role: Mapped[str] = mapped_column(String(16), default="person")
     user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    signed_in_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    @property
+    def shown_id(self) -> str:
+        return show("acc", self.id)
 
     @property
     def is_active(self) -> bool:
@@ -52,3 +59,32 @@ class SignInLink(db.Model):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Invitation(db.Model):
+    """Lets whoever has the link in a mail to `email` have `role` here, once. Only the SHA-256 of its secret is kept; sending it again makes another.
+
+    `email_digest` is that of an address: an e-mail has one invitation at a time. `user_id`: whom the mail is for, and who gets the account.
+    """
+
+    __tablename__ = "invitation"
+    __table_args__ = (
+        CheckConstraint(f"role IN {CONSOLE_ROLES}", name="role"),
+        Index("uq_invitation_open", "email_digest", unique=True, sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    email: Mapped[str] = mapped_column(EncryptedText("invitation.email"))
+    email_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    role: Mapped[str] = mapped_column(String(16))
+    user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    invited_by: Mapped[UUID | None] = mapped_column(ForeignKey("account.id", ondelete="SET NULL"), index=True)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    withdrawn_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    @property
+    def shown_id(self) -> str:
+        return show("inv", self.id)

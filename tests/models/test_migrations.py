@@ -9,10 +9,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from apiflask import APIFlask
 from flask_migrate import downgrade, upgrade
+from sqlalchemy.exc import DBAPIError
 
 from notifier.app import create_app
 from notifier.config import Settings
+from notifier.database import transaction
 from notifier.extensions import db
+from notifier.models import AuditEntry
+from notifier.pipeline import audit
 from tests.conftest import new_postgres_database
 
 
@@ -39,10 +43,22 @@ def test_up_gives_the_models_and_down_gives_nothing(empty_app: APIFlask) -> None
     with db.engine.connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": False}), db.metadata)
     assert differences == []
+    downgrade(revision="-1")
+    upgrade()
     downgrade(revision="base")
     assert tables() == set()
     upgrade()
     assert tables() == set(db.metadata.tables)
+
+
+def test_what_stands_in_the_audit_trail_cannot_be_changed_or_taken_out(empty_app: APIFlask) -> None:
+    upgrade()
+    with transaction():
+        audit.write("flag.set", "sms")
+    for change in (sa.update(AuditEntry).values(actor="nobody"), sa.delete(AuditEntry)):
+        with pytest.raises(DBAPIError, match="append-only"), transaction() as session:
+            session.execute(change)
+    assert [entry.actor for entry in db.session.scalars(sa.select(AuditEntry))] == [audit.ITSELF]
 
 
 def test_migrations_are_numbered_without_gaps(root: Path) -> None:
