@@ -8,6 +8,7 @@ from datetime import timedelta
 from flask import flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import BooleanField, SelectField, SelectMultipleField, StringField, TextAreaField, ValidationError
+from wtforms.fields import SelectChoice
 from wtforms.validators import DataRequired, Length
 
 from notifier import accounts, origins
@@ -23,7 +24,12 @@ from notifier.web.forms import CheckboxesField, ConsoleForm, is_storable
 pages = page_blueprint("producers", url_prefix="/admin/producers")
 
 OVERLAPS = {"0": timedelta(0), "1": timedelta(hours=1), "24": timedelta(days=1), "168": timedelta(days=7)}
-LIVES = {"": None, "30": timedelta(days=30), "90": timedelta(days=90), "365": timedelta(days=365)}
+LIVES = {
+    "": ("Never", None),
+    "30": ("After 30 days", timedelta(days=30)),
+    "90": ("After 90 days", timedelta(days=90)),
+    "365": ("After a year", timedelta(days=365)),
+}
 
 
 class ProducerForm(ConsoleForm):
@@ -40,10 +46,12 @@ class OriginsForm(ConsoleForm):
 
 
 class KeyForm(ConsoleForm):
-    kind = SelectField("Kind", choices=[("live", "Live: sends"), ("test", "Test: takes the whole path and sends nothing")], default="live")
-    scopes = CheckboxesField("It may", choices=[(scope, scope) for scope in SCOPES], default=["notify", "read", "users"])
+    kind = SelectField(
+        "Kind", choices=[SelectChoice("live", "Live: sends"), SelectChoice("test", "Test: takes the whole path and sends nothing")], default="live"
+    )
+    scopes = CheckboxesField("It may", choices=SCOPES, default=["notify", "read", "users"])
     types = SelectMultipleField("Only these event types", validate_choice=True)
-    life = SelectField("It ends", choices=[("", "Never"), ("30", "After 30 days"), ("90", "After 90 days"), ("365", "After a year")], default="")
+    life = SelectField("It ends", choices=[SelectChoice(days, words) for days, (words, _) in LIVES.items()], default="")
 
     def validate_scopes(self, field: CheckboxesField) -> None:
         if not field.data:
@@ -87,7 +95,7 @@ def _page(producer_id: str, key_form: KeyForm | None = None, origins_form: Origi
 
 def _key_form(*, is_empty: bool) -> KeyForm:
     form = KeyForm(formdata=None) if is_empty else KeyForm()
-    form.types.choices = [(key, key) for key in known_keys()]
+    form.types.choices = known_keys()
     return form
 
 
@@ -98,7 +106,7 @@ def create_key(producer_id: str) -> ResponseReturnValue:
     form = _key_form(is_empty=False)
     if not form.validate():
         return _page(producer_id, form), 422
-    life = LIVES[form.life.data]
+    _, life = LIVES[form.life.data]
     key, plain = accounts.create_key(
         parse("prd", producer_id),
         scopes=form.scopes.data,

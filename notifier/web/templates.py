@@ -14,6 +14,7 @@ from flask_login import current_user
 from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 from wtforms import HiddenField, SelectField, StringField, TextAreaField
+from wtforms.fields import SelectChoice
 from wtforms.validators import DataRequired, Length
 
 from notifier.channels import CHANNELS
@@ -272,10 +273,10 @@ def _outcome(answer: dict[str, Any], *, to_sandbox: bool) -> tuple[str, str]:
 def _editor(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> str:
     type_ = queries.type_of(source.key)
     if place[0] == ANY_CHANNEL:
-        form.shown_as.choices = [(name, channel.label) for name, channel in CHANNELS.items()]
+        form.shown_as.choices = [SelectChoice(name, channel.label) for name, channel in CHANNELS.items()]
         form.shown_as.data = _shown_as(place, form)
     if type_ is None:
-        form.type.choices = [(key, key) for key in queries.type_keys()]
+        form.type.choices = queries.type_keys()
     status = _status(source.key, source.version)
     return render_template(
         "admin/template_edit.html",

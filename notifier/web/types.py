@@ -6,6 +6,7 @@ from typing import Any
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import BooleanField, IntegerField, SelectField, StringField, ValidationError
+from wtforms.fields import SelectChoice
 from wtforms.validators import NumberRange, Optional, Regexp
 
 from notifier.channels import CHANNELS
@@ -29,16 +30,17 @@ class TypeForm(ConsoleForm):
     """API.md, PUT /api/v1/types: the same fields with the same limits."""
 
     titles = JsonField("Titles by language")
-    category = SelectField("Category", choices=[(name, name.capitalize()) for name in CATEGORIES])
-    priority = SelectField("Priority", choices=[(name, name.capitalize()) for name in PRIORITIES])
-    channels = CheckboxesField("Channels, when a submission names none", choices=[(name, channel.label) for name, channel in CHANNELS.items()])
+    category = SelectField("Category", choices=[SelectChoice(name, name.capitalize()) for name in CATEGORIES])
+    priority = SelectField("Priority", choices=[SelectChoice(name, name.capitalize()) for name in PRIORITIES])
+    channels = CheckboxesField("Channels, when a submission names none", choices=[SelectChoice(name, channel.label) for name, channel in CHANNELS.items()])
     schema = JsonField("JSON Schema of the data")
     is_mandatory = BooleanField("Mandatory: nobody can switch it off")
     to_admins = BooleanField("It goes to the admins, too")
     resend_unknown = SelectField(
-        "A send that may have gone out", choices=[("", "Sent again where that is safe"), ("yes", "Sent again"), ("no", "Not sent again")]
+        "A send that may have gone out",
+        choices=[SelectChoice("", "Sent again where that is safe"), SelectChoice("yes", "Sent again"), SelectChoice("no", "Not sent again")],
     )
-    routing = SelectField("Routing, when a submission names none", choices=[("", "As usual: all channels"), *((mode, mode) for mode in MODES)])
+    routing = SelectField("Routing, when a submission names none", choices=[SelectChoice("", "As usual: all channels"), *MODES])
     escalate_after_s = IntegerField("Seconds until the next step of an escalation", [Optional(), NumberRange(10, 86_400)])
     dedupe_window_s = IntegerField("Seconds within which the same content is left out", [Optional(), NumberRange(0, 30 * 86_400)])
     dedupe_near = BooleanField("Leave out what differs in case, spaces and punctuation only, too")
