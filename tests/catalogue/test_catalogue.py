@@ -34,6 +34,7 @@ TABLE = {
     "password_reset": ("transactional", "urgent", "email", "url", "minutes"),
     "account_activity": ("system", "medium", "inapp email", "event", "url"),
     "fraud_alert": ("system", "urgent", "inapp email webhook", "order_id reason", "url"),
+    "account_invitation": ("system", "urgent", "email", "url role days invited_by", ""),
     "sign_in_link": ("system", "urgent", "email", "url minutes", ""),
     "social_digest": ("social", "medium", "inapp email push", "lines count", "more"),
     "marketing_digest": ("marketing", "low", "inapp email push", "lines count", "more"),
@@ -57,7 +58,8 @@ def test_a_type_is_as_documented(key: str):
 
 
 def test_only_these_are_mandatory_and_only_these_go_to_admins():
-    assert {key for key, entry in TYPES.items() if entry.is_mandatory} == {"security_alert", "one_time_code", "password_reset", "address_code", "sign_in_link"}
+    mandatory = {"security_alert", "one_time_code", "password_reset", "address_code", "sign_in_link", "account_invitation"}
+    assert {key for key, entry in TYPES.items() if entry.is_mandatory} == mandatory
     assert {key for key, entry in TYPES.items() if entry.to_admins} == {"fraud_alert", "delivery_failure"}
 
 
@@ -156,6 +158,7 @@ BAD = [
     ("password_reset", {"url": "JAVASCRIPT:alert(1)"}),
     ("sign_in_link", {"url": "JAVASCRIPT:alert(1)", "minutes": 15}),
     ("account_activity", {"event": 1}),
+    ("account_invitation", {"url": "JAVASCRIPT:alert(1)", "role": "viewer", "days": 7, "invited_by": "mira@shop.example"}),
     ("fraud_alert", {"order_id": "A", "reason": ["x"]}),
     ("delivery_failure", {"channel": "sms", "failed": "42"}),
     ("delivery_failure", {"channel": "sms", "failed": -1}),
