@@ -1,8 +1,9 @@
-"""What the counters say, for the overview: sums, bars over time and latencies, by channel. No table of deliveries is read."""
+"""What the counters say, for the overview: sums, a series over time and latencies, by channel. No table of deliveries is read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,13 +13,12 @@ from notifier.core.latency import percentile
 from notifier.extensions import db
 from notifier.models import Tally
 
-EVENTS = ("accepted", "sent", "delivered", "failed", "opened", "skipped")
 _LATENCY = "latency:"
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`step`: how much time a bar stands for."""
+    """`step`: how much time a point of the series stands for."""
 
     name: str
     words: str
@@ -34,14 +34,6 @@ WINDOWS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
-    at: datetime
-    accepted: int
-    arrived: int
-    failed: int
-
-
-@dataclass(frozen=True, slots=True)
 class Line:
     """A channel's counts by event, and within how many ms half, 95 and 99 of 100 had arrived."""
 
@@ -54,21 +46,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
+    """`series`: over time, of one channel or all: `at` (where each step begins), `step` (seconds), and how many were accepted, arrived, failed, opened."""
+
     window: Window
     lines: Sequence[Line]
-    bars: Sequence[Bar]
-
-    @property
-    def highest(self) -> int:
-        return max((max(bar.accepted, bar.arrived + bar.failed) for bar in self.bars), default=0)
-
-    @property
-    def totals(self) -> dict[str, int]:
-        return {event: sum(line.counts.get(event, 0) for line in self.lines) for event in EVENTS}
+    series: Mapping[str, Any]
 
 
-def counted(window: Window) -> Counted:
-    """Of the window that ends now. One query."""
+def counted(window: Window, channel: str | None = None) -> Counted:
+    """Of the window that ends now; `channel` narrows the series alone. One query."""
     until = now()
     first = _floor(until, window.step) + window.step - window.span
     rows = db.session.execute(
@@ -92,18 +78,19 @@ def counted(window: Window) -> Counted:
         bar[row.event] = bar.get(row.event, 0) + number
     lines = [_line(name, counts.get(name, {}), buckets.get(name, {})) for name in CHANNELS if name in counts or name in buckets]
     steps = [first + window.step * index for index in range(round(window.span / window.step))]
-    return Counted(window, lines, [_bar(at, bars.get(at, {})) for at in steps])
+    shown = [{name: counts for name, counts in bars.get(at, {}).items() if channel in (None, name)} for at in steps]
+    over_time = {event: [_sum(channels, event) for channels in shown] for event in ("accepted", "arrived", "failed", "opened")}
+    return Counted(window, lines, {"at": [at.isoformat() for at in steps], "step": int(window.step.total_seconds()), **over_time})
 
 
 def _line(channel: str, counts: Mapping[str, int], buckets: Mapping[int, int]) -> Line:
     return Line(channel, counts, *(percentile(buckets, share) for share in (0.5, 0.95, 0.99)))
 
 
-def _bar(at: datetime, channels: Mapping[str, Mapping[str, int]]) -> Bar:
-    """What workers send counts when it is sent, what is put into an inbox when it is there."""
-    of = list(channels.values())
-    arrived = sum(max(counts.get("sent", 0), counts.get("delivered", 0)) for counts in of)
-    return Bar(at, sum(counts.get("accepted", 0) for counts in of), arrived, sum(counts.get("failed", 0) for counts in of))
+def _sum(channels: Mapping[str, Mapping[str, int]], event: str) -> int:
+    """`arrived`: what workers send counts when it is sent, what is put into an inbox when it is there."""
+    events = ("sent", "delivered") if event == "arrived" else (event,)
+    return sum(max(counts.get(name, 0) for name in events) for counts in channels.values())
 
 
 def _floor(at: datetime, step: timedelta) -> datetime:

@@ -7,6 +7,7 @@ import redis
 from flask import render_template, request
 from flask.typing import ResponseReturnValue
 
+from notifier.channels import CHANNELS
 from notifier.clock import now
 from notifier.dead_letters import Filter
 from notifier.pipeline import health
@@ -25,11 +26,13 @@ pages = page_blueprint("admin", url_prefix="/admin")
 @allow("viewer")
 def index() -> ResponseReturnValue:
     window = tallies.WINDOWS.get(request.args.get("window", ""), tallies.WINDOWS["hour"])
+    channel = request.args.get("channel") if request.args.get("channel") in CHANNELS else None
     rising = [group for group in causes.groups(Filter(since=now() - timedelta(hours=causes.HOURS)), "-count").groups if group.is_rising]
     return render_template(
         "admin/overview.html",
         overview=overview(),
-        counted=tallies.counted(window),
+        counted=tallies.counted(window, channel),
+        channel=channel,
         windows=tallies.WINDOWS,
         rising=rising[:_MOST_RISING],
         urgencies=_urgencies(),

@@ -91,19 +91,25 @@ def test_the_present_minutes_are_left_to_those_who_write_them(app: APIFlask) -> 
     assert tallies.add_up() == 0
 
 
-def test_the_bars_and_lines_of_a_window_add_up(app: APIFlask) -> None:
+@pytest.mark.parametrize(("window", "accepted", "steps"), [("hour", 12, 30), ("day", 112, 24), ("month", 112, 30)])
+def test_the_series_and_lines_of_a_window_add_up(app: APIFlask, window: str, accepted: int, steps: int) -> None:
     at = now()
     rows = [
         {"at": at - timedelta(minutes=1), "channel": "sms", "event": "accepted", "count": 5},
         {"at": at - timedelta(minutes=30), "channel": "sms", "event": "accepted", "count": 7},
         {"at": at - timedelta(minutes=30), "channel": "sms", "event": "latency:0", "count": 7},
         {"at": at - timedelta(hours=5), "channel": "sms", "event": "accepted", "count": 100},
+        {"at": at, "channel": "email", "event": "sent", "count": 3},
+        {"at": at, "channel": "email", "event": "delivered", "count": 2},
     ]
     with transaction() as session:
         session.execute(sa.insert(Tally.__table__), rows)
-    for name, total in (("hour", 12), ("day", 112), ("month", 112)):
-        counted = queries.counted(queries.WINDOWS[name])
-        assert (counted.totals["accepted"], sum(bar.accepted for bar in counted.bars), counted.lines[0].p50) == (total, total, 10)
+    whole, email = (queries.counted(queries.WINDOWS[window], channel) for channel in (None, "email"))
+    lines = {line.channel: (line.counts, line.p50) for line in whole.lines}
+    assert lines == {"email": ({"sent": 3, "delivered": 2}, None), "sms": ({"accepted": accepted}, 10)}
+    assert whole.lines == email.lines
+    assert [len(whole.series["at"]), sum(whole.series["accepted"]), sum(whole.series["arrived"])] == [steps, accepted, 3]
+    assert [sum(email.series["accepted"]), sum(email.series["arrived"])] == [0, 3]
 
 
 def test_what_is_older_than_a_year_and_a_bit_goes(app: APIFlask) -> None:

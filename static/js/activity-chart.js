@@ -1,0 +1,66 @@
+// <activity-chart data-series='{"at": [ISO …], "step": seconds, "accepted": [n …], "arrived": […], "failed": […], "opened": […]}'>:
+// what happened over time. The table below it has the sums, for who cannot see it.
+
+import "../vendor/chart.js/chart.umd.min.js";
+
+const DAY_S = 86_400;
+
+function words(at, step) {
+  const options = step >= DAY_S ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit" };
+  return new Intl.DateTimeFormat(document.documentElement.lang || undefined, options).format(new Date(at));
+}
+
+class ActivityChart extends HTMLElement {
+  #chart = null;
+  #theme = null;
+
+  connectedCallback() {
+    // A shadow root, so that what is drawn is no part of the page that `live.js` compares.
+    const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
+    root.replaceChildren(document.createElement("canvas"));
+    this.#theme = new MutationObserver(() => this.#draw());
+    this.#theme.observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
+    this.#draw();
+  }
+
+  disconnectedCallback() {
+    this.#theme.disconnect();
+    this.#chart.destroy();
+    this.#chart = null;
+  }
+
+  #draw() {
+    const { at, step, accepted, arrived, failed, opened } = JSON.parse(this.dataset.series);
+    const colours = getComputedStyle(this);
+    const colour = (name) => colours.getPropertyValue(name).trim();
+    const bars = { stack: "outcome", maxBarThickness: 22, borderRadius: 2 };
+    const line = { type: "line", pointRadius: 0, pointHitRadius: 12, borderWidth: 2, tension: 0 };
+    this.#chart?.destroy();
+    this.#chart = new globalThis.Chart(this.shadowRoot.firstChild, {
+      type: "bar",
+      data: {
+        labels: at.map((moment) => words(moment, step)),
+        datasets: [
+          { ...line, label: "accepted", data: accepted, borderColor: colour("--muted"), backgroundColor: colour("--muted") },
+          { ...line, label: "opened", data: opened, borderColor: colour("--link"), backgroundColor: colour("--link"), borderDash: [4, 4] },
+          { ...bars, label: "arrived", data: arrived, backgroundColor: colour("--raw-green") },
+          { ...bars, label: "failed", data: failed, backgroundColor: colour("--raw-red") },
+        ],
+      },
+      options: {
+        animation: false,
+        maintainAspectRatio: false,
+        color: colour("--text"),
+        font: { family: colours.fontFamily, size: 12 },
+        interaction: { mode: "index", intersect: false },
+        plugins: { legend: { position: "bottom", align: "start", labels: { boxWidth: 14, boxHeight: 8, color: colour("--text") } } },
+        scales: {
+          x: { stacked: true, grid: { display: false }, border: { color: colour("--line") }, ticks: { color: colour("--muted"), maxRotation: 0, autoSkipPadding: 24 } },
+          y: { stacked: true, beginAtZero: true, grid: { color: colour("--line") }, border: { display: false }, ticks: { color: colour("--muted"), precision: 0, maxTicksLimit: 5 } },
+        },
+      },
+    });
+  }
+}
+
+customElements.define("activity-chart", ActivityChart);
