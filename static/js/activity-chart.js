@@ -33,8 +33,8 @@ class ActivityChart extends HTMLElement {
     const { at, step, accepted, arrived, failed, opened } = JSON.parse(this.dataset.series);
     const colours = getComputedStyle(this);
     const colour = (name) => colours.getPropertyValue(name).trim();
-    const bars = { stack: "outcome", maxBarThickness: 22, borderRadius: 2 };
-    const line = { type: "line", pointRadius: 0, pointHitRadius: 12, borderWidth: 2, tension: 0 };
+    const bars = { stack: "outcome", pointStyle: "rect", maxBarThickness: 22, borderRadius: 2 };
+    const line = { type: "line", pointStyle: "line", pointRadius: 0, pointHitRadius: 12, borderWidth: 2, tension: 0 };
     this.#chart?.destroy();
     this.#chart = new globalThis.Chart(this.shadowRoot.firstChild, {
       type: "bar",
@@ -53,7 +53,7 @@ class ActivityChart extends HTMLElement {
         color: colour("--text"),
         font: { family: colours.fontFamily, size: 12 },
         interaction: { mode: "index", intersect: false },
-        plugins: { legend: { position: "bottom", align: "start", labels: { boxWidth: 14, boxHeight: 8, color: colour("--text") } } },
+        plugins: { legend: { position: "bottom", align: "start", labels: { usePointStyle: true, pointStyleWidth: 18, boxHeight: 7, color: colour("--text") } } },
         scales: {
           x: { stacked: true, grid: { display: false }, border: { color: colour("--line") }, ticks: { color: colour("--muted"), maxRotation: 0, autoSkipPadding: 24 } },
           y: { stacked: true, beginAtZero: true, grid: { color: colour("--line") }, border: { display: false }, ticks: { color: colour("--muted"), precision: 0, maxTicksLimit: 5 } },

@@ -309,6 +309,13 @@ def test_rq_sees_the_worker_and_can_suspend_it(connection: redis.Redis, echo: Ec
     eventually(lambda: echo.ran == ids)
 
 
+def test_rq_sees_how_many_jobs_it_has_done(connection: redis.Redis, echo: Echo, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    monkeypatch.setattr(module, "BEAT_S", 0.05)
+    request.getfixturevalue("running")
+    enqueue(connection, "mail.low", "fine", "fine", "fail")
+    eventually(lambda: [(w.successful_job_count, w.failed_job_count) for w in StockWorker.all(connection=connection)] == [(2, 1)])
+
+
 def test_functions_without_a_handler_run_as_rq_would_run_them(connection: redis.Redis, echo: Echo) -> None:
     [fine] = enqueue(connection, "mail.low", "fine", function="tests.batchworker.jobs.double", result_ttl=60)
     [broken] = enqueue(connection, "mail.low", "fine", function="tests.batchworker.jobs.broken")
