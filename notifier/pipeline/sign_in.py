@@ -1,4 +1,4 @@
-"""Signing in by a link in a mail: made and sent, looked at, used once, forgotten. Called by `web.login` and the scheduler.
+"""Signing in by a link in a mail: made and sent, looked at, used once, forgotten. Called by `web.login`, the scheduler and `invitations`.
 
 The secret stands in the link alone, its SHA-256 in the database. Who asks is never told whether anybody
 was found: what is sent goes to the e-mail that was given, or nowhere.
@@ -21,7 +21,7 @@ from notifier.database import insert, retried, transaction
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Account, Address, SignInLink
-from notifier.pipeline import own, people
+from notifier.pipeline import audit, own, people
 
 LIFETIME = timedelta(minutes=15)
 TYPE = "sign_in_link"
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class _Whom:
+class Whom:
     """Who may sign in by an e-mail. `account_id` None: somebody without an account, who gets one by using the link."""
 
     user_id: str
@@ -42,7 +42,7 @@ class _Whom:
 def send_link(email: str) -> None:
     """To the account of that e-mail; or to the one person without an account whose confirmed primary address it is."""
     email, secret = email.strip(), secrets.token_urlsafe(32)
-    whom = _store(email, _digest(secret))
+    whom = _store(email, digest_of(secret))
     if whom is None:
         log.info("sign_in.nobody_to_send_to")
         return
@@ -77,23 +77,24 @@ def prune() -> int:
 
 
 def _usable(secret: str) -> tuple[sa.ColumnElement[bool], ...]:
-    return SignInLink.digest == _digest(secret), SignInLink.used_at.is_(None), SignInLink.expires_at > now()
+    return SignInLink.digest == digest_of(secret), SignInLink.used_at.is_(None), SignInLink.expires_at > now()
 
 
-def _digest(secret: str) -> bytes:
+def digest_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 @retried
-def _store(email: str, digest: bytes) -> _Whom | None:
+def _store(email: str, digest: bytes) -> Whom | None:
     with transaction() as session:
-        whom = _find(email)
+        whom = find_whom(email)
         if whom is not None:
             session.add(SignInLink(digest=digest, account_id=whom.account_id, user_id=whom.user_id, email=email, expires_at=now() + LIFETIME))
     return whom
 
 
-def _find(email: str) -> _Whom | None:
+def find_whom(email: str) -> Whom | None:
+    """Whom that e-mail lets in; None for nobody, or for somebody who may not. Inside a transaction: an account's address may have to be made."""
     key = email.lower()
     try:
         values = {channels.normalise(_CHANNEL, text) for text in (email, key)}
@@ -102,29 +103,30 @@ def _find(email: str) -> _Whom | None:
     account = db.session.execute(sa.select(Account.id, Account.user_id, Account.disabled_at).where(Account.email == key)).first()
     if account is None:
         return _find_person({people.digest_of(_CHANNEL, value) for value in values})
-    return None if account.disabled_at else _Whom(account.user_id, account.id, _own_address(account.user_id, channels.normalise(_CHANNEL, key)))
+    return None if account.disabled_at else Whom(account.user_id, account.id, own_address(account.user_id, channels.normalise(_CHANNEL, key)))
 
 
-def _own_address(user_id: str, value: str) -> UUID:
-    """The user's address of exactly that value. It need not be the primary one, which any producer's key can change."""
+def own_address(user_id: str, value: str) -> UUID:
+    """The user's address of exactly that value, which is normalised. It need not be the primary one, which any producer's key can change."""
     digest = people.digest_of(_CHANNEL, value)
     row = {"id": new_id(), "user_id": user_id, "channel": _CHANNEL, "value": value, "digest": digest, "masked": channels.mask(_CHANNEL, value)}
     db.session.execute(insert(Address.__table__).values(**row, is_primary=False, created_at=now()).on_conflict_do_nothing())
     return db.session.execute(sa.select(Address.id).where(Address.user_id == user_id, Address.digest == digest)).scalar_one()
 
 
-def _find_person(digests: set[bytes]) -> _Whom | None:
+def _find_person(digests: set[bytes]) -> Whom | None:
     """Somebody who has no account at all: to whom has one, a producer's key could lead us by a changed address."""
     confirmed = (Address.is_primary, Address.verified_at.is_not(None), Address.disabled_at.is_(None))
     found = db.session.execute(sa.select(Address.id, Address.user_id).where(Address.digest.in_(digests), *confirmed)).all()
     if len(found) != 1 or db.session.scalar(sa.select(Account.id).where(Account.user_id == found[0].user_id).limit(1)) is not None:
         return None
-    return _Whom(found[0].user_id, None, found[0].id)
+    return Whom(found[0].user_id, None, found[0].id)
 
 
 def _give_account(user_id: str, email: str) -> None:
     """If the address is theirs still, and nobody has been faster."""
-    whom = _find(email)
+    whom = find_whom(email)
     if whom is not None and whom.user_id == user_id and whom.account_id is None:
         row = {"id": new_id(), "email": email.lower(), "role": "person", "user_id": user_id, "created_at": now()}
-        db.session.execute(insert(Account.__table__).values(**row).on_conflict_do_nothing())
+        if db.session.execute(insert(Account.__table__).values(**row).on_conflict_do_nothing().returning(Account.id)).first() is not None:
+            audit.write("account.created", user_id, after={"role": row["role"], "by": "sign-in link"})  # an e-mail of theirs could not be erased there
