@@ -6,11 +6,11 @@ floor 1  config.py      settings from the environment        clock.py ids.py  ti
          extensions.py  unbound Flask extensions             encryption.py    the key ring
          database.py    engine set-up and `transaction()`    models/          one aggregate a file
          channels/      one file per provider, the registry, the outbound HTTP client
-         queueing.py    queue names and the doorbell          realtime/publish.py  inbox events out
+         queueing.py    queue names and the doorbell          realtime/publish.py  events out
 floor 2  pipeline/      the flow, a file a stage: accept facts expand render deliver sweep inbox
          queries/       read-only questions, a file per screen family
          accounts.py    sign-in, API keys           origins.py  whose pages may use a user's token
-floor 3  api/ web/ realtime/gateway.py   the doors: thin, none imports another
+floor 3  api/ web/ realtime/    the doors: thin, none imports another
 floor 4  app.py         create_app
 floor 5  jobs.py worker.py scheduler.py up.py cli.py __main__.py   the processes
 

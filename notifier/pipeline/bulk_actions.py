@@ -24,6 +24,7 @@ from notifier.ids import show
 from notifier.models import BulkAction, Delivery
 from notifier.pipeline import audit, retry_dead
 from notifier.queueing import Doorbell, restore_failed
+from notifier.realtime import publish
 
 RETRY, DISCARD, REPAIR = "retry", "discard", "repair"
 KINDS = (RETRY, DISCARD, REPAIR)
@@ -81,7 +82,9 @@ def start(kind: str, chosen: Filter, *, provider: str | None = None, per_second:
         session.add(row)
         session.flush()
         audit.write("bulk.started", show("blk", row.id), after={"kind": kind, "filter": row.filter, "total": total, "provider": provider, "rate": per_second})
-        return row.id
+        key = row.id
+    publish.hint(publish.ACTIONS, publish.FAILED)
+    return key
 
 
 def cancel(key: UUID) -> bool:
@@ -94,6 +97,7 @@ def cancel(key: UUID) -> bool:
             return False
         row.cancelled_at = row.finished_at = clock_now()
         audit.write("bulk.cancelled", show("blk", key), after={"done": row.done, "left_alone": row.left, "not_reached": row.total - row.done - row.left})
+    publish.hint(publish.ACTIONS, publish.FAILED)
     return True
 
 
@@ -126,6 +130,7 @@ def work() -> int:
         kind = row.kind
     if kind != REPAIR:
         retry_dead.tell_queues(doorbells, is_retry=kind == RETRY)
+    publish.hint(publish.ACTIONS)
     return BATCH if len(keys) == size else len(keys)
 
 

@@ -15,6 +15,7 @@ import structlog
 from notifier.database import transaction
 from notifier.extensions import redis_store
 from notifier.pipeline import audit
+from notifier.realtime import publish
 
 WINDOW_MS = 30_000  # outcomes of the last half to whole window are judged
 LEAST_CALLS = 10  # fewer say nothing
@@ -200,6 +201,8 @@ def report(tallies: Mapping[str, Tally]) -> dict[str, str]:
     happened = {scope: word.decode() for scope, word in zip(tallies, answer, strict=True) if word}
     for scope, what in happened.items():
         log.warning("provider.health_changed", provider=scope, now=what)
+    if happened:
+        publish.hint(publish.OVERVIEW, publish.QUEUES)
     return happened
 
 
@@ -215,6 +218,7 @@ def force(scope: str, state: str) -> None:
         else:
             client.hset(key, "forced", state)
             client.persist(key)
+    publish.hint(publish.OVERVIEW, publish.QUEUES)
 
 
 def states() -> dict[str, str]:

@@ -15,6 +15,7 @@ from notifier.database import insert, transaction
 from notifier.extensions import db
 from notifier.models import PausedChannel
 from notifier.pipeline import audit
+from notifier.realtime import publish
 
 PAUSED = "paused"  # the reason of a delivery that waits for it
 
@@ -30,6 +31,7 @@ def pause(channel: str) -> bool:
         is_new = session.execute(statement.values(channel=channel, paused_by=audit.actor())).first() is not None
         if is_new:
             audit.write("channel.paused", channel)
+    publish.hint(publish.OVERVIEW, publish.QUEUES)
     return is_new
 
 
@@ -39,6 +41,7 @@ def resume(channel: str) -> bool:
         is_gone = session.execute(sa.delete(PausedChannel).where(PausedChannel.channel == channel).returning(PausedChannel.channel)).first() is not None
         if is_gone:
             audit.write("channel.resumed", channel)
+    publish.hint(publish.OVERVIEW, publish.QUEUES)
     return is_gone
 
 

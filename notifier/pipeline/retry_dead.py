@@ -21,6 +21,7 @@ from notifier.pipeline import audit
 from notifier.pipeline.claim import THROUGH
 from notifier.pipeline.store import DOORBELL_GRACE
 from notifier.queueing import Doorbell, forget_failed, ring
+from notifier.realtime import publish
 
 log = structlog.get_logger()
 
@@ -69,6 +70,7 @@ def tell_queues(doorbells: Sequence[Doorbell], *, is_retry: bool) -> None:
     """After the commit. If Redis is away the sweep rings them, and removes the ghosts."""
     if not doorbells:
         return
+    publish.hint(publish.FAILED, publish.OVERVIEW, publish.QUEUES)
     try:
         forget_failed(doorbells, with_jobs=not is_retry)
     except redis.RedisError as error:

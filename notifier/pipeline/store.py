@@ -140,9 +140,10 @@ def _happened(summaries: Iterable[Mapping[str, Any]]) -> Iterator[tallies.Happen
 
 
 def announce(stored: Stored) -> None:
-    """After the commit, with no transaction open: ring the workers, tell the browsers. Failing at either loses nothing."""
+    """After the commit, with no transaction open: ring the workers, tell the browsers and the console. Failing at either loses nothing."""
     if stored.doorbells:
         queueing.ring(stored.doorbells)
+        publish.hint(publish.OVERVIEW, publish.QUEUES)
     if stored.inbox_events:
         publish.publish_items(stored.inbox_events)
     if stored.inbox_changes:

@@ -30,6 +30,7 @@ from notifier.pipeline.routing import follow, read_already
 from notifier.pipeline.store import DOORBELL_GRACE, Stored, announce, inbox_row
 from notifier.pipeline.words import Wanted, put_into_words
 from notifier.queueing import Doorbell, lost, memory, note_reviewed, ring, ring_expand
+from notifier.realtime import publish
 
 BATCH = pacing.BATCH
 LONGEST_DOORBELL_GRACE = DOORBELL_GRACE * 32
@@ -198,6 +199,7 @@ def free_lapsed() -> int:
         _move(unknown, {"status": lifecycle.UNKNOWN, "reason": None, "wake_at": None, "outcome": "unknown", "code": LEASE_LAPSED, "failed_at": now})
         session.execute(sa.insert(Attempt.__table__), [_lapsed_attempt(d, now) for d in lapsed])
     ring(_doorbells(again))
+    publish.hint(publish.OVERVIEW, publish.QUEUES, publish.FAILED)
     log.warning("sweep.leases_lapsed", again=len(again), unknown=len(unknown))
     return len(lapsed)
 

@@ -1,7 +1,8 @@
 """Counts what happens, by channel and minute, for the overview: so that it never has to count deliveries.
 
 Every batch adds rows of its own in its own transaction: nobody waits for anybody's row, and what is rolled back was
-never counted. The scheduler adds up what has become past. What test keys send is not counted.
+never counted. The scheduler adds up what has become past. What test keys send is not counted. Whoever looks at the
+console is told after the commit.
 """
 
 from collections import Counter
@@ -12,9 +13,10 @@ import sqlalchemy as sa
 
 from notifier.clock import now as clock_now
 from notifier.core.latency import bucket_of
-from notifier.database import transaction
+from notifier.database import afterwards, transaction
 from notifier.extensions import db
 from notifier.models import Tally
+from notifier.realtime import publish
 
 ACCEPTED, SENT, DELIVERED, FAILED, OPENED, SKIPPED = "accepted", "sent", "delivered", "failed", "opened", "skipped"
 EVENTS = (ACCEPTED, SENT, DELIVERED, FAILED, OPENED, SKIPPED)
@@ -42,6 +44,8 @@ def count(happened: Iterable[Happened] | Mapping[Happened, int]) -> None:
         at = clock_now().replace(second=0, microsecond=0)
         rows = [{"at": at, "channel": channel, "event": event, "count": number} for (channel, event), number in sorted(counts.items())]
         db.session.execute(sa.insert(_tally), rows)
+        failed = (publish.FAILED,) if any(event == FAILED for _, event in counts) else ()
+        afterwards(lambda: publish.hint(publish.OVERVIEW, publish.QUEUES, *failed))
 
 
 def add_up() -> int:

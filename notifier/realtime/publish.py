@@ -1,10 +1,11 @@
-"""Sends inbox events to whoever is connected, from any process; after the commit, never inside a transaction.
+"""Sends events to whoever is connected, from any process; after the commit, never inside a transaction.
 
-An event is a hint: the truth is in the database, and a client that sees a gap in `seq` asks for it.
-So a Redis that is away is logged once and left alone, tried again once a second, and never waited for.
+An event is a hint: the truth is in the database, and a client that sees a gap in `seq` asks for it; the console's
+pages are told that something has changed, and read themselves anew. So a Redis that is away is logged once and left
+alone, tried again once a second, and never waited for.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -18,8 +19,15 @@ from notifier.clock import now
 from notifier.extensions import redis_store
 
 NAMESPACE = "/inbox"
+CONSOLE = "/admin"
 CHANNEL = "notifier.inbox"  # the Redis channel on which the web processes listen
 RETRY_EVERY = timedelta(seconds=1)
+
+TOPICS = (OVERVIEW, QUEUES, FAILED, ACTIONS) = ("overview", "queues", "failed", "actions")  # what pages of the console watch
+HINT_EVERY = timedelta(milliseconds=500)
+WATCHED_FOR = timedelta(seconds=60)
+_WATCHED = "notifier:console-watched"
+_PUBLISH_IF_WATCHED = "if redis.call('EXISTS', KEYS[1]) == 1 then for i = 2, #ARGV do redis.call('PUBLISH', ARGV[1], ARGV[i]) end end"
 
 log = structlog.get_logger()
 
@@ -53,6 +61,35 @@ def publish_states(changes: Iterable[tuple[str, dict[str, Any]]]) -> None:
     _publish((user_id, "state", payload) for user_id, payload in changes)
 
 
+def topic_room(topic: str) -> str:
+    return f"topic:{topic}"
+
+
+def hint(*topics: str) -> None:
+    """Something has changed that these pages of the console show. After the commit, as often as one likes.
+
+    A process says it once in HINT_EVERY, in one round trip, and only if somebody has watched lately; so a page reads
+    itself once more a while after it heard something.
+    """
+    silent: dict[str, datetime] = current_app.extensions.setdefault("hints", {})
+    at = now()
+    due = [topic for topic in topics if not at < silent.get(topic, at) <= at + HINT_EVERY]
+    if not due:
+        return
+    silent.update(dict.fromkeys(due, at + HINT_EVERY))
+    messages = _wire((CONSOLE, topic_room(topic), "changed", {"topic": topic}) for topic in due)
+    _tell(lambda pipe: pipe.eval(_PUBLISH_IF_WATCHED, 1, _WATCHED, CHANNEL, *messages))
+
+
+def note_watched() -> bool:
+    """Somebody looks at the console. False: Redis is away, and nobody will be told of anything."""
+    try:
+        redis_store.client.set(_WATCHED, 1, ex=WATCHED_FOR)
+    except redis.RedisError:
+        return False
+    return True
+
+
 class _Collector(socketio.RedisManager):
     """Puts events into the wire form of python-socketio's managers, and keeps them."""
 
@@ -70,19 +107,31 @@ class _Outage:
 
 
 def _publish(events: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
+    def tell(pipe: "redis.client.Pipeline") -> None:
+        for message in _wire((NAMESPACE, room_of(user_id), event, payload) for user_id, event, payload in events):
+            pipe.publish(CHANNEL, message)
+
+    _tell(tell)
+
+
+def _wire(events: Iterable[tuple[str, str, str, dict[str, Any]]]) -> list[str]:
+    """(namespace, room, event, payload) as the gateway reads it."""
+    collector = _Collector()
+    for namespace, room, event, payload in events:
+        collector.emit(event, payload, namespace=namespace, room=room)
+    return collector.messages
+
+
+def _tell(say: Callable[["redis.client.Pipeline"], object]) -> None:
     outage: _Outage = current_app.extensions.setdefault("publish_outage", _Outage())
     at = now()
     if outage.retry_at is not None:
         if at < outage.retry_at <= at + RETRY_EVERY:
             return
         outage.retry_at = at + RETRY_EVERY  # one caller tries; the others need not wait for it
-    collector = _Collector()
-    for user_id, event, payload in events:
-        collector.emit(event, payload, namespace=NAMESPACE, room=room_of(user_id))
     try:
         with redis_store.client.pipeline(transaction=False) as pipe:
-            for message in collector.messages:
-                pipe.publish(CHANNEL, message)
+            say(pipe)
             pipe.execute()
     except redis.RedisError as error:
         if outage.retry_at is None:

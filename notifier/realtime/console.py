@@ -1,0 +1,53 @@
+"""The console's namespace of Socket.IO: tells open pages that something has changed, and lets operators act.
+
+For accounts of role viewer and up, by the session cookie from our own pages; the tokens of users never. A page says which
+topic it shows (`watch`), hears `changed` with that topic, and reads itself anew over HTTP: nothing else is told here.
+"""
+
+from typing import Any, Literal
+
+from flask_socketio import ConnectionRefusedError as Refused
+from flask_socketio import join_room, leave_room, rooms
+from pydantic import Field
+
+from notifier.ids import parse
+from notifier.pipeline import bulk_actions
+from notifier.realtime.door import Arguments, Door, Event, Guest
+from notifier.realtime.publish import CONSOLE, TOPICS, note_watched, topic_room
+
+
+class _Watch(Arguments):
+    topic: Literal[TOPICS]
+
+
+class _Cancel(Arguments):
+    action: str = Field(max_length=64)
+
+
+def _watch(_guest: Guest, given: _Watch) -> dict[str, Any]:
+    """This topic, and no other any more. Holds for as long as the connection; said again at least every WATCHED_FOR, or nothing is told.
+
+    `is_live` False: Redis is away, so nothing is told at present.
+    """
+    for room in {topic_room(topic) for topic in TOPICS} & set(rooms()):
+        leave_room(room)
+    join_room(topic_room(given.topic))
+    return {"topic": given.topic, "is_live": note_watched()}
+
+
+def _cancel(_guest: Guest, given: _Cancel) -> dict[str, Any]:
+    """A bulk action that is under way. `is_cancelled` False: it had ended already."""
+    return {"is_cancelled": bulk_actions.cancel(parse("blk", given.action))}
+
+
+_EVENTS = {"watch": Event(_Watch, _watch, role="viewer"), "cancel": Event(_Cancel, _cancel, role="operator")}
+
+
+class Console(Door):
+    def __init__(self) -> None:
+        super().__init__(CONSOLE, _EVENTS, role="viewer")
+
+    def identify(self, auth: Any) -> Guest:
+        if isinstance(auth, dict) and auth.get("token") is not None:
+            raise Refused("forbidden")
+        return self.by_cookie()

@@ -1,0 +1,179 @@
+"""What the namespaces of Socket.IO share: connections belong to somebody, may stay as long as that holds, and are answered.
+
+Who it is, is settled at the connection (`by_cookie`, or a namespace's own way) and asked again with every event and
+every few seconds. Arguments come from strangers: whatever is wrong with them is answered in the acknowledgement,
+`{"error": {code, detail}}`.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from flask import Flask, current_app, request
+from flask_login import current_user
+from flask_socketio import ConnectionRefusedError as Refused
+from flask_socketio import Namespace
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from notifier import accounts, origins
+from notifier.clock import now
+from notifier.core.errors import Rejected
+from notifier.models import Account
+from notifier.models.account import ROLES
+from notifier.pipeline import audit
+
+_SWEEP_EVERY_S = 5.0
+_FAREWELL_S = 0.2  # between the answer that says why and the end of the connection
+
+log = structlog.get_logger()
+
+
+class Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Who is connected. By token until `expires_at`; by cookie as long as the account `account_id` may sign in and has the role."""
+
+    user_id: str
+    expires_at: datetime | None = None
+    account_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What an event takes, and what it does for whom: → the answer. `role`: the least that an account needs for it."""
+
+    takes: type[Arguments]
+    work: Callable[[Guest, Any], Mapping[str, Any]]
+    role: str = ROLES[0]
+
+
+class Door(Namespace):  # type: ignore[misc]
+    """`events`: name → what it is. `role`: the least that accounts need to come in and to stay."""
+
+    def __init__(self, namespace: str, events: Mapping[str, Event], role: str = ROLES[0]) -> None:
+        super().__init__(namespace)
+        self.events, self.role = events, role
+        self.guests: dict[str, Guest] = {}
+        self._lock = threading.Lock()
+        self._is_sweeping = False
+
+    def identify(self, auth: Any) -> Guest:
+        """Raises Refused."""
+        raise NotImplementedError
+
+    def trigger_event(self, event: Any, sid: str, *args: Any) -> Any:
+        """Every event of the namespace. A client may call its own events anything, `connect` and `disconnect` too."""
+        if event == "connect" and sid not in self.guests:
+            return super().trigger_event(event, sid, *args)
+        if event == "disconnect" and not self.server.manager.is_connected(sid, self.namespace):
+            self.guests.pop(sid, None)
+            return None
+        return self.socketio._handle_event(lambda *given: self._answer(event, given), str(event), self.namespace, sid, *args)
+
+    def on_connect(self, auth: Any = None) -> None:
+        guest = self.identify(auth)
+        self.guests[request.sid] = guest  # type: ignore[attr-defined]
+        self.welcome(guest)
+        self._sweep_from_now_on(current_app._get_current_object())  # type: ignore[attr-defined]
+
+    def welcome(self, guest: Guest) -> None:
+        """Has been let in."""
+
+    def by_cookie(self) -> Guest:
+        """Whoever is signed in, at a page of ours or in something that is no browser. Raises Refused."""
+        if not _is_our_own_page() or not current_user.is_authenticated:
+            raise Refused("unauthenticated")
+        if not current_user.has_role(self.role):
+            raise Refused("forbidden")
+        return Guest(current_user.user_id, account_id=current_user.get_id())
+
+    def _answer(self, event: Any, given: tuple[Any, ...]) -> Mapping[str, Any]:
+        guest = self.guests.get(request.sid)  # type: ignore[attr-defined]
+        account = accounts.find_account(guest.account_id) if guest is not None and guest.account_id is not None else None
+        if guest is None or not self._may_stay(guest, account and account.role):
+            self.socketio.start_background_task(self._end, request.sid)  # type: ignore[attr-defined]
+            return error("unauthenticated", "the token or the session has ended") if account is None else _too_little(account, self.role)
+        if not isinstance(event, str) or event not in self.events:
+            return error("unknown_event", "there is no such event")
+        entry = self.events[event]
+        if account is not None and not account.has_role(entry.role):
+            return _too_little(account, entry.role)
+        try:
+            if len(given) > 1:
+                return error("validation_failed", "one argument at most, an object")
+            with audit.acting_as(account and account.email, request.remote_addr):
+                return entry.work(guest, entry.takes.model_validate(given[0] if given and given[0] is not None else {}))
+        except ValidationError as fault:
+            first = fault.errors(include_url=False, include_input=False)[0]
+            return error("validation_failed", f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": "))
+        except Rejected as fault:
+            return error(fault.code, fault.detail)
+        except Exception:
+            log.exception("socket.event_failed", namespace=self.namespace, event_name=event)
+            return error("internal_error", "something went wrong here; the log has the details")
+
+    def _may_stay(self, guest: Guest, role: str | None) -> bool:
+        """`role`: that of the account now; None if it may not sign in any more."""
+        if guest.expires_at is not None:
+            return guest.expires_at > now()
+        return role is not None and ROLES.index(role) >= ROLES.index(self.role)
+
+    def _end(self, sid: str) -> None:
+        self.socketio.sleep(_FAREWELL_S)
+        self.socketio.server.disconnect(sid, namespace=self.namespace)
+
+    def expire(self) -> None:
+        """Ends the connections whose token has expired, or whose account may not sign in or has lost its role; they would go on hearing otherwise.
+
+        One query, in an app context.
+        """
+        guests = list(self.guests.items())
+        asked = {guest.account_id for _, guest in guests if guest.account_id is not None}
+        roles = accounts.roles_of(asked) if asked else {}
+        for sid, guest in guests:
+            if not self._may_stay(guest, roles.get(guest.account_id or "")):
+                self.guests.pop(sid, None)
+                self.socketio.server.disconnect(sid, namespace=self.namespace)
+
+    def _sweep_from_now_on(self, app: Flask) -> None:
+        with self._lock:
+            if self._is_sweeping:
+                return
+            self._is_sweeping = True
+        self.socketio.start_background_task(self._sweep, app)
+
+    def _sweep(self, app: Flask) -> None:
+        while True:
+            self.socketio.sleep(_SWEEP_EVERY_S)
+            try:
+                with app.app_context():
+                    self.expire()
+            except sa.exc.DBAPIError as fault:
+                log.warning("socket.guests_not_checked", namespace=self.namespace, error=type(fault).__name__)
+            with self._lock:
+                if not self.guests:
+                    self._is_sweeping = False
+                    return
+
+
+def _is_our_own_page() -> bool:
+    """Whether the connection was opened by a page of ours, or by something that is no browser."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        return False
+    origin = request.headers.get("Origin")
+    return origin is None or origins.is_ours(origin, request.host_url)
+
+
+def _too_little(account: Account, role: str) -> dict[str, Any]:
+    return error("forbidden", f"your role is {account.role}; this needs {' or '.join(ROLES[ROLES.index(role) :])}")
+
+
+def error(code: str, detail: str) -> dict[str, Any]:
+    return {"error": {"code": code, "detail": detail}}
