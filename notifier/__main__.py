@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from notifier.config import BadSettings, Settings
+from notifier.config import BadSettings, NotReady, Settings
 from notifier.encryption import KeysDoNotFit
 
 _WSGI = Path(__file__).resolve().parent.parent / "wsgi.py"
@@ -114,6 +114,9 @@ def explained(program: Callable[[], int]) -> int:
         print(f"The keys do not fit the database: {error}.\nStart with the ENCRYPTION_KEYS (and SECRET_KEY) it was written with.", file=sys.stderr)
         return 1
 
+    except NotReady as error:
+        print(error, file=sys.stderr)
+        return 1
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,12 +17,13 @@ import redis
 from flask_migrate import upgrade
 from sqlalchemy import select
 
-from notifier import accounts, installation, logs, origins
+from notifier import accounts, installation, logs, origins, schema
 from notifier.app import create_app
 from notifier.channels import CHANNELS
 from notifier.config import Settings
 from notifier.core.errors import Rejected
 from notifier.demonstration import add_demo
+from notifier.database import UNAVAILABLE
 from notifier.doctor import examine
 from notifier.extensions import db
 from notifier.ids import show
@@ -36,7 +37,7 @@ _DEFAULT_SCOPES = ("notify", "read", "users")
 def migrate(settings: Settings, options: argparse.Namespace) -> int:
     """Brings the database up to date, then what every installation has. `up` adds --first-start and reads the last line."""
     logs.configure(as_json=settings.is_production)
-    with _inside(settings):
+    with _inside(settings, may_be_older=True):
         upgrade()
         installation.prepare()
         if options.first_start:
@@ -206,10 +207,14 @@ def demo(settings: Settings, _options: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _inside(settings: Settings) -> Iterator[None]:
-    """The app, with whoever has this shell acting."""
-    with create_app(settings).app_context(), audit.acting_as(audit.COMMAND_LINE, platform.node()[:64]):
-        yield
+def _inside(settings: Settings, *, may_be_older: bool = False) -> Iterator[None]:
+    """The app on a database it fits, with whoever has this shell acting. Raises NotReady before anything is made or changed."""
+    schema.require(settings.database_url, may_be_older=may_be_older)
+    try:
+        with create_app(settings).app_context(), audit.acting_as(audit.COMMAND_LINE, platform.node()[:64]):
+            yield
+    except UNAVAILABLE as error:
+        raise schema.DatabaseAway(settings.database_url, error) from error
 
 
 def _refuse(sentence: str) -> int:

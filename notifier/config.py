@@ -31,6 +31,10 @@ class BadSettings(Exception):
     """The environment does not make sense. The message lists every fault, and no secret."""
 
 
+class NotReady(Exception):
+    """The installation is not in a state in which this could be done. The message is for people, says what to do, and holds no secret."""
+
+
 def _setting(help: str) -> Any:
     return field(metadata={"help": help})
 
@@ -79,9 +83,12 @@ class Settings:
         return self.environment.get(name) or (Path(path).read_text().strip() if path else None)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
-        """Raises BadSettings. In development missing secrets are generated into NOTIFIER_HOME, once."""
-        return _Reader(os.environ if environ is None else environ).read()
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, makes_secrets: bool = True) -> "Settings":
+        """Raises BadSettings. In development missing secrets are generated into NOTIFIER_HOME, once.
+
+        Without `makes_secrets` nothing is written: what has not been made yet is empty.
+        """
+        return _Reader(os.environ if environ is None else environ, makes_secrets=makes_secrets).read()
 
 
 def current_settings() -> Settings:
@@ -96,8 +103,9 @@ def setting_names() -> dict[str, str]:
 
 
 class _Reader:
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], *, makes_secrets: bool) -> None:
         self.environ = environ
+        self.makes_secrets = makes_secrets
         self.faults: list[str] = []
 
     def read(self) -> Settings:
@@ -198,7 +206,12 @@ class _Reader:
         if env == "production":
             self.faults.append(f"{name} is required in production")
             return ""
-        return _read_or_create(home / name.lower(), make)
+        path = home / name.lower()
+        try:
+            return _read_or_create(path, make) if self.makes_secrets else path.read_text().strip() if path.exists() else ""
+        except OSError as error:
+            self.faults.append(f"{name} is kept in {path}, which cannot be {'written' if self.makes_secrets else 'read'}: {error.strerror}")
+            return ""
 
     def key_ring(self, home: Path, env: str) -> KeyRing:
         text = self.stored_secret("ENCRYPTION_KEYS", home, env, KeyRing.generate)

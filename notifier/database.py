@@ -9,9 +9,11 @@ import functools
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
@@ -31,6 +33,7 @@ _MOST_DEADLOCKS = 2
 _BUSY_TIMEOUT_S = 0.02
 _UNDO, _AFTER = "undo", "after"
 _LOCK_WAIT_S = 10.0
+_LOOK_S = 3
 _DISCREET = {"hide_parameters": True}  # errors end up in the log, and the values of a statement are addresses, names, messages
 
 
@@ -40,6 +43,30 @@ def engine_options(database_url: str) -> dict[str, Any]:
         return {"connect_args": {"timeout": _BUSY_TIMEOUT_S, "isolation_level": None}, "pool_size": 20, "max_overflow": 40, **_DISCREET}
     options = {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True, "pool_recycle": 1800, "connect_args": {"connect_timeout": 5}, **_DISCREET}
     return {**options, "executemany_mode": "values_plus_batch"}  # many rows are updated in one round trip, as they are inserted
+
+
+def read_only(database_url: str) -> tuple[URL, dict[str, Any]]:
+    """URL and engine options for a look at a database that changes nothing: not even SQLite's file, or one beside it, is created.
+
+    Used by `doctor`, and by commands before they begin. No answer is waited for longer than some seconds.
+    """
+    url = make_url(database_url)
+    if url.get_backend_name() != "sqlite":
+        return url, {"connect_args": {"connect_timeout": _LOOK_S}, **_DISCREET}
+    path = sqlite_file(database_url)
+    if path is not None:
+        # Nobody has it open when there is no log beside it; a reader that is not told so would make one.
+        alone = {} if path.with_name(f"{path.name}-wal").exists() else {"immutable": "1"}
+        url = url.set(database=f"file:{quote(str(path))}").update_query_dict({"mode": "ro", "uri": "true", **alone})
+    return url, {"connect_args": {"timeout": _LOOK_S}, **_DISCREET}
+
+
+def sqlite_file(database_url: str) -> Path | None:
+    """Where SQLite's file is. A relative one stands where Flask-SQLAlchemy puts it."""
+    url = make_url(database_url)
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(__file__).resolve().parent.parent / "instance" / str(url.database)
 
 
 def retried(work: Callable[P, T]) -> Callable[P, T]:

@@ -1,6 +1,8 @@
 """The commands, run as a person runs them."""
 
+import contextlib
 import os
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -130,6 +132,34 @@ def test_migrate_again_changes_nothing_and_adds_the_key_of_the_settings_once(app
     assert [run("migrate", NOTIFIER_PRODUCER_KEY=key).returncode for _ in range(2)] == [0, 0]
     assert accounts.find_key(key) is not None
     assert db.session.scalar(select(func.count()).select_from(Producer)) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "stands_at", "sentence"),
+    [
+        ("flags", None, "has not been set up yet. Run: python -m notifier migrate"),
+        ("flags", "0001", "The database is at migration 0001, the program at "),
+        ("flags", "9999", "The database is at migration 9999, which this program does not know"),
+        ("migrate", "9999", "The database is at migration 9999, which this program does not know"),
+    ],
+)
+def test_a_database_of_another_release_is_said_in_a_sentence(run: Run, tmp_path: Path, command: str, stands_at: str | None, sentence: str) -> None:
+    path = tmp_path / "other.db"
+    if stands_at is not None:
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+            connection.execute("INSERT INTO alembic_version VALUES (?)", (stands_at,))
+    done = run(command, DATABASE_URL=f"sqlite:///{path}")
+    assert (done.returncode, sentence in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
+    assert path.exists() == (stands_at is not None)
+
+
+@pytest.mark.parametrize("command", ["flags", "migrate"])
+def test_a_database_that_is_away_is_said_in_a_sentence(run: Run, command: str) -> None:
+    done = run(command, DATABASE_URL="postgresql://nobody:hunter2@127.0.0.1:1/none")
+    assert done.returncode == 1
+    assert done.stderr.startswith("The database postgresql://nobody:***@127.0.0.1:1/none cannot be reached: ")
+    assert done.stderr.endswith("Start it, or correct DATABASE_URL.\n")
 
 
 def test_the_demo_takes_the_ordinary_road(app: APIFlask, run: Run) -> None:
