@@ -17,12 +17,13 @@ from notifier.core.errors import Rejected
 from notifier.dead_letters import NONE, Filter, is_dead, select_dead
 from notifier.extensions import db, redis_store
 from notifier.ids import parse, show
-from notifier.models import BulkAction, Delivery
+from notifier.models import BulkAction, Delivery, Notification
 from notifier.queries.failed import FailedJob, describe
 from notifier.queueing import EXPAND_QUEUE, all_queues, failed_registry, queue_name
 
 PAGE_SIZE = 50
 MOST_GROUPS = 200
+MOST_LOOKED_AT = 10_000
 HOURS = 24
 RISING_LEAST, RISING_FACTOR = 5, 2
 SORTS = {"newest": "newest", "oldest": "oldest", "count": "count"}
@@ -73,11 +74,16 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """A page of dead letters. `following` is the cursor of the next one."""
+    """A page of dead letters. `following` is the cursor of the next one. `people`: for how many they are, or at least are (`is_more`)."""
 
     jobs: Sequence[FailedJob]
     total: int
+    people: int
     following: str | None
+
+    @property
+    def is_more(self) -> bool:
+        return self.total > MOST_LOOKED_AT
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,13 @@ def jobs(chosen: Filter, after: str | None = None, *, is_oldest_first: bool = Fa
     page = rows[:PAGE_SIZE]
     total = db.session.scalar(select_dead(chosen, sa.func.count())) or 0
     following = f"{page[-1].failed_at.timestamp():.6f}_{show('dlv', page[-1].id)}" if len(rows) > PAGE_SIZE else None
-    return Jobs(describe([(queue_name(row.channel, row.priority), show("dlv", row.id)) for row in page]), total, following)
+    return Jobs(describe([(queue_name(row.channel, row.priority), show("dlv", row.id)) for row in page]), total, _people(chosen), following)
+
+
+def _people(chosen: Filter) -> int:
+    """Whom the failures touch; of very many, those of MOST_LOOKED_AT."""
+    some = select_dead(chosen, Delivery.notification_id).limit(MOST_LOOKED_AT).subquery()
+    return db.session.scalar(sa.select(sa.func.count(Notification.user_id.distinct())).join(some, some.c.notification_id == Notification.id)) or 0
 
 
 def _place(after: str | None) -> Any:

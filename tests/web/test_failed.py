@@ -211,6 +211,14 @@ def test_filters(app: APIFlask, send: Send, given: dict[str, str], count: int) -
     assert (causes.jobs(chosen).total, causes.groups(chosen).total, len(causes.jobs(chosen).jobs)) == (count,) * 3
 
 
+def test_whom_the_failures_touch_is_counted_once_each(app: APIFlask, send: Send, operator: Visitor) -> None:
+    for user, times in (("zoe", 2), ("yan", 1)):
+        for _ in range(times):
+            send(user, email="rejected@sandbox.test", channels=("email",))
+    assert "3 jobs, for 2 people" in operator.get("/admin/failed/jobs").text
+    assert "2 jobs, for 1 person" in operator.get("/admin/failed/jobs?user=zoe").text
+
+
 def test_the_jobs_of_a_cause_are_paged_by_keyset_without_gap_or_repeat(app: APIFlask, dead: str) -> None:
     multiply(causes.PAGE_SIZE * 2 + 6)
     for is_oldest_first in (False, True):
