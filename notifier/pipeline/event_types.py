@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from jsonschema.exceptions import best_match
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
 
 from notifier import channels
 from notifier.clock import now
@@ -16,7 +14,7 @@ from notifier.core.submission import CEILINGS, PRIORITIES
 from notifier.database import transaction
 from notifier.models import EventType
 from notifier.pipeline import audit, kept
-from notifier.pipeline.schemas import UNAVAILABLE, TooComplex, Validator, compiled_pattern, errors_of
+from notifier.pipeline.schemas import UNAVAILABLE, TooComplex, Validator, compiled_pattern, errors_of, validator_of
 
 FIELDS = (
     *("titles", "category", "priority", "channels", "schema", "is_mandatory", "to_admins", "resend_unknown"),
@@ -24,8 +22,10 @@ FIELDS = (
 )
 _DIALECTS = ("https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#")
 _REFERENCES = ("$ref", "$dynamicRef")
-_NAMED_SCHEMAS = ("properties", "$defs", "dependentSchemas")  # whose keys are names, not keywords
-_PLAIN_VALUES = ("const", "enum", "default", "examples")
+# Where in a schema there are schemas: as they are, in a list, by names.
+_SCHEMA = ("additionalProperties", "contains", "contentSchema", "else", "if", "items", "not", "propertyNames", "then")
+_LISTED_SCHEMAS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_NAMED_SCHEMAS = ("$defs", "dependentSchemas", "properties")
 
 
 def put(key: str, fields: Mapping[str, Any]) -> bool:
@@ -77,7 +77,8 @@ def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:
     """What is wrong with a JSON Schema. References stay inside it: nothing is ever fetched."""
     if schema.get("$schema", _DIALECTS[0]) not in _DIALECTS:
         return [Fault("/schema/$schema", "invalid_schema", "only JSON Schema 2020-12 is understood")]
-    faults = [*_reference_faults(schema), *_keyword_faults(schema)]
+    schemas = dict(_schemas_in(schema))
+    faults = [fault for pointer, node in schemas.items() for fault in _faults_at(pointer, node, schemas)]
     if faults:
         return faults
     try:
@@ -85,47 +86,43 @@ def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:
         if error is not None:
             pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path)
             return [Fault("/schema" + pointer, "invalid_schema", error.message[:300])]
-        next(errors_of(Validator(schema), {}), None)
+        next(errors_of(validator_of(schema), {}), None)
     except TooComplex:
         return [Fault("/schema", "invalid_schema", "the schema takes too long to check, or refers to itself without end")]
     return []
 
 
-def _keyword_faults(schema: Mapping[str, Any]) -> Iterator[Fault]:
-    """Keywords that are not available, and patterns that cannot be matched. The names of properties are no keywords."""
-    waiting: list[tuple[str, Any]] = [("/schema", schema)]
+def _schemas_in(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The schema and all that are in it, by pointer. What merely looks like one (a default, an unknown keyword's value) is none."""
+    waiting: list[tuple[str, Any]] = [("", schema)]
     while waiting:
         pointer, node = waiting.pop()
-        for name, value in node.items() if isinstance(node, Mapping) else enumerate(node):
-            place = f"{pointer}/{str(name).replace('~', '~0').replace('/', '~1')}"
-            if name in UNAVAILABLE:
-                yield Fault(place, "unavailable_keyword", f"{name} is not available here")
-            elif name == "pattern" and isinstance(value, str):
-                try:
-                    compiled_pattern(value)
-                except ValueError as error:
-                    yield Fault(place, "invalid_pattern", str(error))
-            elif name in _NAMED_SCHEMAS and isinstance(value, Mapping):
-                waiting += [(f"{place}/{str(key).replace('~', '~0').replace('/', '~1')}", item) for key, item in value.items() if isinstance(item, Mapping)]
-            elif name not in _PLAIN_VALUES and isinstance(value, Mapping | list):
-                waiting.append((place, value))
+        if not isinstance(node, Mapping):
+            continue
+        yield pointer, node
+        waiting += [(f"{pointer}/{name}", node[name]) for name in _SCHEMA if name in node]
+        for name in _LISTED_SCHEMAS:
+            if isinstance(node.get(name), list):
+                waiting += [(f"{pointer}/{name}/{index}", item) for index, item in enumerate(node[name])]
+        for name in _NAMED_SCHEMAS:
+            if isinstance(node.get(name), Mapping):
+                waiting += [(f"{pointer}/{name}/{_escaped(key)}", item) for key, item in node[name].items()]
 
 
-def _reference_faults(schema: Mapping[str, Any]) -> list[Fault]:
-    faults = []
-    resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
-    waiting: list[tuple[str, Any]] = [("/schema", schema)]
-    while waiting:
-        pointer, node = waiting.pop()
-        items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
-        for name, value in items:
-            place = f"{pointer}/{str(name).replace('~', '~0').replace('/', '~1')}"
-            waiting.append((place, value))
-            if name in _REFERENCES and isinstance(value, str):
-                try:
-                    if not value.startswith("#"):
-                        raise ValueError
-                    resolver.lookup(value)
-                except (Unresolvable, ValueError):
-                    faults.append(Fault(place, "invalid_reference", "references point into the same schema: #/$defs/…"))
-    return faults
+def _faults_at(pointer: str, node: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[Fault]:
+    """Of one schema: keywords that are not available, patterns that cannot be matched, references to what is none of `schemas`."""
+    for name, value in node.items():
+        place = f"/schema{pointer}/{_escaped(name)}"
+        if name in UNAVAILABLE or (name == "$id" and pointer):  # an inner $id would turn `#` into another address
+            yield Fault(place, "unavailable_keyword", f"{name} is not available here")
+        elif name == "pattern" and isinstance(value, str):
+            try:
+                compiled_pattern(value)
+            except ValueError as error:
+                yield Fault(place, "invalid_pattern", str(error))
+        elif name in _REFERENCES and isinstance(value, str) and not (value.startswith("#") and unquote(value[1:]) in schemas):
+            yield Fault(place, "invalid_reference", "references point to a schema inside the same one: #/$defs/…")
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")

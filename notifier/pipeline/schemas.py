@@ -16,17 +16,19 @@ import re2  # type: ignore[import-untyped]
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import create
+from referencing import Registry
 
 from notifier.core.errors import Fault
 from notifier.models import EventType
 
-MOST_STEPS = 50_000
+MOST_STEPS = 60_000
 LONGEST_PATTERN = 1_000
 # Their cost grows with the square of the data, or they look for patterns with Python's own engine.
 UNAVAILABLE = ("patternProperties", "unevaluatedItems", "unevaluatedProperties")
 
 _MOST_FAULTS = 20
 _CHARACTERS_A_STEP = 200
+_PARTS_A_STEP = 10  # of an object or a list that is gone through
 
 Keyword = Callable[[Any, Any, Any, Any], Any]  # as jsonschema has them: (validator, value, instance, schema) → errors
 
@@ -85,11 +87,38 @@ def _spend(steps: int) -> None:
 
 
 def _counted(keyword: Keyword) -> Keyword:
-    def check(validator: Any, value: Any, instance: Any, schema: Any) -> Any:
+    """Whatever a keyword does, it costs what it has and what it is given, and what it says of a fault: jsonschema quotes the value."""
+
+    def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         _spend(1 + (len(value) if isinstance(value, dict | list) else 0))
-        return keyword(validator, value, instance, schema)
+        if isinstance(instance, dict | list):
+            _spend(len(instance) // _PARTS_A_STEP)
+        for error in keyword(validator, value, instance, schema) or ():
+            _spend(len(error.message) // _CHARACTERS_A_STEP)
+            yield error
 
     return check
+
+
+def _counted_deeply(keyword: Keyword) -> Keyword:
+    """For those that compare values to their depth."""
+
+    def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        _spend((_parts(value) + _parts(instance)) // _PARTS_A_STEP)
+        yield from keyword(validator, value, instance, schema)
+
+    return check
+
+
+def _parts(value: Any) -> int:
+    """How many values are in it, itself included; texts count by their length."""
+    number, waiting = 0, [value]
+    while waiting:
+        node = waiting.pop()
+        number += 1 + (len(node) // _CHARACTERS_A_STEP if isinstance(node, str) else 0)
+        if isinstance(node, dict | list):
+            waiting += node.values() if isinstance(node, dict) else node
+    return number
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
@@ -116,6 +145,7 @@ def _comparable(value: Any) -> Any:
 
 
 _KEYWORDS: dict[str, Keyword] = {**Draft202012Validator.VALIDATORS, "pattern": _pattern, "uniqueItems": _unique_items}
+_KEYWORDS |= {name: _counted_deeply(_KEYWORDS[name]) for name in ("const", "enum", "uniqueItems")}
 
 Validator = create(
     meta_schema=Draft202012Validator.META_SCHEMA,
@@ -129,7 +159,12 @@ Validator.evolve = lambda validator, **changes: attrs.evolve(validator, **change
 
 @functools.lru_cache(maxsize=1024)
 def _validator(_key: str, schema: str) -> Any:
-    return Validator(json.loads(schema), format_checker=Validator.FORMAT_CHECKER)
+    return validator_of(json.loads(schema))
+
+
+def validator_of(schema: Mapping[str, Any]) -> Any:
+    """Its own registry, since jsonschema's fetches what a schema points to and does not hold."""
+    return Validator(schema, registry=Registry(), format_checker=Validator.FORMAT_CHECKER)
 
 
 def _sentence(error: Any) -> str:

@@ -66,6 +66,13 @@ BAD: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
     "a schema of an older kind": ({"schema": {"$schema": "http://json-schema.org/draft-07/schema#"}}, {("/schema/$schema", "invalid_schema")}),
     "a schema that fetches": ({"schema": {"$ref": "http://169.254.169.254/"}}, {("/schema/$ref", "invalid_reference")}),
     "a schema that points nowhere": ({"schema": {"properties": {"a": {"$ref": "#/$defs/b"}}}}, {("/schema/properties/a/$ref", "invalid_reference")}),
+    "a schema that fetches from a place of its own": (
+        {"schema": {"$ref": "#/x", "x": {"allOf": [{"$id": "http://169.254.169.254/", "$ref": "#"}]}}},
+        {("/schema/$ref", "invalid_reference")},
+    ),
+    "a schema that moves": ({"schema": {"properties": {"a": {"$id": "http://169.254.169.254/"}}}}, {("/schema/properties/a/$id", "unavailable_keyword")}),
+    "a default that is taken for a schema": ({"schema": {"$ref": "#/default", "default": {"type": "objekt"}}}, {("/schema/$ref", "invalid_reference")}),
+    "a schema that points by a name": ({"schema": {"$defs": {"a": {"$anchor": "b"}}, "$ref": "#b"}}, {("/schema/$ref", "invalid_reference")}),
     "a schema that points to itself": ({"schema": {"$ref": "#"}}, {("/schema", "invalid_schema")}),
     "a schema without an end": ({"schema": {"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}}, {("/schema", "invalid_schema")}),
     "a schema that doubles its work": ({"schema": {**DOUBLING, "$ref": "#/$defs/d0"}}, {("/schema", "invalid_schema")}),
@@ -108,6 +115,8 @@ def test_templates_are_listed_and_shown_with_their_words(api: Any) -> None:
     assert [api.get(f"/api/v1/templates/{name}").status_code for name in ("order_shipped@99", "order_shipped@", "nothing", "a%00b", "a@b")] == [404] * 5
 
 
+MUCH = [[n] for n in range(10_000)]
+
 # Each would have kept the whole installation busy for minutes or for ever: data are checked while others wait.
 HEAVY: dict[str, tuple[dict[str, Any], Any, list[str]]] = {
     "a pattern that backtracks": ({"pattern": "^(a+)+$"}, "a" * 100_000 + "!", ["pattern"]),
@@ -124,6 +133,11 @@ HEAVY: dict[str, tuple[dict[str, Any], Any, list[str]]] = {
     "no end": ({"$ref": "#/$defs/loop"}, 1, ["too_complex"]),
     "many choices for many items": ({"items": {"enum": list(range(1_000))}}, [1_000] * 10_000, ["enum"] * 20),
     "many choices for many good items": ({"items": {"enum": list(range(1_000))}}, [999] * 10_000, ["too_complex"]),
+    "nothing asked of many items, often": ({"allOf": [{"items": {}}] * 200}, [0] * 50_000, ["too_complex"]),
+    "nothing asked of many names, often": ({"allOf": [{"propertyNames": {}}] * 200}, {f"k{n}": 0 for n in range(10_000)}, ["too_complex"]),
+    "much that is quoted again and again": ({"anyOf": [{"type": "string"}] * 200}, [[n] for n in range(40_000)], ["too_complex"]),
+    "a long constant, often": ({"allOf": [{"$ref": "#/$defs/const"}] * 200}, MUCH, ["too_complex"]),
+    "unique items within few, often": ({"allOf": [{"$ref": "#/$defs/unique"}] * 200}, [MUCH], ["too_complex"]),
     "a regular expression as data": ({"format": "regex"}, "(" * 100_000, []),
 }
 
@@ -131,7 +145,8 @@ HEAVY: dict[str, tuple[dict[str, Any], Any, list[str]]] = {
 @pytest.mark.parametrize("case", HEAVY)
 def test_no_schema_and_no_data_take_long_to_check(api: Any, cast: Any, case: str) -> None:
     rule, value, codes = HEAVY[case]
-    schema = {"$defs": {**DOUBLING["$defs"], "loop": {"$ref": "#/$defs/loop"}}, "properties": {"a": rule}}
+    more = {"loop": {"$ref": "#/$defs/loop"}, "const": {"const": MUCH}, "unique": {"uniqueItems": True}}
+    schema = {"$defs": {**DOUBLING["$defs"], **more}, "properties": {"a": rule}}
     assert api.put(TYPE, INVOICE | {"schema": schema}).status_code == 201
 
     begun = time.process_time()
