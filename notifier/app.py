@@ -46,9 +46,6 @@ def create_app(settings: Settings | None = None, *, async_mode: str = "threading
         WTF_CSRF_SSL_STRICT=settings.has_secure_cookies,
     )
 
-    if hops := settings.trusted_proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
-
     vault.open(settings.encryption_keys)
     db.init_app(app)
     migrate.init_app(app, db, directory=str(ROOT / "migrations"))
@@ -65,6 +62,8 @@ def create_app(settings: Settings | None = None, *, async_mode: str = "threading
         manage_session=False,
     )
     gateway.init_app(socketio)
+    if hops := settings.trusted_proxies:  # last, so that Socket.IO too hears who asks
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
 
     api.init_app(app)
     web.init_app(app)

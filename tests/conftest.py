@@ -1,5 +1,6 @@
 """Real servers for the whole run: a Redis, and both databases. Every test starts with empty tables and an empty Redis."""
 
+import itertools
 import json
 import os
 import shutil
@@ -262,7 +263,7 @@ _ITEM = {
 
 
 class Ear:
-    """Hears what is published to connected browsers: `heard()` → [(user id, event, payload)] since it was last asked."""
+    """Hears what is published to connected browsers, since it was last asked: `heard()` → [(user id, event, payload)], `hints()` → topics of the console."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
@@ -271,14 +272,16 @@ class Ear:
         self.heard()
 
     def heard(self) -> list[tuple[str, str, dict[str, Any]]]:
+        return [(event["room"].removeprefix(publish.room_of("")), event["event"], event["data"][0]) for event in self._events(publish.NAMESPACE)]
+
+    def hints(self) -> list[str]:
+        return [event["room"].removeprefix(publish.topic_room("")) for event in self._events(publish.CONSOLE)]
+
+    def _events(self, namespace: str) -> list[dict[str, Any]]:
         self.client.publish(publish.CHANNEL, b"end")
-        events: list[tuple[str, str, dict[str, Any]]] = []
-        for message in self.pubsub.listen():
-            if message["data"] == b"end":
-                break
-            event = json.loads(message["data"])
-            assert event["namespace"] == publish.NAMESPACE
-            events.append((event["room"].removeprefix(publish.room_of("")), event["event"], event["data"][0]))
+        messages = itertools.takewhile(lambda message: message["data"] != b"end", self.pubsub.listen())
+        events = [json.loads(message["data"]) for message in messages]
+        assert {event["namespace"] for event in events} <= {namespace}
         return events
 
 

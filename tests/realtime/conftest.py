@@ -3,13 +3,16 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import socketio as wire
 from apiflask import APIFlask
+from flask.sessions import SecureCookieSessionInterface
 from werkzeug.serving import make_server
 
+from notifier import accounts
 from notifier.app import create_app
 from notifier.config import Settings
 from notifier.extensions import db, socketio
@@ -28,24 +31,24 @@ class Browser:
     By polling unless told otherwise: the client's WebSocket takes three seconds to close.
     """
 
-    def __init__(self, url: str, auth: Any = None, headers: dict[str, str] | None = None, transport: str = "polling") -> None:
-        self.wire = wire.Client(reconnection=False)
+    def __init__(self, url: str, auth: Any = None, headers: dict[str, str] | None = None, transport: str = "polling", namespace: str = NAMESPACE) -> None:
+        self.wire, self.namespace = wire.Client(reconnection=False), namespace
         self.events: queue.Queue[tuple[str, Any]] = queue.Queue()
         self.gone = threading.Event()
-        for event in ("item", "state"):
-            self.wire.on(event, lambda payload, event=event: self.events.put((event, payload)), namespace=NAMESPACE)
-        self.wire.on("disconnect", lambda *_: self.gone.set(), namespace=NAMESPACE)
+        for event in ("item", "state", "changed"):
+            self.wire.on(event, lambda payload, event=event: self.events.put((event, payload)), namespace=namespace)
+        self.wire.on("disconnect", lambda *_: self.gone.set(), namespace=namespace)
         outcome: queue.Queue[Any] = queue.Queue()
-        self.wire.on("connect", lambda: outcome.put(None), namespace=NAMESPACE)
-        self.wire.on("connect_error", outcome.put, namespace=NAMESPACE)
-        self.wire.connect(url, headers=headers or {}, auth=auth, namespaces=[NAMESPACE], transports=[transport], wait=False)
+        self.wire.on("connect", lambda: outcome.put(None), namespace=namespace)
+        self.wire.on("connect_error", outcome.put, namespace=namespace)
+        self.wire.connect(url, headers=headers or {}, auth=auth, namespaces=[namespace], transports=[transport], wait=False)
         refusal = outcome.get(timeout=PATIENCE_S)
         if refusal is not None:
             self.wire.disconnect()
             raise Refused(refusal["message"])
 
     def ask(self, event: Any, *arguments: Any) -> Any:
-        return self.wire.call(event, arguments or None, namespace=NAMESPACE, timeout=PATIENCE_S)
+        return self.wire.call(event, arguments or None, namespace=self.namespace, timeout=PATIENCE_S)
 
     def hear(self) -> tuple[str, Any]:
         return self.events.get(timeout=PATIENCE_S)
@@ -53,8 +56,8 @@ class Browser:
 
 @pytest.fixture(scope="module")
 def live_app(settings: Settings, migrated_app: APIFlask) -> Iterator[APIFlask]:
-    """An app of its own: the one the tests write with plays another process."""
-    app = create_app(settings)
+    """An app of its own, behind a proxy: the one the tests write with plays another process."""
+    app = create_app(replace(settings, trusted_proxies=1))
     socketio.server.eio.ping_interval = 1  # a client's farewell may have to wait for the next ping
     yield app
     with app.app_context():
@@ -82,3 +85,16 @@ def connect(url: str, app: APIFlask) -> Iterator[Callable[..., Browser]]:
     yield call
     for browser in browsers:
         browser.wire.disconnect()
+
+
+@pytest.fixture
+def cookie_of(app: APIFlask) -> Callable[..., dict[str, str]]:
+    """The headers of a browser in which that person has signed in, to a new account of that role."""
+
+    def call(user_id: str, role: str = "person") -> dict[str, str]:
+        account = accounts.create_account(f"{user_id}@example.test", None, role, user_id)
+        signer = SecureCookieSessionInterface().get_signing_serializer(app)
+        assert signer is not None
+        return {"Cookie": f"{app.config['SESSION_COOKIE_NAME']}={signer.dumps({'_user_id': str(account.id), '_fresh': True})}"}
+
+    return call

@@ -1,6 +1,5 @@
 """Who may connect, what a connection hears, and what it may ask; with real clients at a real server."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +7,6 @@ import pytest
 import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
-from flask.sessions import SecureCookieSessionInterface
 
 from notifier import accounts, tokens
 from notifier.clock import now
@@ -24,19 +22,6 @@ from tests.realtime.conftest import Refused
 
 def token_of(user_id: str) -> dict[str, str]:
     return {"token": tokens.sign_user_token(user_id, 60)[0]}
-
-
-@pytest.fixture
-def cookie_of(app: APIFlask) -> Callable[[str], dict[str, str]]:
-    """The headers of a browser in which that person has signed in."""
-
-    def call(user_id: str) -> dict[str, str]:
-        account = accounts.create_account(f"{user_id}@example.test", "pw", "person", user_id)
-        signer = SecureCookieSessionInterface().get_signing_serializer(app)
-        assert signer is not None
-        return {"Cookie": f"{app.config['SESSION_COOKIE_NAME']}={signer.dumps({'_user_id': str(account.id), '_fresh': True})}"}
-
-    return call
 
 
 # --- who may connect

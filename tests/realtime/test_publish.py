@@ -1,4 +1,7 @@
-"""Publishing: in the form the gateway's side reads, in one round trip, and never a reason to fail or to wait."""
+"""Publishing: in the form the gateway's side reads, in one round trip, and never a reason to fail or to wait.
+
+What the console is told besides: only while it is watched, and not more often than it can use.
+"""
 
 import shutil
 import subprocess
@@ -23,7 +26,7 @@ from notifier.clock import now
 from notifier.config import Settings
 from notifier.extensions import db, redis_store
 from notifier.realtime import publish
-from notifier.realtime.publish import RETRY_EVERY, ItemEvent
+from notifier.realtime.publish import CONSOLE, FAILED, HINT_EVERY, OVERVIEW, QUEUES, RETRY_EVERY, WATCHED_FOR, ItemEvent
 from tests.realtime.conftest import Browser
 
 
@@ -46,6 +49,39 @@ def _commands() -> dict[str, int]:
 def test_an_event_names_its_user_by_room_and_no_other(app: APIFlask, ear: Any) -> None:
     publish.publish_state("a:b@c+d", {"seq": 1, "unread": 0, "unseen": 0, "changed": []})
     assert ear.heard() == [("a:b@c+d", "state", {"seq": 1, "unread": 0, "unseen": 0, "changed": []})]
+
+
+def test_the_console_is_told_while_it_is_watched_and_otherwise_nothing_is_said(app: APIFlask, ear: Any) -> None:
+    publish.hint(OVERVIEW)
+    assert ear.hints() == []
+    assert publish.note_watched()
+    publish.hint(FAILED, QUEUES)
+    assert ear.hints() == [FAILED, QUEUES]
+    assert 0 < redis_store.client.pttl("notifier:console-watched") <= WATCHED_FOR.total_seconds() * 1000
+
+
+def test_the_same_is_said_once_in_a_while_and_costs_one_round_trip(app: APIFlask, ear: Any) -> None:
+    publish.note_watched()
+    with time_machine.travel(now(), tick=False) as clock:
+        before = _commands()
+        for _ in range(100):
+            publish.hint(OVERVIEW, QUEUES)
+            XX
+        assert ear.hints() == [OVERVIEW, QUEUES]
+        publish.hint(FAILED, QUEUES)
+        assert ear.hints() == [FAILED]
+        clock.shift(HINT_EVERY)
+        publish.hint(OVERVIEW)
+        assert ear.hints() == [OVERVIEW]
+        clock.shift(-HINT_EVERY * 10)  # a clock that was set back does not silence it
+        publish.hint(OVERVIEW)
+        assert ear.hints() == [OVERVIEW]
+
+
+@pytest.mark.usefixtures("redis_away")
+def test_without_redis_a_hint_is_passed_over_and_whoever_watches_is_told_that_nothing_comes() -> None:
+    publish.hint(OVERVIEW)
+    assert not publish.note_watched()
 
 
 class OwnRedis:
@@ -116,16 +152,21 @@ def test_while_redis_is_away_it_is_tried_once_a_second(own_app: APIFlask, own_re
         assert _commands()["publish"] == 1
 
 
-def test_when_redis_returns_browsers_learn_that_they_missed_something(own_app: APIFlask, own_redis: OwnRedis, arrive: Any, app: APIFlask) -> None:
+def test_when_redis_returns_browsers_learn_that_they_missed_something(own_app: APIFlask, own_redis: OwnRedis, arrive: Any, cookie_of: Any) -> None:
     server = make_server("127.0.0.1", 0, own_app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     browser = Browser(f"http://127.0.0.1:{server.port}", auth={"token": tokens.sign_user_token("alice", 60)[0]})
+    console = Browser(f"http://127.0.0.1:{server.port}", headers=cookie_of("viewer", "viewer"), namespace=CONSOLE)
     try:
+        assert console.ask("watch", {"topic": "overview"})["is_live"]
         own_redis.stop()
+        assert not console.ask("watch", {"topic": "overview"})["is_live"]
         arrive("alice")  # nobody can be told
         own_redis.start()
+        assert console.hear() == ("changed", {"topic": "overview"})
         assert browser.hear() == ("state", {"seq": 1, "unread": 1, "unseen": 1, "changed": []})
         assert len(browser.ask("sync", {"since": 0})["changed"]) == 1
     finally:
         browser.wire.disconnect()
+        console.wire.disconnect()
         server.shutdown()
