@@ -27,7 +27,7 @@ from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Account, ApiKey, Producer, User
-from notifier.models.account import ROLES
+from notifier.models.account import CONSOLE_ROLES, ROLES
 from notifier.models.producer import SCOPES
 from notifier.pipeline import audit
 
@@ -239,18 +239,19 @@ def create_account(email: str, password: str | None, role: str, user_id: str) ->
         raise ValueError("the e-mail address is not usable")
     if role not in ROLES:
         raise ValueError(f"no such role: {role}")
-    password_hash = None if password is None else _hash(password)
+    password_hash = None if password is None else hash_password(password)
     with transaction() as session:
         if session.get(User, user_id) is None:
             session.add(User(id=user_id))
             session.flush()
         account = Account(email=address, password_hash=password_hash, role=role, user_id=user_id)
         session.add(account)
+        audit.write("account.created", address, after={"role": role, "user": user_id})
     return account
 
 
 def set_password(account_id: UUID, password: str) -> None:
-    password_hash = _hash(password)
+    password_hash = hash_password(password)
     with transaction() as session:
         session.execute(sa.update(Account).where(Account.id == account_id).values(password_hash=password_hash))
 
@@ -277,6 +278,14 @@ def check_password(email: str, password: str) -> Account | None:
     return db.session.scalar(sa.select(Account).where(Account.id == row.id, _IS_ACTIVE).execution_options(populate_existing=True))
 
 
+def note_sign_in(account: Account, way: str) -> None:
+    """Who runs this installation is named in the audit trail; anybody else would only fill it, and their e-mail could not be erased there."""
+    with transaction() as session:
+        session.execute(sa.update(Account).where(Account.id == account.id).values(signed_in_at=now()))
+        if account.role in CONSOLE_ROLES:
+            audit.write("account.signed_in", account.email, after={"by": way})
+
+
 def find_account(account_id: str) -> Account | None:
     """The active account of that id, as text; what a session cookie is looked up by."""
     try:
@@ -298,7 +307,8 @@ def _nobodys_hash() -> str:
     return _passwords.hash(secrets.token_bytes(32))
 
 
-def _hash(password: str) -> str:
+def hash_password(password: str) -> str:
+    """Takes a while, so in no transaction. Raises ValueError for one that cannot be used."""
     given = _password_bytes(password)
     if not given:
         raise ValueError(f"a password has 1 to {_LONGEST_PASSWORD_BYTES} bytes")

@@ -75,6 +75,7 @@ def test_every_sweep_has_its_task() -> None:
         "wake_snoozed",
         "prune",
         "prune_sign_in_links",
+        "prune_invitations",
         "prune_marks",
     }
 

@@ -6,9 +6,10 @@
 
 from flask import Flask
 
-from notifier import accounts
+from notifier.accounts import find_account
 from notifier.extensions import login_manager
 from notifier.web import (
+    accounts,
     addresses,
     admin,
     audit,
@@ -18,6 +19,7 @@ from notifier.web import (
     failed_actions,
     headers,
     home,
+    invitations,
     login,
     notifications,
     preference_links,
@@ -38,6 +40,7 @@ from notifier.web import (
 blueprints = (
     home.pages,
     login.pages,
+    invitations.pages,
     preferences.pages,
     preference_links.pages,
     addresses.pages,
@@ -55,6 +58,7 @@ blueprints = (
     producers.pages,
     providers.pages,
     users.pages,
+    accounts.pages,
     audit.pages,
 )
 for _blueprint in blueprints:
@@ -62,7 +66,7 @@ for _blueprint in blueprints:
 
 
 def init_app(app: Flask) -> None:
-    login_manager.user_loader(accounts.find_account)
+    login_manager.user_loader(find_account)
     errors.init_app(app)
     headers.init_app(app)
     presentation.init_app(app)

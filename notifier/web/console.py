@@ -23,7 +23,7 @@ _GROUPS = (
         ),
     ),
     ("Manage", (("/admin/types", "Types"), ("/admin/templates", "Templates"), ("/admin/producers", "Producers"), ("/admin/providers", "Providers"))),
-    ("People", (("/admin/users", "Users"), ("/admin/audit", "Audit"))),
+    ("People", (("/admin/users", "Users"), ("/admin/accounts", "Accounts"), ("/admin/audit", "Audit"))),
 )
 
 

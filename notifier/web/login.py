@@ -16,7 +16,7 @@ from wtforms.validators import InputRequired, Length
 from notifier import accounts
 from notifier.extensions import csrf, socketio
 from notifier.models import Account
-from notifier.pipeline import sign_in
+from notifier.pipeline import audit, sign_in
 from notifier.web import throttle
 from notifier.web.access import ANYONE, allow, is_local, page_blueprint
 
@@ -52,7 +52,7 @@ def by_password() -> ResponseReturnValue:
         throttle.note_failure(address)
         return render_template("login.html", form=form, next=_next(), error="E-mail or password is wrong."), 401
     throttle.note_success(email, address)
-    _enter(account)
+    enter(account, "password")
     return redirect(_target(), 303)
 
 
@@ -86,7 +86,7 @@ def use_link(secret: str) -> ResponseReturnValue:
     account = sign_in.redeem(secret)
     if account is None:
         return _link_page(is_good=False)
-    _enter(account)
+    enter(account, "link")
     return redirect(url_for("home.inbox"), 303)
 
 
@@ -99,7 +99,13 @@ def sign_out() -> ResponseReturnValue:
     return redirect(url_for("login.form"), 303)
 
 
-def _enter(account: Account) -> None:
+def enter(account: Account, way: str) -> None:
+    """Signs them in. `way`: by what they have shown who they are.
+
+    A sign-in that fails is not in the audit trail: it names nobody, and strangers could fill the table with them.
+    """
+    with audit.acting_as(account.email, request.remote_addr):
+        accounts.note_sign_in(account, way)
     session.clear()  # nothing that was in the session before may be in it afterwards
     session.permanent = True
     login_user(account)

@@ -40,6 +40,11 @@ def may_ask_for_link(email: str, address: str) -> bool:
     )
 
 
+def may_use_invitation(address: str) -> bool:
+    """Counts nothing: a link that is of no use is a failure."""
+    return _ask(lambda limiter: limiter.test(PER_ADDRESS, address))
+
+
 def note_failure(address: str) -> None:
     _ask(lambda limiter: limiter.hit(PER_ADDRESS, address))
 
