@@ -14,7 +14,7 @@ LONGEST_URL = 2_048
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _LINE_END = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _NO_BREAK = re.compile("[\u00a0\u2007\u202f]")
-_SPACE_BEFORE_END = re.compile(r"[ \t]+(?=\n|\Z)")
+_SPACE_BEFORE_END = re.compile(r"(?<![ \t])[ \t]++(?=\n|\Z)")  # each run is tried once: otherwise it takes time with the square of its length
 _MANY_EMPTY_LINES = re.compile(r"\n{3,}")
 
 # For well-formed HTML only: with tags that never end, matching would take time with the square of the length.
