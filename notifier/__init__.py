@@ -10,6 +10,7 @@ floor 1  config.py      settings from the environment        clock.py ids.py  ti
 floor 2  pipeline/      the flow, a file a stage: accept facts expand render deliver sweep inbox
          queries/       read-only questions, a file per screen family
          accounts.py    sign-in, API keys           origins.py  whose pages may use a user's token
+         key_use.py     when a key was used last
 floor 3  api/ web/ realtime/    the doors: thin, none imports another
 floor 4  app.py         create_app
 floor 5  jobs.py worker.py scheduler.py up.py cli.py __main__.py   the processes

@@ -44,6 +44,7 @@ def arguments() -> argparse.ArgumentParser:
     producer.add_argument("--scope", action="extend", nargs="+", metavar="SCOPE", help="what the key may do (notify read users)")
     producer.add_argument("--test", action="store_true", help="a test key: takes the whole path and sends nothing")
     producer.add_argument("--origin", action="append", metavar="ORIGIN", help="a site, https://shop.example, whose pages may show the inbox; repeatable (any)")
+    producer.add_argument("--network", action="append", metavar="CIDR", help="the key works from this network, 203.0.113.0/24, alone; repeatable (anywhere)")
     producers = command("producers", "notifier.cli:show_producers", "list the producers, or set whose pages may show their users' inboxes")
     of_producers = producers.add_subparsers(metavar="ACTION")
     of_producers.add_parser("list", help="list them")
@@ -113,10 +114,10 @@ def explained(program: Callable[[], int]) -> int:
     except KeysDoNotFit as error:
         print(f"The keys do not fit the database: {error}.\nStart with the ENCRYPTION_KEYS (and SECRET_KEY) it was written with.", file=sys.stderr)
         return 1
-
     except NotReady as error:
         print(error, file=sys.stderr)
         return 1
+
 
 if __name__ == "__main__":
     sys.exit(main())

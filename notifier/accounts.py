@@ -23,6 +23,8 @@ from sqlalchemy.orm import Session, scoped_session
 
 from notifier.clock import now
 from notifier.core.errors import Rejected
+from notifier.core.networks import Network
+from notifier.core.networks import parse as parse_networks
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import show
@@ -49,7 +51,10 @@ _passwords: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, paralleli
 
 @dataclass(frozen=True, slots=True)
 class KeyIdentity:
-    """Who is calling with a key. `types` limits it to those event types (None: all). `label`: what people know it by."""
+    """Who is calling with a key. `types` limits it to those event types, `networks` to where it may be used from (None: all).
+
+    `label`: what people know it by.
+    """
 
     key_id: UUID
     producer_id: UUID
@@ -58,6 +63,7 @@ class KeyIdentity:
     is_test: bool
     expires_at: datetime | None
     label: str
+    networks: tuple[Network, ...] | None = None
 
 
 def create_producer(name: str, *, allowed_origins: list[str] | None = None) -> Producer:
@@ -75,6 +81,7 @@ def create_key(
     scopes: Iterable[str],
     is_test: bool = False,
     types: Iterable[str] | None = None,
+    networks: Iterable[Network] | None = None,
     expires_at: datetime | None = None,
     plain: str | None = None,
 ) -> tuple[ApiKey, str]:
@@ -82,7 +89,7 @@ def create_key(
     prefix_length = _CHOSEN_PREFIX_LENGTH if plain else _PREFIX_LENGTH
     plain = plain or f"ntf_{'test' if is_test else 'live'}_{secrets.token_urlsafe(32)}"
     with transaction() as session:
-        key = _add_key(session, producer_id, plain, prefix_length, scopes=scopes, is_test=is_test, types=types, expires_at=expires_at)
+        key = _add_key(session, producer_id, plain, prefix_length, scopes=scopes, is_test=is_test, types=types, networks=networks, expires_at=expires_at)
     forget_cached_keys()
     return key, plain
 
@@ -109,6 +116,7 @@ def _add_key(
     scopes: Iterable[str],
     is_test: bool = False,
     types: Iterable[str] | None = None,
+    networks: Iterable[Network] | None = None,
     expires_at: datetime | None = None,
 ) -> ApiKey:
     wanted = set(scopes)
@@ -120,11 +128,12 @@ def _add_key(
         hash=_digest(plain),
         scopes=[scope for scope in SCOPES if scope in wanted],
         types=None if types is None else sorted(set(types)),
+        networks=None if networks is None else [str(network) for network in networks],
         is_test=is_test,
         expires_at=expires_at,
     )
     session.add(key)
-    kept = {"scopes": key.scopes, "types": key.types, "test": is_test, "expires": expires_at}
+    kept = {"scopes": key.scopes, "types": key.types, "networks": key.networks, "test": is_test, "expires": expires_at}
     audit.write("key.created", f"{key.prefix}…", after={"producer": show("prd", producer_id), **kept})
     return key
 
@@ -140,8 +149,8 @@ def revoke_key(key_id: UUID) -> bool:
     return prefix is not None
 
 
-def rotate_key(key_id: UUID, overlap: timedelta) -> tuple[ApiKey, str]:
-    """A new key that may do the same; the old one ends after the overlap, or when it would have ended anyway. Raises Rejected.
+def rotate_key(key_id: UUID, overlap: timedelta, networks: Iterable[Network] | None) -> tuple[ApiKey, str]:
+    """A new key that may do the same, from `networks`; the old one ends after the overlap, or when it would have ended anyway. Raises Rejected.
 
     → (the new row, the key in plain text, which is never to be had again).
     """
@@ -152,7 +161,7 @@ def rotate_key(key_id: UUID, overlap: timedelta) -> tuple[ApiKey, str]:
             raise Rejected("not_found", "there is no such key any more")
         ends_at = now() + overlap
         plain = f"ntf_{'test' if old.is_test else 'live'}_{secrets.token_urlsafe(32)}"
-        key = _add_key(session, old.producer_id, plain, _PREFIX_LENGTH, scopes=old.scopes, is_test=old.is_test, types=old.types)
+        key = _add_key(session, old.producer_id, plain, _PREFIX_LENGTH, scopes=old.scopes, is_test=old.is_test, types=old.types, networks=networks)
         old.expires_at = ends_at if old.expires_at is None else min(ends_at, old.expires_at)
         audit.write("key.rotated", f"{old.prefix}…", after={"new": f"{key.prefix}…", "ends_at": old.expires_at})
     forget_cached_keys()
@@ -185,14 +194,18 @@ def find_key(plain: str) -> KeyIdentity | None:
 
 def _load_key(digest: bytes) -> KeyIdentity | None:
     row = db.session.execute(
-        sa.select(ApiKey.id, ApiKey.producer_id, ApiKey.scopes, ApiKey.types, ApiKey.is_test, ApiKey.expires_at, ApiKey.prefix, Producer.name)
+        sa.select(
+            *(ApiKey.id, ApiKey.producer_id, ApiKey.scopes, ApiKey.types, ApiKey.networks, ApiKey.is_test, ApiKey.expires_at, ApiKey.prefix, Producer.name)
+        )
         .join(Producer, Producer.id == ApiKey.producer_id)
         .where(ApiKey.hash == digest, ApiKey.revoked_at.is_(None), Producer.disabled_at.is_(None))
     ).first()
     if row is None:
         return None
     types = None if row.types is None else frozenset(row.types)
-    return KeyIdentity(row.id, row.producer_id, frozenset(row.scopes), types, row.is_test, row.expires_at, f"{row.name}, key {row.prefix}…")
+    label = f"{row.name}, key {row.prefix}…"
+    networks = None if row.networks is None else parse_networks(row.networks)
+    return KeyIdentity(row.id, row.producer_id, frozenset(row.scopes), types, row.is_test, row.expires_at, label, networks)
 
 
 def _digest(plain: str) -> bytes:

@@ -21,9 +21,10 @@ from notifier import accounts, installation, logs, origins, schema
 from notifier.app import create_app
 from notifier.channels import CHANNELS
 from notifier.config import Settings
+from notifier.core import networks
 from notifier.core.errors import Rejected
-from notifier.demonstration import add_demo
 from notifier.database import UNAVAILABLE
+from notifier.demonstration import add_demo
 from notifier.doctor import examine
 from notifier.extensions import db
 from notifier.ids import show
@@ -72,11 +73,12 @@ def create_producer(settings: Settings, options: argparse.Namespace) -> int:
         return _refuse(f"There is no scope {', '.join(unknown)}. The scopes are: {' '.join(SCOPES)}")
     try:
         allowed = [origins.parse(text) for text in options.origin] if options.origin else None
+        allowed_from = networks.parse(options.network) if options.network else None
     except ValueError as error:
         return _refuse(f"{error}.")
     with _inside(settings):
         producer = accounts.create_producer(options.name, allowed_origins=allowed)
-        _, key = accounts.create_key(producer.id, scopes=scopes, is_test=options.test)
+        _, key = accounts.create_key(producer.id, scopes=scopes, is_test=options.test, networks=allowed_from)
     print(f"{options.name} may {', '.join(scopes)}. This {'test ' if options.test else ''}key is shown once:")
     print(key)
     return 0

@@ -16,7 +16,7 @@ FLOORS = {
     "notifier.config": 1, "notifier.extensions": 1, "notifier.clock": 1, "notifier.ids": 1, "notifier.encryption": 1, "notifier.database": 1,
     "notifier.logs": 1, "notifier.liveness": 1, "notifier.models": 1, "notifier.channels": 1, "notifier.catalogue": 1, "notifier.queueing": 1,
     "notifier.batchworker": 1, "notifier.shapes": 1, "notifier.dead_letters": 1, "notifier.tokens": 1, "notifier.schema": 1, "notifier.realtime.publish": 1,
-    "notifier.pipeline": 2, "notifier.queries": 2, "notifier.accounts": 2, "notifier.origins": 2, "notifier.installation": 2,
+    "notifier.pipeline": 2, "notifier.queries": 2, "notifier.accounts": 2, "notifier.origins": 2, "notifier.key_use": 2, "notifier.installation": 2,
     "notifier.api": 3, "notifier.web": 3, "notifier.realtime.gateway": 3, "notifier.realtime.console": 3, "notifier.realtime.door": 3,
     "notifier.app": 4,
     "notifier.jobs": 5, "notifier.worker": 5, "notifier.scheduler": 5, "notifier.starting": 5, "notifier.up": 5, "notifier.children": 5,

@@ -69,6 +69,13 @@ def test_create_producer_prints_the_key_alone_on_the_last_line(
     assert (key[:9], identity.scopes, identity.is_test) == (prefix, scopes, is_test)
 
 
+def test_a_key_is_limited_to_networks(app: APIFlask, run: Run) -> None:
+    made = run("create-producer", "Shop", "--network", "203.0.113.0/24", "--network", "2001:db8::/32")
+    identity = accounts.find_key(made.stdout.splitlines()[-1])
+    assert identity is not None
+    assert [str(network) for network in identity.networks or ()] == ["203.0.113.0/24", "2001:db8::/32"]
+
+
 def test_a_producers_sites_are_set_shown_and_lifted(app: APIFlask, run: Run) -> None:
     made = run("create-producer", "Shop", "--origin", "https://shop.example", "--origin", "http://localhost:3000/")
     assert accounts.find_key(made.stdout.splitlines()[-1]) is not None
@@ -84,6 +91,7 @@ def test_a_producers_sites_are_set_shown_and_lifted(app: APIFlask, run: Run) -> 
     ("words", "sentence"),
     [
         (("create-producer", "Blog", "--origin", "shop.example"), "'shop.example' is no origin"),
+        (("create-producer", "Blog", "--network", "203.0.113.7/24"), "write 203.0.113.0/24 for all of it"),
         (("producers", "origins", "Shop", "https://shop.example/inbox"), "Nothing was changed: 'https://shop.example/inbox' is no origin"),
         (("producers", "origins", "Nobody", "any"), "There is no producer Nobody."),
         (("producers", "origins", "Twin", "any"), "There are 2 producers named Twin"),

@@ -107,6 +107,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_tally_at", "tally", ["at", "channel", "event"], unique=False)
     op.add_column("account", sa.Column("signed_in_at", TIME, nullable=True))
+    op.add_column("api_key", sa.Column("networks", JSON, nullable=True))
+    op.add_column("api_key", sa.Column("last_used_at", TIME, nullable=True))
+    op.add_column("provider", sa.Column("changed_at", TIME, nullable=True))
     op.add_column("delivery", sa.Column("outcome", sa.String(length=32), nullable=True))
     op.add_column("delivery", sa.Column("code", sa.String(length=64), nullable=True))
     op.add_column("delivery", sa.Column("failed_at", TIME, nullable=True))
@@ -137,4 +140,7 @@ def downgrade() -> None:
     op.drop_table("bulk_action")
     for column in ("failed_at", "code", "outcome"):
         op.drop_column("delivery", column)
+    op.drop_column("provider", "changed_at")
+    op.drop_column("api_key", "last_used_at")
+    op.drop_column("api_key", "networks")
     op.drop_column("account", "signed_in_at")

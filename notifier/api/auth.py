@@ -12,9 +12,10 @@ from typing import Any, Literal, TypeVar
 from apiflask import APIBlueprint, APIFlask
 from flask import Response, current_app, g, request
 
-from notifier import accounts, logs, tokens
+from notifier import accounts, key_use, logs, tokens
 from notifier.api import limits
 from notifier.core.errors import Rejected
+from notifier.core.networks import is_within
 from notifier.ids import new_id
 from notifier.models.producer import SCOPES
 from notifier.pipeline import audit
@@ -109,6 +110,9 @@ def _admit(access: Access) -> None:
         if tokens.read_user_token(token) is not None:
             raise Rejected("user_token_refused", "this is a user's token; producers' calls need a producer's key")
         raise Rejected("invalid_key", "the key is unknown, expired or revoked")
+    if key.networks is not None and not is_within(request.remote_addr, key.networks):
+        raise Rejected("network_refused", f"this key may not be used from {request.remote_addr or 'an unknown address'}")
+    key_use.note(key.key_id)
     if key.scopes.isdisjoint(access.scopes):
         g.scopes_wanted = access.scopes
         raise Rejected("scope_missing", f"this call needs the scope {' or '.join(access.scopes)}")

@@ -14,6 +14,7 @@ from notifier.api.auth import Access, Door, public
 VERSION = "1.0"
 _DESCRIPTION = """\
 Notifier sends one event to people by the channels they want. Keys are sent as `Authorization: Bearer <key>`.
+Each has scopes, and may be limited to event types (else 403, `type_not_allowed`) and to the networks it is used from (`network_refused`).
 Errors are RFC 9457 problems: match `code`, never the texts. Lists are paged by `limit` and `after`."""
 _SCHEMES = {
     "key": {"type": "http", "scheme": "bearer", "description": "A producer's key."},

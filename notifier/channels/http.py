@@ -22,9 +22,10 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, LocationValueError
 
-from notifier.channels.targets import Network, Targets
+from notifier.channels.targets import Targets
 from notifier.clock import now
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
+from notifier.core.networks import Network
 
 # urllib3 writes whole URLs into its log, and in the URL of a Slack webhook the path is the secret.
 logging.getLogger("urllib3").setLevel(logging.ERROR)

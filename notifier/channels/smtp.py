@@ -18,8 +18,8 @@ from urllib.parse import unquote, urlsplit
 
 from notifier.channels.http import Http
 from notifier.channels.mail import needs_utf8
-from notifier.channels.targets import numeric
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, Retryable
+from notifier.core.networks import numeric
 
 PATIENCE = 3  # times what an HTTP provider gets: mail servers greylist, delay their greeting, look for viruses
 KEPT_CONNECTIONS = 10

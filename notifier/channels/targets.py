@@ -8,8 +8,7 @@ import ipaddress
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+from notifier.core.networks import IPAddress, Network, numeric
 
 _NOT_PUBLIC_V4 = tuple(
     ipaddress.IPv4Network(block)
@@ -71,9 +70,3 @@ def is_public(ip: IPAddress) -> bool:
     if isinstance(ip, ipaddress.IPv4Address):
         return not any(ip in network for network in _NOT_PUBLIC_V4)
     return ip in _PUBLIC_V6 and not any(ip in network for network in _NOT_PUBLIC_V6)
-
-
-def numeric(address: str) -> IPAddress:
-    """An IPv4 address in IPv6 clothes (::ffff:10.0.0.1) is judged as what it is; a scope (%eth0) plays no part."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    return ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip

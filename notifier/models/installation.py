@@ -32,7 +32,10 @@ class Revision(db.Model):
 
 
 class Provider(db.Model):
-    """A configured provider: which adapter, with which settings. Lower `position` first; equals share by `weight`."""
+    """A configured provider: which adapter, with which settings. Lower `position` first; equals share by `weight`.
+
+    What was `changed_at` that time is known to every process a few seconds later.
+    """
 
     __tablename__ = "provider"
     __table_args__ = (Index("ix_provider_channel", "channel", "position"),)
@@ -46,6 +49,7 @@ class Provider(db.Model):
     weight: Mapped[int] = mapped_column(Integer, default=1)
     is_on: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    changed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=now, onupdate=now)
 
 
 class AuditEntry(db.Model):

@@ -33,7 +33,8 @@ class Producer(db.Model):
 class ApiKey(db.Model):
     """Only the SHA-256 of a key is stored: it has at least 128 random bits, so a slow hash adds nothing.
 
-    `prefix` is what people recognise a key by. `types` limits it to those event types (None: all).
+    `prefix` is what people recognise a key by. `types` limits it to those event types, `networks` to callers from there
+    (CIDR; None: all). `last_used_at` is right to the minute.
     """
 
     __tablename__ = "api_key"
@@ -44,7 +45,9 @@ class ApiKey(db.Model):
     hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     scopes: Mapped[list[str]] = mapped_column(PlainJSON)
     types: Mapped[list[str] | None] = mapped_column(PlainJSON)
+    networks: Mapped[list[str] | None] = mapped_column(PlainJSON)
     is_test: Mapped[bool] = mapped_column(default=False)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

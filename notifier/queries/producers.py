@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -15,10 +16,11 @@ from notifier.models import ApiKey, Producer
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`keys`: how many may be used now."""
+    """`keys`: how many may be used now. `last_used_at`: the latest use of any of its keys."""
 
     producer: Producer
     keys: int
+    last_used_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,12 @@ def lines(text: str = "") -> list[Line]:
     active = sa.select(sa.func.count()).where(
         ApiKey.producer_id == Producer.id, ApiKey.revoked_at.is_(None), (ApiKey.expires_at.is_(None)) | (ApiKey.expires_at > now())
     )
-    statement = sa.select(Producer, active.correlate(Producer).scalar_subquery()).order_by(Producer.name, Producer.id)
+    used = sa.select(sa.func.max(ApiKey.last_used_at)).where(ApiKey.producer_id == Producer.id)
+    counts = (active.correlate(Producer).scalar_subquery(), used.correlate(Producer).scalar_subquery())
+    statement = sa.select(Producer, *counts).order_by(Producer.name, Producer.id)
     if text:
         statement = statement.where(Producer.name.icontains(text, autoescape=True))
-    return [Line(producer, keys) for producer, keys in db.session.execute(statement)]
+    return [Line(*row) for row in db.session.execute(statement)]
 
 
 def one(shown_id: str) -> tuple[Producer, Sequence[Key]]:

@@ -4,6 +4,7 @@ That page answers the POST itself and is never stored, so that a key is in no ad
 """
 
 from datetime import timedelta
+from typing import Any
 
 from flask import flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -14,16 +15,23 @@ from wtforms.validators import DataRequired, Length
 from notifier import accounts, origins
 from notifier.clock import now
 from notifier.core.errors import Rejected
+from notifier.core.networks import Network
+from notifier.core.networks import parse as parse_networks
 from notifier.ids import parse, show
 from notifier.models.producer import SCOPES
 from notifier.queries import producers as queries
 from notifier.queries.types import known_keys
 from notifier.web.access import allow, page_blueprint
-from notifier.web.forms import CheckboxesField, ConsoleForm, is_storable
+from notifier.web.forms import CheckboxesField, ConsoleForm, is_storable, said
 
 pages = page_blueprint("producers", url_prefix="/admin/producers")
 
-OVERLAPS = {"0": timedelta(0), "1": timedelta(hours=1), "24": timedelta(days=1), "168": timedelta(days=7)}
+OVERLAPS = {
+    "24": ("In 24 hours", timedelta(days=1)),
+    "1": ("In an hour", timedelta(hours=1)),
+    "168": ("In 7 days", timedelta(days=7)),
+    "0": ("Now", timedelta(0)),
+}
 LIVES = {
     "": ("Never", None),
     "30": ("After 30 days", timedelta(days=30)),
@@ -45,17 +53,35 @@ class OriginsForm(ConsoleForm):
     origins = TextAreaField("Sites, one a line", [Length(max=10_000)])
 
 
+class NetworksField(TextAreaField):
+    """Networks, one a line. `networks` are those that were given, None for none: anywhere."""
+
+    networks: tuple[Network, ...] | None = None
+
+    def pre_validate(self, form: Any) -> None:
+        try:
+            self.networks = parse_networks((self.data or "").replace(",", " ").split()) or None
+        except ValueError as error:
+            raise ValidationError(said(str(error))) from None
+
+
 class KeyForm(ConsoleForm):
     kind = SelectField(
         "Kind", choices=[SelectChoice("live", "Live: sends"), SelectChoice("test", "Test: takes the whole path and sends nothing")], default="live"
     )
     scopes = CheckboxesField("It may", choices=SCOPES, default=["notify", "read", "users"])
     types = SelectMultipleField("Only these event types", validate_choice=True)
+    networks = NetworksField("Only from these networks", [Length(max=10_000)])
     life = SelectField("It ends", choices=[SelectChoice(days, words) for days, (words, _) in LIVES.items()], default="")
 
     def validate_scopes(self, field: CheckboxesField) -> None:
         if not field.data:
             raise ValidationError("Choose at least one thing that it may do.")
+
+
+class RotationForm(ConsoleForm):
+    overlap = SelectField("The old key ends", choices=[SelectChoice(hours, words) for hours, (words, _) in OVERLAPS.items()], default="24")
+    networks = NetworksField("The new one works only from these networks", [Length(max=10_000)])
 
 
 @pages.get("")
@@ -112,6 +138,7 @@ def create_key(producer_id: str) -> ResponseReturnValue:
         scopes=form.scopes.data,
         is_test=form.kind.data == "test",
         types=form.types.data or None,
+        networks=form.networks.networks,
         expires_at=now() + life if life else None,
     )
     return _shown_once(producer_id, plain, key.prefix)
@@ -120,12 +147,11 @@ def create_key(producer_id: str) -> ResponseReturnValue:
 @pages.post("/<producer_id>/keys/<key_id>/rotate")
 @allow("admin")
 def rotate(producer_id: str, key_id: str) -> ResponseReturnValue:
-    overlap = OVERLAPS.get(request.form.get("overlap", ""))
-    if overlap is None:
-        flash("Nothing was changed: choose how long the old key goes on.", "error")
-        return redirect(url_for("producers.one", producer_id=producer_id), 303)
-    _check_key(producer_id, key_id)
-    key, plain = accounts.rotate_key(parse("key", key_id), overlap)
+    form = RotationForm()
+    found = _check_key(producer_id, key_id)
+    if not form.validate():
+        return _key_page(producer_id, found, form), 422
+    key, plain = accounts.rotate_key(parse("key", key_id), OVERLAPS[form.overlap.data][1], form.networks.networks)
     return _shown_once(producer_id, plain, key.prefix)
 
 
@@ -133,8 +159,12 @@ def rotate(producer_id: str, key_id: str) -> ResponseReturnValue:
 @allow("admin")
 def key(producer_id: str, key_id: str) -> ResponseReturnValue:
     """Asks what is to become of it."""
-    producer, _ = queries.one(producer_id)
-    return render_template("admin/producer_key.html", producer=producer, id=producer_id, key=_check_key(producer_id, key_id))
+    found = _check_key(producer_id, key_id)
+    return _key_page(producer_id, found, RotationForm(formdata=None, data={"networks": "\n".join(found.row.networks or [])}))
+
+
+def _key_page(producer_id: str, found: queries.Key, form: RotationForm) -> str:
+    return render_template("admin/producer_key.html", producer=found.row.producer, id=producer_id, key=found, form=form)
 
 
 @pages.post("/<producer_id>/keys/<key_id>/revoke")

@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import Client
 
 from notifier import accounts, tokens
 from notifier.api.auth import Access, Door
+from notifier.core.networks import parse
 from notifier.models.producer import SCOPES
 
 # The calls that need no key. Whatever is added here is open to the whole world.
@@ -215,6 +218,29 @@ def test_a_key_limited_to_types_submits_no_others(client: FlaskClient, cast: Any
     refused = client.post("/api/v1/notifications", json=body | {"type": "order_shipped"}, headers=bearer(key))
 
     assert (allowed.status_code, refused.status_code, refused.json["code"]) == (202, 403, "type_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "code"),
+    [("203.0.113.9", 200, None), ("203.0.114.9", 403, "network_refused"), ("2001:db8::1", 200, None), (None, 403, "network_refused")],
+)
+def test_a_key_limited_to_networks_works_nowhere_else(client: FlaskClient, address: str | None, status: int, code: str | None) -> None:
+    producer = accounts.create_producer("Shop")
+    _, key = accounts.create_key(producer.id, scopes=["read"], networks=parse(["203.0.113.0/24", "2001:db8::/32"]))
+
+    response = client.get("/api/v1/types", headers=bearer(key), environ_overrides={"REMOTE_ADDR": address})
+
+    assert (response.status_code, response.json.get("code") if code else None) == (status, code)
+    assert code is None or (address or "unknown") in response.json["detail"]
+
+
+@pytest.mark.parametrize(("forwarded", "status"), [("203.0.113.9", 200), ("203.0.113.9, 198.51.100.1", 403)])
+def test_behind_a_proxy_it_counts_where_that_was_called_from(app: APIFlask, forwarded: str, status: int) -> None:
+    """The last address is the proxy's word; what stands before it is the caller's own."""
+    _, key = accounts.create_key(accounts.create_producer("Shop").id, scopes=["read"], networks=parse(["203.0.113.0/24"]))
+    proxied = Client(ProxyFix(app.wsgi_app, x_for=1))
+
+    assert proxied.get("/api/v1/types", headers=bearer(key) | {"X-Forwarded-For": forwarded}).status_code == status
 
 
 def test_urgent_needs_the_scope_or_a_type_that_is_urgent(client: FlaskClient, cast: Any) -> None:

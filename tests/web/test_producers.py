@@ -83,6 +83,38 @@ def test_a_key_that_cannot_be_is_refused(admin: Visitor, shop: str, form: dict[s
     assert keys() == []
 
 
+def test_a_key_is_limited_to_networks_and_its_successor_too_unless_told(admin: Visitor, shop: str) -> None:
+    plain = new_key(admin, shop, networks="203.0.113.0/24\r\n2001:db8::/32, 198.51.100.7")
+    identity = found_key(plain)
+    assert identity is not None
+    assert [str(network) for network in identity.networks or ()] == ["203.0.113.0/24", "2001:db8::/32", "198.51.100.7/32"]
+    page = admin.get(f"{shop}/keys/{show('key', keys()[0].id)}").text
+    assert "203.0.113.0/24\n2001:db8::/32\n198.51.100.7/32</textarea>" in page
+    assert "only from 203.0.113.0/24" in admin.get(shop).text
+    admin.post(f"{shop}/keys/{show('key', keys()[0].id)}/rotate", {"overlap": "24", "networks": "203.0.113.0/24"})
+    admin.post(f"{shop}/keys/{show('key', keys()[1].id)}/rotate", {"overlap": "24", "networks": ""})
+    assert [key.networks for key in keys()[1:]] == [["203.0.113.0/24"], None]
+
+
+def test_what_is_no_network_is_said_beside_its_field(admin: Visitor, shop: str) -> None:
+    new_key(admin, shop)
+    rotate = f"{shop}/keys/{show('key', keys()[0].id)}/rotate"
+    for path, form in ((f"{shop}/keys", {"kind": "live", "scopes": ["notify"], "life": ""}), (rotate, {"overlap": "24"})):
+        answer = admin.post(path, {**form, "networks": "203.0.113.7/24"})
+        assert (answer.status_code, 'id="networks-fault">203.0.113.7/24 is an address inside' in answer.text) == (422, True)
+    assert len(keys()) == 1
+
+
+def test_it_is_shown_when_a_key_was_used_last(admin: Visitor, shop: str) -> None:
+    plain = new_key(admin, shop, scopes=["read"])
+    assert [admin.get(path).text.count(">never<") for path in (shop, "/admin/producers")] == [1, 1]
+    admin.get("/api/v1/types", headers={"Authorization": f"Bearer {plain}"})
+    [used] = [key.last_used_at for key in keys()]
+    assert used is not None
+    for path in (shop, "/admin/producers"):
+        assert f'datetime="{used.isoformat().replace("+00:00", "Z")}"' in admin.get(path).text
+
+
 @pytest.mark.parametrize(("overlap", "works"), [("0", False), ("24", True)])
 def test_rotating_makes_a_second_one_and_ends_the_first_in_time(admin: Visitor, shop: str, overlap: str, works: bool) -> None:
     plain = new_key(admin, shop)
@@ -96,7 +128,7 @@ def test_rotating_makes_a_second_one_and_ends_the_first_in_time(admin: Visitor, 
 def test_an_overlap_that_is_not_offered_changes_nothing(admin: Visitor, shop: str) -> None:
     new_key(admin, shop)
     for overlap in ("", "-1", "99999"):
-        assert admin.post(f"{shop}/keys/{show('key', keys()[0].id)}/rotate", {"overlap": overlap}).status_code == 303
+        assert admin.post(f"{shop}/keys/{show('key', keys()[0].id)}/rotate", {"overlap": overlap}).status_code == 422
     assert len(keys()) == 1
 
 

@@ -1,0 +1,47 @@
+"""Networks as people write them down, and whether an address lies in one of them."""
+
+import ipaddress
+from collections.abc import Collection, Iterable
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+MOST = 100
+
+
+def parse(texts: Iterable[str]) -> tuple[Network, ...]:
+    """CIDR blocks, or single addresses, each once and in their shortest form. Raises ValueError with a sentence for people."""
+    found: dict[Network, None] = {}
+    for text in texts:
+        try:
+            network = ipaddress.ip_network(text.strip())
+        except ValueError:
+            raise ValueError(_why_not(text.strip())) from None
+        found[network] = None
+    if len(found) > MOST:
+        raise ValueError(f"at most {MOST} networks can be named")
+    return tuple(found)
+
+
+def _why_not(text: str) -> str:
+    """`10.0.0.7/8` is meant as the network it lies in, but nobody knows whether as the network or as the address."""
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return f"{text[:80]} is no network: write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32"
+    return f"{text[:80]} is an address inside a network: write {network} for all of it, or the address alone"
+
+
+def is_within(address: str | None, networks: Collection[Network]) -> bool:
+    """False for what is no address at all."""
+    try:
+        ip = numeric(address or "")
+    except ValueError:
+        return False
+    return any(ip in network for network in networks)
+
+
+def numeric(address: str) -> IPAddress:
+    """An IPv4 address in IPv6 clothes (::ffff:10.0.0.1) is judged as what it is; a scope (%eth0) plays no part. Raises ValueError."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    return ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip
