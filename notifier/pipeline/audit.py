@@ -87,7 +87,8 @@ def _kept(value: Any, name: str = "", *, is_secret: bool = False) -> Any:
 
 def _clean(text: str) -> str:
     """Both databases can store it; no secret stands in it."""
-    text = _SECRET_TEXT.sub(MASK, text.replace("\0", "�").encode("utf-8", "replace").decode())
+    text = text[: 2 * _LONGEST_TEXT].replace("\0", "�").encode("utf-8", "replace").decode()  # before the search, which is slow in endless texts
+    text = _SECRET_TEXT.sub(MASK, text)
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
 
 
