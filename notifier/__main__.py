@@ -78,7 +78,8 @@ def arguments() -> argparse.ArgumentParser:
     clear = of_flags.add_parser("clear", help="on for everybody again")
     clear.set_defaults(program="notifier.cli:clear_flag")
     clear.add_argument("name", metavar="NAME")
-    command("doctor", "notifier.cli:doctor", "check the installation and say what to do")
+    doctor = command("doctor", "", "check the installation and say what to do; changes nothing, and ends with 1 when there is a fault")
+    doctor.add_argument("--json", action="store_true", help="for machines")
     command("demo", "notifier.cli:demo", "add a demo person and a handful of notifications")
     return parser
 
@@ -96,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.command == "doctor":  # which tells of bad settings itself
+        return int(importlib.import_module("notifier.doctor.report").run(options))
     settings = Settings.from_env()
     if options.command == "web":
         # The words of the command line stay on it, so that people find the process by them.

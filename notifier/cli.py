@@ -1,4 +1,4 @@
-"""The commands that do one thing and end: migrate, create-admin, create-producer, producers, providers, flags, doctor, demo.
+"""The commands that do one thing and end: migrate, create-admin, create-producer, producers, providers, flags, demo.
 
 Each takes the settings and its parsed arguments, prints for a person, and returns the exit code.
 """
@@ -25,7 +25,6 @@ from notifier.core import networks
 from notifier.core.errors import Rejected
 from notifier.database import UNAVAILABLE
 from notifier.demonstration import add_demo
-from notifier.doctor import examine
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Account, Producer
@@ -191,15 +190,6 @@ def clear_flag(settings: Settings, options: argparse.Namespace) -> int:
 
 def _on(percentage: int) -> str:
     return "off" if percentage == 0 else "on" if percentage == 100 else f"on for {percentage} % of the users"
-
-
-def doctor(settings: Settings, _options: argparse.Namespace) -> int:
-    findings = examine(settings)
-    for finding in findings:
-        print(f"{'ok  ' if finding.is_ok else 'BAD '} {finding.what}")
-        if finding.remedy:
-            print(f"     → {finding.remedy}")
-    return 0 if all(finding.is_ok for finding in findings) else 1
 
 
 def demo(settings: Settings, _options: argparse.Namespace) -> int:

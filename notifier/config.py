@@ -4,6 +4,7 @@ Each field's metadata holds the help text that the README's table is checked aga
 given as `NAME_FILE`, the path of a file that holds it. Providers declare settings of their own.
 """
 
+import hmac
 import ipaddress
 import os
 import secrets
@@ -22,6 +23,7 @@ from notifier.core.limits import Caps, parse_caps
 from notifier.core.retry import DELAYS_S
 from notifier.encryption import KeyRing
 
+INSTALLATION_HEADER = "Notifier-Installation"
 _LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS and 108 on Linux
 
 type_network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -73,6 +75,11 @@ class Settings:
     @property
     def has_secure_cookies(self) -> bool:
         return self.public_url.startswith("https://")
+
+    @property
+    def installation(self) -> str:
+        """The same in all processes of an installation, and in no other: how `doctor` knows that it was us who answered. Says nothing of the key."""
+        return hmac.new(self.secret_key.encode(), b"installation", sha256).hexdigest()[:32]
 
     def of_provider(self, name: str) -> str | None:
         """A setting that a provider declares, by the name it gave it; as everywhere, a file may hold it."""

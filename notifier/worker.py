@@ -11,7 +11,7 @@ from typing import Any
 import redis
 import structlog
 
-from notifier import channels, jobs, logs, queueing
+from notifier import channels, jobs, liveness, logs, queueing
 from notifier.batchworker import BatchWorker, Source
 from notifier.children import POLL_S, Child
 from notifier.config import Settings
@@ -20,7 +20,6 @@ from notifier.starting import wait_for_app
 
 REDIS_PAUSE_S = 0.5
 STOP_WITHIN_S = 13.0
-_TTL_S = 30
 
 log = structlog.get_logger()
 
@@ -83,7 +82,7 @@ def work_on(settings: Settings, names: Sequence[str], options: argparse.Namespac
                 connection=connection,
                 handlers={queueing.DELIVER: jobs.Deliveries()},
                 lanes=options.lanes,
-                worker_ttl=_TTL_S,
+                worker_ttl=liveness.WORKER_TTL_S,
             )
             signals.worker = worker
             worker.work(burst=options.burst, has_signals=False)

@@ -11,7 +11,7 @@ import pytest
 from apiflask import APIFlask
 from sqlalchemy import func, select
 
-from notifier import accounts, liveness
+from notifier import accounts
 from notifier.encryption import KeyRing
 from notifier.extensions import db
 from notifier.models import Account, Flag, Notification, Producer, User
@@ -175,36 +175,6 @@ def test_the_demo_takes_the_ordinary_road(app: APIFlask, run: Run) -> None:
     assert done.returncode == 0, done.stderr
     assert db.session.get(User, "demo") is not None
     assert db.session.scalar(select(func.count()).select_from(Notification).where(Notification.user_id == "demo")) == 5
-
-
-def test_the_doctor_finds_nothing_wrong_when_all_is_well(app: APIFlask, run: Run) -> None:
-    client = app.extensions["redis"]
-    liveness.beat_scheduler(client, "test")
-    client.sadd("rq:workers", "rq:worker:test")
-    client.hset("rq:worker:test", "last_heartbeat", "2099-01-01T00:00:00.000000Z")
-    done = run("doctor")
-    assert (done.returncode, "BAD" in done.stdout) == (0, False), done.stdout
-
-
-@pytest.mark.parametrize(
-    ("changes", "wrong", "remedy"),
-    [
-        ({}, "0 workers", "python -m notifier worker"),
-        ({}, "0 schedulers", "python -m notifier scheduler"),
-        ({"REDIS_URL": "redis://127.0.0.1:1"}, "Redis (REDIS_URL) cannot be reached", "correct REDIS_URL"),
-        ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, "cannot be reached", "correct DATABASE_URL"),
-    ],
-)
-def test_the_doctor_names_what_is_wrong_and_the_remedy(app: APIFlask, run: Run, changes: dict[str, str], wrong: str, remedy: str) -> None:
-    done = run("doctor", **changes)
-    assert done.returncode == 1
-    assert [words for words in (f"BAD  {wrong}" if not changes else wrong, remedy) if words not in done.stdout] == []
-
-
-def test_the_doctor_tells_a_database_that_was_never_migrated(run: Run, tmp_path: Path) -> None:
-    done = run("doctor", DATABASE_URL=f"sqlite:///{tmp_path}/new.db")
-    assert done.returncode == 1
-    assert "Run: python -m notifier migrate" in done.stdout
 
 
 @pytest.mark.parametrize("command", ["migrate", "worker", "web"])

@@ -10,6 +10,7 @@ from notifier.api import metrics
 from notifier.api.answers import also, answer
 from notifier.api.auth import Door, public
 from notifier.api.schemas import HealthOut, ReadinessOut
+from notifier.config import INSTALLATION_HEADER, current_settings
 from notifier.database import UNAVAILABLE_RETRY_S
 from notifier.extensions import db, redis_store
 
@@ -21,7 +22,7 @@ bp = Door("api_health", __name__, tag="Health")
 @bp.output(HealthOut)
 def healthz() -> Response:
     """200 while the process lives"""
-    return answer({"status": "ok"})
+    return answer({"status": "ok"}, headers={INSTALLATION_HEADER: current_settings().installation})
 
 
 @bp.get("/readyz")

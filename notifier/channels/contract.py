@@ -122,6 +122,13 @@ class Adapter:
             "headers": {},
         }
 
+    def try_out(self) -> str | None:
+        """Connects to the provider and signs in, and sends nothing. → what lets us in (None: there is nothing to connect to). Raises a DeliveryError.
+
+        Called by `doctor`.
+        """
+        return None
+
     def close(self) -> None:
         """Gives back what it holds open. Called when its process ends."""
 

@@ -43,14 +43,21 @@ class EmailSmtp(Adapter):
         self.pool = Pool(self.server, http, int(connections)) if self.server else None
 
     def send(self, message: Message, to: Recipient) -> Receipt:
-        if self.pool is None:
-            raise Misconfigured("SMTP_URL is not set", code="not_configured")
+        pool = self._configured()
         composed = self._compose(message, to)
-        self.pool.send(self.sender.addr_spec, mail.ascii_domain(to.address), composed)
+        pool.send(self.sender.addr_spec, mail.ascii_domain(to.address), composed)
         return Receipt("sent", provider_message_id=str(composed["Message-ID"]))
 
     def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
         return mail.as_captured(self._compose(message, to), to, message)
+
+    def try_out(self) -> str:
+        return self._configured().try_out()
+
+    def _configured(self) -> Pool:
+        if self.pool is None:
+            raise Misconfigured("SMTP_URL is not set", code="not_configured")
+        return self.pool
 
     def close(self) -> None:
         if self.pool is not None:

@@ -86,6 +86,11 @@ class Pool:
         with self.slots:
             self._send(sender, to, composed)
 
+    def try_out(self) -> str:
+        """Connects and signs in, beside what is pooled. → the server. Raises a DeliveryError."""
+        _Connection(self.server, self.http).close()
+        return f"{self.server.host}:{self.server.port}"
+
     def _send(self, sender: str, to: str, composed: EmailMessage) -> None:
         connection = self._open_transaction(sender, needs_utf8(to))
         try:

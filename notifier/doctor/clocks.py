@@ -1,0 +1,60 @@
+"""Clocks: leases are kept by the database's, signs of life by Redis', and all else by that of the host that looks. They should agree."""
+
+import time
+from collections.abc import Iterator, Mapping
+
+import sqlalchemy as sa
+
+from notifier import liveness
+from notifier.clock import now
+from notifier.doctor.findings import Finding, fault, ok, warning
+from notifier.doctor.patient import Patient
+from notifier.extensions import db, redis_store
+
+NOTICEABLE_S, HARMFUL_S = 2.0, 30.0
+_REMEDY = "Let NTP set the clocks (chrony, systemd-timesyncd): things are sent, expire and are held back at the wrong time."
+
+
+def clocks(patient: Patient) -> Iterator[Finding]:
+    """Each host's against Redis'."""
+    client = redis_store.client
+    ahead = {"this machine": _here_s()}
+    if patient.answers("database") and db.engine.dialect.name == "postgresql":
+        ahead["the database"] = _database_s() + ahead["this machine"]
+    for sign in (*liveness.worker_signs(client), *liveness.scheduler_signs(client)):
+        if sign.ahead_s is not None and sign.is_recent:
+            ahead[sign.host] = max(ahead.get(sign.host, 0.0), sign.ahead_s, key=abs)
+    yield from compare(ahead)
+
+
+def _here_s() -> float:
+    """The quickest of three answers is the most exact."""
+    answers = []
+    for _ in range(3):
+        begun = time.monotonic()
+        seconds, micros = redis_store.client.time()
+        took_s = time.monotonic() - begun
+        answers.append((took_s, now().timestamp() - took_s / 2 - (seconds + micros / 1_000_000)))
+    return min(answers)[1]
+
+
+def _database_s() -> float:
+    """Against this machine's."""
+    begun = time.monotonic()
+    there = float(db.session.scalar(sa.text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
+    return there - (now().timestamp() - (time.monotonic() - begun) / 2)
+
+
+def compare(ahead: Mapping[str, float]) -> Iterator[Finding]:
+    """`ahead`: by how many seconds a host's clock is ahead of Redis'."""
+    wrong = {host: seconds for host, seconds in ahead.items() if abs(seconds) >= NOTICEABLE_S}
+    if not wrong:
+        yield ok(f"the clocks agree: {', '.join(sorted(ahead))}, Redis")
+        return
+    if len(wrong) == len(ahead) > 1 and max(wrong.values()) - min(wrong.values()) < NOTICEABLE_S:
+        wrong = {"Redis' machine": -min(wrong.values(), key=abs)}  # all others agree
+    for host, seconds in sorted(wrong.items()):
+        direction = "ahead" if seconds > 0 else "behind"
+        than = "all the others" if host not in ahead else "Redis'"
+        complain = fault if abs(seconds) >= HARMFUL_S else warning
+        yield complain(f"the clock of {host} is {abs(seconds):,.1f} s {direction} of {than}".replace("behind of", "behind"), _REMEDY)

@@ -1,0 +1,65 @@
+"""The examination: every check there is, in the order in which they are told, run beside each other and ended in time."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from notifier.config import Settings
+from notifier.doctor import clocks, databases, keys, processes, providers, public, records, redises
+from notifier.doctor.findings import Finding, skipped
+from notifier.doctor.patient import Patient
+from notifier.doctor.tasks import Task
+
+WITHIN_S = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`needs` what has to answer first; `decides` whether that does."""
+
+    name: str
+    work: Callable[[Patient], Iterable[Finding]]
+    needs: tuple[str, ...] = ()
+    decides: str | None = None
+
+
+CHECKS = (
+    Check("keys", keys.settings),
+    Check("database", databases.database, decides="database"),
+    Check("disk", databases.disk),
+    Check("stored keys", keys.stored, needs=("database",)),
+    Check("redis", redises.answering, decides="redis"),
+    Check("clocks", clocks.clocks, needs=("redis",)),
+    Check("processes", processes.processes, needs=("redis",)),
+    Check("providers", providers.providers),
+    Check("public url", public.public_url),
+    Check("orphans", records.orphans, needs=("database",)),
+    Check("late", records.late, needs=("database",)),
+    Check("registries", records.registries, needs=("database", "redis")),
+)
+
+
+def examine(settings: Settings, *, within_s: float = WITHIN_S) -> Iterator[tuple[str, Finding]]:
+    """Check and finding, each as soon as those before it are known. All of it takes `within_s` at most."""
+    patient = Patient(settings, time.monotonic() + within_s)
+    tasks = [(check, Task(partial(_run, check, patient))) for check in CHECKS]
+    for check, task in tasks:
+        for finding in task.findings(patient.until):
+            yield check.name, replace(finding, what=patient.discreet(finding.what))
+
+
+def _run(check: Check, patient: Patient) -> Iterator[Finding]:
+    missing = [name for name in check.needs if not patient.answers(name)]
+    if missing:
+        yield skipped(f"not looked at: {_NAMED[missing[0]]} first")
+        return
+    try:
+        with patient.app.app_context():
+            yield from check.work(patient)
+    finally:
+        if check.decides:
+            patient.decide(check.decides, answers=False)
+
+
+_NAMED = {"database": "the database has to answer and be up to date", "redis": "Redis has to answer"}
