@@ -13,10 +13,10 @@ run: setup
 setup: install vendor
 	@$(BIN)/python -m notifier migrate
 
-# ARGS="tests/core -k quiet" runs just those. A whole file stays on one of the two processes: some tell a story.
+# ARGS="tests/core -k quiet" runs just those. Two processes share the tests out as tests/sharing_out.py says.
 test: install install-dev vendor
 ifeq ($(ARGS),)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/browser --ignore=tests/faults
+	@$(BIN)/python -m pytest -n 2 --ignore=tests/browser --ignore=tests/faults
 	@$(BIN)/python -m pytest tests/browser
 else
 	@$(BIN)/python -m pytest $(ARGS)

@@ -1,0 +1,35 @@
+"""Which of several processes runs which tests (`pytest -n 2`): a file's tests on one database stay together, some tell a story.
+
+With both databases of a file in turn, each process would migrate a new one for every file. So the SQLite of all files comes
+before the first PostgreSQL, what needs neither fills up the end, and what takes longest is begun with.
+"""
+
+import re
+from typing import Any
+
+from xdist.scheduler import LoadScopeScheduling
+
+_DATABASE = re.compile(r"[\[-](sqlite|postgresql)(?=[]-])")
+_TURNS = {"sqlite": 1, "postgresql": 2, "": 3}
+_LONGEST = ("tests/test_up.py",)
+
+
+def share_of(nodeid: str) -> tuple[str, str]:
+    """→ (the file, the database or an empty word)."""
+    path, _, rest = nodeid.partition("::")
+    found = _DATABASE.search(rest)
+    return path, found[1] if found else ""
+
+
+def turn_of(nodeid: str) -> int:
+    path, database = share_of(nodeid)
+    return 0 if path in _LONGEST else _TURNS[database]
+
+
+class ByFileAndDatabase(LoadScopeScheduling):
+    def __init__(self, config: Any, log: Any = None) -> None:
+        config.option.loadscopereorder = False
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid: str) -> str:
+        return " ".join(share_of(nodeid))
