@@ -19,7 +19,11 @@ from tests.web.conftest import Visitor
 
 @pytest.fixture
 def admin(signed_in: Callable[..., Visitor]) -> Visitor:
-    return signed_in("admin")
+    """Signed in, and what that left in the trail is forgotten."""
+    admin = signed_in("admin")
+    with transaction() as session:
+        session.execute(sa.delete(AuditEntry))
+    return admin
 
 
 def wrote(action: str, subject: str = "x", actor: str | None = None, **options: Any) -> None:
