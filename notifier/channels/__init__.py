@@ -125,16 +125,18 @@ class Registry:
             return False
         return CHANNELS[channel].address is None or channel in self._real or self._has_sandbox_for_all or is_test
 
-    def adapters_for(self, channel: str, address: str | None, *, is_test: bool, user_id: str | None = None) -> list[Adapter]:
+    def adapters_for(self, channel: str, address: str | None, *, is_test: bool, user_id: str | None = None, only: str | None = None) -> list[Adapter]:
         """Who may send a delivery, in the order in which they are to be tried. None: the channel is off, or in-app, which nobody sends.
 
-        `user_id`: without the accounts whose flag is not on for that person.
+        `user_id`: without the accounts whose flag is not on for that person. `only`: this account and no other, whatever its flag.
         """
         if is_test or magic_word(CHANNELS[channel], address):
             return [self._sandbox[channel]]
         if CHANNELS[channel].address is None:
             return []
         serving = self._real.get(channel)
+        if only is not None:
+            return [adapter for account, adapter in serving or () if account.name == only]
         if serving is None:
             return [self._sandbox[channel]] if self._has_sandbox_for_all else []
         if user_id is not None and self._flags:

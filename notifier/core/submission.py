@@ -31,7 +31,8 @@ class Submission:
     `is_perishable`: the producer has said when it expires, and has not left that to the product.
     `idempotency` is (key, digest of the body) when the producer gave a key. `address_id` is set by the
     product alone: it goes to this one address, confirmed or not, and to no other. So is `template_id`: this version,
-    be it a draft, for these recipients alone, even of a type that goes to every admin.
+    be it a draft, for these recipients alone, even of a type that goes to every admin. And so is `only_through`: sent by this
+    account of a provider and by no other, whatever its flag says.
     """
 
     type: str
@@ -51,6 +52,7 @@ class Submission:
     idempotency: tuple[str, str] | None = None
     address_id: Any = None
     template_id: Any = None
+    only_through: str | None = None
 
 
 def check_priority(requested: str | None, *, type_priority: str, category: str, may_be_urgent: bool) -> tuple[Fault, ...]:

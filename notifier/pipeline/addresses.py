@@ -78,6 +78,14 @@ def add_own(user_id: str, channel: str, value: str, *, label: str | None) -> Add
         raise _refused(Fault("/channel", "unknown_channel", "Choose one of the kinds in the list."))
     if label is not None and len(label) > LONGEST_LABEL:
         raise _refused(Fault("/label", "too_long", f"A name has at most {LONGEST_LABEL} characters."))
+    address = keep_own(user_id, channel, value, label=label)
+    if not _works(address):
+        send_code(user_id, address.id)
+    return address
+
+
+def keep_own(user_id: str, channel: str, value: str, *, label: str | None) -> Address:
+    """Stores it unconfirmed, and sends no code: nothing goes there but what the product itself sends to that very address. Raises Rejected."""
     value = _checked(channel, value)
     with transaction() as session:
         address, is_new = _find_or_add(session, user_id, channel, value)
@@ -85,8 +93,6 @@ def add_own(user_id: str, channel: str, value: str, *, label: str | None) -> Add
             _check_room(session, user_id)
             _tell(session, address, None, f"{address.masked} (not confirmed)")
         address.label = label or address.label
-    if not _works(address):
-        send_code(user_id, address.id)
     return address
 
 

@@ -25,6 +25,7 @@ from notifier.models import Address, Delivery, EventType, Notification
 from notifier.pipeline import pausing, replacing
 from notifier.pipeline.facts import Person, load_people, load_types, no_longer_wanted
 from notifier.pipeline.routing import follow, read_already
+from notifier.pipeline.store import ONLY_THROUGH
 from notifier.pipeline.words import Wanted, put_into_words, unsubscribe_url
 from notifier.queueing import ring
 
@@ -169,7 +170,13 @@ def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:
     for delivery in deliveries:
         notification = notifications[delivery.notification_id]
         address = addresses.get(delivery.address_id) if delivery.address_id else None
-        adapters = registry.adapters_for(delivery.channel, address.value if address else None, is_test=notification.is_test, user_id=notification.user_id)
+        adapters = registry.adapters_for(
+            delivery.channel,
+            address.value if address else None,
+            is_test=notification.is_test,
+            user_id=notification.user_id,
+            only=delivery.detail.get(ONLY_THROUGH),
+        )
         through = [adapter for adapter in adapters if adapter.name == delivery.detail.get(THROUGH)]  # whoever retried it has chosen
         adapters = through or adapters
         found.append(_Claimed(delivery, notification, types[notification.type], address, persons.get(notification.user_id), adapters))

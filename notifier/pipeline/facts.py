@@ -66,6 +66,7 @@ class Order:
     sequence: int | None = None
     submitted_at: datetime | None = None
     address_id: UUID | None = None
+    only_through: str | None = None
     dedupe_window_s: int | None = None
 
 

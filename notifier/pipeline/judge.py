@@ -156,6 +156,7 @@ def _judge(item: Item, type_: EventType | None, templates: dict[str, UUID], admi
         escalate_after=_escalate_after(submission, type_),
         sequence=submission.sequence,
         address_id=submission.address_id,
+        only_through=submission.only_through,
         dedupe_window_s=repeats.window_s(submission.dedupe, type_.dedupe_window_s, is_mandatory=type_.is_mandatory),
     )
     goes_to_admins = type_.to_admins and submission.template_id is None

@@ -33,6 +33,8 @@ from notifier.realtime import publish
 # A queued delivery is looked at again by the sweep after this long, in case its doorbell was lost.
 DOORBELL_GRACE = timedelta(seconds=5)
 
+ONLY_THROUGH = "only_through"  # in a delivery's detail: the account of a provider that is to send it, and no other
+
 
 # Tables, not entities: the ORM would make one INSERT of every set of columns that are not NULL.
 _notifications: sa.Table = Notification.__table__
@@ -176,6 +178,7 @@ def _notification_row(decided: Decided, now: datetime) -> dict[str, Any]:
 def _drafts(decided: Decided, now: datetime) -> list[DeliveryDraft]:
     drafts = []
     target = decided.target
+    only = {ONLY_THROUGH: target.order.only_through} if target.order.only_through else {}
     for decision in decided.plan.decisions:
         status, provider = lifecycle.SKIPPED, None
         due_at = wake_at = delivered_at = None
@@ -202,7 +205,7 @@ def _drafts(decided: Decided, now: datetime) -> list[DeliveryDraft]:
                 status=status,
                 reason=decision.reason,
                 step=decision.step if isinstance(decision, Route) else 0,
-                detail=dict(decision.detail),
+                detail={**decision.detail, **only},
                 provider=provider,
                 due_at=due_at,
                 wake_at=wake_at,

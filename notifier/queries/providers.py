@@ -62,6 +62,15 @@ def _line(name: str, adapter: type[Adapter], position: int, weight: int, row: Pr
     return Line(name, adapter, position, weight, row, flags.get(channels.flag_of(adapter.channel.name, name), 100))
 
 
+def find(name: str) -> tuple[Provider | None, type[Adapter]]:
+    """An account of the database, or of the environment (None). Raises Rejected('not_found')."""
+    given = next((account.adapter for account, _ in channels.registry().accounts() if account.name == name), None)
+    try:
+        return one(name)
+    except Rejected:
+        return None, adapter_of(given or name)
+
+
 def one(name: str) -> tuple[Provider, type[Adapter]]:
     """Raises Rejected('not_found')."""
     row = db.session.scalar(sa.select(Provider).where(Provider.name == name.replace("\0", "")).execution_options(populate_existing=True))

@@ -4,16 +4,21 @@ A form is made from what an adapter declares. A secret is never shown again: lef
 """
 
 from typing import Any
+from uuid import UUID
 
 import redis
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from wtforms import BooleanField, IntegerField, PasswordField, StringField
+from flask_login import current_user
+from wtforms import BooleanField, IntegerField, PasswordField, SelectField, StringField
+from wtforms.fields import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional
 
+from notifier.channels import CHANNELS
 from notifier.channels.contract import Adapter
 from notifier.core.errors import Rejected
-from notifier.pipeline import flags, health, providers
+from notifier.models import Address, Provider
+from notifier.pipeline import flags, health, provider_test, providers
 from notifier.queries import providers as queries
 from notifier.web.access import allow, page_blueprint
 from notifier.web.forms import ConsoleForm
@@ -27,6 +32,21 @@ class AccountForm(ConsoleForm):
     position = IntegerField("Position", [InputRequired("A number: lower is tried first."), NumberRange(-1000, 1000)], default=0)
     weight = IntegerField("Share among those at the same position", [InputRequired("A number, 1 or more."), NumberRange(1, 1000)], default=1)
     is_on = BooleanField("In use", default=True)
+
+
+class DestinationForm(ConsoleForm):
+    """Where a test goes: to an address of the admin's own, or to what is typed in."""
+
+    own = SelectField("To", validate_choice=False)
+    to = StringField("Another destination", [Length(max=_LONGEST)], filters=[lambda text: (text or "").strip()])
+
+    def destination(self) -> UUID | str:
+        if self.to.data:
+            return str(self.to.data)
+        try:
+            return UUID(self.own.data or "")
+        except ValueError:
+            return ""
 
 
 class NewAccountForm(AccountForm):
@@ -80,10 +100,16 @@ def create(adapter: str) -> ResponseReturnValue:
 @pages.get("/<name>")
 @allow("viewer")
 def one(name: str) -> ResponseReturnValue:
-    row, model = queries.one(name)
+    row, model = queries.find(name)
+    return _account_page(name, row, model)
+
+
+def _account_page(name: str, row: Provider | None, model: type[Adapter], test_form: DestinationForm | None = None) -> str:
+    if row is None:
+        return _page(None, model, name, test_form=test_form)
     shown = {f"setting_{setting.name}": (row.settings or {}).get(setting.name, "") for setting in model.settings if not setting.is_secret}
     form = _form_of(model, AccountForm, is_new=False)(formdata=None, data={"position": row.position, "weight": row.weight, "is_on": row.is_on, **shown})
-    return _page(form, model, name, set(row.settings or {}))
+    return _page(form, model, name, set(row.settings or {}), test_form)
 
 
 @pages.post("/<name>")
@@ -102,6 +128,25 @@ def change(name: str) -> ResponseReturnValue:
         return _page(form, model, name, held), 422
     flash(f"{name} is saved: all processes use it so within {providers.REFRESH_S:g} seconds.")
     return redirect(url_for("providers.listing"), 303)
+
+
+@pages.post("/<name>/test")
+@allow("admin")
+def test(name: str) -> ResponseReturnValue:
+    """Only stores it: a worker sends it, and its story shows what comes of it."""
+    row, model = queries.find(name)
+    form = _destination_form(name, DestinationForm())
+    is_valid = form.validate()
+    if is_valid:
+        try:
+            key = provider_test.send(name, current_user.user_id, form.destination())
+        except Rejected as error:
+            form.refuse(error, {"/value": "to"})
+            is_valid = False
+    if not is_valid:
+        return _account_page(name, row, model, form), 422
+    flash(f"The test of {name} is on its way. Reload this page to see what comes of it.")
+    return redirect(url_for("notifications.one", notification_id=key), 303)
 
 
 @pages.post("/<name>/remove")
@@ -138,5 +183,24 @@ def _given(form: AccountForm, model: type[Adapter]) -> dict[str, str]:
     return {setting.name: form[f"setting_{setting.name}"].data for setting in model.settings if form[f"setting_{setting.name}"].data}
 
 
-def _page(form: AccountForm, model: type[Adapter], name: str | None = None, held: set[str] | None = None) -> str:
-    return render_template("admin/provider.html", form=form, adapter=model, name=name, held=held or set())
+def _page(
+    form: AccountForm | None, model: type[Adapter], name: str | None = None, held: set[str] | None = None, test_form: DestinationForm | None = None
+) -> str:
+    """`form` None: the environment sets it. `name` None: it is about to be added, and cannot be tested yet."""
+    test = {}
+    if name is not None:
+        form_for_test = test_form or _destination_form(name, DestinationForm(formdata=None))
+        test = {"test_form": form_for_test, "why_no_test": provider_test.why_not(name, current_user.user_id)}
+    return render_template("admin/provider.html", form=form, adapter=model, name=name, held=held or set(), **test)
+
+
+def _destination_form(name: str, form: DestinationForm) -> DestinationForm:
+    """With the addresses of the admin's own to choose from; those that are secret are not shown in full."""
+    mine = provider_test.destinations(name, current_user.user_id)
+    form.own.choices = [SelectChoice(str(address.id), f"{address.masked if _is_secret(address) else address.value}, yours") for address in mine]
+    return form
+
+
+def _is_secret(address: Address) -> bool:
+    kind = CHANNELS[address.channel].address
+    return kind is None or kind.url is not None or not kind.is_typed

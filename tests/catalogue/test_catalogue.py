@@ -40,6 +40,7 @@ TABLE = {
     "marketing_digest": ("marketing", "low", "inapp email push", "lines count", "more"),
     "system_digest": ("system", "medium", "inapp email push", "lines count", "more"),
     "address_code": ("system", "urgent", "email sms whatsapp voice webhook slack", "code", "minutes"),
+    "provider_test": ("system", "urgent", "email sms push webpush webhook slack whatsapp voice", "account", ""),
     "delivery_failure": ("system", "urgent", "inapp email webhook", "channel failed", "provider since url"),
 }
 
@@ -58,7 +59,7 @@ def test_a_type_is_as_documented(key: str):
 
 
 def test_only_these_are_mandatory_and_only_these_go_to_admins():
-    mandatory = {"security_alert", "one_time_code", "password_reset", "address_code", "sign_in_link", "account_invitation"}
+    mandatory = {"security_alert", "one_time_code", "password_reset", "address_code", "sign_in_link", "account_invitation", "provider_test"}
     assert {key for key, entry in TYPES.items() if entry.is_mandatory} == mandatory
     assert {key for key, entry in TYPES.items() if entry.to_admins} == {"fraud_alert", "delivery_failure"}
 

@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from aiosmtpd.controller import Controller
 from apiflask import APIFlask
 
-from notifier import accounts
+from notifier import accounts, channels
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.extensions import db, redis_store
 from notifier.models import Delivery
+from notifier.pipeline import providers
 from notifier.pipeline.accept import accept
 from notifier.pipeline.judge import Accepted, Caller, Item
+from tests.running import free_port
 
 
 def submission(*recipients: str | InlineRecipient, type: str = "order_shipped", **fields: Any) -> Submission:
@@ -79,3 +82,54 @@ def row_counts() -> dict[str, int]:
 def traces() -> list[bytes]:
     """Whatever Redis holds, but for what it keeps of people only to be quick."""
     return sorted(key for key in redis_store.client.scan_iter() if not key.startswith(b"notifier:person"))
+
+
+class Mailbox:
+    """An SMTP server that takes everything, or answers every recipient with `refusal`."""
+
+    def __init__(self) -> None:
+        self.received: list[str] = []
+        self.refusal = ""
+        self.controller = Controller(self, hostname="127.0.0.1", port=free_port())
+
+    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802 (aiosmtpd's name)
+        if self.refusal:
+            return self.refusal
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+        self.received += envelope.rcpt_tos
+        return "250 OK"
+
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.controller.port}"
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    server = Mailbox()
+    server.controller.start()
+    yield server
+    server.controller.stop()
+
+
+@pytest.fixture
+def configure(app: APIFlask) -> Iterator[Callable[..., None]]:
+    """`configure(main=url, spare=url)`: SMTP accounts in this order."""
+
+    def _configure(**urls: str) -> None:
+        for position, (name, url) in enumerate(urls.items()):
+            providers.add(name, "smtp", {"SMTP_URL": url}, position=position)
+        providers.refresh_now()
+
+    yield _configure
+    channels.registry().configure(())
+    app.extensions.pop("providers", None)
+
+
+@pytest.fixture
+def nobody() -> str:
+    """The URL of a mail server that is not there."""
+    return f"smtp://127.0.0.1:{free_port()}"

@@ -1,78 +1,26 @@
 """Failing well, with real servers that fail: the next provider, the breaker, the pace, the next channel, the admins."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from apiflask import APIFlask
 
 from notifier import accounts, channels
 from notifier.core.submission import InlineRecipient
 from notifier.ids import show
 from notifier.models import Address, Attempt, Delivery, InboxItem, Notification, Suppression
-from notifier.pipeline import addresses, health, providers, sweep
+from notifier.pipeline import addresses, health, sweep
 from notifier.pipeline.deliver import begin, deliver, send
 from notifier.pipeline.record import record
 from notifier.queueing import queue
-from tests.pipeline.conftest import deliveries, rows
+from tests.pipeline.conftest import Mailbox, deliveries, rows
 from tests.pipeline.test_sweep import wake
 from tests.running import free_port
 
 Submit = Callable[..., Any]
-
-
-class Mailbox:
-    """An SMTP server that takes everything, or answers every recipient with `refusal`."""
-
-    def __init__(self) -> None:
-        self.received: list[str] = []
-        self.refusal = ""
-        self.controller = Controller(self, hostname="127.0.0.1", port=free_port())
-
-    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802 (aiosmtpd's name)
-        if self.refusal:
-            return self.refusal
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
-        self.received += envelope.rcpt_tos
-        return "250 OK"
-
-    @property
-    def url(self) -> str:
-        return f"smtp://127.0.0.1:{self.controller.port}"
-
-
-@pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
-    server = Mailbox()
-    server.controller.start()
-    yield server
-    server.controller.stop()
-
-
-@pytest.fixture
-def configure(app: APIFlask) -> Iterator[Callable[..., None]]:
-    """`configure(main=url, spare=url)`: SMTP accounts in this order."""
-
-    def _configure(**urls: str) -> None:
-        for position, (name, url) in enumerate(urls.items()):
-            providers.add(name, "smtp", {"SMTP_URL": url}, position=position)
-        providers.refresh_now()
-
-    yield _configure
-    channels.registry().configure(())
-    app.extensions.pop("providers", None)
-
-
-@pytest.fixture
-def nobody() -> str:
-    """The URL of a mail server that is not there."""
-    return f"smtp://127.0.0.1:{free_port()}"
 
 
 def to(n: int = 1, word: str = "p") -> list[InlineRecipient]:

@@ -1,14 +1,19 @@
 """Providers in the console: a form made from what the adapter declares; secrets go in and never come out."""
 
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from notifier.clock import now
+from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import AuditEntry, Flag, Provider
-from notifier.pipeline import providers
+from notifier.pipeline import addresses, providers
+from tests.running import free_port
 from tests.web.conftest import Visitor
 
 SECRET = "smtp://user:hunter2@127.0.0.1:2525"
@@ -86,6 +91,44 @@ def test_a_channel_is_on_for_a_share_of_the_people(admin: Visitor, percentage: s
     assert [tuple(row) for row in db.session.execute(sa.select(Flag.name, Flag.percentage))] == expected
 
 
+def test_a_test_is_sent_by_a_worker_and_followed_on_its_story(admin: Visitor, work: Callable[[], None]) -> None:
+    providers.add("spare", "smtp", {"SMTP_URL": f"smtp://127.0.0.1:{free_port()}"})
+    addresses.add_given("admin", "email", "me@example.com", label=None)
+    page = admin.get("/admin/providers/spare").text
+    [own] = re.findall(r'<option value="([^"]+)">me@example.com, yours', page)
+    with transaction() as session:
+        session.execute(sa.update(Provider).values(changed_at=now() - timedelta(minutes=1)))
+    answer = admin.post("/admin/providers/spare/test", {"own": own, "to": ""})
+    assert (answer.status_code, answer.location.startswith("/admin/notifications/ntf_")) == (303, True)
+    story = admin.get(answer.location).text
+    assert ("The test of spare is on its way" in story, "queued" in story, "Try 1" in story) == (True, True, False)
+    work()
+    assert "Try 1 by spare: retryable" in admin.get(answer.location).text
+    assert "provider.tested" in admin.get("/admin/audit").text
+
+
+def test_an_account_of_the_environment_is_shown_and_tested_but_not_changed(admin: Visitor) -> None:
+    page = admin.get("/admin/providers/webhook").text
+    assert ("It is set by the environment" in page, "Send a test" in page, "Remove webhook" in page) == (True, True, False)
+    answer = admin.post("/admin/providers/webhook/test", {"to": "https://127.0.0.1:1/hook"})
+    assert answer.status_code == 303
+    assert admin.post("/admin/providers/webhook", FORM).status_code == 404
+
+
+@pytest.mark.parametrize("to", ["", "nobody", "rejected@sandbox.test", "a\0@x.test"], ids=["empty", "none", "sandbox", "nul"])
+def test_a_destination_that_makes_no_sense_is_said_beside_its_field(admin: Visitor, to: str) -> None:
+    providers.add("spare", "smtp", {"SMTP_URL": SECRET})
+    answer = admin.post("/admin/providers/spare/test", {"to": to})
+    assert (answer.status_code, 'id="to-fault"' in answer.text, "hunter2" in answer.text) == (422, True, False)
+
+
+def test_where_nothing_can_be_sent_to_it_says_what_to_do(admin: Visitor) -> None:
+    assert "add one in" in admin.get("/admin/providers/webpush").text
+    providers.add("spare", "smtp", {"SMTP_URL": SECRET}, is_on=False)
+    page = admin.get("/admin/providers/spare").text
+    assert ("It is not in use" in page, "Send the test" in page) == (True, False)
+
+
 @pytest.mark.parametrize("path", ["/admin/providers/nobody", "/admin/providers/new/pigeon", "/admin/providers/a%00"])
 def test_what_is_not_there_is_not_found(admin: Visitor, path: str) -> None:
     assert [admin.get(path).status_code, admin.post(path, FORM).status_code] == [404, 404]
@@ -97,7 +140,8 @@ def test_viewers_look(signed_in: Callable[..., Visitor]) -> None:
     for path in ("/admin/providers", "/admin/providers/spare"):
         page = viewer.get(path).text
         assert ("this needs admin" in page, "hunter2" in page) == (True, False)
-    assert [viewer.post(path).status_code for path in ("/admin/providers/spare", "/admin/providers/spare/remove", "/admin/providers/flags")] == [403] * 3
+    paths = ("/admin/providers/spare", "/admin/providers/spare/test", "/admin/providers/spare/remove", "/admin/providers/flags")
+    assert [viewer.post(path).status_code for path in paths] == [403] * 4
 
 
 def test_without_redis_it_says_so(admin: Visitor, redis_away: None) -> None:
