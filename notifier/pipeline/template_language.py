@@ -16,7 +16,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from notifier.pipeline.formats import Reader
-from notifier.pipeline.template_filters import FILTERS, MOST_STEPS, Run, TemplateFault, bounded_range, finalize, limited, refuse_length
+from notifier.pipeline.template_filters import FILTERS, MOST_STEPS, MOST_WORK, Run, TemplateFault, bounded_range, finalize, refuse_length
 
 __all__ = ["GLOBALS", "Compiled", "TemplateFault", "check_source", "compiled"]
 
@@ -34,6 +34,7 @@ _SAID_AS = {
 }  # fmt: skip
 _ARITHMETIC = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv, "%": operator.mod}
 _LARGEST_NUMBER = 10**30
+_COMPARING_TESTS = frozenset({"divisibleby", "in", "eq", "ne", "lt", "le", "gt", "ge"})
 
 
 class _Missing(StrictUndefined):
@@ -63,16 +64,18 @@ class _Environment(ImmutableSandboxedEnvironment):
     def getitem(self, obj: Any, argument: Any) -> Any:
         if isinstance(obj, Undefined):
             return obj
-        if isinstance(obj, (Mapping, str, list, tuple)):
+        if isinstance(obj, (Mapping, str, list, tuple)) and isinstance(argument, (str, int, slice)):
             try:
-                return obj[argument]
+                return obj[cast("Any", argument)]
             except (TypeError, LookupError):
                 pass
         return self.undefined(obj=obj, name=argument)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
-            return limited(left + right)
+            cast("Run", context).spend(len(left) + len(right))
+            refuse_length(len(left) + len(right))
+            return left + right
         for side in (left, right):
             if isinstance(side, Undefined):
                 side._fail_with_undefined_error()
@@ -95,6 +98,8 @@ def _vet(node: nodes.Node) -> None:
         refuse(f"the attribute {node.attr!r}")
     if isinstance(node, nodes.Name) and node.name == "self":
         refuse("self")
+    if isinstance(node, nodes.Filter) and node.name.startswith("_"):
+        refuse(f"the filter {node.name!r}")
 
 
 def _is_callable(node: nodes.Expr) -> bool:
@@ -105,20 +110,52 @@ def _is_callable(node: nodes.Expr) -> bool:
 
 
 class _Limits(NodeTransformer):
-    """Puts a counter around what every loop goes over, and a limit around what `~` makes."""
+    """Puts a counter around what goes through values of any size: loops, `~`, comparisons, slices, the keys of mappings."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - Jinja's visitor names them so
         self.generic_visit(node)
-        node.iter = _filter(cast("nodes.Expr", node.iter), "_counted")
+        repeated = [*node.body, *([node.test] if node.test else [])]
+        cost = sum(1 + sum(1 for _ in part.find_all(nodes.Node)) for part in repeated)
+        node.iter = _filter(cast("nodes.Expr", node.iter), "_counted", nodes.Const(cost))
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
-        return _filter(cast("nodes.Expr", node), "_limited")
+        return _filter(nodes.List(node.nodes, lineno=node.lineno), "_concat")
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.expr = _weighed(node.expr)
+        for operand in node.ops:
+            operand.expr = _weighed(operand.expr)
+        return node
+
+    def visit_Test(self, node: nodes.Test) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if node.name in _COMPARING_TESTS:
+            node.node = _weighed(node.node)
+            node.args = [_weighed(arg) for arg in node.args]
+        return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if isinstance(node.arg, nodes.Slice):
+            node.node = _weighed(node.node)
+        return node
+
+    def visit_Pair(self, node: nodes.Pair) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if not isinstance(node.key, nodes.Const):
+            node.key = _filter(node.key, "_key")
+        return node
 
 
-def _filter(node: nodes.Expr, name: str) -> nodes.Filter:
-    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+def _weighed(node: nodes.Expr) -> nodes.Expr:
+    return node if isinstance(node, nodes.Const) else _filter(node, "_weighed")
+
+
+def _filter(node: nodes.Expr, name: str, *args: nodes.Expr) -> nodes.Filter:
+    return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno)
 
 
 def _environment(*, is_html: bool) -> _Environment:
@@ -181,7 +218,7 @@ class Compiled:
         if template is None:
             return self._constant or ""
         run = Run(template.environment, variables, template.name, template.blocks)
-        run.reader, run.steps_left = reader, MOST_STEPS
+        run.reader, run.steps_left, run.work_left = reader, MOST_STEPS, MOST_WORK
         pieces, length = [], 0
         try:
             # Not Template.render(): that merges the globals anew for every field and rewrites tracebacks.

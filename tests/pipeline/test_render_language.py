@@ -85,6 +85,8 @@ def test_no_way_leads_out_of_the_sandbox(source):
         run(source, x="text", items=[1])
 
 
+DOUBLED = "{% set a0 = (1, 2) %}" + "".join(f"{{% set a{n} = (a{n - 1}, a{n - 1}) %}}" for n in range(1, 50))  # 2 to the power of 50 numbers
+
 HANGS = [
     "{% for i in range(10**9) %}x{% endfor %}",
     "{% for i in range(1000000000) %}x{% endfor %}",
@@ -102,6 +104,18 @@ HANGS = [
     "{% set a = big + big %}" + "{% set a = a + a %}" * 40 + "{{ a }}",
     "{% set n = 1000000000000 %}" + "{% set n = n * n %}" * 40 + "{{ n }}",
     "{{ 'x'|center(1000000000) }}",
+    "{% for i in range(1000) %}{% if big|upper|lower|title %}{% endif %}{% endfor %}",
+    "{% for i in range(1000) %}" + "{% if i %}{% endif %}" * 4000 + "{% endfor %}",
+    "{% for i in range(1000) %}{% if big[::-1] %}{% endif %}{% endfor %}",
+    "{% for i in range(1000) %}{% if 'y' in big %}{% endif %}{% endfor %}",
+    "{% for i in range(1000) %}{% for j in many if false %}{% endfor %}{% endfor %}",
+    "{% if " + "~".join(["big"] * 10_000) + " %}{% endif %}",
+    "{{ [" + "big, " * 10_000 + "]|join|length }}",
+    DOUBLED + "{{ a49 == a49 }}",
+    DOUBLED + "{{ a49 in {} }}",
+    DOUBLED + "{{ a49 is in {} }}",
+    DOUBLED + "{{ {a49: 1}|length }}",
+    "{% for i in many|_counted(-1000000) %}{% endfor %}",
 ]
 
 
@@ -134,6 +148,10 @@ def test_no_template_can_hang_or_fill_the_memory(source):
         ("{{ 'a&b c'|urlencode }}", "a%26b%20c"),
         ("{{ 7 * 6 + 1 - 3 }} {{ 7 // 2 }} {{ 7 % 4 }} {{ 2.345|round(2) }}", "40 3 3 2.35"),
         ("{{ true }}", "true"),
+        ("{{ numbers|string }}{{ order|upper }}{{ nothing|e }}", ""),
+        (DOUBLED + "{{ a49|string }}{{ a49|length }}{{ order[a49] is defined }}", "2false"),
+        ("{% if x == '&' and x in ['&'] and 'a' < 'b' %}{{ numbers[1:]|length }}{% endif %}", "2"),
+        ("{% set word = 'a' %}{{ {word: 1, 'b': 2}|items|length }}{{ 1 ~ true ~ nothing }}", "21true"),
         ("{{ '<b>' ~ x }}", "<b>&"),
         ("plain\n", "plain"),
     ],
