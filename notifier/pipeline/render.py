@@ -25,6 +25,7 @@ __all__ = ["RenderFault", "RenderRequest", "TemplateFault", "check_source", "loa
 
 DEFAULT_LOCALE = "en"
 LONGEST_TITLE = 200
+LONGEST_LOCALE = 35
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +110,14 @@ def find_words(template: TemplateSource, channel: str, locale: str | None) -> tu
     return None
 
 
-@lru_cache(maxsize=1024)
 def fall_backs(locale: str | None) -> tuple[str, ...]:
-    """`pt_br` → pt-BR, pt, en: the spellings under which templates keep their locales."""
-    parts = (locale or "").replace("_", "-").split("-")
+    """`pt_br` → pt-BR, pt, en: the spellings under which templates keep their locales. Of an endless one, the beginning."""
+    return _fall_backs((locale or "")[:LONGEST_LOCALE])
+
+
+@lru_cache(maxsize=1024)
+def _fall_backs(locale: str) -> tuple[str, ...]:
+    parts = locale.replace("_", "-").split("-")
     tags = ["-".join([parts[0].lower(), *map(_subtag, parts[1:count])]) for count in range(len(parts), 0, -1) if parts[0]]
     return tuple(dict.fromkeys([*tags, DEFAULT_LOCALE]))
 

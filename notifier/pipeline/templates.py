@@ -24,12 +24,11 @@ from notifier.core.wording import ANY_CHANNEL, ARCHIVED, DRAFT, FIELDS, PUBLISHE
 from notifier.database import transaction
 from notifier.models import Template, TemplateContent
 from notifier.pipeline import audit, kept
-from notifier.pipeline.render import check_source, fall_backs
+from notifier.pipeline.render import LONGEST_LOCALE, check_source, fall_backs
 
 MOST_CONTENTS = 500
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*\Z")
-_LONGEST_LOCALE = 35
 
 Place = tuple[str, str]  # channel or `*`, locale
 Contents = Mapping[Place, Words]
@@ -127,7 +126,7 @@ def place_faults(places: Sequence[Place]) -> list[Fault]:
     for index, (channel, locale) in enumerate(places):
         if channel != ANY_CHANNEL and channel not in CHANNELS:
             faults.append(Fault(f"/contents/{index}/channel", "unknown_channel", f"there is no channel {channel!r}"))
-        if not _LOCALE.match(locale) or len(locale) > _LONGEST_LOCALE or fall_backs(locale)[0] != locale:
+        if not _LOCALE.match(locale) or len(locale) > LONGEST_LOCALE or fall_backs(locale)[0] != locale:
             faults.append(Fault(f"/contents/{index}/locale", "invalid_locale", f"{locale[:40]!r} is no language as it is written here: en, de, pt-BR, zh-Hant"))
         if (channel, locale) in places[:index]:
             faults.append(Fault(f"/contents/{index}", "duplicate", f"{_name((channel, locale))} stands here twice"))

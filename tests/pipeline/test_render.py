@@ -26,6 +26,10 @@ def test_a_locale_falls_back_to_its_language_and_then_to_english(locale, tags):
     assert fall_backs(locale) == tags
 
 
+def test_of_an_endless_locale_the_beginning_is_read():
+    assert fall_backs("-".join(["a"] * 100_000)) == fall_backs("-".join(["a"] * 18))
+
+
 WORDED = source(
     {("sms", "en"): Words("t", "sms en"), ("*", "en"): Words("t", "any en"), ("sms", "pt"): Words("t", "sms pt"), ("*", "pt-BR"): Words("t", "any pt-BR")}
 )
