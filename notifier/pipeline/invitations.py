@@ -59,6 +59,7 @@ def invite(email: str, role: str, by: Account) -> None:
 
 @retried
 def _store(email: str, value: str, key: str, role: str, by: UUID, secret: str) -> tuple[str, UUID]:
+    at = now()
     with transaction() as session:
         roles.must_be_admin(by)
         account = session.execute(sa.select(Account.role, Account.disabled_at).where(Account.email == email.lower())).first()
@@ -69,7 +70,7 @@ def _store(email: str, value: str, key: str, role: str, by: UUID, secret: str) -
         whom = sign_in.find_whom(email)
         user_id, address_id = (whom.user_id, whom.address_id) if whom else _new_user(value)
         row = {"id": new_id(), "email": email, "email_digest": people.digest_of(_CHANNEL, key), "digest": sign_in.digest_of(secret), "role": role}
-        row |= {"user_id": user_id, "invited_by": by, "expires_at": now() + LIFETIME, "created_at": now()}
+        row |= {"user_id": user_id, "invited_by": by, "expires_at": at + LIFETIME, "created_at": at}
         if session.execute(insert(Invitation.__table__).values(**row).on_conflict_do_nothing().returning(Invitation.id)).first() is None:
             raise _refused("email", "there is an invitation to that e-mail: send it again, or withdraw it")
         audit.write("account.invited", email, after={"role": role})
