@@ -79,6 +79,7 @@ def arguments() -> argparse.ArgumentParser:
     clear.set_defaults(program="notifier.cli:clear_flag")
     clear.add_argument("name", metavar="NAME")
     doctor = command("doctor", "", "check the installation and say what to do; changes nothing, and ends with 1 when there is a fault")
+    doctor.add_argument("checks", nargs="*", metavar="CHECK", help="only these, 'redis clocks' say (all)")
     doctor.add_argument("--json", action="store_true", help="for machines")
     command("demo", "notifier.cli:demo", "add a demo person and a handful of notifications")
     return parser

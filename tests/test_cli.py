@@ -177,6 +177,19 @@ def test_the_demo_takes_the_ordinary_road(app: APIFlask, run: Run) -> None:
     assert db.session.scalar(select(func.count()).select_from(Notification).where(Notification.user_id == "demo")) == 5
 
 
+def test_the_doctor_prints_lines_and_ends_with_the_count(app: APIFlask, run: Run) -> None:
+    done = run("doctor", "redis", "processes")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("✓ ok       redis       Redis (REDIS_URL) answers in ")
+    assert done.stdout.endswith("→ Start one: python -m notifier scheduler\n✓ ok       processes   the queues are empty\n\n2 faults, 1 warning.\n")
+    assert "\033" not in done.stdout
+
+
+def test_the_doctor_refuses_a_check_that_there_is_not(run: Run) -> None:
+    done = run("doctor", "liver")
+    assert (done.returncode, done.stderr.partition(".")[0]) == (2, "There is no check liver")
+
+
 @pytest.mark.parametrize("command", ["migrate", "worker", "web"])
 def test_keys_that_do_not_fit_the_database_are_said_in_a_sentence(app: APIFlask, run: Run, command: str) -> None:
     done = run(command, ENCRYPTION_KEYS=KeyRing.generate())

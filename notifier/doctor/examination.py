@@ -1,7 +1,7 @@
 """The examination: every check there is, in the order in which they are told, run beside each other and ended in time."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,11 +16,12 @@ WITHIN_S = 12.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`needs` what has to answer first; `decides` whether that does."""
+    """`needs` what has to answer first, and asks what is in `asks` too if that answers; `decides` whether something does."""
 
     name: str
     work: Callable[[Patient], Iterable[Finding]]
     needs: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
     decides: str | None = None
 
 
@@ -28,25 +29,35 @@ CHECKS = (
     Check("keys", keys.settings),
     Check("database", databases.database, decides="database"),
     Check("disk", databases.disk),
-    Check("stored keys", keys.stored, needs=("database",)),
+    Check("secrets", keys.stored, needs=("database",)),
     Check("redis", redises.answering, decides="redis"),
-    Check("clocks", clocks.clocks, needs=("redis",)),
+    Check("clocks", clocks.clocks, needs=("redis",), asks=("database",)),
     Check("processes", processes.processes, needs=("redis",)),
-    Check("providers", providers.providers),
-    Check("public url", public.public_url),
+    Check("providers", providers.providers, asks=("database", "redis")),
+    Check("public-url", public.public_url),
     Check("orphans", records.orphans, needs=("database",)),
     Check("late", records.late, needs=("database",)),
     Check("registries", records.registries, needs=("database", "redis")),
 )
 
 
-def examine(settings: Settings, *, within_s: float = WITHIN_S) -> Iterator[tuple[str, Finding]]:
-    """Check and finding, each as soon as those before it are known. All of it takes `within_s` at most."""
+def examine(settings: Settings, only: Collection[str] = (), *, within_s: float = WITHIN_S) -> Iterator[tuple[str, Finding]]:
+    """Check and finding, each as soon as those before it are known. All of it takes `within_s` at most.
+
+    `only`: these checks, and those that decide whether they can be made.
+    """
     patient = Patient(settings, time.monotonic() + within_s)
-    tasks = [(check, Task(partial(_run, check, patient))) for check in CHECKS]
+    tasks = [(check, Task(partial(_run, check, patient))) for check in _chosen(only)]
     for check, task in tasks:
         for finding in task.findings(patient.until):
             yield check.name, replace(finding, what=patient.discreet(finding.what))
+    patient.close()
+
+
+def _chosen(only: Collection[str]) -> list[Check]:
+    wanted = [check for check in CHECKS if not only or check.name in only]
+    deciding = {name for check in wanted for name in (*check.needs, *check.asks)}
+    return [check for check in CHECKS if check in wanted or check.decides in deciding]
 
 
 def _run(check: Check, patient: Patient) -> Iterator[Finding]:

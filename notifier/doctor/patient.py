@@ -58,6 +58,11 @@ class Patient:
             text = text.replace(secret, "***")
         return text
 
+    def close(self) -> None:
+        with self.app.app_context():
+            db.engine.dispose()
+            redis_store.client.close()
+
 
 def _secrets(settings: Settings) -> list[str]:
     urls = [urlsplit(url) for url in (settings.database_url, settings.redis_url, settings.smtp_url) if url]

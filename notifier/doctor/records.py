@@ -23,7 +23,7 @@ SAMPLE = 500  # rows of each table from either end
 MOST_DUE = 10_000
 MOST_ASKED = 1_000
 LATE = timedelta(minutes=1)
-_SECOND_LOOK_S = 1.5  # what a worker or a scheduler is in the middle of is no fault
+_SECOND_LOOK_S = 0.7  # what a worker or a scheduler is in the middle of is no fault
 
 _SCHEDULER = "See the scheduler's log, or start one: python -m notifier scheduler"
 # What the scheduler takes up by the time in an indexed column → how it is called.
@@ -40,21 +40,23 @@ def orphans(_patient: Patient) -> Iterator[Finding]:
     found = {}
     for table in db.metadata.sorted_tables:
         for key in table.foreign_key_constraints:
-            count = sum(_dangling(table, key, end) for end in (sa.asc, sa.desc))
-            if count:
+            if count := _dangling(table, key):
                 found[f"{table.name}.{key.column_keys[0]}"] = (key.referred_table.name, count)
     for column, (target, count) in sorted(found.items()):
-        what = f"{counted(count, 'row')} refer to a {target} that is not there ({column}), of those looked at"
+        what = f"{counted(count, 'row refers', 'rows refer')} to a {target} that is not there ({column}), of those looked at"
         yield fault(what, "Restore a backup, or delete them: they cannot be worked on.")
     if not found:
         yield ok("no row refers to something that is not there, among the oldest and newest of each table")
 
 
-def _dangling(table: sa.Table, key: sa.ForeignKeyConstraint, end: Any) -> int:
+def _dangling(table: sa.Table, key: sa.ForeignKeyConstraint) -> int:
+    """Among both ends of a table."""
     [(column, target)] = [(element.parent, element.column) for element in key.elements]
-    some = sa.select(column.label("refers_to")).order_by(*(end(part) for part in table.primary_key)).limit(SAMPLE).subquery()
-    joined = some.outerjoin(target.table, target == some.c.refers_to)
-    return db.session.scalar(sa.select(sa.func.count()).select_from(joined).where(some.c.refers_to.is_not(None), target.is_(None))) or 0
+    keys = [*table.primary_key]
+    some = sa.union(*(sa.select(*keys, column.label("refers_to")).order_by(*map(end, keys)).limit(SAMPLE).subquery().select() for end in (sa.asc, sa.desc)))
+    rows = some.subquery()
+    joined = rows.outerjoin(target.table, target == rows.c.refers_to)
+    return db.session.scalar(sa.select(sa.func.count()).select_from(joined).where(rows.c.refers_to.is_not(None), target.is_(None))) or 0
 
 
 def late(_patient: Patient) -> Iterator[Finding]:
@@ -62,7 +64,7 @@ def late(_patient: Patient) -> Iterator[Finding]:
     at = db.session.scalars(sa.select(database_time())).one()
     before = at - LATE
     awake = sa.select(Delivery.status).where(Delivery.wake_at <= before).order_by(Delivery.wake_at).limit(MOST_DUE).subquery()
-    statuses: dict[str, int] = dict(db.session.execute(sa.select(awake.c.status, sa.func.count()).group_by(awake.c.status)).tuples().all())
+    statuses: dict[str, int] = dict(db.session.execute(sa.select(awake.c.status, sa.func.count()).group_by(awake.c.status)).all())
     findings = list(_late_deliveries(statuses))
     for column, one, many in _DUE:
         some = sa.select(column).where(column <= before).order_by(column).limit(MOST_ASKED).subquery()
