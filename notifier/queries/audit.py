@@ -13,6 +13,8 @@ from notifier.models import AuditEntry
 
 PAGE_SIZE = 50
 WITHIN = {"24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+_WORDS = ("actor", "action", "subject")
+PARAMETERS = (*_WORDS, "within")  # of an address
 _BATCH = 500
 _LONGEST = 200
 
@@ -34,7 +36,7 @@ class Filter:
 def read_filter(given: Mapping[str, str]) -> Filter:
     """Raises Rejected naming what makes no sense."""
     found, faults = {}, []
-    for name in ("actor", "action", "subject"):
+    for name in _WORDS:
         value = (given.get(name) or "").strip()
         if len(value) > _LONGEST or "\0" in value:
             faults.append(Fault(f"/{name}", "invalid", f"{name} is at most {_LONGEST} characters of text"))

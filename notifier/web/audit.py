@@ -26,18 +26,21 @@ _LARGEST_ID = 2**63 - 1
 def listing() -> ResponseReturnValue:
     chosen = _chosen()
     entries, following = audit.page(chosen, _after())
+    scope = {name: value for name, value in request.args.items() if name in audit.PARAMETERS}
     return render_template(
-        "admin/audit.html", entries=entries, following=following, chosen=chosen, actions=audit.actions(), within=request.args.get("within", "")
+        "admin/audit.html", entries=entries, following=following, chosen=chosen, scope=scope, actions=audit.actions(), within=request.args.get("within", "")
     )
 
 
 @pages.get("/csv")
 @allow("admin")
 def download() -> ResponseReturnValue:
-    """The same filter, all of it, a piece at a time."""
+    """The same filter, all of it, a piece at a time. One that makes no sense is refused: nobody takes the whole log for a part of it."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     return Response(
-        _lines(app, _chosen()), mimetype="text/csv", headers={"Content-Disposition": 'attachment; filename="audit.csv"', "Cache-Control": "no-store"}
+        _lines(app, audit.read_filter(request.args)),
+        mimetype="text/csv",
+        headers={"Content-Disposition": 'attachment; filename="audit.csv"', "Cache-Control": "no-store"},
     )
 
 

@@ -111,8 +111,6 @@ def test_keys_are_told_of_by_their_beginning_only(app: APIFlask) -> None:
         ("subject=%25", []),
         ("within=24h", ["a.one", "a.two", "b.one"]),
         ("actor=ann&action=b", []),
-        ("actor=" + "x" * 201, ["a.one", "a.two", "b.one"]),
-        ("within=ever", ["a.one", "a.two", "b.one"]),
         ("after=99999999999999999999", ["a.one", "a.two", "b.one"]),
     ],
 )
@@ -124,6 +122,14 @@ def test_it_is_filtered_on_the_page_and_in_the_file(admin: Visitor, query: str, 
     assert [name for name in ("a.one", "a.two", "b.one") if f"<td>{name}</td>" in page] == found
     rows = list(csv.DictReader(io.StringIO(admin.get(f"/admin/audit/csv?{query}").text)))
     assert sorted(row["action"] for row in rows) == found
+
+
+@pytest.mark.parametrize("query", ["actor=" + "x" * 201, "within=ever"])
+def test_a_filter_that_makes_no_sense_is_left_out_on_the_page_and_refused_for_the_file(admin: Visitor, query: str) -> None:
+    wrote("a.one", "cat", "ann@example.test")
+    page = admin.get(f"/admin/audit?{query}")
+    assert ("No filter was used" in page.text, "<td>a.one</td>" in page.text) == (True, True)
+    assert admin.get(f"/admin/audit/csv?{query}").status_code == 400
 
 
 def test_what_a_spreadsheet_would_take_for_a_formula_is_text(admin: Visitor) -> None:
