@@ -5,11 +5,12 @@ The failed jobs' pages list by it, and `pipeline.bulk_actions` acts on what it c
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 
 from notifier.core.errors import Fault, Rejected
 from notifier.core.lifecycle import DEAD
@@ -23,6 +24,8 @@ WITHIN = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(da
 MOST_IDS = 1000
 _LONGEST = 200
 _CAUSE = ("channel", "provider", "outcome", "code")
+_WORDS = (*_CAUSE, "queue", "type", "user", "text")
+PARAMETERS = (*_WORDS, "since", "until", "within")  # of an address
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Filter:
             channel, _, priority = self.queue.rpartition(".")
             found += [Delivery.channel == channel, Delivery.priority == priority]
         if self.type is not None:
-            found.append(Notification.type == self.type)
+            found.append(_type() == self.type)
         if self.user is not None:
             found.append(Notification.user_id == self.user)
         if self.since is not None:
@@ -92,7 +95,13 @@ class Filter:
 
     @property
     def needs_notification(self) -> bool:
-        return self.type is not None or self.user is not None
+        return self.user is not None
+
+
+def _type() -> "sa.ScalarSelect[str]":
+    """Looked up for each: for a join PostgreSQL would read all notifications as soon as many have failed."""
+    about = aliased(Notification)
+    return sa.select(about.type).where(about.id == Delivery.notification_id).correlate(Delivery).scalar_subquery()
 
 
 def is_dead() -> "sa.ColumnElement[bool]":
@@ -116,7 +125,7 @@ def read_filter(given: Mapping[str, Any], now: datetime) -> Filter:
     """
     faults: list[Fault] = []
     found: dict[str, Any] = {}
-    for name in (*_CAUSE, "queue", "type", "user", "text"):
+    for name in _WORDS:
         value = str(given.get(name) or "").strip()
         if len(value) > _LONGEST or "\0" in value:
             faults.append(Fault(f"/{name}", "invalid", f"{name} is at most {_LONGEST} characters of text"))
@@ -149,7 +158,10 @@ def _time(text: Any) -> datetime | None:
     moment = datetime.fromisoformat(str(text))
     if moment.tzinfo is None:
         raise ValueError(text)
-    return moment
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:  # before the year 1, or after 9999
+        raise ValueError(text) from error
 
 
 def _text(text: str) -> "sa.ColumnElement[bool]":

@@ -13,6 +13,7 @@ from flask_login import current_user
 
 from notifier.models.account import ROLES
 from notifier.pipeline import audit
+from notifier.web.forms import is_storable
 
 ANYONE = "anyone"
 VISITOR = "a visitor"  # who acts where nobody is signed in
@@ -64,6 +65,8 @@ def _check() -> ResponseReturnValue | None:
         return _to_sign_in()
     if not current_user.has_role(rule):
         abort(403)
+    if not all(is_storable(str(word)) for word in (request.view_args or {}).values()):
+        abort(404)  # nothing goes by a name that no database can hold
     audit.acting_as(current_user.email, request.remote_addr)
     return None
 

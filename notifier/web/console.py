@@ -4,6 +4,7 @@ Used by their templates as `console_pages`, `may`, `refusal` and `here` (templat
 """
 
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from flask import Flask, current_app, request, url_for
 from flask_login import current_user
@@ -71,5 +72,8 @@ def refusal(role: str) -> str:
 
 def here(**changes: Any) -> str:
     """The address of this page with other parameters; None takes one out. The place in the list is left, unless it is what changes."""
-    state: dict[str, Any] = {name: values for name, values in request.args.lists() if name not in ("after", "before", "page")}
-    return url_for(request.endpoint or "", **{**state, **(request.view_args or {}), **changes})
+    state = {name: values for name, values in request.args.lists() if name not in ("after", "before", "page")} | changes
+    # Not by url_for, to which some names are orders (_external, _scheme …): what an address says is anybody's word.
+    query = urlencode({name: value for name, value in state.items() if value is not None}, doseq=True)
+    path = url_for(request.endpoint or "", **(request.view_args or {}))
+    return f"{path}?{query}" if query else path

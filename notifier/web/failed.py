@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from notifier.channels import CHANNELS
 from notifier.clock import now
 from notifier.core.errors import Rejected
-from notifier.dead_letters import WITHIN, Filter, read_filter
+from notifier.dead_letters import PARAMETERS, WITHIN, Filter, read_filter
 from notifier.ids import parse
 from notifier.pipeline import retry_dead
 from notifier.queries import causes
@@ -100,7 +100,7 @@ def _filters(chosen: Filter) -> dict[str, Any]:
         "types": known_keys(),
         "channels": [name for name, channel in CHANNELS.items() if channel.address is not None],
         "within": within if within in WITHIN else "",
-        "scope": {name: value for name, value in request.args.items() if name not in ("after", "sort", "page")},
+        "scope": {name: value for name, value in request.args.items() if name in PARAMETERS},
     }
 
 

@@ -12,7 +12,7 @@ from werkzeug.datastructures import MultiDict
 
 from notifier.clock import now
 from notifier.core.errors import Rejected
-from notifier.dead_letters import Filter, read_filter
+from notifier.dead_letters import PARAMETERS, Filter, read_filter
 from notifier.ids import parse, show
 from notifier.pipeline import bulk_actions
 from notifier.queries import causes
@@ -40,7 +40,7 @@ def ask() -> ResponseReturnValue:
         return _refused(error)
     if request.args.get("selected") and not chosen.ids:
         flash("Select at least one job first.", "warning")
-        return redirect(url_for("failed.jobs", **{**request.args.to_dict(), "selected": None, "kind": None}), 303)
+        return redirect(url_for("failed.jobs", **{name: value for name, value in request.args.items() if name in PARAMETERS}), 303)
     preview = bulk_actions.preview(chosen)
     if not preview.total:
         flash("None of them is a failed job any more.", "warning")

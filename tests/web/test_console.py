@@ -1,0 +1,31 @@
+"""What the pages of the console share: the whole route map, with odd addresses."""
+
+from collections.abc import Callable
+
+import pytest
+from apiflask import APIFlask
+
+from tests.web.conftest import Visitor
+from tests.web.test_roles import console
+
+
+@pytest.fixture
+def admin(signed_in: Callable[..., Visitor]) -> Visitor:
+    return signed_in("admin")
+
+
+def opened(app: APIFlask, visitor: Visitor, change: Callable[[str], str]) -> dict[str, int]:
+    """Every GET page at a changed address → the status it answers with."""
+    return {path: visitor.get(change(path)).status_code for method, path, _ in console(app) if method == "GET"}
+
+
+def test_what_an_address_says_beside_its_filters_is_no_order_to_us(app: APIFlask, admin: Visitor) -> None:
+    query = "endpoint=x&_external=1&_scheme=javascript&_method=POST&_anchor=x"
+    assert {path: status for path, status in opened(app, admin, lambda path: f"{path}?{query}").items() if status >= 500} == {}
+    assert "javascript:" not in admin.get(f"/admin/failed?{query}").text
+
+
+def test_words_that_no_database_can_hold_are_nowhere(app: APIFlask, admin: Visitor) -> None:
+    answers = opened(app, admin, lambda path: path.replace("nothing", "%00"))
+    assert {status for path, status in answers.items() if "nothing" in path} == {404}
+    assert admin.get(f"/admin/templates/order_shipped/{'1' * 40}").status_code == 404
