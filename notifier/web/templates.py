@@ -30,7 +30,7 @@ from notifier.web.template_previews import shown
 pages = page_blueprint("templates", url_prefix="/admin/templates")
 
 _LONGEST = 100_000
-_SORTS = {"key": lambda line: line.key, "changed": lambda line: -line.changed_at.timestamp()}
+_SORTS = {"key": lambda line: line.key, "changed": lambda line: line.changed_at}
 
 
 class NewTemplate(ConsoleForm):
@@ -69,8 +69,9 @@ def listing() -> ResponseReturnValue:
 
 
 def _listing(form: NewTemplate) -> str:
-    text, status, sort = request.args.get("q", "").strip(), request.args.get("status"), request.args.get("sort")
-    lines = sorted(queries.lines(text, status), key=_SORTS.get(sort or "key", _SORTS["key"]))
+    text, status, sort = request.args.get("q", "").strip().replace("\0", ""), request.args.get("status"), request.args.get("sort", "")
+    sort = sort if sort.removeprefix("-") in _SORTS else "key"
+    lines = sorted(queries.lines(text, status), key=_SORTS[sort.removeprefix("-")], reverse=sort.startswith("-"))
     return render_template("admin/templates.html", lines=lines, q=text, status=status, sort=sort, form=form)
 
 

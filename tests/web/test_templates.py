@@ -27,7 +27,7 @@ def _no_templates_stay(app: APIFlask) -> Iterator[None]:
     with transaction() as session:
         for table in (Notification, Submission):
             session.execute(sa.delete(table))
-        session.execute(sa.delete(Template).where(Template.key == KEY))
+        session.execute(sa.delete(Template).where(Template.key.in_([KEY, KEY.upper()])))
 
 
 @pytest.fixture
@@ -62,6 +62,16 @@ def test_from_the_first_draft_to_being_rolled_back(admin: Visitor) -> None:
     admin.post(f"{HOME}/1/publish")
     assert {row.version: row.status for row in queries.versions(KEY)} == {1: "published", 2: "archived"}
     assert KEY in admin.get("/admin/templates").text
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [("", [KEY.upper(), KEY]), ("&sort=-key", [KEY, KEY.upper()]), ("&sort=changed", [KEY, KEY.upper()]), ("&sort=-changed", [KEY.upper(), KEY])],
+)
+def test_the_list_is_searched_in_any_case_and_sorted_both_ways(admin: Visitor, draft: str, query: str, found: list[str]) -> None:
+    templates.create(KEY.upper())
+    page = admin.get(f"/admin/templates?q=Alert_Words%00{query}").text
+    assert re.findall(r'<a class="strong" href="/admin/templates/(\w+)"', page) == found
 
 
 def test_the_preview_shows_what_is_typed_and_stores_nothing(admin: Visitor, draft: str) -> None:
