@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from notifier import accounts
 from notifier.encryption import KeyRing
 from notifier.extensions import db
-from notifier.models import Account, Flag, Notification, Producer, User
+from notifier.models import Account, AuditEntry, Flag, Notification, Producer, User
 from tests.commands import run_command
 
 # What the commands do is tested on both databases elsewhere; a process for each takes a while.
@@ -40,6 +40,8 @@ def test_create_admin_makes_an_account_that_may_sign_in(app: APIFlask, run: Run)
     assert account is not None
     assert account.role == "admin"
     assert db.session.get(User, account.user_id) is not None
+    told = db.session.execute(select(AuditEntry.actor, AuditEntry.action, AuditEntry.subject)).all()
+    assert ("command line", "account.created", "ada@example.test") in [tuple(entry) for entry in told]
 
 
 @pytest.mark.parametrize(("email", "sentence"), [("ada@example.test", "There is an account of ada@example.test already."), ("nobody", "No account was made")])
