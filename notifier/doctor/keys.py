@@ -18,6 +18,7 @@ from notifier.models import InstallationSecret
 from notifier.models.types import EncryptedJSON, EncryptedText
 
 SAMPLE = 200  # rows of each table from either end: a key that was taken away leaves the oldest unreadable, a wrong one the newest
+_MADE = {DIGEST_KEY, VAPID_KEY}
 _SHORTEST_SECRET = 32
 _FEWEST_CHARACTERS = 10
 _FEWEST_BYTES = 16  # different ones in a key; of 32 random bytes about 30 differ
@@ -62,12 +63,13 @@ def stored(patient: Patient) -> Iterator[Finding]:
     vault = patient.vault
     if vault is None:
         return
+    rows = db.session.scalars(sa.select(InstallationSecret).where(InstallationSecret.name.in_(_MADE)))
     try:
-        made = {row.name: vault.decrypt(bytes(row.sealed), f"installation_secret.{row.name}") for row in db.session.scalars(sa.select(InstallationSecret))}
+        made = {row.name: vault.decrypt(bytes(row.sealed), f"installation_secret.{row.name}") for row in rows}
     except KeysDoNotFit as error:
         yield fault(f"the keys do not fit the database: {error}", "Start with the ENCRYPTION_KEYS it was written with: add the missing one at their end.")
         return
-    missing = sorted({DIGEST_KEY, VAPID_KEY} - made.keys())
+    missing = sorted(_MADE - made.keys())
     if missing:
         yield fault(f"the database lacks {' and '.join(missing)}", "Run: python -m notifier migrate")
     else:
