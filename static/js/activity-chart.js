@@ -11,11 +11,13 @@ function words(at, step) {
 }
 
 class ActivityChart extends HTMLElement {
+  static observedAttributes = ["data-series"];
+
   #chart = null;
   #theme = null;
 
   connectedCallback() {
-    // A shadow root, so that what is drawn is no part of the page that `live.js` compares.
+    // A shadow root, so that what is drawn is no part of the page that `live.js` keeps up to date.
     const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
     root.replaceChildren(document.createElement("canvas"));
     this.#theme = new MutationObserver(() => this.#draw());
@@ -27,6 +29,10 @@ class ActivityChart extends HTMLElement {
     this.#theme.disconnect();
     this.#chart.destroy();
     this.#chart = null;
+  }
+
+  attributeChangedCallback() {
+    if (this.#chart) this.#draw();
   }
 
   #draw() {

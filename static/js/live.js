@@ -1,27 +1,117 @@
-// What is marked `data-live="address"` is fetched again every `data-every` milliseconds and takes the place of what stood there,
-// as long as somebody looks at it. What comes back without the mark has come to rest.
+// Keeps the parts marked `data-live` (and an id) as they are on the server, as long as somebody looks: reads the page anew when
+// the server says that something has changed, and every `data-every` milliseconds where it says nothing. The value of
+// `data-live` is the topic that is watched. A part that comes back without the mark has come to rest.
 
+import { socket } from "./console-socket.js";
+import { morph } from "./morph.js";
 import { localise } from "./times.js";
 
-const looks = () => document.visibilityState === "visible";
+const PAUSE_MS = 1000; // between two readings; more where the page takes long, so that reading takes a tenth of the time at most
+const SAID_WITHIN_MS = 1000; // the server says the same twice a second at most: what happened right after it was said is seen by then
+const BEATS = 3; // what changes without a word (ages, silent workers) is read every so many `data-every`
 
-async function again(id) {
-  const element = document.getElementById(id);
-  if (!element?.dataset.live) return;
-  const next = () => setTimeout(() => again(id), Number(element.dataset.every) || 5000);
-  if (!looks() || element.contains(document.activeElement)) return next();
-  try {
-    const answer = await fetch(element.dataset.live, { headers: { Accept: "text/html" } });
-    if (!answer.ok || answer.redirected) return next();
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(id);
-    if (!fresh) return;
-    localise(fresh);
-    if (element.outerHTML !== fresh.outerHTML) element.replaceWith(fresh);
-  } catch {
-    return next(); // the server is away for a moment
-  }
-  const now = document.getElementById(id);
-  if (now?.dataset.live) setTimeout(() => again(id), Number(now.dataset.every) || 5000);
+const indicator = document.getElementById("live-state");
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const parts = () => document.querySelectorAll("[data-live][id]");
+const [{ live: topic, every } = {}] = [...parts()].map((part) => part.dataset);
+const everyMs = Number(every) || 5000;
+
+let isTold = false; // the server says when something has changed
+let isAway = false;
+let figuresOf = new Date();
+let quietAt = 0; // by then all is seen that has been said
+let notBefore = 0;
+let isReading = false;
+let timer = null;
+let dueAt = Infinity;
+let isLeaving = false;
+let held = null; // what was read, and could not be shown under the pointer
+
+function soon(inMs) {
+  const at = Math.max(performance.now() + inMs, notBefore);
+  if (isReading || at >= dueAt) return;
+  clearTimeout(timer);
+  dueAt = at;
+  timer = setTimeout(read, at - performance.now());
 }
 
-for (const element of document.querySelectorAll("[data-live][id]")) setTimeout(() => again(element.id), Number(element.dataset.every) || 5000);
+function heard() {
+  quietAt = performance.now() + SAID_WITHIN_MS;
+  soon(0);
+}
+
+async function read() {
+  dueAt = Infinity;
+  if (document.hidden || isLeaving) return; // on return it is read at once
+  isReading = true;
+  const began = performance.now();
+  try {
+    isTold = await watch();
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (answer.redirected || answer.status === 403) return stop();
+    if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+    show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    isAway = false;
+    figuresOf = new Date();
+  } catch {
+    isAway = true;
+  }
+  const ended = performance.now();
+  isReading = false;
+  notBefore = ended + Math.max(PAUSE_MS, 9 * (ended - began));
+  say();
+  if (!parts().length) socket.disconnect();
+  else soon(began < quietAt ? quietAt - ended : isTold && !isAway ? BEATS * everyMs : everyMs);
+}
+
+// Holds for a minute, so it is said with every reading. → whether changes will be told.
+async function watch() {
+  if (!socket.connected) return false;
+  return socket.timeout(2000).emitWithAck("watch", { topic }).then((answer) => answer.is_live === true, () => false);
+}
+
+function show(page) {
+  held = null;
+  localise(page);
+  for (const part of parts()) {
+    const fresh = page.getElementById(part.id);
+    if (!fresh) part.removeAttribute("data-live");
+    else if (part.querySelector("button:enabled:hover, .btn:hover")) held = page; // nothing moves under the hand
+    else morph(part, fresh);
+  }
+}
+
+function say() {
+  const isStill = !parts().length;
+  indicator.hidden = isStill;
+  if (isStill) return;
+  indicator.className = `state ${isAway ? "warn" : "good"}`;
+  const words = isAway ? `Reconnecting … figures from ${clock.format(figuresOf)}` : isTold ? "Live" : `Updated every ${everyMs / 1000} s`;
+  if (indicator.textContent === words) return;
+  indicator.textContent = words;
+  requestAnimationFrame(() => (indicator.role = "status")); // what it says first is not worth a word
+}
+
+function stop() {
+  socket.disconnect();
+  indicator.hidden = false;
+  indicator.className = "state warn";
+  indicator.textContent = `Figures from ${clock.format(figuresOf)}. Sign in again to see newer ones.`;
+}
+
+if (topic) {
+  socket.on("connect", heard);
+  socket.on("changed", heard);
+  socket.on("disconnect", () => soon(0));
+  document.addEventListener("visibilitychange", heard);
+  // The next page is to show what the server says of the form: no reading of this one may take that away.
+  document.addEventListener("submit", (submission) => setTimeout(() => (isLeaving = !submission.defaultPrevented)));
+  window.addEventListener("pageshow", (shown) => {
+    if (!shown.persisted) return;
+    isLeaving = false;
+    heard();
+  });
+  document.addEventListener("pointerout", () => held && requestAnimationFrame(() => held && show(held)));
+  socket.connect();
+  soon(everyMs);
+}

@@ -1,18 +1,23 @@
-"""The console in a browser: a group of dead letters is retried, a template is written, and a viewer is kept out."""
+"""The console in a browser: a group of dead letters is retried, a template is written, and a viewer is kept out.
+
+What happens is shown without a reload; and without Redis, what the database knows.
+"""
 
 import re
 import subprocess
 import sys
+import urllib.request
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ADMIN, PASSWORD, Tabs
-from tests.running import ROOT, Up
+from tests.running import ROOT, Up, eventually, free_port
 
-MANY = 5_000
+MANY, FEW = 5_000, 60
 
-# Dead letters of their own cause, as a provider would have left them; and a viewer.
+# Dead letters of two causes, as a provider would have left them; and a viewer.
 _MAKE = f"""
 from notifier import accounts
 from notifier.app import create_app
@@ -31,9 +36,10 @@ with create_app().app_context():
         session.execute(sa.insert(Submission), [{{"id": submission, "type": "order_shipped", "recipients": 1, "expanded": 1}}])
         kind = {{"type": "order_shipped", "category": "transactional", "priority": "low", "data": {{"order_id": "A1"}}}}
         session.execute(sa.insert(Notification), [{{"id": notification, "submission_id": submission, "user_id": "many", **kind}}])
-        cause = {{"provider": "played", "outcome": "permanent", "code": "many", "failed_at": now()}}
-        common = {{"notification_id": notification, "channel": "sms", "priority": "low", "status": "failed"}}
-        session.execute(sa.insert(Delivery), [{{**common, **cause, "id": new_id()}} for _ in range({MANY})])
+        cause = {{"provider": "played", "outcome": "permanent", "failed_at": now()}}
+        common = {{"notification_id": notification, "channel": "sms", "priority": "low", "status": "failed", **cause}}
+        for code, count in (("many", {MANY}), ("few", {FEW})):
+            session.execute(sa.insert(Delivery), [{{**common, "code": code, "id": new_id()}} for _ in range(count)])
 """
 
 
@@ -103,3 +109,99 @@ def test_a_channel_is_paused_and_resumed_with_the_keyboard_alone(tabs: Tabs) -> 
     expect(page.locator("main")).to_contain_text("Voice call is paused since")
     page.get_by_role("button", name="Resume Voice call").press("Enter")
     expect(page.locator("main")).not_to_contain_text("Voice call is paused since")
+
+
+# --- live
+
+
+# Runs before the page's own scripts: what is to be read without a word is read after a quarter of an hour.
+_NO_POLLING = """document.addEventListener("readystatechange", () => {
+    for (const part of document.querySelectorAll("[data-every]")) part.dataset.every = "900000";
+})"""
+
+
+def test_the_overview_shows_what_is_sent_without_a_reload_and_leaves_the_reader_where_they_are(tabs: Tabs, live_server: Up) -> None:
+    page = tabs.open(email=ADMIN)
+    page.add_init_script(_NO_POLLING)
+    page.goto("/admin/")
+    expect(page.locator("#live-state")).to_have_text("Live")
+    page.evaluate("window.isTheSamePage = true")
+    chosen = page.get_by_role("link", name="Last 24 hours")
+    chosen.focus()
+    live_server.call(
+        "/api/v1/notifications", {"type": "order_shipped", "recipients": [{"id": "newcomer", "email": "newcomer@example.test"}], "data": {"order_id": "A1"}}
+    )
+    expect(page.get_by_role("row", name="newcomer")).to_be_visible()
+    expect(chosen).to_be_focused()
+    assert page.evaluate("window.isTheSamePage")
+
+
+def test_what_is_under_way_is_cancelled_without_leaving_the_page(tabs: Tabs, many: str) -> None:
+    page = tabs.open("/admin/failed", email=ADMIN)
+    page.get_by_role("button", name="Retry SMS: played · permanent · few").click()
+    page.get_by_label("At most").select_option("1")
+    page.get_by_role("button", name=f"Retry {FEW}").click()
+    expect(page.locator("#live-state")).to_have_text("Live")
+    page.evaluate("window.isTheSamePage = true")
+    page.get_by_role("button", name="Cancel the rest").click()
+    expect(page.locator("#progress")).to_contain_text("Cancelled")
+    assert page.evaluate("window.isTheSamePage")
+    done, left, rest = (figure(page, words) for words in ("Queued again", "Left alone", "Not reached"))
+    assert done + left + rest == FEW
+    assert rest > 0
+
+
+def test_a_viewer_hears_what_happens_and_may_do_nothing_over_the_socket(tabs: Tabs, many: str) -> None:
+    page = tabs.open("/admin/", email="viewer@example.test")
+    expect(page.locator("#live-state")).to_have_text("Live")
+    ask = """async (event) => {
+        const { socket } = await import("/static/js/console-socket.js");
+        return socket.emitWithAck(event, { action: "blk_01k6z000000000000000000000" });
+    }"""
+    assert page.evaluate(ask, "cancel") == {"error": {"code": "forbidden", "detail": "your role is viewer; this needs operator or admin"}}
+    assert page.evaluate(ask, "pause")["error"]["code"] == "unknown_event"
+
+
+# --- without Redis
+
+
+@pytest.fixture
+def lonely(live_server: Up) -> Iterator[str]:
+    """The address of another web process on the same database, which reaches no Redis."""
+    port = free_port()
+    environment = {**live_server.environment, "PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    process = subprocess.Popen([sys.executable, "-m", "notifier", "web"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+    eventually(lambda: answers(address))
+    yield address
+    process.terminate()
+    process.wait(30)
+
+
+def answers(address: str) -> bool:
+    try:
+        return bool(urllib.request.urlopen(f"{address}/healthz", timeout=30).status == 200)
+    except OSError:
+        return False
+
+
+def test_without_redis_the_pages_say_so_and_show_what_the_database_knows(lonely: str, tabs: Tabs, many: str, live_server: Up) -> None:
+    sent = live_server.call(
+        "/api/v1/notifications", {"type": "order_shipped", "recipients": [{"id": "witness", "email": "witness@example.test"}], "data": {"order_id": "A1"}}
+    )
+    tabs.base = lonely
+    page = tabs.open("/admin/", email=ADMIN)
+    main = page.locator("main")
+    expect(main).to_contain_text("Redis is away. Notifications are still accepted")
+    expect(page.get_by_role("row", name="witness")).to_be_visible()
+    expect(page.locator("#live-state")).to_have_text("Updated every 5 s")
+    page.goto("/admin/queues")
+    expect(main).to_contain_text("Redis cannot be reached, so nobody knows what stands in the queues")
+    page.goto("/admin/failed")
+    expect(main).to_contain_text("Redis cannot be reached. This page comes from the database")
+    expect(page.get_by_role("link", name="Permanent · few")).to_be_visible()
+    page.goto("/admin/failed/registry")
+    expect(main).to_contain_text("Redis")
+    page.goto("/admin/notifications?user=witness")
+    page.get_by_role("row", name="witness").get_by_role("link").click()
+    expect(main).to_contain_text(sent["notifications"][0]["id"])
