@@ -35,6 +35,7 @@ log = structlog.get_logger()
 
 # One hash per scope: bucket, good, bad, invalid, and the same of the bucket before (good0 …); open_until and trips
 # (open or half open while trips > 0); probe_until; blocked_until (the provider told us to wait); tokens, tokens_at; forced.
+# Forgotten when nothing is heard of it for _KEPT_S, unless it is forced.
 _COMMON = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -45,14 +46,14 @@ local function read(key)
 end
 """
 
-# KEYS: scopes. ARGV: probe, then for each scope how many it wants and its pace (calls a second, 0 for none).
+# KEYS: scopes. ARGV: probe, kept, then for each scope how many it wants and its pace (calls a second, 0 for none).
 # → for each scope: how many are admitted, and in how many ms to ask again for the rest.
 _ADMIT = (
     _COMMON
     + """
 local answer = {}
 for i, key in ipairs(KEYS) do
-  local want, pace = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
+  local want, pace = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
   local h, forced = read(key)
   local granted, wait = want, 0
   if forced == 'open' then
@@ -74,7 +75,7 @@ for i, key in ipairs(KEYS) do
     local tokens = (h.tokens_at == 0) and most or math.min(most, h.tokens + (now - h.tokens_at) * pace / 1000)
     local taken = math.min(granted, math.floor(tokens))
     redis.call('HSET', key, 'tokens', tokens - taken, 'tokens_at', now)
-    redis.call('EXPIRE', key, 3600)
+    if not forced then redis.call('EXPIRE', key, ARGV[2]) end
     if taken < granted then wait = math.max(wait, math.ceil((1 + math.min(granted - taken, most) / 2 - (tokens - taken)) * 1000 / pace)) end
     granted = taken
   end
@@ -96,7 +97,7 @@ for i, key in ipairs(KEYS) do
   local n = 8 + 5 * (i - 1)
   local good, bad, invalid = tonumber(ARGV[n + 1]), tonumber(ARGV[n + 2]), tonumber(ARGV[n + 3])
   local misconfigured, blocked = tonumber(ARGV[n + 4]), tonumber(ARGV[n + 5])
-  local h = read(key)
+  local h, forced = read(key)
   local bucket = math.floor(now / half)
   local set = {bucket = bucket, good = good, bad = bad, invalid = invalid, good0 = 0, bad0 = 0, invalid0 = 0}
   if h.bucket == bucket then
@@ -135,7 +136,7 @@ for i, key in ipairs(KEYS) do
   local flat = {}
   for name, value in pairs(set) do table.insert(flat, name); table.insert(flat, value) end
   redis.call('HSET', key, unpack(flat))
-  redis.call('EXPIRE', key, ARGV[8])
+  if not forced then redis.call('EXPIRE', key, ARGV[8]) end
   answer[i] = happened
 end
 return answer
@@ -175,7 +176,7 @@ def admit(wants: Sequence[Want]) -> dict[str, Grant]:
     """Asks for all scopes at once: one round trip."""
     if not wants:
         return {}
-    arguments: list[float] = [PROBE_MS]
+    arguments: list[float] = [PROBE_MS, _KEPT_S]
     for want in wants:
         arguments += [want.count, want.per_second or 0]
     try:
@@ -215,9 +216,10 @@ def force(scope: str, state: str) -> None:
         audit.write(f"breaker.{_DONE[state]}", scope)
         if state == "auto":
             client.hdel(key, "forced")
+            client.expire(key, _KEPT_S)
         else:
             client.hset(key, "forced", state)
-            client.persist(key)
+            client.persist(key)  # and what is reported meanwhile does not make it forgotten
     publish.hint(publish.OVERVIEW, publish.QUEUES)
 
 
