@@ -18,7 +18,7 @@ from notifier.pipeline.clean_text import action_address, cut, many_lines, one_li
 from notifier.pipeline.formats import Reader, locale_for
 from notifier.pipeline.mail_layout import Mail, inlined, lay_out, words_of
 from notifier.pipeline.template_filters import paragraphs
-from notifier.pipeline.template_language import GLOBALS, TemplateFault, check_source, compiled
+from notifier.pipeline.template_language import GLOBALS, Compile, TemplateFault, check_source, compiled
 from notifier.pipeline.template_store import load_templates
 
 __all__ = ["RenderFault", "RenderRequest", "TemplateFault", "check_source", "load_templates", "render"]
@@ -61,9 +61,12 @@ class RenderFault:
         return f"The template failed in {place}: {self.message}" if place else f"The template failed: {self.message}"
 
 
-def render(requests: Sequence[RenderRequest]) -> list[Content | RenderFault]:
-    """One answer each, in the same order. Never raises for what a template or its data does."""
-    return [_render(request) for request in requests]
+def render(requests: Sequence[RenderRequest], *, compile: Compile = compiled) -> list[Content | RenderFault]:
+    """One answer each, in the same order. Never raises for what a template or its data does.
+
+    What is compiled is kept; `Compiled` keeps nothing, for words that are only tried.
+    """
+    return [_render(request, compile) for request in requests]
 
 
 class _FieldFault(Exception):
@@ -77,22 +80,23 @@ class _Writer:
 
     variables: dict[str, Any]
     reader: Reader
+    compile: Compile
 
     def write(self, field: str, source: str | None, *, is_html: bool = False) -> str:
         if not source:
             return ""
         try:
-            return compiled(source, is_html=is_html).run(self.variables, self.reader)
+            return self.compile(source, is_html=is_html).run(self.variables, self.reader)
         except TemplateFault as fault:
             raise _FieldFault(RenderFault(fault.message, field, fault.line)) from fault
 
 
-def _render(request: RenderRequest) -> Content | RenderFault:
+def _render(request: RenderRequest, compile: Compile) -> Content | RenderFault:
     found = find_words(request.template, request.channel, request.locale) if request.template else None
     try:
         if found is None:
             return _from_titles(request)
-        return _from_words(request, *found)
+        return _from_words(request, *found, compile)
     except _FieldFault as error:
         return error.fault
 
@@ -126,14 +130,14 @@ def _subtag(text: str) -> str:
     return text.upper() if len(text) == 2 else text.title() if len(text) == 4 else text.lower()
 
 
-def _from_words(request: RenderRequest, words: Words, owner: str, locale: str) -> Content:
+def _from_words(request: RenderRequest, words: Words, owner: str, locale: str, compile: Compile) -> Content:
     shape = CHANNELS[request.channel].shape
     # A German text for a reader from Austria has Austrian dates; an English one for a Brazilian has English dates.
     spoken = fall_backs(request.locale)[0]
     reader = Reader(locale_for(spoken if spoken.split("-")[0] == locale.split("-")[0] else locale), request.zone)
     greeting = _greeting(reader.locale.language, request.user_name)
     variables = {**GLOBALS, **request.data, "data": request.data, "user": {"name": request.user_name or ""}, "greeting": greeting}
-    write = _Writer(variables, reader).write
+    write = _Writer(variables, reader, compile).write
 
     title = cut(one_line(write("title", words.title)), LONGEST_TITLE) or _type_title(request, locale)
     body = many_lines(write("body", words.body))

@@ -6,7 +6,7 @@ to run templates and by the editor (`check_source`) to show a fault at its line.
 """
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from notifier.pipeline.template_filters import FILTERS, MOST_STEPS, MOST_WORK, R
 __all__ = ["GLOBALS", "Compiled", "TemplateFault", "check_source", "compiled"]
 
 LONGEST_SOURCE = 100_000
+MOST_PARTS = 5_000  # of a source, as Jinja sees them: compiling takes a second for fifty thousand, and twenty megabytes
 
 _ALLOWED_NODES = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Tuple, nodes.List, nodes.Dict, nodes.Pair, nodes.Keyword,
@@ -51,8 +52,12 @@ class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(_ARITHMETIC)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        if source.count("{{") + source.count("{%") > MOST_PARTS:
+            raise _too_many_parts(1)
         tree = super()._parse(source, name, filename)
-        for node in tree.find_all(nodes.Node):
+        for number, node in enumerate(tree.find_all(nodes.Node)):
+            if number > MOST_PARTS:
+                raise _too_many_parts(node.lineno)
             _vet(node)
         return cast("nodes.Template", _Limits().visit(tree))
 
@@ -82,6 +87,10 @@ class _Environment(ImmutableSandboxedEnvironment):
             if not isinstance(side, (int, float)) or abs(side) > _LARGEST_NUMBER:
                 raise TemplateFault(f"{operator} is for numbers of reasonable size")
         return _ARITHMETIC[operator](left, right)
+
+
+def _too_many_parts(line: int) -> TemplateSyntaxError:
+    return TemplateSyntaxError(f"a template may have {MOST_PARTS} parts", line)
 
 
 def _vet(node: nodes.Node) -> None:
@@ -233,6 +242,7 @@ class Compiled:
 
 
 GLOBALS: Mapping[str, Any] = _TEXT.globals
+Compile = Callable[..., Compiled]  # (source, is_html=…) → ready to run
 
 
 @lru_cache(maxsize=8192)

@@ -21,6 +21,7 @@ from notifier.pipeline import own
 from notifier.pipeline.facts import UTC, load_people
 from notifier.pipeline.judge import Accepted
 from notifier.pipeline.render import RenderFault, RenderRequest, render
+from notifier.pipeline.template_language import Compiled
 from notifier.pipeline.words import unsubscribe_url, why_url
 
 READER = "Alice"  # who a preview speaks to
@@ -41,7 +42,7 @@ def preview(source: TemplateSource, channel: str, locale: str, data: Mapping[str
         why_url=why_url(READER, type, channel) if type else None,
         unsubscribe_url=unsubscribe_url(READER, type.category, channel) if type else None,
     )
-    [result] = render([request])
+    [result] = render([request], compile=Compiled)
     return result
 
 
