@@ -148,7 +148,9 @@ def jobs(chosen: Filter, after: str | None = None, *, is_oldest_first: bool = Fa
 def _people(chosen: Filter) -> int:
     """Whom the failures touch; of very many, those of MOST_LOOKED_AT."""
     some = select_dead(chosen, Delivery.notification_id).limit(MOST_LOOKED_AT).subquery()
-    return db.session.scalar(sa.select(sa.func.count(Notification.user_id.distinct())).join(some, some.c.notification_id == Notification.id)) or 0
+    # Looked up for each: PostgreSQL might read all notifications for a join.
+    user = sa.select(Notification.user_id).where(Notification.id == some.c.notification_id).scalar_subquery()
+    return db.session.scalar(sa.select(sa.func.count(user.distinct())).select_from(some)) or 0
 
 
 def _place(after: str | None) -> Any:

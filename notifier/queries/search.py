@@ -90,18 +90,20 @@ def by_id(text: str) -> list[UUID]:
 def page(search: Search, after: str | None = None) -> Found:
     """Raises Rejected for a cursor that is none."""
     looked_at = _window(search, after)
-    statement = sa.select(Notification).where(Notification.id.in_(looked_at.limit(WINDOW).subquery().select()))
+    window = looked_at.limit(WINDOW).subquery()
+    chosen = sa.select(window.c.id).order_by(window.c.id.desc()).limit(PAGE_SIZE + 1)
     if search.type:
-        statement = statement.where(Notification.type == search.type)
+        chosen = chosen.where(window.c.type == search.type)
     if search.status or search.channel:
-        wanted = sa.select(Delivery.id).where(Delivery.notification_id == Notification.id)
+        wanted = sa.select(Delivery.id).where(Delivery.notification_id == window.c.id)
         wanted = wanted.where(Delivery.status == search.status) if search.status else wanted
         wanted = wanted.where(Delivery.channel == search.channel) if search.channel else wanted
-        statement = statement.where(wanted.exists())
-    rows = list(db.session.scalars(statement.order_by(Notification.id.desc()).limit(PAGE_SIZE + 1)))
+        chosen = chosen.where(wanted.offset(0).exists())  # looked up for each: without the offset PostgreSQL may make a join of it, and read all deliveries
+    keys = list(db.session.scalars(chosen))
+    rows = list(db.session.scalars(sa.select(Notification).where(Notification.id.in_(keys)).order_by(Notification.id.desc())))
     if len(rows) > PAGE_SIZE:
         return Found(_lines(rows[:PAGE_SIZE]), show("ntf", rows[PAGE_SIZE - 1].id), is_cut_short=False)
-    last = db.session.scalar(looked_at.offset(WINDOW - 1).limit(1))
+    last = db.session.scalar(looked_at.with_only_columns(Notification.id).offset(WINDOW - 1).limit(1))
     return Found(_lines(rows), show("ntf", last) if last else None, is_cut_short=last is not None)
 
 
@@ -110,8 +112,8 @@ def these(keys: Sequence[UUID]) -> Found:
     return Found(_lines(rows), None, is_cut_short=False)
 
 
-def _window(search: Search, after: str | None) -> "sa.Select[tuple[UUID]]":
-    statement = sa.select(Notification.id).order_by(Notification.id.desc())
+def _window(search: Search, after: str | None) -> "sa.Select[tuple[UUID, str]]":
+    statement = sa.select(Notification.id, Notification.type).order_by(Notification.id.desc())
     if after:
         statement = statement.where(Notification.id < parse("ntf", after))
     if search.user:

@@ -1,0 +1,138 @@
+"""How PostgreSQL answers what the console's pages ask, when much is stored: by indexes, reading no large table from end to end."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from apiflask import APIFlask
+
+from bench import rows
+from notifier import accounts
+from notifier.clock import now
+from notifier.database import transaction
+from notifier.extensions import db
+from notifier.ids import show
+from notifier.models import Delivery, Tally
+from notifier.queries.search import WINDOW
+from tests.web.conftest import Visitor
+
+HISTORY, DEAD, TALLIES, USERS = 21_000, 1_000, 9_000, 300
+GROWING = {"submission", "notification", "delivery", "attempt", "inbox_item", "tally"}
+MOST_READ = 2 * WINDOW + 100  # rows of one table, by one statement: two deliveries for each notification
+
+Asked = list[tuple[str, Any]]
+
+pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True, scope="session")
+
+
+@pytest.fixture
+def much(app: APIFlask) -> Iterator[dict[str, str]]:
+    """A history, dead letters and counts of a year. → what stands in the addresses of the pages."""
+    producer = accounts.create_producer("Shop")
+    rows.add_people("person", USERS)
+    hour = now().replace(minute=0, second=0, microsecond=0)
+    counts = [{"at": hour - timedelta(hours=n), "channel": "email", "event": "sent", "count": n} for n in range(TALLIES)]
+    with transaction() as session:
+        session.execute(sa.insert(Tally), counts)
+    rows.add_history(HISTORY, prefix="person", users=USERS)
+    rows.add_dead_letters(DEAD, prefix="person", users=USERS)
+    dead, about = db.session.execute(sa.select(Delivery.id, Delivery.notification_id).where(Delivery.status == "failed").limit(1)).one()
+    db.session.close()
+    yield {"delivery": show("dlv", dead), "notification": show("ntf", about), "producer": show("prd", producer.id)}
+    with transaction() as session:
+        session.execute(sa.text("TRUNCATE submission, tally CASCADE"))  # sooner done than deleting row by row, as is done after every test
+
+
+def asked_for(visitor: Visitor, path: str) -> Asked:
+    """The questions that a page asks the database."""
+    asked: Asked = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith(("SELECT", "WITH")):
+            asked.append((statement, parameters))
+
+    sa.event.listen(db.engine, "before_cursor_execute", note)
+    answer = visitor.get(path)
+    sa.event.remove(db.engine, "before_cursor_execute", note)
+    assert answer.status_code in (200, 302), path
+    return asked
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
+
+
+def misread(statement: str, parameters: Any) -> list[str]:
+    """What of its plan reads a table that grows from end to end, or more of it than a page may."""
+    explained = db.session.connection().exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).scalar_one()
+    found = []
+    for node in nodes(explained[0]["Plan"]):
+        table = node.get("Relation Name")
+        read = node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+        if table in GROWING and (node["Node Type"].endswith("Seq Scan") or read > MOST_READ):
+            found.append(f"{node['Node Type']} of {table}, {read:,} rows")
+    return found
+
+
+PAGES = (
+    "/admin/",
+    "/admin/?window=day",
+    "/admin/?window=month",
+    "/admin/queues",
+    *(
+        f"/admin/failed{page}?{query}"
+        for page in ("", "/jobs")
+        for query in (
+            "",
+            "channel=email",
+            "channel=email&provider=smtp&outcome=permanent&code=mailbox_7",
+            "queue=email.medium",
+            "type=order_shipped",
+            "user=person7",
+            "within=24h",
+            "text=mailbox",
+            "text=nowhere",
+            "text={delivery}",
+            "text={notification}",
+        )
+    ),
+    "/admin/failed?sort=count",
+    "/admin/failed/jobs?sort=failed",
+    "/admin/failed/registry",
+    "/admin/failed/registry?queue=email.medium&page=10",
+    "/admin/failed/{delivery}",
+    "/admin/failed/actions",
+    "/admin/failed/actions/new?kind=retry",
+    "/admin/failed/actions/new?kind=retry&channel=email&provider=smtp&outcome=permanent&code=mailbox_7",
+    "/admin/failed/actions/new?kind=discard&user=person7",
+    "/admin/notifications",
+    "/admin/notifications?id={notification}",
+    "/admin/notifications?id={delivery}",
+    "/admin/notifications?id=what-a-provider-calls-it",
+    "/admin/notifications?user=person7",
+    "/admin/notifications?type=order_shipped",
+    "/admin/notifications?type=nothing",
+    "/admin/notifications?status=failed",
+    "/admin/notifications?status=bounced",
+    "/admin/notifications?channel=sms&status=delivered",
+    "/admin/notifications?producer={producer}",
+    "/admin/notifications?user=person7&status=failed&channel=email",
+    "/admin/notifications/{notification}",
+    "/admin/sandbox",
+    "/admin/sandbox?channel=email",
+)
+
+
+def test_no_page_reads_a_table_that_grows_from_end_to_end(much: dict[str, str], signed_in: Callable[..., Visitor]) -> None:
+    visitor = signed_in("operator")
+    asked = [(path, question) for path in PAGES for question in asked_for(visitor, path.format(**much))]
+    found = {(path, statement): wrong for path, (statement, parameters) in asked if (wrong := misread(statement, parameters))}
+    assert found == {}
+    # It would have been seen:
+    assert misread("SELECT count(*) FROM delivery WHERE status = 'delivered'", {}) == [f"Seq Scan of delivery, {2 * HISTORY + DEAD:,} rows"]
+    assert misread("SELECT id FROM notification ORDER BY id LIMIT 21000", {}) == ["Index Only Scan of notification, 21,000 rows"]
+    db.session.close()
