@@ -1,4 +1,4 @@
-"""How a long-running process gets its app: no process needs another to be there first, the database neither."""
+"""How a long-running process gets its app: no process needs another to be there first, the database and its migrations neither."""
 
 import gc
 import time
@@ -7,6 +7,7 @@ from collections.abc import Callable
 import structlog
 from flask import Flask
 
+from notifier import schema
 from notifier.database import UNAVAILABLE
 
 _GARBAGE_THRESHOLDS = (50_000, 20, 50)
@@ -16,17 +17,23 @@ log = structlog.get_logger()
 
 
 def wait_for_app(make_app: Callable[[], Flask], is_stopping: Callable[[], bool]) -> Flask | None:
-    """What `make_app` returns, as soon as the database answers; None when told to stop before that."""
+    """What `make_app` returns, as soon as the database answers and is migrated; None when told to stop before that.
+
+    One that a newer release has migrated will do: processes of the old one must be able to start while the new ones take over.
+    """
     pause_s = _FIRST_PAUSE_S
     while not is_stopping():
         try:
             app = make_app()
-            _collect_garbage_less()
-            return app
-        except UNAVAILABLE as error:
+            found = schema.look(str(app.config["SQLALCHEMY_DATABASE_URI"]))
+            if found.standing not in (schema.Standing.EMPTY, schema.Standing.BEHIND):
+                _collect_garbage_less()
+                return app
+            log.warning("database.not_migrated", stands_at=found.stands_at, wanted=found.wanted, remedy=found.fault[1], again_in_s=pause_s)
+        except (*UNAVAILABLE, schema.DatabaseAway) as error:
             log.warning("database.is_away", error=type(getattr(error, "orig", error)).__name__, again_in_s=pause_s)
-            time.sleep(pause_s)
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
     return None
 
 
