@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import redis
 from rq import Queue
-from rq.worker_registration import REDIS_WORKER_KEYS
 from sqlalchemy import func, literal_column, select
 
+from notifier import liveness
 from notifier.clock import now
 from notifier.core.lifecycle import WAITING
 from notifier.core.submission import PRIORITIES
@@ -21,7 +21,7 @@ _LATEST = 10
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`waiting` is jobs by priority, and `workers` how many are registered; both None when Redis is away.
+    """`waiting` is jobs by priority, and `workers` how many live; both None when Redis is away.
 
     `held_back`: deliveries that are due and wait for their turn, so that a large release does not flood the queues.
     """
@@ -53,8 +53,8 @@ def _queues() -> tuple[dict[str, int] | None, int | None]:
         with redis_store.client.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.llen(Queue.redis_queue_namespace_prefix + name)
-            pipe.scard(REDIS_WORKER_KEYS)
-            *lengths, workers = pipe.execute()
+            lengths = pipe.execute()
+        workers = liveness.count_workers(redis_store.client)
     except redis.RedisError:
         return None, None
     waiting = dict.fromkeys(PRIORITIES, 0)

@@ -1,4 +1,4 @@
-"""Queues and workers as `/admin/queues` shows them: read from Redis, in three round trips whatever there is."""
+"""Queues and workers as `/admin/queues` shows them: read from Redis, in a few round trips whatever there is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.utils import utcparse
 
+from notifier import liveness
 from notifier.channels import CHANNELS
 from notifier.clock import now
 from notifier.core.submission import PRIORITIES
 from notifier.extensions import db, redis_store
-from notifier.liveness import RECENT
 from notifier.models import PausedChannel
 from notifier.queueing import EXPAND_QUEUE, all_queues, queue_name
 
@@ -119,7 +119,7 @@ def _worker(key: bytes, row: dict[str, str]) -> WorkerLine:
         name=key.decode().rpartition(":")[2],
         host=row.get("hostname", "?"),
         queues=[name for name in row.get("queues", "").split(",") if name],
-        is_alive=seen_at is not None and seen_at >= now() - RECENT,
+        is_alive=seen_at is not None and seen_at >= now() - liveness.RECENT,
         seen_at=seen_at,
         born_at=utcparse(row["birth"]) if row.get("birth") else None,
         lanes=_number(row.get("lanes")),
@@ -135,4 +135,4 @@ def _number(text: str | None) -> int | None:
 
 def schedulers() -> list[str]:
     """The names of those that live. Raises redis.RedisError."""
-    return [name.decode() for name in redis_store.client.zrange("notifier:schedulers", 0, -1)]
+    return [sign.name for sign in liveness.scheduler_signs(redis_store.client)]

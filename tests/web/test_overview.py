@@ -8,7 +8,7 @@ from apiflask import APIFlask
 from notifier.clock import now
 from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
-from notifier.extensions import db
+from notifier.extensions import db, redis_store
 from notifier.ids import new_id
 from notifier.models import Delivery, Notification, Submission
 from notifier.pipeline import people
@@ -34,3 +34,10 @@ def test_what_is_due_and_waits_for_its_turn_is_counted(app: APIFlask, signed_in:
     assert "held back" not in admin.get("/admin/").text
     hold_back(3)
     assert "held back: 3 waiting for their turn" in admin.get("/admin/").text
+
+
+def test_workers_that_died_without_a_word_are_not_counted_as_running(app: APIFlask, signed_in: Callable[..., Visitor]) -> None:
+    client = redis_store.client
+    client.sadd("rq:workers", "rq:worker:dead", "rq:worker:gone")
+    client.hset("rq:worker:dead", mapping={"last_heartbeat": "2020-01-01T00:00:00.000000Z"})
+    assert "Nothing is being sent. Start one" in signed_in("viewer").get("/admin/").text

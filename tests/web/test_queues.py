@@ -41,6 +41,11 @@ def test_a_worker_is_shown_with_its_lanes_and_a_silent_one_as_such(operator: Vis
     assert page.index("host-alive") < page.index("alive</span>") < page.index("host-dead") < page.index("silent</span>")
 
 
+def test_a_scheduler_that_died_without_a_word_is_not_shown_as_running(operator: Visitor) -> None:
+    redis_store.client.zadd("notifier:schedulers", {"host-dead:1": redis_store.client.time()[0] - 60})
+    assert "No scheduler runs" in operator.get("/admin/queues").text
+
+
 def test_a_channel_is_paused_after_asking_and_resumed(operator: Visitor) -> None:
     assert "Pause SMS?" in operator.get("/admin/queues/sms/pause").text
     assert pausing.paused() == set()
