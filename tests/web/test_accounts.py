@@ -180,7 +180,7 @@ def test_an_invitation_is_sent_and_listed(admin: Visitor) -> None:
     with time_machine.travel(now() + timedelta(days=8)):
         fresh = Visitor(admin.client.application)
         fresh.sign_in("admin@example.test")
-        assert 'state bad">expired' in fresh.get("/admin/accounts").text
+        assert 'state warn">expired' in fresh.get("/admin/accounts").text
 
 
 @pytest.mark.parametrize(
