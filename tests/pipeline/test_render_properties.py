@@ -72,7 +72,7 @@ def usual_tags() -> frozenset[tuple[str, tuple[str, ...]]]:
         "image": "https://x.test",
     }
     full |= {name: "x" for name in NAMES if name not in full}
-    full["minutes"] = full["failed"] = full["count"] = full["more"] = 2
+    full["minutes"] = full["days"] = full["failed"] = full["count"] = full["more"] = 2
     full["lines"] = [{"title": "x", "url": "https://x.test"}, {"title": "y"}]
     seen: set[tuple[str, tuple[str, ...]]] = set()
     for entry in TYPES:

@@ -109,11 +109,12 @@ def test_what_the_sandbox_kept_is_a_link_away(viewer: Visitor, sent: str) -> Non
     assert "As it was captured" in viewer.get(f"/admin/notifications/{notification().shown_id}").text
 
 
-def test_the_data_of_what_the_product_says_itself_is_hidden_from_everybody(signed_in: Callable[..., Visitor], sent: str) -> None:
+def test_the_data_of_what_the_product_says_itself_is_hidden_from_everybody(signed_in: Callable[..., Visitor], send: Send) -> None:
+    send("ann", email="ann@sandbox.test", channels=("email",), data={"order_id": "order-number-1"})
     with transaction() as session:
         session.execute(sa.update(Notification).values(type="sign_in_link"))
     page = signed_in("admin").get(f"/admin/notifications/{notification().shown_id}").text
-    assert ("Hidden from everybody" in page, "A1" in page, "As it was captured" in page) == (True, False, False)
+    assert ("Hidden from everybody" in page, "order-number-1" in page, "As it was captured" in page) == (True, False, False)
 
 
 @pytest.mark.parametrize("key", ["nonsense", "ntf_" + "0" * 32, "dlv_" + "0" * 32])
