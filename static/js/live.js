@@ -6,7 +6,8 @@ import { socket } from "./console-socket.js";
 import { morph } from "./morph.js";
 import { localise } from "./times.js";
 
-const PAUSE_MS = 1000; // between two readings; more where the page takes long, so that reading takes a tenth of the time at most
+const PAUSE_MS = 1000; // between two readings; longer where a page takes long, so that a busy server is not asked all the time
+const LONGEST_PAUSE_MS = 5000;
 const SAID_WITHIN_MS = 1000; // the server says the same twice a second at most: what happened right after it was said is seen by then
 const BEATS = 3; // what changes without a word (ages, silent workers) is read every so many `data-every`
 
@@ -58,7 +59,7 @@ async function read() {
   }
   const ended = performance.now();
   isReading = false;
-  notBefore = ended + Math.max(PAUSE_MS, 9 * (ended - began));
+  notBefore = ended + Math.min(Math.max(PAUSE_MS, 3 * (ended - began)), LONGEST_PAUSE_MS);
   say();
   if (!parts().length) socket.disconnect();
   else soon(began < quietAt ? quietAt - ended : isTold && !isAway ? BEATS * everyMs : everyMs);
