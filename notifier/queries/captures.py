@@ -7,23 +7,30 @@ anybody, and without it they do not exist.
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, true
+from sqlalchemy import ColumnElement, or_, select, true
 
 from notifier.extensions import db
 from notifier.ids import parse, show
-from notifier.models import Capture, Delivery, EventType, Notification
+from notifier.models import Address, Capture, Delivery, EventType, Notification
+from notifier.queries.people import digests_of
 
 KIND = "cap"
 _FIELDS = ("to", "subject", "text", "html", "payload", "headers")
 
 
 def list_captures(
-    *, with_secrets: bool, user: str | None = None, channel: str | None = None, after: str | None = None, limit: int = 50
+    *, with_secrets: bool, user: str | None = None, to: str | None = None, channel: str | None = None, after: str | None = None, limit: int = 50
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """Newest first, as API.md shows them, and the cursor of the next page. Raises Rejected for a cursor that is none."""
+    """Newest first, as API.md shows them, and the cursor of the next page. Raises Rejected for a cursor that is none.
+
+    `to`: a user's id, or a whole address; an address of somebody who has it no longer finds nothing.
+    """
     query = select(Capture).where(_visible(with_secrets)).order_by(Capture.id.desc()).limit(limit + 1)
     if user:
         query = query.where(Capture.user_id == user)
+    if to:
+        addressed = select(Delivery.id).join(Address, Address.id == Delivery.address_id).where(Address.digest.in_(digests_of(to)))
+        query = query.where(or_(Capture.user_id == to, Capture.delivery_id.in_(addressed)))
     if channel:
         query = query.where(Capture.channel == channel)
     if after:
@@ -34,8 +41,10 @@ def list_captures(
 
 
 def find_capture(key: UUID, *, with_secrets: bool) -> dict[str, Any] | None:
-    row = db.session.scalar(select(Capture).where(Capture.id == key, _visible(with_secrets)))
-    return capture_json(row) if row else None
+    """As API.md shows it, and the notification it was."""
+    statement = select(Capture, Delivery.notification_id).join(Delivery, Delivery.id == Capture.delivery_id)
+    row = db.session.execute(statement.where(Capture.id == key, _visible(with_secrets))).first()
+    return {**capture_json(row.Capture), "notification": show("ntf", row.notification_id)} if row else None
 
 
 def _visible(with_secrets: bool) -> ColumnElement[bool]:

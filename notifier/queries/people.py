@@ -56,7 +56,7 @@ def page(text: str = "", after: str | None = None) -> tuple[list[Line], str | No
     statement = sa.select(User).order_by(User.id).limit(PAGE_SIZE + 1)
     text = text.strip()[:_LONGEST].replace("\0", "")
     if text:
-        owners = sa.select(Address.user_id).where(Address.digest.in_(_digests(text)))
+        owners = sa.select(Address.user_id).where(Address.digest.in_(digests_of(text)))
         statement = statement.where(sa.or_(User.id.startswith(text, autoescape=True), User.id.in_(owners)))
     if after:
         statement = statement.where(User.id > after[:128].replace("\0", ""))
@@ -70,7 +70,7 @@ def page(text: str = "", after: str | None = None) -> tuple[list[Line], str | No
     return [Line(row, masked.get(row.id, [])) for row in shown], shown[-1].id if len(rows) > PAGE_SIZE else None
 
 
-def _digests(text: str) -> list[bytes]:
+def digests_of(text: str) -> list[bytes]:
     """Of what the text is, taken for an address of each channel."""
     found = []
     for name, channel in CHANNELS.items():

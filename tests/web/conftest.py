@@ -5,6 +5,7 @@ import contextvars
 import html
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,9 +99,17 @@ def send(app: APIFlask, work: Callable[[], None]) -> Callable[..., list[Delivery
     producer = accounts.create_producer("Shop")
     caller = Caller(producer.id, is_test=False, may_be_urgent=True, types=None, request_id="test")
 
-    def _send(user_id: str, *, type: str = "order_shipped", data: dict[str, Any] | None = None, channels: tuple[str, ...] | None = None, **profile: str) -> Any:
+    def _send(
+        user_id: str,
+        *,
+        type: str = "order_shipped",
+        data: dict[str, Any] | None = None,
+        channels: tuple[str, ...] | None = None,
+        is_test: bool = False,
+        **profile: str,
+    ) -> Any:
         submission = Submission(type=type, recipients=(InlineRecipient(user_id, profile),), data=data or {"order_id": "A1"}, channels=channels)
-        [result] = accept([Item(caller, submission)])
+        [result] = accept([Item(replace(caller, is_test=is_test), submission)])
         assert isinstance(result, Accepted)
         work()
         return list(db.session.scalars(select(Delivery).order_by(Delivery.id)))

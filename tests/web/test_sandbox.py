@@ -9,6 +9,7 @@ from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Capture
+from notifier.pipeline import addresses
 from notifier.web.segments import segments
 from tests.web.conftest import Visitor
 
@@ -20,9 +21,9 @@ def viewer(signed_in: Callable[..., Visitor]) -> Visitor:
     return signed_in("viewer")
 
 
-def only_capture() -> str:
+def only_capture(channel: str = "email") -> str:
     db.session.rollback()
-    [row] = db.session.query(Capture).all()
+    [row] = db.session.query(Capture).filter_by(channel=channel).all()
     return show("cap", row.id)
 
 
@@ -60,7 +61,7 @@ def test_its_html_comes_from_a_route_that_lets_nothing_run(viewer: Visitor, send
 
 def test_a_text_message_is_a_bubble_with_its_segments(viewer: Visitor, send: Send) -> None:
     send("zoe", type="security_alert", data={"event": "New sign-in"}, phone="+4915112345678", channels=("sms",))
-    page = viewer.get(f"/admin/sandbox/{only_capture()}").text
+    page = viewer.get(f"/admin/sandbox/{only_capture('sms')}").text
     assert 'class="bubble"' in page
     assert "1 segment" in page
 
@@ -76,9 +77,37 @@ def test_text_is_never_markup(viewer: Visitor, send: Send) -> None:
 def test_it_is_filtered_by_person_and_channel(viewer: Visitor, send: Send) -> None:
     send("zoe", email="zoe@example.test", channels=("email",))
     send("yan", email="yan@example.test", channels=("email",))
-    assert "yan@example.test" not in viewer.get("/admin/sandbox?user=zoe").text
-    assert "zoe@example.test" in viewer.get("/admin/sandbox?user=zoe&channel=email").text
-    assert "Nothing was captured that fits" in viewer.get("/admin/sandbox?channel=sms").text
+    for wanted in ("zoe", "zoe@example.test", " zoe@EXAMPLE.test "):
+        page = viewer.get("/admin/sandbox", query_string={"to": wanted, "channel": "email"}).text
+        assert ("zoe@example.test" in page, "to yan@example.test" in page) == (True, False)
+    for nothing in ({"channel": "sms"}, {"to": "zoe@"}, {"to": "a\0b"}, {"to": "x" * 999}):
+        assert "Nothing was captured that fits" in viewer.get("/admin/sandbox", query_string=nothing).text
+
+
+@pytest.mark.parametrize(
+    ("channel", "value", "shown", "words"),
+    [
+        ("slack", "https://hooks.slack.com/services/T0/B0/Secret", "https://hooks.slack.com/…", "Payload"),
+        ("webhook", "https://shop.example/hooks/Secret", "https://shop.example/…", "webhook-signature"),
+        ("push", "0123456789abcdef" * 4, "…cdef", "Payload"),
+    ],
+)
+def test_what_opens_a_door_is_masked_and_the_rest_is_shown(viewer: Visitor, send: Send, channel: str, value: str, shown: str, words: str) -> None:
+    """A test key: even of a channel with a provider all is captured."""
+    send("zoe", name="Zoe")
+    addresses.add_given("zoe", channel, value, label=None)
+    send("zoe", channels=(channel,), is_test=True)
+    page = viewer.get(f"/admin/sandbox/{only_capture(channel)}").text
+    assert (value in page, f"to {shown}" in page, words in page) == (False, True, True)
+    assert value not in viewer.get("/admin/sandbox").text
+
+
+def test_it_leads_to_the_person_and_the_story(viewer: Visitor, send: Send) -> None:
+    [delivery] = send("zoe", email="zoe@example.test", channels=("email",))
+    page = viewer.get(f"/admin/sandbox/{only_capture()}").text
+    for path in ("/admin/users/zoe", f"/admin/notifications/{show('ntf', delivery.notification_id)}"):
+        assert f'href="{path}"' in page
+        assert viewer.get(path).status_code == 200
 
 
 def test_older_ones_are_a_page_away(viewer: Visitor, send: Send) -> None:
