@@ -22,7 +22,7 @@ from notifier.dead_letters import Filter, read_filter, select_dead
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import BulkAction, Delivery
-from notifier.pipeline import audit, retry_dead
+from notifier.pipeline import audit, providers, retry_dead
 from notifier.queueing import Doorbell, restore_failed
 from notifier.realtime import publish
 
@@ -56,6 +56,7 @@ def preview(chosen: Filter) -> Preview:
 
 def choices(chosen: Filter) -> list[str]:
     """The accounts of providers of the one channel that is chosen, where there are several."""
+    providers.refresh()
     channel = chosen.channel or (chosen.queue or "").rpartition(".")[0]
     names = [account.name for account, adapter in channels.registry().accounts() if adapter.channel.name == channel]
     return names if len(names) > 1 else []

@@ -1,4 +1,4 @@
-"""The providers and flags in the database, taken up by every process within seconds. Called by `accept` and `claim`."""
+"""The providers and flags in the database, taken up by every process within seconds. Called by `accept`, `deliver` and the console."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -55,6 +55,7 @@ def refresh() -> None:
 
 
 def refresh_now() -> None:
+    """After a change made here, and for commands: this process takes it up at once."""
     taken: _TakenUp = current_app.extensions.setdefault("providers", _TakenUp())
     taken.at = float("-inf")
     refresh()
@@ -69,6 +70,7 @@ def add(name: str, adapter: str, options: Mapping[str, str], *, position: int = 
         row = Provider(channel=model.channel.name, adapter=adapter, name=name, settings=dict(options), position=position, weight=weight, is_on=is_on)
         session.add(row)
         audit.write("provider.added", name, after=_told(row))
+    refresh_now()
     return row.id
 
 
@@ -84,6 +86,7 @@ def change(name: str, options: Mapping[str, str], *, keeping: Collection[str], p
         before = _told(row)
         row.settings, row.position, row.weight, row.is_on = settings, position, weight, is_on
         audit.write("provider.changed", name, before=before, after={**_told(row), "secrets_set": sorted(options.keys() & set(keeping))})
+    refresh_now()
 
 
 def _checked(adapter: str, options: Mapping[str, str], weight: int) -> type[Adapter]:
@@ -114,6 +117,7 @@ def remove(name: str) -> bool:
         is_gone = session.execute(sa.delete(Provider).where(Provider.name == name).returning(Provider.id)).first() is not None
         if is_gone:
             audit.write("provider.removed", name)
+    refresh_now()
     return is_gone
 
 

@@ -67,6 +67,7 @@ def _form_of(adapter: type[Adapter], base: type[AccountForm], *, is_new: bool) -
 @pages.get("")
 @allow("viewer")
 def listing() -> ResponseReturnValue:
+    providers.refresh()
     try:
         states: dict[str, str] | None = health.states()
     except redis.RedisError:

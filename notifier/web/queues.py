@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 
 from notifier import channels
 from notifier.core.errors import Rejected
-from notifier.pipeline import health, pausing
+from notifier.pipeline import health, pausing, providers
 from notifier.queries import queues
 from notifier.queries.overview import held_back
 from notifier.web.access import allow, page_blueprint
@@ -26,6 +26,7 @@ def listing() -> ResponseReturnValue:
 
 def _breakers() -> dict[str, str]:
     """Scope → state: every account of a provider, and what has been used lately."""
+    providers.refresh()
     states = health.states()
     names = [account.name for account, adapter in channels.registry().accounts() if not adapter.is_sandbox]
     return {**dict.fromkeys(names, "closed"), **states}

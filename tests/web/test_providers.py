@@ -80,8 +80,11 @@ def test_it_is_removed_only_by_its_name(admin: Visitor) -> None:
     providers.add("spare", "smtp", {"SMTP_URL": SECRET})
     admin.post("/admin/providers/spare/remove", {"confirm": "spar"})
     assert stored() is not None
+    assert "spare" in admin.get("/admin/providers").text
     admin.post("/admin/providers/spare/remove", {"confirm": "spare"})
     assert stored() is None
+    assert "spare is removed" in admin.get("/admin/providers").text
+    assert "spare" not in admin.get("/admin/providers").text
 
 
 @pytest.mark.parametrize(("percentage", "expected"), [("10", [("sms", 10)]), ("0", [("sms", 0)]), ("100", []), ("101", []), ("-1", []), ("x", []), ("", [])])
