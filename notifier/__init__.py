@@ -13,7 +13,7 @@ floor 2  pipeline/      the flow, a file a stage: accept facts expand render del
          key_use.py     when a key was used last
 floor 3  api/ web/ realtime/    the doors: thin, none imports another
 floor 4  app.py         create_app
-floor 5  jobs.py worker.py scheduler.py up.py cli.py __main__.py   the processes
+floor 5  jobs.py worker.py scheduler.py up.py cli.py doctor/ __main__.py   the processes
 
 A module imports lower floors and its own package only. Every stage takes a list. The database is
 the truth and Redis the doorbell: commit, then ring. `docs/architecture.md` says why.

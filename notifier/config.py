@@ -82,12 +82,15 @@ class Settings:
         return hmac.new(self.secret_key.encode(), b"installation", sha256).hexdigest()[:32]
 
     def of_provider(self, name: str) -> str | None:
-        """A setting that a provider declares, by the name it gave it; as everywhere, a file may hold it."""
+        """A setting that a provider declares, by the name it gave it; as everywhere, a file may hold it. Raises BadSettings."""
         own = getattr(self, name.lower(), None)
         if own is not None:
             return str(own)
         path = self.environment.get(f"{name}_FILE")
-        return self.environment.get(name) or (Path(path).read_text().strip() if path else None)
+        try:
+            return self.environment.get(name) or (Path(path).read_text().strip() if path else None)
+        except OSError as error:
+            raise BadSettings(f"{name}_FILE cannot be read: {error.strerror}") from None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, *, makes_secrets: bool = True) -> "Settings":

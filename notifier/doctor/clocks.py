@@ -1,7 +1,7 @@
 """Clocks: leases are kept by the database's, signs of life by Redis', and all else by that of the host that looks. They should agree."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import sqlalchemy as sa
 
@@ -20,7 +20,7 @@ def clocks(patient: Patient) -> Iterator[Finding]:
     client = redis_store.client
     ahead = {"this machine": _here_s()}
     if patient.answers("database") and db.engine.dialect.name == "postgresql":
-        ahead["the database"] = _database_s() + ahead["this machine"]
+        ahead["the database"] = _ahead_s(_database_time) + ahead["this machine"]
     for sign in (*liveness.worker_signs(client), *liveness.scheduler_signs(client)):
         if sign.ahead_s is not None and sign.is_recent:
             ahead[sign.host] = max(ahead.get(sign.host, 0.0), sign.ahead_s, key=abs)
@@ -28,21 +28,27 @@ def clocks(patient: Patient) -> Iterator[Finding]:
 
 
 def _here_s() -> float:
-    """The quickest of three answers is the most exact."""
+    return -_ahead_s(_redis_time)
+
+
+def _redis_time() -> float:
+    seconds, micros = redis_store.client.time()
+    return float(seconds + micros / 1_000_000)
+
+
+def _database_time() -> float:
+    return float(db.session.scalar(sa.text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
+
+
+def _ahead_s(ask: Callable[[], float]) -> float:
+    """By how much another clock is ahead of this machine's: the quickest of three answers is the most exact."""
     answers = []
     for _ in range(3):
         begun = time.monotonic()
-        seconds, micros = redis_store.client.time()
+        there = ask()
         took_s = time.monotonic() - begun
-        answers.append((took_s, now().timestamp() - took_s / 2 - (seconds + micros / 1_000_000)))
+        answers.append((took_s, there - (now().timestamp() - took_s / 2)))
     return min(answers)[1]
-
-
-def _database_s() -> float:
-    """Against this machine's."""
-    begun = time.monotonic()
-    there = float(db.session.scalar(sa.text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
-    return there - (now().timestamp() - (time.monotonic() - begun) / 2)
 
 
 def compare(ahead: Mapping[str, float]) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from notifier.doctor.findings import Finding, skipped
 from notifier.doctor.patient import Patient
 from notifier.doctor.tasks import Task
 
-WITHIN_S = 12.0
+WITHIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)

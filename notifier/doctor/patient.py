@@ -3,6 +3,7 @@
 Not `create_app`'s: that one refuses to start where something is wrong, and looking for what is wrong is the point here.
 """
 
+import base64
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDecided
@@ -12,12 +13,13 @@ from flask import Flask
 from sqlalchemy import Connection, event
 
 from notifier.channels import ADAPTERS
-from notifier.config import Settings
+from notifier.config import BadSettings, Settings
 from notifier.database import read_only
 from notifier.encryption import KeyRing, Vault
 from notifier.extensions import db, redis_store
 
 _SLOWEST_QUERY_MS = 4000
+_SHORTEST_SECRET = 4
 _MARGIN_S = 0.5  # before the end, so that a check that waited for another can still say so
 
 
@@ -65,11 +67,20 @@ class Patient:
 
 
 def _secrets(settings: Settings) -> list[str]:
+    """Longest first, since one may be a part of another; nothing so short that it would be found in any sentence."""
     urls = [urlsplit(url) for url in (settings.database_url, settings.redis_url, settings.smtp_url) if url]
     passwords = [text for url in urls if url.password for text in (url.password, unquote(url.password))]
-    declared = [settings.of_provider(setting.name) for adapter in ADAPTERS for setting in adapter.settings if setting.is_secret]
-    others = [settings.secret_key, settings.notifier_admin_password, settings.notifier_producer_key, settings.environment.get("ENCRYPTION_KEYS")]
-    return sorted({text for text in (*passwords, *declared, *others) if text}, key=len, reverse=True)
+    keys = [base64.b64encode(key).decode() for _, key in settings.encryption_keys.keys]
+    declared = [_declared(settings, setting.name) for adapter in ADAPTERS for setting in adapter.settings if setting.is_secret]
+    others = [settings.secret_key, settings.notifier_admin_password, settings.notifier_producer_key]
+    return sorted({text for text in (*passwords, *keys, *declared, *others) if text and len(text) >= _SHORTEST_SECRET}, key=len, reverse=True)
+
+
+def _declared(settings: Settings, name: str) -> str | None:
+    try:
+        return settings.of_provider(name)
+    except BadSettings:  # which the check of the providers tells
+        return None
 
 
 def vault_of(ring: KeyRing) -> Vault | None:

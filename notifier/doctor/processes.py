@@ -16,8 +16,8 @@ def processes(_patient: Patient) -> Iterator[Finding]:
     client = redis_store.client
     signs = liveness.worker_signs(client)
     workers = [sign for sign in signs if sign.is_recent]
-    yield _seen("worker", workers, "Nothing is sent.")
-    yield _seen("scheduler", liveness.scheduler_signs(client), "Nothing scheduled, held back or retried is sent, and nothing lost is rung again.")
+    yield _seen("worker", workers, "nothing is sent")
+    yield _seen("scheduler", liveness.scheduler_signs(client), "nothing scheduled, held back or retried is sent, and nothing lost is rung again")
     for sign in signs:
         if not sign.is_recent:
             yield warning(
@@ -30,7 +30,7 @@ def processes(_patient: Patient) -> Iterator[Finding]:
 
 def _seen(kind: str, signs: Sequence[liveness.Sign], otherwise: str) -> Finding:
     if not signs:
-        return fault(f"no {kind} is running. {otherwise.rstrip('.')}", f"Start one: python -m notifier {kind}")
+        return fault(f"no {kind} is running: {otherwise}", f"Start one: python -m notifier {kind}")
     hosts = Counter(sign.host for sign in signs)
     where = ", ".join(f"{count} on {host}" if len(hosts) > 1 else f"on {host}" for host, count in sorted(hosts.items()))
     return ok(f"{counted(len(signs), kind)} {where}, last seen {min(sign.age_s for sign in signs):.0f} s ago")

@@ -70,7 +70,7 @@ def late(_patient: Patient) -> Iterator[Finding]:
         some = sa.select(column).where(column <= before).order_by(column).limit(MOST_ASKED).subquery()
         number = db.session.scalar(sa.select(sa.func.count()).select_from(some)) or 0
         if number:
-            findings.append(fault(f"{counted(number, one, many)}, more than a minute late", _SCHEDULER))
+            findings.append(fault(f"{_at_least(number, MOST_ASKED)}{counted(number, one, many)}, more than a minute late", _SCHEDULER))
     findings += _bulk_actions(before)
     yield from findings or [ok("nothing is late")]
 
@@ -87,6 +87,10 @@ def _late_deliveries(statuses: dict[str, int]) -> Iterator[Finding]:
         yield warning(
             f"{are} due and held back", "Normal while a channel is paused or after a large release; if it only grows, add workers. See /admin/queues."
         )
+
+
+def _at_least(number: int, most: int) -> str:
+    return "at least " if number >= most else ""
 
 
 def _bulk_actions(before: datetime) -> Iterator[Finding]:

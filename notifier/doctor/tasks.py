@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from notifier.config import BadSettings
 from notifier.doctor.findings import Finding, fault
 
 Work = Callable[[], Iterable[Finding]]
@@ -39,7 +40,9 @@ class Task:
 
 
 def _broken(error: Exception) -> Finding:
-    """Never with the error's own words, which may quote a secret."""
+    """Never with the error's own words, which may quote a secret, unless they are ours."""
+    if isinstance(error, BadSettings):
+        return fault(str(error), "Correct it in the environment.")
     places = [
         f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(_OURS)
     ]

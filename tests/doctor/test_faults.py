@@ -88,8 +88,8 @@ UNTIL_THEN = "Until then requests are accepted and wait."
 @pytest.mark.parametrize(
     ("check", "changes", "what", "remedy"),
     [
-        ("redis", {"REDIS_URL": AWAY}, "Redis (REDIS_URL) cannot be reached: Error 111", f"Start it, or correct REDIS_URL. {UNTIL_THEN}"),
-        ("redis", {"REDIS_URL": None}, "the embedded Redis cannot be reached: Error 2", f"Start Notifier: make run. {UNTIL_THEN}"),
+        ("redis", {"REDIS_URL": AWAY}, "Redis (REDIS_URL) cannot be reached: Error ", f"Start it, or correct REDIS_URL. {UNTIL_THEN}"),
+        ("redis", {"REDIS_URL": None}, "the embedded Redis cannot be reached: Error ", f"Start Notifier: make run. {UNTIL_THEN}"),
         (
             "database",
             {"DATABASE_URL": f"postgresql://me:{PASSWORD}@127.0.0.1:1/none"},
@@ -112,8 +112,8 @@ UNTIL_THEN = "Until then requests are accepted and wait."
             "smtp (SMTP) cannot be used: SMTP_URL must be",
             "Correct it in the environment.",
         ),
+        ("providers", {"VAPID_KEY_FILE": "/nowhere"}, "VAPID_KEY_FILE cannot be read: No such file or directory", "Correct it in the environment."),
         ("public-url", {"PUBLIC_URL": "http://127.0.0.1:1"}, "http://127.0.0.1:1 cannot be reached from here: nobody listens there", "Start it: python -m"),
-        ("public-url", {"PUBLIC_URL": "http://name.invalid"}, "http://name.invalid cannot be reached from here: its name cannot be resolved", "Start it: "),
         ("settings", {"RATE_LIMIT": "often"}, "RATE_LIMIT must be like 200000/minute", "Correct it in the environment."),
     ],
     ids=itertools.count(),
@@ -134,7 +134,7 @@ def test_a_setting_that_is_wrong(app: APIFlask, doctor: Doctor, check: str, chan
 )
 def test_a_weak_key_is_a_fault_in_production(app: APIFlask, doctor: Doctor, changes: dict[str, str], what: str) -> None:
     strong = {"SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyz"}
-    code, [(said, _)] = one(doctor, "keys", **{**strong, **changes}, NOTIFIER_ENV="production", PUBLIC_URL="https://name.invalid")
+    code, [(said, _)] = one(doctor, "keys", **{**strong, **changes}, NOTIFIER_ENV="production")
 
     assert (code, said.partition(":")[0]) == (1, what)
 
@@ -210,9 +210,9 @@ def test_nobody_works(app: APIFlask, doctor: Doctor) -> None:
     assert one(doctor, "processes") == (
         1,
         [
-            ("no worker is running. Nothing is sent", "Start one: python -m notifier worker"),
+            ("no worker is running: nothing is sent", "Start one: python -m notifier worker"),
             (
-                "no scheduler is running. Nothing scheduled, held back or retried is sent, and nothing lost is rung again",
+                "no scheduler is running: nothing scheduled, held back or retried is sent, and nothing lost is rung again",
                 "Start one: python -m notifier scheduler",
             ),
         ],
