@@ -85,6 +85,12 @@ def test_a_notification_is_delivered(up: Up) -> None:
     eventually(lambda: is_delivered(up, sent["id"]))
 
 
+def test_the_doctor_finds_no_fault_in_it(up: Up) -> None:
+    done = subprocess.run([sys.executable, "-m", "notifier", "doctor"], cwd=ROOT, env=up.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert [said for said in ("1 worker on ", "1 scheduler on ", "the clocks agree: ", "leads here") if said not in done.stdout] == []
+
+
 def test_a_second_one_on_the_same_state_is_refused(up: Up, home: Path, port: int) -> None:
     second = Up(home, port)
     assert second.process.wait(60) == 1
