@@ -1,12 +1,14 @@
 """How the editor shows a message: as its recipient would see it, or the fault with the line it stands in.
 
 The HTML of a mail is shown in a sandboxed frame from a route with a policy of its own. It waits for its frame in
-Redis for some minutes, by the digest of what it says, since it has been saved nowhere.
+Redis for some minutes, by the digest of what it says, since it has been saved nowhere. So does the sample data of each author.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import redis
 import structlog
@@ -31,6 +33,8 @@ MAIL_POLICY = (
 )
 _KEY = "notifier:preview:{}"
 _KEPT_S = 600
+_SAMPLE = "notifier:sample:{}:{}"
+_SAMPLE_KEPT_S = 3600
 _AROUND = 2  # lines before and after the one a fault is in
 _NAMES = {"html": "HTML", "action_label": "button", "action_url": "link of the button", "image": "picture", "body": "text"}
 
@@ -69,6 +73,24 @@ def shown(source: TemplateSource, channel: str, locale: str, data: Mapping[str, 
         "image": result.image,
         "action": {"label": result.action_label, "url": result.action_url} if result.action_url else None,
     }
+
+
+def keep_sample(author: UUID, key: str, data: Mapping[str, Any]) -> None:
+    """What an author looks at a template with stays theirs for a while, whichever of its words they go on with."""
+    try:
+        redis_store.client.set(_SAMPLE.format(author.hex, key), json.dumps(data).encode(), ex=_SAMPLE_KEPT_S)
+    except redis.RedisError as error:
+        log.warning("preview.redis_away", error=type(error).__name__)
+
+
+def kept_sample(author: UUID, key: str) -> dict[str, Any] | None:
+    """None where there is none, and while Redis is away."""
+    try:
+        kept = redis_store.client.get(_SAMPLE.format(author.hex, key))
+    except redis.RedisError:
+        return None
+    data: dict[str, Any] | None = json.loads(kept) if kept else None
+    return data
 
 
 def _card(content: Content) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from notifier.pipeline.render import DEFAULT_LOCALE, RenderFault, fall_backs, fi
 from notifier.queries import templates as queries
 from notifier.web.access import allow, page_blueprint
 from notifier.web.forms import ConsoleForm, JsonField, said
-from notifier.web.template_previews import shown
+from notifier.web.template_previews import keep_sample, kept_sample, shown
 
 pages = page_blueprint("templates", url_prefix="/admin/templates")
 
@@ -192,6 +192,7 @@ def save(key: str, version: int) -> ResponseReturnValue:
     place, form = _place(source), WordsForm()
     if not _save(source, place, form):
         return _editor(source, place, form), 422
+    _keep_sample(key, form)
     flash(f"{_place_name(place)} is saved in draft {version}.")
     return redirect(url_for("templates.edit", key=key, version=version, channel=place[0], locale=place[1]), 303)
 
@@ -253,8 +254,14 @@ def test(key: str, version: int) -> ResponseReturnValue:
     except Rejected as error:
         form.refuse(error, {"/type": "type", "/data": "sample"})
         return _editor(queries.source(key, version), place, form), 422
+    _keep_sample(key, form)
     flash(*_outcome(answer, to_sandbox=to_sandbox))
     return redirect(url_for("templates.edit", key=key, version=version, channel=place[0], locale=place[1]), 303)
+
+
+def _keep_sample(key: str, form: WordsForm) -> None:
+    if form.sample.data is not None and not form.sample.errors:
+        keep_sample(current_user.id, key, form.sample.data)
 
 
 def _outcome(answer: dict[str, Any], *, to_sandbox: bool) -> tuple[str, str]:
@@ -339,6 +346,9 @@ def _type_key(key: str, form: WordsForm) -> str:
 
 
 def _sample(key: str) -> dict[str, Any]:
+    kept = kept_sample(current_user.id, key)
+    if kept is not None:
+        return kept
     type_ = queries.type_of(key)
     return template_preview.sample_of(key, type_.schema if type_ else None)
 

@@ -1,5 +1,7 @@
 """Templates in the console: a draft is written, looked at, published, rolled back."""
 
+import html
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -142,6 +144,24 @@ def test_a_test_send_of_what_makes_no_sense_sends_nothing(admin: Visitor, draft:
     answer = admin.post(f"{draft}/test", {**FORM, "to": "me", "type": "order_placed", **form})
     assert (answer.status_code, sentence in answer.text) == (422, True)
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Notification)) == 0
+
+
+def sample_in(page: str) -> Any:
+    found = re.search(r'name="sample"[^>]*>(.*?)</textarea>', page, re.DOTALL)
+    assert found
+    return json.loads(html.unescape(found[1]))
+
+
+@pytest.mark.parametrize("act", ["", "/test"], ids=["save", "test"])
+def test_the_sample_data_of_an_author_stays_theirs(admin: Visitor, signed_in: Callable[..., Visitor], draft: str, act: str) -> None:
+    form = {**FORM, "to": "sandbox", "type": "order_placed", "sample": '{"order_id": "A1", "name": "Böö"}'}
+    answer = admin.post(f"{draft}{act}", form)
+    assert answer.status_code == 303
+    for path in (answer.location, f"{draft}?channel=sms&locale=de"):
+        assert sample_in(admin.get(path).text) == {"order_id": "A1", "name": "Böö"}
+    assert sample_in(signed_in("admin", "other").get(draft).text) == {}
+    admin.post(draft, {**form, "sample": "{"})
+    assert sample_in(admin.get(draft).text) == {"order_id": "A1", "name": "Böö"}
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "../x", "x" * 65, "a\0"], ids=["empty", "blank", "space", "path", "long", "nul"])
