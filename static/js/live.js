@@ -48,7 +48,7 @@ async function read() {
   const began = performance.now();
   try {
     isTold = await watch();
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(30_000) });
     if (answer.redirected || answer.status === 403) return stop();
     if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
     show(new DOMParser().parseFromString(await answer.text(), "text/html"));
@@ -83,11 +83,8 @@ function show(page) {
 }
 
 function say() {
-  const isStill = !parts().length;
-  indicator.hidden = isStill;
-  if (isStill) return;
   indicator.className = `state ${isAway ? "warn" : "good"}`;
-  const words = isAway ? `Reconnecting … figures from ${clock.format(figuresOf)}` : isTold ? "Live" : `Updated every ${everyMs / 1000} s`;
+  const words = !parts().length ? "" : isAway ? `Reconnecting … figures from ${clock.format(figuresOf)}` : isTold ? "Live" : `Updated every ${everyMs / 1000} s`;
   if (indicator.textContent === words) return;
   indicator.textContent = words;
   requestAnimationFrame(() => (indicator.role = "status")); // what it says first is not worth a word
@@ -95,7 +92,6 @@ function say() {
 
 function stop() {
   socket.disconnect();
-  indicator.hidden = false;
   indicator.className = "state warn";
   indicator.textContent = `Figures from ${clock.format(figuresOf)}. Sign in again to see newer ones.`;
 }
@@ -105,6 +101,7 @@ if (topic) {
   socket.on("changed", heard);
   socket.on("disconnect", () => soon(0));
   document.addEventListener("visibilitychange", heard);
+  for (const change of ["online", "offline"]) window.addEventListener(change, heard);
   // The next page is to show what the server says of the form: no reading of this one may take that away.
   document.addEventListener("submit", (submission) => setTimeout(() => (isLeaving = !submission.defaultPrevented)));
   window.addEventListener("pageshow", (shown) => {
