@@ -120,6 +120,13 @@ def _admit(access: Access) -> None:
     audit.acting_as(key.label, request.remote_addr)
 
 
+def require(scope: str, reason: str) -> None:
+    """Beside what the route asks for. Raises Rejected."""
+    if scope not in g.key.scopes:
+        g.scopes_wanted = (scope,)
+        raise Rejected("scope_missing", reason)
+
+
 def _leave(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.get("request_id", "")
     if "key" in g:

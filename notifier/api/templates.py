@@ -7,7 +7,7 @@ from dataclasses import asdict
 from flask import Response
 
 from notifier.api.answers import answer
-from notifier.api.auth import Door, allow
+from notifier.api.auth import Door, allow, require
 from notifier.api.schemas import TemplateContentsIn, TemplateIn, TemplateOut, TemplatePage, TemplatePreviewIn, TemplatePreviewOut, TemplateWords
 from notifier.channels import CHANNELS
 from notifier.core.errors import Fault, Rejected
@@ -53,6 +53,7 @@ def create_template(json_data: TemplateIn) -> Response:
 
     A new version of the template, which nobody gets before it is published.
     """
+    _check_owner(json_data.key)
     contents = None if json_data.contents is None else _contents(json_data.contents)
     version = templates.create(json_data.key, contents, base=json_data.base)
     return answer(queries.one_template(f"{json_data.key}@{version}"), 201)
@@ -68,6 +69,7 @@ def write_template(name: str, json_data: TemplateContentsIn) -> Response:
     `name` is `key@version`. What is not given is taken out.
     """
     key, version = _version(name)
+    _check_owner(key)
     templates.save(key, version, _contents(json_data.contents), is_whole=True)
     return answer(queries.one_template(name))
 
@@ -80,7 +82,9 @@ def publish_template(name: str) -> Response:
 
     `name` is `key@version`. It takes the place of the one that is published; every process uses it within seconds.
     """
-    templates.publish(*_version(name))
+    key, version = _version(name)
+    _check_owner(key)
+    templates.publish(key, version)
     return answer(queries.one_template(name))
 
 
@@ -100,6 +104,12 @@ def preview_template(name: str, json_data: TemplatePreviewIn) -> Response:
     if isinstance(found, RenderFault):
         raise Rejected("validation_failed", str(found), (Fault("/data", "template_error", str(found), found.line),))
     return answer(asdict(found))
+
+
+def _check_owner(key: str) -> None:
+    """The product's own messages carry sign-in links and codes: who words them can lead these elsewhere. Raises Rejected."""
+    if key in queries.internal_keys():
+        require("admin", f"{key!r} is a message of the product itself; its words need the scope admin")
 
 
 def _version(name: str) -> tuple[str, int]:

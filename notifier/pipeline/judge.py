@@ -81,11 +81,11 @@ def judge(batch: Sequence[Item], now: datetime) -> tuple[list[Any], dict[str, Pe
 
     A replay gets the first answer whatever has changed since: its time may have passed, its recipient been erased.
     """
-    types = load_types(item.submission.type for item in batch)
+    types = load_types({name for item in batch for name in (item.submission.type, _key_of(item.submission.template)) if name})
     templates = load_template_ids(item.submission.template or item.submission.type for item in batch)
     admins = admin_user_ids() if any(t.to_admins for t in types.values()) else []
     first_answers = _first_answers(batch)
-    results = [first_answers.get(i) or _judge(item, types.get(item.submission.type), templates, admins, now) for i, item in enumerate(batch)]
+    results = [first_answers.get(i) or _judge(item, types, templates, admins, now) for i, item in enumerate(batch)]
     return results, _compare(batch, results)
 
 
@@ -117,8 +117,14 @@ def _first_answers(batch: Sequence[Item]) -> dict[int, Accepted | Rejected]:
     }
 
 
-def _judge(item: Item, type_: EventType | None, templates: dict[str, UUID], admins: list[str], now: datetime) -> Work | Rejected:
+def _key_of(template: str | None) -> str:
+    """`order_shipped@3` → order_shipped."""
+    return (template or "").partition("@")[0]
+
+
+def _judge(item: Item, types: dict[str, EventType], templates: dict[str, UUID], admins: list[str], now: datetime) -> Work | Rejected:
     caller, submission = item.caller, item.submission
+    type_, worded_as = types.get(submission.type), types.get(_key_of(submission.template))
     if type_ is None or (type_.is_internal and not caller.is_internal):
         return _refused(Fault("/type", "unknown_type", f"there is no event type {submission.type!r}"), code="unknown_type")
     if caller.types is not None and type_.key not in caller.types:
@@ -137,7 +143,8 @@ def _judge(item: Item, type_: EventType | None, templates: dict[str, UUID], admi
         *data_faults(type_, submission.data),
     ]
     template_name = submission.template or submission.type
-    if submission.template and template_name not in templates:
+    is_ours = worded_as is not None and worded_as.is_internal and not caller.is_internal  # nobody else may speak as the product
+    if submission.template and (template_name not in templates or is_ours):
         faults.append(Fault("/template", "unknown_template", f"there is no published template {submission.template!r}"))
     for index, recipient in enumerate(submission.recipients):
         faults += people.check(recipient.changes, f"/recipients/{index}")

@@ -253,6 +253,33 @@ def test_urgent_needs_the_scope_or_a_type_that_is_urgent(client: FlaskClient, ca
     assert client.post("/api/v1/notifications", json=alert, headers=bearer(plain)).status_code == 202
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("post", "/api/v1/templates", {"key": "sign_in_link", "contents": [{"channel": "email", "title": "{{ url }}"}]}),
+        ("put", "/api/v1/templates/sign_in_link@1", {"contents": [{"channel": "email", "title": "{{ url }}"}]}),
+        ("post", "/api/v1/templates/sign_in_link@1/publish", None),
+    ],
+)
+def test_who_words_the_sign_in_links_is_an_admin(client: FlaskClient, method: str, path: str, body: Any) -> None:
+    """Whoever does could send them on to themselves: as the address of a picture, say."""
+    refused = client.open(path, method=method, json=body, headers=bearer(new_key("templates")))
+
+    assert (refused.status_code, refused.json["code"]) == (403, "scope_missing")
+    if "@" in path:  # the published version: it does not change, whoever asks
+        assert client.open(path, method=method, json=body, headers=bearer(new_key("templates", "admin"))).status_code == 409
+
+
+@pytest.mark.parametrize("template", ["sign_in_link", "account_invitation@1"])
+def test_nobody_submits_in_the_words_of_the_product_itself(client: FlaskClient, cast: Any, template: str) -> None:
+    data = {"order_id": "A1", "url": "https://evil.test/", "minutes": 15, "role": "admin", "days": 7}
+    body = {"type": "order_shipped", "recipients": ["alice"], "data": data, "template": template}
+
+    response = client.post("/api/v1/notifications", json=body, headers=bearer(new_key("notify", "admin")))
+
+    assert (response.status_code, [(fault["pointer"], fault["code"]) for fault in response.json["errors"]]) == (422, [("/template", "unknown_template")])
+
+
 def new_key(*scopes: str) -> str:
     """A live key of a producer of its own."""
     producer = accounts.create_producer("Shop")
