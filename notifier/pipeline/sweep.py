@@ -193,11 +193,12 @@ def free_lapsed() -> int:
         lapsed = session.scalars(_awake(lifecycle.SENDING, database_time())).all()
         if not lapsed:
             return 0
-        resends = _types_that_resend(lapsed)
-        again, unknown = _split(lapsed, lambda d: _is_safe_to_repeat(d.channel) or resends[d.notification_id])
+        resends, tests = _resent_and_tests(lapsed)
+        again, unknown = _split(lapsed, lambda d: _is_safe_to_repeat(d.channel) or d.notification_id in resends)
         _move(again, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
         _move(unknown, {"status": lifecycle.UNKNOWN, "reason": None, "wake_at": None, "outcome": "unknown", "code": LEASE_LAPSED, "failed_at": now})
         session.execute(sa.insert(Attempt.__table__), [_lapsed_attempt(d, now) for d in lapsed])
+        tallies.count((d.channel, tallies.FAILED) for d in unknown if d.notification_id not in tests)
     ring(_doorbells(again))
     publish.hint(publish.OVERVIEW, publish.QUEUES, publish.FAILED)
     log.warning("sweep.leases_lapsed", again=len(again), unknown=len(unknown))
@@ -209,10 +210,11 @@ def _is_safe_to_repeat(channel: str) -> bool:
     return bool(serving) and all(adapter.is_safe_to_repeat for adapter in serving)
 
 
-def _types_that_resend(deliveries: Sequence[Delivery]) -> dict[Any, bool]:
-    statement = sa.select(Notification.id, EventType).join(EventType, EventType.key == Notification.type)
+def _resent_and_tests(deliveries: Sequence[Delivery]) -> tuple[set[UUID], set[UUID]]:
+    """The notifications of types that are sent again when they may have gone out, and those of test keys."""
+    statement = sa.select(Notification.id, Notification.is_test, EventType).join(EventType, EventType.key == Notification.type)
     rows = db.session.execute(statement.where(Notification.id.in_({d.notification_id for d in deliveries}))).all()
-    return {key: type_.resends_unknown for key, type_ in rows}
+    return {key for key, _, type_ in rows if type_.resends_unknown}, {key for key, is_test, _ in rows if is_test}
 
 
 def _lapsed_attempt(delivery: Delivery, now: datetime) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import Delivery, Tally
 from notifier.pipeline import tallies
+from notifier.pipeline.claim import claim
 from notifier.pipeline.deliver import deliver
+from notifier.pipeline.sweep import free_lapsed
 from notifier.queries import tallies as queries
 
 
@@ -48,6 +50,17 @@ def test_they_say_what_the_deliveries_say(api: Any) -> None:
         expected[channel, tallies.FAILED] += status in lifecycle.DEAD
     assert found == +expected
     assert arrived() == 2 + 5  # two mails, and what is in the inboxes
+
+
+def test_what_a_dead_worker_may_have_sent_counts_as_failed(api: Any) -> None:
+    body = {"type": "newsletter", "data": {"title": "t", "body": "b"}, "channels": ["email"], "recipients": [{"id": "ann", "email": "ann@example.test"}]}
+    assert api.post("/api/v1/notifications", body).status_code == 202
+    claim(list(db.session.scalars(sa.select(Delivery.id))))
+    with transaction() as session:
+        session.execute(sa.update(Delivery).values(wake_at=now() - timedelta(seconds=1)))
+    free_lapsed()
+    assert db.session.scalars(sa.select(Delivery.status)).all() == ["unknown"]
+    assert sums()["email", "failed"] == 1
 
 
 def test_a_read_counts_as_opened_once(api: Any, client: Any, arrive: Any) -> None:
