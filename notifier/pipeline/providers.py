@@ -75,7 +75,7 @@ def add(name: str, adapter: str, options: Mapping[str, str], *, position: int = 
 
 
 def change(name: str, options: Mapping[str, str], *, keeping: Collection[str], position: int, weight: int, is_on: bool) -> None:
-    """Of the settings in `keeping` those that are not given stay as they are. Raises Rejected, naming what is wrong."""
+    """Of the settings in `keeping` (the secret ones) those that are not given stay as they are. Raises Rejected, naming what is wrong."""
     with transaction() as session:
         row = session.scalar(sa.select(Provider).where(Provider.name == name).with_for_update())
         if row is None:
@@ -85,7 +85,7 @@ def change(name: str, options: Mapping[str, str], *, keeping: Collection[str], p
         _checked(row.adapter, settings, weight)
         before = _told(row)
         row.settings, row.position, row.weight, row.is_on = settings, position, weight, is_on
-        audit.write("provider.changed", name, before=before, after={**_told(row), "secrets_set": sorted(options.keys() & set(keeping))})
+        audit.write("provider.changed", name, before=before, after={**_told(row), "replaced": sorted(options.keys() & set(keeping))})
     refresh_now()
 
 

@@ -47,10 +47,13 @@ def test_an_account_is_added_changed_and_its_secret_stays_unless_given(admin: Vi
     row = stored()
     assert row is not None
     assert (row.settings["SMTP_URL"], row.settings["SMTP_FROM"], row.position, row.weight, row.is_on) == (SECRET, "Blog <blog@example.com>", 2, 3, False)
-    told = str([(entry.subject, entry.before, entry.after) for entry in db.session.scalars(sa.select(AuditEntry))])
-    assert "hunter2" not in told
+    admin.post("/admin/providers/spare", {"setting_SMTP_URL": f"{SECRET}/", "position": "2", "weight": "3"})
+    db.session.rollback()
+    entries = db.session.scalars(sa.select(AuditEntry).where(AuditEntry.action.startswith("provider.")).order_by(AuditEntry.id)).all()
+    assert [(entry.after or {}).get("replaced") for entry in entries] == [None, [], ["SMTP_URL"]]
+    assert "hunter2" not in str([(entry.subject, entry.before, entry.after) for entry in entries])
     assert "hunter2" not in admin.get("/admin/audit").text
-    assert "switched off" in admin.get("/admin/providers").text
+    assert "not in use" in admin.get("/admin/providers").text
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,7 @@ def test_a_test_is_sent_by_a_worker_and_followed_on_its_story(admin: Visitor, wo
 
 def test_an_account_of_the_environment_is_shown_and_tested_but_not_changed(admin: Visitor) -> None:
     page = admin.get("/admin/providers/webhook").text
-    assert ("It is set by the environment" in page, "Send a test" in page, "Remove webhook" in page) == (True, True, False)
+    assert ("It is built in" in page, "Send a test" in page, "Remove webhook" in page) == (True, True, False)
     answer = admin.post("/admin/providers/webhook/test", {"to": "https://127.0.0.1:1/hook"})
     assert answer.status_code == 303
     assert admin.post("/admin/providers/webhook", FORM).status_code == 404
