@@ -107,6 +107,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_tally_at", "tally", ["at", "channel", "event"], unique=False)
     op.add_column("account", sa.Column("signed_in_at", TIME, nullable=True))
+    op.add_column("account", sa.Column("signed_out_at", TIME, nullable=True))
     op.add_column("api_key", sa.Column("networks", JSON, nullable=True))
     op.add_column("api_key", sa.Column("last_used_at", TIME, nullable=True))
     op.add_column("provider", sa.Column("changed_at", TIME, nullable=True))
@@ -143,4 +144,5 @@ def downgrade() -> None:
     op.drop_column("provider", "changed_at")
     op.drop_column("api_key", "last_used_at")
     op.drop_column("api_key", "networks")
+    op.drop_column("account", "signed_out_at")
     op.drop_column("account", "signed_in_at")

@@ -18,7 +18,10 @@ _OPEN = "used_at IS NULL AND withdrawn_at IS NULL"
 
 
 class Account(UserMixin, db.Model):
-    """`email` is kept lower-cased. `password_hash` is argon2id; None means no password sign-in."""
+    """`email` is kept lower-cased. `password_hash` is argon2id; None means no password sign-in.
+
+    Sessions from before `signed_out_at` are good for nothing any more.
+    """
 
     __tablename__ = "account"
     __table_args__ = (CheckConstraint(f"role IN {ROLES}", name="role"),)
@@ -30,6 +33,7 @@ class Account(UserMixin, db.Model):
     user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     signed_in_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    signed_out_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
     @property

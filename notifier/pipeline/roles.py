@@ -38,12 +38,12 @@ def change(account_id: UUID, role: str, *, by: UUID) -> bool:
 
 @retried
 def disable(account_id: UUID, *, by: UUID) -> bool:
-    """They cannot sign in, and where they are signed in they are signed out. False if that was so before. Raises Rejected."""
+    """They cannot sign in, and are signed out everywhere, for good. False if that was so before. Raises Rejected."""
     with transaction():
         account = _held(account_id, by)
         if account.disabled_at is not None:
             return False
-        account.disabled_at = now()
+        account.disabled_at = account.signed_out_at = now()
         audit.write("account.disabled", account.email)
         _withdraw_invitations_of(account)
     return True

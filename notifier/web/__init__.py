@@ -6,7 +6,6 @@
 
 from flask import Flask
 
-from notifier.accounts import find_account
 from notifier.extensions import login_manager
 from notifier.web import (
     accounts,
@@ -66,7 +65,7 @@ for _blueprint in blueprints:
 
 
 def init_app(app: Flask) -> None:
-    login_manager.user_loader(find_account)
+    login_manager.user_loader(login.account_of_session)
     errors.init_app(app)
     headers.init_app(app)
     presentation.init_app(app)

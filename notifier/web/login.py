@@ -14,6 +14,7 @@ from wtforms import EmailField, PasswordField, ValidationError
 from wtforms.validators import InputRequired, Length
 
 from notifier import accounts
+from notifier.clock import now
 from notifier.extensions import csrf, socketio
 from notifier.models import Account
 from notifier.pipeline import audit, sign_in
@@ -21,6 +22,8 @@ from notifier.web import throttle
 from notifier.web.access import ANYONE, allow, is_local, page_blueprint
 
 pages = page_blueprint("login")
+
+_ENTERED = "entered_at"  # when the session began, in seconds
 
 log = structlog.get_logger()
 
@@ -108,7 +111,16 @@ def enter(account: Account, way: str) -> None:
         accounts.note_sign_in(account, way)
     session.clear()  # nothing that was in the session before may be in it afterwards
     session.permanent = True
+    session[_ENTERED] = now().timestamp()
     login_user(account)
+
+
+def account_of_session(account_id: str) -> Account | None:
+    """Whose the session is; None if they may not sign in, or were signed out everywhere since it began."""
+    account = accounts.find_account(account_id)
+    if account is None or account.signed_out_at is None:
+        return account
+    return account if session.get(_ENTERED, 0) > account.signed_out_at.timestamp() else None
 
 
 def _send_link(app: Flask, email: str) -> None:
