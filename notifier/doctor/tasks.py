@@ -6,7 +6,10 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import redis
+
 from notifier.config import BadSettings
+from notifier.database import UNAVAILABLE
 from notifier.doctor.findings import Finding, fault
 
 Work = Callable[[], Iterable[Finding]]
@@ -43,6 +46,9 @@ def _broken(error: Exception) -> Finding:
     """Never with the error's own words, which may quote a secret, unless they are ours."""
     if isinstance(error, BadSettings):
         return fault(str(error), "Correct it in the environment.")
+    if isinstance(error, (*UNAVAILABLE, redis.RedisError)):
+        name = type(getattr(error, "orig", error)).__name__
+        return fault(f"what this check asks broke off, or took too long: {name}", "Run it again; if it stays, look at the log of the database or of Redis.")
     places = [
         f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(_OURS)
     ]

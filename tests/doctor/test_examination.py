@@ -1,7 +1,9 @@
 """The examination as a whole: it changes nothing, ends in time, and one check that breaks or hangs leaves the others alone."""
 
+import re
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +16,9 @@ from apiflask import APIFlask
 from notifier.batchworker import BatchWorker
 from notifier.config import Settings
 from notifier.doctor.examination import CHECKS, examine
+from notifier.doctor.findings import Finding, ok
+from notifier.doctor.tasks import Task
+from notifier.encryption import Vault
 from notifier.extensions import db
 from tests.doctor.conftest import PASSWORD, Doctor
 
@@ -74,8 +79,20 @@ def test_a_check_that_breaks_says_so_and_the_others_go_on(app: APIFlask, doctor:
 
     told = doctor("orphans", "late", "registries", DATABASE_URL=f"sqlite:///{path}")
 
-    assert [what.partition(" (")[0] for what in told.of("fault")] == ["orphans: this check broke: OperationalError", "late: this check broke: OperationalError"]
+    broke_off = "what this check asks broke off, or took too long: OperationalError"
+    assert told.of("fault") == [f"orphans: {broke_off}", f"late: {broke_off}"]
     assert "registries: RQ and the database agree: 0 failed deliveries" in told.of("ok")
+
+
+def test_a_check_with_a_bug_says_where() -> None:
+    def work() -> Iterator[Finding]:
+        yield ok("this was found before")
+        settings_of_nobody = Settings.from_env({"NOTIFIER_HOME": "/nowhere"}, makes_secrets=False)
+        Vault().open(settings_of_nobody.encryption_keys)
+
+    found = Task(work).findings(time.monotonic() + 60)
+
+    assert [re.sub(r"\d+", "…", finding.what) for finding in found] == ["this was found before", "this check broke: IndexError (encryption.py:…)"]
 
 
 @on_sqlite
