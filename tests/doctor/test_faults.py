@@ -28,7 +28,10 @@ from notifier.queueing import Doorbell
 from tests.doctor.conftest import PASSWORD, Doctor
 from tests.running import free_port
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
+pytestmark = [
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session"),
+    pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS"),
+]
 
 Config = Callable[..., None]
 
