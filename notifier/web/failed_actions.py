@@ -1,9 +1,10 @@
 """Retrying or deleting many failed jobs: asked first, then done in the background, with its progress. For operators.
 
-What is to be done is settled on the page that asks; the times in it are fixed there, so that what is done is what was shown.
+What is to be done is settled on the page that asks; the times in it are fixed there, so that no more is done than was shown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
@@ -20,6 +21,7 @@ from notifier.web.access import allow, page_blueprint
 
 pages = page_blueprint("failed_actions", url_prefix="/admin/failed/actions")
 
+_ASKED = (bulk_actions.RETRY, bulk_actions.DISCARD)
 RATES = (1, 10, 50, 200, 1000)
 _USUAL_RATE = 50
 _FEW = 50  # so many need no rate
@@ -35,9 +37,10 @@ def listing() -> ResponseReturnValue:
 @allow("operator")
 def ask() -> ResponseReturnValue:
     try:
-        kind, chosen = _kind(request.args), _chosen(request.args)
+        kind, chosen = _kind(request.args, _ASKED), _chosen(request.args)
     except Rejected as error:
         return _refused(error)
+    chosen = replace(chosen, until=chosen.until or now())
     if request.args.get("selected") and not chosen.ids:
         flash("Select at least one job first.", "warning")
         return redirect(url_for("failed.jobs", **{name: value for name, value in request.args.items() if name in PARAMETERS}), 303)
@@ -57,7 +60,7 @@ def start() -> ResponseReturnValue:
         if rate is not None and not (rate.isdecimal() and len(rate) < 8):
             raise Rejected("validation_failed", f"a rate is 1 to {bulk_actions.MOST_PER_SECOND:,} a second")
         key = bulk_actions.start(
-            _kind(request.form), _chosen(request.form), provider=request.form.get("through") or None, per_second=int(rate) if rate else None
+            _kind(request.form, bulk_actions.KINDS), _chosen(request.form), provider=request.form.get("through") or None, per_second=int(rate) if rate else None
         )
     except Rejected as error:
         return _refused(error)
@@ -79,9 +82,9 @@ def cancel(action_id: str) -> ResponseReturnValue:
     return redirect(url_for("failed_actions.one", action_id=action_id), 303)
 
 
-def _kind(given: Mapping[str, Any]) -> str:
+def _kind(given: Mapping[str, Any], allowed: Sequence[str]) -> str:
     kind = str(given.get("kind") or "")
-    if kind not in bulk_actions.KINDS:
+    if kind not in allowed:
         raise Rejected("validation_failed", "choose whether to retry or to delete")
     return kind
 

@@ -1,5 +1,7 @@
 """Retrying and deleting many: what is asked first, what is done, and what it shows."""
 
+import html
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -57,6 +59,14 @@ def test_a_retry_is_started_followed_and_ends_with_counts_that_add_up(operator: 
     assert "Retry 3" in operator.get("/admin/failed/actions").text
 
 
+def test_what_fails_after_the_question_is_not_meant(operator: Visitor, dead: list[str], send: Send) -> None:
+    page = operator.get("/admin/failed/actions/new?kind=discard&channel=email").text
+    send("dan", email="rejected@sandbox.test", channels=("email",))
+    fields = {name: html.unescape(value) for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page)}
+    operator.post("/admin/failed/actions", fields)
+    assert [(action.kind, action.total) for action in actions()] == [("discard", 3)]
+
+
 def test_only_the_selected_are_done(operator: Visitor, dead: list[str]) -> None:
     assert "Delete 2 failed jobs?" in operator.get(f"/admin/failed/actions/new?selected=1&kind=discard&ids={dead[0]}&ids={dead[2]}").text
     operator.post("/admin/failed/actions", {"kind": "discard", "ids": [dead[0], dead[2]]})
@@ -106,6 +116,7 @@ def test_what_makes_no_sense_starts_nothing_and_says_so(operator: Visitor, dead:
     [
         ("kind=retry&selected=1", "Select at least one job first."),
         ("kind=nope", "Nothing was started"),
+        ("kind=repair", "Nothing was started"),
         ("kind=retry&channel=sms", "None of them is a failed job any more."),
     ],
 )
