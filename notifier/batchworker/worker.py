@@ -296,16 +296,17 @@ class BatchWorker(BaseWorker):
             self._register_again()
             self.heartbeat()
             settling.renew(self.connection, running, current_timestamp() + LEASE_S)
-            self.connection.hset(self.key, mapping={"lanes": self.lane_count, "lanes_in_use": len(running), **self._counts()})
+            self.connection.hset(self.key, mapping=self._figures(len(running)))
             self._show_state(bool(running))
             if self.should_run_maintenance_tasks:
                 self.run_maintenance_tasks()  # type: ignore[no-untyped-call]
         except redis.RedisError as error:
             log.warning("worker.no_heartbeat", error=type(error).__name__)
 
-    def _counts(self) -> dict[str, int]:
-        """By the names that RQ gives them."""
-        return {"successful_job_count": self.successful_job_count, "failed_job_count": self.failed_job_count}
+    def _figures(self, in_use: int) -> dict[Any, int]:
+        """What the console shows of the worker; RQ's own by the names that RQ gives them."""
+        counts = {"successful_job_count": self.successful_job_count, "failed_job_count": self.failed_job_count}
+        return {"lanes": self.lane_count, "lanes_in_use": in_use, **counts}
 
     def _register_again(self) -> None:
         """After Redis forgot us (FLUSHALL, or away longer than our entry lasts): a heartbeat alone would leave us unknown."""
