@@ -123,6 +123,7 @@ def work() -> int:
             return 0
         row.done += len(doorbells)
         row.left += len(keys) - len(doorbells)
+        row.total = max(row.total, row.done + row.left)  # what had failed by then, and was recorded only after it was counted
         if keys:
             row.cursor = keys[-1]
         row.wake_at = now + timedelta(seconds=len(keys) / row.per_second) if row.per_second else None

@@ -109,6 +109,15 @@ def test_what_fails_later_is_not_meant(dead: Dead) -> None:
     assert counts(done()) == (2, 2, 0)
 
 
+def test_what_had_failed_but_was_not_recorded_yet_is_meant_and_counted(dead: Dead) -> None:
+    dead(3)
+    bulk_actions.start("retry", Filter())
+    dead(2)
+    with transaction() as session:
+        session.execute(sa.update(Delivery).values(failed_at=now() - timedelta(seconds=5)))
+    assert counts(done()) == (5, 5, 0)
+
+
 def test_what_somebody_else_has_dealt_with_was_left_alone(dead: Dead) -> None:
     dead(5)
     bulk_actions.start("retry", Filter())
