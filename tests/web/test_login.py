@@ -97,6 +97,14 @@ def test_a_success_forgets_the_failures_of_that_account(visitor: Visitor, app: A
     assert Visitor(app).sign_in(ALICE, "wrong").status_code == 401
 
 
+@pytest.mark.parametrize(("address", "status"), [("2001:db8::ffff", 429), ("2001:db8:0:1::1", 401), ("::ffff:192.0.2.7", 401)])
+def test_a_network_of_ipv6_counts_as_one_address(visitor: Visitor, address: str, status: int) -> None:
+    for number in range(throttle.PER_ADDRESS.amount):
+        throttle.note_failure(f"2001:db8::{number:x}")
+    visitor.client.environ_base["REMOTE_ADDR"] = address
+    assert visitor.sign_in("somebody.else@example.test").status_code == status
+
+
 def test_guessing_at_many_accounts_is_slowed_down_by_network_address(visitor: Visitor) -> None:
     for _ in range(throttle.PER_ADDRESS.amount):
         throttle.note_failure("127.0.0.1")
