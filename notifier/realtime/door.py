@@ -38,9 +38,12 @@ class Arguments(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Who is connected. By token until `expires_at`; by cookie as long as the account `account_id` may sign in and has the role."""
+    """Who is connected. By token until `expires_at`; by cookie as long as the account `account_id` may sign in and has the role,
+    and was not signed out everywhere after `since`.
+    """
 
     user_id: str
+    since: datetime
     expires_at: datetime | None = None
     account_id: str | None = None
 
@@ -92,14 +95,16 @@ class Door(Namespace):  # type: ignore[misc]
             raise Refused("unauthenticated")
         if not current_user.has_role(self.role):
             raise Refused("forbidden")
-        return Guest(current_user.user_id, account_id=current_user.get_id())
+        return Guest(current_user.user_id, now(), account_id=current_user.get_id())
 
     def _answer(self, event: Any, given: tuple[Any, ...]) -> Mapping[str, Any]:
         guest = self.guests.get(request.sid)  # type: ignore[attr-defined]
         account = accounts.find_account(guest.account_id) if guest is not None and guest.account_id is not None else None
-        if guest is None or not self._may_stay(guest, account and account.role):
+        if guest is None or not self._may_stay(guest, account):
             self.socketio.start_background_task(self._end, request.sid)  # type: ignore[attr-defined]
-            return error("unauthenticated", "the token or the session has ended") if account is None else _too_little(account, self.role)
+            if account is not None and not account.has_role(self.role):
+                return _too_little(account, self.role)
+            return error("unauthenticated", "the token or the session has ended")
         if not isinstance(event, str) or event not in self.events:
             return error("unknown_event", "there is no such event")
         entry = self.events[event]
@@ -119,11 +124,13 @@ class Door(Namespace):  # type: ignore[misc]
             log.exception("socket.event_failed", namespace=self.namespace, event_name=event)
             return error("internal_error", "something went wrong here; the log has the details")
 
-    def _may_stay(self, guest: Guest, role: str | None) -> bool:
-        """`role`: that of the account now; None if it may not sign in any more."""
+    def _may_stay(self, guest: Guest, account: Account | None) -> bool:
+        """`account`: as it is now; None if it may not sign in any more."""
         if guest.expires_at is not None:
             return guest.expires_at > now()
-        return role is not None and ROLES.index(role) >= ROLES.index(self.role)
+        if account is None or (account.signed_out_at is not None and account.signed_out_at >= guest.since):
+            return False
+        return account.has_role(self.role)
 
     def _end(self, sid: str) -> None:
         self.socketio.sleep(_FAREWELL_S)
@@ -136,9 +143,9 @@ class Door(Namespace):  # type: ignore[misc]
         """
         guests = list(self.guests.items())
         asked = {guest.account_id for _, guest in guests if guest.account_id is not None}
-        roles = accounts.roles_of(asked) if asked else {}
+        active = accounts.find_accounts(asked) if asked else {}
         for sid, guest in guests:
-            if not self._may_stay(guest, roles.get(guest.account_id or "")):
+            if not self._may_stay(guest, active.get(guest.account_id or "")):
                 self.guests.pop(sid, None)
                 self.socketio.server.disconnect(sid, namespace=self.namespace)
 

@@ -17,6 +17,7 @@ from flask_socketio import SocketIO, join_room
 from pydantic import Field
 
 from notifier import origins, tokens
+from notifier.clock import now
 from notifier.extensions import db
 from notifier.ids import parse_many
 from notifier.models import InboxState
@@ -69,7 +70,7 @@ class Inbox(Door):
             raise Refused("unauthenticated")
         if not origins.may_use(request.headers.get("Origin"), opened.producer_id, request.host_url):
             raise Refused("origin_refused")
-        return Guest(opened.user_id, expires_at=opened.expires_at)
+        return Guest(opened.user_id, now(), expires_at=opened.expires_at)
 
     def welcome(self, guest: Guest) -> None:
         join_room(room_of(guest.user_id))

@@ -1,6 +1,7 @@
 """The console's connections: whom they are for, what they hear, and what an operator may do that a viewer may not; with real clients."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -194,12 +195,19 @@ def test_what_makes_no_sense_is_answered_with_an_error_and_the_connection_goes_o
 # --- how it ends
 
 
+LATER = datetime(2100, 1, 1, tzinfo=UTC)  # after the connection was opened
+
+
 def change(user_id: str, **values: Any) -> None:
     with transaction() as session:
         session.execute(sa.update(Account).where(Account.user_id == user_id).values(**values))
 
 
-@pytest.mark.parametrize(("values", "code"), [({"role": "person"}, "forbidden"), ({"disabled_at": now()}, "unauthenticated")], ids=["role", "disabled"])
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [({"role": "person"}, "forbidden"), ({"disabled_at": LATER}, "unauthenticated"), ({"signed_out_at": LATER}, "unauthenticated")],
+    ids=["role", "disabled", "signed-out"],
+)
 def test_whose_role_is_taken_away_is_sent_away_at_the_next_event(console: Open, values: dict[str, Any], code: str, action: BulkAction) -> None:
     page = console("operator")
     change("operator", **values)
@@ -208,7 +216,7 @@ def test_whose_role_is_taken_away_is_sent_away_at_the_next_event(console: Open, 
     assert not is_over(action)
 
 
-@pytest.mark.parametrize("values", [{"role": "person"}, {"disabled_at": now()}], ids=["role", "disabled"])
+@pytest.mark.parametrize("values", [{"role": "person"}, {"disabled_at": LATER}, {"signed_out_at": LATER}], ids=["role", "disabled", "signed-out"])
 def test_whose_role_is_taken_away_hears_nothing_more_without_saying_a_word(console: Open, values: dict[str, Any]) -> None:
     listening, lasting = console("viewer"), console("operator")
     change("viewer", **values)
