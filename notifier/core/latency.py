@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 
 # The upper ends, in ms: 1-2-5, from 10 ms to a day and a bit. What takes longer falls into one bucket more.
-BOUNDS_MS: tuple[int, ...] = tuple(step * 10**power for power in range(1, 8) for step in (1, 2, 5))
+BOUNDS_MS: tuple[int, ...] = (*(step * 10**power for power in range(1, 8) for step in (1, 2, 5)), 10**8)
 
 
 def bucket_of(ms: float) -> int:
@@ -13,7 +13,7 @@ def bucket_of(ms: float) -> int:
 
 
 def percentile(counts: Mapping[int, int], share: float) -> int | None:
-    """At most so many ms took `share` (0 to 1) of them: the upper end of the bucket it falls into. None for no counts."""
+    """At most so many ms took `share` (0 to 1) of them: the upper end of the bucket it falls into (what is beyond all of them: the last one). None for no counts."""
     total = sum(counts.values())
     if not total:
         return None

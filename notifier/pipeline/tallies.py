@@ -57,7 +57,8 @@ def add_up() -> int:
     this_hour = now.replace(minute=0, second=0, microsecond=0)
     a_day_ago = this_hour - MINUTES_KEPT
     of_minutes = _places(a_day_ago, now - _SETTLED).having(sa.func.count() > 1)
-    of_hours = _places(a_day_ago - timedelta(hours=3), a_day_ago)
+    hours = [a_day_ago - timedelta(hours=number) for number in (1, 2, 3)]
+    of_hours = _places(hours[-1], a_day_ago).where(_tally.c.at.not_in(hours))
     return _merge(of_minutes, timedelta(minutes=1)) + _merge(of_hours, timedelta(hours=1))
 
 
@@ -68,7 +69,7 @@ def _places(since: datetime, until: datetime) -> "sa.Select[*tuple[datetime, str
 def _merge(chosen: "sa.Select[*tuple[datetime, str, str]]", span: timedelta) -> int:
     """The rows of these places, each into the one that begins its span."""
     with transaction() as session:
-        places = [tuple(row) for row in session.execute(chosen) if span == timedelta(minutes=1) or row.at.minute]
+        places = [tuple(row) for row in session.execute(chosen)]
         if not places:
             return 0
         gone = session.execute(sa.delete(_tally).where(sa.tuple_(*_PLACE).in_(places)).returning(*_PLACE, _tally.c["count"])).all()

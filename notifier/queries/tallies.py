@@ -88,9 +88,12 @@ def _line(channel: str, counts: Mapping[str, int], buckets: Mapping[int, int]) -
 
 
 def _sum(channels: Mapping[str, Mapping[str, int]], event: str) -> int:
-    """`arrived`: what workers send counts when it is sent, what is put into an inbox when it is there."""
-    events = ("sent", "delivered") if event == "arrived" else (event,)
-    return sum(max(counts.get(name, 0) for name in events) for counts in channels.values())
+    """`arrived`: what workers send counts when it is sent, what is put into an inbox when it is there; each of them once."""
+    return sum(counts.get(_arrival(name) if event == "arrived" else event, 0) for name, counts in channels.items())
+
+
+def _arrival(channel: str) -> str:
+    return "delivered" if channel in CHANNELS and CHANNELS[channel].address is None else "sent"
 
 
 def _floor(at: datetime, step: timedelta) -> datetime:

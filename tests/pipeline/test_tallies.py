@@ -97,6 +97,16 @@ def test_adding_up_changes_no_sum_and_leaves_one_row_a_place(app: APIFlask) -> N
     assert tallies.add_up() == 0
 
 
+def test_hours_that_are_added_up_leave_room_for_those_that_are_not(app: APIFlask) -> None:
+    day_old = now().replace(minute=0, second=0, microsecond=0) - tallies.MINUTES_KEPT
+    rows = [{"at": day_old - timedelta(hours=3), "channel": "sms", "event": f"event{number}", "count": 1} for number in range(600)]
+    rows.append({"at": day_old - timedelta(minutes=53), "channel": "sms", "event": "sent", "count": 1})
+    with transaction() as session:
+        session.execute(sa.insert(Tally.__table__), rows)
+    assert tallies.add_up() == 1
+    assert db.session.scalar(sa.select(Tally.at).where(Tally.event == "sent")) == day_old - timedelta(hours=1)
+
+
 def test_the_present_minutes_are_left_to_those_who_write_them(app: APIFlask) -> None:
     for _ in range(2):
         with transaction():
@@ -113,7 +123,7 @@ def test_the_series_and_lines_of_a_window_add_up(app: APIFlask, window: str, acc
         {"at": at - timedelta(minutes=30), "channel": "sms", "event": "latency:0", "count": 7},
         {"at": at - timedelta(hours=5), "channel": "sms", "event": "accepted", "count": 100},
         {"at": at, "channel": "email", "event": "sent", "count": 3},
-        {"at": at, "channel": "email", "event": "delivered", "count": 2},
+        {"at": at - timedelta(minutes=10), "channel": "email", "event": "delivered", "count": 2},  # of what was sent before
     ]
     with transaction() as session:
         session.execute(sa.insert(Tally.__table__), rows)
