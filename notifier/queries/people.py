@@ -33,7 +33,7 @@ class AddressLine:
     channel: str
     masked: str
     label: str | None
-    is_primary: bool
+    is_main: bool
     verified_at: datetime | None
     disabled_at: datetime | None
     disabled_reason: str | None
@@ -100,7 +100,7 @@ def one(user_id: str) -> Person:
             channel=row.channel,
             masked=row.masked,
             label=row.label,
-            is_primary=row.is_primary,
+            is_main=row.is_primary and not (row.channel in CHANNELS and CHANNELS[row.channel].every_address),
             verified_at=row.verified_at,
             disabled_at=row.disabled_at,
             disabled_reason=row.disabled_reason,

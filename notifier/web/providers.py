@@ -16,6 +16,7 @@ from wtforms.validators import DataRequired, InputRequired, Length, NumberRange,
 
 from notifier.channels import CHANNELS
 from notifier.channels.contract import Adapter
+from notifier.config import current_settings
 from notifier.core.errors import Rejected
 from notifier.models import Address, Provider
 from notifier.pipeline import flags, health, provider_test, providers
@@ -38,7 +39,7 @@ class DestinationForm(ConsoleForm):
     """Where a test goes: to an address of the admin's own, or to what is typed in."""
 
     own = SelectField("To", validate_choice=False)
-    to = StringField("Another destination", [Length(max=_LONGEST)], filters=[lambda text: (text or "").strip()])
+    to = StringField("Destination", [Length(max=_LONGEST)], filters=[lambda text: (text or "").strip()])
 
     def destination(self) -> UUID | str:
         if self.to.data:
@@ -72,7 +73,8 @@ def listing() -> ResponseReturnValue:
         states: dict[str, str] | None = health.states()
     except redis.RedisError:
         states = None
-    return render_template("admin/providers.html", channels=queries.by_channel(), states=states)
+    has_sandbox = not current_settings().is_production
+    return render_template("admin/providers.html", channels=queries.by_channel(), states=states, has_sandbox=has_sandbox)
 
 
 @pages.get("/new/<adapter>")
@@ -198,6 +200,7 @@ def _page(
 def _destination_form(name: str, form: DestinationForm) -> DestinationForm:
     """With the addresses of the admin's own to choose from; those that are secret are not shown in full."""
     mine = provider_test.destinations(name, current_user.user_id)
+    form.to.label.text = "Another destination" if mine else "Destination"
     form.own.choices = [SelectChoice(str(address.id), f"{address.masked if _is_secret(address) else address.value}, yours") for address in mine]
     return form
 

@@ -8,7 +8,9 @@ from notifier.ids import parse
 from notifier.pipeline import suppressions
 from notifier.queries import people, preferences
 from notifier.queries.preference_grid import grid_of
+from notifier.web import preference_words
 from notifier.web.access import allow, page_blueprint
+from notifier.web.preference_form import zone_of
 
 pages = page_blueprint("users", url_prefix="/admin/users")
 
@@ -27,7 +29,9 @@ def one(user_id: str) -> ResponseReturnValue:
     person = people.one(user_id)
     document = preferences.document(user_id)
     grid = grid_of(user_id, document)
-    return render_template("admin/user.html", person=person, document=document, grid=grid, history=preferences.history(user_id, limit=20))
+    titles = {row.type: row.title for row, _ in grid.cells()}
+    history = preference_words.entries(preferences.history(user_id, limit=20), titles, zone_of(document))
+    return render_template("admin/user.html", person=person, document=document, grid=grid, history=history)
 
 
 @pages.get("/<user_id>/addresses/<address_id>/lift")

@@ -32,7 +32,7 @@ def stored() -> Provider | None:
 
 def test_the_form_is_what_the_adapter_declares(admin: Visitor) -> None:
     page = admin.get("/admin/providers/new/smtp").text
-    for words in ("SMTP_URL", "SMTP_FROM", "SMTP_CONNECTIONS", "sender of the mails"):
+    for words in ("SMTP_URL", "SMTP_FROM", "SMTP_CONNECTIONS", "Sender of the mails"):
         assert words in page
 
 
