@@ -1,7 +1,9 @@
 """The console's connections: whom they are for, what they hear, and what an operator may do that a viewer may not; with real clients."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,6 +118,12 @@ def test_who_does_not_watch_hears_nothing(console: Open) -> None:
     assert watching.hear()[0] == "changed"
     page.ask("watch", {"topic": "failed"})  # whatever was said before has arrived by now
     assert page.events.empty()
+
+
+def test_every_topic_is_watched_by_a_page(root: Path) -> None:
+    pages = [page.read_text() for page in (root / "templates" / "admin").glob("*.html")]
+    assert {topic for page in pages for topic in re.findall(r'data-live="([^"]*)"', page)} == set(TOPICS)
+    assert all('id="live-state"' in page for page in pages if "data-live" in page)
 
 
 def _send(api: Any) -> None:
