@@ -14,6 +14,7 @@ import redis
 import structlog
 from flask import Response, abort
 from flask.typing import ResponseReturnValue
+from flask_login import current_user
 
 from notifier.channels import CHANNELS
 from notifier.core.message import Content
@@ -33,6 +34,8 @@ MAIL_POLICY = (
 )
 _KEY = "notifier:preview:{}"
 _KEPT_S = 600
+_LATEST = "notifier:previews-of:{}"
+_MOST_KEPT = 20  # of one person: Redis is there for the queues
 _SAMPLE = "notifier:sample:{}:{}"
 _SAMPLE_KEPT_S = 3600
 _AROUND = 2  # lines before and after the one a fault is in
@@ -99,9 +102,18 @@ def _card(content: Content) -> dict[str, Any]:
 
 def _keep(html: str) -> str | None:
     """→ the digest by which the frame asks for it; None while Redis is away."""
-    digest = hashlib.sha256(html.encode()).hexdigest()
+    digest, latest = hashlib.sha256(html.encode()).hexdigest(), _LATEST.format(current_user.id.hex)
     try:
-        redis_store.client.set(_KEY.format(digest), html.encode(), ex=_KEPT_S)
+        with redis_store.client.pipeline() as pipe:
+            pipe.set(_KEY.format(digest), html.encode(), ex=_KEPT_S)
+            pipe.lrem(latest, 0, digest)
+            pipe.lpush(latest, digest)
+            pipe.expire(latest, _KEPT_S)
+            pipe.lrange(latest, _MOST_KEPT, -1)
+            pipe.ltrim(latest, 0, _MOST_KEPT - 1)
+            *_, older, _ = pipe.execute()
+        if older:
+            redis_store.client.delete(*(_KEY.format(one.decode()) for one in older))
     except redis.RedisError as error:
         log.warning("preview.redis_away", error=type(error).__name__)
         return None

@@ -12,7 +12,7 @@ from apiflask import APIFlask
 
 from notifier.core.wording import Words
 from notifier.database import transaction
-from notifier.extensions import db
+from notifier.extensions import db, redis_store
 from notifier.models import Notification, Submission, Template
 from notifier.pipeline import templates
 from notifier.queries import templates as queries
@@ -95,6 +95,14 @@ def test_a_fault_is_shown_at_its_line_and_nothing_is_saved(admin: Visitor, draft
     assert (answer.status_code, "Line 2" in answer.text, "two {% if %}" in answer.text) == (422, True, True)
     assert "Line 2 of the text" in admin.post(f"{draft}/preview", form, headers={"X-Partial": "preview"}).text
     assert words().body == ""
+
+
+def test_of_ones_previews_the_latest_are_kept(admin: Visitor, draft: str) -> None:
+    """Else whoever may look could fill the Redis that the queues need."""
+    form = {**FORM, "channel": "email", "html": "<p>Hello</p>"}
+    for number in range(25):
+        admin.post(f"{draft}/preview", {**form, "title": f"Hello {number}"}, headers={"X-Partial": "preview"})
+    assert len(list(redis_store.client.scan_iter("notifier:preview:*"))) == 20
 
 
 def test_html_of_a_mail_is_shown_in_a_frame_with_a_policy_of_its_own(admin: Visitor, draft: str) -> None:
