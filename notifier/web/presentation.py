@@ -11,6 +11,7 @@ from flask import Flask
 from markupsafe import Markup
 
 from notifier.channels import CHANNELS
+from notifier.core.masking import masked_text
 
 _TONES = {"delivered": "good", "sent": "good", "opened": "good", "clicked": "good", "failed": "bad", "bounced": "bad", "unknown": "warn", "expired": "warn"}
 
@@ -24,6 +25,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(type_label, "type_label")
     app.add_template_filter(tone, "tone")
     app.add_template_filter(pretty_json, "pretty_json")
+    app.add_template_filter(masked_text, "masked")
 
 
 def when(at: datetime | str | None) -> Markup:

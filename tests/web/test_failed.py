@@ -13,7 +13,7 @@ from notifier.database import transaction
 from notifier.dead_letters import Filter, read_filter
 from notifier.extensions import db, redis_store
 from notifier.ids import new_id, show
-from notifier.models import Delivery, Notification
+from notifier.models import Attempt, Delivery, Notification
 from notifier.pipeline import bulk_actions
 from notifier.queries import causes
 from notifier.queries.failed import PAGE_SIZE, failed_page
@@ -64,6 +64,16 @@ def test_one_job_shows_its_attempts_and_its_trace(operator: Visitor, dead: str) 
     page = operator.get(f"/admin/failed/{dead}").text
     assert "the sandbox plays rejected" in page
     assert "DeadLetter" in page
+
+
+def test_an_address_in_a_providers_answer_is_masked(operator: Visitor, dead: str) -> None:
+    answer = "550 no such mailbox: <zoe@example.test>, see https://mail.test/help?who=zoe"
+    with transaction() as session:
+        session.execute(sa.update(Attempt).values(message=answer))
+        notification = show("ntf", session.scalars(sa.select(Notification.id)).one())
+    for path in ("/admin/failed/jobs", f"/admin/failed/{dead}", "/admin/failed/registry", f"/admin/notifications/{notification}"):
+        page = operator.get(path).text
+        assert ("550 no such mailbox" in page, "zoe@example.test" in page, "who=zoe" in page) == (True, False, False)
 
 
 def test_sending_one_again_queues_it(operator: Visitor, dead: str) -> None:
