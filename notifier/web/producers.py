@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from wtforms import BooleanField, SelectField, SelectMultipleField, StringField, TextAreaField, ValidationError
+from wtforms import BooleanField, SelectField, StringField, TextAreaField, ValidationError
 from wtforms.fields import SelectChoice
 from wtforms.validators import DataRequired, Length
 
@@ -70,7 +70,7 @@ class KeyForm(ConsoleForm):
         "Kind", choices=[SelectChoice("live", "Live: sends"), SelectChoice("test", "Test: takes the whole path and sends nothing")], default="live"
     )
     scopes = CheckboxesField("It may", choices=SCOPES, default=["notify", "read", "users"])
-    types = SelectMultipleField("Only these event types", validate_choice=True)
+    types = CheckboxesField("Only these event types")
     networks = NetworksField("Only from these networks", [Length(max=10_000)])
     life = SelectField("It ends", choices=[SelectChoice(days, words) for days, (words, _) in LIVES.items()], default="")
 
