@@ -31,7 +31,10 @@ PAGE_SIZE = 50
 
 @dataclass(frozen=True, slots=True)
 class FailedJob:
-    """One dead letter. The fields after `queue` are None or empty for a job that is about no delivery we know."""
+    """One dead letter. The fields after `queue` are None or empty for a job that is about no delivery we know.
+
+    `provider`, `outcome`, `code` and `failed_at` are the delivery's, by which `causes` groups and sorts; `message` is its last attempt's.
+    """
 
     job_id: str
     queue: str
@@ -157,12 +160,12 @@ def _job(queue: str, job_id: str, pair: Any, attempt: Attempt | None) -> FailedJ
         channel=delivery.channel,
         address=delivery.address_masked,
         status=delivery.status,
-        provider=attempt.provider if attempt else delivery.provider,
+        provider=delivery.provider,
         tries=delivery.tries,
-        outcome=attempt.outcome if attempt else None,
-        code=attempt.code if attempt else None,
+        outcome=delivery.outcome,
+        code=delivery.code,
         message=attempt.message if attempt else None,
-        failed_at=attempt.at if attempt else delivery.created_at,
+        failed_at=delivery.failed_at,
         expires_at=delivery.expires_at,
         is_expired=delivery.expires_at is not None and delivery.expires_at <= now(),
         is_discarded=delivery.reason == DISCARDED,

@@ -194,6 +194,14 @@ def test_dead_letters_are_grouped_by_cause(app: APIFlask, send: Send) -> None:
     assert [group.count for group in causes.groups(Filter(), "count").groups] == [1, 2]
 
 
+def test_a_job_has_the_cause_and_the_time_of_its_group(app: APIFlask, dead: str) -> None:
+    with transaction() as session:  # its worker died before any provider was known
+        session.execute(sa.update(Delivery).values(provider=None, outcome="unknown", code="lease_lapsed"))
+    [group] = causes.groups(Filter()).groups
+    [job] = causes.jobs(read_filter(group.cause, now())).jobs
+    assert (job.provider, job.outcome, job.code, job.failed_at) == (group.provider, group.outcome, group.code, group.newest)
+
+
 @pytest.mark.parametrize(
     ("given", "count"),
     [
