@@ -1,4 +1,4 @@
-"""Failed jobs: what is failing, since when, why, whom it touches; and sending it again. Viewers look; operators act.
+"""Failed jobs: what is failing, since when, why, whom it touches; and retrying it. Viewers look; operators act.
 
 The first page shows causes, the next the jobs of one; `/admin/failed/registry` is what RQ itself has kept. Acting on
 more than one job asks first and is done in the background (`failed_actions`).
@@ -72,7 +72,9 @@ def one(job_id: str) -> ResponseReturnValue:
 def retry(job_id: str) -> ResponseReturnValue:
     retried = retry_dead.retry([parse("dlv", job_id)])
     flash(
-        "It will be sent again now." if retried else "It was left alone: expired, sent meanwhile, or retried or deleted by somebody else.",
+        "It is queued again, and goes out as soon as a worker takes it."
+        if retried
+        else "It was left alone: expired, sent meanwhile, or retried or deleted by somebody else.",
         "message" if retried else "warning",
     )
     return redirect(_back(url_for("failed.one", job_id=job_id)), 303)

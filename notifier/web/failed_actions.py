@@ -41,15 +41,16 @@ def ask() -> ResponseReturnValue:
     except Rejected as error:
         return _refused(error)
     chosen = replace(chosen, until=chosen.until or now())
+    back = url_for("failed.jobs", **{name: value for name, value in request.args.items() if name in PARAMETERS})
     if request.args.get("selected") and not chosen.ids:
         flash("Select at least one job first.", "warning")
-        return redirect(url_for("failed.jobs", **{name: value for name, value in request.args.items() if name in PARAMETERS}), 303)
+        return redirect(back, 303)
     preview = bulk_actions.preview(chosen)
     if not preview.total:
         flash("None of them is a failed job any more.", "warning")
         return redirect(url_for("failed.listing"), 303)
     rate = None if preview.total <= _FEW else _USUAL_RATE
-    return render_template("admin/failed_ask.html", kind=kind, chosen=chosen, fields=chosen.document(), preview=preview, rates=RATES, rate=rate)
+    return render_template("admin/failed_ask.html", kind=kind, fields=chosen.document(), preview=preview, rates=RATES, rate=rate, back=back)
 
 
 @pages.post("")

@@ -1,4 +1,4 @@
-"""Any notification, found and told. For viewers; what is wrong can be sent again from its failed job."""
+"""Any notification, found and told. For viewers; what failed can be retried from its failed job."""
 
 from datetime import UTC, datetime
 

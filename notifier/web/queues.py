@@ -35,8 +35,8 @@ def _breakers() -> dict[str, str]:
 @pages.get("/<channel>/pause")
 @allow("operator")
 def ask(channel: str) -> ResponseReturnValue:
-    if channel not in channels.CHANNELS:
-        raise Rejected("not_found", f"there is no channel {channel[:40]!r}")
+    if channel not in channels.CHANNELS or channels.CHANNELS[channel].address is None:
+        raise Rejected("not_found", f"there is no channel {channel[:40]!r} that can be paused")
     return render_template("admin/queue_pause.html", channel=channel)
 
 

@@ -1,4 +1,4 @@
-"""Failed jobs: seen, explained, and sent again."""
+"""Failed jobs: seen, explained, and retried."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -76,13 +76,13 @@ def test_an_address_in_a_providers_answer_is_masked(operator: Visitor, dead: str
         assert ("550 no such mailbox" in page, "zoe@example.test" in page, "who=zoe" in page) == (True, False, False)
 
 
-def test_sending_one_again_queues_it(operator: Visitor, dead: str) -> None:
+def test_retrying_one_queues_it(operator: Visitor, dead: str) -> None:
     answer = operator.post(f"/admin/failed/{dead}/retry", {"back": "/admin/failed/jobs?queue=email.high"})
     assert (answer.status_code, answer.location) == (303, "/admin/failed/jobs?queue=email.high")
     assert status() == "queued"
     assert queue("email.high").job_ids == [dead]
     assert failed_registry("email.high").get_job_ids() == []
-    assert "sent again now" in operator.get("/admin/failed").text
+    assert "It is queued again" in operator.get("/admin/failed").text
 
 
 def test_it_leads_to_no_other_site(operator: Visitor, dead: str) -> None:
@@ -92,7 +92,7 @@ def test_it_leads_to_no_other_site(operator: Visitor, dead: str) -> None:
 def test_an_expired_one_is_left_alone(operator: Visitor, dead: str) -> None:
     expire()
     assert "expired" in operator.get("/admin/failed/jobs").text
-    assert "Send again" not in operator.get(f"/admin/failed/{dead}").text
+    assert f"/admin/failed/{dead}/retry" not in operator.get(f"/admin/failed/{dead}").text
     operator.post(f"/admin/failed/{dead}/retry")
     assert status() == "failed"
     assert "left alone" in operator.get("/admin/failed").text

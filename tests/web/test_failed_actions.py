@@ -43,6 +43,7 @@ def test_it_says_what_will_happen_before_anything_does(operator: Visitor, dead: 
         assert first is not None
         first.expires_at = now() - timedelta(hours=1)
     page = operator.get("/admin/failed/actions/new?kind=retry&channel=email").text
+    assert page.count('href="/admin/failed/jobs?channel=email"') == 2  # who leaves it stands where they were
     assert "Retry 2 failed jobs?" in page
     assert "<strong>1</strong> has expired" in page
     assert actions() == []

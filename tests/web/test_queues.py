@@ -59,6 +59,7 @@ def test_a_channel_is_paused_after_asking_and_resumed(operator: Visitor) -> None
 
 @pytest.mark.parametrize("channel", ["inapp", "pigeon"])
 def test_what_cannot_be_paused_is_told(operator: Visitor, channel: str) -> None:
+    assert operator.get(f"/admin/queues/{channel}/pause").status_code == 404
     operator.post(f"/admin/queues/{channel}/pause")
     assert "Nothing was paused" in operator.get("/admin/queues").text
 
