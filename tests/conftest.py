@@ -9,12 +9,14 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 import redis
+import sqlalchemy as sa
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
@@ -22,13 +24,14 @@ from sqlalchemy import create_engine, make_url, text
 
 from notifier import accounts, channels, installation
 from notifier.app import create_app
+from notifier.clock import now
 from notifier.config import Settings
 from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
 from notifier.encryption import KeyRing
 from notifier.extensions import db, redis_store
 from notifier.ids import new_id
-from notifier.models import Delivery, Notification, Submission
+from notifier.models import Address, ConsentEvent, Delivery, Notification, Preference, Submission, User
 from notifier.models.producer import SCOPES
 from notifier.pipeline import inbox, people
 from notifier.pipeline import preferences as choosing
@@ -36,6 +39,7 @@ from notifier.realtime import publish
 from tests import sharing_out
 
 _KEPT = {"event_type", "template", "template_content", "installation_secret", "alembic_version"}
+CAST = ("alice", "bob", "carol", "dave")
 _ENOUGH_MEMORY = 1 << 30
 
 
@@ -62,7 +66,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         stdout=subprocess.DEVNULL,
     )
     client = redis.Redis.from_url(f"unix://{socket}")
-    for _ in range(500):
+    for _ in range(6000):
         try:
             client.ping()
             break
@@ -232,9 +236,30 @@ def api(client: FlaskClient, producer_key: str) -> Api:
     return Api(client, producer_key)
 
 
+@pytest.fixture(scope="session")
+def remembered_cast(migrated_app: APIFlask) -> list[tuple[sa.Table, list[dict[str, Any]]]]:
+    """The rows of the cast, once it has been made in this database."""
+    return []
+
+
 @pytest.fixture
-def cast(app: APIFlask) -> dict[str, str]:
+def cast(app: APIFlask, remembered_cast: list[tuple[sa.Table, list[dict[str, Any]]]]) -> dict[str, str]:
     """The people of the tests: alice gets everything, bob is quiet at night, carol opted out, dave has no address."""
+    if not remembered_cast:
+        _make_the_cast()
+        for who in (User.id, Address.user_id, Preference.user_id, ConsentEvent.user_id):
+            table: sa.Table = who.class_.__table__
+            remembered_cast.append((table, [dict(row) for row in db.session.execute(sa.select(table).where(who.in_(CAST))).mappings()]))
+        db.session.close()
+    else:
+        at = now()
+        with transaction() as session:
+            for table, rows in remembered_cast:
+                session.execute(sa.insert(table), [{name: at if isinstance(value, datetime) else value for name, value in row.items()} for row in rows])
+    return {name: name for name in CAST}
+
+
+def _make_the_cast() -> None:
     with transaction():
         people.upsert(
             [
@@ -250,7 +275,6 @@ def cast(app: APIFlask) -> dict[str, str]:
     choosing.change("alice", {"channels": everything}, replace=True, source="test")
     choosing.change("bob", {"quiet_hours": {"start": "22:00", "end": "07:00", "days": list(range(1, 8))}}, replace=True, source="test")
     choosing.change("carol", {"channels": {"email": False, "inapp": False}}, replace=True, source="test")
-    return {name: name for name in ("alice", "bob", "carol", "dave")}
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def exists(pid: int) -> bool:
         return False
 
 
-def eventually(question: Callable[[], bool], within_s: float = 10.0) -> bool:
+def eventually(question: Callable[[], bool], within_s: float = 60.0) -> bool:
     give_up_at = time.monotonic() + within_s
     while time.monotonic() < give_up_at:
         if question():

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import pytest
-import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.extensions import db
+from tests.pipeline.conftest import row_counts
 
 Counts = dict[str, int]
 
@@ -17,6 +17,6 @@ def count_rows(app: APIFlask) -> Callable[[], Counts]:
 
     def count() -> Counts:
         db.session.rollback()
-        return {table.name: db.session.scalar(sa.select(sa.func.count()).select_from(table)) or 0 for table in db.metadata.sorted_tables}
+        return row_counts()
 
     return count

@@ -18,7 +18,7 @@ from notifier.config import Settings
 from notifier.extensions import db, socketio
 from notifier.realtime.publish import NAMESPACE
 
-PATIENCE_S = 10
+PATIENCE_S = 60  # nothing takes so long, but for a machine that is busy with something else
 
 
 class Refused(Exception):
@@ -32,7 +32,7 @@ class Browser:
     """
 
     def __init__(self, url: str, auth: Any = None, headers: dict[str, str] | None = None, transport: str = "polling", namespace: str = NAMESPACE) -> None:
-        self.wire, self.namespace = wire.Client(reconnection=False), namespace
+        self.wire, self.namespace = wire.Client(reconnection=False, request_timeout=PATIENCE_S), namespace
         self.events: queue.Queue[tuple[str, Any]] = queue.Queue()
         self.gone = threading.Event()
         for event in ("item", "state", "changed"):

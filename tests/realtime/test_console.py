@@ -19,7 +19,7 @@ from notifier.models import Account, AuditEntry, BulkAction
 from notifier.pipeline import health, pausing, people
 from notifier.realtime import publish
 from notifier.realtime.publish import ACTIONS, CONSOLE, FAILED, OVERVIEW, QUEUES, TOPICS
-from tests.realtime.conftest import Browser, Refused
+from tests.realtime.conftest import PATIENCE_S, Browser, Refused
 
 Open = Callable[..., Browser]
 
@@ -220,7 +220,7 @@ def test_whose_role_is_taken_away_is_sent_away_at_the_next_event(console: Open, 
     page = console("operator")
     change("operator", **values)
     assert page.ask("cancel", {"action": show("blk", action.id)})["error"]["code"] == code
-    assert page.gone.wait(10)
+    assert page.gone.wait(PATIENCE_S)
     assert not is_over(action)
 
 
@@ -229,7 +229,7 @@ def test_whose_role_is_taken_away_hears_nothing_more_without_saying_a_word(conso
     listening, lasting = console("viewer"), console("operator")
     change("viewer", **values)
     socketio.server.namespace_handlers[CONSOLE].expire()
-    assert listening.gone.wait(10)
+    assert listening.gone.wait(PATIENCE_S)
     assert lasting.ask("watch", {"topic": "overview"})["is_live"]
 
 

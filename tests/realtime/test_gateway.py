@@ -17,7 +17,7 @@ from notifier.models import Account
 from notifier.pipeline import inbox
 from notifier.pipeline.inbox import Chosen
 from notifier.realtime.publish import NAMESPACE
-from tests.realtime.conftest import Refused
+from tests.realtime.conftest import PATIENCE_S, Refused
 
 
 def token_of(user_id: str) -> dict[str, str]:
@@ -124,7 +124,7 @@ def test_the_cookie_of_a_disabled_account_is_refused_and_ends_its_open_connectio
     with pytest.raises(Refused, match="unauthenticated"):
         connect(headers=headers)
     assert browser.ask("seen", {})["error"]["code"] == "unauthenticated"
-    assert browser.gone.wait(10)
+    assert browser.gone.wait(PATIENCE_S)
 
 
 # --- what it may ask
@@ -235,7 +235,7 @@ def test_a_token_that_has_expired_ends_its_connection_at_the_next_event(arrive: 
     browser = connect(auth=token_of("alice"))
     with time_machine.travel(now() + timedelta(seconds=61)):
         assert browser.ask("read", {"ids": [show("dlv", key)]})["error"]["code"] == "unauthenticated"
-        assert browser.gone.wait(10)
+        assert browser.gone.wait(PATIENCE_S)
     assert inbox.seen("alice", Chosen())["unread"] == 1
 
 
@@ -246,7 +246,7 @@ def test_a_token_that_has_expired_ends_a_connection_that_only_listens(connect: A
     assert not passing.gone.is_set()
     with time_machine.travel(now() + timedelta(seconds=61)):
         door.expire()
-    assert passing.gone.wait(10)
+    assert passing.gone.wait(PATIENCE_S)
     assert lasting.ask("sync", {"since": 0})["seq"] == 0
 
 
@@ -256,7 +256,7 @@ def test_a_disabled_account_stops_hearing_without_saying_a_word(connect: Any, co
     with transaction() as session:
         session.execute(sa.update(Account).where(Account.user_id == "alice").values(disabled_at=now()))
     door.expire()
-    assert listening.gone.wait(10)
+    assert listening.gone.wait(PATIENCE_S)
     assert lasting.ask("sync", {"since": 0})["seq"] == 0
 
 
@@ -265,7 +265,7 @@ def test_a_pretended_farewell_does_not_outlive_the_token(connect: Any) -> None:
     browser.ask("disconnect")
     with time_machine.travel(now() + timedelta(seconds=61)):
         socketio.server.namespace_handlers[NAMESPACE].expire()
-    assert browser.gone.wait(10)
+    assert browser.gone.wait(PATIENCE_S)
 
 
 def test_no_event_keeps_a_database_connection(arrive: Any, connect: Any, live_app: APIFlask) -> None:

@@ -49,7 +49,7 @@ def node(url: str) -> Iterator[Callable[[str], Node]]:
 
     yield _node
     for client in clients:
-        client.process.communicate(timeout=10)
+        client.process.communicate(timeout=60)
 
 
 def test_the_client_from_npm_receives_reads_and_syncs(node: Callable[[str], Node], arrive: Any) -> None:

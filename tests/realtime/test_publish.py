@@ -98,7 +98,7 @@ class OwnRedis:
         arguments = ["--port", "0", "--unixsocket", str(self.place / "redis.sock"), "--dir", str(self.place), "--save", ""]
         self.process = subprocess.Popen([binary or shutil.which("redis-server"), *arguments], stdout=subprocess.DEVNULL)
         client = redis.Redis.from_url(self.url)
-        for _ in range(500):
+        for _ in range(6000):
             try:
                 client.ping()
                 break
