@@ -6,6 +6,7 @@ from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from wtforms import EmailField, SelectField
+from wtforms.fields import SelectChoice
 from wtforms.validators import InputRequired, Length
 
 from notifier.core.errors import Rejected
@@ -28,11 +29,11 @@ MAY = {
 
 class InviteForm(ConsoleForm):
     email = EmailField("E-mail", [InputRequired("Enter an e-mail address."), Length(max=254)], render_kw={"autocomplete": "off"})
-    role = SelectField("Role", choices=[(role, f"{role.capitalize()}: {MAY[role]}") for role in CONSOLE_ROLES])
+    role = SelectField("Role", choices=[SelectChoice(role, f"{role.capitalize()}: {MAY[role]}") for role in CONSOLE_ROLES])
 
 
 class RoleForm(ConsoleForm):
-    role = SelectField("Role", choices=[(role, f"{role.capitalize()}: {MAY[role]}") for role in ROLES])
+    role = SelectField("Role", choices=[SelectChoice(role, f"{role.capitalize()}: {MAY[role]}") for role in ROLES])
 
 
 @pages.get("")
