@@ -1,9 +1,12 @@
-"""A template from its first draft to being rolled back."""
+"""The life of a template's versions: drafts are written, published and rolled back; what has been published stays as it is."""
 
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from apiflask import APIFlask
 
 from notifier.core.errors import Rejected
 from notifier.core.wording import Words
@@ -13,45 +16,141 @@ from notifier.models import AuditEntry, Notification, Submission, Template
 from notifier.pipeline import template_preview, templates
 from notifier.queries import templates as queries
 
-KEY = "smoke_key"
+KEY = "greeting_words"
 PLACE = ("*", "en")
 
 
 @pytest.fixture(autouse=True)
-def _clean(app: Any):
+def _no_templates_stay(app: APIFlask) -> Iterator[None]:
     yield
     with transaction() as session:
+        for table in (Notification, Submission):
+            session.execute(sa.delete(table))
         session.execute(sa.delete(Template).where(Template.key == KEY))
 
 
-def test_flow(app: Any) -> None:
-    one = templates.create(KEY, {PLACE: Words("Hi {{ name }}")})
-    templates.publish(KEY, one)
-    two = templates.create(KEY)
-    seen = templates.revision_of(queries.source(KEY, two).contents[PLACE])
-    templates.save(KEY, two, {PLACE: Words("Ho {{ name }}")}, seen={PLACE: seen})
-    with pytest.raises(Rejected) as outdated:
-        templates.save(KEY, two, {PLACE: Words("Hu")}, seen={PLACE: seen})
-    assert outdated.value.code == "conflict"
-    with pytest.raises(Rejected) as syntax:
-        templates.save(KEY, two, {PLACE: Words("ok", body="a\nb {% if %}")})
-    assert [(f.pointer, f.line) for f in syntax.value.faults] == [("/contents/0/body", 2)]
-    assert templates.publish(KEY, two) == one
-    assert templates.publish(KEY, one) == two
-    with pytest.raises(Rejected):
-        templates.save(KEY, one, {PLACE: Words("x")})
-    assert {v.version: v.status for v in queries.versions(KEY)} == {1: "published", 2: "archived"}
-    assert [line.published for line in queries.lines(KEY)] == [1]
-    result = template_preview.preview(queries.source(KEY, 1), "email", "en", {"name": "Bo"}, None)
-    assert result.subject == "Hi Bo"
+@pytest.fixture
+def published(app: APIFlask) -> int:
+    version = templates.create(KEY, {PLACE: Words("Hi {{ name }}")})
+    templates.publish(KEY, version)
+    return version
+
+
+def states() -> dict[int, str]:
     db.session.rollback()
-    assert db.session.scalar(sa.select(sa.func.count()).select_from(AuditEntry)) == 6
+    return {row.version: row.status for row in queries.versions(KEY)}
 
 
-def test_draft_to_author_only(app: Any, cast: Any) -> None:
+def words(version: int) -> Any:
+    db.session.rollback()
+    return queries.source(KEY, version).contents
+
+
+def test_a_draft_begins_with_what_is_published_or_with_the_version_it_is_made_of(published: int) -> None:
+    templates.save(KEY, templates.create(KEY), {PLACE: Words("Ho")})
+    drafts = [templates.create(KEY), templates.create(KEY, base=2)]
+    assert [words(version) for version in drafts] == [{PLACE: Words("Hi {{ name }}")}, {PLACE: Words("Ho")}]
+    assert states() == {1: "published", 2: "draft", 3: "draft", 4: "draft"}
+
+
+def test_one_version_is_published_at_a_time_and_an_older_one_can_be_again(published: int) -> None:
+    draft = templates.create(KEY)
+    assert templates.publish(KEY, draft) == published
+    assert states() == {1: "archived", 2: "published"}
+    assert templates.publish(KEY, published) == draft
+    assert states() == {1: "published", 2: "archived"}
+    assert [line.published for line in queries.lines(KEY)] == [1]
+
+
+def test_two_who_publish_at_once_leave_one_published(app: APIFlask, published: int) -> None:
+    drafts = [templates.create(KEY) for _ in range(4)]
+
+    def publish(version: int) -> None:
+        with app.app_context():
+            templates.publish(KEY, version)
+            db.session.remove()
+
+    threads = [threading.Thread(target=publish, args=(version,)) for version in drafts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(states().values()) == ["archived"] * 4 + ["published"]
+
+
+def test_who_saves_over_what_somebody_has_changed_meanwhile_is_refused(published: int) -> None:
+    draft = templates.create(KEY)
+    seen = {PLACE: templates.revision_of(words(draft)[PLACE])}
+    templates.save(KEY, draft, {PLACE: Words("Ho")}, seen=seen)
+    with pytest.raises(Rejected) as refused:
+        templates.save(KEY, draft, {PLACE: Words("Hu")}, seen=seen)
+    assert (refused.value.code, words(draft)) == ("conflict", {PLACE: Words("Ho")})
+
+
+def test_what_has_been_published_never_changes(published: int) -> None:
+    templates.publish(KEY, templates.create(KEY))
+    for version in (1, 2):  # archived, published
+        with pytest.raises(Rejected) as refused:
+            templates.save(KEY, version, {PLACE: Words("Hu")})
+        assert (refused.value.code, words(version)) == ("conflict", {PLACE: Words("Hi {{ name }}")})
+
+
+def test_words_are_taken_out_one_by_one_or_replaced_as_a_whole(published: int) -> None:
+    draft = templates.create(KEY, {PLACE: Words("a"), ("*", "de"): Words("b"), ("sms", "en"): Words("c")})
+    templates.save(KEY, draft, {("*", "de"): None})
+    assert words(draft) == {PLACE: Words("a"), ("sms", "en"): Words("c")}
+    templates.save(KEY, draft, {("email", "en"): Words("d")}, is_whole=True)
+    assert words(draft) == {("email", "en"): Words("d")}
+
+
+@pytest.mark.parametrize(
+    ("contents", "faults"),
+    [
+        ({PLACE: Words("ok", body="a\nb {% if %}")}, [("/contents/0/body", 2)]),
+        ({("pigeon", "en"): Words("ok")}, [("/contents/0/channel", None)]),
+        ({PLACE: Words("ok"), ("*", "english!"): Words("{{")}, [("/contents/1/locale", None), ("/contents/1/title", 1)]),
+    ],
+    ids=["syntax", "channel", "all of them"],
+)
+def test_every_fault_is_named_and_nothing_is_stored(published: int, contents: Any, faults: list[tuple[str, int | None]]) -> None:
+    with pytest.raises(Rejected) as refused:
+        templates.create(KEY, contents)
+    assert [(fault.pointer, fault.line) for fault in refused.value.faults] == faults
+    draft = templates.create(KEY)
+    with pytest.raises(Rejected):
+        templates.save(KEY, draft, contents)
+    assert (states(), words(draft)) == ({1: "published", 2: "draft"}, {PLACE: Words("Hi {{ name }}")})
+
+
+@pytest.mark.parametrize(("version", "code"), [(1, "conflict"), (2, "validation_failed"), (3, "not_found")], ids=["published", "without words", "none"])
+def test_what_cannot_be_published_changes_nothing(published: int, version: int, code: str) -> None:
+    templates.create(KEY, {})
+    with pytest.raises(Rejected) as refused:
+        templates.publish(KEY, version)
+    assert (refused.value.code, states()) == (code, {1: "published", 2: "draft"})
+
+
+def test_each_change_stands_in_the_audit_log_and_no_change_does_not(published: int) -> None:
+    draft = templates.create(KEY)
+    templates.save(KEY, draft, {PLACE: Words("Ho")})
+    templates.save(KEY, draft, {PLACE: Words("Ho")})
+    templates.publish(KEY, draft)
+    db.session.rollback()
+    entries = db.session.execute(sa.select(AuditEntry.action, AuditEntry.subject, AuditEntry.before).order_by(AuditEntry.id)).all()
+    assert [tuple(entry) for entry in entries[2:]] == [
+        ("template.created", f"{KEY}@2", None),
+        ("template.saved", f"{KEY}@2", {"* en": {"title": "Hi {{ name }}"}}),
+        ("template.published", f"{KEY}@2", {"published": 1}),
+    ]
+
+
+def test_a_preview_is_worded_with_the_sample(published: int) -> None:
+    result = template_preview.preview(queries.source(KEY, published), "email", "en", {"name": "Bo"}, None)
+    assert getattr(result, "subject", None) == "Hi Bo"
+
+
+def test_a_draft_is_sent_to_its_author_alone(app: APIFlask, cast: Any) -> None:
     version = templates.create(KEY, {PLACE: Words("Draft for you")})
     answer = template_preview.send_to_author(KEY, version, "fraud_alert", "email", "alice", {"order_id": "1", "reason": "r"}, to_sandbox=True).answer
-    assert [n["user"] for n in answer["notifications"]] == ["alice"]
-    with transaction() as session:
-        session.execute(sa.delete(Notification))
-        session.execute(sa.delete(Submission))
+    assert [notification["user"] for notification in answer["notifications"]] == ["alice"]
+    assert states() == {version: "draft"}
