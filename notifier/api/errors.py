@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from notifier.api.fields import pointer_to
+from notifier.api.fields import MOST_FAULTS, pointer_to
 from notifier.core.errors import Fault, Rejected
 from notifier.database import UNAVAILABLE, UNAVAILABLE_RETRY_S
 
@@ -130,7 +130,7 @@ def from_rejected(error: Rejected, prefix: str = "") -> dict[str, Any]:
 def from_validation(error: ValidationError) -> Rejected:
     """What pydantic found, as the one kind of refusal there is."""
     faults: list[Fault] = []
-    for found in error.errors(include_url=False, include_input=False):
+    for found in error.errors(include_url=False, include_input=False)[:MOST_FAULTS]:
         nested = found.get("ctx", {}).get("faults")
         if nested:
             faults += nested

@@ -19,6 +19,7 @@ from notifier import channels
 from notifier.core.errors import Fault, Rejected
 
 MAX_DEPTH = 32
+MOST_FAULTS = 1_000  # are told of one body: a megabyte can hold a hundred thousand
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _USER_ID = re.compile(r"[A-Za-z0-9._@+-]{1,128}\Z")
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*\Z")
@@ -31,32 +32,42 @@ def pointer_to(*path: str | int) -> str:
 
 
 def check_json(value: Any) -> list[Fault]:
-    """What in a parsed JSON value cannot be stored, by pointer. Without recursion, whatever the nesting."""
-    faults: list[Fault] = []
-    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
-    while waiting:
+    """What in a parsed JSON value cannot be stored, by pointer; the first MOST_FAULTS. Without recursion, whatever the nesting."""
+    faults = [] if isinstance(value, dict | list) else [*_scalar_fault((), value)]
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)] if isinstance(value, dict | list) else []
+    while waiting and len(faults) < MOST_FAULTS:
         path, node = waiting.pop()
-        if isinstance(node, str):
-            if _UNSTORABLE.search(node):
-                faults.append(Fault(pointer_to(*path), "unstorable_text", "text must not hold NUL or half a surrogate pair"))
-        elif isinstance(node, dict | list):
-            if len(path) >= MAX_DEPTH:
-                faults.append(Fault(pointer_to(*path), "nested_too_deeply", f"at most {MAX_DEPTH} levels"))
-                continue
-            if isinstance(node, dict):
-                faults += [
-                    Fault(pointer_to(*path, key), "unstorable_text", "a name must not hold NUL or half a surrogate pair")
-                    for key in node
-                    if _UNSTORABLE.search(key)
-                ]
-                waiting += [((*path, key), item) for key, item in node.items()]
-            else:
-                waiting += [((*path, index), item) for index, item in enumerate(node)]
-        elif isinstance(node, float) and not math.isfinite(node):
-            faults.append(Fault(pointer_to(*path), "number_too_large", "the number is too large"))
-        elif isinstance(node, int) and not -_LARGEST < node < _LARGEST:
-            faults.append(Fault(pointer_to(*path), "number_too_large", "an integer has at most 64 bits; write larger ones as text"))
-    return faults[::-1]
+        if len(path) >= MAX_DEPTH:
+            faults.append(Fault(pointer_to(*path), "nested_too_deeply", f"at most {MAX_DEPTH} levels"))
+            continue
+        inner: list[tuple[tuple[str | int, ...], Any]] = []
+        for key, item in node.items() if isinstance(node, dict) else enumerate(node):
+            if len(faults) >= MOST_FAULTS:
+                break
+            if isinstance(key, str) and _UNSTORABLE.search(key):
+                faults.append(Fault(pointer_to(*path, key), "unstorable_text", "a name must not hold NUL or half a surrogate pair"))
+            if isinstance(item, dict | list):
+                inner.append(((*path, key), item))
+            elif item is not None:
+                faults += _scalar_fault(path, item, key)
+        waiting += reversed(inner)
+    return faults[:MOST_FAULTS]
+
+
+def _scalar_fault(path: tuple[str | int, ...], value: Any, *last: str | int) -> tuple[Fault, ...]:
+    if isinstance(value, str):
+        if not _UNSTORABLE.search(value):
+            return ()
+        code, message = "unstorable_text", "text must not hold NUL or half a surrogate pair"
+    elif isinstance(value, float):
+        if math.isfinite(value):
+            return ()
+        code, message = "number_too_large", "the number is too large"
+    elif not isinstance(value, int) or -_LARGEST < value < _LARGEST:
+        return ()
+    else:
+        code, message = "number_too_large", "an integer has at most 64 bits; write larger ones as text"
+    return (Fault(pointer_to(*path, *last), code, message),)
 
 
 class Part(BaseModel):

@@ -255,3 +255,16 @@ def test_an_unusable_idempotency_key_header_is_refused(api: Any, cast: Any, coun
 
     assert [(fault["pointer"], fault["code"]) for fault in response.json["errors"]] == [("/idempotency_key", "invalid_idempotency_key")]
     assert count_rows() == before
+
+
+@pytest.mark.parametrize("data", [{"a": ["\0"] * 100_000}, {f"\0{n}": n for n in range(5_000)}], ids=["values", "names"])
+def test_of_very_many_faults_the_first_thousand_are_told(api: Any, cast: Any, data: dict[str, Any]) -> None:
+    response = api.post(SUBMIT, submission(data=data))
+
+    assert (response.status_code, len(response.json["errors"])) == (422, 1000)
+
+
+def test_of_very_many_unknown_fields_the_first_thousand_are_told(api: Any, cast: Any) -> None:
+    response = api.post(SUBMIT, submission(**{f"k{n}": n for n in range(2_000)}))
+
+    assert (response.status_code, len(response.json["errors"])) == (422, 1000)
