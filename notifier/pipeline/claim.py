@@ -57,7 +57,7 @@ class Outcome:
 
     @property
     def is_dead(self) -> bool:
-        return self.status in (lifecycle.FAILED, lifecycle.UNKNOWN)
+        return self.status in lifecycle.DEAD
 
 
 @dataclass(slots=True)
@@ -231,7 +231,7 @@ def _message(claimed: _Claimed, content: Content | str) -> Message | str:
         created_at=notification.created_at,
         content=content,
         data=notification.data or {},
-        unsubscribe_url=unsubscribe_url(notification.user_id, notification.category, delivery.channel),
+        unsubscribe_url=unsubscribe_url(notification.user_id, claimed.type, delivery.channel),
         collapse_key=notification.collapse_key,
         expires_at=notification.expires_at,
     )

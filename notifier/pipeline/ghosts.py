@@ -30,7 +30,6 @@ from notifier.queueing import Doorbell, all_queues, failed_registry, ring
 SILENT_S = 15.0  # a worker that lives says so for every job it runs, three times in this
 PAGE_STARTED, PAGE_FAILED = 1_000, 100  # entries of one registry at a time
 
-_DEAD = frozenset({lifecycle.FAILED, lifecycle.UNKNOWN})
 _RUNNING = frozenset({lifecycle.SENDING, "expanding"})
 
 log = structlog.get_logger()
@@ -61,7 +60,7 @@ class Ghosts:
         laid = 0
         with client.pipeline(transaction=False) as pipe:
             for name, page in pages.items():
-                ghosts = [job_id for job_id in page if job_id in statuses and statuses[job_id] not in _DEAD | {"expanding"}]
+                ghosts = [job_id for job_id in page if job_id in statuses and statuses[job_id] not in lifecycle.DEAD | {"expanding"}]
                 for job_id in ghosts:
                     pipe.zrem(keys[name], job_id)
                     if statuses[job_id] not in lifecycle.OPEN:  # an open one will need its job
@@ -101,7 +100,7 @@ def _silent(client: redis.Redis) -> list[Job]:
 
 
 def _ended(job: Job, status: str) -> Ended:
-    if status in _DEAD:
+    if status in lifecycle.DEAD:
         return Ended(job, failure=f"DeadLetter: {status}; its worker ended before it could say more")
     return Ended(job, keeps_job=status in lifecycle.OPEN)
 

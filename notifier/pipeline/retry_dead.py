@@ -3,7 +3,7 @@
 A retry never takes one that has expired; whether it is still wanted is asked again when it is claimed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +13,9 @@ import structlog
 from sqlalchemy.orm import Session, scoped_session
 
 from notifier.clock import now as clock_now
-from notifier.core.lifecycle import DEAD, DISCARDED, QUEUED
+from notifier.core.lifecycle import DISCARDED, QUEUED
 from notifier.database import transaction
+from notifier.dead_letters import is_dead
 from notifier.ids import show
 from notifier.models import Delivery
 from notifier.pipeline import audit
@@ -39,14 +40,12 @@ def retry(ids: Sequence[UUID]) -> int:
 def revive(session: "scoped_session[Session]", ids: Sequence[UUID], through: str | None = None) -> list[Doorbell]:
     """Inside the caller's transaction. `through`: the account of a provider that is to be used. → whom to ring after the commit."""
     now = clock_now()
-    is_alive = sa.or_(Delivery.expires_at.is_(None), Delivery.expires_at > now)
-    is_dead = sa.and_(Delivery.status.in_(DEAD), Delivery.reason.is_(None))
-    held = session.execute(sa.select(Delivery.id, Delivery.detail).where(Delivery.id.in_(ids), is_dead, is_alive).with_for_update()).all()
+    held = _hold(session, ids, sa.or_(Delivery.expires_at.is_(None), Delivery.expires_at > now))
     changed = [row for row in held if (row.detail or {}).get(THROUGH) != through]
     if changed:
         _set_details(session, {row.id: {**row.detail, THROUGH: through} for row in changed})
     values = {"status": QUEUED, "reason": None, "failures": 0, "due_at": now, "wake_at": now + DOORBELL_GRACE}
-    return _moved(session, sa.update(Delivery).where(Delivery.id.in_([row.id for row in held])).values(**values))
+    return _moved(session, held, values)
 
 
 def _set_details(session: "scoped_session[Session]", details: dict[UUID, dict[str, Any]]) -> None:
@@ -58,12 +57,19 @@ def _set_details(session: "scoped_session[Session]", details: dict[UUID, dict[st
 
 def put_away(session: "scoped_session[Session]", ids: Sequence[UUID]) -> list[Doorbell]:
     """Inside the caller's transaction. → whose jobs are to be forgotten after the commit."""
-    return _moved(session, sa.update(Delivery).where(Delivery.id.in_(ids), Delivery.status.in_(DEAD), Delivery.reason.is_(None)).values(reason=DISCARDED))
+    return _moved(session, _hold(session, ids), {"reason": DISCARDED})
 
 
-def _moved(session: "scoped_session[Session]", statement: "sa.Update") -> list[Doorbell]:
-    returning = statement.returning(Delivery.id, Delivery.channel, Delivery.priority).execution_options(synchronize_session=False)
-    return [Doorbell(row.id, row.channel, row.priority) for row in session.execute(returning)]
+def _hold(session: "scoped_session[Session]", ids: Sequence[UUID], *conditions: "sa.ColumnElement[bool]") -> Sequence["sa.Row[Any]"]:
+    """Those that are still dead, until the end of the transaction; all take them in one order, so that nobody waits for each other."""
+    columns = (Delivery.id, Delivery.detail, Delivery.channel, Delivery.priority)
+    return session.execute(sa.select(*columns).where(Delivery.id.in_(ids), is_dead(), *conditions).order_by(Delivery.id).with_for_update()).all()
+
+
+def _moved(session: "scoped_session[Session]", held: Sequence["sa.Row[Any]"], values: Mapping[str, Any]) -> list[Doorbell]:
+    statement = sa.update(Delivery).where(Delivery.id.in_([row.id for row in held])).values(**values)
+    session.execute(statement.execution_options(synchronize_session=False))
+    return [Doorbell(row.id, row.channel, row.priority) for row in held]
 
 
 def tell_queues(doorbells: Sequence[Doorbell], *, is_retry: bool) -> None:

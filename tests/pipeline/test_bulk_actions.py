@@ -20,6 +20,7 @@ from notifier.models import Address, AuditEntry, BulkAction, Delivery, Notificat
 from notifier.pipeline import audit, bulk_actions, people, providers
 from notifier.pipeline.claim import claim
 from notifier.queueing import failed_registry, queue
+from tests.pipeline.conftest import statements
 
 Dead = Callable[..., None]
 
@@ -234,3 +235,40 @@ def test_two_schedulers_do_each_once(dead: Dead, app: APIFlask) -> None:
         thread.join()
     assert counts(done()) == (total, total, 0)
     assert queue("email.high").count == total
+
+
+@pytest.mark.parametrize("kind", [bulk_actions.RETRY, bulk_actions.DISCARD])
+def test_the_number_of_statements_does_not_grow_with_the_batch(dead: Dead, kind: str) -> None:
+    counts = []
+    for size in (5, bulk_actions.BATCH):
+        dead(size + 1)
+        action = bulk_actions.start(kind, Filter(), per_second=size)
+        with statements() as sent:
+            assert bulk_actions.work() == bulk_actions.BATCH
+        bulk_actions.cancel(action)
+        counts.append(len(sent))
+    assert counts[0] == counts[1] <= 8
+
+
+def test_what_two_people_decide_about_the_same_ones_is_done_once_each(dead: Dead, app: APIFlask) -> None:
+    total = bulk_actions.BATCH * 2
+    dead(total)
+    for kind in ("retry", "discard"):
+        bulk_actions.start(kind, Filter())
+
+    def scheduler() -> None:
+        with app.app_context():
+            for _ in range(8):
+                bulk_actions.work()
+            db.session.remove()
+
+    threads = [threading.Thread(target=scheduler) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    db.session.rollback()
+    ended = {row.kind: row for row in db.session.scalars(sa.select(BulkAction).where(BulkAction.finished_at.is_not(None)))}
+    assert {kind: row.done + row.left for kind, row in ended.items()} == {"retry": total, "discard": total}
+    assert statuses() == {status: done for status, done in (("queued", ended["retry"].done), ("failed", ended["discard"].done)) if done}
+    assert ended["retry"].done + ended["discard"].done == total
