@@ -72,7 +72,7 @@ def add_dead_letters(count: int, *, prefix: str, users: int) -> list[tuple[UUID,
     for channel, provider in (("email", "smtp"), ("sms", "sandbox")):
         base = _new_base()
         cause = {"outcome": "permanent", "code": sa.literal("mailbox_") + sa.cast(_number % 50, sa.String)}
-        state = {"status": "failed", "provider": provider, "tries": 1, "failed_at": _later(at), **cause}
+        state = {"status": "failed", "provider": provider, "tries": 1, "failed_at": _later(at), "failed_type": TYPE, **cause}
         attempt = {"number": 1, "provider": provider, "duration_ms": 12, "at": _later(at), **cause}
         with transaction():
             _insert_notifications(base, "medium", some, prefix, users, at)

@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import aliased
 
 from notifier.core.errors import Fault, Rejected
 from notifier.core.lifecycle import DEAD
@@ -77,7 +76,7 @@ class Filter:
             channel, _, priority = self.queue.rpartition(".")
             found += [Delivery.channel == channel, Delivery.priority == priority]
         if self.type is not None:
-            found.append(_type() == self.type)
+            found.append(Delivery.failed_type == self.type)
         if self.user is not None:
             found.append(Notification.user_id == self.user)
         if self.since is not None:
@@ -96,12 +95,6 @@ class Filter:
     @property
     def needs_notification(self) -> bool:
         return self.user is not None
-
-
-def _type() -> "sa.ScalarSelect[str]":
-    """Looked up for each: for a join PostgreSQL would read all notifications as soon as many have failed."""
-    about = aliased(Notification)
-    return sa.select(about.type).where(about.id == Delivery.notification_id).correlate(Delivery).scalar_subquery()
 
 
 def is_dead() -> "sa.ColumnElement[bool]":

@@ -22,7 +22,8 @@ JSON = sa.JSON().with_variant(JSONB(), "postgresql")
 # What is dead already is grouped by its last attempt, too.
 LAST = "FROM attempt WHERE attempt.delivery_id = delivery.id ORDER BY number DESC LIMIT 1"
 BACKFILL = f"""
-UPDATE delivery SET outcome = (SELECT attempt.outcome {LAST}), code = (SELECT attempt.code {LAST}), failed_at = coalesce((SELECT attempt.at {LAST}), created_at)
+UPDATE delivery SET outcome = (SELECT attempt.outcome {LAST}), code = (SELECT attempt.code {LAST}), failed_at = coalesce((SELECT attempt.at {LAST}), created_at),
+    failed_type = (SELECT notification.type FROM notification WHERE notification.id = delivery.notification_id)
 WHERE status IN ('failed', 'unknown')
 """
 
@@ -114,6 +115,7 @@ def upgrade() -> None:
     op.add_column("delivery", sa.Column("outcome", sa.String(length=32), nullable=True))
     op.add_column("delivery", sa.Column("code", sa.String(length=64), nullable=True))
     op.add_column("delivery", sa.Column("failed_at", TIME, nullable=True))
+    op.add_column("delivery", sa.Column("failed_type", sa.String(length=64), nullable=True))
     op.create_index(
         "ix_delivery_cause",
         "delivery",
@@ -139,7 +141,7 @@ def downgrade() -> None:
     op.drop_table("paused_channel")
     op.drop_table("invitation")
     op.drop_table("bulk_action")
-    for column in ("failed_at", "code", "outcome"):
+    for column in ("failed_type", "failed_at", "code", "outcome"):
         op.drop_column("delivery", column)
     op.drop_column("provider", "changed_at")
     op.drop_column("api_key", "last_used_at")

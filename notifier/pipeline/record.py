@@ -145,6 +145,7 @@ def _columns(task: Task, follows: Follows, now: datetime) -> dict[str, Any]:
         "outcome": _outcome_of(error) if error else None,
         "code": (error.code[:64] or None) if error else None,
         "failed_at": now if error else None,
+        "failed_type": task.type.key if error else None,
         "due_at": due_at,
         "wake_at": due_at if isinstance(follows, RetryAt) else None,
         "sent_at": None if follows else now,

@@ -196,7 +196,9 @@ def free_lapsed() -> int:
         resends, tests = _resent_and_tests(lapsed)
         again, unknown = _split(lapsed, lambda d: _is_safe_to_repeat(d.channel) or d.notification_id in resends)
         _move(again, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
-        _move(unknown, {"status": lifecycle.UNKNOWN, "reason": None, "wake_at": None, "outcome": "unknown", "code": LEASE_LAPSED, "failed_at": now})
+        their_type = sa.select(Notification.type).where(Notification.id == Delivery.notification_id).scalar_subquery()
+        cause = {"outcome": "unknown", "code": LEASE_LAPSED, "failed_at": now, "failed_type": their_type}
+        _move(unknown, {"status": lifecycle.UNKNOWN, "reason": None, "wake_at": None, **cause})
         session.execute(sa.insert(Attempt.__table__), [_lapsed_attempt(d, now) for d in lapsed])
         tallies.count((d.channel, tallies.FAILED) for d in unknown if d.notification_id not in tests)
     ring(_doorbells(again))

@@ -199,6 +199,7 @@ def test_a_send_whose_worker_died(app: APIFlask, submit: Submit, type_: str, dat
     assert sweep.free_lapsed() == 1
     [row] = deliveries()
     assert (row.status, row.tries, row.failures) == (status, 1, 0)
+    assert row.failed_type == (type_ if status == "unknown" else None)
     [attempt] = rows(Attempt)
     assert (attempt.outcome, attempt.code) == ("unknown", "lease_lapsed")
 
