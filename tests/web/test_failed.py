@@ -194,6 +194,16 @@ def test_dead_letters_are_grouped_by_cause(app: APIFlask, send: Send) -> None:
     assert [group.count for group in causes.groups(Filter(), "count").groups] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("before", "last_hour", "is_rising"),
+    [(0, 4, False), (0, 5, True), (23, 5, True), (230, 20, False), (230, 21, True), (23, 0, False)],
+    ids=["too few to say", "new", "five times an hour's usual", "twice as usual", "more than twice as usual", "over"],
+)
+def test_a_cause_is_rising_when_the_last_hour_had_more_than_twice_the_usual(before: int, last_hour: int, is_rising: bool) -> None:
+    trend = (before, *[0] * (causes.HOURS - 2), last_hour)
+    assert causes.Group("sms", None, "permanent", None, before + last_hour, None, None, trend).is_rising is is_rising
+
+
 def test_a_job_has_the_cause_and_the_time_of_its_group(app: APIFlask, dead: str) -> None:
     with transaction() as session:  # its worker died before any provider was known
         session.execute(sa.update(Delivery).values(provider=None, outcome="unknown", code="lease_lapsed"))
