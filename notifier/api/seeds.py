@@ -29,7 +29,7 @@ from notifier.queries import preferences as preference_queries
 from notifier.queries import types as type_queries
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_IS_CAMEL = re.compile(r"[a-z][A-Za-z0-9]*[A-Z][A-Za-z0-9]*\Z")
+_IS_CAMEL = re.compile(r"[a-z][a-z0-9]*+[A-Z][A-Za-z0-9]*+\Z")
 
 bp = Door("api_seeds", __name__, tag="Earlier calls")
 

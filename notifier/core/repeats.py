@@ -11,8 +11,8 @@ from typing import Any
 
 DEFAULT_WINDOW_S = 3_600
 
-# Digits, with separators between them. No-break spaces and apostrophes group digits in French and Swiss writing.
-_NUMBER = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d+)+")
+# Digits, with separators between them. No-break spaces and apostrophes group digits in French and Swiss writing. Each run is tried once.
+_NUMBER = re.compile(r"(?<!\d)\d++(?:[.,'’\u00a0\u202f]\d++)+")
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?:([.,'’\u00a0\u202f])\d{3})(?:\1\d{3})*\Z")
 
 

@@ -293,6 +293,12 @@ def test_camel_case_keys_become_snake_case_at_every_depth(given: Any, expected: 
     assert snake_case(given) == expected
 
 
+def test_a_long_key_is_read_in_time_with_its_length() -> None:
+    begun, key = time.process_time(), "a" + "A" * 100_000 + "-"
+    assert snake_case({key: 1}) == {key: 1}
+    assert time.process_time() - begun < 5
+
+
 def test_the_canonical_call_leaves_keys_as_they_are(people: Any) -> None:
     body = {"type": "order_shipped", "recipients": ["123"], "data": {"order_id": "A", "myField": 1}, "send_at": (now() + timedelta(hours=1)).isoformat()}
 
