@@ -40,7 +40,7 @@ def preview(source: TemplateSource, channel: str, locale: str, data: Mapping[str
         zone=UTC,
         category=type.category if type else "transactional",
         why_url=why_url(READER, type, channel) if type else None,
-        unsubscribe_url=unsubscribe_url(READER, type.category, channel) if type else None,
+        unsubscribe_url=unsubscribe_url(READER, type, channel) if type else None,
     )
     [result] = render([request], compile=Compiled)
     return result

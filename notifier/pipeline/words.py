@@ -27,11 +27,11 @@ class Wanted:
     data: Mapping[str, Any]
 
 
-def unsubscribe_url(person_id: str, category: str, channel: str) -> str | None:
-    """The one-click link of a mail; transactional ones have none, since they cannot be switched off as a category's mail."""
-    if category == "transactional" or not CHANNELS[channel].shape.has_html:
+def unsubscribe_url(person_id: str, type: EventType, channel: str) -> str | None:
+    """The one-click link of a mail. Transactional ones have none, nor what the product says for itself (codes, sign-in links): that was asked for."""
+    if type.category == "transactional" or (type.is_internal and type.is_mandatory) or not CHANNELS[channel].shape.has_html:
         return None
-    return f"{current_settings().public_url}/u/{tokens.sign_unsubscribe(person_id, category, channel)}"
+    return f"{current_settings().public_url}/u/{tokens.sign_unsubscribe(person_id, type.category, channel)}"
 
 
 def why_url(person_id: str, type: EventType, channel: str) -> str | None:
@@ -60,7 +60,7 @@ def put_into_words(wanted: Sequence[Wanted]) -> list[Content | str]:
             zone=w.person.zone,
             category=w.type.category,
             why_url=why_url(w.person.id, w.type, w.channel),
-            unsubscribe_url=unsubscribe_url(w.person.id, w.type.category, w.channel),
+            unsubscribe_url=unsubscribe_url(w.person.id, w.type, w.channel),
         )
         for w in wanted
     ]

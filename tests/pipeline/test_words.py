@@ -5,11 +5,13 @@ from apiflask import APIFlask
 
 from notifier import tokens
 from notifier.models import EventType
-from notifier.pipeline.words import why_url
+from notifier.pipeline.words import unsubscribe_url, why_url
 
-LIKE = EventType(key="like")
-DIGEST = EventType(key="social_digest", is_internal=True)
-CODE = EventType(key="address_code", is_internal=True, is_mandatory=True)
+LIKE = EventType(key="like", category="social")
+DIGEST = EventType(key="social_digest", category="social", is_internal=True)
+CODE = EventType(key="address_code", category="system", is_internal=True, is_mandatory=True)
+ALERT = EventType(key="security_alert", category="system", is_mandatory=True)
+ORDER = EventType(key="order_shipped", category="transactional")
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,15 @@ CODE = EventType(key="address_code", is_internal=True, is_mandatory=True)
 )
 def test_a_mail_leads_to_what_let_it_through(app: APIFlask, type_: EventType, channel: str, place: str | None) -> None:
     assert why_url("alice", type_, channel) == (place and f"http://localhost/p/{tokens.sign_preferences('alice')}#{place}")
+
+
+@pytest.mark.parametrize(
+    ("type_", "channel", "has_link"),
+    [(LIKE, "email", True), (DIGEST, "email", True), (LIKE, "sms", False), (CODE, "email", False), (ALERT, "email", True), (ORDER, "email", False)],
+    ids=lambda value: value.key if isinstance(value, EventType) else None,
+)
+def test_a_mail_that_nobody_asked_for_offers_to_be_switched_off(app: APIFlask, type_: EventType, channel: str, has_link: bool) -> None:
+    assert (unsubscribe_url("alice", type_, channel) is not None) == has_link
 
 
 def test_the_link_opens_that_persons_preferences_alone(app: APIFlask) -> None:
