@@ -25,6 +25,12 @@ def test_what_an_address_says_beside_its_filters_is_no_order_to_us(app: APIFlask
     assert "javascript:" not in admin.get(f"/admin/failed?{query}").text
 
 
+@pytest.mark.parametrize("path", ["/admin/failed", "/admin/failed/jobs", "/admin/types", "/admin/templates"])
+def test_filtering_keeps_the_order_of_a_list(admin: Visitor, path: str) -> None:
+    form = admin.get(f"{path}?sort=-key").text.partition('role="search"')[2].partition("</form>")[0]
+    assert '<input type="hidden" name="sort" value="-key">' in form
+
+
 def test_words_that_no_database_can_hold_are_nowhere(app: APIFlask, admin: Visitor) -> None:
     answers = opened(app, admin, lambda path: path.replace("nothing", "%00"))
     assert {status for path, status in answers.items() if "nothing" in path} == {404}
