@@ -25,7 +25,7 @@ EVERYTHING: dict[str, Any] = {
     "event": "password_changed", "ip": "2001:db8:0:1:2:3:4:7",
     "device": "Firefox on Windows", "place": "Lisbon, Portugal", "minutes": 1, "channel": "sms", "failed": 1, "provider": "twilio",
     "since": "2026-11-20T09:15:00Z", "lines": [{"title": "Mira & <b>Jo</b> like your post", "url": "https://shop.test/81"}, {"title": "News", "url": None}],
-    "count": 1, "more": 1, "role": "operator", "days": 1, "invited_by": "mira@shop.example",
+    "count": 1, "more": 1, "role": "operator", "days": 1, "invited_by": "mira@shop.example", "account": "smtp-backup",
 }  # fmt: skip
 
 
