@@ -41,6 +41,14 @@ function heard() {
   soon(0);
 }
 
+// From here on it is told; what happened before that is read once.
+async function join() {
+  isTold = await watch();
+  say();
+  quietAt = performance.now() + SAID_WITHIN_MS;
+  soon(SAID_WITHIN_MS);
+}
+
 async function read() {
   dueAt = Infinity;
   if (document.hidden || isLeaving) return; // on return it is read at once
@@ -97,7 +105,7 @@ function stop() {
 }
 
 if (topic) {
-  socket.on("connect", heard);
+  socket.on("connect", join);
   socket.on("changed", heard);
   socket.on("disconnect", () => soon(0));
   document.addEventListener("visibilitychange", heard);
