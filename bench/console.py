@@ -1,4 +1,4 @@
-"""An operator's browser at the failed jobs: how long each page takes, over HTTP and signed in, as whole pages."""
+"""An operator's browser at the failed jobs, the overview and the search: how long each page takes, over HTTP and signed in, as whole pages."""
 
 import argparse
 import http.client
@@ -78,8 +78,15 @@ def addresses(operator: Operator, registry_pages: int) -> dict[str, str]:
         "registry_deep": f"/admin/failed/registry?page={registry_pages}",
         "job": f"/admin/failed/{job[1]}",
         "preview": "/admin/failed/actions/new?kind=retry",
+        "preview_group": "/admin/failed/actions/new?kind=retry&channel=email&provider=smtp&outcome=permanent&code=mailbox_7",
         "preview_text": "/admin/failed/actions/new?kind=retry&text=mailbox",
         "actions": "/admin/failed/actions",
+        "overview": "/admin/",
+        "overview_month": "/admin/?window=month",
+        "queues": "/admin/queues",
+        "search": "/admin/notifications?user=person7",
+        "search_status": "/admin/notifications?status=failed",
+        "search_nothing": "/admin/notifications?status=bounced",
     }
 
 

@@ -19,9 +19,10 @@ from bench.processes import Program, cpu_s, peak_mb, running, wait_until
 from bench.sample import CROWD, KEY, PEOPLE
 from notifier import accounts
 from notifier import tokens as signing
+from notifier.dead_letters import Filter
 from notifier.extensions import db
-from notifier.models import Delivery
-from notifier.pipeline import sweep
+from notifier.models import BulkAction, Delivery
+from notifier.pipeline import bulk_actions, sweep
 from notifier.queries.failed import PAGE_SIZE
 
 Found = dict[str, float]
@@ -294,6 +295,28 @@ def failed(stage: Stage) -> Found:
     return {"worst_ms": answer[worst]["p99_ms"], **answer["groups_all"], **{f"{kind}_ms": took["p50_ms"] for kind, took in answer.items()}}
 
 
+def bulk_retry(stage: Stage) -> Found:
+    """How fast one scheduler retries failed jobs, no rate being set: 5,000 (`few_s`), then 200,000 (`many_s`)."""
+    found: Found = {}
+    for name, count in (("few_s", stage.some(5_000)), ("many_s", stage.some(200_000))):
+        halves = rows.add_dead_letters(count, prefix=PEOPLE, users=CROWD)
+        begun, cpu = time.monotonic(), time.process_time()
+        key = bulk_actions.start(bulk_actions.RETRY, Filter())
+        with stage.costs(found, lambda: count):  # noqa: B023 (called before the next count)
+            while bulk_actions.work():
+                pass
+        seconds, cpu = time.monotonic() - begun, time.process_time() - cpu
+        done = db.session.scalar(sa.select(BulkAction.done).where(BulkAction.id == key))
+        db.session.rollback()
+        if done != count:
+            raise RuntimeError(f"of {count} failed jobs {done} were retried")
+        found |= {"deliveries/s": round(count / seconds, 1), "cpu_us": _micros(cpu, count), name: round(seconds, 2)}
+        for half in halves:
+            _forget(half)
+        stage.installation.clear_queues()
+    return found
+
+
 def _unsent_since(mark: UUID) -> int:
     unsent = db.session.scalar(sa.select(sa.func.count()).where(Delivery.id > mark, Delivery.priority == "urgent", Delivery.sent_at.is_(None)))
     db.session.rollback()
@@ -332,5 +355,6 @@ MEASURES: dict[str, Callable[[Stage], Found]] = {
         urgent,
         release,
         failed,
+        bulk_retry,
     )
 }

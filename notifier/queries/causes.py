@@ -132,6 +132,9 @@ def _trends(chosen: Filter) -> dict[tuple[Any, ...], tuple[int, ...]]:
 
 def jobs(chosen: Filter, after: str | None = None, *, is_oldest_first: bool = False) -> Jobs:
     """Newest failure first, by keyset. A cursor that is none begins at the beginning."""
+    total = db.session.scalar(select_dead(chosen, sa.func.count())) or 0
+    if not total:
+        return Jobs([], 0, 0, None)
     key = (Delivery.failed_at, Delivery.id)
     statement = select_dead(chosen, Delivery.id, Delivery.channel, Delivery.priority, Delivery.failed_at)
     place = _place(after)
@@ -140,7 +143,6 @@ def jobs(chosen: Filter, after: str | None = None, *, is_oldest_first: bool = Fa
     ordered = statement.order_by(*(column.asc() if is_oldest_first else column.desc() for column in key))
     rows = db.session.execute(ordered.limit(PAGE_SIZE + 1)).all()
     page = rows[:PAGE_SIZE]
-    total = db.session.scalar(select_dead(chosen, sa.func.count())) or 0
     following = f"{page[-1].failed_at.timestamp():.6f}_{show('dlv', page[-1].id)}" if len(rows) > PAGE_SIZE else None
     return Jobs(describe([(queue_name(row.channel, row.priority), show("dlv", row.id)) for row in page]), total, _people(chosen), following)
 
