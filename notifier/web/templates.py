@@ -30,6 +30,7 @@ from notifier.web.template_previews import keep_sample, kept_sample, shown
 pages = page_blueprint("templates", url_prefix="/admin/templates")
 
 _LONGEST = 100_000
+_MOST_LINES = 5_000  # of a version are compared with another: that takes time with their square
 _SORTS = {"key": lambda line: line.key, "changed": lambda line: line.changed_at}
 
 
@@ -125,11 +126,15 @@ def ask_to_publish(key: str, version: int) -> ResponseReturnValue:
 def _changes(before: Mapping[tuple[str, str], Words], after: Mapping[tuple[str, str], Words]) -> list[dict[str, Any]]:
     """What differs, place by place: `lines` of (new, gone or same, text)."""
     kinds = {"+": "new", "-": "gone", " ": "same"}
-    found = []
+    found, left = [], _MOST_LINES
     for place in sorted(before.keys() | after.keys()):
         if before.get(place) != after.get(place):
-            lines = list(difflib.unified_diff(_lines(before.get(place)), _lines(after.get(place)), lineterm=""))[2:]
-            found.append({"place": _place_name(place), "lines": [(kinds[line[0]], line) for line in lines if line[0] in kinds]})
+            old, new = _lines(before.get(place)), _lines(after.get(place))
+            diff = list(difflib.unified_diff(old[:left], new[:left], lineterm=""))[2:]
+            lines = [(kinds[line[0]], line) for line in diff if line[0] in kinds]
+            is_cut = max(len(old), len(new)) > left
+            found.append({"place": _place_name(place), "lines": [*lines, ("same", " … and more than is compared here")] if is_cut else lines})
+            left = max(left - max(len(old), len(new)), 0)
     return found
 
 

@@ -97,6 +97,12 @@ def test_a_fault_is_shown_at_its_line_and_nothing_is_saved(admin: Visitor, draft
     assert words().body == ""
 
 
+def test_of_endless_words_the_beginning_is_compared(admin: Visitor, draft: str) -> None:
+    templates.save(KEY, 1, {("email", "en"): Words("t", "\n".join(map(str, range(10_000))))})
+    page = admin.get(f"{draft}/publish").text
+    assert ("body: 1\n" in html.unescape(page).replace("</span>", ""), "body: 9999" in page, "and more than is compared" in page) == (True, False, True)
+
+
 def test_of_ones_previews_the_latest_are_kept(admin: Visitor, draft: str) -> None:
     """Else whoever may look could fill the Redis that the queues need."""
     form = {**FORM, "channel": "email", "html": "<p>Hello</p>"}
