@@ -3,6 +3,8 @@
 from bisect import bisect_left
 from collections.abc import Mapping
 
+LATENCY = "latency:"  # and the index of a bucket: the name under which it is counted
+
 # The upper ends, in ms: 1-2-5, from 10 ms to a day and a bit. What takes longer falls into one bucket more.
 BOUNDS_MS: tuple[int, ...] = (*(step * 10**power for power in range(1, 8) for step in (1, 2, 5)), 10**8)
 

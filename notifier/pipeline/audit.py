@@ -15,10 +15,10 @@ import sqlalchemy as sa
 
 from notifier.channels import ADAPTERS
 from notifier.clock import now
+from notifier.core.masking import MASK
 from notifier.extensions import db
 from notifier.models import AuditEntry
 
-MASK = "•••"
 COMMAND_LINE = "command line"
 ITSELF = "Notifier"
 

@@ -12,15 +12,13 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from notifier.clock import now as clock_now
-from notifier.core.latency import bucket_of
+from notifier.core.latency import LATENCY, bucket_of
 from notifier.database import afterwards, transaction
 from notifier.extensions import db
 from notifier.models import Tally
 from notifier.realtime import publish
 
 ACCEPTED, SENT, DELIVERED, FAILED, OPENED, SKIPPED = "accepted", "sent", "delivered", "failed", "opened", "skipped"
-EVENTS = (ACCEPTED, SENT, DELIVERED, FAILED, OPENED, SKIPPED)
-LATENCY = "latency:"
 MINUTES_KEPT = timedelta(hours=26)  # then hours
 KEPT = timedelta(days=400)
 _SETTLED = timedelta(minutes=2)  # the batches of a minute have ended by then

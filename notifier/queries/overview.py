@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import redis
-from rq import Queue
 from sqlalchemy import func, literal_column, select
 
 from notifier import liveness
@@ -14,7 +13,7 @@ from notifier.core.submission import PRIORITIES
 from notifier.extensions import db, redis_store
 from notifier.models import Delivery
 from notifier.queries import causes, search
-from notifier.queueing import all_queues, queue_name
+from notifier.queueing import all_queues, depths, queue_name
 
 _LATEST = 10
 
@@ -50,10 +49,7 @@ def held_back() -> dict[str, int]:
 def _queues() -> tuple[dict[str, int] | None, int | None]:
     names = all_queues()
     try:
-        with redis_store.client.pipeline(transaction=False) as pipe:
-            for name in names:
-                pipe.llen(Queue.redis_queue_namespace_prefix + name)
-            lengths = pipe.execute()
+        lengths = depths(names)
         workers = liveness.count_workers(redis_store.client)
     except redis.RedisError:
         return None, None

@@ -9,11 +9,9 @@ import sqlalchemy as sa
 
 from notifier.channels import CHANNELS
 from notifier.clock import now
-from notifier.core.latency import percentile
+from notifier.core.latency import LATENCY, percentile
 from notifier.extensions import db
 from notifier.models import Tally
-
-_LATENCY = "latency:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +65,9 @@ def counted(window: Window, channel: str | None = None) -> Counted:
     bars: dict[datetime, dict[str, dict[str, int]]] = {}
     for row in rows:
         number = int(row.number)
-        if row.event.startswith(_LATENCY):
+        if row.event.startswith(LATENCY):
             of = buckets.setdefault(row.channel, {})
-            index = int(row.event.removeprefix(_LATENCY))
+            index = int(row.event.removeprefix(LATENCY))
             of[index] = of.get(index, 0) + number
             continue
         mine = counts.setdefault(row.channel, {})
