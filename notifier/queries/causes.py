@@ -103,31 +103,42 @@ class Agreement:
 
 
 def groups(chosen: Filter, sort: str = "-newest") -> Groups:
-    """`sort`: newest, oldest or count, with `-` in front for the greatest first."""
-    columns = {"newest": sa.func.max(Delivery.failed_at), "oldest": sa.func.min(Delivery.failed_at), "count": sa.func.count()}
-    statement = select_dead(chosen, *_CAUSE, *(column.label(name) for name, column in columns.items())).group_by(*_CAUSE)
-    by = columns[sort.removeprefix("-")]
-    rows = db.session.execute(statement.order_by(by.desc() if sort.startswith("-") else by.asc(), *_CAUSE)).all()
-    shown = rows[:MOST_GROUPS]
-    trends = _trends(chosen)
-    found = [Group(*row[:4], row.count, row.oldest, row.newest, trends.get(tuple(row[:4]), (0,) * HOURS)) for row in shown]
-    return Groups(found, sum(row.count for row in rows), len(rows) > len(shown))
-
-
-def _trends(chosen: Filter) -> dict[tuple[Any, ...], tuple[int, ...]]:
-    """Cause → how many failed in each of the last hours, the current one last."""
+    """`sort`: newest, oldest or count, with `-` in front for the greatest first. One query: it reads all of them."""
     this_hour = now().replace(minute=0, second=0, microsecond=0)
     first = this_hour - timedelta(hours=HOURS - 1)
     is_sqlite = db.engine.dialect.name == "sqlite"  # which keeps times as text
     hour = sa.func.substr(sa.cast(Delivery.failed_at, sa.Text), 1, 13) if is_sqlite else sa.func.floor(sa.func.extract("epoch", Delivery.failed_at) / 3600)
-    statement = select_dead(chosen, *_CAUSE, hour.label("hour"), sa.func.count().label("count")).where(Delivery.failed_at >= first)
-    found: dict[tuple[Any, ...], list[int]] = {}
-    for row in db.session.execute(statement.group_by(*_CAUSE, hour)):
-        at = datetime.fromisoformat(f"{row.hour}:00:00+00:00") if is_sqlite else datetime.fromtimestamp(int(row.hour) * 3600, tz=first.tzinfo)
-        index = round((at - first) / timedelta(hours=1))
-        if index < HOURS:
-            found.setdefault(tuple(row[:4]), [0] * HOURS)[index] += row.count
-    return {cause: tuple(counts) for cause, counts in found.items()}
+    columns = (sa.func.count().label("count"), sa.func.min(Delivery.failed_at).label("oldest"), sa.func.max(Delivery.failed_at).label("newest"))
+    statement = select_dead(chosen, *_CAUSE, sa.case((Delivery.failed_at >= first, hour)).label("hour"), *columns)
+    parts: dict[tuple[Any, ...], list[Any]] = {}
+    for row in db.session.execute(statement.group_by(*_CAUSE, sa.text("hour"))):
+        parts.setdefault(tuple(row[:4]), []).append(row)
+    found = sorted((_group(cause, rows, first) for cause, rows in parts.items()), key=lambda group: tuple(part or "" for part in group.cause.values()))
+    found.sort(key=lambda group: _place_by(getattr(group, sort.removeprefix("-"))), reverse=sort.startswith("-"))
+    return Groups(found[:MOST_GROUPS], sum(group.count for group in found), len(found) > MOST_GROUPS)
+
+
+def _group(cause: tuple[Any, ...], rows: Sequence[Any], first: datetime) -> Group:
+    """Of its hours since `first`, and of all that failed before (hour: None)."""
+    trend = [0] * HOURS
+    for row in rows:
+        if row.hour is not None:
+            at = (
+                datetime.fromisoformat(f"{row.hour}:00:00+00:00")
+                if isinstance(row.hour, str)
+                else datetime.fromtimestamp(int(row.hour) * 3600, tz=first.tzinfo)
+            )
+            index = round((at - first) / timedelta(hours=1))
+            if index < HOURS:
+                trend[index] += row.count
+    oldest = min((row.oldest for row in rows if row.oldest), default=None)
+    newest = max((row.newest for row in rows if row.newest), default=None)
+    return Group(*cause, sum(row.count for row in rows), oldest, newest, tuple(trend))
+
+
+def _place_by(value: Any) -> tuple[bool, Any]:
+    """To be sorted by, a missing one first."""
+    return value is not None, value
 
 
 def jobs(chosen: Filter, after: str | None = None, *, is_oldest_first: bool = False) -> Jobs:
