@@ -31,8 +31,10 @@ def retry(ids: Sequence[UUID]) -> int:
     """failed | unknown → queued, with all attempts before it again. Returns how many; the rest had expired, moved on or been deleted."""
     with transaction() as session:
         doorbells = revive(session, ids)
-        if doorbells:
-            audit.write("delivery.retried", show("dlv", ids[0]) if len(ids) == 1 else f"{len(doorbells):,} deliveries")
+        shown = [show("dlv", bell.delivery_id) for bell in doorbells]
+        if shown:
+            is_one = len(shown) == 1
+            audit.write("delivery.retried", shown[0] if is_one else f"{len(shown):,} deliveries", after=None if is_one else {"deliveries": shown})
     tell_queues(doorbells, is_retry=True)
     return len(doorbells)
 

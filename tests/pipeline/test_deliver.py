@@ -14,7 +14,7 @@ from notifier.clock import now
 from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
 from notifier.ids import show
-from notifier.models import Address, Attempt, Capture, Delivery, InboxItem
+from notifier.models import Address, Attempt, AuditEntry, Capture, Delivery, InboxItem
 from notifier.pipeline import preferences as choosing
 from notifier.pipeline import sweep
 from notifier.pipeline.cancel import cancel
@@ -203,6 +203,7 @@ def test_a_person_retries_what_is_dead_but_never_what_has_expired(app: APIFlask,
     first, second = deliveries()
     assert (first.status, first.failures, first.tries, second.status) == ("queued", 0, 1, "failed")
     assert show("dlv", first.id) in queue("email.high").job_ids
+    assert [(entry.subject, entry.after) for entry in rows(AuditEntry, action="delivery.retried")] == [(show("dlv", first.id), None)]
 
 
 def test_with_a_test_key_everything_is_captured_the_inbox_too(cast: dict[str, str], caller: Caller, submit: Submit) -> None:
