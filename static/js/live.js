@@ -1,10 +1,13 @@
 // Keeps the parts marked `data-live` (and an id) as they are on the server, as long as somebody looks: reads the page anew when
 // the server says that something has changed, and every `data-every` milliseconds where it says nothing. The value of
-// `data-live` is the topic that is watched. A part that comes back without the mark has come to rest.
+// `data-live` is the topic that is watched. A part that comes back without the mark has come to rest. htmx changes only what differs,
+// so the focus, what is selected, typed or opened stays; it knows elements by their id, so what may move has one.
 
+import htmx from "../vendor/htmx/htmx.esm.min.js";
 import { socket } from "./console-socket.js";
-import { morph } from "./morph.js";
 import { localise } from "./times.js";
+
+htmx.config.morphIgnore.push("open"); // which details are open is the reader's
 
 const PAUSE_MS = 1000; // between two readings; longer where a page takes long, so that a busy server is not asked all the time
 const LONGEST_PAUSE_MS = 5000;
@@ -86,7 +89,7 @@ function show(page) {
     const fresh = page.getElementById(part.id);
     if (!fresh) part.removeAttribute("data-live");
     else if (part.querySelector("button:enabled:hover, .btn:hover")) held = page; // nothing moves under the hand
-    else morph(part, fresh);
+    else htmx.swap({ sourceElement: part, target: part, text: fresh.outerHTML, swap: "outerMorph" });
   }
 }
 
