@@ -22,7 +22,8 @@ JSON = sa.JSON().with_variant(JSONB(), "postgresql")
 # What is dead already is grouped by its last attempt, too.
 LAST = "FROM attempt WHERE attempt.delivery_id = delivery.id ORDER BY number DESC LIMIT 1"
 BACKFILL = f"""
-UPDATE delivery SET outcome = (SELECT attempt.outcome {LAST}), code = (SELECT attempt.code {LAST}), failed_at = coalesce((SELECT attempt.at {LAST}), created_at),
+UPDATE delivery SET outcome = (SELECT attempt.outcome {LAST}), code = (SELECT attempt.code {LAST}),
+    failed_at = coalesce((SELECT attempt.at {LAST}), created_at),
     failed_type = (SELECT notification.type FROM notification WHERE notification.id = delivery.notification_id)
 WHERE status IN ('failed', 'unknown')
 """
