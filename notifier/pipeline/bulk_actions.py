@@ -31,6 +31,7 @@ KINDS = (RETRY, DISCARD, REPAIR)
 BATCH = 500
 MOST_PER_SECOND = 1_000
 _REDIS_PAUSE = timedelta(seconds=5)
+_FAULT_PAUSE = timedelta(minutes=1)
 
 log = structlog.get_logger()
 
@@ -104,6 +105,18 @@ def cancel(key: UUID) -> bool:
 
 def work() -> int:
     """One batch of the oldest action that is due. → how many dead letters it looked at; BATCH means that there may be more at once."""
+    taken: list[UUID] = []
+    try:
+        return _work_one(taken)
+    except Exception:
+        # The others are not to wait for one that breaks whenever it is tried.
+        with transaction() as session:
+            session.execute(sa.update(BulkAction).where(BulkAction.id.in_(taken)).values(wake_at=clock_now() + _FAULT_PAUSE))
+        raise
+
+
+def _work_one(taken: list[UUID]) -> int:
+    """`taken` is told which one it is."""
     now = clock_now()
     doorbells: list[Doorbell] = []
     with transaction() as session:
@@ -113,6 +126,7 @@ def work() -> int:
         row = session.scalar(statement.with_for_update(skip_locked=True))
         if row is None:
             return 0
+        taken.append(row.id)
         size = min(BATCH, row.per_second or BATCH)
         keys = _next(session, row, size)
         try:

@@ -217,6 +217,17 @@ def test_start_end_and_cancelling_stand_in_the_audit_log(dead: Dead) -> None:
     assert [tuple(row) for row in entries] == [("ada@example.test", f"bulk.{word}", show("blk", key)) for word in ("started", "finished")]
 
 
+def test_one_that_breaks_does_not_hold_up_the_others(dead: Dead) -> None:
+    dead(3)
+    with transaction() as session:
+        session.add(BulkAction(kind="retry", filter={"since": "no time"}, total=3, actor="somebody", created_at=now() - timedelta(hours=1)))
+    bulk_actions.start("retry", Filter())
+    with pytest.raises(Rejected):
+        bulk_actions.work()
+    assert [bulk_actions.work(), bulk_actions.work()] == [3, 0]
+    assert statuses() == {"queued": 3}
+
+
 def test_two_schedulers_do_each_once(dead: Dead, app: APIFlask) -> None:
     total = bulk_actions.BATCH * 3
     dead(total)
