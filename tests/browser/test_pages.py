@@ -18,7 +18,16 @@ PAGES = [
     *("/admin/queues", "/admin/queues/sms/pause", "/admin/notifications", "/admin/sandbox"),
     *("/admin/types", "/admin/types/order_shipped", "/admin/types/new"),
     *("/admin/templates", "/admin/templates/order_shipped", "/admin/templates/order_shipped/1", "/admin/templates/order_shipped/1/publish"),
-    *("/admin/producers", "/admin/providers", "/admin/providers/new/smtp", "/admin/users", "/admin/users/ada", "/admin/accounts?show=all", "/admin/audit"),
+    *(
+        "/admin/producers",
+        "/admin/providers",
+        "/admin/providers/webhook",
+        "/admin/providers/new/smtp",
+        "/admin/users",
+        "/admin/users/ada",
+        "/admin/accounts?show=all",
+        "/admin/audit",
+    ),
 ]
 
 
