@@ -1,5 +1,6 @@
 """The providers and flags in the database, taken up by every process within seconds. Called by `accept`, `deliver` and the console."""
 
+import re
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 from flask import current_app
+from sqlalchemy.exc import IntegrityError
 
 from notifier import channels
 from notifier.channels import ADAPTERS, Account
@@ -21,6 +23,8 @@ from notifier.models import Flag, Provider
 from notifier.pipeline import audit
 
 REFRESH_S = 5.0
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # it stands in addresses
+_NO_NAMES = {"flags", "new"}  # these are pages of their own
 
 log = structlog.get_logger()
 
@@ -64,11 +68,15 @@ def refresh_now() -> None:
 def add(name: str, adapter: str, options: Mapping[str, str], *, position: int = 0, weight: int = 1, is_on: bool = True) -> UUID:
     """Stores an account, if its adapter can make sense of the settings. Raises Rejected, naming what is wrong."""
     model = _checked(adapter, options, weight)
+    if not _NAME.fullmatch(name) or name in _NO_NAMES:
+        raise _refused("/name", "a name is 1 to 64 letters, digits, dots, dashes and underscores, and not flags or new")
     with transaction() as session:
-        if session.scalar(sa.select(Provider.id).where(Provider.name == name)):
-            raise _refused("/name", f"there is a provider {name!r} already")
         row = Provider(channel=model.channel.name, adapter=adapter, name=name, settings=dict(options), position=position, weight=weight, is_on=is_on)
         session.add(row)
+        try:
+            session.flush()
+        except IntegrityError:
+            raise _refused("/name", f"there is a provider {name!r} already") from None
         audit.write("provider.added", name, after=_told(row))
     refresh_now()
     return row.id

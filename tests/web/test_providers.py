@@ -1,14 +1,17 @@
 """Providers in the console: a form made from what the adapter declares; secrets go in and never come out."""
 
 import re
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from apiflask import APIFlask
 
 from notifier.clock import now
+from notifier.core.errors import Rejected
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import AuditEntry, Flag, Provider
@@ -65,8 +68,10 @@ def test_an_account_is_added_changed_and_its_secret_stays_unless_given(admin: Vi
         ({"position": "first"}, "valid integer"),
         ({"weight": "0"}, "between 1"),
         ({"name": "a\0"}, "cannot be stored"),
+        ({"name": "a/b"}, "letters, digits"),
+        ({"name": "flags"}, "not flags or new"),
     ],
-    ids=["name", "missing", "url", "position", "weight", "nul"],
+    ids=["name", "missing", "url", "position", "weight", "nul", "slash", "page"],
 )
 def test_what_makes_no_sense_is_said_and_stores_nothing(admin: Visitor, change: dict[str, str], words: str) -> None:
     answer = admin.post("/admin/providers/new/smtp", {**FORM, **change})
@@ -77,6 +82,27 @@ def test_what_makes_no_sense_is_said_and_stores_nothing(admin: Visitor, change: 
 def test_the_same_name_twice_is_refused(admin: Visitor) -> None:
     admin.post("/admin/providers/new/smtp", FORM)
     assert "already" in admin.post("/admin/providers/new/smtp", FORM).text
+
+
+def test_of_two_who_add_the_same_name_at_once_one_is_refused(app: APIFlask) -> None:
+    ends: list[str] = []
+
+    def add() -> None:
+        with app.app_context():
+            start.wait()
+            try:
+                providers.add("spare", "smtp", {"SMTP_URL": SECRET})
+                ends.append("added")
+            except Rejected as error:
+                ends.append(error.code)
+
+    start = threading.Barrier(4)
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ends) == ["added", *["validation_failed"] * 3]
 
 
 def test_it_is_removed_only_by_its_name(admin: Visitor) -> None:
