@@ -26,6 +26,14 @@ from notifier.web.forms import CheckboxesField, ConsoleForm, is_storable, said
 
 pages = page_blueprint("producers", url_prefix="/admin/producers")
 
+MAY = {
+    "notify": "send and schedule",
+    "read": "see what it has sent, types and templates",
+    "users": "keep users, their addresses and preferences, and make tokens for their inboxes",
+    "templates": "change types and templates",
+    "urgent": "call a notification urgent",
+    "admin": "see what every producer has sent, and the sandbox",
+}
 OVERLAPS = {
     "24": ("In 24 hours", timedelta(days=1)),
     "1": ("In an hour", timedelta(hours=1)),
@@ -69,7 +77,7 @@ class KeyForm(ConsoleForm):
     kind = SelectField(
         "Kind", choices=[SelectChoice("live", "Live: sends"), SelectChoice("test", "Test: takes the whole path and sends nothing")], default="live"
     )
-    scopes = CheckboxesField("It may", choices=SCOPES, default=["notify", "read", "users"])
+    scopes = CheckboxesField("It may", choices=[SelectChoice(scope, f"{scope}: {MAY[scope]}") for scope in SCOPES], default=["notify", "read", "users"])
     types = CheckboxesField("Only these event types")
     networks = NetworksField("Only from these networks", [Length(max=10_000)])
     life = SelectField("It ends", choices=[SelectChoice(days, words) for days, (words, _) in LIVES.items()], default="")

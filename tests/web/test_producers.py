@@ -156,6 +156,8 @@ def test_switching_off_refuses_all_keys_and_on_takes_them_again(admin: Visitor, 
     for state, works in (("off", False), ("on", True)):
         admin.post(f"{shop}/state", {"state": state})
         assert (found_key(plain) is not None) == works
+        page = admin.get(shop).text
+        assert ('<span class="state good">active</span>' in page, "none of its keys is accepted" in page) == (works, not works)
 
 
 @pytest.mark.parametrize(
