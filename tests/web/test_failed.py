@@ -66,6 +66,11 @@ def test_one_job_shows_its_attempts_and_its_trace(operator: Visitor, dead: str) 
     assert "DeadLetter" in page
 
 
+def test_what_kind_of_failure_it_is_is_said(operator: Visitor, dead: str) -> None:
+    for path in (f"/admin/failed/{dead}", "/admin/failed/jobs?channel=email&provider=sandbox&outcome=permanent&code=rejected"):
+        assert "sent again, it is refused again" in operator.get(path).text
+
+
 def test_an_address_in_a_providers_answer_is_masked(operator: Visitor, dead: str) -> None:
     answer = "550 no such mailbox: <zoe@example.test>, see https://mail.test/help?who=zoe"
     with transaction() as session:
@@ -83,6 +88,7 @@ def test_retrying_one_queues_it(operator: Visitor, dead: str) -> None:
     assert queue("email.high").job_ids == [dead]
     assert failed_registry("email.high").get_job_ids() == []
     assert "It is queued again" in operator.get("/admin/failed").text
+    assert "It is under way" in operator.get(f"/admin/failed/{dead}").text
 
 
 def test_it_leads_to_no_other_site(operator: Visitor, dead: str) -> None:
