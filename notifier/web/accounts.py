@@ -21,7 +21,7 @@ pages = page_blueprint("accounts", url_prefix="/admin/accounts")
 
 MAY = {
     "person": "has an inbox and preferences, and no console",
-    "viewer": "looks at everything, changes nothing",
+    "viewer": "sees all but accounts and the audit log, changes nothing",
     "operator": "retries, pauses, opens and closes breakers",
     "admin": "manages everything, accounts too",
 }
