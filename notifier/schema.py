@@ -42,7 +42,8 @@ class Schema:
         """What is wrong, and what to do."""
         match self.standing:
             case Standing.EMPTY:
-                return f"the database {self.name} has not been set up yet", "Run: python -m notifier migrate"
+                what = f"the database {self.name} has not been set up yet"
+                return what, "Run: python -m notifier migrate. If another is meant, correct NOTIFIER_HOME or DATABASE_URL."
             case Standing.BEHIND:
                 return f"the database is at migration {self.stands_at}, the program at {self.wanted}", "Run: python -m notifier migrate"
             case Standing.NEWER:

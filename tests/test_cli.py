@@ -147,7 +147,7 @@ def test_migrate_again_changes_nothing_and_adds_the_key_of_the_settings_once(app
 @pytest.mark.parametrize(
     ("command", "stands_at", "sentence"),
     [
-        ("flags", None, "has not been set up yet. Run: python -m notifier migrate"),
+        ("flags", None, "has not been set up yet. Run: python -m notifier migrate. If another is meant, correct NOTIFIER_HOME or DATABASE_URL."),
         ("flags", "0001", "The database is at migration 0001, the program at "),
         ("flags", "9999", "The database is at migration 9999, which this program does not know"),
         ("migrate", "9999", "The database is at migration 9999, which this program does not know"),
