@@ -223,6 +223,16 @@ def force(scope: str, state: str) -> None:
     publish.hint(publish.OVERVIEW, publish.QUEUES)
 
 
+def forget(scope: str) -> None:
+    """Of an account that is removed: its breaker, and what somebody has forced, must not wait for the next one of its name."""
+    try:
+        redis_store.client.delete(_PREFIX + scope)
+    except redis.RedisError as error:
+        log.warning("health.redis_away", error=type(error).__name__)
+        return
+    publish.hint(publish.OVERVIEW, publish.QUEUES)
+
+
 def states() -> dict[str, str]:
     """scope → closed, open, half_open, forced_open or forced_closed, for every scope that has been used lately."""
     client = redis_store.client

@@ -20,7 +20,7 @@ from notifier.core.errors import Fault, Rejected
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import Flag, Provider
-from notifier.pipeline import audit
+from notifier.pipeline import audit, health
 
 REFRESH_S = 5.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # it stands in addresses
@@ -125,6 +125,8 @@ def remove(name: str) -> bool:
         is_gone = session.execute(sa.delete(Provider).where(Provider.name == name).returning(Provider.id)).first() is not None
         if is_gone:
             audit.write("provider.removed", name)
+    if is_gone:
+        health.forget(name)
     refresh_now()
     return is_gone
 

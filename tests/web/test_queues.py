@@ -86,6 +86,17 @@ def test_viewers_look_and_their_buttons_are_off(signed_in: Callable[..., Visitor
     assert [viewer.post(path).status_code for path in ("/admin/queues/sms/pause", "/admin/queues/sms/resume", "/admin/queues/breaker")] == [403] * 3
 
 
+def test_the_breaker_of_an_account_that_is_removed_goes_with_it(operator: Visitor, smtp: str) -> None:
+    health.force(smtp, "open")
+    providers.remove(smtp)
+    assert smtp not in health.states()
+    assert smtp not in operator.get("/admin/queues").text
+
+
+def test_an_account_is_removed_without_redis_too(smtp: str, redis_away: None) -> None:
+    assert providers.remove(smtp)
+
+
 def test_without_redis_it_says_so_and_channels_can_still_be_paused(operator: Visitor, redis_away: None) -> None:
     operator.post("/admin/queues/sms/pause")
     page = operator.get("/admin/queues").text
