@@ -87,6 +87,8 @@ def test_words_for_any_channel_are_shown_although_the_channel_has_its_own(admin:
     templates.save(KEY, 1, {("inapp", "en"): Words("Its own")})
     page = admin.post(f"{draft}/preview", {**FORM, "title": "For all", "shown_as": "inapp"}, headers={"X-Partial": "preview"}).text
     assert ("For all" in page, "Its own" in page) == (True, False)
+    assert "These use words of their own, in a test too: In-app." in admin.get(f"{draft}?channel=*&locale=en").text
+    assert "words of their own" not in admin.get(f"{draft}?channel=*&locale=de").text
 
 
 def test_a_fault_is_shown_at_its_line_and_nothing_is_saved(admin: Visitor, draft: str) -> None:
