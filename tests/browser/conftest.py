@@ -4,12 +4,14 @@ Where there is no Chromium the tests are skipped with that reason; under CI they
 """
 
 import itertools
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -101,6 +103,12 @@ class Person:
 
     def receive(self, type: str, **data: Any) -> None:
         self.server.call("/api/v1/notifications", {"type": type, "recipients": [self.id], "channels": ["inapp"], "data": data})
+
+    def mark(self, mark: str, *ids: str) -> None:
+        """As another device of theirs would."""
+        headers = {"Authorization": f"Bearer {self.token()}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.server.port}/api/v1/inbox/{mark}", json.dumps({"ids": ids}).encode(), headers)
+        urllib.request.urlopen(request, timeout=30).close()
 
     def token(self, expires_in_s: int = 3600) -> str:
         """For the inbox in somebody else's page."""

@@ -4,7 +4,7 @@ import re
 from datetime import datetime, timedelta
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Tabs
 from tests.browser.inbox_page import NewPerson, badge, banner, button, connected, inbox, is_read, is_unread, items, select, tab, titles, toast, use
@@ -50,6 +50,44 @@ def test_what_is_read_in_one_window_is_gone_from_the_unread_of_another(tabs: Tab
     expect(titles(other)).to_have_text(["Second", "First"])
     use(items(one).first, "Mark as read")
     expect(titles(other)).to_have_text(["First"])
+
+
+def test_what_was_heard_before_a_mark_is_saved_does_not_take_it_from_view(tabs: Tabs, person: NewPerson) -> None:
+    alice, held = person(), list[Route]()
+    alice.notify_all("First", "Second")
+    page = tabs.open("/preferences", email=alice.email)
+    page.route("**/api/v1/inbox/seen", lambda route: route.fulfill(json={"seq": 0, "unread": 0, "unseen": 0}))
+    page.route("**/api/v1/inbox/read", lambda route: held.append(route))
+    page.goto("/inbox")
+    connected(page)
+    use(items(page).first, "Mark as read")
+    is_read(items(page).first)
+    alice.mark("seen", str(items(page).first.get_attribute("data-id")))  # says of the item that it is unread
+    alice.notify("Third")
+    expect(titles(page)).to_have_text(["Third", "Second", "First"])
+    is_read(items(page).nth(1))
+    held[0].continue_()
+    expect(badge(page)).to_have_text("2")
+    is_read(items(page).nth(1))
+
+
+def test_of_two_marks_the_later_one_is_sent_when_the_earlier_one_is_saved(tabs: Tabs, person: NewPerson) -> None:
+    page = opened(tabs, person, "First", "Second")
+    held, sent = list[Route](), list[str]()
+    page.on("request", lambda request: sent.append(request.url.rpartition("/")[2]) if request.method == "POST" else None)
+    page.route("**/api/v1/inbox/read", lambda route: held.append(route))
+    use(items(page).first, "Mark as read")
+    is_read(items(page).first)
+    use(items(page).first, "Mark as unread")
+    is_unread(items(page).first)
+    use(items(page).nth(1), "Archive")
+    expect(toast(page)).to_contain_text("Archived")
+    expect(badge(page)).to_have_text("1")
+    assert [mark for mark in sent if mark != "seen"] == ["read", "archive"]
+    with page.expect_response("**/api/v1/inbox/unread"):
+        held[0].continue_()
+    expect(badge(page)).to_have_text("1")
+    is_unread(items(page).first)
 
 
 def test_all_are_read_at_once_and_unread_again_by_undo(tabs: Tabs, person: NewPerson) -> None:

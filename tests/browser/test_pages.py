@@ -69,11 +69,10 @@ def settle(page: Page) -> None:
         expect(page.locator("notifier-inbox.inbox-page [aria-busy=true]")).to_have_count(0)
 
 
-def violations(page: Page) -> list[str]:
+def violations(page: Page, within: str = "html") -> list[str]:
     page.evaluate(AXE.read_text())
-    found: list[dict[str, Any]] = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})")[
-        "violations"
-    ]
+    run = "within => axe.run(within, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+    found: list[dict[str, Any]] = page.evaluate(run, within)["violations"]
     return [f"{rule['id']}: {node['target']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
 
 
@@ -95,7 +94,7 @@ def test_axe_finds_nothing_and_nothing_is_too_wide(tabs: Tabs, dead: str, captur
     page.goto("/admin/")
     page.get_by_role("button", name=re.compile("Notifications")).click()
     expect(page.get_by_role("dialog", name="Notifications").locator(".title").first).to_be_visible()
-    found["the bell's panel"] = (violations(page), overflow(page))
+    found["the bell's panel"] = (violations(page, ".top notifier-inbox"), overflow(page))  # what it covers can be reached again by Escape
     page.keyboard.press("Escape")
     page.locator("details.menu summary").click()
     found["the menu"] = (violations(page), overflow(page))

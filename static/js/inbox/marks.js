@@ -1,4 +1,5 @@
 // What a person does to items: shown at once, sent, taken back when the server refuses, and undone on request.
+// What was heard before the server's word on a mark has come is older than the mark, and does not take it from view.
 
 import { MAX_IDS, filled } from "./server.js";
 
@@ -21,6 +22,7 @@ export class Marks {
   #toast;
   #show;
   #onFailure;
+  #underWay = new Set(); // {wanted: item id → what the mark sets, sent: a promise, seq: of the server's answer, null until then}
 
   // `show(items)` puts changed items before the eyes; `onFailure(error)` says that nothing was saved.
   constructor({ server, feed, toast, show, onFailure }) {
@@ -42,6 +44,13 @@ export class Marks {
     // One that is read or unread shows it by itself; one that leaves the list does not.
     if (pairs.length > 1 || !(mark === "read" || mark === "unread")) this.#toast.show(sentence(mark, pairs.length, words), undo);
     await this.#change(before, after, mark, until ? { until: until.toISOString() } : {});
+  }
+
+  // Items as the server said they are, with what it does not know yet of marks that are under way.
+  over(items) {
+    const { seq } = this.#feed;
+    for (const mark of this.#underWay) if (mark.seq !== null && seq !== null && mark.seq <= seq) this.#underWay.delete(mark);
+    return items.map((item) => [...this.#underWay].reduce((known, { wanted }) => ({ ...known, ...wanted.get(item.id) }), item));
   }
 
   // Everything that a list of this view shows or would show.
@@ -73,16 +82,34 @@ export class Marks {
   async #change(before, after, mark, more = {}) {
     this.#show(after);
     const ids = after.map((item) => item.id);
+    const earlier = [...this.#underWay].filter(({ wanted }) => ids.some((id) => wanted.has(id)));
+    const send = () => this.#send(mark, ids, more);
+    // Of two marks of an item the later one counts, so it must not arrive first. All others need not wait.
+    const sent = earlier.length ? Promise.allSettled(earlier.map((one) => one.sent)).then(send) : send();
+    const underWay = { wanted: new Map(after.map((item, index) => [item.id, difference(before[index], item)])), sent, seq: null };
+    this.#underWay.add(underWay);
     try {
-      for (let start = 0; start < ids.length; start += MAX_IDS) {
-        this.#feed.counted(await this.#server.mark(mark, { ids: ids.slice(start, start + MAX_IDS), ...more }));
-      }
+      underWay.seq = (await sent).seq;
     } catch (error) {
+      this.#underWay.delete(underWay);
       this.#toast.hide();
       this.#show(before);
       this.#onFailure(error);
     }
   }
+
+  async #send(mark, ids, more) {
+    let answer = null;
+    for (let start = 0; start < ids.length; start += MAX_IDS) {
+      answer = await this.#server.mark(mark, { ids: ids.slice(start, start + MAX_IDS), ...more });
+      this.#feed.counted(answer);
+    }
+    return answer;
+  }
+}
+
+function difference(before, after) {
+  return Object.fromEntries(Object.entries(after).filter(([name, value]) => before[name] !== value));
 }
 
 function sentence(mark, count, words) {

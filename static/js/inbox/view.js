@@ -187,7 +187,7 @@ export class View {
       if (this.#list.state === "failed") this.#load();
       return;
     }
-    this.#change(detail.items, detail.arrived);
+    this.#change(this.#marks.over(detail.items), detail.arrived);
     if (detail.arrived && this.#isShown) this.#see();
   }
 
