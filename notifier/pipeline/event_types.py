@@ -28,8 +28,11 @@ _LISTED_SCHEMAS = ("allOf", "anyOf", "oneOf", "prefixItems")
 _NAMED_SCHEMAS = ("$defs", "dependentSchemas", "properties")
 
 
-def put(key: str, fields: Mapping[str, Any]) -> bool:
-    """Stores the type as a whole, with every field of FIELDS. → whether it is new. Raises Rejected naming every fault."""
+def put(key: str, fields: Mapping[str, Any], *, seen: str | None = None) -> bool:
+    """Stores the type as a whole, with every field of FIELDS. → whether it is new. Raises Rejected naming every fault.
+
+    `seen`: the `revision_of` what its author began with. Who writes over what somebody else has changed meanwhile is refused.
+    """
     faults = [
         *_channel_faults(fields["channels"]),
         *_priority_faults(fields["category"], fields["priority"]),
@@ -43,6 +46,8 @@ def put(key: str, fields: Mapping[str, Any]) -> bool:
         if row is not None and row.is_internal:
             raise Rejected("conflict", f"{key!r} belongs to the product itself; its words can be changed, it cannot")
         is_new = row is None
+        if seen is not None and (row is None or revision_of(row) != seen):
+            raise Rejected("conflict", f"somebody else has changed {key} since you opened it; nothing was saved")
         before = {name: getattr(row, name) for name in FIELDS} if row is not None else None
         audit.write("type.saved", key, before=before, after={name: fields[name] for name in FIELDS})
         if row is None:
@@ -53,6 +58,11 @@ def put(key: str, fields: Mapping[str, Any]) -> bool:
             row.updated_at = now()
     kept.forget()
     return is_new
+
+
+def revision_of(row: EventType) -> str:
+    """Another one as soon as the type is saved again."""
+    return row.updated_at.isoformat()
 
 
 def _channel_faults(names: list[str]) -> list[Fault]:

@@ -29,10 +29,15 @@ def internal_keys() -> set[str]:
 
 def one_type(key: str) -> dict[str, Any]:
     """Raises Rejected('not_found')."""
+    return type_json(row_of(key))
+
+
+def row_of(key: str) -> EventType:
+    """Raises Rejected('not_found')."""
     row = db.session.scalar(sa.select(EventType).where(EventType.key == key).execution_options(populate_existing=True))
     if row is None:
         raise Rejected("not_found", f"there is no event type {key[:80]!r}")
-    return type_json(row)
+    return row
 
 
 def category_of(key: str) -> str | None:

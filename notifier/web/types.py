@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from wtforms import BooleanField, IntegerField, SelectField, StringField, ValidationError
+from wtforms import BooleanField, HiddenField, IntegerField, SelectField, StringField, ValidationError
 from wtforms.fields import SelectChoice
 from wtforms.validators import NumberRange, Optional, Regexp
 
@@ -43,6 +43,7 @@ class TypeForm(ConsoleForm):
     routing = SelectField("Routing, when a submission names none", choices=[SelectChoice("", "As usual: all channels"), *MODES])
     escalate_after_s = IntegerField("Seconds until the next step of an escalation", [Optional(), NumberRange(10, 86_400)])
     dedupe_window_s = IntegerField("Seconds within which the same content is left out", [Optional(), NumberRange(0, 30 * 86_400)])
+    seen = HiddenField()
     dedupe_near = BooleanField("Leave out what differs in case, spaces and punctuation only, too")
 
     def validate_titles(self, field: JsonField) -> None:
@@ -96,7 +97,11 @@ def create() -> ResponseReturnValue:
 def one(key: str) -> ResponseReturnValue:
     shown = _one(key)
     given = {**shown, "is_mandatory": shown["mandatory"], "escalate_after_s": shown["escalate_after"], "dedupe_window_s": shown["dedupe_window"]}
-    given |= {"routing": shown["routing"] or "", "resend_unknown": {True: "yes", False: "no", None: ""}[shown["resend_unknown"]]}
+    given |= {
+        "seen": event_types.revision_of(queries.row_of(key)),
+        "routing": shown["routing"] or "",
+        "resend_unknown": {True: "yes", False: "no", None: ""}[shown["resend_unknown"]],
+    }
     return _page(TypeForm(formdata=None, data=given), key)
 
 
@@ -119,7 +124,7 @@ def _save(form: TypeForm, key: str) -> ResponseReturnValue:
     try:
         if not form.validate():
             return _page(form, shown), 422
-        is_new = event_types.put(key, form.fields())
+        is_new = event_types.put(key, form.fields(), seen=form.seen.data or None)
     except Rejected as error:
         form.refuse(error, {"/escalate_after": "escalate_after_s"})
         return _page(form, shown), 422

@@ -76,7 +76,7 @@ def statements() -> Iterator[list[str]]:
 def row_counts() -> dict[str, int]:
     """Of every table."""
     counts = " UNION ALL ".join(f"SELECT '{table.name}', count(*) FROM \"{table.name}\"" for table in db.metadata.sorted_tables)
-    found = dict(db.session.execute(sa.text(counts)).tuples().all())
+    found = {row[0]: row[1] for row in db.session.execute(sa.text(counts))}
     db.session.rollback()
     return found
 

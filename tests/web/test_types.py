@@ -1,6 +1,7 @@
 """Event types in the console: the same rules as by the API, said beside the fields."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -60,6 +61,17 @@ def test_a_type_is_made_found_and_changed(admin: Visitor) -> None:
     told = db.session.execute(sa.select(AuditEntry.action, AuditEntry.before).where(AuditEntry.subject == "parcel_lost").order_by(AuditEntry.id)).all()
     assert [entry.action for entry in told] == ["type.saved", "type.saved"]
     assert told[1].before["priority"] == "high"
+
+
+def test_who_writes_over_what_somebody_else_has_changed_is_told(admin: Visitor) -> None:
+    admin.post("/admin/types/new", FORM)
+    [seen] = re.findall(r'name="seen" type="hidden" value="([^"]+)"', admin.get("/admin/types/parcel_lost").text)
+    mine = {**FORM, "seen": seen, "priority": "low"}
+    assert admin.post("/admin/types/parcel_lost", {**mine, "priority": "medium"}).status_code == 303
+    answer = admin.post("/admin/types/parcel_lost", mine)
+    row = stored()
+    assert row is not None
+    assert (answer.status_code, "Somebody else has changed parcel_lost" in answer.text, row.priority) == (422, True, "medium")
 
 
 @pytest.mark.parametrize(
