@@ -13,7 +13,7 @@ from flask import current_app
 from sqlalchemy.exc import IntegrityError
 
 from notifier import channels
-from notifier.channels import ADAPTERS, Account
+from notifier.channels import ADAPTERS, Account, flag_of
 from notifier.channels.contract import Adapter
 from notifier.config import BadSettings
 from notifier.core.errors import Fault, Rejected
@@ -121,14 +121,16 @@ def _told(row: Provider) -> dict[str, Any]:
 
 
 def remove(name: str) -> bool:
+    """With its flag and its breaker: a later account of that name begins anew."""
     with transaction() as session:
-        is_gone = session.execute(sa.delete(Provider).where(Provider.name == name).returning(Provider.id)).first() is not None
-        if is_gone:
+        channel = session.scalar(sa.delete(Provider).where(Provider.name == name).returning(Provider.channel))
+        if channel is not None:
+            session.execute(sa.delete(Flag).where(Flag.name == flag_of(channel, name)))
             audit.write("provider.removed", name)
-    if is_gone:
+    if channel is not None:
         health.forget(name)
     refresh_now()
-    return is_gone
+    return channel is not None
 
 
 def listing() -> list[dict[str, Any]]:

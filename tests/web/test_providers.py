@@ -116,6 +116,15 @@ def test_it_is_removed_only_by_its_name(admin: Visitor) -> None:
     assert "spare" not in admin.get("/admin/providers").text
 
 
+def test_its_flag_goes_with_it(admin: Visitor) -> None:
+    providers.add("spare", "smtp", {"SMTP_URL": SECRET})
+    admin.post("/admin/providers/flags", {"flag": "email:spare", "percentage": "20"})
+    assert db.session.scalars(sa.select(Flag.name)).all() == ["email:spare"]
+    admin.post("/admin/providers/spare/remove", {"confirm": "spare"})
+    db.session.rollback()
+    assert db.session.scalars(sa.select(Flag.name)).all() == []
+
+
 @pytest.mark.parametrize(("percentage", "expected"), [("10", [("sms", 10)]), ("0", [("sms", 0)]), ("100", []), ("101", []), ("-1", []), ("x", []), ("", [])])
 def test_a_channel_is_on_for_a_share_of_the_people(admin: Visitor, percentage: str, expected: Any) -> None:
     admin.post("/admin/providers/flags", {"flag": "sms", "percentage": percentage})
