@@ -61,6 +61,22 @@ def done() -> BulkAction:
     raise AssertionError("it never ends")
 
 
+def two_schedulers(app: APIFlask, batches: int) -> None:
+    """At once, each so many batches."""
+
+    def scheduler() -> None:
+        with app.app_context():
+            for _ in range(batches):
+                bulk_actions.work()
+            db.session.remove()
+
+    threads = [threading.Thread(target=scheduler) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def counts(row: BulkAction) -> tuple[int, int, int]:
     return row.total, row.done, row.left
 
@@ -232,18 +248,7 @@ def test_two_schedulers_do_each_once(dead: Dead, app: APIFlask) -> None:
     total = bulk_actions.BATCH * 3
     dead(total)
     bulk_actions.start("retry", Filter())
-
-    def scheduler() -> None:
-        with app.app_context():
-            for _ in range(4):
-                bulk_actions.work()
-            db.session.remove()
-
-    threads = [threading.Thread(target=scheduler) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    two_schedulers(app, batches=4)
     assert counts(done()) == (total, total, 0)
     assert queue("email.high").count == total
 
@@ -266,18 +271,7 @@ def test_what_two_people_decide_about_the_same_ones_is_done_once_each(dead: Dead
     dead(total)
     for kind in ("retry", "discard"):
         bulk_actions.start(kind, Filter())
-
-    def scheduler() -> None:
-        with app.app_context():
-            for _ in range(8):
-                bulk_actions.work()
-            db.session.remove()
-
-    threads = [threading.Thread(target=scheduler) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    two_schedulers(app, batches=8)
     db.session.rollback()
     ended = {row.kind: row for row in db.session.scalars(sa.select(BulkAction).where(BulkAction.finished_at.is_not(None)))}
     assert {kind: row.done + row.left for kind, row in ended.items()} == {"retry": total, "discard": total}
