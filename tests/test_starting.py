@@ -28,4 +28,5 @@ def test_it_says_what_it_waits_for(settings: Settings, tmp_path: Path, stands_at
         app = wait_for_app(lambda: create_app(replace(settings, database_url=f"sqlite:///{path}"), socketio_queue=False), lambda: next(asked))
 
     assert app is None
-    assert [(line["event"], line["stands_at"], line["remedy"]) for line in logs] == [("database.not_migrated", stands_at, "Run: python -m notifier migrate")]
+    [line] = logs
+    assert (line["event"], line["stands_at"], "python -m notifier migrate" in line["remedy"]) == ("database.not_migrated", stands_at, True)
