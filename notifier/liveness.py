@@ -73,13 +73,8 @@ def scheduler_signs(client: redis.Redis) -> list[Sign]:
 
 
 def count_workers(client: redis.Redis) -> int:
-    keys = sorted(client.smembers("rq:workers"))
-    with client.pipeline(transaction=False) as pipe:
-        for key in keys:
-            pipe.hget(key, "last_heartbeat")
-        beats = pipe.execute()
-    oldest = now() - RECENT
-    return sum(1 for beat in beats if beat and utcparse(beat.decode()) >= oldest)
+    """Those that live."""
+    return sum(sign.is_recent for sign in worker_signs(client))
 
 
 def beat_scheduler(client: redis.Redis, name: str) -> None:

@@ -6,7 +6,7 @@ nothing out; the row is held meanwhile, so two of them never do the same. Redis 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import redis
@@ -118,7 +118,6 @@ def work() -> int:
 def _work_one(taken: list[UUID]) -> int:
     """`taken` is told which one it is."""
     now = clock_now()
-    doorbells: list[Doorbell] = []
     with transaction() as session:
         is_due = sa.or_(BulkAction.wake_at.is_(None), BulkAction.wake_at <= now)
         is_open = sa.literal_column("bulk_action.finished_at IS NULL", sa.Boolean)
@@ -128,26 +127,31 @@ def _work_one(taken: list[UUID]) -> int:
             return 0
         taken.append(row.id)
         size = min(BATCH, row.per_second or BATCH)
-        keys = _next(session, row, size)
-        try:
-            doorbells = _ACTS[row.kind](session, row, keys) if keys else []
-        except redis.RedisError as error:
-            row.wake_at = now + _REDIS_PAUSE
-            log.warning("bulk.redis_away", error=type(error).__name__)
-            return 0
-        row.done += len(doorbells)
-        row.left += len(keys) - len(doorbells)
-        row.total = max(row.total, row.done + row.left)  # what had failed by then, and was recorded only after it was counted
-        if keys:
-            row.cursor = keys[-1]
-        row.wake_at = now + timedelta(seconds=len(keys) / row.per_second) if row.per_second else None
-        if len(keys) < size:
-            _finish(row)
-        kind = row.kind
-    if kind != REPAIR:
+        keys, kind, cursor = _next(session, row, size), row.kind, row.cursor
+        if kind == REPAIR:
+            doorbells = _doorbells(session, keys)
+            row.wake_at = now + _REDIS_PAUSE  # nobody else takes it while Redis is asked; when it cannot be, it is tried again then
+        else:
+            doorbells = _ACTS[kind](session, row, keys) if keys else []
+            _note(row, keys, size, len(doorbells), now)
+    if kind == REPAIR:
+        _repair(taken[0], cursor, keys, size, doorbells)
+    else:
         retry_dead.tell_queues(doorbells, is_retry=kind == RETRY)
     publish.hint(publish.ACTIONS)
     return BATCH if len(keys) == size else len(keys)
+
+
+def _note(row: BulkAction, keys: list[UUID], size: int, done: int, now: datetime) -> None:
+    """How far it has come, with the batch `keys` of which `done` were acted on."""
+    row.done += done
+    row.left += len(keys) - done
+    row.total = max(row.total, row.done + row.left)  # what had failed by then, and was recorded only after it was counted
+    if keys:
+        row.cursor = keys[-1]
+    row.wake_at = now + timedelta(seconds=len(keys) / row.per_second) if row.per_second else None
+    if len(keys) < size:
+        _finish(row)
 
 
 def _next(session: "scoped_session[Session]", row: BulkAction, size: int) -> list[UUID]:
@@ -173,10 +177,22 @@ def _discard(session: "scoped_session[Session]", _row: BulkAction, keys: list[UU
     return retry_dead.put_away(session, keys)
 
 
-def _repair(session: "scoped_session[Session]", _row: BulkAction, keys: list[UUID]) -> list[Doorbell]:
-    """Those that RQ's registries lack; again changes nothing, so that it may be repeated after a crash."""
+def _doorbells(session: "scoped_session[Session]", keys: list[UUID]) -> list[Doorbell]:
     rows = session.execute(sa.select(Delivery.id, Delivery.channel, Delivery.priority).where(Delivery.id.in_(keys)))
-    return restore_failed([Doorbell(row.id, row.channel, row.priority) for row in rows])
+    return [Doorbell(row.id, row.channel, row.priority) for row in rows]
 
 
-_ACTS: dict[str, Callable[["scoped_session[Session]", BulkAction, list[UUID]], list[Doorbell]]] = {RETRY: _retry, DISCARD: _discard, REPAIR: _repair}
+def _repair(key: UUID, cursor: UUID | None, keys: list[UUID], size: int, doorbells: list[Doorbell]) -> None:
+    """Those that RQ's registries lack, outside of any transaction; noted after that, since again changes nothing and may be done after a crash."""
+    try:
+        restored = restore_failed(doorbells)
+    except redis.RedisError as error:
+        log.warning("bulk.redis_away", error=type(error).__name__)
+        return
+    with transaction() as session:
+        row = session.get_one(BulkAction, key, with_for_update=True, populate_existing=True)
+        if row.finished_at is None and row.cursor == cursor:
+            _note(row, keys, size, len(restored), clock_now())
+
+
+_ACTS: dict[str, Callable[["scoped_session[Session]", BulkAction, list[UUID]], list[Doorbell]]] = {RETRY: _retry, DISCARD: _discard}

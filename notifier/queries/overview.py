@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import redis
 from sqlalchemy import func, literal_column, select
@@ -12,20 +13,36 @@ from notifier.core.lifecycle import WAITING
 from notifier.core.submission import PRIORITIES
 from notifier.extensions import db, redis_store
 from notifier.models import Delivery
-from notifier.queries import causes, search
-from notifier.queueing import all_queues, depths, queue_name
+from notifier.queries import causes, queues, search
+from notifier.queueing import queue_name
 
+# How long the oldest may have been waiting: what each priority is promised.
+TARGETS = {"urgent": timedelta(seconds=1), "high": timedelta(seconds=5), "medium": timedelta(seconds=30), "low": timedelta(minutes=30)}
 _LATEST = 10
 
 
 @dataclass(frozen=True, slots=True)
+class Urgency:
+    """Of one priority: how many jobs wait, for how long the oldest has been waiting, and below what that should be."""
+
+    priority: str
+    waiting: int
+    oldest: timedelta | None
+    target: timedelta
+
+    @property
+    def is_late(self) -> bool:
+        return self.oldest is not None and self.oldest > self.target
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
-    """`waiting` is jobs by priority, and `workers` how many live; both None when Redis is away.
+    """`waiting` is of each priority, and `workers` how many live; both None when Redis is away.
 
     `held_back`: deliveries that are due and wait for their turn, so that a large release does not flood the queues.
     """
 
-    waiting: dict[str, int] | None
+    waiting: Sequence[Urgency] | None
     workers: int | None
     failed: int
     held_back: int
@@ -46,14 +63,15 @@ def held_back() -> dict[str, int]:
     return {queue_name(row.channel, row.priority): row.held for row in rows}
 
 
-def _queues() -> tuple[dict[str, int] | None, int | None]:
-    names = all_queues()
+def _queues() -> tuple[Sequence[Urgency] | None, int | None]:
     try:
-        lengths = depths(names)
+        lines = queues.lines({})
         workers = liveness.count_workers(redis_store.client)
     except redis.RedisError:
         return None, None
-    waiting = dict.fromkeys(PRIORITIES, 0)
-    for name, length in zip(names, lengths, strict=True):
-        waiting[name.rpartition(".")[2]] += length
-    return waiting, workers
+    return [_urgency(priority, [line for line in lines if line.priority == priority]) for priority in PRIORITIES], workers
+
+
+def _urgency(priority: str, lines: Sequence[queues.QueueLine]) -> Urgency:
+    oldest = max((line.oldest for line in lines if line.oldest is not None), default=None)
+    return Urgency(priority, sum(line.waiting for line in lines), oldest, TARGETS[priority])

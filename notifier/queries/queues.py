@@ -64,20 +64,21 @@ class WorkerLine:
 
 def by_channel(held_back: dict[str, int]) -> list[ChannelLines]:
     """Every channel with its queues, most pressing first. Raises redis.RedisError."""
-    lines = {line.name: line for line in _lines(held_back)}
+    by_name = {line.name: line for line in lines(held_back)}
     stopped = paused()
     found = [
-        ChannelLines(name, channel.address is not None, stopped.get(name), [lines[queue_name(name, priority)] for priority in PRIORITIES])
+        ChannelLines(name, channel.address is not None, stopped.get(name), [by_name[queue_name(name, priority)] for priority in PRIORITIES])
         for name, channel in CHANNELS.items()
     ]
-    return [*found, ChannelLines(EXPAND_QUEUE.partition(".")[0], False, None, [lines[EXPAND_QUEUE]])]
+    return [*found, ChannelLines(EXPAND_QUEUE.partition(".")[0], False, None, [by_name[EXPAND_QUEUE]])]
 
 
 def paused() -> dict[str, PausedChannel]:
     return {row.channel: row for row in db.session.scalars(sa.select(PausedChannel))}
 
 
-def _lines(held_back: dict[str, int]) -> list[QueueLine]:
+def lines(held_back: dict[str, int]) -> list[QueueLine]:
+    """Every queue, most pressing first. Two round trips. Raises redis.RedisError."""
     names = all_queues()
     client = redis_store.client
     with client.pipeline(transaction=False) as pipe:

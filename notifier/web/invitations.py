@@ -6,8 +6,7 @@ Who has a link that works is told whom it is for. Anybody else is told what to d
 from flask import flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
-from flask_wtf.csrf import CSRFError, validate_csrf
-from wtforms import PasswordField, ValidationError
+from wtforms import PasswordField
 
 from notifier import accounts
 from notifier.core.errors import Rejected
@@ -16,6 +15,7 @@ from notifier.pipeline import audit, invitations
 from notifier.web import throttle
 from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.errors import error_page
+from notifier.web.forms import check_token
 from notifier.web.login import enter
 
 pages = page_blueprint("invitations", url_prefix="/invitation")
@@ -43,13 +43,10 @@ def show(secret: str) -> ResponseReturnValue:
 
 
 @pages.post("/<secret>")
-@csrf.exempt  # its general check wants a Referer where the site is https, and this page lets none out; its token is checked here
+@csrf.exempt
 @allow(ANYONE)
 def use(secret: str) -> ResponseReturnValue:
-    try:
-        validate_csrf(request.form.get("csrf_token"))
-    except ValidationError as error:
-        raise CSRFError(str(error)) from None
+    check_token()
     found, form = _find(secret), Accept()
     if found is None or found.state != "open":
         return _page(found, form)

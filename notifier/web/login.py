@@ -9,8 +9,7 @@ from flask import Flask, current_app, flash, make_response, redirect, render_tem
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user, logout_user
 from flask_wtf import FlaskForm
-from flask_wtf.csrf import CSRFError, validate_csrf
-from wtforms import EmailField, PasswordField, ValidationError
+from wtforms import EmailField, PasswordField
 from wtforms.validators import InputRequired, Length
 
 from notifier import accounts
@@ -20,6 +19,7 @@ from notifier.models import Account
 from notifier.pipeline import audit, sign_in
 from notifier.web import throttle
 from notifier.web.access import ANYONE, allow, is_local, page_blueprint
+from notifier.web.forms import check_token
 
 pages = page_blueprint("login")
 
@@ -79,13 +79,10 @@ def show_link(secret: str) -> ResponseReturnValue:
 
 
 @pages.post("/login/link/<secret>")
-@csrf.exempt  # its general check wants a Referer where the site is https, and this page lets none out; its token is checked here
+@csrf.exempt
 @allow(ANYONE)
 def use_link(secret: str) -> ResponseReturnValue:
-    try:
-        validate_csrf(request.form.get("csrf_token"))
-    except ValidationError as error:
-        raise CSRFError(str(error)) from None
+    check_token()
     account = sign_in.redeem(secret)
     if account is None:
         return _link_page(is_good=False)

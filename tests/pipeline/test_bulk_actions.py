@@ -233,6 +233,23 @@ def test_start_end_and_cancelling_stand_in_the_audit_log(dead: Dead) -> None:
     assert [tuple(row) for row in entries] == [("ada@example.test", f"bulk.{word}", show("blk", key)) for word in ("started", "finished")]
 
 
+def test_a_repair_notes_nothing_until_redis_has_it(dead: Dead, app: APIFlask, request: pytest.FixtureRequest) -> None:
+    dead(3)
+    action = bulk_actions.start("repair", Filter())
+    client = app.extensions["redis"]
+    request.getfixturevalue("redis_away")
+    bulk_actions.work()
+    db.session.rollback()
+    row = db.session.get_one(BulkAction, action)
+    assert (counts(row), row.cursor, row.finished_at, row.wake_at is not None) == ((3, 0, 0), None, None, True)
+    assert bulk_actions.work() == 0  # not before that time
+    app.extensions["redis"] = client
+    with transaction() as session:
+        session.execute(sa.update(BulkAction).values(wake_at=None))
+    assert counts(done()) == (3, 3, 0)
+    assert failed_registry("email.high").count == 3
+
+
 def test_one_that_breaks_does_not_hold_up_the_others(dead: Dead) -> None:
     dead(3)
     with transaction() as session:
