@@ -124,6 +124,23 @@ def test_every_link_and_file_named_is_there(document: str) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("document", ["docs/promises.md", "docs/security.md"])
+def test_every_promise_and_every_threat_names_tests_that_exist(document: str) -> None:
+    rows = [line for line in (ROOT / document).read_text().splitlines() if line.startswith("| ")]
+    rows = [row for row in rows if not row.startswith(("| promise |", "| threat |"))]
+    assert rows
+    missing = []
+    for row in rows:
+        named = re.findall(r"`([\w/]+\.py)::(\w+)`", row.rsplit(" | ", 1)[-1])
+        missing += [row] if not named else []
+        missing += [f"{file}::{test}" for file, test in named if not _is_test(ROOT / "tests" / file, test)]
+    assert missing == []
+
+
+def _is_test(file: Path, name: str) -> bool:
+    return file.exists() and re.search(rf"^(async )?def {name}\(", file.read_text(), re.MULTILINE) is not None
+
+
 def test_the_changelog_tells_of_what_comes_next() -> None:
     _, _, newest = (ROOT / "CHANGELOG.md").read_text().partition("\n## ")
     assert len(re.findall(r"^- ", newest.partition("\n## ")[0], re.MULTILINE)) >= 1
