@@ -13,7 +13,7 @@ from apiflask import APIBlueprint, APIFlask
 from flask import Response, current_app, g, request
 
 from notifier import accounts, key_use, logs, tokens
-from notifier.api import limits
+from notifier.api import limits, parameters
 from notifier.core.errors import Rejected
 from notifier.core.networks import is_within
 from notifier.ids import new_id
@@ -37,11 +37,32 @@ class Access:
 
 
 class Door(APIBlueprint):
-    """A blueprint that takes no route without a rule of access."""
+    """A blueprint that takes no route without a rule of access, and no query parameter that the route does not declare."""
 
-    def add_url_rule(self, rule: str, endpoint: str | None = None, view_func: Any = None, *args: Any, **options: Any) -> None:
-        if not isinstance(getattr(view_func, "access", None), Access):
+    def input(self, schema: Any, location: str = "json", **options: Any) -> Callable[[View], View]:
+        decorate = super().input(schema, location, **options)
+
+        def declare(view: View) -> View:
+            decorated = decorate(view)
+            if location == "query":
+                decorated.parameters = frozenset(schema.model_fields)
+            return decorated
+
+        return declare
+
+    def add_url_rule(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: Any = None,
+        *args: Any,
+        **options: Any,
+    ) -> None:
+        access = getattr(view_func, "access", None)
+        if not isinstance(access, Access):
             raise RuntimeError(f"{rule} says nobody who may call it: decorate it with @allow(…), @public or @person")
+        if access.kind != "public":
+            view_func = parameters.checked(view_func, getattr(view_func, "parameters", ()))
         super().add_url_rule(rule, endpoint, view_func, *args, **options)
 
 

@@ -1,14 +1,13 @@
 """Submitting notifications and asking what became of them."""
 
-from typing import Any
-
 from flask import Response, g, request
 
 from notifier.api.answers import also, answer, check_cursor
-from notifier.api.auth import Door, allow, caller
+from notifier.api.auth import Door, allow
 from notifier.api.schemas import (
     BulkIn,
     BulkOut,
+    BulkRehearsedOut,
     DryRunOut,
     DryRunQuery,
     NotificationInFull,
@@ -18,16 +17,20 @@ from notifier.api.schemas import (
     SubmissionOut,
     SubmissionStatusOut,
 )
-from notifier.api.submitting import digest_of, idempotency_key, judge_canonical, replay_header, submission_from, submit, submit_each
-from notifier.core.errors import Fault, Rejected
-from notifier.core.submission import Submission
+from notifier.api.submitting import (
+    digest_of,
+    idempotency_key,
+    judge_canonical,
+    rehearse,
+    rehearse_each,
+    replay_header,
+    submission_from,
+    submit,
+    submit_each,
+)
 from notifier.ids import parse
 from notifier.pipeline import cancel
-from notifier.pipeline.dry_run import dry_run
-from notifier.pipeline.judge import Item
 from notifier.queries import notifications as queries
-
-MOST_REHEARSED = 100
 
 bp = Door("api_notifications", __name__, url_prefix="/api/v1", tag="Notifications")
 
@@ -46,21 +49,26 @@ def submit_notification(query_data: DryRunQuery, json_data: SubmissionIn) -> Res
     answer says what would happen to each channel, why, and in which words.
     """
     submission = submission_from(json_data, digest_of(request.json), idempotency_key())
-    if query_data.dry_run in ("true", "1"):
-        return answer(_rehearse(submission))
+    if query_data.is_rehearsal:
+        return answer(rehearse(submission))
     accepted = submit(submission)
     return answer(accepted.answer, 202, replay_header(accepted.replayed))
 
 
 @bp.post("/notifications/bulk")
 @allow("notify")
+@bp.input(DryRunQuery, location="query")
 @bp.input(BulkIn)
 @bp.output(BulkOut, 202)
-def submit_bulk(json_data: BulkIn) -> Response:
+@also(200, BulkRehearsedOut, "A dry run")
+def submit_bulk(query_data: DryRunQuery, json_data: BulkIn) -> Response:
     """Submit up to 1,000 notifications in one call
 
-    Each is judged alone: a bad one is named by its index and stops nobody else.
+    Each is judged alone: a bad one is named by its index and stops nobody else. With `dry_run=true`
+    (at most 100 recipients together) each result says what would happen.
     """
+    if query_data.is_rehearsal:
+        return answer({"results": rehearse_each(json_data.notifications, judge_canonical)})
     results, is_replay = submit_each(json_data.notifications, judge_canonical)
     return answer({"results": results}, 202, replay_header(is_replay))
 
@@ -120,13 +128,6 @@ def sight() -> queries.Sight:
     """What the caller may see: its own, or with the scope admin everybody's; a test key never what is live."""
     key = g.key
     return queries.Sight(None if "admin" in key.scopes else key.producer_id, tests_only=key.is_test)
-
-
-def _rehearse(submission: Submission) -> dict[str, Any]:
-    if len(submission.recipients) > MOST_REHEARSED:
-        fault = Fault("/recipients", "too_long", f"a dry run takes at most {MOST_REHEARSED} recipients")
-        raise Rejected("validation_failed", fault.message, (fault,))
-    return dry_run(Item(caller(), submission))
 
 
 def _split(text: str | None) -> tuple[str, ...]:

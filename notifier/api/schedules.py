@@ -2,11 +2,19 @@
 
 from flask import Response, g
 
-from notifier.api.answers import answer, check_cursor
+from notifier.api.answers import also, answer, check_cursor
 from notifier.api.auth import Door, allow, caller
 from notifier.api.notifications import sight
-from notifier.api.schemas import Page, ScheduleIn, ScheduleOut, SchedulePage, SchedulePatch
-from notifier.api.submitting import submission_from
+from notifier.api.schemas import (
+    DryRunQuery,
+    Page,
+    ScheduleIn,
+    ScheduleOut,
+    SchedulePage,
+    SchedulePatch,
+    ScheduleRehearsedOut,
+)
+from notifier.api.submitting import check_rehearsal, submission_from
 from notifier.core.errors import Fault, Rejected
 from notifier.ids import parse
 from notifier.pipeline import schedules
@@ -17,15 +25,18 @@ bp = Door("api_schedules", __name__, url_prefix="/api/v1/schedules", tag="Schedu
 
 @bp.post("")
 @allow("notify")
+@bp.input(DryRunQuery, location="query")
 @bp.input(ScheduleIn)
 @bp.output(ScheduleOut, 201)
-def create_schedule(json_data: ScheduleIn) -> Response:
+@also(200, ScheduleRehearsedOut, "A dry run")
+def create_schedule(query_data: DryRunQuery, json_data: ScheduleIn) -> Response:
     """Submit a notification again and again
 
     `cron` has five fields and is read in `time_zone`: a time that a DST change skips comes right after it, one that
     it repeats comes once. The notification is judged now and again at each run, with the rights that the
     key has then; what a run was refused for stands in `last_fault`. Runs missed while the product was
-    down are made up for by one.
+    down are made up for by one. With `dry_run=true` (at most 100 recipients) nothing is kept, and the answer says
+    what would happen at the first run.
     """
     faults = [
         Fault(f"/notification/{name}", "not_repeatable", f"{name} is for a single submission")
@@ -35,6 +46,9 @@ def create_schedule(json_data: ScheduleIn) -> Response:
     if faults:
         raise Rejected("validation_failed", faults[0].message, tuple(faults))
     submission = submission_from(json_data.notification, "")
+    if query_data.is_rehearsal:
+        check_rehearsal(len(submission.recipients), "/notification/recipients")
+        return answer(schedules.rehearse(caller(), json_data.cron, json_data.time_zone, submission))
     key = schedules.create(caller(), g.key.key_id, json_data.cron, json_data.time_zone, submission)
     return answer(queries.one(key, sight()), 201)
 

@@ -120,6 +120,10 @@ class BulkIn(Part):
 class DryRunQuery(Part):
     dry_run: Annotated[Literal["true", "false", "1", "0"], Field(description="Answers what would happen and why; nothing is stored or sent.")] = "false"
 
+    @property
+    def is_rehearsal(self) -> bool:
+        return self.dry_run in ("true", "1")
+
 
 # ---- requests: people -----------------------------------------------------------------------------------------------
 
@@ -344,6 +348,20 @@ class RehearsedOut(Answer):
 
 class DryRunOut(Answer):
     notifications: list[RehearsedOut]
+
+
+class BulkRehearsedResult(Answer):
+    index: int
+    notifications: list[RehearsedOut] | None = None
+    error: dict[str, Any] | None = Field(default=None, description="A problem, as a single call would have been answered.")
+
+
+class BulkRehearsedOut(Answer):
+    results: list[BulkRehearsedResult]
+
+
+class ScheduleRehearsedOut(DryRunOut):
+    next_at: str = Field(description="When it would run first; that run is what is rehearsed.")
 
 
 class BulkResult(Answer):

@@ -5,7 +5,8 @@ named in the words of the call. Unknown users are a 422 here too.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -13,13 +14,33 @@ from typing import Annotated, Any
 from flask import Response, request
 from pydantic import Field, PlainValidator, ValidationError
 
-from notifier.api.answers import answer
+from notifier.api.answers import also, answer
 from notifier.api.auth import Door, allow
 from notifier.api.errors import from_validation
 from notifier.api.fields import Body, JsonObject, Key, Part, UserId, existing_user_id
 from notifier.api.notifications import sight
-from notifier.api.schemas import PRIORITY, Answer, BulkOut, PreferencesOut, SubmissionIn, batch_of
-from notifier.api.submitting import digest_of, idempotency_key, ids_in, replay_header, submission_from, submit, submit_each
+from notifier.api.schemas import (
+    PRIORITY,
+    Answer,
+    BulkOut,
+    BulkRehearsedOut,
+    DryRunOut,
+    DryRunQuery,
+    PreferencesOut,
+    SubmissionIn,
+    batch_of,
+)
+from notifier.api.submitting import (
+    digest_of,
+    idempotency_key,
+    ids_in,
+    rehearse,
+    rehearse_each,
+    replay_header,
+    submission_from,
+    submit,
+    submit_each,
+)
 from notifier.clock import now
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import Submission
@@ -53,6 +74,14 @@ class Words:
     def translate(self, refused: Rejected) -> Rejected:
         faults = tuple(Fault(self.pointer(fault.pointer), fault.code, fault.message) for fault in refused.faults)
         return Rejected(refused.code, refused.detail, faults, retry_after=refused.retry_after)
+
+    @contextmanager
+    def spoken(self) -> Iterator[None]:
+        """What is refused inside is told in these words."""
+        try:
+            yield
+        except Rejected as refused:
+            raise self.translate(refused) from None
 
     def pointer(self, canonical: str) -> str:
         _, name, *rest = (*canonical.split("/"), "") if canonical.count("/") == 0 else canonical.split("/")
@@ -165,23 +194,30 @@ class SeedPreferencesOut(PreferencesOut):
 
 @bp.post("/notify")
 @allow("notify")
+@bp.input(DryRunQuery, location="query")
 @bp.input(NotifyIn)
 @bp.output(QueuedOut, 202)
-def notify(json_data: NotifyIn) -> Response:
+@also(200, DryRunOut, "A dry run")
+def notify(query_data: DryRunQuery, json_data: NotifyIn) -> Response:
     """Notify one user by template"""
     words = _notify_words(json_data)
-    return _queued(_notify_submission(json_data, digest_of(request.json), idempotency_key()), words)
+    submission = _notify_submission(json_data, digest_of(request.json), idempotency_key())
+    return _rehearsed(submission, words) if query_data.is_rehearsal else _queued(submission, words)
 
 
 @bp.post("/notify/bulk")
 @allow("notify")
+@bp.input(DryRunQuery, location="query")
 @bp.input(NotifyBulkIn)
 @bp.output(BulkOut, 202)
-def notify_bulk(json_data: NotifyBulkIn) -> Response:
+@also(200, BulkRehearsedOut, "A dry run")
+def notify_bulk(query_data: DryRunQuery, json_data: NotifyBulkIn) -> Response:
     """Notify many users, each by a body of its own
 
     Each is judged alone: a bad one is named by its index and stops nobody else.
     """
+    if query_data.is_rehearsal:
+        return answer({"results": rehearse_each(json_data.notifications, _judge_notify, _translate_notify)})
     results, is_replay = submit_each(json_data.notifications, _judge_notify, _translate_notify)
     return answer({"results": results}, 202, replay_header(is_replay))
 
@@ -205,16 +241,19 @@ def user_preferences(user_id: str) -> Response:
 
 @bp.post("/notifications/trigger")
 @allow("notify")
+@bp.input(DryRunQuery, location="query")
 @bp.input(TriggerIn)
 @bp.output(QueuedOut, 202)
-def trigger(json_data: TriggerIn) -> Response:
+@also(200, DryRunOut, "A dry run")
+def trigger(query_data: DryRunQuery, json_data: TriggerIn) -> Response:
     """Notify one user of an event
 
     `eventId` is the idempotency key.
     """
     words = Words({"type": "eventType", "recipients": "userId", "idempotency_key": "eventId"}, "metadata", sent=json_data.metadata)
     fields = {"type": json_data.eventType.lower(), "recipients": [json_data.userId], "data": snake_case(json_data.metadata)}
-    return _queued(_canonical(fields, words, digest_of(request.json), json_data.eventId or idempotency_key()), words)
+    submission = _canonical(fields, words, digest_of(request.json), json_data.eventId or idempotency_key())
+    return _rehearsed(submission, words) if query_data.is_rehearsal else _queued(submission, words)
 
 
 @bp.post("/notifications/preferences")
@@ -233,9 +272,11 @@ def choose(json_data: ChoiceIn) -> Response:
 
 @bp.post("/notifications/send")
 @allow("notify")
+@bp.input(DryRunQuery, location="query")
 @bp.input(SendIn)
 @bp.output(SentOut, 202)
-def send(json_data: SendIn) -> Response:
+@also(200, DryRunOut, "A dry run")
+def send(query_data: DryRunQuery, json_data: SendIn) -> Response:
     """Notify many users by template, at once or at a Unix time"""
     key = json_data.template_id.lower()
     category = type_queries.category_of(key)
@@ -253,21 +294,24 @@ def send(json_data: SendIn) -> Response:
         "expires_in": json_data.ttl,
     }
     submission = _canonical(fields, words, digest_of(request.json), idempotency_key())
-    try:
+    if query_data.is_rehearsal:
+        return _rehearsed(submission, words)
+    with words.spoken():
         accepted = submit(submission)
-    except Rejected as refused:
-        raise words.translate(refused) from None
     ids = ids_in(accepted.answer)
     count = len({recipient.id for recipient in submission.recipients}) if ids is None else len(ids)
     body = {"status": "queued", "count": count, "notification_ids": ids, "submission": accepted.answer["id"]}
     return answer(body, 202, replay_header(accepted.replayed))
 
 
+def _rehearsed(submission: Submission, words: Words) -> Response:
+    with words.spoken():
+        return answer(rehearse(submission))
+
+
 def _queued(submission: Submission, words: Words) -> Response:
-    try:
+    with words.spoken():
         accepted = submit(submission)
-    except Rejected as refused:
-        raise words.translate(refused) from None
     ids = ids_in(accepted.answer)
     return answer({"id": ids[0] if ids else None, "status": "queued"}, 202, replay_header(accepted.replayed))
 

@@ -19,11 +19,13 @@ from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.extensions import db
 from notifier.pipeline import accept, group_commit
+from notifier.pipeline.dry_run import dry_run
 from notifier.pipeline.judge import Accepted, Item
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"\Z')
 _LONGEST_KEY = 255
 _MOST_AT_ONCE = 1000
+_MOST_REHEARSED = 100
 
 Judge = Callable[[Any, str | None], Submission]  # (a bulk item as it came, its idempotency key) → canonical; raises Rejected
 Translate = Callable[[Any, Rejected], Rejected]
@@ -81,29 +83,62 @@ def submit(submission: Submission) -> Accepted:
     return group_commit.submit(Item(auth.caller(), submission))
 
 
+def rehearse(submission: Submission) -> dict[str, Any]:
+    """What would become of it: API.md, `?dry_run=true`. Raises the Rejected that the real thing would be answered with."""
+    check_rehearsal(len(submission.recipients), "/recipients")
+    [result] = dry_run([Item(auth.caller(), submission)])
+    if isinstance(result, Rejected):
+        raise result
+    return result
+
+
+def check_rehearsal(people: int, pointer: str) -> None:
+    """Raises Rejected for more people than the words are made for in one request; `pointer` names them."""
+    if people > _MOST_REHEARSED:
+        fault = Fault(pointer, "too_long", f"a dry run takes at most {_MOST_REHEARSED} recipients")
+        raise Rejected("validation_failed", fault.message, (fault,))
+
+
 def submit_each(items: Sequence[Any], judge: Judge, translate: Translate = lambda _item, refused: refused) -> tuple[list[dict[str, Any]], bool]:
     """A bulk call: every item is judged alone, the good ones are stored together.
 
     `translate` puts the pipeline's refusal of an item into the words of the call.
     → the results as API.md shows them, and whether all of them are replays.
     """
-    whole_key = idempotency_key()
-    results: list[dict[str, Any]] = [{"index": index} for index in range(len(items))]
-    good: list[tuple[int, Item]] = []
-    for index, item in enumerate(items):
-        try:
-            good.append((index, Item(auth.caller(), judge(item, whole_key and _key_of_item(whole_key, index)))))
-        except Rejected as refused:
-            results[index]["error"] = errors.from_rejected(refused, _place(index))
-    limits.charge(sum(len(item.submission.recipients) for _, item in good) + len(items) - len(good) - 1)
+    results, good = _judge_each(items, judge, idempotency_key())
+    limits.charge(sum(len(item.submission.recipients) for item in good.values()) + len(items) - len(good) - 1)
     replays = 0
-    for (index, _), outcome in zip(good, _accept([item for _, item in good]), strict=True):
+    for index, outcome in zip(good, _accept(list(good.values())), strict=True):
         if isinstance(outcome, Rejected):
             results[index]["error"] = errors.from_rejected(translate(items[index], outcome), _place(index))
         else:
             replays += outcome.replayed
             results[index] |= {"id": outcome.answer["id"], "notifications": ids_in(outcome.answer)}
     return results, replays == len(items)
+
+
+def rehearse_each(items: Sequence[Any], judge: Judge, translate: Translate = lambda _item, refused: refused) -> list[dict[str, Any]]:
+    """The dry run of a bulk call: for each item what `rehearse` says, or its error."""
+    results, good = _judge_each(items, judge, None)
+    check_rehearsal(sum(len(item.submission.recipients) for item in good.values()), "/notifications")
+    for index, outcome in zip(good, dry_run(list(good.values())), strict=True):
+        if isinstance(outcome, Rejected):
+            results[index]["error"] = errors.from_rejected(translate(items[index], outcome), _place(index))
+        else:
+            results[index] |= outcome
+    return results
+
+
+def _judge_each(items: Sequence[Any], judge: Judge, whole_key: str | None) -> tuple[list[dict[str, Any]], dict[int, Item]]:
+    """→ the results so far, with the errors of those whose form is wrong, and the others by their index."""
+    results: list[dict[str, Any]] = [{"index": index} for index in range(len(items))]
+    good: dict[int, Item] = {}
+    for index, item in enumerate(items):
+        try:
+            good[index] = Item(auth.caller(), judge(item, whole_key and _key_of_item(whole_key, index)))
+        except Rejected as refused:
+            results[index]["error"] = errors.from_rejected(refused, _place(index))
+    return results, good
 
 
 def _accept(items: Sequence[Item]) -> list[Accepted | Rejected]:

@@ -1,11 +1,13 @@
-"""The dry run: what would happen to a submission, and why, in the very words. Nothing is stored, counted or sent.
+"""The dry run: what would happen to submissions, and why, in the very words. Nothing is stored, counted or sent.
 
-Called by the API. It is judged and decided as `accept` does it, in a transaction that is rolled back, so that
-people given inline are there while it decides; the words are made after that, when nobody waits for a lock.
+Called by every door that submits. They are judged and decided as `accept` does it, in a transaction that is rolled
+back, so that people given inline are there while it decides; the words are made after that, when nobody waits for a lock.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from notifier.clock import now as clock_now
@@ -18,7 +20,7 @@ from notifier.database import transaction
 from notifier.pipeline import people, providers
 from notifier.pipeline.decide import Decided, decide
 from notifier.pipeline.facts import Target, load_people
-from notifier.pipeline.judge import Item, Work, changed_people, judge
+from notifier.pipeline.judge import Item, Work, changed_people, judge, works_in
 from notifier.pipeline.words import Wanted, put_into_words
 
 
@@ -26,36 +28,40 @@ class _NothingStored(Exception):
     """Rolls a dry run back."""
 
 
-def dry_run(item: Item) -> dict[str, Any]:
-    """API.md, `?dry_run=true`. Raises the Rejected that the real thing would be answered with."""
+def dry_run(batch: Sequence[Item], at: datetime | None = None) -> list[dict[str, Any] | Rejected]:
+    """For each, in order: API.md, `?dry_run=true`; or the Rejected that the real thing would be answered with.
+
+    They are looked at together, as those of a bulk call are: one may repeat another, or use up a cap. `at`: made then, not now.
+    """
     providers.refresh()
-    now = clock_now()
+    now = at or clock_now()
+    results: list[Any] = []
     decided: list[Decided] = []
     try:
         with transaction():
-            [work], _ = judge([replace(item, submission=replace(item.submission, idempotency=None))], now)
-            if isinstance(work, Rejected):
-                raise work
-            people.upsert(changed_people([work]))
-            decided = decide(_targets(work), now, is_rehearsal=True)
+            results, _ = judge([replace(item, submission=replace(item.submission, idempotency=None)) for item in batch], now)
+            works = [work for _, work in works_in(results)]
+            people.upsert(changed_people(works))
+            decided = decide(_targets(works), now, is_rehearsal=True)
             raise _NothingStored
     except _NothingStored:
-        return {"notifications": _in_words(decided)}
+        told = iter(_in_words(decided))
+        return [{"notifications": list(islice(told, len(result.recipients)))} if isinstance(result, Work) else result for result in results]
 
 
-def _targets(work: Work) -> list[Target]:
-    persons = load_people(recipient.id for recipient in work.recipients)
-    caller, submission = work.item.caller, work.item.submission
+def _targets(works: Sequence[Work]) -> list[Target]:
+    persons = load_people({recipient.id for work in works for recipient in work.recipients})
     return [
         Target(
             submission_id=work.submission_id,
-            producer_id=caller.producer_id,
-            is_test=caller.is_test,
+            producer_id=work.item.caller.producer_id,
+            is_test=work.item.caller.is_test,
             order=work.order,
             person=persons[recipient.id],
-            data=submission.data,
-            collapse_key=submission.collapse_key,
+            data=work.item.submission.data,
+            collapse_key=work.item.submission.collapse_key,
         )
+        for work in works
         for recipient in work.recipients
     ]
 

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 import structlog
 from cronsim import CronSim, CronSimError
 
+from notifier import shapes
 from notifier.clock import now as clock_now
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient, Submission
@@ -25,6 +26,7 @@ from notifier.extensions import db
 from notifier.ids import parse
 from notifier.models import ApiKey, Producer, Schedule
 from notifier.pipeline.accept import accept_part
+from notifier.pipeline.dry_run import dry_run
 from notifier.pipeline.judge import Accepted, Caller, Item, judge
 
 BATCH = 20  # in one transaction, with up to a hundred people each
@@ -43,16 +45,31 @@ def create(caller: Caller, key_id: UUID, cron: str, time_zone: str, submission: 
     faults = cron_faults(cron)
     with transaction() as session:
         results, _ = judge([Item(caller, submission)], now)
-        if isinstance(results[0], Rejected):
-            refused = results[0]
-            faults += [Fault(f"/notification{fault.pointer}", fault.code, fault.message) for fault in refused.faults]
-            raise Rejected(refused.code, refused.detail, tuple(faults))
-        if faults:
-            raise Rejected("validation_failed", faults[0].message, tuple(faults))
+        _raise_faults(results[0], faults)
         row = Schedule(producer_id=producer_id, key_id=key_id, is_test=caller.is_test, cron=cron, time_zone=time_zone, body=_body(submission))
         row.next_at = next_time(cron, time_zone, now)
         session.add(row)
     return row.id
+
+
+def rehearse(caller: Caller, cron: str, time_zone: str, submission: Submission) -> dict[str, Any]:
+    """What `create` would refuse, as it does; else when the first run would be, and the dry run of that."""
+    faults = cron_faults(cron)
+    at = clock_now() if faults else next_time(cron, time_zone, clock_now())
+    [result] = dry_run([Item(caller, submission)], at)
+    _raise_faults(result, faults)
+    assert not isinstance(result, Rejected), "its faults were raised"
+    assert at is not None, "a cron expression without faults has a next time"
+    return {"next_at": shapes.timestamp(at), **result}
+
+
+def _raise_faults(judged: Any, faults: Sequence[Fault]) -> None:
+    """Those of the cron expression and of the submission together."""
+    if isinstance(judged, Rejected):
+        theirs = (Fault(f"/notification{fault.pointer}", fault.code, fault.message) for fault in judged.faults)
+        raise Rejected(judged.code, judged.detail, (*faults, *theirs))
+    if faults:
+        raise Rejected("validation_failed", faults[0].message, tuple(faults))
 
 
 def pause(schedule_id: UUID) -> None:

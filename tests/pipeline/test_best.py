@@ -65,7 +65,8 @@ def test_when_that_fails_the_next_best_follows(submit: Submit, cast: Any) -> Non
 
 def test_it_says_why(caller: Caller, cast: Any) -> None:
     know(("alice", "email", 50, 45), ("alice", "sms", 50, 1))
-    [answer] = dry_run(Item(caller, submission("alice", channels=("sms", "email"), routing="best")))["notifications"]
+    [rehearsed] = dry_run([Item(caller, submission("alice", channels=("sms", "email"), routing="best"))])
+    [answer] = rehearsed["notifications"]
     [line] = [line for line in answer["trace"] if line["rule"] == "routing"]
     assert (line["reason"], line["detail"]["first"], line["detail"]["scores"]["sms"]) == ("best", "email", {"sent": 50, "opened": 1})
     assert "45 of 50" in line["sentence"]

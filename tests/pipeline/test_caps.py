@@ -323,13 +323,13 @@ def test_where_redis_was_dead_a_moment_ago_nobody_asks_again(send: Submit) -> No
 
 def test_a_dry_run_looks_and_counts_nothing(send: Submit, caller: Caller) -> None:
     item = Item(caller, offer("alice", "bob"))
-    first = dry_run(item)["notifications"]
+    first = dry_run([item])[0]["notifications"]
     assert traces() == []
     send("alice")
     send("alice")
     redis_store.client.delete("notifier:caps:since", "notifier:caps:marketing:alice")
     before = traces()
-    second = dry_run(item)["notifications"]
+    second = dry_run([item])[0]["notifications"]
     assert traces() == before
     shown = [[{d["reason"] for d in n["deliveries"] if d["channel"] == "inapp"} for n in answer] for answer in (first, second)]
     assert shown == [[{None}, {None}], [{"frequency_cap"}, {None}]]

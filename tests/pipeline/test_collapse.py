@@ -243,7 +243,8 @@ def test_a_dry_run_tells_and_takes_nothing(say: Any, caller: Caller, cast: Any) 
     head = rows(CollapseHead)[0].notification_id
 
     def rehearsed(sequence: int) -> Any:
-        [answer] = dry_run(Item(caller, submission("alice", channels=("email",), collapse_key="order-1", sequence=sequence)))["notifications"]
+        item = Item(caller, submission("alice", channels=("email",), collapse_key="order-1", sequence=sequence))
+        [answer] = dry_run([item])[0]["notifications"]
         return answer["deliveries"][0]["reason"]
 
     assert (rehearsed(6), rehearsed(8), rows(CollapseHead)[0].notification_id) == ("superseded", None, head)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from notifier.core.errors import Rejected
@@ -18,7 +17,7 @@ from tests.pipeline.conftest import row_counts, rows, submission, traces
 
 def test_a_dry_run_says_what_would_happen_and_leaves_no_trace(cast: dict[str, str], caller: Caller) -> None:
     before = row_counts()
-    answer = dry_run(Item(caller, submission(InlineRecipient("erin", {"email": "erin@x.test"}), "bob", idempotency=("k1", "aa" * 32))))
+    [answer] = dry_run([Item(caller, submission(InlineRecipient("erin", {"email": "erin@x.test"}), "bob", idempotency=("k1", "aa" * 32)))])
     assert row_counts() == before
     assert traces() == []
     erin, bob = answer["notifications"]
@@ -29,7 +28,7 @@ def test_a_dry_run_says_what_would_happen_and_leaves_no_trace(cast: dict[str, st
 
 
 def test_a_dry_run_shows_which_channels_would_wait_for_others_to_fail(cast: dict[str, str], caller: Caller) -> None:
-    answer = dry_run(Item(caller, submission("alice", channels=("sms", "email"), routing="first")))
+    [answer] = dry_run([Item(caller, submission("alice", channels=("sms", "email"), routing="first"))])
     assert [(d["channel"], d["status"], d["reason"]) for d in answer["notifications"][0]["deliveries"]] == [
         ("sms", "queued", None),
         ("email", "waiting", "fallback"),
@@ -37,15 +36,16 @@ def test_a_dry_run_shows_which_channels_would_wait_for_others_to_fail(cast: dict
 
 
 def test_a_dry_run_is_refused_as_the_real_thing_is(cast: dict[str, str], caller: Caller) -> None:
-    with pytest.raises(Rejected, match="there is no user"):
-        dry_run(Item(caller, submission("nobody")))
+    [refused] = dry_run([Item(caller, submission("nobody"))])
+    assert isinstance(refused, Rejected)
+    assert (refused.code, refused.detail) == ("unknown_user", "there is no user 'nobody'")
 
 
 def test_a_dry_run_and_the_real_thing_are_told_alike(cast: dict[str, str], caller: Caller, submit: Any) -> None:
-    rehearsed = dry_run(Item(caller, submission("alice", "bob", "carol", "dave")))["notifications"]
+    [rehearsed] = dry_run([Item(caller, submission("alice", "bob", "carol", "dave"))])
     submit("alice", "bob", "carol", "dave")
     stored = {row.user_id: told(unpacked(row.decision)) for row in rows(Notification)}
-    assert {one["user"]: one["trace"] for one in rehearsed} == stored
+    assert {one["user"]: one["trace"] for one in rehearsed["notifications"]} == stored
 
 
 def test_the_words_are_made_when_nobody_waits_for_the_lock_any_more(cast: dict[str, str], caller: Caller) -> None:
@@ -61,9 +61,30 @@ def test_the_words_are_made_when_nobody_waits_for_the_lock_any_more(cast: dict[s
     sa.event.listen(db.engine, "before_cursor_execute", note)
     sa.event.listen(db.engine, "rollback", rolled_back)
     try:
-        dry_run(Item(caller, submission("alice")))
+        dry_run([Item(caller, submission("alice"))])
     finally:
         sa.event.remove(db.engine, "before_cursor_execute", note)
         sa.event.remove(db.engine, "rollback", rolled_back)
     assert "facts" in happened[: happened.index("rolled back")]
     assert happened.index("words") > happened.index("rolled back")
+
+
+def test_several_are_rehearsed_beside_each_other_as_in_a_bulk_call(cast: dict[str, str], caller: Caller) -> None:
+    """The third one repeats the first, the fourth is for somebody whom the second would make; the bad one stops nobody."""
+    before = row_counts()
+    like = {"type": "like", "data": {"actor": "Eve"}, "dedupe": True}
+    results = dry_run(
+        [
+            Item(caller, submission("alice", **like)),
+            Item(caller, submission(InlineRecipient("erin", {"email": "erin@x.test"}))),
+            Item(caller, submission("alice", **like)),
+            Item(caller, submission("erin")),
+            Item(caller, submission("nobody")),
+        ]
+    )
+    assert [result.code for result in results if isinstance(result, Rejected)] == ["unknown_user"]
+    told = [result["notifications"] for result in results if not isinstance(result, Rejected)]
+    assert [[one["user"] for one in each] for each in told] == [["alice"], ["erin"], ["alice"], ["erin"]]
+    assert {delivery["reason"] for delivery in told[2][0]["deliveries"]} == {"duplicate"}
+    assert {delivery["channel"] for delivery in told[3][0]["deliveries"] if delivery["status"] == "queued"} == {"inapp", "email"}
+    assert row_counts() == before

@@ -237,10 +237,10 @@ def test_a_rehearsal_never_swallows_the_real_one(cast: dict[str, str], submit: S
 
 def test_a_dry_run_marks_nothing_and_knows_what_was_said(cast: dict[str, str], submit: Submit, caller: Caller) -> None:
     item = Item(caller, submission("alice", **LIKE))
-    first_look = dry_run(item)["notifications"][0]["deliveries"]
+    first_look = dry_run([item])[0]["notifications"][0]["deliveries"]
     assert rows(ContentMark) == []
     said = submit("alice", **LIKE)
-    second_look = dry_run(item)["notifications"][0]["deliveries"]
+    second_look = dry_run([item])[0]["notifications"][0]["deliveries"]
     assert [(d["reason"], d["detail"].get("duplicate_of")) for d in (*first_look, *second_look)] == [(None, None), ("duplicate", id_of(said))]
 
 

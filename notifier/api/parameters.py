@@ -1,0 +1,34 @@
+"""The query parameters of a call: those it declares, each once. Others are refused, since whoever sends one means something by it.
+
+`Door` puts every route that is not open to everybody behind `checked`. Nothing of the route has run by then, and
+the caller is known, so that a stranger is told nothing.
+"""
+
+import functools
+from collections.abc import Callable, Collection
+from typing import Any
+
+from flask import request
+
+from notifier.api.fields import MOST_FAULTS, pointer_to
+from notifier.core.errors import Fault, Rejected
+
+
+def checked(view: Callable[..., Any], taken: Collection[str]) -> Callable[..., Any]:
+    """The view, for requests with no other parameters than `taken`."""
+
+    @functools.wraps(view)
+    def check(*args: Any, **kwargs: Any) -> Any:
+        faults = [fault for name, values in request.args.lists() if (fault := _fault(name, values, taken))]
+        if faults:
+            detail = "; ".join(f"{fault.pointer}: {fault.message}" for fault in faults[:3])
+            raise Rejected("validation_failed", f"the request is not valid: {detail}", tuple(faults[:MOST_FAULTS]))
+        return view(*args, **kwargs)
+
+    return check
+
+
+def _fault(name: str, values: list[str], taken: Collection[str]) -> Fault | None:
+    if name not in taken:
+        return Fault(pointer_to(name), "unknown_field", "this call takes no such parameter")
+    return Fault(pointer_to(name), "ambiguous", "given more than once") if len(values) > 1 else None
