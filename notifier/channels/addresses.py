@@ -30,6 +30,8 @@ def _parse_email(value: str) -> str:
         checked = validate_email(value.strip(), check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
         raise ValueError(str(error)) from None
+    if "=?" in checked.normalized:  # RFC 2047 allows it, but programs decode it, and then it is another address, or two
+        raise ValueError("An e-mail address must not hold =?, which begins encoded text.")
     return checked.normalized
 
 

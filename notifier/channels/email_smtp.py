@@ -1,7 +1,6 @@
 """E-mail through any mail server that speaks SMTP: STARTTLS when offered, TLS from the start with smtps://, AUTH."""
 
 from collections.abc import Mapping
-from email.message import EmailMessage
 from typing import Any
 
 from notifier.channels import mail
@@ -45,8 +44,8 @@ class EmailSmtp(Adapter):
     def send(self, message: Message, to: Recipient) -> Receipt:
         pool = self._configured()
         composed = self._compose(message, to)
-        pool.send(self.sender.addr_spec, mail.ascii_domain(to.address), composed)
-        return Receipt("sent", provider_message_id=str(composed["Message-ID"]))
+        pool.send(self.sender.address, mail.ascii_domain(to.address), composed.raw)
+        return Receipt("sent", provider_message_id=composed.message_id)
 
     def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
         return mail.as_captured(self._compose(message, to), to, message)
@@ -63,7 +62,7 @@ class EmailSmtp(Adapter):
         if self.pool is not None:
             self.pool.close()
 
-    def _compose(self, message: Message, to: Recipient) -> EmailMessage:
+    def _compose(self, message: Message, to: Recipient) -> mail.Mail:
         try:
             return mail.compose(message, to, by=self.sender, at=now())
         except ValueError:

@@ -8,6 +8,7 @@ that a name which resolves to something else a moment later gains nothing. Failu
 import http.client
 import io
 import logging
+import re
 import socket
 import ssl
 import time
@@ -29,6 +30,8 @@ from notifier.core.networks import Network
 
 # urllib3 writes whole URLs into its log, and in the URL of a Slack webhook the path is the secret.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")  # http.client lets folded lines through
 
 HOSTS = 200  # whose connections are kept open
 CONNECTIONS_A_HOST = 200  # as many as one channel may have in flight
@@ -131,7 +134,12 @@ class Http:
         explain: Explain = explain,
         read_s: float | None = None,
     ) -> Response:
-        """A successful answer. Raises a DeliveryError: what `explain` makes of the answer, or of there being none."""
+        """A successful answer. Raises a DeliveryError: what `explain` makes of the answer, or of there being none.
+
+        ValueError for a header that is not printable ASCII: text has to be encoded by the adapter.
+        """
+        if not all(map(_HEADER_VALUE.fullmatch, (headers or {}).values())):
+            raise ValueError("a header holds something other than printable ASCII")
         response = self._exchange(method, url, body, headers or {}, read_s or self.read_s)
         error = explain(response)
         if error is not None:

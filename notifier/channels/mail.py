@@ -1,50 +1,75 @@
 """A message as an internet mail, for every provider that takes one whole. Pure: nothing is sent here.
 
-What a template or a person's name holds can never become a header, a second recipient or a second mail.
+Written by hand after RFC 5322, 2045 and 2047, since Python's `email` reads encoded words in values that it is given,
+line breaks and all, and loses spaces between those that it writes. What a template or a person's name holds can
+never become a header, a second recipient or a second mail.
 """
 
+import binascii
 import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
-from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8, EmailPolicy
-from email.utils import parseaddr
+from email.utils import format_datetime, parseaddr
 from typing import Any
+from urllib.parse import quote
 
 import idna
 
 from notifier.core.message import Message, Recipient
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-# The standard library loses the quotes around a name when it folds it, and `Doe, Jane <…>` would be two recipients.
-_SPECIAL_IN_NAME = re.compile(r"[()<>@,:;\"\\\[\]]+")
-_ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+")
-_NOT_PLAIN = re.compile(r"[^\t\n\x20-\x7e]")
-_LONGEST_LINE = 900  # SMTP allows 998
+_SPACE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")  # and every control character
+_PLAIN = re.compile(r"[\x20-\x7e]*")
+_NOT_PLAIN_TEXT = re.compile(r"[^\t\n\x20-\x7e]")
+_LINE_END = re.compile(r"\r\n?")
+_NOT_IN_URI = re.compile(r"[^!#-;=?-Z\[\]_a-z~]+")
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")  # what a name may hold outside of quotes
+# Many programs decode a header before they look for its commas, so in an encoded name there are none.
+_SPECIAL_IN_NAME = re.compile(r"[()<>@,:;\"\\\[\] ]+")
+_LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+"
+_ADDRESS = re.compile(rf"{_LOCAL}(?:\.{_LOCAL})*@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
+_ENCODED_WORD = "=?"  # how one begins; no text of ours may look like one
+
+_LONGEST_LINE = 76  # RFC 2047: of a header with encoded words
+_LONGEST_WORD = 65  # RFC 2047 allows 75; so it stands on one line with the longest name of a header
+_LONGEST_PLAIN_NAME = 60  # longer ones are encoded, since quotes cannot be folded
+_WORD = "=?utf-8?{}?{}?="
+_ROOM = _LONGEST_WORD - len(_WORD.format("q", ""))
+_AS_IT_IS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/ ")  # in a Q-word, also in a name
+_LONGEST_TEXT_LINE = 900  # of a 7bit part; SMTP allows 998
 
 
-class _Verbatim:
-    """A header that is written as it is. Folding would put a long URL into an encoded word, and no mail program reads it there."""
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """An address with the name to show, `""` for none. Both are checked: see `sender`."""
 
     name: str
+    address: str
 
-    def fold(self, *, policy: EmailPolicy) -> str:
-        return f"{self.name}: {self}{policy.linesep}"
+    @property
+    def domain(self) -> str:
+        return self.address.rpartition("@")[2]
+
+    def __str__(self) -> str:
+        return f"{_quoted(self.name)} <{self.address}>" if self.name else self.address
 
 
-_headers = HeaderRegistry()
-_headers.map_to_type("list-unsubscribe", type("VerbatimHeader", (_Verbatim, UnstructuredHeader), {}))
-_ASCII_POLICY = SMTP.clone(header_factory=_headers)
-_UTF8_POLICY = SMTPUTF8.clone(header_factory=_headers)
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """`raw` is the mail as it goes out; `headers` are those of its own, as people read them."""
+
+    message_id: str
+    headers: dict[str, str]
+    raw: bytes
 
 
-def sender(text: str) -> Address:
+def sender(text: str) -> Mailbox:
     """`Notifier <notifier@example.com>` or a bare address. Raises ValueError without quoting it."""
-    name, spec = parseaddr(_one_line(text))
+    name, address = parseaddr(_one_line(text))
     try:
-        if needs_utf8(spec):
+        if needs_utf8(address):
             raise ValueError
-        return _mailbox(name, ascii_domain(spec))
+        return _mailbox(name, ascii_domain(address))
     except ValueError:
         raise ValueError("it is no sender like Shop <shop@example.com>") from None
 
@@ -65,48 +90,126 @@ def needs_utf8(address: str) -> bool:
     return not address.rpartition("@")[0].isascii()
 
 
-def compose(message: Message, to: Recipient, *, by: Address, at: datetime) -> EmailMessage:
-    """`at` goes into Date. The Message-ID is the same on every try, so that a repeat can be recognised."""
+def compose(message: Message, to: Recipient, *, by: Mailbox, at: datetime) -> Mail:
+    """`at` goes into Date. The Message-ID is the same on every try, so that a repeat can be recognised. Raises ValueError: `to` is no address."""
     content = message.content
-    address = ascii_domain(to.address)
-    mail = EmailMessage(policy=_UTF8_POLICY if needs_utf8(address) else _ASCII_POLICY)
-    mail["From"] = by
-    mail["To"] = _mailbox(to.name or "", address)
-    mail["Subject"] = _one_line(content.subject or content.title)
-    mail["Date"] = at
-    mail["Message-ID"] = f"<{message.delivery_id}@{by.domain}>"
-    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies, please
+    recipient = _mailbox(to.name or "", ascii_domain(to.address))
+    subject = _one_line(content.subject or "") or _one_line(content.title)
+    message_id = f"<{message.delivery_id}@{by.domain}>"
+    rest = {
+        "Date": format_datetime(at),
+        "Message-ID": message_id,
+        "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office replies, please
+    }
     if message.unsubscribe_url:
-        mail["List-Unsubscribe"] = f"<{message.unsubscribe_url}>"
-        mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    text = _encodable(content.body)
-    mail.set_content(text, cte=_transfer_encoding(text))
-    if content.html:
-        html = _encodable(content.html)
-        mail.add_alternative(html, subtype="html", cte=_transfer_encoding(html))
-    return mail
+        rest |= {
+            "List-Unsubscribe": f"<{_NOT_IN_URI.sub(_percent, message.unsubscribe_url)}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        }
+    lines = [
+        _folded("From", _written(by)),
+        _folded("To", _written(recipient)),
+        _folded("Subject", _text(subject)),
+        *(f"{name}: {value}" for name, value in rest.items()),  # on one line each: folded, some programs lose a link
+        "MIME-Version: 1.0",
+    ]
+    head = "\r\n".join(lines).encode()
+    return Mail(
+        message_id,
+        {"From": str(by), "To": str(recipient), "Subject": subject, **rest},
+        head + b"\r\n" + _body(message.delivery_id, content.body, content.html),
+    )
 
 
-def _mailbox(name: str, address: str) -> Address:
-    """Raises ValueError. The standard library looks closely at ASCII addresses only; all were checked when they were stored."""
-    if not _ADDRESS.fullmatch(address):
+# ---- headers --------------------------------------------------------------------------------------------------------
+
+
+def _folded(name: str, pieces: Sequence[str]) -> str:
+    """A header of pieces with a space between, in lines of _LONGEST_LINE, or as long as a piece is."""
+    lines, line = [], f"{name}:"
+    for index, piece in enumerate(pieces):
+        if index and len(line) + 1 + len(piece) > _LONGEST_LINE:
+            lines.append(line)
+            line = ""
+        line += f" {piece}"
+    return "\r\n".join([*lines, line])
+
+
+def _text(text: str) -> list[str]:
+    """Unstructured text. Encoded as a whole or not at all: of spaces between the two kinds, programs lose some."""
+    if not _is_plain(text):
+        return list(_encoded(text))
+    return text.split(" ")
+
+
+def _written(mailbox: Mailbox) -> list[str]:
+    """A name is written as atoms, in quotes, or encoded; see _SPECIAL_IN_NAME."""
+    if not mailbox.name:
+        return [mailbox.address]
+    is_plain = _is_plain(mailbox.name, _LONGEST_PLAIN_NAME)
+    return [*([_quoted(mailbox.name)] if is_plain else _encoded(mailbox.name)), f"<{mailbox.address}>"]
+
+
+def _quoted(name: str) -> str:
+    if _ATOMS.fullmatch(name) or not name.isascii():
+        return name
+    return '"{}"'.format(re.sub(r'(["\\])', r"\\\1", name))
+
+
+def _is_plain(text: str, longest: int | None = None) -> bool:
+    is_short = max(map(len, text.split(" "))) <= _LONGEST_WORD and (longest is None or len(text) <= longest)
+    return is_short and bool(_PLAIN.fullmatch(text)) and _ENCODED_WORD not in text
+
+
+def _encoded(text: str) -> Iterator[str]:
+    """RFC 2047: encoded words of whole characters, cut behind spaces if possible, since some programs show another one there.
+
+    Spaces are inside of them: those between encoded words do not count.
+    """
+    raw = text.encode()
+    is_q = sum(map(_q_cost, raw)) <= len(raw) * 4 / 3
+    room = _ROOM if is_q else _ROOM // 4 * 3
+    held, used = b"", 0
+    for word in re.findall(r"[^ ]+ ?", text):
+        size = sum(map(_q_cost, word.encode())) if is_q else len(word.encode())
+        for piece in [word] if size <= room else word:
+            encoded = piece.encode()
+            cost = sum(map(_q_cost, encoded)) if is_q else len(encoded)
+            if used + cost > room:
+                yield _encoded_word(held, is_q=is_q)
+                held, used = b"", 0
+            held += encoded
+            used += cost
+    if held:
+        yield _encoded_word(held, is_q=is_q)
+
+
+def _q_cost(byte: int) -> int:
+    return 1 if byte in _AS_IT_IS else 3
+
+
+def _encoded_word(raw: bytes, *, is_q: bool) -> str:
+    if not is_q:
+        return _WORD.format("b", binascii.b2a_base64(raw, newline=False).decode())
+    return _WORD.format("q", "".join(chr(byte) if byte in _AS_IT_IS else f"={byte:02X}" for byte in raw).replace(" ", "_"))
+
+
+def _mailbox(name: str, address: str) -> Mailbox:
+    """Raises ValueError. All addresses were checked when they were stored; this keeps out what would be more than one."""
+    if not _ADDRESS.fullmatch(address) or _ENCODED_WORD in address or address != _one_line(address):
         raise ValueError("this is not an e-mail address")
-    name = " ".join(_SPECIAL_IN_NAME.sub(" ", _one_line(name)).split())
-    local, _, domain = address.rpartition("@")
-    try:
-        return Address(name, local, domain) if needs_utf8(address) else Address(name, addr_spec=address)
-    except IndexError:  # what its parser raises for some broken ones
-        raise ValueError("this is not an e-mail address") from None
+    name = _one_line(name)
+    if not _is_plain(name, _LONGEST_PLAIN_NAME):
+        name = _SPECIAL_IN_NAME.sub(" ", name).strip(" ")
+    return Mailbox(name, address)
 
 
-def _transfer_encoding(text: str) -> str:
-    """Never base64, which filters distrust and people cannot read, nor 8bit, which not every relay passes on."""
-    is_plain = not _NOT_PLAIN.search(text) and all(len(line) <= _LONGEST_LINE for line in text.split("\n"))
-    return "7bit" if is_plain else "quoted-printable"
+def _percent(match: re.Match[str]) -> str:
+    return quote(match.group(), errors="replace")
 
 
 def _one_line(text: str) -> str:
-    return _CONTROL.sub(" ", _encodable(text)).strip()
+    return _SPACE.sub(" ", _encodable(text)).strip(" ")
 
 
 def _encodable(text: str) -> str:
@@ -114,13 +217,38 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def as_captured(mail: EmailMessage, to: Recipient, message: Message) -> dict[str, Any]:
-    """The mail as the sandbox keeps it, headers as they would have gone out."""
+# ---- parts ----------------------------------------------------------------------------------------------------------
+
+
+def _body(delivery_id: str, text: str, html: str | None) -> bytes:
+    """From the first header about content to the end. The boundary holds `=_`, which is in no quoted-printable text, and in no 7bit one (_part)."""
+    plain = _part("plain", text)
+    if not html:
+        return plain
+    boundary = f"=_{delivery_id}"
+    between = f"\r\n--{boundary}\r\n".encode()
+    head = f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n'.encode()
+    return b"".join([head, between, plain, between, _part("html", html), f"\r\n--{boundary}--\r\n".encode()])
+
+
+def _part(subtype: str, text: str) -> bytes:
+    """7bit or quoted-printable: never base64, which filters distrust and people cannot read, nor 8bit, which not every relay passes on."""
+    text = _LINE_END.sub("\n", _encodable(text))
+    if not text.endswith("\n"):
+        text += "\n"
+    is_plain = not _NOT_PLAIN_TEXT.search(text) and "=_" not in text and all(len(line) <= _LONGEST_TEXT_LINE for line in text.split("\n"))
+    encoding, body = ("7bit", text.encode()) if is_plain else ("quoted-printable", binascii.b2a_qp(text.encode(), istext=True))
+    head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'
+    return head.encode() + body.replace(b"\n", b"\r\n")
+
+
+def as_captured(mail: Mail, to: Recipient, message: Message) -> dict[str, Any]:
+    """The mail as the sandbox keeps it."""
     return {
         "to": to.address,
-        "subject": str(mail["Subject"]),
+        "subject": mail.headers["Subject"],
         "text": message.content.body,
         "html": message.content.html,
         "payload": None,
-        "headers": {name: str(value) for name, value in mail.items() if name.lower() not in ("content-type", "content-transfer-encoding", "mime-version")},
+        "headers": mail.headers,
     }

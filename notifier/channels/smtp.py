@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.message import EmailMessage
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -82,19 +81,19 @@ class Pool:
         self.slots = threading.BoundedSemaphore(most)  # mail servers take a handful of connections from one client, not one a thread
         self.idle: deque[_Connection] = deque()
 
-    def send(self, sender: str, to: str, composed: EmailMessage) -> None:
+    def send(self, sender: str, to: str, raw: bytes) -> None:
         with self.slots:
-            self._send(sender, to, composed)
+            self._send(sender, to, raw)
 
     def try_out(self) -> str:
         """Connects and signs in, beside what is pooled. → the server. Raises a DeliveryError."""
         _Connection(self.server, self.http).close()
         return f"{self.server.host}:{self.server.port}"
 
-    def _send(self, sender: str, to: str, composed: EmailMessage) -> None:
+    def _send(self, sender: str, to: str, raw: bytes) -> None:
         connection = self._open_transaction(sender, needs_utf8(to))
         try:
-            connection.deliver(to, composed)
+            connection.deliver(to, raw)
         except DeliveryError as error:
             self._take_back(connection, is_sound=not isinstance(error, Retryable) and connection.reset())
             raise
@@ -199,9 +198,9 @@ class _Connection:
             options = ["SMTPUTF8", "BODY=8BITMIME"]
         self._expect(self._call(self.smtp.mail, sender, options), names_recipient=False)
 
-    def deliver(self, to: str, composed: EmailMessage) -> None:
+    def deliver(self, to: str, raw: bytes) -> None:
         self._expect(self._call(self.smtp.rcpt, to))
-        self._expect(self._call(self.smtp.data, composed.as_bytes(), is_ambiguous=True))
+        self._expect(self._call(self.smtp.data, raw, is_ambiguous=True))
         self.mails += 1
         self.used_at = time.monotonic()
 

@@ -53,6 +53,7 @@ def test_an_address_is_normalised_and_masked(channel: str, value: str, expected:
     ("channel", "value"),
     [
         *(("email", value) for value in ("", "alice", "@x.test", "alice@", "a b@x.test", "alice@x..test", "alice@x.test\nBcc: b@x.test", "A <a@x.test>")),
+        ("email", "=?utf-8?q?a=2C?=@x.test"),
         *(("email", value) for value in ("alice@[127.0.0.1]", '"a b"@x.test', "a@localhost", "a@b@x.test", "a@" + "x." * 130 + "test")),
         *(("sms", value) for value in ("", "+", "015112345678", "004915112345678", "+49", "+491", "+4915112345678901234", "+1-800-FLOWERS")),
         ("sms", "tel:+15550100003"),

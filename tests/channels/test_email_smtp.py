@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -17,6 +18,7 @@ from notifier.channels.http import Http
 from notifier.channels.smtp import explain_reply
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, Retryable
 from notifier.core.message import Recipient
+from tests.channels.test_mail import SCRIPTS, plain
 
 ALICE = Recipient("alice@shop.test", name="Alice")
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
@@ -61,6 +63,17 @@ def test_a_mail_arrives_with_its_envelope_and_both_parts(start_mail: Any, make_a
     assert [part.get_content_type() for part in mail.walk()] == ["multipart/alternative", "text/plain", "text/html"]
     assert mail["Message-ID"] == receipt.provider_message_id == "<dlv_01930000000070008000000000000001@shop.test>"
     assert receipt.status == "sent"
+
+
+@pytest.mark.parametrize("text", SCRIPTS)
+def test_a_mail_server_gets_every_script_and_nothing_more(text: str, start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+    server = start_mail()
+    content = make_message().content
+    make_adapter(server.url()).send(make_message(content=replace(content, subject=text, body=text)), Recipient("alice@shop.test", name=text))
+    [arrived] = server.inbox.mails
+    mail = parsed(arrived.raw)
+    assert (arrived.to, mail["Subject"]) == (["alice@shop.test"], plain(text))
+    assert list(mail) == ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]
 
 
 def test_a_text_without_html_is_a_mail_of_one_part(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:

@@ -213,6 +213,13 @@ def test_retry_after_is_seconds_or_a_date_and_bounded(value: str | None, seconds
     assert error.retry_after == seconds
 
 
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\r\n folded", "a\n\tfolded", "a\x00", "a\x7f", "ü", "\u2028"])
+def test_no_text_becomes_a_header_of_its_own(value: str, make_http: MakeHttp, sink: Any) -> None:
+    with pytest.raises(ValueError, match="header"):
+        make_http().post(f"http://127.0.0.1:{sink.port}/", b"{}", {"X-Text": value})
+    assert sink.requests == []
+
+
 def test_headers_are_found_whatever_their_case(make_http: MakeHttp, sink: Any) -> None:
     sink.answers(429, {"RETRY-AFTER": "9"})
     with pytest.raises(RateLimited) as caught:
