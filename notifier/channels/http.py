@@ -25,7 +25,7 @@ from urllib3.exceptions import HTTPError, LocationValueError
 
 from notifier.channels.targets import Targets
 from notifier.clock import now
-from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
+from notifier.core.errors import DeliveryError, Misconfigured, Permanent, RateLimited, Retryable
 from notifier.core.networks import Network
 
 # urllib3 writes whole URLs into its log, and in the URL of a Slack webhook the path is the secret.
@@ -52,18 +52,20 @@ class Response:
     body: bytes
 
 
+Family = Callable[..., DeliveryError]
+
 # What a status means unless an adapter knows better. 2xx is success, other 3xx and 4xx are Permanent, other 5xx Retryable.
-STATUSES: dict[int, type[DeliveryError]] = {
+# No address is blamed here: where the URL is a provider's own, 404 and 410 are about the URL.
+STATUSES: dict[int, Family] = {
     401: Misconfigured,
     403: Misconfigured,
     408: Retryable,
-    410: InvalidRecipient,
     425: Retryable,
     429: RateLimited,
 }
 
 
-def explain(response: Response, statuses: Mapping[int, type[DeliveryError]] = STATUSES) -> DeliveryError | None:
+def explain(response: Response, statuses: Mapping[int, Family] = STATUSES) -> DeliveryError | None:
     """The error an answer amounts to, None for success. An adapter passes `{**STATUSES, its own}`.
 
     The answer's text is not quoted: a receiver may echo what it was sent, signatures included.
@@ -72,7 +74,7 @@ def explain(response: Response, statuses: Mapping[int, type[DeliveryError]] = ST
     if 200 <= status < 300:
         return None
     message, code = f"the receiver answered {status}", f"http_{status}"
-    family = statuses.get(status, Retryable if status >= 500 else Permanent)
+    family: Family = statuses.get(status, Retryable if status >= 500 else Permanent)
     if family is RateLimited or (status == 503 and "retry-after" in response.headers):
         return RateLimited(message, code=code, retry_after=_retry_after_s(response.headers.get("retry-after")))
     if family is Retryable:

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -25,26 +26,36 @@ KEPT_CONNECTIONS = 10
 LONGEST_IDLE_S = 60.0
 MAILS_A_CONNECTION = 100  # many servers hang up after that many
 
-# What a reply means (RFC 5321 codes, RFC 3463 enhanced codes), first match. Codes only, never the English behind them.
-# An address is blamed only where the server says 5.1.x of it: a bare 550 is as often a policy, and then every address would go.
-_REPLIES: tuple[tuple[str, str, type[DeliveryError]], ...] = (
-    (r"4..", r".*", Retryable),
-    (r"530|534|535|538", r".*", Misconfigured),
-    (r"5..", r"5\.7\.[89]|5\.1\.[78]", Misconfigured),  # credentials; the sender's own address
-    (r"550|551|553", r"5\.1\..*", InvalidRecipient),
-    (r"5..", r".*", Permanent),
+_PERHAPS_OURS = partial(Misconfigured, is_certain=False)
+
+# What a reply means (RFC 5321 codes, RFC 3463 enhanced codes) to which command, first match. Codes only, never the English behind them.
+# Before RCPT TO no recipient was named, so a refusal is about us. An address is blamed only where the server says that there
+# is none: a bare 550 is as often a policy, and 5.1.0 and 5.7.x are about the sender, or a relay that does not take our mail.
+# To the data, 5.7.x without a word of SPF, DKIM and their like (RFC 7372) is about what the mail says.
+_REPLIES: tuple[tuple[str, str, str, Callable[..., DeliveryError]], ...] = (
+    (r".*", r"4..", r".*", Retryable),
+    (r".*", r"530|534|535|538", r".*", Misconfigured),
+    (r"MAIL", r"555", r".*", Permanent),
+    (r"MAIL", r"5..", r"5\.(3\.4|6\.\d+)", Permanent),  # this mail's size, its recipient's letters
+    (r"HELLO|MAIL", r"5..", r".*", Misconfigured),
+    (r"RCPT", r"5..", r"5\.7\.\d+", _PERHAPS_OURS),
+    (r"DATA", r"5..", r"5\.7\.[89]", Misconfigured),
+    (r"DATA", r"5..", r"5\.7\.2\d", _PERHAPS_OURS),
+    (r".*", r"5..", r"5\.1\.[078]", _PERHAPS_OURS),
+    (r".*", r"550|551|553", r"5\.1\.([1236]|10)", InvalidRecipient),
+    (r".*", r"5..", r".*", Permanent),
 )
 _QUOTED_ADDRESS = re.compile(r"[^\s<>:;,\"'()]+@[^\s<>:;,\"'()]+")  # what is quoted goes into answers, pages and dead letters, where addresses are masked
 _ENHANCED = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?=\s|$)")
 
 
-def explain_reply(code: int, text: bytes, *, names_recipient: bool = True) -> DeliveryError:
-    """What a refusal means. Before RCPT TO no recipient was named, so none can be blamed."""
+def explain_reply(command: str, code: int, text: bytes) -> DeliveryError:
+    """What a refusal means. `command`: HELLO (all before MAIL FROM), MAIL, RCPT or DATA."""
     enhanced = match.group().decode() if (match := _ENHANCED.match(text)) else ""
     plain = re.sub(r"[^\x20-\x7e]+", " ", text[:2000].decode("ascii", "replace"))
     quoted = _QUOTED_ADDRESS.sub("…", plain)[:300]
-    for codes, enhanced_codes, family in _REPLIES:
-        if re.fullmatch(codes, str(code)) and re.fullmatch(enhanced_codes, enhanced) and (names_recipient or family is not InvalidRecipient):
+    for commands, codes, enhanced_codes, family in _REPLIES:
+        if all(re.fullmatch(*pair) for pair in ((commands, command), (codes, str(code)), (enhanced_codes, enhanced))):
             return family(f"the mail server answered {code} {quoted}", code=enhanced or str(code))
     return Retryable(f"the mail server answered {code}", code=str(code))
 
@@ -175,7 +186,7 @@ class _Connection:
         if not server.is_tls and self.smtp.has_extn("starttls"):
             code, text = self.smtp.starttls(context=http.tls)
             if code != 220:
-                raise explain_reply(code, text)
+                raise explain_reply("HELLO", code, text)
             self.smtp.ehlo()
         if server.user is None:
             return
@@ -184,7 +195,7 @@ class _Connection:
         try:
             self.smtp.login(server.user, server.password or "")
         except smtplib.SMTPAuthenticationError as error:
-            raise explain_reply(error.smtp_code, b"to the sign-in") from None
+            raise explain_reply("HELLO", error.smtp_code, b"to the sign-in") from None
         except smtplib.SMTPServerDisconnected:
             raise
         except (smtplib.SMTPException, ValueError):  # no method in common, or a password that smtplib cannot write
@@ -196,11 +207,11 @@ class _Connection:
             if not self.smtp.has_extn("smtputf8"):
                 raise Permanent("the mail server knows ASCII addresses only (no SMTPUTF8)", code="smtputf8_missing")
             options = ["SMTPUTF8", "BODY=8BITMIME"]
-        self._expect(self._call(self.smtp.mail, sender, options), names_recipient=False)
+        self._expect("MAIL", self._call(self.smtp.mail, sender, options))
 
     def deliver(self, to: str, raw: bytes) -> None:
-        self._expect(self._call(self.smtp.rcpt, to))
-        self._expect(self._call(self.smtp.data, raw, is_ambiguous=True))
+        self._expect("RCPT", self._call(self.smtp.rcpt, to))
+        self._expect("DATA", self._call(self.smtp.data, raw, is_ambiguous=True))
         self.mails += 1
         self.used_at = time.monotonic()
 
@@ -236,10 +247,10 @@ class _Connection:
             raise Retryable("the connection to the mail server broke off", code=code, ambiguous=is_ambiguous)
         return reply
 
-    def _expect(self, reply: tuple[int, bytes], *, names_recipient: bool = True) -> None:
+    def _expect(self, command: str, reply: tuple[int, bytes]) -> None:
         code, text = reply
         if not 200 <= code < 300:
-            raise explain_reply(code, text, names_recipient=names_recipient)
+            raise explain_reply(command, code, text)
 
 
 def _is_private(sock: socket.socket | None, http: Http) -> bool:
@@ -268,7 +279,7 @@ def _unreachable(error: Exception) -> DeliveryError:
         case ssl.SSLCertVerificationError():
             return Misconfigured(f"the mail server's certificate is not to be trusted: {error.verify_message}", code="tls_certificate")
         case smtplib.SMTPResponseException():
-            return explain_reply(*_reply(error), names_recipient=False)
+            return explain_reply("HELLO", *_reply(error))
         case smtplib.SMTPException() | OSError() if _is_timeout(error):
             return Retryable("the mail server does not answer", code="connect_timeout")
         case smtplib.SMTPException() | OSError():

@@ -11,7 +11,7 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from notifier.channels.contract import Adapter
-from notifier.channels.http import STATUSES, Response, explain
+from notifier.channels.http import STATUSES, Family, Response, explain
 from notifier.channels.table import WEBHOOK
 from notifier.clock import now
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent
@@ -19,8 +19,8 @@ from notifier.core.message import Message, Receipt, Recipient
 
 PATIENCE = 1.5  # times what a provider gets: the standard asks senders to wait for 15 seconds at least
 
-# 401 and 403 are the receiver's business here, not our credentials.
-_STATUSES = {**STATUSES, 401: Permanent, 403: Permanent, 410: InvalidRecipient}
+# 401 and 403 are the receiver's business here, not our credentials. 410: the standard's word for "do not come back".
+_STATUSES: dict[int, Family] = {**STATUSES, 401: Permanent, 403: Permanent, 410: InvalidRecipient}
 
 
 class StandardWebhook(Adapter):

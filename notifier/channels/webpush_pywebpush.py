@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ from py_vapid import Vapid02, VapidException
 from pywebpush import WebPusher
 
 from notifier.channels.contract import Adapter, Setting
-from notifier.channels.http import HOSTS, STATUSES, Http, Response, explain
+from notifier.channels.http import HOSTS, STATUSES, Family, Http, Response, explain
 from notifier.channels.table import WEB_PUSH
 from notifier.clock import now
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent
@@ -31,9 +31,17 @@ _SHORT = 200  # characters, at 6 bytes each at most
 
 _URGENCY = {"urgent": "high", "high": "high", "medium": "normal", "low": "low"}
 
-# 404 and 410: the person has taken the permission back, or the browser is gone. 403: the subscription was made with
-# another key than ours (FCM: SENDER_ID_MISMATCH); calling that our fault, one person could pause a whole push service.
-_STATUSES = {**STATUSES, 403: InvalidRecipient, 404: InvalidRecipient, 410: InvalidRecipient, 413: Permanent}
+# 404 and 410: the person has taken the permission back, or the browser is gone. 401 and 403 are about our signature (Apple:
+# BadJwtToken), or the subscription was made with another key than ours, which a person can bring about.
+_OUR_SIGNATURE = partial(Misconfigured, is_certain=False)
+_STATUSES: dict[int, Family] = {
+    **STATUSES,
+    401: _OUR_SIGNATURE,
+    403: _OUR_SIGNATURE,
+    404: InvalidRecipient,
+    410: InvalidRecipient,
+    413: Permanent,
+}
 
 
 def new_private_key() -> str:

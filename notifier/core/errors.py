@@ -67,4 +67,11 @@ class InvalidRecipient(Permanent):
 
 
 class Misconfigured(DeliveryError):
-    """Our credentials or settings are wrong; the recipient is never blamed."""
+    """Our credentials, sender or settings are wrong; the recipient is never blamed.
+
+    `is_certain` False: the receiver may have a rule of its own for this recipient, so one such answer pauses no provider; many do.
+    """
+
+    def __init__(self, message: str, *, code: str = "", is_certain: bool = True) -> None:
+        super().__init__(message, code=code)
+        self.is_certain = is_certain

@@ -88,9 +88,9 @@ def _tallies(tasks: Sequence[Task]) -> dict[str, Tally]:
                 case None | Permanent():
                     tally.good += 1
                     tally.invalid += isinstance(latest.error, InvalidRecipient)
-                case Misconfigured():
+                case Misconfigured(is_certain=is_certain):
                     tally.bad += 1
-                    tally.is_misconfigured = True
+                    tally.is_misconfigured = tally.is_misconfigured or is_certain
                 case RateLimited(retry_after=seconds):
                     tally.blocked_ms = max(tally.blocked_ms, round(seconds * 1000))
                 case _:

@@ -153,41 +153,60 @@ def test_a_password_that_smtp_cannot_write_is_our_misconfiguration(start_mail: A
     assert failure(make_adapter(server.url(user="notifier", password="pässword")), make_message()) == (Misconfigured, "no_auth", False)
 
 
-@pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
+# What a reply means to MAIL FROM, to RCPT TO and to the data. `P M R I`: permanent, our misconfiguration, retryable, invalid
+# recipient; small `m`: perhaps our misconfiguration, perhaps this recipient's server's own rule.
 @pytest.mark.parametrize(
-    ("reply", "family", "code"),
+    ("reply", "meanings", "code"),
     [
-        ("450 4.2.1 later", Retryable, "4.2.1"),
-        ("451 greylisted", Retryable, "451"),
-        ("452 4.3.1 full", Retryable, "4.3.1"),
-        ("530 5.7.0 authenticate first", Misconfigured, "5.7.0"),
-        ("535 no", Misconfigured, "535"),
-        ("550 5.1.1 no such user", InvalidRecipient, "5.1.1"),
-        ("550 5.1.10 null MX", InvalidRecipient, "5.1.10"),
-        ("551 5.1.6 moved", InvalidRecipient, "5.1.6"),
-        ("553 5.1.3 bad syntax", InvalidRecipient, "5.1.3"),
-        ("550 5.1.8 bad sender", Misconfigured, "5.1.8"),
-        ("550 5.7.1 spam", Permanent, "5.7.1"),
-        ("550 no such user, in English only", Permanent, "550"),
-        ("552 5.2.2 mailbox full", Permanent, "5.2.2"),
-        ("554 5.7.1 relay denied", Permanent, "5.7.1"),
+        ("450 4.2.1 later", "RRR", "4.2.1"),
+        ("451 greylisted", "RRR", "451"),
+        ("452 4.3.1 full", "RRR", "4.3.1"),
+        ("450 4.7.1 sender not known yet", "RRR", "4.7.1"),
+        ("530 5.7.0 authenticate first", "MMM", "5.7.0"),
+        ("535 no", "MMM", "535"),
+        ("550 5.7.8 credentials", "MmM", "5.7.8"),
+        ("550 5.1.0 sender rejected", "Mmm", "5.1.0"),
+        ("553 5.1.7 bad sender syntax", "Mmm", "5.1.7"),
+        ("550 5.1.8 bad sender", "Mmm", "5.1.8"),
+        ("550 5.1.1 no such user", "MII", "5.1.1"),
+        ("550 5.1.2 no such host", "MII", "5.1.2"),
+        ("553 5.1.3 bad syntax", "MII", "5.1.3"),
+        ("550 5.1.4 ambiguous", "MPP", "5.1.4"),
+        ("551 5.1.6 moved", "MII", "5.1.6"),
+        ("550 5.1.9 relayed to a server that does not comply", "MPP", "5.1.9"),
+        ("550 5.1.10 null MX", "MII", "5.1.10"),
+        ("554 5.1.1 by another code", "MPP", "5.1.1"),
+        ("552 5.2.2 mailbox full", "MPP", "5.2.2"),
+        ("552 5.3.4 too big", "PPP", "5.3.4"),
+        ("550 5.6.7 needs ASCII", "PPP", "5.6.7"),
+        ("555 5.5.4 options", "PPP", "5.5.4"),
+        ("550 5.7.1 spam", "MmP", "5.7.1"),
+        ("554 5.7.1 relay access denied", "MmP", "5.7.1"),
+        ("550 5.7.23 SPF", "Mmm", "5.7.23"),
+        ("550 5.7.26 unauthenticated mail", "Mmm", "5.7.26"),
+        ("550 5.7.54 unable to relay", "MmP", "5.7.54"),
+        ("550 no such user, in English only", "MPP", "550"),
+        ("554 transaction failed", "MPP", "554"),
     ],
 )
-def test_each_reply_means_one_thing(
-    command: str, reply: str, family: type[DeliveryError], code: str, start_mail: Any, make_adapter: MakeAdapter, make_message: Any
-) -> None:
+def test_each_reply_means_one_thing(reply: str, meanings: str, code: str, start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
     server = start_mail()
-    server.inbox.replies[command] = reply
-    expected = Permanent if command == "MAIL" and family is InvalidRecipient else family  # no recipient was named yet
-    assert failure(make_adapter(server.url()), make_message()) == (expected, code, False)
+    adapter = make_adapter(server.url())
+    for command, meaning in zip(("MAIL", "RCPT", "DATA"), meanings, strict=True):
+        server.inbox.replies = {command: reply}
+        with pytest.raises(DeliveryError) as caught:
+            adapter.send(make_message(), ALICE)
+        family = {"P": Permanent, "M": Misconfigured, "R": Retryable, "I": InvalidRecipient}[meaning.upper()]
+        assert (command, type(caught.value), caught.value.code) == (command, family, code)
+        assert getattr(caught.value, "is_certain", True) is meaning.isupper()
 
 
 def test_a_reply_that_is_no_smtp_is_not_taken_for_a_refusal() -> None:
-    assert isinstance(explain_reply(700, b"what?"), Retryable)
+    assert isinstance(explain_reply("RCPT", 700, b"what?"), Retryable)
 
 
 def test_what_the_server_says_is_quoted_on_one_short_line() -> None:
-    error = explain_reply(550, b"5.7.1 no\r\n\x1b[31mX-Evil: yes \xff" + b"x" * 1000)
+    error = explain_reply("RCPT", 550, b"5.7.1 no\r\n\x1b[31mX-Evil: yes \xff" + b"x" * 1000)
     assert str(error).isprintable()
     assert len(str(error)) < 400
 
@@ -224,7 +243,7 @@ def test_a_server_that_does_not_greet_is_tried_again(make_adapter: MakeAdapter, 
         assert failure(make_adapter(url, Http(read_s=0.05)), make_message()) == (Retryable, "connect_timeout", False)
 
 
-@pytest.mark.parametrize(("greeting", "family", "code"), [(b"421 4.3.2 busy\r\n", Retryable, "4.3.2"), (b"554 5.7.1 go away\r\n", Permanent, "5.7.1")])
+@pytest.mark.parametrize(("greeting", "family", "code"), [(b"421 4.3.2 busy\r\n", Retryable, "4.3.2"), (b"554 5.7.1 go away\r\n", Misconfigured, "5.7.1")])
 def test_a_refusal_in_the_greeting_is_read(greeting: bytes, family: type[DeliveryError], code: str, make_adapter: MakeAdapter, make_message: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         adapter = make_adapter(f"smtp://127.0.0.1:{listener.getsockname()[1]}")
@@ -322,7 +341,7 @@ def test_without_a_server_nothing_is_sent(http: Http, make_message: Any) -> None
 
 @pytest.mark.parametrize("quoted", ["<alice@example.test>", "alice@example.test", "rcpt:<alice@example.test>,", "(alice@example.test)"])
 def test_an_address_that_a_server_quotes_is_not_passed_on(quoted: str) -> None:
-    error = explain_reply(550, f"5.1.1 {quoted}: Recipient address rejected".encode())
+    error = explain_reply("RCPT", 550, f"5.1.1 {quoted}: Recipient address rejected".encode())
 
     assert "alice" not in str(error)
     assert "Recipient address rejected" in str(error)

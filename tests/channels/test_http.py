@@ -175,7 +175,7 @@ def test_a_connection_is_used_again_and_its_name_is_not_asked_for_again(make_htt
         (403, {}, (Misconfigured, "http_403", False)),
         (404, {}, (Permanent, "http_404", False)),
         (408, {}, (Retryable, "http_408", False)),
-        (410, {}, (InvalidRecipient, "http_410", False)),
+        (410, {}, (Permanent, "http_410", False)),
         (422, {}, (Permanent, "http_422", False)),
         (425, {}, (Retryable, "http_425", False)),
         (429, {}, (RateLimited, "http_429", False)),

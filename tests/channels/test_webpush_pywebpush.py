@@ -126,7 +126,7 @@ def test_what_does_not_fit_is_left_out_and_the_words_last(
     [
         (400, Permanent),
         (401, Misconfigured),
-        (403, InvalidRecipient),
+        (403, Misconfigured),
         (404, InvalidRecipient),
         (410, InvalidRecipient),
         (413, Permanent),
@@ -141,6 +141,16 @@ def test_what_the_push_service_answers(adapter: WebPush, secure_sink: Any, to: R
     with pytest.raises(DeliveryError) as caught:
         adapter.send(make_message(), to)
     assert (type(caught.value), caught.value.code) == (error, f"http_{status}")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("body", [b'{"reason":"BadJwtToken"}', b"the VAPID credentials do not correspond to those used to create the subscription", b""])
+def test_an_answer_about_our_signature_blames_nobody(adapter: WebPush, secure_sink: Any, to: Recipient, make_message: Any, status: int, body: bytes) -> None:
+    """Nor is one of them enough to pause a push service for everybody: a subscription made with another key gets it too."""
+    secure_sink.answers(status, body=body)
+    with pytest.raises(Misconfigured) as caught:
+        adapter.send(make_message(), to)
+    assert not caught.value.is_certain
 
 
 def test_it_waits_as_long_as_it_is_told(adapter: WebPush, secure_sink: Any, to: Recipient, make_message: Any) -> None:

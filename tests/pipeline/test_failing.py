@@ -45,7 +45,7 @@ def test_the_next_provider_is_tried_at_once(submit: Submit, configure: Callable[
 
 
 def test_a_refusal_is_no_reason_to_ask_another_provider(submit: Submit, configure: Callable[..., None], mailbox: Mailbox, nobody: str) -> None:
-    mailbox.refusal = "554 5.7.1 no"
+    mailbox.refusal = "554 5.3.0 no"
     configure(main=mailbox.url, spare=nobody)
     submit(*to(), channels=("email",))
     assert deliver_queued() == ["failed"]
@@ -168,6 +168,31 @@ def test_many_dead_addresses_at_once_are_our_fault_and_stay_on(submit: Submit, c
 
 
 # ---- the pace
+
+
+@pytest.mark.parametrize("reply", ["550 5.1.0 sender rejected", "554 5.7.1 relay access denied", "530 5.7.0 authenticate first", "550 5.1.8 bad sender"])
+@pytest.mark.parametrize("sends", [1, 12])
+def test_an_answer_about_us_switches_no_address_off(submit: Submit, configure: Callable[..., None], mailbox: Mailbox, reply: str, sends: int) -> None:
+    """However few sends there were."""
+    configure(main=mailbox.url)
+    mailbox.refusal = reply
+    submit(*to(sends), channels=("email",))
+    deliver_queued()
+    assert [one.outcome for one in deliveries(channel="email")] == ["misconfigured"] * sends
+    assert [address.disabled_at for address in rows(Address, channel="email")] == [None] * sends
+    assert rows(Suppression) == []
+
+
+def test_one_refusal_that_may_be_about_us_pauses_nobody_and_many_do(submit: Submit, configure: Callable[..., None], mailbox: Mailbox) -> None:
+    """Otherwise one address at a server with a rule of its own would stop everybody's mail."""
+    configure(main=mailbox.url)
+    mailbox.refusal = "550 5.7.1 this mailbox takes no mail from strangers"
+    submit(*to(), channels=("email",))
+    deliver_queued()
+    assert health.states() == {"main": "closed"}
+    submit(*to(health.LEAST_CALLS, "q"), channels=("email",))
+    deliver_queued()
+    assert health.states() == {"main": "open"}
 
 
 def test_more_than_a_provider_takes_a_second_waits(submit: Submit, configure: Callable[..., None], mailbox: Mailbox) -> None:
