@@ -148,5 +148,5 @@ def ensure_admin(email: str, password: str) -> None:
     profile = {"email": email.strip()}
     if not people.check(profile):
         with transaction():
-            people.upsert([InlineRecipient(user_id, profile)])
+            people.upsert([InlineRecipient(user_id, profile)], is_vouched=True)
     accounts.create_account(email, password, role="admin", user_id=user_id)

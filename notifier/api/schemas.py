@@ -128,6 +128,9 @@ class DryRunQuery(Part):
 # ---- requests: people -----------------------------------------------------------------------------------------------
 
 
+VERIFIED = "Needs the scope `admin`: it vouches that the address is this person's own, so that sign-in links and our own pages may go there."
+
+
 class UserIn(Body):
     """A whole profile: what is left out is cleared."""
 
@@ -139,6 +142,7 @@ class UserIn(Body):
     time_zone: Zone | None = None
     attributes: JsonObject | None = None
     home_region: Annotated[str, Field(max_length=64)] | None = None
+    verified: bool = Field(default=False, description=VERIFIED)
 
 
 class UserPatch(UserIn):
@@ -149,6 +153,7 @@ class AddressIn(Body):
     channel: Key = Field(examples=["webhook"])
     value: Annotated[str, Field(min_length=1, max_length=2048)] = Field(examples=["https://example.com/hook"])
     label: Annotated[str, Field(max_length=100)] | None = None
+    verified: bool = Field(default=False, description=VERIFIED)
 
 
 class TokenIn(Body):
@@ -430,7 +435,8 @@ class AddressOut(Answer):
     channel: str
     value: str
     label: str | None
-    verified_at: str | None
+    verified_at: str | None = Field(description="Good for deliveries since then.")
+    confirmed_at: str | None = Field(description="Known to be this person's own since then: sign-in links and our own pages may go there.")
     disabled_at: str | None
     disabled_reason: str | None
 

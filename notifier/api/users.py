@@ -1,10 +1,13 @@
 """People: their profiles, addresses and inbox tokens, kept by producers."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from flask import Response, g
 
 from notifier import tokens
 from notifier.api.answers import also, answer
-from notifier.api.auth import Door, allow
+from notifier.api.auth import Door, allow, require
 from notifier.api.fields import existing_user_id, parse_user_id
 from notifier.api.notifications import sight
 from notifier.api.schemas import AddressIn, AddressOut, AddressPage, ExportOut, NewAddressOut, TokenIn, TokenOut, UserIn, UserOut, UserPatch
@@ -16,6 +19,7 @@ from notifier.pipeline import addresses, people
 from notifier.queries import users as queries
 from notifier.shapes import timestamp
 
+_VOUCHING = "that an address is somebody's own is said with the scope admin"
 PROFILE = (*people.PRIMARY, *people.PROFILE)
 
 bp = Door("api_users", __name__, url_prefix="/api/v1/users", tag="Users")
@@ -30,10 +34,13 @@ def put_user(user_id: str, json_data: UserIn) -> Response:
     """Create a user or replace the whole profile
 
     201 for a new user. What is left out is cleared; `email` and `phone` become the primary addresses.
+    Those of somebody with a role in the console are changed with the scope `admin` only.
     """
     _check_id(user_id, json_data)
+    changes = {name: getattr(json_data, name) for name in PROFILE}
+    _check_rights(user_id, changes, json_data)
     with transaction():
-        created = people.upsert([InlineRecipient(user_id, {name: getattr(json_data, name) for name in PROFILE})])
+        created = people.upsert([InlineRecipient(user_id, changes)], is_vouched=json_data.verified)
     return answer(queries.profile(user_id), 201 if created else 200)
 
 
@@ -57,8 +64,9 @@ def patch_user(user_id: str, json_data: UserPatch) -> Response:
     queries.must_exist(existing_user_id(user_id))
     _check_id(user_id, json_data)
     changes = {name: getattr(json_data, name) for name in json_data.model_fields_set if name in PROFILE}
+    _check_rights(user_id, changes, json_data)
     with transaction():
-        people.upsert([InlineRecipient(user_id, changes)])
+        people.upsert([InlineRecipient(user_id, changes)], is_vouched=json_data.verified)
     return answer(queries.profile(user_id))
 
 
@@ -104,10 +112,13 @@ def list_addresses(user_id: str) -> Response:
 def add_address(user_id: str, json_data: AddressIn) -> Response:
     """Add an address
 
-    It counts as verified. The same address again is not added twice (200), but switched on if it was off.
+    It is good for deliveries. The same address again is not added twice (200), but switched on if it was off.
     For a webhook the answer carries the signing `secret`, this once.
     """
-    address, is_new = addresses.add_given(existing_user_id(user_id), json_data.channel, json_data.value, label=json_data.label)
+    if json_data.verified:
+        require("admin", _VOUCHING)
+    _check_staff(existing_user_id(user_id))
+    address, is_new = addresses.add_given(user_id, json_data.channel, json_data.value, label=json_data.label, is_vouched=json_data.verified)
     body = queries.address_json(address)
     if is_new and address.secret:
         body["secret"] = address.secret
@@ -119,7 +130,8 @@ def add_address(user_id: str, json_data: AddressIn) -> Response:
 @bp.output({}, 204)
 def remove_address(user_id: str, address_id: str) -> Response:
     """Remove an address"""
-    if not addresses.remove_given(existing_user_id(user_id), parse(queries.ADDRESS, address_id)):
+    _check_staff(existing_user_id(user_id))
+    if not addresses.remove_given(user_id, parse(queries.ADDRESS, address_id)):
         raise Rejected("not_found", "the user has no such address")
     return Response(status=204)
 
@@ -137,6 +149,22 @@ def make_token(user_id: str, json_data: TokenIn) -> Response:
     queries.must_exist(existing_user_id(user_id))
     token, expires_at = tokens.sign_user_token(user_id, json_data.expires_in, g.key.producer_id)
     return answer({"token": token, "expires_at": timestamp(expires_at)})
+
+
+def _check_rights(user_id: str, changes: Mapping[str, Any], body: UserIn) -> None:
+    if body.verified:
+        require("admin", _VOUCHING)
+    given = changes.keys() & people.PRIMARY.keys()
+    if given and "admin" not in g.key.scopes and queries.runs_this_installation(user_id):
+        stored = queries.profile(user_id)
+        if any(stored[name] != changes[name] for name in given):
+            _check_staff(user_id)
+
+
+def _check_staff(user_id: str) -> None:
+    """Alerts and sign-in links of those who run this installation go to their addresses. Raises Rejected."""
+    if "admin" not in g.key.scopes and queries.runs_this_installation(user_id):
+        require("admin", f"{user_id!r} has a role in the console: their addresses are changed by themselves, or with the scope admin")
 
 
 def _check_id(user_id: str, body: UserIn) -> None:

@@ -98,7 +98,8 @@ class ChannelFacts:
 class AddressFacts:
     """An address as the planner sees it: never the address itself, only its masked form.
 
-    `suppressed_for` holds the categories it is suppressed for; `*` stands for all.
+    `suppressed_for` holds the categories it is suppressed for; `*` stands for all. `is_confirmed`: by its owner, and not only given by
+    a producer. `digest` is the keyed one; `id` is None for an address that came with the notification and is nobody's otherwise.
     """
 
     id: Any
@@ -108,6 +109,8 @@ class AddressFacts:
     is_verified: bool = True
     disabled_reason: str | None = None
     suppressed_for: frozenset[str] = frozenset()
+    is_confirmed: bool = False
+    digest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

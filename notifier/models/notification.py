@@ -19,6 +19,7 @@ class Notification(db.Model):
     """One submission for one user. No foreign key to the user: counts outlive an erased person.
 
     `decision` is how it was decided, rule by rule (`core.explain`). `sequence` orders those of one collapse key.
+    `given`: fields of the profile that hold for this notification alone, before those that are stored.
     """
 
     __tablename__ = "notification"
@@ -37,6 +38,7 @@ class Notification(db.Model):
     priority: Mapped[str] = mapped_column(String(16))
     template_id: Mapped[UUID | None] = mapped_column(ForeignKey("template.id"))
     data: Mapped[Any] = mapped_column(EncryptedJSON("notification.data"), nullable=True)
+    given: Mapped[dict[str, Any] | None] = mapped_column(EncryptedJSON("notification.given"))
     is_test: Mapped[bool] = mapped_column(default=False)
     routing: Mapped[str] = mapped_column(String(16), default="all")
     collapse_key: Mapped[str | None] = mapped_column(String(255))

@@ -32,6 +32,8 @@ class Address(db.Model):
     """Where a user can be reached on one channel. `secret` is the address's own (a webhook's signing secret).
 
     `digest` is keyed over channel and normalised value. One address a channel is the primary one.
+    `verified_at`: good for deliveries, which whatever a producer gives is. `confirmed_at`: its owner has confirmed it here (a code, a
+    link in a mail), or an admin's key has vouched for it; only there go sign-in links and whatever else opens our own pages.
     """
 
     __tablename__ = "address"
@@ -53,6 +55,7 @@ class Address(db.Model):
     label: Mapped[str | None] = mapped_column(String(100))
     is_primary: Mapped[bool] = mapped_column(default=False)
     verified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     disabled_reason: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -45,14 +45,18 @@ def is_addable(channel: str) -> bool:
 # ---- given by a producer --------------------------------------------------------------------------------------------
 
 
-def add_given(user_id: str, channel: str, value: str, *, label: str | None) -> tuple[Address, bool]:
-    """It counts as verified; the same value again switches a disabled one on. → (address, is it new)."""
+def add_given(user_id: str, channel: str, value: str, *, label: str | None, is_vouched: bool = False) -> tuple[Address, bool]:
+    """It counts as verified, and as confirmed by its owner if it is vouched for; the same value again switches a disabled one on.
+
+    → (address, is it new).
+    """
     value = _checked(channel, value)
     with transaction() as session:
         address, is_new = _find_or_add(session, user_id, channel, value)
         address.label = label if label is not None else address.label
         address.is_primary = address.is_primary or (is_new and _primary(session, user_id, channel) is None)
         address.verified_at = address.verified_at or now()
+        address.confirmed_at = address.confirmed_at or (now() if is_vouched else None)
         address.disabled_at = address.disabled_reason = None
         _forget_bounces(session, address)
     return address, is_new
@@ -115,7 +119,7 @@ def send_code(user_id: str, address_id: UUID) -> None:
         address = _own(session, user_id, address_id)
         if _works(address):  # confirmed meanwhile
             return
-        address.verified_at = address.disabled_at = address.disabled_reason = None
+        address.verified_at = address.confirmed_at = address.disabled_at = address.disabled_reason = None
         _forget_bounces(session, address)
         session.execute(insert(AddressCode).values(address_id=address.id, **row).on_conflict_do_update(index_elements=["address_id"], set_=row))
     if not is_flooded:
@@ -138,7 +142,8 @@ def confirm(user_id: str, address_id: UUID, code: str) -> Address:
         is_right = counted is not None and hmac.compare_digest(bytes(counted.digest), given)
         if is_right:
             session.execute(sa.delete(AddressCode).where(AddressCode.address_id == address_id))
-            address.verified_at, address.disabled_at, address.disabled_reason = now(), None, None
+            address.verified_at = address.confirmed_at = now()
+            address.disabled_at = address.disabled_reason = None
             _tell(session, address, f"{address.masked} (not confirmed)", address.masked)
             current = _primary(session, user_id, address.channel)
             if current is None or not _works(current):
@@ -189,7 +194,7 @@ def add_browser(user_id: str, subscription: str, *, label: str) -> Address:
             _check_room(session, user_id)
             _tell(session, address, None, label)
         session.execute(sa.delete(Address).where(Address.digest == address.digest, Address.user_id != user_id))
-        address.label, address.verified_at = label, now()
+        address.label, address.verified_at, address.confirmed_at = label, now(), now()
         address.disabled_at = address.disabled_reason = None
         _forget_bounces(session, address)
     return address

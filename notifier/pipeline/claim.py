@@ -17,6 +17,7 @@ from notifier.clock import now as clock_now
 from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Content, Message, Receipt, Recipient
+from notifier.core.plan import AddressFacts
 from notifier.core.reading import READ_ELSEWHERE
 from notifier.database import transaction
 from notifier.extensions import db
@@ -209,11 +210,18 @@ def _verdict(claimed: _Claimed, now: datetime, paused: Collection[str]) -> _Verd
 
 def _put_into_words(kept: Sequence[_Claimed]) -> list[Task]:
     ready = [(c, c.person) for c in kept if c.person is not None]
-    contents = put_into_words([Wanted(c.delivery.channel, c.type, c.notification.template_id, person, c.notification.data or {}) for c, person in ready])
+    contents = put_into_words(
+        [Wanted(c.delivery.channel, c.type, c.notification.template_id, person, c.notification.data or {}, _goes_to(c)) for c, person in ready]
+    )
     return [
         Task(c.delivery, c.notification, c.type, c.address, c.adapters, _message(c, content), _recipient(c, person))
         for (c, person), content in zip(ready, contents, strict=True)
     ]
+
+
+def _goes_to(claimed: _Claimed) -> AddressFacts | None:
+    delivery, known = claimed.delivery, claimed.person.addresses if claimed.person else ()
+    return next((address for address in known if address.id == delivery.address_id and address.channel == delivery.channel), None)
 
 
 def _message(claimed: _Claimed, content: Content | str) -> Message | str:

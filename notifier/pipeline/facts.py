@@ -29,7 +29,10 @@ _PROFILES = (
     .where(User.id.in_(_IDS))
 )
 _ADDRESSES = (
-    sa.select(Address.id, Address.user_id, Address.channel, Address.masked, Address.is_primary, Address.verified_at, Address.disabled_reason, Suppression.scope)
+    sa.select(
+        *(Address.id, Address.user_id, Address.channel, Address.masked, Address.digest, Address.is_primary),
+        *(Address.verified_at, Address.confirmed_at, Address.disabled_reason, Suppression.scope),
+    )
     .outerjoin(Suppression, Suppression.digest == Address.digest)
     .where(Address.user_id.in_(_IDS))
 )
@@ -167,6 +170,8 @@ def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, 
                     is_verified=row.verified_at is not None,
                     disabled_reason=row.disabled_reason,
                     suppressed_for=frozenset(suppressed.get(row.id, ())),
+                    is_confirmed=row.confirmed_at is not None,
+                    digest=row.digest,
                 )
             )
     return {user_id: tuple(addresses) for user_id, addresses in found.items()}

@@ -156,6 +156,7 @@ def accept(secret: str, password_hash: str | None = None) -> Account | None:
         if used is None:
             return None
         _add_account(used.email, used.role, used.user_id, password_hash)
+        sign_in.confirm(used.user_id, used.email)
         account = session.scalars(sa.select(Account).where(Account.email == used.email.lower()).with_for_update()).one()
         if not account.is_active:
             raise Rejected("conflict", "the account of this e-mail is disabled")

@@ -45,11 +45,11 @@ def check(changes: Mapping[str, Any], pointer: str = "") -> list[Fault]:
     return faults
 
 
-def upsert(recipients: Sequence[InlineRecipient]) -> set[str]:
+def upsert(recipients: Sequence[InlineRecipient], *, is_vouched: bool = False) -> set[str]:
     """Creates the users that are missing and applies the changes given; None clears a field. Inside the caller's transaction.
 
-    Writes nothing where nothing changes. A constant number of statements, whatever the number of people.
-    Returns the ids that were created.
+    `is_vouched`: somebody who may says that these addresses are their own (`Address.confirmed_at`). Writes nothing where nothing
+    changes. A constant number of statements, whatever the number of people. Returns the ids that were created.
     """
     wanted: dict[str, dict[str, Any]] = {}
     for recipient in recipients:
@@ -71,11 +71,11 @@ def upsert(recipients: Sequence[InlineRecipient]) -> set[str]:
         people_cache.changing((row["id"] for row in rows if row["id"] in users), is_consent=False)
         statement = insert(_users)
         db.session.execute(statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in (*PROFILE, "updated_at")}), rows)
-    _set_primary({user_id: changes for user_id, changes in wanted.items() if changes.keys() & PRIMARY.keys()})
+    _set_primary({user_id: changes for user_id, changes in wanted.items() if changes.keys() & PRIMARY.keys()}, is_vouched=is_vouched)
     return wanted.keys() - users.keys()
 
 
-def _set_primary(wanted: Mapping[str, Mapping[str, Any]]) -> None:
+def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool) -> None:
     """Makes the given e-mails and phones the primary addresses."""
     if not wanted:
         return
@@ -97,22 +97,22 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]]) -> None:
             value = channels.normalise(channel, value)
             digest = digest_of(channel, value)
             same = next((a for a in known if a.digest == digest), None)
-            if same is not None and same is primary and same.verified_at:
+            if same is not None and same is primary and same.verified_at and (same.confirmed_at or not is_vouched):
                 continue  # nothing changes: the usual case on the hot path
             if same is not None and primary is not None and same is not primary:
                 demoted.append(primary.id)
-            rows.append(_row(user_id, channel, value, digest, same or primary))
+            rows.append(_row(user_id, channel, value, digest, same or primary, is_vouched=is_vouched))
     if removed:
         db.session.execute(sa.delete(Address).where(Address.id.in_(removed)))
     if demoted:
         db.session.execute(sa.update(Address).where(Address.id.in_(demoted)).values(is_primary=False))
     if rows:
         statement = insert(_addresses)
-        changed = ("value", "digest", "masked", "is_primary", "verified_at", "disabled_at", "disabled_reason")
+        changed = ("value", "digest", "masked", "is_primary", "verified_at", "confirmed_at", "disabled_at", "disabled_reason")
         db.session.execute(statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in changed}), rows)
 
 
-def _row(user_id: str, channel: str, value: str, digest: bytes, kept: sa.Row[Any] | None) -> dict[str, Any]:
+def _row(user_id: str, channel: str, value: str, digest: bytes, kept: sa.Row[Any] | None, *, is_vouched: bool) -> dict[str, Any]:
     same = kept is not None and kept.digest == digest
     return {
         "id": kept.id if kept else new_id(),
@@ -125,6 +125,7 @@ def _row(user_id: str, channel: str, value: str, digest: bytes, kept: sa.Row[Any
         "label": kept.label if kept else None,
         "is_primary": True,
         "verified_at": now(),  # what a producer gives counts as verified
+        "confirmed_at": (kept.confirmed_at if kept and same else None) or (now() if is_vouched else None),
         "disabled_at": kept.disabled_at if kept and same else None,
         "disabled_reason": kept.disabled_reason if kept and same else None,
         "created_at": kept.created_at if kept else now(),

@@ -32,7 +32,8 @@ LONGEST_LOCALE = 35
 class RenderRequest:
     """One message to be put into words. `titles` is its type's name by locale, used where no template serves.
 
-    `why_url` leads to the switch that let it through; `unsubscribe_url` is None for what cannot be unsubscribed from.
+    `why_url` leads to the switch that let it through, if it may; `unsubscribe_url` is None for what cannot be unsubscribed from.
+    `site_url`: what a path stands for in a mail.
     """
 
     channel: str
@@ -46,6 +47,7 @@ class RenderRequest:
     category: str
     why_url: str | None
     unsubscribe_url: str | None
+    site_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def _from_words(request: RenderRequest, words: Words, owner: str, locale: str, c
 
     title = cut(one_line(write("title", words.title)), LONGEST_TITLE) or _type_title(request, locale)
     body = many_lines(write("body", words.body))
-    action_url = action_address(write("action_url", words.action_url), request.why_url if shape.has_html else None)
+    action_url = action_address(write("action_url", words.action_url), request.site_url if shape.has_html else None)
     if shape.has_html and action_url is not None:
         action_url = web_address(action_url)  # a path leads nowhere from a mail
     action_label = one_line(write("action_label", words.action_label)) or words_of(reader.locale.language)["open"]

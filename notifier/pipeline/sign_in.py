@@ -40,7 +40,7 @@ class Whom:
 
 
 def send_link(email: str) -> None:
-    """To the account of that e-mail; or to the one person without an account whose confirmed primary address it is."""
+    """To the account of that e-mail; or to the one person without an account who has confirmed it as theirs (`Address.confirmed_at`)."""
     email, secret = email.strip(), secrets.token_urlsafe(32)
     whom = _store(email, digest_of(secret))
     if whom is None:
@@ -66,7 +66,10 @@ def redeem(secret: str) -> Account | None:
         if used.account_id is None:
             _give_account(used.user_id, used.email)
         theirs = (Account.email == used.email.lower(), Account.user_id == used.user_id, Account.disabled_at.is_(None))
-        return session.scalar(sa.select(Account).where(*theirs))
+        account = session.scalar(sa.select(Account).where(*theirs))
+        if account is not None:
+            confirm(used.user_id, used.email)
+        return account
 
 
 def prune() -> int:
@@ -114,9 +117,17 @@ def own_address(user_id: str, value: str) -> UUID:
     return db.session.execute(sa.select(Address.id).where(Address.user_id == user_id, Address.digest == digest)).scalar_one()
 
 
+def confirm(user_id: str, email: str) -> None:
+    """Whoever used a link that went to this address of theirs has its mailbox. Inside a transaction."""
+    digests = {people.digest_of(_CHANNEL, channels.normalise(_CHANNEL, text)) for text in (email, email.lower())}
+    mine = (Address.user_id == user_id, Address.digest.in_(digests))
+    values = {"confirmed_at": now(), "verified_at": sa.func.coalesce(Address.verified_at, now())}
+    db.session.execute(sa.update(Address).where(*mine).values(**values).execution_options(synchronize_session=False))
+
+
 def _find_person(digests: set[bytes]) -> Whom | None:
     """Somebody who has no account at all: to whom has one, a producer's key could lead us by a changed address."""
-    confirmed = (Address.is_primary, Address.verified_at.is_not(None), Address.disabled_at.is_(None))
+    confirmed = (Address.is_primary, Address.confirmed_at.is_not(None), Address.disabled_at.is_(None))
     found = db.session.execute(sa.select(Address.id, Address.user_id).where(Address.digest.in_(digests), *confirmed)).all()
     if len(found) != 1 or db.session.scalar(sa.select(Account.id).where(Account.user_id == found[0].user_id).limit(1)) is not None:
         return None

@@ -11,8 +11,10 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier import catalogue
+from notifier.config import current_settings
 from notifier.core.errors import Fault, Rejected
 from notifier.core.message import Content
+from notifier.core.plan import AddressFacts
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.core.wording import TemplateSource
 from notifier.extensions import db
@@ -25,6 +27,7 @@ from notifier.pipeline.template_language import Compiled
 from notifier.pipeline.words import unsubscribe_url, why_url
 
 READER = "Alice"  # who a preview speaks to
+_A_CONFIRMED_ADDRESS = AddressFacts(None, "email", "a…@example.com", is_confirmed=True)
 
 
 def preview(source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None) -> Content | RenderFault:
@@ -39,8 +42,9 @@ def preview(source: TemplateSource, channel: str, locale: str, data: Mapping[str
         user_name=READER,
         zone=UTC,
         category=type.category if type else "transactional",
-        why_url=why_url(READER, type, channel) if type else None,
+        why_url=why_url(READER, type, channel, _A_CONFIRMED_ADDRESS) if type else None,
         unsubscribe_url=unsubscribe_url(READER, type, channel) if type else None,
+        site_url=current_settings().public_url,
     )
     [result] = render([request], compile=Compiled)
     return result

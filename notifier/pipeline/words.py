@@ -12,6 +12,7 @@ from notifier import tokens
 from notifier.channels import CHANNELS
 from notifier.config import current_settings
 from notifier.core.message import Content
+from notifier.core.plan import AddressFacts
 from notifier.models import EventType
 from notifier.pipeline.facts import Person
 from notifier.pipeline.render import RenderFault, RenderRequest, load_templates, render
@@ -20,11 +21,14 @@ from notifier.shapes import HOW_OFTEN
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
+    """One message to be put into words. `address`: where it goes (None: nowhere outside)."""
+
     channel: str
     type: EventType
     template_id: UUID | None
     person: Person
     data: Mapping[str, Any]
+    address: AddressFacts | None = None
 
 
 def unsubscribe_url(person_id: str, type: EventType, channel: str) -> str | None:
@@ -34,12 +38,14 @@ def unsubscribe_url(person_id: str, type: EventType, channel: str) -> str | None
     return f"{current_settings().public_url}/u/{tokens.sign_unsubscribe(person_id, type.category, channel)}"
 
 
-def why_url(person_id: str, type: EventType, channel: str) -> str | None:
+def why_url(person_id: str, type: EventType, channel: str, address: AddressFacts | None) -> str | None:
     """Leads from the foot of a mail to the very switch that let it through, without signing in; from a digest to how often there is one.
 
-    What the product says for itself (codes, sign-in links) was asked for, and has none.
+    Whoever has it sees and changes the person's choices, so it goes to an address alone that its owner has confirmed. What the
+    product says for itself (codes, sign-in links) was asked for, and has none.
     """
-    if not CHANNELS[channel].shape.has_html or (type.is_internal and type.is_mandatory):
+    is_theirs = address is not None and address.is_confirmed
+    if not is_theirs or not CHANNELS[channel].shape.has_html or (type.is_internal and type.is_mandatory):
         return None
     place = HOW_OFTEN if type.is_internal else f"{type.key}-{channel}"
     return f"{current_settings().public_url}/p/{tokens.sign_preferences(person_id)}#{place}"
@@ -59,7 +65,8 @@ def put_into_words(wanted: Sequence[Wanted]) -> list[Content | str]:
             user_name=w.person.name,
             zone=w.person.zone,
             category=w.type.category,
-            why_url=why_url(w.person.id, w.type, w.channel),
+            why_url=why_url(w.person.id, w.type, w.channel, w.address),
+            site_url=current_settings().public_url,
             unsubscribe_url=unsubscribe_url(w.person.id, w.type, w.channel),
         )
         for w in wanted

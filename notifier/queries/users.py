@@ -8,7 +8,8 @@ from notifier import shapes
 from notifier.core.errors import Rejected
 from notifier.extensions import db
 from notifier.ids import show
-from notifier.models import Address, Delivery, InboxItem, Notification, User
+from notifier.models import Account, Address, Delivery, InboxItem, Notification, User
+from notifier.models.account import CONSOLE_ROLES
 from notifier.queries import preferences
 from notifier.queries.notifications import Sight
 from notifier.queries.types import internal_keys
@@ -42,6 +43,12 @@ def profile(user_id: str) -> dict[str, Any]:
     }
 
 
+def runs_this_installation(user_id: str) -> bool:
+    """Has the user a role in the console, be their account disabled or not?"""
+    staff = sa.select(Account.id).where(Account.user_id == user_id, Account.role.in_(CONSOLE_ROLES)).limit(1)
+    return db.session.scalar(staff) is not None
+
+
 def addresses(user_id: str) -> list[dict[str, Any]]:
     """Every address, oldest first."""
     rows = db.session.scalars(sa.select(Address).where(Address.user_id == user_id).order_by(Address.id).execution_options(populate_existing=True))
@@ -57,6 +64,7 @@ def address_json(row: Address) -> dict[str, Any]:
         "label": row.label,
         "primary": row.is_primary,
         "verified_at": shapes.timestamp(row.verified_at),
+        "confirmed_at": shapes.timestamp(row.confirmed_at),
         "disabled_at": shapes.timestamp(row.disabled_at),
         "disabled_reason": row.disabled_reason,
     }

@@ -44,7 +44,7 @@ def act(token: str) -> ResponseReturnValue:
     except Rejected as error:
         if error.code != "not_found":  # a channel that is there no longer; but who is gone is sent nothing any more, as they wish
             return error_page(404, _BROKEN)
-    return render_template("unsubscribe.html", wish=wish, is_done=True, link=tokens.sign_preferences(wish.user_id))
+    return render_template("unsubscribe.html", wish=wish, is_done=True)
 
 
 def _switched_off(wish: Unsubscribe) -> dict[str, Any]:

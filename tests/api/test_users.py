@@ -9,6 +9,7 @@ from standardwebhooks import Webhook
 from notifier import accounts, tokens
 from notifier.extensions import db
 from notifier.models import Address, ConsentEvent, Notification, User
+from tests.conftest import Api
 
 ERIN = {
     "name": "Erin",
@@ -20,6 +21,11 @@ ERIN = {
     "home_region": "sa",
 }
 USER = "/api/v1/users/erin"
+
+
+def key_with(api: Api, *scopes: str) -> Api:
+    """Another producer's key, with these scopes."""
+    return Api(api.client, accounts.create_key(accounts.create_producer("Other").id, scopes=scopes)[1])
 
 
 def test_put_creates_then_replaces_the_whole_profile(api: Any) -> None:
@@ -80,6 +86,58 @@ def test_addresses_are_added_listed_and_removed(api: Any) -> None:
     assert api.delete(f"{USER}/addresses/{added.json['id']}").status_code == 204
     assert api.delete(f"{USER}/addresses/{added.json['id']}").status_code == 404
     assert len(api.get(f"{USER}/addresses").json["data"]) == 2
+
+
+ADDRESS = {"channel": "email", "value": "erin@example.test"}
+VOUCHING = [("PUT", USER, {"email": "erin@example.test"}), ("PATCH", USER, {"email": "erin@example.test"}), ("POST", f"{USER}/addresses", ADDRESS)]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), VOUCHING, ids=["put", "patch", "post"])
+def test_only_an_admins_key_can_say_that_an_address_is_the_persons_own(api: Any, method: str, path: str, body: dict[str, Any]) -> None:
+    api.put(USER, {})
+    shop = key_with(api, "users")
+
+    def confirmed() -> list[bool]:
+        return [address["confirmed_at"] is not None for address in api.get(f"{USER}/addresses").json["data"]]
+
+    refused = getattr(shop, method.lower())(path, {**body, "verified": True})
+    assert (refused.status_code, refused.json["code"], confirmed()) == (403, "scope_missing", [])
+    assert getattr(shop, method.lower())(path, body).status_code < 300
+    assert confirmed() == [False]
+    assert getattr(api, method.lower())(path, {**body, "verified": True}).status_code < 300
+    assert confirmed() == [True]
+    getattr(shop, method.lower())(path, body)
+    assert confirmed() == [True]
+
+
+STAFF_CHANGES: list[tuple[str, str, Any, int]] = [
+    ("put", "", {"name": "Ann", "email": "evil@example.test"}, 403),
+    ("put", "", {"name": "Ann"}, 403),  # which would take the address away
+    ("put", "", {"name": "Ann", "email": "Ann@Example.test"}, 403),  # another one, to those who tell capitals apart
+    ("put", "", {"name": "Ann", "email": "ann@example.test"}, 200),
+    ("patch", "", {"phone": "+4915112345699"}, 403),
+    ("patch", "", {"name": "Annie"}, 200),
+    ("post", "/addresses", {"channel": "email", "value": "evil@example.test"}, 403),
+    ("post", "/addresses", {"channel": "webhook", "value": "https://example.com/hook"}, 403),
+    ("delete", "/addresses/{address}", None, 403),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status"), STAFF_CHANGES)
+def test_addresses_of_those_who_run_the_installation_are_changed_by_themselves_or_an_admin(api: Any, method: str, path: str, body: Any, status: int) -> None:
+    ann = "/api/v1/users/ann"
+    api.put(ann, {"email": "ann@example.test"})
+    accounts.create_account("ann@example.test", None, "viewer", "ann")
+    [address] = api.get(f"{ann}/addresses").json["data"]
+    path = ann + path.format(address=address["id"])
+
+    answer = getattr(key_with(api, "users"), method)(path, body)
+
+    assert answer.status_code == status
+    if status == 403:
+        assert answer.json["code"] == "scope_missing"
+        assert [(a["id"], a["value"]) for a in api.get(f"{ann}/addresses").json["data"]] == [(address["id"], "ann@example.test")]
+        assert getattr(api, method)(path, body).status_code < 300
 
 
 def test_a_webhooks_secret_is_shown_once_and_signs(api: Any) -> None:

@@ -40,7 +40,7 @@ ONE_AT_NIGHT = {"start": "00:00", "end": "23:59"}
 def fred(app: APIFlask) -> str:
     """Wants social things once a day, in the inbox and by mail."""
     with transaction():
-        people.upsert([FRED])
+        people.upsert([FRED], is_vouched=True)
     choose(digest={"social": "daily"})
     return "fred"
 

@@ -73,14 +73,23 @@ def test_the_address_is_ciphertext_in_the_database(ann: Account) -> None:
     assert BEN.encode() not in bytes(stored)
 
 
-def test_who_is_notified_already_is_invited_as_who_they_are(ann: Account) -> None:
+def test_who_is_known_by_that_address_is_invited_as_who_they_are(ann: Account) -> None:
     with transaction():
-        people.upsert([InlineRecipient("ben", {"email": BEN})])
+        people.upsert([InlineRecipient("ben", {"email": BEN})], is_vouched=True)
     secret = invite(ann)
     assert [(row.user_id, row.is_primary) for row in rows(Address)] == [("ben", True)]
     account = invitations.accept(secret)
     assert account is not None
     assert (account.user_id, account.role) == ("ben", "viewer")
+
+
+def test_nobody_is_invited_as_somebody_whose_address_a_producer_gave(ann: Account) -> None:
+    with transaction():
+        people.upsert([InlineRecipient("victim", {"email": BEN})])
+    account = invitations.accept(invite(ann))
+    assert account is not None
+    assert account.user_id != "victim"
+    assert {row.user_id: row.confirmed_at is not None for row in rows(Address)} == {"victim": False, account.user_id: True}
 
 
 REFUSED = [

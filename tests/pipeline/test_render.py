@@ -172,7 +172,7 @@ def test_an_action_without_a_label_gets_one_in_the_language_of_the_words():
 
 def test_a_path_in_a_mail_becomes_a_whole_address_or_is_dropped():
     words = Words("t", "b", action_label="Go", action_url="/admin/failed")
-    assert content("email", words, why_url=WHY).action_url == "https://notify.test/admin/failed"
+    assert content("email", words, site_url="https://notify.test").action_url == "https://notify.test/admin/failed"
     assert content("email", words).action_url is None
 
 

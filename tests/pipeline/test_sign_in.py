@@ -23,9 +23,9 @@ ALICE = "alice@example.test"
 EVIL = "evil@example.test"
 
 
-def person(user_id: str, email: str | None = None) -> None:
+def person(user_id: str, email: str | None = None, *, is_vouched: bool = True) -> None:
     with transaction():
-        people.upsert([InlineRecipient(user_id, {"email": email} if email else {})])
+        people.upsert([InlineRecipient(user_id, {"email": email} if email else {})], is_vouched=is_vouched)
 
 
 def ask(email: str = ALICE) -> str | None:
@@ -102,6 +102,30 @@ def test_somebody_without_an_account_gets_one_by_using_the_link(app: APIFlask, s
     assert redeem(ask(ALICE)) == "alice"  # who has an account now
 
 
+def test_an_address_that_a_producer_gave_lets_nobody_in_before_its_owner_has_confirmed_it(app: APIFlask) -> None:
+    person("alice", ALICE, is_vouched=False)
+    [given] = rows(Address)
+    assert (given.verified_at is not None, given.confirmed_at, ask()) == (True, None, None)
+    person("alice", ALICE)
+    assert redeem(ask()) == "alice"
+
+
+def test_a_vouched_address_that_a_producer_changes_is_vouched_for_no_more(app: APIFlask) -> None:
+    person("alice", ALICE)
+    person("alice", EVIL, is_vouched=False)
+    assert (ask(EVIL), ask(ALICE)) == (None, None)
+
+
+def test_who_uses_a_link_has_confirmed_the_address_it_went_to(app: APIFlask) -> None:
+    accounts.create_account(ALICE, None, "person", "alice")
+    secret = ask()
+    [before] = rows(Address)
+    assert before.confirmed_at is None
+    redeem(secret)
+    [after] = rows(Address)
+    assert None not in (after.confirmed_at, after.verified_at)
+
+
 NOT_SENT = ["nobody", "disabled account", "unconfirmed", "not primary", "switched off", "two people", "has another account", "no address", "nonsense", "empty"]
 
 
@@ -117,7 +141,7 @@ def test_nobody_else_is_sent_one_and_nothing_is_stored(app: APIFlask, case: str)
         accounts.create_account("admin@example.test", None, "admin", "alice")
     if case == "two people":
         person("alan", ALICE)
-    change = {"unconfirmed": {"verified_at": None}, "not primary": {"is_primary": False}, "switched off": {"disabled_at": now(), "disabled_reason": "bounced"}}
+    change = {"unconfirmed": {"confirmed_at": None}, "not primary": {"is_primary": False}, "switched off": {"disabled_at": now(), "disabled_reason": "bounced"}}
     if case in change:
         with transaction() as session:
             session.execute(sa.update(Address).values(**change[case]))

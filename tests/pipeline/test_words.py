@@ -1,9 +1,13 @@
 """The links a message carries."""
 
+from dataclasses import replace
+
 import pytest
 from apiflask import APIFlask
 
 from notifier import tokens
+from notifier.core.plan import AddressFacts
+from notifier.ids import new_id
 from notifier.models import EventType
 from notifier.pipeline.words import unsubscribe_url, why_url
 
@@ -11,6 +15,7 @@ LIKE = EventType(key="like", category="social")
 DIGEST = EventType(key="social_digest", category="social", is_internal=True)
 CODE = EventType(key="address_code", category="system", is_internal=True, is_mandatory=True)
 ALERT = EventType(key="security_alert", category="system", is_mandatory=True)
+CONFIRMED = AddressFacts(new_id(), "email", "a…@example.test", is_confirmed=True)
 ORDER = EventType(key="order_shipped", category="transactional")
 
 
@@ -27,7 +32,12 @@ ORDER = EventType(key="order_shipped", category="transactional")
     ids=lambda value: value.key if isinstance(value, EventType) else None,
 )
 def test_a_mail_leads_to_what_let_it_through(app: APIFlask, type_: EventType, channel: str, place: str | None) -> None:
-    assert why_url("alice", type_, channel) == (place and f"http://localhost/p/{tokens.sign_preferences('alice')}#{place}")
+    assert why_url("alice", type_, channel, CONFIRMED) == (place and f"http://localhost/p/{tokens.sign_preferences('alice')}#{place}")
+
+
+@pytest.mark.parametrize("address", [replace(CONFIRMED, is_confirmed=False), None], ids=["given by a producer", "none"])
+def test_nobodys_preferences_are_opened_from_an_address_that_its_owner_has_not_confirmed(app: APIFlask, address: AddressFacts | None) -> None:
+    assert why_url("alice", LIKE, "email", address) is None
 
 
 @pytest.mark.parametrize(

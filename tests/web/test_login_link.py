@@ -86,7 +86,7 @@ def test_it_can_be_opened_in_another_browser_than_it_was_asked_for_in(visitor: V
 
 
 def test_somebody_new_is_at_home_at_once(visitor: Visitor, api: Any) -> None:
-    api.put("/api/v1/users/zoe", {"email": "zoe@example.test"})
+    api.put("/api/v1/users/zoe", {"email": "zoe@example.test", "verified": True})
     assert visitor.post(link_for(visitor, "zoe@example.test")).status_code == 303
     assert visitor.get("/inbox").status_code == 200
     db.session.rollback()
