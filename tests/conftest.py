@@ -1,5 +1,6 @@
 """Real servers for the whole run: a Redis, and both databases. Every test starts with empty tables and an empty Redis."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -22,7 +23,7 @@ from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from sqlalchemy import create_engine, make_url, text
 
-from notifier import accounts, channels, installation
+from notifier import accounts, channels, installation, tokens
 from notifier.app import create_app
 from notifier.clock import now
 from notifier.config import Settings
@@ -275,6 +276,42 @@ def _make_the_cast() -> None:
     choosing.change("alice", {"channels": everything}, replace=True, source="test")
     choosing.change("bob", {"quiet_hours": {"start": "22:00", "end": "07:00", "days": list(range(1, 8))}}, replace=True, source="test")
     choosing.change("carol", {"channels": {"email": False, "inapp": False}}, replace=True, source="test")
+
+
+Statements = Callable[[], "contextlib.AbstractContextManager[list[str]]"]
+
+
+@pytest.fixture
+def statements(app: APIFlask) -> Statements:
+    """`with statements() as asked:` … the texts of all that reached the database."""
+
+    @contextlib.contextmanager
+    def record() -> Iterator[list[str]]:
+        asked: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            asked.append(statement)
+
+        sa.event.listen(db.engine, "before_cursor_execute", note)
+        try:
+            yield asked
+        finally:
+            sa.event.remove(db.engine, "before_cursor_execute", note)
+
+    return record
+
+
+def subject_of(user_id: str) -> tokens.Subject:
+    """Whom tokens of theirs name; made if there is no such person."""
+    with transaction():
+        people.upsert([InlineRecipient(user_id)])
+    subject = tokens.subject_of(user_id)
+    assert subject is not None
+    return subject
+
+
+def link_of(user_id: str) -> tokens.PreferenceLink:
+    return tokens.PreferenceLink(subject_of(user_id))
 
 
 @pytest.fixture

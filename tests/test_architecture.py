@@ -27,6 +27,7 @@ MAPS = {"notifier", "notifier.realtime"}  # packages whose __init__ holds nothin
 # Inside floor 1: what everything may use.
 EVERYBODYS = {"notifier.config", "notifier.extensions", "notifier.clock", "notifier.ids", "notifier.encryption", "notifier.database"}
 BESIDE = {  # the few that look sideways, and why
+    ("notifier.tokens", "notifier.models"),  # the rows that tokens end with, which doors and pipeline ask about
     ("notifier.dead_letters", "notifier.models"),  # its SQL, which both pipeline and queries use
     ("notifier.queueing", "notifier.channels"),  # there is a queue for each channel
     ("notifier.queueing", "notifier.batchworker.bell"),  # wakes its workers

@@ -128,7 +128,7 @@ def _admit(access: Access) -> None:
         raise Rejected("unauthenticated", "send the key as 'Authorization: Bearer <key>'")
     key = accounts.find_key(token)
     if key is None:
-        if tokens.read_user_token(token) is not None:
+        if tokens.open_user_token(token) is not None:
             raise Rejected("user_token_refused", "this is a user's token; producers' calls need a producer's key")
         raise Rejected("invalid_key", "the key is unknown, expired or revoked")
     if key.networks is not None and not is_within(request.remote_addr, key.networks):

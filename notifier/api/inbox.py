@@ -156,10 +156,10 @@ def _find_person() -> None:
 
 def _owner(token: str, origin: str | None) -> str:
     opened = tokens.open_user_token(token)
-    if opened is None:
+    if opened is None or not tokens.holding([opened]):
         if accounts.find_key(token) is not None:
             raise Rejected("producer_key_refused", "the inbox belongs to people: make a token with POST /api/v1/users/{id}/token")
-        raise Rejected("unauthenticated", "the token is forged or has expired")
+        raise Rejected("unauthenticated", "the token is forged, or has ended")
     if not origins.may_use(origin, opened.producer_id, request.host_url):
         g.open_to = None
         raise Rejected("origin_refused", "the producer of this token does not allow it on this site")

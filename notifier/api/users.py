@@ -80,7 +80,7 @@ def delete_user(user_id: str) -> Response:
     409 for somebody whose sign-in runs this installation.
     """
     if not people.erase(existing_user_id(user_id)):
-        raise Rejected("not_found", f"there is no user {user_id!r}")
+        raise _nobody(user_id)
     return Response(status=204)
 
 
@@ -144,11 +144,32 @@ def make_token(user_id: str, json_data: TokenIn) -> Response:
     """A token for the embedded inbox
 
     It acts for this user in the inbox alone, any number of times until it expires (an hour by default).
-    Pages of other sites may use it as far as your producer's list of origins allows.
+    Pages of other sites may use it as far as your producer's list of origins allows. It ends sooner with the key
+    that made it (revoked or expired), with your producer or with the user, and when all tokens of the user are ended.
     """
-    queries.must_exist(existing_user_id(user_id))
-    token, expires_at = tokens.sign_user_token(user_id, json_data.expires_in, g.key.producer_id)
+    subject = tokens.subject_of(existing_user_id(user_id))
+    if subject is None:
+        raise _nobody(user_id)
+    token, expires_at = tokens.sign_user_token(subject, json_data.expires_in, key_id=g.key.key_id, producer_id=g.key.producer_id)
     return answer({"token": token, "expires_at": timestamp(expires_at)})
+
+
+@bp.delete("/<user_id>/tokens")
+@allow("users")
+@bp.output({}, 204)
+def end_tokens(user_id: str) -> Response:
+    """End all tokens of a user
+
+    The user's inbox tokens, whoever made them, with the connections that were opened by them, and the preference links in
+    messages that were sent. Unsubscribe links go on working, and a browser that is signed in stays so.
+    """
+    if not people.end_tokens(existing_user_id(user_id)):
+        raise _nobody(user_id)
+    return Response(status=204)
+
+
+def _nobody(user_id: str) -> Rejected:
+    return Rejected("not_found", f"there is no user {user_id!r}")
 
 
 def _check_rights(user_id: str, changes: Mapping[str, Any], body: UserIn) -> None:

@@ -1,5 +1,6 @@
 """People who are notified, their addresses, and what they have chosen."""
 
+import secrets
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,9 +13,20 @@ from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models.types import EncryptedText, PlainJSON, UtcDateTime
 
+_LARGEST_GENERATION = 2**48
+
+
+def new_generation() -> int:
+    """Drawn by lot: nothing is kept of who had an id before, and yet no two of them are taken for each other. 0 is that of the first ones."""
+    return 1 + secrets.randbelow(_LARGEST_GENERATION)
+
 
 class User(db.Model):
-    """`id` is the producer's own: `[A-Za-z0-9._@+-]{1,128}`. `attributes` are clear: they select audiences."""
+    """`id` is the producer's own: `[A-Za-z0-9._@+-]{1,128}`. `attributes` are clear: they select audiences.
+
+    `generation` tells this person from others who had or will have the same id, `token_version` rises when all tokens of theirs are
+    ended (see `tokens`).
+    """
 
     __tablename__ = "user"
 
@@ -24,6 +36,8 @@ class User(db.Model):
     time_zone: Mapped[str | None] = mapped_column(String(64))
     attributes: Mapped[dict[str, Any]] = mapped_column(PlainJSON, default=dict)
     home_region: Mapped[str | None] = mapped_column(String(64))
+    generation: Mapped[int] = mapped_column(BigInteger, default=new_generation, server_default="0")
+    token_version: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
 

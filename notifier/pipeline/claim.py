@@ -17,7 +17,6 @@ from notifier.clock import now as clock_now
 from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Content, Message, Receipt, Recipient
-from notifier.core.plan import AddressFacts
 from notifier.core.reading import READ_ELSEWHERE
 from notifier.database import transaction
 from notifier.extensions import db
@@ -210,21 +209,20 @@ def _verdict(claimed: _Claimed, now: datetime, paused: Collection[str]) -> _Verd
 
 def _put_into_words(kept: Sequence[_Claimed]) -> list[Task]:
     ready = [(c, c.person) for c in kept if c.person is not None]
-    contents = put_into_words(
-        [Wanted(c.delivery.channel, c.type, c.notification.template_id, person, c.notification.data or {}, _goes_to(c)) for c, person in ready]
-    )
+    contents = put_into_words([_wanted(c, person) for c, person in ready])
     return [
-        Task(c.delivery, c.notification, c.type, c.address, c.adapters, _message(c, content), _recipient(c, person))
+        Task(c.delivery, c.notification, c.type, c.address, c.adapters, _message(c, person, content), _recipient(c, person))
         for (c, person), content in zip(ready, contents, strict=True)
     ]
 
 
-def _goes_to(claimed: _Claimed) -> AddressFacts | None:
-    delivery, known = claimed.delivery, claimed.person.addresses if claimed.person else ()
-    return next((address for address in known if address.id == delivery.address_id and address.channel == delivery.channel), None)
+def _wanted(claimed: _Claimed, person: Person) -> Wanted:
+    delivery, notification = claimed.delivery, claimed.notification
+    goes_to = next((address for address in person.addresses if address.id == delivery.address_id and address.channel == delivery.channel), None)
+    return Wanted(delivery.channel, claimed.type, notification.template_id, person, notification.data or {}, goes_to, notification.producer_id)
 
 
-def _message(claimed: _Claimed, content: Content | str) -> Message | str:
+def _message(claimed: _Claimed, person: Person, content: Content | str) -> Message | str:
     if isinstance(content, str):
         return content
     delivery, notification = claimed.delivery, claimed.notification
@@ -239,7 +237,7 @@ def _message(claimed: _Claimed, content: Content | str) -> Message | str:
         created_at=notification.created_at,
         content=content,
         data=notification.data or {},
-        unsubscribe_url=unsubscribe_url(notification.user_id, claimed.type, delivery.channel),
+        unsubscribe_url=unsubscribe_url(person.subject, claimed.type, delivery.channel),
         collapse_key=notification.collapse_key,
         expires_at=notification.expires_at,
     )

@@ -22,6 +22,7 @@ from notifier.pipeline.decide import Decided, decide
 from notifier.pipeline.facts import Target, load_people
 from notifier.pipeline.judge import Item, Work, changed_people, judge, works_in
 from notifier.pipeline.words import Wanted, put_into_words
+from notifier.tokens import NOBODY
 
 
 class _NothingStored(Exception):
@@ -70,7 +71,11 @@ def _in_words(decided: Sequence[Decided]) -> list[dict[str, Any]]:
     """What the deliveries would say, in one go for all of them."""
     firsts = [{route.channel: route.address for route in reversed(one.plan.routes)} for one in decided]  # the first address of each channel
     wanted = [(index, name, one.target) for index, one in enumerate(decided) for name in dict.fromkeys(route.channel for route in one.plan.routes)]
-    contents = put_into_words([Wanted(name, t.order.type, t.order.template_id, t.person, t.data, firsts[index][name]) for index, name, t in wanted])
+    contents = put_into_words(
+        [  # links that lead nowhere: those of the person are for their eyes alone
+            Wanted(name, t.order.type, t.order.template_id, replace(t.person, subject=NOBODY), t.data, firsts[index][name]) for index, name, t in wanted
+        ]
+    )
     rendered: list[dict[str, Any]] = [{} for _ in decided]
     for (index, name, _), content in zip(wanted, contents, strict=True):
         rendered[index][name] = {"error": content} if isinstance(content, str) else _shown(content)

@@ -18,13 +18,14 @@ from notifier.extensions import db
 from notifier.models import Account, Address, EventType, Preference, Suppression, Template, User
 from notifier.pipeline import people_cache
 from notifier.pipeline.kept import kept
+from notifier.tokens import Subject
 
 UTC = ZoneInfo("UTC")
 
 # Made once: building a statement takes as long as running it. The people's ids come as `ids`.
 _IDS: sa.BindParameter[str] = sa.bindparam("ids", expanding=True)
 _PROFILES = (
-    sa.select(User.id, User.name, User.locale, User.time_zone, Preference.document)
+    sa.select(User.id, User.name, User.locale, User.time_zone, User.generation, User.token_version, Preference.document)
     .outerjoin(Preference, Preference.user_id == User.id)
     .where(User.id.in_(_IDS))
 )
@@ -42,12 +43,16 @@ _ADDRESSES = (
 class Person:
     """What is known about a user apart from the notification in hand."""
 
-    id: str
+    subject: Subject
     name: str | None
     locale: str | None
     zone: ZoneInfo
     preferences: Preferences
     addresses: tuple[AddressFacts, ...]
+
+    @property
+    def id(self) -> str:
+        return self.subject.user_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,7 @@ def _people(profiles: Mapping[str, Mapping[str, Any]]) -> dict[str, Person]:
     addresses = _load_addresses(profiles) if profiles else {}
     return {
         user_id: Person(
-            id=user_id,
+            subject=Subject(user_id, profile["generation"], profile["token_version"]),
             name=profile["name"],
             locale=profile["locale"],
             zone=_zone(profile["choices"].get("time_zone") or profile["time_zone"]),
@@ -148,7 +153,8 @@ def _people(profiles: Mapping[str, Mapping[str, Any]]) -> dict[str, Person]:
 
 def _read_profiles(ids: Collection[str]) -> dict[str, dict[str, Any]]:
     rows = db.session.execute(_PROFILES, {"ids": list(ids)})
-    return {row.id: {"name": row.name, "locale": row.locale, "time_zone": row.time_zone, "choices": row.document or {}} for row in rows}
+    fields = ("name", "locale", "time_zone", "generation", "token_version")
+    return {row.id: {**{name: getattr(row, name) for name in fields}, "choices": row.document or {}} for row in rows}
 
 
 def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, ...]]:

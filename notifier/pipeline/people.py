@@ -133,6 +133,16 @@ def _row(user_id: str, channel: str, value: str, digest: bytes, kept: sa.Row[Any
 
 
 @retried
+def end_tokens(user_id: str) -> bool:
+    """Ends the person's user tokens and preference links, wherever they are. False for nobody."""
+    with transaction() as session:
+        statement = sa.update(_users).where(_users.c.id == user_id).values(token_version=_users.c.token_version + 1)
+        found = session.execute(statement.returning(_users.c.id)).first() is not None
+        people_cache.changing([user_id] if found else [], is_consent=False)
+    return found
+
+
+@retried
 def erase(user_id: str) -> bool:
     """Removes the person: profile, addresses, choices, inbox. Counts and ids of what was sent stay, its content does not.
 

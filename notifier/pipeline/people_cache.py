@@ -111,7 +111,8 @@ def changing(ids: Iterable[str], *, is_consent: bool) -> None:
 def _look_up(ids: Sequence[str], revision: int) -> dict[str, Profile]:
     values = redis_store.client.mget([_value(user_id) for user_id in ids])
     known = {user_id: json.loads(value) for user_id, value in zip(ids, values, strict=True) if value is not None}
-    return {user_id: profile for user_id, profile in known.items() if profile["revision"] == revision}
+    # A process of the version before may have kept a person without what tokens name.
+    return {user_id: profile for user_id, profile in known.items() if profile["revision"] == revision and "generation" in profile}
 
 
 def _take_stamps(ids: Sequence[str]) -> dict[str, str]:

@@ -27,6 +27,8 @@ from notifier.extensions import db
 from notifier.models import ConsentEvent, EventType, Preference, User
 from notifier.pipeline import digests, people_cache
 
+Conditions = Sequence[sa.ColumnElement[bool]]
+
 HELD = ("wait", "summary", "drop")
 
 
@@ -42,17 +44,18 @@ class Saved:
     left: tuple[str, ...] = ()
 
 
-def change(user_id: str, document_change: Mapping[str, Any], *, replace: bool, source: str) -> Saved:
+def change(user_id: str, document_change: Mapping[str, Any], *, replace: bool, source: str, conditions: Conditions = ()) -> Saved:
     """Replaces the person's choices, or merges into them (None takes a choice back).
 
     `types` and `categories` map to channel → on/off, or to on/off for all channels at once.
+    `conditions`: what has to be true of the person, or they count as nobody (`tokens.conditions_of`).
     Raises `Rejected('validation_failed')` with every fault, and 'not_found' for nobody.
     """
     wanted = _clean(document_change)
-    return _rewrite(user_id, source, lambda before: wanted if replace else _merged(before, wanted))
+    return _rewrite(user_id, source, lambda before: wanted if replace else _merged(before, wanted), conditions)
 
 
-def switch(user_id: str, switches: Sequence[Switch], columns: Collection[str], *, source: str) -> Saved:
+def switch(user_id: str, switches: Sequence[Switch], columns: Collection[str], *, source: str, conditions: Conditions = ()) -> Saved:
     """Sets switches of the preference page one after the other, each with all that is below it. Raises Rejected('not_found')."""
     categories = {row.key: row.category for row in db.session.execute(sa.select(EventType.key, EventType.category))}
 
@@ -61,10 +64,10 @@ def switch(user_id: str, switches: Sequence[Switch], columns: Collection[str], *
             document = with_switch(document, one, categories=categories, columns=columns)
         return document
 
-    return _rewrite(user_id, source, _switched)
+    return _rewrite(user_id, source, _switched, conditions)
 
 
-def undo(user_id: str, events: tuple[int, int], *, source: str) -> Saved:
+def undo(user_id: str, events: tuple[int, int], *, source: str, conditions: Conditions = ()) -> Saved:
     """Takes back what these lines of the person's consent history record, where it still stands. Raises Rejected('not_found')."""
     lines = sa.select(ConsentEvent.change).where(ConsentEvent.user_id == user_id, ConsentEvent.id.between(*events)).order_by(ConsentEvent.id.desc())
     left: list[str] = []
@@ -73,14 +76,14 @@ def undo(user_id: str, events: tuple[int, int], *, source: str) -> Saved:
         before, left[:] = taken_back(document, [line for line in db.session.scalars(lines) if line["choice"].partition(".")[0] in _CLEAN])
         return before
 
-    saved = _rewrite(user_id, source, _taken_back)
+    saved = _rewrite(user_id, source, _taken_back, conditions)
     return Saved(saved.document, saved.events, tuple(left))
 
 
 @retried
-def _rewrite(user_id: str, source: str, rewritten: Callable[[Document], Document]) -> Saved:
+def _rewrite(user_id: str, source: str, rewritten: Callable[[Document], Document], conditions: Conditions) -> Saved:
     with transaction() as session:
-        if session.scalar(sa.select(User.id).where(User.id == user_id).with_for_update(key_share=True)) is None:
+        if session.scalar(sa.select(User.id).where(User.id == user_id, *conditions).with_for_update(key_share=True)) is None:
             raise Rejected("not_found", f"there is no user {user_id!r}")
         row = session.get(Preference, user_id, populate_existing=True)
         before = dict(row.document) if row else {}

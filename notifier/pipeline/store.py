@@ -258,7 +258,7 @@ def begun(delivery: Any, facts: Facts | None, at: datetime, now: datetime) -> di
 
 
 def _wanted(target: Target, draft: DeliveryDraft) -> Wanted:
-    return Wanted(draft.channel, target.order.type, target.order.template_id, target.person, target.data)
+    return Wanted(draft.channel, target.order.type, target.order.template_id, target.person, target.data, producer_id=target.producer_id)
 
 
 def inbox_row(delivery_id: UUID, notification_id: UUID, user_id: str, type_: Any, content: Content, data: Mapping[str, Any], now: datetime) -> dict[str, Any]:

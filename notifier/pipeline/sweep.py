@@ -96,7 +96,7 @@ def _show(deliveries: Sequence[Delivery], now: datetime) -> Stored:
             _skip(delivery, skip.reason, skip.detail)
         else:
             wanted.append((delivery, notification, person))
-    contents = put_into_words([Wanted(d.channel, types[n.type], n.template_id, person, n.data or {}) for d, n, person in wanted])
+    contents = put_into_words([Wanted(d.channel, types[n.type], n.template_id, person, n.data or {}, producer_id=n.producer_id) for d, n, person in wanted])
     shown = []
     for (delivery, notification, _), content in zip(wanted, contents, strict=True):
         if isinstance(content, str):

@@ -25,9 +25,11 @@ from notifier.pipeline.judge import Accepted
 from notifier.pipeline.render import RenderFault, RenderRequest, render
 from notifier.pipeline.template_language import Compiled
 from notifier.pipeline.words import unsubscribe_url, why_url
+from notifier.tokens import NOBODY, PreferenceLink
 
 READER = "Alice"  # who a preview speaks to
 _A_CONFIRMED_ADDRESS = AddressFacts(None, "email", "a…@example.com", is_confirmed=True)
+NOWHERE = PreferenceLink(NOBODY)  # and where its links lead
 
 
 def preview(source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None) -> Content | RenderFault:
@@ -42,8 +44,8 @@ def preview(source: TemplateSource, channel: str, locale: str, data: Mapping[str
         user_name=READER,
         zone=UTC,
         category=type.category if type else "transactional",
-        why_url=why_url(READER, type, channel, _A_CONFIRMED_ADDRESS) if type else None,
-        unsubscribe_url=unsubscribe_url(READER, type, channel) if type else None,
+        why_url=why_url(NOWHERE, type, channel, _A_CONFIRMED_ADDRESS) if type else None,
+        unsubscribe_url=unsubscribe_url(NOBODY, type, channel) if type else None,
         site_url=current_settings().public_url,
     )
     [result] = render([request], compile=Compiled)

@@ -17,6 +17,7 @@ from notifier.models import EventType
 from notifier.pipeline.facts import Person
 from notifier.pipeline.render import RenderFault, RenderRequest, load_templates, render
 from notifier.shapes import HOW_OFTEN
+from notifier.tokens import PreferenceLink, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +30,17 @@ class Wanted:
     person: Person
     data: Mapping[str, Any]
     address: AddressFacts | None = None
+    producer_id: UUID | None = None
 
 
-def unsubscribe_url(person_id: str, type: EventType, channel: str) -> str | None:
+def unsubscribe_url(whom: Subject, type: EventType, channel: str) -> str | None:
     """The one-click link of a mail. Transactional ones have none, nor what the product says for itself (codes, sign-in links): that was asked for."""
     if type.category == "transactional" or (type.is_internal and type.is_mandatory) or not CHANNELS[channel].shape.has_html:
         return None
-    return f"{current_settings().public_url}/u/{tokens.sign_unsubscribe(person_id, type.category, channel)}"
+    return f"{current_settings().public_url}/u/{tokens.sign_unsubscribe(whom, type.category, channel)}"
 
 
-def why_url(person_id: str, type: EventType, channel: str, address: AddressFacts | None) -> str | None:
+def why_url(link: PreferenceLink, type: EventType, channel: str, address: AddressFacts | None) -> str | None:
     """Leads from the foot of a mail to the very switch that let it through, without signing in; from a digest to how often there is one.
 
     Whoever has it sees and changes the person's choices, so it goes to an address alone that its owner has confirmed. What the
@@ -48,7 +50,7 @@ def why_url(person_id: str, type: EventType, channel: str, address: AddressFacts
     if not is_theirs or not CHANNELS[channel].shape.has_html or (type.is_internal and type.is_mandatory):
         return None
     place = HOW_OFTEN if type.is_internal else f"{type.key}-{channel}"
-    return f"{current_settings().public_url}/p/{tokens.sign_preferences(person_id)}#{place}"
+    return f"{current_settings().public_url}/p/{tokens.sign_preferences(link)}#{place}"
 
 
 def put_into_words(wanted: Sequence[Wanted]) -> list[Content | str]:
@@ -65,9 +67,9 @@ def put_into_words(wanted: Sequence[Wanted]) -> list[Content | str]:
             user_name=w.person.name,
             zone=w.person.zone,
             category=w.type.category,
-            why_url=why_url(w.person.id, w.type, w.channel, w.address),
+            why_url=why_url(PreferenceLink(w.person.subject, w.producer_id), w.type, w.channel, w.address),
             site_url=current_settings().public_url,
-            unsubscribe_url=unsubscribe_url(w.person.id, w.type, w.channel),
+            unsubscribe_url=unsubscribe_url(w.person.subject, w.type, w.channel),
         )
         for w in wanted
     ]

@@ -1,6 +1,6 @@
 """A person's choices as they are shown: the whole document, and the grid of what follows from it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -17,11 +17,13 @@ from notifier.shapes import timestamp
 Grid = dict[str, dict[str, dict[str, Any]]]
 
 
-def document(user_id: str) -> dict[str, Any]:
-    """API.md, Preferences, with `effective`. What was not chosen stands at its default. Raises Rejected('not_found')."""
-    row = db.session.execute(
-        sa.select(User.time_zone, Preference.document).outerjoin(Preference, Preference.user_id == User.id).where(User.id == user_id)
-    ).first()
+def document(user_id: str, conditions: Iterable[sa.ColumnElement[bool]] = ()) -> dict[str, Any]:
+    """API.md, Preferences, with `effective`. What was not chosen stands at its default. Raises Rejected('not_found').
+
+    `conditions`: what has to be true of the person, or they count as not found (`tokens.conditions_of`).
+    """
+    statement = sa.select(User.time_zone, Preference.document).outerjoin(Preference, Preference.user_id == User.id)
+    row = db.session.execute(statement.where(User.id == user_id, *conditions)).first()
     if row is None:
         raise Rejected("not_found", f"there is no user {user_id!r}")
     stored = row.document or {}

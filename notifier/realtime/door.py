@@ -6,7 +6,7 @@ every few seconds. Arguments come from strangers: whatever is wrong with them is
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,12 +19,13 @@ from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import Namespace
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from notifier import accounts, origins
+from notifier import accounts, origins, tokens
 from notifier.clock import now
 from notifier.core.errors import Rejected
 from notifier.models import Account
 from notifier.models.account import ROLES
 from notifier.pipeline import audit
+from notifier.tokens import UserToken
 
 _SWEEP_EVERY_S = 5.0
 _FAREWELL_S = 0.2  # between the answer that says why and the end of the connection
@@ -38,13 +39,13 @@ class Arguments(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Who is connected. By token until `expires_at`; by cookie as long as the account `account_id` may sign in and has the role,
+    """Who is connected. By `token` until that ends; by cookie as long as the account `account_id` may sign in and has the role,
     and was not signed out everywhere after `since`.
     """
 
     user_id: str
     since: datetime
-    expires_at: datetime | None = None
+    token: UserToken | None = None
     account_id: str | None = None
 
 
@@ -100,7 +101,8 @@ class Door(Namespace):  # type: ignore[misc]
     def _answer(self, event: Any, given: tuple[Any, ...]) -> Mapping[str, Any]:
         guest = self.guests.get(request.sid)  # type: ignore[attr-defined]
         account = accounts.find_account(guest.account_id) if guest is not None and guest.account_id is not None else None
-        if guest is None or not self._may_stay(guest, account):
+        valid = tokens.holding([guest.token]) if guest is not None and guest.token is not None else set()
+        if guest is None or not self._may_stay(guest, account, valid):
             self.socketio.start_background_task(self._end, request.sid)  # type: ignore[attr-defined]
             if account is not None and not account.has_role(self.role):
                 return _too_little(account, self.role)
@@ -124,10 +126,10 @@ class Door(Namespace):  # type: ignore[misc]
             log.exception("socket.event_failed", namespace=self.namespace, event_name=event)
             return error("internal_error", "something went wrong here; the log has the details")
 
-    def _may_stay(self, guest: Guest, account: Account | None) -> bool:
-        """`account`: as it is now; None if it may not sign in any more."""
-        if guest.expires_at is not None:
-            return guest.expires_at > now()
+    def _may_stay(self, guest: Guest, account: Account | None, valid: Collection[UserToken]) -> bool:
+        """`account`: as it is now; None if it may not sign in any more. `valid`: the tokens that have not ended."""
+        if guest.token is not None:
+            return guest.token in valid
         if account is None or (account.signed_out_at is not None and account.signed_out_at >= guest.since):
             return False
         return account.has_role(self.role)
@@ -137,15 +139,16 @@ class Door(Namespace):  # type: ignore[misc]
         self.socketio.server.disconnect(sid, namespace=self.namespace)
 
     def expire(self) -> None:
-        """Ends the connections whose token has expired, or whose account may not sign in or has lost its role; they would go on hearing otherwise.
+        """Ends the connections whose token has ended, or whose account may not sign in or has lost its role; they would go on hearing otherwise.
 
-        One query, in an app context.
+        Two queries and one more for every 500 people and key, in an app context.
         """
         guests = list(self.guests.items())
         asked = {guest.account_id for _, guest in guests if guest.account_id is not None}
         active = accounts.find_accounts(asked) if asked else {}
+        valid = tokens.holding({guest.token for _, guest in guests if guest.token is not None})
         for sid, guest in guests:
-            if not self._may_stay(guest, active.get(guest.account_id or "")):
+            if not self._may_stay(guest, active.get(guest.account_id or ""), valid):
                 self.guests.pop(sid, None)
                 self.socketio.server.disconnect(sid, namespace=self.namespace)
 

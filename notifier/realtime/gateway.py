@@ -1,7 +1,7 @@
 """Socket.IO of the inbox, and what hears all processes. A connection hears of its own user's inbox, and of no other.
 
 Who it is, is settled at the connection: by a user's token, from where its producer allows, or by the session
-cookie, from our own origin only. A token that has expired ends its connection.
+cookie, from our own origin only. A token that has ended (`tokens`) ends its connection.
 """
 
 import time
@@ -66,11 +66,11 @@ class Inbox(Door):
         if token is None:
             return self.by_cookie()
         opened = tokens.open_user_token(token) if isinstance(token, str) else None
-        if opened is None:
+        if opened is None or not tokens.holding([opened]):
             raise Refused("unauthenticated")
         if not origins.may_use(request.headers.get("Origin"), opened.producer_id, request.host_url):
             raise Refused("origin_refused")
-        return Guest(opened.user_id, now(), expires_at=opened.expires_at)
+        return Guest(opened.user_id, now(), token=opened)
 
     def welcome(self, guest: Guest) -> None:
         join_room(room_of(guest.user_id))

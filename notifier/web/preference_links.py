@@ -4,7 +4,7 @@ The signed link is the proof, as for unsubscribing, and like a message it may be
 opens choices alone, all of which can be taken back: no export, no erasure, no addresses (one, masked, says whose page
 it is), and no history, which tells when somebody was where. A GET changes nothing, since mail scanners follow links;
 a POST needs no cookie and no CSRF token, for whoever can forge it knows the link already. What is changed this way
-stands in the person's history as such. It works as long as the message is kept, and ends with the person.
+stands in the person's history as such. It works as long as the message is kept, and ends as `tokens` says.
 """
 
 from flask import redirect, request, url_for
@@ -14,6 +14,7 @@ from flask_login import current_user
 from notifier import tokens
 from notifier.core.errors import Rejected
 from notifier.extensions import csrf
+from notifier.tokens import PreferenceLink
 from notifier.web import preference_page
 from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.errors import Words, error_page
@@ -21,16 +22,16 @@ from notifier.web.preference_page import Desk
 
 pages = page_blueprint("preference_links")
 
-_BROKEN = Words("This link does not work", "It is not complete, or whom it belonged to is no longer here. Open it again from the message, or sign in.")
+_BROKEN = Words("This link does not work", "It is not complete, or it has ended. Open it again from the message, or sign in.")
 
 
 @pages.get("/p/<token>")
 @allow(ANYONE)
 def show(token: str) -> ResponseReturnValue:
-    user_id = tokens.read_preferences(token)
-    if user_id is not None and current_user.is_authenticated and current_user.user_id == user_id:
+    link = tokens.read_preferences(token)
+    if link is not None and current_user.is_authenticated and current_user.user_id == link.user_id:
         return redirect(url_for("preferences.show"))  # the browser takes the #switch along
-    return _open(token, user_id)
+    return _open(token, link)
 
 
 @pages.post("/p/<token>")
@@ -40,11 +41,11 @@ def save(token: str) -> ResponseReturnValue:
     return _open(token, tokens.read_preferences(token))
 
 
-def _open(token: str, user_id: str | None) -> ResponseReturnValue:
-    if user_id is None:
+def _open(token: str, link: PreferenceLink | None) -> ResponseReturnValue:
+    if link is None:
         return error_page(404, _BROKEN)
-    desk = Desk(user_id, url_for("preference_links.show", token=token), "link")
+    desk = Desk(link.user_id, url_for("preference_links.show", token=token), "link", conditions=tokens.conditions_of(link))
     try:
         return preference_page.save(desk) if request.method == "POST" else preference_page.show(desk)
-    except Rejected:  # the person is gone
+    except Rejected:  # the person is gone, or the link has ended
         return error_page(404, _BROKEN)

@@ -19,6 +19,7 @@ from notifier.core.limits import LIMITED
 from notifier.core.preferences import CATEGORIES
 from notifier.models import Account
 from notifier.pipeline import preferences
+from notifier.pipeline.preferences import Conditions
 from notifier.queries import preferences as queries
 from notifier.queries import users
 from notifier.queries.preference_grid import grid_of
@@ -41,6 +42,7 @@ class Desk:
     url: str
     source: str
     account: Account | None = None
+    conditions: Conditions = ()  # on which the link still holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ NOTHING_TRIED = Tried()
 
 def show(desk: Desk, tried: Tried = NOTHING_TRIED) -> str:
     """The whole page. Raises Rejected('not_found') for somebody who is gone."""
-    document = queries.document(desk.user_id)
+    document = queries.document(desk.user_id, desk.conditions)
     context = _context(desk, document, tried) | (_own(desk) if desk.account else {"masked": users.masked_address(desk.user_id)})
     return render_template("preferences.html", **context, toast=_toast_of_address(desk, context["titles"], document))
 
@@ -75,7 +77,7 @@ def save(desk: Desk) -> ResponseReturnValue:
     part = request.form.get("part")
     if part not in PARTS:
         abort(400)
-    document = queries.document(desk.user_id)
+    document = queries.document(desk.user_id, desk.conditions)
     try:
         saved = _save(desk, part, document)
     except Misread as error:
@@ -94,22 +96,22 @@ def _save(desk: Desk, part: str, document: Mapping[str, Any]) -> preferences.Sav
     match part:
         case "choices":
             grid = grid_of(desk.user_id, document)
-            return preferences.switch(desk.user_id, reading.switches_in(form, grid), grid.channels, source=desk.source)
+            return preferences.switch(desk.user_id, reading.switches_in(form, grid), grid.channels, source=desk.source, conditions=desk.conditions)
         case "undo":
             events = reading.events_in(form.get("events")) or abort(400)
-            return preferences.undo(desk.user_id, events, source=desk.source)
+            return preferences.undo(desk.user_id, events, source=desk.source, conditions=desk.conditions)
         case "quiet":
             changes = reading.quiet_in(form, document)
         case "often":
             changes = reading.often_in(form, document, current_settings().caps)
         case _:
             changes = reading.mute_in(form, now().astimezone(reading.zone_of(document)))
-    return preferences.change(desk.user_id, changes, replace=False, source=desk.source)
+    return preferences.change(desk.user_id, changes, replace=False, source=desk.source, conditions=desk.conditions)
 
 
 def _answer(desk: Desk, part: str, saved: preferences.Saved) -> str:
     """For htmx: a word, and the parts of the page that may look different now."""
-    document = queries.document(desk.user_id)
+    document = queries.document(desk.user_id, desk.conditions)
     parts = PARTS[:-1] if part == "undo" else (part, "mute", "often") if part == "quiet" else (part,)
     context = _context(desk, document, Tried())
     return render_template("preferences_saved.html", **context, parts=parts, toast=_toast(desk, part, saved, context["titles"], document))
@@ -118,7 +120,7 @@ def _answer(desk: Desk, part: str, saved: preferences.Saved) -> str:
 def _refused(desk: Desk, tried: Tried) -> ResponseReturnValue:
     if "HX-Request" not in request.headers:
         return show(desk, tried=tried), 422
-    document = queries.document(desk.user_id)
+    document = queries.document(desk.user_id, desk.conditions)
     return render_template("preferences_saved.html", **_context(desk, document, tried), parts=(tried.part,), toast=None), 422
 
 

@@ -40,7 +40,7 @@ def act(token: str) -> ResponseReturnValue:
     if wish is None:
         return error_page(404, _BROKEN)
     try:
-        preferences.change(wish.user_id, _switched_off(wish), replace=False, source="one_click")
+        preferences.change(wish.user_id, _switched_off(wish), replace=False, source="one_click", conditions=tokens.conditions_of(wish))
     except Rejected as error:
         if error.code != "not_found":  # a channel that is there no longer; but who is gone is sent nothing any more, as they wish
             return error_page(404, _BROKEN)

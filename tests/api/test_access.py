@@ -12,6 +12,7 @@ from notifier import accounts, tokens
 from notifier.api.auth import Access, Door
 from notifier.core.networks import parse
 from notifier.models.producer import SCOPES
+from tests.conftest import subject_of
 
 # The calls that need no key. Whatever is added here is open to the whole world.
 PUBLIC = {"/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/docs"}
@@ -105,6 +106,7 @@ CALLS_BY_SCOPE = {
         "POST /api/v1/users/<user_id>/addresses",
         "DELETE /api/v1/users/<user_id>/addresses/<address_id>",
         "POST /api/v1/users/<user_id>/token",
+        "DELETE /api/v1/users/<user_id>/tokens",
         "GET /api/v1/users/<user_id>/preferences",
         "PUT /api/v1/users/<user_id>/preferences",
         "PATCH /api/v1/users/<user_id>/preferences",
@@ -169,7 +171,7 @@ def test_a_missing_scope_is_named(client: FlaskClient) -> None:
 
 
 def test_a_users_token_is_refused_on_producers_calls(client: FlaskClient, cast: Any) -> None:
-    token, _ = tokens.sign_user_token("alice", 60)
+    token, _ = tokens.sign_user_token(subject_of("alice"), 60)
 
     response = client.get("/api/v1/types", headers=bearer(token))
 

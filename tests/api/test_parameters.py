@@ -10,7 +10,7 @@ from apiflask import APIFlask
 
 from notifier import tokens
 from notifier.extensions import db, redis_store
-from tests.conftest import Ear
+from tests.conftest import Ear, subject_of
 
 ORDER = {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}}
 NOTIFY = {"userId": "alice", "type": "EMAIL", "template": "ORDER_SHIPPED", "data": {"orderId": "A1"}}
@@ -63,7 +63,7 @@ def everything(app: APIFlask, ear: Ear) -> dict[str, Any]:
 
 @pytest.fixture
 def open_call(api: Any, cast: Any) -> Any:
-    token, _ = tokens.sign_user_token("alice", 60)
+    token, _ = tokens.sign_user_token(subject_of("alice"), 60)
 
     def call(method: str, path: str, whose: str, body: Any = None) -> Any:
         key = token if whose == "person" else api.key

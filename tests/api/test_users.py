@@ -159,7 +159,9 @@ def test_a_token_acts_for_its_user_in_the_inbox_again_and_again(api: Any, client
     answers = [client.get("/api/v1/inbox", headers={"Authorization": f"Bearer {token}"}).status_code for _ in range(2)]
 
     assert answers == [200, 200]
-    assert tokens.read_user_token(token) == "alice"
+    opened = tokens.open_user_token(token)
+    assert opened is not None
+    assert (opened.user_id, tokens.holding([opened])) == ("alice", {opened})
 
 
 def test_a_token_needs_no_body(api: Any, cast: Any) -> None:

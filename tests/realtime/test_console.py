@@ -19,6 +19,7 @@ from notifier.models import Account, AuditEntry, BulkAction
 from notifier.pipeline import health, pausing, people
 from notifier.realtime import publish
 from notifier.realtime.publish import ACTIONS, CONSOLE, FAILED, OVERVIEW, QUEUES, TOPICS
+from tests.conftest import subject_of
 from tests.realtime.conftest import PATIENCE_S, Browser, Refused
 
 Open = Callable[..., Browser]
@@ -77,7 +78,7 @@ def test_a_cookie_that_somebody_else_signed_is_refused(connect: Any, cookie_of: 
 
 
 def test_the_token_of_a_user_is_refused_even_beside_the_cookie_of_an_admin(connect: Any, cookie_of: Any) -> None:
-    auth = {"token": tokens.sign_user_token("alice", 60)[0]}
+    auth = {"token": tokens.sign_user_token(subject_of("alice"), 60)[0]}
     for headers in ({}, cookie_of("admin", "admin")):
         with pytest.raises(Refused, match="forbidden"):
             connect(auth=auth, headers=headers, namespace=CONSOLE)

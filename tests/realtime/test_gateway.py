@@ -1,5 +1,6 @@
 """Who may connect, what a connection hears, and what it may ask; with real clients at a real server."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,15 +14,16 @@ from notifier.clock import now
 from notifier.database import transaction
 from notifier.extensions import db, socketio
 from notifier.ids import new_id, show
-from notifier.models import Account
-from notifier.pipeline import inbox
+from notifier.models import Account, ApiKey, Producer
+from notifier.pipeline import inbox, people
 from notifier.pipeline.inbox import Chosen
 from notifier.realtime.publish import NAMESPACE
+from tests.conftest import subject_of
 from tests.realtime.conftest import PATIENCE_S, Refused
 
 
 def token_of(user_id: str) -> dict[str, str]:
-    return {"token": tokens.sign_user_token(user_id, 60)[0]}
+    return {"token": tokens.sign_user_token(subject_of(user_id), 60)[0]}
 
 
 # --- who may connect
@@ -51,8 +53,8 @@ def test_a_connection_without_an_identity_is_refused(connect: Any, auth: Any) ->
 
 def test_a_token_that_is_changed_expired_or_meant_for_something_else_is_refused(app: APIFlask, connect: Any, producer_key: str) -> None:
     token = token_of("alice")["token"]
-    expired, _ = tokens.sign_user_token("alice", -1)
-    for wrong in (token[:-1] + ("A" if token[-1] != "A" else "B"), expired, tokens.sign_unsubscribe("alice", "social", "email"), producer_key):
+    expired, _ = tokens.sign_user_token(subject_of("alice"), -1)
+    for wrong in (token[:-1] + ("A" if token[-1] != "A" else "B"), expired, tokens.sign_unsubscribe(subject_of("alice"), "social", "email"), producer_key):
         with pytest.raises(Refused, match="unauthenticated"):
             connect(auth={"token": wrong})
 
@@ -105,7 +107,7 @@ def test_a_token_connects_from_the_sites_its_producer_allows(
     producer = accounts.create_producer("Shop", allowed_origins=allowed)
     live_app.extensions.pop("origins", None)
     options = {
-        "auth": {"token": tokens.sign_user_token("alice", 60, producer.id)[0]},
+        "auth": {"token": tokens.sign_user_token(subject_of("alice"), 60, producer_id=producer.id)[0]},
         "headers": {"Origin": url if origin == "ours" else origin} if origin else {},
     }
     if may:
@@ -240,7 +242,7 @@ def test_a_token_that_has_expired_ends_its_connection_at_the_next_event(arrive: 
 
 
 def test_a_token_that_has_expired_ends_a_connection_that_only_listens(connect: Any) -> None:
-    passing, lasting = connect(auth=token_of("alice")), connect(auth={"token": tokens.sign_user_token("alice", 3600)[0]})
+    passing, lasting = connect(auth=token_of("alice")), connect(auth={"token": tokens.sign_user_token(subject_of("alice"), 3600)[0]})
     door = socketio.server.namespace_handlers[NAMESPACE]
     door.expire()
     assert not passing.gone.is_set()
@@ -248,6 +250,35 @@ def test_a_token_that_has_expired_ends_a_connection_that_only_listens(connect: A
         door.expire()
     assert passing.gone.wait(PATIENCE_S)
     assert lasting.ask("sync", {"since": 0})["seq"] == 0
+
+
+def erase_and_come_back(_producer: Producer, _key: ApiKey) -> None:
+    people.erase("alice")
+    subject_of("alice")
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        lambda producer, _: accounts.disable_producer(producer.id),
+        lambda _, key: accounts.revoke_key(key.id),
+        lambda *_: people.end_tokens("alice"),
+        lambda *_: people.erase("alice"),
+        erase_and_come_back,
+    ],
+    ids=["producer disabled", "key revoked", "on request", "erased", "somebody new"],
+)
+def test_a_connection_ends_with_what_its_token_ends_with(connect: Any, cause: Callable[[Producer, ApiKey], object]) -> None:
+    producer = accounts.create_producer("Shop")
+    key, _ = accounts.create_key(producer.id, scopes=["users"])
+    token, _ = tokens.sign_user_token(subject_of("alice"), 3600, key_id=key.id, producer_id=producer.id)
+    listening, asking, lasting = connect(auth={"token": token}), connect(auth={"token": token}), connect(auth=token_of("bob"))
+    cause(producer, key)
+    assert asking.ask("sync", {"since": 0})["error"]["code"] == "unauthenticated"
+    assert listening.gone.wait(PATIENCE_S)  # the sweep comes by itself
+    assert lasting.ask("sync", {"since": 0})["seq"] == 0
+    with pytest.raises(Refused, match="unauthenticated"):
+        connect(auth={"token": token})
 
 
 def test_a_disabled_account_stops_hearing_without_saying_a_word(connect: Any, cookie_of: Any) -> None:

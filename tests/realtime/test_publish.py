@@ -27,6 +27,7 @@ from notifier.config import Settings
 from notifier.extensions import db, redis_store
 from notifier.realtime import publish
 from notifier.realtime.publish import CONSOLE, FAILED, HINT_EVERY, OVERVIEW, QUEUES, RETRY_EVERY, WATCHED_FOR, ItemEvent
+from tests.conftest import subject_of
 from tests.realtime.conftest import Browser
 
 
@@ -155,7 +156,7 @@ def test_while_redis_is_away_it_is_tried_once_a_second(own_app: APIFlask, own_re
 def test_when_redis_returns_browsers_learn_that_they_missed_something(own_app: APIFlask, own_redis: OwnRedis, arrive: Any, cookie_of: Any) -> None:
     server = make_server("127.0.0.1", 0, own_app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    browser = Browser(f"http://127.0.0.1:{server.port}", auth={"token": tokens.sign_user_token("alice", 60)[0]})
+    browser = Browser(f"http://127.0.0.1:{server.port}", auth={"token": tokens.sign_user_token(subject_of("alice"), 60)[0]})
     console = Browser(f"http://127.0.0.1:{server.port}", headers=cookie_of("viewer", "viewer"), namespace=CONSOLE)
     try:
         assert console.ask("watch", {"topic": "overview"})["is_live"]

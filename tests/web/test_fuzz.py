@@ -18,6 +18,7 @@ from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Address, Capture, EventType, Producer, Template
 from notifier.pipeline import bulk_actions, providers, templates
+from tests.conftest import link_of
 from tests.web.conftest import Visitor
 
 NASTY = (
@@ -92,7 +93,7 @@ def there(admin: Visitor, send: Callable[..., Any]) -> Mapping[str, str]:
         "channel": "email",
         "key": _KEY,
         "version": str(templates.create(_KEY, {("email", "en"): Words("t", "b")})),
-        "token": tokens.sign_preferences("zoe"),
+        "token": tokens.sign_preferences(link_of("zoe")),
     }
 
 

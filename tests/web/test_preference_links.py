@@ -14,13 +14,14 @@ from notifier.models import ConsentEvent, Preference
 from notifier.pipeline import people
 from notifier.pipeline import preferences as choosing
 from notifier.queries.preferences import document
+from tests.conftest import link_of, subject_of
 from tests.web.conftest import Visitor
 from tests.web.preference_pages import form_of, undo_of
 
 
 @pytest.fixture
 def token(cast: dict[str, str]) -> str:
-    return tokens.sign_preferences("dave")
+    return tokens.sign_preferences(link_of("dave"))
 
 
 def chosen(user_id: str = "dave") -> dict[str, Any]:
@@ -57,7 +58,7 @@ def test_a_fault_is_said_on_the_same_page(visitor: Visitor, token: str) -> None:
 
 def test_it_shows_choices_and_whose_they_are_but_nothing_else(visitor: Visitor, cast: dict[str, str]) -> None:
     choosing.change("alice", {"types": {"like": {"email": False}}}, replace=False, source="api")
-    token = tokens.sign_preferences("alice")
+    token = tokens.sign_preferences(link_of("alice"))
     answers = [
         visitor.get(f"/p/{token}?history=all").text,
         visitor.post(f"/p/{token}", {"part": "mute", "mute": "hour"}, token=False, headers={"HX-Request": "true"}).text,
@@ -79,15 +80,16 @@ def test_it_shows_choices_and_whose_they_are_but_nothing_else(visitor: Visitor, 
 
 
 def test_a_link_that_is_none_opens_nothing_and_says_so(visitor: Visitor, token: str) -> None:
+    link_of_carol = link_of("carol")
     people.erase("carol")
     strangers = {
         "nonsense": "nonsense",
         "long": "a" * 3000,
         "forged": token[:-1] + ("x" if token[-1] != "x" else "y"),
-        "unsubscribe": tokens.sign_unsubscribe("dave", "marketing", "email"),
-        "inbox": tokens.sign_user_token("dave", 60)[0],
-        "nobody": tokens.sign_preferences("nobody"),
-        "gone": tokens.sign_preferences("carol"),
+        "unsubscribe": tokens.sign_unsubscribe(subject_of("dave"), "marketing", "email"),
+        "inbox": tokens.sign_user_token(subject_of("dave"), 60)[0],
+        "nobody": tokens.sign_preferences(tokens.PreferenceLink(tokens.Subject("nobody", 1, 0))),
+        "gone": tokens.sign_preferences(link_of_carol),
     }
     for stranger in strangers.values():
         answers = [visitor.client.get(f"/p/{stranger}"), visitor.client.post(f"/p/{stranger}", data={"part": "quiet", "held": "drop"})]
@@ -115,7 +117,7 @@ def test_who_is_signed_in_as_the_same_person_gets_the_whole_page(signed_in: Call
 
 def test_an_admin_finds_the_switches_of_alerts_by_the_link_too(visitor: Visitor, signed_in: Callable[..., Visitor]) -> None:
     signed_in("admin")
-    assert 'id="fraud_alert-email"' in visitor.get(f"/p/{tokens.sign_preferences('admin')}").text
+    assert 'id="fraud_alert-email"' in visitor.get(f"/p/{tokens.sign_preferences(link_of('admin'))}").text
 
 
 def test_no_get_of_these_pages_changes_anything(app: APIFlask, visitor: Visitor, signed_in: Callable[..., Visitor], token: str) -> None:
@@ -126,7 +128,7 @@ def test_no_get_of_these_pages_changes_anything(app: APIFlask, visitor: Visitor,
         for rule in app.url_map.iter_rules()
         if "GET" in (rule.methods or ()) and re.match(r"/(p|u|preferences)\b", rule.rule)
     }
-    routes |= {f"/u/{tokens.sign_unsubscribe('dave', 'marketing', 'email')}"}
+    routes |= {f"/u/{tokens.sign_unsubscribe(subject_of('dave'), 'marketing', 'email')}"}
     assert {f"/p/{token}", "/preferences", "/preferences/export"} <= routes
     sent = "?part=choices&only=like:email&set=marketing:*=off&saved=1-9&events=1-9&mute=hour&confirm=dave@example.test&List-Unsubscribe=One-Click"
     before = {name: document(name) for name in cast_names()}
@@ -147,6 +149,6 @@ def cast_names() -> tuple[str, ...]:
 
 def test_unsubscribing_opens_nobodys_preferences(visitor: Visitor, token: str) -> None:
     """Every mail can be unsubscribed from, also at an address that a producer gave and nobody has confirmed."""
-    answer = visitor.post(f"/u/{tokens.sign_unsubscribe('dave', 'marketing', 'email')}", token=False)
+    answer = visitor.post(f"/u/{tokens.sign_unsubscribe(subject_of('dave'), 'marketing', 'email')}", token=False)
     assert 'href="/preferences"' in answer.text
     assert "/p/" not in answer.text

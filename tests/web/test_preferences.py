@@ -20,6 +20,7 @@ from notifier.pipeline import preferences as choosing
 from notifier.queries.notifications import Sight
 from notifier.queries.preferences import document
 from notifier.queries.users import export
+from tests.conftest import link_of
 from tests.web.conftest import PASSWORD, Visitor
 from tests.web.preference_pages import form_of, undo_of
 
@@ -50,7 +51,7 @@ class Desk:
 def desk(visitor: Visitor) -> Desk:
     with transaction():
         people.upsert([InlineRecipient("alice", {"email": "alice@example.test"})])
-    return Desk(visitor, f"/p/{tokens.sign_preferences('alice')}")
+    return Desk(visitor, f"/p/{tokens.sign_preferences(link_of('alice'))}")
 
 
 @pytest.fixture

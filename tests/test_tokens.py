@@ -1,0 +1,198 @@
+"""What tokens end with: the table in `tokens`, each row by the door that the token opens."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import time_machine
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+from itsdangerous import URLSafeSerializer
+
+from notifier import accounts, tokens
+from notifier.clock import now
+from notifier.core.submission import InlineRecipient
+from notifier.database import transaction
+from notifier.extensions import db
+from notifier.models import Delivery, Producer, User
+from notifier.models.producer import SCOPES
+from notifier.pipeline import people
+from notifier.pipeline.claim import claim
+from notifier.queries.preferences import document
+from tests.conftest import Api, Statements, subject_of
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A producer, its key, and what both have made for alice: a token for her inbox, and a mail with two links."""
+
+    api: Api
+    producer: Producer
+    key_id: Any
+    user_token: str
+    preferences: str
+    unsubscribe: str
+
+
+@pytest.fixture
+def shop(client: FlaskClient, cast: Any) -> Shop:
+    producer = accounts.create_producer("Shop")
+    key, plain = accounts.create_key(producer.id, scopes=SCOPES)
+    api = Api(client, plain)
+    assert api.patch("/api/v1/users/alice", {"email": "alice@example.test", "verified": True}).status_code == 200
+    token = api.post("/api/v1/users/alice/token", {"expires_in": 7200}).json["token"]
+    sent = api.post("/api/v1/notifications", {"type": "like", "recipients": ["alice"], "channels": ["email"], "data": {"actor": "Bob"}})
+    assert sent.status_code == 202, sent.text
+    [task], _ = claim(list(db.session.scalars(sa.select(Delivery.id))))
+    assert not isinstance(task.message, str)
+    preferences = re.search(r"/p/[\w.-]+", task.message.content.body)
+    assert preferences is not None
+    unsubscribe = str(task.message.unsubscribe_url).removeprefix("http://localhost")
+    return Shop(api, producer, key.id, token, preferences[0], unsubscribe)
+
+
+def erase_and_come_back(shop: Shop) -> None:
+    people.erase("alice")
+    subject_of("alice")
+
+
+def rotate(shop: Shop) -> None:
+    accounts.rotate_key(shop.key_id, timedelta(0), None)
+
+
+def end_on_request(shop: Shop) -> None:
+    assert shop.api.delete("/api/v1/users/alice/tokens").status_code == 204
+
+
+ALL = {"user token", "preferences", "unsubscribe"}
+
+
+@pytest.mark.parametrize(
+    ("cause", "left"),
+    [
+        (lambda shop: None, ALL),
+        (lambda shop: accounts.disable_producer(shop.producer.id), {"unsubscribe"}),
+        (lambda shop: accounts.revoke_key(shop.key_id), {"preferences", "unsubscribe"}),
+        (rotate, {"preferences", "unsubscribe"}),
+        (end_on_request, {"unsubscribe"}),
+        (lambda shop: people.erase("alice"), set()),
+        (erase_and_come_back, set()),
+        (lambda shop: shop.api.delete("/api/v1/users/bob/tokens"), ALL),
+        (lambda shop: shop.api.put("/api/v1/users/alice", {"name": "Alicia"}), ALL),
+    ],
+    ids=["nothing", "producer disabled", "key revoked", "key rotated", "on request", "erased", "somebody new", "somebody else's", "a new name"],
+)
+def test_a_token_ends_with_its_cause(client: FlaskClient, shop: Shop, cause: Callable[[Shop], object], left: set[str]) -> None:
+    cause(shop)
+    assert lasting(client, shop) == left
+
+
+def lasting(client: FlaskClient, shop: Shop) -> set[str]:
+    """Which of them still act. One click answers 200 to whoever it is, so its effect is looked at."""
+    statuses = {
+        "user token": client.get("/api/v1/inbox", headers={"Authorization": f"Bearer {shop.user_token}"}).status_code,
+        "preferences": client.get(shop.preferences).status_code,
+    }
+    assert set(statuses.values()) <= {200, 401, 404}
+    found = {name for name, status in statuses.items() if status == 200}
+    if "preferences" not in found:
+        assert client.post(shop.preferences, data={"part": "mute", "mute": "hour"}).status_code == 404
+    assert client.post(shop.unsubscribe, data={"List-Unsubscribe": "One-Click"}).status_code == 200
+    db.session.rollback()
+    if people.known_ids(["alice"]) and document("alice")["categories"] == {"social": {"email": False}}:
+        found.add("unsubscribe")
+    return found
+
+
+def test_a_user_token_ends_with_its_time(client: FlaskClient, shop: Shop) -> None:
+    with time_machine.travel(now() + timedelta(hours=2)):
+        assert client.get("/api/v1/inbox", headers={"Authorization": f"Bearer {shop.user_token}"}).status_code == 401
+
+
+def test_a_producer_that_is_enabled_again_has_its_tokens_back(client: FlaskClient, shop: Shop) -> None:
+    accounts.disable_producer(shop.producer.id)
+    accounts.disable_producer(shop.producer.id, disabled=False)
+    assert lasting(client, shop) == ALL
+
+
+def test_a_token_made_after_all_were_ended_is_good(client: FlaskClient, shop: Shop) -> None:
+    end_on_request(shop)
+    fresh = shop.api.post("/api/v1/users/alice/token").json["token"]
+    assert client.get("/api/v1/inbox", headers={"Authorization": f"Bearer {fresh}"}).status_code == 200
+
+
+@pytest.mark.parametrize("scopes", [("notify", "read", "templates"), ("admin",)])
+def test_ending_tokens_needs_the_scope_users(client: FlaskClient, shop: Shop, scopes: tuple[str, ...]) -> None:
+    _, plain = accounts.create_key(shop.producer.id, scopes=scopes)
+    assert Api(client, plain).delete("/api/v1/users/alice/tokens").status_code == 403
+    assert lasting(client, shop) == ALL
+
+
+def test_nobodys_tokens_cannot_be_ended(shop: Shop) -> None:
+    assert shop.api.delete("/api/v1/users/nobody/tokens").status_code == 404
+
+
+def test_links_in_messages_from_before_people_had_generations_work_for_those_who_were_there(client: FlaskClient, shop: Shop) -> None:
+    with transaction() as session:
+        session.execute(sa.update(User).where(User.id == "alice").values(generation=0))
+    old = {purpose: _signed_as_before(shop, purpose, content) for purpose, content in (("preferences", "alice"), ("unsubscribe", ["alice", "social", "email"]))}
+    assert client.get(f"/p/{old['preferences']}").status_code == 200
+    assert client.post(f"/u/{old['unsubscribe']}").status_code == 200
+    assert document("alice")["categories"] == {"social": {"email": False}}
+    erase_and_come_back(shop)
+    assert client.get(f"/p/{old['preferences']}").status_code == 404
+    assert client.post(f"/u/{old['unsubscribe']}").status_code == 200
+    assert document("alice")["categories"] == {}
+
+
+def _signed_as_before(shop: Shop, purpose: str, content: Any) -> str:
+    signer = tokens._signer(purpose)
+    assert isinstance(signer, URLSafeSerializer)
+    return str(signer.dumps(content))
+
+
+def test_two_people_of_one_id_are_never_taken_for_each_other(app: APIFlask) -> None:
+    seen = set()
+    for _ in range(20):
+        seen.add(subject_of("alice").generation)
+        people.erase("alice")
+    assert len(seen) == 20
+    assert 0 not in seen
+
+
+def test_a_dry_run_gives_away_no_link_of_the_person(client: FlaskClient, shop: Shop) -> None:
+    body = {"type": "like", "recipients": ["alice"], "channels": ["email"], "data": {"actor": "Carol"}}
+    shown = shop.api.post("/api/v1/notifications?dry_run=true", body).text
+    links = re.findall(r"/([pu])/([\w.-]+)", shown)
+    assert {kind for kind, _ in links} == {"p", "u"}
+    for kind, token in links:
+        assert client.get(f"/p/{token}").status_code == 404
+        if kind == "u":
+            client.post(f"/u/{token}")
+    assert document("alice")["categories"] == {}
+
+
+def test_the_check_costs_no_statement_where_the_person_is_read_anyway(shop: Shop, client: FlaskClient, statements: Statements) -> None:
+    with statements() as asked:
+        client.get(shop.preferences)
+    [reading] = [text for text in asked if "generation" in text]
+    assert "preference.document" in reading
+    with statements() as asked:
+        client.post(shop.unsubscribe)
+    assert len([text for text in asked if "generation" in text]) == 1
+    assert len([text for text in asked if re.search(r'FROM "?user\b', text)]) == 1
+
+
+def test_many_tokens_are_checked_in_a_constant_number_of_statements(app: APIFlask, shop: Shop, statements: Statements) -> None:
+    with transaction():
+        people.upsert([InlineRecipient(f"p{number}") for number in range(300)])
+    subjects = [subject_of(f"p{number}") for number in range(300)]
+    some = {tokens.UserToken(subject, now() + timedelta(hours=1), shop.key_id, shop.producer.id) for subject in subjects}
+    people.erase("p7")
+    with statements() as asked:
+        assert len(tokens.holding(some)) == 299
+    assert len([text for text in asked if text.startswith("SELECT")]) == 1
