@@ -73,7 +73,10 @@ class SubmissionIn(Body):
 
     type: Key = Field(examples=["order_shipped"])
     recipients: list[RecipientIn] = Field(min_length=1, max_length=1000)
-    data: JsonObject = Field(default_factory=dict, description="Validated against the JSON Schema of the type.")
+    data: JsonObject = Field(
+        default_factory=dict,
+        description="Validated against the JSON Schema of the type. `notification` is reserved: webhooks get there what they are told of the notification.",
+    )
     channels: list[Key] | None = Field(default=None, min_length=1, max_length=32, description="Instead of the type's own. Never overrides an opt-out.")
     priority: PRIORITY | None = Field(default=None, description="Marketing is at most medium, social at most high; urgent needs the scope or an urgent type.")
     routing: ROUTING | None = Field(

@@ -36,6 +36,7 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")  # http.client lets folded lines t
 HOSTS = 200  # whose connections are kept open
 CONNECTIONS_A_HOST = 200  # as many as one channel may have in flight
 ADDRESSES_TRIED = 3
+INTERIM_ANSWERS = 20  # before the one that counts
 LONGEST_RETRY_AFTER_S = 3600.0
 DEFAULT_RETRY_AFTER_S = 5.0
 
@@ -261,11 +262,22 @@ class _SecureConnection(_Checked, HTTPSConnection):
 
 
 class _TimedResponse(http.client.HTTPResponse):
-    """An answer as a whole has a deadline. Socket time-outs start afresh with every byte, so a receiver could hold a lane for days."""
+    """An answer as a whole has a deadline. Socket time-outs start afresh with every byte, so a receiver could hold a lane for days.
+
+    Interim answers (RFC 9110, 15.2) are passed over. http.client does so with 100 alone, and takes 102 or 103 for the answer.
+    """
 
     def __init__(self, sock: socket.socket, *args: Any, total_s: float, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock, total_s))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(1 + INTERIM_ANSWERS):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200 or status == http.client.SWITCHING_PROTOCOLS:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise http.client.HTTPException("there are too many interim answers")
 
 
 class _TimedReader(io.RawIOBase):

@@ -12,6 +12,7 @@ PRIORITIES = ("urgent", "high", "medium", "low")  # most pressing first
 CEILINGS = {"marketing": "medium", "social": "high"}
 MAX_AHEAD = timedelta(days=366)
 DEFAULT_EXPIRES_IN_S = 86_400
+RESERVED_NAME = "notification"  # in `data`
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,13 @@ def check_routing(routing: str, submission: Submission) -> tuple[Fault, ...]:
 def check_sequence(submission: Submission) -> tuple[Fault, ...]:
     if submission.sequence is not None and submission.collapse_key is None:
         return (Fault("/sequence", "needs_collapse_key", "sequence orders the notifications of one collapse_key, and there is none"),)
+    return ()
+
+
+def check_data(data: Mapping[str, Any]) -> tuple[Fault, ...]:
+    if RESERVED_NAME in data:
+        message = f"{RESERVED_NAME!r} is what webhooks are told of the notification itself; use another name"
+        return (Fault(f"/data/{RESERVED_NAME}", "reserved_name", message),)
     return ()
 
 

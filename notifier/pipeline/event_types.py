@@ -10,7 +10,7 @@ from notifier import channels
 from notifier.clock import now
 from notifier.core.errors import Fault, Rejected
 from notifier.core.routing import ESCALATE
-from notifier.core.submission import CEILINGS, PRIORITIES
+from notifier.core.submission import CEILINGS, PRIORITIES, RESERVED_NAME
 from notifier.database import transaction
 from notifier.models import EventType
 from notifier.pipeline import audit, kept
@@ -87,6 +87,8 @@ def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:
     """What is wrong with a JSON Schema. References stay inside it: nothing is ever fetched."""
     if schema.get("$schema", _DIALECTS[0]) not in _DIALECTS:
         return [Fault("/schema/$schema", "invalid_schema", "only JSON Schema 2020-12 is understood")]
+    if isinstance(named := schema.get("properties"), Mapping) and RESERVED_NAME in named:
+        return [Fault(f"/schema/properties/{RESERVED_NAME}", "reserved_name", f"no data may be named {RESERVED_NAME!r}: webhooks use it")]
     schemas = dict(_schemas_in(schema))
     faults = [fault for pointer, node in schemas.items() for fault in _faults_at(pointer, node, schemas)]
     if faults:

@@ -17,7 +17,7 @@ from notifier.core import repeats
 from notifier.core.errors import Fault, Rejected
 from notifier.core.plan import ESCALATE_AFTER
 from notifier.core.routing import ALL
-from notifier.core.submission import InlineRecipient, Submission, check_priority, check_routing, check_send_at, check_sequence
+from notifier.core.submission import InlineRecipient, Submission, check_data, check_priority, check_routing, check_send_at, check_sequence
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import EventType, IdempotencyKey
@@ -140,6 +140,7 @@ def _judge(item: Item, types: dict[str, EventType], templates: dict[str, UUID], 
             for i, name in enumerate(submission.channels or ())
             if name not in channels.CHANNELS
         ),
+        *check_data(submission.data),
         *data_faults(type_, submission.data),
     ]
     template_name = submission.template or submission.type

@@ -55,6 +55,7 @@ SUBMISSIONS: dict[str, tuple[Any, set[tuple[str, str]]]] = {
     "data that are a list": (submission(data=[]), {("/data", "wrong_type")}),
     "data that lack what the type requires": (submission(data={}), {("/data/order_id", "missing")}),
     "data of a wrong type": (submission(data={"order_id": ["A1"]}), {("/data/order_id", "type")}),
+    "data by a name of ours": (submission(data={"order_id": "A1", "notification": {}}), {("/data/notification", "reserved_name")}),
     "NUL in data": (submission(data={"order_id": "A\x00"}), {("/data/order_id", "unstorable_text")}),
     "NUL in a name inside data": (submission(data={"order_id": "A", "x\x00": 1}), {("/data/x\x00", "unstorable_text")}),
     "half a surrogate pair in data": (submission(data={"order_id": "A", "note": ["\ud800"]}), {("/data/note/0", "unstorable_text")}),

@@ -63,6 +63,10 @@ BAD: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
     "no channels": ({"channels": []}, {("/channels", "too_short")}),
     "marketing that presses": ({"category": "marketing"}, {("/priority", "priority_too_high")}),
     "a schema that is none": ({"schema": {"type": "objekt"}}, {("/schema/type", "invalid_schema")}),
+    "data by a name of ours": (
+        {"schema": {"properties": {"notification": {}}}},
+        {("/schema/properties/notification", "reserved_name")},
+    ),
     "a schema of an older kind": ({"schema": {"$schema": "http://json-schema.org/draft-07/schema#"}}, {("/schema/$schema", "invalid_schema")}),
     "a schema that fetches": ({"schema": {"$ref": "http://169.254.169.254/"}}, {("/schema/$ref", "invalid_reference")}),
     "a schema that points nowhere": ({"schema": {"properties": {"a": {"$ref": "#/$defs/b"}}}}, {("/schema/properties/a/$ref", "invalid_reference")}),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from notifier.channels.http import STATUSES, Http, Response, explain
+from notifier.channels.http import INTERIM_ANSWERS, STATUSES, Http, Response, explain
 from notifier.channels.targets import Targets
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
 
@@ -244,6 +244,43 @@ def test_an_answer_that_is_no_http_is_ambiguous(make_http: MakeHttp, sink: Any) 
 
     sink.answer = mumble
     assert failure(make_http(), f"http://127.0.0.1:{sink.port}/") == (Retryable, "no_answer", True)
+
+
+def after(interim: bytes, final: bytes = b"HTTP/1.1 410 Gone\r\nContent-Length: 2\r\n\r\nno") -> Any:
+    return lambda handler, _: handler.wfile.write(interim + final)
+
+
+@pytest.mark.parametrize(
+    "interim",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nRetry-After: 99\r\n\r\n",
+        b"HTTP/1.1 199 Ours\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n" * INTERIM_ANSWERS,
+    ],
+)
+def test_interim_answers_are_passed_over(interim: bytes, make_http: MakeHttp, sink: Any) -> None:
+    http = make_http()
+    url = f"http://127.0.0.1:{sink.port}/"
+    sink.answer = after(interim)
+    assert failure(http, url) == (Permanent, "http_410", False)
+    sink.answer = after(interim, b"HTTP/1.1 200 OK\r\nX-Id: 1\r\nContent-Length: 2\r\n\r\nok")
+    answer = post(http, url)
+    assert (answer.status, answer.headers["x-id"], answer.headers.get("link"), answer.body) == (200, "1", None, b"ok")
+    assert len({request.connection for request in sink.requests}) == 1
+
+
+@pytest.mark.parametrize("code", [100, 102, 103])
+def test_interim_answers_without_end_are_no_answer(code: int, make_http: MakeHttp, sink: Any) -> None:
+    sink.answer = after(f"HTTP/1.1 {code} Wait\r\n\r\n".encode() * (INTERIM_ANSWERS + 1))
+    assert failure(make_http(), f"http://127.0.0.1:{sink.port}/") == (Retryable, "no_answer", True)
+
+
+def test_no_other_protocol_is_switched_to(make_http: MakeHttp, sink: Any) -> None:
+    sink.answer = after(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", b"")
+    assert failure(make_http(), f"http://127.0.0.1:{sink.port}/") == (Permanent, "http_101", False)
 
 
 def test_an_answer_that_trickles_in_is_given_up(make_http: MakeHttp, sink: Any) -> None:

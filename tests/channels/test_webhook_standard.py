@@ -66,6 +66,7 @@ def test_both_secrets_verify_while_one_replaces_the_other(http: Http, sink: Any,
 
 
 def test_the_key_notification_is_ours(http: Http, sink: Any, to: Recipient, make_message: Any) -> None:
+    """The door refuses it in a producer's data; this is one that was accepted before it did."""
     StandardWebhook({}, http).send(make_message(data={"notification": "mine", "grüße": "€"}), to)
     data = json.loads(sink.requests[0].body)["data"]
     assert (data["grüße"], data["notification"]["user"]) == ("€", "alice")

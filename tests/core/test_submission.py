@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from notifier.core.submission import check_priority, check_send_at
+from notifier.core.submission import check_data, check_priority, check_send_at
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 
@@ -44,3 +44,8 @@ def test_priority_has_a_ceiling(requested: str | None, category: str, type_prior
 def test_send_at_lies_in_the_coming_year(ahead: timedelta | None, fault: str | None) -> None:
     faults = check_send_at(None if ahead is None else NOW + ahead, NOW)
     assert [f.code for f in faults] == ([fault] if fault else [])
+
+
+def test_data_leave_the_name_alone_by_which_webhooks_are_told_of_the_notification() -> None:
+    assert [fault.pointer for fault in check_data({"notification": "mine"})] == ["/data/notification"]
+    assert check_data({"Notification": 1, "order": {"notification": 2}}) == ()
