@@ -36,11 +36,13 @@ class Shape:
     """What a message may consist of here. `longest_body` is in characters; longer text is cut with an ellipsis.
 
     `has_card`: shown as a card of title, text, image and action, not as running text.
+    `is_sms`: an SMS, which takes half the room in GSM-7: shortening never leaves that alphabet.
     """
 
     has_subject: bool = False
     has_html: bool = False
     has_card: bool = False
+    is_sms: bool = False
     longest_body: int | None = None
 
 

@@ -10,7 +10,7 @@ _CARD = Shape(has_card=True, longest_body=500)  # a push payload holds 4 KB in a
 
 INAPP = Channel("inapp", "In-app", None, Shape(has_card=True), waits_when_quiet=False)
 MAIL = Channel("email", "E-mail", EMAIL, Shape(has_subject=True, has_html=True))
-SMS = Channel("sms", "SMS", PHONE, Shape(longest_body=1530), default_on=False)  # ten segments
+SMS = Channel("sms", "SMS", PHONE, Shape(is_sms=True, longest_body=1530), default_on=False)  # ten segments of GSM-7
 PUSH = Channel("push", "Mobile push", DEVICE_TOKEN, _CARD, every_address=True)
 WEB_PUSH = Channel("webpush", "Browser push", SUBSCRIPTION, _CARD, every_address=True, follows="push")
 WEBHOOK = Channel("webhook", "Webhook", SIGNED_URL, Shape(), every_address=True)

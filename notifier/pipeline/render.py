@@ -14,7 +14,7 @@ from notifier.channels import CHANNELS
 from notifier.channels.contract import Shape
 from notifier.core.message import Content
 from notifier.core.wording import ANY_CHANNEL, TemplateSource, Words
-from notifier.pipeline.clean_text import action_address, cut, many_lines, one_line, plain_spaces, text_of_html, web_address
+from notifier.pipeline.clean_text import action_address, cut, cut_for_sms, many_lines, one_line, plain_spaces, text_of_html, web_address
 from notifier.pipeline.formats import Reader, locale_for
 from notifier.pipeline.mail_layout import Mail, inlined, lay_out, words_of
 from notifier.pipeline.template_filters import paragraphs
@@ -185,7 +185,7 @@ def _as_text(content: Content, shape: Shape, *, is_own: bool) -> Content:
     if not shape.has_card:
         body = content.body or content.title if is_own else "\n".join(_once(content.title, content.body, content.action_url))
         body = plain_spaces(body)
-    return replace(content, body=cut(body, shape.longest_body))
+    return replace(content, body=(cut_for_sms if shape.is_sms else cut)(body, shape.longest_body))
 
 
 def _once(*parts: str | None) -> Iterator[str]:

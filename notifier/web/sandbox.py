@@ -15,7 +15,7 @@ from notifier.channels import CHANNELS, mask
 from notifier.ids import parse
 from notifier.queries.captures import KIND, find_capture, list_captures
 from notifier.web.access import allow, page_blueprint
-from notifier.web.segments import segments
+from notifier.core.segments import segments
 
 pages = page_blueprint("sandbox", url_prefix="/admin/sandbox")
 

@@ -24,7 +24,7 @@ from notifier.models import EventType
 from notifier.pipeline import template_preview
 from notifier.pipeline.render import RenderFault, find_words
 from notifier.web.access import allow, page_blueprint
-from notifier.web.segments import segments
+from notifier.core.segments import segments
 
 pages = page_blueprint("template_previews", url_prefix="/admin/templates/-")
 

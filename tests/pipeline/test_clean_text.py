@@ -3,8 +3,11 @@
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from notifier.pipeline.clean_text import many_lines
+from notifier.core.segments import is_gsm, with_plain_signs
+from notifier.pipeline.clean_text import cut_for_sms, many_lines
 
 
 @pytest.mark.parametrize(
@@ -17,3 +20,23 @@ def test_spaces_before_a_line_end_go_in_time_with_the_length_of_the_text(text: s
 
     assert many_lines(text) == clean
     assert time.process_time() - begun < 5
+
+
+SMS_TEXTS = st.one_of(st.text(st.sampled_from("ab äñÇ€^\n."), max_size=300), st.text(st.sampled_from("ab …’éж😀€"), max_size=300), st.text(max_size=200))
+
+
+@given(SMS_TEXTS, st.integers(3, 200))
+def test_shortening_an_sms_never_leaves_its_alphabet(text: str, longest: int) -> None:
+    short = cut_for_sms(text, longest)
+    assert len(short) <= longest
+    assert is_gsm(short) or not is_gsm(text)
+    if len(text) <= longest and is_gsm(text):
+        assert short == text
+    # Nor does an ellipsis leave it, when only what was cut off is outside.
+    assert is_gsm(short) or not is_gsm(with_plain_signs(short))
+
+
+def test_an_sms_is_cut_in_its_alphabet() -> None:
+    assert cut_for_sms("Your order is on its way", 14) == "Your order..."
+    assert cut_for_sms("Ваш заказ уже в пути", 16) == "Ваш заказ уже…"
+    assert cut_for_sms("Your order is on its way 😀", 14) == "Your order..."

@@ -182,7 +182,14 @@ def test_a_long_body_is_cut_with_an_ellipsis(channel):
     result = render([request(channel, source({(channel, "en"): Words("t", "{{ text }}")}), {"text": "word " * longest})])[0]
     assert isinstance(result, Content)
     assert len(result.body) <= longest
-    assert result.body.endswith("word…")
+    assert result.body.endswith("word..." if CHANNELS[channel].shape.is_sms else "word…")
+
+
+def test_an_sms_is_shortened_and_formatted_in_its_alphabet():
+    words = source({("*", "de"): Words("t", "{{ text | truncate(9) }} {{ amount | number }}")})
+    data = {"text": "a long text", "amount": -12345}
+    bodies = [one.body for one in render([request(channel, words, data, locale="de-CH") for channel in ("sms", "whatsapp")])]
+    assert bodies == ["t\na long t... -12'345", "t\na long t… -12\u2019345"]
 
 
 def test_a_long_title_is_cut():

@@ -10,7 +10,6 @@ from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Capture
 from notifier.pipeline import addresses
-from notifier.web.segments import segments
 from tests.web.conftest import Visitor
 
 Send = Callable[..., list[Any]]
@@ -127,22 +126,3 @@ def test_what_is_not_there_is_not_found(viewer: Visitor, path: str) -> None:
 
 def test_a_cursor_that_is_none_is_no_crash(viewer: Visitor) -> None:
     assert viewer.get("/admin/sandbox?after=nonsense").status_code == 404
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", (1, 0, "GSM-7")),
-        ("a" * 160, (1, 160, "GSM-7")),
-        ("a" * 161, (2, 161, "GSM-7")),
-        ("€" * 80, (1, 160, "GSM-7")),
-        ("€" * 81, (2, 162, "GSM-7")),
-        ("ж" * 70, (1, 70, "UCS-2")),
-        ("ж" * 71, (2, 71, "UCS-2")),
-        ("😀" * 35, (1, 70, "UCS-2")),
-        ("a" * 306, (2, 306, "GSM-7")),
-        ("a" * 307, (3, 307, "GSM-7")),
-    ],
-)
-def test_segments_are_counted_as_networks_do(text: str, expected: tuple[int, int, str]) -> None:
-    assert tuple(segments(text)) == expected
