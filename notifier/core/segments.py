@@ -1,6 +1,6 @@
 """An SMS as networks carry it (3GPP TS 23.038 and 23.040): GSM-7 where its alphabet suffices, else UCS-2, in parts of a certain size."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 _GSM = frozenset("@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà")
 _GSM_EXTENSION = frozenset("^{}\\[~]|€\f")  # an escape and a character: two places, and never apart
@@ -9,7 +9,8 @@ _GSM_EXTENSION = frozenset("^{}\\[~]|€\f")  # an escape and a character: two p
 _OF_OUR_OWN = str.maketrans({"…": "...", "\u2019": "'", "\u2212": "-"})
 
 
-class Segments(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Segments:
     """`places` is the length as the network counts it: septets, or units of UTF-16."""
 
     count: int

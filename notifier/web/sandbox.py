@@ -12,10 +12,10 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from notifier.channels import CHANNELS, mask
+from notifier.core.segments import segments
 from notifier.ids import parse
 from notifier.queries.captures import KIND, find_capture, list_captures
 from notifier.web.access import allow, page_blueprint
-from notifier.core.segments import segments
 
 pages = page_blueprint("sandbox", url_prefix="/admin/sandbox")
 

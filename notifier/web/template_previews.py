@@ -18,13 +18,13 @@ from flask_login import current_user
 
 from notifier.channels import CHANNELS
 from notifier.core.message import Content
+from notifier.core.segments import segments
 from notifier.core.wording import TemplateSource
 from notifier.extensions import redis_store
 from notifier.models import EventType
 from notifier.pipeline import template_preview
 from notifier.pipeline.render import RenderFault, find_words
 from notifier.web.access import allow, page_blueprint
-from notifier.core.segments import segments
 
 pages = page_blueprint("template_previews", url_prefix="/admin/templates/-")
 

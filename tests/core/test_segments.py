@@ -1,10 +1,12 @@
 """How an SMS is counted and divided."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.core.segments import is_gsm, parts, segments, with_plain_signs
+from notifier.core.segments import Segments, is_gsm, parts, segments, with_plain_signs
 
 GSM = "@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ!\"#¤%&'()*+,-./0189:;<=>?¡AZÄÖÑÜ§¿azäöñüà \n\r"
 ESCAPED = "^{}\\[~]|€\f"
@@ -37,7 +39,7 @@ def places(text: str) -> int:
     ],
 )
 def test_segments_are_counted_as_networks_do(text: str, expected: tuple[int, int, str]) -> None:
-    assert tuple(segments(text)) == expected
+    assert segments(text) == Segments(*expected)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_parts_are_the_whole_text_and_none_is_too_long(text: str) -> None:
     count = (lambda part: len(part) + sum(map(part.count, ESCAPED))) if is_gsm(text) else places_of_utf16
     assert all(0 < count(part) <= longest[1] for part in divided)
     # No character of the next one would have fitted.
-    assert all(count(part + following[0]) > longest[1] for part, following in zip(divided, divided[1:], strict=False))
+    assert all(count(part + following[0]) > longest[1] for part, following in pairwise(divided))
 
 
 def places_of_utf16(text: str) -> int:
@@ -82,7 +84,7 @@ def places_of_utf16(text: str) -> int:
 
 @given(texts)
 def test_the_count_is_that_of_the_parts(text: str) -> None:
-    assert segments(text) == (len(parts(text)), places(text), "GSM-7" if is_gsm(text) else "UCS-2")
+    assert segments(text) == Segments(len(parts(text)), places(text), "GSM-7" if is_gsm(text) else "UCS-2")
 
 
 @given(texts)
