@@ -22,7 +22,7 @@ from notifier.clock import now
 from notifier.config import Settings
 from notifier.database import UNAVAILABLE
 from notifier.extensions import db, redis_store
-from notifier.pipeline import bulk_actions, ghosts, inbox, invitations, repeats, replacing, schedules, scores, sign_in, summaries, sweep, tallies
+from notifier.pipeline import bulk_actions, ghosts, inbox, invitations, outages, repeats, replacing, schedules, scores, sign_in, summaries, sweep, tallies
 from notifier.starting import wait_for_app
 
 LONGEST_PAUSE_S = 5.0
@@ -62,6 +62,7 @@ def tasks(name: str) -> list[Task]:
     return [
         Task("alive", lambda: liveness.beat_scheduler(redis_store.client, name), liveness.SCHEDULER_BEAT_S),
         Task("ring_due", sweep.ring_due, 0.25, full=sweep.BATCH),
+        Task("let_out", outages.Outages().let_out, 0.5),
         Task("ring_lost", lambda: sweep.ring_lost().rows, 2.0, full=sweep.BATCH),
         Task("free_lapsed", sweep.free_lapsed, 2.0, full=sweep.BATCH),
         Task("close_digests", summaries.close_due, 1.0, full=summaries.BATCH),

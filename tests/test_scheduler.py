@@ -61,6 +61,7 @@ def test_every_sweep_has_its_task() -> None:
     assert names == {
         "alive",
         "ring_due",
+        "let_out",
         "close_digests",
         "submit_scheduled",
         "prune_collapse_keys",

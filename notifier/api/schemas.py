@@ -81,8 +81,9 @@ class SubmissionIn(Body):
     priority: PRIORITY | None = Field(default=None, description="Marketing is at most medium, social at most high; urgent needs the scope or an urgent type.")
     routing: ROUTING | None = Field(
         default=None,
-        description="If left out, that of the type. `all` channels; `first`: in order, the next one when a channel has failed; `escalate`: in order, the next "
-        "one when it has not been read in time, or has failed; `best`: as `first`, beginning with what the person opens most.",
+        description="If left out, that of the type. `all` channels; `first`: in order, the next one when a channel has failed, or has been out of order for a "
+        "while (urgent: at once, high: 10 s, medium: 1 minute, low: 10 minutes); `escalate`: in order, the next one when it has not been read in time, or has "
+        "failed; `best`: as `first`, beginning with what the person opens most.",
     )
     escalate_after: EscalateAfter | None = Field(default=None, description="Seconds until the next step of routing `escalate`; if left out, that of the type.")
     send_at: Time | None = Field(default=None, description="Within the coming year.")

@@ -5,14 +5,18 @@ environment or the database, never sleeps, never retries and never logs a secret
 `core.errors`' DeliveryErrors, which decide what follows.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from notifier.channels.http import Http, Response, explain
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Message, Receipt, Recipient
+
+RECEIVER_MARK = "#"  # in the scope of one receiver: what follows it stands for the address
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class Adapter:
     per_second: ClassVar[float | None] = None
     is_safe_to_repeat: ClassVar[bool] = False
     is_sandbox: ClassVar[bool] = False
-    calls_peoples_hosts: ClassVar[bool] = False  # each address names a host of its own, and one that is dead says nothing about the others
+    calls_peoples_hosts: ClassVar[bool] = False  # each address names a server of its own, and one that is dead says nothing about the others
 
     def __init__(self, settings: Mapping[str, str], http: Http) -> None:
         self.name = self.provider  # as it is shown, counted and paused; the registry gives others to a provider's further accounts
@@ -104,9 +108,26 @@ class Adapter:
         raise NotImplementedError
 
     def scope(self, to: Recipient) -> str:
-        """Whose health a send to this address depends on and tells about: the provider's, or one host's."""
+        """Whose health a send to this address depends on and tells about: the provider's, or that of one server, by host and port."""
+        url = self._url(to)
+        return f"{self.name}:{url.hostname}:{url.port or _PORTS.get(url.scheme, 0)}{self.tenant(url)}" if url else self.name
+
+    def tenant(self, url: SplitResult) -> str:
+        """Who is meant, where one host serves many that have nothing to do with each other: `/T024BE7LD`, a team of Slack.
+
+        It becomes part of the scope, which operators are shown: nothing secret.
+        """
+        return ""
+
+    def receiver(self, to: Recipient) -> str:
+        """The scope for which an answer to slow down counts: the provider, or this one address of somebody else's server."""
+        if self._url(to) is None:
+            return self.name
+        return f"{self.scope(to)}{RECEIVER_MARK}{hashlib.sha256(to.address.encode()).hexdigest()[:16]}"
+
+    def _url(self, to: Recipient) -> SplitResult | None:
         url = self.channel.address.url if self.channel.address else None
-        return f"{self.name}:{urlsplit(url(to.address)).hostname}" if self.calls_peoples_hosts and url else self.name
+        return urlsplit(url(to.address)) if self.calls_peoples_hosts and url else None
 
     def explain(self, response: Response) -> DeliveryError | None:
         """What an HTTP answer means: None is success. Override it with a literal dict of the provider's own codes."""

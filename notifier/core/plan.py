@@ -15,7 +15,7 @@ from notifier.core.flags import is_in_rollout
 from notifier.core.limits import Limit
 from notifier.core.preferences import Answer, Preferences, has_any_type_on, resolve
 from notifier.core.quiet_hours import quiet_until
-from notifier.core.routing import ALL, BEST, ESCALATE, ESCALATION, FALLBACK, NO_SCORES, Order, Scores, counted, in_order
+from notifier.core.routing import ALL, BEST, ESCALATE, ESCALATION, FALLBACK, FIRST, NO_SCORES, PATIENCE, Order, Scores, counted, in_order
 
 DIGESTED = "digested"
 ESCALATE_AFTER = timedelta(minutes=15)
@@ -39,7 +39,7 @@ REASONS: dict[str, str] = {
     "scheduled": "It was submitted for a later time.",
     FALLBACK: "It goes this way if the channels before it fail.",
     ESCALATION: "It goes this way if it is not read before.",
-    "not_needed": "An earlier channel has succeeded.",
+    "not_needed": "Another channel has succeeded.",
     "provider_down": "The provider is out of order; it is tried again later.",
     "paced": "The provider's pace is used up for the moment.",
     "recipient_limit": "The person has been sent too many of these in a short time.",
@@ -232,6 +232,7 @@ def plan(facts: Facts, now: datetime) -> Plan:
                 starts_at = (taken[0].due_at or starts_at) + facts.escalate_after
     if order.reason and len(order.channels) > 1:
         trace.append(Step("routing", "*", "order", order.reason, _why_this_order(facts, order, routes)))
+        trace += _patience(facts, routes)
     return Plan(tuple(routes), tuple(skips), tuple(trace))
 
 
@@ -250,6 +251,14 @@ def _why_this_order(facts: Facts, order: Order, routes: Sequence[Route]) -> Mapp
     if facts.routing != BEST or not routes:
         return order.detail
     return {"first": routes[0].channel, **counted(routes[0].channel, facts.scores), **order.detail}
+
+
+def _patience(facts: Facts, routes: Sequence[Route]) -> list[Step]:
+    """What `first` and `best` do in an outage, where there is another channel to go on to."""
+    if facts.routing not in (FIRST, BEST) or not any(route.reason == FALLBACK for route in routes):
+        return []
+    seconds = int(PATIENCE[facts.priority].total_seconds())
+    return [Step("outage", "*", "wait", "patience", {"seconds": seconds}) if seconds else Step("outage", "*", "pass", "no_patience")]
 
 
 def _refused_as_a_whole(facts: Facts) -> tuple[str, dict[str, Any]] | None:

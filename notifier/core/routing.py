@@ -5,12 +5,12 @@ called with what became of a notification's deliveries, whenever one of them has
 """
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from notifier.core.lifecycle import CLICKED, OPEN, OPENED, SUCCEEDED, UNKNOWN, WAITING
+from notifier.core.lifecycle import CLICKED, OPEN, OPENED, SENDING, SUCCEEDED, UNKNOWN, WAITING
 from notifier.core.reading import READ_ELSEWHERE
 
 ALL, FIRST, ESCALATE, BEST = "all", "first", "escalate", "best"
@@ -18,6 +18,17 @@ MODES = (ALL, FIRST, ESCALATE, BEST)
 READ = frozenset({OPENED, CLICKED})
 FALLBACK, ESCALATION = "fallback", "escalation"  # why a later step waits
 NOT_NEEDED = "not_needed"
+PROVIDER_DOWN, PAUSED, RETRY = "provider_down", "paused", "retry"  # why one waits that has begun
+OUTAGE, BEING_TRIED = "outage", "being_tried"  # why a later step waits, more exactly: in the detail, as `because`
+
+# How long an outage of the channel whose turn it is lasts before `first` and `best` go on to the next one, by priority.
+PATIENCE: Mapping[str, timedelta] = {
+    "urgent": timedelta(0),
+    "high": timedelta(seconds=10),
+    "medium": timedelta(minutes=1),
+    "low": timedelta(minutes=10),
+}
+_REFUSALS = ("rate_limited", "misconfigured")  # of a provider that takes nothing, rather than of a try that failed
 
 # What is known of everyone weighs as much as so many messages that the person got themselves.
 PRIOR_WEIGHT = 4.0
@@ -76,15 +87,24 @@ def is_held(status: str, reason: str | None) -> bool:
     return status == WAITING and reason in (FALLBACK, ESCALATION)
 
 
+def is_stuck(status: str, reason: str | None, outcome: str | None) -> bool:
+    """Whether a delivery waits because its channel takes nothing: its providers are down, slow it down or refuse us, or it is paused."""
+    return status == WAITING and (reason in (PROVIDER_DOWN, PAUSED) or (reason == RETRY and outcome in _REFUSALS))
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One delivery: the step it belongs to, its status, and whether it is held back until its turn comes, at `due_at` or not by the clock."""
+    """One delivery: the step it belongs to, its status, and whether it is held back until its turn comes, at `due_at` or not by the clock.
+
+    `is_stuck`: it waits for the end of an outage.
+    """
 
     id: Any
     step: int
     status: str
     is_held: bool
     due_at: datetime | None = None
+    is_stuck: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,32 +116,54 @@ class Move:
     reason: str = NOT_NEEDED
 
 
-def next_move(mode: str, steps: Iterable[Step], now: datetime) -> Move:
+def next_move(mode: str, steps: Iterable[Step], now: datetime, patience: timedelta) -> Move:
     """A channel has succeeded when any of its deliveries has. One that may have gone out (unknown) waits for a person.
 
-    `first`, `best`: a success ends it, a failure starts the next step. `escalate`: only a read ends it; the next step
-    starts by the clock, or at once when the latest has failed.
+    `first`, `best`: a success ends it, for the steps that an outage has left behind too; a failure starts the next step,
+    and an outage does when it lasts longer than `patience`. `escalate`: only a read ends it; the next step starts by the
+    clock, or at once when the latest has failed. An outage changes nothing in that.
     """
     everything = list(steps)
     held = [step for step in everything if step.is_held]
-    if not held:
-        return Move()
     others = [step for step in everything if not step.is_held]
     if mode == ESCALATE:
-        if any(step.status in READ for step in others):
-            return Move(drop=tuple(step.id for step in held), reason=READ_ELSEWHERE)
-        latest = max((step.step for step in others), default=0)
-        others = [step for step in others if step.step == latest]
-        if any(step.status in SUCCEEDED for step in others):
-            return Move()
-    elif any(step.status in SUCCEEDED for step in others):
-        return Move(drop=tuple(step.id for step in held))
-    if any(step.status in OPEN or step.status == UNKNOWN for step in others):
+        return _escalated(held, others, now)
+    succeeded = {step.step for step in others if step.status in SUCCEEDED}
+    if succeeded:
+        behind = [step for step in others if step.status == WAITING and step.step not in succeeded]
+        return Move(drop=tuple(step.id for step in (*held, *behind)))
+    going = [step for step in others if step.status in OPEN or step.status == UNKNOWN]
+    if not held or not all(step.is_stuck for step in going):
+        return Move()
+    following = min(step.step for step in held)
+    turns = {step.id: now + patience if going else now for step in held if step.step == following and not (going and step.due_at)}
+    return Move(turns)
+
+
+def _escalated(held: Sequence[Step], others: Sequence[Step], now: datetime) -> Move:
+    if not held:
+        return Move()
+    if any(step.status in READ for step in others):
+        return Move(drop=tuple(step.id for step in held), reason=READ_ELSEWHERE)
+    latest = max((step.step for step in others), default=0)
+    others = [step for step in others if step.step == latest]
+    if any(step.status in SUCCEEDED or step.status in OPEN or step.status == UNKNOWN for step in others):
         return Move()
     following = min(step.step for step in held)
     turns = {step.id: now for step in held if step.step == following}
-    if mode == ESCALATE:  # those after it follow as much earlier
-        gained = max((step.due_at - now for step in held if step.id in turns and step.due_at), default=timedelta(0))
-        if gained > timedelta(0):
-            turns |= {step.id: max(step.due_at - gained, now) for step in held if step.id not in turns and step.due_at}
+    # Those after it follow as much earlier.
+    gained = max((step.due_at - now for step in held if step.id in turns and step.due_at), default=timedelta(0))
+    if gained > timedelta(0):
+        turns |= {step.id: max(step.due_at - gained, now) for step in held if step.id not in turns and step.due_at}
     return Move(turns)
+
+
+def overtaken(mine: int, others: Iterable[tuple[int, str]]) -> str | None:
+    """Asked of `first` and `best` before step `mine` goes out, of the (step, status) of the others: NOT_NEEDED, BEING_TRIED, or None: it may go.
+
+    After an outage two steps may have begun; only one of them is to arrive.
+    """
+    statuses = {status for step, status in others if step != mine}
+    if statuses & SUCCEEDED:
+        return NOT_NEEDED
+    return BEING_TRIED if statuses & {SENDING, UNKNOWN} else None

@@ -91,24 +91,67 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "scheduled": ("It was submitted for later[: {until}].", "Sie wurde für später eingereicht[: {until}]."),
     "fallback": ("It goes out if the channels before it fail.", "Sie geht hinaus, falls die Kanäle davor versagen."),
+    "fallback.outage": (
+        "The channel before it is out of order; it goes out[ at {until}] unless that one succeeds first.",
+        "Der Kanal davor ist gestört; sie geht[ um {until}] hinaus, falls jener nicht vorher gelingt.",
+    ),
+    "fallback.being_tried": (
+        "Another channel is being tried; it goes out if that one fails.",
+        "Ein anderer Kanal wird gerade versucht; sie geht hinaus, falls der versagt.",
+    ),
     "escalation": ("It goes out if it has not been read before[, at {until}].", "Sie geht hinaus, falls sie vorher nicht gelesen wird[, um {until}]."),
     "retry": ("A try failed; the next one follows[ at {until}].", "Ein Versuch schlug fehl; der nächste folgt[ um {until}]."),
     "provider_down": ("The provider is out of order; it is tried again later.", "Der Anbieter ist gestört; später wird es wieder versucht."),
+    "provider_down.all": (
+        "The provider is out of order; it goes out here as soon as that works again. The other channels do not wait for it.",
+        "Der Anbieter ist gestört; hier geht sie hinaus, sobald er wieder arbeitet. Die anderen Kanäle warten nicht darauf.",
+    ),
+    "provider_down.first": (
+        "The provider is out of order; it goes out when that works again, unless another channel succeeds before.",
+        "Der Anbieter ist gestört; sie geht hinaus, wenn er wieder arbeitet, falls nicht vorher ein anderer Kanal gelingt.",
+    ),
+    "provider_down.best": (
+        "The provider is out of order; it goes out when that works again, unless another channel succeeds before.",
+        "Der Anbieter ist gestört; sie geht hinaus, wenn er wieder arbeitet, falls nicht vorher ein anderer Kanal gelingt.",
+    ),
+    "provider_down.escalate": (
+        "The provider is out of order; it goes out when that works again, unless it is read before. The next channel follows at its time.",
+        "Der Anbieter ist gestört; sie geht hinaus, wenn er wieder arbeitet, falls sie nicht vorher gelesen wird. Der nächste Kanal folgt zu seiner Zeit.",
+    ),
     "paced": ("The provider's pace is used up for the moment.", "Das Tempo des Anbieters ist für den Moment ausgeschöpft."),
     "paused": ("The channel is paused; it goes out when somebody resumes it.", "Der Kanal ist angehalten; sie geht hinaus, wenn ihn jemand wieder freigibt."),
+    "paused.first": (
+        "The channel is paused; it goes out when somebody resumes it, unless another channel succeeds before.",
+        "Der Kanal ist angehalten; sie geht hinaus, wenn ihn jemand wieder freigibt, falls nicht vorher ein anderer Kanal gelingt.",
+    ),
+    "paused.best": (
+        "The channel is paused; it goes out when somebody resumes it, unless another channel succeeds before.",
+        "Der Kanal ist angehalten; sie geht hinaus, wenn ihn jemand wieder freigibt, falls nicht vorher ein anderer Kanal gelingt.",
+    ),
     "discarded": ("It failed, and was taken off the failed jobs.", "Sie schlug fehl und wurde aus den Fehlschlägen entfernt."),
     "at_once": ("It goes out at once.", "Sie geht sofort hinaus."),
     "route.quiet_hours": ("It goes out when quiet is over[, at {until}].", "Sie geht hinaus, wenn die Ruhe vorbei ist[, um {until}]."),
     "route.muted": ("It goes out when sound is back[, at {until}].", "Sie geht hinaus, wenn nichts mehr stumm ist[, um {until}]."),
     # in which order
     "first": ("The channels are tried in order until one succeeds.", "Die Kanäle werden der Reihe nach versucht, bis einer gelingt."),
-    "escalate": ("The channels follow each other until it is read.", "Die Kanäle folgen aufeinander, bis sie gelesen ist."),
+    "escalate": (
+        "The channels follow each other until it is read, also while one of them is out of order.",
+        "Die Kanäle folgen aufeinander, bis sie gelesen ist, auch während einer von ihnen gestört ist.",
+    ),
+    "patience": (
+        "A channel that is out of order is waited for {seconds} seconds; then the next one is tried as well.",
+        "Auf einen gestörten Kanal wird {seconds} Sekunden gewartet; dann wird auch der nächste versucht.",
+    ),
+    "no_patience": (
+        "A channel that is out of order is not waited for: the next one is tried at once.",
+        "Auf einen gestörten Kanal wird nicht gewartet: Sofort wird auch der nächste versucht.",
+    ),
     "best": (
         "The channel that is opened most comes first[: {first}, where {opened} of {sent} were].",
         "Der Kanal, auf dem am meisten geöffnet wird, kommt zuerst[: {first} mit {opened} von {sent}].",
     ),
     # what became of it
-    "not_needed": ("An earlier channel has succeeded.", "Ein früherer Kanal war erfolgreich."),
+    "not_needed": ("Another channel has succeeded.", "Ein anderer Kanal war erfolgreich."),
     "read_elsewhere": ("It was read on another channel already.", "Sie wurde schon auf einem anderen Kanal gelesen."),
     "cancelled": ("It was cancelled by its sender.", "Sie wurde vom Absender zurückgezogen."),
     "user_erased": ("The person was erased.", "Die Person wurde gelöscht."),

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, text
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
@@ -13,6 +13,7 @@ from notifier.ids import new_id, show
 from notifier.models.types import EncryptedJSON, EncryptedText, PlainJSON, UtcDateTime
 
 _DEAD = "status IN ('failed', 'unknown') AND reason IS NULL"  # what somebody has discarded says so as its reason
+_HELD = "status = 'waiting' AND held_for IS NOT NULL"
 
 
 class Notification(db.Model):
@@ -59,6 +60,7 @@ class Delivery(db.Model):
     `due_at`: when it may be sent (None: at once).
     `wake_at`: when the scheduler must look at it: due (waiting), its doorbell may be lost (queued), or
     its lease lapses (sending). None when nothing more is to happen by itself.
+    `held_for`: the outage that a waiting one waits out (`pipeline.outages`), however often it is due meanwhile; None: none.
     `step`: its place in a routing; a later one is held back with the reason `fallback` or `escalation` until its turn comes.
     `tries` counts every provider call; `failures` those that used up an attempt.
     `expires_at` is copied from the notification so that a claim needs no join.
@@ -71,6 +73,7 @@ class Delivery(db.Model):
     __table_args__ = (
         Index("ix_delivery_wake_at", "wake_at", sqlite_where=text("wake_at IS NOT NULL"), postgresql_where=text("wake_at IS NOT NULL")),
         Index("ix_delivery_waiting", "channel", "priority", "wake_at", sqlite_where=text("status = 'waiting'"), postgresql_where=text("status = 'waiting'")),
+        Index("ix_delivery_held", "held_for", "priority", "due_at", sqlite_where=text(_HELD), postgresql_where=text(_HELD)),
         Index("ix_delivery_notification_id", "notification_id"),
         Index(
             "ix_delivery_provider_message_id",
@@ -102,6 +105,7 @@ class Delivery(db.Model):
     failed_type: Mapped[str | None] = mapped_column(String(64))
     due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     wake_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    held_for: Mapped[str | None] = mapped_column(Text)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

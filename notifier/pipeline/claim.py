@@ -3,7 +3,7 @@
 Called by `deliver`. Whoever's UPDATE moves the row to `sending` has it; the lease says for how long.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,13 +18,14 @@ from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Content, Message, Receipt, Recipient
 from notifier.core.reading import READ_ELSEWHERE
+from notifier.core.routing import FALLBACK, NOT_NEEDED, PAUSED
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Address, Delivery, EventType, Notification
-from notifier.pipeline import pausing, replacing
+from notifier.pipeline import outages, pausing, replacing
 from notifier.pipeline.facts import Person, load_people, load_types, no_longer_wanted
-from notifier.pipeline.routing import follow, read_already
+from notifier.pipeline.routing import follow, read_already, rivals
 from notifier.pipeline.store import ONLY_THROUGH
 from notifier.pipeline.words import Wanted, put_into_words, unsubscribe_url
 from notifier.queueing import ring
@@ -37,7 +38,7 @@ _deliveries: sa.Table = Delivery.__table__
 _delivery, _notification, _address = _deliveries.c, Notification.__table__.c, Address.__table__.c
 _DELIVERY: tuple[sa.Column[Any], ...] = (
     *(_delivery.id, _delivery.notification_id, _delivery.channel, _delivery.priority, _delivery.address_id),
-    *(_delivery.detail, _delivery.tries, _delivery.failures, _delivery.due_at, _delivery.expires_at),
+    *(_delivery.detail, _delivery.tries, _delivery.failures, _delivery.due_at, _delivery.expires_at, _delivery.step),
 )
 _NOTIFICATION: tuple[sa.Column[Any], ...] = (
     *(_notification.id, _notification.user_id, _notification.type, _notification.category, _notification.priority, _notification.template_id),
@@ -101,7 +102,17 @@ class _Claimed:
     adapters: list[Adapter]
 
 
-_Verdict = tuple[str, str, dict[str, Any]]  # status, reason, detail
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """Why a claimed delivery is not to be sent now, or at all. One that waits is due at `due_at` (None: not by the clock), and looked at again
+    at `wake_at`; `held_for`: for what, as `outages` says it."""
+
+    status: str
+    reason: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    due_at: datetime | None = None
+    wake_at: datetime | None = None
+    held_for: str | None = None
 
 
 def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
@@ -119,6 +130,7 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
             .values(
                 status=lifecycle.SENDING,
                 reason=None,
+                held_for=None,
                 wake_at=database_time(LEASE),
                 tries=_delivery.tries + 1,
                 failures=sa.case((_delivery.status == lifecycle.QUEUED, _delivery.failures), else_=0),
@@ -127,32 +139,42 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
         ).all()
         loaded = _load(rows)
         overtaken = _overtaken([claimed.notification for claimed in loaded])
+        rival = rivals(rows, [claimed.notification for claimed in loaded])
         paused = pausing.paused_of({claimed.delivery.channel for claimed in loaded})
         for claimed in loaded:
-            verdict = overtaken.get(claimed.notification.id) or _verdict(claimed, now, paused)
+            verdict = overtaken.get(claimed.notification.id) or _verdict(claimed, now, paused, rival.get(claimed.delivery.id))
             if verdict is None:
                 kept.append(claimed)
             else:
                 dropped.append((claimed, verdict))
-        _drop(dropped, now)
+        _drop(dropped)
         started = follow([claimed.notification for claimed, _ in dropped])
     ring(started)
     tasks = _put_into_words(kept)
     db.session.close()  # no transaction is open while sending
-    return tasks, [Outcome(claimed.delivery.id, status, reason) for claimed, (status, reason, _) in dropped]
+    return tasks, [Outcome(claimed.delivery.id, verdict.status, verdict.reason) for claimed, verdict in dropped]
 
 
-def _drop(dropped: Sequence[tuple[_Claimed, _Verdict]], now: datetime) -> None:
-    """They have not been tried after all. What waits for its channel is due at once when that is resumed."""
+def _drop(dropped: Sequence[tuple[_Claimed, _Verdict]]) -> None:
+    """They have not been tried after all."""
     if not dropped:
         return
-    wake_at = sa.bindparam("wake", type_=_delivery.wake_at.type)
-    values = {"status": sa.bindparam("status_now"), "reason": sa.bindparam("why"), "detail": sa.bindparam("more", type_=_delivery.detail.type)}
-    rows = []
-    for claimed, (status, reason, detail) in dropped:
-        more = {**claimed.delivery.detail, **detail}
-        rows.append({"key": claimed.delivery.id, "status_now": status, "why": reason, "more": more, "wake": now if status == lifecycle.WAITING else None})
-    statement = sa.update(_deliveries).where(_delivery.id == sa.bindparam("key")).values(**values, wake_at=wake_at, tries=_delivery.tries - 1)
+    rows = [
+        {
+            "key": claimed.delivery.id,
+            "status_now": verdict.status,
+            "why": verdict.reason,
+            "more": {**claimed.delivery.detail, **verdict.detail},
+            "due": verdict.due_at if verdict.status == lifecycle.WAITING else claimed.delivery.due_at,
+            "wake": verdict.wake_at,
+            "held": verdict.held_for,
+        }
+        for claimed, verdict in dropped
+    ]
+    values: dict[str, Any] = {"status": sa.bindparam("status_now"), "reason": sa.bindparam("why"), "detail": sa.bindparam("more", type_=_delivery.detail.type)}
+    times = {"due_at": sa.bindparam("due", type_=_delivery.due_at.type), "wake_at": sa.bindparam("wake", type_=_delivery.wake_at.type)}
+    values |= {**times, "held_for": sa.bindparam("held")}
+    statement = sa.update(_deliveries).where(_delivery.id == sa.bindparam("key")).values(**values, tries=_delivery.tries - 1)
     db.session.connection().execute(statement, rows)
 
 
@@ -185,26 +207,31 @@ def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:
 
 def _overtaken(notifications: Sequence[sa.Row[Any]]) -> dict[UUID, _Verdict]:
     """What has happened to whole notifications since one of their deliveries was queued: it was read, or a newer one has come."""
-    verdicts: dict[UUID, _Verdict] = {key: (lifecycle.SKIPPED, READ_ELSEWHERE, {}) for key in read_already(notifications)}
+    verdicts: dict[UUID, _Verdict] = {key: _Verdict(lifecycle.SKIPPED, READ_ELSEWHERE) for key in read_already(notifications)}
     for key, place in replacing.places_of(notifications).items():
         if place.newest != key:
-            verdicts[key] = lifecycle.SKIPPED, replacing.SUPERSEDED, replacing.told(place.newest)
+            verdicts[key] = _Verdict(lifecycle.SKIPPED, replacing.SUPERSEDED, replacing.told(place.newest))
     return verdicts
 
 
-def _verdict(claimed: _Claimed, now: datetime, paused: Collection[str]) -> _Verdict | None:
-    """Why a claimed delivery is not to be sent after all."""
+def _verdict(claimed: _Claimed, now: datetime, paused: Collection[str], rival: str | None) -> _Verdict | None:
+    """Why a claimed delivery is not to be sent after all. `rival`: as `routing.rivals` says it."""
     delivery, notification = claimed.delivery, claimed.notification
     if delivery.expires_at is not None and delivery.expires_at <= now:
-        return lifecycle.EXPIRED, "expired", {}
+        return _Verdict(lifecycle.EXPIRED, "expired")
     if claimed.person is None:
-        return lifecycle.SKIPPED, "user_erased", {}
+        return _Verdict(lifecycle.SKIPPED, "user_erased")
     skip = no_longer_wanted(claimed.type, claimed.person, delivery.channel, delivery.address_id, is_test=notification.is_test)
     if skip is not None:
-        return lifecycle.SKIPPED, skip.reason, dict(skip.detail)
+        return _Verdict(lifecycle.SKIPPED, skip.reason, skip.detail)
+    if rival == NOT_NEEDED:
+        return _Verdict(lifecycle.SKIPPED, NOT_NEEDED)
+    if rival is not None:  # `routing.follow` says how it goes on, when that one has ended
+        return _Verdict(lifecycle.WAITING, FALLBACK, {"because": rival}, wake_at=delivery.expires_at)
     if delivery.channel in paused:
-        return lifecycle.WAITING, pausing.PAUSED, {}
-    return (lifecycle.SKIPPED, "channel_off", {}) if not claimed.adapters else None
+        times = delivery.due_at or now, outages.look_again_at(delivery.expires_at, now)
+        return _Verdict(lifecycle.WAITING, PAUSED, {"because": notification.routing}, *times, outages.of_channel(delivery.channel))
+    return None if claimed.adapters else _Verdict(lifecycle.SKIPPED, "channel_off")
 
 
 def _put_into_words(kept: Sequence[_Claimed]) -> list[Task]:

@@ -18,7 +18,6 @@ from notifier.core import lifecycle
 from notifier.core.submission import PRIORITIES
 from notifier.extensions import db
 from notifier.models import Delivery
-from notifier.pipeline.pausing import paused
 from notifier.queueing import depths, queue_name
 
 BATCH = 1_000  # released in one transaction
@@ -33,14 +32,13 @@ _IS_WAITING: sa.ColumnElement[bool] = _delivery.status == sa.literal_column(f"'{
 
 
 def room() -> dict[Lane, int]:
-    """How many more of each channel and priority may go out now. None to the queues while Redis is away, nor by a channel that is paused."""
+    """How many more of each channel and priority may go out now. None to the queues while Redis is away."""
     lanes = [(channel, priority) for priority in PRIORITIES for channel in channels.CHANNELS]
-    stopped = paused()
     try:
         in_line = depths(queue_name(*lane) for lane in lanes)
     except redis.RedisError:
         return {lane: BATCH if _is_shown_by_us(lane) else 0 for lane in lanes}
-    return {lane: 0 if lane[0] in stopped else _room_of(lane, waiting) for lane, waiting in zip(lanes, in_line, strict=True)}
+    return {lane: _room_of(lane, waiting) for lane, waiting in zip(lanes, in_line, strict=True)}
 
 
 def _room_of(lane: Lane, waiting: int) -> int:

@@ -1,8 +1,8 @@
 """Pausing a channel: nothing is sent by it until somebody resumes it. Called by the console; obeyed by `claim` and `pacing`.
 
 The row in the database decides, in the transaction that claims: from the moment it is committed nothing more goes
-out, in whatever process, but for what is being sent already. What is due goes back to `waiting`, loses nothing, and
-follows by turns once the channel is resumed. Urgent messages wait too, and what expires meanwhile has expired.
+out, in whatever process, but for what is being sent already. What is due goes back to `waiting` (`pipeline.outages`),
+loses nothing, and follows by turns once the channel is resumed. Urgent messages wait too, and what expires meanwhile has expired.
 """
 
 from collections.abc import Collection
@@ -16,8 +16,6 @@ from notifier.extensions import db
 from notifier.models import PausedChannel
 from notifier.pipeline import audit
 from notifier.realtime import publish
-
-PAUSED = "paused"  # the reason of a delivery that waits for it
 
 
 def pause(channel: str) -> bool:

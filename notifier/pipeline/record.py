@@ -83,6 +83,10 @@ def _tallies(tasks: Sequence[Task]) -> dict[str, Tally]:
         for latest in task.tries:
             if latest.adapter.is_sandbox or (latest.error and latest.error.code in ("template_error", "internal_error")):
                 continue
+            if isinstance(latest.error, RateLimited):  # of whom it counts: not of others who are served by the same host
+                slowed = tallies.setdefault(latest.adapter.receiver(task.recipient), Tally())
+                slowed.blocked_ms = max(slowed.blocked_ms, round(latest.error.retry_after * 1000))
+                continue
             tally = tallies.setdefault(latest.adapter.scope(task.recipient), Tally())
             match latest.error:
                 case None | Permanent():
@@ -91,8 +95,6 @@ def _tallies(tasks: Sequence[Task]) -> dict[str, Tally]:
                 case Misconfigured(is_certain=is_certain):
                     tally.bad += 1
                     tally.is_misconfigured = tally.is_misconfigured or is_certain
-                case RateLimited(retry_after=seconds):
-                    tally.blocked_ms = max(tally.blocked_ms, round(seconds * 1000))
                 case _:
                     tally.bad += 1
     return tallies

@@ -13,7 +13,7 @@ from notifier import channels
 from notifier.clock import now as clock_now
 from notifier.core import lifecycle
 from notifier.core.plan import Facts
-from notifier.core.routing import ALL, ESCALATE, READ, next_move
+from notifier.core.routing import ALL, BEST, ESCALATE, FIRST, PATIENCE, READ, next_move, overtaken
 from notifier.extensions import db
 from notifier.models import Delivery, Notification
 from notifier.pipeline.facts import Order, load_people, load_types, planner_facts
@@ -23,25 +23,24 @@ from notifier.queueing import Doorbell
 _deliveries: sa.Table = Delivery.__table__
 _notifications: sa.Table = Notification.__table__
 _NOTIFICATION = [_notifications.c[name] for name in ("id", "user_id", "type", "priority", "is_test", "routing")]
-_DELIVERY = [_deliveries.c[name] for name in ("id", "notification_id", "channel", "priority", "step", "status", "reason", "detail", "due_at")]
+_DELIVERY = [_deliveries.c[name] for name in ("id", "notification_id", "channel", "priority", "step", "status", "reason", "detail", "outcome", "due_at")]
 _MOVED = ("status", "reason", "detail", "due_at", "wake_at")
 
 
 def follow(notifications: Iterable[Any]) -> list[Doorbell]:
-    """Starts the next step where its turn has come, and drops the rest where nothing is left to do.
+    """Starts the next step where its turn has come, or says when it will be, and drops the rest where nothing is left to do.
 
     → whom to ring after the commit. A constant number of statements; none when no notification is routed.
     """
-    wanted = {notification.id for notification in notifications if notification.routing != ALL}
-    if not wanted:
+    routed = _lock(notifications)
+    if not routed:
         return []
-    # Two workers may end two deliveries of one notification: its row says whose turn it is, and the second
-    # sees what the first has done. The deliveries themselves are not locked: each worker holds its own already.
-    locked = sa.select(*_NOTIFICATION).where(_notifications.c.id.in_(wanted)).order_by(_notifications.c.id).with_for_update(key_share=True)
-    routed = {row.id: row for row in db.session.execute(locked)}
     rows = db.session.execute(sa.select(*_DELIVERY).where(_deliveries.c.notification_id.in_(routed)).order_by(_deliveries.c.id)).all()
     now = clock_now()
-    moves = {key: next_move(one.routing, steps_of(row for row in rows if row.notification_id == key), now) for key, one in routed.items()}
+    mine: dict[UUID, list[Any]] = {}
+    for row in rows:
+        mine.setdefault(row.notification_id, []).append(row)
+    moves = {key: next_move(one.routing, steps_of(mine.get(key, ())), now, PATIENCE[one.priority]) for key, one in routed.items()}
     facts = _facts([routed[key] for key, move in moves.items() if move.turns])
     moved: dict[UUID, dict[str, Any]] = {}
     for row in rows:
@@ -50,8 +49,43 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
             moved[row.id] = {"status": lifecycle.SKIPPED, "reason": move.reason, "detail": row.detail, "due_at": row.due_at, "wake_at": None}
         elif row.id in move.turns:
             moved[row.id] = begun(row, facts.get(row.notification_id), move.turns[row.id], now)
+    moved = {key: moved[key] for key in _hold(moved)}
     _move(moved)
     return [Doorbell(row.id, row.channel, row.priority) for row in rows if row.id in moved and moved[row.id]["status"] == lifecycle.QUEUED]
+
+
+def _lock(notifications: Iterable[Any]) -> dict[UUID, Any]:
+    """Those that are routed, until the end of the transaction.
+
+    Two workers may end, or begin, two deliveries of one notification: its row says whose turn it is, and the second sees
+    what the first has done. All take the rows in one order, and their own deliveries before.
+    """
+    wanted = {notification.id for notification in notifications if notification.routing != ALL}
+    locked = sa.select(*_NOTIFICATION).where(_notifications.c.id.in_(wanted)).order_by(_notifications.c.id).with_for_update(key_share=True)
+    return {row.id: row for row in db.session.execute(locked)} if wanted else {}
+
+
+def rivals(deliveries: Sequence[Any], notifications: Iterable[Any]) -> dict[UUID, str]:
+    """Delivery → why it is not to go out now: another step has (`not_needed`), or is being tried (`being_tried`). One statement beside the lock.
+
+    `deliveries` are about to be sent, or shown, by this very transaction; of two of one notification the earlier step goes.
+    """
+    routed = {key for key, one in _lock(notifications).items() if one.routing in (FIRST, BEST)}
+    if not routed:
+        return {}
+    ours = {delivery.id for delivery in deliveries}
+    begun_ones = lifecycle.SUCCEEDED | {lifecycle.SENDING, lifecycle.UNKNOWN}
+    found = sa.select(_deliveries.c.id, _deliveries.c.notification_id, _deliveries.c.step, _deliveries.c.status)
+    others: dict[UUID, list[Any]] = {}
+    for row in db.session.execute(found.where(_deliveries.c.notification_id.in_(routed), _deliveries.c.status.in_(begun_ones))):
+        others.setdefault(row.notification_id, []).append(row)
+    answers = {
+        delivery.id: overtaken(
+            delivery.step, [(row.step, row.status) for row in others.get(delivery.notification_id, ()) if row.id not in ours or row.step < delivery.step]
+        )
+        for delivery in deliveries
+    }
+    return {key: answer for key, answer in answers.items() if answer is not None}
 
 
 def _facts(notifications: Sequence[Any]) -> dict[UUID, Facts]:
@@ -66,6 +100,13 @@ def _facts(notifications: Sequence[Any]) -> dict[UUID, Facts]:
         for n in notifications
         if n.user_id in persons
     }
+
+
+def _hold(ids: Iterable[UUID]) -> list[UUID]:
+    """Those that still wait. Whoever holds one at this moment is moving it, and a claim or a sweep that does asks for its rivals."""
+    wanted = list(ids)
+    still = sa.select(_deliveries.c.id).where(_deliveries.c.id.in_(wanted), _deliveries.c.status == lifecycle.WAITING)
+    return list(db.session.scalars(still.with_for_update(skip_locked=True, key_share=True))) if wanted else []
 
 
 def _move(moved: Mapping[UUID, Mapping[str, Any]]) -> None:

@@ -17,7 +17,7 @@ from notifier.core import lifecycle
 from notifier.core.explain import packed
 from notifier.core.message import Content
 from notifier.core.plan import Facts, Route, Skip, turn_of
-from notifier.core.routing import ALL, BEST, FALLBACK, Step, is_held, next_move
+from notifier.core.routing import ALL, BEST, FALLBACK, OUTAGE, PATIENCE, Step, is_held, is_stuck, next_move
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Delivery, Notification
@@ -77,6 +77,7 @@ class DeliveryDraft:
     created_at: datetime
     opened_at: None = None
     clicked_at: None = None
+    outcome: None = None
 
     def row(self) -> dict[str, Any]:
         columns = ("id", "notification_id", "channel", "priority", "address_id", "address_masked", "status", "reason", "step", "detail", "provider")
@@ -230,7 +231,7 @@ def _gathered(decided: Decided, drafts: Sequence[DeliveryDraft]) -> list[Entry]:
 
 def _take_steps(facts: Facts, drafts: Sequence[DeliveryDraft], now: datetime) -> None:
     """An in-app item is there at once, and so may end a routing that has only just begun; or cannot be shown, and so move it on."""
-    move = next_move(facts.routing, steps_of(drafts), now)
+    move = next_move(facts.routing, steps_of(drafts), now, PATIENCE[facts.priority])
     for draft in drafts:
         if draft.id in move.drop:
             draft.status, draft.reason, draft.wake_at = lifecycle.SKIPPED, move.reason, None
@@ -241,7 +242,7 @@ def _take_steps(facts: Facts, drafts: Sequence[DeliveryDraft], now: datetime) ->
 
 def steps_of(deliveries: Iterable[Any]) -> list[Step]:
     """Deliveries, or rows of their columns, as `next_move` takes them."""
-    return [Step(d.id, d.step, d.status, is_held(d.status, d.reason), d.due_at) for d in deliveries]
+    return [Step(d.id, d.step, d.status, is_held(d.status, d.reason), d.due_at, is_stuck(d.status, d.reason, d.outcome)) for d in deliveries]
 
 
 def begun(delivery: Any, facts: Facts | None, at: datetime, now: datetime) -> dict[str, Any]:
@@ -249,7 +250,8 @@ def begun(delivery: Any, facts: Facts | None, at: datetime, now: datetime) -> di
     until, reason = turn_of(facts, delivery.channel, at) if facts else (None, None)
     due_at = until or at
     if due_at > now:
-        detail = {**delivery.detail, "until": shapes.timestamp(due_at)}
+        because = {"because": OUTAGE} if delivery.reason == FALLBACK and not until else {}
+        detail = {**delivery.detail, "until": shapes.timestamp(due_at), **because}
         return {"status": lifecycle.WAITING, "reason": reason or delivery.reason, "due_at": due_at, "wake_at": due_at, "detail": detail}
     values = {"reason": None, "due_at": now, "detail": delivery.detail}
     if channels.CHANNELS[delivery.channel].address is None:

@@ -18,15 +18,15 @@ from notifier import channels
 from notifier.clock import now as clock_now
 from notifier.core import lifecycle
 from notifier.core.reading import READ_ELSEWHERE
-from notifier.core.routing import BEST
+from notifier.core.routing import BEST, FALLBACK, NOT_NEEDED, PAUSED
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import Attempt, Delivery, EventType, IdempotencyKey, Notification, Submission
-from notifier.pipeline import inbox, pacing, replacing, scores, tallies
+from notifier.pipeline import inbox, outages, pacing, pausing, replacing, scores, tallies
 from notifier.pipeline.accept import EXPAND_GRACE
 from notifier.pipeline.claim import database_time
 from notifier.pipeline.facts import load_people, load_types, no_longer_wanted
-from notifier.pipeline.routing import follow, read_already
+from notifier.pipeline.routing import follow, read_already, rivals
 from notifier.pipeline.store import DOORBELL_GRACE, Stored, announce, inbox_row
 from notifier.pipeline.words import Wanted, put_into_words
 from notifier.queueing import Doorbell, lost, memory, note_reviewed, ring, ring_expand
@@ -43,7 +43,8 @@ log = structlog.get_logger()
 def ring_due() -> int:
     """Deliveries whose time has come: waiting → queued (rung), or shown in the inbox, or expired. Returns how many moved.
 
-    The most pressing first, and no more of each kind than its queue has room for (`pacing`).
+    The most pressing first, and no more of each kind than its queue has room for (`pacing`). By a channel that is paused
+    nothing is rung: it is held until that is resumed.
     """
     now = clock_now()
     free = pacing.room()
@@ -53,14 +54,29 @@ def ring_due() -> int:
         held = sa.select(Delivery).where(Delivery.id.in_(turn), Delivery.status == lifecycle.WAITING, Delivery.wake_at <= now)
         due = sorted(session.scalars(held.with_for_update(skip_locked=True)), key=lambda delivery: turn[delivery.id])
         expired, live = _split(due, lambda delivery: _is_expired(delivery, now))
+        stopped = pausing.paused_of({delivery.channel for delivery in live})
+        held_up, live = _split(live, lambda delivery: delivery.channel in stopped)
         ours, queued = _split(live, _is_ours(live))
         _move(expired, {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
         _move(queued, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
         if ours:
             stored = _show(ours, now)
+        stored.doorbells += _wait_for_resumption(held_up, now)
     stored.doorbells += _doorbells(queued)
     announce(stored)
     return len(due)
+
+
+def _wait_for_resumption(deliveries: Sequence[Delivery], now: datetime) -> list[Doorbell]:
+    """They stay `waiting`, until their channel is resumed. → whom to ring of the next channels, where a routing does not wait so long."""
+    if not deliveries:
+        return []
+    for delivery in deliveries:
+        delivery.reason, delivery.held_for = PAUSED, outages.of_channel(delivery.channel)
+        delivery.wake_at = outages.look_again_at(delivery.expires_at, now)
+    db.session.flush()
+    routed = sa.select(Notification.id, Notification.routing).where(Notification.id.in_({delivery.notification_id for delivery in deliveries}))
+    return follow(db.session.execute(routed).all())
 
 
 def _is_ours(deliveries: Sequence[Delivery]) -> Callable[[Delivery], bool]:
@@ -81,6 +97,7 @@ def _show(deliveries: Sequence[Delivery], now: datetime) -> Stored:
     types = load_types(n.type for n in notifications.values())
     places = replacing.places_of(notifications.values(), lock=True)
     read = read_already(notifications.values())
+    rival = rivals(deliveries, notifications.values())
     wanted = []
     for delivery in deliveries:
         notification = notifications[delivery.notification_id]
@@ -94,6 +111,10 @@ def _show(deliveries: Sequence[Delivery], now: datetime) -> Stored:
             _skip(delivery, replacing.SUPERSEDED, replacing.told(place.newest))
         elif skip := no_longer_wanted(types[notification.type], person, delivery.channel, delivery.address_id, is_test=False):
             _skip(delivery, skip.reason, skip.detail)
+        elif rival.get(delivery.id) == NOT_NEEDED:
+            _skip(delivery, NOT_NEEDED, {})
+        elif delivery.id in rival:  # `routing.follow` says how it goes on, when the other step has ended
+            delivery.reason, delivery.detail, delivery.due_at, delivery.wake_at = FALLBACK, {"because": rival[delivery.id]}, None, delivery.expires_at
         else:
             wanted.append((delivery, notification, person))
     contents = put_into_words([Wanted(d.channel, types[n.type], n.template_id, person, n.data or {}, producer_id=n.producer_id) for d, n, person in wanted])

@@ -1,11 +1,12 @@
 """What the admin's first page shows: queues, processes, the dead, and the latest notifications."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 import redis
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import and_, func, literal_column, select
 
 from notifier import liveness
 from notifier.clock import now
@@ -39,7 +40,7 @@ class Urgency:
 class Overview:
     """`waiting` is of each priority, and `workers` how many live; both None when Redis is away.
 
-    `held_back`: deliveries that are due and wait for their turn, so that a large release does not flood the queues.
+    `held_back`: deliveries that are due and wait for their turn, so that a large release does not flood the queues, or for an outage to end.
     """
 
     waiting: Sequence[Urgency] | None
@@ -55,12 +56,15 @@ def overview() -> Overview:
 
 
 def held_back() -> dict[str, int]:
-    """Queue → how many deliveries are due and wait for their turn (`pipeline.pacing`)."""
+    """Queue → how many deliveries are due and wait: for their turn (`pipeline.pacing`), or for the end of an outage (`pipeline.outages`)."""
     delivery = Delivery.__table__.c
-    is_waiting = delivery.status == literal_column(f"'{WAITING}'")  # spelled out, so that SQLite too sees that the index serves
-    statement = select(delivery.channel, delivery.priority, func.count().label("held")).where(is_waiting, delivery.wake_at <= now())
-    rows = db.session.execute(statement.group_by(delivery.channel, delivery.priority))
-    return {queue_name(row.channel, row.priority): row.held for row in rows}
+    is_waiting = delivery.status == literal_column(f"'{WAITING}'")  # spelled out, so that SQLite too sees that the indexes serve
+    counted: Counter[str] = Counter()
+    for why in (delivery.held_for.is_not(None), and_(delivery.held_for.is_(None), delivery.wake_at <= now())):
+        statement = select(delivery.channel, delivery.priority, func.count().label("held")).where(is_waiting, why)
+        for row in db.session.execute(statement.group_by(delivery.channel, delivery.priority)):
+            counted[queue_name(row.channel, row.priority)] += row.held
+    return dict(counted)
 
 
 def _queues() -> tuple[Sequence[Urgency] | None, int | None]:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from notifier.core.lifecycle import STATUSES
 from notifier.core.plan import AddressFacts, Facts, Plan, plan, turn_of
 from notifier.core.preferences import Preferences
-from notifier.core.routing import MODES, Move, Scores, Step, in_order, is_held, next_move
+from notifier.core.routing import MODES, Move, Scores, Step, in_order, is_held, is_stuck, next_move, overtaken
+from notifier.core.submission import PRIORITIES
 from tests.core.planning import CHANNELS, MAIL, MIDNIGHT, MORNING, NEWS, NIGHT, NOON, SHIPPED, any_facts, facts
 
 QUARTER = timedelta(minutes=15)
@@ -22,11 +23,16 @@ SMS = AddressFacts(5, "sms", "+49…", is_primary=True)
 
 
 def going(*statuses: str) -> list[Step]:
-    """Deliveries 0, 1, 2 … as steps; `held` is one whose turn has not come, planned a quarter of an hour after the one before."""
-    return [
-        Step(step, step, "waiting", is_held=True, due_at=NOON + step * QUARTER) if status == "held" else Step(step, step, status, is_held=False)
-        for step, status in enumerate(statuses)
-    ]
+    """Deliveries 0, 1, 2 … as steps; `held` is one whose turn has not come, planned a quarter of an hour after the one before.
+
+    `later` is one that has no time, `stuck` one that waits for the end of an outage.
+    """
+    made = {
+        "held": lambda step: Step(step, step, "waiting", is_held=True, due_at=NOON + step * QUARTER),
+        "later": lambda step: Step(step, step, "waiting", is_held=True),
+        "stuck": lambda step: Step(step, step, "waiting", is_held=False, is_stuck=True),
+    }
+    return [made[status](step) if status in made else Step(step, step, status, is_held=False) for step, status in enumerate(statuses)]
 
 
 def overdue(steps: list[Step]) -> list[Step]:
@@ -34,6 +40,8 @@ def overdue(steps: list[Step]) -> list[Step]:
 
 
 AT_ONCE = {1: NOON}
+PATIENCE = timedelta(minutes=1)
+PATIENT = {1: NOON + PATIENCE}
 NEXT: list[tuple[str, str, list[Step], Move]] = [
     # case, mode, deliveries, what follows
     ("the first is on its way", "first", going("sending", "held", "held"), Move()),
@@ -44,6 +52,17 @@ NEXT: list[tuple[str, str, list[Step], Move]] = [
     ("the first was skipped after all", "first", going("skipped", "held"), Move(AT_ONCE)),
     ("the first has failed, the second works", "first", going("failed", "delivered", "held"), Move(drop=(2,))),
     ("nothing is left", "first", going("failed", "failed"), Move()),
+    ("an outage: the next one begins when it lasts", "first", going("stuck", "later", "later"), Move(PATIENT)),
+    ("an outage that is being waited for", "first", going("stuck", "held", "later"), Move()),
+    ("an outage of both", "first", going("stuck", "stuck", "later"), Move({2: NOON + PATIENCE})),
+    ("an outage of the first, the second is on its way", "first", going("stuck", "queued", "later"), Move()),
+    ("an outage of the first, the second is tried again", "first", going("stuck", "waiting", "later"), Move()),
+    ("an outage of the first, the second may have gone out", "first", going("stuck", "unknown", "later"), Move()),
+    ("an outage of the first, the second works", "first", going("stuck", "sent", "later"), Move(drop=(2, 0))),
+    ("an outage of the first, the second has failed", "first", going("stuck", "failed", "later"), Move({2: NOON + PATIENCE})),
+    ("the first works again, the second had begun and is tried again", "first", going("sent", "waiting"), Move(drop=(1,))),
+    ("an outage of the best", "best", going("stuck", "later"), Move(PATIENT)),
+    ("an outage of the first: the second follows by the clock", "escalate", going("stuck", "held", "held"), Move()),
     ("the best has failed", "best", going("bounced", "held"), Move(AT_ONCE)),
     ("the best has gone out", "best", going("delivered", "held"), Move(drop=(1,))),
     ("the first has gone out, and is not read", "escalate", going("sent", "held", "held"), Move()),
@@ -63,27 +82,29 @@ NEXT: list[tuple[str, str, list[Step], Move]] = [
 
 @pytest.mark.parametrize(("mode", "steps", "move"), [case[1:] for case in NEXT], ids=[f"{case[1]}: {case[0]}" for case in NEXT])
 def test_what_follows(mode: str, steps: list[Step], move: Move) -> None:
-    assert next_move(mode, steps, NOON) == move
+    assert next_move(mode, steps, NOON, PATIENCE) == move
 
 
 def test_a_step_has_failed_when_all_its_addresses_have() -> None:
     devices = [Step("a", 0, "failed", is_held=False), Step("b", 0, "sending", is_held=False), Step("mail", 1, "waiting", is_held=True, due_at=LATER)]
-    assert next_move("escalate", devices, NOON) == Move()
+    assert next_move("escalate", devices, NOON, PATIENCE) == Move()
     devices[1] = replace(devices[1], status="bounced")
-    assert next_move("escalate", devices, NOON) == Move({"mail": NOON})
+    assert next_move("escalate", devices, NOON, PATIENCE) == Move({"mail": NOON})
 
 
 any_step = st.builds(Step, st.uuids(), st.integers(0, 3), st.sampled_from(STATUSES), st.just(False), st.none())
+stuck_step = st.builds(Step, st.uuids(), st.integers(0, 3), st.just("waiting"), st.just(False), st.none(), st.just(True))
 held_step = st.builds(Step, st.uuids(), st.integers(0, 3), st.just("waiting"), st.just(True), st.sampled_from([LATER, MUCH_LATER]))
 
 
-@given(st.sampled_from(MODES[1:]), st.lists(st.one_of(any_step, held_step), unique_by=lambda step: step.id))
-def test_only_what_is_held_is_moved_and_nothing_is_both_started_and_dropped(mode: str, steps: list[Step]) -> None:
-    move = next_move(mode, steps, NOON)
+@given(st.sampled_from(MODES[1:]), st.lists(st.one_of(any_step, stuck_step, held_step), unique_by=lambda step: step.id))
+def test_only_what_waits_is_moved_and_nothing_is_both_started_and_dropped(mode: str, steps: list[Step]) -> None:
+    move = next_move(mode, steps, NOON, PATIENCE)
     held = {step.id for step in steps if step.is_held}
-    assert {*move.turns, *move.drop} <= held
+    assert set(move.turns) <= held
+    assert set(move.drop) <= {step.id for step in steps if step.status == "waiting"}
     assert not (move.turns and move.drop)
-    assert next_move(mode, steps[::-1], NOON).turns == move.turns
+    assert next_move(mode, steps[::-1], NOON, PATIENCE).turns == move.turns
 
 
 @pytest.mark.parametrize(
@@ -99,6 +120,49 @@ def test_only_what_is_held_is_moved_and_nothing_is_both_started_and_dropped(mode
 )
 def test_a_step_is_held_while_it_waits_for_its_turn(status: str, reason: str | None, held: bool) -> None:
     assert is_held(status, reason) is held
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "outcome", "stuck"),
+    [
+        ("waiting", "provider_down", None, True),
+        ("waiting", "paused", None, True),
+        ("waiting", "retry", "rate_limited", True),
+        ("waiting", "retry", "misconfigured", True),
+        ("waiting", "retry", "retryable", False),  # one that fails is no outage; the breaker says when it is
+        ("waiting", "paced", None, False),
+        ("waiting", "fallback", None, False),
+        ("queued", None, "rate_limited", False),
+    ],
+)
+def test_a_step_is_stuck_while_its_channel_takes_nothing(status: str, reason: str | None, outcome: str | None, stuck: bool) -> None:
+    assert is_stuck(status, reason, outcome) is stuck
+
+
+@pytest.mark.parametrize(
+    ("mine", "others", "answer"),
+    [
+        (0, [], None),
+        (1, [(0, "failed"), (2, "waiting")], None),
+        (1, [(0, "sending")], "being_tried"),
+        (0, [(1, "unknown")], "being_tried"),
+        (0, [(1, "sent"), (2, "sending")], "not_needed"),
+        (0, [(0, "delivered"), (0, "sending")], None),  # another address of the same channel
+    ],
+)
+def test_of_two_steps_that_have_begun_one_goes(mine: int, others: list[tuple[int, str]], answer: str | None) -> None:
+    assert overtaken(mine, others) == answer
+
+
+def test_patience_is_told_with_the_decision_where_there_is_a_next_channel() -> None:
+    def told(routing: str, **changes: Any) -> list[tuple[str, Any]]:
+        planned = plan(facts(requested=("email", "inapp"), routing=routing, **changes), NOON)
+        return [(step.reason, step.detail.get("seconds")) for step in planned.trace if "patience" in step.reason]
+
+    by_priority = {priority: told("first", priority=priority) for priority in PRIORITIES}
+    assert by_priority == {"urgent": [("no_patience", None)], "high": [("patience", 10)], "medium": [("patience", 60)], "low": [("patience", 600)]}
+    assert told("best", priority="high") == [("patience", 10)]
+    assert [told("all"), told("escalate"), told("first", addresses=())] == [[], [], []]
 
 
 # ---- planning the steps

@@ -85,13 +85,14 @@ def test_with_its_breaker_open_a_provider_is_passed_over(submit: Submit, configu
     assert [a.provider for a in rows(Attempt, delivery_id=deliveries()[-1].id)] == ["spare"]
 
 
-def test_a_dead_host_stops_its_own_webhooks_only(app: APIFlask, submit: Submit) -> None:
+def test_a_dead_server_stops_its_own_webhooks_only(app: APIFlask, submit: Submit) -> None:
     submit(InlineRecipient("eve", {"name": "Eve"}), channels=("inapp",))
-    addresses.add_given("eve", "webhook", f"http://127.0.0.1:{free_port()}/", label=None)
+    dead = free_port()
+    addresses.add_given("eve", "webhook", f"http://127.0.0.1:{dead}/", label=None)
     for _ in range(health.LEAST_CALLS):
         submit("eve", channels=("webhook",))
     deliver([row.id for row in deliveries(channel="webhook")])
-    assert health.states() == {"webhook:127.0.0.1": "open"}
+    assert health.states() == {f"webhook:127.0.0.1:{dead}": "open"}
 
 
 def test_the_sandbox_opens_no_breaker(app: APIFlask, submit: Submit) -> None:

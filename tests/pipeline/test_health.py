@@ -11,7 +11,7 @@ from notifier.pipeline.health import Grant, Tally, Want, admit, force, report, s
 def pass_time(scope: str, ms: int) -> None:
     """Moves everything that is remembered of a scope into the past: Redis's own clock cannot be turned."""
     key = "notifier:health:" + scope
-    for field in ("open_until", "probe_until", "blocked_until", "tokens_at"):
+    for field in ("open_until", "probe_until", "rung_until", "blocked_until", "tokens_at", "out_at"):
         if float(redis_store.client.hget(key, field) or 0):
             redis_store.client.hincrbyfloat(key, field, -ms)
     redis_store.client.hincrby(key, "bucket", -(ms // (health.WINDOW_MS // 2)))

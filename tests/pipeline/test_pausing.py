@@ -14,9 +14,11 @@ from notifier.database import transaction
 from notifier.extensions import db, redis_store
 from notifier.ids import show
 from notifier.models import AuditEntry, Capture, Delivery, PausedChannel
-from notifier.pipeline import audit, pacing, pausing, sweep
+from notifier.pipeline import audit, outages, pausing, sweep
 from notifier.pipeline.deliver import deliver
+from notifier.queries.overview import held_back
 from notifier.queueing import queue
+from tests.pipeline.test_sweep import wake
 
 Send = Callable[..., Any]
 
@@ -50,6 +52,7 @@ def test_what_was_queued_waits_and_goes_out_once_when_resumed(api: Any, cast: An
         sweep.ring_lost()
     assert states()["email"] == ("waiting", "paused")
     pausing.resume("email")
+    outages.Outages().let_out()
     sweep.ring_due()
     assert show("dlv", ids()[0]) in queue("email.high").job_ids
     deliver(ids())
@@ -79,6 +82,7 @@ def test_what_expires_meanwhile_is_not_sent(api: Any, cast: Any) -> None:
     with transaction() as session:
         session.execute(sa.update(Delivery).values(expires_at=now() - timedelta(seconds=1)))
     pausing.resume("email")
+    outages.Outages().let_out()
     sweep.ring_due()
     assert (states(), captured()) == ({"email": ("expired", "expired")}, 0)
 
@@ -92,10 +96,24 @@ def test_a_redis_that_forgot_everything_changes_nothing(api: Any, cast: Any) -> 
     assert states() == {"email": ("waiting", "paused")}
 
 
-def test_only_the_paused_channels_have_no_room(app: APIFlask) -> None:
-    pausing.pause("sms")
-    free = pacing.room()
-    assert {channel for (channel, _), count in free.items() if count == 0} == {"sms"}
+def test_what_comes_due_meanwhile_is_not_even_rung(api: Any, cast: Any) -> None:
+    submit(api, "email", "sms", send_at=(now() + timedelta(hours=1)).isoformat())
+    pausing.pause("email")
+    wake()
+    sweep.ring_due()
+    assert states() == {"email": ("waiting", "paused"), "sms": ("queued", None)}
+    assert [len(queue(f"{channel}.high").job_ids) for channel in ("email", "sms")] == [0, 1]
+    pausing.resume("email")
+    outages.Outages().let_out()
+    sweep.ring_due()
+    assert len(queue("email.high").job_ids) == 1
+
+
+def test_what_waits_for_a_paused_channel_is_shown_as_held_back(api: Any, cast: Any) -> None:
+    submit(api, "email")
+    pausing.pause("email")
+    deliver(ids())
+    assert held_back() == {"email.high": 1}
 
 
 def test_pausing_twice_is_once_and_both_are_audited_once(app: APIFlask) -> None:
