@@ -5,7 +5,6 @@ refused here at once, and in other processes after CACHED_S. Each function that 
 of its own. Knows nothing of requests, cookies or headers.
 """
 
-import functools
 import hashlib
 import secrets
 from collections import OrderedDict
@@ -31,7 +30,7 @@ from notifier.ids import show
 from notifier.models import Account, ApiKey, Producer, User
 from notifier.models.account import CONSOLE_ROLES, ROLES
 from notifier.models.producer import SCOPES
-from notifier.pipeline import audit
+from notifier.pipeline import audit, sessions
 
 CACHED_S = 3.0
 _CACHE_SIZE = 10_000
@@ -39,11 +38,14 @@ _PREFIX_LENGTH = 16
 _CHOSEN_PREFIX_LENGTH = 4  # of a key that somebody chose: it may be short, and all of it is secret
 _LONGEST_EMAIL = 254
 _LONGEST_PASSWORD_BYTES = 1024
+SHORTEST_PASSWORD = 12  # that people may choose
 
 _IS_ACTIVE = Account.disabled_at.is_(None)
 
 # OWASP's smallest recommendation: a web process on one thread must not stand still for a sign-in.
 _passwords: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+# Of 32 random bytes that nobody kept, with the same parameters: what a password is compared with where there is none.
+_NOBODYS_HASH: Final = "$argon2id$v=19$m=19456,t=2,p=1$ok0ELaEpBM2PqFJ6dBTdsQ$a2sbIO/xqpV7nGqEf7/KsYGUHJ5/uZBlWWC/CfLYgXI"
 
 
 # --- producers and their keys
@@ -264,9 +266,15 @@ def create_account(email: str, password: str | None, role: str, user_id: str) ->
 
 
 def set_password(account_id: UUID, password: str) -> None:
+    """Signs them out everywhere: whoever knew the old one is out. Raises ValueError for one that cannot be used."""
     password_hash = hash_password(password)
     with transaction() as session:
-        session.execute(sa.update(Account).where(Account.id == account_id).values(password_hash=password_hash))
+        email, role = session.execute(
+            sa.update(Account).where(Account.id == account_id).values(password_hash=password_hash).returning(Account.email, Account.role)
+        ).one()
+        sessions.end_all(account_id)
+        if role in CONSOLE_ROLES:
+            audit.write("account.password_changed", email)
 
 
 def check_password(email: str, password: str) -> Account | None:
@@ -278,7 +286,7 @@ def check_password(email: str, password: str) -> Account | None:
     stored = row.password_hash if row is not None else None
     given = _password_bytes(password)
     try:
-        _passwords.verify(stored or _nobodys_hash(), given if given is not None else b"")
+        _passwords.verify(stored or _NOBODYS_HASH, given if given is not None else b"")
     except VerificationError:
         return None
     if row is None or stored is None or given is None:
@@ -289,35 +297,6 @@ def check_password(email: str, password: str) -> Account | None:
             unchanged = (Account.id == row.id, Account.password_hash == stored)
             session.execute(sa.update(Account).where(*unchanged).values(password_hash=_passwords.hash(given)))
     return db.session.scalar(sa.select(Account).where(Account.id == row.id, _IS_ACTIVE).execution_options(populate_existing=True))
-
-
-def note_sign_in(account: Account, way: str) -> None:
-    """Who runs this installation is named in the audit trail; anybody else would only fill it, and their e-mail could not be erased there."""
-    with transaction() as session:
-        session.execute(sa.update(Account).where(Account.id == account.id).values(signed_in_at=now()))
-        if account.role in CONSOLE_ROLES:
-            audit.write("account.signed_in", account.email, after={"by": way})
-
-
-def find_account(account_id: str) -> Account | None:
-    """The active account of that id, as text; what a session cookie is looked up by."""
-    try:
-        account = db.session.get(Account, UUID(account_id))
-    except ValueError:
-        return None
-    return account if account is not None and account.is_active else None
-
-
-def find_accounts(account_ids: Iterable[str]) -> dict[str, Account]:
-    """Those of them that are active. One query."""
-    wanted = [UUID(account_id) for account_id in account_ids]
-    found = db.session.scalars(sa.select(Account).where(Account.id.in_(wanted), _IS_ACTIVE))
-    return {str(account.id): account for account in found}
-
-
-@functools.cache
-def _nobodys_hash() -> str:
-    return _passwords.hash(secrets.token_bytes(32))
 
 
 def hash_password(password: str) -> str:

@@ -1,6 +1,5 @@
 """`create_app`: reads the settings, binds the extensions, opens the doors. Nothing is created at import."""
 
-from datetime import timedelta
 from pathlib import Path
 
 from apiflask import APIFlask
@@ -11,7 +10,7 @@ from notifier.config import Settings
 from notifier.database import engine_options, prepare_engine
 from notifier.encryption import vault
 from notifier.extensions import csrf, db, login_manager, migrate, redis_store, socketio
-from notifier.pipeline import audit
+from notifier.pipeline import audit, sessions
 from notifier.realtime import gateway
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,7 +40,7 @@ def create_app(settings: Settings | None = None, *, async_mode: str = "threading
         SESSION_REFRESH_EACH_REQUEST=False,  # an answer still on its way must not bring back the cookie of a sign-out
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.has_secure_cookies,
-        PERMANENT_SESSION_LIFETIME=timedelta(days=14),
+        PERMANENT_SESSION_LIFETIME=sessions.LIFETIME,
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
         WTF_CSRF_SSL_STRICT=settings.has_secure_cookies,
     )

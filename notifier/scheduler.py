@@ -22,7 +22,22 @@ from notifier.clock import now
 from notifier.config import Settings
 from notifier.database import UNAVAILABLE
 from notifier.extensions import db, redis_store
-from notifier.pipeline import bulk_actions, ghosts, inbox, invitations, outages, repeats, replacing, schedules, scores, sign_in, summaries, sweep, tallies
+from notifier.pipeline import (
+    bulk_actions,
+    ghosts,
+    inbox,
+    invitations,
+    outages,
+    repeats,
+    replacing,
+    schedules,
+    scores,
+    sessions,
+    sign_in,
+    summaries,
+    sweep,
+    tallies,
+)
 from notifier.starting import wait_for_app
 
 LONGEST_PAUSE_S = 5.0
@@ -73,6 +88,7 @@ def tasks(name: str) -> list[Task]:
         Task("wake_snoozed", lambda: inbox.wake_snoozed(now()), 2.0),
         Task("prune", sweep.prune, 3600.0),
         Task("prune_sign_in_links", sign_in.prune, 3600.0),
+        Task("prune_sessions", sessions.prune, 3600.0),
         Task("prune_invitations", invitations.prune, 3600.0),
         Task("prune_marks", lambda: repeats.prune(now()), 3600.0),
         Task("prune_collapse_keys", lambda: replacing.prune(now()), 3600.0),

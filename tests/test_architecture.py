@@ -33,6 +33,7 @@ BESIDE = {  # the few that look sideways, and why
     ("notifier.queueing", "notifier.batchworker.bell"),  # wakes its workers
     ("notifier.installation", "notifier.pipeline.people"),  # its address, so that alerts reach it by mail too
     ("notifier.accounts", "notifier.pipeline.audit"),  # keys and accounts are changed by somebody
+    ("notifier.accounts", "notifier.pipeline.sessions"),  # which end with a changed password
     ("notifier.origins", "notifier.pipeline.audit"),
     ("notifier.installation", "notifier.accounts"),  # makes the first admin and the first key
 }

@@ -77,6 +77,7 @@ def test_every_sweep_has_its_task() -> None:
         "prune",
         "prune_sign_in_links",
         "prune_invitations",
+        "prune_sessions",
         "prune_marks",
     }
 

@@ -1,6 +1,6 @@
 """The tables, one aggregate a file. Columns and properties only: no queries, commits or sends."""
 
-from notifier.models.account import Account, Invitation, SignInLink
+from notifier.models.account import Account, AccountSession, Invitation, SignInLink
 from notifier.models.console import BulkAction, PausedChannel, Tally
 from notifier.models.event_type import EventType, Template, TemplateContent
 from notifier.models.inbox import InboxItem, InboxState
@@ -13,6 +13,7 @@ from notifier.models.user import Address, AddressCode, ConsentEvent, Preference,
 
 __all__ = [
     "Account",
+    "AccountSession",
     "Address",
     "AddressCode",
     "ApiKey",

@@ -18,10 +18,7 @@ _OPEN = "used_at IS NULL AND withdrawn_at IS NULL"
 
 
 class Account(UserMixin, db.Model):
-    """`email` is kept lower-cased. `password_hash` is argon2id; None means no password sign-in.
-
-    Sessions from before `signed_out_at` are good for nothing any more.
-    """
+    """`email` is kept lower-cased. `password_hash` is argon2id; None means no password sign-in."""
 
     __tablename__ = "account"
     __table_args__ = (CheckConstraint(f"role IN {ROLES}", name="role"),)
@@ -33,7 +30,6 @@ class Account(UserMixin, db.Model):
     user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     signed_in_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    signed_out_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
     @property
@@ -46,6 +42,18 @@ class Account(UserMixin, db.Model):
 
     def has_role(self, role: str) -> bool:
         return ROLES.index(self.role) >= ROLES.index(role)
+
+
+class AccountSession(db.Model):
+    """A browser in which somebody is signed in. `way`: by what they have shown who they are. When it ends the row is deleted."""
+
+    __tablename__ = "account_session"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), index=True)
+    way: Mapped[str] = mapped_column(String(16))
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
 class SignInLink(db.Model):

@@ -14,7 +14,7 @@ from notifier.database import retried, transaction
 from notifier.extensions import db
 from notifier.models import Account, Invitation
 from notifier.models.account import ROLES
-from notifier.pipeline import audit
+from notifier.pipeline import audit, sessions
 
 ADMIN = ROLES[-1]
 _IS_ADMIN = sa.and_(Account.role == ADMIN, Account.disabled_at.is_(None))
@@ -43,7 +43,8 @@ def disable(account_id: UUID, *, by: UUID) -> bool:
         account = _held(account_id, by)
         if account.disabled_at is not None:
             return False
-        account.disabled_at = account.signed_out_at = now()
+        account.disabled_at = now()
+        sessions.end_all(account.id)
         audit.write("account.disabled", account.email)
         _withdraw_invitations_of(account)
     return True

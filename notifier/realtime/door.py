@@ -8,23 +8,21 @@ every few seconds. Arguments come from strangers: whatever is wrong with them is
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from flask import Flask, current_app, request
+from flask import Flask, current_app, request, session
 from flask_login import current_user
 from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import Namespace
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from notifier import accounts, origins, tokens
-from notifier.clock import now
+from notifier import origins, tokens
 from notifier.core.errors import Rejected
 from notifier.models import Account
 from notifier.models.account import ROLES
-from notifier.pipeline import audit
+from notifier.pipeline import audit, sessions
 from notifier.tokens import UserToken
 
 _SWEEP_EVERY_S = 5.0
@@ -39,14 +37,11 @@ class Arguments(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Who is connected. By `token` until that ends; by cookie as long as the account `account_id` may sign in and has the role,
-    and was not signed out everywhere after `since`.
-    """
+    """Who is connected. By `token` until that ends; by cookie as long as the session has not ended and its account has the role."""
 
     user_id: str
-    since: datetime
     token: UserToken | None = None
-    account_id: str | None = None
+    session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +91,11 @@ class Door(Namespace):  # type: ignore[misc]
             raise Refused("unauthenticated")
         if not current_user.has_role(self.role):
             raise Refused("forbidden")
-        return Guest(current_user.user_id, now(), account_id=current_user.get_id())
+        return Guest(current_user.user_id, session_id=session.get(sessions.KEY))
 
     def _answer(self, event: Any, given: tuple[Any, ...]) -> Mapping[str, Any]:
         guest = self.guests.get(request.sid)  # type: ignore[attr-defined]
-        account = accounts.find_account(guest.account_id) if guest is not None and guest.account_id is not None else None
+        account = sessions.find(guest.session_id) if guest is not None else None
         valid = tokens.holding([guest.token]) if guest is not None and guest.token is not None else set()
         if guest is None or not self._may_stay(guest, account, valid):
             self.socketio.start_background_task(self._end, request.sid)  # type: ignore[attr-defined]
@@ -127,28 +122,25 @@ class Door(Namespace):  # type: ignore[misc]
             return error("internal_error", "something went wrong here; the log has the details")
 
     def _may_stay(self, guest: Guest, account: Account | None, valid: Collection[UserToken]) -> bool:
-        """`account`: as it is now; None if it may not sign in any more. `valid`: the tokens that have not ended."""
+        """`account`: as it is now; None if the session has ended. `valid`: the tokens that have not ended."""
         if guest.token is not None:
             return guest.token in valid
-        if account is None or (account.signed_out_at is not None and account.signed_out_at >= guest.since):
-            return False
-        return account.has_role(self.role)
+        return account is not None and account.has_role(self.role)
 
     def _end(self, sid: str) -> None:
         self.socketio.sleep(_FAREWELL_S)
         self.socketio.server.disconnect(sid, namespace=self.namespace)
 
     def expire(self) -> None:
-        """Ends the connections whose token has ended, or whose account may not sign in or has lost its role; they would go on hearing otherwise.
+        """Ends the connections whose token or session has ended, or whose account has lost its role; they would go on hearing otherwise.
 
         Two queries and one more for every 500 people and key, in an app context.
         """
         guests = list(self.guests.items())
-        asked = {guest.account_id for _, guest in guests if guest.account_id is not None}
-        active = accounts.find_accounts(asked) if asked else {}
+        active = sessions.find_many({guest.session_id for _, guest in guests if guest.session_id is not None})
         valid = tokens.holding({guest.token for _, guest in guests if guest.token is not None})
         for sid, guest in guests:
-            if not self._may_stay(guest, active.get(guest.account_id or ""), valid):
+            if not self._may_stay(guest, active.get(guest.session_id or ""), valid):
                 self.guests.pop(sid, None)
                 self.socketio.server.disconnect(sid, namespace=self.namespace)
 

@@ -17,7 +17,6 @@ from flask_socketio import SocketIO, join_room
 from pydantic import Field
 
 from notifier import origins, tokens
-from notifier.clock import now
 from notifier.extensions import db
 from notifier.ids import parse_many
 from notifier.models import InboxState
@@ -70,7 +69,7 @@ class Inbox(Door):
             raise Refused("unauthenticated")
         if not origins.may_use(request.headers.get("Origin"), opened.producer_id, request.host_url):
             raise Refused("origin_refused")
-        return Guest(opened.user_id, now(), token=opened)
+        return Guest(opened.user_id, token=opened)
 
     def welcome(self, guest: Guest) -> None:
         join_room(room_of(guest.user_id))

@@ -8,6 +8,7 @@ from flask import Flask
 
 from notifier.extensions import login_manager
 from notifier.web import (
+    account,
     accounts,
     addresses,
     admin,
@@ -42,6 +43,7 @@ blueprints = (
     invitations.pages,
     preferences.pages,
     preference_links.pages,
+    account.pages,
     addresses.pages,
     unsubscribe.pages,
     why.pages,

@@ -11,7 +11,7 @@ from wtforms import PasswordField
 from notifier import accounts
 from notifier.core.errors import Rejected
 from notifier.extensions import csrf
-from notifier.pipeline import audit, invitations
+from notifier.pipeline import audit, invitations, sessions
 from notifier.web import throttle
 from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.errors import error_page
@@ -19,8 +19,6 @@ from notifier.web.forms import check_token
 from notifier.web.login import enter
 
 pages = page_blueprint("invitations", url_prefix="/invitation")
-
-SHORTEST_PASSWORD = 12
 
 
 class Accept(FlaskForm):  # type: ignore[misc]
@@ -62,7 +60,7 @@ def use(secret: str) -> ResponseReturnValue:
             account = None
     if account is None:  # somebody was faster
         return _page(_find(secret), form)
-    enter(account, "invitation")
+    enter(account, sessions.INVITATION)
     flash(f"Welcome. You are {account.role} here.")
     return redirect(url_for("admin.index"), 303)
 
@@ -71,8 +69,8 @@ def _hash(password: str | None) -> str | None:
     """None for none: a link by mail signs in, too. Raises ValueError with a sentence."""
     if not password:
         return None
-    if len(password) < SHORTEST_PASSWORD:
-        raise ValueError(f"Choose one of {SHORTEST_PASSWORD} characters or more, or leave it empty.")
+    if len(password) < accounts.SHORTEST_PASSWORD:
+        raise ValueError(f"Choose one of {accounts.SHORTEST_PASSWORD} characters or more, or leave it empty.")
     try:
         return accounts.hash_password(password)
     except ValueError:
@@ -93,7 +91,7 @@ def _address() -> str:
 
 def _page(found: invitations.Found | None, form: Accept, status: int = 200) -> ResponseReturnValue:
     is_good = found is not None and found.state == "open"
-    words = {"days": invitations.LIFETIME.days, "shortest": SHORTEST_PASSWORD}
+    words = {"days": invitations.LIFETIME.days, "shortest": accounts.SHORTEST_PASSWORD}
     response = make_response(render_template("invitation.html", found=found, is_good=is_good, form=form, **words), status if is_good else 404)
     response.headers["Referrer-Policy"] = "no-referrer"  # the address is the secret
     return response

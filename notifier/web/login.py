@@ -13,17 +13,14 @@ from wtforms import EmailField, PasswordField
 from wtforms.validators import InputRequired, Length
 
 from notifier import accounts
-from notifier.clock import now
 from notifier.extensions import csrf, socketio
 from notifier.models import Account
-from notifier.pipeline import audit, sign_in
+from notifier.pipeline import audit, sessions, sign_in
 from notifier.web import throttle
 from notifier.web.access import ANYONE, allow, is_local, page_blueprint
 from notifier.web.forms import check_token
 
 pages = page_blueprint("login")
-
-_ENTERED = "entered_at"  # when the session began, in seconds
 
 log = structlog.get_logger()
 
@@ -55,7 +52,7 @@ def by_password() -> ResponseReturnValue:
         throttle.note_failure(address)
         return render_template("login.html", form=form, next=_next(), error="E-mail or password is wrong."), 401
     throttle.note_success(email, address)
-    enter(account, "password")
+    enter(account, sessions.PASSWORD)
     return redirect(_target(), 303)
 
 
@@ -86,38 +83,42 @@ def use_link(secret: str) -> ResponseReturnValue:
     account = sign_in.redeem(secret)
     if account is None:
         return _link_page(is_good=False)
-    enter(account, "link")
+    enter(account, sessions.LINK)
     return redirect(url_for("home.inbox"), 303)
 
 
 @pages.post("/logout")
 @allow(ANYONE)
 def sign_out() -> ResponseReturnValue:
-    logout_user()
-    session.clear()
+    leave()
     flash("You are signed out.")
     return redirect(url_for("login.form"), 303)
 
 
 def enter(account: Account, way: str) -> None:
-    """Signs them in. `way`: by what they have shown who they are.
+    """Signs them in, instead of whoever was signed in here. `way`: by what they have shown who they are (`sessions`).
 
     A sign-in that fails is not in the audit trail: it names nobody, and strangers could fill the table with them.
     """
     with audit.acting_as(account.email, request.remote_addr):
-        accounts.note_sign_in(account, way)
+        session_id = sessions.begin(account, way, instead_of=session.get(sessions.KEY))
     session.clear()  # nothing that was in the session before may be in it afterwards
     session.permanent = True
-    session[_ENTERED] = now().timestamp()
+    session[sessions.KEY] = session_id
     login_user(account)
 
 
+def leave() -> None:
+    """Signs out in this browser; a copy of its cookie is good for nothing any more."""
+    sessions.end(session.get(sessions.KEY))
+    logout_user()
+    session.clear()
+
+
 def account_of_session(account_id: str) -> Account | None:
-    """Whose the session is; None if they may not sign in, or were signed out everywhere since it began."""
-    account = accounts.find_account(account_id)
-    if account is None or account.signed_out_at is None:
-        return account
-    return account if session.get(_ENTERED, 0) > account.signed_out_at.timestamp() else None
+    """Whose the session of this request is; None if it has ended, or they may not sign in."""
+    account = sessions.find(session.get(sessions.KEY))
+    return account if account is not None and account.get_id() == account_id else None
 
 
 def _send_link(app: Flask, email: str) -> None:

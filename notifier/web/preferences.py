@@ -1,8 +1,8 @@
 """What a person wants to receive, for somebody signed in: the page, their data to take along, and their erasure."""
 
-from flask import current_app, flash, redirect, request, session, url_for
+from flask import current_app, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user, logout_user
+from flask_login import current_user
 
 from notifier.core.errors import Rejected
 from notifier.pipeline import people
@@ -10,6 +10,7 @@ from notifier.queries import users
 from notifier.queries.notifications import Sight
 from notifier.web import preference_page
 from notifier.web.access import allow, page_blueprint
+from notifier.web.login import leave
 from notifier.web.preference_page import Desk, Tried
 
 pages = page_blueprint("preferences")
@@ -47,8 +48,7 @@ def erase() -> ResponseReturnValue:
         people.erase(current_user.user_id)
     except Rejected:
         return preference_page.show(_desk(), Tried("erase", request.form, {"confirm": preference_page.REFUSED})), 409
-    logout_user()
-    session.clear()
+    leave()
     flash("You have been erased. You are signed out.")
     return redirect(url_for("login.form"), 303)
 

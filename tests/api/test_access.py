@@ -12,6 +12,7 @@ from notifier import accounts, tokens
 from notifier.api.auth import Access, Door
 from notifier.core.networks import parse
 from notifier.models.producer import SCOPES
+from notifier.pipeline import sessions
 from tests.conftest import subject_of
 
 # The calls that need no key. Whatever is added here is open to the whole world.
@@ -181,7 +182,7 @@ def test_a_users_token_is_refused_on_producers_calls(client: FlaskClient, cast: 
 def test_a_session_cookie_is_no_key(client: FlaskClient, cast: Any) -> None:
     account = accounts.create_account("alice@example.test", None, role="admin", user_id="alice")
     with client.session_transaction() as session:
-        session["_user_id"], session["_fresh"] = str(account.id), True
+        session["_user_id"], session["_fresh"], session[sessions.KEY] = str(account.id), True, sessions.begin(account, "password")
 
     assert client.get("/api/v1/types").status_code == 401
 

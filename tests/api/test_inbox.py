@@ -17,7 +17,7 @@ from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import new_id, show
 from notifier.models import Account
-from notifier.pipeline import inbox
+from notifier.pipeline import inbox, sessions
 from notifier.pipeline.inbox import Chosen
 from tests.conftest import subject_of
 
@@ -50,7 +50,7 @@ def signed_in(app: APIFlask) -> Callable[[str], FlaskClient]:
         account = accounts.create_account(f"{user_id}@example.test", "pw", "person", user_id)
         client = app.test_client()
         with client.session_transaction() as session:
-            session.update({"_user_id": str(account.id), "_fresh": True, "csrf_token": "raw"})
+            session.update({"_user_id": str(account.id), "_fresh": True, "csrf_token": "raw", sessions.KEY: sessions.begin(account, "password")})
         return client
 
     return sign_in

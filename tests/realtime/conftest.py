@@ -16,6 +16,7 @@ from notifier import accounts
 from notifier.app import create_app
 from notifier.config import Settings
 from notifier.extensions import db, socketio
+from notifier.pipeline import sessions
 from notifier.realtime.publish import NAMESPACE
 
 PATIENCE_S = 60  # nothing takes so long, but for a machine that is busy with something else
@@ -95,6 +96,7 @@ def cookie_of(app: APIFlask) -> Callable[..., dict[str, str]]:
         account = accounts.create_account(f"{user_id}@example.test", None, role, user_id)
         signer = SecureCookieSessionInterface().get_signing_serializer(app)
         assert signer is not None
-        return {"Cookie": f"{app.config['SESSION_COOKIE_NAME']}={signer.dumps({'_user_id': str(account.id), '_fresh': True})}"}
+        kept = {"_user_id": str(account.id), "_fresh": True, sessions.KEY: sessions.begin(account, sessions.PASSWORD)}
+        return {"Cookie": f"{app.config['SESSION_COOKIE_NAME']}={signer.dumps(kept)}"}
 
     return call

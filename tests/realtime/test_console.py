@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from notifier.database import transaction
 from notifier.extensions import db, socketio
 from notifier.ids import show
 from notifier.models import Account, AuditEntry, BulkAction
-from notifier.pipeline import health, pausing, people
+from notifier.pipeline import health, pausing, people, sessions
 from notifier.realtime import publish
 from notifier.realtime.publish import ACTIONS, CONSOLE, FAILED, OVERVIEW, QUEUES, TOPICS
 from tests.conftest import subject_of
@@ -204,17 +203,19 @@ def test_what_makes_no_sense_is_answered_with_an_error_and_the_connection_goes_o
 # --- how it ends
 
 
-LATER = datetime(2100, 1, 1, tzinfo=UTC)  # after the connection was opened
-
-
 def change(user_id: str, **values: Any) -> None:
+    """Of an account; `is_over`: its sessions have ended."""
     with transaction() as session:
-        session.execute(sa.update(Account).where(Account.user_id == user_id).values(**values))
+        account = session.scalars(sa.select(Account).where(Account.user_id == user_id)).one()
+        if values.pop("is_over", False):
+            sessions.end_all(account.id)
+        for name, value in values.items():
+            setattr(account, name, value)
 
 
 @pytest.mark.parametrize(
     ("values", "code"),
-    [({"role": "person"}, "forbidden"), ({"disabled_at": LATER}, "unauthenticated"), ({"signed_out_at": LATER}, "unauthenticated")],
+    [({"role": "person"}, "forbidden"), ({"disabled_at": now()}, "unauthenticated"), ({"is_over": True}, "unauthenticated")],
     ids=["role", "disabled", "signed-out"],
 )
 def test_whose_role_is_taken_away_is_sent_away_at_the_next_event(console: Open, values: dict[str, Any], code: str, action: BulkAction) -> None:
@@ -225,7 +226,7 @@ def test_whose_role_is_taken_away_is_sent_away_at_the_next_event(console: Open, 
     assert not is_over(action)
 
 
-@pytest.mark.parametrize("values", [{"role": "person"}, {"disabled_at": LATER}, {"signed_out_at": LATER}], ids=["role", "disabled", "signed-out"])
+@pytest.mark.parametrize("values", [{"role": "person"}, {"disabled_at": now()}, {"is_over": True}], ids=["role", "disabled", "signed-out"])
 def test_whose_role_is_taken_away_hears_nothing_more_without_saying_a_word(console: Open, values: dict[str, Any]) -> None:
     listening, lasting = console("viewer"), console("operator")
     change("viewer", **values)

@@ -21,6 +21,7 @@ PAGES: dict[str, str | None] = {
     "/login": None,
     "/inbox": "person",
     "/preferences": "person",
+    "/account": "person",
     "/preferences/export": "person",
     "/admin/": "viewer",
     "/admin/failed": "viewer",

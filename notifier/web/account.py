@@ -1,0 +1,91 @@
+"""Somebody's own account: their password, and where they are signed in.
+
+A new password asks for the old one. Who has come by a mailed link a few minutes ago need not know it (they have shown that the
+mailbox is theirs, and may have forgotten the password, or never had one). Either ends all other sessions, and copies of
+this one's cookie.
+"""
+
+from flask import flash, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+from wtforms import PasswordField
+
+from notifier import accounts
+from notifier.models import Account, AccountSession
+from notifier.pipeline import sessions
+from notifier.web import throttle
+from notifier.web.access import allow, page_blueprint
+from notifier.web.forms import ConsoleForm
+from notifier.web.login import enter, leave
+
+pages = page_blueprint("account", url_prefix="/account")
+
+
+class PasswordForm(ConsoleForm):
+    old = PasswordField("Old password")
+    new = PasswordField("New password")
+
+
+@pages.get("")
+@allow("person")
+def show() -> ResponseReturnValue:
+    return _page(PasswordForm(formdata=None))
+
+
+@pages.post("/password")
+@allow("person")
+def change_password() -> ResponseReturnValue:
+    form, account = PasswordForm(), current_user._get_current_object()
+    if not form.validate():
+        return _page(form), 422
+    if not _is_proven(form, account):
+        return _page(form), 422
+    if len(form.new.data or "") < accounts.SHORTEST_PASSWORD:
+        form.new.errors = [f"Choose one of {accounts.SHORTEST_PASSWORD} characters or more."]
+        return _page(form), 422
+    try:
+        accounts.set_password(account.id, form.new.data)
+    except ValueError:
+        form.new.errors = ["Choose a shorter one."]
+        return _page(form), 422
+    enter(account, sessions.PASSWORD)
+    flash("Your password is changed. You are signed out everywhere else.")
+    return redirect(url_for("account.show"), 303)
+
+
+@pages.post("/sign-out")
+@allow("person")
+def sign_out_everywhere() -> ResponseReturnValue:
+    sessions.sign_out_everywhere(current_user)
+    leave()
+    flash("You are signed out everywhere.")
+    return redirect(url_for("login.form"), 303)
+
+
+def _is_proven(form: PasswordForm, account: Account) -> bool:
+    """It is they who sit here, and not somebody who found the browser open, or has a copy of its cookie. If not, the form says why."""
+    if _came_by_mail(sessions.of_account(account.id)):
+        return True
+    if account.password_hash is None:
+        form.faults.append("You have no password yet. Sign out, sign in by a link that is mailed to you, and choose one then.")
+        return False
+    address = request.remote_addr or "unknown"
+    if not throttle.may_try(account.email, address):
+        form.old.errors = ["Too many tries. Wait a few minutes, then try again."]
+        return False
+    if accounts.check_password(account.email, form.old.data or "") is None:
+        throttle.note_failure(address)
+        form.old.errors = ["This is not your password. If you have forgotten it, sign out and sign in by a mailed link: then it is not asked for."]
+        return False
+    throttle.note_success(account.email, address)
+    return True
+
+
+def _came_by_mail(theirs: list[AccountSession]) -> bool:
+    return any(one.id.hex == session.get(sessions.KEY) and sessions.is_fresh_by_mail(one) for one in theirs)
+
+
+def _page(form: PasswordForm) -> str:
+    theirs = sessions.of_account(current_user.id)
+    words = {"shortest": accounts.SHORTEST_PASSWORD, "asks_old": not _came_by_mail(theirs), "has_password": current_user.password_hash is not None}
+    return render_template("account.html", form=form, sessions=theirs, here=session.get(sessions.KEY), **words)
