@@ -34,13 +34,14 @@ def put_user(user_id: str, json_data: UserIn) -> Response:
     """Create a user or replace the whole profile
 
     201 for a new user. What is left out is cleared; `email` and `phone` become the primary addresses.
+    One of these that has bounced is switched on again by giving it again, once a day; the next message shows whether it works.
     Those of somebody with a role in the console are changed with the scope `admin` only.
     """
     _check_id(user_id, json_data)
     changes = {name: getattr(json_data, name) for name in PROFILE}
     _check_rights(user_id, changes, json_data)
     with transaction():
-        created = people.upsert([InlineRecipient(user_id, changes)], is_vouched=json_data.verified)
+        created = people.upsert([InlineRecipient(user_id, changes)], is_vouched=json_data.verified, revives=True)
     return answer(queries.profile(user_id), 201 if created else 200)
 
 
@@ -66,7 +67,7 @@ def patch_user(user_id: str, json_data: UserPatch) -> Response:
     changes = {name: getattr(json_data, name) for name in json_data.model_fields_set if name in PROFILE}
     _check_rights(user_id, changes, json_data)
     with transaction():
-        people.upsert([InlineRecipient(user_id, changes)], is_vouched=json_data.verified)
+        people.upsert([InlineRecipient(user_id, changes)], is_vouched=json_data.verified, revives=True)
     return answer(queries.profile(user_id))
 
 

@@ -100,6 +100,7 @@ class AddressFacts:
 
     `suppressed_for` holds the categories it is suppressed for; `*` stands for all. `is_confirmed`: by its owner, and not only given by
     a producer. `digest` is the keyed one; `id` is None for an address that came with the notification and is nobody's otherwise.
+    `is_due_again`: it has been dead for a day, so what is mandatory may try it once more.
     """
 
     id: Any
@@ -111,6 +112,7 @@ class AddressFacts:
     suppressed_for: frozenset[str] = frozenset()
     is_confirmed: bool = False
     digest: bytes = b""
+    is_due_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,9 +286,11 @@ def still_wanted(facts: Facts, channel_name: str, address_id: Any) -> Skip | Non
         return Skip(channel_name, None, "not_in_rollout", {"percentage": channel.percentage})
     if channel.needs_address:
         address = next((a for a in facts.addresses if a.id == address_id and a.channel == channel_name), None)
-        if address is None or address.disabled_reason is not None or not (address.is_verified or facts.type.is_internal):
+        if address is None or not (address.is_verified or facts.type.is_internal):
             return Skip(channel_name, address, "no_address")
-        if address.suppressed_for & {facts.type.category, "*"}:
+        if address.disabled_reason is not None and not _may_try_again(facts, channel, address):
+            return Skip(channel_name, address, "no_address")
+        if _is_suppressed(facts, channel, address):
             return Skip(channel_name, address, "suppressed")
     answer = _preference(facts, channel)
     return None if answer.enabled else Skip(channel_name, None, "opted_out", {"because": answer.because})
@@ -358,7 +362,7 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, t
         active = _active(facts, channel)
         if not active:
             return skip("address", "no_address", None, _why_none(facts.addresses, channel))
-        addresses = [a for a in active if not a.suppressed_for & {facts.type.category, "*"}]
+        addresses = [a for a in active if not _is_suppressed(facts, channel, a)]
         if not addresses:
             return skip("suppression", "suppressed", active[0])
 
@@ -412,7 +416,21 @@ def _active(facts: Facts, channel: ChannelFacts) -> list[AddressFacts]:
         return [a for a in enabled if a.id == facts.only_address]
     usable = [a for a in enabled if a.is_verified]
     usable.sort(key=lambda a: (not a.is_primary, str(a.id)))
+    if not usable:
+        dead = [a for a in facts.addresses if a.channel == channel.name and a.is_verified and _may_try_again(facts, channel, a)]
+        return sorted(dead, key=lambda a: (not a.is_primary, str(a.id)))[:1]
     return usable if channel.every_address else usable[:1]
+
+
+def _may_try_again(facts: Facts, channel: ChannelFacts, address: AddressFacts) -> bool:
+    """An address that bounced a day ago may work again, and what is mandatory is worth finding out."""
+    return address.is_due_again and facts.type.mandatory and channel.name in facts.type.channels
+
+
+def _is_suppressed(facts: Facts, channel: ChannelFacts, address: AddressFacts) -> bool:
+    """`*` stands for a bounce, a category for somebody's complaint, which nothing tries again."""
+    bounced = set() if _may_try_again(facts, channel, address) else {"*"}
+    return bool(address.suppressed_for & {facts.type.category, *bounced})
 
 
 def _why_none(addresses: tuple[AddressFacts, ...], channel: ChannelFacts) -> dict[str, str]:

@@ -48,6 +48,7 @@ class Address(db.Model):
     `digest` is keyed over channel and normalised value. One address a channel is the primary one.
     `verified_at`: good for deliveries, which whatever a producer gives is. `confirmed_at`: its owner has confirmed it here (a code, a
     link in a mail), or an admin's key has vouched for it; only there go sign-in links and whatever else opens our own pages.
+    `revived_at`: when a producer last gave it again after it had bounced.
     """
 
     __tablename__ = "address"
@@ -72,6 +73,7 @@ class Address(db.Model):
     confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     disabled_reason: Mapped[str | None] = mapped_column(String(64))
+    revived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 

@@ -22,9 +22,9 @@ from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.database import insert, retried, transaction
 from notifier.encryption import vault
-from notifier.models import Address, AddressCode, ConsentEvent, Suppression, User
+from notifier.models import Address, AddressCode, ConsentEvent, User
 from notifier.pipeline import flood, own
-from notifier.pipeline.people import digest_of
+from notifier.pipeline.people import digest_of, forget_bounces
 
 CODE_TYPE = "address_code"
 CODE_MINUTES = 10
@@ -58,7 +58,7 @@ def add_given(user_id: str, channel: str, value: str, *, label: str | None, is_v
         address.verified_at = address.verified_at or now()
         address.confirmed_at = address.confirmed_at or (now() if is_vouched else None)
         address.disabled_at = address.disabled_reason = None
-        _forget_bounces(session, address)
+        forget_bounces([address.digest])
     return address, is_new
 
 
@@ -120,7 +120,7 @@ def send_code(user_id: str, address_id: UUID) -> None:
         if _works(address):  # confirmed meanwhile
             return
         address.verified_at = address.confirmed_at = address.disabled_at = address.disabled_reason = None
-        _forget_bounces(session, address)
+        forget_bounces([address.digest])
         session.execute(insert(AddressCode).values(address_id=address.id, **row).on_conflict_do_update(index_elements=["address_id"], set_=row))
     if not is_flooded:
         data = {"code": code, "minutes": CODE_MINUTES}
@@ -196,7 +196,7 @@ def add_browser(user_id: str, subscription: str, *, label: str) -> Address:
         session.execute(sa.delete(Address).where(Address.digest == address.digest, Address.user_id != user_id))
         address.label, address.verified_at, address.confirmed_at = label, now(), now()
         address.disabled_at = address.disabled_reason = None
-        _forget_bounces(session, address)
+        forget_bounces([address.digest])
     return address
 
 
@@ -284,11 +284,6 @@ def _remove(session: scoped_session[Session], address: Address) -> None:
         heir = session.scalar(following.where(Address.verified_at.is_not(None), Address.disabled_at.is_(None)).order_by(Address.id).limit(1))
         if heir is not None:
             heir.is_primary = True
-
-
-def _forget_bounces(session: scoped_session[Session], address: Address) -> None:
-    """Given again on purpose: what it bounced with is forgotten. Complaints are kept by category, and stay."""
-    session.execute(sa.delete(Suppression).where(Suppression.digest == address.digest, Suppression.scope == "*"))
 
 
 def _tell(session: scoped_session[Session], address: Address, before: str | None, after: str | None) -> None:

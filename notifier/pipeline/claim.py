@@ -88,6 +88,7 @@ class Task:
     adapters: list[Adapter]
     message: Message | str
     recipient: Recipient
+    was_dead: bool = False  # its address: tried once more
     tries: list[Try] = field(default_factory=list)
     is_reported: bool = False  # to the health of its providers: recording may have to be repeated, and must not count twice
 
@@ -236,11 +237,17 @@ def _verdict(claimed: _Claimed, now: datetime, paused: Collection[str], rival: s
 
 def _put_into_words(kept: Sequence[_Claimed]) -> list[Task]:
     ready = [(c, c.person) for c in kept if c.person is not None]
-    contents = put_into_words([_wanted(c, person) for c, person in ready])
+    wanted = [_wanted(c, person) for c, person in ready]
+    contents = put_into_words(wanted)
     return [
-        Task(c.delivery, c.notification, c.type, c.address, c.adapters, _message(c, person, content), _recipient(c, person))
-        for (c, person), content in zip(ready, contents, strict=True)
+        Task(c.delivery, c.notification, c.type, c.address, c.adapters, _message(c, person, content), _recipient(c, person), _was_dead(one))
+        for (c, person), one, content in zip(ready, wanted, contents, strict=True)
     ]
+
+
+def _was_dead(wanted: Wanted) -> bool:
+    address = wanted.address
+    return address is not None and (address.disabled_reason is not None or "*" in address.suppressed_for)
 
 
 def _wanted(claimed: _Claimed, person: Person) -> Wanted:

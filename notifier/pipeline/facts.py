@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import make_transient
 
 from notifier import channels
+from notifier.clock import now
 from notifier.core.plan import ESCALATE_AFTER, AddressFacts, Facts, Skip, TypeFacts, still_wanted
 from notifier.core.preferences import NO_CHOICES, Preferences, from_document
 from notifier.core.routing import ALL
@@ -21,6 +22,7 @@ from notifier.pipeline.kept import kept
 from notifier.tokens import Subject
 
 UTC = ZoneInfo("UTC")
+TRIED_AGAIN_AFTER = timedelta(days=1)  # a dead address, by what is mandatory
 
 # Made once: building a statement takes as long as running it. The people's ids come as `ids`.
 _IDS: sa.BindParameter[str] = sa.bindparam("ids", expanding=True)
@@ -32,7 +34,8 @@ _PROFILES = (
 _ADDRESSES = (
     sa.select(
         *(Address.id, Address.user_id, Address.channel, Address.masked, Address.digest, Address.is_primary),
-        *(Address.verified_at, Address.confirmed_at, Address.disabled_reason, Suppression.scope),
+        *(Address.verified_at, Address.confirmed_at, Address.disabled_at, Address.disabled_reason, Suppression.scope),
+        Suppression.created_at.label("suppressed_at"),
     )
     .outerjoin(Suppression, Suppression.digest == Address.digest)
     .where(Address.user_id.in_(_IDS))
@@ -160,10 +163,15 @@ def _read_profiles(ids: Collection[str]) -> dict[str, dict[str, Any]]:
 def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, ...]]:
     rows: dict[UUID, Any] = {}
     suppressed: dict[UUID, set[str]] = {}
+    dead_since: dict[UUID, datetime] = {}
     for row in db.session.execute(_ADDRESSES, {"ids": list(user_ids)}):  # one for each suppression of the address, or one alone
         rows[row.id] = row
         if row.scope is not None:
             suppressed.setdefault(row.id, set()).add(row.scope)
+        died = [at for at in (row.disabled_at, row.suppressed_at if row.scope == "*" else None) if at]
+        if died:
+            dead_since[row.id] = max([*died, dead_since.get(row.id, died[0])])
+    tried_again = now() - TRIED_AGAIN_AFTER
     found: dict[str, list[AddressFacts]] = {}
     for row in rows.values():
         for channel in (row.channel, *channels.BORROWERS.get(row.channel, ())):
@@ -178,6 +186,7 @@ def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, 
                     suppressed_for=frozenset(suppressed.get(row.id, ())),
                     is_confirmed=row.confirmed_at is not None,
                     digest=row.digest,
+                    is_due_again=row.id in dead_since and dead_since[row.id] <= tried_again,
                 )
             )
     return {user_id: tuple(addresses) for user_id, addresses in found.items()}

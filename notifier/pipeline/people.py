@@ -5,6 +5,7 @@ are its primary addresses; a changed one keeps its row, so that what is queued g
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,13 +19,15 @@ from notifier.database import insert, retried, transaction
 from notifier.encryption import vault
 from notifier.extensions import db
 from notifier.ids import new_id
-from notifier.models import Account, Address, Attempt, Capture, Delivery, Notification, User
+from notifier.models import Account, Address, Attempt, Capture, Delivery, Notification, Suppression, User
 from notifier.pipeline import people_cache
 
 PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")
 _users: sa.Table = User.__table__
 _addresses: sa.Table = Address.__table__
 
+BOUNCED = "*"  # the scope of a suppression that holds for everything
+REVIVED_EVERY = timedelta(days=1)  # whoever repeats a profile every hour must not make a dead address bounce as often
 PRIMARY = {"email": "email", "phone": "sms"}  # field of the profile → the channel it is the primary address of
 
 
@@ -45,11 +48,13 @@ def check(changes: Mapping[str, Any], pointer: str = "") -> list[Fault]:
     return faults
 
 
-def upsert(recipients: Sequence[InlineRecipient], *, is_vouched: bool = False) -> set[str]:
+def upsert(recipients: Sequence[InlineRecipient], *, is_vouched: bool = False, revives: bool = False) -> set[str]:
     """Creates the users that are missing and applies the changes given; None clears a field. Inside the caller's transaction.
 
-    `is_vouched`: somebody who may says that these addresses are their own (`Address.confirmed_at`). Writes nothing where nothing
-    changes. A constant number of statements, whatever the number of people. Returns the ids that were created.
+    `is_vouched`: somebody who may says that these addresses are their own (`Address.confirmed_at`).
+    `revives`: an address that bounced is given again on purpose, and not along with a message.
+
+    Writes nothing where nothing changes. A constant number of statements, whatever the number of people. Returns the ids that were created.
     """
     wanted: dict[str, dict[str, Any]] = {}
     for recipient in recipients:
@@ -71,11 +76,11 @@ def upsert(recipients: Sequence[InlineRecipient], *, is_vouched: bool = False) -
         people_cache.changing((row["id"] for row in rows if row["id"] in users), is_consent=False)
         statement = insert(_users)
         db.session.execute(statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in (*PROFILE, "updated_at")}), rows)
-    _set_primary({user_id: changes for user_id, changes in wanted.items() if changes.keys() & PRIMARY.keys()}, is_vouched=is_vouched)
+    _set_primary({user_id: changes for user_id, changes in wanted.items() if changes.keys() & PRIMARY.keys()}, is_vouched=is_vouched, revives=revives)
     return wanted.keys() - users.keys()
 
 
-def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool) -> None:
+def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, revives: bool) -> None:
     """Makes the given e-mails and phones the primary addresses."""
     if not wanted:
         return
@@ -83,7 +88,8 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool) -
     readable = [column for column in _addresses.columns if column.name not in ("value", "secret")]  # no need to decrypt
     for address in db.session.execute(sa.select(*readable).where(_addresses.c.user_id.in_(wanted), _addresses.c.channel.in_(PRIMARY.values()))):
         stored.setdefault((address.user_id, address.channel), []).append(address)
-    demoted, removed, rows = [], [], []
+    bounced = _bounced(wanted) if revives else set()
+    demoted, removed, rows, revived = [], [], [], []
     for user_id in sorted(wanted):
         for field, channel in PRIMARY.items():
             if field not in wanted[user_id]:
@@ -97,19 +103,37 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool) -
             value = channels.normalise(channel, value)
             digest = digest_of(channel, value)
             same = next((a for a in known if a.digest == digest), None)
-            if same is not None and same is primary and same.verified_at and (same.confirmed_at or not is_vouched):
+            is_dead = revives and (digest in bounced or (same is not None and same.disabled_at is not None))
+            is_revived = is_dead and (same is None or same.revived_at is None or same.revived_at <= now() - REVIVED_EVERY)
+            if same is not None and same is primary and same.verified_at and (same.confirmed_at or not is_vouched) and not is_revived:
                 continue  # nothing changes: the usual case on the hot path
             if same is not None and primary is not None and same is not primary:
                 demoted.append(primary.id)
-            rows.append(_row(user_id, channel, value, digest, same or primary, is_vouched=is_vouched))
+            row = _row(user_id, channel, value, digest, same or primary, is_vouched=is_vouched)
+            rows.append(row | ({"disabled_at": None, "disabled_reason": None, "revived_at": now()} if is_revived else {}))
+            revived += [digest] if is_revived else []
     if removed:
         db.session.execute(sa.delete(Address).where(Address.id.in_(removed)))
     if demoted:
         db.session.execute(sa.update(Address).where(Address.id.in_(demoted)).values(is_primary=False))
+    if revived:
+        forget_bounces(revived)
     if rows:
         statement = insert(_addresses)
-        changed = ("value", "digest", "masked", "is_primary", "verified_at", "confirmed_at", "disabled_at", "disabled_reason")
+        changed = ("value", "digest", "masked", "is_primary", "verified_at", "confirmed_at", "disabled_at", "disabled_reason", "revived_at")
         db.session.execute(statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in changed}), rows)
+
+
+def _bounced(wanted: Mapping[str, Mapping[str, Any]]) -> set[bytes]:
+    """The digests of those addresses among the given that have bounced, whoever they were given for."""
+    given = [(channel, changes[field]) for changes in wanted.values() for field, channel in PRIMARY.items() if changes.get(field)]
+    digests = [digest_of(channel, channels.normalise(channel, value)) for channel, value in given]
+    return {bytes(digest) for digest in db.session.scalars(sa.select(Suppression.digest).where(Suppression.digest.in_(digests), Suppression.scope == BOUNCED))}
+
+
+def forget_bounces(digests: Iterable[bytes]) -> None:
+    """Given again on purpose, or reached again: what it bounced with is forgotten. Complaints are kept by category, and stay."""
+    db.session.execute(sa.delete(Suppression).where(Suppression.digest.in_(sorted(digests)), Suppression.scope == BOUNCED))
 
 
 def _row(user_id: str, channel: str, value: str, digest: bytes, kept: sa.Row[Any] | None, *, is_vouched: bool) -> dict[str, Any]:
@@ -128,6 +152,7 @@ def _row(user_id: str, channel: str, value: str, digest: bytes, kept: sa.Row[Any
         "confirmed_at": (kept.confirmed_at if kept and same else None) or (now() if is_vouched else None),
         "disabled_at": kept.disabled_at if kept and same else None,
         "disabled_reason": kept.disabled_reason if kept and same else None,
+        "revived_at": kept.revived_at if kept and same else None,
         "created_at": kept.created_at if kept else now(),
     }
 

@@ -22,7 +22,7 @@ from notifier.models import Address, Attempt, Capture, Delivery, Suppression
 from notifier.pipeline import alarm, health, scores, tallies
 from notifier.pipeline.claim import Outcome, Task, Try
 from notifier.pipeline.health import Tally
-from notifier.pipeline.people import known_ids
+from notifier.pipeline.people import forget_bounces, known_ids
 from notifier.pipeline.routing import follow
 from notifier.queueing import ring
 
@@ -56,6 +56,7 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
                 session.execute(sa.insert(Capture.__table__), captures)
         tallies.count(_happened(ours, follows, now))
         scores.count_sent((task.notification.user_id, task.delivery.channel) for task in ours if _is_trial(task, follows[task.delivery.id]))
+        _switch_on([task for task in ours if task.was_dead and follows[task.delivery.id] is None and not task.notification.is_test])
         _switch_off([task for task in ours if _is_dead_address(task, follows[task.delivery.id], happened)], now)
         started = follow([task.notification for task in ours])
     ring(started)
@@ -179,7 +180,23 @@ def _switch_off(tasks: Sequence[Task], now: datetime) -> None:
             .execution_options(synchronize_session=False)
         )
         rows += [{"digest": a.digest, "scope": "*", "channel": a.channel, "reason": reason, "created_at": now} for a in addresses]
-    db.session.execute(insert(Suppression).on_conflict_do_nothing(), sorted(rows, key=lambda row: str(row["digest"])))
+    statement = insert(Suppression)
+    again = statement.on_conflict_do_update(index_elements=["digest", "scope"], set_={name: statement.excluded[name] for name in ("reason", "created_at")})
+    db.session.execute(again, sorted({row["digest"]: row for row in rows}.values(), key=lambda row: str(row["digest"])))
+
+
+def _switch_on(tasks: Sequence[Task]) -> None:
+    """It was tried once more, and works again."""
+    addresses = [task.address for task in tasks if task.address]
+    if not addresses:
+        return
+    db.session.execute(
+        sa.update(Address)
+        .where(Address.id.in_([address.id for address in addresses]))
+        .values(disabled_at=None, disabled_reason=None)
+        .execution_options(synchronize_session=False)
+    )
+    forget_bounces(address.digest for address in addresses)
 
 
 def _happened(tasks: Sequence[Task], follows: Mapping[UUID, Follows], now: datetime) -> Iterator[tallies.Happened]:

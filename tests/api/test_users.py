@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from standardwebhooks import Webhook
 
 from notifier import accounts, tokens
+from notifier.clock import now
+from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import Address, ConsentEvent, Notification, User
 from tests.conftest import Api
@@ -46,6 +48,19 @@ def test_put_creates_then_replaces_the_whole_profile(api: Any) -> None:
             "home_region": None,
         },
     )
+
+
+@pytest.mark.parametrize("call", ["put", "patch"])
+def test_the_same_address_again_is_switched_on_again(call: str, api: Any) -> None:
+    api.put(USER, ERIN)
+    with transaction() as session:
+        dead = {"disabled_at": now(), "disabled_reason": "5.1.1"}
+        session.execute(sa.update(Address).where(Address.channel == "email").values(**dead))
+
+    assert getattr(api, call)(USER, ERIN).status_code == 200
+
+    [address, *_] = [one for one in api.get(f"{USER}/addresses").json["data"] if one["channel"] == "email"]
+    assert (address["disabled_at"], address["disabled_reason"]) == (None, None)
 
 
 def test_an_answer_can_be_sent_back(api: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from notifier.core.plan import AddressFacts, ChannelFacts, Facts, Skip, plan, still_wanted
 from notifier.core.preferences import Preferences
-from tests.core.planning import ALERT, CHANNELS, LIKE, MAIL, MIDNIGHT, MORNING, NIGHT, NOON, OTHER_MAIL, PHONE_A, PHONE_B, SHIPPED, decided, facts
+from tests.core.planning import ALERT, CHANNELS, LIKE, MAIL, MIDNIGHT, MORNING, NEWS, NIGHT, NOON, OTHER_MAIL, PHONE_A, PHONE_B, SHIPPED, decided, facts
 
 
 @pytest.mark.parametrize(
@@ -115,3 +115,27 @@ def test_asked_again_before_the_send(case: str, given_facts: Facts, address: int
 
 def test_skips_carry_the_address_they_would_have_used() -> None:
     assert plan(facts(preferences=Preferences(channels={"email": False})), NOON).skips == (Skip("email", MAIL, "opted_out", {"because": "channel"}),)
+
+
+@pytest.mark.parametrize(
+    ("type_", "changes", "expected"),
+    [
+        (ALERT, {}, [("email", "send", None)]),
+        (ALERT, {"suppressed_for": frozenset({"*"})}, [("email", "send", None)]),
+        (ALERT, {"disabled_reason": None, "suppressed_for": frozenset({"*"})}, [("email", "send", None)]),
+        (ALERT, {"is_due_again": False}, [("email", "skip", "no_address")]),
+        (ALERT, {"disabled_reason": None, "suppressed_for": frozenset({"*", "system"})}, [("email", "skip", "suppressed")]),
+        (NEWS, {}, [("email", "skip", "no_address")]),
+    ],
+)
+def test_what_is_mandatory_tries_an_address_again_that_died_a_day_ago(type_: Any, changes: Any, expected: Any) -> None:
+    dead = replace(MAIL, **{"disabled_reason": "5.1.1", "is_due_again": True, **changes})
+    asked = facts(type_, addresses=(dead,))
+    assert decided(asked) == expected
+    assert (still_wanted(asked, "email", dead.id) is None) is (expected[0][1] == "send")
+
+
+def test_a_dead_address_is_not_tried_again_where_another_one_works() -> None:
+    dead = replace(MAIL, disabled_reason="5.1.1", is_due_again=True)
+    [route] = plan(facts(ALERT, addresses=(dead, OTHER_MAIL)), NOON).routes
+    assert route.address == OTHER_MAIL

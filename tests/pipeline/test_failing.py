@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -10,9 +11,10 @@ from apiflask import APIFlask
 
 from notifier import accounts, channels
 from notifier.core.submission import InlineRecipient
+from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Address, Attempt, Delivery, InboxItem, Notification, Suppression
-from notifier.pipeline import addresses, health, sweep
+from notifier.pipeline import addresses, health, people, sweep
 from notifier.pipeline.deliver import begin, deliver, send
 from notifier.pipeline.record import record
 from notifier.queueing import queue
@@ -157,6 +159,87 @@ def test_an_address_given_again_on_purpose_is_tried_again(submit: Submit, config
     addresses.add_given("p0", "email", "p0@x.test", label=None)
     submit("p0", channels=("email",))
     assert deliver_queued() == ["sent"]
+
+
+def test_giving_the_profile_again_revives_a_dead_address_once_a_day(
+    submit: Submit, configure: Callable[..., None], mailbox: Mailbox, time_machine: Any
+) -> None:
+    """What is sent next shows whether it works. A profile that is repeated every hour must not bounce as often."""
+    time_machine.move_to("2026-12-01T09:00:00Z", tick=False)
+    configure(main=mailbox.url)
+    mailbox.refusal = "550 5.1.1 unknown"
+    submit(*to(), channels=("email",))
+    assert deliver_queued() == ["failed"]
+
+    def again(at: str) -> Any:
+        """How a message fares after the profile was given again."""
+        time_machine.move_to(at, tick=False)
+        people.upsert(to(), revives=True)
+        db.session.commit()
+        submit("p0", channels=("email",))
+        deliver_queued()
+        return deliveries()[-1].status, deliveries()[-1].reason
+
+    assert again("2026-12-01T09:01:00Z") == ("failed", None)
+    assert again("2026-12-01T23:00:00Z") == ("skipped", "no_address")
+    mailbox.refusal = ""
+    assert again("2026-12-02T09:01:00Z") == ("sent", None)
+    assert again("2026-12-02T09:02:00Z") == ("sent", None)
+    assert rows(Suppression) == []
+
+
+def test_an_address_along_with_a_message_revives_nothing(submit: Submit, configure: Callable[..., None], mailbox: Mailbox) -> None:
+    """Many producers name it each time: then the list of bounces would hold nothing."""
+    configure(main=mailbox.url)
+    mailbox.refusal = "550 5.1.1 unknown"
+    submit(*to(), channels=("email",))
+    deliver_queued()
+    submit(*to(), channels=("email",))
+    assert (deliveries()[-1].status, deliveries()[-1].reason) == ("skipped", "no_address")
+
+
+@pytest.mark.parametrize(
+    ("type_", "data", "after", "status"),
+    [
+        ("password_reset", {"url": "https://shop.test/r"}, timedelta(hours=23), "skipped"),
+        ("password_reset", {"url": "https://shop.test/r"}, timedelta(hours=25), "sent"),
+        ("order_shipped", {"order_id": "A1"}, timedelta(hours=25), "skipped"),
+    ],
+)
+@pytest.mark.parametrize("owner", ["p0", "other"])
+def test_what_is_mandatory_tries_a_dead_address_once_more_after_a_day(
+    submit: Submit, configure: Callable[..., None], mailbox: Mailbox, time_machine: Any, type_: str, data: Any, after: timedelta, status: str, owner: str
+) -> None:
+    time_machine.move_to("2026-12-01T09:00:00Z", tick=False)
+    configure(main=mailbox.url)
+    mailbox.refusal = "550 5.1.1 unknown"
+    submit(*to(), InlineRecipient("other", {"email": "p0@x.test"}), channels=("email",))
+    deliver([deliveries()[0].id])
+    mailbox.refusal = ""
+    time_machine.shift(after)
+    submit(owner, type=type_, data=data, channels=("email",))
+    deliver_queued()
+    assert deliveries()[-1].status == status
+    is_revived = status == "sent"
+    assert [one.scope for one in rows(Suppression)] == ([] if is_revived else ["*"])
+    submit(owner, channels=("email",), data={"order_id": "A2"})
+    deliver_queued()
+    assert deliveries()[-1].status == ("sent" if is_revived else "skipped")
+
+
+def test_a_dead_address_that_bounces_again_has_another_day(submit: Submit, configure: Callable[..., None], mailbox: Mailbox, time_machine: Any) -> None:
+    time_machine.move_to("2026-12-01T09:00:00Z", tick=False)
+    configure(main=mailbox.url)
+    mailbox.refusal = "550 5.1.1 unknown"
+    submit(*to(), channels=("email",))
+    deliver_queued()
+    fates = []
+    for hours in (25, 1, 25):
+        time_machine.shift(timedelta(hours=hours))
+        submit("p0", type="password_reset", data={"url": f"https://shop.test/{hours}"}, channels=("email",))
+        deliver_queued()
+        fates.append(deliveries()[-1].status)
+    assert fates == ["failed", "skipped", "failed"]
 
 
 def test_many_dead_addresses_at_once_are_our_fault_and_stay_on(submit: Submit, configure: Callable[..., None], mailbox: Mailbox) -> None:
