@@ -4,6 +4,7 @@ RQ pops from several queues with BLPOP and registers afterwards (rq#1716). Keys 
 `rq:queue:<name>`, `rq:job:<id>`, `rq:wip:<name>` (StartedJobRegistry, entries `job:execution`).
 """
 
+import hashlib
 import json
 import zlib
 from collections.abc import Sequence
@@ -15,40 +16,97 @@ import redis
 from rq.utils import now, utcformat
 
 from notifier.batchworker.contract import Job
+from notifier.batchworker.shares import BEHIND
 
 QUEUE, JOB, WIP, WAKE = "rq:queue:", "rq:job:", "rq:wip:", "rq:wake:"
+SHARES = "rq:shares:"  # + a digest of the queues: what their classes are owed, for all workers that take from the same ones
+_SHARES_KEPT_S = 3_600
 
-# KEYS: for each queue its list, its wip set and its wake list.
-# ARGV: now, lease (a score), execution, worker, others' budget, number of classes, number of groups,
-#       quota of each class, room of each group, then for each queue its class and its group (from 1).
-# → how many of its quota each class took (nothing at all while `rq suspend` holds), and
-#   for each job taken: index of its queue, id, data, whether it has failed before (ended_at is set).
+# KEYS: for each queue its list, its wip set and its wake list; at last what the classes are owed.
+# ARGV: now, lease, execution, worker, free, others' budget, behind, kept, number of classes, number of groups,
+#       share of each class, room of each group, then for each queue its class and its group (from 1).
+# → for each job taken (none while `rq suspend` holds): index of its queue, id, data, whether it has failed before (ended_at is set).
+#
+# Who goes next is decided take by take, and what a class is owed is kept between calls and workers: so shares are of what
+# is really taken, whatever lanes are free and whatever a channel has room for. Every take owes each class that could have
+# had it its share of one; the most pressing class goes first, until another is `behind` takes back.
 _SCRIPT = """
 local at, lease, execution, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-if redis.call('EXISTS', 'rq:suspended') == 1 then return {{}, {}} end
-local others, classes, groups = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local quota, room, members, taken = {}, {}, {}, {}
-local n = 7
-for c = 1, classes do quota[c] = tonumber(ARGV[n + c]); members[c] = {} end
+if redis.call('EXISTS', 'rq:suspended') == 1 then return {} end
+local free, others, behind = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local classes, groups = tonumber(ARGV[9]), tonumber(ARGV[10])
+local shares = KEYS[#KEYS]
+local share, room, queues, turn, taken = {}, {}, {}, {}, {}
+local n = 10
+for c = 1, classes do share[c], queues[c], turn[c] = tonumber(ARGV[n + c]), {}, 1 end
 n = n + classes
 for g = 1, groups do room[g] = tonumber(ARGV[n + g]) end
 n = n + groups
-local free = tonumber(ARGV[n + 1])
-n = n + 1
-for q = 1, #KEYS / 3 do
+local waiting = 0
+for q = 1, (#KEYS - 1) / 3 do
   local length = redis.call('LLEN', KEYS[3 * q - 2])
   if length > 0 then
-    table.insert(members[tonumber(ARGV[n + 2 * q - 1])], {index = q, left = length, group = tonumber(ARGV[n + 2 * q])})
+    waiting = waiting + length
+    table.insert(queues[tonumber(ARGV[n + 2 * q - 1])], {index = q, left = length, group = tonumber(ARGV[n + 2 * q]), planned = 0})
   else
     redis.call('DEL', KEYS[3 * q])
   end
 end
+if waiting == 0 then return {} end
 
-local function pop(queue, most)
+local owed = {}
+for c = 1, classes do
+  owed[c] = #queues[c] > 0 and tonumber(redis.call('HGET', shares, c) or 0) or 0  -- nothing is saved up by a class that has no work
+end
+
+-- The queue of a class from which to take now: they have their turns, while they have jobs and room.
+local function head(class)
+  local mine = queues[class]
+  for step = 0, #mine - 1 do
+    local place = (turn[class] + step - 1) % #mine + 1
+    local queue = mine[place]
+    if queue.left > 0 and room[queue.group] > 0 then
+      turn[class] = place
+      return queue
+    end
+  end
+end
+
+-- → how many takes have been shared out among the queues (`planned`).
+local function share_out(most)
+  local heads = {}
+  for class = 1, classes do heads[class] = head(class) end
+  for planned = 0, most - 1 do
+    local first, most_owed
+    for class = 1, (others > 0) and classes or 1 do
+      local queue = heads[class]
+      if queue and (queue.left == 0 or room[queue.group] <= 0) then
+        queue = head(class)
+        heads[class] = queue
+      end
+      if queue then
+        owed[class] = owed[class] + share[class]
+        first = first or class
+        if owed[class] >= behind and (not most_owed or owed[class] > owed[most_owed]) then most_owed = class end
+      end
+    end
+    local class = most_owed or first
+    if not class then return planned end
+    local queue = heads[class]
+    owed[class] = math.max(owed[class] - 1, 0)
+    queue.planned, queue.left, room[queue.group] = queue.planned + 1, queue.left - 1, room[queue.group] - 1
+    if class > 1 then others = others - 1 end
+    if #queues[class] > 1 then
+      turn[class] = turn[class] + 1
+      heads[class] = head(class)
+    end
+  end
+  return most
+end
+
+local function pop(queue, class)
   local got = 0
-  local ids = redis.call('LPOP', KEYS[3 * queue.index - 2], most)
-  for _, id in ipairs(ids or {}) do
-    queue.left = queue.left - 1
+  for _, id in ipairs(redis.call('LPOP', KEYS[3 * queue.index - 2], queue.planned) or {}) do
     local job = 'rq:job:' .. id
     local fields = redis.call('HMGET', job, 'data', 'ended_at')
     if fields[1] then
@@ -58,44 +116,28 @@ local function pop(queue, most)
       got = got + 1
     end
   end
+  -- Jobs that are gone (cancelled) have used up nothing.
+  room[queue.group] = room[queue.group] + queue.planned - got
+  if class > 1 then others = others + queue.planned - got end
+  queue.planned = 0
   return got
 end
 
--- Takes up to `most` from a class, in equal parts from its queues while they last.
-local function serve(class, most)
-  local total, moved = 0, true
-  while total < most and moved do
-    moved = false
-    local open = {}
-    for _, queue in ipairs(members[class]) do
-      if queue.left > 0 and room[queue.group] > 0 then table.insert(open, queue) end
-    end
-    for i, queue in ipairs(open) do
-      local part = math.ceil((most - total) / (#open - i + 1))
-      part = math.min(part, queue.left, room[queue.group], most - total)
-      if part > 0 then
-        local got = pop(queue, part)
-        room[queue.group] = room[queue.group] - got
-        total = total + got
-        moved = true
-      end
-    end
-  end
-  return total
-end
-
-local counts = {}
-for pass = 1, 2 do
+while free > 0 and share_out(free) > 0 do
   for class = 1, classes do
-    local most = (pass == 1) and math.min(quota[class], free) or free
-    if class > 1 then most = math.min(most, others) end
-    local got = serve(class, most)
-    if pass == 1 then counts[class] = got end
-    free = free - got
-    if class > 1 then others = others - got end
+    for _, queue in ipairs(queues[class]) do
+      if queue.planned > 0 then free = free - pop(queue, class) end
+    end
   end
 end
-return {counts, taken}
+local kept = {}
+for class = 1, classes do
+  table.insert(kept, class)
+  table.insert(kept, owed[class])
+end
+redis.call('HSET', shares, unpack(kept))
+redis.call('EXPIRE', shares, ARGV[8])
+return taken
 """
 
 
@@ -129,26 +171,27 @@ class Raw:
 
 
 class Taker:
-    """Takes from a fixed list of sources."""
+    """Takes from a fixed list of sources. `weights`: the shares of their classes, the most pressing first."""
 
-    def __init__(self, connection: redis.Redis, sources: Sequence[Source], worker: str) -> None:
+    def __init__(self, connection: redis.Redis, sources: Sequence[Source], worker: str, weights: Sequence[float]) -> None:
         self._script = connection.register_script(_SCRIPT)
         self._sources = list(sources)
         self._groups = sorted({source.group for source in sources})
-        self._classes = max(source.rank for source in sources) + 1
+        self._shares = [weight / sum(weights) for weight in weights[: max(source.rank for source in sources) + 1]]
         self._worker = worker
-        self._keys = [prefix + source.name for source in self._sources for prefix in (QUEUE, WIP, WAKE)]
+        digest = hashlib.sha256("\n".join(sorted(source.name for source in sources)).encode()).hexdigest()[:16]
+        self._keys = [*(prefix + source.name for source in self._sources for prefix in (QUEUE, WIP, WAKE)), SHARES + digest]
         places = {group: index + 1 for index, group in enumerate(self._groups)}
         self._places = [number for source in self._sources for number in (source.rank + 1, places[source.group])]
 
-    def take(self, *, free: int, others: int, quotas: Sequence[int], room: dict[str, int], lease: float) -> tuple[list[int], list[Raw]]:
+    def take(self, *, free: int, others: int, room: dict[str, int], lease: float) -> list[Raw]:
         """Up to `free` jobs, of which up to `others` are not of the most pressing class. One round trip.
 
-        → (how many of its quota each class took, the jobs). `lease` is the Unix time at which RQ may call them abandoned.
+        `room`: how many more each group may hold. `lease` is the Unix time at which RQ may call them abandoned.
         """
         execution = uuid4().hex
         rooms = [max(0, room[group]) for group in self._groups]
-        arguments: list[Any] = [utcformat(now()), lease, execution, self._worker, others, self._classes, len(rooms), *quotas, *rooms, free, *self._places]
-        counts, taken = self._script(keys=self._keys, args=arguments)
-        jobs = [Raw(job_id.decode(), self._sources[index - 1], execution, bytes(data), bool(ended_at)) for index, job_id, data, ended_at in taken]
-        return [int(count) for count in counts], jobs
+        counts = [free, others, BEHIND, _SHARES_KEPT_S, len(self._shares), len(rooms)]
+        arguments: list[Any] = [utcformat(now()), lease, execution, self._worker, *counts, *self._shares, *rooms, *self._places]
+        taken = self._script(keys=self._keys, args=arguments)
+        return [Raw(job_id.decode(), self._sources[index - 1], execution, bytes(data), bool(ended_at)) for index, job_id, data, ended_at in taken]

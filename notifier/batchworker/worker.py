@@ -22,10 +22,9 @@ from notifier.batchworker.bell import Bell
 from notifier.batchworker.contract import BatchHandler, Ended, Job
 from notifier.batchworker.lanes import Lanes
 from notifier.batchworker.plain import PlainJobs
-from notifier.batchworker.shares import Shares, ceiling, kept_for_urgent
+from notifier.batchworker.shares import WEIGHTS, ceiling, kept_for_urgent
 from notifier.batchworker.take import Raw, Source, Taker
 
-WEIGHTS = (40, 30, 20, 10)  # of the lanes, for each class of queues, the most pressing first
 MOMENT_S = 0.002  # after which nothing more is expected to finish with the others
 LONGEST_BATCH_WAIT_S = 0.02  # what has finished is recorded after this long at the latest
 MOST_TAKEN = 200
@@ -60,8 +59,7 @@ class BatchWorker(BaseWorker):
         self._ranks = {source.name: source.rank for source in sources}
         self._handlers = dict(handlers)
         self._plain = PlainJobs(connection, self.default_result_ttl)
-        self._taker = Taker(connection, sources, self.name)
-        self._shares = Shares(WEIGHTS[: max(self._ranks.values()) + 1])
+        self._taker = Taker(connection, sources, self.name, WEIGHTS)
         self._ceiling = ceiling(lanes, len(set(self._groups.values())))
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()  # jobs that have run; None wakes the worker up
         self._lanes: Lanes[Job] = Lanes(lanes, self._run, self._inbox)
@@ -156,20 +154,16 @@ class BatchWorker(BaseWorker):
         held = self._held_by_group()
         pressing = sum(1 for job in self._running if self._ranks[job.queue] == 0)
         others = self.lane_count - kept_for_urgent(self.lane_count) - (len(self._running) - pressing)
-        quotas = self._shares.quotas(free)
         try:
-            counts, raws = self._taker.take(
+            raws = self._taker.take(
                 free=free,
                 others=max(0, others),
-                quotas=quotas,
                 room={group: self._ceiling - held.get(group, 0) for group in set(self._groups.values())},
                 lease=current_timestamp() + LEASE_S,
             )
         except redis.RedisError as error:
             self._pause("worker.redis_away", error)
             return 0
-        if counts:
-            self._shares.took(counts, quotas)
         if raws:
             self._begin(raws)
         return len(raws)
