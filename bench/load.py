@@ -90,14 +90,14 @@ def request(path: str, body: Any) -> bytes:
 def singles(prefix: str, users: int, channels: Sequence[str], priority: str | None = None) -> Iterator[bytes]:
     """One person each, somebody else every time."""
     for number in itertools.count():
-        body = {"type": TYPE, "recipients": [f"{prefix}{number % users}"], "data": DATA, "channels": channels}
+        body = {"type": TYPE, "recipients": [f"{prefix}{number % users}"], "data": data(number), "channels": channels}
         yield request("/api/v1/notifications", {**body, "priority": priority} if priority else body)
 
 
 def bulks(prefix: str, users: int, channels: Sequence[str], size: int) -> Iterator[bytes]:
     """`size` notifications in one call."""
     for first in itertools.count(step=size):
-        items = [{"type": TYPE, "recipients": [f"{prefix}{(first + n) % users}"], "data": DATA, "channels": channels} for n in range(size)]
+        items = [{"type": TYPE, "recipients": [f"{prefix}{(first + n) % users}"], "data": data(first + n), "channels": channels} for n in range(size)]
         yield request("/api/v1/notifications/bulk", {"notifications": items})
 
 
@@ -105,7 +105,12 @@ def many(prefix: str, users: int, channels: Sequence[str], size: int) -> Iterato
     """`size` recipients in one notification."""
     for first in itertools.count(step=size):
         recipients = [f"{prefix}{(first + n) % users}" for n in range(size)]
-        yield request("/api/v1/notifications", {"type": TYPE, "recipients": recipients, "data": DATA, "channels": channels})
+        yield request("/api/v1/notifications", {"type": TYPE, "recipients": recipients, "data": data(first), "channels": channels})
+
+
+def data(number: int) -> dict[str, str]:
+    """Another order each time: what was said to somebody within the hour is left out."""
+    return {**DATA, "order_id": f"A{number}"}
 
 
 def main() -> None:

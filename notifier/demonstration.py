@@ -1,6 +1,8 @@
 """Demo data: a person, and a handful of notifications that take the ordinary road from `pipeline.accept` on."""
 
 import secrets
+from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import select
 
@@ -33,10 +35,14 @@ def add_demo(*, only_once: bool = False) -> int:
     recipients = (_PERSON, InlineRecipient(ADMIN_USER_ID)) if db.session.get(User, ADMIN_USER_ID) else (_PERSON,)
     order = f"A{secrets.randbelow(9000) + 1000}"
     items = [
-        Item(caller, Submission(type_, recipients, {key: value.format(order=order) if isinstance(value, str) else value for key, value in data.items()}))
+        Item(caller, Submission(type_, recipients, _filled(data, order), dedupe=False))  # again is meant
         for type_, data in _STORY
     ]
     refused = [answer for answer in accept(items) if isinstance(answer, Rejected)]
     if refused:
         raise refused[0]
     return len(items)
+
+
+def _filled(data: Mapping[str, Any], order: str) -> dict[str, Any]:
+    return {key: value.format(order=order) if isinstance(value, str) else value for key, value in data.items()}

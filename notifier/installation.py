@@ -4,13 +4,16 @@ Everything here may be run again and by several processes; what exists is left a
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from email.utils import parseaddr
+from typing import Any
 
 from sqlalchemy import inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.orm.attributes import flag_modified
 
 from notifier import accounts, catalogue, channels
 from notifier.channels.webpush_pywebpush import new_private_key
@@ -20,9 +23,9 @@ from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
 from notifier.encryption import vault
 from notifier.extensions import db
-from notifier.models import Account, EventType, InstallationSecret, Producer, Template, TemplateContent, User
+from notifier.models import Account, AuditEntry, EventType, InstallationSecret, Producer, Template, TemplateContent, User
 from notifier.models.producer import SCOPES
-from notifier.pipeline import people
+from notifier.pipeline import event_types, people
 
 DIGEST_KEY = "digest_key"
 VAPID_KEY = "vapid_key"
@@ -30,6 +33,8 @@ _MAKE: dict[str, Callable[[], bytes]] = {
     DIGEST_KEY: lambda: secrets.token_bytes(32),
     VAPID_KEY: lambda: new_private_key().encode(),
 }
+# A type's two times lay this close together when the catalogue wrote them, before both were written as one.
+_ONE_WRITING = timedelta(seconds=1)
 ADMIN_USER_ID = "admin"
 _ADMIN_EMAIL = "admin@localhost.test"
 
@@ -74,30 +79,48 @@ def _make_secrets() -> None:
 
 
 def load_catalogue(types: Sequence[catalogue.CatalogueType]) -> int:
-    """Stores the types that are not there yet, each with version 1 of its template. Returns how many were new."""
+    """Stores the types that are not there yet, each with version 1 of its template. Returns how many were new.
+
+    Those of an older release become as they are in this one, unless somebody has saved them since.
+    """
     with transaction() as session:
-        present = set(session.scalars(select(EventType.key)))
-        new = [entry for entry in types if entry.key not in present]
-        for entry in new:
-            _store_type(session, entry)
-    return len(new)
+        present = {row.key: row for row in session.scalars(select(EventType).execution_options(populate_existing=True))}
+        saved = set(session.scalars(select(AuditEntry.subject).where(AuditEntry.action == event_types.SAVED)))
+        for entry in types:
+            row = present.get(entry.key)
+            if row is None:
+                _store_type(session, entry)
+            elif entry.key not in saved and row.updated_at - row.created_at < _ONE_WRITING:
+                _renew(row, _columns(entry))
+    return len({entry.key for entry in types} - present.keys())
+
+
+def _renew(row: EventType, columns: Mapping[str, Any]) -> None:
+    changed = {name: value for name, value in columns.items() if getattr(row, name) != value}
+    for name, value in changed.items():
+        setattr(row, name, value)
+    if changed:
+        row.updated_at = row.created_at  # nobody has saved it
+        flag_modified(row, "updated_at")
+
+
+def _columns(entry: catalogue.CatalogueType) -> dict[str, Any]:
+    return {
+        "titles": dict(entry.titles),
+        "category": entry.category,
+        "priority": entry.priority,
+        "channels": list(entry.channels),
+        "schema": entry.schema,
+        "is_mandatory": entry.is_mandatory,
+        "to_admins": entry.to_admins,
+        "is_internal": entry.is_internal,
+        "dedupe_window_s": entry.dedupe_window_s,
+    }
 
 
 def _store_type(session: scoped_session[Session], entry: catalogue.CatalogueType) -> None:
-    session.add(
-        EventType(
-            key=entry.key,
-            titles=dict(entry.titles),
-            category=entry.category,
-            priority=entry.priority,
-            channels=list(entry.channels),
-            schema=entry.schema,
-            is_mandatory=entry.is_mandatory,
-            to_admins=entry.to_admins,
-            is_internal=entry.is_internal,
-            dedupe_window_s=entry.dedupe_window_s,
-        )
-    )
+    stored_at = now()
+    session.add(EventType(key=entry.key, created_at=stored_at, updated_at=stored_at, **_columns(entry)))
     template = Template(key=entry.key, version=1, status="published", published_at=now())
     session.add(template)
     session.flush()

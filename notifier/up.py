@@ -249,7 +249,7 @@ def welcome(settings: Settings, first: dict[str, str | None]) -> None:
 
   curl {local_url(settings)}/api/v1/notifications \\
     -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
-    -d '{{"type": "order_shipped", "recipients": ["admin"], "data": {{"order_id": "A123"}}}}'
+    -d '{{"type": "order_shipped", "recipients": ["admin"], "data": {{"order_id": "A'$(date +%s)'"}}}}'
 
   Ctrl-C stops everything.
 """

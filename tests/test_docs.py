@@ -5,6 +5,7 @@ import http.server
 import json
 import re
 import shlex
+import subprocess
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,10 +16,10 @@ from typing import Any
 import pytest
 
 from notifier import __main__ as program
-from notifier import installation
+from notifier import installation, up
 from notifier.channels.contract import Adapter
 from notifier.channels.http import Http
-from notifier.config import setting_names
+from notifier.config import Settings, setting_names
 from notifier.core.lifecycle import diagram
 from notifier.core.message import Content, Message, Recipient
 from tests.conftest import Api
@@ -61,17 +62,35 @@ def test_the_procfile_names_every_kind_of_process() -> None:
 def test_the_curl_of_the_readme_does_what_is_said(api: Api) -> None:
     installation.ensure_admin("admin@localhost.test", "a long password")  # as the first start does
     [command] = [block for block in blocks(README, "sh") if block.startswith("curl")]
-    words = shlex.split(command.replace("\\\n", " "))
-    body = json.loads(words[words.index("-d") + 1])
+    for second in (1, 2):  # who pastes it again wants to see something again
+        answer = api.post(*called_with(command, second))
+        assert answer.status_code == 202
+        [notification] = answer.json["notifications"]
+        assert {delivery["channel"]: delivery["status"] for delivery in notification["deliveries"] if delivery["status"] != "skipped"} == {
+            "inapp": "delivered",
+            "email": "queued",
+        }
+
+
+def test_the_curl_of_the_welcome_says_something_new_each_time(api: Api, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    installation.ensure_admin("admin@localhost.test", "a long password")
+    up.welcome(settings, {"producer_key": "$KEY", "admin_email": None, "admin_password": None})
+    [command] = re.findall(r"curl .*?}}'", capsys.readouterr().out, re.DOTALL)
+
+    answers = [api.post(*called_with(command, second)) for second in (1, 2)]
+
+    told = [{delivery["reason"] for delivery in answer.json["notifications"][0]["deliveries"]} for answer in answers]
+    assert (told[0] == told[1], "duplicate" in told[1]) == (True, False)
+
+
+def called_with(command: str, second: int) -> tuple[str, Any]:
+    """What a shell makes of the command at that second: the path and the body."""
+    stand_ins = "curl() { printf '%s\\0' \"$@\"; }; date() { echo SECOND; }; KEY=the-key\n"
+    shell = subprocess.run(["sh", "-c", stand_ins.replace("SECOND", str(second)) + command], capture_output=True, text=True, check=True)
+    words = shell.stdout.split("\0")
+    assert "Authorization: Bearer the-key" in words
     url = next(word for word in words if word.startswith("http://"))
-    assert "Authorization: Bearer $KEY" in words
-    answer = api.post(url.removeprefix("http://127.0.0.1:5000"), body)
-    assert answer.status_code == 202
-    [notification] = answer.json["notifications"]
-    assert {delivery["channel"]: delivery["status"] for delivery in notification["deliveries"] if delivery["status"] != "skipped"} == {
-        "inapp": "delivered",
-        "email": "queued",
-    }
+    return "/" + url.split("/", 3)[3], json.loads(words[words.index("-d") + 1])
 
 
 @contextlib.contextmanager

@@ -1,14 +1,21 @@
 """What is made once for an installation, and is then the same for every process."""
 
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import channels, installation
+from notifier import catalogue, channels, installation
 from notifier.app import create_app
 from notifier.config import Settings
 from notifier.database import transaction
 from notifier.extensions import db
-from notifier.models import InstallationSecret
+from notifier.models import EventType, InstallationSecret, Template
+from notifier.pipeline import event_types
+from tests.pipeline.conftest import statements
 
 
 def secrets() -> dict[str, bytes]:
@@ -49,3 +56,62 @@ def test_an_installation_from_before_gets_a_key_and_keeps_its_digests(app: APIFl
 def test_push_services_are_told_whom_to_write_to(app: APIFlask) -> None:
     [contact] = [adapter.options["VAPID_CONTACT"] for account, adapter in channels.registry().accounts() if account.name == "webpush"]
     assert contact == "mailto:notifier@localhost"
+
+
+# ---- the catalogue of an older release
+
+
+@pytest.fixture
+def older(app: APIFlask) -> Iterator[Callable[..., EventType]]:
+    """`older("comment", dedupe_window_s=None)`: as the older release had stored it. → the type as `load_catalogue` leaves it."""
+    keys = list[str]()
+
+    def load(key: str, *, saved: bool = False, **columns: Any) -> EventType:
+        keys.append(key)
+        with transaction() as session:
+            row = session.get_one(EventType, key)
+            for name, value in columns.items():
+                setattr(row, name, value)
+            row.updated_at = row.created_at + timedelta(microseconds=900)
+        if saved:
+            fields = {name: getattr(_type(key), name) for name in event_types.FIELDS}
+            event_types.put(key, fields | {"priority": "low"})
+        assert installation.load_catalogue(catalogue.load()) == 0
+        return _type(key)
+
+    yield load
+    with transaction() as session:
+        session.execute(sa.delete(EventType).where(EventType.key.in_(keys)))
+        session.execute(sa.delete(Template).where(Template.key.in_(keys)))
+    installation.load_catalogue(catalogue.load())
+
+
+def _type(key: str) -> EventType:
+    db.session.close()
+    return db.session.get_one(EventType, key)
+
+
+def test_a_type_that_nobody_has_saved_becomes_as_it_is_in_this_release(older: Callable[..., EventType]) -> None:
+    row = older("comment", dedupe_window_s=None, channels=["inapp"])
+    assert (row.dedupe_window_s, row.channels) == (3_600, ["inapp", "push", "email"])
+    assert row.updated_at == row.created_at
+
+
+def test_a_type_that_an_admin_has_saved_stays_as_it_is(older: Callable[..., EventType]) -> None:
+    row = older("comment", saved=True, dedupe_window_s=None)
+    assert (row.dedupe_window_s, row.priority) == (None, "low")
+
+
+def test_a_type_that_was_saved_before_there_was_a_trail_stays_as_it_is(older: Callable[..., EventType]) -> None:
+    older("comment", dedupe_window_s=3_600)
+    with transaction() as session:
+        row = session.get_one(EventType, "comment")
+        row.dedupe_window_s, row.updated_at = 0, row.created_at + timedelta(seconds=5)
+    installation.load_catalogue(catalogue.load())
+    assert _type("comment").dedupe_window_s == 0
+
+
+def test_loading_the_catalogue_again_writes_nothing(app: APIFlask) -> None:
+    with statements() as sent:
+        installation.load_catalogue(catalogue.load())
+    assert [statement for statement in sent if not statement.startswith(("SELECT", "BEGIN"))] == []

@@ -97,7 +97,8 @@ class SubmissionIn(Body):
     dedupe: bool | None = Field(
         default=None,
         description="Whether the same content (type, template and data) for the same person is left out if it was said within the type's "
-        "`dedupe_window`, or an hour. Left open, only types that have a window do so, and no mandatory one. A repeat is accepted, and its "
+        "`dedupe_window`, or an hour, by a call that asked for that or by one that did not. Left open, types that have a window do so, as all of "
+        "the catalogue have that are not mandatory, and no mandatory one. A repeat is accepted, and its "
         "deliveries are skipped as `duplicate` with `detail.duplicate_of`. What is for another time, or came to nothing, is no repeat.",
     )
     idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(default=None, description="The header's twin.")
@@ -246,7 +247,9 @@ class TypeIn(Body):
     routing: ROUTING | None = Field(default=None, description="For submissions that name none; null: `all`.")
     escalate_after: EscalateAfter | None = Field(default=None, description="Seconds until the next step of routing `escalate`; null: 15 minutes.")
     dedupe_window: Annotated[int, Field(ge=0, le=30 * 86_400)] | None = Field(
-        default=None, description="Seconds within which the same content is left out even if a submission does not ask for that."
+        default=None,
+        description="Seconds within which the same content is left out even if a submission does not ask for that. Null or 0: only if it "
+        "asks, for an hour; with 0 it finds those alone that asked as well.",
     )
     dedupe_near: bool = Field(default=False, description="Content that differs in case, spaces or the writing of numbers only is the same.")
 

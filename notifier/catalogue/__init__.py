@@ -14,6 +14,7 @@ from typing import Any
 from notifier.catalogue.kinds import schema_of
 
 ANY_CHANNEL = "*"
+DEDUPE_WINDOW_S = 3_600  # of every type that is neither mandatory nor the product's own, unless its file says otherwise
 _INHERITED = ("title", "body", "action_label", "action_url", "image")
 
 
@@ -65,6 +66,7 @@ def _read() -> tuple[CatalogueType, ...]:
 
 
 def _parse(key: str, document: dict[str, Any]) -> CatalogueType:
+    may_repeat = document.get("mandatory", False) or document.get("internal", False)
     return CatalogueType(
         key=key,
         titles=document["titles"],
@@ -75,7 +77,7 @@ def _parse(key: str, document: dict[str, Any]) -> CatalogueType:
         is_mandatory=document.get("mandatory", False),
         to_admins=document.get("to_admins", False),
         is_internal=document.get("internal", False),
-        dedupe_window_s=document.get("dedupe_window"),
+        dedupe_window_s=document.get("dedupe_window", None if may_repeat else DEDUPE_WINDOW_S),
         contents=tuple(_contents(document["words"])),
         sample=document["sample"],
     )

@@ -16,14 +16,20 @@ _NUMBER = re.compile(r"(?<!\d)\d++(?:[.,'’\u00a0\u202f]\d++)+")
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?:([.,'’\u00a0\u202f])\d{3})(?:\1\d{3})*\Z")
 
 
-def window_s(asked: bool | None, type_window_s: int | None, *, is_mandatory: bool) -> int | None:
-    """For how many seconds it counts as said; None: it may be repeated at will.
+def window_s(asked: bool | None, type_window_s: int | None) -> int | None:
+    """For how many seconds it is remembered as said, whether or not it asks what was said before; None: not at all.
+
+    A type without a window has that of an hour, for whoever asks later. 0 switches it off for those who do not ask.
+    """
+    return None if type_window_s == 0 and not asked else type_window_s or DEFAULT_WINDOW_S
+
+
+def is_left_out(asked: bool | None, type_window_s: int | None, *, is_mandatory: bool) -> bool:
+    """Whether it is left out when it was said before.
 
     A submission that says nothing leaves it to its type; what is mandatory is repeated unless the submission asks otherwise.
     """
-    if asked is None:
-        return None if is_mandatory else type_window_s or None
-    return (type_window_s or DEFAULT_WINDOW_S) if asked else None
+    return bool(type_window_s) and not is_mandatory if asked is None else asked
 
 
 def content(scope: str, type: str, template: str, send_at: str, data: Any, *, near: bool) -> str:

@@ -164,6 +164,7 @@ def _body(work: Work, flooded: Collection[Trigger]) -> dict[str, Any]:
         "expires_at": order.expires_at.isoformat(),
         "is_perishable": order.is_perishable,
         "dedupe_window_s": order.dedupe_window_s,
+        "is_deduplicated": order.is_deduplicated,
         "collapse_key": work.item.submission.collapse_key,
         "sequence": order.sequence,
     }

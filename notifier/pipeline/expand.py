@@ -43,6 +43,7 @@ def expand(submission_id: UUID) -> int:
             sequence=body["sequence"],
             submitted_at=row.created_at,
             dedupe_window_s=body.get("dedupe_window_s"),
+            is_deduplicated=body.get("is_deduplicated", True),  # once only those had a window that were compared
         )
         targets = [
             Target(row.id, row.producer_id, row.is_test, order, persons[user_id], body["data"], body["collapse_key"], user_id in body["flooded"])

@@ -60,9 +60,9 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One submission as far as it concerns planning: the same for each of its recipients. `dedupe_window_s`: None where it may be repeated.
+    """One submission as far as it concerns planning: the same for each of its recipients. `submitted_at` None: just now.
 
-    `submitted_at` None: just now.
+    `dedupe_window_s`: how long it is remembered as said, None: not at all. `is_deduplicated`: left out if it was said before.
     """
 
     type: EventType
@@ -79,6 +79,7 @@ class Order:
     address_id: UUID | None = None
     only_through: str | None = None
     dedupe_window_s: int | None = None
+    is_deduplicated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,9 @@ def _judge(item: Item, types: dict[str, EventType], templates: dict[str, UUID], 
         sequence=submission.sequence,
         address_id=submission.address_id,
         only_through=submission.only_through,
-        dedupe_window_s=repeats.window_s(submission.dedupe, type_.dedupe_window_s, is_mandatory=type_.is_mandatory),
+        # What the product itself says is neither left out nor remembered.
+        dedupe_window_s=None if caller.is_internal else repeats.window_s(submission.dedupe, type_.dedupe_window_s),
+        is_deduplicated=repeats.is_left_out(submission.dedupe, type_.dedupe_window_s, is_mandatory=type_.is_mandatory),
     )
     goes_to_admins = type_.to_admins and submission.template_id is None
     recipients = tuple(InlineRecipient(user_id) for user_id in admins) if goes_to_admins else _once_each(submission.recipients)

@@ -4,11 +4,12 @@ Called by `decide` inside its transaction, so that a mark goes with what was rol
 decides: a second transaction waits for the end of the first. What counts as equal is said by `core.repeats`; each
 producer's notifications are compared with its own, those of a test key with those of test keys.
 
-A mark stands for as long as something was, or may still be, made of its notification. One that was cancelled,
+Every notification leaves its mark, so that who asks finds those that did not ask; of two that do not ask the newer one
+is kept in mind. A mark stands for as long as something was, or may still be, made of its notification. One that was cancelled,
 has expired, has failed or was withheld on every channel hinders nobody. Of equal ones in one batch the first counts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -39,9 +40,10 @@ class _Key(NamedTuple):
 
 
 def mark(targets: Sequence[Target], ids: Sequence[UUID], now: datetime, *, is_rehearsal: bool) -> dict[int, str]:
-    """Marks what may not be repeated; `ids` are those of the notifications. → for each repeat (by its index) the shown id of the earlier one.
+    """Marks what is said; `ids` are those of the notifications. → for each that is left out (by its index) the shown id of the earlier one.
 
-    One statement, two or three when something was said before; none without anything to mark. A rehearsal only looks.
+    One statement for those that may be left out, two or three when something was said before; one for the others.
+    None without anything to mark. A rehearsal only looks.
     """
     wanted = [(index, target) for index, target in enumerate(targets) if target.order.dedupe_window_s and not target.is_flooded]
     if not wanted:
@@ -52,11 +54,15 @@ def mark(targets: Sequence[Target], ids: Sequence[UUID], now: datetime, *, is_re
     for index, target in wanted:
         digest = digests.get(target.submission_id) or digests.setdefault(target.submission_id, _digest(target, now))
         key = _Key(target.person.id, digest)
-        if first.setdefault(key, index) != index:
+        if first.setdefault(key, index) != index and target.order.is_deduplicated:
             repeats[index] = first[key]
     # Sorted, so that two batches lock the same marks in the same order.
-    rows = [_row(key, targets[index], ids[index], now) for key, index in sorted(first.items())]
-    told = _said_before(rows, now) if is_rehearsal else _mark(rows, now)
+    rows = [(_row(key, targets[index], ids[index], now), targets[index].order.is_deduplicated) for key, index in sorted(first.items())]
+    asking = [row for row, is_deduplicated in rows if is_deduplicated]
+    told = _said_before(asking, now) if is_rehearsal else _mark(asking, now)
+    others = [row for row, is_deduplicated in rows if not is_deduplicated]
+    if others and not is_rehearsal:
+        db.session.execute(_upsert(), others)
     earlier = {first[key]: notification_id for key, notification_id in told.items()}
     earlier |= {index: earlier.get(original, ids[original]) for index, original in repeats.items()}
     return {index: show("ntf", notification_id) for index, notification_id in earlier.items()}
@@ -79,6 +85,8 @@ def _row(key: _Key, target: Target, notification_id: UUID, now: datetime) -> dic
 
 def _mark(rows: Sequence[dict[str, Any]], now: datetime) -> dict[_Key, UUID]:
     """Sets the marks that are free; → those that are not, with the notification that has them."""
+    if not rows:
+        return {}
     statement = _upsert(_marks.c.expires_at <= now).returning(_marks.c.user_id, _marks.c.digest)
     ours = {_Key(row.user_id, bytes(row.digest)) for row in db.session.execute(statement, rows)}
     others = [row for row in rows if _Key(row["user_id"], row["digest"]) not in ours]
@@ -98,8 +106,10 @@ def _upsert(where: Any = None) -> Any:
     return statement.on_conflict_do_update(index_elements=["user_id", "digest"], set_=renewed, where=where)
 
 
-def _said_before(rows: Iterable[dict[str, Any]], now: datetime) -> dict[_Key, UUID]:
+def _said_before(rows: Sequence[dict[str, Any]], now: datetime) -> dict[_Key, UUID]:
     """Of these, what is marked, and something came or may still come of it."""
+    if not rows:
+        return {}
     came_of_it = sa.or_(Delivery.status.not_in(_NOTHING_CAME_OF_IT), Delivery.reason == DIGESTED)
     statement = sa.select(_marks.c.user_id, _marks.c.digest, _marks.c.notification_id).where(
         sa.tuple_(_marks.c.user_id, _marks.c.digest).in_([(row["user_id"], row["digest"]) for row in rows]),

@@ -64,9 +64,15 @@ def test_only_these_are_mandatory_and_only_these_go_to_admins():
     assert {key for key, entry in TYPES.items() if entry.to_admins} == {"fraud_alert", "delivery_failure"}
 
 
-def test_only_these_are_left_out_when_repeated_within_an_hour():
-    windows = {key: entry.dedupe_window_s for key, entry in TYPES.items() if entry.dedupe_window_s}
-    assert windows == dict.fromkeys(("promotional_offer", "newsletter", "like", "follow"), 3_600)
+def test_what_is_neither_mandatory_nor_the_products_own_is_left_out_when_repeated_within_an_hour():
+    may_repeat = {key for key, entry in TYPES.items() if entry.is_mandatory or entry.is_internal}
+    assert may_repeat == {
+        *("security_alert", "one_time_code", "password_reset", "address_code", "sign_in_link", "account_invitation"),
+        *("provider_test", "marketing_digest", "social_digest", "system_digest"),
+    }
+    others = {key: entry.dedupe_window_s for key, entry in TYPES.items() if key not in may_repeat}
+    assert others == dict.fromkeys(others, 3_600) | {"delivery_failure": 0}
+    assert {TYPES[key].dedupe_window_s for key in may_repeat} == {None}
 
 
 @pytest.mark.parametrize("entry", TYPES.values(), ids=TYPES)

@@ -7,26 +7,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.core.repeats import content, plain_text, window_s
+from notifier.core.repeats import content, is_left_out, plain_text, window_s
 
 
 @pytest.mark.parametrize(
-    ("asked", "of_the_type", "is_mandatory", "seconds"),
+    ("asked", "of_the_type", "is_mandatory", "seconds", "is_left_out_"),
     [
-        (None, None, False, None),
-        (None, 0, False, None),
-        (None, 600, False, 600),
-        (None, 600, True, None),
-        (True, None, False, 3_600),
-        (True, 0, False, 3_600),
-        (True, 600, False, 600),
-        (True, 600, True, 600),
-        (True, None, True, 3_600),
-        (False, 600, False, None),
+        (None, None, False, 3_600, False),
+        (None, 0, False, None, False),
+        (None, 600, False, 600, True),
+        (None, 600, True, 600, False),
+        (True, None, False, 3_600, True),
+        (True, 0, False, 3_600, True),
+        (True, 600, False, 600, True),
+        (True, 600, True, 600, True),
+        (True, None, True, 3_600, True),
+        (False, 600, False, 600, False),
+        (False, None, False, 3_600, False),
+        (False, 0, False, None, False),
     ],
 )
-def test_for_how_long_it_may_not_be_repeated(asked: bool | None, of_the_type: int | None, is_mandatory: bool, seconds: int | None) -> None:
-    assert window_s(asked, of_the_type, is_mandatory=is_mandatory) == seconds
+def test_for_how_long_it_is_remembered_and_whether_it_may_be_left_out(
+    asked: bool | None, of_the_type: int | None, is_mandatory: bool, seconds: int | None, is_left_out_: bool
+) -> None:
+    assert window_s(asked, of_the_type) == seconds
+    assert is_left_out(asked, of_the_type, is_mandatory=is_mandatory) is is_left_out_
 
 
 def said(data: Any, *, near: bool = False, scope: str = "shop", type: str = "like", template: str = "1", send_at: str = "") -> str:

@@ -48,7 +48,9 @@ class Load:
     def _submit(self, http: urllib3.PoolManager) -> None:
         turn = next(self._turns)
         recipients = [self.users[(turn * self.recipients + n) % len(self.users)] for n in range(self.recipients)]
-        body = json.dumps({"type": "order_shipped", "recipients": recipients, "channels": ["webhook"], "data": {"order_id": f"A{turn}"}})
+        # A new order each time, in each trial: what was said to somebody within the hour is left out.
+        data = {"order_id": uuid4().hex}
+        body = json.dumps({"type": "order_shipped", "recipients": recipients, "channels": ["webhook"], "data": data})
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json", "Idempotency-Key": uuid4().hex}
         while not self._is_accepted(http, body, headers):
             time.sleep(0.1)

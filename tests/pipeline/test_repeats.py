@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,19 +20,26 @@ from notifier.core.errors import Rejected
 from notifier.database import transaction
 from notifier.ids import new_id
 from notifier.models import ContentMark, EventType, InboxItem, Notification, Submission
-from notifier.pipeline import people, repeats
+from notifier.pipeline import own, people, repeats
 from notifier.pipeline import preferences as choosing
 from notifier.pipeline.accept import accept
 from notifier.pipeline.cancel import cancel
 from notifier.pipeline.dry_run import dry_run
 from notifier.pipeline.expand import expand
 from notifier.pipeline.judge import Accepted, Caller, Item
-from tests.pipeline.conftest import deliveries, rows, statements, submission
+from tests.pipeline import conftest
+from tests.pipeline.conftest import deliveries, rows, statements
 
 Submit = Callable[..., Any]
+submission = partial(conftest.submission, dedupe=None)  # as of a producer that says nothing about it
 LIKE: dict[str, Any] = {"type": "like", "data": {"actor": "Mira", "text": "Nice mug"}, "channels": ("inapp",)}
 
 ON_ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")  # the rule is the same on both
+
+
+@pytest.fixture
+def submit(submit: Submit) -> Submit:
+    return partial(submit, dedupe=None)
 
 
 @pytest.fixture(autouse=True)
@@ -110,13 +118,14 @@ def test_a_repeat_is_told_in_every_channel_and_stored(cast: dict[str, str], subm
         ("promotional_offer", {"title": "t"}, True),
         ("newsletter", {"title": "t", "body": "b"}, True),
         ("like", {"actor": "a"}, True),
-        ("follow", {"actor": "a"}, True),
-        ("comment", {"actor": "a"}, False),
-        ("order_shipped", {"order_id": "A1"}, False),
+        ("comment", {"actor": "a"}, True),
+        ("order_shipped", {"order_id": "A1"}, True),
+        ("account_activity", {"event": "e"}, True),
         ("one_time_code", {"code": "1"}, False),
+        ("security_alert", {"event": "e"}, False),
     ],
 )
-def test_for_which_types_it_is_on(cast: dict[str, str], submit: Submit, type_: str, data: dict[str, Any], is_on: bool) -> None:
+def test_it_is_on_for_every_type_that_is_not_mandatory(cast: dict[str, str], submit: Submit, type_: str, data: dict[str, Any], is_on: bool) -> None:
     first = submit("alice", type=type_, data=data)
     second = submit("alice", type=type_, data=data)
     assert {d["reason"] for d in second["notifications"][0]["deliveries"]} == (
@@ -128,9 +137,8 @@ def test_for_which_types_it_is_on(cast: dict[str, str], submit: Submit, type_: s
 def test_what_is_mandatory_is_left_out_only_if_that_is_asked_for(cast: dict[str, str], submit: Submit, types: Any) -> None:
     types("one_time_code", dedupe_window_s=600)
     code: dict[str, Any] = {"type": "one_time_code", "data": {"code": "123456"}, "channels": ("email",)}
-    assert [of(submit("alice", **code)) for _ in range(2)] == ["went"] * 2
-    first = submit("alice", **code, dedupe=True)
-    assert of(submit("alice", **code, dedupe=True)) == id_of(first)
+    first, second = submit("alice", **code), submit("alice", **code)
+    assert [of(first), of(second), of(submit("alice", **code, dedupe=True))] == ["went", "went", id_of(second)]
 
 
 @ON_ONE_DATABASE
@@ -139,6 +147,55 @@ def test_what_is_nearly_the_same_counts_where_the_type_says_so(cast: dict[str, s
     types("like", dedupe_near=near)
     first = submit("alice", **LIKE)
     assert of(submit("alice", **{**LIKE, "data": {"actor": "MIRA ", "text": "nice  Mug"}})) == (id_of(first) if is_repeat else "went")
+
+
+@ON_ONE_DATABASE
+@pytest.mark.parametrize(
+    ("case", "window_s", "first", "second", "is_repeat"),
+    [
+        ("both leave it open", 3_600, None, None, True),
+        ("only the second asks, of a type with a window", 3_600, False, True, True),
+        ("only the second asks, of a type without one", None, None, True, True),
+        ("only the second asks, of one without, where the first refused", None, False, True, True),
+        ("the first asks, the second leaves it open", None, True, None, False),
+        ("the first asks, the second refuses", 3_600, True, False, False),
+        ("the window is switched off", 0, None, True, False),
+        ("the window is switched off, and both ask", 0, True, True, True),
+    ],
+)
+def test_who_asks_finds_those_that_did_not(
+    cast: dict[str, str], submit: Submit, types: Any, case: str, window_s: int | None, first: bool | None, second: bool | None, is_repeat: bool
+) -> None:
+    types("like", dedupe_window_s=window_s)
+    said = submit("alice", **LIKE, dedupe=first)
+    assert of(submit("alice", **LIKE, dedupe=second)) == (id_of(said) if is_repeat else "went")
+
+
+@ON_ONE_DATABASE
+def test_of_several_that_did_not_ask_the_newest_is_remembered(cast: dict[str, str], submit: Submit) -> None:
+    start = now()
+    for after_s in (0, 3_000):
+        with time_machine.travel(start + timedelta(seconds=after_s), tick=False):
+            newest = submit("alice", **LIKE, dedupe=False)
+    with time_machine.travel(start + timedelta(seconds=6_000), tick=False):
+        assert of(submit("alice", **LIKE)) == id_of(newest)
+
+
+@ON_ONE_DATABASE
+@pytest.mark.parametrize(("first", "second"), [(None, False), (False, None), (False, False)])
+def test_in_one_batch_only_who_asks_is_left_out(cast: dict[str, str], caller: Caller, first: bool | None, second: bool | None) -> None:
+    answers = accept([Item(caller, submission("alice", **LIKE, dedupe=dedupe)) for dedupe in (first, second)])
+    assert isinstance(answers[0], Accepted)
+    assert [of(answer) for answer in answers] == ["went", id_of(answers[0].answer) if second is None else "went"]
+
+
+def test_what_the_product_itself_says_is_never_left_out_nor_remembered(cast: dict[str, str], types: Any) -> None:
+    """Whatever window somebody gave its type: an alarm, a code or a link that is sent again is meant."""
+    types("delivery_failure", dedupe_window_s=3_600)
+    accounts.create_account("boss@example.test", None, role="admin", user_id="alice")
+    alarm = submission("admins", type="delivery_failure", data={"channel": "email", "failed": 3}, channels=("inapp",))
+    assert [of(own.submit(alarm)) for _ in range(2)] == ["went", "went"]
+    assert rows(ContentMark) == []
 
 
 # ---- for how long
@@ -150,6 +207,9 @@ def test_what_is_nearly_the_same_counts_where_the_type_says_so(cast: dict[str, s
     [
         ("within the window of the type", 600, None, 599, True),
         ("after it", 600, None, 601, False),
+        ("with the window switched off", 0, None, 1, False),
+        ("asked for all the same", 0, True, 3_599, True),
+        ("without a window", None, None, 1, False),
         ("within the hour that holds without one", None, True, 3_599, True),
         ("after that hour", None, True, 3_601, False),
     ],
@@ -282,7 +342,7 @@ def test_equal_ones_of_a_batch_name_what_came_before_it(cast: dict[str, str], su
 
 @pytest.mark.parametrize(
     ("case", "dedupe", "statements_more"),
-    [("nothing to mark", False, 0), ("all of it new", True, 1)],
+    [("none of it to be left out", False, 0), ("all of it new", True, 0)],
 )
 def test_the_number_of_statements_does_not_grow_with_the_batch(cast: dict[str, str], caller: Caller, case: str, dedupe: bool, statements_more: int) -> None:
     def cost(size: int, **more: Any) -> int:
