@@ -24,8 +24,9 @@ from notifier.database import transaction
 from notifier.encryption import vault
 from notifier.extensions import db
 from notifier.models import Account, AuditEntry, EventType, InstallationSecret, Producer, Template, TemplateContent, User
+from notifier.models.event_type import TYPE_SAVED
 from notifier.models.producer import SCOPES
-from notifier.pipeline import event_types, people
+from notifier.pipeline import people
 
 DIGEST_KEY = "digest_key"
 VAPID_KEY = "vapid_key"
@@ -85,7 +86,7 @@ def load_catalogue(types: Sequence[catalogue.CatalogueType]) -> int:
     """
     with transaction() as session:
         present = {row.key: row for row in session.scalars(select(EventType).execution_options(populate_existing=True))}
-        saved = set(session.scalars(select(AuditEntry.subject).where(AuditEntry.action == event_types.SAVED)))
+        saved = set(session.scalars(select(AuditEntry.subject).where(AuditEntry.action == TYPE_SAVED)))
         for entry in types:
             row = present.get(entry.key)
             if row is None:

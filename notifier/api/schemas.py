@@ -96,7 +96,7 @@ class SubmissionIn(Body):
     )
     dedupe: bool | None = Field(
         default=None,
-        description="Whether the same content (type, template and data) for the same person is left out if it was said within the type's "
+        description="Whether the same (type, template, data and the channels named) for the same person is left out if it was said within the type's "
         "`dedupe_window`, or an hour, by a call that asked for that or by one that did not. Left open, types that have a window do so, as all of "
         "the catalogue have that are not mandatory, and no mandatory one. A repeat is accepted, and its "
         "deliveries are skipped as `duplicate` with `detail.duplicate_of`. What is for another time, or came to nothing, is no repeat.",

@@ -6,6 +6,7 @@ The text returned by `content` is all that two notifications are compared by; no
 import json
 import re
 import unicodedata
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
@@ -32,12 +33,14 @@ def is_left_out(asked: bool | None, type_window_s: int | None, *, is_mandatory: 
     return bool(type_window_s) and not is_mandatory if asked is None else asked
 
 
-def content(scope: str, type: str, template: str, send_at: str, data: Any, *, near: bool) -> str:
+def content(scope: str, type: str, template: str, channels: Collection[str], send_at: str, data: Any, *, near: bool) -> str:
     """What is compared, as text. Things for different times differ, as do those of different scopes (a producer's, a test key's).
 
+    `channels`: those that were asked for by name. Who says it again by another one means to: the news by mail, then by SMS.
     `near`: case, spaces and the writing of numbers make no difference.
     """
-    return json.dumps([scope, type, template, send_at, _plain(data) if near else data], sort_keys=True, separators=(",", ":"))
+    said = [scope, type, template, sorted(set(channels)), send_at, _plain(data) if near else data]
+    return json.dumps(said, sort_keys=True, separators=(",", ":"))
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,8 @@ from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models.types import PlainJSON, UtcDateTime
 
+TYPE_SAVED = "type.saved"  # by a person or a key, in the audit trail
+
 
 class EventType(db.Model):
     """What can happen. `channels` are used when a submission names none; `schema` is JSON Schema 2020-12 of its data.

@@ -13,6 +13,7 @@ from notifier.core.routing import ESCALATE
 from notifier.core.submission import CEILINGS, PRIORITIES, RESERVED_NAME
 from notifier.database import transaction
 from notifier.models import EventType
+from notifier.models.event_type import TYPE_SAVED
 from notifier.pipeline import audit, kept
 from notifier.pipeline.schemas import UNAVAILABLE, TooComplex, Validator, compiled_pattern, errors_of, validator_of
 
@@ -20,7 +21,6 @@ FIELDS = (
     *("titles", "category", "priority", "channels", "schema", "is_mandatory", "to_admins", "resend_unknown"),
     *("routing", "escalate_after_s", "dedupe_window_s", "dedupe_near"),
 )
-SAVED = "type.saved"  # the audit trail's word
 _DIALECTS = ("https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#")
 _REFERENCES = ("$ref", "$dynamicRef")
 # Where in a schema there are schemas: as they are, in a list, by names.
@@ -50,7 +50,7 @@ def put(key: str, fields: Mapping[str, Any], *, seen: str | None = None) -> bool
         if seen is not None and (row is None or revision_of(row) != seen):
             raise Rejected("conflict", f"somebody else has changed {key} since you opened it; nothing was saved")
         before = {name: getattr(row, name) for name in FIELDS} if row is not None else None
-        audit.write(SAVED, key, before=before, after={name: fields[name] for name in FIELDS})
+        audit.write(TYPE_SAVED, key, before=before, after={name: fields[name] for name in FIELDS})
         if row is None:
             session.add(EventType(key=key, **{name: fields[name] for name in FIELDS}))
         else:

@@ -74,7 +74,8 @@ def _digest(target: Target, now: datetime) -> bytes:
     scope = f"{target.producer_id.hex if target.producer_id else ''}{'.test' if target.is_test else ''}"
     send_at = order.send_at.isoformat() if order.send_at and order.send_at > now else ""
     template = order.template_id.hex if order.template_id else ""
-    return vault.digest(content(scope, order.type.key, template, send_at, dict(target.data), near=order.type.dedupe_near))
+    named = order.requested or ()
+    return vault.digest(content(scope, order.type.key, template, named, send_at, dict(target.data), near=order.type.dedupe_near))
 
 
 def _row(key: _Key, target: Target, notification_id: UUID, now: datetime) -> dict[str, Any]:

@@ -34,8 +34,9 @@ def test_for_how_long_it_is_remembered_and_whether_it_may_be_left_out(
     assert is_left_out(asked, of_the_type, is_mandatory=is_mandatory) is is_left_out_
 
 
-def said(data: Any, *, near: bool = False, scope: str = "shop", type: str = "like", template: str = "1", send_at: str = "") -> str:
-    return content(scope, type, template, send_at, data, near=near)
+def said(data: Any, *, near: bool = False, channels: tuple[str, ...] = (), **changes: str) -> str:
+    fields = {"scope": "shop", "type": "like", "template": "1", "send_at": ""} | changes
+    return content(fields["scope"], fields["type"], fields["template"], channels, fields["send_at"], data, near=near)
 
 
 DATA = {"actor": "Mira", "count": 1, "tags": ["a", "b"]}
@@ -53,6 +54,7 @@ DATA = {"actor": "Mira", "count": 1, "tags": ["a", "b"]}
         ("with one key more", said({**DATA, "url": None}), False),
         ("another type", said(DATA, type="follow"), False),
         ("another version of the template", said(DATA, template="2"), False),
+        ("by channels of its own", said(DATA, channels=("sms",)), False),
         ("for another time", said(DATA, send_at="2026-12-01T09:00:00+00:00"), False),
         ("by another producer", said(DATA, scope="club"), False),
     ],
