@@ -40,17 +40,34 @@ class Child:
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=stdout, start_new_session=True, preexec_fn=_end_with_parent(os.getpid()))
         return self.process
 
+    def start_again(self) -> str | None:
+        """When it is time to. → what to tell: that it cannot be done at present, memory or processes having run out say."""
+        if time.monotonic() < self.restart_at:
+            return None
+        try:
+            self.start()
+        except OSError as error:
+            self._wait_longer()
+            return f"{self.name} cannot be started ({error.strerror}); tried again in {self.restart_delay_s:g} s"
+        return None
+
     def note_end(self) -> str:
         """Decides when to start again; returns what to tell. A kill from outside says nothing about the program, so it is back at once."""
         assert self.process is not None
         code = self.process.returncode
         self.process = None
         ended_by_itself = code >= 0 and time.monotonic() - self.started_at < _SETTLED_S
-        self.restart_delay_s = min(max(0.25, self.restart_delay_s * 2), _SLOWEST_RESTART_S) if ended_by_itself else 0.0
-        self.restart_at = time.monotonic() + self.restart_delay_s
+        if ended_by_itself:
+            self._wait_longer()
+        else:
+            self.restart_delay_s, self.restart_at = 0.0, time.monotonic()
         how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
         again = f"; it keeps ending, so it is started again in {self.restart_delay_s:g} s" if self.restart_delay_s > 0.25 else "; it is started again"
         return f"{self.name} ended ({how}){again}"
+
+    def _wait_longer(self) -> None:
+        self.restart_delay_s = min(max(0.25, self.restart_delay_s * 2), _SLOWEST_RESTART_S)
+        self.restart_at = time.monotonic() + self.restart_delay_s
 
     def stop(self, deadline: float) -> None:
         """Asks it to end, and kills it and whatever it started at `deadline` (monotonic seconds)."""

@@ -7,12 +7,16 @@ line until `unbind`. Addresses are masked by whoever logs them; secrets are neve
 
 import logging
 import sys
+import threading
+from types import TracebackType
 from typing import Any
 
 import structlog
 from structlog.types import Processor
 
 _QUIET = ("engineio", "socketio", "rq", "alembic", "werkzeug")  # heard from warnings upwards; urllib3 less: see channels.http
+
+log = structlog.get_logger()
 
 
 def configure(*, as_json: bool, level: int = logging.INFO) -> None:
@@ -38,8 +42,21 @@ def configure(*, as_json: bool, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    sys.excepthook = _tell_of_a_crash
+    threading.excepthook = _tell_of_a_broken_thread
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _tell_of_a_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Of the main thread, and so of the process, which ends with 1."""
+    log.critical("process.broke", exc_info=(kind, error, trace))
+
+
+def _tell_of_a_broken_thread(end: threading.ExceptHookArgs) -> None:
+    if end.exc_type is SystemExit:  # an end like any other
+        return
+    log.critical("thread.broke", thread=end.thread and end.thread.name, exc_info=end.exc_value or end.exc_type())
 
 
 def bind(**fields: Any) -> None:

@@ -16,7 +16,7 @@ import redis
 import structlog
 from flask import Flask
 
-from notifier import liveness, logs
+from notifier import liveness, logs, vital
 from notifier.app import create_app
 from notifier.clock import now
 from notifier.config import Settings
@@ -110,6 +110,7 @@ def run(settings: Settings, _options: argparse.Namespace) -> int:
     app = wait_for_app(lambda: create_app(settings), lambda: bool(stopping))
     if app is None:
         return 0
+    vital.arm()
     name = f"{socket.gethostname()}:{os.getpid()}"
     log.info("scheduler.started", name=name)
     work(app, tasks(name), lambda: bool(stopping))
@@ -119,7 +120,7 @@ def run(settings: Settings, _options: argparse.Namespace) -> int:
         except redis.RedisError as error:
             log.warning("scheduler.redis_is_away", error=type(error).__name__)
     log.info("scheduler.stopped")
-    return 0
+    return vital.exit_code()
 
 
 def work(app: Flask, todo: list[Task], is_stopping: Callable[[], bool]) -> None:

@@ -134,8 +134,8 @@ class Supervisor:
             raise Stop
         for child in self.children:
             if child.process is None:
-                if time.monotonic() >= child.restart_at:
-                    child.start()
+                if told := child.start_again():
+                    say(told)
             elif not child.is_running:
                 say(child.note_end())
         time.sleep(POLL_S)

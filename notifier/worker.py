@@ -11,7 +11,7 @@ from typing import Any
 import redis
 import structlog
 
-from notifier import channels, jobs, liveness, logs, queueing
+from notifier import channels, jobs, liveness, logs, queueing, vital
 from notifier.batchworker import BatchWorker, Source
 from notifier.children import POLL_S, Child
 from notifier.config import Settings
@@ -62,12 +62,13 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     app = wait_for_app(jobs.app, lambda: signals.is_stopping)
     if app is None:
         return 0
+    vital.arm()
     log.info("worker.started", queues=options.queues, lanes=options.lanes)
     with app.app_context():
         work_on(settings, names, options, signals)
         channels.registry().close()
     log.info("worker.stopped")
-    return 0
+    return vital.exit_code()
 
 
 def work_on(settings: Settings, names: Sequence[str], options: argparse.Namespace, signals: _Signals) -> None:
@@ -111,8 +112,8 @@ def supervise(options: argparse.Namespace, signals: _Signals) -> int:
     while children and not signals.is_stopping:
         for child in list(children):
             if child.process is None:
-                if time.monotonic() >= child.restart_at:
-                    child.start()
+                if told := child.start_again():
+                    log.warning("worker.not_restarted", told=told)
             elif not child.is_running:
                 if options.burst and child.process.returncode == 0:
                     children.remove(child)

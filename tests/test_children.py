@@ -103,3 +103,14 @@ def test_a_child_that_keeps_ending_is_started_more_and_more_slowly() -> None:
         delays.append(child.restart_delay_s)
     assert delays == [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
     assert told == "short ended (exit code 3); it keeps ending, so it is started again in 5 s"
+
+
+def test_a_program_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    child = Child("program", [str(program)])
+    assert child.start_again() == "program cannot be started (No such file or directory); tried again in 0.25 s"
+    assert not child.is_running
+    program.write_text("#!/bin/sh\nsleep 60\n")
+    program.chmod(0o700)
+    assert eventually(lambda: child.start_again() is None and child.is_running)
+    child.stop(time.monotonic())

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import redis
 
+from notifier import vital
 from notifier.batchworker.take import WAKE
 
 _LONGEST_WAIT_S = 1
@@ -30,7 +31,7 @@ class Bell:
         self._keys = [WAKE + name for name in queues]
         self._armed = threading.Event()
         self._stopped = False
-        self._thread = threading.Thread(target=self._listen, name="bell", daemon=True)
+        self._thread = threading.Thread(target=vital.kept("bell", self._listen, lambda: self._stopped), name="bell", daemon=True)
         self._thread.start()
 
     def arm(self) -> None:

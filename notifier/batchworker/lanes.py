@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
+from notifier import vital
+
 T = TypeVar("T")
 
 
@@ -17,6 +19,7 @@ class Lanes(Generic[T]):
         self._waiting: SimpleQueue[T | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._in_flight = 0
+        self._is_stopping = False
 
     def submit(self, things: Iterable[T]) -> None:
         for thing in things:
@@ -35,11 +38,13 @@ class Lanes(Generic[T]):
 
     def stop(self) -> None:
         """Lets the threads end once they have nothing to do. Does not wait for those that hang."""
+        self._is_stopping = True
         for _ in self._threads:
             self._waiting.put(None)
 
     def _start_one(self) -> None:
-        thread = threading.Thread(target=self._work, name=f"lane-{len(self._threads)}", daemon=True)
+        name = f"lane-{len(self._threads)}"
+        thread = threading.Thread(target=vital.kept(name, self._work, lambda: self._is_stopping), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 

@@ -123,6 +123,11 @@ class BatchWorker(BaseWorker):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self.stop())
 
+    def _pubsub_exception_handler(self, exc: BaseException, pubsub: Any, pubsub_thread: Any) -> None:
+        """Of the thread that listens for RQ's commands. RQ's own lets it end at anything but a lost connection, a command that it cannot read for one."""
+        log.warning("worker.commands_not_heard", error=type(exc).__name__, exc_info=not isinstance(exc, redis.RedisError))
+        time.sleep(PAUSE_S)
+
     def _wake(self) -> None:
         self._inbox.put(None)
 

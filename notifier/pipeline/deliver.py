@@ -13,12 +13,12 @@ from uuid import UUID
 
 import structlog
 from flask import current_app
-from sqlalchemy.exc import DBAPIError
 
 from notifier.channels.contract import Adapter
 from notifier.clock import now as clock_now
 from notifier.core.errors import DeliveryError, Permanent
 from notifier.core.retry import fails_over
+from notifier.database import UNAVAILABLE
 from notifier.ids import show
 from notifier.pipeline import providers
 from notifier.pipeline.admit import admit
@@ -85,8 +85,8 @@ def _leases_renewed(ids: Sequence[UUID]) -> Iterator[None]:
             while not finished.wait(_RENEW_EVERY_S):
                 try:
                     renew(ids)
-                except DBAPIError as error:
-                    log.warning("delivery.lease_not_renewed", error=type(error).__name__)
+                except Exception as error:  # whatever it is, the next try may succeed
+                    log.warning("delivery.lease_not_renewed", error=type(error).__name__, exc_info=not isinstance(error, UNAVAILABLE))
 
     threading.Thread(target=keep_renewing, name="lease-renewal", daemon=True).start()
     try:

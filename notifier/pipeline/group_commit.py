@@ -6,6 +6,7 @@ of them, runs the batch, and hands each its own answer. Ordinary threads and gre
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flask import current_app
@@ -20,7 +21,7 @@ _LONGEST_WAIT_S = 0.005
 _MOMENT_S = 0.0005
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     item: Item
     done: threading.Event = field(default_factory=threading.Event)
@@ -42,34 +43,52 @@ class GroupCommit:
             self._waiting.append(mine)
             leads = not self._has_leader
             self._has_leader = True
-        while True:
-            if leads:
-                self._lead()
-            else:
+        try:
+            if not leads:
                 mine.done.wait()
-            if mine.result is not None:
-                break
-            leads = True  # woken without a result: the leader's batch was full, and it is our turn to lead
+            while mine.result is None:  # woken without a result: the leader's batch was full, and it is our turn to lead
+                self._lead()
+        finally:
+            if mine.result is None:
+                self._leave(mine)
         if isinstance(mine.result, BaseException):
             raise mine.result
         return mine.result
 
     def _lead(self) -> None:
-        self._gather()
+        try:
+            self._gather()
+            with self._lock:
+                batch = self._take()
+            self._answer(batch)
+        finally:
+            with self._lock:
+                self._pass_on()
+
+    def _pass_on(self) -> None:
+        """The lead, with the lock held."""
+        if self._waiting:
+            self._waiting[0].done.set()
+        else:
+            self._has_leader = False
+
+    def _leave(self, mine: _Waiting) -> None:
+        """One that is ended from outside, at whatever point, leaves nobody waiting for it to lead."""
         with self._lock:
-            batch = self._take()
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+                if mine.done.is_set():
+                    self._pass_on()
+
+    def _answer(self, batch: Sequence[_Waiting]) -> None:
+        results: Sequence[Accepted | Rejected | BaseException]
         try:
             results = accept([waiting.item for waiting in batch])
         except BaseException as error:
-            results = [error] * len(batch)  # type: ignore[list-item]
+            results = [error] * len(batch)
         for waiting, result in zip(batch, results, strict=True):
             waiting.result = result
             waiting.done.set()
-        with self._lock:
-            if self._waiting:
-                self._waiting[0].done.set()
-            else:
-                self._has_leader = False
 
     def _gather(self) -> None:
         """Waits while newcomers keep coming. Alone, a request waits for one moment only."""

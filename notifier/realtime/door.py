@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
 import structlog
 from flask import Flask, current_app, request, session
 from flask_login import current_user
@@ -18,8 +17,9 @@ from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import Namespace
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from notifier import origins, tokens
+from notifier import origins, tokens, vital
 from notifier.core.errors import Rejected
+from notifier.database import UNAVAILABLE
 from notifier.models import Account
 from notifier.models.account import ROLES
 from notifier.pipeline import audit, sessions
@@ -149,7 +149,7 @@ class Door(Namespace):  # type: ignore[misc]
             if self._is_sweeping:
                 return
             self._is_sweeping = True
-        self.socketio.start_background_task(self._sweep, app)
+        self.socketio.start_background_task(vital.kept(f"guests of {self.namespace}", self._sweep, lambda: not self._is_sweeping), app)
 
     def _sweep(self, app: Flask) -> None:
         while True:
@@ -157,8 +157,8 @@ class Door(Namespace):  # type: ignore[misc]
             try:
                 with app.app_context():
                     self.expire()
-            except sa.exc.DBAPIError as fault:
-                log.warning("socket.guests_not_checked", namespace=self.namespace, error=type(fault).__name__)
+            except Exception as fault:  # whatever it is, the next look may succeed, and without one nobody's stay would end any more
+                log.warning("socket.guests_not_checked", namespace=self.namespace, error=type(fault).__name__, exc_info=not isinstance(fault, UNAVAILABLE))
             with self._lock:
                 if not self.guests:
                     self._is_sweeping = False

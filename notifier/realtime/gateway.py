@@ -4,8 +4,9 @@ Who it is, is settled at the connection: by a user's token, from where its produ
 cookie, from our own origin only. A token that has ended (`tokens`) ends its connection.
 """
 
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import socketio as wire
@@ -16,7 +17,8 @@ from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import SocketIO, join_room
 from pydantic import Field
 
-from notifier import origins, tokens
+from notifier import origins, tokens, vital
+from notifier.database import UNAVAILABLE
 from notifier.extensions import db
 from notifier.ids import parse_many
 from notifier.models import InboxState
@@ -28,6 +30,14 @@ from notifier.realtime.door import Arguments, Door, Event, Guest
 from notifier.realtime.publish import CHANNEL, CONSOLE, NAMESPACE, RETRY_EVERY, TOPICS, room_of, topic_room
 
 _USERS_AT_ONCE = 500
+_KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # seconds, seconds, times
+# A subscription says nothing by itself, and would listen for ever to a Redis whose host is gone.
+_KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # seconds, seconds, times
+# A subscription says nothing by itself, and would listen for ever to a Redis whose host is gone.
+_NOTICES_A_LOST_HOST = {
+    "socket_keepalive": True,
+    "socket_keepalive_options": {getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)},
+}
 
 log = structlog.get_logger()
 
@@ -84,8 +94,11 @@ class Listener(wire.RedisManager):  # type: ignore[misc]
     """
 
     def __init__(self, app: Flask, url: str) -> None:
-        super().__init__(url, channel=CHANNEL)
+        super().__init__(url, channel=CHANNEL, redis_options={} if url.startswith("unix:") else _NOTICES_A_LOST_HOST)
         self.app = app
+
+    def _thread(self) -> None:
+        vital.kept("inbox listener", super()._thread)()
 
     def _redis_listen_with_retries(self) -> Iterator[Any]:
         was_away = False
@@ -112,14 +125,21 @@ class Listener(wire.RedisManager):  # type: ignore[misc]
         prefix = room_of("")
         user_ids = [room.removeprefix(prefix) for room in list(self.rooms.get(NAMESPACE, ())) if room is not None and room.startswith(prefix)]
         for start in range(0, len(user_ids), _USERS_AT_ONCE):
-            chunk = user_ids[start : start + _USERS_AT_ONCE]
-            with self.app.app_context():
-                states = db.session.execute(
-                    sa.select(InboxState.user_id, InboxState.seq, InboxState.unread, InboxState.unseen).where(InboxState.user_id.in_(chunk))
-                ).all()
-            for state in states:
+            for state in self._states(user_ids[start : start + _USERS_AT_ONCE]):
                 payload = {"seq": state.seq, "unread": state.unread, "unseen": state.unseen, "changed": []}
                 self.emit("state", payload, namespace=NAMESPACE, room=room_of(state.user_id), ignore_queue=True)
+
+    def _states(self, user_ids: Sequence[str]) -> Sequence[Any]:
+        """Where these inboxes stand. A database that is away as well is waited for."""
+        while True:
+            try:
+                with self.app.app_context():
+                    return db.session.execute(
+                        sa.select(InboxState.user_id, InboxState.seq, InboxState.unread, InboxState.unseen).where(InboxState.user_id.in_(user_ids))
+                    ).all()
+            except UNAVAILABLE as error:
+                log.warning("inbox.not_caught_up", error=type(error).__name__)
+            time.sleep(RETRY_EVERY.total_seconds())
 
 
 def init_app(socketio: SocketIO) -> None:

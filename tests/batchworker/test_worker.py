@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -15,9 +16,12 @@ from rq.job import Job as RqJob
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.suspension import resume, suspend
+from structlog.testing import capture_logs
 
 from notifier.batchworker import BatchWorker, Ended, Job, Source, bell
 from notifier.batchworker import worker as module
+from notifier.batchworker.bell import Bell
+from notifier.batchworker.lanes import Lanes
 
 SOURCES = [Source(f"{channel}.{priority}", rank, channel) for rank, priority in enumerate(("urgent", "high", "medium", "low")) for channel in ("mail", "text")]
 ECHO = "tests.batchworker.jobs.echo"
@@ -348,3 +352,26 @@ def test_a_worker_that_redis_forgot_registers_again(connection: redis.Redis, ech
     target.stop()
     thread.join(30)
     assert not connection.sismember("rq:workers", target.key)
+
+
+def test_an_order_that_is_none_leaves_the_worker_listening_for_others(connection: redis.Redis, running: BatchWorker) -> None:
+    assert running.pubsub_thread
+    with capture_logs() as lines:
+        eventually(lambda: connection.publish(running.pubsub_channel_name, b"no JSON"))
+        eventually(lambda: "worker.commands_not_heard" in [line["event"] for line in lines])
+        eventually(lambda: connection.publish(running.pubsub_channel_name, b"none either"))
+        eventually(lambda: [line["event"] for line in lines].count("worker.commands_not_heard") == 2)
+
+
+def test_a_bell_or_a_lane_that_ends_is_noticed(connection: redis.Redis) -> None:
+    def broken(*_: object) -> None:
+        raise SystemExit
+
+    with capture_logs() as lines:
+        bell = Bell(connection, ["email.high"], broken)
+        bell.arm()
+        done: SimpleQueue[str | None] = SimpleQueue()
+        Lanes(1, broken, done).submit(["a job"])
+        eventually(lambda: len(lines) == 2)
+    assert {(line["event"], line["thread"]) for line in lines} == {("process.thread_lost", "bell"), ("process.thread_lost", "lane-0")}
+    assert done.get() == "a job"

@@ -1,5 +1,6 @@
 """Submissions in, answers out: what is stored, what is refused, and at what cost."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +25,7 @@ from notifier.pipeline.group_commit import GroupCommit
 from notifier.pipeline.judge import Accepted, Caller, Item
 from notifier.queueing import queue
 from tests.pipeline.conftest import deliveries, row_counts, rows, statements, submission, traces
+from tests.running import eventually
 
 Submit = Callable[..., Any]
 
@@ -323,3 +325,30 @@ def test_a_test_key_creates_people_and_changes_nobody(cast: dict[str, str], call
     )
     addresses = {row.user_id: row.value for row in rows(Address, channel="email") if row.user_id in ("alice", "newcomer")}
     assert addresses == {"alice": "alice@example.test", "newcomer": "new@x.test"}
+
+
+class Leaderless(GroupCommit):
+    """Its first leader is ended from outside while it gathers."""
+
+    has_lost_one = False
+
+    def _gather(self) -> None:
+        if not self.has_lost_one:
+            self.has_lost_one = True
+            eventually(lambda: len(self._waiting) == 2)
+            raise SystemExit
+        super()._gather()
+
+
+def test_a_leader_that_is_ended_leaves_nobody_waiting(app: APIFlask, caller: Caller, cast: dict[str, str]) -> None:
+    group = Leaderless()
+
+    def lead() -> None:
+        with app.app_context(), contextlib.suppress(SystemExit):
+            group.submit(Item(caller, submission("alice")))
+
+    leader = threading.Thread(target=lead)
+    leader.start()
+    eventually(lambda: group.has_lost_one)
+    assert group.submit(Item(caller, submission("bob"))).answer["notifications"]
+    leader.join()

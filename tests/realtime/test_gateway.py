@@ -8,6 +8,8 @@ import pytest
 import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from structlog.testing import capture_logs
 
 from notifier import accounts, tokens
 from notifier.clock import now
@@ -17,6 +19,7 @@ from notifier.ids import new_id, show
 from notifier.models import Account, ApiKey, Producer
 from notifier.pipeline import inbox, people
 from notifier.pipeline.inbox import Chosen
+from notifier.realtime.door import Door, Guest
 from notifier.realtime.publish import NAMESPACE
 from tests.conftest import subject_of
 from tests.realtime.conftest import PATIENCE_S, Refused
@@ -308,3 +311,32 @@ def test_no_event_keeps_a_database_connection(arrive: Any, connect: Any, live_ap
         pool = db.engine.pool
     assert isinstance(pool, sa.QueuePool)
     assert pool.checkedout() == 0
+
+
+class Restless(Door):
+    """Cannot look after its guests at first."""
+
+    looks = 0
+
+    def expire(self) -> None:
+        self.looks += 1
+        if self.looks == 1:
+            raise PoolExhausted
+        if self.looks == 2:
+            raise ValueError("a bug")
+        self.guests.clear()
+
+
+class Clock:
+    def sleep(self, _seconds: float) -> None:
+        """No time passes."""
+
+
+def test_guests_are_looked_after_again_whatever_went_wrong_before(app: APIFlask) -> None:
+    door = Restless("/restless", {})
+    door.socketio = Clock()
+    door.guests["sid"] = Guest("alice")
+    with capture_logs() as lines:
+        door._sweep(app)
+    assert door.looks == 3
+    assert [line["error"] for line in lines] == ["TimeoutError", "ValueError"]
