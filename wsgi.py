@@ -1,7 +1,8 @@
 """The web process: HTTP and Socket.IO on green threads. Executed as a program by `python -m notifier web`.
 
 The only file that knows which server and which green threads these are: everything else is plain
-blocking code. Patching comes before every other import.
+blocking code. Patching comes before every other import. What a stranger sends is read and bounded by
+`notifier.guard`; the server gets what that has passed.
 """
 
 import os
@@ -14,28 +15,31 @@ import eventlet
 
 eventlet.monkey_patch()
 
+import io
 import resource
 import select
 import signal
 import socket
 import sys
 from contextlib import suppress
+from http.client import HTTPMessage
+from typing import Any, ClassVar
 
+import eventlet.websocket
 import eventlet.wsgi
 import structlog
 from eventlet.hubs import trampoline
 from eventlet.support.greenlets import GreenletExit
 
-from notifier import logs
+from notifier import guard, logs, vital
 from notifier.__main__ import explained
 from notifier.app import create_app
-from notifier.config import Settings
+from notifier.config import NotReady, Settings
 from notifier.starting import wait_for_app
 
-MOST_CONNECTIONS = 20_000  # open WebSockets count
-IDLE_S, SOCKET_S = 75, 60  # a silent WebSocket is noticed sooner, by the server's pings
 DRAIN_S = 9.0
 BACKLOG = 1024
+FEWEST_CONNECTIONS = 16
 
 log = structlog.get_logger()
 
@@ -48,23 +52,219 @@ def serve() -> int:
     app = wait_for_app(lambda: create_app(settings, async_mode="eventlet"), lambda: bool(select.select([stop], [], [], 0)[0]))
     if app is None:
         return 0
-    _allow_many_files()
+    connections = guard.Connections(guard.most_connections(_allow_many_files()), 0 if settings.trusted_proxies else settings.connections_per_address)
+    if connections.most < FEWEST_CONNECTIONS:
+        raise NotReady(f"This process may open too few files: {guard.KEPT_DESCRIPTORS + 2 * FEWEST_CONNECTIONS} are needed. Raise the limit (ulimit -n).")
     try:
         listener = _listen(settings.host, settings.port, reuse_port="--reuse-port" in sys.argv)
     except OSError as error:
         print(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.", file=sys.stderr)  # noqa: T201 (for a person at a terminal)
         return 1
-    options = {"max_size": MOST_CONNECTIONS, "keepalive": IDLE_S, "socket_timeout": SOCKET_S, "log_output": False, "debug": False}
-    server = eventlet.spawn(eventlet.wsgi.server, listener, app, **options)
-    log.info("web.started", host=settings.host, port=settings.port)
+    Protocol.connections = connections
+    Protocol.clients = guard.Connections(0, settings.connections_per_address)
+    Protocol.proxies = settings.trusted_proxies
+    pool = _Pool(connections.most)
+    options = {
+        "keepalive": guard.IDLE_S,
+        "socket_timeout": guard.SEND_S,
+        "log_output": False,
+        "debug": False,
+        "environ": {"wsgi.errors": _Unwanted()},
+    }
+    server = eventlet.spawn(eventlet.wsgi.server, guard.Listener(listener, connections), app, custom_pool=pool, protocol=Protocol, **options)
+    vital.arm()
+    log.info("web.started", host=settings.host, port=settings.port, connections=connections.most)
     trampoline(stop, read=True)
     log.info("web.stopping")
+    pool.may_be_left = True
     eventlet.kill(server)  # idle connections and WebSockets end now, requests in flight when answered
     listener.close()
-    with eventlet.Timeout(DRAIN_S, False), suppress(GreenletExit):
+    with eventlet.Timeout(DRAIN_S, False), suppress(GreenletExit, OSError):
         server.wait()
     log.info("web.stopped")
-    return 0
+    return vital.exit_code()
+
+
+class _Pool(eventlet.GreenPool):  # type: ignore[misc]
+    """The green threads of the connections.
+
+    Whatever makes the server end, it waits for them first, for ever where one is a WebSocket: so its end shows here.
+    """
+
+    may_be_left = False
+
+    def waitall(self) -> None:
+        if not self.may_be_left:
+            vital.lost("server", sys.exc_info()[1])
+        super().waitall()
+
+
+class _Log:
+    """Where the server tells of an application that raised, which it has answered with a 500."""
+
+    def info(self, text: str) -> None:
+        if text.startswith("Traceback"):
+            log.exception("web.request_broke")
+
+    def debug(self, *_: Any) -> None:
+        """Comings and goings."""
+
+    error = debug
+
+
+class _Unwanted(io.TextIOBase):
+    """What libraries write for people at a terminal (WSGI's error stream): hang-ups of WebSockets, mostly."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
+    """One connection. Requests are read by `guard`, and answered by eventlet's own code."""
+
+    connections: ClassVar[guard.Connections]
+    clients: ClassVar[guard.Connections]  # by the address that trusted proxies name; requests in progress, WebSockets too
+    proxies: ClassVar[int]
+    rbufsize = 0  # the server's own reader is not used
+
+    def __init__(self, conn_state: list[Any], server: Any) -> None:
+        self.incoming = guard.Incoming(conn_state[1])
+        self.head: guard.Head | None = None
+        self.body: _Input | None = None
+        self.server_stops = False
+        server.log = _LOG
+        try:
+            super().__init__(conn_state, server)
+        except OSError:
+            pass  # the client is gone, or reads nothing
+        except Exception:
+            log.exception("web.connection_broke", address=conn_state[0][0])
+        finally:
+            self.connections.ended(conn_state[0][0])
+
+    def _read_request_line(self) -> str:
+        try:
+            self.head = self.incoming.head(self._begun)
+        except guard.Refused as refused:
+            self.head = None
+            self._refuse(refused)
+        self.server_stops = self.conn_state[2] == eventlet.wsgi.STATE_CLOSE
+        return self.head.line if self.head else ""
+
+    def _begun(self) -> None:
+        if self.conn_state[2] == eventlet.wsgi.STATE_IDLE:
+            self.conn_state[2] = eventlet.wsgi.STATE_REQUEST  # what is being read is finished, when the server stops
+
+    def parse_request(self) -> bool:
+        """Instead of http.server's: all is read and judged already."""
+        assert self.head
+        head = self.head
+        self.requestline, self.command, self.request_version = head.line, head.method, head.version
+        # "//evil.example" would be a link to elsewhere.
+        self.path = f"/{head.target.lstrip('/')}" if head.target.startswith("//") else head.target
+        self.close_connection = self.server_stops or not head.keeps_open
+        self.headers = HTTPMessage()
+        for name, value in head.fields:
+            self.headers.set_raw(name, value)
+        return True
+
+    def get_environ(self) -> dict[str, Any]:
+        assert self.head
+        environ: dict[str, Any] = super().get_environ()
+        self.body = None
+        if self.head.length != 0:
+            self.body = _Input(self, self.head.length, says_continue=environ["eventlet.input"].wfile is not None)
+            environ["wsgi.input"] = environ["eventlet.input"] = self.body
+            environ["wsgi.input_terminated"] = True  # so that chunked ones are read too
+        # Without one, a forgotten dialect would be spoken, whose messages have no bound.
+        environ.setdefault("HTTP_SEC_WEBSOCKET_VERSION", "")
+        return environ
+
+    def handle_one_response(self) -> None:
+        client = guard.client_of(self.client_address[0], self.headers.get("X-Forwarded-For", ""), self.proxies) if self.proxies else None
+        if client is not None and not self.clients.admit(client):
+            self.close_connection = True
+            self._answer(guard.NO_ROOM)
+            return
+        try:
+            super().handle_one_response()
+        finally:
+            if client is not None:
+                self.clients.ended(client)
+        if self.body and self.body.fault:
+            self.close_connection = True
+            self._tell(guard.Refused(400, self.body.fault))
+
+    def _refuse(self, refused: guard.Refused) -> None:
+        self._tell(refused)
+        self._answer(refused)
+
+    def _tell(self, refused: guard.Refused) -> None:
+        log.warning("web.request_refused", status=refused.status, reason=refused.reason, address=self.client_address[0])
+
+    def _answer(self, refused: guard.Refused) -> None:
+        self.wfile.write(guard.answer_of(refused))
+        self.wfile.flush()
+        self.connection.shutdown(socket.SHUT_WR)
+        self.incoming.drain()
+
+
+class _Input(eventlet.wsgi.Input):  # type: ignore[misc]
+    """A body as the server and the application see it: read by `guard`, from the first byte that somebody asks for."""
+
+    def __init__(self, protocol: Protocol, length: int | None, *, says_continue: bool) -> None:
+        line = b"HTTP/1.1 100 Continue\r\n" if says_continue else None
+        super().__init__(
+            None,
+            length,
+            protocol.connection,
+            wfile=protocol.wfile if says_continue else None,
+            wfile_line=line,
+            chunked_input=True,
+        )
+        self._protocol = protocol
+        self._body = guard.Body(protocol.incoming, length)
+        self._buffered = io.BufferedReader(self._body)
+
+    def _begun(self) -> io.BufferedReader:
+        if self.should_send_hundred_continue:
+            self.send_hundred_continue_response()
+            self.is_hundred_continue_response_sent = True
+        return self._buffered
+
+    def read(self, length: int | None = None) -> bytes:
+        return self._begun().read(length)
+
+    def readline(self, size: int | None = None) -> bytes:
+        return self._begun().readline(size)
+
+    def readlines(self, hint: int | None = None) -> list[bytes]:
+        return self._begun().readlines(hint)
+
+    @property
+    def fault(self) -> str | None:
+        return self._body.fault
+
+    def discard(self, _buffer_size: int = 0) -> None:
+        """Called by the server when it has answered, for what the application left unread."""
+        if not self._body.discard():
+            self._protocol.close_connection = True
+
+
+class _Message(eventlet.websocket.RFC6455WebSocket.Message):  # type: ignore[misc]
+    """A WebSocket's message. The library bounds each of its fragments, and not how many there are."""
+
+    size = 0
+
+    def push(self, data: bytes, final: bool = False) -> None:
+        self.size += max(1, len(data))
+        if self.size > self.max_frame_length:
+            raise eventlet.websocket.FailedConnectionError(1009, "the message is too long")
+        super().push(data, final)
+
+
+_LOG = _Log()
+eventlet.websocket.RFC6455WebSocket.Message = _Message
 
 
 def _signalled(*signals: signal.Signals) -> int:
@@ -82,10 +282,13 @@ def _listen(host: str, port: int, *, reuse_port: bool) -> socket.socket:
     return eventlet.listen(address, family, backlog=BACKLOG, reuse_port=reuse_port)
 
 
-def _allow_many_files() -> None:
+def _allow_many_files() -> int:
+    """→ how many this process may open now."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65_536 if most == resource.RLIM_INFINITY else min(most, 65_536)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    with suppress(OSError, ValueError):  # macOS has a lower bound of its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from notifier.pipeline import audit, sessions
 from notifier.realtime import gateway
 
 ROOT = Path(__file__).resolve().parent.parent
+MOST_SAID = 64 * 1024  # bytes in a message over Socket.IO: browsers say little
 
 
 def create_app(settings: Settings | None = None, *, async_mode: str = "threading", socketio_queue: bool = True) -> APIFlask:
@@ -59,6 +60,7 @@ def create_app(settings: Settings | None = None, *, async_mode: str = "threading
         cors_allowed_origins="*",  # the gateway decides: a cookie is honoured from our own origin only
         cors_credentials=False,
         manage_session=False,
+        max_http_buffer_size=MOST_SAID,
     )
     gateway.init_app(socketio)
     if hops := settings.trusted_proxies:  # last, so that Socket.IO too hears who asks

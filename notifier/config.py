@@ -24,6 +24,7 @@ from notifier.core.retry import DELAYS_S
 from notifier.encryption import KeyRing
 
 INSTALLATION_HEADER = "Notifier-Installation"
+_MOST_WHOLE = 1_000_000
 _LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS and 108 on Linux
 
 type_network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -54,6 +55,9 @@ class Settings:
     encryption_keys: KeyRing = _setting("`id:base64,…`, the first encrypts; generated into `$NOTIFIER_HOME` in development")
     public_url: str = _setting("base of the links in messages (`http://HOST:PORT`); with https, cookies are `Secure`")
     trusted_proxies: int = _setting("how many reverse proxies stand in front and set `X-Forwarded-For`, `-Proto` and `-Host` (`0`: none is believed)")
+    connections_per_address: int = _setting(
+        "connections that one network address may hold open (`1000`; `0`: no bound); behind trusted proxies, requests in progress, open WebSockets included"
+    )
     notifier_admin_email: str | None = _setting("the first admin's e-mail, instead of `admin@localhost.test`")
     notifier_admin_password: str | None = _setting("the first admin's password, instead of a generated one")
     notifier_producer_key: str | None = _setting("a live producer key with every scope, 32–255 printable characters, inserted by `migrate` if absent")
@@ -140,6 +144,7 @@ class _Reader:
             encryption_keys=self.key_ring(home, env),
             public_url=public_url,
             trusted_proxies=self.count("TRUSTED_PROXIES"),
+            connections_per_address=self.whole("CONNECTIONS_PER_ADDRESS", 1_000),
             notifier_admin_email=self.environ.get("NOTIFIER_ADMIN_EMAIL") or None,
             notifier_admin_password=self.secret("NOTIFIER_ADMIN_PASSWORD"),
             notifier_producer_key=self.producer_key(),
@@ -188,6 +193,13 @@ class _Reader:
         if not text.isdecimal() or int(text) > 9:
             self.faults.append(f"{name} must be a number from 0 to 9")
             return 0
+        return int(text)
+
+    def whole(self, name: str, default: int) -> int:
+        text = self.text(name, str(default))
+        if not (text.isascii() and text.isdecimal()) or int(text) > _MOST_WHOLE:
+            self.faults.append(f"{name} must be a whole number, {_MOST_WHOLE} at most")
+            return default
         return int(text)
 
     def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:

@@ -4,6 +4,8 @@
 would otherwise choose eventlet wherever that is importable.
 """
 
+from typing import Any
+
 import redis
 from flask import Flask, current_app
 from flask_login import LoginManager
@@ -15,6 +17,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase
+
+_MOST_CONNECTIONS = 50
 
 
 class Base(DeclarativeBase):
@@ -30,10 +34,15 @@ class Base(DeclarativeBase):
 
 
 class RedisStore:
-    """The Redis of the current app. Fails fast: Redis is the doorbell, and nobody may wait at a dead one."""
+    """The Redis of the current app. Fails fast: Redis is the doorbell, and nobody may wait at a dead one.
+
+    At most so many connections at a time, so that descriptors are left for those who ask; more callers wait for their turn.
+    """
 
     def init_app(self, app: Flask, url: str) -> None:
-        app.extensions["redis"] = redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=2, retry=Retry(NoBackoff(), 0))
+        bounds: dict[str, Any] = {"max_connections": _MOST_CONNECTIONS, "timeout": 2, "socket_connect_timeout": 1, "socket_timeout": 2}
+        pool = redis.BlockingConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **bounds)
+        app.extensions["redis"] = redis.Redis.from_pool(pool)
 
     @property
     def client(self) -> redis.Redis:

@@ -16,6 +16,7 @@ FLOORS = {
     "notifier.config": 1, "notifier.extensions": 1, "notifier.clock": 1, "notifier.ids": 1, "notifier.encryption": 1, "notifier.database": 1,
     "notifier.logs": 1, "notifier.liveness": 1, "notifier.models": 1, "notifier.channels": 1, "notifier.catalogue": 1, "notifier.queueing": 1,
     "notifier.batchworker": 1, "notifier.shapes": 1, "notifier.dead_letters": 1, "notifier.tokens": 1, "notifier.schema": 1, "notifier.realtime.publish": 1,
+    "notifier.guard": 1, "notifier.vital": 1,
     "notifier.pipeline": 2, "notifier.queries": 2, "notifier.accounts": 2, "notifier.origins": 2, "notifier.key_use": 2, "notifier.installation": 2,
     "notifier.api": 3, "notifier.web": 3, "notifier.realtime.gateway": 3, "notifier.realtime.console": 3, "notifier.realtime.door": 3,
     "notifier.app": 4,
@@ -25,7 +26,7 @@ FLOORS = {
 }  # fmt: skip
 MAPS = {"notifier", "notifier.realtime"}  # packages whose __init__ holds nothing
 # Inside floor 1: what everything may use.
-EVERYBODYS = {"notifier.config", "notifier.extensions", "notifier.clock", "notifier.ids", "notifier.encryption", "notifier.database"}
+EVERYBODYS = {"notifier.config", "notifier.extensions", "notifier.clock", "notifier.ids", "notifier.encryption", "notifier.database", "notifier.vital"}
 BESIDE = {  # the few that look sideways, and why
     ("notifier.tokens", "notifier.models"),  # the rows that tokens end with, which doors and pipeline ask about
     ("notifier.dead_letters", "notifier.models"),  # its SQL, which both pipeline and queries use

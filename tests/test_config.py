@@ -97,6 +97,7 @@ def test_every_fault_is_reported_at_once_and_no_secret_with_it(home: dict[str, s
         "OUTBOUND_ALLOW": "10.0.0.0/8,nonsense",
         "RETRY_DELAYS": "1,-2",
         "RATE_LIMIT": "a lot",
+        "CONNECTIONS_PER_ADDRESS": "many",
         "CAPS": "gossip 1/day, social often",
     }
     with pytest.raises(BadSettings) as refused:

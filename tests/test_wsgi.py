@@ -6,14 +6,22 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException, create_connection
+
+from notifier import vital
+from tests.running import eventually
 
 ROOT = Path(__file__).resolve().parent.parent
-pytestmark = [pytest.mark.processes, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session"), pytest.mark.usefixtures("app")]
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session"),
+    pytest.mark.usefixtures("app"),
+]
 
 
 @dataclass
@@ -21,20 +29,41 @@ class Web:
     process: "subprocess.Popen[str]"
     port: int
 
-    def read_until(self, event: str) -> None:
+    def read_until(self, event: str) -> str:
         assert self.process.stderr
         for line in self.process.stderr:
             if event in line:
-                return
+                return line
         pytest.fail(f"it ended before {event}")
+
+    def says(self, sent: bytes) -> bytes:
+        """The whole of what it answers before it closes the connection."""
+        with self.connect() as connection:
+            connection.sendall(sent)
+            answer = b""
+            while piece := connection.recv(10_000):
+                answer += piece
+        return answer
+
+    def stop(self) -> list[str]:
+        """→ the lines it has logged since they were read last."""
+        self.process.send_signal(signal.SIGTERM)
+        _, errors = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0
+        return errors.splitlines()
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
 
 
-def start(environment: dict[str, str], port: int) -> Web:
+def start(environment: dict[str, str], port: int, *command: str) -> Web:
     env = {"PATH": os.environ["PATH"], **environment, "PORT": str(port)}
-    return Web(subprocess.Popen([sys.executable, "-m", "notifier", "web"], cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True), port)
+    command = command or ("-m", "notifier", "web")
+    return Web(subprocess.Popen([sys.executable, *command], cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True), port)
+
+
+def events(lines: Iterable[str]) -> list[str]:
+    return [word for line in lines for word in line.split() if word.startswith("web.")]
 
 
 @pytest.fixture
@@ -54,7 +83,13 @@ def web(environment: dict[str, str], port: int) -> Iterator[Web]:
 
 
 def test_a_request_in_flight_is_finished_after_sigterm(web: Web, producer_key: str) -> None:
-    body = json.dumps({"type": "order_shipped", "recipients": [{"id": "alice", "email": "alice@example.test"}], "data": {"order_id": "A1"}}).encode()
+    body = json.dumps(
+        {
+            "type": "order_shipped",
+            "recipients": [{"id": "alice", "email": "alice@example.test"}],
+            "data": {"order_id": "A1"},
+        }
+    ).encode()
     head = (
         f"POST /api/v1/notifications HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {producer_key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
@@ -84,3 +119,149 @@ def test_a_port_in_use_is_said_in_a_sentence(web: Web, environment: dict[str, st
     assert second.process.returncode == 1
     assert f"Cannot listen on 127.0.0.1:{web.port}: Address already in use." in errors
     assert "Traceback" not in errors
+
+
+HEAD = b"Host: localhost\r\nConnection: close\r\n"
+MALFORMED = {
+    "not HTTP": b"\x16\x03\x01\x02\x00\x01\x00",
+    "a folded line": b"GET /healthz HTTP/1.1\r\n" + HEAD + b"X: a\r\n b\r\n\r\n",
+    "two lengths": b"POST /notify HTTP/1.1\r\n" + HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ",
+    "length and encoding": b"POST /notify HTTP/1.1\r\n" + HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "half a head": None,
+}
+BROKEN_BODIES = {
+    "a chunk size of Python's": b"0x2\r\n{}\r\n0\r\n\r\n",
+    "a chunk that ends in a bare line feed": b"2\r\n{}\n0\r\n\r\n",
+    "a chunk size without end": b"2;" + b"a" * 100_000,
+}
+
+
+def test_a_malformed_request_is_answered_and_leaves_one_line(web: Web, producer_key: str) -> None:
+    answers = []
+    for sent in MALFORMED.values():
+        with web.connect() as connection:
+            connection.sendall(sent or b"GET / HTTP/1.1\r\nHost")
+            connection.shutdown(socket.SHUT_WR)
+            answers.append(connection.recv(12))
+    start = f"POST /api/v1/notifications HTTP/1.1\r\nAuthorization: Bearer {producer_key}\r\n".encode() + HEAD.replace(b"close", b"keep-alive")
+    answers += [web.says(start + b"Transfer-Encoding: chunked\r\n\r\n" + body)[:12] for body in BROKEN_BODIES.values()]
+    assert answers == [b"HTTP/1.1 400"] * (len(MALFORMED) + len(BROKEN_BODIES))
+    lines = [line for line in web.stop() if "web.stop" not in line]
+    assert events(lines) == ["web.request_refused"] * len(lines) == ["web.request_refused"] * len(answers), lines
+
+
+def test_a_body_that_nobody_reads_is_bounded_as_one_that_is_read(web: Web) -> None:
+    start = b"POST /api/v1/notifications HTTP/1.1\r\nHost: localhost\r\n"
+    for body in (
+        b"Content-Length: 9000000\r\n\r\n" + b"a" * 5_000_000,
+        *(b"Transfer-Encoding: chunked\r\n\r\n" + body for body in BROKEN_BODIES.values()),
+    ):
+        with web.connect() as connection:
+            connection.sendall(start)
+            try:
+                connection.sendall(body)
+            except ConnectionError:
+                continue
+            answer = connection.recv(100_000)
+            assert answer.startswith(b"HTTP/1.1 401")
+            assert connection.recv(100_000) == b""
+
+
+def test_a_chunked_body_is_read_and_the_next_request_after_it(web: Web, producer_key: str) -> None:
+    body = json.dumps(
+        {
+            "type": "order_shipped",
+            "recipients": [{"id": "alice", "email": "alice@example.test"}],
+            "data": {"order_id": "A1"},
+        }
+    ).encode()
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (body[:7], body[7:])) + b"0\r\n\r\n"
+    start = f"POST /api/v1/notifications HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {producer_key}\r\n".encode()
+    answer = web.says(start + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n")
+    assert answer.count(b"HTTP/1.1 202") == answer.count(b"HTTP/1.1 200") == 1
+
+
+def say_without_end(wire: WebSocket) -> None:
+    for _ in range(10_000):
+        wire.send_frame(ABNF.create_frame("a" * 1_000, ABNF.OPCODE_CONT, fin=0))
+    while True:
+        wire.recv()
+
+
+def test_a_websocket_says_what_it_has_to_say_in_bounds(web: Web) -> None:
+    url = f"ws://127.0.0.1:{web.port}/socket.io/?EIO=4&transport=websocket"
+    wire = create_connection(url, timeout=30)
+    assert wire.recv().startswith("0{")
+    wire.send("40/inbox,")
+    assert wire.recv().startswith("44/inbox,")  # refused, for want of a token
+    wire.send_frame(ABNF.create_frame("4", ABNF.OPCODE_TEXT, fin=0))
+    with pytest.raises((WebSocketException, OSError)) as ended:
+        say_without_end(wire)
+    assert not isinstance(ended.value, WebSocketTimeoutException)
+
+
+def test_a_forgotten_dialect_of_websockets_is_not_spoken(web: Web) -> None:
+    start = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nOrigin: http://x\r\n"
+    assert web.says(start + b"Sec-WebSocket-Key1: 1 2\r\nSec-WebSocket-Key2: 3 4\r\n\r\n01234567").startswith(b"HTTP/1.1 426")
+
+
+def test_one_address_holds_so_many_connections_and_no_more(environment: dict[str, str], port: int) -> None:
+    web = start({**environment, "CONNECTIONS_PER_ADDRESS": "3"}, port)
+    web.read_until("web.started")
+    held = [web.connect() for _ in range(3)]
+    assert web.says(b"").startswith(b"HTTP/1.1 503")
+    held.pop().close()
+    eventually(lambda: web.says(b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n").startswith(b"HTTP/1.1 200"))
+    assert events(web.stop())[0] == "web.address_refused"
+
+
+def test_behind_a_proxy_the_clients_it_names_are_counted_and_not_itself(environment: dict[str, str], port: int, producer_key: str) -> None:
+    web = start({**environment, "CONNECTIONS_PER_ADDRESS": "1", "TRUSTED_PROXIES": "1"}, port)
+    web.read_until("web.started")
+    waits = (
+        b"POST /api/v1/notifications HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\nX-Forwarded-For: %s\r\n"
+        + f"Authorization: Bearer {producer_key}\r\n".encode()
+        + HEAD
+        + b"\r\n"
+    )
+    held = []
+    for client in (b"203.0.113.1", b"203.0.113.2", b"203.0.113.3"):
+        held.append(web.connect())
+        held[-1].sendall(waits % client)
+        assert held[-1].recv(100).startswith(b"HTTP/1.1 100")
+    assert web.says(waits % b"203.0.113.2").startswith(b"HTTP/1.1 503")
+    held[1].sendall(b"{}")
+    assert b"HTTP/1.1 422" in held[1].recv(10_000)
+    held[1].close()
+    eventually(lambda: web.says(b"GET /healthz HTTP/1.1\r\nX-Forwarded-For: 203.0.113.2\r\n" + HEAD + b"\r\n").startswith(b"HTTP/1.1 200"))
+    for connection in held:
+        connection.close()
+    web.stop()
+
+
+DEAF = """
+import sys, wsgi
+class Listener(wsgi.guard.Listener):
+    def accept(self):
+        taken = super().accept()
+        if taken[1][1] == int(sys.argv[1]):
+            self._listening.close()
+        return taken
+wsgi.guard.Listener = Listener
+sys.exit(wsgi.serve())
+"""
+
+
+def test_whatever_ends_the_listener_ends_the_process(environment: dict[str, str], port: int) -> None:
+    with socket.socket() as last:
+        last.bind(("127.0.0.1", 0))
+        web = start(environment, port, "-c", DEAF, str(last.getsockname()[1]))
+        web.read_until("web.started")
+        with web.connect() as idle:
+            idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert idle.recv(20).startswith(b"HTTP/1.1 200")
+            last.connect(("127.0.0.1", port))
+            web.read_until("process.thread_lost")
+            _, errors = web.process.communicate(timeout=60)
+    assert web.process.returncode == vital.EXIT_CODE
+    assert "web.stopped" in errors

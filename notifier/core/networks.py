@@ -45,3 +45,12 @@ def numeric(address: str) -> IPAddress:
     """An IPv4 address in IPv6 clothes (::ffff:10.0.0.1) is judged as what it is; a scope (%eth0) plays no part. Raises ValueError."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     return ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip
+
+
+def neighbourhood(address: str) -> str:
+    """What is counted as one stranger: who has one IPv6 address has the 2 to the power of 64 beside it as well. What is no address stays as it is."""
+    try:
+        ip = numeric(address)
+    except ValueError:
+        return address
+    return str(ip) if ip.version == 4 else str(ipaddress.IPv6Network((int(ip) >> 64 << 64, 64)))

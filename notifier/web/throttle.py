@@ -6,7 +6,6 @@ Asking for sign-in links is counted likewise, and apart, whether anybody has tha
 Counts in Redis, so that all web processes count together; while Redis is away each process counts for itself.
 """
 
-import ipaddress
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -17,6 +16,7 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage, Storage
 from limits.strategies import FixedWindowRateLimiter
 
+from notifier.core.networks import neighbourhood
 from notifier.extensions import redis_store
 
 PER_PAIR = RateLimitItemPerMinute(10, 15, namespace="sign-in-pair")
@@ -32,42 +32,31 @@ T = TypeVar("T")
 
 def may_try(email: str, address: str) -> bool:
     """Counts this try against the e-mail; False when there were too many. Failures alone count against the network address."""
-    place = _place(address)
+    place = neighbourhood(address)
     return _ask(lambda limiter: limiter.test(PER_ADDRESS, place) and limiter.hit(PER_PAIR, email, place) and limiter.hit(PER_EMAIL, email))
 
 
 def may_ask_for_link(email: str, address: str) -> bool:
-    place = _place(address)
+    place = neighbourhood(address)
     return _ask(lambda limiter: all(limiter.hit(*limit) for limit in ((LINKS_PER_ADDRESS, place), (LINKS_PER_PAIR, email, place), (LINKS_PER_EMAIL, email))))
 
 
 def may_use_invitation(address: str) -> bool:
     """Counts nothing: a link that is of no use is a failure."""
-    return _ask(lambda limiter: limiter.test(PER_ADDRESS, _place(address)))
+    return _ask(lambda limiter: limiter.test(PER_ADDRESS, neighbourhood(address)))
 
 
 def note_failure(address: str) -> None:
-    _ask(lambda limiter: limiter.hit(PER_ADDRESS, _place(address)))
+    _ask(lambda limiter: limiter.hit(PER_ADDRESS, neighbourhood(address)))
 
 
 def note_success(email: str, address: str) -> None:
-    _ask(lambda limiter: limiter.clear(PER_PAIR, email, _place(address)))
+    _ask(lambda limiter: limiter.clear(PER_PAIR, email, neighbourhood(address)))
 
 
 def seconds_left() -> int:
     """The longest one may have to wait."""
     return int(PER_PAIR.get_expiry())
-
-
-def _place(address: str) -> str:
-    """Who has one IPv6 address has the 2 to the power of 64 beside it as well."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(ip, ipaddress.IPv4Address) or ip.ipv4_mapped:
-        return address
-    return str(ipaddress.IPv6Network((int(ip) >> 64 << 64, 64)))
 
 
 def _ask(question: Callable[[FixedWindowRateLimiter], T]) -> T:

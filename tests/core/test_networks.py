@@ -2,7 +2,7 @@
 
 import pytest
 
-from notifier.core.networks import MOST, is_within, parse
+from notifier.core.networks import MOST, is_within, neighbourhood, parse
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,17 @@ def test_an_address_lies_in_a_network_or_not(address: str | None, expected: bool
 
 def test_in_no_network_lies_nobody() -> None:
     assert not is_within("203.0.113.1", ())
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("nobody knows", "nobody knows"),
+    ],
+)
+def test_who_has_one_address_of_an_ipv6_network_counts_as_all_of_it(address: str, expected: str) -> None:
+    assert neighbourhood(address) == expected
