@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session, scoped_session
 
@@ -24,7 +24,8 @@ from notifier.extensions import db
 # Raised while the database is away, or too busy. (OperationalError is also a lost deadlock: see `sqlstate`.)
 UNAVAILABLE = (OperationalError, InterfaceError, PoolExhausted)
 UNAVAILABLE_RETRY_S = 5  # when a caller may try again
-DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE = "40P01", "55P03"  # SQLSTATE; the second one is lock_timeout's
+DEADLOCK_DETECTED, UNIQUE_VIOLATION = "40P01", "23505"  # SQLSTATE
+LOCK_NOT_AVAILABLE = "55P03"  # lock_timeout's
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -70,15 +71,18 @@ def sqlite_file(database_url: str) -> Path | None:
 
 
 def retried(work: Callable[P, T]) -> Callable[P, T]:
-    """For a function that is one transaction: PostgreSQL ends one of those in a deadlock, having done nothing of it, and it is run again."""
+    """For a function that is one transaction: PostgreSQL ends one of those in a deadlock, and the second of those that add the same.
+
+    Nothing of it has been done then, and it is run again.
+    """
 
     @functools.wraps(work)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         for _ in range(_MOST_DEADLOCKS):
             try:
                 return work(*args, **kwargs)
-            except OperationalError as error:
-                if sqlstate(error) != DEADLOCK_DETECTED:
+            except (OperationalError, IntegrityError) as error:
+                if sqlstate(error) not in (DEADLOCK_DETECTED, UNIQUE_VIOLATION):
                     raise
         return work(*args, **kwargs)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, text
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
@@ -48,6 +48,7 @@ class Address(db.Model):
     `digest` is keyed over channel and normalised value. One address a channel is the primary one.
     `verified_at`: good for deliveries, which whatever a producer gives is. `confirmed_at`: its owner has confirmed it here (a code, a
     link in a mail), or an admin's key has vouched for it; only there go sign-in links and whatever else opens our own pages.
+    `is_device`: a phone or a browser, which belongs to the last person it was registered for, and to nobody else.
     `revived_at`: when a producer last gave it again after it had bounced.
     """
 
@@ -57,6 +58,7 @@ class Address(db.Model):
         # delivery that refers to the row, and two submissions that change each other's people would deadlock.
         Index("uq_address_value", "user_id", "channel", "digest", unique=True, postgresql_where=text("digest IS NOT NULL")),
         Index("uq_address_primary", "user_id", "channel", unique=True, sqlite_where=text("is_primary"), postgresql_where=text("is_primary")),
+        Index("uq_address_device", "channel", "digest", unique=True, sqlite_where=text("is_device"), postgresql_where=text("is_device")),
         Index("ix_address_digest", "digest"),
     )
 
@@ -69,6 +71,7 @@ class Address(db.Model):
     secret: Mapped[str | None] = mapped_column(EncryptedText("address.secret"))
     label: Mapped[str | None] = mapped_column(String(100))
     is_primary: Mapped[bool] = mapped_column(default=False)
+    is_device: Mapped[bool] = mapped_column(default=False, server_default=false())
     verified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -45,10 +45,11 @@ def is_addable(channel: str) -> bool:
 # ---- given by a producer --------------------------------------------------------------------------------------------
 
 
+@retried
 def add_given(user_id: str, channel: str, value: str, *, label: str | None, is_vouched: bool = False) -> tuple[Address, bool]:
     """It counts as verified, and as confirmed by its owner if it is vouched for; the same value again switches a disabled one on.
 
-    → (address, is it new).
+    A device becomes theirs alone (`_find_or_add`). → (address, is it new).
     """
     value = _checked(channel, value)
     with transaction() as session:
@@ -184,8 +185,7 @@ def remove_own(user_id: str, address_id: UUID) -> Address:
 def add_browser(user_id: str, subscription: str, *, label: str) -> Address:
     """A browser that push goes to from now on. It has proved itself by being there, so it needs no code.
 
-    A browser tells one person: whoever switched push on in it before is not shown in it any more. Their row is
-    somebody else's, so this may lose a deadlock.
+    A browser tells one person: whoever switched push on in it before is not shown in it any more.
     """
     value = _checked(WEB_PUSH.name, subscription)
     with transaction() as session:
@@ -193,7 +193,6 @@ def add_browser(user_id: str, subscription: str, *, label: str) -> Address:
         if is_new:
             _check_room(session, user_id)
             _tell(session, address, None, label)
-        session.execute(sa.delete(Address).where(Address.digest == address.digest, Address.user_id != user_id))
         address.label, address.verified_at, address.confirmed_at = label, now(), now()
         address.disabled_at = address.disabled_reason = None
         forget_bounces([address.digest])
@@ -223,7 +222,11 @@ def _checked(channel: str, value: str) -> str:
 
 
 def _find_or_add(session: scoped_session[Session], user_id: str, channel: str, value: str) -> tuple[Address, bool]:
-    """The user's row is held, so that nobody else changes their addresses meanwhile."""
+    """The user's row is held, so that nobody else changes their addresses meanwhile.
+
+    Whoever takes over a phone or a browser must not read its former owner's messages: a device is taken away from everybody
+    else. Their rows are locked in no order, and two may register one device at once: callers that add devices are `retried`.
+    """
     if session.get(User, user_id, with_for_update={"key_share": True}) is None:
         raise Rejected("not_found", f"there is no user {user_id!r}")
     digest = digest_of(channel, value)
@@ -231,8 +234,19 @@ def _find_or_add(session: scoped_session[Session], user_id: str, channel: str, v
     if address is not None:
         return address, False
     kind = channels.CHANNELS[channel].address
-    secret = _new_signing_secret() if kind and kind.has_secret else None
-    address = Address(user_id=user_id, channel=channel, value=value, digest=digest, masked=channels.mask(channel, value), secret=secret)
+    is_device = kind is not None and not kind.is_typed
+    if is_device:
+        for other in session.scalars(sa.select(Address).where(Address.channel == channel, Address.digest == digest)):
+            _remove(session, other)
+    address = Address(
+        user_id=user_id,
+        channel=channel,
+        value=value,
+        digest=digest,
+        masked=channels.mask(channel, value),
+        secret=_new_signing_secret() if kind and kind.has_secret else None,
+        is_device=is_device,
+    )
     session.add(address)
     session.flush()
     return address, True

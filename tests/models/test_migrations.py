@@ -1,6 +1,7 @@
 """Migrations lead from nothing to exactly the models, and back to nothing, on both databases."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from notifier.app import create_app
 from notifier.config import Settings
 from notifier.database import transaction
 from notifier.extensions import db
-from notifier.models import AuditEntry
+from notifier.ids import new_id
+from notifier.models import Address, AuditEntry
 from notifier.pipeline import audit
 from tests.conftest import new_postgres_database
 
@@ -59,6 +61,33 @@ def test_what_stands_in_the_audit_trail_cannot_be_changed_or_taken_out(empty_app
         with pytest.raises(DBAPIError, match="append-only"), transaction() as session:
             session.execute(change)
     assert [entry.actor for entry in db.session.scalars(sa.select(AuditEntry))] == [audit.ITSELF]
+
+
+def test_a_device_of_several_people_is_left_to_the_last(empty_app: APIFlask) -> None:
+    upgrade(revision="0008")
+    addresses = sa.Table("address", sa.MetaData(), autoload_with=db.engine)
+    users = sa.Table("user", sa.MetaData(), autoload_with=db.engine)
+    at = [datetime(2026, 12, day, tzinfo=UTC) for day in (1, 2, 3)]
+    # (whose, on which channel, which value, first registered, last registered)
+    given = [("a", "push", b"1", at[1], None), ("b", "push", b"1", at[0], at[2]), ("c", "push", b"2", at[0], None), ("a", "sms", b"1", at[0], None),
+             ("b", "sms", b"1", at[1], None), ("a", "webpush", b"1", at[0], at[1]), ("c", "webpush", b"1", at[2], None)]  # fmt: skip
+    with db.engine.begin() as connection:
+        connection.execute(sa.insert(users), [{"id": name, "attributes": "{}", "created_at": at[0], "updated_at": at[0]} for name in "abc"])
+        common = {"value": b"", "masked": "", "is_primary": False}
+        connection.execute(
+            sa.insert(addresses),
+            [
+                {**common, "id": new_id().hex if db.engine.dialect.name == "sqlite" else new_id(), "user_id": user, "channel": channel}
+                | {"digest": digest, "created_at": created, "verified_at": verified}
+                for user, channel, digest, created, verified in given
+            ],
+        )
+    upgrade()
+    left = [(row.user_id, row.channel) for row in db.session.execute(sa.select(Address.user_id, Address.channel).where(Address.is_device))]
+    assert sorted(left) == [("b", "push"), ("c", "push"), ("c", "webpush")]
+    assert db.session.scalar(sa.select(sa.func.count()).select_from(Address)) == 5
+    db.session.close()
+    downgrade(revision="0008")
 
 
 def test_migrations_are_numbered_without_gaps(root: Path) -> None:

@@ -1,6 +1,7 @@
 """What people add is theirs once they have entered its code; a browser as soon as it has switched push on."""
 
 import re
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -372,6 +373,40 @@ def test_a_browser_tells_one_person() -> None:
     addresses.add_browser("alice", subscription, label="Firefox")
     addresses.add_browser("bob", subscription, label="Firefox")
     assert [row.user_id for row in rows(Address, channel="webpush")] == ["bob"]
+
+
+@pytest.mark.parametrize(("channel", "value"), [("push", "fGx0m3Rk7dE:APA91bHP"), ("webpush", Browser("https://push.test/x").subscription)])
+def test_a_device_belongs_to_the_last_one_it_was_registered_for(channel: str, value: str, submit: Any) -> None:
+    """Whoever takes over a phone must not read its former owner's messages, those on their way included."""
+    addresses.add_given("alice", channel, value, label="phone")
+    submit("alice", channels=(channel,))
+    addresses.add_given("bob", channel, value, label=None)
+    submit("alice", channels=(channel,), data={"order_id": "A2"})
+    deliver([row.id for row in rows(Delivery, channel=channel, status="queued")])
+    assert [(row.user_id, row.is_device) for row in rows(Address, channel=channel)] == [("bob", True)]
+    assert [(row.status, row.reason) for row in rows(Delivery, channel=channel)] == [("skipped", "no_address")] * 2
+
+
+@pytest.mark.parametrize("channel", ["sms", "email", "webhook"])
+def test_what_a_person_can_type_may_be_that_of_several(channel: str) -> None:
+    value = {"sms": "+4915112345678", "email": "office@x.test", "webhook": "https://hooks.example.test/x"}[channel]
+    for user_id in ("alice", "bob"):
+        addresses.add_given(user_id, channel, value, label=None)
+    assert {row.user_id for row in rows(Address, channel=channel) if row.masked == channels.mask(channel, value)} == {"alice", "bob"}
+
+
+def test_a_device_registered_for_two_at_once_belongs_to_one(app: APIFlask) -> None:
+    value, both = "fGx0m3Rk7dE:APA91bHP", threading.Barrier(2)
+
+    def register(user_id: str) -> None:
+        with app.app_context():
+            both.wait(10)
+            addresses.add_given(user_id, "push", value, label=None)
+
+    for _ in range(5):
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(register, ["alice", "bob"]))
+        assert len(rows(Address, channel="push")) == 1
 
 
 KEYS = {"p256dh": "BA" + "A" * 85, "auth": "A" * 22}
