@@ -12,6 +12,7 @@ person anyway (`conditions_of`) or for many at once (`holding`):
 | user token (embedded inbox) | its time, the key that made it (revoked or expired), the producer's being disabled, the person's erasure, `people.end_tokens` |
 | preferences (`/p/…`) | the producer's being disabled, the person's erasure, `people.end_tokens` |
 | unsubscribe (`/u/…`) | the person's erasure alone: one click works as long as there is somebody to be left in peace |
+| unsubscribe at an address that came with a notification alone | never: it names nobody, and holds for that address |
 
 Tokens from before these were kept count as those of generation 0, which is that of all who were there then.
 """
@@ -113,6 +114,25 @@ def read_unsubscribe(token: str) -> Unsubscribe | None:
         return None
     user_id, category, channel, *rest = content
     return Unsubscribe(user_id, rest[0] if rest else _FIRST, category, channel)
+
+
+@dataclass(frozen=True, slots=True)
+class AddressUnsubscribe:
+    """What one click does at an address that a producer gave with a message, and nobody has stored: nothing but for that address."""
+
+    digest: bytes
+    category: str
+    channel: str
+
+
+def sign_address_unsubscribe(digest: bytes, category: str, channel: str) -> str:
+    """`digest` is the address's keyed one: the link tells nobody what it is, nor whom the message was for."""
+    return str(_signer("address-unsubscribe").dumps([digest.hex(), category, channel]))
+
+
+def read_address_unsubscribe(token: str) -> AddressUnsubscribe | None:
+    content = _open("address-unsubscribe", token)
+    return None if content is None else AddressUnsubscribe(bytes.fromhex(content[0]), *content[1:])
 
 
 def sign_preferences(link: PreferenceLink) -> str:

@@ -100,7 +100,7 @@ def init_app(app: APIFlask) -> None:
 def caller() -> Caller:
     """The authenticated producer as the pipeline wants to know it."""
     key = g.key
-    return Caller(key.producer_id, is_test=key.is_test, may_be_urgent="urgent" in key.scopes, types=key.types, request_id=g.request_id)
+    return Caller.of_key(key.producer_id, key.scopes, key.types, is_test=key.is_test, request_id=g.request_id)
 
 
 def _enter() -> None:

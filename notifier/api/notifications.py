@@ -45,7 +45,8 @@ def submit_notification(query_data: DryRunQuery, json_data: SubmissionIn) -> Res
     """Notify 1 to 1,000 people of one event
 
     Answers after everything is stored and before anything is sent. Recipients given as objects are
-    created or updated. With `dry_run=true` (at most 100 recipients) nothing is stored or sent, and the
+    created; of known people a key with the scope `users` changes the profile, and for any other key the values hold for this
+    notification alone. With `dry_run=true` (at most 100 recipients) nothing is stored or sent, and the
     answer says what would happen to each channel, why, and in which words.
     """
     submission = submission_from(json_data, digest_of(request.json), idempotency_key())

@@ -29,7 +29,7 @@ class Answer(BaseModel):
 
 
 class Recipient(Part):
-    """Somebody to notify, created or updated by the fields that are given."""
+    """Somebody to notify, with fields of a new person, a change (scope `users`), or what holds for this notification alone."""
 
     id: UserId
     name: ShortText | None = None

@@ -19,10 +19,10 @@ from notifier.database import DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, UNAVAILABLE
 from notifier.extensions import db
 from notifier.models import IdempotencyKey
 from notifier.models import Submission as SubmissionRow
-from notifier.pipeline import flood, people, providers
-from notifier.pipeline.facts import Person, Target, load_people
+from notifier.pipeline import flood, providers
+from notifier.pipeline.facts import Person, load_people
 from notifier.pipeline.flood import Trigger
-from notifier.pipeline.judge import Accepted, Item, Work, body_digest, changed_people, judge, works_in
+from notifier.pipeline.judge import Accepted, Item, Work, body_digest, judge, keep_people, targets_of, works_in
 from notifier.pipeline.store import Stored, announce, store
 
 EXPAND_GRACE = timedelta(seconds=10)
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 class _Overtaken(Exception):
-    """Somebody was erased between two of our questions; the batch is decided anew, knowing it."""
+    """Somebody was erased, or created, between two of our questions; the batch is decided anew, knowing it."""
 
 
 def accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
@@ -83,10 +83,11 @@ def _accept(batch: Sequence[Item], flooded: Collection[Trigger]) -> list[Accepte
     with transaction():
         results, persons = judge(batch, now)
         fresh = [work for _, work in works_in(results) if work.repeats is None]
-        changed = changed_people(fresh)
-        people.upsert(changed)
-        for recipient in changed:
-            persons.pop(recipient.id, None)
+        if keep_people(fresh):
+            raise _Overtaken
+        for work in fresh:
+            for recipient in work.changed:
+                persons.pop(recipient.id, None)
         stored = _store(fresh, persons, flooded, now)
         _store_keys(fresh, now)
     announce(stored)
@@ -109,21 +110,7 @@ def _store(works: Sequence[Work], known: Mapping[str, Person], flooded: Collecti
     persons = {**known, **load_people(wanted - known.keys())}
     if not persons.keys() >= wanted:
         raise _Overtaken
-    targets = [
-        Target(
-            submission_id=work.submission_id,
-            producer_id=work.item.caller.producer_id,
-            is_test=work.item.caller.is_test,
-            order=work.order,
-            person=persons[recipient.id],
-            data=work.item.submission.data,
-            collapse_key=work.item.submission.collapse_key,
-            is_flooded=(recipient.id, work.order.type.key) in flooded,
-        )
-        for work in at_once
-        for recipient in work.recipients
-    ]
-    stored = store(targets, now)
+    stored = store(targets_of(at_once, persons, flooded), now)
     summaries = iter(stored.summaries)
     for work in works:
         mine = None if work.is_expanded_later else [next(summaries) for _ in work.recipients]
@@ -153,6 +140,7 @@ def _body(work: Work, flooded: Collection[Trigger]) -> dict[str, Any]:
     order = work.order
     return {
         "recipients": [recipient.id for recipient in work.recipients],
+        "given": {user_id: dict(values) for user_id, values in work.given.items()},
         "flooded": [recipient.id for recipient in work.recipients if (recipient.id, order.type.key) in flooded],
         "data": dict(work.item.submission.data),
         "channels": order.requested,

@@ -17,6 +17,7 @@ from notifier.clock import now as clock_now
 from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Content, Message, Receipt, Recipient
+from notifier.core.plan import AddressFacts
 from notifier.core.reading import READ_ELSEWHERE
 from notifier.core.routing import FALLBACK, NOT_NEEDED, PAUSED
 from notifier.database import transaction
@@ -24,7 +25,7 @@ from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Address, Delivery, EventType, Notification
 from notifier.pipeline import outages, pausing, replacing
-from notifier.pipeline.facts import Person, load_people, load_types, no_longer_wanted
+from notifier.pipeline.facts import GivenAddress, Person, as_given, given_address, load_people, load_types, no_longer_wanted
 from notifier.pipeline.routing import follow, read_already, rivals
 from notifier.pipeline.store import ONLY_THROUGH
 from notifier.pipeline.words import Wanted, put_into_words, unsubscribe_url
@@ -42,7 +43,7 @@ _DELIVERY: tuple[sa.Column[Any], ...] = (
 )
 _NOTIFICATION: tuple[sa.Column[Any], ...] = (
     *(_notification.id, _notification.user_id, _notification.type, _notification.category, _notification.priority, _notification.template_id),
-    *(_notification.data, _notification.is_test, _notification.routing, _notification.expires_at, _notification.created_at),
+    *(_notification.data, _notification.given, _notification.is_test, _notification.routing, _notification.expires_at, _notification.created_at),
     *(_notification.producer_id, _notification.collapse_key),
 )
 _ADDRESS: tuple[sa.Column[Any], ...] = (_address.id, _address.channel, _address.value, _address.secret, _address.digest)
@@ -84,7 +85,7 @@ class Task:
     delivery: sa.Row[Any]
     notification: sa.Row[Any]
     type: EventType
-    address: sa.Row[Any] | None
+    address: sa.Row[Any] | GivenAddress | None
     adapters: list[Adapter]
     message: Message | str
     recipient: Recipient
@@ -98,7 +99,7 @@ class _Claimed:
     delivery: sa.Row[Any]
     notification: sa.Row[Any]
     type: EventType
-    address: sa.Row[Any] | None
+    address: sa.Row[Any] | GivenAddress | None
     person: Person | None
     adapters: list[Adapter]
 
@@ -188,11 +189,11 @@ def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:
     address_ids = {d.address_id for d in deliveries if d.address_id}
     addresses = {row.id: row for row in session.execute(sa.select(*_ADDRESS).where(_address.id.in_(address_ids)))} if address_ids else {}
     types = load_types(row.type for row in notifications.values())
-    persons = load_people(row.user_id for row in notifications.values())
+    persons = _persons(notifications.values())
     found = []
     for delivery in deliveries:
         notification = notifications[delivery.notification_id]
-        address = addresses.get(delivery.address_id) if delivery.address_id else None
+        address = addresses.get(delivery.address_id) if delivery.address_id else given_address(notification.given, notification.user_id, delivery.channel)
         adapters = registry.adapters_for(
             delivery.channel,
             address.value if address else None,
@@ -202,8 +203,15 @@ def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:
         )
         through = [adapter for adapter in adapters if adapter.name == delivery.detail.get(THROUGH)]  # whoever retried it has chosen
         adapters = through or adapters
-        found.append(_Claimed(delivery, notification, types[notification.type], address, persons.get(notification.user_id), adapters))
+        found.append(_Claimed(delivery, notification, types[notification.type], address, persons.get(notification.id), adapters))
     return found
+
+
+def _persons(notifications: Collection[sa.Row[Any]]) -> dict[UUID, Person]:
+    """By notification: for each the person may be another one, with another address."""
+    known = load_people(row.user_id for row in notifications)
+    there = [row for row in notifications if row.user_id in known]
+    return dict(zip((row.id for row in there), as_given([(known[row.user_id], row.given) for row in there]), strict=True))
 
 
 def _overtaken(notifications: Sequence[sa.Row[Any]]) -> dict[UUID, _Verdict]:
@@ -252,8 +260,12 @@ def _was_dead(wanted: Wanted) -> bool:
 
 def _wanted(claimed: _Claimed, person: Person) -> Wanted:
     delivery, notification = claimed.delivery, claimed.notification
-    goes_to = next((address for address in person.addresses if address.id == delivery.address_id and address.channel == delivery.channel), None)
+    goes_to = _goes_to(delivery, person)
     return Wanted(delivery.channel, claimed.type, notification.template_id, person, notification.data or {}, goes_to, notification.producer_id)
+
+
+def _goes_to(delivery: sa.Row[Any], person: Person) -> AddressFacts | None:
+    return next((address for address in person.addresses if address.id == delivery.address_id and address.channel == delivery.channel), None)
 
 
 def _message(claimed: _Claimed, person: Person, content: Content | str) -> Message | str:
@@ -271,7 +283,7 @@ def _message(claimed: _Claimed, person: Person, content: Content | str) -> Messa
         created_at=notification.created_at,
         content=content,
         data=notification.data or {},
-        unsubscribe_url=unsubscribe_url(person.subject, claimed.type, delivery.channel),
+        unsubscribe_url=unsubscribe_url(person.subject, claimed.type, delivery.channel, _goes_to(delivery, person)),
         collapse_key=notification.collapse_key,
         expires_at=notification.expires_at,
     )

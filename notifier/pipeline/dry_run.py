@@ -17,10 +17,10 @@ from notifier.core.explain import told
 from notifier.core.message import Content
 from notifier.core.plan import Plan, Route, Skip
 from notifier.database import transaction
-from notifier.pipeline import people, providers
+from notifier.pipeline import providers
 from notifier.pipeline.decide import Decided, decide
-from notifier.pipeline.facts import Target, load_people
-from notifier.pipeline.judge import Item, Work, changed_people, judge, works_in
+from notifier.pipeline.facts import load_people
+from notifier.pipeline.judge import Item, Work, judge, keep_people, targets_of, works_in
 from notifier.pipeline.words import Wanted, put_into_words
 from notifier.tokens import NOBODY
 
@@ -42,29 +42,13 @@ def dry_run(batch: Sequence[Item], at: datetime | None = None) -> list[dict[str,
         with transaction():
             results, _ = judge([replace(item, submission=replace(item.submission, idempotency=None)) for item in batch], now)
             works = [work for _, work in works_in(results)]
-            people.upsert(changed_people(works))
-            decided = decide(_targets(works), now, is_rehearsal=True)
+            keep_people(works)
+            persons = load_people({recipient.id for work in works for recipient in work.recipients})
+            decided = decide(targets_of(works, persons), now, is_rehearsal=True)
             raise _NothingStored
     except _NothingStored:
         told = iter(_in_words(decided))
         return [{"notifications": list(islice(told, len(result.recipients)))} if isinstance(result, Work) else result for result in results]
-
-
-def _targets(works: Sequence[Work]) -> list[Target]:
-    persons = load_people({recipient.id for work in works for recipient in work.recipients})
-    return [
-        Target(
-            submission_id=work.submission_id,
-            producer_id=work.item.caller.producer_id,
-            is_test=work.item.caller.is_test,
-            order=work.order,
-            person=persons[recipient.id],
-            data=work.item.submission.data,
-            collapse_key=work.item.submission.collapse_key,
-        )
-        for work in works
-        for recipient in work.recipients
-    ]
 
 
 def _in_words(decided: Sequence[Decided]) -> list[dict[str, Any]]:

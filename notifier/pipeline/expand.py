@@ -12,7 +12,7 @@ import structlog
 from notifier.clock import now as clock_now
 from notifier.database import transaction
 from notifier.models import EventType, Submission
-from notifier.pipeline.facts import Order, Target, load_people
+from notifier.pipeline.facts import Given, Order, Target, as_given, load_people
 from notifier.pipeline.store import Stored, announce, store
 
 log = structlog.get_logger()
@@ -45,10 +45,12 @@ def expand(submission_id: UUID) -> int:
             dedupe_window_s=body.get("dedupe_window_s"),
             is_deduplicated=body.get("is_deduplicated", True),  # once only those had a window that were compared
         )
+        given: dict[str, Given] = body.get("given", {})
+        still_here = [user_id for user_id in body["recipients"] if user_id in persons]  # somebody may have been erased meanwhile
+        as_they_are = as_given([(persons[user_id], given.get(user_id)) for user_id in still_here])
         targets = [
-            Target(row.id, row.producer_id, row.is_test, order, persons[user_id], body["data"], body["collapse_key"], user_id in body["flooded"])
-            for user_id in body["recipients"]
-            if user_id in persons  # somebody may have been erased meanwhile
+            Target(row.id, row.producer_id, row.is_test, order, person, body["data"], body["collapse_key"], user_id in body["flooded"], given.get(user_id))
+            for user_id, person in zip(still_here, as_they_are, strict=True)
         ]
         stored = store(targets, clock_now())
         row.status, row.expanded, row.body, row.wake_at = "expanded", len(targets), None, None

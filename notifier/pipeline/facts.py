@@ -1,7 +1,7 @@
 """Loads what the planner must know, for a whole batch, in a constant number of queries."""
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,14 +15,17 @@ from notifier.clock import now
 from notifier.core.plan import ESCALATE_AFTER, AddressFacts, Facts, Skip, TypeFacts, still_wanted
 from notifier.core.preferences import NO_CHOICES, Preferences, from_document
 from notifier.core.routing import ALL
+from notifier.core.worlds import is_of_tests
 from notifier.extensions import db
 from notifier.models import Account, Address, EventType, Preference, Suppression, Template, User
-from notifier.pipeline import people_cache
+from notifier.pipeline import people, people_cache
 from notifier.pipeline.kept import kept
 from notifier.tokens import Subject
 
 UTC = ZoneInfo("UTC")
 TRIED_AGAIN_AFTER = timedelta(days=1)  # a dead address, by what is mandatory
+Given = Mapping[str, Any]  # fields of a profile that hold for one notification alone
+GIVEN = ("name", "email", "phone", "locale", "time_zone")
 
 # Made once: building a statement takes as long as running it. The people's ids come as `ids`.
 _IDS: sa.BindParameter[str] = sa.bindparam("ids", expanding=True)
@@ -52,6 +55,7 @@ class Person:
     zone: ZoneInfo
     preferences: Preferences
     addresses: tuple[AddressFacts, ...]
+    reading_zone: ZoneInfo | None = None  # given with one notification: its times are in it; days and nights stay the person's own
 
     @property
     def id(self) -> str:
@@ -94,6 +98,18 @@ class Target:
     data: Mapping[str, Any]
     collapse_key: str | None
     is_flooded: bool = False
+    given: Given | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GivenAddress:
+    """Stands where an address's row would, for one that came with the notification."""
+
+    channel: str
+    value: str
+    digest: bytes
+    id: None = None
+    secret: None = None
 
 
 def load_types(keys: Iterable[str]) -> dict[str, EventType]:
@@ -175,7 +191,7 @@ def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, 
     tried_again = now() - TRIED_AGAIN_AFTER
     found: dict[str, list[AddressFacts]] = {}
     for row in rows.values():
-        for channel in (row.channel, *channels.BORROWERS.get(row.channel, ())):
+        for channel in _used_by(row.channel):
             found.setdefault(row.user_id, []).append(
                 AddressFacts(
                     id=row.id,
@@ -191,6 +207,61 @@ def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, 
                 )
             )
     return {user_id: tuple(addresses) for user_id, addresses in found.items()}
+
+
+def as_given(pairs: Sequence[tuple[Person, Given | None]]) -> list[Person]:
+    """The people as they are for one notification each: what was given with it stands before what is stored. At most one query."""
+    found = {index: given_addresses(given, person.id) for index, (person, given) in enumerate(pairs) if given}
+    digests = {address.digest for addresses in found.values() for address in addresses}
+    suppressed: dict[bytes, set[str]] = {}
+    if digests:
+        for row in db.session.execute(sa.select(Suppression.digest, Suppression.scope).where(Suppression.digest.in_(digests))):
+            suppressed.setdefault(bytes(row.digest), set()).add(row.scope)
+    return [_as_given(person, given, found[index], suppressed) if given else person for index, (person, given) in enumerate(pairs)]
+
+
+def _as_given(person: Person, given: Given, addresses: Sequence[GivenAddress], suppressed: Mapping[bytes, set[str]]) -> Person:
+    replaced = {name for field, channel in people.PRIMARY.items() if field in given for name in _used_by(channel)}
+    kept = [address for address in person.addresses if address.channel not in replaced]
+    new = [
+        AddressFacts(
+            id=None,
+            channel=name,
+            masked=channels.mask(address.channel, address.value),
+            is_primary=True,
+            suppressed_for=frozenset(suppressed.get(address.digest, ())),
+            digest=address.digest,
+        )
+        for address in addresses
+        for name in _used_by(address.channel)
+    ]
+    return replace(
+        person,
+        name=given.get("name", person.name),
+        locale=given.get("locale", person.locale),
+        addresses=(*kept, *new),
+        reading_zone=_zone(given["time_zone"]) if given.get("time_zone") else None,
+    )
+
+
+def given_addresses(given: Given, user_id: str) -> list[GivenAddress]:
+    """Those among the values that came with a notification."""
+    found = []
+    for field, channel in people.PRIMARY.items():
+        if given.get(field) is not None:
+            value = channels.normalise(channel, given[field])
+            found.append(GivenAddress(channel, value, people.digest_of(channel, value, is_test=is_of_tests(user_id))))
+    return found
+
+
+def given_address(given: Given | None, user_id: str, channel: str) -> GivenAddress | None:
+    """The one a delivery on that channel goes to, if one came with the notification."""
+    return next((address for address in given_addresses(given or {}, user_id) if channel in _used_by(address.channel)), None)
+
+
+def _used_by(channel: str) -> tuple[str, ...]:
+    """The channels that addresses of `channel` serve: a phone can be called, too."""
+    return (channel, *channels.BORROWERS.get(channel, ()))
 
 
 def admin_user_ids() -> list[str]:

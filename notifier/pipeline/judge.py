@@ -4,7 +4,7 @@ Called by `accept` and the dry run, inside their transaction. A bad item gets it
 never harms its neighbours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,9 +20,11 @@ from notifier.core.routing import ALL
 from notifier.core.submission import InlineRecipient, Submission, check_data, check_priority, check_routing, check_send_at, check_sequence
 from notifier.extensions import db
 from notifier.ids import new_id
-from notifier.models import EventType, IdempotencyKey
+from notifier.models import Account, EventType, IdempotencyKey
+from notifier.models.account import CONSOLE_ROLES
 from notifier.pipeline import people
-from notifier.pipeline.facts import Order, Person, admin_user_ids, load_template_ids, load_types, recall_people
+from notifier.pipeline.facts import GIVEN, Given, Order, Person, Target, admin_user_ids, as_given, load_template_ids, load_types, recall_people
+from notifier.pipeline.flood import Trigger
 from notifier.pipeline.schemas import data_faults
 
 Key = tuple[UUID, str, bool]  # producer, idempotency key, is it a test key's
@@ -33,7 +35,10 @@ INLINE_LIMIT = 100  # more recipients than this are expanded in the background
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who submits: the producer and what its key allows. `types` None: all of them. `is_internal`: the product itself."""
+    """Who submits: the producer and what its key allows. `types` None: all of them. `is_internal`: the product itself.
+
+    `may_change_people` who are known, by values given inline; `may_change_staff`: even those with a role in the console.
+    """
 
     producer_id: UUID | None
     is_test: bool
@@ -41,6 +46,21 @@ class Caller:
     types: frozenset[str] | None
     request_id: str
     is_internal: bool = False
+    may_change_people: bool = False
+    may_change_staff: bool = False
+
+    @classmethod
+    def of_key(cls, producer_id: UUID, scopes: Collection[str], types: Collection[str] | None, *, is_test: bool, request_id: str) -> "Caller":
+        """What a key with these scopes may do. `types`: those it is limited to."""
+        return cls(
+            producer_id,
+            is_test=is_test,
+            may_be_urgent="urgent" in scopes,
+            types=None if types is None else frozenset(types),
+            request_id=request_id,
+            may_change_people="users" in scopes and not is_test,
+            may_change_staff="users" in scopes and "admin" in scopes and not is_test,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +79,11 @@ class Accepted:
 
 @dataclass(slots=True)
 class Work:
-    """One item on its way through the batch. `key` is (producer, idempotency key)."""
+    """One item on its way through the batch. `key` is (producer, idempotency key).
+
+    What came with its recipients: `created`, people who are new; `changed`, people the caller may change; and `given`, by id, what holds
+    for this notification alone.
+    """
 
     item: Item
     order: Order
@@ -68,6 +92,9 @@ class Work:
     submission_id: UUID
     repeats: "Work | None" = None
     answer: dict[str, Any] = field(default_factory=dict)
+    created: list[InlineRecipient] = field(default_factory=list)
+    changed: list[InlineRecipient] = field(default_factory=list)
+    given: dict[str, Given] = field(default_factory=dict)
 
     @property
     def is_expanded_later(self) -> bool:
@@ -93,11 +120,31 @@ def works_in(results: Sequence[Any]) -> list[tuple[int, Work]]:
     return [(index, result) for index, result in enumerate(results) if isinstance(result, Work)]
 
 
-def changed_people(works: Sequence[Work]) -> list[InlineRecipient]:
-    """The recipients to be created or changed. A test key may create people, and changes nothing about those there are."""
-    tested = {recipient.id for work in works if work.item.caller.is_test for recipient in work.recipients if recipient.changes}
-    kept = people.known_ids(tested) if tested else set()
-    return [r for work in works for r in work.recipients if r.changes and not (work.item.caller.is_test and r.id in kept)]
+def keep_people(works: Sequence[Work]) -> set[str]:
+    """Creates and changes whom these may. → whom somebody else has created since they were judged: then all is to be judged anew."""
+    overtaken = people.create([recipient for work in works for recipient in work.created])
+    people.upsert([recipient for work in works for recipient in work.changed])
+    return overtaken
+
+
+def targets_of(works: Sequence[Work], persons: Mapping[str, Person], flooded: Collection[Trigger] = ()) -> list[Target]:
+    """One notification for each recipient of each, in order."""
+    notified = [(work, recipient.id, work.given.get(recipient.id)) for work in works for recipient in work.recipients]
+    as_they_are = as_given([(persons[user_id], given) for _, user_id, given in notified])
+    return [
+        Target(
+            submission_id=work.submission_id,
+            producer_id=work.item.caller.producer_id,
+            is_test=work.item.caller.is_test,
+            order=work.order,
+            person=person,
+            data=work.item.submission.data,
+            collapse_key=work.item.submission.collapse_key,
+            is_flooded=(user_id, work.order.type.key) in flooded,
+            given=given,
+        )
+        for (work, user_id, given), person in zip(notified, as_they_are, strict=True)
+    ]
 
 
 def _first_answers(batch: Sequence[Item]) -> dict[int, Accepted | Rejected]:
@@ -197,9 +244,11 @@ def _compare(batch: Sequence[Item], results: list[Any]) -> dict[str, Person]:
 
     A recipient exists, is created by this item, or was by an earlier one of the batch.
     """
-    groups = [*(item.submission.recipients for item in batch), *(work.recipients for _, work in works_in(results))]
-    at_once = {recipient.id for group in groups if len(group) <= INLINE_LIMIT for recipient in group if not recipient.changes}
-    later = {recipient.id for group in groups if len(group) > INLINE_LIMIT for recipient in group if not recipient.changes} - at_once
+    staff = _staff_among(batch)
+    groups = [*((item.caller, item.submission.recipients) for item in batch), *((work.item.caller, work.recipients) for _, work in works_in(results))]
+    asked = [(len(group), {recipient.id for recipient in group if not _may_change(caller, recipient, staff)}) for caller, group in groups]
+    at_once = {user_id for size, ids in asked if size <= INLINE_LIMIT for user_id in ids}
+    later = {user_id for size, ids in asked if size > INLINE_LIMIT for user_id in ids} - at_once
     persons = recall_people(at_once)
     known = persons.keys() | (people.known_ids(later) if later else set())
     first: dict[Key, Work] = {}
@@ -219,10 +268,34 @@ def _compare(batch: Sequence[Item], results: list[Any]) -> dict[str, Person]:
         if unknown:
             results[index] = _refused(*_unknown_people(work.item, unknown), code="unknown_user")
             continue
+        _share_out(work, known, staff)
         known |= created
         if work.key:
             first[work.key] = work
     return persons
+
+
+def _may_change(caller: Caller, recipient: InlineRecipient, staff: Collection[str]) -> bool:
+    """Whether the values that came with the recipient are to be stored, be the person new or known."""
+    return bool(recipient.changes) and (caller.may_change_staff or (caller.may_change_people and recipient.id not in staff))
+
+
+def _staff_among(batch: Sequence[Item]) -> set[str]:
+    """Those with a role in the console: sign-in links and alerts go to their addresses. One query, and none where it makes no difference."""
+    asking = [item for item in batch if item.caller.may_change_people and not item.caller.may_change_staff]
+    named = {recipient.id for item in asking for recipient in item.submission.recipients if recipient.changes}
+    return set(db.session.scalars(sa.select(Account.user_id).where(Account.user_id.in_(named), Account.role.in_(CONSOLE_ROLES)))) if named else set()
+
+
+def _share_out(work: Work, known: Collection[str], staff: Collection[str]) -> None:
+    """What came with the recipients: stored where that may be, and kept with the notification otherwise."""
+    for recipient in work.recipients:
+        if _may_change(work.item.caller, recipient, staff):
+            work.changed.append(recipient)
+        elif recipient.changes and recipient.id not in known:
+            work.created.append(recipient)
+        elif given := {name: value for name, value in recipient.changes.items() if name in GIVEN}:
+            work.given[recipient.id] = given
 
 
 def _unknown_people(item: Item, unknown: set[str]) -> list[Fault]:

@@ -175,7 +175,7 @@ def _switch_off(tasks: Sequence[Task], now: datetime) -> None:
         addresses = [task.address for task in dead if task.address]
         db.session.execute(
             sa.update(Address)
-            .where(Address.id.in_([address.id for address in addresses]))
+            .where(Address.id.in_([address.id for address in addresses if address.id]))  # none: it came with the notification
             .values(disabled_at=now, disabled_reason=reason)
             .execution_options(synchronize_session=False)
         )

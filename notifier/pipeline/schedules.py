@@ -157,8 +157,7 @@ def _why_stopped(key: ApiKey | None, disabled_at: datetime | None, now: datetime
 def _item(row: Schedule, key: ApiKey) -> Item:
     assert row.next_at is not None
     run = f"schedule:{row.id.hex}:{row.next_at.isoformat()}"
-    types = None if key.types is None else frozenset(key.types)
-    caller = Caller(row.producer_id, row.is_test, may_be_urgent="urgent" in key.scopes, types=types, request_id=f"schedule-{row.id.hex}")
+    caller = Caller.of_key(row.producer_id, key.scopes, key.types, is_test=row.is_test, request_id=f"schedule-{row.id.hex}")
     return Item(caller, submission_of(row.body, idempotency=(run, hashlib.sha256(run.encode()).hexdigest())))
 
 

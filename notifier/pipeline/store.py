@@ -165,6 +165,7 @@ def _notification_row(decided: Decided, now: datetime) -> dict[str, Any]:
         "priority": order.priority,
         "template_id": order.template_id,
         "data": dict(target.data),
+        "given": dict(target.given) if target.given else None,
         "is_test": target.is_test,
         "routing": order.routing,
         "collapse_key": target.collapse_key,

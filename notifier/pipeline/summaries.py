@@ -4,6 +4,7 @@ Closing a digest, storing its notification and saying so on what went into it is
 in the middle has done nothing. What has become unwanted since it was gathered is left out, and says why.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,7 +26,7 @@ from notifier.ids import new_id
 from notifier.models import Delivery, Digest, DigestEntry, EventType, InboxItem, Notification, Submission
 from notifier.pipeline import providers, replacing
 from notifier.pipeline.clean_text import web_address
-from notifier.pipeline.facts import Order, Person, Target, load_people, load_template_ids, load_types, planner_facts
+from notifier.pipeline.facts import Given, Order, Person, Target, as_given, load_people, load_template_ids, load_types, planner_facts
 from notifier.pipeline.store import Stored, announce, store
 from notifier.pipeline.words import Wanted, put_into_words
 
@@ -41,7 +42,7 @@ _delivery, _notification = Delivery.__table__.c, Notification.__table__.c
 _ENTRY: tuple[Any, ...] = (
     *(DigestEntry.digest_id, _delivery.id.label("delivery_id"), _delivery.channel, _delivery.detail, _delivery.expires_at),
     *(_notification.id, _notification.user_id, _notification.producer_id, _notification.is_test, _notification.type, _notification.template_id),
-    *(_notification.collapse_key, _notification.send_at),
+    *(_notification.collapse_key, _notification.send_at, _notification.given),
 )
 
 log = structlog.get_logger()
@@ -61,10 +62,15 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Issue:
-    """One notification of a digest: what it lists, and by which channels it goes. There is a second one where one channel lists less than another."""
+    """One notification of a digest: what it lists, and by which channels it goes.
+
+    There is a second one where one channel lists less than another, or where values were `given` with some of what it lists: that goes
+    where they say, and nothing else does.
+    """
 
     digest: Digest
     person: Person
+    given: Given | None
     channels: tuple[str, ...]
     listed: tuple[Any, ...]
 
@@ -105,7 +111,7 @@ def _load(digests: Sequence[Digest]) -> _Batch:
 
 def _issues(batch: _Batch, now: datetime) -> list[_Issue]:
     places, read = replacing.places_of(batch.entries), _read(batch)
-    listed: dict[UUID, dict[str, dict[UUID, Any]]] = {}
+    listed: dict[tuple[UUID, str], dict[str, dict[UUID, Any]]] = {}
     for entry in batch.entries:
         place = places.get(entry.id)
         if entry.send_at is not None and entry.send_at > now:
@@ -119,8 +125,21 @@ def _issues(batch: _Batch, now: datetime) -> list[_Issue]:
         elif not (answer := _answer(batch, entry)).enabled:
             batch.left_out[entry.delivery_id] = ("opted_out", {"because": answer.because})
         else:
-            listed.setdefault(entry.digest_id, {}).setdefault(entry.channel, {})[entry.id] = entry
-    return [_Issue(digest, batch.persons[digest.user_id], names, entries) for digest in batch.digests for names, entries in _alike(listed.get(digest.id, {}))]
+            listed.setdefault(_group(entry), {}).setdefault(entry.channel, {})[entry.id] = entry
+    found = [
+        (digest, entries[0].given, names, entries)
+        for digest in batch.digests
+        for group, by_channel in listed.items()
+        if group[0] == digest.id
+        for names, entries in _alike(by_channel)
+    ]
+    as_they_are = as_given([(batch.persons[digest.user_id], given) for digest, given, *_ in found])
+    return [_Issue(digest, person, *rest) for (digest, *rest), person in zip(found, as_they_are, strict=True)]
+
+
+def _group(entry: Any) -> tuple[UUID, str]:
+    """What may stand in one notification: of one digest, with the same values given."""
+    return entry.digest_id, json.dumps(entry.given, sort_keys=True)
 
 
 def _read(batch: _Batch) -> set[UUID]:
@@ -155,7 +174,7 @@ def _store(issues: Sequence[_Issue], batch: _Batch, now: datetime) -> Stored:
         order = Order(type_, type_.priority, templates.get(type_.key), issue.channels, send_at=now + _A_MOMENT, expires_at=now + KEPT)
         submission_id = new_id()
         rows.append({"id": submission_id, "type": type_.key, "is_test": issue.digest.is_test})
-        targets.append(Target(submission_id, None, issue.digest.is_test, order, issue.person, data, None))
+        targets.append(Target(submission_id, None, issue.digest.is_test, order, issue.person, data, None, given=issue.given))
     common = {"producer_id": None, "status": "expanded", "recipients": 1, "expanded": 1, "body": None, "request_id": "notifier", "created_at": now}
     db.session.execute(sa.insert(Submission.__table__), [{**row, **common} for row in rows])
     return store(targets, now)
@@ -183,11 +202,11 @@ def _data(issues: Sequence[_Issue], batch: _Batch) -> list[dict[str, Any]]:
 def _settle(batch: _Batch, sent: Sequence[tuple[_Issue, str]]) -> None:
     """What went into a digest says into which, what was left out says why, and what is early stays open."""
     told = dict(batch.left_out)
-    by_channel = {(issue.digest.id, channel): shown_id for issue, shown_id in sent for channel in issue.channels}
+    by_channel = {(_group(issue.listed[0]), channel): shown_id for issue, shown_id in sent for channel in issue.channels}
     early = {entry.delivery_id for entry in batch.early}
     for entry in batch.entries:
         if entry.delivery_id not in early and entry.delivery_id not in told:
-            told[entry.delivery_id] = (DIGESTED, {**entry.detail, "digest": by_channel[entry.digest_id, entry.channel]})
+            told[entry.delivery_id] = (DIGESTED, {**entry.detail, "digest": by_channel[_group(entry), entry.channel]})
     if told:
         values = {"reason": sa.bindparam("why"), "detail": sa.bindparam("more", type_=_delivery.detail.type)}
         db.session.connection().execute(

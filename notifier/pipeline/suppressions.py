@@ -1,13 +1,25 @@
-"""Lifting a suppression: an operator has word that an address can be reached again. Called by the console."""
+"""Suppressions that people ask for: an operator lifts one, having word that an address can be reached again; whoever reads
+a message at an address that nobody has stored unsubscribes there. Called by the console and the link in the message.
+"""
 
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from notifier.clock import now
 from notifier.core.errors import Rejected
-from notifier.database import transaction
+from notifier.database import insert, transaction
 from notifier.models import Address, Suppression
 from notifier.pipeline import audit
+
+UNSUBSCRIBED = "unsubscribed"
+
+
+def unsubscribe(digest: bytes, channel: str, category: str) -> None:
+    """Nothing of that category goes to that address any more, whoever gives it. Its owner takes that back by confirming it here."""
+    row = {"digest": digest, "scope": category, "channel": channel, "reason": UNSUBSCRIBED, "created_at": now()}
+    with transaction() as session:
+        session.execute(insert(Suppression).values(**row).on_conflict_do_nothing())
 
 
 def lift(user_id: str, address_id: UUID) -> bool:

@@ -25,7 +25,7 @@ from notifier.models import Attempt, Delivery, EventType, IdempotencyKey, Notifi
 from notifier.pipeline import inbox, outages, pacing, pausing, replacing, scores, tallies
 from notifier.pipeline.accept import EXPAND_GRACE
 from notifier.pipeline.claim import database_time
-from notifier.pipeline.facts import load_people, load_types, no_longer_wanted
+from notifier.pipeline.facts import as_given, load_people, load_types, no_longer_wanted
 from notifier.pipeline.routing import follow, read_already, rivals
 from notifier.pipeline.store import DOORBELL_GRACE, Stored, announce, inbox_row
 from notifier.pipeline.words import Wanted, put_into_words
@@ -93,7 +93,9 @@ def _show(deliveries: Sequence[Delivery], now: datetime) -> Stored:
     → what is to follow the commit. A routing goes on from here, as it does after a send.
     """
     notifications = {n.id: n for n in db.session.scalars(sa.select(Notification).where(Notification.id.in_({d.notification_id for d in deliveries})))}
-    persons = load_people(n.user_id for n in notifications.values())
+    known = load_people(n.user_id for n in notifications.values())
+    there = [n for n in notifications.values() if n.user_id in known]
+    persons = dict(zip((n.id for n in there), as_given([(known[n.user_id], n.given) for n in there]), strict=True))
     types = load_types(n.type for n in notifications.values())
     places = replacing.places_of(notifications.values(), lock=True)
     read = read_already(notifications.values())
@@ -101,7 +103,7 @@ def _show(deliveries: Sequence[Delivery], now: datetime) -> Stored:
     wanted = []
     for delivery in deliveries:
         notification = notifications[delivery.notification_id]
-        person = persons.get(notification.user_id)
+        person = persons.get(notification.id)
         place = places.get(notification.id)
         if person is None:
             _skip(delivery, "user_erased", {})

@@ -45,7 +45,7 @@ def preview(source: TemplateSource, channel: str, locale: str, data: Mapping[str
         zone=UTC,
         category=type.category if type else "transactional",
         why_url=why_url(NOWHERE, type, channel, _A_CONFIRMED_ADDRESS) if type else None,
-        unsubscribe_url=unsubscribe_url(NOBODY, type, channel) if type else None,
+        unsubscribe_url=unsubscribe_url(NOBODY, type, channel, None) if type else None,
         site_url=current_settings().public_url,
     )
     [result] = render([request], compile=Compiled)

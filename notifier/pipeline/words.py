@@ -17,7 +17,7 @@ from notifier.models import EventType
 from notifier.pipeline.facts import Person
 from notifier.pipeline.render import RenderFault, RenderRequest, load_templates, render
 from notifier.shapes import HOW_OFTEN
-from notifier.tokens import PreferenceLink, Subject
+from notifier.tokens import NOBODY, PreferenceLink, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,15 @@ class Wanted:
     producer_id: UUID | None = None
 
 
-def unsubscribe_url(whom: Subject, type: EventType, channel: str) -> str | None:
-    """The one-click link of a mail. Transactional ones have none, nor what the product says for itself (codes, sign-in links): that was asked for."""
+def unsubscribe_url(whom: Subject, type: EventType, channel: str, address: AddressFacts | None) -> str | None:
+    """The one-click link of a mail. Transactional ones have none, nor what the product says for itself (codes, sign-in links): that was asked for.
+
+    It switches off for the person; at an address that came with the notification alone, for that address.
+    """
     if type.category == "transactional" or (type.is_internal and type.is_mandatory) or not CHANNELS[channel].shape.has_html:
         return None
+    if address is not None and address.id is None and whom != NOBODY:
+        return f"{current_settings().public_url}/u/{tokens.sign_address_unsubscribe(address.digest, type.category, channel)}"
     return f"{current_settings().public_url}/u/{tokens.sign_unsubscribe(whom, type.category, channel)}"
 
 
@@ -65,11 +70,11 @@ def put_into_words(wanted: Sequence[Wanted]) -> list[Content | str]:
             titles=w.type.titles,
             data=w.data,
             user_name=w.person.name,
-            zone=w.person.zone,
+            zone=w.person.reading_zone or w.person.zone,
             category=w.type.category,
             why_url=why_url(PreferenceLink(w.person.subject, w.producer_id), w.type, w.channel, w.address),
             site_url=current_settings().public_url,
-            unsubscribe_url=unsubscribe_url(w.person.subject, w.type, w.channel),
+            unsubscribe_url=unsubscribe_url(w.person.subject, w.type, w.channel, w.address),
         )
         for w in wanted
     ]

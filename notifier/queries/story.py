@@ -8,7 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier.channels import CHANNELS
+from notifier.channels import CHANNELS, mask
 from notifier.core.errors import Rejected
 from notifier.core.explain import sentence, story, unpacked
 from notifier.core.masking import masked
@@ -48,13 +48,17 @@ class Related:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """`data` is masked; None where nobody may see it. `captures`: delivery id → ids of what the sandbox kept."""
+    """`data` is masked; None where nobody may see it. `given`: what came with it about the person, masked.
+
+    `captures`: delivery id → ids of what the sandbox kept.
+    """
 
     notification: Notification
     submission: Submission | None
     producer: Producer | None
     template: str | None
     data: Any
+    given: Mapping[str, str]
     decided: Sequence[Decided]
     deliveries: Sequence[Delivery]
     events: Sequence[Event]
@@ -83,12 +87,27 @@ def of(key: UUID, clock: Callable[[str], str]) -> Story:
         producer,
         f"{template.key}@{template.version}" if template else None,
         None if is_secret else masked(row.data or {}),
+        _given(row),
         _decided(row, deliveries, clock),
         deliveries,
         events,
         {} if is_secret else _captures(ids),
         _related(deliveries),
     )
+
+
+def _given(row: Notification) -> dict[str, str]:
+    """In words; the name in its beginning only."""
+    words = {"email": "e-mail", "phone": "phone", "name": "name", "locale": "language", "time_zone": "time zone"}
+    found = {}
+    for field, word in words.items():
+        value = (row.given or {}).get(field, "")
+        if value is None:
+            found[word] = "none"
+        elif value:
+            channel = {"email": "email", "phone": "sms"}.get(field)
+            found[word] = mask(channel, value) if channel else f"{value[:1]}…" if field == "name" else value
+    return found
 
 
 def _decided(row: Notification, deliveries: Sequence[Delivery], clock: Callable[[str], str]) -> list[Decided]:

@@ -101,6 +101,7 @@ def _notifications(user_id: str, sight: Sight) -> list[dict[str, Any]]:
             "type": row.type,
             "priority": row.priority,
             "data": None if row.type in secret else row.data,
+            "given": row.given,
             "created_at": shapes.timestamp(row.created_at),
             "deliveries": deliveries.get(row.id, []),
         }

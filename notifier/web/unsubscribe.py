@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from notifier import tokens
 from notifier.core.errors import Rejected
 from notifier.extensions import csrf
-from notifier.pipeline import preferences
+from notifier.pipeline import preferences, suppressions
 from notifier.queries.preference_grid import types_allowed_by_name
 from notifier.tokens import Unsubscribe
 from notifier.web.access import ANYONE, allow, page_blueprint
@@ -26,7 +26,7 @@ _BROKEN = Words("This link is not complete", "Open it again from the message, or
 @pages.get("/u/<token>")
 @allow(ANYONE)
 def ask(token: str) -> ResponseReturnValue:
-    wish = tokens.read_unsubscribe(token)
+    wish = tokens.read_unsubscribe(token) or tokens.read_address_unsubscribe(token)
     if wish is None:
         return error_page(404, _BROKEN)
     return render_template("unsubscribe.html", wish=wish, is_done=False)
@@ -36,6 +36,10 @@ def ask(token: str) -> ResponseReturnValue:
 @csrf.exempt
 @allow(ANYONE)
 def act(token: str) -> ResponseReturnValue:
+    at_address = tokens.read_address_unsubscribe(token)
+    if at_address is not None:
+        suppressions.unsubscribe(at_address.digest, at_address.channel, at_address.category)
+        return render_template("unsubscribe.html", wish=at_address, is_done=True, is_of_address=True)
     wish = tokens.read_unsubscribe(token)
     if wish is None:
         return error_page(404, _BROKEN)

@@ -11,10 +11,12 @@ import time_machine
 from apiflask import APIFlask
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
+from notifier import accounts
 from notifier.clock import now
 from notifier.extensions import db
 from notifier.models import Delivery, Notification, Submission, User
 from notifier.pipeline import expand
+from tests.conftest import Api
 
 SUBMIT = "/api/v1/notifications"
 DELIVERY = {
@@ -385,3 +387,22 @@ def test_what_is_over_a_cap_is_accepted_and_says_which(api: Any, cast: Any) -> N
         [("inapp", None, None), ("email", "frequency_cap", {"per": "day", "max": 0, "channel": "email"})],
         [("inapp", "frequency_cap", {"per": "day", "max": 1}), ("email", "frequency_cap", {"per": "day", "max": 1})],
     ]
+
+
+TAKING_OVER = {
+    "one": ("/api/v1/notifications", lambda body: body),
+    "bulk": ("/api/v1/notifications/bulk", lambda body: {"notifications": [body, body]}),
+    "a schedule": ("/api/v1/schedules", lambda body: {"cron": "0 8 * * *", "notification": body}),
+    "a rehearsal": ("/api/v1/notifications?dry_run=true", lambda body: body),
+}
+
+
+@pytest.mark.parametrize("door", TAKING_OVER)
+def test_a_key_that_may_only_notify_changes_nobody_by_what_it_gives_inline(api: Any, cast: Any, door: str) -> None:
+    shop = Api(api.client, accounts.create_key(accounts.create_producer("Other").id, scopes=("notify", "read", "urgent"))[1])
+    path, body_of = TAKING_OVER[door]
+    before = [api.get(f"/api/v1/users/alice{part}").json for part in ("", "/addresses", "/preferences")]
+    given = {"id": "alice", "email": "evil@example.test", "phone": "+4915199999999", "name": "Eve", "locale": "de", "time_zone": "Asia/Tokyo"}
+    body = {"type": "order_shipped", "data": {"order_id": "A1"}, "recipients": [given]}
+    assert shop.post(path, body_of(body)).status_code < 300
+    assert [api.get(f"/api/v1/users/alice{part}").json for part in ("", "/addresses", "/preferences")] == before

@@ -29,7 +29,7 @@ def submission(*recipients: str | InlineRecipient, type: str = "order_shipped", 
 @pytest.fixture
 def caller(app: APIFlask) -> Caller:
     producer = accounts.create_producer("Shop")
-    return Caller(producer.id, is_test=False, may_be_urgent=True, types=None, request_id="req-1")
+    return Caller(producer.id, is_test=False, may_be_urgent=True, types=None, request_id="req-1", may_change_people=True)
 
 
 @pytest.fixture

@@ -316,17 +316,6 @@ def test_a_rehearsal_never_swallows_the_real_call(cast: dict[str, str], caller: 
     assert real.answer["id"] != rehearsal.answer["id"]
 
 
-def test_a_test_key_creates_people_and_changes_nobody(cast: dict[str, str], caller: Caller, submit: Submit) -> None:
-    submit(
-        InlineRecipient("alice", {"email": "evil@x.test"}),
-        InlineRecipient("newcomer", {"email": "new@x.test"}),
-        caller=replace(caller, is_test=True),
-        channels=("email",),
-    )
-    addresses = {row.user_id: row.value for row in rows(Address, channel="email") if row.user_id in ("alice", "newcomer")}
-    assert addresses == {"alice": "alice@example.test", "newcomer": "new@x.test"}
-
-
 class Leaderless(GroupCommit):
     """Its first leader is ended from outside while it gathers."""
 

@@ -48,7 +48,7 @@ def test_nobodys_preferences_are_opened_from_an_address_that_its_owner_has_not_c
     ids=lambda value: value.key if isinstance(value, EventType) else None,
 )
 def test_a_mail_that_nobody_asked_for_offers_to_be_switched_off(app: APIFlask, type_: EventType, channel: str, has_link: bool) -> None:
-    assert (unsubscribe_url(ALICE.subject, type_, channel) is not None) == has_link
+    assert (unsubscribe_url(ALICE.subject, type_, channel, CONFIRMED) is not None) == has_link
 
 
 def test_the_link_opens_that_persons_preferences_alone(app: APIFlask) -> None:

@@ -120,7 +120,7 @@ def work(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def send(app: APIFlask, work: Callable[[], None]) -> Callable[..., list[Delivery]]:
     """`send("zoe", email="rejected@sandbox.test", channels=("email",))`: accepted and worked off. → its deliveries."""
     producer = accounts.create_producer("Shop")
-    caller = Caller(producer.id, is_test=False, may_be_urgent=True, types=None, request_id="test")
+    caller = Caller(producer.id, is_test=False, may_be_urgent=True, types=None, request_id="test", may_change_people=True)
 
     def _send(
         user_id: str,

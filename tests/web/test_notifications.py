@@ -7,10 +7,15 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
+from notifier import accounts
+from notifier.core.submission import InlineRecipient, Submission
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import new_id, show
-from notifier.models import Delivery, Notification, Submission
+from notifier.models import Delivery, Notification
+from notifier.models import Submission as SubmissionRow
+from notifier.pipeline.accept import accept
+from notifier.pipeline.judge import Caller, Item
 from notifier.queries import search
 from tests.web.conftest import Visitor
 
@@ -105,6 +110,16 @@ def test_the_story_tells_all_in_order(viewer: Visitor, send: Send) -> None:
     assert [secret for secret in ("998877", "who=ann") if secret in page] == []
 
 
+def test_what_came_for_this_notification_alone_is_told_masked(viewer: Visitor, send: Send, cast: dict[str, str]) -> None:
+    producer = accounts.create_producer("Other")
+    caller = Caller(producer.id, is_test=False, may_be_urgent=True, types=None, request_id="test")
+    given = InlineRecipient("alice", {"email": "somebody@x.test", "name": "Allie", "locale": "de"})
+    accept([Item(caller, Submission("order_shipped", (given,), {"order_id": "A1"}, channels=("email",)))])
+    page = viewer.get(f"/admin/notifications/{notification().shown_id}").text
+    assert "e-mail s…@x.test, name A…, language de" in page
+    assert [secret for secret in ("somebody@", "Allie") if secret in page] == []
+
+
 def test_what_the_sandbox_kept_is_a_link_away(viewer: Visitor, sent: str) -> None:
     assert "As it was captured" in viewer.get(f"/admin/notifications/{notification().shown_id}").text
 
@@ -134,9 +149,9 @@ def test_without_redis_both_pages_work(viewer: Visitor, sent: str, redis_away: N
 def multiply(count: int, **values: Any) -> None:
     with transaction() as session:
         [row] = session.execute(sa.select(Notification.__table__)).mappings()
-        [of] = session.execute(sa.select(Submission.__table__)).mappings()
+        [of] = session.execute(sa.select(SubmissionRow.__table__)).mappings()
         submissions = [{**of, "id": new_id()} for _ in range(count)]
-        session.execute(sa.insert(Submission.__table__), submissions)
+        session.execute(sa.insert(SubmissionRow.__table__), submissions)
         session.execute(sa.insert(Notification.__table__), [{**row, "id": new_id(), "submission_id": one["id"], **values} for one in submissions])
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from notifier import tokens
 from notifier.extensions import db
-from notifier.models import ConsentEvent
+from notifier.models import ConsentEvent, Suppression
 from notifier.pipeline import preferences as choosing
 from notifier.pipeline.people import erase
 from notifier.queries.preferences import document
@@ -97,3 +97,14 @@ def test_somebody_who_is_gone_gets_the_same_answer(visitor: Visitor, link: str) 
 
 def test_signed_in_people_need_no_token_either(signed_in: Callable[..., Visitor], link: str) -> None:
     assert signed_in(user_id="eve").post(link, HEADER_FORM, token=False).status_code == 200
+
+
+def test_at_an_address_that_nobody_stored_it_is_for_that_address_alone(visitor: Visitor, cast: dict[str, str]) -> None:
+    before, link = choices(), f"/u/{tokens.sign_address_unsubscribe(bytes(32), 'marketing', 'email')}"
+    assert "<button" in visitor.get(link).text
+    for _ in range(2):
+        answer = visitor.post(link, HEADER_FORM, token=False)
+        assert (answer.status_code, "to this address" in answer.text, "/preferences" in answer.text) == (200, True, False)
+    assert choices() == before
+    db.session.rollback()
+    assert [(row.scope, row.channel) for row in db.session.scalars(select(Suppression))] == [("marketing", "email")]

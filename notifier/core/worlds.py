@@ -1,0 +1,21 @@
+"""The world of test keys: people of their own, under the ids their producers use.
+
+Somebody of the test world is a row like anybody's, under an id that no live person can have, so preferences, addresses, inbox,
+history, erasure and export follow by themselves. Ids are turned where requests of test keys come in, and back where answers go out.
+"""
+
+MARK = "~"  # no id that a producer may use has one
+
+
+def stored_id(user_id: str, *, is_test: bool) -> str:
+    """The id as it is stored. What is marked already stays as it is."""
+    return MARK + shown_id(user_id) if is_test else user_id
+
+
+def shown_id(user_id: str) -> str:
+    """The id as its producer knows it."""
+    return user_id.removeprefix(MARK)
+
+
+def is_of_tests(user_id: str) -> bool:
+    return user_id.startswith(MARK)
