@@ -1,8 +1,41 @@
-"""The one place that reads the time. Rules get it as an argument; tests turn it with time-machine."""
+"""The one place that reads the time. Rules get it as an argument; tests turn it with time-machine.
 
-from datetime import UTC, datetime
+The database's clock decides what is due, lapsed or expired: it is the one that all hosts share. A long-running process
+sets its time by it (`follow`, called by `database`) and then counts the seconds itself, so that neither a host whose clock
+is hours wrong nor one that is set anew while we run makes anything early, late or expired. Until then it is the host's.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+_TOLERANCE = timedelta(seconds=0.25)  # of an answer that was under way for a moment; less is not corrected, or time would jump about
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while a machine sleeps
+
+_set_at: tuple[datetime, float] | None = None  # the time, and the steady seconds at which it was that
 
 
 def now() -> datetime:
     """The time as aware UTC."""
+    if _set_at is None:
+        return of_this_host()
+    then, seconds = _set_at
+    return then + timedelta(seconds=time.clock_gettime(_STEADY) - seconds)
+
+
+def of_this_host() -> datetime:
+    """What the host believes: for `doctor`, which tells whether it is right."""
     return datetime.now(UTC)
+
+
+def follow(told: datetime, asked_s_ago: float) -> None:
+    """Somebody whom all believe says that it is `told`; the question took `asked_s_ago`, there and back."""
+    global _set_at
+    at = told + timedelta(seconds=asked_s_ago / 2)
+    if _set_at is None or abs(at - now()) > _TOLERANCE:
+        _set_at = at, time.clock_gettime(_STEADY)
+
+
+def follow_nobody() -> None:
+    """The host's own clock from now on."""
+    global _set_at
+    _set_at = None

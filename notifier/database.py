@@ -9,16 +9,19 @@ import functools
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, event, make_url
+from flask import Flask, current_app
+from sqlalchemy import URL, Connection, Engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session, scoped_session
 
+from notifier import clock
 from notifier.extensions import db
 
 # Raised while the database is away, or too busy. (OperationalError is also a lost deadlock: see `sqlstate`.)
@@ -35,6 +38,7 @@ _BUSY_TIMEOUT_S = 0.02
 _UNDO, _AFTER = "undo", "after"
 _LOCK_WAIT_S = 10.0
 _LOOK_S = 3
+_CLOCK_DUE, _CLOCK_LOOK_S = "clock_due", 5.0
 _DISCREET = {"hide_parameters": True}  # errors end up in the log, and the values of a statement are addresses, names, messages
 
 
@@ -125,6 +129,29 @@ def _begin(connection: Connection) -> None:
             time.sleep(0.002)
 
 
+def follow_clock(app: Flask) -> None:
+    """For a long-running process: from now on its time is the database's, asked for again every few seconds as it writes.
+
+    SQLite has but one host, and its clock. Raises one of UNAVAILABLE.
+    """
+    with app.app_context():
+        if db.engine.dialect.name == "postgresql":
+            app.extensions[_CLOCK_DUE] = float("-inf")
+            with transaction():
+                pass
+            db.session.remove()
+
+
+def _look_at_clock() -> None:
+    due_at = current_app.extensions.get(_CLOCK_DUE)
+    asked_at = time.monotonic()
+    if due_at is None or asked_at < due_at:
+        return
+    current_app.extensions[_CLOCK_DUE] = asked_at + _CLOCK_LOOK_S
+    told = db.session.scalar(select(func.clock_timestamp()))
+    clock.follow(told.astimezone(UTC), time.monotonic() - asked_at)
+
+
 @contextlib.contextmanager
 def transaction() -> Iterator[scoped_session[Session]]:
     """A short write transaction on `db.session`: commits at the end, rolls back on any exception.
@@ -138,6 +165,7 @@ def transaction() -> Iterator[scoped_session[Session]]:
     after: list[Callable[[], None]] = []
     db.session.info.update({_UNDO: undo, _AFTER: after})
     try:
+        _look_at_clock()
         yield db.session
         db.session.commit()
     except BaseException:

@@ -1,9 +1,10 @@
-"""Flask extensions, unbound. Imports nothing of ours, so that anything may import it.
+"""Flask extensions, unbound. Imports nothing of ours but the memory of Redis' outages, so that anything may import it.
 
 `create_app` binds them. `socketio` has its async mode set explicitly by `create_app`: python-socketio
 would otherwise choose eventlet wherever that is importable.
 """
 
+import contextlib
 from typing import Any
 
 import redis
@@ -13,10 +14,10 @@ from flask_migrate import Migrate
 from flask_socketio import SocketIO
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase
+
+from notifier.outage import ANSWER_S, Once, Outage
 
 _MOST_CONNECTIONS = 50
 
@@ -33,21 +34,39 @@ class Base(DeclarativeBase):
     )
 
 
+class _Client(redis.Redis):
+    outage: Outage
+
+
 class RedisStore:
-    """The Redis of the current app. Fails fast: Redis is the doorbell, and nobody may wait at a dead one.
+    """The Redis of the current app. Fails fast: Redis is the doorbell, and nobody may wait at a dead one (see `outage`).
 
     At most so many connections at a time, so that descriptors are left for those who ask; more callers wait for their turn.
     """
 
     def init_app(self, app: Flask, url: str) -> None:
-        bounds: dict[str, Any] = {"max_connections": _MOST_CONNECTIONS, "timeout": 2, "socket_connect_timeout": 1, "socket_timeout": 2}
-        pool = redis.BlockingConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **bounds)
-        app.extensions["redis"] = redis.Redis.from_pool(pool)
+        outage = Outage()
+        bounds: dict[str, Any] = {"max_connections": _MOST_CONNECTIONS, "timeout": ANSWER_S, "socket_connect_timeout": ANSWER_S, "socket_timeout": ANSWER_S}
+        client = _Client.from_pool(redis.BlockingConnectionPool.from_url(url, retry=Once(outage), **bounds))
+        client.outage = outage
+        app.extensions["redis"] = client
 
     @property
     def client(self) -> redis.Redis:
         client: redis.Redis = current_app.extensions["redis"]
         return client
+
+    def is_away(self) -> bool:
+        """It did not answer a moment ago: asking would be refused at once."""
+        client: _Client = current_app.extensions["redis"]
+        return client.outage.is_on()
+
+    def look(self) -> None:
+        """Before a transaction in which Redis will be asked: so that, if it hangs, it is waited for out here. A round trip once a second at most."""
+        client: _Client = current_app.extensions["redis"]
+        if not client.outage.is_on() and not client.outage.has_heard_lately():
+            with contextlib.suppress(redis.RedisError):
+                client.ping()
 
 
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})

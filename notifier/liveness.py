@@ -10,7 +10,7 @@ from datetime import timedelta
 import redis
 from rq.utils import utcparse
 
-from notifier.clock import now
+from notifier.clock import of_this_host
 
 RECENT = timedelta(seconds=30)  # a worker shows life between jobs, and a job may take a while
 SCHEDULER_BEAT_S = 2.0
@@ -82,7 +82,7 @@ def beat_scheduler(client: redis.Redis, name: str) -> None:
     with client.pipeline(transaction=False) as pipe:
         pipe.zadd(_SCHEDULERS, {name: at})
         pipe.zremrangebyscore(_SCHEDULERS, "-inf", at - _SCHEDULER_RECENT_S)
-        pipe.set(_CLOCK + name, now().timestamp() - at, px=int(_SCHEDULER_RECENT_S * 1000))
+        pipe.set(_CLOCK + name, of_this_host().timestamp() - at, px=int(_SCHEDULER_RECENT_S * 1000))
         pipe.execute()
 
 

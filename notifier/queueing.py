@@ -4,7 +4,6 @@ A ring is a hint. The row in the database is the truth: a delivery rung twice is
 one whose ring was lost is rung again by the sweep. Jobs are named by string and carry ids only.
 """
 
-import time
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from uuid import UUID, uuid4
 
 import redis
 import structlog
-from flask import current_app
 from rq import Queue
 from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry
@@ -29,7 +27,6 @@ from notifier.ids import show
 SERIALIZER = JSONSerializer
 DELIVER, EXPAND = "notifier.jobs.deliver", "notifier.jobs.expand"
 EXPAND_QUEUE = "expand.low"
-_OUTAGE_PAUSE_S = 1.0
 _YEAR_S = 365 * 86_400  # dead letters stay until somebody deals with them; retention prunes their rows
 _MEMORY = "notifier:memory"  # a hash: server, name, reviewed (`name:id`)
 
@@ -43,25 +40,6 @@ class Doorbell:
     delivery_id: UUID
     channel: str
     priority: str
-
-
-@dataclass(slots=True)
-class Outage:
-    """Redis was found dead: for a moment nobody waits again at its door."""
-
-    until: float = 0.0
-
-    def is_on(self) -> bool:
-        return time.monotonic() < self.until
-
-    def begin(self) -> None:
-        self.until = time.monotonic() + _OUTAGE_PAUSE_S
-
-
-def outage() -> Outage:
-    """The one that every caller of Redis in this process shares, who can do without it."""
-    shared: Outage = current_app.extensions.setdefault("ring_outage", Outage())
-    return shared
 
 
 def queue_name(channel: str, priority: str) -> str:
@@ -112,14 +90,14 @@ def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
     """
     if not by_queue:
         return True
-    if outage().is_on():
+    if redis_store.is_away():
         return False
     try:
         with redis_store.client.pipeline(transaction=False) as pipe:
             for name, ids in by_queue.items():
                 target = queue(name)
                 model = target.create_job(function, timeout=180, result_ttl=0, failure_ttl=_YEAR_S, status=JobStatus.QUEUED)
-                model.enqueued_at = model.created_at
+                model.created_at = model.enqueued_at = now()  # by the clock of all: `lost` compares them
                 fields = model.to_dict()
                 for job_id in ids:
                     data = zlib.compress(SERIALIZER.dumps((function, None, (job_id,), {})))
@@ -129,7 +107,6 @@ def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
             wake_workers(pipe, by_queue)
             pipe.execute()
     except redis.RedisError as error:
-        outage().begin()
         log.warning("queue.ring_failed", error=type(error).__name__, jobs=sum(map(len, by_queue.values())))
         return False
     return True

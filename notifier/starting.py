@@ -8,7 +8,7 @@ import structlog
 from flask import Flask
 
 from notifier import schema
-from notifier.database import UNAVAILABLE
+from notifier.database import UNAVAILABLE, follow_clock
 
 _GARBAGE_THRESHOLDS = (50_000, 20, 50)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
@@ -27,6 +27,7 @@ def wait_for_app(make_app: Callable[[], Flask], is_stopping: Callable[[], bool])
             app = make_app()
             found = schema.look(str(app.config["SQLALCHEMY_DATABASE_URI"]))
             if found.standing not in (schema.Standing.EMPTY, schema.Standing.BEHIND):
+                follow_clock(app)
                 _collect_garbage_less()
                 return app
             log.warning("database.not_migrated", stands_at=found.stands_at, wanted=found.wanted, remedy=found.fault[1], again_in_s=pause_s)

@@ -12,10 +12,12 @@ import redis
 import structlog
 
 from notifier import channels, jobs, liveness, logs, queueing, vital
-from notifier.batchworker import BatchWorker, Source
+from notifier.batchworker import ANSWER_S, BatchWorker, Source
 from notifier.children import POLL_S, Child
+from notifier.clock import now
 from notifier.config import Settings
 from notifier.core.submission import PRIORITIES
+from notifier.outage import Once, Outage
 from notifier.starting import wait_for_app
 
 REDIS_PAUSE_S = 0.5
@@ -75,8 +77,8 @@ def work_on(settings: Settings, names: Sequence[str], options: argparse.Namespac
     """Works until told to stop. A Redis that is not there at the start is waited for; the worker itself bears its absence later."""
     is_away = False
     while not signals.is_stopping:
-        # No time limit on answers: the bell waits in Redis itself.
-        connection = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=1)
+        # Its answers may take longer than the app's: the bell waits in Redis itself.
+        connection = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=1, socket_timeout=ANSWER_S, retry=Once(Outage()))
         try:
             worker = BatchWorker(
                 [source(name) for name in names],
@@ -84,6 +86,7 @@ def work_on(settings: Settings, names: Sequence[str], options: argparse.Namespac
                 handlers={queueing.DELIVER: jobs.Deliveries()},
                 lanes=options.lanes,
                 worker_ttl=liveness.WORKER_TTL_S,
+                unix_time=lambda: now().timestamp(),
             )
             signals.worker = worker
             worker.work(burst=options.burst, has_signals=False)

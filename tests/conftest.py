@@ -174,7 +174,7 @@ def _let_the_audit_trail_be_emptied() -> None:
 @pytest.fixture
 def app(migrated_app: APIFlask) -> Iterator[APIFlask]:
     """The app on one of the two databases, with nothing but the catalogue in it."""
-    for memory in ("ring_outage", "publish_outage", "hints", "providers", "limited_types", "origins", "kept"):  # what a process remembers for a moment
+    for memory in ("hints", "providers", "limited_types", "origins", "kept"):  # what a process remembers for a moment
         migrated_app.extensions.pop(memory, None)
     with migrated_app.app_context():
         redis_store.client.flushall()

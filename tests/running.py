@@ -114,6 +114,13 @@ class Redis:
         self.process.kill()
         self.process.wait()
 
+    def hang(self) -> None:
+        """Still there, and connections are taken, but nothing is answered until `wake`."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
 
 def _answers(client: redis.Redis) -> bool:
     try:

@@ -8,6 +8,6 @@ README.md in this folder shows how another project would use it.
 
 from notifier.batchworker.contract import BatchHandler, Ended, Job
 from notifier.batchworker.take import Source
-from notifier.batchworker.worker import BatchWorker
+from notifier.batchworker.worker import ANSWER_S, BatchWorker
 
-__all__ = ["BatchHandler", "BatchWorker", "Ended", "Job", "Source"]
+__all__ = ["ANSWER_S", "BatchHandler", "BatchWorker", "Ended", "Job", "Source"]

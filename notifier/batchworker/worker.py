@@ -7,14 +7,13 @@ import contextlib
 import signal
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
 import redis
 import structlog
 from rq.serializers import JSONSerializer
-from rq.utils import current_timestamp
 from rq.worker import BaseWorker, WorkerStatus
 
 from notifier.batchworker import settle as settling
@@ -31,6 +30,7 @@ MOST_TAKEN = 200
 LEASE_S = 120.0  # after which RQ calls a job abandoned whose worker says nothing
 BEAT_S = 5.0
 PAUSE_S = 1.0  # after the database or Redis failed
+ANSWER_S = 3.0  # how long Redis may take, the bell's wait in it included: while it hangs, what is in flight must be looked after all the same
 DRAIN_S = 12.0  # for what is in flight when the worker is told to stop
 
 log = structlog.get_logger()
@@ -40,7 +40,7 @@ class BatchWorker(BaseWorker):
     """Runs jobs of many queues at once.
 
     `sources` are the queues with their class and group. `handlers` do whole batches of the jobs of one
-    function, by its dotted name; other functions run one by one, each on a lane.
+    function, by its dotted name; other functions run one by one, each on a lane. `unix_time` should be the same on all hosts.
     """
 
     def __init__(
@@ -52,9 +52,10 @@ class BatchWorker(BaseWorker):
         lanes: int = 128,
         name: str | None = None,
         worker_ttl: int = 60,
+        unix_time: Callable[[], float] = time.time,
     ) -> None:
         super().__init__([source.name for source in sources], connection=connection, serializer=JSONSerializer, name=name, worker_ttl=worker_ttl)
-        self.sources, self.lane_count = list(sources), lanes
+        self.sources, self.lane_count, self._unix_time = list(sources), lanes, unix_time
         self._groups = {source.name: source.group for source in sources}
         self._ranks = {source.name: source.rank for source in sources}
         self._handlers = dict(handlers)
@@ -71,6 +72,11 @@ class BatchWorker(BaseWorker):
         self._beat_at = 0.0
         self._paused_until = 0.0
         self._is_busy = False
+
+    @property
+    def connection_timeout(self) -> int:
+        """RQ raises the connection's time-out to this; its own is half a minute, in which no lease would be renewed."""
+        return int(ANSWER_S)
 
     # ---- life
 
@@ -164,7 +170,7 @@ class BatchWorker(BaseWorker):
                 free=free,
                 others=max(0, others),
                 room={group: self._ceiling - held.get(group, 0) for group in set(self._groups.values())},
-                lease=current_timestamp() + LEASE_S,
+                lease=self._unix_time() + LEASE_S,
             )
         except redis.RedisError as error:
             self._pause("worker.redis_away", error)
@@ -294,7 +300,7 @@ class BatchWorker(BaseWorker):
         try:
             self._register_again()
             self.heartbeat()
-            settling.renew(self.connection, running, current_timestamp() + LEASE_S)
+            settling.renew(self.connection, running, self._unix_time() + LEASE_S)
             self.connection.hset(self.key, mapping=self._figures(len(running)))
             self._show_state(bool(running))
             if self.should_run_maintenance_tasks:

@@ -1,4 +1,4 @@
-"""Clocks: leases are kept by the database's, signs of life by Redis', and all else by that of the host that looks. They should agree."""
+"""Clocks: what is due, lapsed or expired is decided by the database's, signs of life by Redis', the times in logs are the host's. They should agree."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 import sqlalchemy as sa
 
 from notifier import liveness
-from notifier.clock import now
+from notifier.clock import of_this_host
 from notifier.doctor.findings import Finding, fault, ok, warning
 from notifier.doctor.patient import Patient
 from notifier.extensions import db, redis_store
 
 NOTICEABLE_S, HARMFUL_S = 2.0, 30.0
-_REMEDY = "Let NTP set the clocks (chrony, systemd-timesyncd): things are sent, expire and are held back at the wrong time."
+_REMEDY = "Let NTP set the clocks (chrony, systemd-timesyncd): logs, sessions and certificates go by it."
 
 
 def clocks(patient: Patient) -> Iterator[Finding]:
@@ -47,7 +47,7 @@ def _ahead_s(ask: Callable[[], float]) -> float:
         begun = time.monotonic()
         there = ask()
         took_s = time.monotonic() - begun
-        answers.append((took_s, there - (now().timestamp() - took_s / 2)))
+        answers.append((took_s, there - (of_this_host().timestamp() - took_s / 2)))
     return min(answers)[1]
 
 

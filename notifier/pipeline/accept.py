@@ -16,7 +16,7 @@ from notifier import queueing, shapes
 from notifier.clock import now as clock_now
 from notifier.core.errors import Rejected
 from notifier.database import DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, UNAVAILABLE, UNAVAILABLE_RETRY_S, sqlstate, transaction
-from notifier.extensions import db
+from notifier.extensions import db, redis_store
 from notifier.models import IdempotencyKey
 from notifier.models import Submission as SubmissionRow
 from notifier.pipeline import flood, providers
@@ -45,6 +45,7 @@ def accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
         return []
     providers.refresh()
     flooded = flood.over_limit([(recipient.id, item.submission.type) for item in batch for recipient in item.submission.recipients])
+    redis_store.look()
     for _ in range(_TRIES):
         try:
             return _accept(batch, flooded)

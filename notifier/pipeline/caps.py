@@ -30,7 +30,6 @@ from notifier.core.preferences import EVERY_CHANNEL
 from notifier.database import undone_by
 from notifier.extensions import db, redis_store
 from notifier.models import Delivery, EventType, Notification
-from notifier.queueing import outage
 
 SINCE = "notifier:caps:since"  # when Redis began to count: now after a FLUSHALL
 _KEPT = timedelta(seconds=max(WINDOWS_S.values()))
@@ -154,12 +153,11 @@ def count(planned: Sequence[Planned], now: datetime, *, is_rehearsal: bool) -> d
     """
     limited = ((index, one) for index, one in enumerate(planned) if one.facts.is_limited and one.plan.routes)
     questions = [question for index, one in limited if (question := _question(index, one)).limits]
-    if not questions or outage().is_on():
+    if not questions or redis_store.is_away():
         return {}
     try:
         answers = _ask(questions, now, is_rehearsal)
     except redis.RedisError as error:
-        outage().begin()
         log.warning("caps.redis_away", error=type(error).__name__)
         return {}
     over = [{channel: question.limits[number - 1] for channel, number in answer.items()} for question, answer in zip(questions, answers, strict=True)]
@@ -230,7 +228,7 @@ def _told(numbers: Mapping[tuple[bool, str, str], int], now: datetime) -> dict[i
 
 def _give_back(counted: Sequence[tuple[_Question, Mapping[str, Limit]]]) -> None:
     """After the transaction has come to nothing."""
-    if not counted or outage().is_on():
+    if not counted or redis_store.is_away():
         return
     try:
         with redis_store.client.pipeline(transaction=False) as pipe:
@@ -239,5 +237,4 @@ def _give_back(counted: Sequence[tuple[_Question, Mapping[str, Limit]]]) -> None
                 pipe.zrem(_key(question.set), _member(question.planned.notification_id, left))
             pipe.execute()
     except redis.RedisError as error:
-        outage().begin()
         log.warning("caps.not_given_back", error=type(error).__name__, notifications=len(counted))

@@ -17,6 +17,7 @@ from notifier.core.explain import told
 from notifier.core.message import Content
 from notifier.core.plan import Plan, Route, Skip
 from notifier.database import transaction
+from notifier.extensions import redis_store
 from notifier.pipeline import providers
 from notifier.pipeline.decide import Decided, decide
 from notifier.pipeline.facts import load_people
@@ -38,6 +39,7 @@ def dry_run(batch: Sequence[Item], at: datetime | None = None) -> list[dict[str,
     now = at or clock_now()
     results: list[Any] = []
     decided: list[Decided] = []
+    redis_store.look()
     try:
         with transaction():
             results, _ = judge([replace(item, submission=replace(item.submission, idempotency=None)) for item in batch], now)

@@ -11,6 +11,7 @@ import structlog
 
 from notifier.clock import now as clock_now
 from notifier.database import transaction
+from notifier.extensions import redis_store
 from notifier.models import EventType, Submission
 from notifier.pipeline.facts import Given, Order, Target, as_given, load_people
 from notifier.pipeline.store import Stored, announce, store
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 def expand(submission_id: UUID) -> int:
     """Returns the number of notifications stored by this call: 0 when it was done already."""
     stored = Stored()
+    redis_store.look()
     with transaction() as session:
         row = session.get(Submission, submission_id, with_for_update=True)
         if row is None or row.status != "expanding":

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import limits
 import redis
 import sqlalchemy as sa
-import structlog
 from flask import current_app
 
 from notifier.config import current_settings
@@ -21,8 +20,6 @@ from notifier.extensions import db, redis_store
 from notifier.models import EventType
 
 _REFRESH_S = 5.0
-
-log = structlog.get_logger()
 
 Trigger = tuple[str, str]  # user id, type
 
@@ -43,8 +40,7 @@ def over_limit(triggers: Sequence[Trigger]) -> Collection[Trigger]:
     keys = {f"{type_}:{user_id}": (user_id, type_) for user_id, type_ in counted}
     try:
         counts = _count(dict.fromkeys(keys, limit), [counted[trigger] for trigger in keys.values()])
-    except redis.RedisError as error:
-        log.warning("flood.redis_away", error=type(error).__name__)
+    except redis.RedisError:
         return ()
     return {trigger for (key, trigger), count in zip(keys.items(), counts, strict=True) if count > limit.amount}
 

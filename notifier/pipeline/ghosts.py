@@ -14,12 +14,12 @@ from uuid import UUID
 import redis
 import sqlalchemy as sa
 import structlog
-from rq.utils import current_timestamp
 
 from notifier.batchworker import Ended, Job
 from notifier.batchworker.settle import settle
 from notifier.batchworker.take import JOB, WIP
 from notifier.batchworker.worker import LEASE_S
+from notifier.clock import now
 from notifier.core import lifecycle
 from notifier.core.lifecycle import DISCARDED
 from notifier.extensions import db, redis_store
@@ -85,7 +85,7 @@ def lay_started() -> int:
 
 def _silent(client: redis.Redis) -> list[Job]:
     """What stands in the StartedJobRegistries and has not been renewed for a while."""
-    silent_before = current_timestamp() + LEASE_S - SILENT_S
+    silent_before = now().timestamp() + LEASE_S - SILENT_S
     names = all_queues()
     with client.pipeline(transaction=False) as pipe:
         for name in names:

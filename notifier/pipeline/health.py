@@ -224,8 +224,7 @@ def admit(wants: Sequence[Want]) -> dict[str, Grant]:
         arguments += [want.count, want.per_second or 0]
     try:
         answer = redis_store.client.eval(_ADMIT, len(wants), *[_key(want.scope) for want in wants], *arguments)
-    except redis.RedisError as error:
-        log.warning("health.redis_away", error=type(error).__name__)
+    except redis.RedisError:
         return {want.scope: Grant(want.count, 0) for want in wants}
     return {want.scope: Grant(int(answer[3 * i]), int(answer[3 * i + 1]), bool(answer[3 * i + 2])) for i, want in enumerate(wants)}
 
@@ -257,8 +256,7 @@ def report(tallies: Mapping[str, Tally]) -> dict[str, str]:
         arguments += [tally.good, tally.bad, tally.invalid, int(tally.is_misconfigured), tally.blocked_ms]
     try:
         answer = redis_store.client.eval(_REPORT, len(tallies), *map(_key, tallies), *arguments)
-    except redis.RedisError as error:
-        log.warning("health.redis_away", error=type(error).__name__)
+    except redis.RedisError:
         return {}
     happened = {scope: word.decode() for scope, word in zip(tallies, answer, strict=True) if word}
     for scope, what in happened.items():

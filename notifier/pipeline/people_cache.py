@@ -34,7 +34,6 @@ from notifier.database import afterwards, insert, look_again
 from notifier.extensions import db, redis_store
 from notifier.models import Revision
 from notifier.pipeline.kept import LIFE_S, kept
-from notifier.queueing import outage
 
 CEILING_S = 3600
 _STAMP_S = 2 * CEILING_S
@@ -76,7 +75,7 @@ Read = Callable[[Collection[str]], dict[str, Profile]]
 
 def recall(ids: Collection[str], read: Read) -> dict[str, Profile]:
     """Those of `ids` that there are; `read` is asked for all that are not known. Without Redis, or the setting, for everybody."""
-    if not ids or not current_settings().preference_cache or outage().is_on():
+    if not ids or not current_settings().preference_cache or redis_store.is_away():
         return read(ids)
     revision = _revision()
     try:
@@ -84,7 +83,6 @@ def recall(ids: Collection[str], read: Read) -> dict[str, Profile]:
         missing = [user_id for user_id in ids if user_id not in found]
         stamps = _take_stamps(missing) if missing else {}
     except redis.RedisError as error:
-        outage().begin()
         log.warning("people_cache.redis_away", error=type(error).__name__)
         return read(ids)
     if not missing:
@@ -131,7 +129,7 @@ def _fill(profiles: dict[str, Profile], stamps: dict[str, str]) -> None:
 
 
 def _close(ids: Sequence[str], stamp: str) -> bool:
-    if outage().is_on():
+    if redis_store.is_away():
         return False
     try:
         with redis_store.client.pipeline() as pipe:
@@ -140,7 +138,6 @@ def _close(ids: Sequence[str], stamp: str) -> bool:
                 pipe.set(_stamp(user_id), stamp, ex=_STAMP_S)
             pipe.execute()
     except redis.RedisError as error:
-        outage().begin()
         log.warning("people_cache.not_closed", error=type(error).__name__, people=len(ids))
         return False
     return True

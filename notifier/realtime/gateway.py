@@ -22,6 +22,7 @@ from notifier.database import UNAVAILABLE
 from notifier.extensions import db
 from notifier.ids import parse_many
 from notifier.models import InboxState
+from notifier.outage import AWAY_S
 from notifier.pipeline import inbox
 from notifier.pipeline.inbox import MAX_IDS, Chosen
 from notifier.queries import inbox as questions
@@ -119,7 +120,7 @@ class Listener(wire.RedisManager):  # type: ignore[misc]
 
     def catch_up(self) -> None:
         # Publishers notice a little later than we do that Redis is back.
-        time.sleep(2 * RETRY_EVERY.total_seconds())
+        time.sleep(AWAY_S + 2 * RETRY_EVERY.total_seconds())
         for topic in TOPICS:
             self.emit("changed", {"topic": topic}, namespace=CONSOLE, room=topic_room(topic), ignore_queue=True)
         prefix = room_of("")

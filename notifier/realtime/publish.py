@@ -1,18 +1,16 @@
 """Sends events to whoever is connected, from any process; after the commit, never inside a transaction.
 
 An event is a hint: the truth is in the database, and a client that sees a gap in `seq` asks for it; the console's
-pages are told that something has changed, and read themselves anew. So a Redis that is away is logged once and left
-alone, tried again once a second, and never waited for.
+pages are told that something has changed, and read themselves anew. So a Redis that is away is left alone.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import redis
 import socketio
-import structlog
 from flask import current_app
 
 from notifier.clock import now
@@ -21,15 +19,13 @@ from notifier.extensions import redis_store
 NAMESPACE = "/inbox"
 CONSOLE = "/admin"
 CHANNEL = "notifier.inbox"  # the Redis channel on which the web processes listen
-RETRY_EVERY = timedelta(seconds=1)
+RETRY_EVERY = timedelta(seconds=1)  # of who listens
 
 TOPICS = (OVERVIEW, QUEUES, FAILED, ACTIONS) = ("overview", "queues", "failed", "actions")  # what pages of the console watch
 HINT_EVERY = timedelta(milliseconds=500)
 WATCHED_FOR = timedelta(seconds=60)
 _WATCHED = "notifier:console-watched"
 _PUBLISH_IF_WATCHED = "if redis.call('EXISTS', KEYS[1]) == 1 then for i = 2, #ARGV do redis.call('PUBLISH', ARGV[1], ARGV[i]) end end"
-
-log = structlog.get_logger()
 
 
 class ItemEvent(NamedTuple):
@@ -101,11 +97,6 @@ class _Collector(socketio.RedisManager):
         self.messages.append(self.json.dumps(data))
 
 
-@dataclass(slots=True)
-class _Outage:
-    retry_at: datetime | None = None
-
-
 def _publish(events: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
     def tell(pipe: "redis.client.Pipeline") -> None:
         for message in _wire((NAMESPACE, room_of(user_id), event, payload) for user_id, event, payload in events):
@@ -123,21 +114,8 @@ def _wire(events: Iterable[tuple[str, str, str, dict[str, Any]]]) -> list[str]:
 
 
 def _tell(say: Callable[["redis.client.Pipeline"], object]) -> None:
-    outage: _Outage = current_app.extensions.setdefault("publish_outage", _Outage())
-    at = now()
-    if outage.retry_at is not None:
-        if at < outage.retry_at <= at + RETRY_EVERY:
-            return
-        outage.retry_at = at + RETRY_EVERY  # one caller tries; the others need not wait for it
-    try:
-        with redis_store.client.pipeline(transaction=False) as pipe:
-            say(pipe)
-            pipe.execute()
-    except redis.RedisError as error:
-        if outage.retry_at is None:
-            log.warning("inbox.publish_failed", error=type(error).__name__)
-        outage.retry_at = now() + RETRY_EVERY
+    if redis_store.is_away():
         return
-    if outage.retry_at is not None:
-        outage.retry_at = None
-        log.info("inbox.publish_resumed")
+    with contextlib.suppress(redis.RedisError), redis_store.client.pipeline(transaction=False) as pipe:
+        say(pipe)
+        pipe.execute()

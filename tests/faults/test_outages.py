@@ -14,6 +14,7 @@ both = pytest.mark.parametrize("running", ["sqlite", "postgresql"], indirect=Tru
 on_postgresql = pytest.mark.parametrize("running", ["postgresql"], indirect=True, scope="session")
 
 REDIS_AWAY_S = 10
+REDIS_HANGS_S = 8
 POSTGRES_AWAY_S = 3
 
 
@@ -55,6 +56,25 @@ def test_redis_away_for_ten_seconds_stops_no_producer(running: Installation, tri
     finally:
         accepted_meanwhile = len(load.accepted) - accepted_before
         running.redis.start()
+    trial.until_delivered(200)
+    trial.settle(told=f"{accepted_meanwhile} accepted meanwhile")
+    assert load.not_accepted == {}
+    assert accepted_meanwhile > 0
+
+
+@both
+def test_redis_hanging_stops_no_producer_and_no_worker(running: Installation, trial: Trial) -> None:
+    """It takes connections and answers nothing."""
+    trial.start_worker()
+    load = trial.submit()
+    trial.until_delivered(200)
+    accepted_before = len(load.accepted)
+    running.redis.hang()
+    try:
+        time.sleep(REDIS_HANGS_S)
+    finally:
+        accepted_meanwhile = len(load.accepted) - accepted_before
+        running.redis.wake()
     trial.until_delivered(200)
     trial.settle(told=f"{accepted_meanwhile} accepted meanwhile")
     assert load.not_accepted == {}

@@ -25,8 +25,9 @@ from notifier.app import create_app
 from notifier.clock import now
 from notifier.config import Settings
 from notifier.extensions import db, redis_store
+from notifier.outage import AWAY_S
 from notifier.realtime import publish
-from notifier.realtime.publish import CONSOLE, FAILED, HINT_EVERY, OVERVIEW, QUEUES, RETRY_EVERY, WATCHED_FOR, ItemEvent
+from notifier.realtime.publish import CONSOLE, FAILED, HINT_EVERY, OVERVIEW, QUEUES, WATCHED_FOR, ItemEvent
 from tests.conftest import subject_of
 from tests.realtime.conftest import Browser
 
@@ -129,28 +130,18 @@ def own_app(settings: Settings, migrated_app: APIFlask, own_redis: OwnRedis) -> 
 
 def test_a_dead_redis_is_logged_once_and_otherwise_passed_over(own_app: APIFlask, own_redis: OwnRedis) -> None:
     state = {"seq": 1, "unread": 0, "unseen": 0, "changed": []}
-    with structlog.testing.capture_logs() as logs, time_machine.travel(now(), tick=False) as clock:
+    with structlog.testing.capture_logs() as logs:
         publish.publish_state("alice", state)
         own_redis.stop()
         for _ in range(3):
             publish.publish_state("alice", state)
-            clock.shift(RETRY_EVERY)
         own_redis.start()
         publish.publish_state("alice", state)
+        time.sleep(AWAY_S)  # it is left alone for a while
         publish.publish_state("alice", state)
-    assert [entry["event"] for entry in logs] == ["inbox.publish_failed", "inbox.publish_resumed"]
-
-
-def test_while_redis_is_away_it_is_tried_once_a_second(own_app: APIFlask, own_redis: OwnRedis) -> None:
-    with time_machine.travel(now(), tick=False) as clock:
-        own_redis.stop()
-        publish.publish_state("alice", {})
-        own_redis.start()
-        publish.publish_state("alice", {})
-        assert _commands()["publish"] == 0
-        clock.shift(RETRY_EVERY)
-        publish.publish_state("alice", {})
-        assert _commands()["publish"] == 1
+        publish.publish_state("alice", state)
+    assert _commands()["publish"] == 2
+    assert [entry["event"] for entry in logs] == ["redis.is_away", "redis.is_back"]
 
 
 def test_when_redis_returns_browsers_learn_that_they_missed_something(own_app: APIFlask, own_redis: OwnRedis, arrive: Any, cookie_of: Any) -> None:
