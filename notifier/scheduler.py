@@ -23,6 +23,7 @@ from notifier.config import Settings
 from notifier.database import UNAVAILABLE
 from notifier.extensions import db, redis_store
 from notifier.pipeline import (
+    abandoned,
     bulk_actions,
     ghosts,
     inbox,
@@ -80,6 +81,7 @@ def tasks(name: str) -> list[Task]:
         Task("let_out", outages.Outages().let_out, 0.5),
         Task("ring_lost", lambda: sweep.ring_lost().rows, 2.0, full=sweep.BATCH),
         Task("free_lapsed", sweep.free_lapsed, 2.0, full=sweep.BATCH),
+        Task("free_abandoned", abandoned.Abandoned().free, 0.3),
         Task("close_digests", summaries.close_due, 1.0, full=summaries.BATCH),
         Task("submit_scheduled", schedules.submit_due, 1.0),
         Task("ring_expansions", sweep.ring_expansions, 2.0),

@@ -7,16 +7,18 @@ import sys
 import time
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 import redis
 import structlog
 
-from notifier import channels, jobs, liveness, logs, queueing, vital
+from notifier import channels, jobs, lifeline, liveness, logs, queueing, vital
 from notifier.batchworker import ANSWER_S, BatchWorker, Source
 from notifier.children import POLL_S, Child
 from notifier.clock import now
 from notifier.config import Settings
 from notifier.core.submission import PRIORITIES
+from notifier.lifeline import Lifeline
 from notifier.outage import Once, Outage
 from notifier.starting import wait_for_app
 
@@ -66,14 +68,16 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         return 0
     vital.arm()
     log.info("worker.started", queues=options.queues, lanes=options.lanes)
+    line = lifeline.hold(app)
     with app.app_context():
-        work_on(settings, names, options, signals)
+        work_on(settings, names, options, signals, line)
         channels.registry().close()
+    line.let_go()
     log.info("worker.stopped")
     return vital.exit_code()
 
 
-def work_on(settings: Settings, names: Sequence[str], options: argparse.Namespace, signals: _Signals) -> None:
+def work_on(settings: Settings, names: Sequence[str], options: argparse.Namespace, signals: _Signals, line: Lifeline) -> None:
     """Works until told to stop. A Redis that is not there at the start is waited for; the worker itself bears its absence later."""
     is_away = False
     while not signals.is_stopping:
@@ -85,6 +89,7 @@ def work_on(settings: Settings, names: Sequence[str], options: argparse.Namespac
                 connection=connection,
                 handlers={queueing.DELIVER: jobs.Deliveries()},
                 lanes=options.lanes,
+                name=f"{lifeline.name_begins(line.number)}{uuid4().hex[8:]}",
                 worker_ttl=liveness.WORKER_TTL_S,
                 unix_time=lambda: now().timestamp(),
             )

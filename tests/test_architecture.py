@@ -13,7 +13,7 @@ CHANNEL_NAMES = {"inapp", "email", "sms", "push", "webpush", "webhook", "slack",
 # The longest match counts. What is not named here fails the first test: a new module is put on a floor by hand.
 FLOORS = {
     "notifier.core": 0,
-    "notifier.outage": 1,
+    "notifier.outage": 1, "notifier.lifeline": 1,
     "notifier.config": 1, "notifier.extensions": 1, "notifier.clock": 1, "notifier.ids": 1, "notifier.encryption": 1, "notifier.database": 1,
     "notifier.logs": 1, "notifier.liveness": 1, "notifier.models": 1, "notifier.channels": 1, "notifier.catalogue": 1, "notifier.queueing": 1,
     "notifier.batchworker": 1, "notifier.shapes": 1, "notifier.dead_letters": 1, "notifier.tokens": 1, "notifier.schema": 1, "notifier.realtime.publish": 1,

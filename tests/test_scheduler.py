@@ -68,6 +68,7 @@ def test_every_sweep_has_its_task() -> None:
         "count_opens",
         "ring_lost",
         "free_lapsed",
+        "free_abandoned",
         "ring_expansions",
         "add_up_tallies",
         "prune_tallies",

@@ -66,6 +66,7 @@ class Delivery(db.Model):
     `expires_at` is copied from the notification so that a claim needs no join.
     `failed_at`, `outcome` and `code` are the last failed attempt's: dead letters are grouped by them. `failed_type` is the
     notification's type, once an attempt has failed: hundreds of thousands of them are filtered by it without a look elsewhere.
+    `holder`: the number of the worker that has claimed it (see `lifeline`), for as long as it is `sending`.
     A dead letter is failed or unknown and has no `reason`; with the reason `discarded` nobody wants to see it among them any more.
     """
 
@@ -97,6 +98,7 @@ class Delivery(db.Model):
     detail: Mapped[dict[str, Any]] = mapped_column(PlainJSON, default=dict)
     provider: Mapped[str | None] = mapped_column(String(64))
     provider_message_id: Mapped[str | None] = mapped_column(String(255))
+    holder: Mapped[int | None] = mapped_column(Integer)
     tries: Mapped[int] = mapped_column(Integer, default=0)
     failures: Mapped[int] = mapped_column(Integer, default=0)
     outcome: Mapped[str | None] = mapped_column(String(32))

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier import channels
+from notifier import channels, lifeline
 from notifier.channels.contract import Adapter
 from notifier.clock import now as clock_now
 from notifier.core import lifecycle
@@ -134,6 +134,7 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
                 reason=None,
                 held_for=None,
                 wake_at=database_time(LEASE),
+                holder=lifeline.number(),
                 tries=_delivery.tries + 1,
                 failures=sa.case((_delivery.status == lifecycle.QUEUED, _delivery.failures), else_=0),
             )

@@ -7,7 +7,7 @@ have. It never runs RQ's own clean-up, and every call looks at a bounded number 
 A worker that lives may be about to settle the same job: doing it twice changes nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ import redis
 import sqlalchemy as sa
 import structlog
 
+from notifier import lifeline
 from notifier.batchworker import Ended, Job
 from notifier.batchworker.settle import settle
 from notifier.batchworker.take import JOB, WIP
@@ -73,7 +74,22 @@ class Ghosts:
 
 def lay_started() -> int:
     """Jobs whose worker has been silent: ended as their rows say, or rung again when nobody has claimed them."""
-    started = _silent(redis_store.client)
+    return _lay(_silent(redis_store.client))
+
+
+def lay_started_by(holders: Collection[int]) -> int:
+    """The same for those of workers that are known to have died (see `abandoned`)."""
+    client = redis_store.client
+    started = _started(client, "+inf")
+    with client.pipeline(transaction=False) as pipe:
+        for job in started:
+            pipe.hget(JOB + job.id, "worker_name")
+        names = pipe.execute()
+    starts = tuple(map(lifeline.name_begins, holders))
+    return _lay([job for job, name in zip(started, names, strict=True) if name is not None and _text(name).startswith(starts)])
+
+
+def _lay(started: Sequence[Job]) -> int:
     statuses = _statuses(job.id for job in started)
     laid = [job for job in started if job.id in statuses and statuses[job.id] not in _RUNNING]
     if not laid:
@@ -85,11 +101,15 @@ def lay_started() -> int:
 
 def _silent(client: redis.Redis) -> list[Job]:
     """What stands in the StartedJobRegistries and has not been renewed for a while."""
-    silent_before = now().timestamp() + LEASE_S - SILENT_S
+    return _started(client, now().timestamp() + LEASE_S - SILENT_S)
+
+
+def _started(client: redis.Redis, until: float | str) -> list[Job]:
+    """What stands in the StartedJobRegistries with a lease that ends until then."""
     names = all_queues()
     with client.pipeline(transaction=False) as pipe:
         for name in names:
-            pipe.zrangebyscore(WIP + name, "-inf", silent_before, start=0, num=PAGE_STARTED)
+            pipe.zrangebyscore(WIP + name, "-inf", until, start=0, num=PAGE_STARTED)
         pages = pipe.execute()
     found = []
     for name, page in zip(names, pages, strict=True):

@@ -4,7 +4,7 @@ Each function takes a bounded number of rows by the index on `wake_at`, moves ea
 another scheduler holds are passed over), commits, and only then rings. Any number of schedulers may run.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +24,7 @@ from notifier.extensions import db
 from notifier.models import Attempt, Delivery, EventType, IdempotencyKey, Notification, Submission
 from notifier.pipeline import inbox, outages, pacing, pausing, replacing, scores, tallies
 from notifier.pipeline.accept import EXPAND_GRACE
-from notifier.pipeline.claim import database_time
+from notifier.pipeline.claim import LEASE, database_time
 from notifier.pipeline.facts import as_given, load_people, load_types, no_longer_wanted
 from notifier.pipeline.routing import follow, read_already, rivals
 from notifier.pipeline.store import DOORBELL_GRACE, Stored, announce, inbox_row
@@ -210,10 +210,26 @@ def _next_grace(row: Any, now: datetime) -> timedelta:
 
 
 def free_lapsed() -> int:
-    """Sends whose worker died: sent again where that is safe or the type wants it, else `unknown`. Uses up no attempt."""
+    """Sends whose worker has not been heard of for as long as a lease. Returns how many."""
+    return _free(_awake(lifecycle.SENDING, database_time()))
+
+
+def free_held_by(holders: Collection[int]) -> int:
+    """Sends of workers that are known to have died, however long their leases last. Returns how many."""
+    # A lease ends within LEASE: the index on wake_at finds them.
+    statement = sa.select(Delivery).where(Delivery.wake_at.between(database_time(), database_time(LEASE)), Delivery.status == lifecycle.SENDING)
+    mine = statement.where(Delivery.holder.in_(holders)).limit(BATCH).with_for_update(skip_locked=True)
+    freed = 0
+    while count := _free(mine):
+        freed += count
+    return freed
+
+
+def _free(statement: "sa.Select[Delivery]") -> int:
+    """Sent again where that is safe or the type wants it, else `unknown`. Uses up no attempt."""
     now = clock_now()
     with transaction() as session:
-        lapsed = session.scalars(_awake(lifecycle.SENDING, database_time())).all()
+        lapsed = session.scalars(statement).all()
         if not lapsed:
             return 0
         resends, tests = _resent_and_tests(lapsed)

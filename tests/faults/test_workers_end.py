@@ -1,5 +1,6 @@
 """Workers that are killed or told to stop in the middle of their sends."""
 
+import time
 from collections import deque
 
 import pytest
@@ -11,6 +12,7 @@ from tests.running import eventually
 pytestmark = [pytest.mark.faults, pytest.mark.processes, pytest.mark.parametrize("running", ["sqlite", "postgresql"], indirect=True, scope="session")]
 
 KILLS = 20
+FEW = 20
 IN_FLIGHT = 200  # at least so many are on their way when a worker is killed
 
 
@@ -29,6 +31,28 @@ def test_a_worker_killed_twenty_times_loses_nothing(running: Installation, trial
         counts.append(len(mine))
         workers.append(trial.start_worker())
     trial.settle(may_repeat=held, told=f"in flight at each kill: {min(counts)}–{max(counts)}")
+
+
+def test_what_a_killed_worker_held_is_taken_up_within_two_seconds(running: Installation, trial: Trial) -> None:
+    """Its leases would last for twenty. (Of three kills the quickest counts: what else the machine does is not tested.)"""
+    running.sink.answers_after_s = 1.5
+    eventually(running.has_settled_lifelines)
+    workers = deque([trial.start_worker(), trial.start_worker()])
+    trial.submit(backlog=150)
+    held: set[str] = set()
+    took_s = []
+    for _ in range(3):
+        victim = workers.popleft()
+        eventually(lambda victim=victim: len(running.jobs_held_by(victim)) >= FEW)
+        victim.kill()
+        killed_at = time.monotonic()
+        mine = {job for job in running.jobs_held_by(victim) if job in running.sink.received}
+        eventually(lambda mine=mine: all(running.sink.received[job] > 1 for job in mine))
+        took_s.append(time.monotonic() - killed_at)
+        held |= mine
+        workers.append(trial.start_worker())
+    trial.settle(may_repeat=held, told=f"in other hands after {', '.join(f'{seconds:.1f}' for seconds in took_s)} s")
+    assert min(took_s) <= 2.0
 
 
 def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(running: Installation, trial: Trial) -> None:

@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+import redis
 import sqlalchemy as sa
 from apiflask import APIFlask
 from hypothesis import HealthCheck, given, settings
@@ -27,7 +28,6 @@ from notifier.pipeline.accept import accept
 from notifier.pipeline.dry_run import dry_run
 from notifier.pipeline.expand import expand
 from notifier.pipeline.judge import Accepted, Caller, Item
-from notifier.queueing import outage
 from tests.pipeline.conftest import rows, statements, submission, traces
 
 Submit = Callable[..., Any]
@@ -315,9 +315,11 @@ def test_without_redis_everything_passes_uncounted(send: Submit) -> None:
 
 @ON_ONE_DATABASE
 def test_where_redis_was_dead_a_moment_ago_nobody_asks_again(send: Submit) -> None:
-    outage().begin()
+    outage = redis_store.client.outage  # type: ignore[attr-defined]
+    outage.begin(redis.ConnectionError("dead"))
     with questions() as asked:
         assert send("alice")
+    outage.end()
     assert (asked, counted()) == ([], 0)
 
 
