@@ -28,7 +28,7 @@ from notifier.extensions import db
 _CLASS = 0x4E544659  # our advisory locks among those of others in the same database
 _AGAIN_S = 0.1
 _PING_S = 30.0
-_SURE_AFTER_S = 1.0
+_SURE_AFTER_S = 0.7
 YOUNG_S = 20.0
 _EXTENSION = "lifeline"
 

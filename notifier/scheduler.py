@@ -77,11 +77,11 @@ class Task:
 def tasks(name: str) -> list[Task]:
     return [
         Task("alive", lambda: liveness.beat_scheduler(redis_store.client, name), liveness.SCHEDULER_BEAT_S),
+        Task("free_abandoned", abandoned.Abandoned().free, 0.2),
         Task("ring_due", sweep.ring_due, 0.25, full=sweep.BATCH),
         Task("let_out", outages.Outages().let_out, 0.5),
         Task("ring_lost", lambda: sweep.ring_lost().rows, 2.0, full=sweep.BATCH),
         Task("free_lapsed", sweep.free_lapsed, 2.0, full=sweep.BATCH),
-        Task("free_abandoned", abandoned.Abandoned().free, 0.3),
         Task("close_digests", summaries.close_due, 1.0, full=summaries.BATCH),
         Task("submit_scheduled", schedules.submit_due, 1.0),
         Task("ring_expansions", sweep.ring_expansions, 2.0),

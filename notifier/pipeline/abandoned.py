@@ -34,13 +34,13 @@ class Abandoned:
         seen, at = lifeline.look(), time.monotonic()
         if self._server is None:
             self._known = _holders()
-        if seen.is_young or self._server not in (None, seen.server):
+        elif self._server != seen.server:
             self._believe_at = at + lifeline.YOUNG_S
         self._server = seen.server
         self._known |= seen.living
         gone = (self._known | lifeline.left_behind()) - seen.living
         self._missing = {number: self._missing.get(number, at) for number in gone}
-        if at < self._believe_at:
+        if seen.is_young or at < self._believe_at:
             return 0
         dead = {number for number, since in self._missing.items() if at - since >= seen.sure_after_s}
         return self._bury(dead) if dead else 0

@@ -4,10 +4,11 @@ import multiprocessing
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import redis
 import sqlalchemy as sa
@@ -102,10 +103,18 @@ class Installation:
             return connection.scalar(statement) or 0
 
     def statuses_of(self, shown_ids: Sequence[str]) -> Counter[str]:
+        found = self._statuses()
+        return Counter(found.get(parse("dlv", shown), "missing") for shown in shown_ids)
+
+    def _statuses(self) -> dict[UUID, str]:
         table = sa.table("delivery", sa.column("id", sa.Uuid), sa.column("status"))
         with self.engine.connect() as connection:
-            found = {row.id: row.status for row in connection.execute(sa.select(table.c.id, table.c.status))}
-        return Counter(found.get(parse("dlv", shown), "missing") for shown in shown_ids)
+            return {row.id: row.status for row in connection.execute(sa.select(table.c.id, table.c.status))}
+
+    def unrecorded(self, shown_ids: Collection[str]) -> set[str]:
+        """Those of them that are being sent, for all that the database knows."""
+        found = self._statuses()
+        return {shown for shown in shown_ids if found.get(parse("dlv", shown)) == "sending"}
 
     def has_settled_lifelines(self) -> bool:
         """While the server is young, nobody is believed dead."""
