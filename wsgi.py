@@ -5,8 +5,11 @@ blocking code. Patching comes before every other import. What a stranger sends i
 `notifier.guard`; the server gets what that has passed.
 """
 
+import gc
 import os
 import warnings
+
+gc.disable()  # until all is imported: that stays, so looking for garbage in it is a tenth of a start
 
 os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")  # its own resolver breaks where dnspython is installed, and ours needs none
 warnings.filterwarnings("ignore", r"\s*Eventlet is deprecated")  # known, and why this is the only file that names it
@@ -46,6 +49,7 @@ log = structlog.get_logger()
 
 def serve() -> int:
     """Serves until SIGTERM or SIGINT, then accepts nothing more and finishes what is in flight."""
+    gc.enable()
     settings = Settings.from_env()
     logs.configure(as_json=settings.is_production)
     stop = _signalled(signal.SIGTERM, signal.SIGINT)

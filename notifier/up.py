@@ -25,6 +25,7 @@ from typing import Any
 
 import redis
 
+from notifier.__main__ import WSGI
 from notifier.children import POLL_S, Child, Watch
 from notifier.config import Settings, embedded_redis_socket
 
@@ -98,7 +99,9 @@ class Supervisor:
         say("database …")
         first = self.prepare_database()
         for name in ("worker", "scheduler", "web"):
-            self.add(name, [sys.executable, "-m", "notifier", name])
+            # The web process is executed at once: `-m notifier web` would import the settings, only to become this.
+            program = ["-m", "notifier", name]
+            self.add(name, [sys.executable, *([str(WSGI)] if name == "web" else []), *program])
         self.wait_for("web", lambda: readiness(settings) != "", 60)
         self.wait_for("the worker or the scheduler", lambda: readiness(settings) == "ok", 30)
         welcome(settings, first)

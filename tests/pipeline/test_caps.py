@@ -316,10 +316,10 @@ def test_without_redis_everything_passes_uncounted(send: Submit) -> None:
 @ON_ONE_DATABASE
 def test_where_redis_was_dead_a_moment_ago_nobody_asks_again(send: Submit) -> None:
     outage = redis_store.client.outage  # type: ignore[attr-defined]
-    outage.begin(redis.ConnectionError("dead"))
     with questions() as asked:
+        outage.begin(redis.ConnectionError("dead"))
         assert send("alice")
-    outage.end()
+        outage.end()
     assert (asked, counted()) == ([], 0)
 
 
