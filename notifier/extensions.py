@@ -44,8 +44,8 @@ class RedisStore:
     At most so many connections at a time, so that descriptors are left for those who ask; more callers wait for their turn.
     """
 
-    def init_app(self, app: Flask, url: str) -> None:
-        outage = Outage()
+    def init_app(self, app: Flask, url: str, *, logs_outages: bool = True) -> None:
+        outage = Outage(is_logged=logs_outages)
         bounds: dict[str, Any] = {"max_connections": _MOST_CONNECTIONS, "timeout": ANSWER_S, "socket_connect_timeout": ANSWER_S, "socket_timeout": ANSWER_S}
         client = _Client.from_pool(redis.BlockingConnectionPool.from_url(url, retry=Once(outage), **bounds))
         client.outage = outage

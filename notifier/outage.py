@@ -33,9 +33,10 @@ class RedisIsAway(redis.ConnectionError):
 
 
 class Outage:
-    """One per client, and so per process."""
+    """One per client, and so per process. `is_logged`: not by whoever tells it otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_logged: bool = True) -> None:
+        self._is_logged = is_logged
         self._ask_again_at: float | None = None  # monotonic; None: Redis is there
         self._heard_at = float("-inf")
 
@@ -54,7 +55,7 @@ class Outage:
             self._ask_again_at = time.monotonic() + AWAY_S
 
     def begin(self, error: Exception) -> None:
-        if self._ask_again_at is None:
+        if self._ask_again_at is None and self._is_logged:
             log.warning("redis.is_away", error=type(error).__name__)
         self._ask_again_at = time.monotonic() + AWAY_S
 
@@ -62,7 +63,8 @@ class Outage:
         self._heard_at = time.monotonic()
         if self._ask_again_at is not None:
             self._ask_again_at = None
-            log.info("redis.is_back")
+            if self._is_logged:
+                log.info("redis.is_back")
 
 
 class Once(Retry):

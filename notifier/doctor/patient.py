@@ -36,7 +36,7 @@ class Patient:
         url, options = read_only(settings.database_url)
         self.app.config.update(SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_ENGINE_OPTIONS=options)
         db.init_app(self.app)
-        redis_store.init_app(self.app, settings.redis_url)
+        redis_store.init_app(self.app, settings.redis_url, logs_outages=False)
         with self.app.app_context():
             if db.engine.dialect.name == "postgresql":
                 event.listen(db.engine, "begin", _look_only)
