@@ -22,6 +22,7 @@ import structlog
 from flask import Flask, current_app
 from sqlalchemy.exc import DBAPIError
 
+from notifier import vital
 from notifier.database import sqlite_file
 from notifier.extensions import db
 
@@ -97,7 +98,8 @@ class _Session(Lifeline):
         self._is_over = threading.Event()
         self._end, self._tell_end = os.pipe()
         self._tried = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="lifeline", daemon=True)
+        keep = vital.kept("lifeline", self._keep, self._is_over.is_set)
+        self._thread = threading.Thread(target=keep, name="lifeline", daemon=True)
 
     def take(self) -> None:
         self._thread.start()
@@ -121,8 +123,6 @@ class _Session(Lifeline):
             except DBAPIError as error:
                 if self.is_held:
                     log.warning("worker.lifeline_lost", error=type(error.orig).__name__)
-            except Exception:
-                log.exception("worker.lifeline_broke")
             self.is_held = False
             self._tried.set()
             self._is_over.wait(_AGAIN_S)
