@@ -21,7 +21,6 @@ _MANY_EMPTY_LINES = re.compile(r"\n{3,}")
 
 # For well-formed HTML only: with tags that never end, matching would take time with the square of the length.
 _TAG = re.compile(r"""<(/?)([a-zA-Z][a-zA-Z0-9]*+)((?:[^>"']++|"[^"]*+"|'[^']*+')*+)>""")
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _HREF = re.compile(r"""\bhref\s*=\s*("[^"]*"|'[^']*'|[^\s>]+)""", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"""\s+([^\s=>"'/]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s>"']+))?""")
 _ADDRESS_ATTRIBUTES = frozenset({"href", "src", "background", "action", "formaction", "poster", "srcset", "xlink:href"})
@@ -99,7 +98,18 @@ def harmless_html(fragment: str) -> str:
 
     The data in it is escaped already; this guards against what a template's writer puts around it.
     """
-    return _TAG.sub(lambda match: _harmless_tag(match[0]), _COMMENT.sub("", fragment))
+    return _TAG.sub(lambda match: _harmless_tag(match[0]), without_comments(fragment))
+
+
+def without_comments(fragment: str) -> str:
+    """One that is never closed hides all that follows, as it does in a browser."""
+    kept, end = [], 0
+    while (start := fragment.find("<!--", end)) != -1:
+        kept.append(fragment[end:start])
+        end = fragment.find("-->", start + 4) + 3
+        if end < 3:
+            return "".join(kept)
+    return "".join([*kept, fragment[end:]]) if kept else fragment
 
 
 @lru_cache(maxsize=4096)  # the tags of a mail are much the same from mail to mail
@@ -137,7 +147,7 @@ def text_of_html(fragment: str) -> str:
             return f" ({html.escape(target)})" if target and target != "#" else ""
         return _CLOSED_BY[tag] if closes and tag in _CLOSED_BY else "" if closes else _OPENED_BY.get(tag, "")
 
-    text = " ".join(_COMMENT.sub("", fragment).split())  # in HTML, a line break is a space
+    text = " ".join(without_comments(fragment).split())  # in HTML, a line break is a space
     text = html.unescape(_TAG.sub(replace, text))
     return many_lines("\n".join(line.strip(" ") for line in text.split("\n")))
 

@@ -5,6 +5,7 @@ fills the slots by joining strings. Called by `render` alone; knows no template 
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +15,8 @@ from css_inline import CSSInliner
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
-from notifier.pipeline.clean_text import cut, harmless_html
+from notifier.pipeline.clean_text import cut, harmless_html, without_comments
+from notifier.pipeline.template_filters import Budget
 
 FOLDER = Path(__file__).resolve().parents[2] / "templates" / "email"
 
@@ -27,11 +29,23 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "de": {"why": "Warum erhalte ich diese Nachricht?", "unsubscribe": "Abbestellen", "open": "Öffnen", "hello": "Guten Tag"},
 }
 
-MOST_TAGS = 5_000  # the parser ends the whole process on elements nested some ten thousand deep
+MOST_TAGS = 5_000
+DEEPEST = 100  # the parser takes time with the square of it, and ends the whole process at some ten thousand
+MOST_ATTRIBUTES = 50  # of one tag: the parser compares each with all before it
 _LONGEST_PREHEADER = 140
 _PADDING = Markup("&#847;&zwnj;&nbsp;" * 60)  # keeps clients from showing what follows the preheader
 _INLINER = CSSInliner(load_remote_stylesheets=False)
 _INLINER_HINT = re.compile(r"data-css-inline\s*=", re.IGNORECASE)
+# A tag as it should be written; `<` alone where there is none.
+_LESS_THAN = re.compile(
+    r"""<(?:(?P<closes>/?)(?P<name>[a-zA-Z][a-zA-Z0-9:-]*+)(?P<attributes>(?:\s++(?:[^\s<>"'/=]++(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s<>"'`]++))?+)?+)*+)\s*+/?+>)?+"""
+)
+_ATTRIBUTE = re.compile(r"""\s([^\s<>"'/=]++)(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s<>"'`]++))?+""")
+_VOID = frozenset({"area", "br", "col", "hr", "img", "wbr"})
+_FORMATTING = frozenset({"a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"})
+_CLOSED_BY_ITSELF = frozenset({"p", "li", "dd", "dt", "tr", "td", "th", "option"})  # one ends where the next begins
+# Taken from measurements of the dearest fragments, as all charges are: see Budget.
+_FIXED, _UNITS_A_TAG, _CHARACTERS_PARSED = 60, 2, 10
 _UNPARSED = re.compile(r"<(?=/?(?:script|xmp|iframe|noembed|noframes|noscript|plaintext|textarea|title|template|svg|math)\b)", re.IGNORECASE)
 
 
@@ -56,13 +70,50 @@ def words_of(language: str) -> Mapping[str, str]:
     return WORDS.get(language, WORDS["en"])
 
 
-def inlined(fragment: str) -> str:
-    """A template's HTML made well-formed, harmless and styled: the inner part of a mail. Raises ValueError."""
+def inlined(fragment: str, budget: Budget) -> str:
+    """A template's HTML made well-formed, harmless and styled: the inner part of a mail. Raises ValueError and TooMuchWork."""
     if fragment.count("<") > MOST_TAGS:
         raise ValueError(f"a mail may have {MOST_TAGS} tags")
+    budget.spend(len(fragment) // _CHARACTERS_PARSED)
     # Elements whose text is not parsed as HTML never reach the parser as such: what comes out of it is well-formed throughout.
-    fragment = _INLINER_HINT.sub("data-ignored=", _UNPARSED.sub("&lt;", fragment))
-    return harmless_html(_INLINER.inline_fragment(fragment, _content_css()))
+    fragment = _INLINER_HINT.sub("data-ignored=", _UNPARSED.sub("&lt;", without_comments(fragment)))
+    fragment = _sane_tags(fragment)
+    budget.spend(_FIXED + _UNITS_A_TAG * _made_of(fragment))
+    made = _INLINER.inline_fragment(fragment, _content_css())
+    budget.spend(len(made) // _CHARACTERS_PARSED)
+    return harmless_html(made)
+
+
+def _sane_tags(fragment: str) -> str:
+    """Each `<` that begins no tag as it should be written becomes text, so that we and the parser see the same tags."""
+    return _LESS_THAN.sub(lambda found: found[0] if len(found[0]) > 1 else "&lt;", fragment)
+
+
+def _made_of(fragment: str) -> int:
+    """How many elements the parser makes of it, at most. Raises ValueError for what is too deep, or has too many attributes.
+
+    What formats text and is not closed (`<b>`) is opened anew in every element that follows.
+    """
+    is_open: Counter[str] = Counter()
+    deep = formatting = made = 0
+    for found in _LESS_THAN.finditer(fragment):
+        closes, name = found["closes"], (found["name"] or "").lower()
+        if not name or name in _VOID:
+            made += bool(name)
+            continue
+        if closes:
+            change = -1 if is_open[name] else 0
+        else:
+            change = 0 if name in _CLOSED_BY_ITSELF and is_open[name] else 1
+            if found[0].count("=") + len(found[0].split()) > MOST_ATTRIBUTES and len(_ATTRIBUTE.findall(found["attributes"])) > MOST_ATTRIBUTES:
+                raise ValueError(f"a tag may have {MOST_ATTRIBUTES} attributes")
+        is_open[name] += change
+        deep += change
+        formatting += change if name in _FORMATTING else 0
+        made += 1 + formatting
+        if deep > DEEPEST:
+            raise ValueError(f"tags may stand {DEEPEST} deep, and this many are open at once")
+    return made
 
 
 def lay_out(mail: Mail) -> str:

@@ -4,6 +4,7 @@ Called with a whole batch by `words`, which accept, deliver, the dry run and the
 fault never reaches its neighbours: it comes back as a `RenderFault` in its place. Nothing here sends or stores.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,13 +19,18 @@ from notifier.pipeline.clean_text import action_address, cut, cut_for_sms, many_
 from notifier.pipeline.formats import Reader, locale_for
 from notifier.pipeline.mail_layout import Mail, inlined, lay_out, words_of
 from notifier.pipeline.template_filters import paragraphs
-from notifier.pipeline.template_language import GLOBALS, Compile, TemplateFault, check_source, compiled
+from notifier.pipeline.template_language import GLOBALS, Budget, Compile, TemplateFault, TooMuchWork, check_source, compiled
 from notifier.pipeline.template_store import load_templates
 
-__all__ = ["RenderFault", "RenderRequest", "TemplateFault", "check_source", "load_templates", "render"]
+__all__ = ["RenderFault", "RenderRequest", "TemplateFault", "check_source", "load_templates", "render", "render_some", "work_for"]
 
 DEFAULT_LOCALE = "en"
 LONGEST_TITLE = 200
+# Units of `Budget`. With the channels there are this adds up to 48,000.
+_WORK_OF_A_PAGE, _WORK_OF_A_TEXT, _WORK_OF_A_NOTE = 20_000, 5_000, 3_000
+_WORK_BESIDES = 30  # what a message takes that asks nothing of its template
+_CHARACTERS_CLEANED = 10
+_WORK_OF_A_TAG = 2
 LONGEST_LOCALE = 35
 
 
@@ -52,15 +58,25 @@ class RenderRequest:
 
 @dataclass(frozen=True, slots=True)
 class RenderFault:
-    """Why there are no words: the template's field and line, and what happened. `str()` is a sentence for people."""
+    """Why there are no words: the template's field and line, and what happened. `str()` is a sentence for people.
+
+    `is_too_much`: it was stopped since it took too much work.
+    """
 
     message: str
     field: str | None = None
     line: int | None = None
+    is_too_much: bool = False
 
     def __str__(self) -> str:
         place = " of ".join(filter(None, [f"line {self.line}" if self.line else None, self.field and f"the {self.field}"]))
         return f"The template failed in {place}: {self.message}" if place else f"The template failed: {self.message}"
+
+
+def work_for(channel: str) -> int:
+    """What one message of the channel may take, in the units of `Budget`. A notification by all channels takes 50 ms at most."""
+    shape = CHANNELS[channel].shape
+    return _WORK_OF_A_PAGE if shape.has_html else _WORK_OF_A_TEXT if shape.longest_body is None else _WORK_OF_A_NOTE
 
 
 def render(requests: Sequence[RenderRequest], *, compile: Compile = compiled) -> list[Content | RenderFault]:
@@ -68,7 +84,20 @@ def render(requests: Sequence[RenderRequest], *, compile: Compile = compiled) ->
 
     What is compiled is kept; `Compiled` keeps nothing, for words that are only tried.
     """
-    return [_render(request, compile) for request in requests]
+    return [_render(request, compile, Budget(work_for(request.channel))) for request in requests]
+
+
+def render_some(requests: Sequence[RenderRequest], most: int, *, compile: Compile = compiled) -> list[Content | RenderFault | None]:
+    """As `render`, until `most` units of work are spent: None for each that its turn did not come to."""
+    left, results = most, []
+    for request in requests:
+        if left <= 0:
+            results.append(None)
+            continue
+        budget = Budget(work_for(request.channel))
+        results.append(_render(request, compile, budget))
+        left -= _WORK_BESIDES + min(budget.spent, budget.most)
+    return results
 
 
 class _FieldFault(Exception):
@@ -83,22 +112,34 @@ class _Writer:
     variables: dict[str, Any]
     reader: Reader
     compile: Compile
+    budget: Budget
 
     def write(self, field: str, source: str | None, *, is_html: bool = False) -> str:
         if not source:
             return ""
-        try:
-            return self.compile(source, is_html=is_html).run(self.variables, self.reader)
-        except TemplateFault as fault:
-            raise _FieldFault(RenderFault(fault.message, field, fault.line)) from fault
+        with _told(field):
+            written = self.compile(source, is_html=is_html).run(self.variables, self.reader, self.budget)
+            self.budget.spend(len(written) // _CHARACTERS_CLEANED)
+            return written
 
 
-def _render(request: RenderRequest, compile: Compile) -> Content | RenderFault:
+@contextlib.contextmanager
+def _told(field: str) -> Iterator[None]:
+    """Says in which field a fault is."""
+    try:
+        yield
+    except TemplateFault as fault:
+        raise _FieldFault(RenderFault(fault.message, field, fault.line, isinstance(fault, TooMuchWork))) from fault
+    except ValueError as fault:  # of a mail's HTML
+        raise _FieldFault(RenderFault(str(fault)[:300], field)) from fault
+
+
+def _render(request: RenderRequest, compile: Compile, budget: Budget) -> Content | RenderFault:
     found = find_words(request.template, request.channel, request.locale) if request.template else None
     try:
         if found is None:
-            return _from_titles(request)
-        return _from_words(request, *found, compile)
+            return _from_titles(request, budget)
+        return _from_words(request, *found, compile, budget)
     except _FieldFault as error:
         return error.fault
 
@@ -132,14 +173,14 @@ def _subtag(text: str) -> str:
     return text.upper() if len(text) == 2 else text.title() if len(text) == 4 else text.lower()
 
 
-def _from_words(request: RenderRequest, words: Words, owner: str, locale: str, compile: Compile) -> Content:
+def _from_words(request: RenderRequest, words: Words, owner: str, locale: str, compile: Compile, budget: Budget) -> Content:
     shape = CHANNELS[request.channel].shape
     # A German text for a reader from Austria has Austrian dates; an English one for a Brazilian has English dates.
     spoken = fall_backs(request.locale)[0]
     reader = Reader(locale_for(spoken if spoken.split("-")[0] == locale.split("-")[0] else locale), request.zone)
     greeting = _greeting(reader.locale.language, request.user_name)
     variables = {**GLOBALS, **request.data, "data": request.data, "user": {"name": request.user_name or ""}, "greeting": greeting}
-    write = _Writer(variables, reader, compile).write
+    write = _Writer(variables, reader, compile, budget).write
 
     title = cut(one_line(write("title", words.title)), LONGEST_TITLE) or _type_title(request, locale)
     body = many_lines(write("body", words.body))
@@ -156,16 +197,16 @@ def _from_words(request: RenderRequest, words: Words, owner: str, locale: str, c
         image=web_address(write("image", words.image)),
     )
     if shape.has_html:
-        return _as_mail(request, content, write("html", words.html, is_html=True), reader.locale.language, greeting)
+        return _as_mail(request, content, write("html", words.html, is_html=True), reader.locale.language, greeting, budget)
     return _as_text(content, shape, is_own=owner == request.channel)
 
 
-def _from_titles(request: RenderRequest) -> Content:
+def _from_titles(request: RenderRequest, budget: Budget) -> Content:
     locale = next((tag for tag in fall_backs(request.locale) if tag in request.titles), DEFAULT_LOCALE)
     title = _type_title(request, locale)
     shape = CHANNELS[request.channel].shape
     content = Content(title=title, body=title, subject=title if shape.has_subject else None)
-    return _as_mail(request, content, "", locale_for(locale).language, "") if shape.has_html else _as_text(content, shape, is_own=True)
+    return _as_mail(request, content, "", locale_for(locale).language, "", budget) if shape.has_html else _as_text(content, shape, is_own=True)
 
 
 def _type_title(request: RenderRequest, locale: str) -> str:
@@ -196,11 +237,13 @@ def _once(*parts: str | None) -> Iterator[str]:
             yield part
 
 
-def _as_mail(request: RenderRequest, content: Content, html: str, language: str, greeting: str) -> Content:
+def _as_mail(request: RenderRequest, content: Content, html: str, language: str, greeting: str, budget: Budget) -> Content:
     """Both parts of a mail. Each is made from the other where the template has only one."""
     words = words_of(language)
-    inner = _styled(many_lines(html or paragraphs(content.body)))
-    body = cut(content.body or text_of_html(inner) or content.title, CHANNELS[request.channel].shape.longest_body)
+    with _told("html" if html else "body"):
+        inner = inlined(many_lines(html or paragraphs(content.body)), budget)
+        body = content.body or _text_of(inner, budget) or content.title
+    body = cut(body, CHANNELS[request.channel].shape.longest_body)
     document = lay_out(
         Mail(
             language=language,
@@ -225,8 +268,6 @@ def _as_mail(request: RenderRequest, content: Content, html: str, language: str,
     return replace(content, body="\n\n".join(parts), html=document)
 
 
-def _styled(fragment: str) -> str:
-    try:
-        return inlined(fragment)
-    except ValueError as error:
-        raise _FieldFault(RenderFault(str(error)[:300], "html")) from error
+def _text_of(html: str, budget: Budget) -> str:
+    budget.spend(len(html) // _CHARACTERS_CLEANED + _WORK_OF_A_TAG * html.count("<"))
+    return text_of_html(html)

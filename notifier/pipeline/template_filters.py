@@ -1,10 +1,11 @@
-"""The filters of the template language, each with a limit on what it can make. Only `template_language` uses them.
+"""The filters of the template language, each charged for what it goes through and for what it makes. Only `template_language` uses them.
 
-Beside them stands what they share with it: the run they work in, and the fault they raise.
+Beside them stands what they share with it: the budget, the run they work in, and the faults they raise.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -16,9 +17,8 @@ from markupsafe import Markup, escape
 from notifier.pipeline import formats
 
 LONGEST_TEXT = 400_000  # of one field, in characters; also of any value made on the way there
-MOST_STEPS = 5_000  # loop rounds in one field, those of inner loops counted
-MOST_WORK = 2_000_000  # in one field: a character or an item that is gone through is one, and so is a part of the source that a loop repeats
 LONGEST_RANGE = 1_000
+LARGEST_NUMBER = 10**30
 
 _EMPTY_LINE = re.compile(r"\n[ \t]*\n")
 
@@ -32,32 +32,47 @@ class TemplateFault(Exception):
         self.line = line
 
 
-class Run(Context):
-    """One field of one message being rendered: Jinja's context, with the reader and what is left of the limits."""
+class TooMuchWork(TemplateFault):
+    """The message as a whole takes too long to put into words."""
 
-    reader: formats.Reader
-    steps_left: int
-    work_left: int
 
-    def spend_step(self) -> None:
-        self.steps_left -= 1
-        if self.steps_left < 0:
-            raise TemplateFault(f"the loops of a field may go {MOST_STEPS} rounds in all")
+class Budget:
+    """The work that one message may take, all its fields together.
+
+    A unit is a microsecond of CPU, rounded up: charges are a table, taken once from measurements of the dearest input of each
+    kind, so that the same message with the same data always costs the same, on any machine.
+    """
+
+    __slots__ = ("left", "most")
+
+    def __init__(self, most: int) -> None:
+        self.left = self.most = most
+
+    @property
+    def spent(self) -> int:
+        return self.most - self.left
 
     def spend(self, work: int) -> None:
-        self.work_left -= work
-        if self.work_left < 0:
-            raise TemplateFault("the field goes through too much text, or too many values")
+        """Called before the work is done. Raises TooMuchWork."""
+        self.left -= work
+        if self.left < 0:
+            raise TooMuchWork("the message takes too much work: it goes through too much text, or too many values")
+
+
+class Run(Context):
+    """One field of one message being rendered: Jinja's context, with the reader and the message's budget."""
+
+    reader: formats.Reader
+    budget: Budget
 
 
 @pass_context
 def _counted(run: Run, values: Any, cost: int) -> Iterator[Any]:
     """What a loop goes over. `cost`: how much of the source a round repeats."""
     listed = _listed(values)
-    run.spend(len(listed))
+    run.budget.spend(1 + len(listed) // _ITEMS_COPIED)
     for value in listed:
-        run.spend_step()
-        run.spend(cost)
+        run.budget.spend(cost)
         yield value
 
 
@@ -67,14 +82,29 @@ def _weighed(run: Run, value: Any) -> Any:
     waiting = [value]
     while waiting:
         node = waiting.pop()
-        run.spend(4 + _size(node))
+        run.budget.spend(2 + len(node) // _CHARACTERS_COMPARED if isinstance(node, str) else 2)
         if isinstance(node, (list, tuple, Mapping)):
             waiting += node.values() if isinstance(node, Mapping) else node
     return value
 
 
-def _size(value: Any) -> int:
-    return len(value) if isinstance(value, (str, list, tuple, Mapping)) else 0
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a call of a filter takes, in units: `fixed`, and one for so many characters, or items, that it is given. What it makes is charged as text."""
+
+    fixed: int = 4
+    characters: int = 100
+    items: int = 1
+
+    def of(self, value: Any) -> int:
+        if isinstance(value, str):
+            return len(value) // self.characters
+        return len(value) // self.items if isinstance(value, (list, tuple, range, Mapping)) else 0
+
+
+_ITEMS_COPIED = 10  # a unit
+_CHARACTERS_COMPARED = 200
+_CHARACTERS_MADE = 100
 
 
 @pass_context
@@ -82,7 +112,7 @@ def _concat(run: Run, parts: Sequence[Any]) -> str:
     """What `~` makes."""
     texts = [text if isinstance(text, Markup) else str(text) for text in map(finalize, parts)]
     length = sum(map(len, texts))
-    run.spend(length)
+    run.budget.spend(len(texts) + length // _CHARACTERS_MADE)
     refuse_length(length)
     return Markup("").join(texts) if any(isinstance(text, Markup) for text in texts) else "".join(texts)
 
@@ -101,11 +131,14 @@ def bounded_range(*bounds: int) -> range:
     return numbers
 
 
-def _join(values: Any, separator: str = "", attribute: str | None = None) -> str:
+@pass_context
+def _join(run: Run, values: Any, separator: str = "", attribute: str | None = None) -> str:
     """Joins what is there and can be shown; mappings in a list count as their `attribute`."""
     picked = [value.get(attribute) if attribute is not None and isinstance(value, Mapping) else value for value in _listed(values)]
     texts = [text for value in picked if not isinstance(value, Undefined) and (text := finalize(value)) != ""]
-    refuse_length(sum(len(str(text)) for text in texts) + len(separator) * len(texts))
+    length = sum(len(str(text)) for text in texts) + len(separator) * len(texts)
+    refuse_length(length)
+    run.budget.spend(length // _CHARACTERS_MADE)
     if any(isinstance(text, Markup) for text in texts):
         return escape(separator).join(texts)
     return str(separator).join(str(text) for text in texts)
@@ -118,7 +151,7 @@ def refuse_length(length: int) -> None:
 
 def _replace(text: Any, old: str, new: str) -> str:
     plain = _text(text)
-    refuse_length(len(plain) + plain.count(old) * len(new))
+    refuse_length(len(plain) + plain.count(old) * max(len(new) - len(old), 0))
     return plain.replace(old, new)
 
 
@@ -152,8 +185,8 @@ def _round(value: float, digits: int = 0) -> float:
 
 def paragraphs(text: Any) -> Markup:
     """Plain text as HTML: an empty line ends a paragraph, a single one breaks the line."""
-    blocks = [block.strip() for block in _EMPTY_LINE.split(_text(text))]
-    return Markup("").join(Markup("<p>{}</p>").format(Markup("<br>").join(block.split("\n"))) for block in blocks if block)
+    blocks = [block.strip() for block in _EMPTY_LINE.split(str(escape(_text(text))))]
+    return Markup("".join("<p>{}</p>".format(block.replace("\n", "<br>")) for block in blocks if block))  # noqa: S704 - escaped above
 
 
 def finalize(value: Any) -> Any:
@@ -177,54 +210,78 @@ def _plural(run: Run, count: Any, **forms: str) -> str:
     return formats.plural(run.reader, count, forms)
 
 
-def _charged(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter goes through what it is given, and makes what can be printed."""
+def _whole(value: Any, default: int = 0, base: int = 10) -> int:
+    """A text of digits can be a number that takes a second to print."""
+    found = stock.do_int(value, default, base)
+    if abs(found) > LARGEST_NUMBER:
+        raise TemplateFault("int is for numbers of reasonable size")
+    return found
+
+
+def _first(values: Any) -> Any:
+    return next(iter(_indexed(values)), "")
+
+
+def _last(values: Any) -> Any:
+    return next(reversed(_indexed(values)), "")
+
+
+def _indexed(values: Any) -> Any:
+    """As it is, where `_listed` copies it."""
+    return values if isinstance(values, (list, tuple, range, Mapping)) else _listed(values)
+
+
+def _charged(function: Callable[..., Any], cost: Cost) -> Callable[..., Any]:
+    """A filter that pays for what it is given before it looks at it, and makes what can be printed."""
     takes_run = getattr(function, "jinja_pass_arg", None) is not None
 
     def run_filter(run: Run, value: Any, *args: Any, **options: Any) -> Any:
-        run.spend(1 + _size(value) + sum(map(_size, args)))
+        run.budget.spend(cost.fixed + cost.of(value) + sum(map(cost.of, args)) + sum(map(cost.of, options.values())))
         made = function(run, value, *args, **options) if takes_run else function(value, *args, **options)
         if isinstance(made, str):
-            run.spend(len(made))
+            run.budget.spend(len(made) // _CHARACTERS_MADE)
             refuse_length(len(made))
         return made
 
     return pass_context(run_filter)
 
 
-_OFFERED: dict[str, Callable[..., Any]] = {
-    "money": _by_reader(formats.money),
-    "number": _by_reader(formats.number),
-    "date": _by_reader(formats.show_date),
-    "datetime": _by_reader(formats.show_datetime),
-    "time": _by_reader(formats.show_time),
-    "phrase": _by_reader(formats.phrase),
-    "plural": _plural,
-    "join": _join,
-    "replace": _replace,
-    "truncate": _truncate,
-    "urlencode": lambda text: quote(_text(text), safe=""),
-    "items": _items,
-    "paragraphs": paragraphs,
-    "list": lambda values: list(_listed(values)),
-    "default": stock.do_default,
-    "d": stock.do_default,
-    "escape": lambda text: escape(finalize(text)),
-    "e": lambda text: escape(finalize(text)),
-    "string": _text,
-    "upper": lambda text: _text(text).upper(),
-    "lower": lambda text: _text(text).lower(),
-    "capitalize": lambda text: _text(text).capitalize(),
-    "title": lambda text: stock.do_title(_text(text)),
-    "trim": lambda text: _text(text).strip(),
-    "length": len,
-    "count": len,
-    "first": lambda values: next(iter(_listed(values)), ""),
-    "last": lambda values: next(reversed(_listed(values)), ""),
-    "abs": abs,
-    "int": stock.do_int,
-    "float": stock.do_float,
-    "round": _round,
+_BY_LOCALE = Cost(fixed=35)  # the dearest of them, a full date, takes 29
+_AT_A_GLANCE = Cost(characters=LONGEST_TEXT, items=LONGEST_TEXT)  # the size of the value does not matter
+
+_OFFERED: dict[str, tuple[Callable[..., Any], Cost]] = {
+    "money": (_by_reader(formats.money), _BY_LOCALE),
+    "number": (_by_reader(formats.number), _BY_LOCALE),
+    "date": (_by_reader(formats.show_date), _BY_LOCALE),
+    "datetime": (_by_reader(formats.show_datetime), _BY_LOCALE),
+    "time": (_by_reader(formats.show_time), _BY_LOCALE),
+    "phrase": (_by_reader(formats.phrase), Cost()),
+    "plural": (_plural, _BY_LOCALE),
+    "join": (_join, Cost(fixed=8)),
+    "replace": (_replace, Cost()),
+    "truncate": (_truncate, Cost()),
+    "urlencode": (lambda text: quote(_text(text), safe=""), Cost(characters=20)),
+    "items": (_items, Cost(items=5)),
+    "paragraphs": (paragraphs, Cost(fixed=15, characters=6)),
+    "list": (lambda values: list(_listed(values)), Cost(items=_ITEMS_COPIED)),
+    "default": (stock.do_default, _AT_A_GLANCE),
+    "d": (stock.do_default, _AT_A_GLANCE),
+    "escape": (lambda text: escape(finalize(text)), Cost()),
+    "e": (lambda text: escape(finalize(text)), Cost()),
+    "string": (_text, Cost()),
+    "upper": (lambda text: _text(text).upper(), Cost(characters=50)),
+    "lower": (lambda text: _text(text).lower(), Cost(characters=50)),
+    "capitalize": (lambda text: _text(text).capitalize(), Cost(characters=50)),
+    "title": (lambda text: stock.do_title(_text(text)), Cost(characters=3)),
+    "trim": (lambda text: _text(text).strip(), Cost()),
+    "length": (len, _AT_A_GLANCE),
+    "count": (len, _AT_A_GLANCE),
+    "first": (_first, _AT_A_GLANCE),
+    "last": (_last, _AT_A_GLANCE),
+    "abs": (abs, _AT_A_GLANCE),
+    "int": (_whole, Cost()),
+    "float": (stock.do_float, Cost()),
+    "round": (_round, _AT_A_GLANCE),
 }
 # The latter are put in by the compiler, and no source can name them.
-FILTERS = {name: _charged(function) for name, function in _OFFERED.items()} | {"_concat": _concat, "_counted": _counted, "_key": _key, "_weighed": _weighed}
+FILTERS = {name: _charged(*offered) for name, offered in _OFFERED.items()} | {"_concat": _concat, "_counted": _counted, "_key": _key, "_weighed": _weighed}

@@ -1,27 +1,34 @@
 """What a template may say: Jinja2 cut down to what a message needs, so that no template can hang or leak.
 
 Allowed are printing, `if`, `for`, `set`, `with` and the filters of `template_filters`. There are no attributes but the
-keys of mappings, no macros, includes or raw HTML; loops, numbers and texts have limits. Used by `render`
-to run templates and by the editor (`check_source`) to show a fault at its line.
+keys of mappings, no macros, includes or raw HTML; numbers and texts have limits, and whatever is done is paid for out of
+the message's budget. Used by `render` to run templates and by `template_check` to show a fault at its line.
 """
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from types import CodeType
 from typing import Any, cast
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, nodes
+from jinja2.lexer import Token, TokenStream
 from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from notifier.pipeline.formats import Reader
-from notifier.pipeline.template_filters import FILTERS, MOST_STEPS, MOST_WORK, Run, TemplateFault, bounded_range, finalize, refuse_length
+from notifier.pipeline.template_filters import FILTERS, LARGEST_NUMBER, Budget, Run, TemplateFault, TooMuchWork, bounded_range, finalize, refuse_length
 
-__all__ = ["GLOBALS", "Compiled", "TemplateFault", "check_source", "compiled"]
+__all__ = ["GLOBALS", "Budget", "Compiled", "TemplateFault", "TooMuchWork", "check_source", "compiled"]
 
 LONGEST_SOURCE = 100_000
-MOST_PARTS = 5_000  # of a source, as Jinja sees them: compiling takes a second for fifty thousand, and twenty megabytes
+# Of a source, as Jinja sees them: compiling takes 50 to 100 µs for each, and more the deeper it stands in an expression.
+MOST_PARTS = 500
+MOST_TOKENS = 10 * MOST_PARTS
+DEEPEST = 20  # brackets, operators and filters within one another
+_CHARACTERS_A_PART = 250  # of what is printed as it is
+_DEPTH_A_PART = 10
 
 _ALLOWED_NODES = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Tuple, nodes.List, nodes.Dict, nodes.Pair, nodes.Keyword,
@@ -34,7 +41,6 @@ _SAID_AS = {
     "FromImport": "import", "Extends": "extends", "Block": "block", "ScopedEvalContextModifier": "autoescape", "NSRef": "namespace",
 }  # fmt: skip
 _ARITHMETIC = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv, "%": operator.mod}
-_LARGEST_NUMBER = 10**30
 _COMPARING_TESTS = frozenset({"divisibleby", "in", "eq", "ne", "lt", "le", "gt", "ge"})
 
 
@@ -51,15 +57,10 @@ class _Environment(ImmutableSandboxedEnvironment):
     context_class = Run
     intercepted_binops = frozenset(_ARITHMETIC)
 
-    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        if source.count("{{") + source.count("{%") > MOST_PARTS:
+    def _tokenize(self, source: str, name: str | None, filename: str | None = None, state: str | None = None) -> TokenStream:
+        if sum(map(source.count, ("{{", "{%", "{#"))) > MOST_PARTS:
             raise _too_many_parts(1)
-        tree = super()._parse(source, name, filename)
-        for number, node in enumerate(tree.find_all(nodes.Node)):
-            if number > MOST_PARTS:
-                raise _too_many_parts(node.lineno)
-            _vet(node)
-        return cast("nodes.Template", _Limits().visit(tree))
+        return TokenStream(_not_too_many(super()._tokenize(source, name, filename, state)), name, filename)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, LoopContext) and not attribute.startswith("_"):
@@ -78,19 +79,42 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
-            cast("Run", context).spend(len(left) + len(right))
+            cast("Run", context).budget.spend((len(left) + len(right)) // 100)
             refuse_length(len(left) + len(right))
             return left + right
         for side in (left, right):
             if isinstance(side, Undefined):
                 side._fail_with_undefined_error()
-            if not isinstance(side, (int, float)) or abs(side) > _LARGEST_NUMBER:
+            if not isinstance(side, (int, float)) or abs(side) > LARGEST_NUMBER:
                 raise TemplateFault(f"{operator} is for numbers of reasonable size")
         return _ARITHMETIC[operator](left, right)
 
 
 def _too_many_parts(line: int) -> TemplateSyntaxError:
-    return TemplateSyntaxError(f"a template may have {MOST_PARTS} parts", line)
+    return TemplateSyntaxError(f"a text may have {MOST_PARTS} parts: split it, or leave something out", line)
+
+
+def _not_too_many(tokens: Iterable[Token]) -> Iterator[Token]:
+    for number, token in enumerate(tokens):
+        if number > MOST_TOKENS:
+            raise _too_many_parts(token.lineno)
+        yield token
+
+
+def _count(source: str, tree: nodes.Template) -> int:
+    """How many parts a source has, by what it takes to compile them. Refuses what is not available, what is too much, and what is too deep."""
+    number = len(source) // _CHARACTERS_A_PART
+    waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        _vet(node)
+        number += 1 + depth // _DEPTH_A_PART
+        if number > MOST_PARTS:
+            raise _too_many_parts(node.lineno)
+        if depth > DEEPEST:
+            raise TemplateSyntaxError(f"brackets, operators and filters may stand {DEEPEST} deep", node.lineno)
+        waiting += [(child, depth + 1) for child in node.iter_child_nodes()]
+    return number
 
 
 def _vet(node: nodes.Node) -> None:
@@ -201,35 +225,34 @@ _TEXT, _HTML = _environment(is_html=False), _environment(is_html=True)
 
 
 class Compiled:
-    """A source ready to run, any number of times, from any thread."""
+    """A source ready to run, any number of times, from any thread. `parts`: how much of it there is, of which MOST_PARTS are allowed."""
 
-    __slots__ = ("_constant", "_template")
+    __slots__ = ("_constant", "_template", "parts")
 
-    def __init__(self, source: str, *, is_html: bool) -> None:
-        """Raises TemplateFault."""
+    def __init__(self, source: str, *, is_html: bool, code: "Code | None" = None) -> None:
+        """`code`: as `code_of` made it of the same source. Raises TemplateFault."""
         self._constant: str | None = None
         self._template: Template | None = None
-        if len(source) > LONGEST_SOURCE:
-            raise TemplateFault(f"a template may have {LONGEST_SOURCE} characters")
         if "{" not in source:
             self._constant = source.removesuffix("\n")
-            return
-        try:
-            self._template = (_HTML if is_html else _TEXT).from_string(source)
-        except TemplateSyntaxError as error:
-            raise TemplateFault(error.message or "the template cannot be read", error.lineno) from error
-        except (RecursionError, SyntaxError, MemoryError, ValueError, OverflowError) as error:
-            raise TemplateFault("the template cannot be compiled: too deeply nested, or a number too long") from error
+        if len(source) > LONGEST_SOURCE:
+            raise TemplateFault(f"a template may have {LONGEST_SOURCE} characters")
+        self.parts = len(source) // _CHARACTERS_A_PART
+        if self._constant is None:
+            made, self.parts = code or code_of(source, is_html=is_html)
+            environment = _HTML if is_html else _TEXT
+            self._template = Template.from_code(environment, made, environment.make_globals(None))
 
-    def run(self, variables: dict[str, Any], reader: Reader) -> str:
-        """The text for these variables. Raises TemplateFault, whatever went wrong."""
+    def run(self, variables: dict[str, Any], reader: Reader, budget: Budget) -> str:
+        """The text for these variables, paid for out of the budget. Raises TemplateFault, whatever went wrong."""
         template = self._template
         if template is None:
             return self._constant or ""
         run = Run(template.environment, variables, template.name, template.blocks)
-        run.reader, run.steps_left, run.work_left = reader, MOST_STEPS, MOST_WORK
+        run.reader, run.budget = reader, budget
         pieces, length = [], 0
         try:
+            budget.spend(self.parts)
             # Not Template.render(): that merges the globals anew for every field and rewrites tracebacks.
             for piece in template.root_render_func(run):
                 length += len(piece)
@@ -237,8 +260,25 @@ class Compiled:
                 pieces.append(piece)
         except Exception as error:  # a template is the writer's program: whatever it raises is their fault to see
             message = error.message if isinstance(error, TemplateFault) else str(error)
-            raise TemplateFault(message[:300] or type(error).__name__, _line_of(template, error)) from error
+            kind = TooMuchWork if isinstance(error, TooMuchWork) else TemplateFault
+            raise kind(message[:300] or type(error).__name__, _line_of(template, error)) from error
         return "".join(pieces)
+
+
+Code = tuple[CodeType, int]  # what runs, and of how many parts it is made
+
+
+def code_of(source: str, *, is_html: bool) -> Code:
+    """Raises TemplateFault."""
+    environment = _HTML if is_html else _TEXT
+    try:
+        tree = environment.parse(source)
+        parts = _count(source, tree)
+        return cast("CodeType", environment.compile(_Limits().visit(tree))), parts
+    except TemplateSyntaxError as error:
+        raise TemplateFault(error.message or "the template cannot be read", error.lineno) from error
+    except (RecursionError, SyntaxError, MemoryError, ValueError, OverflowError) as error:
+        raise TemplateFault("the template cannot be compiled: too deeply nested, or a number too long") from error
 
 
 GLOBALS: Mapping[str, Any] = _TEXT.globals

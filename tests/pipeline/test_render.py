@@ -317,7 +317,7 @@ class Markup(HTMLParser):
         "<style>" + "<!--" * 4_900,
         "<p title='" + "<a" * 4_900,
         '<a "' * 4_900,
-        "<div>" * 4_900,
+        "<div>" * 90,
     ],
 )
 def test_a_writers_html_loses_what_no_mail_may_hold(html):
@@ -334,6 +334,25 @@ def test_a_writers_html_loses_what_no_mail_may_hold(html):
 
 def test_more_tags_than_a_mail_can_have_are_a_fault():
     assert outcome("email", Words("t", "text", html="<div>" * 20_000)) == RenderFault("a mail may have 5000 tags", "html")
+
+
+@pytest.mark.parametrize(
+    ("html", "sentence"),
+    [
+        ("<div>" * 4_900, "tags may stand 100 deep, and this many are open at once"),
+        ("<b></i>" * 101, "tags may stand 100 deep, and this many are open at once"),
+        ("<p " + " ".join(f"a{n}" for n in range(51)) + ">", "a tag may have 50 attributes"),
+    ],
+    ids=["deep", "closed by another", "attributes"],
+)
+def test_html_that_takes_a_parser_time_with_the_square_of_its_length_is_a_fault(html, sentence):
+    assert outcome("email", Words("t", "text", html=html)) == RenderFault(sentence, "html")
+
+
+def test_what_is_written_like_no_tag_is_text():
+    shown = content("email", Words("t", "text", html="<p>1 < 2 <a b\"c>x</p>")).html
+    assert shown is not None
+    assert "1 &lt; 2 &lt;a b\"c&gt;x" in shown
 
 
 def test_unclosed_html_cannot_break_the_layout():

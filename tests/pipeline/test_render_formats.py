@@ -5,13 +5,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from notifier.pipeline.formats import Reader, locale_for
-from notifier.pipeline.template_language import Compiled, TemplateFault
+from notifier.pipeline.template_language import Budget, Compiled, TemplateFault
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
 
 
 def show(source: str, value: object, language: str = "en", zone: str = BERLIN) -> str:
-    text = Compiled(source, is_html=False).run({"value": value, "currency": "EUR"}, Reader(locale_for(language), ZoneInfo(zone)))
+    text = Compiled(source, is_html=False).run({"value": value, "currency": "EUR"}, Reader(locale_for(language), ZoneInfo(zone)), Budget(20_000))
     return text.replace("\u00a0", " ").replace("\u202f", " ")
 
 

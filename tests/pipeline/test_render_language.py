@@ -5,13 +5,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from notifier.pipeline.formats import Reader, locale_for
-from notifier.pipeline.template_language import GLOBALS, Compiled, TemplateFault, check_source
+from notifier.pipeline.template_language import GLOBALS, Budget, Compiled, TemplateFault, check_source
 
 READER = Reader(locale_for("en"), ZoneInfo("Europe/Berlin"))
 
 
 def run(source: str, *, is_html: bool = False, **data: object) -> str:
-    return Compiled(source, is_html=is_html).run({**GLOBALS, **data, "data": data}, READER)
+    return Compiled(source, is_html=is_html).run({**GLOBALS, **data, "data": data}, READER, Budget(20_000))
 
 
 @pytest.mark.parametrize(
