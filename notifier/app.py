@@ -5,7 +5,7 @@ from pathlib import Path
 from apiflask import APIFlask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from notifier import api, channels, installation, web
+from notifier import api, channels, installation, process_pool, web
 from notifier.config import Settings
 from notifier.database import engine_options, prepare_engine
 from notifier.encryption import vault
@@ -51,6 +51,7 @@ def create_app(settings: Settings | None = None, *, async_mode: str = "threading
     migrate.init_app(app, db, directory=str(ROOT / "migrations"))
     redis_store.init_app(app, settings.redis_url)
     channels.init_app(app, settings)
+    process_pool.init_app(app, size=0 if async_mode == "threading" else process_pool.SIZE)  # green threads share one real one
     login_manager.init_app(app)
     csrf.init_app(app)
     socketio.init_app(

@@ -1,7 +1,7 @@
 """The first stage: submissions in, answers out, everything stored in one transaction (T1) for the whole batch.
 
 Called by `group_commit` (single requests that came at the same time), by the bulk call, and alone.
-`judge` says what is wrong with an item; that never harms its neighbours.
+`judge` says what is wrong with an item; that never harms its neighbours. What people wrote, schemas and templates, runs before T1.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,15 +15,32 @@ from sqlalchemy.exc import IntegrityError
 from notifier import queueing, shapes
 from notifier.clock import now as clock_now
 from notifier.core.errors import Rejected
+from notifier.core.submission import InlineRecipient
 from notifier.database import DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, UNAVAILABLE, UNAVAILABLE_RETRY_S, sqlstate, transaction
 from notifier.extensions import db, redis_store
-from notifier.models import IdempotencyKey
+from notifier.models import EventType, IdempotencyKey
 from notifier.models import Submission as SubmissionRow
 from notifier.pipeline import flood, providers
-from notifier.pipeline.facts import Person, load_people
+from notifier.pipeline.beforehand import SHOWN_BY_US, Beforehand
+from notifier.pipeline.facts import Person, admin_user_ids, as_reader, load_people, load_template_ids, load_types, recall_readers
 from notifier.pipeline.flood import Trigger
-from notifier.pipeline.judge import Accepted, Item, Work, body_digest, judge, keep_people, targets_of, works_in
+from notifier.pipeline.judge import (
+    INLINE_LIMIT,
+    Accepted,
+    Item,
+    Outdated,
+    Work,
+    body_digest,
+    check_against_schemas,
+    goes_to_admins,
+    judge,
+    keep_people,
+    targets_of,
+    template_key,
+    works_in,
+)
 from notifier.pipeline.store import Stored, announce, store
+from notifier.pipeline.words import Wanted
 
 EXPAND_GRACE = timedelta(seconds=10)
 _TRIES = 3
@@ -32,7 +49,7 @@ log = structlog.get_logger()
 
 
 class _Overtaken(Exception):
-    """Somebody was erased, or created, between two of our questions; the batch is decided anew, knowing it."""
+    """Something was changed between two of our questions, or somebody erased or created; the batch is decided anew, knowing it."""
 
 
 def accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
@@ -46,10 +63,10 @@ def accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
     providers.refresh()
     flooded = flood.over_limit([(recipient.id, item.submission.type) for item in batch for recipient in item.submission.recipients])
     redis_store.look()
-    for _ in range(_TRIES):
+    for attempt in range(_TRIES):
         try:
-            return _accept(batch, flooded)
-        except (IntegrityError, _Overtaken) as error:
+            return _accept(batch, flooded, is_last=attempt == _TRIES - 1)
+        except (IntegrityError, Outdated, _Overtaken) as error:
             failure: Exception = error
         except UNAVAILABLE as error:
             failure = error
@@ -79,17 +96,20 @@ def accept_part(batch: Sequence[Item]) -> list[Accepted | Rejected]:
         return [Rejected("internal_error", "this one could not be stored") for _ in batch]
 
 
-def _accept(batch: Sequence[Item], flooded: Collection[Trigger]) -> list[Accepted | Rejected]:
+def _accept(batch: Sequence[Item], flooded: Collection[Trigger], *, is_last: bool) -> list[Accepted | Rejected]:
     now = clock_now()
+    checked, words = check_against_schemas(batch), _words_of(batch)
     with transaction():
-        results, persons = judge(batch, now)
+        results, persons = judge(batch, now, checked)
         fresh = [work for _, work in works_in(results) if work.repeats is None]
         if keep_people(fresh):
             raise _Overtaken
         for work in fresh:
             for recipient in work.changed:
                 persons.pop(recipient.id, None)
-        stored = _store(fresh, persons, flooded, now)
+        stored = _store(fresh, persons, flooded, words, now)
+        if words.is_surprised and not is_last:
+            raise _Overtaken
         _store_keys(fresh, now)
     announce(stored)
     queueing.ring_expand(work.submission_id for work in fresh if work.is_expanded_later)
@@ -99,10 +119,40 @@ def _accept(batch: Sequence[Item], flooded: Collection[Trigger]) -> list[Accepte
     return results
 
 
+def _words_of(batch: Sequence[Item]) -> Beforehand:
+    """Of what is to be shown at once, if all goes as it looks now. What the transaction finds to be different has no words, and waits for the scheduler."""
+    types = load_types({name for item in batch for name in (item.submission.type, template_key(item.submission.template)) if name})
+    template_ids = load_template_ids(item.submission.template or item.submission.type for item in batch)
+    admins = admin_user_ids() if any(type_.to_admins for type_ in types.values()) else []
+    shown = [(item, type_, _readers_of(item, type_, admins)) for item in batch if (type_ := types.get(item.submission.type)) and _is_shown(item, type_)]
+    known = recall_readers({recipient.id for *_, recipients in shown for recipient in recipients}) if shown else {}
+    words = Beforehand()
+    words.make(
+        Wanted(
+            SHOWN_BY_US, type_, item.submission.template_id or template_ids.get(item.submission.template or item.submission.type), person, item.submission.data
+        )
+        for item, type_, recipients in shown
+        for recipient in recipients
+        if (person := as_reader(recipient, known.get(recipient.id), may_change=item.caller.may_change_people)) is not None
+    )
+    return words
+
+
+def _is_shown(item: Item, type_: EventType) -> bool:
+    submission = item.submission
+    if item.caller.is_test or submission.send_at is not None or len(submission.recipients) > INLINE_LIMIT:
+        return False
+    return SHOWN_BY_US in (submission.channels or type_.channels)
+
+
+def _readers_of(item: Item, type_: EventType, admins: Sequence[str]) -> Sequence[InlineRecipient]:
+    return [InlineRecipient(user_id) for user_id in admins] if goes_to_admins(item.submission, type_) else item.submission.recipients
+
+
 # ---- storing --------------------------------------------------------------------------------------------------------
 
 
-def _store(works: Sequence[Work], known: Mapping[str, Person], flooded: Collection[Trigger], now: datetime) -> Stored:
+def _store(works: Sequence[Work], known: Mapping[str, Person], flooded: Collection[Trigger], words: Beforehand, now: datetime) -> Stored:
     if not works:
         return Stored()
     db.session.execute(sa.insert(SubmissionRow.__table__), [_submission_row(work, flooded, now) for work in works])
@@ -111,7 +161,7 @@ def _store(works: Sequence[Work], known: Mapping[str, Person], flooded: Collecti
     persons = {**known, **load_people(wanted - known.keys())}
     if not persons.keys() >= wanted:
         raise _Overtaken
-    stored = store(targets_of(at_once, persons, flooded), now)
+    stored = store(targets_of(at_once, persons, flooded), now, words)
     summaries = iter(stored.summaries)
     for work in works:
         mine = None if work.is_expanded_later else [next(summaries) for _ in work.recipients]

@@ -21,15 +21,19 @@ from notifier.extensions import redis_store
 from notifier.pipeline import providers
 from notifier.pipeline.decide import Decided, decide
 from notifier.pipeline.facts import load_people
-from notifier.pipeline.judge import Item, Work, judge, keep_people, targets_of, works_in
-from notifier.pipeline.words import Wanted, put_into_words
+from notifier.pipeline.judge import Item, Work, check_against_schemas, judge, judged_anew, keep_people, targets_of, works_in
+from notifier.pipeline.words import Wanted, put_some_into_words
 from notifier.tokens import NOBODY
+
+_MOST_WORK = 1_000_000  # units, for the words of one request: a second of one core
+_TOO_MUCH = "The messages before this one took all the work that a rehearsal may take."
 
 
 class _NothingStored(Exception):
     """Rolls a dry run back."""
 
 
+@judged_anew
 def dry_run(batch: Sequence[Item], at: datetime | None = None) -> list[dict[str, Any] | Rejected]:
     """For each, in order: API.md, `?dry_run=true`; or the Rejected that the real thing would be answered with.
 
@@ -40,9 +44,11 @@ def dry_run(batch: Sequence[Item], at: datetime | None = None) -> list[dict[str,
     results: list[Any] = []
     decided: list[Decided] = []
     redis_store.look()
+    batch = [replace(item, submission=replace(item.submission, idempotency=None)) for item in batch]
     try:
+        checked = check_against_schemas(batch)
         with transaction():
-            results, _ = judge([replace(item, submission=replace(item.submission, idempotency=None)) for item in batch], now)
+            results, _ = judge(batch, now, checked)
             works = [work for _, work in works_in(results)]
             keep_people(works)
             persons = load_people({recipient.id for work in works for recipient in work.recipients})
@@ -57,14 +63,16 @@ def _in_words(decided: Sequence[Decided]) -> list[dict[str, Any]]:
     """What the deliveries would say, in one go for all of them."""
     firsts = [{route.channel: route.address for route in reversed(one.plan.routes)} for one in decided]  # the first address of each channel
     wanted = [(index, name, one.target) for index, one in enumerate(decided) for name in dict.fromkeys(route.channel for route in one.plan.routes)]
-    contents = put_into_words(
+    contents = put_some_into_words(
         [  # links that lead nowhere: those of the person are for their eyes alone
             Wanted(name, t.order.type, t.order.template_id, replace(t.person, subject=NOBODY), t.data, firsts[index][name]) for index, name, t in wanted
-        ]
+        ],
+        _MOST_WORK,
+        apart=True,
     )
     rendered: list[dict[str, Any]] = [{} for _ in decided]
     for (index, name, _), content in zip(wanted, contents, strict=True):
-        rendered[index][name] = {"error": content} if isinstance(content, str) else _shown(content)
+        rendered[index][name] = _shown(content) if isinstance(content, Content) else {"error": content or _TOO_MUCH}
     return [
         {"user": one.target.person.id, "deliveries": _deliveries(one.plan), "rendered": rendered[index], "trace": told(one.plan.trace)}
         for index, one in enumerate(decided)

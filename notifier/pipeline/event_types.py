@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 from jsonschema.exceptions import best_match
 
-from notifier import channels
+from notifier import channels, process_pool
 from notifier.clock import now
 from notifier.core.errors import Fault, Rejected
 from notifier.core.routing import ESCALATE
@@ -15,7 +15,8 @@ from notifier.database import transaction
 from notifier.models import EventType
 from notifier.models.event_type import TYPE_SAVED
 from notifier.pipeline import audit, kept
-from notifier.pipeline.schemas import UNAVAILABLE, TooComplex, Validator, compiled_pattern, errors_of, validator_of
+from notifier.pipeline.samples import sample_by
+from notifier.pipeline.schemas import MOST_WORK_ON_SCHEMAS, UNAVAILABLE, TooComplex, Validator, compiled_pattern, errors_of, validator_of
 
 FIELDS = (
     *("titles", "category", "priority", "channels", "schema", "is_mandatory", "to_admins", "resend_unknown"),
@@ -38,7 +39,7 @@ def put(key: str, fields: Mapping[str, Any], *, seen: str | None = None) -> bool
         *_channel_faults(fields["channels"]),
         *_priority_faults(fields["category"], fields["priority"]),
         *_routing_faults(fields["routing"], fields["escalate_after_s"]),
-        *schema_faults(fields["schema"]),
+        *process_pool.run(schema_faults, fields["schema"]),
     ]
     if faults:
         raise Rejected("validation_failed", "; ".join(fault.message for fault in faults[:3]), tuple(faults))
@@ -85,7 +86,7 @@ def _routing_faults(routing: str | None, escalate_after_s: int | None) -> list[F
 
 
 def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:
-    """What is wrong with a JSON Schema. References stay inside it: nothing is ever fetched."""
+    """What is wrong with a JSON Schema. References stay inside it: nothing is ever fetched. Takes its time: for the process pool."""
     if schema.get("$schema", _DIALECTS[0]) not in _DIALECTS:
         return [Fault("/schema/$schema", "invalid_schema", "only JSON Schema 2020-12 is understood")]
     if isinstance(named := schema.get("properties"), Mapping) and RESERVED_NAME in named:
@@ -95,11 +96,13 @@ def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:
     if faults:
         return faults
     try:
-        error = best_match(errors_of(Validator(Validator.META_SCHEMA), schema))
+        error = best_match(errors_of(Validator(Validator.META_SCHEMA), schema, MOST_WORK_ON_SCHEMAS))
         if error is not None:
             pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path)
             return [Fault("/schema" + pointer, "invalid_schema", error.message[:300])]
-        next(errors_of(validator_of(schema), {}), None)
+        for sample in ({}, sample_by(schema)):  # whatever the data, they take no longer than a check may; these must not even be dear
+            for _ in errors_of(validator_of(schema), sample):
+                pass
     except TooComplex:
         return [Fault("/schema", "invalid_schema", "the schema takes too long to check, or refers to itself without end")]
     return []

@@ -15,12 +15,13 @@ from notifier.clock import now
 from notifier.core.plan import ESCALATE_AFTER, AddressFacts, Facts, Skip, TypeFacts, still_wanted
 from notifier.core.preferences import NO_CHOICES, Preferences, from_document
 from notifier.core.routing import ALL
+from notifier.core.submission import InlineRecipient
 from notifier.core.worlds import is_of_tests
 from notifier.extensions import db
 from notifier.models import Account, Address, EventType, Preference, Suppression, Template, User
 from notifier.pipeline import people, people_cache
 from notifier.pipeline.kept import kept
-from notifier.tokens import Subject
+from notifier.tokens import NOBODY, Subject
 
 UTC = ZoneInfo("UTC")
 TRIED_AGAIN_AFTER = timedelta(days=1)  # a dead address, by what is mandatory
@@ -47,7 +48,7 @@ _ADDRESSES = (
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What is known about a user apart from the notification in hand."""
+    """What is known about a user apart from the notification in hand. `has_chosen_zone`: themselves, whatever producers say."""
 
     subject: Subject
     name: str | None
@@ -56,6 +57,7 @@ class Person:
     preferences: Preferences
     addresses: tuple[AddressFacts, ...]
     reading_zone: ZoneInfo | None = None  # given with one notification: its times are in it; days and nights stay the person's own
+    has_chosen_zone: bool = False
 
     @property
     def id(self) -> str:
@@ -156,8 +158,31 @@ def recall_people(ids: Iterable[str]) -> dict[str, Person]:
     return _people(people_cache.recall(set(ids), _read_profiles))
 
 
-def _people(profiles: Mapping[str, Mapping[str, Any]]) -> dict[str, Person]:
-    addresses = _load_addresses(profiles) if profiles else {}
+def recall_readers(ids: Iterable[str]) -> dict[str, Person]:
+    """As `recall_people`, without their addresses: what it takes to put something into words for them."""
+    return _people(people_cache.recall(set(ids), _read_profiles), addresses={})
+
+
+def as_reader(recipient: InlineRecipient, person: Person | None, *, may_change: bool) -> Person | None:
+    """Who reads what goes to them with the values that a submission gives, as it looks before those are stored. None: nobody knows them."""
+    changes = recipient.changes
+    if not changes:
+        return person
+    if person is not None and not may_change:
+        return reader_as_given(person, changes)
+    known = person or Person(Subject(recipient.id, *NOBODY[1:]), None, None, UTC, NO_CHOICES, ())
+    zone = _zone(changes["time_zone"]) if "time_zone" in changes and not known.has_chosen_zone else known.zone
+    return replace(known, name=changes.get("name", known.name), locale=changes.get("locale", known.locale), zone=zone)
+
+
+def reader_as_given(person: Person, given: Given | None) -> Person:
+    """As `as_given`, as far as words are concerned: without the addresses."""
+    return _as_given(person, given, (), {}) if given else person
+
+
+def _people(profiles: Mapping[str, Mapping[str, Any]], addresses: Mapping[str, tuple[AddressFacts, ...]] | None = None) -> dict[str, Person]:
+    if addresses is None:
+        addresses = _load_addresses(profiles) if profiles else {}
     return {
         user_id: Person(
             subject=Subject(user_id, profile["generation"], profile["token_version"]),
@@ -166,6 +191,7 @@ def _people(profiles: Mapping[str, Mapping[str, Any]]) -> dict[str, Person]:
             zone=_zone(profile["choices"].get("time_zone") or profile["time_zone"]),
             preferences=from_document(profile["choices"]) if profile["choices"] else NO_CHOICES,
             addresses=addresses.get(user_id, ()),
+            has_chosen_zone=bool(profile["choices"].get("time_zone")),
         )
         for user_id, profile in profiles.items()
     }

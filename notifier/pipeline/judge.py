@@ -1,13 +1,15 @@
 """Judges submissions, before anything is stored: whether each can be accepted, and for whom it is.
 
-Called by `accept` and the dry run, inside their transaction. A bad item gets its own `Rejected`; it
-never harms its neighbours.
+Called by `accept` and the dry run, inside their transaction, with what `check_against_schemas` has found before it began. A bad item
+gets its own `Rejected`; it never harms its neighbours.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import contextlib
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -25,10 +27,14 @@ from notifier.models.account import CONSOLE_ROLES
 from notifier.pipeline import people
 from notifier.pipeline.facts import GIVEN, Given, Order, Person, Target, admin_user_ids, as_given, load_template_ids, load_types, recall_people
 from notifier.pipeline.flood import Trigger
-from notifier.pipeline.schemas import data_faults
+from notifier.pipeline.schemas import Check, check_all
 
 Key = tuple[UUID, str, bool]  # producer, idempotency key, is it a test key's
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_TRIES = 3
 LONGEST_WAIT_MS = 5_000  # for the first request with an idempotency key, before the second one is told to come back
 INLINE_LIMIT = 100  # more recipients than this are expanded in the background
 
@@ -101,18 +107,53 @@ class Work:
         return len(self.recipients) > INLINE_LIMIT
 
 
-def judge(batch: Sequence[Item], now: datetime) -> tuple[list[Any], dict[str, Person]]:
+class Outdated(Exception):
+    """An event type was changed between two of our questions; the batch is judged anew."""
+
+
+def judged_anew(work: Callable[P, T]) -> Callable[P, T]:
+    """For a function that checks data, then judges in a transaction: it is run again when a type was changed in between."""
+
+    @functools.wraps(work)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(Outdated):
+                return work(*args, **kwargs)
+        return work(*args, **kwargs)
+
+    return run
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is wrong with an item's data by this schema of its type. None: there was no such type."""
+
+    schema: Mapping[str, Any] | None
+    faults: Sequence[Fault] = ()
+
+
+def check_against_schemas(batch: Sequence[Item]) -> list[Checked]:
+    """Each item's data against the schema of its type. Before the transaction: schemas come from people, and take their time."""
+    types = load_types({item.submission.type for item in batch})
+    schemas = [types[item.submission.type].schema if item.submission.type in types else None for item in batch]
+    checks = [Check(item.submission.type, schema, item.submission.data) for item, schema in zip(batch, schemas, strict=True) if schema is not None]
+    found = iter(check_all(checks))
+    return [Checked(schema, next(found) if schema is not None else ()) for schema in schemas]
+
+
+def judge(batch: Sequence[Item], now: datetime, checked: Sequence[Checked]) -> tuple[list[Any], dict[str, Person]]:
     """Judges every item: an answer (`Accepted`, when it was given before, or `Rejected`) or a `Work` each. A constant number of queries.
 
     → those, and the people it has met on the way: all who are to be notified at once, as they are before this batch changes them.
 
     A replay gets the first answer whatever has changed since: its time may have passed, its recipient been erased.
+    Raises Outdated.
     """
-    types = load_types({name for item in batch for name in (item.submission.type, _key_of(item.submission.template)) if name})
+    types = load_types({name for item in batch for name in (item.submission.type, template_key(item.submission.template)) if name})
     templates = load_template_ids(item.submission.template or item.submission.type for item in batch)
     admins = admin_user_ids() if any(t.to_admins for t in types.values()) else []
     first_answers = _first_answers(batch)
-    results = [first_answers.get(i) or _judge(item, types, templates, admins, now) for i, item in enumerate(batch)]
+    results = [first_answers.get(i) or _judge(item, checked[i], types, templates, admins, now) for i, item in enumerate(batch)]
     return results, _compare(batch, results)
 
 
@@ -164,18 +205,20 @@ def _first_answers(batch: Sequence[Item]) -> dict[int, Accepted | Rejected]:
     }
 
 
-def _key_of(template: str | None) -> str:
+def template_key(template: str | None) -> str:
     """`order_shipped@3` → order_shipped."""
     return (template or "").partition("@")[0]
 
 
-def _judge(item: Item, types: dict[str, EventType], templates: dict[str, UUID], admins: list[str], now: datetime) -> Work | Rejected:
+def _judge(item: Item, checked: Checked, types: dict[str, EventType], templates: dict[str, UUID], admins: list[str], now: datetime) -> Work | Rejected:
     caller, submission = item.caller, item.submission
-    type_, worded_as = types.get(submission.type), types.get(_key_of(submission.template))
+    type_, worded_as = types.get(submission.type), types.get(template_key(submission.template))
     if type_ is None or (type_.is_internal and not caller.is_internal):
         return _refused(Fault("/type", "unknown_type", f"there is no event type {submission.type!r}"), code="unknown_type")
     if caller.types is not None and type_.key not in caller.types:
         return Rejected("type_not_allowed", f"this key may not submit {type_.key!r}")
+    if checked.schema != type_.schema:
+        raise Outdated
     routing = submission.routing or type_.routing or ALL
     faults = [
         *check_priority(submission.priority, type_priority=type_.priority, category=type_.category, may_be_urgent=caller.may_be_urgent),
@@ -188,7 +231,7 @@ def _judge(item: Item, types: dict[str, EventType], templates: dict[str, UUID], 
             if name not in channels.CHANNELS
         ),
         *check_data(submission.data),
-        *data_faults(type_, submission.data),
+        *checked.faults,
     ]
     template_name = submission.template or submission.type
     is_ours = worded_as is not None and worded_as.is_internal and not caller.is_internal  # nobody else may speak as the product
@@ -216,9 +259,13 @@ def _judge(item: Item, types: dict[str, EventType], templates: dict[str, UUID], 
         dedupe_window_s=None if caller.is_internal else repeats.window_s(submission.dedupe, type_.dedupe_window_s),
         is_deduplicated=repeats.is_left_out(submission.dedupe, type_.dedupe_window_s, is_mandatory=type_.is_mandatory),
     )
-    goes_to_admins = type_.to_admins and submission.template_id is None
-    recipients = tuple(InlineRecipient(user_id) for user_id in admins) if goes_to_admins else _once_each(submission.recipients)
+    recipients = tuple(InlineRecipient(user_id) for user_id in admins) if goes_to_admins(submission, type_) else _once_each(submission.recipients)
     return Work(item, order, recipients, _key(item), new_id())
+
+
+def goes_to_admins(submission: Submission, type_: EventType) -> bool:
+    """Whoever it names; but an author who tries a template gets it alone."""
+    return type_.to_admins and submission.template_id is None
 
 
 def _escalate_after(submission: Submission, type_: EventType) -> timedelta:

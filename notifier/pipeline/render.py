@@ -22,7 +22,7 @@ from notifier.pipeline.template_filters import paragraphs
 from notifier.pipeline.template_language import GLOBALS, Budget, Compile, TemplateFault, TooMuchWork, check_source, compiled
 from notifier.pipeline.template_store import load_templates
 
-__all__ = ["RenderFault", "RenderRequest", "TemplateFault", "check_source", "load_templates", "render", "render_some", "work_for"]
+__all__ = ["RenderFault", "RenderRequest", "TemplateFault", "check_source", "load_templates", "render", "render_some", "type_title", "work_for"]
 
 DEFAULT_LOCALE = "en"
 LONGEST_TITLE = 200
@@ -89,7 +89,8 @@ def render(requests: Sequence[RenderRequest], *, compile: Compile = compiled) ->
 
 def render_some(requests: Sequence[RenderRequest], most: int, *, compile: Compile = compiled) -> list[Content | RenderFault | None]:
     """As `render`, until `most` units of work are spent: None for each that its turn did not come to."""
-    left, results = most, []
+    left = most
+    results: list[Content | RenderFault | None] = []
     for request in requests:
         if left <= 0:
             results.append(None)
@@ -182,7 +183,7 @@ def _from_words(request: RenderRequest, words: Words, owner: str, locale: str, c
     variables = {**GLOBALS, **request.data, "data": request.data, "user": {"name": request.user_name or ""}, "greeting": greeting}
     write = _Writer(variables, reader, compile, budget).write
 
-    title = cut(one_line(write("title", words.title)), LONGEST_TITLE) or _type_title(request, locale)
+    title = cut(one_line(write("title", words.title)), LONGEST_TITLE) or type_title(request.type, request.titles, locale)
     body = many_lines(write("body", words.body))
     action_url = action_address(write("action_url", words.action_url), request.site_url if shape.has_html else None)
     if shape.has_html and action_url is not None:
@@ -203,15 +204,16 @@ def _from_words(request: RenderRequest, words: Words, owner: str, locale: str, c
 
 def _from_titles(request: RenderRequest, budget: Budget) -> Content:
     locale = next((tag for tag in fall_backs(request.locale) if tag in request.titles), DEFAULT_LOCALE)
-    title = _type_title(request, locale)
+    title = type_title(request.type, request.titles, locale)
     shape = CHANNELS[request.channel].shape
     content = Content(title=title, body=title, subject=title if shape.has_subject else None)
     return _as_mail(request, content, "", locale_for(locale).language, "", budget) if shape.has_html else _as_text(content, shape, is_own=True)
 
 
-def _type_title(request: RenderRequest, locale: str) -> str:
-    tags = (*fall_backs(locale), *sorted(request.titles))
-    title = next((request.titles[tag] for tag in tags if tag in request.titles), request.type.replace("_", " ").capitalize())
+def type_title(key: str, titles: Mapping[str, str], locale: str | None) -> str:
+    """By the reader's language, English, or whatever there is; the key in words where there is none."""
+    tags = (*fall_backs(locale), *sorted(titles))
+    title = next((titles[tag] for tag in tags if tag in titles), key.replace("_", " ").capitalize())
     return cut(one_line(title), LONGEST_TITLE)
 
 
@@ -248,7 +250,7 @@ def _as_mail(request: RenderRequest, content: Content, html: str, language: str,
         Mail(
             language=language,
             category=request.category,
-            kicker=_type_title(request, language),
+            kicker=type_title(request.type, request.titles, language),
             title=content.title,
             preheader=one_line(body.removeprefix(greeting)),
             content=inner,

@@ -27,7 +27,7 @@ from notifier.ids import parse
 from notifier.models import ApiKey, Producer, Schedule
 from notifier.pipeline.accept import accept_part
 from notifier.pipeline.dry_run import dry_run
-from notifier.pipeline.judge import Accepted, Caller, Item, judge
+from notifier.pipeline.judge import Accepted, Caller, Item, check_against_schemas, judge, judged_anew
 
 BATCH = 20  # in one transaction, with up to a hundred people each
 _OF_ONE_RUN = ("send_at", "idempotency", "address_id")
@@ -37,14 +37,17 @@ _LONGEST_FAULT = 500
 log = structlog.get_logger()
 
 
+@judged_anew
 def create(caller: Caller, key_id: UUID, cron: str, time_zone: str, submission: Submission) -> UUID:
     """Raises Rejected, naming every fault of the cron expression and of the submission, which is judged as if it were made now."""
     producer_id = caller.producer_id
     assert producer_id is not None, "the product itself has no schedules"
     now = clock_now()
     faults = cron_faults(cron)
+    item = Item(caller, submission)
+    checked = check_against_schemas([item])
     with transaction() as session:
-        results, _ = judge([Item(caller, submission)], now)
+        results, _ = judge([item], now, checked)
         _raise_faults(results[0], faults)
         row = Schedule(producer_id=producer_id, key_id=key_id, is_test=caller.is_test, cron=cron, time_zone=time_zone, body=_body(submission))
         row.next_at = next_time(cron, time_zone, now)

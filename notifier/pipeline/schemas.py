@@ -1,14 +1,15 @@
-"""Checks a submission's data against the JSON Schema of its event type. Validators are compiled once per version of the type.
+"""Checks a submission's data against the JSON Schema of its event type. Validators are made once per version of the type.
 
-Both come from strangers, and a check runs while others wait for the database: so there is no schema and no
-data that keeps it busy for long. Patterns are RE2's, which take time in proportion to the text, and the
-steps of a check are counted.
+Both come from strangers: so there is no schema and no data that keeps a check busy for long. Patterns are RE2's, which
+take time in proportion to the text, and the work of a check is counted, in microseconds of CPU as for templates
+(`template_filters.Budget`). Checks are made before the transaction of a batch begins, and what is dear off the hub.
 """
 
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import attrs
@@ -18,48 +19,90 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import create
 from referencing import Registry
 
+from notifier import process_pool
 from notifier.core.errors import Fault
-from notifier.models import EventType
 
-MOST_STEPS = 60_000
+MOST_WORK = 5_000  # for the data of one submission
+MOST_WORK_ON_SCHEMAS = 1_000_000  # for a schema itself, when it is saved: as its own schema has it, that is dear, and done apart
+_WORK_AT_ONCE = 500  # what is dearer waits until it is known how much of it there is
+_WORK_OF_A_BATCH = 10_000  # on the thread that everybody waits for
 LONGEST_PATTERN = 1_000
+_MEMORY_OF_A_PATTERN = 1 << 20  # what is larger takes long to compile
 # Their cost grows with the square of the data, or they look for patterns with Python's own engine.
 UNAVAILABLE = ("patternProperties", "unevaluatedItems", "unevaluatedProperties")
 
 _MOST_FAULTS = 20
-_CHARACTERS_A_STEP = 200
-_PARTS_A_STEP = 10  # of an object or a list that is gone through
+_MOST_VALIDATORS = 1_024
+# Measured with the dearest schema and data of each kind.
+_A_CHECK, _A_KEYWORD, _A_DESCENT, _A_PART = 20, 9, 7, 4
+_CHARACTERS_QUOTED = 200  # a unit
+_STEPS_MATCHED = 130  # instructions of a pattern times characters
+_PARTS_COMPARED = 4  # of an object or a list that is gone through
+_DESCENDING = frozenset({"items", "prefixItems", "contains", "properties", "additionalProperties", "propertyNames"})  # into each of their parts
 
 Keyword = Callable[[Any, Any, Any, Any], Any]  # as jsonschema has them: (validator, value, instance, schema) → errors
 
-_steps_left: ContextVar[int] = ContextVar("_steps_left")
+_work_left: ContextVar[int] = ContextVar("_work_left")
 
 
 class TooComplex(Exception):
     """A check that would take too long."""
 
 
-def data_faults(type_: EventType, data: Mapping[str, Any]) -> list[Fault]:
-    """What is wrong with `data`, by pointer. An empty list when it fits."""
-    validator = _validator(type_.key, json.dumps(type_.schema, sort_keys=True))
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The data of a submission, and what they are checked against: `key` is the event type's, for sentences."""
+
+    key: str
+    schema: Mapping[str, Any]
+    data: Mapping[str, Any]
+
+
+def check_all(checks: Sequence[Check]) -> list[list[Fault]]:
+    """What is wrong with each, in order. What is cheap is checked at once; what is not, apart from the hub."""
+    left, found = _WORK_OF_A_BATCH, []
+    for check in checks:
+        most = min(left, _WORK_AT_ONCE)
+        faults = _faults(check, most) if most > 0 else None
+        left -= most - max(_work_left.get(), 0) if most > 0 else 0
+        found.append(faults)
+    dear = [index for index, faults in enumerate(found) if faults is None]
+    if dear:
+        for index, faults in zip(dear, process_pool.run(_check_each, [checks[index] for index in dear]), strict=True):
+            found[index] = faults
+    return [faults or [] for faults in found]
+
+
+def _check_each(checks: Sequence[Check]) -> list[list[Fault]]:
+    return [data_faults(check) for check in checks]
+
+
+def data_faults(check: Check) -> list[Fault]:
+    """What is wrong with the data, by pointer. An empty list when they fit."""
+    faults = _faults(check, MOST_WORK)
+    return [Fault("/data", "too_complex", f"the data take too long to check against the schema of {check.key}")] if faults is None else faults
+
+
+def _faults(check: Check, most: int) -> list[Fault] | None:
+    """None when that takes more work."""
     faults = []
     try:
-        for error in errors_of(validator, data):
+        for error in errors_of(_validator(check.schema), check.data, most):
             if error.validator == "required":
                 missing = sorted(set(error.validator_value) - set(error.instance))
-                faults += [Fault(_pointer([*error.absolute_path, name]), "missing", f"{name!r} is required by {type_.key}") for name in missing]
+                faults += [Fault(_pointer([*error.absolute_path, name]), "missing", f"{name!r} is required by {check.key}") for name in missing]
             else:
                 faults.append(Fault(_pointer(error.absolute_path), str(error.validator), _sentence(error)))
             if len(faults) >= _MOST_FAULTS:
                 break
     except TooComplex:
-        return [Fault("/data", "too_complex", f"the data take too long to check against the schema of {type_.key}")]
+        return None
     return list(dict.fromkeys(faults))
 
 
-def errors_of(validator: Any, instance: Any) -> Iterator[Any]:
-    """What a `Validator` finds. Raises TooComplex."""
-    _steps_left.set(MOST_STEPS)
+def errors_of(validator: Any, instance: Any, most: int = MOST_WORK) -> Iterator[Any]:
+    """What a `Validator` finds with so much work. Raises TooComplex."""
+    _work_left.set(most - _A_CHECK)
     try:
         yield from validator.iter_errors(instance)
     except RecursionError:
@@ -73,28 +116,30 @@ def compiled_pattern(pattern: str) -> Any:
         raise ValueError(f"a pattern has at most {LONGEST_PATTERN} characters")
     options = re2.Options()
     options.log_errors = False
+    options.max_mem = _MEMORY_OF_A_PATTERN
     try:
         return re2.compile(pattern, options)
     except re2.error as error:
         raise ValueError(f"this pattern is not available: {error}"[:300]) from None
 
 
-def _spend(steps: int) -> None:
-    left = _steps_left.get() - steps
-    _steps_left.set(left)
+def _spend(work: int) -> None:
+    left = _work_left.get() - work
+    _work_left.set(left)
     if left < 0:
         raise TooComplex
 
 
-def _counted(keyword: Keyword) -> Keyword:
+def _counted(name: str, keyword: Keyword) -> Keyword:
     """Whatever a keyword does, it costs what it has and what it is given, and what it says of a fault: jsonschema quotes the value."""
+    part = _A_DESCENT if name in _DESCENDING else 0
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-        _spend(1 + (len(value) if isinstance(value, dict | list) else 0))
+        _spend(_A_KEYWORD + (_A_PART * len(value) if isinstance(value, dict | list) else 0))
         if isinstance(instance, dict | list):
-            _spend(len(instance) // _PARTS_A_STEP)
+            _spend(part * len(instance) + len(instance) // _PARTS_COMPARED)
         for error in keyword(validator, value, instance, schema) or ():
-            _spend(len(error.message) // _CHARACTERS_A_STEP)
+            _spend(_A_DESCENT + len(error.message) // _CHARACTERS_QUOTED)
             yield error
 
     return check
@@ -104,18 +149,18 @@ def _counted_deeply(keyword: Keyword) -> Keyword:
     """For those that compare values to their depth."""
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-        _spend((_parts(value) + _parts(instance)) // _PARTS_A_STEP)
+        _spend((_parts(value) + _parts(instance)) // _PARTS_COMPARED)
         yield from keyword(validator, value, instance, schema)
 
     return check
 
 
 def _parts(value: Any) -> int:
-    """How many values are in it, itself included; texts count by their length."""
-    number, waiting = 0, [value]
-    while waiting:
+    """How many values are in it, itself included; texts count by their length. Of more than can be paid for, the beginning."""
+    number, waiting, most = 0, [value], (_work_left.get() + 1) * _PARTS_COMPARED
+    while waiting and number <= most:
         node = waiting.pop()
-        number += 1 + (len(node) // _CHARACTERS_A_STEP if isinstance(node, str) else 0)
+        number += 1 + (len(node) // _CHARACTERS_QUOTED if isinstance(node, str) else 0)
         if isinstance(node, dict | list):
             waiting += node.values() if isinstance(node, dict) else node
     return number
@@ -123,14 +168,15 @@ def _parts(value: Any) -> int:
 
 def _pattern(validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
     if validator.is_type(instance, "string"):
-        _spend(len(instance) // _CHARACTERS_A_STEP)
-        if not compiled_pattern(pattern).search(instance):
+        compiled = compiled_pattern(pattern)
+        _spend(_A_KEYWORD + len(instance) * compiled.programsize // _STEPS_MATCHED)
+        if not compiled.search(instance):
             yield ValidationError("it does not have the required form")
 
 
 def _unique_items(validator: Any, is_wanted: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
     if is_wanted is True and validator.is_type(instance, "array"):
-        _spend(len(instance))
+        _spend(_A_PART * _parts(instance))
         if len({json.dumps(_comparable(item), sort_keys=True) for item in instance}) < len(instance):
             yield ValidationError("it has items that are equal")
 
@@ -145,11 +191,11 @@ def _comparable(value: Any) -> Any:
 
 
 _KEYWORDS: dict[str, Keyword] = {**Draft202012Validator.VALIDATORS, "pattern": _pattern, "uniqueItems": _unique_items}
-_KEYWORDS |= {name: _counted_deeply(_KEYWORDS[name]) for name in ("const", "enum", "uniqueItems")}
+_KEYWORDS |= {name: _counted_deeply(_KEYWORDS[name]) for name in ("const", "enum")}
 
 Validator = create(
     meta_schema=Draft202012Validator.META_SCHEMA,
-    validators={name: _counted(keyword) for name, keyword in _KEYWORDS.items() if name not in UNAVAILABLE},
+    validators={name: _counted(name, keyword) for name, keyword in _KEYWORDS.items() if name not in UNAVAILABLE},
     type_checker=Draft202012Validator.TYPE_CHECKER,
     format_checker=FormatChecker([name for name in FormatChecker.checkers if name != "regex"]),
 )
@@ -157,9 +203,19 @@ Validator = create(
 Validator.evolve = lambda validator, **changes: attrs.evolve(validator, **changes)  # type: ignore[method-assign]
 
 
-@functools.lru_cache(maxsize=1024)
-def _validator(_key: str, schema: str) -> Any:
-    return validator_of(json.loads(schema))
+_validators: dict[int, tuple[Mapping[str, Any], Any]] = {}
+
+
+def _validator(schema: Mapping[str, Any]) -> Any:
+    """By identity: types are kept for a moment, and whoever reads them again gets other objects. What is held here keeps its id."""
+    known = _validators.get(id(schema))
+    if known is not None:
+        return known[1]
+    if len(_validators) >= _MOST_VALIDATORS:
+        _validators.clear()
+    made = validator_of(schema)
+    _validators[id(schema)] = schema, made
+    return made
 
 
 def validator_of(schema: Mapping[str, Any]) -> Any:

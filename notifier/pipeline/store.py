@@ -1,6 +1,6 @@
 """Plans notifications and stores them: rows for the routes and, with their reasons, for the skips.
 
-Called by `accept` and `expand` inside their transaction; what must happen after the commit (doorbells,
+Called by `accept`, `expand` and `summaries` inside their transaction, with the words that were made before it; what must happen after the commit (doorbells,
 inbox events) comes back as a `Stored`, and `announce` does it.
 """
 
@@ -22,11 +22,12 @@ from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Delivery, Notification
 from notifier.pipeline import digests, inbox, replacing, scores, tallies
+from notifier.pipeline.beforehand import Beforehand
 from notifier.pipeline.decide import Decided, decide
 from notifier.pipeline.digests import Entry
 from notifier.pipeline.facts import Target
 from notifier.pipeline.replacing import Place
-from notifier.pipeline.words import Wanted, put_into_words
+from notifier.pipeline.words import Wanted
 from notifier.queueing import Doorbell
 from notifier.realtime import publish
 
@@ -85,8 +86,11 @@ class DeliveryDraft:
         return {name: getattr(self, name) for name in (*columns, *times)}
 
 
-def store(targets: Sequence[Target], now: datetime) -> Stored:
-    """Inside the caller's transaction. The number of statements does not depend on the number of targets."""
+def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored:
+    """Inside the caller's transaction. What was to be shown at once and has no words at hand waits, and the scheduler shows it in a moment.
+
+    The number of statements does not depend on the number of targets.
+    """
     stored = Stored()
     notifications: list[dict[str, Any]] = []
     drafts: list[DeliveryDraft] = []
@@ -103,10 +107,13 @@ def store(targets: Sequence[Target], now: datetime) -> Stored:
         gathered += _gathered(decided, mine)
         shown_now += [(target, draft) for draft in mine if draft.status == lifecycle.DELIVERED]
         stored.summaries.append({"id": decided.notification_id, "user": target.person.id, "drafts": mine, "facts": decided.facts, "is_test": target.is_test})
-    contents = put_into_words([_wanted(target, draft) for target, draft in shown_now])
     shown = []
-    for (target, draft), content in zip(shown_now, contents, strict=True):
-        if isinstance(content, str):
+    for target, draft in shown_now:
+        content = words.find(_wanted(target, draft))
+        if content is None:
+            draft.status, draft.provider, draft.due_at, draft.wake_at = lifecycle.WAITING, None, now, now
+            draft.delivered_at = draft.sent_at = None
+        elif isinstance(content, str):
             draft.status, draft.reason, draft.detail = lifecycle.SKIPPED, "template_error", {"message": content}
             draft.delivered_at = draft.sent_at = None
         else:

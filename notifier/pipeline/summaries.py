@@ -1,11 +1,12 @@
 """Closes the digests that are due: one notification of each, listing what came. Called by the schedulers, however many there are.
 
 Closing a digest, storing its notification and saying so on what went into it is one transaction: whoever dies
-in the middle has done nothing. What has become unwanted since it was gathered is left out, and says why.
+in the middle has done nothing. What has become unwanted since it was gathered is left out, and says why. The lines
+are worded before that transaction begins, since templates are people's programs.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ import structlog
 from notifier import channels
 from notifier.clock import now as clock_now
 from notifier.core.digest import type_of
+from notifier.core.message import Content
 from notifier.core.plan import DIGESTED, choice_of
 from notifier.core.preferences import Answer
 from notifier.core.reading import READ_ELSEWHERE
@@ -25,10 +27,11 @@ from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Delivery, Digest, DigestEntry, EventType, InboxItem, Notification, Submission
 from notifier.pipeline import providers, replacing
+from notifier.pipeline.beforehand import SHOWN_BY_US, Beforehand
 from notifier.pipeline.clean_text import web_address
 from notifier.pipeline.facts import Given, Order, Person, Target, as_given, load_people, load_template_ids, load_types, planner_facts
 from notifier.pipeline.store import Stored, announce, store
-from notifier.pipeline.words import Wanted, put_into_words
+from notifier.pipeline.words import Wanted, put_some_into_words, title_of
 
 BATCH = 100
 MOST_LINES = 20  # further ones are counted
@@ -36,7 +39,9 @@ MOST_LINES = 20  # further ones are counted
 GRACE = timedelta(seconds=2)
 KEPT = timedelta(days=7)  # while the person has muted everything
 _A_MOMENT = timedelta(milliseconds=1)
-_SHOWN_BY_US = next(name for name, channel in channels.CHANNELS.items() if channel.address is None)
+_SPARE = 20  # lines that take the place of those that are read or switched off while the words are made
+_MOST_WORK = 1_000_000  # units, for the lines of one batch
+Lines = Mapping[UUID, Content]  # notification → how a digest's line says it
 
 _delivery, _notification = Delivery.__table__.c, Notification.__table__.c
 _ENTRY: tuple[Any, ...] = (
@@ -82,21 +87,42 @@ def close_due() -> int:
     if is_any is None:
         return 0
     providers.refresh()
-    closed, stored = _close()
+    closed, stored = _close(_words())
     announce(stored)
     if closed:  # or another scheduler was faster
         log.info("digests.closed", digests=closed, notifications=len(stored.summaries))
     return closed
 
 
+def _due(now: datetime) -> "sa.Select[Digest]":
+    return sa.select(Digest).where(Digest.due_at <= now - GRACE).order_by(Digest.due_at).limit(BATCH)
+
+
+def _words() -> Lines:
+    """Of what would be listed now."""
+    now = clock_now()
+    batch = _load(db.session.scalars(_due(now)).all())
+    shown = [(issue.person, entry) for issue in _issues(batch, now) for entry in issue.listed[: MOST_LINES + _SPARE]]
+    data = _data_of(entry for _, entry in shown)
+    wanted = [Wanted(SHOWN_BY_US, batch.types[entry.type], entry.template_id, person, data[entry.id]) for person, entry in shown]
+    contents = put_some_into_words(wanted, _MOST_WORK)
+    db.session.close()
+    return {entry.id: content for (_, entry), content in zip(shown, contents, strict=True) if isinstance(content, Content)}
+
+
+def _data_of(entries: Iterable[Any]) -> dict[UUID, Mapping[str, Any]]:
+    """By notification."""
+    wanted = sa.select(_notification.id, _notification.data).where(_notification.id.in_({entry.id for entry in entries}))
+    return {row.id: row.data or {} for row in db.session.execute(wanted)}
+
+
 @retried
-def _close() -> tuple[int, Stored]:
+def _close(words: Lines) -> tuple[int, Stored]:
     now = clock_now()
     with transaction() as session:
-        due = sa.select(Digest).where(Digest.due_at <= now - GRACE).order_by(Digest.due_at).limit(BATCH).with_for_update(skip_locked=True)
-        batch = _load(session.scalars(due).all())
+        batch = _load(session.scalars(_due(now).with_for_update(skip_locked=True)).all())
         issues = _issues(batch, now)
-        stored = _store(issues, batch, now)
+        stored = _store(issues, batch, words, now)
         _settle(batch, [(issue, summary["id"]) for issue, summary in zip(issues, stored.summaries, strict=True)])
     return len(batch.digests), stored
 
@@ -163,12 +189,12 @@ def _alike(by_channel: Mapping[str, Mapping[UUID, Any]]) -> list[tuple[tuple[str
     return [(tuple(names), tuple(by_channel[names[0]].values())) for names in alike.values()]
 
 
-def _store(issues: Sequence[_Issue], batch: _Batch, now: datetime) -> Stored:
+def _store(issues: Sequence[_Issue], batch: _Batch, words: Lines, now: datetime) -> Stored:
     if not issues:
         return Stored()
     templates = load_template_ids(type_of(issue.digest.category) for issue in issues)
     rows, targets = [], []
-    for issue, data in zip(issues, _data(issues, batch), strict=True):
+    for issue, data in zip(issues, _data(issues, batch, words), strict=True):
         type_ = batch.types[type_of(issue.digest.category)]
         # Due in a moment and not at once: they are let out by turns, like everything that comes due together.
         order = Order(type_, type_.priority, templates.get(type_.key), issue.channels, send_at=now + _A_MOMENT, expires_at=now + KEPT)
@@ -177,24 +203,24 @@ def _store(issues: Sequence[_Issue], batch: _Batch, now: datetime) -> Stored:
         targets.append(Target(submission_id, None, issue.digest.is_test, order, issue.person, data, None, given=issue.given))
     common = {"producer_id": None, "status": "expanded", "recipients": 1, "expanded": 1, "body": None, "request_id": "notifier", "created_at": now}
     db.session.execute(sa.insert(Submission.__table__), [{**row, **common} for row in rows])
-    return store(targets, now)
+    return store(targets, now, Beforehand())  # nothing of it is shown at once
 
 
-def _data(issues: Sequence[_Issue], batch: _Batch) -> list[dict[str, Any]]:
-    """The lines of each, in the words that the inbox would have; in those of the type's name where the template fails."""
-    shown = [(issue.person, entry) for issue in issues for entry in issue.listed[:MOST_LINES]]
-    wanted = sa.select(_notification.id, _notification.data).where(_notification.id.in_({entry.id for _, entry in shown}))
-    data = {row.id: row.data or {} for row in db.session.execute(wanted)}
+def _data(issues: Sequence[_Issue], batch: _Batch, words: Lines) -> list[dict[str, Any]]:
+    """The lines of each, in the words that the inbox would have; by the type's name where the template fails, or the line came after its words."""
 
-    def words(template_of: Any) -> list[Any]:
-        return put_into_words([Wanted(_SHOWN_BY_US, batch.types[entry.type], template_of(entry), person, data[entry.id]) for person, entry in shown])
+    def line(person: Person, entry: Any) -> dict[str, Any]:
+        content = words.get(entry.id)
+        if content is None:
+            return {"title": title_of(batch.types[entry.type], person.locale), "url": None}
+        return {"title": content.title, "url": content.action_url and web_address(content.action_url)}
 
-    contents = words(lambda entry: entry.template_id)
-    if any(isinstance(content, str) for content in contents):
-        contents = [plain if isinstance(content, str) else content for content, plain in zip(contents, words(lambda _: None), strict=True)]
-    lines = iter([{"title": content.title, "url": content.action_url and web_address(content.action_url)} for content in contents])
     return [
-        {"lines": [next(lines) for _ in issue.listed[:MOST_LINES]], "count": len(issue.listed), "more": max(len(issue.listed) - MOST_LINES, 0)}
+        {
+            "lines": [line(issue.person, entry) for entry in issue.listed[:MOST_LINES]],
+            "count": len(issue.listed),
+            "more": max(len(issue.listed) - MOST_LINES, 0),
+        }
         for issue in issues
     ]
 

@@ -5,7 +5,7 @@ another scheduler holds are passed over), commits, and only then rings. Any numb
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ import structlog
 from notifier import channels
 from notifier.clock import now as clock_now
 from notifier.core import lifecycle
+from notifier.core.message import Content
 from notifier.core.reading import READ_ELSEWHERE
 from notifier.core.routing import BEST, FALLBACK, NOT_NEEDED, PAUSED
 from notifier.database import transaction
@@ -24,11 +25,12 @@ from notifier.extensions import db
 from notifier.models import Attempt, Delivery, EventType, IdempotencyKey, Notification, Submission
 from notifier.pipeline import inbox, outages, pacing, pausing, replacing, scores, tallies
 from notifier.pipeline.accept import EXPAND_GRACE
+from notifier.pipeline.beforehand import SHOWN_BY_US, Beforehand
 from notifier.pipeline.claim import LEASE, database_time
-from notifier.pipeline.facts import as_given, load_people, load_types, no_longer_wanted
+from notifier.pipeline.facts import as_given, load_people, load_types, no_longer_wanted, reader_as_given, recall_readers
 from notifier.pipeline.routing import follow, read_already, rivals
 from notifier.pipeline.store import DOORBELL_GRACE, Stored, announce, inbox_row
-from notifier.pipeline.words import Wanted, put_into_words
+from notifier.pipeline.words import Wanted
 from notifier.queueing import Doorbell, lost, memory, note_reviewed, ring, ring_expand
 from notifier.realtime import publish
 
@@ -49,8 +51,11 @@ def ring_due() -> int:
     now = clock_now()
     free = pacing.room()
     stored = Stored()
+    turn = {key: place for place, key in enumerate(pacing.due(now, free))}
+    words = _words(turn)
+    if not turn:
+        return 0
     with transaction() as session:
-        turn = {key: place for place, key in enumerate(pacing.due(now, free))}
         held = sa.select(Delivery).where(Delivery.id.in_(turn), Delivery.status == lifecycle.WAITING, Delivery.wake_at <= now)
         due = sorted(session.scalars(held.with_for_update(skip_locked=True)), key=lambda delivery: turn[delivery.id])
         expired, live = _split(due, lambda delivery: _is_expired(delivery, now))
@@ -60,7 +65,7 @@ def ring_due() -> int:
         _move(expired, {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
         _move(queued, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
         if ours:
-            stored = _show(ours, now)
+            stored = _show(ours, words, now)
         stored.doorbells += _wait_for_resumption(held_up, now)
     stored.doorbells += _doorbells(queued)
     announce(stored)
@@ -79,6 +84,17 @@ def _wait_for_resumption(deliveries: Sequence[Delivery], now: datetime) -> list[
     return follow(db.session.execute(routed).all())
 
 
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """`data` by notification, as the words were made of them."""
+
+    made: Beforehand
+    data: Mapping[UUID, Mapping[str, Any]]
+
+    def of(self, wanted: Wanted, notification_id: UUID) -> Content | str | None:
+        return self.made.find(replace(wanted, data=self.data[notification_id])) if notification_id in self.data else None
+
+
 def _is_ours(deliveries: Sequence[Delivery]) -> Callable[[Delivery], bool]:
     """Tells those that this process shows by itself: in-app items, unless a test key sent them (workers capture those)."""
     inapp = {d.notification_id for d in deliveries if channels.CHANNELS[d.channel].address is None}
@@ -87,8 +103,22 @@ def _is_ours(deliveries: Sequence[Delivery]) -> Callable[[Delivery], bool]:
     return lambda delivery: channels.CHANNELS[delivery.channel].address is None and delivery.notification_id in live
 
 
-def _show(deliveries: Sequence[Delivery], now: datetime) -> Stored:
-    """In-app items that were to wait: asked again whether they are wanted, rendered, and put into the inbox.
+def _words(due: Collection[UUID]) -> _Words:
+    """Of the in-app items among these, before the transaction that shows them. Those whose turn does not come are left for the next round."""
+    columns = (Notification.id, Notification.user_id, Notification.type, Notification.template_id, Notification.data, Notification.given)
+    ours = [name for name, channel in channels.CHANNELS.items() if channel.address is None]
+    statement = sa.select(*columns).join(Delivery, Delivery.notification_id == Notification.id)
+    rows = db.session.execute(statement.where(Delivery.id.in_(due), Delivery.channel.in_(ours), Notification.is_test.is_(False))).all() if due else []
+    known, types = recall_readers(row.user_id for row in rows) if rows else {}, load_types(row.type for row in rows)
+    readers = {row.id: reader_as_given(known[row.user_id], row.given) for row in rows if row.user_id in known}
+    made, data = Beforehand(), {row.id: row.data or {} for row in rows}
+    made.make(Wanted(SHOWN_BY_US, types[row.type], row.template_id, readers[row.id], data[row.id]) for row in rows if row.id in readers)
+    db.session.close()
+    return _Words(made, data)
+
+
+def _show(deliveries: Sequence[Delivery], words: _Words, now: datetime) -> Stored:
+    """In-app items that were to wait: asked again whether they are wanted, and put into the inbox.
 
     → what is to follow the commit. A routing goes on from here, as it does after a send.
     """
@@ -100,7 +130,7 @@ def _show(deliveries: Sequence[Delivery], now: datetime) -> Stored:
     places = replacing.places_of(notifications.values(), lock=True)
     read = read_already(notifications.values())
     rival = rivals(deliveries, notifications.values())
-    wanted = []
+    shown = []
     for delivery in deliveries:
         notification = notifications[delivery.notification_id]
         person = persons.get(notification.id)
@@ -118,14 +148,11 @@ def _show(deliveries: Sequence[Delivery], now: datetime) -> Stored:
         elif delivery.id in rival:  # `routing.follow` says how it goes on, when the other step has ended
             delivery.reason, delivery.detail, delivery.due_at, delivery.wake_at = FALLBACK, {"because": rival[delivery.id]}, None, delivery.expires_at
         else:
-            wanted.append((delivery, notification, person))
-    contents = put_into_words([Wanted(d.channel, types[n.type], n.template_id, person, n.data or {}, producer_id=n.producer_id) for d, n, person in wanted])
-    shown = []
-    for (delivery, notification, _), content in zip(wanted, contents, strict=True):
-        if isinstance(content, str):
-            _skip(delivery, "template_error", {"message": content})
-        else:
-            shown.append((delivery, notification, content))
+            content = words.of(Wanted(delivery.channel, types[notification.type], notification.template_id, person, {}), notification.id)
+            if isinstance(content, str):
+                _skip(delivery, "template_error", {"message": content})
+            elif content is not None:  # else it waits for the next round
+                shown.append((delivery, notification, content))
     _move([d for d, *_ in shown], {"status": lifecycle.DELIVERED, "reason": None, "wake_at": None, "sent_at": now, "delivered_at": now})
     events = inbox.add([inbox_row(d.id, n.id, n.user_id, types[n.type], content, n.data or {}, now) for d, n, content in shown])
     changes = replacing.replace_items({d.id: places[n.id] for d, n, _ in shown if n.id in places})

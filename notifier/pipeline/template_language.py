@@ -5,6 +5,7 @@ keys of mappings, no macros, includes or raw HTML; numbers and texts have limits
 the message's budget. Used by `render` to run templates and by `template_check` to show a fault at its line.
 """
 
+import marshal
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -17,6 +18,8 @@ from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
+from notifier import process_pool
+from notifier.core.errors import Rejected
 from notifier.pipeline.formats import Reader
 from notifier.pipeline.template_filters import FILTERS, LARGEST_NUMBER, Budget, Run, TemplateFault, TooMuchWork, bounded_range, finalize, refuse_length
 
@@ -274,7 +277,7 @@ def code_of(source: str, *, is_html: bool) -> Code:
     try:
         tree = environment.parse(source)
         parts = _count(source, tree)
-        return cast("CodeType", environment.compile(_Limits().visit(tree))), parts
+        return environment.compile(_Limits().visit(tree)), parts
     except TemplateSyntaxError as error:
         raise TemplateFault(error.message or "the template cannot be read", error.lineno) from error
     except (RecursionError, SyntaxError, MemoryError, ValueError, OverflowError) as error:
@@ -287,8 +290,19 @@ Compile = Callable[..., Compiled]  # (source, is_html=…) → ready to run
 
 @lru_cache(maxsize=8192)
 def compiled(source: str, *, is_html: bool = False) -> Compiled:
-    """Raises TemplateFault. Kept per source text, so a version is compiled once in a process."""
-    return Compiled(source, is_html=is_html)
+    """Raises TemplateFault. Kept per source text, so a version is compiled once in a process, and apart from the hub."""
+    if "{" not in source:
+        return Compiled(source, is_html=is_html)
+    try:
+        code, parts = process_pool.run(_portable, source, is_html)
+    except Rejected:  # nobody is free
+        return Compiled(source, is_html=is_html)
+    return Compiled(source, is_html=is_html, code=(marshal.loads(code), parts))
+
+
+def _portable(source: str, is_html: bool) -> tuple[bytes, int]:
+    code, parts = code_of(source, is_html=is_html)
+    return marshal.dumps(code), parts
 
 
 def check_source(text: str, *, is_html: bool = False) -> TemplateFault | None:

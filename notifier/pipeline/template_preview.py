@@ -10,7 +10,6 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier import catalogue
 from notifier.config import current_settings
 from notifier.core.errors import Fault, Rejected
 from notifier.core.message import Content
@@ -68,26 +67,3 @@ def send_to_author(key: str, version: int, type_key: str, channel: str, user_id:
         template_id=template_id,
     )
     return own.submit(submission, is_test=to_sandbox)
-
-
-def sample_of(key: str, schema: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Data to look at a template with: the catalogue's, or what the type's schema says of it."""
-    for entry in catalogue.load():
-        if entry.key == key:
-            return dict(entry.sample)
-    properties = (schema or {}).get("properties")
-    return {name: _example(name, rule) for name, rule in properties.items()} if isinstance(properties, Mapping) else {}
-
-
-def _example(name: str, rule: Any) -> Any:
-    if not isinstance(rule, Mapping):
-        return name
-    for choices in ("examples", "enum"):
-        if isinstance(rule.get(choices), list) and rule[choices]:
-            return rule[choices][0]
-    for word in ("const", "default"):
-        if word in rule:
-            return rule[word]
-    kinds = {"integer": 1, "number": 9.5, "boolean": True, "array": [], "object": {}, "null": None}
-    kind = rule.get("type")
-    return kinds.get(kind if isinstance(kind, str) else "", name.replace("_", " "))

@@ -1,6 +1,7 @@
 """Puts planned notifications into words: looks up their templates and the links they carry, then renders.
 
-Called by `store` (in-app items), `deliver` (everything else) and the dry run: one way for all of them.
+Called by `beforehand` (in-app items), `claim` (everything else) and the dry run: one way for all of them. Never while a
+transaction is open: templates are people's programs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from notifier import tokens
+from notifier import process_pool, tokens
 from notifier.channels import CHANNELS
 from notifier.config import current_settings
 from notifier.core.message import Content
 from notifier.core.plan import AddressFacts
 from notifier.models import EventType
 from notifier.pipeline.facts import Person
-from notifier.pipeline.render import RenderFault, RenderRequest, load_templates, render
+from notifier.pipeline.render import RenderFault, RenderRequest, load_templates, render, render_some, type_title
 from notifier.shapes import HOW_OFTEN
 from notifier.tokens import NOBODY, PreferenceLink, Subject
 
@@ -60,8 +61,31 @@ def why_url(link: PreferenceLink, type: EventType, channel: str, address: Addres
 
 def put_into_words(wanted: Sequence[Wanted]) -> list[Content | str]:
     """One content each, or the sentence that says why there is none. At most one query for the whole batch."""
+    return [_said(result) for result in render(_requests(wanted))]
+
+
+def put_some_into_words(wanted: Sequence[Wanted], most: int, *, apart: bool = False) -> list[Content | str | None]:
+    """As `put_into_words`, in order, until so many units of work are spent: None for the others.
+
+    `apart`: in another process, so that nobody waits for what may be a hundred mails; raises Rejected('unavailable') when none is free.
+    """
+    requests = _requests(wanted)
+    results = process_pool.run(render_some, requests, most) if apart and requests else render_some(requests, most)
+    return [None if result is None else _said(result) for result in results]
+
+
+def title_of(type: EventType, locale: str | None) -> str:
+    """What a message of the type is called where nothing else can be said."""
+    return type_title(type.key, type.titles, locale)
+
+
+def _said(result: Content | RenderFault) -> Content | str:
+    return str(result) if isinstance(result, RenderFault) else result
+
+
+def _requests(wanted: Sequence[Wanted]) -> list[RenderRequest]:
     templates = load_templates({w.template_id for w in wanted if w.template_id})
-    requests = [
+    return [
         RenderRequest(
             channel=w.channel,
             locale=w.person.locale,
@@ -78,4 +102,3 @@ def put_into_words(wanted: Sequence[Wanted]) -> list[Content | str]:
         )
         for w in wanted
     ]
-    return [str(result) if isinstance(result, RenderFault) else result for result in render(requests)]

@@ -20,7 +20,7 @@ from wtforms.validators import DataRequired, Length
 from notifier.channels import CHANNELS
 from notifier.core.errors import Rejected
 from notifier.core.wording import ANY_CHANNEL, DRAFT, FIELDS, PUBLISHED, TemplateSource, Words
-from notifier.pipeline import template_preview, templates
+from notifier.pipeline import samples, template_preview, templates
 from notifier.pipeline.render import DEFAULT_LOCALE, RenderFault, fall_backs, find_words
 from notifier.queries import templates as queries
 from notifier.web.access import allow, page_blueprint
@@ -145,7 +145,7 @@ def _lines(words: Words | None) -> list[str]:
 def _trouble(source: TemplateSource) -> list[tuple[str, str, str]]:
     """(channel, locale, sentence) for each of its words that cannot be rendered with the sample data."""
     type_ = queries.type_of(source.key)
-    data = template_preview.sample_of(source.key, type_.schema if type_ else None)
+    data = samples.sample_of(source.key, type_.schema if type_ else None)
     found = []
     for channel, locale in sorted(source.contents):
         result = template_preview.preview(source, _any_shape(channel), locale, data, type_)
@@ -355,7 +355,7 @@ def _sample(key: str) -> dict[str, Any]:
     if kept is not None:
         return kept
     type_ = queries.type_of(key)
-    return template_preview.sample_of(key, type_.schema if type_ else None)
+    return samples.sample_of(key, type_.schema if type_ else None)
 
 
 def _place_name(place: tuple[str, str]) -> str:

@@ -121,26 +121,31 @@ def test_templates_are_listed_and_shown_with_their_words(api: Any) -> None:
 
 MUCH = [[n] for n in range(10_000)]
 
-# Each would have kept the whole installation busy for minutes or for ever: data are checked while others wait.
+# Each would have kept the whole installation busy for long. REFUSED: already when the type is saved.
+REFUSED = ["invalid_schema"]
 HEAVY: dict[str, tuple[dict[str, Any], Any, list[str]]] = {
-    "a pattern that backtracks": ({"pattern": "^(a+)+$"}, "a" * 100_000 + "!", ["pattern"]),
+    "a pattern that backtracks": ({"pattern": "^(a+)+$"}, "a" * 50_000 + "!", ["pattern"]),
+    "a pattern for a text of which nobody knows the end": ({"pattern": "[ab]*a[ab]{490}c"}, "abaab" * 10_000, ["too_complex"]),
+    "a pattern as large as an alphabet": ({"pattern": "\\p{L}{300}"}, "a", ["invalid_pattern"]),
     "a part that names its dialect": (
         {"$schema": "https://json-schema.org/draft/2020-12/schema", "items": {"uniqueItems": True}},
         [[{"i": n} for n in range(40_000)]],
-        [],
+        ["too_complex"],
     ),
-    "a pattern for many texts": ({"items": {"pattern": "^(a+)+$"}}, ["a" * 10 + "!"] * 40_000, ["pattern"] * 20),
-    "unique items": ({"uniqueItems": True}, [{"i": n} for n in range(40_000)], []),
+    "a pattern for many texts": ({"items": {"pattern": "^(a+)+$"}}, ["a" * 10 + "!"] * 40_000, ["too_complex"]),
+    "a pattern for some texts": ({"items": {"pattern": "^(a+)+$"}}, ["a" * 10 + "!"] * 100, ["pattern"] * 20),
+    "many unique items": ({"uniqueItems": True}, [{"i": n} for n in range(40_000)], ["too_complex"]),
+    "unique items": ({"uniqueItems": True}, [{"i": n} for n in range(300)], []),
     "items that are not unique": ({"uniqueItems": True}, [{"a": 1}, {"a": 1.0}], ["uniqueItems"]),
     "true is not one": ({"uniqueItems": True}, [True, 1, "1", [1], {"1": 1}], []),
-    "doubling": ({"$ref": "#/$defs/d0"}, 1, ["too_complex"]),
-    "no end": ({"$ref": "#/$defs/loop"}, 1, ["too_complex"]),
-    "many choices for many items": ({"items": {"enum": list(range(1_000))}}, [1_000] * 10_000, ["enum"] * 20),
-    "many choices for many good items": ({"items": {"enum": list(range(1_000))}}, [999] * 10_000, ["too_complex"]),
+    "doubling": ({"$ref": "#/$defs/d0"}, 1, REFUSED),
+    "no end": ({"$ref": "#/$defs/loop"}, 1, REFUSED),
+    "many choices for many items": ({"items": {"enum": list(range(1_000))}}, [1_000] * 10_000, ["too_complex"]),
+    "many choices for one item": ({"items": {"enum": list(range(1_000))}}, [999], []),
     "nothing asked of many items, often": ({"allOf": [{"items": {}}] * 200}, [0] * 50_000, ["too_complex"]),
     "nothing asked of many names, often": ({"allOf": [{"propertyNames": {}}] * 200}, {f"k{n}": 0 for n in range(10_000)}, ["too_complex"]),
     "much that is quoted again and again": ({"anyOf": [{"type": "string"}] * 200}, [[n] for n in range(40_000)], ["too_complex"]),
-    "a long constant, often": ({"allOf": [{"$ref": "#/$defs/const"}] * 200}, MUCH, ["too_complex"]),
+    "a long constant, often": ({"allOf": [{"$ref": "#/$defs/const"}] * 200}, MUCH, REFUSED),
     "unique items within few, often": ({"allOf": [{"$ref": "#/$defs/unique"}] * 200}, [MUCH], ["too_complex"]),
     "a regular expression as data": ({"format": "regex"}, "(" * 100_000, []),
 }
@@ -151,14 +156,31 @@ def test_no_schema_and_no_data_take_long_to_check(api: Any, cast: Any, case: str
     rule, value, codes = HEAVY[case]
     more = {"loop": {"$ref": "#/$defs/loop"}, "const": {"const": MUCH}, "unique": {"uniqueItems": True}}
     schema = {"$defs": {**DOUBLING["$defs"], **more}, "properties": {"a": rule}}
-    assert api.put(TYPE, INVOICE | {"schema": schema}).status_code == 201
+    saved = api.put(TYPE, INVOICE | {"schema": schema})
+    if saved.status_code != 201:
+        assert (saved.status_code, [fault["code"] for fault in saved.json["errors"]]) == (422, codes)
+        return
 
-    begun = time.process_time()
+    begun = time.thread_time()
     response = api.post("/api/v1/notifications", {"type": "invoice_ready", "recipients": ["alice"], "data": {"a": value}})
 
-    assert time.process_time() - begun < 5
+    assert time.thread_time() - begun < 2  # most of it is reading a megabyte
     assert response.status_code == (422 if codes else 202)
     assert {fault["code"] for fault in response.json.get("errors", [])} == set(codes)
+
+
+def test_the_checks_of_a_bulk_call_do_not_add_up_where_everybody_waits(api: Any, cast: Any) -> None:
+    """What is cheap is checked at once, and what is not, apart; the answers are the same."""
+    api.put(TYPE, INVOICE | {"schema": {"properties": {"a": {"items": {"type": "integer"}}}}})
+    many, bad = {"a": [1] * 250}, {"a": [1] * 250 + ["x"]}
+    items = [{"type": "invoice_ready", "recipients": ["alice"], "data": bad if n % 10 == 0 else many} for n in range(60)]
+
+    results = api.post("/api/v1/notifications/bulk", {"notifications": items}).json["results"]
+
+    assert [index for index, result in enumerate(results) if "error" in result] == list(range(0, 60, 10))
+    assert {fault["pointer"] for result in results for fault in result.get("error", {}).get("errors", [])} == {
+        "/notifications/0/data/a/250".replace("/0/", f"/{n}/") for n in range(0, 60, 10)
+    }
 
 
 def test_a_property_may_be_called_like_a_keyword(api: Any) -> None:

@@ -350,9 +350,9 @@ def test_html_that_takes_a_parser_time_with_the_square_of_its_length_is_a_fault(
 
 
 def test_what_is_written_like_no_tag_is_text():
-    shown = content("email", Words("t", "text", html="<p>1 < 2 <a b\"c>x</p>")).html
+    shown = content("email", Words("t", "text", html='<p>1 < 2 <a b"c>x</p>')).html
     assert shown is not None
-    assert "1 &lt; 2 &lt;a b\"c&gt;x" in shown
+    assert '1 &lt; 2 &lt;a b"c&gt;x' in shown
 
 
 def test_unclosed_html_cannot_break_the_layout():
