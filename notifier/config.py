@@ -318,3 +318,8 @@ def _read_or_create(path: Path, make: Any) -> str:
         finally:
             draft.unlink()
     return path.read_text().strip()
+
+
+def bare_environment() -> dict[str, str]:
+    """What a child process needs to run at all, without a setting or a secret of ours."""
+    return {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV") if name in os.environ}

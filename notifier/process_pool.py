@@ -6,7 +6,6 @@ secret: it gets a function by its name and plain values, and gives plain values 
 """
 
 import contextlib
-import os
 import pickle
 import resource
 import signal
@@ -22,14 +21,14 @@ from typing import Any, ParamSpec, TypeVar
 import structlog
 from flask import Flask, current_app, has_app_context
 
+from notifier.config import bare_environment
 from notifier.core.errors import Rejected
 
 SIZE = 2  # processes
-LONGEST_CALL_S = 10.0  # no call may work that long; an overloaded machine gets the rest
+_LONGEST_CALL_S = 10.0  # no call has that much work; an overloaded machine gets the rest
 _LONGEST_WAIT_S = 5.0  # for a process that is free
 _MOST_MEMORY = 1024**3
 _LENGTH = struct.Struct("!I")
-_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV")
 _ROOT = Path(__file__).resolve().parent.parent
 
 P = ParamSpec("P")
@@ -41,16 +40,17 @@ log = structlog.get_logger()
 class ProcessPool:
     """Children are started as they are needed, and stay. They end with this process."""
 
-    def __init__(self, size: int = SIZE) -> None:
+    def __init__(self, size: int = SIZE, *, longest_call_s: float = _LONGEST_CALL_S, longest_wait_s: float = _LONGEST_WAIT_S) -> None:
         self._free = threading.BoundedSemaphore(size)
+        self._longest_call_s, self._longest_wait_s = longest_call_s, longest_wait_s
         self._idle: list[_Child] = []
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function gives or raises. Raises Rejected('unavailable') where no process is free, or the call does not end."""
-        if not self._free.acquire(timeout=_LONGEST_WAIT_S):
+        if not self._free.acquire(timeout=self._longest_wait_s):
             raise Rejected("unavailable", "too much is being checked at the moment; try again", retry_after=5)
         try:
-            child = self._idle.pop() if self._idle else _Child()
+            child = self._idle.pop() if self._idle else _Child(self._longest_call_s)
             try:
                 raised, result = child.call((function, args, kwargs))
             except (OSError, EOFError, pickle.PickleError) as error:
@@ -73,17 +73,17 @@ class ProcessPool:
 
 
 class _Child:
-    def __init__(self) -> None:
+    def __init__(self, longest_call_s: float) -> None:
         self._line, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 cwd=_ROOT,
-                env={name: os.environ[name] for name in _INHERITED if name in os.environ},
+                env=bare_environment(),
                 stdin=subprocess.DEVNULL,
             )
-        self._line.settimeout(LONGEST_CALL_S)
+        self._line.settimeout(longest_call_s)
 
     def call(self, what: Any) -> tuple[bool, Any]:
         _write(self._line, what)
