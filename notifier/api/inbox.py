@@ -17,15 +17,17 @@ from notifier import accounts, origins, tokens
 from notifier.api.auth import Door, person
 from notifier.api.fields import Body, Time
 from notifier.api.schemas import CATEGORY, Answer, Page
+from notifier.channels.table import INAPP
 from notifier.clock import now
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import MAX_AHEAD
-from notifier.ids import parse_many
+from notifier.ids import parse, parse_many
 from notifier.pipeline import inbox
 from notifier.pipeline.inbox import MAX_IDS, Chosen
 from notifier.queries import inbox as questions
+from notifier.queries import why as reasons
 
-FILTER = Literal["unread", "all", "archived"]
+FILTER = Literal["unread", "all", "archived", "snoozed"]
 Words = Annotated[str, Field(max_length=200, description="To be found in title or body, in either case.")]
 Ids = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MAX_IDS, description="Other people's ids are ignored.")]
 
@@ -33,7 +35,7 @@ bp = Door("inbox", __name__, url_prefix="/api/v1/inbox", tag="Inbox")
 
 
 class ListQuery(Page):
-    filter: FILTER = Field(default="all", description="`all` leaves archived and snoozed out.")
+    filter: FILTER = Field(default="all", description="`all` leaves archived out, and snoozed unless there are words to be found.")
     category: CATEGORY | None = None
     q: Words | None = None
 
@@ -103,6 +105,12 @@ class ItemOut(Answer):
     archived_at: str | None
     snoozed_until: str | None
     why: str = Field(description="Where the switch is that let it through.")
+
+
+class WhyOut(Answer):
+    title: str = Field(description="What kind of notification it is.")
+    language: str = Field(description="Of the title and the sentences.")
+    sentences: list[str]
 
 
 class CountsOut(Answer):
@@ -258,9 +266,27 @@ def unarchive(json_data: ChosenIn) -> Response:
 @bp.input(SnoozeIn)
 @bp.output(MarkedOut)
 def snooze(json_data: SnoozeIn) -> Response:
-    """Put away until a time, or bring back"""
+    """Put away until a time, or bring back
+
+    With `"all": true` and no filter: all in view, and to bring back, all that are snoozed.
+    """
     until = json_data.until
     if until is not None and not now() < until <= now() + MAX_AHEAD:
         fault = Fault("/until", "in_the_past" if until <= now() else "too_far_ahead", "until lies within the coming year")
         raise Rejected("validation_failed", "the request is not valid: /until: until lies within the coming year", (fault,))
-    return jsonify(inbox.snooze(g.person, json_data.chosen(), until))
+    return jsonify(inbox.snooze(g.person, json_data.chosen("snoozed" if until is None else "all"), until))
+
+
+@bp.get("/<item_id>/why")
+@person
+@bp.output(WhyOut)
+def why(item_id: str) -> Response:
+    """Why an item came
+
+    In the person's language, for a page that embeds the inbox: our own pages may ask to sign in.
+    """
+    story = reasons.of_item(g.person, parse("dlv", item_id))
+    if story is None:
+        raise Rejected("not_found", "there is no such item")
+    sentences = [sentence for part in story.parts if part.channel in (None, INAPP.name) for sentence in part.sentences]
+    return jsonify({"title": story.title, "language": story.language, "sentences": sentences})

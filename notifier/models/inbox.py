@@ -10,7 +10,7 @@ from notifier.clock import now
 from notifier.extensions import db
 from notifier.models.types import EncryptedJSON, UtcDateTime
 
-FILTERS = ("unread", "all", "archived")
+FILTERS = ("unread", "all", "archived", "snoozed")
 _UNREAD = "read_at IS NULL AND archived_at IS NULL AND snoozed_until IS NULL"
 _ARCHIVED = "archived_at IS NOT NULL"
 _SNOOZED = "snoozed_until IS NOT NULL"
@@ -31,6 +31,7 @@ class InboxItem(db.Model):
         Index("ix_inbox_item_seq", "user_id", "seq", unique=True),
         Index("ix_inbox_item_unread", "user_id", "created_at", "id", sqlite_where=text(_UNREAD), postgresql_where=text(_UNREAD)),
         Index("ix_inbox_item_archived", "user_id", "created_at", "id", sqlite_where=text(_ARCHIVED), postgresql_where=text(_ARCHIVED)),
+        Index("ix_inbox_item_snoozed", "user_id", "created_at", "id", sqlite_where=text(_SNOOZED), postgresql_where=text(_SNOOZED)),
         Index("ix_inbox_item_snoozed_until", "snoozed_until", sqlite_where=text(_SNOOZED), postgresql_where=text(_SNOOZED)),
     )
 
@@ -57,10 +58,17 @@ class InboxItem(db.Model):
     def in_view(cls, filter: str, category: str | None = None, q: str | None = None) -> list[ColumnElement[bool]]:
         """The conditions of what a person has in view: one of FILTERS, a category, words in title or body.
 
-        `all` and `unread` leave out what is archived or snoozed. The list and "mark all of it" share this.
+        `all` and `unread` leave out what is archived or snoozed, but words find in `all` what is snoozed too. The list and
+        "mark all of it" share this.
         """
-        archived = [cls.archived_at.is_not(None), cls.replaced_by.is_(None)]
-        conditions = archived if filter == "archived" else [cls.archived_at.is_(None), cls.snoozed_until.is_(None)]
+        if filter == "archived":
+            conditions = [cls.archived_at.is_not(None), cls.replaced_by.is_(None)]
+        elif filter == "snoozed":
+            conditions = [cls.archived_at.is_(None), cls.snoozed_until.is_not(None)]
+        elif filter == "all" and q:
+            conditions = [cls.archived_at.is_(None)]
+        else:
+            conditions = [cls.archived_at.is_(None), cls.snoozed_until.is_(None)]
         if filter == "unread":
             conditions.append(cls.read_at.is_(None))
         if category is not None:

@@ -1,6 +1,6 @@
 """Why something reached a person and why something did not, in their own language and time zone.
 
-Read by the page of that name.
+Read by the page of that name, and by the inbox in other people's pages.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from notifier import shapes
 from notifier.core.explain import language_of, sentence, story, unpacked
 from notifier.extensions import db
 from notifier.ids import show
-from notifier.models import Delivery, EventType, Notification, Preference, User
+from notifier.models import Delivery, EventType, InboxItem, Notification, Preference, User
 
 _DELIVERY = (Delivery.notification_id, Delivery.channel, Delivery.status, Delivery.reason, Delivery.detail, Delivery.due_at)
 
@@ -44,9 +44,21 @@ class Story:
 
 def recent(user_id: str, limit: int = 30) -> list[Story]:
     """The last ones of this person, newest first; rehearsals are not among them."""
-    columns = (Notification.id, Notification.type, Notification.created_at, Notification.decision)
-    statement = sa.select(*columns).where(Notification.user_id == user_id, ~Notification.is_test)
-    rows = db.session.execute(statement.order_by(Notification.id.desc()).limit(limit)).all()
+    return _told(user_id, _mine(user_id).where(~Notification.is_test).order_by(Notification.id.desc()).limit(limit))
+
+
+def of_item(user_id: str, item_id: UUID) -> Story | None:
+    """That of an item in this person's inbox."""
+    theirs = sa.select(InboxItem.notification_id).where(InboxItem.id == item_id, InboxItem.user_id == user_id)
+    return next(iter(_told(user_id, _mine(user_id).where(Notification.id == theirs.scalar_subquery()))), None)
+
+
+def _mine(user_id: str) -> sa.Select[Any]:
+    return sa.select(Notification.id, Notification.type, Notification.created_at, Notification.decision).where(Notification.user_id == user_id)
+
+
+def _told(user_id: str, statement: sa.Select[Any]) -> list[Story]:
+    rows = db.session.execute(statement).all()
     reader = db.session.execute(
         sa.select(User.locale, User.time_zone, Preference.document).outerjoin(Preference, Preference.user_id == User.id).where(User.id == user_id)
     ).first()

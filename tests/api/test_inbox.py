@@ -347,6 +347,7 @@ def test_a_number_too_high_means_reading_again(by_token: Any) -> None:
         ([("snooze", {"ids": [0], "until": "tomorrow"}), ("snooze", {"ids": [0], "until": None})], (3, 3, 5)),
         ([("snooze", {"all": True, "category": "marketing", "until": "tomorrow"})], (2, 2, 4)),
         ([("snooze", {"all": True, "until": None})], (3, 3, 3)),
+        ([("snooze", {"all": True, "until": "tomorrow"}), ("snooze", {"all": True, "until": None})], (3, 3, 9)),
         ([("read", {"ids": ["bob's", "unknown", "nonsense", "ntf_1", ""]})], (3, 3, 3)),
         ([("read", {"ids": []})], (3, 3, 3)),
     ],
@@ -456,3 +457,20 @@ def test_what_one_tab_marks_every_tab_is_told(arrive: Any, by_token: Any, ear: A
     assert (user_id, event, payload["seq"], len(payload["changed"])) == ("alice", "state", 2, 1)
     inbox.unarchive("alice", Chosen((key,)))
     assert by_token("alice").get("/changes", since=2).json["changed"][0]["archived_at"] is None
+
+
+# --- why
+
+
+def test_an_item_tells_its_person_why_it_came(api: Any, cast: Any, by_token: Any) -> None:
+    submitted = api.post("/api/v1/notifications", {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}, "channels": ["inapp"]})
+    key = submitted.json["notifications"][0]["deliveries"][0]["id"]
+
+    answer = by_token("alice").get(f"/{key}/why")
+
+    assert (answer.status_code, answer.json["language"]) == (200, "en")
+    assert answer.json["title"]
+    assert answer.json["sentences"][-1] == "It was delivered."
+    assert by_token("bob").get(f"/{key}/why").status_code == 404
+    assert by_token("alice").get(f"/{show('dlv', new_id())}/why").status_code == 404
+    assert by_token("alice").get("/nonsense/why").status_code == 404

@@ -56,8 +56,25 @@ def test_the_example_works_under_its_own_policy(tabs: Tabs, person: NewPerson, s
     page.locator("#whole").get_by_role("button", name="Undo").click()
     expect(page.locator("header .badge")).to_have_text("1")
     expect(page).to_have_title("A shop")
-    why = row.get_by_role("link", name="Why did I get this?").get_attribute("href")
-    assert why == f"{tabs.base}/preferences#promotional_offer-inapp"
+
+
+def test_the_reason_is_told_in_place_and_the_shop_stays(tabs: Tabs, person: NewPerson, shop_of: Shop) -> None:
+    """Our own page would ask to sign in, in the place of the shop."""
+    alice = person()
+    alice.notify("Green shoes")
+    page = tabs.open(shop_of(alice))
+    whole = page.locator("#whole")
+    row = whole.locator("li.row")
+    row.hover()
+    expect(row.get_by_role("link", name="Why did I get this?")).to_have_count(0)
+    row.get_by_role("button", name="Why did I get this?").click()
+    reason = whole.get_by_role("dialog", name="Why did I get this?")
+    expect(reason).to_contain_text("This channel is on unless it is switched off.")
+    change = reason.get_by_role("link", name="Change it")
+    assert (change.get_attribute("href"), change.get_attribute("target")) == (f"{tabs.base}/preferences#promotional_offer-inapp", "_blank")
+    expect(page).to_have_title("A shop")
+    page.keyboard.press("Escape")
+    expect(reason).to_be_hidden()
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -67,7 +67,7 @@ def test_counts_never_drift_and_events_tell_all(app: APIFlask, arrive: Any, ear:
 
         @rule(
             mark=st.sampled_from([inbox.seen, inbox.read, inbox.unread, inbox.archive, inbox.unarchive]),
-            filter=st.sampled_from(["all", "unread", "archived"]),
+            filter=st.sampled_from(["all", "unread", "archived", "snoozed"]),
             category=st.sampled_from([None, "social"]),
         )
         def all_in_view_are_marked(self, mark: Any, filter: str, category: str | None) -> None:

@@ -111,7 +111,7 @@ def test_two_browsers_and_the_database_agree_after_every_sync(app: APIFlask, arr
 
         @rule(
             mark=st.sampled_from(sorted(MARKS)),
-            filter=st.sampled_from(["all", "unread", "archived"]),
+            filter=st.sampled_from(["all", "unread", "archived", "snoozed"]),
             category=st.sampled_from([None, "social"]),
         )
         def all_in_view_are_marked(self, mark: str, filter: str, category: str | None) -> None:

@@ -1,8 +1,9 @@
 // What a click, a key, a swipe or the selection's bar means for the items concerned. Commands are the marks, and
-// open, select and menu.
+// open, select, menu and why.
 
 import { openMenu } from "./menu.js";
 import { askUntil } from "./snooze.js";
+import { tellWhy } from "./why.js";
 
 export class Actions {
   #list;
@@ -10,16 +11,16 @@ export class Actions {
   #selection;
   #marks;
   #float;
-  #base;
+  #server;
 
   // `list()` → the list in view.
-  constructor({ list, rows, selection, marks, float, base }) {
+  constructor({ list, rows, selection, marks, float, server }) {
     this.#list = list;
     this.#rows = rows;
     this.#selection = selection;
     this.#marks = marks;
     this.#float = float;
-    this.#base = base;
+    this.#server = server;
   }
 
   click(command, id, event) {
@@ -27,6 +28,7 @@ export class Actions {
     if (command === "open") this.#open(id, part);
     else if (command === "select") this.#select(id, event.shiftKey);
     else if (command === "menu") this.#menu(id, part);
+    else if (command === "why") this.#tellWhy(id, part);
     else this.one(command, id, part);
   }
 
@@ -58,7 +60,7 @@ export class Actions {
     const item = this.#list().find(id);
     const read = item.read_at ? ["unread", "unread", "Mark as unread"] : ["read", "check", "Mark as read"];
     if (item.archived_at) return { end: read, start: ["unarchive", "unarchive", "Move back"], far: null };
-    return { end: read, start: ["archive", "archive", "Archive"], far: ["snooze", "snooze", "Snooze"] };
+    return { end: read, start: ["archive", "archive", "Archive"], far: item.snoozed_until ? ["unsnooze", "unarchive", "Bring back"] : ["snooze", "snooze", "Snooze"] };
   }
 
   get #selected() {
@@ -75,9 +77,18 @@ export class Actions {
     this.#selection.toggle(id, { isRange, order: this.#list().ids });
   }
 
+  #tellWhy(id, anchor) {
+    const item = this.#list().find(id);
+    if (item) tellWhy(this.#float, anchor, item, this.#server);
+  }
+
   #menu(id, anchor) {
-    const act = (command) => (command === "select" ? this.#select(id, false) : this.one(command, id));
-    openMenu(this.#float, anchor, this.#list().find(id), { act, base: this.#base, isSelected: this.#selection.has(id) });
+    const act = (command) => {
+      if (command === "select") this.#select(id, false);
+      else if (command === "why") this.#tellWhy(id, anchor);
+      else this.one(command, id);
+    };
+    openMenu(this.#float, anchor, this.#list().find(id), { act, server: this.#server, isSelected: this.#selection.has(id) });
   }
 
   #put(command, items, anchor) {

@@ -28,7 +28,7 @@ export class Float {
     this.#stop = new AbortController();
     const { signal } = this.#stop;
     this.element.setAttribute("aria-label", label);
-    this.element.replaceChildren(...children);
+    this.element.replaceChildren(...children.filter(Boolean));
     this.element.showPopover();
     this.#place();
     this.#offers()[0]?.focus();

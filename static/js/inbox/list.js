@@ -3,8 +3,9 @@
 const PAGE = 30;
 
 const FITS = {
-  all: (item) => !item.archived_at && !item.snoozed_until,
+  all: (item, q) => !item.archived_at && (!item.snoozed_until || q),
   unread: (item) => !item.archived_at && !item.snoozed_until && !item.read_at,
+  snoozed: (item) => !item.archived_at && Boolean(item.snoozed_until),
   archived: (item) => Boolean(item.archived_at),
 };
 
@@ -91,7 +92,7 @@ export class List {
   // As the server's filter would judge it. One that another has taken the place of is in no list.
   #fits(item) {
     const { filter, category, q } = this.view;
-    if (item.replaced_by || !FITS[filter](item) || (category && item.category !== category)) return false;
+    if (item.replaced_by || !FITS[filter](item, q) || (category && item.category !== category)) return false;
     return !q || `${item.title}\n${item.body}`.toLowerCase().includes(q.toLowerCase());
   }
 

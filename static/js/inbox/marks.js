@@ -10,11 +10,12 @@ const MARKED = {
   archive: (item, { at }) => (item.archived_at ? null : { ...item, archived_at: at }),
   unarchive: (item) => (item.archived_at ? { ...item, archived_at: null } : null),
   snooze: (item, { until }) => ({ ...item, snoozed_until: until }),
+  unsnooze: (item) => (item.snoozed_until ? { ...item, snoozed_until: null } : null),
 };
 
 const OPPOSITE = { read: "unread", unread: "read", archive: "unarchive", unarchive: "archive" };
 
-const DONE = { read: "Marked as read", unread: "Marked as unread", archive: "Archived", unarchive: "Moved back to the inbox", snooze: "Snoozed" };
+const DONE = { read: "Marked as read", unread: "Marked as unread", archive: "Archived", unarchive: "Moved back to the inbox", snooze: "Snoozed", unsnooze: "Moved back to the inbox" };
 
 export class Marks {
   #server;
@@ -40,7 +41,7 @@ export class Marks {
     if (pairs.length === 0) return;
     const before = pairs.map(([item]) => item);
     const after = pairs.map(([, changed]) => changed);
-    const undo = () => this.#undo(mark, before, after);
+    const undo = mark === "unsnooze" && new Set(before.map((item) => item.snoozed_until)).size > 1 ? null : () => this.#undo(mark, before, after);
     // One that is read or unread shows it by itself; one that leaves the list does not.
     if (pairs.length > 1 || !(mark === "read" || mark === "unread")) this.#toast.show(sentence(mark, pairs.length, words), undo);
     await this.#change(before, after, mark, until ? { until: until.toISOString() } : {});
@@ -75,7 +76,8 @@ export class Marks {
   }
 
   #undo(mark, before, after) {
-    if (mark === "snooze") return this.#change(after, before, "snooze", { until: null });
+    if (mark === "snooze" && !before[0].snoozed_until) return this.#change(after, before, "unsnooze");
+    if (mark === "snooze" || mark === "unsnooze") return this.#change(after, before, "snooze", { until: before[0].snoozed_until });
     return this.#change(after, before, OPPOSITE[mark]);
   }
 
@@ -101,7 +103,7 @@ export class Marks {
   async #send(mark, ids, more) {
     let answer = null;
     for (let start = 0; start < ids.length; start += MAX_IDS) {
-      answer = await this.#server.mark(mark, { ids: ids.slice(start, start + MAX_IDS), ...more });
+      answer = await this.#server.mark(mark === "unsnooze" ? "snooze" : mark, { ids: ids.slice(start, start + MAX_IDS), ...(mark === "unsnooze" ? { until: null } : more) });
       this.#feed.counted(answer);
     }
     return answer;

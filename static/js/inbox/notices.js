@@ -5,6 +5,7 @@ import { el, icon } from "./dom.js";
 const EMPTY = {
   all: ["bell", "Nothing here yet", "New notifications appear here the moment they happen."],
   unread: ["checks", "You are all caught up", "Everything has been read."],
+  snoozed: ["snooze", "Nothing snoozed", "What you put off waits here until its time."],
   archived: ["archive", "Nothing archived", "What you archive is kept here."],
 };
 

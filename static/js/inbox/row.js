@@ -1,10 +1,12 @@
 // One item as a row. Draws nothing but itself; `data-do` names what a click on a part means, and `rows.js` listens.
 
 import { el, icon, safeUrl } from "./dom.js";
-import { ago, exactly } from "./when.js";
+import { ago, exactly, moment } from "./when.js";
 
-// `isOpen`: all of its text is shown. `isSelected`: its box is ticked.
-export function row(item, { base, isOpen, isSelected }) {
+export const WHY = "Why did I get this?";
+
+// `isEmbedded`: the reason is told in place, since our own pages would want a sign-in there. `isOpen`: all of its text is shown. `isSelected`: its box is ticked.
+export function row(item, { base, isEmbedded, isOpen, isSelected }) {
   const at = new Date(item.created_at);
   const url = safeUrl(item.action?.url, base);
   const titleId = `t-${item.id}`;
@@ -29,10 +31,11 @@ export function row(item, { base, isOpen, isSelected }) {
         el("h3", {}, title, item.read_at ? null : el("span", { class: "sr", text: "(unread)" })),
         el("time", { datetime: item.created_at, title: exactly(at), text: ago(at) }),
       ),
+      item.snoozed_until && !item.archived_at ? el("p", { class: "until-when", text: `Snoozed until ${moment(new Date(item.snoozed_until))}` }) : null,
       item.body ? el("p", { class: "body", dir: "auto", text: item.body }) : null,
       url && item.action.label ? el("a", { class: "action", href: url, dir: "auto", text: item.action.label, data: { do: "open" } }) : null,
     ),
-    tools(item, base),
+    tools(item, base, isEmbedded),
     el("button", { class: "dots", type: "button", "aria-haspopup": "dialog", "aria-expanded": "false", "aria-label": `Actions: ${item.title}`, data: { do: "menu" } }, icon("dots", 20)),
   );
   const classes = ["row", item.read_at ? "" : "is-unread", isOpen ? "is-open" : "", isSelected ? "is-selected" : ""];
@@ -44,16 +47,17 @@ export function refreshTimes(root) {
   for (const time of root.querySelectorAll("time")) time.textContent = ago(new Date(time.dateTime), now);
 }
 
-function tools(item, base) {
+function tools(item, base, isEmbedded) {
   const tool = (command, name, words) =>
     el("button", { class: "tool", type: "button", title: words, "aria-label": `${words}: ${item.title}`, data: { do: command } }, icon(name));
-  const why = safeUrl(item.why, base);
+  const why = isEmbedded ? null : safeUrl(item.why, base);
   return el(
     "div",
     { class: "tools" },
-    why ? el("a", { class: "tool", href: why, title: "Why did I get this?", "aria-label": `Why did I get this? ${item.title}` }, icon("why")) : null,
+    isEmbedded ? tool("why", "why", WHY) : null,
+    why ? el("a", { class: "tool", href: why, title: WHY, "aria-label": `${WHY}: ${item.title}` }, icon("why")) : null,
     item.read_at ? tool("unread", "unread", "Mark as unread") : tool("read", "check", "Mark as read"),
-    item.archived_at ? null : tool("snooze", "snooze", "Snooze"),
+    item.archived_at ? null : item.snoozed_until ? tool("unsnooze", "unarchive", "Bring back now") : tool("snooze", "snooze", "Snooze"),
     item.archived_at ? tool("unarchive", "unarchive", "Move back to the inbox") : tool("archive", "archive", "Archive"),
   );
 }

@@ -11,12 +11,14 @@ export class Rows {
   #open = new Set(); // ids whose text is shown in full
   #current = null;
   #base;
+  #isEmbedded;
   #selection;
   #fallback;
 
   // `act(command, id, event)`: a click on a part that does something. `fallback()` takes the focus when no row is left.
-  constructor({ base, selection, act, fallback }) {
+  constructor({ base, isEmbedded, selection, act, fallback }) {
     this.#base = base;
+    this.#isEmbedded = isEmbedded;
     this.#selection = selection;
     this.#fallback = fallback;
     const onClick = (event) => {
@@ -120,7 +122,7 @@ export class Rows {
   }
 
   #make(item) {
-    const element = row(item, { base: this.#base, isOpen: this.#open.has(item.id), isSelected: this.#selection.has(item.id) });
+    const element = row(item, { base: this.#base, isEmbedded: this.#isEmbedded, isOpen: this.#open.has(item.id), isSelected: this.#selection.has(item.id) });
     setTabbable(element, item.id === this.#current);
     this.#elements.set(item.id, element);
     this.#drawn.set(item.id, looks(item));
@@ -154,7 +156,7 @@ export class Rows {
 
 // When it was marked is nowhere to be seen, so the server's time may replace ours unnoticed.
 function looks(item) {
-  return JSON.stringify({ ...item, seen_at: null, read_at: Boolean(item.read_at), archived_at: Boolean(item.archived_at), snoozed_until: null });
+  return JSON.stringify({ ...item, seen_at: null, read_at: Boolean(item.read_at), archived_at: Boolean(item.archived_at) });
 }
 
 function setTabbable(element, isTabbable) {

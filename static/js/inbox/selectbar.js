@@ -6,6 +6,7 @@ const COMMANDS = [
   ["read", "check", "Mark as read"],
   ["unread", "unread", "Mark as unread"],
   ["snooze", "snooze", "Snooze"],
+  ["unsnooze", "unarchive", "Bring back now"],
   ["archive", "archive", "Archive"],
   ["unarchive", "unarchive", "Move back to the inbox"],
 ];
@@ -40,6 +41,7 @@ export class SelectBar {
     this.#count.textContent = size === 0 ? "" : `${size.toLocaleString()} selected`;
     this.#all.hidden = size >= loaded;
     this.#buttons.archive.hidden = this.#buttons.snooze.hidden = filter === "archived";
+    this.#buttons.unsnooze.hidden = filter !== "snoozed";
     this.#buttons.unarchive.hidden = filter !== "archived";
   }
 }

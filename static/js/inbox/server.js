@@ -15,6 +15,16 @@ export class Server {
     this.token = token || null;
   }
 
+  // In a page of somebody else's, where the person need not be signed in with us.
+  get isEmbedded() {
+    return this.token !== null || this.base !== location.origin;
+  }
+
+  // → {title, language, sentences}
+  why(id) {
+    return this.#ask(`/api/v1/inbox/${encodeURIComponent(id)}/why`);
+  }
+
   // `view` is {filter, category, q} of a list; what is empty is left out.
   page(view, { after, limit }) {
     const query = new URLSearchParams({ ...filled(view), limit });

@@ -2,11 +2,11 @@
 
 import { el } from "./dom.js";
 import { offer } from "./float.js";
+import { moment } from "./when.js";
 
 const MORNING = 8;
 const MAX_AHEAD_DAYS = 365;
 const brief = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit" });
-const long = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 function morning(now, days) {
   return new Date(now.getFullYear(), now.getMonth(), now.getDate() + days, MORNING);
@@ -26,7 +26,7 @@ export function askUntil(float, anchor, choose) {
   const now = new Date();
   const pick = (until) => {
     float.close();
-    choose(until, `until ${long.format(until)}`);
+    choose(until, `until ${moment(until)}`);
   };
   const field = el("input", { type: "datetime-local", "aria-label": "Date and time", required: true, min: local(now), max: local(morning(now, MAX_AHEAD_DAYS - 1)), value: local(morning(now, 2)) });
   const form = el("form", { class: "until", novalidate: true }, field, el("button", { class: "small", type: "submit", text: "Snooze" }));

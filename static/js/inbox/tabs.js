@@ -1,10 +1,11 @@
-// The tabs All, Unread and Archived; arrow keys move between them.
+// The tabs All, Unread, Snoozed and Archived; arrow keys move between them.
 
 import { el } from "./dom.js";
 
 const TABS = [
   ["all", "All"],
   ["unread", "Unread"],
+  ["snoozed", "Snoozed"],
   ["archived", "Archived"],
 ];
 

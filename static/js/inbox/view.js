@@ -98,8 +98,8 @@ export class View {
     const parts = this.#parts;
     this.#tabs = new Tabs(start.filter, (filter) => this.#choose({ filter }));
     this.#search = new Search(start, (wanted) => this.#choose(wanted));
-    this.#rows = new Rows({ base: this.#server.base, selection: this.#selection, act: (...click) => this.#actions.click(...click), fallback: () => this.#tabs.chosen });
-    this.#actions = new Actions({ list: () => this.#list, rows: this.#rows, selection: this.#selection, marks: this.#marks, float: this.#float, base: this.#server.base });
+    this.#rows = new Rows({ base: this.#server.base, isEmbedded: this.#server.isEmbedded, selection: this.#selection, act: (...click) => this.#actions.click(...click), fallback: () => this.#tabs.chosen });
+    this.#actions = new Actions({ list: () => this.#list, rows: this.#rows, selection: this.#selection, marks: this.#marks, float: this.#float, server: this.#server });
     this.#selectbar = new SelectBar(this.#selection, { act: (command, button) => this.#actions.onSelected(command, button), all: () => this.#selection.all(this.#list.ids) });
     swipeable(this.#rows.element, this.#actions);
     parts.readAll = el("button", { class: "quiet", type: "button", on: { click: () => this.#readAll() } }, icon("checks", 16), document.createTextNode("Mark all read"));
@@ -285,7 +285,7 @@ export class View {
   #drawCounts() {
     const { items, hasMore, view } = this.#list;
     this.#tabs.count(this.#feed.unread);
-    const isNothingUnread = view.filter !== "archived" && this.#feed.unread === 0;
+    const isNothingUnread = !["archived", "snoozed"].includes(view.filter) && this.#feed.unread === 0;
     this.#parts.readAll.setAttribute("aria-disabled", isNothingUnread || !(hasMore || items.some((item) => !item.read_at)));
   }
 }

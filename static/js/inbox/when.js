@@ -2,6 +2,7 @@
 
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
+const brief = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const date = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 const dateWithYear = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 
@@ -16,6 +17,10 @@ export function ago(at, now = new Date()) {
   if (seconds < DAY) return relative.format(-Math.floor(seconds / HOUR), "hour");
   if (seconds < 7 * DAY) return relative.format(-Math.floor(seconds / DAY), "day");
   return (at.getFullYear() === now.getFullYear() ? date : dateWithYear).format(at);
+}
+
+export function moment(at) {
+  return brief.format(at);
 }
 
 export function exactly(at) {

@@ -29,6 +29,8 @@ export const layers = `
 
 .float { position: fixed; inset: auto; margin: 0; width: 19rem; max-width: calc(100vw - 1rem); padding: 0.375rem; border: 1px solid var(--line); border-radius: var(--radius); background: var(--raised); color: var(--text); box-shadow: var(--shadow); overflow: visible; }
 .float:focus { outline: none; }
+.reasons { max-width: 20rem; padding: 0 0.625rem 0.375rem; font-size: 0.875rem; overflow-wrap: anywhere; }
+.reasons p { margin: 0 0 0.375rem; }
 .float-title { padding: 0.3125rem 0.625rem 0.375rem; color: var(--muted); font-size: 0.8125rem; font-weight: 600; }
 .offer { display: flex; align-items: center; gap: 0.625rem; width: 100%; min-height: 2.25rem; padding: 0.375rem 0.625rem; border-radius: 8px; color: var(--text); text-align: start; text-decoration: none; }
 .offer .icon { color: var(--muted); }

@@ -33,6 +33,7 @@ h3 { flex: 1; min-width: 0; display: -webkit-box; -webkit-line-clamp: 3; -webkit
 .title::after { content: ""; position: absolute; inset: 0; }
 .title:focus-visible { outline: none; }
 .title:focus-visible::after { outline: 2px solid var(--accent); outline-offset: -3px; border-radius: 8px; }
+.until-when { color: var(--muted); font-size: 0.8125rem; margin: 0; }
 .body { color: var(--muted); display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; overflow: hidden; overflow-wrap: anywhere; white-space: pre-line; }
 .is-open .body { display: block; }
 time { position: relative; z-index: 1; flex: none; color: var(--muted); font-size: 0.8125rem; font-variant-numeric: tabular-nums; }
