@@ -9,6 +9,7 @@ is kept in mind. A mark stands for as long as something was, or may still be, ma
 has expired, has failed or was withheld on every channel hinders nobody. Of equal ones in one batch the first counts.
 """
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -62,7 +63,7 @@ def mark(targets: Sequence[Target], ids: Sequence[UUID], now: datetime, *, is_re
     told = _said_before(asking, now) if is_rehearsal else _mark(asking, now)
     others = [row for row, is_deduplicated in rows if not is_deduplicated]
     if others and not is_rehearsal:
-        db.session.execute(_upsert(), others)
+        db.session.execute(_statements(db.engine.dialect.name).overwrite, others)
     earlier = {first[key]: notification_id for key, notification_id in told.items()}
     earlier |= {index: earlier.get(original, ids[original]) for index, original in repeats.items()}
     return {index: show("ntf", notification_id) for index, notification_id in earlier.items()}
@@ -88,8 +89,8 @@ def _mark(rows: Sequence[dict[str, Any]], now: datetime) -> dict[_Key, UUID]:
     """Sets the marks that are free; → those that are not, with the notification that has them."""
     if not rows:
         return {}
-    statement = _upsert(_marks.c.expires_at <= now).returning(_marks.c.user_id, _marks.c.digest)
-    ours = {_Key(row.user_id, bytes(row.digest)) for row in db.session.execute(statement, rows)}
+    statement = _statements(db.engine.dialect.name).claim
+    ours = {_Key(row.user_id, bytes(row.digest)) for row in db.session.execute(statement, [{**row, "now": now} for row in rows])}
     others = [row for row in rows if _Key(row["user_id"], row["digest"]) not in ours]
     if not others:
         return {}
@@ -97,14 +98,26 @@ def _mark(rows: Sequence[dict[str, Any]], now: datetime) -> dict[_Key, UUID]:
     said = _said_before(others, now)
     free = [row for row in others if _Key(row["user_id"], row["digest"]) not in said]
     if free:
-        db.session.execute(_upsert(), free)
+        db.session.execute(_statements(db.engine.dialect.name).overwrite, free)
     return said
 
 
-def _upsert(where: Any = None) -> Any:
+class _Statements(NamedTuple):
+    """`claim` takes the marks that are free at `now` and returns them; `overwrite` takes all."""
+
+    claim: Any
+    overwrite: Any
+
+
+@functools.cache
+def _statements(_dialect: str) -> _Statements:
+    """Made once: building one takes longer than running it."""
     statement = insert(_marks)
-    renewed = {name: statement.excluded[name] for name in ("notification_id", "expires_at")}
-    return statement.on_conflict_do_update(index_elements=["user_id", "digest"], set_=renewed, where=where)
+    renewed: dict[str, Any] = {name: statement.excluded[name] for name in ("notification_id", "expires_at")}
+    key = ["user_id", "digest"]
+    is_free = _marks.c.expires_at <= sa.bindparam("now", type_=_marks.c.expires_at.type)
+    claim = statement.on_conflict_do_update(index_elements=key, set_=renewed, where=is_free)
+    return _Statements(claim.returning(_marks.c.user_id, _marks.c.digest), statement.on_conflict_do_update(index_elements=key, set_=renewed))
 
 
 def _said_before(rows: Sequence[dict[str, Any]], now: datetime) -> dict[_Key, UUID]:
