@@ -65,8 +65,9 @@ def submit_notification(query_data: DryRunQuery, json_data: SubmissionIn) -> Res
 def submit_bulk(query_data: DryRunQuery, json_data: BulkIn) -> Response:
     """Submit up to 1,000 notifications in one call
 
-    Each is judged alone: a bad one is named by its index and stops nobody else. With `dry_run=true`
-    (at most 100 recipients together) each result says what would happen.
+    Each is judged alone: a bad one is named by its index and stops nobody else. The Idempotency-Key header is for the
+    call as a whole; an item may have an `idempotency_key` of its own. With `dry_run=true` (at most 100 recipients together) each
+    result says what would happen.
     """
     if query_data.is_rehearsal:
         return answer({"results": rehearse_each(json_data.notifications, judge_canonical)})

@@ -115,11 +115,12 @@ def _snake(key: str) -> str:
 
 
 def _canonical(fields: Mapping[str, Any], words: Words, digest: str, header_key: str | None) -> Submission:
-    try:
-        body = SubmissionIn.model_validate({name: value for name, value in fields.items() if value is not None})
-    except ValidationError as error:
-        raise words.translate(from_validation(error)) from None
-    return submission_from(body, digest, header_key)
+    with words.spoken():
+        try:
+            body = SubmissionIn.model_validate({name: value for name, value in fields.items() if value is not None})
+        except ValidationError as error:
+            raise from_validation(error) from None
+        return submission_from(body, digest, header_key)
 
 
 # ---- schemas --------------------------------------------------------------------------------------------------------
@@ -248,11 +249,16 @@ def user_preferences(user_id: str) -> Response:
 def trigger(query_data: DryRunQuery, json_data: TriggerIn) -> Response:
     """Notify one user of an event
 
-    `eventId` is the idempotency key.
+    `eventId` is the idempotency key: the header's twin, so that one of them is enough.
     """
     words = Words({"type": "eventType", "recipients": "userId", "idempotency_key": "eventId"}, "metadata", sent=json_data.metadata)
-    fields = {"type": json_data.eventType.lower(), "recipients": [json_data.userId], "data": snake_case(json_data.metadata)}
-    submission = _canonical(fields, words, digest_of(request.json), json_data.eventId or idempotency_key())
+    fields = {
+        "type": json_data.eventType.lower(),
+        "recipients": [json_data.userId],
+        "data": snake_case(json_data.metadata),
+        "idempotency_key": json_data.eventId,
+    }
+    submission = _canonical(fields, words, digest_of(request.json), idempotency_key())
     return _rehearsed(submission, words) if query_data.is_rehearsal else _queued(submission, words)
 
 

@@ -18,9 +18,9 @@ from notifier.api.schemas import SubmissionIn
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.extensions import db
-from notifier.pipeline import accept, group_commit
+from notifier.pipeline import accept, bulk_keys, group_commit
 from notifier.pipeline.dry_run import dry_run
-from notifier.pipeline.judge import Accepted, Item
+from notifier.pipeline.judge import IN_PROGRESS, Accepted, Item
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"\Z')
 _LONGEST_KEY = 255
@@ -103,17 +103,26 @@ def submit_each(items: Sequence[Any], judge: Judge, translate: Translate = lambd
     """A bulk call: every item is judged alone, the good ones are stored together.
 
     `translate` puts the pipeline's refusal of an item into the words of the call.
-    → the results as API.md shows them, and whether all of them are replays.
+    → the results as API.md shows them, and whether all of them are replays. Raises Rejected where its idempotency key
+    went with another body, or is in use at this moment.
     """
-    results, good = _judge_each(items, judge, idempotency_key())
+    key = idempotency_key()
+    results, good = _judge_each(items, judge, key)
     limits.charge(sum(len(item.submission.recipients) for item in good.values()) + len(items) - len(good) - 1)
+    first_results = bulk_keys.claim(auth.caller(), key, digest_of(request.json)) if key else None
+    if first_results is not None:
+        return first_results, True
     replays = 0
     for index, outcome in zip(good, _accept(list(good.values())), strict=True):
         if isinstance(outcome, Rejected):
+            if key and outcome.code == IN_PROGRESS:
+                raise outcome  # the same call is being answered elsewhere: what it stores is found by the next try
             results[index]["error"] = errors.from_rejected(translate(items[index], outcome), _place(index))
         else:
             replays += outcome.replayed
             results[index] |= {"id": outcome.answer["id"], "notifications": ids_in(outcome.answer)}
+    if key:
+        bulk_keys.settle(auth.caller(), key, results)
     return results, replays == len(items)
 
 

@@ -43,7 +43,8 @@ class Submission(db.Model):
 class IdempotencyKey(db.Model):
     """Decides which of several requests with one key is the first: by its primary key, never by looking first.
 
-    `answer` is what the first one was answered; repeats get it again, word for word.
+    `answer` is what the first one was answered; repeats get it again, word for word. Of a bulk call as a whole there is one
+    beside those of its items: without a submission, and `answer` is empty until all of them are stored.
     """
 
     __tablename__ = "idempotency_key"
@@ -52,7 +53,7 @@ class IdempotencyKey(db.Model):
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     is_test: Mapped[bool] = mapped_column(primary_key=True)  # a rehearsal with a test key must not swallow the real call
     body_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
-    submission_id: Mapped[UUID] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"))
+    submission_id: Mapped[UUID | None] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"))
     answer: Mapped[dict[str, Any]] = mapped_column(PlainJSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
 

@@ -33,6 +33,7 @@ from notifier.pipeline.judge import (
     body_digest,
     check_against_schemas,
     goes_to_admins,
+    in_progress,
     judge,
     keep_people,
     targets_of,
@@ -81,7 +82,7 @@ def accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
         log.warning("accept.batch_failed", items=len(batch), exc_info=failure)
         return [answer for item in batch for answer in accept_part([item])]
     if sqlstate(failure) == LOCK_NOT_AVAILABLE:
-        return [Rejected("idempotency_in_progress", "a request with this idempotency key is still in progress", retry_after=1)]
+        return [in_progress()]
     raise failure
 
 

@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 _TRIES = 3
 LONGEST_WAIT_MS = 5_000  # for the first request with an idempotency key, before the second one is told to come back
+IN_PROGRESS = "idempotency_in_progress"
 INLINE_LIMIT = 100  # more recipients than this are expanded in the background
 
 
@@ -193,13 +194,13 @@ def _first_answers(batch: Sequence[Item]) -> dict[int, Accepted | Rejected]:
     keys = {index: key for index, item in enumerate(batch) if (key := _key(item))}
     if not keys:
         return {}
-    _bound_the_wait()
+    bound_the_wait()
     key_columns = (IdempotencyKey.producer_id, IdempotencyKey.key, IdempotencyKey.is_test)
     statement = sa.select(*key_columns, IdempotencyKey.body_digest, IdempotencyKey.answer)
     found = db.session.execute(statement.where(sa.tuple_(*key_columns).in_(set(keys.values()))))
     stored = {(row.producer_id, row.key, row.is_test): row for row in found}
     return {
-        index: Accepted(row.answer, replayed=True) if bytes(row.body_digest) == body_digest(batch[index]) else _mismatch()
+        index: Accepted(row.answer, replayed=True) if bytes(row.body_digest) == body_digest(batch[index]) else mismatch()
         for index, key in keys.items()
         if (row := stored.get(key))
     }
@@ -308,7 +309,7 @@ def _compare(batch: Sequence[Item], results: list[Any]) -> dict[str, Person]:
         if earlier is not None:
             work.repeats = earlier
             if body_digest(work.item) != body_digest(earlier.item):
-                results[index] = _mismatch()
+                results[index] = mismatch()
             continue
         created = {recipient.id for recipient in work.recipients if recipient.changes}
         unknown = {recipient.id for recipient in work.recipients} - known - created
@@ -357,8 +358,12 @@ def _with_unknown_people(refused: Rejected, item: Item, known: set[str]) -> Reje
     return _refused(*refused.faults, *faults, code=refused.code) if faults else refused
 
 
-def _mismatch() -> Rejected:
+def mismatch() -> Rejected:
     return Rejected("idempotency_mismatch", "this idempotency key was used with another body")
+
+
+def in_progress() -> Rejected:
+    return Rejected(IN_PROGRESS, "a request with this idempotency key is still in progress", retry_after=1)
 
 
 def _key(item: Item) -> Key | None:
@@ -370,7 +375,8 @@ def body_digest(item: Item) -> bytes:
     return bytes.fromhex(item.submission.idempotency[1]) if item.submission.idempotency else b""
 
 
-def _bound_the_wait() -> None:
+def bound_the_wait() -> None:
+    """In a transaction that asks for a key."""
     # Another process may hold our key in an open transaction: PostgreSQL makes us wait for its end, for so long.
     if db.engine.dialect.name == "postgresql":
         db.session.execute(sa.text(f"SET LOCAL lock_timeout = '{LONGEST_WAIT_MS}ms'"))

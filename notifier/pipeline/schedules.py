@@ -27,11 +27,11 @@ from notifier.ids import parse
 from notifier.models import ApiKey, Producer, Schedule
 from notifier.pipeline.accept import accept_part
 from notifier.pipeline.dry_run import dry_run
-from notifier.pipeline.judge import Accepted, Caller, Item, check_against_schemas, judge, judged_anew
+from notifier.pipeline.judge import IN_PROGRESS, Accepted, Caller, Item, check_against_schemas, judge, judged_anew
 
 BATCH = 20  # in one transaction, with up to a hundred people each
 _OF_ONE_RUN = ("send_at", "idempotency", "address_id")
-_COME_BACK = ("idempotency_in_progress", "unavailable")  # another scheduler is at it, or the database is away
+_COME_BACK = (IN_PROGRESS, "unavailable")  # another scheduler is at it, or the database is away
 _LONGEST_FAULT = 500
 
 log = structlog.get_logger()
