@@ -187,6 +187,14 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """Not now, but then: the person is not to be disturbed. `reason` is `muted` or `quiet_hours`."""
+
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One line of the explanation: which rule spoke, about which channel (`*`: all), with what outcome.
 
@@ -274,26 +282,67 @@ def _refused_as_a_whole(facts: Facts) -> tuple[str, dict[str, Any]] | None:
     return None
 
 
-def still_wanted(facts: Facts, channel_name: str, address_id: Any) -> Skip | None:
-    """Asked again just before a send: the reason not to make it after all, or None.
+def last_look(facts: Facts, channel_name: str, address_id: Any, now: datetime) -> Skip | Wait | None:
+    """Asked just before a send what was asked when it was planned: a reason to leave it out or to put it off, or None.
 
-    Between planning and sending a person may have opted out, and an address may have died.
+    Since then a person may have opted out, muted everything or set quiet hours, and an address may have died. What is
+    underway is never dropped or gathered because of quiet, whatever the person has chosen for what comes then: it waits.
     """
     channel = facts.channels[channel_name]
+    mine = [a for a in facts.addresses if a.id == address_id and a.channel == channel_name and (a.is_verified or facts.type.is_internal)]
+    usable = [a for a in mine if a.disabled_reason is None or _may_try_again(facts, channel, a)]
+    answer = _ask(facts, channel, usable, now)
+    if isinstance(answer, _No):
+        return Skip(channel_name, answer.address, answer.reason, answer.detail)
+    return Wait(answer.held_until, answer.held_reason) if answer.held_until else None
+
+
+@dataclass(frozen=True, slots=True)
+class _No:
+    """A channel is left out: by which rule, and why."""
+
+    rule: str
+    reason: str
+    address: AddressFacts | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Yes:
+    """A channel is wanted, at these addresses (None: it needs none). Mute and quiet hours hold it until then, if at all."""
+
+    addresses: Sequence[AddressFacts | None]
+    answer: Answer
+    held_until: datetime | None
+    held_reason: str
+
+
+def _ask(facts: Facts, channel: ChannelFacts, addresses: Sequence[AddressFacts], at: datetime) -> _No | _Yes:
+    """What planning asks and the last look asks again, of something that is to go out `at` by one of these active addresses."""
     if not channel.is_on:
-        return Skip(channel_name, None, "channel_off")
-    if not is_in_rollout(channel_name, channel.percentage, facts.user_id):
-        return Skip(channel_name, None, "not_in_rollout", {"percentage": channel.percentage})
+        return _No("channel", "channel_off")
+    if not is_in_rollout(channel.name, channel.percentage, facts.user_id):
+        return _No("flag", "not_in_rollout", None, {"percentage": channel.percentage})
+    wanted: list[AddressFacts | None] = [None]
     if channel.needs_address:
-        address = next((a for a in facts.addresses if a.id == address_id and a.channel == channel_name), None)
-        if address is None or not (address.is_verified or facts.type.is_internal):
-            return Skip(channel_name, address, "no_address")
-        if address.disabled_reason is not None and not _may_try_again(facts, channel, address):
-            return Skip(channel_name, address, "no_address")
-        if _is_suppressed(facts, channel, address):
-            return Skip(channel_name, address, "suppressed")
+        if not addresses:
+            return _No("address", "no_address", None, _why_none(facts.addresses, channel))
+        wanted = [a for a in addresses if not _is_suppressed(facts, channel, a)]
+        if not wanted:
+            return _No("suppression", "suppressed", addresses[0])
     answer = _preference(facts, channel)
-    return None if answer.enabled else Skip(channel_name, None, "opted_out", {"because": answer.because})
+    if not answer.enabled:
+        return _No("preference", "opted_out", wanted[0], {"because": answer.because})
+    return _Yes(wanted, answer, *_quiet(facts, channel, answer, at))
+
+
+def _quiet(facts: Facts, channel: ChannelFacts, answer: Answer, at: datetime) -> tuple[datetime | None, str]:
+    """Until when mute and quiet hours hold something that is to start `at`, where they concern it.
+
+    They concern neither what is looked at when one likes, nor what is pressing.
+    """
+    may_wait = channel.waits_when_quiet and answer.because != "mandatory" and facts.priority != "urgent" and facts.type.category != "transactional"
+    return _held(facts, at) if may_wait else (None, "")
 
 
 def _preference(facts: Facts, channel: ChannelFacts) -> Answer:
@@ -316,17 +365,10 @@ def choice_of(facts: Facts, channel_name: str) -> Answer:
     return _preference(facts, facts.channels[channel_name])
 
 
-def _may_be_held(facts: Facts, channel: ChannelFacts, answer: Answer) -> bool:
-    """Whether mute and quiet hours concern it: not what is looked at when one likes, and not what is pressing."""
-    return channel.waits_when_quiet and answer.because != "mandatory" and facts.priority != "urgent" and facts.type.category != "transactional"
-
-
 def turn_of(facts: Facts, channel_name: str, now: datetime) -> tuple[datetime | None, str | None]:
     """Asked when a later step is to start: (None, None), or until when it has to wait after all, and the reason."""
     channel = facts.channels[channel_name]
-    if not _may_be_held(facts, channel, _preference(facts, channel)):
-        return None, None
-    until, reason = _held(facts, now)
+    until, reason = _quiet(facts, channel, _preference(facts, channel), now)
     return (until, ESCALATION if facts.routing == ESCALATE else reason) if until else (None, None)
 
 
@@ -352,24 +394,11 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, t
             return skip("expiry", "expired", addresses[0], detail)
         return skip("digest", DIGESTED, addresses[0], detail, Summary(key, due_at))
 
-    if not channel.is_on:
-        return skip("channel", "channel_off")
-    if not is_in_rollout(channel.name, channel.percentage, facts.user_id):
-        return skip("flag", "not_in_rollout", None, {"percentage": channel.percentage})
-
-    addresses: list[AddressFacts | None] = [None]
-    if channel.needs_address:
-        active = _active(facts, channel)
-        if not active:
-            return skip("address", "no_address", None, _why_none(facts.addresses, channel))
-        addresses = [a for a in active if not _is_suppressed(facts, channel, a)]
-        if not addresses:
-            return skip("suppression", "suppressed", active[0])
-
-    answer = _preference(facts, channel)
-    if not answer.enabled:
-        return skip("preference", "opted_out", addresses[0], {"because": answer.because})
-    trace.append(Step("preference", channel.name, "pass", answer.because))
+    asked = _ask(facts, channel, _active(facts, channel), start.at)
+    if isinstance(asked, _No):
+        return skip(asked.rule, asked.reason, asked.address, asked.detail)
+    addresses = asked.addresses
+    trace.append(Step("preference", channel.name, "pass", asked.answer.because))
 
     choices = facts.preferences
     if facts.is_limited:
@@ -382,15 +411,14 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, t
             return summarise("frequency_cap", digest.key_of(facts.type.category, digest.OVER_CAP), _digest_due_at("daily", facts, start.at))
 
     due_at, reason = (start.at, "scheduled") if start.at > now else (None, None)
-    if _may_be_held(facts, channel, answer):
-        held_until, held_reason = _held(facts, start.at)
-        if held_until is not None:
-            if choices.held == "drop" and not facts.type.is_internal:
-                return skip("quiet", held_reason, addresses[0], {"until": _shown(held_until)})
-            if choices.held == "summary" and facts.is_limited:
-                return summarise(held_reason, digest.key_of(facts.type.category, digest.HELD), held_until)
-            due_at, reason = held_until, held_reason
-            trace.append(Step("quiet", channel.name, "wait", held_reason, {"until": _shown(held_until)}))
+    if asked.held_until is not None:
+        held_until, held_reason = asked.held_until, asked.held_reason
+        if choices.held == "drop" and not facts.type.is_internal:
+            return skip("quiet", held_reason, addresses[0], {"until": _shown(held_until)})
+        if choices.held == "summary" and facts.is_limited:
+            return summarise(held_reason, digest.key_of(facts.type.category, digest.HELD), held_until)
+        due_at, reason = held_until, held_reason
+        trace.append(Step("quiet", channel.name, "wait", held_reason, {"until": _shown(held_until)}))
     if start.step and facts.routing == ESCALATE:
         reason = ESCALATION
     elif start.step:

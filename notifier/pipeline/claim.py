@@ -4,28 +4,28 @@ Called by `deliver`. Whoever's UPDATE moves the row to `sending` has it; the lea
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier import channels, lifeline
+from notifier import channels, lifeline, shapes
 from notifier.channels.contract import Adapter
 from notifier.clock import now as clock_now
 from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Content, Message, Receipt, Recipient
-from notifier.core.plan import AddressFacts
+from notifier.core.plan import AddressFacts, Skip
 from notifier.core.reading import READ_ELSEWHERE
 from notifier.core.routing import FALLBACK, NOT_NEEDED, PAUSED
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Address, Delivery, EventType, Notification
-from notifier.pipeline import outages, pausing, replacing
-from notifier.pipeline.facts import GivenAddress, Person, as_given, given_address, load_people, load_types, no_longer_wanted
+from notifier.pipeline import last_look, outages, pausing, quiet, replacing
+from notifier.pipeline.facts import GivenAddress, Person, as_given, given_address, load_people, load_types
 from notifier.pipeline.routing import follow, read_already, rivals
 from notifier.pipeline.store import ONLY_THROUGH
 from notifier.pipeline.words import Wanted, put_into_words, unsubscribe_url
@@ -150,12 +150,44 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
                 kept.append(claimed)
             else:
                 dropped.append((claimed, verdict))
+        dropped, found = _settled(dropped, now, paused, rival)
+        kept += found
         _drop(dropped)
         started = follow([claimed.notification for claimed, _ in dropped])
     ring(started)
     tasks = _put_into_words(kept)
     db.session.close()  # no transaction is open while sending
     return tasks, [Outcome(claimed.delivery.id, verdict.status, verdict.reason) for claimed, verdict in dropped]
+
+
+def _settled(
+    dropped: Sequence[tuple[_Claimed, _Verdict]], now: datetime, paused: Collection[str], rival: Mapping[UUID, str]
+) -> tuple[list[tuple[_Claimed, _Verdict]], list[_Claimed]]:
+    """Asks again about what is to be put off for a person's quiet, with their choices held: → what is dropped, and what is sent after all.
+
+    Otherwise quiet hours could be taken away between question and answer, and the answer would hold until morning. Whoever
+    is changing something at this moment is asked about in a moment.
+    """
+    asked: list[tuple[_Claimed, _Verdict]] = []
+    settled: list[tuple[_Claimed, _Verdict]] = []
+    for claimed, verdict in dropped:
+        (asked if verdict.status == lifecycle.WAITING and verdict.reason in quiet.REASONS else settled).append((claimed, verdict))
+    if not asked:
+        return settled, []
+    still = last_look.settled({claimed.notification.user_id for claimed, _ in asked})
+    persons = _persons([claimed.notification for claimed, _ in asked if claimed.notification.user_id in still])
+    found = []
+    for claimed, verdict in asked:
+        if claimed.notification.id not in persons:
+            settled.append((claimed, replace(verdict, wake_at=now + last_look.A_MOMENT)))
+            continue
+        again = replace(claimed, person=persons[claimed.notification.id])
+        answer = _verdict(again, now, paused, rival.get(claimed.delivery.id))
+        if answer is None:
+            found.append(again)
+        else:
+            settled.append((again, answer))
+    return settled, found
 
 
 def _drop(dropped: Sequence[tuple[_Claimed, _Verdict]]) -> None:
@@ -231,13 +263,16 @@ def _verdict(claimed: _Claimed, now: datetime, paused: Collection[str], rival: s
         return _Verdict(lifecycle.EXPIRED, "expired")
     if claimed.person is None:
         return _Verdict(lifecycle.SKIPPED, "user_erased")
-    skip = no_longer_wanted(claimed.type, claimed.person, delivery.channel, delivery.address_id, is_test=notification.is_test)
-    if skip is not None:
-        return _Verdict(lifecycle.SKIPPED, skip.reason, skip.detail)
+    look = last_look.look(notification, claimed.type, claimed.person, delivery.channel, delivery.address_id, now)
+    if isinstance(look, Skip):
+        return _Verdict(lifecycle.SKIPPED, look.reason, look.detail)
     if rival == NOT_NEEDED:
         return _Verdict(lifecycle.SKIPPED, NOT_NEEDED)
     if rival is not None:  # `routing.follow` says how it goes on, when that one has ended
         return _Verdict(lifecycle.WAITING, FALLBACK, {"because": rival}, wake_at=delivery.expires_at)
+    if look is not None:
+        wake_at = min(look.until, delivery.expires_at or look.until)
+        return _Verdict(lifecycle.WAITING, look.reason, {"until": shapes.timestamp(look.until)}, look.until, wake_at)
     if delivery.channel in paused:
         times = delivery.due_at or now, outages.look_again_at(delivery.expires_at, now)
         return _Verdict(lifecycle.WAITING, PAUSED, {"because": notification.routing}, *times, outages.of_channel(delivery.channel))

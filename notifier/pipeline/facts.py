@@ -12,7 +12,7 @@ from sqlalchemy.orm import make_transient
 
 from notifier import channels
 from notifier.clock import now
-from notifier.core.plan import ESCALATE_AFTER, AddressFacts, Facts, Skip, TypeFacts, still_wanted
+from notifier.core.plan import ESCALATE_AFTER, AddressFacts, Facts, TypeFacts
 from notifier.core.preferences import NO_CHOICES, Preferences, from_document
 from notifier.core.routing import ALL
 from notifier.core.submission import InlineRecipient
@@ -318,12 +318,6 @@ def planner_facts(order: Order, person: Person, channel_facts: Mapping[str, Any]
         only_address=order.address_id,
         user_id=person.id,
     )
-
-
-def no_longer_wanted(type_: EventType, person: Person, channel: str, address_id: UUID | None, *, is_test: bool) -> Skip | None:
-    """Asked just before a send: what has changed since it was planned, so that it is not to be made."""
-    order = Order(type_, type_.priority, None, None, None, None)
-    return still_wanted(planner_facts(order, person, channels.registry().facts(is_test=is_test)), channel, address_id)
 
 
 def _zone(name: str | None) -> ZoneInfo:

@@ -20,7 +20,7 @@ from notifier.encryption import vault
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Account, Address, Attempt, Capture, Delivery, Notification, Suppression, User
-from notifier.pipeline import people_cache
+from notifier.pipeline import people_cache, quiet
 
 PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")
 _users: sa.Table = User.__table__
@@ -77,6 +77,9 @@ def upsert(recipients: Sequence[InlineRecipient], *, is_vouched: bool = False, r
         people_cache.changing((row["id"] for row in rows if row["id"] in users), is_consent=False)
         statement = insert(_users)
         db.session.execute(statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in (*PROFILE, "updated_at")}), rows)
+    moved = [row["id"] for row in rows if row["id"] in users and row["time_zone"] != users[row["id"]].time_zone]
+    if moved:  # it may be day there
+        quiet.wake(moved)
     _set_primary({user_id: changes for user_id, changes in wanted.items() if changes.keys() & PRIMARY.keys()}, is_vouched=is_vouched, revives=revives)
     return wanted.keys() - users.keys()
 

@@ -25,11 +25,12 @@ from notifier.core.quiet_hours import EVERY_DAY
 from notifier.database import retried, transaction
 from notifier.extensions import db
 from notifier.models import ConsentEvent, EventType, Preference, User
-from notifier.pipeline import digests, people_cache
+from notifier.pipeline import digests, people_cache, quiet
 
 Conditions = Sequence[sa.ColumnElement[bool]]
 
 HELD = ("wait", "summary", "drop")
+_DISTURBED_BY = {"quiet_hours", "mute_until", "time_zone"}  # the choices that say when somebody may be disturbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,10 @@ def _rewrite(user_id: str, source: str, rewritten: Callable[[Document], Document
         people_cache.changing([user_id], is_consent=True)
         _store(session, user_id, row, after)
         at = now()
-        digests.hasten(user_id, [change["choice"] for change in changes])
+        changed = [change["choice"] for change in changes]
+        digests.hasten(user_id, changed)
+        if _DISTURBED_BY & set(changed):
+            quiet.wake([user_id])
         events = [ConsentEvent(user_id=user_id, source=source, change=change, at=at) for change in changes]
         session.add_all(events)
         session.flush()

@@ -18,16 +18,17 @@ from notifier import channels
 from notifier.clock import now as clock_now
 from notifier.core import lifecycle
 from notifier.core.message import Content
+from notifier.core.plan import Skip
 from notifier.core.reading import READ_ELSEWHERE
 from notifier.core.routing import BEST, FALLBACK, NOT_NEEDED, PAUSED
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import Attempt, Delivery, EventType, IdempotencyKey, Notification, Submission
-from notifier.pipeline import inbox, outages, pacing, pausing, replacing, scores, tallies
+from notifier.pipeline import inbox, last_look, outages, pacing, pausing, replacing, scores, tallies
 from notifier.pipeline.accept import EXPAND_GRACE
 from notifier.pipeline.beforehand import SHOWN_BY_US, Beforehand
 from notifier.pipeline.claim import LEASE, database_time
-from notifier.pipeline.facts import as_given, load_people, load_types, no_longer_wanted, reader_as_given, recall_readers
+from notifier.pipeline.facts import as_given, load_people, load_types, reader_as_given, recall_readers
 from notifier.pipeline.routing import follow, read_already, rivals
 from notifier.pipeline.store import DOORBELL_GRACE, Stored, announce, inbox_row
 from notifier.pipeline.words import Wanted
@@ -141,8 +142,11 @@ def _show(deliveries: Sequence[Delivery], words: _Words, now: datetime) -> Store
             _skip(delivery, READ_ELSEWHERE, {})
         elif place is not None and place.newest != notification.id:
             _skip(delivery, replacing.SUPERSEDED, replacing.told(place.newest))
-        elif skip := no_longer_wanted(types[notification.type], person, delivery.channel, delivery.address_id, is_test=False):
-            _skip(delivery, skip.reason, skip.detail)
+        elif look := last_look.look(notification, types[notification.type], person, delivery.channel, delivery.address_id, now):
+            if isinstance(look, Skip):
+                _skip(delivery, look.reason, look.detail)
+            else:  # no channel that needs no worker waits for quiet to end so far
+                delivery.reason, delivery.due_at, delivery.wake_at = look.reason, look.until, look.until
         elif rival.get(delivery.id) == NOT_NEEDED:
             _skip(delivery, NOT_NEEDED, {})
         elif delivery.id in rival:  # `routing.follow` says how it goes on, when the other step has ended

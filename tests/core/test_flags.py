@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.core.flags import is_in_rollout
-from notifier.core.plan import ChannelFacts, Skip, plan, still_wanted
+from notifier.core.plan import ChannelFacts, Skip, last_look, plan
 from tests.core.planning import ALERT, CHANNELS, NOON, facts
 
 CROWD = [f"u{n}" for n in range(10_000)]
@@ -47,7 +47,7 @@ def test_a_channel_is_planned_for_those_who_are_in(user: str, skips: tuple[Skip,
 
 @pytest.mark.parametrize(("user", "skip"), [(IN, None), (OUT, SKIP)], ids=["in", "out"])
 def test_it_is_asked_again_before_the_send(user: str, skip: Skip | None) -> None:
-    assert still_wanted(facts(channels=HALF, user_id=user), "email", 1) == skip
+    assert last_look(facts(channels=HALF, user_id=user), "email", 1, NOON) == skip
 
 
 def test_a_mandatory_type_obeys_it_too() -> None:

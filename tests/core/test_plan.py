@@ -1,14 +1,36 @@
 """Deciding, as a table: what the planner answers for one channel, given one thing that is special."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
 
-from notifier.core.plan import AddressFacts, ChannelFacts, Facts, Skip, plan, still_wanted
+from notifier.core.plan import AddressFacts, ChannelFacts, Facts, Skip, Wait, last_look, plan
 from notifier.core.preferences import Preferences
-from tests.core.planning import ALERT, CHANNELS, LIKE, MAIL, MIDNIGHT, MORNING, NEWS, NIGHT, NOON, OTHER_MAIL, PHONE_A, PHONE_B, SHIPPED, decided, facts
+from notifier.core.quiet_hours import QuietHours
+from tests.core.planning import (
+    ALERT,
+    CHANNELS,
+    LIKE,
+    MAIL,
+    MIDNIGHT,
+    MORNING,
+    NEWS,
+    NIGHT,
+    NOON,
+    OTHER_MAIL,
+    PHONE_A,
+    PHONE_B,
+    SHIPPED,
+    any_facts,
+    decided,
+    facts,
+)
+
+LATER = NOON + timedelta(hours=1)
+QUIET_AT_NOON = Preferences(quiet_hours=QuietHours(time(11), time(14)))
 
 
 @pytest.mark.parametrize(
@@ -106,11 +128,26 @@ def test_every_decision_leaves_its_reason_in_the_trace() -> None:
         ("the address was suppressed", facts(addresses=(replace(MAIL, suppressed_for=frozenset({"*"})),)), 1, "suppressed"),
         ("the channel was switched off", facts(channels={**CHANNELS, "email": ChannelFacts("email", is_on=False)}), 1, "channel_off"),
         ("opted out of what is mandatory", facts(ALERT, preferences=Preferences(channels={"email": False})), 1, None),
+        ("everything was muted meanwhile", facts(preferences=Preferences(mute_until=LATER)), 1, "muted"),
+        ("these are quiet hours now", facts(preferences=QUIET_AT_NOON), 1, "quiet_hours"),
+        ("of the quiet, some would be dropped: what is underway waits", facts(preferences=replace(QUIET_AT_NOON, held="drop")), 1, "quiet_hours"),
+        ("or gathered: what is underway waits", facts(preferences=replace(QUIET_AT_NOON, held="summary")), 1, "quiet_hours"),
+        ("urgent in quiet hours", facts(priority="urgent", preferences=QUIET_AT_NOON), 1, None),
+        ("transactional in quiet hours", facts(SHIPPED, preferences=QUIET_AT_NOON), 1, None),
+        ("mandatory in quiet hours", facts(ALERT, priority="low", preferences=QUIET_AT_NOON), 1, None),
+        ("opted out, and quiet", facts(preferences=replace(QUIET_AT_NOON, channels={"email": False})), 1, "opted_out"),
     ],
 )
 def test_asked_again_before_the_send(case: str, given_facts: Facts, address: int, reason: str | None) -> None:
-    skip = still_wanted(given_facts, "email", address)
+    skip = last_look(given_facts, "email", address, NOON)
     assert (skip and skip.reason) == reason
+
+
+@given(any_facts())
+def test_the_last_look_at_the_same_moment_says_what_planning_said(f: Facts) -> None:
+    for route in plan(replace(f, routing="all", send_at=None), NOON).routes:
+        look = last_look(f, route.channel, route.address and route.address.id, NOON)
+        assert look == (Wait(route.due_at, route.reason) if route.due_at and route.reason else None)
 
 
 def test_skips_carry_the_address_they_would_have_used() -> None:
@@ -132,7 +169,7 @@ def test_what_is_mandatory_tries_an_address_again_that_died_a_day_ago(type_: Any
     dead = replace(MAIL, **{"disabled_reason": "5.1.1", "is_due_again": True, **changes})
     asked = facts(type_, addresses=(dead,))
     assert decided(asked) == expected
-    assert (still_wanted(asked, "email", dead.id) is None) is (expected[0][1] == "send")
+    assert (last_look(asked, "email", dead.id, NOON) is None) is (expected[0][1] == "send")
 
 
 def test_a_dead_address_is_not_tried_again_where_another_one_works() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from notifier.core.digest import FREQUENCIES
 from notifier.core.limits import Limit
-from notifier.core.plan import ChannelFacts, Facts, Summary, TypeFacts, plan, still_wanted
+from notifier.core.plan import ChannelFacts, Facts, Summary, TypeFacts, last_look, plan
 from notifier.core.preferences import EVERY_CHANNEL, Preferences, from_document
 from notifier.core.quiet_hours import QuietHours, quiet_until
 from tests.core.planning import ALERT, BERLIN, LIKE, MAIL, MIDNIGHT, MORNING, NEWS, NIGHT, NOON, SHIPPED, any_preferences, facts
@@ -109,7 +109,7 @@ def test_no_summary_is_made_in_the_quiet_or_while_muted(type_: TypeFacts, prefer
 def test_a_digest_goes_where_anything_in_it_may_go(case: str, preferences: Preferences, is_on: bool) -> None:
     known = facts(SUMMED, preferences=preferences)
     assert bool(plan(known, NOON).routes) is is_on
-    assert (still_wanted(known, "email", MAIL.id) is None) is is_on
+    assert (last_look(known, "email", MAIL.id, NOON) is None) is is_on
 
 
 @pytest.mark.parametrize("frequency", FREQUENCIES)

@@ -16,9 +16,10 @@ from notifier.ids import parse
 from notifier.models import Address, Capture, Delivery, EventType, InboxItem, Notification
 from notifier.pipeline import inbox, preferences, sweep
 from notifier.pipeline.cancel import cancel
-from notifier.pipeline.deliver import deliver
+from notifier.pipeline.deliver import begin, deliver, send
 from notifier.pipeline.expand import expand
 from notifier.pipeline.inbox import Chosen
+from notifier.pipeline.record import record
 from notifier.pipeline.routing import follow
 from tests.pipeline.conftest import deliveries, rows, statements
 from tests.pipeline.test_accept_races import at_once
@@ -138,8 +139,11 @@ def test_a_mail_that_is_to_follow_at_night_follows_in_the_morning(submit: Submit
     for routing in ("first", "escalate"):
         letter = {"title": routing, "body": "…"}
         submit(InlineRecipient("bob", {"phone": "+15550100002"}), type="newsletter", data=letter, channels=("sms", "email"), routing=routing)
+    tasks, _ = begin([row.id for row in deliveries(status="queued")])
     clock.shift(timedelta(minutes=30))
-    deliver([row.id for row in deliveries(status="queued")])
+    for task in tasks:
+        send(task)
+    record(tasks)
     morning = datetime(2026, 3, 3, 6, tzinfo=UTC)
     assert [(row.reason, row.due_at) for row in deliveries(channel="email", status="waiting")] == [("quiet_hours", morning), ("escalation", morning)]
     clock.move_to(morning)
