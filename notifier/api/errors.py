@@ -17,8 +17,9 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from notifier.api.fields import MOST_FAULTS, pointer_to
+from notifier.api.fields import MOST_FAULTS, STEPS, pointer_to
 from notifier.core.errors import Fault, Rejected
+from notifier.core.faults import sentence
 from notifier.database import UNAVAILABLE, UNAVAILABLE_RETRY_S
 
 MEDIA_TYPE = "application/problem+json"
@@ -71,6 +72,7 @@ _BY_STATUS = {
 _FAULTS = {
     "missing": "missing",
     "int_parsing": "wrong_type",
+    "int_from_float": "wrong_type",
     "bool_parsing": "wrong_type",
     "extra_forbidden": "unknown_field",
     "literal_error": "not_one_of",
@@ -131,13 +133,14 @@ def from_validation(error: ValidationError) -> Rejected:
     """What pydantic found, as the one kind of refusal there is."""
     faults: list[Fault] = []
     for found in error.errors(include_url=False, include_input=False)[:MOST_FAULTS]:
-        nested = found.get("ctx", {}).get("faults")
+        context = found.get("ctx", {})
+        nested = context.get("faults")
         if nested:
             faults += nested
             continue
-        path = [part for part in found["loc"] if part != "[key]"]
+        path = [part for part in found["loc"] if part not in STEPS]
         code = found["type"]
-        faults.append(Fault(pointer_to(*path), _FAULTS.get(code, "wrong_type" if code.endswith("_type") else code), found["msg"]))
+        faults.append(Fault(pointer_to(*path), _FAULTS.get(code, "wrong_type" if code.endswith("_type") else code), sentence(code, context)))
     return Rejected("validation_failed", "the request is not valid: " + "; ".join(f"{f.pointer or 'body'}: {f.message}" for f in faults[:3]), tuple(faults))
 
 

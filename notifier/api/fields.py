@@ -18,6 +18,8 @@ from pydantic_core import PydanticCustomError
 from notifier import channels
 from notifier.core.errors import Fault, Rejected
 
+# What pydantic puts into the path of a fault, and is no part of the body.
+STEPS = (OF_A_NAME, BY_CHANNEL, WHOLE) = ("[key]", "[by channel]", "[whole]")
 MAX_DEPTH = 32
 MOST_FAULTS = 1_000  # are told of one body: a megabyte can hold a hundred thousand
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -88,6 +90,11 @@ class Body(Part):
         return value
 
 
+def wrong(code: str, reason: str) -> PydanticCustomError:
+    """What a check raises: the fault's code, and the sentence for it."""
+    return PydanticCustomError(code, "{reason}", {"reason": reason})  # type: ignore[misc]
+
+
 def _custom(code: str, check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """`check`, whose ValueError becomes a fault with this code."""
 
@@ -96,7 +103,7 @@ def _custom(code: str, check: Callable[[Any], Any]) -> Callable[[Any], Any]:
         try:
             return check(value)
         except ValueError as error:
-            raise PydanticCustomError(code, "{reason}", {"reason": str(error)}) from None  # type: ignore[misc]
+            raise wrong(code, str(error)) from None
 
     return validate
 

@@ -10,12 +10,11 @@ from flask import Response, g, jsonify, request
 from flask_login import current_user
 from flask_wtf.csrf import validate_csrf
 from pydantic import BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 from wtforms import ValidationError
 
 from notifier import accounts, origins, tokens
 from notifier.api.auth import Door, person
-from notifier.api.fields import Body, Time
+from notifier.api.fields import Body, Time, wrong
 from notifier.api.schemas import CATEGORY, Answer, Page
 from notifier.channels.table import INAPP
 from notifier.clock import now
@@ -52,12 +51,12 @@ class ChosenIn(Body):
     @model_validator(mode="after")
     def _one_way(self) -> "ChosenIn":
         if self.ids is None and self.all is None:
-            raise PydanticCustomError("missing", "give ids, or all: true")
+            raise wrong("missing", "give ids, or all: true")
         return self._not_both()
 
     def _not_both(self) -> "ChosenIn":
         if self.ids is not None and any((self.all, self.filter, self.category, self.q)):
-            raise PydanticCustomError("contradiction", "give ids, or all: true with a filter, but not both")
+            raise wrong("contradiction", "give ids, or all: true with a filter, but not both")
         return self
 
     def chosen(self, default_filter: str = "all") -> Chosen:

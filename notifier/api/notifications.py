@@ -96,7 +96,7 @@ def list_notifications(query_data: NotificationsQuery) -> Response:
     return answer(queries.page(filters, sight()))
 
 
-@bp.get("/notifications/<notification_id>")
+@bp.get("/notifications/<string(minlength=5):notification_id>")  # else /notifications/bulk would seem to take GET
 @allow("read")
 @bp.output(NotificationInFull)
 def get_notification(notification_id: str) -> Response:

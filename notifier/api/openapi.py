@@ -28,6 +28,7 @@ _PROBLEMS = {
     "404": "Not found",
     "409": "In conflict with what there is",
     "413": "A body over 1 MiB",
+    "415": "A body with a Content-Encoding",
     "422": "Not valid; every fault is named by JSON pointer",
     "429": "Over the key's rate limit",
     "503": "The database is away; nothing was stored",
@@ -131,7 +132,7 @@ def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str
             }
         )
     expected = {"401", "403", "429", "503"} if access.kind == "producer" else {"401", "403", "503"}
-    expected |= {"422"} | ({"400", "413"} if body else set())  # each refuses parameters that it does not know
+    expected |= {"422"} | ({"400", "413", "415"} if body else set())  # each refuses parameters that it does not know
     expected |= {"404"} if has_argument else set()
     expected |= {"409"} if endpoint.endswith(_CONFLICTING) or _IDEMPOTENT.search(endpoint) else set()
     for response in operation["responses"].values():

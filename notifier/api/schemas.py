@@ -6,10 +6,9 @@ described here (a test compares the two).
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainValidator, Tag
 
-from notifier.api.fields import Body, Email, JsonObject, Key, Locale, Part, Phone, ShortText, Time, UserId, Zone, parse_user_id
+from notifier.api.fields import BY_CHANNEL, WHOLE, Body, Email, JsonObject, Key, Locale, Part, Phone, ShortText, Time, UserId, Zone, parse_user_id, wrong
 from notifier.core.submission import DEFAULT_EXPIRES_IN_S, MAX_AHEAD
 
 LONGEST_EXPIRY_S = int(MAX_AHEAD.total_seconds())
@@ -52,7 +51,7 @@ def _named(value: Any) -> Any:
     try:
         return {"id": parse_user_id(value)}
     except ValueError as error:
-        raise PydanticCustomError("invalid_user_id", "{reason}", {"reason": str(error)}) from None
+        raise wrong("invalid_user_id", str(error)) from None
 
 
 RecipientIn = Annotated[Recipient, BeforeValidator(_named, json_schema_input_type=str | int | Recipient)]
@@ -110,9 +109,9 @@ class SubmissionIn(Body):
 def batch_of(value: Any) -> list[Any]:
     """The items of a bulk call as they came: each is judged alone."""
     if not isinstance(value, list):
-        raise PydanticCustomError("wrong_type", "a list is needed")
+        raise wrong("wrong_type", "a list is needed")
     if not 1 <= len(value) <= 1000:
-        raise PydanticCustomError("too_long" if value else "too_short", "1 to 1000 notifications in one call")
+        raise wrong("too_long" if value else "too_short", "1 to 1000 notifications in one call")
     return value
 
 
@@ -168,6 +167,11 @@ class TokenIn(Body):
 # ---- requests: preferences ------------------------------------------------------------------------------------------
 
 Switches = dict[str, bool | None]
+# Told apart before they are read, so that a fault is one of the kind that was meant.
+WholeOrByChannel = Annotated[
+    Annotated[Switches, Tag(BY_CHANNEL)] | Annotated[bool | None, Tag(WHOLE)],
+    Discriminator(lambda value: BY_CHANNEL if isinstance(value, dict) else WHOLE),
+]
 
 
 class QuietHoursIn(Part):
@@ -182,8 +186,8 @@ class PreferencesIn(Body):
     """A person's choices. Instead of a channel → on/off map, `true` or `false` switches a whole type or category."""
 
     channels: Switches | None = None
-    categories: dict[str, Switches | bool | None] | None = None
-    types: dict[str, Switches | bool | None] | None = None
+    categories: dict[str, WholeOrByChannel] | None = None
+    types: dict[str, WholeOrByChannel] | None = None
     quiet_hours: QuietHoursIn | None = None
     mute_until: Time | None = None
     held: Literal["wait", "summary", "drop"] | None = Field(default=None, description="What becomes of what comes in quiet hours.")

@@ -26,7 +26,7 @@ class StrictJSON(DefaultJSONProvider):
 
 
 class StrictRequest(Request):
-    """Reads bodies that are JSON, whatever their Content-Type says: UTF-8, no NaN or Infinity, no bottomless nesting."""
+    """Reads bodies that are JSON, whatever their Content-Type says: UTF-8 (a BOM is passed over), no NaN or Infinity, no bottomless nesting."""
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
         """Raises `Rejected('malformed_json')`. No body at all is None where the route says that it may be missing."""
@@ -34,20 +34,26 @@ class StrictRequest(Request):
 
     @cached_property
     def _parsed(self) -> Any:
+        encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in ("identity", ""):
+            raise Rejected("unsupported_media_type", f"bodies are read as they are: send it without Content-Encoding ({encoding[:40]!r})")
         body = self.get_data()
         if len(body) > current_app.config["MAX_CONTENT_LENGTH"]:
             raise RequestEntityTooLarge
         if not body and g.get("body_is_optional"):
             return None
         try:
-            return json.loads(body.decode(), parse_constant=_refuse_constant)
+            return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
         except UnicodeDecodeError:
             raise Rejected("malformed_json", "the body is not UTF-8") from None
         except RecursionError:
             raise Rejected("malformed_json", "the body is nested too deeply") from None
-        except ValueError as error:  # also a number of more digits than Python reads
-            raise Rejected("malformed_json", f"the body is not JSON: {error}") from None
+        except json.JSONDecodeError as error:
+            reason = f"{error.msg} in line {error.lineno}, column {error.colno}" if body else "it is empty"
+            raise Rejected("malformed_json", f"the body is not JSON: {reason}") from None
+        except ValueError:
+            raise Rejected("malformed_json", "the body is not JSON that can be read: a number in it has too many digits") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise Rejected("malformed_json", f"the body is not JSON: {name} is no number")

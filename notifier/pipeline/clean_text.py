@@ -21,7 +21,6 @@ _MANY_EMPTY_LINES = re.compile(r"\n{3,}")
 
 # For well-formed HTML only: with tags that never end, matching would take time with the square of the length.
 _TAG = re.compile(r"""<(/?)([a-zA-Z][a-zA-Z0-9]*+)((?:[^>"']++|"[^"]*+"|'[^']*+')*+)>""")
-_HREF = re.compile(r"""\bhref\s*=\s*("[^"]*"|'[^']*'|[^\s>]+)""", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"""\s+([^\s=>"'/]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s>"']+))?""")
 _ADDRESS_ATTRIBUTES = frozenset({"href", "src", "background", "action", "formaction", "poster", "srcset", "xlink:href"})
 _ACTIVE_TAGS = frozenset({
@@ -133,23 +132,33 @@ def _harmless_attribute(match: re.Match[str]) -> str:
 
 
 def text_of_html(fragment: str) -> str:
-    """The plain-text twin of a mail's well-formed HTML: paragraphs, list items, table rows as `label: value`, links behind their text."""
+    """The plain-text twin of a mail's well-formed HTML.
+
+    Paragraphs, list items, table rows as `label: value`, links behind their text, images by their `alt`.
+    """
     links: list[str] = []
 
     def replace(match: re.Match[str]) -> str:
         closes, tag, attributes = match[1], match[2].lower(), match[3]
         if tag == "a":
             if not closes:
-                href = _HREF.search(attributes)
-                links.append(html.unescape(href[1].strip("\"'")) if href else "")
+                links.append(html.unescape(_attribute(attributes, "href")))
                 return ""
             target = links.pop() if links else ""
             return f" ({html.escape(target)})" if target and target != "#" else ""
+        if tag == "img":
+            return _attribute(attributes, "alt")
         return _CLOSED_BY[tag] if closes and tag in _CLOSED_BY else "" if closes else _OPENED_BY.get(tag, "")
 
     text = " ".join(without_comments(fragment).split())  # in HTML, a line break is a space
     text = html.unescape(_TAG.sub(replace, text))
     return many_lines("\n".join(line.strip(" ") for line in text.split("\n")))
+
+
+def _attribute(attributes: str, name: str) -> str:
+    """Its value as it is written, escaped; empty without one."""
+    value = next((match[2] for match in _ATTRIBUTE.finditer(attributes) if match[1].lower() == name and match[2]), "")
+    return value[1:-1] if value[:1] in ("'", '"') else value
 
 
 _OPENED_BY = {

@@ -227,10 +227,11 @@ def _sentence(error: Any) -> str:
     """The validator's own words, without the value itself: it may be long, and secret."""
     name = error.absolute_path[-1] if error.absolute_path else "data"
     if error.validator == "type":
-        return f"{name!r} must be of type {error.validator_value}"
+        kinds = error.validator_value
+        return f"{name!r} must be of type {kinds if isinstance(kinds, str) else ' or '.join(kinds)}"
     if error.validator == "pattern":
         return f"{name!r} does not have the required form"
-    return f"{name!r} does not satisfy {error.validator}: {error.validator_value}"[:300]
+    return f"{name!r} does not satisfy {error.validator}: {json.dumps(error.validator_value, ensure_ascii=False)}"[:300]
 
 
 def _pointer(path: Any) -> str:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from notifier import origins, tokens, vital
 from notifier.core.errors import Rejected
+from notifier.core.faults import sentence
 from notifier.database import UNAVAILABLE
 from notifier.models import Account
 from notifier.models.account import ROLES
@@ -114,7 +115,7 @@ class Door(Namespace):  # type: ignore[misc]
                 return entry.work(guest, entry.takes.model_validate(given[0] if given and given[0] is not None else {}))
         except ValidationError as fault:
             first = fault.errors(include_url=False, include_input=False)[0]
-            return error("validation_failed", f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": "))
+            return error("validation_failed", f"{'.'.join(map(str, first['loc']))}: {sentence(first['type'], first.get('ctx', {}))}".removeprefix(": "))
         except Rejected as fault:
             return error(fault.code, fault.detail)
         except Exception:

@@ -89,7 +89,7 @@ CALLS_BY_SCOPE = {
     },
     "read": {
         "GET /api/v1/notifications",
-        "GET /api/v1/notifications/<notification_id>",
+        "GET /api/v1/notifications/<string(minlength=5):notification_id>",
         "GET /api/v1/submissions/<submission_id>",
         "GET /api/v1/types",
         "GET /api/v1/types/<key>",

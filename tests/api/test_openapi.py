@@ -143,3 +143,19 @@ def test_answers_are_of_the_shapes_it_describes(api: Any, cast: Any, document: d
         assert faults == []
         if url == "/api/v1/notifications" and response.status_code == 202:
             known = {"sub": response.json["id"], "ntf": response.json["notifications"][0]["id"]}
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+
+
+def test_every_method_of_every_path_is_answered_as_it_says(api: Any, document: dict[str, Any]) -> None:
+    for path, described in document["paths"].items():
+        allowed = {method.upper() for method in described} | {"OPTIONS"}
+        allowed |= {"HEAD"} if "GET" in allowed else set()
+        for method in METHODS:
+            answer = getattr(api, method.lower())(re.sub(r"\{[^}]+\}", "not-there", path), {} if method in ("POST", "PUT", "PATCH") else None)
+            if method.lower() in described:
+                assert str(answer.status_code) in described[method.lower()]["responses"], (method, path)
+            if method == "OPTIONS" or method not in allowed:
+                assert answer.status_code == (200 if method == "OPTIONS" else 405), (method, path)
+                assert set(answer.headers["Allow"].split(", ")) == allowed, (method, path)

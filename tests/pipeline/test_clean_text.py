@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.core.segments import is_gsm, with_plain_signs
-from notifier.pipeline.clean_text import cut_for_sms, many_lines
+from notifier.pipeline.clean_text import cut_for_sms, many_lines, text_of_html
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,19 @@ def test_an_sms_is_cut_in_its_alphabet() -> None:
     assert cut_for_sms("Your order is on its way", 14) == "Your order..."
     assert cut_for_sms("Ваш заказ уже в пути", 16) == "Ваш заказ уже…"
     assert cut_for_sms("Your order is on its way 😀", 14) == "Your order..."
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ('<p>Hello <img src="https://x.test/a.png" alt="Alice &amp; Bob"></p>', "Hello Alice & Bob"),
+        ('<a href="https://x.test/"><img alt=\'View "order"\' src=a.png></a>', 'View "order" (https://x.test/)'),
+        ("<p>Hello <img src=a.png alt=Alice /></p>", "Hello Alice"),
+        ('<p>Hello<img src="dot.gif" alt=""><img src="dot.gif"></p>', "Hello"),
+        ('<IMG ALT="A&lt;B" data-alt="no"> and <img data-alt="no">', "A<B and"),
+        ('<a data-href="https://no.test/" href="https://x.test/">Look</a>', "Look (https://x.test/)"),
+    ],
+    ids=["in a sentence", "in a link", "without quotes", "decoration", "capitals", "another attribute"],
+)
+def test_the_plain_text_of_a_mail_says_what_its_images_show(html: str, text: str) -> None:
+    assert text_of_html(html) == text

@@ -1,0 +1,45 @@
+"""What is wrong with a value, in words of JSON: whoever reads them need not know what we are written in.
+
+The kinds are pydantic's; a check of our own brings its sentence along.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+_SENTENCES = {
+    "missing": "this is required",
+    "extra_forbidden": "there is no such field",
+    "invalid_key": "a name must be text",
+    "model_type": "this must be an object",
+    "model_attributes_type": "this must be an object",
+    "dict_type": "this must be an object",
+    "list_type": "this must be a list",
+    "string_type": "this must be text",
+    "int_type": "this must be a whole number",
+    "int_parsing": "this must be a whole number",
+    "int_parsing_size": "this number is too large",
+    "int_from_float": "this must be a whole number",
+    "float_type": "this must be a number",
+    "float_parsing": "this must be a number",
+    "finite_number": "this must be a number",
+    "bool_type": "this must be true or false",
+    "bool_parsing": "this must be true or false",
+    "none_required": "this must be null",
+    "literal_error": "this must be {expected}",
+    "string_too_short": "this needs {min_length} characters at least",
+    "string_too_long": "this may have {max_length} characters at most",
+    "string_pattern_mismatch": "this must match {pattern}",
+    "too_short": "this needs {min_length} entries at least",
+    "too_long": "this may have {max_length} entries at most",
+    "greater_than": "this must be more than {gt}",
+    "greater_than_equal": "this must be {ge} at least",
+    "less_than": "this must be less than {lt}",
+    "less_than_equal": "this may be {le} at most",
+}
+
+
+def sentence(kind: str, context: Mapping[str, Any]) -> str:
+    """`context`: pydantic's, or `reason`, the sentence of a check of our own."""
+    if "reason" in context:
+        return str(context["reason"])
+    return _SENTENCES.get(kind, "this is not valid").format_map(context)
