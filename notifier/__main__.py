@@ -92,8 +92,20 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def read(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Settings of a provider may stand behind its options too: argparse takes words that go together only in one place."""
+    parser = arguments()
+    options, others = parser.parse_known_args(argv)
+    settings = getattr(options, "options", None)
+    if others and (settings is None or any(word.startswith("-") for word in others)):
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    if settings is not None:
+        settings += others
+    return options
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    options = arguments().parse_args(argv)
+    options = read(argv)
     os.umask(0o077)  # what is written belongs to the installation's own account
     return explained(lambda: _run(options))
 

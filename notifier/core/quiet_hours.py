@@ -45,6 +45,17 @@ def _end_of_interval_around(quiet: QuietHours, zone: ZoneInfo, moment: datetime)
 
 
 def _in_utc(day: date, at: time, zone: ZoneInfo) -> datetime:
-    # A local time that a DST change skips is read with the offset before it (PEP 495), which is the
-    # same moment shown one hour later; one that happens twice is taken the first time.
-    return datetime.combine(day, at, zone).astimezone(UTC)
+    """When the clock on the wall shows that time, or jumps over it. One that comes twice is taken the first time."""
+    after = datetime.combine(day, at, zone).astimezone(UTC)
+    if after.astimezone(zone).replace(tzinfo=None) == datetime.combine(day, at):
+        return after
+    # PEP 495 reads a time that was skipped with the offset before the change, or (fold) with that behind it: the change lies between.
+    before = datetime.combine(day, at, zone).replace(fold=1).astimezone(UTC)
+    offset = before.astimezone(zone).utcoffset()
+    while after - before > timedelta(seconds=1):
+        middle = before + timedelta(seconds=(after - before).total_seconds() // 2)
+        if middle.astimezone(zone).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    return after

@@ -19,7 +19,7 @@ from notifier.core import repeats
 from notifier.core.errors import Fault, Rejected
 from notifier.core.plan import ESCALATE_AFTER
 from notifier.core.routing import ALL
-from notifier.core.submission import InlineRecipient, Submission, check_data, check_priority, check_routing, check_send_at, check_sequence
+from notifier.core.submission import OWN_TYPES, InlineRecipient, Submission, check_data, check_priority, check_routing, check_send_at, check_sequence
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Account, EventType, IdempotencyKey
@@ -220,6 +220,8 @@ def _judge(item: Item, checked: Checked, types: dict[str, EventType], templates:
         return Rejected("type_not_allowed", f"this key may not submit {type_.key!r}")
     if checked.schema != type_.schema:
         raise Outdated
+    if type_.key in OWN_TYPES and not caller.is_internal:
+        return Rejected("type_not_allowed", f"{type_.key!r} is raised by the product itself")
     routing = submission.routing or type_.routing or ALL
     faults = [
         *check_priority(submission.priority, type_priority=type_.priority, category=type_.category, may_be_urgent=caller.may_be_urgent),
@@ -235,7 +237,8 @@ def _judge(item: Item, checked: Checked, types: dict[str, EventType], templates:
         *checked.faults,
     ]
     template_name = submission.template or submission.type
-    is_ours = worded_as is not None and worded_as.is_internal and not caller.is_internal  # nobody else may speak as the product
+    # Nobody else may speak as the product.
+    is_ours = worded_as is not None and (worded_as.is_internal or worded_as.key in OWN_TYPES) and not caller.is_internal
     if submission.template and (template_name not in templates or is_ours):
         faults.append(Fault("/template", "unknown_template", f"there is no published template {submission.template!r}"))
     for index, recipient in enumerate(submission.recipients):

@@ -406,3 +406,14 @@ def test_a_key_that_may_only_notify_changes_nobody_by_what_it_gives_inline(api: 
     body = {"type": "order_shipped", "data": {"order_id": "A1"}, "recipients": [given]}
     assert shop.post(path, body_of(body)).status_code < 300
     assert [api.get(f"/api/v1/users/alice{part}").json for part in ("", "/addresses", "/preferences")] == before
+
+
+def test_what_the_product_says_itself_no_producer_can_say(api: Any, cast: Any) -> None:
+    """Every admin would believe it."""
+    alarm = {"type": "delivery_failure", "recipients": ["alice"], "data": {"channel": "email", "failed": 3}}
+    refused = api.post(SUBMIT, alarm)
+    in_its_words = api.post(SUBMIT, {"type": "fraud_alert", "recipients": ["alice"], "data": {"order_id": "A1", "reason": "x"}, "template": "delivery_failure"})
+    by_a_schedule = api.post("/api/v1/schedules", {"cron": "0 9 * * *", "time_zone": "UTC", "notification": alarm})
+    assert (refused.status_code, refused.json["code"]) == (403, "type_not_allowed")
+    assert (in_its_words.status_code, in_its_words.json["errors"][0]["code"]) == (422, "unknown_template")
+    assert by_a_schedule.status_code in (403, 422)

@@ -1,6 +1,6 @@
 """Quiet hours are in the person's zone, may cross midnight and DST changes, and start on chosen days."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -37,10 +37,16 @@ def utc(text: str) -> datetime:
         # the night the clocks go forward (29 March 2026) is an hour shorter, the night they go back an hour longer
         (NIGHT, BERLIN, "2026-03-28 21:00", "2026-03-29 05:00"),
         (NIGHT, BERLIN, "2026-10-24 20:00", "2026-10-25 06:00"),
-        # an end that the change skips: 02:30 does not exist on that night and means the moment after
-        (QuietHours(time(22), time(2, 30)), BERLIN, "2026-03-28 23:00", "2026-03-29 01:30"),
-        (QuietHours(time(2, 30), time(5)), BERLIN, "2026-03-29 01:15", None),
-        (QuietHours(time(2, 30), time(5)), BERLIN, "2026-03-29 01:30", "2026-03-29 03:00"),
+        # a time that the change skips is when it does: at 02:00 the clock shows 03:00, which is past 02:30
+        (QuietHours(time(22), time(2, 30)), BERLIN, "2026-03-28 23:00", "2026-03-29 01:00"),
+        (QuietHours(time(2, 30), time(5)), BERLIN, "2026-03-29 00:59:59", None),
+        (QuietHours(time(2, 30), time(5)), BERLIN, "2026-03-29 01:00", "2026-03-29 03:00"),
+        (QuietHours(time(2), time(5)), BERLIN, "2026-03-29 01:00", "2026-03-29 03:00"),
+        (QuietHours(time(2, 59), time(3, 30)), BERLIN, "2026-03-29 01:15", "2026-03-29 01:30"),
+        (QuietHours(time(2, 10), time(2, 50)), BERLIN, "2026-03-29 01:00", None),
+        (QuietHours(time(2, 30), time(7)), NEW_YORK, "2026-03-08 07:00", "2026-03-08 11:00"),
+        (QuietHours(time(2, 15), time(5)), ZoneInfo("Australia/Lord_Howe"), "2026-10-03 15:30", "2026-10-03 18:00"),
+        (QuietHours(time(0), time(6)), ZoneInfo("Africa/Cairo"), "2026-04-23 22:00", "2026-04-24 03:00"),
         # an end that comes twice: the first time counts
         (QuietHours(time(22), time(2, 30)), BERLIN, "2026-10-24 23:00", "2026-10-25 00:30"),
         (QuietHours(time(22), time(2, 30)), BERLIN, "2026-10-25 01:15", None),
@@ -71,3 +77,20 @@ def test_quiet_hours_never_release_into_quiet_hours(quiet: QuietHours, zone: Zon
     if until is not None:
         assert now < until <= now + timedelta(days=9)
         assert quiet_until(quiet, zone, until) is None
+
+
+@given(zones, st.times(), st.dates(date(2020, 1, 1), date(2027, 12, 31)))
+def test_quiet_hours_begin_when_the_clock_on_the_wall_says_so_or_jumps_over_it(zone: ZoneInfo, start: time, day: date) -> None:
+    start = start.replace(second=0, microsecond=0)
+    end = time((start.hour + 6) % 24, start.minute)
+    moment = datetime.combine(day, start, zone).astimezone(UTC)
+    assert quiet_until(QuietHours(start, end), zone, moment) is not None
+    if _wall(zone, moment).time() != start:  # it was skipped: what comes right after the jump is quiet too
+        earlier = [moment - timedelta(minutes=back) for back in range(180)]
+        jump = next(at for at in earlier if _wall(zone, at) < datetime.combine(day, start))
+        assert quiet_until(QuietHours(start, end), zone, jump) is None
+        assert quiet_until(QuietHours(start, end), zone, jump + timedelta(minutes=1)) is not None
+
+
+def _wall(zone: ZoneInfo, at: datetime) -> datetime:
+    return at.astimezone(zone).replace(tzinfo=None)
