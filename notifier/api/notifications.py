@@ -48,6 +48,9 @@ def submit_notification(query_data: DryRunQuery, json_data: SubmissionIn) -> Res
     created; of known people a key with the scope `users` changes the profile, and for any other key the values hold for this
     notification alone. With `dry_run=true` (at most 100 recipients) nothing is stored or sent, and the
     answer says what would happen to each channel, why, and in which words.
+
+    Order is best effort for each person, channel and priority: retries, quiet hours and several workers can change it.
+    Where the latest word counts, give a `collapse_key`, and a `sequence` if calls may overtake one another.
     """
     submission = submission_from(json_data, digest_of(request.json), idempotency_key())
     if query_data.is_rehearsal:

@@ -15,7 +15,7 @@ from notifier.core.flags import is_in_rollout
 from notifier.core.limits import Limit
 from notifier.core.preferences import Answer, Preferences, has_any_type_on, resolve
 from notifier.core.quiet_hours import quiet_until
-from notifier.core.routing import ALL, BEST, ESCALATE, ESCALATION, FALLBACK, FIRST, NO_SCORES, PATIENCE, Order, Scores, counted, in_order
+from notifier.core.routing import ALL, BEST, ESCALATE, ESCALATION, FALLBACK, FIRST, NO_SCORES, PATIENCE, Order, Scores, counted, has_proved_itself, in_order
 
 DIGESTED = "digested"
 ESCALATE_AFTER = timedelta(minutes=15)
@@ -260,7 +260,9 @@ def _names(facts: Facts) -> tuple[str, ...]:
 def _why_this_order(facts: Facts, order: Order, routes: Sequence[Route]) -> Mapping[str, Any]:
     if facts.routing != BEST or not routes:
         return order.detail
-    return {"first": routes[0].channel, **counted(routes[0].channel, facts.scores), **order.detail}
+    first = routes[0].channel
+    is_proved = has_proved_itself(first, order.channels, facts.scores)
+    return {"because": "proved" if is_proved else "tried", "first": first, **counted(first, facts.scores), **order.detail}
 
 
 def _patience(facts: Facts, routes: Sequence[Route]) -> list[Step]:

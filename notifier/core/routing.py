@@ -74,6 +74,13 @@ def counted(channel: str, scores: Scores) -> dict[str, int]:
     return {"sent": sent, "opened": opened}
 
 
+def has_proved_itself(channel: str, others: Iterable[str], scores: Scores) -> bool:
+    """Whether the person has opened something there, and of no other channel a larger part."""
+    sent, opened = scores.person.get(channel, (0, 0))
+    rivals = [scores.person.get(name, (0, 0)) for name in others]
+    return opened > 0 and all(opened * sent_there >= opened_there * sent for sent_there, opened_there in rivals)
+
+
 def _belief(channel: str, scores: Scores) -> tuple[float, float]:
     """The parameters of the beta distribution of how often the person opens what comes by this channel."""
     sent, opened = scores.person.get(channel, (0, 0))

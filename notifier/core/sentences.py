@@ -147,8 +147,16 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "Auf einen gestörten Kanal wird nicht gewartet: Sofort wird auch der nächste versucht.",
     ),
     "best": (
-        "The channel that is opened most comes first[: {first}, where {opened} of {sent} were].",
-        "Der Kanal, auf dem am meisten geöffnet wird, kommt zuerst[: {first} mit {opened} von {sent}].",
+        "The channel that is most likely to be opened comes first[: {first}, where {opened} of {sent} were so far].",
+        "Der Kanal, auf dem am ehesten geöffnet wird, kommt zuerst[: {first}, bisher {opened} von {sent}].",
+    ),
+    "best.proved": (
+        "The channel that was opened most so far comes first: {first}, {opened} of {sent}.",
+        "Der Kanal, auf dem bisher am meisten geöffnet wurde, kommt zuerst: {first}, {opened} von {sent}.",
+    ),
+    "best.tried": (
+        "Which channel is opened most is still being found out; this time {first} comes first. So far {opened} of {sent} were opened there.",
+        "Auf welchem Kanal am meisten geöffnet wird, zeigt sich noch; diesmal kommt {first} zuerst. Bisher wurden dort {opened} von {sent} geöffnet.",
     ),
     # what became of it
     "not_needed": ("Another channel has succeeded.", "Ein anderer Kanal war erfolgreich."),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from notifier.core.lifecycle import STATUSES
 from notifier.core.plan import AddressFacts, Facts, Plan, plan, turn_of
 from notifier.core.preferences import Preferences
-from notifier.core.routing import MODES, Move, Scores, Step, in_order, is_held, is_stuck, next_move, overtaken
+from notifier.core.routing import MODES, Move, Scores, Step, has_proved_itself, in_order, is_held, is_stuck, next_move, overtaken
 from notifier.core.submission import PRIORITIES
 from tests.core.planning import CHANNELS, MAIL, MIDNIGHT, MORNING, NEWS, NIGHT, NOON, SHIPPED, any_facts, facts
 
@@ -271,7 +271,7 @@ def test_it_says_what_it_knew() -> None:
     line = next(step for step in choice.trace if step.rule == "routing")
     assert (line.reason, line.detail) == (
         "best",
-        {"first": "push", "sent": 40, "opened": 30, "scores": {"push": {"sent": 40, "opened": 30}, "email": {"sent": 40, "opened": 1}}},
+        {"because": "proved", "first": "push", "sent": 40, "opened": 30, "scores": {"push": {"sent": 40, "opened": 30}, "email": {"sent": 40, "opened": 1}}},
     )
 
 
@@ -316,3 +316,20 @@ def test_the_best_does_not_depend_on_the_order_in_which_they_are_named(order: li
     scores = Scores({"email": (10, 5), "push": (10, 2)})
     known = facts(SHIPPED, routing="best", scores=scores, seed=seed, channels=dict(reversed(CHANNELS.items())))
     assert planned_order(plan(replace(known, requested=tuple(order)), NOON)) == planned_order(plan(replace(known, requested=("inapp", "email", "push")), NOON))
+
+
+@pytest.mark.parametrize(
+    ("person", "is_proved"),
+    [
+        ({}, False),
+        ({"email": (1, 0)}, False),
+        ({"email": (0, 0), "push": (9, 9)}, False),
+        ({"email": (50, 45), "push": (50, 1)}, True),
+        ({"email": (50, 45), "push": (1, 1)}, False),
+        ({"email": (2, 1), "push": (4, 2)}, True),
+        ({"email": (2, 1), "push": (40, 0)}, True),
+    ],
+)
+def test_opened_most_is_said_only_of_a_channel_that_was(person: Any, is_proved: bool) -> None:
+    """Chance brings one to the front that was opened 0 of 1 times, to find out."""
+    assert has_proved_itself("email", ("email", "push"), Scores(person)) is is_proved

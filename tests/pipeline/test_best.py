@@ -69,7 +69,15 @@ def test_it_says_why(caller: Caller, cast: Any) -> None:
     [answer] = rehearsed["notifications"]
     [line] = [line for line in answer["trace"] if line["rule"] == "routing"]
     assert (line["reason"], line["detail"]["first"], line["detail"]["scores"]["sms"]) == ("best", "email", {"sent": 50, "opened": 1})
-    assert "45 of 50" in line["sentence"]
+    assert line["sentence"] == "The channel that was opened most so far comes first: email, 45 of 50."
+
+
+def test_it_does_not_say_more_than_it_knows(caller: Caller, cast: Any) -> None:
+    know(("alice", "email", 1, 0), ("alice", "sms", 1, 0))
+    [rehearsed] = dry_run([Item(caller, submission("alice", channels=("sms", "email"), routing="best"))])
+    [line] = [line for line in rehearsed["notifications"][0]["trace"] if line["rule"] == "routing"]
+    first = line["detail"]["first"]
+    assert line["sentence"] == (f"Which channel is opened most is still being found out; this time {first} comes first. So far 0 of 1 were opened there.")
 
 
 # ---- what is counted
