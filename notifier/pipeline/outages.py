@@ -30,7 +30,7 @@ from notifier.pipeline.pausing import paused
 LONGEST_HOLD = timedelta(hours=1)  # then a held delivery is asked about again by itself, whatever has become of its scope
 _BETWEEN = " "  # the scopes that one waits for; no scope holds it
 _CHANNEL = "channel="  # no account is called so
-_MOST_SCOPES = 200  # looked at in one call
+_PAGE, _MOST_PAGES = 50, 20  # of what anything is held for: so much at once, and in one call
 
 log = structlog.get_logger()
 
@@ -64,26 +64,34 @@ class Outages:
     def let_out(self) -> int:
         """Makes due what may go on: everything, bit by bit, of what is over; one to probe it of what may be. → how many.
 
-        A constant number of statements, and one round trip to Redis. None of both when nothing is held.
+        For each page of scopes a constant number of statements, and one round trip to Redis. Neither when nothing is held.
         """
-        held = _held_for(self._after)
-        db.session.close()
-        self._after = held[-1] if len(held) == _MOST_SCOPES else ""
-        if not held:
-            return 0
-        providers.refresh()
-        try:
-            counts = _may_go_on(held)
-        except redis.RedisError as error:  # nobody could be rung
-            log.warning("outages.redis_away", error=type(error).__name__)
-            return 0
-        if not counts:
-            return 0
-        with transaction():
-            let_out = _make_due(_first_of(counts), clock_now())
-        if let_out:
-            log.info("outages.let_out", deliveries=let_out, scopes=len(counts))
-        return let_out
+        count = 0
+        for _ in range(_MOST_PAGES):
+            held = _held_for(self._after)
+            db.session.close()
+            self._after = held[-1] if len(held) == _PAGE else ""
+            count += _let_out(held)
+            if not self._after:
+                break
+        return count
+
+
+def _let_out(held: Collection[str]) -> int:
+    if not held:
+        return 0
+    providers.refresh()
+    try:
+        counts = _may_go_on(held)
+    except redis.RedisError:  # nobody could be rung
+        return 0
+    if not counts:
+        return 0
+    with transaction():
+        count = _make_due(_first_of(counts), clock_now())
+    if count:
+        log.info("outages.let_out", deliveries=count, scopes=len(counts))
+    return count
 
 
 def _held_for(after: str) -> list[str]:
@@ -91,7 +99,7 @@ def _held_for(after: str) -> list[str]:
     scope = sa.select(sa.func.min(_delivery.held_for).label("held_for")).where(_IS_HELD, _delivery.held_for > after).cte(recursive=True)
     following = sa.select(sa.func.min(_delivery.held_for)).where(_IS_HELD, _delivery.held_for > scope.c.held_for).scalar_subquery()
     scope = scope.union_all(sa.select(following).where(scope.c.held_for.is_not(None)))
-    return list(db.session.scalars(sa.select(scope.c.held_for).where(scope.c.held_for.is_not(None)).limit(_MOST_SCOPES)))
+    return list(db.session.scalars(sa.select(scope.c.held_for).where(scope.c.held_for.is_not(None)).limit(_PAGE)))
 
 
 def _may_go_on(held: Collection[str]) -> dict[str, int]:

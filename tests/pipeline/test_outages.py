@@ -187,6 +187,16 @@ def test_a_redis_that_forgot_the_outage_lets_all_go_on(submit: Submit, configure
     assert {row.status for row in deliveries()} == {"sent"}
 
 
+def test_while_redis_is_away_nothing_is_touched(app: APIFlask, submit: Submit, configure: Configure, nobody: str, request: pytest.FixtureRequest) -> None:
+    configure(main=nobody)
+    submit(*to(1), channels=("email",))
+    fail()
+    take()
+    request.getfixturevalue("redis_away")
+    assert waiting.let_out() == 0
+    assert [row.held_for for row in deliveries()] == ["main"]
+
+
 def test_what_is_held_expires_as_it_would_have(submit: Submit, configure: Configure, nobody: str) -> None:
     configure(main=nobody)
     submit(*to(1), channels=("email",), expires_in=60)
@@ -224,6 +234,17 @@ def test_looking_costs_the_same_for_many_as_for_one_and_nothing_when_none_waits(
         counts.append(len([statement for statement in sent if "BEGIN" not in statement]))
     assert counts[0] == 1
     assert counts[1] == counts[2]
+
+
+def test_however_many_servers_were_dead_all_go_on(submit: Submit, configure: Configure, mailbox: Mailbox) -> None:
+    configure(main=mailbox.url)
+    for word in ("a", "b"):
+        submit(*to(100, word), channels=("email",))
+    with transaction() as session:
+        for number, row in enumerate(deliveries()):
+            held = {"status": "waiting", "held_for": f"webhook:host{number}.test:443", "wake_at": now() + timedelta(hours=1), "due_at": now()}
+            session.execute(sa.update(Delivery).where(Delivery.id == row.id).values(**held))
+    assert waiting.let_out() == 200
 
 
 def test_a_release_that_is_not_committed_is_made_again(submit: Submit, configure: Configure, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
