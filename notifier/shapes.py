@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from notifier.core import digest
+from notifier.core.worlds import shown_id
 from notifier.ids import show
 
 HOW_OFTEN = "often-panel"  # the place of digests on the preference page
@@ -64,7 +65,7 @@ def attempt(row: Any) -> dict[str, Any]:
 
 def notification_summary(key: UUID, user_id: str, deliveries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A notification inside the answer to its submission."""
-    return {"id": show("ntf", key), "user": user_id, "deliveries": list(deliveries)}
+    return {"id": show("ntf", key), "user": shown_id(user_id), "deliveries": list(deliveries)}
 
 
 def submission(key: UUID, status: str, notifications: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:

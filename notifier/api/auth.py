@@ -14,6 +14,8 @@ from flask import Response, current_app, g, request
 
 from notifier import accounts, key_use, logs, tokens
 from notifier.api import limits, parameters
+from notifier.api.fields import parse_user_id
+from notifier.core import worlds
 from notifier.core.errors import Rejected
 from notifier.core.networks import is_within
 from notifier.ids import new_id
@@ -29,11 +31,15 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The rule of a route: open to the public, to a signed-in person, or to keys with one of `scopes`."""
+    """The rule of a route: open to the public, to a signed-in person, or to keys with one of `scopes`.
+
+    `is_live_only`: it changes what both worlds share, so test keys are refused.
+    """
 
     kind: Literal["public", "person", "producer"]
     scopes: tuple[str, ...] = ()
     body_is_optional: bool = False
+    is_live_only: bool = False
 
 
 class Door(APIBlueprint):
@@ -66,11 +72,11 @@ class Door(APIBlueprint):
         super().add_url_rule(rule, endpoint, view_func, *args, **options)
 
 
-def allow(*scopes: str, body_is_optional: bool = False) -> Callable[[View], View]:
+def allow(*scopes: str, body_is_optional: bool = False, is_live_only: bool = False) -> Callable[[View], View]:
     """A producer's key with any one of these scopes."""
     if not scopes or not set(scopes) <= set(SCOPES):
         raise RuntimeError(f"{scopes} are not scopes")
-    return _declare(Access("producer", scopes, body_is_optional))
+    return _declare(Access("producer", scopes, body_is_optional, is_live_only))
 
 
 def public(view: View) -> View:
@@ -138,7 +144,32 @@ def _admit(access: Access) -> None:
         g.scopes_wanted = access.scopes
         raise Rejected("scope_missing", f"this call needs the scope {' or '.join(access.scopes)}")
     g.key = key
+    if access.is_live_only:
+        refuse_test_keys("this changes what live notifications use, so a test key may not do it")
+    if request.view_args and "user_id" in request.view_args:
+        request.view_args["user_id"] = stored_id(request.view_args["user_id"])  # every path, also of a route to come
     audit.acting_as(key.label, request.remote_addr)
+
+
+def stored_id(user_id: str) -> str:
+    """An id from a body or a query, as it is stored in the world of the calling key."""
+    return worlds.stored_id(user_id, is_test=g.key.is_test)
+
+
+def existing_user_id(stored: str) -> str:
+    """The user id of a path that asks for somebody (`_admit` has turned it): one that cannot exist does not."""
+    user_id = worlds.shown_id(stored) if g.key.is_test else stored
+    try:
+        parse_user_id(user_id)
+    except ValueError:
+        raise Rejected("not_found", f"there is no user {user_id[:80]!r}") from None
+    return stored
+
+
+def refuse_test_keys(reason: str) -> None:
+    """For what both worlds share, as far as one call is concerned. Raises Rejected."""
+    if g.key.is_test:
+        raise Rejected("test_key", reason)
 
 
 def require(scope: str, reason: str) -> None:

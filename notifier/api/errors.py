@@ -34,6 +34,7 @@ _PROBLEMS: dict[str, tuple[int, str]] = {
     "forbidden": (403, "Not allowed"),
     "scope_missing": (403, "The key lacks a scope"),
     "network_refused": (403, "The key cannot be used from this address"),
+    "test_key": (403, "Not with a test key"),
     "type_not_allowed": (403, "The key may not submit this event type"),
     "user_token_refused": (403, "A user's token cannot be used here"),
     "producer_key_refused": (403, "A producer's key cannot be used here"),

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from notifier import channels
-from notifier.core.errors import Fault, Rejected
+from notifier.core.errors import Fault
 
 # What pydantic puts into the path of a fault, and is no part of the body.
 STEPS = (OF_A_NAME, BY_CHANNEL, WHOLE) = ("[key]", "[by channel]", "[whole]")
@@ -113,13 +113,6 @@ def parse_user_id(value: Any) -> str:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not _USER_ID.match(text):
         raise ValueError("a user id is 1 to 128 of A-Z a-z 0-9 . _ @ + -")
-    return text
-
-
-def existing_user_id(text: str) -> str:
-    """The user id in a path that asks for somebody: one that cannot exist does not."""
-    if not _USER_ID.match(text):
-        raise Rejected("not_found", f"there is no user {text[:80]!r}")
     return text
 
 

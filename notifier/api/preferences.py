@@ -3,8 +3,7 @@
 from flask import Response
 
 from notifier.api.answers import answer
-from notifier.api.auth import Door, allow
-from notifier.api.fields import existing_user_id
+from notifier.api.auth import Door, allow, existing_user_id
 from notifier.api.schemas import PreferencesIn, PreferencesOut
 from notifier.pipeline import preferences
 from notifier.queries import preferences as queries

@@ -1,6 +1,6 @@
 """What the sandbox captured instead of sending."""
 
-from flask import Response
+from flask import Response, g
 
 from notifier.api.answers import answer, check_cursor
 from notifier.api.auth import Door, allow
@@ -15,7 +15,17 @@ bp = Door("api_sandbox", __name__, url_prefix="/api/v1/sandbox", tag="Sandbox")
 @bp.input(CapturesQuery, location="query")
 @bp.output(CapturePage)
 def list_captures(query_data: CapturesQuery) -> Response:
-    """Captured messages, newest first"""
+    """Captured messages, newest first
+
+    With a test key those of its own people alone; with a live one `test` tells which were sent with a test key.
+    """
     check_cursor(queries.KIND, query_data.after)
-    data, following = queries.list_captures(with_secrets=True, user=query_data.user, channel=query_data.channel, after=query_data.after, limit=query_data.limit)
+    data, following = queries.list_captures(
+        with_secrets=True,
+        tests_only=g.key.is_test,
+        user=query_data.user,
+        channel=query_data.channel,
+        after=query_data.after,
+        limit=query_data.limit,
+    )
     return answer({"data": data, "next": following})

@@ -395,6 +395,7 @@ class NotificationOut(Answer):
     id: str
     submission: str
     user: str
+    test: bool = Field(description="Sent with a test key.")
     type: str
     priority: str
     data: dict[str, Any] | None
@@ -540,6 +541,8 @@ class TemplatePage(Answer):
 class CaptureOut(Answer):
     id: str
     delivery: str
+    user: str
+    test: bool = Field(description="Sent with a test key.")
     channel: str
     to: Any
     subject: str | None

@@ -15,9 +15,9 @@ from flask import Response, request
 from pydantic import Field, PlainValidator, ValidationError
 
 from notifier.api.answers import also, answer
-from notifier.api.auth import Door, allow
+from notifier.api.auth import Door, allow, existing_user_id, stored_id
 from notifier.api.errors import from_validation
-from notifier.api.fields import Body, JsonObject, Key, Part, UserId, existing_user_id
+from notifier.api.fields import Body, JsonObject, Key, Part, UserId
 from notifier.api.notifications import sight
 from notifier.api.schemas import (
     PRIORITY,
@@ -269,11 +269,12 @@ def trigger(query_data: DryRunQuery, json_data: TriggerIn) -> Response:
 def choose(json_data: ChoiceIn) -> Response:
     """Switch one event type on one channel on or off for one user"""
     key, channel = json_data.eventType.lower(), channel_name(json_data.channel)
+    user_id = stored_id(json_data.userId)
     try:
-        preferences.change(json_data.userId, {"types": {key: {channel: json_data.enabled}}}, replace=False, source="api")
+        preferences.change(user_id, {"types": {key: {channel: json_data.enabled}}}, replace=False, source="api")
     except Rejected as refused:
         raise _choice_refused(refused) from None
-    return answer(preference_queries.document(json_data.userId))
+    return answer(preference_queries.document(user_id))
 
 
 @bp.post("/notifications/send")

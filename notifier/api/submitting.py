@@ -39,7 +39,7 @@ def submission_from(body: SubmissionIn, digest: str, header_key: str | None = No
     key = header_key or body.idempotency_key
     return Submission(
         type=body.type,
-        recipients=tuple(InlineRecipient(recipient.id, recipient.changes()) for recipient in body.recipients),
+        recipients=tuple(InlineRecipient(auth.stored_id(recipient.id), recipient.changes()) for recipient in body.recipients),
         data=body.data,
         channels=tuple(dict.fromkeys(body.channels)) if body.channels else None,
         priority=body.priority,

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from flask import Response
 
 from notifier.api.answers import answer
-from notifier.api.auth import Door, allow, require
+from notifier.api.auth import Door, allow, refuse_test_keys, require
 from notifier.api.schemas import TemplateContentsIn, TemplateIn, TemplateOut, TemplatePage, TemplatePreviewIn, TemplatePreviewOut, TemplateWords
 from notifier.channels import CHANNELS
 from notifier.core.errors import Fault, Rejected
-from notifier.core.wording import Words
+from notifier.core.wording import DRAFT, Words
 from notifier.pipeline import template_preview, templates
 from notifier.pipeline.render import RenderFault
 from notifier.queries import templates as sources
@@ -19,6 +19,8 @@ from notifier.queries import types as queries
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}(?:@[0-9]{1,9})?\Z")
 _VERSION = re.compile(r"([A-Za-z0-9_.-]{1,64})@([0-9]{1,9})\Z")
+
+_DRAFTS = "a test key sees published templates only"
 
 bp = Door("api_templates", __name__, url_prefix="/api/v1/templates", tag="Templates")
 
@@ -41,11 +43,14 @@ def get_template(name: str) -> Response:
     """
     if not _NAME.match(name):
         raise Rejected("not_found", f"there is no template {name[:80]!r}")
-    return answer(queries.one_template(name))
+    found = queries.one_template(name)
+    if found["status"] == DRAFT:
+        refuse_test_keys(_DRAFTS)
+    return answer(found)
 
 
 @bp.post("")
-@allow("templates")
+@allow("templates", is_live_only=True)
 @bp.input(TemplateIn)
 @bp.output(TemplateOut, 201)
 def create_template(json_data: TemplateIn) -> Response:
@@ -60,7 +65,7 @@ def create_template(json_data: TemplateIn) -> Response:
 
 
 @bp.put("/<name>")
-@allow("templates")
+@allow("templates", is_live_only=True)
 @bp.input(TemplateContentsIn)
 @bp.output(TemplateOut)
 def write_template(name: str, json_data: TemplateContentsIn) -> Response:
@@ -75,7 +80,7 @@ def write_template(name: str, json_data: TemplateContentsIn) -> Response:
 
 
 @bp.post("/<name>/publish")
-@allow("templates")
+@allow("templates", is_live_only=True)
 @bp.output(TemplateOut)
 def publish_template(name: str) -> Response:
     """Publish a draft, or roll back to an older version
@@ -100,6 +105,8 @@ def preview_template(name: str, json_data: TemplatePreviewIn) -> Response:
     if json_data.channel not in CHANNELS:
         raise Rejected("validation_failed", "no such channel", (Fault("/channel", "unknown_channel", f"there is no channel {json_data.channel!r}"),))
     key, version = _version(name)
+    if queries.one_template(name)["status"] == DRAFT:
+        refuse_test_keys(_DRAFTS)
     found = template_preview.preview(sources.source(key, version), json_data.channel, json_data.locale, json_data.data, sources.type_of(key))
     if isinstance(found, RenderFault):
         raise Rejected("validation_failed", str(found), (Fault("/data", "template_error", str(found), found.line),))

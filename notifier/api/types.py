@@ -33,7 +33,7 @@ def get_type(key: str) -> Response:
 
 
 @bp.put("/<key>")
-@allow("templates")
+@allow("templates", is_live_only=True)
 @bp.input(TypeIn)
 @bp.output(TypeOut)
 @also(201, TypeOut, "Created")

@@ -7,12 +7,13 @@ from flask import Response, g
 
 from notifier import tokens
 from notifier.api.answers import also, answer
-from notifier.api.auth import Door, allow, require
-from notifier.api.fields import existing_user_id, parse_user_id
+from notifier.api.auth import Door, allow, existing_user_id, require
+from notifier.api.fields import parse_user_id
 from notifier.api.notifications import sight
 from notifier.api.schemas import AddressIn, AddressOut, AddressPage, ExportOut, NewAddressOut, TokenIn, TokenOut, UserIn, UserOut, UserPatch
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient
+from notifier.core.worlds import shown_id
 from notifier.database import transaction
 from notifier.ids import parse
 from notifier.pipeline import addresses, people
@@ -170,7 +171,7 @@ def end_tokens(user_id: str) -> Response:
 
 
 def _nobody(user_id: str) -> Rejected:
-    return Rejected("not_found", f"there is no user {user_id!r}")
+    return Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
 
 
 def _check_rights(user_id: str, changes: Mapping[str, Any], body: UserIn) -> None:
@@ -191,6 +192,7 @@ def _check_staff(user_id: str) -> None:
 
 def _check_id(user_id: str, body: UserIn) -> None:
     """A new user's id must be one, and a body that names an id must name this."""
+    user_id = shown_id(user_id) if g.key.is_test else user_id
     try:
         parse_user_id(user_id)
     except ValueError as error:

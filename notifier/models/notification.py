@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from notifier.clock import now
 from notifier.extensions import db
 from notifier.ids import new_id, show
-from notifier.models.types import EncryptedJSON, EncryptedText, PlainJSON, UtcDateTime
+from notifier.models.types import STORED_USER_ID, EncryptedJSON, EncryptedText, PlainJSON, UtcDateTime
 
 _DEAD = "status IN ('failed', 'unknown') AND reason IS NULL"  # what somebody has discarded says so as its reason
 _HELD = "status = 'waiting' AND held_for IS NOT NULL"
@@ -33,7 +33,7 @@ class Notification(db.Model):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     submission_id: Mapped[UUID] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"))
     producer_id: Mapped[UUID | None] = mapped_column(ForeignKey("producer.id"))
-    user_id: Mapped[str] = mapped_column(String(128))
+    user_id: Mapped[str] = mapped_column(String(STORED_USER_ID))
     type: Mapped[str] = mapped_column(String(64))
     category: Mapped[str] = mapped_column(String(32))
     priority: Mapped[str] = mapped_column(String(16))
@@ -159,7 +159,7 @@ class Capture(db.Model):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     delivery_id: Mapped[UUID] = mapped_column(ForeignKey("delivery.id", ondelete="CASCADE"), index=True)
-    user_id: Mapped[str] = mapped_column(String(128))
+    user_id: Mapped[str] = mapped_column(String(STORED_USER_ID))
     channel: Mapped[str] = mapped_column(String(32))
     content: Mapped[Any] = mapped_column(EncryptedJSON("capture.content"))
     at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

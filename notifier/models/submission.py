@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from notifier.clock import now
 from notifier.extensions import db
 from notifier.ids import new_id, show
-from notifier.models.types import EncryptedJSON, PlainJSON, UtcDateTime
+from notifier.models.types import STORED_USER_ID, EncryptedJSON, PlainJSON, UtcDateTime
 
 
 class Submission(db.Model):
@@ -72,7 +72,7 @@ class Broadcast(db.Model):
     status: Mapped[str] = mapped_column(String(16), default="pending")
     audience: Mapped[dict[str, Any]] = mapped_column(PlainJSON)
     data: Mapped[Any] = mapped_column(EncryptedJSON("broadcast.data"), nullable=True)
-    cursor: Mapped[str | None] = mapped_column(String(128))
+    cursor: Mapped[str | None] = mapped_column(String(STORED_USER_ID))
     counts: Mapped[dict[str, int]] = mapped_column(PlainJSON, default=dict)
     send_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

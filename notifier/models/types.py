@@ -10,6 +10,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from notifier.encryption import vault
 
+STORED_USER_ID = 129  # characters: an id of a producer's, and the mark of the test world (`core.worlds`)
+
 PlainJSON = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from notifier.clock import now
 from notifier.extensions import db
 from notifier.ids import new_id
-from notifier.models.types import EncryptedText, PlainJSON, UtcDateTime
+from notifier.models.types import STORED_USER_ID, EncryptedText, PlainJSON, UtcDateTime
 
 _LARGEST_GENERATION = 2**48
 
@@ -30,7 +30,7 @@ class User(db.Model):
 
     __tablename__ = "user"
 
-    id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    id: Mapped[str] = mapped_column(String(STORED_USER_ID), primary_key=True)
     name: Mapped[str | None] = mapped_column(String(200))
     locale: Mapped[str | None] = mapped_column(String(35))
     time_zone: Mapped[str | None] = mapped_column(String(64))

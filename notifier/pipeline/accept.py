@@ -147,7 +147,7 @@ def _is_shown(item: Item, type_: EventType) -> bool:
 
 
 def _readers_of(item: Item, type_: EventType, admins: Sequence[str]) -> Sequence[InlineRecipient]:
-    return [InlineRecipient(user_id) for user_id in admins] if goes_to_admins(item.submission, type_) else item.submission.recipients
+    return [InlineRecipient(user_id) for user_id in admins] if goes_to_admins(item, type_) else item.submission.recipients
 
 
 # ---- storing --------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from notifier.channels.table import WEB_PUSH
 from notifier.clock import now
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient, Submission
-from notifier.core.worlds import is_of_tests
+from notifier.core.worlds import is_of_tests, shown_id
 from notifier.database import insert, retried, transaction
 from notifier.encryption import vault
 from notifier.models import Address, AddressCode, ConsentEvent, Suppression, User
@@ -231,7 +231,7 @@ def _find_or_add(session: scoped_session[Session], user_id: str, channel: str, v
     else. Their rows are locked in no order, and two may register one device at once: callers that add devices are `retried`.
     """
     if session.get(User, user_id, with_for_update={"key_share": True}) is None:
-        raise Rejected("not_found", f"there is no user {user_id!r}")
+        raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
     digest = digest_of(channel, value, is_test=is_of_tests(user_id))
     address = session.scalar(sa.select(Address).where(Address.user_id == user_id, Address.channel == channel, Address.digest == digest))
     if address is not None:

@@ -20,6 +20,7 @@ from notifier.core.message import Content, Message, Receipt, Recipient
 from notifier.core.plan import AddressFacts, Skip
 from notifier.core.reading import READ_ELSEWHERE
 from notifier.core.routing import FALLBACK, NOT_NEEDED, PAUSED
+from notifier.core.worlds import shown_id
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import show
@@ -311,7 +312,7 @@ def _message(claimed: _Claimed, person: Person, content: Content | str) -> Messa
     return Message(
         delivery_id=show("dlv", delivery.id),
         notification_id=show("ntf", notification.id),
-        user_id=notification.user_id,
+        user_id=shown_id(notification.user_id),
         try_number=delivery.tries,
         type=notification.type,
         category=notification.category,
@@ -328,7 +329,7 @@ def _message(claimed: _Claimed, person: Person, content: Content | str) -> Messa
 def _recipient(claimed: _Claimed, person: Person) -> Recipient:
     address = claimed.address
     return Recipient(
-        address=address.value if address else claimed.notification.user_id,
+        address=address.value if address else shown_id(claimed.notification.user_id),
         secret=address.secret if address else None,
         name=person.name,
         locale=person.locale,

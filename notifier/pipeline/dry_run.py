@@ -16,6 +16,7 @@ from notifier.core.errors import Rejected
 from notifier.core.explain import told
 from notifier.core.message import Content
 from notifier.core.plan import Plan, Route, Skip
+from notifier.core.worlds import shown_id
 from notifier.database import transaction
 from notifier.extensions import redis_store
 from notifier.pipeline import providers
@@ -74,7 +75,7 @@ def _in_words(decided: Sequence[Decided]) -> list[dict[str, Any]]:
     for (index, name, _), content in zip(wanted, contents, strict=True):
         rendered[index][name] = _shown(content) if isinstance(content, Content) else {"error": content or _TOO_MUCH}
     return [
-        {"user": one.target.person.id, "deliveries": _deliveries(one.plan), "rendered": rendered[index], "trace": told(one.plan.trace)}
+        {"user": shown_id(one.target.person.id), "deliveries": _deliveries(one.plan), "rendered": rendered[index], "trace": told(one.plan.trace)}
         for index, one in enumerate(decided)
     ]
 

@@ -20,6 +20,7 @@ from notifier.core.errors import Fault, Rejected
 from notifier.core.plan import ESCALATE_AFTER
 from notifier.core.routing import ALL
 from notifier.core.submission import OWN_TYPES, InlineRecipient, Submission, check_data, check_priority, check_routing, check_send_at, check_sequence
+from notifier.core.worlds import shown_id
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Account, EventType, IdempotencyKey
@@ -65,8 +66,8 @@ class Caller:
             may_be_urgent="urgent" in scopes,
             types=None if types is None else frozenset(types),
             request_id=request_id,
-            may_change_people="users" in scopes and not is_test,
-            may_change_staff="users" in scopes and "admin" in scopes and not is_test,
+            may_change_people="users" in scopes,
+            may_change_staff="users" in scopes and "admin" in scopes,
         )
 
 
@@ -263,13 +264,13 @@ def _judge(item: Item, checked: Checked, types: dict[str, EventType], templates:
         dedupe_window_s=None if caller.is_internal else repeats.window_s(submission.dedupe, type_.dedupe_window_s),
         is_deduplicated=repeats.is_left_out(submission.dedupe, type_.dedupe_window_s, is_mandatory=type_.is_mandatory),
     )
-    recipients = tuple(InlineRecipient(user_id) for user_id in admins) if goes_to_admins(submission, type_) else _once_each(submission.recipients)
+    recipients = tuple(InlineRecipient(user_id) for user_id in admins) if goes_to_admins(item, type_) else _once_each(submission.recipients)
     return Work(item, order, recipients, _key(item), new_id())
 
 
-def goes_to_admins(submission: Submission, type_: EventType) -> bool:
-    """Whoever it names; but an author who tries a template gets it alone."""
-    return type_.to_admins and submission.template_id is None
+def goes_to_admins(item: Item, type_: EventType) -> bool:
+    """Whoever it names; but an author who tries a template gets it alone, and of a test key it goes to those named: admins are live people."""
+    return type_.to_admins and item.submission.template_id is None and not item.caller.is_test
 
 
 def _escalate_after(submission: Submission, type_: EventType) -> timedelta:
@@ -351,7 +352,7 @@ def _share_out(work: Work, known: Collection[str], staff: Collection[str]) -> No
 
 def _unknown_people(item: Item, unknown: set[str]) -> list[Fault]:
     named = ((index, recipient.id) for index, recipient in enumerate(item.submission.recipients) if recipient.id in unknown)
-    return [Fault(f"/recipients/{index}", "unknown_user", f"there is no user {user_id!r}") for index, user_id in named]
+    return [Fault(f"/recipients/{index}", "unknown_user", f"there is no user {shown_id(user_id)!r}") for index, user_id in named]
 
 
 def _with_unknown_people(refused: Rejected, item: Item, known: set[str]) -> Rejected:

@@ -22,6 +22,7 @@ from notifier.core.errors import Fault, Rejected
 from notifier.core.limits import MOST
 from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL
 from notifier.core.quiet_hours import EVERY_DAY
+from notifier.core.worlds import shown_id
 from notifier.database import retried, transaction
 from notifier.extensions import db
 from notifier.models import ConsentEvent, EventType, Preference, User
@@ -85,7 +86,7 @@ def undo(user_id: str, events: tuple[int, int], *, source: str, conditions: Cond
 def _rewrite(user_id: str, source: str, rewritten: Callable[[Document], Document], conditions: Conditions) -> Saved:
     with transaction() as session:
         if session.scalar(sa.select(User.id).where(User.id == user_id, *conditions).with_for_update(key_share=True)) is None:
-            raise Rejected("not_found", f"there is no user {user_id!r}")
+            raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
         row = session.get(Preference, user_id, populate_existing=True)
         before = dict(row.document) if row else {}
         after = without_empty(rewritten(before))

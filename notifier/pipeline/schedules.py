@@ -21,6 +21,7 @@ from notifier import shapes
 from notifier.clock import now as clock_now
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient, Submission
+from notifier.core.worlds import stored_id
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import parse
@@ -161,7 +162,7 @@ def _item(row: Schedule, key: ApiKey) -> Item:
     assert row.next_at is not None
     run = f"schedule:{row.id.hex}:{row.next_at.isoformat()}"
     caller = Caller.of_key(row.producer_id, key.scopes, key.types, is_test=row.is_test, request_id=f"schedule-{row.id.hex}")
-    return Item(caller, submission_of(row.body, idempotency=(run, hashlib.sha256(run.encode()).hexdigest())))
+    return Item(caller, submission_of(row.body, is_test=row.is_test, idempotency=(run, hashlib.sha256(run.encode()).hexdigest())))
 
 
 def _moved(row: Schedule, answer: Accepted | Rejected | None, stopped: str | None, now: datetime) -> dict[str, Any] | None:
@@ -192,7 +193,8 @@ def _body(submission: Submission) -> dict[str, Any]:
     return {**kept, "recipients": [{"id": recipient.id, "changes": dict(recipient.changes)} for recipient in submission.recipients]}
 
 
-def submission_of(body: dict[str, Any], *, idempotency: tuple[str, str]) -> Submission:
-    recipients = tuple(InlineRecipient(recipient["id"], recipient["changes"]) for recipient in body["recipients"])
+def submission_of(body: dict[str, Any], *, is_test: bool, idempotency: tuple[str, str]) -> Submission:
+    """`is_test`: it is for the people of test keys, even if it was kept before these had any."""
+    recipients = tuple(InlineRecipient(stored_id(recipient["id"], is_test=is_test), recipient["changes"]) for recipient in body["recipients"])
     named = tuple(body["channels"]) if body["channels"] else None
     return Submission(**{**body, "recipients": recipients, "channels": named}, idempotency=idempotency)

@@ -9,9 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, or_, select, true
 
+from notifier.core.worlds import MARK, is_of_tests, shown_id
 from notifier.extensions import db
 from notifier.ids import parse, show
 from notifier.models import Address, Capture, Delivery, EventType, Notification
+from notifier.queries.notifications import Sight
 from notifier.queries.people import digests_of
 
 KIND = "cap"
@@ -19,18 +21,27 @@ _FIELDS = ("to", "subject", "text", "html", "payload", "headers")
 
 
 def list_captures(
-    *, with_secrets: bool, user: str | None = None, to: str | None = None, channel: str | None = None, after: str | None = None, limit: int = 50
+    *,
+    with_secrets: bool,
+    tests_only: bool = False,
+    user: str | None = None,
+    to: str | None = None,
+    channel: str | None = None,
+    after: str | None = None,
+    limit: int = 50,
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Newest first, as API.md shows them, and the cursor of the next page. Raises Rejected for a cursor that is none.
 
-    `to`: a user's id, or a whole address; an address of somebody who has it no longer finds nothing.
+    `to`: a user's id, or a whole address; an address of somebody who has it no longer finds nothing. `tests_only`: of people of test keys.
     """
     query = select(Capture).where(_visible(with_secrets)).order_by(Capture.id.desc()).limit(limit + 1)
+    if tests_only:
+        query = query.where(Capture.user_id.startswith(MARK))
     if user:
-        query = query.where(Capture.user_id == user)
+        query = query.where(Capture.user_id.in_(Sight(tests_only=tests_only).stored_ids([user])))
     if to:
         addressed = select(Delivery.id).join(Address, Address.id == Delivery.address_id).where(Address.digest.in_(digests_of(to)))
-        query = query.where(or_(Capture.user_id == to, Capture.delivery_id.in_(addressed)))
+        query = query.where(or_(Capture.user_id.in_(Sight().stored_ids([to])), Capture.delivery_id.in_(addressed)))
     if channel:
         query = query.where(Capture.channel == channel)
     if after:
@@ -41,10 +52,10 @@ def list_captures(
 
 
 def find_capture(key: UUID, *, with_secrets: bool) -> dict[str, Any] | None:
-    """As API.md shows it, and the notification it was."""
+    """As API.md shows it, and the notification it was, and under which id the person is stored."""
     statement = select(Capture, Delivery.notification_id).join(Delivery, Delivery.id == Capture.delivery_id)
     row = db.session.execute(statement.where(Capture.id == key, _visible(with_secrets))).first()
-    return {**capture_json(row.Capture), "notification": show("ntf", row.notification_id)} if row else None
+    return {**capture_json(row.Capture), "notification": show("ntf", row.notification_id), "stored_user": row.Capture.user_id} if row else None
 
 
 def _visible(with_secrets: bool) -> ColumnElement[bool]:
@@ -59,7 +70,8 @@ def capture_json(row: Capture) -> dict[str, Any]:
     return {
         "id": show(KIND, row.id),
         "delivery": show("dlv", row.delivery_id),
-        "user": row.user_id,
+        "user": shown_id(row.user_id),
+        "test": is_of_tests(row.user_id),
         "channel": row.channel,
         **{field: content.get(field) for field in _FIELDS},
         "at": row.at.isoformat().replace("+00:00", "Z"),

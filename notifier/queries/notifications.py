@@ -11,6 +11,7 @@ from notifier import shapes
 from notifier.core import lifecycle
 from notifier.core.errors import Rejected
 from notifier.core.explain import story, told, unpacked
+from notifier.core.worlds import MARK, shown_id, stored_id
 from notifier.extensions import db
 from notifier.ids import parse, show
 from notifier.models import Attempt, Delivery, Notification, Receipt, Schedule, Submission
@@ -19,14 +20,21 @@ from notifier.queries.types import internal_keys
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a caller may see: one producer's (None: everybody's, scope admin), and with a test key only what test keys sent."""
+    """What a caller may see: one producer's (None: everybody's, scope admin), and with a test key only what test keys sent to people of theirs."""
 
     producer_id: UUID | None = None
     tests_only: bool = False
 
     def conditions(self, table: type[Notification] | type[Submission] | type[Schedule]) -> list[sa.ColumnElement[bool]]:
         own = [] if self.producer_id is None else [table.producer_id == self.producer_id]
-        return [*own, table.is_test] if self.tests_only else own
+        if not self.tests_only:
+            return own
+        return [*own, table.is_test, *([table.user_id.startswith(MARK)] if table is Notification else [])]
+
+    def stored_ids(self, user_ids: Iterable[str]) -> list[str]:
+        """Under which ids somebody is stored whom a filter names: with a live key in either world, as notifications of both are in sight."""
+        tests = [stored_id(user_id, is_test=True) for user_id in user_ids]
+        return tests if self.tests_only else [*user_ids, *tests]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ def page(filters: Filters, sight: Sight) -> dict[str, Any]:
     if filters.after:
         statement = statement.where(Notification.id < parse("ntf", filters.after))
     if filters.user:
-        statement = statement.where(Notification.user_id.in_(filters.user))
+        statement = statement.where(Notification.user_id.in_(sight.stored_ids(filters.user)))
     if filters.type:
         statement = statement.where(Notification.type.in_(filters.type))
     if filters.status or filters.channel:
@@ -74,7 +82,9 @@ def submission(submission_id: UUID, sight: Sight) -> dict[str, Any]:
     if row is None:
         raise Rejected("not_found", "there is no such submission")
     notifications = db.session.execute(
-        sa.select(Notification.id, Notification.user_id).where(Notification.submission_id == submission_id).order_by(Notification.id)
+        sa.select(Notification.id, Notification.user_id)
+        .where(Notification.submission_id == submission_id, *sight.conditions(Notification))
+        .order_by(Notification.id)
     ).all()
     deliveries = _deliveries(n.id for n in notifications)
     summaries = [shapes.notification_summary(n.id, n.user_id, deliveries.get(n.id, [])) for n in notifications]
@@ -107,7 +117,8 @@ def _in_full(rows: Sequence[Notification]) -> list[dict[str, Any]]:
         {
             "id": show("ntf", row.id),
             "submission": show("sub", row.submission_id),
-            "user": row.user_id,
+            "user": shown_id(row.user_id),
+            "test": row.is_test,
             "type": row.type,
             "category": row.category,
             "priority": row.priority,

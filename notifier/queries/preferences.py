@@ -10,6 +10,7 @@ from notifier import channels
 from notifier.core.digest import MORNING
 from notifier.core.errors import Rejected
 from notifier.core.preferences import Preferences, from_document, resolve
+from notifier.core.worlds import shown_id
 from notifier.extensions import db
 from notifier.models import ConsentEvent, EventType, Preference, User
 from notifier.shapes import timestamp
@@ -25,7 +26,7 @@ def document(user_id: str, conditions: Iterable[sa.ColumnElement[bool]] = ()) ->
     statement = sa.select(User.time_zone, Preference.document).outerjoin(Preference, Preference.user_id == User.id)
     row = db.session.execute(statement.where(User.id == user_id, *conditions)).first()
     if row is None:
-        raise Rejected("not_found", f"there is no user {user_id!r}")
+        raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
     stored = row.document or {}
     return {
         "channels": stored.get("channels", {}),

@@ -6,6 +6,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.core.errors import Rejected
+from notifier.core.worlds import shown_id
 from notifier.extensions import db
 from notifier.ids import parse, show
 from notifier.models import Schedule
@@ -45,4 +46,4 @@ def _notification(body: dict[str, Any]) -> dict[str, Any]:
     """The body of POST /notifications; what was left out is left out."""
     left_out = {"is_perishable", *([] if body["is_perishable"] else ["expires_in"])}
     given = {name: value for name, value in body.items() if value is not None and name not in left_out}
-    return {**given, "recipients": [{"id": recipient["id"], **recipient["changes"]} for recipient in body["recipients"]]}
+    return {**given, "recipients": [{"id": shown_id(recipient["id"]), **recipient["changes"]} for recipient in body["recipients"]]}

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from notifier import shapes
 from notifier.core.errors import Rejected
+from notifier.core.worlds import shown_id
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Account, Address, Delivery, InboxItem, Notification, User
@@ -21,18 +22,18 @@ _PRIMARY = {"email": "email", "sms": "phone"}  # channel → the profile's name 
 def must_exist(user_id: str) -> None:
     """Raises Rejected('not_found') for nobody."""
     if db.session.scalar(sa.select(User.id).where(User.id == user_id)) is None:
-        raise Rejected("not_found", f"there is no user {user_id!r}")
+        raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
 
 
 def profile(user_id: str) -> dict[str, Any]:
     """API.md, User. Raises Rejected('not_found')."""
     user = db.session.scalar(sa.select(User).where(User.id == user_id).execution_options(populate_existing=True))
     if user is None:
-        raise Rejected("not_found", f"there is no user {user_id!r}")
+        raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
     primary = db.session.execute(sa.select(Address.channel, Address.value).where(Address.user_id == user_id, Address.is_primary, Address.channel.in_(_PRIMARY)))
     reached = {_PRIMARY[row.channel]: row.value for row in primary}
     return {
-        "id": user.id,
+        "id": shown_id(user.id),
         "name": user.name,
         "email": reached.get("email"),
         "phone": reached.get("phone"),

@@ -4,6 +4,7 @@ from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from notifier.core.errors import Rejected
+from notifier.core.worlds import is_of_tests
 from notifier.ids import parse
 from notifier.pipeline import suppressions
 from notifier.queries import people, preferences
@@ -31,7 +32,7 @@ def one(user_id: str) -> ResponseReturnValue:
     grid = grid_of(user_id, document)
     titles = {row.type: row.title for row, _ in grid.cells()}
     history = preference_words.entries(preferences.history(user_id, limit=20), titles, zone_of(document))
-    return render_template("admin/user.html", person=person, document=document, grid=grid, history=history)
+    return render_template("admin/user.html", person=person, document=document, grid=grid, history=history, is_of_tests=is_of_tests(user_id))
 
 
 @pages.get("/<user_id>/addresses/<address_id>/lift")

@@ -84,7 +84,8 @@ def test_a_producer_sees_its_own_schedules_only_and_a_test_key_those_of_test_key
     producer_id = rows(Schedule)[0].producer_id
     tester = Api(api.client, accounts.create_key(producer_id, scopes=["notify"], is_test=True)[1])
     stranger = Api(api.client, accounts.create_key(accounts.create_producer("Other").id, scopes=["notify"])[1])
-    tested = tester.post(PATH, BODY).json["id"]
+    somebody = {"id": "tess", "email": "tess@example.test"}
+    tested = tester.post(PATH, {**BODY, "notification": {**BODY["notification"], "recipients": [somebody]}}).json["id"]
     assert [[one["id"] for one in key.get(PATH).json["data"]] for key in (api, tester, stranger)] == [[tested, live], [tested], []]
     for key in (tester, stranger):
         answers = [key.get(f"{PATH}/{live}"), key.patch(f"{PATH}/{live}", {"paused": True}), key.delete(f"{PATH}/{live}")]

@@ -228,7 +228,7 @@ def test_what_it_submits_survives_being_kept(make: Make, key: tuple[Caller, UUID
     )  # fmt: skip
     make(what=whole)
     [schedule] = rows(Schedule)
-    assert schedules.submission_of(schedule.body, idempotency=("k", "d")) == Submission(
+    assert schedules.submission_of(schedule.body, is_test=False, idempotency=("k", "d")) == Submission(
         **{name: getattr(whole, name) for name in whole.__slots__} | {"idempotency": ("k", "d")}
     )
     assert show("sch", schedule.id).startswith("sch_")
