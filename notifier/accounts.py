@@ -29,7 +29,7 @@ from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Account, ApiKey, Producer, User
 from notifier.models.account import CONSOLE_ROLES, ROLES
-from notifier.models.producer import SCOPES
+from notifier.models.producer import SCOPES, label_of
 from notifier.pipeline import audit, sessions
 
 CACHED_S = 3.0
@@ -205,7 +205,7 @@ def _load_key(digest: bytes) -> KeyIdentity | None:
     if row is None:
         return None
     types = None if row.types is None else frozenset(row.types)
-    label = f"{row.name}, key {row.prefix}…"
+    label = label_of(row.name, row.prefix)
     networks = None if row.networks is None else parse_networks(row.networks)
     return KeyIdentity(row.id, row.producer_id, frozenset(row.scopes), types, row.is_test, row.expires_at, label, networks)
 

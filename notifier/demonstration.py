@@ -31,7 +31,7 @@ def add_demo(*, only_once: bool = False) -> int:
     producer_id = db.session.scalar(select(Producer.id).where(Producer.name == _PRODUCER).limit(1))
     if producer_id and only_once:
         return 0
-    caller = Caller.of_key(producer_id or accounts.create_producer(_PRODUCER).id, ("notify", "users"), None, is_test=False, request_id="demo")
+    caller = Caller.of_key(producer_id or accounts.create_producer(_PRODUCER).id, ("notify", "users"), None, is_test=False, request_id="demo", label=_PRODUCER)
     recipients = (_PERSON, InlineRecipient(ADMIN_USER_ID)) if db.session.get(User, ADMIN_USER_ID) else (_PERSON,)
     order = f"A{secrets.randbelow(9000) + 1000}"
     items = [

@@ -106,7 +106,7 @@ def init_app(app: APIFlask) -> None:
 def caller() -> Caller:
     """The authenticated producer as the pipeline wants to know it."""
     key = g.key
-    return Caller.of_key(key.producer_id, key.scopes, key.types, is_test=key.is_test, request_id=g.request_id)
+    return Caller.of_key(key.producer_id, key.scopes, key.types, is_test=key.is_test, request_id=g.request_id, label=key.label)
 
 
 def _enter() -> None:

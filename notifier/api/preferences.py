@@ -8,8 +8,6 @@ from notifier.api.schemas import PreferencesIn, PreferencesOut
 from notifier.pipeline import preferences
 from notifier.queries import preferences as queries
 
-SOURCE = "api"
-
 bp = Door("api_preferences", __name__, url_prefix="/api/v1/users", tag="Preferences")
 
 
@@ -31,7 +29,7 @@ def get_preferences(user_id: str) -> Response:
 @bp.output(PreferencesOut)
 def put_preferences(user_id: str, json_data: PreferencesIn) -> Response:
     """Replace all choices of a person"""
-    preferences.change(existing_user_id(user_id), json_data.model_dump(exclude_unset=True), replace=True, source=SOURCE)
+    preferences.change(existing_user_id(user_id), json_data.model_dump(exclude_unset=True), replace=True, source=preferences.API)
     return answer(queries.document(user_id))
 
 
@@ -44,5 +42,5 @@ def patch_preferences(user_id: str, json_data: PreferencesIn) -> Response:
 
     Merged into the others; null takes a choice back, so that its default holds again.
     """
-    preferences.change(existing_user_id(user_id), json_data.model_dump(exclude_unset=True), replace=False, source=SOURCE)
+    preferences.change(existing_user_id(user_id), json_data.model_dump(exclude_unset=True), replace=False, source=preferences.API)
     return answer(queries.document(user_id))

@@ -271,7 +271,7 @@ def choose(json_data: ChoiceIn) -> Response:
     key, channel = json_data.eventType.lower(), channel_name(json_data.channel)
     user_id = stored_id(json_data.userId)
     try:
-        preferences.change(user_id, {"types": {key: {channel: json_data.enabled}}}, replace=False, source="api")
+        preferences.change(user_id, {"types": {key: {channel: json_data.enabled}}}, replace=False, source=preferences.API)
     except Rejected as refused:
         raise _choice_refused(refused) from None
     return answer(preference_queries.document(user_id))

@@ -42,7 +42,7 @@ def put_user(user_id: str, json_data: UserIn) -> Response:
     changes = {name: getattr(json_data, name) for name in PROFILE}
     _check_rights(user_id, changes, json_data)
     with transaction():
-        created = people.upsert([InlineRecipient(user_id, changes)], is_vouched=json_data.verified, revives=True)
+        created = people.upsert([InlineRecipient(user_id, changes)], is_vouched=json_data.verified, revives=True, actors={})
     return answer(queries.profile(user_id), 201 if created else 200)
 
 
@@ -68,7 +68,7 @@ def patch_user(user_id: str, json_data: UserPatch) -> Response:
     changes = {name: getattr(json_data, name) for name in json_data.model_fields_set if name in PROFILE}
     _check_rights(user_id, changes, json_data)
     with transaction():
-        people.upsert([InlineRecipient(user_id, changes)], is_vouched=json_data.verified, revives=True)
+        people.upsert([InlineRecipient(user_id, changes)], is_vouched=json_data.verified, revives=True, actors={})
     return answer(queries.profile(user_id))
 
 

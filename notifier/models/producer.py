@@ -14,6 +14,11 @@ from notifier.models.types import PlainJSON, UtcDateTime
 SCOPES = ("notify", "read", "users", "templates", "urgent", "admin")
 
 
+def label_of(producer_name: str, key_prefix: str) -> str:
+    """What people know a key by."""
+    return f"{producer_name}, key {key_prefix}…"
+
+
 class Producer(db.Model):
     """`allowed_origins`: the sites whose pages may use its users' tokens, `https://shop.example` (None: any site)."""
 

@@ -23,8 +23,9 @@ from notifier.core.submission import InlineRecipient, Submission
 from notifier.core.worlds import is_of_tests, shown_id
 from notifier.database import insert, retried, transaction
 from notifier.encryption import vault
+from notifier.ids import show
 from notifier.models import Address, AddressCode, ConsentEvent, Suppression, User
-from notifier.pipeline import flood, own
+from notifier.pipeline import audit, flood, own
 from notifier.pipeline.people import digest_of, forget_bounces
 from notifier.pipeline.suppressions import UNSUBSCRIBED
 
@@ -62,6 +63,7 @@ def add_given(user_id: str, channel: str, value: str, *, label: str | None, is_v
         address.confirmed_at = address.confirmed_at or (now() if is_vouched else None)
         address.disabled_at = address.disabled_reason = None
         forget_bounces([address.digest])
+        _tell_the_trail("added" if is_new else "given_again", address)
     return address, is_new
 
 
@@ -70,7 +72,14 @@ def remove_given(user_id: str, address_id: UUID) -> bool:
         address = _of(session, user_id, address_id)
         if address is not None:
             _remove(session, address)
+            _tell_the_trail("removed", address)
     return address is not None
+
+
+def _tell_the_trail(what: str, address: Address) -> None:
+    """By its id: nothing can be erased there."""
+    if not is_of_tests(address.user_id):
+        audit.write(f"address.{what}", address.user_id, after={"channel": address.channel, "address": show("adr", address.id)})
 
 
 # ---- the person's own -----------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ class Caller:
     """Who submits: the producer and what its key allows. `types` None: all of them. `is_internal`: the product itself.
 
     `may_change_people` who are known, by values given inline; `may_change_staff`: even those with a role in the console.
+    `label`: what the audit trail calls it.
     """
 
     producer_id: UUID | None
@@ -56,9 +57,10 @@ class Caller:
     is_internal: bool = False
     may_change_people: bool = False
     may_change_staff: bool = False
+    label: str = "Notifier"
 
     @classmethod
-    def of_key(cls, producer_id: UUID, scopes: Collection[str], types: Collection[str] | None, *, is_test: bool, request_id: str) -> "Caller":
+    def of_key(cls, producer_id: UUID, scopes: Collection[str], types: Collection[str] | None, *, is_test: bool, request_id: str, label: str) -> "Caller":
         """What a key with these scopes may do. `types`: those it is limited to."""
         return cls(
             producer_id,
@@ -68,6 +70,7 @@ class Caller:
             request_id=request_id,
             may_change_people="users" in scopes,
             may_change_staff="users" in scopes and "admin" in scopes,
+            label=label,
         )
 
 
@@ -165,8 +168,9 @@ def works_in(results: Sequence[Any]) -> list[tuple[int, Work]]:
 
 def keep_people(works: Sequence[Work]) -> set[str]:
     """Creates and changes whom these may. → whom somebody else has created since they were judged: then all is to be judged anew."""
-    overtaken = people.create([recipient for work in works for recipient in work.created])
-    people.upsert([recipient for work in works for recipient in work.changed])
+    actors = {recipient.id: work.item.caller.label for work in works for recipient in (*work.created, *work.changed)}
+    overtaken = people.create([recipient for work in works for recipient in work.created], actors=actors)
+    people.upsert([recipient for work in works for recipient in work.changed], actors=actors)
     return overtaken
 
 

@@ -4,7 +4,7 @@ Called by `accept` for recipients given inline, and by the users' API. `email` a
 are its primary addresses; a changed one keeps its row, so that what is queued goes to the new one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from notifier.encryption import vault
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Account, Address, Attempt, Capture, Delivery, Notification, Suppression, User
-from notifier.pipeline import people_cache, quiet
+from notifier.pipeline import audit, people_cache, quiet
 
 PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")
 _users: sa.Table = User.__table__
@@ -49,8 +49,10 @@ def check(changes: Mapping[str, Any], pointer: str = "") -> list[Fault]:
     return faults
 
 
-def upsert(recipients: Sequence[InlineRecipient], *, is_vouched: bool = False, revives: bool = False) -> set[str]:
+def upsert(recipients: Sequence[InlineRecipient], *, is_vouched: bool = False, revives: bool = False, actors: Mapping[str, str] | None = None) -> set[str]:
     """Creates the users that are missing and applies the changes given; None clears a field. Inside the caller's transaction.
+
+    What changes stands in the audit trail, if `actors` says who changes whom.
 
     `is_vouched`: somebody who may says that these addresses are their own (`Address.confirmed_at`).
     `revives`: an address that bounced is given again on purpose, and not along with a message.
@@ -67,11 +69,13 @@ def upsert(recipients: Sequence[InlineRecipient], *, is_vouched: bool = False, r
     statement = sa.select(*_users.columns).where(_users.c.id.in_(wanted)).order_by(_users.c.id).with_for_update(key_share=True)
     users = {user.id: user for user in db.session.execute(statement)}
     rows = []
+    changed: dict[str, set[str]] = {}
     for user_id in sorted(wanted):
         user, changes = users.get(user_id), {k: v for k, v in wanted[user_id].items() if k in PROFILE}
         changes = {k: (v or {}) if k == "attributes" else v for k, v in changes.items()}
         if user is None or any(getattr(user, k) != v for k, v in changes.items()):
             old = {k: getattr(user, k) for k in PROFILE} if user else dict.fromkeys(PROFILE) | {"attributes": {}}
+            changed[user_id] = {k for k, v in changes.items() if old[k] != v}
             rows.append({"id": user_id, **old, **changes, "created_at": user.created_at if user else at, "updated_at": at})
     if rows:
         people_cache.changing((row["id"] for row in rows if row["id"] in users), is_consent=False)
@@ -80,11 +84,24 @@ def upsert(recipients: Sequence[InlineRecipient], *, is_vouched: bool = False, r
     moved = [row["id"] for row in rows if row["id"] in users and row["time_zone"] != users[row["id"]].time_zone]
     if moved:  # it may be day there
         quiet.wake(moved)
-    _set_primary({user_id: changes for user_id, changes in wanted.items() if changes.keys() & PRIMARY.keys()}, is_vouched=is_vouched, revives=revives)
+    theirs = {user_id: changes for user_id, changes in wanted.items() if changes.keys() & PRIMARY.keys()}
+    for user_id, fields in _set_primary(theirs, is_vouched=is_vouched, revives=revives).items():
+        changed.setdefault(user_id, set()).update(fields)
+    if actors is not None:
+        _tell(changed, wanted.keys() - users.keys(), actors)
     return wanted.keys() - users.keys()
 
 
-def create(recipients: Sequence[InlineRecipient]) -> set[str]:
+def _tell(changed: Mapping[str, Collection[str]], new: Collection[str], actors: Mapping[str, str]) -> None:
+    """Which fields, and never what they hold: nothing can be erased in the audit trail. The people of test keys are nobody's business."""
+    audit.write_each(
+        audit.Entry("person.created" if user_id in new else "person.changed", user_id, {"fields": sorted(fields)}, actors.get(user_id))
+        for user_id, fields in sorted(changed.items())
+        if not worlds.is_of_tests(user_id)
+    )
+
+
+def create(recipients: Sequence[InlineRecipient], *, actors: Mapping[str, str]) -> set[str]:
     """Creates people who were unknown a moment ago, and changes nobody. Inside the caller's transaction. → whom somebody else has created meanwhile."""
     if not recipients:
         return set()
@@ -103,13 +120,15 @@ def create(recipients: Sequence[InlineRecipient]) -> set[str]:
     created = set(db.session.scalars(insert(_users).on_conflict_do_nothing().returning(_users.c.id), rows))
     theirs = {user_id: changes for user_id, changes in wanted.items() if user_id in created and changes.keys() & PRIMARY.keys()}
     _set_primary(theirs, is_vouched=False, revives=False)
+    _tell({user_id: [name for name, value in wanted[user_id].items() if value is not None] for user_id in created}, created, actors)
     return wanted.keys() - created
 
 
-def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, revives: bool) -> None:
-    """Makes the given e-mails and phones the primary addresses."""
+def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, revives: bool) -> dict[str, set[str]]:
+    """Makes the given e-mails and phones the primary addresses. → whose changed, and which."""
     if not wanted:
-        return
+        return {}
+    changed: dict[str, set[str]] = {}
     stored: dict[tuple[str, str], list[sa.Row[Any]]] = {}
     readable = [column for column in _addresses.columns if column.name not in ("value", "secret")]  # no need to decrypt
     for address in db.session.execute(sa.select(*readable).where(_addresses.c.user_id.in_(wanted), _addresses.c.channel.in_(PRIMARY.values()))):
@@ -124,7 +143,9 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, r
             primary = next((a for a in known if a.is_primary), None)
             value = wanted[user_id][field]
             if value is None:
-                removed += [primary.id] if primary else []
+                if primary is not None:
+                    removed.append(primary.id)
+                    changed.setdefault(user_id, set()).add(field)
                 continue
             value = channels.normalise(channel, value)
             digest = digest_of(channel, value, is_test=worlds.is_of_tests(user_id))
@@ -133,6 +154,7 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, r
             is_revived = is_dead and (same is None or same.revived_at is None or same.revived_at <= now() - REVIVED_EVERY)
             if same is not None and same is primary and same.verified_at and (same.confirmed_at or not is_vouched) and not is_revived:
                 continue  # nothing changes: the usual case on the hot path
+            changed.setdefault(user_id, set()).add(field)
             if same is not None and primary is not None and same is not primary:
                 demoted.append(primary.id)
             row = _row(user_id, channel, value, digest, same or primary, is_vouched=is_vouched)
@@ -146,8 +168,9 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, r
         forget_bounces(revived)
     if rows:
         statement = insert(_addresses)
-        changed = ("value", "digest", "masked", "is_primary", "verified_at", "confirmed_at", "disabled_at", "disabled_reason", "revived_at")
-        db.session.execute(statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in changed}), rows)
+        written = ("value", "digest", "masked", "is_primary", "verified_at", "confirmed_at", "disabled_at", "disabled_reason", "revived_at")
+        db.session.execute(statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in written}), rows)
+    return changed
 
 
 def _bounced(wanted: Mapping[str, Mapping[str, Any]]) -> set[bytes]:
@@ -190,6 +213,8 @@ def end_tokens(user_id: str) -> bool:
         statement = sa.update(_users).where(_users.c.id == user_id).values(token_version=_users.c.token_version + 1)
         found = session.execute(statement.returning(_users.c.id)).first() is not None
         people_cache.changing([user_id] if found else [], is_consent=False)
+        if found and not worlds.is_of_tests(user_id):
+            audit.write("person.tokens_ended", user_id)
     return found
 
 
@@ -209,6 +234,8 @@ def erase(user_id: str) -> bool:
         if user is None:
             return False
         people_cache.changing([user_id], is_consent=True)
+        if not worlds.is_of_tests(user_id):
+            audit.write("person.erased", user_id)
         _erase_content(user_id)
         # Preference, consent, inbox and account rows go with the user by their foreign keys.
         session.execute(sa.delete(User).where(User.id == user_id))

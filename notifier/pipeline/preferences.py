@@ -22,12 +22,13 @@ from notifier.core.errors import Fault, Rejected
 from notifier.core.limits import MOST
 from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL
 from notifier.core.quiet_hours import EVERY_DAY
-from notifier.core.worlds import shown_id
+from notifier.core.worlds import is_of_tests, shown_id
 from notifier.database import retried, transaction
 from notifier.extensions import db
 from notifier.models import ConsentEvent, EventType, Preference, User
-from notifier.pipeline import digests, people_cache, quiet
+from notifier.pipeline import audit, digests, people_cache, quiet
 
+API = "api"  # the source of what keys change
 Conditions = Sequence[sa.ColumnElement[bool]]
 
 HELD = ("wait", "summary", "drop")
@@ -102,6 +103,8 @@ def _rewrite(user_id: str, source: str, rewritten: Callable[[Document], Document
             quiet.wake([user_id])
         events = [ConsentEvent(user_id=user_id, source=source, change=change, at=at) for change in changes]
         session.add_all(events)
+        if source == API and not is_of_tests(user_id):  # what people choose themselves stands in their history, and goes with them
+            audit.write("preferences.changed", user_id, after={"choices": changed})
         session.flush()
         ids = [event.id for event in events]  # nobody else writes lines of this person meanwhile: between them are no others
     return Saved(after, (min(ids), max(ids)))

@@ -26,6 +26,7 @@ from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import parse
 from notifier.models import ApiKey, Producer, Schedule
+from notifier.models.producer import label_of
 from notifier.pipeline.accept import accept_part
 from notifier.pipeline.dry_run import dry_run
 from notifier.pipeline.judge import IN_PROGRESS, Accepted, Caller, Item, check_against_schemas, judge, judged_anew
@@ -161,7 +162,9 @@ def _why_stopped(key: ApiKey | None, disabled_at: datetime | None, now: datetime
 def _item(row: Schedule, key: ApiKey) -> Item:
     assert row.next_at is not None
     run = f"schedule:{row.id.hex}:{row.next_at.isoformat()}"
-    caller = Caller.of_key(row.producer_id, key.scopes, key.types, is_test=row.is_test, request_id=f"schedule-{row.id.hex}")
+    caller = Caller.of_key(
+        row.producer_id, key.scopes, key.types, is_test=row.is_test, request_id=f"schedule-{row.id.hex}", label=label_of(key.producer.name, key.prefix)
+    )
     return Item(caller, submission_of(row.body, is_test=row.is_test, idempotency=(run, hashlib.sha256(run.encode()).hexdigest())))
 
 

@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from notifier.core.errors import Rejected
-from notifier.pipeline import people
+from notifier.pipeline import audit, people
 from notifier.queries import users
 from notifier.queries.notifications import Sight
 from notifier.web import preference_page
@@ -45,7 +45,8 @@ def erase() -> ResponseReturnValue:
     if request.form.get("confirm", "").strip().lower() != current_user.email:
         return preference_page.show(_desk(), Tried("erase", request.form, {"confirm": f"Type {current_user.email} to confirm."})), 422
     try:
-        people.erase(current_user.user_id)
+        with audit.acting_as(audit.THEMSELVES):
+            people.erase(current_user.user_id)
     except Rejected:
         return preference_page.show(_desk(), Tried("erase", request.form, {"confirm": preference_page.REFUSED})), 409
     leave()
