@@ -29,6 +29,7 @@ PATIENCE: Mapping[str, timedelta] = {
     "low": timedelta(minutes=10),
 }
 _REFUSALS = ("rate_limited", "misconfigured")  # of a provider that takes nothing, rather than of a try that failed
+MANY_FAILURES = 3  # tries through all providers: where little is sent no breaker opens, and yet the channel takes nothing
 
 # What is known of everyone weighs as much as so many messages that the person got themselves.
 PRIOR_WEIGHT = 4.0
@@ -94,9 +95,14 @@ def is_held(status: str, reason: str | None) -> bool:
     return status == WAITING and reason in (FALLBACK, ESCALATION)
 
 
-def is_stuck(status: str, reason: str | None, outcome: str | None) -> bool:
-    """Whether a delivery waits because its channel takes nothing: its providers are down, slow it down or refuse us, or it is paused."""
-    return status == WAITING and (reason in (PROVIDER_DOWN, PAUSED) or (reason == RETRY and outcome in _REFUSALS))
+def is_stuck(status: str, reason: str | None, outcome: str | None, failures: int) -> bool:
+    """Whether a delivery waits because its channel takes nothing: its providers are down, slow it down or refuse us, or it is paused.
+
+    `outcome` is the last try's; `failures` counts those that used up an attempt.
+    """
+    if status != WAITING:
+        return False
+    return reason in (PROVIDER_DOWN, PAUSED) or (reason == RETRY and (outcome in _REFUSALS or failures >= MANY_FAILURES))
 
 
 @dataclass(frozen=True, slots=True)

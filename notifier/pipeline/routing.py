@@ -23,7 +23,9 @@ from notifier.queueing import Doorbell
 _deliveries: sa.Table = Delivery.__table__
 _notifications: sa.Table = Notification.__table__
 _NOTIFICATION = [_notifications.c[name] for name in ("id", "user_id", "type", "priority", "is_test", "routing")]
-_DELIVERY = [_deliveries.c[name] for name in ("id", "notification_id", "channel", "priority", "step", "status", "reason", "detail", "outcome", "due_at")]
+_DELIVERY = [
+    _deliveries.c[name] for name in ("id", "notification_id", "channel", "priority", "step", "status", "reason", "detail", "outcome", "failures", "due_at")
+]
 _MOVED = ("status", "reason", "detail", "due_at", "wake_at")
 
 

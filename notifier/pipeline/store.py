@@ -79,6 +79,7 @@ class DeliveryDraft:
     opened_at: None = None
     clicked_at: None = None
     outcome: None = None
+    failures: int = 0
 
     def row(self) -> dict[str, Any]:
         columns = ("id", "notification_id", "channel", "priority", "address_id", "address_masked", "status", "reason", "step", "detail", "provider")
@@ -250,7 +251,7 @@ def _take_steps(facts: Facts, drafts: Sequence[DeliveryDraft], now: datetime) ->
 
 def steps_of(deliveries: Iterable[Any]) -> list[Step]:
     """Deliveries, or rows of their columns, as `next_move` takes them."""
-    return [Step(d.id, d.step, d.status, is_held(d.status, d.reason), d.due_at, is_stuck(d.status, d.reason, d.outcome)) for d in deliveries]
+    return [Step(d.id, d.step, d.status, is_held(d.status, d.reason), d.due_at, is_stuck(d.status, d.reason, d.outcome, d.failures)) for d in deliveries]
 
 
 def begun(delivery: Any, facts: Facts | None, at: datetime, now: datetime) -> dict[str, Any]:

@@ -123,20 +123,22 @@ def test_a_step_is_held_while_it_waits_for_its_turn(status: str, reason: str | N
 
 
 @pytest.mark.parametrize(
-    ("status", "reason", "outcome", "stuck"),
+    ("status", "reason", "outcome", "failures", "stuck"),
     [
-        ("waiting", "provider_down", None, True),
-        ("waiting", "paused", None, True),
-        ("waiting", "retry", "rate_limited", True),
-        ("waiting", "retry", "misconfigured", True),
-        ("waiting", "retry", "retryable", False),  # one that fails is no outage; the breaker says when it is
-        ("waiting", "paced", None, False),
-        ("waiting", "fallback", None, False),
-        ("queued", None, "rate_limited", False),
+        ("waiting", "provider_down", None, 0, True),
+        ("waiting", "paused", None, 0, True),
+        ("waiting", "retry", "rate_limited", 0, True),
+        ("waiting", "retry", "misconfigured", 1, True),
+        ("waiting", "retry", "retryable", 2, False),  # some that fail are no outage yet
+        ("waiting", "retry", "retryable", 3, True),  # where little is sent no breaker opens
+        ("waiting", "paced", None, 0, False),
+        ("waiting", "quiet_hours", "retryable", 5, False),
+        ("waiting", "fallback", None, 0, False),
+        ("queued", None, "rate_limited", 3, False),
     ],
 )
-def test_a_step_is_stuck_while_its_channel_takes_nothing(status: str, reason: str | None, outcome: str | None, stuck: bool) -> None:
-    assert is_stuck(status, reason, outcome) is stuck
+def test_a_step_is_stuck_while_its_channel_takes_nothing(status: str, reason: str | None, outcome: str | None, failures: int, stuck: bool) -> None:
+    assert is_stuck(status, reason, outcome, failures) is stuck
 
 
 @pytest.mark.parametrize(

@@ -464,6 +464,21 @@ def test_an_in_app_item_that_comes_in_an_outage_ends_the_routing(submit: Submit,
     assert fates() == [("email", "skipped", "not_needed"), ("inapp", "delivered", None)]
 
 
+@pytest.mark.parametrize("priority", ["urgent", "high"])
+def test_where_too_little_is_sent_for_a_breaker_to_open_some_failures_are_an_outage(submit: Submit, configure: Configure, nobody: str, priority: str) -> None:
+    configure(main=nobody)
+    routed(submit, priority=priority)
+    for _ in range(2):
+        take_only("email")
+        wake_retries()
+        sweep.ring_due()
+    assert fates("due_at")[1] == ("sms", "waiting", "fallback", None)
+    take_only("email")
+    let_the_patience_end()
+    a_round()
+    assert fates() == [("email", "skipped", "not_needed"), ("sms", "delivered", None)]
+
+
 def test_what_comes_due_while_its_channel_is_paused_goes_another_way_too(submit: Submit, configure: Configure, mailbox: Mailbox) -> None:
     configure(main=mailbox.url)
     pausing.pause("email")
