@@ -19,7 +19,7 @@ from notifier.database import insert, retried, transaction
 from notifier.encryption import vault
 from notifier.extensions import db
 from notifier.ids import new_id
-from notifier.models import Account, Address, Attempt, Capture, Delivery, Notification, Suppression, User
+from notifier.models import Account, Address, Attempt, Capture, Delivery, Notification, Schedule, Suppression, User
 from notifier.pipeline import audit, people_cache, quiet
 
 PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")
@@ -254,6 +254,20 @@ def _erase_content(user_id: str) -> None:
     )
     db.session.execute(sa.update(Delivery).where(Delivery.notification_id.in_(mine)).values(address_masked=None))
     db.session.execute(sa.update(Notification).where(Notification.user_id == user_id).values(data=None, given=None))
+    _erase_from_schedules(user_id)
+
+
+def _erase_from_schedules(user_id: str) -> None:
+    """What they hold of the person, from which their next run would make the person anew. The id stays: the run leaves it out, and says so.
+
+    Schedules are few, and encrypted: all are read.
+    """
+    for schedule in db.session.scalars(sa.select(Schedule)):
+        recipients = [
+            {**one, "changes": {}} if worlds.stored_id(one["id"], is_test=schedule.is_test) == user_id else one for one in schedule.body["recipients"]
+        ]
+        if recipients != schedule.body["recipients"]:
+            schedule.body = {**schedule.body, "recipients": recipients}
 
 
 def known_ids(ids: Iterable[str]) -> set[str]:

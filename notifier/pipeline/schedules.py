@@ -7,7 +7,7 @@ were missed while nobody was there are made up for by one.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -21,12 +21,13 @@ from notifier import shapes
 from notifier.clock import now as clock_now
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient, Submission
-from notifier.core.worlds import stored_id
+from notifier.core.worlds import shown_id, stored_id
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import parse
 from notifier.models import ApiKey, Producer, Schedule
 from notifier.models.producer import label_of
+from notifier.pipeline import people
 from notifier.pipeline.accept import accept_part
 from notifier.pipeline.dry_run import dry_run
 from notifier.pipeline.judge import IN_PROGRESS, Accepted, Caller, Item, check_against_schemas, judge, judged_anew
@@ -61,7 +62,7 @@ def rehearse(caller: Caller, cron: str, time_zone: str, submission: Submission) 
     """What `create` would refuse, as it does; else when the first run would be, and the dry run of that."""
     faults = cron_faults(cron)
     at = clock_now() if faults else next_time(cron, time_zone, clock_now())
-    [result] = dry_run([Item(caller, submission)], at)
+    [result] = dry_run([Item(caller, replace(submission, dedupe=False))], at)
     _raise_faults(result, faults)
     assert not isinstance(result, Rejected), "its faults were raised"
     assert at is not None, "a cron expression without faults has a next time"
@@ -141,14 +142,34 @@ def submit_due() -> int:
     if not rows:
         return 0
     stopped = {row.id: why for row, key, disabled_at in rows if (why := _why_stopped(key, disabled_at, now))}
-    running = [(row, _item(row, key)) for row, key, _ in rows if row.id not in stopped]
+    running, missing = _without_missing([(row, _item(row, key)) for row, key, _ in rows if row.id not in stopped])
     answers = {row.id: answer for (row, _), answer in zip(running, accept_part([item for _, item in running]), strict=True)}
-    moved = [_moved(row, answers.get(row.id), stopped.get(row.id), now) for row, *_ in rows]
+    moved = [_moved(row, answers.get(row.id), stopped.get(row.id) or missing.get(row.id), now) for row, *_ in rows]
     with transaction():
         for values in filter(None, moved):
             _set(**values)
     log.info("schedules.submitted", schedules=len(rows), stopped=len(stopped), refused=sum(isinstance(answer, Rejected) for answer in answers.values()))
     return len(rows)
+
+
+def _without_missing(running: Sequence[tuple[Schedule, Item]]) -> tuple[list[tuple[Schedule, Item]], dict[UUID, str]]:
+    """Leaves out the recipients that there are no more, as long as somebody is left. → the rest, and by schedule what is to be said of it.
+
+    One query. Who is erased after it refuses the run, and is left out of the next one.
+    """
+    named = {recipient.id for _, item in running for recipient in item.submission.recipients if not recipient.changes}
+    known = people.known_ids(named) if named else set()
+    db.session.close()
+    rest, told = list[tuple[Schedule, Item]](), dict[UUID, str]()
+    for row, item in running:
+        present = item
+        left = tuple(recipient for recipient in item.submission.recipients if recipient.changes or recipient.id in known)
+        gone = [shown_id(recipient.id) for recipient in item.submission.recipients if recipient not in left]
+        if left and gone:
+            told[row.id] = f"left out, since there is no such user: {', '.join(gone)}"
+            present = replace(item, submission=replace(item.submission, recipients=left))
+        rest.append((row, present))
+    return rest, told
 
 
 def _why_stopped(key: ApiKey | None, disabled_at: datetime | None, now: datetime) -> str | None:
@@ -165,16 +186,17 @@ def _item(row: Schedule, key: ApiKey) -> Item:
     caller = Caller.of_key(
         row.producer_id, key.scopes, key.types, is_test=row.is_test, request_id=f"schedule-{row.id.hex}", label=label_of(key.producer.name, key.prefix)
     )
-    return Item(caller, submission_of(row.body, is_test=row.is_test, idempotency=(run, hashlib.sha256(run.encode()).hexdigest())))
+    submission = submission_of(row.body, is_test=row.is_test, idempotency=(run, hashlib.sha256(run.encode()).hexdigest()))
+    return Item(caller, replace(submission, dedupe=False))  # a run is no repeat of the last one, whatever the window of its type
 
 
-def _moved(row: Schedule, answer: Accepted | Rejected | None, stopped: str | None, now: datetime) -> dict[str, Any] | None:
-    """What `_set` is to write; None: it is left as it is, and looked at again."""
-    if stopped is not None or answer is None:
-        return {"schedule_id": row.id, "was": row.next_at, "next_at": None, "last_fault": stopped}
+def _moved(row: Schedule, answer: Accepted | Rejected | None, fault: str | None, now: datetime) -> dict[str, Any] | None:
+    """What `_set` is to write; None: it is left as it is, and looked at again. `fault`: why it was not run at all, or not for all."""
+    if answer is None:
+        return {"schedule_id": row.id, "was": row.next_at, "next_at": None, "last_fault": fault}
     following = {"schedule_id": row.id, "was": row.next_at, "next_at": next_time(row.cron, row.time_zone, now)}
     if isinstance(answer, Accepted):
-        return {**following, "last_submission_id": parse("sub", answer.answer["id"]), "last_fault": None}
+        return {**following, "last_submission_id": parse("sub", answer.answer["id"]), "last_fault": fault and fault[:_LONGEST_FAULT]}
     if answer.code in _COME_BACK:
         return None
     places = [f"{fault.pointer}: {fault.message}" for fault in answer.faults] or [answer.detail]

@@ -18,7 +18,8 @@ from notifier.ids import show
 from notifier.models import Delivery, Notification, Schedule
 from notifier.models import Submission as SubmissionRow
 from notifier.pipeline import people, schedules
-from notifier.pipeline.judge import Caller
+from notifier.pipeline.accept import accept
+from notifier.pipeline.judge import Caller, Item
 from tests.pipeline.conftest import rows, submission
 from tests.pipeline.test_accept_races import at_once
 
@@ -152,12 +153,12 @@ def test_who_dies_after_submitting_and_before_saying_so_submits_nothing_twice(ma
 
 
 def test_a_run_that_is_refused_says_why_and_the_next_one_comes(make: Make) -> None:
-    make(what=submission("alice", "dave"))
+    make(what=submission("dave"))
     people.erase("dave")
     fall_due()
     schedules.submit_due()
     [schedule] = rows(Schedule)
-    assert (schedule.last_fault, schedule.last_submission_id) == ("/recipients/1: there is no user 'dave'", None)
+    assert (schedule.last_fault, schedule.last_submission_id) == ("/recipients/0: there is no user 'dave'", None)
     assert schedule.next_at > now()
 
 
@@ -232,3 +233,77 @@ def test_what_it_submits_survives_being_kept(make: Make, key: tuple[Caller, UUID
         **{name: getattr(whole, name) for name in whole.__slots__} | {"idempotency": ("k", "d")}
     )
     assert show("sch", schedule.id).startswith("sch_")
+
+
+# ---- who has gone, and what was said before
+
+
+def test_who_was_erased_is_left_out_and_named_and_the_others_hear_it(make: Make) -> None:
+    make(what=submission("alice", "bob", "dave", channels=("email",)))
+    for name in ("bob", "dave"):
+        people.erase(name)
+    fall_due()
+
+    schedules.submit_due()
+
+    [schedule] = rows(Schedule)
+    assert [notification.user_id for notification in rows(Notification)] == ["alice"]
+    assert schedule.last_fault == "left out, since there is no such user: bob, dave"
+    assert schedule.next_at is not None
+
+
+def test_when_nobody_is_left_the_run_is_refused_and_the_schedule_goes_on(make: Make) -> None:
+    make(what=submission("bob", channels=("email",)))
+    people.erase("bob")
+    fall_due()
+
+    schedules.submit_due()
+
+    [schedule] = rows(Schedule)
+    assert (schedule.last_fault, rows(Notification)) == ("/recipients/0: there is no user 'bob'", [])
+    assert schedule.next_at is not None
+    with transaction():
+        people.upsert([InlineRecipient("bob", {"email": "bob@example.test"})])
+    fall_due()
+    schedules.submit_due()
+    assert ([n.user_id for n in rows(Notification)], rows(Schedule)[0].last_fault) == (["bob"], None)
+
+
+def test_a_run_makes_nobody_anew_who_was_erased(make: Make) -> None:
+    """The schedule was given erin's address; it goes with her."""
+    make(what=submission("alice", InlineRecipient("erin", {"email": "erin@x.test"}), channels=("email",)))
+    make(what=submission(InlineRecipient("frank", {"email": "erin@x.test"})))
+    fall_due()
+    schedules.submit_due()
+    people.erase("erin")
+    fall_due(now() - timedelta(seconds=30))
+
+    schedules.submit_due()
+
+    first, other = rows(Schedule)
+    assert first.body["recipients"] == [{"id": "alice", "changes": {}}, {"id": "erin", "changes": {}}]
+    assert other.body["recipients"] == [{"id": "frank", "changes": {"email": "erin@x.test"}}]
+    assert first.last_fault == "left out, since there is no such user: erin"
+    assert people.known_ids(["erin"]) == set()
+
+
+@pytest.mark.parametrize("dedupe", [None, True, False])
+def test_a_run_is_no_repeat_of_the_last_one(make: Make, dedupe: bool | None) -> None:
+    """Although the content is the same, and the period is within the window of the type."""
+    make(cron="*/5 * * * *", what=submission("alice", type="comment", data={"actor": "Eve"}, channels=("inapp",), dedupe=dedupe))
+    for minutes in (120, 65, 60, 5, 0):
+        fall_due(now() - timedelta(minutes=minutes))
+        schedules.submit_due()
+
+    assert [delivery.status for delivery in rows(Delivery)] == ["delivered"] * 5
+
+
+def test_what_a_run_has_said_is_a_repeat_by_somebody_else(make: Make, key: tuple[Caller, UUID]) -> None:
+    said = submission("alice", type="comment", data={"actor": "Eve"}, channels=("inapp",), dedupe=True)
+    make(what=said)
+    fall_due()
+    schedules.submit_due()
+
+    accept([Item(key[0], said)])
+
+    assert [(delivery.status, delivery.reason) for delivery in rows(Delivery)] == [("delivered", None), ("skipped", "duplicate")]
