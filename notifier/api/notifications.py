@@ -113,6 +113,7 @@ def get_notification(notification_id: str) -> Response:
 def cancel_notification(notification_id: str) -> Response:
     """Cancel what of a notification has not gone out yet
 
+    If nothing of it has, the older one whose place it had taken by their `collapse_key` goes out after all.
     409 when nothing is left to cancel.
     """
     key = parse("ntf", notification_id)

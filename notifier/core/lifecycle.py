@@ -22,7 +22,7 @@ MOVES: dict[str, frozenset[str]] = {
     BOUNCED: frozenset(),
     EXPIRED: frozenset(),
     CANCELLED: frozenset(),
-    SKIPPED: frozenset(),
+    SKIPPED: frozenset({WAITING}),  # superseded by one that was cancelled
 }
 
 STATUSES = tuple(MOVES)

@@ -2,7 +2,7 @@
 
 One row per key says which is the newest, and which item of it stands in the inbox. Whoever would be the
 newest writes that row in its own transaction, so that of two processes the second sees what the first did.
-Called by `decide` and `store` (T1), by `claim`, and by `sweep` when a waiting item is to be shown.
+Called by `decide` and `store` (T1), by `claim`, by `sweep` when a waiting item is to be shown, and by `cancel`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from notifier.clock import now as clock_now
 from notifier.core import lifecycle
+from notifier.core.routing import ESCALATION, FALLBACK
 from notifier.database import insert, transaction
 from notifier.extensions import db
 from notifier.ids import show
@@ -21,6 +23,9 @@ from notifier.models import CollapseHead, Delivery
 from notifier.pipeline import inbox
 
 SUPERSEDED = "superseded"
+WAITED_AS = "waited_as"  # in the detail of what was superseded while it waited: for what
+SCHEDULED = "scheduled"
+_KEPT_REASONS = (ESCALATION, SCHEDULED, "quiet_hours", "muted", "retry")  # others are found anew
 KEPT = timedelta(days=30)  # since its latest notification
 _PRUNED_AT_ONCE = 1_000
 
@@ -145,7 +150,7 @@ def drop_older(places: Iterable[Place]) -> None:
     newer = {place.previous: place.newest for place in places if place.previous is not None}
     if not newer:
         return
-    columns = (_deliveries.c.id, _deliveries.c.notification_id, _deliveries.c.detail)
+    columns = (_deliveries.c.id, _deliveries.c.notification_id, _deliveries.c.detail, _deliveries.c.reason)
     unsent = _deliveries.c.notification_id.in_(newer) & _deliveries.c.status.in_((lifecycle.WAITING, lifecycle.QUEUED))
     rows = db.session.execute(sa.select(*columns).where(unsent).with_for_update(skip_locked=True)).all()
     if rows:
@@ -154,8 +159,37 @@ def drop_older(places: Iterable[Place]) -> None:
             sa.update(_deliveries)
             .where(_deliveries.c.id == sa.bindparam("key"))
             .values(status=lifecycle.SKIPPED, reason=SUPERSEDED, wake_at=None, detail=detail),
-            [{"key": row.id, "more": {**row.detail, **told(newer[row.notification_id])}} for row in rows],
+            [{"key": row.id, "more": {**row.detail, **told(newer[row.notification_id]), WAITED_AS: row.reason}} for row in rows],
         )
+
+
+def bring_back(notification: Any) -> UUID | None:
+    """The notification whose place this one had taken, and which was replaced for it alone, is the newest again and goes out.
+
+    For one that has been cancelled, of which nothing has gone out; inside the caller's transaction. → the older one, None where there
+    is none. What it waited for when it made way, it waits for again; what was queued is due at once.
+    """
+    place = places_of([notification], lock=True).get(notification.id)
+    if place is None or place.newest != notification.id or place.previous is None:
+        return None
+    mine = [column == part for column, part in zip(_KEY, place.key, strict=True)]
+    db.session.execute(sa.update(_heads).where(*mine).values(notification_id=place.previous, previous_id=None))
+    columns = (_deliveries.c.id, _deliveries.c.detail, _deliveries.c.due_at)
+    skipped = sa.and_(_deliveries.c.status == lifecycle.SKIPPED, _deliveries.c.reason == SUPERSEDED)
+    older = sa.select(*columns).where(_deliveries.c.notification_id == place.previous, skipped)
+    now = clock_now()
+    for row in db.session.execute(older.with_for_update()).all():
+        if row.detail.get("superseded_by") != told(notification.id)["superseded_by"]:
+            continue
+        waited_as = row.detail.get(WAITED_AS)
+        detail = {name: value for name, value in row.detail.items() if name not in ("superseded_by", WAITED_AS)}
+        values = {"status": lifecycle.WAITING, "detail": detail, "held_for": None, "reason": SCHEDULED, "wake_at": row.due_at or now}
+        if waited_as == FALLBACK:
+            values |= {"reason": FALLBACK, "wake_at": row.due_at}
+        elif waited_as in _KEPT_REASONS:
+            values["reason"] = waited_as
+        db.session.execute(sa.update(_deliveries).where(_deliveries.c.id == row.id, skipped).values(**values))
+    return place.previous
 
 
 def told(newer: UUID) -> dict[str, str]:

@@ -12,12 +12,14 @@ from apiflask import APIFlask
 
 from notifier import accounts
 from notifier.clock import now
+from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
 from notifier.ids import parse, show
 from notifier.models import Capture, CollapseHead, Delivery, InboxItem, InboxState, Notification
 from notifier.pipeline import inbox, replacing, sweep
 from notifier.pipeline.accept import accept
+from notifier.pipeline.cancel import cancel
 from notifier.pipeline.deliver import begin, deliver, send
 from notifier.pipeline.dry_run import dry_run
 from notifier.pipeline.expand import expand
@@ -70,6 +72,45 @@ def test_what_waits_or_is_queued_makes_way(say: Any, cast: Any) -> None:
     assert said() == [("placed", "email", "skipped", "superseded"), ("shipped", "email", "skipped", "superseded"), ("delivered", "email", "queued", None)]
     assert [row.detail["superseded_by"] for row in deliveries(status="skipped")][1] == newest
     assert [outcome.status for outcome in deliver([row.id for row in deliveries()])] == ["delivered"]
+
+
+def test_cancelling_the_newer_one_brings_the_older_one_back(say: Any, cast: Any) -> None:
+    say("placed")
+    newer = say("shipped", send_at=now() + HOUR)
+    assert said()[0] == ("placed", "email", "skipped", "superseded")
+    cancel(parse("ntf", newer))
+    sweep.ring_due()
+    assert said() == [("placed", "email", "queued", None), ("shipped", "email", "cancelled", "cancelled")]
+    assert [row.detail for row in deliveries(status="queued")] == [{}]
+    assert [outcome.status for outcome in deliver([row.id for row in deliveries()])] == ["delivered"]
+
+
+def test_what_comes_back_waits_for_what_it_waited_for(say: Any, cast: Any) -> None:
+    say("placed", send_at=now() + 2 * HOUR)
+    cancel(parse("ntf", say("shipped", send_at=now() + HOUR)))
+    sweep.ring_due()
+    assert said()[0] == ("placed", "email", "waiting", "scheduled")
+    say("delivered")
+    assert said()[0] == ("placed", "email", "skipped", "superseded")
+
+
+def test_the_later_steps_of_a_routing_come_back_as_such(say: Any, cast: Any) -> None:
+    say("placed", channels=("email", "sms"), routing="first", send_at=now() + HOUR)
+    cancel(parse("ntf", say("shipped", send_at=now() + HOUR)))
+    assert said()[:2] == [("placed", "email", "waiting", "scheduled"), ("placed", "sms", "waiting", "fallback")]
+
+
+def test_nothing_comes_back_for_one_that_has_gone_out_or_was_replaced_itself(say: Any, cast: Any) -> None:
+    say("placed")
+    newer = say("shipped", channels=("inapp", "email"))  # its item is shown at once
+    cancel(parse("ntf", newer))
+    assert said()[0] == ("placed", "email", "skipped", "superseded")
+    say("packed", collapse_key="order-2", send_at=now() + HOUR)
+    middle = say("sent", collapse_key="order-2", channels=("email", "sms"), send_at=now() + HOUR)
+    say("arrived", collapse_key="order-2", send_at=now() + HOUR)
+    with pytest.raises(Rejected):
+        cancel(parse("ntf", middle))
+    assert [fate for what, _, *fate in said() if what == "packed"] == [["skipped", "superseded"]]
 
 
 def test_what_was_sent_stays(say: Any, cast: Any) -> None:
