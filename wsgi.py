@@ -195,9 +195,11 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
         finally:
             if client is not None:
                 self.clients.ended(client)
-        if self.body and self.body.fault:
+        if self.body and not self.body.has_ended:
+            if self.body.fault:
+                self._tell(guard.Refused(400, self.body.fault))
             self.close_connection = True
-            self._tell(guard.Refused(400, self.body.fault))
+            self._linger()
 
     def _refuse(self, refused: guard.Refused) -> None:
         self._tell(refused)
@@ -208,6 +210,9 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
 
     def _answer(self, refused: guard.Refused) -> None:
         self.wfile.write(guard.answer_of(refused))
+        self._linger()
+
+    def _linger(self) -> None:
         self.wfile.flush()
         self.connection.shutdown(socket.SHUT_WR)
         self.incoming.drain()
@@ -248,6 +253,10 @@ class _Input(eventlet.wsgi.Input):  # type: ignore[misc]
     @property
     def fault(self) -> str | None:
         return self._body.fault
+
+    @property
+    def has_ended(self) -> bool:
+        return self._body.has_ended
 
     def discard(self, _buffer_size: int = 0) -> None:
         """Called by the server when it has answered, for what the application left unread."""
