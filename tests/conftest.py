@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -18,9 +19,12 @@ from uuid import UUID
 import pytest
 import redis
 import sqlalchemy as sa
+import time_machine
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import create_engine, make_url, text
 
 from notifier import accounts, channels, installation, tokens
@@ -38,6 +42,10 @@ from notifier.pipeline import inbox, people
 from notifier.pipeline import preferences as choosing
 from notifier.realtime import publish
 from tests import sharing_out
+
+# No test depends on the machine's speed. (What a test says itself replaces these.)
+hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+hypothesis_settings.load_profile("any machine")
 
 _KEPT = {"event_type", "template", "template_content", "installation_secret", "alembic_version"}
 CAST = ("alice", "bob", "carol", "dave")
@@ -278,6 +286,42 @@ def _make_the_cast() -> None:
     choosing.change("carol", {"channels": {"email": False, "inapp": False}}, replace=True, source="test")
 
 
+@pytest.fixture
+def still_clock() -> Iterator[None]:
+    """What is remembered for some seconds is not forgotten in the middle of a test, however slow the machine is."""
+    with time_machine.travel(now(), tick=False):
+        yield
+
+
+class _Ageless(dict[str, Any]):
+    """The memory of `pipeline.kept`, in which everything was read at the end of time."""
+
+    def setdefault(self, kind: str, _: Any = None) -> Any:
+        return super().setdefault(kind, _AgelessKind())
+
+
+class _AgelessKind(dict[str, Any]):
+    def get(self, key: str, default: Any = None) -> Any:
+        return (math.inf, self[key][1]) if key in self else default
+
+
+@contextlib.contextmanager
+def lasting_memory(app: APIFlask) -> Iterator[None]:
+    """What this process remembers for some seconds lasts: how many statements are sent must not depend on the machine's speed."""
+    remembered = app.extensions
+    remembered["kept"] = _Ageless({kind: _AgelessKind(known) for kind, known in remembered.get("kept", {}).items()})
+    ages = {name: remembered[name].at for name in ("providers", "limited_types") if name in remembered}
+    for name in ages:
+        remembered[name].at = math.inf
+    try:
+        yield
+    finally:
+        for name, at in ages.items():
+            remembered[name].at = at
+        at = time.monotonic()
+        remembered["kept"] = {kind: {key: (at, value) for key, (_, value) in known.items()} for kind, known in remembered["kept"].items()}
+
+
 Statements = Callable[[], "contextlib.AbstractContextManager[list[str]]"]
 
 
@@ -294,7 +338,8 @@ def statements(app: APIFlask) -> Statements:
 
         sa.event.listen(db.engine, "before_cursor_execute", note)
         try:
-            yield asked
+            with lasting_memory(app):
+                yield asked
         finally:
             sa.event.remove(db.engine, "before_cursor_execute", note)
 

@@ -132,6 +132,7 @@ def test_the_keys_of_a_disabled_producer_are_refused_until_it_is_enabled(app: AP
     assert accounts.find_key(plain)
 
 
+@pytest.mark.usefixtures("still_clock")
 def test_a_key_seen_lately_costs_no_query_and_neither_does_an_unknown_one(app: APIFlask, statements: Callable[[], int]) -> None:
     producer = accounts.create_producer("Shop")
     _, plain = accounts.create_key(producer.id, scopes=SCOPES)
@@ -143,6 +144,7 @@ def test_a_key_seen_lately_costs_no_query_and_neither_does_an_unknown_one(app: A
         assert statements() == 0
 
 
+@pytest.mark.usefixtures("still_clock")
 def test_a_flood_of_unknown_keys_is_forgotten_and_leaves_known_ones_cached(
     app: APIFlask, statements: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

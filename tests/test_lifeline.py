@@ -59,10 +59,13 @@ def status_of(row: Delivery) -> str:
 
 def until_sure(abandoned: Abandoned) -> int:
     """What a scheduler does again and again. → how much was freed."""
-    freed, end = 0, time.monotonic() + lifeline.look().sure_after_s + 0.5
-    while time.monotonic() < end:
-        freed += abandoned.free()
+    freed = abandoned.free()
+    sure_at = time.monotonic() + lifeline.look().sure_after_s
+    is_sure = False
+    while not is_sure:
         time.sleep(0.05)
+        is_sure = time.monotonic() > sure_at
+        freed += abandoned.free()
     return freed
 
 

@@ -15,6 +15,7 @@ import pytest
 from notifier.core.errors import Rejected
 from notifier.pipeline.template_language import TemplateFault, code_of
 from notifier.process_pool import ProcessPool, run
+from tests.running import eventually
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.processes
@@ -54,14 +55,16 @@ def test_a_call_that_does_not_end_well_is_told_and_the_next_one_works(function: 
     assert ProcessPool(1).run(math.sqrt, 4) == 2
 
 
-def test_no_more_run_than_there_is_room_for_and_who_waits_too_long_is_told() -> None:
-    pool = ProcessPool(1, longest_wait_s=0.2)
-    pool.run(math.sqrt, 4)
-    busy = threading.Thread(target=pool.run, args=(time.sleep, 2))
+def test_no_more_run_than_there_is_room_for_and_who_waits_too_long_is_told(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    pool = ProcessPool(1, longest_call_s=60, longest_wait_s=0.2)
+    busy = threading.Thread(target=pool.run, args=(Path.read_text, gate))
     busy.start()
-    time.sleep(0.5)
+    opened = os.open(gate, os.O_WRONLY)  # returns when the child reads there
     with pytest.raises(Rejected, match="too much is being checked"):
         pool.run(math.sqrt, 4)
+    os.close(opened)
     busy.join()
     assert pool.run(math.sqrt, 9) == 3
     pool.close()
@@ -73,11 +76,7 @@ def test_children_end_with_the_process_that_has_them() -> None:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)
-    for _ in range(200):
-        if not Path(f"/proc/{child}").exists():
-            return
-        time.sleep(0.1)
-    pytest.fail("it lives on")
+    eventually(lambda: not Path(f"/proc/{child}").exists())
 
 
 def test_without_an_app_a_call_is_made_where_it_stands() -> None:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 TEXTS = st.text(st.characters(codec=None), max_size=12) | st.sampled_from(
@@ -74,7 +74,7 @@ def spoilt(draw: st.DrawFn) -> tuple[str, str, Any]:
     return method, url, body
 
 
-@settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, derandomize=True)
 @given(call=spoilt())
 def test_no_body_makes_a_call_fail(api: Any, cast: Any, call: tuple[str, str, Any]) -> None:
     method, url, body = call
@@ -96,7 +96,7 @@ HOLES = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, derandomize=True)
 @given(
     path=st.sampled_from(PATHS), hole=HOLES | st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="/?#%&"), min_size=1, max_size=8)
 )

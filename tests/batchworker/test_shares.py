@@ -83,7 +83,7 @@ def fewest_low(taken: Sequence[str]) -> int:
 takes = st.lists(st.tuples(st.integers(0, 7), st.integers(1, 200), st.integers(0, 64), st.integers(0, 64)), min_size=1, max_size=12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(takes, st.sampled_from([CHANNELS, CHANNELS[:1]]), st.lists(st.integers(1, 400), min_size=4, max_size=4))
 def test_while_all_wait_a_window_of_a_thousand_takes_is_eight_percent_low(
     connection: redis.Redis, pattern: list[tuple[int, int, int, int]], channels: Sequence[str], lengths: list[int]
@@ -151,7 +151,7 @@ def test_nobody_waits_for_classes_that_have_nothing(connection: redis.Redis) -> 
     assert trial.take(100) == ["low"] * 100
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 60), min_size=8, max_size=8), st.lists(st.integers(1, 50), min_size=1, max_size=12))
 def test_no_lane_stays_free_while_there_is_work(connection: redis.Redis, backlogs: list[int], budgets: list[int]) -> None:
     trial = Trial(connection)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.channels import mail
@@ -111,7 +111,6 @@ def test_a_text_survives_the_journey(make_message: Any) -> None:
     assert html.get_content().replace("\r\n", "\n").rstrip("\n") == f"<p>{text}</p>"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(name=nasty, subject=nasty, body=nasty, html=nasty, address=st.sampled_from(["alice@shop.test", "büro@shop.test"]))
 def test_nothing_can_be_smuggled_into_a_mail(name: str, subject: str, body: str, html: str, address: str, make_message: Any) -> None:
     content = Content(title="Title", subject=subject, body=body, html=html)
@@ -133,7 +132,6 @@ def decoded(raw: str) -> str:
     return str(make_header(decode_header(re.sub(r"\r\n(?=[ \t])", "", raw))))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(name=words, subject=words)
 def test_subject_and_names_are_read_as_they_were_written(name: str, subject: str, make_message: Any) -> None:
     content = Content(title="Title", subject=subject, body="Hello")
@@ -150,7 +148,6 @@ def test_subject_and_names_are_read_as_they_were_written(name: str, subject: str
     assert (address.addr_spec, "".join(address.display_name.split())) in {("alice@shop.test", "".join(one.split())) for one in kept} or "=?" in name
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(name=words, subject=words)
 def test_encoded_words_are_short_whole_and_apart(name: str, subject: str, make_message: Any) -> None:
     """RFC 2047, sections 2 and 5."""
@@ -206,7 +203,6 @@ def test_a_mail_leaves_as_it_did(name: str, to: Recipient, content: Content, uns
     assert raw.replace(b"\r\n", b"\n") == path.read_bytes()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(text=st.one_of(words, nasty), html=nasty)
 def test_every_text_survives_the_journey(text: str, html: str, make_message: Any) -> None:
     _, parsed = compose(make_message, content=Content(title="T", body=text, html=f"<p>{html}</p>"))

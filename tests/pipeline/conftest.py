@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from aiosmtpd.controller import Controller
 from apiflask import APIFlask
+from flask import current_app
 
 from notifier import accounts, channels
 from notifier.core.errors import Rejected
@@ -17,6 +18,7 @@ from notifier.models import Delivery
 from notifier.pipeline import providers
 from notifier.pipeline.accept import accept
 from notifier.pipeline.judge import Accepted, Caller, Item
+from tests.conftest import lasting_memory
 from tests.running import free_port
 
 
@@ -69,7 +71,8 @@ def statements() -> Iterator[list[str]]:
 
     sa.event.listen(db.engine, "before_cursor_execute", note)
     try:
-        yield sent
+        with lasting_memory(current_app):
+            yield sent
     finally:
         sa.event.remove(db.engine, "before_cursor_execute", note)
 

@@ -275,13 +275,18 @@ def test_a_large_submission_with_an_unknown_recipient_stores_nothing(app: APIFla
 # ---- group commit
 
 
+class Patient(GroupCommit):
+    """Whoever leads gathers until all are there, however slow the machine is."""
+
+    def _gather(self) -> None:
+        eventually(lambda: len(self._waiting) == 24)
+
+
 def test_requests_at_the_same_time_share_a_transaction_and_each_gets_its_own_answer(app: APIFlask, cast: dict[str, str], caller: Caller) -> None:
-    group, answers = GroupCommit(), {}
-    barrier = threading.Barrier(24)
+    group, answers = Patient(), {}
 
     def run(index: int) -> None:
         with app.app_context():
-            barrier.wait()
             try:
                 answers[index] = group.submit(Item(caller, submission("nobody" if index % 8 == 0 else "alice", data={"order_id": f"o{index}"}))).answer["id"]
             except Rejected as refused:
@@ -295,7 +300,7 @@ def test_requests_at_the_same_time_share_a_transaction_and_each_gets_its_own_ans
             thread.join()
     assert [answers[i] for i in (0, 8, 16)] == ["unknown_user"] * 3
     assert len({answers[i] for i in range(24) if i % 8}) == 21
-    assert sum("INSERT INTO submission" in s for s in sent) < 12  # not one each
+    assert sum("INSERT INTO submission" in s for s in sent) == 1
 
 
 def test_a_test_key_takes_the_whole_path_and_shows_nothing(cast: dict[str, str], caller: Caller, submit: Submit) -> None:

@@ -12,7 +12,7 @@ import pytest
 import redis
 import sqlalchemy as sa
 from apiflask import APIFlask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifier import accounts
@@ -97,7 +97,7 @@ def test_windows_roll(send: Submit, case: str, pauses: list[int], goes: str) -> 
 
 @ON_ONE_DATABASE
 @given(st.lists(st.sampled_from([0, 60, HOUR // 2, HOUR, 5 * HOUR]), min_size=1, max_size=20))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 def test_no_hour_and_no_day_ever_sees_more_than_the_caps(app: APIFlask, caller: Caller, cast: dict[str, str], pauses: list[int]) -> None:
     redis_store.client.set(caps.SINCE, 1)
     redis_store.client.delete("notifier:caps:marketing:dave")

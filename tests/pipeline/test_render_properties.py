@@ -89,7 +89,7 @@ def usual_tags() -> frozenset[tuple[str, tuple[str, ...]]]:
 SOURCES = [(entry, source_of(entry)) for entry in TYPES]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     picked=st.sampled_from(SOURCES),
     channel=st.sampled_from(sorted(CHANNELS)),
@@ -111,7 +111,7 @@ def test_any_data_gives_words_or_a_fault_and_never_markup(picked, channel, local
     (result.body + (result.html or "")).encode()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(value=values)
 def test_a_value_is_escaped_wherever_a_template_prints_it(value):
     words = Words(
@@ -159,7 +159,7 @@ fragments = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(source=st.lists(fragments, max_size=14).map("".join) | st.text(max_size=60))
 def test_any_source_is_fine_or_a_fault(source):
     fault = check_source(source)

@@ -140,7 +140,7 @@ programs = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(program=programs, is_html=st.booleans())
 def test_no_program_takes_more_than_it_pays_for(program, is_html):
     try:
