@@ -53,12 +53,12 @@ def invite(email: str, role: str, by: Account) -> None:
     except ValueError as error:
         raise _refused("email", str(error)) from None
     secret = secrets.token_urlsafe(32)
-    user_id, address_id = _store(email, value, key, role, inviter[0], secret)
-    _send(user_id, address_id, role, inviter[1], secret)
+    user_id, address = _store(email, value, key, role, inviter[0], secret)
+    _send(user_id, address, role, inviter[1], secret)
 
 
 @retried
-def _store(email: str, value: str, key: str, role: str, by: UUID, secret: str) -> tuple[str, UUID]:
+def _store(email: str, value: str, key: str, role: str, by: UUID, secret: str) -> tuple[str, str]:
     at = now()
     with transaction() as session:
         roles.must_be_admin(by)
@@ -68,23 +68,24 @@ def _store(email: str, value: str, key: str, role: str, by: UUID, secret: str) -
         if account is not None and ROLES.index(account.role) >= ROLES.index(role):
             raise _refused("email", f"somebody with that e-mail is {account.role} already")
         whom = sign_in.find_whom(email)
-        user_id, address_id = (whom.user_id, whom.address_id) if whom else _new_user(value)
+        user_id, address = (whom.user_id, whom.address) if whom else (_new_user(value), value)
         row = {"id": new_id(), "email": email, "email_digest": people.digest_of(_CHANNEL, key), "digest": sign_in.digest_of(secret), "role": role}
         row |= {"user_id": user_id, "invited_by": by, "expires_at": at + LIFETIME, "created_at": at}
         if session.execute(insert(Invitation.__table__).values(**row).on_conflict_do_nothing().returning(Invitation.id)).first() is None:
             raise _refused("email", "there is an invitation to that e-mail: send it again, or withdraw it")
         audit.write("account.invited", email, after={"role": role})
-    return user_id, address_id
+    return user_id, address
 
 
-def _new_user(value: str) -> tuple[str, UUID]:
+def _new_user(value: str) -> str:
     user_id = f"{_MADE_HERE}{secrets.token_hex(6)}"
     people.upsert([InlineRecipient(user_id)])
-    return user_id, sign_in.own_address(user_id, value)
+    sign_in.own_address(user_id, value)
+    return user_id
 
 
 @retried
-def _renew(invitation_id: UUID, by: UUID, secret: str) -> tuple[str, UUID, str]:
+def _renew(invitation_id: UUID, by: UUID, secret: str) -> tuple[str, str, str]:
     with transaction() as session:
         roles.must_be_admin(by)
         values = {"digest": sign_in.digest_of(secret), "expires_at": now() + LIFETIME, "invited_by": by}
@@ -96,21 +97,25 @@ def _renew(invitation_id: UUID, by: UUID, secret: str) -> tuple[str, UUID, str]:
         return row.user_id, _address_of(row.user_id, row.email), row.role
 
 
-def _address_of(user_id: str, email: str) -> UUID:
+def _address_of(user_id: str, email: str) -> str:
     whom = sign_in.find_whom(email)
-    return whom.address_id if whom is not None and whom.user_id == user_id else sign_in.own_address(user_id, channels.normalise(_CHANNEL, email))
+    if whom is not None and whom.user_id == user_id:
+        return whom.address
+    address = channels.normalise(_CHANNEL, email)
+    sign_in.own_address(user_id, address)
+    return address
 
 
 def send_again(invitation_id: UUID, by: Account) -> None:
     """A new link, good for the whole time again; the one before it ends. Raises Rejected."""
     inviter, secret = (by.id, by.email), secrets.token_urlsafe(32)
-    user_id, address_id, role = _renew(invitation_id, inviter[0], secret)
-    _send(user_id, address_id, role, inviter[1], secret)
+    user_id, address, role = _renew(invitation_id, inviter[0], secret)
+    _send(user_id, address, role, inviter[1], secret)
 
 
-def _send(user_id: str, address_id: UUID, role: str, invited_by: str, secret: str) -> None:
+def _send(user_id: str, address: str, role: str, invited_by: str, secret: str) -> None:
     data = {"url": f"{current_settings().public_url}/invitation/{secret}", "role": role, "days": LIFETIME.days, "invited_by": invited_by}
-    own.submit(Submission(TYPE, (InlineRecipient(user_id),), data, expires_in=int(LIFETIME.total_seconds()), address_id=address_id))
+    own.submit(Submission(TYPE, (InlineRecipient(user_id, {"email": address}),), data, expires_in=int(LIFETIME.total_seconds())))
 
 
 @retried

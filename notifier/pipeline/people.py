@@ -19,7 +19,7 @@ from notifier.database import insert, retried, transaction
 from notifier.encryption import vault
 from notifier.extensions import db
 from notifier.ids import new_id
-from notifier.models import Account, Address, Attempt, Capture, Delivery, Notification, Schedule, Suppression, User
+from notifier.models import Account, Address, AddressCode, Attempt, Capture, Delivery, Notification, Schedule, Suppression, User
 from notifier.pipeline import audit, people_cache, quiet
 
 PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")
@@ -134,7 +134,7 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, r
     for address in db.session.execute(sa.select(*readable).where(_addresses.c.user_id.in_(wanted), _addresses.c.channel.in_(PRIMARY.values()))):
         stored.setdefault((address.user_id, address.channel), []).append(address)
     bounced = _bounced(wanted) if revives else set()
-    demoted, removed, rows, revived = [], [], [], []
+    demoted, removed, rows, revived, replaced = [], [], [], [], []  # replaced: their code was for what they were before
     for user_id in sorted(wanted):
         for field, channel in PRIMARY.items():
             if field not in wanted[user_id]:
@@ -157,6 +157,8 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, r
             changed.setdefault(user_id, set()).add(field)
             if same is not None and primary is not None and same is not primary:
                 demoted.append(primary.id)
+            if same is None and primary is not None:
+                replaced.append(primary.id)
             row = _row(user_id, channel, value, digest, same or primary, is_vouched=is_vouched)
             rows.append(row | ({"disabled_at": None, "disabled_reason": None, "revived_at": now()} if is_revived else {}))
             revived += [digest] if is_revived else []
@@ -166,6 +168,8 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, r
         db.session.execute(sa.update(Address).where(Address.id.in_(demoted)).values(is_primary=False))
     if revived:
         forget_bounces(revived)
+    if replaced:
+        db.session.execute(sa.delete(AddressCode).where(AddressCode.address_id.in_(replaced)))
     if rows:
         statement = insert(_addresses)
         written = ("value", "digest", "masked", "is_primary", "verified_at", "confirmed_at", "disabled_at", "disabled_reason", "revived_at")
@@ -175,8 +179,8 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, r
 
 def _bounced(wanted: Mapping[str, Mapping[str, Any]]) -> set[bytes]:
     """The digests of those addresses among the given that have bounced, whoever they were given for."""
-    given = [(channel, changes[field]) for changes in wanted.values() for field, channel in PRIMARY.items() if changes.get(field)]
-    digests = [digest_of(channel, channels.normalise(channel, value)) for channel, value in given]
+    given = [(channel, changes[field], user_id) for user_id, changes in wanted.items() for field, channel in PRIMARY.items() if changes.get(field)]
+    digests = [digest_of(channel, channels.normalise(channel, value), is_test=worlds.is_of_tests(user_id)) for channel, value, user_id in given]
     return {bytes(digest) for digest in db.session.scalars(sa.select(Suppression.digest).where(Suppression.digest.in_(digests), Suppression.scope == BOUNCED))}
 
 

@@ -32,11 +32,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Whom:
-    """Who may sign in by an e-mail. `account_id` None: somebody without an account, who gets one by using the link."""
+    """Who may sign in by an e-mail. `account_id` None: somebody without an account, who gets one by using the link.
+
+    `address`: where a link goes. It is given with the message, and not read from the person's addresses: a producer's key that changes
+    these while the mail is still waiting must not have it sent elsewhere.
+    """
 
     user_id: str
     account_id: UUID | None
-    address_id: UUID
+    address: str
 
 
 def send_link(email: str) -> None:
@@ -48,7 +52,7 @@ def send_link(email: str) -> None:
         return
     lifetime_s = int(LIFETIME.total_seconds())
     data = {"url": f"{current_settings().public_url}/login/link/{secret}", "minutes": lifetime_s // 60}
-    own.submit(Submission(TYPE, (InlineRecipient(whom.user_id),), data, expires_in=lifetime_s, address_id=whom.address_id))
+    own.submit(Submission(TYPE, (InlineRecipient(whom.user_id, {"email": whom.address}),), data, expires_in=lifetime_s))
 
 
 def is_good(secret: str) -> bool:
@@ -105,16 +109,19 @@ def find_whom(email: str) -> Whom | None:
         return None
     account = db.session.execute(sa.select(Account.id, Account.user_id, Account.disabled_at).where(Account.email == key)).first()
     if account is None:
-        return _find_person({people.digest_of(_CHANNEL, value) for value in values})
-    return None if account.disabled_at else Whom(account.user_id, account.id, own_address(account.user_id, channels.normalise(_CHANNEL, key)))
+        return _find_person(values)
+    if account.disabled_at:
+        return None
+    address = channels.normalise(_CHANNEL, key)
+    own_address(account.user_id, address)
+    return Whom(account.user_id, account.id, address)
 
 
-def own_address(user_id: str, value: str) -> UUID:
-    """The user's address of exactly that value, which is normalised. It need not be the primary one, which any producer's key can change."""
+def own_address(user_id: str, value: str) -> None:
+    """Makes sure that the user has an address of exactly that value, which is normalised: whoever uses the link confirms it."""
     digest = people.digest_of(_CHANNEL, value)
     row = {"id": new_id(), "user_id": user_id, "channel": _CHANNEL, "value": value, "digest": digest, "masked": channels.mask(_CHANNEL, value)}
     db.session.execute(insert(Address.__table__).values(**row, is_primary=False, created_at=now()).on_conflict_do_nothing())
-    return db.session.execute(sa.select(Address.id).where(Address.user_id == user_id, Address.digest == digest)).scalar_one()
 
 
 def confirm(user_id: str, email: str) -> None:
@@ -125,13 +132,14 @@ def confirm(user_id: str, email: str) -> None:
     db.session.execute(sa.update(Address).where(*mine).values(**values).execution_options(synchronize_session=False))
 
 
-def _find_person(digests: set[bytes]) -> Whom | None:
+def _find_person(values: set[str]) -> Whom | None:
     """Somebody who has no account at all: to whom has one, a producer's key could lead us by a changed address."""
     confirmed = (Address.is_primary, Address.confirmed_at.is_not(None), Address.disabled_at.is_(None))
-    found = db.session.execute(sa.select(Address.id, Address.user_id).where(Address.digest.in_(digests), *confirmed)).all()
+    digests = {people.digest_of(_CHANNEL, value): value for value in values}
+    found = db.session.execute(sa.select(Address.digest, Address.user_id).where(Address.digest.in_(digests), *confirmed)).all()
     if len(found) != 1 or db.session.scalar(sa.select(Account.id).where(Account.user_id == found[0].user_id).limit(1)) is not None:
         return None
-    return Whom(found[0].user_id, None, found[0].id)
+    return Whom(found[0].user_id, None, digests[bytes(found[0].digest)])
 
 
 def _give_account(user_id: str, email: str) -> None:

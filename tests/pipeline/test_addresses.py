@@ -118,6 +118,18 @@ def test_a_confirmed_address_is_written_to(submit: Any) -> None:
     assert [(delivery.address_id, delivery.status) for delivery in deliveries()] == [(key, "queued")] * 2
 
 
+def test_a_code_is_for_the_address_it_was_sent_to_and_not_for_what_a_producer_makes_of_it() -> None:
+    [primary] = rows(Address, user_id="alice", channel="email")
+    with transaction() as session:
+        session.execute(sa.update(Address).where(Address.id == primary.id).values(disabled_at=now(), disabled_reason="bounced"))
+    addresses.send_code("alice", primary.id)
+    [code] = codes()
+    with transaction():
+        people.upsert([InlineRecipient("alice", {"email": "evil@example.test"})])
+    assert refused(addresses.confirm, "alice", primary.id, code) == [("/code", "code_expired")]
+    assert read(primary.id).confirmed_at is None
+
+
 def test_the_code_may_be_typed_with_spaces() -> None:
     key = add()
     [code] = codes()

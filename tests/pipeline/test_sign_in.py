@@ -53,7 +53,7 @@ def test_the_link_goes_by_urgent_mail_to_the_accounts_own_address(app: APIFlask)
     [outcome] = deliver([row.id])
     [notification], [capture], [link], [address] = rows(Notification), rows(Capture), rows(SignInLink), rows(Address)
     assert (notification.type, notification.priority, notification.producer_id, notification.user_id) == ("sign_in_link", "urgent", None, "alice")
-    assert (row.channel, row.address_id, outcome.status) == ("email", address.id, "delivered")
+    assert (row.channel, row.address_id, outcome.status) == ("email", None, "delivered")
     assert (address.value, address.is_primary, address.verified_at) == (ALICE, False, None)
     assert capture.content["to"] == ALICE
     assert f"http://localhost/login/link/{secret}" in capture.content["text"]
@@ -80,7 +80,18 @@ def test_an_address_that_is_there_already_is_used_as_it_is(app: APIFlask) -> Non
     ask()
     [after] = rows(Address)
     [row] = deliveries()
-    assert (row.address_id, after.id, after.is_primary) == (before.id, before.id, True)
+    assert (row.address_masked, after.id, after.is_primary) == ("a…@example.test", before.id, True)
+
+
+@pytest.mark.parametrize("has_account", [True, False])
+def test_a_mail_that_is_waiting_goes_where_it_was_to_go_whatever_becomes_of_the_address(app: APIFlask, has_account: bool) -> None:
+    person("alice", ALICE)
+    if has_account:
+        accounts.create_account(ALICE, None, "person", "alice")
+    assert ask() is not None
+    person("alice", EVIL, is_vouched=False)
+    deliver([row.id for row in deliveries()])
+    assert [capture.content["to"] for capture in rows(Capture)] == [ALICE]
 
 
 @pytest.mark.parametrize(
