@@ -172,6 +172,14 @@ def refuse_test_keys(reason: str) -> None:
         raise Rejected("test_key", reason)
 
 
+def may_change(key: str, *, is_everybodys: bool) -> None:
+    """A type, or the words that go by its name. `is_everybodys`: its messages reach all, whatever they chose. Raises Rejected."""
+    if is_everybodys:
+        require("admin", f"messages of {key!r} reach everybody, whatever they chose; changing them needs the scope admin")
+    if g.key.types is not None and key not in g.key.types:
+        require("admin", f"this key may not submit {key!r}; changing it needs the scope admin")
+
+
 def require(scope: str, reason: str) -> None:
     """Beside what the route asks for. Raises Rejected."""
     if scope not in g.key.scopes:

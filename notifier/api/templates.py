@@ -6,8 +6,9 @@ from dataclasses import asdict
 
 from flask import Response
 
+from notifier.api import auth
 from notifier.api.answers import answer
-from notifier.api.auth import Door, allow, refuse_test_keys, require
+from notifier.api.auth import Door, allow, refuse_test_keys
 from notifier.api.schemas import TemplateContentsIn, TemplateIn, TemplateOut, TemplatePage, TemplatePreviewIn, TemplatePreviewOut, TemplateWords
 from notifier.channels import CHANNELS
 from notifier.core.errors import Fault, Rejected
@@ -56,7 +57,8 @@ def get_template(name: str) -> Response:
 def create_template(json_data: TemplateIn) -> Response:
     """Begin a draft
 
-    A new version of the template, which nobody gets before it is published.
+    A new version of the template, which nobody gets before it is published. Words of mandatory types, of system types, and of those that
+    the key may not submit are changed with the scope `admin` alone, drafts too.
     """
     _check_owner(json_data.key)
     contents = None if json_data.contents is None else _contents(json_data.contents)
@@ -114,9 +116,8 @@ def preview_template(name: str, json_data: TemplatePreviewIn) -> Response:
 
 
 def _check_owner(key: str) -> None:
-    """The product's own messages carry sign-in links and codes: who words them can lead these elsewhere. Raises Rejected."""
-    if key in queries.internal_keys():
-        require("admin", f"{key!r} is a message of the product itself; its words need the scope admin")
+    """Who words what everybody gets, codes and sign-in links among it, can lead these elsewhere. Raises Rejected."""
+    auth.may_change(key, is_everybodys=key in queries.keys_of_everybody())
 
 
 def _version(name: str) -> tuple[str, int]:

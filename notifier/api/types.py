@@ -4,6 +4,7 @@ import re
 
 from flask import Response
 
+from notifier.api import auth
 from notifier.api.answers import also, answer
 from notifier.api.auth import Door, allow
 from notifier.api.schemas import TypeIn, TypeOut, TypePage
@@ -40,11 +41,14 @@ def get_type(key: str) -> Response:
 def put_type(key: str, json_data: TypeIn) -> Response:
     """Create an event type or replace it as a whole
 
-    201 for a new one. Without a template of its own it is shown by its title.
+    201 for a new one. Without a template of its own it is shown by its title. What is mandatory or of category system, or is to become
+    so, and what the key may not submit, is changed with the scope `admin` alone.
     """
     if not _KEY.match(key):
         message = "the key of a type is 1 to 64 of a-z 0-9 _ and begins with a letter"
         raise Rejected("validation_failed", message, (Fault("/key", "invalid_key", message),))
+    becomes_everybodys = json_data.mandatory or json_data.category == "system"
+    auth.may_change(key, is_everybodys=becomes_everybodys or key in queries.keys_of_everybody())
     fields = json_data.model_dump(exclude={"key", "schema_", "mandatory", "dedupe_window", "escalate_after"})
     fields |= {"schema": json_data.schema_, "is_mandatory": json_data.mandatory, "dedupe_window_s": json_data.dedupe_window}
     fields["escalate_after_s"] = json_data.escalate_after

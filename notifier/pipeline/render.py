@@ -6,7 +6,7 @@ fault never reaches its neighbours: it comes back as a `RenderFault` in its plac
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,9 +14,10 @@ from zoneinfo import ZoneInfo
 from notifier.channels import CHANNELS
 from notifier.channels.contract import Shape
 from notifier.core.message import Content
-from notifier.core.wording import ANY_CHANNEL, TemplateSource, Words
+from notifier.core.wording import ANY_CHANNEL, FIELDS, TemplateSource, Words
 from notifier.pipeline.clean_text import action_address, cut, cut_for_sms, many_lines, one_line, plain_spaces, text_of_html, web_address
 from notifier.pipeline.formats import Reader, locale_for
+from notifier.pipeline.link_hosts import MESSAGE, strange_link
 from notifier.pipeline.mail_layout import Mail, inlined, lay_out, words_of
 from notifier.pipeline.template_filters import paragraphs
 from notifier.pipeline.template_language import GLOBALS, Budget, Compile, TemplateFault, TooMuchWork, check_source, compiled
@@ -39,7 +40,7 @@ class RenderRequest:
     """One message to be put into words. `titles` is its type's name by locale, used where no template serves.
 
     `why_url` leads to the switch that let it through, if it may; `unsubscribe_url` is None for what cannot be unsubscribed from.
-    `site_url`: what a path stands for in a mail.
+    `site_url`: what a path stands for in a mail. `is_mandatory`: nobody can opt out of it.
     """
 
     channel: str
@@ -54,6 +55,7 @@ class RenderRequest:
     why_url: str | None
     unsubscribe_url: str | None
     site_url: str | None = None
+    is_mandatory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,14 @@ def _render(request: RenderRequest, compile: Compile, budget: Budget) -> Content
         return error.fault
 
 
+def _refuse_strange_links(request: RenderRequest, words: Words, fields: Mapping[str, str | None]) -> None:
+    """Of a message that nobody can opt out of: links lead where its words or its data say, and to no host put together of both."""
+    sources = [getattr(words, name) for name in FIELDS]
+    for name, text in fields.items():
+        if text and strange_link(text, sources, (request.data, request.user_name), (request.site_url, request.why_url)) is not None:
+            raise _FieldFault(RenderFault(MESSAGE, name))
+
+
 def find_words(template: TemplateSource, channel: str, locale: str | None) -> tuple[Words, str, str] | None:
     """The words for a reader, with their channel and locale: the reader's language before the channel's own wording.
 
@@ -197,8 +207,11 @@ def _from_words(request: RenderRequest, words: Words, owner: str, locale: str, c
         action_url=action_url,
         image=web_address(write("image", words.image)),
     )
+    html = write("html", words.html, is_html=True) if shape.has_html else ""
+    if request.is_mandatory:
+        _refuse_strange_links(request, words, {**asdict(content), "html": html})
     if shape.has_html:
-        return _as_mail(request, content, write("html", words.html, is_html=True), reader.locale.language, greeting, budget)
+        return _as_mail(request, content, html, reader.locale.language, greeting, budget)
     return _as_text(content, shape, is_own=owner == request.channel)
 
 

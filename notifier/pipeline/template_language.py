@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any, cast
 
-from jinja2 import StrictUndefined, Template, TemplateSyntaxError, nodes
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError, meta, nodes
 from jinja2.lexer import Token, TokenStream
 from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -303,6 +303,11 @@ def compiled(source: str, *, is_html: bool = False) -> Compiled:
 def _portable(source: str, is_html: bool) -> tuple[bytes, int]:
     code, parts = code_of(source, is_html=is_html)
     return marshal.dumps(code), parts
+
+
+def undeclared(source: str) -> set[str]:
+    """The names that a source takes from the data. Raises what compiling it raises."""
+    return meta.find_undeclared_variables(_TEXT.parse(source)) - GLOBALS.keys() - {"data", "user", "greeting"} if "{" in source else set()
 
 
 def check_source(text: str, *, is_html: bool = False) -> TemplateFault | None:

@@ -4,12 +4,13 @@ Called by the console's editor and the API. The preview is `render` itself; the 
 with the very version, so that what arrives is what everybody would get.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from notifier import process_pool
 from notifier.config import current_settings
 from notifier.core.errors import Fault, Rejected
 from notifier.core.message import Content
@@ -21,11 +22,12 @@ from notifier.models import EventType, Template
 from notifier.pipeline import own
 from notifier.pipeline.facts import UTC, load_people
 from notifier.pipeline.judge import Accepted
-from notifier.pipeline.render import RenderFault, RenderRequest, render
+from notifier.pipeline.render import RenderFault, RenderRequest, render_some
 from notifier.pipeline.template_language import Compiled
 from notifier.pipeline.words import unsubscribe_url, why_url
 from notifier.tokens import NOBODY, PreferenceLink
 
+_MOST_WORK = 1_000_000  # units, for one page
 READER = "Alice"  # who a preview speaks to
 _A_CONFIRMED_ADDRESS = AddressFacts(None, "email", "a…@example.com", is_confirmed=True)
 NOWHERE = PreferenceLink(NOBODY)  # and where its links lead
@@ -33,22 +35,32 @@ NOWHERE = PreferenceLink(NOBODY)  # and where its links lead
 
 def preview(source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None) -> Content | RenderFault:
     """As somebody of that language would get it. `type`: whose title and category it has; None where no type goes by the template's name."""
-    request = RenderRequest(
-        channel=channel,
-        locale=locale,
-        type=source.key,
-        template=source,
-        titles=type.titles if type else {},
-        data=data,
-        user_name=READER,
-        zone=UTC,
-        category=type.category if type else "transactional",
-        why_url=why_url(NOWHERE, type, channel, _A_CONFIRMED_ADDRESS) if type else None,
-        unsubscribe_url=unsubscribe_url(NOBODY, type, channel, None) if type else None,
-        site_url=current_settings().public_url,
-    )
-    [result] = render([request], compile=Compiled)
+    [result] = preview_each(source, [(channel, locale)], data, type)
     return result
+
+
+def preview_each(source: TemplateSource, places: Sequence[tuple[str, str]], data: Mapping[str, Any], type: EventType | None) -> list[Content | RenderFault]:
+    """In these channels and languages, by the process pool. Raises Rejected('unavailable')."""
+    requests = [
+        RenderRequest(
+            channel=channel,
+            locale=locale,
+            type=source.key,
+            template=source,
+            titles=type.titles if type else {},
+            data=data,
+            user_name=READER,
+            zone=UTC,
+            category=type.category if type else "transactional",
+            why_url=why_url(NOWHERE, type, channel, _A_CONFIRMED_ADDRESS) if type else None,
+            unsubscribe_url=unsubscribe_url(NOBODY, type, channel, None) if type else None,
+            site_url=current_settings().public_url,
+            is_mandatory=type is not None and type.is_mandatory,
+        )
+        for channel, locale in places
+    ]
+    results = process_pool.run(render_some, requests, _MOST_WORK, compile=Compiled)
+    return [RenderFault("all of them together take too much work to be shown", is_too_much=True) if result is None else result for result in results]
 
 
 def send_to_author(key: str, version: int, type_key: str, channel: str, user_id: str, data: Mapping[str, Any], *, to_sandbox: bool) -> Accepted:

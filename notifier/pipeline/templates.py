@@ -17,16 +17,20 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, scoped_session
 
+from notifier import process_pool
 from notifier.channels import CHANNELS
 from notifier.clock import now
 from notifier.core.errors import Fault, Rejected
 from notifier.core.wording import ANY_CHANNEL, ARCHIVED, DRAFT, FIELDS, PUBLISHED, Words
 from notifier.database import transaction
-from notifier.models import Template, TemplateContent
-from notifier.pipeline import audit, kept
-from notifier.pipeline.render import LONGEST_LOCALE, check_source, fall_backs
+from notifier.extensions import db
+from notifier.models import EventType, Template, TemplateContent
+from notifier.pipeline import audit, kept, template_check
+from notifier.pipeline.render import LONGEST_LOCALE, fall_backs
+from notifier.pipeline.samples import sample_of
 
 MOST_CONTENTS = 500
+_LAST_VERSION = 2**31 - 1  # what both databases can count to
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*\Z")
 
@@ -39,7 +43,7 @@ def create(key: str, contents: Contents | None = None, *, base: int | None = Non
     if not _KEY.match(key):
         raise _refused(Fault("/key", "invalid_key", "the name is 1 to 64 of A-Z a-z 0-9 _ . - and begins with a letter, a digit or _"))
     if contents is not None:
-        _check(contents)
+        _check(key, contents)
     try:
         with transaction() as session:
             versions = _versions(session, key)
@@ -61,7 +65,7 @@ def save(key: str, version: int, changes: Mapping[Place, Words | None], *, seen:
 
     `seen`: the `revision` of each place as its author last saw it. Who writes over what somebody else has changed meanwhile is refused.
     """
-    _check({place: words for place, words in changes.items() if words is not None})
+    _check(key, {place: words for place, words in changes.items() if words is not None})
     with transaction() as session:
         row = _draft(session, key, version)
         before = _contents(session, row.id)
@@ -85,13 +89,20 @@ def save(key: str, version: int, changes: Mapping[Place, Words | None], *, seen:
 
 def publish(key: str, version: int) -> int | None:
     """Makes a draft, or an archived version, the one that is used. → the version it takes the place of. Raises Rejected."""
+    row = db.session.scalar(sa.select(Template).where(Template.key == key, Template.version == version)) if version <= _LAST_VERSION else None
+    checked = _contents(db.session, (row or _missing(key, version)).id)
+    if checked:
+        _check(key, checked)
     try:
         with transaction() as session:
             rows = _versions(session, key)
             row = rows.get(version) or _missing(key, version)
             if row.status == PUBLISHED:
                 raise Rejected("conflict", f"version {version} is published already")
-            if not _contents(session, row.id):
+            contents = _contents(session, row.id)
+            if contents != checked:
+                raise Rejected("conflict", f"somebody else has just changed version {version} of {key}; look at it first")
+            if not contents:
                 raise _refused(Fault("/contents", "empty", "write something first: this version has no words for any channel"))
             old = next((other for other in rows.values() if other.status == PUBLISHED), None)
             if old is not None:
@@ -110,16 +121,6 @@ def revision_of(words: Words | None) -> str:
     return hashlib.sha256(json.dumps(asdict(words) if words else None).encode()).hexdigest()[:16]
 
 
-def source_faults(words: Words, pointer: str = "") -> list[Fault]:
-    """What is wrong with the sources themselves, by field and line, before anything is rendered with them."""
-    faults = []
-    for name in FIELDS:
-        fault = check_source(getattr(words, name) or "", is_html=name == "html")
-        if fault is not None:
-            faults.append(Fault(f"{pointer}/{name}", "template_syntax", fault.message, fault.line))
-    return faults
-
-
 def place_faults(places: Sequence[Place]) -> list[Fault]:
     """`places` in the order of the request."""
     faults = []
@@ -133,14 +134,21 @@ def place_faults(places: Sequence[Place]) -> list[Fault]:
     return faults
 
 
-def _check(contents: Contents) -> None:
+def _check(key: str, contents: Contents) -> None:
+    """Before the transaction: what people wrote is compiled and tried, apart from the hub. Raises Rejected."""
     faults = place_faults(list(contents))
     if len(contents) > MOST_CONTENTS:
         faults.append(Fault("/contents", "too_long", f"at most {MOST_CONTENTS} of them"))
-    for index, words in enumerate(contents.values()):
-        faults += source_faults(words, f"/contents/{index}")
+    else:
+        faults += process_pool.run(template_check.faults, contents, _about(key))
     if faults:
         raise _refused(*faults)
+
+
+def _about(key: str) -> template_check.About:
+    type_ = db.session.get(EventType, key)
+    sample = sample_of(key, type_.schema if type_ else None)
+    return template_check.About(key, sample, type_.category, type_.is_mandatory) if type_ else template_check.About(key, sample)
 
 
 def _refused(*faults: Fault) -> Rejected:
@@ -174,7 +182,7 @@ def _copied(session: scoped_session[Session], key: str, versions: Mapping[int, T
     return _contents(session, row.id) if row else {}
 
 
-def _contents(session: scoped_session[Session], template_id: UUID) -> dict[Place, Words]:
+def _contents(session: Any, template_id: UUID) -> dict[Place, Words]:
     rows = session.scalars(sa.select(TemplateContent).where(TemplateContent.template_id == template_id))
     return {(row.channel, row.locale): Words(**{name: getattr(row, name) for name in FIELDS}) for row in rows}
 

@@ -98,6 +98,7 @@ def _requests(wanted: Sequence[Wanted]) -> list[RenderRequest]:
             category=w.type.category,
             why_url=why_url(PreferenceLink(w.person.subject, w.producer_id), w.type, w.channel, w.address),
             site_url=current_settings().public_url,
+            is_mandatory=w.type.is_mandatory,
             unsubscribe_url=unsubscribe_url(w.person.subject, w.type, w.channel, w.address),
         )
         for w in wanted

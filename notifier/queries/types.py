@@ -27,6 +27,11 @@ def internal_keys() -> set[str]:
     return set(db.session.scalars(sa.select(EventType.key).where(EventType.is_internal)))
 
 
+def keys_of_everybody() -> set[str]:
+    """Those whose messages reach all: of the product itself, mandatory ones, and of category system."""
+    return set(db.session.scalars(sa.select(EventType.key).where(sa.or_(EventType.is_internal, EventType.is_mandatory, EventType.category == "system"))))
+
+
 def one_type(key: str) -> dict[str, Any]:
     """Raises Rejected('not_found')."""
     return type_json(row_of(key))

@@ -146,12 +146,9 @@ def _trouble(source: TemplateSource) -> list[tuple[str, str, str]]:
     """(channel, locale, sentence) for each of its words that cannot be rendered with the sample data."""
     type_ = queries.type_of(source.key)
     data = samples.sample_of(source.key, type_.schema if type_ else None)
-    found = []
-    for channel, locale in sorted(source.contents):
-        result = template_preview.preview(source, _any_shape(channel), locale, data, type_)
-        if isinstance(result, RenderFault):
-            found.append((channel, locale, str(result)))
-    return found
+    places = sorted(source.contents)
+    results = template_preview.preview_each(source, [(_any_shape(channel), locale) for channel, locale in places], data, type_)
+    return [(*place, str(result)) for place, result in zip(places, results, strict=True) if isinstance(result, RenderFault)]
 
 
 @pages.post("/<key>/<int:version>/publish")
@@ -233,7 +230,7 @@ def remove(key: str, version: int) -> ResponseReturnValue:
 @pages.post("/<key>/<int:version>/preview")
 @allow("viewer")
 def preview(key: str, version: int) -> ResponseReturnValue:
-    """Stores nothing. For the editor's script the preview alone, without JavaScript the whole editor."""
+    """Stores nothing. For the editor's script the preview alone, without JavaScript the whole editor. Who may not write is shown what is stored."""
     source = queries.source(key, version)
     place, form = _place(source), WordsForm()
     form.validate()
@@ -309,7 +306,8 @@ def _editor(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> 
 def _view(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> dict[str, Any]:
     # Of words for any channel these themselves are shown, although the channel they are shown as may have words of its own.
     others = {} if place[0] == ANY_CHANNEL else source.contents
-    written = TemplateSource(source.id, source.key, source.version, {**others, place: form.words()})
+    words = form.words() if current_user.has_role("admin") else source.contents.get(place) or _to_begin_with(source, place)
+    written = TemplateSource(source.id, source.key, source.version, {**others, place: words})
     data_errors = form.sample.errors
     if data_errors:
         return {"fault": {"field": "sample", "sentence": data_errors[0], "line": None, "excerpt": []}}

@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
+from flask.testing import FlaskClient
 
+from notifier import accounts
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import AuditEntry, Template
+from tests.conftest import Api
 
 HOME = "/api/v1/templates"
 WORDS = [{"channel": "*", "locale": "en", "title": "Hello {{ name }}"}]
@@ -91,3 +94,47 @@ def test_who_changed_what_stands_in_the_audit_log(api: Any) -> None:
     entries = db.session.execute(sa.select(AuditEntry.action, AuditEntry.actor).where(AuditEntry.subject == "hello@1").order_by(AuditEntry.id)).all()
     assert [row.action for row in entries] == ["template.created", "template.published"]
     assert all(row.actor.startswith("Shop, key ntf_live_") for row in entries), entries
+
+
+EVERYBODYS = {"mandatory": "one_time_code", "system": "account_activity", "both": "security_alert", "the product's own": "sign_in_link"}
+OTHERS = {"transactional": "order_shipped", "marketing": "newsletter", "its own": "hello"}
+KEYS: dict[str, tuple[list[str], list[str] | None]] = {
+    "templates": (["templates"], None),
+    "templates and admin": (["templates", "admin"], None),
+    "templates of one type": (["templates"], ["order_shipped"]),
+    "templates of one type and admin": (["templates", "admin"], ["order_shipped"]),
+    "read": (["read", "notify", "users", "urgent"], None),
+}
+# Who may change what; whoever may write templates may look at all of them, and so preview them.
+MAY_CHANGE = {
+    "templates": {"order_shipped", "newsletter", "hello"},
+    "templates and admin": {*EVERYBODYS.values(), *OTHERS.values()},
+    "templates of one type": {"order_shipped"},
+    "templates of one type and admin": {*EVERYBODYS.values(), *OTHERS.values()},
+    "read": set(),
+}
+TYPE = {"titles": {"en": "T"}, "category": "transactional", "priority": "high", "channels": ["inapp"], "schema": {"type": "object"}}
+
+
+@pytest.mark.parametrize("who", KEYS)
+def test_whose_words_and_types_a_key_may_change(app: APIFlask, client: FlaskClient, who: str) -> None:
+    """403 stands before everything else, so nothing is changed by asking: there is no version 99999, and no category of gossip."""
+    scopes, types = KEYS[who]
+    caller = Api(client, accounts.create_key(accounts.create_producer("Shop").id, scopes=scopes, types=types)[1])
+    for key in (*EVERYBODYS.values(), *OTHERS.values()):
+        answers = {
+            "begin": caller.post(HOME, {"key": key, "base": 99_999}),
+            "write": caller.put(f"{HOME}/{key}@99999", {"contents": WORDS}),
+            "publish": caller.post(f"{HOME}/{key}@99999/publish"),
+            "type": caller.put(f"/api/v1/types/{key}", {**TYPE, "schema": {"type": "objekt"}}),
+        }
+        refused = {act for act, answer in answers.items() if answer.status_code == 403}
+        assert refused == (set() if key in MAY_CHANGE[who] else set(answers)), (key, {act: answer.status_code for act, answer in answers.items()})
+        assert {answer.json["code"] for answer in answers.values() if answer.status_code == 403} <= {"scope_missing"}
+        assert caller.post(f"{HOME}/{key}@99999/preview", {"channel": "sms"}).status_code == (403 if who == "read" else 404)
+
+
+@pytest.mark.parametrize("change", [{"mandatory": True}, {"category": "system"}], ids=["mandatory", "system"])
+def test_nobody_makes_a_type_everybodys_without_the_scope_admin(app: APIFlask, client: FlaskClient, change: Any) -> None:
+    caller = Api(client, accounts.create_key(accounts.create_producer("Shop").id, scopes=["templates"])[1])
+    assert caller.put("/api/v1/types/order_shipped", {**TYPE, **change}).json["code"] == "scope_missing"

@@ -1,7 +1,9 @@
 """The life of a template's versions: drafts are written, published and rolled back; what has been published stays as it is."""
 
+import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from notifier.core.errors import Rejected
 from notifier.core.wording import Words
 from notifier.database import transaction
 from notifier.extensions import db
-from notifier.models import AuditEntry, Notification, Submission, Template
+from notifier.models import AuditEntry, Notification, Submission, Template, TemplateContent
 from notifier.pipeline import template_preview, templates
 from notifier.queries import templates as queries
 
@@ -120,6 +122,63 @@ def test_every_fault_is_named_and_nothing_is_stored(published: int, contents: An
     with pytest.raises(Rejected):
         templates.save(KEY, draft, contents)
     assert (states(), words(draft)) == ({1: "published", 2: "draft"}, {PLACE: Words("Hi {{ name }}")})
+
+
+DEAR = "{% for a in range(1000) %}{% for b in range(100) %}{{ b|number }}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize("act", ["create", "save", "publish"])
+@pytest.mark.parametrize(
+    ("contents", "faults"),
+    [
+        ({PLACE: Words("ok", body=f"a\nb {DEAR}")}, [("/contents/0/body", "too_much_work", 2)]),
+        ({PLACE: Words("ok"), ("sms", "de"): Words("ok", body=DEAR)}, [("/contents/1/body", "too_much_work", 1)]),
+        ({("email", "en"): Words("ok", html="<p>" + DEAR + "</p>")}, [("/contents/0/html", "too_much_work", 1)]),
+        ({PLACE: Words("ok", body="{{ x }}" * 501)}, [("/contents/0/body", "template_syntax", 1)]),
+        ({("email", "en"): Words("{{ x }}" * 300, "{{ x }}" * 300, html="{{ x }}" * 300, image="{{ x }}" * 300)}, [("/contents/0", "too_long", None)]),
+    ],
+    ids=["work", "work in one channel", "work in html", "parts", "parts together"],
+)
+def test_what_takes_too_long_is_named_by_field_and_line_and_neither_saved_nor_published(
+    published: int, act: str, contents: Any, faults: list[tuple[str, str, int | None]]
+) -> None:
+    draft = templates.create(KEY)
+    acts: dict[str, Callable[[], Any]] = {
+        "create": lambda: templates.create(KEY, contents),
+        "save": lambda: templates.save(KEY, draft, contents),
+        "publish": lambda: templates.publish(KEY, stored_unchecked(contents)),
+    }
+    with pytest.raises(Rejected) as refused:
+        acts[act]()
+    assert [(fault.pointer, fault.code, fault.line) for fault in refused.value.faults] == faults
+    assert [version for version, status in states().items() if status == "published"] == [published]
+
+
+def stored_unchecked(contents: Any) -> int:
+    """As an older release may have stored it."""
+    version = templates.create(KEY, {})
+    with transaction() as session:
+        row = session.scalar(sa.select(Template).where(Template.key == KEY, Template.version == version))
+        assert row is not None
+        rows = [{"template_id": row.id, "channel": channel, "locale": locale, **asdict(words)} for (channel, locale), words in contents.items()]
+        session.execute(sa.insert(TemplateContent), rows)
+    return version
+
+
+@pytest.mark.parametrize(("key", "is_refused"), [("one_time_code", True), ("order_shipped", False)])
+def test_words_of_a_mandatory_type_put_no_data_into_the_host_of_a_link(app: APIFlask, key: str, is_refused: bool) -> None:
+    contents = {PLACE: Words("Code", "one\ntwo https://{{ code }}.evil.test/")}
+    before = {row.version for row in queries.versions(key)}
+    try:
+        with contextlib.ExitStack() as stack:
+            refused = stack.enter_context(pytest.raises(Rejected)) if is_refused else None
+            templates.create(key, contents)
+        if refused is not None:
+            assert [(fault.pointer, fault.code, fault.line) for fault in refused.value.faults] == [("/contents/0/body", "data_in_host", 2)]
+    finally:
+        db.session.rollback()
+        with transaction() as session:
+            session.execute(sa.delete(Template).where(Template.key == key, Template.version.not_in(before)))
 
 
 @pytest.mark.parametrize(("version", "code"), [(1, "conflict"), (2, "validation_failed"), (3, "not_found")], ids=["published", "without words", "none"])

@@ -197,7 +197,16 @@ def test_viewers_read_and_may_not_write(signed_in: Callable[..., Visitor], draft
         assert (page.status_code, "this needs admin" in page.text) == (200, True)
     for path in ("/admin/templates", f"{HOME}/draft", draft, f"{draft}/publish", f"{draft}/remove", f"{draft}/test"):
         assert viewer.post(path, FORM).status_code == 403
-    assert "Bo" in viewer.post(f"{draft}/preview", FORM).text
+    assert "Hello Bo" in viewer.post(f"{draft}/preview", FORM).text
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+def test_who_may_not_write_is_shown_what_is_stored_with_data_of_their_own(signed_in: Callable[..., Visitor], draft: str, role: str) -> None:
+    """A source that anybody may type is a program that anybody may run."""
+    visitor = signed_in(role)
+    for headers in ({"X-Partial": "preview"}, {}):
+        page = visitor.post(f"{draft}/preview", {**FORM, "title": "Mine {{ name }}", "body": "{% if %}"}, headers=headers).text
+        assert ("Hello Bo" in page, "Mine Bo" in page) == (True, False)
 
 
 def test_what_is_published_never_changes(admin: Visitor, draft: str) -> None:
