@@ -6,6 +6,7 @@ environment or the database, never sleeps, never retries and never logs a secret
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -38,6 +39,7 @@ class AddressKind:
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What a message may consist of here. `longest_body` is in characters; longer text is cut with an ellipsis.
+    `longest_payload`: all that is handed over as JSON, in bytes; the data of the submission count, and nothing is cut.
 
     `has_card`: shown as a card of title, text, image and action, not as running text.
     `is_sms`: an SMS, which takes half the room in GSM-7: shortening never leaves that alphabet.
@@ -48,6 +50,17 @@ class Shape:
     has_card: bool = False
     is_sms: bool = False
     longest_body: int | None = None
+    longest_payload: int | None = None
+
+    def refusal(self, preview: Mapping[str, Any]) -> str | None:
+        """Why no provider of the channel would take a message that looks like this (`Adapter.preview`); None where it would."""
+        text, payload = preview.get("text") or "", preview.get("payload")
+        if self.longest_body is not None and len(text) > self.longest_body:
+            return f"the text has {len(text)} characters, and providers take {self.longest_body}"
+        size = len(json.dumps(payload, ensure_ascii=False, default=str).encode()) if payload is not None else 0
+        if self.longest_payload is not None and size > self.longest_payload:
+            return f"the message has {size} bytes with its data, and providers take {self.longest_payload}"
+        return None
 
 
 @dataclass(frozen=True, slots=True)

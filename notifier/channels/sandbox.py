@@ -45,7 +45,7 @@ def magic_word(channel: Channel, address: str | None) -> str | None:
 
 
 class Sandbox(Adapter):
-    """Shows each message as the channel's own adapter would have sent it."""
+    """Shows each message as the channel's own adapter would have sent it, and refuses what no provider of the channel would take."""
 
     provider = "sandbox"
     label = "Sandbox"
@@ -61,7 +61,11 @@ class Sandbox(Adapter):
         failing, family, options = _FAULTS.get(word or "", (0, Permanent, {}))
         if message.try_number <= failing:
             raise family(f"the sandbox plays {word}", code=str(word).replace("-", "_"), **options)
-        return Receipt("delivered", provider_message_id=f"sandbox-{message.delivery_id}", captured=self.preview(message, to))
+        captured = self.preview(message, to)
+        refusal = self.channel.shape.refusal(captured)
+        if refusal is not None:
+            raise Permanent(refusal, code="payload_too_large")
+        return Receipt("delivered", provider_message_id=f"sandbox-{message.delivery_id}", captured=captured)
 
     def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
         return self._model.preview(message, to)

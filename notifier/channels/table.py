@@ -3,15 +3,18 @@
 A channel of a provider's own (one no row stands for) is declared in that provider's file.
 """
 
+from dataclasses import replace
+
 from notifier.channels.addresses import DEVICE_TOKEN, EMAIL, PHONE, SIGNED_URL, SUBSCRIPTION, URL
 from notifier.channels.contract import Channel, Shape
 
-_CARD = Shape(has_card=True, longest_body=500)  # a push payload holds 4 KB in all
+_CARD = Shape(has_card=True, longest_body=500)
+_PUSHED = replace(_CARD, longest_payload=4_096)  # FCM and APNs alike; what browsers get leaves out the data, and is shortened to fit
 
 INAPP = Channel("inapp", "In-app", None, Shape(has_card=True), waits_when_quiet=False)
 MAIL = Channel("email", "E-mail", EMAIL, Shape(has_subject=True, has_html=True))
 SMS = Channel("sms", "SMS", PHONE, Shape(is_sms=True, longest_body=1530), default_on=False)  # ten segments of GSM-7
-PUSH = Channel("push", "Mobile push", DEVICE_TOKEN, _CARD, every_address=True)
+PUSH = Channel("push", "Mobile push", DEVICE_TOKEN, _PUSHED, every_address=True)
 WEB_PUSH = Channel("webpush", "Browser push", SUBSCRIPTION, _CARD, every_address=True, follows="push")
 WEBHOOK = Channel("webhook", "Webhook", SIGNED_URL, Shape(), every_address=True)
 SLACK = Channel("slack", "Slack", URL, Shape(has_card=True, longest_body=3000), every_address=True)

@@ -26,7 +26,7 @@ from notifier.ids import new_id
 from notifier.models import Account, EventType, IdempotencyKey
 from notifier.models.account import CONSOLE_ROLES
 from notifier.pipeline import people
-from notifier.pipeline.facts import GIVEN, Given, Order, Person, Target, admin_user_ids, as_given, load_template_ids, load_types, recall_people
+from notifier.pipeline.facts import GIVEN, Given, Order, Person, Target, admin_user_ids, as_given, is_tried, load_template_ids, load_types, recall_people
 from notifier.pipeline.flood import Trigger
 from notifier.pipeline.schemas import Check, check_all
 
@@ -264,6 +264,7 @@ def _judge(item: Item, checked: Checked, types: dict[str, EventType], templates:
         sequence=submission.sequence,
         address_id=submission.address_id,
         only_through=submission.only_through,
+        is_tried=is_tried(type_, caller.producer_id, is_test=caller.is_test),
         # What the product itself says is neither left out nor remembered.
         dedupe_window_s=None if caller.is_internal else repeats.window_s(submission.dedupe, type_.dedupe_window_s),
         is_deduplicated=repeats.is_left_out(submission.dedupe, type_.dedupe_window_s, is_mandatory=type_.is_mandatory),

@@ -15,14 +15,15 @@ from notifier.core import plan
 from notifier.core.plan import Skip, Wait
 from notifier.extensions import db
 from notifier.models import EventType, User
-from notifier.pipeline.facts import Order, Person, planner_facts
+from notifier.pipeline.facts import Order, Person, is_tried, planner_facts
 
 A_MOMENT = timedelta(seconds=2)  # after which somebody is asked about again who is changing their choices right now
 
 
 def look(notification: Any, type_: EventType, person: Person, channel: str, address_id: UUID | None, now: datetime) -> Skip | Wait | None:
-    """Why a delivery is not to be made, or not now. `notification`: its row, of which priority and `is_test` are used."""
-    order = Order(type_, notification.priority, None, None, None, None)
+    """Why a delivery is not to be made, or not now. `notification`: its row, of which priority, producer and `is_test` are used."""
+    by_author = is_tried(type_, notification.producer_id, is_test=notification.is_test)
+    order = Order(type_, notification.priority, None, (channel,) if by_author else None, None, None, is_tried=by_author)
     return plan.last_look(planner_facts(order, person, channels.registry().facts(is_test=notification.is_test)), channel, address_id, now)
 
 

@@ -28,6 +28,8 @@ from notifier.pipeline.words import unsubscribe_url, why_url
 from notifier.tokens import NOBODY, PreferenceLink
 
 _MOST_WORK = 1_000_000  # units, for one page
+# For one message alone, so that an author needs none of their own.
+_SANDBOX_ADDRESSES = {"email": "delivered@sandbox.test", "phone": "+15550100000"}
 READER = "Alice"  # who a preview speaks to
 _A_CONFIRMED_ADDRESS = AddressFacts(None, "email", "a…@example.com", is_confirmed=True)
 NOWHERE = PreferenceLink(NOBODY)  # and where its links lead
@@ -72,7 +74,7 @@ def send_to_author(key: str, version: int, type_key: str, channel: str, user_id:
         raise Rejected("unknown_user", f"there is no user {user_id!r}", (Fault("/user", "unknown_user", "your account has no user to send to"),))
     submission = Submission(
         type=type_key,
-        recipients=(InlineRecipient(user_id),),
+        recipients=(InlineRecipient(user_id, _SANDBOX_ADDRESSES if to_sandbox else {}),),
         data=data,
         channels=(channel,),
         dedupe=False,

@@ -11,7 +11,7 @@ from notifier.channels.http import Http
 from notifier.channels.sandbox import magic_word, sandbox_for
 from notifier.channels.webhook_standard import StandardWebhook
 from notifier.core.errors import DeliveryError, InvalidRecipient, Permanent, RateLimited, Retryable
-from notifier.core.message import Recipient
+from notifier.core.message import Content, Recipient
 
 WORDS = ("delivered", "soft-fail", "rejected", "dead", "timeout", "throttled", "flaky-2")
 DELIVERED, SOFT = None, (Retryable, "soft_fail", False)
@@ -134,3 +134,18 @@ def test_a_webhook_is_kept_with_real_signatures(http: Http, make_message: Any) -
 @pytest.mark.parametrize(("model", "is_safe"), [(EmailSmtp, False), (StandardWebhook, True)])
 def test_a_repeat_is_as_safe_as_with_the_real_provider(model: Any, is_safe: bool) -> None:
     assert sandbox_for(model.channel, model).is_safe_to_repeat == is_safe
+
+
+@pytest.mark.parametrize("name", sorted(CHANNELS))
+def test_what_no_provider_of_a_channel_would_take_is_refused(name: str, http: Http, make_message: Any) -> None:
+    """By what each channel declares: a push with 21 KB of data is refused, and a mail with them is not."""
+    shape, sandbox = CHANNELS[name].shape, sandbox_for(CHANNELS[name])({}, http)
+    long, fat = make_message(content=Content("t", "x" * 30_000)), make_message(data={"items": ["x" * 1_000] * 21})
+    for message, is_refused in ((make_message(), False), (long, shape.longest_body or shape.longest_payload), (fat, shape.longest_payload)):
+        if is_refused:
+            with pytest.raises(Permanent) as refused:
+                sandbox.send(message, Recipient("somebody"))
+            assert (refused.value.code, "providers take" in str(refused.value)) == ("payload_too_large", True)
+        else:
+            assert sandbox.send(message, Recipient("somebody")).captured
+    assert shape.longest_payload == (4_096 if name == "push" else None)

@@ -13,8 +13,9 @@ from apiflask import APIFlask
 from notifier.core.wording import Words
 from notifier.database import transaction
 from notifier.extensions import db, redis_store
-from notifier.models import Notification, Submission, Template
+from notifier.models import Address, Delivery, Notification, Submission, Template
 from notifier.pipeline import templates
+from notifier.pipeline.deliver import deliver
 from notifier.queries import templates as queries
 from tests.web.conftest import Visitor
 
@@ -143,6 +144,21 @@ def test_a_test_send_takes_the_ordinary_road_with_the_draft(admin: Visitor, draf
     row = db.session.scalar(sa.select(Notification))
     assert row is not None
     assert (row.user_id, row.is_test, row.type) == ("admin", to == "sandbox", "order_placed")
+
+
+@pytest.mark.parametrize("channel", ["sms", "whatsapp", "voice", "email"])
+def test_the_sandbox_needs_no_address_of_ones_own(signed_in: Callable[..., Visitor], draft: str, channel: str) -> None:
+    admin = signed_in("admin", "lone")
+    with transaction() as session:
+        session.execute(sa.delete(Address).where(Address.user_id == "lone"))
+    form = {**FORM, "channel": channel, "to": "sandbox", "type": "order_placed", "sample": '{"order_id": "A1", "name": "Bo"}'}
+    answer = admin.post(f"{draft}/test", form)
+    assert answer.status_code == 303, answer.text
+    assert "The sandbox keeps what would have gone to" in admin.get(answer.location).text
+    assert db.session.scalars(sa.select(Address).where(Address.user_id == "lone")).all() == []
+    [delivery] = db.session.scalars(sa.select(Delivery))
+    [outcome] = deliver([delivery.id])
+    assert (delivery.channel, outcome.status) == (channel, "delivered")
 
 
 @pytest.mark.parametrize(
