@@ -1,9 +1,9 @@
-"""What waits for an outage to end stays in the database: held here, and let out by turns when it is over.
+"""What waits for an outage to end stays in the database, and is let out by turns when it is over.
 
-`hold` is called by `admit`, `claim` and `sweep` for deliveries that no account of their channel can take, or whose channel
-is paused; `Outages.let_out` by the scheduler. A held delivery says what it waits for (`held_for`) and is not rung, however
-long that takes: an outage costs one look at each scope, and one delivery for each probe of it. The breaker's word is asked
-every time, so nothing is lost when Redis forgets it, or when somebody dies between two of these lines.
+`admit`, `claim` and `sweep` hold deliveries that no account of their channel can take, or whose channel is paused; the
+scheduler calls `Outages.let_out`. A held delivery says what it waits for (`held_for`) and is not rung, however long that
+takes: an outage costs one look at each scope, and one delivery for each probe of it. The breaker's word is asked every
+time, so nothing is lost when Redis forgets it, or when somebody dies between two of these lines.
 """
 
 from collections.abc import Collection, Mapping

@@ -51,7 +51,8 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
             moved[row.id] = {"status": lifecycle.SKIPPED, "reason": move.reason, "detail": row.detail, "due_at": row.due_at, "wake_at": None}
         elif row.id in move.turns:
             moved[row.id] = begun(row, facts.get(row.notification_id), move.turns[row.id], now)
-    moved = {key: moved[key] for key in _hold(moved)}
+    ours = _hold([key for key, columns in moved.items() if columns["status"] == lifecycle.SKIPPED])
+    moved = {key: columns for key, columns in moved.items() if columns["status"] != lifecycle.SKIPPED or key in ours}
     _move(moved)
     return [Doorbell(row.id, row.channel, row.priority) for row in rows if row.id in moved and moved[row.id]["status"] == lifecycle.QUEUED]
 
@@ -104,11 +105,10 @@ def _facts(notifications: Sequence[Any]) -> dict[UUID, Facts]:
     }
 
 
-def _hold(ids: Iterable[UUID]) -> list[UUID]:
-    """Those that still wait. Whoever holds one at this moment is moving it, and a claim or a sweep that does asks for its rivals."""
-    wanted = list(ids)
-    still = sa.select(_deliveries.c.id).where(_deliveries.c.id.in_(wanted), _deliveries.c.status == lifecycle.WAITING)
-    return list(db.session.scalars(still.with_for_update(skip_locked=True, key_share=True))) if wanted else []
+def _hold(needless: Sequence[UUID]) -> set[UUID]:
+    """Those that still wait. Whoever holds one at this moment is letting it out, and asks for its rivals before it goes (`rivals`)."""
+    still = sa.select(_deliveries.c.id).where(_deliveries.c.id.in_(needless), _deliveries.c.status == lifecycle.WAITING)
+    return set(db.session.scalars(still.with_for_update(skip_locked=True, key_share=True))) if needless else set()
 
 
 def _move(moved: Mapping[UUID, Mapping[str, Any]]) -> None:
