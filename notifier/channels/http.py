@@ -264,7 +264,7 @@ class _SecureConnection(_Checked, HTTPSConnection):
 class _TimedResponse(http.client.HTTPResponse):
     """An answer as a whole has a deadline. Socket time-outs start afresh with every byte, so a receiver could hold a lane for days.
 
-    Interim answers (RFC 9110, 15.2) are passed over. http.client does so with 100 alone, and takes 102 or 103 for the answer.
+    Interim answers (RFC 9110, 15.2) are passed over. http.client does so with 100 alone: 102 or 103 would be the answer.
     """
 
     def __init__(self, sock: socket.socket, *args: Any, total_s: float, **options: Any) -> None:

@@ -7,6 +7,7 @@ never become a header, a second recipient or a second mail.
 
 import binascii
 import re
+import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,7 +36,7 @@ _LONGEST_WORD = 65  # RFC 2047 allows 75; so it stands on one line with the long
 _LONGEST_PLAIN_NAME = 60  # longer ones are encoded, since quotes cannot be folded
 _WORD = "=?utf-8?{}?{}?="
 _ROOM = _LONGEST_WORD - len(_WORD.format("q", ""))
-_AS_IT_IS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/ ")  # in a Q-word, also in a name
+_AS_IT_IS = frozenset(f"{string.ascii_letters}{string.digits}!*+-/ ".encode())  # in a Q-word, also in a name
 _LONGEST_TEXT_LINE = 900  # of a 7bit part; SMTP allows 998
 
 
@@ -91,7 +92,10 @@ def needs_utf8(address: str) -> bool:
 
 
 def compose(message: Message, to: Recipient, *, by: Mailbox, at: datetime) -> Mail:
-    """`at` goes into Date. The Message-ID is the same on every try, so that a repeat can be recognised. Raises ValueError: `to` is no address."""
+    """`at` goes into Date. The Message-ID is the same on every try, so that a repeat can be recognised.
+
+    Raises ValueError: `to` is no address.
+    """
     content = message.content
     recipient = _mailbox(to.name or "", ascii_domain(to.address))
     subject = _one_line(content.subject or "") or _one_line(content.title)
@@ -162,7 +166,7 @@ def _is_plain(text: str, longest: int | None = None) -> bool:
 
 
 def _encoded(text: str) -> Iterator[str]:
-    """RFC 2047: encoded words of whole characters, cut behind spaces if possible, since some programs show another one there.
+    """RFC 2047: encoded words of whole characters, cut behind spaces if possible: some programs show another one there.
 
     Spaces are inside of them: those between encoded words do not count.
     """
@@ -191,11 +195,12 @@ def _q_cost(byte: int) -> int:
 def _encoded_word(raw: bytes, *, is_q: bool) -> str:
     if not is_q:
         return _WORD.format("b", binascii.b2a_base64(raw, newline=False).decode())
-    return _WORD.format("q", "".join(chr(byte) if byte in _AS_IT_IS else f"={byte:02X}" for byte in raw).replace(" ", "_"))
+    quoted = "".join(chr(byte) if byte in _AS_IT_IS else f"={byte:02X}" for byte in raw)
+    return _WORD.format("q", quoted.replace(" ", "_"))
 
 
 def _mailbox(name: str, address: str) -> Mailbox:
-    """Raises ValueError. All addresses were checked when they were stored; this keeps out what would be more than one."""
+    """Raises ValueError. Addresses were checked when they were stored; this keeps out what would be more than one."""
     if not _ADDRESS.fullmatch(address) or _ENCODED_WORD in address or address != _one_line(address):
         raise ValueError("this is not an e-mail address")
     name = _one_line(name)
@@ -221,7 +226,10 @@ def _encodable(text: str) -> str:
 
 
 def _body(delivery_id: str, text: str, html: str | None) -> bytes:
-    """From the first header about content to the end. The boundary holds `=_`, which is in no quoted-printable text, and in no 7bit one (_part)."""
+    """From the first header about content to the end.
+
+    The boundary holds `=_`, which is in no quoted-printable text, and in no 7bit one (_part).
+    """
     plain = _part("plain", text)
     if not html:
         return plain
@@ -232,12 +240,17 @@ def _body(delivery_id: str, text: str, html: str | None) -> bytes:
 
 
 def _part(subtype: str, text: str) -> bytes:
-    """7bit or quoted-printable: never base64, which filters distrust and people cannot read, nor 8bit, which not every relay passes on."""
+    """7bit or quoted-printable: never base64, which filters distrust and people cannot read, nor 8bit, which not every
+    relay passes on.
+    """
     text = _LINE_END.sub("\n", _encodable(text))
     if not text.endswith("\n"):
         text += "\n"
-    is_plain = not _NOT_PLAIN_TEXT.search(text) and "=_" not in text and all(len(line) <= _LONGEST_TEXT_LINE for line in text.split("\n"))
-    encoding, body = ("7bit", text.encode()) if is_plain else ("quoted-printable", binascii.b2a_qp(text.encode(), istext=True))
+    is_short = all(len(line) <= _LONGEST_TEXT_LINE for line in text.split("\n"))
+    if is_short and "=_" not in text and not _NOT_PLAIN_TEXT.search(text):
+        encoding, body = "7bit", text.encode()
+    else:
+        encoding, body = "quoted-printable", binascii.b2a_qp(text.encode(), istext=True)
     head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'
     return head.encode() + body.replace(b"\n", b"\r\n")
 

@@ -28,10 +28,10 @@ MAILS_A_CONNECTION = 100  # many servers hang up after that many
 
 _PERHAPS_OURS = partial(Misconfigured, is_certain=False)
 
-# What a reply means (RFC 5321 codes, RFC 3463 enhanced codes) to which command, first match. Codes only, never the English behind them.
-# Before RCPT TO no recipient was named, so a refusal is about us. An address is blamed only where the server says that there
-# is none: a bare 550 is as often a policy, and 5.1.0 and 5.7.x are about the sender, or a relay that does not take our mail.
-# To the data, 5.7.x without a word of SPF, DKIM and their like (RFC 7372) is about what the mail says.
+# What a reply means (RFC 5321 codes, RFC 3463 enhanced codes) to which command, first match. Codes only, never the English
+# behind them. Before RCPT TO no recipient was named, so a refusal is about us. An address is blamed only where the server
+# says that there is none: a bare 550 is as often a policy, and 5.1.0 and 5.7.x are about the sender, or about a relay that
+# does not take our mail. To the data, 5.7.x without a word of SPF, DKIM and their like (RFC 7372) is about what the mail says.
 _REPLIES: tuple[tuple[str, str, str, Callable[..., DeliveryError]], ...] = (
     (r".*", r"4..", r".*", Retryable),
     (r".*", r"530|534|535|538", r".*", Misconfigured),

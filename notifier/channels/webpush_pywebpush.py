@@ -31,8 +31,8 @@ _SHORT = 200  # characters, at 6 bytes each at most
 
 _URGENCY = {"urgent": "high", "high": "high", "medium": "normal", "low": "low"}
 
-# 404 and 410: the person has taken the permission back, or the browser is gone. 401 and 403 are about our signature (Apple:
-# BadJwtToken), or the subscription was made with another key than ours, which a person can bring about.
+# 404 and 410: the person has taken the permission back, or the browser is gone. 401 and 403 are about our signature
+# (Apple: BadJwtToken), or the subscription was made with another key than ours, which a person can bring about.
 _OUR_SIGNATURE = partial(Misconfigured, is_certain=False)
 _STATUSES: dict[int, Family] = {
     **STATUSES,

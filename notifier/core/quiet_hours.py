@@ -49,7 +49,8 @@ def _in_utc(day: date, at: time, zone: ZoneInfo) -> datetime:
     after = datetime.combine(day, at, zone).astimezone(UTC)
     if after.astimezone(zone).replace(tzinfo=None) == datetime.combine(day, at):
         return after
-    # PEP 495 reads a time that was skipped with the offset before the change, or (fold) with that behind it: the change lies between.
+    # PEP 495 reads a time that was skipped with the offset before the change, or (fold) with that behind it: the change
+    # lies between the two.
     before = datetime.combine(day, at, zone).replace(fold=1).astimezone(UTC)
     offset = before.astimezone(zone).utcoffset()
     while after - before > timedelta(seconds=1):

@@ -1,8 +1,12 @@
-"""An SMS as networks carry it (3GPP TS 23.038 and 23.040): GSM-7 where its alphabet suffices, else UCS-2, in parts of a certain size."""
+"""An SMS as networks carry it: GSM-7 where its alphabet suffices, else UCS-2, in parts of a certain size.
 
+3GPP TS 23.038 and 23.040.
+"""
+
+import string
 from dataclasses import dataclass
 
-_GSM = frozenset("@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà")
+_GSM = frozenset(f"@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./{string.digits}:;<=>?¡{string.ascii_uppercase}ÄÖÑÜ§¿{string.ascii_lowercase}äöñüà")
 _GSM_EXTENSION = frozenset("^{}\\[~]|€\f")  # an escape and a character: two places, and never apart
 
 # What formats and shortening add to a text: an ellipsis, the apostrophe in 1’000, a minus sign.
@@ -34,7 +38,10 @@ def segments(text: str) -> Segments:
 
 
 def parts(text: str) -> list[str]:
-    """The text as it is divided: 160 places or 70, and less each when there are several. Whatever takes two places stays together."""
+    """The text as it is divided: 160 places or 70, and less each when there are several.
+
+    What takes two places stays together.
+    """
     size, whole, part = (_septets, 160, 153) if is_gsm(text) else (_units, 70, 67)
     sizes = [size(character) for character in text]
     if sum(sizes) <= whole:

@@ -15,17 +15,18 @@ from notifier.queueing import Doorbell, ring
 
 _notification = Notification.__table__.c
 _COLUMNS: tuple[sa.Column[object], ...] = (
-    *(_notification.id, _notification.user_id, _notification.producer_id, _notification.is_test, _notification.collapse_key),
-    *(_notification.routing, _notification.priority),
+    *(_notification.id, _notification.user_id, _notification.producer_id, _notification.is_test),
+    *(_notification.collapse_key, _notification.routing, _notification.priority),
 )
 _GONE_OUT = frozenset(lifecycle.STATUSES) - {lifecycle.CANCELLED, lifecycle.SKIPPED, lifecycle.EXPIRED}
 
 
 def cancel(notification_id: UUID) -> int:
-    """Cancels the waiting and queued deliveries of a notification, and those in an open digest; returns how many. Raises Rejected when there are none.
+    """Cancels the waiting and queued deliveries of a notification, and those in an open digest; returns how many.
 
-    A worker that claims one of them at this moment wins or loses by the row's lock, never both. Where nothing of it has gone out, the
-    older one whose place it had taken by their `collapse_key` goes out after all.
+    Raises Rejected when there are none. A worker that claims one of them at this moment wins or loses by the row's lock,
+    never both. Where nothing of it has gone out, the older one whose place it had taken by their `collapse_key` goes out
+    after all.
     """
     with transaction() as session:
         cancelled = session.execute(

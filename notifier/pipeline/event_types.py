@@ -90,7 +90,8 @@ def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:
     if schema.get("$schema", _DIALECTS[0]) not in _DIALECTS:
         return [Fault("/schema/$schema", "invalid_schema", "only JSON Schema 2020-12 is understood")]
     if isinstance(named := schema.get("properties"), Mapping) and RESERVED_NAME in named:
-        return [Fault(f"/schema/properties/{RESERVED_NAME}", "reserved_name", f"no data may be named {RESERVED_NAME!r}: webhooks use it")]
+        message = f"no data may be named {RESERVED_NAME!r}: webhooks use it"
+        return [Fault(f"/schema/properties/{RESERVED_NAME}", "reserved_name", message)]
     schemas = dict(_schemas_in(schema))
     faults = [fault for pointer, node in schemas.items() for fault in _faults_at(pointer, node, schemas)]
     if faults:

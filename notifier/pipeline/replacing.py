@@ -164,10 +164,10 @@ def drop_older(places: Iterable[Place]) -> None:
 
 
 def bring_back(notification: Any) -> UUID | None:
-    """The notification whose place this one had taken, and which was replaced for it alone, is the newest again and goes out.
+    """The notification whose place this one had taken, and which was replaced for it alone, is the newest again.
 
-    For one that has been cancelled, of which nothing has gone out; inside the caller's transaction. → the older one, None where there
-    is none. What it waited for when it made way, it waits for again; what was queued is due at once.
+    For one that has been cancelled, of which nothing has gone out; inside the caller's transaction. → the older one, None
+    where there is none. What it waited for when it made way, it waits for again; what was queued is due at once.
     """
     place = places_of([notification], lock=True).get(notification.id)
     if place is None or place.newest != notification.id or place.previous is None:
@@ -183,7 +183,8 @@ def bring_back(notification: Any) -> UUID | None:
             continue
         waited_as = row.detail.get(WAITED_AS)
         detail = {name: value for name, value in row.detail.items() if name not in ("superseded_by", WAITED_AS)}
-        values = {"status": lifecycle.WAITING, "detail": detail, "held_for": None, "reason": SCHEDULED, "wake_at": row.due_at or now}
+        values: dict[str, Any] = {"status": lifecycle.WAITING, "detail": detail, "held_for": None, "reason": SCHEDULED}
+        values["wake_at"] = row.due_at or now
         if waited_as == FALLBACK:
             values |= {"reason": FALLBACK, "wake_at": row.due_at}
         elif waited_as in _KEPT_REASONS:

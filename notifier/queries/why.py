@@ -54,7 +54,8 @@ def of_item(user_id: str, item_id: UUID) -> Story | None:
 
 
 def _mine(user_id: str) -> sa.Select[Any]:
-    return sa.select(Notification.id, Notification.type, Notification.created_at, Notification.decision).where(Notification.user_id == user_id)
+    columns = (Notification.id, Notification.type, Notification.created_at, Notification.decision)
+    return sa.select(*columns).where(Notification.user_id == user_id)
 
 
 def _told(user_id: str, statement: sa.Select[Any]) -> list[Story]:
