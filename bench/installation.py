@@ -87,6 +87,8 @@ def installed(database: str) -> Iterator[Installation]:
             "NOTIFIER_DEMO": "0",
             "SMTP_URL": "smtp://127.0.0.1:9",  # switches e-mail on; nothing is sent there
             "RATE_LIMIT": "1000000000/minute",
+            "ADDRESS_LIMIT": "1000000000/minute",
+            "PHONE_LIMIT": "1000000000/minute",
         }
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
         app = create_app(Settings.from_env(environment))

@@ -67,7 +67,9 @@ class Settings:
     outbound_allow: tuple[type_network, ...] = _setting("private networks that outbound calls may reach, a CIDR list (none)")
     retry_delays: Mapping[str, tuple[float, ...]] = _setting("seconds between tries, for every priority, `1,2,4` say; each is spread by ±20 %")
     rate_limit: str = _setting("requests a producer key may make (`200000/minute`)")
-    recipient_limit: str = _setting("how often one person may be sent one urgent or mandatory type, one-time codes say (`30/10 minutes`)")
+    recipient_limit: str = _setting("how often one person, or one address, may be sent one urgent or mandatory type, one-time codes say (`30/10 minutes`)")
+    phone_limit: str = _setting("how often one phone may be called, or sent transactional SMS (`120/hour`)")
+    address_limit: str = _setting("calls from one network address without a producer's key: people's inboxes, links in mails, the sign-in (`6000/minute`)")
     caps: Caps = _setting("most notifications of a category for one person (`social 10/hour 50/day, marketing 2/hour 5/day, system 3/hour 10/day`)")
     preference_cache: bool = _setting("`on`: what people have chosen is kept in Redis for an hour at most (`on` with PostgreSQL, `off` with SQLite)")
     environment: Mapping[str, str] = field(repr=False, metadata={})  # where providers find what they declare for themselves
@@ -155,6 +157,8 @@ class _Reader:
             retry_delays=self.delays(),
             rate_limit=self.rate("RATE_LIMIT", "200000/minute"),
             recipient_limit=self.rate("RECIPIENT_LIMIT", "30/10 minutes"),
+            phone_limit=self.rate("PHONE_LIMIT", "120/hour"),
+            address_limit=self.rate("ADDRESS_LIMIT", "6000/minute"),
             caps=self.caps(),
             preference_cache=self.is_on("PREFERENCE_CACHE", "off" if database_url.startswith("sqlite") else "on"),
             environment=dict(self.environ),

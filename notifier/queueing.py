@@ -5,6 +5,7 @@ one whose ring was lost is rung again by the sweep. Jobs are named by string and
 """
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -40,6 +41,12 @@ class Doorbell:
     delivery_id: UUID
     channel: str
     priority: str
+
+
+def unchecked(limit: str) -> None:
+    """Something passed because Redis could not be asked about this limit; `/metrics` tells how often."""
+    counts: Counter[str] = current_app.extensions.setdefault("unchecked", Counter())
+    counts[limit] += 1
 
 
 def queue_name(channel: str, priority: str) -> str:

@@ -13,11 +13,13 @@ person anyway (`conditions_of`) or for many at once (`holding`):
 | preferences (`/p/…`) | the producer's being disabled, the person's erasure, `people.end_tokens` |
 | unsubscribe (`/u/…`) | the person's erasure alone: one click works as long as there is somebody to be left in peace |
 | unsubscribe at an address that came with a notification alone | never: it names nobody, and holds for that address |
+| device (a cookie of the sign-in) | its time: it opens nothing |
 
 Tokens from before these were kept count as those of generation 0, which is that of all who were there then.
 """
 
 import hashlib
+import secrets
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -84,6 +86,13 @@ class Unsubscribe:
     channel: str
 
 
+class Device(NamedTuple):
+    """A browser in which the account of that e-mail has signed in."""
+
+    email: str
+    number: str
+
+
 Token = UserToken | PreferenceLink | Unsubscribe
 
 
@@ -147,6 +156,16 @@ def read_preferences(token: str) -> PreferenceLink | None:
         return None
     user_id, generation, version, producer = (content, _FIRST, 0, None) if isinstance(content, str) else content
     return PreferenceLink(Subject(user_id, generation, version), _uuid(producer))
+
+
+def sign_device(email: str) -> str:
+    """For the browser in which somebody has just signed in: tries at their password from there are not a stranger's. Opens nothing."""
+    return str(_signer("device").dumps([email, secrets.token_hex(8)]))
+
+
+def read_device(token: str) -> Device | None:
+    content = _open("device", token)
+    return None if content is None else Device(*content)
 
 
 def conditions_of(token: Token) -> tuple[sa.ColumnElement[bool], ...]:

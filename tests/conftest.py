@@ -48,6 +48,10 @@ hypothesis_settings.register_profile("any machine", deadline=None, suppress_heal
 hypothesis_settings.load_profile("any machine")
 
 _KEPT = {"event_type", "template", "template_content", "installation_secret", "alembic_version"}
+_REMEMBERED = (  # what a process remembers for a moment
+    *("hints", "providers", "limited_types", "origins", "kept"),
+    *("sign_in_throttle", "sign_ins_held", "unchecked"),
+)
 CAST = ("alice", "bob", "carol", "dave")
 _ENOUGH_MEMORY = 1 << 30
 
@@ -182,7 +186,7 @@ def _let_the_audit_trail_be_emptied() -> None:
 @pytest.fixture
 def app(migrated_app: APIFlask) -> Iterator[APIFlask]:
     """The app on one of the two databases, with nothing but the catalogue in it."""
-    for memory in ("hints", "providers", "limited_types", "origins", "kept"):  # what a process remembers for a moment
+    for memory in _REMEMBERED:
         migrated_app.extensions.pop(memory, None)
     with migrated_app.app_context():
         redis_store.client.flushall()

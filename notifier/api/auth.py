@@ -14,6 +14,7 @@ from flask import Response, current_app, g, request
 
 from notifier import accounts, key_use, logs, tokens
 from notifier.api import limits, parameters
+from notifier.api.errors import is_api
 from notifier.api.fields import parse_user_id
 from notifier.core import worlds
 from notifier.core.errors import Rejected
@@ -24,6 +25,8 @@ from notifier.pipeline import audit
 from notifier.pipeline.judge import Caller
 
 _OF_ONE_REQUEST = ("key", "scopes_wanted", "rate_limit", "body_is_optional")
+_ANYONE = "anyone"  # the rule of pages that nobody has to be signed in for
+_UNLIMITED = ("static", "api_health.healthz", "api_health.readyz")  # what is asked all the time, and by machines that must be answered
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -120,11 +123,15 @@ def _enter() -> None:
         # more than allowed is let through, because Werkzeug cuts such a body off without a word: see strict_json.
         request.environ["wsgi.input_terminated"] = True
         request.max_content_length = current_app.config["MAX_CONTENT_LENGTH"] + 1
-    access: Access | None = getattr(current_app.view_functions.get(request.endpoint or ""), "access", None)
+    view = current_app.view_functions.get(request.endpoint or "")
+    access: Access | None = getattr(view, "access", None)
     if access is not None and access.kind == "producer":
         g.body_is_optional = access.body_is_optional
         _admit(access)
         limits.charge(1)
+    elif request.endpoint not in _UNLIMITED:
+        is_for_somebody = access.kind == "person" if access is not None else getattr(view, "rule", _ANYONE) != _ANYONE
+        limits.charge_address(known=is_for_somebody)
 
 
 def _admit(access: Access) -> None:
@@ -134,6 +141,7 @@ def _admit(access: Access) -> None:
         raise Rejected("unauthenticated", "send the key as 'Authorization: Bearer <key>'")
     key = accounts.find_key(token)
     if key is None:
+        limits.charge_guess()
         if tokens.open_user_token(token) is not None:
             raise Rejected("user_token_refused", "this is a user's token; producers' calls need a producer's key")
         raise Rejected("invalid_key", "the key is unknown, expired or revoked")
@@ -191,6 +199,7 @@ def _leave(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.get("request_id", "")
     if "key" in g:
         response.headers["Cache-Control"] = "no-store"
+    if "key" in g or ("rate_limit" in g and (is_api(request.path) or response.status_code == 429)):
         for name, value in limits.headers():
             response.headers[name] = value
     return response

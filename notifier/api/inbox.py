@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from wtforms import ValidationError
 
 from notifier import accounts, origins, tokens
+from notifier.api import limits
 from notifier.api.auth import Door, person
 from notifier.api.fields import Body, Time, wrong
 from notifier.api.schemas import CATEGORY, Answer, Page
@@ -164,6 +165,7 @@ def _find_person() -> None:
 def _owner(token: str, origin: str | None) -> str:
     opened = tokens.open_user_token(token)
     if opened is None or not tokens.holding([opened]):
+        limits.charge_guess()
         if accounts.find_key(token) is not None:
             raise Rejected("producer_key_refused", "the inbox belongs to people: make a token with POST /api/v1/users/{id}/token")
         raise Rejected("unauthenticated", "the token is forged, or has ended")

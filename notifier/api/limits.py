@@ -1,8 +1,12 @@
-"""The rate limit of a producer's key: a fixed window counted in Redis.
+"""Rate limits: of a producer's key, of the network address of all other calls, and of guesses; fixed windows counted in Redis.
 
-A call costs the notifications it asks for, and at least one. A process takes a thousandth of the limit
+A call with a key costs the notifications it asks for, and at least one. A process takes a thousandth of the limit
 at a time, so that few requests wait for Redis. When Redis is away nothing is limited: a refused
-notification is worse than a producer over its quota. A dead Redis is asked once a second.
+notification is worse than a producer over its quota. A dead Redis is asked once a second, and what passes is counted.
+
+Without a key a call counts against its address: a network of IPv6 (/64) is one, and behind proxies (TRUSTED_PROXIES) the
+one they name. Pages and inboxes that somebody has to be signed in for may be asked _KNOWN times as often: a whole office
+may stand behind one address. What an unknown key or token is answered counts apart, and never keeps out a good one.
 """
 
 import time
@@ -12,16 +16,22 @@ from dataclasses import dataclass, field
 import redis
 import structlog
 from apiflask import APIFlask
-from flask import current_app, g
+from flask import current_app, g, request
 from limits import RateLimitItem, parse
 from limits.storage import RedisStorage
 
 from notifier.clock import now
-from notifier.config import current_settings
 from notifier.core.errors import Rejected
+from notifier.core.networks import neighbourhood
+from notifier.encryption import vault
+from notifier.extensions import redis_store
+from notifier.queueing import unchecked
 
 _PAUSE_S = 1.0
 _PARTS = 1_000  # of the limit, one of which a process takes at a time
+_KNOWN = 10
+_MOST_IN_HAND = 50_000  # keys and addresses that a process remembers
+_GUESSES = parse("60/minute")
 
 log = structlog.get_logger()
 
@@ -37,10 +47,11 @@ class _InHand:
 
 @dataclass(slots=True)
 class Limiter:
-    """The limit of this installation, and when Redis may be asked again after it failed."""
+    """One limit of this installation, its name in headers and metrics, and when Redis may be asked again after it failed."""
 
     item: RateLimitItem
     storage: RedisStorage
+    policy: str = "default"
     asleep_until: float = field(default=0.0)
     in_hand: dict[str, _InHand] = field(default_factory=dict)
 
@@ -48,6 +59,8 @@ class Limiter:
         """What the key has used in this window, `cost` included; None when Redis cannot say. A negative cost is given back."""
         hand = self.in_hand.get(key_id)
         if hand is None or hand.window != window:
+            if len(self.in_hand) >= _MOST_IN_HAND:
+                self.in_hand.clear()  # what was in hand is lost to them: a thousandth of their limit
             hand = self.in_hand[key_id] = _InHand(window)
         share = max(cost, self.item.amount // _PARTS) if cost > 0 else cost
         if not 0 < cost <= hand.left and not self._take(key_id, hand, share):
@@ -56,7 +69,8 @@ class Limiter:
         return hand.taken - hand.left
 
     def _take(self, key_id: str, hand: _InHand, share: int) -> bool:
-        if time.monotonic() < self.asleep_until:
+        if time.monotonic() < self.asleep_until or redis_store.is_away():
+            unchecked(self.policy)
             return False
         try:
             hand.taken = self.storage.incr(f"{key_id}:{hand.window}", self.item.get_expiry(), share)
@@ -64,6 +78,7 @@ class Limiter:
             return True
         except redis.RedisError as error:
             self.asleep_until = time.monotonic() + _PAUSE_S
+            unchecked(self.policy)
             log.warning("limits.redis_away", error=type(error).__name__)
             return False
 
@@ -71,33 +86,60 @@ class Limiter:
 def init_app(app: APIFlask) -> None:
     settings = app.extensions["settings"]
     storage = RedisStorage("redis://", connection_pool=app.extensions["redis"].connection_pool, key_prefix="notifier:limit")
+    of_address = parse(settings.address_limit)
     app.extensions["limiter"] = Limiter(parse(settings.rate_limit), storage)
+    app.extensions["address_limiters"] = {
+        "address": Limiter(of_address, storage, "address"),
+        "known": Limiter(type(of_address)(of_address.amount * _KNOWN, of_address.multiples), storage, "known"),
+        "guess": Limiter(_GUESSES, storage, "guess"),
+    }
 
 
 def charge(cost: int) -> None:
     """Counts `cost` notifications against the caller's key. Raises `Rejected('rate_limited')`."""
-    if cost <= 0:
-        return
-    limiter: Limiter = current_app.extensions["limiter"]
+    if cost > 0:
+        _charge(current_app.extensions["limiter"], g.key.key_id.hex, cost)
+
+
+def charge_address(*, known: bool) -> None:
+    """Counts one call against the address it came from. `known`: somebody has to be signed in for it. Raises `Rejected('rate_limited')`."""
+    _charge_address("known" if known else "address")
+
+
+def charge_guess() -> None:
+    """Counts a key or token that is none. Raises `Rejected('rate_limited')`, instead of which the caller says what was wrong with it."""
+    _charge_address("guess")
+
+
+def _charge_address(policy: str) -> None:
+    place = vault.digest(f"{policy}\0{neighbourhood(request.remote_addr or '')}").hex()
+    _charge(current_app.extensions["address_limiters"][policy], place, 1)
+
+
+def _charge(limiter: Limiter, key: str, cost: int) -> None:
     seconds = limiter.item.get_expiry()
     moment = now().timestamp()
     window = int(moment // seconds)
     resets_in = max(1, int((window + 1) * seconds - moment + 0.999))
-    key_id = g.key.key_id.hex
-    used = limiter.count(key_id, cost, window)
+    used = limiter.count(key, cost, window)
     if used is None:
         return
-    g.rate_limit = (max(0, limiter.item.amount - used), resets_in)
+    g.rate_limit = (limiter, max(0, limiter.item.amount - used), resets_in)
     if used > limiter.item.amount:
         if cost > 1:
-            limiter.count(key_id, -cost, window)  # what was refused is not paid for, so that a smaller call may pass
-        raise Rejected("rate_limited", f"at most {current_settings().rate_limit}; this call costs {cost}", retry_after=resets_in)
+            limiter.count(key, -cost, window)  # what was refused is not paid for, so that a smaller call may pass
+        raise Rejected("rate_limited", f"at most {_said(limiter.item)}; this call costs {cost}", retry_after=resets_in)
+
+
+def _said(item: RateLimitItem) -> str:
+    """`200000/minute`, as the setting is written."""
+    return f"{item.amount}/{item.multiples if item.multiples > 1 else ''} {item.GRANULARITY.name}".replace("/ ", "/")
 
 
 def headers() -> Iterator[tuple[str, str]]:
-    """draft-ietf-httpapi-ratelimit-headers."""
-    item = current_app.extensions["limiter"].item
-    yield "RateLimit-Policy", f'"default";q={item.amount};w={item.get_expiry()}'
-    if "rate_limit" in g:
-        remaining, resets_in = g.rate_limit
-        yield "RateLimit", f'"default";r={remaining};t={resets_in}'
+    """draft-ietf-httpapi-ratelimit-headers; of the limit that this call was counted against."""
+    limiter, *counted = g.get("rate_limit") or (current_app.extensions["limiter"],)
+    yield "RateLimit-Policy", f'"{limiter.policy}";q={limiter.item.amount};w={limiter.item.get_expiry()}'
+    if counted:
+        remaining, resets_in = counted
+        yield "RateLimit", f'"{limiter.policy}";r={remaining};t={resets_in}'

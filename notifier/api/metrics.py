@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterator
 
 import redis
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from notifier import liveness, queueing
@@ -28,6 +28,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.registry.register(Queues(client))
         self.registry.register(HeldBack())
+        self.registry.register(Unchecked())
 
 
 class Queues(Collector):
@@ -74,6 +75,16 @@ class HeldBack(Collector):
         for name in queueing.all_queues():
             held.add_metric([name], counts.get(name, 0))
         yield held
+
+
+class Unchecked(Collector):
+    """How often this process let something pass because Redis could not be asked about a limit."""
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        passed = CounterMetricFamily("notifier_limits_unchecked", "Passed without a limit being asked: Redis was away", labels=["limit"])
+        for limit, count in current_app.extensions.get("unchecked", {}).items():
+            passed.add_metric([limit], count)
+        yield passed
 
 
 def init_app(app: Flask) -> None:

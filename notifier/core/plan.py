@@ -42,7 +42,7 @@ REASONS: dict[str, str] = {
     "not_needed": "Another channel has succeeded.",
     "provider_down": "The provider is out of order; it is tried again later.",
     "paced": "The provider's pace is used up for the moment.",
-    "recipient_limit": "The person has been sent too many of these in a short time.",
+    "recipient_limit": "The person, or the address, has been sent too many of these in a short time.",
     "retry": "A try failed; the next one is due later.",
     "cancelled": "The producer cancelled it.",
     "user_erased": "The person was erased.",
@@ -121,6 +121,7 @@ class Facts:
 
     `is_perishable`: the producer has said when it expires, and did not leave that to the product.
     `only_address`: the id of the one address it goes to, confirmed or not (an address's own code).
+    `flooded`: channels and addresses (their keyed digests) that have been sent enough of this for now, whoever they are of.
     `duplicate_of` and `superseded_by` are the shown ids of other notifications. `over_cap`: the channels
     for which a cap of the person is used up, with that cap. `scores` is what routing `best` knows, `seed` its chance.
     """
@@ -137,6 +138,7 @@ class Facts:
     is_perishable: bool = False
     routing: str = "all"
     is_flooded: bool = False
+    flooded: frozenset[tuple[str, bytes]] = frozenset()
     only_address: Any = None
     user_id: str = ""
     duplicate_of: str | None = None
@@ -399,7 +401,10 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, t
     asked = _ask(facts, channel, _active(facts, channel), start.at)
     if isinstance(asked, _No):
         return skip(asked.rule, asked.reason, asked.address, asked.detail)
-    addresses = asked.addresses
+    flooded = [address for address in asked.addresses if address is not None and (channel.name, address.digest) in facts.flooded]
+    if flooded and len(flooded) == len(asked.addresses):
+        return skip("limit", "recipient_limit", flooded[0])
+    addresses = [address for address in asked.addresses if address not in flooded]
     trace.append(Step("preference", channel.name, "pass", asked.answer.because))
 
     choices = facts.preferences
@@ -431,7 +436,8 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, t
         return skip("expiry", "expired", addresses[0], held)
     detail = {"until": _shown(due_at)} if due_at else {}
     trace.append(Step("route", channel.name, "send" if reason is None else "wait", reason or "at_once", detail))
-    return [Route(channel.name, address, due_at, reason, detail, start.step) for address in addresses]
+    routes = [Route(channel.name, address, due_at, reason, detail, start.step) for address in addresses]
+    return [*routes, *(Skip(channel.name, address, "recipient_limit") for address in flooded)]
 
 
 def _shown(at: datetime) -> str:

@@ -42,8 +42,8 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "duplicate": ("The same was said a short time ago[, in {duplicate_of}].", "Dasselbe wurde vor Kurzem schon gesagt[, in {duplicate_of}]."),
     "superseded": ("A newer notification has taken its place[: {superseded_by}].", "Eine neuere Nachricht ist an ihre Stelle getreten[: {superseded_by}]."),
     "recipient_limit": (
-        "Too many of this kind were sent to this person in a short time.",
-        "An diese Person ging in kurzer Zeit zu viel von dieser Art.",
+        "Too many of this kind were sent to this person or this address in a short time.",
+        "An diese Person oder Adresse ging in kurzer Zeit zu viel von dieser Art.",
     ),
     "frequency_cap": (
         "As many of this category as are wanted have been sent for now.",

@@ -30,6 +30,7 @@ from notifier.core.preferences import EVERY_CHANNEL
 from notifier.database import undone_by
 from notifier.extensions import db, redis_store
 from notifier.models import Delivery, EventType, Notification
+from notifier.queueing import unchecked
 
 SINCE = "notifier:caps:since"  # when Redis began to count: now after a FLUSHALL
 _KEPT = timedelta(seconds=max(WINDOWS_S.values()))
@@ -153,12 +154,16 @@ def count(planned: Sequence[Planned], now: datetime, *, is_rehearsal: bool) -> d
     """
     limited = ((index, one) for index, one in enumerate(planned) if one.facts.is_limited and one.plan.routes)
     questions = [question for index, one in limited if (question := _question(index, one)).limits]
-    if not questions or redis_store.is_away():
+    if not questions:
+        return {}
+    if redis_store.is_away():
+        unchecked("cap")
         return {}
     try:
         answers = _ask(questions, now, is_rehearsal)
     except redis.RedisError as error:
         log.warning("caps.redis_away", error=type(error).__name__)
+        unchecked("cap")
         return {}
     over = [{channel: question.limits[number - 1] for channel, number in answer.items()} for question, answer in zip(questions, answers, strict=True)]
     if not is_rehearsal:

@@ -14,7 +14,7 @@ from notifier import channels
 from notifier.core.plan import Facts, Plan, plan
 from notifier.core.routing import BEST
 from notifier.ids import new_id, show
-from notifier.pipeline import caps, repeats, replacing, scores
+from notifier.pipeline import caps, flood, repeats, replacing, scores
 from notifier.pipeline.caps import Planned
 from notifier.pipeline.facts import Target, planner_facts
 from notifier.pipeline.replacing import Contender, Place
@@ -39,6 +39,8 @@ def decide(targets: Sequence[Target], now: datetime, *, is_rehearsal: bool = Fal
         facts[index] = replace(facts[index], duplicate_of=earlier)
     decided = [Decided(*each, plan(each[-1], now)) for each in zip(ids, targets, facts, strict=True)]
     _supersede(decided, replacing.overtaken(_contenders(decided)), now)
+    for index, addresses in flood.flooded([one.target for one in decided], [one.plan for one in decided], is_rehearsal=is_rehearsal).items():
+        _again(decided[index], now, flooded=addresses)
     planned = [Planned(one.notification_id, one.target.is_test, one.facts, one.plan) for one in decided]
     for index, used_up in caps.count(planned, now, is_rehearsal=is_rehearsal).items():
         _again(decided[index], now, over_cap=used_up)

@@ -1,25 +1,39 @@
-"""Nobody is flooded with one-time codes: how often one person may be sent one urgent or mandatory type (RECIPIENT_LIMIT).
+"""Nobody is flooded with one-time codes: how often one person, and one address, may be sent one urgent or mandatory type
+(RECIPIENT_LIMIT), and how often one phone may be sent anything transactional (PHONE_LIMIT).
 
 Such types pass preferences, quiet hours and caps, so this is what stands between a leaked key, or a login
-form that is hammered, and somebody's phone. Counted in Redis before the transaction, in one round trip a
-batch; while Redis is away everything passes.
+form that is hammered, and somebody's phone: a thousand people may be made who all have its number. Counted in Redis, people
+before the transaction and addresses (by their keyed digests) when it is known which they are, in one round trip a batch
+each; while Redis is away everything passes, and is counted as unchecked. What is simulated (`+1555010000<digit>`,
+`@sandbox.test`) is nobody's phone or mailbox.
 """
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import limits
 import redis
 import sqlalchemy as sa
 from flask import current_app
 
+from notifier.channels import CHANNELS
 from notifier.config import current_settings
+from notifier.core.plan import Plan
+from notifier.database import undone_by
 from notifier.extensions import db, redis_store
 from notifier.models import EventType
+from notifier.pipeline.facts import Target
+from notifier.pipeline.people import PRIMARY, digest_of
+from notifier.queueing import unchecked
 
 _REFRESH_S = 5.0
+_PREFIX = "notifier:flood:"
+_SIMULATED_MAIL, _SIMULATED_PHONE = "@sandbox.test", "+1555010000"
+_BY_PHONE = {name for name, channel in CHANNELS.items() if PRIMARY["phone"] in (name, channel.borrows_from)}
 
 Trigger = tuple[str, str]  # user id, type
 
@@ -38,11 +52,55 @@ def over_limit(triggers: Sequence[Trigger]) -> Collection[Trigger]:
         return ()
     limit = limits.parse(current_settings().recipient_limit)
     keys = {f"{type_}:{user_id}": (user_id, type_) for user_id, type_ in counted}
-    try:
-        counts = _count(dict.fromkeys(keys, limit), [counted[trigger] for trigger in keys.values()])
-    except redis.RedisError:
-        return ()
-    return {trigger for (key, trigger), count in zip(keys.items(), counts, strict=True) if count > limit.amount}
+    counts = _try_to_count(dict.fromkeys(keys, limit), [counted[trigger] for trigger in keys.values()])
+    return {trigger for (key, trigger), count in zip(keys.items(), counts, strict=False) if count > limit.amount}
+
+
+def flooded(targets: Sequence[Target], plans: Sequence[Plan], *, is_rehearsal: bool) -> dict[int, frozenset[tuple[str, bytes]]]:
+    """Counts what is planned to go out, in order. → index → channels and addresses (digests) that have had enough. Inside the caller's transaction.
+
+    A rehearsal is not limited, and neither is a test key, which reaches nobody.
+    """
+    if is_rehearsal:
+        return {}
+    asked = list(_asked(targets, plans))
+    times = Counter(key for _, _, key, _ in asked)
+    parsed = {key: limit for _, _, key, limit in asked}
+    counts = _try_to_count(parsed, [times[key] for key in parsed])
+    if not counts:
+        return {}
+    undone_by(partial(_give_back, {key: times[key] for key in parsed}))
+    left = {key: limit.amount - (count - times[key]) for (key, limit), count in zip(parsed.items(), counts, strict=True)}
+    over: dict[int, set[tuple[str, bytes]]] = {}
+    for index, place, key, _ in asked:
+        if left[key] <= 0:
+            over.setdefault(index, set()).add(place)
+        left[key] -= 1
+    return {index: frozenset(places) for index, places in over.items()}
+
+
+def _asked(targets: Sequence[Target], plans: Sequence[Plan]) -> Iterator[tuple[int, tuple[str, bytes], str, limits.RateLimitItem]]:
+    """(index, channel and address, key, limit) of each limit that a planned delivery has to pass."""
+    settings = current_settings()
+    of_type, of_phone = limits.parse(settings.recipient_limit), limits.parse(settings.phone_limit)
+    simulated: set[bytes] | None = None
+    for index, (target, plan) in enumerate(zip(targets, plans, strict=True)):
+        type_ = target.order.type
+        is_pressing = (type_.is_mandatory or type_.priority == "urgent") and not type_.to_admins
+        if target.is_test or not (is_pressing or type_.category == "transactional"):
+            continue
+        for route in plan.routes:
+            address = route.address
+            if address is None or not address.digest or address.masked.endswith(_SIMULATED_MAIL):
+                continue
+            simulated = simulated or {digest_of(PRIMARY["phone"], f"{_SIMULATED_PHONE}{digit}") for digit in range(10)}
+            if address.digest in simulated:
+                continue
+            place = (route.channel, address.digest)
+            if is_pressing:
+                yield index, place, f"{type_.key}:{route.channel}:{address.digest.hex()}", of_type
+            if type_.category == "transactional" and route.channel in _BY_PHONE:
+                yield index, place, f"phone:{address.digest.hex()}", of_phone
 
 
 def used_up(allowances: Mapping[str, str]) -> set[str]:
@@ -52,12 +110,30 @@ def used_up(allowances: Mapping[str, str]) -> set[str]:
     return {key for (key, limit), count in zip(parsed.items(), counts, strict=True) if count > limit.amount}
 
 
+def _try_to_count(keys: Mapping[str, limits.RateLimitItem], times: Sequence[int]) -> list[int]:
+    """As `_count`; nothing while Redis is away."""
+    if not keys:
+        return []
+    if not redis_store.is_away():
+        with contextlib.suppress(redis.RedisError):
+            return _count(keys, times)
+    unchecked("recipient")
+    return []
+
+
+def _give_back(times: Mapping[str, int]) -> None:
+    with contextlib.suppress(redis.RedisError), redis_store.client.pipeline(transaction=False) as pipe:
+        for key, count in times.items():
+            pipe.decrby(f"{_PREFIX}{key}", count)
+        pipe.execute()
+
+
 def _count(keys: Mapping[str, limits.RateLimitItem], times: Sequence[int]) -> list[int]:
     """How often each has been counted in its present window, these times included. One round trip."""
     with redis_store.client.pipeline(transaction=False) as pipe:
         for (key, limit), more in zip(keys.items(), times, strict=True):
-            pipe.set(f"notifier:flood:{key}", 0, nx=True, ex=limit.get_expiry())
-            pipe.incrby(f"notifier:flood:{key}", more)
+            pipe.set(f"{_PREFIX}{key}", 0, nx=True, ex=limit.get_expiry())
+            pipe.incrby(f"{_PREFIX}{key}", more)
         return list(pipe.execute()[1::2])
 
 

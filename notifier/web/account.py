@@ -69,15 +69,14 @@ def _is_proven(form: PasswordForm, account: Account) -> bool:
     if account.password_hash is None:
         form.faults.append("You have no password yet. Sign out, sign in by a link that is mailed to you, and choose one then.")
         return False
-    address = request.remote_addr or "unknown"
-    if not throttle.may_try(account.email, address):
-        form.old.errors = ["Too many tries. Wait a few minutes, then try again."]
+    one = throttle.begin(account.email, request.remote_addr or "unknown", session.get(sessions.KEY))
+    if one.retry_after_s:
+        form.old.errors = [f"Too many tries. Wait {one.retry_after_s} seconds, then try again."]
         return False
     if accounts.check_password(account.email, form.old.data or "") is None:
-        throttle.note_failure(address)
         form.old.errors = ["This is not your password. If you have forgotten it, sign out and sign in by a mailed link: then it is not asked for."]
         return False
-    throttle.note_success(account.email, address)
+    throttle.succeed(one)
     return True
 
 

@@ -1,5 +1,6 @@
 """What a person sees when a page cannot be shown. Says what to do next; never shows a trace."""
 
+import math
 from typing import NamedTuple
 
 from flask import Blueprint, Flask, Response, make_response, render_template, request
@@ -82,7 +83,10 @@ def _show_http_error(error: HTTPException) -> ResponseReturnValue:
 
 
 def _show_rejected(error: Rejected) -> ResponseReturnValue:
-    return error_page(404 if error.code == "not_found" else 400)
+    answer = make_response(error_page({"not_found": 404, "rate_limited": 429}.get(error.code, 400)))
+    if error.retry_after is not None:
+        answer.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    return answer
 
 
 def _show_database_error(error: Exception) -> ResponseReturnValue:

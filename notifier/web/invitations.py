@@ -25,15 +25,6 @@ class Accept(FlaskForm):  # type: ignore[misc]
     password = PasswordField("Password")
 
 
-@pages.before_request
-def slow_down() -> ResponseReturnValue | None:
-    if throttle.may_use_invitation(_address()):
-        return None
-    response = make_response(error_page(429))
-    response.headers["Retry-After"] = str(throttle.seconds_left())
-    return response
-
-
 @pages.get("/<secret>")
 @allow(ANYONE)
 def show(secret: str) -> ResponseReturnValue:
@@ -90,6 +81,10 @@ def _address() -> str:
 
 
 def _page(found: invitations.Found | None, form: Accept, status: int = 200) -> ResponseReturnValue:
+    if found is None and not throttle.may_use_invitation(_address()):
+        refused = make_response(error_page(429))
+        refused.headers["Retry-After"] = str(throttle.seconds_left())
+        return refused
     is_good = found is not None and found.state == "open"
     words = {"days": invitations.LIFETIME.days, "shortest": accounts.SHORTEST_PASSWORD}
     response = make_response(render_template("invitation.html", found=found, is_good=is_good, form=form, **words), status if is_good else 404)

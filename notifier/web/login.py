@@ -4,15 +4,17 @@ A link by mail is asked for with an e-mail alone. The answer is the same for eve
 anybody is looked for. Looking at the link does nothing, since mail scanners do: its button signs in.
 """
 
+from datetime import timedelta
+
 import structlog
-from flask import Flask, current_app, flash, make_response, redirect, render_template, request, session, url_for
+from flask import Flask, Response, after_this_request, current_app, flash, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user, logout_user
 from flask_wtf import FlaskForm
 from wtforms import EmailField, PasswordField
 from wtforms.validators import InputRequired, Length
 
-from notifier import accounts
+from notifier import accounts, tokens
 from notifier.extensions import csrf, socketio
 from notifier.models import Account
 from notifier.pipeline import audit, sessions, sign_in
@@ -21,6 +23,9 @@ from notifier.web.access import ANYONE, allow, is_local, page_blueprint
 from notifier.web.forms import check_token
 
 pages = page_blueprint("login")
+
+_DEVICE = "notifier_device"
+_DEVICE_KEPT = timedelta(days=180)
 
 log = structlog.get_logger()
 
@@ -45,13 +50,14 @@ def by_password() -> ResponseReturnValue:
     if not form.validate():
         return render_template("login.html", form=form, next=_next()), 422
     email, address = form.email.data.strip().lower(), _address()
-    if not throttle.may_try(email, address):
-        return _too_many(form)
+    one = throttle.begin(email, address, _device_of(email))
+    with throttle.held(one) as may_go_on:
+        if one.retry_after_s or not may_go_on:
+            return _too_many(form, one.retry_after_s)
     account = accounts.check_password(email, form.password.data)
     if account is None:
-        throttle.note_failure(address)
         return render_template("login.html", form=form, next=_next(), error="E-mail or password is wrong."), 401
-    throttle.note_success(email, address)
+    throttle.succeed(one)
     enter(account, sessions.PASSWORD)
     return redirect(_target(), 303)
 
@@ -64,7 +70,7 @@ def ask_for_link() -> ResponseReturnValue:
         return render_template("login.html", form=form, next=_next()), 422
     email = form.email.data.strip()
     if not throttle.may_ask_for_link(email.lower(), _address()):
-        return _too_many(form)
+        return _too_many(form, throttle.seconds_left())
     socketio.start_background_task(_send_link, current_app._get_current_object(), email)  # type: ignore[attr-defined]
     return render_template("login_link.html", sent_to=email)
 
@@ -106,6 +112,7 @@ def enter(account: Account, way: str) -> None:
     session.permanent = True
     session[sessions.KEY] = session_id
     login_user(account)
+    _remember_device(account.email)
 
 
 def leave() -> None:
@@ -136,9 +143,26 @@ def _link_page(*, is_good: bool) -> ResponseReturnValue:
     return response
 
 
-def _too_many(form: SignIn) -> ResponseReturnValue:
-    message = "Too many tries. Wait a few minutes, then try again."
-    return render_template("login.html", form=form, next=_next(), error=message), 429, {"Retry-After": str(throttle.seconds_left())}
+def _too_many(form: SignIn, seconds: int) -> ResponseReturnValue:
+    wait = f"{seconds} seconds" if seconds < 120 else f"{-(-seconds // 60)} minutes"
+    message = f"Too many tries. Wait {wait}, then try again{', or ask for a sign-in link' if request.endpoint == 'login.by_password' else ''}."
+    return render_template("login.html", form=form, next=_next(), error=message), 429, {"Retry-After": str(seconds)}
+
+
+def _device_of(email: str) -> str | None:
+    """Which browser this is, if somebody has signed in here with that e-mail before."""
+    known = tokens.read_device(request.cookies.get(_DEVICE, ""))
+    return known.number if known is not None and known.email == email else None
+
+
+def _remember_device(email: str) -> None:
+    """Kept beside the session, and longer: it opens nothing, and says only that tries from here are not a stranger's."""
+
+    @after_this_request
+    def add(response: Response) -> Response:
+        is_secure = bool(current_app.config["SESSION_COOKIE_SECURE"])
+        response.set_cookie(_DEVICE, tokens.sign_device(email), max_age=_DEVICE_KEPT, path="/login", httponly=True, samesite="Lax", secure=is_secure)
+        return response
 
 
 def _address() -> str:

@@ -1,12 +1,23 @@
 """Signing in and out."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
+import time_machine
 from apiflask import APIFlask
+from argon2 import PasswordHasher
 
-from notifier import accounts
+from notifier import accounts, tokens
+from notifier.clock import now
+from notifier.database import transaction
+from notifier.extensions import redis_store
+from notifier.models import Account
 from notifier.web import throttle
+from tests.conftest import Statements
 from tests.web.conftest import PASSWORD, Visitor
 
 ALICE = "alice@example.test"
@@ -73,44 +84,198 @@ def test_signing_out_ends_the_session(signed_in: Callable[..., Visitor]) -> None
     assert visitor.client.get("/logout").status_code == 405
 
 
-def test_guessing_at_one_account_is_slowed_down_for_the_right_password_too(visitor: Visitor) -> None:
-    for _ in range(throttle.PER_PAIR.amount):
-        assert visitor.sign_in(ALICE, "wrong").status_code == 401
+# --- guessing
+
+
+def at(address: str, app: APIFlask) -> Visitor:
+    """A browser of that network address that nobody has signed in with."""
+    visitor = Visitor(app)
+    visitor.client.environ_base["REMOTE_ADDR"] = address
+    return visitor
+
+
+def guess(visitor: Visitor, times: int, email: str = ALICE) -> list[int]:
+    """Wrong passwords, one after the other; → the answers' statuses."""
+    return [visitor.sign_in(email, "wrong").status_code for _ in range(times)]
+
+
+def test_guessing_at_one_account_is_slowed_down_more_and_more(visitor: Visitor, app: APIFlask) -> None:
+    assert guess(visitor, throttle.PER_PAIR.free) == [401] * throttle.PER_PAIR.free
+    waits = []
+    with time_machine.travel(now(), tick=False) as clock:
+        for _ in range(4):
+            throttle.begin(ALICE, "192.0.2.9")
+        for _ in range(4):
+            assert throttle.begin(ALICE, "192.0.2.9").retry_after_s == 0
+            waits.append(throttle.begin(ALICE, "192.0.2.9").retry_after_s)
+            _pass_by(clock, waits[-1])
+    assert waits == [1, 2, 4, 8]
+
+
+def _pass_by(clock: Any, seconds: int) -> None:
+    """For us, and for Redis, which has a clock of its own."""
+    clock.shift(timedelta(seconds=seconds))
+    _let_go()
+
+
+def _let_go() -> None:
+    for key in redis_store.client.keys("throttle*blocked"):
+        redis_store.client.delete(key)
+
+
+def try_often(email: str = ALICE, addresses: Iterable[str] = ("127.0.0.1",) * 15, device: str | None = None) -> None:
+    """So that the next try has to wait half a minute at least."""
+    for address in addresses:
+        _let_go()
+        throttle.begin(email, address, device)
+
+
+@pytest.mark.parametrize(
+    ("waits", "tries", "seconds"),
+    [
+        (throttle.PER_PAIR, 4, 0),
+        (throttle.PER_PAIR, 5, 1),
+        (throttle.PER_PAIR, 10, 32),
+        (throttle.PER_PAIR, 100, 900),
+        (throttle.PER_EMAIL, 99, 0),
+        (throttle.PER_EMAIL, 100, 1),
+        (throttle.PER_EMAIL, 10_000, 30),
+        (throttle.PER_ADDRESS, 29, 0),
+        (throttle.PER_ADDRESS, 30, 0.25),
+        (throttle.PER_ADDRESS, 10_000, 2),
+    ],
+    ids=str,
+)
+def test_how_long_the_next_try_takes(waits: throttle.Waits, tries: int, seconds: float) -> None:
+    assert waits.after(tries) == seconds
+
+
+def test_a_try_that_has_to_wait_is_not_looked_at_and_is_told_how_long(visitor: Visitor) -> None:
+    try_often()
     answer = visitor.sign_in(ALICE)
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) > 0
-    assert "Too many tries" in answer.text
+    assert "Too many tries. Wait " in answer.text
+    assert "ask for a sign-in link" in answer.text
 
 
-def test_a_stranger_who_guesses_does_not_lock_the_owner_out(visitor: Visitor, app: APIFlask) -> None:
-    for _ in range(throttle.PER_PAIR.amount + 1):
-        visitor.sign_in(ALICE, "wrong")
-    owner = Visitor(app)
-    owner.client.environ_base["REMOTE_ADDR"] = "192.0.2.7"
-    assert owner.sign_in(ALICE).status_code == 303
+def test_a_stranger_who_guesses_elsewhere_does_not_lock_the_owner_out(visitor: Visitor, app: APIFlask) -> None:
+    try_often()
+    assert at("192.0.2.7", app).sign_in(ALICE).status_code == 303
+
+
+def test_a_colleague_who_guesses_does_not_lock_the_owner_out_of_their_own_browser(visitor: Visitor, app: APIFlask) -> None:
+    own = Visitor(app)
+    own.sign_in(ALICE)
+    own.post("/logout")
+    try_often()
+    assert visitor.sign_in(ALICE).status_code == 429
+    assert own.sign_in(ALICE).status_code == 303
+
+
+def test_that_an_account_is_guessed_at_from_everywhere_does_not_lock_its_owner_out_of_their_own_browser(app: APIFlask) -> None:
+    own = Visitor(app)
+    own.sign_in(ALICE)
+    own.post("/logout")
+    try_often(addresses=[f"192.0.2.{number}" for number in range(throttle.PER_EMAIL.free + 100)])
+    assert at("198.51.100.1", app).sign_in(ALICE).status_code == 429
+    assert own.sign_in(ALICE).status_code == 303
+
+
+def test_who_has_taken_a_browser_along_guesses_no_faster(app: APIFlask) -> None:
+    own = Visitor(app)
+    own.sign_in(ALICE)
+    own.post("/logout")
+    cookie = own.client.get_cookie("notifier_device", path="/login")
+    assert cookie is not None
+    known = tokens.read_device(cookie.value)
+    assert known is not None
+    assert guess(own, throttle.PER_DEVICE.free) == [401] * throttle.PER_DEVICE.free
+    try_often(device=known.number)
+    assert own.sign_in(ALICE).status_code == 429
+
+
+def test_the_browser_of_one_account_is_a_strangers_for_another(visitor: Visitor, app: APIFlask) -> None:
+    accounts.create_account("eve@example.test", PASSWORD, "person", "eve")
+    visitor.sign_in("eve@example.test")
+    visitor.post("/logout")
+    try_often()
+    assert visitor.sign_in(ALICE).status_code == 429
+
+
+def test_an_office_with_many_wrong_passwords_is_answered_late_and_not_locked_out(app: APIFlask) -> None:
+    for number in range(throttle.PER_ADDRESS.free + 5):
+        throttle.begin(f"u{number}@example.test", "192.0.2.1")
+    one = throttle.begin("somebody.else@example.test", "192.0.2.1")
+    assert (one.retry_after_s, one.hold_s) == (0, 0.25)
+    assert at("192.0.2.1", app).sign_in(ALICE).status_code == 303
+
+
+def test_so_many_of_one_address_wait_at_once_and_the_others_come_again(app: APIFlask) -> None:
+    one = throttle.Try(("x",), "here", hold_s=0.01)
+    app.extensions["sign_ins_held"] = Counter({"here": throttle._MOST_HELD})
+    with throttle.held(one) as may_go_on:
+        assert not may_go_on
+    assert one.retry_after_s > 0
+    with throttle.held(throttle.Try(("x",), "elsewhere", hold_s=0.01)) as may_go_on:
+        assert may_go_on
+    assert app.extensions["sign_ins_held"] == {"here": throttle._MOST_HELD}
+
+
+def test_a_right_password_counts_against_nobody(visitor: Visitor, app: APIFlask) -> None:
+    for _ in range(throttle.PER_ADDRESS.free + 5):
+        one = throttle.begin(ALICE, "192.0.2.1")
+        assert (one.retry_after_s, one.hold_s) == (0, 0)
+        throttle.succeed(one)
 
 
 def test_a_success_forgets_the_failures_of_that_account(visitor: Visitor, app: APIFlask) -> None:
-    for _ in range(throttle.PER_PAIR.amount - 1):
-        visitor.sign_in(ALICE, "wrong")
+    guess(visitor, throttle.PER_PAIR.free - 1)
     assert visitor.sign_in(ALICE).status_code == 303
-    assert Visitor(app).sign_in(ALICE, "wrong").status_code == 401
+    assert guess(Visitor(app), throttle.PER_PAIR.free - 1) == [401] * (throttle.PER_PAIR.free - 1)
 
 
-@pytest.mark.parametrize(("address", "status"), [("2001:db8::ffff", 429), ("2001:db8:0:1::1", 401), ("::ffff:192.0.2.7", 401)])
-def test_a_network_of_ipv6_counts_as_one_address(visitor: Visitor, address: str, status: int) -> None:
-    for number in range(throttle.PER_ADDRESS.amount):
+@pytest.mark.parametrize(("address", "hold_s"), [("2001:db8::ffff", 0.25), ("2001:db8:0:1::1", 0), ("::ffff:192.0.2.7", 0)])
+def test_a_network_of_ipv6_counts_as_one_address(app: APIFlask, address: str, hold_s: float) -> None:
+    for number in range(throttle.PER_ADDRESS.free):
         throttle.note_failure(f"2001:db8::{number:x}")
-    visitor.client.environ_base["REMOTE_ADDR"] = address
-    assert visitor.sign_in("somebody.else@example.test").status_code == status
+    assert throttle.begin("somebody.else@example.test", address).hold_s == hold_s
 
 
-def test_guessing_at_many_accounts_is_slowed_down_by_network_address(visitor: Visitor) -> None:
-    for _ in range(throttle.PER_ADDRESS.amount):
-        throttle.note_failure("127.0.0.1")
-    assert visitor.sign_in("somebody.else@example.test").status_code == 429
+def test_neither_e_mail_nor_address_stands_in_redis(visitor: Visitor) -> None:
+    guess(visitor, 2)
+    visitor.post("/login/link", {"email": ALICE})
+    keys = b" ".join(redis_store.client.keys("throttle*"))
+    assert keys
+    assert (b"alice" in keys, b"127.0.0.1" in keys) == (False, False)
 
 
-def test_without_redis_each_process_counts_for_itself(visitor: Visitor, redis_away: None) -> None:
-    answers = [visitor.sign_in("nobody@example.test", "wrong").status_code for _ in range(throttle.PER_PAIR.amount + 1)]
-    assert answers == [401] * throttle.PER_PAIR.amount + [429]
+def test_without_redis_each_process_counts_for_itself(visitor: Visitor, redis_away: None, app: APIFlask) -> None:
+    app.extensions.pop("unchecked", None)
+    storage = throttle._storages()[1]
+    for _ in range(12):
+        throttle.begin(ALICE, "127.0.0.1")
+        for key in [key for key in storage.storage if key.endswith("blocked")]:
+            storage.clear(key)
+    throttle.begin(ALICE, "127.0.0.1")
+    assert visitor.sign_in(ALICE).status_code == 429
+    assert app.extensions["unchecked"]["sign_in"] > 0
+
+
+# --- what can be told from the work that is done
+
+
+@pytest.mark.parametrize("email", [ALICE, "nobody@example.test", "disabled@example.test", "linked@example.test", "not an e-mail", "\0"])
+def test_the_same_work_is_done_for_every_wrong_password(visitor: Visitor, email: str, statements: Statements, monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts.create_account("disabled@example.test", PASSWORD, "person", "dave")
+    accounts.create_account("linked@example.test", None, "person", "lina")
+    with transaction() as session:
+        session.execute(sa.update(Account).where(Account.email == "disabled@example.test").values(disabled_at=now()))
+    compared: list[str] = []
+    verify = PasswordHasher.verify
+    monkeypatch.setattr(PasswordHasher, "verify", lambda self, stored, given: compared.append(stored) or verify(self, stored, given))
+    token = visitor.csrf_token()
+    with statements() as asked:
+        assert visitor.post("/login", {"email": email, "password": "wrong", "csrf_token": token}, token=False).status_code == 401
+    assert len(compared) == 1
+    assert [text.split()[0] for text in asked if not text.startswith(("BEGIN", "ROLLBACK"))] == ["SELECT"]
