@@ -5,8 +5,10 @@ from flask import Response
 from notifier.api.answers import answer
 from notifier.api.auth import Door, allow, existing_user_id
 from notifier.api.schemas import PreferencesIn, PreferencesOut
+from notifier.core.errors import Fault, Rejected
 from notifier.pipeline import preferences
 from notifier.queries import preferences as queries
+from notifier.queries import users
 
 bp = Door("api_preferences", __name__, url_prefix="/api/v1/users", tag="Preferences")
 
@@ -28,9 +30,30 @@ def get_preferences(user_id: str) -> Response:
 @bp.input(PreferencesIn)
 @bp.output(PreferencesOut)
 def put_preferences(user_id: str, json_data: PreferencesIn) -> Response:
-    """Replace all choices of a person"""
-    preferences.change(existing_user_id(user_id), json_data.model_dump(exclude_unset=True), replace=True, source=preferences.API)
+    """Replace all choices of a person
+
+    What is left out goes back to its default. A document that holds no choice at all is refused (`reset_needed`): to take
+    back everything, use DELETE.
+    """
+    wanted = json_data.model_dump(exclude_unset=True)
+    if not wanted:
+        users.must_exist(existing_user_id(user_id))
+        fault = Fault("", "reset_needed", "this would take back every choice of the person: DELETE does that")
+        raise Rejected("validation_failed", "the document holds no choice; to take back all of them, use DELETE", (fault,))
+    preferences.change(existing_user_id(user_id), wanted, replace=True, source=preferences.API)
     return answer(queries.document(user_id))
+
+
+@bp.delete("/<user_id>/preferences")
+@allow("users")
+@bp.output({}, 204)
+def reset_preferences(user_id: str) -> Response:
+    """Take back all choices of a person
+
+    Every default holds again. The history of choices stays.
+    """
+    preferences.change(existing_user_id(user_id), {}, replace=True, source=preferences.API)
+    return Response(status=204)
 
 
 @bp.patch("/<user_id>/preferences")
@@ -40,7 +63,7 @@ def put_preferences(user_id: str, json_data: PreferencesIn) -> Response:
 def patch_preferences(user_id: str, json_data: PreferencesIn) -> Response:
     """Change some choices of a person
 
-    Merged into the others; null takes a choice back, so that its default holds again.
+    Merged into the others; null takes a choice back, so that its default holds again. An empty object changes nothing.
     """
     preferences.change(existing_user_id(user_id), json_data.model_dump(exclude_unset=True), replace=False, source=preferences.API)
     return answer(queries.document(user_id))

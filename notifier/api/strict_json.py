@@ -13,7 +13,7 @@ from flask import Request, current_app, g
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from notifier.core.errors import Rejected
+from notifier.core.errors import Fault, Rejected
 from notifier.shapes import timestamp
 
 
@@ -43,7 +43,7 @@ class StrictRequest(Request):
         if not body and g.get("body_is_optional"):
             return None
         try:
-            return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+            value = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
         except UnicodeDecodeError:
             raise Rejected("malformed_json", "the body is not UTF-8") from None
         except RecursionError:
@@ -53,6 +53,10 @@ class StrictRequest(Request):
             raise Rejected("malformed_json", f"the body is not JSON: {reason}") from None
         except ValueError:
             raise Rejected("malformed_json", "the body is not JSON that can be read: a number in it has too many digits") from None
+        if not value and not isinstance(value, dict):  # APIFlask would take null, [], "", 0 and false for {}
+            fault = Fault("", "wrong_type", "a JSON object is needed")
+            raise Rejected("validation_failed", "the request is not valid: body: a JSON object is needed", (fault,))
+        return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

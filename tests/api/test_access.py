@@ -110,6 +110,7 @@ CALLS_BY_SCOPE = {
         "DELETE /api/v1/users/<user_id>/tokens",
         "GET /api/v1/users/<user_id>/preferences",
         "PUT /api/v1/users/<user_id>/preferences",
+        "DELETE /api/v1/users/<user_id>/preferences",
         "PATCH /api/v1/users/<user_id>/preferences",
         "GET /user/preferences/<user_id>",
         "POST /notifications/preferences",

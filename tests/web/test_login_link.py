@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 from apiflask import APIFlask
-from sqlalchemy import select
+from markupsafe import escape
+from sqlalchemy import event, select, update
 
 from notifier import accounts
+from notifier.clock import now
+from notifier.core.submission import InlineRecipient
+from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import Account, Notification, SignInLink
+from notifier.pipeline import people
 from notifier.web import throttle
 from tests.web.conftest import PASSWORD, Visitor
 
@@ -57,6 +62,36 @@ def test_the_answer_is_the_same_whether_anybody_has_that_e_mail_or_not(visitor: 
     assert "Check your e-mail" in answer.text
     wait()
     assert len(db.session.scalars(select(SignInLink)).all()) == (1 if email == ALICE else 0)
+
+
+@pytest.mark.parametrize("state", ["disabled", "no account", "two of them"])
+def test_before_the_answer_the_same_work_is_done_for_every_e_mail(visitor: Visitor, state: str) -> None:
+    """Everything that depends on who has it is done after the answer, and elsewhere."""
+    zoe, other_zoe = "zoe@example.test", "zoe@example.test" if state == "two of them" else "zoe1@example.test"
+    with transaction() as session:
+        session.execute(update(Account).values(disabled_at=now() if state == "disabled" else None))
+        people.upsert([InlineRecipient("zoe", {"email": zoe}), InlineRecipient("zoe1", {"email": other_zoe})], is_vouched=True)
+    work_before_the_answer(visitor, "first@example.test")  # a browser's first form brings it a cookie
+    work = {email: work_before_the_answer(visitor, email) for email in (ALICE, zoe, other_zoe, "nobody@example.test", "no e-mail")}
+    assert {email: done for email, done in work.items() if done != work[ALICE]} == {}
+
+
+def work_before_the_answer(visitor: Visitor, email: str) -> list[Any]:
+    """The statements that this thread asked of the database, and what the answer is like."""
+    asked: list[str] = []
+    me = threading.get_ident()
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if threading.get_ident() == me:
+            asked.append(statement)
+
+    token = visitor.csrf_token()
+    event.listen(db.engine, "before_cursor_execute", note)
+    answer = visitor.post("/login/link", {"email": email, "csrf_token": token}, token=False)
+    event.remove(db.engine, "before_cursor_execute", note)
+    wait()
+    headers = sorted(name for name, _ in answer.headers)
+    return [asked, answer.status_code, headers, len(answer.text.replace(str(escape(email.strip())), ""))]
 
 
 @pytest.mark.parametrize(("email", "words"), [("", "Enter your e-mail"), ("x" * 255, "longer than 254")])
