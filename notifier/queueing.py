@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import redis
 import structlog
+from flask import current_app
 from rq import Queue
 from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry

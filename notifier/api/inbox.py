@@ -165,7 +165,8 @@ def _find_person() -> None:
 def _owner(token: str, origin: str | None) -> str:
     opened = tokens.open_user_token(token)
     if opened is None or not tokens.holding([opened]):
-        limits.charge_guess()
+        if not tokens.is_ours(token):
+            limits.charge_guess()
         if accounts.find_key(token) is not None:
             raise Rejected("producer_key_refused", "the inbox belongs to people: make a token with POST /api/v1/users/{id}/token")
         raise Rejected("unauthenticated", "the token is forged, or has ended")

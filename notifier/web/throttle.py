@@ -26,6 +26,7 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 
+from notifier.clock import now
 from notifier.core.networks import neighbourhood
 from notifier.encryption import vault
 from notifier.extensions import redis_store
@@ -90,8 +91,10 @@ def begin(email: str, address: str, device: str | None = None) -> Try:
             return one
         for key, waits in own:
             wait = waits.after(storage.incr(key, _FORGOTTEN_AFTER_S))
-            if wait:
-                storage.incr(f"{key}/blocked", int(wait))
+            if wait and storage.incr(f"{key}/blocked", int(wait)) > 1:  # another one was faster, of many at once
+                storage.incr(key, _FORGOTTEN_AFTER_S, -1)
+                one.retry_after_s = max(1, _blocked_for(storage, key))
+                return one
         failures = storage.incr(place, _FORGOTTEN_AFTER_S)
         one.hold_s = 0 if device else PER_ADDRESS.after(failures - 1)
         return one
@@ -157,7 +160,7 @@ def _key(kind: str, *parts: str) -> str:
 def _blocked_for(storage: Storage, key: str) -> int:
     if not storage.get(f"{key}/blocked"):
         return 0
-    return max(1, round(storage.get_expiry(f"{key}/blocked") - time.time()))
+    return max(1, round(storage.get_expiry(f"{key}/blocked") - now().timestamp()))
 
 
 def _ask(question: Callable[[Storage], T]) -> T:

@@ -87,6 +87,12 @@ def test_guesses_are_answered_with_429_and_a_good_key_all_the_same(client: Flask
     assert statuses(ask(client, path, 1, THERE, headers=headers)) == [401]
 
 
+def test_a_token_of_ours_that_has_ended_is_no_guess(client: FlaskClient, arrive: Any) -> None:
+    arrive("alice")
+    headers = {"Authorization": f"Bearer {tokens.sign_user_token(subject_of('alice'), -1)[0]}"}
+    assert statuses(ask(client, "/api/v1/inbox", 6, headers=headers)) == [401] * 6
+
+
 @pytest.mark.parametrize(
     ("first", "second", "are_one"),
     [

@@ -73,6 +73,7 @@ CALLS: dict[str, list[Call]] = {
     "POST /api/v1/users/<user_id>/token": [Call()],
     "DELETE /api/v1/users/<user_id>/tokens": [Call()],
     "GET /api/v1/users/<user_id>/preferences": [Call()],
+    "DELETE /api/v1/users/<user_id>/preferences": [Call()],
     "PUT /api/v1/users/<user_id>/preferences": [Call({"channels": {"email": False}})],
     "PATCH /api/v1/users/<user_id>/preferences": [Call({"channels": {"email": False}})],
     "GET /api/v1/types": [Call(codes=(200,))],

@@ -1,7 +1,9 @@
 """Signing in and out."""
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +12,7 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 from argon2 import PasswordHasher
+from limits.storage import MemoryStorage
 
 from notifier import accounts, tokens
 from notifier.clock import now
@@ -260,6 +263,36 @@ def test_without_redis_each_process_counts_for_itself(visitor: Visitor, redis_aw
     throttle.begin(ALICE, "127.0.0.1")
     assert visitor.sign_in(ALICE).status_code == 429
     assert app.extensions["unchecked"]["sign_in"] > 0
+
+
+def test_of_many_tries_at_once_no_more_are_looked_at_than_one_after_the_other(app: APIFlask) -> None:
+    """Each looks whether it has to wait before any of them has counted: what decides is the count."""
+    waiting = threading.Barrier(throttle.PER_PAIR.free + 15)
+    storage, _ = throttle._storages()
+
+    class Slow:
+        """The same counts; nobody counts before all have looked."""
+
+        looked = threading.local()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(storage, name)
+
+        def incr(self, key: str, *rest: Any) -> int:
+            if not getattr(self.looked, "done", False):
+                self.looked.done = True
+                waiting.wait(60)
+            return storage.incr(key, *rest)
+
+    app.extensions["sign_in_throttle"] = Slow(), MemoryStorage()
+
+    def once(_: int) -> int:
+        with app.app_context():
+            return throttle.begin(ALICE, "192.0.2.1").retry_after_s
+
+    with ThreadPoolExecutor(waiting.parties) as pool:
+        waits = list(pool.map(once, range(waiting.parties)))
+    assert waits.count(0) <= throttle.PER_PAIR.free
 
 
 # --- what can be told from the work that is done
