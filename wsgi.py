@@ -24,6 +24,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from http.client import HTTPMessage
 from typing import Any, ClassVar
@@ -107,7 +108,7 @@ class _Log:
     """Where the server tells of an application that raised, which it has answered with a 500."""
 
     def info(self, text: str) -> None:
-        if text.startswith("Traceback"):
+        if text.startswith("Traceback") and not isinstance(sys.exc_info()[1], OSError | guard.BrokenBody):  # a client that is gone
             log.exception("web.request_broke")
 
     def debug(self, *_: Any) -> None:
@@ -185,7 +186,10 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
         return environ
 
     def handle_one_response(self) -> None:
-        client = guard.client_of(self.client_address[0], self.headers.get("X-Forwarded-For", ""), self.proxies) if self.proxies else None
+        client = None
+        if self.proxies:
+            forwarded_for = ",".join(self.headers.get_all("X-Forwarded-For", []))  # a proxy may add a line of its own
+            client = guard.client_of(self.client_address[0], forwarded_for, self.proxies)
         if client is not None and not self.clients.admit(client):
             self.close_connection = True
             self._answer(guard.NO_ROOM)
@@ -276,8 +280,16 @@ class _Message(eventlet.websocket.RFC6455WebSocket.Message):  # type: ignore[mis
         super().push(data, final)
 
 
+def _unmasked(data: bytes, mask: Sequence[int], length: int | None = None, offset: int = 0) -> bytes:
+    """What came of a WebSocket's frame. The library does this byte by byte, and everybody waits for as long."""
+    key = bytes(mask[(offset + place) % 4] for place in range(4))
+    repeated = (key * (len(data) // 4 + 1))[: len(data)]
+    return (int.from_bytes(data) ^ int.from_bytes(repeated)).to_bytes(len(data))
+
+
 _LOG = _Log()
 eventlet.websocket.RFC6455WebSocket.Message = _Message
+eventlet.websocket.RFC6455WebSocket._apply_mask = staticmethod(_unmasked)
 
 
 def _signalled(*signals: signal.Signals) -> int:

@@ -158,6 +158,8 @@ class Incoming:
         """The next request's; None when there is none. Calls `begun` once its first byte is there. Raises Refused."""
         buffer = self._buffer
         self._until = time.monotonic() + IDLE_S
+        if buffer:
+            time.sleep(0)  # the others' turn: one connection may send thousands of requests at once
         try:
             if not buffer and not self._more():
                 return None

@@ -222,7 +222,7 @@ def test_a_websocket_says_what_it_has_to_say_in_bounds(web: Web) -> None:
     url = f"ws://127.0.0.1:{web.port}/socket.io/?EIO=4&transport=websocket"
     wire = create_connection(url, timeout=30)
     assert wire.recv().startswith("0{")
-    wire.send("40/inbox,")
+    wire.send("40/inbox," + json.dumps({"token": "a" * 40_000}))
     assert wire.recv().startswith("44/inbox,")  # refused, for want of a token
     wire.send_frame(ABNF.create_frame("4", ABNF.OPCODE_TEXT, fin=0))
     with pytest.raises((WebSocketException, OSError)) as ended:
@@ -233,6 +233,16 @@ def test_a_websocket_says_what_it_has_to_say_in_bounds(web: Web) -> None:
 def test_a_forgotten_dialect_of_websockets_is_not_spoken(web: Web) -> None:
     start = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nOrigin: http://x\r\n"
     assert web.says(start + b"Sec-WebSocket-Key1: 1 2\r\nSec-WebSocket-Key2: 3 4\r\n\r\n01234567").startswith(b"HTTP/1.1 426")
+
+
+def test_a_thousand_requests_at_once_hold_nobody_up(web: Web) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with web.connect() as greedy:
+        greedy.sendall(request * 1_200)
+        assert is_served(web)
+        answers = b""
+        while answers.count(b"HTTP/1.1 200") < 1_200:
+            answers += greedy.recv(100_000)
 
 
 def test_one_address_holds_so_many_connections_and_no_more(environment: dict[str, str], port: int) -> None:
@@ -260,6 +270,8 @@ def test_behind_a_proxy_the_clients_it_names_are_counted_and_not_itself(environm
         held[-1].sendall(waits % client)
         assert held[-1].recv(100).startswith(b"HTTP/1.1 100")
     assert web.says(waits % b"203.0.113.2").startswith(b"HTTP/1.1 503")
+    pretended = waits.replace(b"X-Forwarded-For", b"X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-For")
+    assert web.says(pretended % b"203.0.113.2").startswith(b"HTTP/1.1 503")  # the proxy's own line counts
     held[1].sendall(b"{}")
     assert b"HTTP/1.1 422" in held[1].recv(10_000)
     held[1].close()
