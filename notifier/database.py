@@ -17,7 +17,7 @@ from urllib.parse import quote
 from flask import Flask, current_app
 from sqlalchemy import URL, Connection, Engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session, scoped_session
 
@@ -26,9 +26,13 @@ from notifier.extensions import db
 
 # Raised while the database is away, or too busy. (OperationalError is also a lost deadlock: see `sqlstate`.)
 UNAVAILABLE = (OperationalError, InterfaceError, PoolExhausted)
+WRITE_REFUSED = "write_refused"  # in the app's extensions, since a transaction could not be written (see `writable`)
 UNAVAILABLE_RETRY_S = 5  # when a caller may try again
 DEADLOCK_DETECTED, UNIQUE_VIOLATION = "40P01", "23505"  # SQLSTATE
 LOCK_NOT_AVAILABLE = "55P03"  # lock_timeout's
+
+_REFUSED_BY_SQLITE = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN")
+_REFUSED_BY_POSTGRESQL = ("53100", "25006", "58030")  # disk full, read-only transaction, I/O error
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -168,16 +172,28 @@ def transaction() -> Iterator[scoped_session[Session]]:
         _look_at_clock()
         yield db.session
         db.session.commit()
-    except BaseException:
+    except BaseException as error:
         try:
             db.session.rollback()
         finally:
             for work in undo:
                 work()
+        if is_write_refused(error):
+            current_app.extensions[WRITE_REFUSED] = True
+            if not isinstance(error, UNAVAILABLE):  # psycopg2 calls a read-only server an internal error
+                raise OperationalError("a write", None, getattr(error, "orig", error)) from error
         raise
     finally:
         for work in after:
             work()
+
+
+def is_write_refused(error: BaseException) -> bool:
+    """Whether nothing could be written, whoever had tried: no room, or no right to."""
+    driver = getattr(error, "orig", None)
+    if isinstance(driver, sqlite3.Error):
+        return str(getattr(driver, "sqlite_errorname", "")).startswith(_REFUSED_BY_SQLITE)
+    return isinstance(error, DBAPIError) and sqlstate(error) in _REFUSED_BY_POSTGRESQL
 
 
 def look_again() -> None:

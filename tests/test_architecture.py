@@ -13,7 +13,7 @@ CHANNEL_NAMES = {"inapp", "email", "sms", "push", "webpush", "webhook", "slack",
 # The longest match counts. What is not named here fails the first test: a new module is put on a floor by hand.
 FLOORS = {
     "notifier.core": 0,
-    "notifier.outage": 1, "notifier.lifeline": 1,
+    "notifier.outage": 1, "notifier.lifeline": 1, "notifier.writable": 1,
     "notifier.config": 1, "notifier.extensions": 1, "notifier.clock": 1, "notifier.ids": 1, "notifier.encryption": 1, "notifier.database": 1,
     "notifier.logs": 1, "notifier.liveness": 1, "notifier.models": 1, "notifier.channels": 1, "notifier.catalogue": 1, "notifier.queueing": 1,
     "notifier.process_pool": 1,
@@ -35,6 +35,7 @@ EVERYBODYS = {
 BESIDE = {  # the few that look sideways, and why
     ("notifier.tokens", "notifier.models"),  # the rows that tokens end with, which doors and pipeline ask about
     ("notifier.dead_letters", "notifier.models"),  # its SQL, which both pipeline and queries use
+    ("notifier.writable", "notifier.models"),  # the row that is written to see whether it works
     ("notifier.queueing", "notifier.channels"),  # there is a queue for each channel
     ("notifier.queueing", "notifier.batchworker.bell"),  # wakes its workers
     ("notifier.installation", "notifier.pipeline.people"),  # its address, so that alerts reach it by mail too

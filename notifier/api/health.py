@@ -5,7 +5,7 @@ from flask import Response, current_app
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from notifier import liveness
+from notifier import liveness, writable
 from notifier.api import metrics
 from notifier.api.answers import also, answer
 from notifier.api.auth import Door, public
@@ -28,12 +28,12 @@ def healthz() -> Response:
 @bp.get("/readyz")
 @public
 @bp.output(ReadinessOut)
-@also(503, ReadinessOut, "The database is away")
+@also(503, ReadinessOut, "The database is away, or nothing can be written to it")
 def readyz() -> Response:
     """Whether requests can be served
 
     `degraded` when Redis or the workers are away: requests are still accepted, and what they ask for is
-    done when those return. 503 when the database is away.
+    done when those return. 503 when the database is away (`unavailable`), or full or read-only (`not_writable`).
     """
     database = _ask_database()
     body = {"status": "ok", "database": database, **_ask_redis()}
@@ -56,10 +56,10 @@ def show_metrics() -> Response:
 def _ask_database() -> str:
     try:
         db.session.execute(text("SELECT 1"))
+        return "ok" if writable.is_writable() else "not_writable"
     except SQLAlchemyError:
         db.session.rollback()
         return "unavailable"
-    return "ok"
 
 
 def _ask_redis() -> dict[str, str | int]:
