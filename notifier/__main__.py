@@ -125,9 +125,17 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def explained(program: Callable[[], int]) -> int:
-    """Runs a program; what an operator can mend is said in a sentence instead of a trace."""
+    """Runs a program; what an operator can mend is said in a sentence instead of a trace.
+
+    Whoever reads what is printed may have seen enough (`… | head -1`): that is no fault.
+    """
     try:
-        return program()
+        code = program()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more as it ends
+        return 0
     except BadSettings as error:
         print(error, file=sys.stderr)
         return 2

@@ -48,7 +48,8 @@ def create_app(settings: Settings | None = None, *, async_mode: str = "threading
 
     vault.open(settings.encryption_keys)
     db.init_app(app)
-    migrate.init_app(app, db, directory=str(ROOT / "migrations"))
+    # As Alembic's configuration spells a percent sign in a path. (alembic.ini is not found there then; upgrading needs nothing of it.)
+    migrate.init_app(app, db, directory=str(ROOT / "migrations").replace("%", "%%"))
     redis_store.init_app(app, settings.redis_url)
     channels.init_app(app, settings)
     process_pool.init_app(app, size=0 if async_mode == "threading" else process_pool.SIZE)  # green threads share one real one

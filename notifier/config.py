@@ -14,10 +14,12 @@ from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 import limits
 from flask import current_app
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from notifier.core.limits import Caps, parse_caps
 from notifier.core.retry import DELAYS_S
@@ -53,7 +55,7 @@ class Settings:
     redis_is_embedded: bool = field(metadata={})
     secret_key: str = _setting("signs sessions and links; generated into `$NOTIFIER_HOME` in development")
     encryption_keys: KeyRing = _setting("`id:base64,…`, the first encrypts; generated into `$NOTIFIER_HOME` in development")
-    public_url: str = _setting("base of the links in messages (`http://HOST:PORT`); with https, cookies are `Secure`")
+    public_url: str = _setting("base of the links in messages (`http://HOST:PORT`), without a path; with https, cookies are `Secure`")
     trusted_proxies: int = _setting("how many reverse proxies stand in front and set `X-Forwarded-For`, `-Proto` and `-Host` (`0`: none is believed)")
     connections_per_address: int = _setting(
         "connections that one network address may hold open (`1000`; `0`: no bound); behind trusted proxies, requests in progress, open WebSockets included"
@@ -81,6 +83,16 @@ class Settings:
     @property
     def has_secure_cookies(self) -> bool:
         return self.public_url.startswith("https://")
+
+    def link(self, *segments: str, fragment: str = "") -> str:
+        """The address of one of our pages, for a message: `link("login", "link", secret)`."""
+        path = "/".join(("", *(quote(segment, safe="") for segment in segments)))
+        return urlsplit(self.public_url)._replace(path=path, fragment=quote(fragment)).geturl()
+
+    @property
+    def local_url(self) -> str:
+        """Where the web process answers on its own host."""
+        return local_url(self.host, self.port)
 
     @property
     def installation(self) -> str:
@@ -129,10 +141,10 @@ class _Reader:
         if env not in ("development", "production"):
             self.faults.append("NOTIFIER_ENV must be development or production")
         home = Path(self.text("NOTIFIER_HOME", "var")).absolute()
-        host, port = self.text("HOST", "127.0.0.1"), self.number("PORT", 5000)
-        public_url = self.url("PUBLIC_URL", f"http://{host}:{port}", ("http", "https")).rstrip("/")
+        host, port = self.text("HOST", "127.0.0.1").strip("[]"), self.number("PORT", 5000)
+        public_url = self.public_url(local_url(host, port))
         given_redis = self.secret("REDIS_URL")
-        redis_url = self.checked_url("REDIS_URL", given_redis, ("redis", "rediss", "unix")) if given_redis else f"unix://{embedded_redis_socket(home)}"
+        redis_url = self.checked_url("REDIS_URL", given_redis, ("redis", "rediss", "unix")) if given_redis else unix_url(embedded_redis_socket(home))
         database_url = self.database_url(home)
         settings = Settings(
             port=port,
@@ -206,21 +218,36 @@ class _Reader:
             return default
         return int(text)
 
-    def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
-        return self.checked_url(name, self.text(name, default), schemes)
+    def public_url(self, default: str) -> str:
+        """An origin: pages, scripts and cookies of ours stand at its root."""
+        given = self.checked_url("PUBLIC_URL", self.text("PUBLIC_URL", default), ("http", "https")).rstrip("/")
+        parts = _split(given)
+        if parts is None or parts.scheme not in ("http", "https"):
+            return given  # that has been said
+        if parts.path or parts.query or parts.fragment or parts.username is not None:
+            self.faults.append(
+                "PUBLIC_URL must have no path, and nothing else after the host: Notifier is served at the root of a name of its own, https://notifier.example.com"
+            )
+        if parts.hostname in (None, "", *_ANYWHERE):
+            self.faults.append("PUBLIC_URL must name a host that people can open, https://notifier.example.com; 0.0.0.0 is none")
+        return given
 
     def checked_url(self, name: str, text: str, schemes: tuple[str, ...]) -> str:
-        try:
-            scheme = urlsplit(text).scheme
-        except ValueError:
-            scheme = ""
+        scheme = text.partition("://")[0]
         if scheme not in schemes:
             self.faults.append(f"{name} must start with {' or '.join(f'{s}://' for s in schemes)}")
+        elif _split(text) is None:
+            self.faults.append(f"{name} is no URL; an IPv6 address stands in brackets, [::1]")
         return text
 
     def database_url(self, home: Path) -> str:
-        url = self.secret("DATABASE_URL") or f"sqlite:///{home / 'notifier.db'}"
+        given = self.secret("DATABASE_URL")
+        url = given or URL.create("sqlite", database=str(home / "notifier.db")).render_as_string(hide_password=False)
         self.checked_url("DATABASE_URL", url, ("sqlite", "postgresql", "postgres", "postgresql+psycopg2"))
+        try:
+            make_url(url)
+        except (ArgumentError, ValueError):
+            self.faults.append("DATABASE_URL cannot be read; special characters of names and passwords are written as %XX")
         # SQLAlchemy takes a bare postgresql:// for psycopg 3, which would block the web process's event loop.
         scheme, _, rest = url.partition("://")
         return f"postgresql+psycopg2://{rest}" if scheme in ("postgresql", "postgres") else url
@@ -291,6 +318,30 @@ class _Reader:
         if any(not 0 <= delay <= 86_400 for delay in delays):
             self.faults.append("RETRY_DELAYS must be a comma-separated list of seconds, a day at most each")
         return dict.fromkeys(DELAYS_S, delays)
+
+
+_ANYWHERE = ("0.0.0.0", "::")  # what one listens on, and nobody can open
+
+
+def local_url(host: str, port: int) -> str:
+    """Where a web process that listens there can be asked from its own host."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return urlunsplit(("http", f"[{name}]:{port}" if ":" in name else f"{name}:{port}", "", "", ""))
+
+
+def unix_url(socket: Path) -> str:
+    """As redis-py reads it."""
+    return f"unix://{quote(str(socket))}"
+
+
+def _split(text: str) -> SplitResult | None:
+    """None for what is no URL: its host and port cannot be told."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # read, and so judged
+    except ValueError:
+        return None
+    return parts
 
 
 def _mail_domain(public_url: str) -> str:

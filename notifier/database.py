@@ -26,7 +26,7 @@ from notifier.extensions import db
 
 # Raised while the database is away, or too busy. (OperationalError is also a lost deadlock: see `sqlstate`.)
 UNAVAILABLE = (OperationalError, InterfaceError, PoolExhausted)
-WRITE_REFUSED = "write_refused"  # in the app's extensions, since a transaction could not be written (see `writable`)
+WRITE_REFUSED = "write_refused"  # in the app's extensions: when a transaction could not be written (see `writable`)
 UNAVAILABLE_RETRY_S = 5  # when a caller may try again
 DEADLOCK_DETECTED, UNIQUE_VIOLATION = "40P01", "23505"  # SQLSTATE
 LOCK_NOT_AVAILABLE = "55P03"  # lock_timeout's
@@ -179,7 +179,7 @@ def transaction() -> Iterator[scoped_session[Session]]:
             for work in undo:
                 work()
         if is_write_refused(error):
-            current_app.extensions[WRITE_REFUSED] = True
+            current_app.extensions[WRITE_REFUSED] = time.monotonic()
             if not isinstance(error, UNAVAILABLE):  # psycopg2 calls a read-only server an internal error
                 raise OperationalError("a write", None, getattr(error, "orig", error)) from error
         raise

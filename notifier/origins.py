@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -45,7 +45,7 @@ def parse(text: str) -> str:
     if not is_origin:
         raise ValueError(f"{text!r} is no origin: it looks like https://shop.example, without a path")
     host = f"[{host}]" if ":" in host else host
-    return f"{url.scheme}://{host}" if port in (None, _PORTS[url.scheme]) else f"{url.scheme}://{host}:{port}"
+    return urlunsplit((url.scheme, host if port in (None, _PORTS[url.scheme]) else f"{host}:{port}", "", "", ""))
 
 
 def limit(producer_id: UUID, origins: Sequence[str] | None) -> None:
@@ -62,7 +62,7 @@ def limit(producer_id: UUID, origins: Sequence[str] | None) -> None:
 def is_ours(origin: str, host_url: str) -> bool:
     """Whether a page of our own asks; `host_url` is how the request named us."""
     ours = urlsplit(current_settings().public_url)
-    return origin in (f"{ours.scheme}://{ours.netloc}", host_url.rstrip("/"))
+    return origin in (ours._replace(path="").geturl(), host_url.rstrip("/"))
 
 
 def may_use(origin: str | None, producer_id: UUID | None, host_url: str) -> bool:

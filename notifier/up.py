@@ -22,6 +22,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import redis
 
@@ -126,9 +127,9 @@ class Supervisor:
             raise CannotStart("The database could not be prepared, so nothing was started.")
         first: dict[str, str | None] = json.loads(out.splitlines()[-1])
         if first["admin_password"]:
-            print(f"\n  Sign in as   {first['admin_email']}\n  Password     {first['admin_password']}", flush=True)
+            tell(f"\n  Sign in as   {first['admin_email']}\n  Password     {first['admin_password']}")
         if first["producer_key"]:
-            print(f"  API key      {first['producer_key']}\n\n  Shown this once: keep them.\n", flush=True)
+            tell(f"  API key      {first['producer_key']}\n\n  Shown this once: keep them.\n")
         return first
 
     def tend(self) -> None:
@@ -213,15 +214,10 @@ def redis_answers(url: str) -> bool:
 def readiness(settings: Settings) -> str:
     """The status that /readyz tells; empty while web does not answer."""
     try:
-        with urllib.request.urlopen(f"{local_url(settings)}/readyz", timeout=2) as answer:
+        with urllib.request.urlopen(urljoin(settings.local_url, "/readyz"), timeout=2) as answer:
             return str(json.load(answer)["status"])
     except (OSError, ValueError, KeyError):
         return ""
-
-
-def local_url(settings: Settings) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
-    return f"http://{host}:{settings.port}"
 
 
 def free_port(host: str, port: int, wait: Callable[[], None]) -> None:
@@ -250,15 +246,22 @@ def welcome(settings: Settings, first: dict[str, str | None]) -> None:
 
   To see a notification arrive, sign in there{as_whom} and paste this:
 
-  curl {local_url(settings)}/api/v1/notifications \\
+  curl {urljoin(settings.local_url, "/api/v1/notifications")} \\
     -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
     -d '{{"type": "order_shipped", "recipients": ["admin"], "data": {{"order_id": "A'$(date +%s)'"}}}}'
 
   Ctrl-C stops everything.
 """
-    print(text, flush=True)
+    tell(text)
 
 
 def say(text: str) -> None:
-    with contextlib.suppress(OSError):  # the terminal may be gone
-        print(f"notifier  {text}", flush=True)
+    tell(f"notifier  {text}")
+
+
+def tell(text: str) -> None:
+    """To whoever started us, and may have gone, or have closed the pipe: we go on."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,7 @@
 """Whether anything can be written: a full disk, a read-only file, a standby. Asked by /readyz, and answered without writing.
 
-Only after a transaction of this process was refused is it tried, once in a while, whether writing works again.
+Only after a transaction of this process was refused is it tried, once in a while, whether writing works again: a small
+write may, where the next message does not fit, so what is refused meanwhile counts for as long again.
 """
 
 import os
@@ -17,7 +18,6 @@ from notifier.models import Revision
 
 LEAST_ROOM = 8 * 1024 * 1024  # SQLite's log may grow by a few MiB before it is taken in
 TRY_EVERY_S = 2.0
-_TRIED_AT = "write_tried_at"
 _NAME = "write_tried"  # the row that is written
 
 _CANNOT = sa.text("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on'")
@@ -44,9 +44,9 @@ def _looks_writable() -> bool:
 
 def _works_again() -> bool:
     state = current_app.extensions
-    if time.monotonic() < state.get(_TRIED_AT, float("-inf")) + TRY_EVERY_S:
+    if time.monotonic() < state[WRITE_REFUSED] + TRY_EVERY_S:
         return False
-    state[_TRIED_AT] = time.monotonic()
+    state[WRITE_REFUSED] = time.monotonic()  # one caller tries
     row = insert(Revision.__table__).values(name=_NAME, number=1)
     try:
         with transaction() as session:

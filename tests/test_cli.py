@@ -4,6 +4,7 @@ import contextlib
 import os
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from notifier.encryption import KeyRing
 from notifier.extensions import db
 from notifier.models import Account, AuditEntry, Flag, Notification, Producer, User
 from tests.commands import run_command
+from tests.running import ROOT
 
 # What the commands do is tested on both databases elsewhere; a process for each takes a while.
 pytestmark = [pytest.mark.processes, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")]
@@ -222,3 +224,13 @@ def test_providers_are_added_listed_forced_and_removed(app: APIFlask, run: Run) 
 def test_a_provider_that_cannot_be_is_refused_in_a_sentence(app: APIFlask, run: Run, words: tuple[str, ...], sentence: str) -> None:
     done = run("providers", *words)
     assert (done.returncode, sentence in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault(environment: dict[str, str], app: APIFlask) -> None:
+    """`python -m notifier producers | head -1`"""
+    command = [sys.executable, "-m", "notifier", "producers", "list"]
+    with subprocess.Popen(command, cwd=ROOT, env={"PATH": os.environ["PATH"], **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, told = process.communicate(timeout=60)
+    assert (process.returncode, told) == (0, b"")

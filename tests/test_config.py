@@ -6,9 +6,12 @@ import stat
 from pathlib import Path
 
 import pytest
+import redis
+from sqlalchemy import make_url
 
 from notifier.config import BadSettings, Settings, embedded_redis_socket, setting_names
 from notifier.core.limits import DEFAULT_CAPS, parse_caps
+from notifier.database import sqlite_file
 from notifier.encryption import KeyRing
 
 
@@ -119,3 +122,59 @@ def test_a_long_home_gets_a_short_private_socket(tmp_path: Path) -> None:
 def test_a_key_ring_is_parsed(home: dict[str, str]) -> None:
     ring = KeyRing.generate()
     assert Settings.from_env({**home, "ENCRYPTION_KEYS": ring}).encryption_keys == KeyRing.parse(ring)
+
+
+# ---- addresses and paths
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "http://127.0.0.1:5000"),
+        ({"HOST": "::1"}, "http://[::1]:5000"),
+        ({"HOST": "[::1]", "PORT": "8000"}, "http://[::1]:8000"),
+        ({"HOST": "0.0.0.0"}, "http://127.0.0.1:5000"),
+        ({"HOST": "::"}, "http://[::1]:5000"),
+        ({"PUBLIC_URL": "https://[2001:db8::1]/"}, "https://[2001:db8::1]"),
+    ],
+)
+def test_links_name_an_address_that_can_be_opened(home: dict[str, str], given: dict[str, str], url: str) -> None:
+    assert Settings.from_env({**home, **given}).public_url == url
+
+
+def test_a_link_is_built_of_its_parts(home: dict[str, str]) -> None:
+    settings = Settings.from_env({**home, "PUBLIC_URL": "https://notifier.example"})
+    assert settings.link("u", "a/b?c#d", fragment="like-e mail") == "https://notifier.example/u/a%2Fb%3Fc%23d#like-e%20mail"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"PUBLIC_URL": "https://example.test/notifier"}, "PUBLIC_URL must have no path"),
+        ({"PUBLIC_URL": "https://example.test/?a"}, "PUBLIC_URL must have no path"),
+        ({"PUBLIC_URL": "https://me@example.test"}, "PUBLIC_URL must have no path"),
+        ({"PUBLIC_URL": "http://0.0.0.0:5000"}, "PUBLIC_URL must name a host that people can open"),
+        ({"PUBLIC_URL": "http://[::]:5000"}, "PUBLIC_URL must name a host that people can open"),
+        ({"PUBLIC_URL": "http://::1:5000"}, "PUBLIC_URL is no URL; an IPv6 address stands in brackets"),
+        ({"REDIS_URL": "redis://::1:6379"}, "REDIS_URL is no URL; an IPv6 address stands in brackets"),
+        ({"SMTP_URL": "smtp://::1:25"}, "SMTP_URL is no URL; an IPv6 address stands in brackets"),
+        ({"DATABASE_URL": "postgresql://h:x/d"}, "DATABASE_URL"),
+    ],
+)
+def test_an_address_that_makes_no_sense_is_told_at_the_start(home: dict[str, str], given: dict[str, str], said: str) -> None:
+    with pytest.raises(BadSettings) as refused:
+        Settings.from_env({**home, **given})
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("given", ["redis://[::1]:6379/0", "redis://:secret@[2001:db8::1]:6379"])
+def test_an_ipv6_literal_in_brackets_is_an_address(home: dict[str, str], given: str) -> None:
+    assert redis.Redis.from_url(Settings.from_env({**home, "REDIS_URL": given}).redis_url).connection_pool.connection_kwargs["host"] in ("::1", "2001:db8::1")
+
+
+def test_any_character_may_stand_in_the_path_of_the_state_directory(tmp_path: Path) -> None:
+    odd = tmp_path / "a b#c%20d?é'q\"%"
+    settings = Settings.from_env({"NOTIFIER_HOME": str(odd)})
+    assert make_url(settings.database_url).database == str(odd / "notifier.db")
+    assert sqlite_file(settings.database_url) == odd / "notifier.db"
+    assert redis.Redis.from_url(settings.redis_url).connection_pool.connection_kwargs["path"] == str(embedded_redis_socket(odd))

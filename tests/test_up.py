@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from notifier.up import CannotStart, refuse_shared
-from tests.running import ROOT, Up, eventually
+from tests.running import ROOT, Up, eventually, free_port
 
 ALL = {"redis", "web", "worker", "scheduler"}
 
@@ -158,6 +158,31 @@ def test_keys_that_do_not_fit_are_said_in_a_sentence(home: Path, port: int) -> N
     assert started.process.wait(60) == 1
     assert "The keys do not fit the database" in started.text()
     assert "Traceback" not in started.text()
+
+
+def test_it_goes_on_when_nobody_reads_what_it_prints(tmp_path: Path) -> None:
+    port = free_port()
+    environment = {"PATH": os.environ["PATH"], "NOTIFIER_HOME": str(tmp_path / "home"), "PORT": str(port), "NOTIFIER_DEMO": "0", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen([sys.executable, "-m", "notifier", "up"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        try:
+            eventually(lambda: _is_serving(port))
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert b"Traceback" not in told
+
+
+def _is_serving(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def test_every_fault_of_the_settings_is_told_at_once(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def _read(to: Recipient) -> dict[str, Any]:
 
 def _origin(endpoint: str) -> str:
     parts = urlsplit(endpoint)
-    return f"{parts.scheme}://{parts.netloc}"
+    return parts._replace(path="", query="", fragment="").geturl()
 
 
 def _headers(message: Message, at: datetime) -> dict[str, str]:

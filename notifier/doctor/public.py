@@ -38,7 +38,7 @@ def _reached(settings: Settings, url: str) -> Finding:
     """What answers there, and whether it is ours."""
     try:
         with urllib3.PoolManager() as pool:
-            answer = pool.request("GET", f"{url}/healthz", timeout=_PATIENCE, retries=False, redirect=False, preload_content=False)
+            answer = pool.request("GET", settings.link("healthz"), timeout=_PATIENCE, retries=False, redirect=False, preload_content=False)
             body = answer.read(_LONGEST_ANSWER)
     except (HTTPError, OSError) as error:
         remedy = "Start it: python -m notifier web. If it runs, correct PUBLIC_URL, its name or the proxy in front of it."

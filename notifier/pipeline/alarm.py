@@ -33,7 +33,7 @@ def tell(happened: Mapping[str, str], tasks: Sequence[Task]) -> None:
             "provider": scope,
             "failed": len(failed),
             "since": shapes.timestamp(clock_now()),
-            "url": f"{current_settings().public_url}/admin/failed",
+            "url": current_settings().link("admin", "failed"),
         }
         try:
             own.submit(Submission(TYPE, (InlineRecipient("admins"),), data))

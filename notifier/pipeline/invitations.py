@@ -114,7 +114,7 @@ def send_again(invitation_id: UUID, by: Account) -> None:
 
 
 def _send(user_id: str, address: str, role: str, invited_by: str, secret: str) -> None:
-    data = {"url": f"{current_settings().public_url}/invitation/{secret}", "role": role, "days": LIFETIME.days, "invited_by": invited_by}
+    data = {"url": current_settings().link("invitation", secret), "role": role, "days": LIFETIME.days, "invited_by": invited_by}
     own.submit(Submission(TYPE, (InlineRecipient(user_id, {"email": address}),), data, expires_in=int(LIFETIME.total_seconds())))
 
 

@@ -51,7 +51,7 @@ def send_link(email: str) -> None:
         log.info("sign_in.nobody_to_send_to")
         return
     lifetime_s = int(LIFETIME.total_seconds())
-    data = {"url": f"{current_settings().public_url}/login/link/{secret}", "minutes": lifetime_s // 60}
+    data = {"url": current_settings().link("login", "link", secret), "minutes": lifetime_s // 60}
     own.submit(Submission(TYPE, (InlineRecipient(whom.user_id, {"email": whom.address}),), data, expires_in=lifetime_s))
 
 

@@ -42,8 +42,8 @@ def unsubscribe_url(whom: Subject, type: EventType, channel: str, address: Addre
     if type.category == "transactional" or (type.is_internal and type.is_mandatory) or not CHANNELS[channel].shape.has_html:
         return None
     if address is not None and address.id is None and whom != NOBODY:
-        return f"{current_settings().public_url}/u/{tokens.sign_address_unsubscribe(address.digest, type.category, channel)}"
-    return f"{current_settings().public_url}/u/{tokens.sign_unsubscribe(whom, type.category, channel)}"
+        return current_settings().link("u", tokens.sign_address_unsubscribe(address.digest, type.category, channel))
+    return current_settings().link("u", tokens.sign_unsubscribe(whom, type.category, channel))
 
 
 def why_url(link: PreferenceLink, type: EventType, channel: str, address: AddressFacts | None) -> str | None:
@@ -56,7 +56,7 @@ def why_url(link: PreferenceLink, type: EventType, channel: str, address: Addres
     if not is_theirs or not CHANNELS[channel].shape.has_html or (type.is_internal and type.is_mandatory):
         return None
     place = HOW_OFTEN if type.is_internal else f"{type.key}-{channel}"
-    return f"{current_settings().public_url}/p/{tokens.sign_preferences(link)}#{place}"
+    return current_settings().link("p", tokens.sign_preferences(link), fragment=place)
 
 
 def put_into_words(wanted: Sequence[Wanted]) -> list[Content | str]:

@@ -38,4 +38,4 @@ def _add(response: Response) -> Response:
 def _socket_origin() -> str:
     """Our own WebSocket address: older browsers do not count it as 'self'."""
     url = urlsplit(current_settings().public_url)
-    return f"{'wss' if url.scheme == 'https' else 'ws'}://{url.netloc}"
+    return url._replace(scheme="wss" if url.scheme == "https" else "ws", path="").geturl()

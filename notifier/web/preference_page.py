@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode, urlunsplit
 
 from flask import abort, redirect, render_template, request
 from flask.typing import ResponseReturnValue
@@ -87,7 +88,7 @@ def save(desk: Desk) -> ResponseReturnValue:
             raise
         return _refused(desk, Tried(part, request.form, reading.faults_of(error)))
     if "HX-Request" not in request.headers:
-        return redirect(f"{desk.url}?saved={_said(part, saved)}#{_place(part)}", 303)
+        return redirect(urlunsplit(("", "", desk.url, urlencode({"saved": _said(part, saved)}), _place(part))), 303)
     return _answer(desk, part, saved)
 
 
