@@ -4,12 +4,14 @@ Each field's metadata holds the help text that the README's table is checked aga
 given as `NAME_FILE`, the path of a file that holds it. Providers declare settings of their own.
 """
 
+import difflib
 import hmac
 import ipaddress
 import os
+import re
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
@@ -28,6 +30,10 @@ from notifier.encryption import KeyRing
 INSTALLATION_HEADER = "Notifier-Installation"
 _MOST_WHOLE = 1_000_000
 _LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS and 108 on Linux
+
+_LIKENESS = 0.86  # one letter of seven left out, added or replaced; two of them exchanged
+_OF_LATER_RELEASES = {"METRICS_PORT", "RETENTION", "SYNTHETIC", "EVENTS_SINK", "CDN_URL"}
+_OF_KUBERNETES = re.compile(r"_SERVICE_HOST$|_(SERVICE_)?PORT(_|$)")  # what it tells of a service that is called notifier
 
 type_network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -128,6 +134,22 @@ def current_settings() -> Settings:
 def setting_names() -> dict[str, str]:
     """Environment variable → help text, in the order of the README's table."""
     return {f.name.upper(): f.metadata["help"] for f in fields(Settings) if "help" in f.metadata}
+
+
+def unread(environ: Mapping[str, str], of_providers: Iterable[str]) -> dict[str, str | None]:
+    """Variables that are meant for us and that nothing reads → the setting they are likely to be meant for, if there is one that is spelled alike.
+
+    `of_providers` are the settings that providers declare for themselves.
+    """
+    read = {*setting_names(), *of_providers}
+    read |= {f"{name}_FILE" for name in read}
+    found = {}
+    for name in sorted(environ.keys() - read):
+        nearest = difflib.get_close_matches(name, read, n=1, cutoff=_LIKENESS)
+        is_ours = name in _OF_LATER_RELEASES or (name.startswith("NOTIFIER_") and not _OF_KUBERNETES.search(name))
+        if nearest or is_ours:
+            found[name] = nearest[0] if nearest else None
+    return found
 
 
 class _Reader:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import structlog
 from flask import Flask
 
-from notifier import schema
+from notifier import channels, schema
+from notifier.config import Settings, unread
 from notifier.database import UNAVAILABLE, follow_clock
 
 _GARBAGE_THRESHOLDS = (50_000, 20, 50)
@@ -21,10 +22,14 @@ def wait_for_app(make_app: Callable[[], Flask], is_stopping: Callable[[], bool])
 
     One that a newer release has migrated will do: processes of the old one must be able to start while the new ones take over.
     """
+    is_told = False
     pause_s = _FIRST_PAUSE_S
     while not is_stopping():
         try:
             app = make_app()
+            if not is_told:
+                _tell_unread(app.extensions["settings"])
+                is_told = True
             found = schema.look(str(app.config["SQLALCHEMY_DATABASE_URI"]))
             if found.standing not in (schema.Standing.EMPTY, schema.Standing.BEHIND):
                 follow_clock(app)
@@ -36,6 +41,12 @@ def wait_for_app(make_app: Callable[[], Flask], is_stopping: Callable[[], bool])
         time.sleep(pause_s)
         pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
     return None
+
+
+def _tell_unread(settings: Settings) -> None:
+    of_providers = {setting.name for adapter in channels.ADAPTERS for setting in adapter.settings}
+    for name, nearest in unread(settings.environment, of_providers).items():
+        log.warning("settings.not_read", setting=name, **({"did_you_mean": nearest} if nearest else {}))
 
 
 def _collect_garbage_less() -> None:

@@ -9,7 +9,7 @@ import pytest
 import redis
 from sqlalchemy import make_url
 
-from notifier.config import BadSettings, Settings, embedded_redis_socket, setting_names
+from notifier.config import BadSettings, Settings, embedded_redis_socket, setting_names, unread
 from notifier.core.limits import DEFAULT_CAPS, parse_caps
 from notifier.database import sqlite_file
 from notifier.encryption import KeyRing
@@ -178,3 +178,29 @@ def test_any_character_may_stand_in_the_path_of_the_state_directory(tmp_path: Pa
     assert make_url(settings.database_url).database == str(odd / "notifier.db")
     assert sqlite_file(settings.database_url) == odd / "notifier.db"
     assert redis.Redis.from_url(settings.redis_url).connection_pool.connection_kwargs["path"] == str(embedded_redis_socket(odd))
+
+
+# ---- what nothing reads
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("METRICS_PORT", {"METRICS_PORT": None}),
+        ("NOTIFIER_COLOUR", {"NOTIFIER_COLOUR": None}),
+        ("DATABSE_URL", {"DATABSE_URL": "DATABASE_URL"}),
+        ("PUBLIC_URLS", {"PUBLIC_URLS": "PUBLIC_URL"}),
+        ("SMTP_ULR", {"SMTP_ULR": "SMTP_URL"}),
+        ("VAPID_CONTCT", {"VAPID_CONTCT": "VAPID_CONTACT"}),
+        ("DATABASE_URL", {}),
+        ("SECRET_KEY_FILE", {}),
+        ("VAPID_CONTACT", {}),
+        ("HOME", {}),
+        ("HOSTNAME", {}),
+        ("PATH", {}),
+        ("NOTIFIER_SERVICE_HOST", {}),
+        ("NOTIFIER_PORT_80_TCP_ADDR", {}),
+    ],
+)
+def test_a_setting_that_nothing_reads_is_told_with_its_nearest_neighbour(name: str, found: dict[str, str | None]) -> None:
+    assert unread({name: "x"}, {"VAPID_CONTACT"}) == found

@@ -24,7 +24,7 @@ from notifier.core.worlds import shown_id
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import show
-from notifier.models import Address, Delivery, EventType, Notification
+from notifier.models import Address, Delivery, EventType, Notification, Submission
 from notifier.pipeline import last_look, outages, pausing, quiet, replacing
 from notifier.pipeline.facts import GivenAddress, Person, as_given, given_address, load_people, load_types
 from notifier.pipeline.routing import follow, read_already, rivals
@@ -46,6 +46,7 @@ _NOTIFICATION: tuple[sa.Column[Any], ...] = (
     *(_notification.id, _notification.user_id, _notification.type, _notification.category, _notification.priority, _notification.template_id),
     *(_notification.data, _notification.given, _notification.is_test, _notification.routing, _notification.expires_at, _notification.created_at),
     *(_notification.producer_id, _notification.collapse_key),
+    Submission.__table__.c.request_id,  # for the log: what became of a request is found by its id
 )
 _ADDRESS: tuple[sa.Column[Any], ...] = (_address.id, _address.channel, _address.value, _address.secret, _address.digest)
 
@@ -218,7 +219,8 @@ def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:
     if not deliveries:
         return []
     session, registry = db.session, channels.registry()
-    notified = session.execute(sa.select(*_NOTIFICATION).where(_notification.id.in_({d.notification_id for d in deliveries})))
+    submitted = sa.select(*_NOTIFICATION).join(Submission, Submission.id == _notification.submission_id)
+    notified = session.execute(submitted.where(_notification.id.in_({d.notification_id for d in deliveries})))
     notifications = {row.id: row for row in notified}
     address_ids = {d.address_id for d in deliveries if d.address_id}
     addresses = {row.id: row for row in session.execute(sa.select(*_ADDRESS).where(_address.id.in_(address_ids)))} if address_ids else {}

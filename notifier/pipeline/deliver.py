@@ -68,7 +68,7 @@ def _call(task: Task, adapter: Adapter) -> Try:
     except DeliveryError as error:
         latest.error = error
     except Exception as error:
-        log.exception("delivery.adapter_broke", delivery=show("dlv", task.delivery.id), provider=adapter.name)
+        log.exception("delivery.adapter_broke", delivery=show("dlv", task.delivery.id), provider=adapter.name, request_id=task.notification.request_id)
         latest.error = Permanent(f"the adapter broke: {type(error).__name__}", code="internal_error")
     latest.duration_ms = round((time.monotonic() - begun) * 1000)
     return latest

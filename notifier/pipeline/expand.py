@@ -12,6 +12,7 @@ import structlog
 from notifier.clock import now as clock_now
 from notifier.database import transaction
 from notifier.extensions import db, redis_store
+from notifier.ids import show
 from notifier.models import Submission
 from notifier.pipeline.beforehand import SHOWN_BY_US, Beforehand
 from notifier.pipeline.facts import Given, Order, Target, as_given, load_people, load_types, reader_as_given, recall_readers
@@ -47,7 +48,7 @@ def expand(submission_id: UUID) -> int:
         stored = store(targets, clock_now(), words)
         row.status, row.expanded, row.body, row.wake_at = "expanded", len(targets), None, None
     announce(stored)
-    log.info("submission.expanded", submission=str(submission_id), notifications=len(targets))
+    log.info("submission.expanded", submission=show("sub", submission_id), notifications=len(targets), request_id=row.request_id)
     return len(targets)
 
 

@@ -256,6 +256,7 @@ def _capture_row(task: Task, now: datetime) -> dict[str, Any]:
 def _outcome(task: Task, status: str) -> Outcome:
     latest = task.tries[-1]
     event = {"delivery": show("dlv", task.delivery.id), "channel": task.delivery.channel, "provider": latest.adapter.name, "status": status}
+    event["request_id"] = task.notification.request_id
     if latest.error is None:
         log.info("delivery.sent", **event, duration_ms=latest.duration_ms)
         return Outcome(task.delivery.id, status)

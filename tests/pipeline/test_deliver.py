@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import structlog
 from apiflask import APIFlask
 
 from notifier.clock import now
@@ -211,3 +212,11 @@ def test_with_a_test_key_everything_is_captured_the_inbox_too(cast: dict[str, st
     assert [o.status for o in deliver([row.id for row in deliveries()])] == ["delivered", "delivered"]
     assert {c.channel for c in rows(Capture)} == {"inapp", "email"}
     assert rows(InboxItem) == []
+
+
+def test_the_request_that_it_came_by_stands_on_the_workers_lines(app: APIFlask, submit: Submit) -> None:
+    for word in ("fine", "other"):
+        submit(email(word), caller=Caller(None, is_test=True, may_be_urgent=False, types=None, request_id=f"req-{word}"), channels=("email",))
+    with structlog.testing.capture_logs() as logs:
+        deliver([row.id for row in deliveries()])
+    assert [line["request_id"] for line in logs if line["event"].startswith("delivery.")] == ["req-fine", "req-other"]
