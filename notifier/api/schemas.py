@@ -86,7 +86,12 @@ class SubmissionIn(Body):
     )
     escalate_after: EscalateAfter | None = Field(default=None, description="Seconds until the next step of routing `escalate`; if left out, that of the type.")
     send_at: Time | None = Field(default=None, description="Within the coming year.")
-    expires_in: int = Field(default=DEFAULT_EXPIRES_IN_S, ge=1, le=LONGEST_EXPIRY_S, description="Seconds after which it is no longer sent.")
+    expires_in: int = Field(
+        default=DEFAULT_EXPIRES_IN_S,
+        ge=1,
+        le=LONGEST_EXPIRY_S,
+        description="Seconds after which it is no longer sent. Left out: a day, in which the time does not count for which mute or quiet hours hold it.",
+    )
     collapse_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
         default=None, description="A newer notification with the same key replaces what the user has not been sent, or has not read in the inbox."
     )

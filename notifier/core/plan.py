@@ -119,7 +119,7 @@ class AddressFacts:
 class Facts:
     """All that is known about one notification before it is decided. `requested` overrides the type's channels.
 
-    `is_perishable`: the producer has said when it expires, and did not leave that to the product.
+    `is_perishable`: the producer has said when it expires, and did not leave that to the product: then it also expires while it is held.
     `only_address`: the id of the one address it goes to, confirmed or not (an address's own code).
     `flooded`: channels and addresses (their keyed digests) that have been sent enough of this for now, whoever they are of.
     `duplicate_of` and `superseded_by` are the shown ids of other notifications. `over_cap`: the channels
@@ -168,7 +168,7 @@ class Route:
 
     With any routing but `all`, `step` counts the channels that are left, in order. Those after the first
     have the reason `fallback` and wait for it to fail; with `escalate` they have the reason `escalation`,
-    and are due when the step before has not been read in time.
+    and are due when the step before has not been read in time. `expires_at`: its own, since what is held lives longer.
     """
 
     channel: str
@@ -177,6 +177,7 @@ class Route:
     reason: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
     step: int = 0
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,14 +233,15 @@ def plan(facts: Facts, now: datetime) -> Plan:
     routes: list[Route] = []
     skips: list[Skip] = []
     order = in_order(facts.routing, names, facts.scores, facts.seed)
-    step, starts_at = 0, max(now, facts.send_at) if facts.send_at else now
+    step, starts_at, expires_at = 0, max(now, facts.send_at) if facts.send_at else now, facts.expires_at
     for name in order.channels:
-        decided = _decide(facts, facts.channels[name], now, _Start(starts_at, step), trace)
+        decided = _decide(facts, facts.channels[name], now, _Start(starts_at, step, expires_at), trace)
         for decision in decided:
             (routes if isinstance(decision, Route) else skips).append(decision)  # type: ignore[arg-type]
         taken = [decision for decision in decided if isinstance(decision, Route)]
         if facts.routing != ALL and taken:
             step += 1
+            expires_at = taken[0].expires_at  # what comes after a step that was held lives as long
             if facts.routing == ESCALATE:  # after a step that waits, the next one waits longer
                 starts_at = (taken[0].due_at or starts_at) + facts.escalate_after
     if order.reason and len(order.channels) > 1:
@@ -369,6 +371,11 @@ def choice_of(facts: Facts, channel_name: str) -> Answer:
     return _preference(facts, facts.channels[channel_name])
 
 
+def outlived(expires_at: datetime | None, held: timedelta, *, is_perishable: bool) -> datetime | None:
+    """When something expires that mute or quiet hours hold for so long. A day by default is a day of trying: being held does not count."""
+    return expires_at if is_perishable or expires_at is None else expires_at + held
+
+
 def turn_of(facts: Facts, channel_name: str, now: datetime) -> tuple[datetime | None, str | None]:
     """Asked when a later step is to start: (None, None), or until when it has to wait after all, and the reason."""
     channel = facts.channels[channel_name]
@@ -378,10 +385,11 @@ def turn_of(facts: Facts, channel_name: str, now: datetime) -> tuple[datetime | 
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """When a channel's turn comes: at once, later because it is scheduled, or `step` other channels later."""
+    """When a channel's turn comes: at once, later because it is scheduled, or `step` other channels later; and until when it lives."""
 
     at: datetime
     step: int
+    expires_at: datetime | None
 
 
 def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, trace: list[Step]) -> list[Route | Skip]:
@@ -418,6 +426,7 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, t
             return summarise("frequency_cap", digest.key_of(facts.type.category, digest.OVER_CAP), _digest_due_at("daily", facts, start.at))
 
     due_at, reason = (start.at, "scheduled") if start.at > now else (None, None)
+    expires_at = start.expires_at
     if asked.held_until is not None:
         held_until, held_reason = asked.held_until, asked.held_reason
         if choices.held == "drop" and not facts.type.is_internal:
@@ -425,18 +434,19 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, t
         if choices.held == "summary" and facts.is_limited:
             return summarise(held_reason, digest.key_of(facts.type.category, digest.HELD), held_until)
         due_at, reason = held_until, held_reason
+        expires_at = outlived(expires_at, held_until - start.at, is_perishable=facts.is_perishable)
         trace.append(Step("quiet", channel.name, "wait", held_reason, {"until": _shown(held_until)}))
     if start.step and facts.routing == ESCALATE:
         reason = ESCALATION
     elif start.step:
         due_at, reason = None, FALLBACK
 
-    if facts.expires_at is not None and (due_at or now) >= facts.expires_at:
+    if expires_at is not None and (due_at or now) >= expires_at:
         held = {"held": reason, "until": _shown(due_at)} if due_at and reason else {}
         return skip("expiry", "expired", addresses[0], held)
     detail = {"until": _shown(due_at)} if due_at else {}
     trace.append(Step("route", channel.name, "send" if reason is None else "wait", reason or "at_once", detail))
-    routes = [Route(channel.name, address, due_at, reason, detail, start.step) for address in addresses]
+    routes = [Route(channel.name, address, due_at, reason, detail, start.step, expires_at) for address in addresses]
     return [*routes, *(Skip(channel.name, address, "recipient_limit") for address in flooded)]
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, text
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
@@ -20,6 +20,7 @@ class Notification(db.Model):
     """One submission for one user. No foreign key to the user: counts outlive an erased person.
 
     `decision` is how it was decided, rule by rule (`core.explain`). `sequence` orders those of one collapse key.
+    `is_perishable`: the producer has said when it expires (those from before this was kept count as such).
     `given`: fields of the profile that hold for this notification alone, before those that are stored.
     """
 
@@ -47,6 +48,7 @@ class Notification(db.Model):
     decision: Mapped[list[Any] | None] = mapped_column(PlainJSON)
     send_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    is_perishable: Mapped[bool] = mapped_column(default=False, server_default=true())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
     @property
@@ -63,7 +65,7 @@ class Delivery(db.Model):
     `held_for`: the outage that a waiting one waits out (`pipeline.outages`), however often it is due meanwhile; None: none.
     `step`: its place in a routing; a later one is held back with the reason `fallback` or `escalation` until its turn comes.
     `tries` counts every provider call; `failures` those that used up an attempt.
-    `expires_at` is copied from the notification so that a claim needs no join.
+    `expires_at` is the notification's, and later where it is held by mute or quiet hours and the producer set no expiry.
     `failed_at`, `outcome` and `code` are the last failed attempt's: dead letters are grouped by them. `failed_type` is the
     notification's type, once an attempt has failed: hundreds of thousands of them are filtered by it without a look elsewhere.
     `holder`: the number of the worker that has claimed it (see `lifeline`), for as long as it is `sending`.

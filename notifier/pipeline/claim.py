@@ -17,7 +17,7 @@ from notifier.clock import now as clock_now
 from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Content, Message, Receipt, Recipient
-from notifier.core.plan import AddressFacts, Skip
+from notifier.core.plan import AddressFacts, Skip, outlived
 from notifier.core.reading import READ_ELSEWHERE
 from notifier.core.routing import FALLBACK, NOT_NEEDED, PAUSED
 from notifier.core.worlds import shown_id
@@ -44,7 +44,7 @@ _DELIVERY: tuple[sa.Column[Any], ...] = (
 )
 _NOTIFICATION: tuple[sa.Column[Any], ...] = (
     *(_notification.id, _notification.user_id, _notification.type, _notification.category, _notification.priority, _notification.template_id),
-    *(_notification.data, _notification.given, _notification.is_test, _notification.routing, _notification.expires_at, _notification.created_at),
+    *(_notification.data, _notification.given, _notification.is_test, _notification.routing, _notification.is_perishable, _notification.created_at),
     *(_notification.producer_id, _notification.collapse_key),
     Submission.__table__.c.request_id,  # for the log: what became of a request is found by its id
 )
@@ -117,6 +117,7 @@ class _Verdict:
     due_at: datetime | None = None
     wake_at: datetime | None = None
     held_for: str | None = None
+    expires_at: datetime | None = None  # a later one than it had
 
 
 def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
@@ -205,11 +206,13 @@ def _drop(dropped: Sequence[tuple[_Claimed, _Verdict]]) -> None:
             "due": verdict.due_at if verdict.status == lifecycle.WAITING else claimed.delivery.due_at,
             "wake": verdict.wake_at,
             "held": verdict.held_for,
+            "expires": verdict.expires_at or claimed.delivery.expires_at,
         }
         for claimed, verdict in dropped
     ]
     values: dict[str, Any] = {"status": sa.bindparam("status_now"), "reason": sa.bindparam("why"), "detail": sa.bindparam("more", type_=_delivery.detail.type)}
     times = {"due_at": sa.bindparam("due", type_=_delivery.due_at.type), "wake_at": sa.bindparam("wake", type_=_delivery.wake_at.type)}
+    times["expires_at"] = sa.bindparam("expires", type_=_delivery.expires_at.type)
     values |= {**times, "held_for": sa.bindparam("held")}
     statement = sa.update(_deliveries).where(_delivery.id == sa.bindparam("key")).values(**values, tries=_delivery.tries - 1)
     db.session.connection().execute(statement, rows)
@@ -274,8 +277,9 @@ def _verdict(claimed: _Claimed, now: datetime, paused: Collection[str], rival: s
     if rival is not None:  # `routing.follow` says how it goes on, when that one has ended
         return _Verdict(lifecycle.WAITING, FALLBACK, {"because": rival}, wake_at=delivery.expires_at)
     if look is not None:
-        wake_at = min(look.until, delivery.expires_at or look.until)
-        return _Verdict(lifecycle.WAITING, look.reason, {"until": shapes.timestamp(look.until)}, look.until, wake_at)
+        expires_at = outlived(delivery.expires_at, look.until - now, is_perishable=notification.is_perishable)
+        wake_at = min(look.until, expires_at or look.until)
+        return _Verdict(lifecycle.WAITING, look.reason, {"until": shapes.timestamp(look.until)}, look.until, wake_at, expires_at=expires_at)
     if delivery.channel in paused:
         times = delivery.due_at or now, outages.look_again_at(delivery.expires_at, now)
         return _Verdict(lifecycle.WAITING, PAUSED, {"because": notification.routing}, *times, outages.of_channel(delivery.channel))
@@ -324,7 +328,7 @@ def _message(claimed: _Claimed, person: Person, content: Content | str) -> Messa
         data=notification.data or {},
         unsubscribe_url=unsubscribe_url(person.subject, claimed.type, delivery.channel, _goes_to(delivery, person)),
         collapse_key=notification.collapse_key,
-        expires_at=notification.expires_at,
+        expires_at=delivery.expires_at,
     )
 
 

@@ -22,11 +22,15 @@ from notifier.queueing import Doorbell
 
 _deliveries: sa.Table = Delivery.__table__
 _notifications: sa.Table = Notification.__table__
-_NOTIFICATION = [_notifications.c[name] for name in ("id", "user_id", "type", "priority", "is_test", "routing")]
+_NOTIFICATION = [_notifications.c[name] for name in ("id", "user_id", "type", "priority", "is_test", "routing", "is_perishable")]
 _DELIVERY = [
-    _deliveries.c[name] for name in ("id", "notification_id", "channel", "priority", "step", "status", "reason", "detail", "outcome", "failures", "due_at")
+    _deliveries.c[name]
+    for name in (
+        *("id", "notification_id", "channel", "priority", "step", "status", "reason", "detail", "outcome", "failures"),
+        *("due_at", "expires_at"),
+    )
 ]
-_MOVED = ("status", "reason", "detail", "due_at", "wake_at")
+_MOVED = ("status", "reason", "detail", "due_at", "wake_at", "expires_at")
 
 
 def follow(notifications: Iterable[Any]) -> list[Doorbell]:
@@ -48,7 +52,8 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
     for row in rows:
         move = moves[row.notification_id]
         if row.id in move.drop:
-            moved[row.id] = {"status": lifecycle.SKIPPED, "reason": move.reason, "detail": row.detail, "due_at": row.due_at, "wake_at": None}
+            kept = {name: getattr(row, name) for name in ("detail", "due_at", "expires_at")}
+            moved[row.id] = {"status": lifecycle.SKIPPED, "reason": move.reason, "wake_at": None, **kept}
         elif row.id in move.turns:
             moved[row.id] = begun(row, facts.get(row.notification_id), move.turns[row.id], now)
     ours = _hold([key for key, columns in moved.items() if columns["status"] == lifecycle.SKIPPED])
@@ -99,7 +104,9 @@ def _facts(notifications: Sequence[Any]) -> dict[UUID, Facts]:
     types = load_types(notification.type for notification in notifications)
     registry = channels.registry()
     return {
-        n.id: planner_facts(Order(types[n.type], n.priority, None, None, None, None, routing=n.routing), persons[n.user_id], registry.facts(is_test=n.is_test))
+        n.id: planner_facts(
+            Order(types[n.type], n.priority, None, None, None, None, n.is_perishable, n.routing), persons[n.user_id], registry.facts(is_test=n.is_test)
+        )
         for n in notifications
         if n.user_id in persons
     }

@@ -16,7 +16,7 @@ from notifier import channels, queueing, shapes
 from notifier.core import lifecycle
 from notifier.core.explain import packed
 from notifier.core.message import Content
-from notifier.core.plan import Facts, Route, Skip, turn_of
+from notifier.core.plan import Facts, Route, Skip, outlived, turn_of
 from notifier.core.routing import ALL, BEST, FALLBACK, OUTAGE, PATIENCE, Step, is_held, is_stuck, next_move
 from notifier.extensions import db
 from notifier.ids import new_id
@@ -181,6 +181,7 @@ def _notification_row(decided: Decided, now: datetime) -> dict[str, Any]:
         "decision": packed(decided.plan.trace),
         "send_at": order.send_at,
         "expires_at": order.expires_at,
+        "is_perishable": order.is_perishable,
         "created_at": now,
     }
 
@@ -192,11 +193,10 @@ def _drafts(decided: Decided, now: datetime) -> list[DeliveryDraft]:
     for decision in decided.plan.decisions:
         status, provider = lifecycle.SKIPPED, None
         due_at = wake_at = delivered_at = None
-        is_gathered = isinstance(decision, Skip) and decision.summary is not None
         if isinstance(decision, Route):
             due_at = decision.due_at
             if decision.reason == FALLBACK:
-                status, wake_at = lifecycle.WAITING, target.order.expires_at  # nothing may wait for ever
+                status, wake_at = lifecycle.WAITING, decision.expires_at  # nothing may wait for ever
             elif due_at is not None:
                 status, wake_at = lifecycle.WAITING, due_at
             elif channels.CHANNELS[decision.channel].address is None and not target.is_test:
@@ -219,13 +219,19 @@ def _drafts(decided: Decided, now: datetime) -> list[DeliveryDraft]:
                 provider=provider,
                 due_at=due_at,
                 wake_at=wake_at,
-                expires_at=None if is_gathered and not target.order.is_perishable else target.order.expires_at,  # a digest may be days away
+                expires_at=_expiry(decision, target),
                 delivered_at=delivered_at,
                 sent_at=delivered_at,
                 created_at=now,
             )
         )
     return drafts
+
+
+def _expiry(decision: Route | Skip, target: Target) -> datetime | None:
+    if isinstance(decision, Route):
+        return decision.expires_at
+    return None if decision.summary is not None and not target.order.is_perishable else target.order.expires_at  # a digest may be days away
 
 
 def _gathered(decided: Decided, drafts: Sequence[DeliveryDraft]) -> list[Entry]:
@@ -261,8 +267,11 @@ def begun(delivery: Any, facts: Facts | None, at: datetime, now: datetime) -> di
     if due_at > now:
         because = {"because": OUTAGE} if delivery.reason == FALLBACK and not until else {}
         detail = {**delivery.detail, "until": shapes.timestamp(due_at), **because}
-        return {"status": lifecycle.WAITING, "reason": reason or delivery.reason, "due_at": due_at, "wake_at": due_at, "detail": detail}
-    values = {"reason": None, "due_at": now, "detail": delivery.detail}
+        values = {"reason": reason or delivery.reason, "due_at": due_at, "detail": detail, "expires_at": delivery.expires_at}
+        if until and facts:
+            values["expires_at"] = outlived(delivery.expires_at, until - at, is_perishable=facts.is_perishable)
+        return {"status": lifecycle.WAITING, **values, "wake_at": due_at}
+    values = {"reason": None, "due_at": now, "detail": delivery.detail, "expires_at": delivery.expires_at}
     if channels.CHANNELS[delivery.channel].address is None:
         return {"status": lifecycle.WAITING, **values, "wake_at": now}  # in-app: the scheduler shows it
     return {"status": lifecycle.QUEUED, **values, "wake_at": now + DOORBELL_GRACE}

@@ -59,7 +59,7 @@ QUIET_AT_NOON = Preferences(quiet_hours=QuietHours(time(11), time(14)))
         ("for a quiet time", facts(preferences=NIGHT, send_at=MIDNIGHT), NOON, ("email", "quiet_hours", MORNING)),
         ("for a time that has just passed", facts(send_at=NOON - timedelta(seconds=5)), NOON, ("email", "send", None)),
         ("expired", facts(expires_at=NOON), NOON, ("email", "skip", "expired")),
-        ("expires before the quiet ends", facts(preferences=NIGHT, expires_at=MORNING), MIDNIGHT, ("email", "skip", "expired")),
+        ("expires before the quiet ends", facts(preferences=NIGHT, expires_at=MORNING, is_perishable=True), MIDNIGHT, ("email", "skip", "expired")),
     ],
 )
 def test_one_channel(case: str, given_facts: Facts, now: datetime, decision: tuple[str, str, Any]) -> None:
@@ -176,3 +176,30 @@ def test_a_dead_address_is_not_tried_again_where_another_one_works() -> None:
     dead = replace(MAIL, disabled_reason="5.1.1", is_due_again=True)
     [route] = plan(facts(ALERT, addresses=(dead, OTHER_MAIL)), NOON).routes
     assert route.address == OTHER_MAIL
+
+
+# ---- how long it lives while it is held
+
+DAY = timedelta(days=1)
+MUTED = Preferences(mute_until=NOON + 3 * DAY)
+
+
+def test_what_is_held_outlives_the_default_expiry_and_not_the_producers_own() -> None:
+    by_default = facts(preferences=MUTED, expires_at=NOON + DAY)
+    [route] = plan(by_default, NOON).routes
+    assert (route.due_at, route.reason, route.expires_at) == (NOON + 3 * DAY, "muted", NOON + 4 * DAY)
+    assert decided(replace(by_default, is_perishable=True)) == [("email", "skip", "expired")]
+
+
+def test_only_the_time_that_it_is_held_does_not_count() -> None:
+    """Sent tomorrow, held from then on for two days: of its day nothing is used up."""
+    [route] = plan(facts(preferences=MUTED, send_at=NOON + DAY, expires_at=NOON + 2 * DAY), NOON).routes
+    assert (route.due_at, route.expires_at) == (NOON + 3 * DAY, NOON + 4 * DAY)
+    [at_once] = plan(facts(expires_at=NOON + DAY), NOON).routes
+    assert at_once.expires_at == NOON + DAY
+
+
+@pytest.mark.parametrize("routing", ["first", "escalate"])
+def test_what_comes_after_a_held_step_lives_as_long_as_that(routing: str) -> None:
+    given_facts = facts(LIKE, requested=("email", "inapp"), preferences=MUTED, routing=routing, expires_at=NOON + DAY)
+    assert [(route.channel, route.expires_at) for route in plan(given_facts, NOON).routes] == [("email", NOON + 4 * DAY), ("inapp", NOON + 4 * DAY)]

@@ -167,7 +167,7 @@ def test_who_opted_out_meanwhile_gets_nothing_and_waits_for_nothing(submit: Subm
 
 
 def test_what_expires_meanwhile_has_expired(submit: Submit) -> None:
-    offer(submit, expires_in=1800)
+    offer(submit, expires_in=1800, is_perishable=True)
     mute()
     go_on()
     [row] = deliveries()
