@@ -86,6 +86,11 @@ class Installation:
         except urllib3.exceptions.HTTPError:
             return False
 
+    def readiness(self) -> tuple[int, str]:
+        """What /readyz answers, and says of the database."""
+        answer = self._http.request("GET", f"{self.url}/readyz")
+        return answer.status, str(answer.json()["database"])
+
     def call(self, method: str, path: str, body: dict[str, Any]) -> None:
         answer = self._http.request(method, f"{self.url}{path}", json=body)
         assert answer.status in (200, 201), answer.data

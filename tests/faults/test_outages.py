@@ -1,5 +1,6 @@
 """Redis and the database go away, or forget, while everything is running."""
 
+import resource
 import time
 from collections.abc import Callable
 
@@ -110,3 +111,25 @@ def test_a_web_process_killed_in_the_middle_of_requests_accepts_each_once(runnin
         running.restart_web()
     trial.settle(told=f"{load.replayed} answers replayed")
     assert set(load.not_accepted) <= {"NewConnectionError", "ProtocolError", "ReadTimeoutError"}
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of other processes are set on Linux only")
+@pytest.mark.parametrize("running", ["sqlite"], indirect=True, scope="session")
+def test_a_full_disk_refuses_and_loses_nothing_that_was_accepted(running: Installation, trial: Trial) -> None:
+    """No file may be written beyond its first page, which is how a disk without room looks to the processes."""
+    worker = trial.start_worker()
+    load = trial.submit()
+    trial.until_delivered(200)
+    pids = [program.pid for program in (running.web, running.scheduler, worker)]
+    before = [resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in pids]
+    for pid in pids:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, before[0][1]))
+    try:
+        eventually(lambda: running.readiness() == (503, "not_writable"))
+    finally:
+        for pid, limits in zip(pids, before, strict=True):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+    eventually(lambda: running.readiness() == (200, "ok"))
+    trial.until_delivered(200)
+    trial.settle()
+    assert set(load.not_accepted) <= {"503"}
