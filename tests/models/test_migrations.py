@@ -17,7 +17,7 @@ from notifier.config import Settings
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import new_id
-from notifier.models import Address, AuditEntry
+from notifier.models import Address, AuditEntry, Delivery, Notification, Submission, User
 from notifier.pipeline import audit
 from tests.conftest import new_postgres_database
 
@@ -93,3 +93,23 @@ def test_a_device_of_several_people_is_left_to_the_last(empty_app: APIFlask) -> 
 def test_migrations_are_numbered_without_gaps(root: Path) -> None:
     numbers = sorted(path.name.partition("_")[0] for path in (root / "migrations" / "versions").glob("*.py"))
     assert numbers == [f"{n:04}" for n in range(1, len(numbers) + 1)]
+
+
+def test_the_way_back_takes_the_people_of_test_keys_away_and_leaves_the_others(empty_app: APIFlask) -> None:
+    upgrade()
+    kind = {"type": "order_shipped", "category": "transactional", "priority": "high"}
+    with transaction() as session:
+        for user_id in ("~alice", "alice"):
+            submission = Submission(type=kind["type"], recipients=1, expanded=1)
+            session.add_all([User(id=user_id), submission])
+            session.flush()
+            notification = Notification(submission_id=submission.id, user_id=user_id, **kind)
+            session.add_all([notification, Address(user_id=user_id, channel="email", value="a@x.test", digest=user_id.encode(), masked="a…@x.test")])
+            session.flush()
+            session.add(Delivery(notification_id=notification.id, channel="email", priority="high", status="queued"))
+    db.session.close()
+    downgrade(revision="0012")
+    with db.engine.connect() as connection:
+        left = {name: connection.execute(sa.text(f'SELECT count(*) FROM "{name}"')).scalar_one() for name in ("user", "address", "notification", "delivery")}
+    assert left == {"user": 1, "address": 1, "notification": 1, "delivery": 1}
+    upgrade()
