@@ -16,7 +16,7 @@ from notifier.pipeline.words import Wanted, put_some_into_words
 SHOWN_BY_US = next(name for name, channel in CHANNELS.items() if channel.address is None)
 
 # Units of work for one batch. What is dearer is done apart from the hub, and what is dearer still by the scheduler.
-_AT_ONCE, _FOR_EACH = 20_000, 100
+_AT_ONCE, _FOR_EACH = 20_000, 300
 _APART = 500_000
 
 

@@ -25,7 +25,7 @@ from notifier.core.errors import Fault
 MOST_WORK = 5_000  # for the data of one submission
 MOST_WORK_ON_SCHEMAS = 1_000_000  # for a schema itself, when it is saved: as its own schema has it, that is dear, and done apart
 _WORK_AT_ONCE = 500  # what is dearer waits until it is known how much of it there is
-_WORK_OF_A_BATCH = 10_000  # on the thread that everybody waits for
+_WORK_OF_A_BATCH, _FOR_EACH = 10_000, 400  # on the thread that everybody waits for; what is usual takes 100 to 300
 LONGEST_PATTERN = 1_000
 _MEMORY_OF_A_PATTERN = 1 << 20  # what is larger takes long to compile
 # Their cost grows with the square of the data, or they look for patterns with Python's own engine.
@@ -60,7 +60,7 @@ class Check:
 
 def check_all(checks: Sequence[Check]) -> list[list[Fault]]:
     """What is wrong with each, in order. What is cheap is checked at once; what is not, apart from the hub."""
-    left, found = _WORK_OF_A_BATCH, []
+    left, found = _WORK_OF_A_BATCH + _FOR_EACH * len(checks), []
     for check in checks:
         most = min(left, _WORK_AT_ONCE)
         faults = _faults(check, most) if most > 0 else None

@@ -30,6 +30,8 @@ LONGEST_SOURCE = 100_000
 MOST_PARTS = 500
 MOST_TOKENS = 10 * MOST_PARTS
 DEEPEST = 20  # brackets, operators and filters within one another
+_SHORT, _FEW = 600, 20  # characters and tags of a source that is compiled where it is needed: a few milliseconds
+_OPENINGS = ("{{", "{%", "{#")
 _CHARACTERS_A_PART = 250  # of what is printed as it is
 _DEPTH_A_PART = 10
 
@@ -61,7 +63,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(_ARITHMETIC)
 
     def _tokenize(self, source: str, name: str | None, filename: str | None = None, state: str | None = None) -> TokenStream:
-        if sum(map(source.count, ("{{", "{%", "{#"))) > MOST_PARTS:
+        if sum(map(source.count, _OPENINGS)) > MOST_PARTS:
             raise _too_many_parts(1)
         return TokenStream(_not_too_many(super()._tokenize(source, name, filename, state)), name, filename)
 
@@ -290,8 +292,8 @@ Compile = Callable[..., Compiled]  # (source, is_html=…) → ready to run
 
 @lru_cache(maxsize=8192)
 def compiled(source: str, *, is_html: bool = False) -> Compiled:
-    """Raises TemplateFault. Kept per source text, so a version is compiled once in a process, and apart from the hub."""
-    if "{" not in source:
+    """Raises TemplateFault. Kept per source text, so a version is compiled once in a process; what takes long, apart from the hub."""
+    if len(source) <= _SHORT and sum(map(source.count, _OPENINGS)) <= _FEW:
         return Compiled(source, is_html=is_html)
     try:
         code, parts = process_pool.run(_portable, source, is_html)
