@@ -188,4 +188,5 @@ def test_a_key_that_is_none_stops_the_start(http: Http, key: str) -> None:
 
 
 def test_each_push_service_has_a_health_of_its_own(adapter: Adapter) -> None:
-    assert {adapter.scope(Recipient(Browser(f"https://{host}/x").subscription)) for host in ("a.test", "b.test")} == {"webpush:a.test", "webpush:b.test"}
+    scopes = {adapter.scope(Recipient(Browser(f"https://{host}/x").subscription)) for host in ("a.test", "b.test")}
+    assert scopes == {"webpush:a.test:443", "webpush:b.test:443"}
