@@ -20,10 +20,10 @@ from sqlalchemy import select
 from notifier import accounts, installation, logs, origins, schema
 from notifier.app import create_app
 from notifier.channels import CHANNELS
-from notifier.config import Settings
+from notifier.config import NotReady, Settings
 from notifier.core import networks
 from notifier.core.errors import Rejected
-from notifier.database import UNAVAILABLE
+from notifier.database import UNAVAILABLE, sqlite_file
 from notifier.demonstration import add_demo
 from notifier.extensions import db
 from notifier.ids import show
@@ -37,6 +37,7 @@ _DEFAULT_SCOPES = ("notify", "read", "users")
 def migrate(settings: Settings, options: argparse.Namespace) -> int:
     """Brings the database up to date, then what every installation has. `up` adds --first-start and reads the last line."""
     logs.configure(as_json=settings.is_production)
+    _make_room(settings)
     with _inside(settings, may_be_older=True):
         upgrade()
         installation.prepare()
@@ -46,6 +47,17 @@ def migrate(settings: Settings, options: argparse.Namespace) -> int:
                 add_demo(only_once=True)
             print(json.dumps(dataclasses.asdict(first)))
     return 0
+
+
+def _make_room(settings: Settings) -> None:
+    """The folder of SQLite's file: in development the first secret has made it, in production nobody has."""
+    file = sqlite_file(settings.database_url)
+    if file is None:
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotReady(f"The folder {file.parent} cannot be made: {error.strerror}. Correct NOTIFIER_HOME or DATABASE_URL.") from None
 
 
 def create_admin(settings: Settings, options: argparse.Namespace) -> int:

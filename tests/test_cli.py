@@ -146,6 +146,20 @@ def test_migrate_again_changes_nothing_and_adds_the_key_of_the_settings_once(app
     assert db.session.scalar(select(func.count()).select_from(Producer)) == 1
 
 
+def test_migrate_makes_the_folder_of_the_database_in_production_too(run: Run, tmp_path: Path) -> None:
+    home = tmp_path / "not" / "yet"
+    anew = {"NOTIFIER_ENV": "production", "NOTIFIER_HOME": str(home), "DATABASE_URL": "", "PUBLIC_URL": "https://notifier.example"}
+    migrated = run("migrate", **anew)
+    assert (migrated.returncode, (home / "notifier.db").exists()) == (0, True), migrated.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused = run("migrate", DATABASE_URL=f"sqlite:///{tmp_path / 'file' / 'below' / 'notifier.db'}")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith(f"The folder {tmp_path / 'file' / 'below'} cannot be made: Not a directory.")
+
+
 @pytest.mark.parametrize(
     ("command", "stands_at", "sentence"),
     [
