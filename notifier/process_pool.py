@@ -143,4 +143,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's; the end of the line is what ends us
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     with contextlib.suppress(EOFError, OSError):
-        _serve(socket.socket(fileno=int(sys.argv[1])))
+        line = socket.socket(fileno=int(sys.argv[1]))
+        line.setblocking(True)  # the web process has made it one that waits for nothing
+        _serve(line)

@@ -54,8 +54,8 @@ class StrictRequest(Request):
         except ValueError:
             raise Rejected("malformed_json", "the body is not JSON that can be read: a number in it has too many digits") from None
         if not value and not isinstance(value, dict):  # APIFlask would take null, [], "", 0 and false for {}
-            fault = Fault("", "wrong_type", "a JSON object is needed")
-            raise Rejected("validation_failed", "the request is not valid: body: a JSON object is needed", (fault,))
+            fault = Fault("", "wrong_type", "this must be an object")
+            raise Rejected("validation_failed", "the request is not valid: body: this must be an object", (fault,))
         return value
 
 

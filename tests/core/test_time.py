@@ -75,7 +75,8 @@ SUMMARY_AT_NIGHT = replace(NIGHT, held="summary")
         ("a digest in the quiet, and the rest is dropped", facts(SUMMED, preferences=replace(NIGHT, held="drop")), MIDNIGHT, ("quiet_hours", MORNING)),
         # what expires
         ("expires before its time", like(send_at=NOON + HOUR, expires_at=NOON + HOUR), NOON, ("expired", None)),
-        ("expires before the mute ends", like(preferences=MUTED, expires_at=NOON + HOUR), NOON, ("expired", None)),
+        ("said to expire before the mute ends", like(preferences=MUTED, expires_at=NOON + HOUR, is_perishable=True), NOON, ("expired", None)),
+        ("kept a day by default, under a longer mute", like(preferences=MUTED, expires_at=NOON + HOUR), NOON, ("muted", NOON + 2 * HOUR)),
         ("said to expire before its digest", replace(chosen(digest={"social": "weekly"}), expires_at=NOON + DAY, is_perishable=True), NOON, ("expired", None)),
         ("kept a day by default, for a weekly digest", replace(chosen(digest={"social": "weekly"}), expires_at=NOON + DAY), NOON,
          ("digested", Summary("social", MONDAY_EIGHT))),

@@ -257,7 +257,8 @@ def crowded(app: APIFlask, arrive: Any) -> str:
         ]
         session.execute(sa.insert(Delivery), deliveries)
         inbox.add(rows)
-        session.execute(sa.update(InboxItem).where(InboxItem.id.in_([row["id"] for row in rows[:2900]])).values(read_at=NOON))
+        read = [row["id"] for number, row in enumerate(rows) if number % 3000 >= 100]
+        session.execute(sa.update(InboxItem).where(InboxItem.id.in_(read)).values(read_at=NOON))
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE inbox_item")
     return "alice"
