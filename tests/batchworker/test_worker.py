@@ -355,7 +355,7 @@ def test_a_worker_that_redis_forgot_registers_again(connection: redis.Redis, ech
 
 
 def test_an_order_that_is_none_leaves_the_worker_listening_for_others(connection: redis.Redis, running: BatchWorker) -> None:
-    assert running.pubsub_thread
+    eventually(lambda: running.pubsub_thread)
     with capture_logs() as lines:
         eventually(lambda: connection.publish(running.pubsub_channel_name, b"no JSON"))
         eventually(lambda: "worker.commands_not_heard" in [line["event"] for line in lines])
