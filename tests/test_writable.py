@@ -21,17 +21,19 @@ SUBMITTED = {"type": "order_shipped", "recipients": [{"id": "alice", "email": "a
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def own_app(request: pytest.FixtureRequest, environment: dict[str, str], tmp_path: Path) -> Iterator[APIFlask]:
+def own_app(request: pytest.FixtureRequest, app: APIFlask, environment: dict[str, str], tmp_path: Path) -> Iterator[APIFlask]:
     url = f"sqlite:///{tmp_path / 'own.db'}"
     if request.param == "postgresql":
         url = new_postgres_database(request.getfixturevalue("postgres_server"), "notifier_writable")
-    app = create_app(Settings.from_env({**environment, "DATABASE_URL": url}), socketio_queue=False)
-    with app.app_context():
+    own = create_app(Settings.from_env({**environment, "DATABASE_URL": url}), socketio_queue=False)
+    with own.app_context():
         upgrade()
         installation.prepare()
-        yield app
+        yield own
         db.session.remove()
         db.engine.dispose()
+    with app.app_context():
+        installation.open_vault()  # the keys of the process are those of its own database again
 
 
 on_sqlite = pytest.mark.parametrize("own_app", ["sqlite"], indirect=True)
