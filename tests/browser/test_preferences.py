@@ -34,8 +34,9 @@ def letter(live_server: Up, person: NewPerson) -> Callable[[], tuple[Person, str
 
     def _letter() -> tuple[Person, str]:
         reader = person()
-        to = {"id": reader.id, "email": f"{reader.id}@reader.example"}
-        live_server.call("/api/v1/notifications", {"type": "newsletter", "recipients": [to], "data": {"title": "Autumn", "body": "Leaves."}})
+        live_server.call(f"/api/v1/users/{reader.id}", {"email": f"{reader.id}@reader.example", "verified": True}, "PATCH")
+        newsletter = {"type": "newsletter", "recipients": [reader.id], "data": {"title": "Autumn", "body": "Leaves."}}
+        live_server.call("/api/v1/notifications", newsletter)
         [mail] = eventually(lambda: live_server.call(f"/api/v1/sandbox?user={reader.id}&channel=email")["data"])
         [link] = re.findall(r"Why did I get this\?\s+(\S+)", mail["text"])
         return reader, link
