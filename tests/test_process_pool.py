@@ -2,6 +2,7 @@
 
 import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from notifier.core.errors import Rejected
+from notifier.core.errors import Fault, Rejected
 from notifier.pipeline.template_language import TemplateFault, code_of
 from notifier.process_pool import ProcessPool, run
 from tests.running import eventually
@@ -38,6 +39,12 @@ def test_a_call_raises_what_its_function_raises(pool: ProcessPool) -> None:
     with pytest.raises(TemplateFault) as caught:
         pool.run(code_of, "one\ntwo {{ }}", is_html=False)
     assert (caught.value.line, pool.run(math.sqrt, 4)) == (2, 2)
+
+
+def test_a_refusal_arrives_whole() -> None:
+    refused = Rejected("too_complex", "it is too complex", (Fault("/data", "too_complex", "shorten it"),), retry_after=5)
+    arrived = pickle.loads(pickle.dumps(refused))
+    assert (arrived.code, arrived.detail, arrived.faults, arrived.retry_after) == (refused.code, refused.detail, refused.faults, 5)
 
 
 def test_a_child_knows_no_secret(pool: ProcessPool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ and `core.retry.decide_next` says what follows from it.
 """
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,9 @@ class Rejected(Exception):
         self.detail = detail
         self.faults = faults
         self.retry_after = retry_after
+
+    def __reduce__(self) -> "tuple[Any, ...]":  # an exception is pickled by its message alone, and this one has more
+        return partial(Rejected, retry_after=self.retry_after), (self.code, self.detail, self.faults)
 
 
 class DeliveryError(Exception):

@@ -15,7 +15,7 @@ _CONSTANT = re.compile(r"\{\{-?\s*(\d+|'[^'\\{}]*'|\"[^\"\\{}]*\")\s*-?\}\}")
 _OTHERWISE = re.compile(r"\{%[-+]?\s*(?:else|elif)\b")  # what follows is said instead
 _HOST = r"[^\s/?#\\<>\"'()]*"
 _SUSPECTS = (
-    re.compile(rf"(?:https?:[/\\]*|[/\\]{{{{2,}}}}){_HOST}{_DATA}", re.IGNORECASE),  # https://{{ x }}, https://a.{{ x }}, //{{ x }}
+    re.compile(rf"(?:https?:[/\\]*|[/\\]{{2,}}){_HOST}{_DATA}", re.IGNORECASE),  # https://{{ x }}, https://a.{{ x }}, //{{ x }}
     re.compile(rf"(?:[a-z][a-z0-9+.\-]*)?{_DATA}[a-z0-9+.\-{_DATA}]*:?//", re.IGNORECASE),  # {{ x }}://a
     re.compile(rf"{_DATA}[\w\-{_DATA}]*(?:[.@:][\w\-{_DATA}]+)+", re.IGNORECASE),  # {{ x }}.a.example, {{ url }}@a.example
     re.compile(rf"[a-z][\w\-]*\.{_DATA}", re.IGNORECASE),  # www.{{ x }}
