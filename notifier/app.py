@@ -52,7 +52,7 @@ def create_app(settings: Settings | None = None, *, async_mode: str = "threading
     migrate.init_app(app, db, directory=str(ROOT / "migrations").replace("%", "%%"))
     redis_store.init_app(app, settings.redis_url)
     channels.init_app(app, settings)
-    process_pool.init_app(app, size=0 if async_mode == "threading" else process_pool.SIZE)  # green threads share one real one
+    process_pool.init_app(app, has_pools=async_mode != "threading")  # green threads share one real one
     login_manager.init_app(app)
     csrf.init_app(app)
     socketio.init_app(

@@ -1,8 +1,9 @@
 """Runs what people wrote apart from the process that everybody waits for: in a few child processes, one call at a time each.
 
-Called through `run` for whatever may take long: compiling, previews, checks of whole versions. The web process has a pool, since its
-green threads share one real one; elsewhere, and in tests, a call is made where it stands. A child knows no settings and no
-secret: it gets a function by its name and plain values, and gives plain values back.
+Called through `run` for whatever may take long. The web process has two pools, since its green threads share one real one: AUTHORS
+for those who write templates and schemas, MESSAGES for what is submitted, which so never waits for the former. Elsewhere, and in
+tests, a call is made where it stands. A child knows no settings and no secret: it gets a function by its name and plain values,
+and gives plain values back.
 """
 
 import contextlib
@@ -24,9 +25,10 @@ from flask import Flask, current_app, has_app_context
 from notifier.config import bare_environment
 from notifier.core.errors import Rejected
 
-SIZE = 2  # processes
+AUTHORS, MESSAGES = "authors", "messages"
+_SIZES = {AUTHORS: 1, MESSAGES: 2}  # processes
+_LONGEST_WAITS_S = {AUTHORS: 5.0, MESSAGES: 1.0}  # for a process that is free; a whole batch of submissions waits with the one
 _LONGEST_CALL_S = 10.0  # no call has that much work; an overloaded machine gets the rest
-_LONGEST_WAIT_S = 5.0  # for a process that is free
 _MOST_MEMORY = 1024**3
 _LENGTH = struct.Struct("!I")
 _ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +42,7 @@ log = structlog.get_logger()
 class ProcessPool:
     """Children are started as they are needed, and stay. They end with this process."""
 
-    def __init__(self, size: int = SIZE, *, longest_call_s: float = _LONGEST_CALL_S, longest_wait_s: float = _LONGEST_WAIT_S) -> None:
+    def __init__(self, size: int, *, longest_call_s: float = _LONGEST_CALL_S, longest_wait_s: float = _LONGEST_WAITS_S[AUTHORS]) -> None:
         self._free = threading.BoundedSemaphore(size)
         self._longest_call_s, self._longest_wait_s = longest_call_s, longest_wait_s
         self._idle: list[_Child] = []
@@ -96,15 +98,19 @@ class _Child:
         self._process.wait()
 
 
-def init_app(app: Flask, *, size: int) -> None:
-    """`size` 0: calls are made where they stand."""
-    app.extensions["process_pool"] = ProcessPool(size) if size else None
+def init_app(app: Flask, *, has_pools: bool) -> None:
+    """Without pools calls are made where they stand."""
+    names = _SIZES if has_pools else ()
+    app.extensions["process_pools"] = {name: ProcessPool(_SIZES[name], longest_wait_s=_LONGEST_WAITS_S[name]) for name in names}
 
 
-def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """In the pool of the current app, where it has one. `function` is one of a module, and pure; what goes in and out can be pickled."""
-    pool: ProcessPool | None = current_app.extensions.get("process_pool") if has_app_context() else None
-    return pool.run(function, *args, **kwargs) if pool else function(*args, **kwargs)
+def run(pool: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """In that pool of the current app, where it has one. `function` is one of a module, and pure; what goes in and out can be pickled.
+
+    Raises what the function raises, and Rejected('unavailable'), as `ProcessPool.run`.
+    """
+    pools: dict[str, ProcessPool] = current_app.extensions["process_pools"] if has_app_context() else {}
+    return pools[pool].run(function, *args, **kwargs) if pool in pools else function(*args, **kwargs)
 
 
 def _write(line: socket.socket, what: Any) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from notifier.core.errors import Fault, Rejected
 from notifier.pipeline.template_language import TemplateFault, code_of
-from notifier.process_pool import ProcessPool, run
+from notifier.process_pool import AUTHORS, ProcessPool, run
 from tests.running import eventually
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,4 +87,4 @@ def test_children_end_with_the_process_that_has_them() -> None:
 
 
 def test_without_an_app_a_call_is_made_where_it_stands() -> None:
-    assert run(os.getpid) == os.getpid()
+    assert run(AUTHORS, os.getpid) == os.getpid()

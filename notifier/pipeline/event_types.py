@@ -39,7 +39,7 @@ def put(key: str, fields: Mapping[str, Any], *, seen: str | None = None) -> bool
         *_channel_faults(fields["channels"]),
         *_priority_faults(fields["category"], fields["priority"]),
         *_routing_faults(fields["routing"], fields["escalate_after_s"]),
-        *process_pool.run(schema_faults, fields["schema"]),
+        *process_pool.run(process_pool.AUTHORS, schema_faults, fields["schema"]),
     ]
     if faults:
         raise Rejected("validation_failed", "; ".join(fault.message for fault in faults[:3]), tuple(faults))

@@ -131,10 +131,10 @@ def judged_anew(work: Callable[P, T]) -> Callable[P, T]:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What is wrong with an item's data by this schema of its type. None: there was no such type."""
+    """What is wrong with an item's data by this schema of its type (None: there was no such type), or why that could not be found out."""
 
     schema: Mapping[str, Any] | None
-    faults: Sequence[Fault] = ()
+    faults: Sequence[Fault] | Rejected = ()
 
 
 def check_against_schemas(batch: Sequence[Item]) -> list[Checked]:
@@ -227,6 +227,8 @@ def _judge(item: Item, checked: Checked, types: dict[str, EventType], templates:
         raise Outdated
     if type_.key in OWN_TYPES and not caller.is_internal:
         return Rejected("type_not_allowed", f"{type_.key!r} is raised by the product itself")
+    if isinstance(checked.faults, Rejected):
+        return checked.faults
     routing = submission.routing or type_.routing or ALL
     faults = [
         *check_priority(submission.priority, type_priority=type_.priority, category=type_.category, may_be_urgent=caller.may_be_urgent),

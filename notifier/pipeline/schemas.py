@@ -20,7 +20,7 @@ from jsonschema.validators import create
 from referencing import Registry
 
 from notifier import process_pool
-from notifier.core.errors import Fault
+from notifier.core.errors import Fault, Rejected
 
 MOST_WORK = 5_000  # for the data of one submission
 MOST_WORK_ON_SCHEMAS = 1_000_000  # for a schema itself, when it is saved: as its own schema has it, that is dear, and done apart
@@ -58,9 +58,10 @@ class Check:
     data: Mapping[str, Any]
 
 
-def check_all(checks: Sequence[Check]) -> list[list[Fault]]:
-    """What is wrong with each, in order. What is cheap is checked at once; what is not, apart from the hub."""
-    left, found = _WORK_OF_A_BATCH + _FOR_EACH * len(checks), []
+def check_all(checks: Sequence[Check]) -> list[list[Fault] | Rejected]:
+    """What is wrong with each, in order. What is cheap is checked at once; what is not, apart from the hub, or refused when nobody is free."""
+    left = _WORK_OF_A_BATCH + _FOR_EACH * len(checks)
+    found: list[list[Fault] | Rejected | None] = []
     for check in checks:
         most = min(left, _WORK_AT_ONCE)
         faults = _faults(check, most) if most > 0 else None
@@ -68,9 +69,16 @@ def check_all(checks: Sequence[Check]) -> list[list[Fault]]:
         found.append(faults)
     dear = [index for index, faults in enumerate(found) if faults is None]
     if dear:
-        for index, faults in zip(dear, process_pool.run(_check_each, [checks[index] for index in dear]), strict=True):
-            found[index] = faults
+        for index, result in zip(dear, _check_apart([checks[index] for index in dear]), strict=True):
+            found[index] = result
     return [faults or [] for faults in found]
+
+
+def _check_apart(checks: Sequence[Check]) -> Sequence[list[Fault] | Rejected]:
+    try:
+        return process_pool.run(process_pool.MESSAGES, _check_each, checks)
+    except Rejected as refused:
+        return [refused] * len(checks)
 
 
 def _check_each(checks: Sequence[Check]) -> list[list[Fault]]:

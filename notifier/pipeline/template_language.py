@@ -296,7 +296,7 @@ def compiled(source: str, *, is_html: bool = False) -> Compiled:
     if len(source) <= _SHORT and sum(map(source.count, _OPENINGS)) <= _FEW:
         return Compiled(source, is_html=is_html)
     try:
-        code, parts = process_pool.run(_portable, source, is_html)
+        code, parts = process_pool.run(process_pool.MESSAGES, _portable, source, is_html)
     except Rejected:  # nobody is free
         return Compiled(source, is_html=is_html)
     return Compiled(source, is_html=is_html, code=(marshal.loads(code), parts))

@@ -61,7 +61,7 @@ def preview_each(source: TemplateSource, places: Sequence[tuple[str, str]], data
         )
         for channel, locale in places
     ]
-    results = process_pool.run(render_some, requests, _MOST_WORK, compile=Compiled)
+    results = process_pool.run(process_pool.AUTHORS, render_some, requests, _MOST_WORK, compile=Compiled)
     return [RenderFault("all of them together take too much work to be shown", is_too_much=True) if result is None else result for result in results]
 
 

@@ -140,7 +140,7 @@ def _check(key: str, contents: Contents) -> None:
     if len(contents) > MOST_CONTENTS:
         faults.append(Fault("/contents", "too_long", f"at most {MOST_CONTENTS} of them"))
     else:
-        faults += process_pool.run(template_check.faults, contents, _about(key))
+        faults += process_pool.run(process_pool.AUTHORS, template_check.faults, contents, _about(key))
     if faults:
         raise _refused(*faults)
 

@@ -70,7 +70,7 @@ def put_some_into_words(wanted: Sequence[Wanted], most: int, *, apart: bool = Fa
     `apart`: in another process, so that nobody waits for what may be a hundred mails; raises Rejected('unavailable') when none is free.
     """
     requests = _requests(wanted)
-    results = process_pool.run(render_some, requests, most) if apart and requests else render_some(requests, most)
+    results = process_pool.run(process_pool.MESSAGES, render_some, requests, most) if apart and requests else render_some(requests, most)
     return [None if result is None else _said(result) for result in results]
 
 
