@@ -57,6 +57,13 @@ def publish_states(changes: Iterable[tuple[str, dict[str, Any]]]) -> None:
     _publish((user_id, "state", payload) for user_id, payload in changes)
 
 
+def forget(user_id: str) -> None:
+    """Nobody who is connected as this person hears anything more: somebody new of the same id is another one."""
+    collector = _Collector()
+    collector.close_room(room_of(user_id), namespace=NAMESPACE)
+    _tell(lambda pipe: [pipe.publish(CHANNEL, message) for message in collector.messages])
+
+
 def topic_room(topic: str) -> str:
     return f"topic:{topic}"
 

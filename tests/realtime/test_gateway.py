@@ -284,6 +284,18 @@ def test_a_connection_ends_with_what_its_token_ends_with(connect: Any, cause: Ca
         connect(auth={"token": token})
 
 
+def test_who_was_erased_hears_nothing_of_somebody_new_of_the_same_id(arrive: Any, connect: Any) -> None:
+    before = connect(auth=token_of("alice"))
+    arrive("alice", title="for the first one")
+    assert before.hear()[1]["item"]["title"] == "for the first one"
+    assert people.erase("alice")
+    after = connect(auth=token_of("alice"))
+    arrive("alice", title="for the second one")
+    assert after.hear()[1]["item"]["title"] == "for the second one"
+    assert before.gone.wait(PATIENCE_S)  # the sweep comes by itself
+    assert before.events.empty()
+
+
 def test_a_disabled_account_stops_hearing_without_saying_a_word(connect: Any, cookie_of: Any) -> None:
     listening, lasting = connect(headers=cookie_of("alice")), connect(headers=cookie_of("bob"))
     door = socketio.server.namespace_handlers[NAMESPACE]
