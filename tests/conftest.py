@@ -21,6 +21,7 @@ import redis
 import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
+from flask import current_app
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from hypothesis import HealthCheck
@@ -327,25 +328,26 @@ def lasting_memory(app: APIFlask) -> Iterator[None]:
 Statements = Callable[[], "contextlib.AbstractContextManager[list[str]]"]
 
 
+@contextlib.contextmanager
+def sent_statements() -> Iterator[list[str]]:
+    """The texts of all that reaches the database inside, in an app's context."""
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    sa.event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        with lasting_memory(current_app):
+            yield sent
+    finally:
+        sa.event.remove(db.engine, "before_cursor_execute", note)
+
+
 @pytest.fixture
 def statements(app: APIFlask) -> Statements:
     """`with statements() as asked:` … the texts of all that reached the database."""
-
-    @contextlib.contextmanager
-    def record() -> Iterator[list[str]]:
-        asked: list[str] = []
-
-        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            asked.append(statement)
-
-        sa.event.listen(db.engine, "before_cursor_execute", note)
-        try:
-            with lasting_memory(app):
-                yield asked
-        finally:
-            sa.event.remove(db.engine, "before_cursor_execute", note)
-
-    return record
+    return sent_statements
 
 
 def subject_of(user_id: str) -> tokens.Subject:

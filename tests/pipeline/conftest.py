@@ -1,14 +1,12 @@
 """Short ways to submit, and to see what the database holds."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from aiosmtpd.controller import Controller
 from apiflask import APIFlask
-from flask import current_app
 
 from notifier import accounts, channels
 from notifier.core.errors import Rejected
@@ -18,7 +16,7 @@ from notifier.models import Delivery
 from notifier.pipeline import providers
 from notifier.pipeline.accept import accept
 from notifier.pipeline.judge import Accepted, Caller, Item
-from tests.conftest import lasting_memory
+from tests.conftest import sent_statements
 from tests.running import free_port
 
 
@@ -61,20 +59,7 @@ def rows(model: Any, **columns: Any) -> list[Any]:
     return found
 
 
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """Collects the SQL statements sent inside."""
-    sent: list[str] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
-
-    sa.event.listen(db.engine, "before_cursor_execute", note)
-    try:
-        with lasting_memory(current_app):
-            yield sent
-    finally:
-        sa.event.remove(db.engine, "before_cursor_execute", note)
+statements = sent_statements
 
 
 def row_counts() -> dict[str, int]:

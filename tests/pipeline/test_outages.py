@@ -493,12 +493,7 @@ def test_what_comes_due_while_its_channel_is_paused_goes_another_way_too(submit:
 
 def test_of_two_channels_that_have_begun_one_delivers(submit: Submit, configure: Configure, mailbox: Mailbox) -> None:
     configure(main=mailbox.url)
-    fail()
-    routed(submit, priority="urgent")
-    take_only("email")
-    redis_store.client.delete("notifier:health:main")
-    waiting.let_out()
-    sweep.ring_due()
+    begin_both(submit)
     email, sms = deliveries()
     assert (email.status, sms.status) == ("queued", "queued")
     tasks, _ = begin([sms.id])
@@ -514,12 +509,7 @@ def test_of_two_channels_that_have_begun_one_delivers(submit: Submit, configure:
 def test_the_other_goes_on_when_the_one_that_was_being_tried_fails(submit: Submit, configure: Configure, mailbox: Mailbox) -> None:
     configure(main=mailbox.url)
     mailbox.refusal = "554 5.6.0 no"
-    fail()
-    routed(submit, priority="urgent")
-    take_only("email")
-    redis_store.client.delete("notifier:health:main")
-    waiting.let_out()
-    sweep.ring_due()
+    begin_both(submit)
     email, sms = deliveries()
     tasks, _ = begin([email.id])
     begin([sms.id])
@@ -532,14 +522,19 @@ def test_the_other_goes_on_when_the_one_that_was_being_tried_fails(submit: Submi
 
 def test_both_in_one_batch_are_one_send(submit: Submit, configure: Configure, mailbox: Mailbox) -> None:
     configure(main=mailbox.url)
+    begin_both(submit)
+    take()
+    assert fates() == [("email", "sent", None), ("sms", "skipped", "not_needed")]
+
+
+def begin_both(submit: Submit) -> None:
+    """An outage has let the SMS begin; it is over, and the e-mail is due as well."""
     fail()
     routed(submit, priority="urgent")
     take_only("email")
     redis_store.client.delete("notifier:health:main")
     waiting.let_out()
     sweep.ring_due()
-    take()
-    assert fates() == [("email", "sent", None), ("sms", "skipped", "not_needed")]
 
 
 def take_only(channel: str) -> None:
