@@ -50,6 +50,11 @@ def _setting(help: str) -> Any:
     return field(metadata={"help": help})
 
 
+def _unlisted(**options: Any) -> Any:
+    """Not a setting by itself: made of others."""
+    return field(metadata={}, **options)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     port: int = _setting("port of the web process (`5000`)")
@@ -58,7 +63,7 @@ class Settings:
     notifier_env: str = _setting("`development`, or `production`: secrets must be given, and channels without a provider are off instead of sandboxed")
     database_url: str = _setting("`sqlite:///$NOTIFIER_HOME/notifier.db`, or `postgresql://…`")
     redis_url: str = _setting("unset: an embedded Redis; else `redis://…`, `rediss://…`")
-    redis_is_embedded: bool = field(metadata={})
+    redis_is_embedded: bool = _unlisted()
     secret_key: str = _setting("signs sessions and links; generated into `$NOTIFIER_HOME` in development")
     encryption_keys: KeyRing = _setting("`id:base64,…`, the first encrypts; generated into `$NOTIFIER_HOME` in development")
     public_url: str = _setting("base of the links in messages (`http://HOST:PORT`), without a path; with https, cookies are `Secure`")
@@ -80,7 +85,7 @@ class Settings:
     address_limit: str = _setting("calls from one network address without a producer's key: people's inboxes, links in mails, the sign-in (`6000/minute`)")
     caps: Caps = _setting("most notifications of a category for one person (`social 10/hour 50/day, marketing 2/hour 5/day, system 3/hour 10/day`)")
     preference_cache: bool = _setting("`on`: what people have chosen is kept in Redis for an hour at most (`on` with PostgreSQL, `off` with SQLite)")
-    environment: Mapping[str, str] = field(repr=False, metadata={})  # where providers find what they declare for themselves
+    environment: Mapping[str, str] = _unlisted(repr=False)  # where providers find what they declare for themselves
 
     @property
     def is_production(self) -> bool:

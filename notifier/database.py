@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 from urllib.parse import quote
 
 from flask import Flask, current_app
@@ -152,7 +152,7 @@ def _look_at_clock() -> None:
     if due_at is None or asked_at < due_at:
         return
     current_app.extensions[_CLOCK_DUE] = asked_at + _CLOCK_LOOK_S
-    told = db.session.scalar(select(func.clock_timestamp()))
+    told = db.session.scalars(select(func.clock_timestamp())).one()
     clock.follow(told.astimezone(UTC), time.monotonic() - asked_at)
 
 
@@ -170,7 +170,7 @@ def transaction() -> Iterator[scoped_session[Session]]:
     db.session.info.update({_UNDO: undo, _AFTER: after})
     try:
         _look_at_clock()
-        yield db.session
+        yield cast("scoped_session[Session]", db.session)
         db.session.commit()
     except BaseException as error:
         try:

@@ -52,7 +52,8 @@ class Filter:
         return all(getattr(self, name) is not None for name in _CAUSE)
 
     def without(self, *names: str) -> "Filter":
-        return replace(self, **dict.fromkeys(names))
+        cleared: dict[str, Any] = dict.fromkeys(names)
+        return replace(self, **cleared)
 
     def document(self) -> dict[str, Any]:
         """As it is stored, and as the fields of a form."""

@@ -5,7 +5,7 @@ would otherwise choose eventlet wherever that is importable.
 """
 
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import redis
 from flask import Flask, current_app
@@ -14,7 +14,7 @@ from flask_migrate import Migrate
 from flask_socketio import SocketIO
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import DeclarativeBase
 
 from notifier.outage import ANSWER_S, Once, Outage
@@ -23,6 +23,11 @@ _MOST_CONNECTIONS = 50
 
 
 class Base(DeclarativeBase):
+    """What all tables' classes are made of."""
+
+    if TYPE_CHECKING:
+        __table__: ClassVar[Table]
+
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -47,7 +52,7 @@ class RedisStore:
     def init_app(self, app: Flask, url: str, *, logs_outages: bool = True) -> None:
         outage = Outage(is_logged=logs_outages)
         bounds: dict[str, Any] = {"max_connections": _MOST_CONNECTIONS, "timeout": ANSWER_S, "socket_connect_timeout": ANSWER_S, "socket_timeout": ANSWER_S}
-        client = _Client.from_pool(redis.BlockingConnectionPool.from_url(url, retry=Once(outage), **bounds))
+        client = cast("_Client", _Client.from_pool(redis.BlockingConnectionPool.from_url(url, retry=Once(outage), **bounds)))
         client.outage = outage
         app.extensions["redis"] = client
 

@@ -52,7 +52,7 @@ def expand(submission_id: str) -> None:
 class Deliveries:
     """`deliver` for whole batches: the batch worker's handler. Called inside an app context."""
 
-    outages = (*UNAVAILABLE, redis.RedisError)
+    outages: tuple[type[Exception], ...] = (*UNAVAILABLE, redis.RedisError)
 
     def begin(self, jobs: Sequence[Job]) -> list[Job]:
         by_id = {}

@@ -22,7 +22,8 @@ from notifier.models import ApiKey
 _MOST_REMEMBERED = 10_000
 
 _table: sa.Table = ApiKey.__table__
-_KEY, _AT = sa.bindparam("key"), sa.bindparam("at", type_=_table.c.last_used_at.type)
+_KEY: sa.BindParameter[UUID] = sa.bindparam("key")
+_AT = sa.bindparam("at", type_=_table.c.last_used_at.type)
 _WRITE = sa.update(_table).where(_table.c.id == _KEY, sa.or_(_table.c.last_used_at.is_(None), _table.c.last_used_at < _AT)).values(last_used_at=_AT)
 
 log = structlog.get_logger()

@@ -188,7 +188,9 @@ def left_behind() -> frozenset[int]:
 def clear(dead: Collection[int]) -> None:
     """Nothing of theirs is left."""
     database = sqlite_file(str(current_app.config["SQLALCHEMY_DATABASE_URI"]))
-    for found in dead if database is not None else ():
+    if database is None:
+        return
+    for found in dead:
         _is_free(_beside(database, found), remove=True)
 
 

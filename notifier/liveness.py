@@ -6,6 +6,7 @@ redis.RedisError: whoever asks decides what an absent Redis means.
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 import redis
 from rq.utils import utcparse
@@ -41,7 +42,7 @@ class Sign:
 
 def worker_signs(client: redis.Redis) -> list[Sign]:
     """Of all workers that RQ knows, those of other makes too. Two round trips."""
-    keys = sorted(client.smembers("rq:workers"))
+    keys = sorted(cast("set[bytes]", client.smembers("rq:workers")))
     with client.pipeline(transaction=False) as pipe:
         pipe.time()
         for key in keys:
@@ -66,7 +67,7 @@ def worker_signs(client: redis.Redis) -> list[Sign]:
 def scheduler_signs(client: redis.Redis) -> list[Sign]:
     """Of those that live."""
     at = _redis_time(client)
-    beats = client.zrangebyscore(_SCHEDULERS, at - _SCHEDULER_RECENT_S, "+inf", withscores=True)
+    beats = cast("list[tuple[bytes, float]]", client.zrangebyscore(_SCHEDULERS, at - _SCHEDULER_RECENT_S, "+inf", withscores=True))
     ahead = client.mget([_CLOCK + name.decode() for name, _ in beats]) if beats else []
     named = [(name.decode(), beat, clock) for (name, beat), clock in zip(beats, ahead, strict=True)]
     return [Sign(name, name.rpartition(":")[0], max(0.0, at - beat), float(clock) if clock else None) for name, beat, clock in named]

@@ -108,7 +108,7 @@ def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
                 model.created_at = model.enqueued_at = now()  # by the clock of all: `lost` compares them
                 fields = model.to_dict()
                 for job_id in ids:
-                    data = zlib.compress(SERIALIZER.dumps((function, None, (job_id,), {})))
+                    data = zlib.compress(SERIALIZER.dumps((function, None, (job_id,), {})))  # type: ignore[no-untyped-call]
                     pipe.hset(Job.key_for(job_id), mapping={**fields, "data": data, "description": job_id})
                 pipe.sadd(Queue.redis_queues_keys, target.key)
                 pipe.rpush(target.key, *ids)
@@ -190,7 +190,7 @@ def forget_failed(doorbells: Sequence[Doorbell], *, with_jobs: bool = False) -> 
             job_id = show("dlv", bell.delivery_id)
             pipe.zrem(registry.key, job_id)
             if with_jobs:
-                pipe.delete(Job.key_for(job_id), Result.get_key(job_id))
+                pipe.delete(Job.key_for(job_id), Result.get_key(job_id))  # type: ignore[no-untyped-call]
         pipe.execute()
 
 

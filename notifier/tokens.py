@@ -232,7 +232,9 @@ def _uuid(text: str | None) -> UUID | None:
 
 
 def _signer(purpose: str) -> Any:
-    return URLSafeSerializer(current_app.secret_key, salt=f"notifier.{purpose}", signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256})
+    return URLSafeSerializer(
+        current_app.config["SECRET_KEY"], salt=f"notifier.{purpose}", signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256}
+    )
 
 
 def _open(purpose: str, token: str) -> Any:

@@ -1,7 +1,7 @@
 """How answers leave: JSON as it is. What they look like is described to APIFlask by `@output`, and tests compare."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from flask import Response, current_app
 from pydantic import BaseModel
@@ -24,7 +24,7 @@ def also(status: int, schema: type[BaseModel], description: str) -> Callable[[Vi
 
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    response = current_app.json.response(body)
+    response = cast("Response", current_app.json.response(body))
     response.status_code = status
     for name, value in (headers or {}).items():
         response.headers[name] = value

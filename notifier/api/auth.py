@@ -48,13 +48,13 @@ class Access:
 class Door(APIBlueprint):
     """A blueprint that takes no route without a rule of access, and no query parameter that the route does not declare."""
 
-    def input(self, schema: Any, location: str = "json", **options: Any) -> Callable[[View], View]:
+    def input(self, schema: Any, location: str = "json", **options: Any) -> Callable[[View], View]:  # type: ignore[override]
         decorate = super().input(schema, location, **options)
 
         def declare(view: View) -> View:
             decorated = decorate(view)
             if location == "query":
-                decorated.parameters = frozenset(schema.model_fields)
+                decorated.parameters = frozenset(schema.model_fields)  # type: ignore[attr-defined]
             return decorated
 
         return declare

@@ -7,7 +7,7 @@ for the caller, the trace in the log.
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from apiflask import APIFlask
@@ -146,7 +146,7 @@ def from_validation(error: ValidationError) -> Rejected:
 
 
 def respond(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    response = current_app.json.response(body)
+    response = cast("Response", current_app.json.response(body))
     response.status_code = body["status"]
     response.content_type = MEDIA_TYPE
     response.headers.extend(headers or {})

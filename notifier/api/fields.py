@@ -92,7 +92,7 @@ class Body(Part):
 
 def wrong(code: str, reason: str) -> PydanticCustomError:
     """What a check raises: the fault's code, and the sentence for it."""
-    return PydanticCustomError(code, "{reason}", {"reason": reason})  # type: ignore[misc]
+    return PydanticCustomError(code, "{reason}", {"reason": reason})
 
 
 def _custom(code: str, check: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -69,8 +69,9 @@ class SeenIn(ChosenIn):
     """No body at all means everything in view."""
 
     @model_validator(mode="after")
-    def _one_way(self) -> "ChosenIn":
-        return self._not_both()
+    def _one_way(self) -> "SeenIn":
+        self._not_both()
+        return self
 
 
 class SnoozeIn(ChosenIn):

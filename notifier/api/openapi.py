@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document, generated from the routes, and the page that shows it. Both are public."""
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from apiflask import APIFlask
 from flask import Response, current_app, render_template
@@ -55,7 +55,7 @@ def init_app(app: APIFlask) -> None:
         AUTO_AUTH_ERROR_RESPONSE=False,
         SECURITY_SCHEMES=_SCHEMES,
     )
-    app.spec_processor(lambda document: _complete(app, document))
+    app.spec_processor(lambda document: _complete(app, cast("dict[str, Any]", document)))
 
 
 @bp.get("/openapi.json")
@@ -67,7 +67,7 @@ def document() -> Response:
     if cached is None:
         for blueprint in current_app.blueprints.values():
             vars(blueprint).setdefault("enable_openapi", False)  # APIFlask 3.1 asks it of plain blueprints too
-        cached = current_app.extensions["openapi"] = current_app.spec
+        cached = current_app.extensions["openapi"] = cast("APIFlask", current_app).spec
     response = answer(cached)
     response.headers["Access-Control-Allow-Origin"] = "*"
     return response
@@ -90,8 +90,9 @@ def _complete(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:
         if access is None:
             continue
         for operation in (op for method, op in document["paths"].get(path, {}).items() if method.upper() in (rule.methods or ())):
-            if hasattr(app.view_functions[rule.endpoint], "also"):
-                status, schema, description = app.view_functions[rule.endpoint].also  # type: ignore[attr-defined]
+            also = getattr(app.view_functions[rule.endpoint], "also", None)
+            if also is not None:
+                status, schema, description = also
                 content = {"application/json": {"schema": _register(document, schema)}}
                 operation["responses"][status] = {"description": description, "content": content}
             _complete_operation(operation, access, rule.endpoint, has_argument=bool(rule.arguments))

@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, 
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
-from notifier.extensions import db
+from notifier.extensions import Base
 from notifier.ids import new_id, show
 from notifier.models.types import EncryptedText, UtcDateTime
 
@@ -17,7 +17,7 @@ CONSOLE_ROLES = ROLES[1:]  # may look into the admin console
 _OPEN = "used_at IS NULL AND withdrawn_at IS NULL"
 
 
-class Account(UserMixin, db.Model):
+class Account(UserMixin, Base):  # type: ignore[misc]
     """`email` is kept lower-cased. `password_hash` is argon2id; None means no password sign-in."""
 
     __tablename__ = "account"
@@ -44,7 +44,7 @@ class Account(UserMixin, db.Model):
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
-class AccountSession(db.Model):
+class AccountSession(Base):
     """A browser in which somebody is signed in. `way`: by what they have shown who they are. When it ends the row is deleted."""
 
     __tablename__ = "account_session"
@@ -56,7 +56,7 @@ class AccountSession(db.Model):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
-class SignInLink(db.Model):
+class SignInLink(Base):
     """A link by e-mail that signs somebody in, once. Only the SHA-256 of its secret is kept.
 
     `account_id` None: the person has no account yet, and gets one for `email` (as it was given) by using the link.
@@ -73,7 +73,7 @@ class SignInLink(db.Model):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
-class Invitation(db.Model):
+class Invitation(Base):
     """Lets whoever has the link in a mail to `email` have `role` here, once. Only the SHA-256 of its secret is kept; sending it again makes another.
 
     `email_digest` is that of an address: an e-mail has one invitation at a time. `user_id`: whom the mail is for, and who gets the account.

@@ -8,14 +8,14 @@ from sqlalchemy import BigInteger, Index, Integer, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
-from notifier.extensions import db
+from notifier.extensions import Base
 from notifier.ids import new_id, show
 from notifier.models.types import PlainJSON, UtcDateTime
 
 _OPEN = "finished_at IS NULL"
 
 
-class Tally(db.Model):
+class Tally(Base):
     """How often something happened on a channel in the minute (later: the hour) that begins `at`.
 
     Every batch adds rows of its own in its own transaction, so that no two processes wait for one row;
@@ -32,7 +32,7 @@ class Tally(db.Model):
     count: Mapped[int] = mapped_column(Integer)
 
 
-class BulkAction(db.Model):
+class BulkAction(Base):
     """`kind` (retry, discard, repair) done to all dead letters that `filter` chooses, in the background, at `per_second` (None: at once).
 
     `cursor` is the last delivery looked at; `done` of them were acted on, `left` were left alone. `provider`: through which to retry.
@@ -61,7 +61,7 @@ class BulkAction(db.Model):
         return show("blk", self.id)
 
 
-class PausedChannel(db.Model):
+class PausedChannel(Base):
     """Nothing is sent by this channel until somebody resumes it. What is due waits in its queues."""
 
     __tablename__ = "paused_channel"

@@ -8,14 +8,14 @@ from sqlalchemy import ForeignKey, Index, Integer, String, Text, UniqueConstrain
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
-from notifier.extensions import db
+from notifier.extensions import Base
 from notifier.ids import new_id
 from notifier.models.types import PlainJSON, UtcDateTime
 
 TYPE_SAVED = "type.saved"  # by a person or a key, in the audit trail
 
 
-class EventType(db.Model):
+class EventType(Base):
     """What can happen. `channels` are used when a submission names none; `schema` is JSON Schema 2020-12 of its data.
 
     `resend_unknown`: whether a send that may have gone out is repeated (None: yes for transactional and system).
@@ -49,7 +49,7 @@ class EventType(db.Model):
         return self.category in ("transactional", "system") if self.resend_unknown is None else self.resend_unknown
 
 
-class Template(db.Model):
+class Template(Base):
     """One version of a template: draft, published or archived. `key` is that of its type unless a producer names another.
 
     A published version never changes; a notification records the one it used.
@@ -75,7 +75,7 @@ class Template(db.Model):
     published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-class TemplateContent(db.Model):
+class TemplateContent(Base):
     """The words of a template for one channel (`*`: any channel that has none of its own) and locale.
 
     All fields are Jinja2 source. `html` is the inner part of a mail; the layout around it is ours.

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Index, Integer, St
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
-from notifier.extensions import db
+from notifier.extensions import Base
 from notifier.models.types import EncryptedJSON, UtcDateTime
 
 FILTERS = ("unread", "all", "archived", "snoozed")
@@ -16,7 +16,7 @@ _ARCHIVED = "archived_at IS NOT NULL"
 _SNOOZED = "snoozed_until IS NOT NULL"
 
 
-class InboxItem(db.Model):
+class InboxItem(Base):
     """`id` is the delivery's. `seq` is the user's sequence number of the item's last change.
 
     `replaced_by`: a newer item of the same collapse key took its place; it is archived too, and in no list.
@@ -61,6 +61,7 @@ class InboxItem(db.Model):
         `all` and `unread` leave out what is archived or snoozed, but words find in `all` what is snoozed too. The list and
         "mark all of it" share this.
         """
+        conditions: list[ColumnElement[bool]]
         if filter == "archived":
             conditions = [cls.archived_at.is_not(None), cls.replaced_by.is_(None)]
         elif filter == "snoozed":
@@ -78,7 +79,7 @@ class InboxItem(db.Model):
         return conditions
 
 
-class InboxState(db.Model):
+class InboxState(Base):
     """`unread` and `unseen` count what is neither archived nor snoozed. `seq` rises with every change."""
 
     __tablename__ = "inbox_state"

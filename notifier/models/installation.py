@@ -8,12 +8,12 @@ from sqlalchemy import BigInteger, Index, Integer, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
-from notifier.extensions import db
+from notifier.extensions import Base
 from notifier.ids import new_id
 from notifier.models.types import EncryptedJSON, PlainJSON, UtcDateTime
 
 
-class InstallationSecret(db.Model):
+class InstallationSecret(Base):
     """Secrets made once by `migrate`, sealed with the key ring. Being unable to open them means: wrong keys."""
 
     __tablename__ = "installation_secret"
@@ -22,7 +22,7 @@ class InstallationSecret(db.Model):
     sealed: Mapped[bytes] = mapped_column(LargeBinary)
 
 
-class Revision(db.Model):
+class Revision(Base):
     """Counts up when all processes have to notice something, and Redis cannot tell them."""
 
     __tablename__ = "revision"
@@ -31,7 +31,7 @@ class Revision(db.Model):
     number: Mapped[int] = mapped_column(BigInteger)
 
 
-class Provider(db.Model):
+class Provider(Base):
     """A configured provider: which adapter, with which settings. Lower `position` first; equals share by `weight`.
 
     What was `changed_at` that time is known to every process a few seconds later.
@@ -52,7 +52,7 @@ class Provider(db.Model):
     changed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=now, onupdate=now)
 
 
-class AuditEntry(db.Model):
+class AuditEntry(Base):
     """Append-only: who did what to what. `before` and `after` never hold a secret."""
 
     __tablename__ = "audit_entry"

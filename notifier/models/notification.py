@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, tex
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
-from notifier.extensions import db
+from notifier.extensions import Base
 from notifier.ids import new_id, show
 from notifier.models.types import STORED_USER_ID, EncryptedJSON, EncryptedText, PlainJSON, UtcDateTime
 
@@ -16,7 +16,7 @@ _DEAD = "status IN ('failed', 'unknown') AND reason IS NULL"  # what somebody ha
 _HELD = "status = 'waiting' AND held_for IS NOT NULL"
 
 
-class Notification(db.Model):
+class Notification(Base):
     """One submission for one user. No foreign key to the user: counts outlive an erased person.
 
     `decision` is how it was decided, rule by rule (`core.explain`). `sequence` orders those of one collapse key.
@@ -56,7 +56,7 @@ class Notification(db.Model):
         return show("ntf", self.id)
 
 
-class Delivery(db.Model):
+class Delivery(Base):
     """A notification on one channel to one address. Its status moves as `core.lifecycle` allows.
 
     `due_at`: when it may be sent (None: at once).
@@ -122,7 +122,7 @@ class Delivery(db.Model):
         return show("dlv", self.id)
 
 
-class Attempt(db.Model):
+class Attempt(Base):
     """One provider call and what came of it. `outcome` is sent, delivered, or the error's class in snake_case."""
 
     __tablename__ = "attempt"
@@ -137,7 +137,7 @@ class Attempt(db.Model):
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class Receipt(db.Model):
+class Receipt(Base):
     """What a provider said later, kept even when its send is not recorded yet. Unique, so that a repeat is harmless."""
 
     __tablename__ = "receipt"
@@ -153,7 +153,7 @@ class Receipt(db.Model):
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class Capture(db.Model):
+class Capture(Base):
     """What the sandbox kept instead of sending; one per delivery and try. `content` holds to, subject, text, html, payload, headers."""
 
     __tablename__ = "capture"

@@ -8,12 +8,12 @@ from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, Stri
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
-from notifier.extensions import db
+from notifier.extensions import Base
 from notifier.ids import new_id
 from notifier.models.types import EncryptedJSON, UtcDateTime
 
 
-class ContentMark(db.Model):
+class ContentMark(Base):
     """What was said to a user lately: the digest of its content, until it may be said again.
 
     The primary key decides which of two equal ones is the first. Written in the notification's own
@@ -28,7 +28,7 @@ class ContentMark(db.Model):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
-class CollapseHead(db.Model):
+class CollapseHead(Base):
     """The newest notification of a collapse key. `scope` is the producer's id: keys of two producers never meet.
 
     Newest is the one with the greatest `sequence` (0 where none was given), and among equals the last submitted.
@@ -47,7 +47,7 @@ class CollapseHead(db.Model):
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
-class Digest(db.Model):
+class Digest(Base):
     """Several notifications that become one at `due_at`. It is gone once that one is stored: what stands here is open.
 
     `window_at` is the end of the window it was opened for: there is one for each user, key and window, and the index
@@ -66,7 +66,7 @@ class Digest(db.Model):
     due_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
-class DigestEntry(db.Model):
+class DigestEntry(Base):
     """A delivery that went into a digest instead of out."""
 
     __tablename__ = "digest_entry"
@@ -75,7 +75,7 @@ class DigestEntry(db.Model):
     delivery_id: Mapped[UUID] = mapped_column(ForeignKey("delivery.id", ondelete="CASCADE"), primary_key=True, index=True)
 
 
-class Schedule(db.Model):
+class Schedule(Base):
     """A submission that is made again and again. `cron` has five fields, read in `time_zone`; `body` is the submission.
 
     Without `next_at` it rests: paused, or stopped by `last_fault`. Made with the rights of its key at that time.
@@ -97,7 +97,7 @@ class Schedule(db.Model):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
-class Flag(db.Model):
+class Flag(Base):
     """Whom a channel (`sms`) or a provider (`sms:twilio`) is on for: a sticky percentage of the users."""
 
     __tablename__ = "flag"
@@ -107,7 +107,7 @@ class Flag(db.Model):
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
 
 
-class ChannelScore(db.Model):
+class ChannelScore(Base):
     """How often a user opened what came by a channel: what routing `best` learns from."""
 
     __tablename__ = "channel_score"
@@ -118,7 +118,7 @@ class ChannelScore(db.Model):
     opened: Mapped[int] = mapped_column(Integer, default=0)
 
 
-class ChannelPrior(db.Model):
+class ChannelPrior(Base):
     """The same for everyone together, counted by the scheduler: where `best` begins with somebody it does not know."""
 
     __tablename__ = "channel_prior"

@@ -7,7 +7,7 @@ from sqlalchemy import ForeignKey, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from notifier.clock import now
-from notifier.extensions import db
+from notifier.extensions import Base
 from notifier.ids import new_id, show
 from notifier.models.types import PlainJSON, UtcDateTime
 
@@ -19,7 +19,7 @@ def label_of(producer_name: str, key_prefix: str) -> str:
     return f"{producer_name}, key {key_prefix}…"
 
 
-class Producer(db.Model):
+class Producer(Base):
     """`allowed_origins`: the sites whose pages may use its users' tokens, `https://shop.example` (None: any site)."""
 
     __tablename__ = "producer"
@@ -35,7 +35,7 @@ class Producer(db.Model):
         return show("prd", self.id)
 
 
-class ApiKey(db.Model):
+class ApiKey(Base):
     """Only the SHA-256 of a key is stored: it has at least 128 random bits, so a slow hash adds nothing.
 
     `prefix` is what people recognise a key by. `types` limits it to those event types, `networks` to callers from there

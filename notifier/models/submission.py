@@ -8,12 +8,12 @@ from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
-from notifier.extensions import db
+from notifier.extensions import Base
 from notifier.ids import new_id, show
 from notifier.models.types import STORED_USER_ID, EncryptedJSON, PlainJSON, UtcDateTime
 
 
-class Submission(db.Model):
+class Submission(Base):
     """One accepted request. `status` is expanded (its notifications are stored), or expanding.
 
     While it is expanding, `body` holds what is still needed and `expanded` how many recipients are done.
@@ -40,7 +40,7 @@ class Submission(db.Model):
         return show("sub", self.id)
 
 
-class IdempotencyKey(db.Model):
+class IdempotencyKey(Base):
     """Decides which of several requests with one key is the first: by its primary key, never by looking first.
 
     `answer` is what the first one was answered; repeats get it again, word for word. Of a bulk call as a whole there is one
@@ -58,7 +58,7 @@ class IdempotencyKey(db.Model):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
 
 
-class Broadcast(db.Model):
+class Broadcast(Base):
     """One notification for a whole audience: `{"all": true}`, `{"where": {…}}` or `{"users": […]}`.
 
     `cursor` is the last user id expanded; counts are kept by the chunks that expand it.

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, Stri
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.clock import now
-from notifier.extensions import db
+from notifier.extensions import Base
 from notifier.ids import new_id
 from notifier.models.types import STORED_USER_ID, EncryptedText, PlainJSON, UtcDateTime
 
@@ -21,7 +21,7 @@ def new_generation() -> int:
     return 1 + secrets.randbelow(_LARGEST_GENERATION)
 
 
-class User(db.Model):
+class User(Base):
     """`id` is the producer's own: `[A-Za-z0-9._@+-]{1,128}`. `attributes` are clear: they select audiences.
 
     `generation` tells this person from others who had or will have the same id, `token_version` rises when all tokens of theirs are
@@ -42,7 +42,7 @@ class User(db.Model):
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
 
 
-class Address(db.Model):
+class Address(Base):
     """Where a user can be reached on one channel. `secret` is the address's own (a webhook's signing secret).
 
     `digest` is keyed over channel and normalised value. One address a channel is the primary one.
@@ -80,7 +80,7 @@ class Address(db.Model):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
-class AddressCode(db.Model):
+class AddressCode(Base):
     """The code an address has to be confirmed with. Only its keyed digest is kept; `tries` counts wrong ones."""
 
     __tablename__ = "address_code"
@@ -92,7 +92,7 @@ class AddressCode(db.Model):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
-class Preference(db.Model):
+class Preference(Base):
     """A user's whole preference document (API.md, Preferences), without what is merely default.
 
     `version` rises with every change: caches compare it.
@@ -106,7 +106,7 @@ class Preference(db.Model):
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
 
 
-class ConsentEvent(db.Model):
+class ConsentEvent(Base):
     """Append-only: which choice changed, how, when and where (`page`, `api`, `one_click`, …)."""
 
     __tablename__ = "consent_event"
@@ -118,7 +118,7 @@ class ConsentEvent(db.Model):
     at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
-class Suppression(db.Model):
+class Suppression(Base):
     """An address nothing may be sent to any more, for one category or (`*`) for all.
 
     Keyed by the address's digest, so that it outlives the address and its user.

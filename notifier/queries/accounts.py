@@ -63,11 +63,11 @@ def invitation(invitation_id: str) -> Invited:
     return found[0]
 
 
-def _is_open() -> "sa.Select[tuple[Invitation, str]]":
+def _is_open() -> "sa.Select[Invitation, str]":
     joined = sa.select(Invitation, Account.email).outerjoin(Account, Account.id == Invitation.invited_by)
     return joined.where(Invitation.used_at.is_(None), Invitation.withdrawn_at.is_(None))
 
 
-def _invited(statement: "sa.Select[tuple[Invitation, str]]") -> list[Invited]:
+def _invited(statement: "sa.Select[Invitation, str]") -> list[Invited]:
     rows = db.session.execute(statement.execution_options(populate_existing=True))
     return [Invited(invitation, invited_by, invitation.expires_at <= now()) for invitation, invited_by in rows]

@@ -69,7 +69,7 @@ def actions() -> Sequence[str]:
     return db.session.scalars(sa.select(latest.c.action).distinct().order_by(latest.c.action)).all()
 
 
-def _select(chosen: Filter, after: int | None) -> "sa.Select[tuple[AuditEntry]]":
+def _select(chosen: Filter, after: int | None) -> "sa.Select[AuditEntry]":
     statement = sa.select(AuditEntry).order_by(AuditEntry.id.desc())
     if after is not None:
         statement = statement.where(AuditEntry.id < after)

@@ -133,7 +133,8 @@ def _group(cause: tuple[Any, ...], rows: Sequence[Any], first: datetime) -> Grou
                 trend[index] += row.count
     oldest = min((row.oldest for row in rows if row.oldest), default=None)
     newest = max((row.newest for row in rows if row.newest), default=None)
-    return Group(*cause, sum(row.count for row in rows), oldest, newest, tuple(trend))
+    channel, provider, error, code = cause
+    return Group(channel, provider, error, code, sum(row.count for row in rows), oldest, newest, tuple(trend))
 
 
 def _place_by(value: Any) -> tuple[bool, Any]:

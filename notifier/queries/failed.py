@@ -144,7 +144,11 @@ def describe(found: Sequence[tuple[str, str]]) -> list[FailedJob]:
     last = latest.subquery()
     query = select(Attempt).join(last, (Attempt.delivery_id == last.c.delivery_id) & (Attempt.number == last.c.number))
     attempts = {attempt.delivery_id: attempt for attempt in db.session.scalars(query)}
-    return [_job(queue, job_id, deliveries.get(keys.get(job_id)), attempts.get(keys.get(job_id))) for queue, job_id in found]
+    jobs = []
+    for queue, job_id in found:
+        key = keys.get(job_id)
+        jobs.append(_job(queue, job_id, deliveries.get(key) if key else None, attempts.get(key) if key else None))
+    return jobs
 
 
 def _job(queue: str, job_id: str, pair: Any, attempt: Attempt | None) -> FailedJob:

@@ -26,10 +26,10 @@ class Sight:
     tests_only: bool = False
 
     def conditions(self, table: type[Notification] | type[Submission] | type[Schedule]) -> list[sa.ColumnElement[bool]]:
-        own = [] if self.producer_id is None else [table.producer_id == self.producer_id]
+        own: list[sa.ColumnElement[bool]] = [] if self.producer_id is None else [table.producer_id == self.producer_id]
         if not self.tests_only:
             return own
-        return [*own, table.is_test, *([table.user_id.startswith(MARK)] if table is Notification else [])]
+        return [*own, table.is_test.is_(True), *([table.user_id.startswith(MARK)] if table is Notification else [])]
 
     def stored_ids(self, user_ids: Iterable[str]) -> list[str]:
         """Under which ids somebody is stored whom a filter names: with a live key in either world, as notifications of both are in sight."""
@@ -150,10 +150,11 @@ def _deliveries(notification_ids: Iterable[UUID]) -> dict[UUID, list[dict[str, A
 
 def _receipts(notification_ids: Iterable[UUID]) -> dict[UUID, list[dict[str, Any]]]:
     wanted = list(notification_ids)
-    statement = sa.select(Receipt, Delivery.notification_id).join(Delivery, Delivery.id == Receipt.delivery_id)
+    statement = sa.select(Receipt, Delivery.id, Delivery.notification_id).join(Delivery, Delivery.id == Receipt.delivery_id)
     found: dict[UUID, list[dict[str, Any]]] = {}
-    for receipt, notification_id in db.session.execute(statement.where(Delivery.notification_id.in_(wanted)).order_by(Receipt.id)) if wanted else ():
+    rows = db.session.execute(statement.where(Delivery.notification_id.in_(wanted)).order_by(Receipt.id)) if wanted else ()
+    for receipt, delivery_id, notification_id in rows:
         found.setdefault(notification_id, []).append(
-            {"delivery": show("dlv", receipt.delivery_id), "provider": receipt.provider, "status": receipt.status, "at": shapes.timestamp(receipt.at)}
+            {"delivery": show("dlv", delivery_id), "provider": receipt.provider, "status": receipt.status, "at": shapes.timestamp(receipt.at)}
         )
     return found

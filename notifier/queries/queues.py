@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 
 import sqlalchemy as sa
 from rq import Queue
@@ -105,7 +106,7 @@ def lines(held_back: dict[str, int]) -> list[QueueLine]:
 def workers() -> list[WorkerLine]:
     """Those that RQ knows; one that died without a word is shown until RQ forgets it. Raises redis.RedisError."""
     client = redis_store.client
-    keys = sorted(client.smembers("rq:workers"))
+    keys = sorted(cast("set[bytes]", client.smembers("rq:workers")))
     with client.pipeline(transaction=False) as pipe:
         for key in keys:
             pipe.hgetall(key)

@@ -112,7 +112,7 @@ def these(keys: Sequence[UUID]) -> Found:
     return Found(_lines(rows), None, is_cut_short=False)
 
 
-def _window(search: Search, after: str | None) -> "sa.Select[tuple[UUID, str]]":
+def _window(search: Search, after: str | None) -> "sa.Select[UUID, str]":
     statement = sa.select(Notification.id, Notification.type).order_by(Notification.id.desc())
     if after:
         statement = statement.where(Notification.id < parse("ntf", after))

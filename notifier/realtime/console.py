@@ -17,7 +17,7 @@ from notifier.realtime.publish import CONSOLE, TOPICS, note_watched, topic_room
 
 
 class _Watch(Arguments):
-    topic: Literal[TOPICS]
+    topic: Literal[TOPICS]  # type: ignore[valid-type]
 
 
 class _Cancel(Arguments):

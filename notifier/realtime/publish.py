@@ -93,7 +93,7 @@ def note_watched() -> bool:
     return True
 
 
-class _Collector(socketio.RedisManager):
+class _Collector(socketio.RedisManager):  # type: ignore[misc]
     """Puts events into the wire form of python-socketio's managers, and keeps them."""
 
     def __init__(self) -> None:

@@ -41,7 +41,8 @@ def ask() -> ResponseReturnValue:
     except Rejected as error:
         return _refused(error)
     chosen = replace(chosen, until=chosen.until or now())
-    back = url_for("failed.jobs", **{name: value for name, value in request.args.items() if name in PARAMETERS})
+    chosen_by: dict[str, Any] = {name: value for name, value in request.args.items() if name in PARAMETERS}
+    back = url_for("failed.jobs", **chosen_by)
     if request.args.get("selected") and not chosen.ids:
         flash("Select at least one job first.", "warning")
         return redirect(back, 303)

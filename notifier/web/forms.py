@@ -37,7 +37,7 @@ def check_token() -> None:
         raise CSRFError(str(error)) from None
 
 
-class ConsoleForm(FlaskForm):  # type: ignore[misc]
+class ConsoleForm(FlaskForm):
     """`faults` is what is wrong with the whole of it, beside what stands with its fields."""
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -21,7 +21,7 @@ from notifier.web.login import enter
 pages = page_blueprint("invitations", url_prefix="/invitation")
 
 
-class Accept(FlaskForm):  # type: ignore[misc]
+class Accept(FlaskForm):
     password = PasswordField("Password")
 
 

@@ -30,7 +30,7 @@ _DEVICE_KEPT = timedelta(days=180)
 log = structlog.get_logger()
 
 
-class SignIn(FlaskForm):  # type: ignore[misc]
+class SignIn(FlaskForm):
     email = EmailField("E-mail", [InputRequired("Enter your e-mail address."), Length(max=254)])
     password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=1024)])
 

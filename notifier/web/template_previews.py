@@ -7,7 +7,7 @@ Redis for some minutes, by the digest of what it says, since it has been saved n
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import redis
@@ -48,7 +48,7 @@ log = structlog.get_logger()
 @allow("viewer")
 def mail(digest: str) -> ResponseReturnValue:
     try:
-        kept = redis_store.client.get(_KEY.format(digest[:64]))
+        kept = cast("bytes | None", redis_store.client.get(_KEY.format(digest[:64])))
     except redis.RedisError:
         kept = None
     document = kept.decode() if kept else abort(404)
@@ -89,7 +89,7 @@ def keep_sample(author: UUID, key: str, data: Mapping[str, Any]) -> None:
 def kept_sample(author: UUID, key: str) -> dict[str, Any] | None:
     """None where there is none, and while Redis is away."""
     try:
-        kept = redis_store.client.get(_SAMPLE.format(author.hex, key))
+        kept = cast("bytes | None", redis_store.client.get(_SAMPLE.format(author.hex, key)))
     except redis.RedisError:
         return None
     data: dict[str, Any] | None = json.loads(kept) if kept else None

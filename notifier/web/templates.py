@@ -59,7 +59,7 @@ class WordsForm(ConsoleForm):
     type = SelectField("As event type", validate_choice=False)
 
     def words(self) -> Words:
-        given = {name: self[name].data or None for name in FIELDS}
+        given: dict[str, Any] = {name: self[name].data or None for name in FIELDS}
         return Words(**{**given, "title": self.title.data or "", "body": self.body.data or ""})
 
 
