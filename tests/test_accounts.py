@@ -2,6 +2,7 @@
 
 import string
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -196,6 +197,28 @@ def test_a_wrong_pair_signs_nobody_in(app: APIFlask, email: str, password: str) 
     with transaction() as session:
         session.execute(sa.update(Account).where(Account.id == disabled.id).values(disabled_at=now()))
     assert accounts.check_password(email, password) is None
+
+
+def test_passwords_are_compared_one_at_a_time(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, most, verify = 0, 0, PasswordHasher.verify
+
+    def counted(self: PasswordHasher, stored: str, given: bytes) -> bool:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        try:
+            return verify(self, stored, given)
+        finally:
+            inside -= 1
+
+    def guess(_: int) -> Account | None:
+        with app.app_context():
+            return accounts.check_password("nobody@example.test", "wrong")
+
+    monkeypatch.setattr(PasswordHasher, "verify", counted)
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(guess, range(16))) == [None] * 16
+    assert most == 1
 
 
 def test_an_unknown_email_costs_as_much_hashing_as_a_known_one(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,10 +47,10 @@ def numeric(address: str) -> IPAddress:
     return ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip
 
 
-def neighbourhood(address: str) -> str:
-    """What is counted as one stranger: who has one IPv6 address has the 2 to the power of 64 beside it as well. What is no address stays as it is."""
+def neighbourhood(address: str, bits: int = 64) -> str:
+    """What is counted as one stranger: who has one IPv6 address has the whole network of so many bits. What is no address stays as it is."""
     try:
         ip = numeric(address)
     except ValueError:
         return address
-    return str(ip) if ip.version == 4 else str(ipaddress.IPv6Network((int(ip) >> 64 << 64, 64)))
+    return str(ip) if ip.version == 4 else str(ipaddress.IPv6Network((ip, bits), strict=False))

@@ -11,6 +11,7 @@ from flask_login import current_user
 from wtforms import PasswordField
 
 from notifier import accounts
+from notifier.extensions import db
 from notifier.models import Account, AccountSession
 from notifier.pipeline import sessions
 from notifier.web import throttle
@@ -69,11 +70,14 @@ def _is_proven(form: PasswordForm, account: Account) -> bool:
     if account.password_hash is None:
         form.faults.append("You have no password yet. Sign out, sign in by a link that is mailed to you, and choose one then.")
         return False
-    one = throttle.begin(account.email, request.remote_addr or "unknown", session.get(sessions.KEY))
+    email = account.email
+    db.session.rollback()  # nothing is held while it waits for its turn
+    with throttle.attempt(email, request.remote_addr or "unknown", session.get(sessions.KEY)) as one:
+        is_right = not one.retry_after_s and accounts.check_password(email, form.old.data or "") is not None
     if one.retry_after_s:
         form.old.errors = [f"Too many tries. Wait {one.retry_after_s} seconds, then try again."]
         return False
-    if accounts.check_password(account.email, form.old.data or "") is None:
+    if not is_right:
         form.old.errors = ["This is not your password. If you have forgotten it, sign out and sign in by a mailed link: then it is not asked for."]
         return False
     throttle.succeed(one)

@@ -1,7 +1,7 @@
 """Signing in and out. Says nothing about which half of a sign-in was wrong, and takes the same time for both.
 
-A link by mail is asked for with an e-mail alone. The answer is the same for everybody and goes out before
-anybody is looked for. Looking at the link does nothing, since mail scanners do: its button signs in.
+A link by mail is asked for with an e-mail alone. The answer is the same for everybody, also where strangers have asked for so many that
+no further one is sent just now, and goes out before anybody is looked for. Looking at the link does nothing, since mail scanners do: its button signs in.
 """
 
 from datetime import timedelta
@@ -50,11 +50,10 @@ def by_password() -> ResponseReturnValue:
     if not form.validate():
         return render_template("login.html", form=form, next=_next()), 422
     email, address = form.email.data.strip().lower(), _address()
-    one = throttle.begin(email, address, _device_of(email))
-    with throttle.held(one) as may_go_on:
-        if one.retry_after_s or not may_go_on:
-            return _too_many(form, one.retry_after_s)
-    account = accounts.check_password(email, form.password.data)
+    with throttle.attempt(email, address, _device_of(email)) as one:
+        account = None if one.retry_after_s else accounts.check_password(email, form.password.data)
+    if one.retry_after_s:
+        return _too_many(form, one.retry_after_s)
     if account is None:
         return render_template("login.html", form=form, next=_next(), error="E-mail or password is wrong."), 401
     throttle.succeed(one)
@@ -71,7 +70,8 @@ def ask_for_link() -> ResponseReturnValue:
     email = form.email.data.strip()
     if not throttle.may_ask_for_link(email.lower(), _address()):
         return _too_many(form, throttle.seconds_left())
-    socketio.start_background_task(_send_link, current_app._get_current_object(), email)  # type: ignore[attr-defined]
+    if throttle.may_send_link(email.lower()):
+        socketio.start_background_task(_send_link, current_app._get_current_object(), email)  # type: ignore[attr-defined]
     return render_template("login_link.html", sent_to=email)
 
 

@@ -1,23 +1,25 @@
 """Slows down guessing at the sign-in, more and more, by account and by network address; and asking for sign-in links.
 
-Nobody is locked out of a right password for long, least of all an office behind one address:
+Nobody uses up what somebody else has: neither the tries of a right password nor the links in a mailbox.
 
-- a browser in which the account has signed in before (it holds a *device cookie*, which opens nothing) has tries of its own,
-  and is not concerned by anybody else's (https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies);
-- from any other browser the tries at one account from one address wait for each other, longer each time, and so, much later,
-  do all tries at one account;
-- an address with many failures at whatever accounts is answered late, and a right password all the same.
+- A browser in which the account has signed in before (it holds a *device cookie*, which opens nothing) has tries of its own,
+  and is not concerned by anybody else's (https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies).
+- From any other browser each network address has tries of its own at each account: five are looked at, the next ones wait, longer
+  each time. Nothing is refused because others guess; while many do, an address that has had its five waits for hours.
+- The passwords of one address are looked at one after the other, and late after many failures at whatever accounts.
+- Links are sent to a mailbox at a bounded rate, silently: where none is sent, one is there that was sent just before.
 
 A try counts before it is looked at, so that none can be made beside it, and is given back when it was right. Counts are in
 Redis, by keyed digests, so that all web processes count together; while Redis is away each process counts for itself.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import BoundedSemaphore, Lock
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
 from flask import current_app
@@ -33,11 +35,14 @@ from notifier.extensions import redis_store
 from notifier.queueing import unchecked
 
 LINKS_PER_PAIR = RateLimitItemPerMinute(5, 15, namespace="sign-in-link-pair")
-LINKS_PER_EMAIL = RateLimitItemPerMinute(20, 15, namespace="sign-in-link-email")
 LINKS_PER_ADDRESS = RateLimitItemPerMinute(50, 15, namespace="sign-in-link-address")
+LINKS_PER_MAILBOX = RateLimitItemPerMinute(5, 15, namespace="sign-in-link-mailbox")
+FURTHER_LINKS = RateLimitItemPerMinute(1, 3, namespace="sign-in-link-further")  # beyond these: the latest has 12 minutes left at least
 
-_FORGOTTEN_AFTER_S = 15 * 60
-_MOST_HELD = 8  # of one address at a time, by one process
+_KEPT_S = 4 * 3600  # what is known of an account, and of who tried at it
+_FAILURES_KEPT_S = 15 * 60  # of an address
+_SITE = 48  # bits of IPv6: who rents a server, or asks for a tunnel, is given 65,536 networks of 64 bits
+_MOST_WAITING = 16  # of one address, in one process
 _BUSY_RETRY_S = 5
 
 log = structlog.get_logger()
@@ -47,7 +52,7 @@ Storage = RedisStorage | MemoryStorage
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """`free` tries in a quarter of an hour; after each further one it takes twice as long, `longest_s` at most."""
+    """`free` tries; after each further one it takes twice as long, `longest_s` at most."""
 
     free: int
     first_s: float
@@ -62,81 +67,111 @@ class Waits:
 
 
 PER_PAIR = Waits(free=5, first_s=1, longest_s=900)
+PER_PAIR_UNDER_ATTACK = Waits(free=5, first_s=_KEPT_S, longest_s=_KEPT_S)
+ATTACKED_AFTER = 100  # failures of strangers at one account
 PER_DEVICE = Waits(free=10, first_s=1, longest_s=900)
-PER_EMAIL = Waits(free=100, first_s=1, longest_s=30, doubled_every=20)
-PER_ADDRESS = Waits(free=30, first_s=0.25, longest_s=2, doubled_every=20)  # held, not refused
+PER_ADDRESS = Waits(free=30, first_s=0.05, longest_s=1, doubled_every=20)  # late, not refused
 MOST_FAILURES = 100  # of an address, at links that are no invitations
 
 
 @dataclass(slots=True)
 class Try:
-    """One try at a password. `retry_after_s` > 0: it is not looked at before then; otherwise after `hold_s`."""
+    """One try at a password. `retry_after_s` > 0: it is not looked at before then; otherwise after `hold_s`. `account` None: from a known browser."""
 
-    keys: tuple[str, ...]
+    own: str
+    account: str | None
     place: str
     retry_after_s: int = 0
     hold_s: float = 0
 
 
+class _Line:
+    """Those whose passwords are looked at one after the other."""
+
+    def __init__(self) -> None:
+        self.room = BoundedSemaphore(_MOST_WAITING)
+        self.turn = Lock()
+
+
+@contextmanager
+def attempt(email: str, address: str, device: str | None = None) -> Iterator[Try]:
+    """Counts a try, as `begin`, when its turn has come. Only looking at the password belongs inside: others of that address wait.
+
+    Those from known browsers wait for the ones of their own account, and not for strangers of the same address.
+    """
+    lines: WeakValueDictionary[str, _Line] = current_app.extensions.setdefault("sign_ins_waiting", WeakValueDictionary())
+    line = lines.setdefault(f"account {email}" if device else f"address {neighbourhood(address)}", _Line())  # there while anybody waits
+    if not line.room.acquire(blocking=False):
+        yield Try("", None, "", retry_after_s=_BUSY_RETRY_S)  # not counted: it was no guess, and so many would fill Redis
+        return
+    try:
+        with line.turn:
+            one = begin(email, address, device)
+            if not one.retry_after_s:
+                time.sleep(one.hold_s)
+            yield one
+    finally:
+        line.room.release()
+
+
 def begin(email: str, address: str, device: str | None = None) -> Try:
     """Counts it. `device`: what the browser's device cookie says, if it is one of that account."""
+    own = _key("device", device) if device else _key("pair", email, neighbourhood(address, _SITE))
     place = _key("address", neighbourhood(address))
-    account = _key("email", email)
-    own = [(_key("device", device), PER_DEVICE)] if device else [(_key("pair", email, neighbourhood(address)), PER_PAIR), (account, PER_EMAIL)]
-    one = Try(tuple(key for key, _ in own), place)
+    one = Try(own, None if device else _key("account", email), place)
 
     def count(storage: Storage) -> Try:
-        one.retry_after_s = max(_blocked_for(storage, key) for key, _ in own)
+        one.retry_after_s = _blocked_for(storage, one.own)
         if one.retry_after_s:
             return one
-        for key, waits in own:
-            wait = waits.after(storage.incr(key, _FORGOTTEN_AFTER_S))
-            if wait and storage.incr(f"{key}/blocked", int(wait)) > 1:  # another one was faster, of many at once
-                storage.incr(key, _FORGOTTEN_AFTER_S, -1)
-                one.retry_after_s = max(1, _blocked_for(storage, key))
-                return one
-        failures = storage.incr(place, _FORGOTTEN_AFTER_S)
+        wait = _waits(storage, one).after(storage.incr(one.own, _KEPT_S))
+        if wait and storage.incr(f"{one.own}/blocked", int(wait)) > 1:  # another one was faster, of many at once
+            storage.incr(one.own, _KEPT_S, -1)
+            one.retry_after_s = max(1, _blocked_for(storage, one.own))
+            return one
+        if one.account:
+            storage.incr(one.account, _KEPT_S)
+        failures = storage.incr(place, _FAILURES_KEPT_S)
         one.hold_s = 0 if device else PER_ADDRESS.after(failures - 1)
         return one
 
     return _ask(count)
 
 
-@contextmanager
-def held(one: Try) -> Iterator[bool]:
-    """Waits as long as the try has to. False where too many of its address wait already: it has to come again."""
-    holding: Counter[str] = current_app.extensions.setdefault("sign_ins_held", Counter())
-    if one.hold_s and holding[one.place] >= _MOST_HELD:
-        one.retry_after_s = _BUSY_RETRY_S
-        yield False
-        return
-    if one.hold_s:
-        holding[one.place] += 1
-        try:
-            time.sleep(one.hold_s)
-        finally:
-            holding[one.place] -= 1
-            holding += Counter()  # forgets those of whom none waits
-    yield True
+def _waits(storage: Storage, one: Try) -> Waits:
+    if one.account is None:
+        return PER_DEVICE
+    return PER_PAIR_UNDER_ATTACK if storage.get(one.account) >= ATTACKED_AFTER else PER_PAIR
 
 
 def succeed(one: Try) -> None:
     """It was right: it is given back, and the account's other tries from there are forgotten."""
 
     def forget(storage: Storage) -> None:
-        storage.clear(one.keys[0])
-        for key in one.keys:
-            storage.clear(f"{key}/blocked")
-        storage.incr(one.place, _FORGOTTEN_AFTER_S, -1)
+        storage.clear(one.own)
+        storage.clear(f"{one.own}/blocked")
+        if one.account:
+            storage.incr(one.account, _KEPT_S, -1)
+        storage.incr(one.place, _FAILURES_KEPT_S, -1)
 
     _ask(forget)
 
 
 def may_ask_for_link(email: str, address: str) -> bool:
     """Counts it, whether anybody has that e-mail or not."""
-    place, whose = _key("address", neighbourhood(address)), _key("email", email)
-    asked = ((LINKS_PER_ADDRESS, place), (LINKS_PER_PAIR, whose, place), (LINKS_PER_EMAIL, whose))
-    return _ask(lambda storage: all(FixedWindowRateLimiter(storage).hit(*limit) for limit in asked))
+    place = _key("address", neighbourhood(address))
+    pair = _key("pair", email, neighbourhood(address, _SITE))
+    return _ask(lambda storage: _hit(storage, LINKS_PER_ADDRESS, place) and _hit(storage, LINKS_PER_PAIR, pair))
+
+
+def may_send_link(email: str) -> bool:
+    """Counts it. False where the mailbox has had enough, and so has a link that was sent within the last minutes."""
+    mailbox = _key("mailbox", email)
+    return _ask(lambda storage: _hit(storage, LINKS_PER_MAILBOX, mailbox) or _hit(storage, FURTHER_LINKS, mailbox))
+
+
+def _hit(storage: Storage, limit: RateLimitItemPerMinute, key: str) -> bool:
+    return FixedWindowRateLimiter(storage).hit(limit, key)
 
 
 def may_use_invitation(address: str) -> bool:
@@ -145,7 +180,7 @@ def may_use_invitation(address: str) -> bool:
 
 
 def note_failure(address: str) -> None:
-    _ask(lambda storage: storage.incr(_key("address", neighbourhood(address)), _FORGOTTEN_AFTER_S))
+    _ask(lambda storage: storage.incr(_key("address", neighbourhood(address)), _FAILURES_KEPT_S))
 
 
 def seconds_left() -> int:

@@ -76,3 +76,8 @@ def test_in_no_network_lies_nobody() -> None:
 )
 def test_who_has_one_address_of_an_ipv6_network_counts_as_all_of_it(address: str, expected: str) -> None:
     assert neighbourhood(address) == expected
+
+
+def test_a_wider_one_may_be_asked_for() -> None:
+    assert neighbourhood("2001:db8:1:2::5", 48) == "2001:db8:1::/48"
+    assert neighbourhood("203.0.113.7", 48) == "203.0.113.7"

@@ -1,9 +1,11 @@
 """Signing in and out."""
 
+import heapq
+import queue
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from typing import Any
 
@@ -140,12 +142,12 @@ def try_often(email: str = ALICE, addresses: Iterable[str] = ("127.0.0.1",) * 15
         (throttle.PER_PAIR, 5, 1),
         (throttle.PER_PAIR, 10, 32),
         (throttle.PER_PAIR, 100, 900),
-        (throttle.PER_EMAIL, 99, 0),
-        (throttle.PER_EMAIL, 100, 1),
-        (throttle.PER_EMAIL, 10_000, 30),
+        (throttle.PER_PAIR_UNDER_ATTACK, 4, 0),
+        (throttle.PER_PAIR_UNDER_ATTACK, 5, 4 * 3600),
+        (throttle.PER_PAIR_UNDER_ATTACK, 100, 4 * 3600),
         (throttle.PER_ADDRESS, 29, 0),
-        (throttle.PER_ADDRESS, 30, 0.25),
-        (throttle.PER_ADDRESS, 10_000, 2),
+        (throttle.PER_ADDRESS, 30, 0.05),
+        (throttle.PER_ADDRESS, 10_000, 1),
     ],
     ids=str,
 )
@@ -176,12 +178,58 @@ def test_a_colleague_who_guesses_does_not_lock_the_owner_out_of_their_own_browse
     assert own.sign_in(ALICE).status_code == 303
 
 
-def test_that_an_account_is_guessed_at_from_everywhere_does_not_lock_its_owner_out_of_their_own_browser(app: APIFlask) -> None:
+def attack(addresses: int, tries: int = 5) -> None:
+    """So many strangers guess at alice's password, as often as they are let."""
+    for number in range(addresses):
+        for _ in range(tries):
+            assert throttle.begin(ALICE, f"10.{number >> 8}.{number & 255}.1").retry_after_s == 0
+
+
+@pytest.mark.parametrize("strangers", [20, 60])
+def test_however_many_addresses_guess_the_owner_gets_in_with_a_browser_not_used_before(app: APIFlask, strangers: int) -> None:
+    attack(strangers)
+    owner = at("198.51.100.1", app)
+    assert guess(owner, throttle.PER_PAIR.free - 1) == [401] * (throttle.PER_PAIR.free - 1)  # and may mistype
+    assert owner.sign_in(ALICE).status_code == 303
+
+
+def test_an_account_that_many_guess_at_gives_each_address_five_tries_in_four_hours(app: APIFlask) -> None:
+    attack(addresses=20)
+    assert guess(at("192.0.2.9", app), 6) == [401] * 5 + [429]
+    assert throttle.begin(ALICE, "192.0.2.9").retry_after_s == pytest.approx(4 * 3600, abs=60)
+    assert throttle.begin("bob@example.test", "192.0.2.9").retry_after_s == 0
+
+
+@pytest.mark.parametrize(("addresses", "most"), [(1, 100), (10, 150), (60, 400)])
+def test_so_many_guesses_at_one_account_are_looked_at_in_four_hours(app: APIFlask, addresses: int, most: int) -> None:
+    """A hundred at the ordinary pace and five of each address, although each comes again as soon as it may."""
+    app.extensions["sign_in_throttle"] = MemoryStorage(), MemoryStorage()  # these follow the clock that we set
+    looked_at, started = 0, now()
+    with time_machine.travel(started, tick=False) as clock:
+        turns = [(0.0, f"192.0.2.{number}") for number in range(addresses)]
+        while turns[0][0] < 4 * 3600:
+            at_s, address = heapq.heappop(turns)
+            clock.move_to(started + timedelta(seconds=at_s))
+            wait = throttle.begin(ALICE, address).retry_after_s
+            looked_at += not wait
+            heapq.heappush(turns, (at_s + max(wait, 0.1), address))
+    assert most / 4 < looked_at <= most
+
+
+def test_right_passwords_from_many_new_browsers_are_no_attack(app: APIFlask) -> None:
+    for _ in range(throttle.ATTACKED_AFTER + 5):
+        throttle.succeed(throttle.begin(ALICE, "192.0.2.1"))
+    try_often(addresses=["192.0.2.2"] * 6)
+    assert throttle.begin(ALICE, "192.0.2.2").retry_after_s < 10
+
+
+def test_that_an_account_is_guessed_at_from_everywhere_does_not_concern_its_owners_own_browser(app: APIFlask) -> None:
     own = Visitor(app)
     own.sign_in(ALICE)
     own.post("/logout")
-    try_often(addresses=[f"192.0.2.{number}" for number in range(throttle.PER_EMAIL.free + 100)])
-    assert at("198.51.100.1", app).sign_in(ALICE).status_code == 429
+    attack(addresses=60)
+    try_often()  # from the owner's own address, too
+    assert Visitor(app).sign_in(ALICE).status_code == 429
     assert own.sign_in(ALICE).status_code == 303
 
 
@@ -210,19 +258,58 @@ def test_an_office_with_many_wrong_passwords_is_answered_late_and_not_locked_out
     for number in range(throttle.PER_ADDRESS.free + 5):
         throttle.begin(f"u{number}@example.test", "192.0.2.1")
     one = throttle.begin("somebody.else@example.test", "192.0.2.1")
-    assert (one.retry_after_s, one.hold_s) == (0, 0.25)
+    assert (one.retry_after_s, one.hold_s) == (0, 0.05)
     assert at("192.0.2.1", app).sign_in(ALICE).status_code == 303
 
 
-def test_so_many_of_one_address_wait_at_once_and_the_others_come_again(app: APIFlask) -> None:
-    one = throttle.Try(("x",), "here", hold_s=0.01)
-    app.extensions["sign_ins_held"] = Counter({"here": throttle._MOST_HELD})
-    with throttle.held(one) as may_go_on:
-        assert not may_go_on
-    assert one.retry_after_s > 0
-    with throttle.held(throttle.Try(("x",), "elsewhere", hold_s=0.01)) as may_go_on:
-        assert may_go_on
-    assert app.extensions["sign_ins_held"] == {"here": throttle._MOST_HELD}
+class Crowd:
+    """Tries at once, each on a thread of its own. Those that are looked at go on until `go_on` is set."""
+
+    def __init__(self, app: APIFlask) -> None:
+        self.app, self.pool, self.go_on = app, ThreadPoolExecutor(64), threading.Event()
+        self.looked_at: queue.Queue[str] = queue.Queue()
+
+    def come(self, email: str, address: str, device: str | None = None) -> "Future[int]":
+        return self.pool.submit(self._try, email, address, device)
+
+    def _try(self, email: str, address: str, device: str | None) -> int:
+        with self.app.app_context(), throttle.attempt(email, address, device) as one:
+            if not one.retry_after_s:
+                self.looked_at.put(email)
+                assert self.go_on.wait(60)
+            return one.retry_after_s
+
+
+@pytest.fixture
+def crowd(app: APIFlask) -> Iterator[Crowd]:
+    crowd = Crowd(app)
+    yield crowd
+    crowd.go_on.set()
+    crowd.pool.shutdown()
+
+
+def test_one_after_the_other_of_an_address_is_looked_at_and_nobody_else_waits_for_them(crowd: Crowd) -> None:
+    crowd.come("first@example.test", "192.0.2.1")
+    assert crowd.looked_at.get(timeout=60) == "first@example.test"
+    others = [crowd.come(f"u{number}@example.test", "192.0.2.1") for number in range(10)]
+    crowd.come(ALICE, "198.51.100.1")
+    assert crowd.looked_at.get(timeout=60) == ALICE
+    crowd.come("eve@example.test", "192.0.2.1", "her browser")
+    assert crowd.looked_at.get(timeout=60) == "eve@example.test"
+    assert crowd.looked_at.empty()
+    crowd.go_on.set()
+    assert [one.result(60) for one in others] == [0] * 10
+
+
+def test_so_many_of_one_address_wait_at_once_and_the_others_come_again_uncounted(crowd: Crowd, app: APIFlask) -> None:
+    first = [crowd.come(f"u{number}@example.test", "192.0.2.1") for number in range(throttle._MOST_WAITING + 4)]
+    done, _ = wait(first, timeout=60, return_when=FIRST_COMPLETED)  # nobody is let through before they may go on
+    assert {one.result() for one in done} == {throttle._BUSY_RETRY_S}
+    assert crowd.come(ALICE, "192.0.2.1").result(60) == throttle._BUSY_RETRY_S
+    crowd.go_on.set()
+    assert Counter(one.result(60) for one in first) == {0: throttle._MOST_WAITING, throttle._BUSY_RETRY_S: 4}
+    waits = [throttle.begin(ALICE, "192.0.2.1").retry_after_s for _ in range(throttle.PER_PAIR.free)]
+    assert waits == [0] * throttle.PER_PAIR.free
 
 
 def test_a_right_password_counts_against_nobody(visitor: Visitor, app: APIFlask) -> None:
@@ -238,11 +325,18 @@ def test_a_success_forgets_the_failures_of_that_account(visitor: Visitor, app: A
     assert guess(Visitor(app), throttle.PER_PAIR.free - 1) == [401] * (throttle.PER_PAIR.free - 1)
 
 
-@pytest.mark.parametrize(("address", "hold_s"), [("2001:db8::ffff", 0.25), ("2001:db8:0:1::1", 0), ("::ffff:192.0.2.7", 0)])
+@pytest.mark.parametrize(("address", "hold_s"), [("2001:db8::ffff", 0.05), ("2001:db8:0:1::1", 0), ("::ffff:192.0.2.7", 0)])
 def test_a_network_of_ipv6_counts_as_one_address(app: APIFlask, address: str, hold_s: float) -> None:
     for number in range(throttle.PER_ADDRESS.free):
         throttle.note_failure(f"2001:db8::{number:x}")
     assert throttle.begin("somebody.else@example.test", address).hold_s == hold_s
+
+
+@pytest.mark.parametrize(("address", "is_free"), [("2001:db8:1:2::1", True), ("2001:db8:0:ffff::1", False)])
+def test_at_one_account_a_whole_site_of_ipv6_has_the_tries_of_one_address(app: APIFlask, address: str, is_free: bool) -> None:
+    for number in range(throttle.PER_PAIR.free):
+        throttle.begin(ALICE, f"2001:db8:0:{number:x}::1")
+    assert (throttle.begin(ALICE, address).retry_after_s == 0) is is_free
 
 
 def test_neither_e_mail_nor_address_stands_in_redis(visitor: Visitor) -> None:

@@ -2,10 +2,13 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from apiflask import APIFlask
+from limits.storage import MemoryStorage
 from markupsafe import escape
 from sqlalchemy import event, select, update
 
@@ -174,17 +177,58 @@ def test_asking_again_and_again_is_slowed_down_for_everybody_alike(visitor: Visi
     assert elsewhere.post("/login/link", {"email": email}).status_code == 200
 
 
-def test_one_e_mail_gets_so_many_links_wherever_they_are_asked_for(app: APIFlask) -> None:
-    for number in range(throttle.LINKS_PER_EMAIL.amount):
-        assert throttle.may_ask_for_link(ALICE, f"192.0.2.{number}")
-    assert not throttle.may_ask_for_link(ALICE, "198.51.100.1")
-    assert throttle.may_ask_for_link("bob@example.test", "198.51.100.1")
+def ask_as_strangers(app: APIFlask, strangers: int, network: int = 0) -> None:
+    for number in range(strangers):
+        assert at(f"10.{network}.{number}.1", app).post("/login/link", {"email": ALICE}).status_code == 200
+        wait()
+
+
+def at(address: str, app: APIFlask) -> Visitor:
+    visitor = Visitor(app)
+    visitor.client.environ_base["REMOTE_ADDR"] = address
+    return visitor
+
+
+def mailed() -> list[str]:
+    """The paths of all links that were sent, the latest last."""
+    db.session.rollback()
+    sent = db.session.scalars(select(Notification).where(Notification.type == "sign_in_link").order_by(Notification.id))
+    return [str(one.data["url"]).removeprefix("http://localhost") for one in sent]
+
+
+def test_strangers_who_ask_for_links_use_up_nobodys(app: APIFlask) -> None:
+    """The owner has always one that works for twelve more minutes at least, and is told the same as ever."""
+    app.extensions["sign_in_throttle"] = MemoryStorage(), MemoryStorage()  # these follow the clock that we set
+    with time_machine.travel(now(), tick=False) as clock:
+        for minute in range(40):
+            ask_as_strangers(app, 3, network=minute)
+            if minute % 13 == 0:
+                assert "Check your e-mail" in at("198.51.100.1", app).post("/login/link", {"email": ALICE}).text
+                wait()
+                with time_machine.travel(now() + timedelta(minutes=12, seconds=-1), tick=False):
+                    assert Visitor(app).get(mailed()[-1]).status_code == 200
+            clock.shift(60)
+    assert len(mailed()) <= 3 * 10  # of 120: five and five further ones in a quarter of an hour
+
+
+def test_every_link_in_the_mailbox_works_and_not_only_the_latest(app: APIFlask) -> None:
+    ask_as_strangers(app, throttle.LINKS_PER_MAILBOX.amount + 5)
+    links = mailed()
+    assert len(links) == throttle.LINKS_PER_MAILBOX.amount + 1
+    assert [Visitor(app).post(link).status_code for link in links] == [303] * len(links)
+
+
+def test_a_mailbox_is_not_flooded_however_many_ask(app: APIFlask) -> None:
+    may = [throttle.may_send_link(ALICE) for _ in range(100)]
+    assert may == [True] * 6 + [False] * 94
+    assert throttle.may_send_link("bob@example.test")
 
 
 def test_one_network_address_asks_for_so_many_links_whoever_they_are_for(app: APIFlask) -> None:
     for number in range(throttle.LINKS_PER_ADDRESS.amount):
         assert throttle.may_ask_for_link(f"u{number}@example.test", "192.0.2.1")
     assert not throttle.may_ask_for_link(ALICE, "192.0.2.1")
+    assert throttle.may_ask_for_link(ALICE, "192.0.2.2")
 
 
 # --- the link is for one person's eyes
