@@ -60,31 +60,35 @@ class Settings:
     port: int = _setting("port of the web process (`5000`)")
     host: str = _setting("address it listens on (`127.0.0.1`)")
     notifier_home: Path = _setting("state directory: SQLite file, embedded Redis, generated secrets (`./var`)")
-    notifier_env: str = _setting("`development`, or `production`: secrets must be given, and channels without a provider are off instead of sandboxed")
+    notifier_env: str = _setting(
+        "`development` or `production`; in production, secrets must be set, and a channel without a provider is off instead of sandboxed"
+    )
     database_url: str = _setting("`sqlite:///$NOTIFIER_HOME/notifier.db`, or `postgresql://…`")
-    redis_url: str = _setting("unset: an embedded Redis; else `redis://…`, `rediss://…`")
+    redis_url: str = _setting("`redis://…` or `rediss://…`; unset: an embedded Redis")
     redis_is_embedded: bool = _unlisted()
     secret_key: str = _setting("signs sessions and links; generated into `$NOTIFIER_HOME` in development")
-    encryption_keys: KeyRing = _setting("`id:base64,…`, the first encrypts; generated into `$NOTIFIER_HOME` in development")
+    encryption_keys: KeyRing = _setting("`id:base64,…`; the first key encrypts, all decrypt; generated into `$NOTIFIER_HOME` in development")
     public_url: str = _setting("base of the links in messages (`http://HOST:PORT`), without a path; with https, cookies are `Secure`")
-    trusted_proxies: int = _setting("how many reverse proxies stand in front and set `X-Forwarded-For`, `-Proto` and `-Host` (`0`: none is believed)")
+    trusted_proxies: int = _setting("number of reverse proxies in front that set `X-Forwarded-For`, `-Proto` and `-Host` (`0`: these headers are ignored)")
     connections_per_address: int = _setting(
-        "connections that one network address may hold open (`1000`; `0`: no bound); behind trusted proxies, requests in progress, open WebSockets included"
+        "open connections allowed per network address (`1000`; `0`: no limit); behind trusted proxies, requests in progress and open WebSockets"
     )
     notifier_admin_email: str | None = _setting("the first admin's e-mail, instead of `admin@localhost.test`")
     notifier_admin_password: str | None = _setting("the first admin's password, instead of a generated one")
-    notifier_producer_key: str | None = _setting("a live producer key with every scope, 32–255 printable characters, inserted by `migrate` if absent")
+    notifier_producer_key: str | None = _setting("a live producer key with every scope, 32–255 printable characters; `migrate` adds it if it is missing")
     notifier_demo: bool = _setting("`0` leaves the demo data out (`1` under `make run`)")
     smtp_url: str | None = _setting("`smtp://[user:pass@]host:port` or `smtps://…`; unset: the sandbox captures e-mail")
     smtp_from: str = _setting("sender of e-mail (`Notifier <notifier@` host of PUBLIC_URL`>`)")
-    outbound_allow: tuple[type_network, ...] = _setting("private networks that outbound calls may reach, a CIDR list (none)")
-    retry_delays: Mapping[str, tuple[float, ...]] = _setting("seconds between tries, for every priority, `1,2,4` say; each is spread by ±20 %")
-    rate_limit: str = _setting("requests a producer key may make (`200000/minute`)")
-    recipient_limit: str = _setting("how often one person, or one address, may be sent one urgent or mandatory type, one-time codes say (`30/10 minutes`)")
-    phone_limit: str = _setting("how often one phone may be called, or sent transactional SMS (`120/hour`)")
-    address_limit: str = _setting("calls from one network address without a producer's key: people's inboxes, links in mails, the sign-in (`6000/minute`)")
-    caps: Caps = _setting("most notifications of a category for one person (`social 10/hour 50/day, marketing 2/hour 5/day, system 3/hour 10/day`)")
-    preference_cache: bool = _setting("`on`: what people have chosen is kept in Redis for an hour at most (`on` with PostgreSQL, `off` with SQLite)")
+    outbound_allow: tuple[type_network, ...] = _setting("private networks that outbound calls may reach, as a list of CIDRs (none)")
+    retry_delays: Mapping[str, tuple[float, ...]] = _setting("seconds between tries, for every priority, such as `1,2,4`; each varies by ±20 %")
+    rate_limit: str = _setting("requests allowed per producer key (`200000/minute`)")
+    recipient_limit: str = _setting(
+        "how often one person, or one address, may be sent the same urgent or mandatory type, such as one-time codes (`30/10 minutes`)"
+    )
+    phone_limit: str = _setting("calls and transactional SMS allowed per phone number (`120/hour`)")
+    address_limit: str = _setting("requests without a producer key allowed per network address: inboxes, links in mails, sign-in (`6000/minute`)")
+    caps: Caps = _setting("most notifications of each category for one person (`social 10/hour 50/day, marketing 2/hour 5/day, system 3/hour 10/day`)")
+    preference_cache: bool = _setting("`on` caches people's preferences in Redis for up to an hour (`on` with PostgreSQL, `off` with SQLite)")
     environment: Mapping[str, str] = _unlisted(repr=False)  # where providers find what they declare for themselves
 
     @property
