@@ -8,11 +8,12 @@ import contextlib
 import functools
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 from urllib.parse import quote
+from uuid import UUID
 
 from flask import Flask, current_app
 from sqlalchemy import URL, Connection, Engine, event, func, make_url, select
@@ -39,7 +40,7 @@ T = TypeVar("T")
 
 _MOST_DEADLOCKS = 2
 _BUSY_TIMEOUT_S = 0.02
-_UNDO, _AFTER = "undo", "after"
+_UNDO, _AFTER, _COMMITTED = "undo", "after", "committed"
 _LOCK_WAIT_S = 10.0
 _LOOK_S = 3
 _CLOCK_DUE, _CLOCK_LOOK_S = "clock_due", 5.0
@@ -167,7 +168,8 @@ def transaction() -> Iterator[scoped_session[Session]]:
     db.session.connection(execution_options={"writes": True})
     undo: list[Callable[[], None]] = []
     after: list[Callable[[], None]] = []
-    db.session.info.update({_UNDO: undo, _AFTER: after})
+    committed: dict[Callable[[Collection[UUID]], None], set[UUID]] = {}
+    db.session.info.update({_UNDO: undo, _AFTER: after, _COMMITTED: committed})
     try:
         _look_at_clock()
         yield cast("scoped_session[Session]", db.session)
@@ -183,6 +185,9 @@ def transaction() -> Iterator[scoped_session[Session]]:
             if not isinstance(error, UNAVAILABLE):  # psycopg2 calls a read-only server an internal error
                 raise OperationalError("a write", None, getattr(error, "orig", error)) from error
         raise
+    else:
+        for work_on, ids in committed.items():
+            work_on(ids)
     finally:
         for work in after:
             work()
@@ -211,6 +216,13 @@ def undone_by(work: Callable[[], None]) -> None:
 def afterwards(work: Callable[[], None]) -> None:
     """Has `work` called after the end of the running transaction, whatever came of it."""
     db.session.info[_AFTER].append(work)
+
+
+def once_committed(work: Callable[[Collection[UUID]], None], ids: Iterable[UUID]) -> None:
+    """Has `work` called once the running transaction is committed, with all the ids given for it meanwhile. It must not raise."""
+    wanted = set(ids)
+    if wanted:
+        db.session.info[_COMMITTED].setdefault(work, set()).update(wanted)
 
 
 def insert(table: Any) -> Any:

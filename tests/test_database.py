@@ -1,13 +1,15 @@
 """What the database may tell the log, and what a transaction takes back."""
 
+from collections.abc import Collection
 from contextlib import suppress
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 from sqlalchemy.exc import DBAPIError
 
-from notifier.database import transaction, undone_by
+from notifier.database import once_committed, transaction, undone_by
 from notifier.extensions import db
 
 
@@ -38,3 +40,21 @@ def test_the_next_transaction_takes_back_nothing_of_the_last(app: APIFlask) -> N
         raise RuntimeError
 
     assert done == []
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_what_follows_a_commit_is_done_once_for_all_that_was_given_and_only_then(app: APIFlask, ends_well: bool) -> None:
+    done: list[tuple[set[UUID], bool]] = []
+
+    def follow(ids: Collection[UUID]) -> None:
+        done.append((set(ids), db.session().in_transaction()))
+
+    first, second = UUID(int=1), UUID(int=2)
+    with suppress(RuntimeError), transaction():
+        for ids in ([first], [first, second], []):
+            once_committed(follow, ids)
+        assert done == []
+        if not ends_well:
+            raise RuntimeError
+
+    assert done == ([({first, second}, False)] if ends_well else [])
