@@ -29,6 +29,7 @@ STATUSES = tuple(MOVES)
 OPEN = frozenset({WAITING, QUEUED, SENDING})  # something is still to happen without anybody's help
 DEAD = frozenset({FAILED, UNKNOWN})  # ended without success; stands among the dead letters until somebody retries or discards it
 SUCCEEDED = frozenset({SENT, DELIVERED, OPENED, CLICKED})
+LEFT_OUT = frozenset({EXPIRED, CANCELLED, SKIPPED})  # ended without having been sent, on purpose
 
 # How far a notification has come is how far its furthest delivery has.
 _FURTHEST_LAST = (SKIPPED, CANCELLED, EXPIRED, BOUNCED, FAILED, UNKNOWN, WAITING, QUEUED, SENDING, SENT, DELIVERED, OPENED, CLICKED)

@@ -13,6 +13,7 @@ from notifier.ids import new_id, show
 from notifier.models.types import STORED_USER_ID, EncryptedJSON, EncryptedText, PlainJSON, UtcDateTime
 
 _DEAD = "status IN ('failed', 'unknown') AND reason IS NULL"  # what somebody has discarded says so as its reason
+_LATER = "send_at IS NOT NULL"
 _HELD = "status = 'waiting' AND held_for IS NOT NULL"
 
 
@@ -29,6 +30,7 @@ class Notification(Base):
         Index("ix_notification_submission_id", "submission_id", "user_id", unique=True),  # a replayed chunk changes nothing
         Index("ix_notification_user_id", "user_id", "id"),
         Index("ix_notification_producer_id", "producer_id", "id"),
+        Index("ix_notification_send_at", "user_id", "send_at", sqlite_where=text(_LATER), postgresql_where=text(_LATER)),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

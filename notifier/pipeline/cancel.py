@@ -9,7 +9,7 @@ from notifier.core.errors import Rejected
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import Delivery, Notification
-from notifier.pipeline import digests, replacing
+from notifier.pipeline import caps, digests, replacing
 from notifier.pipeline.routing import follow
 from notifier.queueing import Doorbell, ring
 
@@ -18,7 +18,7 @@ _COLUMNS: tuple[sa.Column[object], ...] = (
     *(_notification.id, _notification.user_id, _notification.producer_id, _notification.is_test),
     *(_notification.collapse_key, _notification.routing, _notification.priority),
 )
-_GONE_OUT = frozenset(lifecycle.STATUSES) - {lifecycle.CANCELLED, lifecycle.SKIPPED, lifecycle.EXPIRED}
+_GONE_OUT = frozenset(lifecycle.STATUSES) - lifecycle.LEFT_OUT
 
 
 def cancel(notification_id: UUID) -> int:
@@ -39,6 +39,7 @@ def cancel(notification_id: UUID) -> int:
         count = len(cancelled) + digests.withdraw(notification_id)
         if not count:
             raise Rejected("nothing_to_cancel", "nothing of this notification is left to cancel")
+        caps.recount([notification_id])
         started = _bring_back_older(notification_id)
     ring(started)
     return count

@@ -25,7 +25,7 @@ from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Address, Delivery, EventType, Notification, Submission
-from notifier.pipeline import last_look, outages, pausing, quiet, replacing
+from notifier.pipeline import caps, last_look, outages, pausing, quiet, replacing
 from notifier.pipeline.facts import GivenAddress, Person, as_given, given_address, load_people, load_types
 from notifier.pipeline.routing import follow, read_already, rivals
 from notifier.pipeline.store import ONLY_THROUGH
@@ -216,6 +216,7 @@ def _drop(dropped: Sequence[tuple[_Claimed, _Verdict]]) -> None:
     values |= {**times, "held_for": sa.bindparam("held")}
     statement = sa.update(_deliveries).where(_delivery.id == sa.bindparam("key")).values(**values, tries=_delivery.tries - 1)
     db.session.connection().execute(statement, rows)
+    caps.recount(claimed.notification.id for claimed, verdict in dropped if verdict.status in lifecycle.LEFT_OUT)
 
 
 def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:

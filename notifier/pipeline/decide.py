@@ -47,6 +47,7 @@ def decide(targets: Sequence[Target], now: datetime, *, is_rehearsal: bool = Fal
     if not is_rehearsal:
         places, late = replacing.take(_contenders(decided), now)
         _supersede(decided, late, now)
+        caps.recount(late)
         for one in decided:
             one.place = places.get(one.notification_id)
     return decided

@@ -22,7 +22,7 @@ from notifier.database import insert, transaction
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Delivery, InboxItem, InboxState
-from notifier.pipeline import scores, tallies
+from notifier.pipeline import caps, scores, tallies
 from notifier.realtime import publish
 from notifier.realtime.publish import ItemEvent
 
@@ -246,9 +246,11 @@ def _drop_reminders(session: scoped_session[Session], conditions: Sequence[sa.Co
         .where(*conditions, Delivery.status == lifecycle.WAITING, Delivery.reason.in_(reading.REMINDERS))
         .with_for_update(of=Delivery, skip_locked=True)
     )
-    session.execute(
+    dropped = session.scalars(
         sa.update(Delivery)
         .where(Delivery.id.in_(waiting))
         .values(status=lifecycle.SKIPPED, reason=reading.READ_ELSEWHERE, wake_at=None)
+        .returning(Delivery.notification_id)
         .execution_options(synchronize_session=False)
     )
+    caps.recount(dropped)

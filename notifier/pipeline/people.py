@@ -20,7 +20,7 @@ from notifier.encryption import vault
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Account, Address, AddressCode, Attempt, Capture, Delivery, Notification, Schedule, Suppression, User
-from notifier.pipeline import audit, people_cache, quiet
+from notifier.pipeline import audit, caps, people_cache, quiet
 from notifier.realtime import publish
 
 PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")
@@ -244,6 +244,7 @@ def erase(user_id: str) -> bool:
         _erase_content(user_id)
         # Preference, consent, inbox and account rows go with the user by their foreign keys.
         session.execute(sa.delete(User).where(User.id == user_id))
+    caps.forget(user_id)
     publish.forget(user_id)
     return True
 

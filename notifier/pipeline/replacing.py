@@ -20,7 +20,7 @@ from notifier.database import insert, transaction
 from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import CollapseHead, Delivery
-from notifier.pipeline import inbox
+from notifier.pipeline import caps, inbox
 
 SUPERSEDED = "superseded"
 WAITED_AS = "waited_as"  # in the detail of what was superseded while it waited: for what
@@ -161,6 +161,7 @@ def drop_older(places: Iterable[Place]) -> None:
             .values(status=lifecycle.SKIPPED, reason=SUPERSEDED, wake_at=None, detail=detail),
             [{"key": row.id, "more": {**row.detail, **told(newer[row.notification_id]), WAITED_AS: row.reason}} for row in rows],
         )
+        caps.recount(row.notification_id for row in rows)
 
 
 def bring_back(notification: Any) -> UUID | None:
@@ -190,6 +191,7 @@ def bring_back(notification: Any) -> UUID | None:
         elif waited_as in _KEPT_REASONS:
             values["reason"] = waited_as
         db.session.execute(sa.update(_deliveries).where(_deliveries.c.id == row.id, skipped).values(**values))
+    caps.recount([place.previous])
     return place.previous
 
 

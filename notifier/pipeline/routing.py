@@ -16,6 +16,7 @@ from notifier.core.plan import Facts
 from notifier.core.routing import ALL, BEST, ESCALATE, FIRST, PATIENCE, READ, next_move, overtaken
 from notifier.extensions import db
 from notifier.models import Delivery, Notification
+from notifier.pipeline import caps
 from notifier.pipeline.facts import Order, load_people, load_types, planner_facts
 from notifier.pipeline.store import begun, steps_of
 from notifier.queueing import Doorbell
@@ -59,6 +60,7 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
     ours = _hold([key for key, columns in moved.items() if columns["status"] == lifecycle.SKIPPED])
     moved = {key: columns for key, columns in moved.items() if columns["status"] != lifecycle.SKIPPED or key in ours}
     _move(moved)
+    caps.recount(row.notification_id for row in rows if row.id in ours)
     return [Doorbell(row.id, row.channel, row.priority) for row in rows if row.id in moved and moved[row.id]["status"] == lifecycle.QUEUED]
 
 

@@ -21,7 +21,7 @@ from notifier.core.routing import ALL, BEST, FALLBACK, OUTAGE, PATIENCE, Step, i
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Delivery, Notification
-from notifier.pipeline import digests, inbox, replacing, scores, tallies
+from notifier.pipeline import caps, digests, inbox, replacing, scores, tallies
 from notifier.pipeline.beforehand import Beforehand
 from notifier.pipeline.decide import Decided, decide
 from notifier.pipeline.digests import Entry
@@ -95,6 +95,7 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
     stored = Stored()
     notifications: list[dict[str, Any]] = []
     drafts: list[DeliveryDraft] = []
+    routed: list[DeliveryDraft] = []  # of those that caps concern
     shown_now: list[tuple[Target, DeliveryDraft]] = []
     places: dict[UUID, Place] = {}
     gathered: list[Entry] = []
@@ -105,6 +106,8 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
         notifications.append(_notification_row(decided, now))
         mine = _drafts(decided, now)
         drafts += mine
+        if decided.facts.is_limited:
+            routed += mine[: len(decided.plan.routes)]
         gathered += _gathered(decided, mine)
         shown_now += [(target, draft) for draft in mine if draft.status == lifecycle.DELIVERED]
         stored.summaries.append({"id": decided.notification_id, "user": target.person.id, "drafts": mine, "facts": decided.facts, "is_test": target.is_test})
@@ -126,6 +129,7 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
     if notifications:
         db.session.execute(sa.insert(_notifications), notifications)
         db.session.execute(sa.insert(_deliveries), [draft.row() for draft in drafts])
+    caps.recount(draft.notification_id for draft in routed if draft.status in lifecycle.LEFT_OUT)  # no words, or not needed
     tallies.count(_happened(stored.summaries))
     digests.gather(gathered)
     replacing.drop_older(places.values())

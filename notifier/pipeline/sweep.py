@@ -24,7 +24,7 @@ from notifier.core.routing import BEST, FALLBACK, NOT_NEEDED, PAUSED
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.models import Attempt, Delivery, EventType, IdempotencyKey, Notification, Submission
-from notifier.pipeline import inbox, last_look, outages, pacing, pausing, replacing, scores, tallies
+from notifier.pipeline import caps, inbox, last_look, outages, pacing, pausing, replacing, scores, tallies
 from notifier.pipeline.accept import EXPAND_GRACE
 from notifier.pipeline.beforehand import SHOWN_BY_US, Beforehand
 from notifier.pipeline.claim import LEASE, database_time
@@ -64,6 +64,7 @@ def ring_due() -> int:
         held_up, live = _split(live, lambda delivery: delivery.channel in stopped)
         ours, queued = _split(live, _is_ours(live))
         _move(expired, {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
+        caps.recount(delivery.notification_id for delivery in expired)
         _move(queued, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
         if ours:
             stored = _show(ours, words, now)
@@ -158,6 +159,7 @@ def _show(deliveries: Sequence[Delivery], words: _Words, now: datetime) -> Store
             elif content is not None:  # else it waits for the next round
                 shown.append((delivery, notification, content))
     _move([d for d, *_ in shown], {"status": lifecycle.DELIVERED, "reason": None, "wake_at": None, "sent_at": now, "delivered_at": now})
+    caps.recount(delivery.notification_id for delivery in deliveries if delivery.status in lifecycle.LEFT_OUT)
     events = inbox.add([inbox_row(d.id, n.id, n.user_id, types[n.type], content, n.data or {}, now) for d, n, content in shown])
     changes = replacing.replace_items({d.id: places[n.id] for d, n, _ in shown if n.id in places})
     scores.count_sent((n.user_id, d.channel) for d, n, _ in shown if n.routing == BEST)
@@ -203,8 +205,9 @@ def ring_lost() -> Looked:
 
 
 def _queued() -> "sa.Select[*tuple[Any, ...]]":
-    columns = (Delivery.id, Delivery.channel, Delivery.priority, Delivery.created_at, Delivery.due_at, Delivery.expires_at, Delivery.wake_at)
-    return sa.select(*columns).where(Delivery.status == lifecycle.QUEUED).limit(BATCH)
+    columns = (Delivery.id, Delivery.notification_id, Delivery.channel, Delivery.priority)
+    times = (Delivery.created_at, Delivery.due_at, Delivery.expires_at, Delivery.wake_at)
+    return sa.select(*columns, *times).where(Delivery.status == lifecycle.QUEUED).limit(BATCH)
 
 
 def _look(statement: "sa.Select[*tuple[Any, ...]]", now: datetime) -> Looked:
@@ -219,7 +222,9 @@ def _look(statement: "sa.Select[*tuple[Any, ...]]", now: datetime) -> Looked:
         still = sa.select(Delivery.id, Delivery.wake_at).where(Delivery.id.in_([row.id for row in rows]), Delivery.status == lifecycle.QUEUED)
         awake = {row.id: row.wake_at for row in session.execute(still.with_for_update(skip_locked=True))}
         held = [row for row in rows if awake.get(row.id) == row.wake_at]
-        _set([row.id for row in held if _is_expired(row, now)], {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
+        expired = [row for row in held if _is_expired(row, now)]
+        _set([row.id for row in expired], {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
+        caps.recount(row.notification_id for row in expired)
         later: dict[timedelta, list[UUID]] = {}
         for row in held:
             if not _is_expired(row, now):
