@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.orm.attributes import flag_modified
 
 from notifier import accounts, catalogue, channels
-from notifier.channels.webpush_pywebpush import new_private_key
+from notifier.channels.webpush_vapid import new_private_key
 from notifier.clock import now
 from notifier.config import Settings, current_settings
 from notifier.core.submission import InlineRecipient

@@ -15,7 +15,7 @@ from notifier.channels.http import Http
 from notifier.channels.sandbox import magic_word, sandbox_for
 from notifier.channels.table import BUILT_IN
 from notifier.channels.webhook_standard import StandardWebhook
-from notifier.channels.webpush_pywebpush import WebPush
+from notifier.channels.webpush_vapid import WebPush
 from notifier.config import BadSettings, Settings
 from notifier.core.flags import is_in_rollout
 from notifier.core.plan import ChannelFacts

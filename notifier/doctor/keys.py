@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from notifier.channels.http import Http
-from notifier.channels.webpush_pywebpush import WebPush
+from notifier.channels.webpush_vapid import WebPush
 from notifier.doctor.findings import Finding, fault, ok, warning
 from notifier.doctor.patient import Patient
 from notifier.encryption import KeysDoNotFit, Vault

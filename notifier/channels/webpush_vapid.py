@@ -1,7 +1,7 @@
 """Browser push: encrypted for the browser (RFC 8291), signed with our VAPID key (RFC 8292), posted to its push service (RFC 8030).
 
-pywebpush encrypts and signs; the call itself is made by our own client, since the endpoint is a URL that
-a browser gave, and browsers are not to be believed. The service worker shows what `_payload` holds.
+http_ece encrypts and py_vapid signs, the two that pywebpush is made of. The call itself is made by our own client, since the endpoint
+is a URL that a browser gave, and browsers are not to be believed. The service worker shows what `_payload` holds.
 """
 
 import base64
@@ -13,9 +13,10 @@ from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
+import http_ece
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from py_vapid import Vapid02, VapidException
-from pywebpush import WebPusher
 
 from notifier.channels.contract import Adapter, Setting
 from notifier.channels.http import HOSTS, STATUSES, Family, Http, Response, explain
@@ -91,8 +92,7 @@ class WebPush(Adapter):
             "X-Request-Id": message.delivery_id,
             **_headers(message, now()),
         }
-        body = WebPusher(subscription).encode(_payload(message))["body"]
-        response = self.http.post(subscription["endpoint"], body, headers, explain=self.explain)
+        response = self.http.post(subscription["endpoint"], _encrypted(_payload(message), subscription["keys"]), headers, explain=self.explain)
         return Receipt("sent", provider_message_id=response.headers.get("location"))
 
     def explain(self, response: Response) -> DeliveryError | None:
@@ -117,6 +117,13 @@ def _read(to: Recipient) -> dict[str, Any]:
         return {"endpoint": subscription["endpoint"], "keys": subscription["keys"]}
     except (ValueError, KeyError, TypeError):
         raise InvalidRecipient("this is no web-push subscription", code="bad_subscription") from None
+
+
+def _encrypted(payload: bytes, keys: Mapping[str, str]) -> bytes:
+    """For one browser, with a key of this message alone. The browser's keys were looked at when the address was given."""
+    once = ec.generate_private_key(ec.SECP256R1())
+    sealed: bytes = http_ece.encrypt(payload, private_key=once, dh=_raw(keys["p256dh"]), auth_secret=_raw(keys["auth"]))
+    return sealed
 
 
 def _origin(endpoint: str) -> str:
@@ -155,6 +162,10 @@ def _cut(text: str) -> str:
 
 def _json(shown: Mapping[str, Any]) -> bytes:
     return json.dumps({name: value for name, value in shown.items() if value}, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
+def _raw(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def _text(raw: bytes) -> str:

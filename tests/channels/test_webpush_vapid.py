@@ -8,7 +8,7 @@ import pytest
 from notifier.channels.contract import Adapter
 from notifier.channels.http import Http
 from notifier.channels.targets import Targets
-from notifier.channels.webpush_pywebpush import LONGEST_PAYLOAD, WebPush, new_private_key
+from notifier.channels.webpush_vapid import LONGEST_PAYLOAD, WebPush, new_private_key
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
 from notifier.core.message import Receipt, Recipient
 from tests.channels.pushing import Browser, read_vapid
