@@ -50,6 +50,7 @@ log = structlog.get_logger()
 
 def serve() -> int:
     """Serves until SIGTERM or SIGINT, then accepts nothing more and finishes what is in flight."""
+    gc.freeze()  # or the first look would be at all that was imported
     gc.enable()
     settings = Settings.from_env()
     logs.configure(as_json=settings.is_production)

@@ -120,6 +120,7 @@ def _run(options: argparse.Namespace) -> int:
     module, _, function = options.program.partition(":")
     gc.disable()  # what is imported stays, so looking for garbage in it is a tenth of a start
     program = getattr(importlib.import_module(module), function)
+    gc.freeze()  # or the first look would be at all that was imported
     gc.enable()
     return int(program(settings, options))
 
