@@ -18,6 +18,7 @@ import eventlet
 
 eventlet.monkey_patch()
 
+import argparse
 import io
 import resource
 import select
@@ -35,14 +36,13 @@ import structlog
 from eventlet.hubs import trampoline
 from eventlet.support.greenlets import GreenletExit
 
-from notifier import guard, logs, vital
-from notifier.__main__ import explained
+from notifier import guard, listening, logs, vital
+from notifier.__main__ import explained, read
 from notifier.app import create_app
 from notifier.config import NotReady, Settings
 from notifier.starting import wait_for_app
 
 DRAIN_S = 9.0
-BACKLOG = 1024
 FEWEST_CONNECTIONS = 16
 
 log = structlog.get_logger()
@@ -52,6 +52,7 @@ def serve() -> int:
     """Serves until SIGTERM or SIGINT, then accepts nothing more and finishes what is in flight."""
     gc.freeze()  # or the first look would be at all that was imported
     gc.enable()
+    options = read(sys.argv[3:] or ["web"])  # behind `-m notifier`
     settings = Settings.from_env()
     logs.configure(as_json=settings.is_production)
     stop = _signalled(signal.SIGTERM, signal.SIGINT)
@@ -62,9 +63,10 @@ def serve() -> int:
     if connections.most < FEWEST_CONNECTIONS:
         raise NotReady(f"This process may open too few files: {guard.KEPT_DESCRIPTORS + 2 * FEWEST_CONNECTIONS} are needed. Raise the limit (ulimit -n).")
     try:
-        listener = _listen(settings.host, settings.port, reuse_port="--reuse-port" in sys.argv)
+        listener = _listener(settings, options)
     except OSError as error:
-        print(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.", file=sys.stderr)  # noqa: T201 (for a person at a terminal)
+        where = f"{settings.host}:{settings.port}" if options.fd is None else f"the file descriptor {options.fd}"
+        print(f"Cannot listen on {where}: {error.strerror}.", file=sys.stderr)  # noqa: T201 (for a person at a terminal)
         return 1
     Protocol.connections = connections
     Protocol.clients = guard.Connections(0, settings.connections_per_address)
@@ -303,9 +305,12 @@ def _signalled(*signals: signal.Signals) -> int:
     return readable
 
 
-def _listen(host: str, port: int, *, reuse_port: bool) -> socket.socket:
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    return eventlet.listen(address, family, backlog=BACKLOG, reuse_port=reuse_port)
+def _listener(settings: Settings, options: argparse.Namespace) -> socket.socket:
+    if options.fd is not None:
+        return listening.inherited(options.fd)
+    listener = listening.bound(settings.host, settings.port, reuse_port=options.reuse_port)
+    listener.listen(listening.BACKLOG)
+    return listener
 
 
 def _allow_many_files() -> int:

@@ -8,23 +8,31 @@ import ctypes
 import functools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 
+from notifier.listening import BACKLOG
+
 POLL_S = 0.1
 _SETTLED_S = 10.0  # one that ends by itself sooner than this is started again more and more slowly
-_SLOWEST_RESTART_S = 5.0
+_FIRST_RESTART_S, _SLOWEST_RESTART_S = 0.25, 5.0
 _PR_SET_PDEATHSIG = 1
 
 
 class Child:
-    """One supervised program."""
+    """One supervised program.
 
-    def __init__(self, name: str, command: Sequence[str]) -> None:
+    `listener`: a socket it inherits, bound to a port by number. It outlives the program, so that who calls while that is started again waits
+    for it; but nobody waits for one that keeps ending.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], listener: socket.socket | None = None) -> None:
         self.name = name
         self.command = command
+        self.listener = listener
         self.process: subprocess.Popen[bytes] | None = None
         self.started_at = 0.0
         self.restart_at = 0.0
@@ -35,9 +43,18 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     def start(self, stdout: int | None = None) -> "subprocess.Popen[bytes]":
-        """In a session of its own: a Ctrl-C at the terminal does not reach it."""
+        """In a session of its own: a Ctrl-C at the terminal does not reach it. Raises OSError."""
         self.started_at = time.monotonic()
-        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=stdout, start_new_session=True, preexec_fn=_end_with_parent(os.getpid()))
+        if self.listener:
+            self.listener.listen(BACKLOG)
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            pass_fds=[self.listener.fileno()] if self.listener else [],
+            start_new_session=True,
+            preexec_fn=_end_with_parent(os.getpid()),
+        )
         return self.process
 
     def start_again(self) -> str | None:
@@ -62,15 +79,24 @@ class Child:
         else:
             self.restart_delay_s, self.restart_at = 0.0, time.monotonic()
         how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-        again = f"; it keeps ending, so it is started again in {self.restart_delay_s:g} s" if self.restart_delay_s > 0.25 else "; it is started again"
+        again = f"; it keeps ending, so it is started again in {self.restart_delay_s:g} s" if self._keeps_ending else "; it is started again"
         return f"{self.name} ended ({how}){again}"
 
+    @property
+    def _keeps_ending(self) -> bool:
+        return self.restart_delay_s > _FIRST_RESTART_S
+
     def _wait_longer(self) -> None:
-        self.restart_delay_s = min(max(0.25, self.restart_delay_s * 2), _SLOWEST_RESTART_S)
+        self.restart_delay_s = min(max(_FIRST_RESTART_S, self.restart_delay_s * 2), _SLOWEST_RESTART_S)
         self.restart_at = time.monotonic() + self.restart_delay_s
+        if self.listener and self._keeps_ending:
+            with contextlib.suppress(OSError):  # only Linux can; elsewhere callers wait
+                self.listener.shutdown(socket.SHUT_RD)  # those who wait are cut off, and the others refused, until `listen`
 
     def stop(self, deadline: float) -> None:
         """Asks it to end, and kills it and whatever it started at `deadline` (monotonic seconds)."""
+        if self.listener:
+            self.listener.close()  # first: once the program has closed its own, connections are refused
         if self.process is None:
             return
         with contextlib.suppress(ProcessLookupError):

@@ -26,6 +26,7 @@ from urllib.parse import urljoin
 
 import redis
 
+from notifier import listening
 from notifier.__main__ import WSGI
 from notifier.children import POLL_S, Child, Watch
 from notifier.config import Settings, embedded_redis_socket
@@ -93,24 +94,27 @@ class Supervisor:
     def start(self) -> None:
         settings = self.settings
         say(f"state in {settings.notifier_home}")
-        free_port(settings.host, settings.port, self.tend)
+        listener = bound(settings.host, settings.port, self.tend)
         if settings.redis_is_embedded:
             self.add("redis", embedded_redis_command(settings, self.tend))
             self.wait_for("redis", lambda: redis_answers(settings.redis_url), 30)
         say("database …")
         first = self.prepare_database()
-        for name in ("worker", "scheduler", "web"):
-            # The web process is executed at once: `-m notifier web` would import the settings, only to become this.
-            program = ["-m", "notifier", name]
-            self.add(name, [sys.executable, *([str(WSGI)] if name == "web" else []), *program])
+        for name in ("worker", "scheduler"):
+            self.add(name, [sys.executable, "-m", "notifier", name])
+        # Executed at once: `-m notifier web` would import the settings, only to become this.
+        self.add("web", [sys.executable, str(WSGI), "-m", "notifier", "web", "--fd", str(listener.fileno())], listener)
         self.wait_for("web", lambda: readiness(settings) != "", 60)
         self.wait_for("the worker or the scheduler", lambda: readiness(settings) == "ok", 30)
         welcome(settings, first)
 
-    def add(self, name: str, command: Sequence[str]) -> None:
+    def add(self, name: str, command: Sequence[str], listener: socket.socket | None = None) -> None:
         say(f"{name} …")
-        child = Child(name, command)
-        child.start()
+        child = Child(name, command, listener)
+        try:
+            child.start()
+        except OSError as error:  # no memory; or another took the port in the moment since it was bound
+            raise CannotStart(f"{name} cannot be started: {error.strerror}.") from None
         self.children.append(child)
 
     def prepare_database(self) -> dict[str, str | None]:
@@ -220,16 +224,12 @@ def readiness(settings: Settings) -> str:
         return ""
 
 
-def free_port(host: str, port: int, wait: Callable[[], None]) -> None:
-    """Returns once the port can be listened on. A run that was killed may hold it for a moment longer."""
+def bound(host: str, port: int, wait: Callable[[], None]) -> socket.socket:
+    """The socket that every web process of this run takes connections from. A run that was killed may hold the port for a moment longer."""
     give_up_at = time.monotonic() + 3
     while True:
         try:
-            family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            with socket.socket(family, kind) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-                return
+            return listening.bound(host, port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise CannotStart(f"Cannot listen on {host}:{port}: {error.strerror or error}. Set HOST and PORT to an address of this machine.") from None

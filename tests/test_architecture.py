@@ -18,7 +18,7 @@ FLOORS = {
     "notifier.logs": 1, "notifier.liveness": 1, "notifier.models": 1, "notifier.channels": 1, "notifier.catalogue": 1, "notifier.queueing": 1,
     "notifier.process_pool": 1,
     "notifier.batchworker": 1, "notifier.shapes": 1, "notifier.dead_letters": 1, "notifier.tokens": 1, "notifier.schema": 1, "notifier.realtime.publish": 1,
-    "notifier.guard": 1, "notifier.vital": 1,
+    "notifier.guard": 1, "notifier.vital": 1, "notifier.listening": 1,
     "notifier.pipeline": 2, "notifier.queries": 2, "notifier.accounts": 2, "notifier.origins": 2, "notifier.key_use": 2, "notifier.installation": 2,
     "notifier.api": 3, "notifier.web": 3, "notifier.realtime.gateway": 3, "notifier.realtime.console": 3, "notifier.realtime.door": 3,
     "notifier.app": 4,

@@ -2,15 +2,18 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from notifier import listening
 from notifier.children import Child
+from tests.running import free_port
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 # Starts a child, tells its id, and waits to be killed. `{watched}` is how the child is told of that.
@@ -114,3 +117,83 @@ def test_a_program_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None
     program.chmod(0o700)
     assert eventually(lambda: child.start_again() is None and child.is_running)
     child.stop(time.monotonic())
+
+
+# Answers each connection with its own process id.
+SERVE = """
+import os, socket, sys
+listener = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    connection, _ = listener.accept()
+    connection.sendall(str(os.getpid()).encode())
+    connection.close()
+"""
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with listening.bound("127.0.0.1", free_port()) as bound:
+        yield bound
+
+
+def child_with(listener: socket.socket, program: str) -> Child:
+    return Child("server", [sys.executable, "-c", program, str(listener.fileno())], listener)
+
+
+def call(address: tuple[str, int]) -> socket.socket:
+    return socket.create_connection(address, timeout=60)
+
+
+def test_who_calls_while_a_program_is_started_again_is_answered_by_the_next_one(listener: socket.socket) -> None:
+    address = listener.getsockname()
+    child = child_with(listener, SERVE)
+    with pytest.raises(ConnectionRefusedError):
+        call(address)
+    first = child.start()
+    first.kill()
+    first.wait()
+    with call(address) as waiting:
+        child.note_end()
+        child.start_again()
+        assert child.process
+        assert child.process.pid != first.pid
+        assert waiting.recv(20) == str(child.process.pid).encode()
+    child.stop(time.monotonic() + 5)
+    with pytest.raises(ConnectionRefusedError):
+        call(address)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a socket elsewhere cannot stop listening")
+def test_nobody_waits_for_a_program_that_keeps_ending(listener: socket.socket) -> None:
+    address = listener.getsockname()
+    child = child_with(listener, "raise SystemExit(3)")
+    child.start().wait()
+    with call(address) as waiting:
+        assert child.note_end() == "server ended (exit code 3); it is started again"
+        call(address).close()
+        assert eventually(lambda: child.start_again() is None and child.process is not None)
+        assert child.process
+        child.process.wait()
+        assert "it keeps ending" in child.note_end()
+        with pytest.raises(ConnectionResetError):
+            waiting.recv(20)
+    with pytest.raises(ConnectionRefusedError):
+        call(address)
+    child.command = child_with(listener, SERVE).command
+    assert eventually(lambda: child.start_again() is None and child.process is not None)
+    with call(address) as answered:
+        assert child.process
+        assert answered.recv(20) == str(child.process.pid).encode()
+    child.stop(time.monotonic() + 5)
+
+
+def test_a_port_that_another_has_taken_meanwhile_is_tried_again_later() -> None:
+    with listening.bound("127.0.0.1", 0) as ours:
+        with listening.bound(*ours.getsockname()) as others:
+            others.listen()
+            child = child_with(ours, SERVE)
+            with pytest.raises(OSError, match="Address already in use"):
+                child.start()
+            assert child.start_again() == "server cannot be started (Address already in use); tried again in 0.25 s"
+        assert eventually(lambda: child.start_again() is None and child.process is not None)
+        child.stop(time.monotonic() + 5)

@@ -1,5 +1,6 @@
 """`python -m notifier up`, as a person runs it: real processes, killed and stopped for real."""
 
+import json
 import os
 import signal
 import socket
@@ -115,10 +116,53 @@ def test_a_killed_child_is_started_again(up: Up, name: str) -> None:
     assert f"{name} ended (SIGKILL); it is started again" in up.text()
 
 
+def test_who_calls_while_web_is_started_again_waits_and_is_answered(up: Up) -> None:
+    web = up.children()["web"]
+    up.process.send_signal(signal.SIGSTOP)  # so that it is not started again before we have called
+    try:
+        os.kill(web, signal.SIGKILL)
+        eventually(lambda: not exists(web))
+        waiting = [socket.create_connection(("127.0.0.1", up.port), timeout=60) for _ in range(20)]
+        for connection in waiting:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    finally:
+        up.process.send_signal(signal.SIGCONT)
+    assert {connection.recv(12) for connection in waiting} == {b"HTTP/1.1 200"}
+    for connection in waiting:
+        connection.close()
+    eventually(up.is_whole)
+
+
+def test_only_it_and_web_hold_the_port(up: Up) -> None:
+    """Whoever else had inherited the socket would keep it open when both have ended."""
+    if sys.platform != "linux":
+        pytest.skip("reads /proc")
+    processes = {"up": up.process.pid, **up.children()}
+    sockets = {name: {os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir() if file.is_symlink()} for name, pid in processes.items()}
+    [listens] = [line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines() if f":{up.port:04X} 00000000:0000 0A" in line]
+    assert {name for name, files in sockets.items() if f"socket:[{listens}]" in files} == {"up", "web"}
+
+
 def test_what_was_accepted_while_the_worker_was_dead_is_delivered(up: Up) -> None:
     os.kill(up.children()["worker"], signal.SIGKILL)
     sent = up.call("/api/v1/notifications", shipped("A2"))
     eventually(lambda: is_delivered(up, sent["id"]))
+
+
+def test_new_connections_are_refused_once_it_stops_and_what_is_in_flight_is_answered(home: Path) -> None:
+    stopping = Up(home.with_name("stopping"), free_port(), HOST="::1").until_ready()
+    body = json.dumps(shipped("A1")).encode()
+    head = f"POST /api/v1/notifications HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {stopping.key}\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+    with socket.create_connection(("::1", stopping.port), timeout=60) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 100")  # the handler waits for the body
+        stopping.process.send_signal(signal.SIGINT)
+        eventually(lambda: "web.stopping" in stopping.text())
+        eventually(lambda: not _is_serving(stopping.port, "::1"))
+        connection.sendall(body)
+        assert connection.recv(12) == b"HTTP/1.1 202"
+    assert stopping.process.wait(60) == 0
 
 
 def test_ctrl_c_stops_them_in_order_and_exits_0(up: Up) -> None:
@@ -177,9 +221,9 @@ def test_it_goes_on_when_nobody_reads_what_it_prints(tmp_path: Path) -> None:
     assert b"Traceback" not in told
 
 
-def _is_serving(port: int) -> bool:
+def _is_serving(port: int, host: str = "127.0.0.1") -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5):
+        with socket.create_connection((host, port), timeout=5):
             return True
     except OSError:
         return False

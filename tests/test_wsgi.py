@@ -8,14 +8,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException, create_connection
 
-from notifier import vital
+from notifier import listening, vital
 from tests.running import eventually
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,10 +65,11 @@ class Web:
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
 
 
-def start(environment: dict[str, str], port: int, *command: str) -> Web:
+def start(environment: dict[str, str], port: int, *command: str, keeps: Sequence[int] = ()) -> Web:
     env = {"PATH": os.environ["PATH"], **environment, "PORT": str(port)}
     command = command or ("-m", "notifier", "web")
-    return Web(subprocess.Popen([sys.executable, *command], cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True), port)
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, pass_fds=keeps)
+    return Web(process, port)
 
 
 def events(lines: Iterable[str]) -> list[str]:
@@ -142,6 +143,28 @@ def test_a_port_in_use_is_said_in_a_sentence(web: Web, environment: dict[str, st
     _, errors = second.process.communicate(timeout=60)
     assert second.process.returncode == 1
     assert f"Cannot listen on 127.0.0.1:{web.port}: Address already in use." in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_it_answers_those_who_wait_at_a_socket_that_was_handed_to_it(environment: dict[str, str], host: str) -> None:
+    with listening.bound(host, 0) as listener:
+        listener.listen()
+        port = int(listener.getsockname()[1])
+        with socket.create_connection((host, port), timeout=60) as waiting:
+            waiting.sendall(b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n")
+            web = start(environment, port, "-m", "notifier", "web", "--fd", str(listener.fileno()), keeps=[listener.fileno()])
+            assert waiting.recv(12) == b"HTTP/1.1 200"
+    assert events(web.stop()) == ["web.started", "web.stopping", "web.stopped"]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, port), timeout=60)
+
+
+def test_a_file_descriptor_that_is_no_socket_is_said_in_a_sentence(environment: dict[str, str], port: int) -> None:
+    done = start(environment, port, "-m", "notifier", "web", "--fd", "0")
+    _, errors = done.process.communicate(timeout=60)
+    assert done.process.returncode == 1
+    assert "Cannot listen on the file descriptor 0: Socket operation on non-socket." in errors
     assert "Traceback" not in errors
 
 
