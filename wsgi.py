@@ -25,8 +25,8 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from http.client import HTTPMessage
 from typing import Any, ClassVar
 
@@ -56,18 +56,21 @@ def serve() -> int:
     settings = Settings.from_env()
     logs.configure(as_json=settings.is_production)
     stop = _signalled(signal.SIGTERM, signal.SIGINT)
-    app = wait_for_app(lambda: create_app(settings, async_mode="eventlet"), lambda: bool(select.select([stop], [], [], 0)[0]))
+    where = f"{settings.host}:{settings.port}" if options.fd is None else f"the file descriptor {options.fd}"
+    with _told(where):
+        listener = _listener(settings, options)
+    app = wait_for_app(
+        lambda: create_app(settings, async_mode="eventlet"),
+        lambda: bool(select.select([stop], [], [], 0)[0]),
+        meanwhile=lambda: guard.turn_away_waiting(listener, listening.BACKLOG),
+    )
     if app is None:
         return 0
     connections = guard.Connections(guard.most_connections(_allow_many_files()), 0 if settings.trusted_proxies else settings.connections_per_address)
     if connections.most < FEWEST_CONNECTIONS:
         raise NotReady(f"This process may open too few files: {guard.KEPT_DESCRIPTORS + 2 * FEWEST_CONNECTIONS} are needed. Raise the limit (ulimit -n).")
-    try:
-        listener = _listener(settings, options)
-    except OSError as error:
-        where = f"{settings.host}:{settings.port}" if options.fd is None else f"the file descriptor {options.fd}"
-        print(f"Cannot listen on {where}: {error.strerror}.", file=sys.stderr)  # noqa: T201 (for a person at a terminal)
-        return 1
+    with _told(where):
+        listener.listen(listening.BACKLOG)
     Protocol.connections = connections
     Protocol.clients = guard.Connections(0, settings.connections_per_address)
     Protocol.proxies = settings.trusted_proxies
@@ -308,9 +311,15 @@ def _signalled(*signals: signal.Signals) -> int:
 def _listener(settings: Settings, options: argparse.Namespace) -> socket.socket:
     if options.fd is not None:
         return listening.inherited(options.fd)
-    listener = listening.bound(settings.host, settings.port, reuse_port=options.reuse_port)
-    listener.listen(listening.BACKLOG)
-    return listener
+    return listening.bound(settings.host, settings.port, reuse_port=options.reuse_port)
+
+
+@contextmanager
+def _told(where: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotReady(f"Cannot listen on {where}: {error.strerror}.") from None
 
 
 def _allow_many_files() -> int:

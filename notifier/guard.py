@@ -61,6 +61,7 @@ class Refused(Exception):
 
 
 NO_ROOM = Refused(503, "there are too many connections")
+NOT_READY = Refused(503, "the service is starting, and waits for its database")
 
 
 class BrokenBody(ValueError):
@@ -379,7 +380,7 @@ class Listener:
             self._has_failed = False
             if self._connections.admit(address[0]):
                 return connection, address
-            _turn_away(connection)
+            _turn_away(connection, NO_ROOM)
 
     def _cannot(self, error: OSError) -> None:
         """Mostly a connection ended before it was taken, and the next one is there; or nothing is left to take it with."""
@@ -390,10 +391,25 @@ class Listener:
             time.sleep(_NOTHING_LEFT_S)
 
 
-def _turn_away(connection: socket.socket) -> None:
+def turn_away_waiting(listener: socket.socket, most: int) -> None:
+    """Those who wait at a socket while nobody can be served yet are told so, `most` of them, and do not wait with us. Waits for nothing itself."""
+    listener.setblocking(False)
+    try:
+        with suppress(OSError):  # nobody is left, or it does not listen yet
+            for _ in range(most):
+                connection, _address = listener.accept()
+                with suppress(OSError):
+                    connection.setblocking(False)
+                    connection.recv(_AT_ONCE)  # closed over unread bytes, it would take the answer with it
+                _turn_away(connection, NOT_READY)
+    finally:
+        listener.setblocking(True)
+
+
+def _turn_away(connection: socket.socket, why: Refused) -> None:
     with suppress(OSError):
         connection.settimeout(LINGER_S)
-        connection.send(answer_of(NO_ROOM))
+        connection.send(answer_of(why))
     connection.close()
     time.sleep(0)  # the others' turn: those who are turned away may come without end
 

@@ -25,8 +25,7 @@ def bound(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
 
 
 def inherited(descriptor: int) -> socket.socket:
-    """The one behind a file descriptor of this process; the programs it starts do not get it. Raises OSError when that is no socket that listens."""
+    """The one behind a file descriptor of this process; the programs it starts do not get it. Raises OSError when that is no socket."""
     listener = socket.socket(-1, fileno=descriptor)  # -1: of whichever family it is
-    listener.listen(BACKLOG)
     listener.set_inheritable(False)
     return listener

@@ -17,8 +17,10 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 log = structlog.get_logger()
 
 
-def wait_for_app(make_app: Callable[[], Flask], is_stopping: Callable[[], bool]) -> Flask | None:
+def wait_for_app(make_app: Callable[[], Flask], is_stopping: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> Flask | None:
     """What `make_app` returns, as soon as the database answers and is migrated; None when told to stop before that.
+
+    `meanwhile` is called before each pause.
 
     One that a newer release has migrated will do: processes of the old one must be able to start while the new ones take over.
     """
@@ -38,6 +40,7 @@ def wait_for_app(make_app: Callable[[], Flask], is_stopping: Callable[[], bool])
             log.warning("database.not_migrated", stands_at=found.stands_at, wanted=found.wanted, remedy=found.fault[1], again_in_s=pause_s)
         except (*UNAVAILABLE, schema.DatabaseAway) as error:
             log.warning("database.is_away", error=type(getattr(error, "orig", error)).__name__, again_in_s=pause_s)
+        meanwhile()
         time.sleep(pause_s)
         pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
     return None

@@ -160,6 +160,22 @@ def test_it_answers_those_who_wait_at_a_socket_that_was_handed_to_it(environment
         socket.create_connection((host, port), timeout=60)
 
 
+def test_nobody_waits_with_it_for_a_database(environment: dict[str, str], tmp_path: Path) -> None:
+    with listening.bound("127.0.0.1", 0) as listener:
+        listener.listen()
+        address = listener.getsockname()
+        without = {**environment, "DATABASE_URL": f"sqlite:///{tmp_path / 'none.db'}"}
+        web = start(without, address[1], "-m", "notifier", "web", "--fd", str(listener.fileno()), keeps=[listener.fileno()])
+        for _ in range(2):
+            with socket.create_connection(address, timeout=60) as waiting:
+                waiting.sendall(b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n")
+                answer = b""
+                while piece := waiting.recv(10_000):
+                    answer += piece
+            assert (answer[:12], b"Retry-After: 5\r\n" in answer) == (b"HTTP/1.1 503", True)
+    assert events(web.stop()) == []
+
+
 def test_a_file_descriptor_that_is_no_socket_is_said_in_a_sentence(environment: dict[str, str], port: int) -> None:
     done = start(environment, port, "-m", "notifier", "web", "--fd", "0")
     _, errors = done.process.communicate(timeout=60)
