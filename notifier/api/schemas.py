@@ -200,7 +200,8 @@ class PreferencesIn(Body):
     digest_at: str | None = Field(default=None, description="Local hour of a daily or weekly digest.", examples=["08:00"])
     caps: dict[str, Any] | None = Field(
         default=None,
-        description="By category, hour and day, and under `channels` by channel. Of these and the installation's own the lower one holds.",
+        description="By category, any hour and any 24 hours, and under `channels` by channel. Of these and the installation's own "
+        "the lower one holds. Counted is what goes out, for the time it is due.",
         examples=[{"marketing": {"hour": 2, "day": 3, "channels": {"email": {"day": 1}}}}],
     )
     time_zone: Zone | None = None

@@ -10,7 +10,8 @@ nothing all is given back. What waits again after it was counted (a retry, quiet
 After a FLUSHALL the counts are rebuilt from the database: it is asked once for each person, until all that was planned
 before is a day old. (What somebody's mute has put off for longer than a day is not found then.) While Redis is away
 everything passes, uncounted: a cap protects against too much, and losing what somebody waits for is worse. A process
-killed between counting and committing, or between committing and recounting, leaves too many counted, for a day.
+killed between counting and committing, or between committing and recounting, leaves too many counted, until a day
+after they were due.
 """
 
 import json
@@ -281,7 +282,7 @@ def _told(numbers: Mapping[_Set, int], now: datetime) -> dict[int, list[tuple[in
     """What the database knows, as the script takes it: of the last day, and what was submitted for a later time."""
     oldest = now - _KEPT
     theirs = _LIMITED.where(Notification.user_id.in_({user_id for _, _, user_id in numbers}))
-    # Keys begin with the time: an index on each half keeps it to a few rows of a person.
+    # Each by an index of its own, so that what somebody was sent before is not read. Keys begin with the time.
     recent = theirs.where(Notification.id >= UUID(int=_ms(oldest) << 80), Notification.created_at > oldest)
     scheduled = theirs.where(Notification.send_at > oldest)
     told: dict[int, list[tuple[int, str]]] = {number: [] for number in numbers.values()}
