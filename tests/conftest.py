@@ -4,16 +4,17 @@ import contextlib
 import itertools
 import json
 import math
+import multiprocessing
 import os
 import shutil
 import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import pytest
@@ -26,6 +27,7 @@ from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from pytest_flask.live_server import LiveServer
 from sqlalchemy import create_engine, make_url, text
 
 from notifier import accounts, channels, installation, tokens
@@ -159,10 +161,18 @@ def settings(environment: dict[str, str]) -> Settings:
     return Settings.from_env(environment)
 
 
+class Client(FlaskClient):
+    """pytest-flask keeps the context of a request open until the next one; here it ends with its request, as on a server."""
+
+    def __enter__(self) -> Self:
+        return self
+
+
 @pytest.fixture(scope="session")
 def migrated_app(settings: Settings) -> Iterator[APIFlask]:
     app = create_app(settings)
     app.testing = True
+    app.test_client_class = Client
     with app.app_context():
         upgrade()
         _let_the_audit_trail_be_emptied()
@@ -214,9 +224,29 @@ def redis_away(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
     redis_store.init_app(app, "unix:///nonexistent/redis.sock")
 
 
+@pytest.fixture(autouse=True)
+def _push_request_context() -> None:
+    """Not pytest-flask's, which has each test run inside a request: workers and the scheduler run outside.
+
+    There, what reads `request` fails, and waiting for Redis has no bound (`notifier.outage`): the tests must see that.
+    """
+
+
 @pytest.fixture
-def client(app: APIFlask) -> FlaskClient:
-    return app.test_client()
+def _fit_to_fork(app: APIFlask) -> Iterator[None]:
+    """`live_server` forks this process and writes a SERVER_NAME into the app, which it does not take back."""
+    db.session.close()
+    db.engine.dispose()  # two processes must not speak to the database by one connection
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(app.config, "SERVER_NAME", app.config["SERVER_NAME"])
+        patch.setattr("pytest_flask.live_server.multiprocessing", multiprocessing.get_context("fork"))  # 3.14 starts processes otherwise
+        yield
+
+
+@pytest.fixture
+def live_server(_fit_to_fork: None, live_server: LiveServer) -> LiveServer:
+    """pytest-flask's: the app of the test, served by a process of its own."""
+    return live_server
 
 
 @pytest.fixture
@@ -230,12 +260,12 @@ def producer_key(app: APIFlask) -> str:
 class Api:
     """Calls the API as a producer. `api.post("/api/v1/notifications", {...})` → the response."""
 
-    def __init__(self, client: FlaskClient, key: str) -> None:
-        self.client, self.key = client, key
+    def __init__(self, client: FlaskClient, key: str, accept: Sequence[tuple[str, str]] = ()) -> None:
+        self.client, self.key, self.accept = client, key, accept
 
     def __getattr__(self, method: str) -> Any:
         def call(path: str, body: Any = None, **options: Any) -> Any:
-            headers = {"Authorization": f"Bearer {self.key}", **options.pop("headers", {})}
+            headers = {"Authorization": f"Bearer {self.key}", **dict(self.accept), **options.pop("headers", {})}
             if body is not None:
                 options["json"] = body
             return self.client.open(path, method=method.upper(), headers=headers, **options)
@@ -244,8 +274,8 @@ class Api:
 
 
 @pytest.fixture
-def api(client: FlaskClient, producer_key: str) -> Api:
-    return Api(client, producer_key)
+def api(client: FlaskClient, producer_key: str, accept_json: list[tuple[str, str]]) -> Api:
+    return Api(client, producer_key, accept_json)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 from argon2 import PasswordHasher
+from flask import Config
 
 from notifier import accounts, tokens
 from notifier.clock import now
@@ -321,8 +322,8 @@ def test_no_letter_of_a_token_can_be_changed(app: APIFlask) -> None:
     assert opened_for(token) == "alice"
 
 
-def test_a_token_signed_with_another_key_is_refused(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(app.config, "SECRET_KEY", "another")
+def test_a_token_signed_with_another_key_is_refused(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(config, "SECRET_KEY", "another")
     token, _ = tokens.sign_user_token(subject_of("alice"), 60)
     monkeypatch.undo()
     assert tokens.open_user_token(token) is None

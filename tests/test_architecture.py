@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 CHANNEL_NAMES = {"inapp", "email", "sms", "push", "webpush", "webhook", "slack", "whatsapp", "voice"}
 
@@ -264,13 +266,59 @@ LOADED_BY_NAME = {
 }
 
 
-def test_every_requirement_is_imported() -> None:
-    lines = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
-    required = {re.split(r"[=;\s]", line)[0].lower() for line in lines if line}
-    roots = {target.split(".")[0] for tree in _everything_that_runs() for target, _ in imports(tree)}
+def required(file: str) -> set[str]:
+    lines = [line.split("#")[0].strip() for line in (ROOT / file).read_text().splitlines()]
+    return {_plain(re.split(r"[=;\s]", line)[0]) for line in lines if line}
+
+
+def imported(trees: Iterable[ast.Module]) -> set[str]:
+    """The distributions that those modules import something of."""
+    roots = {target.split(".")[0] for tree in trees for target, _ in imports(tree)}
     packages = importlib.metadata.packages_distributions()
-    distributions = {_plain(dist) for root in roots for dist in packages.get(root, [])}
-    assert {name for name in required if _plain(name) not in distributions} == set(LOADED_BY_NAME)
+    return {_plain(dist) for root in roots for dist in packages.get(root, [])}
+
+
+def test_every_requirement_is_imported() -> None:
+    assert required("requirements.txt") - imported(_everything_that_runs()) == set(LOADED_BY_NAME)
+
+
+# Run or loaded by name when the tests run, and so imported nowhere.
+TOOLS = {
+    "mypy": "`make lint` runs it",
+    "ruff": "`make lint` runs it",
+    "types-jsonschema": "mypy reads it",
+}
+
+
+def test_every_requirement_of_the_tests_is_imported() -> None:
+    assert required("requirements-dev.txt") - imported(_all_tests()) == set(TOOLS)
+
+
+# What the product is made of, and where everything stands: fixed from the start.
+CARD = {"flask", "flask-sqlalchemy", "flask-socketio", "eventlet", "rq", "redis", "flask-login", "wtforms", "jinja2"}
+CARD_OF_THE_TESTS = {"pytest", "pytest-flask"}
+TOP_LEVEL = ("notifier/", "migrations/", "static/", "templates/", "tests/", "wsgi.py", "Procfile", "requirements.txt", "README.md")
+OF_PYTEST_FLASK = ("client", "accept_json", "config", "live_server")
+
+
+def test_the_fixed_packages_are_required_and_used() -> None:
+    assert required("requirements.txt") & imported(_everything_that_runs()) >= CARD
+    assert required("requirements-dev.txt") & imported(_all_tests()) >= CARD_OF_THE_TESTS
+
+
+@pytest.mark.parametrize("name", TOP_LEVEL)
+def test_what_stands_at_the_top_is_there(name: str) -> None:
+    place = ROOT / name
+    assert any(place.iterdir()) if name.endswith("/") else place.stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", OF_PYTEST_FLASK)
+def test_a_fixture_of_pytest_flask_is_asked_for_and_not_made_again(name: str) -> None:
+    functions = [node for tree in _all_tests() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    takers = [function for function in functions if name in {argument.arg for argument in function.args.args}]
+    assert takers != []
+    makers = [function for function in functions if function.name == name and any("fixture" in ast.unparse(mark) for mark in function.decorator_list)]
+    assert [maker for maker in makers if maker not in takers] == []  # one that takes the other of its name builds on it
 
 
 def test_every_import_is_required() -> None:
@@ -289,6 +337,10 @@ def test_requirements_are_pinned() -> None:
 
 def _everything_that_runs() -> list[ast.Module]:
     return [*MODULES.values(), *(ast.parse(file.read_text()) for file in (ROOT / "migrations").rglob("*.py"))]
+
+
+def _all_tests() -> list[ast.Module]:
+    return [ast.parse(file.read_text()) for file in sorted((ROOT / "tests").rglob("*.py"))]
 
 
 def _plain(name: str) -> str:

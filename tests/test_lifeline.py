@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
+from flask import Config
 
 from notifier import lifeline
 from notifier.app import create_app
@@ -182,8 +183,8 @@ def test_after_the_server_was_started_nobody_is_believed_dead_for_a_while(claime
 
 
 @on_sqlite
-def test_no_file_is_left_of_a_worker_that_ended_well(app: APIFlask) -> None:
-    database = sqlite_file(app.config["SQLALCHEMY_DATABASE_URI"])
+def test_no_file_is_left_of_a_worker_that_ended_well(app: APIFlask, config: Config) -> None:
+    database = sqlite_file(config["SQLALCHEMY_DATABASE_URI"])
     assert database is not None
     held = lifeline.hold(app)
     held.let_go()

@@ -71,7 +71,7 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def live_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def installation(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """`python -m notifier up` on a free port, with an admin and some people."""
     home = tmp_path_factory.mktemp("browser") / "home"
     up = Up(home, free_port(), NOTIFIER_ADMIN_EMAIL=ADMIN, NOTIFIER_ADMIN_PASSWORD=PASSWORD, CAPS="marketing none, social none, system none").until_ready()
@@ -116,13 +116,13 @@ class Person:
 
 
 @pytest.fixture
-def person(live_server: Up, _numbers: Iterator[int]) -> Callable[[], Person]:
+def person(installation: Up, _numbers: Iterator[int]) -> Callable[[], Person]:
     """A new person at each call."""
 
     def _person() -> Person:
         number = next(_numbers)
         assert number < PEOPLE, "tests need more people"
-        return Person(f"person-{number}", f"person-{number}@example.test", live_server)
+        return Person(f"person-{number}", f"person-{number}@example.test", installation)
 
     return _person
 
@@ -176,8 +176,8 @@ class Tabs:
 
 
 @pytest.fixture
-def tabs(browser: Browser, live_server: Up) -> Iterator[Tabs]:
-    tabs = Tabs(browser, f"http://127.0.0.1:{live_server.port}")
+def tabs(browser: Browser, installation: Up) -> Iterator[Tabs]:
+    tabs = Tabs(browser, f"http://127.0.0.1:{installation.port}")
     yield tabs
     for context in tabs.contexts:
         context.close()

@@ -17,7 +17,7 @@ def link_in_mail(server: Up, email: str) -> str:
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_somebody_is_invited_comes_and_is_sent_away(tabs: Tabs, live_server: Up, dark: bool) -> None:
+def test_somebody_is_invited_comes_and_is_sent_away(tabs: Tabs, installation: Up, dark: bool) -> None:
     tabs.expect("404")
     email = f"new.colleague.{'dark' if dark else 'light'}@example.test"
     found: dict[str, tuple[list[str], int]] = {}
@@ -31,7 +31,7 @@ def test_somebody_is_invited_comes_and_is_sent_away(tabs: Tabs, live_server: Up,
     admin.get_by_role("button", name="Send the invitation").click()
     expect(admin.locator(".messages")).to_contain_text(f"An invitation is on its way to {email}.")
     look(admin, "accounts")
-    link = link_in_mail(live_server, email)
+    link = link_in_mail(installation, email)
 
     theirs = tabs.open(link, dark=dark, phone=dark)
     look(theirs, "invitation")

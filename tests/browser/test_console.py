@@ -44,9 +44,9 @@ with create_app().app_context():
 
 
 @pytest.fixture(scope="module")
-def many(live_server: Up) -> str:
+def many(installation: Up) -> str:
     """→ the address of their cause."""
-    subprocess.run([sys.executable, "-c", _MAKE], cwd=ROOT, env=live_server.environment, check=True)
+    subprocess.run([sys.executable, "-c", _MAKE], cwd=ROOT, env=installation.environment, check=True)
     return "/admin/failed/jobs?channel=sms&provider=played&outcome=permanent&code=many"
 
 
@@ -55,7 +55,7 @@ def figure(page: Page, words: str) -> int:
     return int(re.sub(r"\D", "", text.split("\n")[0].split(" ")[0]))
 
 
-def test_a_group_of_five_thousand_is_retried_with_progress_and_the_counts_add_up(tabs: Tabs, many: str, live_server: Up) -> None:
+def test_a_group_of_five_thousand_is_retried_with_progress_and_the_counts_add_up(tabs: Tabs, many: str, installation: Up) -> None:
     page = tabs.open("/admin/failed", email=ADMIN)
     page.get_by_role("button", name="Retry SMS: played · permanent · many").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Retry 5,000 failed jobs?")
@@ -81,7 +81,7 @@ def test_a_viewer_looks_is_told_why_not_and_is_refused_by_the_server(tabs: Tabs,
     assert answer.status in (400, 403)
 
 
-def test_a_template_is_written_with_a_live_preview_and_published(tabs: Tabs, live_server: Up) -> None:
+def test_a_template_is_written_with_a_live_preview_and_published(tabs: Tabs, installation: Up) -> None:
     page = tabs.open("/admin/templates/fraud_alert", email=ADMIN)
     page.get_by_role("button", name="New draft").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("draft")
@@ -97,7 +97,7 @@ def test_a_template_is_written_with_a_live_preview_and_published(tabs: Tabs, liv
     page.get_by_role("link", name="Publish …").click()
     page.get_by_role("button", name=re.compile("Publish version")).click()
     expect(page.locator(".messages")).to_contain_text("is published in place of")
-    published = live_server.call("/api/v1/templates/fraud_alert")
+    published = installation.call("/api/v1/templates/fraud_alert")
     assert published["version"] == 2
     assert {"Look at {{ order_id }} now"} <= {words["title"] for words in published["contents"]}
 
@@ -120,7 +120,7 @@ _NO_POLLING = """document.addEventListener("readystatechange", () => {
 })"""
 
 
-def test_the_overview_shows_what_is_sent_without_a_reload_and_leaves_the_reader_where_they_are(tabs: Tabs, live_server: Up) -> None:
+def test_the_overview_shows_what_is_sent_without_a_reload_and_leaves_the_reader_where_they_are(tabs: Tabs, installation: Up) -> None:
     page = tabs.open(email=ADMIN)
     page.add_init_script(_NO_POLLING)
     page.goto("/admin/")
@@ -128,7 +128,7 @@ def test_the_overview_shows_what_is_sent_without_a_reload_and_leaves_the_reader_
     page.evaluate("window.isTheSamePage = true")
     chosen = page.get_by_role("link", name="Last 24 hours")
     chosen.focus()
-    live_server.call(
+    installation.call(
         "/api/v1/notifications", {"type": "order_shipped", "recipients": [{"id": "newcomer", "email": "newcomer@example.test"}], "data": {"order_id": "A1"}}
     )
     expect(page.get_by_role("row", name="newcomer")).to_be_visible()
@@ -166,10 +166,10 @@ def test_a_viewer_hears_what_happens_and_may_do_nothing_over_the_socket(tabs: Ta
 
 
 @pytest.fixture
-def lonely(live_server: Up) -> Iterator[str]:
+def lonely(installation: Up) -> Iterator[str]:
     """The address of another web process on the same database, which reaches no Redis."""
     port = free_port()
-    environment = {**live_server.environment, "PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    environment = {**installation.environment, "PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
     process = subprocess.Popen([sys.executable, "-m", "notifier", "web"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     eventually(lambda: answers(address))
@@ -185,8 +185,8 @@ def answers(address: str) -> bool:
         return False
 
 
-def test_without_redis_the_pages_say_so_and_show_what_the_database_knows(lonely: str, tabs: Tabs, many: str, live_server: Up) -> None:
-    sent = live_server.call(
+def test_without_redis_the_pages_say_so_and_show_what_the_database_knows(lonely: str, tabs: Tabs, many: str, installation: Up) -> None:
+    sent = installation.call(
         "/api/v1/notifications", {"type": "order_shipped", "recipients": [{"id": "witness", "email": "witness@example.test"}], "data": {"order_id": "A1"}}
     )
     tabs.base = lonely

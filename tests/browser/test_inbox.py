@@ -61,15 +61,15 @@ def test_what_came_while_offline_is_there_afterwards(tabs: Tabs, person: NewPers
     expect(banner(page)).to_be_hidden()
 
 
-def test_a_restarted_server_is_found_again(tabs: Tabs, person: NewPerson, live_server: Up) -> None:
+def test_a_restarted_server_is_found_again(tabs: Tabs, person: NewPerson, installation: Up) -> None:
     tabs.expect("ERR_CONNECTION_REFUSED|WebSocket connection|WebSocket is closed|502|503")
     alice = person()
     page = connected(tabs.open(email=alice.email))
     alice.notify("Before")
     expect(titles(page)).to_have_text(["Before"])
-    web = live_server.children()["web"]
+    web = installation.children()["web"]
     os.kill(web, signal.SIGKILL)
-    eventually(lambda: live_server.children().get("web") not in (None, web) and live_server.is_whole())
+    eventually(lambda: installation.children().get("web") not in (None, web) and installation.is_whole())
     alice.notify("After")
     expect(titles(page)).to_have_text(["After", "Before"])
 

@@ -12,7 +12,7 @@ from tests.running import Up, eventually
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_a_link_in_a_mail_signs_in_once(tabs: Tabs, person: Callable[[], Person], live_server: Up, dark: bool) -> None:
+def test_a_link_in_a_mail_signs_in_once(tabs: Tabs, person: Callable[[], Person], installation: Up, dark: bool) -> None:
     tabs.expect("404")
     alice = person()
     page = tabs.open("/login", dark=dark, phone=dark)
@@ -20,7 +20,7 @@ def test_a_link_in_a_mail_signs_in_once(tabs: Tabs, person: Callable[[], Person]
     page.get_by_role("button", name="E-mail me a sign-in link").click()
     expect(page.get_by_role("heading", name="Check your e-mail")).to_be_visible()
     found = [(violations(page), overflow(page))]
-    [mail] = eventually(lambda: live_server.call(f"/api/v1/sandbox?user={alice.id}&channel=email")["data"])
+    [mail] = eventually(lambda: installation.call(f"/api/v1/sandbox?user={alice.id}&channel=email")["data"])
     link = urlsplit(next(word for word in mail["text"].split() if "/login/link/" in word)).path
     page.goto(link)
     found.append((violations(page), overflow(page)))
@@ -32,12 +32,12 @@ def test_a_link_in_a_mail_signs_in_once(tabs: Tabs, person: Callable[[], Person]
     assert found == [([], 0)] * 3
 
 
-def test_it_works_without_javascript(tabs: Tabs, person: Callable[[], Person], live_server: Up) -> None:
+def test_it_works_without_javascript(tabs: Tabs, person: Callable[[], Person], installation: Up) -> None:
     alice = person()
     page = tabs.open("/login", script=False)
     page.get_by_label("E-mail").fill(alice.email)
     page.get_by_role("button", name="E-mail me a sign-in link").click()
-    [mail] = eventually(lambda: live_server.call(f"/api/v1/sandbox?user={alice.id}&channel=email")["data"])
+    [mail] = eventually(lambda: installation.call(f"/api/v1/sandbox?user={alice.id}&channel=email")["data"])
     page.goto(urlsplit(next(word for word in mail["text"].split() if "/login/link/" in word)).path)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/inbox")

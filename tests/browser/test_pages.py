@@ -32,14 +32,14 @@ PAGES = [
 
 
 @pytest.fixture(scope="module")
-def dead(live_server: Up) -> str:
+def dead(installation: Up) -> str:
     """A delivery whose provider has refused it; and on the way a captured mail, a text message and items for the admin's inbox."""
     refused = {"type": "order_shipped", "recipients": [{"id": "zoe", "email": "rejected@sandbox.test"}], "channels": ["email"], "data": {"order_id": "Z1"}}
-    answer = live_server.call("/api/v1/notifications", refused)
+    answer = installation.call("/api/v1/notifications", refused)
     alert = {"type": "security_alert", "recipients": [{"id": "ada", "email": "ada@example.test", "phone": "+4915112345678"}], "data": {"event": "New sign-in"}}
-    live_server.call("/api/v1/notifications", alert)
+    installation.call("/api/v1/notifications", alert)
     for title in ("Winter sale", "Spring sale"):
-        live_server.call(
+        installation.call(
             "/api/v1/notifications",
             {
                 "type": "promotional_offer",
@@ -49,14 +49,14 @@ def dead(live_server: Up) -> str:
             },
         )
     notification = answer["notifications"][0]["id"]
-    eventually(lambda: live_server.call(f"/api/v1/notifications/{notification}")["deliveries"][0]["status"] == "failed")
-    eventually(lambda: len(live_server.call("/api/v1/sandbox?user=ada")["data"]) >= 2)
+    eventually(lambda: installation.call(f"/api/v1/notifications/{notification}")["deliveries"][0]["status"] == "failed")
+    eventually(lambda: len(installation.call("/api/v1/sandbox?user=ada")["data"]) >= 2)
     return str(answer["notifications"][0]["deliveries"][0]["id"])
 
 
 @pytest.fixture(scope="module")
-def captures(live_server: Up, dead: str) -> list[str]:
-    return [f"/admin/sandbox/{capture['id']}" for capture in live_server.call("/api/v1/sandbox?user=ada")["data"]]
+def captures(installation: Up, dead: str) -> list[str]:
+    return [f"/admin/sandbox/{capture['id']}" for capture in installation.call("/api/v1/sandbox?user=ada")["data"]]
 
 
 def every_page(dead: str, captures: list[str]) -> list[str]:
@@ -106,13 +106,13 @@ def test_the_docs_page_runs_under_the_same_policy(tabs: Tabs) -> None:
     expect(page.get_by_text("/api/v1/notifications", exact=True).first).to_be_visible()
 
 
-def test_a_mail_is_shown_in_its_frame(tabs: Tabs, captures: list[str], live_server: Up) -> None:
-    [mail] = [capture for capture in live_server.call("/api/v1/sandbox?user=ada")["data"] if capture["html"]]
+def test_a_mail_is_shown_in_its_frame(tabs: Tabs, captures: list[str], installation: Up) -> None:
+    [mail] = [capture for capture in installation.call("/api/v1/sandbox?user=ada")["data"] if capture["html"]]
     page = tabs.open(f"/admin/sandbox/{mail['id']}", email=ADMIN)
     expect(page.frame_locator("iframe.mail").get_by_role("heading", name="New sign-in")).to_be_visible()
 
 
-def test_selected_jobs_are_retried(tabs: Tabs, dead: str, live_server: Up) -> None:
+def test_selected_jobs_are_retried(tabs: Tabs, dead: str, installation: Up) -> None:
     page = tabs.open("/admin/failed/jobs?user=zoe", email=ADMIN)
     button = page.get_by_role("button", name="Retry selected")
     expect(button).to_be_disabled()
@@ -121,8 +121,8 @@ def test_selected_jobs_are_retried(tabs: Tabs, dead: str, live_server: Up) -> No
     button.click()
     page.get_by_role("button", name="Retry 1").click()
     expect(page.locator("#progress")).to_contain_text("Finished")
-    notification = live_server.call("/api/v1/notifications?user=zoe")["data"][0]["id"]
-    eventually(lambda: len(live_server.call(f"/api/v1/notifications/{notification}")["deliveries"][0]["attempts"]) == 2)
+    notification = installation.call("/api/v1/notifications?user=zoe")["data"][0]["id"]
+    eventually(lambda: len(installation.call(f"/api/v1/notifications/{notification}")["deliveries"][0]["attempts"]) == 2)
 
 
 def test_the_pages_but_the_inbox_work_without_javascript(tabs: Tabs, dead: str) -> None:

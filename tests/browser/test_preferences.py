@@ -29,15 +29,15 @@ def over(page: Page, name: str) -> Locator:
 
 
 @pytest.fixture
-def letter(live_server: Up, person: NewPerson) -> Callable[[], tuple[Person, str]]:
+def letter(installation: Up, person: NewPerson) -> Callable[[], tuple[Person, str]]:
     """→ somebody, and the "Why did I get this?" link of a newsletter they were sent."""
 
     def _letter() -> tuple[Person, str]:
         reader = person()
-        live_server.call(f"/api/v1/users/{reader.id}", {"email": f"{reader.id}@reader.example", "verified": True}, "PATCH")
+        installation.call(f"/api/v1/users/{reader.id}", {"email": f"{reader.id}@reader.example", "verified": True}, "PATCH")
         newsletter = {"type": "newsletter", "recipients": [reader.id], "data": {"title": "Autumn", "body": "Leaves."}}
-        live_server.call("/api/v1/notifications", newsletter)
-        [mail] = eventually(lambda: live_server.call(f"/api/v1/sandbox?user={reader.id}&channel=email")["data"])
+        installation.call("/api/v1/notifications", newsletter)
+        [mail] = eventually(lambda: installation.call(f"/api/v1/sandbox?user={reader.id}&channel=email")["data"])
         [link] = re.findall(r"Why did I get this\?\s+(\S+)", mail["text"])
         return reader, link
 

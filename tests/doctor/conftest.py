@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from apiflask import APIFlask
+from pytest_flask.live_server import LiveServer
 from werkzeug.serving import make_server
 
 from notifier import liveness, queueing
@@ -50,8 +51,8 @@ def serve() -> Iterator[Callable[[Any], str]]:
 
 
 @pytest.fixture
-def url(app: APIFlask, serve: Callable[[Any], str]) -> str:
-    return serve(app)
+def url(live_server: LiveServer) -> str:
+    return live_server.url()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import socketio as wire
 from apiflask import APIFlask
+from flask import Config
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.serving import make_server
 
@@ -89,7 +90,7 @@ def connect(url: str, app: APIFlask) -> Iterator[Callable[..., Browser]]:
 
 
 @pytest.fixture
-def cookie_of(app: APIFlask) -> Callable[..., dict[str, str]]:
+def cookie_of(app: APIFlask, config: Config) -> Callable[..., dict[str, str]]:
     """The headers of a browser in which that person has signed in, to a new account of that role."""
 
     def call(user_id: str, role: str = "person") -> dict[str, str]:
@@ -97,6 +98,6 @@ def cookie_of(app: APIFlask) -> Callable[..., dict[str, str]]:
         signer = SecureCookieSessionInterface().get_signing_serializer(app)
         assert signer is not None
         kept = {"_user_id": str(account.id), "_fresh": True, sessions.KEY: sessions.begin(account, sessions.PASSWORD)}
-        return {"Cookie": f"{app.config['SESSION_COOKIE_NAME']}={signer.dumps(kept)}"}
+        return {"Cookie": f"{config['SESSION_COOKIE_NAME']}={signer.dumps(kept)}"}
 
     return call

@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
+from flask import Config
 
 from notifier import accounts
 from notifier.clock import now
@@ -131,8 +132,8 @@ def test_it_needs_the_csrf_token_and_takes_no_session_over(link: str, visitor: V
         assert "left_by_somebody" not in session
 
 
-def test_it_works_over_https_although_its_page_lets_no_referrer_out(link: str, visitor: Visitor, app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(app.config, "WTF_CSRF_SSL_STRICT", True)
+def test_it_works_over_https_although_its_page_lets_no_referrer_out(link: str, visitor: Visitor, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(config, "WTF_CSRF_SSL_STRICT", True)
     assert visitor.post(link, base_url="https://localhost").status_code == 303
 
 

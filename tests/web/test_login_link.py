@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import time_machine
 from apiflask import APIFlask
+from flask import Config
 from limits.storage import MemoryStorage
 from markupsafe import escape
 from sqlalchemy import event, select, update
@@ -151,9 +152,9 @@ def test_it_needs_the_csrf_token_so_that_nobody_is_signed_in_as_somebody_else(vi
     assert visitor.post(link).status_code == 303
 
 
-def test_it_works_over_https_although_its_page_lets_no_referrer_out(visitor: Visitor, app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_works_over_https_although_its_page_lets_no_referrer_out(visitor: Visitor, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     link = link_for(visitor)
-    monkeypatch.setitem(app.config, "WTF_CSRF_SSL_STRICT", True)
+    monkeypatch.setitem(config, "WTF_CSRF_SSL_STRICT", True)
     assert visitor.post(link, base_url="https://localhost").status_code == 303
 
 
