@@ -7,6 +7,7 @@ of its own. Knows nothing of requests, cookies or headers.
 
 import hashlib
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,8 +49,10 @@ _passwords: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, paralleli
 # Of 32 random bytes that nobody kept, with the same parameters: what a password is compared with where there is none.
 _NOBODYS_HASH: Final = "$argon2id$v=19$m=19456,t=2,p=1$ok0ELaEpBM2PqFJ6dBTdsQ$a2sbIO/xqpV7nGqEf7/KsYGUHJ5/uZBlWWC/CfLYgXI"
 
-# One comparison at a time: it takes 25 ms, in which a process on green threads does nothing else. Between two of them the others have their turn.
+# One comparison at a time: it takes 25 ms, in which a process on green threads does nothing else. As long again belongs to the others, so
+# that a flood of passwords takes half of the process at most.
 _comparing: Final = Lock()
+_TIME_OF_OTHERS_S = 0.025
 
 
 # --- producers and their keys
@@ -292,7 +295,10 @@ def check_password(email: str, password: str) -> Account | None:
     given = _password_bytes(password)
     try:
         with _comparing:
-            _passwords.verify(stored or _NOBODYS_HASH, given if given is not None else b"")
+            try:
+                _passwords.verify(stored or _NOBODYS_HASH, given if given is not None else b"")
+            finally:
+                time.sleep(_TIME_OF_OTHERS_S)
     except VerificationError:
         return None
     if row is None or stored is None or given is None:

@@ -178,22 +178,29 @@ def test_a_colleague_who_guesses_does_not_lock_the_owner_out_of_their_own_browse
     assert own.sign_in(ALICE).status_code == 303
 
 
-def attack(addresses: int, tries: int = 5) -> None:
+@pytest.fixture
+def counts(app: APIFlask) -> None:
+    """Kept here: on a slow machine Redis might be given up between two of hundreds of tries."""
+    here = MemoryStorage()
+    app.extensions["sign_in_throttle"] = here, here
+
+
+def attack(addresses: int) -> None:
     """So many strangers guess at alice's password, as often as they are let."""
     for number in range(addresses):
-        for _ in range(tries):
+        for _ in range(throttle.PER_PAIR.free):
             assert throttle.begin(ALICE, f"10.{number >> 8}.{number & 255}.1").retry_after_s == 0
 
 
 @pytest.mark.parametrize("strangers", [20, 60])
-def test_however_many_addresses_guess_the_owner_gets_in_with_a_browser_not_used_before(app: APIFlask, strangers: int) -> None:
+def test_however_many_addresses_guess_the_owner_gets_in_with_a_browser_not_used_before(counts: None, app: APIFlask, strangers: int) -> None:
     attack(strangers)
     owner = at("198.51.100.1", app)
     assert guess(owner, throttle.PER_PAIR.free - 1) == [401] * (throttle.PER_PAIR.free - 1)  # and may mistype
     assert owner.sign_in(ALICE).status_code == 303
 
 
-def test_an_account_that_many_guess_at_gives_each_address_five_tries_in_four_hours(app: APIFlask) -> None:
+def test_an_account_that_many_guess_at_gives_each_address_five_tries_in_four_hours(counts: None, app: APIFlask) -> None:
     attack(addresses=20)
     assert guess(at("192.0.2.9", app), 6) == [401] * 5 + [429]
     assert throttle.begin(ALICE, "192.0.2.9").retry_after_s == pytest.approx(4 * 3600, abs=60)
@@ -216,19 +223,19 @@ def test_so_many_guesses_at_one_account_are_looked_at_in_four_hours(app: APIFlas
     assert most / 4 < looked_at <= most
 
 
-def test_right_passwords_from_many_new_browsers_are_no_attack(app: APIFlask) -> None:
+def test_right_passwords_from_many_new_browsers_are_no_attack(counts: None, app: APIFlask) -> None:
     for _ in range(throttle.ATTACKED_AFTER + 5):
         throttle.succeed(throttle.begin(ALICE, "192.0.2.1"))
-    try_often(addresses=["192.0.2.2"] * 6)
-    assert throttle.begin(ALICE, "192.0.2.2").retry_after_s < 10
+    guess(at("192.0.2.2", app), throttle.PER_PAIR.free)
+    assert throttle.begin(ALICE, "192.0.2.2").retry_after_s <= 1
 
 
-def test_that_an_account_is_guessed_at_from_everywhere_does_not_concern_its_owners_own_browser(app: APIFlask) -> None:
+def test_that_an_account_is_guessed_at_from_everywhere_does_not_concern_its_owners_own_browser(counts: None, app: APIFlask) -> None:
     own = Visitor(app)
     own.sign_in(ALICE)
     own.post("/logout")
     attack(addresses=60)
-    try_often()  # from the owner's own address, too
+    guess(Visitor(app), throttle.PER_PAIR.free)  # from the owner's own address, too
     assert Visitor(app).sign_in(ALICE).status_code == 429
     assert own.sign_in(ALICE).status_code == 303
 
