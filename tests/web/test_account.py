@@ -251,7 +251,7 @@ WHAT_IS_TOLD = ("account.password_changed", "account.signed_in", "account.signed
 def test_it_says_where_one_is_signed_in(alice: Visitor) -> None:
     by_mail(Visitor(alice.client.application), sessions.LINK)
     page = alice.get("/account").text
-    lines = re.findall(r"<li><time.*?</time>([^<]*)(<strong>this browser</strong>)?", page.partition("Where you are signed in")[2])
+    lines = re.findall(r"<li> <time.*?</time>([^<]*)(<strong>this browser</strong>)?", page.partition("Where you are signed in")[2])
     assert [(("by a mailed link" in text), bool(here)) for text, here in lines] == [(True, False), (False, True)]
 
 

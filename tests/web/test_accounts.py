@@ -59,7 +59,7 @@ def test_it_shows_who_may_look_into_the_console_with_role_state_and_last_sign_in
     assert listed(page) == ["ada", "admin"]
     row = page.partition(">ada@")[2].partition("</tr>")[0]
     assert all(words in row for words in ("Operator", "active", "not yet"))
-    assert 'aria-current="page">Accounts' in page
+    assert 'aria-current="page"> Accounts' in page
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_an_invitation_is_sent_and_listed(admin: Visitor) -> None:
     with time_machine.travel(now() + timedelta(days=8)):
         fresh = Visitor(admin.client.application)
         fresh.sign_in("admin@example.test")
-        assert 'state warn">expired' in fresh.get("/admin/accounts").text
+        assert 'state warn"> expired' in fresh.get("/admin/accounts").text
 
 
 @pytest.mark.parametrize(

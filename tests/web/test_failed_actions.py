@@ -56,7 +56,7 @@ def test_a_retry_is_started_followed_and_ends_with_counts_that_add_up(operator: 
     assert "is under way: 0 of 3" in operator.get("/admin/failed").text
     bulk_actions.work()
     page = operator.get(answer.location).text
-    assert ("Finished" in page, "<dt>Queued again</dt><dd>3</dd>" in page) == (True, True)
+    assert ("Finished" in page, "<dt>Queued again</dt> <dd>3</dd>" in page) == (True, True)
     assert "Retry 3" in operator.get("/admin/failed/actions").text
 
 

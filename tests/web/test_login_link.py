@@ -56,7 +56,7 @@ def link_for(visitor: Visitor, email: str = ALICE) -> str:
 
 def test_the_sign_in_page_offers_it_beside_the_password(visitor: Visitor) -> None:
     page = visitor.get("/login").text
-    assert 'formaction="/login/link" formnovalidate>E-mail me a sign-in link' in page
+    assert 'formaction="/login/link" formnovalidate> E-mail me a sign-in link' in page
 
 
 @pytest.mark.parametrize("email", [ALICE, "nobody@example.test", "nonsense", "alice@example.test\0"])

@@ -25,7 +25,7 @@ def smtp(app: APIFlask) -> str:
 def test_it_says_what_waits_and_that_nobody_works(operator: Visitor) -> None:
     redis_store.client.rpush("rq:queue:sms.low", "one", "two")
     page = operator.get("/admin/queues").text
-    assert '<td class="nowrap">sms.low</td><td class="number">2</td>' in page
+    assert '<td class="nowrap"> sms.low </td> <td class="number">2</td>' in page
     assert "No worker runs" in page
     assert "No scheduler runs" in page
 
