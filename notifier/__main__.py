@@ -30,7 +30,8 @@ def arguments() -> argparse.ArgumentParser:
     command("up", "notifier.up:run", "run everything here, supervised: Redis, web, worker, scheduler")
     web = command("web", "", "serve HTTP and Socket.IO")
     web.add_argument("--reuse-port", action="store_true", help="let several web processes share the port")
-    web.add_argument("--fd", type=int, metavar="N", help="take connections from the listening socket inherited as file descriptor N, instead of HOST and PORT")
+    fd = "take connections from the socket that was inherited as file descriptor N, instead of HOST and PORT"
+    web.add_argument("--fd", type=int, metavar="N", help=fd)
     worker = command("worker", "notifier.worker:run", "send what is queued")
     worker.add_argument("--queues", default="*", metavar="PATTERN", help="only the queues that match, 'sms.*' or 'sms.*,push.*' say")
     worker.add_argument("--lanes", type=_count, default=400, metavar="N", help="how many sends may be in flight at once (400)")

@@ -25,8 +25,8 @@ _PR_SET_PDEATHSIG = 1
 class Child:
     """One supervised program.
 
-    `listener`: a socket it inherits, bound to a port by number. It outlives the program, so that who calls while that is started again waits
-    for it; but nobody waits for one that keeps ending.
+    `listener`: a socket it inherits, bound to a port by number. It outlives the program, so that connections made
+    during a restart wait. Nobody waits for a program that keeps ending.
     """
 
     def __init__(self, name: str, command: Sequence[str], listener: socket.socket | None = None) -> None:
@@ -79,8 +79,8 @@ class Child:
         else:
             self.restart_delay_s, self.restart_at = 0.0, time.monotonic()
         how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-        again = f"; it keeps ending, so it is started again in {self.restart_delay_s:g} s" if self._keeps_ending else "; it is started again"
-        return f"{self.name} ended ({how}){again}"
+        again = f"it keeps ending, so it is started again in {self.restart_delay_s:g} s" if self._keeps_ending else "it is started again"
+        return f"{self.name} ended ({how}); {again}"
 
     @property
     def _keeps_ending(self) -> bool:
@@ -90,8 +90,8 @@ class Child:
         self.restart_delay_s = min(max(_FIRST_RESTART_S, self.restart_delay_s * 2), _SLOWEST_RESTART_S)
         self.restart_at = time.monotonic() + self.restart_delay_s
         if self.listener and self._keeps_ending:
-            with contextlib.suppress(OSError):  # only Linux can; elsewhere callers wait
-                self.listener.shutdown(socket.SHUT_RD)  # those who wait are cut off, and the others refused, until `listen`
+            with contextlib.suppress(OSError):  # only Linux can; elsewhere connections wait
+                self.listener.shutdown(socket.SHUT_RD)  # resets who waits and refuses others, until it listens again
 
     def stop(self, deadline: float) -> None:
         """Asks it to end, and kills it and whatever it started at `deadline` (monotonic seconds)."""

@@ -392,7 +392,7 @@ class Listener:
 
 
 def turn_away_waiting(listener: socket.socket, most: int) -> None:
-    """Those who wait at a socket while nobody can be served yet are told so, `most` of them, and do not wait with us. Waits for nothing itself."""
+    """Answers 503 to the connections, `most` at once, that wait at a socket before anybody can be served. Never blocks."""
     listener.setblocking(False)
     try:
         with suppress(OSError):  # nobody is left, or it does not listen yet
@@ -400,7 +400,7 @@ def turn_away_waiting(listener: socket.socket, most: int) -> None:
                 connection, _address = listener.accept()
                 with suppress(OSError):
                     connection.setblocking(False)
-                    connection.recv(_AT_ONCE)  # closed over unread bytes, it would take the answer with it
+                    connection.recv(_AT_ONCE)  # unread bytes would make the close a reset, which loses the answer
                 _turn_away(connection, NOT_READY)
     finally:
         listener.setblocking(True)

@@ -1,7 +1,8 @@
-"""The socket that the web process takes connections from: one of its own, or one that was handed to it.
+"""The socket that the web process takes connections from: its own, or an inherited one.
 
-`up` makes it once and hands it to each web process it starts, so that who calls while one is started anew waits in the
-socket's queue and is not refused. So does systemd (`Sockets=` and `web --fd 3`). Knows neither the server nor its threads.
+`up` opens the socket once and every web process it starts inherits it, so that connections made during a restart wait
+in the socket's queue and are not refused. systemd can do the same (`Sockets=` and `web --fd 3`). Knows neither the
+server nor its threads.
 """
 
 import socket
@@ -10,7 +11,7 @@ BACKLOG = 1024  # connections that may wait to be taken; the kernel may allow fe
 
 
 def bound(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
-    """Has the port, and takes no connections until it is told to `listen(BACKLOG)`. Raises OSError."""
+    """Holds the port; connections are refused until `listen(BACKLOG)`. Raises OSError."""
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind)
     try:
@@ -25,7 +26,7 @@ def bound(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
 
 
 def inherited(descriptor: int) -> socket.socket:
-    """The one behind a file descriptor of this process; the programs it starts do not get it. Raises OSError when that is no socket."""
+    """The socket behind a file descriptor; programs that this process starts do not inherit it. Raises OSError."""
     listener = socket.socket(-1, fileno=descriptor)  # -1: of whichever family it is
     listener.set_inheritable(False)
     return listener

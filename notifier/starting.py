@@ -17,7 +17,11 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 log = structlog.get_logger()
 
 
-def wait_for_app(make_app: Callable[[], Flask], is_stopping: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> Flask | None:
+def wait_for_app(
+    make_app: Callable[[], Flask],
+    is_stopping: Callable[[], bool],
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Flask | None:
     """What `make_app` returns, as soon as the database answers and is migrated; None when told to stop before that.
 
     `meanwhile` is called before each pause.

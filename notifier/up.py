@@ -225,7 +225,10 @@ def readiness(settings: Settings) -> str:
 
 
 def bound(host: str, port: int, wait: Callable[[], None]) -> socket.socket:
-    """The socket that every web process of this run takes connections from. A run that was killed may hold the port for a moment longer."""
+    """The socket that every web process of this run takes connections from. Raises CannotStart.
+
+    A run that was killed may hold the port for a moment longer.
+    """
     give_up_at = time.monotonic() + 3
     while True:
         try:

@@ -1,7 +1,7 @@
 """Browser push: encrypted for the browser (RFC 8291), signed with our VAPID key (RFC 8292), posted to its push service (RFC 8030).
 
-http_ece encrypts and py_vapid signs, the two that pywebpush is made of. The call itself is made by our own client, since the endpoint
-is a URL that a browser gave, and browsers are not to be believed. The service worker shows what `_payload` holds.
+http_ece encrypts and py_vapid signs, the libraries that pywebpush is built on. Our own client makes the call, since the
+endpoint is a URL that a browser gave, and browsers are not to be believed. The service worker shows what `_payload` holds.
 """
 
 import base64
@@ -92,7 +92,8 @@ class WebPush(Adapter):
             "X-Request-Id": message.delivery_id,
             **_headers(message, now()),
         }
-        response = self.http.post(subscription["endpoint"], _encrypted(_payload(message), subscription["keys"]), headers, explain=self.explain)
+        body = _encrypted(_payload(message), subscription["keys"])
+        response = self.http.post(subscription["endpoint"], body, headers, explain=self.explain)
         return Receipt("sent", provider_message_id=response.headers.get("location"))
 
     def explain(self, response: Response) -> DeliveryError | None:
@@ -120,7 +121,7 @@ def _read(to: Recipient) -> dict[str, Any]:
 
 
 def _encrypted(payload: bytes, keys: Mapping[str, str]) -> bytes:
-    """For one browser, with a key of this message alone. The browser's keys were looked at when the address was given."""
+    """For one browser, with a key for this message only. Its keys were checked when the address was given."""
     once = ec.generate_private_key(ec.SECP256R1())
     sealed: bytes = http_ece.encrypt(payload, private_key=once, dh=_raw(keys["p256dh"]), auth_secret=_raw(keys["auth"]))
     return sealed
