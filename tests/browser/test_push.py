@@ -82,9 +82,19 @@ def test_a_browser_is_switched_on_knows_itself_and_is_switched_off_with_its_entr
     expect(page.get_by_role("button", name="Enable notifications in this browser")).to_be_visible()
 
 
+# `ready` is told while the worker is still activating, and a push that comes then may be lost.
+_ACTIVATED = """async () => {
+  const registration = await navigator.serviceWorker.register("/service-worker.js", { scope: "/" });
+  await navigator.serviceWorker.ready;
+  const worker = registration.active;
+  while (worker.state !== "activated") {
+    await new Promise((changed) => worker.addEventListener("statechange", changed, { once: true }));
+  }
+}"""
+
 _SHOWN = """async (title) => {
   const registration = await navigator.serviceWorker.ready;
-  for (let tries = 0; tries < 500; tries += 1) {
+  for (let tries = 0; tries < 3000; tries += 1) {
     const shown = (await registration.getNotifications()).map(({ title, body, tag, data }) => ({ title, body, tag, data }));
     if (shown.some((one) => one.title === title)) return shown;
     await new Promise((later) => setTimeout(later, 20));
@@ -97,7 +107,7 @@ _SHOWN = """async (title) => {
 def push(tabs: Tabs, person: NewPerson) -> Callable[[str, str], list[dict[str, Any]]]:
     """`push(payload, title)` → what stands there once the worker, being given it, has shown that title."""
     page = opened(tabs, person())
-    page.evaluate("navigator.serviceWorker.register('/service-worker.js', {scope: '/'}).then(() => navigator.serviceWorker.ready)")
+    page.evaluate(_ACTIVATED)
     session = page.context.new_cdp_session(page)
     found: list[str] = []
     session.on("ServiceWorker.workerRegistrationUpdated", lambda event: found.extend(r["registrationId"] for r in event["registrations"]))
