@@ -43,11 +43,13 @@ _NOTHING_LEFT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _LISTENER_IS_GONE = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP, errno.EFAULT}
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE = re.compile(rf"({_TOKEN}) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])")
+_ABSOLUTE = re.compile(r"https?://([^/?#@\\]+)(?:(/[^#]*)|(\?[^#]*))?", re.IGNORECASE)
+_WEBSOCKET_KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")  # RFC 6455, section 4.2.1: 16 bytes in base64
 _FIELD = re.compile(rf"({_TOKEN}):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _FIRST_BYTES = frozenset(b"!#$%&'*+.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-\r")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\t\x20-\x7e\x80-\xff]*)?")
-_SINGLE = frozenset({"host", "content-length", "transfer-encoding"})
+_SINGLE = frozenset({"host", "content-length", "transfer-encoding", "sec-websocket-key"})
 
 log = structlog.get_logger()
 
@@ -70,7 +72,10 @@ class BrokenBody(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A request without its body. `length`: of the body in bytes; None: it comes in chunks."""
+    """A request without its body. `length`: of the body in bytes; None: it comes in chunks.
+
+    `line` is as it was sent; `target` is never absolute: its host stands in `fields` (RFC 9112, section 3.2.2).
+    """
 
     line: str
     method: str
@@ -112,6 +117,14 @@ def parse_head(raw: bytes) -> Head:
     method, target, minor = matched.groups()
     if minor == "1" and "host" not in single:
         raise Refused(400, "there is no Host")
+    if _WEBSOCKET_KEY.fullmatch(single.get("sec-websocket-key", "A" * 22 + "==")) is None:
+        raise Refused(400, "Sec-WebSocket-Key is not 16 bytes in base64")
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is not None:
+        # The host of the target counts, whatever Host says, so that nobody behind us takes the other one.
+        fields = [(name, value) for name, value in fields if name.lower() != "host"]
+        fields.append(("Host", absolute[1]))
+        target = absolute[2] or f"/{absolute[3] or ''}"
     keeps_open = "close" not in options if minor == "1" else "keep-alive" in options
     return Head(first, method, target, f"HTTP/1.{minor}", fields, _length(single, minor), keeps_open)
 

@@ -75,6 +75,10 @@ def wire() -> Iterator[Wire]:
         (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", ("GET", "/", 0, True)),
         (b"OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n", ("OPTIONS", "*", 0, True)),
         (b"GET /caf\xc3\xa9 HTTP/1.1\r\nHost: x\r\nX-Name: Zo\xeb\r\n\r\n", ("GET", "/caf\xc3\xa9", 0, True)),
+        (b"GET http://x/a?b=c HTTP/1.1\r\nHost: x\r\n\r\n", ("GET", "/a?b=c", 0, True)),
+        (b"GET HTTPS://x:8000 HTTP/1.1\r\nHost: x\r\n\r\n", ("GET", "/", 0, True)),
+        (b"GET http://x?b=http://y/ HTTP/1.1\r\nHost: x\r\n\r\n", ("GET", "/?b=http://y/", 0, True)),
+        (START + b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", ("POST", "/x", 0, True)),
         (START + b"Content-Length: 12\r\n\r\n", ("POST", "/x", 12, True)),
         (START + b"content-length:12 \t\r\n\r\n", ("POST", "/x", 12, True)),
         (START + b"Transfer-Encoding: Chunked\r\n\r\n", ("POST", "/x", None, True)),
@@ -88,6 +92,13 @@ def test_a_proper_head_is_read(wire: Wire, sent: bytes, expected: tuple[Any, ...
     assert head
     assert (head.method, head.target, head.length, head.keeps_open) == expected
     assert wire.heads_begun == 1
+
+
+def test_the_host_of_an_absolute_target_stands_before_the_header(wire: Wire) -> None:
+    wire.send(b"GET http://shop.example:8000/x HTTP/1.1\r\nHOST: other.example\r\nX: y\r\n\r\n")
+    head = wire.head()
+    assert head
+    assert head.fields == [("X", "y"), ("Host", "shop.example:8000")]
 
 
 MALFORMED = {
@@ -144,6 +155,14 @@ MALFORMED = {
         b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
         400,
         "only Transfer-Encoding is chunked",
+    ),
+    "a short WebSocket key": (START + b"Sec-WebSocket-Key: x\r\n\r\n", 400, "Sec-WebSocket-Key"),
+    "no WebSocket key": (START + b"Sec-WebSocket-Key:\r\n\r\n", 400, "Sec-WebSocket-Key"),
+    "a WebSocket key of 15 bytes": (START + b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j\r\n\r\n", 400, "Sec-WebSocket-Key"),
+    "a WebSocket key with bits left over": (
+        START + b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==\r\n\r\n",
+        400,
+        "Sec-WebSocket-Key",
     ),
     "a long request line": (
         b"GET /" + b"a" * guard.MOST_LINE + b" HTTP/1.1\r\nHost: x\r\n\r\n",
