@@ -40,10 +40,13 @@ def answering(patient: Patient) -> Iterator[Finding]:
 
 
 def _version(info: dict[str, Any]) -> Finding:
+    """Valkey tells 7.2.4 as `redis_version`, whatever it is, and its own in fields of its own."""
     text = str(info.get("redis_version", ""))
     parts = text.split(".")
     if len(parts) > 1 and parts[0].isdecimal() and parts[1].isdecimal() and (int(parts[0]), int(parts[1])) < OLDEST:
         return fault(f"Redis {text} is too old: workers cannot take jobs from it", "Upgrade it to 6.2 or newer.")
+    if info.get("valkey_version"):
+        return ok(f"it is {str(info.get('server_name', 'valkey')).capitalize()} {info['valkey_version']}")
     return ok(f"it is Redis {text or 'of a version it does not tell'}")
 
 
