@@ -121,7 +121,7 @@ def test_a_flag_is_set_shown_and_cleared(app: APIFlask, run: Run) -> None:
     ("words", "code", "sentence"),
     [
         (("set", "pigeon", "10"), 1, "Nothing was changed: there is no channel or provider 'pigeon'; there are: "),
-        (("set", "sms", "101"), 1, "Nothing was changed: a percentage is a whole number from 0 (off) to 100 (on)."),
+        (("set", "sms", "101"), 1, "Nothing was changed: the percentage must be a whole number from 0 (off) to 100 (on)."),
         (("set", "sms", "half"), 2, "invalid int value: 'half'"),
         (("clear", "sms"), 1, "There is no flag sms."),
     ],

@@ -23,7 +23,7 @@ def listing() -> dict[str, int]:
 def put(name: str, percentage: int) -> None:
     """Raises Rejected for what is no flag. A provider may have one before it has its first account."""
     if not 0 <= percentage <= 100:
-        raise _refused("/percentage", "a percentage is a whole number from 0 (off) to 100 (on)")
+        raise _refused("/percentage", "the percentage must be a whole number from 0 (off) to 100 (on)")
     known = _known()
     if name not in known:
         raise _refused("/name", f"there is no channel or provider {name!r}; there are: {', '.join(known)}")

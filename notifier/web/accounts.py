@@ -20,10 +20,10 @@ from notifier.web.forms import ConsoleForm, said
 pages = page_blueprint("accounts", url_prefix="/admin/accounts")
 
 MAY = {
-    "person": "has an inbox and preferences, and no console",
-    "viewer": "sees all but accounts and the audit log, changes nothing",
+    "person": "has an inbox and preferences, but no console",
+    "viewer": "sees everything except accounts and the audit log, changes nothing",
     "operator": "retries, pauses, opens and closes breakers",
-    "admin": "manages everything, accounts too",
+    "admin": "manages everything, including accounts",
 }
 
 
@@ -59,7 +59,7 @@ def invite() -> ResponseReturnValue:
         except Rejected as error:
             form.refuse(error)
         else:
-            flash(f"An invitation is on its way to {form.email.data.strip()}. It is good for {invitations.LIFETIME.days} days.")
+            flash(f"An invitation is on its way to {form.email.data.strip()}. It is valid for {invitations.LIFETIME.days} days.")
             return redirect(url_for("accounts.listing"), 303)
     return _listing(form), 422
 
@@ -68,7 +68,7 @@ def invite() -> ResponseReturnValue:
 @allow("admin")
 def send_again(invitation_id: str) -> ResponseReturnValue:
     email = queries.invitation(invitation_id).invitation.email
-    _try(lambda: invitations.send_again(parse("inv", invitation_id), by=current_user), f"A new link is on its way to {email}; the one before it has ended.")
+    _try(lambda: invitations.send_again(parse("inv", invitation_id), by=current_user), f"A new link is on its way to {email}. The previous one no longer works.")
     return redirect(url_for("accounts.listing"), 303)
 
 
@@ -82,7 +82,7 @@ def ask_to_withdraw(invitation_id: str) -> ResponseReturnValue:
 @allow("admin")
 def withdraw(invitation_id: str) -> ResponseReturnValue:
     is_withdrawn = invitations.withdraw(parse("inv", invitation_id))
-    flash("The invitation is withdrawn: its link opens nothing any more." if is_withdrawn else "It had been accepted or withdrawn before.")
+    flash("The invitation has been withdrawn. Its link no longer works." if is_withdrawn else "That invitation had already been accepted or withdrawn.")
     return redirect(url_for("accounts.listing"), 303)
 
 
@@ -100,7 +100,7 @@ def change_role(account_id: str) -> ResponseReturnValue:
     if not form.validate():
         return render_template("admin/account.html", account=account, form=form), 422
     email, role = account.email, form.role.data
-    _try(lambda: roles.change(account.id, role, by=current_user.id), f"{email} is {role} from now on.", f"{email} was {role} already.")
+    _try(lambda: roles.change(account.id, role, by=current_user.id), f"{email} now has the role {role}.", f"{email} already had the role {role}.")
     return redirect(url_for("accounts.one", account_id=account_id), 303)
 
 
@@ -117,9 +117,9 @@ def set_state(account_id: str) -> ResponseReturnValue:
     account = queries.one(account_id)
     key, email, is_off = account.id, account.email, request.form.get("state") == "off"
     if is_off:
-        _try(lambda: roles.disable(key, by=current_user.id), f"{email} is disabled, and signed out everywhere.", f"{email} was disabled already.")
+        _try(lambda: roles.disable(key, by=current_user.id), f"{email} has been disabled and signed out everywhere.", f"{email} was already disabled.")
     else:
-        _try(lambda: roles.enable(key, by=current_user.id), f"{email} may sign in again.", f"{email} was not disabled.")
+        _try(lambda: roles.enable(key, by=current_user.id), f"{email} can sign in again.", f"{email} was not disabled.")
     return redirect(url_for("accounts.one", account_id=account_id), 303)
 
 

@@ -25,8 +25,8 @@ pages = page_blueprint("addresses")
 
 _BROWSERS = {"Edg/": "Edge", "OPR/": "Opera", "SamsungBrowser/": "Samsung Internet", "Firefox/": "Firefox", "Chrome/": "Chrome", "Safari/": "Safari"}
 _SYSTEMS = {"Windows": "Windows", "Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "Mac OS X": "Mac", "CrOS": "ChromeOS", "Linux": "Linux"}
-_DEAD = "Messages to it came back, so nothing is sent there any more."
-_REASONS = {"http_404": "It no longer takes our messages.", "http_410": "It no longer takes our messages."}
+_DEAD = "Messages to it bounced, so we have stopped sending to it."
+_REASONS = {"http_404": "It no longer accepts our messages.", "http_410": "It no longer accepts our messages."}
 
 
 @pages.app_context_processor
@@ -60,7 +60,7 @@ def add() -> ResponseReturnValue:
         address = addresses.add_own(current_user.user_id, form.get("channel", ""), form.get("value", ""), label=form.get("label", "").strip() or None)
     except Rejected as error:
         return _refused(error, "add")
-    return _done(_sent_to(address) if address.verified_at is None or address.disabled_at else f"{address.masked} is among your addresses already.")
+    return _done(_sent_to(address) if address.verified_at is None or address.disabled_at else f"{address.masked} is already one of your addresses.")
 
 
 @pages.post("/preferences/addresses/<address_id>/code")
@@ -70,7 +70,7 @@ def send_code(address_id: str) -> ResponseReturnValue:
         addresses.send_code(current_user.user_id, _key(address_id))
     except Rejected as error:
         return _refused(error, address_id)
-    return _done("A new code is on its way. Those before it no longer count.")
+    return _done("A new code is on its way. Earlier codes no longer work.")
 
 
 @pages.post("/preferences/addresses/<address_id>/confirm")
@@ -90,7 +90,7 @@ def make_main(address_id: str) -> ResponseReturnValue:
         address = addresses.make_primary(current_user.user_id, _key(address_id))
     except Rejected as error:
         return _refused(error, address_id)
-    return _done(f"{address.masked} is your main one from now on.")
+    return _done(f"{address.masked} is now your main address.")
 
 
 @pages.get("/preferences/addresses/<address_id>/remove")
@@ -106,7 +106,7 @@ def ask_to_remove(address_id: str) -> ResponseReturnValue:
 @allow("person")
 def remove(address_id: str) -> ResponseReturnValue:
     address = addresses.remove_own(current_user.user_id, _key(address_id))
-    return _done(f"{address.label or address.masked} is removed.")
+    return _done(f"{address.label or address.masked} has been removed.")
 
 
 @pages.post("/preferences/browsers")

@@ -77,7 +77,7 @@ def _chosen() -> audit.Filter:
     try:
         return audit.read_filter(request.args)
     except Rejected as error:
-        flash(f"{error.detail[0].upper()}{error.detail[1:]}. No filter was used.", "warning")
+        flash(f"{error.detail[0].upper()}{error.detail[1:]}. The filters were ignored.", "warning")
         return audit.Filter()
 
 

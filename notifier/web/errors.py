@@ -20,12 +20,12 @@ class Words(NamedTuple):
 
 WORDS = {
     400: Words("That did not work", "The request was not complete. Go back, reload the page and try again."),
-    403: Words("This page is not for your account", "Ask an administrator for access, or sign in with another account."),
-    404: Words("There is nothing here", "The page may have moved, or what it showed is gone."),
-    405: Words("That did not work", "This address cannot be used that way. Go back and try again."),
-    413: Words("That is too much at once", "Send less than 1 MiB."),
-    429: Words("Too many tries", "Wait a few minutes, then try again."),
-    500: Words("Something broke on our side", "It has been written to the log. Try again in a moment."),
+    403: Words("You do not have access to this page", "Ask an administrator for access, or sign in with another account."),
+    404: Words("Page not found", "It may have moved, or it no longer exists."),
+    405: Words("That did not work", "This page cannot be opened that way. Go back and try again."),
+    413: Words("That is too large", "Send less than 1 MiB."),
+    429: Words("Too many attempts", "Wait a few minutes, then try again."),
+    500: Words("Something went wrong on our side", "The error has been logged. Try again in a moment."),
     503: Words("We cannot reach our database", "Nothing is lost. Try again in a moment."),
 }
 _EXPIRED = Words("This page was open for too long", "Go back, reload the page and send it again. Nothing was changed.")

@@ -72,9 +72,9 @@ def one(job_id: str) -> ResponseReturnValue:
 def retry(job_id: str) -> ResponseReturnValue:
     retried = retry_dead.retry([parse("dlv", job_id)])
     flash(
-        "It is queued again, and goes out as soon as a worker takes it."
+        "It has been queued again and will be sent as soon as a worker is free."
         if retried
-        else "It was left alone: expired, sent meanwhile, or retried or deleted by somebody else.",
+        else "Nothing was done: it has expired or been sent, or somebody else has retried or deleted it.",
         "message" if retried else "warning",
     )
     return redirect(_back(url_for("failed.one", job_id=job_id)), 303)
@@ -87,7 +87,7 @@ def _chosen() -> Filter:
         return read_filter(given, now())
     except Rejected as error:
         for fault in error.faults:
-            flash(f"{fault.message[0].upper()}{fault.message[1:]}. This filter was left out.", "warning")
+            flash(f"{fault.message[0].upper()}{fault.message[1:]}. This filter was ignored.", "warning")
             given.pop(fault.pointer.strip("/"), None)
         return read_filter(given, now())
 

@@ -48,7 +48,7 @@ def ask() -> ResponseReturnValue:
         return redirect(back, 303)
     preview = bulk_actions.preview(chosen)
     if not preview.total:
-        flash("None of them is a failed job any more.", "warning")
+        flash("None of them is a failed job any longer.", "warning")
         return redirect(url_for("failed.listing"), 303)
     rate = None if preview.total <= _FEW else _USUAL_RATE
     return render_template("admin/failed_ask.html", kind=kind, fields=chosen.document(), preview=preview, rates=RATES, rate=rate, back=back)
@@ -60,7 +60,7 @@ def start() -> ResponseReturnValue:
     try:
         rate = request.form.get("per_second") or None
         if rate is not None and not (rate.isdecimal() and len(rate) < 8):
-            raise Rejected("validation_failed", f"a rate is 1 to {bulk_actions.MOST_PER_SECOND:,} a second")
+            raise Rejected("validation_failed", f"the rate must be 1 to {bulk_actions.MOST_PER_SECOND:,} a second")
         key = bulk_actions.start(
             _kind(request.form, bulk_actions.KINDS), _chosen(request.form), provider=request.form.get("through") or None, per_second=int(rate) if rate else None
         )
@@ -80,14 +80,14 @@ def one(action_id: str) -> ResponseReturnValue:
 @allow("operator")
 def cancel(action_id: str) -> ResponseReturnValue:
     is_cancelled = bulk_actions.cancel(parse("blk", action_id))
-    flash("It is cancelled. What has been done stays done." if is_cancelled else "It had ended already.", "message" if is_cancelled else "warning")
+    flash("Cancelled. What has already been done stays done." if is_cancelled else "It had already finished.", "message" if is_cancelled else "warning")
     return redirect(url_for("failed_actions.one", action_id=action_id), 303)
 
 
 def _kind(given: Mapping[str, Any], allowed: Sequence[str]) -> str:
     kind = str(given.get("kind") or "")
     if kind not in allowed:
-        raise Rejected("validation_failed", "choose whether to retry or to delete")
+        raise Rejected("validation_failed", "choose retry or delete")
     return kind
 
 

@@ -48,7 +48,7 @@ class ConsoleForm(FlaskForm):
         is_valid = bool(super().validate(extra_validators))
         bad = [field for field in _leaves(self) if any(isinstance(text, str) and not is_storable(text) for text in _texts(field.data))]
         for field in bad:
-            field.errors = [*field.errors, "This text holds a character that cannot be stored."]
+            field.errors = [*field.errors, "This text contains a character that cannot be stored."]
         return is_valid and not bad
 
     def refuse(self, error: Rejected, places: Mapping[str, str] | None = None) -> None:
@@ -108,7 +108,7 @@ def read_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        raise ValueError(f"Line {error.lineno}, column {error.colno}: this is not JSON ({error.msg.lower()}).") from None
+        raise ValueError(f"Line {error.lineno}, column {error.colno}: this is not valid JSON ({error.msg.lower()}).") from None
     except RecursionError:
         raise ValueError("This is nested too deeply.") from None
     if not isinstance(value, dict):
@@ -123,11 +123,11 @@ def read_object(text: str) -> dict[str, Any]:
         elif isinstance(node, list):
             waiting += [(item, depth + 1) for item in node]
         elif isinstance(node, str) and not is_storable(node):
-            raise ValueError("It holds a character that cannot be stored.")
+            raise ValueError("It contains a character that cannot be stored.")
         elif isinstance(node, float) and node in (float("inf"), float("-inf")):
-            raise ValueError("It holds a number that is too large.")
+            raise ValueError("It contains a number that is too large.")
     return value
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON.")
+    raise ValueError(f"{name} is not valid JSON.")

@@ -52,7 +52,7 @@ def use(secret: str) -> ResponseReturnValue:
     if account is None:  # somebody was faster
         return _page(_find(secret), form)
     enter(account, sessions.INVITATION)
-    flash(f"Welcome. You are {account.role} here.")
+    flash(f"Welcome. Your role here is {account.role}.")
     return redirect(url_for("admin.index"), 303)
 
 
@@ -61,11 +61,11 @@ def _hash(password: str | None) -> str | None:
     if not password:
         return None
     if len(password) < accounts.SHORTEST_PASSWORD:
-        raise ValueError(f"Choose one of {accounts.SHORTEST_PASSWORD} characters or more, or leave it empty.")
+        raise ValueError(f"Use at least {accounts.SHORTEST_PASSWORD} characters, or leave it empty.")
     try:
         return accounts.hash_password(password)
     except ValueError:
-        raise ValueError("Choose a shorter one.") from None
+        raise ValueError("Choose a shorter password.") from None
 
 
 def _find(secret: str) -> invitations.Found | None:

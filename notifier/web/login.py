@@ -55,7 +55,7 @@ def by_password() -> ResponseReturnValue:
     if one.retry_after_s:
         return _too_many(form, one.retry_after_s)
     if account is None:
-        return render_template("login.html", form=form, next=_next(), error="E-mail or password is wrong."), 401
+        return render_template("login.html", form=form, next=_next(), error="Wrong e-mail or password."), 401
     throttle.succeed(one)
     enter(account, sessions.PASSWORD)
     return redirect(_target(), 303)
@@ -97,7 +97,7 @@ def use_link(secret: str) -> ResponseReturnValue:
 @allow(ANYONE)
 def sign_out() -> ResponseReturnValue:
     leave()
-    flash("You are signed out.")
+    flash("You have signed out.")
     return redirect(url_for("login.form"), 303)
 
 
@@ -145,7 +145,7 @@ def _link_page(*, is_good: bool) -> ResponseReturnValue:
 
 def _too_many(form: SignIn, seconds: int) -> ResponseReturnValue:
     wait = f"{seconds} seconds" if seconds < 120 else f"{-(-seconds // 60)} minutes"
-    message = f"Too many tries. Wait {wait}, then try again{', or ask for a sign-in link' if request.endpoint == 'login.by_password' else ''}."
+    message = f"Too many attempts. Wait {wait}, then try again{', or ask for a sign-in link' if request.endpoint == 'login.by_password' else ''}."
     return render_template("login.html", form=form, next=_next(), error=message), 429, {"Retry-After": str(seconds)}
 
 

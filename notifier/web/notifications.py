@@ -31,7 +31,7 @@ def listing() -> ResponseReturnValue:
         try:
             found = search.page(wanted, request.args.get("after"))
         except Rejected:
-            flash("That page is gone: this is the first one.", "warning")
+            flash("That page is no longer available. This is the first one.", "warning")
             found = search.page(wanted)
     return render_template(
         "admin/notifications.html",
@@ -57,7 +57,7 @@ def _search() -> search.Search:
         return search.read_search(given)
     except Rejected as error:
         for fault in error.faults:
-            flash(f"{fault.message[0].upper()}{fault.message[1:]}. This filter was left out.", "warning")
+            flash(f"{fault.message[0].upper()}{fault.message[1:]}. This filter was ignored.", "warning")
             given.pop(fault.pointer.strip("/"), None)
         return search.read_search(given)
 

@@ -110,7 +110,7 @@ def _quiet_hours(form: Form) -> dict[str, Any] | None:
         return None
     days = [int(day) for day in form.getlist("quiet_days") if day.isdecimal() and day.isascii()]
     if not days:
-        raise Misread(quiet_days="Choose one day at least.")
+        raise Misread(quiet_days="Choose at least one day.")
     return {"start": form["quiet_start"], "end": form.get("quiet_end", ""), "days": days}
 
 
@@ -135,7 +135,7 @@ def _date_in(form: Form, at: datetime) -> datetime:
     except ValueError:
         raise Misread(mute_date="Choose a date.") from None
     if until <= at:
-        raise Misread(mute_date="Choose a date that is still to come.")
+        raise Misread(mute_date="Choose a date in the future.")
     return until
 
 
@@ -166,11 +166,11 @@ def _number(text: str, most: int | None) -> int | None:
     if not text:
         return None
     if not text.isdecimal() or not text.isascii() or len(text) > _LONGEST_ID:
-        raise ValueError("Write a whole number.")
+        raise ValueError("Enter a whole number.")
     if int(text) < 1:
         raise ValueError("At least 1. To get none at all, switch them off above.")
     if most is not None and int(text) > most:
-        raise ValueError(f"At most {most}: nobody gets more here.")
+        raise ValueError(f"At most {most}: that is the limit here.")
     return None if int(text) == most else int(text)
 
 

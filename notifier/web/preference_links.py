@@ -22,7 +22,7 @@ from notifier.web.preference_page import Desk
 
 pages = page_blueprint("preference_links")
 
-_BROKEN = Words("This link does not work", "It is not complete, or it has ended. Open it again from the message, or sign in.")
+_BROKEN = Words("This link does not work", "It is incomplete or has expired. Open it again from the message, or sign in.")
 
 
 @pages.get("/p/<token>")

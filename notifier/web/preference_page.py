@@ -29,7 +29,7 @@ from notifier.web import preference_words as words
 from notifier.web.preference_form import Form, Misread
 
 PARTS = ("choices", "often", "quiet", "mute", "undo")
-REFUSED = "You help to run this installation, so you cannot be erased from here: somebody has to take that sign-in away first."
+REFUSED = "You have a role in the console, so you cannot erase yourself: an admin has to take that role away first."
 _UNDO_FOR = timedelta(minutes=10)
 _MOST_ENTRIES = 8
 _MOST_LINES = 200
@@ -204,7 +204,7 @@ def _said(part: str, saved: preferences.Saved) -> str:
     return f"{saved.events[0]}-{saved.events[1]}" if saved.events else "same"
 
 
-_SAID = {"undone": "Undone.", "partly": "Undone, but for what has been changed again since.", "same": "Saved. Nothing was different."}
+_SAID = {"undone": "Undone.", "partly": "Undone, except for what has been changed again since.", "same": "Saved. Nothing has changed."}
 
 
 def _toast_of_address(desk: Desk, titles: Mapping[str, str], document: Mapping[str, Any]) -> Toast | None:
@@ -216,7 +216,7 @@ def _toast_of_address(desk: Desk, titles: Mapping[str, str], document: Mapping[s
 
 def _toast(desk: Desk, part: str, saved: preferences.Saved, titles: Mapping[str, str], document: Mapping[str, Any]) -> Toast:
     if part == "undo" and saved.left:
-        return Toast(f"Undone, but for what has been changed again since: {', '.join(words.name(choice, titles) for choice in saved.left)}.")
+        return Toast(f"Undone, except for what has been changed again since: {', '.join(words.name(choice, titles) for choice in saved.left)}.")
     toast = _toast_of(desk, saved.events, titles, document) if saved.events and part != "undo" else None
     return toast or Toast(_SAID[_said(part, saved)])
 

@@ -80,7 +80,7 @@ def quiet(document: Mapping[str, Any], zone: str) -> str:
         "summary": f"we hold {PASSING}, and send it as one summary when they end.",
         "drop": f"we leave out {PASSING}.",
     }[document["held"]]
-    return f"From {hours['start']} to {hours['end']} ({zone}), {_nights(hours['days'], hours['start'] > hours['end'])}, {then} Your inbox fills all the same."
+    return f"From {hours['start']} to {hours['end']} ({zone}), {_nights(hours['days'], hours['start'] > hours['end'])}, {then} Your inbox still gets everything."
 
 
 def _nights(days: Iterable[int], is_over_midnight: bool) -> str:

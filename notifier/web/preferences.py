@@ -50,7 +50,7 @@ def erase() -> ResponseReturnValue:
     except Rejected:
         return preference_page.show(_desk(), Tried("erase", request.form, {"confirm": preference_page.REFUSED})), 409
     leave()
-    flash("You have been erased. You are signed out.")
+    flash("Your data has been erased, and you have been signed out.")
     return redirect(url_for("login.form"), 303)
 
 

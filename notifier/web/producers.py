@@ -28,10 +28,10 @@ pages = page_blueprint("producers", url_prefix="/admin/producers")
 
 MAY = {
     "notify": "send and schedule",
-    "read": "see what it has sent, types and templates",
-    "users": "keep users, their addresses and preferences, and make tokens for their inboxes",
-    "templates": "change types and templates",
-    "urgent": "call a notification urgent",
+    "read": "see what it has sent, event types and templates",
+    "users": "manage users, their addresses and preferences, and create tokens for their inboxes",
+    "templates": "change event types and templates",
+    "urgent": "mark a notification as urgent",
     "admin": "see what every producer has sent, and the sandbox",
 }
 OVERLAPS = {
@@ -53,7 +53,7 @@ class ProducerForm(ConsoleForm):
 
     def validate_name(self, field: StringField) -> None:
         if is_storable(field.data) and queries.is_taken(field.data):
-            raise ValidationError("There is a producer of this name already: make it another key instead.")
+            raise ValidationError("There is already a producer with this name. Create another key for it instead.")
 
 
 class OriginsForm(ConsoleForm):
@@ -75,21 +75,21 @@ class NetworksField(TextAreaField):
 
 class KeyForm(ConsoleForm):
     kind = SelectField(
-        "Kind", choices=[SelectChoice("live", "Live: sends"), SelectChoice("test", "Test: takes the whole path and sends nothing")], default="live"
+        "Kind", choices=[SelectChoice("live", "Live: sends for real"), SelectChoice("test", "Test: does everything but send")], default="live"
     )
     scopes = CheckboxesField("It may", choices=[SelectChoice(scope, f"{scope}: {MAY[scope]}") for scope in SCOPES], default=["notify", "read", "users"])
     types = CheckboxesField("Only these event types")
     networks = NetworksField("Only from these networks", [Length(max=10_000)])
-    life = SelectField("It ends", choices=[SelectChoice(days, words) for days, (words, _) in LIVES.items()], default="")
+    life = SelectField("It expires", choices=[SelectChoice(days, words) for days, (words, _) in LIVES.items()], default="")
 
     def validate_scopes(self, field: CheckboxesField) -> None:
         if not field.data:
-            raise ValidationError("Choose at least one thing that it may do.")
+            raise ValidationError("Choose at least one thing it may do.")
 
 
 class RotationForm(ConsoleForm):
-    overlap = SelectField("The old key ends", choices=[SelectChoice(hours, words) for hours, (words, _) in OVERLAPS.items()], default="24")
-    networks = NetworksField("The new one works only from these networks", [Length(max=10_000)])
+    overlap = SelectField("The old key expires", choices=[SelectChoice(hours, words) for hours, (words, _) in OVERLAPS.items()], default="24")
+    networks = NetworksField("The new key works only from these networks", [Length(max=10_000)])
 
 
 @pages.get("")
@@ -180,7 +180,7 @@ def _key_page(producer_id: str, found: queries.Key, form: RotationForm) -> str:
 def revoke(producer_id: str, key_id: str) -> ResponseReturnValue:
     prefix = _check_key(producer_id, key_id).row.prefix
     is_revoked = accounts.revoke_key(parse("key", key_id))
-    flash(f"The key {prefix}… is revoked: it is refused everywhere within {accounts.CACHED_S:g} seconds." if is_revoked else "It had been revoked before.")
+    flash(f"The key {prefix}… has been revoked. It stops working everywhere within {accounts.CACHED_S:g} seconds." if is_revoked else "It had already been revoked.")
     return redirect(url_for("producers.one", producer_id=producer_id), 303)
 
 
@@ -195,7 +195,7 @@ def set_origins(producer_id: str) -> ResponseReturnValue:
         except ValueError as error:
             form.origins.errors = [f"{error}."]
         else:
-            flash("The sites are saved.")
+            flash("The sites have been saved.")
             return redirect(url_for("producers.one", producer_id=producer_id), 303)
     return _page(producer_id, origins_form=form), 422
 
@@ -206,7 +206,7 @@ def set_state(producer_id: str) -> ResponseReturnValue:
     producer, _ = queries.one(producer_id)
     disabled = request.form.get("state") == "off"
     accounts.disable_producer(producer.id, disabled=disabled)
-    flash("None of its keys is accepted any more." if disabled else "Its keys are accepted again.")
+    flash("None of its keys works any more." if disabled else "Its keys work again.")
     return redirect(url_for("producers.one", producer_id=producer_id), 303)
 
 

@@ -59,7 +59,7 @@ def _form_of(adapter: type[Adapter], base: type[AccountForm], *, is_new: bool) -
     fields: dict[str, Any] = {}
     for setting in adapter.settings:
         needs = is_new and setting.is_required and setting.default is None
-        validators = [DataRequired(f"{setting.name} is needed.") if needs else Optional(), Length(max=_LONGEST)]
+        validators = [DataRequired(f"{setting.name} is required.") if needs else Optional(), Length(max=_LONGEST)]
         kind = PasswordField if setting.is_secret else StringField
         fields[f"setting_{setting.name}"] = kind(setting.name, validators, filters=[lambda text: (text or "").strip()])
     return type("SettingsForm", (base,), fields)
@@ -96,7 +96,7 @@ def create(adapter: str) -> ResponseReturnValue:
     except Rejected as error:
         form.refuse(error)
         return _page(form, model), 422
-    flash(f"{form['name'].data} is added: all processes use it within {providers.REFRESH_S:g} seconds.")
+    flash(f"{form['name'].data} has been added. All processes will use it within {providers.REFRESH_S:g} seconds.")
     return redirect(url_for("providers.listing"), 303)
 
 
@@ -129,7 +129,7 @@ def change(name: str) -> ResponseReturnValue:
     except Rejected as error:
         form.refuse(error)
         return _page(form, model, name, held), 422
-    flash(f"{name} is saved: all processes use it so within {providers.REFRESH_S:g} seconds.")
+    flash(f"{name} has been saved. All processes will use the new settings within {providers.REFRESH_S:g} seconds.")
     return redirect(url_for("providers.listing"), 303)
 
 
@@ -148,7 +148,7 @@ def test(name: str) -> ResponseReturnValue:
             is_valid = False
     if not is_valid:
         return _account_page(name, row, model, form), 422
-    flash(f"The test of {name} is on its way. Reload this page to see what comes of it.")
+    flash(f"A test message through {name} is on its way. Reload this page to see how it went.")
     return redirect(url_for("notifications.one", notification_id=key), 303)
 
 
@@ -160,7 +160,7 @@ def remove(name: str) -> ResponseReturnValue:
         flash("Nothing was removed: type its name to confirm.", "error")
         return redirect(url_for("providers.one", name=name), 303)
     providers.remove(name)
-    flash(f"{name} is removed.")
+    flash(f"{name} has been removed.")
     return redirect(url_for("providers.listing"), 303)
 
 
@@ -171,12 +171,12 @@ def set_flag() -> ResponseReturnValue:
     name, text = request.form.get("flag", ""), request.form.get("percentage", "")
     try:
         if not (text.isdecimal() and len(text) < 4):
-            raise Rejected("validation_failed", "a percentage is a whole number from 0 (off) to 100 (on)")
+            raise Rejected("validation_failed", "the percentage must be a whole number from 0 (off) to 100 (on)")
         if int(text) == 100:
             flags.clear(name)
         else:
             flags.put(name, int(text))
-        flash(f"{name} is on for {text} % of the people, in all processes within {providers.REFRESH_S:g} seconds.")
+        flash(f"{name} is on for {text} % of people. All processes will follow within {providers.REFRESH_S:g} seconds.")
     except Rejected as error:
         flash(f"Nothing was changed: {error.detail}.", "error")
     return redirect(url_for("providers.listing"), 303)
@@ -201,7 +201,7 @@ def _destination_form(name: str, form: DestinationForm) -> DestinationForm:
     """With the addresses of the admin's own to choose from; those that are secret are not shown in full."""
     mine = provider_test.destinations(name, current_user.user_id)
     form.to.label.text = "Another destination" if mine else "Destination"
-    form.own.choices = [SelectChoice(str(address.id), f"{address.masked if _is_secret(address) else address.value}, yours") for address in mine]
+    form.own.choices = [SelectChoice(str(address.id), f"{address.masked if _is_secret(address) else address.value} (yours)") for address in mine]
     return form
 
 

@@ -49,7 +49,7 @@ def pause(channel: str) -> ResponseReturnValue:
         flash(f"Nothing was paused: {error.detail}.", "error")
     else:
         label = channels.CHANNELS[channel].label
-        flash(f"{label} is paused. What is due waits, urgent messages too." if is_new else f"{label} was paused before.")
+        flash(f"{label} is paused. Everything due waits, including urgent messages." if is_new else f"{label} was already paused.")
     return redirect(url_for("queues.listing"), 303)
 
 
@@ -57,7 +57,7 @@ def pause(channel: str) -> ResponseReturnValue:
 @allow("operator")
 def resume(channel: str) -> ResponseReturnValue:
     is_resumed = pausing.resume(channel)
-    flash("It is resumed: what waited goes out by turns." if is_resumed else "It was not paused.")
+    flash("Resumed. What was waiting is being sent, step by step." if is_resumed else "It was not paused.")
     return redirect(url_for("queues.listing"), 303)
 
 
@@ -69,10 +69,10 @@ def force() -> ResponseReturnValue:
         if scope not in _breakers():
             raise Rejected("validation_failed", f"there is no breaker {scope[:80]!r}")
         health.force(scope, state)
-        words = {"open": "lets nothing through until somebody closes it", "closed": "lets everything through", "auto": "is left to itself again"}
+        words = {"open": "lets nothing through until somebody closes it", "closed": "lets everything through", "auto": "works by itself again"}
         flash(f"The breaker of {scope} {words[state]}.")
     except (Rejected, ValueError) as error:
         flash(f"Nothing was changed: {getattr(error, 'detail', error)}.", "error")
     except redis.RedisError:
-        flash("Nothing was changed: Redis cannot be reached, and breakers live there.", "error")
+        flash("Nothing was changed: Redis, which holds the breakers, cannot be reached.", "error")
     return redirect(url_for("queues.listing"), 303)

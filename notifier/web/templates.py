@@ -133,7 +133,7 @@ def _changes(before: Mapping[tuple[str, str], Words], after: Mapping[tuple[str, 
             diff = list(difflib.unified_diff(old[:left], new[:left], lineterm=""))[2:]
             lines = [(kinds[line[0]], line) for line in diff if line[0] in kinds]
             is_cut = max(len(old), len(new)) > left
-            found.append({"place": _place_name(place), "lines": [*lines, ("same", " … and more than is compared here")] if is_cut else lines})
+            found.append({"place": _place_name(place), "lines": [*lines, ("same", " … the rest is too long to compare here")] if is_cut else lines})
             left = max(left - max(len(old), len(new)), 0)
     return found
 
@@ -221,7 +221,7 @@ def remove(key: str, version: int) -> ResponseReturnValue:
     place = _place(source)
     try:
         templates.save(key, version, {place: None}, seen={place: request.form.get("seen", "")})
-        flash(f"{_place_name(place)} is gone from draft {version}.")
+        flash(f"{_place_name(place)} has been removed from draft {version}.")
     except Rejected as error:
         flash(said(error.detail), "error")
     return redirect(url_for("templates.edit", key=key, version=version), 303)
@@ -270,7 +270,7 @@ def _outcome(answer: dict[str, Any], *, to_sandbox: bool) -> tuple[str, str]:
     """What to say after a test send: where it goes, or why not."""
     [notification] = answer["notifications"]
     deliveries = notification["deliveries"]
-    story = Markup(' <a href="{}">See what becomes of it</a>').format(f"/admin/notifications/{notification['id']}")
+    story = Markup(' <a href="{}">See how it went</a>').format(f"/admin/notifications/{notification['id']}")
     going = [delivery for delivery in deliveries if delivery["status"] != "skipped"]
     if not going:
         reasons = ", ".join(sorted({(delivery["reason"] or "").replace("_", " ") for delivery in deliveries})) or "no channel"

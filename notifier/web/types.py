@@ -32,19 +32,19 @@ class TypeForm(ConsoleForm):
     titles = JsonField("Titles by language")
     category = SelectField("Category", choices=[SelectChoice(name, name.capitalize()) for name in CATEGORIES])
     priority = SelectField("Priority", choices=[SelectChoice(name, name.capitalize()) for name in PRIORITIES])
-    channels = CheckboxesField("Channels, when a submission names none", choices=[SelectChoice(name, channel.label) for name, channel in CHANNELS.items()])
+    channels = CheckboxesField("Channels, unless a submission names its own", choices=[SelectChoice(name, channel.label) for name, channel in CHANNELS.items()])
     schema = JsonField("JSON Schema of the data")
     is_mandatory = BooleanField("Mandatory: nobody can switch it off")
-    to_admins = BooleanField("It goes to the admins, too")
+    to_admins = BooleanField("Also send it to the admins")
     resend_unknown = SelectField(
-        "A send that may have gone out",
+        "When a send may have gone out",
         choices=[SelectChoice("", "Sent again where that is safe"), SelectChoice("yes", "Sent again"), SelectChoice("no", "Not sent again")],
     )
-    routing = SelectField("Routing, when a submission names none", choices=[SelectChoice("", "As usual: all channels"), *MODES])
+    routing = SelectField("Routing, unless a submission names its own", choices=[SelectChoice("", "As usual: all channels"), *MODES])
     escalate_after_s = IntegerField("Seconds until the next step of an escalation", [Optional(), NumberRange(10, 86_400)])
-    dedupe_window_s = IntegerField("Seconds within which the same content is left out", [Optional(), NumberRange(0, 30 * 86_400)])
+    dedupe_window_s = IntegerField("Seconds within which repeated content is left out", [Optional(), NumberRange(0, 30 * 86_400)])
     seen = HiddenField()
-    dedupe_near = BooleanField("Leave out what differs in case, spaces and punctuation only, too")
+    dedupe_near = BooleanField("Also leave out what differs only in case, spaces or punctuation")
 
     def validate_titles(self, field: JsonField) -> None:
         titles = field.data or {}
@@ -62,7 +62,7 @@ class TypeForm(ConsoleForm):
 
 
 class NewTypeForm(TypeForm):
-    key = StringField("Name", [Regexp(_KEY, message="The name is 1 to 64 of a-z 0-9 _ and begins with a letter.")])
+    key = StringField("Name", [Regexp(_KEY, message="Use 1 to 64 characters from a-z, 0-9 and _, beginning with a letter.")])
 
 
 @pages.get("")
@@ -87,7 +87,7 @@ def new() -> ResponseReturnValue:
 def create() -> ResponseReturnValue:
     form = NewTypeForm()
     if form.key.data and _KEY.match(form.key.data) and form.key.data in queries.known_keys():
-        form.faults.append("There is a type of this name already.")
+        form.faults.append("There is already a type with this name.")
         return _page(form), 422
     return _save(form, form.key.data or "")
 
@@ -128,7 +128,7 @@ def _save(form: TypeForm, key: str) -> ResponseReturnValue:
     except Rejected as error:
         form.refuse(error, {"/escalate_after": "escalate_after_s"})
         return _page(form, shown), 422
-    flash(f"{key} is made. Give it words under Templates." if is_new else f"{key} is saved: it holds for what is submitted from now on.")
+    flash(f"{key} has been created. Write its texts under Templates." if is_new else f"{key} has been saved. The change applies to new submissions.")
     return redirect(url_for("types.one", key=key), 303)
 
 

@@ -20,7 +20,7 @@ from notifier.web.errors import Words, error_page
 
 pages = page_blueprint("unsubscribe")
 
-_BROKEN = Words("This link is not complete", "Open it again from the message, or change what you receive in your preferences.")
+_BROKEN = Words("This link is incomplete", "Open it again from the message, or change what you receive in your preferences.")
 
 
 @pages.get("/u/<token>")

@@ -49,5 +49,5 @@ def ask(user_id: str, address_id: str) -> ResponseReturnValue:
 @allow("operator")
 def lift(user_id: str, address_id: str) -> ResponseReturnValue:
     is_lifted = suppressions.lift(user_id, parse("adr", address_id))
-    flash("The address is used again from now on." if is_lifted else "Nothing held that address back.")
+    flash("The address is in use again." if is_lifted else "That address was not held back.")
     return redirect(url_for("users.one", user_id=user_id), 303)

@@ -65,7 +65,7 @@ def test_what_is_asked_all_the_time_is_not_counted(client: FlaskClient, path: st
 def test_a_page_says_it_in_a_page_and_a_program_in_a_problem(client: FlaskClient) -> None:
     ask(client, "/login", 4)
     [page], [program] = ask(client, "/login", 1), ask(client, "/api/openapi.json", 1)
-    assert "Too many tries" in page.text
+    assert "Too many attempts" in page.text
     assert (program.content_type, program.json["code"]) == ("application/problem+json", "rate_limited")
 
 

@@ -76,7 +76,7 @@ def test_a_viewer_looks_is_told_why_not_and_is_refused_by_the_server(tabs: Tabs,
     expect(button).to_be_disabled()
     expect(page.locator("main")).to_contain_text("Your role is viewer; this needs operator or admin.")
     page.goto("/admin/queues/sms/pause")
-    expect(page.get_by_role("heading", level=1)).to_have_text("This page is not for your account")
+    expect(page.get_by_role("heading", level=1)).to_have_text("You do not have access to this page")
     answer = page.context.request.post("/admin/queues/sms/pause", form={})
     assert answer.status in (400, 403)
 
@@ -106,9 +106,9 @@ def test_a_channel_is_paused_and_resumed_with_the_keyboard_alone(tabs: Tabs) -> 
     page = tabs.open("/admin/queues", email=ADMIN)
     page.get_by_role("link", name="Voice call …").press("Enter")
     page.get_by_role("button", name="Pause Voice call").press("Enter")
-    expect(page.locator("main")).to_contain_text("Voice call is paused since")
+    expect(page.locator("main")).to_contain_text("Voice call has been paused since")
     page.get_by_role("button", name="Resume Voice call").press("Enter")
-    expect(page.locator("main")).not_to_contain_text("Voice call is paused since")
+    expect(page.locator("main")).not_to_contain_text("Voice call has been paused since")
 
 
 # --- live

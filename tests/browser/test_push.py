@@ -77,7 +77,7 @@ def test_a_browser_is_switched_on_knows_itself_and_is_switched_off_with_its_entr
     page.get_by_role("link", name=re.compile("Remove.*Chrome on Linux")).click()
     page.wait_for_load_state("load")  # from here on the script listens
     page.get_by_role("button", name="Remove Chrome on Linux").click()
-    expect(page.locator("main")).to_contain_text("Chrome on Linux is removed.")
+    expect(page.locator("main")).to_contain_text("Chrome on Linux has been removed.")
     assert page.evaluate("localStorage.getItem('played')") is None
     expect(page.get_by_role("button", name="Enable notifications in this browser")).to_be_visible()
 

@@ -28,7 +28,7 @@ from notifier.queueing import SERIALIZER, all_queues, queue
 from notifier.web import login
 
 PASSWORD = "correct horse battery staple"
-_WHITESPACE = re.compile(r"[ \t\r\n]+")
+_WHITESPACE = re.compile(r"(<(?P<kept>pre|textarea)\b.*?</(?P=kept)>)|[ \t\r\n]+", re.DOTALL)
 _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
 
@@ -72,7 +72,7 @@ class Visitor:
     def _open(self, method: str, path: str, **options: Any) -> TestResponse:
         answer = contextvars.Context().run(self.client.open, path, method=method, **options)
         if answer.mimetype == "text/html":  # read as a browser reads it: where a template breaks its lines says nothing
-            answer.set_data(_WHITESPACE.sub(" ", answer.get_data(as_text=True)))
+            answer.set_data(_WHITESPACE.sub(lambda found: found[1] or " ", answer.get_data(as_text=True)))
         return answer
 
 

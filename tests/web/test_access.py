@@ -102,7 +102,7 @@ def test_static_modules_are_readable_from_any_origin(visitor: Visitor) -> None:
 def test_an_address_that_is_none_has_a_page_of_ours(visitor: Visitor, signed_in: Callable[..., Visitor], role: str | None) -> None:
     answer = (signed_in(role) if role else visitor).get("/nowhere")
     assert answer.status_code == 404
-    assert "There is nothing here" in answer.text
+    assert "Page not found" in answer.text
     assert ('aria-label="Main"' in answer.text) == (role is not None)
 
 

@@ -165,7 +165,7 @@ def test_a_new_password_asks_for_the_old_one(alice: Visitor, app: APIFlask) -> N
     assert 'autocomplete="current-password"' in page
     assert 'autocomplete="new-password"' in page
     assert alice.post("/account/password", {"old": PASSWORD, "new": NEW}).status_code == 303
-    assert "Your password is changed. You are signed out everywhere else." in alice.get("/account").text
+    assert "Your password has been changed. You have been signed out everywhere else." in alice.get("/account").text
     assert Visitor(app).sign_in("alice@example.test", NEW).status_code == 303
     assert Visitor(app).sign_in("alice@example.test", PASSWORD).status_code == 401
 
@@ -193,7 +193,7 @@ def test_what_is_wrong_is_said_beside_its_field_and_nothing_changes(alice: Visit
 
 def test_guessing_the_old_password_is_slowed_down_like_a_sign_in(alice: Visitor) -> None:
     answers = [alice.post("/account/password", {"old": f"wrong {number}", "new": NEW}).text for number in range(20)]
-    assert "Too many tries" in answers[-1]
+    assert "Too many attempts" in answers[-1]
     assert accounts.check_password("alice@example.test", PASSWORD)
 
 
@@ -221,7 +221,7 @@ def test_who_never_had_one_and_has_been_in_for_long_is_told_the_way(visitor: Vis
     with transaction() as writing:
         writing.execute(sa.update(Account).values(password_hash=None))
     page = alice.get("/account").text
-    assert "sign in by such a link" in page
+    assert "sign in with a link" in page
     assert 'id="new"' not in page
     assert alice.post("/account/password", {"new": NEW}).status_code == 422
     assert account().password_hash is None
@@ -252,7 +252,7 @@ def test_it_says_where_one_is_signed_in(alice: Visitor) -> None:
     by_mail(Visitor(alice.client.application), sessions.LINK)
     page = alice.get("/account").text
     lines = re.findall(r"<li> <time.*?</time>([^<]*)(<strong>this browser</strong>)?", page.partition("Where you are signed in")[2])
-    assert [(("by a mailed link" in text), bool(here)) for text, here in lines] == [(True, False), (False, True)]
+    assert [(("with an e-mailed link" in text), bool(here)) for text, here in lines] == [(True, False), (False, True)]
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/account"), ("POST", "/account/password"), ("POST", "/account/sign-out")])

@@ -119,7 +119,7 @@ def test_a_role_is_changed_and_counts_at_once(admin: Visitor, app: APIFlask) -> 
     assert ben.get("/admin/audit").status_code == 403
     answer = admin.post(f"/admin/accounts/{key}/role", {"role": "admin"})
     assert (answer.status_code, answer.location) == (303, f"/admin/accounts/{key}")
-    assert "ben@example.test is admin from now on." in admin.get(answer.location).text
+    assert "ben@example.test now has the role admin." in admin.get(answer.location).text
     assert ben.get("/admin/audit").status_code == 200
     admin.post(f"/admin/accounts/{key}/role", {"role": "person"})
     assert ben.get("/admin/").status_code == 403
@@ -176,7 +176,7 @@ def test_an_invitation_is_sent_and_listed(admin: Visitor) -> None:
     answer = admin.post("/admin/accounts/invitations", {"email": f" {BEN} ", "role": "operator"})
     assert (answer.status_code, answer.location) == (303, "/admin/accounts")
     page = admin.get("/admin/accounts").text
-    assert "An invitation is on its way to ben@example.test. It is good for 7 days." in page
+    assert "An invitation is on its way to ben@example.test. It is valid for 7 days." in page
     assert "Send again to ben@example.test" in page
     assert (invited().role, told()[-1]) == ("operator", ("admin@example.test", "account.invited", BEN))
     with time_machine.travel(now() + timedelta(days=8)):
@@ -212,7 +212,7 @@ def test_it_is_sent_again_or_withdrawn_after_a_question(admin: Visitor) -> None:
     admin.post("/admin/accounts/invitations", {"email": BEN, "role": "viewer"})
     path = f"/admin/accounts/invitations/{invited().shown_id}"
     admin.post(f"{path}/send")
-    assert "the one before it has ended" in admin.get("/admin/accounts").text
+    assert "The previous one no longer works" in admin.get("/admin/accounts").text
     db.session.rollback()
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Notification)) == 2
     assert "Withdraw the invitation to ben@example.test?" in admin.get(f"{path}/withdraw").text

@@ -166,7 +166,7 @@ def test_an_address_that_was_switched_off_says_why_and_can_be_confirmed_anew(ali
     db.session.commit()
     page = alice.get(PAGE).text
     assert "Switched off" in page
-    assert "Messages to it came back" in page
+    assert "Messages to it bounced" in page
     assert alice.post(path_of(address, "code")).status_code == 303
     assert "Not confirmed" in alice.get(PAGE).text
 

@@ -81,12 +81,12 @@ def test_a_deleted_one_is_not_retried_from_a_page_that_still_shows_it(operator: 
     bulk_actions.work()
     operator.post(f"/admin/failed/{dead[0]}/retry")
     page = operator.get(f"/admin/failed/{dead[0]}").text
-    assert [words for words in ("It was left alone", "It was deleted from the failed jobs.") if words not in page] == []
+    assert [words for words in ("Nothing was done", "It was deleted from the failed jobs.") if words not in page] == []
 
 
 def test_cancelling_twice_is_told(operator: Visitor, dead: list[str]) -> None:
     where = operator.post("/admin/failed/actions", {"kind": "retry", "channel": "email"}).location
-    for words in ("What has been done stays done.", "It had ended already."):
+    for words in ("What has already been done stays done.", "It had already finished."):
         operator.post(f"{where}/cancel")
         assert words in operator.get(where).text
 
@@ -94,11 +94,11 @@ def test_cancelling_twice_is_told(operator: Visitor, dead: list[str]) -> None:
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({}, "choose whether to retry or to delete"),
-        ({"kind": "explode"}, "choose whether"),
-        ({"kind": "retry", "per_second": "0"}, "a rate is"),
-        ({"kind": "retry", "per_second": "-3"}, "a rate is"),
-        ({"kind": "retry", "per_second": "9999999"}, "a rate is"),
+        ({}, "choose retry or delete"),
+        ({"kind": "explode"}, "choose retry or delete"),
+        ({"kind": "retry", "per_second": "0"}, "the rate must be"),
+        ({"kind": "retry", "per_second": "-3"}, "the rate must be"),
+        ({"kind": "retry", "per_second": "9999999"}, "the rate must be"),
         ({"kind": "retry", "through": "nobody", "channel": "email"}, "no provider"),
         ({"kind": "retry", "ids": "nonsense"}, "can be chosen at once"),
         ({"kind": "retry", "since": "yesterday"}, "since is a time"),
@@ -118,7 +118,7 @@ def test_what_makes_no_sense_starts_nothing_and_says_so(operator: Visitor, dead:
         ("kind=retry&selected=1", "Select at least one job first."),
         ("kind=nope", "Nothing was started"),
         ("kind=repair", "Nothing was started"),
-        ("kind=retry&channel=sms", "None of them is a failed job any more."),
+        ("kind=retry&channel=sms", "None of them is a failed job any longer."),
     ],
 )
 def test_asking_about_nothing_leads_back(operator: Visitor, dead: list[str], query: str, words: str) -> None:

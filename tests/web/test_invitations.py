@@ -46,11 +46,11 @@ def test_looking_does_nothing_and_the_button_lets_in(link: str, visitor: Visitor
     for _ in range(2):  # a mail scanner, and then the person
         page = visitor.get(link)
         assert (page.status_code, page.headers["Referrer-Policy"], page.headers["Cache-Control"]) == (200, "no-referrer", "no-store")
-        assert "ann@example.test invites you as <strong>viewer</strong>" in page.text
+        assert "ann@example.test has invited you as <strong>viewer</strong>" in page.text
         assert ben() is None
     answer = visitor.post(link)
     assert (answer.status_code, answer.location) == (303, "/admin/")
-    assert "You are viewer here." in visitor.get("/admin/").text
+    assert "Your role here is viewer." in visitor.get("/admin/").text
     db.session.rollback()
     trail = [(entry.actor, entry.action, entry.origin) for entry in db.session.scalars(sa.select(AuditEntry).order_by(AuditEntry.id))]
     assert trail[-2:] == [(BEN, "account.created", "127.0.0.1"), (BEN, "account.signed_in", "127.0.0.1")]
@@ -61,7 +61,7 @@ def test_a_password_may_be_chosen(link: str, visitor: Visitor, app: APIFlask) ->
     assert Visitor(app).sign_in(BEN, PASSWORD).status_code == 303
 
 
-@pytest.mark.parametrize(("password", "words"), [("short", "12 characters or more"), ("é" * 600, "shorter")])
+@pytest.mark.parametrize(("password", "words"), [("short", "At least 12 characters"), ("é" * 600, "shorter")])
 def test_one_that_cannot_be_used_is_refused_and_the_invitation_stays(link: str, visitor: Visitor, password: str, words: str) -> None:
     answer = visitor.post(link, {"password": password})
     assert answer.status_code == 422
@@ -82,10 +82,10 @@ def test_who_has_an_account_is_asked_for_no_password_and_keeps_theirs(ann: Accou
 
 
 OVER = {
-    "used": ("was used already", "To the sign-in"),
-    "withdrawn": ("was withdrawn", "Ask ann@example.test for a new one"),
+    "used": ("has already been used", "Sign in"),
+    "withdrawn": ("has been withdrawn", "Ask ann@example.test for a new one"),
     "expired": ("has expired", "Ask ann@example.test to send it again"),
-    "sent again": ("does not work", "Open the link in the newest mail"),
+    "sent again": ("does not work", "Open the link in the latest e-mail"),
     "disabled": ("Your account is disabled", "Ask an admin to enable the account"),
 }
 
@@ -140,7 +140,7 @@ def test_it_works_over_https_although_its_page_lets_no_referrer_out(link: str, v
 def test_who_is_signed_in_as_somebody_else_is_told_so(link: str, app: APIFlask) -> None:
     ann = Visitor(app)
     ann.sign_in("ann@example.test")
-    assert "In this browser ann@example.test is signed in" in ann.get(link).text
+    assert "ann@example.test is signed in in this browser" in ann.get(link).text
 
 
 def test_guessing_is_refused_in_the_end_and_a_good_link_never(link: str, visitor: Visitor, app: APIFlask) -> None:

@@ -43,7 +43,7 @@ def test_the_right_password_opens_the_inbox(visitor: Visitor) -> None:
 def test_a_wrong_half_is_not_named(visitor: Visitor, email: str, password: str) -> None:
     answer = visitor.sign_in(email, password)
     assert answer.status_code == 401
-    assert "E-mail or password is wrong." in answer.text
+    assert "Wrong e-mail or password." in answer.text
     assert visitor.get("/inbox").status_code == 302
 
 
@@ -160,7 +160,7 @@ def test_a_try_that_has_to_wait_is_not_looked_at_and_is_told_how_long(visitor: V
     answer = visitor.sign_in(ALICE)
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) > 0
-    assert "Too many tries. Wait " in answer.text
+    assert "Too many attempts. Wait " in answer.text
     assert "ask for a sign-in link" in answer.text
 
 

@@ -59,7 +59,7 @@ def test_any_id_finds_it(viewer: Visitor, sent: str, of: str) -> None:
 )
 def test_an_id_that_nothing_goes_by_is_told(viewer: Visitor, sent: str, text: str) -> None:
     answer = viewer.get("/admin/notifications", query_string={"id": text})
-    assert (answer.status_code, "Nothing goes by that id" in answer.text) == (200, True)
+    assert (answer.status_code, "Nothing has that id" in answer.text) == (200, True)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_filters(viewer: Visitor, sent: str, query: str, is_found: bool) -> None
         ("producer=nope", "There is no producer"),
         ("user=" + "x" * 300, "User is at most 255"),
         ("user=%00", "User is at most 255"),
-        ("after=nonsense", "That page is gone"),
+        ("after=nonsense", "That page is no longer available"),
     ],
 )
 def test_what_makes_no_sense_is_told_and_left_out(viewer: Visitor, sent: str, query: str, words: str) -> None:

@@ -51,7 +51,7 @@ def test_what_stands_still_is_said_at_the_top(app: APIFlask, signed_in: Callable
     health.force("spare", "open")
     health.force("other", "closed")
     page = viewer.get("/admin/").text
-    assert ("SMS is paused</strong>" in page, "The breaker of spare is forced open" in page, "The breaker of other" in page) == (True, True, False)
+    assert ("SMS has been paused</strong>" in page, "The breaker of spare is forced open" in page, "The breaker of other" in page) == (True, True, False)
 
 
 def test_a_priority_whose_oldest_has_waited_too_long_is_late(app: APIFlask, signed_in: Callable[..., Visitor]) -> None:

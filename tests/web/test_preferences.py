@@ -81,7 +81,7 @@ def test_sending_a_form_untouched_changes_nothing(desk: Desk) -> None:
         answer = desk.post(form_of(page, part))
         assert (answer.status_code, answer.location.partition("#")[0]) == (303, f"{desk.url}?saved=same")
     assert chosen() == {}
-    assert "Nothing was different" in desk.page("?saved=same")
+    assert "Nothing has changed" in desk.page("?saved=same")
 
 
 def test_one_switch_changes_one_choice(desk: Desk) -> None:
@@ -137,7 +137,7 @@ def test_a_mandatory_cell_is_locked_on_the_page_and_at_the_server(desk: Desk) ->
     page = desk.page()
     form = form_of(page, "choices")
     assert "security_alert:email=1" not in form["shown"]
-    assert "Always on by" in page
+    assert "Always on for" in page
     form["shown"].append("security_alert:email=1")
     desk.post(form)
     desk.post({"part": "choices", "only": "security_alert:email"})
@@ -229,7 +229,7 @@ def test_undo_is_honest_about_what_changed_meanwhile(desk: Desk) -> None:
     page = desk.visitor.get(desk.post(form).location).text
     choosing.change("alice", {"types": {"like": {"email": True}}}, replace=False, source="another window")
     answer = desk.post(undo_of(page), by_itself=True)
-    assert "but for what has been changed again since: Like by E-mail." in answer.text
+    assert "except for what has been changed again since: Like by E-mail." in answer.text
     assert chosen() == {"types": {"like": {"email": True}}}
     assert "saved=partly" in desk.post(undo_of(page)).location
 
@@ -317,19 +317,19 @@ def test_summaries_and_caps_are_chosen_by_category(desk: Desk) -> None:
 
 
 SENSELESS: list[tuple[dict[str, str], str, str]] = [
-    ({"part": "mute", "mute": "date", "mute_date": "2020-01-01"}, "mute_date", "Choose a date that is still to come."),
+    ({"part": "mute", "mute": "date", "mute_date": "2020-01-01"}, "mute_date", "Choose a date in the future."),
     ({"part": "mute", "mute": "date"}, "mute_date", "Choose a date."),
     ({"part": "mute", "mute": "date", "mute_date": "soon"}, "mute_date", "Choose a date."),
     ({"part": "quiet", "quiet": "1", "quiet_start": "22:00", "quiet_end": "22:00", "quiet_days": "1"}, "quiet_end", "different times"),
     ({"part": "quiet", "quiet": "1", "quiet_start": "25:00", "quiet_end": "22:00", "quiet_days": "1"}, "quiet_start", "22:00"),
-    ({"part": "quiet", "quiet": "1", "quiet_start": "22:00", "quiet_end": "07:00"}, "quiet_days", "Choose one day at least."),
+    ({"part": "quiet", "quiet": "1", "quiet_start": "22:00", "quiet_end": "07:00"}, "quiet_days", "Choose at least one day."),
     ({"part": "quiet", "quiet": "1", "quiet_start": "22:00", "quiet_end": "07:00", "quiet_days": "9"}, "quiet_days", "Days are 1"),
     ({"part": "quiet", "time_zone": "Mars/Olympus"}, "time_zone", "No time zone"),
     ({"part": "quiet", "held": "burn"}, "held", "One of wait"),
     ({"part": "often", "caps-marketing-day": "6"}, "caps-marketing-day", "At most 5"),
     ({"part": "often", "caps-marketing-day": "0"}, "caps-marketing-day", "At least 1"),
-    ({"part": "often", "caps-marketing-day": "-1"}, "caps-marketing-day", "Write a whole number."),
-    ({"part": "often", "caps-marketing-day": "9" * 40}, "caps-marketing-day", "Write a whole number."),
+    ({"part": "often", "caps-marketing-day": "-1"}, "caps-marketing-day", "Enter a whole number."),
+    ({"part": "often", "caps-marketing-day": "9" * 40}, "caps-marketing-day", "Enter a whole number."),
     ({"part": "often", "digest-social": "yearly"}, "digest-social", "One of off"),
     ({"part": "often", "digest_at": "25:00"}, "digest_at", "22:00"),
 ]
@@ -405,7 +405,7 @@ def test_erasing_wants_the_address_typed_and_leaves_the_counts(alice: Visitor, s
         assert db.session.get(User, "alice") is not None
     answer = alice.post("/preferences/erase", {"confirm": " Alice@example.test "})
     assert (answer.status_code, answer.location) == (303, "/login")
-    assert "You have been erased." in alice.get("/login").text
+    assert "Your data has been erased" in alice.get("/login").text
     assert alice.get("/preferences").status_code == 302
     db.session.rollback()
     remaining = {table: db.session.scalar(sa.select(sa.func.count()).select_from(table)) for table in (User, Account, Address, ConsentEvent, Notification)}
@@ -415,9 +415,9 @@ def test_erasing_wants_the_address_typed_and_leaves_the_counts(alice: Visitor, s
 
 def test_who_runs_this_installation_is_not_erased(signed_in: Callable[..., Visitor]) -> None:
     visitor = signed_in("viewer")
-    assert "so you cannot be erased from here" in visitor.get("/preferences").text
+    assert "so you cannot erase yourself" in visitor.get("/preferences").text
     answer = visitor.post("/preferences/erase", {"confirm": "viewer@example.test"})
-    assert (answer.status_code, "so you cannot be erased from here" in answer.text) == (409, True)
+    assert (answer.status_code, "so you cannot erase yourself" in answer.text) == (409, True)
     assert visitor.get("/preferences").status_code == 200
 
 

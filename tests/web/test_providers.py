@@ -63,7 +63,7 @@ def test_an_account_is_added_changed_and_its_secret_stays_unless_given(admin: Vi
     ("change", "words"),
     [
         ({"name": ""}, "Give it a name"),
-        ({"setting_SMTP_URL": ""}, "SMTP_URL is needed"),
+        ({"setting_SMTP_URL": ""}, "SMTP_URL is required"),
         ({"setting_SMTP_URL": "http://mail"}, "SMTP_URL"),
         ({"position": "first"}, "valid integer"),
         ({"weight": "0"}, "between 1"),
@@ -112,7 +112,7 @@ def test_it_is_removed_only_by_its_name(admin: Visitor) -> None:
     assert "spare" in admin.get("/admin/providers").text
     admin.post("/admin/providers/spare/remove", {"confirm": "spare"})
     assert stored() is None
-    assert "spare is removed" in admin.get("/admin/providers").text
+    assert "spare has been removed" in admin.get("/admin/providers").text
     assert "spare" not in admin.get("/admin/providers").text
 
 
@@ -136,13 +136,13 @@ def test_a_test_is_sent_by_a_worker_and_followed_on_its_story(admin: Visitor, wo
     providers.add("spare", "smtp", {"SMTP_URL": f"smtp://127.0.0.1:{free_port()}"})
     addresses.add_given("admin", "email", "me@example.com", label=None)
     page = admin.get("/admin/providers/spare").text
-    [own] = re.findall(r'<option value="([^"]+)">me@example.com, yours', page)
+    [own] = re.findall(r'<option value="([^"]+)">me@example.com \(yours\)', page)
     with transaction() as session:
         session.execute(sa.update(Provider).values(changed_at=now() - timedelta(minutes=1)))
     answer = admin.post("/admin/providers/spare/test", {"own": own, "to": ""})
     assert (answer.status_code, answer.location.startswith("/admin/notifications/ntf_")) == (303, True)
     story = admin.get(answer.location).text
-    assert ("The test of spare is on its way" in story, "queued" in story, "Try 1" in story) == (True, True, False)
+    assert ("A test message through spare is on its way" in story, "queued" in story, "Try 1" in story) == (True, True, False)
     work()
     assert "Try 1 by spare: retryable" in admin.get(answer.location).text
     assert "provider.tested" in admin.get("/admin/audit").text

@@ -51,7 +51,7 @@ def test_a_channel_is_paused_after_asking_and_resumed(operator: Visitor) -> None
     assert pausing.paused() == set()
     operator.post("/admin/queues/sms/pause")
     page = operator.get("/admin/queues").text
-    assert "SMS is paused</strong> since" in page
+    assert "SMS has been paused</strong> since" in page
     assert "operator@example.test" in page
     operator.post("/admin/queues/sms/resume")
     assert "SMS is paused</strong>" not in operator.get("/admin/queues").text
@@ -101,5 +101,5 @@ def test_without_redis_it_says_so_and_channels_can_still_be_paused(operator: Vis
     operator.post("/admin/queues/sms/pause")
     page = operator.get("/admin/queues").text
     assert "Redis cannot be reached" in page
-    assert "SMS is paused since" in page
+    assert "SMS has been paused since" in page
     assert operator.post("/admin/queues/breaker", {"scope": "x", "state": "open"}).status_code == 303

@@ -52,12 +52,12 @@ def words() -> Words:
 def test_from_the_first_draft_to_being_rolled_back(admin: Visitor) -> None:
     assert admin.post("/admin/templates", {"key": KEY}).location == f"{HOME}/1"
     assert admin.post(f"{HOME}/1", FORM).status_code == 303
-    assert "With the sample data this cannot be put into words" in admin.get(f"{HOME}/1/publish").text  # nobody knows a name
+    assert "This text cannot be filled with the sample data" in admin.get(f"{HOME}/1/publish").text  # nobody knows a name
     assert admin.post(f"{HOME}/1/publish").location == HOME
     assert admin.post(f"{HOME}/draft").location == f"{HOME}/2"
     admin.post(f"{HOME}/2", {**FORM, "title": "Hi {{ name }}"})
     asked = admin.get(f"{HOME}/2/publish").text
-    assert "It takes the place of version 1" in asked
+    assert "It replaces version 1" in asked
     assert "+title: Hi {{ name }}" in asked
     assert "-title: Hello {{ name }}" in asked
     admin.post(f"{HOME}/2/publish")
@@ -88,7 +88,7 @@ def test_words_for_any_channel_are_shown_although_the_channel_has_its_own(admin:
     templates.save(KEY, 1, {("inapp", "en"): Words("Its own")})
     page = admin.post(f"{draft}/preview", {**FORM, "title": "For all", "shown_as": "inapp"}, headers={"X-Partial": "preview"}).text
     assert ("For all" in page, "Its own" in page) == (True, False)
-    assert "These use words of their own, in a test too: In-app." in admin.get(f"{draft}?channel=*&locale=en").text
+    assert "These have words of their own, in a test too: In-app." in admin.get(f"{draft}?channel=*&locale=en").text
     assert "words of their own" not in admin.get(f"{draft}?channel=*&locale=de").text
 
 
@@ -103,7 +103,7 @@ def test_a_fault_is_shown_at_its_line_and_nothing_is_saved(admin: Visitor, draft
 def test_of_endless_words_the_beginning_is_compared(admin: Visitor, draft: str) -> None:
     templates.save(KEY, 1, {("email", "en"): Words("t", "\n".join(map(str, range(10_000))))})
     page = admin.get(f"{draft}/publish").text
-    assert ("body: 1\n" in html.unescape(page).replace("</span>", ""), "body: 9999" in page, "and more than is compared" in page) == (True, False, True)
+    assert ("body: 1\n" in html.unescape(page).replace("</span>", ""), "body: 9999" in page, "the rest is too long to compare" in page) == (True, False, True)
 
 
 def test_of_ones_previews_the_latest_are_kept(admin: Visitor, draft: str) -> None:

@@ -77,12 +77,12 @@ def test_who_writes_over_what_somebody_else_has_changed_is_told(admin: Visitor) 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"key": "Parcel"}, "The name is 1 to 64"),
-        ({"key": "order_placed"}, "There is a type of this name already"),
+        ({"key": "Parcel"}, "Use 1 to 64 characters"),
+        ({"key": "order_placed"}, "There is already a type with this name"),
         ({"titles": "{}"}, "Titles look like"),
         ({"titles": '{"en": ""}'}, "Titles look like"),
         ({"titles": '{"en": 5}'}, "Titles look like"),
-        ({"titles": "{"}, "this is not JSON"),
+        ({"titles": "{"}, "this is not valid JSON"),
         ({"category": "gossip"}, "Not a valid choice"),
         ({"category": "marketing", "priority": "urgent"}, "marketing"),
         ({"channels": []}, "channel"),

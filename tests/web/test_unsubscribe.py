@@ -76,7 +76,7 @@ def test_choices_for_single_types_do_not_let_the_category_through(visitor: Visit
 def test_a_broken_link_does_nothing_and_says_so(visitor: Visitor, token: str, method: str) -> None:
     answer = getattr(visitor.client, method)(f"/u/{token}")
     assert answer.status_code == 404
-    assert "not complete" in answer.text
+    assert "This link is incomplete" in answer.text
 
 
 def test_another_kind_of_token_is_no_unsubscribe_link(visitor: Visitor, cast: dict[str, str]) -> None:

@@ -69,7 +69,7 @@ def test_an_operator_has_an_address_used_again_after_asking(signed_in: Callable[
     [entry] = db.session.scalars(sa.select(AuditEntry).where(AuditEntry.action == "suppression.lifted"))
     assert "dead@sandbox.test" not in entry.subject
     operator.post(where)
-    assert "Nothing held that address back" in operator.get("/admin/users/zoe").text
+    assert "That address was not held back" in operator.get("/admin/users/zoe").text
 
 
 def test_a_viewer_may_not_and_a_foreign_address_is_not_found(signed_in: Callable[..., Visitor], send: Send, cast: Any) -> None:

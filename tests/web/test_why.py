@@ -21,7 +21,7 @@ def test_the_preferences_lead_to_it(signed_in: Callable[..., Visitor]) -> None:
 
 
 def test_it_says_so_when_nothing_was_sent(signed_in: Callable[..., Visitor]) -> None:
-    assert "Nothing was sent to you yet." in signed_in().get("/why").text
+    assert "Nothing has been sent to you yet." in signed_in().get("/why").text
 
 
 def test_who_is_not_signed_in_has_to_do_that_first(visitor: Visitor) -> None:
