@@ -11,7 +11,9 @@ import warnings
 
 gc.disable()  # until all is imported: that stays, so looking for garbage in it is a tenth of a start
 
-os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")  # its own resolver breaks where dnspython is installed, and ours needs none
+os.environ.setdefault(
+    "EVENTLET_NO_GREENDNS", "yes"
+)  # its own resolver breaks where dnspython is installed, and ours needs none
 warnings.filterwarnings("ignore", r"\s*Eventlet is deprecated")  # known, and why this is the only file that names it
 
 import eventlet
@@ -66,9 +68,14 @@ def serve() -> int:
     )
     if app is None:
         return 0
-    connections = guard.Connections(guard.most_connections(_allow_many_files()), 0 if settings.trusted_proxies else settings.connections_per_address)
+    connections = guard.Connections(
+        guard.most_connections(_allow_many_files()), 0 if settings.trusted_proxies else settings.connections_per_address
+    )
     if connections.most < FEWEST_CONNECTIONS:
-        raise NotReady(f"This process may open too few files: {guard.KEPT_DESCRIPTORS + 2 * FEWEST_CONNECTIONS} are needed. Raise the limit (ulimit -n).")
+        raise NotReady(
+            f"This process may open too few files: {guard.KEPT_DESCRIPTORS + 2 * FEWEST_CONNECTIONS} are needed. "
+            "Raise the limit (ulimit -n)."
+        )
     with _told(where):
         listener.listen(listening.BACKLOG)
     Protocol.connections = connections
@@ -82,7 +89,9 @@ def serve() -> int:
         "debug": False,
         "environ": {"wsgi.errors": _Unwanted()},
     }
-    server = eventlet.spawn(eventlet.wsgi.server, guard.Listener(listener, connections), app, custom_pool=pool, protocol=Protocol, **options)
+    server = eventlet.spawn(
+        eventlet.wsgi.server, guard.Listener(listener, connections), app, custom_pool=pool, protocol=Protocol, **options
+    )
     vital.arm()
     log.info("web.started", host=settings.host, port=settings.port, connections=connections.most)
     trampoline(stop, read=True)
@@ -114,7 +123,9 @@ class _Log:
     """Where the server tells of an application that raised, which it has answered with a 500."""
 
     def info(self, text: str) -> None:
-        if text.startswith("Traceback") and not isinstance(sys.exc_info()[1], OSError | guard.BrokenBody):  # a client that is gone
+        if text.startswith("Traceback") and not isinstance(
+            sys.exc_info()[1], OSError | guard.BrokenBody
+        ):  # a client that is gone
             log.exception("web.request_broke")
 
     def debug(self, *_: Any) -> None:
@@ -134,7 +145,9 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
     """One connection. Requests are read by `guard`, and answered by eventlet's own code."""
 
     connections: ClassVar[guard.Connections]
-    clients: ClassVar[guard.Connections]  # by the address that trusted proxies name; requests in progress, WebSockets too
+    clients: ClassVar[
+        guard.Connections
+    ]  # by the address that trusted proxies name; requests in progress, WebSockets too
     proxies: ClassVar[int]
     rbufsize = 0  # the server's own reader is not used
 

@@ -54,7 +54,13 @@ EVERY_ACTION_MS = 200  # of a person with a full inbox
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     parser.add_argument("--database", choices=DATABASES, action="append", help="only this one")
-    parser.add_argument("--only", metavar="NAME", choices=MEASURES, action="append", help=f"only this measurement: {', '.join(MEASURES)}")
+    parser.add_argument(
+        "--only",
+        metavar="NAME",
+        choices=MEASURES,
+        action="append",
+        help=f"only this measurement: {', '.join(MEASURES)}",
+    )
     parser.add_argument("--rows", type=int, metavar="N", help=f"the larger history ({HISTORIES[1]:,}); 0 leaves it out")
     parser.add_argument("--quick", action="store_true", help="a fifth of everything, a larger history of 50,000")
     given = parser.parse_args()
@@ -63,7 +69,9 @@ def main() -> int:
     results = {}
     for database in given.database or DATABASES:
         with installed(database) as installation:
-            results[database] = _measure(Stage(installation, 0.2 if given.quick else 1.0), given.only or list(MEASURES), larger)
+            results[database] = _measure(
+                Stage(installation, 0.2 if given.quick else 1.0), given.only or list(MEASURES), larger
+            )
     print("\n" + _table(results) + "\n")
     print(_targets(results))
     print(f"\nTook {time.monotonic() - begun:.0f} s.")
@@ -75,7 +83,10 @@ def main() -> int:
 def _measure(stage: Stage, names: Sequence[str], larger: int) -> dict[str, Found]:
     installation = stage.installation
     say = f"{installation.database:>10}"
-    with _progress(f"{say}  people, and a history of {HISTORIES[0]:,}"), running(installation.start("bench.sink")) as sink:
+    with (
+        _progress(f"{say}  people, and a history of {HISTORIES[0]:,}"),
+        running(installation.start("bench.sink")) as sink,
+    ):
         ports = sink.read_json()
         rows.add_people(PEOPLE, CROWD)
         for prefix, port in zip(("quick", "slow", "stuck"), ports, strict=True):
@@ -110,12 +121,28 @@ def _progress(what: str) -> Iterator[list[str]]:
 
 
 def _table(results: dict[str, dict[str, Found]]) -> str:
-    lines = [f"{'':<12}{'':<24}{'rate':>12}{'p50 ms':>10}{'p99 ms':>10}{'CPU µs':>9}{'redis µs':>10}{'pg µs':>8}{'peak MB':>9}"]
+    lines = [
+        (
+            f"{'':<12}{'':<24}{'rate':>12}{'p50 ms':>10}{'p99 ms':>10}{'CPU µs':>9}{'redis µs':>10}{'pg µs':>8}"
+            f"{'peak MB':>9}"
+        )
+    ]
     for database, found in results.items():
         for name, figures in found.items():
-            rate = next((value for figure, value in figures.items() if figure.endswith("/s") and figure != "alone/s"), None)
-            columns = [rate, *(figures.get(key) for key in ("p50_ms", "p99_ms", "cpu_us", "redis_cpu_us", "postgresql_cpu_us", "peak_mb"))]
-            lines.append(f"{database:<12}{name:<24}" + "".join(f"{_shown(v):>{w}}" for v, w in zip(columns, (12, 10, 10, 9, 10, 8, 9), strict=True)))
+            rate = next(
+                (value for figure, value in figures.items() if figure.endswith("/s") and figure != "alone/s"), None
+            )
+            columns = [
+                rate,
+                *(
+                    figures.get(key)
+                    for key in ("p50_ms", "p99_ms", "cpu_us", "redis_cpu_us", "postgresql_cpu_us", "peak_mb")
+                ),
+            ]
+            lines.append(
+                f"{database:<12}{name:<24}"
+                + "".join(f"{_shown(v):>{w}}" for v, w in zip(columns, (12, 10, 10, 9, 10, 8, 9), strict=True))
+            )
     return "\n".join(lines)
 
 
@@ -137,16 +164,25 @@ def _targets(results: dict[str, dict[str, Found]]) -> str:
             is_met = value >= target.at_least if target.at_least is not None else value <= (target.at_most or 0)
             wanted = f"≥ {target.at_least:,g}" if target.at_least is not None else f"≤ {target.at_most:,g}"
             unit = f"× {target.of}" if target.of else target.figure
-            lines.append(f"{'met   ' if is_met else 'MISSED'} {database:<11} {target.measure:<15} {_shown(value):>9} {wanted:>8} {unit}")
+            lines.append(
+                f"{'met   ' if is_met else 'MISSED'} {database:<11} {target.measure:<15} {_shown(value):>9} "
+                f"{wanted:>8} {unit}"
+            )
         for name in AT_EVERY_SIZE:
             larger = next((figures for other, figures in found.items() if other.startswith(f"{name} of ")), None)
             if larger and name in found:
                 growth = _cost(larger) / _cost(found[name])
                 verdict = "met   " if growth <= LARGEST_GROWTH else "MISSED"
-                lines.append(f"{verdict} {database:<11} {name:<15} {growth:>9.2f} {f'≤ {LARGEST_GROWTH:g}':>8} × CPU with the larger history")
+                lines.append(
+                    f"{verdict} {database:<11} {name:<15} {growth:>9.2f} {f'≤ {LARGEST_GROWTH:g}':>8} × CPU with "
+                    "the larger history"
+                )
         for name, figures in found.items():
             if "times" in figures:
-                lines.append(f"       {database:<11} {name:<15} {figures['times']:>9.2f}          × as cheap from Redis as from the database")
+                lines.append(
+                    f"       {database:<11} {name:<15} {figures['times']:>9.2f}          × as cheap from Redis "
+                    "as from the database"
+                )
     return "\n".join(lines)
 
 

@@ -1,4 +1,6 @@
-"""An operator's browser at the failed jobs, the overview and the search: how long each page takes, over HTTP and signed in, as whole pages."""
+"""An operator's browser at the failed jobs, the overview and the search: how long each page takes, over HTTP and signed
+in, as whole pages.
+"""
 
 import argparse
 import http.client
@@ -40,7 +42,9 @@ class Operator:
         found = _TOKEN.search(self.ask("GET", "/login"))
         if found is None:
             raise RuntimeError("the sign-in page has no form")
-        self.ask("POST", "/login", urlencode({"email": email, "password": password, "csrf_token": found[1]}), expected=303)
+        self.ask(
+            "POST", "/login", urlencode({"email": email, "password": password, "csrf_token": found[1]}), expected=303
+        )
 
     def ask(self, method: str, path: str, body: str | None = None, *, expected: int = 200) -> str:
         headers = {"Cookie": "; ".join(f"{name}={morsel.value}" for name, morsel in self.cookies.items())}
@@ -78,7 +82,9 @@ def addresses(operator: Operator, registry_pages: int) -> dict[str, str]:
         "registry_deep": f"/admin/failed/registry?page={registry_pages}",
         "job": f"/admin/failed/{job[1]}",
         "preview": "/admin/failed/actions/new?kind=retry",
-        "preview_group": "/admin/failed/actions/new?kind=retry&channel=email&provider=smtp&outcome=permanent&code=mailbox_7",
+        "preview_group": (
+            "/admin/failed/actions/new?kind=retry&channel=email&provider=smtp&outcome=permanent&code=mailbox_7"
+        ),
         "preview_text": "/admin/failed/actions/new?kind=retry&text=mailbox",
         "actions": "/admin/failed/actions",
         "overview": "/admin/",

@@ -1,4 +1,6 @@
-"""What deciding costs in CPU time: the rules alone, and learning what they have to know of people. All in this process."""
+"""What deciding costs in CPU time: the rules alone, and learning what they have to know of people.
+All in this process.
+"""
 
 import contextlib
 import time
@@ -33,11 +35,19 @@ _ROUNDS = 5  # the best one counts: the others were disturbed
 def rules() -> dict[str, float]:
     """The decisions for a thousand people on four channels each."""
     names = ("inapp", "email", "push", "sms")
-    channels = {name: ChannelFacts(name, needs_address=name != names[0], waits_when_quiet=name != names[0], every_address=name == "push") for name in names}
+    channels = {
+        name: ChannelFacts(
+            name, needs_address=name != names[0], waits_when_quiet=name != names[0], every_address=name == "push"
+        )
+        for name in names
+    }
     kind = TypeFacts("comment", "social", "medium", names)
     chosen = from_document({**CHOICES, "categories": {}})
     addresses = tuple(AddressFacts(number, name, "…", is_primary=True) for number, name in enumerate(names[1:]))
-    everybody = [Facts(kind, kind.priority, ZoneInfo("Europe/Berlin"), chosen, addresses, channels, user_id=f"{PEOPLE}{n}") for n in range(USERS)]
+    everybody = [
+        Facts(kind, kind.priority, ZoneInfo("Europe/Berlin"), chosen, addresses, channels, user_id=f"{PEOPLE}{n}")
+        for n in range(USERS)
+    ]
     at = now()
 
     def decide() -> None:
@@ -45,14 +55,22 @@ def rules() -> dict[str, float]:
             plan(facts, at)
 
     spent = _cpu_s(decide)
-    return {"users/s": round(USERS / spent, 1), "cpu_ms": round(spent * 1e3, 1), "cpu_us": round(spent / USERS * 1e6, 1)}
+    return {
+        "users/s": round(USERS / spent, 1),
+        "cpu_ms": round(spent * 1e3, 1),
+        "cpu_us": round(spent / USERS * 1e6, 1),
+    }
 
 
 def knowledge(size: int) -> dict[str, float]:
-    """What planning a batch has to know of `size` people: `cpu_us` of each from Redis, and as a multiple of that from the database."""
+    """What planning a batch has to know of `size` people: `cpu_us` of each from Redis, and as a multiple of that from
+    the database.
+    """
     with transaction() as session:
         session.execute(sa.update(Preference).where(Preference.user_id.startswith(PEOPLE)).values(document=CHOICES))
-    batches = [[f"{PEOPLE}{(start + n) % CROWD}" for n in range(size)] for start in range(0, max(size, 20 * BATCH), size)]
+    batches = [
+        [f"{PEOPLE}{(start + n) % CROWD}" for n in range(size)] for start in range(0, max(size, 20 * BATCH), size)
+    ]
     operations = size * len(batches)
     queried = _cpu_s(lambda: _each(batches, load_people)) / operations
     with _cache_on():

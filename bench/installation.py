@@ -1,4 +1,6 @@
-"""An installation to measure: a database, an embedded Redis and the settings of production, in a folder that goes away again."""
+"""An installation to measure: a database, an embedded Redis and the settings of production, in a folder that goes away
+again.
+"""
 
 import contextlib
 import secrets
@@ -109,8 +111,17 @@ def _redis(place: Path) -> Iterator[int]:
     binary = redis_server()
     if binary is None:
         raise SystemExit("There is no redis-server here.")
-    options = {"port": 0, "unixsocket": place / "redis.sock", "dir": place, "save": "", "appendonly": "yes", "maxmemory-policy": "noeviction"}
-    server = Popen([binary, *(str(word) for name, value in options.items() for word in (f"--{name}", value))], stdout=DEVNULL)
+    options = {
+        "port": 0,
+        "unixsocket": place / "redis.sock",
+        "dir": place,
+        "save": "",
+        "appendonly": "yes",
+        "maxmemory-policy": "noeviction",
+    }
+    server = Popen(
+        [binary, *(str(word) for name, value in options.items() for word in (f"--{name}", value))], stdout=DEVNULL
+    )
     client = redis.Redis(unix_socket_path=str(place / "redis.sock"))
 
     def answers() -> Any:

@@ -1,4 +1,6 @@
-"""From POST to the browser: posts a hundred a second while the recipients' Socket.IO connections listen in the same process."""
+"""From POST to the browser: posts a hundred a second while the recipients' Socket.IO connections listen in the same
+process.
+"""
 
 import argparse
 import itertools
@@ -59,13 +61,35 @@ def main() -> None:
 
     def requests() -> Iterator[bytes]:
         for number in itertools.count():
-            body = {"type": TYPE, "recipients": [users[number % len(users)]], "data": {"order_id": str(number)}, "channels": ["inapp"]}
+            body = {
+                "type": TYPE,
+                "recipients": [users[number % len(users)]],
+                "data": {"order_id": str(number)},
+                "channels": ["inapp"],
+            }
             yield load.request("/api/v1/notifications", body)
 
-    posted = load.post(given.port, requests(), clients=16, seconds=given.seconds, per_second=given.per_second, sent=lambda: sent_at.append(time.monotonic()))
+    posted = load.post(
+        given.port,
+        requests(),
+        clients=16,
+        seconds=given.seconds,
+        per_second=given.per_second,
+        sent=lambda: sent_at.append(time.monotonic()),
+    )
     time.sleep(_FAREWELL_S)
     latencies = [heard_at[number] - at for number, at in enumerate(sent_at) if number in heard_at]
-    print(json.dumps({"posted": len(sent_at), "heard": len(latencies), "refused": posted["refused"], **load.percentiles(latencies)}), flush=True)
+    print(
+        json.dumps(
+            {
+                "posted": len(sent_at),
+                "heard": len(latencies),
+                "refused": posted["refused"],
+                **load.percentiles(latencies),
+            }
+        ),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -46,9 +46,17 @@ class _Client:
 
 
 def post(
-    port: int, requests: Iterator[bytes], *, clients: int, seconds: float, per_second: float | None = None, sent: Callable[[], None] = lambda: None
+    port: int,
+    requests: Iterator[bytes],
+    *,
+    clients: int,
+    seconds: float,
+    per_second: float | None = None,
+    sent: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """As fast as it is answered, or `per_second` at even distances whatever the answers. `sent` is called before each request."""
+    """As fast as it is answered, or `per_second` at even distances whatever the answers. `sent` is called before each
+    request.
+    """
     chooser = selectors.DefaultSelector()
     idle = [_Client(port) for _ in range(clients)]
     for client in idle:
@@ -73,17 +81,29 @@ def post(
                 idle.append(client)
                 busy -= 1
     took = time.monotonic() - begun
-    return {"requests": len(latencies), "seconds": took, "cpu_s": time.process_time() - cpu, "refused": refused, **percentiles(latencies)}
+    return {
+        "requests": len(latencies),
+        "seconds": took,
+        "cpu_s": time.process_time() - cpu,
+        "refused": refused,
+        **percentiles(latencies),
+    }
 
 
 def percentiles(latencies_s: Sequence[float]) -> dict[str, float]:
     ranked = sorted(latencies_s) or [0.0]
-    return {name: round(ranked[min(len(ranked) - 1, int(len(ranked) * share))] * 1000, 2) for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99))}
+    return {
+        name: round(ranked[min(len(ranked) - 1, int(len(ranked) * share))] * 1000, 2)
+        for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99))
+    }
 
 
 def request(path: str, body: Any) -> bytes:
     encoded = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\nContent-Length: {len(encoded)}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\nContent-Type: "
+        f"application/json\r\nContent-Length: {len(encoded)}\r\n\r\n"
+    )
     return head.encode() + encoded
 
 
@@ -97,7 +117,15 @@ def singles(prefix: str, users: int, channels: Sequence[str], priority: str | No
 def bulks(prefix: str, users: int, channels: Sequence[str], size: int) -> Iterator[bytes]:
     """`size` notifications in one call."""
     for first in itertools.count(step=size):
-        items = [{"type": TYPE, "recipients": [f"{prefix}{(first + n) % users}"], "data": data(first + n), "channels": channels} for n in range(size)]
+        items = [
+            {
+                "type": TYPE,
+                "recipients": [f"{prefix}{(first + n) % users}"],
+                "data": data(first + n),
+                "channels": channels,
+            }
+            for n in range(size)
+        ]
         yield request("/api/v1/notifications/bulk", {"notifications": items})
 
 
@@ -105,7 +133,9 @@ def many(prefix: str, users: int, channels: Sequence[str], size: int) -> Iterato
     """`size` recipients in one notification."""
     for first in itertools.count(step=size):
         recipients = [f"{prefix}{(first + n) % users}" for n in range(size)]
-        yield request("/api/v1/notifications", {"type": TYPE, "recipients": recipients, "data": data(first), "channels": channels})
+        yield request(
+            "/api/v1/notifications", {"type": TYPE, "recipients": recipients, "data": data(first), "channels": channels}
+        )
 
 
 def data(number: int) -> dict[str, str]:
@@ -131,7 +161,12 @@ def main() -> None:
         requests = singles(given.prefix, given.users, channels, given.priority)
     else:
         requests = (bulks if given.kind == "bulks" else many)(given.prefix, given.users, channels, given.size)
-    print(json.dumps(post(given.port, requests, clients=given.clients, seconds=given.seconds, per_second=given.per_second)), flush=True)
+    print(
+        json.dumps(
+            post(given.port, requests, clients=given.clients, seconds=given.seconds, per_second=given.per_second)
+        ),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -32,7 +32,9 @@ _OPERATOR = "operator@bench.example"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """An installation with people in it and receivers of webhooks beside it. `scale` shortens everything for a quick look."""
+    """An installation with people in it and receivers of webhooks beside it. `scale` shortens everything for a quick
+    look.
+    """
 
     installation: Installation
     scale: float
@@ -64,12 +66,23 @@ def _emptied(stage: Stage, kind: str, channel: str, count: int, people: str = PE
     with stage.costs(found, lambda: count):
         answer = stage.installation.start("bench.worker", kind, f"{channel}.medium").answer()
     _expect_sent(ids)
-    return {"deliveries/s": round(count / answer["seconds"], 1), "cpu_us": _micros(answer["cpu_s"], count), "peak_mb": answer["peak_mb"], **found}
+    return {
+        "deliveries/s": round(count / answer["seconds"], 1),
+        "cpu_us": _micros(answer["cpu_s"], count),
+        "peak_mb": answer["peak_mb"],
+        **found,
+    }
 
 
 def _expect_sent(ids: list[UUID]) -> None:
     outcomes = dict(
-        db.session.execute(sa.select(Delivery.status, sa.func.count()).where(Delivery.id.between(ids[0], ids[-1])).group_by(Delivery.status)).tuples().all()
+        db.session.execute(
+            sa.select(Delivery.status, sa.func.count())
+            .where(Delivery.id.between(ids[0], ids[-1]))
+            .group_by(Delivery.status)
+        )
+        .tuples()
+        .all()
     )
     db.session.rollback()
     if outcomes != {"sent": len(ids)}:
@@ -126,7 +139,9 @@ def _served(stage: Stage, count: int) -> float:
 
 
 def _left(ids: list[UUID], statuses: tuple[str, ...]) -> int:
-    left = db.session.scalar(sa.select(sa.func.count()).where(Delivery.id.between(ids[0], ids[-1]), Delivery.status.in_(statuses)))
+    left = db.session.scalar(
+        sa.select(sa.func.count()).where(Delivery.id.between(ids[0], ids[-1]), Delivery.status.in_(statuses))
+    )
     db.session.rollback()
     return left or 0
 
@@ -156,7 +171,9 @@ def thousand(stage: Stage) -> Found:
 # ---- ingest ---------------------------------------------------------------------------------------------------------
 
 
-def _loaded(stage: Stage, web: Program, kind: str, *options: object, per_request: int = 1) -> tuple[Found, dict[str, Any]]:
+def _loaded(
+    stage: Stage, web: Program, kind: str, *options: object, per_request: int = 1
+) -> tuple[Found, dict[str, Any]]:
     """What the web process bears of that load, and what it costs."""
     shared = ("--port", stage.installation.port, "--prefix", PEOPLE, "--users", CROWD)
     found: Found = {}
@@ -168,7 +185,10 @@ def _loaded(stage: Stage, web: Program, kind: str, *options: object, per_request
     if answer["refused"]:
         raise RuntimeError(f"the web process refused: {answer['refused']}")
     rate = round(operations / answer["seconds"], 1)
-    spent = {"cpu_us": _micros(cpu_s([web.process.pid]) - before, operations), "load_cpu_us": _micros(answer["cpu_s"], operations)}
+    spent = {
+        "cpu_us": _micros(cpu_s([web.process.pid]) - before, operations),
+        "load_cpu_us": _micros(answer["cpu_s"], operations),
+    }
     latency = {name: answer[name] for name in ("p50_ms", "p99_ms")}
     peak = peak_mb(web.process.pid)
     return {"rate": rate, **latency, **spent, **({"peak_mb": peak} if peak else {}), **found}, answer
@@ -209,7 +229,9 @@ def socket(stage: Stage) -> Found:
     """From POST to the browser's event, at a hundred a second to forty people."""
     tokens = {f"{PEOPLE}{n}": signing.sign_user_token(f"{PEOPLE}{n}", 3600)[0] for n in range(40)}
     with stage.installation.web():
-        program = stage.installation.start("bench.listen", "--port", stage.installation.port, "--seconds", max(2, 8 * stage.scale), told=tokens)
+        program = stage.installation.start(
+            "bench.listen", "--port", stage.installation.port, "--seconds", max(2, 8 * stage.scale), told=tokens
+        )
         answer = program.answer()
     if answer["heard"] < answer["posted"]:
         raise RuntimeError(f"of {answer['posted']} only {answer['heard']} were heard: {answer['refused']}")
@@ -217,7 +239,9 @@ def socket(stage: Stage) -> Found:
 
 
 def inbox(stage: Stage) -> Found:
-    """Each action of a person with 50,000 items, 5,000 of them unread, one after the other; `p50_ms` is the first paint."""
+    """Each action of a person with 50,000 items, 5,000 of them unread, one after the other; `p50_ms` is the first
+    paint.
+    """
     items, unread = stage.some(50_000), stage.some(5_000)
     rows.add_inbox(items, unread, prefix="reader")
     with stage.installation.web():
@@ -255,7 +279,13 @@ def urgent(stage: Stage) -> Found:
         peak = peak_mb(worker.process.pid)
     if not left:
         raise RuntimeError("the backlog was gone before the last urgent one: nothing was measured")
-    times = db.session.execute(sa.select(Delivery.created_at, Delivery.sent_at).where(Delivery.id > mark, Delivery.priority == "urgent")).tuples().all()
+    times = (
+        db.session.execute(
+            sa.select(Delivery.created_at, Delivery.sent_at).where(Delivery.id > mark, Delivery.priority == "urgent")
+        )
+        .tuples()
+        .all()
+    )
     db.session.rollback()
     _forget(backlog)
     stage.installation.clear_queues()
@@ -292,7 +322,11 @@ def failed(stage: Stage) -> Found:
     stage.installation.clear_queues()
     worst = max(answer, key=lambda kind: answer[kind]["p99_ms"])
     print(f"(worst: {worst})", end=" ", flush=True)
-    return {"worst_ms": answer[worst]["p99_ms"], **answer["groups_all"], **{f"{kind}_ms": took["p50_ms"] for kind, took in answer.items()}}
+    return {
+        "worst_ms": answer[worst]["p99_ms"],
+        **answer["groups_all"],
+        **{f"{kind}_ms": took["p50_ms"] for kind, took in answer.items()},
+    }
 
 
 def bulk_retry(stage: Stage) -> Found:
@@ -318,7 +352,9 @@ def bulk_retry(stage: Stage) -> Found:
 
 
 def _unsent_since(mark: UUID) -> int:
-    unsent = db.session.scalar(sa.select(sa.func.count()).where(Delivery.id > mark, Delivery.priority == "urgent", Delivery.sent_at.is_(None)))
+    unsent = db.session.scalar(
+        sa.select(sa.func.count()).where(Delivery.id > mark, Delivery.priority == "urgent", Delivery.sent_at.is_(None))
+    )
     db.session.rollback()
     return unsent or 0
 

@@ -31,7 +31,9 @@ class Person:
 
     def ask(self, method: str, path: str, body: Any = None, *, kind: str | None = None) -> Any:
         begun = time.monotonic()
-        self.connection.request(method, f"/api/v1/inbox{path}", None if body is None else json.dumps(body), self.headers)
+        self.connection.request(
+            method, f"/api/v1/inbox{path}", None if body is None else json.dumps(body), self.headers
+        )
         answer = self.connection.getresponse()
         content = answer.read()
         if kind:
@@ -144,7 +146,11 @@ def main() -> None:
         latencies = follow(given.port, token, person, given.times)
         print(json.dumps({"heard": len(latencies), **load.percentiles(latencies)}), flush=True)
         return
-    works: tuple[Callable[[], None], ...] = (lambda: look(person), lambda: act(person), lambda: act_on_all(person, given.unread))
+    works: tuple[Callable[[], None], ...] = (
+        lambda: look(person),
+        lambda: act(person),
+        lambda: act_on_all(person, given.unread),
+    )
     for work in works:
         work()
     print(json.dumps({kind: load.percentiles(took) for kind, took in person.took_s.items()}), flush=True)

@@ -15,14 +15,24 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Program:
-    """A Python module that runs beside us. What it logs goes to a file; what it prints is ours to read. `told`: JSON for its input."""
+    """A Python module that runs beside us. What it logs goes to a file; what it prints is ours to read. `told`: JSON
+    for its input.
+    """
 
-    def __init__(self, module: str, *arguments: object, environment: Mapping[str, str], log: Path, told: Any = None) -> None:
+    def __init__(
+        self, module: str, *arguments: object, environment: Mapping[str, str], log: Path, told: Any = None
+    ) -> None:
         self.log = log
         words = [sys.executable, "-W", "ignore", "-m", module, *map(str, arguments)]
         with log.open("a") as err:
             self.process = subprocess.Popen(
-                words, cwd=ROOT, env={**os.environ, **environment}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, text=True
+                words,
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=err,
+                text=True,
             )
         if told is not None:
             assert self.process.stdin

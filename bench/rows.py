@@ -18,7 +18,17 @@ from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import new_id
-from notifier.models import Address, Attempt, Delivery, InboxItem, InboxState, Notification, Preference, Producer, Submission
+from notifier.models import (
+    Address,
+    Attempt,
+    Delivery,
+    InboxItem,
+    InboxState,
+    Notification,
+    Preference,
+    Producer,
+    Submission,
+)
 from notifier.pipeline import addresses, people
 from notifier.queueing import Doorbell
 
@@ -27,24 +37,43 @@ def add_people(prefix: str, count: int, *, webhook: str | None = None) -> None:
     """`<prefix>0` … with an e-mail and a phone each, or with nothing but a webhook."""
     for start in range(0, count, 1000):
         numbers = range(start, min(start + 1000, count))
-        fields = ({"name": "Alice"} if webhook else {"name": "Alice", "email": f"{prefix}{n}@bench.example", "phone": f"+4915{20000000 + n}"} for n in numbers)
+        fields = (
+            {"name": "Alice"}
+            if webhook
+            else {"name": "Alice", "email": f"{prefix}{n}@bench.example", "phone": f"+4915{20000000 + n}"}
+            for n in numbers
+        )
         with transaction() as session:
             people.upsert([InlineRecipient(f"{prefix}{n}", given) for n, given in zip(numbers, fields, strict=True)])
-            session.execute(sa.insert(Preference), [{"user_id": f"{prefix}{n}", "document": {"channels": {"sms": True}}} for n in numbers])
+            session.execute(
+                sa.insert(Preference),
+                [{"user_id": f"{prefix}{n}", "document": {"channels": {"sms": True}}} for n in numbers],
+            )
     if webhook:
         for n in range(count):
             addresses.add_given(f"{prefix}{n}", "webhook", webhook, label=None)
 
 
 def queue_up(channel: str, priority: str, count: int, *, prefix: str, users: int) -> list[UUID]:
-    """That many queued deliveries to these people, each of a notification of its own. Their workers are not rung yet."""
-    return _deliveries(channel, priority, count, prefix, users, {"status": "queued", "wake_at": now() + timedelta(hours=1)})
+    """That many queued deliveries to these people, each of a notification of its own.
+    Their workers are not rung yet.
+    """
+    return _deliveries(
+        channel, priority, count, prefix, users, {"status": "queued", "wake_at": now() + timedelta(hours=1)}
+    )
 
 
 def fall_due(channel: str, priority: str, count: int, *, prefix: str, users: int) -> list[UUID]:
     """The same, submitted for a time that has just come."""
     at = now()
-    return _deliveries(channel, priority, count, prefix, users, {"status": "waiting", "reason": "scheduled", "due_at": at, "wake_at": at})
+    return _deliveries(
+        channel,
+        priority,
+        count,
+        prefix,
+        users,
+        {"status": "waiting", "reason": "scheduled", "due_at": at, "wake_at": at},
+    )
 
 
 def _deliveries(channel: str, priority: str, count: int, prefix: str, users: int, state: dict[str, Any]) -> list[UUID]:
@@ -62,7 +91,8 @@ def ring(ids: Sequence[UUID], channel: str, priority: str) -> None:
 
 
 def add_dead_letters(count: int, *, prefix: str, users: int) -> list[tuple[UUID, UUID]]:
-    """Half of them mails and half SMS, refused for a hundred causes, one a second until now, and in RQ's registries too.
+    """Half of them mails and half SMS, refused for a hundred causes, one a second until now, and in RQ's registries
+    too.
 
     → the first and the last of each half.
     """
@@ -72,7 +102,14 @@ def add_dead_letters(count: int, *, prefix: str, users: int) -> list[tuple[UUID,
     for channel, provider in (("email", "smtp"), ("sms", "sandbox")):
         base = _new_base()
         cause = {"outcome": "permanent", "code": sa.literal("mailbox_") + sa.cast(_number % 50, sa.String)}
-        state = {"status": "failed", "provider": provider, "tries": 1, "failed_at": _later(at), "failed_type": TYPE, **cause}
+        state = {
+            "status": "failed",
+            "provider": provider,
+            "tries": 1,
+            "failed_at": _later(at),
+            "failed_type": TYPE,
+            **cause,
+        }
         attempt = {"number": 1, "provider": provider, "duration_ms": 12, "at": _later(at), **cause}
         with transaction():
             _insert_notifications(base, "medium", some, prefix, users, at)
@@ -96,14 +133,29 @@ def add_history(count: int, *, prefix: str, users: int) -> None:
         with transaction():
             _insert_notifications(base, "medium", some, prefix, users, at)
             _insert_deliveries(base, base, "inapp", "medium", some, prefix, users, at, {**done, "provider": "inapp"})
-            _insert_deliveries(mails, base, "email", "medium", some, prefix, users, at, {**done, "provider": "smtp", "tries": 1})
+            _insert_deliveries(
+                mails, base, "email", "medium", some, prefix, users, at, {**done, "provider": "smtp", "tries": 1}
+            )
             attempt = {"number": 1, "provider": "smtp", "outcome": "delivered", "duration_ms": 12, "at": at}
             _insert(Attempt, some, {"delivery_id": _id(mails), **attempt})
-            words = {"type": TYPE, "category": CATEGORY, "title": "Your order A123 is on its way", "body": "DHL is bringing it to you.", "data": DATA}
+            words = {
+                "type": TYPE,
+                "category": CATEGORY,
+                "title": "Your order A123 is on its way",
+                "body": "DHL is bringing it to you.",
+                "data": DATA,
+            }
             _insert(
                 InboxItem,
                 some,
-                {"id": _id(base), "notification_id": _id(base), "user_id": _user(prefix, users), "seq": _number + start + 1, "created_at": at, **words},
+                {
+                    "id": _id(base),
+                    "notification_id": _id(base),
+                    "user_id": _user(prefix, users),
+                    "seq": _number + start + 1,
+                    "created_at": at,
+                    **words,
+                },
             )
     _count_inboxes(prefix)
     _tidy_up()
@@ -125,7 +177,13 @@ def add_inbox(count: int, unread: int, *, prefix: str) -> None:
     with transaction():
         _insert_notifications(base, "medium", count, prefix, 1, at)
         _insert_deliveries(base, base, "inapp", "medium", count, prefix, 1, at, done)
-        place = {"id": _id(base), "notification_id": _id(base), "user_id": _user(prefix, 1), "seq": _number + 1, "created_at": _later(at)}
+        place = {
+            "id": _id(base),
+            "notification_id": _id(base),
+            "user_id": _user(prefix, 1),
+            "seq": _number + 1,
+            "created_at": _later(at),
+        }
         _insert(InboxItem, count, {**place, **words, "seen_at": read_at, "read_at": read_at})
     _count_inboxes(prefix)
     _tidy_up()
@@ -134,14 +192,25 @@ def add_inbox(count: int, unread: int, *, prefix: str) -> None:
 def _count_inboxes(prefix: str) -> None:
     with transaction() as session:
         session.execute(sa.delete(InboxState).where(InboxState.user_id.startswith(prefix)))
-        counts = [sa.func.max(InboxItem.seq), *(sa.func.count().filter(mark.is_(None)) for mark in (InboxItem.read_at, InboxItem.seen_at))]
-        theirs = sa.select(InboxItem.user_id, *counts).group_by(InboxItem.user_id).where(InboxItem.user_id.startswith(prefix))
+        counts = [
+            sa.func.max(InboxItem.seq),
+            *(sa.func.count().filter(mark.is_(None)) for mark in (InboxItem.read_at, InboxItem.seen_at)),
+        ]
+        theirs = (
+            sa.select(InboxItem.user_id, *counts)
+            .group_by(InboxItem.user_id)
+            .where(InboxItem.user_id.startswith(prefix))
+        )
         session.execute(sa.insert(InboxState).from_select(["user_id", "seq", "unread", "unseen"], theirs))
 
 
 def _tidy_up() -> None:
     # What so many rows leave to be tidied up is not to be paid for by what is measured next.
-    tidying = ["VACUUM ANALYZE", "CHECKPOINT"] if db.engine.dialect.name == "postgresql" else ["PRAGMA wal_checkpoint(TRUNCATE)"]
+    tidying = (
+        ["VACUUM ANALYZE", "CHECKPOINT"]
+        if db.engine.dialect.name == "postgresql"
+        else ["PRAGMA wal_checkpoint(TRUNCATE)"]
+    )
     db.session.remove()
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for command in tidying:
@@ -149,30 +218,74 @@ def _tidy_up() -> None:
 
 
 _numbers = sa.select(sa.literal(0).label("i")).cte("numbers", recursive=True)
-_numbers = _numbers.union_all(sa.select(_numbers.c.i + 1).where(_numbers.c.i + 1 < sa.bindparam("count", type_=sa.Integer)))
+_numbers = _numbers.union_all(
+    sa.select(_numbers.c.i + 1).where(_numbers.c.i + 1 < sa.bindparam("count", type_=sa.Integer))
+)
 _number = _numbers.c.i
 
 
 def _insert(model: Any, count: int, columns: dict[str, Any], source: Any = None) -> None:
     """One row for each number, in one statement. A column is an expression, or a value that is the same in all rows."""
     table = model.__table__
-    absent = {c.name: c.default.arg for c in table.columns if c.default is not None and c.default.is_scalar and c.name not in columns}
+    absent = {
+        c.name: c.default.arg
+        for c in table.columns
+        if c.default is not None and c.default.is_scalar and c.name not in columns
+    }
     values = {**absent, **columns}
-    chosen = [(value if isinstance(value, sa.ColumnElement) else sa.literal(value, table.c[name].type)).label(f"c_{name}") for name, value in values.items()]
+    chosen = [
+        (value if isinstance(value, sa.ColumnElement) else sa.literal(value, table.c[name].type)).label(f"c_{name}")
+        for name, value in values.items()
+    ]
     picked = sa.select(*chosen).select_from(source if source is not None else _numbers)
     db.session.execute(sa.insert(table).from_select(list(values), picked, include_defaults=False), {"count": count})
 
 
 def _insert_notifications(base: str, priority: str, count: int, prefix: str, users: int, at: Any) -> None:
     producer = db.session.scalar(sa.select(Producer.id).limit(1))
-    submission = {"producer_id": producer, "type": TYPE, "status": "expanded", "recipients": 1, "expanded": 1, "created_at": at}
+    submission = {
+        "producer_id": producer,
+        "type": TYPE,
+        "status": "expanded",
+        "recipients": 1,
+        "expanded": 1,
+        "created_at": at,
+    }
     _insert(Submission, count, {"id": _id(base), **submission})
-    shared = {"producer_id": producer, "type": TYPE, "category": CATEGORY, "priority": priority, "template_id": _template_id(), "data": DATA, "created_at": at}
-    _insert(Notification, count, {"id": _id(base), "submission_id": _id(base), "user_id": _user(prefix, users), **shared})
+    shared = {
+        "producer_id": producer,
+        "type": TYPE,
+        "category": CATEGORY,
+        "priority": priority,
+        "template_id": _template_id(),
+        "data": DATA,
+        "created_at": at,
+    }
+    _insert(
+        Notification, count, {"id": _id(base), "submission_id": _id(base), "user_id": _user(prefix, users), **shared}
+    )
 
 
-def _insert_deliveries(ids: str, notifications: str, channel: str, priority: str, count: int, prefix: str, users: int, at: Any, state: dict[str, Any]) -> None:
-    columns = {"id": _id(ids), "notification_id": _id(notifications), "channel": channel, "priority": priority, "detail": {}, "created_at": at, **state}
+def _insert_deliveries(
+    ids: str,
+    notifications: str,
+    channel: str,
+    priority: str,
+    count: int,
+    prefix: str,
+    users: int,
+    at: Any,
+    state: dict[str, Any],
+) -> None:
+    columns = {
+        "id": _id(ids),
+        "notification_id": _id(notifications),
+        "channel": channel,
+        "priority": priority,
+        "detail": {},
+        "created_at": at,
+        **state,
+    }
     if channel == "inapp":
         _insert(Delivery, count, columns)
         return
@@ -182,7 +295,9 @@ def _insert_deliveries(ids: str, notifications: str, channel: str, priority: str
 
 
 def _template_id() -> Any:
-    return db.session.execute(sa.text("SELECT id FROM template WHERE key = :key AND status = 'published'").columns(id=sa.Uuid), {"key": TYPE}).scalar_one()
+    return db.session.execute(
+        sa.text("SELECT id FROM template WHERE key = :key AND status = 'published'").columns(id=sa.Uuid), {"key": TYPE}
+    ).scalar_one()
 
 
 def _new_base() -> str:
@@ -203,5 +318,10 @@ def _id(base: str) -> sa.ColumnElement[Any]:
 def _later(at: datetime) -> sa.ColumnElement[Any]:
     """As many seconds after `at` as the number says."""
     if db.engine.dialect.name == "sqlite":
-        return sa.func.strftime("%Y-%m-%d %H:%M:%f000", f"{at:%Y-%m-%d %H:%M:%S}", sa.literal("+") + sa.cast(_number, sa.String) + " seconds", type_=sa.String)
+        return sa.func.strftime(
+            "%Y-%m-%d %H:%M:%f000",
+            f"{at:%Y-%m-%d %H:%M:%S}",
+            sa.literal("+") + sa.cast(_number, sa.String) + " seconds",
+            type_=sa.String,
+        )
     return sa.literal(at, sa.DateTime(timezone=True)) + _number * sa.literal(timedelta(seconds=1), sa.Interval)

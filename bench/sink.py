@@ -38,7 +38,9 @@ def _whole_request(received: bytes) -> int | None:
 
 async def main() -> None:
     loop = asyncio.get_running_loop()
-    servers = [await loop.create_server(lambda delay=delay: _Receiver(delay), "127.0.0.1", 0) for delay in (0, SLOW_S, None)]  # type: ignore[misc]
+    servers = [
+        await loop.create_server(lambda delay=delay: _Receiver(delay), "127.0.0.1", 0) for delay in (0, SLOW_S, None)
+    ]  # type: ignore[misc]
     print(json.dumps([server.sockets[0].getsockname()[1] for server in servers]), flush=True)
     await asyncio.Event().wait()
 

@@ -45,7 +45,11 @@ def main() -> int:
     parser.add_argument("queues", nargs="?", default="*")
     parser.add_argument("--lanes", type=int, default=arguments().parse_args(["worker"]).lanes)
     given = parser.parse_args()
-    channels.ADAPTERS = (InstantSms, InstantEmail, *(adapter for adapter in channels.ADAPTERS if adapter.channel.name != "email"))
+    channels.ADAPTERS = (
+        InstantSms,
+        InstantEmail,
+        *(adapter for adapter in channels.ADAPTERS if adapter.channel.name != "email"),
+    )
     settings = Settings.from_env({name: value for name, value in os.environ.items() if name != "SMTP_URL"})
     options = argparse.Namespace(queues=given.queues, lanes=given.lanes, burst=given.kind != "serve", processes=1)
     if given.kind == "serve":
@@ -62,14 +66,22 @@ def main() -> int:
         signal.alarm(120)
         kind = SimpleWorker if given.kind == "simple" else Worker
         names = [name for name in all_queues() if name in given.queues.split(",")]
-        kind(names, connection=redis.Redis.from_url(settings.redis_url), serializer=SERIALIZER).work(burst=True, logging_level="WARNING")
+        kind(names, connection=redis.Redis.from_url(settings.redis_url), serializer=SERIALIZER).work(
+            burst=True, logging_level="WARNING"
+        )
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print(json.dumps({"seconds": time.monotonic() - wall, "cpu_s": _cpu_s() - cpu, "peak_mb": round(peak / 1024, 1)}), flush=True)
+    print(
+        json.dumps({"seconds": time.monotonic() - wall, "cpu_s": _cpu_s() - cpu, "peak_mb": round(peak / 1024, 1)}),
+        flush=True,
+    )
     return 0
 
 
 def _cpu_s() -> float:
-    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Makes docs/inbox.png and docs/console.png from fresh installations: `.venv/bin/python -m docs.screenshot`. Needs Debian's chromium."""
+"""Makes docs/inbox.png and docs/console.png from fresh installations: `.venv/bin/python -m docs.screenshot`. Needs
+Debian's chromium.
+"""
 
 import os
 import tempfile
@@ -56,7 +58,10 @@ def fail(running: Up) -> None:
             number += 1
             person = {"id": f"person-{number}", "email": f"{word}@sandbox.test", "phone": "+15550100000"}
             data = {"order_id": f"A{number}", "tracking_url": "https://example.test/A1"}
-            running.call("/api/v1/notifications", {"type": "order_shipped", "recipients": [person], "data": data, "channels": ["inapp", "email", "sms"]})
+            running.call(
+                "/api/v1/notifications",
+                {"type": "order_shipped", "recipients": [person], "data": data, "channels": ["inapp", "email", "sms"]},
+            )
     time.sleep(6)  # until the retries are used up
 
 

@@ -19,7 +19,9 @@ WSGI = Path(__file__).resolve().parent.parent / "wsgi.py"
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m notifier", description="Notifier, a self-hosted notification system.")
+    parser = argparse.ArgumentParser(
+        prog="python -m notifier", description="Notifier, a self-hosted notification system."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, program: str, help: str) -> argparse.ArgumentParser:
@@ -33,37 +35,81 @@ def arguments() -> argparse.ArgumentParser:
     fd = "take connections from the socket that was inherited as file descriptor N, instead of HOST and PORT"
     web.add_argument("--fd", type=int, metavar="N", help=fd)
     worker = command("worker", "notifier.worker:run", "send what is queued")
-    worker.add_argument("--queues", default="*", metavar="PATTERN", help="only the queues that match, 'sms.*' or 'sms.*,push.*' say")
-    worker.add_argument("--lanes", type=_count, default=400, metavar="N", help="how many sends may be in flight at once (400)")
+    worker.add_argument(
+        "--queues", default="*", metavar="PATTERN", help="only the queues that match, 'sms.*' or 'sms.*,push.*' say"
+    )
+    worker.add_argument(
+        "--lanes", type=_count, default=400, metavar="N", help="how many sends may be in flight at once (400)"
+    )
     worker.add_argument("--processes", type=_count, default=1, metavar="N", help="how many such processes to run (1)")
     worker.add_argument("--burst", action="store_true", help="end when the queues are empty")
     command("scheduler", "notifier.scheduler:run", "release what is due and sweep up what was lost")
     migrate = command("migrate", "notifier.cli:migrate", "bring the database up to date; again changes nothing")
     migrate.add_argument("--first-start", action="store_true", help=argparse.SUPPRESS)
-    admin = command("create-admin", "notifier.cli:create_admin", "add an admin; asks for the password, or makes one when there is no terminal")
+    admin = command(
+        "create-admin",
+        "notifier.cli:create_admin",
+        "add an admin; asks for the password, or makes one when there is no terminal",
+    )
     admin.add_argument("email", metavar="EMAIL")
     producer = command("create-producer", "notifier.cli:create_producer", "add a producer and print its key")
     producer.add_argument("name", metavar="NAME")
-    producer.add_argument("--scope", action="extend", nargs="+", metavar="SCOPE", help="what the key may do (notify read users)")
+    producer.add_argument(
+        "--scope", action="extend", nargs="+", metavar="SCOPE", help="what the key may do (notify read users)"
+    )
     producer.add_argument("--test", action="store_true", help="a test key: takes the whole path and sends nothing")
-    producer.add_argument("--origin", action="append", metavar="ORIGIN", help="a site, https://shop.example, whose pages may show the inbox; repeatable (any)")
-    producer.add_argument("--network", action="append", metavar="CIDR", help="the key works from this network, 203.0.113.0/24, alone; repeatable (anywhere)")
-    producers = command("producers", "notifier.cli:show_producers", "list the producers, or set whose pages may show their users' inboxes")
+    producer.add_argument(
+        "--origin",
+        action="append",
+        metavar="ORIGIN",
+        help="a site, https://shop.example, whose pages may show the inbox; repeatable (any)",
+    )
+    producer.add_argument(
+        "--network",
+        action="append",
+        metavar="CIDR",
+        help="the key works from this network, 203.0.113.0/24, alone; repeatable (anywhere)",
+    )
+    producers = command(
+        "producers",
+        "notifier.cli:show_producers",
+        "list the producers, or set whose pages may show their users' inboxes",
+    )
     of_producers = producers.add_subparsers(metavar="ACTION")
     of_producers.add_parser("list", help="list them")
     allowed = of_producers.add_parser("origins", help="show or set the sites of one")
     allowed.set_defaults(program="notifier.cli:set_origins")
     allowed.add_argument("name", metavar="NAME", help="its name or its id")
-    allowed.add_argument("origins", nargs="*", metavar="ORIGIN", help="https://shop.example; 'any' lifts the limit; none shows what is set")
-    providers = command("providers", "notifier.cli:show_providers", "list the providers and their health; add, remove or force one")
+    allowed.add_argument(
+        "origins",
+        nargs="*",
+        metavar="ORIGIN",
+        help="https://shop.example; 'any' lifts the limit; none shows what is set",
+    )
+    providers = command(
+        "providers", "notifier.cli:show_providers", "list the providers and their health; add, remove or force one"
+    )
     actions = providers.add_subparsers(metavar="ACTION")
     add = actions.add_parser("add", help="add an account of a provider")
     add.set_defaults(program="notifier.cli:add_provider")
     add.add_argument("name", metavar="NAME", help="what it is called in lists and logs")
     add.add_argument("adapter", metavar="PROVIDER", help="'smtp' say")
-    add.add_argument("options", nargs="*", metavar="SETTING=VALUE", help="its settings; SETTING=- asks for the value, so that it stays off the command line")
-    add.add_argument("--position", type=int, default=0, metavar="N", help="lower is tried first (0); those of the environment stand at 0")
-    add.add_argument("--weight", type=_count, default=1, metavar="N", help="its share among those at the same position (1)")
+    add.add_argument(
+        "options",
+        nargs="*",
+        metavar="SETTING=VALUE",
+        help="its settings; SETTING=- asks for the value, so that it stays off the command line",
+    )
+    add.add_argument(
+        "--position",
+        type=int,
+        default=0,
+        metavar="N",
+        help="lower is tried first (0); those of the environment stand at 0",
+    )
+    add.add_argument(
+        "--weight", type=_count, default=1, metavar="N", help="its share among those at the same position (1)"
+    )
     remove = actions.add_parser("remove", help="remove an account")
     remove.set_defaults(program="notifier.cli:remove_provider")
     remove.add_argument("name", metavar="NAME")
@@ -71,7 +117,9 @@ def arguments() -> argparse.ArgumentParser:
     force.set_defaults(program="notifier.cli:force_provider")
     force.add_argument("name", metavar="NAME")
     force.add_argument("state", choices=["open", "closed", "auto"])
-    flags = command("flags", "notifier.cli:show_flags", "list whom channels and providers are on for; set or clear a flag")
+    flags = command(
+        "flags", "notifier.cli:show_flags", "list whom channels and providers are on for; set or clear a flag"
+    )
     of_flags = flags.add_subparsers(metavar="ACTION")
     of_flags.add_parser("list", help="list those that are set; everything else is on")
     set_ = of_flags.add_parser("set", help="on for a percentage of the users, always the same ones; 0 is off")
@@ -81,7 +129,11 @@ def arguments() -> argparse.ArgumentParser:
     clear = of_flags.add_parser("clear", help="on for everybody again")
     clear.set_defaults(program="notifier.cli:clear_flag")
     clear.add_argument("name", metavar="NAME")
-    doctor = command("doctor", "", "check the installation and say what to do; changes nothing, and ends with 1 when there is a fault")
+    doctor = command(
+        "doctor",
+        "",
+        "check the installation and say what to do; changes nothing, and ends with 1 when there is a fault",
+    )
     doctor.add_argument("checks", nargs="*", metavar="CHECK", help="only these, 'redis clocks' say (all)")
     doctor.add_argument("--json", action="store_true", help="for machines")
     command("demo", "notifier.cli:demo", "add a demo person and a handful of notifications")
@@ -95,7 +147,9 @@ def _count(text: str) -> int:
 
 
 def read(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Settings of a provider may stand behind its options too: argparse takes words that go together only in one place."""
+    """Settings of a provider may stand behind its options too:
+    argparse takes words that go together only in one place.
+    """
     parser = arguments()
     options, others = parser.parse_known_args(argv)
     settings = getattr(options, "options", None)
@@ -143,7 +197,13 @@ def explained(program: Callable[[], int]) -> int:
         print(error, file=sys.stderr)
         return 2
     except KeysDoNotFit as error:
-        print(f"The keys do not fit the database: {error}.\nStart with the ENCRYPTION_KEYS (and SECRET_KEY) it was written with.", file=sys.stderr)
+        print(
+            (
+                f"The keys do not fit the database: {error}.\nStart with the ENCRYPTION_KEYS (and "
+                "SECRET_KEY) it was written with."
+            ),
+            file=sys.stderr,
+        )
         return 1
     except NotReady as error:
         print(error, file=sys.stderr)

@@ -47,10 +47,12 @@ _IS_ACTIVE = Account.disabled_at.is_(None)
 # OWASP's smallest recommendation: a web process on one thread must not stand still for a sign-in.
 _passwords: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 # Of 32 random bytes that nobody kept, with the same parameters: what a password is compared with where there is none.
-_NOBODYS_HASH: Final = "$argon2id$v=19$m=19456,t=2,p=1$ok0ELaEpBM2PqFJ6dBTdsQ$a2sbIO/xqpV7nGqEf7/KsYGUHJ5/uZBlWWC/CfLYgXI"
+_NOBODYS_HASH: Final = (
+    "$argon2id$v=19$m=19456,t=2,p=1$ok0ELaEpBM2PqFJ6dBTdsQ$a2sbIO/xqpV7nGqEf7/KsYGUHJ5/uZBlWWC/CfLYgXI"
+)
 
-# One comparison at a time: it takes 25 ms, in which a process on green threads does nothing else. As long again belongs to the others, so
-# that a flood of passwords takes half of the process at most.
+# One comparison at a time: it takes 25 ms, in which a process on green threads does nothing else. As long again belongs
+# to the others, so that a flood of passwords takes half of the process at most.
 _comparing: Final = Lock()
 _TIME_OF_OTHERS_S = 0.025
 
@@ -60,7 +62,8 @@ _TIME_OF_OTHERS_S = 0.025
 
 @dataclass(frozen=True, slots=True)
 class KeyIdentity:
-    """Who is calling with a key. `types` limits it to those event types, `networks` to where it may be used from (None: all).
+    """Who is calling with a key. `types` limits it to those event types, `networks` to where it may be used from (None:
+    all).
 
     `label`: what people know it by.
     """
@@ -80,7 +83,9 @@ def create_producer(name: str, *, allowed_origins: list[str] | None = None) -> P
         producer = Producer(name=name, allowed_origins=allowed_origins)
         session.add(producer)
         session.flush()
-        audit.write("producer.created", name, after={"id": show("prd", producer.id), "allowed_origins": allowed_origins})
+        audit.write(
+            "producer.created", name, after={"id": show("prd", producer.id), "allowed_origins": allowed_origins}
+        )
     return producer
 
 
@@ -98,7 +103,17 @@ def create_key(
     prefix_length = _CHOSEN_PREFIX_LENGTH if plain else _PREFIX_LENGTH
     plain = plain or f"ntf_{'test' if is_test else 'live'}_{secrets.token_urlsafe(32)}"
     with transaction() as session:
-        key = _add_key(session, producer_id, plain, prefix_length, scopes=scopes, is_test=is_test, types=types, networks=networks, expires_at=expires_at)
+        key = _add_key(
+            session,
+            producer_id,
+            plain,
+            prefix_length,
+            scopes=scopes,
+            is_test=is_test,
+            types=types,
+            networks=networks,
+            expires_at=expires_at,
+        )
     forget_cached_keys()
     return key, plain
 
@@ -150,7 +165,12 @@ def _add_key(
 def revoke_key(key_id: UUID) -> bool:
     """False if there is no such key, or it was revoked before."""
     with transaction() as session:
-        statement = sa.update(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None)).values(revoked_at=now()).returning(ApiKey.prefix)
+        statement = (
+            sa.update(ApiKey)
+            .where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None))
+            .values(revoked_at=now())
+            .returning(ApiKey.prefix)
+        )
         prefix = session.scalar(statement)
         if prefix is not None:
             audit.write("key.revoked", f"{prefix}…")
@@ -159,7 +179,8 @@ def revoke_key(key_id: UUID) -> bool:
 
 
 def rotate_key(key_id: UUID, overlap: timedelta, networks: Iterable[Network] | None) -> tuple[ApiKey, str]:
-    """A new key that may do the same, from `networks`; the old one ends after the overlap, or when it would have ended anyway. Raises Rejected.
+    """A new key that may do the same, from `networks`; the old one ends after the overlap, or when it would have ended
+    anyway. Raises Rejected.
 
     → (the new row, the key in plain text, which is never to be had again).
     """
@@ -170,7 +191,16 @@ def rotate_key(key_id: UUID, overlap: timedelta, networks: Iterable[Network] | N
             raise Rejected("not_found", "there is no such key any more")
         ends_at = now() + overlap
         plain = f"ntf_{'test' if old.is_test else 'live'}_{secrets.token_urlsafe(32)}"
-        key = _add_key(session, old.producer_id, plain, _PREFIX_LENGTH, scopes=old.scopes, is_test=old.is_test, types=old.types, networks=networks)
+        key = _add_key(
+            session,
+            old.producer_id,
+            plain,
+            _PREFIX_LENGTH,
+            scopes=old.scopes,
+            is_test=old.is_test,
+            types=old.types,
+            networks=networks,
+        )
         old.expires_at = ends_at if old.expires_at is None else min(ends_at, old.expires_at)
         audit.write("key.rotated", f"{old.prefix}…", after={"new": f"{key.prefix}…", "ends_at": old.expires_at})
     forget_cached_keys()
@@ -180,7 +210,12 @@ def rotate_key(key_id: UUID, overlap: timedelta, networks: Iterable[Network] | N
 def disable_producer(producer_id: UUID, *, disabled: bool = True) -> None:
     """None of a disabled producer's keys is accepted."""
     with transaction() as session:
-        name = session.scalar(sa.update(Producer).where(Producer.id == producer_id).values(disabled_at=now() if disabled else None).returning(Producer.name))
+        name = session.scalar(
+            sa.update(Producer)
+            .where(Producer.id == producer_id)
+            .values(disabled_at=now() if disabled else None)
+            .returning(Producer.name)
+        )
         if name is not None:
             audit.write("producer.disabled" if disabled else "producer.enabled", name)
     forget_cached_keys()
@@ -204,7 +239,17 @@ def find_key(plain: str) -> KeyIdentity | None:
 def _load_key(digest: bytes) -> KeyIdentity | None:
     row = db.session.execute(
         sa.select(
-            *(ApiKey.id, ApiKey.producer_id, ApiKey.scopes, ApiKey.types, ApiKey.networks, ApiKey.is_test, ApiKey.expires_at, ApiKey.prefix, Producer.name)
+            *(
+                ApiKey.id,
+                ApiKey.producer_id,
+                ApiKey.scopes,
+                ApiKey.types,
+                ApiKey.networks,
+                ApiKey.is_test,
+                ApiKey.expires_at,
+                ApiKey.prefix,
+                Producer.name,
+            )
         )
         .join(Producer, Producer.id == ApiKey.producer_id)
         .where(ApiKey.hash == digest, ApiKey.revoked_at.is_(None), Producer.disabled_at.is_(None))
@@ -214,7 +259,9 @@ def _load_key(digest: bytes) -> KeyIdentity | None:
     types = None if row.types is None else frozenset(row.types)
     label = label_of(row.name, row.prefix)
     networks = None if row.networks is None else parse_networks(row.networks)
-    return KeyIdentity(row.id, row.producer_id, frozenset(row.scopes), types, row.is_test, row.expires_at, label, networks)
+    return KeyIdentity(
+        row.id, row.producer_id, frozenset(row.scopes), types, row.is_test, row.expires_at, label, networks
+    )
 
 
 def _digest(plain: str) -> bytes:
@@ -277,7 +324,10 @@ def set_password(account_id: UUID, password: str) -> None:
     password_hash = hash_password(password)
     with transaction() as session:
         email, role = session.execute(
-            sa.update(Account).where(Account.id == account_id).values(password_hash=password_hash).returning(Account.email, Account.role)
+            sa.update(Account)
+            .where(Account.id == account_id)
+            .values(password_hash=password_hash)
+            .returning(Account.email, Account.role)
         ).one()
         sessions.end_all(account_id)
         if role in CONSOLE_ROLES:
@@ -288,7 +338,9 @@ def check_password(email: str, password: str) -> Account | None:
     """The account, if it may sign in with that password. Takes as long for an e-mail that nobody has."""
     address = _email_key(email)
     # The same work for everybody: one question, and one comparison.
-    row = db.session.execute(sa.select(Account.id, Account.password_hash).where(Account.email == (address or ""), _IS_ACTIVE)).first()
+    row = db.session.execute(
+        sa.select(Account.id, Account.password_hash).where(Account.email == (address or ""), _IS_ACTIVE)
+    ).first()
     # The answer of the database is let go: hashing takes a while, and nothing should be held meanwhile.
     db.session.rollback()
     stored = row.password_hash if row is not None else None
@@ -308,7 +360,9 @@ def check_password(email: str, password: str) -> Account | None:
             # Only while the old one still stands: a password changed meanwhile wins.
             unchanged = (Account.id == row.id, Account.password_hash == stored)
             session.execute(sa.update(Account).where(*unchanged).values(password_hash=_passwords.hash(given)))
-    return db.session.scalar(sa.select(Account).where(Account.id == row.id, _IS_ACTIVE).execution_options(populate_existing=True))
+    return db.session.scalar(
+        sa.select(Account).where(Account.id == row.id, _IS_ACTIVE).execution_options(populate_existing=True)
+    )
 
 
 def hash_password(password: str) -> str:

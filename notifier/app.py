@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MOST_SAID = 64 * 1024  # bytes in a message over Socket.IO: browsers say little
 
 
-def create_app(settings: Settings | None = None, *, async_mode: str = "threading", socketio_queue: bool = True) -> APIFlask:
+def create_app(
+    settings: Settings | None = None, *, async_mode: str = "threading", socketio_queue: bool = True
+) -> APIFlask:
     """A new application. `async_mode` is eventlet's only in wsgi.py; without `socketio_queue` (Flask-SocketIO's
     test client wants none) events stay inside the process.
     """
@@ -48,7 +50,8 @@ def create_app(settings: Settings | None = None, *, async_mode: str = "threading
 
     vault.open(settings.encryption_keys)
     db.init_app(app)
-    # As Alembic's configuration spells a percent sign in a path. (alembic.ini is not found there then; upgrading needs nothing of it.)
+    # As Alembic's configuration spells a percent sign in a path. (alembic.ini is not found there then; upgrading needs
+    # nothing of it.)
     migrate.init_app(app, db, directory=str(ROOT / "migrations").replace("%", "%%"))
     redis_store.init_app(app, settings.redis_url)
     channels.init_app(app, settings)

@@ -58,7 +58,9 @@ class Child:
         return self.process
 
     def start_again(self) -> str | None:
-        """When it is time to. → what to tell: that it cannot be done at present, memory or processes having run out say."""
+        """When it is time to. → what to tell: that it cannot be done at present, memory or processes having run out
+        say.
+        """
         if time.monotonic() < self.restart_at:
             return None
         try:
@@ -69,7 +71,9 @@ class Child:
         return None
 
     def note_end(self) -> str:
-        """Decides when to start again; returns what to tell. A kill from outside says nothing about the program, so it is back at once."""
+        """Decides when to start again; returns what to tell. A kill from outside says nothing about the program, so it
+        is back at once.
+        """
         assert self.process is not None
         code = self.process.returncode
         self.process = None
@@ -79,7 +83,11 @@ class Child:
         else:
             self.restart_delay_s, self.restart_at = 0.0, time.monotonic()
         how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-        again = f"it keeps ending, so it is started again in {self.restart_delay_s:g} s" if self._keeps_ending else "it is started again"
+        again = (
+            f"it keeps ending, so it is started again in {self.restart_delay_s:g} s"
+            if self._keeps_ending
+            else "it is started again"
+        )
         return f"{self.name} ended ({how}); {again}"
 
     @property
@@ -110,7 +118,9 @@ class Child:
 
 
 class Watch:
-    """Ends the children when this process is gone, where the kernel cannot be asked to: a fork that waits for our pipe to close."""
+    """Ends the children when this process is gone, where the kernel cannot be asked to: a fork that waits for our pipe
+    to close.
+    """
 
     def __init__(self) -> None:
         reading, self._pipe = os.pipe()

@@ -35,7 +35,9 @@ _DEFAULT_SCOPES = ("notify", "read", "users")
 
 
 def migrate(settings: Settings, options: argparse.Namespace) -> int:
-    """Brings the database up to date, then what every installation has. `up` adds --first-start and reads the last line."""
+    """Brings the database up to date, then what every installation has. `up` adds --first-start and reads the last
+    line.
+    """
     logs.configure(as_json=settings.is_production)
     _make_room(settings)
     with _inside(settings, may_be_older=True):
@@ -57,7 +59,9 @@ def _make_room(settings: Settings) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise NotReady(f"The folder {file.parent} cannot be made: {error.strerror}. Correct NOTIFIER_HOME or DATABASE_URL.") from None
+        raise NotReady(
+            f"The folder {file.parent} cannot be made: {error.strerror}. Correct NOTIFIER_HOME or DATABASE_URL."
+        ) from None
 
 
 def create_admin(settings: Settings, options: argparse.Namespace) -> int:
@@ -98,7 +102,10 @@ def create_producer(settings: Settings, options: argparse.Namespace) -> int:
 def show_producers(settings: Settings, _options: argparse.Namespace) -> int:
     with _inside(settings):
         for producer in db.session.scalars(select(Producer).order_by(Producer.id)):
-            print(f"{show('prd', producer.id)}  {producer.name:<24} {_sites(producer)}{'  (disabled)' if producer.disabled_at else ''}")
+            print(
+                f"{show('prd', producer.id)}  {producer.name:<24} "
+                f"{_sites(producer)}{'  (disabled)' if producer.disabled_at else ''}"
+            )
     return 0
 
 
@@ -135,7 +142,10 @@ def show_providers(settings: Settings, _options: argparse.Namespace) -> int:
         listed = providers.listing()
         names = {entry["name"] for entry in listed}
         for entry in listed:
-            print(f"{entry['channel']:<9} {entry['position']:>3} ×{entry['weight']:<3} {entry['name']:<24} {states.get(entry['name'], 'closed')}")
+            print(
+                f"{entry['channel']:<9} {entry['position']:>3} ×{entry['weight']:<3} {entry['name']:<24} "
+                f"{states.get(entry['name'], 'closed')}"
+            )
         served = {entry["channel"] for entry in listed}
         for name in CHANNELS:
             if CHANNELS[name].address is not None and name not in served:
@@ -212,7 +222,9 @@ def demo(settings: Settings, _options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _inside(settings: Settings, *, may_be_older: bool = False) -> Iterator[None]:
-    """The app on a database it fits, with whoever has this shell acting. Raises NotReady before anything is made or changed."""
+    """The app on a database it fits, with whoever has this shell acting. Raises NotReady before anything is made or
+    changed.
+    """
     schema.require(settings.database_url, may_be_older=may_be_older)
     try:
         with create_app(settings).app_context(), audit.acting_as(audit.COMMAND_LINE, platform.node()[:64]):

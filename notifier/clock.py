@@ -1,14 +1,17 @@
 """The one place that reads the time. Rules get it as an argument; tests turn it with time-machine.
 
 The database's clock decides what is due, lapsed or expired: it is the one that all hosts share. A long-running process
-sets its time by it (`follow`, called by `database`) and then counts the seconds itself, so that neither a host whose clock
-is hours wrong nor one that is set anew while we run makes anything early, late or expired. Until then it is the host's.
+sets its time by it (`follow`, called by `database`) and then counts the seconds itself, so that neither a host whose
+clock is hours wrong nor one that is set anew while we run makes anything early, late or expired. Until then it is the
+host's.
 """
 
 import time
 from datetime import UTC, datetime, timedelta
 
-_TOLERANCE = timedelta(seconds=0.25)  # of an answer that was under way for a moment; less is not corrected, or time would jump about
+_TOLERANCE = timedelta(
+    seconds=0.25
+)  # of an answer that was under way for a moment; less is not corrected, or time would jump about
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while a machine sleeps
 
 _set_at: tuple[datetime, float] | None = None  # the time, and the steady seconds at which it was that

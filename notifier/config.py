@@ -33,7 +33,9 @@ _LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS and 108 on Linux
 
 _LIKENESS = 0.86  # one letter of seven left out, added or replaced; two of them exchanged
 _OF_LATER_RELEASES = {"METRICS_PORT", "RETENTION", "SYNTHETIC", "EVENTS_SINK", "CDN_URL"}
-_OF_KUBERNETES = re.compile(r"_SERVICE_HOST$|_(SERVICE_)?PORT(_|$)")  # what it tells of a service that is called notifier
+_OF_KUBERNETES = re.compile(
+    r"_SERVICE_HOST$|_(SERVICE_)?PORT(_|$)"
+)  # what it tells of a service that is called notifier
 
 type_network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -43,7 +45,9 @@ class BadSettings(Exception):
 
 
 class NotReady(Exception):
-    """The installation is not in a state in which this could be done. The message is for people, says what to do, and holds no secret."""
+    """The installation is not in a state in which this could be done. The message is for people, says what to do, and
+    holds no secret.
+    """
 
 
 def _setting(help: str) -> Any:
@@ -61,34 +65,57 @@ class Settings:
     host: str = _setting("address it listens on (`127.0.0.1`)")
     notifier_home: Path = _setting("state directory: SQLite file, embedded Redis, generated secrets (`./var`)")
     notifier_env: str = _setting(
-        "`development` or `production`; in production, secrets must be set, and a channel without a provider is off instead of sandboxed"
+        "`development` or `production`; in production, secrets must be set, and a channel without a provider is off "
+        "instead of sandboxed"
     )
     database_url: str = _setting("`sqlite:///$NOTIFIER_HOME/notifier.db`, or `postgresql://…`")
     redis_url: str = _setting("`redis://…` or `rediss://…`; unset: an embedded Redis")
     redis_is_embedded: bool = _unlisted()
     secret_key: str = _setting("signs sessions and links; generated into `$NOTIFIER_HOME` in development")
-    encryption_keys: KeyRing = _setting("`id:base64,…`; the first key encrypts, all decrypt; generated into `$NOTIFIER_HOME` in development")
-    public_url: str = _setting("base of the links in messages (`http://HOST:PORT`), without a path; with https, cookies are `Secure`")
-    trusted_proxies: int = _setting("number of reverse proxies in front that set `X-Forwarded-For`, `-Proto` and `-Host` (`0`: these headers are ignored)")
+    encryption_keys: KeyRing = _setting(
+        "`id:base64,…`; the first key encrypts, all decrypt; generated into `$NOTIFIER_HOME` in development"
+    )
+    public_url: str = _setting(
+        "base of the links in messages (`http://HOST:PORT`), without a path; with https, cookies are `Secure`"
+    )
+    trusted_proxies: int = _setting(
+        "number of reverse proxies in front that set `X-Forwarded-For`, `-Proto` and `-Host` (`0`: these headers "
+        "are ignored)"
+    )
     connections_per_address: int = _setting(
-        "open connections allowed per network address (`1000`; `0`: no limit); behind trusted proxies, requests in progress and open WebSockets"
+        "open connections allowed per network address (`1000`; `0`: no limit); behind trusted proxies, requests in "
+        "progress and open WebSockets"
     )
     notifier_admin_email: str | None = _setting("the first admin's e-mail, instead of `admin@localhost.test`")
     notifier_admin_password: str | None = _setting("the first admin's password, instead of a generated one")
-    notifier_producer_key: str | None = _setting("a live producer key with every scope, 32–255 printable characters; `migrate` adds it if it is missing")
+    notifier_producer_key: str | None = _setting(
+        "a live producer key with every scope, 32–255 printable characters; `migrate` adds it if it is missing"
+    )
     notifier_demo: bool = _setting("`0` leaves the demo data out (`1` under `make run`)")
     smtp_url: str | None = _setting("`smtp://[user:pass@]host:port` or `smtps://…`; unset: the sandbox captures e-mail")
     smtp_from: str = _setting("sender of e-mail (`Notifier <notifier@` host of PUBLIC_URL`>`)")
-    outbound_allow: tuple[type_network, ...] = _setting("private networks that outbound calls may reach, as a list of CIDRs (none)")
-    retry_delays: Mapping[str, tuple[float, ...]] = _setting("seconds between tries, for every priority, such as `1,2,4`; each varies by ±20 %")
+    outbound_allow: tuple[type_network, ...] = _setting(
+        "private networks that outbound calls may reach, as a list of CIDRs (none)"
+    )
+    retry_delays: Mapping[str, tuple[float, ...]] = _setting(
+        "seconds between tries, for every priority, such as `1,2,4`; each varies by ±20 %"
+    )
     rate_limit: str = _setting("requests allowed per producer key (`200000/minute`)")
     recipient_limit: str = _setting(
-        "how often one person, or one address, may be sent the same urgent or mandatory type, such as one-time codes (`30/10 minutes`)"
+        "how often one person, or one address, may be sent the same urgent or mandatory type, such as one-time codes "
+        "(`30/10 minutes`)"
     )
     phone_limit: str = _setting("calls and transactional SMS allowed per phone number (`120/hour`)")
-    address_limit: str = _setting("requests without a producer key allowed per network address: inboxes, links in mails, sign-in (`6000/minute`)")
-    caps: Caps = _setting("most notifications of each category for one person (`social 10/hour 50/day, marketing 2/hour 5/day, system 3/hour 10/day`)")
-    preference_cache: bool = _setting("`on` caches people's preferences in Redis for up to an hour (`on` with PostgreSQL, `off` with SQLite)")
+    address_limit: str = _setting(
+        "requests without a producer key allowed per network address: inboxes, links in mails, sign-in (`6000/minute`)"
+    )
+    caps: Caps = _setting(
+        "most notifications of each category for one person (`social 10/hour 50/day, marketing 2/hour 5/day, system "
+        "3/hour 10/day`)"
+    )
+    preference_cache: bool = _setting(
+        "`on` caches people's preferences in Redis for up to an hour (`on` with PostgreSQL, `off` with SQLite)"
+    )
     environment: Mapping[str, str] = _unlisted(repr=False)  # where providers find what they declare for themselves
 
     @property
@@ -111,11 +138,15 @@ class Settings:
 
     @property
     def installation(self) -> str:
-        """The same in all processes of an installation, and in no other: how `doctor` knows that it was us who answered. Says nothing of the key."""
+        """The same in all processes of an installation, and in no other: how `doctor` knows that it was us who
+        answered. Says nothing of the key.
+        """
         return hmac.new(self.secret_key.encode(), b"installation", sha256).hexdigest()[:32]
 
     def of_provider(self, name: str) -> str | None:
-        """A setting that a provider declares, by the name it gave it; as everywhere, a file may hold it. Raises BadSettings."""
+        """A setting that a provider declares, by the name it gave it; as everywhere, a file may hold it. Raises
+        BadSettings.
+        """
         own = getattr(self, name.lower(), None)
         if own is not None:
             return str(own)
@@ -146,7 +177,8 @@ def setting_names() -> dict[str, str]:
 
 
 def unread(environ: Mapping[str, str], of_providers: Iterable[str]) -> dict[str, str | None]:
-    """Variables that are meant for us and that nothing reads → the setting they are likely to be meant for, if there is one that is spelled alike.
+    """Variables that are meant for us and that nothing reads → the setting they are likely to be meant for, if there is
+    one that is spelled alike.
 
     `of_providers` are the settings that providers declare for themselves.
     """
@@ -175,7 +207,11 @@ class _Reader:
         host, port = self.text("HOST", "127.0.0.1").strip("[]"), self.number("PORT", 5000)
         public_url = self.public_url(local_url(host, port))
         given_redis = self.secret("REDIS_URL")
-        redis_url = self.checked_url("REDIS_URL", given_redis, ("redis", "rediss", "unix")) if given_redis else unix_url(embedded_redis_socket(home))
+        redis_url = (
+            self.checked_url("REDIS_URL", given_redis, ("redis", "rediss", "unix"))
+            if given_redis
+            else unix_url(embedded_redis_socket(home))
+        )
         database_url = self.database_url(home)
         settings = Settings(
             port=port,
@@ -257,10 +293,13 @@ class _Reader:
             return given  # that has been said
         if parts.path or parts.query or parts.fragment or parts.username is not None:
             self.faults.append(
-                "PUBLIC_URL must have no path, and nothing else after the host: Notifier is served at the root of a name of its own, https://notifier.example.com"
+                "PUBLIC_URL must have no path, and nothing else after the host: Notifier is served at the root "
+                "of a name of its own, https://notifier.example.com"
             )
         if parts.hostname in (None, "", *_ANYWHERE):
-            self.faults.append("PUBLIC_URL must name a host that people can open, https://notifier.example.com; 0.0.0.0 is none")
+            self.faults.append(
+                "PUBLIC_URL must name a host that people can open, https://notifier.example.com; 0.0.0.0 is none"
+            )
         return given
 
     def checked_url(self, name: str, text: str, schemes: tuple[str, ...]) -> str:
@@ -278,7 +317,9 @@ class _Reader:
         try:
             make_url(url)
         except (ArgumentError, ValueError):
-            self.faults.append("DATABASE_URL cannot be read; special characters of names and passwords are written as %XX")
+            self.faults.append(
+                "DATABASE_URL cannot be read; special characters of names and passwords are written as %XX"
+            )
         # SQLAlchemy takes a bare postgresql:// for psycopg 3, which would block the web process's event loop.
         scheme, _, rest = url.partition("://")
         return f"postgresql+psycopg2://{rest}" if scheme in ("postgresql", "postgres") else url
@@ -292,9 +333,14 @@ class _Reader:
             return ""
         path = home / name.lower()
         try:
-            return _read_or_create(path, make) if self.makes_secrets else path.read_text().strip() if path.exists() else ""
+            return (
+                _read_or_create(path, make) if self.makes_secrets else path.read_text().strip() if path.exists() else ""
+            )
         except OSError as error:
-            self.faults.append(f"{name} is kept in {path}, which cannot be {'written' if self.makes_secrets else 'read'}: {error.strerror}")
+            self.faults.append(
+                f"{name} is kept in {path}, which cannot be {'written' if self.makes_secrets else 'read'}: "
+                f"{error.strerror}"
+            )
             return ""
 
     def key_ring(self, home: Path, env: str) -> KeyRing:
@@ -382,11 +428,17 @@ def _mail_domain(public_url: str) -> str:
 
 
 def embedded_redis_socket(home: Path) -> Path:
-    """Where the embedded Redis listens: in the state directory, or, its path being too long for a socket, in a private temporary one."""
+    """Where the embedded Redis listens: in the state directory, or, its path being too long for a socket, in a private
+    temporary one.
+    """
     path = home / "redis.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
         return path
-    return Path(tempfile.gettempdir()) / f"notifier-{os.getuid()}-{sha256(os.fsencode(home)).hexdigest()[:12]}" / "redis.sock"
+    return (
+        Path(tempfile.gettempdir())
+        / f"notifier-{os.getuid()}-{sha256(os.fsencode(home)).hexdigest()[:12]}"
+        / "redis.sock"
+    )
 
 
 def _read_or_create(path: Path, make: Any) -> str:
@@ -408,4 +460,8 @@ def _read_or_create(path: Path, make: Any) -> str:
 
 def bare_environment() -> dict[str, str]:
     """What a child process needs to run at all, without a setting or a secret of ours."""
-    return {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV") if name in os.environ}
+    return {
+        name: os.environ[name]
+        for name in ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV")
+        if name in os.environ
+    }

@@ -44,19 +44,37 @@ _UNDO, _AFTER, _COMMITTED = "undo", "after", "committed"
 _LOCK_WAIT_S = 10.0
 _LOOK_S = 3
 _CLOCK_DUE, _CLOCK_LOOK_S = "clock_due", 5.0
-_DISCREET = {"hide_parameters": True}  # errors end up in the log, and the values of a statement are addresses, names, messages
+_DISCREET = {
+    "hide_parameters": True
+}  # errors end up in the log, and the values of a statement are addresses, names, messages
 
 
 def engine_options(database_url: str) -> dict[str, Any]:
     if database_url.startswith("sqlite"):
         # One connection a thread or green thread at most; autocommit, since `_begin` speaks BEGIN itself.
-        return {"connect_args": {"timeout": _BUSY_TIMEOUT_S, "isolation_level": None}, "pool_size": 20, "max_overflow": 40, **_DISCREET}
-    options = {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True, "pool_recycle": 1800, "connect_args": {"connect_timeout": 5}, **_DISCREET}
-    return {**options, "executemany_mode": "values_plus_batch"}  # many rows are updated in one round trip, as they are inserted
+        return {
+            "connect_args": {"timeout": _BUSY_TIMEOUT_S, "isolation_level": None},
+            "pool_size": 20,
+            "max_overflow": 40,
+            **_DISCREET,
+        }
+    options = {
+        "pool_size": 10,
+        "max_overflow": 20,
+        "pool_pre_ping": True,
+        "pool_recycle": 1800,
+        "connect_args": {"connect_timeout": 5},
+        **_DISCREET,
+    }
+    return {
+        **options,
+        "executemany_mode": "values_plus_batch",
+    }  # many rows are updated in one round trip, as they are inserted
 
 
 def read_only(database_url: str) -> tuple[URL, dict[str, Any]]:
-    """URL and engine options for a look at a database that changes nothing: not even SQLite's file, or one beside it, is created.
+    """URL and engine options for a look at a database that changes nothing: not even SQLite's file, or one beside it,
+    is created.
 
     Used by `doctor`, and by commands before they begin. No answer is waited for longer than some seconds.
     """
@@ -80,7 +98,8 @@ def sqlite_file(database_url: str) -> Path | None:
 
 
 def retried(work: Callable[P, T]) -> Callable[P, T]:
-    """For a function that is one transaction: PostgreSQL ends one of those in a deadlock, and the second of those that add the same.
+    """For a function that is one transaction: PostgreSQL ends one of those in a deadlock, and the second of those that
+    add the same.
 
     Nothing of it has been done then, and it is run again.
     """
@@ -115,7 +134,9 @@ def _on_sqlite_connect(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA synchronous=FULL")  # an answered 202 survives a power cut
     connection.execute("PRAGMA foreign_keys=ON")
     # Its own knows ASCII only, and a search would miss "Ändern" in "ÄNDERN".
-    connection.create_function("lower", 1, lambda value: None if value is None else str(value).lower(), deterministic=True)
+    connection.create_function(
+        "lower", 1, lambda value: None if value is None else str(value).lower(), deterministic=True
+    )
 
 
 def _begin(connection: Connection) -> None:
@@ -135,7 +156,8 @@ def _begin(connection: Connection) -> None:
 
 
 def follow_clock(app: Flask) -> None:
-    """For a long-running process: from now on its time is the database's, asked for again every few seconds as it writes.
+    """For a long-running process: from now on its time is the database's, asked for again every few seconds as it
+    writes.
 
     SQLite has but one host, and its clock. Raises one of UNAVAILABLE.
     """
@@ -161,8 +183,9 @@ def _look_at_clock() -> None:
 def transaction() -> Iterator[scoped_session[Session]]:
     """A short write transaction on `db.session`: commits at the end, rolls back on any exception.
 
-    Never make a network call inside, but for a quick question to Redis (`pipeline.caps`, `pipeline.people_cache`). Whatever the
-    session had read before is let go first (its objects stay readable), because SQLite cannot turn a reader into a writer safely.
+    Never make a network call inside, but for a quick question to Redis (`pipeline.caps`, `pipeline.people_cache`).
+    Whatever the session had read before is let go first (its objects stay readable), because SQLite cannot turn a
+    reader into a writer safely.
     """
     db.session.close()
     db.session.connection(execution_options={"writes": True})
@@ -202,14 +225,21 @@ def is_write_refused(error: BaseException) -> bool:
 
 
 def look_again() -> None:
-    """What is read from here on is no older than now. SQLite shows a reader the database as it was when the reader began to read
-    (PostgreSQL with every statement anew), so that is ended; a `transaction` that is running has the newest anyway."""
-    if db.engine.dialect.name == "sqlite" and db.session().in_transaction() and not db.session.connection().get_execution_options().get("writes"):
+    """What is read from here on is no older than now. SQLite shows a reader the database as it was when the reader
+    began to read (PostgreSQL with every statement anew), so that is ended; a `transaction` that is running has the
+    newest anyway."""
+    if (
+        db.engine.dialect.name == "sqlite"
+        and db.session().in_transaction()
+        and not db.session.connection().get_execution_options().get("writes")
+    ):
         db.session.close()
 
 
 def undone_by(work: Callable[[], None]) -> None:
-    """Has `work` called if the running transaction comes to nothing, after its end: what it did elsewhere is taken back."""
+    """Has `work` called if the running transaction comes to nothing, after its end:
+    what it did elsewhere is taken back.
+    """
     db.session.info[_UNDO].append(work)
 
 
@@ -219,7 +249,10 @@ def afterwards(work: Callable[[], None]) -> None:
 
 
 def once_committed(work: Callable[[Collection[UUID]], None], ids: Iterable[UUID]) -> None:
-    """Has `work` called once the running transaction is committed, with all the ids given for it meanwhile. It must not raise."""
+    """Has `work` called once the running transaction is committed, with all the ids given for it meanwhile.
+
+    It must not raise.
+    """
     wanted = set(ids)
     if wanted:
         db.session.info[_COMMITTED].setdefault(work, set()).update(wanted)

@@ -29,7 +29,8 @@ PARAMETERS = (*_WORDS, "since", "until", "within")  # of an address
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """None everywhere: all dead letters. `text` is looked for in the provider, the class of the error and its code, or is an id.
+    """None everywhere: all dead letters. `text` is looked for in the provider, the class of the error and its code, or
+    is an id.
 
     `since` and `until` are times at which they failed; `ids` are shown ids (`dlv_…`).
     """
@@ -113,7 +114,8 @@ def select_dead(chosen: Filter, *columns: Any) -> "sa.Select[Any]":
 
 
 def read_filter(given: Mapping[str, Any], now: datetime) -> Filter:
-    """From the parameters of an address, the fields of a form, or a stored document. Raises Rejected naming what makes no sense.
+    """From the parameters of an address, the fields of a form, or a stored document. Raises Rejected naming what makes
+    no sense.
 
     `within` (1h, 24h, 7d, 30d) stands for a `since`.
     """
@@ -167,4 +169,9 @@ def _text(text: str) -> "sa.ColumnElement[bool]":
         return Delivery.notification_id == keys[0]
     is_sqlite = db.engine.dialect.name == "sqlite"  # whose LIKE knows no case by itself, in half the time
     columns = (Delivery.code, Delivery.provider, Delivery.outcome)
-    return sa.or_(*(column.contains(text, autoescape=True) if is_sqlite else column.icontains(text, autoescape=True) for column in columns))
+    return sa.or_(
+        *(
+            column.contains(text, autoescape=True) if is_sqlite else column.icontains(text, autoescape=True)
+            for column in columns
+        )
+    )

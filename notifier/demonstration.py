@@ -16,12 +16,24 @@ from notifier.pipeline.accept import accept
 from notifier.pipeline.judge import Caller, Item
 
 _PRODUCER = "Demo"
-_PERSON = InlineRecipient("demo", {"name": "Dana Demo", "email": "dana@example.test", "phone": "+4915112345670", "locale": "en", "time_zone": "Europe/Berlin"})
+_PERSON = InlineRecipient(
+    "demo",
+    {
+        "name": "Dana Demo",
+        "email": "dana@example.test",
+        "phone": "+4915112345670",
+        "locale": "en",
+        "time_zone": "Europe/Berlin",
+    },
+)
 _STORY = (
     ("order_confirmed", {"order_id": "{order}", "total": 59.9, "currency": "EUR"}),
     ("order_shipped", {"order_id": "{order}", "carrier": "DHL", "tracking_url": "https://example.test/track/{order}"}),
     ("comment", {"actor": "Alice", "text": "Lovely colour!", "url": "https://example.test/posts/7"}),
-    ("promotional_offer", {"title": "A fifth off everything blue", "code": "BLUE20", "url": "https://example.test/offers/blue"}),
+    (
+        "promotional_offer",
+        {"title": "A fifth off everything blue", "code": "BLUE20", "url": "https://example.test/offers/blue"},
+    ),
     ("security_alert", {"event": "A sign-in from a new device", "device": "Firefox on Linux", "place": "Berlin"}),
 )
 
@@ -31,7 +43,14 @@ def add_demo(*, only_once: bool = False) -> int:
     producer_id = db.session.scalar(select(Producer.id).where(Producer.name == _PRODUCER).limit(1))
     if producer_id and only_once:
         return 0
-    caller = Caller.of_key(producer_id or accounts.create_producer(_PRODUCER).id, ("notify", "users"), None, is_test=False, request_id="demo", label=_PRODUCER)
+    caller = Caller.of_key(
+        producer_id or accounts.create_producer(_PRODUCER).id,
+        ("notify", "users"),
+        None,
+        is_test=False,
+        request_id="demo",
+        label=_PRODUCER,
+    )
     recipients = (_PERSON, InlineRecipient(ADMIN_USER_ID)) if db.session.get(User, ADMIN_USER_ID) else (_PERSON,)
     order = f"A{secrets.randbelow(9000) + 1000}"
     items = [

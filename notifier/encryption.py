@@ -76,7 +76,9 @@ class Vault:
         if sealed[:1] != _VERSION or cipher is None:
             raise KeysDoNotFit(f"no key of the ring fits {purpose}")
         try:
-            return cipher.decrypt(sealed[id_end : id_end + _NONCE_BYTES], sealed[id_end + _NONCE_BYTES :], purpose.encode())
+            return cipher.decrypt(
+                sealed[id_end : id_end + _NONCE_BYTES], sealed[id_end + _NONCE_BYTES :], purpose.encode()
+            )
         except InvalidTag:
             raise KeysDoNotFit(f"the key named in {purpose} is another one than it was written with") from None
 

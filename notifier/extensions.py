@@ -44,15 +44,24 @@ class _Client(redis.Redis):
 
 
 class RedisStore:
-    """The Redis of the current app. Fails fast: Redis is the doorbell, and nobody may wait at a dead one (see `outage`).
+    """The Redis of the current app. Fails fast: Redis is the doorbell, and nobody may wait at a dead one (see
+    `outage`).
 
-    At most so many connections at a time, so that descriptors are left for those who ask; more callers wait for their turn.
+    At most so many connections at a time, so that descriptors are left for those who ask; more callers wait for their
+    turn.
     """
 
     def init_app(self, app: Flask, url: str, *, logs_outages: bool = True) -> None:
         outage = Outage(is_logged=logs_outages)
-        bounds: dict[str, Any] = {"max_connections": _MOST_CONNECTIONS, "timeout": ANSWER_S, "socket_connect_timeout": ANSWER_S, "socket_timeout": ANSWER_S}
-        client = cast("_Client", _Client.from_pool(redis.BlockingConnectionPool.from_url(url, retry=Once(outage), **bounds)))
+        bounds: dict[str, Any] = {
+            "max_connections": _MOST_CONNECTIONS,
+            "timeout": ANSWER_S,
+            "socket_connect_timeout": ANSWER_S,
+            "socket_timeout": ANSWER_S,
+        }
+        client = cast(
+            "_Client", _Client.from_pool(redis.BlockingConnectionPool.from_url(url, retry=Once(outage), **bounds))
+        )
         client.outage = outage
         app.extensions["redis"] = client
 
@@ -67,7 +76,9 @@ class RedisStore:
         return client.outage.is_on()
 
     def look(self) -> None:
-        """Before a transaction in which Redis will be asked: so that, if it hangs, it is waited for out here. A round trip once a second at most."""
+        """Before a transaction in which Redis will be asked: so that, if it hangs, it is waited for out here. A round
+        trip once a second at most.
+        """
         client: _Client = current_app.extensions["redis"]
         if not client.outage.is_on() and not client.outage.has_heard_lately():
             with contextlib.suppress(redis.RedisError):

@@ -147,7 +147,9 @@ def _length(single: dict[str, str], minor: str) -> int | None:
 def answer_of(refused: Refused) -> bytes:
     """The whole of an answer that no application gives; it is a problem (RFC 9457), as the API's are."""
     phrase = HTTPStatus(refused.status).phrase
-    body = json.dumps({"type": "about:blank", "title": phrase, "status": refused.status, "detail": refused.reason}).encode()
+    body = json.dumps(
+        {"type": "about:blank", "title": phrase, "status": refused.status, "detail": refused.reason}
+    ).encode()
     lines = [
         f"HTTP/1.1 {refused.status} {phrase}",
         "Content-Type: application/problem+json",
@@ -314,7 +316,9 @@ class Body(io.RawIOBase):
             self.has_ended = True
 
     def discard(self) -> bool:
-        """Reads past what nobody wanted. False: it does not end within bounds, and the connection can carry no other request."""
+        """Reads past what nobody wanted. False: it does not end within bounds, and the connection can carry no other
+        request.
+        """
         left = MOST_BODY
         waste = memoryview(bytearray(_AT_ONCE))
         try:
@@ -396,7 +400,9 @@ class Listener:
             _turn_away(connection, NO_ROOM)
 
     def _cannot(self, error: OSError) -> None:
-        """Mostly a connection ended before it was taken, and the next one is there; or nothing is left to take it with."""
+        """Mostly a connection ended before it was taken, and the next one is there;
+        or nothing is left to take it with.
+        """
         if error.errno in _NOTHING_LEFT:
             if not self._has_failed:
                 log.error("web.cannot_accept", error=error.strerror)
@@ -405,7 +411,10 @@ class Listener:
 
 
 def turn_away_waiting(listener: socket.socket, most: int) -> None:
-    """Answers 503 to the connections, `most` at once, that wait at a socket before anybody can be served. Never blocks."""
+    """Answers 503 to the connections, `most` at once, that wait at a socket before anybody can be served.
+
+    Never blocks.
+    """
     listener.setblocking(False)
     try:
         with suppress(OSError):  # nobody is left, or it does not listen yet

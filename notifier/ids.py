@@ -30,7 +30,9 @@ def parse(kind: str, text: str) -> UUID:
 
 
 def parse_many(kind: str, texts: Iterable[str]) -> list[UUID]:
-    """The keys behind shown ids, without repeats; what is no id of that kind is left out, as is fitting where unknown ids are ignored."""
+    """The keys behind shown ids, without repeats; what is no id of that kind is left out, as is fitting where unknown
+    ids are ignored.
+    """
     keys: dict[UUID, None] = {}
     for shown in texts:
         with suppress(Rejected):

@@ -23,7 +23,16 @@ from notifier.core.submission import InlineRecipient
 from notifier.database import transaction
 from notifier.encryption import vault
 from notifier.extensions import db
-from notifier.models import Account, AuditEntry, EventType, InstallationSecret, Producer, Template, TemplateContent, User
+from notifier.models import (
+    Account,
+    AuditEntry,
+    EventType,
+    InstallationSecret,
+    Producer,
+    Template,
+    TemplateContent,
+    User,
+)
 from notifier.models.event_type import TYPE_SAVED
 from notifier.models.producer import SCOPES
 from notifier.pipeline import people
@@ -41,15 +50,22 @@ _ADMIN_EMAIL = "admin@localhost.test"
 
 
 def open_vault() -> bool:
-    """Takes up what `migrate` has made. Raises KeysDoNotFit when the ring cannot open it; False before the first migration."""
+    """Takes up what `migrate` has made. Raises KeysDoNotFit when the ring cannot open it; False before the first
+    migration.
+    """
     if not inspect(db.engine).has_table(InstallationSecret.__tablename__):
         return False
-    made = {row.name: vault.decrypt(row.sealed, f"installation_secret.{row.name}") for row in db.session.scalars(select(InstallationSecret))}
+    made = {
+        row.name: vault.decrypt(row.sealed, f"installation_secret.{row.name}")
+        for row in db.session.scalars(select(InstallationSecret))
+    }
     db.session.rollback()
     if DIGEST_KEY in made:
         vault.use_digest_key(made[DIGEST_KEY])
     if VAPID_KEY in made:
-        channels.registry().use_made({"VAPID_KEY": made[VAPID_KEY].decode(), "VAPID_CONTACT": _contact(current_settings())})
+        channels.registry().use_made(
+            {"VAPID_KEY": made[VAPID_KEY].decode(), "VAPID_CONTACT": _contact(current_settings())}
+        )
     return made.keys() >= _MAKE.keys()
 
 
@@ -72,7 +88,9 @@ def prepare() -> None:
 def _make_secrets() -> None:
     if open_vault():
         return
-    rows = [{"name": name, "sealed": vault.encrypt(make(), f"installation_secret.{name}")} for name, make in _MAKE.items()]
+    rows = [
+        {"name": name, "sealed": vault.encrypt(make(), f"installation_secret.{name}")} for name, make in _MAKE.items()
+    ]
     with transaction() as session:
         insert = (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert(InstallationSecret)
         session.execute(insert.on_conflict_do_nothing(), rows)

@@ -1,7 +1,9 @@
-"""When each producer's key was used last, right to the minute. Called by the API for every request, and written once a minute a key.
+"""When each producer's key was used last, right to the minute. Called by the API for every request, and written once a
+minute a key.
 
 A key's first request of a minute writes it, together with those of other keys that came while another was being
-written: most requests write nothing, and none waits for another's. It is told for people to look at: failing is no fault.
+written: most requests write nothing, and none waits for another's. It is told for people to look at: failing is no
+fault.
 """
 
 import threading
@@ -24,14 +26,20 @@ _MOST_REMEMBERED = 10_000
 _table: sa.Table = ApiKey.__table__
 _KEY: sa.BindParameter[UUID] = sa.bindparam("key")
 _AT = sa.bindparam("at", type_=_table.c.last_used_at.type)
-_WRITE = sa.update(_table).where(_table.c.id == _KEY, sa.or_(_table.c.last_used_at.is_(None), _table.c.last_used_at < _AT)).values(last_used_at=_AT)
+_WRITE = (
+    sa.update(_table)
+    .where(_table.c.id == _KEY, sa.or_(_table.c.last_used_at.is_(None), _table.c.last_used_at < _AT))
+    .values(last_used_at=_AT)
+)
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class _Uses:
-    """Of one process: the minute each key was noted for, and what is still to be written. `writing` is held by whoever writes."""
+    """Of one process: the minute each key was noted for, and what is still to be written. `writing` is held by whoever
+    writes.
+    """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     writing: threading.Lock = field(default_factory=threading.Lock)
@@ -56,7 +64,9 @@ def note(key_id: UUID) -> None:
     if uses.noted.get(key_id) == minute:
         return
     uses.add(key_id, minute)
-    while uses.waiting and uses.writing.acquire(blocking=False):  # asked again after each release: nobody's is left behind
+    while uses.waiting and uses.writing.acquire(
+        blocking=False
+    ):  # asked again after each release: nobody's is left behind
         try:
             _write(uses.take())
         finally:

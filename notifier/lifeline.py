@@ -1,9 +1,11 @@
-"""Tells at once, and for certain, that a worker has died: it holds a lock that the kernel, or the database's, takes from the dead.
+"""Tells at once, and for certain, that a worker has died: it holds a lock that the kernel, or the database's, takes
+from the dead.
 
-A worker takes a number and locks it for as long as it lives; what it claims bears that number. A scheduler looks which numbers
-are still held (`pipeline.abandoned`). However slow, busy or stopped a worker is, its lock stays, so nothing that is merely
-slow is ever sent twice. With PostgreSQL the lock is an advisory one of a session of its own: the session ends with the process. With
-SQLite, which lives on one host, it is one on a file beside the database. Where neither can be had, leases alone remain.
+A worker takes a number and locks it for as long as it lives; what it claims bears that number. A scheduler looks which
+numbers are still held (`pipeline.abandoned`). However slow, busy or stopped a worker is, its lock stays, so nothing
+that is merely slow is ever sent twice. With PostgreSQL the lock is an advisory one of a session of its own: the session
+ends with the process. With SQLite, which lives on one host, it is one on a file beside the database. Where neither can
+be had, leases alone remain.
 """
 
 import contextlib
@@ -72,8 +74,12 @@ class _File(Lifeline):
         try:
             while not self.is_held:
                 self._file = open(self._path, "w")  # noqa: SIM115 (open for as long as we live)
-                fcntl.flock(self._file, fcntl.LOCK_EX)  # whoever looks holds it for a moment, and removes what nobody has locked
-                self.is_held = self._path.exists() and os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
+                fcntl.flock(
+                    self._file, fcntl.LOCK_EX
+                )  # whoever looks holds it for a moment, and removes what nobody has locked
+                self.is_held = self._path.exists() and os.path.samestat(
+                    self._path.stat(), os.fstat(self._file.fileno())
+                )
         except OSError as error:
             log.warning("worker.has_no_lifeline", error=error.strerror)
         os.register_at_fork(after_in_child=self._forget)  # a child that outlived us would hold it for us
@@ -94,7 +100,9 @@ class _Session(Lifeline):
     def __init__(self, app: Flask) -> None:
         super().__init__(app)
         # Closed with the process, and so by its death; a server that is gone without a word is noticed by the pings.
-        self._engine = sa.create_engine(db.engine.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 5})
+        self._engine = sa.create_engine(
+            db.engine.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 5}
+        )
         self._is_over = threading.Event()
         self._end, self._tell_end = os.pipe()
         self._tried = threading.Event()
@@ -111,7 +119,9 @@ class _Session(Lifeline):
         self._thread.join()
 
     def _keep(self) -> None:
-        """Takes the lock again as soon as the session is lost: others wait for a while before they believe in a death."""
+        """Takes the lock again as soon as the session is lost:
+        others wait for a while before they believe in a death.
+        """
         while not self._is_over.is_set():
             try:
                 with self._engine.connect() as connection:
@@ -128,7 +138,9 @@ class _Session(Lifeline):
             self._is_over.wait(_AGAIN_S)
 
     def _wait(self, connection: sa.Connection) -> None:
-        """The server says nothing of its own accord, but for the end of the session. Raises DBAPIError when it has ended."""
+        """The server says nothing of its own accord, but for the end of the session. Raises DBAPIError when it has
+        ended.
+        """
         driver: Any = connection.connection.dbapi_connection
         select.select([driver.fileno(), self._end], [], [], _PING_S)
         connection.execute(sa.text("SELECT 1"))
@@ -157,9 +169,11 @@ def number() -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The numbers that are held. `sure_after_s`: one that is not held for so long is a dead worker's, and no session that was lost and is taken again.
+    """The numbers that are held. `sure_after_s`: one that is not held for so long is a dead worker's, and no session
+    that was lost and is taken again.
 
-    `server`: with another one all sessions were lost. `is_young`: it has just been started, and sessions are still coming back.
+    `server`: with another one all sessions were lost. `is_young`: it has just been started, and sessions are still
+    coming back.
     """
 
     living: frozenset[int]
@@ -180,9 +194,15 @@ def look() -> Look:
 
 
 def left_behind() -> frozenset[int]:
-    """Numbers of which it is known, without a look at what they hold, that they are not held any more: of files that nobody has locked."""
+    """Numbers of which it is known, without a look at what they hold, that they are not held any more: of files that
+    nobody has locked.
+    """
     database = sqlite_file(str(current_app.config["SQLALCHEMY_DATABASE_URI"]))
-    return frozenset() if database is None else frozenset(found for found in _files(database) if _is_free(_beside(database, found)))
+    return (
+        frozenset()
+        if database is None
+        else frozenset(found for found in _files(database) if _is_free(_beside(database, found)))
+    )
 
 
 def clear(dead: Collection[int]) -> None:

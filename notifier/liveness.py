@@ -24,7 +24,8 @@ _RQ_GRACE_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """The last sign of life of a worker or a scheduler, `age_s` ago by Redis' clock. `ahead_s`: its own clock was ahead by so much (None: unknown).
+    """The last sign of life of a worker or a scheduler, `age_s` ago by Redis' clock. `ahead_s`: its own clock was ahead
+    by so much (None: unknown).
 
     `queues`: those a worker takes from.
     """
@@ -60,17 +61,31 @@ def worker_signs(client: redis.Redis) -> list[Sign]:
         age_s = max(0.0, WORKER_TTL_S + _RQ_GRACE_S - left_ms / 1000) if lanes and left_ms >= 0 else None
         ahead_s = None if age_s is None else told - (at - age_s)
         names = frozenset((queues or b"").decode().split(","))
-        found.append(Sign(key.decode().rpartition(":")[2], (host or b"?").decode(), at - told if age_s is None else age_s, ahead_s, names))
+        found.append(
+            Sign(
+                key.decode().rpartition(":")[2],
+                (host or b"?").decode(),
+                at - told if age_s is None else age_s,
+                ahead_s,
+                names,
+            )
+        )
     return found
 
 
 def scheduler_signs(client: redis.Redis) -> list[Sign]:
     """Of those that live."""
     at = _redis_time(client)
-    beats = cast("list[tuple[bytes, float]]", client.zrangebyscore(_SCHEDULERS, at - _SCHEDULER_RECENT_S, "+inf", withscores=True))
+    beats = cast(
+        "list[tuple[bytes, float]]",
+        client.zrangebyscore(_SCHEDULERS, at - _SCHEDULER_RECENT_S, "+inf", withscores=True),
+    )
     ahead = client.mget([_CLOCK + name.decode() for name, _ in beats]) if beats else []
     named = [(name.decode(), beat, clock) for (name, beat), clock in zip(beats, ahead, strict=True)]
-    return [Sign(name, name.rpartition(":")[0], max(0.0, at - beat), float(clock) if clock else None) for name, beat, clock in named]
+    return [
+        Sign(name, name.rpartition(":")[0], max(0.0, at - beat), float(clock) if clock else None)
+        for name, beat, clock in named
+    ]
 
 
 def count_workers(client: redis.Redis) -> int:

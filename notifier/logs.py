@@ -14,7 +14,13 @@ from typing import Any
 import structlog
 from structlog.types import Processor
 
-_QUIET = ("engineio", "socketio", "rq", "alembic", "werkzeug")  # heard from warnings upwards; urllib3 less: see channels.http
+_QUIET = (
+    "engineio",
+    "socketio",
+    "rq",
+    "alembic",
+    "werkzeug",
+)  # heard from warnings upwards; urllib3 less: see channels.http
 
 log = structlog.get_logger()
 
@@ -36,7 +42,11 @@ def configure(*, as_json: bool, level: int = logging.INFO) -> None:
     if as_json:
         rendering += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        rendering.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback))
+        rendering.append(
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+            )
+        )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering))
     root = logging.getLogger()

@@ -41,7 +41,13 @@ def parse(text: str) -> str:
         host, port = (url.hostname or "").encode("idna").decode(), url.port
     except ValueError:
         host = ""
-    is_origin = _HOST.fullmatch(host) and url.scheme in _PORTS and url.username is None and url.path in ("", "/") and not (url.query or url.fragment)
+    is_origin = (
+        _HOST.fullmatch(host)
+        and url.scheme in _PORTS
+        and url.username is None
+        and url.path in ("", "/")
+        and not (url.query or url.fragment)
+    )
     if not is_origin:
         raise ValueError(f"{text!r} is no origin: it looks like https://shop.example, without a path")
     host = f"[{host}]" if ":" in host else host
@@ -54,7 +60,12 @@ def limit(producer_id: UUID, origins: Sequence[str] | None) -> None:
     with transaction() as session:
         producer = session.get(Producer, producer_id, with_for_update=True)
         if producer is not None:
-            audit.write("producer.origins_set", producer.name, before={"origins": producer.allowed_origins}, after={"origins": wanted})
+            audit.write(
+                "producer.origins_set",
+                producer.name,
+                before={"origins": producer.allowed_origins},
+                after={"origins": wanted},
+            )
             producer.allowed_origins = wanted
     forget_cached()
 
@@ -93,6 +104,8 @@ def _lists() -> Mapping[UUID, frozenset[str] | None]:
     at = now()
     if known.read_at is None or abs(at - known.read_at) >= timedelta(seconds=CACHED_S):
         rows = db.session.execute(sa.select(Producer.id, Producer.allowed_origins)).all()
-        known.by_producer = {row.id: None if row.allowed_origins is None else frozenset(row.allowed_origins) for row in rows}
+        known.by_producer = {
+            row.id: None if row.allowed_origins is None else frozenset(row.allowed_origins) for row in rows
+        }
         known.read_at = at
     return known.by_producer

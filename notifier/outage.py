@@ -22,7 +22,9 @@ REQUEST_S = 1.0  # what the answers of one request may take together, should Red
 AWAY_S = 2.0
 _HEARD_LATELY_S = 1.0
 
-_is_asking: ContextVar[bool] = ContextVar("is_asking_redis", default=False)  # a command may connect first: one question, not two
+_is_asking: ContextVar[bool] = ContextVar(
+    "is_asking_redis", default=False
+)  # a command may connect first: one question, not two
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -78,7 +80,11 @@ class Once(Retry):
         return self  # redis-py gives each connection a copy; the outage is everybody's
 
     def call_with_retry(
-        self, do: Callable[[], T], fail: Callable[..., Any], is_retryable: Callable[[Exception], bool] | None = None, with_failure_count: bool = False
+        self,
+        do: Callable[[], T],
+        fail: Callable[..., Any],
+        is_retryable: Callable[[Exception], bool] | None = None,
+        with_failure_count: bool = False,
     ) -> T:
         if _is_asking.get():
             return super().call_with_retry(do, fail, is_retryable, with_failure_count)

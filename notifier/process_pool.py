@@ -1,9 +1,10 @@
-"""Runs what people wrote apart from the process that everybody waits for: in a few child processes, one call at a time each.
+"""Runs what people wrote apart from the process that everybody waits for: in a few child processes, one call at a time
+each.
 
-Called through `run` for whatever may take long. The web process has two pools, since its green threads share one real one: AUTHORS
-for those who write templates and schemas, MESSAGES for what is submitted, which so never waits for the former. Elsewhere, and in
-tests, a call is made where it stands. A child knows no settings and no secret: it gets a function by its name and plain values,
-and gives plain values back.
+Called through `run` for whatever may take long. The web process has two pools, since its green threads share one real
+one: AUTHORS for those who write templates and schemas, MESSAGES for what is submitted, which so never waits for the
+former. Elsewhere, and in tests, a call is made where it stands. A child knows no settings and no secret: it gets a
+function by its name and plain values, and gives plain values back.
 """
 
 import contextlib
@@ -27,7 +28,10 @@ from notifier.core.errors import Rejected
 
 AUTHORS, MESSAGES = "authors", "messages"
 _SIZES = {AUTHORS: 1, MESSAGES: 2}  # processes
-_LONGEST_WAITS_S = {AUTHORS: 5.0, MESSAGES: 1.0}  # for a process that is free; a whole batch of submissions waits with the one
+_LONGEST_WAITS_S = {
+    AUTHORS: 5.0,
+    MESSAGES: 1.0,
+}  # for a process that is free; a whole batch of submissions waits with the one
 _LONGEST_CALL_S = 10.0  # no call has that much work; an overloaded machine gets the rest
 _MOST_MEMORY = 1024**3
 _LENGTH = struct.Struct("!I")
@@ -42,13 +46,17 @@ log = structlog.get_logger()
 class ProcessPool:
     """Children are started as they are needed, and stay. They end with this process."""
 
-    def __init__(self, size: int, *, longest_call_s: float = _LONGEST_CALL_S, longest_wait_s: float = _LONGEST_WAITS_S[AUTHORS]) -> None:
+    def __init__(
+        self, size: int, *, longest_call_s: float = _LONGEST_CALL_S, longest_wait_s: float = _LONGEST_WAITS_S[AUTHORS]
+    ) -> None:
         self._free = threading.BoundedSemaphore(size)
         self._longest_call_s, self._longest_wait_s = longest_call_s, longest_wait_s
         self._idle: list[_Child] = []
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function gives or raises. Raises Rejected('unavailable') where no process is free, or the call does not end."""
+        """What the function gives or raises. Raises Rejected('unavailable') where no process is free, or the call does
+        not end.
+        """
         if not self._free.acquire(timeout=self._longest_wait_s):
             raise Rejected("unavailable", "too much is being checked at the moment; try again", retry_after=5)
         try:
@@ -57,7 +65,11 @@ class ProcessPool:
                 raised, result = child.call((function, args, kwargs))
             except (OSError, EOFError, pickle.PickleError) as error:
                 child.end()
-                log.warning("process_pool.call_failed", function=getattr(function, "__qualname__", "?"), error=type(error).__name__)
+                log.warning(
+                    "process_pool.call_failed",
+                    function=getattr(function, "__qualname__", "?"),
+                    error=type(error).__name__,
+                )
                 raise Rejected("unavailable", "this took too long, or broke; try again", retry_after=5) from None
             except BaseException:  # a green thread that is killed in the middle leaves half an answer behind
                 child.end()
@@ -101,11 +113,14 @@ class _Child:
 def init_app(app: Flask, *, has_pools: bool) -> None:
     """Without pools calls are made where they stand."""
     names = _SIZES if has_pools else ()
-    app.extensions["process_pools"] = {name: ProcessPool(_SIZES[name], longest_wait_s=_LONGEST_WAITS_S[name]) for name in names}
+    app.extensions["process_pools"] = {
+        name: ProcessPool(_SIZES[name], longest_wait_s=_LONGEST_WAITS_S[name]) for name in names
+    }
 
 
 def run(pool: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """In that pool of the current app, where it has one. `function` is one of a module, and pure; what goes in and out can be pickled.
+    """In that pool of the current app, where it has one. `function` is one of a module, and pure; what goes in and out
+    can be pickled.
 
     Raises what the function raises, and Rejected('unavailable'), as `ProcessPool.run`.
     """

@@ -104,7 +104,9 @@ def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
         with redis_store.client.pipeline(transaction=False) as pipe:
             for name, ids in by_queue.items():
                 target = queue(name)
-                model = target.create_job(function, timeout=180, result_ttl=0, failure_ttl=_YEAR_S, status=JobStatus.QUEUED)
+                model = target.create_job(
+                    function, timeout=180, result_ttl=0, failure_ttl=_YEAR_S, status=JobStatus.QUEUED
+                )
                 model.created_at = model.enqueued_at = now()  # by the clock of all: `lost` compares them
                 fields = model.to_dict()
                 for job_id in ids:
@@ -149,14 +151,18 @@ def lost(doorbells: Sequence[Doorbell]) -> set[UUID]:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What Redis remembers goes back to its beginning. `reviewed_to`: the last delivery that the sweep has looked at since; None: all of them."""
+    """What Redis remembers goes back to its beginning. `reviewed_to`: the last delivery that the sweep has looked at
+    since; None: all of them.
+    """
 
     name: bytes
     reviewed_to: UUID | None
 
 
 def memory() -> Memory:
-    """Begins anew where it is missing (FLUSHALL) or names another server (restarted, or its replica). Raises redis.RedisError."""
+    """Begins anew where it is missing (FLUSHALL) or names another server (restarted, or its replica). Raises
+    redis.RedisError.
+    """
     client = redis_store.client
     with client.pipeline(transaction=False) as pipe:
         pipe.hgetall(_MEMORY)
@@ -195,14 +201,24 @@ def forget_failed(doorbells: Sequence[Doorbell], *, with_jobs: bool = False) -> 
 
 
 def restore_failed(doorbells: Sequence[Doorbell]) -> list[Doorbell]:
-    """Puts dead deliveries that Redis has forgotten back among RQ's failed jobs, without their traces. → those. Two round trips. Raises redis.RedisError."""
+    """Puts dead deliveries that Redis has forgotten back among RQ's failed jobs, without their traces. → those. Two
+    round trips. Raises redis.RedisError.
+    """
     with redis_store.client.pipeline(transaction=False) as pipe:
         for bell in doorbells:
             pipe.zscore(failed_registry(queue_name(bell.channel, bell.priority)).key, show("dlv", bell.delivery_id))
         missing = [bell for bell, score in zip(doorbells, pipe.execute(), strict=True) if score is None]
         for bell in missing:
             name, job_id = queue_name(bell.channel, bell.priority), show("dlv", bell.delivery_id)
-            model = queue(name).create_job(DELIVER, (job_id,), job_id=job_id, timeout=180, result_ttl=0, failure_ttl=_YEAR_S, status=JobStatus.FAILED)
+            model = queue(name).create_job(
+                DELIVER,
+                (job_id,),
+                job_id=job_id,
+                timeout=180,
+                result_ttl=0,
+                failure_ttl=_YEAR_S,
+                status=JobStatus.FAILED,
+            )
             pipe.hset(model.key, mapping=model.to_dict())
             pipe.zadd(failed_registry(name).key, {job_id: now().timestamp() + _YEAR_S})
         pipe.execute()

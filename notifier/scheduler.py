@@ -50,7 +50,9 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Task:
-    """Something done every so often. After a failure it waits longer and longer, LONGEST_PAUSE_S at most (or its own pace)."""
+    """Something done every so often. After a failure it waits longer and longer, LONGEST_PAUSE_S at most (or its own
+    pace).
+    """
 
     name: str
     work: Callable[[], object]
@@ -66,7 +68,13 @@ class Task:
             self.failures += 1
             self.due_at = time.monotonic() + max(self.every_s, min(0.25 * 2**self.failures, LONGEST_PAUSE_S))
             is_a_bug = not isinstance(error, OUTAGES)
-            log.warning("scheduler.task_failed", task=self.name, error=type(error).__name__, failures=self.failures, exc_info=is_a_bug)
+            log.warning(
+                "scheduler.task_failed",
+                task=self.name,
+                error=type(error).__name__,
+                failures=self.failures,
+                exc_info=is_a_bug,
+            )
             return
         if self.failures:
             log.info("scheduler.task_works_again", task=self.name, failures=self.failures)

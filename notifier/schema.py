@@ -1,4 +1,6 @@
-"""Which migration a database stands at, and what to do when that is not the program's. Asked by the commands before they begin, and by `doctor`."""
+"""Which migration a database stands at, and what to do when that is not the program's. Asked by the commands before
+they begin, and by `doctor`.
+"""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -30,7 +32,9 @@ class DatabaseAway(NotReady):
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """`stands_at`: the revision of the database (None: no migration has run). `wanted`: the program's. `name`: the database's, without its password."""
+    """`stands_at`: the revision of the database (None: no migration has run). `wanted`: the program's. `name`: the
+    database's, without its password.
+    """
 
     name: str
     standing: Standing
@@ -43,11 +47,20 @@ class Schema:
         match self.standing:
             case Standing.EMPTY:
                 what = f"the database {self.name} has not been set up yet"
-                return what, "Run: python -m notifier migrate. If another is meant, correct NOTIFIER_HOME or DATABASE_URL."
+                return (
+                    what,
+                    "Run: python -m notifier migrate. If another is meant, correct NOTIFIER_HOME or DATABASE_URL.",
+                )
             case Standing.BEHIND:
-                return f"the database is at migration {self.stands_at}, the program at {self.wanted}", "Run: python -m notifier migrate"
+                return (
+                    f"the database is at migration {self.stands_at}, the program at {self.wanted}",
+                    "Run: python -m notifier migrate",
+                )
             case Standing.NEWER:
-                what = f"the database is at migration {self.stands_at}, which this program does not know: a newer release has migrated it"
+                what = (
+                    f"the database is at migration {self.stands_at}, which this program does not know: a newer "
+                    "release has migrated it"
+                )
                 return what, "Run that release, or go back to a backup made before it."
             case Standing.CURRENT:
                 return "", ""
@@ -76,7 +89,9 @@ def look(database_url: str) -> Schema:
 
 
 def require(database_url: str, *, may_be_older: bool = False) -> None:
-    """Raises NotReady unless the program can work with the database; `may_be_older`: or could once it has migrated it."""
+    """Raises NotReady unless the program can work with the database;
+    `may_be_older`: or could once it has migrated it.
+    """
     schema = look(database_url)
     fine = {Standing.CURRENT, Standing.BEHIND, Standing.EMPTY} if may_be_older else {Standing.CURRENT}
     if schema.standing not in fine:

@@ -69,11 +69,16 @@ def notification_summary(key: UUID, user_id: str, deliveries: Sequence[Mapping[s
 
 
 def submission(key: UUID, status: str, notifications: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
-    return {"id": show("sub", key), "status": status, "notifications": None if notifications is None else list(notifications)}
+    return {
+        "id": show("sub", key),
+        "status": status,
+        "notifications": None if notifications is None else list(notifications),
+    }
 
 
 def inbox_item(item: Mapping[Any, Any]) -> dict[str, Any]:
-    """API.md, Item, from the columns of `models.InboxItem`. `why` leads to the switch that let it through, or to how often there is a digest.
+    """API.md, Item, from the columns of `models.InboxItem`. `why` leads to the switch that let it through, or to how
+    often there is a digest.
 
     One that a newer one has replaced is told of once more, with `replaced_by`, so that it goes.
     """
@@ -91,6 +96,8 @@ def inbox_item(item: Mapping[Any, Any]) -> dict[str, Any]:
         "read_at": timestamp(item["read_at"]),
         "archived_at": timestamp(item["archived_at"]),
         "snoozed_until": timestamp(item["snoozed_until"]),
-        "why": f"/preferences#{HOW_OFTEN if item['type'] == digest.type_of(item['category']) else item['type'] + '-inapp'}",
+        "why": (
+            f"/preferences#{HOW_OFTEN if item['type'] == digest.type_of(item['category']) else item['type'] + '-inapp'}"
+        ),
         **({"replaced_by": show("dlv", item["replaced_by"])} if item["replaced_by"] else {}),
     }

@@ -1,4 +1,6 @@
-"""How a long-running process gets its app: no process needs another to be there first, the database and its migrations neither."""
+"""How a long-running process gets its app: no process needs another to be there first, the database and its migrations
+neither.
+"""
 
 import gc
 import time
@@ -26,7 +28,8 @@ def wait_for_app(
 
     `meanwhile` is called before each pause.
 
-    One that a newer release has migrated will do: processes of the old one must be able to start while the new ones take over.
+    One that a newer release has migrated will do: processes of the old one must be able to start while the new ones
+    take over.
     """
     is_told = False
     pause_s = _FIRST_PAUSE_S
@@ -41,7 +44,13 @@ def wait_for_app(
                 follow_clock(app)
                 _collect_garbage_less()
                 return app
-            log.warning("database.not_migrated", stands_at=found.stands_at, wanted=found.wanted, remedy=found.fault[1], again_in_s=pause_s)
+            log.warning(
+                "database.not_migrated",
+                stands_at=found.stands_at,
+                wanted=found.wanted,
+                remedy=found.fault[1],
+                again_in_s=pause_s,
+            )
         except (*UNAVAILABLE, schema.DatabaseAway) as error:
             log.warning("database.is_away", error=type(getattr(error, "orig", error)).__name__, again_in_s=pause_s)
         meanwhile()
@@ -57,8 +66,9 @@ def _tell_unread(settings: Settings) -> None:
 
 
 def _collect_garbage_less() -> None:
-    """Batches make many objects that live for some milliseconds, and hardly any cycles; Python's own thresholds have the
-    collector look at all of them again and again. A batch of a thousand is stored in 228 µs a person instead of 310.
+    """Batches make many objects that live for some milliseconds, and hardly any cycles; Python's own thresholds have
+    the collector look at all of them again and again. A batch of a thousand is stored in 228 µs a person instead of
+    310.
     """
     gc.freeze()  # what has been imported stays anyway
     gc.set_threshold(*_GARBAGE_THRESHOLDS)

@@ -1,15 +1,16 @@
-"""Signed tokens: who may act in an inbox, whose preferences a link opens, and what one click on an unsubscribe link does.
+"""Signed tokens: who may act in an inbox, whose preferences a link opens, and what one click on an unsubscribe link
+does.
 
 Signed with SECRET_KEY, a salt for each purpose, in the alphabet `[A-Za-z0-9._-]`. Called by the doors
 (which open them) and by `pipeline.words` (which puts links into messages).
 
-A token names the very person it was made for (`Subject`), so it never passes on to somebody new of the same id, and what made it.
-The signature says that a token is ours; whether it still holds is the database's to say, in the statement that reads the
-person anyway (`conditions_of`) or for many at once (`holding`):
+A token names the very person it was made for (`Subject`), so it never passes on to somebody new of the same id, and
+what made it. The signature says that a token is ours; whether it still holds is the database's to say, in the statement
+that reads the person anyway (`conditions_of`) or for many at once (`holding`):
 
 | token | ends with |
 |---|---|
-| user token (embedded inbox) | its time, the key that made it (revoked or expired), the producer's being disabled, the person's erasure, `people.end_tokens` |
+| user token (embedded inbox) | its time, its key, the producer's being disabled, erasure, `people.end_tokens` |
 | preferences (`/p/…`) | the producer's being disabled, the person's erasure, `people.end_tokens` |
 | unsubscribe (`/u/…`) | the person's erasure alone: one click works as long as there is somebody to be left in peace |
 | unsubscribe at an address that came with a notification alone | never: it names nobody, and holds for that address |
@@ -40,7 +41,9 @@ _AT_ONCE = 500
 
 
 class Subject(NamedTuple):
-    """A person as tokens name them. `generation`: of all who have had or will have the id, this one. `version` rises when all their tokens are ended."""
+    """A person as tokens name them. `generation`: of all who have had or will have the id, this one. `version` rises
+    when all their tokens are ended.
+    """
 
     user_id: str
     generation: int
@@ -96,14 +99,20 @@ class Device(NamedTuple):
 Token = UserToken | PreferenceLink | Unsubscribe
 
 
-def sign_user_token(subject: Subject, expires_in: int, *, key_id: UUID | None = None, producer_id: UUID | None = None) -> tuple[str, datetime]:
+def sign_user_token(
+    subject: Subject, expires_in: int, *, key_id: UUID | None = None, producer_id: UUID | None = None
+) -> tuple[str, datetime]:
     """→ (token, when it expires): acts for that person in the inbox until then. `expires_in` in seconds."""
     expires_at = (now() + timedelta(seconds=expires_in)).replace(microsecond=0)
-    return _signer("user-token").dumps([*subject, int(expires_at.timestamp()), _hex(key_id), _hex(producer_id)]), expires_at
+    return _signer("user-token").dumps(
+        [*subject, int(expires_at.timestamp()), _hex(key_id), _hex(producer_id)]
+    ), expires_at
 
 
 def open_user_token(token: str) -> UserToken | None:
-    """None for a token that is forged, of another kind, or expired. Whether it still holds, the database knows: `holding`."""
+    """None for a token that is forged, of another kind, or expired. Whether it still holds, the database knows:
+    `holding`.
+    """
     content = _open("user-token", token)
     if content is None or len(content) != _USER_TOKEN_LENGTH:
         return None
@@ -132,7 +141,9 @@ def read_unsubscribe(token: str) -> Unsubscribe | None:
 
 @dataclass(frozen=True, slots=True)
 class AddressUnsubscribe:
-    """What one click does at an address that a producer gave with a message, and nobody has stored: nothing but for that address."""
+    """What one click does at an address that a producer gave with a message, and nobody has stored: nothing but for
+    that address.
+    """
 
     digest: bytes
     category: str
@@ -164,7 +175,9 @@ def read_preferences(token: str) -> PreferenceLink | None:
 
 
 def sign_device(email: str) -> str:
-    """For the browser in which somebody has just signed in: tries at their password from there are not a stranger's. Opens nothing."""
+    """For the browser in which somebody has just signed in: tries at their password from there are not a stranger's.
+    Opens nothing.
+    """
     return str(_signer("device").dumps([email, secrets.token_hex(8)]))
 
 
@@ -174,7 +187,9 @@ def read_device(token: str) -> Device | None:
 
 
 def conditions_of(token: Token) -> tuple[sa.ColumnElement[bool], ...]:
-    """What a statement that reads the person (table `user`) asks in addition, so that it finds nobody when the token has ended."""
+    """What a statement that reads the person (table `user`) asks in addition, so that it finds nobody when the token
+    has ended.
+    """
     match token:
         case Unsubscribe():
             return User.id == token.user_id, User.generation == token.generation
@@ -195,7 +210,10 @@ def holding(tokens: Collection[UserToken]) -> set[UserToken]:
         for start in range(0, len(theirs), _AT_ONCE):
             some = theirs[start : start + _AT_ONCE]
             wanted = User.id.in_({token.user_id for token in some})
-            people = {Subject(*row) for row in db.session.execute(sa.select(*_SUBJECT).where(wanted, *_is_still_there(*cause)))}
+            people = {
+                Subject(*row)
+                for row in db.session.execute(sa.select(*_SUBJECT).where(wanted, *_is_still_there(*cause)))
+            }
             found.update(token for token in some if token.subject in people)
     return found
 
@@ -233,7 +251,9 @@ def _uuid(text: str | None) -> UUID | None:
 
 def _signer(purpose: str) -> Any:
     return URLSafeSerializer(
-        current_app.config["SECRET_KEY"], salt=f"notifier.{purpose}", signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256}
+        current_app.config["SECRET_KEY"],
+        salt=f"notifier.{purpose}",
+        signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
     )
 
 

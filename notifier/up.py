@@ -31,7 +31,12 @@ from notifier.__main__ import WSGI
 from notifier.children import POLL_S, Child, Watch
 from notifier.config import Settings, embedded_redis_socket
 
-STOP_ORDER = {"web": 10.0, "scheduler": 11.0, "worker": 13.0, "redis": 14.5}  # seconds after the signal at which each is killed
+STOP_ORDER = {
+    "web": 10.0,
+    "scheduler": 11.0,
+    "worker": 13.0,
+    "redis": 14.5,
+}  # seconds after the signal at which each is killed
 
 
 class Stop(Exception):
@@ -60,7 +65,10 @@ def only_one(home: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise CannotStart(f"Notifier already runs on {home} (process {file.read().strip() or 'unknown'}). Stop it first, or set NOTIFIER_HOME.") from None
+            raise CannotStart(
+                f"Notifier already runs on {home} (process {file.read().strip() or 'unknown'}). Stop it first, "
+                "or set NOTIFIER_HOME."
+            ) from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
@@ -172,7 +180,10 @@ def embedded_redis_command(settings: Settings, wait: Callable[[], None]) -> list
     """Raises CannotStart when there is no redis-server, or another one holds the socket."""
     binary = redis_server()
     if binary is None:
-        raise CannotStart("There is no valkey-server or redis-server here. Install one (Debian: apt install redis-server), or set REDIS_URL to one that runs.")
+        raise CannotStart(
+            "There is no valkey-server or redis-server here. Install one (Debian: apt install redis-server), or "
+            "set REDIS_URL to one that runs."
+        )
     path = embedded_redis_socket(settings.notifier_home)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.parent != settings.notifier_home:  # in /tmp, under a name that others can guess and make first
@@ -184,17 +195,22 @@ def embedded_redis_command(settings: Settings, wait: Callable[[], None]) -> list
         wait()
     home = str(settings.notifier_home)
     options = {
-        "port": "0", "unixsocket": str(path), "unixsocketperm": "700", "dir": home, "logfile": f"{home}/redis.log", "loglevel": "warning",
+        "port": "0", "unixsocket": str(path), "unixsocketperm": "700", "dir": home, "logfile": f"{home}/redis.log",
+        "loglevel": "warning",
         "appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory-policy": "noeviction", "daemonize": "no",
     }  # fmt: skip
     return [binary, *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
 def refuse_shared(directory: Path) -> None:
-    """Raises CannotStart unless the directory of the socket is ours alone: whoever can replace the socket commands the workers."""
+    """Raises CannotStart unless the directory of the socket is ours alone: whoever can replace the socket commands the
+    workers.
+    """
     found = directory.stat()
     if found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise CannotStart(f"Others may write in {directory}. Remove it, or set NOTIFIER_HOME to a directory with a shorter path.")
+        raise CannotStart(
+            f"Others may write in {directory}. Remove it, or set NOTIFIER_HOME to a directory with a shorter path."
+        )
 
 
 def redis_server() -> str | None:
@@ -235,9 +251,15 @@ def bound(host: str, port: int, wait: Callable[[], None]) -> socket.socket:
             return listening.bound(host, port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise CannotStart(f"Cannot listen on {host}:{port}: {error.strerror or error}. Set HOST and PORT to an address of this machine.") from None
+                raise CannotStart(
+                    f"Cannot listen on {host}:{port}: {error.strerror or error}. Set HOST and PORT to an address "
+                    "of this machine."
+                ) from None
             if time.monotonic() > give_up_at:
-                raise CannotStart(f"Port {port} of {host} is in use. Stop what listens there, or set PORT, for example: PORT={port + 1} make run") from None
+                raise CannotStart(
+                    f"Port {port} of {host} is in use. Stop what listens there, or set PORT, for example: "
+                    f"PORT={port + 1} make run"
+                ) from None
         wait()
 
 

@@ -57,7 +57,9 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     logs.configure(as_json=settings.is_production)
     names = chosen_queues(options.queues)
     if not names:
-        print(f"No queue matches {options.queues!r}. The queues are: {', '.join(queueing.all_queues())}", file=sys.stderr)
+        print(
+            f"No queue matches {options.queues!r}. The queues are: {', '.join(queueing.all_queues())}", file=sys.stderr
+        )
         return 2
     signals = _Signals()
     if options.processes > 1:
@@ -77,12 +79,18 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     return vital.exit_code()
 
 
-def work_on(settings: Settings, names: Sequence[str], options: argparse.Namespace, signals: _Signals, line: Lifeline) -> None:
-    """Works until told to stop. A Redis that is not there at the start is waited for; the worker itself bears its absence later."""
+def work_on(
+    settings: Settings, names: Sequence[str], options: argparse.Namespace, signals: _Signals, line: Lifeline
+) -> None:
+    """Works until told to stop. A Redis that is not there at the start is waited for; the worker itself bears its
+    absence later.
+    """
     is_away = False
     while not signals.is_stopping:
         # Its answers may take longer than the app's: the bell waits in Redis itself.
-        connection = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=1, socket_timeout=ANSWER_S, retry=Once(Outage()))
+        connection = redis.Redis.from_url(
+            settings.redis_url, socket_connect_timeout=1, socket_timeout=ANSWER_S, retry=Once(Outage())
+        )
         try:
             worker = BatchWorker(
                 [source(name) for name in names],

@@ -1,4 +1,5 @@
-"""Whether anything can be written: a full disk, a read-only file, a standby. Asked by /readyz, and answered without writing.
+"""Whether anything can be written: a full disk, a read-only file, a standby. Asked by /readyz, and answered without
+writing.
 
 Only after a transaction of this process was refused is it tried, once in a while, whether writing works again: a small
 write may, where the next message does not fit, so what is refused meanwhile counts for as long again.

@@ -1,4 +1,6 @@
-"""Runs `python -m notifier …` in a process of its own which has everything imported already: imports are most of what a command costs."""
+"""Runs `python -m notifier …` in a process of its own which has everything imported already: imports are most of what a
+command costs.
+"""
 
 import multiprocessing
 import os

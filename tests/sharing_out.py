@@ -1,7 +1,8 @@
-"""Which of several processes runs which tests (`pytest -n 2`): a file's tests on one database stay together, some tell a story.
+"""Which of several processes runs which tests (`pytest -n 2`): a file's tests on one database stay together, some tell
+a story.
 
-With both databases of a file in turn, each process would migrate a new one for every file. So the SQLite of all files comes
-before the first PostgreSQL, what needs neither fills up the end, and what takes longest is begun with.
+With both databases of a file in turn, each process would migrate a new one for every file. So the SQLite of all files
+comes before the first PostgreSQL, what needs neither fills up the end, and what takes longest is begun with.
 """
 
 import re

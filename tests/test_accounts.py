@@ -66,9 +66,17 @@ def test_of_a_key_that_was_chosen_hardly_anything_is_stored(app: APIFlask) -> No
 def test_a_key_is_found_with_what_it_may_do(app: APIFlask) -> None:
     producer = accounts.create_producer("Shop")
     until = now() + timedelta(days=1)
-    key, plain = accounts.create_key(producer.id, scopes=("read", "notify"), types=["order_shipped"], is_test=True, expires_at=until)
+    key, plain = accounts.create_key(
+        producer.id, scopes=("read", "notify"), types=["order_shipped"], is_test=True, expires_at=until
+    )
     assert accounts.find_key(plain) == accounts.KeyIdentity(
-        key.id, producer.id, frozenset({"notify", "read"}), frozenset({"order_shipped"}), is_test=True, expires_at=until, label=f"Shop, key {plain[:16]}…"
+        key.id,
+        producer.id,
+        frozenset({"notify", "read"}),
+        frozenset({"order_shipped"}),
+        is_test=True,
+        expires_at=until,
+        label=f"Shop, key {plain[:16]}…",
     )
 
 
@@ -78,7 +86,9 @@ def test_a_key_with_an_unknown_scope_is_not_made(app: APIFlask) -> None:
         accounts.create_key(producer.id, scopes=["notify", "everything"])
 
 
-@pytest.mark.parametrize("plain", ["", "ntf_live_", "ntf_live_" + "x" * 43, "\0", "\ud800", "x" * 100_000, "' OR 1=1 --"])
+@pytest.mark.parametrize(
+    "plain", ["", "ntf_live_", "ntf_live_" + "x" * 43, "\0", "\ud800", "x" * 100_000, "' OR 1=1 --"]
+)
 def test_what_is_no_key_is_not_found(app: APIFlask, plain: str) -> None:
     assert accounts.find_key(plain) is None
 
@@ -135,7 +145,9 @@ def test_the_keys_of_a_disabled_producer_are_refused_until_it_is_enabled(app: AP
 
 
 @pytest.mark.usefixtures("still_clock")
-def test_a_key_seen_lately_costs_no_query_and_neither_does_an_unknown_one(app: APIFlask, statements: Callable[[], int]) -> None:
+def test_a_key_seen_lately_costs_no_query_and_neither_does_an_unknown_one(
+    app: APIFlask, statements: Callable[[], int]
+) -> None:
     producer = accounts.create_producer("Shop")
     _, plain = accounts.create_key(producer.id, scopes=SCOPES)
     for key in (plain, "ntf_live_unknown"):
@@ -259,7 +271,13 @@ def test_a_changed_password_replaces_the_old_one(app: APIFlask) -> None:
 
 @pytest.mark.parametrize(
     ("email", "password", "role"),
-    [("alice", "pw", "person"), ("", "pw", "person"), ("a@b.test", "", "person"), ("a@b.test", "x" * 1025, "person"), ("a@b.test", "pw", "king")],
+    [
+        ("alice", "pw", "person"),
+        ("", "pw", "person"),
+        ("a@b.test", "", "person"),
+        ("a@b.test", "x" * 1025, "person"),
+        ("a@b.test", "pw", "king"),
+    ],
 )
 def test_an_account_that_could_not_be_used_is_not_made(app: APIFlask, email: str, password: str, role: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
@@ -297,12 +315,17 @@ def test_a_users_token_acts_for_that_user_until_it_expires(app: APIFlask) -> Non
 def test_an_unsubscribe_token_says_whose_category_and_channel_and_does_not_expire(app: APIFlask) -> None:
     token = tokens.sign_unsubscribe(subject_of("alice"), "marketing", "email")
     with time_machine.travel(now() + timedelta(days=3650), tick=False):
-        assert tokens.read_unsubscribe(token) == tokens.Unsubscribe("alice", subject_of("alice").generation, "marketing", "email")
+        assert tokens.read_unsubscribe(token) == tokens.Unsubscribe(
+            "alice", subject_of("alice").generation, "marketing", "email"
+        )
 
 
 def test_tokens_are_made_of_url_safe_letters(app: APIFlask) -> None:
     for user_id in ("alice", "a" * 128, "._@+-"):
-        for token in (tokens.sign_user_token(subject_of(user_id), 60)[0], tokens.sign_unsubscribe(subject_of(user_id), "marketing", "email")):
+        for token in (
+            tokens.sign_user_token(subject_of(user_id), 60)[0],
+            tokens.sign_unsubscribe(subject_of(user_id), "marketing", "email"),
+        ):
             assert set(token) <= set(string.ascii_letters + string.digits + "._-")
 
 

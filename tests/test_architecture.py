@@ -16,22 +16,26 @@ CHANNEL_NAMES = {"inapp", "email", "sms", "push", "webpush", "webhook", "slack",
 FLOORS = {
     "notifier.core": 0,
     "notifier.outage": 1, "notifier.lifeline": 1, "notifier.writable": 1,
-    "notifier.config": 1, "notifier.extensions": 1, "notifier.clock": 1, "notifier.ids": 1, "notifier.encryption": 1, "notifier.database": 1,
-    "notifier.logs": 1, "notifier.liveness": 1, "notifier.models": 1, "notifier.channels": 1, "notifier.catalogue": 1, "notifier.queueing": 1,
+    "notifier.config": 1, "notifier.extensions": 1, "notifier.clock": 1, "notifier.ids": 1, "notifier.encryption": 1,
+    "notifier.database": 1,
+    "notifier.logs": 1, "notifier.liveness": 1, "notifier.models": 1, "notifier.channels": 1, "notifier.catalogue": 1,
+    "notifier.queueing": 1,
     "notifier.process_pool": 1,
     "notifier.batchworker": 1, "notifier.shapes": 1, "notifier.dead_letters": 1, "notifier.tokens": 1, "notifier.schema": 1, "notifier.realtime.publish": 1,
     "notifier.guard": 1, "notifier.vital": 1, "notifier.listening": 1,
     "notifier.pipeline": 2, "notifier.queries": 2, "notifier.accounts": 2, "notifier.origins": 2, "notifier.key_use": 2, "notifier.installation": 2,
     "notifier.api": 3, "notifier.web": 3, "notifier.realtime.gateway": 3, "notifier.realtime.console": 3, "notifier.realtime.door": 3,
     "notifier.app": 4,
-    "notifier.jobs": 5, "notifier.worker": 5, "notifier.scheduler": 5, "notifier.starting": 5, "notifier.up": 5, "notifier.children": 5,
+    "notifier.jobs": 5, "notifier.worker": 5, "notifier.scheduler": 5, "notifier.starting": 5, "notifier.up": 5,
+    "notifier.children": 5,
     "notifier.cli": 5, "notifier.doctor": 5, "notifier.demonstration": 5, "notifier.__main__": 5,
     "wsgi": 6,
 }  # fmt: skip
 MAPS = {"notifier", "notifier.realtime"}  # packages whose __init__ holds nothing
 # Inside floor 1: what everything may use.
 EVERYBODYS = {
-    "notifier.config", "notifier.extensions", "notifier.outage", "notifier.clock", "notifier.ids", "notifier.encryption", "notifier.database",
+    "notifier.config", "notifier.extensions", "notifier.outage", "notifier.clock", "notifier.ids",
+    "notifier.encryption", "notifier.database",
     "notifier.vital",
 }  # fmt: skip
 BESIDE = {  # the few that look sideways, and why
@@ -100,7 +104,9 @@ def test_a_module_imports_lower_floors_and_its_own_package_only() -> None:
 
 def wrong_imports(name: str) -> set[str]:
     mine = floor_of(name)
-    beside = {target for target in ours(name) - MAPS if floor_of(target) == mine and package_of(target) != package_of(name)}
+    beside = {
+        target for target in ours(name) - MAPS if floor_of(target) == mine and package_of(target) != package_of(name)
+    }
     above = {target for target in ours(name) - MAPS if floor_of(target) > mine}
     excused = {target for target in beside if mine == 5 or target in EVERYBODYS or (name, target) in BESIDE}
     return above | (beside - excused)
@@ -112,7 +118,11 @@ def test_what_everybody_uses_builds_on_the_core_and_its_like_only() -> None:
 
 def test_packages_that_only_group_hold_nothing() -> None:
     for name in MAPS:
-        body = [node for node in MODULES[name].body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
+        body = [
+            node
+            for node in MODULES[name].body
+            if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        ]
         assert body == [], name
 
 
@@ -122,7 +132,11 @@ def test_there_is_no_circle_of_imports() -> None:
     for name, targets in graph.items():
         for target in list(targets):
             parents = {target.rsplit(".", n)[0] for n in range(1, target.count("."))}
-            targets |= {parent for parent in parents if parent in MODULES and not name.startswith(f"{parent}.") and parent != name}
+            targets |= {
+                parent
+                for parent in parents
+                if parent in MODULES and not name.startswith(f"{parent}.") and parent != name
+            }
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
@@ -167,10 +181,19 @@ def channels_told_apart(name: str) -> list[str]:
     found = []
     for node in ast.walk(MODULES[name]):
         if isinstance(node, ast.Compare):
-            named = {leaf.value for part in (node.left, *node.comparators) for leaf in ast.walk(part) if isinstance(leaf, ast.Constant)}
+            named = {
+                leaf.value
+                for part in (node.left, *node.comparators)
+                for leaf in ast.walk(part)
+                if isinstance(leaf, ast.Constant)
+            }
             if named & CHANNEL_NAMES and _speaks_of_channels(node):
                 found.append(f"line {node.lineno}: {ast.unparse(node)}")
-        elif isinstance(node, ast.MatchValue) and isinstance(node.value, ast.Constant) and node.value.value in CHANNEL_NAMES:
+        elif (
+            isinstance(node, ast.MatchValue)
+            and isinstance(node.value, ast.Constant)
+            and node.value.value in CHANNEL_NAMES
+        ):
             found.append(f"line {node.value.lineno}: case {node.value.value!r}")
     return found
 
@@ -180,7 +203,16 @@ def _speaks_of_channels(node: ast.Compare) -> bool:
     return "channel" in ast.unparse(node).lower()
 
 
-CLOCK = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "time.time_ns", "time.localtime", "time.gmtime"}
+CLOCK = {
+    "datetime.now",
+    "datetime.utcnow",
+    "datetime.today",
+    "date.today",
+    "time.time",
+    "time.time_ns",
+    "time.localtime",
+    "time.gmtime",
+}
 
 
 def test_the_time_is_read_in_one_place() -> None:
@@ -189,13 +221,20 @@ def test_the_time_is_read_in_one_place() -> None:
 
 def readings_of_the_time(name: str) -> list[str]:
     calls = {ast.unparse(node.func): node.lineno for node in ast.walk(MODULES[name]) if isinstance(node, ast.Call)}
-    return [f"line {line}: {call}" for call, line in calls.items() if ".".join(call.split(".")[-2:]) in CLOCK] + taken_by_name(name, CLOCK)
+    return [
+        f"line {line}: {call}" for call, line in calls.items() if ".".join(call.split(".")[-2:]) in CLOCK
+    ] + taken_by_name(name, CLOCK)
 
 
 def taken_by_name(name: str, forbidden: set[str]) -> list[str]:
     """`from time import time` would hide the reading from the eye."""
     froms = [node for node in ast.walk(MODULES[name]) if isinstance(node, ast.ImportFrom)]
-    return [f"line {node.lineno}: {full}" for node in froms for alias in node.names if (full := f"{node.module}.{alias.name}") in forbidden]
+    return [
+        f"line {node.lineno}: {full}"
+        for node in froms
+        for alias in node.names
+        if (full := f"{node.module}.{alias.name}") in forbidden
+    ]
 
 
 ENVIRONMENT = {"os.environ", "os.getenv"}
@@ -206,13 +245,19 @@ def test_the_environment_is_read_in_one_place() -> None:
 
 
 def readings_of_the_environment(name: str) -> list[str]:
-    named = [node for node in ast.walk(MODULES[name]) if isinstance(node, ast.Attribute) and ast.unparse(node) in ENVIRONMENT]
+    named = [
+        node for node in ast.walk(MODULES[name]) if isinstance(node, ast.Attribute) and ast.unparse(node) in ENVIRONMENT
+    ]
     return [f"line {node.lineno}" for node in named] + taken_by_name(name, ENVIRONMENT)
 
 
 def test_the_green_server_is_named_in_one_file() -> None:
     files = [*(ROOT / "notifier").rglob("*.py"), *(ROOT / "migrations").rglob("*.py")]
-    naming = {name_of(file) for file in files if any("eventlet" in target for target, _ in imports(ast.parse(file.read_text())))}
+    naming = {
+        name_of(file)
+        for file in files
+        if any("eventlet" in target for target, _ in imports(ast.parse(file.read_text())))
+    }
     strings = {
         name
         for name, tree in MODULES.items()
@@ -223,7 +268,9 @@ def test_the_green_server_is_named_in_one_file() -> None:
 
 
 def test_create_app_is_short() -> None:
-    [function] = [node for node in MODULES["notifier.app"].body if isinstance(node, ast.FunctionDef) and node.name == "create_app"]
+    [function] = [
+        node for node in MODULES["notifier.app"].body if isinstance(node, ast.FunctionDef) and node.name == "create_app"
+    ]
     assert function.end_lineno is not None
     assert function.end_lineno - function.lineno + 1 <= 80
 
@@ -233,8 +280,17 @@ def test_no_app_is_made_at_import() -> None:
 
 
 def apps_made_at_import(name: str) -> list[str]:
-    at_import = [node for node in MODULES[name].body if not isinstance(node, ast.FunctionDef | ast.ClassDef) and not _is_main_guard(node)]
-    calls = [ast.unparse(call.func) for node in at_import for call in ast.walk(node) if isinstance(call, ast.Call) and not _is_inside_lambda(node, call)]
+    at_import = [
+        node
+        for node in MODULES[name].body
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) and not _is_main_guard(node)
+    ]
+    calls = [
+        ast.unparse(call.func)
+        for node in at_import
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call) and not _is_inside_lambda(node, call)
+    ]
     return [call for call in calls if call.split(".")[-1] in ("create_app", "APIFlask", "Flask", "app")]
 
 
@@ -250,7 +306,15 @@ DOORS = ("notifier.api", "notifier.web", "notifier.realtime.gateway")
 
 
 def test_the_doors_never_import_each_other() -> None:
-    assert faults(lambda name: {target for target in ours(name) if door_of(target) not in ("", door_of(name))} if door_of(name) else (), MODULES) == {}
+    assert (
+        faults(
+            lambda name: (
+                {target for target in ours(name) if door_of(target) not in ("", door_of(name))} if door_of(name) else ()
+            ),
+            MODULES,
+        )
+        == {}
+    )
 
 
 def door_of(name: str) -> str:
@@ -297,7 +361,17 @@ def test_every_requirement_of_the_tests_is_imported() -> None:
 # What the product is made of, and where everything stands: fixed from the start.
 CARD = {"flask", "flask-sqlalchemy", "flask-socketio", "eventlet", "rq", "redis", "flask-login", "wtforms", "jinja2"}
 CARD_OF_THE_TESTS = {"pytest", "pytest-flask"}
-TOP_LEVEL = ("notifier/", "migrations/", "static/", "templates/", "tests/", "wsgi.py", "Procfile", "requirements.txt", "README.md")
+TOP_LEVEL = (
+    "notifier/",
+    "migrations/",
+    "static/",
+    "templates/",
+    "tests/",
+    "wsgi.py",
+    "Procfile",
+    "requirements.txt",
+    "README.md",
+)
 OF_PYTEST_FLASK = ("client", "accept_json", "config", "live_server")
 
 
@@ -317,22 +391,40 @@ def test_a_fixture_of_pytest_flask_is_asked_for_and_not_made_again(name: str) ->
     functions = [node for tree in _all_tests() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     takers = [function for function in functions if name in {argument.arg for argument in function.args.args}]
     assert takers != []
-    makers = [function for function in functions if function.name == name and any("fixture" in ast.unparse(mark) for mark in function.decorator_list)]
+    makers = [
+        function
+        for function in functions
+        if function.name == name and any("fixture" in ast.unparse(mark) for mark in function.decorator_list)
+    ]
     assert [maker for maker in makers if maker not in takers] == []  # one that takes the other of its name builds on it
 
 
 def test_every_import_is_required() -> None:
     text = (ROOT / "requirements.txt").read_text().lower()
     packages = importlib.metadata.packages_distributions()
-    roots = {target.split(".")[0] for tree in _everything_that_runs() for target, _ in imports(tree)} - set(sys.stdlib_module_names) - {"notifier"}
-    missing = {root for root in roots if not any(re.search(rf"^{re.escape(dist.lower()).replace('_', '[-_]')}==", text, re.M) for dist in packages[root])}
+    roots = (
+        {target.split(".")[0] for tree in _everything_that_runs() for target, _ in imports(tree)}
+        - set(sys.stdlib_module_names)
+        - {"notifier"}
+    )
+    missing = {
+        root
+        for root in roots
+        if not any(
+            re.search(rf"^{re.escape(dist.lower()).replace('_', '[-_]')}==", text, re.M) for dist in packages[root]
+        )
+    }
     assert missing == set()
 
 
 def test_requirements_are_pinned() -> None:
     for file in ("requirements.txt", "requirements-dev.txt"):
         lines = [line for line in (ROOT / file).read_text().splitlines() if line and not line.startswith("#")]
-        assert [line for line in lines if not re.match(r"[A-Za-z0-9-]+==[0-9][0-9.a-z]*(; python_version < \"3\.\d+\")?$", line)] == []
+        assert [
+            line
+            for line in lines
+            if not re.match(r"[A-Za-z0-9-]+==[0-9][0-9.a-z]*(; python_version < \"3\.\d+\")?$", line)
+        ] == []
 
 
 def _everything_that_runs() -> list[ast.Module]:

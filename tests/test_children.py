@@ -53,7 +53,11 @@ needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, wh
     ("setup", "after"),
     [
         pytest.param("", "", id="the kernel ends it"),
-        pytest.param("watch = children.Watch(); sys.platform = 'elsewhere'", "watch.look_after([child.process.pid])", id="the watch ends it"),
+        pytest.param(
+            "watch = children.Watch(); sys.platform = 'elsewhere'",
+            "watch.look_after([child.process.pid])",
+            id="the watch ends it",
+        ),
     ],
 )
 def test_a_child_ends_when_its_parent_is_killed(setup: str, after: str) -> None:
@@ -76,7 +80,14 @@ def test_a_child_is_in_a_session_of_its_own() -> None:
 
 
 def test_a_child_that_ignores_the_request_is_killed_at_the_deadline() -> None:
-    child = Child("stubborn", [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"])
+    child = Child(
+        "stubborn",
+        [
+            sys.executable,
+            "-c",
+            "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)",
+        ],
+    )
     process = child.start(stdout=subprocess.PIPE)
     assert process.stdout
     process.stdout.readline()

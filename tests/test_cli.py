@@ -20,7 +20,10 @@ from tests.commands import run_command
 from tests.running import ROOT
 
 # What the commands do is tested on both databases elsewhere; a process for each takes a while.
-pytestmark = [pytest.mark.processes, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")]
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session"),
+]
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -46,7 +49,10 @@ def test_create_admin_makes_an_account_that_may_sign_in(app: APIFlask, run: Run)
     assert ("command line", "account.created", "ada@example.test") in [tuple(entry) for entry in told]
 
 
-@pytest.mark.parametrize(("email", "sentence"), [("ada@example.test", "There is an account of ada@example.test already."), ("nobody", "No account was made")])
+@pytest.mark.parametrize(
+    ("email", "sentence"),
+    [("ada@example.test", "There is an account of ada@example.test already."), ("nobody", "No account was made")],
+)
 def test_create_admin_refuses_in_a_sentence(app: APIFlask, run: Run, email: str, sentence: str) -> None:
     accounts.create_account("ada@example.test", "secret", "admin", "ada")
     done = run("create-admin", email)
@@ -83,7 +89,9 @@ def test_a_key_is_limited_to_networks(app: APIFlask, run: Run) -> None:
 def test_a_producers_sites_are_set_shown_and_lifted(app: APIFlask, run: Run) -> None:
     made = run("create-producer", "Shop", "--origin", "https://shop.example", "--origin", "http://localhost:3000/")
     assert accounts.find_key(made.stdout.splitlines()[-1]) is not None
-    assert run("producers", "origins", "Shop").stdout == "Shop: https://shop.example http://localhost:3000\n"  # looking changes nothing
+    assert (
+        run("producers", "origins", "Shop").stdout == "Shop: https://shop.example http://localhost:3000\n"
+    )  # looking changes nothing
     assert run("producers", "origins", "Shop", "https://new.example").stdout == "Shop: https://new.example\n"
     [listed] = run("producers", "list").stdout.splitlines()
     shown_id, *rest = listed.split()
@@ -96,12 +104,17 @@ def test_a_producers_sites_are_set_shown_and_lifted(app: APIFlask, run: Run) -> 
     [
         (("create-producer", "Blog", "--origin", "shop.example"), "'shop.example' is no origin"),
         (("create-producer", "Blog", "--network", "203.0.113.7/24"), "write 203.0.113.0/24 for all of it"),
-        (("producers", "origins", "Shop", "https://shop.example/inbox"), "Nothing was changed: 'https://shop.example/inbox' is no origin"),
+        (
+            ("producers", "origins", "Shop", "https://shop.example/inbox"),
+            "Nothing was changed: 'https://shop.example/inbox' is no origin",
+        ),
         (("producers", "origins", "Nobody", "any"), "There is no producer Nobody."),
         (("producers", "origins", "Twin", "any"), "There are 2 producers named Twin"),
     ],
 )
-def test_wrong_sites_and_unknown_producers_change_nothing(app: APIFlask, run: Run, words: tuple[str, ...], sentence: str) -> None:
+def test_wrong_sites_and_unknown_producers_change_nothing(
+    app: APIFlask, run: Run, words: tuple[str, ...], sentence: str
+) -> None:
     for name in ("Shop", "Twin", "Twin"):
         accounts.create_producer(name, allowed_origins=["https://old.example"])
     done = run(*words)
@@ -121,12 +134,18 @@ def test_a_flag_is_set_shown_and_cleared(app: APIFlask, run: Run) -> None:
     ("words", "code", "sentence"),
     [
         (("set", "pigeon", "10"), 1, "Nothing was changed: there is no channel or provider 'pigeon'; there are: "),
-        (("set", "sms", "101"), 1, "Nothing was changed: the percentage must be a whole number from 0 (off) to 100 (on)."),
+        (
+            ("set", "sms", "101"),
+            1,
+            "Nothing was changed: the percentage must be a whole number from 0 (off) to 100 (on).",
+        ),
         (("set", "sms", "half"), 2, "invalid int value: 'half'"),
         (("clear", "sms"), 1, "There is no flag sms."),
     ],
 )
-def test_a_wrong_flag_changes_nothing(app: APIFlask, run: Run, words: tuple[str, ...], code: int, sentence: str) -> None:
+def test_a_wrong_flag_changes_nothing(
+    app: APIFlask, run: Run, words: tuple[str, ...], code: int, sentence: str
+) -> None:
     done = run("flags", *words)
     assert (done.returncode, sentence in done.stderr, "Traceback" in done.stderr) == (code, True, False)
     assert db.session.scalar(select(func.count()).select_from(Flag)) == 0
@@ -148,7 +167,12 @@ def test_migrate_again_changes_nothing_and_adds_the_key_of_the_settings_once(app
 
 def test_migrate_makes_the_folder_of_the_database_in_production_too(run: Run, tmp_path: Path) -> None:
     home = tmp_path / "not" / "yet"
-    anew = {"NOTIFIER_ENV": "production", "NOTIFIER_HOME": str(home), "DATABASE_URL": "", "PUBLIC_URL": "https://notifier.example"}
+    anew = {
+        "NOTIFIER_ENV": "production",
+        "NOTIFIER_HOME": str(home),
+        "DATABASE_URL": "",
+        "PUBLIC_URL": "https://notifier.example",
+    }
     migrated = run("migrate", **anew)
     assert (migrated.returncode, (home / "notifier.db").exists()) == (0, True), migrated.stderr
 
@@ -163,13 +187,22 @@ def test_a_folder_that_cannot_be_made_is_named(run: Run, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("command", "stands_at", "sentence"),
     [
-        ("flags", None, "has not been set up yet. Run: python -m notifier migrate. If another is meant, correct NOTIFIER_HOME or DATABASE_URL."),
+        (
+            "flags",
+            None,
+            (
+                "has not been set up yet. Run: python -m notifier migrate. If another is meant, correct "
+                "NOTIFIER_HOME or DATABASE_URL."
+            ),
+        ),
         ("flags", "0001", "The database is at migration 0001, the program at "),
         ("flags", "9999", "The database is at migration 9999, which this program does not know"),
         ("migrate", "9999", "The database is at migration 9999, which this program does not know"),
     ],
 )
-def test_a_database_of_another_release_is_said_in_a_sentence(run: Run, tmp_path: Path, command: str, stands_at: str | None, sentence: str) -> None:
+def test_a_database_of_another_release_is_said_in_a_sentence(
+    run: Run, tmp_path: Path, command: str, stands_at: str | None, sentence: str
+) -> None:
     path = tmp_path / "other.db"
     if stands_at is not None:
         with contextlib.closing(sqlite3.connect(path)) as connection, connection:
@@ -199,7 +232,10 @@ def test_the_doctor_prints_lines_and_ends_with_the_count(app: APIFlask, run: Run
     done = run("doctor", "redis", "processes")
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.startswith("✓ ok       redis       Redis (REDIS_URL) answers in ")
-    assert done.stdout.endswith("→ Start one: python -m notifier scheduler\n✓ ok       processes   the queues are empty\n\n2 faults, 1 warning.\n")
+    assert done.stdout.endswith(
+        "→ Start one: python -m notifier scheduler\n✓ ok       processes   the queues are "
+        "empty\n\n2 faults, 1 warning.\n"
+    )
     assert "\033" not in done.stdout
 
 
@@ -217,10 +253,17 @@ def test_keys_that_do_not_fit_the_database_are_said_in_a_sentence(app: APIFlask,
 
 
 def test_providers_are_added_listed_forced_and_removed(app: APIFlask, run: Run) -> None:
-    assert run("providers", "add", "spare", "smtp", "SMTP_URL=smtp://user:hunter2@127.0.0.1:2525", "--position", "1").returncode == 0
+    assert (
+        run(
+            "providers", "add", "spare", "smtp", "SMTP_URL=smtp://user:hunter2@127.0.0.1:2525", "--position", "1"
+        ).returncode
+        == 0
+    )
     assert run("providers", "force", "spare", "open").returncode == 0
     listed = run("providers").stdout
-    assert [line.split() for line in listed.splitlines() if "spare" in line] == [["email", "1", "×1", "spare", "forced_open"]]
+    assert [line.split() for line in listed.splitlines() if "spare" in line] == [
+        ["email", "1", "×1", "spare", "forced_open"]
+    ]
     assert "hunter2" not in listed
     assert run("providers", "remove", "spare").returncode == 0
     assert "spare" not in [line.split()[3] for line in run("providers").stdout.splitlines() if line.startswith("email")]
@@ -235,7 +278,9 @@ def test_providers_are_added_listed_forced_and_removed(app: APIFlask, run: Run) 
         (("remove", "x"), "There is no provider x"),
     ],
 )
-def test_a_provider_that_cannot_be_is_refused_in_a_sentence(app: APIFlask, run: Run, words: tuple[str, ...], sentence: str) -> None:
+def test_a_provider_that_cannot_be_is_refused_in_a_sentence(
+    app: APIFlask, run: Run, words: tuple[str, ...], sentence: str
+) -> None:
     done = run("providers", *words)
     assert (done.returncode, sentence in done.stderr, "Traceback" in done.stderr) == (1, True, False)
 
@@ -243,7 +288,13 @@ def test_a_provider_that_cannot_be_is_refused_in_a_sentence(app: APIFlask, run: 
 def test_a_reader_that_has_seen_enough_is_no_fault(environment: dict[str, str], app: APIFlask) -> None:
     """`python -m notifier producers | head -1`"""
     command = [sys.executable, "-m", "notifier", "producers", "list"]
-    with subprocess.Popen(command, cwd=ROOT, env={"PATH": os.environ["PATH"], **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
         assert process.stdout is not None
         process.stdout.close()
         _, told = process.communicate(timeout=60)

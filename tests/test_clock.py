@@ -68,7 +68,11 @@ def test_a_host_whose_clock_is_wrong_tells_the_databases_time(follower: APIFlask
 @on_postgresql
 @pytest.mark.usefixtures("cast")
 @WRONG
-def test_it_expires_nothing_and_sends_nothing_that_has_expired(app: APIFlask, submit: Callable[..., Any], off: timedelta) -> None:  # noqa: F811
+def test_it_expires_nothing_and_sends_nothing_that_has_expired(
+    app: APIFlask,
+    submit: Callable[..., Any],  # noqa: F811
+    off: timedelta,
+) -> None:
     submit("alice", channels=["email"], expires_in=3600)
     submit("alice", channels=["email"], expires_in=3600)
     fresh, stale = deliveries()
@@ -85,7 +89,11 @@ def test_it_expires_nothing_and_sends_nothing_that_has_expired(app: APIFlask, su
 @on_postgresql
 @pytest.mark.usefixtures("cast")
 @WRONG
-def test_its_scheduler_releases_what_is_due_and_nothing_else(app: APIFlask, submit: Callable[..., Any], off: timedelta) -> None:  # noqa: F811
+def test_its_scheduler_releases_what_is_due_and_nothing_else(
+    app: APIFlask,
+    submit: Callable[..., Any],  # noqa: F811
+    off: timedelta,
+) -> None:
     for hours in (-1, 1):
         submit("alice", channels=["email"], send_at=clock.now() + timedelta(hours=1))
         with transaction() as session:

@@ -68,17 +68,25 @@ def test_postgresql_is_spoken_through_psycopg2(home: dict[str, str], given: str,
         ({"DATABASE_URL": "sqlite:////tmp/x.db", "PREFERENCE_CACHE": "on"}, True),
     ],
 )
-def test_choices_are_kept_in_redis_where_that_is_cheaper_than_asking(home: dict[str, str], given: dict[str, str], is_on: bool) -> None:
+def test_choices_are_kept_in_redis_where_that_is_cheaper_than_asking(
+    home: dict[str, str], given: dict[str, str], is_on: bool
+) -> None:
     assert Settings.from_env({**home, **given}).preference_cache is is_on
 
 
 def test_retry_delays_replace_those_of_every_priority(home: dict[str, str]) -> None:
-    assert Settings.from_env({**home, "RETRY_DELAYS": "0.1, 2"}).retry_delays == dict.fromkeys(("urgent", "high", "medium", "low"), (0.1, 2.0))
+    assert Settings.from_env({**home, "RETRY_DELAYS": "0.1, 2"}).retry_delays == dict.fromkeys(
+        ("urgent", "high", "medium", "low"), (0.1, 2.0)
+    )
 
 
 def test_caps_are_given_by_category_and_the_others_stay(home: dict[str, str]) -> None:
     assert Settings.from_env(home).caps == DEFAULT_CAPS
-    assert Settings.from_env({**home, "CAPS": "social none, marketing 1/day"}).caps == {**DEFAULT_CAPS, "social": {}, "marketing": {"day": 1}}
+    assert Settings.from_env({**home, "CAPS": "social none, marketing 1/day"}).caps == {
+        **DEFAULT_CAPS,
+        "social": {},
+        "marketing": {"day": 1},
+    }
 
 
 def test_the_caps_shown_as_default_are_those() -> None:
@@ -144,7 +152,10 @@ def test_links_name_an_address_that_can_be_opened(home: dict[str, str], given: d
 
 def test_a_link_is_built_of_its_parts(home: dict[str, str]) -> None:
     settings = Settings.from_env({**home, "PUBLIC_URL": "https://notifier.example"})
-    assert settings.link("u", "a/b?c#d", fragment="like-e mail") == "https://notifier.example/u/a%2Fb%3Fc%23d#like-e%20mail"
+    assert (
+        settings.link("u", "a/b?c#d", fragment="like-e mail")
+        == "https://notifier.example/u/a%2Fb%3Fc%23d#like-e%20mail"
+    )
 
 
 @pytest.mark.parametrize(
@@ -161,7 +172,9 @@ def test_a_link_is_built_of_its_parts(home: dict[str, str]) -> None:
         ({"DATABASE_URL": "postgresql://h:x/d"}, "DATABASE_URL"),
     ],
 )
-def test_an_address_that_makes_no_sense_is_told_at_the_start(home: dict[str, str], given: dict[str, str], said: str) -> None:
+def test_an_address_that_makes_no_sense_is_told_at_the_start(
+    home: dict[str, str], given: dict[str, str], said: str
+) -> None:
     with pytest.raises(BadSettings) as refused:
         Settings.from_env({**home, **given})
     assert said in str(refused.value)
@@ -169,7 +182,9 @@ def test_an_address_that_makes_no_sense_is_told_at_the_start(home: dict[str, str
 
 @pytest.mark.parametrize("given", ["redis://[::1]:6379/0", "redis://:secret@[2001:db8::1]:6379"])
 def test_an_ipv6_literal_in_brackets_is_an_address(home: dict[str, str], given: str) -> None:
-    assert redis.Redis.from_url(Settings.from_env({**home, "REDIS_URL": given}).redis_url).connection_pool.connection_kwargs["host"] in ("::1", "2001:db8::1")
+    assert redis.Redis.from_url(
+        Settings.from_env({**home, "REDIS_URL": given}).redis_url
+    ).connection_pool.connection_kwargs["host"] in ("::1", "2001:db8::1")
 
 
 def test_any_character_may_stand_in_the_path_of_the_state_directory(tmp_path: Path) -> None:
@@ -177,7 +192,9 @@ def test_any_character_may_stand_in_the_path_of_the_state_directory(tmp_path: Pa
     settings = Settings.from_env({"NOTIFIER_HOME": str(odd)})
     assert make_url(settings.database_url).database == str(odd / "notifier.db")
     assert sqlite_file(settings.database_url) == odd / "notifier.db"
-    assert redis.Redis.from_url(settings.redis_url).connection_pool.connection_kwargs["path"] == str(embedded_redis_socket(odd))
+    assert redis.Redis.from_url(settings.redis_url).connection_pool.connection_kwargs["path"] == str(
+        embedded_redis_socket(odd)
+    )
 
 
 # ---- what nothing reads
@@ -202,5 +219,7 @@ def test_any_character_may_stand_in_the_path_of_the_state_directory(tmp_path: Pa
         ("NOTIFIER_PORT_80_TCP_ADDR", {}),
     ],
 )
-def test_a_setting_that_nothing_reads_is_told_with_its_nearest_neighbour(name: str, found: dict[str, str | None]) -> None:
+def test_a_setting_that_nothing_reads_is_told_with_its_nearest_neighbour(
+    name: str, found: dict[str, str | None]
+) -> None:
     assert unread({name: "x"}, {"VAPID_CONTACT"}) == found

@@ -22,7 +22,9 @@ def test_an_error_of_the_database_quotes_no_values(app: APIFlask) -> None:
 
 
 @pytest.mark.parametrize("ends_well", [True, False])
-def test_what_was_done_elsewhere_is_taken_back_with_the_transaction_and_only_then(app: APIFlask, ends_well: bool) -> None:
+def test_what_was_done_elsewhere_is_taken_back_with_the_transaction_and_only_then(
+    app: APIFlask, ends_well: bool
+) -> None:
     done: list[str] = []
     with suppress(RuntimeError), transaction():
         undone_by(lambda: done.append(f"undone, in a transaction: {db.session().in_transaction()}"))
@@ -43,7 +45,9 @@ def test_the_next_transaction_takes_back_nothing_of_the_last(app: APIFlask) -> N
 
 
 @pytest.mark.parametrize("ends_well", [True, False])
-def test_what_follows_a_commit_is_done_once_for_all_that_was_given_and_only_then(app: APIFlask, ends_well: bool) -> None:
+def test_what_follows_a_commit_is_done_once_for_all_that_was_given_and_only_then(
+    app: APIFlask, ends_well: bool
+) -> None:
     done: list[tuple[set[UUID], bool]] = []
 
     def follow(ids: Collection[UUID]) -> None:

@@ -56,7 +56,12 @@ def test_every_command_shown_is_one(document: str) -> None:
 
 
 def test_the_procfile_names_every_kind_of_process() -> None:
-    assert re.findall(r"^(\w+):", (ROOT / "Procfile").read_text(), re.MULTILINE) == ["release", "web", "worker", "scheduler"]
+    assert re.findall(r"^(\w+):", (ROOT / "Procfile").read_text(), re.MULTILINE) == [
+        "release",
+        "web",
+        "worker",
+        "scheduler",
+    ]
 
 
 def test_the_curl_of_the_readme_does_what_is_said(api: Api) -> None:
@@ -66,13 +71,19 @@ def test_the_curl_of_the_readme_does_what_is_said(api: Api) -> None:
         answer = api.post(*called_with(command, second))
         assert answer.status_code == 202
         [notification] = answer.json["notifications"]
-        assert {delivery["channel"]: delivery["status"] for delivery in notification["deliveries"] if delivery["status"] != "skipped"} == {
+        assert {
+            delivery["channel"]: delivery["status"]
+            for delivery in notification["deliveries"]
+            if delivery["status"] != "skipped"
+        } == {
             "inapp": "delivered",
             "email": "queued",
         }
 
 
-def test_the_curl_of_the_welcome_says_something_new_each_time(api: Api, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_curl_of_the_welcome_says_something_new_each_time(
+    api: Api, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     installation.ensure_admin("admin@localhost.test", "a long password")
     up.welcome(settings, {"producer_key": "$KEY", "admin_email": None, "admin_password": None})
     [command] = re.findall(r"curl .*?}}'", capsys.readouterr().out, re.DOTALL)
@@ -86,7 +97,9 @@ def test_the_curl_of_the_welcome_says_something_new_each_time(api: Api, settings
 def called_with(command: str, second: int) -> tuple[str, Any]:
     """What a shell makes of the command at that second: the path and the body."""
     stand_ins = "curl() { printf '%s\\0' \"$@\"; }; date() { echo SECOND; }; KEY=the-key\n"
-    shell = subprocess.run(["sh", "-c", stand_ins.replace("SECOND", str(second)) + command], capture_output=True, text=True, check=True)
+    shell = subprocess.run(
+        ["sh", "-c", stand_ins.replace("SECOND", str(second)) + command], capture_output=True, text=True, check=True
+    )
     words = shell.stdout.split("\0")
     assert "Authorization: Bearer the-key" in words
     url = next(word for word in words if word.startswith("http://"))
@@ -120,20 +133,38 @@ def test_the_channel_of_the_readme_sends() -> None:
     [source] = blocks(README, "python")
     found: dict[str, Any] = {}
     exec(source, found)
-    [adapter] = [thing for thing in found.values() if isinstance(thing, type) and issubclass(thing, Adapter) and thing is not Adapter]
+    [adapter] = [
+        thing
+        for thing in found.values()
+        if isinstance(thing, type) and issubclass(thing, Adapter) and thing is not Adapter
+    ]
     message = Message(
-        "dlv_1", "ntf_1", "alice", 1, "order_shipped", "transactional", "high", datetime(2026, 1, 1, tzinfo=UTC), Content("Shipped", "On its way")
+        "dlv_1",
+        "ntf_1",
+        "alice",
+        1,
+        "order_shipped",
+        "transactional",
+        "high",
+        datetime(2026, 1, 1, tzinfo=UTC),
+        Content("Shipped", "On its way"),
     )
     with sink() as (url, posted):
-        receipt = adapter({}, Http([ip_network("127.0.0.0/8")])).send(message, Recipient(adapter.channel.address.parse(url)))
+        receipt = adapter({}, Http([ip_network("127.0.0.0/8")])).send(
+            message, Recipient(adapter.channel.address.parse(url))
+        )
     assert (receipt.status, posted) == ("sent", [b"On its way"])
 
 
 def test_the_architecture_shows_the_lifecycle_as_it_is() -> None:
-    assert diagram() in [block.rstrip("\n") for block in blocks((ROOT / "docs" / "architecture.md").read_text(), "mermaid")]
+    assert diagram() in [
+        block.rstrip("\n") for block in blocks((ROOT / "docs" / "architecture.md").read_text(), "mermaid")
+    ]
 
 
-@pytest.mark.parametrize("document", ["README.md", *(f"docs/{file.name}" for file in sorted((ROOT / "docs").glob("*.md")))])
+@pytest.mark.parametrize(
+    "document", ["README.md", *(f"docs/{file.name}" for file in sorted((ROOT / "docs").glob("*.md")))]
+)
 def test_every_link_and_file_named_is_there(document: str) -> None:
     text = (ROOT / document).read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]

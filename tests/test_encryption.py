@@ -33,7 +33,11 @@ def test_keys_rotate_without_losing_what_the_old_one_sealed() -> None:
         vault(OLD).decrypt(rotated.encrypt(b"later", "x"), "x")
 
 
-@pytest.mark.parametrize("spoil", [lambda s: s[:-1] + bytes([s[-1] ^ 1]), lambda s: b"\x02" + s[1:]], ids=["a bit flipped", "another version"])
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda s: s[:-1] + bytes([s[-1] ^ 1]), lambda s: b"\x02" + s[1:]],
+    ids=["a bit flipped", "another version"],
+)
 def test_spoilt_ciphertext_does_not_open(spoil) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(KeysDoNotFit):
         vault(OLD).decrypt(spoil(vault(OLD).encrypt(b"secret", "x")), "x")
@@ -44,7 +48,10 @@ def test_ciphertext_cannot_be_moved_to_another_column() -> None:
         vault(OLD).decrypt(vault(OLD).encrypt(b"secret", "address.value"), "address.secret")
 
 
-@pytest.mark.parametrize("text", ["", "k1", "k1:", "k1:AAAA", ":" + "A" * 44, "k-1:" + "A" * 43 + "=", "k1:" + "A" * 43 + "=,", "k1:" + "é" * 44])
+@pytest.mark.parametrize(
+    "text",
+    ["", "k1", "k1:", "k1:AAAA", ":" + "A" * 44, "k-1:" + "A" * 43 + "=", "k1:" + "A" * 43 + "=,", "k1:" + "é" * 44],
+)
 def test_a_bad_key_ring_is_refused_without_being_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="must be a comma-separated list") as refused:
         KeyRing.parse(text)

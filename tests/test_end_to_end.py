@@ -1,4 +1,6 @@
-"""The whole road with real processes: API to inbox, mail server and webhook; and what a dead Redis changes (nothing is lost)."""
+"""The whole road with real processes: API to inbox, mail server and webhook; and what a dead Redis changes (nothing is
+lost).
+"""
 
 import email
 import email.policy
@@ -76,7 +78,9 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mail_server: MailServer, own_redis: Redis) -> Iterator[Up]:
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mail_server: MailServer, own_redis: Redis
+) -> Iterator[Up]:
     redis.Redis.from_url(own_redis.url).flushall()
     mail_server.mails.clear()
     environment = {
@@ -85,7 +89,9 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         "OUTBOUND_ALLOW": "127.0.0.0/8",
     }
     if request.param == "postgresql":
-        environment["DATABASE_URL"] = new_postgres_database(request.getfixturevalue("postgres_server"), "notifier_end_to_end")
+        environment["DATABASE_URL"] = new_postgres_database(
+            request.getfixturevalue("postgres_server"), "notifier_end_to_end"
+        )
     up = Up(tmp_path_factory.mktemp("running") / "home", free_port(), **environment).until_ready()
     eventually(up.is_whole)
     yield up
@@ -98,17 +104,26 @@ def order_placed(user: str, address: str) -> dict[str, Any]:
 
 def statuses(up: Up, submission: str) -> dict[str, str]:
     found = up.call(f"/api/v1/submissions/{submission}")
-    return {delivery["channel"]: delivery["status"] for notification in found["notifications"] for delivery in notification["deliveries"]}
+    return {
+        delivery["channel"]: delivery["status"]
+        for notification in found["notifications"]
+        for delivery in notification["deliveries"]
+    }
 
 
 def test_one_call_reaches_the_open_inbox_the_mailbox_and_the_webhook(running: Up, mail_server: MailServer) -> None:
     sink = Sink()
     running.call("/api/v1/users/ann", {"email": "ann@example.test", "name": "Ann", "locale": "de"}, method="PUT")
-    address = running.call("/api/v1/users/ann/addresses", {"channel": "webhook", "value": f"http://127.0.0.1:{sink.server_address[1]}/hook"})
+    address = running.call(
+        "/api/v1/users/ann/addresses",
+        {"channel": "webhook", "value": f"http://127.0.0.1:{sink.server_address[1]}/hook"},
+    )
     token = running.call("/api/v1/users/ann/token", {"expires_in": 60})["token"]
     inbox, items = socketio.Client(), []
     inbox.on("item", items.append, namespace="/inbox")
-    inbox.connect(f"http://127.0.0.1:{running.port}", auth={"token": token}, namespaces=["/inbox"], transports=["websocket"])
+    inbox.connect(
+        f"http://127.0.0.1:{running.port}", auth={"token": token}, namespaces=["/inbox"], transports=["websocket"]
+    )
 
     sent = running.call(
         "/api/v1/notifications",
@@ -143,8 +158,14 @@ def test_one_call_reaches_the_open_inbox_the_mailbox_and_the_webhook(running: Up
     sink.shutdown()
 
 
-def test_marketing_mail_can_be_left_with_one_click_and_a_scanner_changes_nothing(running: Up, mail_server: MailServer) -> None:
-    news = {"type": "newsletter", "recipients": [{"id": "nora", "email": "nora@example.test"}], "data": {"title": "News", "body": "Something new."}}
+def test_marketing_mail_can_be_left_with_one_click_and_a_scanner_changes_nothing(
+    running: Up, mail_server: MailServer
+) -> None:
+    news = {
+        "type": "newsletter",
+        "recipients": [{"id": "nora", "email": "nora@example.test"}],
+        "data": {"title": "News", "body": "Something new."},
+    }
     running.call("/api/v1/notifications", news)
     [mail] = eventually(lambda: mail_server.to("nora@example.test"))
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
@@ -159,11 +180,15 @@ def test_marketing_mail_can_be_left_with_one_click_and_a_scanner_changes_nothing
     assert statuses(running, last["id"])["email"] == "skipped"
 
 
-def test_without_redis_everything_is_accepted_and_delivered_once_it_is_back(running: Up, own_redis: Redis, mail_server: MailServer) -> None:
+def test_without_redis_everything_is_accepted_and_delivered_once_it_is_back(
+    running: Up, own_redis: Redis, mail_server: MailServer
+) -> None:
     recipients = {f"ada{n}": f"ada{n}@example.test" for n in range(20)}
     own_redis.stop()
     try:
-        accepted = [running.call("/api/v1/notifications", order_placed(user, address)) for user, address in recipients.items()]
+        accepted = [
+            running.call("/api/v1/notifications", order_placed(user, address)) for user, address in recipients.items()
+        ]
         assert running.call("/readyz")["status"] == "degraded"
         assert {statuses(running, answer["id"])["email"] for answer in accepted} == {"queued"}
         assert {statuses(running, answer["id"])["inapp"] for answer in accepted} == {"delivered"}
@@ -176,7 +201,9 @@ def test_without_redis_everything_is_accepted_and_delivered_once_it_is_back(runn
 
 def test_a_redis_that_forgot_everything_loses_nothing(running: Up, own_redis: Redis, mail_server: MailServer) -> None:
     client = redis.Redis.from_url(own_redis.url)
-    accepted = [running.call("/api/v1/notifications", order_placed(f"eve{n}", f"eve{n}@example.test")) for n in range(20)]
+    accepted = [
+        running.call("/api/v1/notifications", order_placed(f"eve{n}", f"eve{n}@example.test")) for n in range(20)
+    ]
     client.flushall()
     eventually(lambda: {statuses(running, answer["id"])["email"] for answer in accepted} == {"sent"})
     assert [len(mail_server.to(f"eve{n}@example.test")) for n in range(20)] == [1] * 20
@@ -189,10 +216,26 @@ def test_a_failed_delivery_stands_in_rqs_failed_jobs_and_goes_out_when_retried(r
     eventually(lambda: client.zscore("rq:failed:email.high", delivery) is not None)
     assert statuses(running, sent["id"])["email"] == "failed"
     # RQ's own command brings it back, and the delivery is tried once more.
-    requeue = [sys.executable, "-m", "rq.cli", "requeue", "--queue", "email.high", "--url", own_redis.url, "-S", "rq.serializers.JSONSerializer", delivery]
+    requeue = [
+        sys.executable,
+        "-m",
+        "rq.cli",
+        "requeue",
+        "--queue",
+        "email.high",
+        "--url",
+        own_redis.url,
+        "-S",
+        "rq.serializers.JSONSerializer",
+        delivery,
+    ]
     subprocess.run(requeue, check=True, capture_output=True, timeout=60)
     notification = sent["notifications"][0]["id"]
-    eventually(lambda: max(len(d["attempts"]) for d in running.call(f"/api/v1/notifications/{notification}")["deliveries"]) == 2)
+    eventually(
+        lambda: (
+            max(len(d["attempts"]) for d in running.call(f"/api/v1/notifications/{notification}")["deliveries"]) == 2
+        )
+    )
 
 
 def test_nothing_secret_is_in_the_logs(running: Up) -> None:

@@ -31,7 +31,9 @@ def test_a_response_compares_with_its_status(api: Api) -> None:
     assert api.get("/api/v1/notifications/nothing") == 404
 
 
-def test_a_live_server_serves_the_same_installation_and_the_app_stays_as_it_was(live_server: LiveServer, producer_key: str) -> None:
+def test_a_live_server_serves_the_same_installation_and_the_app_stays_as_it_was(
+    live_server: LiveServer, producer_key: str
+) -> None:
     headers = {"Authorization": f"Bearer {producer_key}"}  # made after the server was started
     assert requests.get(live_server.url("/api/v1/types"), headers=headers, timeout=60).status_code == 200
 

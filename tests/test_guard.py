@@ -158,7 +158,11 @@ MALFORMED = {
     ),
     "a short WebSocket key": (START + b"Sec-WebSocket-Key: x\r\n\r\n", 400, "Sec-WebSocket-Key"),
     "no WebSocket key": (START + b"Sec-WebSocket-Key:\r\n\r\n", 400, "Sec-WebSocket-Key"),
-    "a WebSocket key of 15 bytes": (START + b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j\r\n\r\n", 400, "Sec-WebSocket-Key"),
+    "a WebSocket key of 15 bytes": (
+        START + b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j\r\n\r\n",
+        400,
+        "Sec-WebSocket-Key",
+    ),
     "a WebSocket key with bits left over": (
         START + b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==\r\n\r\n",
         400,
@@ -231,7 +235,11 @@ def test_a_connection_that_ends_early_is_no_request(wire: Wire, sent: bytes) -> 
 
 def test_requests_one_behind_the_other_are_read_each_for_itself(wire: Wire) -> None:
     wire.send(
-        START + b"Content-Length: 3\r\n\r\nabc" + START + b"Transfer-Encoding: chunked\r\n\r\n2\r\nde\r\n0\r\n\r\n" + b"GET /y HTTP/1.1\r\nHost: x\r\n\r\n"
+        START
+        + b"Content-Length: 3\r\n\r\nabc"
+        + START
+        + b"Transfer-Encoding: chunked\r\n\r\n2\r\nde\r\n0\r\n\r\n"
+        + b"GET /y HTTP/1.1\r\nHost: x\r\n\r\n"
     )
     first = wire.head()
     assert first
@@ -324,7 +332,8 @@ def test_what_nobody_wanted_is_read_past_up_to_a_bound(wire: Wire, length: int, 
 
 def test_a_refusal_is_a_whole_answer() -> None:
     assert guard.answer_of(Refused(400, "there is no Host")) == (
-        b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: 92\r\nConnection: close\r\n\r\n"
+        b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: 92\r\n"
+        b"Connection: close\r\n\r\n"
         b'{"type": "about:blank", "title": "Bad Request", "status": 400, "detail": "there is no Host"}'
     )
 
@@ -444,6 +453,8 @@ def test_a_client_behind_proxies_is_whom_the_trusted_ones_name(forwarded_for: st
     assert guard.client_of("10.0.0.1", forwarded_for, proxies) == expected
 
 
-@pytest.mark.parametrize(("descriptors", "expected"), [(65_536, 20_000), (20_000, 9_872), (1_024, 384), (256, 0), (64, 0)])
+@pytest.mark.parametrize(
+    ("descriptors", "expected"), [(65_536, 20_000), (20_000, 9_872), (1_024, 384), (256, 0), (64, 0)]
+)
 def test_connections_leave_room_for_everything_else(descriptors: int, expected: int) -> None:
     assert guard.most_connections(descriptors) == expected

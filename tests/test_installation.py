@@ -49,12 +49,20 @@ def test_an_installation_from_before_gets_a_key_and_keeps_its_digests(app: APIFl
         assert after["vapid_key"] != before["vapid_key"]
     finally:  # the other tests of this database go on with what they have
         with transaction() as session:
-            session.execute(sa.update(InstallationSecret).where(InstallationSecret.name == "vapid_key").values(sealed=before["vapid_key"]))
+            session.execute(
+                sa.update(InstallationSecret)
+                .where(InstallationSecret.name == "vapid_key")
+                .values(sealed=before["vapid_key"])
+            )
         installation.open_vault()
 
 
 def test_push_services_are_told_whom_to_write_to(app: APIFlask) -> None:
-    [contact] = [adapter.options["VAPID_CONTACT"] for account, adapter in channels.registry().accounts() if account.name == "webpush"]
+    [contact] = [
+        adapter.options["VAPID_CONTACT"]
+        for account, adapter in channels.registry().accounts()
+        if account.name == "webpush"
+    ]
     assert contact == "mailto:notifier@localhost"
 
 
@@ -63,7 +71,9 @@ def test_push_services_are_told_whom_to_write_to(app: APIFlask) -> None:
 
 @pytest.fixture
 def older(app: APIFlask) -> Iterator[Callable[..., EventType]]:
-    """`older("comment", dedupe_window_s=None)`: as the older release had stored it. → the type as `load_catalogue` leaves it."""
+    """`older("comment", dedupe_window_s=None)`: as the older release had stored it. → the type as `load_catalogue`
+    leaves it.
+    """
     keys = list[str]()
 
     def load(key: str, *, saved: bool = False, **columns: Any) -> EventType:

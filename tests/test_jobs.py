@@ -28,7 +28,9 @@ def work(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
     def _work() -> None:
         names = ["email.urgent", "email.high", "expand.low"]
-        SimpleWorker(names, connection=redis_store.client, serializer=SERIALIZER).work(burst=True, logging_level="ERROR")
+        SimpleWorker(names, connection=redis_store.client, serializer=SERIALIZER).work(
+            burst=True, logging_level="ERROR"
+        )
 
     return _work
 
@@ -45,7 +47,10 @@ def test_a_job_that_worked_leaves_nothing_behind(submit: Submit, work: Callable[
     assert redis_store.client.keys("rq:job:*") == []
 
 
-def test_a_dead_one_stands_in_the_failed_jobs_with_its_reason_and_comes_back_when_requeued(submit: Submit, work: Callable[[], None]) -> None:  # noqa: F811
+def test_a_dead_one_stands_in_the_failed_jobs_with_its_reason_and_comes_back_when_requeued(
+    submit: Submit,  # noqa: F811
+    work: Callable[[], None],
+) -> None:
     submit(to("rejected"), channels=("email",))
     work()
     [row] = deliveries()

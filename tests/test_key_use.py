@@ -57,7 +57,9 @@ def test_a_key_that_was_made_has_not_been_used(app: APIFlask) -> None:
     assert last_uses() == {key.prefix: None}
 
 
-def test_a_request_says_when_to_the_minute_and_the_next_ones_of_it_write_nothing(client: FlaskClient, writes: list[int]) -> None:
+def test_a_request_says_when_to_the_minute_and_the_next_ones_of_it_write_nothing(
+    client: FlaskClient, writes: list[int]
+) -> None:
     key, plain = new_key()
     api = Api(client, plain)
     with time_machine.travel(NOON, tick=False) as clock:
@@ -79,7 +81,9 @@ def test_it_never_goes_back(app: APIFlask) -> None:
     assert last_uses() == {key.prefix: NOON.replace(second=0)}
 
 
-@pytest.mark.parametrize("options", [{"networks": ()}, {"expires_at": NOON - timedelta(days=1)}], ids=["network", "expired"])
+@pytest.mark.parametrize(
+    "options", [{"networks": ()}, {"expires_at": NOON - timedelta(days=1)}], ids=["network", "expired"]
+)
 def test_a_key_that_is_refused_has_not_been_used(client: FlaskClient, options: dict[str, Any]) -> None:
     key, plain = new_key(**options)
     with time_machine.travel(NOON, tick=False):
@@ -87,7 +91,9 @@ def test_a_key_that_is_refused_has_not_been_used(client: FlaskClient, options: d
     assert last_uses() == {key.prefix: None}
 
 
-def test_what_comes_while_another_is_written_is_written_with_it_and_nobody_waits(app: APIFlask, writes: list[int]) -> None:
+def test_what_comes_while_another_is_written_is_written_with_it_and_nobody_waits(
+    app: APIFlask, writes: list[int]
+) -> None:
     keys = [new_key(plain=f"{number:04}" * 10)[0] for number in range(5)]
     meeting = threading.Barrier(5)
 

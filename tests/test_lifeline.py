@@ -166,14 +166,19 @@ def test_a_session_that_is_lost_is_taken_again_and_nobody_died(claimed: Delivery
     abandoned = Abandoned()
     abandoned.free()
     with db.engine.connect() as connection:
-        connection.execute(sa.text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = :number"), {"number": line.number})
+        connection.execute(
+            sa.text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = :number"),
+            {"number": line.number},
+        )
     eventually(lambda: line.number in living())
     assert until_sure(abandoned) == 0
     assert status_of(claimed) == "sending"
 
 
 @on_postgresql
-def test_after_the_server_was_started_nobody_is_believed_dead_for_a_while(claimed: Delivery, line: Lifeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_the_server_was_started_nobody_is_believed_dead_for_a_while(
+    claimed: Delivery, line: Lifeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lifeline, "YOUNG_S", 1e8)
     abandoned = Abandoned()
     abandoned.free()

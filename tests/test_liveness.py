@@ -28,4 +28,9 @@ def test_the_clock_of_a_worker_of_another_make_is_unknown(app: APIFlask) -> None
 
     [sign] = liveness.worker_signs(redis_store.client)
 
-    assert (sign.name, sign.queues, sign.is_recent, sign.ahead_s) == (worker.name, frozenset({"email.high"}), True, None)
+    assert (sign.name, sign.queues, sign.is_recent, sign.ahead_s) == (
+        worker.name,
+        frozenset({"email.high"}),
+        True,
+        None,
+    )

@@ -22,7 +22,13 @@ def test_the_words_of_a_provider_stand_in_any_order(words: tuple[str, ...]) -> N
 
 
 @pytest.mark.parametrize(
-    "words", [("providers", "add", "spare", "smtp", "--wieght", "2"), ("flags", "list", "x"), ("up", "x"), ("providers", "remove", "a", "b")]
+    "words",
+    [
+        ("providers", "add", "spare", "smtp", "--wieght", "2"),
+        ("flags", "list", "x"),
+        ("up", "x"),
+        ("providers", "remove", "a", "b"),
+    ],
 )
 def test_words_that_are_none_are_refused(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

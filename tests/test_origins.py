@@ -32,7 +32,18 @@ def test_an_origin_is_kept_as_browsers_send_it(text: str, origin: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "any", "*", "null", "shop.example", "//shop.example", "ftp://shop.example", "https://", "https://shop.example/inbox", "https://shop.example?a"),
+        *(
+            "",
+            "any",
+            "*",
+            "null",
+            "shop.example",
+            "//shop.example",
+            "ftp://shop.example",
+            "https://",
+            "https://shop.example/inbox",
+            "https://shop.example?a",
+        ),
         *(
             "https://shop.example#a",
             "https://user@shop.example",

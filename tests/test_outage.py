@@ -1,4 +1,6 @@
-"""A Redis that hangs: connections are taken, commands are not answered. It is waited for once, and then left alone for a while."""
+"""A Redis that hangs: connections are taken, commands are not answered. It is waited for once, and then left alone for
+a while.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -53,12 +55,20 @@ def test_a_request_waits_once_for_all_it_asks_of_redis(own_app: APIFlask, own_re
     with transaction():
         people.upsert([InlineRecipient("alice", {"email": "alice@example.test"})])
     api = Api(own_app.test_client(), producer_key)
-    liked = {"type": "like", "recipients": ["alice"], "data": {"actor": "Bob", "object": "photo"}}  # limits, caps, choices, a bell, an event
+    liked = {
+        "type": "like",
+        "recipients": ["alice"],
+        "data": {"actor": "Bob", "object": "photo"},
+    }  # limits, caps, choices, a bell, an event
     own_redis.hang()
     answers = []
     with structlog.testing.capture_logs() as logs:
         first_s = took_s(lambda: answers.append(api.post("/api/v1/notifications", liked)))
-        next_s = took_s(lambda: answers.append(api.post("/api/v1/notifications", {**liked, "data": {"actor": "Carol", "object": "photo"}})))
+        next_s = took_s(
+            lambda: answers.append(
+                api.post("/api/v1/notifications", {**liked, "data": {"actor": "Carol", "object": "photo"}})
+            )
+        )
     assert [answer.status_code for answer in answers] == [202, 202]
     assert first_s < SEVERAL_WAITS_S
     assert next_s < SEVERAL_WAITS_S
@@ -83,7 +93,11 @@ def _count_workers() -> None:
         liveness.count_workers(redis_store.client)
 
 
-@pytest.mark.parametrize("ask", [_count_workers, redis_store.look, lambda: health.admit([health.Want("smtp", 3)])], ids=["liveness", "look", "health"])
+@pytest.mark.parametrize(
+    "ask",
+    [_count_workers, redis_store.look, lambda: health.admit([health.Want("smtp", 3)])],
+    ids=["liveness", "look", "health"],
+)
 def test_whoever_asks_next_is_refused_at_once(own_app: APIFlask, own_redis: Redis, ask: Callable[[], object]) -> None:
     own_redis.hang()
     with pytest.raises(redis.RedisError):
@@ -91,7 +105,9 @@ def test_whoever_asks_next_is_refused_at_once(own_app: APIFlask, own_redis: Redi
     assert took_s(lambda: [ask() for _ in range(3)]) < SEVERAL_WAITS_S
 
 
-def test_what_is_asked_inside_a_transaction_is_found_hanging_before_it_begins(own_app: APIFlask, own_redis: Redis) -> None:
+def test_what_is_asked_inside_a_transaction_is_found_hanging_before_it_begins(
+    own_app: APIFlask, own_redis: Redis
+) -> None:
     own_redis.hang()
     redis_store.look()
     assert redis_store.is_away()

@@ -42,9 +42,16 @@ def test_a_call_raises_what_its_function_raises(pool: ProcessPool) -> None:
 
 
 def test_a_refusal_arrives_whole() -> None:
-    refused = Rejected("too_complex", "it is too complex", (Fault("/data", "too_complex", "shorten it"),), retry_after=5)
+    refused = Rejected(
+        "too_complex", "it is too complex", (Fault("/data", "too_complex", "shorten it"),), retry_after=5
+    )
     arrived = pickle.loads(pickle.dumps(refused))
-    assert (arrived.code, arrived.detail, arrived.faults, arrived.retry_after) == (refused.code, refused.detail, refused.faults, 5)
+    assert (arrived.code, arrived.detail, arrived.faults, arrived.retry_after) == (
+        refused.code,
+        refused.detail,
+        refused.faults,
+        5,
+    )
 
 
 def test_a_child_knows_no_secret(pool: ProcessPool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +85,10 @@ def test_no_more_run_than_there_is_room_for_and_who_waits_too_long_is_told(tmp_p
 
 
 def test_children_end_with_the_process_that_has_them() -> None:
-    program = "import os, time; from notifier.process_pool import ProcessPool; print(ProcessPool(1).run(os.getpid), flush=True); time.sleep(60)"
+    program = (
+        "import os, time; from notifier.process_pool import ProcessPool; print(ProcessPool(1).run(os.getpid), "
+        "flush=True); time.sleep(60)"
+    )
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())

@@ -88,7 +88,9 @@ def test_every_sweep_has_its_task() -> None:
 def test_it_shows_life_and_ends_with_0_on_sigterm(app: APIFlask, environment: dict[str, str]) -> None:
     client = app.extensions["redis"]
     env = {"PATH": os.environ["PATH"], **environment}
-    process = subprocess.Popen([sys.executable, "-m", "notifier", "scheduler"], cwd=Path(__file__).resolve().parent.parent, env=env)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "notifier", "scheduler"], cwd=Path(__file__).resolve().parent.parent, env=env
+    )
     give_up_at = time.monotonic() + 60
     while liveness.count_schedulers(client) == 0:
         assert time.monotonic() < give_up_at

@@ -38,7 +38,11 @@ def test_a_database_is_used_and_migrated_where_it_fits(
     finally:
         stand_at(head)
 
-    assert (found.standing, found.stands_at, found.wanted) == (standing, head if stands_at == "head" else stands_at, head)
+    assert (found.standing, found.stands_at, found.wanted) == (
+        standing,
+        head if stands_at == "head" else stands_at,
+        head,
+    )
     assert verdicts == (can_be_used, can_be_migrated)
 
 

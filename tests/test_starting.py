@@ -26,18 +26,30 @@ def test_it_says_what_it_waits_for(settings: Settings, tmp_path: Path, stands_at
     asked = iter([False, True])
 
     with structlog.testing.capture_logs() as logs:
-        app = wait_for_app(lambda: create_app(replace(settings, database_url=f"sqlite:///{path}"), socketio_queue=False), lambda: next(asked))
+        app = wait_for_app(
+            lambda: create_app(replace(settings, database_url=f"sqlite:///{path}"), socketio_queue=False),
+            lambda: next(asked),
+        )
 
     assert app is None
     [line] = [line for line in logs if line["event"] != "settings.not_read"]
-    assert (line["event"], line["stands_at"], "python -m notifier migrate" in line["remedy"]) == ("database.not_migrated", stands_at, True)
+    assert (line["event"], line["stands_at"], "python -m notifier migrate" in line["remedy"]) == (
+        "database.not_migrated",
+        stands_at,
+        True,
+    )
 
 
 def test_a_setting_that_nothing_reads_is_logged_once(settings: Settings, app: APIFlask) -> None:
-    odd = replace(settings, environment={**settings.environment, "METRICS_PORT": "9100", "PUBLIC_ULR": "https://example.test"})
+    odd = replace(
+        settings, environment={**settings.environment, "METRICS_PORT": "9100", "PUBLIC_ULR": "https://example.test"}
+    )
 
     with structlog.testing.capture_logs() as logs:
         wait_for_app(lambda: create_app(odd, socketio_queue=False), lambda: False)
 
     told = [line for line in logs if line["event"] == "settings.not_read"]
-    assert [(line["setting"], line.get("did_you_mean")) for line in told] == [("METRICS_PORT", None), ("PUBLIC_ULR", "PUBLIC_URL")]
+    assert [(line["setting"], line.get("did_you_mean")) for line in told] == [
+        ("METRICS_PORT", None),
+        ("PUBLIC_ULR", "PUBLIC_URL"),
+    ]

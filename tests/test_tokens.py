@@ -45,7 +45,10 @@ def shop(client: FlaskClient, cast: Any) -> Shop:
     api = Api(client, plain)
     assert api.patch("/api/v1/users/alice", {"email": "alice@example.test", "verified": True}).status_code == 200
     token = api.post("/api/v1/users/alice/token", {"expires_in": 7200}).json["token"]
-    sent = api.post("/api/v1/notifications", {"type": "like", "recipients": ["alice"], "channels": ["email"], "data": {"actor": "Bob"}})
+    sent = api.post(
+        "/api/v1/notifications",
+        {"type": "like", "recipients": ["alice"], "channels": ["email"], "data": {"actor": "Bob"}},
+    )
     assert sent.status_code == 202, sent.text
     [task], _ = claim(list(db.session.scalars(sa.select(Delivery.id))))
     assert not isinstance(task.message, str)
@@ -84,9 +87,21 @@ ALL = {"user token", "preferences", "unsubscribe"}
         (lambda shop: shop.api.delete("/api/v1/users/bob/tokens"), ALL),
         (lambda shop: shop.api.put("/api/v1/users/alice", {"name": "Alicia"}), ALL),
     ],
-    ids=["nothing", "producer disabled", "key revoked", "key rotated", "on request", "erased", "somebody new", "somebody else's", "a new name"],
+    ids=[
+        "nothing",
+        "producer disabled",
+        "key revoked",
+        "key rotated",
+        "on request",
+        "erased",
+        "somebody new",
+        "somebody else's",
+        "a new name",
+    ],
 )
-def test_a_token_ends_with_its_cause(client: FlaskClient, shop: Shop, cause: Callable[[Shop], object], left: set[str]) -> None:
+def test_a_token_ends_with_its_cause(
+    client: FlaskClient, shop: Shop, cause: Callable[[Shop], object], left: set[str]
+) -> None:
     cause(shop)
     assert lasting(client, shop) == left
 
@@ -136,10 +151,15 @@ def test_nobodys_tokens_cannot_be_ended(shop: Shop) -> None:
     assert shop.api.delete("/api/v1/users/nobody/tokens").status_code == 404
 
 
-def test_links_in_messages_from_before_people_had_generations_work_for_those_who_were_there(client: FlaskClient, shop: Shop) -> None:
+def test_links_in_messages_from_before_people_had_generations_work_for_those_who_were_there(
+    client: FlaskClient, shop: Shop
+) -> None:
     with transaction() as session:
         session.execute(sa.update(User).where(User.id == "alice").values(generation=0))
-    old = {purpose: _signed_as_before(shop, purpose, content) for purpose, content in (("preferences", "alice"), ("unsubscribe", ["alice", "social", "email"]))}
+    old = {
+        purpose: _signed_as_before(shop, purpose, content)
+        for purpose, content in (("preferences", "alice"), ("unsubscribe", ["alice", "social", "email"]))
+    }
     assert client.get(f"/p/{old['preferences']}").status_code == 200
     assert client.post(f"/u/{old['unsubscribe']}").status_code == 200
     assert document("alice")["categories"] == {"social": {"email": False}}
@@ -176,7 +196,9 @@ def test_a_dry_run_gives_away_no_link_of_the_person(client: FlaskClient, shop: S
     assert document("alice")["categories"] == {}
 
 
-def test_the_check_costs_no_statement_where_the_person_is_read_anyway(shop: Shop, client: FlaskClient, statements: Statements) -> None:
+def test_the_check_costs_no_statement_where_the_person_is_read_anyway(
+    shop: Shop, client: FlaskClient, statements: Statements
+) -> None:
     with statements() as asked:
         client.get(shop.preferences)
     [reading] = [text for text in asked if "generation" in text]
@@ -187,11 +209,15 @@ def test_the_check_costs_no_statement_where_the_person_is_read_anyway(shop: Shop
     assert len([text for text in asked if re.search(r'FROM "?user\b', text)]) == 1
 
 
-def test_many_tokens_are_checked_in_a_constant_number_of_statements(app: APIFlask, shop: Shop, statements: Statements) -> None:
+def test_many_tokens_are_checked_in_a_constant_number_of_statements(
+    app: APIFlask, shop: Shop, statements: Statements
+) -> None:
     with transaction():
         people.upsert([InlineRecipient(f"p{number}") for number in range(300)])
     subjects = [subject_of(f"p{number}") for number in range(300)]
-    some = {tokens.UserToken(subject, now() + timedelta(hours=1), shop.key_id, shop.producer.id) for subject in subjects}
+    some = {
+        tokens.UserToken(subject, now() + timedelta(hours=1), shop.key_id, shop.producer.id) for subject in subjects
+    }
     people.erase("p7")
     with statements() as asked:
         assert len(tokens.holding(some)) == 299

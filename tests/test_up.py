@@ -21,7 +21,9 @@ pytestmark = pytest.mark.processes
 
 
 def exists(pid: int) -> bool:
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout.strip()
+    state = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.strip()
     return bool(state) and not state.startswith("Z")
 
 
@@ -47,12 +49,20 @@ def up(home: Path, port: int) -> Iterator[Up]:
 
 
 def shipped(order: str) -> dict[str, Any]:
-    return {"type": "order_shipped", "recipients": [{"id": "alice", "email": "alice@example.test"}], "data": {"order_id": order}}
+    return {
+        "type": "order_shipped",
+        "recipients": [{"id": "alice", "email": "alice@example.test"}],
+        "data": {"order_id": order},
+    }
 
 
 def statuses(up: Up, submission: str) -> dict[str, str]:
     found = up.call(f"/api/v1/submissions/{submission}")
-    return {delivery["channel"]: delivery["status"] for notification in found["notifications"] for delivery in notification["deliveries"]}
+    return {
+        delivery["channel"]: delivery["status"]
+        for notification in found["notifications"]
+        for delivery in notification["deliveries"]
+    }
 
 
 def is_delivered(up: Up, submission: str) -> bool:
@@ -87,9 +97,20 @@ def test_a_notification_is_delivered(up: Up) -> None:
 
 
 def test_the_doctor_finds_no_fault_in_it(up: Up) -> None:
-    done = subprocess.run([sys.executable, "-m", "notifier", "doctor"], cwd=ROOT, env=up.environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "notifier", "doctor"],
+        cwd=ROOT,
+        env=up.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
-    assert [said for said in ("1 worker on ", "1 scheduler on ", "the clocks agree: ", "leads here") if said not in done.stdout] == []
+    assert [
+        said
+        for said in ("1 worker on ", "1 scheduler on ", "the clocks agree: ", "leads here")
+        if said not in done.stdout
+    ] == []
 
 
 def test_a_second_one_on_the_same_state_is_refused(up: Up, home: Path, port: int) -> None:
@@ -112,7 +133,9 @@ def test_a_killed_child_is_started_again(up: Up, name: str) -> None:
     eventually(lambda: up.children().get(name, before[name]) != before[name])
     eventually(up.is_whole)
     after = up.children()
-    assert {other: pid for other, pid in after.items() if other != name} == {other: pid for other, pid in before.items() if other != name}
+    assert {other: pid for other, pid in after.items() if other != name} == {
+        other: pid for other, pid in before.items() if other != name
+    }
     assert f"{name} ended (SIGKILL); it is started again" in up.text()
 
 
@@ -138,8 +161,15 @@ def test_only_it_and_web_hold_the_port(up: Up) -> None:
     if sys.platform != "linux":
         pytest.skip("reads /proc")
     processes = {"up": up.process.pid, **up.children()}
-    sockets = {name: {os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir() if file.is_symlink()} for name, pid in processes.items()}
-    [listens] = [line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines() if f":{up.port:04X} 00000000:0000 0A" in line]
+    sockets = {
+        name: {os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir() if file.is_symlink()}
+        for name, pid in processes.items()
+    }
+    [listens] = [
+        line.split()[9]
+        for line in Path("/proc/net/tcp").read_text().splitlines()
+        if f":{up.port:04X} 00000000:0000 0A" in line
+    ]
     assert {name for name, files in sockets.items() if f"socket:[{listens}]" in files} == {"up", "web"}
 
 
@@ -152,7 +182,10 @@ def test_what_was_accepted_while_the_worker_was_dead_is_delivered(up: Up) -> Non
 def test_new_connections_are_refused_once_it_stops_and_what_is_in_flight_is_answered(home: Path) -> None:
     stopping = Up(home.with_name("stopping"), free_port(), HOST="::1").until_ready()
     body = json.dumps(shipped("A1")).encode()
-    head = f"POST /api/v1/notifications HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {stopping.key}\r\nContent-Type: application/json\r\n"
+    head = (
+        f"POST /api/v1/notifications HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+        f"{stopping.key}\r\nContent-Type: application/json\r\n"
+    )
     head += f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
     with socket.create_connection(("::1", stopping.port), timeout=60) as connection:
         connection.sendall(head.encode())
@@ -170,7 +203,10 @@ def test_ctrl_c_stops_them_in_order_and_exits_0(up: Up) -> None:
     assert up.stop() == 0
     told = up.text()
     assert [pid for pid in before.values() if exists(pid)] == []
-    ends = [told.index(word) for word in ("notifier  stopping", "web.stopped", "scheduler.stopped", "worker.stopped", "notifier  stopped")]
+    ends = [
+        told.index(word)
+        for word in ("notifier  stopping", "web.stopped", "scheduler.stopped", "worker.stopped", "notifier  stopped")
+    ]
     assert ends == sorted(ends)
     assert "Traceback" not in told[ends[0] :]
 
@@ -206,8 +242,20 @@ def test_keys_that_do_not_fit_are_said_in_a_sentence(home: Path, port: int) -> N
 
 def test_it_goes_on_when_nobody_reads_what_it_prints(tmp_path: Path) -> None:
     port = free_port()
-    environment = {"PATH": os.environ["PATH"], "NOTIFIER_HOME": str(tmp_path / "home"), "PORT": str(port), "NOTIFIER_DEMO": "0", "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen([sys.executable, "-m", "notifier", "up"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "NOTIFIER_HOME": str(tmp_path / "home"),
+        "PORT": str(port),
+        "NOTIFIER_DEMO": "0",
+        "PYTHONUNBUFFERED": "1",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "notifier", "up"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.close()
@@ -230,8 +278,16 @@ def _is_serving(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def test_every_fault_of_the_settings_is_told_at_once(tmp_path: Path) -> None:
-    environment = {"PATH": os.environ["PATH"], "NOTIFIER_HOME": str(tmp_path), "PORT": "none", "SMTP_URL": "http://mail", "RETRY_DELAYS": "soon"}
-    done = subprocess.run([sys.executable, "-m", "notifier", "up"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "NOTIFIER_HOME": str(tmp_path),
+        "PORT": "none",
+        "SMTP_URL": "http://mail",
+        "RETRY_DELAYS": "soon",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "notifier", "up"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert [name for name in ("PORT", "SMTP_URL", "RETRY_DELAYS") if name not in done.stderr] == []
 

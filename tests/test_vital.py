@@ -29,10 +29,14 @@ sys.exit(vital.exit_code())
 
 def run(work: str, *, may_end: str = "False", gives_up: str = "False") -> "subprocess.CompletedProcess[str]":
     program = PROGRAM.format(work=work, may_end=may_end, gives_up=gives_up)
-    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
-@pytest.mark.parametrize("work", ["return", "raise ValueError('what it was')", "raise SystemExit(0)"], ids=["returns", "raises", "exits"])
+@pytest.mark.parametrize(
+    "work", ["return", "raise ValueError('what it was')", "raise SystemExit(0)"], ids=["returns", "raises", "exits"]
+)
 def test_a_lost_thread_ends_the_process_with_a_line_that_names_it(work: str) -> None:
     ended = run(work)
     assert ended.returncode == vital.EXIT_CODE
@@ -47,7 +51,9 @@ def test_a_thread_that_may_end_takes_nothing_with_it() -> None:
 
 
 def test_a_stop_that_hangs_is_cut_off() -> None:
-    program = PROGRAM.format(work="return", may_end="False", gives_up="False").replace("sys.exit", "vital.STOP_WITHIN_S; time.sleep(3600); sys.exit")
+    program = PROGRAM.format(work="return", may_end="False", gives_up="False").replace(
+        "sys.exit", "vital.STOP_WITHIN_S; time.sleep(3600); sys.exit"
+    )
     program = program.replace("vital.arm()", "vital.STOP_WITHIN_S = 1; vital.arm()")
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=120, check=False)
     assert ended.returncode == -signal.SIGALRM
@@ -55,7 +61,9 @@ def test_a_stop_that_hangs_is_cut_off() -> None:
 
 def test_a_crash_of_a_program_is_one_line_in_its_log() -> None:
     program = "from notifier import logs\nlogs.configure(as_json=True)\nraise ValueError('what it was')"
-    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
     assert ended.returncode == 1
     [line] = ended.stderr.splitlines()
     assert '"event": "process.broke"' in line

@@ -19,7 +19,9 @@ from notifier.ids import new_id, show
 
 
 def test_every_queue_has_a_consumer() -> None:
-    every = {queueing.queue_name(channel, priority) for channel in channels.CHANNELS for priority in PRIORITIES} | {queueing.EXPAND_QUEUE}
+    every = {queueing.queue_name(channel, priority) for channel in channels.CHANNELS for priority in PRIORITIES} | {
+        queueing.EXPAND_QUEUE
+    }
     assert set(worker.chosen_queues("*")) == every
 
 
@@ -45,7 +47,9 @@ def test_patterns_choose_queues_and_keep_their_order(patterns: str, names: list[
 
 def processes(test: Callable[..., None]) -> Callable[..., None]:
     """Starts real processes, which takes a while: on one database."""
-    return pytest.mark.processes(pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")(test))
+    return pytest.mark.processes(
+        pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")(test)
+    )
 
 
 @pytest.fixture
@@ -56,7 +60,9 @@ def run_worker(app: APIFlask, environment: dict[str, str]) -> Iterator[Callable[
     def start(*options: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "notifier", "worker", *options]
         root = Path(__file__).resolve().parent.parent
-        process = subprocess.Popen(command, cwd=root, env={"PATH": os.environ["PATH"], **environment}, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, cwd=root, env={"PATH": os.environ["PATH"], **environment}, stderr=subprocess.PIPE, text=True
+        )
         started.append(process)
         return process
 
@@ -76,7 +82,9 @@ def ring_for_nobody(client: redis.Redis) -> str:
 
 
 @processes
-def test_a_burst_ends_when_the_queues_are_empty(app: APIFlask, run_worker: Callable[..., "subprocess.Popen[str]"]) -> None:
+def test_a_burst_ends_when_the_queues_are_empty(
+    app: APIFlask, run_worker: Callable[..., "subprocess.Popen[str]"]
+) -> None:
     client = app.extensions["redis"]
     job = ring_for_nobody(client)
     assert run_worker("--burst").wait(60) == 0
@@ -84,7 +92,9 @@ def test_a_burst_ends_when_the_queues_are_empty(app: APIFlask, run_worker: Calla
 
 
 @processes
-def test_a_worker_for_some_queues_leaves_the_others_alone(app: APIFlask, run_worker: Callable[..., "subprocess.Popen[str]"]) -> None:
+def test_a_worker_for_some_queues_leaves_the_others_alone(
+    app: APIFlask, run_worker: Callable[..., "subprocess.Popen[str]"]
+) -> None:
     client = app.extensions["redis"]
     job = ring_for_nobody(client)
     assert run_worker("--burst", "--queues", "sms.*").wait(60) == 0

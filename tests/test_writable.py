@@ -17,11 +17,17 @@ from notifier.extensions import db
 from notifier.models.producer import SCOPES
 from tests.conftest import Api, new_postgres_database
 
-SUBMITTED = {"type": "order_shipped", "recipients": [{"id": "alice", "email": "alice@example.test"}], "data": {"order_id": "A1"}}
+SUBMITTED = {
+    "type": "order_shipped",
+    "recipients": [{"id": "alice", "email": "alice@example.test"}],
+    "data": {"order_id": "A1"},
+}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def own_app(request: pytest.FixtureRequest, app: APIFlask, environment: dict[str, str], tmp_path: Path) -> Iterator[APIFlask]:
+def own_app(
+    request: pytest.FixtureRequest, app: APIFlask, environment: dict[str, str], tmp_path: Path
+) -> Iterator[APIFlask]:
     url = f"sqlite:///{tmp_path / 'own.db'}"
     if request.param == "postgresql":
         url = new_postgres_database(request.getfixturevalue("postgres_server"), "notifier_writable")

@@ -68,7 +68,15 @@ class Web:
 def start(environment: dict[str, str], port: int, *command: str, keeps: Sequence[int] = ()) -> Web:
     env = {"PATH": os.environ["PATH"], **environment, "PORT": str(port)}
     command = command or ("-m", "notifier", "web")
-    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, pass_fds=keeps)
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        pass_fds=keeps,
+    )
     return Web(process, port)
 
 
@@ -123,9 +131,20 @@ def test_an_idle_connection_holds_nothing_up(web: Web) -> None:
     assert web.process.wait(30) == 0
 
 
-def test_what_people_wrote_is_put_into_words_by_a_process_beside_it_that_ends_with_it(web: Web, producer_key: str) -> None:
-    body = json.dumps({"type": "order_shipped", "recipients": [{"id": "alice", "email": "alice@example.test"}], "data": {"order_id": "A1"}}).encode()
-    head = f"POST /api/v1/notifications?dry_run=true HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {producer_key}\r\n"
+def test_what_people_wrote_is_put_into_words_by_a_process_beside_it_that_ends_with_it(
+    web: Web, producer_key: str
+) -> None:
+    body = json.dumps(
+        {
+            "type": "order_shipped",
+            "recipients": [{"id": "alice", "email": "alice@example.test"}],
+            "data": {"order_id": "A1"},
+        }
+    ).encode()
+    head = (
+        "POST /api/v1/notifications?dry_run=true HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+        f"{producer_key}\r\n"
+    )
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     for _ in range(3):  # it has to wait for its next call
         answer = web.says(head.encode() + body)
@@ -153,7 +172,9 @@ def test_it_answers_those_who_wait_at_a_socket_that_was_handed_to_it(environment
         port = int(listener.getsockname()[1])
         with socket.create_connection((host, port), timeout=60) as waiting:
             waiting.sendall(b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n")
-            web = start(environment, port, "-m", "notifier", "web", "--fd", str(listener.fileno()), keeps=[listener.fileno()])
+            web = start(
+                environment, port, "-m", "notifier", "web", "--fd", str(listener.fileno()), keeps=[listener.fileno()]
+            )
             assert waiting.recv(12) == b"HTTP/1.1 200"
     assert events(web.stop()) == ["web.started", "web.stopping", "web.stopped"]
     with pytest.raises(ConnectionRefusedError):
@@ -165,7 +186,9 @@ def test_nobody_waits_with_it_for_a_database(environment: dict[str, str], tmp_pa
         listener.listen()
         address = listener.getsockname()
         without = {**environment, "DATABASE_URL": f"sqlite:///{tmp_path / 'none.db'}"}
-        web = start(without, address[1], "-m", "notifier", "web", "--fd", str(listener.fileno()), keeps=[listener.fileno()])
+        web = start(
+            without, address[1], "-m", "notifier", "web", "--fd", str(listener.fileno()), keeps=[listener.fileno()]
+        )
         for _ in range(2):
             with socket.create_connection(address, timeout=60) as waiting:
                 waiting.sendall(b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n")
@@ -199,7 +222,9 @@ MALFORMED = {
     "not HTTP": b"\x16\x03\x01\x02\x00\x01\x00",
     "a folded line": b"GET /healthz HTTP/1.1\r\n" + HEAD + b"X: a\r\n b\r\n\r\n",
     "two lengths": b"POST /notify HTTP/1.1\r\n" + HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ",
-    "length and encoding": b"POST /notify HTTP/1.1\r\n" + HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length and encoding": b"POST /notify HTTP/1.1\r\n"
+    + HEAD
+    + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "half a head": None,
 }
 BROKEN_BODIES = {
@@ -216,7 +241,9 @@ def test_a_malformed_request_is_answered_and_leaves_one_line(web: Web, producer_
             connection.sendall(sent or b"GET / HTTP/1.1\r\nHost")
             connection.shutdown(socket.SHUT_WR)
             answers.append(connection.recv(12))
-    start = f"POST /api/v1/notifications HTTP/1.1\r\nAuthorization: Bearer {producer_key}\r\n".encode() + HEAD.replace(b"close", b"keep-alive")
+    start = f"POST /api/v1/notifications HTTP/1.1\r\nAuthorization: Bearer {producer_key}\r\n".encode() + HEAD.replace(
+        b"close", b"keep-alive"
+    )
     answers += [web.says(start + b"Transfer-Encoding: chunked\r\n\r\n" + body)[:12] for body in BROKEN_BODIES.values()]
     assert answers == [b"HTTP/1.1 400"] * (len(MALFORMED) + len(BROKEN_BODIES))
     lines = [line for line in web.stop() if "web.stop" not in line]
@@ -230,7 +257,10 @@ def test_a_body_that_nobody_reads_is_bounded_as_one_that_is_read(web: Web) -> No
         *(b"Transfer-Encoding: chunked\r\n\r\n" + body for body in BROKEN_BODIES.values()),
     ):
         answer = b""
-        with web.connect() as connection, contextlib.suppress(ConnectionError):  # what is on its way when it closes may be lost
+        with (
+            web.connect() as connection,
+            contextlib.suppress(ConnectionError),
+        ):  # what is on its way when it closes may be lost
             connection.sendall(start + body)
             while piece := connection.recv(100_000):
                 answer += piece
@@ -247,8 +277,12 @@ def test_a_chunked_body_is_read_and_the_next_request_after_it(web: Web, producer
         }
     ).encode()
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (body[:7], body[7:])) + b"0\r\n\r\n"
-    start = f"POST /api/v1/notifications HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {producer_key}\r\n".encode()
-    answer = web.says(start + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n")
+    start = (
+        f"POST /api/v1/notifications HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {producer_key}\r\n".encode()
+    )
+    answer = web.says(
+        start + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n"
+    )
     assert answer.count(b"HTTP/1.1 202") == answer.count(b"HTTP/1.1 200") == 1
 
 
@@ -272,8 +306,13 @@ def test_a_websocket_says_what_it_has_to_say_in_bounds(web: Web) -> None:
 
 
 def test_a_forgotten_dialect_of_websockets_is_not_spoken(web: Web) -> None:
-    start = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nOrigin: http://x\r\n"
-    assert web.says(start + b"Sec-WebSocket-Key1: 1 2\r\nSec-WebSocket-Key2: 3 4\r\n\r\n01234567").startswith(b"HTTP/1.1 426")
+    start = (
+        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: "
+        b"Upgrade\r\nOrigin: http://x\r\n"
+    )
+    assert web.says(start + b"Sec-WebSocket-Key1: 1 2\r\nSec-WebSocket-Key2: 3 4\r\n\r\n01234567").startswith(
+        b"HTTP/1.1 426"
+    )
 
 
 def test_a_thousand_requests_at_once_hold_nobody_up(web: Web) -> None:
@@ -296,7 +335,9 @@ def test_one_address_holds_so_many_connections_and_no_more(environment: dict[str
     assert events(web.stop())[0] == "web.address_refused"
 
 
-def test_behind_a_proxy_the_clients_it_names_are_counted_and_not_itself(environment: dict[str, str], port: int, producer_key: str) -> None:
+def test_behind_a_proxy_the_clients_it_names_are_counted_and_not_itself(
+    environment: dict[str, str], port: int, producer_key: str
+) -> None:
     web = start({**environment, "CONNECTIONS_PER_ADDRESS": "1", "TRUSTED_PROXIES": "1"}, port)
     web.read_until("web.started")
     waits = (

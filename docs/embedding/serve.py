@@ -1,6 +1,7 @@
 """Serves the example of docs/embedding.md, as a site of its own: `.venv/bin/python -m docs.embedding.serve USER KEY`.
 
-USER is a user's id, KEY a producer's key with the scope `users`. It stands for a shop with its own server and its own sign-in.
+USER is a user's id, KEY a producer's key with the scope `users`. It stands for a shop with its own server and its own
+sign-in.
 """
 
 import argparse
@@ -29,9 +30,14 @@ def token_for(server: str, user: str, key: str, expires_in_s: int) -> str:
 
 
 def policy(server: str) -> str:
-    """The least that the inbox needs of a page's Content-Security-Policy: scripts and connections to where Notifier runs."""
+    """The least that the inbox needs of a page's Content-Security-Policy: scripts and connections to where Notifier
+    runs.
+    """
     socket = server.replace("http", "ws", 1)
-    return f"default-src 'none'; style-src 'self'; img-src https:; script-src 'self' {server}; connect-src 'self' {server} {socket}"
+    return (
+        f"default-src 'none'; style-src 'self'; img-src https:; script-src 'self' {server}; connect-src 'self' "
+        f"{server} {socket}"
+    )
 
 
 def shop(server: str, user: str, key: str, *, port: int, expires_in_s: int = 3600) -> ThreadingHTTPServer:
@@ -47,7 +53,9 @@ def shop(server: str, user: str, key: str, *, port: int, expires_in_s: int = 360
         def _serve(self) -> None:
             if self.path == "/":
                 page = Template((HERE / "index.html").read_text())
-                self._answer("text/html", page.substitute(server=server, token=token_for(server, user, key, expires_in_s)))
+                self._answer(
+                    "text/html", page.substitute(server=server, token=token_for(server, user, key, expires_in_s))
+                )
             elif self.path == "/token":
                 self._answer("text/plain", token_for(server, user, key, 3600))
             elif self.path in FILES:

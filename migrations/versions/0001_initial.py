@@ -151,9 +151,20 @@ def upgrade() -> None:
     )
     op.create_index("ix_address_digest", "address", ["digest"], unique=False)
     op.create_index(
-        "uq_address_primary", "address", ["user_id", "channel"], unique=True, sqlite_where=sa.text("is_primary"), postgresql_where=sa.text("is_primary")
+        "uq_address_primary",
+        "address",
+        ["user_id", "channel"],
+        unique=True,
+        sqlite_where=sa.text("is_primary"),
+        postgresql_where=sa.text("is_primary"),
     )
-    op.create_index("uq_address_value", "address", ["user_id", "channel", "digest"], unique=True, postgresql_where=sa.text("digest IS NOT NULL"))
+    op.create_index(
+        "uq_address_value",
+        "address",
+        ["user_id", "channel", "digest"],
+        unique=True,
+        postgresql_where=sa.text("digest IS NOT NULL"),
+    )
     op.create_table(
         "api_key",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -166,7 +177,9 @@ def upgrade() -> None:
         sa.Column("expires_at", TIME, nullable=True),
         sa.Column("revoked_at", TIME, nullable=True),
         sa.Column("created_at", TIME, nullable=False),
-        sa.ForeignKeyConstraint(["producer_id"], ["producer.id"], name=op.f("fk_api_key_producer_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["producer_id"], ["producer.id"], name=op.f("fk_api_key_producer_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_api_key")),
         sa.UniqueConstraint("hash", name=op.f("uq_api_key_hash")),
     )
@@ -253,7 +266,9 @@ def upgrade() -> None:
         sa.Column("action_label", sa.Text(), nullable=True),
         sa.Column("action_url", sa.Text(), nullable=True),
         sa.Column("image", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(["template_id"], ["template.id"], name=op.f("fk_template_content_template_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["template_id"], ["template.id"], name=op.f("fk_template_content_template_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("template_id", "channel", "locale", name=op.f("pk_template_content")),
     )
     op.create_table(
@@ -265,8 +280,12 @@ def upgrade() -> None:
         sa.Column("submission_id", sa.Uuid(), nullable=False),
         sa.Column("answer", JSON, nullable=False),
         sa.Column("created_at", TIME, nullable=False),
-        sa.ForeignKeyConstraint(["producer_id"], ["producer.id"], name=op.f("fk_idempotency_key_producer_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["submission_id"], ["submission.id"], name=op.f("fk_idempotency_key_submission_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["producer_id"], ["producer.id"], name=op.f("fk_idempotency_key_producer_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["submission_id"], ["submission.id"], name=op.f("fk_idempotency_key_submission_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("producer_id", "key", "is_test", name=op.f("pk_idempotency_key")),
     )
     op.create_index(op.f("ix_idempotency_key_created_at"), "idempotency_key", ["created_at"], unique=False)
@@ -288,7 +307,9 @@ def upgrade() -> None:
         sa.Column("expires_at", TIME, nullable=True),
         sa.Column("created_at", TIME, nullable=False),
         sa.ForeignKeyConstraint(["producer_id"], ["producer.id"], name=op.f("fk_notification_producer_id")),
-        sa.ForeignKeyConstraint(["submission_id"], ["submission.id"], name=op.f("fk_notification_submission_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["submission_id"], ["submission.id"], name=op.f("fk_notification_submission_id"), ondelete="CASCADE"
+        ),
         sa.ForeignKeyConstraint(["template_id"], ["template.id"], name=op.f("fk_notification_template_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notification")),
     )
@@ -319,8 +340,12 @@ def upgrade() -> None:
         sa.Column("opened_at", TIME, nullable=True),
         sa.Column("clicked_at", TIME, nullable=True),
         sa.Column("created_at", TIME, nullable=False),
-        sa.ForeignKeyConstraint(["address_id"], ["address.id"], name=op.f("fk_delivery_address_id"), ondelete="SET NULL"),
-        sa.ForeignKeyConstraint(["notification_id"], ["notification.id"], name=op.f("fk_delivery_notification_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["address_id"], ["address.id"], name=op.f("fk_delivery_address_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["notification_id"], ["notification.id"], name=op.f("fk_delivery_notification_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery")),
     )
     op.create_index(op.f("ix_delivery_address_id"), "delivery", ["address_id"], unique=False)
@@ -359,7 +384,9 @@ def upgrade() -> None:
         sa.Column("message", sa.LargeBinary(), nullable=True),
         sa.Column("duration_ms", sa.Integer(), nullable=False),
         sa.Column("at", TIME, nullable=False),
-        sa.ForeignKeyConstraint(["delivery_id"], ["delivery.id"], name=op.f("fk_attempt_delivery_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["delivery_id"], ["delivery.id"], name=op.f("fk_attempt_delivery_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("delivery_id", "number", name=op.f("pk_attempt")),
     )
     op.create_table(
@@ -370,7 +397,9 @@ def upgrade() -> None:
         sa.Column("channel", sa.String(length=32), nullable=False),
         sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.Column("at", TIME, nullable=False),
-        sa.ForeignKeyConstraint(["delivery_id"], ["delivery.id"], name=op.f("fk_capture_delivery_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["delivery_id"], ["delivery.id"], name=op.f("fk_capture_delivery_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_capture")),
     )
     op.create_index(op.f("ix_capture_delivery_id"), "capture", ["delivery_id"], unique=False)
@@ -395,7 +424,9 @@ def upgrade() -> None:
         sa.Column("snoozed_until", TIME, nullable=True),
         sa.Column("created_at", TIME, nullable=False),
         sa.ForeignKeyConstraint(["id"], ["delivery.id"], name=op.f("fk_inbox_item_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["notification_id"], ["notification.id"], name=op.f("fk_inbox_item_notification_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["notification_id"], ["notification.id"], name=op.f("fk_inbox_item_notification_id"), ondelete="CASCADE"
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_inbox_item_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox_item")),
     )
@@ -428,7 +459,9 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("detail", JSON, nullable=False),
         sa.Column("at", TIME, nullable=False),
-        sa.ForeignKeyConstraint(["delivery_id"], ["delivery.id"], name=op.f("fk_receipt_delivery_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["delivery_id"], ["delivery.id"], name=op.f("fk_receipt_delivery_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_receipt")),
     )
     op.create_index(op.f("ix_receipt_delivery_id"), "receipt", ["delivery_id"], unique=False)
@@ -461,7 +494,12 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_capture_delivery_id"), table_name="capture")
     op.drop_table("capture")
     op.drop_table("attempt")
-    op.drop_index("ix_delivery_wake_at", table_name="delivery", sqlite_where=sa.text("wake_at IS NOT NULL"), postgresql_where=sa.text("wake_at IS NOT NULL"))
+    op.drop_index(
+        "ix_delivery_wake_at",
+        table_name="delivery",
+        sqlite_where=sa.text("wake_at IS NOT NULL"),
+        postgresql_where=sa.text("wake_at IS NOT NULL"),
+    )
     op.drop_index(
         "ix_delivery_provider_message_id",
         table_name="delivery",
@@ -485,7 +523,10 @@ def downgrade() -> None:
     op.drop_table("idempotency_key")
     op.drop_table("template_content")
     op.drop_index(
-        "ix_submission_wake_at", table_name="submission", sqlite_where=sa.text("wake_at IS NOT NULL"), postgresql_where=sa.text("wake_at IS NOT NULL")
+        "ix_submission_wake_at",
+        table_name="submission",
+        sqlite_where=sa.text("wake_at IS NOT NULL"),
+        postgresql_where=sa.text("wake_at IS NOT NULL"),
     )
     op.drop_index(op.f("ix_submission_producer_id"), table_name="submission")
     op.drop_table("submission")
@@ -498,14 +539,22 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_api_key_producer_id"), table_name="api_key")
     op.drop_table("api_key")
     op.drop_index("uq_address_value", table_name="address", postgresql_where=sa.text("digest IS NOT NULL"))
-    op.drop_index("uq_address_primary", table_name="address", sqlite_where=sa.text("is_primary"), postgresql_where=sa.text("is_primary"))
+    op.drop_index(
+        "uq_address_primary",
+        table_name="address",
+        sqlite_where=sa.text("is_primary"),
+        postgresql_where=sa.text("is_primary"),
+    )
     op.drop_index("ix_address_digest", table_name="address")
     op.drop_table("address")
     op.drop_index(op.f("ix_account_user_id"), table_name="account")
     op.drop_table("account")
     op.drop_table("user")
     op.drop_index(
-        "uq_template_published", table_name="template", sqlite_where=sa.text("status = 'published'"), postgresql_where=sa.text("status = 'published'")
+        "uq_template_published",
+        table_name="template",
+        sqlite_where=sa.text("status = 'published'"),
+        postgresql_where=sa.text("status = 'published'"),
     )
     op.drop_table("template")
     op.drop_table("suppression")

@@ -1,4 +1,5 @@
-"""The whole policy: repeats, replacements, digests, schedules, flags, learning; confirmed addresses and sign-in by link.
+"""The whole policy: repeats, replacements, digests, schedules, flags, learning; confirmed addresses and sign-in by
+link.
 
 Columns are added and dropped in place: SQLite's way of copying a table would take the rows that refer to it along.
 """
@@ -86,7 +87,9 @@ def upgrade() -> None:
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("expires_at", TIME, nullable=False),
         sa.Column("created_at", TIME, nullable=False),
-        sa.ForeignKeyConstraint(["address_id"], ["address.id"], name=op.f("fk_address_code_address_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["address_id"], ["address.id"], name=op.f("fk_address_code_address_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("address_id", name=op.f("pk_address_code")),
     )
     op.create_table(
@@ -109,7 +112,9 @@ def upgrade() -> None:
         sa.Column("last_fault", sa.String(length=500), nullable=True),
         sa.Column("created_at", TIME, nullable=False),
         sa.ForeignKeyConstraint(["key_id"], ["api_key.id"], name=op.f("fk_schedule_key_id"), ondelete="SET NULL"),
-        sa.ForeignKeyConstraint(["producer_id"], ["producer.id"], name=op.f("fk_schedule_producer_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["producer_id"], ["producer.id"], name=op.f("fk_schedule_producer_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_schedule")),
     )
     op.create_index(op.f("ix_schedule_key_id"), "schedule", ["key_id"], unique=False)
@@ -131,7 +136,9 @@ def upgrade() -> None:
         sa.Column("expires_at", TIME, nullable=False),
         sa.Column("used_at", TIME, nullable=True),
         sa.Column("created_at", TIME, nullable=False),
-        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_sign_in_link_account_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["account.id"], name=op.f("fk_sign_in_link_account_id"), ondelete="CASCADE"
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_sign_in_link_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_sign_in_link")),
     )
@@ -142,13 +149,24 @@ def upgrade() -> None:
         "digest_entry",
         sa.Column("digest_id", sa.Uuid(), nullable=False),
         sa.Column("delivery_id", sa.Uuid(), nullable=False),
-        sa.ForeignKeyConstraint(["delivery_id"], ["delivery.id"], name=op.f("fk_digest_entry_delivery_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["digest_id"], ["digest.id"], name=op.f("fk_digest_entry_digest_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["delivery_id"], ["delivery.id"], name=op.f("fk_digest_entry_delivery_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["digest_id"], ["digest.id"], name=op.f("fk_digest_entry_digest_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("digest_id", "delivery_id", name=op.f("pk_digest_entry")),
     )
     op.create_index(op.f("ix_digest_entry_delivery_id"), "digest_entry", ["delivery_id"], unique=False)
     waiting = sa.text("status = 'waiting'")
-    op.create_index("ix_delivery_waiting", "delivery", ["channel", "priority", "wake_at"], unique=False, sqlite_where=waiting, postgresql_where=waiting)
+    op.create_index(
+        "ix_delivery_waiting",
+        "delivery",
+        ["channel", "priority", "wake_at"],
+        unique=False,
+        sqlite_where=waiting,
+        postgresql_where=waiting,
+    )
     op.add_column("event_type", sa.Column("is_internal", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("event_type", sa.Column("routing", sa.String(length=16), nullable=True))
     op.add_column("event_type", sa.Column("escalate_after_s", sa.Integer(), nullable=True))

@@ -31,12 +31,21 @@ WHERE status IN ('failed', 'unknown')
 # The audit trail can be added to, and no more.
 KEPT = "audit_entry_is_kept"
 SQLITE_KEEPS = [
-    f"CREATE TRIGGER {KEPT}_{word} BEFORE {word} ON audit_entry BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END"
+    (
+        f"CREATE TRIGGER {KEPT}_{word} BEFORE {word} ON audit_entry BEGIN SELECT RAISE(ABORT, 'the audit trail is "
+        "append-only'); END"
+    )
     for word in ("UPDATE", "DELETE")
 ]
 POSTGRESQL_KEEPS = [
-    f"CREATE FUNCTION {KEPT}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the audit trail is append-only'; END $$",
-    f"CREATE TRIGGER {KEPT} BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_entry FOR EACH STATEMENT EXECUTE FUNCTION {KEPT}()",
+    (
+        f"CREATE FUNCTION {KEPT}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the audit trail is "
+        "append-only'; END $$"
+    ),
+    (
+        f"CREATE TRIGGER {KEPT} BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_entry FOR EACH STATEMENT EXECUTE "
+        f"FUNCTION {KEPT}()"
+    ),
 ]
 SQLITE_LETS_GO = [f"DROP TRIGGER {KEPT}_UPDATE", f"DROP TRIGGER {KEPT}_DELETE"]
 POSTGRESQL_LETS_GO = [f"DROP TRIGGER {KEPT} ON audit_entry", f"DROP FUNCTION {KEPT}"]
@@ -84,13 +93,22 @@ def upgrade() -> None:
         sa.Column("created_at", TIME, nullable=False),
         sa.CheckConstraint("role IN ('viewer', 'operator', 'admin')", name=op.f("ck_invitation_role")),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_invitation_user_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["invited_by"], ["account.id"], name=op.f("fk_invitation_invited_by"), ondelete="SET NULL"),
+        sa.ForeignKeyConstraint(
+            ["invited_by"], ["account.id"], name=op.f("fk_invitation_invited_by"), ondelete="SET NULL"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invitation")),
         sa.UniqueConstraint("digest", name=op.f("uq_invitation_digest")),
     )
     op.create_index(op.f("ix_invitation_invited_by"), "invitation", ["invited_by"], unique=False)
     op.create_index(op.f("ix_invitation_user_id"), "invitation", ["user_id"], unique=False)
-    op.create_index("uq_invitation_open", "invitation", ["email_digest"], unique=True, sqlite_where=INVITED, postgresql_where=INVITED)
+    op.create_index(
+        "uq_invitation_open",
+        "invitation",
+        ["email_digest"],
+        unique=True,
+        sqlite_where=INVITED,
+        postgresql_where=INVITED,
+    )
     op.create_table(
         "paused_channel",
         sa.Column("channel", sa.String(length=32), nullable=False),
@@ -136,7 +154,9 @@ def downgrade() -> None:
     for statement in SQLITE_LETS_GO if op.get_bind().dialect.name == "sqlite" else POSTGRESQL_LETS_GO:
         op.execute(statement)
     op.drop_index("ix_delivery_failed", table_name="delivery")
-    op.create_index("ix_delivery_failed", "delivery", ["id"], unique=False, sqlite_where=DEAD_BEFORE, postgresql_where=DEAD_BEFORE)
+    op.create_index(
+        "ix_delivery_failed", "delivery", ["id"], unique=False, sqlite_where=DEAD_BEFORE, postgresql_where=DEAD_BEFORE
+    )
     op.drop_index("ix_delivery_cause", table_name="delivery")
     op.drop_table("tally")
     op.drop_table("paused_channel")

@@ -1,7 +1,7 @@
 """Whose an address is, and values that are given with one notification alone.
 
-`confirmed_at` stays empty for what is there already: nothing tells for certain which addresses their owners confirmed, and
-which a producer gave. Nobody is locked out: accounts sign in by their own e-mail, which is looked up in `account`.
+`confirmed_at` stays empty for what is there already: nothing tells for certain which addresses their owners confirmed,
+and which a producer gave. Nobody is locked out: accounts sign in by their own e-mail, which is looked up in `account`.
 `notification.given` is sealed. Columns are added and dropped in place (see 0002).
 """
 

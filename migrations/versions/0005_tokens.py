@@ -1,7 +1,7 @@
 """What tokens end with: a generation for each person, and a version that rises when all of theirs are ended.
 
-Columns are added and dropped in place (see 0002). People who are there already are of generation 0, as are the links in the
-messages they have.
+Columns are added and dropped in place (see 0002). People who are there already are of generation 0, as are the links in
+the messages they have.
 """
 
 import sqlalchemy as sa

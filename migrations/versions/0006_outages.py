@@ -13,7 +13,14 @@ HELD = sa.text("status = 'waiting' AND held_for IS NOT NULL")
 
 def upgrade() -> None:
     op.add_column("delivery", sa.Column("held_for", sa.Text(), nullable=True))
-    op.create_index("ix_delivery_held", "delivery", ["held_for", "priority", "due_at"], unique=False, sqlite_where=HELD, postgresql_where=HELD)
+    op.create_index(
+        "ix_delivery_held",
+        "delivery",
+        ["held_for", "priority", "due_at"],
+        unique=False,
+        sqlite_where=HELD,
+        postgresql_where=HELD,
+    )
 
 
 def downgrade() -> None:

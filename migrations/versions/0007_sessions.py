@@ -22,7 +22,9 @@ def upgrade() -> None:
         sa.Column("way", sa.String(length=16), nullable=False),
         sa.Column("expires_at", TIME, nullable=False),
         sa.Column("created_at", TIME, nullable=False),
-        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_account_session_account_id_account"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["account.id"], name=op.f("fk_account_session_account_id_account"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account_session")),
     )
     op.create_index(op.f("ix_account_session_account_id"), "account_session", ["account_id"])

@@ -1,7 +1,7 @@
 """Room for the mark in front of the ids of test keys' people.
 
-PostgreSQL changes the length of a column without rewriting the table; SQLite keeps to none. The way back takes away the people of test
-keys first, whose ids would not fit: nothing live refers to them.
+PostgreSQL changes the length of a column without rewriting the table; SQLite keeps to none. The way back takes away the
+people of test keys first, whose ids would not fit: nothing live refers to them.
 """
 
 import sqlalchemy as sa

@@ -1,4 +1,6 @@
-"""Whether a producer has said when a notification expires: what it has said of those there are is not known, so they keep theirs."""
+"""Whether a producer has said when a notification expires: what it has said of those there are is not known, so they
+keep theirs.
+"""
 
 import sqlalchemy as sa
 from alembic import op

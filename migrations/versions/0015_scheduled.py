@@ -12,7 +12,9 @@ _LATER = sa.text("send_at IS NOT NULL")
 
 
 def upgrade() -> None:
-    op.create_index("ix_notification_send_at", "notification", ["user_id", "send_at"], sqlite_where=_LATER, postgresql_where=_LATER)
+    op.create_index(
+        "ix_notification_send_at", "notification", ["user_id", "send_at"], sqlite_where=_LATER, postgresql_where=_LATER
+    )
 
 
 def downgrade() -> None:

@@ -26,7 +26,11 @@ from notifier.pipeline.judge import Caller
 
 _OF_ONE_REQUEST = ("key", "scopes_wanted", "rate_limit", "body_is_optional")
 _ANYONE = "anyone"  # the rule of pages that nobody has to be signed in for
-_UNLIMITED = ("static", "api_health.healthz", "api_health.readyz")  # what is asked all the time, and by machines that must be answered
+_UNLIMITED = (
+    "static",
+    "api_health.healthz",
+    "api_health.readyz",
+)  # what is asked all the time, and by machines that must be answered
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -46,7 +50,9 @@ class Access:
 
 
 class Door(APIBlueprint):
-    """A blueprint that takes no route without a rule of access, and no query parameter that the route does not declare."""
+    """A blueprint that takes no route without a rule of access,
+    and no query parameter that the route does not declare.
+    """
 
     def input(self, schema: Any, location: str = "json", **options: Any) -> Callable[[View], View]:  # type: ignore[override]
         decorate = super().input(schema, location, **options)
@@ -109,7 +115,9 @@ def init_app(app: APIFlask) -> None:
 def caller() -> Caller:
     """The authenticated producer as the pipeline wants to know it."""
     key = g.key
-    return Caller.of_key(key.producer_id, key.scopes, key.types, is_test=key.is_test, request_id=g.request_id, label=key.label)
+    return Caller.of_key(
+        key.producer_id, key.scopes, key.types, is_test=key.is_test, request_id=g.request_id, label=key.label
+    )
 
 
 def _enter() -> None:
@@ -146,7 +154,9 @@ def _admit(access: Access) -> None:
             raise Rejected("user_token_refused", "this is a user's token; producers' calls need a producer's key")
         raise Rejected("invalid_key", "the key is unknown, expired or revoked")
     if key.networks is not None and not is_within(request.remote_addr, key.networks):
-        raise Rejected("network_refused", f"this key may not be used from {request.remote_addr or 'an unknown address'}")
+        raise Rejected(
+            "network_refused", f"this key may not be used from {request.remote_addr or 'an unknown address'}"
+        )
     key_use.note(key.key_id)
     if key.scopes.isdisjoint(access.scopes):
         g.scopes_wanted = access.scopes
@@ -181,9 +191,13 @@ def refuse_test_keys(reason: str) -> None:
 
 
 def may_change(key: str, *, is_everybodys: bool) -> None:
-    """A type, or the words that go by its name. `is_everybodys`: its messages reach all, whatever they chose. Raises Rejected."""
+    """A type, or the words that go by its name. `is_everybodys`: its messages reach all, whatever they chose. Raises
+    Rejected.
+    """
     if is_everybodys:
-        require("admin", f"messages of {key!r} reach everybody, whatever they chose; changing them needs the scope admin")
+        require(
+            "admin", f"messages of {key!r} reach everybody, whatever they chose; changing them needs the scope admin"
+        )
     if g.key.types is not None and key not in g.key.types:
         require("admin", f"this key may not submit {key!r}; changing it needs the scope admin")
 

@@ -87,7 +87,17 @@ _FAULTS = {
     "less_than_equal": "too_large",
     "less_than": "too_large",
 }
-_API_PATHS = ("/api/", "/notify", "/notifications/", "/user/preferences/", "/hooks/", "/oauth/", "/healthz", "/readyz", "/metrics")
+_API_PATHS = (
+    "/api/",
+    "/notify",
+    "/notifications/",
+    "/user/preferences/",
+    "/hooks/",
+    "/oauth/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+)
 
 log = structlog.get_logger()
 
@@ -121,7 +131,12 @@ def problem(code: str, detail: str, faults: tuple[Fault, ...] = (), *, status: i
 
 
 def _fault_json(fault: Fault) -> dict[str, Any]:
-    return {"pointer": fault.pointer, "code": fault.code, "message": fault.message, **({"line": fault.line} if fault.line else {})}
+    return {
+        "pointer": fault.pointer,
+        "code": fault.code,
+        "message": fault.message,
+        **({"line": fault.line} if fault.line else {}),
+    }
 
 
 def from_rejected(error: Rejected, prefix: str = "") -> dict[str, Any]:
@@ -141,8 +156,18 @@ def from_validation(error: ValidationError) -> Rejected:
             continue
         path = [part for part in found["loc"] if part not in STEPS]
         code = found["type"]
-        faults.append(Fault(pointer_to(*path), _FAULTS.get(code, "wrong_type" if code.endswith("_type") else code), sentence(code, context)))
-    return Rejected("validation_failed", "the request is not valid: " + "; ".join(f"{f.pointer or 'body'}: {f.message}" for f in faults[:3]), tuple(faults))
+        faults.append(
+            Fault(
+                pointer_to(*path),
+                _FAULTS.get(code, "wrong_type" if code.endswith("_type") else code),
+                sentence(code, context),
+            )
+        )
+    return Rejected(
+        "validation_failed",
+        "the request is not valid: " + "; ".join(f"{f.pointer or 'body'}: {f.message}" for f in faults[:3]),
+        tuple(faults),
+    )
 
 
 def respond(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
@@ -169,22 +194,34 @@ def _challenge(code: str, status: int) -> str | None:
     if status == 401:
         return 'Bearer realm="notifier"' + (', error="invalid_token"' if code == "invalid_key" else "")
     if code == "scope_missing":
-        return f'Bearer realm="notifier", error="insufficient_scope", scope="{" ".join(sorted(g.get("scopes_wanted", ())))}"'
+        return (
+            'Bearer realm="notifier", error="insufficient_scope", '
+            f'scope="{" ".join(sorted(g.get("scopes_wanted", ())))}"'
+        )
     return None
 
 
 def _on_invalid(error: _ValidationError) -> Response:
     cause = error.__cause__
-    return _on_rejected(from_validation(cause) if isinstance(cause, ValidationError) else Rejected("validation_failed", str(error)))
+    return _on_rejected(
+        from_validation(cause) if isinstance(cause, ValidationError) else Rejected("validation_failed", str(error))
+    )
 
 
 def _on_http_exception(error: HTTPException) -> Response | HTTPException:
     if not is_api(request.path) or error.code is None or error.code < 400:
         return error
     if error.code == 500:
-        log.error("api.failed", path=request.path, request_id=g.get("request_id"), exc_info=getattr(error, "original_exception", None))
+        log.error(
+            "api.failed",
+            path=request.path,
+            request_id=g.get("request_id"),
+            exc_info=getattr(error, "original_exception", None),
+        )
     code = _BY_STATUS.get(error.code, "bad_request" if error.code < 500 else "internal_error")
-    detail = "something went wrong here; the log has the details" if error.code == 500 else (error.description or error.name)
+    detail = (
+        "something went wrong here; the log has the details" if error.code == 500 else (error.description or error.name)
+    )
     headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
     return respond(problem(code, detail, status=error.code), headers)
 
@@ -193,14 +230,21 @@ def _on_database_error(error: SQLAlchemyError) -> Response:
     log.error("api.database_unavailable", path=request.path, request_id=g.get("request_id"), exc_info=error)
     if not is_api(request.path):
         raise error
-    return respond(problem("unavailable", "the database cannot be reached; nothing was stored"), {"Retry-After": str(UNAVAILABLE_RETRY_S)})
+    return respond(
+        problem("unavailable", "the database cannot be reached; nothing was stored"),
+        {"Retry-After": str(UNAVAILABLE_RETRY_S)},
+    )
 
 
 def responses_schema() -> dict[str, Any]:
     """The JSON schema of a problem, for the OpenAPI document."""
     text = {"type": "string"}
     line = {"type": "integer", "description": "Within the text at `pointer`, from 1; for templates."}
-    fault = {"type": "object", "required": ["pointer", "code", "message"], "properties": {"pointer": text, "code": text, "message": text, "line": line}}
+    fault = {
+        "type": "object",
+        "required": ["pointer", "code", "message"],
+        "properties": {"pointer": text, "code": text, "message": text, "line": line},
+    }
     return {
         "type": "object",
         "description": "RFC 9457. Match `code`, never the texts.",

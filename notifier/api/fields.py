@@ -30,11 +30,16 @@ _LARGEST = 2**64
 
 def pointer_to(*path: str | int) -> str:
     """The JSON pointer (RFC 6901) of a path: `pointer_to("data", "a/b")` → `/data/a~1b`."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1").encode(errors="backslashreplace").decode() for part in path)
+    return "".join(
+        "/" + str(part).replace("~", "~0").replace("/", "~1").encode(errors="backslashreplace").decode()
+        for part in path
+    )
 
 
 def check_json(value: Any) -> list[Fault]:
-    """What in a parsed JSON value cannot be stored, by pointer; the first MOST_FAULTS. Without recursion, whatever the nesting."""
+    """What in a parsed JSON value cannot be stored, by pointer; the first MOST_FAULTS. Without recursion, whatever the
+    nesting.
+    """
     faults = [] if isinstance(value, dict | list) else [*_scalar_fault((), value)]
     waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)] if isinstance(value, dict | list) else []
     while waiting and len(faults) < MOST_FAULTS:
@@ -47,7 +52,11 @@ def check_json(value: Any) -> list[Fault]:
             if len(faults) >= MOST_FAULTS:
                 break
             if isinstance(key, str) and _UNSTORABLE.search(key):
-                faults.append(Fault(pointer_to(*path, key), "unstorable_text", "a name must not hold NUL or half a surrogate pair"))
+                faults.append(
+                    Fault(
+                        pointer_to(*path, key), "unstorable_text", "a name must not hold NUL or half a surrogate pair"
+                    )
+                )
             if isinstance(item, dict | list):
                 inner.append(((*path, key), item))
             elif item is not None:
@@ -160,7 +169,11 @@ JsonObject = Annotated[dict[str, Any], Field(json_schema_extra={"additionalPrope
 Key = Annotated[str, Field(min_length=1, max_length=64)]
 ShortText = Annotated[str, Field(max_length=200)]
 UserId = Annotated[
-    str, BeforeValidator(_custom("invalid_user_id", parse_user_id), json_schema_input_type=Annotated[str, Field(pattern=r"^[A-Za-z0-9._@+-]{1,128}$")] | int)
+    str,
+    BeforeValidator(
+        _custom("invalid_user_id", parse_user_id),
+        json_schema_input_type=Annotated[str, Field(pattern=r"^[A-Za-z0-9._@+-]{1,128}$")] | int,
+    ),
 ]
 Time = Annotated[datetime, BeforeValidator(_custom("invalid_time", parse_time), json_schema_input_type=datetime)]
 Zone = Annotated[str, AfterValidator(_custom("unknown_time_zone", _parse_zone)), Field(examples=["Europe/Berlin"])]

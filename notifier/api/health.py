@@ -64,6 +64,10 @@ def _ask_database() -> str:
 
 def _ask_redis() -> dict[str, str | int]:
     try:
-        return {"redis": "ok", "workers": liveness.count_workers(redis_store.client), "schedulers": liveness.count_schedulers(redis_store.client)}
+        return {
+            "redis": "ok",
+            "workers": liveness.count_workers(redis_store.client),
+            "schedulers": liveness.count_schedulers(redis_store.client),
+        }
     except redis.RedisError:
         return {"redis": "unavailable", "workers": 0, "schedulers": 0}

@@ -29,13 +29,17 @@ from notifier.queries import why as reasons
 
 FILTER = Literal["unread", "all", "archived", "snoozed"]
 Words = Annotated[str, Field(max_length=200, description="To be found in title or body, in either case.")]
-Ids = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MAX_IDS, description="Other people's ids are ignored.")]
+Ids = Annotated[
+    list[Annotated[str, Field(max_length=64)]], Field(max_length=MAX_IDS, description="Other people's ids are ignored.")
+]
 
 bp = Door("inbox", __name__, url_prefix="/api/v1/inbox", tag="Inbox")
 
 
 class ListQuery(Page):
-    filter: FILTER = Field(default="all", description="`all` leaves archived out, and snoozed unless there are words to be found.")
+    filter: FILTER = Field(
+        default="all", description="`all` leaves archived out, and snoozed unless there are words to be found."
+    )
     category: CATEGORY | None = None
     q: Words | None = None
 
@@ -83,7 +87,9 @@ def _number(value: Any) -> Any:
 
 
 class ChangesQuery(Body):
-    since: Annotated[int, BeforeValidator(_number), Field(ge=0, description="The `seq` up to which everything is known.")]
+    since: Annotated[
+        int, BeforeValidator(_number), Field(ge=0, description="The `seq` up to which everything is known.")
+    ]
 
 
 class ActionOut(Answer):
@@ -123,7 +129,9 @@ class CountsOut(Answer):
 
 
 class MarkedOut(CountsOut):
-    changed_ids: list[str] | None = Field(description=f"What this call has changed, to undo it by; null when that is more than {MAX_IDS:,} items.")
+    changed_ids: list[str] | None = Field(
+        description=f"What this call has changed, to undo it by; null when that is more than {MAX_IDS:,} items."
+    )
 
 
 class InboxPage(CountsOut):
@@ -132,7 +140,9 @@ class InboxPage(CountsOut):
 
 
 class ChangesOut(Answer):
-    reset: bool = Field(default=False, description="True when `since` is too long ago: read the list again. Nothing else is given then.")
+    reset: bool = Field(
+        default=False, description="True when `since` is too long ago: read the list again. Nothing else is given then."
+    )
     changed: list[ItemOut] | None = None
     unread: int | None = None
     unseen: int | None = None
@@ -146,7 +156,9 @@ def _find_person() -> None:
     came_by_token = scheme.lower() == "bearer"
     origin = request.headers.get("Origin")
     # Who may read the answer, a refusal too; never with credentials, so never a cookie's answer.
-    g.open_to = origin if (came_by_token or request.method == "OPTIONS") and origins.may_ask(origin, request.host_url) else None
+    g.open_to = (
+        origin if (came_by_token or request.method == "OPTIONS") and origins.may_ask(origin, request.host_url) else None
+    )
     g.body_is_optional = request.endpoint == f"{bp.name}.seen"
     if request.method == "OPTIONS":
         return
@@ -169,7 +181,9 @@ def _owner(token: str, origin: str | None) -> str:
         if not tokens.is_ours(token):
             limits.charge_guess()
         if accounts.find_key(token) is not None:
-            raise Rejected("producer_key_refused", "the inbox belongs to people: make a token with POST /api/v1/users/{id}/token")
+            raise Rejected(
+                "producer_key_refused", "the inbox belongs to people: make a token with POST /api/v1/users/{id}/token"
+            )
         raise Rejected("unauthenticated", "the token is forged, or has ended")
     if not origins.may_use(origin, opened.producer_id, request.host_url):
         g.open_to = None
@@ -201,7 +215,11 @@ def index(query_data: ListQuery) -> Response:
     Newest first, with the counts of the whole inbox.
     """
     wanted = query_data
-    return jsonify(questions.page(g.person, filter=wanted.filter, category=wanted.category, q=wanted.q, after=wanted.after, limit=wanted.limit))
+    return jsonify(
+        questions.page(
+            g.person, filter=wanted.filter, category=wanted.category, q=wanted.q, after=wanted.after, limit=wanted.limit
+        )
+    )
 
 
 @bp.get("/changes")
@@ -275,8 +293,12 @@ def snooze(json_data: SnoozeIn) -> Response:
     """
     until = json_data.until
     if until is not None and not now() < until <= now() + MAX_AHEAD:
-        fault = Fault("/until", "in_the_past" if until <= now() else "too_far_ahead", "until lies within the coming year")
-        raise Rejected("validation_failed", "the request is not valid: /until: until lies within the coming year", (fault,))
+        fault = Fault(
+            "/until", "in_the_past" if until <= now() else "too_far_ahead", "until lies within the coming year"
+        )
+        raise Rejected(
+            "validation_failed", "the request is not valid: /until: until lies within the coming year", (fault,)
+        )
     return jsonify(inbox.snooze(g.person, json_data.chosen("snoozed" if until is None else "all"), until))
 
 

@@ -1,12 +1,14 @@
-"""Rate limits: of a producer's key, of the network address of all other calls, and of guesses; fixed windows counted in Redis.
+"""Rate limits: of a producer's key, of the network address of all other calls, and of guesses; fixed windows counted in
+Redis.
 
 A call with a key costs the notifications it asks for, and at least one. A process takes a thousandth of the limit
 at a time, so that few requests wait for Redis. When Redis is away nothing is limited: a refused
 notification is worse than a producer over its quota. A dead Redis is asked once a second, and what passes is counted.
 
-Without a key a call counts against its address: a network of IPv6 (/64) is one, and behind proxies (TRUSTED_PROXIES) the
-one they name. Pages and inboxes that somebody has to be signed in for may be asked _KNOWN times as often: a whole office
-may stand behind one address. What an unknown key or token is answered counts apart, and never keeps out a good one.
+Without a key a call counts against its address: a network of IPv6 (/64) is one, and behind proxies (TRUSTED_PROXIES)
+the one they name. Pages and inboxes that somebody has to be signed in for may be asked _KNOWN times as often: a whole
+office may stand behind one address. What an unknown key or token is answered counts apart, and never keeps out a good
+one.
 """
 
 import time
@@ -47,7 +49,9 @@ class _InHand:
 
 @dataclass(slots=True)
 class Limiter:
-    """One limit of this installation, its name in headers and metrics, and when Redis may be asked again after it failed."""
+    """One limit of this installation, its name in headers and metrics, and when Redis may be asked again after it
+    failed.
+    """
 
     item: RateLimitItem
     storage: RedisStorage
@@ -56,7 +60,9 @@ class Limiter:
     in_hand: dict[str, _InHand] = field(default_factory=dict)
 
     def count(self, key_id: str, cost: int, window: int) -> int | None:
-        """What the key has used in this window, `cost` included; None when Redis cannot say. A negative cost is given back."""
+        """What the key has used in this window, `cost` included; None when Redis cannot say. A negative cost is given
+        back.
+        """
         hand = self.in_hand.get(key_id)
         if hand is None or hand.window != window:
             if len(self.in_hand) >= _MOST_IN_HAND:
@@ -85,7 +91,9 @@ class Limiter:
 
 def init_app(app: APIFlask) -> None:
     settings = app.extensions["settings"]
-    storage = RedisStorage("redis://", connection_pool=app.extensions["redis"].connection_pool, key_prefix="notifier:limit")
+    storage = RedisStorage(
+        "redis://", connection_pool=app.extensions["redis"].connection_pool, key_prefix="notifier:limit"
+    )
     of_address = parse(settings.address_limit)
     app.extensions["limiter"] = Limiter(parse(settings.rate_limit), storage)
     app.extensions["address_limiters"] = {
@@ -102,12 +110,16 @@ def charge(cost: int) -> None:
 
 
 def charge_address(*, known: bool) -> None:
-    """Counts one call against the address it came from. `known`: somebody has to be signed in for it. Raises `Rejected('rate_limited')`."""
+    """Counts one call against the address it came from. `known`: somebody has to be signed in for it. Raises
+    `Rejected('rate_limited')`.
+    """
     _charge_address("known" if known else "address")
 
 
 def charge_guess() -> None:
-    """Counts a key or token that is none. Raises `Rejected('rate_limited')`, instead of which the caller says what was wrong with it."""
+    """Counts a key or token that is none. Raises `Rejected('rate_limited')`, instead of which the caller says what was
+    wrong with it.
+    """
     _charge_address("guess")
 
 

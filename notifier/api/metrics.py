@@ -1,4 +1,6 @@
-"""What Prometheus reads: counts and times of requests, and the queues' depths asked of Redis and the database at each scrape."""
+"""What Prometheus reads: counts and times of requests, and the queues' depths asked of Redis and the database at each
+scrape.
+"""
 
 import time
 from collections.abc import Iterator
@@ -23,8 +25,12 @@ class Metrics:
 
     def __init__(self, client: redis.Redis) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter("notifier_http_requests", "Requests answered", ["endpoint", "method", "status"], registry=self.registry)
-        self.seconds = Histogram("notifier_http_request_seconds", "Time to answer", ["endpoint"], buckets=_BUCKETS, registry=self.registry)
+        self.requests = Counter(
+            "notifier_http_requests", "Requests answered", ["endpoint", "method", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "notifier_http_request_seconds", "Time to answer", ["endpoint"], buckets=_BUCKETS, registry=self.registry
+        )
         ProcessCollector(registry=self.registry)
         self.registry.register(Queues(client))
         self.registry.register(HeldBack())
@@ -66,7 +72,9 @@ class HeldBack(Collector):
     """What is due and waits for its turn, asked of the database. Nothing is said while that is away."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        held = GaugeMetricFamily("notifier_deliveries_held_back", "Deliveries that are due and wait for their turn", labels=["queue"])
+        held = GaugeMetricFamily(
+            "notifier_deliveries_held_back", "Deliveries that are due and wait for their turn", labels=["queue"]
+        )
         try:
             counts = overview.held_back()
         except UNAVAILABLE:
@@ -81,7 +89,9 @@ class Unchecked(Collector):
     """How often this process let something pass because Redis could not be asked about a limit."""
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        passed = CounterMetricFamily("notifier_limits_unchecked", "Passed without a limit being asked: Redis was away", labels=["limit"])
+        passed = CounterMetricFamily(
+            "notifier_limits_unchecked", "Passed without a limit being asked: Redis was away", labels=["limit"]
+        )
         for limit, count in current_app.extensions.get("unchecked", {}).items():
             passed.add_metric([limit], count)
         yield passed

@@ -45,8 +45,8 @@ def submit_notification(query_data: DryRunQuery, json_data: SubmissionIn) -> Res
     """Notify 1 to 1,000 people of one event
 
     Answers after everything is stored and before anything is sent. Recipients given as objects are
-    created; of known people a key with the scope `users` changes the profile, and for any other key the values hold for this
-    notification alone. With `dry_run=true` (at most 100 recipients) nothing is stored or sent, and the
+    created; of known people a key with the scope `users` changes the profile, and for any other key the values hold for
+    this notification alone. With `dry_run=true` (at most 100 recipients) nothing is stored or sent, and the
     answer says what would happen to each channel, why, and in which words.
 
     Order is best effort for each person, channel and priority: retries, quiet hours and several workers can change it.
@@ -69,8 +69,8 @@ def submit_bulk(query_data: DryRunQuery, json_data: BulkIn) -> Response:
     """Submit up to 1,000 notifications in one call
 
     Each is judged alone: a bad one is named by its index and stops nobody else. The Idempotency-Key header is for the
-    call as a whole; an item may have an `idempotency_key` of its own. With `dry_run=true` (at most 100 recipients together) each
-    result says what would happen.
+    call as a whole; an item may have an `idempotency_key` of its own. With `dry_run=true` (at most 100 recipients
+    together) each result says what would happen.
     """
     if query_data.is_rehearsal:
         return answer({"results": rehearse_each(json_data.notifications, judge_canonical)})

@@ -14,12 +14,18 @@ from notifier.api.auth import Access, Door, public
 VERSION = "1.0"
 _DESCRIPTION = """\
 Notifier sends one event to people by the channels they want. Keys are sent as `Authorization: Bearer <key>`.
-Each has scopes, and may be limited to event types (else 403, `type_not_allowed`) and to the networks it is used from (`network_refused`).
+Each has scopes, and may be limited to event types (else 403, `type_not_allowed`) and to the networks it is used \
+from (`network_refused`).
 Errors are RFC 9457 problems: match `code`, never the texts. Lists are paged by `limit` and `after`."""
 _SCHEMES = {
     "key": {"type": "http", "scheme": "bearer", "description": "A producer's key."},
     "userToken": {"type": "http", "scheme": "bearer", "description": "A token from POST /api/v1/users/{id}/token."},
-    "session": {"type": "apiKey", "in": "cookie", "name": "notifier_session", "description": "A person's sign-in; writes need X-CSRFToken."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "notifier_session",
+        "description": "A person's sign-in; writes need X-CSRFToken.",
+    },
 }
 _PROBLEMS = {
     "400": "Malformed JSON",
@@ -34,8 +40,14 @@ _PROBLEMS = {
     "503": "The database is away; nothing was stored",
 }
 _HEADERS = {
-    "RateLimit-Policy": {"description": 'The limit: `"default";q=<notifications>;w=<seconds>`', "schema": {"type": "string"}},
-    "RateLimit": {"description": 'What is left: `"default";r=<notifications>;t=<seconds>`', "schema": {"type": "string"}},
+    "RateLimit-Policy": {
+        "description": 'The limit: `"default";q=<notifications>;w=<seconds>`',
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": 'What is left: `"default";r=<notifications>;t=<seconds>`',
+        "schema": {"type": "string"},
+    },
     "X-Request-Id": {"description": "As sent, or made here; stands in the log", "schema": {"type": "string"}},
 }
 _CONFLICTING = ("cancel_notification", "create_template", "write_template", "publish_template")
@@ -89,7 +101,9 @@ def _complete(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:
         path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
         if access is None:
             continue
-        for operation in (op for method, op in document["paths"].get(path, {}).items() if method.upper() in (rule.methods or ())):
+        for operation in (
+            op for method, op in document["paths"].get(path, {}).items() if method.upper() in (rule.methods or ())
+        ):
             also = getattr(app.view_functions[rule.endpoint], "also", None)
             if also is not None:
                 status, schema, description = also
@@ -115,7 +129,9 @@ def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str
         "producer": [{"key": []}],
     }[access.kind]
     if access.scopes:
-        operation["description"] = f"{operation.get('description', '')}\n\nScope: {' or '.join(f'`{scope}`' for scope in access.scopes)}.".strip()
+        operation["description"] = (
+            f"{operation.get('description', '')}\n\nScope: {' or '.join(f'`{scope}`' for scope in access.scopes)}."
+        ).strip()
         operation["x-scopes"] = list(access.scopes)
     if access.kind == "public":
         return

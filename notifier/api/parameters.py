@@ -1,4 +1,5 @@
-"""The query parameters of a call: those it declares, each once. Others are refused, since whoever sends one means something by it.
+"""The query parameters of a call: those it declares, each once. Others are refused, since whoever sends one means
+something by it.
 
 `Door` puts every route that is not open to everybody behind `checked`. Nothing of the route has run by then, and
 the caller is known, so that a stranger is told nothing.

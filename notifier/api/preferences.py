@@ -32,14 +32,16 @@ def get_preferences(user_id: str) -> Response:
 def put_preferences(user_id: str, json_data: PreferencesIn) -> Response:
     """Replace all choices of a person
 
-    What is left out goes back to its default. A document that holds no choice at all is refused (`reset_needed`): to take
-    back everything, use DELETE.
+    What is left out goes back to its default. A document that holds no choice at all is refused (`reset_needed`): to
+    take back everything, use DELETE.
     """
     wanted = json_data.model_dump(exclude_unset=True)
     if not wanted:
         users.must_exist(existing_user_id(user_id))
         fault = Fault("", "reset_needed", "this would take back every choice of the person: DELETE does that")
-        raise Rejected("validation_failed", "the document holds no choice; to take back all of them, use DELETE", (fault,))
+        raise Rejected(
+            "validation_failed", "the document holds no choice; to take back all of them, use DELETE", (fault,)
+        )
     preferences.change(existing_user_id(user_id), wanted, replace=True, source=preferences.API)
     return answer(queries.document(user_id))
 
@@ -65,5 +67,7 @@ def patch_preferences(user_id: str, json_data: PreferencesIn) -> Response:
 
     Merged into the others; null takes a choice back, so that its default holds again. An empty object changes nothing.
     """
-    preferences.change(existing_user_id(user_id), json_data.model_dump(exclude_unset=True), replace=False, source=preferences.API)
+    preferences.change(
+        existing_user_id(user_id), json_data.model_dump(exclude_unset=True), replace=False, source=preferences.API
+    )
     return answer(queries.document(user_id))

@@ -35,9 +35,9 @@ def create_schedule(query_data: DryRunQuery, json_data: ScheduleIn) -> Response:
     `cron` has five fields and is read in `time_zone`: a time that a DST change skips comes right after it, one that
     it repeats comes once. The notification is judged now and again at each run, with the rights that the
     key has then; what a run was refused for stands in `last_fault`. Runs missed while the product was
-    down are made up for by one. People who are there no more are left out of a run, and named in `last_fault`. A run is no repeat of
-    the last one, whatever `dedupe` says. With `dry_run=true` (at most 100 recipients) nothing is kept, and the answer says
-    what would happen at the first run.
+    down are made up for by one. People who are there no more are left out of a run, and named in `last_fault`. A run is
+    no repeat of the last one, whatever `dedupe` says. With `dry_run=true` (at most 100 recipients) nothing is kept, and
+    the answer says what would happen at the first run.
     """
     faults = [
         Fault(f"/notification/{name}", "not_repeatable", f"{name} is for a single submission")
@@ -79,7 +79,8 @@ def get_schedule(schedule_id: str) -> Response:
 def pause_or_resume(schedule_id: str, json_data: SchedulePatch) -> Response:
     """Pause a schedule, or let it go on
 
-    A paused or stopped one has no `next_at`. Resumed, it goes on with the next time that is to come, with the rights of the calling key.
+    A paused or stopped one has no `next_at`. Resumed, it goes on with the next time that is to come, with the rights of
+    the calling key.
     """
     key = parse("sch", schedule_id)
     queries.one(key, sight())

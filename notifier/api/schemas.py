@@ -8,7 +8,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainValidator, Tag
 
-from notifier.api.fields import BY_CHANNEL, WHOLE, Body, Email, JsonObject, Key, Locale, Part, Phone, ShortText, Time, UserId, Zone, parse_user_id, wrong
+from notifier.api.fields import (
+    BY_CHANNEL,
+    WHOLE,
+    Body,
+    Email,
+    JsonObject,
+    Key,
+    Locale,
+    Part,
+    Phone,
+    ShortText,
+    Time,
+    UserId,
+    Zone,
+    parse_user_id,
+    wrong,
+)
 from notifier.core.submission import DEFAULT_EXPIRES_IN_S, MAX_AHEAD
 
 LONGEST_EXPIRY_S = int(MAX_AHEAD.total_seconds())
@@ -28,7 +44,9 @@ class Answer(BaseModel):
 
 
 class Recipient(Part):
-    """Somebody to notify, with fields of a new person, a change (scope `users`), or what holds for this notification alone."""
+    """Somebody to notify, with fields of a new person, a change (scope `users`), or what holds for this notification
+    alone.
+    """
 
     id: UserId
     name: ShortText | None = None
@@ -74,38 +92,63 @@ class SubmissionIn(Body):
     recipients: list[RecipientIn] = Field(min_length=1, max_length=1000)
     data: JsonObject = Field(
         default_factory=dict,
-        description="Validated against the JSON Schema of the type. `notification` is reserved: webhooks get there what they are told of the notification.",
+        description=(
+            "Validated against the JSON Schema of the type. `notification` is reserved: webhooks get there what they "
+            "are told of the notification."
+        ),
     )
-    channels: list[Key] | None = Field(default=None, min_length=1, max_length=32, description="Instead of the type's own. Never overrides an opt-out.")
-    priority: PRIORITY | None = Field(default=None, description="Marketing is at most medium, social at most high; urgent needs the scope or an urgent type.")
+    channels: list[Key] | None = Field(
+        default=None, min_length=1, max_length=32, description="Instead of the type's own. Never overrides an opt-out."
+    )
+    priority: PRIORITY | None = Field(
+        default=None,
+        description="Marketing is at most medium, social at most high; urgent needs the scope or an urgent type.",
+    )
     routing: ROUTING | None = Field(
         default=None,
-        description="If left out, that of the type. `all` channels; `first`: in order, the next one when a channel has failed, or has been out of order for a "
-        "while (urgent: at once, high: 10 s, medium: 1 minute, low: 10 minutes); `escalate`: in order, the next one when it has not been read in time, or has "
-        "failed; `best`: as `first`, beginning with what the person opens most.",
+        description="If left out, that of the type. `all` channels; `first`: in order, the next one when a channel "
+        "has failed, or has been out of order for a while (urgent: at once, high: 10 s, medium: 1 minute, low: 10 "
+        "minutes); `escalate`: in order, the next one when it has not been read in time, or has failed; `best`: as "
+        "`first`, beginning with what the person opens most.",
     )
-    escalate_after: EscalateAfter | None = Field(default=None, description="Seconds until the next step of routing `escalate`; if left out, that of the type.")
+    escalate_after: EscalateAfter | None = Field(
+        default=None, description="Seconds until the next step of routing `escalate`; if left out, that of the type."
+    )
     send_at: Time | None = Field(default=None, description="Within the coming year.")
     expires_in: int = Field(
         default=DEFAULT_EXPIRES_IN_S,
         ge=1,
         le=LONGEST_EXPIRY_S,
-        description="Seconds after which it is no longer sent. Left out: a day, in which the time does not count for which mute or quiet hours hold it.",
+        description=(
+            "Seconds after which it is no longer sent. Left out: a day, in which the time does not count for which "
+            "mute or quiet hours hold it."
+        ),
     )
     collapse_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
-        default=None, description="A newer notification with the same key replaces what the user has not been sent, or has not read in the inbox."
+        default=None,
+        description=(
+            "A newer notification with the same key replaces what the user has not been sent, or "
+            "has not read in the inbox."
+        ),
     )
     sequence: Annotated[int, Field(ge=0, le=2**53)] | None = Field(
-        default=None, description="Which of a collapse_key is the newer one: the greater, and among equals the one submitted later. Left out, it counts as 0."
+        default=None,
+        description=(
+            "Which of a collapse_key is the newer one: the greater, and among equals the one submitted later. Left "
+            "out, it counts as 0."
+        ),
     )
     dedupe: bool | None = Field(
         default=None,
-        description="Whether the same (type, template, data and the channels named) for the same person is left out if it was said within the type's "
-        "`dedupe_window`, or an hour, by a call that asked for that or by one that did not. Left open, types that have a window do so, as all of "
-        "the catalogue have that are not mandatory, and no mandatory one. A repeat is accepted, and its "
-        "deliveries are skipped as `duplicate` with `detail.duplicate_of`. What is for another time, or came to nothing, is no repeat.",
+        description="Whether the same (type, template, data and the channels named) for the same person is left out "
+        "if it was said within the type's `dedupe_window`, or an hour, by a call that asked for that or by one that "
+        "did not. Left open, types that have a window do so, as all of the catalogue have that are not mandatory, and "
+        "no mandatory one. A repeat is accepted, and its deliveries are skipped as `duplicate` with "
+        "`detail.duplicate_of`. What is for another time, or came to nothing, is no repeat.",
     )
-    idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(default=None, description="The header's twin.")
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
+        default=None, description="The header's twin."
+    )
     template: Annotated[str, Field(min_length=1, max_length=80)] | None = Field(
         default=None, description="Another template, or a pinned version of one.", examples=["order_shipped@3"]
     )
@@ -123,11 +166,19 @@ def batch_of(value: Any) -> list[Any]:
 class BulkIn(Part):
     """Up to 1,000 submissions in one call, each judged alone."""
 
-    notifications: Annotated[list[Any], PlainValidator(batch_of, json_schema_input_type=Annotated[list[SubmissionIn], Field(min_length=1, max_length=1000)])]
+    notifications: Annotated[
+        list[Any],
+        PlainValidator(
+            batch_of, json_schema_input_type=Annotated[list[SubmissionIn], Field(min_length=1, max_length=1000)]
+        ),
+    ]
 
 
 class DryRunQuery(Part):
-    dry_run: Annotated[Literal["true", "false", "1", "0"], Field(description="Answers what would happen and why; nothing is stored or sent.")] = "false"
+    dry_run: Annotated[
+        Literal["true", "false", "1", "0"],
+        Field(description="Answers what would happen and why; nothing is stored or sent."),
+    ] = "false"
 
     @property
     def is_rehearsal(self) -> bool:
@@ -137,7 +188,10 @@ class DryRunQuery(Part):
 # ---- requests: people -----------------------------------------------------------------------------------------------
 
 
-VERIFIED = "Needs the scope `admin`: it vouches that the address is this person's own, so that sign-in links and our own pages may go there."
+VERIFIED = (
+    "Needs the scope `admin`: it vouches that the address is this person's own, so that sign-in links and our own "
+    "pages may go there."
+)
 
 
 class UserIn(Body):
@@ -183,7 +237,10 @@ class QuietHoursIn(Part):
     start: str = Field(examples=["22:00"])
     end: str = Field(examples=["07:00"])
     days: list[Annotated[int, Field(ge=1, le=7)]] = Field(
-        default_factory=lambda: [1, 2, 3, 4, 5, 6, 7], min_length=1, max_length=7, description="ISO days on which the interval starts; 1 is Monday."
+        default_factory=lambda: [1, 2, 3, 4, 5, 6, 7],
+        min_length=1,
+        max_length=7,
+        description="ISO days on which the interval starts; 1 is Monday.",
     )
 
 
@@ -195,17 +252,26 @@ class PreferencesIn(Body):
     types: dict[str, WholeOrByChannel] | None = None
     quiet_hours: QuietHoursIn | None = None
     mute_until: Time | None = None
-    held: Literal["wait", "summary", "drop"] | None = Field(default=None, description="What becomes of what comes in quiet hours.")
-    digest: dict[str, Literal["off", "hourly", "daily", "weekly"] | None] | None = Field(default=None, description="category → how often it is summed up.")
-    digest_at: str | None = Field(default=None, description="Local hour of a daily or weekly digest.", examples=["08:00"])
+    held: Literal["wait", "summary", "drop"] | None = Field(
+        default=None, description="What becomes of what comes in quiet hours."
+    )
+    digest: dict[str, Literal["off", "hourly", "daily", "weekly"] | None] | None = Field(
+        default=None, description="category → how often it is summed up."
+    )
+    digest_at: str | None = Field(
+        default=None, description="Local hour of a daily or weekly digest.", examples=["08:00"]
+    )
     caps: dict[str, Any] | None = Field(
         default=None,
-        description="By category, any hour and any 24 hours, and under `channels` by channel. Of these and the installation's own "
+        description="By category, any hour and any 24 hours, and under `channels` by channel. Of these and the "
+        "installation's own "
         "the lower one holds. Counted is what goes out, for the time it is due.",
         examples=[{"marketing": {"hour": 2, "day": 3, "channels": {"email": {"day": 1}}}}],
     )
     time_zone: Zone | None = None
-    effective: Any = Field(default=None, exclude=True, description="As GET shows it; ignored, so that its answer can be sent back.")
+    effective: Any = Field(
+        default=None, exclude=True, description="As GET shows it; ignored, so that its answer can be sent back."
+    )
 
 
 # ---- requests: event types ------------------------------------------------------------------------------------------
@@ -230,7 +296,9 @@ class TemplateWords(Part):
 
 class TemplateIn(Body):
     key: Annotated[str, Field(max_length=64)]
-    contents: list[TemplateWords] | None = Field(default=None, max_length=500, description="Left out: those of `base`, or of the published version.")
+    contents: list[TemplateWords] | None = Field(
+        default=None, max_length=500, description="Left out: those of `base`, or of the published version."
+    )
     base: int | None = Field(default=None, ge=1, le=10**9, description="The version to begin with.")
 
 
@@ -246,31 +314,43 @@ class TemplatePreviewIn(Body):
 
 class TypeIn(Body):
     key: str | None = Field(default=None, description="As GET shows it; the path decides.")
-    titles: dict[str, Annotated[str, Field(min_length=1, max_length=200)]] = Field(min_length=1, examples=[{"en": "Order shipped"}])
+    titles: dict[str, Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        min_length=1, examples=[{"en": "Order shipped"}]
+    )
     category: CATEGORY
     priority: PRIORITY
     channels: list[Key] = Field(min_length=1, max_length=32)
-    schema_: JsonObject = Field(alias="schema", default_factory=lambda: {"type": "object"}, description="JSON Schema 2020-12 of the data.")
+    schema_: JsonObject = Field(
+        alias="schema", default_factory=lambda: {"type": "object"}, description="JSON Schema 2020-12 of the data."
+    )
     mandatory: bool = False
     to_admins: bool = False
     resend_unknown: bool | None = None
     routing: ROUTING | None = Field(default=None, description="For submissions that name none; null: `all`.")
-    escalate_after: EscalateAfter | None = Field(default=None, description="Seconds until the next step of routing `escalate`; null: 15 minutes.")
+    escalate_after: EscalateAfter | None = Field(
+        default=None, description="Seconds until the next step of routing `escalate`; null: 15 minutes."
+    )
     dedupe_window: Annotated[int, Field(ge=0, le=30 * 86_400)] | None = Field(
         default=None,
-        description="Seconds within which the same content is left out even if a submission does not ask for that. Null or 0: only if it "
-        "asks, for an hour; with 0 it finds those alone that asked as well.",
+        description="Seconds within which the same content is left out even if a submission does not ask for that. "
+        "Null or 0: only if it asks, for an hour; with 0 it finds those alone that asked as well.",
     )
-    dedupe_near: bool = Field(default=False, description="Content that differs in case, spaces or the writing of numbers only is the same.")
+    dedupe_near: bool = Field(
+        default=False, description="Content that differs in case, spaces or the writing of numbers only is the same."
+    )
 
 
 # ---- requests: schedules --------------------------------------------------------------------------------------------
 
 
 class ScheduleIn(Body):
-    cron: Annotated[str, Field(min_length=1, max_length=120)] = Field(description="minute hour day month weekday", examples=["30 8 * * MON"])
+    cron: Annotated[str, Field(min_length=1, max_length=120)] = Field(
+        description="minute hour day month weekday", examples=["30 8 * * MON"]
+    )
     time_zone: Zone = Field(default="UTC", description="In which it is read.")
-    notification: SubmissionIn = Field(description="As for POST /notifications, without `send_at` and `idempotency_key`.")
+    notification: SubmissionIn = Field(
+        description="As for POST /notifications, without `send_at` and `idempotency_key`."
+    )
 
 
 class SchedulePatch(Body):
@@ -285,7 +365,9 @@ def _limit(value: Any) -> Any:
 
 
 class Page(Body):
-    after: Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(default=None, description="`next` of the page before.")
+    after: Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(
+        default=None, description="`next` of the page before."
+    )
     limit: Annotated[int, BeforeValidator(_limit), Field(ge=1, le=200)] = 50
 
 
@@ -341,7 +423,9 @@ class NotificationSummary(Answer):
 class SubmissionOut(Answer):
     id: str
     status: str
-    notifications: list[NotificationSummary] | None = Field(description="Null while more than 100 recipients are expanded in the background.")
+    notifications: list[NotificationSummary] | None = Field(
+        description="Null while more than 100 recipients are expanded in the background."
+    )
 
 
 class SubmissionStatusOut(SubmissionOut):
@@ -375,7 +459,9 @@ class DryRunOut(Answer):
 class BulkRehearsedResult(Answer):
     index: int
     notifications: list[RehearsedOut] | None = None
-    error: dict[str, Any] | None = Field(default=None, description="A problem, as a single call would have been answered.")
+    error: dict[str, Any] | None = Field(
+        default=None, description="A problem, as a single call would have been answered."
+    )
 
 
 class BulkRehearsedOut(Answer):
@@ -390,7 +476,9 @@ class BulkResult(Answer):
     index: int
     id: str | None = None
     notifications: list[str] | None = None
-    error: dict[str, Any] | None = Field(default=None, description="A problem, as a single call would have been answered.")
+    error: dict[str, Any] | None = Field(
+        default=None, description="A problem, as a single call would have been answered."
+    )
 
 
 class BulkOut(Answer):
@@ -413,7 +501,9 @@ class NotificationOut(Answer):
 
 
 class NotificationInFull(NotificationOut):
-    decision: list[DecisionLine] = Field(description="How it was decided, rule by rule, and what has become of each delivery since.")
+    decision: list[DecisionLine] = Field(
+        description="How it was decided, rule by rule, and what has become of each delivery since."
+    )
 
 
 class NotificationPage(Answer):
@@ -454,7 +544,9 @@ class AddressOut(Answer):
     value: str
     label: str | None
     verified_at: str | None = Field(description="Good for deliveries since then.")
-    confirmed_at: str | None = Field(description="Known to be this person's own since then: sign-in links and our own pages may go there.")
+    confirmed_at: str | None = Field(
+        description="Known to be this person's own since then: sign-in links and our own pages may go there."
+    )
     disabled_at: str | None
     disabled_reason: str | None
 
@@ -493,7 +585,9 @@ class PreferencesOut(Answer):
     digest_at: str
     caps: dict[str, Any]
     time_zone: str | None
-    effective: dict[str, dict[str, EffectiveOut]] = Field(description="type → channel → whether it is on, and which choice says so")
+    effective: dict[str, dict[str, EffectiveOut]] = Field(
+        description="type → channel → whether it is on, and which choice says so"
+    )
 
 
 class TypeOut(Answer):

@@ -137,14 +137,23 @@ class NotifyIn(Body):
 
 
 class NotifyBulkIn(Part):
-    notifications: Annotated[list[Any], PlainValidator(batch_of, json_schema_input_type=Annotated[list[NotifyIn], Field(min_length=1, max_length=1000)])]
+    notifications: Annotated[
+        list[Any],
+        PlainValidator(
+            batch_of, json_schema_input_type=Annotated[list[NotifyIn], Field(min_length=1, max_length=1000)]
+        ),
+    ]
 
 
 class TriggerIn(Body):
     eventType: Key = Field(examples=["ORDER_SHIPPED"])  # noqa: N815
     userId: UserId  # noqa: N815
-    metadata: JsonObject = Field(default_factory=dict, examples=[{"orderId": "ORD123", "trackingUrl": "https://track.com/ORD123"}])
-    eventId: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(default=None, description="The idempotency key.")  # noqa: N815
+    metadata: JsonObject = Field(
+        default_factory=dict, examples=[{"orderId": "ORD123", "trackingUrl": "https://track.com/ORD123"}]
+    )
+    eventId: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(  # noqa: N815
+        default=None, description="The idempotency key."
+    )
 
 
 class ChoiceIn(Body):
@@ -158,10 +167,14 @@ class SendIn(Body):
     user_ids: list[UserId] = Field(min_length=1, max_length=1000)
     notification_type: Key = Field(description="The category of the event type.", examples=["transactional"])
     priority: PRIORITY | None = None
-    channels: list[Key] | None = Field(default=None, min_length=1, max_length=32, examples=[["push", "email", "sms", "in_app"]])
+    channels: list[Key] | None = Field(
+        default=None, min_length=1, max_length=32, examples=[["push", "email", "sms", "in_app"]]
+    )
     template_id: Key
     variables: JsonObject = Field(default_factory=dict)
-    scheduled_time: Annotated[int, Field(ge=0, le=253_402_300_799)] | None = Field(default=None, description="Unix time; one in the past means now.")
+    scheduled_time: Annotated[int, Field(ge=0, le=253_402_300_799)] | None = Field(
+        default=None, description="Unix time; one in the past means now."
+    )
     ttl: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Seconds.")
 
 
@@ -179,7 +192,9 @@ class StatusOut(Answer):
 class SentOut(Answer):
     status: str
     count: int
-    notification_ids: list[str] | None = Field(description="Null while more than 100 people are notified in the background.")
+    notification_ids: list[str] | None = Field(
+        description="Null while more than 100 people are notified in the background."
+    )
     submission: str
 
 
@@ -251,7 +266,9 @@ def trigger(query_data: DryRunQuery, json_data: TriggerIn) -> Response:
 
     `eventId` is the idempotency key: the header's twin, so that one of them is enough.
     """
-    words = Words({"type": "eventType", "recipients": "userId", "idempotency_key": "eventId"}, "metadata", sent=json_data.metadata)
+    words = Words(
+        {"type": "eventType", "recipients": "userId", "idempotency_key": "eventId"}, "metadata", sent=json_data.metadata
+    )
     fields = {
         "type": json_data.eventType.lower(),
         "recipients": [json_data.userId],
@@ -271,7 +288,9 @@ def choose(json_data: ChoiceIn) -> Response:
     key, channel = json_data.eventType.lower(), channel_name(json_data.channel)
     user_id = stored_id(json_data.userId)
     try:
-        preferences.change(user_id, {"types": {key: {channel: json_data.enabled}}}, replace=False, source=preferences.API)
+        preferences.change(
+            user_id, {"types": {key: {channel: json_data.enabled}}}, replace=False, source=preferences.API
+        )
     except Rejected as refused:
         raise _choice_refused(refused) from None
     return answer(preference_queries.document(user_id))
@@ -290,7 +309,12 @@ def send(query_data: DryRunQuery, json_data: SendIn) -> Response:
     if category is not None and category != json_data.notification_type.lower():
         fault = Fault("/notification_type", "category_mismatch", f"{key} belongs to the category {category}")
         raise Rejected("validation_failed", fault.message, (fault,))
-    words = Words({"type": "template_id", "send_at": "scheduled_time", "expires_in": "ttl"}, "variables", {"recipients": "user_ids"}, json_data.variables)
+    words = Words(
+        {"type": "template_id", "send_at": "scheduled_time", "expires_in": "ttl"},
+        "variables",
+        {"recipients": "user_ids"},
+        json_data.variables,
+    )
     fields = {
         "type": key,
         "recipients": json_data.user_ids,
@@ -357,7 +381,11 @@ def _choice_refused(refused: Rejected) -> Rejected:
     if refused.code == "not_found":
         return Rejected("unknown_user", refused.detail, (Fault("/userId", "unknown_user", refused.detail),))
     places = {"unknown_type": "/eventType", "unknown_channel": "/channel"}
-    return Rejected(refused.code, refused.detail, tuple(Fault(places.get(f.code, f.pointer), f.code, f.message) for f in refused.faults))
+    return Rejected(
+        refused.code,
+        refused.detail,
+        tuple(Fault(places.get(f.code, f.pointer), f.code, f.message) for f in refused.faults),
+    )
 
 
 def _later(unix_time: int | None) -> str | None:

@@ -26,7 +26,9 @@ class StrictJSON(DefaultJSONProvider):
 
 
 class StrictRequest(Request):
-    """Reads bodies that are JSON, whatever their Content-Type says: UTF-8 (a BOM is passed over), no NaN or Infinity, no bottomless nesting."""
+    """Reads bodies that are JSON, whatever their Content-Type says: UTF-8 (a BOM is passed over), no NaN or Infinity,
+    no bottomless nesting.
+    """
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
         """Raises `Rejected('malformed_json')`. No body at all is None where the route says that it may be missing."""
@@ -36,7 +38,10 @@ class StrictRequest(Request):
     def _parsed(self) -> Any:
         encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in ("identity", ""):
-            raise Rejected("unsupported_media_type", f"bodies are read as they are: send it without Content-Encoding ({encoding[:40]!r})")
+            raise Rejected(
+                "unsupported_media_type",
+                f"bodies are read as they are: send it without Content-Encoding ({encoding[:40]!r})",
+            )
         body = self.get_data()
         if len(body) > current_app.config["MAX_CONTENT_LENGTH"]:
             raise RequestEntityTooLarge
@@ -52,7 +57,9 @@ class StrictRequest(Request):
             reason = f"{error.msg} in line {error.lineno}, column {error.colno}" if body else "it is empty"
             raise Rejected("malformed_json", f"the body is not JSON: {reason}") from None
         except ValueError:
-            raise Rejected("malformed_json", "the body is not JSON that can be read: a number in it has too many digits") from None
+            raise Rejected(
+                "malformed_json", "the body is not JSON that can be read: a number in it has too many digits"
+            ) from None
         if not value and not isinstance(value, dict):  # APIFlask would take null, [], "", 0 and false for {}
             fault = Fault("", "wrong_type", "this must be an object")
             raise Rejected("validation_failed", "the request is not valid: body: this must be an object", (fault,))

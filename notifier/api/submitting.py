@@ -27,7 +27,9 @@ _LONGEST_KEY = 255
 _MOST_AT_ONCE = 1000
 _MOST_REHEARSED = 100
 
-Judge = Callable[[Any, str | None], Submission]  # (a bulk item as it came, its idempotency key) → canonical; raises Rejected
+Judge = Callable[
+    [Any, str | None], Submission
+]  # (a bulk item as it came, its idempotency key) → canonical; raises Rejected
 Translate = Callable[[Any, Rejected], Rejected]
 
 
@@ -39,7 +41,9 @@ def submission_from(body: SubmissionIn, digest: str, header_key: str | None = No
     key = header_key or body.idempotency_key
     return Submission(
         type=body.type,
-        recipients=tuple(InlineRecipient(auth.stored_id(recipient.id), recipient.changes()) for recipient in body.recipients),
+        recipients=tuple(
+            InlineRecipient(auth.stored_id(recipient.id), recipient.changes()) for recipient in body.recipients
+        ),
         data=body.data,
         channels=tuple(dict.fromkeys(body.channels)) if body.channels else None,
         priority=body.priority,
@@ -70,7 +74,11 @@ def idempotency_key() -> str | None:
     quoted = _QUOTED.match(given.strip())
     key = re.sub(r"\\(.)", r"\1", quoted.group(1)) if quoted else given.strip()
     if not 1 <= len(key) <= _LONGEST_KEY or not key.isprintable():
-        fault = Fault("/idempotency_key", "invalid_idempotency_key", f"the Idempotency-Key header holds 1 to {_LONGEST_KEY} printable characters")
+        fault = Fault(
+            "/idempotency_key",
+            "invalid_idempotency_key",
+            f"the Idempotency-Key header holds 1 to {_LONGEST_KEY} printable characters",
+        )
         raise Rejected("validation_failed", fault.message, (fault,))
     return key
 
@@ -84,7 +92,9 @@ def submit(submission: Submission) -> Accepted:
 
 
 def rehearse(submission: Submission) -> dict[str, Any]:
-    """What would become of it: API.md, `?dry_run=true`. Raises the Rejected that the real thing would be answered with."""
+    """What would become of it: API.md, `?dry_run=true`.
+    Raises the Rejected that the real thing would be answered with.
+    """
     check_rehearsal(len(submission.recipients), "/recipients")
     [result] = dry_run([Item(auth.caller(), submission)])
     if isinstance(result, Rejected):
@@ -99,7 +109,9 @@ def check_rehearsal(people: int, pointer: str) -> None:
         raise Rejected("validation_failed", fault.message, (fault,))
 
 
-def submit_each(items: Sequence[Any], judge: Judge, translate: Translate = lambda _item, refused: refused) -> tuple[list[dict[str, Any]], bool]:
+def submit_each(
+    items: Sequence[Any], judge: Judge, translate: Translate = lambda _item, refused: refused
+) -> tuple[list[dict[str, Any]], bool]:
     """A bulk call: every item is judged alone, the good ones are stored together.
 
     `translate` puts the pipeline's refusal of an item into the words of the call.
@@ -126,7 +138,9 @@ def submit_each(items: Sequence[Any], judge: Judge, translate: Translate = lambd
     return results, replays == len(items)
 
 
-def rehearse_each(items: Sequence[Any], judge: Judge, translate: Translate = lambda _item, refused: refused) -> list[dict[str, Any]]:
+def rehearse_each(
+    items: Sequence[Any], judge: Judge, translate: Translate = lambda _item, refused: refused
+) -> list[dict[str, Any]]:
     """The dry run of a bulk call: for each item what `rehearse` says, or its error."""
     results, good = _judge_each(items, judge, None)
     check_rehearsal(sum(len(item.submission.recipients) for item in good.values()), "/notifications")
@@ -138,7 +152,9 @@ def rehearse_each(items: Sequence[Any], judge: Judge, translate: Translate = lam
     return results
 
 
-def _judge_each(items: Sequence[Any], judge: Judge, whole_key: str | None) -> tuple[list[dict[str, Any]], dict[int, Item]]:
+def _judge_each(
+    items: Sequence[Any], judge: Judge, whole_key: str | None
+) -> tuple[list[dict[str, Any]], dict[int, Item]]:
     """→ the results so far, with the errors of those whose form is wrong, and the others by their index."""
     results: list[dict[str, Any]] = [{"index": index} for index in range(len(items))]
     good: dict[int, Item] = {}

@@ -9,7 +9,15 @@ from flask import Response
 from notifier.api import auth
 from notifier.api.answers import answer
 from notifier.api.auth import Door, allow, refuse_test_keys
-from notifier.api.schemas import TemplateContentsIn, TemplateIn, TemplateOut, TemplatePage, TemplatePreviewIn, TemplatePreviewOut, TemplateWords
+from notifier.api.schemas import (
+    TemplateContentsIn,
+    TemplateIn,
+    TemplateOut,
+    TemplatePage,
+    TemplatePreviewIn,
+    TemplatePreviewOut,
+    TemplateWords,
+)
 from notifier.channels import CHANNELS
 from notifier.core.errors import Fault, Rejected
 from notifier.core.wording import DRAFT, Words
@@ -57,8 +65,8 @@ def get_template(name: str) -> Response:
 def create_template(json_data: TemplateIn) -> Response:
     """Begin a draft
 
-    A new version of the template, which nobody gets before it is published. Words of mandatory types, of system types, and of those that
-    the key may not submit are changed with the scope `admin` alone, drafts too.
+    A new version of the template, which nobody gets before it is published. Words of mandatory types, of system types,
+    and of those that the key may not submit are changed with the scope `admin` alone, drafts too.
     """
     _check_owner(json_data.key)
     contents = None if json_data.contents is None else _contents(json_data.contents)
@@ -105,11 +113,17 @@ def preview_template(name: str, json_data: TemplatePreviewIn) -> Response:
     `name` is `key@version`. Nothing is stored or sent.
     """
     if json_data.channel not in CHANNELS:
-        raise Rejected("validation_failed", "no such channel", (Fault("/channel", "unknown_channel", f"there is no channel {json_data.channel!r}"),))
+        raise Rejected(
+            "validation_failed",
+            "no such channel",
+            (Fault("/channel", "unknown_channel", f"there is no channel {json_data.channel!r}"),),
+        )
     key, version = _version(name)
     if queries.one_template(name)["status"] == DRAFT:
         refuse_test_keys(_DRAFTS)
-    found = template_preview.preview(sources.source(key, version), json_data.channel, json_data.locale, json_data.data, sources.type_of(key))
+    found = template_preview.preview(
+        sources.source(key, version), json_data.channel, json_data.locale, json_data.data, sources.type_of(key)
+    )
     if isinstance(found, RenderFault):
         raise Rejected("validation_failed", str(found), (Fault("/data", "template_error", str(found), found.line),))
     return answer(asdict(found))

@@ -41,8 +41,8 @@ def get_type(key: str) -> Response:
 def put_type(key: str, json_data: TypeIn) -> Response:
     """Create an event type or replace it as a whole
 
-    201 for a new one. Without a template of its own it is shown by its title. What is mandatory or of category system, or is to become
-    so, and what the key may not submit, is changed with the scope `admin` alone.
+    201 for a new one. Without a template of its own it is shown by its title. What is mandatory or of category system,
+    or is to become so, and what the key may not submit, is changed with the scope `admin` alone.
     """
     if not _KEY.match(key):
         message = "the key of a type is 1 to 64 of a-z 0-9 _ and begins with a letter"
@@ -50,7 +50,11 @@ def put_type(key: str, json_data: TypeIn) -> Response:
     becomes_everybodys = json_data.mandatory or json_data.category == "system"
     auth.may_change(key, is_everybodys=becomes_everybodys or key in queries.keys_of_everybody())
     fields = json_data.model_dump(exclude={"key", "schema_", "mandatory", "dedupe_window", "escalate_after"})
-    fields |= {"schema": json_data.schema_, "is_mandatory": json_data.mandatory, "dedupe_window_s": json_data.dedupe_window}
+    fields |= {
+        "schema": json_data.schema_,
+        "is_mandatory": json_data.mandatory,
+        "dedupe_window_s": json_data.dedupe_window,
+    }
     fields["escalate_after_s"] = json_data.escalate_after
     is_new = event_types.put(key, fields)
     return answer(queries.one_type(key), 201 if is_new else 200)

@@ -10,7 +10,18 @@ from notifier.api.answers import also, answer
 from notifier.api.auth import Door, allow, existing_user_id, require
 from notifier.api.fields import parse_user_id
 from notifier.api.notifications import sight
-from notifier.api.schemas import AddressIn, AddressOut, AddressPage, ExportOut, NewAddressOut, TokenIn, TokenOut, UserIn, UserOut, UserPatch
+from notifier.api.schemas import (
+    AddressIn,
+    AddressOut,
+    AddressPage,
+    ExportOut,
+    NewAddressOut,
+    TokenIn,
+    TokenOut,
+    UserIn,
+    UserOut,
+    UserPatch,
+)
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.core.worlds import shown_id
@@ -35,14 +46,16 @@ def put_user(user_id: str, json_data: UserIn) -> Response:
     """Create a user or replace the whole profile
 
     201 for a new user. What is left out is cleared; `email` and `phone` become the primary addresses.
-    One of these that has bounced is switched on again by giving it again, once a day; the next message shows whether it works.
-    Those of somebody with a role in the console are changed with the scope `admin` only.
+    One of these that has bounced is switched on again by giving it again, once a day; the next message shows whether it
+    works. Those of somebody with a role in the console are changed with the scope `admin` only.
     """
     _check_id(user_id, json_data)
     changes = {name: getattr(json_data, name) for name in PROFILE}
     _check_rights(user_id, changes, json_data)
     with transaction():
-        created = people.upsert([InlineRecipient(user_id, changes)], is_vouched=json_data.verified, revives=True, actors={})
+        created = people.upsert(
+            [InlineRecipient(user_id, changes)], is_vouched=json_data.verified, revives=True, actors={}
+        )
     return answer(queries.profile(user_id), 201 if created else 200)
 
 
@@ -120,7 +133,9 @@ def add_address(user_id: str, json_data: AddressIn) -> Response:
     if json_data.verified:
         require("admin", _VOUCHING)
     _check_staff(existing_user_id(user_id))
-    address, is_new = addresses.add_given(user_id, json_data.channel, json_data.value, label=json_data.label, is_vouched=json_data.verified)
+    address, is_new = addresses.add_given(
+        user_id, json_data.channel, json_data.value, label=json_data.label, is_vouched=json_data.verified
+    )
     body = queries.address_json(address)
     if is_new and address.secret:
         body["secret"] = address.secret
@@ -152,7 +167,9 @@ def make_token(user_id: str, json_data: TokenIn) -> Response:
     subject = tokens.subject_of(existing_user_id(user_id))
     if subject is None:
         raise _nobody(user_id)
-    token, expires_at = tokens.sign_user_token(subject, json_data.expires_in, key_id=g.key.key_id, producer_id=g.key.producer_id)
+    token, expires_at = tokens.sign_user_token(
+        subject, json_data.expires_in, key_id=g.key.key_id, producer_id=g.key.producer_id
+    )
     return answer({"token": token, "expires_at": timestamp(expires_at)})
 
 
@@ -162,8 +179,8 @@ def make_token(user_id: str, json_data: TokenIn) -> Response:
 def end_tokens(user_id: str) -> Response:
     """End all tokens of a user
 
-    The user's inbox tokens, whoever made them, with the connections that were opened by them, and the preference links in
-    messages that were sent. Unsubscribe links go on working, and a browser that is signed in stays so.
+    The user's inbox tokens, whoever made them, with the connections that were opened by them, and the preference links
+    in messages that were sent. Unsubscribe links go on working, and a browser that is signed in stays so.
     """
     if not people.end_tokens(existing_user_id(user_id)):
         raise _nobody(user_id)
@@ -187,7 +204,13 @@ def _check_rights(user_id: str, changes: Mapping[str, Any], body: UserIn) -> Non
 def _check_staff(user_id: str) -> None:
     """Alerts and sign-in links of those who run this installation go to their addresses. Raises Rejected."""
     if "admin" not in g.key.scopes and queries.runs_this_installation(user_id):
-        require("admin", f"{user_id!r} has a role in the console: their addresses are changed by themselves, or with the scope admin")
+        require(
+            "admin",
+            (
+                f"{user_id!r} has a role in the console: their addresses are changed by "
+                "themselves, or with the scope admin"
+            ),
+        )
 
 
 def _check_id(user_id: str, body: UserIn) -> None:
@@ -198,4 +221,8 @@ def _check_id(user_id: str, body: UserIn) -> None:
     except ValueError as error:
         raise Rejected("validation_failed", str(error), (Fault("/id", "invalid_user_id", str(error)),)) from None
     if body.id is not None and body.id != user_id:
-        raise Rejected("validation_failed", "the id is not that of the path", (Fault("/id", "ids_differ", "the id is not that of the path"),))
+        raise Rejected(
+            "validation_failed",
+            "the id is not that of the path",
+            (Fault("/id", "ids_differ", "the id is not that of the path"),),
+        )

@@ -31,7 +31,9 @@ class Bell:
         self._keys = [WAKE + name for name in queues]
         self._armed = threading.Event()
         self._stopped = False
-        self._thread = threading.Thread(target=vital.kept("bell", self._listen, lambda: self._stopped), name="bell", daemon=True)
+        self._thread = threading.Thread(
+            target=vital.kept("bell", self._listen, lambda: self._stopped), name="bell", daemon=True
+        )
         self._thread.start()
 
     def arm(self) -> None:

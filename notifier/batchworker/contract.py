@@ -41,7 +41,9 @@ class BatchHandler(Protocol):
     outages: tuple[type[Exception], ...]
 
     def begin(self, jobs: Sequence[Job]) -> list[Job]:
-        """Prepares them and sets each one's `unit`; → those to be run. The others are done: nobody wants them any more."""
+        """Prepares them and sets each one's `unit`; → those to be run.
+        The others are done: nobody wants them any more.
+        """
 
     def run(self, job: Job) -> None:
         """The slow part: waits for the outside world. Must leave its result in the unit."""

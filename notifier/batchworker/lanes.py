@@ -44,7 +44,9 @@ class Lanes(Generic[T]):
 
     def _start_one(self) -> None:
         name = f"lane-{len(self._threads)}"
-        thread = threading.Thread(target=vital.kept(name, self._work, lambda: self._is_stopping), name=name, daemon=True)
+        thread = threading.Thread(
+            target=vital.kept(name, self._work, lambda: self._is_stopping), name=name, daemon=True
+        )
         self._threads.append(thread)
         thread.start()
 

@@ -1,4 +1,6 @@
-"""The RQ side of what has ended, many jobs in one pipeline: done → deleted, failed → FailedJobRegistry, unwanted → back."""
+"""The RQ side of what has ended, many jobs in one pipeline: done → deleted, failed → FailedJobRegistry, unwanted →
+back.
+"""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,11 +1,17 @@
-"""How lanes are shared: among classes of queues (priorities), and among groups of them (channels). `take` does the sharing."""
+"""How lanes are shared: among classes of queues (priorities), and among groups of them (channels). `take` does the
+sharing.
+"""
 
 WEIGHTS = (40, 30, 20, 10)  # of all that is taken while every class waits, the most pressing first
-BEHIND = 8  # takes that a class is left behind its share while a more pressing one has work: urgent work passes all as long as there is little of it
+# Takes that a class is left behind its share while a more pressing one has work: urgent work passes all as long as
+# there is little of it
+BEHIND = 8
 
 
 def ceiling(lanes: int, groups: int) -> int:
-    """How many lanes one group of queues (a channel) may hold: half of them, so that a hanging one leaves the others room."""
+    """How many lanes one group of queues (a channel) may hold: half of them, so that a hanging one leaves the others
+    room.
+    """
     return lanes if groups <= 1 else max(1, lanes // 2)
 
 

@@ -19,17 +19,20 @@ from notifier.batchworker.contract import Job
 from notifier.batchworker.shares import BEHIND
 
 QUEUE, JOB, WIP, WAKE = "rq:queue:", "rq:job:", "rq:wip:", "rq:wake:"
-SHARES = "rq:shares:"  # + a digest of the queues: what their classes are owed, for all workers that take from the same ones
+SHARES = (
+    "rq:shares:"  # + a digest of the queues: what their classes are owed, for all workers that take from the same ones
+)
 _SHARES_KEPT_S = 3_600
 
 # KEYS: for each queue its list, its wip set and its wake list; at last what the classes are owed.
 # ARGV: now, lease, execution, worker, free, others' budget, behind, kept, number of classes, number of groups,
 #       share of each class, room of each group, then for each queue its class and its group (from 1).
-# → for each job taken (none while `rq suspend` holds): index of its queue, id, data, whether it has failed before (ended_at is set).
+# → for each job taken (none while `rq suspend` holds): index of its queue, id, data, whether it has failed before
+# (ended_at is set).
 #
-# Who goes next is decided take by take, and what a class is owed is kept between calls and workers: so shares are of what
-# is really taken, whatever lanes are free and whatever a channel has room for. Every take owes each class that could have
-# had it its share of one; the most pressing class goes first, until another is `behind` takes back.
+# Who goes next is decided take by take, and what a class is owed is kept between calls and workers: so shares are of
+# what is really taken, whatever lanes are free and whatever a channel has room for. Every take owes each class that
+# could have had it its share of one; the most pressing class goes first, until another is `behind` takes back.
 _SCRIPT = """
 local at, lease, execution, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if redis.call('EXISTS', 'rq:suspended') == 1 then return {} end
@@ -47,7 +50,8 @@ for q = 1, (#KEYS - 1) / 3 do
   local length = redis.call('LLEN', KEYS[3 * q - 2])
   if length > 0 then
     waiting = waiting + length
-    table.insert(queues[tonumber(ARGV[n + 2 * q - 1])], {index = q, left = length, group = tonumber(ARGV[n + 2 * q]), planned = 0})
+    table.insert(queues[tonumber(ARGV[n + 2 * q - 1])],
+      {index = q, left = length, group = tonumber(ARGV[n + 2 * q]), planned = 0})
   else
     redis.call('DEL', KEYS[3 * q])
   end
@@ -56,7 +60,8 @@ if waiting == 0 then return {} end
 
 local owed = {}
 for c = 1, classes do
-  owed[c] = #queues[c] > 0 and tonumber(redis.call('HGET', shares, c) or 0) or 0  -- nothing is saved up by a class that has no work
+  -- nothing is saved up by a class that has no work
+  owed[c] = #queues[c] > 0 and tonumber(redis.call('HGET', shares, c) or 0) or 0
 end
 
 -- The queue of a class from which to take now: they have their turns, while they have jobs and room.
@@ -173,14 +178,19 @@ class Raw:
 class Taker:
     """Takes from a fixed list of sources. `weights`: the shares of their classes, the most pressing first."""
 
-    def __init__(self, connection: redis.Redis, sources: Sequence[Source], worker: str, weights: Sequence[float]) -> None:
+    def __init__(
+        self, connection: redis.Redis, sources: Sequence[Source], worker: str, weights: Sequence[float]
+    ) -> None:
         self._script = connection.register_script(_SCRIPT)
         self._sources = list(sources)
         self._groups = sorted({source.group for source in sources})
         self._shares = [weight / sum(weights) for weight in weights[: max(source.rank for source in sources) + 1]]
         self._worker = worker
         digest = hashlib.sha256("\n".join(sorted(source.name for source in sources)).encode()).hexdigest()[:16]
-        self._keys = [*(prefix + source.name for source in self._sources for prefix in (QUEUE, WIP, WAKE)), SHARES + digest]
+        self._keys = [
+            *(prefix + source.name for source in self._sources for prefix in (QUEUE, WIP, WAKE)),
+            SHARES + digest,
+        ]
         places = {group: index + 1 for index, group in enumerate(self._groups)}
         self._places = [number for source in self._sources for number in (source.rank + 1, places[source.group])]
 
@@ -192,6 +202,18 @@ class Taker:
         execution = uuid4().hex
         rooms = [max(0, room[group]) for group in self._groups]
         counts = [free, others, BEHIND, _SHARES_KEPT_S, len(self._shares), len(rooms)]
-        arguments: list[Any] = [utcformat(now()), lease, execution, self._worker, *counts, *self._shares, *rooms, *self._places]
+        arguments: list[Any] = [
+            utcformat(now()),
+            lease,
+            execution,
+            self._worker,
+            *counts,
+            *self._shares,
+            *rooms,
+            *self._places,
+        ]
         taken = self._script(keys=self._keys, args=arguments)
-        return [Raw(job_id.decode(), self._sources[index - 1], execution, bytes(data), bool(ended_at)) for index, job_id, data, ended_at in taken]
+        return [
+            Raw(job_id.decode(), self._sources[index - 1], execution, bytes(data), bool(ended_at))
+            for index, job_id, data, ended_at in taken
+        ]

@@ -30,7 +30,9 @@ MOST_TAKEN = 200
 LEASE_S = 120.0  # after which RQ calls a job abandoned whose worker says nothing
 BEAT_S = 5.0
 PAUSE_S = 1.0  # after the database or Redis failed
-ANSWER_S = 3.0  # how long Redis may take, the bell's wait in it included: while it hangs, what is in flight must be looked after all the same
+# How long Redis may take, the bell's wait in it included: while it hangs, what is in flight must be looked
+# after all the same
+ANSWER_S = 3.0
 DRAIN_S = 12.0  # for what is in flight when the worker is told to stop
 
 log = structlog.get_logger()
@@ -40,7 +42,8 @@ class BatchWorker(BaseWorker):
     """Runs jobs of many queues at once.
 
     `sources` are the queues with their class and group. `handlers` do whole batches of the jobs of one
-    function, by its dotted name; other functions run one by one, each on a lane. `unix_time` should be the same on all hosts.
+    function, by its dotted name; other functions run one by one, each on a lane. `unix_time` should be the same on all
+    hosts.
     """
 
     def __init__(
@@ -54,7 +57,13 @@ class BatchWorker(BaseWorker):
         worker_ttl: int = 60,
         unix_time: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__([source.name for source in sources], connection=connection, serializer=JSONSerializer, name=name, worker_ttl=worker_ttl)
+        super().__init__(
+            [source.name for source in sources],
+            connection=connection,
+            serializer=JSONSerializer,
+            name=name,
+            worker_ttl=worker_ttl,
+        )
         self.sources, self.lane_count, self._unix_time = list(sources), lanes, unix_time
         self._groups = {source.name: source.group for source in sources}
         self._ranks = {source.name: source.rank for source in sources}
@@ -130,8 +139,12 @@ class BatchWorker(BaseWorker):
             signal.signal(number, lambda *_: self.stop())
 
     def _pubsub_exception_handler(self, exc: BaseException, pubsub: Any, pubsub_thread: Any) -> None:
-        """Of the thread that listens for RQ's commands. RQ's own lets it end at anything but a lost connection, a command that it cannot read for one."""
-        log.warning("worker.commands_not_heard", error=type(exc).__name__, exc_info=not isinstance(exc, redis.RedisError))
+        """Of the thread that listens for RQ's commands. RQ's own lets it end at anything but a lost connection, a
+        command that it cannot read for one.
+        """
+        log.warning(
+            "worker.commands_not_heard", error=type(exc).__name__, exc_info=not isinstance(exc, redis.RedisError)
+        )
         time.sleep(PAUSE_S)
 
     def _wake(self) -> None:
@@ -314,7 +327,9 @@ class BatchWorker(BaseWorker):
         return {"lanes": self.lane_count, "lanes_in_use": in_use, **counts}
 
     def _register_again(self) -> None:
-        """After Redis forgot us (FLUSHALL, or away longer than our entry lasts): a heartbeat alone would leave us unknown."""
+        """After Redis forgot us (FLUSHALL, or away longer than our entry lasts): a heartbeat alone would leave us
+        unknown.
+        """
         if self.connection.hexists(self.key, "birth"):
             return
         self.connection.delete(self.key)  # what a heartbeat left there

@@ -61,8 +61,12 @@ def load() -> list[CatalogueType]:
 
 @lru_cache(maxsize=1)
 def _read() -> tuple[CatalogueType, ...]:
-    documents = sorted((file for file in files(__name__).iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
-    return tuple(_parse(file.name.removesuffix(".toml"), tomllib.loads(file.read_text(encoding="utf-8"))) for file in documents)
+    documents = sorted(
+        (file for file in files(__name__).iterdir() if file.name.endswith(".toml")), key=lambda file: file.name
+    )
+    return tuple(
+        _parse(file.name.removesuffix(".toml"), tomllib.loads(file.read_text(encoding="utf-8"))) for file in documents
+    )
 
 
 def _parse(key: str, document: dict[str, Any]) -> CatalogueType:
@@ -84,7 +88,9 @@ def _parse(key: str, document: dict[str, Any]) -> CatalogueType:
 
 
 def _contents(words: dict[str, dict[str, dict[str, str]]]) -> list[CatalogueContent]:
-    """A channel says only what it says differently: the rest it has from `*` of its locale. A mail's text comes from its HTML."""
+    """A channel says only what it says differently: the rest it has from `*` of its locale. A mail's text comes from
+    its HTML.
+    """
     contents = []
     for locale, by_channel in words.items():
         shared = {name: text for name, text in by_channel[ANY_CHANNEL].items() if name in _INHERITED}

@@ -26,10 +26,15 @@ ADAPTERS: tuple[type[Adapter], ...] = (
     WebPush,
 )
 
-CHANNELS: dict[str, Channel] = {channel.name: channel for channel in (*BUILT_IN, *(adapter.channel for adapter in ADAPTERS))}
+CHANNELS: dict[str, Channel] = {
+    channel.name: channel for channel in (*BUILT_IN, *(adapter.channel for adapter in ADAPTERS))
+}
 
 # Channel → the channels that use its addresses too: a phone given for SMS can be called and takes WhatsApp messages.
-BORROWERS: dict[str, tuple[str, ...]] = {lender: tuple(channel.name for channel in CHANNELS.values() if channel.borrows_from == lender) for lender in CHANNELS}
+BORROWERS: dict[str, tuple[str, ...]] = {
+    lender: tuple(channel.name for channel in CHANNELS.values() if channel.borrows_from == lender)
+    for lender in CHANNELS
+}
 
 
 def flag_of(channel: str, account: str) -> str:
@@ -39,7 +44,9 @@ def flag_of(channel: str, account: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One configured provider: an adapter with settings of its own. Lower `position` is tried first; equals share by `weight`."""
+    """One configured provider: an adapter with settings of its own. Lower `position` is tried first; equals share by
+    `weight`.
+    """
 
     name: str
     adapter: str
@@ -63,7 +70,9 @@ class Registry:
         self._sandbox: dict[str, Adapter] = {}
         for name, channel in CHANNELS.items():
             serving = [adapter for adapter in ADAPTERS if adapter.channel.name == name]
-            model = next((adapter for adapter in serving if self._is_configured(adapter)), serving[0] if serving else None)
+            model = next(
+                (adapter for adapter in serving if self._is_configured(adapter)), serving[0] if serving else None
+            )
             try:
                 self._sandbox[name] = sandbox_for(channel, model)(self._options(model) if model else {}, self.http)
             except ValueError as error:
@@ -80,9 +89,15 @@ class Registry:
         self.configure(self._accounts)
 
     def configure(self, accounts: Sequence[Account]) -> None:
-        """Takes up the accounts of the database beside those of the environment. Those that have not changed keep their connections."""
+        """Takes up the accounts of the database beside those of the environment. Those that have not changed keep their
+        connections.
+        """
         self._accounts = accounts
-        given = [Account(adapter.provider, adapter.provider, _Options(self._options(adapter))) for adapter in ADAPTERS if self._is_configured(adapter)]
+        given = [
+            Account(adapter.provider, adapter.provider, _Options(self._options(adapter)))
+            for adapter in ADAPTERS
+            if self._is_configured(adapter)
+        ]
         built: dict[Account, Adapter] = {}
         real: dict[str, list[tuple[Account, Adapter]]] = {}
         for account in (*given, *(replace(a, options=_Options(a.options)) for a in accounts)):
@@ -100,18 +115,25 @@ class Registry:
             adapter.close()
 
     def obey(self, flags: Mapping[str, int]) -> None:
-        """The percentage of the users for whom a channel (`sms`) or an account (`sms:twilio`) is on, where it is not on for all."""
+        """The percentage of the users for whom a channel (`sms`) or an account (`sms:twilio`) is on, where it is not on
+        for all.
+        """
         self._flags = dict(flags)
         self._state()
 
     def _options(self, adapter: type[Adapter]) -> dict[str, str]:
         """What there is of an adapter's settings; it adds its defaults itself."""
-        given = {setting.name: self._settings.of_provider(setting.name) or self._made.get(setting.name) for setting in adapter.settings}
+        given = {
+            setting.name: self._settings.of_provider(setting.name) or self._made.get(setting.name)
+            for setting in adapter.settings
+        }
         return {name: value for name, value in given.items() if value is not None}
 
     def _is_configured(self, adapter: type[Adapter]) -> bool:
         options = self._options(adapter)
-        return all(setting.name in options for setting in adapter.settings if setting.is_required and setting.default is None)
+        return all(
+            setting.name in options for setting in adapter.settings if setting.is_required and setting.default is None
+        )
 
     def _build(self, account: Account) -> Adapter:
         models = {adapter.provider: adapter for adapter in ADAPTERS}
@@ -120,15 +142,21 @@ class Registry:
         return adapter
 
     def is_on(self, channel: str, *, is_test: bool = False) -> bool:
-        """Can anything be sent there? In production a channel without a provider is off, except for test keys. Nor is one whose flag is off."""
+        """Can anything be sent there? In production a channel without a provider is off, except for test keys. Nor is
+        one whose flag is off.
+        """
         if self._flags.get(channel) == 0:
             return False
         return CHANNELS[channel].address is None or channel in self._real or self._has_sandbox_for_all or is_test
 
-    def adapters_for(self, channel: str, address: str | None, *, is_test: bool, user_id: str | None = None, only: str | None = None) -> list[Adapter]:
-        """Who may send a delivery, in the order in which they are to be tried. None: the channel is off, or in-app, which nobody sends.
+    def adapters_for(
+        self, channel: str, address: str | None, *, is_test: bool, user_id: str | None = None, only: str | None = None
+    ) -> list[Adapter]:
+        """Who may send a delivery, in the order in which they are to be tried. None: the channel is off, or in-app,
+        which nobody sends.
 
-        `user_id`: without the accounts whose flag is not on for that person. `only`: this account and no other, whatever its flag.
+        `user_id`: without the accounts whose flag is not on for that person. `only`: this account and no other,
+        whatever its flag.
         """
         if is_test or magic_word(CHANNELS[channel], address):
             return [self._sandbox[channel]]
@@ -144,7 +172,10 @@ class Registry:
         if len(serving) == 1:
             return [serving[0][1]]
         # Among equals the heavier come first more often: the keys of Efraimidis and Spirakis' weighted shuffle.
-        keyed = [(account.position, -(random.random() ** (1 / max(account.weight, 1))), adapter) for account, adapter in serving]
+        keyed = [
+            (account.position, -(random.random() ** (1 / max(account.weight, 1))), adapter)
+            for account, adapter in serving
+        ]
         return [adapter for _, _, adapter in sorted(keyed, key=lambda entry: entry[:2])]
 
     def _is_on_for(self, account: Account, channel: str, user_id: str) -> bool:

@@ -48,7 +48,9 @@ def _parse_phone(value: str) -> str:
     try:
         number = phonenumbers.parse(text)
         normal = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-        is_stable = phonenumbers.parse(normal) == number  # it drops a leading 0 (+31 (0)6…), and of +31000… another each time
+        is_stable = (
+            phonenumbers.parse(normal) == number
+        )  # it drops a leading 0 (+31 (0)6…), and of +31000… another each time
     except phonenumbers.NumberParseException:
         is_stable = False
     if not is_stable:
@@ -115,7 +117,10 @@ def _parse_subscription(value: str) -> str:
         endpoint, keys = given["endpoint"], given["keys"]
         p256dh, auth = _key(keys["p256dh"]), _key(keys["auth"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise ValueError("A web-push subscription is the JSON of the browser's PushSubscription: endpoint, keys.p256dh and keys.auth.") from None
+        raise ValueError(
+            "A web-push subscription is the JSON of the browser's PushSubscription: endpoint, "
+            "keys.p256dh and keys.auth."
+        ) from None
     if len(p256dh) != 65 or len(auth) != 16 or not _is_point(p256dh):
         raise ValueError("The keys of the web-push subscription are none.")
     url = _url(endpoint) if isinstance(endpoint, str) else None
@@ -165,7 +170,9 @@ def _itself(value: str) -> str:
 EMAIL = AddressKind("E-mail address", "alice@example.com", _parse_email, _mask_email)
 PHONE = AddressKind("Phone number", "+4915112345678", _parse_phone, _mask_phone)
 URL = AddressKind("URL", "https://hooks.example.com/notifier", _parse_url, _mask_url, url=_itself)
-SIGNED_URL = AddressKind("Webhook URL", "https://example.com/webhooks/notifier", _parse_url, _mask_url, has_secret=True, url=_itself)
+SIGNED_URL = AddressKind(
+    "Webhook URL", "https://example.com/webhooks/notifier", _parse_url, _mask_url, has_secret=True, url=_itself
+)
 DEVICE_TOKEN = AddressKind("Device token", "fGx0m3Rk7dE:APA91bHPRgkF3", _parse_token, _mask_token, is_typed=False)
 SUBSCRIPTION = AddressKind(
     "Web-push subscription",

@@ -24,7 +24,8 @@ _PORTS = {"http": 80, "https": 443}
 class AddressKind:
     """`parse` returns the normalised value or raises ValueError with a sentence for people. `mask` hides most of it.
 
-    `url` finds the URL that is called in a value, where there is one. `is_typed`: a person can type it; False: a device makes it up.
+    `url` finds the URL that is called in a value, where there is one. `is_typed`: a person can type it; False: a device
+    makes it up.
     """
 
     label: str
@@ -53,7 +54,9 @@ class Shape:
     longest_payload: int | None = None
 
     def refusal(self, preview: Mapping[str, Any]) -> str | None:
-        """Why no provider of the channel would take a message that looks like this (`Adapter.preview`); None where it would."""
+        """Why no provider of the channel would take a message that looks like this (`Adapter.preview`); None where it
+        would.
+        """
         text, payload = preview.get("text") or "", preview.get("payload")
         if self.longest_body is not None and len(text) > self.longest_body:
             return f"the text has {len(text)} characters, and providers take {self.longest_body}"
@@ -67,8 +70,8 @@ class Shape:
 class Channel:
     """A way to reach people. `address` None: no address is needed (in-app).
 
-    `every_address`: sent to each active address, not to the primary alone. `default_on`: on for a person who chose nothing.
-    `borrows_from`: the channel whose addresses serve here too (a phone that takes SMS can be called).
+    `every_address`: sent to each active address, not to the primary alone. `default_on`: on for a person who chose
+    nothing. `borrows_from`: the channel whose addresses serve here too (a phone that takes SMS can be called).
     `follows`: wherever a type uses that channel by itself, it goes here too, to whoever has an address here.
     """
 
@@ -85,7 +88,9 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of a provider, from which its form is generated. `example` is shown there, and used by the contract test."""
+    """One setting of a provider, from which its form is generated. `example` is shown there, and used by the contract
+    test.
+    """
 
     name: str
     help: str
@@ -99,7 +104,8 @@ class Adapter:
     """Base of every adapter. `per_second` is the provider's own pace (None: unknown).
 
     `is_safe_to_repeat`: the receiver recognises a repeat by the delivery id, so an ambiguous send may be sent again.
-    It is built with whatever settings are given and the declared defaults of the others, so that it can preview without any.
+    It is built with whatever settings are given and the declared defaults of the others, so that it can preview without
+    any.
     """
 
     channel: ClassVar[Channel]
@@ -109,10 +115,14 @@ class Adapter:
     per_second: ClassVar[float | None] = None
     is_safe_to_repeat: ClassVar[bool] = False
     is_sandbox: ClassVar[bool] = False
-    calls_peoples_hosts: ClassVar[bool] = False  # each address names a server of its own, and one that is dead says nothing about the others
+    calls_peoples_hosts: ClassVar[bool] = (
+        False  # each address names a server of its own, and one that is dead says nothing about the others
+    )
 
     def __init__(self, settings: Mapping[str, str], http: Http) -> None:
-        self.name = self.provider  # as it is shown, counted and paused; the registry gives others to a provider's further accounts
+        self.name = (
+            self.provider
+        )  # as it is shown, counted and paused; the registry gives others to a provider's further accounts
         self.options = {s.name: s.default for s in self.settings if s.default is not None} | dict(settings)
         self.http = http
 
@@ -121,19 +131,28 @@ class Adapter:
         raise NotImplementedError
 
     def scope(self, to: Recipient) -> str:
-        """Whose health a send to this address depends on and tells about: the provider's, or that of one server, by host and port."""
+        """Whose health a send to this address depends on and tells about: the provider's, or that of one server, by
+        host and port.
+        """
         url = self._url(to)
-        return f"{self.name}:{url.hostname}:{url.port or _PORTS.get(url.scheme, 0)}{self.tenant(url)}" if url else self.name
+        return (
+            f"{self.name}:{url.hostname}:{url.port or _PORTS.get(url.scheme, 0)}{self.tenant(url)}"
+            if url
+            else self.name
+        )
 
     def tenant(self, url: SplitResult) -> str:
-        """Who is meant, where one host serves many that have nothing to do with each other: `/T024BE7LD`, a team of Slack.
+        """Who is meant, where one host serves many that have nothing to do with each other: `/T024BE7LD`, a team of
+        Slack.
 
         It becomes part of the scope, which operators are shown: nothing secret.
         """
         return ""
 
     def receiver(self, to: Recipient) -> str:
-        """The scope for which an answer to slow down counts: the provider, or this one address of somebody else's server."""
+        """The scope for which an answer to slow down counts: the provider, or this one address of somebody else's
+        server.
+        """
         if self._url(to) is None:
             return self.name
         return f"{self.scope(to)}{RECEIVER_MARK}{hashlib.sha256(to.address.encode()).hexdigest()[:16]}"
@@ -159,7 +178,8 @@ class Adapter:
         }
 
     def try_out(self) -> str | None:
-        """Connects to the provider and signs in, and sends nothing. → what lets us in (None: there is nothing to connect to). Raises a DeliveryError.
+        """Connects to the provider and signs in, and sends nothing. → what lets us in (None: there is nothing to
+        connect to). Raises a DeliveryError.
 
         Called by `doctor`.
         """

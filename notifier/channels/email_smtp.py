@@ -24,8 +24,20 @@ class EmailSmtp(Adapter):
             is_secret=True,
             example="smtp://user:password@mail.example.com:587",
         ),
-        Setting("SMTP_CONNECTIONS", "how many connections a worker process may open", is_required=False, default="20", example="20"),
-        Setting("SMTP_FROM", "sender of the mails", is_required=False, default="Notifier <notifier@localhost>", example="Shop <shop@example.com>"),
+        Setting(
+            "SMTP_CONNECTIONS",
+            "how many connections a worker process may open",
+            is_required=False,
+            default="20",
+            example="20",
+        ),
+        Setting(
+            "SMTP_FROM",
+            "sender of the mails",
+            is_required=False,
+            default="Notifier <notifier@localhost>",
+            example="Shop <shop@example.com>",
+        ),
     )
 
     def __init__(self, settings: Mapping[str, str], http: Http) -> None:

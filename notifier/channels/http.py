@@ -55,8 +55,8 @@ class Response:
 
 Family = Callable[..., DeliveryError]
 
-# What a status means unless an adapter knows better. 2xx is success, other 3xx and 4xx are Permanent, other 5xx Retryable.
-# No address is blamed here: where the URL is a provider's own, 404 and 410 are about the URL.
+# What a status means unless an adapter knows better. 2xx is success, other 3xx and 4xx are Permanent, other 5xx
+# Retryable. No address is blamed here: where the URL is a provider's own, 404 and 410 are about the URL.
 STATUSES: dict[int, Family] = {
     401: Misconfigured,
     403: Misconfigured,
@@ -79,7 +79,9 @@ def explain(response: Response, statuses: Mapping[int, Family] = STATUSES) -> De
     if family is RateLimited or (status == 503 and "retry-after" in response.headers):
         return RateLimited(message, code=code, retry_after=_retry_after_s(response.headers.get("retry-after")))
     if family is Retryable:
-        return Retryable(message, code=code, ambiguous=status == 504)  # a gateway that gave up on a server that may not have
+        return Retryable(
+            message, code=code, ambiguous=status == 504
+        )  # a gateway that gave up on a server that may not have
     return family(message, code=code)
 
 
@@ -104,7 +106,9 @@ def resolve(host: str, port: int) -> Sequence[tuple[str, int]]:
 
 
 class Http:
-    """`allow`: private networks that may be reached, by plain http too. `total_s` bounds how long an answer may trickle in."""
+    """`allow`: private networks that may be reached, by plain http too. `total_s` bounds how long an answer may trickle
+    in.
+    """
 
     def __init__(
         self,
@@ -122,9 +126,19 @@ class Http:
         self.connect_s = connect_s
         self.read_s = read_s
         self.longest_answer = longest_answer
-        self._pools = _Pools(_Dialler(self.targets, resolve), total_s, num_pools=HOSTS, maxsize=CONNECTIONS_A_HOST, ssl_context=self.tls)
+        self._pools = _Pools(
+            _Dialler(self.targets, resolve), total_s, num_pools=HOSTS, maxsize=CONNECTIONS_A_HOST, ssl_context=self.tls
+        )
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str], *, explain: Explain = explain, read_s: float | None = None) -> Response:
+    def post(
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        explain: Explain = explain,
+        read_s: float | None = None,
+    ) -> Response:
         return self.request("POST", url, body=body, headers=headers, explain=explain, read_s=read_s)
 
     def request(
@@ -152,7 +166,9 @@ class Http:
     def close(self) -> None:
         self._pools.clear()
 
-    def _exchange(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], read_s: float) -> Response:
+    def _exchange(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], read_s: float
+    ) -> Response:
         try:
             raw = self._pools.urlopen(
                 method,
@@ -170,12 +186,16 @@ class Http:
         except (HTTPError, http.client.HTTPException, OSError) as error:
             # Connecting raises errors of its own (_Dialler), so here the request was on its way.
             code = "timeout" if isinstance(error, urllib3.exceptions.TimeoutError | TimeoutError) else "no_answer"
-            raise Retryable("there was no answer, but the message may have arrived", code=code, ambiguous=True) from None
+            raise Retryable(
+                "there was no answer, but the message may have arrived", code=code, ambiguous=True
+            ) from None
         return Response(raw.status, raw.headers, _read(raw, self.longest_answer))
 
 
 def _read(raw: urllib3.BaseHTTPResponse, longest: int) -> bytes:
-    """The body as far as it is wanted or arrives: the status is the answer. What is left unread closes the connection."""
+    """The body as far as it is wanted or arrives: the status is the answer.
+    What is left unread closes the connection.
+    """
     body = b""
     try:
         body = raw.read(longest + 1, decode_content=False)
@@ -221,7 +241,9 @@ class _Pools(urllib3.PoolManager):
         self.dialler = dialler
         self.total_s = total_s
 
-    def _new_pool(self, scheme: str, host: str, port: int, request_context: dict[str, Any] | None = None) -> urllib3.HTTPConnectionPool:
+    def _new_pool(
+        self, scheme: str, host: str, port: int, request_context: dict[str, Any] | None = None
+    ) -> urllib3.HTTPConnectionPool:
         pool = super()._new_pool(scheme, host, port, request_context)
         pool.ConnectionCls = {"http": _Connection, "https": _SecureConnection}[scheme]
         pool.conn_kw |= {"dialler": self.dialler, "total_s": self.total_s}
@@ -240,7 +262,9 @@ class _Checked:
         self.response_class = partial(_TimedResponse, total_s=total_s)
 
     def _new_conn(self: Any) -> socket.socket:
-        return self.dialler.dial(self._dns_host, self.port, is_encrypted=self.is_encrypted, timeout=self.timeout, options=self.socket_options)  # type: ignore[no-any-return]
+        return self.dialler.dial(  # type: ignore[no-any-return]
+            self._dns_host, self.port, is_encrypted=self.is_encrypted, timeout=self.timeout, options=self.socket_options
+        )
 
     def connect(self) -> None:
         try:
@@ -262,9 +286,11 @@ class _SecureConnection(_Checked, HTTPSConnection):
 
 
 class _TimedResponse(http.client.HTTPResponse):
-    """An answer as a whole has a deadline. Socket time-outs start afresh with every byte, so a receiver could hold a lane for days.
+    """An answer as a whole has a deadline. Socket time-outs start afresh with every byte, so a receiver could hold a
+    lane for days.
 
-    Interim answers (RFC 9110, 15.2) are passed over. http.client does so with 100 alone: 102 or 103 would be the answer.
+    Interim answers (RFC 9110, 15.2) are passed over. http.client does so with 100 alone: 102 or 103 would be the
+    answer.
     """
 
     def __init__(self, sock: socket.socket, *args: Any, total_s: float, **options: Any) -> None:

@@ -16,7 +16,8 @@ from notifier.core.message import Message, Receipt, Recipient
 
 EVERY = 1_000_000
 
-# The word or last digit of a magic recipient → the first so many tries fail, with what. Whoever is not named here is delivered to.
+# The word or last digit of a magic recipient → the first so many tries fail, with what. Whoever is not named here is
+# delivered to.
 _FAULTS: dict[str, tuple[int, type[DeliveryError], dict[str, Any]]] = {
     "soft-fail": (EVERY, Retryable, {}),
     "rejected": (EVERY, Permanent, {}),
@@ -45,7 +46,9 @@ def magic_word(channel: Channel, address: str | None) -> str | None:
 
 
 class Sandbox(Adapter):
-    """Shows each message as the channel's own adapter would have sent it, and refuses what no provider of the channel would take."""
+    """Shows each message as the channel's own adapter would have sent it, and refuses what no provider of the channel
+    would take.
+    """
 
     provider = "sandbox"
     label = "Sandbox"

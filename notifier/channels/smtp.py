@@ -1,6 +1,7 @@
 """SMTP: connections to one mail server, kept and used again by one thread at a time, and what its replies mean.
 
-Used by the adapter in `email_smtp`. A connection that went stale while it was kept is opened again without anybody noticing.
+Used by the adapter in `email_smtp`. A connection that went stale while it was kept is opened again without anybody
+noticing.
 """
 
 import re
@@ -28,10 +29,11 @@ MAILS_A_CONNECTION = 100  # many servers hang up after that many
 
 _PERHAPS_OURS = partial(Misconfigured, is_certain=False)
 
-# What a reply means (RFC 5321 codes, RFC 3463 enhanced codes) to which command, first match. Codes only, never the English
-# behind them. Before RCPT TO no recipient was named, so a refusal is about us. An address is blamed only where the server
-# says that there is none: a bare 550 is as often a policy, and 5.1.0 and 5.7.x are about the sender, or about a relay that
-# does not take our mail. To the data, 5.7.x without a word of SPF, DKIM and their like (RFC 7372) is about what the mail says.
+# What a reply means (RFC 5321 codes, RFC 3463 enhanced codes) to which command, first match. Codes only, never the
+# English behind them. Before RCPT TO no recipient was named, so a refusal is about us. An address is blamed only where
+# the server says that there is none: a bare 550 is as often a policy, and 5.1.0 and 5.7.x are about the sender, or
+# about a relay that does not take our mail. To the data, 5.7.x without a word of SPF, DKIM and their like (RFC 7372) is
+# about what the mail says.
 _REPLIES: tuple[tuple[str, str, str, Callable[..., DeliveryError]], ...] = (
     (r".*", r"4..", r".*", Retryable),
     (r".*", r"530|534|535|538", r".*", Misconfigured),
@@ -45,7 +47,9 @@ _REPLIES: tuple[tuple[str, str, str, Callable[..., DeliveryError]], ...] = (
     (r".*", r"550|551|553", r"5\.1\.([1236]|10)", InvalidRecipient),
     (r".*", r"5..", r".*", Permanent),
 )
-_QUOTED_ADDRESS = re.compile(r"[^\s<>:;,\"'()]+@[^\s<>:;,\"'()]+")  # what is quoted goes into answers, pages and dead letters, where addresses are masked
+_QUOTED_ADDRESS = re.compile(
+    r"[^\s<>:;,\"'()]+@[^\s<>:;,\"'()]+"
+)  # what is quoted goes into answers, pages and dead letters, where addresses are masked
 _ENHANCED = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?=\s|$)")
 
 
@@ -79,7 +83,9 @@ class Server:
         except (ValueError, KeyError):
             parts = None
         if parts is None or not parts.hostname or parts.path not in ("", "/"):
-            raise ValueError("SMTP_URL must be smtp://[user:password@]host:port; write special characters of the password as %XX")
+            raise ValueError(
+                "SMTP_URL must be smtp://[user:password@]host:port; write special characters of the password as %XX"
+            )
         user, password = (unquote(part) if part else None for part in (parts.username, parts.password))
         return cls(parts.hostname, port, user, password, is_tls, greeting)
 
@@ -89,7 +95,9 @@ class Pool:
         self.server = server
         self.http = http
         self.lock = threading.Lock()
-        self.slots = threading.BoundedSemaphore(most)  # mail servers take a handful of connections from one client, not one a thread
+        self.slots = threading.BoundedSemaphore(
+            most
+        )  # mail servers take a handful of connections from one client, not one a thread
         self.idle: deque[_Connection] = deque()
 
     def send(self, sender: str, to: str, raw: bytes) -> None:
@@ -117,7 +125,9 @@ class Pool:
             connection.close()
 
     def _open_transaction(self, sender: str, is_utf8: bool) -> "_Connection":
-        """A connection that has taken MAIL FROM. One that went stale while it lay here shows it now, before anything was sent."""
+        """A connection that has taken MAIL FROM. One that went stale while it lay here shows it now, before anything
+        was sent.
+        """
         while (kept := self._take()) is not None:
             try:
                 kept.begin(sender, is_utf8)
@@ -170,7 +180,9 @@ class _Connection:
         timeout = PATIENCE * http.read_s
         try:
             if server.is_tls:
-                self.smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, server.greeting, timeout=timeout, context=http.tls)
+                self.smtp: smtplib.SMTP = smtplib.SMTP_SSL(
+                    server.host, server.port, server.greeting, timeout=timeout, context=http.tls
+                )
             else:
                 self.smtp = smtplib.SMTP(server.host, server.port, server.greeting, timeout)
         except Exception as error:
@@ -232,7 +244,9 @@ class _Connection:
         finally:
             self.smtp.close()
 
-    def _call(self, command: Callable[..., tuple[int, bytes]], *arguments: Any, is_ambiguous: bool = False) -> tuple[int, bytes]:
+    def _call(
+        self, command: Callable[..., tuple[int, bytes]], *arguments: Any, is_ambiguous: bool = False
+    ) -> tuple[int, bytes]:
         """The server's reply. Raises Retryable when there is none."""
         code = "disconnected"
         try:
@@ -277,7 +291,9 @@ def _unreachable(error: Exception) -> DeliveryError:
         case DeliveryError():
             return error
         case ssl.SSLCertVerificationError():
-            return Misconfigured(f"the mail server's certificate is not to be trusted: {error.verify_message}", code="tls_certificate")
+            return Misconfigured(
+                f"the mail server's certificate is not to be trusted: {error.verify_message}", code="tls_certificate"
+            )
         case smtplib.SMTPResponseException():
             return explain_reply("HELLO", *_reply(error))
         case smtplib.SMTPException() | OSError() if _is_timeout(error):

@@ -32,7 +32,13 @@ class StandardWebhook(Adapter):
 
     def send(self, message: Message, to: Recipient) -> Receipt:
         body = _body(message)
-        self.http.post(to.address, body.encode(), _headers(message, to, body, now()), explain=self.explain, read_s=PATIENCE * self.http.read_s)
+        self.http.post(
+            to.address,
+            body.encode(),
+            _headers(message, to, body, now()),
+            explain=self.explain,
+            read_s=PATIENCE * self.http.read_s,
+        )
         return Receipt("sent")
 
     def explain(self, response: Response) -> DeliveryError | None:
@@ -42,13 +48,26 @@ class StandardWebhook(Adapter):
         """`text` is the very body that `headers` sign."""
         body = _body(message)
         headers = _headers(message, to, body, now())
-        return {"to": to.address, "subject": None, "text": body, "html": None, "payload": json.loads(body), "headers": headers}
+        return {
+            "to": to.address,
+            "subject": None,
+            "text": body,
+            "html": None,
+            "payload": json.loads(body),
+            "headers": headers,
+        }
 
 
 def _body(message: Message) -> str:
     """The same on every try: its timestamp is the notification's, the signature's is the try's."""
     content = message.content
-    notification = {"id": message.notification_id, "user": message.user_id, "title": content.title, "body": content.body, "url": content.action_url}
+    notification = {
+        "id": message.notification_id,
+        "user": message.user_id,
+        "title": content.title,
+        "body": content.body,
+        "url": content.action_url,
+    }
     payload = {
         "type": message.type,
         "timestamp": message.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -1,7 +1,9 @@
-"""Browser push: encrypted for the browser (RFC 8291), signed with our VAPID key (RFC 8292), posted to its push service (RFC 8030).
+"""Browser push: encrypted for the browser (RFC 8291), signed with our VAPID key (RFC 8292), posted to its push service
+(RFC 8030).
 
 http_ece encrypts and py_vapid signs, the libraries that pywebpush is built on. Our own client makes the call, since the
-endpoint is a URL that a browser gave, and browsers are not to be believed. The service worker shows what `_payload` holds.
+endpoint is a URL that a browser gave, and browsers are not to be believed. The service worker shows what `_payload`
+holds.
 """
 
 import base64
@@ -59,8 +61,18 @@ class WebPush(Adapter):
     provider = "webpush"
     label = "Web Push"
     settings = (
-        Setting("VAPID_KEY", "private key that browsers know us by; made by `migrate`", is_secret=True, example="AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"),
-        Setting("VAPID_CONTACT", "whom push services tell of trouble: `mailto:` or `https:`", default="mailto:notifier@localhost", example="mailto:ops@x.test"),
+        Setting(
+            "VAPID_KEY",
+            "private key that browsers know us by; made by `migrate`",
+            is_secret=True,
+            example="AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE",
+        ),
+        Setting(
+            "VAPID_CONTACT",
+            "whom push services tell of trouble: `mailto:` or `https:`",
+            default="mailto:notifier@localhost",
+            example="mailto:ops@x.test",
+        ),
     )
     is_safe_to_repeat = True  # `tag`: the browser puts a repeat in the place of the first
     calls_peoples_hosts = True
@@ -106,9 +118,13 @@ class WebPush(Adapter):
         """The same for an hour, so that it is made once for a push service and not once for a message."""
         assert self._vapid is not None
         try:
-            signed = self._vapid.sign({"aud": origin, "sub": self.options["VAPID_CONTACT"], "exp": (hour + _TOKEN_HOURS) * 3600})
+            signed = self._vapid.sign(
+                {"aud": origin, "sub": self.options["VAPID_CONTACT"], "exp": (hour + _TOKEN_HOURS) * 3600}
+            )
         except VapidException:
-            raise Misconfigured("VAPID_CONTACT is no mailto: or https: address, or the push service has no name", code="vapid") from None
+            raise Misconfigured(
+                "VAPID_CONTACT is no mailto: or https: address, or the push service has no name", code="vapid"
+            ) from None
         return str(signed["Authorization"])
 
 
@@ -135,8 +151,11 @@ def _origin(endpoint: str) -> str:
 def _headers(message: Message, at: datetime) -> dict[str, str]:
     left_s = (message.expires_at - at).total_seconds() if message.expires_at else _LONGEST_TTL_S
     headers = {"TTL": str(int(min(max(left_s, 0), _LONGEST_TTL_S))), "Urgency": _URGENCY[message.priority]}
-    # Only where one message is to replace another: of those with topics, services keep a handful for a device that is away.
-    return headers | ({"Topic": _text(hashlib.sha256(message.collapse_key.encode()).digest()[:24])} if message.collapse_key else {})
+    # Only where one message is to replace another: of those with topics, services keep a handful for a device
+    # that is away.
+    return headers | (
+        {"Topic": _text(hashlib.sha256(message.collapse_key.encode()).digest()[:24])} if message.collapse_key else {}
+    )
 
 
 def _payload(message: Message) -> bytes:
@@ -162,7 +181,9 @@ def _cut(text: str) -> str:
 
 
 def _json(shown: Mapping[str, Any]) -> bytes:
-    return json.dumps({name: value for name, value in shown.items() if value}, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    return json.dumps(
+        {name: value for name, value in shown.items() if value}, ensure_ascii=False, separators=(",", ":")
+    ).encode(errors="replace")
 
 
 def _raw(text: str) -> bytes:

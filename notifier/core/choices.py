@@ -12,12 +12,20 @@ from typing import Any
 from notifier.core.preferences import EVERY_CHANNEL
 
 Document = dict[str, Any]
-FIELDS_OF_KEYS = ("channels", "categories", "types", "digest", "caps")  # merged key by key; the other fields are whole values
+FIELDS_OF_KEYS = (
+    "channels",
+    "categories",
+    "types",
+    "digest",
+    "caps",
+)  # merged key by key; the other fields are whole values
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """One switch of the grid: a cell (type and channel), a section on a channel, a whole section (no channel), or a channel's column."""
+    """One switch of the grid: a cell (type and channel), a section on a channel, a whole section (no channel), or a
+    channel's column.
+    """
 
     is_on: bool
     type: str | None = None
@@ -25,7 +33,9 @@ class Switch:
     channel: str | None = None
 
 
-def with_switch(document: Mapping[str, Any], switch: Switch, *, categories: Mapping[str, str], columns: Collection[str]) -> Document:
+def with_switch(
+    document: Mapping[str, Any], switch: Switch, *, categories: Mapping[str, str], columns: Collection[str]
+) -> Document:
     """The document in which everything below the switch is as it says, and nothing else is different.
 
     `categories` maps each type to its own. `columns` are the channels the person sees: a whole section is switched on
@@ -35,10 +45,16 @@ def with_switch(document: Mapping[str, Any], switch: Switch, *, categories: Mapp
     if switch.type is not None:
         _put(after, "types", switch.type, switch.channel or EVERY_CHANNEL, switch.is_on)
     elif switch.channel is None:
-        after.setdefault("categories", {})[switch.category] = dict.fromkeys(columns, True) if switch.is_on else {EVERY_CHANNEL: False}
-        after["types"] = {key: choices for key, choices in after.get("types", {}).items() if categories.get(key) != switch.category}
+        after.setdefault("categories", {})[switch.category] = (
+            dict.fromkeys(columns, True) if switch.is_on else {EVERY_CHANNEL: False}
+        )
+        after["types"] = {
+            key: choices for key, choices in after.get("types", {}).items() if categories.get(key) != switch.category
+        }
     else:
-        below = [choices for key, choices in after.get("types", {}).items() if switch.category in (None, categories.get(key))]
+        below = [
+            choices for key, choices in after.get("types", {}).items() if switch.category in (None, categories.get(key))
+        ]
         if switch.category is None:
             after.setdefault("channels", {})[switch.channel] = switch.is_on
             below += after.get("categories", {}).values()
@@ -61,7 +77,9 @@ def _silence(choices: dict[str, bool], channel: str, is_on: bool) -> None:
 
 
 def taken_back(document: Mapping[str, Any], changes: Iterable[Mapping[str, Any]]) -> tuple[Document, list[str]]:
-    """The document before these changes (newest first), and the choices left alone since they were changed again meanwhile."""
+    """The document before these changes (newest first), and the choices left alone since they were changed again
+    meanwhile.
+    """
     after, left = deepcopy(dict(document)), []
     for change in changes:
         path = tuple(change["choice"].split(".", 2))
@@ -92,9 +110,15 @@ def _write(document: Document, path: tuple[str, ...], value: Any) -> None:
 
 
 def differences(before: Document, after: Document) -> list[dict[str, Any]]:
-    """What changed, a line a choice: `{"choice": "types.order_shipped.push", "from": …, "to": …}`; None is the default."""
+    """What changed, a line a choice: `{"choice": "types.order_shipped.push", "from": …, "to": …}`;
+    None is the default.
+    """
     old, new = _flat(before), _flat(after)
-    return [{"choice": path, "from": old.get(path), "to": new.get(path)} for path in sorted(old.keys() | new.keys()) if old.get(path) != new.get(path)]
+    return [
+        {"choice": path, "from": old.get(path), "to": new.get(path)}
+        for path in sorted(old.keys() | new.keys())
+        if old.get(path) != new.get(path)
+    ]
 
 
 def _flat(document: Document) -> Document:

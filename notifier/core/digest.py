@@ -21,7 +21,8 @@ def key_of(category: str, occasion: str = "") -> str:
 
 
 def due_at(frequency: str, zone: ZoneInfo, now: datetime, at: time = MORNING) -> datetime:
-    """The end of the window around `now`, in UTC and always later: the next full local hour, morning, or Monday morning.
+    """The end of the window around `now`, in UTC and always later: the next full local hour, morning, or Monday
+    morning.
 
     The same for every moment of a window, which is how two notifications find the same digest.
     """

@@ -11,7 +11,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong with a request. `pointer` is a JSON pointer (RFC 6901) into its body; `line` is within a text there, from 1."""
+    """One thing that is wrong with a request. `pointer` is a JSON pointer (RFC 6901) into its body; `line` is within a
+    text there, from 1.
+    """
 
     pointer: str
     code: str
@@ -25,7 +27,9 @@ class Rejected(Exception):
     `code` is stable and is what clients match; `detail` is for people; `retry_after` is in seconds.
     """
 
-    def __init__(self, code: str, detail: str, faults: tuple[Fault, ...] = (), *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, code: str, detail: str, faults: tuple[Fault, ...] = (), *, retry_after: float | None = None
+    ) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
@@ -74,7 +78,8 @@ class InvalidRecipient(Permanent):
 class Misconfigured(DeliveryError):
     """Our credentials, sender or settings are wrong; the recipient is never blamed.
 
-    `is_certain` False: the receiver may have a rule of its own for this recipient, so one such answer pauses no provider; many do.
+    `is_certain` False: the receiver may have a rule of its own for this recipient, so one such answer pauses no
+    provider; many do.
     """
 
     def __init__(self, message: str, *, code: str = "", is_certain: bool = True) -> None:

@@ -27,7 +27,10 @@ def sentence(step: Step, language: str = "en", when: Callable[[str], str] = str)
     words = next((SENTENCES[key] for key in _keys(step) if key in SENTENCES), None)
     if words is None:
         return step.reason
-    known = {name: when(value) if name == "until" else str(value) for name, value in {**step.detail, **step.detail.get("cap", {})}.items()}
+    known = {
+        name: when(value) if name == "until" else str(value)
+        for name, value in {**step.detail, **step.detail.get("cap", {})}.items()
+    }
     text = words[LANGUAGES.index(language)]
     text = _OPTIONAL.sub(lambda part: part[1] if known.keys() >= set(_NAMED.findall(part[1])) else "", text)
     return _NAMED.sub(lambda name: known[name[1]], text)
@@ -57,7 +60,10 @@ def told(steps: Iterable[Step], language: str = "en", when: Callable[[str], str]
 
 def packed(steps: Iterable[Step]) -> list[list[Any]]:
     """As it is stored: without names, and without a detail where there is none."""
-    return [[step.rule, step.channel, step.outcome, step.reason, *([dict(step.detail)] if step.detail else [])] for step in steps]
+    return [
+        [step.rule, step.channel, step.outcome, step.reason, *([dict(step.detail)] if step.detail else [])]
+        for step in steps
+    ]
 
 
 def unpacked(stored: Sequence[Sequence[Any]] | None) -> list[Step]:
@@ -71,8 +77,13 @@ def story(steps: Iterable[Step], deliveries: Iterable[Mapping[str, Any]]) -> lis
     """
     decided = list(steps)
     said = {(step.channel, step.reason) for step in decided}
-    followed = [d for d in deliveries if d["status"] != SKIPPED or not said & {(d["channel"], d["reason"]), ("*", d["reason"])}]
-    return [*decided, *(Step("delivery", d["channel"], d["status"], d["reason"] or d["status"], _known(d)) for d in followed)]
+    followed = [
+        d for d in deliveries if d["status"] != SKIPPED or not said & {(d["channel"], d["reason"]), ("*", d["reason"])}
+    ]
+    return [
+        *decided,
+        *(Step("delivery", d["channel"], d["status"], d["reason"] or d["status"], _known(d)) for d in followed),
+    ]
 
 
 def _known(delivery: Mapping[str, Any]) -> dict[str, Any]:

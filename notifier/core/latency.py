@@ -15,7 +15,9 @@ def bucket_of(ms: float) -> int:
 
 
 def percentile(counts: Mapping[int, int], share: float) -> int | None:
-    """At most so many ms took `share` (0 to 1) of them: the upper end of the bucket it falls into, or the last there is. None for no counts."""
+    """At most so many ms took `share` (0 to 1) of them: the upper end of the bucket it falls into, or the last there
+    is. None for no counts.
+    """
     total = sum(counts.values())
     if not total:
         return None

@@ -6,13 +6,22 @@
 WAITING, QUEUED, SENDING, SENT, DELIVERED, OPENED, CLICKED = (
     "waiting", "queued", "sending", "sent", "delivered", "opened", "clicked",
 )  # fmt: skip
-FAILED, UNKNOWN, BOUNCED, EXPIRED, CANCELLED, SKIPPED = "failed", "unknown", "bounced", "expired", "cancelled", "skipped"
+FAILED, UNKNOWN, BOUNCED, EXPIRED, CANCELLED, SKIPPED = (
+    "failed",
+    "unknown",
+    "bounced",
+    "expired",
+    "cancelled",
+    "skipped",
+)
 DISCARDED = "discarded"  # the reason of a dead letter that somebody has put away
 
 MOVES: dict[str, frozenset[str]] = {
     WAITING: frozenset({QUEUED, DELIVERED, EXPIRED, CANCELLED, SKIPPED}),  # delivered: a due in-app item
     QUEUED: frozenset({SENDING, WAITING, EXPIRED, CANCELLED, SKIPPED}),
-    SENDING: frozenset({SENT, DELIVERED, WAITING, QUEUED, FAILED, UNKNOWN, SKIPPED, EXPIRED}),  # expired: claimed too late
+    SENDING: frozenset(
+        {SENT, DELIVERED, WAITING, QUEUED, FAILED, UNKNOWN, SKIPPED, EXPIRED}
+    ),  # expired: claimed too late
     SENT: frozenset({DELIVERED, OPENED, CLICKED, BOUNCED, FAILED}),
     DELIVERED: frozenset({OPENED, CLICKED, BOUNCED, FAILED}),
     OPENED: frozenset({CLICKED}),
@@ -27,12 +36,28 @@ MOVES: dict[str, frozenset[str]] = {
 
 STATUSES = tuple(MOVES)
 OPEN = frozenset({WAITING, QUEUED, SENDING})  # something is still to happen without anybody's help
-DEAD = frozenset({FAILED, UNKNOWN})  # ended without success; stands among the dead letters until somebody retries or discards it
+DEAD = frozenset(
+    {FAILED, UNKNOWN}
+)  # ended without success; stands among the dead letters until somebody retries or discards it
 SUCCEEDED = frozenset({SENT, DELIVERED, OPENED, CLICKED})
 LEFT_OUT = frozenset({EXPIRED, CANCELLED, SKIPPED})  # ended without having been sent, on purpose
 
 # How far a notification has come is how far its furthest delivery has.
-_FURTHEST_LAST = (SKIPPED, CANCELLED, EXPIRED, BOUNCED, FAILED, UNKNOWN, WAITING, QUEUED, SENDING, SENT, DELIVERED, OPENED, CLICKED)
+_FURTHEST_LAST = (
+    SKIPPED,
+    CANCELLED,
+    EXPIRED,
+    BOUNCED,
+    FAILED,
+    UNKNOWN,
+    WAITING,
+    QUEUED,
+    SENDING,
+    SENT,
+    DELIVERED,
+    OPENED,
+    CLICKED,
+)
 
 
 def may_move(old: str, new: str) -> bool:

@@ -26,7 +26,9 @@ DEFAULT_CAPS: Caps = {
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `maximum` notifications in any hour or day (`per`), by one channel (`scope`) or by whichever (EVERY_CHANNEL)."""
+    """At most `maximum` notifications in any hour or day (`per`), by one channel (`scope`) or by whichever
+    (EVERY_CHANNEL).
+    """
 
     scope: str
     per: str
@@ -44,11 +46,19 @@ class Limit:
 
 
 def limits_of(category: str, chosen: Mapping[str, Any], caps: Caps) -> tuple[Limit, ...]:
-    """Those that hold for a person who chose `chosen` for the category (API.md, Preferences, caps): of two numbers the lower one."""
+    """Those that hold for a person who chose `chosen` for the category (API.md, Preferences, caps): of two numbers the
+    lower one.
+    """
     own = caps.get(category, {})
-    found = [Limit(EVERY_CHANNEL, per, most) for per in WINDOWS_S if (most := _lower(own.get(per), chosen.get(per))) is not None]
+    found = [
+        Limit(EVERY_CHANNEL, per, most)
+        for per in WINDOWS_S
+        if (most := _lower(own.get(per), chosen.get(per))) is not None
+    ]
     for channel, by_channel in chosen.get("channels", {}).items():
-        found += [Limit(channel, per, min(own.get(per, MOST), by_channel[per])) for per in WINDOWS_S if per in by_channel]
+        found += [
+            Limit(channel, per, min(own.get(per, MOST), by_channel[per])) for per in WINDOWS_S if per in by_channel
+        ]
     return tuple(found)
 
 
@@ -57,7 +67,9 @@ def _lower(first: int | None, second: int | None) -> int | None:
 
 
 def parse_caps(text: str) -> tuple[Caps, list[str]]:
-    """`social 10/hour 50/day, marketing none` → the caps, and all that is wrong. A category that is not named keeps its own."""
+    """`social 10/hour 50/day, marketing none` → the caps, and all that is wrong. A category that is not named keeps its
+    own.
+    """
     caps, faults, named = dict(DEFAULT_CAPS), list[str](), set[str]()
     for part in filter(None, (part.strip() for part in text.split(","))):
         category, *words = part.split()
@@ -78,7 +90,12 @@ def _parse_windows(category: str, words: list[str]) -> tuple[dict[str, int], lis
     faults = [] if words else [f"{category} has no caps; say none if that is meant"]
     for word in words:
         number, _, per = word.partition("/")
-        if per not in WINDOWS_S or not (number.isascii() and number.isdecimal()) or len(number) > 7 or int(number) > MOST:
+        if (
+            per not in WINDOWS_S
+            or not (number.isascii() and number.isdecimal())
+            or len(number) > 7
+            or int(number) > MOST
+        ):
             faults.append(f"{word!r} is not like 10/hour or 50/day, {MOST} at most")
         elif per in found:
             faults.append(f"{category} has two caps by {per}")

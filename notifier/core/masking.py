@@ -1,4 +1,5 @@
-"""A notification's data as an admin may see it: enough to understand it by, without what would let them act as its recipient.
+"""A notification's data as an admin may see it: enough to understand it by, without what would let them act as its
+recipient.
 
 Codes, tokens and passwords go by the name of their field; links lose their query and what looks like a token
 in their path; e-mail addresses and phone numbers keep a letter and the last digits.
@@ -10,13 +11,20 @@ from typing import Any
 
 MASK = "•••"
 
-_SECRET_NAME = re.compile(r"code|token|secret|passw|otp|(^|_)pin($|_)|(^|_)key($|_)|credential|iban|card_?number|cvc", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"code|token|secret|passw|otp|(^|_)pin($|_)|(^|_)key($|_)|credential|iban|card_?number|cvc", re.IGNORECASE
+)
 _SHOWN_CODES = re.compile(
-    r"country_?code|currency_?code|language_?code|post(al)?_?code|zip_?code|promo|discount|coupon|status_?code|error_?code", re.IGNORECASE
+    r"country_?code|currency_?code|language_?code|post(al)?_?code|zip_?code|promo|discount|coupon|status_?code|error_?code",
+    re.IGNORECASE,
 )
 _URL = re.compile(r"https?://[^\s\"'<>]+", re.IGNORECASE)
-_PARTS = re.compile(r"(?P<scheme>https?://)(?:[^/?#]*@)?(?P<host>[^/?#@]*)(?P<path>[^?#]*)(?P<mark>[?#]?).*", re.IGNORECASE | re.DOTALL)
-_EMAIL = re.compile(r"(?<![\w.+-])([\w.+-])[\w.+-]*+@([\w-]+\.[\w.-]+)")  # tried once for each run of letters: texts may be long
+_PARTS = re.compile(
+    r"(?P<scheme>https?://)(?:[^/?#]*@)?(?P<host>[^/?#@]*)(?P<path>[^?#]*)(?P<mark>[?#]?).*", re.IGNORECASE | re.DOTALL
+)
+_EMAIL = re.compile(
+    r"(?<![\w.+-])([\w.+-])[\w.+-]*+@([\w-]+\.[\w.-]+)"
+)  # tried once for each run of letters: texts may be long
 _PHONE = re.compile(r"(?<![\w.-])\+\d[\d ()/-]{5,}(\d{2})(?!\w)")
 _TOKEN = re.compile(r"(?=[\w.~=-]*\d)[\w.~=-]{20,}")
 _DEEPEST = 8

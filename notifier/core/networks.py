@@ -10,7 +10,9 @@ MOST = 100
 
 
 def parse(texts: Iterable[str]) -> tuple[Network, ...]:
-    """CIDR blocks, or single addresses, each once and in their shortest form. Raises ValueError with a sentence for people."""
+    """CIDR blocks, or single addresses, each once and in their shortest form. Raises ValueError with a sentence for
+    people.
+    """
     found: dict[Network, None] = {}
     for text in texts:
         try:
@@ -42,13 +44,17 @@ def is_within(address: str | None, networks: Collection[Network]) -> bool:
 
 
 def numeric(address: str) -> IPAddress:
-    """An IPv4 address in IPv6 clothes (::ffff:10.0.0.1) is judged as what it is; a scope (%eth0) plays no part. Raises ValueError."""
+    """An IPv4 address in IPv6 clothes (::ffff:10.0.0.1) is judged as what it is; a scope (%eth0) plays no part. Raises
+    ValueError.
+    """
     ip = ipaddress.ip_address(address.partition("%")[0])
     return ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip
 
 
 def neighbourhood(address: str, bits: int = 64) -> str:
-    """What is counted as one stranger: who has one IPv6 address has the whole network of so many bits. What is no address stays as it is."""
+    """What is counted as one stranger: who has one IPv6 address has the whole network of so many bits. What is no
+    address stays as it is.
+    """
     try:
         ip = numeric(address)
     except ValueError:

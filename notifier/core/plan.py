@@ -15,7 +15,21 @@ from notifier.core.flags import is_in_rollout
 from notifier.core.limits import Limit
 from notifier.core.preferences import Answer, Preferences, has_any_type_on, resolve
 from notifier.core.quiet_hours import quiet_until
-from notifier.core.routing import ALL, BEST, ESCALATE, ESCALATION, FALLBACK, FIRST, NO_SCORES, PATIENCE, Order, Scores, counted, has_proved_itself, in_order
+from notifier.core.routing import (
+    ALL,
+    BEST,
+    ESCALATE,
+    ESCALATION,
+    FALLBACK,
+    FIRST,
+    NO_SCORES,
+    PATIENCE,
+    Order,
+    Scores,
+    counted,
+    has_proved_itself,
+    in_order,
+)
 
 DIGESTED = "digested"
 ESCALATE_AFTER = timedelta(minutes=15)
@@ -73,7 +87,9 @@ class TypeFacts:
 
     @property
     def is_limited(self) -> bool:
-        """May caps and digests hold it back? Never what is mandatory, transactional, an alert, or said by the product itself."""
+        """May caps and digests hold it back? Never what is mandatory, transactional, an alert, or said by the product
+        itself.
+        """
         return not (self.mandatory or self.is_internal or self.is_alert or self.category == "transactional")
 
 
@@ -98,9 +114,9 @@ class ChannelFacts:
 class AddressFacts:
     """An address as the planner sees it: never the address itself, only its masked form.
 
-    `suppressed_for` holds the categories it is suppressed for; `*` stands for all. `is_confirmed`: by its owner, and not only given by
-    a producer. `digest` is the keyed one; `id` is None for an address that came with the notification and is nobody's otherwise.
-    `is_due_again`: it has been dead for a day, so what is mandatory may try it once more.
+    `suppressed_for` holds the categories it is suppressed for; `*` stands for all. `is_confirmed`: by its owner, and
+    not only given by a producer. `digest` is the keyed one; `id` is None for an address that came with the notification
+    and is nobody's otherwise. `is_due_again`: it has been dead for a day, so what is mandatory may try it once more.
     """
 
     id: Any
@@ -119,10 +135,10 @@ class AddressFacts:
 class Facts:
     """All that is known about one notification before it is decided. `requested` overrides the type's channels.
 
-    `is_perishable`: the producer has said when it expires, and did not leave that to the product: then it also expires while it is held.
-    `only_address`: the id of the one address it goes to, confirmed or not (an address's own code).
-    `flooded`: channels and addresses (their keyed digests) that have been sent enough of this for now, whoever they are of.
-    `duplicate_of` and `superseded_by` are the shown ids of other notifications. `over_cap`: the channels
+    `is_perishable`: the producer has said when it expires, and did not leave that to the product: then it also expires
+    while it is held. `only_address`: the id of the one address it goes to, confirmed or not (an address's own code).
+    `flooded`: channels and addresses (their keyed digests) that have been sent enough of this for now, whoever they are
+    of. `duplicate_of` and `superseded_by` are the shown ids of other notifications. `over_cap`: the channels
     for which a cap of the person is used up, with that cap. `scores` is what routing `best` knows, `seed` its chance.
     """
 
@@ -255,7 +271,11 @@ def _names(facts: Facts) -> tuple[str, ...]:
     if facts.requested or facts.only_address is not None:
         return tuple(dict.fromkeys(facts.requested or facts.type.channels))
     reached = {a.channel for a in facts.addresses if a.is_verified and a.disabled_reason is None}
-    followers = {facts.channels[name].follows: name for name in sorted(reached) if name in facts.channels and facts.channels[name].follows}
+    followers = {
+        facts.channels[name].follows: name
+        for name in sorted(reached)
+        if name in facts.channels and facts.channels[name].follows
+    }
     if not followers:
         return tuple(dict.fromkeys(facts.type.channels))
     return tuple(dict.fromkeys(name for each in facts.type.channels for name in (each, followers.get(each)) if name))
@@ -266,7 +286,12 @@ def _why_this_order(facts: Facts, order: Order, routes: Sequence[Route]) -> Mapp
         return order.detail
     first = routes[0].channel
     is_proved = has_proved_itself(first, order.channels, facts.scores)
-    return {"because": "proved" if is_proved else "tried", "first": first, **counted(first, facts.scores), **order.detail}
+    return {
+        "because": "proved" if is_proved else "tried",
+        "first": first,
+        **counted(first, facts.scores),
+        **order.detail,
+    }
 
 
 def _patience(facts: Facts, routes: Sequence[Route]) -> list[Step]:
@@ -274,7 +299,11 @@ def _patience(facts: Facts, routes: Sequence[Route]) -> list[Step]:
     if facts.routing not in (FIRST, BEST) or not any(route.reason == FALLBACK for route in routes):
         return []
     seconds = int(PATIENCE[facts.priority].total_seconds())
-    return [Step("outage", "*", "wait", "patience", {"seconds": seconds}) if seconds else Step("outage", "*", "pass", "no_patience")]
+    return [
+        Step("outage", "*", "wait", "patience", {"seconds": seconds})
+        if seconds
+        else Step("outage", "*", "pass", "no_patience")
+    ]
 
 
 def _refused_as_a_whole(facts: Facts) -> tuple[str, dict[str, Any]] | None:
@@ -292,10 +321,15 @@ def last_look(facts: Facts, channel_name: str, address_id: Any, now: datetime) -
     """Asked just before a send what was asked when it was planned: a reason to leave it out or to put it off, or None.
 
     Since then a person may have opted out, muted everything or set quiet hours, and an address may have died. What is
-    underway is never dropped or gathered because of quiet, whatever the person has chosen for what comes then: it waits.
+    underway is never dropped or gathered because of quiet, whatever the person has chosen for what comes then: it
+    waits.
     """
     channel = facts.channels[channel_name]
-    mine = [a for a in facts.addresses if a.id == address_id and a.channel == channel_name and (a.is_verified or facts.type.is_internal)]
+    mine = [
+        a
+        for a in facts.addresses
+        if a.id == address_id and a.channel == channel_name and (a.is_verified or facts.type.is_internal)
+    ]
     usable = [a for a in mine if a.disabled_reason is None or _may_try_again(facts, channel, a)]
     answer = _ask(facts, channel, usable, now)
     if isinstance(answer, _No):
@@ -315,7 +349,9 @@ class _No:
 
 @dataclass(frozen=True, slots=True)
 class _Yes:
-    """A channel is wanted, at these addresses (None: it needs none). Mute and quiet hours hold it until then, if at all."""
+    """A channel is wanted, at these addresses (None: it needs none). Mute and quiet hours hold it until then, if at
+    all.
+    """
 
     addresses: Sequence[AddressFacts | None]
     answer: Answer
@@ -324,7 +360,9 @@ class _Yes:
 
 
 def _ask(facts: Facts, channel: ChannelFacts, addresses: Sequence[AddressFacts], at: datetime) -> _No | _Yes:
-    """What planning asks and the last look asks again, of something that is to go out `at` by one of these active addresses."""
+    """What planning asks and the last look asks again, of something that is to go out `at` by one of these active
+    addresses.
+    """
     if not channel.is_on:
         return _No("channel", "channel_off")
     if not is_in_rollout(channel.name, channel.percentage, facts.user_id):
@@ -347,7 +385,12 @@ def _quiet(facts: Facts, channel: ChannelFacts, answer: Answer, at: datetime) ->
 
     They concern neither what is looked at when one likes, nor what is pressing.
     """
-    may_wait = channel.waits_when_quiet and answer.because != "mandatory" and facts.priority != "urgent" and facts.type.category != "transactional"
+    may_wait = (
+        channel.waits_when_quiet
+        and answer.because != "mandatory"
+        and facts.priority != "urgent"
+        and facts.type.category != "transactional"
+    )
     return _held(facts, at) if may_wait else (None, "")
 
 
@@ -372,7 +415,9 @@ def choice_of(facts: Facts, channel_name: str) -> Answer:
 
 
 def outlived(expires_at: datetime | None, held: timedelta, *, is_perishable: bool) -> datetime | None:
-    """When something expires that mute or quiet hours hold for so long. A day by default is a day of trying: being held does not count."""
+    """When something expires that mute or quiet hours hold for so long. A day by default is a day of trying: being held
+    does not count.
+    """
     return expires_at if is_perishable or expires_at is None else expires_at + held
 
 
@@ -385,7 +430,9 @@ def turn_of(facts: Facts, channel_name: str, now: datetime) -> tuple[datetime | 
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """When a channel's turn comes: at once, later because it is scheduled, or `step` other channels later; and until when it lives."""
+    """When a channel's turn comes: at once, later because it is scheduled, or `step` other channels later; and until
+    when it lives.
+    """
 
     at: datetime
     step: int
@@ -394,7 +441,11 @@ class _Start:
 
 def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, trace: list[Step]) -> list[Route | Skip]:
     def skip(
-        rule: str, reason: str, address: AddressFacts | None = None, detail: Mapping[str, Any] = NO_DETAIL, summary: Summary | None = None
+        rule: str,
+        reason: str,
+        address: AddressFacts | None = None,
+        detail: Mapping[str, Any] = NO_DETAIL,
+        summary: Summary | None = None,
     ) -> list[Route | Skip]:
         trace.append(Step(rule, channel.name, "skip", reason, detail))
         return [Skip(channel.name, address, reason, detail, summary)]
@@ -409,7 +460,11 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, t
     asked = _ask(facts, channel, _active(facts, channel), start.at)
     if isinstance(asked, _No):
         return skip(asked.rule, asked.reason, asked.address, asked.detail)
-    flooded = [address for address in asked.addresses if address is not None and (channel.name, address.digest) in facts.flooded]
+    flooded = [
+        address
+        for address in asked.addresses
+        if address is not None and (channel.name, address.digest) in facts.flooded
+    ]
     if flooded and len(flooded) == len(asked.addresses):
         return skip("limit", "recipient_limit", flooded[0])
     addresses = [address for address in asked.addresses if address not in flooded]
@@ -423,7 +478,11 @@ def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, t
         if channel.name in facts.over_cap:
             if choices.held != "summary":
                 return skip("cap", "frequency_cap", addresses[0], facts.over_cap[channel.name].detail)
-            return summarise("frequency_cap", digest.key_of(facts.type.category, digest.OVER_CAP), _digest_due_at("daily", facts, start.at))
+            return summarise(
+                "frequency_cap",
+                digest.key_of(facts.type.category, digest.OVER_CAP),
+                _digest_due_at("daily", facts, start.at),
+            )
 
     due_at, reason = (start.at, "scheduled") if start.at > now else (None, None)
     expires_at = start.expires_at
@@ -456,14 +515,20 @@ def _shown(at: datetime) -> str:
 
 
 def _active(facts: Facts, channel: ChannelFacts) -> list[AddressFacts]:
-    """The addresses this channel would use, in a stable order: every active one, the primary one, or the one that is meant."""
+    """The addresses this channel would use, in a stable order: every active one, the primary one, or the one that is
+    meant.
+    """
     enabled = [a for a in facts.addresses if a.channel == channel.name and a.disabled_reason is None]
     if facts.only_address is not None:
         return [a for a in enabled if a.id == facts.only_address]
     usable = [a for a in enabled if a.is_verified]
     usable.sort(key=lambda a: (not a.is_primary, str(a.id)))
     if not usable:
-        dead = [a for a in facts.addresses if a.channel == channel.name and a.is_verified and _may_try_again(facts, channel, a)]
+        dead = [
+            a
+            for a in facts.addresses
+            if a.channel == channel.name and a.is_verified and _may_try_again(facts, channel, a)
+        ]
         return sorted(dead, key=lambda a: (not a.is_primary, str(a.id)))[:1]
     return usable if channel.every_address else usable[:1]
 
@@ -485,7 +550,9 @@ def _why_none(addresses: tuple[AddressFacts, ...], channel: ChannelFacts) -> dic
 
 
 def _digest_due_at(frequency: str, facts: Facts, at: datetime) -> datetime:
-    """The end of the digest's window, or of the quiet it would fall into: one digest then, and not one for every hour of the night."""
+    """The end of the digest's window, or of the quiet it would fall into: one digest then, and not one for every hour
+    of the night.
+    """
     due = digest.due_at(frequency, facts.zone, at, facts.preferences.digest_at)
     return _held(facts, due)[0] or due
 

@@ -43,7 +43,9 @@ class Answer:
     because: Because
 
 
-def resolve(preferences: Preferences, *, type: str, category: str, channel: str, default_on: bool, mandatory: bool) -> Answer:
+def resolve(
+    preferences: Preferences, *, type: str, category: str, channel: str, default_on: bool, mandatory: bool
+) -> Answer:
     """May `type` reach this person by `channel`? `mandatory` means: mandatory on this channel."""
     if mandatory:
         return Answer(True, "mandatory")
@@ -75,7 +77,12 @@ def from_document(document: Mapping[str, Any]) -> Preferences:
         channels=document.get("channels", {}),
         categories=document.get("categories", {}),
         types=document.get("types", {}),
-        quiet_hours=quiet and QuietHours(time.fromisoformat(quiet["start"]), time.fromisoformat(quiet["end"]), frozenset(quiet.get("days") or EVERY_DAY)),
+        quiet_hours=quiet
+        and QuietHours(
+            time.fromisoformat(quiet["start"]),
+            time.fromisoformat(quiet["end"]),
+            frozenset(quiet.get("days") or EVERY_DAY),
+        ),
         mute_until=mute_until and datetime.fromisoformat(mute_until),
         held=document.get("held", "wait"),
         digest=document.get("digest", {}),

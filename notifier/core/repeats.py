@@ -12,7 +12,8 @@ from typing import Any
 
 DEFAULT_WINDOW_S = 3_600
 
-# Digits, with separators between them. No-break spaces and apostrophes group digits in French and Swiss writing. Each run is tried once.
+# Digits, with separators between them. No-break spaces and apostrophes group digits in French and Swiss writing. Each
+# run is tried once.
 _NUMBER = re.compile(r"(?<!\d)\d++(?:[.,'’\u00a0\u202f]\d++)+")
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?:([.,'’\u00a0\u202f])\d{3})(?:\1\d{3})*\Z")
 
@@ -28,16 +29,20 @@ def window_s(asked: bool | None, type_window_s: int | None) -> int | None:
 def is_left_out(asked: bool | None, type_window_s: int | None, *, is_mandatory: bool) -> bool:
     """Whether it is left out when it was said before.
 
-    A submission that says nothing leaves it to its type; what is mandatory is repeated unless the submission asks otherwise.
+    A submission that says nothing leaves it to its type; what is mandatory is repeated unless the submission asks
+    otherwise.
     """
     return bool(type_window_s) and not is_mandatory if asked is None else asked
 
 
-def content(scope: str, type: str, template: str, channels: Collection[str], send_at: str, data: Any, *, near: bool) -> str:
-    """What is compared, as text. Things for different times differ, as do those of different scopes (a producer's, a test key's).
+def content(
+    scope: str, type: str, template: str, channels: Collection[str], send_at: str, data: Any, *, near: bool
+) -> str:
+    """What is compared, as text. Things for different times differ, as do those of different scopes (a producer's, a
+    test key's).
 
-    `channels`: those that were asked for by name. Who says it again by another one means to: the news by mail, then by SMS.
-    `near`: case, spaces and the writing of numbers make no difference.
+    `channels`: those that were asked for by name. Who says it again by another one means to: the news by mail, then by
+    SMS. `near`: case, spaces and the writing of numbers make no difference.
     """
     said = [scope, type, template, sorted(set(channels)), send_at, _plain(data) if near else data]
     return json.dumps(said, sort_keys=True, separators=(",", ":"))
@@ -65,7 +70,8 @@ def plain_text(text: str) -> str:
 def _number(text: str) -> str:
     """`1,000.00`, `1.000,00`, `1'000` → `1000`. What is no number (a date, a version, an address) comes back as it is.
 
-    One separator before three digits groups (1,000), unless what stands before it is a zero or longer than three digits.
+    One separator before three digits groups (1,000), unless what stands before it is a zero or longer than three
+    digits.
     """
     whole, separator, fraction = _split_decimals(text)
     grouped = _GROUPED.match(whole)

@@ -55,7 +55,9 @@ class Situation:
 
 
 def fails_over(error: DeliveryError, *, safe_to_repeat: bool) -> bool:
-    """Whether the next provider of the channel is tried at once: this one is out of order, and nothing can have gone out by it."""
+    """Whether the next provider of the channel is tried at once: this one is out of order, and nothing can have gone
+    out by it.
+    """
     if isinstance(error, Retryable):
         return safe_to_repeat or not error.ambiguous
     return isinstance(error, RateLimited | Misconfigured)
@@ -67,7 +69,12 @@ def decide_next(error: DeliveryError, situation: Situation) -> RetryAt | Stop:
     if not isinstance(error, Retryable | Misconfigured):
         return Stop("failed", disables_address=isinstance(error, InvalidRecipient))
     # Wrong credentials are tried again like an outage: somebody has been told, and may put them right.
-    if isinstance(error, Retryable) and error.ambiguous and not situation.safe_to_repeat and not situation.resend_unknown:
+    if (
+        isinstance(error, Retryable)
+        and error.ambiguous
+        and not situation.safe_to_repeat
+        and not situation.resend_unknown
+    ):
         return Stop("unknown")
     delays = situation.delays_s[situation.priority]
     if situation.failures > len(delays):

@@ -29,7 +29,9 @@ PATIENCE: Mapping[str, timedelta] = {
     "low": timedelta(minutes=10),
 }
 _REFUSALS = ("rate_limited", "misconfigured")  # of a provider that takes nothing, rather than of a try that failed
-MANY_FAILURES = 3  # tries through all providers: where little is sent no breaker opens, and yet the channel takes nothing
+MANY_FAILURES = (
+    3  # tries through all providers: where little is sent no breaker opens, and yet the channel takes nothing
+)
 
 # What is known of everyone weighs as much as so many messages that the person got themselves.
 PRIOR_WEIGHT = 4.0
@@ -48,7 +50,9 @@ NO_SCORES = Scores()
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The channels in the order they are tried. `reason` and `detail` explain it, where there is something to explain."""
+    """The channels in the order they are tried. `reason` and `detail` explain it,
+    where there is something to explain.
+    """
 
     channels: tuple[str, ...]
     reason: str = ""
@@ -96,18 +100,22 @@ def is_held(status: str, reason: str | None) -> bool:
 
 
 def is_stuck(status: str, reason: str | None, outcome: str | None, failures: int) -> bool:
-    """Whether a delivery waits because its channel takes nothing: its providers are down, slow it down or refuse us, or it is paused.
+    """Whether a delivery waits because its channel takes nothing: its providers are down, slow it down or refuse us, or
+    it is paused.
 
     `outcome` is the last try's; `failures` counts those that used up an attempt.
     """
     if status != WAITING:
         return False
-    return reason in (PROVIDER_DOWN, PAUSED) or (reason == RETRY and (outcome in _REFUSALS or failures >= MANY_FAILURES))
+    return reason in (PROVIDER_DOWN, PAUSED) or (
+        reason == RETRY and (outcome in _REFUSALS or failures >= MANY_FAILURES)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One delivery: the step it belongs to, its status, and whether it is held back until its turn comes, at `due_at` or not by the clock.
+    """One delivery: the step it belongs to, its status, and whether it is held back until its turn comes, at `due_at`
+    or not by the clock.
 
     `is_stuck`: it waits for the end of an outage.
     """
@@ -132,9 +140,9 @@ class Move:
 def next_move(mode: str, steps: Iterable[Step], now: datetime, patience: timedelta) -> Move:
     """A channel has succeeded when any of its deliveries has. One that may have gone out (unknown) waits for a person.
 
-    `first`, `best`: a success ends it, for the steps that an outage has left behind too; a failure starts the next step,
-    and an outage does when it lasts longer than `patience`. `escalate`: only a read ends it; the next step starts by the
-    clock, or at once when the latest has failed. An outage changes nothing in that.
+    `first`, `best`: a success ends it, for the steps that an outage has left behind too; a failure starts the next
+    step, and an outage does when it lasts longer than `patience`. `escalate`: only a read ends it; the next step starts
+    by the clock, or at once when the latest has failed. An outage changes nothing in that.
     """
     everything = list(steps)
     held = [step for step in everything if step.is_held]
@@ -149,7 +157,11 @@ def next_move(mode: str, steps: Iterable[Step], now: datetime, patience: timedel
     if not held or not all(step.is_stuck for step in going):
         return Move()
     following = min(step.step for step in held)
-    turns = {step.id: now + patience if going else now for step in held if step.step == following and not (going and step.due_at)}
+    turns = {
+        step.id: now + patience if going else now
+        for step in held
+        if step.step == following and not (going and step.due_at)
+    }
     return Move(turns)
 
 
@@ -172,7 +184,8 @@ def _escalated(held: Sequence[Step], others: Sequence[Step], now: datetime) -> M
 
 
 def overtaken(mine: int, others: Iterable[tuple[int, str]]) -> str | None:
-    """Asked of `first` and `best` before step `mine` goes out, of the (step, status) of the others: NOT_NEEDED, BEING_TRIED, or None: it may go.
+    """Asked of `first` and `best` before step `mine` goes out, of the (step, status) of the others: NOT_NEEDED,
+    BEING_TRIED, or None: it may go.
 
     After an outage two steps may have begun; only one of them is to arrive.
     """

@@ -6,7 +6,10 @@
 import string
 from dataclasses import dataclass
 
-_GSM = frozenset(f"@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./{string.digits}:;<=>?¡{string.ascii_uppercase}ÄÖÑÜ§¿{string.ascii_lowercase}äöñüà")
+_GSM = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ "
+    f"!\"#¤%&'()*+,-./{string.digits}:;<=>?¡{string.ascii_uppercase}ÄÖÑÜ§¿{string.ascii_lowercase}äöñüà"
+)
 _GSM_EXTENSION = frozenset("^{}\\[~]|€\f")  # an escape and a character: two places, and never apart
 
 # What formats and shortening add to a text: an ellipsis, the apostrophe in 1’000, a minus sign.

@@ -11,36 +11,69 @@ LANGUAGES = ("en", "de")
 
 SENTENCES: Mapping[str, tuple[str, str]] = {
     # why a channel is on
-    "mandatory": ("It is mandatory on this channel, whatever has been chosen.", "Auf diesem Kanal ist sie Pflicht, was immer gewählt wurde."),
-    "type_channel": ("This kind of message was switched on for this channel.", "Diese Art von Nachricht wurde für diesen Kanal eingeschaltet."),
+    "mandatory": (
+        "It is mandatory on this channel, whatever has been chosen.",
+        "Auf diesem Kanal ist sie Pflicht, was immer gewählt wurde.",
+    ),
+    "type_channel": (
+        "This kind of message was switched on for this channel.",
+        "Diese Art von Nachricht wurde für diesen Kanal eingeschaltet.",
+    ),
     "type": ("This kind of message was switched on.", "Diese Art von Nachricht wurde eingeschaltet."),
-    "category_channel": ("This category was switched on for this channel.", "Diese Kategorie wurde für diesen Kanal eingeschaltet."),
+    "category_channel": (
+        "This category was switched on for this channel.",
+        "Diese Kategorie wurde für diesen Kanal eingeschaltet.",
+    ),
     "category": ("This category was switched on.", "Diese Kategorie wurde eingeschaltet."),
     "channel": ("This channel was switched on.", "Dieser Kanal wurde eingeschaltet."),
-    "default": ("This channel is on unless it is switched off.", "Dieser Kanal ist an, solange er nicht ausgeschaltet wird."),
+    "default": (
+        "This channel is on unless it is switched off.",
+        "Dieser Kanal ist an, solange er nicht ausgeschaltet wird.",
+    ),
     # why a channel is left out
     "opted_out": ("It was switched off.", "Sie wurde ausgeschaltet."),
-    "opted_out.type_channel": ("This kind of message was switched off for this channel.", "Diese Art von Nachricht wurde für diesen Kanal ausgeschaltet."),
+    "opted_out.type_channel": (
+        "This kind of message was switched off for this channel.",
+        "Diese Art von Nachricht wurde für diesen Kanal ausgeschaltet.",
+    ),
     "opted_out.type": ("This kind of message was switched off.", "Diese Art von Nachricht wurde ausgeschaltet."),
-    "opted_out.category_channel": ("This category was switched off for this channel.", "Diese Kategorie wurde für diesen Kanal ausgeschaltet."),
+    "opted_out.category_channel": (
+        "This category was switched off for this channel.",
+        "Diese Kategorie wurde für diesen Kanal ausgeschaltet.",
+    ),
     "opted_out.category": ("This category was switched off.", "Diese Kategorie wurde ausgeschaltet."),
     "opted_out.channel": ("This channel was switched off.", "Dieser Kanal wurde ausgeschaltet."),
-    "opted_out.default": ("This channel is off unless it is switched on.", "Dieser Kanal ist aus, solange er nicht eingeschaltet wird."),
+    "opted_out.default": (
+        "This channel is off unless it is switched on.",
+        "Dieser Kanal ist aus, solange er nicht eingeschaltet wird.",
+    ),
     "no_address": (
         "There is no active address for this channel[; one was switched off: {disabled_reason}].",
         "Für diesen Kanal gibt es keine aktive Adresse[; eine wurde abgeschaltet: {disabled_reason}].",
     ),
     "suppressed": (
         "Nothing of the kind may be sent to this address any more: it bounced, or somebody complained.",
-        "An diese Adresse darf dergleichen nicht mehr gesendet werden: Sie war nicht erreichbar, oder es gab eine Beschwerde.",
+        (
+            "An diese Adresse darf dergleichen nicht mehr gesendet werden: Sie war nicht erreichbar, oder es gab "
+            "eine Beschwerde."
+        ),
     ),
-    "channel_off": ("The channel is switched off in this installation.", "Der Kanal ist in dieser Installation ausgeschaltet."),
+    "channel_off": (
+        "The channel is switched off in this installation.",
+        "Der Kanal ist in dieser Installation ausgeschaltet.",
+    ),
     "not_in_rollout": (
         "The channel is being introduced step by step[, for {percentage} % of all people so far].",
         "Der Kanal wird schrittweise eingeführt[, bisher für {percentage} % aller Personen].",
     ),
-    "duplicate": ("The same was said a short time ago[, in {duplicate_of}].", "Dasselbe wurde vor Kurzem schon gesagt[, in {duplicate_of}]."),
-    "superseded": ("A newer notification has taken its place[: {superseded_by}].", "Eine neuere Nachricht ist an ihre Stelle getreten[: {superseded_by}]."),
+    "duplicate": (
+        "The same was said a short time ago[, in {duplicate_of}].",
+        "Dasselbe wurde vor Kurzem schon gesagt[, in {duplicate_of}].",
+    ),
+    "superseded": (
+        "A newer notification has taken its place[: {superseded_by}].",
+        "Eine neuere Nachricht ist an ihre Stelle getreten[: {superseded_by}].",
+    ),
     "recipient_limit": (
         "Too many of this kind were sent to this person or this address in a short time.",
         "An diese Person oder Adresse ging in kurzer Zeit zu viel von dieser Art.",
@@ -68,7 +101,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "digested.frequency_cap": (
         "As many of this category as are wanted have been sent for now; it goes into a summary[, due {until}].",
-        "Von dieser Kategorie wurde für den Moment genug gesendet; sie kommt in eine Zusammenfassung[, fällig {until}].",
+        (
+            "Von dieser Kategorie wurde für den Moment genug gesendet; sie kommt in eine "
+            "Zusammenfassung[, fällig {until}]."
+        ),
     ),
     "digested.quiet_hours": (
         "It came in quiet hours; it goes into a summary[, due {until}].",
@@ -99,41 +135,92 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "Another channel is being tried; it goes out if that one fails.",
         "Ein anderer Kanal wird gerade versucht; sie geht hinaus, falls der versagt.",
     ),
-    "escalation": ("It goes out if it has not been read before[, at {until}].", "Sie geht hinaus, falls sie vorher nicht gelesen wird[, um {until}]."),
-    "retry": ("A try failed; the next one follows[ at {until}].", "Ein Versuch schlug fehl; der nächste folgt[ um {until}]."),
-    "provider_down": ("The provider is out of order; it is tried again later.", "Der Anbieter ist gestört; später wird es wieder versucht."),
+    "escalation": (
+        "It goes out if it has not been read before[, at {until}].",
+        "Sie geht hinaus, falls sie vorher nicht gelesen wird[, um {until}].",
+    ),
+    "retry": (
+        "A try failed; the next one follows[ at {until}].",
+        "Ein Versuch schlug fehl; der nächste folgt[ um {until}].",
+    ),
+    "provider_down": (
+        "The provider is out of order; it is tried again later.",
+        "Der Anbieter ist gestört; später wird es wieder versucht.",
+    ),
     "provider_down.all": (
-        "The provider is out of order; it goes out here as soon as that works again. The other channels do not wait for it.",
-        "Der Anbieter ist gestört; hier geht sie hinaus, sobald er wieder arbeitet. Die anderen Kanäle warten nicht darauf.",
+        (
+            "The provider is out of order; it goes out here as soon as that works again. The other "
+            "channels do not wait for it."
+        ),
+        (
+            "Der Anbieter ist gestört; hier geht sie hinaus, sobald er wieder arbeitet. Die anderen "
+            "Kanäle warten nicht darauf."
+        ),
     ),
     "provider_down.first": (
         "The provider is out of order; it goes out when that works again, unless another channel succeeds before.",
-        "Der Anbieter ist gestört; sie geht hinaus, wenn er wieder arbeitet, falls nicht vorher ein anderer Kanal gelingt.",
+        (
+            "Der Anbieter ist gestört; sie geht hinaus, wenn er wieder arbeitet, falls nicht vorher ein anderer "
+            "Kanal gelingt."
+        ),
     ),
     "provider_down.best": (
         "The provider is out of order; it goes out when that works again, unless another channel succeeds before.",
-        "Der Anbieter ist gestört; sie geht hinaus, wenn er wieder arbeitet, falls nicht vorher ein anderer Kanal gelingt.",
+        (
+            "Der Anbieter ist gestört; sie geht hinaus, wenn er wieder arbeitet, falls nicht vorher ein anderer "
+            "Kanal gelingt."
+        ),
     ),
     "provider_down.escalate": (
-        "The provider is out of order; it goes out when that works again, unless it is read before. The next channel follows at its time.",
-        "Der Anbieter ist gestört; sie geht hinaus, wenn er wieder arbeitet, falls sie nicht vorher gelesen wird. Der nächste Kanal folgt zu seiner Zeit.",
+        (
+            "The provider is out of order; it goes out when that works again, unless it is read before. The next "
+            "channel follows at its time."
+        ),
+        (
+            "Der Anbieter ist gestört; sie geht hinaus, wenn er wieder arbeitet, falls sie nicht vorher gelesen "
+            "wird. Der nächste Kanal folgt zu seiner Zeit."
+        ),
     ),
-    "paced": ("The provider's pace is used up for the moment.", "Das Tempo des Anbieters ist für den Moment ausgeschöpft."),
-    "paused": ("The channel is paused; it goes out when somebody resumes it.", "Der Kanal ist angehalten; sie geht hinaus, wenn ihn jemand wieder freigibt."),
+    "paced": (
+        "The provider's pace is used up for the moment.",
+        "Das Tempo des Anbieters ist für den Moment ausgeschöpft.",
+    ),
+    "paused": (
+        "The channel is paused; it goes out when somebody resumes it.",
+        "Der Kanal ist angehalten; sie geht hinaus, wenn ihn jemand wieder freigibt.",
+    ),
     "paused.first": (
         "The channel is paused; it goes out when somebody resumes it, unless another channel succeeds before.",
-        "Der Kanal ist angehalten; sie geht hinaus, wenn ihn jemand wieder freigibt, falls nicht vorher ein anderer Kanal gelingt.",
+        (
+            "Der Kanal ist angehalten; sie geht hinaus, wenn ihn jemand wieder freigibt, falls nicht vorher ein "
+            "anderer Kanal gelingt."
+        ),
     ),
     "paused.best": (
         "The channel is paused; it goes out when somebody resumes it, unless another channel succeeds before.",
-        "Der Kanal ist angehalten; sie geht hinaus, wenn ihn jemand wieder freigibt, falls nicht vorher ein anderer Kanal gelingt.",
+        (
+            "Der Kanal ist angehalten; sie geht hinaus, wenn ihn jemand wieder freigibt, falls nicht vorher ein "
+            "anderer Kanal gelingt."
+        ),
     ),
-    "discarded": ("It failed, and was taken off the failed jobs.", "Sie schlug fehl und wurde aus den Fehlschlägen entfernt."),
+    "discarded": (
+        "It failed, and was taken off the failed jobs.",
+        "Sie schlug fehl und wurde aus den Fehlschlägen entfernt.",
+    ),
     "at_once": ("It goes out at once.", "Sie geht sofort hinaus."),
-    "route.quiet_hours": ("It goes out when quiet is over[, at {until}].", "Sie geht hinaus, wenn die Ruhe vorbei ist[, um {until}]."),
-    "route.muted": ("It goes out when sound is back[, at {until}].", "Sie geht hinaus, wenn nichts mehr stumm ist[, um {until}]."),
+    "route.quiet_hours": (
+        "It goes out when quiet is over[, at {until}].",
+        "Sie geht hinaus, wenn die Ruhe vorbei ist[, um {until}].",
+    ),
+    "route.muted": (
+        "It goes out when sound is back[, at {until}].",
+        "Sie geht hinaus, wenn nichts mehr stumm ist[, um {until}].",
+    ),
     # in which order
-    "first": ("The channels are tried in order until one succeeds.", "Die Kanäle werden der Reihe nach versucht, bis einer gelingt."),
+    "first": (
+        "The channels are tried in order until one succeeds.",
+        "Die Kanäle werden der Reihe nach versucht, bis einer gelingt.",
+    ),
     "escalate": (
         "The channels follow each other until it is read, also while one of them is out of order.",
         "Die Kanäle folgen aufeinander, bis sie gelesen ist, auch während einer von ihnen gestört ist.",
@@ -155,8 +242,14 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "Der Kanal, auf dem bisher am meisten geöffnet wurde, kommt zuerst: {first}, {opened} von {sent}.",
     ),
     "best.tried": (
-        "Which channel is opened most is still being found out; this time {first} comes first. So far {opened} of {sent} were opened there.",
-        "Auf welchem Kanal am meisten geöffnet wird, zeigt sich noch; diesmal kommt {first} zuerst. Bisher wurden dort {opened} von {sent} geöffnet.",
+        (
+            "Which channel is opened most is still being found out; this time {first} comes first. So far {opened} "
+            "of {sent} were opened there."
+        ),
+        (
+            "Auf welchem Kanal am meisten geöffnet wird, zeigt sich noch; diesmal kommt {first} zuerst. Bisher "
+            "wurden dort {opened} von {sent} geöffnet."
+        ),
     ),
     # what became of it
     "not_needed": ("Another channel has succeeded.", "Ein anderer Kanal war erfolgreich."),
@@ -176,6 +269,9 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "clicked": ("A link in it was followed.", "Ein Link darin wurde angeklickt."),
     "failed": ("It could not be sent.", "Sie konnte nicht gesendet werden."),
     "bounced": ("It came back.", "Sie kam zurück."),
-    "unknown": ("It may have been sent; nobody knows for sure.", "Vielleicht wurde sie gesendet; sicher weiß es niemand."),
+    "unknown": (
+        "It may have been sent; nobody knows for sure.",
+        "Vielleicht wurde sie gesendet; sicher weiß es niemand.",
+    ),
     "skipped": ("It was left out.", "Sie wurde ausgelassen."),
 }

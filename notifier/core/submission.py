@@ -33,8 +33,8 @@ class Submission:
     `is_perishable`: the producer has said when it expires, and has not left that to the product.
     `idempotency` is (key, digest of the body) when the producer gave a key. `address_id` is set by the
     product alone: it goes to this one address, confirmed or not, and to no other. So is `template_id`: this version,
-    be it a draft, for these recipients alone, even of a type that goes to every admin. And so is `only_through`: sent by this
-    account of a provider and by no other, whatever its flag says.
+    be it a draft, for these recipients alone, even of a type that goes to every admin. And so is `only_through`: sent
+    by this account of a provider and by no other, whatever its flag says.
     """
 
     type: str
@@ -57,7 +57,9 @@ class Submission:
     only_through: str | None = None
 
 
-def check_priority(requested: str | None, *, type_priority: str, category: str, may_be_urgent: bool) -> tuple[Fault, ...]:
+def check_priority(
+    requested: str | None, *, type_priority: str, category: str, may_be_urgent: bool
+) -> tuple[Fault, ...]:
     """Marketing is at most medium, social at most high, and urgent needs the scope or an urgent type."""
     if requested is None:
         return ()
@@ -75,7 +77,13 @@ def check_routing(routing: str, submission: Submission) -> tuple[Fault, ...]:
     if after is None:
         return ()
     if routing != ESCALATE:
-        return (Fault("/escalate_after", "contradicts_routing", f"escalate_after goes with the routing 'escalate', and this one is routed {routing!r}"),)
+        return (
+            Fault(
+                "/escalate_after",
+                "contradicts_routing",
+                f"escalate_after goes with the routing 'escalate', and this one is routed {routing!r}",
+            ),
+        )
     if after >= submission.expires_in:
         return (Fault("/escalate_after", "contradicts_expiry", f"after {after} seconds it will have expired"),)
     return ()
@@ -83,7 +91,13 @@ def check_routing(routing: str, submission: Submission) -> tuple[Fault, ...]:
 
 def check_sequence(submission: Submission) -> tuple[Fault, ...]:
     if submission.sequence is not None and submission.collapse_key is None:
-        return (Fault("/sequence", "needs_collapse_key", "sequence orders the notifications of one collapse_key, and there is none"),)
+        return (
+            Fault(
+                "/sequence",
+                "needs_collapse_key",
+                "sequence orders the notifications of one collapse_key, and there is none",
+            ),
+        )
     return ()
 
 

@@ -10,7 +10,9 @@ DRAFT, PUBLISHED, ARCHIVED = "draft", "published", "archived"
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A template's sources for one channel and locale. `html` is the inner part of a mail; an empty `body` is derived from it."""
+    """A template's sources for one channel and locale. `html` is the inner part of a mail; an empty `body` is derived
+    from it.
+    """
 
     title: str
     body: str = ""

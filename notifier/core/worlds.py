@@ -1,7 +1,8 @@
 """The world of test keys: people of their own, under the ids their producers use.
 
-Somebody of the test world is a row like anybody's, under an id that no live person can have, so preferences, addresses, inbox,
-history, erasure and export follow by themselves. Ids are turned where requests of test keys come in, and back where answers go out.
+Somebody of the test world is a row like anybody's, under an id that no live person can have, so preferences, addresses,
+inbox, history, erasure and export follow by themselves. Ids are turned where requests of test keys come in, and back
+where answers go out.
 """
 
 MARK = "~"  # no id that a producer may use has one

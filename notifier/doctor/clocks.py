@@ -1,4 +1,6 @@
-"""Clocks: what is due, lapsed or expired is decided by the database's, signs of life by Redis', the times in logs are the host's. They should agree."""
+"""Clocks: what is due, lapsed or expired is decided by the database's, signs of life by Redis', the times in logs are
+the host's. They should agree.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -63,4 +65,7 @@ def compare(ahead: Mapping[str, float]) -> Iterator[Finding]:
         direction = "ahead" if seconds > 0 else "behind"
         than = "all the others" if host not in ahead else "Redis'"
         complain = fault if abs(seconds) >= HARMFUL_S else warning
-        yield complain(f"the clock of {host} is {abs(seconds):,.1f} s {direction} of {than}".replace("behind of", "behind"), _REMEDY)
+        yield complain(
+            f"the clock of {host} is {abs(seconds):,.1f} s {direction} of {than}".replace("behind of", "behind"),
+            _REMEDY,
+        )

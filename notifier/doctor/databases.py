@@ -45,7 +45,9 @@ def database(patient: Patient) -> Iterator[Finding]:
 def _version() -> Iterator[Finding]:
     if db.engine.dialect.name != "postgresql":
         return
-    number, text = db.session.execute(sa.text("SELECT current_setting('server_version_num')::int, current_setting('server_version')")).one()
+    number, text = db.session.execute(
+        sa.text("SELECT current_setting('server_version_num')::int, current_setting('server_version')")
+    ).one()
     if number < _OLDEST_POSTGRESQL:
         yield warning(f"PostgreSQL {text} is no longer maintained", "Upgrade it.")
     if db.session.scalar(sa.text("SELECT pg_is_in_recovery()")):
@@ -79,4 +81,7 @@ def room(place: Path, free: int) -> Finding:
 def _may_write(path: Path) -> Iterator[Finding]:
     if not all(os.access(place, os.W_OK) for place in (path, path.parent)):
         who = f"user {os.getuid()}"
-        yield warning(f"{path} cannot be written by {who}", f"Let Notifier run as its owner; if it does, run this as that user ({path.stat().st_uid}) too.")
+        yield warning(
+            f"{path} cannot be written by {who}",
+            f"Let Notifier run as its owner; if it does, run this as that user ({path.stat().st_uid}) too.",
+        )

@@ -1,4 +1,6 @@
-"""The examination: every check there is, in the order in which they are told, run beside each other and ended in time."""
+"""The examination: every check there is, in the order in which they are told,
+run beside each other and ended in time.
+"""
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -16,7 +18,9 @@ WITHIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`needs` what has to answer first, and asks what is in `asks` too if that answers; `decides` whether something does."""
+    """`needs` what has to answer first, and asks what is in `asks` too if that answers; `decides` whether something
+    does.
+    """
 
     name: str
     work: Callable[[Patient], Iterable[Finding]]
@@ -41,7 +45,9 @@ CHECKS = (
 )
 
 
-def examine(settings: Settings, only: Collection[str] = (), *, within_s: float = WITHIN_S) -> Iterator[tuple[str, Finding]]:
+def examine(
+    settings: Settings, only: Collection[str] = (), *, within_s: float = WITHIN_S
+) -> Iterator[tuple[str, Finding]]:
     """Check and finding, each as soon as those before it are known. All of it takes `within_s` at most.
 
     `only`: these checks, and those that decide whether they can be made.

@@ -55,7 +55,9 @@ class Patient:
             return False
 
     def discreet(self, text: str) -> str:
-        """Without a secret of the settings, whoever quoted it: drivers and servers have their own idea of an error message."""
+        """Without a secret of the settings, whoever quoted it: drivers and servers have their own idea of an error
+        message.
+        """
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
@@ -71,9 +73,15 @@ def _secrets(settings: Settings) -> list[str]:
     urls = [urlsplit(url) for url in (settings.database_url, settings.redis_url, settings.smtp_url) if url]
     passwords = [text for url in urls if url.password for text in (url.password, unquote(url.password))]
     keys = [base64.b64encode(key).decode() for _, key in settings.encryption_keys.keys]
-    declared = [_declared(settings, setting.name) for adapter in ADAPTERS for setting in adapter.settings if setting.is_secret]
+    declared = [
+        _declared(settings, setting.name) for adapter in ADAPTERS for setting in adapter.settings if setting.is_secret
+    ]
     others = [settings.secret_key, settings.notifier_admin_password, settings.notifier_producer_key]
-    return sorted({text for text in (*passwords, *keys, *declared, *others) if text and len(text) >= _SHORTEST_SECRET}, key=len, reverse=True)
+    return sorted(
+        {text for text in (*passwords, *keys, *declared, *others) if text and len(text) >= _SHORTEST_SECRET},
+        key=len,
+        reverse=True,
+    )
 
 
 def _declared(settings: Settings, name: str) -> str | None:

@@ -1,4 +1,6 @@
-"""The processes: is anybody there to send, to release what is due, and to take from every queue that holds something?"""
+"""The processes: is anybody there to send, to release what is due,
+and to take from every queue that holds something?
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,11 +19,16 @@ def processes(_patient: Patient) -> Iterator[Finding]:
     signs = liveness.worker_signs(client)
     workers = [sign for sign in signs if sign.is_recent]
     yield _seen("worker", workers, "nothing is sent")
-    yield _seen("scheduler", liveness.scheduler_signs(client), "nothing scheduled, held back or retried is sent, and nothing lost is rung again")
+    yield _seen(
+        "scheduler",
+        liveness.scheduler_signs(client),
+        "nothing scheduled, held back or retried is sent, and nothing lost is rung again",
+    )
     for sign in signs:
         if not sign.is_recent:
             yield warning(
-                f"the worker {sign.name} on {sign.host} has been silent for {sign.age_s:.0f} s", "If it was stopped, RQ forgets it by itself; else see its log."
+                f"the worker {sign.name} on {sign.host} has been silent for {sign.age_s:.0f} s",
+                "If it was stopped, RQ forgets it by itself; else see its log.",
             )
     if client.exists(_SUSPENDED):
         yield fault("all workers are suspended", 'Run: rq resume --url "$REDIS_URL"')
@@ -43,4 +50,8 @@ def _queues(workers: Sequence[liveness.Sign]) -> Iterator[Finding]:
     for name in waiting.keys() - served if workers else ():
         what = f"{counted(waiting[name], 'job')} in the queue {name}, and no worker takes from it"
         yield fault(what, f"Start one: python -m notifier worker --queues '{name}'")
-    yield ok(f"{counted(sum(waiting.values()), 'job')} in {counted(len(waiting), 'queue')}" if waiting else "the queues are empty")
+    yield ok(
+        f"{counted(sum(waiting.values()), 'job')} in {counted(len(waiting), 'queue')}"
+        if waiting
+        else "the queues are empty"
+    )

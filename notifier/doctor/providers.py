@@ -44,7 +44,10 @@ class _Account:
 def providers(patient: Patient) -> Iterator[Finding]:
     has_database = patient.answers("database")
     accounts: list[_Account] = []
-    for found in (*_of_environment(patient, _made(patient) if has_database else {}), *(_of_database(patient) if has_database else ())):
+    for found in (
+        *_of_environment(patient, _made(patient) if has_database else {}),
+        *(_of_database(patient) if has_database else ()),
+    ):
         if isinstance(found, _Account):
             accounts.append(found)
         else:
@@ -65,7 +68,11 @@ def _made(patient: Patient) -> dict[str, str]:
     """The setting that `migrate` made, unless it cannot be read: then `keys` says so."""
     sealed = db.session.scalar(sa.select(InstallationSecret.sealed).where(InstallationSecret.name == VAPID_KEY))
     try:
-        return {"VAPID_KEY": patient.vault.decrypt(bytes(sealed), f"installation_secret.{VAPID_KEY}").decode()} if patient.vault and sealed else {}
+        return (
+            {"VAPID_KEY": patient.vault.decrypt(bytes(sealed), f"installation_secret.{VAPID_KEY}").decode()}
+            if patient.vault and sealed
+            else {}
+        )
     except KeysDoNotFit:
         return {}
 
@@ -73,13 +80,23 @@ def _made(patient: Patient) -> dict[str, str]:
 def _of_environment(patient: Patient, made: Mapping[str, str]) -> Iterator[_Account | Finding]:
     """An adapter is configured when all that it requires is given; a part of that is a mistake."""
     for model in ADAPTERS:
-        given = {setting.name: patient.settings.of_provider(setting.name) or made.get(setting.name) for setting in model.settings}
+        given = {
+            setting.name: patient.settings.of_provider(setting.name) or made.get(setting.name)
+            for setting in model.settings
+        }
         required = _required(model)
         missing = [name for name in required if not given[name]]
         if required and not missing:
-            yield _Account(model.provider, model, {name: value for name, value in given.items() if value}, "Correct it in the environment.")
+            yield _Account(
+                model.provider,
+                model,
+                {name: value for name, value in given.items() if value},
+                "Correct it in the environment.",
+            )
         elif len(missing) < len(required):
-            yield fault(f"{model.label} lacks {', '.join(missing)}, and is not used", "Set it too, or unset the others.")
+            yield fault(
+                f"{model.label} lacks {', '.join(missing)}, and is not used", "Set it too, or unset the others."
+            )
 
 
 def _of_database(patient: Patient) -> Iterator[_Account | Finding]:
@@ -90,7 +107,8 @@ def _of_database(patient: Patient) -> Iterator[_Account | Finding]:
         model = models.get(row.adapter)
         if model is None:
             yield fault(
-                f"{row.name} is an account of {row.adapter}, which this program does not know", f"Remove it: python -m notifier providers remove {row.name}"
+                f"{row.name} is an account of {row.adapter}, which this program does not know",
+                f"Remove it: python -m notifier providers remove {row.name}",
             )
             continue
         try:

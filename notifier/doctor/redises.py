@@ -1,7 +1,7 @@
 """Redis: does it answer, and will it keep what it is given?
 
-An absent or forgetful Redis loses nothing, since the database is the truth and the scheduler rings again; what makes it a
-fault here is that nothing is sent meanwhile.
+An absent or forgetful Redis loses nothing, since the database is the truth and the scheduler rings again; what makes it
+a fault here is that nothing is sent meanwhile.
 """
 
 import time
@@ -55,12 +55,17 @@ def _eviction(info: dict[str, Any]) -> Finding:
     if policy is None:
         return warning("Redis does not tell its maxmemory-policy", "It must be noeviction: ask whoever runs it.")
     if policy != "noeviction":
-        return fault(f"Redis may throw queued work away (maxmemory-policy {policy})", "Set maxmemory-policy to noeviction, in redis.conf too.")
+        return fault(
+            f"Redis may throw queued work away (maxmemory-policy {policy})",
+            "Set maxmemory-policy to noeviction, in redis.conf too.",
+        )
     return ok("it keeps what it is given (noeviction)")
 
 
 def _persistence(info: dict[str, Any]) -> Iterator[Finding]:
-    """RDB alone loses minutes, and nothing at all on disk loses everything: the sweep rings from the database again, so neither is a fault."""
+    """RDB alone loses minutes, and nothing at all on disk loses everything: the sweep rings from the database again, so
+    neither is a fault.
+    """
     if info.get("aof_enabled"):
         if info.get("aof_last_write_status") == "err":
             yield fault("Redis cannot write its append-only file, and refuses work", "Look at its log and its disk.")
@@ -69,10 +74,16 @@ def _persistence(info: dict[str, Any]) -> Iterator[Finding]:
     elif info.get("rdb_last_bgsave_status") == "err":
         yield fault("Redis cannot write its snapshot, and may refuse work", "Look at its log and its disk.")
     elif not _takes_snapshots():
-        what = "Redis keeps nothing on disk: after its restart all open deliveries are rung again from the database, and traces of failed jobs are gone"
+        what = (
+            "Redis keeps nothing on disk: after its restart all open deliveries are rung again from the database, "
+            "and traces of failed jobs are gone"
+        )
         yield warning(what, "Set appendonly yes.")
     else:
-        yield warning("Redis keeps snapshots only: a crash forgets its last minutes, which are rung again from the database", "Set appendonly yes.")
+        yield warning(
+            "Redis keeps snapshots only: a crash forgets its last minutes, which are rung again from the database",
+            "Set appendonly yes.",
+        )
 
 
 def _takes_snapshots() -> bool:
@@ -87,5 +98,8 @@ def _memory(info: dict[str, Any]) -> Finding:
     said = f"it uses {used / 1024**2:,.0f} MiB" + (f" of {most / 1024**2:,.0f} MiB" if most else "")
     if most and used >= _NEARLY_FULL * most:
         complain = fault if used >= _FULL * most else warning
-        return complain(f"Redis is nearly full: {said}", "Raise maxmemory, or add workers so that the queues get shorter: when it is full it refuses work.")
+        return complain(
+            f"Redis is nearly full: {said}",
+            "Raise maxmemory, or add workers so that the queues get shorter: when it is full it refuses work.",
+        )
     return ok(said)

@@ -19,15 +19,23 @@ _LEVEL_WIDTH = max(map(len, Level))
 
 
 def run(options: Namespace) -> int:
-    """→ 1 when there is a fault. Reads the settings by itself: those that make no sense are a finding too, and nothing is made that is missing."""
+    """→ 1 when there is a fault. Reads the settings by itself: those that make no sense are a finding too, and nothing
+    is made that is missing.
+    """
     unknown = sorted(set(options.checks) - {check.name for check in CHECKS})
     if unknown:
-        print(f"There is no check {', '.join(unknown)}. The checks are: {' '.join(check.name for check in CHECKS)}", file=sys.stderr)
+        print(
+            f"There is no check {', '.join(unknown)}. The checks are: {' '.join(check.name for check in CHECKS)}",
+            file=sys.stderr,
+        )
         return 2
     try:
         told: Told = examine(Settings.from_env(makes_secrets=False), options.checks)
     except BadSettings as error:
-        told = [("settings", fault(line.removeprefix("  - "), "Correct it in the environment.")) for line in str(error).splitlines()[1:]]
+        told = [
+            ("settings", fault(line.removeprefix("  - "), "Correct it in the environment."))
+            for line in str(error).splitlines()[1:]
+        ]
     levels = Counter[Level]()
     found = []
     for name, finding in told:
@@ -55,5 +63,12 @@ def _summary(levels: Counter[Level]) -> str:
 
 
 def _json(found: Told, levels: Counter[Level]) -> str:
-    findings = [{"check": name, "level": finding.level, "what": finding.what, "remedy": finding.remedy or None} for name, finding in found]
-    return json.dumps({"faults": levels[Level.FAULT], "warnings": levels[Level.WARNING], "findings": findings}, indent=2, ensure_ascii=False)
+    findings = [
+        {"check": name, "level": finding.level, "what": finding.what, "remedy": finding.remedy or None}
+        for name, finding in found
+    ]
+    return json.dumps(
+        {"faults": levels[Level.FAULT], "warnings": levels[Level.WARNING], "findings": findings},
+        indent=2,
+        ensure_ascii=False,
+    )

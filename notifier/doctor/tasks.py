@@ -1,4 +1,6 @@
-"""Checks beside each other: each on a thread of its own, so that one that breaks or hangs says so and the others go on."""
+"""Checks beside each other: each on a thread of its own,
+so that one that breaks or hangs says so and the others go on.
+"""
 
 import threading
 import time
@@ -39,7 +41,13 @@ class Task:
         """What has been found by then (of `time.monotonic`). Something, in any case."""
         if self._has_ended.wait(max(0.0, until - time.monotonic())):
             return self._findings
-        return [*self._findings, fault("no answer in time: this check was given up", "Look whether what it asks is overloaded or cut off by a firewall.")]
+        return [
+            *self._findings,
+            fault(
+                "no answer in time: this check was given up",
+                "Look whether what it asks is overloaded or cut off by a firewall.",
+            ),
+        ]
 
 
 def _broken(error: Exception) -> Finding:
@@ -48,8 +56,13 @@ def _broken(error: Exception) -> Finding:
         return fault(str(error), "Correct it in the environment.")
     if isinstance(error, (*UNAVAILABLE, redis.RedisError)):
         name = type(getattr(error, "orig", error)).__name__
-        return fault(f"what this check asks broke off, or took too long: {name}", "Run it again; if it stays, look at the log of the database or of Redis.")
+        return fault(
+            f"what this check asks broke off, or took too long: {name}",
+            "Run it again; if it stays, look at the log of the database or of Redis.",
+        )
     places = [
-        f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(_OURS)
+        f"{Path(frame.filename).name}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(_OURS)
     ]
     return fault(f"this check broke: {type(error).__name__} ({places[-1]})", "Run it again, and report it if it stays.")

@@ -6,7 +6,16 @@ from notifier.models.event_type import EventType, Template, TemplateContent
 from notifier.models.inbox import InboxItem, InboxState
 from notifier.models.installation import AuditEntry, InstallationSecret, Provider, Revision
 from notifier.models.notification import Attempt, Capture, Delivery, Notification, Receipt
-from notifier.models.policy import ChannelPrior, ChannelScore, CollapseHead, ContentMark, Digest, DigestEntry, Flag, Schedule
+from notifier.models.policy import (
+    ChannelPrior,
+    ChannelScore,
+    CollapseHead,
+    ContentMark,
+    Digest,
+    DigestEntry,
+    Flag,
+    Schedule,
+)
 from notifier.models.producer import ApiKey, Producer
 from notifier.models.submission import Broadcast, IdempotencyKey, Submission
 from notifier.models.user import Address, AddressCode, ConsentEvent, Preference, Suppression, User

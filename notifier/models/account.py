@@ -45,7 +45,9 @@ class Account(UserMixin, Base):  # type: ignore[misc]
 
 
 class AccountSession(Base):
-    """A browser in which somebody is signed in. `way`: by what they have shown who they are. When it ends the row is deleted."""
+    """A browser in which somebody is signed in. `way`: by what they have shown who they are. When it ends the row is
+    deleted.
+    """
 
     __tablename__ = "account_session"
 
@@ -74,15 +76,19 @@ class SignInLink(Base):
 
 
 class Invitation(Base):
-    """Lets whoever has the link in a mail to `email` have `role` here, once. Only the SHA-256 of its secret is kept; sending it again makes another.
+    """Lets whoever has the link in a mail to `email` have `role` here, once. Only the SHA-256 of its secret is kept;
+    sending it again makes another.
 
-    `email_digest` is that of an address: an e-mail has one invitation at a time. `user_id`: whom the mail is for, and who gets the account.
+    `email_digest` is that of an address: an e-mail has one invitation at a time. `user_id`: whom the mail is for, and
+    who gets the account.
     """
 
     __tablename__ = "invitation"
     __table_args__ = (
         CheckConstraint(f"role IN {CONSOLE_ROLES}", name="role"),
-        Index("uq_invitation_open", "email_digest", unique=True, sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
+        Index(
+            "uq_invitation_open", "email_digest", unique=True, sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

@@ -33,13 +33,17 @@ class Tally(Base):
 
 
 class BulkAction(Base):
-    """`kind` (retry, discard, repair) done to all dead letters that `filter` chooses, in the background, at `per_second` (None: at once).
+    """`kind` (retry, discard, repair) done to all dead letters that `filter` chooses, in the background, at
+    `per_second` (None: at once).
 
-    `cursor` is the last delivery looked at; `done` of them were acted on, `left` were left alone. `provider`: through which to retry.
+    `cursor` is the last delivery looked at; `done` of them were acted on, `left` were left alone. `provider`: through
+    which to retry.
     """
 
     __tablename__ = "bulk_action"
-    __table_args__ = (Index("ix_bulk_action_open", "created_at", sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),)
+    __table_args__ = (
+        Index("ix_bulk_action_open", "created_at", sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     kind: Mapped[str] = mapped_column(String(16))

@@ -21,8 +21,8 @@ class EventType(Base):
     `resend_unknown`: whether a send that may have gone out is repeated (None: yes for transactional and system).
     `titles` holds its name for people by locale. `is_internal`: raised by the product itself, never by a producer.
     `routing` is used when a submission names none; `escalate_after_s` is how long its step waits to be read.
-    `dedupe_window_s`: what is repeated within it is left out, even if a submission does not ask for that; 0 or None: it is not;
-    `dedupe_near`: repeats that differ in case, spaces or the writing of numbers count too.
+    `dedupe_window_s`: what is repeated within it is left out, even if a submission does not ask for that; 0 or None: it
+    is not; `dedupe_near`: repeats that differ in case, spaces or the writing of numbers count too.
     """
 
     __tablename__ = "event_type"
@@ -50,7 +50,8 @@ class EventType(Base):
 
 
 class Template(Base):
-    """One version of a template: draft, published or archived. `key` is that of its type unless a producer names another.
+    """One version of a template: draft, published or archived. `key` is that of its type unless a producer names
+    another.
 
     A published version never changes; a notification records the one it used.
     """

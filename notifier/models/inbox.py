@@ -29,10 +29,33 @@ class InboxItem(Base):
     __table_args__ = (
         Index("ix_inbox_item_user_id", "user_id", "created_at", "id"),
         Index("ix_inbox_item_seq", "user_id", "seq", unique=True),
-        Index("ix_inbox_item_unread", "user_id", "created_at", "id", sqlite_where=text(_UNREAD), postgresql_where=text(_UNREAD)),
-        Index("ix_inbox_item_archived", "user_id", "created_at", "id", sqlite_where=text(_ARCHIVED), postgresql_where=text(_ARCHIVED)),
-        Index("ix_inbox_item_snoozed", "user_id", "created_at", "id", sqlite_where=text(_SNOOZED), postgresql_where=text(_SNOOZED)),
-        Index("ix_inbox_item_snoozed_until", "snoozed_until", sqlite_where=text(_SNOOZED), postgresql_where=text(_SNOOZED)),
+        Index(
+            "ix_inbox_item_unread",
+            "user_id",
+            "created_at",
+            "id",
+            sqlite_where=text(_UNREAD),
+            postgresql_where=text(_UNREAD),
+        ),
+        Index(
+            "ix_inbox_item_archived",
+            "user_id",
+            "created_at",
+            "id",
+            sqlite_where=text(_ARCHIVED),
+            postgresql_where=text(_ARCHIVED),
+        ),
+        Index(
+            "ix_inbox_item_snoozed",
+            "user_id",
+            "created_at",
+            "id",
+            sqlite_where=text(_SNOOZED),
+            postgresql_where=text(_SNOOZED),
+        ),
+        Index(
+            "ix_inbox_item_snoozed_until", "snoozed_until", sqlite_where=text(_SNOOZED), postgresql_where=text(_SNOOZED)
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(ForeignKey("delivery.id", ondelete="CASCADE"), primary_key=True)
@@ -58,8 +81,8 @@ class InboxItem(Base):
     def in_view(cls, filter: str, category: str | None = None, q: str | None = None) -> list[ColumnElement[bool]]:
         """The conditions of what a person has in view: one of FILTERS, a category, words in title or body.
 
-        `all` and `unread` leave out what is archived or snoozed, but words find in `all` what is snoozed too. The list and
-        "mark all of it" share this.
+        `all` and `unread` leave out what is archived or snoozed, but words find in `all` what is snoozed too. The list
+        and "mark all of it" share this.
         """
         conditions: list[ColumnElement[bool]]
         if filter == "archived":

@@ -27,10 +27,14 @@ class Notification(Base):
 
     __tablename__ = "notification"
     __table_args__ = (
-        Index("ix_notification_submission_id", "submission_id", "user_id", unique=True),  # a replayed chunk changes nothing
+        Index(
+            "ix_notification_submission_id", "submission_id", "user_id", unique=True
+        ),  # a replayed chunk changes nothing
         Index("ix_notification_user_id", "user_id", "id"),
         Index("ix_notification_producer_id", "producer_id", "id"),
-        Index("ix_notification_send_at", "user_id", "send_at", sqlite_where=text(_LATER), postgresql_where=text(_LATER)),
+        Index(
+            "ix_notification_send_at", "user_id", "send_at", sqlite_where=text(_LATER), postgresql_where=text(_LATER)
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -64,21 +68,36 @@ class Delivery(Base):
     `due_at`: when it may be sent (None: at once).
     `wake_at`: when the scheduler must look at it: due (waiting), its doorbell may be lost (queued), or
     its lease lapses (sending). None when nothing more is to happen by itself.
-    `held_for`: the outage that a waiting one waits out (`pipeline.outages`), however often it is due meanwhile; None: none.
-    `step`: its place in a routing; a later one is held back with the reason `fallback` or `escalation` until its turn comes.
-    `tries` counts every provider call; `failures` those that used up an attempt.
-    `expires_at` is the notification's, and later where it is held by mute or quiet hours and the producer set no expiry.
-    `failed_at`, `outcome` and `code` are the last failed attempt's: dead letters are grouped by them. `failed_type` is the
-    notification's type, once an attempt has failed: hundreds of thousands of them are filtered by it without a look elsewhere.
-    `holder`: the number of the worker that has claimed it (see `lifeline`), for as long as it is `sending`.
-    A dead letter is failed or unknown and has no `reason`; with the reason `discarded` nobody wants to see it among them any more.
+    `held_for`: the outage that a waiting one waits out (`pipeline.outages`), however often it is due meanwhile; None:
+    none. `step`: its place in a routing; a later one is held back with the reason `fallback` or `escalation` until its
+    turn comes. `tries` counts every provider call; `failures` those that used up an attempt.
+    `expires_at` is the notification's, and later where it is held by mute or quiet hours and the producer set no
+    expiry. `failed_at`, `outcome` and `code` are the last failed attempt's: dead letters are grouped by them.
+    `failed_type` is the notification's type, once an attempt has failed: hundreds of thousands of them are filtered by
+    it without a look elsewhere. `holder`: the number of the worker that has claimed it (see `lifeline`), for as long as
+    it is `sending`. A dead letter is failed or unknown and has no `reason`; with the reason `discarded` nobody wants to
+    see it among them any more.
     """
 
     __tablename__ = "delivery"
     __table_args__ = (
-        Index("ix_delivery_wake_at", "wake_at", sqlite_where=text("wake_at IS NOT NULL"), postgresql_where=text("wake_at IS NOT NULL")),
-        Index("ix_delivery_waiting", "channel", "priority", "wake_at", sqlite_where=text("status = 'waiting'"), postgresql_where=text("status = 'waiting'")),
-        Index("ix_delivery_held", "held_for", "priority", "due_at", sqlite_where=text(_HELD), postgresql_where=text(_HELD)),
+        Index(
+            "ix_delivery_wake_at",
+            "wake_at",
+            sqlite_where=text("wake_at IS NOT NULL"),
+            postgresql_where=text("wake_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_delivery_waiting",
+            "channel",
+            "priority",
+            "wake_at",
+            sqlite_where=text("status = 'waiting'"),
+            postgresql_where=text("status = 'waiting'"),
+        ),
+        Index(
+            "ix_delivery_held", "held_for", "priority", "due_at", sqlite_where=text(_HELD), postgresql_where=text(_HELD)
+        ),
         Index("ix_delivery_notification_id", "notification_id"),
         Index(
             "ix_delivery_provider_message_id",
@@ -86,7 +105,16 @@ class Delivery(Base):
             sqlite_where=text("provider_message_id IS NOT NULL"),
             postgresql_where=text("provider_message_id IS NOT NULL"),
         ),
-        Index("ix_delivery_cause", "channel", "provider", "outcome", "code", "failed_at", sqlite_where=text(_DEAD), postgresql_where=text(_DEAD)),
+        Index(
+            "ix_delivery_cause",
+            "channel",
+            "provider",
+            "outcome",
+            "code",
+            "failed_at",
+            sqlite_where=text(_DEAD),
+            postgresql_where=text(_DEAD),
+        ),
         Index("ix_delivery_failed", "id", sqlite_where=text(_DEAD), postgresql_where=text(_DEAD)),
     )
 
@@ -143,7 +171,10 @@ class Receipt(Base):
     """What a provider said later, kept even when its send is not recorded yet. Unique, so that a repeat is harmless."""
 
     __tablename__ = "receipt"
-    __table_args__ = (Index("uq_receipt_event", "provider", "event_id", unique=True), Index("ix_receipt_provider_message_id", "provider_message_id"))
+    __table_args__ = (
+        Index("uq_receipt_event", "provider", "event_id", unique=True),
+        Index("ix_receipt_provider_message_id", "provider_message_id"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     provider: Mapped[str] = mapped_column(String(64))
@@ -156,7 +187,9 @@ class Receipt(Base):
 
 
 class Capture(Base):
-    """What the sandbox kept instead of sending; one per delivery and try. `content` holds to, subject, text, html, payload, headers."""
+    """What the sandbox kept instead of sending; one per delivery and try. `content` holds to, subject, text, html,
+    payload, headers.
+    """
 
     __tablename__ = "capture"
     __table_args__ = (Index("ix_capture_user_id", "user_id", "id"),)

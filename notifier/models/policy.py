@@ -1,4 +1,6 @@
-"""What deciding remembers between notifications: repeats, replacements, digests, schedules, flags, and what people open."""
+"""What deciding remembers between notifications: repeats, replacements, digests, schedules, flags, and what people
+open.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -72,7 +74,9 @@ class DigestEntry(Base):
     __tablename__ = "digest_entry"
 
     digest_id: Mapped[UUID] = mapped_column(ForeignKey("digest.id", ondelete="CASCADE"), primary_key=True)
-    delivery_id: Mapped[UUID] = mapped_column(ForeignKey("delivery.id", ondelete="CASCADE"), primary_key=True, index=True)
+    delivery_id: Mapped[UUID] = mapped_column(
+        ForeignKey("delivery.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
 
 
 class Schedule(Base):
@@ -82,7 +86,14 @@ class Schedule(Base):
     """
 
     __tablename__ = "schedule"
-    __table_args__ = (Index("ix_schedule_next_at", "next_at", sqlite_where=text("next_at IS NOT NULL"), postgresql_where=text("next_at IS NOT NULL")),)
+    __table_args__ = (
+        Index(
+            "ix_schedule_next_at",
+            "next_at",
+            sqlite_where=text("next_at IS NOT NULL"),
+            postgresql_where=text("next_at IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     producer_id: Mapped[UUID] = mapped_column(ForeignKey("producer.id", ondelete="CASCADE"), index=True)

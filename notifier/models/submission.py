@@ -21,7 +21,14 @@ class Submission(Base):
     """
 
     __tablename__ = "submission"
-    __table_args__ = (Index("ix_submission_wake_at", "wake_at", sqlite_where=text("wake_at IS NOT NULL"), postgresql_where=text("wake_at IS NOT NULL")),)
+    __table_args__ = (
+        Index(
+            "ix_submission_wake_at",
+            "wake_at",
+            sqlite_where=text("wake_at IS NOT NULL"),
+            postgresql_where=text("wake_at IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     producer_id: Mapped[UUID | None] = mapped_column(ForeignKey("producer.id"), index=True)
@@ -43,15 +50,17 @@ class Submission(Base):
 class IdempotencyKey(Base):
     """Decides which of several requests with one key is the first: by its primary key, never by looking first.
 
-    `answer` is what the first one was answered; repeats get it again, word for word. Of a bulk call as a whole there is one
-    beside those of its items: without a submission, and `answer` is empty until all of them are stored.
+    `answer` is what the first one was answered; repeats get it again, word for word. Of a bulk call as a whole there is
+    one beside those of its items: without a submission, and `answer` is empty until all of them are stored.
     """
 
     __tablename__ = "idempotency_key"
 
     producer_id: Mapped[UUID] = mapped_column(ForeignKey("producer.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
-    is_test: Mapped[bool] = mapped_column(primary_key=True)  # a rehearsal with a test key must not swallow the real call
+    is_test: Mapped[bool] = mapped_column(
+        primary_key=True
+    )  # a rehearsal with a test key must not swallow the real call
     body_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
     submission_id: Mapped[UUID | None] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"))
     answer: Mapped[dict[str, Any]] = mapped_column(PlainJSON)

@@ -17,15 +17,17 @@ _LARGEST_GENERATION = 2**48
 
 
 def new_generation() -> int:
-    """Drawn by lot: nothing is kept of who had an id before, and yet no two of them are taken for each other. 0 is that of the first ones."""
+    """Drawn by lot: nothing is kept of who had an id before, and yet no two of them are taken for each other. 0 is that
+    of the first ones.
+    """
     return 1 + secrets.randbelow(_LARGEST_GENERATION)
 
 
 class User(Base):
     """`id` is the producer's own: `[A-Za-z0-9._@+-]{1,128}`. `attributes` are clear: they select audiences.
 
-    `generation` tells this person from others who had or will have the same id, `token_version` rises when all tokens of theirs are
-    ended (see `tokens`).
+    `generation` tells this person from others who had or will have the same id, `token_version` rises when all tokens
+    of theirs are ended (see `tokens`).
     """
 
     __tablename__ = "user"
@@ -46,19 +48,35 @@ class Address(Base):
     """Where a user can be reached on one channel. `secret` is the address's own (a webhook's signing secret).
 
     `digest` is keyed over channel and normalised value. One address a channel is the primary one.
-    `verified_at`: good for deliveries, which whatever a producer gives is. `confirmed_at`: its owner has confirmed it here (a code, a
-    link in a mail), or an admin's key has vouched for it; only there go sign-in links and whatever else opens our own pages.
-    `is_device`: a phone or a browser, which belongs to the last person it was registered for, and to nobody else.
-    `revived_at`: when a producer last gave it again after it had bounced.
+    `verified_at`: good for deliveries, which whatever a producer gives is. `confirmed_at`: its owner has confirmed it
+    here (a code, a link in a mail), or an admin's key has vouched for it; only there go sign-in links and whatever else
+    opens our own pages. `is_device`: a phone or a browser, which belongs to the last person it was registered for, and
+    to nobody else. `revived_at`: when a producer last gave it again after it had bounced.
     """
 
     __tablename__ = "address"
     __table_args__ = (
         # Partial in name only: to change a column of a whole unique index, PostgreSQL would lock out every
         # delivery that refers to the row, and two submissions that change each other's people would deadlock.
-        Index("uq_address_value", "user_id", "channel", "digest", unique=True, postgresql_where=text("digest IS NOT NULL")),
-        Index("uq_address_primary", "user_id", "channel", unique=True, sqlite_where=text("is_primary"), postgresql_where=text("is_primary")),
-        Index("uq_address_device", "channel", "digest", unique=True, sqlite_where=text("is_device"), postgresql_where=text("is_device")),
+        Index(
+            "uq_address_value", "user_id", "channel", "digest", unique=True, postgresql_where=text("digest IS NOT NULL")
+        ),
+        Index(
+            "uq_address_primary",
+            "user_id",
+            "channel",
+            unique=True,
+            sqlite_where=text("is_primary"),
+            postgresql_where=text("is_primary"),
+        ),
+        Index(
+            "uq_address_device",
+            "channel",
+            "digest",
+            unique=True,
+            sqlite_where=text("is_device"),
+            postgresql_where=text("is_device"),
+        ),
         Index("ix_address_digest", "digest"),
     )
 

@@ -1,7 +1,8 @@
 """Takes up at once what a dead worker held, long before its leases lapse. Called by the scheduler, again and again.
 
 Only a worker whose lifeline is gone has died (`notifier.lifeline`): one that is slow, or stopped, keeps it. After the
-database's server was started or replaced nothing is believed for a while, since all lifelines went with it; leases hold then.
+database's server was started or replaced nothing is believed for a while, since all lifelines went with it; leases hold
+then.
 """
 
 import time
@@ -30,7 +31,9 @@ class Abandoned:
         self._believe_at = float("-inf")
 
     def free(self) -> int:
-        """→ how many deliveries were freed. Raises redis.RedisError, DBAPIError, OSError: what was not finished is done the next time."""
+        """→ how many deliveries were freed. Raises redis.RedisError, DBAPIError, OSError: what was not finished is done
+        the next time.
+        """
         seen, at = lifeline.look(), time.monotonic()
         if self._server is None:
             self._known = _holders()
@@ -58,6 +61,12 @@ class Abandoned:
 def _holders() -> set[int]:
     """Who has claimed what is being sent. By the index on wake_at, as in `sweep.free_held_by`."""
     leased = Delivery.wake_at.between(database_time(), database_time(LEASE))
-    found = set(db.session.scalars(sa.select(Delivery.holder).where(leased, Delivery.status == lifecycle.SENDING, Delivery.holder.is_not(None)).distinct()))
+    found = set(
+        db.session.scalars(
+            sa.select(Delivery.holder)
+            .where(leased, Delivery.status == lifecycle.SENDING, Delivery.holder.is_not(None))
+            .distinct()
+        )
+    )
     db.session.close()
     return {number for number in found if number is not None}

@@ -1,7 +1,8 @@
 """The first stage: submissions in, answers out, everything stored in one transaction (T1) for the whole batch.
 
 Called by `group_commit` (single requests that came at the same time), by the bulk call, and alone.
-`judge` says what is wrong with an item; that never harms its neighbours. What people wrote, schemas and templates, runs before T1.
+`judge` says what is wrong with an item; that never harms its neighbours. What people wrote, schemas and templates, runs
+before T1.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,13 +17,28 @@ from notifier import queueing, shapes
 from notifier.clock import now as clock_now
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
-from notifier.database import DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, UNAVAILABLE, UNAVAILABLE_RETRY_S, sqlstate, transaction
+from notifier.database import (
+    DEADLOCK_DETECTED,
+    LOCK_NOT_AVAILABLE,
+    UNAVAILABLE,
+    UNAVAILABLE_RETRY_S,
+    sqlstate,
+    transaction,
+)
 from notifier.extensions import db, redis_store
 from notifier.models import EventType, IdempotencyKey
 from notifier.models import Submission as SubmissionRow
 from notifier.pipeline import flood, providers
 from notifier.pipeline.beforehand import SHOWN_BY_US, Beforehand
-from notifier.pipeline.facts import Person, admin_user_ids, as_reader, load_people, load_template_ids, load_types, recall_readers
+from notifier.pipeline.facts import (
+    Person,
+    admin_user_ids,
+    as_reader,
+    load_people,
+    load_template_ids,
+    load_types,
+    recall_readers,
+)
 from notifier.pipeline.flood import Trigger
 from notifier.pipeline.judge import (
     INLINE_LIMIT,
@@ -50,7 +66,9 @@ log = structlog.get_logger()
 
 
 class _Overtaken(Exception):
-    """Something was changed between two of our questions, or somebody erased or created; the batch is decided anew, knowing it."""
+    """Something was changed between two of our questions, or somebody erased or created; the batch is decided anew,
+    knowing it.
+    """
 
 
 def accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
@@ -62,7 +80,9 @@ def accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
     if not batch:
         return []
     providers.refresh()
-    flooded = flood.over_limit([(recipient.id, item.submission.type) for item in batch for recipient in item.submission.recipients])
+    flooded = flood.over_limit(
+        [(recipient.id, item.submission.type) for item in batch for recipient in item.submission.recipients]
+    )
     redis_store.look()
     for attempt in range(_TRIES):
         try:
@@ -91,7 +111,14 @@ def accept_part(batch: Sequence[Item]) -> list[Accepted | Rejected]:
     try:
         return accept(batch)
     except UNAVAILABLE:
-        return [Rejected("unavailable", "the database cannot be reached; this one was not stored", retry_after=UNAVAILABLE_RETRY_S) for _ in batch]
+        return [
+            Rejected(
+                "unavailable",
+                "the database cannot be reached; this one was not stored",
+                retry_after=UNAVAILABLE_RETRY_S,
+            )
+            for _ in batch
+        ]
     except Exception:
         log.exception("accept.part_failed", items=len(batch))
         return [Rejected("internal_error", "this one could not be stored") for _ in batch]
@@ -121,20 +148,33 @@ def _accept(batch: Sequence[Item], flooded: Collection[Trigger], *, is_last: boo
 
 
 def _words_of(batch: Sequence[Item]) -> Beforehand:
-    """Of what is to be shown at once, if all goes as it looks now. What the transaction finds to be different has no words, and waits for the scheduler."""
-    types = load_types({name for item in batch for name in (item.submission.type, template_key(item.submission.template)) if name})
+    """Of what is to be shown at once, if all goes as it looks now. What the transaction finds to be different has no
+    words, and waits for the scheduler.
+    """
+    types = load_types(
+        {name for item in batch for name in (item.submission.type, template_key(item.submission.template)) if name}
+    )
     template_ids = load_template_ids(item.submission.template or item.submission.type for item in batch)
     admins = admin_user_ids() if any(type_.to_admins for type_ in types.values()) else []
-    shown = [(item, type_, _readers_of(item, type_, admins)) for item in batch if (type_ := types.get(item.submission.type)) and _is_shown(item, type_)]
+    shown = [
+        (item, type_, _readers_of(item, type_, admins))
+        for item in batch
+        if (type_ := types.get(item.submission.type)) and _is_shown(item, type_)
+    ]
     known = recall_readers({recipient.id for *_, recipients in shown for recipient in recipients}) if shown else {}
     words = Beforehand()
     words.make(
         Wanted(
-            SHOWN_BY_US, type_, item.submission.template_id or template_ids.get(item.submission.template or item.submission.type), person, item.submission.data
+            SHOWN_BY_US,
+            type_,
+            item.submission.template_id or template_ids.get(item.submission.template or item.submission.type),
+            person,
+            item.submission.data,
         )
         for item, type_, recipients in shown
         for recipient in recipients
-        if (person := as_reader(recipient, known.get(recipient.id), may_change=item.caller.may_change_people)) is not None
+        if (person := as_reader(recipient, known.get(recipient.id), may_change=item.caller.may_change_people))
+        is not None
     )
     return words
 
@@ -147,13 +187,17 @@ def _is_shown(item: Item, type_: EventType) -> bool:
 
 
 def _readers_of(item: Item, type_: EventType, admins: Sequence[str]) -> Sequence[InlineRecipient]:
-    return [InlineRecipient(user_id) for user_id in admins] if goes_to_admins(item, type_) else item.submission.recipients
+    return (
+        [InlineRecipient(user_id) for user_id in admins] if goes_to_admins(item, type_) else item.submission.recipients
+    )
 
 
 # ---- storing --------------------------------------------------------------------------------------------------------
 
 
-def _store(works: Sequence[Work], known: Mapping[str, Person], flooded: Collection[Trigger], words: Beforehand, now: datetime) -> Stored:
+def _store(
+    works: Sequence[Work], known: Mapping[str, Person], flooded: Collection[Trigger], words: Beforehand, now: datetime
+) -> Stored:
     if not works:
         return Stored()
     db.session.execute(sa.insert(SubmissionRow.__table__), [_submission_row(work, flooded, now) for work in works])

@@ -35,22 +35,32 @@ MOST_TRIES = 5
 MOST_ADDRESSES = 20
 LONGEST_LABEL = 100
 
-# How many codes: for one address, for one person, and for one address whoever asks, so that many accounts cannot flood it.
+# How many codes: for one address, for one person, and for one address whoever asks, so that many accounts cannot
+# flood it.
 ALLOWANCES = {"own": "5/hour", "person": "10/hour", "address": "10/hour"}
 
 
 def is_addable(channel: str) -> bool:
     """Can a person type in an address for it, and be sent its code?"""
     known = channels.CHANNELS.get(channel)
-    return known is not None and known.address is not None and known.address.is_typed and known.borrows_from is None and _carrier(channel) is not None
+    return (
+        known is not None
+        and known.address is not None
+        and known.address.is_typed
+        and known.borrows_from is None
+        and _carrier(channel) is not None
+    )
 
 
 # ---- given by a producer --------------------------------------------------------------------------------------------
 
 
 @retried
-def add_given(user_id: str, channel: str, value: str, *, label: str | None, is_vouched: bool = False) -> tuple[Address, bool]:
-    """It counts as verified, and as confirmed by its owner if it is vouched for; the same value again switches a disabled one on.
+def add_given(
+    user_id: str, channel: str, value: str, *, label: str | None, is_vouched: bool = False
+) -> tuple[Address, bool]:
+    """It counts as verified, and as confirmed by its owner if it is vouched for; the same value again switches a
+    disabled one on.
 
     A device becomes theirs alone (`_find_or_add`). → (address, is it new).
     """
@@ -79,7 +89,9 @@ def remove_given(user_id: str, address_id: UUID) -> bool:
 def _tell_the_trail(what: str, address: Address) -> None:
     """By its id: nothing can be erased there."""
     if not is_of_tests(address.user_id):
-        audit.write(f"address.{what}", address.user_id, after={"channel": address.channel, "address": show("adr", address.id)})
+        audit.write(
+            f"address.{what}", address.user_id, after={"channel": address.channel, "address": show("adr", address.id)}
+        )
 
 
 # ---- the person's own -----------------------------------------------------------------------------------------------
@@ -101,7 +113,9 @@ def add_own(user_id: str, channel: str, value: str, *, label: str | None) -> Add
 
 
 def keep_own(user_id: str, channel: str, value: str, *, label: str | None) -> Address:
-    """Stores it unconfirmed, and sends no code: nothing goes there but what the product itself sends to that very address. Raises Rejected."""
+    """Stores it unconfirmed, and sends no code: nothing goes there but what the product itself sends to that very
+    address. Raises Rejected.
+    """
     value = _checked(channel, value)
     with transaction() as session:
         address, is_new = _find_or_add(session, user_id, channel, value)
@@ -113,7 +127,8 @@ def keep_own(user_id: str, channel: str, value: str, *, label: str | None) -> Ad
 
 
 def send_code(user_id: str, address_id: UUID) -> None:
-    """A new code for an address that is not confirmed, or was switched off. Raises Rejected: not theirs, or too many lately.
+    """A new code for an address that is not confirmed, or was switched off. Raises Rejected: not theirs, or too many
+    lately.
 
     One that others have had too many codes sent to gets none either, but nobody learns so.
     """
@@ -126,25 +141,46 @@ def send_code(user_id: str, address_id: UUID) -> None:
         raise Rejected("conflict", "No code can be sent there at present.")
     is_flooded = _is_flooded(address)
     code, at = f"{secrets.randbelow(10**6):06}", now()
-    row = {"digest": _code_digest(address.id, code), "tries": 0, "expires_at": at + timedelta(minutes=CODE_MINUTES), "created_at": at}
+    row = {
+        "digest": _code_digest(address.id, code),
+        "tries": 0,
+        "expires_at": at + timedelta(minutes=CODE_MINUTES),
+        "created_at": at,
+    }
     with transaction() as session:
         address = _own(session, user_id, address_id)
         if _works(address):  # confirmed meanwhile
             return
         address.verified_at = address.confirmed_at = address.disabled_at = address.disabled_reason = None
         forget_bounces([address.digest])
-        session.execute(insert(AddressCode).values(address_id=address.id, **row).on_conflict_do_update(index_elements=["address_id"], set_=row))
+        session.execute(
+            insert(AddressCode)
+            .values(address_id=address.id, **row)
+            .on_conflict_do_update(index_elements=["address_id"], set_=row)
+        )
     if not is_flooded:
         data = {"code": code, "minutes": CODE_MINUTES}
-        own.submit(Submission(CODE_TYPE, (InlineRecipient(user_id),), data, channels=(carrier,), address_id=address.id, expires_in=CODE_MINUTES * 60))
+        own.submit(
+            Submission(
+                CODE_TYPE,
+                (InlineRecipient(user_id),),
+                data,
+                channels=(carrier,),
+                address_id=address.id,
+                expires_in=CODE_MINUTES * 60,
+            )
+        )
 
 
 def confirm(user_id: str, address_id: UUID, code: str) -> Address:
-    """The address with this code is theirs from now on. Each call uses up one of MOST_TRIES; raises Rejected when it was not right."""
+    """The address with this code is theirs from now on. Each call uses up one of MOST_TRIES; raises Rejected when it
+    was not right.
+    """
     given = _code_digest(address_id, "".join(code.split()))
     with transaction() as session:
         address = _own(session, user_id, address_id)
-        # Counted before it is compared: however many guess at once, the row gives away no more than so many comparisons.
+        # Counted before it is compared: however many guess at once, the row gives away no more than
+        # so many comparisons.
         counted = session.execute(
             sa.update(AddressCode)
             .where(AddressCode.address_id == address_id, AddressCode.tries < MOST_TRIES, AddressCode.expires_at > now())
@@ -156,7 +192,9 @@ def confirm(user_id: str, address_id: UUID, code: str) -> Address:
             session.execute(sa.delete(AddressCode).where(AddressCode.address_id == address_id))
             address.verified_at = address.confirmed_at = now()
             address.disabled_at = address.disabled_reason = None
-            session.execute(sa.delete(Suppression).where(Suppression.digest == address.digest, Suppression.reason == UNSUBSCRIBED))
+            session.execute(
+                sa.delete(Suppression).where(Suppression.digest == address.digest, Suppression.reason == UNSUBSCRIBED)
+            )
             _tell(session, address, f"{address.masked} (not confirmed)", address.masked)
             current = _primary(session, user_id, address.channel)
             if current is None or not _works(current):
@@ -171,7 +209,9 @@ def confirm(user_id: str, address_id: UUID, code: str) -> Address:
 
 
 def make_primary(user_id: str, address_id: UUID) -> Address:
-    """The one that is used where a channel uses one only. Raises Rejected for one that is not confirmed, or switched off."""
+    """The one that is used where a channel uses one only. Raises Rejected for one that is not confirmed, or switched
+    off.
+    """
     with transaction() as session:
         address = _own(session, user_id, address_id)
         if not _works(address) or channels.CHANNELS[address.channel].every_address:
@@ -179,7 +219,11 @@ def make_primary(user_id: str, address_id: UUID) -> Address:
         current = _primary(session, user_id, address.channel)
         if current is not address:
             _make_primary(session, address, current)
-            change = {"choice": f"addresses.{address.channel}.primary", "from": current.masked if current else None, "to": address.masked}
+            change = {
+                "choice": f"addresses.{address.channel}.primary",
+                "from": current.masked if current else None,
+                "to": address.masked,
+            }
             session.add(ConsentEvent(user_id=user_id, source="page", change=change, at=now()))
     return address
 
@@ -228,7 +272,10 @@ def _checked(channel: str, value: str) -> str:
     except ValueError as error:
         raise _refused(Fault("/value", "invalid_address", str(error))) from None
     if not channels.registry().may_reach(channel, value):
-        sentence = "This leads into a private network, or is not encrypted; OUTBOUND_ALLOW names the networks for which that is allowed."
+        sentence = (
+            "This leads into a private network, or is not encrypted; OUTBOUND_ALLOW names the networks for which "
+            "that is allowed."
+        )
         raise _refused(Fault("/value", "target_refused", sentence))
     return value
 
@@ -236,13 +283,16 @@ def _checked(channel: str, value: str) -> str:
 def _find_or_add(session: scoped_session[Session], user_id: str, channel: str, value: str) -> tuple[Address, bool]:
     """The user's row is held, so that nobody else changes their addresses meanwhile.
 
-    Whoever takes over a phone or a browser must not read its former owner's messages: a device is taken away from everybody
-    else. Their rows are locked in no order, and two may register one device at once: callers that add devices are `retried`.
+    Whoever takes over a phone or a browser must not read its former owner's messages: a device is taken away from
+    everybody else. Their rows are locked in no order, and two may register one device at once: callers that add devices
+    are `retried`.
     """
     if session.get(User, user_id, with_for_update={"key_share": True}) is None:
         raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
     digest = digest_of(channel, value, is_test=is_of_tests(user_id))
-    address = session.scalar(sa.select(Address).where(Address.user_id == user_id, Address.channel == channel, Address.digest == digest))
+    address = session.scalar(
+        sa.select(Address).where(Address.user_id == user_id, Address.channel == channel, Address.digest == digest)
+    )
     if address is not None:
         return address, False
     kind = channels.CHANNELS[channel].address
@@ -271,7 +321,13 @@ def _new_signing_secret() -> str:
 
 def _check_room(session: scoped_session[Session], user_id: str) -> None:
     if (session.scalar(sa.select(sa.func.count()).where(Address.user_id == user_id)) or 0) > MOST_ADDRESSES:
-        raise _refused(Fault("/value", "too_many_addresses", f"You have {MOST_ADDRESSES} addresses and devices already. Remove one first."))
+        raise _refused(
+            Fault(
+                "/value",
+                "too_many_addresses",
+                f"You have {MOST_ADDRESSES} addresses and devices already. Remove one first.",
+            )
+        )
 
 
 def _of(session: scoped_session[Session], user_id: str, address_id: UUID) -> Address | None:
@@ -291,7 +347,9 @@ def _works(address: Address) -> bool:
 
 
 def _primary(session: scoped_session[Session], user_id: str, channel: str) -> Address | None:
-    return session.scalar(sa.select(Address).where(Address.user_id == user_id, Address.channel == channel, Address.is_primary))
+    return session.scalar(
+        sa.select(Address).where(Address.user_id == user_id, Address.channel == channel, Address.is_primary)
+    )
 
 
 def _make_primary(session: scoped_session[Session], address: Address, current: Address | None) -> None:
@@ -307,7 +365,11 @@ def _remove(session: scoped_session[Session], address: Address) -> None:
     session.flush()
     if address.is_primary:
         following = sa.select(Address).where(Address.user_id == address.user_id, Address.channel == address.channel)
-        heir = session.scalar(following.where(Address.verified_at.is_not(None), Address.disabled_at.is_(None)).order_by(Address.id).limit(1))
+        heir = session.scalar(
+            following.where(Address.verified_at.is_not(None), Address.disabled_at.is_(None))
+            .order_by(Address.id)
+            .limit(1)
+        )
         if heir is not None:
             heir.is_primary = True
 
@@ -329,13 +391,21 @@ def _code_digest(address_id: UUID, code: str) -> bytes:
 
 
 def _is_flooded(address: Address) -> bool:
-    """Counts a code. True: others have asked for too many. Raises Rejected for too many of the person's own, and while nothing can count."""
+    """Counts a code. True: others have asked for too many. Raises Rejected for too many of the person's own, and while
+    nothing can count.
+    """
     digest = address.digest.hex()
-    keys = {"own": f"code:{digest}:{address.user_id}", "person": f"codes-to-person:{address.user_id}", "address": f"codes-to-address:{digest}"}
+    keys = {
+        "own": f"code:{digest}:{address.user_id}",
+        "person": f"codes-to-person:{address.user_id}",
+        "address": f"codes-to-address:{digest}",
+    }
     try:
         used_up = flood.used_up({keys[name]: allowance for name, allowance in ALLOWANCES.items()})
     except redis.RedisError:
-        raise Rejected("unavailable", "No codes can be sent at the moment. Try again in a minute.", retry_after=60) from None
+        raise Rejected(
+            "unavailable", "No codes can be sent at the moment. Try again in a minute.", retry_after=60
+        ) from None
     if used_up & {keys["own"], keys["person"]}:
         raise Rejected("rate_limited", "That were many codes in a short time. Try again in an hour.", retry_after=3600)
     return keys["address"] in used_up

@@ -1,4 +1,5 @@
-"""Decides which claimed deliveries may go out now, and through whom: asks the health of their providers, once per batch.
+"""Decides which claimed deliveries may go out now, and through whom: asks the health of their providers, once per
+batch.
 
 Called between claim and send. Where no provider of the channel can take a delivery at this moment, it is
 held until one can (`pipeline.outages`; reason `provider_down` or `paced`), and has used up no attempt.
@@ -35,7 +36,9 @@ class _Refusal:
 
 
 def admit(tasks: Sequence[Task]) -> tuple[list[Task], list[Outcome]]:
-    """→ those to be sent, each with the adapters it may try, and what became of the others. A round trip per provider of a channel at most."""
+    """→ those to be sent, each with the adapters it may try, and what became of the others. A round trip per provider
+    of a channel at most.
+    """
     admitted: list[Task] = []
     refusals: dict[int, list[_Refusal]] = {}  # index of the task → one of each adapter
     level, pending = 0, list(range(len(tasks)))
@@ -63,7 +66,11 @@ def admit(tasks: Sequence[Task]) -> tuple[list[Task], list[Outcome]]:
 
 def _scopes(task: Task, adapter: Adapter) -> tuple[str, ...]:
     """What must be well for it to go by this adapter. The sandbox always is."""
-    return () if adapter.is_sandbox else tuple(dict.fromkeys((adapter.scope(task.recipient), adapter.receiver(task.recipient))))
+    return (
+        ()
+        if adapter.is_sandbox
+        else tuple(dict.fromkeys((adapter.scope(task.recipient), adapter.receiver(task.recipient))))
+    )
 
 
 def _wants(tasks: Sequence[Task], level: int, needed: Mapping[int, Sequence[str]]) -> list[Want]:
@@ -93,10 +100,20 @@ def _hold(waiting: Sequence[tuple[Task, Sequence[_Refusal]]]) -> list[Outcome]:
         )
     table: sa.Table = Delivery.__table__
     moved = {"tries": table.c.tries - 1, "reason": sa.bindparam("why"), "held_for": sa.bindparam("held")}
-    times = {"due_at": sa.bindparam("due"), "wake_at": sa.bindparam("wake"), "detail": sa.bindparam("more", type_=table.c.detail.type)}
-    ours = (table.c.id == sa.bindparam("key"), table.c.tries == sa.bindparam("tries_now"), table.c.status == lifecycle.SENDING)
+    times = {
+        "due_at": sa.bindparam("due"),
+        "wake_at": sa.bindparam("wake"),
+        "detail": sa.bindparam("more", type_=table.c.detail.type),
+    }
+    ours = (
+        table.c.id == sa.bindparam("key"),
+        table.c.tries == sa.bindparam("tries_now"),
+        table.c.status == lifecycle.SENDING,
+    )
     with transaction() as session:
-        session.connection().execute(sa.update(table).where(*ours).values(status=lifecycle.WAITING, **moved, **times), rows)
+        session.connection().execute(
+            sa.update(table).where(*ours).values(status=lifecycle.WAITING, **moved, **times), rows
+        )
         started = follow([task.notification for task, _ in waiting])
     ring(started)
     return [Outcome(task.delivery.id, lifecycle.WAITING) for task, _ in waiting]

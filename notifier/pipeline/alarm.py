@@ -23,10 +23,21 @@ log = structlog.get_logger()
 
 
 def tell(happened: Mapping[str, str], tasks: Sequence[Task]) -> None:
-    """`happened`: provider → what its breaker did, as `health.report` answers. Nothing of it may harm the delivery of others."""
+    """`happened`: provider → what its breaker did, as `health.report` answers. Nothing of it may harm the delivery of
+    others.
+    """
     for scope, what in happened.items():
-        failed = [task for task in tasks if any(latest.error and latest.adapter.scope(task.recipient) == scope for latest in task.tries)]
-        if what == "closed" or not failed or all(task.notification.type == TYPE for task in failed) or not _is_first(scope):
+        failed = [
+            task
+            for task in tasks
+            if any(latest.error and latest.adapter.scope(task.recipient) == scope for latest in task.tries)
+        ]
+        if (
+            what == "closed"
+            or not failed
+            or all(task.notification.type == TYPE for task in failed)
+            or not _is_first(scope)
+        ):
             continue
         data = {
             "channel": failed[0].delivery.channel,

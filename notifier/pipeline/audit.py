@@ -1,4 +1,5 @@
-"""The audit trail: who changed what, from where. Append-only; called by whatever changes something for a person or a key.
+"""The audit trail: who changed what, from where. Append-only; called by whatever changes something for a person or a
+key.
 
 Who acts is settled at the door (`acting_as`), so that nobody down here has to be told. What nobody asked for
 is done by the product itself. A secret never reaches the trail, whatever is handed in.
@@ -25,8 +26,12 @@ ITSELF = "Notifier"
 
 _LONGEST_TEXT = 1000
 _MOST_ITEMS = 100
-_SECRET_NAME = re.compile(r"secret|password|passphrase|token|credential|private|authorization|(^|[_\W])keys?$", re.IGNORECASE)
-_SECRET_TEXT = re.compile(r"(?<=://)[^/\s@]*:[^/\s@]*(?=@)|(?<=whsec_)[\w+/=-]+|(?<=ntf_live_.{7})[\w-]+|(?<=ntf_test_.{7})[\w-]+")
+_SECRET_NAME = re.compile(
+    r"secret|password|passphrase|token|credential|private|authorization|(^|[_\W])keys?$", re.IGNORECASE
+)
+_SECRET_TEXT = re.compile(
+    r"(?<=://)[^/\s@]*:[^/\s@]*(?=@)|(?<=whsec_)[\w+/=-]+|(?<=ntf_live_.{7})[\w-]+|(?<=ntf_test_.{7})[\w-]+"
+)
 
 _acting: ContextVar[tuple[str, str | None] | None] = ContextVar("acting", default=None)
 
@@ -49,7 +54,9 @@ class acting_as:  # noqa: N801 (used like a function)
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         _acting.reset(self._token)
 
 
@@ -59,19 +66,31 @@ def actor() -> str:
     return acting[0] if acting else ITSELF
 
 
-def write(action: str, subject: str, *, before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None) -> None:
-    """One entry, inside the caller's transaction: `write("channel.paused", "sms")`. Of `before` and `after` only what differs is kept."""
+def write(
+    action: str, subject: str, *, before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None
+) -> None:
+    """One entry, inside the caller's transaction: `write("channel.paused", "sms")`. Of `before` and `after` only what
+    differs is kept.
+    """
     db.session.execute(sa.insert(AuditEntry.__table__).values(**_row(action, subject, before, after)))
 
 
 def write_each(entries: Iterable[Entry]) -> None:
     """Several at once, by several actors. Inside the caller's transaction; one statement."""
-    rows = [{**_row(one.action, one.subject, None, one.after), **({"actor": _clean(one.actor)[:200], "origin": None} if one.actor else {})} for one in entries]
+    rows = [
+        {
+            **_row(one.action, one.subject, None, one.after),
+            **({"actor": _clean(one.actor)[:200], "origin": None} if one.actor else {}),
+        }
+        for one in entries
+    ]
     if rows:
         db.session.execute(sa.insert(AuditEntry.__table__), rows)
 
 
-def _row(action: str, subject: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, Any]:
+def _row(
+    action: str, subject: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+) -> dict[str, Any]:
     if before is not None and after is not None:
         changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
         before = {name: value for name, value in before.items() if name in changed}
@@ -107,7 +126,9 @@ def _kept(value: Any, name: str = "", *, is_secret: bool = False) -> Any:
 
 def _clean(text: str) -> str:
     """Both databases can store it; no secret stands in it."""
-    text = text[: 2 * _LONGEST_TEXT].replace("\0", "�").encode("utf-8", "replace").decode()  # before the search, which is slow in endless texts
+    text = (
+        text[: 2 * _LONGEST_TEXT].replace("\0", "�").encode("utf-8", "replace").decode()
+    )  # before the search, which is slow in endless texts
     text = _SECRET_TEXT.sub(MASK, text)
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
 

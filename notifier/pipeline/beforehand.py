@@ -1,8 +1,9 @@
-"""The words of what we show ourselves, made before the transaction that stores it begins: no template runs while others wait for a lock.
+"""The words of what we show ourselves, made before the transaction that stores it begins: no template runs while others
+wait for a lock.
 
-Used by `accept`, `expand` and the scheduler. What the words were made for may have changed by the time it is stored (another version
-was published, the person has another name): then there are none at hand. `accept` begins anew; what has none in the end waits a
-moment, until the scheduler shows it.
+Used by `accept`, `expand` and the scheduler. What the words were made for may have changed by the time it is stored
+(another version was published, the person has another name): then there are none at hand. `accept` begins anew; what
+has none in the end waits a moment, until the scheduler shows it.
 """
 
 import contextlib
@@ -32,7 +33,9 @@ class Beforehand:
         each = {_key(one): one for one in wanted}
         keys, ones = list(each), list(each.values())
         results = put_some_into_words(ones, _AT_ONCE + _FOR_EACH * len(ones))
-        left = [index for index, result in enumerate(results) if result is None]  # the last ones: their turn comes in order
+        left = [
+            index for index, result in enumerate(results) if result is None
+        ]  # the last ones: their turn comes in order
         if left:
             with contextlib.suppress(Rejected):  # nobody is free to do it
                 results_apart = put_some_into_words([ones[index] for index in left], _APART, apart=True)

@@ -1,4 +1,5 @@
-"""Retries or discards many dead letters in the background: all that a filter chooses. Begun by the failed jobs' pages, worked off by the scheduler.
+"""Retries or discards many dead letters in the background: all that a filter chooses. Begun by the failed jobs' pages,
+worked off by the scheduler.
 
 What a batch did and how far it came are one transaction, so a scheduler that dies repeats nothing and leaves
 nothing out; the row is held meanwhile, so two of them never do the same. Redis hears of it after the commit.
@@ -38,7 +39,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What an action would meet: all that is chosen, how many of them have expired, and the accounts of providers one may choose from."""
+    """What an action would meet: all that is chosen, how many of them have expired, and the accounts of providers one
+    may choose from.
+    """
 
     total: int
     expired: int
@@ -80,10 +83,22 @@ def start(kind: str, chosen: Filter, *, provider: str | None = None, per_second:
         total = session.scalar(select_dead(chosen, sa.func.count())) or 0
         if not total:
             raise Rejected("conflict", "there is nothing to do: none of them is a failed job any more")
-        row = BulkAction(kind=kind, filter=chosen.document(), provider=provider, per_second=per_second, total=total, actor=audit.actor(), created_at=now)
+        row = BulkAction(
+            kind=kind,
+            filter=chosen.document(),
+            provider=provider,
+            per_second=per_second,
+            total=total,
+            actor=audit.actor(),
+            created_at=now,
+        )
         session.add(row)
         session.flush()
-        audit.write("bulk.started", show("blk", row.id), after={"kind": kind, "filter": row.filter, "total": total, "provider": provider, "rate": per_second})
+        audit.write(
+            "bulk.started",
+            show("blk", row.id),
+            after={"kind": kind, "filter": row.filter, "total": total, "provider": provider, "rate": per_second},
+        )
         key = row.id
     publish.hint(publish.ACTIONS, publish.FAILED)
     return key
@@ -98,20 +113,28 @@ def cancel(key: UUID) -> bool:
         if row.finished_at is not None:
             return False
         row.cancelled_at = row.finished_at = clock_now()
-        audit.write("bulk.cancelled", show("blk", key), after={"done": row.done, "left_alone": row.left, "not_reached": row.total - row.done - row.left})
+        audit.write(
+            "bulk.cancelled",
+            show("blk", key),
+            after={"done": row.done, "left_alone": row.left, "not_reached": row.total - row.done - row.left},
+        )
     publish.hint(publish.ACTIONS, publish.FAILED)
     return True
 
 
 def work() -> int:
-    """One batch of the oldest action that is due. → how many dead letters it looked at; BATCH means that there may be more at once."""
+    """One batch of the oldest action that is due. → how many dead letters it looked at; BATCH means that there may be
+    more at once.
+    """
     taken: list[UUID] = []
     try:
         return _work_one(taken)
     except Exception:
         # The others are not to wait for one that breaks whenever it is tried.
         with transaction() as session:
-            session.execute(sa.update(BulkAction).where(BulkAction.id.in_(taken)).values(wake_at=clock_now() + _FAULT_PAUSE))
+            session.execute(
+                sa.update(BulkAction).where(BulkAction.id.in_(taken)).values(wake_at=clock_now() + _FAULT_PAUSE)
+            )
         raise
 
 
@@ -130,7 +153,9 @@ def _work_one(taken: list[UUID]) -> int:
         keys, kind, cursor = _next(session, row, size), row.kind, row.cursor
         if kind == REPAIR:
             doorbells = _doorbells(session, keys)
-            row.wake_at = now + _REDIS_PAUSE  # nobody else takes it while Redis is asked; when it cannot be, it is tried again then
+            row.wake_at = (
+                now + _REDIS_PAUSE
+            )  # nobody else takes it while Redis is asked; when it cannot be, it is tried again then
         else:
             doorbells = _ACTS[kind](session, row, keys) if keys else []
             _note(row, keys, size, len(doorbells), now)
@@ -146,7 +171,9 @@ def _note(row: BulkAction, keys: list[UUID], size: int, done: int, now: datetime
     """How far it has come, with the batch `keys` of which `done` were acted on."""
     row.done += done
     row.left += len(keys) - done
-    row.total = max(row.total, row.done + row.left)  # what had failed by then, and was recorded only after it was counted
+    row.total = max(
+        row.total, row.done + row.left
+    )  # what had failed by then, and was recorded only after it was counted
     if keys:
         row.cursor = keys[-1]
     row.wake_at = now + timedelta(seconds=len(keys) / row.per_second) if row.per_second else None
@@ -166,7 +193,9 @@ def _finish(row: BulkAction) -> None:
     row.left = row.total - row.done
     row.finished_at = clock_now()
     with audit.acting_as(row.actor):
-        audit.write("bulk.finished", show("blk", row.id), after={"kind": row.kind, "done": row.done, "left_alone": row.left})
+        audit.write(
+            "bulk.finished", show("blk", row.id), after={"kind": row.kind, "done": row.done, "left_alone": row.left}
+        )
 
 
 def _retry(session: "scoped_session[Session]", row: BulkAction, keys: list[UUID]) -> list[Doorbell]:
@@ -183,7 +212,9 @@ def _doorbells(session: "scoped_session[Session]", keys: list[UUID]) -> list[Doo
 
 
 def _repair(key: UUID, cursor: UUID | None, keys: list[UUID], size: int, doorbells: list[Doorbell]) -> None:
-    """Those that RQ's registries lack, outside of any transaction; noted after that, since again changes nothing and may be done after a crash."""
+    """Those that RQ's registries lack, outside of any transaction; noted after that, since again changes nothing and
+    may be done after a crash.
+    """
     try:
         restored = restore_failed(doorbells)
     except redis.RedisError as error:
@@ -195,4 +226,7 @@ def _repair(key: UUID, cursor: UUID | None, keys: list[UUID], size: int, doorbel
             _note(row, keys, size, len(restored), clock_now())
 
 
-_ACTS: dict[str, Callable[["scoped_session[Session]", BulkAction, list[UUID]], list[Doorbell]]] = {RETRY: _retry, DISCARD: _discard}
+_ACTS: dict[str, Callable[["scoped_session[Session]", BulkAction, list[UUID]], list[Doorbell]]] = {
+    RETRY: _retry,
+    DISCARD: _discard,
+}

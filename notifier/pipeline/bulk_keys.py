@@ -1,8 +1,8 @@
 """The idempotency key of a bulk call as a whole: one key goes with one body, and gets one answer again and again.
 
-Called by the bulk doors. The key is claimed before anything is stored, and given its answer when everything is. In between
-each item has a key of its own (`api.submitting`), so that a call that was broken off goes on where it was, and two at once
-store each item once. `sweep.prune` forgets them after a day, like all keys.
+Called by the bulk doors. The key is claimed before anything is stored, and given its answer when everything is. In
+between each item has a key of its own (`api.submitting`), so that a call that was broken off goes on where it was, and
+two at once store each item once. `sweep.prune` forgets them after a day, like all keys.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,18 @@ log = structlog.get_logger()
 
 
 def claim(caller: Caller, key: str, digest: str) -> list[dict[str, Any]] | None:
-    """→ the results that the first call with this key and body was answered with; None: it is to be done, or gone on with.
+    """→ the results that the first call with this key and body was answered with; None: it is to be done, or gone on
+    with.
 
-    Raises Rejected: `idempotency_mismatch` for another body, `idempotency_in_progress` while the first one's claim is undecided.
+    Raises Rejected: `idempotency_mismatch` for another body, `idempotency_in_progress` while the first one's claim is
+    undecided.
     """
-    row: dict[str, Any] = {"body_digest": bytes.fromhex(digest), "submission_id": None, "answer": {}, "created_at": now()}
+    row: dict[str, Any] = {
+        "body_digest": bytes.fromhex(digest),
+        "submission_id": None,
+        "answer": {},
+        "created_at": now(),
+    }
     try:
         with transaction() as session:
             bound_the_wait()
@@ -43,7 +50,9 @@ def claim(caller: Caller, key: str, digest: str) -> list[dict[str, Any]] | None:
 
 
 def settle(caller: Caller, key: str, results: Sequence[dict[str, Any]]) -> None:
-    """From now on this is the answer. One that may turn out better when it is tried again is not kept; nor is the key of one that stored nothing."""
+    """From now on this is the answer. One that may turn out better when it is tried again is not kept; nor is the key
+    of one that stored nothing.
+    """
     problems = [result["error"] for result in results if "error" in result]
     if any(problem["status"] in (409, 429) or problem["status"] >= 500 for problem in problems):
         return

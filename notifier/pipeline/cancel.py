@@ -24,14 +24,17 @@ _GONE_OUT = frozenset(lifecycle.STATUSES) - lifecycle.LEFT_OUT
 def cancel(notification_id: UUID) -> int:
     """Cancels the waiting and queued deliveries of a notification, and those in an open digest; returns how many.
 
-    Raises Rejected when there are none. A worker that claims one of them at this moment wins or loses by the row's lock,
-    never both. Where nothing of it has gone out, the older one whose place it had taken by their `collapse_key` goes out
-    after all.
+    Raises Rejected when there are none. A worker that claims one of them at this moment wins or loses by the row's
+    lock, never both. Where nothing of it has gone out, the older one whose place it had taken by their `collapse_key`
+    goes out after all.
     """
     with transaction() as session:
         cancelled = session.execute(
             sa.update(Delivery)
-            .where(Delivery.notification_id == notification_id, Delivery.status.in_(lifecycle.leading_to(lifecycle.CANCELLED)))
+            .where(
+                Delivery.notification_id == notification_id,
+                Delivery.status.in_(lifecycle.leading_to(lifecycle.CANCELLED)),
+            )
             .values(status=lifecycle.CANCELLED, reason="cancelled", wake_at=None)
             .returning(Delivery.id)
             .execution_options(synchronize_session=False)

@@ -4,8 +4,9 @@ Called by `decide` for a whole batch: one Lua call, in which Redis judges one no
 two senders at the limit never both pass. Each channel counts for the time it is due, and is over a cap where any window
 that contains that time is full, with what is due later too. A dry run looks, and leaves nothing behind.
 
-Whoever ends deliveries without their having gone out, or brings one back, calls `recount`; of a transaction that comes to
-nothing all is given back. What waits again after it was counted (a retry, quiet hours, an outage) keeps its first time.
+Whoever ends deliveries without their having gone out, or brings one back, calls `recount`; of a transaction that comes
+to nothing all is given back. What waits again after it was counted (a retry, quiet hours, an outage) keeps its first
+time.
 
 After a FLUSHALL the counts are rebuilt from the database: it is asked once for each person, until all that was planned
 before is a day old. (What somebody's mute has put off for longer than a day is not found then.) While Redis is away
@@ -43,8 +44,9 @@ _TRIES = 3  # Redis may be flushed between two questions
 
 log = structlog.get_logger()
 
-# A sorted set for each person and category: a member `id channel` for each channel of a notification, by the time (ms) it
-# is due, and the member `` (at -1) where it is known that nothing is missing. It is kept for a day after the last one.
+# A sorted set for each person and category: a member `id channel` for each channel of a notification, by the time (ms)
+# it is due, and the member `` (at -1) where it is known that nothing is missing. It is kept for a day after the last
+# one.
 _KEEP = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -95,7 +97,8 @@ for i = 2, #KEYS do
 end
 if #unknown > 0 then return cjson.encode({unknown = unknown, is_new = is_new}) end
 
--- [[time, id]…] of what is counted by a channel (`*`: by whichever) less than a window before or after a time, in order.
+-- [[time, id]…] of what is counted by a channel (`*`: by whichever) less than a window before or after a time,
+-- in order.
 local function near(i, scope, at, window)
   local from, to = at - window, at + window
   local range = {string.format('(%.0f', from), string.format('(%.0f', to)}
@@ -202,7 +205,8 @@ class _Question:
 
 
 def count(planned: Sequence[Planned], now: datetime, *, is_rehearsal: bool) -> dict[int, Mapping[str, Limit]]:
-    """Counts those that have a route, in order. → for each (by its index) that is over a cap, the channels concerned and the cap.
+    """Counts those that have a route, in order. → for each (by its index) that is over a cap, the channels concerned
+    and the cap.
 
     Inside the caller's transaction; without anything that a cap concerns it asks nobody.
     """
@@ -219,7 +223,10 @@ def count(planned: Sequence[Planned], now: datetime, *, is_rehearsal: bool) -> d
         log.warning("caps.redis_away", error=type(error).__name__)
         unchecked("cap")
         return {}
-    over = [{channel: question.limits[number - 1] for channel, number in answer.items()} for question, answer in zip(questions, answers, strict=True)]
+    over = [
+        {channel: question.limits[number - 1] for channel, number in answer.items()}
+        for question, answer in zip(questions, answers, strict=True)
+    ]
     if not is_rehearsal:
         counted = [(one, one.due.keys() - beyond.keys()) for one, beyond in zip(questions, over, strict=True)]
         undone_by(partial(_give_back, [(one, channels) for one, channels in counted if channels]))
@@ -312,8 +319,9 @@ def _asked_until(now: datetime) -> int:
 def recount(notification_ids: Iterable[UUID]) -> None:
     """For whoever moves deliveries of these out of what goes out (`lifecycle.LEFT_OUT`), or back into it.
 
-    Inside their transaction. After its commit their counts are made what the database says: for all of a transaction one
-    statement, and one round trip if a cap concerns any of them. An address less of a channel with two gives nothing back.
+    Inside their transaction. After its commit their counts are made what the database says: for all of a transaction
+    one statement, and one round trip if a cap concerns any of them. An address less of a channel with two gives nothing
+    back.
     """
     once_committed(_recount, notification_ids)
 
@@ -332,7 +340,9 @@ def _recount(notification_ids: Collection[UUID]) -> None:
 
 
 def forget(user_id: str) -> None:
-    """Nothing is counted for somebody who was erased. After that transaction; without Redis it is forgotten in its time."""
+    """Nothing is counted for somebody who was erased. After that transaction; without Redis it is forgotten in its
+    time.
+    """
     if redis_store.is_away():
         return
     keys = [_key((is_test, category, user_id)) for is_test in (False, True) for category in LIMITED]

@@ -43,8 +43,22 @@ _DELIVERY: tuple[sa.Column[Any], ...] = (
     *(_delivery.detail, _delivery.tries, _delivery.failures, _delivery.due_at, _delivery.expires_at, _delivery.step),
 )
 _NOTIFICATION: tuple[sa.Column[Any], ...] = (
-    *(_notification.id, _notification.user_id, _notification.type, _notification.category, _notification.priority, _notification.template_id),
-    *(_notification.data, _notification.given, _notification.is_test, _notification.routing, _notification.is_perishable, _notification.created_at),
+    *(
+        _notification.id,
+        _notification.user_id,
+        _notification.type,
+        _notification.category,
+        _notification.priority,
+        _notification.template_id,
+    ),
+    *(
+        _notification.data,
+        _notification.given,
+        _notification.is_test,
+        _notification.routing,
+        _notification.is_perishable,
+        _notification.created_at,
+    ),
     *(_notification.producer_id, _notification.collapse_key),
     Submission.__table__.c.request_id,  # for the log: what became of a request is found by its id
 )
@@ -93,7 +107,9 @@ class Task:
     recipient: Recipient
     was_dead: bool = False  # its address: tried once more
     tries: list[Try] = field(default_factory=list)
-    is_reported: bool = False  # to the health of its providers: recording may have to be repeated, and must not count twice
+    is_reported: bool = (
+        False  # to the health of its providers: recording may have to be repeated, and must not count twice
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +124,8 @@ class _Claimed:
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """Why a claimed delivery is not to be sent now, or at all. One that waits is due at `due_at` (None: not by the clock), and looked at again
-    at `wake_at`; `held_for`: for what, as `outages` says it."""
+    """Why a claimed delivery is not to be sent now, or at all. One that waits is due at `due_at` (None: not by the
+    clock), and looked at again at `wake_at`; `held_for`: for what, as `outages` says it."""
 
     status: str
     reason: str
@@ -148,7 +164,9 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
         rival = rivals(rows, [claimed.notification for claimed in loaded])
         paused = pausing.paused_of({claimed.delivery.channel for claimed in loaded})
         for claimed in loaded:
-            verdict = overtaken.get(claimed.notification.id) or _verdict(claimed, now, paused, rival.get(claimed.delivery.id))
+            verdict = overtaken.get(claimed.notification.id) or _verdict(
+                claimed, now, paused, rival.get(claimed.delivery.id)
+            )
             if verdict is None:
                 kept.append(claimed)
             else:
@@ -166,15 +184,18 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
 def _settled(
     dropped: Sequence[tuple[_Claimed, _Verdict]], now: datetime, paused: Collection[str], rival: Mapping[UUID, str]
 ) -> tuple[list[tuple[_Claimed, _Verdict]], list[_Claimed]]:
-    """Asks again about what is to be put off for a person's quiet, with their choices held: → what is dropped, and what is sent after all.
+    """Asks again about what is to be put off for a person's quiet, with their choices held: → what is dropped, and what
+    is sent after all.
 
-    Otherwise quiet hours could be taken away between question and answer, and the answer would hold until morning. Whoever
-    is changing something at this moment is asked about in a moment.
+    Otherwise quiet hours could be taken away between question and answer, and the answer would hold until morning.
+    Whoever is changing something at this moment is asked about in a moment.
     """
     asked: list[tuple[_Claimed, _Verdict]] = []
     settled: list[tuple[_Claimed, _Verdict]] = []
     for claimed, verdict in dropped:
-        (asked if verdict.status == lifecycle.WAITING and verdict.reason in quiet.REASONS else settled).append((claimed, verdict))
+        (asked if verdict.status == lifecycle.WAITING and verdict.reason in quiet.REASONS else settled).append(
+            (claimed, verdict)
+        )
     if not asked:
         return settled, []
     still = last_look.settled({claimed.notification.user_id for claimed, _ in asked})
@@ -210,11 +231,20 @@ def _drop(dropped: Sequence[tuple[_Claimed, _Verdict]]) -> None:
         }
         for claimed, verdict in dropped
     ]
-    values: dict[str, Any] = {"status": sa.bindparam("status_now"), "reason": sa.bindparam("why"), "detail": sa.bindparam("more", type_=_delivery.detail.type)}
-    times = {"due_at": sa.bindparam("due", type_=_delivery.due_at.type), "wake_at": sa.bindparam("wake", type_=_delivery.wake_at.type)}
+    values: dict[str, Any] = {
+        "status": sa.bindparam("status_now"),
+        "reason": sa.bindparam("why"),
+        "detail": sa.bindparam("more", type_=_delivery.detail.type),
+    }
+    times = {
+        "due_at": sa.bindparam("due", type_=_delivery.due_at.type),
+        "wake_at": sa.bindparam("wake", type_=_delivery.wake_at.type),
+    }
     times["expires_at"] = sa.bindparam("expires", type_=_delivery.expires_at.type)
     values |= {**times, "held_for": sa.bindparam("held")}
-    statement = sa.update(_deliveries).where(_delivery.id == sa.bindparam("key")).values(**values, tries=_delivery.tries - 1)
+    statement = (
+        sa.update(_deliveries).where(_delivery.id == sa.bindparam("key")).values(**values, tries=_delivery.tries - 1)
+    )
     db.session.connection().execute(statement, rows)
     caps.recount(claimed.notification.id for claimed, verdict in dropped if verdict.status in lifecycle.LEFT_OUT)
 
@@ -227,13 +257,21 @@ def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:
     notified = session.execute(submitted.where(_notification.id.in_({d.notification_id for d in deliveries})))
     notifications = {row.id: row for row in notified}
     address_ids = {d.address_id for d in deliveries if d.address_id}
-    addresses = {row.id: row for row in session.execute(sa.select(*_ADDRESS).where(_address.id.in_(address_ids)))} if address_ids else {}
+    addresses = (
+        {row.id: row for row in session.execute(sa.select(*_ADDRESS).where(_address.id.in_(address_ids)))}
+        if address_ids
+        else {}
+    )
     types = load_types(row.type for row in notifications.values())
     persons = _persons(notifications.values())
     found = []
     for delivery in deliveries:
         notification = notifications[delivery.notification_id]
-        address = addresses.get(delivery.address_id) if delivery.address_id else given_address(notification.given, notification.user_id, delivery.channel)
+        address = (
+            addresses.get(delivery.address_id)
+            if delivery.address_id
+            else given_address(notification.given, notification.user_id, delivery.channel)
+        )
         adapters = registry.adapters_for(
             delivery.channel,
             address.value if address else None,
@@ -241,9 +279,13 @@ def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:
             user_id=notification.user_id,
             only=delivery.detail.get(ONLY_THROUGH),
         )
-        through = [adapter for adapter in adapters if adapter.name == delivery.detail.get(THROUGH)]  # whoever retried it has chosen
+        through = [
+            adapter for adapter in adapters if adapter.name == delivery.detail.get(THROUGH)
+        ]  # whoever retried it has chosen
         adapters = through or adapters
-        found.append(_Claimed(delivery, notification, types[notification.type], address, persons.get(notification.id), adapters))
+        found.append(
+            _Claimed(delivery, notification, types[notification.type], address, persons.get(notification.id), adapters)
+        )
     return found
 
 
@@ -251,12 +293,18 @@ def _persons(notifications: Collection[sa.Row[Any]]) -> dict[UUID, Person]:
     """By notification: for each the person may be another one, with another address."""
     known = load_people(row.user_id for row in notifications)
     there = [row for row in notifications if row.user_id in known]
-    return dict(zip((row.id for row in there), as_given([(known[row.user_id], row.given) for row in there]), strict=True))
+    return dict(
+        zip((row.id for row in there), as_given([(known[row.user_id], row.given) for row in there]), strict=True)
+    )
 
 
 def _overtaken(notifications: Sequence[sa.Row[Any]]) -> dict[UUID, _Verdict]:
-    """What has happened to whole notifications since one of their deliveries was queued: it was read, or a newer one has come."""
-    verdicts: dict[UUID, _Verdict] = {key: _Verdict(lifecycle.SKIPPED, READ_ELSEWHERE) for key in read_already(notifications)}
+    """What has happened to whole notifications since one of their deliveries was queued: it was read, or a newer one
+    has come.
+    """
+    verdicts: dict[UUID, _Verdict] = {
+        key: _Verdict(lifecycle.SKIPPED, READ_ELSEWHERE) for key in read_already(notifications)
+    }
     for key, place in replacing.places_of(notifications).items():
         if place.newest != key:
             verdicts[key] = _Verdict(lifecycle.SKIPPED, replacing.SUPERSEDED, replacing.told(place.newest))
@@ -280,10 +328,19 @@ def _verdict(claimed: _Claimed, now: datetime, paused: Collection[str], rival: s
     if look is not None:
         expires_at = outlived(delivery.expires_at, look.until - now, is_perishable=notification.is_perishable)
         wake_at = min(look.until, expires_at or look.until)
-        return _Verdict(lifecycle.WAITING, look.reason, {"until": shapes.timestamp(look.until)}, look.until, wake_at, expires_at=expires_at)
+        return _Verdict(
+            lifecycle.WAITING,
+            look.reason,
+            {"until": shapes.timestamp(look.until)},
+            look.until,
+            wake_at,
+            expires_at=expires_at,
+        )
     if delivery.channel in paused:
         times = delivery.due_at or now, outages.look_again_at(delivery.expires_at, now)
-        return _Verdict(lifecycle.WAITING, PAUSED, {"because": notification.routing}, *times, outages.of_channel(delivery.channel))
+        return _Verdict(
+            lifecycle.WAITING, PAUSED, {"because": notification.routing}, *times, outages.of_channel(delivery.channel)
+        )
     return None if claimed.adapters else _Verdict(lifecycle.SKIPPED, "channel_off")
 
 
@@ -292,7 +349,16 @@ def _put_into_words(kept: Sequence[_Claimed]) -> list[Task]:
     wanted = [_wanted(c, person) for c, person in ready]
     contents = put_into_words(wanted)
     return [
-        Task(c.delivery, c.notification, c.type, c.address, c.adapters, _message(c, person, content), _recipient(c, person), _was_dead(one))
+        Task(
+            c.delivery,
+            c.notification,
+            c.type,
+            c.address,
+            c.adapters,
+            _message(c, person, content),
+            _recipient(c, person),
+            _was_dead(one),
+        )
         for (c, person), one, content in zip(ready, wanted, contents, strict=True)
     ]
 
@@ -305,11 +371,26 @@ def _was_dead(wanted: Wanted) -> bool:
 def _wanted(claimed: _Claimed, person: Person) -> Wanted:
     delivery, notification = claimed.delivery, claimed.notification
     goes_to = _goes_to(delivery, person)
-    return Wanted(delivery.channel, claimed.type, notification.template_id, person, notification.data or {}, goes_to, notification.producer_id)
+    return Wanted(
+        delivery.channel,
+        claimed.type,
+        notification.template_id,
+        person,
+        notification.data or {},
+        goes_to,
+        notification.producer_id,
+    )
 
 
 def _goes_to(delivery: sa.Row[Any], person: Person) -> AddressFacts | None:
-    return next((address for address in person.addresses if address.id == delivery.address_id and address.channel == delivery.channel), None)
+    return next(
+        (
+            address
+            for address in person.addresses
+            if address.id == delivery.address_id and address.channel == delivery.channel
+        ),
+        None,
+    )
 
 
 def _message(claimed: _Claimed, person: Person, content: Content | str) -> Message | str:
@@ -355,7 +436,9 @@ def renew(ids: Sequence[UUID]) -> None:
 
 
 def database_time(after: timedelta = timedelta(0)) -> "sa.ColumnElement[datetime]":
-    """The time by the clock that all hosts share: leases hold although one of them is wrong. SQLite has but one host, and its clock."""
+    """The time by the clock that all hosts share: leases hold although one of them is wrong. SQLite has but one host,
+    and its clock.
+    """
     if db.engine.dialect.name == "postgresql":
         return sa.func.now() + after
     return sa.literal(clock_now() + after, Delivery.__table__.c.wake_at.type)

@@ -39,7 +39,9 @@ def decide(targets: Sequence[Target], now: datetime, *, is_rehearsal: bool = Fal
         facts[index] = replace(facts[index], duplicate_of=earlier)
     decided = [Decided(*each, plan(each[-1], now)) for each in zip(ids, targets, facts, strict=True)]
     _supersede(decided, replacing.overtaken(_contenders(decided)), now)
-    for index, addresses in flood.flooded([one.target for one in decided], [one.plan for one in decided], is_rehearsal=is_rehearsal).items():
+    for index, addresses in flood.flooded(
+        [one.target for one in decided], [one.plan for one in decided], is_rehearsal=is_rehearsal
+    ).items():
         _again(decided[index], now, flooded=addresses)
     planned = [Planned(one.notification_id, one.target.is_test, one.facts, one.plan) for one in decided]
     for index, used_up in caps.count(planned, now, is_rehearsal=is_rehearsal).items():
@@ -55,7 +57,10 @@ def decide(targets: Sequence[Target], now: datetime, *, is_rehearsal: bool = Fal
 
 def _facts(ids: Sequence[UUID], targets: Sequence[Target]) -> list[Facts]:
     channel_facts = {is_test: channels.registry().facts(is_test=is_test) for is_test in (False, True)}
-    facts = [planner_facts(target.order, target.person, channel_facts[target.is_test], is_flooded=target.is_flooded) for target in targets]
+    facts = [
+        planner_facts(target.order, target.person, channel_facts[target.is_test], is_flooded=target.is_flooded)
+        for target in targets
+    ]
     learning = {index: target.person.id for index, target in enumerate(targets) if target.order.routing == BEST}
     known = scores.load(learning.values()) if learning else {}
     for index, user_id in learning.items():

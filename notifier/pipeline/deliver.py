@@ -68,7 +68,12 @@ def _call(task: Task, adapter: Adapter) -> Try:
     except DeliveryError as error:
         latest.error = error
     except Exception as error:
-        log.exception("delivery.adapter_broke", delivery=show("dlv", task.delivery.id), provider=adapter.name, request_id=task.notification.request_id)
+        log.exception(
+            "delivery.adapter_broke",
+            delivery=show("dlv", task.delivery.id),
+            provider=adapter.name,
+            request_id=task.notification.request_id,
+        )
         latest.error = Permanent(f"the adapter broke: {type(error).__name__}", code="internal_error")
     latest.duration_ms = round((time.monotonic() - begun) * 1000)
     return latest
@@ -86,7 +91,11 @@ def _leases_renewed(ids: Sequence[UUID]) -> Iterator[None]:
                 try:
                     renew(ids)
                 except Exception as error:  # whatever it is, the next try may succeed
-                    log.warning("delivery.lease_not_renewed", error=type(error).__name__, exc_info=not isinstance(error, UNAVAILABLE))
+                    log.warning(
+                        "delivery.lease_not_renewed",
+                        error=type(error).__name__,
+                        exc_info=not isinstance(error, UNAVAILABLE),
+                    )
 
     threading.Thread(target=keep_renewing, name="lease-renewal", daemon=True).start()
     try:

@@ -20,7 +20,9 @@ from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Delivery, Digest, DigestEntry
 
-_Place = tuple[str, str, bool, datetime]  # user, key, is it a test key's, end of the window: what makes a digest one and the same
+_Place = tuple[
+    str, str, bool, datetime
+]  # user, key, is it a test key's, end of the window: what makes a digest one and the same
 
 _TRIES = 5
 _digests: sa.Table = Digest.__table__
@@ -66,7 +68,15 @@ def gather(entries: Sequence[Entry]) -> None:
 
 def _open(places: Sequence[_Place], categories: Mapping[_Place, str]) -> None:
     rows = [
-        {"id": new_id(), "user_id": user_id, "key": key, "category": categories[place], "is_test": is_test, "window_at": window_at, "due_at": window_at}
+        {
+            "id": new_id(),
+            "user_id": user_id,
+            "key": key,
+            "category": categories[place],
+            "is_test": is_test,
+            "window_at": window_at,
+            "due_at": window_at,
+        }
         for place in places
         for user_id, key, is_test, window_at in [place]
     ]
@@ -81,15 +91,26 @@ def _join(places: Sequence[_Place]) -> dict[_Place, UUID]:
 
 
 def withdraw(notification_id: UUID) -> int:
-    """Takes a cancelled notification out of the open digests. → how many of its deliveries that was; those in one that is closed have gone out."""
+    """Takes a cancelled notification out of the open digests. → how many of its deliveries that was; those in one that
+    is closed have gone out.
+    """
     mine = sa.select(Delivery.id).where(Delivery.notification_id == notification_id)
     entries = sa.select(DigestEntry.digest_id).where(DigestEntry.delivery_id.in_(mine))
     # Held as in `_join`: one that is being closed at this moment is waited for, and is gone then.
-    held = sa.select(Digest.id).where(Digest.id.in_(entries)).order_by(Digest.id).with_for_update(read=True, key_share=True)
+    held = (
+        sa.select(Digest.id)
+        .where(Digest.id.in_(entries))
+        .order_by(Digest.id)
+        .with_for_update(read=True, key_share=True)
+    )
     digest_ids = list(db.session.scalars(held))
     if not digest_ids:
         return 0
-    left = sa.delete(DigestEntry).where(DigestEntry.digest_id.in_(digest_ids), DigestEntry.delivery_id.in_(mine)).returning(DigestEntry.delivery_id)
+    left = (
+        sa.delete(DigestEntry)
+        .where(DigestEntry.digest_id.in_(digest_ids), DigestEntry.delivery_id.in_(mine))
+        .returning(DigestEntry.delivery_id)
+    )
     ids = list(db.session.scalars(left.execution_options(synchronize_session=False)))
     cancelled = sa.update(Delivery).where(Delivery.id.in_(ids)).values(reason="cancelled", detail={})
     db.session.execute(cancelled.execution_options(synchronize_session=False))
@@ -106,4 +127,6 @@ def hasten(user_id: str, changed: Collection[str]) -> None:
         keys += [digest.key_of(category, digest.HELD) for category in CATEGORIES]
     if keys:
         mine = (Digest.user_id == user_id, Digest.key.in_(keys))
-        db.session.execute(sa.update(Digest).where(*mine).values(due_at=clock_now()).execution_options(synchronize_session=False))
+        db.session.execute(
+            sa.update(Digest).where(*mine).values(due_at=clock_now()).execution_options(synchronize_session=False)
+        )

@@ -1,7 +1,8 @@
 """The dry run: what would happen to submissions, and why, in the very words. Nothing is stored, counted or sent.
 
 Called by every door that submits. They are judged and decided as `accept` does it, in a transaction that is rolled
-back, so that people given inline are there while it decides; the words are made after that, when nobody waits for a lock.
+back, so that people given inline are there while it decides; the words are made after that, when nobody waits for a
+lock.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,16 @@ from notifier.extensions import redis_store
 from notifier.pipeline import providers
 from notifier.pipeline.decide import Decided, decide
 from notifier.pipeline.facts import load_people
-from notifier.pipeline.judge import Item, Work, check_against_schemas, judge, judged_anew, keep_people, targets_of, works_in
+from notifier.pipeline.judge import (
+    Item,
+    Work,
+    check_against_schemas,
+    judge,
+    judged_anew,
+    keep_people,
+    targets_of,
+    works_in,
+)
 from notifier.pipeline.words import Wanted, put_some_into_words
 from notifier.tokens import NOBODY
 
@@ -38,7 +48,8 @@ class _NothingStored(Exception):
 def dry_run(batch: Sequence[Item], at: datetime | None = None) -> list[dict[str, Any] | Rejected]:
     """For each, in order: API.md, `?dry_run=true`; or the Rejected that the real thing would be answered with.
 
-    They are looked at together, as those of a bulk call are: one may repeat another, or use up a cap. `at`: made then, not now.
+    They are looked at together, as those of a bulk call are: one may repeat another, or use up a cap. `at`: made then,
+    not now.
     """
     providers.refresh()
     now = at or clock_now()
@@ -57,16 +68,28 @@ def dry_run(batch: Sequence[Item], at: datetime | None = None) -> list[dict[str,
             raise _NothingStored
     except _NothingStored:
         told = iter(_in_words(decided))
-        return [{"notifications": list(islice(told, len(result.recipients)))} if isinstance(result, Work) else result for result in results]
+        return [
+            {"notifications": list(islice(told, len(result.recipients)))} if isinstance(result, Work) else result
+            for result in results
+        ]
 
 
 def _in_words(decided: Sequence[Decided]) -> list[dict[str, Any]]:
     """What the deliveries would say, in one go for all of them."""
-    firsts = [{route.channel: route.address for route in reversed(one.plan.routes)} for one in decided]  # the first address of each channel
-    wanted = [(index, name, one.target) for index, one in enumerate(decided) for name in dict.fromkeys(route.channel for route in one.plan.routes)]
+    firsts = [
+        {route.channel: route.address for route in reversed(one.plan.routes)} for one in decided
+    ]  # the first address of each channel
+    wanted = [
+        (index, name, one.target)
+        for index, one in enumerate(decided)
+        for name in dict.fromkeys(route.channel for route in one.plan.routes)
+    ]
     contents = put_some_into_words(
         [  # links that lead nowhere: those of the person are for their eyes alone
-            Wanted(name, t.order.type, t.order.template_id, replace(t.person, subject=NOBODY), t.data, firsts[index][name]) for index, name, t in wanted
+            Wanted(
+                name, t.order.type, t.order.template_id, replace(t.person, subject=NOBODY), t.data, firsts[index][name]
+            )
+            for index, name, t in wanted
         ],
         _MOST_WORK,
         apart=True,
@@ -75,13 +98,24 @@ def _in_words(decided: Sequence[Decided]) -> list[dict[str, Any]]:
     for (index, name, _), content in zip(wanted, contents, strict=True):
         rendered[index][name] = _shown(content) if isinstance(content, Content) else {"error": content or _TOO_MUCH}
     return [
-        {"user": shown_id(one.target.person.id), "deliveries": _deliveries(one.plan), "rendered": rendered[index], "trace": told(one.plan.trace)}
+        {
+            "user": shown_id(one.target.person.id),
+            "deliveries": _deliveries(one.plan),
+            "rendered": rendered[index],
+            "trace": told(one.plan.trace),
+        }
         for index, one in enumerate(decided)
     ]
 
 
 def _shown(content: Content) -> dict[str, Any]:
-    return {"subject": content.subject, "title": content.title, "text": content.body, "html": content.html, "action_url": content.action_url}
+    return {
+        "subject": content.subject,
+        "title": content.title,
+        "text": content.body,
+        "html": content.html,
+        "action_url": content.action_url,
+    }
 
 
 def _deliveries(plan: Plan) -> list[dict[str, Any]]:

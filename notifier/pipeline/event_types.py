@@ -16,7 +16,15 @@ from notifier.models import EventType
 from notifier.models.event_type import TYPE_SAVED
 from notifier.pipeline import audit, kept
 from notifier.pipeline.samples import sample_by
-from notifier.pipeline.schemas import MOST_WORK_ON_SCHEMAS, UNAVAILABLE, TooComplex, Validator, compiled_pattern, errors_of, validator_of
+from notifier.pipeline.schemas import (
+    MOST_WORK_ON_SCHEMAS,
+    UNAVAILABLE,
+    TooComplex,
+    Validator,
+    compiled_pattern,
+    errors_of,
+    validator_of,
+)
 
 FIELDS = (
     *("titles", "category", "priority", "channels", "schema", "is_mandatory", "to_admins", "resend_unknown"),
@@ -33,7 +41,8 @@ _NAMED_SCHEMAS = ("$defs", "dependentSchemas", "properties")
 def put(key: str, fields: Mapping[str, Any], *, seen: str | None = None) -> bool:
     """Stores the type as a whole, with every field of FIELDS. → whether it is new. Raises Rejected naming every fault.
 
-    `seen`: the `revision_of` what its author began with. Who writes over what somebody else has changed meanwhile is refused.
+    `seen`: the `revision_of` what its author began with. Who writes over what somebody else has changed meanwhile is
+    refused.
     """
     faults = [
         *_channel_faults(fields["channels"]),
@@ -68,7 +77,11 @@ def revision_of(row: EventType) -> str:
 
 
 def _channel_faults(names: list[str]) -> list[Fault]:
-    return [Fault(f"/channels/{i}", "unknown_channel", f"there is no channel {name!r}") for i, name in enumerate(names) if name not in channels.CHANNELS]
+    return [
+        Fault(f"/channels/{i}", "unknown_channel", f"there is no channel {name!r}")
+        for i, name in enumerate(names)
+        if name not in channels.CHANNELS
+    ]
 
 
 def _priority_faults(category: str, priority: str) -> list[Fault]:
@@ -82,11 +95,19 @@ def _routing_faults(routing: str | None, escalate_after_s: int | None) -> list[F
     """Without a routing of its own, its delay is for submissions that name `escalate`."""
     if escalate_after_s is None or routing in (None, ESCALATE):
         return []
-    return [Fault("/escalate_after", "contradicts_routing", f"escalate_after goes with the routing 'escalate', not with {routing!r}")]
+    return [
+        Fault(
+            "/escalate_after",
+            "contradicts_routing",
+            f"escalate_after goes with the routing 'escalate', not with {routing!r}",
+        )
+    ]
 
 
 def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:
-    """What is wrong with a JSON Schema. References stay inside it: nothing is ever fetched. Takes its time: for the process pool."""
+    """What is wrong with a JSON Schema. References stay inside it: nothing is ever fetched. Takes its time: for the
+    process pool.
+    """
     if schema.get("$schema", _DIALECTS[0]) not in _DIALECTS:
         return [Fault("/schema/$schema", "invalid_schema", "only JSON Schema 2020-12 is understood")]
     if isinstance(named := schema.get("properties"), Mapping) and RESERVED_NAME in named:
@@ -101,16 +122,23 @@ def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:
         if error is not None:
             pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path)
             return [Fault("/schema" + pointer, "invalid_schema", error.message[:300])]
-        for sample in ({}, sample_by(schema)):  # whatever the data, they take no longer than a check may; these must not even be dear
+        for sample in (
+            {},
+            sample_by(schema),
+        ):  # whatever the data, they take no longer than a check may; these must not even be dear
             for _ in errors_of(validator_of(schema), sample):
                 pass
     except TooComplex:
-        return [Fault("/schema", "invalid_schema", "the schema takes too long to check, or refers to itself without end")]
+        return [
+            Fault("/schema", "invalid_schema", "the schema takes too long to check, or refers to itself without end")
+        ]
     return []
 
 
 def _schemas_in(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The schema and all that are in it, by pointer. What merely looks like one (a default, an unknown keyword's value) is none."""
+    """The schema and all that are in it, by pointer. What merely looks like one (a default, an unknown keyword's value)
+    is none.
+    """
     waiting: list[tuple[str, Any]] = [("", schema)]
     while waiting:
         pointer, node = waiting.pop()
@@ -127,7 +155,9 @@ def _schemas_in(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
 
 
 def _faults_at(pointer: str, node: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[Fault]:
-    """Of one schema: keywords that are not available, patterns that cannot be matched, references to what is none of `schemas`."""
+    """Of one schema: keywords that are not available, patterns that cannot be matched, references to what is none of
+    `schemas`.
+    """
     for name, value in node.items():
         place = f"/schema{pointer}/{_escaped(name)}"
         if name in UNAVAILABLE or (name == "$id" and pointer):  # an inner $id would turn `#` into another address
@@ -137,7 +167,11 @@ def _faults_at(pointer: str, node: Mapping[str, Any], schemas: Mapping[str, Any]
                 compiled_pattern(value)
             except ValueError as error:
                 yield Fault(place, "invalid_pattern", str(error))
-        elif name in _REFERENCES and isinstance(value, str) and not (value.startswith("#") and unquote(value[1:]) in schemas):
+        elif (
+            name in _REFERENCES
+            and isinstance(value, str)
+            and not (value.startswith("#") and unquote(value[1:]) in schemas)
+        ):
             yield Fault(place, "invalid_reference", "references point to a schema inside the same one: #/$defs/…")
 
 

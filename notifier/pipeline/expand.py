@@ -1,7 +1,7 @@
 """Expands a submission with more recipients than fit a request, in the same way as `accept` does the small ones.
 
-Run by workers (`notifier.jobs.expand`). The words of what is shown at once are made first; then one transaction, under the
-lock of the submission's row: run twice, or killed half-way, it stores each notification once.
+Run by workers (`notifier.jobs.expand`). The words of what is shown at once are made first; then one transaction, under
+the lock of the submission's row: run twice, or killed half-way, it stores each notification once.
 """
 
 from datetime import datetime, timedelta
@@ -15,7 +15,16 @@ from notifier.extensions import db, redis_store
 from notifier.ids import show
 from notifier.models import Submission
 from notifier.pipeline.beforehand import SHOWN_BY_US, Beforehand
-from notifier.pipeline.facts import Given, Order, Target, as_given, load_people, load_types, reader_as_given, recall_readers
+from notifier.pipeline.facts import (
+    Given,
+    Order,
+    Target,
+    as_given,
+    load_people,
+    load_types,
+    reader_as_given,
+    recall_readers,
+)
 from notifier.pipeline.store import announce, store
 from notifier.pipeline.words import Wanted
 
@@ -31,7 +40,10 @@ def expand(submission_id: UUID) -> int:
     given: dict[str, Given] = body.get("given", {})
     words = Beforehand()
     if SHOWN_BY_US in (order.requested or order.type.channels) and order.send_at is None and not row.is_test:
-        readers = [reader_as_given(reader, given.get(user_id)) for user_id, reader in recall_readers(body["recipients"]).items()]
+        readers = [
+            reader_as_given(reader, given.get(user_id))
+            for user_id, reader in recall_readers(body["recipients"]).items()
+        ]
         words.make(Wanted(SHOWN_BY_US, order.type, order.template_id, reader, body["data"]) for reader in readers)
     redis_store.look()
     with transaction() as session:
@@ -39,16 +51,33 @@ def expand(submission_id: UUID) -> int:
         if row is None or row.status != "expanding":
             return 0
         persons = load_people(body["recipients"])
-        still_here = [user_id for user_id in body["recipients"] if user_id in persons]  # somebody may have been erased meanwhile
+        still_here = [
+            user_id for user_id in body["recipients"] if user_id in persons
+        ]  # somebody may have been erased meanwhile
         as_they_are = as_given([(persons[user_id], given.get(user_id)) for user_id in still_here])
         targets = [
-            Target(row.id, row.producer_id, row.is_test, order, person, body["data"], body["collapse_key"], user_id in body["flooded"], given.get(user_id))
+            Target(
+                row.id,
+                row.producer_id,
+                row.is_test,
+                order,
+                person,
+                body["data"],
+                body["collapse_key"],
+                user_id in body["flooded"],
+                given.get(user_id),
+            )
             for user_id, person in zip(still_here, as_they_are, strict=True)
         ]
         stored = store(targets, clock_now(), words)
         row.status, row.expanded, row.body, row.wake_at = "expanded", len(targets), None, None
     announce(stored)
-    log.info("submission.expanded", submission=show("sub", submission_id), notifications=len(targets), request_id=row.request_id)
+    log.info(
+        "submission.expanded",
+        submission=show("sub", submission_id),
+        notifications=len(targets),
+        request_id=row.request_id,
+    )
     return len(targets)
 
 

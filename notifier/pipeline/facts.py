@@ -48,7 +48,9 @@ _ADDRESSES = (
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What is known about a user apart from the notification in hand. `has_chosen_zone`: themselves, whatever producers say."""
+    """What is known about a user apart from the notification in hand. `has_chosen_zone`: themselves, whatever producers
+    say.
+    """
 
     subject: Subject
     name: str | None
@@ -56,7 +58,9 @@ class Person:
     zone: ZoneInfo
     preferences: Preferences
     addresses: tuple[AddressFacts, ...]
-    reading_zone: ZoneInfo | None = None  # given with one notification: its times are in it; days and nights stay the person's own
+    reading_zone: ZoneInfo | None = (
+        None  # given with one notification: its times are in it; days and nights stay the person's own
+    )
     has_chosen_zone: bool = False
 
     @property
@@ -66,9 +70,11 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One submission as far as it concerns planning: the same for each of its recipients. `submitted_at` None: just now.
+    """One submission as far as it concerns planning: the same for each of its recipients. `submitted_at` None: just
+    now.
 
-    `dedupe_window_s`: how long it is remembered as said, None: not at all. `is_deduplicated`: left out if it was said before.
+    `dedupe_window_s`: how long it is remembered as said, None: not at all. `is_deduplicated`: left out if it was said
+    before.
     """
 
     type: EventType
@@ -116,7 +122,9 @@ class GivenAddress:
 
 
 def load_types(keys: Iterable[str]) -> dict[str, EventType]:
-    """They belong to no session: values like any other, safe in every thread, and kept for a moment. At most one query."""
+    """They belong to no session: values like any other, safe in every thread, and kept for a moment.
+    At most one query.
+    """
     return kept("types", keys, _read_types)
 
 
@@ -128,19 +136,29 @@ def _read_types(keys: set[str]) -> dict[str, EventType]:
 
 
 def load_template_ids(names: Iterable[str]) -> dict[str, UUID]:
-    """`order_shipped` → its published version; `order_shipped@3` → that version, unless it is a draft. At most one query."""
+    """`order_shipped` → its published version; `order_shipped@3` → that version, unless it is a draft. At most one
+    query.
+    """
     return kept("templates", names, _read_template_ids)
 
 
 def _read_template_ids(wanted: set[str]) -> dict[str, UUID]:
-    pairs = {(key, int(version)) for key, at, version in (name.partition("@") for name in wanted) if at and version.isdecimal() and len(version) < 10}
+    pairs = {
+        (key, int(version))
+        for key, at, version in (name.partition("@") for name in wanted)
+        if at and version.isdecimal() and len(version) < 10
+    }
     plain = {name for name in wanted if "@" not in name}
     conditions = [sa.and_(Template.key.in_(plain), Template.status == "published")] if plain else []
-    conditions += [sa.and_(Template.key == key, Template.version == version, Template.status != "draft") for key, version in pairs]
+    conditions += [
+        sa.and_(Template.key == key, Template.version == version, Template.status != "draft") for key, version in pairs
+    ]
     if not conditions:
         return {}
     found: dict[str, UUID] = {}
-    for row in db.session.execute(sa.select(Template.id, Template.key, Template.version, Template.status).where(sa.or_(*conditions))):
+    for row in db.session.execute(
+        sa.select(Template.id, Template.key, Template.version, Template.status).where(sa.or_(*conditions))
+    ):
         if row.status == "published" and row.key in plain:
             found[row.key] = row.id
         if (row.key, row.version) in pairs:
@@ -155,7 +173,9 @@ def load_people(ids: Iterable[str]) -> dict[str, Person]:
 
 
 def recall_people(ids: Iterable[str]) -> dict[str, Person]:
-    """As `load_people`, by the cache where there is one. For planning only: what is about to be sent asks the database."""
+    """As `load_people`, by the cache where there is one.
+    For planning only: what is about to be sent asks the database.
+    """
     return _people(people_cache.recall(set(ids), _read_profiles))
 
 
@@ -165,7 +185,9 @@ def recall_readers(ids: Iterable[str]) -> dict[str, Person]:
 
 
 def as_reader(recipient: InlineRecipient, person: Person | None, *, may_change: bool) -> Person | None:
-    """Who reads what goes to them with the values that a submission gives, as it looks before those are stored. None: nobody knows them."""
+    """Who reads what goes to them with the values that a submission gives, as it looks before those are stored. None:
+    nobody knows them.
+    """
     changes = recipient.changes
     if not changes:
         return person
@@ -181,7 +203,9 @@ def reader_as_given(person: Person, given: Given | None) -> Person:
     return _as_given(person, given, (), {}) if given else person
 
 
-def _people(profiles: Mapping[str, Mapping[str, Any]], addresses: Mapping[str, tuple[AddressFacts, ...]] | None = None) -> dict[str, Person]:
+def _people(
+    profiles: Mapping[str, Mapping[str, Any]], addresses: Mapping[str, tuple[AddressFacts, ...]] | None = None
+) -> dict[str, Person]:
     if addresses is None:
         addresses = _load_addresses(profiles) if profiles else {}
     return {
@@ -208,7 +232,9 @@ def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, 
     rows: dict[UUID, Any] = {}
     suppressed: dict[UUID, set[str]] = {}
     dead_since: dict[UUID, datetime] = {}
-    for row in db.session.execute(_ADDRESSES, {"ids": list(user_ids)}):  # one for each suppression of the address, or one alone
+    for row in db.session.execute(
+        _ADDRESSES, {"ids": list(user_ids)}
+    ):  # one for each suppression of the address, or one alone
         rows[row.id] = row
         if row.scope is not None:
             suppressed.setdefault(row.id, set()).add(row.scope)
@@ -237,17 +263,26 @@ def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, 
 
 
 def as_given(pairs: Sequence[tuple[Person, Given | None]]) -> list[Person]:
-    """The people as they are for one notification each: what was given with it stands before what is stored. At most one query."""
+    """The people as they are for one notification each: what was given with it stands before what is stored. At most
+    one query.
+    """
     found = {index: given_addresses(given, person.id) for index, (person, given) in enumerate(pairs) if given}
     digests = {address.digest for addresses in found.values() for address in addresses}
     suppressed: dict[bytes, set[str]] = {}
     if digests:
-        for row in db.session.execute(sa.select(Suppression.digest, Suppression.scope).where(Suppression.digest.in_(digests))):
+        for row in db.session.execute(
+            sa.select(Suppression.digest, Suppression.scope).where(Suppression.digest.in_(digests))
+        ):
             suppressed.setdefault(bytes(row.digest), set()).add(row.scope)
-    return [_as_given(person, given, found[index], suppressed) if given else person for index, (person, given) in enumerate(pairs)]
+    return [
+        _as_given(person, given, found[index], suppressed) if given else person
+        for index, (person, given) in enumerate(pairs)
+    ]
 
 
-def _as_given(person: Person, given: Given, addresses: Sequence[GivenAddress], suppressed: Mapping[bytes, set[str]]) -> Person:
+def _as_given(
+    person: Person, given: Given, addresses: Sequence[GivenAddress], suppressed: Mapping[bytes, set[str]]
+) -> Person:
     replaced = {name for field, channel in people.PRIMARY.items() if field in given for name in _used_by(channel)}
     kept = [address for address in person.addresses if address.channel not in replaced]
     new = [
@@ -283,7 +318,9 @@ def given_addresses(given: Given, user_id: str) -> list[GivenAddress]:
 
 def given_address(given: Given | None, user_id: str, channel: str) -> GivenAddress | None:
     """The one a delivery on that channel goes to, if one came with the notification."""
-    return next((address for address in given_addresses(given or {}, user_id) if channel in _used_by(address.channel)), None)
+    return next(
+        (address for address in given_addresses(given or {}, user_id) if channel in _used_by(address.channel)), None
+    )
 
 
 def _used_by(channel: str) -> tuple[str, ...]:
@@ -293,11 +330,19 @@ def _used_by(channel: str) -> tuple[str, ...]:
 
 def admin_user_ids() -> list[str]:
     """The users behind every admin account, for the types that go to them."""
-    return list(db.session.scalars(sa.select(Account.user_id).where(Account.role == "admin", Account.disabled_at.is_(None)).order_by(Account.user_id)))
+    return list(
+        db.session.scalars(
+            sa.select(Account.user_id)
+            .where(Account.role == "admin", Account.disabled_at.is_(None))
+            .order_by(Account.user_id)
+        )
+    )
 
 
 def type_facts(row: EventType) -> TypeFacts:
-    return TypeFacts(row.key, row.category, row.priority, tuple(row.channels), row.is_mandatory, row.is_internal, row.to_admins)
+    return TypeFacts(
+        row.key, row.category, row.priority, tuple(row.channels), row.is_mandatory, row.is_internal, row.to_admins
+    )
 
 
 def planner_facts(order: Order, person: Person, channel_facts: Mapping[str, Any], *, is_flooded: bool = False) -> Facts:

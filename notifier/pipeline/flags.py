@@ -1,4 +1,5 @@
-"""Whom a channel (`sms`) or one account of a provider (`sms:twilio`) is on for: off, a percentage of the users, on. Called by the commands.
+"""Whom a channel (`sms`) or one account of a provider (`sms:twilio`) is on for: off, a percentage of the users, on.
+Called by the commands.
 
 The rule is `core.flags`; `providers.refresh` takes a change up in every process within seconds. What has no flag is on.
 """
@@ -17,7 +18,10 @@ from notifier.pipeline import audit
 
 def listing() -> dict[str, int]:
     """Name → percentage, of all that are set."""
-    return {row.name: row.percentage for row in db.session.execute(sa.select(Flag.name, Flag.percentage).order_by(Flag.name))}
+    return {
+        row.name: row.percentage
+        for row in db.session.execute(sa.select(Flag.name, Flag.percentage).order_by(Flag.name))
+    }
 
 
 def put(name: str, percentage: int) -> None:
@@ -46,7 +50,9 @@ def clear(name: str) -> bool:
 
 def _known() -> list[str]:
     accounts = {flag_of(adapter.channel.name, account.name) for account, adapter in channels.registry().accounts()}
-    accounts |= {flag_of(row.channel, row.name) for row in db.session.execute(sa.select(Provider.channel, Provider.name))}
+    accounts |= {
+        flag_of(row.channel, row.name) for row in db.session.execute(sa.select(Provider.channel, Provider.name))
+    }
     accounts |= {flag_of(adapter.channel.name, adapter.provider) for adapter in ADAPTERS}
     return [*CHANNELS, *sorted(accounts)]
 

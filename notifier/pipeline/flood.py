@@ -1,11 +1,11 @@
-"""Nobody is flooded with one-time codes: how often one person, and one address, may be sent one urgent or mandatory type
-(RECIPIENT_LIMIT), and how often one phone may be sent anything transactional (PHONE_LIMIT).
+"""Nobody is flooded with one-time codes: how often one person, and one address, may be sent one urgent or mandatory
+type (RECIPIENT_LIMIT), and how often one phone may be sent anything transactional (PHONE_LIMIT).
 
 Such types pass preferences, quiet hours and caps, so this is what stands between a leaked key, or a login
-form that is hammered, and somebody's phone: a thousand people may be made who all have its number. Counted in Redis, people
-before the transaction and addresses (by their keyed digests) when it is known which they are, in one round trip a batch
-each; while Redis is away everything passes, and is counted as unchecked. What is simulated (`+1555010000<digit>`,
-`@sandbox.test`) is nobody's phone or mailbox.
+form that is hammered, and somebody's phone: a thousand people may be made who all have its number. Counted in Redis,
+people before the transaction and addresses (by their keyed digests) when it is known which they are, in one round trip
+a batch each; while Redis is away everything passes, and is counted as unchecked. What is simulated
+(`+1555010000<digit>`, `@sandbox.test`) is nobody's phone or mailbox.
 """
 
 import contextlib
@@ -56,8 +56,11 @@ def over_limit(triggers: Sequence[Trigger]) -> Collection[Trigger]:
     return {trigger for (key, trigger), count in zip(keys.items(), counts, strict=False) if count > limit.amount}
 
 
-def flooded(targets: Sequence[Target], plans: Sequence[Plan], *, is_rehearsal: bool) -> dict[int, frozenset[tuple[str, bytes]]]:
-    """Counts what is planned to go out, in order. → index → channels and addresses (digests) that have had enough. Inside the caller's transaction.
+def flooded(
+    targets: Sequence[Target], plans: Sequence[Plan], *, is_rehearsal: bool
+) -> dict[int, frozenset[tuple[str, bytes]]]:
+    """Counts what is planned to go out, in order. → index → channels and addresses (digests) that have had enough.
+    Inside the caller's transaction.
 
     A rehearsal is not limited, and neither is a test key, which reaches nobody.
     """
@@ -70,7 +73,9 @@ def flooded(targets: Sequence[Target], plans: Sequence[Plan], *, is_rehearsal: b
     if not counts:
         return {}
     undone_by(partial(_give_back, {key: times[key] for key in parsed}))
-    left = {key: limit.amount - (count - times[key]) for (key, limit), count in zip(parsed.items(), counts, strict=True)}
+    left = {
+        key: limit.amount - (count - times[key]) for (key, limit), count in zip(parsed.items(), counts, strict=True)
+    }
     over: dict[int, set[tuple[str, bytes]]] = {}
     for index, place, key, _ in asked:
         if left[key] <= 0:
@@ -79,7 +84,9 @@ def flooded(targets: Sequence[Target], plans: Sequence[Plan], *, is_rehearsal: b
     return {index: frozenset(places) for index, places in over.items()}
 
 
-def _asked(targets: Sequence[Target], plans: Sequence[Plan]) -> Iterator[tuple[int, tuple[str, bytes], str, limits.RateLimitItem]]:
+def _asked(
+    targets: Sequence[Target], plans: Sequence[Plan]
+) -> Iterator[tuple[int, tuple[str, bytes], str, limits.RateLimitItem]]:
     """(index, channel and address, key, limit) of each limit that a planned delivery has to pass."""
     settings = current_settings()
     of_type, of_phone = limits.parse(settings.recipient_limit), limits.parse(settings.phone_limit)
@@ -104,7 +111,9 @@ def _asked(targets: Sequence[Target], plans: Sequence[Plan]) -> Iterator[tuple[i
 
 
 def used_up(allowances: Mapping[str, str]) -> set[str]:
-    """Counts one use of each allowance (`{"code:alice": "10/hour"}`), and names those that had none left. Raises RedisError."""
+    """Counts one use of each allowance (`{"code:alice": "10/hour"}`), and names those that had none left. Raises
+    RedisError.
+    """
     parsed = {key: limits.parse(text) for key, text in allowances.items()}
     counts = _count(parsed, [1] * len(parsed))
     return {key for (key, limit), count in zip(parsed.items(), counts, strict=True) if count > limit.amount}
@@ -140,7 +149,11 @@ def _count(keys: Mapping[str, limits.RateLimitItem], times: Sequence[int]) -> li
 def _limited_types() -> frozenset[str]:
     known: _LimitedTypes = current_app.extensions.setdefault("limited_types", _LimitedTypes())
     if time.monotonic() >= known.at + _REFRESH_S:
-        keys = db.session.scalars(sa.select(EventType.key).where(sa.or_(EventType.is_mandatory, EventType.priority == "urgent"), ~EventType.to_admins))
+        keys = db.session.scalars(
+            sa.select(EventType.key).where(
+                sa.or_(EventType.is_mandatory, EventType.priority == "urgent"), ~EventType.to_admins
+            )
+        )
         known.keys, known.at = frozenset(keys), time.monotonic()
         db.session.close()
     return known.keys

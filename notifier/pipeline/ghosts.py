@@ -56,12 +56,18 @@ class Ghosts:
         with client.pipeline(transaction=False) as pipe:
             for name, start in self._read_to.items():
                 pipe.zrange(keys[name], start, start + PAGE_FAILED - 1)
-            pages = {name: [_text(entry) for entry in page] for name, page in zip(self._read_to, pipe.execute(), strict=True)}
+            pages = {
+                name: [_text(entry) for entry in page] for name, page in zip(self._read_to, pipe.execute(), strict=True)
+            }
         statuses = _statuses(job_id for page in pages.values() for job_id in page)
         laid = 0
         with client.pipeline(transaction=False) as pipe:
             for name, page in pages.items():
-                ghosts = [job_id for job_id in page if job_id in statuses and statuses[job_id] not in lifecycle.DEAD | {"expanding"}]
+                ghosts = [
+                    job_id
+                    for job_id in page
+                    if job_id in statuses and statuses[job_id] not in lifecycle.DEAD | {"expanding"}
+                ]
                 for job_id in ghosts:
                     pipe.zrem(keys[name], job_id)
                     if statuses[job_id] not in lifecycle.OPEN:  # an open one will need its job
@@ -86,7 +92,9 @@ def lay_started_by(holders: Collection[int]) -> int:
             pipe.hget(JOB + job.id, "worker_name")
         names = pipe.execute()
     starts = tuple(map(lifeline.name_begins, holders))
-    return _lay([job for job, name in zip(started, names, strict=True) if name is not None and _text(name).startswith(starts)])
+    return _lay(
+        [job for job, name in zip(started, names, strict=True) if name is not None and _text(name).startswith(starts)]
+    )
 
 
 def _lay(started: Sequence[Job]) -> int:
@@ -150,8 +158,12 @@ def _read(model: Any, keys: list[UUID]) -> dict[UUID, str]:
     found = dict.fromkeys(keys, "gone")
     reason = model.reason if model is Delivery else sa.null()
     for start in range(0, len(keys), 1_000):
-        statement = sa.select(model.id, model.status, reason.label("reason")).where(model.id.in_(keys[start : start + 1_000]))
-        found |= {row.id: row.reason if row.reason == DISCARDED else row.status for row in db.session.execute(statement)}
+        statement = sa.select(model.id, model.status, reason.label("reason")).where(
+            model.id.in_(keys[start : start + 1_000])
+        )
+        found |= {
+            row.id: row.reason if row.reason == DISCARDED else row.status for row in db.session.execute(statement)
+        }
     return found
 
 

@@ -46,7 +46,9 @@ class GroupCommit:
         try:
             if not leads:
                 mine.done.wait()
-            while mine.result is None:  # woken without a result: the leader's batch was full, and it is our turn to lead
+            while (
+                mine.result is None
+            ):  # woken without a result: the leader's batch was full, and it is our turn to lead
                 self._lead()
         finally:
             if mine.result is None:

@@ -39,9 +39,9 @@ _PREFIX, _RECEIVER_PREFIX = "notifier:health:", "notifier:receiver:"
 log = structlog.get_logger()
 
 # One hash per scope: bucket, good, bad, invalid, and the same of the bucket before (good0 …); open_until and trips
-# (open or half open while trips > 0); probe_until; blocked_until (the provider told us to wait); tokens, tokens_at; forced;
-# and of what waits: rung_until (one was let out to be the next probe), out (as many were let out last), out_tokens, out_at.
-# Forgotten when nothing is heard of it for _KEPT_S, unless it is forced.
+# (open or half open while trips > 0); probe_until; blocked_until (the provider told us to wait); tokens, tokens_at;
+# forced; and of what waits: rung_until (one was let out to be the next probe), out (as many were let out last),
+# out_tokens, out_at. Forgotten when nothing is heard of it for _KEPT_S, unless it is forced.
 _COMMON = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -57,7 +57,8 @@ end
 """
 
 # KEYS: scopes. ARGV: probe, kept, then for each scope how many it wants and its pace (calls a second, 0 for none).
-# → for each scope: how many are admitted, in how many ms to ask again for the rest, and whether they wait for its pace alone.
+# → for each scope: how many are admitted, in how many ms to ask again for the rest, and whether they wait for
+# its pace alone.
 _ADMIT = (
     _COMMON
     + """
@@ -97,7 +98,8 @@ return answer
 """
 )
 
-# KEYS: scopes. ARGV: probe, kept, first, most, then the pace of each. → for each scope how many of those that wait for it may go on.
+# KEYS: scopes. ARGV: probe, kept, first, most, then the pace of each. → for each scope how many of those that wait for
+# it may go on.
 _LET_OUT = (
     _COMMON
     + """
@@ -129,7 +131,8 @@ return answer
 )
 
 # KEYS: scopes. ARGV: window, least, ratio, open, longest, most invalid, pause, kept, then for each scope
-# good, bad, invalid, misconfigured (0 or 1), blocked for (ms). → for each scope what happened: '', 'opened', 'paused', 'closed'.
+# good, bad, invalid, misconfigured (0 or 1), blocked for (ms). → for each scope what happened: '', 'opened',
+# 'paused', 'closed'.
 _REPORT = (
     _COMMON
     + """
@@ -206,7 +209,9 @@ class Grant:
 
 @dataclass(slots=True)
 class Tally:
-    """What came of the sends to one scope. `bad` are outages; a refusal or a dead address shows that the provider works."""
+    """What came of the sends to one scope. `bad` are outages; a refusal or a dead address shows that the provider
+    works.
+    """
 
     good: int = 0
     bad: int = 0
@@ -226,11 +231,15 @@ def admit(wants: Sequence[Want]) -> dict[str, Grant]:
         answer = redis_store.client.eval(_ADMIT, len(wants), *[_key(want.scope) for want in wants], *arguments)
     except redis.RedisError:
         return {want.scope: Grant(want.count, 0) for want in wants}
-    return {want.scope: Grant(int(answer[3 * i]), int(answer[3 * i + 1]), bool(answer[3 * i + 2])) for i, want in enumerate(wants)}
+    return {
+        want.scope: Grant(int(answer[3 * i]), int(answer[3 * i + 1]), bool(answer[3 * i + 2]))
+        for i, want in enumerate(wants)
+    }
 
 
 def let_out(paces: Mapping[str, float | None]) -> dict[str, int]:
-    """Scope → how many of the deliveries that wait for it may be rung now; `paces` are calls a second. One round trip. Raises redis.RedisError.
+    """Scope → how many of the deliveries that wait for it may be rung now; `paces` are calls a second. One round trip.
+    Raises redis.RedisError.
 
     One, for a probe, where the breaker is half open and nobody has been let out for it yet; as many as its pace allows;
     more and more where there is no pace, so that a provider that has just recovered is not run over.
@@ -248,10 +257,21 @@ def _key(scope: str) -> str:
 
 
 def report(tallies: Mapping[str, Tally]) -> dict[str, str]:
-    """Tells what came of a batch. → scope: `opened`, `paused` or `closed`, for those to which that has just happened."""
+    """Tells what came of a batch. → scope: `opened`, `paused` or `closed`,
+    for those to which that has just happened.
+    """
     if not tallies:
         return {}
-    arguments: list[float] = [WINDOW_MS, LEAST_CALLS, WORST_RATIO, OPEN_MS, LONGEST_OPEN_MS, MOST_INVALID, PAUSE_MS, _KEPT_S]
+    arguments: list[float] = [
+        WINDOW_MS,
+        LEAST_CALLS,
+        WORST_RATIO,
+        OPEN_MS,
+        LONGEST_OPEN_MS,
+        MOST_INVALID,
+        PAUSE_MS,
+        _KEPT_S,
+    ]
     for tally in tallies.values():
         arguments += [tally.good, tally.bad, tally.invalid, int(tally.is_misconfigured), tally.blocked_ms]
     try:
@@ -283,7 +303,9 @@ def force(scope: str, state: str) -> None:
 
 
 def forget(scope: str) -> None:
-    """Of an account that is removed: its breaker, and what somebody has forced, must not wait for the next one of its name."""
+    """Of an account that is removed: its breaker, and what somebody has forced, must not wait for the next one of its
+    name.
+    """
     try:
         redis_store.client.delete(_key(scope))
     except redis.RedisError as error:

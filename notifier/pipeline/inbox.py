@@ -54,7 +54,10 @@ def add(rows: Sequence[Mapping[str, Any]]) -> list[ItemEvent]:
     statement = insert(_states)
     raised = {name: _states.c[name] + statement.excluded[name] for name in ("seq", "unread", "unseen")}
     # Sorted, so that two batches lock the same users in the same order.
-    growth = [{"user_id": user_id, "seq": len(mine[user_id]), "unread": len(mine[user_id]), "unseen": len(mine[user_id])} for user_id in sorted(mine)]
+    growth = [
+        {"user_id": user_id, "seq": len(mine[user_id]), "unread": len(mine[user_id]), "unseen": len(mine[user_id])}
+        for user_id in sorted(mine)
+    ]
     states = db.session.execute(
         statement.on_conflict_do_update(index_elements=["user_id"], set_=raised).returning(*_states.columns),
         growth,
@@ -63,13 +66,20 @@ def add(rows: Sequence[Mapping[str, Any]]) -> list[ItemEvent]:
     for state in states:
         for still_to_come, item in enumerate(reversed(mine[state.user_id])):
             item["seq"] = state.seq - still_to_come
-            events[item["id"]] = ItemEvent(state.user_id, shapes.inbox_item(item), item["seq"], state.unread - still_to_come, state.unseen - still_to_come)
+            events[item["id"]] = ItemEvent(
+                state.user_id,
+                shapes.inbox_item(item),
+                item["seq"],
+                state.unread - still_to_come,
+                state.unseen - still_to_come,
+            )
     db.session.execute(sa.insert(_items), items)
     return [events[item["id"]] for item in items]
 
 
 def replace(older: Mapping[UUID, UUID]) -> list[tuple[str, dict[str, Any]]]:
-    """Unread item → the newer one that takes its place, just added in the same transaction, which holds its user's row of counts.
+    """Unread item → the newer one that takes its place, just added in the same transaction, which holds its user's row
+    of counts.
 
     → the changes for `publish_states`, after the commit. Four statements; one when all of them were read or archived.
     """
@@ -77,7 +87,9 @@ def replace(older: Mapping[UUID, UUID]) -> list[tuple[str, dict[str, Any]]]:
     found = [dict(row) for row in db.session.execute(unread).mappings()] if older else []
     if not found:
         return []
-    rows = db.session.execute(sa.select(_states).where(_states.c.user_id.in_({item["user_id"] for item in found}))).mappings()
+    rows = db.session.execute(
+        sa.select(_states).where(_states.c.user_id.in_({item["user_id"] for item in found}))
+    ).mappings()
     states = {row["user_id"]: {name: row[name] for name in ("seq", "unread", "unseen")} for row in rows}
     changed: dict[str, list[dict[str, Any]]] = {}
     at = now()
@@ -89,9 +101,16 @@ def replace(older: Mapping[UUID, UUID]) -> list[tuple[str, dict[str, Any]]]:
             state["unseen"] -= item["seen_at"] is None
         item |= {"seq": state["seq"], "archived_at": at, "snoozed_until": None, "replaced_by": older[item["id"]]}
         changed.setdefault(item["user_id"], []).append(item)
-    _set_each(_items, "id", [{name: item[name] for name in ("id", "seq", "archived_at", "snoozed_until", "replaced_by")} for item in found])
+    _set_each(
+        _items,
+        "id",
+        [{name: item[name] for name in ("id", "seq", "archived_at", "snoozed_until", "replaced_by")} for item in found],
+    )
     _set_each(_states, "user_id", [{"user_id": user_id, **state} for user_id, state in states.items()])
-    return [(user_id, {**states[user_id], "changed": [shapes.inbox_item(item) for item in items]}) for user_id, items in changed.items()]
+    return [
+        (user_id, {**states[user_id], "changed": [shapes.inbox_item(item) for item in items]})
+        for user_id, items in changed.items()
+    ]
 
 
 def _set_each(table: sa.Table, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -115,7 +134,8 @@ class Chosen:
     def conditions(self, user_id: str) -> list[sa.ColumnElement[bool]]:
         if self.ids is None:
             return [InboxItem.user_id == user_id, *InboxItem.in_view(self.filter, self.category, self.q)]
-        # An expression, so that no index is used for it: SQLite would rather walk all that the person has than look up the ids.
+        # An expression, so that no index is used for it: SQLite would rather walk all that the person has than look up
+        # the ids.
         return [InboxItem.id.in_(self.ids), InboxItem.user_id.concat("") == user_id]
 
 
@@ -140,22 +160,36 @@ def unread(user_id: str, chosen: Chosen) -> dict[str, Any]:
 
 
 def archive(user_id: str, chosen: Chosen) -> dict[str, Any]:
-    return _named(_mark(user_id, [*chosen.conditions(user_id), InboxItem.archived_at.is_(None)], {"archived_at": now()}))
+    return _named(
+        _mark(user_id, [*chosen.conditions(user_id), InboxItem.archived_at.is_(None)], {"archived_at": now()})
+    )
 
 
 def unarchive(user_id: str, chosen: Chosen) -> dict[str, Any]:
-    return _named(_mark(user_id, [*chosen.conditions(user_id), InboxItem.archived_at.is_not(None)], {"archived_at": None}))
+    return _named(
+        _mark(user_id, [*chosen.conditions(user_id), InboxItem.archived_at.is_not(None)], {"archived_at": None})
+    )
 
 
 def snooze(user_id: str, chosen: Chosen, until: datetime | None) -> dict[str, Any]:
     """Puts items away until then; None brings them back."""
-    return _named(_mark(user_id, [*chosen.conditions(user_id), InboxItem.snoozed_until.is_distinct_from(until)], {"snoozed_until": until}))
+    return _named(
+        _mark(
+            user_id,
+            [*chosen.conditions(user_id), InboxItem.snoozed_until.is_distinct_from(until)],
+            {"snoozed_until": until},
+        )
+    )
 
 
 def wake_snoozed(at: datetime) -> int:
-    """Brings back what was snoozed until `at` or before; → for how many people. Called by the scheduler, any number of them."""
+    """Brings back what was snoozed until `at` or before; → for how many people. Called by the scheduler, any number of
+    them.
+    """
     due = InboxItem.snoozed_until <= at
-    user_ids = db.session.scalars(sa.select(InboxItem.user_id).where(due).distinct().order_by(InboxItem.user_id).limit(_WAKE_AT_ONCE)).all()
+    user_ids = db.session.scalars(
+        sa.select(InboxItem.user_id).where(due).distinct().order_by(InboxItem.user_id).limit(_WAKE_AT_ONCE)
+    ).all()
     for user_id in user_ids:
         _mark(user_id, [InboxItem.user_id == user_id, due], {"snoozed_until": None})
     return len(user_ids)
@@ -167,16 +201,25 @@ def _named(marked: tuple[dict[str, int], list[UUID] | None]) -> dict[str, Any]:
 
 
 def _mark(
-    user_id: str, conditions: Sequence[sa.ColumnElement[bool]], values: Mapping[str, Any], *, read_at: datetime | None = None
+    user_id: str,
+    conditions: Sequence[sa.ColumnElement[bool]],
+    values: Mapping[str, Any],
+    *,
+    read_at: datetime | None = None,
 ) -> tuple[dict[str, int], list[UUID] | None]:
-    """One transaction: changes the user's items that meet the conditions, and the counts with them; then tells the browsers.
+    """One transaction: changes the user's items that meet the conditions, and the counts with them; then tells the
+    browsers.
 
     → the counts, and which items have changed, oldest change first (None: more than MAX_IDS).
     """
     changed: list[UUID] | None = []
     shown: list[dict[str, Any]] = []
     with transaction() as session:
-        state = session.execute(sa.select(InboxState.seq, InboxState.unread, InboxState.unseen).where(InboxState.user_id == user_id).with_for_update()).first()
+        state = session.execute(
+            sa.select(InboxState.seq, InboxState.unread, InboxState.unseen)
+            .where(InboxState.user_id == user_id)
+            .with_for_update()
+        ).first()
         if state is None:  # nothing has ever reached them
             return {"unread": 0, "unseen": 0, "seq": 0}, []
         meant = [*conditions, InboxItem.replaced_by.is_(None)]
@@ -202,7 +245,9 @@ def _mark(
     return counts, changed
 
 
-def _changed(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]], count: int) -> tuple[list[UUID] | None, list[dict[str, Any]]]:
+def _changed(
+    session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]], count: int
+) -> tuple[list[UUID] | None, list[dict[str, Any]]]:
     """The ids of the changed items, and the items as browsers are shown them: each unless there are too many."""
     if count > MAX_IDS:
         return None, []
@@ -215,19 +260,29 @@ def _tally(session: scoped_session[Session], conditions: Sequence[sa.ColumnEleme
     """How many items meet the conditions, and how many of them count as unread and unseen."""
     count = sa.func.count()
     return session.execute(
-        sa.select(count.label("items"), count.filter(_IS_UNREAD).label("unread"), count.filter(_IS_UNSEEN).label("unseen"))
+        sa.select(
+            count.label("items"), count.filter(_IS_UNREAD).label("unread"), count.filter(_IS_UNSEEN).label("unseen")
+        )
         .select_from(InboxItem)
         .where(*conditions)
     ).one()
 
 
-def _change(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]], seq: int, values: Mapping[str, Any]) -> None:
+def _change(
+    session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]], seq: int, values: Mapping[str, Any]
+) -> None:
     """Sets the values, and a new seq for each item in the order of their old ones, in one statement."""
-    ranked = sa.select(InboxItem.id, (seq + sa.func.row_number().over(order_by=InboxItem.seq)).label("seq")).where(*conditions).subquery("ranked")
+    ranked = (
+        sa.select(InboxItem.id, (seq + sa.func.row_number().over(order_by=InboxItem.seq)).label("seq"))
+        .where(*conditions)
+        .subquery("ranked")
+    )
     session.execute(sa.update(_items).where(_items.c.id == ranked.c.id).values(seq=ranked.c.seq, **values))
 
 
-def _open_deliveries(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]], at: datetime) -> None:
+def _open_deliveries(
+    session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]], at: datetime
+) -> None:
     opened = session.execute(
         sa.update(Delivery)
         .where(Delivery.id.in_(sa.select(InboxItem.id).where(*conditions)), Delivery.status.in_(_OPENABLE))
@@ -239,7 +294,9 @@ def _open_deliveries(session: scoped_session[Session], conditions: Sequence[sa.C
 
 
 def _drop_reminders(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]]) -> None:
-    """Skips what waits elsewhere only to say again what has now been read. What somebody holds at this moment is on its way already."""
+    """Skips what waits elsewhere only to say again what has now been read. What somebody holds at this moment is on its
+    way already.
+    """
     waiting = (
         sa.select(Delivery.id)
         .join(InboxItem, InboxItem.notification_id == Delivery.notification_id)

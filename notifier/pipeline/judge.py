@@ -1,7 +1,7 @@
 """Judges submissions, before anything is stored: whether each can be accepted, and for whom it is.
 
-Called by `accept` and the dry run, inside their transaction, with what `check_against_schemas` has found before it began. A bad item
-gets its own `Rejected`; it never harms its neighbours.
+Called by `accept` and the dry run, inside their transaction, with what `check_against_schemas` has found before it
+began. A bad item gets its own `Rejected`; it never harms its neighbours.
 """
 
 import contextlib
@@ -19,14 +19,35 @@ from notifier.core import repeats
 from notifier.core.errors import Fault, Rejected
 from notifier.core.plan import ESCALATE_AFTER
 from notifier.core.routing import ALL
-from notifier.core.submission import OWN_TYPES, InlineRecipient, Submission, check_data, check_priority, check_routing, check_send_at, check_sequence
+from notifier.core.submission import (
+    OWN_TYPES,
+    InlineRecipient,
+    Submission,
+    check_data,
+    check_priority,
+    check_routing,
+    check_send_at,
+    check_sequence,
+)
 from notifier.core.worlds import shown_id
 from notifier.extensions import db
 from notifier.ids import new_id
 from notifier.models import Account, EventType, IdempotencyKey
 from notifier.models.account import CONSOLE_ROLES
 from notifier.pipeline import people
-from notifier.pipeline.facts import GIVEN, Given, Order, Person, Target, admin_user_ids, as_given, is_tried, load_template_ids, load_types, recall_people
+from notifier.pipeline.facts import (
+    GIVEN,
+    Given,
+    Order,
+    Person,
+    Target,
+    admin_user_ids,
+    as_given,
+    is_tried,
+    load_template_ids,
+    load_types,
+    recall_people,
+)
 from notifier.pipeline.flood import Trigger
 from notifier.pipeline.schemas import Check, check_all
 
@@ -45,8 +66,8 @@ INLINE_LIMIT = 100  # more recipients than this are expanded in the background
 class Caller:
     """Who submits: the producer and what its key allows. `types` None: all of them. `is_internal`: the product itself.
 
-    `may_change_people` who are known, by values given inline; `may_change_staff`: even those with a role in the console.
-    `label`: what the audit trail calls it.
+    `may_change_people` who are known, by values given inline; `may_change_staff`: even those with a role in the
+    console. `label`: what the audit trail calls it.
     """
 
     producer_id: UUID | None
@@ -60,7 +81,16 @@ class Caller:
     label: str = "Notifier"
 
     @classmethod
-    def of_key(cls, producer_id: UUID, scopes: Collection[str], types: Collection[str] | None, *, is_test: bool, request_id: str, label: str) -> "Caller":
+    def of_key(
+        cls,
+        producer_id: UUID,
+        scopes: Collection[str],
+        types: Collection[str] | None,
+        *,
+        is_test: bool,
+        request_id: str,
+        label: str,
+    ) -> "Caller":
         """What a key with these scopes may do. `types`: those it is limited to."""
         return cls(
             producer_id,
@@ -82,7 +112,9 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`answer` is the body for the producer (API.md, POST /notifications); `replayed`: it is the first one's answer again."""
+    """`answer` is the body for the producer (API.md, POST /notifications); `replayed`: it is the first one's answer
+    again.
+    """
 
     answer: dict[str, Any]
     replayed: bool = False
@@ -92,8 +124,8 @@ class Accepted:
 class Work:
     """One item on its way through the batch. `key` is (producer, idempotency key).
 
-    What came with its recipients: `created`, people who are new; `changed`, people the caller may change; and `given`, by id, what holds
-    for this notification alone.
+    What came with its recipients: `created`, people who are new; `changed`, people the caller may change; and `given`,
+    by id, what holds for this notification alone.
     """
 
     item: Item
@@ -117,7 +149,9 @@ class Outdated(Exception):
 
 
 def judged_anew(work: Callable[P, T]) -> Callable[P, T]:
-    """For a function that checks data, then judges in a transaction: it is run again when a type was changed in between."""
+    """For a function that checks data, then judges in a transaction: it is run again when a type was changed in
+    between.
+    """
 
     @functools.wraps(work)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -131,34 +165,48 @@ def judged_anew(work: Callable[P, T]) -> Callable[P, T]:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What is wrong with an item's data by this schema of its type (None: there was no such type), or why that could not be found out."""
+    """What is wrong with an item's data by this schema of its type (None: there was no such type), or why that could
+    not be found out.
+    """
 
     schema: Mapping[str, Any] | None
     faults: Sequence[Fault] | Rejected = ()
 
 
 def check_against_schemas(batch: Sequence[Item]) -> list[Checked]:
-    """Each item's data against the schema of its type. Before the transaction: schemas come from people, and take their time."""
+    """Each item's data against the schema of its type. Before the transaction: schemas come from people, and take their
+    time.
+    """
     types = load_types({item.submission.type for item in batch})
     schemas = [types[item.submission.type].schema if item.submission.type in types else None for item in batch]
-    checks = [Check(item.submission.type, schema, item.submission.data) for item, schema in zip(batch, schemas, strict=True) if schema is not None]
+    checks = [
+        Check(item.submission.type, schema, item.submission.data)
+        for item, schema in zip(batch, schemas, strict=True)
+        if schema is not None
+    ]
     found = iter(check_all(checks))
     return [Checked(schema, next(found) if schema is not None else ()) for schema in schemas]
 
 
 def judge(batch: Sequence[Item], now: datetime, checked: Sequence[Checked]) -> tuple[list[Any], dict[str, Person]]:
-    """Judges every item: an answer (`Accepted`, when it was given before, or `Rejected`) or a `Work` each. A constant number of queries.
+    """Judges every item: an answer (`Accepted`, when it was given before, or `Rejected`) or a `Work` each. A constant
+    number of queries.
 
-    → those, and the people it has met on the way: all who are to be notified at once, as they are before this batch changes them.
+    → those, and the people it has met on the way: all who are to be notified at once, as they are before this batch
+    changes them.
 
     A replay gets the first answer whatever has changed since: its time may have passed, its recipient been erased.
     Raises Outdated.
     """
-    types = load_types({name for item in batch for name in (item.submission.type, template_key(item.submission.template)) if name})
+    types = load_types(
+        {name for item in batch for name in (item.submission.type, template_key(item.submission.template)) if name}
+    )
     templates = load_template_ids(item.submission.template or item.submission.type for item in batch)
     admins = admin_user_ids() if any(t.to_admins for t in types.values()) else []
     first_answers = _first_answers(batch)
-    results = [first_answers.get(i) or _judge(item, checked[i], types, templates, admins, now) for i, item in enumerate(batch)]
+    results = [
+        first_answers.get(i) or _judge(item, checked[i], types, templates, admins, now) for i, item in enumerate(batch)
+    ]
     return results, _compare(batch, results)
 
 
@@ -167,7 +215,9 @@ def works_in(results: Sequence[Any]) -> list[tuple[int, Work]]:
 
 
 def keep_people(works: Sequence[Work]) -> set[str]:
-    """Creates and changes whom these may. → whom somebody else has created since they were judged: then all is to be judged anew."""
+    """Creates and changes whom these may. → whom somebody else has created since they were judged: then all is to be
+    judged anew.
+    """
     actors = {recipient.id: work.item.caller.label for work in works for recipient in (*work.created, *work.changed)}
     overtaken = people.create([recipient for work in works for recipient in work.created], actors=actors)
     people.upsert([recipient for work in works for recipient in work.changed], actors=actors)
@@ -205,7 +255,9 @@ def _first_answers(batch: Sequence[Item]) -> dict[int, Accepted | Rejected]:
     found = db.session.execute(statement.where(sa.tuple_(*key_columns).in_(set(keys.values()))))
     stored = {(row.producer_id, row.key, row.is_test): row for row in found}
     return {
-        index: Accepted(row.answer, replayed=True) if bytes(row.body_digest) == body_digest(batch[index]) else mismatch()
+        index: Accepted(row.answer, replayed=True)
+        if bytes(row.body_digest) == body_digest(batch[index])
+        else mismatch()
         for index, key in keys.items()
         if (row := stored.get(key))
     }
@@ -216,11 +268,20 @@ def template_key(template: str | None) -> str:
     return (template or "").partition("@")[0]
 
 
-def _judge(item: Item, checked: Checked, types: dict[str, EventType], templates: dict[str, UUID], admins: list[str], now: datetime) -> Work | Rejected:
+def _judge(
+    item: Item,
+    checked: Checked,
+    types: dict[str, EventType],
+    templates: dict[str, UUID],
+    admins: list[str],
+    now: datetime,
+) -> Work | Rejected:
     caller, submission = item.caller, item.submission
     type_, worded_as = types.get(submission.type), types.get(template_key(submission.template))
     if type_ is None or (type_.is_internal and not caller.is_internal):
-        return _refused(Fault("/type", "unknown_type", f"there is no event type {submission.type!r}"), code="unknown_type")
+        return _refused(
+            Fault("/type", "unknown_type", f"there is no event type {submission.type!r}"), code="unknown_type"
+        )
     if caller.types is not None and type_.key not in caller.types:
         return Rejected("type_not_allowed", f"this key may not submit {type_.key!r}")
     if checked.schema != type_.schema:
@@ -231,7 +292,12 @@ def _judge(item: Item, checked: Checked, types: dict[str, EventType], templates:
         return checked.faults
     routing = submission.routing or type_.routing or ALL
     faults = [
-        *check_priority(submission.priority, type_priority=type_.priority, category=type_.category, may_be_urgent=caller.may_be_urgent),
+        *check_priority(
+            submission.priority,
+            type_priority=type_.priority,
+            category=type_.category,
+            may_be_urgent=caller.may_be_urgent,
+        ),
         *check_send_at(submission.send_at, now),
         *check_routing(routing, submission),
         *check_sequence(submission),
@@ -271,12 +337,18 @@ def _judge(item: Item, checked: Checked, types: dict[str, EventType], templates:
         dedupe_window_s=None if caller.is_internal else repeats.window_s(submission.dedupe, type_.dedupe_window_s),
         is_deduplicated=repeats.is_left_out(submission.dedupe, type_.dedupe_window_s, is_mandatory=type_.is_mandatory),
     )
-    recipients = tuple(InlineRecipient(user_id) for user_id in admins) if goes_to_admins(item, type_) else _once_each(submission.recipients)
+    recipients = (
+        tuple(InlineRecipient(user_id) for user_id in admins)
+        if goes_to_admins(item, type_)
+        else _once_each(submission.recipients)
+    )
     return Work(item, order, recipients, _key(item), new_id())
 
 
 def goes_to_admins(item: Item, type_: EventType) -> bool:
-    """Whoever it names; but an author who tries a template gets it alone, and of a test key it goes to those named: admins are live people."""
+    """Whoever it names; but an author who tries a template gets it alone, and of a test key it goes to those named:
+    admins are live people.
+    """
     return type_.to_admins and item.submission.template_id is None and not item.caller.is_test
 
 
@@ -304,8 +376,14 @@ def _compare(batch: Sequence[Item], results: list[Any]) -> dict[str, Person]:
     A recipient exists, is created by this item, or was by an earlier one of the batch.
     """
     staff = _staff_among(batch)
-    groups = [*((item.caller, item.submission.recipients) for item in batch), *((work.item.caller, work.recipients) for _, work in works_in(results))]
-    asked = [(len(group), {recipient.id for recipient in group if not _may_change(caller, recipient, staff)}) for caller, group in groups]
+    groups = [
+        *((item.caller, item.submission.recipients) for item in batch),
+        *((work.item.caller, work.recipients) for _, work in works_in(results)),
+    ]
+    asked = [
+        (len(group), {recipient.id for recipient in group if not _may_change(caller, recipient, staff)})
+        for caller, group in groups
+    ]
     at_once = {user_id for size, ids in asked if size <= INLINE_LIMIT for user_id in ids}
     later = {user_id for size, ids in asked if size > INLINE_LIMIT for user_id in ids} - at_once
     persons = recall_people(at_once)
@@ -336,14 +414,26 @@ def _compare(batch: Sequence[Item], results: list[Any]) -> dict[str, Person]:
 
 def _may_change(caller: Caller, recipient: InlineRecipient, staff: Collection[str]) -> bool:
     """Whether the values that came with the recipient are to be stored, be the person new or known."""
-    return bool(recipient.changes) and (caller.may_change_staff or (caller.may_change_people and recipient.id not in staff))
+    return bool(recipient.changes) and (
+        caller.may_change_staff or (caller.may_change_people and recipient.id not in staff)
+    )
 
 
 def _staff_among(batch: Sequence[Item]) -> set[str]:
-    """Those with a role in the console: sign-in links and alerts go to their addresses. One query, and none where it makes no difference."""
+    """Those with a role in the console: sign-in links and alerts go to their addresses. One query, and none where it
+    makes no difference.
+    """
     asking = [item for item in batch if item.caller.may_change_people and not item.caller.may_change_staff]
     named = {recipient.id for item in asking for recipient in item.submission.recipients if recipient.changes}
-    return set(db.session.scalars(sa.select(Account.user_id).where(Account.user_id.in_(named), Account.role.in_(CONSOLE_ROLES)))) if named else set()
+    return (
+        set(
+            db.session.scalars(
+                sa.select(Account.user_id).where(Account.user_id.in_(named), Account.role.in_(CONSOLE_ROLES))
+            )
+        )
+        if named
+        else set()
+    )
 
 
 def _share_out(work: Work, known: Collection[str], staff: Collection[str]) -> None:
@@ -358,8 +448,13 @@ def _share_out(work: Work, known: Collection[str], staff: Collection[str]) -> No
 
 
 def _unknown_people(item: Item, unknown: set[str]) -> list[Fault]:
-    named = ((index, recipient.id) for index, recipient in enumerate(item.submission.recipients) if recipient.id in unknown)
-    return [Fault(f"/recipients/{index}", "unknown_user", f"there is no user {shown_id(user_id)!r}") for index, user_id in named]
+    named = (
+        (index, recipient.id) for index, recipient in enumerate(item.submission.recipients) if recipient.id in unknown
+    )
+    return [
+        Fault(f"/recipients/{index}", "unknown_user", f"there is no user {shown_id(user_id)!r}")
+        for index, user_id in named
+    ]
 
 
 def _with_unknown_people(refused: Rejected, item: Item, known: set[str]) -> Rejected:

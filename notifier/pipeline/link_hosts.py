@@ -1,7 +1,9 @@
-"""Where the links of a mandatory message lead: to hosts that its words name, or that came with the data as a link, and never to one put together.
+"""Where the links of a mandatory message lead: to hosts that its words name, or that came with the data as a link, and
+never to one put together.
 
-Nobody can opt out of such a message, and it carries codes and sign-in links: `https://{{ code }}.example` would tell a stranger's name
-server each of them. `made_of_data` finds it in a source, before it is published; `strange_link` in what is about to be sent. Pure.
+Nobody can opt out of such a message, and it carries codes and sign-in links: `https://{{ code }}.example` would tell a
+stranger's name server each of them. `made_of_data` finds it in a source, before it is published; `strange_link` in what
+is about to be sent. Pure.
 """
 
 import html
@@ -15,9 +17,13 @@ _CONSTANT = re.compile(r"\{\{-?\s*(\d+|'[^'\\{}]*'|\"[^\"\\{}]*\")\s*-?\}\}")
 _OTHERWISE = re.compile(r"\{%[-+]?\s*(?:else|elif)\b")  # what follows is said instead
 _HOST = r"[^\s/?#\\<>\"'()]*"
 _SUSPECTS = (
-    re.compile(rf"(?:https?:[/\\]*|[/\\]{{2,}}){_HOST}{_DATA}", re.IGNORECASE),  # https://{{ x }}, https://a.{{ x }}, //{{ x }}
+    re.compile(
+        rf"(?:https?:[/\\]*|[/\\]{{2,}}){_HOST}{_DATA}", re.IGNORECASE
+    ),  # https://{{ x }}, https://a.{{ x }}, //{{ x }}
     re.compile(rf"(?:[a-z][a-z0-9+.\-]*)?{_DATA}[a-z0-9+.\-{_DATA}]*:?//", re.IGNORECASE),  # {{ x }}://a
-    re.compile(rf"{_DATA}[\w\-{_DATA}]*(?:[.@:][\w\-{_DATA}]+)+", re.IGNORECASE),  # {{ x }}.a.example, {{ url }}@a.example
+    re.compile(
+        rf"{_DATA}[\w\-{_DATA}]*(?:[.@:][\w\-{_DATA}]+)+", re.IGNORECASE
+    ),  # {{ x }}.a.example, {{ url }}@a.example
     re.compile(rf"[a-z][\w\-]*\.{_DATA}", re.IGNORECASE),  # www.{{ x }}
 )
 # As browsers read it: `https:/a.example` and `/\\a.example` lead away too.
@@ -25,14 +31,18 @@ _LINK = re.compile(r"(?:https?:[/\\]*|(?:[a-z][a-z0-9+.\-]*:)?[/\\]{2,})[^\s<>\"
 _ORIGIN = re.compile(r"(?:([a-z][a-z0-9+.\-]*):)?[/\\]*([^/\\?#]*)", re.IGNORECASE)
 _MOST_VALUES = 10_000
 
-MESSAGE = "in a message that nobody can opt out of, data may not be part of the host of a link: write it out, or print a whole link"
+MESSAGE = (
+    "in a message that nobody can opt out of, data may not be part of the host of a link: write it "
+    "out, or print a whole link"
+)
 
 
 def made_of_data(source: str) -> int | None:
-    """The line of a source where what it prints may become part of a link's scheme, sign-in, host or port. None: nowhere.
+    """The line of a source where what it prints may become part of a link's scheme, sign-in, host or port. None:
+    nowhere.
 
-    Read from top to bottom, whatever the conditions and loops (but one branch does not follow the other). What is put together
-    inside of an expression is found by `strange_link`.
+    Read from top to bottom, whatever the conditions and loops (but one branch does not follow the other). What is put
+    together inside of an expression is found by `strange_link`.
     """
     text: list[str] = []
     lines: list[int] = []

@@ -26,7 +26,12 @@ _PLAIN_ACCENT = "#2456d6"
 
 WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {"why": "Why did I get this?", "unsubscribe": "Unsubscribe", "open": "Open", "hello": "Hello"},
-    "de": {"why": "Warum erhalte ich diese Nachricht?", "unsubscribe": "Abbestellen", "open": "Öffnen", "hello": "Guten Tag"},
+    "de": {
+        "why": "Warum erhalte ich diese Nachricht?",
+        "unsubscribe": "Abbestellen",
+        "open": "Öffnen",
+        "hello": "Guten Tag",
+    },
 }
 
 MOST_TAGS = 5_000
@@ -42,11 +47,16 @@ _LESS_THAN = re.compile(
 )
 _ATTRIBUTE = re.compile(r"""\s([^\s<>"'/=]++)(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s<>"'`]++))?+""")
 _VOID = frozenset({"area", "br", "col", "hr", "img", "wbr"})
-_FORMATTING = frozenset({"a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"})
+_FORMATTING = frozenset(
+    {"a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"}
+)
 _CLOSED_BY_ITSELF = frozenset({"p", "li", "dd", "dt", "tr", "td", "th", "option"})  # one ends where the next begins
 # Taken from measurements of the dearest fragments, as all charges are: see Budget.
 _FIXED, _UNITS_A_TAG, _CHARACTERS_PARSED = 60, 2, 10
-_UNPARSED = re.compile(r"<(?=/?(?:script|xmp|iframe|noembed|noframes|noscript|plaintext|textarea|title|template|svg|math)\b)", re.IGNORECASE)
+_UNPARSED = re.compile(
+    r"<(?=/?(?:script|xmp|iframe|noembed|noframes|noscript|plaintext|textarea|title|template|svg|math)\b)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +81,14 @@ def words_of(language: str) -> Mapping[str, str]:
 
 
 def inlined(fragment: str, budget: Budget) -> str:
-    """A template's HTML made well-formed, harmless and styled: the inner part of a mail. Raises ValueError and TooMuchWork."""
+    """A template's HTML made well-formed, harmless and styled: the inner part of a mail. Raises ValueError and
+    TooMuchWork.
+    """
     if fragment.count("<") > MOST_TAGS:
         raise ValueError(f"a mail may have {MOST_TAGS} tags")
     budget.spend(len(fragment) // _CHARACTERS_PARSED)
-    # Elements whose text is not parsed as HTML never reach the parser as such: what comes out of it is well-formed throughout.
+    # Elements whose text is not parsed as HTML never reach the parser as such: what comes out of it is
+    # well-formed throughout.
     fragment = _INLINER_HINT.sub("data-ignored=", _UNPARSED.sub("&lt;", without_comments(fragment)))
     fragment = _sane_tags(fragment)
     budget.spend(_FIXED + _UNITS_A_TAG * _made_of(fragment))
@@ -90,7 +103,8 @@ def _sane_tags(fragment: str) -> str:
 
 
 def _made_of(fragment: str) -> int:
-    """How many elements the parser makes of it, at most. Raises ValueError for what is too deep, or has too many attributes.
+    """How many elements the parser makes of it, at most. Raises ValueError for what is too deep, or has too many
+    attributes.
 
     What formats text and is not closed (`<b>`) is opened anew in every element that follows.
     """
@@ -105,7 +119,10 @@ def _made_of(fragment: str) -> int:
             change = -1 if is_open[name] else 0
         else:
             change = 0 if name in _CLOSED_BY_ITSELF and is_open[name] else 1
-            if found[0].count("=") + len(found[0].split()) > MOST_ATTRIBUTES and len(_ATTRIBUTE.findall(found["attributes"])) > MOST_ATTRIBUTES:
+            if (
+                found[0].count("=") + len(found[0].split()) > MOST_ATTRIBUTES
+                and len(_ATTRIBUTE.findall(found["attributes"])) > MOST_ATTRIBUTES
+            ):
                 raise ValueError(f"a tag may have {MOST_ATTRIBUTES} attributes")
         is_open[name] += change
         deep += change
@@ -141,7 +158,9 @@ def lay_out(mail: Mail) -> str:
 
 
 @lru_cache(maxsize=256)
-def _variant(language: str, accent: str, has_action: bool, has_image: bool, has_why: bool, has_unsubscribe: bool) -> tuple[tuple[bool, str], ...]:
+def _variant(
+    language: str, accent: str, has_action: bool, has_image: bool, has_why: bool, has_unsubscribe: bool
+) -> tuple[tuple[bool, str], ...]:
     """The layout as literal parts and the names of slots between them: (is_slot, text)."""
     environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, keep_trailing_newline=True)
     document = environment.get_template("layout.html").render(

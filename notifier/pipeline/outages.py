@@ -1,9 +1,9 @@
 """What waits for an outage to end stays in the database, and is let out by turns when it is over.
 
 `admit`, `claim` and `sweep` hold deliveries that no account of their channel can take, or whose channel is paused; the
-scheduler calls `Outages.let_out`. A held delivery says what it waits for (`held_for`) and is not rung, however long that
-takes: an outage costs one look at each scope, and one delivery for each probe of it. The breaker's word is asked every
-time, so nothing is lost when Redis forgets it, or when somebody dies between two of these lines.
+scheduler calls `Outages.let_out`. A held delivery says what it waits for (`held_for`) and is not rung, however long
+that takes: an outage costs one look at each scope, and one delivery for each probe of it. The breaker's word is asked
+every time, so nothing is lost when Redis forgets it, or when somebody dies between two of these lines.
 """
 
 from collections.abc import Collection, Mapping
@@ -27,7 +27,9 @@ from notifier.pipeline import health, providers
 from notifier.pipeline.pacing import BATCH
 from notifier.pipeline.pausing import paused
 
-LONGEST_HOLD = timedelta(hours=1)  # then a held delivery is asked about again by itself, whatever has become of its scope
+LONGEST_HOLD = timedelta(
+    hours=1
+)  # then a held delivery is asked about again by itself, whatever has become of its scope
 _BETWEEN = " "  # the scopes that one waits for; no scope holds it
 _CHANNEL = "channel="  # no account is called so
 _PAGE, _MOST_PAGES = 50, 20  # of what anything is held for: so much at once, and in one call
@@ -62,9 +64,11 @@ class Outages:
         self._after = ""
 
     def let_out(self) -> int:
-        """Makes due what may go on: everything, bit by bit, of what is over; one to probe it of what may be. → how many.
+        """Makes due what may go on: everything, bit by bit, of what is over; one to probe it of what may be. → how
+        many.
 
-        For each page of scopes a constant number of statements, and one round trip to Redis. Neither when nothing is held.
+        For each page of scopes a constant number of statements, and one round trip to Redis. Neither when nothing is
+        held.
         """
         count = 0
         for _ in range(_MOST_PAGES):
@@ -96,8 +100,16 @@ def _let_out(held: Collection[str]) -> int:
 
 def _held_for(after: str) -> list[str]:
     """What anything is held for: one step through the index for each, however many deliveries there are."""
-    scope = sa.select(sa.func.min(_delivery.held_for).label("held_for")).where(_IS_HELD, _delivery.held_for > after).cte(recursive=True)
-    following = sa.select(sa.func.min(_delivery.held_for)).where(_IS_HELD, _delivery.held_for > scope.c.held_for).scalar_subquery()
+    scope = (
+        sa.select(sa.func.min(_delivery.held_for).label("held_for"))
+        .where(_IS_HELD, _delivery.held_for > after)
+        .cte(recursive=True)
+    )
+    following = (
+        sa.select(sa.func.min(_delivery.held_for))
+        .where(_IS_HELD, _delivery.held_for > scope.c.held_for)
+        .scalar_subquery()
+    )
     scope = scope.union_all(sa.select(following).where(scope.c.held_for.is_not(None)))
     return list(db.session.scalars(sa.select(scope.c.held_for).where(scope.c.held_for.is_not(None)).limit(_PAGE)))
 
@@ -130,8 +142,15 @@ def _first_of(counts: Mapping[str, int]) -> list[UUID]:
     parts = []
     for key, count in counts.items():
         for rank, priority in enumerate(PRIORITIES):
-            first = sa.select(_delivery.id, _delivery.held_for, _delivery.due_at, sa.literal_column(str(rank)).label("rank"))
-            lane = first.where(_IS_HELD, _delivery.held_for == key, _delivery.priority == priority).order_by(_delivery.due_at).limit(count).subquery()
+            first = sa.select(
+                _delivery.id, _delivery.held_for, _delivery.due_at, sa.literal_column(str(rank)).label("rank")
+            )
+            lane = (
+                first.where(_IS_HELD, _delivery.held_for == key, _delivery.priority == priority)
+                .order_by(_delivery.due_at)
+                .limit(count)
+                .subquery()
+            )
             parts.append(sa.select(lane))
     found = sa.union_all(*parts).subquery()
     left, chosen = dict(counts), list[UUID]()
@@ -145,5 +164,7 @@ def _first_of(counts: Mapping[str, int]) -> list[UUID]:
 def _make_due(ids: Collection[UUID], now: datetime) -> int:
     """Whoever else moves one of them at this moment has it."""
     still = sa.select(_delivery.id).where(_delivery.id.in_(ids), _IS_HELD).with_for_update(skip_locked=True)
-    let_out: sa.CursorResult[Any] = db.session.execute(sa.update(_deliveries).where(_delivery.id.in_(still)).values(held_for=None, wake_at=now))  # type: ignore[assignment]
+    let_out: sa.CursorResult[Any] = db.session.execute(
+        sa.update(_deliveries).where(_delivery.id.in_(still)).values(held_for=None, wake_at=now)
+    )  # type: ignore[assignment]
     return let_out.rowcount

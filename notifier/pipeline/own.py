@@ -10,11 +10,15 @@ from notifier.core.submission import Submission
 from notifier.pipeline.accept import accept
 from notifier.pipeline.judge import Accepted, Caller, Item
 
-_CALLER = Caller(producer_id=None, is_test=False, may_be_urgent=True, types=None, request_id="notifier", is_internal=True)
+_CALLER = Caller(
+    producer_id=None, is_test=False, may_be_urgent=True, types=None, request_id="notifier", is_internal=True
+)
 
 
 def submit(submission: Submission, *, is_test: bool = False) -> Accepted:
-    """Accepted and rung, as for any producer. `is_test`: the sandbox keeps it. Raises Rejected, and what the database raises when it is away."""
+    """Accepted and rung, as for any producer. `is_test`: the sandbox keeps it. Raises Rejected, and what the database
+    raises when it is away.
+    """
     (answer,) = accept([Item(replace(_CALLER, is_test=is_test), submission)])
     if isinstance(answer, Rejected):
         raise answer

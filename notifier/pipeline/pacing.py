@@ -57,7 +57,9 @@ def due(now: Any, free: Mapping[Lane, int]) -> list[UUID]:
 
 @cache
 def _first_of_each_lane() -> sa.Select[tuple[UUID]]:
-    """One statement of as many small index scans as there are lanes: however many are held back in one, the others are found at once."""
+    """One statement of as many small index scans as there are lanes: however many are held back in one, the others are
+    found at once.
+    """
     lanes = []
     for rank, priority in enumerate(PRIORITIES):
         for channel in channels.CHANNELS:

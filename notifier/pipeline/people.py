@@ -19,7 +19,18 @@ from notifier.database import insert, retried, transaction
 from notifier.encryption import vault
 from notifier.extensions import db
 from notifier.ids import new_id
-from notifier.models import Account, Address, AddressCode, Attempt, Capture, Delivery, Notification, Schedule, Suppression, User
+from notifier.models import (
+    Account,
+    Address,
+    AddressCode,
+    Attempt,
+    Capture,
+    Delivery,
+    Notification,
+    Schedule,
+    Suppression,
+    User,
+)
 from notifier.pipeline import audit, caps, people_cache, quiet
 from notifier.realtime import publish
 
@@ -33,7 +44,9 @@ PRIMARY = {"email": "email", "phone": "sms"}  # field of the profile → the cha
 
 
 def digest_of(channel: str, value: str, *, is_test: bool = False) -> bytes:
-    """The keyed digest of an address. Those of the test world never meet live ones: a test's bounce or unsubscribing holds nobody back."""
+    """The keyed digest of an address. Those of the test world never meet live ones: a test's bounce or unsubscribing
+    holds nobody back.
+    """
     return vault.digest(f"{worlds.MARK if is_test else ''}{channel}\0{value}")
 
 
@@ -50,15 +63,23 @@ def check(changes: Mapping[str, Any], pointer: str = "") -> list[Fault]:
     return faults
 
 
-def upsert(recipients: Sequence[InlineRecipient], *, is_vouched: bool = False, revives: bool = False, actors: Mapping[str, str] | None = None) -> set[str]:
-    """Creates the users that are missing and applies the changes given; None clears a field. Inside the caller's transaction.
+def upsert(
+    recipients: Sequence[InlineRecipient],
+    *,
+    is_vouched: bool = False,
+    revives: bool = False,
+    actors: Mapping[str, str] | None = None,
+) -> set[str]:
+    """Creates the users that are missing and applies the changes given; None clears a field. Inside the caller's
+    transaction.
 
     What changes stands in the audit trail, if `actors` says who changes whom.
 
     `is_vouched`: somebody who may says that these addresses are their own (`Address.confirmed_at`).
     `revives`: an address that bounced is given again on purpose, and not along with a message.
 
-    Writes nothing where nothing changes. A constant number of statements, whatever the number of people. Returns the ids that were created.
+    Writes nothing where nothing changes. A constant number of statements, whatever the number of people. Returns the
+    ids that were created.
     """
     wanted: dict[str, dict[str, Any]] = {}
     for recipient in recipients:
@@ -67,7 +88,9 @@ def upsert(recipients: Sequence[InlineRecipient], *, is_vouched: bool = False, r
         return set()
     at = now()
     # Held against other changes only (FOR NO KEY UPDATE): whoever refers to these people by foreign key need not wait.
-    statement = sa.select(*_users.columns).where(_users.c.id.in_(wanted)).order_by(_users.c.id).with_for_update(key_share=True)
+    statement = (
+        sa.select(*_users.columns).where(_users.c.id.in_(wanted)).order_by(_users.c.id).with_for_update(key_share=True)
+    )
     users = {user.id: user for user in db.session.execute(statement)}
     rows = []
     changed: dict[str, set[str]] = {}
@@ -77,11 +100,18 @@ def upsert(recipients: Sequence[InlineRecipient], *, is_vouched: bool = False, r
         if user is None or any(getattr(user, k) != v for k, v in changes.items()):
             old = {k: getattr(user, k) for k in PROFILE} if user else dict.fromkeys(PROFILE) | {"attributes": {}}
             changed[user_id] = {k for k, v in changes.items() if old[k] != v}
-            rows.append({"id": user_id, **old, **changes, "created_at": user.created_at if user else at, "updated_at": at})
+            rows.append(
+                {"id": user_id, **old, **changes, "created_at": user.created_at if user else at, "updated_at": at}
+            )
     if rows:
         people_cache.changing((row["id"] for row in rows if row["id"] in users), is_consent=False)
         statement = insert(_users)
-        db.session.execute(statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in (*PROFILE, "updated_at")}), rows)
+        db.session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["id"], set_={k: statement.excluded[k] for k in (*PROFILE, "updated_at")}
+            ),
+            rows,
+        )
     moved = [row["id"] for row in rows if row["id"] in users and row["time_zone"] != users[row["id"]].time_zone]
     if moved:  # it may be day there
         quiet.wake(moved)
@@ -94,16 +124,25 @@ def upsert(recipients: Sequence[InlineRecipient], *, is_vouched: bool = False, r
 
 
 def _tell(changed: Mapping[str, Collection[str]], new: Collection[str], actors: Mapping[str, str]) -> None:
-    """Which fields, and never what they hold: nothing can be erased in the audit trail. The people of test keys are nobody's business."""
+    """Which fields, and never what they hold: nothing can be erased in the audit trail. The people of test keys are
+    nobody's business.
+    """
     audit.write_each(
-        audit.Entry("person.created" if user_id in new else "person.changed", user_id, {"fields": sorted(fields)}, actors.get(user_id))
+        audit.Entry(
+            "person.created" if user_id in new else "person.changed",
+            user_id,
+            {"fields": sorted(fields)},
+            actors.get(user_id),
+        )
         for user_id, fields in sorted(changed.items())
         if not worlds.is_of_tests(user_id)
     )
 
 
 def create(recipients: Sequence[InlineRecipient], *, actors: Mapping[str, str]) -> set[str]:
-    """Creates people who were unknown a moment ago, and changes nobody. Inside the caller's transaction. → whom somebody else has created meanwhile."""
+    """Creates people who were unknown a moment ago, and changes nobody. Inside the caller's transaction. → whom
+    somebody else has created meanwhile.
+    """
     if not recipients:
         return set()
     at = now()
@@ -119,9 +158,17 @@ def create(recipients: Sequence[InlineRecipient], *, actors: Mapping[str, str]) 
         for user_id in sorted(wanted)
     ]
     created = set(db.session.scalars(insert(_users).on_conflict_do_nothing().returning(_users.c.id), rows))
-    theirs = {user_id: changes for user_id, changes in wanted.items() if user_id in created and changes.keys() & PRIMARY.keys()}
+    theirs = {
+        user_id: changes
+        for user_id, changes in wanted.items()
+        if user_id in created and changes.keys() & PRIMARY.keys()
+    }
     _set_primary(theirs, is_vouched=False, revives=False)
-    _tell({user_id: [name for name, value in wanted[user_id].items() if value is not None] for user_id in created}, created, actors)
+    _tell(
+        {user_id: [name for name, value in wanted[user_id].items() if value is not None] for user_id in created},
+        created,
+        actors,
+    )
     return wanted.keys() - created
 
 
@@ -132,7 +179,9 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, r
     changed: dict[str, set[str]] = {}
     stored: dict[tuple[str, str], list[sa.Row[Any]]] = {}
     readable = [column for column in _addresses.columns if column.name not in ("value", "secret")]  # no need to decrypt
-    for address in db.session.execute(sa.select(*readable).where(_addresses.c.user_id.in_(wanted), _addresses.c.channel.in_(PRIMARY.values()))):
+    for address in db.session.execute(
+        sa.select(*readable).where(_addresses.c.user_id.in_(wanted), _addresses.c.channel.in_(PRIMARY.values()))
+    ):
         stored.setdefault((address.user_id, address.channel), []).append(address)
     bounced = _bounced(wanted) if revives else set()
     demoted, removed, rows, revived, replaced = [], [], [], [], []  # replaced: their code was for what they were before
@@ -152,8 +201,16 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, r
             digest = digest_of(channel, value, is_test=worlds.is_of_tests(user_id))
             same = next((a for a in known if a.digest == digest), None)
             is_dead = revives and (digest in bounced or (same is not None and same.disabled_at is not None))
-            is_revived = is_dead and (same is None or same.revived_at is None or same.revived_at <= now() - REVIVED_EVERY)
-            if same is not None and same is primary and same.verified_at and (same.confirmed_at or not is_vouched) and not is_revived:
+            is_revived = is_dead and (
+                same is None or same.revived_at is None or same.revived_at <= now() - REVIVED_EVERY
+            )
+            if (
+                same is not None
+                and same is primary
+                and same.verified_at
+                and (same.confirmed_at or not is_vouched)
+                and not is_revived
+            ):
                 continue  # nothing changes: the usual case on the hot path
             changed.setdefault(user_id, set()).add(field)
             if same is not None and primary is not None and same is not primary:
@@ -161,7 +218,9 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, r
             if same is None and primary is not None:
                 replaced.append(primary.id)
             row = _row(user_id, channel, value, digest, same or primary, is_vouched=is_vouched)
-            rows.append(row | ({"disabled_at": None, "disabled_reason": None, "revived_at": now()} if is_revived else {}))
+            rows.append(
+                row | ({"disabled_at": None, "disabled_reason": None, "revived_at": now()} if is_revived else {})
+            )
             revived += [digest] if is_revived else []
     if removed:
         db.session.execute(sa.delete(Address).where(Address.id.in_(removed)))
@@ -173,24 +232,56 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, r
         db.session.execute(sa.delete(AddressCode).where(AddressCode.address_id.in_(replaced)))
     if rows:
         statement = insert(_addresses)
-        written = ("value", "digest", "masked", "is_primary", "verified_at", "confirmed_at", "disabled_at", "disabled_reason", "revived_at")
-        db.session.execute(statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in written}), rows)
+        written = (
+            "value",
+            "digest",
+            "masked",
+            "is_primary",
+            "verified_at",
+            "confirmed_at",
+            "disabled_at",
+            "disabled_reason",
+            "revived_at",
+        )
+        db.session.execute(
+            statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in written}),
+            rows,
+        )
     return changed
 
 
 def _bounced(wanted: Mapping[str, Mapping[str, Any]]) -> set[bytes]:
     """The digests of those addresses among the given that have bounced, whoever they were given for."""
-    given = [(channel, changes[field], user_id) for user_id, changes in wanted.items() for field, channel in PRIMARY.items() if changes.get(field)]
-    digests = [digest_of(channel, channels.normalise(channel, value), is_test=worlds.is_of_tests(user_id)) for channel, value, user_id in given]
-    return {bytes(digest) for digest in db.session.scalars(sa.select(Suppression.digest).where(Suppression.digest.in_(digests), Suppression.scope == BOUNCED))}
+    given = [
+        (channel, changes[field], user_id)
+        for user_id, changes in wanted.items()
+        for field, channel in PRIMARY.items()
+        if changes.get(field)
+    ]
+    digests = [
+        digest_of(channel, channels.normalise(channel, value), is_test=worlds.is_of_tests(user_id))
+        for channel, value, user_id in given
+    ]
+    return {
+        bytes(digest)
+        for digest in db.session.scalars(
+            sa.select(Suppression.digest).where(Suppression.digest.in_(digests), Suppression.scope == BOUNCED)
+        )
+    }
 
 
 def forget_bounces(digests: Iterable[bytes]) -> None:
-    """Given again on purpose, or reached again: what it bounced with is forgotten. Complaints are kept by category, and stay."""
-    db.session.execute(sa.delete(Suppression).where(Suppression.digest.in_(sorted(digests)), Suppression.scope == BOUNCED))
+    """Given again on purpose, or reached again: what it bounced with is forgotten. Complaints are kept by category, and
+    stay.
+    """
+    db.session.execute(
+        sa.delete(Suppression).where(Suppression.digest.in_(sorted(digests)), Suppression.scope == BOUNCED)
+    )
 
 
-def _row(user_id: str, channel: str, value: str, digest: bytes, kept: sa.Row[Any] | None, *, is_vouched: bool) -> dict[str, Any]:
+def _row(
+    user_id: str, channel: str, value: str, digest: bytes, kept: sa.Row[Any] | None, *, is_vouched: bool
+) -> dict[str, Any]:
     same = kept is not None and kept.digest == digest
     return {
         "id": kept.id if kept else new_id(),
@@ -225,7 +316,8 @@ def end_tokens(user_id: str) -> bool:
 
 @retried
 def erase(user_id: str) -> bool:
-    """Removes the person: profile, addresses, choices, inbox. Counts and ids of what was sent stay, its content does not.
+    """Removes the person: profile, addresses, choices, inbox. Counts and ids of what was sent stay, its content does
+    not.
 
     It needs rows that everybody else locks in other orders, and so may lose a deadlock.
 
@@ -233,9 +325,16 @@ def erase(user_id: str) -> bool:
     user, and any producer's key could lock everybody out.
     """
     with transaction() as session:
-        if session.scalar(sa.select(Account.id).where(Account.user_id == user_id, Account.role != "person").limit(1)) is not None:
-            raise Rejected("conflict", f"{user_id!r} has a sign-in that runs this installation; that has to be taken away first")
-        user = session.get(User, user_id, with_for_update=True)  # from here on nothing new can be stored that refers to them
+        if (
+            session.scalar(sa.select(Account.id).where(Account.user_id == user_id, Account.role != "person").limit(1))
+            is not None
+        ):
+            raise Rejected(
+                "conflict", f"{user_id!r} has a sign-in that runs this installation; that has to be taken away first"
+            )
+        user = session.get(
+            User, user_id, with_for_update=True
+        )  # from here on nothing new can be stored that refers to them
         if user is None:
             return False
         people_cache.changing([user_id], is_consent=True)
@@ -265,13 +364,15 @@ def _erase_content(user_id: str) -> None:
 
 
 def _erase_from_schedules(user_id: str) -> None:
-    """What they hold of the person, from which their next run would make the person anew. The id stays: the run leaves it out, and says so.
+    """What they hold of the person, from which their next run would make the person anew. The id stays: the run leaves
+    it out, and says so.
 
     Schedules are few, and encrypted: all are read.
     """
     for schedule in db.session.scalars(sa.select(Schedule)):
         recipients = [
-            {**one, "changes": {}} if worlds.stored_id(one["id"], is_test=schedule.is_test) == user_id else one for one in schedule.body["recipients"]
+            {**one, "changes": {}} if worlds.stored_id(one["id"], is_test=schedule.is_test) == user_id else one
+            for one in schedule.body["recipients"]
         ]
         if recipients != schedule.body["recipients"]:
             schedule.body = {**schedule.body, "recipients": recipients}

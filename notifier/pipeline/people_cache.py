@@ -1,4 +1,5 @@
-"""What planning knows of people, kept in Redis for an hour at most: name, locale, time zone and choices (PREFERENCE_CACHE).
+"""What planning knows of people, kept in Redis for an hour at most: name, locale, time zone and choices
+(PREFERENCE_CACHE).
 
 `recall` answers for a whole batch with one MGET; `changing` is called by whoever changes or erases a person, inside
 the transaction and holding the person's row. A change holds from the moment its transaction has ended, so before
@@ -11,8 +12,8 @@ anybody is told "saved". Why nothing older is ever found from then on:
 3. After the commit, or the rollback, the person is opened: value and stamp are deleted (a FLUSHALL meanwhile may have
    undone the closing), unless somebody else has closed them since.
 4. A process that dies in between leaves the person closed: not cached for two hours, and right.
-5. If Redis cannot be reached to close somebody, the change raises the *revision* in its own transaction, and waits until
-   every process has noticed. Values of an older revision are never used again, whatever Redis comes back with.
+5. If Redis cannot be reached to close somebody, the change raises the *revision* in its own transaction, and waits
+   until every process has noticed. Values of an older revision are never used again, whatever Redis comes back with.
 
 Addresses are not kept: rows refer to them, and sending asks the database anyway (`claim`).
 """
@@ -74,7 +75,9 @@ Read = Callable[[Collection[str]], dict[str, Profile]]
 
 
 def recall(ids: Collection[str], read: Read) -> dict[str, Profile]:
-    """Those of `ids` that there are; `read` is asked for all that are not known. Without Redis, or the setting, for everybody."""
+    """Those of `ids` that there are; `read` is asked for all that are not known. Without Redis, or the setting, for
+    everybody.
+    """
     if not ids or not current_settings().preference_cache or redis_store.is_away():
         return read(ids)
     revision = _revision()
@@ -89,12 +92,16 @@ def recall(ids: Collection[str], read: Read) -> dict[str, Profile]:
         return found
     look_again()  # a value must be as young as its stamp
     fresh = read(missing)
-    _fill({user_id: {**profile, "revision": revision} for user_id, profile in fresh.items() if user_id in stamps}, stamps)
+    _fill(
+        {user_id: {**profile, "revision": revision} for user_id, profile in fresh.items() if user_id in stamps}, stamps
+    )
     return found | fresh
 
 
 def changing(ids: Iterable[str], *, is_consent: bool) -> None:
-    """They are about to change, in the transaction that is running. What is no consent may hold two seconds later while Redis is away."""
+    """They are about to change, in the transaction that is running. What is no consent may hold two seconds later while
+    Redis is away.
+    """
     people = sorted(set(ids))
     if not people or not current_settings().preference_cache:
         return
@@ -110,7 +117,11 @@ def _look_up(ids: Sequence[str], revision: int) -> dict[str, Profile]:
     values = redis_store.client.mget([_value(user_id) for user_id in ids])
     known = {user_id: json.loads(value) for user_id, value in zip(ids, values, strict=True) if value is not None}
     # A process of the version before may have kept a person without what tokens name.
-    return {user_id: profile for user_id, profile in known.items() if profile["revision"] == revision and "generation" in profile}
+    return {
+        user_id: profile
+        for user_id, profile in known.items()
+        if profile["revision"] == revision and "generation" in profile
+    }
 
 
 def _take_stamps(ids: Sequence[str]) -> dict[str, str]:

@@ -37,7 +37,8 @@ _DISTURBED_BY = {"quiet_hours", "mute_until", "time_zone"}  # the choices that s
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The document as it is stored now. `events`: first and last line of the consent history, by which `undo` takes it back (None: no change).
+    """The document as it is stored now. `events`: first and last line of the consent history, by which `undo` takes it
+    back (None: no change).
 
     `left`: what `undo` did not touch, since it has been changed again.
     """
@@ -47,7 +48,9 @@ class Saved:
     left: tuple[str, ...] = ()
 
 
-def change(user_id: str, document_change: Mapping[str, Any], *, replace: bool, source: str, conditions: Conditions = ()) -> Saved:
+def change(
+    user_id: str, document_change: Mapping[str, Any], *, replace: bool, source: str, conditions: Conditions = ()
+) -> Saved:
     """Replaces the person's choices, or merges into them (None takes a choice back).
 
     `types` and `categories` map to channel → on/off, or to on/off for all channels at once.
@@ -58,8 +61,12 @@ def change(user_id: str, document_change: Mapping[str, Any], *, replace: bool, s
     return _rewrite(user_id, source, lambda before: wanted if replace else _merged(before, wanted), conditions)
 
 
-def switch(user_id: str, switches: Sequence[Switch], columns: Collection[str], *, source: str, conditions: Conditions = ()) -> Saved:
-    """Sets switches of the preference page one after the other, each with all that is below it. Raises Rejected('not_found')."""
+def switch(
+    user_id: str, switches: Sequence[Switch], columns: Collection[str], *, source: str, conditions: Conditions = ()
+) -> Saved:
+    """Sets switches of the preference page one after the other, each with all that is below it. Raises
+    Rejected('not_found').
+    """
     categories = {row.key: row.category for row in db.session.execute(sa.select(EventType.key, EventType.category))}
 
     def _switched(document: Document) -> Document:
@@ -71,12 +78,20 @@ def switch(user_id: str, switches: Sequence[Switch], columns: Collection[str], *
 
 
 def undo(user_id: str, events: tuple[int, int], *, source: str, conditions: Conditions = ()) -> Saved:
-    """Takes back what these lines of the person's consent history record, where it still stands. Raises Rejected('not_found')."""
-    lines = sa.select(ConsentEvent.change).where(ConsentEvent.user_id == user_id, ConsentEvent.id.between(*events)).order_by(ConsentEvent.id.desc())
+    """Takes back what these lines of the person's consent history record, where it still stands. Raises
+    Rejected('not_found').
+    """
+    lines = (
+        sa.select(ConsentEvent.change)
+        .where(ConsentEvent.user_id == user_id, ConsentEvent.id.between(*events))
+        .order_by(ConsentEvent.id.desc())
+    )
     left: list[str] = []
 
     def _taken_back(document: Document) -> Document:
-        before, left[:] = taken_back(document, [line for line in db.session.scalars(lines) if line["choice"].partition(".")[0] in _CLEAN])
+        before, left[:] = taken_back(
+            document, [line for line in db.session.scalars(lines) if line["choice"].partition(".")[0] in _CLEAN]
+        )
         return before
 
     saved = _rewrite(user_id, source, _taken_back, conditions)
@@ -86,7 +101,10 @@ def undo(user_id: str, events: tuple[int, int], *, source: str, conditions: Cond
 @retried
 def _rewrite(user_id: str, source: str, rewritten: Callable[[Document], Document], conditions: Conditions) -> Saved:
     with transaction() as session:
-        if session.scalar(sa.select(User.id).where(User.id == user_id, *conditions).with_for_update(key_share=True)) is None:
+        if (
+            session.scalar(sa.select(User.id).where(User.id == user_id, *conditions).with_for_update(key_share=True))
+            is None
+        ):
             raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
         row = session.get(Preference, user_id, populate_existing=True)
         before = dict(row.document) if row else {}
@@ -103,10 +121,14 @@ def _rewrite(user_id: str, source: str, rewritten: Callable[[Document], Document
             quiet.wake([user_id])
         events = [ConsentEvent(user_id=user_id, source=source, change=change, at=at) for change in changes]
         session.add_all(events)
-        if source == API and not is_of_tests(user_id):  # what people choose themselves stands in their history, and goes with them
+        if source == API and not is_of_tests(
+            user_id
+        ):  # what people choose themselves stands in their history, and goes with them
             audit.write("preferences.changed", user_id, after={"choices": changed})
         session.flush()
-        ids = [event.id for event in events]  # nobody else writes lines of this person meanwhile: between them are no others
+        ids = [
+            event.id for event in events
+        ]  # nobody else writes lines of this person meanwhile: between them are no others
     return Saved(after, (min(ids), max(ids)))
 
 
@@ -141,7 +163,9 @@ def _clean(change: Mapping[str, Any]) -> Document:
         else:
             cleaned[field] = None if value is None else _attempt(_CLEAN[field], value, f"/{field}", faults)
     if faults:
-        raise Rejected("validation_failed", "; ".join(f"{fault.pointer}: {fault.message}" for fault in faults[:3]), tuple(faults))
+        raise Rejected(
+            "validation_failed", "; ".join(f"{fault.pointer}: {fault.message}" for fault in faults[:3]), tuple(faults)
+        )
     return cleaned
 
 
@@ -157,7 +181,9 @@ def _clean_map(field: str, value: Any, faults: list[Fault]) -> Document | None:
         pointer = f"/{field}/{_escape(key)}"
         if key not in known:
             word = {"channels": "channel", "types": "type"}.get(field, "category")
-            faults.append(Fault(pointer, f"unknown_{word}", f"there is no {word.replace('type', 'event type')} {key!r}"))
+            faults.append(
+                Fault(pointer, f"unknown_{word}", f"there is no {word.replace('type', 'event type')} {key!r}")
+            )
         else:
             cleaned[key] = None if item is None else _attempt(_CLEAN[field], item, pointer, faults)
     return cleaned
@@ -206,7 +232,11 @@ def _quiet_hours(value: Any) -> Document:
         raise _Refused("zero_length", "quiet hours begin and end at different times", "/end")
     days = value.get("days")
     days = sorted(EVERY_DAY) if days is None else days
-    if not isinstance(days, list | tuple | set | frozenset) or not days or not all(type(day) is int and day in EVERY_DAY for day in days):
+    if (
+        not isinstance(days, list | tuple | set | frozenset)
+        or not days
+        or not all(type(day) is int and day in EVERY_DAY for day in days)
+    ):
         raise _Refused("invalid_days", "days are 1 (Monday) to 7, one at least", "/days")
     return {"start": start, "end": end, "days": sorted(set(days))}
 

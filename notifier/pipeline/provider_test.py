@@ -1,7 +1,8 @@
-"""A test of one account of a provider: a message of the product's own, to a destination of an admin's choice, through that account alone.
+"""A test of one account of a provider: a message of the product's own, to a destination of an admin's choice, through
+that account alone.
 
-Called by the console. It takes the normal road (`own.submit`): nothing is sent here, a worker does it, and its story can be
-followed like any other's. A destination that is typed in is kept among the admin's own addresses, unconfirmed.
+Called by the console. It takes the normal road (`own.submit`): nothing is sent here, a worker does it, and its story
+can be followed like any other's. A destination that is typed in is kept among the admin's own addresses, unconfirmed.
 """
 
 from datetime import datetime, timedelta
@@ -35,23 +36,36 @@ def why_not(account: str, user_id: str) -> str | None:
     providers.refresh_now()
     row = db.session.scalar(sa.select(Provider).where(Provider.name == account))
     if row is not None and not row.is_on:
-        return "It is not in use, so no process knows it. Put it to use with its share at 0 %: then tests go through it, and nothing else."
+        return (
+            "It is not in use, so no process knows it. Put it to use with its share at 0 %: then tests go through "
+            "it, and nothing else."
+        )
     channel = _channel_of(account)
     known = channels.registry().facts()[channel.name]
     if not known.is_on or not is_in_rollout(channel.name, known.percentage, user_id):
-        return f"{channel.label} is switched off for you, and so are its tests. Set its share on the list of providers first."
+        return (
+            f"{channel.label} is switched off for you, and so are its tests. Set its share on "
+            "the list of providers first."
+        )
     return None
 
 
 def destinations(account: str, user_id: str) -> list[Address]:
     """The admin's own that a test may go to: confirmed and in use, the main one first."""
     channel = _channel_of(account)
-    mine = (Address.user_id == user_id, Address.channel == _kept_under(channel), Address.verified_at.is_not(None), Address.disabled_at.is_(None))
+    mine = (
+        Address.user_id == user_id,
+        Address.channel == _kept_under(channel),
+        Address.verified_at.is_not(None),
+        Address.disabled_at.is_(None),
+    )
     return list(db.session.scalars(sa.select(Address).where(*mine).order_by(Address.is_primary.desc(), Address.id)))
 
 
 def send(account: str, user_id: str, to: UUID | str) -> str:
-    """`to`: the id of an address of theirs, or a new one. → the notification's id. Raises Rejected, naming what is wrong."""
+    """`to`: the id of an address of theirs, or a new one. → the notification's id. Raises Rejected, naming what is
+    wrong.
+    """
     reason = why_not(account, user_id)
     if reason is not None:
         raise Rejected("conflict", reason)
@@ -125,9 +139,15 @@ def _count(user_id: str) -> None:
     try:
         used_up = flood.used_up({f"provider-test:{user_id}": ALLOWANCE})
     except redis.RedisError:
-        raise Rejected("unavailable", "Redis cannot be reached, and without it nothing is sent. Try again in a minute.", retry_after=60) from None
+        raise Rejected(
+            "unavailable",
+            "Redis cannot be reached, and without it nothing is sent. Try again in a minute.",
+            retry_after=60,
+        ) from None
     if used_up:
-        raise Rejected("rate_limited", "These were many tests in a short time. Try again in ten minutes.", retry_after=600)
+        raise Rejected(
+            "rate_limited", "These were many tests in a short time. Try again in ten minutes.", retry_after=600
+        )
 
 
 def _refused(sentence: str) -> Rejected:

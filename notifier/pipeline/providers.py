@@ -1,4 +1,6 @@
-"""The providers and flags in the database, taken up by every process within seconds. Called by `accept`, `deliver` and the console."""
+"""The providers and flags in the database, taken up by every process within seconds. Called by `accept`, `deliver` and
+the console.
+"""
 
 import re
 import time
@@ -37,14 +39,18 @@ class _TakenUp:
 
 
 def refresh() -> None:
-    """At most two queries every REFRESH_S, outside of any transaction. An account that cannot be used is left out, and said so."""
+    """At most two queries every REFRESH_S, outside of any transaction. An account that cannot be used is left out, and
+    said so.
+    """
     taken: _TakenUp = current_app.extensions.setdefault("providers", _TakenUp())
     if time.monotonic() < taken.at + REFRESH_S:
         return
     taken.at = time.monotonic()
     rows = db.session.scalars(sa.select(Provider).where(Provider.is_on).order_by(Provider.name)).all()
     accounts = [Account(row.name, row.adapter, row.settings or {}, row.position, row.weight) for row in rows]
-    percentages: dict[str, int] = {row.name: row.percentage for row in db.session.execute(sa.select(Flag.name, Flag.percentage))}
+    percentages: dict[str, int] = {
+        row.name: row.percentage for row in db.session.execute(sa.select(Flag.name, Flag.percentage))
+    }
     db.session.close()
     if percentages != taken.flags:
         taken.flags = percentages
@@ -65,13 +71,23 @@ def refresh_now() -> None:
     refresh()
 
 
-def add(name: str, adapter: str, options: Mapping[str, str], *, position: int = 0, weight: int = 1, is_on: bool = True) -> UUID:
+def add(
+    name: str, adapter: str, options: Mapping[str, str], *, position: int = 0, weight: int = 1, is_on: bool = True
+) -> UUID:
     """Stores an account, if its adapter can make sense of the settings. Raises Rejected, naming what is wrong."""
     model = _checked(adapter, options, weight)
     if not _NAME.fullmatch(name) or name in _NO_NAMES:
         raise _refused("/name", "a name is 1 to 64 letters, digits, dots, dashes and underscores, and not flags or new")
     with transaction() as session:
-        row = Provider(channel=model.channel.name, adapter=adapter, name=name, settings=dict(options), position=position, weight=weight, is_on=is_on)
+        row = Provider(
+            channel=model.channel.name,
+            adapter=adapter,
+            name=name,
+            settings=dict(options),
+            position=position,
+            weight=weight,
+            is_on=is_on,
+        )
         session.add(row)
         try:
             session.flush()
@@ -82,8 +98,12 @@ def add(name: str, adapter: str, options: Mapping[str, str], *, position: int = 
     return row.id
 
 
-def change(name: str, options: Mapping[str, str], *, keeping: Collection[str], position: int, weight: int, is_on: bool) -> None:
-    """Of the settings in `keeping` (the secret ones) those that are not given stay as they are. Raises Rejected, naming what is wrong."""
+def change(
+    name: str, options: Mapping[str, str], *, keeping: Collection[str], position: int, weight: int, is_on: bool
+) -> None:
+    """Of the settings in `keeping` (the secret ones) those that are not given stay as they are. Raises Rejected, naming
+    what is wrong.
+    """
     with transaction() as session:
         row = session.scalar(sa.select(Provider).where(Provider.name == name).with_for_update())
         if row is None:
@@ -93,19 +113,31 @@ def change(name: str, options: Mapping[str, str], *, keeping: Collection[str], p
         _checked(row.adapter, settings, weight)
         before = _told(row)
         row.settings, row.position, row.weight, row.is_on = settings, position, weight, is_on
-        audit.write("provider.changed", name, before=before, after={**_told(row), "replaced": sorted(options.keys() & set(keeping))})
+        audit.write(
+            "provider.changed",
+            name,
+            before=before,
+            after={**_told(row), "replaced": sorted(options.keys() & set(keeping))},
+        )
     refresh_now()
 
 
 def _checked(adapter: str, options: Mapping[str, str], weight: int) -> type[Adapter]:
     model = next((model for model in ADAPTERS if model.provider == adapter), None)
     if model is None:
-        raise _refused("/adapter", f"there is no provider {adapter!r}; there are: {', '.join(sorted(a.provider for a in ADAPTERS))}")
+        raise _refused(
+            "/adapter",
+            f"there is no provider {adapter!r}; there are: {', '.join(sorted(a.provider for a in ADAPTERS))}",
+        )
     declared = {setting.name: setting for setting in model.settings}
     unknown = sorted(options.keys() - declared.keys())
     missing = sorted(n for n, s in declared.items() if s.is_required and s.default is None and n not in options)
     if unknown or missing:
-        raise _refused("/options", f"{adapter} knows {', '.join(declared) or 'no settings'}" + (f"; missing: {', '.join(missing)}" if missing else ""))
+        raise _refused(
+            "/options",
+            f"{adapter} knows {', '.join(declared) or 'no settings'}"
+            + (f"; missing: {', '.join(missing)}" if missing else ""),
+        )
     if weight < 1:
         raise _refused("/weight", "a weight is 1 or more")
     try:
@@ -117,7 +149,14 @@ def _checked(adapter: str, options: Mapping[str, str], weight: int) -> type[Adap
 
 def _told(row: Provider) -> dict[str, Any]:
     """For the audit log, which masks what is secret."""
-    return {"channel": row.channel, "adapter": row.adapter, "position": row.position, "weight": row.weight, "is_on": row.is_on, "settings": row.settings}
+    return {
+        "channel": row.channel,
+        "adapter": row.adapter,
+        "position": row.position,
+        "weight": row.weight,
+        "is_on": row.is_on,
+        "settings": row.settings,
+    }
 
 
 def remove(name: str) -> bool:
@@ -136,7 +175,13 @@ def remove(name: str) -> bool:
 def listing() -> list[dict[str, Any]]:
     """Every account, those of the environment too; no secrets."""
     return [
-        {"name": account.name, "adapter": account.adapter, "channel": adapter.channel.name, "position": account.position, "weight": account.weight}
+        {
+            "name": account.name,
+            "adapter": account.adapter,
+            "channel": adapter.channel.name,
+            "position": account.position,
+            "weight": account.weight,
+        }
         for account, adapter in channels.registry().accounts()
     ]
 

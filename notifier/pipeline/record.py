@@ -44,19 +44,40 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
     follows = {task.delivery.id: _what_follows(task, now) for task in tasks}
     with transaction() as session:
         # By id alone: for pairs of id and tries SQLite would read the whole table.
-        sending = sa.select(Delivery.id, Delivery.tries).where(Delivery.id.in_([task.delivery.id for task in tasks]), Delivery.status == lifecycle.SENDING)
+        sending = sa.select(Delivery.id, Delivery.tries).where(
+            Delivery.id.in_([task.delivery.id for task in tasks]), Delivery.status == lifecycle.SENDING
+        )
         held = {tuple(row) for row in session.execute(sending.with_for_update())}
-        ours = [task for task in tasks if (task.delivery.id, task.delivery.tries) in held]  # the rest lost their lease and are somebody else's now
+        ours = [
+            task for task in tasks if (task.delivery.id, task.delivery.tries) in held
+        ]  # the rest lost their lease and are somebody else's now
         if ours:
             still_here = known_ids(task.notification.user_id for task in ours)
-            session.execute(sa.insert(Attempt.__table__), [_attempt_row(task, latest, still_here) for task in ours for latest in task.tries])
+            session.execute(
+                sa.insert(Attempt.__table__),
+                [_attempt_row(task, latest, still_here) for task in ours for latest in task.tries],
+            )
             _move([{"key": task.delivery.id, **_columns(task, follows[task.delivery.id], now)} for task in ours])
-            captures = [_capture_row(task, now) for task in ours if _has_capture(task) and task.notification.user_id in still_here]
+            captures = [
+                _capture_row(task, now)
+                for task in ours
+                if _has_capture(task) and task.notification.user_id in still_here
+            ]
             if captures:
                 session.execute(sa.insert(Capture.__table__), captures)
         tallies.count(_happened(ours, follows, now))
-        scores.count_sent((task.notification.user_id, task.delivery.channel) for task in ours if _is_trial(task, follows[task.delivery.id]))
-        _switch_on([task for task in ours if task.was_dead and follows[task.delivery.id] is None and not task.notification.is_test])
+        scores.count_sent(
+            (task.notification.user_id, task.delivery.channel)
+            for task in ours
+            if _is_trial(task, follows[task.delivery.id])
+        )
+        _switch_on(
+            [
+                task
+                for task in ours
+                if task.was_dead and follows[task.delivery.id] is None and not task.notification.is_test
+            ]
+        )
         _switch_off([task for task in ours if _is_dead_address(task, follows[task.delivery.id], happened)], now)
         started = follow([task.notification for task in ours])
     ring(started)
@@ -65,7 +86,9 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
 
 
 def _move(rows: Sequence[Mapping[str, Any]]) -> None:
-    """The same columns for all, so that they are one executemany; of the table, since the ORM would look at each row for itself."""
+    """The same columns for all, so that they are one executemany; of the table, since the ORM would look at each row
+    for itself.
+    """
     table: sa.Table = Delivery.__table__
     columns = {name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in rows[0] if name != "key"}
     db.session.connection().execute(
@@ -82,9 +105,13 @@ def _tallies(tasks: Sequence[Task]) -> dict[str, Tally]:
     tallies: dict[str, Tally] = {}
     for task in tasks:
         for latest in task.tries:
-            if latest.adapter.is_sandbox or (latest.error and latest.error.code in ("template_error", "internal_error")):
+            if latest.adapter.is_sandbox or (
+                latest.error and latest.error.code in ("template_error", "internal_error")
+            ):
                 continue
-            if isinstance(latest.error, RateLimited):  # of whom it counts: not of others who are served by the same host
+            if isinstance(
+                latest.error, RateLimited
+            ):  # of whom it counts: not of others who are served by the same host
                 slowed = tallies.setdefault(latest.adapter.receiver(task.recipient), Tally())
                 slowed.blocked_ms = max(slowed.blocked_ms, round(latest.error.retry_after * 1000))
                 continue
@@ -175,13 +202,20 @@ def _switch_off(tasks: Sequence[Task], now: datetime) -> None:
         addresses = [task.address for task in dead if task.address]
         db.session.execute(
             sa.update(Address)
-            .where(Address.id.in_([address.id for address in addresses if address.id]))  # none: it came with the notification
+            .where(
+                Address.id.in_([address.id for address in addresses if address.id])
+            )  # none: it came with the notification
             .values(disabled_at=now, disabled_reason=reason)
             .execution_options(synchronize_session=False)
         )
-        rows += [{"digest": a.digest, "scope": "*", "channel": a.channel, "reason": reason, "created_at": now} for a in addresses]
+        rows += [
+            {"digest": a.digest, "scope": "*", "channel": a.channel, "reason": reason, "created_at": now}
+            for a in addresses
+        ]
     statement = insert(Suppression)
-    again = statement.on_conflict_do_update(index_elements=["digest", "scope"], set_={name: statement.excluded[name] for name in ("reason", "created_at")})
+    again = statement.on_conflict_do_update(
+        index_elements=["digest", "scope"], set_={name: statement.excluded[name] for name in ("reason", "created_at")}
+    )
     db.session.execute(again, sorted({row["digest"]: row for row in rows}.values(), key=lambda row: str(row["digest"])))
 
 
@@ -207,7 +241,11 @@ def _happened(tasks: Sequence[Task], follows: Mapping[UUID, Follows], now: datet
         channel, status = task.delivery.channel, _status(task, follows[task.delivery.id])
         if status in (lifecycle.SENT, lifecycle.DELIVERED):
             yield channel, tallies.SENT
-            since = task.delivery.due_at if task.delivery.due_at and not task.delivery.failures else task.notification.created_at
+            since = (
+                task.delivery.due_at
+                if task.delivery.due_at and not task.delivery.failures
+                else task.notification.created_at
+            )
             yield channel, tallies.latency((now - max(since, task.notification.created_at)).total_seconds() * 1000)
         if status == lifecycle.DELIVERED:
             yield channel, tallies.DELIVERED
@@ -255,12 +293,23 @@ def _capture_row(task: Task, now: datetime) -> dict[str, Any]:
 
 def _outcome(task: Task, status: str) -> Outcome:
     latest = task.tries[-1]
-    event = {"delivery": show("dlv", task.delivery.id), "channel": task.delivery.channel, "provider": latest.adapter.name, "status": status}
+    event = {
+        "delivery": show("dlv", task.delivery.id),
+        "channel": task.delivery.channel,
+        "provider": latest.adapter.name,
+        "status": status,
+    }
     event["request_id"] = task.notification.request_id
     if latest.error is None:
         log.info("delivery.sent", **event, duration_ms=latest.duration_ms)
         return Outcome(task.delivery.id, status)
-    log.warning("delivery.try_failed", **event, outcome=type(latest.error).__name__, code=latest.error.code, attempt=latest.number)
+    log.warning(
+        "delivery.try_failed",
+        **event,
+        outcome=type(latest.error).__name__,
+        code=latest.error.code,
+        attempt=latest.number,
+    )
     return Outcome(task.delivery.id, status, f"{type(latest.error).__name__}: {latest.error}"[:_LONGEST_MESSAGE])
 
 

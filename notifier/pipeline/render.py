@@ -15,15 +15,42 @@ from notifier.channels import CHANNELS
 from notifier.channels.contract import Shape
 from notifier.core.message import Content
 from notifier.core.wording import ANY_CHANNEL, FIELDS, TemplateSource, Words
-from notifier.pipeline.clean_text import action_address, cut, cut_for_sms, many_lines, one_line, plain_spaces, text_of_html, web_address
+from notifier.pipeline.clean_text import (
+    action_address,
+    cut,
+    cut_for_sms,
+    many_lines,
+    one_line,
+    plain_spaces,
+    text_of_html,
+    web_address,
+)
 from notifier.pipeline.formats import Reader, locale_for
 from notifier.pipeline.link_hosts import MESSAGE, strange_link
 from notifier.pipeline.mail_layout import Mail, inlined, lay_out, words_of
 from notifier.pipeline.template_filters import paragraphs
-from notifier.pipeline.template_language import GLOBALS, Budget, Compile, TemplateFault, TooMuchWork, check_source, compiled
+from notifier.pipeline.template_language import (
+    GLOBALS,
+    Budget,
+    Compile,
+    TemplateFault,
+    TooMuchWork,
+    check_source,
+    compiled,
+)
 from notifier.pipeline.template_store import load_templates
 
-__all__ = ["RenderFault", "RenderRequest", "TemplateFault", "check_source", "load_templates", "render", "render_some", "type_title", "work_for"]
+__all__ = [
+    "RenderFault",
+    "RenderRequest",
+    "TemplateFault",
+    "check_source",
+    "load_templates",
+    "render",
+    "render_some",
+    "type_title",
+    "work_for",
+]
 
 DEFAULT_LOCALE = "en"
 LONGEST_TITLE = 200
@@ -39,8 +66,8 @@ LONGEST_LOCALE = 35
 class RenderRequest:
     """One message to be put into words. `titles` is its type's name by locale, used where no template serves.
 
-    `why_url` leads to the switch that let it through, if it may; `unsubscribe_url` is None for what cannot be unsubscribed from.
-    `site_url`: what a path stands for in a mail. `is_mandatory`: nobody can opt out of it.
+    `why_url` leads to the switch that let it through, if it may; `unsubscribe_url` is None for what cannot be
+    unsubscribed from. `site_url`: what a path stands for in a mail. `is_mandatory`: nobody can opt out of it.
     """
 
     channel: str
@@ -71,12 +98,16 @@ class RenderFault:
     is_too_much: bool = False
 
     def __str__(self) -> str:
-        place = " of ".join(filter(None, [f"line {self.line}" if self.line else None, self.field and f"the {self.field}"]))
+        place = " of ".join(
+            filter(None, [f"line {self.line}" if self.line else None, self.field and f"the {self.field}"])
+        )
         return f"The template failed in {place}: {self.message}" if place else f"The template failed: {self.message}"
 
 
 def work_for(channel: str) -> int:
-    """What one message of the channel may take, in the units of `Budget`. A notification by all channels takes 50 ms at most."""
+    """What one message of the channel may take, in the units of `Budget`. A notification by all channels takes 50 ms at
+    most.
+    """
     shape = CHANNELS[channel].shape
     return _WORK_OF_A_PAGE if shape.has_html else _WORK_OF_A_TEXT if shape.longest_body is None else _WORK_OF_A_NOTE
 
@@ -89,7 +120,9 @@ def render(requests: Sequence[RenderRequest], *, compile: Compile = compiled) ->
     return [_render(request, compile, Budget(work_for(request.channel))) for request in requests]
 
 
-def render_some(requests: Sequence[RenderRequest], most: int, *, compile: Compile = compiled) -> list[Content | RenderFault | None]:
+def render_some(
+    requests: Sequence[RenderRequest], most: int, *, compile: Compile = compiled
+) -> list[Content | RenderFault | None]:
     """As `render`, until `most` units of work are spent: None for each that its turn did not come to."""
     left = most
     results: list[Content | RenderFault | None] = []
@@ -148,10 +181,16 @@ def _render(request: RenderRequest, compile: Compile, budget: Budget) -> Content
 
 
 def _refuse_strange_links(request: RenderRequest, words: Words, fields: Mapping[str, str | None]) -> None:
-    """Of a message that nobody can opt out of: links lead where its words or its data say, and to no host put together of both."""
+    """Of a message that nobody can opt out of: links lead where its words or its data say, and to no host put together
+    of both.
+    """
     sources = [getattr(words, name) for name in FIELDS]
     for name, text in fields.items():
-        if text and strange_link(text, sources, (request.data, request.user_name), (request.site_url, request.why_url)) is not None:
+        if (
+            text
+            and strange_link(text, sources, (request.data, request.user_name), (request.site_url, request.why_url))
+            is not None
+        ):
             raise _FieldFault(RenderFault(MESSAGE, name))
 
 
@@ -169,14 +208,18 @@ def find_words(template: TemplateSource, channel: str, locale: str | None) -> tu
 
 
 def fall_backs(locale: str | None) -> tuple[str, ...]:
-    """`pt_br` → pt-BR, pt, en: the spellings under which templates keep their locales. Of an endless one, the beginning."""
+    """`pt_br` → pt-BR, pt, en: the spellings under which templates keep their locales. Of an endless one, the
+    beginning.
+    """
     return _fall_backs((locale or "")[:LONGEST_LOCALE])
 
 
 @lru_cache(maxsize=1024)
 def _fall_backs(locale: str) -> tuple[str, ...]:
     parts = locale.replace("_", "-").split("-")
-    tags = ["-".join([parts[0].lower(), *map(_subtag, parts[1:count])]) for count in range(len(parts), 0, -1) if parts[0]]
+    tags = [
+        "-".join([parts[0].lower(), *map(_subtag, parts[1:count])]) for count in range(len(parts), 0, -1) if parts[0]
+    ]
     return tuple(dict.fromkeys([*tags, DEFAULT_LOCALE]))
 
 
@@ -184,16 +227,26 @@ def _subtag(text: str) -> str:
     return text.upper() if len(text) == 2 else text.title() if len(text) == 4 else text.lower()
 
 
-def _from_words(request: RenderRequest, words: Words, owner: str, locale: str, compile: Compile, budget: Budget) -> Content:
+def _from_words(
+    request: RenderRequest, words: Words, owner: str, locale: str, compile: Compile, budget: Budget
+) -> Content:
     shape = CHANNELS[request.channel].shape
     # A German text for a reader from Austria has Austrian dates; an English one for a Brazilian has English dates.
     spoken = fall_backs(request.locale)[0]
     reader = Reader(locale_for(spoken if spoken.split("-")[0] == locale.split("-")[0] else locale), request.zone)
     greeting = _greeting(reader.locale.language, request.user_name)
-    variables = {**GLOBALS, **request.data, "data": request.data, "user": {"name": request.user_name or ""}, "greeting": greeting}
+    variables = {
+        **GLOBALS,
+        **request.data,
+        "data": request.data,
+        "user": {"name": request.user_name or ""},
+        "greeting": greeting,
+    }
     write = _Writer(variables, reader, compile, budget).write
 
-    title = cut(one_line(write("title", words.title)), LONGEST_TITLE) or type_title(request.type, request.titles, locale)
+    title = cut(one_line(write("title", words.title)), LONGEST_TITLE) or type_title(
+        request.type, request.titles, locale
+    )
     body = many_lines(write("body", words.body))
     action_url = action_address(write("action_url", words.action_url), request.site_url if shape.has_html else None)
     if shape.has_html and action_url is not None:
@@ -220,7 +273,11 @@ def _from_titles(request: RenderRequest, budget: Budget) -> Content:
     title = type_title(request.type, request.titles, locale)
     shape = CHANNELS[request.channel].shape
     content = Content(title=title, body=title, subject=title if shape.has_subject else None)
-    return _as_mail(request, content, "", locale_for(locale).language, "", budget) if shape.has_html else _as_text(content, shape, is_own=True)
+    return (
+        _as_mail(request, content, "", locale_for(locale).language, "", budget)
+        if shape.has_html
+        else _as_text(content, shape, is_own=True)
+    )
 
 
 def type_title(key: str, titles: Mapping[str, str], locale: str | None) -> str:
@@ -239,7 +296,11 @@ def _as_text(content: Content, shape: Shape, *, is_own: bool) -> Content:
     """For a channel of running text, words that were written for any channel are strung together: title, text, link."""
     body = content.body
     if not shape.has_card:
-        body = content.body or content.title if is_own else "\n".join(_once(content.title, content.body, content.action_url))
+        body = (
+            content.body or content.title
+            if is_own
+            else "\n".join(_once(content.title, content.body, content.action_url))
+        )
         body = plain_spaces(body)
     return replace(content, body=(cut_for_sms if shape.is_sms else cut)(body, shape.longest_body))
 
@@ -252,7 +313,9 @@ def _once(*parts: str | None) -> Iterator[str]:
             yield part
 
 
-def _as_mail(request: RenderRequest, content: Content, html: str, language: str, greeting: str, budget: Budget) -> Content:
+def _as_mail(
+    request: RenderRequest, content: Content, html: str, language: str, greeting: str, budget: Budget
+) -> Content:
     """Both parts of a mail. Each is made from the other where the template has only one."""
     words = words_of(language)
     with _told("html" if html else "body"):
@@ -277,7 +340,11 @@ def _as_mail(request: RenderRequest, content: Content, html: str, language: str,
     parts = [body]
     if content.action_url and content.action_url not in body:
         parts.append(f"{content.action_label}:\n{content.action_url}")
-    foot = [f"{words[name]}\n{url}" for name, url in (("why", request.why_url), ("unsubscribe", request.unsubscribe_url)) if url]
+    foot = [
+        f"{words[name]}\n{url}"
+        for name, url in (("why", request.why_url), ("unsubscribe", request.unsubscribe_url))
+        if url
+    ]
     if foot:
         parts.append("\n".join(["-- ", *foot]))
     return replace(content, body="\n\n".join(parts), html=document)

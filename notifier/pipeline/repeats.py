@@ -1,12 +1,14 @@
-"""Leaves out what was said to somebody a short time ago: the marks of what was said, and who is the first of several equal ones.
+"""Leaves out what was said to somebody a short time ago: the marks of what was said, and who is the first of several
+equal ones.
 
 Called by `decide` inside its transaction, so that a mark goes with what was rolled back. The mark's primary key
 decides: a second transaction waits for the end of the first. What counts as equal is said by `core.repeats`; each
 producer's notifications are compared with its own, those of a test key with those of test keys.
 
 Every notification leaves its mark, so that who asks finds those that did not ask; of two that do not ask the newer one
-is kept in mind. A mark stands for as long as something was, or may still be, made of its notification. One that was cancelled,
-has expired, has failed or was withheld on every channel hinders nobody. Of equal ones in one batch the first counts.
+is kept in mind. A mark stands for as long as something was, or may still be, made of its notification. One that was
+cancelled, has expired, has failed or was withheld on every channel hinders nobody. Of equal ones in one batch the first
+counts.
 """
 
 import functools
@@ -41,12 +43,17 @@ class _Key(NamedTuple):
 
 
 def mark(targets: Sequence[Target], ids: Sequence[UUID], now: datetime, *, is_rehearsal: bool) -> dict[int, str]:
-    """Marks what is said; `ids` are those of the notifications. → for each that is left out (by its index) the shown id of the earlier one.
+    """Marks what is said; `ids` are those of the notifications. → for each that is left out (by its index) the shown id
+    of the earlier one.
 
     One statement for those that may be left out, two or three when something was said before; one for the others.
     None without anything to mark. A rehearsal only looks.
     """
-    wanted = [(index, target) for index, target in enumerate(targets) if target.order.dedupe_window_s and not target.is_flooded]
+    wanted = [
+        (index, target)
+        for index, target in enumerate(targets)
+        if target.order.dedupe_window_s and not target.is_flooded
+    ]
     if not wanted:
         return {}
     digests: dict[UUID, bytes] = {}
@@ -58,7 +65,10 @@ def mark(targets: Sequence[Target], ids: Sequence[UUID], now: datetime, *, is_re
         if first.setdefault(key, index) != index and target.order.is_deduplicated:
             repeats[index] = first[key]
     # Sorted, so that two batches lock the same marks in the same order.
-    rows = [(_row(key, targets[index], ids[index], now), targets[index].order.is_deduplicated) for key, index in sorted(first.items())]
+    rows = [
+        (_row(key, targets[index], ids[index], now), targets[index].order.is_deduplicated)
+        for key, index in sorted(first.items())
+    ]
     asking = [row for row, is_deduplicated in rows if is_deduplicated]
     told = _said_before(asking, now) if is_rehearsal else _mark(asking, now)
     others = [row for row, is_deduplicated in rows if not is_deduplicated]
@@ -76,7 +86,9 @@ def _digest(target: Target, now: datetime) -> bytes:
     send_at = order.send_at.isoformat() if order.send_at and order.send_at > now else ""
     template = order.template_id.hex if order.template_id else ""
     named = order.requested or ()
-    return vault.digest(content(scope, order.type.key, template, named, send_at, dict(target.data), near=order.type.dedupe_near))
+    return vault.digest(
+        content(scope, order.type.key, template, named, send_at, dict(target.data), near=order.type.dedupe_near)
+    )
 
 
 def _row(key: _Key, target: Target, notification_id: UUID, now: datetime) -> dict[str, Any]:
@@ -90,7 +102,10 @@ def _mark(rows: Sequence[dict[str, Any]], now: datetime) -> dict[_Key, UUID]:
     if not rows:
         return {}
     statement = _statements(db.engine.dialect.name).claim
-    ours = {_Key(row.user_id, bytes(row.digest)) for row in db.session.execute(statement, [{**row, "now": now} for row in rows])}
+    ours = {
+        _Key(row.user_id, bytes(row.digest))
+        for row in db.session.execute(statement, [{**row, "now": now} for row in rows])
+    }
     others = [row for row in rows if _Key(row["user_id"], row["digest"]) not in ours]
     if not others:
         return {}
@@ -117,7 +132,10 @@ def _statements(_dialect: str) -> _Statements:
     key = ["user_id", "digest"]
     is_free = _marks.c.expires_at <= sa.bindparam("now", type_=_marks.c.expires_at.type)
     claim = statement.on_conflict_do_update(index_elements=key, set_=renewed, where=is_free)
-    return _Statements(claim.returning(_marks.c.user_id, _marks.c.digest), statement.on_conflict_do_update(index_elements=key, set_=renewed))
+    return _Statements(
+        claim.returning(_marks.c.user_id, _marks.c.digest),
+        statement.on_conflict_do_update(index_elements=key, set_=renewed),
+    )
 
 
 def _said_before(rows: Sequence[dict[str, Any]], now: datetime) -> dict[_Key, UUID]:

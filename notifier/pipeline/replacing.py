@@ -38,7 +38,9 @@ Key = tuple[str, str, str]  # user, scope, collapse key
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A notification that would be the newest of its key. `submitted_at` None: just now; else it comes later than it was submitted."""
+    """A notification that would be the newest of its key. `submitted_at` None: just now; else it comes later than it
+    was submitted.
+    """
 
     notification_id: UUID
     key: Key
@@ -62,7 +64,9 @@ def key_of(user_id: str, producer_id: UUID | None, is_test: bool, collapse_key: 
 
 
 def overtaken(contenders: Sequence[Contender]) -> dict[UUID, UUID]:
-    """Notification → the newer one that goes before it: in the same batch, or stored already. Given in the order of their submission. One query."""
+    """Notification → the newer one that goes before it: in the same batch, or stored already. Given in the order of
+    their submission. One query.
+    """
     newest: dict[Key, Contender] = {}
     for contender in contenders:
         best = newest.get(contender.key)
@@ -81,7 +85,8 @@ def _first(contender: Contender, stored: Any) -> UUID:
 
 
 def take(contenders: Sequence[Contender], now: datetime) -> tuple[dict[UUID, Place], dict[UUID, UUID]]:
-    """Makes each the newest of its key, inside the caller's transaction. One of a key at most, and all submitted now or all before.
+    """Makes each the newest of its key, inside the caller's transaction. One of a key at most, and all submitted now or
+    all before.
 
     → by notification, the place it has taken; and the newer one of those for which somebody else was faster.
     """
@@ -100,11 +105,15 @@ def take(contenders: Sequence[Contender], now: datetime) -> tuple[dict[UUID, Pla
     }
     # Sorted, so that two batches lock in one order.
     rows = db.session.execute(
-        statement.on_conflict_do_update(index_elements=list(_KEY), set_=values, where=is_newer).returning(*_heads.columns),
+        statement.on_conflict_do_update(index_elements=list(_KEY), set_=values, where=is_newer).returning(
+            *_heads.columns
+        ),
         [_row(contender, now) for contender in sorted(contenders, key=lambda contender: contender.key)],
     )
     places = {row.notification_id: _place(row) for row in rows}
-    missed = {contender.key: contender.notification_id for contender in contenders if contender.notification_id not in places}
+    missed = {
+        contender.key: contender.notification_id for contender in contenders if contender.notification_id not in places
+    }
     return places, {missed[key]: row.notification_id for key, row in (_stored(missed) if missed else {}).items()}
 
 
@@ -133,11 +142,16 @@ def _place(row: Any) -> Place:
 
 
 def places_of(notifications: Iterable[Any], *, lock: bool = False) -> dict[UUID, Place]:
-    """By notification, the place it has or had: it is superseded when another one is the newest. One query, none without a key.
+    """By notification, the place it has or had: it is superseded when another one is the newest. One query, none
+    without a key.
 
     Notifications or rows of their columns. `lock`: nobody takes the place until the transaction ends.
     """
-    keys = {n.id: key_of(n.user_id, n.producer_id, n.is_test, n.collapse_key) for n in notifications if n.collapse_key is not None}
+    keys = {
+        n.id: key_of(n.user_id, n.producer_id, n.is_test, n.collapse_key)
+        for n in notifications
+        if n.collapse_key is not None
+    }
     stored = _stored(set(keys.values()), lock=lock) if keys else {}
     return {key: _place(stored[of]) for key, of in keys.items() if of in stored}
 
@@ -159,7 +173,10 @@ def drop_older(places: Iterable[Place]) -> None:
             sa.update(_deliveries)
             .where(_deliveries.c.id == sa.bindparam("key"))
             .values(status=lifecycle.SKIPPED, reason=SUPERSEDED, wake_at=None, detail=detail),
-            [{"key": row.id, "more": {**row.detail, **told(newer[row.notification_id]), WAITED_AS: row.reason}} for row in rows],
+            [
+                {"key": row.id, "more": {**row.detail, **told(newer[row.notification_id]), WAITED_AS: row.reason}}
+                for row in rows
+            ],
         )
         caps.recount(row.notification_id for row in rows)
 
@@ -167,8 +184,8 @@ def drop_older(places: Iterable[Place]) -> None:
 def bring_back(notification: Any) -> UUID | None:
     """The notification whose place this one had taken, and which was replaced for it alone, is the newest again.
 
-    For one that has been cancelled, of which nothing has gone out; inside the caller's transaction. → the older one, None
-    where there is none. What it waited for when it made way, it waits for again; what was queued is due at once.
+    For one that has been cancelled, of which nothing has gone out; inside the caller's transaction. → the older one,
+    None where there is none. What it waited for when it made way, it waits for again; what was queued is due at once.
     """
     place = places_of([notification], lock=True).get(notification.id)
     if place is None or place.newest != notification.id or place.previous is None:
@@ -209,15 +226,24 @@ def replace_items(shown: Mapping[UUID, Place]) -> list[tuple[str, dict[str, Any]
         return []
     table_key: dict[str, Any] = {column.name: sa.bindparam(f"key_{column.name}") for column in _KEY}
     db.session.connection().execute(
-        sa.update(_heads).where(*(column == table_key[column.name] for column in _KEY)).values(item_id=sa.bindparam("item")),
-        [{"item": item_id, **{f"key_{column.name}": part for column, part in zip(_KEY, place.key, strict=True)}} for item_id, place in shown.items()],
+        sa.update(_heads)
+        .where(*(column == table_key[column.name] for column in _KEY))
+        .values(item_id=sa.bindparam("item")),
+        [
+            {"item": item_id, **{f"key_{column.name}": part for column, part in zip(_KEY, place.key, strict=True)}}
+            for item_id, place in shown.items()
+        ],
     )
     return inbox.replace({place.item_id: item_id for item_id, place in shown.items() if place.item_id is not None})
 
 
 def prune(now: datetime) -> int:
-    """Forgets the keys of which nothing was heard for KEPT and nothing is to come, a batch at a time. Called by the scheduler; returns how many."""
-    to_come = sa.exists().where(_deliveries.c.notification_id == _heads.c.notification_id, _deliveries.c.wake_at.is_not(None))
+    """Forgets the keys of which nothing was heard for KEPT and nothing is to come, a batch at a time. Called by the
+    scheduler; returns how many.
+    """
+    to_come = sa.exists().where(
+        _deliveries.c.notification_id == _heads.c.notification_id, _deliveries.c.wake_at.is_not(None)
+    )
     pruned = 0
     while True:
         with transaction() as session:

@@ -1,7 +1,8 @@
 """Who may do what in the console, and who may not sign in at all: changed by admins. Called by `web.accounts`.
 
 One active admin always remains. Whoever acts is one, never acts on themselves, and both are looked at under locks that
-every such change takes in the same order: of two admins who demote each other at once, the second has lost the right to.
+every such change takes in the same order: of two admins who demote each other at once, the second has lost the right
+to.
 """
 
 from uuid import UUID
@@ -64,13 +65,18 @@ def enable(account_id: UUID, *, by: UUID) -> bool:
 
 def must_be_admin(account_id: UUID) -> None:
     """And remains one until the end of the running transaction. Raises Rejected."""
-    if db.session.scalar(sa.select(Account.id).where(Account.id == account_id, _IS_ADMIN).with_for_update(read=True)) is None:
+    if (
+        db.session.scalar(sa.select(Account.id).where(Account.id == account_id, _IS_ADMIN).with_for_update(read=True))
+        is None
+    ):
         raise _lost_the_right()
 
 
 def _held(account_id: UUID, by: UUID) -> Account:
     """That account, locked together with all active admins, `by` among them."""
-    statement = sa.select(Account).where(sa.or_(Account.id == account_id, _IS_ADMIN)).order_by(Account.id).with_for_update()
+    statement = (
+        sa.select(Account).where(sa.or_(Account.id == account_id, _IS_ADMIN)).order_by(Account.id).with_for_update()
+    )
     found = {account.id: account for account in db.session.scalars(statement)}
     if by not in found or found[by].role != ADMIN or not found[by].is_active:
         raise _lost_the_right()
@@ -88,6 +94,8 @@ def _lost_the_right() -> Rejected:
 def _withdraw_invitations_of(account: Account) -> None:
     """Who had a say in who comes in has none any more."""
     is_open = (Invitation.invited_by == account.id, Invitation.used_at.is_(None), Invitation.withdrawn_at.is_(None))
-    statement = sa.update(Invitation).where(*is_open).values(withdrawn_at=now()).execution_options(synchronize_session=False)
+    statement = (
+        sa.update(Invitation).where(*is_open).values(withdrawn_at=now()).execution_options(synchronize_session=False)
+    )
     for email, role in db.session.execute(statement.returning(Invitation.email, Invitation.role)).all():
         audit.write("account.invitation_withdrawn", email, before={"role": role, "invited_by": account.email})

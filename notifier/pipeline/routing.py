@@ -23,7 +23,9 @@ from notifier.queueing import Doorbell
 
 _deliveries: sa.Table = Delivery.__table__
 _notifications: sa.Table = Notification.__table__
-_NOTIFICATION = [_notifications.c[name] for name in ("id", "user_id", "type", "priority", "is_test", "routing", "is_perishable")]
+_NOTIFICATION = [
+    _notifications.c[name] for name in ("id", "user_id", "type", "priority", "is_test", "routing", "is_perishable")
+]
 _DELIVERY = [
     _deliveries.c[name]
     for name in (
@@ -35,19 +37,25 @@ _MOVED = ("status", "reason", "detail", "due_at", "wake_at", "expires_at")
 
 
 def follow(notifications: Iterable[Any]) -> list[Doorbell]:
-    """Starts the next step where its turn has come, or says when it will be, and drops the rest where nothing is left to do.
+    """Starts the next step where its turn has come, or says when it will be, and drops the rest where nothing is left
+    to do.
 
     → whom to ring after the commit. A constant number of statements; none when no notification is routed.
     """
     routed = _lock(notifications)
     if not routed:
         return []
-    rows = db.session.execute(sa.select(*_DELIVERY).where(_deliveries.c.notification_id.in_(routed)).order_by(_deliveries.c.id)).all()
+    rows = db.session.execute(
+        sa.select(*_DELIVERY).where(_deliveries.c.notification_id.in_(routed)).order_by(_deliveries.c.id)
+    ).all()
     now = clock_now()
     mine: dict[UUID, list[Any]] = {}
     for row in rows:
         mine.setdefault(row.notification_id, []).append(row)
-    moves = {key: next_move(one.routing, steps_of(mine.get(key, ())), now, PATIENCE[one.priority]) for key, one in routed.items()}
+    moves = {
+        key: next_move(one.routing, steps_of(mine.get(key, ())), now, PATIENCE[one.priority])
+        for key, one in routed.items()
+    }
     facts = _facts([routed[key] for key, move in moves.items() if move.turns])
     moved: dict[UUID, dict[str, Any]] = {}
     for row in rows:
@@ -61,24 +69,35 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
     moved = {key: columns for key, columns in moved.items() if columns["status"] != lifecycle.SKIPPED or key in ours}
     _move(moved)
     caps.recount(row.notification_id for row in rows if row.id in ours)
-    return [Doorbell(row.id, row.channel, row.priority) for row in rows if row.id in moved and moved[row.id]["status"] == lifecycle.QUEUED]
+    return [
+        Doorbell(row.id, row.channel, row.priority)
+        for row in rows
+        if row.id in moved and moved[row.id]["status"] == lifecycle.QUEUED
+    ]
 
 
 def _lock(notifications: Iterable[Any]) -> dict[UUID, Any]:
     """Those that are routed, until the end of the transaction.
 
-    Two workers may end, or begin, two deliveries of one notification: its row says whose turn it is, and the second sees
-    what the first has done. All take the rows in one order, and their own deliveries before.
+    Two workers may end, or begin, two deliveries of one notification: its row says whose turn it is, and the second
+    sees what the first has done. All take the rows in one order, and their own deliveries before.
     """
     wanted = {notification.id for notification in notifications if notification.routing != ALL}
-    locked = sa.select(*_NOTIFICATION).where(_notifications.c.id.in_(wanted)).order_by(_notifications.c.id).with_for_update(key_share=True)
+    locked = (
+        sa.select(*_NOTIFICATION)
+        .where(_notifications.c.id.in_(wanted))
+        .order_by(_notifications.c.id)
+        .with_for_update(key_share=True)
+    )
     return {row.id: row for row in db.session.execute(locked)} if wanted else {}
 
 
 def rivals(deliveries: Sequence[Any], notifications: Iterable[Any]) -> dict[UUID, str]:
-    """Delivery → why it is not to go out now: another step has (`not_needed`), or is being tried (`being_tried`). One statement beside the lock.
+    """Delivery → why it is not to go out now: another step has (`not_needed`), or is being tried (`being_tried`). One
+    statement beside the lock.
 
-    `deliveries` are about to be sent, or shown, by this very transaction; of two of one notification the earlier step goes.
+    `deliveries` are about to be sent, or shown, by this very transaction; of two of one notification the earlier step
+    goes.
     """
     routed = {key for key, one in _lock(notifications).items() if one.routing in (FIRST, BEST)}
     if not routed:
@@ -87,11 +106,18 @@ def rivals(deliveries: Sequence[Any], notifications: Iterable[Any]) -> dict[UUID
     begun_ones = lifecycle.SUCCEEDED | {lifecycle.SENDING, lifecycle.UNKNOWN}
     found = sa.select(_deliveries.c.id, _deliveries.c.notification_id, _deliveries.c.step, _deliveries.c.status)
     others: dict[UUID, list[Any]] = {}
-    for row in db.session.execute(found.where(_deliveries.c.notification_id.in_(routed), _deliveries.c.status.in_(begun_ones))):
+    for row in db.session.execute(
+        found.where(_deliveries.c.notification_id.in_(routed), _deliveries.c.status.in_(begun_ones))
+    ):
         others.setdefault(row.notification_id, []).append(row)
     answers = {
         delivery.id: overtaken(
-            delivery.step, [(row.step, row.status) for row in others.get(delivery.notification_id, ()) if row.id not in ours or row.step < delivery.step]
+            delivery.step,
+            [
+                (row.step, row.status)
+                for row in others.get(delivery.notification_id, ())
+                if row.id not in ours or row.step < delivery.step
+            ],
         )
         for delivery in deliveries
     }
@@ -107,7 +133,9 @@ def _facts(notifications: Sequence[Any]) -> dict[UUID, Facts]:
     registry = channels.registry()
     return {
         n.id: planner_facts(
-            Order(types[n.type], n.priority, None, None, None, None, n.is_perishable, n.routing), persons[n.user_id], registry.facts(is_test=n.is_test)
+            Order(types[n.type], n.priority, None, None, None, None, n.is_perishable, n.routing),
+            persons[n.user_id],
+            registry.facts(is_test=n.is_test),
         )
         for n in notifications
         if n.user_id in persons
@@ -115,7 +143,9 @@ def _facts(notifications: Sequence[Any]) -> dict[UUID, Facts]:
 
 
 def _hold(needless: Sequence[UUID]) -> set[UUID]:
-    """Those that still wait. Whoever holds one at this moment is letting it out, and asks for its rivals before it goes (`rivals`)."""
+    """Those that still wait. Whoever holds one at this moment is letting it out, and asks for its rivals before it goes
+    (`rivals`).
+    """
     still = sa.select(_deliveries.c.id).where(_deliveries.c.id.in_(needless), _deliveries.c.status == lifecycle.WAITING)
     return set(db.session.scalars(still.with_for_update(skip_locked=True, key_share=True))) if needless else set()
 
@@ -124,7 +154,9 @@ def _move(moved: Mapping[UUID, Mapping[str, Any]]) -> None:
     if moved:
         values = {name: sa.bindparam(f"new_{name}", type_=_deliveries.c[name].type) for name in _MOVED}
         db.session.connection().execute(
-            sa.update(_deliveries).where(_deliveries.c.id == sa.bindparam("key"), _deliveries.c.status == lifecycle.WAITING).values(values),
+            sa.update(_deliveries)
+            .where(_deliveries.c.id == sa.bindparam("key"), _deliveries.c.status == lifecycle.WAITING)
+            .values(values),
             [{"key": key, **{f"new_{name}": values_of[name] for name in _MOVED}} for key, values_of in moved.items()],
         )
 
@@ -134,4 +166,8 @@ def read_already(notifications: Iterable[Any]) -> set[UUID]:
     wanted = {notification.id for notification in notifications if notification.routing == ESCALATE}
     if not wanted:
         return set()
-    return set(db.session.scalars(sa.select(Delivery.notification_id).where(Delivery.notification_id.in_(wanted), Delivery.status.in_(READ))))
+    return set(
+        db.session.scalars(
+            sa.select(Delivery.notification_id).where(Delivery.notification_id.in_(wanted), Delivery.status.in_(READ))
+        )
+    )

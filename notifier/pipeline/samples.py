@@ -1,4 +1,6 @@
-"""Data to look at a template with, and to try a schema with. Called by the editor and by the checks before something is published."""
+"""Data to look at a template with, and to try a schema with. Called by the editor and by the checks before something is
+published.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -42,7 +42,9 @@ log = structlog.get_logger()
 
 @judged_anew
 def create(caller: Caller, key_id: UUID, cron: str, time_zone: str, submission: Submission) -> UUID:
-    """Raises Rejected, naming every fault of the cron expression and of the submission, which is judged as if it were made now."""
+    """Raises Rejected, naming every fault of the cron expression and of the submission, which is judged as if it were
+    made now.
+    """
     producer_id = caller.producer_id
     assert producer_id is not None, "the product itself has no schedules"
     now = clock_now()
@@ -52,7 +54,14 @@ def create(caller: Caller, key_id: UUID, cron: str, time_zone: str, submission: 
     with transaction() as session:
         results, _ = judge([item], now, checked)
         _raise_faults(results[0], faults)
-        row = Schedule(producer_id=producer_id, key_id=key_id, is_test=caller.is_test, cron=cron, time_zone=time_zone, body=_body(submission))
+        row = Schedule(
+            producer_id=producer_id,
+            key_id=key_id,
+            is_test=caller.is_test,
+            cron=cron,
+            time_zone=time_zone,
+            body=_body(submission),
+        )
         row.next_at = next_time(cron, time_zone, now)
         session.add(row)
     return row.id
@@ -84,7 +93,9 @@ def pause(schedule_id: UUID) -> None:
 
 
 def resume(schedule_id: UUID, producer_id: UUID, key_id: UUID) -> None:
-    """Goes on with the next time that is to come. With the rights of the key that resumes it, if that is its producer's."""
+    """Goes on with the next time that is to come. With the rights of the key that resumes it, if that is its
+    producer's.
+    """
     with transaction() as session:
         row = session.get(Schedule, schedule_id, with_for_update=True, populate_existing=True)
         if row is None:
@@ -96,7 +107,9 @@ def resume(schedule_id: UUID, producer_id: UUID, key_id: UUID) -> None:
 
 def remove(schedule_id: UUID) -> None:
     with transaction() as session:
-        session.execute(sa.delete(Schedule).where(Schedule.id == schedule_id).execution_options(synchronize_session=False))
+        session.execute(
+            sa.delete(Schedule).where(Schedule.id == schedule_id).execution_options(synchronize_session=False)
+        )
 
 
 # ---- cron -----------------------------------------------------------------------------------------------------------
@@ -110,7 +123,13 @@ def cron_faults(cron: str) -> list[Fault]:
             return []
         if _is_readable([*parts[:2], "*", *parts[3:]]) and _is_readable([*parts[:3], "*", parts[4]]):
             return [Fault("/cron", "never_fires", "no year has such a day")]
-    return [Fault("/cron", "invalid_cron", "a cron expression has five fields: minute, hour, day, month, weekday, as in '30 8 * * MON'")]
+    return [
+        Fault(
+            "/cron",
+            "invalid_cron",
+            "a cron expression has five fields: minute, hour, day, month, weekday, as in '30 8 * * MON'",
+        )
+    ]
 
 
 def _is_readable(parts: Sequence[str]) -> bool:
@@ -136,24 +155,36 @@ def submit_due() -> int:
     """→ how many were submitted, or could not be and say why."""
     now = clock_now()
     columns = (Schedule, ApiKey, Producer.disabled_at)
-    due = sa.select(*columns).outerjoin(ApiKey, ApiKey.id == Schedule.key_id).join(Producer, Producer.id == Schedule.producer_id)
+    due = (
+        sa.select(*columns)
+        .outerjoin(ApiKey, ApiKey.id == Schedule.key_id)
+        .join(Producer, Producer.id == Schedule.producer_id)
+    )
     rows = db.session.execute(due.where(Schedule.next_at <= now).order_by(Schedule.next_at).limit(BATCH)).all()
     db.session.close()
     if not rows:
         return 0
     stopped = {row.id: why for row, key, disabled_at in rows if (why := _why_stopped(key, disabled_at, now))}
     running, missing = _without_missing([(row, _item(row, key)) for row, key, _ in rows if row.id not in stopped])
-    answers = {row.id: answer for (row, _), answer in zip(running, accept_part([item for _, item in running]), strict=True)}
+    answers = {
+        row.id: answer for (row, _), answer in zip(running, accept_part([item for _, item in running]), strict=True)
+    }
     moved = [_moved(row, answers.get(row.id), stopped.get(row.id) or missing.get(row.id), now) for row, *_ in rows]
     with transaction():
         for values in filter(None, moved):
             _set(**values)
-    log.info("schedules.submitted", schedules=len(rows), stopped=len(stopped), refused=sum(isinstance(answer, Rejected) for answer in answers.values()))
+    log.info(
+        "schedules.submitted",
+        schedules=len(rows),
+        stopped=len(stopped),
+        refused=sum(isinstance(answer, Rejected) for answer in answers.values()),
+    )
     return len(rows)
 
 
 def _without_missing(running: Sequence[tuple[Schedule, Item]]) -> tuple[list[tuple[Schedule, Item]], dict[UUID, str]]:
-    """Leaves out the recipients that there are no more, as long as somebody is left. → the rest, and by schedule what is to be said of it.
+    """Leaves out the recipients that there are no more, as long as somebody is left. → the rest, and by schedule what
+    is to be said of it.
 
     One query. Who is erased after it refuses the run, and is left out of the next one.
     """
@@ -163,7 +194,9 @@ def _without_missing(running: Sequence[tuple[Schedule, Item]]) -> tuple[list[tup
     rest, told = list[tuple[Schedule, Item]](), dict[UUID, str]()
     for row, item in running:
         present = item
-        left = tuple(recipient for recipient in item.submission.recipients if recipient.changes or recipient.id in known)
+        left = tuple(
+            recipient for recipient in item.submission.recipients if recipient.changes or recipient.id in known
+        )
         gone = [shown_id(recipient.id) for recipient in item.submission.recipients if recipient not in left]
         if left and gone:
             told[row.id] = f"left out, since there is no such user: {', '.join(gone)}"
@@ -184,19 +217,36 @@ def _item(row: Schedule, key: ApiKey) -> Item:
     assert row.next_at is not None
     run = f"schedule:{row.id.hex}:{row.next_at.isoformat()}"
     caller = Caller.of_key(
-        row.producer_id, key.scopes, key.types, is_test=row.is_test, request_id=f"schedule-{row.id.hex}", label=label_of(key.producer.name, key.prefix)
+        row.producer_id,
+        key.scopes,
+        key.types,
+        is_test=row.is_test,
+        request_id=f"schedule-{row.id.hex}",
+        label=label_of(key.producer.name, key.prefix),
     )
-    submission = submission_of(row.body, is_test=row.is_test, idempotency=(run, hashlib.sha256(run.encode()).hexdigest()))
-    return Item(caller, replace(submission, dedupe=False))  # a run is no repeat of the last one, whatever the window of its type
+    submission = submission_of(
+        row.body, is_test=row.is_test, idempotency=(run, hashlib.sha256(run.encode()).hexdigest())
+    )
+    return Item(
+        caller, replace(submission, dedupe=False)
+    )  # a run is no repeat of the last one, whatever the window of its type
 
 
-def _moved(row: Schedule, answer: Accepted | Rejected | None, fault: str | None, now: datetime) -> dict[str, Any] | None:
-    """What `_set` is to write; None: it is left as it is, and looked at again. `fault`: why it was not run at all, or not for all."""
+def _moved(
+    row: Schedule, answer: Accepted | Rejected | None, fault: str | None, now: datetime
+) -> dict[str, Any] | None:
+    """What `_set` is to write; None: it is left as it is, and looked at again. `fault`: why it was not run at all, or
+    not for all.
+    """
     if answer is None:
         return {"schedule_id": row.id, "was": row.next_at, "next_at": None, "last_fault": fault}
     following = {"schedule_id": row.id, "was": row.next_at, "next_at": next_time(row.cron, row.time_zone, now)}
     if isinstance(answer, Accepted):
-        return {**following, "last_submission_id": parse("sub", answer.answer["id"]), "last_fault": fault and fault[:_LONGEST_FAULT]}
+        return {
+            **following,
+            "last_submission_id": parse("sub", answer.answer["id"]),
+            "last_fault": fault and fault[:_LONGEST_FAULT],
+        }
     if answer.code in _COME_BACK:
         return None
     places = [f"{fault.pointer}: {fault.message}" for fault in answer.faults] or [answer.detail]
@@ -214,12 +264,20 @@ def _set(schedule_id: UUID, was: datetime | None = None, **values: Any) -> None:
 
 
 def _body(submission: Submission) -> dict[str, Any]:
-    kept = {field.name: getattr(submission, field.name) for field in fields(Submission) if field.name not in _OF_ONE_RUN}
-    return {**kept, "recipients": [{"id": recipient.id, "changes": dict(recipient.changes)} for recipient in submission.recipients]}
+    kept = {
+        field.name: getattr(submission, field.name) for field in fields(Submission) if field.name not in _OF_ONE_RUN
+    }
+    return {
+        **kept,
+        "recipients": [{"id": recipient.id, "changes": dict(recipient.changes)} for recipient in submission.recipients],
+    }
 
 
 def submission_of(body: dict[str, Any], *, is_test: bool, idempotency: tuple[str, str]) -> Submission:
     """`is_test`: it is for the people of test keys, even if it was kept before these had any."""
-    recipients = tuple(InlineRecipient(stored_id(recipient["id"], is_test=is_test), recipient["changes"]) for recipient in body["recipients"])
+    recipients = tuple(
+        InlineRecipient(stored_id(recipient["id"], is_test=is_test), recipient["changes"])
+        for recipient in body["recipients"]
+    )
     named = tuple(body["channels"]) if body["channels"] else None
     return Submission(**{**body, "recipients": recipients, "channels": named}, idempotency=idempotency)

@@ -1,4 +1,5 @@
-"""Checks a submission's data against the JSON Schema of its event type. Validators are made once per version of the type.
+"""Checks a submission's data against the JSON Schema of its event type. Validators are made once per version of the
+type.
 
 Both come from strangers: so there is no schema and no data that keeps a check busy for long. Patterns are RE2's, which
 take time in proportion to the text, and the work of a check is counted, in microseconds of CPU as for templates
@@ -23,7 +24,9 @@ from notifier import process_pool
 from notifier.core.errors import Fault, Rejected
 
 MOST_WORK = 5_000  # for the data of one submission
-MOST_WORK_ON_SCHEMAS = 1_000_000  # for a schema itself, when it is saved: as its own schema has it, that is dear, and done apart
+MOST_WORK_ON_SCHEMAS = (
+    1_000_000  # for a schema itself, when it is saved: as its own schema has it, that is dear, and done apart
+)
 _WORK_AT_ONCE = 500  # what is dearer waits until it is known how much of it there is
 _WORK_OF_A_BATCH, _FOR_EACH = 10_000, 400  # on the thread that everybody waits for; what is usual takes 100 to 300
 LONGEST_PATTERN = 1_000
@@ -38,7 +41,9 @@ _A_CHECK, _A_KEYWORD, _A_DESCENT, _A_PART = 20, 9, 7, 4
 _CHARACTERS_QUOTED = 200  # a unit
 _STEPS_MATCHED = 130  # instructions of a pattern times characters
 _PARTS_COMPARED = 4  # of an object or a list that is gone through
-_DESCENDING = frozenset({"items", "prefixItems", "contains", "properties", "additionalProperties", "propertyNames"})  # into each of their parts
+_DESCENDING = frozenset(
+    {"items", "prefixItems", "contains", "properties", "additionalProperties", "propertyNames"}
+)  # into each of their parts
 
 Keyword = Callable[[Any, Any, Any, Any], Any]  # as jsonschema has them: (validator, value, instance, schema) → errors
 
@@ -59,7 +64,9 @@ class Check:
 
 
 def check_all(checks: Sequence[Check]) -> list[list[Fault] | Rejected]:
-    """What is wrong with each, in order. What is cheap is checked at once; what is not, apart from the hub, or refused when nobody is free."""
+    """What is wrong with each, in order. What is cheap is checked at once; what is not, apart from the hub, or refused
+    when nobody is free.
+    """
     left = _WORK_OF_A_BATCH + _FOR_EACH * len(checks)
     found: list[list[Fault] | Rejected | None] = []
     for check in checks:
@@ -88,7 +95,11 @@ def _check_each(checks: Sequence[Check]) -> list[list[Fault]]:
 def data_faults(check: Check) -> list[Fault]:
     """What is wrong with the data, by pointer. An empty list when they fit."""
     faults = _faults(check, MOST_WORK)
-    return [Fault("/data", "too_complex", f"the data take too long to check against the schema of {check.key}")] if faults is None else faults
+    return (
+        [Fault("/data", "too_complex", f"the data take too long to check against the schema of {check.key}")]
+        if faults is None
+        else faults
+    )
 
 
 def _faults(check: Check, most: int) -> list[Fault] | None:
@@ -98,7 +109,10 @@ def _faults(check: Check, most: int) -> list[Fault] | None:
         for error in errors_of(_validator(check.schema), check.data, most):
             if error.validator == "required":
                 missing = sorted(set(error.validator_value) - set(error.instance))
-                faults += [Fault(_pointer([*error.absolute_path, name]), "missing", f"{name!r} is required by {check.key}") for name in missing]
+                faults += [
+                    Fault(_pointer([*error.absolute_path, name]), "missing", f"{name!r} is required by {check.key}")
+                    for name in missing
+                ]
             else:
                 faults.append(Fault(_pointer(error.absolute_path), str(error.validator), _sentence(error)))
             if len(faults) >= _MOST_FAULTS:
@@ -139,7 +153,9 @@ def _spend(work: int) -> None:
 
 
 def _counted(name: str, keyword: Keyword) -> Keyword:
-    """Whatever a keyword does, it costs what it has and what it is given, and what it says of a fault: jsonschema quotes the value."""
+    """Whatever a keyword does, it costs what it has and what it is given, and what it says of a fault: jsonschema
+    quotes the value.
+    """
     part = _A_DESCENT if name in _DESCENDING else 0
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
@@ -164,7 +180,9 @@ def _counted_deeply(keyword: Keyword) -> Keyword:
 
 
 def _parts(value: Any) -> int:
-    """How many values are in it, itself included; texts count by their length. Of more than can be paid for, the beginning."""
+    """How many values are in it, itself included; texts count by their length. Of more than can be paid for, the
+    beginning.
+    """
     number, waiting, most = 0, [value], (_work_left.get() + 1) * _PARTS_COMPARED
     while waiting and number <= most:
         node = waiting.pop()
@@ -215,7 +233,9 @@ _validators: dict[int, tuple[Mapping[str, Any], Any]] = {}
 
 
 def _validator(schema: Mapping[str, Any]) -> Any:
-    """By identity: types are kept for a moment, and whoever reads them again gets other objects. What is held here keeps its id."""
+    """By identity: types are kept for a moment, and whoever reads them again gets other objects. What is held here
+    keeps its id.
+    """
     known = _validators.get(id(schema))
     if known is not None:
         return known[1]

@@ -37,7 +37,12 @@ def load(user_ids: Iterable[str]) -> dict[str, Scores]:
 
 def count_sent(sent: Iterable[tuple[str, str]]) -> None:
     """Given as pairs of user and channel, inside the caller's transaction."""
-    _add([{"user_id": user_id, "channel": channel, "sent": count, "opened": 0} for (user_id, channel), count in Counter(sent).items()])
+    _add(
+        [
+            {"user_id": user_id, "channel": channel, "sent": count, "opened": 0}
+            for (user_id, channel), count in Counter(sent).items()
+        ]
+    )
 
 
 def count_opened(delivery_ids: "sa.Select[UUID]") -> None:
@@ -45,10 +50,20 @@ def count_opened(delivery_ids: "sa.Select[UUID]") -> None:
     opened = (
         sa.select(Notification.user_id, Delivery.channel, sa.func.count().label("count"))
         .join(Notification, Notification.id == Delivery.notification_id)
-        .where(Delivery.id.in_(delivery_ids), Delivery.status.in_(_OPENABLE), Notification.routing == BEST, Notification.is_test.is_(False))
+        .where(
+            Delivery.id.in_(delivery_ids),
+            Delivery.status.in_(_OPENABLE),
+            Notification.routing == BEST,
+            Notification.is_test.is_(False),
+        )
         .group_by(Notification.user_id, Delivery.channel)
     )
-    _add([{"user_id": row.user_id, "channel": row.channel, "sent": 0, "opened": row.count} for row in db.session.execute(opened)])
+    _add(
+        [
+            {"user_id": row.user_id, "channel": row.channel, "sent": 0, "opened": row.count}
+            for row in db.session.execute(opened)
+        ]
+    )
 
 
 def _add(rows: Sequence[dict[str, object]]) -> None:
@@ -57,7 +72,9 @@ def _add(rows: Sequence[dict[str, object]]) -> None:
     # Held until we have written, so that nobody is erased meanwhile; sorted, so that two batches lock in one order.
     users = sa.select(User.id).where(User.id.in_({row["user_id"] for row in rows})).order_by(User.id)
     still_here = set(db.session.scalars(users.with_for_update(read=True, key_share=True)))
-    kept = sorted((row for row in rows if row["user_id"] in still_here), key=lambda row: (row["user_id"], row["channel"]))
+    kept = sorted(
+        (row for row in rows if row["user_id"] in still_here), key=lambda row: (row["user_id"], row["channel"])
+    )
     if kept:
         statement = insert(_scores)
         added = {name: _scores.c[name] + statement.excluded[name] for name in ("sent", "opened")}
@@ -65,12 +82,19 @@ def _add(rows: Sequence[dict[str, object]]) -> None:
 
 
 def count_everyone(now: datetime) -> int:
-    """The sums over all people, anew, unless somebody has just done it. → how many channels. Called by the scheduler."""
+    """The sums over all people, anew, unless somebody has just done it. → how many channels.
+    Called by the scheduler.
+    """
     latest = db.session.scalar(sa.select(sa.func.max(ChannelPrior.updated_at)))
     if latest is not None and latest > now - COUNT_EVERY:
         return 0
-    sums = sa.select(_scores.c.channel, sa.func.sum(_scores.c.sent).label("sent"), sa.func.sum(_scores.c.opened).label("opened")).group_by(_scores.c.channel)
-    counted = [{"channel": row.channel, "sent": row.sent, "opened": row.opened, "updated_at": now} for row in db.session.execute(sums.order_by("channel"))]
+    sums = sa.select(
+        _scores.c.channel, sa.func.sum(_scores.c.sent).label("sent"), sa.func.sum(_scores.c.opened).label("opened")
+    ).group_by(_scores.c.channel)
+    counted = [
+        {"channel": row.channel, "sent": row.sent, "opened": row.opened, "updated_at": now}
+        for row in db.session.execute(sums.order_by("channel"))
+    ]
     if counted:
         with transaction() as session:
             statement = insert(_priors)

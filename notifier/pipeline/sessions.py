@@ -1,8 +1,8 @@
 """Who is signed in, in which browser: a row for each session, and its id in the browser's signed cookie.
 
 A cookie alone is good for nothing: with the row every copy of it ends. Called by `web.login` and `web.account`, by the
-sockets' doors, by `roles` and `accounts` (which end sessions) and by the scheduler. A request looks its session and account up
-in one statement, and writes nothing.
+sockets' doors, by `roles` and `accounts` (which end sessions) and by the scheduler. A request looks its session and
+account up in one statement, and writes nothing.
 """
 
 import re
@@ -32,7 +32,8 @@ _LOOK_UP = sa.select(AccountSession.id, Account).join(Account, Account.id == Acc
 def begin(account: Account, way: str, *, instead_of: str | None = None) -> str:
     """→ the id of a new session, as text; `instead_of`: one that ends with it, since the browser has but one.
 
-    Who runs this installation is named in the audit trail; anybody else would only fill it, and their e-mail could not be erased there.
+    Who runs this installation is named in the audit trail; anybody else would only fill it, and their e-mail could not
+    be erased there.
     """
     at = now()
     with transaction() as session:
@@ -57,7 +58,10 @@ def find_many(session_ids: Iterable[str]) -> dict[str, Account]:
     if not ids:
         return {}
     good = (AccountSession.id.in_(ids), AccountSession.expires_at > now(), Account.disabled_at.is_(None))
-    return {row.id.hex: row.Account for row in db.session.execute(_LOOK_UP.where(*good).execution_options(populate_existing=True))}
+    return {
+        row.id.hex: row.Account
+        for row in db.session.execute(_LOOK_UP.where(*good).execution_options(populate_existing=True))
+    }
 
 
 def of_account(account_id: UUID) -> list[AccountSession]:
@@ -81,7 +85,11 @@ def end(session_id: object) -> None:
 
 def end_all(account_id: UUID) -> None:
     """Signs the account out everywhere. Inside the caller's transaction."""
-    db.session.execute(sa.delete(AccountSession).where(AccountSession.account_id == account_id).execution_options(synchronize_session=False))
+    db.session.execute(
+        sa.delete(AccountSession)
+        .where(AccountSession.account_id == account_id)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def sign_out_everywhere(account: Account) -> None:
@@ -94,7 +102,9 @@ def sign_out_everywhere(account: Account) -> None:
 def prune() -> int:
     """Forgets the sessions whose time is over; → how many. Called by the scheduler."""
     with transaction() as session:
-        gone = session.execute(sa.delete(AccountSession).where(AccountSession.expires_at <= now()).returning(AccountSession.id))
+        gone = session.execute(
+            sa.delete(AccountSession).where(AccountSession.expires_at <= now()).returning(AccountSession.id)
+        )
         return len(gone.all())
 
 

@@ -1,4 +1,5 @@
-"""Signing in by a link in a mail: made and sent, looked at, used once, forgotten. Called by `web.login`, the scheduler and `invitations`.
+"""Signing in by a link in a mail: made and sent, looked at, used once, forgotten. Called by `web.login`, the scheduler
+and `invitations`.
 
 The secret stands in the link alone, its SHA-256 in the database. Who asks is never told whether anybody
 was found: what is sent goes to the e-mail that was given, or nowhere.
@@ -34,8 +35,8 @@ log = structlog.get_logger()
 class Whom:
     """Who may sign in by an e-mail. `account_id` None: somebody without an account, who gets one by using the link.
 
-    `address`: where a link goes. It is given with the message, and not read from the person's addresses: a producer's key that changes
-    these while the mail is still waiting must not have it sent elsewhere.
+    `address`: where a link goes. It is given with the message, and not read from the person's addresses: a producer's
+    key that changes these while the mail is still waiting must not have it sent elsewhere.
     """
 
     user_id: str
@@ -44,7 +45,9 @@ class Whom:
 
 
 def send_link(email: str) -> None:
-    """To the account of that e-mail; or to the one person without an account who has confirmed it as theirs (`Address.confirmed_at`)."""
+    """To the account of that e-mail; or to the one person without an account who has confirmed it as theirs
+    (`Address.confirmed_at`).
+    """
     email, secret = email.strip(), secrets.token_urlsafe(32)
     whom = _store(email, digest_of(secret))
     if whom is None:
@@ -61,9 +64,16 @@ def is_good(secret: str) -> bool:
 
 @retried
 def redeem(secret: str) -> Account | None:
-    """Whom it signs in; None for a link that is forged, used, expired, or whose e-mail is no longer theirs. Works once."""
+    """Whom it signs in; None for a link that is forged, used, expired, or whose e-mail is no longer theirs.
+    Works once.
+    """
     with transaction() as session:
-        statement = sa.update(SignInLink).where(*_usable(secret)).values(used_at=now()).execution_options(synchronize_session=False)
+        statement = (
+            sa.update(SignInLink)
+            .where(*_usable(secret))
+            .values(used_at=now())
+            .execution_options(synchronize_session=False)
+        )
         used = session.execute(statement.returning(SignInLink.account_id, SignInLink.user_id, SignInLink.email)).first()
         if used is None:
             return None
@@ -96,18 +106,30 @@ def _store(email: str, digest: bytes) -> Whom | None:
     with transaction() as session:
         whom = find_whom(email)
         if whom is not None:
-            session.add(SignInLink(digest=digest, account_id=whom.account_id, user_id=whom.user_id, email=email, expires_at=now() + LIFETIME))
+            session.add(
+                SignInLink(
+                    digest=digest,
+                    account_id=whom.account_id,
+                    user_id=whom.user_id,
+                    email=email,
+                    expires_at=now() + LIFETIME,
+                )
+            )
     return whom
 
 
 def find_whom(email: str) -> Whom | None:
-    """Whom that e-mail lets in; None for nobody, or for somebody who may not. Inside a transaction: an account's address may have to be made."""
+    """Whom that e-mail lets in; None for nobody, or for somebody who may not. Inside a transaction: an account's
+    address may have to be made.
+    """
     key = email.lower()
     try:
         values = {channels.normalise(_CHANNEL, text) for text in (email, key)}
     except ValueError:
         return None
-    account = db.session.execute(sa.select(Account.id, Account.user_id, Account.disabled_at).where(Account.email == key)).first()
+    account = db.session.execute(
+        sa.select(Account.id, Account.user_id, Account.disabled_at).where(Account.email == key)
+    ).first()
     if account is None:
         return _find_person(values)
     if account.disabled_at:
@@ -118,10 +140,21 @@ def find_whom(email: str) -> Whom | None:
 
 
 def own_address(user_id: str, value: str) -> None:
-    """Makes sure that the user has an address of exactly that value, which is normalised: whoever uses the link confirms it."""
+    """Makes sure that the user has an address of exactly that value, which is normalised: whoever uses the link
+    confirms it.
+    """
     digest = people.digest_of(_CHANNEL, value)
-    row = {"id": new_id(), "user_id": user_id, "channel": _CHANNEL, "value": value, "digest": digest, "masked": channels.mask(_CHANNEL, value)}
-    db.session.execute(insert(Address.__table__).values(**row, is_primary=False, created_at=now()).on_conflict_do_nothing())
+    row = {
+        "id": new_id(),
+        "user_id": user_id,
+        "channel": _CHANNEL,
+        "value": value,
+        "digest": digest,
+        "masked": channels.mask(_CHANNEL, value),
+    }
+    db.session.execute(
+        insert(Address.__table__).values(**row, is_primary=False, created_at=now()).on_conflict_do_nothing()
+    )
 
 
 def confirm(user_id: str, email: str) -> None:
@@ -136,8 +169,13 @@ def _find_person(values: set[str]) -> Whom | None:
     """Somebody who has no account at all: to whom has one, a producer's key could lead us by a changed address."""
     confirmed = (Address.is_primary, Address.confirmed_at.is_not(None), Address.disabled_at.is_(None))
     digests = {people.digest_of(_CHANNEL, value): value for value in values}
-    found = db.session.execute(sa.select(Address.digest, Address.user_id).where(Address.digest.in_(digests), *confirmed)).all()
-    if len(found) != 1 or db.session.scalar(sa.select(Account.id).where(Account.user_id == found[0].user_id).limit(1)) is not None:
+    found = db.session.execute(
+        sa.select(Address.digest, Address.user_id).where(Address.digest.in_(digests), *confirmed)
+    ).all()
+    if (
+        len(found) != 1
+        or db.session.scalar(sa.select(Account.id).where(Account.user_id == found[0].user_id).limit(1)) is not None
+    ):
         return None
     return Whom(found[0].user_id, None, digests[bytes(found[0].digest)])
 
@@ -147,5 +185,12 @@ def _give_account(user_id: str, email: str) -> None:
     whom = find_whom(email)
     if whom is not None and whom.user_id == user_id and whom.account_id is None:
         row = {"id": new_id(), "email": email.lower(), "role": "person", "user_id": user_id, "created_at": now()}
-        if db.session.execute(insert(Account.__table__).values(**row).on_conflict_do_nothing().returning(Account.id)).first() is not None:
-            audit.write("account.created", user_id, after={"role": row["role"], "by": "sign-in link"})  # an e-mail of theirs could not be erased there
+        if (
+            db.session.execute(
+                insert(Account.__table__).values(**row).on_conflict_do_nothing().returning(Account.id)
+            ).first()
+            is not None
+        ):
+            audit.write(
+                "account.created", user_id, after={"role": row["role"], "by": "sign-in link"}
+            )  # an e-mail of theirs could not be erased there

@@ -1,7 +1,7 @@
 """Plans notifications and stores them: rows for the routes and, with their reasons, for the skips.
 
-Called by `accept`, `expand` and `summaries` inside their transaction, with the words that were made before it; what must happen after the commit (doorbells,
-inbox events) comes back as a `Stored`, and `announce` does it.
+Called by `accept`, `expand` and `summaries` inside their transaction, with the words that were made before it; what
+must happen after the commit (doorbells, inbox events) comes back as a `Stored`, and `announce` does it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -82,13 +82,26 @@ class DeliveryDraft:
     failures: int = 0
 
     def row(self) -> dict[str, Any]:
-        columns = ("id", "notification_id", "channel", "priority", "address_id", "address_masked", "status", "reason", "step", "detail", "provider")
+        columns = (
+            "id",
+            "notification_id",
+            "channel",
+            "priority",
+            "address_id",
+            "address_masked",
+            "status",
+            "reason",
+            "step",
+            "detail",
+            "provider",
+        )
         times = ("due_at", "wake_at", "expires_at", "delivered_at", "sent_at", "created_at")
         return {name: getattr(self, name) for name in (*columns, *times)}
 
 
 def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored:
-    """Inside the caller's transaction. What was to be shown at once and has no words at hand waits, and the scheduler shows it in a moment.
+    """Inside the caller's transaction. What was to be shown at once and has no words at hand waits, and the scheduler
+    shows it in a moment.
 
     The number of statements does not depend on the number of targets.
     """
@@ -110,7 +123,15 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
             routed += mine[: len(decided.plan.routes)]
         gathered += _gathered(decided, mine)
         shown_now += [(target, draft) for draft in mine if draft.status == lifecycle.DELIVERED]
-        stored.summaries.append({"id": decided.notification_id, "user": target.person.id, "drafts": mine, "facts": decided.facts, "is_test": target.is_test})
+        stored.summaries.append(
+            {
+                "id": decided.notification_id,
+                "user": target.person.id,
+                "drafts": mine,
+                "facts": decided.facts,
+                "is_test": target.is_test,
+            }
+        )
     shown = []
     for target, draft in shown_now:
         content = words.find(_wanted(target, draft))
@@ -121,23 +142,40 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
             draft.status, draft.reason, draft.detail = lifecycle.SKIPPED, "template_error", {"message": content}
             draft.delivered_at = draft.sent_at = None
         else:
-            shown.append(inbox_row(draft.id, draft.notification_id, target.person.id, target.order.type, content, target.data, now))
+            shown.append(
+                inbox_row(
+                    draft.id, draft.notification_id, target.person.id, target.order.type, content, target.data, now
+                )
+            )
     for summary in stored.summaries:
         if summary["facts"].routing != ALL:
             _take_steps(summary["facts"], summary["drafts"], now)
-    stored.doorbells = [Doorbell(draft.id, draft.channel, draft.priority) for draft in drafts if draft.status == lifecycle.QUEUED]
+    stored.doorbells = [
+        Doorbell(draft.id, draft.channel, draft.priority) for draft in drafts if draft.status == lifecycle.QUEUED
+    ]
     if notifications:
         db.session.execute(sa.insert(_notifications), notifications)
         db.session.execute(sa.insert(_deliveries), [draft.row() for draft in drafts])
-    caps.recount(draft.notification_id for draft in routed if draft.status in lifecycle.LEFT_OUT)  # no words, or not needed
+    caps.recount(
+        draft.notification_id for draft in routed if draft.status in lifecycle.LEFT_OUT
+    )  # no words, or not needed
     tallies.count(_happened(stored.summaries))
     digests.gather(gathered)
     replacing.drop_older(places.values())
     stored.inbox_events = inbox.add(shown) if shown else []
-    stored.inbox_changes = replacing.replace_items({row["id"]: places[row["notification_id"]] for row in shown if row["notification_id"] in places})
-    scores.count_sent((target.person.id, draft.channel) for target, draft in shown_now if target.order.routing == BEST and draft.status == lifecycle.DELIVERED)
+    stored.inbox_changes = replacing.replace_items(
+        {row["id"]: places[row["notification_id"]] for row in shown if row["notification_id"] in places}
+    )
+    scores.count_sent(
+        (target.person.id, draft.channel)
+        for target, draft in shown_now
+        if target.order.routing == BEST and draft.status == lifecycle.DELIVERED
+    )
     stored.summaries = [
-        shapes.notification_summary(summary["id"], summary["user"], [shapes.delivery(draft) for draft in summary["drafts"]]) for summary in stored.summaries
+        shapes.notification_summary(
+            summary["id"], summary["user"], [shapes.delivery(draft) for draft in summary["drafts"]]
+        )
+        for summary in stored.summaries
     ]
     return stored
 
@@ -155,7 +193,9 @@ def _happened(summaries: Iterable[Mapping[str, Any]]) -> Iterator[tallies.Happen
 
 
 def announce(stored: Stored) -> None:
-    """After the commit, with no transaction open: ring the workers, tell the browsers and the console. Failing at either loses nothing."""
+    """After the commit, with no transaction open: ring the workers, tell the browsers and the console. Failing at
+    either loses nothing.
+    """
     if stored.doorbells:
         queueing.ring(stored.doorbells)
         publish.hint(publish.OVERVIEW, publish.QUEUES)
@@ -235,7 +275,9 @@ def _drafts(decided: Decided, now: datetime) -> list[DeliveryDraft]:
 def _expiry(decision: Route | Skip, target: Target) -> datetime | None:
     if isinstance(decision, Route):
         return decision.expires_at
-    return None if decision.summary is not None and not target.order.is_perishable else target.order.expires_at  # a digest may be days away
+    return (
+        None if decision.summary is not None and not target.order.is_perishable else target.order.expires_at
+    )  # a digest may be days away
 
 
 def _gathered(decided: Decided, drafts: Sequence[DeliveryDraft]) -> list[Entry]:
@@ -249,7 +291,9 @@ def _gathered(decided: Decided, drafts: Sequence[DeliveryDraft]) -> list[Entry]:
 
 
 def _take_steps(facts: Facts, drafts: Sequence[DeliveryDraft], now: datetime) -> None:
-    """An in-app item is there at once, and so may end a routing that has only just begun; or cannot be shown, and so move it on."""
+    """An in-app item is there at once, and so may end a routing that has only just begun; or cannot be shown, and so
+    move it on.
+    """
     move = next_move(facts.routing, steps_of(drafts), now, PATIENCE[facts.priority])
     for draft in drafts:
         if draft.id in move.drop:
@@ -261,17 +305,34 @@ def _take_steps(facts: Facts, drafts: Sequence[DeliveryDraft], now: datetime) ->
 
 def steps_of(deliveries: Iterable[Any]) -> list[Step]:
     """Deliveries, or rows of their columns, as `next_move` takes them."""
-    return [Step(d.id, d.step, d.status, is_held(d.status, d.reason), d.due_at, is_stuck(d.status, d.reason, d.outcome, d.failures)) for d in deliveries]
+    return [
+        Step(
+            d.id,
+            d.step,
+            d.status,
+            is_held(d.status, d.reason),
+            d.due_at,
+            is_stuck(d.status, d.reason, d.outcome, d.failures),
+        )
+        for d in deliveries
+    ]
 
 
 def begun(delivery: Any, facts: Facts | None, at: datetime, now: datetime) -> dict[str, Any]:
-    """The columns of a step whose turn comes `at`: it goes out, or waits until then, or for the end of quiet hours. No facts: nobody to disturb."""
+    """The columns of a step whose turn comes `at`: it goes out, or waits until then, or for the end of quiet hours. No
+    facts: nobody to disturb.
+    """
     until, reason = turn_of(facts, delivery.channel, at) if facts else (None, None)
     due_at = until or at
     if due_at > now:
         because = {"because": OUTAGE} if delivery.reason == FALLBACK and not until else {}
         detail = {**delivery.detail, "until": shapes.timestamp(due_at), **because}
-        values = {"reason": reason or delivery.reason, "due_at": due_at, "detail": detail, "expires_at": delivery.expires_at}
+        values = {
+            "reason": reason or delivery.reason,
+            "due_at": due_at,
+            "detail": detail,
+            "expires_at": delivery.expires_at,
+        }
         if until and facts:
             values["expires_at"] = outlived(delivery.expires_at, until - at, is_perishable=facts.is_perishable)
         return {"status": lifecycle.WAITING, **values, "wake_at": due_at}
@@ -282,10 +343,25 @@ def begun(delivery: Any, facts: Facts | None, at: datetime, now: datetime) -> di
 
 
 def _wanted(target: Target, draft: DeliveryDraft) -> Wanted:
-    return Wanted(draft.channel, target.order.type, target.order.template_id, target.person, target.data, producer_id=target.producer_id)
+    return Wanted(
+        draft.channel,
+        target.order.type,
+        target.order.template_id,
+        target.person,
+        target.data,
+        producer_id=target.producer_id,
+    )
 
 
-def inbox_row(delivery_id: UUID, notification_id: UUID, user_id: str, type_: Any, content: Content, data: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def inbox_row(
+    delivery_id: UUID,
+    notification_id: UUID,
+    user_id: str,
+    type_: Any,
+    content: Content,
+    data: Mapping[str, Any],
+    now: datetime,
+) -> dict[str, Any]:
     """A new inbox item as `inbox.add` takes it."""
     return {
         "id": delivery_id,

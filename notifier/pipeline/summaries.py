@@ -1,4 +1,5 @@
-"""Closes the digests that are due: one notification of each, listing what came. Called by the schedulers, however many there are.
+"""Closes the digests that are due: one notification of each, listing what came. Called by the schedulers, however many
+there are.
 
 Closing a digest, storing its notification and saying so on what went into it is one transaction: whoever dies
 in the middle has done nothing. What has become unwanted since it was gathered is left out, and says why. The lines
@@ -29,7 +30,17 @@ from notifier.models import Delivery, Digest, DigestEntry, EventType, InboxItem,
 from notifier.pipeline import providers, replacing
 from notifier.pipeline.beforehand import SHOWN_BY_US, Beforehand
 from notifier.pipeline.clean_text import web_address
-from notifier.pipeline.facts import Given, Order, Person, Target, as_given, load_people, load_template_ids, load_types, planner_facts
+from notifier.pipeline.facts import (
+    Given,
+    Order,
+    Person,
+    Target,
+    as_given,
+    load_people,
+    load_template_ids,
+    load_types,
+    planner_facts,
+)
 from notifier.pipeline.store import Stored, announce, store
 from notifier.pipeline.words import Wanted, put_some_into_words, title_of
 
@@ -45,8 +56,21 @@ Lines = Mapping[UUID, Content]  # notification → how a digest's line says it
 
 _delivery, _notification = Delivery.__table__.c, Notification.__table__.c
 _ENTRY: tuple[Any, ...] = (
-    *(DigestEntry.digest_id, _delivery.id.label("delivery_id"), _delivery.channel, _delivery.detail, _delivery.expires_at),
-    *(_notification.id, _notification.user_id, _notification.producer_id, _notification.is_test, _notification.type, _notification.template_id),
+    *(
+        DigestEntry.digest_id,
+        _delivery.id.label("delivery_id"),
+        _delivery.channel,
+        _delivery.detail,
+        _delivery.expires_at,
+    ),
+    *(
+        _notification.id,
+        _notification.user_id,
+        _notification.producer_id,
+        _notification.is_test,
+        _notification.type,
+        _notification.template_id,
+    ),
     *(_notification.collapse_key, _notification.send_at, _notification.given),
 )
 
@@ -55,7 +79,9 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _Batch:
-    """The digests of one transaction. `entries` are newest first; `left_out`: delivery → reason and detail; `early`: not their time yet."""
+    """The digests of one transaction. `entries` are newest first; `left_out`: delivery → reason and detail; `early`:
+    not their time yet.
+    """
 
     digests: Sequence[Digest]
     entries: Sequence[Any]
@@ -69,8 +95,8 @@ class _Batch:
 class _Issue:
     """One notification of a digest: what it lists, and by which channels it goes.
 
-    There is a second one where one channel lists less than another, or where values were `given` with some of what it lists: that goes
-    where they say, and nothing else does.
+    There is a second one where one channel lists less than another, or where values were `given` with some of what it
+    lists: that goes where they say, and nothing else does.
     """
 
     digest: Digest
@@ -104,15 +130,22 @@ def _words() -> Lines:
     batch = _load(db.session.scalars(_due(now)).all())
     shown = [(issue.person, entry) for issue in _issues(batch, now) for entry in issue.listed[: MOST_LINES + _SPARE]]
     data = _data_of(entry for _, entry in shown)
-    wanted = [Wanted(SHOWN_BY_US, batch.types[entry.type], entry.template_id, person, data[entry.id]) for person, entry in shown]
+    wanted = [
+        Wanted(SHOWN_BY_US, batch.types[entry.type], entry.template_id, person, data[entry.id])
+        for person, entry in shown
+    ]
     contents = put_some_into_words(wanted, _MOST_WORK)
     db.session.close()
-    return {entry.id: content for (_, entry), content in zip(shown, contents, strict=True) if isinstance(content, Content)}
+    return {
+        entry.id: content for (_, entry), content in zip(shown, contents, strict=True) if isinstance(content, Content)
+    }
 
 
 def _data_of(entries: Iterable[Any]) -> dict[UUID, Mapping[str, Any]]:
     """By notification."""
-    wanted = sa.select(_notification.id, _notification.data).where(_notification.id.in_({entry.id for entry in entries}))
+    wanted = sa.select(_notification.id, _notification.data).where(
+        _notification.id.in_({entry.id for entry in entries})
+    )
     return {row.id: row.data or {} for row in db.session.execute(wanted)}
 
 
@@ -128,8 +161,14 @@ def _close(words: Lines) -> tuple[int, Stored]:
 
 
 def _load(digests: Sequence[Digest]) -> _Batch:
-    statement = sa.select(*_ENTRY).join(Delivery, _delivery.id == DigestEntry.delivery_id).join(Notification, _notification.id == _delivery.notification_id)
-    of_these = statement.where(DigestEntry.digest_id.in_([digest.id for digest in digests])).order_by(_notification.id.desc(), _delivery.id)
+    statement = (
+        sa.select(*_ENTRY)
+        .join(Delivery, _delivery.id == DigestEntry.delivery_id)
+        .join(Notification, _notification.id == _delivery.notification_id)
+    )
+    of_these = statement.where(DigestEntry.digest_id.in_([digest.id for digest in digests])).order_by(
+        _notification.id.desc(), _delivery.id
+    )
     entries = db.session.execute(of_these).all()
     types = load_types([*(entry.type for entry in entries), *(type_of(digest.category) for digest in digests)])
     return _Batch(digests, entries, load_people(digest.user_id for digest in digests), types)
@@ -170,15 +209,24 @@ def _group(entry: Any) -> tuple[UUID, str]:
 
 def _read(batch: _Batch) -> set[UUID]:
     """What the person has read in the inbox meanwhile is no news."""
-    items = sa.select(InboxItem.notification_id).where(InboxItem.notification_id.in_({entry.id for entry in batch.entries}))
-    return set(db.session.scalars(items.where(sa.or_(InboxItem.read_at.is_not(None), InboxItem.archived_at.is_not(None)))))
+    items = sa.select(InboxItem.notification_id).where(
+        InboxItem.notification_id.in_({entry.id for entry in batch.entries})
+    )
+    return set(
+        db.session.scalars(items.where(sa.or_(InboxItem.read_at.is_not(None), InboxItem.archived_at.is_not(None))))
+    )
 
 
 def _answer(batch: _Batch, entry: Any) -> Answer:
-    """Whether the person still wants this on this channel. Their addresses are looked at when the digest itself is planned."""
+    """Whether the person still wants this on this channel. Their addresses are looked at when the digest itself is
+    planned.
+    """
     type_ = batch.types[entry.type]
     order = Order(type_, type_.priority, None, None, None, None)
-    return choice_of(planner_facts(order, batch.persons[entry.user_id], channels.registry().facts(is_test=entry.is_test)), entry.channel)
+    return choice_of(
+        planner_facts(order, batch.persons[entry.user_id], channels.registry().facts(is_test=entry.is_test)),
+        entry.channel,
+    )
 
 
 def _alike(by_channel: Mapping[str, Mapping[UUID, Any]]) -> list[tuple[tuple[str, ...], tuple[Any, ...]]]:
@@ -197,17 +245,36 @@ def _store(issues: Sequence[_Issue], batch: _Batch, words: Lines, now: datetime)
     for issue, data in zip(issues, _data(issues, batch, words), strict=True):
         type_ = batch.types[type_of(issue.digest.category)]
         # Due in a moment and not at once: they are let out by turns, like everything that comes due together.
-        order = Order(type_, type_.priority, templates.get(type_.key), issue.channels, send_at=now + _A_MOMENT, expires_at=now + KEPT)
+        order = Order(
+            type_,
+            type_.priority,
+            templates.get(type_.key),
+            issue.channels,
+            send_at=now + _A_MOMENT,
+            expires_at=now + KEPT,
+        )
         submission_id = new_id()
         rows.append({"id": submission_id, "type": type_.key, "is_test": issue.digest.is_test})
-        targets.append(Target(submission_id, None, issue.digest.is_test, order, issue.person, data, None, given=issue.given))
-    common = {"producer_id": None, "status": "expanded", "recipients": 1, "expanded": 1, "body": None, "request_id": "notifier", "created_at": now}
+        targets.append(
+            Target(submission_id, None, issue.digest.is_test, order, issue.person, data, None, given=issue.given)
+        )
+    common = {
+        "producer_id": None,
+        "status": "expanded",
+        "recipients": 1,
+        "expanded": 1,
+        "body": None,
+        "request_id": "notifier",
+        "created_at": now,
+    }
     db.session.execute(sa.insert(Submission.__table__), [{**row, **common} for row in rows])
     return store(targets, now, Beforehand())  # nothing of it is shown at once
 
 
 def _data(issues: Sequence[_Issue], batch: _Batch, words: Lines) -> list[dict[str, Any]]:
-    """The lines of each, in the words that the inbox would have; by the type's name where the template fails, or the line came after its words."""
+    """The lines of each, in the words that the inbox would have; by the type's name where the template fails, or the
+    line came after its words.
+    """
 
     def line(person: Person, entry: Any) -> dict[str, Any]:
         content = words.get(entry.id)
@@ -228,7 +295,9 @@ def _data(issues: Sequence[_Issue], batch: _Batch, words: Lines) -> list[dict[st
 def _settle(batch: _Batch, sent: Sequence[tuple[_Issue, str]]) -> None:
     """What went into a digest says into which, what was left out says why, and what is early stays open."""
     told = dict(batch.left_out)
-    by_channel = {(_group(issue.listed[0]), channel): shown_id for issue, shown_id in sent for channel in issue.channels}
+    by_channel = {
+        (_group(issue.listed[0]), channel): shown_id for issue, shown_id in sent for channel in issue.channels
+    }
     early = {entry.delivery_id for entry in batch.early}
     for entry in batch.entries:
         if entry.delivery_id not in early and entry.delivery_id not in told:

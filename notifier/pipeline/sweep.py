@@ -44,10 +44,11 @@ log = structlog.get_logger()
 
 
 def ring_due() -> int:
-    """Deliveries whose time has come: waiting → queued (rung), or shown in the inbox, or expired. Returns how many moved.
+    """Deliveries whose time has come: waiting → queued (rung), or shown in the inbox, or expired. Returns how many
+    moved.
 
-    The most pressing first, and no more of each kind than its queue has room for (`pacing`). By a channel that is paused
-    nothing is rung: it is held until that is resumed.
+    The most pressing first, and no more of each kind than its queue has room for (`pacing`). By a channel that is
+    paused nothing is rung: it is held until that is resumed.
     """
     now = clock_now()
     free = pacing.room()
@@ -57,7 +58,9 @@ def ring_due() -> int:
     if not turn:
         return 0
     with transaction() as session:
-        held = sa.select(Delivery).where(Delivery.id.in_(turn), Delivery.status == lifecycle.WAITING, Delivery.wake_at <= now)
+        held = sa.select(Delivery).where(
+            Delivery.id.in_(turn), Delivery.status == lifecycle.WAITING, Delivery.wake_at <= now
+        )
         due = sorted(session.scalars(held.with_for_update(skip_locked=True)), key=lambda delivery: turn[delivery.id])
         expired, live = _split(due, lambda delivery: _is_expired(delivery, now))
         stopped = pausing.paused_of({delivery.channel for delivery in live})
@@ -75,14 +78,18 @@ def ring_due() -> int:
 
 
 def _wait_for_resumption(deliveries: Sequence[Delivery], now: datetime) -> list[Doorbell]:
-    """They stay `waiting`, until their channel is resumed. → whom to ring of the next channels, where a routing does not wait so long."""
+    """They stay `waiting`, until their channel is resumed. → whom to ring of the next channels, where a routing does
+    not wait so long.
+    """
     if not deliveries:
         return []
     for delivery in deliveries:
         delivery.reason, delivery.held_for = PAUSED, outages.of_channel(delivery.channel)
         delivery.wake_at = outages.look_again_at(delivery.expires_at, now)
     db.session.flush()
-    routed = sa.select(Notification.id, Notification.routing).where(Notification.id.in_({delivery.notification_id for delivery in deliveries}))
+    routed = sa.select(Notification.id, Notification.routing).where(
+        Notification.id.in_({delivery.notification_id for delivery in deliveries})
+    )
     return follow(db.session.execute(routed).all())
 
 
@@ -94,11 +101,15 @@ class _Words:
     data: Mapping[UUID, Mapping[str, Any]]
 
     def of(self, wanted: Wanted, notification_id: UUID) -> Content | str | None:
-        return self.made.find(replace(wanted, data=self.data[notification_id])) if notification_id in self.data else None
+        return (
+            self.made.find(replace(wanted, data=self.data[notification_id])) if notification_id in self.data else None
+        )
 
 
 def _is_ours(deliveries: Sequence[Delivery]) -> Callable[[Delivery], bool]:
-    """Tells those that this process shows by itself: in-app items, unless a test key sent them (workers capture those)."""
+    """Tells those that this process shows by itself:
+    in-app items, unless a test key sent them (workers capture those).
+    """
     inapp = {d.notification_id for d in deliveries if channels.CHANNELS[d.channel].address is None}
     statement = sa.select(Notification.id).where(Notification.id.in_(inapp), Notification.is_test.is_(False))
     live = set(db.session.scalars(statement)) if inapp else set()
@@ -106,15 +117,34 @@ def _is_ours(deliveries: Sequence[Delivery]) -> Callable[[Delivery], bool]:
 
 
 def _words(due: Collection[UUID]) -> _Words:
-    """Of the in-app items among these, before the transaction that shows them. Those whose turn does not come are left for the next round."""
-    columns = (Notification.id, Notification.user_id, Notification.type, Notification.template_id, Notification.data, Notification.given)
+    """Of the in-app items among these, before the transaction that shows them. Those whose turn does not come are left
+    for the next round.
+    """
+    columns = (
+        Notification.id,
+        Notification.user_id,
+        Notification.type,
+        Notification.template_id,
+        Notification.data,
+        Notification.given,
+    )
     ours = [name for name, channel in channels.CHANNELS.items() if channel.address is None]
     statement = sa.select(*columns).join(Delivery, Delivery.notification_id == Notification.id)
-    rows = db.session.execute(statement.where(Delivery.id.in_(due), Delivery.channel.in_(ours), Notification.is_test.is_(False))).all() if due else []
+    rows = (
+        db.session.execute(
+            statement.where(Delivery.id.in_(due), Delivery.channel.in_(ours), Notification.is_test.is_(False))
+        ).all()
+        if due
+        else []
+    )
     known, types = recall_readers(row.user_id for row in rows) if rows else {}, load_types(row.type for row in rows)
     readers = {row.id: reader_as_given(known[row.user_id], row.given) for row in rows if row.user_id in known}
     made, data = Beforehand(), {row.id: row.data or {} for row in rows}
-    made.make(Wanted(SHOWN_BY_US, types[row.type], row.template_id, readers[row.id], data[row.id]) for row in rows if row.id in readers)
+    made.make(
+        Wanted(SHOWN_BY_US, types[row.type], row.template_id, readers[row.id], data[row.id])
+        for row in rows
+        if row.id in readers
+    )
     db.session.close()
     return _Words(made, data)
 
@@ -124,7 +154,12 @@ def _show(deliveries: Sequence[Delivery], words: _Words, now: datetime) -> Store
 
     → what is to follow the commit. A routing goes on from here, as it does after a send.
     """
-    notifications = {n.id: n for n in db.session.scalars(sa.select(Notification).where(Notification.id.in_({d.notification_id for d in deliveries})))}
+    notifications = {
+        n.id: n
+        for n in db.session.scalars(
+            sa.select(Notification).where(Notification.id.in_({d.notification_id for d in deliveries}))
+        )
+    }
     known = load_people(n.user_id for n in notifications.values())
     there = [n for n in notifications.values() if n.user_id in known]
     persons = dict(zip((n.id for n in there), as_given([(known[n.user_id], n.given) for n in there]), strict=True))
@@ -143,7 +178,9 @@ def _show(deliveries: Sequence[Delivery], words: _Words, now: datetime) -> Store
             _skip(delivery, READ_ELSEWHERE, {})
         elif place is not None and place.newest != notification.id:
             _skip(delivery, replacing.SUPERSEDED, replacing.told(place.newest))
-        elif look := last_look.look(notification, types[notification.type], person, delivery.channel, delivery.address_id, now):
+        elif look := last_look.look(
+            notification, types[notification.type], person, delivery.channel, delivery.address_id, now
+        ):
             if isinstance(look, Skip):
                 _skip(delivery, look.reason, look.detail)
             else:  # no channel that needs no worker waits for quiet to end so far
@@ -151,16 +188,29 @@ def _show(deliveries: Sequence[Delivery], words: _Words, now: datetime) -> Store
         elif rival.get(delivery.id) == NOT_NEEDED:
             _skip(delivery, NOT_NEEDED, {})
         elif delivery.id in rival:  # `routing.follow` says how it goes on, when the other step has ended
-            delivery.reason, delivery.detail, delivery.due_at, delivery.wake_at = FALLBACK, {"because": rival[delivery.id]}, None, delivery.expires_at
+            delivery.reason, delivery.detail, delivery.due_at, delivery.wake_at = (
+                FALLBACK,
+                {"because": rival[delivery.id]},
+                None,
+                delivery.expires_at,
+            )
         else:
-            content = words.of(Wanted(delivery.channel, types[notification.type], notification.template_id, person, {}), notification.id)
+            content = words.of(
+                Wanted(delivery.channel, types[notification.type], notification.template_id, person, {}),
+                notification.id,
+            )
             if isinstance(content, str):
                 _skip(delivery, "template_error", {"message": content})
             elif content is not None:  # else it waits for the next round
                 shown.append((delivery, notification, content))
-    _move([d for d, *_ in shown], {"status": lifecycle.DELIVERED, "reason": None, "wake_at": None, "sent_at": now, "delivered_at": now})
+    _move(
+        [d for d, *_ in shown],
+        {"status": lifecycle.DELIVERED, "reason": None, "wake_at": None, "sent_at": now, "delivered_at": now},
+    )
     caps.recount(delivery.notification_id for delivery in deliveries if delivery.status in lifecycle.LEFT_OUT)
-    events = inbox.add([inbox_row(d.id, n.id, n.user_id, types[n.type], content, n.data or {}, now) for d, n, content in shown])
+    events = inbox.add(
+        [inbox_row(d.id, n.id, n.user_id, types[n.type], content, n.data or {}, now) for d, n, content in shown]
+    )
     changes = replacing.replace_items({d.id: places[n.id] for d, n, _ in shown if n.id in places})
     scores.count_sent((n.user_id, d.channel) for d, n, _ in shown if n.routing == BEST)
     arrived = (tallies.DELIVERED, tallies.latency(0))
@@ -194,7 +244,12 @@ def ring_lost() -> Looked:
         if remembered.reviewed_to is None:
             looked = _look(_queued().where(Delivery.wake_at <= now).order_by(Delivery.wake_at), now)
         else:
-            looked = _look(_queued().where(Delivery.wake_at.is_not(None), Delivery.id > remembered.reviewed_to).order_by(Delivery.id), now)
+            looked = _look(
+                _queued()
+                .where(Delivery.wake_at.is_not(None), Delivery.id > remembered.reviewed_to)
+                .order_by(Delivery.id),
+                now,
+            )
             note_reviewed(remembered, looked.last if looked.rows == BATCH else None)
     except redis.RedisError as error:
         log.warning("sweep.redis_away", error=type(error).__name__)
@@ -219,7 +274,9 @@ def _look(statement: "sa.Select[*tuple[Any, ...]]", now: datetime) -> Looked:
     forgotten = lost(_doorbells([row for row in rows if not _is_expired(row, now)]))
     with transaction() as session:
         # What somebody else holds is being sent, or looked at by another scheduler: nobody waits for anybody here.
-        still = sa.select(Delivery.id, Delivery.wake_at).where(Delivery.id.in_([row.id for row in rows]), Delivery.status == lifecycle.QUEUED)
+        still = sa.select(Delivery.id, Delivery.wake_at).where(
+            Delivery.id.in_([row.id for row in rows]), Delivery.status == lifecycle.QUEUED
+        )
         awake = {row.id: row.wake_at for row in session.execute(still.with_for_update(skip_locked=True))}
         held = [row for row in rows if awake.get(row.id) == row.wake_at]
         expired = [row for row in held if _is_expired(row, now)]
@@ -253,7 +310,9 @@ def free_lapsed() -> int:
 def free_held_by(holders: Collection[int]) -> int:
     """Sends of workers that are known to have died, however long their leases last. Returns how many."""
     # A lease ends within LEASE: the index on wake_at finds them.
-    statement = sa.select(Delivery).where(Delivery.wake_at.between(database_time(), database_time(LEASE)), Delivery.status == lifecycle.SENDING)
+    statement = sa.select(Delivery).where(
+        Delivery.wake_at.between(database_time(), database_time(LEASE)), Delivery.status == lifecycle.SENDING
+    )
     mine = statement.where(Delivery.holder.in_(holders)).limit(BATCH).with_for_update(skip_locked=True)
     freed = 0
     while count := _free(mine):
@@ -289,7 +348,9 @@ def _is_safe_to_repeat(channel: str) -> bool:
 
 def _resent_and_tests(deliveries: Sequence[Delivery]) -> tuple[set[UUID], set[UUID]]:
     """The notifications of types that are sent again when they may have gone out, and those of test keys."""
-    statement = sa.select(Notification.id, Notification.is_test, EventType).join(EventType, EventType.key == Notification.type)
+    statement = sa.select(Notification.id, Notification.is_test, EventType).join(
+        EventType, EventType.key == Notification.type
+    )
     rows = db.session.execute(statement.where(Notification.id.in_({d.notification_id for d in deliveries}))).all()
     return {key for key, _, type_ in rows if type_.resends_unknown}, {key for key, is_test, _ in rows if is_test}
 
@@ -311,7 +372,9 @@ def ring_expansions() -> int:
     """Submissions that are still to be expanded, in case their doorbell was lost."""
     now = clock_now()
     with transaction() as session:
-        rows = session.scalars(sa.select(Submission).where(Submission.wake_at <= now).limit(BATCH).with_for_update(skip_locked=True)).all()
+        rows = session.scalars(
+            sa.select(Submission).where(Submission.wake_at <= now).limit(BATCH).with_for_update(skip_locked=True)
+        ).all()
         for row in rows:
             row.wake_at = now + EXPAND_GRACE
         ids = [row.id for row in rows]
@@ -329,14 +392,23 @@ def prune() -> int:
             keys = session.execute(sa.select(*columns).where(IdempotencyKey.created_at < oldest).limit(BATCH)).all()
             if keys:
                 whole = sa.tuple_(*columns)
-                session.execute(sa.delete(IdempotencyKey).where(whole.in_([tuple(row) for row in keys])).execution_options(synchronize_session=False))
+                session.execute(
+                    sa.delete(IdempotencyKey)
+                    .where(whole.in_([tuple(row) for row in keys]))
+                    .execution_options(synchronize_session=False)
+                )
         pruned += len(keys)
         if len(keys) < BATCH:
             return pruned
 
 
 def _awake(status: str, at: Any) -> sa.Select[Delivery]:
-    statement = sa.select(Delivery).where(Delivery.wake_at <= at, Delivery.status == status).order_by(Delivery.wake_at).limit(BATCH)
+    statement = (
+        sa.select(Delivery)
+        .where(Delivery.wake_at <= at, Delivery.status == status)
+        .order_by(Delivery.wake_at)
+        .limit(BATCH)
+    )
     return statement.with_for_update(skip_locked=True)
 
 
@@ -352,10 +424,17 @@ def _move(deliveries: Sequence[Delivery], values: dict[str, Any]) -> None:
 
 def _set(ids: Sequence[UUID], values: Mapping[str, Any]) -> None:
     if ids:
-        db.session.execute(sa.update(Delivery).where(Delivery.id.in_(ids)).values(**values).execution_options(synchronize_session=False))
+        db.session.execute(
+            sa.update(Delivery)
+            .where(Delivery.id.in_(ids))
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )
 
 
-def _split(deliveries: Sequence[Delivery], is_first: Callable[[Delivery], bool]) -> tuple[list[Delivery], list[Delivery]]:
+def _split(
+    deliveries: Sequence[Delivery], is_first: Callable[[Delivery], bool]
+) -> tuple[list[Delivery], list[Delivery]]:
     first = [delivery for delivery in deliveries if is_first(delivery)]
     chosen = {delivery.id for delivery in first}
     return first, [delivery for delivery in deliveries if delivery.id not in chosen]

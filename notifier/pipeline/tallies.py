@@ -40,14 +40,18 @@ def count(happened: Iterable[Happened] | Mapping[Happened, int]) -> None:
     counts = Counter(happened)
     if counts:
         at = clock_now().replace(second=0, microsecond=0)
-        rows = [{"at": at, "channel": channel, "event": event, "count": number} for (channel, event), number in sorted(counts.items())]
+        rows = [
+            {"at": at, "channel": channel, "event": event, "count": number}
+            for (channel, event), number in sorted(counts.items())
+        ]
         db.session.execute(sa.insert(_tally), rows)
         failed = (publish.FAILED,) if any(event == FAILED for _, event in counts) else ()
         afterwards(lambda: publish.hint(publish.OVERVIEW, publish.QUEUES, *failed))
 
 
 def add_up() -> int:
-    """Rows of one minute become one; after a day, those of one hour. Each is added up once, whoever does it. → how many were.
+    """Rows of one minute become one; after a day, those of one hour. Each is added up once, whoever does it. → how many
+    were.
 
     Of the older ones only what became a day old in the last hours is looked at: the rest has been added up.
     """
@@ -61,7 +65,13 @@ def add_up() -> int:
 
 
 def _places(since: datetime, until: datetime) -> "sa.Select[*tuple[datetime, str, str]]":
-    return sa.select(*_PLACE).where(_tally.c.at >= since, _tally.c.at < until).group_by(*_PLACE).order_by(_tally.c.at).limit(_BATCH)
+    return (
+        sa.select(*_PLACE)
+        .where(_tally.c.at >= since, _tally.c.at < until)
+        .group_by(*_PLACE)
+        .order_by(_tally.c.at)
+        .limit(_BATCH)
+    )
 
 
 def _merge(chosen: "sa.Select[*tuple[datetime, str, str]]", span: timedelta) -> int:
@@ -70,11 +80,16 @@ def _merge(chosen: "sa.Select[*tuple[datetime, str, str]]", span: timedelta) -> 
         places = [tuple(row) for row in session.execute(chosen)]
         if not places:
             return 0
-        gone = session.execute(sa.delete(_tally).where(sa.tuple_(*_PLACE).in_(places)).returning(*_PLACE, _tally.c["count"])).all()
+        gone = session.execute(
+            sa.delete(_tally).where(sa.tuple_(*_PLACE).in_(places)).returning(*_PLACE, _tally.c["count"])
+        ).all()
         sums: Counter[tuple[datetime, str, str]] = Counter()
         for at, channel, event, number in gone:
             sums[at if span == timedelta(minutes=1) else at.replace(minute=0), channel, event] += number
-        rows = [{"at": at, "channel": channel, "event": event, "count": number} for (at, channel, event), number in sums.items()]
+        rows = [
+            {"at": at, "channel": channel, "event": event, "count": number}
+            for (at, channel, event), number in sums.items()
+        ]
         if rows:
             session.execute(sa.insert(_tally), rows)
     return len(gone)

@@ -1,7 +1,7 @@
 """What is wrong with the words of a version, before it is saved or published: by field and line.
 
-Their sources are compiled and tried with sample data in every channel and language, so this takes its time: `templates` has the process
-pool do it. Pure: what it must know of the event type is handed in.
+Their sources are compiled and tried with sample data in every channel and language, so this takes its time: `templates`
+has the process pool do it. Pure: what it must know of the event type is handed in.
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,13 @@ def faults(contents: Mapping[Place, Words], about: About) -> list[Fault]:
             if line is not None:
                 found.append(Fault(f"/contents/{index}/{name}", "data_in_host", MESSAGE, line))
         if parts.get(locale, 0) > MOST_PARTS_OF_A_LANGUAGE:
-            found.append(Fault(f"/contents/{index}", "too_long", f"the words of one language may have {MOST_PARTS_OF_A_LANGUAGE} parts in all"))
+            found.append(
+                Fault(
+                    f"/contents/{index}",
+                    "too_long",
+                    f"the words of one language may have {MOST_PARTS_OF_A_LANGUAGE} parts in all",
+                )
+            )
     return found or _dear(contents, about, names)
 
 
@@ -61,14 +67,32 @@ def _dear(contents: Mapping[Place, Words], about: About, names: set[str]) -> lis
     data = {name: name.replace("_", " ") for name in names} | dict(about.sample)
     tried = [(channel, locale) for locale in sorted({locale for _, locale in contents}) for channel in CHANNELS]
     requests = [
-        RenderRequest(channel, locale, about.key, source, {}, data, _READER, ZoneInfo("UTC"), about.category, None, "https://notifier.invalid", None)
+        RenderRequest(
+            channel,
+            locale,
+            about.key,
+            source,
+            {},
+            data,
+            _READER,
+            ZoneInfo("UTC"),
+            about.category,
+            None,
+            "https://notifier.invalid",
+            None,
+        )
         for channel, locale in tried
     ]
     places = list(contents)
     found: dict[str, Fault] = {}
-    for (channel, locale), result in zip(tried, render_some(requests, _MOST_WORK, compile=_compiled_once()), strict=True):
+    for (channel, locale), result in zip(
+        tried, render_some(requests, _MOST_WORK, compile=_compiled_once()), strict=True
+    ):
         if result is None:
-            return [*found.values(), Fault("/contents", "too_much_work", "all of this together takes too much work to be tried")]
+            return [
+                *found.values(),
+                Fault("/contents", "too_much_work", "all of this together takes too much work to be tried"),
+            ]
         if isinstance(result, RenderFault) and result.is_too_much:
             words = find_words(source, channel, locale)
             assert words is not None, "it was rendered with them"

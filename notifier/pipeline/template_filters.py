@@ -1,4 +1,5 @@
-"""The filters of the template language, each charged for what it goes through and for what it makes. Only `template_language` uses them.
+"""The filters of the template language, each charged for what it goes through and for what it makes. Only
+`template_language` uses them.
 
 Beside them stands what they share with it: the budget, the run they work in, and the faults they raise.
 """
@@ -39,8 +40,8 @@ class TooMuchWork(TemplateFault):
 class Budget:
     """The work that one message may take, all its fields together.
 
-    A unit is a microsecond of CPU, rounded up: charges are a table, taken once from measurements of the dearest input of each
-    kind, so that the same message with the same data always costs the same, on any machine.
+    A unit is a microsecond of CPU, rounded up: charges are a table, taken once from measurements of the dearest input
+    of each kind, so that the same message with the same data always costs the same, on any machine.
     """
 
     __slots__ = ("left", "most")
@@ -90,7 +91,9 @@ def _weighed(run: Run, value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a call of a filter takes, in units: `fixed`, and one for so many characters, or items, that it is given. What it makes is charged as text."""
+    """What a call of a filter takes, in units: `fixed`, and one for so many characters, or items, that it is given.
+    What it makes is charged as text.
+    """
 
     fixed: int = 4
     characters: int = 100
@@ -134,7 +137,10 @@ def bounded_range(*bounds: int) -> range:
 @pass_context
 def _join(run: Run, values: Any, separator: str = "", attribute: str | None = None) -> str:
     """Joins what is there and can be shown; mappings in a list count as their `attribute`."""
-    picked = [value.get(attribute) if attribute is not None and isinstance(value, Mapping) else value for value in _listed(values)]
+    picked = [
+        value.get(attribute) if attribute is not None and isinstance(value, Mapping) else value
+        for value in _listed(values)
+    ]
     texts = [text for value in picked if not isinstance(value, Undefined) and (text := finalize(value)) != ""]
     length = sum(len(str(text)) for text in texts) + len(separator) * len(texts)
     refuse_length(length)
@@ -284,4 +290,9 @@ _OFFERED: dict[str, tuple[Callable[..., Any], Cost]] = {
     "round": (_round, _AT_A_GLANCE),
 }
 # The latter are put in by the compiler, and no source can name them.
-FILTERS = {name: _charged(*offered) for name, offered in _OFFERED.items()} | {"_concat": _concat, "_counted": _counted, "_key": _key, "_weighed": _weighed}
+FILTERS = {name: _charged(*offered) for name, offered in _OFFERED.items()} | {
+    "_concat": _concat,
+    "_counted": _counted,
+    "_key": _key,
+    "_weighed": _weighed,
+}

@@ -1,8 +1,8 @@
 """What a template may say: Jinja2 cut down to what a message needs, so that no template can hang or leak.
 
 Allowed are printing, `if`, `for`, `set`, `with` and the filters of `template_filters`. There are no attributes but the
-keys of mappings, no macros, includes or raw HTML; numbers and texts have limits, and whatever is done is paid for out of
-the message's budget. Used by `render` to run templates and by `template_check` to show a fault at its line.
+keys of mappings, no macros, includes or raw HTML; numbers and texts have limits, and whatever is done is paid for out
+of the message's budget. Used by `render` to run templates and by `template_check` to show a fault at its line.
 """
 
 import marshal
@@ -21,12 +21,23 @@ from jinja2.visitor import NodeTransformer
 from notifier import process_pool
 from notifier.core.errors import Rejected
 from notifier.pipeline.formats import Reader
-from notifier.pipeline.template_filters import FILTERS, LARGEST_NUMBER, Budget, Run, TemplateFault, TooMuchWork, bounded_range, finalize, refuse_length
+from notifier.pipeline.template_filters import (
+    FILTERS,
+    LARGEST_NUMBER,
+    Budget,
+    Run,
+    TemplateFault,
+    TooMuchWork,
+    bounded_range,
+    finalize,
+    refuse_length,
+)
 
 __all__ = ["GLOBALS", "Budget", "Compiled", "TemplateFault", "TooMuchWork", "check_source", "compiled"]
 
 LONGEST_SOURCE = 100_000
-# Of a source, as Jinja sees them: compiling takes 50 to 100 µs for each, and more the deeper it stands in an expression.
+# Of a source, as Jinja sees them: compiling takes 50 to 100 µs for each, and more the deeper it stands
+# in an expression.
 MOST_PARTS = 500
 MOST_TOKENS = 10 * MOST_PARTS
 DEEPEST = 20  # brackets, operators and filters within one another
@@ -36,16 +47,28 @@ _CHARACTERS_A_PART = 250  # of what is printed as it is
 _DEPTH_A_PART = 10
 
 _ALLOWED_NODES = (
-    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Tuple, nodes.List, nodes.Dict, nodes.Pair, nodes.Keyword,
-    nodes.If, nodes.For, nodes.Assign, nodes.With, nodes.Scope, nodes.CondExpr, nodes.Filter, nodes.Test, nodes.Call, nodes.Getattr, nodes.Getitem,
-    nodes.Slice, nodes.Concat, nodes.Compare, nodes.Operand, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Neg,
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Tuple, nodes.List, nodes.Dict,
+    nodes.Pair, nodes.Keyword,
+    nodes.If, nodes.For, nodes.Assign, nodes.With, nodes.Scope, nodes.CondExpr, nodes.Filter, nodes.Test, nodes.Call,
+    nodes.Getattr, nodes.Getitem,
+    nodes.Slice, nodes.Concat, nodes.Compare, nodes.Operand, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv,
+    nodes.Mod, nodes.Neg,
     nodes.Pos, nodes.Not, nodes.And, nodes.Or,
 )  # fmt: skip
 _SAID_AS = {
-    "Pow": "**", "Macro": "macro", "CallBlock": "call", "FilterBlock": "filter", "AssignBlock": "set as a block", "Include": "include", "Import": "import",
-    "FromImport": "import", "Extends": "extends", "Block": "block", "ScopedEvalContextModifier": "autoescape", "NSRef": "namespace",
+    "Pow": "**", "Macro": "macro", "CallBlock": "call", "FilterBlock": "filter", "AssignBlock": "set as a block",
+    "Include": "include", "Import": "import",
+    "FromImport": "import", "Extends": "extends", "Block": "block", "ScopedEvalContextModifier": "autoescape",
+    "NSRef": "namespace",
 }  # fmt: skip
-_ARITHMETIC = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv, "%": operator.mod}
+_ARITHMETIC = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+}
 _COMPARING_TESTS = frozenset({"divisibleby", "in", "eq", "ne", "lt", "le", "gt", "ge"})
 
 
@@ -62,7 +85,9 @@ class _Environment(ImmutableSandboxedEnvironment):
     context_class = Run
     intercepted_binops = frozenset(_ARITHMETIC)
 
-    def _tokenize(self, source: str, name: str | None, filename: str | None = None, state: str | None = None) -> TokenStream:
+    def _tokenize(
+        self, source: str, name: str | None, filename: str | None = None, state: str | None = None
+    ) -> TokenStream:
         if sum(map(source.count, _OPENINGS)) > MOST_PARTS:
             raise _too_many_parts(1)
         return TokenStream(_not_too_many(super()._tokenize(source, name, filename, state)), name, filename)
@@ -107,7 +132,9 @@ def _not_too_many(tokens: Iterable[Token]) -> Iterator[Token]:
 
 
 def _count(source: str, tree: nodes.Template) -> int:
-    """How many parts a source has, by what it takes to compile them. Refuses what is not available, what is too much, and what is too deep."""
+    """How many parts a source has, by what it takes to compile them. Refuses what is not available, what is too much,
+    and what is too deep.
+    """
     number = len(source) // _CHARACTERS_A_PART
     waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
     while waiting:
@@ -148,7 +175,9 @@ def _is_callable(node: nodes.Expr) -> bool:
 
 
 class _Limits(NodeTransformer):
-    """Puts a counter around what goes through values of any size: loops, `~`, comparisons, slices, the keys of mappings."""
+    """Puts a counter around what goes through values of any size: loops, `~`, comparisons, slices, the keys of
+    mappings.
+    """
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - Jinja's visitor names them so
         self.generic_visit(node)
@@ -198,7 +227,13 @@ def _filter(node: nodes.Expr, name: str, *args: nodes.Expr) -> nodes.Filter:
 
 def _environment(*, is_html: bool) -> _Environment:
     environment = _Environment(
-        autoescape=is_html, undefined=_Missing, finalize=finalize, keep_trailing_newline=False, trim_blocks=True, lstrip_blocks=True, cache_size=0
+        autoescape=is_html,
+        undefined=_Missing,
+        finalize=finalize,
+        keep_trailing_newline=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        cache_size=0,
     )
     environment.filters = dict(FILTERS)
     kept_tests = (
@@ -230,7 +265,9 @@ _TEXT, _HTML = _environment(is_html=False), _environment(is_html=True)
 
 
 class Compiled:
-    """A source ready to run, any number of times, from any thread. `parts`: how much of it there is, of which MOST_PARTS are allowed."""
+    """A source ready to run, any number of times, from any thread. `parts`: how much of it there is, of which
+    MOST_PARTS are allowed.
+    """
 
     __slots__ = ("_constant", "_template", "parts")
 
@@ -292,7 +329,9 @@ Compile = Callable[..., Compiled]  # (source, is_html=…) → ready to run
 
 @lru_cache(maxsize=8192)
 def compiled(source: str, *, is_html: bool = False) -> Compiled:
-    """Raises TemplateFault. Kept per source text, so a version is compiled once in a process; what takes long, apart from the hub."""
+    """Raises TemplateFault. Kept per source text, so a version is compiled once in a process; what takes long, apart
+    from the hub.
+    """
     if len(source) <= _SHORT and sum(map(source.count, _OPENINGS)) <= _FEW:
         return Compiled(source, is_html=is_html)
     try:
@@ -309,7 +348,11 @@ def _portable(source: str, is_html: bool) -> tuple[bytes, int]:
 
 def undeclared(source: str) -> set[str]:
     """The names that a source takes from the data. Raises what compiling it raises."""
-    return meta.find_undeclared_variables(_TEXT.parse(source)) - GLOBALS.keys() - {"data", "user", "greeting"} if "{" in source else set()
+    return (
+        meta.find_undeclared_variables(_TEXT.parse(source)) - GLOBALS.keys() - {"data", "user", "greeting"}
+        if "{" in source
+        else set()
+    )
 
 
 def check_source(text: str, *, is_html: bool = False) -> TemplateFault | None:

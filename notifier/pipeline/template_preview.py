@@ -35,13 +35,19 @@ _A_CONFIRMED_ADDRESS = AddressFacts(None, "email", "a…@example.com", is_confir
 NOWHERE = PreferenceLink(NOBODY)  # and where its links lead
 
 
-def preview(source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None) -> Content | RenderFault:
-    """As somebody of that language would get it. `type`: whose title and category it has; None where no type goes by the template's name."""
+def preview(
+    source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None
+) -> Content | RenderFault:
+    """As somebody of that language would get it. `type`: whose title and category it has; None where no type goes by
+    the template's name.
+    """
     [result] = preview_each(source, [(channel, locale)], data, type)
     return result
 
 
-def preview_each(source: TemplateSource, places: Sequence[tuple[str, str]], data: Mapping[str, Any], type: EventType | None) -> list[Content | RenderFault]:
+def preview_each(
+    source: TemplateSource, places: Sequence[tuple[str, str]], data: Mapping[str, Any], type: EventType | None
+) -> list[Content | RenderFault]:
     """In these channels and languages, by the process pool. Raises Rejected('unavailable')."""
     requests = [
         RenderRequest(
@@ -62,16 +68,31 @@ def preview_each(source: TemplateSource, places: Sequence[tuple[str, str]], data
         for channel, locale in places
     ]
     results = process_pool.run(process_pool.AUTHORS, render_some, requests, _MOST_WORK, compile=Compiled)
-    return [RenderFault("all of them together take too much work to be shown", is_too_much=True) if result is None else result for result in results]
+    return [
+        RenderFault("all of them together take too much work to be shown", is_too_much=True)
+        if result is None
+        else result
+        for result in results
+    ]
 
 
-def send_to_author(key: str, version: int, type_key: str, channel: str, user_id: str, data: Mapping[str, Any], *, to_sandbox: bool) -> Accepted:
-    """A notification with this version, draft or not, for one person; in the sandbox it is kept as they would have got it. Raises Rejected."""
-    template_id: UUID | None = db.session.scalar(sa.select(Template.id).where(Template.key == key, Template.version == version))
+def send_to_author(
+    key: str, version: int, type_key: str, channel: str, user_id: str, data: Mapping[str, Any], *, to_sandbox: bool
+) -> Accepted:
+    """A notification with this version, draft or not, for one person; in the sandbox it is kept as they would have got
+    it. Raises Rejected.
+    """
+    template_id: UUID | None = db.session.scalar(
+        sa.select(Template.id).where(Template.key == key, Template.version == version)
+    )
     if template_id is None:
         raise Rejected("not_found", f"there is no template '{key[:80]}@{version}'")
     if user_id not in load_people([user_id]):
-        raise Rejected("unknown_user", f"there is no user {user_id!r}", (Fault("/user", "unknown_user", "your account has no user to send to"),))
+        raise Rejected(
+            "unknown_user",
+            f"there is no user {user_id!r}",
+            (Fault("/user", "unknown_user", "your account has no user to send to"),),
+        )
     submission = Submission(
         type=type_key,
         recipients=(InlineRecipient(user_id, _SANDBOX_ADDRESSES if to_sandbox else {}),),

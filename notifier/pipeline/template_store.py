@@ -35,7 +35,11 @@ def load_templates(ids: Iterable[UUID]) -> dict[UUID, TemplateSource]:
 def _read(ids: set[UUID]) -> dict[UUID, TemplateSource]:
     about = (Template.id, Template.key, Template.version, Template.status)
     content = (TemplateContent.channel, TemplateContent.locale, *(getattr(TemplateContent, name) for name in FIELDS))
-    query = select(*about, *content).outerjoin(TemplateContent, TemplateContent.template_id == Template.id).where(Template.id.in_(ids))
+    query = (
+        select(*about, *content)
+        .outerjoin(TemplateContent, TemplateContent.template_id == Template.id)
+        .where(Template.id.in_(ids))
+    )
     read: dict[UUID, TemplateSource] = {}
     drafts: set[UUID] = set()
     contents: dict[UUID, dict[tuple[str, str], Words]] = {}

@@ -1,4 +1,5 @@
-"""The life of a template's versions: a draft is made of one, written, published; an older one is published again to roll back.
+"""The life of a template's versions: a draft is made of one, written, published; an older one is published again to
+roll back.
 
 Called by the console and the API. A published version never changes, since notifications point to it; it is
 archived when another takes its place. Each function that writes is one transaction, which holds the rows of
@@ -39,9 +40,15 @@ Contents = Mapping[Place, Words]
 
 
 def create(key: str, contents: Contents | None = None, *, base: int | None = None) -> int:
-    """A new draft: with these words, or those of version `base`, or of the one that is published, or none. → its version. Raises Rejected."""
+    """A new draft: with these words, or those of version `base`, or of the one that is published, or none. → its
+    version. Raises Rejected.
+    """
     if not _KEY.match(key):
-        raise _refused(Fault("/key", "invalid_key", "the name is 1 to 64 of A-Z a-z 0-9 _ . - and begins with a letter, a digit or _"))
+        raise _refused(
+            Fault(
+                "/key", "invalid_key", "the name is 1 to 64 of A-Z a-z 0-9 _ . - and begins with a letter, a digit or _"
+            )
+        )
     if contents is not None:
         _check(key, contents)
     try:
@@ -60,10 +67,18 @@ def create(key: str, contents: Contents | None = None, *, base: int | None = Non
     return version
 
 
-def save(key: str, version: int, changes: Mapping[Place, Words | None], *, seen: Mapping[Place, str] | None = None, is_whole: bool = False) -> None:
+def save(
+    key: str,
+    version: int,
+    changes: Mapping[Place, Words | None],
+    *,
+    seen: Mapping[Place, str] | None = None,
+    is_whole: bool = False,
+) -> None:
     """Writes words into a draft; None takes them out. `is_whole`: what is not named goes as well.
 
-    `seen`: the `revision` of each place as its author last saw it. Who writes over what somebody else has changed meanwhile is refused.
+    `seen`: the `revision` of each place as its author last saw it. Who writes over what somebody else has changed
+    meanwhile is refused.
     """
     _check(key, {place: words for place, words in changes.items() if words is not None})
     with transaction() as session:
@@ -71,7 +86,10 @@ def save(key: str, version: int, changes: Mapping[Place, Words | None], *, seen:
         before = _contents(session, row.id)
         for place, revision in (seen or {}).items():
             if revision_of(before.get(place)) != revision:
-                raise Rejected("conflict", f"somebody else has changed {_name(place)} of this draft since you opened it; nothing was saved")
+                raise Rejected(
+                    "conflict",
+                    f"somebody else has changed {_name(place)} of this draft since you opened it; nothing was saved",
+                )
         kept_on = {} if is_whole else {place: words for place, words in before.items() if place not in changes}
         after = kept_on | {place: words for place, words in changes.items() if words is not None}
         changed = {place for place in before.keys() | after.keys() if before.get(place) != after.get(place)}
@@ -88,8 +106,14 @@ def save(key: str, version: int, changes: Mapping[Place, Words | None], *, seen:
 
 
 def publish(key: str, version: int) -> int | None:
-    """Makes a draft, or an archived version, the one that is used. → the version it takes the place of. Raises Rejected."""
-    row = db.session.scalar(sa.select(Template).where(Template.key == key, Template.version == version)) if version <= _LAST_VERSION else None
+    """Makes a draft, or an archived version, the one that is used. → the version it takes the place of. Raises
+    Rejected.
+    """
+    row = (
+        db.session.scalar(sa.select(Template).where(Template.key == key, Template.version == version))
+        if version <= _LAST_VERSION
+        else None
+    )
     checked = _contents(db.session, (row or _missing(key, version)).id)
     if checked:
         _check(key, checked)
@@ -101,17 +125,28 @@ def publish(key: str, version: int) -> int | None:
                 raise Rejected("conflict", f"version {version} is published already")
             contents = _contents(session, row.id)
             if contents != checked:
-                raise Rejected("conflict", f"somebody else has just changed version {version} of {key}; look at it first")
+                raise Rejected(
+                    "conflict", f"somebody else has just changed version {version} of {key}; look at it first"
+                )
             if not contents:
-                raise _refused(Fault("/contents", "empty", "write something first: this version has no words for any channel"))
+                raise _refused(
+                    Fault("/contents", "empty", "write something first: this version has no words for any channel")
+                )
             old = next((other for other in rows.values() if other.status == PUBLISHED), None)
             if old is not None:
                 old.status = ARCHIVED
                 session.flush()
             row.status, row.published_at = PUBLISHED, now()
-            audit.write("template.published", f"{key}@{version}", before={"published": old.version if old else None}, after={"published": version})
+            audit.write(
+                "template.published",
+                f"{key}@{version}",
+                before={"published": old.version if old else None},
+                after={"published": version},
+            )
     except IntegrityError:
-        raise Rejected("conflict", f"somebody else has just published another version of {key}; look at it first") from None
+        raise Rejected(
+            "conflict", f"somebody else has just published another version of {key}; look at it first"
+        ) from None
     kept.forget()
     return old.version if old else None
 
@@ -128,7 +163,13 @@ def place_faults(places: Sequence[Place]) -> list[Fault]:
         if channel != ANY_CHANNEL and channel not in CHANNELS:
             faults.append(Fault(f"/contents/{index}/channel", "unknown_channel", f"there is no channel {channel!r}"))
         if not _LOCALE.match(locale) or len(locale) > LONGEST_LOCALE or fall_backs(locale)[0] != locale:
-            faults.append(Fault(f"/contents/{index}/locale", "invalid_locale", f"{locale[:40]!r} is no language as it is written here: en, de, pt-BR, zh-Hant"))
+            faults.append(
+                Fault(
+                    f"/contents/{index}/locale",
+                    "invalid_locale",
+                    f"{locale[:40]!r} is no language as it is written here: en, de, pt-BR, zh-Hant",
+                )
+            )
         if (channel, locale) in places[:index]:
             faults.append(Fault(f"/contents/{index}", "duplicate", f"{_name((channel, locale))} stands here twice"))
     return faults
@@ -148,7 +189,11 @@ def _check(key: str, contents: Contents) -> None:
 def _about(key: str) -> template_check.About:
     type_ = db.session.get(EventType, key)
     sample = sample_of(key, type_.schema if type_ else None)
-    return template_check.About(key, sample, type_.category, type_.is_mandatory) if type_ else template_check.About(key, sample)
+    return (
+        template_check.About(key, sample, type_.category, type_.is_mandatory)
+        if type_
+        else template_check.About(key, sample)
+    )
 
 
 def _refused(*faults: Fault) -> Rejected:
@@ -163,11 +208,16 @@ def _versions(session: scoped_session[Session], key: str) -> dict[int, Template]
 
 
 def _draft(session: scoped_session[Session], key: str, version: int) -> Template:
-    row: Template | None = session.scalar(sa.select(Template).where(Template.key == key, Template.version == version).with_for_update())
+    row: Template | None = session.scalar(
+        sa.select(Template).where(Template.key == key, Template.version == version).with_for_update()
+    )
     if row is None:
         _missing(key, version)
     if row.status != DRAFT:
-        raise Rejected("conflict", f"version {version} has been published, and what is published never changes; make a new draft of it")
+        raise Rejected(
+            "conflict",
+            f"version {version} has been published, and what is published never changes; make a new draft of it",
+        )
     return row
 
 
@@ -188,14 +238,20 @@ def _contents(session: Any, template_id: UUID) -> dict[Place, Words]:
 
 
 def _add(session: scoped_session[Session], template_id: UUID, contents: Contents) -> None:
-    rows = [{"template_id": template_id, "channel": channel, "locale": locale, **asdict(words)} for (channel, locale), words in contents.items()]
+    rows = [
+        {"template_id": template_id, "channel": channel, "locale": locale, **asdict(words)}
+        for (channel, locale), words in contents.items()
+    ]
     if rows:
         session.execute(sa.insert(TemplateContent.__table__), rows)
 
 
 def _name(place: Place) -> str:
     channel, locale = place
-    return f"{'any channel' if channel == ANY_CHANNEL else CHANNELS[channel].label if channel in CHANNELS else channel} ({locale})"
+    return (
+        f"{'any channel' if channel == ANY_CHANNEL else CHANNELS[channel].label if channel in CHANNELS else channel} "
+        f"({locale})"
+    )
 
 
 def _named(contents: Contents) -> list[str]:

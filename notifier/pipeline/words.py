@@ -35,11 +35,16 @@ class Wanted:
 
 
 def unsubscribe_url(whom: Subject, type: EventType, channel: str, address: AddressFacts | None) -> str | None:
-    """The one-click link of a mail. Transactional ones have none, nor what the product says for itself (codes, sign-in links): that was asked for.
+    """The one-click link of a mail. Transactional ones have none, nor what the product says for itself (codes, sign-in
+    links): that was asked for.
 
     It switches off for the person; at an address that came with the notification alone, for that address.
     """
-    if type.category == "transactional" or (type.is_internal and type.is_mandatory) or not CHANNELS[channel].shape.has_html:
+    if (
+        type.category == "transactional"
+        or (type.is_internal and type.is_mandatory)
+        or not CHANNELS[channel].shape.has_html
+    ):
         return None
     if address is not None and address.id is None and whom != NOBODY:
         return current_settings().link("u", tokens.sign_address_unsubscribe(address.digest, type.category, channel))
@@ -47,10 +52,11 @@ def unsubscribe_url(whom: Subject, type: EventType, channel: str, address: Addre
 
 
 def why_url(link: PreferenceLink, type: EventType, channel: str, address: AddressFacts | None) -> str | None:
-    """Leads from the foot of a mail to the very switch that let it through, without signing in; from a digest to how often there is one.
+    """Leads from the foot of a mail to the very switch that let it through, without signing in; from a digest to how
+    often there is one.
 
-    Whoever has it sees and changes the person's choices, so it goes to an address alone that its owner has confirmed. What the
-    product says for itself (codes, sign-in links) was asked for, and has none.
+    Whoever has it sees and changes the person's choices, so it goes to an address alone that its owner has confirmed.
+    What the product says for itself (codes, sign-in links) was asked for, and has none.
     """
     is_theirs = address is not None and address.is_confirmed
     if not is_theirs or not CHANNELS[channel].shape.has_html or (type.is_internal and type.is_mandatory):
@@ -67,10 +73,15 @@ def put_into_words(wanted: Sequence[Wanted]) -> list[Content | str]:
 def put_some_into_words(wanted: Sequence[Wanted], most: int, *, apart: bool = False) -> list[Content | str | None]:
     """As `put_into_words`, in order, until so many units of work are spent: None for the others.
 
-    `apart`: in another process, so that nobody waits for what may be a hundred mails; raises Rejected('unavailable') when none is free.
+    `apart`: in another process, so that nobody waits for what may be a hundred mails; raises Rejected('unavailable')
+    when none is free.
     """
     requests = _requests(wanted)
-    results = process_pool.run(process_pool.MESSAGES, render_some, requests, most) if apart and requests else render_some(requests, most)
+    results = (
+        process_pool.run(process_pool.MESSAGES, render_some, requests, most)
+        if apart and requests
+        else render_some(requests, most)
+    )
     return [None if result is None else _said(result) for result in results]
 
 

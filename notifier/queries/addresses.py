@@ -17,7 +17,8 @@ from notifier.queries.users import ADDRESS
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One address. `shown` is in full where that tells it apart, and masked where it is a secret. `state`: confirmed, waiting, off.
+    """One address. `shown` is in full where that tells it apart, and masked where it is a secret. `state`: confirmed,
+    waiting, off.
 
     `code_until`: a code is on its way, and may be entered until then. `secret`: a webhook's, while it is being set up.
     `fingerprint`: the SHA-256 of a browser's endpoint, by which that browser knows itself in the list.
@@ -47,15 +48,25 @@ class Book:
 
 def book_of(user_id: str) -> Book:
     """Two queries."""
-    rows = db.session.scalars(sa.select(Address).where(Address.user_id == user_id).order_by(Address.id).execution_options(populate_existing=True)).all()
+    rows = db.session.scalars(
+        sa.select(Address)
+        .where(Address.user_id == user_id)
+        .order_by(Address.id)
+        .execution_options(populate_existing=True)
+    ).all()
     ours = sa.select(Address.id).where(Address.user_id == user_id)
-    codes = sa.select(AddressCode.address_id, AddressCode.expires_at).where(AddressCode.address_id.in_(ours), AddressCode.expires_at > now())
+    codes = sa.select(AddressCode.address_id, AddressCode.expires_at).where(
+        AddressCode.address_id.in_(ours), AddressCode.expires_at > now()
+    )
     until = {row.address_id: row.expires_at for row in db.session.execute(codes)}
     known = [row for row in rows if row.channel in CHANNELS]
     places = {name: place for place, name in enumerate(CHANNELS)}
     known.sort(key=lambda row: (places[row.channel], not row.is_primary))
     entries = [(_is_typed(row.channel), _entry(row, until.get(row.id))) for row in known]
-    return Book(tuple(entry for is_typed, entry in entries if is_typed), tuple(entry for is_typed, entry in entries if not is_typed))
+    return Book(
+        tuple(entry for is_typed, entry in entries if is_typed),
+        tuple(entry for is_typed, entry in entries if not is_typed),
+    )
 
 
 def entry_of(user_id: str, address_id: UUID) -> Entry | None:

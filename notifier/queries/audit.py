@@ -1,4 +1,6 @@
-"""The audit trail as its page and its CSV show it: newest first, filtered. Nothing here, or anywhere, changes an entry."""
+"""The audit trail as its page and its CSV show it: newest first, filtered.
+Nothing here, or anywhere, changes an entry.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +24,9 @@ _LONGEST = 200
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """None: any. `actor` and `subject` are parts of what stands there; `action` its beginning (`key`, `key.revoked`)."""
+    """None: any. `actor` and `subject` are parts of what stands there;
+    `action` its beginning (`key`, `key.revoked`).
+    """
 
     actor: str | None = None
     action: str | None = None

@@ -32,7 +32,8 @@ def list_captures(
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Newest first, as API.md shows them, and the cursor of the next page. Raises Rejected for a cursor that is none.
 
-    `to`: a user's id, or a whole address; an address of somebody who has it no longer finds nothing. `tests_only`: of people of test keys.
+    `to`: a user's id, or a whole address; an address of somebody who has it no longer finds nothing. `tests_only`: of
+    people of test keys.
     """
     query = select(Capture).where(_visible(with_secrets)).order_by(Capture.id.desc()).limit(limit + 1)
     if tests_only:
@@ -40,7 +41,11 @@ def list_captures(
     if user:
         query = query.where(Capture.user_id.in_(Sight(tests_only=tests_only).stored_ids([user])))
     if to:
-        addressed = select(Delivery.id).join(Address, Address.id == Delivery.address_id).where(Address.digest.in_(digests_of(to)))
+        addressed = (
+            select(Delivery.id)
+            .join(Address, Address.id == Delivery.address_id)
+            .where(Address.digest.in_(digests_of(to)))
+        )
         query = query.where(or_(Capture.user_id.in_(Sight().stored_ids([to])), Capture.delivery_id.in_(addressed)))
     if channel:
         query = query.where(Capture.channel == channel)
@@ -55,13 +60,25 @@ def find_capture(key: UUID, *, with_secrets: bool) -> dict[str, Any] | None:
     """As API.md shows it, and the notification it was, and under which id the person is stored."""
     statement = select(Capture, Delivery.notification_id).join(Delivery, Delivery.id == Capture.delivery_id)
     row = db.session.execute(statement.where(Capture.id == key, _visible(with_secrets))).first()
-    return {**capture_json(row.Capture), "notification": show("ntf", row.notification_id), "stored_user": row.Capture.user_id} if row else None
+    return (
+        {
+            **capture_json(row.Capture),
+            "notification": show("ntf", row.notification_id),
+            "stored_user": row.Capture.user_id,
+        }
+        if row
+        else None
+    )
 
 
 def _visible(with_secrets: bool) -> ColumnElement[bool]:
     if with_secrets:
         return true()
-    sent = select(Delivery.id).join(Notification, Notification.id == Delivery.notification_id).join(EventType, EventType.key == Notification.type)
+    sent = (
+        select(Delivery.id)
+        .join(Notification, Notification.id == Delivery.notification_id)
+        .join(EventType, EventType.key == Notification.type)
+    )
     return ~sent.where(Delivery.id == Capture.delivery_id, EventType.is_internal).exists()
 
 

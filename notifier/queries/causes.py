@@ -46,7 +46,12 @@ class Group:
     @property
     def cause(self) -> dict[str, str]:
         """As it stands in an address."""
-        return {"channel": self.channel, "provider": self.provider or NONE, "outcome": self.outcome or NONE, "code": self.code or NONE}
+        return {
+            "channel": self.channel,
+            "provider": self.provider or NONE,
+            "outcome": self.outcome or NONE,
+            "code": self.code or NONE,
+        }
 
     @property
     def last_hour(self) -> int:
@@ -54,7 +59,9 @@ class Group:
 
     @property
     def is_rising(self) -> bool:
-        """In the last hour at least RISING_LEAST, and more than RISING_FACTOR times what an hour of the day before had."""
+        """In the last hour at least RISING_LEAST, and more than RISING_FACTOR times what an hour of the day before
+        had.
+        """
         before = sum(self.trend[:-1]) / (HOURS - 1)
         return self.last_hour >= RISING_LEAST and self.last_hour > RISING_FACTOR * before
 
@@ -74,7 +81,9 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """A page of dead letters. `following` is the cursor of the next one. `people`: for how many they are, or at least are (`is_more`)."""
+    """A page of dead letters. `following` is the cursor of the next one. `people`: for how many they are, or at least
+    are (`is_more`).
+    """
 
     jobs: Sequence[FailedJob]
     total: int
@@ -107,13 +116,24 @@ def groups(chosen: Filter, sort: str = "-newest") -> Groups:
     this_hour = now().replace(minute=0, second=0, microsecond=0)
     first = this_hour - timedelta(hours=HOURS - 1)
     is_sqlite = db.engine.dialect.name == "sqlite"  # which keeps times as text
-    hour = sa.func.substr(sa.cast(Delivery.failed_at, sa.Text), 1, 13) if is_sqlite else sa.func.floor(sa.func.extract("epoch", Delivery.failed_at) / 3600)
-    columns = (sa.func.count().label("count"), sa.func.min(Delivery.failed_at).label("oldest"), sa.func.max(Delivery.failed_at).label("newest"))
+    hour = (
+        sa.func.substr(sa.cast(Delivery.failed_at, sa.Text), 1, 13)
+        if is_sqlite
+        else sa.func.floor(sa.func.extract("epoch", Delivery.failed_at) / 3600)
+    )
+    columns = (
+        sa.func.count().label("count"),
+        sa.func.min(Delivery.failed_at).label("oldest"),
+        sa.func.max(Delivery.failed_at).label("newest"),
+    )
     statement = select_dead(chosen, *_CAUSE, sa.case((Delivery.failed_at >= first, hour)).label("hour"), *columns)
     parts: dict[tuple[Any, ...], list[Any]] = {}
     for row in db.session.execute(statement.group_by(*_CAUSE, sa.text("hour"))):
         parts.setdefault(tuple(row[:4]), []).append(row)
-    found = sorted((_group(cause, rows, first) for cause, rows in parts.items()), key=lambda group: tuple(part or "" for part in group.cause.values()))
+    found = sorted(
+        (_group(cause, rows, first) for cause, rows in parts.items()),
+        key=lambda group: tuple(part or "" for part in group.cause.values()),
+    )
     found.sort(key=lambda group: _place_by(getattr(group, sort.removeprefix("-"))), reverse=sort.startswith("-"))
     return Groups(found[:MOST_GROUPS], sum(group.count for group in found), len(found) > MOST_GROUPS)
 
@@ -156,7 +176,12 @@ def jobs(chosen: Filter, after: str | None = None, *, is_oldest_first: bool = Fa
     rows = db.session.execute(ordered.limit(PAGE_SIZE + 1)).all()
     page = rows[:PAGE_SIZE]
     following = f"{page[-1].failed_at.timestamp():.6f}_{show('dlv', page[-1].id)}" if len(rows) > PAGE_SIZE else None
-    return Jobs(describe([(queue_name(row.channel, row.priority), show("dlv", row.id)) for row in page]), total, _people(chosen), following)
+    return Jobs(
+        describe([(queue_name(row.channel, row.priority), show("dlv", row.id)) for row in page]),
+        total,
+        _people(chosen),
+        following,
+    )
 
 
 def _people(chosen: Filter) -> int:
@@ -171,7 +196,10 @@ def _place(after: str | None) -> Any:
     at, _, shown_id = (after or "").partition("_")
     try:
         moment = datetime.fromtimestamp(float(at), tz=now().tzinfo)
-        return sa.tuple_(sa.literal(moment, Delivery.__table__.c.failed_at.type), sa.literal(parse("dlv", shown_id), Delivery.__table__.c.id.type))
+        return sa.tuple_(
+            sa.literal(moment, Delivery.__table__.c.failed_at.type),
+            sa.literal(parse("dlv", shown_id), Delivery.__table__.c.id.type),
+        )
     except (ValueError, OverflowError, OSError, Rejected):
         return None
 

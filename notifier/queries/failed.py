@@ -33,7 +33,8 @@ PAGE_SIZE = 50
 class FailedJob:
     """One dead letter. The fields after `queue` are None or empty for a job that is about no delivery we know.
 
-    `provider`, `outcome`, `code` and `failed_at` are the delivery's, by which `causes` groups and sorts; `message` is its last attempt's.
+    `provider`, `outcome`, `code` and `failed_at` are the delivery's, by which `causes` groups and sorts; `message` is
+    its last attempt's.
     """
 
     job_id: str
@@ -80,7 +81,9 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One dead letter with its attempts and, while Redis has it, the trace. `payload`: its masked data; None for what nobody may see."""
+    """One dead letter with its attempts and, while Redis has it, the trace. `payload`: its masked data; None for what
+    nobody may see.
+    """
 
     job: FailedJob
     attempts: Sequence[Attempt]
@@ -138,9 +141,17 @@ def describe(found: Sequence[tuple[str, str]]) -> list[FailedJob]:
     keys = {job_id: key for _, job_id in found if (key := _delivery_key(job_id))}
     if not keys:
         return [FailedJob(job_id, queue) for queue, job_id in found]
-    pairs = select(Delivery, Notification).join(Notification, Notification.id == Delivery.notification_id).where(Delivery.id.in_(keys.values()))
+    pairs = (
+        select(Delivery, Notification)
+        .join(Notification, Notification.id == Delivery.notification_id)
+        .where(Delivery.id.in_(keys.values()))
+    )
     deliveries = {delivery.id: (delivery, notification) for delivery, notification in db.session.execute(pairs)}
-    latest = select(Attempt.delivery_id, func.max(Attempt.number).label("number")).where(Attempt.delivery_id.in_(keys.values())).group_by(Attempt.delivery_id)
+    latest = (
+        select(Attempt.delivery_id, func.max(Attempt.number).label("number"))
+        .where(Attempt.delivery_id.in_(keys.values()))
+        .group_by(Attempt.delivery_id)
+    )
     last = latest.subquery()
     query = select(Attempt).join(last, (Attempt.delivery_id == last.c.delivery_id) & (Attempt.number == last.c.number))
     attempts = {attempt.delivery_id: attempt for attempt in db.session.scalars(query)}

@@ -24,11 +24,25 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def counts(user_id: str) -> dict[str, int]:
     """→ `{unread, unseen, seq}`; zeros for somebody whom nothing has ever reached."""
-    row = db.session.execute(sa.select(InboxState.unread, InboxState.unseen, InboxState.seq).where(InboxState.user_id == user_id)).first()
-    return {"unread": 0, "unseen": 0, "seq": 0} if row is None else {"unread": row.unread, "unseen": row.unseen, "seq": row.seq}
+    row = db.session.execute(
+        sa.select(InboxState.unread, InboxState.unseen, InboxState.seq).where(InboxState.user_id == user_id)
+    ).first()
+    return (
+        {"unread": 0, "unseen": 0, "seq": 0}
+        if row is None
+        else {"unread": row.unread, "unseen": row.unseen, "seq": row.seq}
+    )
 
 
-def page(user_id: str, *, filter: str = "all", category: str | None = None, q: str | None = None, after: str | None = None, limit: int = 50) -> dict[str, Any]:
+def page(
+    user_id: str,
+    *,
+    filter: str = "all",
+    category: str | None = None,
+    q: str | None = None,
+    after: str | None = None,
+    limit: int = 50,
+) -> dict[str, Any]:
     """API.md, GET /api/v1/inbox: newest first. Raises Rejected for an `after` that is no cursor."""
     statement = (
         sa.select(_items)
@@ -49,11 +63,15 @@ def page(user_id: str, *, filter: str = "all", category: str | None = None, q: s
 
 
 def changes(user_id: str, since: int) -> dict[str, Any]:
-    """What has changed after `since`, oldest change first, in the shape of a `state` event; or that the list must be read again."""
+    """What has changed after `since`, oldest change first, in the shape of a `state` event; or that the list must be
+    read again.
+    """
     state = counts(user_id)
     if not 0 <= state["seq"] - since <= MAX_BEHIND:
         return {"reset": True}
-    rows = db.session.execute(sa.select(_items).where(InboxItem.user_id == user_id, InboxItem.seq > since).order_by(InboxItem.seq)).mappings()
+    rows = db.session.execute(
+        sa.select(_items).where(InboxItem.user_id == user_id, InboxItem.seq > since).order_by(InboxItem.seq)
+    ).mappings()
     return {**state, "changed": [shapes.inbox_item(row) for row in rows]}
 
 

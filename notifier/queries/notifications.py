@@ -20,7 +20,9 @@ from notifier.queries.types import internal_keys
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a caller may see: one producer's (None: everybody's, scope admin), and with a test key only what test keys sent to people of theirs."""
+    """What a caller may see: one producer's (None: everybody's, scope admin), and with a test key only what test keys
+    sent to people of theirs.
+    """
 
     producer_id: UUID | None = None
     tests_only: bool = False
@@ -32,7 +34,9 @@ class Sight:
         return [*own, table.is_test.is_(True), *([table.user_id.startswith(MARK)] if table is Notification else [])]
 
     def stored_ids(self, user_ids: Iterable[str]) -> list[str]:
-        """Under which ids somebody is stored whom a filter names: with a live key in either world, as notifications of both are in sight."""
+        """Under which ids somebody is stored whom a filter names: with a live key in either world, as notifications of
+        both are in sight.
+        """
         tests = [stored_id(user_id, is_test=True) for user_id in user_ids]
         return tests if self.tests_only else [*user_ids, *tests]
 
@@ -51,7 +55,9 @@ class Filters:
 
 def one(notification_id: UUID, sight: Sight) -> dict[str, Any]:
     """API.md, GET /notifications/{id}. Raises Rejected('not_found') for what is out of sight, too."""
-    row = db.session.scalar(sa.select(Notification).where(Notification.id == notification_id, *sight.conditions(Notification)))
+    row = db.session.scalar(
+        sa.select(Notification).where(Notification.id == notification_id, *sight.conditions(Notification))
+    )
     if row is None:
         raise Rejected("not_found", "there is no such notification")
     shown = _in_full([row])[0]
@@ -59,7 +65,12 @@ def one(notification_id: UUID, sight: Sight) -> dict[str, Any]:
 
 
 def page(filters: Filters, sight: Sight) -> dict[str, Any]:
-    statement = sa.select(Notification).where(*sight.conditions(Notification)).order_by(Notification.id.desc()).limit(filters.limit + 1)
+    statement = (
+        sa.select(Notification)
+        .where(*sight.conditions(Notification))
+        .order_by(Notification.id.desc())
+        .limit(filters.limit + 1)
+    )
     if filters.after:
         statement = statement.where(Notification.id < parse("ntf", filters.after))
     if filters.user:
@@ -136,10 +147,18 @@ def _in_full(rows: Sequence[Notification]) -> list[dict[str, Any]]:
 
 def _deliveries(notification_ids: Iterable[UUID]) -> dict[UUID, list[dict[str, Any]]]:
     wanted = list(notification_ids)
-    rows = db.session.scalars(sa.select(Delivery).where(Delivery.notification_id.in_(wanted)).order_by(Delivery.id)).all() if wanted else []
+    rows = (
+        db.session.scalars(sa.select(Delivery).where(Delivery.notification_id.in_(wanted)).order_by(Delivery.id)).all()
+        if wanted
+        else []
+    )
     attempts: dict[UUID, list[dict[str, Any]]] = {}
     if any(row.tries for row in rows):
-        statement = sa.select(Attempt).where(Attempt.delivery_id.in_([row.id for row in rows if row.tries])).order_by(Attempt.number)
+        statement = (
+            sa.select(Attempt)
+            .where(Attempt.delivery_id.in_([row.id for row in rows if row.tries]))
+            .order_by(Attempt.number)
+        )
         for attempt in db.session.scalars(statement):
             attempts.setdefault(attempt.delivery_id, []).append(shapes.attempt(attempt))
     found: dict[UUID, list[dict[str, Any]]] = {}
@@ -150,11 +169,20 @@ def _deliveries(notification_ids: Iterable[UUID]) -> dict[UUID, list[dict[str, A
 
 def _receipts(notification_ids: Iterable[UUID]) -> dict[UUID, list[dict[str, Any]]]:
     wanted = list(notification_ids)
-    statement = sa.select(Receipt, Delivery.id, Delivery.notification_id).join(Delivery, Delivery.id == Receipt.delivery_id)
+    statement = sa.select(Receipt, Delivery.id, Delivery.notification_id).join(
+        Delivery, Delivery.id == Receipt.delivery_id
+    )
     found: dict[UUID, list[dict[str, Any]]] = {}
-    rows = db.session.execute(statement.where(Delivery.notification_id.in_(wanted)).order_by(Receipt.id)) if wanted else ()
+    rows = (
+        db.session.execute(statement.where(Delivery.notification_id.in_(wanted)).order_by(Receipt.id)) if wanted else ()
+    )
     for receipt, delivery_id, notification_id in rows:
         found.setdefault(notification_id, []).append(
-            {"delivery": show("dlv", delivery_id), "provider": receipt.provider, "status": receipt.status, "at": shapes.timestamp(receipt.at)}
+            {
+                "delivery": show("dlv", delivery_id),
+                "provider": receipt.provider,
+                "status": receipt.status,
+                "at": shapes.timestamp(receipt.at),
+            }
         )
     return found

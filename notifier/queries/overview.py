@@ -18,7 +18,12 @@ from notifier.queries import causes, queues, search
 from notifier.queueing import queue_name
 
 # How long the oldest may have been waiting: what each priority is promised.
-TARGETS = {"urgent": timedelta(seconds=1), "high": timedelta(seconds=5), "medium": timedelta(seconds=30), "low": timedelta(minutes=30)}
+TARGETS = {
+    "urgent": timedelta(seconds=1),
+    "high": timedelta(seconds=5),
+    "medium": timedelta(seconds=30),
+    "low": timedelta(minutes=30),
+}
 _LATEST = 10
 
 
@@ -40,7 +45,8 @@ class Urgency:
 class Overview:
     """`waiting` is of each priority, and `workers` how many live; both None when Redis is away.
 
-    `held_back`: deliveries that are due and wait for their turn, so that a large release does not flood the queues, or for an outage to end.
+    `held_back`: deliveries that are due and wait for their turn, so that a large release does not flood the queues, or
+    for an outage to end.
     """
 
     waiting: Sequence[Urgency] | None
@@ -56,9 +62,13 @@ def overview() -> Overview:
 
 
 def held_back() -> dict[str, int]:
-    """Queue → how many deliveries are due and wait: for their turn (`pipeline.pacing`), or for the end of an outage (`pipeline.outages`)."""
+    """Queue → how many deliveries are due and wait: for their turn (`pipeline.pacing`), or for the end of an outage
+    (`pipeline.outages`).
+    """
     delivery = Delivery.__table__.c
-    is_waiting = delivery.status == literal_column(f"'{WAITING}'")  # spelled out, so that SQLite too sees that the indexes serve
+    is_waiting = delivery.status == literal_column(
+        f"'{WAITING}'"
+    )  # spelled out, so that SQLite too sees that the indexes serve
     counted: Counter[str] = Counter()
     for why in (delivery.held_for.is_not(None), and_(delivery.held_for.is_(None), delivery.wake_at <= now())):
         statement = select(delivery.channel, delivery.priority, func.count().label("held")).where(is_waiting, why)
@@ -73,7 +83,9 @@ def _queues() -> tuple[Sequence[Urgency] | None, int | None]:
         workers = liveness.count_workers(redis_store.client)
     except redis.RedisError:
         return None, None
-    return [_urgency(priority, [line for line in lines if line.priority == priority]) for priority in PRIORITIES], workers
+    return [
+        _urgency(priority, [line for line in lines if line.priority == priority]) for priority in PRIORITIES
+    ], workers
 
 
 def _urgency(priority: str, lines: Sequence[queues.QueueLine]) -> Urgency:

@@ -53,7 +53,9 @@ class Person:
 
 
 def page(text: str = "", after: str | None = None) -> tuple[list[Line], str | None]:
-    """By id, those of test keys left out. `text`: the beginning of an id, or a whole address. → the people, and the cursor of the next page."""
+    """By id, those of test keys left out. `text`: the beginning of an id, or a whole address. → the people, and the
+    cursor of the next page.
+    """
     statement = sa.select(User).where(~User.id.startswith(MARK)).order_by(User.id).limit(PAGE_SIZE + 1)
     text = text.strip()[:_LONGEST].replace("\0", "")
     if text:
@@ -65,7 +67,9 @@ def page(text: str = "", after: str | None = None) -> tuple[list[Line], str | No
     shown = rows[:PAGE_SIZE]
     masked: dict[str, list[str]] = {}
     for user_id, value in db.session.execute(
-        sa.select(Address.user_id, Address.masked).where(Address.user_id.in_([row.id for row in shown]), Address.is_primary).order_by(Address.channel)
+        sa.select(Address.user_id, Address.masked)
+        .where(Address.user_id.in_([row.id for row in shown]), Address.is_primary)
+        .order_by(Address.channel)
     ):
         masked.setdefault(user_id, []).append(value)
     return [Line(row, masked.get(row.id, [])) for row in shown], shown[-1].id if len(rows) > PAGE_SIZE else None
@@ -90,10 +94,17 @@ def one(user_id: str) -> Person:
     if user is None:
         raise Rejected("not_found", f"there is no user {user_id[:128]!r}")
     rows = db.session.scalars(
-        sa.select(Address).where(Address.user_id == user_id).order_by(Address.channel, Address.id).execution_options(populate_existing=True)
+        sa.select(Address)
+        .where(Address.user_id == user_id)
+        .order_by(Address.channel, Address.id)
+        .execution_options(populate_existing=True)
     ).all()
     held: dict[bytes, list[tuple[str, str, datetime]]] = {}
-    for row in db.session.scalars(sa.select(Suppression).where(Suppression.digest.in_([address.digest for address in rows])).order_by(Suppression.scope)):
+    for row in db.session.scalars(
+        sa.select(Suppression)
+        .where(Suppression.digest.in_([address.digest for address in rows]))
+        .order_by(Suppression.scope)
+    ):
         held.setdefault(row.digest, []).append((row.scope, row.reason, row.created_at))
     addresses = [
         AddressLine(
@@ -111,6 +122,9 @@ def one(user_id: str) -> Person:
         for row in rows
     ]
     role = db.session.scalar(sa.select(Account.role).where(Account.user_id == user_id))
-    count = db.session.scalar(sa.select(sa.func.count()).select_from(Notification).where(Notification.user_id == user_id)) or 0
+    count = (
+        db.session.scalar(sa.select(sa.func.count()).select_from(Notification).where(Notification.user_id == user_id))
+        or 0
+    )
     unread = db.session.scalar(sa.select(InboxState.unread).where(InboxState.user_id == user_id))
     return Person(user, role, addresses, count, unread)

@@ -68,8 +68,9 @@ class Grid:
 
 
 def grid_of(user_id: str, document: Mapping[str, Any], *, language: str = "en") -> Grid:
-    """`document` is that of queries.preferences. Rows: types that may reach the person, so those for admins for them only.
-    Columns: the channels that these types use by themselves, that the person has an address on, or has made a choice about.
+    """`document` is that of queries.preferences. Rows: types that may reach the person, so those for admins for them
+    only. Columns: the channels that these types use by themselves, that the person has an address on, or has made a
+    choice about.
     """
     is_alerted = sa.exists().where(Account.user_id == user_id, Account.role == ALERTED, Account.disabled_at.is_(None))
     wanted = (EventType.is_internal.is_(False), EventType.to_admins.is_(False) | is_alerted)
@@ -86,15 +87,31 @@ def grid_of(user_id: str, document: Mapping[str, Any], *, language: str = "en") 
 
 
 def types_allowed_by_name(user_id: str, category: str, channel: str) -> list[str]:
-    """The types of the category that the person has switched on one by one, which outweighs a choice for the category."""
+    """The types of the category that the person has switched on one by one,
+    which outweighs a choice for the category.
+    """
     document = db.session.scalar(sa.select(Preference.document).where(Preference.user_id == user_id)) or {}
-    chosen = {key for key, switches in document.get("types", {}).items() if switches.get(channel, switches.get(EVERY_CHANNEL))}
-    return list(db.session.scalars(sa.select(EventType.key).where(EventType.key.in_(chosen), EventType.category == category))) if chosen else []
+    chosen = {
+        key for key, switches in document.get("types", {}).items() if switches.get(channel, switches.get(EVERY_CHANNEL))
+    }
+    return (
+        list(
+            db.session.scalars(
+                sa.select(EventType.key).where(EventType.key.in_(chosen), EventType.category == category)
+            )
+        )
+        if chosen
+        else []
+    )
 
 
 def _channels(user_id: str, document: Mapping[str, Any], types: Iterable[EventType]) -> tuple[str, ...]:
     used = {channel for type in types for channel in type.channels}
-    used |= set(db.session.scalars(sa.select(Address.channel).where(Address.user_id == user_id, Address.disabled_at.is_(None)).distinct()))
+    used |= set(
+        db.session.scalars(
+            sa.select(Address.channel).where(Address.user_id == user_id, Address.disabled_at.is_(None)).distinct()
+        )
+    )
     used |= document["channels"].keys()
     for switches in (*document["categories"].values(), *document["types"].values()):
         used |= switches.keys()

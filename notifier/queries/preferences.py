@@ -44,9 +44,13 @@ def document(user_id: str, conditions: Iterable[sa.ColumnElement[bool]] = ()) ->
 
 
 def effective(preferences: Preferences) -> Grid:
-    """`{type: {channel: {"enabled", "because"}}}` for every event type and channel; not for those the product alone raises."""
+    """`{type: {channel: {"enabled", "because"}}}` for every event type and channel; not for those the product alone
+    raises.
+    """
     columns = (EventType.key, EventType.category, EventType.channels, EventType.is_mandatory)
-    types = db.session.execute(sa.select(*columns).where(EventType.is_internal.is_(False)).order_by(EventType.key)).all()
+    types = db.session.execute(
+        sa.select(*columns).where(EventType.is_internal.is_(False)).order_by(EventType.key)
+    ).all()
     return {row.key: {name: _cell(preferences, row, name) for name in channels.CHANNELS} for row in types}
 
 
@@ -66,8 +70,12 @@ def in_seed_words(shown: Mapping[str, Any]) -> dict[str, Any]:
     """The same document in the words of the third seed: what is allowed, blocked, and when it is quiet."""
     quiet = shown["quiet_hours"] or {}
     return {
-        "allowed_channels": [name for name, channel in channels.CHANNELS.items() if shown["channels"].get(name, channel.default_on)],
-        "blocked_types": [key for key, row in shown["effective"].items() if not any(cell["enabled"] for cell in row.values())],
+        "allowed_channels": [
+            name for name, channel in channels.CHANNELS.items() if shown["channels"].get(name, channel.default_on)
+        ],
+        "blocked_types": [
+            key for key, row in shown["effective"].items() if not any(cell["enabled"] for cell in row.values())
+        ],
         "mute_start": quiet.get("start"),
         "mute_end": quiet.get("end"),
     }
@@ -75,11 +83,15 @@ def in_seed_words(shown: Mapping[str, Any]) -> dict[str, Any]:
 
 def history(user_id: str, limit: int | None = 200) -> list[dict[str, Any]]:
     """The consent history, newest first: `{"at", "source", "choice", "from", "to"}`."""
-    rows = db.session.scalars(sa.select(ConsentEvent).where(ConsentEvent.user_id == user_id).order_by(ConsentEvent.id.desc()).limit(limit))
+    rows = db.session.scalars(
+        sa.select(ConsentEvent).where(ConsentEvent.user_id == user_id).order_by(ConsentEvent.id.desc()).limit(limit)
+    )
     return [{"at": timestamp(row.at), "source": row.source, **row.change} for row in rows]
 
 
 def changes(user_id: str, events: tuple[int, int], since: datetime) -> list[dict[str, Any]]:
     """What these lines of the consent history record, as far as they are not older: `{"choice", "from", "to"}`."""
-    rows = sa.select(ConsentEvent.change).where(ConsentEvent.user_id == user_id, ConsentEvent.id.between(*events), ConsentEvent.at >= since)
+    rows = sa.select(ConsentEvent.change).where(
+        ConsentEvent.user_id == user_id, ConsentEvent.id.between(*events), ConsentEvent.at >= since
+    )
     return list(db.session.scalars(rows.order_by(ConsentEvent.id)))

@@ -35,7 +35,9 @@ class Key:
 def lines(text: str = "") -> list[Line]:
     """By name; `text` is a part of it."""
     active = sa.select(sa.func.count()).where(
-        ApiKey.producer_id == Producer.id, ApiKey.revoked_at.is_(None), (ApiKey.expires_at.is_(None)) | (ApiKey.expires_at > now())
+        ApiKey.producer_id == Producer.id,
+        ApiKey.revoked_at.is_(None),
+        (ApiKey.expires_at.is_(None)) | (ApiKey.expires_at > now()),
     )
     used = sa.select(sa.func.max(ApiKey.last_used_at)).where(ApiKey.producer_id == Producer.id)
     counts = (active.correlate(Producer).scalar_subquery(), used.correlate(Producer).scalar_subquery())
@@ -48,15 +50,25 @@ def lines(text: str = "") -> list[Line]:
 def one(shown_id: str) -> tuple[Producer, Sequence[Key]]:
     """Newest key first. Raises Rejected('not_found')."""
     key: UUID = parse("prd", shown_id)
-    producer = db.session.scalar(sa.select(Producer).where(Producer.id == key).execution_options(populate_existing=True))
+    producer = db.session.scalar(
+        sa.select(Producer).where(Producer.id == key).execution_options(populate_existing=True)
+    )
     if producer is None:
         raise Rejected("not_found", f"there is no producer {shown_id}")
-    rows = db.session.scalars(sa.select(ApiKey).where(ApiKey.producer_id == key).order_by(ApiKey.id.desc()).execution_options(populate_existing=True))
+    rows = db.session.scalars(
+        sa.select(ApiKey)
+        .where(ApiKey.producer_id == key)
+        .order_by(ApiKey.id.desc())
+        .execution_options(populate_existing=True)
+    )
     return producer, [Key(show("key", row.id), row, _state(row)) for row in rows]
 
 
 def is_taken(name: str) -> bool:
-    return db.session.scalar(sa.select(Producer.id).where(sa.func.lower(Producer.name) == name.lower()).limit(1)) is not None
+    return (
+        db.session.scalar(sa.select(Producer.id).where(sa.func.lower(Producer.name) == name.lower()).limit(1))
+        is not None
+    )
 
 
 def _state(row: ApiKey) -> str:

@@ -1,4 +1,6 @@
-"""Providers as the console shows them: the accounts of each channel, from the environment and the database; never a secret."""
+"""Providers as the console shows them: the accounts of each channel, from the environment and the database; never a
+secret.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,10 +49,14 @@ def by_channel() -> list[ChannelLines]:
         if channel.address is None:
             continue
         lines = [
-            _line(row.name, models[row.adapter], row.position, row.weight, row, flags) for row in rows.values() if row.channel == name and row.adapter in models
+            _line(row.name, models[row.adapter], row.position, row.weight, row, flags)
+            for row in rows.values()
+            if row.channel == name and row.adapter in models
         ]
         lines += [
-            _line(a.name, models[a.adapter], a.position, a.weight, None, flags) for a, adapter in given if adapter.channel.name == name and a.adapter in models
+            _line(a.name, models[a.adapter], a.position, a.weight, None, flags)
+            for a, adapter in given
+            if adapter.channel.name == name and a.adapter in models
         ]
         lines.sort(key=lambda line: (line.position, line.name))
         addable = [model for model in ADAPTERS if model.channel.name == name and model.settings]
@@ -58,7 +64,9 @@ def by_channel() -> list[ChannelLines]:
     return found
 
 
-def _line(name: str, adapter: type[Adapter], position: int, weight: int, row: Provider | None, flags: Mapping[str, int]) -> Line:
+def _line(
+    name: str, adapter: type[Adapter], position: int, weight: int, row: Provider | None, flags: Mapping[str, int]
+) -> Line:
     return Line(name, adapter, position, weight, row, flags.get(channels.flag_of(adapter.channel.name, name), 100))
 
 
@@ -73,7 +81,9 @@ def find(name: str) -> tuple[Provider | None, type[Adapter]]:
 
 def one(name: str) -> tuple[Provider, type[Adapter]]:
     """Raises Rejected('not_found')."""
-    row = db.session.scalar(sa.select(Provider).where(Provider.name == name.replace("\0", "")).execution_options(populate_existing=True))
+    row = db.session.scalar(
+        sa.select(Provider).where(Provider.name == name.replace("\0", "")).execution_options(populate_existing=True)
+    )
     return (row, adapter_of(row.adapter)) if row is not None else _missing(name)
 
 

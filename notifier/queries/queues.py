@@ -68,7 +68,12 @@ def by_channel(held_back: dict[str, int]) -> list[ChannelLines]:
     by_name = {line.name: line for line in lines(held_back)}
     stopped = paused()
     found = [
-        ChannelLines(name, channel.address is not None, stopped.get(name), [by_name[queue_name(name, priority)] for priority in PRIORITIES])
+        ChannelLines(
+            name,
+            channel.address is not None,
+            stopped.get(name),
+            [by_name[queue_name(name, priority)] for priority in PRIORITIES],
+        )
         for name, channel in CHANNELS.items()
     ]
     return [*found, ChannelLines(EXPAND_QUEUE.partition(".")[0], False, None, [by_name[EXPAND_QUEUE]])]
@@ -111,7 +116,11 @@ def workers() -> list[WorkerLine]:
         for key in keys:
             pipe.hgetall(key)
         rows = pipe.execute()
-    found = [_worker(key, {name.decode(): value.decode(errors="replace") for name, value in row.items()}) for key, row in zip(keys, rows, strict=True) if row]
+    found = [
+        _worker(key, {name.decode(): value.decode(errors="replace") for name, value in row.items()})
+        for key, row in zip(keys, rows, strict=True)
+        if row
+    ]
     return sorted(found, key=lambda worker: (not worker.is_alive, worker.host, worker.name))
 
 

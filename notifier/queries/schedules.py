@@ -26,7 +26,10 @@ def page(after: str | None, limit: int, sight: Sight) -> dict[str, Any]:
     """Newest first."""
     statement = sa.select(Schedule).where(*sight.conditions(Schedule)).order_by(Schedule.id.desc()).limit(limit + 1)
     rows = list(db.session.scalars(statement.where(Schedule.id < parse("sch", after)) if after else statement))
-    return {"data": [_shown(row) for row in rows[:limit]], "next": show("sch", rows[limit - 1].id) if len(rows) > limit else None}
+    return {
+        "data": [_shown(row) for row in rows[:limit]],
+        "next": show("sch", rows[limit - 1].id) if len(rows) > limit else None,
+    }
 
 
 def _shown(row: Schedule) -> dict[str, Any]:
@@ -46,4 +49,7 @@ def _notification(body: dict[str, Any]) -> dict[str, Any]:
     """The body of POST /notifications; what was left out is left out."""
     left_out = {"is_perishable", *([] if body["is_perishable"] else ["expires_in"])}
     given = {name: value for name, value in body.items() if value is not None and name not in left_out}
-    return {**given, "recipients": [{"id": shown_id(recipient["id"]), **recipient["changes"]} for recipient in body["recipients"]]}
+    return {
+        **given,
+        "recipients": [{"id": shown_id(recipient["id"]), **recipient["changes"]} for recipient in body["recipients"]],
+    }

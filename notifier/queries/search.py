@@ -45,7 +45,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`following`: the cursor of the next page. `is_cut_short`: the page has looked as far as a page may, and found less than it holds."""
+    """`following`: the cursor of the next page. `is_cut_short`: the page has looked as far as a page may, and found
+    less than it holds.
+    """
 
     lines: Sequence[Line]
     following: str | None
@@ -74,14 +76,23 @@ def read_search(given: Mapping[str, str]) -> Search:
 
 
 def by_id(text: str) -> list[UUID]:
-    """The notifications that an id is about: `ntf_…`, `dlv_…`, `sub_…`, or what a provider calls its message. At most a page of them."""
+    """The notifications that an id is about: `ntf_…`, `dlv_…`, `sub_…`, or what a provider calls its message. At most a
+    page of them.
+    """
     text = text.strip()[:_LONGEST].replace("\0", "")
     if not text:
         return []
     for kind, column in (("ntf", Notification.id), ("sub", Notification.submission_id)):
         keys = parse_many(kind, [text])
         if keys:
-            return list(db.session.scalars(sa.select(Notification.id).where(column == keys[0]).order_by(Notification.id.desc()).limit(PAGE_SIZE)))
+            return list(
+                db.session.scalars(
+                    sa.select(Notification.id)
+                    .where(column == keys[0])
+                    .order_by(Notification.id.desc())
+                    .limit(PAGE_SIZE)
+                )
+            )
     keys = parse_many("dlv", [text])
     matches = Delivery.id == keys[0] if keys else Delivery.provider_message_id == text
     return list(db.session.scalars(sa.select(Delivery.notification_id).where(matches).distinct().limit(PAGE_SIZE)))
@@ -98,9 +109,13 @@ def page(search: Search, after: str | None = None) -> Found:
         wanted = sa.select(Delivery.id).where(Delivery.notification_id == window.c.id)
         wanted = wanted.where(Delivery.status == search.status) if search.status else wanted
         wanted = wanted.where(Delivery.channel == search.channel) if search.channel else wanted
-        chosen = chosen.where(wanted.offset(0).exists())  # looked up for each: without the offset PostgreSQL may make a join of it, and read all deliveries
+        chosen = chosen.where(
+            wanted.offset(0).exists()
+        )  # looked up for each: without the offset PostgreSQL may make a join of it, and read all deliveries
     keys = list(db.session.scalars(chosen))
-    rows = list(db.session.scalars(sa.select(Notification).where(Notification.id.in_(keys)).order_by(Notification.id.desc())))
+    rows = list(
+        db.session.scalars(sa.select(Notification).where(Notification.id.in_(keys)).order_by(Notification.id.desc()))
+    )
     if len(rows) > PAGE_SIZE:
         return Found(_lines(rows[:PAGE_SIZE]), show("ntf", rows[PAGE_SIZE - 1].id), is_cut_short=False)
     last = db.session.scalar(looked_at.with_only_columns(Notification.id).offset(WINDOW - 1).limit(1))
@@ -108,7 +123,9 @@ def page(search: Search, after: str | None = None) -> Found:
 
 
 def these(keys: Sequence[UUID]) -> Found:
-    rows = list(db.session.scalars(sa.select(Notification).where(Notification.id.in_(keys)).order_by(Notification.id.desc())))
+    rows = list(
+        db.session.scalars(sa.select(Notification).where(Notification.id.in_(keys)).order_by(Notification.id.desc()))
+    )
     return Found(_lines(rows), None, is_cut_short=False)
 
 
@@ -126,14 +143,19 @@ def _window(search: Search, after: str | None) -> "sa.Select[UUID, str]":
 def _lines(rows: Sequence[Notification]) -> list[Line]:
     deliveries: dict[UUID, list[Delivery]] = {}
     if rows:
-        for delivery in db.session.scalars(sa.select(Delivery).where(Delivery.notification_id.in_([row.id for row in rows])).order_by(Delivery.id)):
+        for delivery in db.session.scalars(
+            sa.select(Delivery).where(Delivery.notification_id.in_([row.id for row in rows])).order_by(Delivery.id)
+        ):
             deliveries.setdefault(delivery.notification_id, []).append(delivery)
     return [Line(row, deliveries.get(row.id, [])) for row in rows]
 
 
 def producers() -> list[tuple[str, str]]:
     """(shown id, name) of all, by name."""
-    return [(show("prd", row.id), row.name) for row in db.session.execute(sa.select(Producer.id, Producer.name).order_by(Producer.name))]
+    return [
+        (show("prd", row.id), row.name)
+        for row in db.session.execute(sa.select(Producer.id, Producer.name).order_by(Producer.name))
+    ]
 
 
 def latest(limit: int) -> list[Line]:

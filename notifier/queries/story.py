@@ -1,4 +1,6 @@
-"""The story of one notification, in order: submitted, decided, worded, tried, arrived, read. Read by `/admin/notifications/{id}`."""
+"""The story of one notification, in order: submitted, decided, worded, tried, arrived, read. Read by
+`/admin/notifications/{id}`.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,20 +69,28 @@ class Story:
 
 
 def of(key: UUID, clock: Callable[[str], str]) -> Story:
-    """`clock` puts a time of a decision (text) into words. The number of queries is constant. Raises Rejected('not_found')."""
+    """`clock` puts a time of a decision (text) into words. The number of queries is constant. Raises
+    Rejected('not_found').
+    """
     row = db.session.get(Notification, key)
     if row is None:
         raise Rejected("not_found", f"there is no {show('ntf', key)}")
-    deliveries = db.session.scalars(sa.select(Delivery).where(Delivery.notification_id == key).order_by(Delivery.id)).all()
+    deliveries = db.session.scalars(
+        sa.select(Delivery).where(Delivery.notification_id == key).order_by(Delivery.id)
+    ).all()
     ids = [delivery.id for delivery in deliveries]
-    attempts = db.session.scalars(sa.select(Attempt).where(Attempt.delivery_id.in_(ids)).order_by(Attempt.at, Attempt.number)).all()
+    attempts = db.session.scalars(
+        sa.select(Attempt).where(Attempt.delivery_id.in_(ids)).order_by(Attempt.at, Attempt.number)
+    ).all()
     receipts = db.session.scalars(sa.select(Receipt).where(Receipt.delivery_id.in_(ids)).order_by(Receipt.id)).all()
     items = db.session.scalars(sa.select(InboxItem).where(InboxItem.id.in_(ids))).all()
     submission = db.session.get(Submission, row.submission_id)
     producer = db.session.get(Producer, row.producer_id) if row.producer_id else None
     template = db.session.get(Template, row.template_id) if row.template_id else None
     is_secret = row.type in internal_keys()
-    events = sorted(_events(row, submission, producer, deliveries, attempts, receipts, items), key=lambda event: event.at)
+    events = sorted(
+        _events(row, submission, producer, deliveries, attempts, receipts, items), key=lambda event: event.at
+    )
     return Story(
         row,
         submission,
@@ -112,7 +122,13 @@ def _given(row: Notification) -> dict[str, str]:
 
 def _decided(row: Notification, deliveries: Sequence[Delivery], clock: Callable[[str], str]) -> list[Decided]:
     shown = [
-        {"channel": d.channel, "status": d.status, "reason": d.reason, "detail": d.detail or {}, "due_at": d.due_at.isoformat() if d.due_at else None}
+        {
+            "channel": d.channel,
+            "status": d.status,
+            "reason": d.reason,
+            "detail": d.detail or {},
+            "due_at": d.due_at.isoformat() if d.due_at else None,
+        }
         for d in deliveries
     ]
     parts: dict[str, list[str]] = {}
@@ -135,8 +151,16 @@ def _events(
     channels = {delivery.id: delivery.channel for delivery in deliveries}
     by = producer.name if producer else "Notifier itself"
     request = f"request {submission.request_id}" if submission and submission.request_id else ""
-    yield Event(submission.created_at if submission else row.created_at, f"Submitted by {by}{' with a test key' if row.is_test else ''}", request)
-    yield Event(row.created_at, "Decided and stored", f"{len(deliveries)} {'delivery' if len(deliveries) == 1 else 'deliveries'}")
+    yield Event(
+        submission.created_at if submission else row.created_at,
+        f"Submitted by {by}{' with a test key' if row.is_test else ''}",
+        request,
+    )
+    yield Event(
+        row.created_at,
+        "Decided and stored",
+        f"{len(deliveries)} {'delivery' if len(deliveries) == 1 else 'deliveries'}",
+    )
     for attempt in attempts:
         outcome = attempt.outcome.replace("_", " ")
         is_good = attempt.outcome in ("sent", "delivered")
@@ -147,19 +171,32 @@ def _events(
     for delivery in deliveries:
         if delivery.delivered_at and (delivery.id not in tried or delivery.delivered_at != delivery.sent_at):
             shown = CHANNELS[delivery.channel].address is None if delivery.channel in CHANNELS else False
-            yield Event(delivery.delivered_at, "Put into the inbox" if shown else "Delivered", "", delivery.channel, "good")
+            yield Event(
+                delivery.delivered_at, "Put into the inbox" if shown else "Delivered", "", delivery.channel, "good"
+            )
         for name, words in (("opened_at", "Opened"), ("clicked_at", "Clicked")):
             if getattr(delivery, name):
                 yield Event(getattr(delivery, name), words, "", delivery.channel, "good")
     for receipt in receipts:
-        yield Event(receipt.at, f"{receipt.provider} says: {receipt.status}", "", channels.get(receipt.delivery_id) if receipt.delivery_id else None)
+        yield Event(
+            receipt.at,
+            f"{receipt.provider} says: {receipt.status}",
+            "",
+            channels.get(receipt.delivery_id) if receipt.delivery_id else None,
+        )
     for item in items:
-        yield from (Event(getattr(item, name), words, "", channels.get(item.id)) for name, words in _TIMES if getattr(item, name))
+        yield from (
+            Event(getattr(item, name), words, "", channels.get(item.id))
+            for name, words in _TIMES
+            if getattr(item, name)
+        )
 
 
 def _captures(ids: Sequence[UUID]) -> dict[UUID, list[str]]:
     found: dict[UUID, list[str]] = {}
-    for capture in db.session.execute(sa.select(Capture.id, Capture.delivery_id).where(Capture.delivery_id.in_(ids)).order_by(Capture.id)):
+    for capture in db.session.execute(
+        sa.select(Capture.id, Capture.delivery_id).where(Capture.delivery_id.in_(ids)).order_by(Capture.id)
+    ):
         found.setdefault(capture.delivery_id, []).append(show("cap", capture.id))
     return found
 

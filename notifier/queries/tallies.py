@@ -1,4 +1,6 @@
-"""What the counters say, for the overview: sums, a series over time and latencies, by channel. No table of deliveries is read."""
+"""What the counters say, for the overview: sums, a series over time and latencies, by channel. No table of deliveries
+is read.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +46,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """`series`: over time, of one channel or all: `at` (where each step begins), `step` (seconds), and how many were accepted, arrived, failed, opened."""
+    """`series`: over time, of one channel or all: `at` (where each step begins), `step` (seconds), and how many were
+    accepted, arrived, failed, opened.
+    """
 
     window: Window
     lines: Sequence[Line]
@@ -74,11 +78,19 @@ def counted(window: Window, channel: str | None = None) -> Counted:
         mine[row.event] = mine.get(row.event, 0) + number
         bar = bars.setdefault(_floor(row.at, window.step), {}).setdefault(row.channel, {})
         bar[row.event] = bar.get(row.event, 0) + number
-    lines = [_line(name, counts.get(name, {}), buckets.get(name, {})) for name in CHANNELS if name in counts or name in buckets]
+    lines = [
+        _line(name, counts.get(name, {}), buckets.get(name, {}))
+        for name in CHANNELS
+        if name in counts or name in buckets
+    ]
     steps = [first + window.step * index for index in range(round(window.span / window.step))]
     shown = [{name: counts for name, counts in bars.get(at, {}).items() if channel in (None, name)} for at in steps]
-    over_time = {event: [_sum(channels, event) for channels in shown] for event in ("accepted", "arrived", "failed", "opened")}
-    return Counted(window, lines, {"at": [at.isoformat() for at in steps], "step": int(window.step.total_seconds()), **over_time})
+    over_time = {
+        event: [_sum(channels, event) for channels in shown] for event in ("accepted", "arrived", "failed", "opened")
+    }
+    return Counted(
+        window, lines, {"at": [at.isoformat() for at in steps], "step": int(window.step.total_seconds()), **over_time}
+    )
 
 
 def _line(channel: str, counts: Mapping[str, int], buckets: Mapping[int, int]) -> Line:
@@ -86,7 +98,9 @@ def _line(channel: str, counts: Mapping[str, int], buckets: Mapping[int, int]) -
 
 
 def _sum(channels: Mapping[str, Mapping[str, int]], event: str) -> int:
-    """`arrived`: what workers send counts when it is sent, what is put into an inbox when it is there; each of them once."""
+    """`arrived`: what workers send counts when it is sent, what is put into an inbox when it is there; each of them
+    once.
+    """
     return sum(counts.get(_arrival(name) if event == "arrived" else event, 0) for name, counts in channels.items())
 
 

@@ -38,14 +38,22 @@ class Version:
 
 
 def lines(text: str = "", status: str | None = None) -> list[Line]:
-    """Every key, in the order of the alphabet; `text` is part of it, `status` draft: those with a draft newer than what is published."""
+    """Every key, in the order of the alphabet; `text` is part of it, `status` draft: those with a draft newer than what
+    is published.
+    """
 
     def of(status: str) -> sa.ColumnElement[int]:
         return sa.func.max(sa.case((Template.status == status, Template.version)))
 
     latest = sa.func.max(sa.func.coalesce(Template.published_at, Template.created_at))
     statement = (
-        sa.select(Template.key, of(PUBLISHED).label("published"), of(DRAFT).label("draft"), sa.func.count().label("versions"), latest.label("changed_at"))
+        sa.select(
+            Template.key,
+            of(PUBLISHED).label("published"),
+            of(DRAFT).label("draft"),
+            sa.func.count().label("versions"),
+            latest.label("changed_at"),
+        )
         .group_by(Template.key)
         .order_by(Template.key)
     )
@@ -53,7 +61,12 @@ def lines(text: str = "", status: str | None = None) -> list[Line]:
         statement = statement.where(Template.key.icontains(text, autoescape=True))
     rows = db.session.execute(statement).all()
     titles = {row.key: row.titles for row in db.session.execute(sa.select(EventType.key, EventType.titles))}
-    found = [Line(row.key, titles.get(row.key), row.published, _newer(row.draft, row.published), row.versions, row.changed_at) for row in rows]
+    found = [
+        Line(
+            row.key, titles.get(row.key), row.published, _newer(row.draft, row.published), row.versions, row.changed_at
+        )
+        for row in rows
+    ]
     return [line for line in found if status != DRAFT or line.draft]
 
 
@@ -63,8 +76,20 @@ def _newer(draft: int | None, published: int | None) -> int | None:
 
 def versions(key: str) -> list[Version]:
     """Newest first. Raises Rejected('not_found') for a key that has none."""
-    counts = sa.select(sa.func.count()).where(TemplateContent.template_id == Template.id).correlate(Template).scalar_subquery()
-    columns = (Template.id, Template.version, Template.status, Template.created_at, Template.published_at, counts.label("contents"))
+    counts = (
+        sa.select(sa.func.count())
+        .where(TemplateContent.template_id == Template.id)
+        .correlate(Template)
+        .scalar_subquery()
+    )
+    columns = (
+        Template.id,
+        Template.version,
+        Template.status,
+        Template.created_at,
+        Template.published_at,
+        counts.label("contents"),
+    )
     rows = db.session.execute(sa.select(*columns).where(Template.key == key).order_by(Template.version.desc())).all()
     if not rows:
         raise Rejected("not_found", f"there is no template {key[:80]!r}")
@@ -73,11 +98,22 @@ def versions(key: str) -> list[Version]:
 
 def source(key: str, version: int) -> TemplateSource:
     """Raises Rejected('not_found')."""
-    row = db.session.execute(sa.select(Template.id).where(Template.key == key, Template.version == version)).first() if version <= _LAST_VERSION else None
+    row = (
+        db.session.execute(sa.select(Template.id).where(Template.key == key, Template.version == version)).first()
+        if version <= _LAST_VERSION
+        else None
+    )
     if row is None:
         raise Rejected("not_found", f"there is no template '{key[:80]}@{version}'")
-    contents = db.session.scalars(sa.select(TemplateContent).where(TemplateContent.template_id == row.id).execution_options(populate_existing=True))
-    words = {(content.channel, content.locale): Words(**{name: getattr(content, name) for name in FIELDS}) for content in contents}
+    contents = db.session.scalars(
+        sa.select(TemplateContent)
+        .where(TemplateContent.template_id == row.id)
+        .execution_options(populate_existing=True)
+    )
+    words = {
+        (content.channel, content.locale): Words(**{name: getattr(content, name) for name in FIELDS})
+        for content in contents
+    }
     return TemplateSource(row.id, key, version, words)
 
 

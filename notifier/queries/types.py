@@ -14,7 +14,10 @@ _CONTENT = ("channel", "locale", "title", "body", "subject", "html", "action_lab
 
 def all_types() -> list[dict[str, Any]]:
     """Those a producer may submit."""
-    return [type_json(row) for row in db.session.scalars(sa.select(EventType).where(~EventType.is_internal).order_by(EventType.key))]
+    return [
+        type_json(row)
+        for row in db.session.scalars(sa.select(EventType).where(~EventType.is_internal).order_by(EventType.key))
+    ]
 
 
 def known_keys() -> list[str]:
@@ -23,13 +26,21 @@ def known_keys() -> list[str]:
 
 
 def internal_keys() -> set[str]:
-    """Those the product itself submits. Their data are codes and links, for one person's eyes: nobody else is shown them."""
+    """Those the product itself submits. Their data are codes and links, for one person's eyes: nobody else is shown
+    them.
+    """
     return set(db.session.scalars(sa.select(EventType.key).where(EventType.is_internal)))
 
 
 def keys_of_everybody() -> set[str]:
     """Those whose messages reach all: of the product itself, mandatory ones, and of category system."""
-    return set(db.session.scalars(sa.select(EventType.key).where(sa.or_(EventType.is_internal, EventType.is_mandatory, EventType.category == "system"))))
+    return set(
+        db.session.scalars(
+            sa.select(EventType.key).where(
+                sa.or_(EventType.is_internal, EventType.is_mandatory, EventType.category == "system")
+            )
+        )
+    )
 
 
 def one_type(key: str) -> dict[str, Any]:
@@ -74,7 +85,9 @@ def published_templates() -> list[dict[str, Any]]:
 
 
 def one_template(name: str) -> dict[str, Any]:
-    """`order_shipped` is the published version, `order_shipped@3` that one; with its words. Raises Rejected('not_found')."""
+    """`order_shipped` is the published version, `order_shipped@3` that one; with its words. Raises
+    Rejected('not_found').
+    """
     key, at, version = name.partition("@")
     statement = sa.select(Template).where(Template.key == key)
     if at and version.isascii() and version.isdecimal() and len(version) < 10:
@@ -85,9 +98,14 @@ def one_template(name: str) -> dict[str, Any]:
     if row is None:
         raise Rejected("not_found", f"there is no template {name[:80]!r}")
     contents = db.session.scalars(
-        sa.select(TemplateContent).where(TemplateContent.template_id == row.id).order_by(TemplateContent.channel, TemplateContent.locale)
+        sa.select(TemplateContent)
+        .where(TemplateContent.template_id == row.id)
+        .order_by(TemplateContent.channel, TemplateContent.locale)
     )
-    return {**_template_json(row), "contents": [{name: getattr(content, name) for name in _CONTENT} for content in contents]}
+    return {
+        **_template_json(row),
+        "contents": [{name: getattr(content, name) for name in _CONTENT} for content in contents],
+    }
 
 
 def _template_json(row: Template) -> dict[str, Any]:

@@ -30,7 +30,11 @@ def profile(user_id: str) -> dict[str, Any]:
     user = db.session.scalar(sa.select(User).where(User.id == user_id).execution_options(populate_existing=True))
     if user is None:
         raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
-    primary = db.session.execute(sa.select(Address.channel, Address.value).where(Address.user_id == user_id, Address.is_primary, Address.channel.in_(_PRIMARY)))
+    primary = db.session.execute(
+        sa.select(Address.channel, Address.value).where(
+            Address.user_id == user_id, Address.is_primary, Address.channel.in_(_PRIMARY)
+        )
+    )
     reached = {_PRIMARY[row.channel]: row.value for row in primary}
     return {
         "id": shown_id(user.id),
@@ -52,7 +56,12 @@ def runs_this_installation(user_id: str) -> bool:
 
 def addresses(user_id: str) -> list[dict[str, Any]]:
     """Every address, oldest first."""
-    rows = db.session.scalars(sa.select(Address).where(Address.user_id == user_id).order_by(Address.id).execution_options(populate_existing=True))
+    rows = db.session.scalars(
+        sa.select(Address)
+        .where(Address.user_id == user_id)
+        .order_by(Address.id)
+        .execution_options(populate_existing=True)
+    )
     return [address_json(row) for row in rows]
 
 
@@ -72,7 +81,8 @@ def address_json(row: Address) -> dict[str, Any]:
 
 
 def export(user_id: str, sight: Sight) -> dict[str, Any]:
-    """All there is: profile, addresses, choices and their history, what was sent, the inbox. Raises Rejected('not_found').
+    """All there is: profile, addresses, choices and their history, what was sent, the inbox. Raises
+    Rejected('not_found').
 
     Notifications are those in sight, as everywhere: their data hold codes and links. So it is with the inbox.
     """
@@ -93,7 +103,12 @@ def _notifications(user_id: str, sight: Sight) -> list[dict[str, Any]]:
     rows = db.session.scalars(sa.select(Notification).where(*wanted).order_by(Notification.id)).all()
     secret = internal_keys()
     deliveries: dict[Any, list[dict[str, Any]]] = {}
-    statement = sa.select(Delivery).join(Notification, Notification.id == Delivery.notification_id).where(*wanted).order_by(Delivery.id)
+    statement = (
+        sa.select(Delivery)
+        .join(Notification, Notification.id == Delivery.notification_id)
+        .where(*wanted)
+        .order_by(Delivery.id)
+    )
     for delivery in db.session.scalars(statement):
         deliveries.setdefault(delivery.notification_id, []).append(shapes.delivery(delivery))
     return [
@@ -113,13 +128,28 @@ def _notifications(user_id: str, sight: Sight) -> list[dict[str, Any]]:
 def _inbox(user_id: str, sight: Sight) -> list[dict[str, Any]]:
     times = ("created_at", "seen_at", "read_at", "archived_at", "snoozed_until")
     visible = sa.select(Notification.id).where(Notification.user_id == user_id, *sight.conditions(Notification))
-    rows = db.session.scalars(sa.select(InboxItem).where(InboxItem.user_id == user_id, InboxItem.notification_id.in_(visible)).order_by(InboxItem.id))
-    return [{"type": row.type, "title": row.title, "body": row.body, **{name: shapes.timestamp(getattr(row, name)) for name in times}} for row in rows]
+    rows = db.session.scalars(
+        sa.select(InboxItem)
+        .where(InboxItem.user_id == user_id, InboxItem.notification_id.in_(visible))
+        .order_by(InboxItem.id)
+    )
+    return [
+        {
+            "type": row.type,
+            "title": row.title,
+            "body": row.body,
+            **{name: shapes.timestamp(getattr(row, name)) for name in times},
+        }
+        for row in rows
+    ]
 
 
 def sent_to(user_id: str) -> int:
     """How many notifications there have been for them: the number that stays when they are erased."""
-    return db.session.scalar(sa.select(sa.func.count()).select_from(Notification).where(Notification.user_id == user_id)) or 0
+    return (
+        db.session.scalar(sa.select(sa.func.count()).select_from(Notification).where(Notification.user_id == user_id))
+        or 0
+    )
 
 
 def masked_address(user_id: str) -> str | None:

@@ -19,7 +19,14 @@ from notifier.extensions import db
 from notifier.ids import show
 from notifier.models import Delivery, EventType, InboxItem, Notification, Preference, User
 
-_DELIVERY = (Delivery.notification_id, Delivery.channel, Delivery.status, Delivery.reason, Delivery.detail, Delivery.due_at)
+_DELIVERY = (
+    Delivery.notification_id,
+    Delivery.channel,
+    Delivery.status,
+    Delivery.reason,
+    Delivery.detail,
+    Delivery.due_at,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,9 @@ def _mine(user_id: str) -> sa.Select[Any]:
 def _told(user_id: str, statement: sa.Select[Any]) -> list[Story]:
     rows = db.session.execute(statement).all()
     reader = db.session.execute(
-        sa.select(User.locale, User.time_zone, Preference.document).outerjoin(Preference, Preference.user_id == User.id).where(User.id == user_id)
+        sa.select(User.locale, User.time_zone, Preference.document)
+        .outerjoin(Preference, Preference.user_id == User.id)
+        .where(User.id == user_id)
     ).first()
     if reader is None:
         return []
@@ -71,10 +80,20 @@ def _told(user_id: str, statement: sa.Select[Any]) -> list[Story]:
 
 def _stories(rows: Sequence[sa.Row[Any]], language: str, zone: ZoneInfo) -> list[Story]:
     deliveries: dict[UUID, list[dict[str, Any]]] = {}
-    for row in db.session.execute(sa.select(*_DELIVERY).where(Delivery.notification_id.in_([row.id for row in rows])).order_by(Delivery.id)):
-        shown = {"channel": row.channel, "status": row.status, "reason": row.reason, "detail": row.detail or {}, "due_at": shapes.timestamp(row.due_at)}
+    for row in db.session.execute(
+        sa.select(*_DELIVERY).where(Delivery.notification_id.in_([row.id for row in rows])).order_by(Delivery.id)
+    ):
+        shown = {
+            "channel": row.channel,
+            "status": row.status,
+            "reason": row.reason,
+            "detail": row.detail or {},
+            "due_at": shapes.timestamp(row.due_at),
+        }
         deliveries.setdefault(row.notification_id, []).append(shown)
-    named = db.session.execute(sa.select(EventType.key, EventType.titles).where(EventType.key.in_({row.type for row in rows})))
+    named = db.session.execute(
+        sa.select(EventType.key, EventType.titles).where(EventType.key.in_({row.type for row in rows}))
+    )
     titles = {row.key: row.titles for row in named}
     when = _clock(language, zone)
     stories = []
@@ -83,7 +102,9 @@ def _stories(rows: Sequence[sa.Row[Any]], language: str, zone: ZoneInfo) -> list
         for step in story(unpacked(row.decision), deliveries.get(row.id, ())):
             words = parts.setdefault(step.channel, [])
             words += [said] if (said := sentence(step, language, when)) not in words else []
-        told = tuple(Told(None if channel == "*" else channel, tuple(sentences)) for channel, sentences in parts.items())
+        told = tuple(
+            Told(None if channel == "*" else channel, tuple(sentences)) for channel, sentences in parts.items()
+        )
         title = titles[row.type].get(language) or titles[row.type].get("en") or row.type
         stories.append(Story(show("ntf", row.id), row.type, title, row.created_at, language, told))
     return stories

@@ -1,7 +1,8 @@
 """The console's namespace of Socket.IO: tells open pages that something has changed, and lets operators act.
 
-For accounts of role viewer and up, by the session cookie from our own pages; the tokens of users never. A page says which
-topic it shows (`watch`), hears `changed` with that topic, and reads itself anew over HTTP: nothing else is told here.
+For accounts of role viewer and up, by the session cookie from our own pages; the tokens of users never. A page says
+which topic it shows (`watch`), hears `changed` with that topic, and reads itself anew over HTTP: nothing else is told
+here.
 """
 
 from typing import Any, Literal
@@ -25,7 +26,8 @@ class _Cancel(Arguments):
 
 
 def _watch(_guest: Guest, given: _Watch) -> dict[str, Any]:
-    """This topic, and no other any more. Holds for as long as the connection; said again at least every WATCHED_FOR, or nothing is told.
+    """This topic, and no other any more. Holds for as long as the connection; said again at least every WATCHED_FOR, or
+    nothing is told.
 
     `is_live` False: Redis is away, so nothing is told at present.
     """

@@ -1,4 +1,5 @@
-"""What the namespaces of Socket.IO share: connections belong to somebody, may stay as long as that holds, and are answered.
+"""What the namespaces of Socket.IO share: connections belong to somebody, may stay as long as that holds, and are
+answered.
 
 Who it is, is settled at the connection (`by_cookie`, or a namespace's own way) and asked again with every event and
 every few seconds. Arguments come from strangers: whatever is wrong with them is answered in the acknowledgement,
@@ -38,7 +39,9 @@ class Arguments(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Who is connected. By `token` until that ends; by cookie as long as the session has not ended and its account has the role."""
+    """Who is connected. By `token` until that ends; by cookie as long as the session has not ended and its account has
+    the role.
+    """
 
     user_id: str
     token: UserToken | None = None
@@ -75,7 +78,9 @@ class Door(Namespace):  # type: ignore[misc]
         if event == "disconnect" and not self.server.manager.is_connected(sid, self.namespace):
             self.guests.pop(sid, None)
             return None
-        return self.socketio._handle_event(lambda *given: self._answer(event, given), str(event), self.namespace, sid, *args)
+        return self.socketio._handle_event(
+            lambda *given: self._answer(event, given), str(event), self.namespace, sid, *args
+        )
 
     def on_connect(self, auth: Any = None) -> None:
         guest = self.identify(auth)
@@ -115,7 +120,12 @@ class Door(Namespace):  # type: ignore[misc]
                 return entry.work(guest, entry.takes.model_validate(given[0] if given and given[0] is not None else {}))
         except ValidationError as fault:
             first = fault.errors(include_url=False, include_input=False)[0]
-            return error("validation_failed", f"{'.'.join(map(str, first['loc']))}: {sentence(first['type'], first.get('ctx', {}))}".removeprefix(": "))
+            return error(
+                "validation_failed",
+                f"{'.'.join(map(str, first['loc']))}: {sentence(first['type'], first.get('ctx', {}))}".removeprefix(
+                    ": "
+                ),
+            )
         except Rejected as fault:
             return error(fault.code, fault.detail)
         except Exception:
@@ -133,7 +143,8 @@ class Door(Namespace):  # type: ignore[misc]
         self.socketio.server.disconnect(sid, namespace=self.namespace)
 
     def expire(self) -> None:
-        """Ends the connections whose token or session has ended, or whose account has lost its role; they would go on hearing otherwise.
+        """Ends the connections whose token or session has ended, or whose account has lost its role; they would go on
+        hearing otherwise.
 
         Two queries and one more for every 500 people and key, in an app context.
         """
@@ -150,7 +161,9 @@ class Door(Namespace):  # type: ignore[misc]
             if self._is_sweeping:
                 return
             self._is_sweeping = True
-        self.socketio.start_background_task(vital.kept(f"guests of {self.namespace}", self._sweep, lambda: not self._is_sweeping), app)
+        self.socketio.start_background_task(
+            vital.kept(f"guests of {self.namespace}", self._sweep, lambda: not self._is_sweeping), app
+        )
 
     def _sweep(self, app: Flask) -> None:
         while True:
@@ -158,8 +171,15 @@ class Door(Namespace):  # type: ignore[misc]
             try:
                 with app.app_context():
                     self.expire()
-            except Exception as fault:  # whatever it is, the next look may succeed, and without one nobody's stay would end any more
-                log.warning("socket.guests_not_checked", namespace=self.namespace, error=type(fault).__name__, exc_info=not isinstance(fault, UNAVAILABLE))
+            except (
+                Exception
+            ) as fault:  # whatever it is, the next look may succeed, and without one nobody's stay would end any more
+                log.warning(
+                    "socket.guests_not_checked",
+                    namespace=self.namespace,
+                    error=type(fault).__name__,
+                    exc_info=not isinstance(fault, UNAVAILABLE),
+                )
             with self._lock:
                 if not self.guests:
                     self._is_sweeping = False

@@ -37,7 +37,9 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # secon
 # A subscription says nothing by itself, and would listen for ever to a Redis whose host is gone.
 _NOTICES_A_LOST_HOST = {
     "socket_keepalive": True,
-    "socket_keepalive_options": {getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)},
+    "socket_keepalive_options": {
+        getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)
+    },
 }
 
 log = structlog.get_logger()
@@ -124,7 +126,11 @@ class Listener(wire.RedisManager):  # type: ignore[misc]
         for topic in TOPICS:
             self.emit("changed", {"topic": topic}, namespace=CONSOLE, room=topic_room(topic), ignore_queue=True)
         prefix = room_of("")
-        user_ids = [room.removeprefix(prefix) for room in list(self.rooms.get(NAMESPACE, ())) if room is not None and room.startswith(prefix)]
+        user_ids = [
+            room.removeprefix(prefix)
+            for room in list(self.rooms.get(NAMESPACE, ()))
+            if room is not None and room.startswith(prefix)
+        ]
         for start in range(0, len(user_ids), _USERS_AT_ONCE):
             for state in self._states(user_ids[start : start + _USERS_AT_ONCE]):
                 payload = {"seq": state.seq, "unread": state.unread, "unseen": state.unseen, "changed": []}
@@ -136,7 +142,9 @@ class Listener(wire.RedisManager):  # type: ignore[misc]
             try:
                 with self.app.app_context():
                     return db.session.execute(
-                        sa.select(InboxState.user_id, InboxState.seq, InboxState.unread, InboxState.unseen).where(InboxState.user_id.in_(user_ids))
+                        sa.select(InboxState.user_id, InboxState.seq, InboxState.unread, InboxState.unseen).where(
+                            InboxState.user_id.in_(user_ids)
+                        )
                     ).all()
             except UNAVAILABLE as error:
                 log.warning("inbox.not_caught_up", error=type(error).__name__)

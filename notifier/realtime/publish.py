@@ -21,11 +21,18 @@ CONSOLE = "/admin"
 CHANNEL = "notifier.inbox"  # the Redis channel on which the web processes listen
 RETRY_EVERY = timedelta(seconds=1)  # of who listens
 
-TOPICS = (OVERVIEW, QUEUES, FAILED, ACTIONS) = ("overview", "queues", "failed", "actions")  # what pages of the console watch
+TOPICS = (OVERVIEW, QUEUES, FAILED, ACTIONS) = (
+    "overview",
+    "queues",
+    "failed",
+    "actions",
+)  # what pages of the console watch
 HINT_EVERY = timedelta(milliseconds=500)
 WATCHED_FOR = timedelta(seconds=60)
 _WATCHED = "notifier:console-watched"
-_PUBLISH_IF_WATCHED = "if redis.call('EXISTS', KEYS[1]) == 1 then for i = 2, #ARGV do redis.call('PUBLISH', ARGV[1], ARGV[i]) end end"
+_PUBLISH_IF_WATCHED = (
+    "if redis.call('EXISTS', KEYS[1]) == 1 then for i = 2, #ARGV do redis.call('PUBLISH', ARGV[1], ARGV[i]) end end"
+)
 
 
 class ItemEvent(NamedTuple):
@@ -44,7 +51,10 @@ def room_of(user_id: str) -> str:
 
 def publish_items(events: Sequence[ItemEvent]) -> None:
     """Tells each user of a new item."""
-    _publish((event.user_id, "item", {"item": event.item, "seq": event.seq, "unread": event.unread, "unseen": event.unseen}) for event in events)
+    _publish(
+        (event.user_id, "item", {"item": event.item, "seq": event.seq, "unread": event.unread, "unseen": event.unseen})
+        for event in events
+    )
 
 
 def publish_state(user_id: str, payload: dict[str, Any]) -> None:

@@ -45,7 +45,9 @@ def rule_of(endpoint: str) -> str | None:
 
 
 def is_local(target: str | None) -> bool:
-    """May we redirect there? Only to a path of our own: browsers read `//host`, `/\\host` and `/<tab>/host` as another site."""
+    """May we redirect there? Only to a path of our own: browsers read `//host`, `/\\host` and `/<tab>/host` as another
+    site.
+    """
     if not target or not target.startswith("/") or target.startswith("//"):
         return False
     if "\\" in target or any(ord(character) <= 32 or ord(character) == 127 for character in target):

@@ -1,8 +1,8 @@
 """Somebody's own account: their password, and where they are signed in.
 
-A new password asks for the old one. Who has come by a mailed link a few minutes ago need not know it (they have shown that the
-mailbox is theirs, and may have forgotten the password, or never had one). Either ends all other sessions, and copies of
-this one's cookie.
+A new password asks for the old one. Who has come by a mailed link a few minutes ago need not know it (they have shown
+that the mailbox is theirs, and may have forgotten the password, or never had one). Either ends all other sessions, and
+copies of this one's cookie.
 """
 
 from flask import flash, redirect, render_template, request, session, url_for
@@ -64,7 +64,9 @@ def sign_out_everywhere() -> ResponseReturnValue:
 
 
 def _is_proven(form: PasswordForm, account: Account) -> bool:
-    """It is they who sit here, and not somebody who found the browser open, or has a copy of its cookie. If not, the form says why."""
+    """It is they who sit here, and not somebody who found the browser open, or has a copy of its cookie. If not, the
+    form says why.
+    """
     if _came_by_mail(sessions.of_account(account.id)):
         return True
     if account.password_hash is None:
@@ -78,7 +80,10 @@ def _is_proven(form: PasswordForm, account: Account) -> bool:
         form.old.errors = [f"Too many attempts. Try again in {one.retry_after_s} seconds."]
         return False
     if not is_right:
-        form.old.errors = ["That is not your password. If you have forgotten it, sign out and sign in with an e-mailed link: you can then choose a new one without it."]
+        form.old.errors = [
+            "That is not your password. If you have forgotten it, sign out and sign in with an e-mailed link: you can "
+            "then choose a new one without it."
+        ]
         return False
     throttle.succeed(one)
     return True
@@ -90,5 +95,9 @@ def _came_by_mail(theirs: list[AccountSession]) -> bool:
 
 def _page(form: PasswordForm) -> str:
     theirs = sessions.of_account(current_user.id)
-    words = {"shortest": accounts.SHORTEST_PASSWORD, "asks_old": not _came_by_mail(theirs), "has_password": current_user.password_hash is not None}
+    words = {
+        "shortest": accounts.SHORTEST_PASSWORD,
+        "asks_old": not _came_by_mail(theirs),
+        "has_password": current_user.password_hash is not None,
+    }
     return render_template("account.html", form=form, sessions=theirs, here=session.get(sessions.KEY), **words)

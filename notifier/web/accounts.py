@@ -1,4 +1,6 @@
-"""Who may sign in to the console: accounts, their roles, invitations. For admins; what they may change is settled by the pipeline."""
+"""Who may sign in to the console: accounts, their roles, invitations. For admins; what they may change is settled by
+the pipeline.
+"""
 
 from collections.abc import Callable
 
@@ -28,8 +30,12 @@ MAY = {
 
 
 class InviteForm(ConsoleForm):
-    email = EmailField("E-mail", [InputRequired("Enter an e-mail address."), Length(max=254)], render_kw={"autocomplete": "off"})
-    role = SelectField("Role", choices=[SelectChoice(role, f"{role.capitalize()}: {MAY[role]}") for role in CONSOLE_ROLES])
+    email = EmailField(
+        "E-mail", [InputRequired("Enter an e-mail address."), Length(max=254)], render_kw={"autocomplete": "off"}
+    )
+    role = SelectField(
+        "Role", choices=[SelectChoice(role, f"{role.capitalize()}: {MAY[role]}") for role in CONSOLE_ROLES]
+    )
 
 
 class RoleForm(ConsoleForm):
@@ -46,7 +52,15 @@ def _listing(form: InviteForm) -> str:
     text, shown = request.args.get("q", "").strip()[:254].replace("\0", ""), request.args.get("show", "")
     shown = shown if shown in queries.SHOWN else ""
     lines, following = queries.page(text, shown, request.args.get("after"))
-    return render_template("admin/accounts.html", lines=lines, following=following, q=text, show=shown, invited=queries.invitations(), form=form)
+    return render_template(
+        "admin/accounts.html",
+        lines=lines,
+        following=following,
+        q=text,
+        show=shown,
+        invited=queries.invitations(),
+        form=form,
+    )
 
 
 @pages.post("/invitations")
@@ -59,7 +73,10 @@ def invite() -> ResponseReturnValue:
         except Rejected as error:
             form.refuse(error)
         else:
-            flash(f"An invitation is on its way to {form.email.data.strip()}. It is valid for {invitations.LIFETIME.days} days.")
+            flash(
+                f"An invitation is on its way to {form.email.data.strip()}. It is valid for "
+                f"{invitations.LIFETIME.days} days."
+            )
             return redirect(url_for("accounts.listing"), 303)
     return _listing(form), 422
 
@@ -68,7 +85,10 @@ def invite() -> ResponseReturnValue:
 @allow("admin")
 def send_again(invitation_id: str) -> ResponseReturnValue:
     email = queries.invitation(invitation_id).invitation.email
-    _try(lambda: invitations.send_again(parse("inv", invitation_id), by=current_user), f"A new link is on its way to {email}. The previous one no longer works.")
+    _try(
+        lambda: invitations.send_again(parse("inv", invitation_id), by=current_user),
+        f"A new link is on its way to {email}. The previous one no longer works.",
+    )
     return redirect(url_for("accounts.listing"), 303)
 
 
@@ -82,7 +102,11 @@ def ask_to_withdraw(invitation_id: str) -> ResponseReturnValue:
 @allow("admin")
 def withdraw(invitation_id: str) -> ResponseReturnValue:
     is_withdrawn = invitations.withdraw(parse("inv", invitation_id))
-    flash("The invitation has been withdrawn. Its link no longer works." if is_withdrawn else "That invitation had already been accepted or withdrawn.")
+    flash(
+        "The invitation has been withdrawn. Its link no longer works."
+        if is_withdrawn
+        else "That invitation had already been accepted or withdrawn."
+    )
     return redirect(url_for("accounts.listing"), 303)
 
 
@@ -90,7 +114,9 @@ def withdraw(invitation_id: str) -> ResponseReturnValue:
 @allow("admin")
 def one(account_id: str) -> ResponseReturnValue:
     account = queries.one(account_id)
-    return render_template("admin/account.html", account=account, form=RoleForm(formdata=None, data={"role": account.role}))
+    return render_template(
+        "admin/account.html", account=account, form=RoleForm(formdata=None, data={"role": account.role})
+    )
 
 
 @pages.post("/<account_id>/role")
@@ -100,7 +126,11 @@ def change_role(account_id: str) -> ResponseReturnValue:
     if not form.validate():
         return render_template("admin/account.html", account=account, form=form), 422
     email, role = account.email, form.role.data
-    _try(lambda: roles.change(account.id, role, by=current_user.id), f"{email} now has the role {role}.", f"{email} already had the role {role}.")
+    _try(
+        lambda: roles.change(account.id, role, by=current_user.id),
+        f"{email} now has the role {role}.",
+        f"{email} already had the role {role}.",
+    )
     return redirect(url_for("accounts.one", account_id=account_id), 303)
 
 
@@ -117,7 +147,11 @@ def set_state(account_id: str) -> ResponseReturnValue:
     account = queries.one(account_id)
     key, email, is_off = account.id, account.email, request.form.get("state") == "off"
     if is_off:
-        _try(lambda: roles.disable(key, by=current_user.id), f"{email} has been disabled and signed out everywhere.", f"{email} was already disabled.")
+        _try(
+            lambda: roles.disable(key, by=current_user.id),
+            f"{email} has been disabled and signed out everywhere.",
+            f"{email} was already disabled.",
+        )
     else:
         _try(lambda: roles.enable(key, by=current_user.id), f"{email} can sign in again.", f"{email} was not disabled.")
     return redirect(url_for("accounts.one", account_id=account_id), 303)

@@ -23,8 +23,23 @@ from notifier.web.access import ANYONE, allow, page_blueprint
 
 pages = page_blueprint("addresses")
 
-_BROWSERS = {"Edg/": "Edge", "OPR/": "Opera", "SamsungBrowser/": "Samsung Internet", "Firefox/": "Firefox", "Chrome/": "Chrome", "Safari/": "Safari"}
-_SYSTEMS = {"Windows": "Windows", "Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "Mac OS X": "Mac", "CrOS": "ChromeOS", "Linux": "Linux"}
+_BROWSERS = {
+    "Edg/": "Edge",
+    "OPR/": "Opera",
+    "SamsungBrowser/": "Samsung Internet",
+    "Firefox/": "Firefox",
+    "Chrome/": "Chrome",
+    "Safari/": "Safari",
+}
+_SYSTEMS = {
+    "Windows": "Windows",
+    "Android": "Android",
+    "iPhone": "iPhone",
+    "iPad": "iPad",
+    "Mac OS X": "Mac",
+    "CrOS": "ChromeOS",
+    "Linux": "Linux",
+}
 _DEAD = "Messages to it bounced, so we have stopped sending to it."
 _REASONS = {"http_404": "It no longer accepts our messages.", "http_410": "It no longer accepts our messages."}
 
@@ -40,7 +55,11 @@ def address_book() -> dict[str, Any]:
     return {
         "addresses": book.addresses,
         "devices": book.devices,
-        "kinds": [(name, channel.label, channel.address) for name, channel in channels.CHANNELS.items() if addresses.is_addable(name)],
+        "kinds": [
+            (name, channel.label, channel.address)
+            for name, channel in channels.CHANNELS.items()
+            if addresses.is_addable(name)
+        ],
         "push_key": channels.registry().browser_key(),
         "reason": lambda code: _REASONS.get(code, _DEAD),
     }
@@ -57,10 +76,19 @@ def show() -> ResponseReturnValue:
 def add() -> ResponseReturnValue:
     form = request.form
     try:
-        address = addresses.add_own(current_user.user_id, form.get("channel", ""), form.get("value", ""), label=form.get("label", "").strip() or None)
+        address = addresses.add_own(
+            current_user.user_id,
+            form.get("channel", ""),
+            form.get("value", ""),
+            label=form.get("label", "").strip() or None,
+        )
     except Rejected as error:
         return _refused(error, "add")
-    return _done(_sent_to(address) if address.verified_at is None or address.disabled_at else f"{address.masked} is already one of your addresses.")
+    return _done(
+        _sent_to(address)
+        if address.verified_at is None or address.disabled_at
+        else f"{address.masked} is already one of your addresses."
+    )
 
 
 @pages.post("/preferences/addresses/<address_id>/code")
@@ -114,7 +142,9 @@ def remove(address_id: str) -> ResponseReturnValue:
 def add_browser() -> ResponseReturnValue:
     """From the page's own script: `subscription` is the JSON of the browser's PushSubscription."""
     try:
-        addresses.add_browser(current_user.user_id, request.form.get("subscription", ""), label=browser_name(request.user_agent.string))
+        addresses.add_browser(
+            current_user.user_id, request.form.get("subscription", ""), label=browser_name(request.user_agent.string)
+        )
     except Rejected as error:
         return {"error": error.faults[0].message if error.faults else error.detail}, 422
     return {}, 201
@@ -123,7 +153,9 @@ def add_browser() -> ResponseReturnValue:
 @pages.get("/service-worker.js")
 @allow(ANYONE)
 def service_worker() -> ResponseReturnValue:
-    """At the root, since a worker acts for no more than the folder it lies in; and never from a cache, so that a new one is taken up."""
+    """At the root, since a worker acts for no more than the folder it lies in; and never from a cache, so that a new
+    one is taken up.
+    """
     assert current_app.static_folder
     answer = send_from_directory(current_app.static_folder, "service-worker.js", mimetype="text/javascript", max_age=0)
     answer.headers["Cache-Control"] = "no-cache"

@@ -1,4 +1,6 @@
-"""The overview: is everything running, what was sent and how fast, what is waiting, and what is failing more than usual?"""
+"""The overview: is everything running, what was sent and how fast, what is waiting, and what is failing more than
+usual?
+"""
 
 from datetime import timedelta
 
@@ -24,7 +26,11 @@ pages = page_blueprint("admin", url_prefix="/admin")
 def index() -> ResponseReturnValue:
     window = tallies.WINDOWS.get(request.args.get("window", ""), tallies.WINDOWS["hour"])
     channel = request.args.get("channel") if request.args.get("channel") in CHANNELS else None
-    rising = [group for group in causes.groups(Filter(since=now() - timedelta(hours=causes.HOURS)), "-count").groups if group.is_rising]
+    rising = [
+        group
+        for group in causes.groups(Filter(since=now() - timedelta(hours=causes.HOURS)), "-count").groups
+        if group.is_rising
+    ]
     return render_template(
         "admin/overview.html",
         overview=overview(),

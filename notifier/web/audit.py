@@ -28,14 +28,22 @@ def listing() -> ResponseReturnValue:
     entries, following = audit.page(chosen, _after())
     scope = {name: value for name, value in request.args.items() if name in audit.PARAMETERS}
     return render_template(
-        "admin/audit.html", entries=entries, following=following, chosen=chosen, scope=scope, actions=audit.actions(), within=request.args.get("within", "")
+        "admin/audit.html",
+        entries=entries,
+        following=following,
+        chosen=chosen,
+        scope=scope,
+        actions=audit.actions(),
+        within=request.args.get("within", ""),
     )
 
 
 @pages.get("/csv")
 @allow("admin")
 def download() -> ResponseReturnValue:
-    """The same filter, all of it, a piece at a time. One that makes no sense is refused: nobody takes the whole log for a part of it."""
+    """The same filter, all of it, a piece at a time. One that makes no sense is refused: nobody takes the whole log for
+    a part of it.
+    """
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     return Response(
         _lines(app, audit.read_filter(request.args)),
@@ -45,7 +53,9 @@ def download() -> ResponseReturnValue:
 
 
 def _lines(app: Flask, chosen: audit.Filter) -> Iterator[str]:
-    """Reads a batch at a time, each in a context of its own: the request is over when a server asks for the next piece."""
+    """Reads a batch at a time, each in a context of its own:
+    the request is over when a server asks for the next piece.
+    """
     yield _line(_COLUMNS)
     after: int | None = None
     while True:
@@ -58,7 +68,10 @@ def _lines(app: Flask, chosen: audit.Filter) -> Iterator[str]:
 
 
 def _of(entry: AuditEntry) -> str:
-    changes = [None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True) for value in (entry.before, entry.after)]
+    changes = [
+        None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+        for value in (entry.before, entry.after)
+    ]
     return _line((shapes.timestamp(entry.at), entry.actor, entry.action, entry.subject, *changes, entry.origin))
 
 

@@ -23,7 +23,15 @@ _GROUPS = (
             ("/admin/sandbox", "Sandbox"),
         ),
     ),
-    ("Manage", (("/admin/types", "Types"), ("/admin/templates", "Templates"), ("/admin/producers", "Producers"), ("/admin/providers", "Providers"))),
+    (
+        "Manage",
+        (
+            ("/admin/types", "Types"),
+            ("/admin/templates", "Templates"),
+            ("/admin/producers", "Producers"),
+            ("/admin/providers", "Providers"),
+        ),
+    ),
     ("People", (("/admin/users", "Users"), ("/admin/accounts", "Accounts"), ("/admin/audit", "Audit"))),
 )
 
@@ -55,8 +63,20 @@ def console_pages() -> list[Group]:
     endpoints = {rule.rule: rule.endpoint for rule in current_app.url_map.iter_rules() if "GET" in (rule.methods or ())}
     groups = []
     for words, entries in _GROUPS:
-        open_to_them = [(endpoints[path], label) for path, label in entries if path in endpoints and may(rule_of(endpoints[path]) or "")]
-        groups.append(Group(words, [Page(endpoint, label, request.blueprint == endpoint.split(".")[0]) for endpoint, label in open_to_them]))
+        open_to_them = [
+            (endpoints[path], label)
+            for path, label in entries
+            if path in endpoints and may(rule_of(endpoints[path]) or "")
+        ]
+        groups.append(
+            Group(
+                words,
+                [
+                    Page(endpoint, label, request.blueprint == endpoint.split(".")[0])
+                    for endpoint, label in open_to_them
+                ],
+            )
+        )
     return [group for group in groups if group.pages]
 
 
@@ -71,7 +91,9 @@ def refusal(role: str) -> str:
 
 
 def here(**changes: Any) -> str:
-    """The address of this page with other parameters; None takes one out. The place in the list is left, unless it is what changes."""
+    """The address of this page with other parameters; None takes one out. The place in the list is left, unless it is
+    what changes.
+    """
     state = {name: values for name, values in request.args.lists() if name not in ("after", "before", "page")} | changes
     # Not by url_for, to which some names are orders (_external, _scheme …): what an address says is anybody's word.
     query = urlencode({name: value for name, value in state.items() if value is not None}, doseq=True)

@@ -20,7 +20,9 @@ class Words(NamedTuple):
 
 WORDS = {
     400: Words("That did not work", "The request was not complete. Go back, reload the page and try again."),
-    403: Words("You do not have access to this page", "Ask an administrator for access, or sign in with another account."),
+    403: Words(
+        "You do not have access to this page", "Ask an administrator for access, or sign in with another account."
+    ),
     404: Words("Page not found", "It may have moved, or it no longer exists."),
     405: Words("That did not work", "This page cannot be opened that way. Go back and try again."),
     413: Words("That is too large", "Send less than 1 MiB."),

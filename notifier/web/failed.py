@@ -35,7 +35,12 @@ def listing() -> ResponseReturnValue:
     if sort.removeprefix("-") not in causes.SORTS:
         sort = "-newest"
     return render_template(
-        "admin/failed.html", found=causes.groups(chosen, sort), sort=sort, agreement=causes.agreement(), actions=causes.actions(5), **_filters(chosen)
+        "admin/failed.html",
+        found=causes.groups(chosen, sort),
+        sort=sort,
+        agreement=causes.agreement(),
+        actions=causes.actions(5),
+        **_filters(chosen),
     )
 
 
@@ -45,7 +50,9 @@ def jobs() -> ResponseReturnValue:
     chosen = _chosen()
     is_oldest_first = request.args.get("sort") == "failed"
     found = causes.jobs(chosen, request.args.get("after"), is_oldest_first=is_oldest_first)
-    return render_template("admin/failed_jobs.html", found=found, sort="failed" if is_oldest_first else "-failed", **_filters(chosen))
+    return render_template(
+        "admin/failed_jobs.html", found=found, sort="failed" if is_oldest_first else "-failed", **_filters(chosen)
+    )
 
 
 @pages.get("/registry")

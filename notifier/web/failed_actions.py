@@ -1,6 +1,7 @@
 """Retrying or deleting many failed jobs: asked first, then done in the background, with its progress. For operators.
 
-What is to be done is settled on the page that asks; the times in it are fixed there, so that no more is done than was shown.
+What is to be done is settled on the page that asks; the times in it are fixed there, so that no more is done than was
+shown.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,7 +52,9 @@ def ask() -> ResponseReturnValue:
         flash("None of them is a failed job any longer.", "warning")
         return redirect(url_for("failed.listing"), 303)
     rate = None if preview.total <= _FEW else _USUAL_RATE
-    return render_template("admin/failed_ask.html", kind=kind, fields=chosen.document(), preview=preview, rates=RATES, rate=rate, back=back)
+    return render_template(
+        "admin/failed_ask.html", kind=kind, fields=chosen.document(), preview=preview, rates=RATES, rate=rate, back=back
+    )
 
 
 @pages.post("")
@@ -62,7 +65,10 @@ def start() -> ResponseReturnValue:
         if rate is not None and not (rate.isdecimal() and len(rate) < 8):
             raise Rejected("validation_failed", f"the rate must be 1 to {bulk_actions.MOST_PER_SECOND:,} a second")
         key = bulk_actions.start(
-            _kind(request.form, bulk_actions.KINDS), _chosen(request.form), provider=request.form.get("through") or None, per_second=int(rate) if rate else None
+            _kind(request.form, bulk_actions.KINDS),
+            _chosen(request.form),
+            provider=request.form.get("through") or None,
+            per_second=int(rate) if rate else None,
         )
     except Rejected as error:
         return _refused(error)
@@ -80,7 +86,10 @@ def one(action_id: str) -> ResponseReturnValue:
 @allow("operator")
 def cancel(action_id: str) -> ResponseReturnValue:
     is_cancelled = bulk_actions.cancel(parse("blk", action_id))
-    flash("Cancelled. What has already been done stays done." if is_cancelled else "It had already finished.", "message" if is_cancelled else "warning")
+    flash(
+        "Cancelled. What has already been done stays done." if is_cancelled else "It had already finished.",
+        "message" if is_cancelled else "warning",
+    )
     return redirect(url_for("failed_actions.one", action_id=action_id), 303)
 
 

@@ -30,7 +30,9 @@ def is_storable(text: str) -> bool:
 
 
 def check_token() -> None:
-    """For a page whose address is a secret, marked `csrf.exempt`: the general check wants a Referer where the site is https, and it lets none out."""
+    """For a page whose address is a secret, marked `csrf.exempt`: the general check wants a Referer where the site is
+    https, and it lets none out.
+    """
     try:
         validate_csrf(request.form.get("csrf_token"))
     except ValidationError as error:
@@ -46,13 +48,19 @@ class ConsoleForm(FlaskForm):
 
     def validate(self, extra_validators: Any = None) -> bool:
         is_valid = bool(super().validate(extra_validators))
-        bad = [field for field in _leaves(self) if any(isinstance(text, str) and not is_storable(text) for text in _texts(field.data))]
+        bad = [
+            field
+            for field in _leaves(self)
+            if any(isinstance(text, str) and not is_storable(text) for text in _texts(field.data))
+        ]
         for field in bad:
             field.errors = [*field.errors, "This text contains a character that cannot be stored."]
         return is_valid and not bad
 
     def refuse(self, error: Rejected, places: Mapping[str, str] | None = None) -> None:
-        """Puts each fault beside the field its pointer names (`/channels/0` → channels); `places` for those that go by another name."""
+        """Puts each fault beside the field its pointer names (`/channels/0` → channels); `places` for those that go by
+        another name.
+        """
         for fault in error.faults:
             first = fault.pointer.strip("/").split("/")[0]
             name = (places or {}).get(fault.pointer) or (places or {}).get(f"/{first}") or first
@@ -87,7 +95,9 @@ class CheckboxesField(SelectMultipleField):
 
 
 class JsonField(TextAreaField):
-    """An object of JSON, in a text field. `data` is the object, or None where the text is none; what was typed stays in the field."""
+    """An object of JSON, in a text field. `data` is the object, or None where the text is none; what was typed stays in
+    the field.
+    """
 
     def process_formdata(self, valuelist: list[str]) -> None:
         self.data = None
@@ -108,7 +118,9 @@ def read_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        raise ValueError(f"Line {error.lineno}, column {error.colno}: this is not valid JSON ({error.msg.lower()}).") from None
+        raise ValueError(
+            f"Line {error.lineno}, column {error.colno}: this is not valid JSON ({error.msg.lower()})."
+        ) from None
     except RecursionError:
         raise ValueError("This is nested too deeply.") from None
     if not isinstance(value, dict):

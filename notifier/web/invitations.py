@@ -1,4 +1,5 @@
-"""Accepting an invitation. Looking at the link does nothing, since mail scanners do; its button makes the account and signs in.
+"""Accepting an invitation. Looking at the link does nothing, since mail scanners do; its button makes the account and
+signs in.
 
 Who has a link that works is told whom it is for. Anybody else is told what to do, and nothing about who has an account.
 """
@@ -87,6 +88,8 @@ def _page(found: invitations.Found | None, form: Accept, status: int = 200) -> R
         return refused
     is_good = found is not None and found.state == "open"
     words = {"days": invitations.LIFETIME.days, "shortest": accounts.SHORTEST_PASSWORD}
-    response = make_response(render_template("invitation.html", found=found, is_good=is_good, form=form, **words), status if is_good else 404)
+    response = make_response(
+        render_template("invitation.html", found=found, is_good=is_good, form=form, **words), status if is_good else 404
+    )
     response.headers["Referrer-Policy"] = "no-referrer"  # the address is the secret
     return response

@@ -1,13 +1,26 @@
 """Signing in and out. Says nothing about which half of a sign-in was wrong, and takes the same time for both.
 
-A link by mail is asked for with an e-mail alone. The answer is the same for everybody, also where strangers have asked for so many that
-no further one is sent just now, and goes out before anybody is looked for. Looking at the link does nothing, since mail scanners do: its button signs in.
+A link by mail is asked for with an e-mail alone. The answer is the same for everybody, also where strangers have asked
+for so many that no further one is sent just now, and goes out before anybody is looked for. Looking at the link does
+nothing, since mail scanners do: its button signs in.
 """
 
 from datetime import timedelta
 
 import structlog
-from flask import Flask, Response, after_this_request, current_app, flash, make_response, redirect, render_template, request, session, url_for
+from flask import (
+    Flask,
+    Response,
+    after_this_request,
+    current_app,
+    flash,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user, logout_user
 from flask_wtf import FlaskForm
@@ -137,7 +150,9 @@ def _send_link(app: Flask, email: str) -> None:
 
 
 def _link_page(*, is_good: bool) -> ResponseReturnValue:
-    response = make_response(render_template("login_link.html", is_good=is_good, form=SignIn()), 200 if is_good else 404)
+    response = make_response(
+        render_template("login_link.html", is_good=is_good, form=SignIn()), 200 if is_good else 404
+    )
     if is_good:
         response.headers["Referrer-Policy"] = "no-referrer"  # the address is the secret
     return response
@@ -145,7 +160,8 @@ def _link_page(*, is_good: bool) -> ResponseReturnValue:
 
 def _too_many(form: SignIn, seconds: int) -> ResponseReturnValue:
     wait = f"{seconds} seconds" if seconds < 120 else f"{-(-seconds // 60)} minutes"
-    message = f"Too many attempts. Wait {wait}, then try again{', or ask for a sign-in link' if request.endpoint == 'login.by_password' else ''}."
+    way_out = ", or ask for a sign-in link" if request.endpoint == "login.by_password" else ""
+    message = f"Too many attempts. Wait {wait}, then try again{way_out}."
     return render_template("login.html", form=form, next=_next(), error=message), 429, {"Retry-After": str(seconds)}
 
 
@@ -156,12 +172,22 @@ def _device_of(email: str) -> str | None:
 
 
 def _remember_device(email: str) -> None:
-    """Kept beside the session, and longer: it opens nothing, and says only that tries from here are not a stranger's."""
+    """Kept beside the session, and longer: it opens nothing,
+    and says only that tries from here are not a stranger's.
+    """
 
     @after_this_request
     def add(response: Response) -> Response:
         is_secure = bool(current_app.config["SESSION_COOKIE_SECURE"])
-        response.set_cookie(_DEVICE, tokens.sign_device(email), max_age=_DEVICE_KEPT, path="/login", httponly=True, samesite="Lax", secure=is_secure)
+        response.set_cookie(
+            _DEVICE,
+            tokens.sign_device(email),
+            max_age=_DEVICE_KEPT,
+            path="/login",
+            httponly=True,
+            samesite="Lax",
+            secure=is_secure,
+        )
         return response
 
 

@@ -48,7 +48,9 @@ def listing() -> ResponseReturnValue:
 @pages.get("/<notification_id>")
 @allow("viewer")
 def one(notification_id: str) -> ResponseReturnValue:
-    return render_template("admin/notification.html", story=story.of(parse("ntf", notification_id), _clock), id=notification_id)
+    return render_template(
+        "admin/notification.html", story=story.of(parse("ntf", notification_id), _clock), id=notification_id
+    )
 
 
 def _search() -> search.Search:

@@ -20,7 +20,18 @@ Form = MultiDict[str, str]
 
 MORNING = time(8)
 WINDOWS = ("hour", "day")
-_CONTINENTS = ("Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
+_CONTINENTS = (
+    "Africa",
+    "America",
+    "Antarctica",
+    "Arctic",
+    "Asia",
+    "Atlantic",
+    "Australia",
+    "Europe",
+    "Indian",
+    "Pacific",
+)
 _FIELD_OF = {  # where a fault of pipeline.preferences is shown
     "/quiet_hours/start": "quiet_start",
     "/quiet_hours/end": "quiet_end",
@@ -54,7 +65,8 @@ def _field_of(pointer: str) -> str:
 
 
 def switches_in(form: Form, grid: Grid) -> list[Switch]:
-    """The single switches that were turned, then the one over several (`set`), whose button may be all that was pressed.
+    """The single switches that were turned, then the one over several (`set`), whose button may be all that was
+    pressed.
 
     `shown` lists the switches as they stood when the page was made: what differs is what the person has turned. What
     they have not touched stays as it is, though it may have changed meanwhile in another window. `only` names the one
@@ -74,7 +86,11 @@ def switches_in(form: Form, grid: Grid) -> list[Switch]:
 def _over(name: str, grid: Grid) -> list[Switch]:
     """`marketing:email=on`, `marketing:*=off`, `*:email=on`; anything else switches nothing."""
     place, _, state = name.partition("=")
-    known = {f"{section.category}:{over.channel or '*'}": over for section in grid.sections for over in (section.whole, *section.channels)}
+    known = {
+        f"{section.category}:{over.channel or '*'}": over
+        for section in grid.sections
+        for over in (section.whole, *section.channels)
+    }
     known |= {f"*:{over.channel}": over for over in grid.columns}
     if place not in known or known[place].is_locked or state not in ("on", "off"):
         return []
@@ -140,7 +156,9 @@ def _date_in(form: Form, at: datetime) -> datetime:
 
 
 def often_in(form: Form, document: Mapping[str, Any], most: Caps) -> dict[str, Any]:
-    """`most`: category → window → what the installation allows, below which a person may go. An empty field goes back to that."""
+    """`most`: category → window → what the installation allows, below which a person may go. An empty field goes back
+    to that.
+    """
     changes: dict[str, Any] = {}
     faults: dict[str, str] = {}
     if form.get("digest_at", document["digest_at"]) != document["digest_at"]:
@@ -180,7 +198,13 @@ def _number(text: str, most: int | None) -> int | None:
 @cache
 def zones() -> tuple[str, ...]:
     """Without the names that are only kept for old times' sake."""
-    return tuple(sorted(zone for zone in available_timezones() if (zone.partition("/")[0] in _CONTINENTS and "/" in zone) or zone == "UTC"))
+    return tuple(
+        sorted(
+            zone
+            for zone in available_timezones()
+            if (zone.partition("/")[0] in _CONTINENTS and "/" in zone) or zone == "UTC"
+        )
+    )
 
 
 def zone_of(document: Mapping[str, Any]) -> ZoneInfo:

@@ -22,7 +22,9 @@ from notifier.web.preference_page import Desk
 
 pages = page_blueprint("preference_links")
 
-_BROKEN = Words("This link does not work", "It is incomplete or has expired. Open it again from the message, or sign in.")
+_BROKEN = Words(
+    "This link does not work", "It is incomplete or has expired. Open it again from the message, or sign in."
+)
 
 
 @pages.get("/p/<token>")
@@ -44,7 +46,9 @@ def save(token: str) -> ResponseReturnValue:
 def _open(token: str, link: PreferenceLink | None) -> ResponseReturnValue:
     if link is None:
         return error_page(404, _BROKEN)
-    desk = Desk(link.user_id, url_for("preference_links.show", token=token), "link", conditions=tokens.conditions_of(link))
+    desk = Desk(
+        link.user_id, url_for("preference_links.show", token=token), "link", conditions=tokens.conditions_of(link)
+    )
     try:
         return preference_page.save(desk) if request.method == "POST" else preference_page.show(desk)
     except Rejected:  # the person is gone, or the link has ended

@@ -37,7 +37,9 @@ _MOST_LINES = 200
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """`url` takes the forms. Without an `account`, by a link, one may choose, and see what is chosen, but nothing else of the person."""
+    """`url` takes the forms. Without an `account`, by a link, one may choose, and see what is chosen, but nothing else
+    of the person.
+    """
 
     user_id: str
     url: str
@@ -69,7 +71,9 @@ NOTHING_TRIED = Tried()
 def show(desk: Desk, tried: Tried = NOTHING_TRIED) -> str:
     """The whole page. Raises Rejected('not_found') for somebody who is gone."""
     document = queries.document(desk.user_id, desk.conditions)
-    context = _context(desk, document, tried) | (_own(desk) if desk.account else {"masked": users.masked_address(desk.user_id)})
+    context = _context(desk, document, tried) | (
+        _own(desk) if desk.account else {"masked": users.masked_address(desk.user_id)}
+    )
     return render_template("preferences.html", **context, toast=_toast_of_address(desk, context["titles"], document))
 
 
@@ -97,7 +101,13 @@ def _save(desk: Desk, part: str, document: Mapping[str, Any]) -> preferences.Sav
     match part:
         case "choices":
             grid = grid_of(desk.user_id, document)
-            return preferences.switch(desk.user_id, reading.switches_in(form, grid), grid.channels, source=desk.source, conditions=desk.conditions)
+            return preferences.switch(
+                desk.user_id,
+                reading.switches_in(form, grid),
+                grid.channels,
+                source=desk.source,
+                conditions=desk.conditions,
+            )
         case "undo":
             events = reading.events_in(form.get("events")) or abort(400)
             return preferences.undo(desk.user_id, events, source=desk.source, conditions=desk.conditions)
@@ -115,14 +125,18 @@ def _answer(desk: Desk, part: str, saved: preferences.Saved) -> str:
     document = queries.document(desk.user_id, desk.conditions)
     parts = PARTS[:-1] if part == "undo" else (part, "mute", "often") if part == "quiet" else (part,)
     context = _context(desk, document, Tried())
-    return render_template("preferences_saved.html", **context, parts=parts, toast=_toast(desk, part, saved, context["titles"], document))
+    return render_template(
+        "preferences_saved.html", **context, parts=parts, toast=_toast(desk, part, saved, context["titles"], document)
+    )
 
 
 def _refused(desk: Desk, tried: Tried) -> ResponseReturnValue:
     if "HX-Request" not in request.headers:
         return show(desk, tried=tried), 422
     document = queries.document(desk.user_id, desk.conditions)
-    return render_template("preferences_saved.html", **_context(desk, document, tried), parts=(tried.part,), toast=None), 422
+    return render_template(
+        "preferences_saved.html", **_context(desk, document, tried), parts=(tried.part,), toast=None
+    ), 422
 
 
 def _context(desk: Desk, document: Mapping[str, Any], tried: Tried) -> dict[str, Any]:
@@ -130,7 +144,11 @@ def _context(desk: Desk, document: Mapping[str, Any], tried: Tried) -> dict[str,
     zone = reading.zone_of(document)
     present = now().astimezone(zone)
     titles = {row.type: row.title for row, _ in grid.cells()}
-    entries = words.entries(queries.history(desk.user_id, limit=None if _wants_all() else _MOST_LINES), titles, zone) if desk.account else []
+    entries = (
+        words.entries(queries.history(desk.user_id, limit=None if _wants_all() else _MOST_LINES), titles, zone)
+        if desk.account
+        else []
+    )
     return {
         "desk": desk,
         "document": document,
@@ -165,7 +183,13 @@ def _quiet(document: Mapping[str, Any], tried: Tried) -> dict[str, Any]:
     if tried.part == "quiet":
         sent = tried.form
         days = {int(day) for day in sent.getlist("quiet_days") if day.isdecimal()}
-        return {"is_on": "quiet" in sent, "start": sent.get("quiet_start", ""), "end": sent.get("quiet_end", ""), "days": days, "held": sent.get("held")}
+        return {
+            "is_on": "quiet" in sent,
+            "start": sent.get("quiet_start", ""),
+            "end": sent.get("quiet_end", ""),
+            "days": days,
+            "held": sent.get("held"),
+        }
     hours = document["quiet_hours"] or {"start": "22:00", "end": "07:00", "days": range(1, 8)}
     return {"is_on": document["quiet_hours"] is not None, **hours, "held": document["held"]}
 
@@ -192,7 +216,9 @@ def _muted_until(document: Mapping[str, Any]) -> str | None:
 
 
 def _place(part: str) -> str:
-    """Where the page stands after it was saved without JavaScript: at the section whose switch was pressed, or at the form."""
+    """Where the page stands after it was saved without JavaScript: at the section whose switch was pressed, or at the
+    form.
+    """
     section = request.form.get("set", "").partition(":")[0]
     return section if section in CATEGORIES else "choices" if part in ("choices", "undo") else f"{part}-panel"
 
@@ -204,7 +230,11 @@ def _said(part: str, saved: preferences.Saved) -> str:
     return f"{saved.events[0]}-{saved.events[1]}" if saved.events else "same"
 
 
-_SAID = {"undone": "Undone.", "partly": "Undone, except for what has been changed again since.", "same": "Saved. Nothing has changed."}
+_SAID = {
+    "undone": "Undone.",
+    "partly": "Undone, except for what has been changed again since.",
+    "same": "Saved. Nothing has changed.",
+}
 
 
 def _toast_of_address(desk: Desk, titles: Mapping[str, str], document: Mapping[str, Any]) -> Toast | None:
@@ -214,16 +244,25 @@ def _toast_of_address(desk: Desk, titles: Mapping[str, str], document: Mapping[s
     return _toast_of(desk, events, titles, document) if events else Toast(_SAID[said]) if said in _SAID else None
 
 
-def _toast(desk: Desk, part: str, saved: preferences.Saved, titles: Mapping[str, str], document: Mapping[str, Any]) -> Toast:
+def _toast(
+    desk: Desk, part: str, saved: preferences.Saved, titles: Mapping[str, str], document: Mapping[str, Any]
+) -> Toast:
     if part == "undo" and saved.left:
-        return Toast(f"Undone, except for what has been changed again since: {', '.join(words.name(choice, titles) for choice in saved.left)}.")
+        left = ", ".join(words.name(choice, titles) for choice in saved.left)
+        return Toast(f"Undone, except for what has been changed again since: {left}.")
     toast = _toast_of(desk, saved.events, titles, document) if saved.events and part != "undo" else None
     return toast or Toast(_SAID[_said(part, saved)])
 
 
-def _toast_of(desk: Desk, events: tuple[int, int], titles: Mapping[str, str], document: Mapping[str, Any]) -> Toast | None:
+def _toast_of(
+    desk: Desk, events: tuple[int, int], titles: Mapping[str, str], document: Mapping[str, Any]
+) -> Toast | None:
     lines = queries.changes(desk.user_id, events, since=now() - _UNDO_FOR)
     if not lines:
         return None
-    said = words.changed(lines[0], titles, reading.zone_of(document)) if len(lines) == 1 else f"{len(lines)} choices were changed"
+    said = (
+        words.changed(lines[0], titles, reading.zone_of(document))
+        if len(lines) == 1
+        else f"{len(lines)} choices were changed"
+    )
     return Toast(f"Saved. {said}.", f"{events[0]}-{events[1]}")

@@ -43,7 +43,13 @@ _REASONS = {
     "channel": "{state}: you chose it for everything by {channel}",
     "default": "{state} by default: you have not chosen",
 }
-_MARKS = {"type_channel": "chosen", "type": "chosen", "category_channel": "by section", "category": "by section", "channel": "by channel"}
+_MARKS = {
+    "type_channel": "chosen",
+    "type": "chosen",
+    "category_channel": "by section",
+    "category": "by section",
+    "channel": "by channel",
+}
 _STATES = {"on": "all on", "off": "all off", "mixed": "some on, some off"}
 
 
@@ -53,7 +59,12 @@ def label(channel: str) -> str:
 
 def why(cell: Cell, category: str) -> str:
     """Which rule decided, in one sentence."""
-    return _REASONS[cell.because].format(state="On" if cell.is_on else "Off", category=category, channel=label(cell.channel)) + "."
+    return (
+        _REASONS[cell.because].format(
+            state="On" if cell.is_on else "Off", category=category, channel=label(cell.channel)
+        )
+        + "."
+    )
 
 
 def mark(cell: Cell) -> str:
@@ -80,7 +91,8 @@ def quiet(document: Mapping[str, Any], zone: str) -> str:
         "summary": f"we hold {PASSING}, and send it as one summary when they end.",
         "drop": f"we leave out {PASSING}.",
     }[document["held"]]
-    return f"From {hours['start']} to {hours['end']} ({zone}), {_nights(hours['days'], hours['start'] > hours['end'])}, {then} Your inbox still gets everything."
+    nights = _nights(hours["days"], hours["start"] > hours["end"])
+    return f"From {hours['start']} to {hours['end']} ({zone}), {nights}, {then} Your inbox still gets everything."
 
 
 def _nights(days: Iterable[int], is_over_midnight: bool) -> str:
@@ -120,7 +132,15 @@ def entries(history: Iterable[Mapping[str, Any]], titles: Mapping[str, str], zon
     found = []
     for (at, source), group in groupby(history, key=lambda line: (line["at"], line["source"])):
         lines = sorted(changed(line, titles, zone) for line in group)
-        found.append(Entry(at, moment(at, zone), SOURCES.get(source, source), tuple(lines[:_MOST_LINES]), max(0, len(lines) - _MOST_LINES)))
+        found.append(
+            Entry(
+                at,
+                moment(at, zone),
+                SOURCES.get(source, source),
+                tuple(lines[:_MOST_LINES]),
+                max(0, len(lines) - _MOST_LINES),
+            )
+        )
     return found
 
 
@@ -138,7 +158,11 @@ def name(choice: str, titles: Mapping[str, str]) -> str:
         case "channels":
             return f"Everything by {label(key) if key in CHANNELS else key}"
         case "categories":
-            return f"{'All ' if not by else ''}{key} messages{by}".capitalize() if not by else f"{key.capitalize()} messages{by}"
+            return (
+                f"{'All ' if not by else ''}{key} messages{by}".capitalize()
+                if not by
+                else f"{key.capitalize()} messages{by}"
+            )
         case "types":
             return f"{titles.get(key, key)}{by}"
         case "digest":

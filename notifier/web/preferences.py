@@ -43,7 +43,9 @@ def export() -> ResponseReturnValue:
 def erase() -> ResponseReturnValue:
     """Asks for the e-mail address in full, since nothing brings back what is gone."""
     if request.form.get("confirm", "").strip().lower() != current_user.email:
-        return preference_page.show(_desk(), Tried("erase", request.form, {"confirm": f"Type {current_user.email} to confirm."})), 422
+        return preference_page.show(
+            _desk(), Tried("erase", request.form, {"confirm": f"Type {current_user.email} to confirm."})
+        ), 422
     try:
         with audit.acting_as(audit.THEMSELVES):
             people.erase(current_user.user_id)

@@ -13,7 +13,16 @@ from markupsafe import Markup
 from notifier.channels import CHANNELS
 from notifier.core.masking import masked_text
 
-_TONES = {"delivered": "good", "sent": "good", "opened": "good", "clicked": "good", "failed": "bad", "bounced": "bad", "unknown": "warn", "expired": "warn"}
+_TONES = {
+    "delivered": "good",
+    "sent": "good",
+    "opened": "good",
+    "clicked": "good",
+    "failed": "bad",
+    "bounced": "bad",
+    "unknown": "warn",
+    "expired": "warn",
+}
 
 
 def init_app(app: Flask) -> None:
@@ -33,14 +42,18 @@ def when(at: datetime | str | None) -> Markup:
     if not at:
         return Markup("–")
     moment = (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(UTC)
-    return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(timespec="seconds").replace("+00:00", "Z"), f"{moment:%d %b %Y, %H:%M} UTC")
+    return Markup('<time datetime="{}">{}</time>').format(
+        moment.isoformat(timespec="seconds").replace("+00:00", "Z"), f"{moment:%d %b %Y, %H:%M} UTC"
+    )
 
 
 def when_exactly(at: datetime) -> Markup:
     """To the thousandth of a second, where the order of things matters."""
     moment = at.astimezone(UTC)
     shown = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return Markup('<time datetime="{}" data-exact>{}</time>').format(shown, f"{moment:%d %b %Y, %H:%M:%S}.{moment.microsecond // 1000:03} UTC")
+    return Markup('<time datetime="{}" data-exact>{}</time>').format(
+        shown, f"{moment:%d %b %Y, %H:%M:%S}.{moment.microsecond // 1000:03} UTC"
+    )
 
 
 def how_long(span: timedelta | None) -> str:

@@ -1,4 +1,5 @@
-"""Producers and their keys. Viewers look; admins make, rotate and revoke. A key is shown once, on the page that made it.
+"""Producers and their keys. Viewers look; admins make, rotate and revoke. A key is shown once, on the page that made
+it.
 
 That page answers the POST itself and is never stored, so that a key is in no address and no cookie.
 """
@@ -49,7 +50,9 @@ LIVES = {
 
 
 class ProducerForm(ConsoleForm):
-    name = StringField("Name", [DataRequired("Give it a name."), Length(max=200)], filters=[lambda text: (text or "").strip()])
+    name = StringField(
+        "Name", [DataRequired("Give it a name."), Length(max=200)], filters=[lambda text: (text or "").strip()]
+    )
 
     def validate_name(self, field: StringField) -> None:
         if is_storable(field.data) and queries.is_taken(field.data):
@@ -75,12 +78,20 @@ class NetworksField(TextAreaField):
 
 class KeyForm(ConsoleForm):
     kind = SelectField(
-        "Kind", choices=[SelectChoice("live", "Live: sends for real"), SelectChoice("test", "Test: does everything but send")], default="live"
+        "Kind",
+        choices=[SelectChoice("live", "Live: sends for real"), SelectChoice("test", "Test: does everything but send")],
+        default="live",
     )
-    scopes = CheckboxesField("It may", choices=[SelectChoice(scope, f"{scope}: {MAY[scope]}") for scope in SCOPES], default=["notify", "read", "users"])
+    scopes = CheckboxesField(
+        "It may",
+        choices=[SelectChoice(scope, f"{scope}: {MAY[scope]}") for scope in SCOPES],
+        default=["notify", "read", "users"],
+    )
     types = CheckboxesField("Only these event types")
     networks = NetworksField("Only from these networks", [Length(max=10_000)])
-    life = SelectField("It expires", choices=[SelectChoice(days, words) for days, (words, _) in LIVES.items()], default="")
+    life = SelectField(
+        "It expires", choices=[SelectChoice(days, words) for days, (words, _) in LIVES.items()], default=""
+    )
 
     def validate_scopes(self, field: CheckboxesField) -> None:
         if not field.data:
@@ -88,7 +99,11 @@ class KeyForm(ConsoleForm):
 
 
 class RotationForm(ConsoleForm):
-    overlap = SelectField("The old key expires", choices=[SelectChoice(hours, words) for hours, (words, _) in OVERLAPS.items()], default="24")
+    overlap = SelectField(
+        "The old key expires",
+        choices=[SelectChoice(hours, words) for hours, (words, _) in OVERLAPS.items()],
+        default="24",
+    )
     networks = NetworksField("The new key works only from these networks", [Length(max=10_000)])
 
 
@@ -119,12 +134,24 @@ def one(producer_id: str) -> ResponseReturnValue:
     return _page(producer_id)
 
 
-def _page(producer_id: str, key_form: KeyForm | None = None, origins_form: OriginsForm | None = None, **shown: str) -> str:
+def _page(
+    producer_id: str, key_form: KeyForm | None = None, origins_form: OriginsForm | None = None, **shown: str
+) -> str:
     producer, keys = queries.one(producer_id)
     key_form = key_form or _key_form(is_empty=True)
     listed = producer.allowed_origins
-    origins_form = origins_form or OriginsForm(formdata=None, data={"is_limited": listed is not None, "origins": "\n".join(listed or [])})
-    return render_template("admin/producer.html", producer=producer, id=producer_id, keys=keys, key_form=key_form, origins_form=origins_form, **shown)
+    origins_form = origins_form or OriginsForm(
+        formdata=None, data={"is_limited": listed is not None, "origins": "\n".join(listed or [])}
+    )
+    return render_template(
+        "admin/producer.html",
+        producer=producer,
+        id=producer_id,
+        keys=keys,
+        key_form=key_form,
+        origins_form=origins_form,
+        **shown,
+    )
 
 
 def _key_form(*, is_empty: bool) -> KeyForm:
@@ -168,7 +195,9 @@ def rotate(producer_id: str, key_id: str) -> ResponseReturnValue:
 def key(producer_id: str, key_id: str) -> ResponseReturnValue:
     """Asks what is to become of it."""
     found = _check_key(producer_id, key_id)
-    return _key_page(producer_id, found, RotationForm(formdata=None, data={"networks": "\n".join(found.row.networks or [])}))
+    return _key_page(
+        producer_id, found, RotationForm(formdata=None, data={"networks": "\n".join(found.row.networks or [])})
+    )
 
 
 def _key_page(producer_id: str, found: queries.Key, form: RotationForm) -> str:
@@ -180,7 +209,11 @@ def _key_page(producer_id: str, found: queries.Key, form: RotationForm) -> str:
 def revoke(producer_id: str, key_id: str) -> ResponseReturnValue:
     prefix = _check_key(producer_id, key_id).row.prefix
     is_revoked = accounts.revoke_key(parse("key", key_id))
-    flash(f"The key {prefix}… has been revoked. It stops working everywhere within {accounts.CACHED_S:g} seconds." if is_revoked else "It had already been revoked.")
+    flash(
+        f"The key {prefix}… has been revoked. It stops working everywhere within {accounts.CACHED_S:g} seconds."
+        if is_revoked
+        else "It had already been revoked."
+    )
     return redirect(url_for("producers.one", producer_id=producer_id), 303)
 
 
@@ -191,7 +224,9 @@ def set_origins(producer_id: str) -> ResponseReturnValue:
     form = OriginsForm()
     if form.validate():
         try:
-            origins.limit(parse("prd", producer_id), (form.origins.data or "").split() if form.is_limited.data else None)
+            origins.limit(
+                parse("prd", producer_id), (form.origins.data or "").split() if form.is_limited.data else None
+            )
         except ValueError as error:
             form.origins.errors = [f"{error}."]
         else:

@@ -1,4 +1,5 @@
-"""Providers in the console: who sends by each channel, in which order, for how many people. Viewers look; admins change.
+"""Providers in the console: who sends by each channel, in which order, for how many people. Viewers look; admins
+change.
 
 A form is made from what an adapter declares. A secret is never shown again: left empty it stays as it is.
 """
@@ -30,8 +31,14 @@ _LONGEST = 4_000
 
 
 class AccountForm(ConsoleForm):
-    position = IntegerField("Position", [InputRequired("A number: lower is tried first."), NumberRange(-1000, 1000)], default=0)
-    weight = IntegerField("Share among those at the same position", [InputRequired("A number, 1 or more."), NumberRange(1, 1000)], default=1)
+    position = IntegerField(
+        "Position", [InputRequired("A number: lower is tried first."), NumberRange(-1000, 1000)], default=0
+    )
+    weight = IntegerField(
+        "Share among those at the same position",
+        [InputRequired("A number, 1 or more."), NumberRange(1, 1000)],
+        default=1,
+    )
     is_on = BooleanField("In use", default=True)
 
 
@@ -51,7 +58,9 @@ class DestinationForm(ConsoleForm):
 
 
 class NewAccountForm(AccountForm):
-    name = StringField("Name", [DataRequired("Give it a name."), Length(max=64)], filters=[lambda text: (text or "").strip()])
+    name = StringField(
+        "Name", [DataRequired("Give it a name."), Length(max=64)], filters=[lambda text: (text or "").strip()]
+    )
 
 
 def _form_of(adapter: type[Adapter], base: type[AccountForm], *, is_new: bool) -> type[AccountForm]:
@@ -74,7 +83,9 @@ def listing() -> ResponseReturnValue:
     except redis.RedisError:
         states = None
     has_sandbox = not current_settings().is_production
-    return render_template("admin/providers.html", channels=queries.by_channel(), states=states, has_sandbox=has_sandbox)
+    return render_template(
+        "admin/providers.html", channels=queries.by_channel(), states=states, has_sandbox=has_sandbox
+    )
 
 
 @pages.get("/new/<adapter>")
@@ -92,7 +103,14 @@ def create(adapter: str) -> ResponseReturnValue:
     if not form.validate():
         return _page(form, model), 422
     try:
-        providers.add(form["name"].data, adapter, _given(form, model), position=form.position.data, weight=form.weight.data, is_on=form.is_on.data)
+        providers.add(
+            form["name"].data,
+            adapter,
+            _given(form, model),
+            position=form.position.data,
+            weight=form.weight.data,
+            is_on=form.is_on.data,
+        )
     except Rejected as error:
         form.refuse(error)
         return _page(form, model), 422
@@ -107,11 +125,19 @@ def one(name: str) -> ResponseReturnValue:
     return _account_page(name, row, model)
 
 
-def _account_page(name: str, row: Provider | None, model: type[Adapter], test_form: DestinationForm | None = None) -> str:
+def _account_page(
+    name: str, row: Provider | None, model: type[Adapter], test_form: DestinationForm | None = None
+) -> str:
     if row is None:
         return _page(None, model, name, test_form=test_form)
-    shown = {f"setting_{setting.name}": (row.settings or {}).get(setting.name, "") for setting in model.settings if not setting.is_secret}
-    form = _form_of(model, AccountForm, is_new=False)(formdata=None, data={"position": row.position, "weight": row.weight, "is_on": row.is_on, **shown})
+    shown = {
+        f"setting_{setting.name}": (row.settings or {}).get(setting.name, "")
+        for setting in model.settings
+        if not setting.is_secret
+    }
+    form = _form_of(model, AccountForm, is_new=False)(
+        formdata=None, data={"position": row.position, "weight": row.weight, "is_on": row.is_on, **shown}
+    )
     return _page(form, model, name, set(row.settings or {}), test_form)
 
 
@@ -125,7 +151,14 @@ def change(name: str) -> ResponseReturnValue:
         return _page(form, model, name, held), 422
     try:
         secrets = {setting.name for setting in model.settings if setting.is_secret}
-        providers.change(name, _given(form, model), keeping=secrets, position=form.position.data, weight=form.weight.data, is_on=form.is_on.data)
+        providers.change(
+            name,
+            _given(form, model),
+            keeping=secrets,
+            position=form.position.data,
+            weight=form.weight.data,
+            is_on=form.is_on.data,
+        )
     except Rejected as error:
         form.refuse(error)
         return _page(form, model, name, held), 422
@@ -183,11 +216,19 @@ def set_flag() -> ResponseReturnValue:
 
 
 def _given(form: AccountForm, model: type[Adapter]) -> dict[str, str]:
-    return {setting.name: form[f"setting_{setting.name}"].data for setting in model.settings if form[f"setting_{setting.name}"].data}
+    return {
+        setting.name: form[f"setting_{setting.name}"].data
+        for setting in model.settings
+        if form[f"setting_{setting.name}"].data
+    }
 
 
 def _page(
-    form: AccountForm | None, model: type[Adapter], name: str | None = None, held: set[str] | None = None, test_form: DestinationForm | None = None
+    form: AccountForm | None,
+    model: type[Adapter],
+    name: str | None = None,
+    held: set[str] | None = None,
+    test_form: DestinationForm | None = None,
 ) -> str:
     """`form` None: the environment sets it. `name` None: it is about to be added, and cannot be tested yet."""
     test = {}
@@ -201,7 +242,10 @@ def _destination_form(name: str, form: DestinationForm) -> DestinationForm:
     """With the addresses of the admin's own to choose from; those that are secret are not shown in full."""
     mine = provider_test.destinations(name, current_user.user_id)
     form.to.label.text = "Another destination" if mine else "Destination"
-    form.own.choices = [SelectChoice(str(address.id), f"{address.masked if _is_secret(address) else address.value} (yours)") for address in mine]
+    form.own.choices = [
+        SelectChoice(str(address.id), f"{address.masked if _is_secret(address) else address.value} (yours)")
+        for address in mine
+    ]
     return form
 
 

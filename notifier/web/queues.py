@@ -1,4 +1,6 @@
-"""Queues, workers and breakers: what waits, who works, and what stands still. Viewers look; operators pause, resume and force."""
+"""Queues, workers and breakers: what waits, who works, and what stands still. Viewers look; operators pause, resume and
+force.
+"""
 
 import redis
 from flask import flash, redirect, render_template, request, url_for
@@ -18,7 +20,12 @@ pages = page_blueprint("queues", url_prefix="/admin/queues")
 @allow("viewer")
 def listing() -> ResponseReturnValue:
     try:
-        shown = {"channels": queues.by_channel(held_back()), "workers": queues.workers(), "schedulers": queues.schedulers(), "breakers": _breakers()}
+        shown = {
+            "channels": queues.by_channel(held_back()),
+            "workers": queues.workers(),
+            "schedulers": queues.schedulers(),
+            "breakers": _breakers(),
+        }
     except redis.RedisError:
         shown = {"channels": None, "paused": queues.paused()}
     return render_template("admin/queues.html", **shown)
@@ -49,7 +56,11 @@ def pause(channel: str) -> ResponseReturnValue:
         flash(f"Nothing was paused: {error.detail}.", "error")
     else:
         label = channels.CHANNELS[channel].label
-        flash(f"{label} is paused. Everything due waits, including urgent messages." if is_new else f"{label} was already paused.")
+        flash(
+            f"{label} is paused. Everything due waits, including urgent messages."
+            if is_new
+            else f"{label} was already paused."
+        )
     return redirect(url_for("queues.listing"), 303)
 
 
@@ -69,7 +80,11 @@ def force() -> ResponseReturnValue:
         if scope not in _breakers():
             raise Rejected("validation_failed", f"there is no breaker {scope[:80]!r}")
         health.force(scope, state)
-        words = {"open": "lets nothing through until somebody closes it", "closed": "lets everything through", "auto": "works by itself again"}
+        words = {
+            "open": "lets nothing through until somebody closes it",
+            "closed": "lets everything through",
+            "auto": "works by itself again",
+        }
         flash(f"The breaker of {scope} {words[state]}.")
     except (Rejected, ValueError) as error:
         flash(f"Nothing was changed: {getattr(error, 'detail', error)}.", "error")

@@ -21,7 +21,8 @@ pages = page_blueprint("sandbox", url_prefix="/admin/sandbox")
 
 _LONGEST = 320
 _MAIL_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data: https:; font-src https: data:; form-action 'none'; frame-ancestors 'self'; "
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data: https:; font-src https: data:; form-action "
+    "'none'; frame-ancestors 'self'; "
     "sandbox allow-popups allow-popups-to-escape-sandbox"
 )
 
@@ -31,9 +32,16 @@ _MAIL_POLICY = (
 def listing() -> ResponseReturnValue:
     to, channel = request.args.get("to", "").strip()[:_LONGEST].replace("\0", ""), request.args.get("channel")
     channel = channel if channel in CHANNELS else None
-    captures, following = list_captures(with_secrets=_sees_secrets(), to=to, channel=channel, after=request.args.get("after"))
+    captures, following = list_captures(
+        with_secrets=_sees_secrets(), to=to, channel=channel, after=request.args.get("after")
+    )
     return render_template(
-        "admin/sandbox.html", captures=[_shown(capture) for capture in captures], following=following, to=to, channel=channel, channels=CHANNELS
+        "admin/sandbox.html",
+        captures=[_shown(capture) for capture in captures],
+        following=following,
+        to=to,
+        channel=channel,
+        channels=CHANNELS,
     )
 
 
@@ -43,7 +51,9 @@ def one(capture_id: str) -> ResponseReturnValue:
     capture = find_capture(parse(KIND, capture_id), with_secrets=_sees_secrets()) or abort(404)
     views = [f"admin/captures/{capture['channel']}.html", "admin/captures/any.html"]
     said = segments(capture["text"] or "")
-    return render_template("admin/capture.html", capture=_shown(capture), views=views, segments=said, payload=_readable(capture["payload"]))
+    return render_template(
+        "admin/capture.html", capture=_shown(capture), views=views, segments=said, payload=_readable(capture["payload"])
+    )
 
 
 @pages.get("/<capture_id>/html")
@@ -58,16 +68,26 @@ def html(capture_id: str) -> ResponseReturnValue:
         if "<head" not in capture["html"]
         else capture["html"].replace("<head>", '<head><base target="_blank">', 1)
     )
-    return Response(document, mimetype="text/html", headers={"Content-Security-Policy": _MAIL_POLICY, "Referrer-Policy": "no-referrer"})
+    return Response(
+        document,
+        mimetype="text/html",
+        headers={"Content-Security-Policy": _MAIL_POLICY, "Referrer-Policy": "no-referrer"},
+    )
 
 
 def _shown(capture: dict[str, Any]) -> dict[str, Any]:
-    """With `title`, what stands above it, and where it goes to: what is as good as a key to its receiver (a token, a URL) is masked."""
+    """With `title`, what stands above it, and where it goes to: what is as good as a key to its receiver (a token, a
+    URL) is masked.
+    """
     payload = capture["payload"] if isinstance(capture["payload"], dict) else {}
     channel = CHANNELS.get(capture["channel"])
     kind = channel.address if channel else None
     is_secret = capture["to"] and kind is not None and (kind.url is not None or not kind.is_typed)
-    return {**capture, "title": capture["subject"] or payload.get("title"), "to": mask(capture["channel"], capture["to"]) if is_secret else capture["to"]}
+    return {
+        **capture,
+        "title": capture["subject"] or payload.get("title"),
+        "to": mask(capture["channel"], capture["to"]) if is_secret else capture["to"],
+    }
 
 
 def _sees_secrets() -> bool:

@@ -1,7 +1,8 @@
 """How the editor shows a message: as its recipient would see it, or the fault with the line it stands in.
 
 The HTML of a mail is shown in a sandboxed frame from a route with a policy of its own. It waits for its frame in
-Redis for some minutes, by the digest of what it says, since it has been saved nowhere. So does the sample data of each author.
+Redis for some minutes, by the digest of what it says, since it has been saved nowhere. So does the sample data of each
+author.
 """
 
 import hashlib
@@ -29,7 +30,8 @@ from notifier.web.access import allow, page_blueprint
 pages = page_blueprint("template_previews", url_prefix="/admin/templates/-")
 
 MAIL_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data: https:; font-src https: data:; form-action 'none'; frame-ancestors 'self'; "
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data: https:; font-src https: data:; form-action "
+    "'none'; frame-ancestors 'self'; "
     "sandbox allow-popups allow-popups-to-escape-sandbox"
 )
 _KEY = "notifier:preview:{}"
@@ -39,7 +41,13 @@ _MOST_KEPT = 20  # of one person: Redis is there for the queues
 _SAMPLE = "notifier:sample:{}:{}"
 _SAMPLE_KEPT_S = 3600
 _AROUND = 2  # lines before and after the one a fault is in
-_NAMES = {"html": "HTML", "action_label": "button", "action_url": "link of the button", "image": "picture", "body": "text"}
+_NAMES = {
+    "html": "HTML",
+    "action_label": "button",
+    "action_url": "link of the button",
+    "image": "picture",
+    "body": "text",
+}
 
 log = structlog.get_logger()
 
@@ -53,15 +61,25 @@ def mail(digest: str) -> ResponseReturnValue:
         kept = None
     document = kept.decode() if kept else abort(404)
     document = document.replace("<head>", '<head><base target="_blank">', 1)
-    return Response(document, mimetype="text/html", headers={"Content-Security-Policy": MAIL_POLICY, "Referrer-Policy": "no-referrer"})
+    return Response(
+        document,
+        mimetype="text/html",
+        headers={"Content-Security-Policy": MAIL_POLICY, "Referrer-Policy": "no-referrer"},
+    )
 
 
-def shown(source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None) -> dict[str, Any]:
+def shown(
+    source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None
+) -> dict[str, Any]:
     """What `template_preview.html` needs: `fault`, or the message by the parts it has."""
     result = template_preview.preview(source, channel, locale, data, type)
     if isinstance(result, RenderFault):
         return {"fault": _fault(result, source, channel, locale)}
-    views = [f"admin/captures/{channel}.html", *(["admin/captures/push.html"] if CHANNELS[channel].shape.has_card else []), "admin/captures/any.html"]
+    views = [
+        f"admin/captures/{channel}.html",
+        *(["admin/captures/push.html"] if CHANNELS[channel].shape.has_card else []),
+        "admin/captures/any.html",
+    ]
     return {
         "fault": None,
         "channel": channel,
@@ -124,6 +142,22 @@ def _fault(fault: RenderFault, source: TemplateSource, channel: str, locale: str
     found = find_words(source, channel, locale)
     lines = ((getattr(found[0], fault.field, None) or "") if found and fault.field else "").split("\n")
     line = fault.line if fault.line and fault.line <= len(lines) else None
-    excerpt = [(number, lines[number - 1], number == line) for number in range(max(1, line - _AROUND), min(len(lines), line + _AROUND) + 1)] if line else []
-    place = f"Line {fault.line} of the {_NAMES.get(fault.field or '', fault.field)}" if fault.line else f"The {_NAMES.get(fault.field or '', fault.field)}"
-    return {"field": fault.field, "line": line, "sentence": f"{place if fault.field else 'The template'}: {fault.message}", "excerpt": excerpt}
+    excerpt = (
+        [
+            (number, lines[number - 1], number == line)
+            for number in range(max(1, line - _AROUND), min(len(lines), line + _AROUND) + 1)
+        ]
+        if line
+        else []
+    )
+    place = (
+        f"Line {fault.line} of the {_NAMES.get(fault.field or '', fault.field)}"
+        if fault.line
+        else f"The {_NAMES.get(fault.field or '', fault.field)}"
+    )
+    return {
+        "field": fault.field,
+        "line": line,
+        "sentence": f"{place if fault.field else 'The template'}: {fault.message}",
+        "excerpt": excerpt,
+    }

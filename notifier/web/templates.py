@@ -1,6 +1,7 @@
 """Templates: their versions, the editor, publishing and rolling back. Viewers read; admins write.
 
-The editor works on the words of one channel and language of a draft. What it shows of them is `template_previews`' business.
+The editor works on the words of one channel and language of a draft. What it shows of them is `template_previews`'
+business.
 """
 
 import difflib
@@ -35,7 +36,9 @@ _SORTS = {"key": lambda line: line.key, "changed": lambda line: line.changed_at}
 
 
 class NewTemplate(ConsoleForm):
-    key = StringField("Name", [DataRequired("Give it a name."), Length(max=64)], filters=[lambda text: (text or "").strip()])
+    key = StringField(
+        "Name", [DataRequired("Give it a name."), Length(max=64)], filters=[lambda text: (text or "").strip()]
+    )
 
 
 def _text(text: str | None) -> str:
@@ -70,7 +73,11 @@ def listing() -> ResponseReturnValue:
 
 
 def _listing(form: NewTemplate) -> str:
-    text, status, sort = request.args.get("q", "").strip().replace("\0", ""), request.args.get("status"), request.args.get("sort", "")
+    text, status, sort = (
+        request.args.get("q", "").strip().replace("\0", ""),
+        request.args.get("status"),
+        request.args.get("sort", ""),
+    )
     sort = sort if sort.removeprefix("-") in _SORTS else "key"
     lines = sorted(queries.lines(text, status), key=_SORTS[sort.removeprefix("-")], reverse=sort.startswith("-"))
     return render_template("admin/templates.html", lines=lines, q=text, status=status, sort=sort, form=form)
@@ -133,13 +140,22 @@ def _changes(before: Mapping[tuple[str, str], Words], after: Mapping[tuple[str, 
             diff = list(difflib.unified_diff(old[:left], new[:left], lineterm=""))[2:]
             lines = [(kinds[line[0]], line) for line in diff if line[0] in kinds]
             is_cut = max(len(old), len(new)) > left
-            found.append({"place": _place_name(place), "lines": [*lines, ("same", " … the rest is too long to compare here")] if is_cut else lines})
+            found.append(
+                {
+                    "place": _place_name(place),
+                    "lines": [*lines, ("same", " … the rest is too long to compare here")] if is_cut else lines,
+                }
+            )
             left = max(left - max(len(old), len(new)), 0)
     return found
 
 
 def _lines(words: Words | None) -> list[str]:
-    return [f"{name}: {line}" for name, text in asdict(words).items() if text for line in text.split("\n")] if words else []
+    return (
+        [f"{name}: {line}" for name, text in asdict(words).items() if text for line in text.split("\n")]
+        if words
+        else []
+    )
 
 
 def _trouble(source: TemplateSource) -> list[tuple[str, str, str]]:
@@ -147,8 +163,12 @@ def _trouble(source: TemplateSource) -> list[tuple[str, str, str]]:
     type_ = queries.type_of(source.key)
     data = samples.sample_of(source.key, type_.schema if type_ else None)
     places = sorted(source.contents)
-    results = template_preview.preview_each(source, [(_any_shape(channel), locale) for channel, locale in places], data, type_)
-    return [(*place, str(result)) for place, result in zip(places, results, strict=True) if isinstance(result, RenderFault)]
+    results = template_preview.preview_each(
+        source, [(_any_shape(channel), locale) for channel, locale in places], data, type_
+    )
+    return [
+        (*place, str(result)) for place, result in zip(places, results, strict=True) if isinstance(result, RenderFault)
+    ]
 
 
 @pages.post("/<key>/<int:version>/publish")
@@ -182,7 +202,8 @@ def edit(key: str, version: int) -> ResponseReturnValue:
     start = words or _to_begin_with(source, place)
     form = WordsForm(
         formdata=None,
-        data={name: getattr(start, name) or "" for name in FIELDS} | {"seen": templates.revision_of(words), "sample": _sample(key)},
+        data={name: getattr(start, name) or "" for name in FIELDS}
+        | {"seen": templates.revision_of(words), "sample": _sample(key)},
     )
     return _editor(source, place, form)
 
@@ -205,7 +226,12 @@ def _save(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> bo
         is_valid = all(not field.errors for field in form if field is not form.sample)
     if is_valid:
         try:
-            templates.save(source.key, source.version, {place: form.words()}, seen={place: form.seen.data} if form.seen.data else None)
+            templates.save(
+                source.key,
+                source.version,
+                {place: form.words()},
+                seen={place: form.seen.data} if form.seen.data else None,
+            )
         except Rejected as error:
             if error.code == "not_found":
                 raise
@@ -230,7 +256,9 @@ def remove(key: str, version: int) -> ResponseReturnValue:
 @pages.post("/<key>/<int:version>/preview")
 @allow("viewer")
 def preview(key: str, version: int) -> ResponseReturnValue:
-    """Stores nothing. For the editor's script the preview alone, without JavaScript the whole editor. Who may not write is shown what is stored."""
+    """Stores nothing. For the editor's script the preview alone, without JavaScript the whole editor. Who may not write
+    is shown what is stored.
+    """
     source = queries.source(key, version)
     place, form = _place(source), WordsForm()
     form.validate()
@@ -251,7 +279,13 @@ def test(key: str, version: int) -> ResponseReturnValue:
     to_sandbox = request.form.get("to") == "sandbox"
     try:
         answer = template_preview.send_to_author(
-            key, version, _type_key(key, form), _shown_as(place, form), current_user.user_id, form.sample.data or {}, to_sandbox=to_sandbox
+            key,
+            version,
+            _type_key(key, form),
+            _shown_as(place, form),
+            current_user.user_id,
+            form.sample.data or {},
+            to_sandbox=to_sandbox,
         ).answer
     except Rejected as error:
         form.refuse(error, {"/type": "type", "/data": "sample"})
@@ -273,7 +307,9 @@ def _outcome(answer: dict[str, Any], *, to_sandbox: bool) -> tuple[str, str]:
     story = Markup(' <a href="{}">See how it went</a>').format(f"/admin/notifications/{notification['id']}")
     going = [delivery for delivery in deliveries if delivery["status"] != "skipped"]
     if not going:
-        reasons = ", ".join(sorted({(delivery["reason"] or "").replace("_", " ") for delivery in deliveries})) or "no channel"
+        reasons = (
+            ", ".join(sorted({(delivery["reason"] or "").replace("_", " ") for delivery in deliveries})) or "no channel"
+        )
         return Markup("It was not sent to you: {}.").format(reasons) + story, "warning"
     where = ", ".join(delivery["address"] or "your inbox" for delivery in going)
     words = "The sandbox keeps what would have gone to {}." if to_sandbox else "It is on its way to {}."
@@ -304,9 +340,12 @@ def _editor(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> 
 
 
 def _view(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> dict[str, Any]:
-    # Of words for any channel these themselves are shown, although the channel they are shown as may have words of its own.
+    # Of words for any channel these themselves are shown, although the channel they are shown as may have words
+    # of its own.
     others = {} if place[0] == ANY_CHANNEL else source.contents
-    words = form.words() if current_user.has_role("admin") else source.contents.get(place) or _to_begin_with(source, place)
+    words = (
+        form.words() if current_user.has_role("admin") else source.contents.get(place) or _to_begin_with(source, place)
+    )
     written = TemplateSource(source.id, source.key, source.version, {**others, place: words})
     data_errors = form.sample.errors
     if data_errors:

@@ -2,15 +2,18 @@
 
 Nobody uses up what somebody else has: neither the tries of a right password nor the links in a mailbox.
 
-- A browser in which the account has signed in before (it holds a *device cookie*, which opens nothing) has tries of its own,
-  and is not concerned by anybody else's (https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies).
-- From any other browser each network address has tries of its own at each account: five are looked at, the next ones wait, longer
-  each time. Nothing is refused because others guess; while many do, an address that has had its five waits for hours.
+- A browser in which the account has signed in before (it holds a *device cookie*, which opens nothing) has tries of
+  its own, and is not concerned by anybody else's
+  (https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies).
+- From any other browser each network address has tries of its own at each account: five are looked at, the next ones
+  wait, longer each time. Nothing is refused because others guess; while many do, an address that has had its five
+  waits for hours.
 - The passwords of one address are looked at one after the other, and late after many failures at whatever accounts.
 - Links are sent to a mailbox at a bounded rate, silently: where none is sent, one is there that was sent just before.
 
-A try counts before it is looked at, so that none can be made beside it, and is given back when it was right. Counts are in
-Redis, by keyed digests, so that all web processes count together; while Redis is away each process counts for itself.
+A try counts before it is looked at, so that none can be made beside it, and is given back when it was right. Counts are
+in Redis, by keyed digests, so that all web processes count together; while Redis is away each process counts for
+itself.
 """
 
 import time
@@ -37,7 +40,9 @@ from notifier.queueing import unchecked
 LINKS_PER_PAIR = RateLimitItemPerMinute(5, 15, namespace="sign-in-link-pair")
 LINKS_PER_ADDRESS = RateLimitItemPerMinute(50, 15, namespace="sign-in-link-address")
 LINKS_PER_MAILBOX = RateLimitItemPerMinute(5, 15, namespace="sign-in-link-mailbox")
-FURTHER_LINKS = RateLimitItemPerMinute(1, 3, namespace="sign-in-link-further")  # beyond these: the latest has 12 minutes left at least
+FURTHER_LINKS = RateLimitItemPerMinute(
+    1, 3, namespace="sign-in-link-further"
+)  # beyond these: the latest has 12 minutes left at least
 
 _KEPT_S = 4 * 3600  # what is known of an account, and of who tried at it
 _FAILURES_KEPT_S = 15 * 60  # of an address
@@ -76,7 +81,9 @@ MOST_FAILURES = 100  # of an address, at links that are no invitations
 
 @dataclass(slots=True)
 class Try:
-    """One try at a password. `retry_after_s` > 0: it is not looked at before then; otherwise after `hold_s`. `account` None: from a known browser."""
+    """One try at a password. `retry_after_s` > 0: it is not looked at before then; otherwise after `hold_s`. `account`
+    None: from a known browser.
+    """
 
     own: str
     account: str | None
@@ -95,14 +102,21 @@ class _Line:
 
 @contextmanager
 def attempt(email: str, address: str, device: str | None = None) -> Iterator[Try]:
-    """Counts a try, as `begin`, when its turn has come. Only looking at the password belongs inside: others of that address wait.
+    """Counts a try, as `begin`, when its turn has come. Only looking at the password belongs inside: others of that
+    address wait.
 
     Those from known browsers wait for the ones of their own account, and not for strangers of the same address.
     """
-    lines: WeakValueDictionary[str, _Line] = current_app.extensions.setdefault("sign_ins_waiting", WeakValueDictionary())
-    line = lines.setdefault(f"account {email}" if device else f"address {neighbourhood(address)}", _Line())  # there while anybody waits
+    lines: WeakValueDictionary[str, _Line] = current_app.extensions.setdefault(
+        "sign_ins_waiting", WeakValueDictionary()
+    )
+    line = lines.setdefault(
+        f"account {email}" if device else f"address {neighbourhood(address)}", _Line()
+    )  # there while anybody waits
     if not line.room.acquire(blocking=False):
-        yield Try("", None, "", retry_after_s=_BUSY_RETRY_S)  # not counted: it was no guess, and so many would fill Redis
+        yield Try(
+            "", None, "", retry_after_s=_BUSY_RETRY_S
+        )  # not counted: it was no guess, and so many would fill Redis
         return
     try:
         with line.turn:
@@ -213,6 +227,9 @@ def _storages() -> tuple[RedisStorage, MemoryStorage]:
     found = current_app.extensions.get("sign_in_throttle")
     if found is None:
         pool = redis_store.client.connection_pool
-        found = RedisStorage("redis://", connection_pool=pool, key_prefix="throttle", wrap_exceptions=True), MemoryStorage()
+        found = (
+            RedisStorage("redis://", connection_pool=pool, key_prefix="throttle", wrap_exceptions=True),
+            MemoryStorage(),
+        )
         current_app.extensions["sign_in_throttle"] = found
     return found

@@ -1,4 +1,6 @@
-"""Event types in the console: what can happen, how pressing it is, by which channels, with which data. Viewers read; admins change."""
+"""Event types in the console: what can happen, how pressing it is, by which channels, with which data. Viewers read;
+admins change.
+"""
 
 import re
 from typing import Any
@@ -32,25 +34,44 @@ class TypeForm(ConsoleForm):
     titles = JsonField("Titles by language")
     category = SelectField("Category", choices=[SelectChoice(name, name.capitalize()) for name in CATEGORIES])
     priority = SelectField("Priority", choices=[SelectChoice(name, name.capitalize()) for name in PRIORITIES])
-    channels = CheckboxesField("Channels, unless a submission names its own", choices=[SelectChoice(name, channel.label) for name, channel in CHANNELS.items()])
+    channels = CheckboxesField(
+        "Channels, unless a submission names its own",
+        choices=[SelectChoice(name, channel.label) for name, channel in CHANNELS.items()],
+    )
     schema = JsonField("JSON Schema of the data")
     is_mandatory = BooleanField("Mandatory: nobody can switch it off")
     to_admins = BooleanField("Also send it to the admins")
     resend_unknown = SelectField(
         "When a send may have gone out",
-        choices=[SelectChoice("", "Sent again where that is safe"), SelectChoice("yes", "Sent again"), SelectChoice("no", "Not sent again")],
+        choices=[
+            SelectChoice("", "Sent again where that is safe"),
+            SelectChoice("yes", "Sent again"),
+            SelectChoice("no", "Not sent again"),
+        ],
     )
-    routing = SelectField("Routing, unless a submission names its own", choices=[SelectChoice("", "As usual: all channels"), *MODES])
-    escalate_after_s = IntegerField("Seconds until the next step of an escalation", [Optional(), NumberRange(10, 86_400)])
-    dedupe_window_s = IntegerField("Seconds within which repeated content is left out", [Optional(), NumberRange(0, 30 * 86_400)])
+    routing = SelectField(
+        "Routing, unless a submission names its own", choices=[SelectChoice("", "As usual: all channels"), *MODES]
+    )
+    escalate_after_s = IntegerField(
+        "Seconds until the next step of an escalation", [Optional(), NumberRange(10, 86_400)]
+    )
+    dedupe_window_s = IntegerField(
+        "Seconds within which repeated content is left out", [Optional(), NumberRange(0, 30 * 86_400)]
+    )
     seen = HiddenField()
     dedupe_near = BooleanField("Also leave out what differs only in case, spaces or punctuation")
 
     def validate_titles(self, field: JsonField) -> None:
         titles = field.data or {}
-        bad = [name for name, title in titles.items() if not isinstance(title, str) or not 1 <= len(title) <= _LONGEST_TITLE]
+        bad = [
+            name
+            for name, title in titles.items()
+            if not isinstance(title, str) or not 1 <= len(title) <= _LONGEST_TITLE
+        ]
         if not titles or bad:
-            raise ValidationError(f'Titles look like {{"en": "Order shipped"}}, with 1 to {_LONGEST_TITLE} characters each.')
+            raise ValidationError(
+                f'Titles look like {{"en": "Order shipped"}}, with 1 to {_LONGEST_TITLE} characters each.'
+            )
 
     def validate_channels(self, field: CheckboxesField) -> None:
         if not field.data:
@@ -58,11 +79,16 @@ class TypeForm(ConsoleForm):
 
     def fields(self) -> dict[str, Any]:
         found = {name: self[name].data for name in event_types.FIELDS}
-        return found | {"routing": found["routing"] or None, "resend_unknown": {"yes": True, "no": False}.get(found["resend_unknown"])}
+        return found | {
+            "routing": found["routing"] or None,
+            "resend_unknown": {"yes": True, "no": False}.get(found["resend_unknown"]),
+        }
 
 
 class NewTypeForm(TypeForm):
-    key = StringField("Name", [Regexp(_KEY, message="Use 1 to 64 characters from a-z, 0-9 and _, beginning with a letter.")])
+    key = StringField(
+        "Name", [Regexp(_KEY, message="Use 1 to 64 characters from a-z, 0-9 and _, beginning with a letter.")]
+    )
 
 
 @pages.get("")
@@ -71,7 +97,11 @@ def listing() -> ResponseReturnValue:
     text, sort = request.args.get("q", "").strip().lower(), request.args.get("sort", "")
     name = sort.removeprefix("-") if sort.removeprefix("-") in _SORTS else "key"
     order = PRIORITIES.index if name == "priority" else str
-    found = [line for line in queries.all_types() if text in line["key"] or any(text in title.lower() for title in line["titles"].values())]
+    found = [
+        line
+        for line in queries.all_types()
+        if text in line["key"] or any(text in title.lower() for title in line["titles"].values())
+    ]
     found.sort(key=lambda line: (order(line[name]), line["key"]), reverse=sort.startswith("-"))
     return render_template("admin/types.html", types=found, q=text, sort=sort or "key")
 
@@ -79,7 +109,12 @@ def listing() -> ResponseReturnValue:
 @pages.get("/new")
 @allow("admin")
 def new() -> ResponseReturnValue:
-    return _page(NewTypeForm(formdata=None, data={"titles": {"en": ""}, "schema": {"type": "object"}, "priority": "medium", "channels": ["inapp"]}))
+    return _page(
+        NewTypeForm(
+            formdata=None,
+            data={"titles": {"en": ""}, "schema": {"type": "object"}, "priority": "medium", "channels": ["inapp"]},
+        )
+    )
 
 
 @pages.post("/new")
@@ -96,7 +131,12 @@ def create() -> ResponseReturnValue:
 @allow("viewer")
 def one(key: str) -> ResponseReturnValue:
     shown = _one(key)
-    given = {**shown, "is_mandatory": shown["mandatory"], "escalate_after_s": shown["escalate_after"], "dedupe_window_s": shown["dedupe_window"]}
+    given = {
+        **shown,
+        "is_mandatory": shown["mandatory"],
+        "escalate_after_s": shown["escalate_after"],
+        "dedupe_window_s": shown["dedupe_window"],
+    }
     given |= {
         "seen": event_types.revision_of(queries.row_of(key)),
         "routing": shown["routing"] or "",
@@ -128,7 +168,11 @@ def _save(form: TypeForm, key: str) -> ResponseReturnValue:
     except Rejected as error:
         form.refuse(error, {"/escalate_after": "escalate_after_s"})
         return _page(form, shown), 422
-    flash(f"{key} has been created. Write its texts under Templates." if is_new else f"{key} has been saved. The change applies to new submissions.")
+    flash(
+        f"{key} has been created. Write its texts under Templates."
+        if is_new
+        else f"{key} has been saved. The change applies to new submissions."
+    )
     return redirect(url_for("types.one", key=key), 303)
 
 

@@ -20,7 +20,9 @@ from notifier.web.errors import Words, error_page
 
 pages = page_blueprint("unsubscribe")
 
-_BROKEN = Words("This link is incomplete", "Open it again from the message, or change what you receive in your preferences.")
+_BROKEN = Words(
+    "This link is incomplete", "Open it again from the message, or change what you receive in your preferences."
+)
 
 
 @pages.get("/u/<token>")
@@ -44,9 +46,13 @@ def act(token: str) -> ResponseReturnValue:
     if wish is None:
         return error_page(404, _BROKEN)
     try:
-        preferences.change(wish.user_id, _switched_off(wish), replace=False, source="one_click", conditions=tokens.conditions_of(wish))
+        preferences.change(
+            wish.user_id, _switched_off(wish), replace=False, source="one_click", conditions=tokens.conditions_of(wish)
+        )
     except Rejected as error:
-        if error.code != "not_found":  # a channel that is there no longer; but who is gone is sent nothing any more, as they wish
+        if (
+            error.code != "not_found"
+        ):  # a channel that is there no longer; but who is gone is sent nothing any more, as they wish
             return error_page(404, _BROKEN)
     return render_template("unsubscribe.html", wish=wish, is_done=True)
 
@@ -54,4 +60,7 @@ def act(token: str) -> ResponseReturnValue:
 def _switched_off(wish: Unsubscribe) -> dict[str, Any]:
     """The category on that channel; and choices for single types that would let some of it through all the same."""
     types = types_allowed_by_name(wish.user_id, wish.category, wish.channel)
-    return {"categories": {wish.category: {wish.channel: False}}, "types": {key: {wish.channel: False} for key in types}}
+    return {
+        "categories": {wish.category: {wish.channel: False}},
+        "types": {key: {wish.channel: False} for key in types},
+    }

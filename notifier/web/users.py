@@ -1,4 +1,6 @@
-"""People who are notified: found, looked at, and reached again. Viewers look; operators lift suppressions. Addresses are masked."""
+"""People who are notified: found, looked at, and reached again. Viewers look; operators lift suppressions. Addresses
+are masked.
+"""
 
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -32,7 +34,14 @@ def one(user_id: str) -> ResponseReturnValue:
     grid = grid_of(user_id, document)
     titles = {row.type: row.title for row, _ in grid.cells()}
     history = preference_words.entries(preferences.history(user_id, limit=20), titles, zone_of(document))
-    return render_template("admin/user.html", person=person, document=document, grid=grid, history=history, is_of_tests=is_of_tests(user_id))
+    return render_template(
+        "admin/user.html",
+        person=person,
+        document=document,
+        grid=grid,
+        history=history,
+        is_of_tests=is_of_tests(user_id),
+    )
 
 
 @pages.get("/<user_id>/addresses/<address_id>/lift")

@@ -29,12 +29,20 @@ def rules(app: APIFlask) -> list[tuple[str, str, Any]]:
 
 
 def producers_calls(app: APIFlask) -> list[tuple[str, str, Access]]:
-    return [(path, method, view.access) for path, method, view in rules(app) if hasattr(view, "access") and view.access.kind == "producer"]
+    return [
+        (path, method, view.access)
+        for path, method, view in rules(app)
+        if hasattr(view, "access") and view.access.kind == "producer"
+    ]
 
 
 def test_every_route_has_a_rule_of_access(app: APIFlask) -> None:
     """The API's views carry `access`, the pages' `rule`; static files are open."""
-    without = [(path, method) for path, method, view in rules(app) if not (hasattr(view, "access") or hasattr(view, "rule") or path.startswith("/static/"))]
+    without = [
+        (path, method)
+        for path, method, view in rules(app)
+        if not (hasattr(view, "access") or hasattr(view, "rule") or path.startswith("/static/"))
+    ]
     assert without == []
 
 
@@ -132,7 +140,10 @@ CALLS_BY_SCOPE = {
 
 
 def test_each_scope_opens_these_calls(app: APIFlask) -> None:
-    assert {scope: {f"{method} {path}" for path, method, access in producers_calls(app) if scope in access.scopes} for scope in SCOPES} == CALLS_BY_SCOPE
+    assert {
+        scope: {f"{method} {path}" for path, method, access in producers_calls(app) if scope in access.scopes}
+        for scope in SCOPES
+    } == CALLS_BY_SCOPE
 
 
 REFUSED: dict[str, tuple[str | None, int, str]] = {
@@ -183,7 +194,11 @@ def test_a_users_token_is_refused_on_producers_calls(client: FlaskClient, cast: 
 def test_a_session_cookie_is_no_key(client: FlaskClient, cast: Any) -> None:
     account = accounts.create_account("alice@example.test", None, role="admin", user_id="alice")
     with client.session_transaction() as session:
-        session["_user_id"], session["_fresh"], session[sessions.KEY] = str(account.id), True, sessions.begin(account, "password")
+        session["_user_id"], session["_fresh"], session[sessions.KEY] = (
+            str(account.id),
+            True,
+            sessions.begin(account, "password"),
+        )
 
     assert client.get("/api/v1/types").status_code == 401
 
@@ -210,7 +225,9 @@ def test_a_producer_reads_only_its_own_unless_it_is_an_admin(client: FlaskClient
     assert [client.get(path, headers=bearer(admins)).status_code for path in paths] == [200] * 4
     assert [client.get(path, headers=bearer(others)).status_code for path in paths] == [404] * 4
     assert client.post(f"/api/v1/notifications/{notification}/cancel", headers=bearer(others)).status_code == 404
-    assert [len(client.get("/api/v1/notifications", headers=bearer(key)).json["data"]) for key in (mine, others, admins)] == [1, 0, 1]
+    assert [
+        len(client.get("/api/v1/notifications", headers=bearer(key)).json["data"]) for key in (mine, others, admins)
+    ] == [1, 0, 1]
 
 
 def test_a_key_limited_to_types_submits_no_others(client: FlaskClient, cast: Any) -> None:
@@ -226,9 +243,16 @@ def test_a_key_limited_to_types_submits_no_others(client: FlaskClient, cast: Any
 
 @pytest.mark.parametrize(
     ("address", "status", "code"),
-    [("203.0.113.9", 200, None), ("203.0.114.9", 403, "network_refused"), ("2001:db8::1", 200, None), (None, 403, "network_refused")],
+    [
+        ("203.0.113.9", 200, None),
+        ("203.0.114.9", 403, "network_refused"),
+        ("2001:db8::1", 200, None),
+        (None, 403, "network_refused"),
+    ],
 )
-def test_a_key_limited_to_networks_works_nowhere_else(client: FlaskClient, address: str | None, status: int, code: str | None) -> None:
+def test_a_key_limited_to_networks_works_nowhere_else(
+    client: FlaskClient, address: str | None, status: int, code: str | None
+) -> None:
     producer = accounts.create_producer("Shop")
     _, key = accounts.create_key(producer.id, scopes=["read"], networks=parse(["203.0.113.0/24", "2001:db8::/32"]))
 
@@ -241,7 +265,9 @@ def test_a_key_limited_to_networks_works_nowhere_else(client: FlaskClient, addre
 @pytest.mark.parametrize(("forwarded", "status"), [("203.0.113.9", 200), ("203.0.113.9, 198.51.100.1", 403)])
 def test_behind_a_proxy_it_counts_where_that_was_called_from(app: APIFlask, forwarded: str, status: int) -> None:
     """The last address is the proxy's word; what stands before it is the caller's own."""
-    _, key = accounts.create_key(accounts.create_producer("Shop").id, scopes=["read"], networks=parse(["203.0.113.0/24"]))
+    _, key = accounts.create_key(
+        accounts.create_producer("Shop").id, scopes=["read"], networks=parse(["203.0.113.0/24"])
+    )
     proxied = Client(ProxyFix(app.wsgi_app, x_for=1))
 
     assert proxied.get("/api/v1/types", headers=bearer(key) | {"X-Forwarded-For": forwarded}).status_code == status
@@ -252,7 +278,10 @@ def test_urgent_needs_the_scope_or_a_type_that_is_urgent(client: FlaskClient, ca
     order = {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}, "priority": "urgent"}
     alert = {"type": "security_alert", "recipients": ["alice"], "data": {"event": "New sign-in"}, "priority": "urgent"}
 
-    assert client.post("/api/v1/notifications", json=order, headers=bearer(plain)).json["errors"][0]["code"] == "urgent_not_allowed"
+    assert (
+        client.post("/api/v1/notifications", json=order, headers=bearer(plain)).json["errors"][0]["code"]
+        == "urgent_not_allowed"
+    )
     assert client.post("/api/v1/notifications", json=order, headers=bearer(urgent)).status_code == 202
     assert client.post("/api/v1/notifications", json=alert, headers=bearer(plain)).status_code == 202
 
@@ -260,7 +289,11 @@ def test_urgent_needs_the_scope_or_a_type_that_is_urgent(client: FlaskClient, ca
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
-        ("post", "/api/v1/templates", {"key": "sign_in_link", "contents": [{"channel": "email", "title": "{{ url }}"}]}),
+        (
+            "post",
+            "/api/v1/templates",
+            {"key": "sign_in_link", "contents": [{"channel": "email", "title": "{{ url }}"}]},
+        ),
         ("put", "/api/v1/templates/sign_in_link@1", {"contents": [{"channel": "email", "title": "{{ url }}"}]}),
         ("post", "/api/v1/templates/sign_in_link@1/publish", None),
     ],
@@ -271,7 +304,10 @@ def test_who_words_the_sign_in_links_is_an_admin(client: FlaskClient, method: st
 
     assert (refused.status_code, refused.json["code"]) == (403, "scope_missing")
     if "@" in path:  # the published version: it does not change, whoever asks
-        assert client.open(path, method=method, json=body, headers=bearer(new_key("templates", "admin"))).status_code == 409
+        assert (
+            client.open(path, method=method, json=body, headers=bearer(new_key("templates", "admin"))).status_code
+            == 409
+        )
 
 
 @pytest.mark.parametrize("template", ["sign_in_link", "account_invitation@1"])
@@ -281,7 +317,10 @@ def test_nobody_submits_in_the_words_of_the_product_itself(client: FlaskClient, 
 
     response = client.post("/api/v1/notifications", json=body, headers=bearer(new_key("notify", "admin")))
 
-    assert (response.status_code, [(fault["pointer"], fault["code"]) for fault in response.json["errors"]]) == (422, [("/template", "unknown_template")])
+    assert (response.status_code, [(fault["pointer"], fault["code"]) for fault in response.json["errors"]]) == (
+        422,
+        [("/template", "unknown_template")],
+    )
 
 
 def new_key(*scopes: str) -> str:

@@ -32,7 +32,9 @@ def small(app: APIFlask) -> Iterator[None]:
         limiters[name].in_hand.clear()
 
 
-def ask(client: FlaskClient, path: str, times: int, address: str = HERE, method: str = "GET", **options: Any) -> list[Any]:
+def ask(
+    client: FlaskClient, path: str, times: int, address: str = HERE, method: str = "GET", **options: Any
+) -> list[Any]:
     return [client.open(path, method=method, environ_base={"REMOTE_ADDR": address}, **options) for _ in range(times)]
 
 
@@ -40,7 +42,19 @@ def statuses(answers: list[Any]) -> list[int]:
     return [answer.status_code for answer in answers]
 
 
-@pytest.mark.parametrize("path", ["/login", "/api/openapi.json", "/api/docs", "/p/nonsense", "/u/nonsense", "/login/link/nonsense", "/metrics", "/nowhere"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/login",
+        "/api/openapi.json",
+        "/api/docs",
+        "/p/nonsense",
+        "/u/nonsense",
+        "/login/link/nonsense",
+        "/metrics",
+        "/nowhere",
+    ],
+)
 def test_calls_without_an_identity_are_counted_by_address(client: FlaskClient, path: str) -> None:
     assert 429 not in statuses(ask(client, path, 4))
     [refused] = ask(client, path, 1)
@@ -52,7 +66,10 @@ def test_calls_without_an_identity_are_counted_by_address(client: FlaskClient, p
 
 
 def test_one_click_and_the_links_in_mails_share_the_count(client: FlaskClient, cast: Any) -> None:
-    preferences, unsubscribe = tokens.sign_preferences(link_of("alice")), tokens.sign_unsubscribe(subject_of("alice"), "marketing", "email")
+    preferences, unsubscribe = (
+        tokens.sign_preferences(link_of("alice")),
+        tokens.sign_unsubscribe(subject_of("alice"), "marketing", "email"),
+    )
     assert statuses(ask(client, f"/p/{preferences}", 3)) == [200] * 3
     assert statuses(ask(client, f"/u/{unsubscribe}", 2, method="POST")) == [200, 429]
 
@@ -80,7 +97,9 @@ def test_the_peoples_api_is_counted_apart_and_may_be_asked_more_often(client: Fl
 
 
 @pytest.mark.parametrize("path", ["/api/v1/types", "/api/v1/inbox"])
-def test_guesses_are_answered_with_429_and_a_good_key_all_the_same(client: FlaskClient, producer_key: str, path: str) -> None:
+def test_guesses_are_answered_with_429_and_a_good_key_all_the_same(
+    client: FlaskClient, producer_key: str, path: str
+) -> None:
     headers = {"Authorization": "Bearer ntf_live_guessed"}
     assert statuses(ask(client, path, 4, headers=headers)) == [401] * 3 + [429]
     assert statuses(ask(client, "/api/v1/types", 1, headers={"Authorization": f"Bearer {producer_key}"})) == [200]

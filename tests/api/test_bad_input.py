@@ -30,7 +30,10 @@ SUBMISSIONS: dict[str, tuple[Any, set[tuple[str, str]]]] = {
     "a text": ("order_shipped", {("", "wrong_type")}),
     "an unknown field": (submission(colour="red"), {("/colour", "unknown_field")}),
     "an unknown field whose name needs escaping": (submission(**{"a/b~c": 1}), {("/a~1b~0c", "unknown_field")}),
-    "an unknown field of a recipient": (submission(recipients=[NEW | {"age": 5}]), {("/recipients/0/age", "unknown_field")}),
+    "an unknown field of a recipient": (
+        submission(recipients=[NEW | {"age": 5}]),
+        {("/recipients/0/age", "unknown_field")},
+    ),
     "an unknown type": (submission(type="order_lost"), {("/type", "unknown_type")}),
     "a type that is no text": (submission(type=5), {("/type", "wrong_type")}),
     "an empty type": (submission(type=""), {("/type", "too_short")}),
@@ -40,43 +43,100 @@ SUBMISSIONS: dict[str, tuple[Any, set[tuple[str, str]]]] = {
     "a recipient that is true": (submission(recipients=[True]), {("/recipients/0", "invalid_user_id")}),
     "a recipient that is null": (submission(recipients=[None]), {("/recipients/0", "invalid_user_id")}),
     "a recipient with a space": (submission(recipients=["a b"]), {("/recipients/0", "invalid_user_id")}),
-    "a recipient of 129 characters": (submission(recipients=[{"id": "x" * 129}]), {("/recipients/0/id", "invalid_user_id")}),
-    "a recipient that ends in a line break": (submission(recipients=["alice\n"]), {("/recipients/0", "invalid_user_id")}),
+    "a recipient of 129 characters": (
+        submission(recipients=[{"id": "x" * 129}]),
+        {("/recipients/0/id", "invalid_user_id")},
+    ),
+    "a recipient that ends in a line break": (
+        submission(recipients=["alice\n"]),
+        {("/recipients/0", "invalid_user_id")},
+    ),
     "recipients that nobody knows": (
         submission(recipients=["alice", "nobody", NEW, "no.one"]),
         {("/recipients/1", "unknown_user"), ("/recipients/3", "unknown_user")},
     ),
-    "an e-mail that is none": (submission(recipients=[NEW | {"email": "erin"}]), {("/recipients/0/email", "invalid_email")}),
-    "a phone that is none": (submission(recipients=[NEW | {"phone": "call me"}]), {("/recipients/0/phone", "invalid_phone")}),
-    "a phone that is a number": (submission(recipients=[NEW | {"phone": 4915112345678}]), {("/recipients/0/phone", "wrong_type")}),
-    "an unknown zone": (submission(recipients=[NEW | {"time_zone": "Europe/Atlantis"}]), {("/recipients/0/time_zone", "unknown_time_zone")}),
-    "a zone that is a path": (submission(recipients=[NEW | {"time_zone": "../../etc/passwd"}]), {("/recipients/0/time_zone", "unknown_time_zone")}),
-    "a locale that is none": (submission(recipients=[NEW | {"locale": "de_"}]), {("/recipients/0/locale", "invalid_locale")}),
+    "an e-mail that is none": (
+        submission(recipients=[NEW | {"email": "erin"}]),
+        {("/recipients/0/email", "invalid_email")},
+    ),
+    "a phone that is none": (
+        submission(recipients=[NEW | {"phone": "call me"}]),
+        {("/recipients/0/phone", "invalid_phone")},
+    ),
+    "a phone that is a number": (
+        submission(recipients=[NEW | {"phone": 4915112345678}]),
+        {("/recipients/0/phone", "wrong_type")},
+    ),
+    "an unknown zone": (
+        submission(recipients=[NEW | {"time_zone": "Europe/Atlantis"}]),
+        {("/recipients/0/time_zone", "unknown_time_zone")},
+    ),
+    "a zone that is a path": (
+        submission(recipients=[NEW | {"time_zone": "../../etc/passwd"}]),
+        {("/recipients/0/time_zone", "unknown_time_zone")},
+    ),
+    "a locale that is none": (
+        submission(recipients=[NEW | {"locale": "de_"}]),
+        {("/recipients/0/locale", "invalid_locale")},
+    ),
     "data that are a list": (submission(data=[]), {("/data", "wrong_type")}),
     "data that lack what the type requires": (submission(data={}), {("/data/order_id", "missing")}),
     "data of a wrong type": (submission(data={"order_id": ["A1"]}), {("/data/order_id", "type")}),
-    "data by a name of ours": (submission(data={"order_id": "A1", "notification": {}}), {("/data/notification", "reserved_name")}),
+    "data by a name of ours": (
+        submission(data={"order_id": "A1", "notification": {}}),
+        {("/data/notification", "reserved_name")},
+    ),
     "NUL in data": (submission(data={"order_id": "A\x00"}), {("/data/order_id", "unstorable_text")}),
     "NUL in a name inside data": (submission(data={"order_id": "A", "x\x00": 1}), {("/data/x\x00", "unstorable_text")}),
-    "half a surrogate pair in data": (submission(data={"order_id": "A", "note": ["\ud800"]}), {("/data/note/0", "unstorable_text")}),
-    "half a surrogate pair in a name": (submission(recipients=[NEW | {"name": "\udfff"}]), {("/recipients/0/name", "unstorable_text")}),
+    "half a surrogate pair in data": (
+        submission(data={"order_id": "A", "note": ["\ud800"]}),
+        {("/data/note/0", "unstorable_text")},
+    ),
+    "half a surrogate pair in a name": (
+        submission(recipients=[NEW | {"name": "\udfff"}]),
+        {("/recipients/0/name", "unstorable_text")},
+    ),
     "half a surrogate pair as a field": (submission(**{"\ud800": 1}), {("/\\ud800", "unstorable_text")}),
-    "an integer of 30 digits in data": (submission(data={"order_id": "A", "n": 10**30}), {("/data/n", "number_too_large")}),
-    "data nested too deeply": (submission(data={"order_id": "A", "deep": nested(40)}), {("/data/deep" + "/a" * 30, "nested_too_deeply")}),
+    "an integer of 30 digits in data": (
+        submission(data={"order_id": "A", "n": 10**30}),
+        {("/data/n", "number_too_large")},
+    ),
+    "data nested too deeply": (
+        submission(data={"order_id": "A", "deep": nested(40)}),
+        {("/data/deep" + "/a" * 30, "nested_too_deeply")},
+    ),
     "an unknown channel": (submission(channels=["email", "pigeon"]), {("/channels/1", "unknown_channel")}),
     "no channels": (submission(channels=[]), {("/channels", "too_short")}),
     "an unknown priority": (submission(priority="top"), {("/priority", "not_one_of")}),
-    "marketing above medium": (submission(type="newsletter", data={"title": "T", "body": "B"}, priority="high"), {("/priority", "priority_too_high")}),
-    "social above high": (submission(type="like", data={"actor": "Bob"}, priority="urgent"), {("/priority", "priority_too_high")}),
+    "marketing above medium": (
+        submission(type="newsletter", data={"title": "T", "body": "B"}, priority="high"),
+        {("/priority", "priority_too_high")},
+    ),
+    "social above high": (
+        submission(type="like", data={"actor": "Bob"}, priority="urgent"),
+        {("/priority", "priority_too_high")},
+    ),
     "an unknown routing": (submission(routing="some"), {("/routing", "not_one_of")}),
-    "a delay of steps that are not taken": (submission(routing="all", escalate_after=60), {("/escalate_after", "contradicts_routing")}),
-    "a delay with the type's own routing": (submission(escalate_after=60), {("/escalate_after", "contradicts_routing")}),
-    "a delay beyond the expiry": (submission(routing="escalate", escalate_after=600, expires_in=600), {("/escalate_after", "contradicts_expiry")}),
+    "a delay of steps that are not taken": (
+        submission(routing="all", escalate_after=60),
+        {("/escalate_after", "contradicts_routing")},
+    ),
+    "a delay with the type's own routing": (
+        submission(escalate_after=60),
+        {("/escalate_after", "contradicts_routing")},
+    ),
+    "a delay beyond the expiry": (
+        submission(routing="escalate", escalate_after=600, expires_in=600),
+        {("/escalate_after", "contradicts_expiry")},
+    ),
     "a delay of no time": (submission(routing="escalate", escalate_after=9), {("/escalate_after", "too_small")}),
     "a delay of days": (submission(routing="escalate", escalate_after=86_401), {("/escalate_after", "too_large")}),
     "a sequence of nothing": (submission(sequence=1), {("/sequence", "needs_collapse_key")}),
     "a negative sequence": (submission(collapse_key="k", sequence=-1), {("/sequence", "too_small")}),
-    "a sequence beyond what JavaScript counts": (submission(collapse_key="k", sequence=2**53 + 1), {("/sequence", "too_large")}),
+    "a sequence beyond what JavaScript counts": (
+        submission(collapse_key="k", sequence=2**53 + 1),
+        {("/sequence", "too_large")},
+    ),
     "an empty collapse key": (submission(collapse_key=""), {("/collapse_key", "too_short")}),
     "a naive time": (submission(send_at="2026-12-01T09:00:00"), {("/send_at", "invalid_time")}),
     "a date": (submission(send_at="2026-12-01"), {("/send_at", "invalid_time")}),
@@ -92,12 +152,17 @@ SUBMISSIONS: dict[str, tuple[Any, set[tuple[str, str]]]] = {
     "a dedupe that is text": (submission(dedupe="yes"), {("/dedupe", "wrong_type")}),
     "a long idempotency key": (submission(idempotency_key="x" * 256), {("/idempotency_key", "too_long")}),
     "an unknown template": (submission(template="order_shipped@99"), {("/template", "unknown_template")}),
-    "two faults at once": (submission(colour=1, priority="top"), {("/colour", "unknown_field"), ("/priority", "not_one_of")}),
+    "two faults at once": (
+        submission(colour=1, priority="top"),
+        {("/colour", "unknown_field"), ("/priority", "not_one_of")},
+    ),
 }
 
 
 @pytest.mark.parametrize("case", SUBMISSIONS)
-def test_a_bad_submission_is_a_422_that_names_every_fault_and_stores_nothing(api: Any, cast: Any, count_rows: Callable[[], Any], case: str) -> None:
+def test_a_bad_submission_is_a_422_that_names_every_fault_and_stores_nothing(
+    api: Any, cast: Any, count_rows: Callable[[], Any], case: str
+) -> None:
     body, faults = SUBMISSIONS[case]
     before = count_rows()
 
@@ -126,7 +191,9 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_what_is_no_json_is_a_400_that_stores_nothing(api: Any, cast: Any, count_rows: Callable[[], Any], case: str) -> None:
+def test_what_is_no_json_is_a_400_that_stores_nothing(
+    api: Any, cast: Any, count_rows: Callable[[], Any], case: str
+) -> None:
     before = count_rows()
 
     response = api.post(SUBMIT, data=MALFORMED[case], content_type="application/json")
@@ -144,7 +211,9 @@ def test_a_number_beyond_every_float_is_refused(api: Any, cast: Any) -> None:
 
 
 def test_of_a_field_given_twice_the_last_counts(api: Any, cast: Any) -> None:
-    response = api.post(SUBMIT, data=b'{"type": "x", "type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}}')
+    response = api.post(
+        SUBMIT, data=b'{"type": "x", "type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}}'
+    )
 
     assert response.status_code == 202
 
@@ -197,11 +266,35 @@ OTHER_CALLS: dict[str, tuple[str, str, Any, int, set[tuple[str, str]]]] = {
     "another id in the body": ("PUT", "/api/v1/users/erin", {"id": "eve"}, 422, {("/id", "ids_differ")}),
     "a user with an unknown field": ("PUT", "/api/v1/users/erin", {"age": 5}, 422, {("/age", "unknown_field")}),
     "a user with a bad e-mail": ("PUT", "/api/v1/users/erin", {"email": "x"}, 422, {("/email", "invalid_email")}),
-    "attributes that are a text": ("PATCH", "/api/v1/users/alice", {"attributes": "pro"}, 422, {("/attributes", "wrong_type")}),
-    "NUL in an attribute": ("PATCH", "/api/v1/users/alice", {"attributes": {"plan": "\x00"}}, 422, {("/attributes/plan", "unstorable_text")}),
+    "attributes that are a text": (
+        "PATCH",
+        "/api/v1/users/alice",
+        {"attributes": "pro"},
+        422,
+        {("/attributes", "wrong_type")},
+    ),
+    "NUL in an attribute": (
+        "PATCH",
+        "/api/v1/users/alice",
+        {"attributes": {"plan": "\x00"}},
+        422,
+        {("/attributes/plan", "unstorable_text")},
+    ),
     "somebody asked for with NUL": ("GET", "/api/v1/users/a%00b", None, 404, set()),
-    "an address on an unknown channel": ("POST", "/api/v1/users/alice/addresses", {"channel": "pigeon", "value": "x"}, 422, {("/channel", "unknown_channel")}),
-    "an address on in-app": ("POST", "/api/v1/users/alice/addresses", {"channel": "inapp", "value": "x"}, 422, {("/channel", "unknown_channel")}),
+    "an address on an unknown channel": (
+        "POST",
+        "/api/v1/users/alice/addresses",
+        {"channel": "pigeon", "value": "x"},
+        422,
+        {("/channel", "unknown_channel")},
+    ),
+    "an address on in-app": (
+        "POST",
+        "/api/v1/users/alice/addresses",
+        {"channel": "inapp", "value": "x"},
+        422,
+        {("/channel", "unknown_channel")},
+    ),
     "a javascript: URL": (
         "POST",
         "/api/v1/users/alice/addresses",
@@ -209,9 +302,27 @@ OTHER_CALLS: dict[str, tuple[str, str, Any, int, set[tuple[str, str]]]] = {
         422,
         {("/value", "invalid_address")},
     ),
-    "a file: URL": ("POST", "/api/v1/users/alice/addresses", {"channel": "slack", "value": "file:///etc/passwd"}, 422, {("/value", "invalid_address")}),
-    "an address of nobody": ("POST", "/api/v1/users/nobody/addresses", {"channel": "email", "value": "a@x.test"}, 404, set()),
-    "a token for ever": ("POST", "/api/v1/users/alice/token", {"expires_in": 10**9}, 422, {("/expires_in", "too_large")}),
+    "a file: URL": (
+        "POST",
+        "/api/v1/users/alice/addresses",
+        {"channel": "slack", "value": "file:///etc/passwd"},
+        422,
+        {("/value", "invalid_address")},
+    ),
+    "an address of nobody": (
+        "POST",
+        "/api/v1/users/nobody/addresses",
+        {"channel": "email", "value": "a@x.test"},
+        404,
+        set(),
+    ),
+    "a token for ever": (
+        "POST",
+        "/api/v1/users/alice/token",
+        {"expires_in": 10**9},
+        422,
+        {("/expires_in", "too_large")},
+    ),
     "a token for nobody": ("POST", "/api/v1/users/nobody/token", None, 404, set()),
     "a page of nothing": ("GET", "/api/v1/notifications?limit=0", None, 422, {("/limit", "too_small")}),
     "a page of everything": ("GET", "/api/v1/notifications?limit=201", None, 422, {("/limit", "too_large")}),
@@ -229,36 +340,77 @@ OTHER_CALLS: dict[str, tuple[str, str, Any, int, set[tuple[str, str]]]] = {
         422,
         {("/recipients", "too_long")},
     ),
-    "a dry run of maybe": ("POST", "/api/v1/notifications?dry_run=maybe", submission(), 422, {("/dry_run", "not_one_of")}),
-    "a bulk of nothing": ("POST", "/api/v1/notifications/bulk", {"notifications": []}, 422, {("/notifications", "too_short")}),
-    "a bulk of 1,001": ("POST", "/api/v1/notifications/bulk", {"notifications": [{}] * 1001}, 422, {("/notifications", "too_long")}),
-    "a bulk that is no list": ("POST", "/api/v1/notifications/bulk", {"notifications": {}}, 422, {("/notifications", "wrong_type")}),
-    "the seeds' bulk of nothing": ("POST", "/notify/bulk", {"notifications": []}, 422, {("/notifications", "too_short")}),
+    "a dry run of maybe": (
+        "POST",
+        "/api/v1/notifications?dry_run=maybe",
+        submission(),
+        422,
+        {("/dry_run", "not_one_of")},
+    ),
+    "a bulk of nothing": (
+        "POST",
+        "/api/v1/notifications/bulk",
+        {"notifications": []},
+        422,
+        {("/notifications", "too_short")},
+    ),
+    "a bulk of 1,001": (
+        "POST",
+        "/api/v1/notifications/bulk",
+        {"notifications": [{}] * 1001},
+        422,
+        {("/notifications", "too_long")},
+    ),
+    "a bulk that is no list": (
+        "POST",
+        "/api/v1/notifications/bulk",
+        {"notifications": {}},
+        422,
+        {("/notifications", "wrong_type")},
+    ),
+    "the seeds' bulk of nothing": (
+        "POST",
+        "/notify/bulk",
+        {"notifications": []},
+        422,
+        {("/notifications", "too_short")},
+    ),
 }
 
 
 @pytest.mark.parametrize("case", OTHER_CALLS)
-def test_bad_input_of_the_other_calls_stores_nothing_either(api: Any, cast: Any, count_rows: Callable[[], Any], case: str) -> None:
+def test_bad_input_of_the_other_calls_stores_nothing_either(
+    api: Any, cast: Any, count_rows: Callable[[], Any], case: str
+) -> None:
     method, path, body, status, faults = OTHER_CALLS[case]
     before = count_rows()
 
     response = getattr(api, method.lower())(path, body)
 
-    assert (response.status_code, {(fault["pointer"], fault["code"]) for fault in response.json["errors"]}) == (status, faults)
+    assert (response.status_code, {(fault["pointer"], fault["code"]) for fault in response.json["errors"]}) == (
+        status,
+        faults,
+    )
     assert count_rows() == before
 
 
 @pytest.mark.parametrize("key", ["", '""', "x" * 256, "a\tb"])
-def test_an_unusable_idempotency_key_header_is_refused(api: Any, cast: Any, count_rows: Callable[[], Any], key: str) -> None:
+def test_an_unusable_idempotency_key_header_is_refused(
+    api: Any, cast: Any, count_rows: Callable[[], Any], key: str
+) -> None:
     before = count_rows()
 
     response = api.post(SUBMIT, GOOD, headers={"Idempotency-Key": key})
 
-    assert [(fault["pointer"], fault["code"]) for fault in response.json["errors"]] == [("/idempotency_key", "invalid_idempotency_key")]
+    assert [(fault["pointer"], fault["code"]) for fault in response.json["errors"]] == [
+        ("/idempotency_key", "invalid_idempotency_key")
+    ]
     assert count_rows() == before
 
 
-@pytest.mark.parametrize("data", [{"a": ["\0"] * 100_000}, {f"\0{n}": n for n in range(5_000)}], ids=["values", "names"])
+@pytest.mark.parametrize(
+    "data", [{"a": ["\0"] * 100_000}, {f"\0{n}": n for n in range(5_000)}], ids=["values", "names"]
+)
 def test_of_very_many_faults_the_first_thousand_are_told(api: Any, cast: Any, data: dict[str, Any]) -> None:
     response = api.post(SUBMIT, submission(data=data))
 

@@ -17,7 +17,11 @@ from notifier.extensions import db
 def test_an_unknown_path_is_a_problem(client: FlaskClient) -> None:
     response = client.get("/api/v1/nothing")
 
-    assert (response.status_code, response.content_type, response.json["code"]) == (404, "application/problem+json", "not_found")
+    assert (response.status_code, response.content_type, response.json["code"]) == (
+        404,
+        "application/problem+json",
+        "not_found",
+    )
     assert response.json["instance"] == "/api/v1/nothing"
 
 
@@ -32,7 +36,12 @@ def test_errors_of_pages_are_not_for_programs(client: FlaskClient) -> None:
     assert client.get("/nothing").mimetype == "text/html"
 
 
-REQUEST_IDS = {"a sane one": ("abc-123_x.y", True), "one with a space": ("a b", False), "a long one": ("x" * 65, False), "an empty one": ("", False)}
+REQUEST_IDS = {
+    "a sane one": ("abc-123_x.y", True),
+    "one with a space": ("a b", False),
+    "a long one": ("x" * 65, False),
+    "an empty one": ("", False),
+}
 
 
 @pytest.mark.parametrize("case", REQUEST_IDS)
@@ -55,7 +64,9 @@ def broken(settings: Settings) -> Iterator[APIFlask]:
         db.engine.dispose()
 
 
-def test_a_bug_is_an_opaque_500_with_the_trace_in_the_log(broken: APIFlask, api: Any, caplog: pytest.LogCaptureFixture, capsys: Any) -> None:
+def test_a_bug_is_an_opaque_500_with_the_trace_in_the_log(
+    broken: APIFlask, api: Any, caplog: pytest.LogCaptureFixture, capsys: Any
+) -> None:
     def fail(**_: Any) -> None:
         raise RuntimeError("a secret of ours")
 

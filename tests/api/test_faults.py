@@ -20,9 +20,34 @@ from tests.conftest import Api
 
 URL = "/api/v1/notifications"
 LONG = "x" * 100_000
-WRONG: list[Any] = [None, True, -1, 0, 5, 10**12, 5.5, 5.0, "", "x", LONG, [], [None], [5, "x", {}], ["x"] * 2_000, {}, {"x": 1}, {"x": {"y": None}}]
+WRONG: list[Any] = [
+    None,
+    True,
+    -1,
+    0,
+    5,
+    10**12,
+    5.5,
+    5.0,
+    "",
+    "x",
+    LONG,
+    [],
+    [None],
+    [5, "x", {}],
+    ["x"] * 2_000,
+    {},
+    {"x": 1},
+    {"x": {"y": None}},
+]
 # Words of the language or the library that this is written in.
-FOREIGN = re.compile(r"input should|should have|field required|extra inputs|value error|valid dict|instance|python|\b(none|dict|tuple|str|bool|int)\b", re.I)
+FOREIGN = re.compile(
+    (
+        r"input should|should have|field required|extra inputs|value error|valid "
+        r"dict|instance|python|\b(none|dict|tuple|str|bool|int)\b"
+    ),
+    re.I,
+)
 
 
 def kinds(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -46,7 +71,9 @@ def bodies(schema: type[BaseModel]) -> Iterator[Any]:
 
 
 def test_every_schema_of_a_body_is_looked_at() -> None:
-    assert {module.__name__ for module in (schemas, seeds, inbox, gateway, console)} <= {schema.__module__ for schema in SCHEMAS}
+    assert {module.__name__ for module in (schemas, seeds, inbox, gateway, console)} <= {
+        schema.__module__ for schema in SCHEMAS
+    }
     assert len(SCHEMAS) > 20
 
 
@@ -76,7 +103,9 @@ def test_no_fault_is_told_in_words_of_the_language_we_are_written_in(schema: typ
     faults = [(body, fault) for body, rejected in refused for fault in rejected.faults]
     assert faults
     assert [fault for _, fault in faults if FOREIGN.search(fault.message) or fault.message == "this is not valid"] == []
-    assert {fault.code for _, fault in faults if re.search(r"_(type|parsing|float|error|size)$", fault.code)} <= {"wrong_type"}
+    assert {fault.code for _, fault in faults if re.search(r"_(type|parsing|float|error|size)$", fault.code)} <= {
+        "wrong_type"
+    }
     assert [fault for body, fault in faults if not leads_somewhere(fault, body)] == []
 
 
@@ -86,8 +115,14 @@ def test_no_fault_is_told_in_words_of_the_language_we_are_written_in(schema: typ
         ([], ["/: this must be an object"]),
         ("text", ["/: this must be an object"]),
         ({"type": 5, "recipients": []}, ["/type: this must be text", "/recipients: this needs 1 entries at least"]),
-        ({"type": "like", "recipients": ["alice"], "data": [], "x": 1}, ["/data: this must be an object", "/x: there is no such field"]),
-        ({"type": "like", "recipients": ["alice"], "priority": "huge"}, ["/priority: this must be 'urgent', 'high', 'medium' or 'low'"]),
+        (
+            {"type": "like", "recipients": ["alice"], "data": [], "x": 1},
+            ["/data: this must be an object", "/x: there is no such field"],
+        ),
+        (
+            {"type": "like", "recipients": ["alice"], "priority": "huge"},
+            ["/priority: this must be 'urgent', 'high', 'medium' or 'low'"],
+        ),
         ({"type": "like", "recipients": ["alice"], "expires_in": 0}, ["/expires_in: this must be 1 at least"]),
         ({"type": "like", "recipients": ["alice"], "expires_in": 1.5}, ["/expires_in: this must be a whole number"]),
         ({"recipients": ["alice"]}, ["/type: this is required"]),
@@ -103,7 +138,9 @@ BODY = {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "
 
 
 def send(client: FlaskClient, key: str, data: bytes, **headers: str) -> Any:
-    return client.post(URL, data=data, headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json", **headers})
+    return client.post(
+        URL, data=data, headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json", **headers}
+    )
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "zstd", "gzip, identity"])
@@ -139,14 +176,26 @@ def test_a_body_that_is_no_json_is_told_why(client: FlaskClient, producer_key: s
 
 
 def test_faults_of_data_are_told_in_words_of_json_too(api: Api, cast: Any) -> None:
-    schema = {"type": "object", "properties": {"is_on": {"const": True}, "count": {"type": ["integer", "null"]}, "size": {"enum": ["S", None]}}}
+    schema = {
+        "type": "object",
+        "properties": {"is_on": {"const": True}, "count": {"type": ["integer", "null"]}, "size": {"enum": ["S", None]}},
+    }
     assert (
         api.put(
-            "/api/v1/types/flagged", {"titles": {"en": "Flagged"}, "category": "social", "priority": "low", "channels": ["inapp"], "schema": schema}
+            "/api/v1/types/flagged",
+            {
+                "titles": {"en": "Flagged"},
+                "category": "social",
+                "priority": "low",
+                "channels": ["inapp"],
+                "schema": schema,
+            },
         ).status_code
         == 201
     )
-    answer = api.post(URL, {"type": "flagged", "recipients": ["alice"], "data": {"is_on": None, "count": "x", "size": "L"}})
+    answer = api.post(
+        URL, {"type": "flagged", "recipients": ["alice"], "data": {"is_on": None, "count": "x", "size": "L"}}
+    )
     assert sorted(fault["message"] for fault in answer.json["errors"]) == [
         "'count' must be of type integer or null",
         "'is_on' does not satisfy const: true",

@@ -21,7 +21,10 @@ def test_alive_is_alive(client: Any) -> None:
 def test_without_workers_or_schedulers_it_is_degraded_but_ready(client: Any) -> None:
     response = client.get("/readyz")
 
-    assert (response.status_code, response.json) == (200, {"status": "degraded", "database": "ok", "redis": "ok", "workers": 0, "schedulers": 0})
+    assert (response.status_code, response.json) == (
+        200,
+        {"status": "degraded", "database": "ok", "redis": "ok", "workers": 0, "schedulers": 0},
+    )
 
 
 def test_with_all_of_them_it_is_ok(client: Any, app: APIFlask) -> None:
@@ -30,7 +33,13 @@ def test_with_all_of_them_it_is_ok(client: Any, app: APIFlask) -> None:
     liveness.beat_scheduler(redis_store.client, "one")
     liveness.beat_scheduler(redis_store.client, "two")
 
-    assert client.get("/readyz").json == {"status": "ok", "database": "ok", "redis": "ok", "workers": 1, "schedulers": 2}
+    assert client.get("/readyz").json == {
+        "status": "ok",
+        "database": "ok",
+        "redis": "ok",
+        "workers": 1,
+        "schedulers": 2,
+    }
 
 
 @pytest.fixture
@@ -46,17 +55,28 @@ def without_redis(app: APIFlask) -> Iterator[None]:
 def test_without_redis_it_is_degraded_but_ready(client: Any) -> None:
     response = client.get("/readyz")
 
-    assert (response.status_code, response.json) == (200, {"status": "degraded", "database": "ok", "redis": "unavailable", "workers": 0, "schedulers": 0})
+    assert (response.status_code, response.json) == (
+        200,
+        {"status": "degraded", "database": "ok", "redis": "unavailable", "workers": 0, "schedulers": 0},
+    )
 
 
 def test_metrics_count_requests_and_queues(client: Any, api: Any, cast: Any) -> None:
-    api.post("/api/v1/notifications", {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}, "channels": ["email"]})
+    api.post(
+        "/api/v1/notifications",
+        {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}, "channels": ["email"]},
+    )
 
     response = client.get("/metrics")
 
     assert (response.status_code, response.mimetype) == (200, "text/plain")
     lines = response.text.splitlines()
-    assert any(line.startswith('notifier_http_requests_total{endpoint="api_notifications.submit_notification",method="POST",status="202"}') for line in lines)
+    assert any(
+        line.startswith(
+            'notifier_http_requests_total{endpoint="api_notifications.submit_notification",method="POST",status="202"}'
+        )
+        for line in lines
+    )
     assert 'notifier_queue_depth{queue="email.high"} 1.0' in lines
     assert 'notifier_deliveries_held_back{queue="email.high"} 0.0' in lines
     assert "notifier_redis_up 1.0" in lines

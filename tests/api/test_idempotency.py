@@ -34,15 +34,27 @@ DOORS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"eventType": "ONE_TIME_CODE", "userId": "alice", "metadata": {"code": "2"}},
     ),
     "/notifications/send": (
-        {"user_ids": ["alice"], "notification_type": "transactional", "template_id": "one_time_code", "variables": {"code": "1"}},
-        {"user_ids": ["alice"], "notification_type": "transactional", "template_id": "one_time_code", "variables": {"code": "2"}},
+        {
+            "user_ids": ["alice"],
+            "notification_type": "transactional",
+            "template_id": "one_time_code",
+            "variables": {"code": "1"},
+        },
+        {
+            "user_ids": ["alice"],
+            "notification_type": "transactional",
+            "template_id": "one_time_code",
+            "variables": {"code": "2"},
+        },
     ),
 }
 every_door = pytest.mark.parametrize("path", DOORS)
 
 
 @every_door
-def test_a_repeat_gets_the_first_answer_again_and_says_so(api: Any, cast: Any, count_rows: Callable[[], Any], path: str) -> None:
+def test_a_repeat_gets_the_first_answer_again_and_says_so(
+    api: Any, cast: Any, count_rows: Callable[[], Any], path: str
+) -> None:
     body, _ = DOORS[path]
     first = api.post(path, body, headers=KEY)
     before = count_rows()
@@ -55,7 +67,9 @@ def test_a_repeat_gets_the_first_answer_again_and_says_so(api: Any, cast: Any, c
 
 
 @every_door
-def test_the_same_key_with_another_body_is_refused_as_a_whole(api: Any, cast: Any, count_rows: Callable[[], Any], path: str) -> None:
+def test_the_same_key_with_another_body_is_refused_as_a_whole(
+    api: Any, cast: Any, count_rows: Callable[[], Any], path: str
+) -> None:
     body, other = DOORS[path]
     first = api.post(path, body, headers=KEY)
     before = count_rows()
@@ -87,7 +101,9 @@ def test_a_key_is_forgotten_after_a_day_and_not_before(api: Any, cast: Any, path
 def test_who_comes_while_the_first_one_is_being_stored_is_told_to_come_back(
     app: APIFlask, api: Any, cast: Any, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    """The first is another process that has written its key and not committed yet. SQLite has one writer: there the second waits."""
+    """The first is another process that has written its key and not committed yet. SQLite has one writer: there the
+    second waits.
+    """
     if db.engine.dialect.name == "sqlite":
         pytest.skip("one writer at a time: nobody meets a key that is being written")
     monkeypatch.setattr(judge, "LONGEST_WAIT_MS", 100)
@@ -98,7 +114,11 @@ def test_who_comes_while_the_first_one_is_being_stored_is_told_to_come_back(
         answer = api.post(path, body, headers=KEY)
         connection.rollback()
 
-    assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (409, "idempotency_in_progress", "1")
+    assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (
+        409,
+        "idempotency_in_progress",
+        "1",
+    )
     assert rows(Notification) == []
     assert api.post(path, body, headers=KEY).status_code == 202
 
@@ -118,7 +138,9 @@ def _key_row(producer_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
         ("/notifications/trigger", {"eventId": "k-2"}, "/eventId"),
     ],
 )
-def test_a_header_and_a_twin_that_differ_are_refused(api: Any, cast: Any, path: str, twin: dict[str, str], pointer: str) -> None:
+def test_a_header_and_a_twin_that_differ_are_refused(
+    api: Any, cast: Any, path: str, twin: dict[str, str], pointer: str
+) -> None:
     body = DOORS[path][0] | twin
 
     refused = api.post(path, body, headers=KEY)
@@ -143,10 +165,14 @@ BULK = "/api/v1/notifications/bulk"
         pytest.param(lambda items: [*items, ORDER], id="an item more"),
         pytest.param(lambda items: items[::-1], id="in another order"),
         pytest.param(lambda items: [items[0], 5], id="what was refused, otherwise"),
-        pytest.param(lambda items: [ORDER | {"idempotency_key": "own"}, *items[1:]], id="an item with a key of its own"),
+        pytest.param(
+            lambda items: [ORDER | {"idempotency_key": "own"}, *items[1:]], id="an item with a key of its own"
+        ),
     ],
 )
-def test_any_difference_of_a_bulk_body_is_another_body(api: Any, cast: Any, change: Callable[[list[Any]], list[Any]]) -> None:
+def test_any_difference_of_a_bulk_body_is_another_body(
+    api: Any, cast: Any, change: Callable[[list[Any]], list[Any]]
+) -> None:
     items = [ORDER, ORDER | {"recipients": ["nobody"]}]
     assert api.post(BULK, {"notifications": items}, headers=KEY).status_code == 202
 
@@ -193,7 +219,9 @@ def test_a_bulk_call_that_was_broken_off_is_gone_on_with(api: Any, cast: Any) ->
     assert api.post(BULK, body, headers=KEY).json == second
 
 
-def test_many_bulk_calls_at_once_with_one_key_store_each_item_once(app: APIFlask, api: Any, cast: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_bulk_calls_at_once_with_one_key_store_each_item_once(
+    app: APIFlask, api: Any, cast: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database, "_LOCK_WAIT_S", 30.0)
     body, answers, start = {"notifications": [ORDER] * 5}, list[Any](), threading.Barrier(6)
 

@@ -41,7 +41,9 @@ class Person:
 
 @pytest.fixture
 def by_token(app: APIFlask) -> Callable[[str], Person]:
-    return lambda user_id: Person(app.test_client(), {"Authorization": f"Bearer {tokens.sign_user_token(subject_of(user_id), 60)[0]}"})
+    return lambda user_id: Person(
+        app.test_client(), {"Authorization": f"Bearer {tokens.sign_user_token(subject_of(user_id), 60)[0]}"}
+    )
 
 
 @pytest.fixture
@@ -50,7 +52,14 @@ def signed_in(app: APIFlask) -> Callable[[str], FlaskClient]:
         account = accounts.create_account(f"{user_id}@example.test", "pw", "person", user_id)
         client = app.test_client()
         with client.session_transaction() as session:
-            session.update({"_user_id": str(account.id), "_fresh": True, "csrf_token": "raw", sessions.KEY: sessions.begin(account, "password")})
+            session.update(
+                {
+                    "_user_id": str(account.id),
+                    "_fresh": True,
+                    "csrf_token": "raw",
+                    sessions.KEY: sessions.begin(account, "password"),
+                }
+            )
         return client
 
     return sign_in
@@ -92,7 +101,9 @@ def _calls(client: FlaskClient, headers: dict[str, str]) -> list[TestResponse]:
     "authorization",
     [None, "Bearer", "Bearer ", "Bearer x.y", "Bearer ntf_live_unknown", "Basic YTpi", "Token x", "bearer \xff"],
 )
-def test_nobody_is_let_in_without_an_identity_whatever_the_body(arrive: Any, client: FlaskClient, authorization: str | None) -> None:
+def test_nobody_is_let_in_without_an_identity_whatever_the_body(
+    arrive: Any, client: FlaskClient, authorization: str | None
+) -> None:
     arrive("alice")
     for response in _calls(client, {"Authorization": authorization} if authorization else {}):
         assert response.status_code == 401
@@ -177,12 +188,17 @@ def of_producer(app: APIFlask) -> Callable[[list[str] | None], Person]:
     def call(allowed: list[str] | None) -> Person:
         producer = accounts.create_producer("Shop", allowed_origins=allowed)
         origins.forget_cached()
-        return Person(app.test_client(), {"Authorization": f"Bearer {tokens.sign_user_token(subject_of('alice'), 60, producer_id=producer.id)[0]}"})
+        return Person(
+            app.test_client(),
+            {"Authorization": f"Bearer {tokens.sign_user_token(subject_of('alice'), 60, producer_id=producer.id)[0]}"},
+        )
 
     return call
 
 
-def test_pages_of_other_origins_may_use_tokens_and_nothing_else(arrive: Any, client: FlaskClient, of_producer: Any, by_cookie: Any) -> None:
+def test_pages_of_other_origins_may_use_tokens_and_nothing_else(
+    arrive: Any, client: FlaskClient, of_producer: Any, by_cookie: Any
+) -> None:
     arrive("alice")
     token, cookie = of_producer(None), by_cookie("alice")
     for path in (INBOX, *WRITES):
@@ -196,7 +212,10 @@ def test_pages_of_other_origins_may_use_tokens_and_nothing_else(arrive: Any, cli
     assert answer.headers["Access-Control-Allow-Origin"] == SHOP
     assert "Origin" in answer.headers["Vary"]
     refusal = client.get(INBOX, headers={"Authorization": "Bearer forged", "Origin": SHOP})
-    assert (refusal.status_code, refusal.headers["Access-Control-Allow-Origin"]) == (401, SHOP)  # so that the page can say why
+    assert (refusal.status_code, refusal.headers["Access-Control-Allow-Origin"]) == (
+        401,
+        SHOP,
+    )  # so that the page can say why
     for answer in (cookie.client.get(INBOX, headers={"Origin": SHOP}), client.get(INBOX, headers={"Origin": SHOP})):
         assert "Access-Control-Allow-Origin" not in answer.headers
 
@@ -238,12 +257,16 @@ def test_a_token_is_good_on_the_sites_its_producer_allows(
 def test_one_producers_sites_are_not_anothers(arrive: Any, client: FlaskClient, of_producer: Any) -> None:
     arrive("alice")
     shop, blog = of_producer([SHOP]), of_producer([BLOG])
-    assert [preflight_of(client, INBOX, origin).headers.get("Access-Control-Allow-Origin") for origin in (SHOP, BLOG, EVIL)] == [SHOP, BLOG, None]
+    assert [
+        preflight_of(client, INBOX, origin).headers.get("Access-Control-Allow-Origin") for origin in (SHOP, BLOG, EVIL)
+    ] == [SHOP, BLOG, None]
     shop.headers["Origin"] = blog.headers["Origin"] = BLOG
     assert (shop.get().status_code, blog.get().status_code) == (403, 200)
 
 
-def test_a_token_from_before_tokens_named_their_producer_stays_good(arrive: Any, by_token: Any, of_producer: Any) -> None:
+def test_a_token_from_before_tokens_named_their_producer_stays_good(
+    arrive: Any, by_token: Any, of_producer: Any
+) -> None:
     arrive("alice")
     of_producer([SHOP])
     alice = by_token("alice")
@@ -253,7 +276,10 @@ def test_a_token_from_before_tokens_named_their_producer_stays_good(arrive: Any,
 
 def test_the_token_of_a_producer_that_is_gone_is_good_nowhere(arrive: Any, by_token: Any) -> None:
     arrive("alice")
-    headers = {"Authorization": f"Bearer {tokens.sign_user_token(subject_of('alice'), 60, producer_id=new_id())[0]}", "Origin": SHOP}
+    headers = {
+        "Authorization": f"Bearer {tokens.sign_user_token(subject_of('alice'), 60, producer_id=new_id())[0]}",
+        "Origin": SHOP,
+    }
     assert by_token("alice").client.get(INBOX, headers=headers).json["code"] == "unauthenticated"
 
 
@@ -264,7 +290,10 @@ def test_the_tokens_a_producer_makes_carry_its_name(arrive: Any, api: Any, clien
     assert opened is not None
     assert opened.producer_id is not None
     origins.limit(opened.producer_id, [SHOP])
-    answers = [client.get(INBOX, headers={"Authorization": f"Bearer {token}", "Origin": origin}).status_code for origin in (SHOP, EVIL)]
+    answers = [
+        client.get(INBOX, headers={"Authorization": f"Bearer {token}", "Origin": origin}).status_code
+        for origin in (SHOP, EVIL)
+    ]
     assert answers == [200, 403]
 
 
@@ -287,7 +316,9 @@ def test_the_list_takes_filter_category_and_words(arrive: Any, by_token: Any) ->
     arrive("alice", title="Half a parcel")
     person = by_token("alice")
     person.post("read", {"ids": [show("dlv", key)]})
-    assert [item["title"] for item in person.get(filter="unread", category="marketing", q="half").json["data"]] == ["Half price"]
+    assert [item["title"] for item in person.get(filter="unread", category="marketing", q="half").json["data"]] == [
+        "Half price"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -306,7 +337,9 @@ def test_the_list_takes_filter_category_and_words(arrive: Any, by_token: Any) ->
         ({"colour": "red"}, 422, "/colour"),
     ],
 )
-def test_a_question_that_makes_no_sense_is_refused_at_its_place(arrive: Any, by_token: Any, query: dict[str, str], status: int, pointer: str) -> None:
+def test_a_question_that_makes_no_sense_is_refused_at_its_place(
+    arrive: Any, by_token: Any, query: dict[str, str], status: int, pointer: str
+) -> None:
     response = by_token("alice").get(**query)
     assert response.status_code == status
     assert [fault["pointer"] for fault in response.json["errors"]] == [pointer]
@@ -352,9 +385,14 @@ def test_a_number_too_high_means_reading_again(by_token: Any) -> None:
         ([("read", {"ids": []})], (3, 3, 3)),
     ],
 )
-def test_a_mark_answers_with_the_counts(arrive: Any, by_token: Any, calls: list[tuple[str, Any]], answer: tuple[int, int, int]) -> None:
+def test_a_mark_answers_with_the_counts(
+    arrive: Any, by_token: Any, calls: list[tuple[str, Any]], answer: tuple[int, int, int]
+) -> None:
     shown = [show("dlv", key) for key in arrive("alice", "alice") + arrive("alice", category="marketing")]
-    names: dict[Any, str] = dict(enumerate(shown)) | {"bob's": show("dlv", arrive("bob")[0]), "unknown": show("dlv", new_id())}
+    names: dict[Any, str] = dict(enumerate(shown)) | {
+        "bob's": show("dlv", arrive("bob")[0]),
+        "unknown": show("dlv", new_id()),
+    }
     person = by_token("alice")
     for mark, body in calls:
         if body and "ids" in body:
@@ -412,18 +450,30 @@ def test_a_mark_that_makes_no_sense_changes_nothing(arrive: Any, by_token: Any, 
 def test_malformed_json_is_named_as_such(by_token: Any) -> None:
     person = by_token("alice")
     for text in ("{", "", "NaN", '{"ids": ['):
-        response = person.client.post(f"{INBOX}/read", data=text, headers=person.headers, content_type="application/json")
+        response = person.client.post(
+            f"{INBOX}/read", data=text, headers=person.headers, content_type="application/json"
+        )
         assert (response.status_code, response.json["code"]) == (400, "malformed_json")
 
 
 def test_a_thousand_ids_are_not_too_many(arrive: Any, by_token: Any) -> None:
     [key] = arrive("alice")
     ids = [show("dlv", new_id()) for _ in range(999)] + [show("dlv", key)]
-    assert by_token("alice").post("read", {"ids": ids}).json == {"unread": 0, "unseen": 0, "seq": 2, "changed_ids": [show("dlv", key)]}
+    assert by_token("alice").post("read", {"ids": ids}).json == {
+        "unread": 0,
+        "unseen": 0,
+        "seq": 2,
+        "changed_ids": [show("dlv", key)],
+    }
 
 
-@pytest.mark.parametrize(("mark", "undo"), [("read", "unread"), ("unread", "read"), ("archive", "unarchive"), ("unarchive", "archive"), ("snooze", "snooze")])
-def test_a_mark_names_what_it_has_changed_so_that_it_can_be_undone(arrive: Any, by_token: Any, mark: str, undo: str) -> None:
+@pytest.mark.parametrize(
+    ("mark", "undo"),
+    [("read", "unread"), ("unread", "read"), ("archive", "unarchive"), ("unarchive", "archive"), ("snooze", "snooze")],
+)
+def test_a_mark_names_what_it_has_changed_so_that_it_can_be_undone(
+    arrive: Any, by_token: Any, mark: str, undo: str
+) -> None:
     [touched, untouched] = [show("dlv", key) for key in arrive("alice", "alice")]
     person = by_token("alice")
     until = {"until": (now() + timedelta(days=1)).isoformat()}
@@ -463,7 +513,10 @@ def test_what_one_tab_marks_every_tab_is_told(arrive: Any, by_token: Any, ear: A
 
 
 def test_an_item_tells_its_person_why_it_came(api: Any, cast: Any, by_token: Any) -> None:
-    submitted = api.post("/api/v1/notifications", {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}, "channels": ["inapp"]})
+    submitted = api.post(
+        "/api/v1/notifications",
+        {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}, "channels": ["inapp"]},
+    )
     key = submitted.json["notifications"][0]["deliveries"][0]["id"]
 
     answer = by_token("alice").get(f"/{key}/why")

@@ -22,7 +22,10 @@ def limited(app: APIFlask, request: pytest.FixtureRequest) -> Iterator[APIFlask]
     settings: Settings = app.extensions["settings"]
     limiter = app.extensions["limiter"]
     usual = limiter.item
-    app.extensions["settings"], limiter.item = dataclasses.replace(settings, rate_limit=request.param), parse(request.param)
+    app.extensions["settings"], limiter.item = (
+        dataclasses.replace(settings, rate_limit=request.param),
+        parse(request.param),
+    )
     yield app
     app.extensions["settings"], limiter.item, limiter.asleep_until = settings, usual, 0.0
 
@@ -48,8 +51,19 @@ def test_every_answer_says_the_limit_and_what_is_left(limited: APIFlask, api: An
 def test_a_call_costs_the_notifications_it_asks_for(limited: APIFlask, api: Any, cast: Any) -> None:
     assert left(api.post("/api/v1/notifications", order("alice"))) == 9
     assert left(api.post("/api/v1/notifications", order("alice", "bob", "carol"))) == 6
-    assert left(api.post("/api/v1/notifications/bulk", {"notifications": [order("alice", "bob"), order("nobody"), 5]})) == 2
-    assert left(api.post("/notify/bulk", {"notifications": [{"userId": "alice", "template": "order_shipped", "data": {"orderId": "A"}}] * 2})) == 0
+    assert (
+        left(api.post("/api/v1/notifications/bulk", {"notifications": [order("alice", "bob"), order("nobody"), 5]}))
+        == 2
+    )
+    assert (
+        left(
+            api.post(
+                "/notify/bulk",
+                {"notifications": [{"userId": "alice", "template": "order_shipped", "data": {"orderId": "A"}}] * 2},
+            )
+        )
+        == 0
+    )
 
 
 def test_over_the_limit_is_a_429_that_says_when_to_come_back(limited: APIFlask, api: Any) -> None:
@@ -62,7 +76,9 @@ def test_over_the_limit_is_a_429_that_says_when_to_come_back(limited: APIFlask, 
     assert 1 <= int(refused.headers["Retry-After"]) <= 3600
 
 
-def test_what_is_refused_stores_nothing_and_a_smaller_call_may_still_pass(limited: APIFlask, api: Any, cast: Any, count_rows: Any) -> None:
+def test_what_is_refused_stores_nothing_and_a_smaller_call_may_still_pass(
+    limited: APIFlask, api: Any, cast: Any, count_rows: Any
+) -> None:
     before = count_rows()
 
     refused = api.post("/api/v1/notifications/bulk", {"notifications": [order("alice")] * 11})
@@ -107,7 +123,9 @@ def test_strangers_are_not_counted(limited: APIFlask, client: Any) -> None:
     assert (response.status_code, "RateLimit" in response.headers) == (401, False)
 
 
-def test_without_redis_nothing_is_limited_and_redis_is_asked_once_a_second(limited: APIFlask, api: Any, capsys: Any, caplog: Any) -> None:
+def test_without_redis_nothing_is_limited_and_redis_is_asked_once_a_second(
+    limited: APIFlask, api: Any, capsys: Any, caplog: Any
+) -> None:
     limiter = limited.extensions["limiter"]
     present = limiter.storage.storage.connection_pool
     limiter.storage.storage.connection_pool = redis.ConnectionPool(host="127.0.0.1", port=1)

@@ -26,7 +26,11 @@ DELIVERY = {
 
 
 def order(*recipients: Any, **changes: Any) -> dict[str, Any]:
-    return {"type": "order_shipped", "recipients": list(recipients), "data": {"order_id": "A123", "tracking_url": "https://example.test/t"}} | changes
+    return {
+        "type": "order_shipped",
+        "recipients": list(recipients),
+        "data": {"order_id": "A123", "tracking_url": "https://example.test/t"},
+    } | changes
 
 
 def by_channel(notification: Any) -> dict[str, Any]:
@@ -47,7 +51,11 @@ def test_a_submission_answers_202_with_its_notifications_and_deliveries(api: Any
         "sms": ("queued", None),
         "push": ("skipped", "no_address"),
     }
-    assert (alice["email"]["address"], alice["email"]["detail"], alice["email"]["attempts"]) == ("a…@example.test", {}, [])
+    assert (alice["email"]["address"], alice["email"]["detail"], alice["email"]["attempts"]) == (
+        "a…@example.test",
+        {},
+        [],
+    )
     assert {name: (d["status"], d["reason"]) for name, d in dave.items()} == {
         "inapp": ("delivered", None),
         "email": ("skipped", "no_address"),
@@ -118,10 +126,14 @@ def test_more_than_100_recipients_are_expanded_in_the_background(api: Any, app: 
 # ---- dry run --------------------------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_says_what_would_happen_and_stores_nothing(api: Any, cast: Any, count_rows: Callable[[], Any]) -> None:
+def test_a_dry_run_says_what_would_happen_and_stores_nothing(
+    api: Any, cast: Any, count_rows: Callable[[], Any]
+) -> None:
     before = count_rows()
 
-    response = api.post(f"{SUBMIT}?dry_run=true", order("carol", {"id": "erin", "email": "erin@example.test"}, idempotency_key="k"))
+    response = api.post(
+        f"{SUBMIT}?dry_run=true", order("carol", {"id": "erin", "email": "erin@example.test"}, idempotency_key="k")
+    )
 
     assert response.status_code == 200
     carol, erin = response.json["notifications"]
@@ -137,7 +149,9 @@ def test_a_dry_run_says_what_would_happen_and_stores_nothing(api: Any, cast: Any
     assert (carol["rendered"], erin["rendered"].keys()) == ({}, {"inapp", "email"})
     assert "A123" in erin["rendered"]["email"]["subject"]
     assert erin["rendered"]["email"].keys() >= {"subject", "text", "html"}
-    assert {line.keys() == {"rule", "channel", "outcome", "reason", "detail", "sentence"} for line in erin["trace"]} == {True}
+    assert {
+        line.keys() == {"rule", "channel", "outcome", "reason", "detail", "sentence"} for line in erin["trace"]
+    } == {True}
     assert count_rows() == before
 
 
@@ -192,7 +206,9 @@ def test_eight_at_once_with_one_key_are_one_submission(api: Any, cast: Any, app:
     def call() -> None:
         start.wait()
         with app.app_context():
-            response = app.test_client().post(SUBMIT, json=order("alice"), headers={"Authorization": f"Bearer {api.key}", "Idempotency-Key": "k-1"})
+            response = app.test_client().post(
+                SUBMIT, json=order("alice"), headers={"Authorization": f"Bearer {api.key}", "Idempotency-Key": "k-1"}
+            )
         answers.append((response.status_code, response.json["id"]))
 
     threads = [threading.Thread(target=call) for _ in range(8)]
@@ -226,8 +242,15 @@ def test_in_a_bulk_call_each_is_judged_alone(api: Any, cast: Any) -> None:
 
     results = response.json["results"]
     assert (response.status_code, [result["index"] for result in results]) == (202, list(range(8)))
-    assert {index: len(result["notifications"]) for index, result in enumerate(results) if "error" not in result} == {0: 1, 5: 2}
-    assert {index: (r["error"]["status"], r["error"]["code"], r["error"]["errors"][0]["pointer"]) for index, r in enumerate(results) if "error" in r} == {
+    assert {index: len(result["notifications"]) for index, result in enumerate(results) if "error" not in result} == {
+        0: 1,
+        5: 2,
+    }
+    assert {
+        index: (r["error"]["status"], r["error"]["code"], r["error"]["errors"][0]["pointer"])
+        for index, r in enumerate(results)
+        if "error" in r
+    } == {
         1: (422, "unknown_user", "/notifications/1/recipients/0"),
         2: (422, "validation_failed", "/notifications/2/colour"),
         3: (422, "validation_failed", "/notifications/3/data/order_id"),
@@ -286,7 +309,9 @@ def test_idempotency_keys_work_inside_bulk_items(api: Any, cast: Any) -> None:
     assert results[2]["id"] == results[3]["id"] != one["id"]
 
 
-def test_a_bulk_call_repeated_with_its_key_gets_the_same_ids(api: Any, cast: Any, count_rows: Callable[[], Any]) -> None:
+def test_a_bulk_call_repeated_with_its_key_gets_the_same_ids(
+    api: Any, cast: Any, count_rows: Callable[[], Any]
+) -> None:
     body, headers = {"notifications": [order("alice"), order("nobody"), order("bob")]}, {"Idempotency-Key": "batch-7"}
     one = api.post(f"{SUBMIT}/bulk", body, headers=headers)
     before = count_rows()
@@ -306,15 +331,34 @@ def test_a_notification_tells_its_story(api: Any, cast: Any) -> None:
 
     body = api.get(f"{SUBMIT}/{accepted['notifications'][0]['id']}").json
 
-    assert body.keys() >= {"id", "submission", "user", "type", "priority", "data", "created_at", "send_at", "expires_at", "deliveries", "receipts"}
-    assert (body["submission"], body["user"], body["type"], body["priority"]) == (accepted["id"], "alice", "order_shipped", "high")
+    assert body.keys() >= {
+        "id",
+        "submission",
+        "user",
+        "type",
+        "priority",
+        "data",
+        "created_at",
+        "send_at",
+        "expires_at",
+        "deliveries",
+        "receipts",
+    }
+    assert (body["submission"], body["user"], body["type"], body["priority"]) == (
+        accepted["id"],
+        "alice",
+        "order_shipped",
+        "high",
+    )
     assert body["data"] == order()["data"]
     assert body["deliveries"] == accepted["notifications"][0]["deliveries"]
 
 
 def test_a_notification_tells_how_it_was_decided_and_what_followed(api: Any, cast: Any) -> None:
     accepted = api.post(SUBMIT, order("carol", "alice", channels=["inapp", "sms"])).json
-    carol, alice = (api.get(f"{SUBMIT}/{notification['id']}").json["decision"] for notification in accepted["notifications"])
+    carol, alice = (
+        api.get(f"{SUBMIT}/{notification['id']}").json["decision"] for notification in accepted["notifications"]
+    )
     assert [(line["rule"], line["channel"], line["outcome"], line["reason"]) for line in carol] == [
         ("preference", "inapp", "skip", "opted_out"),
         ("preference", "sms", "skip", "opted_out"),
@@ -327,8 +371,15 @@ def test_a_notification_tells_how_it_was_decided_and_what_followed(api: Any, cas
         "detail": {"because": "channel"},
         "sentence": "This channel was switched off.",
     }
-    assert [line["sentence"] for line in alice if line["channel"] == "inapp"] == ["This channel was switched on.", "It goes out at once.", "It was delivered."]
-    assert [line["sentence"] for line in alice if line["rule"] == "delivery"] == ["It was delivered.", "It is about to be sent."]
+    assert [line["sentence"] for line in alice if line["channel"] == "inapp"] == [
+        "This channel was switched on.",
+        "It goes out at once.",
+        "It was delivered.",
+    ]
+    assert [line["sentence"] for line in alice if line["rule"] == "delivery"] == [
+        "It was delivered.",
+        "It is about to be sent.",
+    ]
 
 
 def test_lists_are_filtered_and_paged_newest_first(api: Any, cast: Any) -> None:
@@ -361,7 +412,9 @@ def test_what_has_not_gone_out_can_be_cancelled_once(api: Any, cast: Any) -> Non
     first, second = api.post(f"{SUBMIT}/{notification}/cancel"), api.post(f"{SUBMIT}/{notification}/cancel")
 
     assert first.status_code == 200
-    assert {(d["status"], d["reason"]) for d in first.json["deliveries"] if d["channel"] != "push"} == {("cancelled", "cancelled")}
+    assert {(d["status"], d["reason"]) for d in first.json["deliveries"] if d["channel"] != "push"} == {
+        ("cancelled", "cancelled")
+    }
     assert (second.status_code, second.json["code"]) == (409, "nothing_to_cancel")
     assert set(db.session.scalars(sa.select(Delivery.status))) == {"cancelled", "skipped"}
 
@@ -380,7 +433,15 @@ def test_a_repeat_is_accepted_and_names_the_earlier_one(api: Any, cast: Any) -> 
 
 def test_what_is_over_a_cap_is_accepted_and_says_which(api: Any, cast: Any) -> None:
     api.patch("/api/v1/users/alice/preferences", {"caps": {"marketing": {"day": 1, "channels": {"email": {"day": 0}}}}})
-    offers = [{"type": "promotional_offer", "recipients": ["alice"], "channels": ["inapp", "email"], "data": {"title": f"Offer {n}"}} for n in range(2)]
+    offers = [
+        {
+            "type": "promotional_offer",
+            "recipients": ["alice"],
+            "channels": ["inapp", "email"],
+            "data": {"title": f"Offer {n}"},
+        }
+        for n in range(2)
+    ]
     answers = [api.post(SUBMIT, body).json["notifications"][0]["deliveries"] for body in offers]
 
     assert [[(d["channel"], d["reason"], d["detail"].get("cap")) for d in deliveries] for deliveries in answers] == [
@@ -399,10 +460,19 @@ TAKING_OVER = {
 
 @pytest.mark.parametrize("door", TAKING_OVER)
 def test_a_key_that_may_only_notify_changes_nobody_by_what_it_gives_inline(api: Any, cast: Any, door: str) -> None:
-    shop = Api(api.client, accounts.create_key(accounts.create_producer("Other").id, scopes=("notify", "read", "urgent"))[1])
+    shop = Api(
+        api.client, accounts.create_key(accounts.create_producer("Other").id, scopes=("notify", "read", "urgent"))[1]
+    )
     path, body_of = TAKING_OVER[door]
     before = [api.get(f"/api/v1/users/alice{part}").json for part in ("", "/addresses", "/preferences")]
-    given = {"id": "alice", "email": "evil@example.test", "phone": "+4915199999999", "name": "Eve", "locale": "de", "time_zone": "Asia/Tokyo"}
+    given = {
+        "id": "alice",
+        "email": "evil@example.test",
+        "phone": "+4915199999999",
+        "name": "Eve",
+        "locale": "de",
+        "time_zone": "Asia/Tokyo",
+    }
     body = {"type": "order_shipped", "data": {"order_id": "A1"}, "recipients": [given]}
     assert shop.post(path, body_of(body)).status_code < 300
     assert [api.get(f"/api/v1/users/alice{part}").json for part in ("", "/addresses", "/preferences")] == before
@@ -412,7 +482,15 @@ def test_what_the_product_says_itself_no_producer_can_say(api: Any, cast: Any) -
     """Every admin would believe it."""
     alarm = {"type": "delivery_failure", "recipients": ["alice"], "data": {"channel": "email", "failed": 3}}
     refused = api.post(SUBMIT, alarm)
-    in_its_words = api.post(SUBMIT, {"type": "fraud_alert", "recipients": ["alice"], "data": {"order_id": "A1", "reason": "x"}, "template": "delivery_failure"})
+    in_its_words = api.post(
+        SUBMIT,
+        {
+            "type": "fraud_alert",
+            "recipients": ["alice"],
+            "data": {"order_id": "A1", "reason": "x"},
+            "template": "delivery_failure",
+        },
+    )
     by_a_schedule = api.post("/api/v1/schedules", {"cron": "0 9 * * *", "time_zone": "UTC", "notification": alarm})
     assert (refused.status_code, refused.json["code"]) == (403, "type_not_allowed")
     assert (in_its_words.status_code, in_its_words.json["errors"][0]["code"]) == (422, "unknown_template")

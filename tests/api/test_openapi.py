@@ -23,7 +23,11 @@ def path_of(rule: str) -> str:
 
 
 def operations(document: dict[str, Any]) -> dict[tuple[str, str], Any]:
-    return {(method.upper(), path): operation for path, methods in document["paths"].items() for method, operation in methods.items()}
+    return {
+        (method.upper(), path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
 
 
 def test_it_is_public_and_of_version_3_1(client: FlaskClient, document: dict[str, Any]) -> None:
@@ -62,7 +66,9 @@ def test_every_call_is_described_and_says_who_may_call_it(document: dict[str, An
         assert operation["summary"], call
         assert len({op["operationId"] for op in operations(document).values()}) == len(operations(document))
         assert {name for wanted in operation["security"] for name in wanted} <= set(schemes), call
-        assert call[1] in ("/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/docs") or operation["security"], call
+        assert (
+            call[1] in ("/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/docs") or operation["security"]
+        ), call
 
 
 def test_every_call_with_a_key_describes_its_problems(document: dict[str, Any]) -> None:
@@ -70,10 +76,16 @@ def test_every_call_with_a_key_describes_its_problems(document: dict[str, Any]) 
         if operation["security"] == [{"key": []}]:
             problems = {"401", "403", "429", "503"} | ({"400", "413", "422"} if "requestBody" in operation else set())
             assert problems <= set(operation["responses"]), call
-            assert all(set(operation["responses"][status]["content"]) == {"application/problem+json"} for status in problems), call
+            assert all(
+                set(operation["responses"][status]["content"]) == {"application/problem+json"} for status in problems
+            ), call
 
 
-EXAMPLE = {"type": "order_shipped", "recipients": ["alice", {"id": "erin", "email": "erin@example.test"}], "data": {"order_id": "A1"}}
+EXAMPLE = {
+    "type": "order_shipped",
+    "recipients": ["alice", {"id": "erin", "email": "erin@example.test"}],
+    "data": {"order_id": "A1"},
+}
 # Each call once or more; `{…}` is filled with what the ones before answered.
 CALLS: list[tuple[str, str, str, Any]] = [
     ("POST", "/api/v1/notifications", "/api/v1/notifications", EXAMPLE),
@@ -94,35 +106,80 @@ CALLS: list[tuple[str, str, str, Any]] = [
     ("PATCH", "/api/v1/users/{user_id}", "/api/v1/users/alice", {"locale": "de"}),
     ("GET", "/api/v1/users/{user_id}/export", "/api/v1/users/alice/export", None),
     ("GET", "/api/v1/users/{user_id}/addresses", "/api/v1/users/alice/addresses", None),
-    ("POST", "/api/v1/users/{user_id}/addresses", "/api/v1/users/alice/addresses", {"channel": "webhook", "value": "https://example.com/"}),
+    (
+        "POST",
+        "/api/v1/users/{user_id}/addresses",
+        "/api/v1/users/alice/addresses",
+        {"channel": "webhook", "value": "https://example.com/"},
+    ),
     ("POST", "/api/v1/users/{user_id}/token", "/api/v1/users/alice/token", None),
     ("GET", "/api/v1/users/{user_id}/preferences", "/api/v1/users/alice/preferences", None),
-    ("PUT", "/api/v1/users/{user_id}/preferences", "/api/v1/users/alice/preferences", {"quiet_hours": {"start": "22:00", "end": "07:00"}}),
+    (
+        "PUT",
+        "/api/v1/users/{user_id}/preferences",
+        "/api/v1/users/alice/preferences",
+        {"quiet_hours": {"start": "22:00", "end": "07:00"}},
+    ),
     ("PATCH", "/api/v1/users/{user_id}/preferences", "/api/v1/users/alice/preferences", {"types": {"like": False}}),
     ("GET", "/api/v1/types", "/api/v1/types", None),
     ("GET", "/api/v1/types/{key}", "/api/v1/types/order_shipped", None),
     ("GET", "/api/v1/templates", "/api/v1/templates", None),
     ("GET", "/api/v1/templates/{name}", "/api/v1/templates/order_shipped", None),
-    ("POST", "/api/v1/templates", "/api/v1/templates", {"key": "openapi_words", "contents": [{"channel": "*", "title": "Hello"}]}),
-    ("PUT", "/api/v1/templates/{name}", "/api/v1/templates/openapi_words@1", {"contents": [{"channel": "*", "title": "Hi"}]}),
+    (
+        "POST",
+        "/api/v1/templates",
+        "/api/v1/templates",
+        {"key": "openapi_words", "contents": [{"channel": "*", "title": "Hello"}]},
+    ),
+    (
+        "PUT",
+        "/api/v1/templates/{name}",
+        "/api/v1/templates/openapi_words@1",
+        {"contents": [{"channel": "*", "title": "Hi"}]},
+    ),
     ("POST", "/api/v1/templates/{name}/preview", "/api/v1/templates/openapi_words@1/preview", {"channel": "email"}),
     ("POST", "/api/v1/templates/{name}/preview", "/api/v1/templates/openapi_words@1/preview", {"channel": "pigeon"}),
     ("POST", "/api/v1/templates/{name}/publish", "/api/v1/templates/openapi_words@1/publish", None),
     ("POST", "/api/v1/templates/{name}/publish", "/api/v1/templates/openapi_words@1/publish", None),
     ("PUT", "/api/v1/templates/{name}", "/api/v1/templates/openapi_words@1", {"contents": []}),
     ("GET", "/api/v1/sandbox", "/api/v1/sandbox", None),
-    ("POST", "/notify", "/notify", {"userId": "alice", "type": "EMAIL", "template": "ORDER_SHIPPED", "data": {"orderId": "A"}}),
-    ("POST", "/notify/bulk", "/notify/bulk", {"notifications": [{"userId": "alice", "template": "ORDER_SHIPPED", "data": {"orderId": "A"}}]}),
+    (
+        "POST",
+        "/notify",
+        "/notify",
+        {"userId": "alice", "type": "EMAIL", "template": "ORDER_SHIPPED", "data": {"orderId": "A"}},
+    ),
+    (
+        "POST",
+        "/notify/bulk",
+        "/notify/bulk",
+        {"notifications": [{"userId": "alice", "template": "ORDER_SHIPPED", "data": {"orderId": "A"}}]},
+    ),
     ("POST", "/notify", "/notify?dry_run=true", {"userId": "alice", "template": "LIKE", "data": {"actor": "Eve"}}),
     ("GET", "/notify/status/{shown_id}", "/notify/status/{ntf}", None),
     ("GET", "/user/preferences/{user_id}", "/user/preferences/alice", None),
-    ("POST", "/notifications/trigger", "/notifications/trigger", {"eventType": "ORDER_SHIPPED", "userId": "alice", "metadata": {"orderId": "A"}}),
-    ("POST", "/notifications/preferences", "/notifications/preferences", {"userId": "alice", "eventType": "LIKE", "channel": "SMS", "enabled": True}),
+    (
+        "POST",
+        "/notifications/trigger",
+        "/notifications/trigger",
+        {"eventType": "ORDER_SHIPPED", "userId": "alice", "metadata": {"orderId": "A"}},
+    ),
+    (
+        "POST",
+        "/notifications/preferences",
+        "/notifications/preferences",
+        {"userId": "alice", "eventType": "LIKE", "channel": "SMS", "enabled": True},
+    ),
     (
         "POST",
         "/notifications/send",
         "/notifications/send",
-        {"user_ids": ["alice"], "notification_type": "transactional", "template_id": "order_shipped", "variables": {"orderId": "A"}},
+        {
+            "user_ids": ["alice"],
+            "notification_type": "transactional",
+            "template_id": "order_shipped",
+            "variables": {"orderId": "A"},
+        },
     ),
     ("GET", "/healthz", "/healthz", None),
     ("GET", "/readyz", "/readyz", None),
@@ -137,9 +194,15 @@ def test_answers_are_of_the_shapes_it_describes(api: Any, cast: Any, document: d
         described = operations(document)[method, path]["responses"]
         assert str(response.status_code) in described, (url, response.status_code)
         assert response.mimetype in described[str(response.status_code)]["content"], url
-        pointer = f"urn:api#/paths/{path.replace('~', '~0').replace('/', '~1')}/{method.lower()}/responses/{response.status_code}"
+        pointer = (
+            f"urn:api#/paths/{path.replace('~', '~0').replace('/', '~1')}/{method.lower()}/responses/"
+            f"{response.status_code}"
+        )
         schema = {"$ref": f"{pointer}/content/{response.mimetype.replace('/', '~1')}/schema"}
-        faults = [f"{url}: {error.json_path} {error.message}"[:300] for error in Draft202012Validator(schema, registry=registry).iter_errors(response.json)]
+        faults = [
+            f"{url}: {error.json_path} {error.message}"[:300]
+            for error in Draft202012Validator(schema, registry=registry).iter_errors(response.json)
+        ]
         assert faults == []
         if url == "/api/v1/notifications" and response.status_code == 202:
             known = {"sub": response.json["id"], "ntf": response.json["notifications"][0]["id"]}
@@ -153,7 +216,9 @@ def test_every_method_of_every_path_is_answered_as_it_says(api: Any, document: d
         allowed = {method.upper() for method in described} | {"OPTIONS"}
         allowed |= {"HEAD"} if "GET" in allowed else set()
         for method in METHODS:
-            answer = getattr(api, method.lower())(re.sub(r"\{[^}]+\}", "not-there", path), {} if method in ("POST", "PUT", "PATCH") else None)
+            answer = getattr(api, method.lower())(
+                re.sub(r"\{[^}]+\}", "not-there", path), {} if method in ("POST", "PUT", "PATCH") else None
+            )
             if method.lower() in described:
                 assert str(answer.status_code) in described[method.lower()]["responses"], (method, path)
             if method == "OPTIONS" or method not in allowed:

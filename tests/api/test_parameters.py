@@ -1,4 +1,6 @@
-"""Query parameters: no call of the API ignores one that it does not know, and a rehearsal leaves no trace at any door."""
+"""Query parameters: no call of the API ignores one that it does not know,
+and a rehearsal leaves no trace at any door.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -15,10 +17,13 @@ from tests.conftest import Ear, subject_of
 ORDER = {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}}
 NOTIFY = {"userId": "alice", "type": "EMAIL", "template": "ORDER_SHIPPED", "data": {"orderId": "A1"}}
 
-# Every call that submits, with a body that it takes. `test_every_call_that_submits_is_here` finds those that are missing.
+# Every call that submits, with a body that it takes. `test_every_call_that_submits_is_here` finds those
+# that are missing.
 SUBMITTING: dict[str, dict[str, Any]] = {
     "/api/v1/notifications": ORDER | {"idempotency_key": "k"},
-    "/api/v1/notifications/bulk": {"notifications": [ORDER, ORDER | {"recipients": [{"id": "erin", "email": "e@x.test"}]}]},
+    "/api/v1/notifications/bulk": {
+        "notifications": [ORDER, ORDER | {"recipients": [{"id": "erin", "email": "e@x.test"}]}]
+    },
     "/api/v1/schedules": {"cron": "0 9 * * *", "notification": ORDER},
     "/notify": NOTIFY,
     "/notify/bulk": {"notifications": [NOTIFY, NOTIFY | {"userId": "bob"}]},
@@ -53,10 +58,14 @@ def everything(app: APIFlask, ear: Ear) -> dict[str, Any]:
     """What is stored, queued and said to browsers, but for what is counted of a key's own use."""
     with db.engine.connect() as connection:
         tables = {
-            table.name: sorted(map(repr, connection.execute(sa.select(table.columns)).all())) for table in db.metadata.sorted_tables if table.name != "api_key"
+            table.name: sorted(map(repr, connection.execute(sa.select(table.columns)).all()))
+            for table in db.metadata.sorted_tables
+            if table.name != "api_key"
         }
     keys = sorted(
-        (key, redis_store.client.dump(key)) for key in redis_store.client.scan_iter() if not key.startswith((b"notifier:person", b"LIMITS:", b"notifier:limit"))
+        (key, redis_store.client.dump(key))
+        for key in redis_store.client.scan_iter()
+        if not key.startswith((b"notifier:person", b"LIMITS:", b"notifier:limit"))
     )
     return {"rows": tables, "redis": keys, "sockets": ear.heard()}
 
@@ -102,7 +111,11 @@ def test_a_rehearsal_leaves_no_trace_at_any_door(app: APIFlask, open_call: Any, 
 
 def test_every_call_that_submits_is_here(app: APIFlask) -> None:
     """Whoever makes another one sees to it that it can be rehearsed."""
-    views = {rule.rule: app.view_functions[rule.endpoint] for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())}
+    views = {
+        rule.rule: app.view_functions[rule.endpoint]
+        for rule in app.url_map.iter_rules()
+        if "POST" in (rule.methods or ())
+    }
     notifying = {path for path, view in views.items() if hasattr(view, "access") and "notify" in view.access.scopes}
 
     assert {path for path in notifying if "<" not in path} == set(SUBMITTING)
@@ -125,7 +138,9 @@ def test_without_a_rehearsal_the_same_bodies_are_taken(open_call: Any, path: str
         "dry%72un=true&a~/b=1": "/dryrun",
     }.items(),
 )
-def test_what_only_looks_like_a_rehearsal_is_refused_and_sends_nothing(app: APIFlask, open_call: Any, ear: Ear, path: str, query: str, pointer: str) -> None:
+def test_what_only_looks_like_a_rehearsal_is_refused_and_sends_nothing(
+    app: APIFlask, open_call: Any, ear: Ear, path: str, query: str, pointer: str
+) -> None:
     open_call("GET", "/api/v1/types", "producer")
     before = everything(app, ear)
 
@@ -135,7 +150,7 @@ def test_what_only_looks_like_a_rehearsal_is_refused_and_sends_nothing(app: APIF
     assert everything(app, ear) == before
 
 
-# ---- what a rehearsal answers -----------------------------------------------------------------------------------------
+# ---- what a rehearsal answers ----------------------------------------------------------------------------------------
 
 RESULTS = {path: "results" if path.endswith("bulk") else "notifications" for path in SUBMITTING}
 
@@ -144,7 +159,11 @@ RESULTS = {path: "results" if path.endswith("bulk") else "notifications" for pat
 def test_every_door_answers_a_rehearsal_as_the_canonical_one_does(open_call: Any, path: str) -> None:
     body = open_call("POST", f"{path}?dry_run=true", "producer", SUBMITTING[path]).json
 
-    told = [each for result in body["results"] for each in result["notifications"]] if RESULTS[path] == "results" else body["notifications"]
+    told = (
+        [each for result in body["results"] for each in result["notifications"]]
+        if RESULTS[path] == "results"
+        else body["notifications"]
+    )
     assert told[0]["user"] == "alice"
     assert all(one.keys() == {"user", "deliveries", "rendered", "trace"} for one in told)
     assert "A1" in told[0]["rendered"]["email"]["subject"]
@@ -154,7 +173,10 @@ def test_every_door_answers_a_rehearsal_as_the_canonical_one_does(open_call: Any
 # door → a body that is refused, and the pointer of the fault in that door's own words
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "/api/v1/notifications": (ORDER | {"recipients": ["nobody"]}, "/recipients/0"),
-    "/api/v1/notifications/bulk": ({"notifications": [ORDER, ORDER | {"recipients": ["nobody"]}]}, "/notifications/1/recipients/0"),
+    "/api/v1/notifications/bulk": (
+        {"notifications": [ORDER, ORDER | {"recipients": ["nobody"]}]},
+        "/notifications/1/recipients/0",
+    ),
     "/api/v1/schedules": (
         {"cron": "0 9 * * *", "notification": ORDER | {"recipients": ["nobody"]}},
         "/notification/recipients/0",
@@ -174,7 +196,9 @@ def test_a_rehearsal_is_refused_as_the_real_thing_is_in_the_words_of_its_door(op
     real = open_call("POST", path, "producer", body).json
 
     problems = [answer["results"][1]["error"] if "results" in answer else answer for answer in (rehearsed, real)]
-    assert [[(fault["pointer"], fault["code"]) for fault in problem["errors"]] for problem in problems] == [[(pointer, "unknown_user")]] * 2
+    assert [[(fault["pointer"], fault["code"]) for fault in problem["errors"]] for problem in problems] == [
+        [(pointer, "unknown_user")]
+    ] * 2
 
 
 def test_a_bulk_call_of_which_nothing_can_be_taken_can_be_rehearsed(open_call: Any) -> None:
@@ -203,7 +227,10 @@ def test_a_rehearsal_is_for_a_hundred_people_at_most(open_call: Any, count_rows:
 
     response = open_call("POST", f"{path}?dry_run=true", "producer", body)
 
-    assert (response.status_code, [(fault["pointer"], fault["code"]) for fault in response.json["errors"]]) == (422, [(pointer, "too_long")])
+    assert (response.status_code, [(fault["pointer"], fault["code"]) for fault in response.json["errors"]]) == (
+        422,
+        [(pointer, "too_long")],
+    )
     assert count_rows() == before
 
 

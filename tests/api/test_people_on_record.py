@@ -1,4 +1,6 @@
-"""Whatever a key changes about a person stands in the audit trail, with the key's name, and without what could not be erased there."""
+"""Whatever a key changes about a person stands in the audit trail, with the key's name, and without what could not be
+erased there.
+"""
 
 from typing import Any
 
@@ -19,15 +21,29 @@ from tests.conftest import Api
 from tests.pipeline.conftest import submission
 
 ERIN = "/api/v1/users/erin"
-ORDER = {"type": "order_shipped", "recipients": [{"id": "erin", "email": "new@example.test"}], "data": {"order_id": "A1"}}
+ORDER = {
+    "type": "order_shipped",
+    "recipients": [{"id": "erin", "email": "new@example.test"}],
+    "data": {"order_id": "A1"},
+}
 
 # what → the call, and what stands in the trail: action and what changed
 CALLS: dict[str, tuple[str, str, Any, list[tuple[str, Any]]]] = {
-    "a profile is replaced": ("PUT", ERIN, {"name": "E.", "email": "erin@example.test"}, [("person.changed", {"fields": ["locale", "name"]})]),
+    "a profile is replaced": (
+        "PUT",
+        ERIN,
+        {"name": "E.", "email": "erin@example.test"},
+        [("person.changed", {"fields": ["locale", "name"]})],
+    ),
     "a profile is put as it is": ("PUT", ERIN, {"name": "Erin", "email": "erin@example.test", "locale": "de"}, []),
     "a field is changed": ("PATCH", ERIN, {"email": "new@example.test"}, [("person.changed", {"fields": ["email"]})]),
     "an address is taken away": ("PATCH", ERIN, {"email": None}, [("person.changed", {"fields": ["email"]})]),
-    "choices are changed": ("PATCH", f"{ERIN}/preferences", {"channels": {"sms": True}}, [("preferences.changed", {"choices": ["channels.sms"]})]),
+    "choices are changed": (
+        "PATCH",
+        f"{ERIN}/preferences",
+        {"channels": {"sms": True}},
+        [("preferences.changed", {"choices": ["channels.sms"]})],
+    ),
     "a choice, by the earlier call": (
         "POST",
         "/notifications/preferences",
@@ -49,14 +65,21 @@ def erin(api: Api) -> None:
 
 def entries() -> list[AuditEntry]:
     db.session.rollback()
-    return [row for row in db.session.scalars(sa.select(AuditEntry).order_by(AuditEntry.id)) if not row.action.startswith(("producer.", "key."))]
+    return [
+        row
+        for row in db.session.scalars(sa.select(AuditEntry).order_by(AuditEntry.id))
+        if not row.action.startswith(("producer.", "key."))
+    ]
 
 
 @pytest.mark.parametrize("what", CALLS)
 def test_what_a_key_changes_is_told_with_its_name(api: Api, erin: None, what: str) -> None:
     method, path, body, expected = CALLS[what]
     known = len(entries())
-    assert api.client.open(path, method=method, json=body, headers={"Authorization": f"Bearer {api.key}"}).status_code < 300
+    assert (
+        api.client.open(path, method=method, json=body, headers={"Authorization": f"Bearer {api.key}"}).status_code
+        < 300
+    )
     told = entries()[known:]
     assert [(entry.action, entry.after) for entry in told] == expected
     assert {entry.actor for entry in told} <= {f"Shop, key {api.key[:16]}…"}
@@ -70,7 +93,11 @@ def test_addresses_are_told_of_by_their_ids(api: Api, erin: None) -> None:
     api.delete(f"{ERIN}/addresses/{added}")
     told = [(entry.action, entry.subject, entry.after) for entry in entries()[1:]]
     what = {"channel": "email", "address": added}
-    assert told == [("address.added", "erin", what), ("address.given_again", "erin", what), ("address.removed", "erin", what)]
+    assert told == [
+        ("address.added", "erin", what),
+        ("address.given_again", "erin", what),
+        ("address.removed", "erin", what),
+    ]
 
 
 def test_requests_that_share_a_transaction_are_told_apart(app: APIFlask, cast: Any) -> None:
@@ -92,7 +119,9 @@ def test_requests_that_share_a_transaction_are_told_apart(app: APIFlask, cast: A
 def test_who_erases_themselves_is_on_record_without_their_e_mail(app: APIFlask, cast: Any) -> None:
     with audit.acting_as(audit.THEMSELVES):
         people.erase("alice")
-    assert [(entry.action, entry.subject, entry.actor) for entry in entries()] == [("person.erased", "alice", "the person themselves")]
+    assert [(entry.action, entry.subject, entry.actor) for entry in entries()] == [
+        ("person.erased", "alice", "the person themselves")
+    ]
 
 
 def test_what_people_choose_themselves_stands_in_their_history_alone(app: APIFlask, cast: Any) -> None:

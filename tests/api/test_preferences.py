@@ -39,7 +39,9 @@ def shown(response: Any) -> dict[str, Any]:
 
 def test_without_a_choice_everything_stands_at_its_default(api: Any, cast: Any) -> None:
     assert shown(api.get(PREFERENCES)) == NOTHING_CHOSEN
-    assert {name: cell["enabled"] for name, cell in api.get(PREFERENCES).json["effective"]["order_shipped"].items()} == {
+    assert {
+        name: cell["enabled"] for name, cell in api.get(PREFERENCES).json["effective"]["order_shipped"].items()
+    } == {
         "inapp": True,
         "email": True,
         "push": True,
@@ -54,8 +56,15 @@ def test_without_a_choice_everything_stands_at_its_default(api: Any, cast: Any) 
 
 def test_put_replaces_and_patch_merges(api: Any, cast: Any) -> None:
     assert shown(api.put(PREFERENCES, EVERYTHING)) == EVERYTHING
-    merged = api.patch(PREFERENCES, {"channels": {"voice": True, "sms": None}, "types": {"order_shipped": {"email": False}}, "quiet_hours": None})
-    assert shown(merged) == EVERYTHING | {"channels": {"voice": True}, "types": {"order_shipped": {"push": True, "email": False}}, "quiet_hours": None}
+    merged = api.patch(
+        PREFERENCES,
+        {"channels": {"voice": True, "sms": None}, "types": {"order_shipped": {"email": False}}, "quiet_hours": None},
+    )
+    assert shown(merged) == EVERYTHING | {
+        "channels": {"voice": True},
+        "types": {"order_shipped": {"push": True, "email": False}},
+        "quiet_hours": None,
+    }
     assert shown(api.put(PREFERENCES, {"held": "summary"})) == NOTHING_CHOSEN | {"held": "summary"}
     assert shown(api.get(PREFERENCES)) == NOTHING_CHOSEN | {"held": "summary"}
 
@@ -94,15 +103,33 @@ BAD: dict[str, tuple[Any, set[tuple[str, str]]]] = {
     "an unknown channel": ({"channels": {"pigeon": True}}, {("/channels/pigeon", "unknown_channel")}),
     "an unknown category": ({"categories": {"gossip": False}}, {("/categories/gossip", "unknown_category")}),
     "an unknown type": ({"types": {"order_lost": False}}, {("/types/order_lost", "unknown_type")}),
-    "an unknown channel of a type": ({"types": {"like": {"pigeon": True}}}, {("/types/like/pigeon", "unknown_channel")}),
+    "an unknown channel of a type": (
+        {"types": {"like": {"pigeon": True}}},
+        {("/types/like/pigeon", "unknown_channel")},
+    ),
     "a choice that is a text": ({"channels": {"sms": "off"}}, {("/channels/sms", "wrong_type")}),
     "a choice that is a number": ({"channels": {"sms": 0}}, {("/channels/sms", "wrong_type")}),
-    "quiet hours of no length": ({"quiet_hours": {"start": "22:00", "end": "22:00"}}, {("/quiet_hours/end", "zero_length")}),
+    "quiet hours of no length": (
+        {"quiet_hours": {"start": "22:00", "end": "22:00"}},
+        {("/quiet_hours/end", "zero_length")},
+    ),
     "quiet hours without an end": ({"quiet_hours": {"start": "22:00"}}, {("/quiet_hours/end", "missing")}),
-    "quiet hours at no hour": ({"quiet_hours": {"start": "25:00", "end": "07:00"}}, {("/quiet_hours/start", "invalid_time")}),
-    "quiet hours with seconds": ({"quiet_hours": {"start": "22:00:30", "end": "07:00"}}, {("/quiet_hours/start", "invalid_time")}),
-    "quiet hours on no day": ({"quiet_hours": {"start": "22:00", "end": "07:00", "days": []}}, {("/quiet_hours/days", "too_short")}),
-    "quiet hours on an eighth day": ({"quiet_hours": {"start": "22:00", "end": "07:00", "days": [8]}}, {("/quiet_hours/days/0", "too_large")}),
+    "quiet hours at no hour": (
+        {"quiet_hours": {"start": "25:00", "end": "07:00"}},
+        {("/quiet_hours/start", "invalid_time")},
+    ),
+    "quiet hours with seconds": (
+        {"quiet_hours": {"start": "22:00:30", "end": "07:00"}},
+        {("/quiet_hours/start", "invalid_time")},
+    ),
+    "quiet hours on no day": (
+        {"quiet_hours": {"start": "22:00", "end": "07:00", "days": []}},
+        {("/quiet_hours/days", "too_short")},
+    ),
+    "quiet hours on an eighth day": (
+        {"quiet_hours": {"start": "22:00", "end": "07:00", "days": [8]}},
+        {("/quiet_hours/days/0", "too_large")},
+    ),
     "a naive mute": ({"mute_until": "2030-01-01T00:00:00"}, {("/mute_until", "invalid_time")}),
     "an unknown way to hold": ({"held": "burn"}, {("/held", "not_one_of")}),
     "an unknown frequency": ({"digest": {"social": "yearly"}}, {("/digest/social", "not_one_of")}),
@@ -133,7 +160,10 @@ def test_bad_choices_are_named_and_change_nothing(api: Any, cast: Any, count_row
 
     response = getattr(api, method)(PREFERENCES, body)
 
-    assert (response.status_code, {(fault["pointer"], fault["code"]) for fault in response.json["errors"]}) == (422, faults)
+    assert (response.status_code, {(fault["pointer"], fault["code"]) for fault in response.json["errors"]}) == (
+        422,
+        faults,
+    )
     assert count_rows() == before
     assert shown(api.get(PREFERENCES)) == NOTHING_CHOSEN
 
@@ -143,8 +173,14 @@ def test_nobody_has_no_preferences(api: Any, cast: Any, method: str) -> None:
     assert getattr(api, method)("/api/v1/users/nobody/preferences", None if method == "get" else {}).status_code == 404
 
 
-@pytest.mark.parametrize(("given", "reason"), [({}, "digested"), ({"expires_in": 60}, "expired")], ids=["by default", "as its producer says"])
-def test_what_goes_into_a_summary_expires_only_if_its_producer_says_so(api: Any, cast: Any, given: dict[str, Any], reason: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "reason"), [({}, "digested"), ({"expires_in": 60}, "expired")], ids=["by default", "as its producer says"]
+)
+def test_what_goes_into_a_summary_expires_only_if_its_producer_says_so(
+    api: Any, cast: Any, given: dict[str, Any], reason: str
+) -> None:
     api.patch("/api/v1/users/alice/preferences", {"digest": {"social": "weekly"}})
-    answer = api.post("/api/v1/notifications", {"type": "like", "recipients": ["alice"], "data": {"actor": "mira"}, **given}).json
+    answer = api.post(
+        "/api/v1/notifications", {"type": "like", "recipients": ["alice"], "data": {"actor": "mira"}, **given}
+    ).json
     assert {d["reason"] for d in answer["notifications"][0]["deliveries"] if d["channel"] != "push"} == {reason}

@@ -10,7 +10,12 @@ from tests.conftest import Api
 from tests.pipeline.conftest import rows
 
 PATH = "/api/v1/schedules"
-ORDER = {"type": "order_shipped", "recipients": ["alice", {"id": "erin", "email": "erin@x.test"}], "data": {"order_id": "A1"}, "expires_in": 60}
+ORDER = {
+    "type": "order_shipped",
+    "recipients": ["alice", {"id": "erin", "email": "erin@x.test"}],
+    "data": {"order_id": "A1"},
+    "expires_in": 60,
+}
 BODY = {"cron": "30 8 * * MON", "time_zone": "Europe/Berlin", "notification": ORDER}
 
 
@@ -58,22 +63,43 @@ BAD = {
     "no notification": ({"notification": None}, {("/notification", "wrong_type")}),
     "an unknown type": ({"notification": {**ORDER, "type": "nothing"}}, {("/notification/type", "unknown_type")}),
     "data missing": ({"notification": {**ORDER, "data": {}}}, {("/notification/data/order_id", "missing")}),
-    "an unknown person": ({"notification": {**ORDER, "recipients": ["nobody"]}}, {("/notification/recipients/0", "unknown_user")}),
+    "an unknown person": (
+        {"notification": {**ORDER, "recipients": ["nobody"]}},
+        {("/notification/recipients/0", "unknown_user")},
+    ),
     "nobody": ({"notification": {**ORDER, "recipients": []}}, {("/notification/recipients", "too_short")}),
-    "a time of its own": ({"notification": {**ORDER, "send_at": "2030-01-01T00:00:00Z"}}, {("/notification/send_at", "not_repeatable")}),
-    "a key of its own": ({"notification": {**ORDER, "idempotency_key": "k"}}, {("/notification/idempotency_key", "not_repeatable")}),
-    "two faults": ({"cron": "0 0 31 2 *", "notification": {**ORDER, "data": {}}}, {("/cron", "never_fires"), ("/notification/data/order_id", "missing")}),
+    "a time of its own": (
+        {"notification": {**ORDER, "send_at": "2030-01-01T00:00:00Z"}},
+        {("/notification/send_at", "not_repeatable")},
+    ),
+    "a key of its own": (
+        {"notification": {**ORDER, "idempotency_key": "k"}},
+        {("/notification/idempotency_key", "not_repeatable")},
+    ),
+    "two faults": (
+        {"cron": "0 0 31 2 *", "notification": {**ORDER, "data": {}}},
+        {("/cron", "never_fires"), ("/notification/data/order_id", "missing")},
+    ),
 }
 
 
 @pytest.mark.parametrize(("change", "faults"), BAD.values(), ids=BAD)
-def test_bad_input_is_refused_with_the_field_named(api: Api, cast: Any, change: dict[str, Any], faults: set[tuple[str, str]]) -> None:
+def test_bad_input_is_refused_with_the_field_named(
+    api: Api, cast: Any, change: dict[str, Any], faults: set[tuple[str, str]]
+) -> None:
     refused = api.post(PATH, BODY | change)
-    assert (refused.status_code, {(fault["pointer"], fault["code"]) for fault in refused.json["errors"]}) == (422, faults)
+    assert (refused.status_code, {(fault["pointer"], fault["code"]) for fault in refused.json["errors"]}) == (
+        422,
+        faults,
+    )
     assert rows(Schedule) == []
 
 
-@pytest.mark.parametrize("body", [{}, {"paused": "yes"}, {"paused": None}, {"cron": "* * * * *"}], ids=["nothing", "text", "null", "another field"])
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"paused": "yes"}, {"paused": None}, {"cron": "* * * * *"}],
+    ids=["nothing", "text", "null", "another field"],
+)
 def test_a_change_says_whether_it_is_paused(api: Api, cast: Any, body: dict[str, Any]) -> None:
     one = f"{PATH}/{api.post(PATH, BODY).json['id']}"
     assert api.patch(one, body).status_code == 422
@@ -86,9 +112,17 @@ def test_a_producer_sees_its_own_schedules_only_and_a_test_key_those_of_test_key
     stranger = Api(api.client, accounts.create_key(accounts.create_producer("Other").id, scopes=["notify"])[1])
     somebody = {"id": "tess", "email": "tess@example.test"}
     tested = tester.post(PATH, {**BODY, "notification": {**BODY["notification"], "recipients": [somebody]}}).json["id"]
-    assert [[one["id"] for one in key.get(PATH).json["data"]] for key in (api, tester, stranger)] == [[tested, live], [tested], []]
+    assert [[one["id"] for one in key.get(PATH).json["data"]] for key in (api, tester, stranger)] == [
+        [tested, live],
+        [tested],
+        [],
+    ]
     for key in (tester, stranger):
-        answers = [key.get(f"{PATH}/{live}"), key.patch(f"{PATH}/{live}", {"paused": True}), key.delete(f"{PATH}/{live}")]
+        answers = [
+            key.get(f"{PATH}/{live}"),
+            key.patch(f"{PATH}/{live}", {"paused": True}),
+            key.delete(f"{PATH}/{live}"),
+        ]
         assert [answer.status_code for answer in answers] == [404] * 3
 
 

@@ -41,7 +41,15 @@ def test_notify_with_the_example_of_the_paper(people: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "channel"), [("EMAIL", "email"), ("SMS", "sms"), ("PUSH", "push"), ("INAPP", "inapp"), ("in_app", "inapp"), ("IN_APP", "inapp")]
+    ("word", "channel"),
+    [
+        ("EMAIL", "email"),
+        ("SMS", "sms"),
+        ("PUSH", "push"),
+        ("INAPP", "inapp"),
+        ("in_app", "inapp"),
+        ("IN_APP", "inapp"),
+    ],
 )
 def test_notify_takes_the_type_for_the_channel(people: Any, word: str, channel: str) -> None:
     response = people.post("/notify", NOTIFY | {"type": word})
@@ -91,13 +99,18 @@ def test_a_bad_notify_is_named_in_its_own_words_and_stores_nothing(people: Any, 
 
 
 def test_notify_bulk_answers_as_bulk_does(people: Any) -> None:
-    response = people.post("/notify/bulk", {"notifications": [NOTIFY, NOTIFY | {"userId": "999"}, NOTIFY | {"userId": "uuid"}]})
+    response = people.post(
+        "/notify/bulk", {"notifications": [NOTIFY, NOTIFY | {"userId": "999"}, NOTIFY | {"userId": "uuid"}]}
+    )
 
     results = response.json["results"]
     assert (response.status_code, [result["index"] for result in results]) == (202, [0, 1, 2])
     assert [result["id"][:4] for result in (results[0], results[2])] == ["sub_", "sub_"]
     assert all(NOTIFICATION_ID.match(key) for result in (results[0], results[2]) for key in result["notifications"])
-    assert (results[1]["error"]["code"], results[1]["error"]["errors"][0]["pointer"]) == ("unknown_user", "/notifications/1/userId")
+    assert (results[1]["error"]["code"], results[1]["error"]["errors"][0]["pointer"]) == (
+        "unknown_user",
+        "/notifications/1/userId",
+    )
 
 
 # ---- GET /notify/status/{id} ----------------------------------------------------------------------------------------
@@ -108,9 +121,17 @@ def test_the_status_is_the_furthest_any_delivery_got(people: Any) -> None:
     shown = people.post("/notify", NOTIFY | {"type": "INAPP"}).json["id"]
     whole = story(people, shown)["submission"]
 
-    assert people.get(f"/notify/status/{queued}").json == {"id": queued, "status": "queued", "deliveries": story(people, queued)["deliveries"]}
+    assert people.get(f"/notify/status/{queued}").json == {
+        "id": queued,
+        "status": "queued",
+        "deliveries": story(people, queued)["deliveries"],
+    }
     assert people.get(f"/notify/status/{shown}").json["status"] == "delivered"
-    assert people.get(f"/notify/status/{whole}").json == {"id": whole, "status": "delivered", "deliveries": story(people, shown)["deliveries"]}
+    assert people.get(f"/notify/status/{whole}").json == {
+        "id": whole,
+        "status": "delivered",
+        "deliveries": story(people, shown)["deliveries"],
+    }
     assert people.get("/notify/status/ntf_" + "0" * 32).status_code == 404
     assert people.get("/notify/status/123").status_code == 404
 
@@ -143,7 +164,11 @@ def test_preferences_are_shown_in_the_third_papers_words_too(people: Any) -> Non
 
 # ---- POST /notifications/trigger ------------------------------------------------------------------------------------
 
-TRIGGER = {"eventType": "ORDER_SHIPPED", "userId": "uuid", "metadata": {"orderId": "ORD123", "trackingUrl": "https://track.com/ORD123"}}
+TRIGGER = {
+    "eventType": "ORDER_SHIPPED",
+    "userId": "uuid",
+    "metadata": {"orderId": "ORD123", "trackingUrl": "https://track.com/ORD123"},
+}
 
 
 def test_trigger_with_the_example_of_the_paper(people: Any) -> None:
@@ -151,7 +176,11 @@ def test_trigger_with_the_example_of_the_paper(people: Any) -> None:
 
     assert (response.status_code, response.json.keys(), response.json["status"]) == (202, {"id", "status"}, "queued")
     stored = story(people, response.json["id"])
-    assert (stored["user"], stored["type"], stored["data"]) == ("uuid", "order_shipped", {"order_id": "ORD123", "tracking_url": "https://track.com/ORD123"})
+    assert (stored["user"], stored["type"], stored["data"]) == (
+        "uuid",
+        "order_shipped",
+        {"order_id": "ORD123", "tracking_url": "https://track.com/ORD123"},
+    )
 
 
 def test_the_event_id_is_the_idempotency_key(people: Any) -> None:
@@ -164,7 +193,9 @@ def test_the_event_id_is_the_idempotency_key(people: Any) -> None:
 
 def test_a_bad_trigger_is_named_in_its_own_words(people: Any) -> None:
     def faults(**changes: Any) -> list[tuple[str, str]]:
-        return [(f["pointer"], f["code"]) for f in people.post("/notifications/trigger", TRIGGER | changes).json["errors"]]
+        return [
+            (f["pointer"], f["code"]) for f in people.post("/notifications/trigger", TRIGGER | changes).json["errors"]
+        ]
 
     assert faults(userId="999") == [("/userId", "unknown_user")]
     assert faults(eventType="ORDER_LOST") == [("/eventType", "unknown_type")]
@@ -185,7 +216,10 @@ def test_a_choice_with_the_example_of_the_paper(people: Any) -> None:
 
 
 def test_a_choice_holds(people: Any) -> None:
-    people.post("/notifications/preferences", {"userId": "uuid", "eventType": "ORDER_SHIPPED", "channel": "EMAIL", "enabled": False})
+    people.post(
+        "/notifications/preferences",
+        {"userId": "uuid", "eventType": "ORDER_SHIPPED", "channel": "EMAIL", "enabled": False},
+    )
 
     stored = story(people, people.post("/notifications/trigger", TRIGGER).json["id"])
 
@@ -243,7 +277,10 @@ def test_send_at_a_unix_time_waits_until_then(people: Any) -> None:
 
 def test_send_to_more_than_100_is_expanded_in_the_background(api: Any) -> None:
     everybody = [{"id": f"u{n}", "name": "U"} for n in range(101)]
-    api.post("/api/v1/notifications/bulk", {"notifications": [{"type": "like", "recipients": everybody, "data": {"actor": "Eve"}}]})
+    api.post(
+        "/api/v1/notifications/bulk",
+        {"notifications": [{"type": "like", "recipients": everybody, "data": {"actor": "Eve"}}]},
+    )
 
     response = api.post("/notifications/send", SEND | {"user_ids": [f"u{n}" for n in range(101)]})
 
@@ -300,7 +337,12 @@ def test_a_long_key_is_read_in_time_with_its_length() -> None:
 
 
 def test_the_canonical_call_leaves_keys_as_they_are(people: Any) -> None:
-    body = {"type": "order_shipped", "recipients": ["123"], "data": {"order_id": "A", "myField": 1}, "send_at": (now() + timedelta(hours=1)).isoformat()}
+    body = {
+        "type": "order_shipped",
+        "recipients": ["123"],
+        "data": {"order_id": "A", "myField": 1},
+        "send_at": (now() + timedelta(hours=1)).isoformat(),
+    }
 
     notification = people.post("/api/v1/notifications", body).json["notifications"][0]
 

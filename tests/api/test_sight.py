@@ -21,7 +21,12 @@ def callers(app: APIFlask, client: FlaskClient) -> dict[str, Api]:
     def key(producer: Any, **options: Any) -> Api:
         return Api(client, accounts.create_key(producer.id, **{"scopes": OWN, **options})[1])
 
-    return {"live": key(shop), "test": key(shop, is_test=True), "stranger": key(other), "admin": key(other, scopes=SCOPES)}
+    return {
+        "live": key(shop),
+        "test": key(shop, is_test=True),
+        "stranger": key(other),
+        "admin": key(other, scopes=SCOPES),
+    }
 
 
 @pytest.mark.parametrize(
@@ -31,7 +36,11 @@ def callers(app: APIFlask, client: FlaskClient) -> dict[str, Api]:
 def test_who_sees_a_notification(callers: dict[str, Api], sender: str, seen_by: set[str]) -> None:
     sent = callers[sender].post("/api/v1/notifications", BODY).json
     notification = sent["notifications"][0]["id"]
-    paths = [f"/api/v1/notifications/{notification}", f"/api/v1/submissions/{sent['id']}", f"/notify/status/{notification}"]
+    paths = [
+        f"/api/v1/notifications/{notification}",
+        f"/api/v1/submissions/{sent['id']}",
+        f"/notify/status/{notification}",
+    ]
     for name, api in callers.items():
         expected = 200 if name in seen_by else 404
         assert {api.get(path).status_code for path in paths} == {expected}, name

@@ -67,7 +67,10 @@ def test_a_preview_renders_and_stores_nothing(api: Any) -> None:
 def test_a_fault_is_named_by_its_pointer_and_nothing_is_stored(api: Any, body: Any, pointer: str) -> None:
     answer = api.post(HOME, body)
     assert (answer.status_code, [error["pointer"] for error in answer.json["errors"]]) == (422, [pointer])
-    assert db.session.scalar(sa.select(sa.func.count()).select_from(Template).where(Template.key.in_(("hello", "a b")))) == 0
+    assert (
+        db.session.scalar(sa.select(sa.func.count()).select_from(Template).where(Template.key.in_(("hello", "a b"))))
+        == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,12 +94,19 @@ def test_what_cannot_be_done_to_a_version_says_why(api: Any, method: str, path: 
 def test_who_changed_what_stands_in_the_audit_log(api: Any) -> None:
     api.post(HOME, {"key": "hello", "contents": WORDS})
     api.post(f"{HOME}/hello@1/publish")
-    entries = db.session.execute(sa.select(AuditEntry.action, AuditEntry.actor).where(AuditEntry.subject == "hello@1").order_by(AuditEntry.id)).all()
+    entries = db.session.execute(
+        sa.select(AuditEntry.action, AuditEntry.actor).where(AuditEntry.subject == "hello@1").order_by(AuditEntry.id)
+    ).all()
     assert [row.action for row in entries] == ["template.created", "template.published"]
     assert all(row.actor.startswith("Shop, key ntf_live_") for row in entries), entries
 
 
-EVERYBODYS = {"mandatory": "one_time_code", "system": "account_activity", "both": "security_alert", "the product's own": "sign_in_link"}
+EVERYBODYS = {
+    "mandatory": "one_time_code",
+    "system": "account_activity",
+    "both": "security_alert",
+    "the product's own": "sign_in_link",
+}
 OTHERS = {"transactional": "order_shipped", "marketing": "newsletter", "its own": "hello"}
 KEYS: dict[str, tuple[list[str], list[str] | None]] = {
     "templates": (["templates"], None),
@@ -113,12 +123,20 @@ MAY_CHANGE = {
     "templates of one type and admin": {*EVERYBODYS.values(), *OTHERS.values()},
     "read": set(),
 }
-TYPE = {"titles": {"en": "T"}, "category": "transactional", "priority": "high", "channels": ["inapp"], "schema": {"type": "object"}}
+TYPE = {
+    "titles": {"en": "T"},
+    "category": "transactional",
+    "priority": "high",
+    "channels": ["inapp"],
+    "schema": {"type": "object"},
+}
 
 
 @pytest.mark.parametrize("who", KEYS)
 def test_whose_words_and_types_a_key_may_change(app: APIFlask, client: FlaskClient, who: str) -> None:
-    """403 stands before everything else, so nothing is changed by asking: there is no version 99999, and no category of gossip."""
+    """403 stands before everything else, so nothing is changed by asking: there is no version 99999, and no category of
+    gossip.
+    """
     scopes, types = KEYS[who]
     caller = Api(client, accounts.create_key(accounts.create_producer("Shop").id, scopes=scopes, types=types)[1])
     for key in (*EVERYBODYS.values(), *OTHERS.values()):
@@ -129,12 +147,19 @@ def test_whose_words_and_types_a_key_may_change(app: APIFlask, client: FlaskClie
             "type": caller.put(f"/api/v1/types/{key}", {**TYPE, "schema": {"type": "objekt"}}),
         }
         refused = {act for act, answer in answers.items() if answer.status_code == 403}
-        assert refused == (set() if key in MAY_CHANGE[who] else set(answers)), (key, {act: answer.status_code for act, answer in answers.items()})
+        assert refused == (set() if key in MAY_CHANGE[who] else set(answers)), (
+            key,
+            {act: answer.status_code for act, answer in answers.items()},
+        )
         assert {answer.json["code"] for answer in answers.values() if answer.status_code == 403} <= {"scope_missing"}
-        assert caller.post(f"{HOME}/{key}@99999/preview", {"channel": "sms"}).status_code == (403 if who == "read" else 404)
+        assert caller.post(f"{HOME}/{key}@99999/preview", {"channel": "sms"}).status_code == (
+            403 if who == "read" else 404
+        )
 
 
 @pytest.mark.parametrize("change", [{"mandatory": True}, {"category": "system"}], ids=["mandatory", "system"])
-def test_nobody_makes_a_type_everybodys_without_the_scope_admin(app: APIFlask, client: FlaskClient, change: Any) -> None:
+def test_nobody_makes_a_type_everybodys_without_the_scope_admin(
+    app: APIFlask, client: FlaskClient, change: Any
+) -> None:
     caller = Api(client, accounts.create_key(accounts.create_producer("Shop").id, scopes=["templates"])[1])
     assert caller.put("/api/v1/types/order_shipped", {**TYPE, **change}).json["code"] == "scope_missing"

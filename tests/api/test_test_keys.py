@@ -1,4 +1,6 @@
-"""Test keys have a world of their own over the same ids: every route is walked with one, and nothing live changes or is told."""
+"""Test keys have a world of their own over the same ids: every route is walked with one, and nothing live changes or is
+told.
+"""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +25,11 @@ from tests.conftest import Api
 from tests.pipeline.conftest import deliveries, rows
 
 SECRET = "livesecret"  # stands in whatever is live
-ORDER = {"type": "order_shipped", "recipients": [{"id": "alice", "email": "t@x.test", "name": "Tess"}], "data": {"order_id": "T1"}}
+ORDER = {
+    "type": "order_shipped",
+    "recipients": [{"id": "alice", "email": "t@x.test", "name": "Tess"}],
+    "data": {"order_id": "T1"},
+}
 SCHEDULE = {"cron": "0 8 * * *", "notification": ORDER}
 REFUSED = "test_key"
 WORDS = {"contents": [{"channel": "*", "title": "T"}]}
@@ -38,10 +44,14 @@ class Call:
     query: str = ""
 
 
-# Every call of producers. Whoever adds one says here what a test key may do by it: what is shared is refused (`test_key`),
-# what belongs to people or to what was sent is of the test world.
+# Every call of producers. Whoever adds one says here what a test key may do by it: what is shared is refused
+# (`test_key`), what belongs to people or to what was sent is of the test world.
 CALLS: dict[str, list[Call]] = {
-    "POST /api/v1/notifications": [Call(ORDER, (202,)), Call(ORDER, (200,), "?dry_run=true"), Call({**ORDER, "recipients": ["bob"]}, (422,))],
+    "POST /api/v1/notifications": [
+        Call(ORDER, (202,)),
+        Call(ORDER, (200,), "?dry_run=true"),
+        Call({**ORDER, "recipients": ["bob"]}, (422,)),
+    ],
     "POST /api/v1/notifications/bulk": [Call({"notifications": [ORDER, ORDER]}, (202,))],
     "GET /api/v1/notifications": [Call(codes=(200,)), Call(codes=(200,), query="?user=alice")],
     "GET /api/v1/notifications/<string(minlength=5):notification_id>": [Call(codes=(404,))],
@@ -53,14 +63,36 @@ CALLS: dict[str, list[Call]] = {
     "PATCH /api/v1/schedules/<schedule_id>": [Call({"paused": True}, (404,))],
     "DELETE /api/v1/schedules/<schedule_id>": [Call(codes=(404,))],
     "POST /notify": [Call({"userId": "alice", "template": "ORDER_SHIPPED", "data": {"orderId": "1"}}, (202, 422))],
-    "POST /notify/bulk": [Call({"notifications": [{"userId": "alice", "template": "ORDER_SHIPPED", "data": {"orderId": "1"}}]}, (202,))],
-    "GET /notify/status/<shown_id>": [Call(codes=(404,))],
-    "POST /notifications/trigger": [Call({"eventType": "ORDER_SHIPPED", "userId": "alice", "metadata": {"orderId": "1"}}, (202, 422))],
-    "POST /notifications/send": [
-        Call({"user_ids": ["alice"], "notification_type": "transactional", "template_id": "order_shipped", "variables": {"order_id": "1"}}, (202, 422)),
-        Call({"user_ids": ["alice"], "notification_type": "system", "template_id": "fraud_alert", "variables": {"order_id": "1", "reason": "r"}}, (202, 422)),
+    "POST /notify/bulk": [
+        Call({"notifications": [{"userId": "alice", "template": "ORDER_SHIPPED", "data": {"orderId": "1"}}]}, (202,))
     ],
-    "POST /notifications/preferences": [Call({"userId": "alice", "eventType": "LIKE", "channel": "EMAIL", "enabled": False}, (200, 422))],
+    "GET /notify/status/<shown_id>": [Call(codes=(404,))],
+    "POST /notifications/trigger": [
+        Call({"eventType": "ORDER_SHIPPED", "userId": "alice", "metadata": {"orderId": "1"}}, (202, 422))
+    ],
+    "POST /notifications/send": [
+        Call(
+            {
+                "user_ids": ["alice"],
+                "notification_type": "transactional",
+                "template_id": "order_shipped",
+                "variables": {"order_id": "1"},
+            },
+            (202, 422),
+        ),
+        Call(
+            {
+                "user_ids": ["alice"],
+                "notification_type": "system",
+                "template_id": "fraud_alert",
+                "variables": {"order_id": "1", "reason": "r"},
+            },
+            (202, 422),
+        ),
+    ],
+    "POST /notifications/preferences": [
+        Call({"userId": "alice", "eventType": "LIKE", "channel": "EMAIL", "enabled": False}, (200, 422))
+    ],
     "GET /user/preferences/<user_id>": [Call()],
     "PUT /api/v1/users/<user_id>": [Call({"name": "Tess", "email": "t@x.test", "verified": True}, (200, 201))],
     "GET /api/v1/users/<user_id>": [Call()],
@@ -68,7 +100,9 @@ CALLS: dict[str, list[Call]] = {
     "DELETE /api/v1/users/<user_id>": [Call()],
     "GET /api/v1/users/<user_id>/export": [Call()],
     "GET /api/v1/users/<user_id>/addresses": [Call()],
-    "POST /api/v1/users/<user_id>/addresses": [Call({"channel": "email", "value": f"{SECRET}@x.test", "verified": True})],
+    "POST /api/v1/users/<user_id>/addresses": [
+        Call({"channel": "email", "value": f"{SECRET}@x.test", "verified": True})
+    ],
     "DELETE /api/v1/users/<user_id>/addresses/<address_id>": [Call(codes=(404,))],
     "POST /api/v1/users/<user_id>/token": [Call()],
     "DELETE /api/v1/users/<user_id>/tokens": [Call()],
@@ -78,7 +112,9 @@ CALLS: dict[str, list[Call]] = {
     "PATCH /api/v1/users/<user_id>/preferences": [Call({"channels": {"email": False}})],
     "GET /api/v1/types": [Call(codes=(200,))],
     "GET /api/v1/types/<key>": [Call(codes=(200,))],
-    "PUT /api/v1/types/<key>": [Call({"titles": {"en": "T"}, "category": "social", "priority": "low", "channels": ["inapp"]}, (REFUSED,))],
+    "PUT /api/v1/types/<key>": [
+        Call({"titles": {"en": "T"}, "category": "social", "priority": "low", "channels": ["inapp"]}, (REFUSED,))
+    ],
     "GET /api/v1/templates": [Call(codes=(200,))],
     "GET /api/v1/templates/<name>": [Call(codes=(REFUSED,))],  # the draft; published ones are read by both
     "POST /api/v1/templates": [Call({"key": "order_shipped", **WORDS}, (REFUSED,))],
@@ -92,7 +128,13 @@ CALLS: dict[str, list[Call]] = {
 @pytest.fixture
 def live(app: APIFlask, api: Api) -> Iterator[dict[str, str]]:
     """Somebody live with all they can have, of the same producer. → what fills the paths."""
-    alice = {"name": SECRET, "email": f"{SECRET}@x.test", "phone": "+4915112345678", "attributes": {"plan": SECRET}, "time_zone": "Europe/Berlin"}
+    alice = {
+        "name": SECRET,
+        "email": f"{SECRET}@x.test",
+        "phone": "+4915112345678",
+        "attributes": {"plan": SECRET},
+        "time_zone": "Europe/Berlin",
+    }
     api.put("/api/v1/users/alice", alice)
     accounts.create_account("root@x.test", None, "admin", "root")
     api.put("/api/v1/users/root", {"email": f"{SECRET}.root@x.test"})
@@ -102,7 +144,9 @@ def live(app: APIFlask, api: Api) -> Iterator[dict[str, str]]:
     sent = api.post("/api/v1/notifications", body).json
     deliver([row.id for row in deliveries() if row.status == "queued"])
     schedule = api.post("/api/v1/schedules", {"cron": "0 8 * * *", "notification": body}).json["id"]
-    draft = api.post("/api/v1/templates", {"key": "order_shipped", "contents": [{"channel": "*", "title": SECRET}]}).json
+    draft = api.post(
+        "/api/v1/templates", {"key": "order_shipped", "contents": [{"channel": "*", "title": SECRET}]}
+    ).json
     yield {
         "user_id": "alice",
         "address_id": address["id"],
@@ -114,7 +158,9 @@ def live(app: APIFlask, api: Api) -> Iterator[dict[str, str]]:
         "name": f"order_shipped@{draft['version']}",
     }
     db.session.rollback()
-    db.session.execute(sa.text("DELETE FROM template_content WHERE template_id IN (SELECT id FROM template WHERE status = 'draft')"))
+    db.session.execute(
+        sa.text("DELETE FROM template_content WHERE template_id IN (SELECT id FROM template WHERE status = 'draft')")
+    )
     db.session.execute(sa.text("DELETE FROM template WHERE status = 'draft'"))
     db.session.commit()
 
@@ -132,8 +178,13 @@ def snapshot() -> dict[str, set[tuple[Any, ...]]]:
     found = {}
     for table in db.metadata.sorted_tables:
         columns = [column for column in table.columns if column.name != "last_used_at"]
-        statement = sa.text(f'SELECT {", ".join(f"{chr(34)}{column.name}{chr(34)}" for column in columns)} FROM "{table.name}"')
-        found[table.name] = {tuple(repr(bytes(v) if isinstance(v, memoryview) else v) for v in row) for row in db.session.execute(statement)}
+        statement = sa.text(
+            f'SELECT {", ".join(f"{chr(34)}{column.name}{chr(34)}" for column in columns)} FROM "{table.name}"'
+        )
+        found[table.name] = {
+            tuple(repr(bytes(v) if isinstance(v, memoryview) else v) for v in row)
+            for row in db.session.execute(statement)
+        }
     db.session.rollback()
     return found
 
@@ -142,7 +193,10 @@ def live_rows() -> dict[str, set[tuple[Any, ...]]]:
     """Those of them that have nothing to do with test keys."""
     everything = snapshot()
     of_tests = {repr(value) for value in _keys_of_tests()}
-    return {name: {row for row in found if not any(value in of_tests or value.startswith(f"'{MARK}") for value in row)} for name, found in everything.items()}
+    return {
+        name: {row for row in found if not any(value in of_tests or value.startswith(f"'{MARK}") for value in row)}
+        for name, found in everything.items()
+    }
 
 
 def _keys_of_tests() -> set[Any]:
@@ -155,7 +209,10 @@ def _keys_of_tests() -> set[Any]:
         "SELECT id FROM delivery WHERE notification_id IN (SELECT id FROM notification WHERE is_test)",
         f"SELECT digest FROM address WHERE user_id LIKE '{MARK}%'",
     ):
-        ids |= {bytes(value) if isinstance(value, memoryview | bytes) else value for value in db.session.scalars(sa.text(statement))}
+        ids |= {
+            bytes(value) if isinstance(value, memoryview | bytes) else value
+            for value in db.session.scalars(sa.text(statement))
+        }
     db.session.rollback()
     return ids
 
@@ -166,7 +223,9 @@ def test_every_call_is_classified(app: APIFlask) -> None:
 
 @pytest.mark.parametrize("is_known", [False, True], ids=["nobody of that id", "somebody of that id"])
 @pytest.mark.parametrize("route", CALLS)
-def test_with_a_test_key_nothing_live_changes_or_is_told(live: dict[str, str], tester: Api, route: str, is_known: bool) -> None:
+def test_with_a_test_key_nothing_live_changes_or_is_told(
+    live: dict[str, str], tester: Api, route: str, is_known: bool
+) -> None:
     if is_known:
         tester.put("/api/v1/users/alice", {"name": "Tess", "email": "t@x.test"})
         tester.put("/api/v1/users/alice/preferences", {"channels": {"sms": True}})
@@ -177,7 +236,9 @@ def test_with_a_test_key_nothing_live_changes_or_is_told(live: dict[str, str], t
     for name, value in live.items():
         path = re.sub(rf"<([^<>]*:)?{name}>", value, path)
     for call in CALLS[route]:
-        answer = tester.client.open(path + call.query, method=method, json=call.body, headers={"Authorization": f"Bearer {tester.key}"})
+        answer = tester.client.open(
+            path + call.query, method=method, json=call.body, headers={"Authorization": f"Bearer {tester.key}"}
+        )
         told = answer.json["code"] if answer.status_code == 403 else answer.status_code
         assert told in call.codes, answer.text
         assert SECRET in str(call.body) or SECRET not in answer.text
@@ -196,7 +257,10 @@ def test_what_a_test_key_changes_is_seen_by_test_keys_alone(api: Api, tester: Ap
     tester.patch("/api/v1/users/alice/preferences", {"channels": {"email": False}})
     tester.post("/api/v1/users/alice/addresses", {"channel": "webhook", "value": "https://example.com/hook"})
     tester.put("/api/v1/users/zoe", {"name": "Zoe"})
-    assert (tester.get("/api/v1/users/alice").json["name"], api.get("/api/v1/users/alice").json["name"]) == ("Tess", SECRET)
+    assert (tester.get("/api/v1/users/alice").json["name"], api.get("/api/v1/users/alice").json["name"]) == (
+        "Tess",
+        SECRET,
+    )
     assert tester.get("/api/v1/users/alice/preferences").json["channels"] == {"email": False}
     assert api.get("/api/v1/users/alice/preferences").json["channels"] == {}
     assert [len(who.get("/api/v1/users/alice/addresses").json["data"]) for who in (tester, api)] == [2, 2]
@@ -216,7 +280,11 @@ def test_an_id_is_as_long_as_with_a_live_key(tester: Api) -> None:
 
 def test_a_submission_is_as_it_would_be_live(api: Api, tester: Api) -> None:
     refused = tester.post("/api/v1/notifications", {**ORDER, "recipients": ["alice"]})
-    assert (refused.status_code, refused.json["code"], refused.json["errors"][0]["message"]) == (422, "unknown_user", "there is no user 'alice'")
+    assert (refused.status_code, refused.json["code"], refused.json["errors"][0]["message"]) == (
+        422,
+        "unknown_user",
+        "there is no user 'alice'",
+    )
     sent = tester.post("/api/v1/notifications", {**ORDER, "channels": ["email", "inapp"]}).json
     assert [one["user"] for one in sent["notifications"]] == ["alice"]
     deliver([row.id for row in deliveries() if row.status == "queued"])
@@ -262,7 +330,10 @@ def test_what_bounces_with_a_test_key_holds_nobody_back(api: Api, tester: Api) -
     tester.post("/api/v1/notifications", {**ORDER, "recipients": ["dan"], "channels": ["email"]})
     deliver([row.id for row in deliveries() if row.status == "queued"])
     assert len(rows(Suppression)) == 1
-    assert {row.user_id: row.disabled_at is None for row in rows(Address) if row.value == "dead@sandbox.test"} == {f"{MARK}dan": False, "dan": True}
+    assert {row.user_id: row.disabled_at is None for row in rows(Address) if row.value == "dead@sandbox.test"} == {
+        f"{MARK}dan": False,
+        "dan": True,
+    }
     sent = api.post("/api/v1/notifications", {**ORDER, "recipients": ["dan"], "channels": ["email"]}).json
     assert [one["status"] for one in sent["notifications"][0]["deliveries"]] == ["queued"]
 

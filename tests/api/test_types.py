@@ -35,16 +35,31 @@ def test_the_catalogue_is_listed(api: Any) -> None:
 
     assert types.keys() >= {"order_shipped", "one_time_code", "newsletter", "fraud_alert"}
     assert types["one_time_code"] == api.get("/api/v1/types/one_time_code").json
-    assert (types["one_time_code"]["mandatory"], types["one_time_code"]["priority"], types["one_time_code"]["channels"]) == (True, "urgent", ["sms", "email"])
+    assert (
+        types["one_time_code"]["mandatory"],
+        types["one_time_code"]["priority"],
+        types["one_time_code"]["channels"],
+    ) == (True, "urgent", ["sms", "email"])
 
 
 def test_a_type_is_created_replaced_and_used_at_once(api: Any, cast: Any) -> None:
     created = api.put(TYPE, INVOICE)
-    submitted = api.post("/api/v1/notifications", {"type": "invoice_ready", "recipients": ["alice"], "data": {"number": "7"}})
+    submitted = api.post(
+        "/api/v1/notifications", {"type": "invoice_ready", "recipients": ["alice"], "data": {"number": "7"}}
+    )
     replaced = api.put(TYPE, INVOICE | {"schema": {"type": "object", "required": ["total"]}})
-    refused = api.post("/api/v1/notifications", {"type": "invoice_ready", "recipients": ["alice"], "data": {"number": "7"}})
+    refused = api.post(
+        "/api/v1/notifications", {"type": "invoice_ready", "recipients": ["alice"], "data": {"number": "7"}}
+    )
 
-    defaults = {"key": "invoice_ready", "mandatory": False, "to_admins": False, "resend_unknown": None, "dedupe_window": None, "dedupe_near": False}
+    defaults = {
+        "key": "invoice_ready",
+        "mandatory": False,
+        "to_admins": False,
+        "resend_unknown": None,
+        "dedupe_window": None,
+        "dedupe_near": False,
+    }
     defaults |= {"routing": None, "escalate_after": None}
     assert (created.status_code, created.json) == (201, INVOICE | defaults)
     assert (submitted.status_code, replaced.status_code) == (202, 200)
@@ -67,26 +82,56 @@ BAD: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
         {"schema": {"properties": {"notification": {}}}},
         {("/schema/properties/notification", "reserved_name")},
     ),
-    "a schema of an older kind": ({"schema": {"$schema": "http://json-schema.org/draft-07/schema#"}}, {("/schema/$schema", "invalid_schema")}),
+    "a schema of an older kind": (
+        {"schema": {"$schema": "http://json-schema.org/draft-07/schema#"}},
+        {("/schema/$schema", "invalid_schema")},
+    ),
     "a schema that fetches": ({"schema": {"$ref": "http://169.254.169.254/"}}, {("/schema/$ref", "invalid_reference")}),
-    "a schema that points nowhere": ({"schema": {"properties": {"a": {"$ref": "#/$defs/b"}}}}, {("/schema/properties/a/$ref", "invalid_reference")}),
+    "a schema that points nowhere": (
+        {"schema": {"properties": {"a": {"$ref": "#/$defs/b"}}}},
+        {("/schema/properties/a/$ref", "invalid_reference")},
+    ),
     "a schema that fetches from a place of its own": (
         {"schema": {"$ref": "#/x", "x": {"allOf": [{"$id": "http://169.254.169.254/", "$ref": "#"}]}}},
         {("/schema/$ref", "invalid_reference")},
     ),
-    "a schema that moves": ({"schema": {"properties": {"a": {"$id": "http://169.254.169.254/"}}}}, {("/schema/properties/a/$id", "unavailable_keyword")}),
-    "a default that is taken for a schema": ({"schema": {"$ref": "#/default", "default": {"type": "objekt"}}}, {("/schema/$ref", "invalid_reference")}),
-    "a schema that points by a name": ({"schema": {"$defs": {"a": {"$anchor": "b"}}, "$ref": "#b"}}, {("/schema/$ref", "invalid_reference")}),
+    "a schema that moves": (
+        {"schema": {"properties": {"a": {"$id": "http://169.254.169.254/"}}}},
+        {("/schema/properties/a/$id", "unavailable_keyword")},
+    ),
+    "a default that is taken for a schema": (
+        {"schema": {"$ref": "#/default", "default": {"type": "objekt"}}},
+        {("/schema/$ref", "invalid_reference")},
+    ),
+    "a schema that points by a name": (
+        {"schema": {"$defs": {"a": {"$anchor": "b"}}, "$ref": "#b"}},
+        {("/schema/$ref", "invalid_reference")},
+    ),
     "a schema that points to itself": ({"schema": {"$ref": "#"}}, {("/schema", "invalid_schema")}),
-    "a schema without an end": ({"schema": {"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}}, {("/schema", "invalid_schema")}),
+    "a schema without an end": (
+        {"schema": {"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}},
+        {("/schema", "invalid_schema")},
+    ),
     "a schema that doubles its work": ({"schema": {**DOUBLING, "$ref": "#/$defs/d0"}}, {("/schema", "invalid_schema")}),
-    "a schema with thousands of required objects": ({"schema": {"required": [{"a": n} for n in range(30_000)]}}, {("/schema", "invalid_schema")}),
-    "a pattern that looks around": ({"schema": {"properties": {"a": {"pattern": "(?=a)"}}}}, {("/schema/properties/a/pattern", "invalid_pattern")}),
-    "a keyword that is not available": ({"schema": {"patternProperties": {"^(a+)+$": {}}}}, {("/schema/patternProperties", "unavailable_keyword")}),
+    "a schema with thousands of required objects": (
+        {"schema": {"required": [{"a": n} for n in range(30_000)]}},
+        {("/schema", "invalid_schema")},
+    ),
+    "a pattern that looks around": (
+        {"schema": {"properties": {"a": {"pattern": "(?=a)"}}}},
+        {("/schema/properties/a/pattern", "invalid_pattern")},
+    ),
+    "a keyword that is not available": (
+        {"schema": {"patternProperties": {"^(a+)+$": {}}}},
+        {("/schema/patternProperties", "unavailable_keyword")},
+    ),
     "a window of years": ({"dedupe_window": 2_592_001}, {("/dedupe_window", "too_large")}),
     "a nearness that is a number": ({"dedupe_near": 2}, {("/dedupe_near", "wrong_type")}),
     "an unknown routing": ({"routing": "some"}, {("/routing", "not_one_of")}),
-    "a delay of steps that are not taken": ({"routing": "first", "escalate_after": 60}, {("/escalate_after", "contradicts_routing")}),
+    "a delay of steps that are not taken": (
+        {"routing": "first", "escalate_after": 60},
+        {("/escalate_after", "contradicts_routing")},
+    ),
     "a delay of no time": ({"routing": "escalate", "escalate_after": 9}, {("/escalate_after", "too_small")}),
     "an unknown field": ({"colour": 1}, {("/colour", "unknown_field")}),
 }
@@ -111,12 +156,21 @@ def test_a_bad_key_is_refused(api: Any, key: str) -> None:
 
 def test_templates_are_listed_and_shown_with_their_words(api: Any) -> None:
     listed = {row["key"]: row for row in api.get("/api/v1/templates").json["data"]}
-    published, pinned = api.get("/api/v1/templates/order_shipped").json, api.get("/api/v1/templates/order_shipped@1").json
+    published, pinned = (
+        api.get("/api/v1/templates/order_shipped").json,
+        api.get("/api/v1/templates/order_shipped@1").json,
+    )
 
     assert (listed["order_shipped"]["version"], listed["order_shipped"]["status"]) == (1, "published")
     assert published == pinned
-    assert {(content["channel"], content["locale"]) for content in published["contents"]} >= {("email", "en"), ("email", "de")}
-    assert [api.get(f"/api/v1/templates/{name}").status_code for name in ("order_shipped@99", "order_shipped@", "nothing", "a%00b", "a@b")] == [404] * 5
+    assert {(content["channel"], content["locale"]) for content in published["contents"]} >= {
+        ("email", "en"),
+        ("email", "de"),
+    }
+    assert [
+        api.get(f"/api/v1/templates/{name}").status_code
+        for name in ("order_shipped@99", "order_shipped@", "nothing", "a%00b", "a@b")
+    ] == [404] * 5
 
 
 MUCH = [[n] for n in range(10_000)]
@@ -125,7 +179,11 @@ MUCH = [[n] for n in range(10_000)]
 REFUSED = ["invalid_schema"]
 HEAVY: dict[str, tuple[dict[str, Any], Any, list[str]]] = {
     "a pattern that backtracks": ({"pattern": "^(a+)+$"}, "a" * 50_000 + "!", ["pattern"]),
-    "a pattern for a text of which nobody knows the end": ({"pattern": "[ab]*a[ab]{490}c"}, "abaab" * 10_000, ["too_complex"]),
+    "a pattern for a text of which nobody knows the end": (
+        {"pattern": "[ab]*a[ab]{490}c"},
+        "abaab" * 10_000,
+        ["too_complex"],
+    ),
     "a pattern as large as an alphabet": ({"pattern": "\\p{L}{300}"}, "a", ["invalid_pattern"]),
     "a part that names its dialect": (
         {"$schema": "https://json-schema.org/draft/2020-12/schema", "items": {"uniqueItems": True}},
@@ -143,8 +201,16 @@ HEAVY: dict[str, tuple[dict[str, Any], Any, list[str]]] = {
     "many choices for many items": ({"items": {"enum": list(range(1_000))}}, [1_000] * 10_000, ["too_complex"]),
     "many choices for one item": ({"items": {"enum": list(range(1_000))}}, [999], []),
     "nothing asked of many items, often": ({"allOf": [{"items": {}}] * 200}, [0] * 50_000, ["too_complex"]),
-    "nothing asked of many names, often": ({"allOf": [{"propertyNames": {}}] * 200}, {f"k{n}": 0 for n in range(10_000)}, ["too_complex"]),
-    "much that is quoted again and again": ({"anyOf": [{"type": "string"}] * 200}, [[n] for n in range(40_000)], ["too_complex"]),
+    "nothing asked of many names, often": (
+        {"allOf": [{"propertyNames": {}}] * 200},
+        {f"k{n}": 0 for n in range(10_000)},
+        ["too_complex"],
+    ),
+    "much that is quoted again and again": (
+        {"anyOf": [{"type": "string"}] * 200},
+        [[n] for n in range(40_000)],
+        ["too_complex"],
+    ),
     "a long constant, often": ({"allOf": [{"$ref": "#/$defs/const"}] * 200}, MUCH, REFUSED),
     "unique items within few, often": ({"allOf": [{"$ref": "#/$defs/unique"}] * 200}, [MUCH], ["too_complex"]),
     "a regular expression as data": ({"format": "regex"}, "(" * 100_000, []),
@@ -162,7 +228,9 @@ def test_no_schema_and_no_data_take_long_to_check(api: Any, cast: Any, case: str
         return
 
     begun = time.thread_time()
-    response = api.post("/api/v1/notifications", {"type": "invoice_ready", "recipients": ["alice"], "data": {"a": value}})
+    response = api.post(
+        "/api/v1/notifications", {"type": "invoice_ready", "recipients": ["alice"], "data": {"a": value}}
+    )
 
     assert time.thread_time() - begun < 2  # most of it is reading a megabyte
     assert response.status_code == (422 if codes else 202)
@@ -173,7 +241,9 @@ def test_the_checks_of_a_bulk_call_do_not_add_up_where_everybody_waits(api: Any,
     """What is cheap is checked at once, and what is not, apart; the answers are the same."""
     api.put(TYPE, INVOICE | {"schema": {"properties": {"a": {"items": {"type": "integer"}}}}})
     many, bad = {"a": [1] * 250}, {"a": [1] * 250 + ["x"]}
-    items = [{"type": "invoice_ready", "recipients": ["alice"], "data": bad if n % 10 == 0 else many} for n in range(60)]
+    items = [
+        {"type": "invoice_ready", "recipients": ["alice"], "data": bad if n % 10 == 0 else many} for n in range(60)
+    ]
 
     results = api.post("/api/v1/notifications/bulk", {"notifications": items}).json["results"]
 

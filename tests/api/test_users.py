@@ -96,7 +96,12 @@ def test_addresses_are_added_listed_and_removed(api: Any) -> None:
 
     assert (added.status_code, again.status_code, again.json["id"]) == (201, 200, added.json["id"])
     assert added.json.keys() >= {"id", "channel", "value", "label", "verified_at", "disabled_at", "disabled_reason"}
-    assert (added.json["channel"], added.json["label"], added.json["verified_at"] is not None, added.json["disabled_at"]) == ("email", "work", True, None)
+    assert (
+        added.json["channel"],
+        added.json["label"],
+        added.json["verified_at"] is not None,
+        added.json["disabled_at"],
+    ) == ("email", "work", True, None)
     assert ([a["channel"] for a in listed["data"]], listed["next"]) == (["email", "sms", "email"], None)
     assert api.delete(f"{USER}/addresses/{added.json['id']}").status_code == 204
     assert api.delete(f"{USER}/addresses/{added.json['id']}").status_code == 404
@@ -104,11 +109,17 @@ def test_addresses_are_added_listed_and_removed(api: Any) -> None:
 
 
 ADDRESS = {"channel": "email", "value": "erin@example.test"}
-VOUCHING = [("PUT", USER, {"email": "erin@example.test"}), ("PATCH", USER, {"email": "erin@example.test"}), ("POST", f"{USER}/addresses", ADDRESS)]
+VOUCHING = [
+    ("PUT", USER, {"email": "erin@example.test"}),
+    ("PATCH", USER, {"email": "erin@example.test"}),
+    ("POST", f"{USER}/addresses", ADDRESS),
+]
 
 
 @pytest.mark.parametrize(("method", "path", "body"), VOUCHING, ids=["put", "patch", "post"])
-def test_only_an_admins_key_can_say_that_an_address_is_the_persons_own(api: Any, method: str, path: str, body: dict[str, Any]) -> None:
+def test_only_an_admins_key_can_say_that_an_address_is_the_persons_own(
+    api: Any, method: str, path: str, body: dict[str, Any]
+) -> None:
     api.put(USER, {})
     shop = key_with(api, "users")
 
@@ -139,7 +150,9 @@ STAFF_CHANGES: list[tuple[str, str, Any, int]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "body", "status"), STAFF_CHANGES)
-def test_addresses_of_those_who_run_the_installation_are_changed_by_themselves_or_an_admin(api: Any, method: str, path: str, body: Any, status: int) -> None:
+def test_addresses_of_those_who_run_the_installation_are_changed_by_themselves_or_an_admin(
+    api: Any, method: str, path: str, body: Any, status: int
+) -> None:
     ann = "/api/v1/users/ann"
     api.put(ann, {"email": "ann@example.test"})
     accounts.create_account("ann@example.test", None, "viewer", "ann")
@@ -151,7 +164,9 @@ def test_addresses_of_those_who_run_the_installation_are_changed_by_themselves_o
     assert answer.status_code == status
     if status == 403:
         assert answer.json["code"] == "scope_missing"
-        assert [(a["id"], a["value"]) for a in api.get(f"{ann}/addresses").json["data"]] == [(address["id"], "ann@example.test")]
+        assert [(a["id"], a["value"]) for a in api.get(f"{ann}/addresses").json["data"]] == [
+            (address["id"], "ann@example.test")
+        ]
         assert getattr(api, method)(path, body).status_code < 300
 
 
@@ -199,7 +214,9 @@ def test_the_export_holds_everything(api: Any, cast: Any) -> None:
 
 
 def test_erasing_leaves_nothing_of_the_person(api: Any, cast: Any) -> None:
-    notification = api.post("/api/v1/notifications", {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}}).json["notifications"][0]
+    notification = api.post(
+        "/api/v1/notifications", {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}}
+    ).json["notifications"][0]
 
     assert api.delete("/api/v1/users/alice").status_code == 204
     assert api.delete("/api/v1/users/alice").status_code == 404

@@ -1,4 +1,6 @@
-"""Shares are of what is really taken: urgent first, and the lowest class still gets its share, whatever else is going on. On a real Redis."""
+"""Shares are of what is really taken: urgent first, and the lowest class still gets its share, whatever else is going
+on. On a real Redis.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -54,7 +56,9 @@ class Trial:
             pipe.rpush(QUEUE + name, *ids)
             pipe.execute()
 
-    def take(self, free: int, *, worker: int = 0, room: dict[str, int] | None = None, others: int | None = None) -> list[str]:
+    def take(
+        self, free: int, *, worker: int = 0, room: dict[str, int] | None = None, others: int | None = None
+    ) -> list[str]:
         room = room or dict.fromkeys(self.groups, free)
         jobs = self.takers[worker].take(free=free, others=free if others is None else others, room=room, lease=0)
         assert len(jobs) <= free
@@ -79,8 +83,11 @@ def fewest_low(taken: Sequence[str]) -> int:
     return min(low[end] - low[end - WINDOW] for end in range(WINDOW, len(low)))
 
 
-# Of each take: by which worker, how many lanes are free, how many each channel has room for, and may others than urgent ones be taken.
-takes = st.lists(st.tuples(st.integers(0, 7), st.integers(1, 200), st.integers(0, 64), st.integers(0, 64)), min_size=1, max_size=12)
+# Of each take: by which worker, how many lanes are free, how many each channel has room for, and may others than urgent
+# ones be taken.
+takes = st.lists(
+    st.tuples(st.integers(0, 7), st.integers(1, 200), st.integers(0, 64), st.integers(0, 64)), min_size=1, max_size=12
+)
 
 
 @settings(max_examples=40)
@@ -116,7 +123,9 @@ def test_with_work_for_all_each_gets_its_weight(connection: redis.Redis, free: i
 
 
 @pytest.mark.parametrize("room", [1, 2, 5])
-def test_shares_hold_for_a_channel_at_its_ceiling_however_many_lanes_are_free(connection: redis.Redis, room: int) -> None:
+def test_shares_hold_for_a_channel_at_its_ceiling_however_many_lanes_are_free(
+    connection: redis.Redis, room: int
+) -> None:
     trial = Trial(connection)
     while len(trial.taken) < MANY:
         for name in CLASSES:
@@ -153,7 +162,9 @@ def test_nobody_waits_for_classes_that_have_nothing(connection: redis.Redis) -> 
 
 @settings(max_examples=40)
 @given(st.lists(st.integers(0, 60), min_size=8, max_size=8), st.lists(st.integers(1, 50), min_size=1, max_size=12))
-def test_no_lane_stays_free_while_there_is_work(connection: redis.Redis, backlogs: list[int], budgets: list[int]) -> None:
+def test_no_lane_stays_free_while_there_is_work(
+    connection: redis.Redis, backlogs: list[int], budgets: list[int]
+) -> None:
     trial = Trial(connection)
     for source, backlog in zip(SOURCES, backlogs, strict=True):
         trial.fill(source.name, backlog)

@@ -23,7 +23,11 @@ from notifier.batchworker import worker as module
 from notifier.batchworker.bell import Bell
 from notifier.batchworker.lanes import Lanes
 
-SOURCES = [Source(f"{channel}.{priority}", rank, channel) for rank, priority in enumerate(("urgent", "high", "medium", "low")) for channel in ("mail", "text")]
+SOURCES = [
+    Source(f"{channel}.{priority}", rank, channel)
+    for rank, priority in enumerate(("urgent", "high", "medium", "low"))
+    for channel in ("mail", "text")
+]
 ECHO = "tests.batchworker.jobs.echo"
 
 
@@ -197,7 +201,9 @@ def test_a_hanging_group_leaves_lanes_to_the_others(connection: redis.Redis, ech
     assert echo.now_running == 8
 
 
-def test_with_all_other_lanes_full_an_urgent_job_still_finds_one(connection: redis.Redis, echo: Echo, running: BatchWorker) -> None:
+def test_with_all_other_lanes_full_an_urgent_job_still_finds_one(
+    connection: redis.Redis, echo: Echo, running: BatchWorker
+) -> None:
     echo.gate.clear()
     enqueue(connection, "text.low", *["hang"] * 50)
     enqueue(connection, "mail.low", *["hang"] * 50)
@@ -209,7 +215,9 @@ def test_with_all_other_lanes_full_an_urgent_job_still_finds_one(connection: red
 # ---- ending
 
 
-def test_a_failed_job_is_readable_and_comes_back_by_rqs_own_command(connection: redis.Redis, echo: Echo, redis_url: str) -> None:
+def test_a_failed_job_is_readable_and_comes_back_by_rqs_own_command(
+    connection: redis.Redis, echo: Echo, redis_url: str
+) -> None:
     [job_id] = enqueue(connection, "mail.high", "fail")
     burst(connection, echo)
     job = RqJob.fetch(job_id, connection=connection, serializer=JSONSerializer)
@@ -222,7 +230,9 @@ def test_a_failed_job_is_readable_and_comes_back_by_rqs_own_command(connection: 
     assert echo.ran == [job_id, job_id]
 
 
-def test_jobs_go_back_to_the_front_when_begin_fails(connection: redis.Redis, echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_go_back_to_the_front_when_begin_fails(
+    connection: redis.Redis, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "PAUSE_S", 0.05)
     ids = enqueue(connection, "mail.low", *["fine"] * 5)
     echo.failing_begins = 2
@@ -231,7 +241,9 @@ def test_jobs_go_back_to_the_front_when_begin_fails(connection: redis.Redis, ech
     assert connection.keys("rq:wip:*") == []
 
 
-def test_what_has_run_is_recorded_however_often_that_fails(connection: redis.Redis, echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_has_run_is_recorded_however_often_that_fails(
+    connection: redis.Redis, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "PAUSE_S", 0.05)
     ids = enqueue(connection, "mail.low", *["fine"] * 5)
     echo.failing_finishes = 3
@@ -281,7 +293,9 @@ def test_a_ring_wakes_an_idle_worker(connection: redis.Redis, echo: Echo, runnin
     eventually(lambda: echo.ran == ["rung"])
 
 
-def test_a_job_that_was_enqueued_without_a_ring_is_found_too(connection: redis.Redis, echo: Echo, running: BatchWorker) -> None:
+def test_a_job_that_was_enqueued_without_a_ring_is_found_too(
+    connection: redis.Redis, echo: Echo, running: BatchWorker
+) -> None:
     time.sleep(0.1)
     ids = enqueue(connection, "mail.high", "fine")
     eventually(lambda: echo.ran == ids)
@@ -297,12 +311,18 @@ def test_it_and_a_stock_worker_share_a_queue(connection: redis.Redis, echo: Echo
     assert len(set(echo.ran)) == len(echo.ran)
 
 
-def test_rq_sees_the_worker_and_can_suspend_it(connection: redis.Redis, echo: Echo, running: BatchWorker, redis_url: str) -> None:
+def test_rq_sees_the_worker_and_can_suspend_it(
+    connection: redis.Redis, echo: Echo, running: BatchWorker, redis_url: str
+) -> None:
     found = StockWorker.all(connection=connection)
     assert [w.name for w in found] == [running.name]
     assert sorted(found[0].queue_names()) == sorted(source.name for source in SOURCES)
     info = subprocess.run(
-        [sys.executable, "-m", "rq.cli", "info", "--url", redis_url + "?db=1", "--raw"], check=True, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "rq.cli", "info", "--url", redis_url + "?db=1", "--raw"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert running.name in info.stdout
     suspend(connection)
@@ -313,11 +333,17 @@ def test_rq_sees_the_worker_and_can_suspend_it(connection: redis.Redis, echo: Ec
     eventually(lambda: echo.ran == ids)
 
 
-def test_rq_sees_how_many_jobs_it_has_done(connection: redis.Redis, echo: Echo, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+def test_rq_sees_how_many_jobs_it_has_done(
+    connection: redis.Redis, echo: Echo, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     monkeypatch.setattr(module, "BEAT_S", 0.05)
     request.getfixturevalue("running")
     enqueue(connection, "mail.low", "fine", "fine", "fail")
-    eventually(lambda: [(w.successful_job_count, w.failed_job_count) for w in StockWorker.all(connection=connection)] == [(2, 1)])
+    eventually(
+        lambda: (
+            [(w.successful_job_count, w.failed_job_count) for w in StockWorker.all(connection=connection)] == [(2, 1)]
+        )
+    )
 
 
 def test_functions_without_a_handler_run_as_rq_would_run_them(connection: redis.Redis, echo: Echo) -> None:
@@ -331,7 +357,9 @@ def test_functions_without_a_handler_run_as_rq_would_run_them(connection: redis.
     assert "RuntimeError: broken" in (failed.exc_string or "")
 
 
-def test_running_jobs_are_renewed(connection: redis.Redis, echo: Echo, running: BatchWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_jobs_are_renewed(
+    connection: redis.Redis, echo: Echo, running: BatchWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "BEAT_S", 0.05)
     echo.gate.clear()
     [job_id] = enqueue(connection, "mail.high", "hang")
@@ -340,7 +368,9 @@ def test_running_jobs_are_renewed(connection: redis.Redis, echo: Echo, running: 
     eventually(lambda: job_id in echo.renewed)
 
 
-def test_a_worker_that_redis_forgot_registers_again(connection: redis.Redis, echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_redis_forgot_registers_again(
+    connection: redis.Redis, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "BEAT_S", 0.05)
     target = worker(connection, echo)
     thread = threading.Thread(target=target.work, kwargs={"has_signals": False})
@@ -354,7 +384,9 @@ def test_a_worker_that_redis_forgot_registers_again(connection: redis.Redis, ech
     assert not connection.sismember("rq:workers", target.key)
 
 
-def test_an_order_that_is_none_leaves_the_worker_listening_for_others(connection: redis.Redis, running: BatchWorker) -> None:
+def test_an_order_that_is_none_leaves_the_worker_listening_for_others(
+    connection: redis.Redis, running: BatchWorker
+) -> None:
     eventually(lambda: running.pubsub_thread)
     with capture_logs() as lines:
         eventually(lambda: connection.publish(running.pubsub_channel_name, b"no JSON"))
@@ -373,5 +405,8 @@ def test_a_bell_or_a_lane_that_ends_is_noticed(connection: redis.Redis) -> None:
         done: SimpleQueue[str | None] = SimpleQueue()
         Lanes(1, broken, done).submit(["a job"])
         eventually(lambda: len(lines) == 2)
-    assert {(line["event"], line["thread"]) for line in lines} == {("process.thread_lost", "bell"), ("process.thread_lost", "lane-0")}
+    assert {(line["event"], line["thread"]) for line in lines} == {
+        ("process.thread_lost", "bell"),
+        ("process.thread_lost", "lane-0"),
+    }
     assert done.get() == "a job"

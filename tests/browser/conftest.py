@@ -25,7 +25,14 @@ from tests.test_end_to_end import free_port
 
 ADMIN, PASSWORD = "admin@example.test", "correct horse battery staple"
 PEOPLE = 200
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 PATIENCE_MS = 15_000
 
 _MAKE_PEOPLE = f"""
@@ -35,7 +42,10 @@ from notifier.app import create_app
 from notifier.database import transaction
 from notifier.models import Account
 with create_app().app_context():
-    made = [accounts.create_account(f"person-{{number}}@example.test", None, "person", f"person-{{number}}").id for number in range({PEOPLE})]
+    made = [
+        accounts.create_account(f"person-{{number}}@example.test", None, "person", f"person-{{number}}").id
+        for number in range({PEOPLE})
+    ]
     accounts.set_password(made[0], {PASSWORD!r})
     with transaction() as session:  # hashing takes long on purpose; once is enough
         hashed = session.get_one(Account, made[0]).password_hash
@@ -74,7 +84,13 @@ def browser(chromium: str) -> Iterator[Browser]:
 def installation(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """`python -m notifier up` on a free port, with an admin and some people."""
     home = tmp_path_factory.mktemp("browser") / "home"
-    up = Up(home, free_port(), NOTIFIER_ADMIN_EMAIL=ADMIN, NOTIFIER_ADMIN_PASSWORD=PASSWORD, CAPS="marketing none, social none, system none").until_ready()
+    up = Up(
+        home,
+        free_port(),
+        NOTIFIER_ADMIN_EMAIL=ADMIN,
+        NOTIFIER_ADMIN_PASSWORD=PASSWORD,
+        CAPS="marketing none, social none, system none",
+    ).until_ready()
     subprocess.run([sys.executable, "-c", _MAKE_PEOPLE], cwd=ROOT, env=up.environment, check=True)
     yield up
     assert up.stop() == 0
@@ -98,16 +114,23 @@ class Person:
 
     def notify_all(self, *titles: str) -> None:
         """The last one ends at the top."""
-        each = [{"type": "promotional_offer", "recipients": [self.id], "channels": ["inapp"], "data": {"title": title}} for title in titles]
+        each = [
+            {"type": "promotional_offer", "recipients": [self.id], "channels": ["inapp"], "data": {"title": title}}
+            for title in titles
+        ]
         self.server.call("/api/v1/notifications/bulk", {"notifications": each})
 
     def receive(self, type: str, **data: Any) -> None:
-        self.server.call("/api/v1/notifications", {"type": type, "recipients": [self.id], "channels": ["inapp"], "data": data})
+        self.server.call(
+            "/api/v1/notifications", {"type": type, "recipients": [self.id], "channels": ["inapp"], "data": data}
+        )
 
     def mark(self, mark: str, *ids: str) -> None:
         """As another device of theirs would."""
         headers = {"Authorization": f"Bearer {self.token()}", "Content-Type": "application/json"}
-        request = urllib.request.Request(f"http://127.0.0.1:{self.server.port}/api/v1/inbox/{mark}", json.dumps({"ids": ids}).encode(), headers)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.server.port}/api/v1/inbox/{mark}", json.dumps({"ids": ids}).encode(), headers
+        )
         urllib.request.urlopen(request, timeout=30).close()
 
     def token(self, expires_in_s: int = 3600) -> str:
@@ -137,7 +160,15 @@ class Tabs:
     trouble: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
 
-    def open(self, path: str | None = None, *, email: str | None = None, dark: bool = False, phone: bool = False, script: bool = True) -> Page:
+    def open(
+        self,
+        path: str | None = None,
+        *,
+        email: str | None = None,
+        dark: bool = False,
+        phone: bool = False,
+        script: bool = True,
+    ) -> Page:
         """A window of its own, signed in if an e-mail is given."""
         size = {"width": 390, "height": 844} if phone else {"width": 1440, "height": 900}
         context = self.browser.new_context(
@@ -156,14 +187,21 @@ class Tabs:
             form = context.request.get("/login").text()
             token = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', form)
             assert token
-            answer = context.request.post("/login", form={"email": email, "password": PASSWORD, "csrf_token": token[1]}, max_redirects=0)
+            answer = context.request.post(
+                "/login", form={"email": email, "password": PASSWORD, "csrf_token": token[1]}, max_redirects=0
+            )
             assert answer.status in (302, 303)
         if path or email:
             page.goto(path or "/inbox")
         return page
 
     def watch(self, page: Page) -> Page:
-        page.on("console", lambda message: self.trouble.append(f"{message.type}: {message.text}") if message.type in ("error", "warning") else None)
+        page.on(
+            "console",
+            lambda message: (
+                self.trouble.append(f"{message.type}: {message.text}") if message.type in ("error", "warning") else None
+            ),
+        )
         page.on("pageerror", lambda error: self.trouble.append(f"page error: {error}"))
         return page
 
@@ -186,7 +224,9 @@ def tabs(browser: Browser, installation: Up) -> Iterator[Tabs]:
 
 @pytest.fixture
 def elsewhere() -> Iterator[Callable[[str, str], str]]:
-    """`elsewhere(html, policy)` → the address of a page of somebody else's site, with its own Content-Security-Policy."""
+    """`elsewhere(html, policy)` → the address of a page of somebody else's site,
+    with its own Content-Security-Policy.
+    """
     servers = []
 
     def _serve(html: str, policy: str) -> str:

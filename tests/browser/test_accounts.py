@@ -12,7 +12,9 @@ from tests.running import Up, eventually
 
 def link_in_mail(server: Up, email: str) -> str:
     """The path of the link in what was captured for that address."""
-    [mail] = eventually(lambda: [capture for capture in server.call("/api/v1/sandbox?channel=email")["data"] if capture["to"] == email])
+    [mail] = eventually(
+        lambda: [capture for capture in server.call("/api/v1/sandbox?channel=email")["data"] if capture["to"] == email]
+    )
     return urlsplit(next(word for word in mail["text"].split() if "/invitation/" in word)).path
 
 

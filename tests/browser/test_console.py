@@ -33,9 +33,13 @@ with create_app().app_context():
     with transaction() as session:
         people.upsert([InlineRecipient("many")])
         submission, notification = new_id(), new_id()
-        session.execute(sa.insert(Submission), [{{"id": submission, "type": "order_shipped", "recipients": 1, "expanded": 1}}])
+        session.execute(sa.insert(Submission), [
+            {{"id": submission, "type": "order_shipped", "recipients": 1, "expanded": 1}}
+        ])
         kind = {{"type": "order_shipped", "category": "transactional", "priority": "low", "data": {{"order_id": "A1"}}}}
-        session.execute(sa.insert(Notification), [{{"id": notification, "submission_id": submission, "user_id": "many", **kind}}])
+        session.execute(sa.insert(Notification), [
+            {{"id": notification, "submission_id": submission, "user_id": "many", **kind}}
+        ])
         cause = {{"provider": "played", "outcome": "permanent", "failed_at": now()}}
         common = {{"notification_id": notification, "channel": "sms", "priority": "low", "status": "failed", **cause}}
         for code, count in (("many", {MANY}), ("few", {FEW})):
@@ -55,7 +59,9 @@ def figure(page: Page, words: str) -> int:
     return int(re.sub(r"\D", "", text.split("\n")[0].split(" ")[0]))
 
 
-def test_a_group_of_five_thousand_is_retried_with_progress_and_the_counts_add_up(tabs: Tabs, many: str, installation: Up) -> None:
+def test_a_group_of_five_thousand_is_retried_with_progress_and_the_counts_add_up(
+    tabs: Tabs, many: str, installation: Up
+) -> None:
     page = tabs.open("/admin/failed", email=ADMIN)
     page.get_by_role("button", name="Retry SMS: played · permanent · many").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Retry 5,000 failed jobs?")
@@ -120,7 +126,9 @@ _NO_POLLING = """document.addEventListener("readystatechange", () => {
 })"""
 
 
-def test_the_overview_shows_what_is_sent_without_a_reload_and_leaves_the_reader_where_they_are(tabs: Tabs, installation: Up) -> None:
+def test_the_overview_shows_what_is_sent_without_a_reload_and_leaves_the_reader_where_they_are(
+    tabs: Tabs, installation: Up
+) -> None:
     page = tabs.open(email=ADMIN)
     page.add_init_script(_NO_POLLING)
     page.goto("/admin/")
@@ -129,7 +137,12 @@ def test_the_overview_shows_what_is_sent_without_a_reload_and_leaves_the_reader_
     chosen = page.get_by_role("link", name="Last 24 hours")
     chosen.focus()
     installation.call(
-        "/api/v1/notifications", {"type": "order_shipped", "recipients": [{"id": "newcomer", "email": "newcomer@example.test"}], "data": {"order_id": "A1"}}
+        "/api/v1/notifications",
+        {
+            "type": "order_shipped",
+            "recipients": [{"id": "newcomer", "email": "newcomer@example.test"}],
+            "data": {"order_id": "A1"},
+        },
     )
     expect(page.get_by_role("row", name="newcomer")).to_be_visible()
     expect(chosen).to_be_focused()
@@ -158,7 +171,9 @@ def test_a_viewer_hears_what_happens_and_may_do_nothing_over_the_socket(tabs: Ta
         const { socket } = await import("/static/js/console-socket.js");
         return socket.emitWithAck(event, { action: "blk_01k6z000000000000000000000" });
     }"""
-    assert page.evaluate(ask, "cancel") == {"error": {"code": "forbidden", "detail": "your role is viewer; this needs operator or admin"}}
+    assert page.evaluate(ask, "cancel") == {
+        "error": {"code": "forbidden", "detail": "your role is viewer; this needs operator or admin"}
+    }
     assert page.evaluate(ask, "pause")["error"]["code"] == "unknown_event"
 
 
@@ -170,7 +185,13 @@ def lonely(installation: Up) -> Iterator[str]:
     """The address of another web process on the same database, which reaches no Redis."""
     port = free_port()
     environment = {**installation.environment, "PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
-    process = subprocess.Popen([sys.executable, "-m", "notifier", "web"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "notifier", "web"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     address = f"http://127.0.0.1:{port}"
     eventually(lambda: answers(address))
     yield address
@@ -185,9 +206,16 @@ def answers(address: str) -> bool:
         return False
 
 
-def test_without_redis_the_pages_say_so_and_show_what_the_database_knows(lonely: str, tabs: Tabs, many: str, installation: Up) -> None:
+def test_without_redis_the_pages_say_so_and_show_what_the_database_knows(
+    lonely: str, tabs: Tabs, many: str, installation: Up
+) -> None:
     sent = installation.call(
-        "/api/v1/notifications", {"type": "order_shipped", "recipients": [{"id": "witness", "email": "witness@example.test"}], "data": {"order_id": "A1"}}
+        "/api/v1/notifications",
+        {
+            "type": "order_shipped",
+            "recipients": [{"id": "witness", "email": "witness@example.test"}],
+            "data": {"order_id": "A1"},
+        },
     )
     tabs.base = lonely
     page = tabs.open("/admin/", email=ADMIN)

@@ -9,7 +9,19 @@ from typing import Any
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.conftest import Person, Tabs
-from tests.browser.inbox_page import NewPerson, badge, banner, button, connected, inbox, is_read, is_unread, items, titles, use
+from tests.browser.inbox_page import (
+    NewPerson,
+    badge,
+    banner,
+    button,
+    connected,
+    inbox,
+    is_read,
+    is_unread,
+    items,
+    titles,
+    use,
+)
 from tests.running import Up, eventually
 
 
@@ -125,7 +137,9 @@ def test_a_session_that_has_ended_says_so(tabs: Tabs, person: NewPerson) -> None
 
 
 class Line:
-    """The Socket.IO line of a page, with a hand on it: `is_deaf` loses what the server says, `say` puts words in its mouth."""
+    """The Socket.IO line of a page, with a hand on it: `is_deaf` loses what the server says, `say` puts words in its
+    mouth.
+    """
 
     def __init__(self, page: Page) -> None:
         self.is_deaf = False
@@ -205,7 +219,9 @@ def test_an_item_that_another_has_replaced_leaves_the_list(tabs: Tabs, person: N
     alice.notify_all("Old", "New")
     line.until(lambda: bool(line.events()) and line.events()[-1]["unread"] == 2 and line.events()[-1]["unseen"] == 0)
     old, new = (event["item"] for event in line.events() if "item" in event)
-    line.say("state", seq=line.events()[-1]["seq"] + 2, unread=1, unseen=0, changed=[new, {**old, "replaced_by": new["id"]}])
+    line.say(
+        "state", seq=line.events()[-1]["seq"] + 2, unread=1, unseen=0, changed=[new, {**old, "replaced_by": new["id"]}]
+    )
     expect(titles(page)).to_have_text(["New"])
     expect(badge(page)).to_have_text("1")
 

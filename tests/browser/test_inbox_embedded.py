@@ -1,4 +1,6 @@
-"""The inbox in a page of somebody else's, from another origin: the example of docs/embedding.md, and pages that get it wrong."""
+"""The inbox in a page of somebody else's, from another origin: the example of docs/embedding.md, and pages that get it
+wrong.
+"""
 
 import re
 import threading
@@ -71,7 +73,10 @@ def test_the_reason_is_told_in_place_and_the_shop_stays(tabs: Tabs, person: NewP
     reason = whole.get_by_role("dialog", name="Why did I get this?")
     expect(reason).to_contain_text("This channel is on unless it is switched off.")
     change = reason.get_by_role("link", name="Change it")
-    assert (change.get_attribute("href"), change.get_attribute("target")) == (f"{tabs.base}/preferences#promotional_offer-inapp", "_blank")
+    assert (change.get_attribute("href"), change.get_attribute("target")) == (
+        f"{tabs.base}/preferences#promotional_offer-inapp",
+        "_blank",
+    )
     expect(page).to_have_title("A shop")
     page.keyboard.press("Escape")
     expect(reason).to_be_hidden()
@@ -79,11 +84,15 @@ def test_the_reason_is_told_in_place_and_the_shop_stays(tabs: Tabs, person: NewP
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
-def test_it_wears_the_colours_of_the_page(tabs: Tabs, person: NewPerson, shop_of: Shop, dark: bool, phone: bool) -> None:
+def test_it_wears_the_colours_of_the_page(
+    tabs: Tabs, person: NewPerson, shop_of: Shop, dark: bool, phone: bool
+) -> None:
     alice = person()
     alice.notify("Something green", url="https://example.com/")
     page = tabs.open(shop_of(alice), dark=dark, phone=phone)
-    expect(page.locator("header .badge")).to_have_css("background-color", "rgb(111, 211, 174)" if dark else "rgb(11, 107, 79)")
+    expect(page.locator("header .badge")).to_have_css(
+        "background-color", "rgb(111, 211, 174)" if dark else "rgb(11, 107, 79)"
+    )
     expect(page.locator("#whole .head h2")).to_have_css("font-family", "Georgia, serif")
     page.get_by_role("button", name="Notifications, 1 unread").click()
     expect(page.get_by_role("dialog", name="Notifications").locator(".title")).to_be_visible()
@@ -121,7 +130,9 @@ def test_a_token_of_somebody_else_shows_their_inbox_only(tabs: Tabs, person: New
     bob.notify("For Bob")
     page = tabs.open(shop_of(alice))
     expect(page.locator("#whole .title")).to_have_text(["For Alice"])
-    page.locator("notifier-inbox").evaluate_all("(all, token) => all.forEach((inbox) => inbox.setAttribute('token', token))", bob.token())
+    page.locator("notifier-inbox").evaluate_all(
+        "(all, token) => all.forEach((inbox) => inbox.setAttribute('token', token))", bob.token()
+    )
     expect(page.locator("#whole .title")).to_have_text(["For Bob"])
     alice.notify("For Alice again")
     bob.notify("For Bob again")
@@ -129,7 +140,9 @@ def test_a_token_of_somebody_else_shows_their_inbox_only(tabs: Tabs, person: New
     expect(page.locator("header .badge")).to_have_text("2")
 
 
-def test_a_page_whose_tokens_are_all_refused_is_asked_ever_more_rarely(tabs: Tabs, elsewhere: Callable[[str, str], str]) -> None:
+def test_a_page_whose_tokens_are_all_refused_is_asked_ever_more_rarely(
+    tabs: Tabs, elsewhere: Callable[[str, str], str]
+) -> None:
     tabs.expect(REFUSED)
     page = tabs.open()
     page.goto(elsewhere(f"{script(tabs)}<main></main>", policy(tabs.base)))
@@ -152,7 +165,9 @@ def test_a_page_whose_tokens_are_all_refused_is_asked_ever_more_rarely(tabs: Tab
     assert page.evaluate("pause") >= 2000
 
 
-def test_without_a_token_nothing_is_shown_though_the_cookie_is_there(tabs: Tabs, person: NewPerson, elsewhere: Callable[[str, str], str]) -> None:
+def test_without_a_token_nothing_is_shown_though_the_cookie_is_there(
+    tabs: Tabs, person: NewPerson, elsewhere: Callable[[str, str], str]
+) -> None:
     tabs.expect(REFUSED)
     alice = person()
     alice.notify("Not for other sites")
@@ -164,6 +179,8 @@ def test_without_a_token_nothing_is_shown_though_the_cookie_is_there(tabs: Tabs,
 
 def test_it_says_which_version_it_is(tabs: Tabs) -> None:
     page = tabs.open("/login")
-    version = page.evaluate("async () => [(await import('/static/inbox.js')).VERSION, customElements.get('notifier-inbox').version]")
+    version = page.evaluate(
+        "async () => [(await import('/static/inbox.js')).VERSION, customElements.get('notifier-inbox').version]"
+    )
     assert version[0] == version[1]
     assert re.fullmatch(r"\d+\.\d+\.\d+", version[0])

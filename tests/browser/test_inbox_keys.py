@@ -23,7 +23,15 @@ def press(page: Page, *keys: str) -> None:
 
 
 def test_j_and_k_go_down_and_up(page: Page) -> None:
-    for keys, place in ((["j"], 0), (["j", "j", "j"], 2), (["k"], 1), (["End"], 2), (["ArrowUp"], 1), (["Home"], 0), (["ArrowDown"], 1)):
+    for keys, place in (
+        (["j"], 0),
+        (["j", "j", "j"], 2),
+        (["k"], 1),
+        (["End"], 2),
+        (["ArrowUp"], 1),
+        (["Home"], 0),
+        (["ArrowDown"], 1),
+    ):
         press(page, *keys)
         expect(titles(page).nth(place)).to_be_focused()
 
@@ -31,7 +39,12 @@ def test_j_and_k_go_down_and_up(page: Page) -> None:
 def test_one_row_is_in_the_tab_order_with_all_of_its_parts(page: Page) -> None:
     press(page, "j", "j")
     reachable = (
-        inbox(page).locator("li").evaluate_all("rows => rows.map((row) => [...row.querySelectorAll('a, button, input')].some((part) => part.tabIndex === 0))")
+        inbox(page)
+        .locator("li")
+        .evaluate_all(
+            "rows => rows.map((row) => [...row.querySelectorAll('a, button, input')].some((part) => "
+            "part.tabIndex === 0))"
+        )
     )
     assert reachable == [False, True, False]
     press(page, "Tab")

@@ -1,4 +1,6 @@
-"""What the inbox lists: tabs, categories, search, older ones while scrolling; and what stands there when there is nothing."""
+"""What the inbox lists: tabs, categories, search, older ones while scrolling; and what stands there when there is
+nothing.
+"""
 
 import pytest
 from playwright.sync_api import Route, expect
@@ -64,7 +66,10 @@ def test_a_category_shows_its_own_only(tabs: Tabs, person: NewPerson) -> None:
     expect(inbox(page).get_by_label("Category")).to_have_value("")
 
 
-@pytest.mark.parametrize(("name", "words"), [("All", "Nothing here yet"), ("Unread", "You are all caught up"), ("Archived", "Nothing archived")])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("All", "Nothing here yet"), ("Unread", "You are all caught up"), ("Archived", "Nothing archived")],
+)
 def test_each_tab_says_what_its_emptiness_means(tabs: Tabs, person: NewPerson, name: str, words: str) -> None:
     page = connected(tabs.open(email=person().email))
     tab(page, name).click()
@@ -111,7 +116,9 @@ def test_many_rows_are_only_laid_out_where_they_are_seen(tabs: Tabs, person: New
     items(page).evaluate_all("rows => rows.forEach((row) => { row.isTheSame = true; })")
     alice.notify("The newest")
     expect(titles(page).first).to_have_text("The newest")
-    assert items(page).evaluate_all("rows => rows.filter((row) => row.isTheSame).length") >= 59  # the oldest may have gone with the page
+    assert (
+        items(page).evaluate_all("rows => rows.filter((row) => row.isTheSame).length") >= 59
+    )  # the oldest may have gone with the page
 
 
 def test_while_the_list_is_on_its_way_there_is_something_in_its_shape(tabs: Tabs, person: NewPerson) -> None:
@@ -154,15 +161,20 @@ def test_text_from_right_to_left_keeps_to_itself(tabs: Tabs, person: NewPerson) 
 
 
 ITEM = {
-    "id": "dlv_1", "type": "like", "category": "social", "title": "From a strange server", "body": "", "action": {"label": "Go", "url": "javascript:alert(1)"},
-    "image": "javascript:alert(2)", "data": {}, "created_at": "2026-01-01T00:00:00.000Z", "seen_at": None, "read_at": "2026-01-01T00:00:00.000Z",
+    "id": "dlv_1", "type": "like", "category": "social", "title": "From a strange server", "body": "",
+    "action": {"label": "Go", "url": "javascript:alert(1)"},
+    "image": "javascript:alert(2)", "data": {}, "created_at": "2026-01-01T00:00:00.000Z", "seen_at": None,
+    "read_at": "2026-01-01T00:00:00.000Z",
     "archived_at": None, "snoozed_until": None, "why": "javascript:alert(3)",
 }  # fmt: skip
 
 
 def test_a_link_that_is_no_web_address_is_no_link(tabs: Tabs, person: NewPerson) -> None:
     page = tabs.open("/preferences", email=person().email)
-    page.route("**/api/v1/inbox?*", lambda route: route.fulfill(json={"data": [ITEM], "next": None, "unread": 0, "unseen": 0, "seq": 0}))
+    page.route(
+        "**/api/v1/inbox?*",
+        lambda route: route.fulfill(json={"data": [ITEM], "next": None, "unread": 0, "unseen": 0, "seq": 0}),
+    )
     page.goto("/inbox")
     row = items(page).first
     expect(row.locator(".title")).to_have_text("From a strange server")
@@ -171,10 +183,16 @@ def test_a_link_that_is_no_web_address_is_no_link(tabs: Tabs, person: NewPerson)
 
 def test_times_are_near_in_words_and_exact_in_their_tooltip(tabs: Tabs, person: NewPerson) -> None:
     page = tabs.open("/preferences", email=person().email)
-    page.route("**/api/v1/inbox?*", lambda route: route.fulfill(json={"data": [ITEM], "next": None, "unread": 0, "unseen": 0, "seq": 0}))
+    page.route(
+        "**/api/v1/inbox?*",
+        lambda route: route.fulfill(json={"data": [ITEM], "next": None, "unread": 0, "unseen": 0, "seq": 0}),
+    )
     page.clock.set_fixed_time("2026-01-01T02:10:00Z")
     page.goto("/inbox")
     time = items(page).first.locator("time")
     expect(time).to_have_text("2 hr. ago")
-    exact = time.evaluate("time => new Intl.DateTimeFormat(undefined, {dateStyle: 'full', timeStyle: 'medium'}).format(new Date(time.dateTime))")
+    exact = time.evaluate(
+        "time => new Intl.DateTimeFormat(undefined, {dateStyle: 'full', timeStyle: 'medium'}).format(new "
+        "Date(time.dateTime))"
+    )
     expect(time).to_have_attribute("title", exact)

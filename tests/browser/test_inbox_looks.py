@@ -7,7 +7,20 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Tabs
-from tests.browser.inbox_page import NewPerson, badge, button, connected, inbox, is_read, items, select, tab, titles, toast, use
+from tests.browser.inbox_page import (
+    NewPerson,
+    badge,
+    button,
+    connected,
+    inbox,
+    is_read,
+    items,
+    select,
+    tab,
+    titles,
+    toast,
+    use,
+)
 from tests.browser.test_pages import overflow, violations
 
 
@@ -91,7 +104,10 @@ def test_what_arrives_slides_in_unless_motion_is_unwanted(tabs: Tabs, person: Ne
     alice.notify("Still")
     expect(items(page).first).to_have_css("animation-name", "none")
     page.emulate_media(reduced_motion="no-preference")
-    inbox(page).evaluate("inbox => inbox.shadowRoot.addEventListener('animationstart', (event) => inbox.classList.add(event.animationName))")
+    inbox(page).evaluate(
+        "inbox => inbox.shadowRoot.addEventListener('animationstart', (event) => "
+        "inbox.classList.add(event.animationName))"
+    )
     alice.notify("Moving")
     expect(titles(page)).to_have_text(["Moving", "Still"])
     for movement in ("make-room", "slide-in"):

@@ -7,7 +7,22 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Tabs
-from tests.browser.inbox_page import NewPerson, badge, banner, button, connected, inbox, is_read, is_unread, items, select, tab, titles, toast, use
+from tests.browser.inbox_page import (
+    NewPerson,
+    badge,
+    banner,
+    button,
+    connected,
+    inbox,
+    is_read,
+    is_unread,
+    items,
+    select,
+    tab,
+    titles,
+    toast,
+    use,
+)
 
 
 def opened(tabs: Tabs, person: NewPerson, *told: str) -> Page:
@@ -74,7 +89,9 @@ def test_what_was_heard_before_a_mark_is_saved_does_not_take_it_from_view(tabs: 
 def test_of_two_marks_the_later_one_is_sent_when_the_earlier_one_is_saved(tabs: Tabs, person: NewPerson) -> None:
     page = opened(tabs, person, "First", "Second")
     held, sent = list[Route](), list[str]()
-    page.on("request", lambda request: sent.append(request.url.rpartition("/")[2]) if request.method == "POST" else None)
+    page.on(
+        "request", lambda request: sent.append(request.url.rpartition("/")[2]) if request.method == "POST" else None
+    )
     page.route("**/api/v1/inbox/read", lambda route: held.append(route))
     use(items(page).first, "Mark as read")
     is_read(items(page).first)
@@ -160,7 +177,9 @@ def test_any_date_ahead_will_do_for_snoozing_and_none_behind(tabs: Tabs, person:
     choices.get_by_role("button", name="Snooze", exact=True).click()
     assert field.evaluate("field => field.validationMessage") == "Choose a time that lies ahead, within a year."
     expect(titles(page)).to_have_text(["Later"])
-    tomorrow = (datetime.fromisoformat(page.evaluate("new Date().toISOString()")) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M")
+    tomorrow = (datetime.fromisoformat(page.evaluate("new Date().toISOString()")) + timedelta(days=1)).strftime(
+        "%Y-%m-%dT%H:%M"
+    )
     field.fill(tomorrow)
     choices.get_by_role("button", name="Snooze", exact=True).click()
     expect(items(page)).to_have_count(0)
@@ -251,7 +270,9 @@ def test_why_leads_to_the_switch_that_let_it_through(tabs: Tabs, person: NewPers
 def test_a_row_without_an_action_has_no_empty_line(tabs: Tabs, person: NewPerson) -> None:
     page = opened(tabs, person, "Short")
     expect(items(page).first.locator(".body")).to_be_visible()
-    left = items(page).first.evaluate("row => row.getBoundingClientRect().bottom - row.querySelector('.body').getBoundingClientRect().bottom")
+    left = items(page).first.evaluate(
+        "row => row.getBoundingClientRect().bottom - row.querySelector('.body').getBoundingClientRect().bottom"
+    )
     assert 0 < left < 20
 
 

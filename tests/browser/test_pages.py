@@ -1,4 +1,6 @@
-"""All pages: nothing for axe to find, nothing wider than a phone, nothing a strict policy refuses (every test's tabs watch for that)."""
+"""All pages: nothing for axe to find, nothing wider than a phone, nothing a strict policy refuses (every test's tabs
+watch for that).
+"""
 
 import re
 from collections.abc import Callable
@@ -14,10 +16,22 @@ NewPerson = Callable[[], Person]
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = [
     *("/inbox", "/preferences", "/preferences/addresses"),
-    *("/admin/", "/admin/failed", "/admin/failed/jobs", "/admin/failed/registry", "/admin/failed/actions", "/admin/failed/actions/new?kind=retry"),
+    *(
+        "/admin/",
+        "/admin/failed",
+        "/admin/failed/jobs",
+        "/admin/failed/registry",
+        "/admin/failed/actions",
+        "/admin/failed/actions/new?kind=retry",
+    ),
     *("/admin/queues", "/admin/queues/sms/pause", "/admin/notifications", "/admin/sandbox"),
     *("/admin/types", "/admin/types/order_shipped", "/admin/types/new"),
-    *("/admin/templates", "/admin/templates/order_shipped", "/admin/templates/order_shipped/1", "/admin/templates/order_shipped/1/publish"),
+    *(
+        "/admin/templates",
+        "/admin/templates/order_shipped",
+        "/admin/templates/order_shipped/1",
+        "/admin/templates/order_shipped/1/publish",
+    ),
     *(
         "/admin/producers",
         "/admin/providers",
@@ -33,10 +47,21 @@ PAGES = [
 
 @pytest.fixture(scope="module")
 def dead(installation: Up) -> str:
-    """A delivery whose provider has refused it; and on the way a captured mail, a text message and items for the admin's inbox."""
-    refused = {"type": "order_shipped", "recipients": [{"id": "zoe", "email": "rejected@sandbox.test"}], "channels": ["email"], "data": {"order_id": "Z1"}}
+    """A delivery whose provider has refused it; and on the way a captured mail, a text message and items for the
+    admin's inbox.
+    """
+    refused = {
+        "type": "order_shipped",
+        "recipients": [{"id": "zoe", "email": "rejected@sandbox.test"}],
+        "channels": ["email"],
+        "data": {"order_id": "Z1"},
+    }
     answer = installation.call("/api/v1/notifications", refused)
-    alert = {"type": "security_alert", "recipients": [{"id": "ada", "email": "ada@example.test", "phone": "+4915112345678"}], "data": {"event": "New sign-in"}}
+    alert = {
+        "type": "security_alert",
+        "recipients": [{"id": "ada", "email": "ada@example.test", "phone": "+4915112345678"}],
+        "data": {"event": "New sign-in"},
+    }
     installation.call("/api/v1/notifications", alert)
     for title in ("Winter sale", "Spring sale"):
         installation.call(
@@ -49,7 +74,9 @@ def dead(installation: Up) -> str:
             },
         )
     notification = answer["notifications"][0]["id"]
-    eventually(lambda: installation.call(f"/api/v1/notifications/{notification}")["deliveries"][0]["status"] == "failed")
+    eventually(
+        lambda: installation.call(f"/api/v1/notifications/{notification}")["deliveries"][0]["status"] == "failed"
+    )
     eventually(lambda: len(installation.call("/api/v1/sandbox?user=ada")["data"]) >= 2)
     return str(answer["notifications"][0]["deliveries"][0]["id"])
 
@@ -71,7 +98,10 @@ def settle(page: Page) -> None:
 
 def violations(page: Page, within: str = "html") -> list[str]:
     page.evaluate(AXE.read_text())
-    run = "within => axe.run(within, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+    run = (
+        "within => axe.run(within, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', "
+        "'best-practice']})"
+    )
     found: list[dict[str, Any]] = page.evaluate(run, within)["violations"]
     return [f"{rule['id']}: {node['target']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
 
@@ -82,7 +112,9 @@ def overflow(page: Page) -> int:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
-def test_axe_finds_nothing_and_nothing_is_too_wide(tabs: Tabs, dead: str, captures: list[str], dark: bool, phone: bool) -> None:
+def test_axe_finds_nothing_and_nothing_is_too_wide(
+    tabs: Tabs, dead: str, captures: list[str], dark: bool, phone: bool
+) -> None:
     tabs.expect("404")
     page = tabs.open("/login", dark=dark, phone=phone)
     found = {"/login": (violations(page), overflow(page))}
@@ -94,7 +126,10 @@ def test_axe_finds_nothing_and_nothing_is_too_wide(tabs: Tabs, dead: str, captur
     page.goto("/admin/")
     page.get_by_role("button", name=re.compile("Notifications")).click()
     expect(page.get_by_role("dialog", name="Notifications").locator(".title").first).to_be_visible()
-    found["the bell's panel"] = (violations(page, ".top notifier-inbox"), overflow(page))  # what it covers can be reached again by Escape
+    found["the bell's panel"] = (
+        violations(page, ".top notifier-inbox"),
+        overflow(page),
+    )  # what it covers can be reached again by Escape
     page.keyboard.press("Escape")
     page.locator("details.menu summary").click()
     found["the menu"] = (violations(page), overflow(page))
@@ -122,7 +157,9 @@ def test_selected_jobs_are_retried(tabs: Tabs, dead: str, installation: Up) -> N
     page.get_by_role("button", name="Retry 1").click()
     expect(page.locator("#progress")).to_contain_text("Finished")
     notification = installation.call("/api/v1/notifications?user=zoe")["data"][0]["id"]
-    eventually(lambda: len(installation.call(f"/api/v1/notifications/{notification}")["deliveries"][0]["attempts"]) == 2)
+    eventually(
+        lambda: len(installation.call(f"/api/v1/notifications/{notification}")["deliveries"][0]["attempts"]) == 2
+    )
 
 
 def test_the_pages_but_the_inbox_work_without_javascript(tabs: Tabs, dead: str) -> None:
@@ -149,7 +186,8 @@ def test_times_are_in_the_readers_zone(browser: Any, tabs: Tabs, dead: str) -> N
     page.wait_for_url("**/admin/failed/jobs")
     time = page.locator("time").first
     expected = time.evaluate(
-        "element => new Intl.DateTimeFormat('en-GB', {dateStyle: 'medium', timeStyle: 'short', timeZone: 'Asia/Tokyo'}).format(new Date(element.dateTime))"
+        "element => new Intl.DateTimeFormat('en-GB', {dateStyle: 'medium', timeStyle: 'short', timeZone: "
+        "'Asia/Tokyo'}).format(new Date(element.dateTime))"
     )
     expect(time).to_have_text(expected)
     expect(time).to_have_attribute("title", re.compile("UTC$"))

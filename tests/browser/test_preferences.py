@@ -1,4 +1,6 @@
-"""The preference page as people use it: with and without JavaScript, by keyboard, on a phone, and from a message's link."""
+"""The preference page as people use it: with and without JavaScript, by keyboard, on a phone, and from a message's
+link.
+"""
 
 import re
 from collections.abc import Callable
@@ -34,7 +36,9 @@ def letter(installation: Up, person: NewPerson) -> Callable[[], tuple[Person, st
 
     def _letter() -> tuple[Person, str]:
         reader = person()
-        installation.call(f"/api/v1/users/{reader.id}", {"email": f"{reader.id}@reader.example", "verified": True}, "PATCH")
+        installation.call(
+            f"/api/v1/users/{reader.id}", {"email": f"{reader.id}@reader.example", "verified": True}, "PATCH"
+        )
         newsletter = {"type": "newsletter", "recipients": [reader.id], "data": {"title": "Autumn", "body": "Leaves."}}
         installation.call("/api/v1/notifications", newsletter)
         [mail] = eventually(lambda: installation.call(f"/api/v1/sandbox?user={reader.id}&channel=email")["data"])
@@ -99,14 +103,23 @@ def test_several_quick_changes_are_all_saved(tabs: Tabs, person: NewPerson) -> N
 def test_a_switch_that_could_not_be_saved_goes_back_and_says_so(tabs: Tabs, person: NewPerson) -> None:
     tabs.expect("status of 503|htmx:response:error")
     page = tabs.open("/preferences", email=person().email)
-    page.route("**/preferences", lambda route: route.fulfill(status=503, body="<h1>out of order</h1>") if route.request.method == "POST" else route.continue_())
+    page.route(
+        "**/preferences",
+        lambda route: (
+            route.fulfill(status=503, body="<h1>out of order</h1>")
+            if route.request.method == "POST"
+            else route.continue_()
+        ),
+    )
     page.locator("#like-email").click()
     expect(page.get_by_text("That was not saved.")).to_be_visible()
     expect(page.locator("#like-email")).to_be_checked()
     expect(page.get_by_text("out of order")).to_have_count(0)
 
 
-def test_hours_caps_and_mute_are_saved_told_in_words_and_refused_beside_the_field(tabs: Tabs, person: NewPerson) -> None:
+def test_hours_caps_and_mute_are_saved_told_in_words_and_refused_beside_the_field(
+    tabs: Tabs, person: NewPerson
+) -> None:
     tabs.expect("status of 422|htmx:response:error")
     alice = person()
     page = tabs.open("/preferences", email=alice.email)
@@ -136,7 +149,10 @@ def test_hours_caps_and_mute_are_saved_told_in_words_and_refused_beside_the_fiel
     expect(panel).to_contain_text("Muted until")
     panel.get_by_role("button", name="Unmute now").click()
     expect(panel).not_to_contain_text("Muted until")
-    assert chosen(alice) == {"quiet_hours": {"start": "22:00", "end": "07:00", "days": [1, 2, 3, 4, 5, 6, 7]}, "caps": {"marketing": {"day": 2}}}
+    assert chosen(alice) == {
+        "quiet_hours": {"start": "22:00", "end": "07:00", "days": [1, 2, 3, 4, 5, 6, 7]},
+        "caps": {"marketing": {"day": 2}},
+    }
 
 
 def test_the_keyboard_alone_is_enough(tabs: Tabs, person: NewPerson) -> None:
@@ -171,7 +187,9 @@ def test_the_keyboard_alone_is_enough(tabs: Tabs, person: NewPerson) -> None:
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without"])
-def test_a_mail_leads_to_the_very_switch_without_signing_in(tabs: Tabs, letter: Callable[[], tuple[Person, str]], script: bool) -> None:
+def test_a_mail_leads_to_the_very_switch_without_signing_in(
+    tabs: Tabs, letter: Callable[[], tuple[Person, str]], script: bool
+) -> None:
     reader, link = letter()
     page = tabs.open(script=script)
     page.goto(link)
@@ -183,7 +201,9 @@ def test_a_mail_leads_to_the_very_switch_without_signing_in(tabs: Tabs, letter: 
     assert "went through this switch" in why.evaluate("element => getComputedStyle(element, '::before').content")
     if script:
         expect(switch).to_be_focused()
-        expect(page.locator("#arrival")).to_have_text(re.compile("went through this switch: E-mail for Newsletter. On by default"))
+        expect(page.locator("#arrival")).to_have_text(
+            re.compile("went through this switch: E-mail for Newsletter. On by default")
+        )
         page.evaluate(AXE.read_text())
         assert page.evaluate("axe.run('#newsletter', {runOnly: ['wcag2a', 'wcag2aa']})")["violations"] == []
     switch.uncheck()
@@ -194,11 +214,15 @@ def test_a_mail_leads_to_the_very_switch_without_signing_in(tabs: Tabs, letter: 
 
 
 @pytest.mark.parametrize(("dark", "phone"), [(False, False), (True, True)], ids=["light desktop", "dark phone"])
-def test_axe_finds_nothing_whatever_the_page_says(tabs: Tabs, letter: Callable[[], tuple[Person, str]], dark: bool, phone: bool) -> None:
+def test_axe_finds_nothing_whatever_the_page_says(
+    tabs: Tabs, letter: Callable[[], tuple[Person, str]], dark: bool, phone: bool
+) -> None:
     tabs.expect("status of 422|htmx:response:error")
     _, link = letter()
     page = tabs.open(link.partition("#")[0], dark=dark, phone=phone)
-    page.set_viewport_size({"width": 390 if phone else 1440, "height": 6000})  # what the bars lie over while one scrolls is no finding
+    page.set_viewport_size(
+        {"width": 390 if phone else 1440, "height": 6000}
+    )  # what the bars lie over while one scrolls is no finding
     found = {"by link": (violations(page), overflow(page))}
     page.locator("#like-email").uncheck()
     over(page, "All marketing messages").click()

@@ -1,4 +1,6 @@
-"""Browser push where there is no push service: the worker is real and is given what one would deliver; only the subscription is played."""
+"""Browser push where there is no push service: the worker is real and is given what one would deliver; only the
+subscription is played.
+"""
 
 import json
 import re
@@ -18,7 +20,11 @@ PAGE = "/preferences/addresses"
 _PLAYED = """
 (() => {
   const value = SUBSCRIPTION;
-  const made = () => ({ ...value, toJSON: () => value, unsubscribe: async () => { localStorage.removeItem("played"); return true; } });
+  const made = () => ({
+    ...value,
+    toJSON: () => value,
+    unsubscribe: async () => { localStorage.removeItem("played"); return true; },
+  });
   PushManager.prototype.getSubscription = async () => (localStorage.getItem("played") ? made() : null);
   PushManager.prototype.subscribe = async ({ applicationServerKey }) => {
     localStorage.setItem("played", applicationServerKey.length);
@@ -51,7 +57,9 @@ def test_without_a_push_service_it_says_that_it_did_not_work(tabs: Tabs, person:
 
 
 def test_a_refused_permission_is_explained(tabs: Tabs, person: NewPerson) -> None:
-    page = opened(tabs, person(), may=False, init="Object.defineProperty(Notification, 'permission', {get: () => 'denied'})")
+    page = opened(
+        tabs, person(), may=False, init="Object.defineProperty(Notification, 'permission', {get: () => 'denied'})"
+    )
     expect(says(page)).to_contain_text("blocked in this browser")
     expect(page.get_by_role("button", name="Enable notifications in this browser")).to_be_hidden()
 
@@ -67,7 +75,9 @@ def test_without_script_it_says_that_it_needs_it(tabs: Tabs, person: NewPerson) 
     expect(page.get_by_role("button", name="Enable notifications in this browser")).to_be_hidden()
 
 
-def test_a_browser_is_switched_on_knows_itself_and_is_switched_off_with_its_entry(tabs: Tabs, person: NewPerson) -> None:
+def test_a_browser_is_switched_on_knows_itself_and_is_switched_off_with_its_entry(
+    tabs: Tabs, person: NewPerson
+) -> None:
     subscription = Browser("https://push.test/chromium").subscription
     page = opened(tabs, person(), init=_PLAYED.replace("SUBSCRIPTION", subscription))
     page.get_by_role("button", name="Enable notifications in this browser").press("Enter")
@@ -95,7 +105,8 @@ _ACTIVATED = """async () => {
 _SHOWN = """async (title) => {
   const registration = await navigator.serviceWorker.ready;
   for (let tries = 0; tries < 3000; tries += 1) {
-    const shown = (await registration.getNotifications()).map(({ title, body, tag, data }) => ({ title, body, tag, data }));
+    const all = await registration.getNotifications();
+    const shown = all.map(({ title, body, tag, data }) => ({ title, body, tag, data }));
     if (shown.some((one) => one.title === title)) return shown;
     await new Promise((later) => setTimeout(later, 20));
   }
@@ -110,14 +121,21 @@ def push(tabs: Tabs, person: NewPerson) -> Callable[[str, str], list[dict[str, A
     page.evaluate(_ACTIVATED)
     session = page.context.new_cdp_session(page)
     found: list[str] = []
-    session.on("ServiceWorker.workerRegistrationUpdated", lambda event: found.extend(r["registrationId"] for r in event["registrations"]))
+    session.on(
+        "ServiceWorker.workerRegistrationUpdated",
+        lambda event: found.extend(r["registrationId"] for r in event["registrations"]),
+    )
     session.send("ServiceWorker.enable")
     origin = page.evaluate("location.origin")
-    while not found:  # the registration is told in an event of its own, which only arrives while the page is listened to
+    while (
+        not found
+    ):  # the registration is told in an event of its own, which only arrives while the page is listened to
         page.wait_for_timeout(20)
 
     def _push(payload: str, title: str) -> list[dict[str, Any]]:
-        session.send("ServiceWorker.deliverPushMessage", {"origin": origin, "registrationId": found[0], "data": payload})
+        session.send(
+            "ServiceWorker.deliverPushMessage", {"origin": origin, "registrationId": found[0], "data": payload}
+        )
         answer: list[dict[str, Any]] = page.evaluate(_SHOWN, title)
         return answer
 
@@ -125,7 +143,12 @@ def push(tabs: Tabs, person: NewPerson) -> Callable[[str, str], list[dict[str, A
 
 
 def test_the_worker_shows_what_is_pushed(push: Any) -> None:
-    payload = {"title": "On its way", "body": "<b>A123</b> \u202e left us.", "url": "https://shop.test/track", "tag": "dlv_1"}
+    payload = {
+        "title": "On its way",
+        "body": "<b>A123</b> \u202e left us.",
+        "url": "https://shop.test/track",
+        "tag": "dlv_1",
+    }
     shown = {"title": "On its way", "body": payload["body"], "tag": "dlv_1", "data": {"url": "https://shop.test/track"}}
     assert push(json.dumps(payload), "On its way") == [shown]
 
@@ -137,8 +160,26 @@ def test_whatever_is_pushed_something_is_shown(push: Any, payload: str) -> None:
 
 def test_a_click_leads_to_web_addresses_only(tabs: Tabs, person: NewPerson) -> None:
     page = opened(tabs, person())
-    page.evaluate("navigator.serviceWorker.register('/service-worker.js', {scope: '/'}).then(() => navigator.serviceWorker.ready)")
+    page.evaluate(
+        "navigator.serviceWorker.register('/service-worker.js', {scope: '/'}).then(() => navigator.serviceWorker.ready)"
+    )
     [worker] = page.context.service_workers
-    urls = ["https://shop.test/x", "http://shop.test/x", "/inbox", "javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "https://["]
+    urls = [
+        "https://shop.test/x",
+        "http://shop.test/x",
+        "/inbox",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "file:///etc/passwd",
+        "https://[",
+    ]
     home = page.evaluate("location.origin") + "/inbox"
-    assert worker.evaluate("(urls) => urls.map(webAddress)", urls) == ["https://shop.test/x", "http://shop.test/x", home, None, None, None, None]
+    assert worker.evaluate("(urls) => urls.map(webAddress)", urls) == [
+        "https://shop.test/x",
+        "http://shop.test/x",
+        home,
+        None,
+        None,
+        None,
+        None,
+    ]

@@ -59,7 +59,15 @@ def test_a_type_is_as_documented(key: str):
 
 
 def test_only_these_are_mandatory_and_only_these_go_to_admins():
-    mandatory = {"security_alert", "one_time_code", "password_reset", "address_code", "sign_in_link", "account_invitation", "provider_test"}
+    mandatory = {
+        "security_alert",
+        "one_time_code",
+        "password_reset",
+        "address_code",
+        "sign_in_link",
+        "account_invitation",
+        "provider_test",
+    }
     assert {key for key, entry in TYPES.items() if entry.is_mandatory} == mandatory
     assert {key for key, entry in TYPES.items() if entry.to_admins} == {"fraud_alert", "delivery_failure"}
 
@@ -81,19 +89,35 @@ def test_a_type_is_worded_for_every_channel_in_both_languages(entry: CatalogueTy
         (channel, locale) for channel in ("*", "inapp", "email", "sms", "push") for locale in ("en", "de")
     }
     assert set(entry.titles) == {"en", "de"}
-    assert all(content.html and content.subject for content in entry.contents if content.channel != "*" and CHANNELS[content.channel].shape.has_html)
+    assert all(
+        content.html and content.subject
+        for content in entry.contents
+        if content.channel != "*" and CHANNELS[content.channel].shape.has_html
+    )
 
 
 @pytest.mark.parametrize("entry", TYPES.values(), ids=TYPES)
 def test_every_source_compiles(entry: CatalogueType):
-    sources = [(content, name) for content in entry.contents for name in ("title", "body", "subject", "html", "action_label", "action_url", "image")]
-    faults = {(content.channel, content.locale, name): check_source(getattr(content, name) or "", is_html=name == "html") for content, name in sources}
+    sources = [
+        (content, name)
+        for content in entry.contents
+        for name in ("title", "body", "subject", "html", "action_label", "action_url", "image")
+    ]
+    faults = {
+        (content.channel, content.locale, name): check_source(getattr(content, name) or "", is_html=name == "html")
+        for content, name in sources
+    }
     assert {place: str(fault) for place, fault in faults.items() if fault} == {}
 
 
 @pytest.mark.parametrize("entry", TYPES.values(), ids=TYPES)
 def test_german_says_sie_and_never_du(entry: CatalogueType):
-    words = " ".join(str(getattr(content, name)) for content in entry.contents if content.locale == "de" for name in ("title", "body", "subject", "html"))
+    words = " ".join(
+        str(getattr(content, name))
+        for content in entry.contents
+        if content.locale == "de"
+        for name in ("title", "body", "subject", "html")
+    )
     assert not re.search(r"\b(du|dich|dir|deine?[mnrs]?|klicke?|sieh)\b", words, re.IGNORECASE)
 
 
@@ -115,7 +139,10 @@ def test_further_keys_are_allowed_and_a_missing_one_is_not(entry: CatalogueType)
 GOOD = [
     ("order_shipped", {"order_id": "A"}),
     ("order_shipped", {"order_id": "ORD123", "tracking_url": "https://track.com/ORD123"}),
-    ("order_placed", {"order_id": "A", "total": "49.90", "currency": "eur", "items": ["Mug", {"name": "Blanket"}, {"sku": 7}]}),
+    (
+        "order_placed",
+        {"order_id": "A", "total": "49.90", "currency": "eur", "items": ["Mug", {"name": "Blanket"}, {"sku": 7}]},
+    ),
     ("order_placed", {"order_id": "A", "total": 0, "items": []}),
     ("order_delayed", {"order_id": "A", "new_eta": "tomorrow by noon"}),
     ("order_cancelled", {"order_id": "A", "refund": 12.5}),
@@ -165,7 +192,10 @@ BAD = [
     ("password_reset", {"url": "JAVASCRIPT:alert(1)"}),
     ("sign_in_link", {"url": "JAVASCRIPT:alert(1)", "minutes": 15}),
     ("account_activity", {"event": 1}),
-    ("account_invitation", {"url": "JAVASCRIPT:alert(1)", "role": "viewer", "days": 7, "invited_by": "mira@shop.example"}),
+    (
+        "account_invitation",
+        {"url": "JAVASCRIPT:alert(1)", "role": "viewer", "days": 7, "invited_by": "mira@shop.example"},
+    ),
     ("fraud_alert", {"order_id": "A", "reason": ["x"]}),
     ("delivery_failure", {"channel": "sms", "failed": "42"}),
     ("delivery_failure", {"channel": "sms", "failed": -1}),

@@ -57,7 +57,9 @@ class Authority:
             pem = self.place / f"{name}.pem"
             pem.write_bytes(
                 self._issue(name, key).public_bytes(serialization.Encoding.PEM)
-                + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+                + key.private_bytes(
+                    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+                )
             )
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(pem)
@@ -69,7 +71,14 @@ class Authority:
         issuer = subject if is_authority else self.certificate.subject
         at = datetime.now(UTC)
         builder = (
-            x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number(), at - timedelta(days=1), at + timedelta(days=1))
+            x509.CertificateBuilder(
+                issuer,
+                subject,
+                key.public_key(),
+                x509.random_serial_number(),
+                at - timedelta(days=1),
+                at + timedelta(days=1),
+            )
             .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
@@ -80,7 +89,10 @@ class Authority:
         else:
             is_number = name.replace(".", "").isdecimal()
             builder = builder.add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(name)) if is_number else x509.DNSName(name)]), critical=False
+                x509.SubjectAlternativeName(
+                    [x509.IPAddress(ipaddress.ip_address(name)) if is_number else x509.DNSName(name)]
+                ),
+                critical=False,
             )
         return builder.sign(self.key, hashes.SHA256())
 
@@ -116,7 +128,9 @@ class Sink:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                request = Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body, self.client_address)
+                request = Request(
+                    self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body, self.client_address
+                )
                 sink.requests.append(request)
                 sink.answer(self, request)
 
@@ -237,7 +251,13 @@ class Inbox:
         if reply.startswith("250"):
             login = session.auth_data.login.decode() if session.auth_data else None
             arrived = Mail(
-                envelope.mail_from, envelope.rcpt_tos, envelope.original_content, session.peer, session.ssl is not None, envelope.mail_options, login
+                envelope.mail_from,
+                envelope.rcpt_tos,
+                envelope.original_content,
+                session.peer,
+                session.ssl is not None,
+                envelope.mail_options,
+                login,
             )
             self.mails.append(arrived)
         return reply
@@ -252,7 +272,9 @@ class MailServer:
     def port(self) -> int:
         return int(self.controller.server.sockets[0].getsockname()[1])
 
-    def url(self, scheme: str = "smtp", *, user: str | None = None, password: str = PASSWORD, host: str = "127.0.0.1") -> str:
+    def url(
+        self, scheme: str = "smtp", *, user: str | None = None, password: str = PASSWORD, host: str = "127.0.0.1"
+    ) -> str:
         login = f"{user}:{quote(password, safe='')}@" if user else ""
         return f"{scheme}://{login}{host}:{self.port}"
 
@@ -283,12 +305,18 @@ StartMail = Callable[..., MailServer]
 
 @pytest.fixture
 def start_mail() -> Iterator[StartMail]:
-    """`start_mail(needs_login=…, **options of aiosmtpd)` → a running mail server. Its one login is notifier / PASSWORD."""
+    """`start_mail(needs_login=…, **options of aiosmtpd)` → a running mail server.
+    Its one login is notifier / PASSWORD.
+    """
     started: list[Controller] = []
 
     def start(hostname: str = "127.0.0.1", *, needs_login: bool = False, **options: Any) -> MailServer:
         if needs_login:
-            options |= {"authenticator": check_login, "auth_required": True, "auth_require_tls": options.get("tls_context") is not None}
+            options |= {
+                "authenticator": check_login,
+                "auth_required": True,
+                "auth_require_tls": options.get("tls_context") is not None,
+            }
         inbox = Inbox()
         controller = _AnyPort(inbox, hostname=hostname, port=0, **options)
         controller.start()

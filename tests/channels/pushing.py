@@ -1,4 +1,6 @@
-"""The two ends of web push that are not ours, after the RFCs and by no library of the sender's: a browser's keys, and what a push service checks."""
+"""The two ends of web push that are not ours, after the RFCs and by no library of the sender's: a browser's keys, and
+what a push service checks.
+"""
 
 import base64
 import json
@@ -40,14 +42,23 @@ class Browser:
     @property
     def subscription(self) -> str:
         """As `JSON.stringify(subscription)` gives it."""
-        return json.dumps({"endpoint": self.endpoint, "expirationTime": None, "keys": {"p256dh": text(self.public), "auth": text(self.auth)}})
+        return json.dumps(
+            {
+                "endpoint": self.endpoint,
+                "expirationTime": None,
+                "keys": {"p256dh": text(self.public), "auth": text(self.auth)},
+            }
+        )
 
     def read(self, body: bytes) -> dict[str, Any]:
         salt, id_length = body[:16], body[20]
         sender, sealed = body[21 : 21 + id_length], body[21 + id_length :]
         shared = self.key.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), sender))
         secret = _derive(shared, self.auth, b"WebPush: info\0" + self.public + sender, 32)
-        key, nonce = _derive(secret, salt, b"Content-Encoding: aes128gcm\0", 16), _derive(secret, salt, b"Content-Encoding: nonce\0", 12)
+        key, nonce = (
+            _derive(secret, salt, b"Content-Encoding: aes128gcm\0", 16),
+            _derive(secret, salt, b"Content-Encoding: nonce\0", 12),
+        )
         plain = AESGCM(key).decrypt(nonce, sealed, None)
         assert plain[-1:] == b"\x02"  # the last record, without padding
         read: dict[str, Any] = json.loads(plain[:-1])

@@ -8,14 +8,19 @@ from hypothesis import strategies as st
 
 from notifier.channels import BORROWERS, CHANNELS, mask, normalise
 
-KEYS = {"auth": "A" * 22, "p256dh": "BG_wO5SSQc4drdQ1GeaWDgqFtBppoFwygQOqK84VlMoWPE91OlW_AdxT9sCwx-7ni0DG_30lqW4igrmJzvccFEo"}
+KEYS = {
+    "auth": "A" * 22,
+    "p256dh": "BG_wO5SSQc4drdQ1GeaWDgqFtBppoFwygQOqK84VlMoWPE91OlW_AdxT9sCwx-7ni0DG_30lqW4igrmJzvccFEo",
+}
 
 
 def subscription(endpoint: object = "https://push.test/s3cret", **keys: object) -> str:
     return json.dumps({"endpoint": endpoint, "expirationTime": None, "keys": KEYS | keys})
 
 
-SUBSCRIPTION = '{"endpoint":"https://push.test/s3cret","keys":{"auth":"' + KEYS["auth"] + '","p256dh":"' + KEYS["p256dh"] + '"}}'
+SUBSCRIPTION = (
+    '{"endpoint":"https://push.test/s3cret","keys":{"auth":"' + KEYS["auth"] + '","p256dh":"' + KEYS["p256dh"] + '"}}'
+)
 
 
 @pytest.mark.parametrize(
@@ -33,11 +38,21 @@ SUBSCRIPTION = '{"endpoint":"https://push.test/s3cret","keys":{"auth":"' + KEYS[
         ("whatsapp", "+15550100009", "+15550100009", "+15…09"),
         ("voice", "+442079460958", "+442079460958", "+44…58"),
         ("webhook", "https://shop.test", "https://shop.test/", "https://shop.test/…"),
-        ("webhook", "HTTPS://Shop.TEST:8443/Hook?key=s3cret#part", "https://shop.test:8443/Hook?key=s3cret", "https://shop.test:8443/…"),
+        (
+            "webhook",
+            "HTTPS://Shop.TEST:8443/Hook?key=s3cret#part",
+            "https://shop.test:8443/Hook?key=s3cret",
+            "https://shop.test:8443/…",
+        ),
         ("webhook", "http://127.0.0.1:9000/hook", "http://127.0.0.1:9000/hook", "http://127.0.0.1:9000/…"),
         ("webhook", "https://bücher.test/ä", "https://xn--bcher-kva.test/%C3%A4", "https://xn--bcher-kva.test/…"),
         ("webhook", "https://[2606:4700::1111]/", "https://[2606:4700::1111]/", "https://[2606:4700::1111]/…"),
-        ("slack", "https://hooks.slack.test/services/T0/B0/s3cret", "https://hooks.slack.test/services/T0/B0/s3cret", "https://hooks.slack.test/…"),
+        (
+            "slack",
+            "https://hooks.slack.test/services/T0/B0/s3cret",
+            "https://hooks.slack.test/services/T0/B0/s3cret",
+            "https://hooks.slack.test/…",
+        ),
         ("push", " fGx0m3Rk7dE:APA91bHP ", "fGx0m3Rk7dE:APA91bHP", "…1bHP"),
         ("push", "12345678", "12345678", "…"),
         ("webpush", subscription(), SUBSCRIPTION, "https://push.test/…"),
@@ -52,24 +67,36 @@ def test_an_address_is_normalised_and_masked(channel: str, value: str, expected:
 @pytest.mark.parametrize(
     ("channel", "value"),
     [
-        *(("email", value) for value in ("", "alice", "@x.test", "alice@", "a b@x.test", "alice@x..test", "alice@x.test\nBcc: b@x.test", "A <a@x.test>")),
+        *(("email", value) for value in ("", "alice", "@x.test", "alice@", "a b@x.test", "alice@x..test",
+            "alice@x.test\nBcc: b@x.test", "A <a@x.test>")),
         ("email", "=?utf-8?q?a=2C?=@x.test"),
-        *(("email", value) for value in ("alice@[127.0.0.1]", '"a b"@x.test', "a@localhost", "a@b@x.test", "a@" + "x." * 130 + "test")),
-        *(("sms", value) for value in ("", "+", "015112345678", "004915112345678", "+49", "+491", "+4915112345678901234", "+1-800-FLOWERS")),
+        *(("email", value) for value in ("alice@[127.0.0.1]", '"a b"@x.test', "a@localhost", "a@b@x.test",
+            "a@" + "x." * 130 + "test")),
+        *(("sms", value) for value in ("", "+", "015112345678", "004915112345678", "+49", "+491",
+            "+4915112345678901234", "+1-800-FLOWERS")),
         ("sms", "tel:+15550100003"),
         ("sms", "+310000000"),
-        *(("sms", value) for value in ("+49 151 12345678 ext. 5", "+999123456789", "+٤٩١٥١١٢٣٤٥٦٧٨", "alice@x.test", "+4915112345678;phone-context=+1")),
-        *(("webhook", value) for value in ("", "shop.test/hook", "javascript:alert(1)", "JavaScript://x.test/%0aalert(1)", "data:text/html,x", "file:///etc/passwd")),
-        *(("webhook", value) for value in ("ftp://shop.test/", "//shop.test/", "https://", "https:///hook", "https:shop.test", "https://./", "https://:443/")),
-        *(("webhook", value) for value in ("https://user@shop.test/", "https://user:pass@shop.test/", "https://@shop.test/", "https://shop.test\\@evil.test/")),
-        *(("webhook", value) for value in ("https://shop.test:0/", "https://shop.test:99999/", "https://shop.test:x/", "https://[::1/", "https://shop test/")),
+        *(("sms", value) for value in ("+49 151 12345678 ext. 5", "+999123456789", "+٤٩١٥١١٢٣٤٥٦٧٨", "alice@x.test",
+            "+4915112345678;phone-context=+1")),
+        *(("webhook", value) for value in ("", "shop.test/hook", "javascript:alert(1)",
+            "JavaScript://x.test/%0aalert(1)", "data:text/html,x", "file:///etc/passwd")),
+        *(("webhook", value) for value in ("ftp://shop.test/", "//shop.test/", "https://", "https:///hook",
+            "https:shop.test", "https://./", "https://:443/")),
+        *(("webhook", value) for value in ("https://user@shop.test/", "https://user:pass@shop.test/",
+            "https://@shop.test/", "https://shop.test\\@evil.test/")),
+        *(("webhook", value) for value in ("https://shop.test:0/", "https://shop.test:99999/", "https://shop.test:x/",
+            "https://[::1/", "https://shop test/")),
         *(("webhook", value) for value in ("https://shop.test/a b", "https://shop.test/\nx", "https://shop.test/\x00x", "https://shop.test/\u200b")),
         ("webhook", "https://x.test/" + "a" * 2048),
-        *(("push", value) for value in ("", "short", "with space in it", "ünïcödé-tökén", "x" * 4097, "line\nbreak-token")),
-        *(("webpush", value) for value in ("", "{}", "[]", "null", "1", "[" * 100_000, '{"endpoint":"https://push.test/x"}', subscription(endpoint=5))),
-        *(("webpush", value) for value in (subscription("http://push.test/x"), subscription("javascript:x"), subscription(auth="A"))),
+        *(("push", value) for value in ("", "short", "with space in it", "ünïcödé-tökén", "x" * 4097,
+            "line\nbreak-token")),
+        *(("webpush", value) for value in ("", "{}", "[]", "null", "1", "[" * 100_000,
+            '{"endpoint":"https://push.test/x"}', subscription(endpoint=5))),
+        *(("webpush", value) for value in (subscription("http://push.test/x"), subscription("javascript:x"),
+            subscription(auth="A"))),
         *(("webpush", subscription(p256dh=key)) for key in ("!!", "BA" + "A" * 85)),
-        *(("webpush", value) for value in (subscription(auth=None), subscription(p256dh="CA" + "A" * 85), subscription(auth="ä" * 22))),
+        *(("webpush", value) for value in (subscription(auth=None), subscription(p256dh="CA" + "A" * 85),
+            subscription(auth="ä" * 22))),
         ("inapp", "alice"),
         ("pigeon", "alice"),
     ],

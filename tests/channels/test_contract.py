@@ -1,4 +1,6 @@
-"""What holds for every adapter. A new one is covered by standing in the registry: its host is played by a sink on this machine."""
+"""What holds for every adapter. A new one is covered by standing in the registry: its host is played by a sink on this
+machine.
+"""
 
 import logging
 import traceback
@@ -18,8 +20,12 @@ from notifier.core.message import Message, Receipt, Recipient
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 
-SANDBOXES = [sandbox_for(channel, {a.channel.name: a for a in ADAPTERS}.get(name)) for name, channel in CHANNELS.items()]
-every_adapter = pytest.mark.parametrize("adapter", [*ADAPTERS, *SANDBOXES], ids=lambda adapter: f"{adapter.channel.name}-{adapter.provider}")
+SANDBOXES = [
+    sandbox_for(channel, {a.channel.name: a for a in ADAPTERS}.get(name)) for name, channel in CHANNELS.items()
+]
+every_adapter = pytest.mark.parametrize(
+    "adapter", [*ADAPTERS, *SANDBOXES], ids=lambda adapter: f"{adapter.channel.name}-{adapter.provider}"
+)
 real_adapter = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.provider)
 
 SECRET = "whsec_" + "c2VjcmV0" * 4
@@ -27,7 +33,9 @@ SECRET = "whsec_" + "c2VjcmV0" * 4
 
 @dataclass
 class World:
-    """Every host by https, and a mail server. `settings` holds the example of each setting but for those that name a server."""
+    """Every host by https, and a mail server. `settings` holds the example of each setting but for those that name a
+    server.
+    """
 
     sink: Any
     mail: Any
@@ -35,7 +43,9 @@ class World:
     http: Http
 
     def build(self, adapter: type[Adapter]) -> Adapter:
-        return adapter({setting.name: self.local.get(setting.name, setting.example) for setting in adapter.settings}, self.http)
+        return adapter(
+            {setting.name: self.local.get(setting.name, setting.example) for setting in adapter.settings}, self.http
+        )
 
     def hangs(self) -> None:
         self.sink.hangs()
@@ -58,13 +68,21 @@ class World:
 @pytest.fixture
 def world(secure_sink: Any, start_mail: Any, authority: Any) -> Iterator[World]:
     mail = start_mail(needs_login=True)
-    http = Http([ip_network("127.0.0.0/8")], resolve=lambda host, port: [("127.0.0.1", secure_sink.port)], tls=authority.trusted(), read_s=0.2)
+    http = Http(
+        [ip_network("127.0.0.0/8")],
+        resolve=lambda host, port: [("127.0.0.1", secure_sink.port)],
+        tls=authority.trusted(),
+        read_s=0.2,
+    )
     yield World(secure_sink, mail, {"SMTP_URL": mail.url(user="notifier")}, http)
     http.close()
 
 
 def recipient(channel: Channel) -> Recipient:
-    return Recipient(channel.address.example if channel.address else "alice", secret=SECRET if channel.address and channel.address.has_secret else None)
+    return Recipient(
+        channel.address.example if channel.address else "alice",
+        secret=SECRET if channel.address and channel.address.has_secret else None,
+    )
 
 
 Make = Callable[..., Message]
@@ -89,7 +107,9 @@ def test_no_two_adapters_have_one_name() -> None:
 
 
 @every_adapter
-def test_it_is_built_from_its_declared_defaults_and_previews_without_sending(adapter: type[Adapter], world: World, make_message: Make) -> None:
+def test_it_is_built_from_its_declared_defaults_and_previews_without_sending(
+    adapter: type[Adapter], world: World, make_message: Make
+) -> None:
     preview = adapter({}, world.http).preview(make_message(), recipient(adapter.channel))
     assert list(preview) == ["to", "subject", "text", "html", "payload", "headers"]
     assert (world.sink.requests, world.mail.inbox.mails) == ([], [])
@@ -108,7 +128,9 @@ def test_what_it_sends_names_the_delivery(adapter: type[Adapter], world: World, 
     """So that whoever receives it twice can tell."""
     message = make_message()
     world.build(adapter).send(message, recipient(adapter.channel))
-    sent = [f"{request.headers} {request.body!r}" for request in world.sink.requests] + [repr(mail.raw) for mail in world.mail.inbox.mails]
+    sent = [f"{request.headers} {request.body!r}" for request in world.sink.requests] + [
+        repr(mail.raw) for mail in world.mail.inbox.mails
+    ]
     assert message.delivery_id in sent[0]
 
 
@@ -121,7 +143,9 @@ def test_it_reports_an_uncertain_send_as_ambiguous(adapter: type[Adapter], world
 
 
 @real_adapter
-def test_it_never_leaks_a_secret(adapter: type[Adapter], world: World, make_message: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_never_leaks_a_secret(
+    adapter: type[Adapter], world: World, make_message: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     world.fails()
     built, told = world.build(adapter), []
@@ -129,13 +153,18 @@ def test_it_never_leaks_a_secret(adapter: type[Adapter], world: World, make_mess
         with pytest.raises(DeliveryError) as caught:
             built.send(make_message(), Recipient(recipient(adapter.channel).address, secret=secret))
         told += traceback.format_exception(caught.value)
-    secrets = {built.options[setting.name] for setting in adapter.settings if setting.is_secret} | {SECRET.removeprefix("whsec_"), "s3cret"}
+    secrets = {built.options[setting.name] for setting in adapter.settings if setting.is_secret} | {
+        SECRET.removeprefix("whsec_"),
+        "s3cret",
+    }
     assert not [secret for secret in secrets if secret in "".join(told) + caplog.text]
     assert not [secret for secret in secrets if secret in repr(built)]
 
 
 @real_adapter
-def test_credentials_that_are_missing_are_our_misconfiguration(adapter: type[Adapter], world: World, make_message: Make) -> None:
+def test_credentials_that_are_missing_are_our_misconfiguration(
+    adapter: type[Adapter], world: World, make_message: Make
+) -> None:
     with pytest.raises(Misconfigured):
         adapter({}, world.http).send(make_message(), Recipient(recipient(adapter.channel).address))
     assert (world.sink.requests, world.mail.inbox.mails) == ([], [])
@@ -145,7 +174,10 @@ def test_credentials_that_are_missing_are_our_misconfiguration(adapter: type[Ada
 def test_a_message_of_any_content_is_sent(adapter: type[Adapter], world: World, make_message: Make) -> None:
     content = make_message().content
     nasty = "x\r\nBcc: mallory@evil.test\x00\u2028 </script> €😀"
-    message = make_message(content=type(content)(title=nasty, body=nasty, subject=nasty, html=nasty, action_url=nasty), data={"a": nasty, "b": None})
+    message = make_message(
+        content=type(content)(title=nasty, body=nasty, subject=nasty, html=nasty, action_url=nasty),
+        data={"a": nasty, "b": None},
+    )
     to = recipient(adapter.channel)
     receipt = world.build(adapter).send(message, Recipient(to.address, secret=to.secret, name=nasty))
     assert receipt.status in ("sent", "delivered")

@@ -53,30 +53,51 @@ def failure(adapter: EmailSmtp, message: Any, to: Recipient = ALICE) -> tuple[ty
     return type(caught.value), caught.value.code, getattr(caught.value, "ambiguous", False)
 
 
-def test_a_mail_arrives_with_its_envelope_and_both_parts(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+def test_a_mail_arrives_with_its_envelope_and_both_parts(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     server = start_mail()
     receipt = make_adapter(server.url()).send(make_message(), ALICE)
     [arrived] = server.inbox.mails
     mail = parsed(arrived.raw)
     assert (arrived.sender, arrived.to) == ("orders@shop.test", ["alice@shop.test"])
-    assert (mail["From"], mail["To"], mail["Subject"]) == ("Shop <orders@shop.test>", "Alice <alice@shop.test>", "Order A123")
+    assert (mail["From"], mail["To"], mail["Subject"]) == (
+        "Shop <orders@shop.test>",
+        "Alice <alice@shop.test>",
+        "Order A123",
+    )
     assert [part.get_content_type() for part in mail.walk()] == ["multipart/alternative", "text/plain", "text/html"]
     assert mail["Message-ID"] == receipt.provider_message_id == "<dlv_01930000000070008000000000000001@shop.test>"
     assert receipt.status == "sent"
 
 
 @pytest.mark.parametrize("text", SCRIPTS)
-def test_a_mail_server_gets_every_script_and_nothing_more(text: str, start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+def test_a_mail_server_gets_every_script_and_nothing_more(
+    text: str, start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     server = start_mail()
     content = make_message().content
-    make_adapter(server.url()).send(make_message(content=replace(content, subject=text, body=text)), Recipient("alice@shop.test", name=text))
+    make_adapter(server.url()).send(
+        make_message(content=replace(content, subject=text, body=text)), Recipient("alice@shop.test", name=text)
+    )
     [arrived] = server.inbox.mails
     mail = parsed(arrived.raw)
     assert (arrived.to, mail["Subject"]) == (["alice@shop.test"], plain(text))
-    assert list(mail) == ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]
+    assert list(mail) == [
+        "From",
+        "To",
+        "Subject",
+        "Date",
+        "Message-ID",
+        "Auto-Submitted",
+        "MIME-Version",
+        "Content-Type",
+    ]
 
 
-def test_a_text_without_html_is_a_mail_of_one_part(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+def test_a_text_without_html_is_a_mail_of_one_part(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     server = start_mail()
     content = make_message().content
     make_adapter(server.url()).send(make_message(content=type(content)(title="Hello", body=".\n..dots\n")), ALICE)
@@ -84,13 +105,17 @@ def test_a_text_without_html_is_a_mail_of_one_part(start_mail: Any, make_adapter
     assert (mail.get_content_type(), mail["Subject"], mail.get_content()) == ("text/plain", "Hello", ".\r\n..dots\r\n")
 
 
-def test_starttls_is_used_when_offered(start_mail: Any, make_adapter: MakeAdapter, make_message: Any, authority: Any) -> None:
+def test_starttls_is_used_when_offered(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any, authority: Any
+) -> None:
     server = start_mail(tls_context=authority.server(), require_starttls=True)
     make_adapter(server.url()).send(make_message(), ALICE)
     assert server.inbox.mails[0].is_encrypted
 
 
-def test_smtps_is_encrypted_from_the_start(start_mail: Any, make_adapter: MakeAdapter, make_message: Any, authority: Any) -> None:
+def test_smtps_is_encrypted_from_the_start(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any, authority: Any
+) -> None:
     server = start_mail(ssl_context=authority.server())
     make_adapter(server.url("smtps")).send(make_message(), ALICE)
     assert len(server.inbox.mails) == 1
@@ -100,13 +125,23 @@ def test_smtps_is_encrypted_from_the_start(start_mail: Any, make_adapter: MakeAd
 def test_a_certificate_of_an_unknown_authority_is_our_misconfiguration(
     scheme: str, start_mail: Any, make_adapter: MakeAdapter, make_message: Any, authority: Any
 ) -> None:
-    options = {"tls_context": authority.server(), "require_starttls": True} if scheme == "smtp" else {"ssl_context": authority.server()}
+    options = (
+        {"tls_context": authority.server(), "require_starttls": True}
+        if scheme == "smtp"
+        else {"ssl_context": authority.server()}
+    )
     server = start_mail(**options)
-    assert failure(make_adapter(server.url(scheme), Http()), make_message()) == (Misconfigured, "tls_certificate", False)
+    assert failure(make_adapter(server.url(scheme), Http()), make_message()) == (
+        Misconfigured,
+        "tls_certificate",
+        False,
+    )
     assert server.inbox.mails == []
 
 
-def test_a_certificate_for_another_name_is_our_misconfiguration(start_mail: Any, make_adapter: MakeAdapter, make_message: Any, authority: Any) -> None:
+def test_a_certificate_for_another_name_is_our_misconfiguration(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any, authority: Any
+) -> None:
     server = start_mail(tls_context=authority.server_for("mail.test"), require_starttls=True)
     assert failure(make_adapter(server.url()), make_message()) == (Misconfigured, "tls_certificate", False)
 
@@ -123,7 +158,9 @@ def test_it_signs_in_without_tls_on_this_machine(start_mail: Any, make_adapter: 
     assert server.inbox.mails[0].login == "notifier"
 
 
-def test_a_password_is_not_sent_in_the_clear_over_a_network(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+def test_a_password_is_not_sent_in_the_clear_over_a_network(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # sends nothing: it only asks which address of ours would be used
@@ -131,30 +168,50 @@ def test_a_password_is_not_sent_in_the_clear_over_a_network(start_mail: Any, mak
             pytest.skip("this machine has no network")
         host = probe.getsockname()[0]
     server = start_mail(host, needs_login=True)
-    assert failure(make_adapter(server.url(user="notifier", host=host)), make_message()) == (Misconfigured, "no_tls", False)
+    assert failure(make_adapter(server.url(user="notifier", host=host)), make_message()) == (
+        Misconfigured,
+        "no_tls",
+        False,
+    )
 
 
-def test_a_wrong_password_is_our_misconfiguration(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+def test_a_wrong_password_is_our_misconfiguration(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     server = start_mail(needs_login=True)
-    assert failure(make_adapter(server.url(user="notifier", password=WRONG_PASSWORD)), make_message()) == (Misconfigured, "535", False)
+    assert failure(make_adapter(server.url(user="notifier", password=WRONG_PASSWORD)), make_message()) == (
+        Misconfigured,
+        "535",
+        False,
+    )
 
 
-def test_a_server_that_wants_a_password_we_have_none_for_is_our_misconfiguration(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+def test_a_server_that_wants_a_password_we_have_none_for_is_our_misconfiguration(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     server = start_mail(needs_login=True)
     assert failure(make_adapter(server.url()), make_message()) == (Misconfigured, "5.7.0", False)
 
 
-def test_a_server_without_sign_in_is_our_misconfiguration(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+def test_a_server_without_sign_in_is_our_misconfiguration(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     assert failure(make_adapter(start_mail().url(user="notifier")), make_message()) == (Misconfigured, "no_auth", False)
 
 
-def test_a_password_that_smtp_cannot_write_is_our_misconfiguration(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+def test_a_password_that_smtp_cannot_write_is_our_misconfiguration(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     server = start_mail(needs_login=True)
-    assert failure(make_adapter(server.url(user="notifier", password="pässword")), make_message()) == (Misconfigured, "no_auth", False)
+    assert failure(make_adapter(server.url(user="notifier", password="pässword")), make_message()) == (
+        Misconfigured,
+        "no_auth",
+        False,
+    )
 
 
-# What a reply means to MAIL FROM, to RCPT TO and to the data. `P M R I`: permanent, our misconfiguration, retryable, invalid
-# recipient; small `m`: perhaps our misconfiguration, perhaps this recipient's server's own rule.
+# What a reply means to MAIL FROM, to RCPT TO and to the data. `P M R I`: permanent, our misconfiguration, retryable,
+# invalid recipient; small `m`: perhaps our misconfiguration, perhaps this recipient's server's own rule.
 @pytest.mark.parametrize(
     ("reply", "meanings", "code"),
     [
@@ -189,7 +246,9 @@ def test_a_password_that_smtp_cannot_write_is_our_misconfiguration(start_mail: A
         ("554 transaction failed", "MPP", "554"),
     ],
 )
-def test_each_reply_means_one_thing(reply: str, meanings: str, code: str, start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+def test_each_reply_means_one_thing(
+    reply: str, meanings: str, code: str, start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     server = start_mail()
     adapter = make_adapter(server.url())
     for command, meaning in zip(("MAIL", "RCPT", "DATA"), meanings, strict=True):
@@ -211,7 +270,9 @@ def test_what_the_server_says_is_quoted_on_one_short_line() -> None:
     assert len(str(error)) < 400
 
 
-def test_silence_after_the_data_is_ambiguous(start_mail: Any, make_adapter: MakeAdapter, make_message: Any, authority: Any) -> None:
+def test_silence_after_the_data_is_ambiguous(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any, authority: Any
+) -> None:
     server = start_mail()
     server.inbox.replies["DATA"] = lambda _: asyncio.sleep(30)
     impatient = Http(tls=authority.trusted(), read_s=0.1)
@@ -225,7 +286,9 @@ def test_hanging_up_after_the_data_is_ambiguous(start_mail: Any, make_adapter: M
 
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT"])
-def test_hanging_up_before_the_data_is_not_ambiguous(command: str, start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+def test_hanging_up_before_the_data_is_not_ambiguous(
+    command: str, start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     server = start_mail()
     server.inbox.replies[command] = lambda connection: connection.transport.abort()
     assert failure(make_adapter(server.url()), make_message()) == (Retryable, "disconnected", False)
@@ -234,7 +297,11 @@ def test_hanging_up_before_the_data_is_not_ambiguous(command: str, start_mail: A
 def test_a_server_that_is_away_is_tried_again(make_adapter: MakeAdapter, make_message: Any) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but not listening
-        assert failure(make_adapter(f"smtp://127.0.0.1:{taken.getsockname()[1]}"), make_message()) == (Retryable, "connect_failed", False)
+        assert failure(make_adapter(f"smtp://127.0.0.1:{taken.getsockname()[1]}"), make_message()) == (
+            Retryable,
+            "connect_failed",
+            False,
+        )
 
 
 def test_a_server_that_does_not_greet_is_tried_again(make_adapter: MakeAdapter, make_message: Any) -> None:
@@ -243,8 +310,13 @@ def test_a_server_that_does_not_greet_is_tried_again(make_adapter: MakeAdapter, 
         assert failure(make_adapter(url, Http(read_s=0.05)), make_message()) == (Retryable, "connect_timeout", False)
 
 
-@pytest.mark.parametrize(("greeting", "family", "code"), [(b"421 4.3.2 busy\r\n", Retryable, "4.3.2"), (b"554 5.7.1 go away\r\n", Misconfigured, "5.7.1")])
-def test_a_refusal_in_the_greeting_is_read(greeting: bytes, family: type[DeliveryError], code: str, make_adapter: MakeAdapter, make_message: Any) -> None:
+@pytest.mark.parametrize(
+    ("greeting", "family", "code"),
+    [(b"421 4.3.2 busy\r\n", Retryable, "4.3.2"), (b"554 5.7.1 go away\r\n", Misconfigured, "5.7.1")],
+)
+def test_a_refusal_in_the_greeting_is_read(
+    greeting: bytes, family: type[DeliveryError], code: str, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         adapter = make_adapter(f"smtp://127.0.0.1:{listener.getsockname()[1]}")
 
@@ -277,7 +349,9 @@ def test_threads_share_connections_one_at_a_time(start_mail: Any, make_adapter: 
     assert len({mail.connection for mail in server.inbox.mails}) <= 4
 
 
-def test_a_refused_recipient_does_not_cost_the_connection(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+def test_a_refused_recipient_does_not_cost_the_connection(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     server = start_mail()
     adapter = make_adapter(server.url())
     adapter.send(make_message(), ALICE)
@@ -288,7 +362,9 @@ def test_a_refused_recipient_does_not_cost_the_connection(start_mail: Any, make_
     assert len({mail.connection for mail in server.inbox.mails}) == 1
 
 
-def test_a_connection_that_went_stale_is_opened_again_without_a_failure(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+def test_a_connection_that_went_stale_is_opened_again_without_a_failure(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     server = start_mail()
     adapter = make_adapter(server.url())
     adapter.send(make_message(), ALICE)
@@ -297,7 +373,9 @@ def test_a_connection_that_went_stale_is_opened_again_without_a_failure(start_ma
     assert len({mail.connection for mail in server.inbox.mails}) == 2
 
 
-def test_a_connection_the_server_wants_to_close_is_opened_again_without_a_failure(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+def test_a_connection_the_server_wants_to_close_is_opened_again_without_a_failure(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     server = start_mail()
     adapter = make_adapter(server.url())
     adapter.send(make_message(), ALICE)
@@ -307,7 +385,9 @@ def test_a_connection_the_server_wants_to_close_is_opened_again_without_a_failur
     assert len({mail.connection for mail in server.inbox.mails}) == 2
 
 
-def test_a_name_in_another_script_needs_a_server_that_knows_it(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+def test_a_name_in_another_script_needs_a_server_that_knows_it(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     knows, knows_not = start_mail(enable_SMTPUTF8=True), start_mail(enable_SMTPUTF8=False)
     to = Recipient("büro@münchen.test", name="Büro")
     make_adapter(knows.url()).send(make_message(), to)
@@ -316,13 +396,25 @@ def test_a_name_in_another_script_needs_a_server_that_knows_it(start_mail: Any, 
     assert failure(make_adapter(knows_not.url()), make_message(), to) == (Permanent, "smtputf8_missing", False)
 
 
-def test_a_domain_in_another_script_goes_through_any_server(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+def test_a_domain_in_another_script_goes_through_any_server(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     server = start_mail(enable_SMTPUTF8=False)
     make_adapter(server.url()).send(make_message(), Recipient("buero@münchen.test"))
     assert server.inbox.mails[0].to == ["buero@xn--mnchen-3ya.test"]
 
 
-@pytest.mark.parametrize("url", ["smtp://", "smtp:///x", "smtp://user:s3cret#x@mail.test", "smtp://mail.test:99999", "http://s3cret@mail.test", "smtp://[::1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "smtp://",
+        "smtp:///x",
+        "smtp://user:s3cret#x@mail.test",
+        "smtp://mail.test:99999",
+        "http://s3cret@mail.test",
+        "smtp://[::1",
+    ],
+)
 def test_a_url_that_is_none_is_refused_without_being_quoted(url: str, make_adapter: MakeAdapter) -> None:
     with pytest.raises(ValueError, match="SMTP_URL must be") as caught:
         make_adapter(url)
@@ -339,7 +431,9 @@ def test_without_a_server_nothing_is_sent(http: Http, make_message: Any) -> None
     assert failure(EmailSmtp({}, http), make_message()) == (Misconfigured, "not_configured", False)
 
 
-@pytest.mark.parametrize("quoted", ["<alice@example.test>", "alice@example.test", "rcpt:<alice@example.test>,", "(alice@example.test)"])
+@pytest.mark.parametrize(
+    "quoted", ["<alice@example.test>", "alice@example.test", "rcpt:<alice@example.test>,", "(alice@example.test)"]
+)
 def test_an_address_that_a_server_quotes_is_not_passed_on(quoted: str) -> None:
     error = explain_reply("RCPT", 550, f"5.1.1 {quoted}: Recipient address rejected".encode())
 
@@ -347,7 +441,9 @@ def test_an_address_that_a_server_quotes_is_not_passed_on(quoted: str) -> None:
     assert "Recipient address rejected" in str(error)
 
 
-def test_it_opens_no_more_connections_than_it_may(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
+def test_it_opens_no_more_connections_than_it_may(
+    start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+) -> None:
     server = start_mail()
     adapter = make_adapter(server.url(), SMTP_CONNECTIONS="2")
     with ThreadPoolExecutor(8) as threads:

@@ -15,11 +15,15 @@ from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured,
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 
 REFUSED = [
-    "0.0.0.0", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.255.255.254", "168.63.129.16", "169.254.169.254", "172.16.0.1",
-    "172.31.255.255", "192.0.0.192", "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1",
+    "0.0.0.0", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.255.255.254", "168.63.129.16",
+    "169.254.169.254", "172.16.0.1",
+    "172.31.255.255", "192.0.0.192", "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1", "198.51.100.1",
+    "203.0.113.1", "224.0.0.1",
     "239.255.255.255", "240.0.0.1", "255.255.255.255",
-    "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1", "100::1",
-    "2001::1", "2001:db8::1", "2002:7f00:1::", "3fff::1", "5f00::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1",
+    "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::7f00:1",
+    "64:ff9b:1::1", "100::1",
+    "2001::1", "2001:db8::1", "2002:7f00:1::", "3fff::1", "5f00::1", "fc00::1", "fd00:ec2::254", "fe80::1",
+    "fe80::1%eth0", "fec0::1", "ff02::1",
 ]  # fmt: skip
 
 
@@ -73,18 +77,39 @@ def test_an_address_off_the_public_internet_is_refused(address: str, make_http: 
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f.0.0.1", "0177.0.0.1", "0", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::]"]
+    "host",
+    [
+        "localhost",
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f.0.0.1",
+        "0177.0.0.1",
+        "0",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::]",
+    ],
 )
 def test_no_way_of_writing_this_machine_reaches_it(host: str, make_http: MakeHttp, secure_sink: Any) -> None:
     http = make_http(allow=())
-    assert failure(http, f"https://{host}:{secure_sink.port}/") in {(Permanent, "target_refused", False), (Retryable, "dns", False)}
+    assert failure(http, f"https://{host}:{secure_sink.port}/") in {
+        (Permanent, "target_refused", False),
+        (Retryable, "dns", False),
+    }
     assert secure_sink.requests == []
 
 
-@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "100.128.0.1", "172.32.0.1", "2606:4700::1111", "2a00:1450:4001::1"])
+@pytest.mark.parametrize(
+    "address", ["1.1.1.1", "93.184.216.34", "100.128.0.1", "172.32.0.1", "2606:4700::1111", "2a00:1450:4001::1"]
+)
 def test_a_public_address_is_reached_by_https_only(address: str) -> None:
     targets = Http().targets
-    assert (targets.may_reach(address, is_encrypted=True), targets.may_reach(address, is_encrypted=False)) == (True, False)
+    assert (targets.may_reach(address, is_encrypted=True), targets.may_reach(address, is_encrypted=False)) == (
+        True,
+        False,
+    )
 
 
 def test_plain_http_to_a_public_address_is_refused(make_http: MakeHttp) -> None:
@@ -108,7 +133,9 @@ def test_of_several_addresses_only_a_permitted_one_is_reached(make_http: MakeHtt
 
 
 def test_the_connection_goes_to_the_address_that_was_checked(make_http: MakeHttp, secure_sink: Any) -> None:
-    """The name answers differently every time, as a rebinding attacker's does; a second look would be refused, or go astray."""
+    """The name answers differently every time, as a rebinding attacker's does; a second look would be refused, or go
+    astray.
+    """
     names = Names(shop_test=[[("127.0.0.1", secure_sink.port)], [("10.0.0.1", 443)]])
     http = make_http(resolve=names)
     assert post(http, "https://shop.test/hook").status == 200
@@ -118,7 +145,9 @@ def test_the_connection_goes_to_the_address_that_was_checked(make_http: MakeHttp
     assert len(secure_sink.requests) == 1
 
 
-def test_the_host_header_and_the_certificate_are_of_the_name_not_the_address(make_http: MakeHttp, secure_sink: Any) -> None:
+def test_the_host_header_and_the_certificate_are_of_the_name_not_the_address(
+    make_http: MakeHttp, secure_sink: Any
+) -> None:
     http = make_http(resolve=lambda host, port: [("127.0.0.1", secure_sink.port)])
     post(http, "https://shop.test/hook")
     assert secure_sink.requests[0].headers["host"] == "shop.test"
@@ -149,7 +178,9 @@ def test_a_redirect_is_a_failure_and_is_not_followed(status: int, make_http: Mak
     assert [r.path for r in sink.requests] == ["/hook"]
 
 
-def test_a_proxy_in_the_environment_is_not_used(make_http: MakeHttp, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_in_the_environment_is_not_used(
+    make_http: MakeHttp, sink: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert post(make_http(), f"http://127.0.0.1:{sink.port}/").status == 200
@@ -195,14 +226,20 @@ def test_an_adapter_may_know_better(make_http: MakeHttp, sink: Any) -> None:
     sink.answers(404)
     own = {**STATUSES, 404: InvalidRecipient}
     url = f"http://127.0.0.1:{sink.port}/"
-    assert failure(make_http(), url, explain=lambda response: explain(response, own)) == (InvalidRecipient, "http_404", False)
+    assert failure(make_http(), url, explain=lambda response: explain(response, own)) == (
+        InvalidRecipient,
+        "http_404",
+        False,
+    )
 
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
-        ("7", 7), (" 7 ", 7), ("0", 1), ("86400", 3600), ("9" * 400, 3600), ("-5", 5), ("soon", 5), ("", 5), ("1.5", 5), ("²", 5), (None, 5),
-        ("Tue, 01 Dec 2026 09:00:30 GMT", 30), ("Tue, 01 Dec 2026 08:00:00 GMT", 1), ("Fri, 01 Jan 2027 00:00:00 GMT", 3600),
+        ("7", 7), (" 7 ", 7), ("0", 1), ("86400", 3600), ("9" * 400, 3600), ("-5", 5), ("soon", 5), ("", 5), ("1.5", 5),
+        ("²", 5), (None, 5),
+        ("Tue, 01 Dec 2026 09:00:30 GMT", 30), ("Tue, 01 Dec 2026 08:00:00 GMT", 1),
+        ("Fri, 01 Jan 2027 00:00:00 GMT", 3600),
         ("Tue, 99 Dec 2026 09:00:30 GMT", 5),
     ],
 )  # fmt: skip
@@ -213,7 +250,9 @@ def test_retry_after_is_seconds_or_a_date_and_bounded(value: str | None, seconds
     assert error.retry_after == seconds
 
 
-@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\r\n folded", "a\n\tfolded", "a\x00", "a\x7f", "ü", "\u2028"])
+@pytest.mark.parametrize(
+    "value", ["a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\r\n folded", "a\n\tfolded", "a\x00", "a\x7f", "ü", "\u2028"]
+)
 def test_no_text_becomes_a_header_of_its_own(value: str, make_http: MakeHttp, sink: Any) -> None:
     with pytest.raises(ValueError, match="header"):
         make_http().post(f"http://127.0.0.1:{sink.port}/", b"{}", {"X-Text": value})
@@ -284,7 +323,9 @@ def test_no_other_protocol_is_switched_to(make_http: MakeHttp, sink: Any) -> Non
 
 
 def test_an_answer_that_trickles_in_is_given_up(make_http: MakeHttp, sink: Any) -> None:
-    """Every byte comes well within the time-out of a read; the answer as a whole would take ten seconds, and then be a success."""
+    """Every byte comes well within the time-out of a read; the answer as a whole would take ten seconds, and then be a
+    success.
+    """
 
     def trickle(handler: Any, _: Any) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: ")
@@ -320,7 +361,11 @@ def test_a_compressed_answer_is_not_unpacked(make_http: MakeHttp, sink: Any) -> 
 def test_a_closed_port_is_not_ambiguous(make_http: MakeHttp) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but not listening
-        assert failure(make_http(), f"http://127.0.0.1:{taken.getsockname()[1]}/") == (Retryable, "connect_failed", False)
+        assert failure(make_http(), f"http://127.0.0.1:{taken.getsockname()[1]}/") == (
+            Retryable,
+            "connect_failed",
+            False,
+        )
 
 
 def test_a_handshake_that_does_not_come_is_not_ambiguous(make_http: MakeHttp) -> None:
@@ -336,7 +381,17 @@ def test_a_name_that_does_not_resolve_is_tried_again(make_http: MakeHttp) -> Non
     assert failure(make_http(resolve=fail), "https://shop.test/") == (Retryable, "dns", False)
 
 
-@pytest.mark.parametrize("url", ["https://", "https://[::1", "https://x:99999/", "ftp://shop.test/", "https://" + "a" * 64 + ".test/", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://",
+        "https://[::1",
+        "https://x:99999/",
+        "ftp://shop.test/",
+        "https://" + "a" * 64 + ".test/",
+        "file:///etc/passwd",
+    ],
+)
 def test_a_url_that_is_none_is_refused_for_good(url: str, make_http: MakeHttp) -> None:
     assert failure(make_http(), url) == (Permanent, "target_refused", False)
 
@@ -372,5 +427,7 @@ ALLOWED = (ipaddress.ip_network("10.1.0.0/16"),)
         ("http://10.2.2.3/", ALLOWED, False),
     ],
 )
-def test_what_can_be_told_of_a_url_without_looking_it_up(url: str, allowed: tuple[Any, ...], may_be_meant: bool) -> None:
+def test_what_can_be_told_of_a_url_without_looking_it_up(
+    url: str, allowed: tuple[Any, ...], may_be_meant: bool
+) -> None:
     assert Targets(allowed).may_be_meant(url) is may_be_meant

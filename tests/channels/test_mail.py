@@ -52,7 +52,11 @@ words = st.one_of(
 nasty = st.text(st.sampled_from('aß€,:;<>@"\\()[]. \r\n\t\x00\x85\u2028=?_😀\ud800') | st.characters(), max_size=120)
 
 
-def compose(make_message: Callable[..., Any], to: Recipient = Recipient("alice@shop.test"), **changes: Any) -> tuple[bytes, EmailMessage]:  # noqa: B008
+def compose(
+    make_message: Callable[..., Any],
+    to: Recipient = Recipient("alice@shop.test"),  # noqa: B008
+    **changes: Any,
+) -> tuple[bytes, EmailMessage]:
     raw = mail.compose(make_message(**changes), to, by=SENDER, at=AT).raw
     parsed = message_from_bytes(raw, policy=default)
     assert isinstance(parsed, EmailMessage)
@@ -77,7 +81,9 @@ def test_the_message_id_is_the_same_on_every_try(make_message: Any) -> None:
 
 
 def test_one_click_unsubscribe_is_offered_on_one_unfolded_line(make_message: Any) -> None:
-    """Folded, the standard library would put the long URL into an encoded word, which no mail program takes for a URL."""
+    """Folded, the standard library would put the long URL into an encoded word,
+    which no mail program takes for a URL.
+    """
     raw, parsed = compose(make_message, unsubscribe_url=UNSUBSCRIBE)
     assert f"\r\nList-Unsubscribe: <{UNSUBSCRIBE}>\r\n".encode() in raw
     assert parsed["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
@@ -96,8 +102,13 @@ def test_one_click_unsubscribe_is_offered_on_one_unfolded_line(make_message: Any
 )
 @pytest.mark.parametrize("address", ["alice@shop.test", "büro@shop.test"])
 def test_parts_are_7bit_or_quoted_printable(text: str, encoding: str, address: str, make_message: Any) -> None:
-    raw, parsed = compose(make_message, Recipient(address), content=Content(title="Hello", body=text, html=f"<p>{text}</p>"))
-    assert [part["Content-Transfer-Encoding"] for part in parsed.walk() if not part.is_multipart()] == [encoding, encoding]
+    raw, parsed = compose(
+        make_message, Recipient(address), content=Content(title="Hello", body=text, html=f"<p>{text}</p>")
+    )
+    assert [part["Content-Transfer-Encoding"] for part in parsed.walk() if not part.is_multipart()] == [
+        encoding,
+        encoding,
+    ]
     assert raw.partition(b"\r\n\r\n")[2].isascii()
 
 
@@ -111,11 +122,24 @@ def test_a_text_survives_the_journey(make_message: Any) -> None:
     assert html.get_content().replace("\r\n", "\n").rstrip("\n") == f"<p>{text}</p>"
 
 
-@given(name=nasty, subject=nasty, body=nasty, html=nasty, address=st.sampled_from(["alice@shop.test", "büro@shop.test"]))
-def test_nothing_can_be_smuggled_into_a_mail(name: str, subject: str, body: str, html: str, address: str, make_message: Any) -> None:
+@given(
+    name=nasty, subject=nasty, body=nasty, html=nasty, address=st.sampled_from(["alice@shop.test", "büro@shop.test"])
+)
+def test_nothing_can_be_smuggled_into_a_mail(
+    name: str, subject: str, body: str, html: str, address: str, make_message: Any
+) -> None:
     content = Content(title="Title", subject=subject, body=body, html=html)
     raw, parsed = compose(make_message, Recipient(address, name=name), content=content, unsubscribe_url=UNSUBSCRIBE)
-    names = ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "List-Unsubscribe", "List-Unsubscribe-Post"]
+    names = [
+        "From",
+        "To",
+        "Subject",
+        "Date",
+        "Message-ID",
+        "Auto-Submitted",
+        "List-Unsubscribe",
+        "List-Unsubscribe-Post",
+    ]
     assert [key for key in parsed if not key.startswith("Content-") and key != "MIME-Version"] == names
     assert [found for _, found in getaddresses([str(parsed["To"])])] == [address]
     assert not re.search(rb"\r(?!\n)|(?<!\r)\n", raw)
@@ -128,7 +152,9 @@ def plain(text: str) -> str:
 
 
 def decoded(raw: str) -> str:
-    """A header as the older half of the standard library reads it, and with it most programs: unfolded, then decoded."""
+    """A header as the older half of the standard library reads it, and with it most programs:
+    unfolded, then decoded.
+    """
     return str(make_header(decode_header(re.sub(r"\r\n(?=[ \t])", "", raw))))
 
 
@@ -140,18 +166,27 @@ def test_subject_and_names_are_read_as_they_were_written(name: str, subject: str
     expected = plain(subject) or "Title"
     assert (parsed["Subject"], decoded(old["Subject"])) == (expected, expected)
     [(shown, address)] = getaddresses([re.sub(r"\r\n(?=[ \t])", "", old["To"])])
-    # In names that have to be encoded, commas and their like are left out: programs that decode first would see two recipients.
+    # In names that have to be encoded, commas and their like are left out: programs that decode first would
+    # see two recipients.
     kept = {plain(name), plain(re.sub(r"[()<>@,:;\"\\\[\] ]+", " ", plain(name)))}
     assert (address, decoded(shown) in kept) == ("alice@shop.test", True)
     assert [found for _, found in getaddresses([decoded(old["To"])])] == ["alice@shop.test"]
-    [address] = parsed["To"].addresses  # whose names get more spaces than were written: that half of the library cannot help it
-    assert (address.addr_spec, "".join(address.display_name.split())) in {("alice@shop.test", "".join(one.split())) for one in kept} or "=?" in name
+    [address] = parsed[
+        "To"
+    ].addresses  # whose names get more spaces than were written: that half of the library cannot help it
+    assert (address.addr_spec, "".join(address.display_name.split())) in {
+        ("alice@shop.test", "".join(one.split())) for one in kept
+    } or "=?" in name
 
 
 @given(name=words, subject=words)
 def test_encoded_words_are_short_whole_and_apart(name: str, subject: str, make_message: Any) -> None:
     """RFC 2047, sections 2 and 5."""
-    raw, _ = compose(make_message, Recipient("alice@shop.test", name=name), content=Content(title="Title", subject=subject, body="Hello"))
+    raw, _ = compose(
+        make_message,
+        Recipient("alice@shop.test", name=name),
+        content=Content(title="Title", subject=subject, body="Hello"),
+    )
     head = raw.partition(b"\r\n\r\n")[0].decode("ascii")
     for line in head.split("\r\n"):
         for word in re.findall(r"=\?\S*", line):
@@ -163,7 +198,9 @@ def test_encoded_words_are_short_whole_and_apart(name: str, subject: str, make_m
 
 
 def test_plain_words_stay_plain_and_names_with_commas_are_quoted(make_message: Any) -> None:
-    content = Content(title="T", subject='Order A123 is on its way (due "soon"), and so on, as far as it goes, and on', body="Hello")
+    content = Content(
+        title="T", subject='Order A123 is on its way (due "soon"), and so on, as far as it goes, and on', body="Hello"
+    )
     raw, _ = compose(make_message, Recipient("alice@shop.test", name='Doe, Jane "J"'), content=content)
     assert b'\r\nTo: "Doe, Jane \\"J\\"" <alice@shop.test>\r\n' in raw
     assert b'\r\nSubject: Order A123 is on its way (due "soon"), and so on, as far as it\r\n goes, and on\r\n' in raw
@@ -171,31 +208,56 @@ def test_plain_words_stay_plain_and_names_with_commas_are_quoted(make_message: A
 
 def test_an_encoded_subject_is_cut_between_words(make_message: Any) -> None:
     """Where somebody's program shows a space too many, it does so where there is one."""
-    raw, _ = compose(make_message, content=Content(title="T", subject="Η παραγγελία σας είναι καθ' οδόν προς εσάς", body="Hello"))
+    raw, _ = compose(
+        make_message, content=Content(title="T", subject="Η παραγγελία σας είναι καθ' οδόν προς εσάς", body="Hello")
+    )
     subject = raw.decode().partition("\r\nSubject: ")[2].partition("\r\nDate: ")[0]
-    assert [decode_header(word)[0][0].decode() for word in subject.split("\r\n ")] == ["Η παραγγελία σας ", "είναι καθ' οδόν προς ", "εσάς"]
+    assert [decode_header(word)[0][0].decode() for word in subject.split("\r\n ")] == [
+        "Η παραγγελία σας ",
+        "είναι καθ' οδόν προς ",
+        "εσάς",
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "to", "content", "unsubscribe"),
     [
-        ("plain", Recipient("alice@shop.test", name="Alice"), Content(title="Hello", body="Your code is 123456."), None),
+        (
+            "plain",
+            Recipient("alice@shop.test", name="Alice"),
+            Content(title="Hello", body="Your code is 123456."),
+            None,
+        ),
         (
             "encoded",
             Recipient("alice@shop.test", name="Zoë Müller, PhD"),
-            Content(title="Größe", subject="Ваш заказ уже в пути и будет у вас завтра", body="Grüße,\n\n.\n=_\n", html="<p>Grüße &middot; =_</p>"),
+            Content(
+                title="Größe",
+                subject="Ваш заказ уже в пути и будет у вас завтра",
+                body="Grüße,\n\n.\n=_\n",
+                html="<p>Grüße &middot; =_</p>",
+            ),
             UNSUBSCRIBE,
         ),
         (
             "hostile",
             Recipient("alice@shop.test", name="=?utf-8?q?x=2C_y=40y.test?="),
-            Content(title="T", subject="=?utf-8?q?Hi=0AReply-To=3A_x=40x.test?=", body="--=_dlv_01930000000070008000000000000001--\n", html="<p>x</p>"),
+            Content(
+                title="T",
+                subject="=?utf-8?q?Hi=0AReply-To=3A_x=40x.test?=",
+                body="--=_dlv_01930000000070008000000000000001--\n",
+                html="<p>x</p>",
+            ),
             None,
         ),
     ],
 )
-def test_a_mail_leaves_as_it_did(name: str, to: Recipient, content: Content, unsubscribe: str | None, make_message: Any) -> None:
-    """After a change that is meant: `WRITE_GOLDEN=1 .venv/bin/python -m pytest tests/channels/test_mail.py`, then read the diff."""
+def test_a_mail_leaves_as_it_did(
+    name: str, to: Recipient, content: Content, unsubscribe: str | None, make_message: Any
+) -> None:
+    """After a change that is meant: `WRITE_GOLDEN=1 .venv/bin/python -m pytest tests/channels/test_mail.py`, then read
+    the diff.
+    """
     raw, _ = compose(make_message, to, content=content, unsubscribe_url=unsubscribe)
     path = GOLDEN / f"{name}.eml"
     if os.environ.get("WRITE_GOLDEN"):
@@ -210,11 +272,22 @@ def test_every_text_survives_the_journey(text: str, html: str, make_message: Any
         part = parsed.get_body((kind,))
         assert part is not None
         lines = re.sub(r"\r\n?", "\n", written.encode("utf-8", "replace").decode())
-        assert part.get_payload(decode=True).decode().replace("\r\n", "\n").removesuffix("\n") == lines.removesuffix("\n")
+        assert part.get_payload(decode=True).decode().replace("\r\n", "\n").removesuffix("\n") == lines.removesuffix(
+            "\n"
+        )
 
 
 @pytest.mark.parametrize(
-    "name", ["Doe, Jane", 'x" <mallory@evil.test>, "', "Müller, Bcc: mallory@evil.test " * 5, "a\r\nBcc: mallory@evil.test", "(", "\\", "@"]
+    "name",
+    [
+        "Doe, Jane",
+        'x" <mallory@evil.test>, "',
+        "Müller, Bcc: mallory@evil.test " * 5,
+        "a\r\nBcc: mallory@evil.test",
+        "(",
+        "\\",
+        "@",
+    ],
 )
 @pytest.mark.parametrize("address", ["alice@shop.test", "büro@shop.test"])
 def test_a_name_cannot_become_a_second_recipient(name: str, address: str, make_message: Any) -> None:
@@ -223,13 +296,21 @@ def test_a_name_cannot_become_a_second_recipient(name: str, address: str, make_m
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"), [("a@x.test", "a@x.test"), ("büro@münchen.test", "büro@xn--mnchen-3ya.test"), ("a@BÜCHER.test", "a@xn--bcher-kva.test")]
+    ("given", "expected"),
+    [
+        ("a@x.test", "a@x.test"),
+        ("büro@münchen.test", "büro@xn--mnchen-3ya.test"),
+        ("a@BÜCHER.test", "a@xn--bcher-kva.test"),
+    ],
 )
 def test_a_domain_is_written_in_ascii(given: str, expected: str) -> None:
     assert mail.ascii_domain(given) == expected
 
 
-@pytest.mark.parametrize("address", ["", "alice", "alice@", "alice@shop.test\r\nBcc: b@x.test", "alice@shop.test, bob@shop.test", "a@\u2028ü"])
+@pytest.mark.parametrize(
+    "address",
+    ["", "alice", "alice@", "alice@shop.test\r\nBcc: b@x.test", "alice@shop.test, bob@shop.test", "a@\u2028ü"],
+)
 def test_an_address_that_is_none_is_refused(address: str, make_message: Any) -> None:
     with pytest.raises(ValueError, match=r"e-mail address|ASCII"):
         compose(make_message, Recipient(address))

@@ -43,7 +43,9 @@ def registry(place: Path, **environment: str) -> Registry:
         ({}, True, "inapp", None, "sandbox"),
     ],
 )
-def test_who_sends(environment: dict[str, str], is_test: bool, channel: str, address: str | None, provider: str | None, tmp_path: Path) -> None:
+def test_who_sends(
+    environment: dict[str, str], is_test: bool, channel: str, address: str | None, provider: str | None, tmp_path: Path
+) -> None:
     serving = registry(tmp_path, **environment).adapters_for(channel, address, is_test=is_test)
     assert [adapter.provider for adapter in serving] == ([provider] if provider else [])
 
@@ -79,14 +81,22 @@ def test_the_planner_is_told_how_each_channel_behaves(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("environment", [{"SMTP_URL": "smtp://user:s3cret#@mail.test"}, {**SMTP, "SMTP_FROM": "nobody"}, {"SMTP_FROM": "nobody"}])
-def test_an_adapter_that_makes_no_sense_of_its_settings_stops_the_start(environment: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "environment",
+    [{"SMTP_URL": "smtp://user:s3cret#@mail.test"}, {**SMTP, "SMTP_FROM": "nobody"}, {"SMTP_FROM": "nobody"}],
+)
+def test_an_adapter_that_makes_no_sense_of_its_settings_stops_the_start(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     with pytest.raises(BadSettings, match=r"SMTP_(URL|FROM)") as caught:
         registry(tmp_path, **environment)
     assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("public_url", ["http://127.0.0.1:5000", "http://localhost:5000", "https://notifier.example.com", "http://[::1]:5000"])
+@pytest.mark.parametrize(
+    "public_url",
+    ["http://127.0.0.1:5000", "http://localhost:5000", "https://notifier.example.com", "http://[::1]:5000"],
+)
 def test_the_default_sender_is_one_for_every_public_url(public_url: str, tmp_path: Path) -> None:
     [found] = registry(tmp_path, **SMTP, PUBLIC_URL=public_url).adapters_for("email", "alice@x.test", is_test=False)
     assert isinstance(found, EmailSmtp)
@@ -128,7 +138,10 @@ def test_an_account_that_did_not_change_keeps_its_connections(tmp_path: Path) ->
     assert after["b"] is not before["b"]
 
 
-@pytest.mark.parametrize(("broken", "told"), [(Account("x", "no-such", {}), "no-such"), (Account("x", "smtp", {"SMTP_URL": "smtp://hunter2@"}), "x")])
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [(Account("x", "no-such", {}), "no-such"), (Account("x", "smtp", {"SMTP_URL": "smtp://hunter2@"}), "x")],
+)
 def test_an_account_that_cannot_be_used_is_named_and_not_quoted(broken: Account, told: str, tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match=told) as refused:
         registry(tmp_path).configure([broken])
@@ -141,7 +154,9 @@ def test_browser_push_is_on_from_the_moment_its_key_is_made(tmp_path: Path) -> N
     found.use_made({"VAPID_KEY": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"})
     assert found.is_on("webpush")
     assert found.facts()["webpush"].is_on
-    assert found.browser_key() == "BG_wO5SSQc4drdQ1GeaWDgqFtBppoFwygQOqK84VlMoWPE91OlW_AdxT9sCwx-7ni0DG_30lqW4igrmJzvccFEo"
+    assert (
+        found.browser_key() == "BG_wO5SSQc4drdQ1GeaWDgqFtBppoFwygQOqK84VlMoWPE91OlW_AdxT9sCwx-7ni0DG_30lqW4igrmJzvccFEo"
+    )
 
 
 def test_the_key_of_the_environment_goes_before_the_one_that_was_made(tmp_path: Path) -> None:
@@ -162,5 +177,8 @@ def test_what_was_made_stays_when_other_accounts_are_taken_up(tmp_path: Path) ->
 
 def test_a_subscription_into_a_private_network_may_not_be_reached(tmp_path: Path) -> None:
     found = registry(tmp_path)
-    reachable = {host: found.may_reach("webpush", f'{{"endpoint":"https://{host}/x"}}') for host in ("push.test", "10.0.0.1", "[::1]", "8.8.8.8")}
+    reachable = {
+        host: found.may_reach("webpush", f'{{"endpoint":"https://{host}/x"}}')
+        for host in ("push.test", "10.0.0.1", "[::1]", "8.8.8.8")
+    }
     assert reachable == {"push.test": True, "10.0.0.1": False, "[::1]": False, "8.8.8.8": True}

@@ -27,7 +27,9 @@ FATES = {
     "flaky-2": [(Retryable, "flaky_2", False)] * 2 + [DELIVERED] * 2,
 }
 RECIPIENTS = [("email", f"{word}@sandbox.test", word) for word in WORDS] + [
-    (channel, f"+1555010000{digit}", word) for channel in ("sms", "voice", "whatsapp") for digit, word in enumerate(WORDS)
+    (channel, f"+1555010000{digit}", word)
+    for channel in ("sms", "voice", "whatsapp")
+    for digit, word in enumerate(WORDS)
 ]
 
 
@@ -75,14 +77,19 @@ def test_any_other_address_is_captured_and_delivered(name: str, http: Http, make
     to = Recipient(kind.example if kind else "alice", secret="whsec_" + "A" * 32)
     receipt = sandbox_for(CHANNELS[name])({}, http).send(make_message(), to)
     assert receipt.captured is not None
-    assert (receipt.status, set(receipt.captured)) == ("delivered", {"to", "subject", "text", "html", "payload", "headers"})
+    assert (receipt.status, set(receipt.captured)) == (
+        "delivered",
+        {"to", "subject", "text", "html", "payload", "headers"},
+    )
     assert receipt.captured["to"] == to.address
 
 
 def test_a_mail_is_kept_as_it_would_have_been_sent(http: Http, make_message: Any, time_machine: Any) -> None:
     time_machine.move_to("2026-12-01T09:00:00Z", tick=False)
     sandbox = sandbox_for(CHANNELS["email"], EmailSmtp)({"SMTP_FROM": "Shop <orders@shop.test>"}, http)
-    captured = sandbox.send(make_message(unsubscribe_url="https://notifier.test/u/abc"), Recipient("alice@shop.test", name="Alice")).captured
+    captured = sandbox.send(
+        make_message(unsubscribe_url="https://notifier.test/u/abc"), Recipient("alice@shop.test", name="Alice")
+    ).captured
     assert captured == {
         "to": "alice@shop.test",
         "subject": "Order A123",
@@ -104,7 +111,9 @@ def test_a_mail_is_kept_as_it_would_have_been_sent(http: Http, make_message: Any
 
 @pytest.mark.parametrize("name", ["push", "webpush", "inapp", "slack"])
 def test_a_card_is_kept_as_a_screen_would_show_it(name: str, http: Http, make_message: Any) -> None:
-    captured = sandbox_for(CHANNELS[name])({}, http).preview(make_message(collapse_key="order-A123"), Recipient("abcdefgh"))
+    captured = sandbox_for(CHANNELS[name])({}, http).preview(
+        make_message(collapse_key="order-A123"), Recipient("abcdefgh")
+    )
     assert captured == {
         "to": "abcdefgh",
         "subject": None,
@@ -141,7 +150,11 @@ def test_what_no_provider_of_a_channel_would_take_is_refused(name: str, http: Ht
     """By what each channel declares: a push with 21 KB of data is refused, and a mail with them is not."""
     shape, sandbox = CHANNELS[name].shape, sandbox_for(CHANNELS[name])({}, http)
     long, fat = make_message(content=Content("t", "x" * 30_000)), make_message(data={"items": ["x" * 1_000] * 21})
-    for message, is_refused in ((make_message(), False), (long, shape.longest_body or shape.longest_payload), (fat, shape.longest_payload)):
+    for message, is_refused in (
+        (make_message(), False),
+        (long, shape.longest_body or shape.longest_payload),
+        (fat, shape.longest_payload),
+    ):
         if is_refused:
             with pytest.raises(Permanent) as refused:
                 sandbox.send(message, Recipient("somebody"))

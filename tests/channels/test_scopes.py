@@ -1,4 +1,6 @@
-"""Whose health a send depends on: the provider's, one server's by host and port, one tenant's of a host that serves many, or one receiver's."""
+"""Whose health a send depends on: the provider's, one server's by host and port, one tenant's of a host that serves
+many, or one receiver's.
+"""
 
 from urllib.parse import SplitResult
 

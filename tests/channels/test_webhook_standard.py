@@ -39,7 +39,10 @@ def test_the_receiver_verifies_what_it_gets(http: Http, sink: Any, to: Recipient
             },
         },
     }
-    assert (request.headers["webhook-id"], request.headers["content-type"]) == ("dlv_01930000000070008000000000000001", "application/json")
+    assert (request.headers["webhook-id"], request.headers["content-type"]) == (
+        "dlv_01930000000070008000000000000001",
+        "application/json",
+    )
 
 
 def test_a_changed_body_does_not_verify(http: Http, sink: Any, to: Recipient, make_message: Any) -> None:
@@ -48,7 +51,9 @@ def test_a_changed_body_does_not_verify(http: Http, sink: Any, to: Recipient, ma
         Webhook(SECRET).verify(sink.requests[0].body.replace(b"A123", b"A124"), sink.requests[0].headers)
 
 
-def test_a_retry_has_the_same_id_and_body_and_a_new_signature(http: Http, sink: Any, to: Recipient, make_message: Any, time_machine: Any) -> None:
+def test_a_retry_has_the_same_id_and_body_and_a_new_signature(
+    http: Http, sink: Any, to: Recipient, make_message: Any, time_machine: Any
+) -> None:
     for number in (1, 2):
         time_machine.move_to(f"2026-12-01T09:0{number}:00Z", tick=False)
         StandardWebhook({}, http).send(make_message(try_number=number), to)
@@ -59,7 +64,9 @@ def test_a_retry_has_the_same_id_and_body_and_a_new_signature(http: Http, sink: 
     assert Webhook(SECRET).verify(second.body, second.headers)
 
 
-def test_both_secrets_verify_while_one_replaces_the_other(http: Http, sink: Any, to: Recipient, make_message: Any) -> None:
+def test_both_secrets_verify_while_one_replaces_the_other(
+    http: Http, sink: Any, to: Recipient, make_message: Any
+) -> None:
     StandardWebhook({}, http).send(make_message(), Recipient(to.address, secret=f"{NEXT_SECRET} {SECRET}"))
     [request] = sink.requests
     assert all(Webhook(secret).verify(request.body, request.headers) for secret in (SECRET, NEXT_SECRET))
@@ -88,7 +95,9 @@ def test_the_key_notification_is_ours(http: Http, sink: Any, to: Recipient, make
         (503, Retryable),
     ],
 )
-def test_each_answer_means_one_thing(status: int, family: type[DeliveryError], http: Http, sink: Any, to: Recipient, make_message: Any) -> None:
+def test_each_answer_means_one_thing(
+    status: int, family: type[DeliveryError], http: Http, sink: Any, to: Recipient, make_message: Any
+) -> None:
     sink.answers(status, {"Location": "/elsewhere"} if status < 400 else {})
     with pytest.raises(DeliveryError) as caught:
         StandardWebhook({}, http).send(make_message(), to)
@@ -96,7 +105,9 @@ def test_each_answer_means_one_thing(status: int, family: type[DeliveryError], h
 
 
 @pytest.mark.parametrize("secret", [None, "", " ", "whsec_", "whsec_ä", "whsec_A"])
-def test_without_a_secret_nothing_is_sent(secret: str | None, http: Http, sink: Any, to: Recipient, make_message: Any) -> None:
+def test_without_a_secret_nothing_is_sent(
+    secret: str | None, http: Http, sink: Any, to: Recipient, make_message: Any
+) -> None:
     with pytest.raises(Misconfigured):
         StandardWebhook({}, http).send(make_message(), Recipient(to.address, secret=secret))
     assert sink.requests == []

@@ -37,7 +37,14 @@ NIGHT = Preferences(quiet_hours=QuietHours(time(22), time(7)))
 
 
 def facts(type_: TypeFacts = NEWS, **changes: Any) -> Facts:
-    base = Facts(type=type_, priority=type_.priority, zone=BERLIN, preferences=Preferences(), addresses=(MAIL, PHONE_A, PHONE_B), channels=CHANNELS)
+    base = Facts(
+        type=type_,
+        priority=type_.priority,
+        zone=BERLIN,
+        preferences=Preferences(),
+        addresses=(MAIL, PHONE_A, PHONE_B),
+        channels=CHANNELS,
+    )
     return replace(base, **changes)
 
 
@@ -50,9 +57,16 @@ def decided(f: Facts, now: datetime = NOON) -> list[tuple[str, str, Any]]:
 
 
 _names = st.sampled_from(list(CHANNELS))
-_limits = st.builds(Limit, st.sampled_from([EVERY_CHANNEL, "email"]), st.sampled_from(["hour", "day"]), st.integers(0, 5))
+_limits = st.builds(
+    Limit, st.sampled_from([EVERY_CHANNEL, "email"]), st.sampled_from(["hour", "day"]), st.integers(0, 5)
+)
 _choice = st.dictionaries(st.sampled_from([*CHANNELS, "*"]), st.booleans())
-_quiet = st.builds(QuietHours, st.sampled_from([time(22), time(11)]), st.sampled_from([time(7), time(13, 30)]), st.just(frozenset(range(1, 8))))
+_quiet = st.builds(
+    QuietHours,
+    st.sampled_from([time(22), time(11)]),
+    st.sampled_from([time(7), time(13, 30)]),
+    st.just(frozenset(range(1, 8))),
+)
 
 
 def any_preferences() -> st.SearchStrategy[Preferences]:
@@ -81,10 +95,15 @@ def any_facts(draw: st.DrawFn) -> Facts:
         preferences=draw(any_preferences()),
         addresses=tuple(address for address in addresses if draw(st.booleans())),
         channels={
-            name: replace(channel, is_on=draw(st.integers(0, 5)) > 0, percentage=draw(st.sampled_from([100, 100, 50, 0]))) for name, channel in CHANNELS.items()
+            name: replace(
+                channel, is_on=draw(st.integers(0, 5)) > 0, percentage=draw(st.sampled_from([100, 100, 50, 0]))
+            )
+            for name, channel in CHANNELS.items()
         },
         requested=draw(st.none() | st.lists(_names, min_size=1).map(tuple)),
-        send_at=draw(st.none() | st.sampled_from([NOON - timedelta(minutes=1), NOON + timedelta(minutes=90), MIDNIGHT])),
+        send_at=draw(
+            st.none() | st.sampled_from([NOON - timedelta(minutes=1), NOON + timedelta(minutes=90), MIDNIGHT])
+        ),
         expires_at=draw(st.none() | st.sampled_from([NOON, NOON + timedelta(hours=2), NOON + timedelta(days=8)])),
         routing=draw(st.sampled_from(["all", "first", "escalate", "best"])),
         is_flooded=draw(st.integers(0, 9)) == 0,

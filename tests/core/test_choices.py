@@ -21,7 +21,9 @@ def cells(document: dict[str, Any]) -> Cells:
     """What is on, type by type and channel by channel."""
     preferences = from_document(document)
     return {
-        (key, channel): resolve(preferences, type=key, category=category, channel=channel, default_on=DEFAULTS[channel], mandatory=False).enabled
+        (key, channel): resolve(
+            preferences, type=key, category=category, channel=channel, default_on=DEFAULTS[channel], mandatory=False
+        ).enabled
         for key, category in TYPES.items()
         for channel in COLUMNS
     }
@@ -35,7 +37,11 @@ def is_below(switch: Switch, key: str, channel: str) -> bool:
     ("before", "switch", "after"),
     [
         ({}, Switch(False, type="like", channel="email"), {"types": {"like": {"email": False}}}),
-        ({"types": {"like": {"*": True}}}, Switch(False, type="like", channel="email"), {"types": {"like": {"*": True, "email": False}}}),
+        (
+            {"types": {"like": {"*": True}}},
+            Switch(False, type="like", channel="email"),
+            {"types": {"like": {"*": True, "email": False}}},
+        ),
         ({}, Switch(True, channel="sms"), {"channels": {"sms": True}}),
         (
             {"categories": {"social": {"sms": False, "email": False}}, "types": {"like": {"sms": False}}},
@@ -45,10 +51,17 @@ def is_below(switch: Switch, key: str, channel: str) -> bool:
         (
             {"categories": {"social": {"*": False}}, "types": {"like": {"*": True}}},
             Switch(True, channel="sms"),
-            {"channels": {"sms": True}, "categories": {"social": {"*": False, "sms": True}}, "types": {"like": {"*": True}}},
+            {
+                "channels": {"sms": True},
+                "categories": {"social": {"*": False, "sms": True}},
+                "types": {"like": {"*": True}},
+            },
         ),
         (
-            {"channels": {"email": True}, "types": {"like": {"email": True, "push": False}, "newsletter": {"email": True}}},
+            {
+                "channels": {"email": True},
+                "types": {"like": {"email": True, "push": False}, "newsletter": {"email": True}},
+            },
             Switch(False, category="social", channel="email"),
             {
                 "channels": {"email": True},
@@ -57,7 +70,10 @@ def is_below(switch: Switch, key: str, channel: str) -> bool:
             },
         ),
         (
-            {"categories": {"social": {"email": True}}, "types": {"like": {"email": True}, "newsletter": {"email": True}}},
+            {
+                "categories": {"social": {"email": True}},
+                "types": {"like": {"email": True}, "newsletter": {"email": True}},
+            },
             Switch(False, category="social"),
             {"categories": {"social": {"*": False}}, "types": {"newsletter": {"email": True}}},
         ),
@@ -67,7 +83,16 @@ def is_below(switch: Switch, key: str, channel: str) -> bool:
             {"categories": {"social": {"email": True, "push": True, "sms": True}}, "held": "drop"},
         ),
     ],
-    ids=["cell", "cell beside all", "column", "column over choices", "column over all", "section on a channel", "section off", "section on"],
+    ids=[
+        "cell",
+        "cell beside all",
+        "column",
+        "column over choices",
+        "column over all",
+        "section on a channel",
+        "section off",
+        "section on",
+    ],
 )
 def test_a_switch_silences_what_is_below_it(before: dict[str, Any], switch: Switch, after: dict[str, Any]) -> None:
     untouched = deepcopy(before)
@@ -86,7 +111,12 @@ documents = some.fixed_dictionaries(
 )
 every_switch = some.one_of(
     some.builds(Switch, some.booleans(), type=some.sampled_from(list(TYPES)), channel=some.sampled_from(COLUMNS)),
-    some.builds(Switch, some.booleans(), category=some.sampled_from(["social", "marketing"]), channel=some.sampled_from([None, *COLUMNS])),
+    some.builds(
+        Switch,
+        some.booleans(),
+        category=some.sampled_from(["social", "marketing"]),
+        channel=some.sampled_from([None, *COLUMNS]),
+    ),
     some.builds(Switch, some.booleans(), channel=some.sampled_from(COLUMNS)),
 )
 
@@ -110,7 +140,10 @@ def test_taking_back_restores_the_document(document: dict[str, Any], wishes: lis
 
 def test_what_has_been_changed_again_is_left_alone() -> None:
     change = [{"choice": "types.like.email", "from": None, "to": False}, {"choice": "held", "from": None, "to": "drop"}]
-    assert taken_back({"types": {"like": {"email": True}}, "held": "drop"}, change) == ({"types": {"like": {"email": True}}}, ["types.like.email"])
+    assert taken_back({"types": {"like": {"email": True}}, "held": "drop"}, change) == (
+        {"types": {"like": {"email": True}}},
+        ["types.like.email"],
+    )
 
 
 def test_what_has_been_put_back_already_is_no_conflict() -> None:

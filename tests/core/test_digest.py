@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from notifier.core.digest import due_at
 
-BERLIN, KOLKATA, NEW_YORK, LORD_HOWE = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata"), ZoneInfo("America/New_York"), ZoneInfo("Australia/Lord_Howe")
+BERLIN, KOLKATA, NEW_YORK, LORD_HOWE = (
+    ZoneInfo("Europe/Berlin"),
+    ZoneInfo("Asia/Kolkata"),
+    ZoneInfo("America/New_York"),
+    ZoneInfo("Australia/Lord_Howe"),
+)
 
 
 def utc(text: str) -> datetime:
@@ -35,7 +40,8 @@ def utc(text: str) -> datetime:
         ("daily", BERLIN, "08:00", "2026-03-28 12:00", "2026-03-29 06:00"),
         ("daily", BERLIN, "08:00", "2026-10-24 12:00", "2026-10-25 07:00"),
         ("weekly", BERLIN, "08:00", "2026-03-25 12:00", "2026-03-30 06:00"),
-        # an hour that does not exist that night comes right after the change; one that is there twice counts the first time
+        # an hour that does not exist that night comes right after the change; one that is there twice counts
+        # the first time
         ("daily", BERLIN, "02:30", "2026-03-28 12:00", "2026-03-29 01:30"),
         ("daily", BERLIN, "02:30", "2026-10-24 12:00", "2026-10-25 00:30"),
     ],
@@ -51,9 +57,13 @@ hours = st.times().map(lambda at: at.replace(second=0, microsecond=0))
 
 
 @given(frequencies, zones, moments, hours, st.floats(0, 1, exclude_max=True))
-def test_every_moment_of_a_window_finds_the_same_digest_and_it_is_yet_to_come(frequency: str, zone: ZoneInfo, now: datetime, at: time, share: float) -> None:
+def test_every_moment_of_a_window_finds_the_same_digest_and_it_is_yet_to_come(
+    frequency: str, zone: ZoneInfo, now: datetime, at: time, share: float
+) -> None:
     due = due_at(frequency, zone, now, at)
-    longest = {"hourly": timedelta(hours=1), "daily": timedelta(hours=26), "weekly": timedelta(days=7, hours=2)}[frequency]
+    longest = {"hourly": timedelta(hours=1), "daily": timedelta(hours=26), "weekly": timedelta(days=7, hours=2)}[
+        frequency
+    ]
     assert now < due <= now + longest
     later = now + (due - now) * share
     assert later >= due or due_at(frequency, zone, later, at) == due

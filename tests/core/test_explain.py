@@ -47,15 +47,30 @@ def test_what_is_stored_tells_the_same(facts: Facts) -> None:
 
 
 TOLD: list[tuple[str, Step, str, str]] = [
-    ("a choice", Step("preference", "email", "pass", "type"), "This kind of message was switched on.", "Diese Art von Nachricht wurde eingeschaltet."),
+    (
+        "a choice",
+        Step("preference", "email", "pass", "type"),
+        "This kind of message was switched on.",
+        "Diese Art von Nachricht wurde eingeschaltet.",
+    ),
     (
         "an opt-out names the choice",
         Step("preference", "email", "skip", "opted_out", {"because": "category"}),
         "This category was switched off.",
         "Diese Kategorie wurde ausgeschaltet.",
     ),
-    ("a time", Step("quiet", "email", "wait", "quiet_hours", {"until": UNTIL}), "These are quiet hours until SEVEN.", "Es ist Ruhezeit bis SEVEN."),
-    ("a time nobody knows", Step("quiet", "email", "wait", "quiet_hours"), "These are quiet hours.", "Es ist Ruhezeit."),
+    (
+        "a time",
+        Step("quiet", "email", "wait", "quiet_hours", {"until": UNTIL}),
+        "These are quiet hours until SEVEN.",
+        "Es ist Ruhezeit bis SEVEN.",
+    ),
+    (
+        "a time nobody knows",
+        Step("quiet", "email", "wait", "quiet_hours"),
+        "These are quiet hours.",
+        "Es ist Ruhezeit.",
+    ),
     (
         "dropped in quiet hours",
         Step("quiet", "email", "skip", "quiet_hours", {"until": UNTIL}),
@@ -90,7 +105,17 @@ def test_a_line_in_words(step: Step, english: str, german: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("locale", "language"), [("de", "de"), ("de-AT", "de"), ("de_CH", "de"), ("DE", "de"), ("en-GB", "en"), ("fr", "en"), ("", "en"), (None, "en")]
+    ("locale", "language"),
+    [
+        ("de", "de"),
+        ("de-AT", "de"),
+        ("de_CH", "de"),
+        ("DE", "de"),
+        ("en-GB", "en"),
+        ("fr", "en"),
+        ("", "en"),
+        (None, "en"),
+    ],
 )
 def test_who_reads_neither_gets_english(locale: str | None, language: str) -> None:
     assert language_of(locale) == language
@@ -100,7 +125,11 @@ def delivery(channel: str, status: str, reason: str | None = None, **more: Any) 
     return {"channel": channel, "status": status, "reason": reason, "due_at": None, "detail": {}, **more}
 
 
-PLANNED = [Step("preference", "email", "pass", "default"), Step("route", "email", "send", "at_once"), Step("address", "sms", "skip", "no_address")]
+PLANNED = [
+    Step("preference", "email", "pass", "default"),
+    Step("route", "email", "send", "at_once"),
+    Step("address", "sms", "skip", "no_address"),
+]
 
 
 @pytest.mark.parametrize(
@@ -108,8 +137,16 @@ PLANNED = [Step("preference", "email", "pass", "default"), Step("route", "email"
     [
         ("sent", delivery("email", "sent"), [Step("delivery", "email", "sent", "sent")]),
         ("left out from the first", delivery("sms", "skipped", "no_address"), []),
-        ("opted out meanwhile", delivery("email", "skipped", "opted_out"), [Step("delivery", "email", "skipped", "opted_out")]),
-        ("retried", delivery("email", "waiting", "retry", due_at=UNTIL), [Step("delivery", "email", "waiting", "retry", {"until": UNTIL})]),
+        (
+            "opted out meanwhile",
+            delivery("email", "skipped", "opted_out"),
+            [Step("delivery", "email", "skipped", "opted_out")],
+        ),
+        (
+            "retried",
+            delivery("email", "waiting", "retry", due_at=UNTIL),
+            [Step("delivery", "email", "waiting", "retry", {"until": UNTIL})],
+        ),
         ("too late", delivery("email", "expired", "expired"), [Step("delivery", "email", "expired", "expired")]),
     ],
 )

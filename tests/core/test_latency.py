@@ -5,7 +5,10 @@ import pytest
 from notifier.core.latency import BOUNDS_MS, bucket_of, percentile
 
 
-@pytest.mark.parametrize(("ms", "bound"), [(0, 10), (10, 10), (10.1, 20), (99, 100), (1_001, 2_000), (49_999_999, 50_000_000), (26 * 3_600_000, 100_000_000)])
+@pytest.mark.parametrize(
+    ("ms", "bound"),
+    [(0, 10), (10, 10), (10.1, 20), (99, 100), (1_001, 2_000), (49_999_999, 50_000_000), (26 * 3_600_000, 100_000_000)],
+)
 def test_a_latency_falls_into_the_first_bucket_that_holds_it(ms: float, bound: int) -> None:
     assert BOUNDS_MS[bucket_of(ms)] == bound
 

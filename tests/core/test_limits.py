@@ -23,10 +23,25 @@ DAY_5, HOUR_2 = Limit("*", "day", 5), Limit("*", "hour", 2)
         ("fewer a day", "marketing", {"day": 3}, [Limit("*", "day", 3), HOUR_2]),
         ("more a day than the installation allows", "marketing", {"day": 500}, [DAY_5, HOUR_2]),
         ("none at all", "marketing", {"day": 0}, [Limit("*", "day", 0), HOUR_2]),
-        ("fewer by one channel", "marketing", {"channels": {"email": {"day": 1}}}, [DAY_5, HOUR_2, Limit("email", "day", 1)]),
-        ("more by one channel", "marketing", {"channels": {"email": {"hour": 9}}}, [DAY_5, HOUR_2, Limit("email", "hour", 2)]),
+        (
+            "fewer by one channel",
+            "marketing",
+            {"channels": {"email": {"day": 1}}},
+            [DAY_5, HOUR_2, Limit("email", "day", 1)],
+        ),
+        (
+            "more by one channel",
+            "marketing",
+            {"channels": {"email": {"hour": 9}}},
+            [DAY_5, HOUR_2, Limit("email", "hour", 2)],
+        ),
         ("a category without caps", "transactional", {}, []),
-        ("a category without caps of which somebody wants fewer", "transactional", {"hour": 1}, [Limit("*", "hour", 1)]),
+        (
+            "a category without caps of which somebody wants fewer",
+            "transactional",
+            {"hour": 1},
+            [Limit("*", "hour", 1)],
+        ),
     ],
 )
 def test_of_two_caps_the_lower_one_holds(case: str, category: str, chosen: dict[str, Any], holds: list[Limit]) -> None:
@@ -35,7 +50,10 @@ def test_of_two_caps_the_lower_one_holds(case: str, category: str, chosen: dict[
 
 number = st.integers(0, MOST)
 windows = st.dictionaries(st.sampled_from(["hour", "day"]), number)
-choices = st.fixed_dictionaries({}, optional={"hour": number, "day": number, "channels": st.dictionaries(st.sampled_from(["email", "push"]), windows)})
+choices = st.fixed_dictionaries(
+    {},
+    optional={"hour": number, "day": number, "channels": st.dictionaries(st.sampled_from(["email", "push"]), windows)},
+)
 any_caps = st.dictionaries(st.sampled_from(CATEGORIES), windows)
 
 
@@ -73,7 +91,8 @@ def test_what_is_not_named_keeps_its_caps(text: str, changes: dict[str, Any]) ->
         ("social 1/day none", ["'none' is not like 10/hour or 50/day, 1000000 at most"]),
         ("social 1/day 2/day", ["social has two caps by day"]),
         ("social 1/day, social 2/hour", ["social is named twice"]),
-        ("gossip x, social ²/day", ["'gossip' is none of marketing, social, system", "'x' is not like 10/hour or 50/day, 1000000 at most",
+        ("gossip x, social ²/day",
+            ["'gossip' is none of marketing, social, system", "'x' is not like 10/hour or 50/day, 1000000 at most",
                                     "'²/day' is not like 10/hour or 50/day, 1000000 at most"]),
     ],
 )  # fmt: skip
@@ -101,7 +120,14 @@ CHANNELS = {"inapp": ChannelFacts("inapp", needs_address=False, waits_when_quiet
 
 def facts(type_: TypeFacts = NEWS, **changes: Any) -> Facts:
     mail = AddressFacts(1, "email", "a…@x.test", is_primary=True)
-    base = Facts(type=type_, priority=type_.priority, zone=ZoneInfo("UTC"), preferences=Preferences(), addresses=(mail,), channels=CHANNELS)
+    base = Facts(
+        type=type_,
+        priority=type_.priority,
+        zone=ZoneInfo("UTC"),
+        preferences=Preferences(),
+        addresses=(mail,),
+        channels=CHANNELS,
+    )
     return replace(base, **changes)
 
 
@@ -110,10 +136,26 @@ def facts(type_: TypeFacts = NEWS, **changes: Any) -> Facts:
     [
         ("none", {}, {"inapp": None, "email": None}),
         ("by mail", {"over_cap": {"email": DAY_5}}, {"inapp": None, "email": "frequency_cap"}),
-        ("by every channel", {"over_cap": {"email": DAY_5, "inapp": DAY_5}}, {"inapp": "frequency_cap", "email": "frequency_cap"}),
-        ("kept for the summary", {"over_cap": {"email": DAY_5}, "preferences": Preferences(held="summary")}, {"inapp": None, "email": "digested"}),
-        ("switched off anyway", {"over_cap": {"email": DAY_5}, "preferences": Preferences(channels={"email": False})}, {"inapp": None, "email": "opted_out"}),
-        ("a repeat anyway", {"over_cap": {"email": DAY_5}, "duplicate_of": "ntf_1"}, {"inapp": "duplicate", "email": "duplicate"}),
+        (
+            "by every channel",
+            {"over_cap": {"email": DAY_5, "inapp": DAY_5}},
+            {"inapp": "frequency_cap", "email": "frequency_cap"},
+        ),
+        (
+            "kept for the summary",
+            {"over_cap": {"email": DAY_5}, "preferences": Preferences(held="summary")},
+            {"inapp": None, "email": "digested"},
+        ),
+        (
+            "switched off anyway",
+            {"over_cap": {"email": DAY_5}, "preferences": Preferences(channels={"email": False})},
+            {"inapp": None, "email": "opted_out"},
+        ),
+        (
+            "a repeat anyway",
+            {"over_cap": {"email": DAY_5}, "duplicate_of": "ntf_1"},
+            {"inapp": "duplicate", "email": "duplicate"},
+        ),
     ],
 )
 def test_what_becomes_of_what_is_over(case: str, changes: dict[str, Any], fates: dict[str, str | None]) -> None:

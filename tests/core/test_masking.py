@@ -11,14 +11,20 @@ from notifier.core.masking import MASK, masked
 @pytest.mark.parametrize(
     ("data", "shown"),
     [
-        ({"order_id": "A123", "total": 9.5, "paid": True, "note": None}, {"order_id": "A123", "total": 9.5, "paid": True, "note": None}),
+        (
+            {"order_id": "A123", "total": 9.5, "paid": True, "note": None},
+            {"order_id": "A123", "total": 9.5, "paid": True, "note": None},
+        ),
         ({"code": "123456"}, {"code": MASK}),
         ({"code": 123456}, {"code": MASK}),
         (
             {"resetToken": "x", "API_KEY": "x", "password": "x", "otp": "1", "pin": "1"},
             dict.fromkeys(("resetToken", "API_KEY", "password", "otp", "pin"), MASK),
         ),
-        ({"country_code": "DE", "promo_code": "SUMMER", "postcode": "10115"}, {"country_code": "DE", "promo_code": "SUMMER", "postcode": "10115"}),
+        (
+            {"country_code": "DE", "promo_code": "SUMMER", "postcode": "10115"},
+            {"country_code": "DE", "promo_code": "SUMMER", "postcode": "10115"},
+        ),
         ({"codes": ["1", "2"]}, {"codes": MASK}),
         ({"secret": {"a": 1}}, {"secret": MASK}),
         ({"url": "https://shop.test/orders/A123"}, {"url": "https://shop.test/orders/A123"}),
@@ -44,7 +50,9 @@ def test_what_is_nested_too_deep_ends_in_dots() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 100_000, "a@" * 50_000, "http://" * 20_000, "+1" + " " * 100_000], ids=["letters", "at", "links", "a number without an end"]
+    "text",
+    ["a" * 100_000, "a@" * 50_000, "http://" * 20_000, "+1" + " " * 100_000],
+    ids=["letters", "at", "links", "a number without an end"],
 )
 def test_a_long_text_is_masked_in_time_with_its_length(text: str) -> None:
     begun = time.process_time()

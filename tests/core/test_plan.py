@@ -37,29 +37,99 @@ QUIET_AT_NOON = Preferences(quiet_hours=QuietHours(time(11), time(14)))
     ("case", "given_facts", "now", "decision"),
     [
         ("nothing special", facts(), NOON, ("email", "send", None)),
-        ("the channel is off here", facts(channels={**CHANNELS, "email": ChannelFacts("email", is_on=False)}), NOON, ("email", "skip", "channel_off")),
+        (
+            "the channel is off here",
+            facts(channels={**CHANNELS, "email": ChannelFacts("email", is_on=False)}),
+            NOON,
+            ("email", "skip", "channel_off"),
+        ),
         ("no address", facts(addresses=()), NOON, ("email", "skip", "no_address")),
-        ("an address not verified yet", facts(addresses=(replace(MAIL, is_verified=False),)), NOON, ("email", "skip", "no_address")),
-        ("an address switched off", facts(addresses=(replace(MAIL, disabled_reason="bounced"),)), NOON, ("email", "skip", "no_address")),
-        ("suppressed for all", facts(addresses=(replace(MAIL, suppressed_for=frozenset({"*"})),)), NOON, ("email", "skip", "suppressed")),
-        ("suppressed for marketing", facts(addresses=(replace(MAIL, suppressed_for=frozenset({"marketing"})),)), NOON, ("email", "skip", "suppressed")),
-        ("suppressed for another category", facts(addresses=(replace(MAIL, suppressed_for=frozenset({"social"})),)), NOON, ("email", "send", None)),
+        (
+            "an address not verified yet",
+            facts(addresses=(replace(MAIL, is_verified=False),)),
+            NOON,
+            ("email", "skip", "no_address"),
+        ),
+        (
+            "an address switched off",
+            facts(addresses=(replace(MAIL, disabled_reason="bounced"),)),
+            NOON,
+            ("email", "skip", "no_address"),
+        ),
+        (
+            "suppressed for all",
+            facts(addresses=(replace(MAIL, suppressed_for=frozenset({"*"})),)),
+            NOON,
+            ("email", "skip", "suppressed"),
+        ),
+        (
+            "suppressed for marketing",
+            facts(addresses=(replace(MAIL, suppressed_for=frozenset({"marketing"})),)),
+            NOON,
+            ("email", "skip", "suppressed"),
+        ),
+        (
+            "suppressed for another category",
+            facts(addresses=(replace(MAIL, suppressed_for=frozenset({"social"})),)),
+            NOON,
+            ("email", "send", None),
+        ),
         ("opted out", facts(preferences=Preferences(channels={"email": False})), NOON, ("email", "skip", "opted_out")),
-        ("opted out of a mandatory type", facts(ALERT, preferences=Preferences(channels={"email": False})), NOON, ("email", "send", None)),
-        ("a channel off by default", facts(requested=("sms",), addresses=(AddressFacts(5, "sms", "+49…"),)), NOON, ("sms", "skip", "opted_out")),
-        ("muted", facts(preferences=Preferences(mute_until=NOON + timedelta(hours=1))), NOON, ("email", "muted", NOON + timedelta(hours=1))),
-        ("muted until it is quiet", facts(preferences=replace(NIGHT, mute_until=MIDNIGHT)), NOON, ("email", "muted", MORNING)),
+        (
+            "opted out of a mandatory type",
+            facts(ALERT, preferences=Preferences(channels={"email": False})),
+            NOON,
+            ("email", "send", None),
+        ),
+        (
+            "a channel off by default",
+            facts(requested=("sms",), addresses=(AddressFacts(5, "sms", "+49…"),)),
+            NOON,
+            ("sms", "skip", "opted_out"),
+        ),
+        (
+            "muted",
+            facts(preferences=Preferences(mute_until=NOON + timedelta(hours=1))),
+            NOON,
+            ("email", "muted", NOON + timedelta(hours=1)),
+        ),
+        (
+            "muted until it is quiet",
+            facts(preferences=replace(NIGHT, mute_until=MIDNIGHT)),
+            NOON,
+            ("email", "muted", MORNING),
+        ),
         ("mute is over", facts(preferences=Preferences(mute_until=NOON)), NOON, ("email", "send", None)),
         ("quiet hours", facts(preferences=NIGHT), MIDNIGHT, ("email", "quiet_hours", MORNING)),
-        ("quiet hours, transactional", facts(SHIPPED, requested=("email",), preferences=NIGHT), MIDNIGHT, ("email", "send", None)),
+        (
+            "quiet hours, transactional",
+            facts(SHIPPED, requested=("email",), preferences=NIGHT),
+            MIDNIGHT,
+            ("email", "send", None),
+        ),
         ("quiet hours, urgent", facts(ALERT, preferences=NIGHT), MIDNIGHT, ("email", "send", None)),
         ("quiet hours, in-app", facts(requested=("inapp",), preferences=NIGHT), MIDNIGHT, ("inapp", "send", None)),
-        ("quiet hours, and what is held is dropped", facts(preferences=replace(NIGHT, held="drop")), MIDNIGHT, ("email", "skip", "quiet_hours")),
-        ("for later", facts(send_at=NOON + timedelta(hours=2)), NOON, ("email", "scheduled", NOON + timedelta(hours=2))),
+        (
+            "quiet hours, and what is held is dropped",
+            facts(preferences=replace(NIGHT, held="drop")),
+            MIDNIGHT,
+            ("email", "skip", "quiet_hours"),
+        ),
+        (
+            "for later",
+            facts(send_at=NOON + timedelta(hours=2)),
+            NOON,
+            ("email", "scheduled", NOON + timedelta(hours=2)),
+        ),
         ("for a quiet time", facts(preferences=NIGHT, send_at=MIDNIGHT), NOON, ("email", "quiet_hours", MORNING)),
         ("for a time that has just passed", facts(send_at=NOON - timedelta(seconds=5)), NOON, ("email", "send", None)),
         ("expired", facts(expires_at=NOON), NOON, ("email", "skip", "expired")),
-        ("expires before the quiet ends", facts(preferences=NIGHT, expires_at=MORNING, is_perishable=True), MIDNIGHT, ("email", "skip", "expired")),
+        (
+            "expires before the quiet ends",
+            facts(preferences=NIGHT, expires_at=MORNING, is_perishable=True),
+            MIDNIGHT,
+            ("email", "skip", "expired"),
+        ),
     ],
 )
 def test_one_channel(case: str, given_facts: Facts, now: datetime, decision: tuple[str, str, Any]) -> None:
@@ -71,7 +141,9 @@ def test_email_goes_to_the_primary_address_alone() -> None:
 
 
 def test_push_goes_to_every_active_device() -> None:
-    everything = facts(requested=("push",), addresses=(PHONE_B, PHONE_A, replace(PHONE_A, id=9, disabled_reason="unregistered")))
+    everything = facts(
+        requested=("push",), addresses=(PHONE_B, PHONE_A, replace(PHONE_A, id=9, disabled_reason="unregistered"))
+    )
     assert [r.address for r in plan(everything, NOON).routes] == [PHONE_A, PHONE_B]
 
 
@@ -82,11 +154,27 @@ FOLLOWED = {**CHANNELS, "webpush": ChannelFacts("webpush", every_address=True, f
 @pytest.mark.parametrize(
     ("case", "given_facts", "channels"),
     [
-        ("a browser is switched on", facts(LIKE, channels=FOLLOWED, addresses=(PHONE_A, BROWSER)), ("inapp", "push", "webpush", "email")),
+        (
+            "a browser is switched on",
+            facts(LIKE, channels=FOLLOWED, addresses=(PHONE_A, BROWSER)),
+            ("inapp", "push", "webpush", "email"),
+        ),
         ("none is", facts(LIKE, channels=FOLLOWED, addresses=(PHONE_A,)), ("inapp", "email", "push")),
-        ("it has gone", facts(LIKE, channels=FOLLOWED, addresses=(replace(BROWSER, disabled_reason="gone"),)), ("inapp", "email", "push")),
-        ("the type does not use push", facts(replace(LIKE, channels=("inapp",)), channels=FOLLOWED, addresses=(BROWSER,)), ("inapp",)),
-        ("the submission names its channels", facts(LIKE, channels=FOLLOWED, addresses=(BROWSER,), requested=("push",)), ("push",)),
+        (
+            "it has gone",
+            facts(LIKE, channels=FOLLOWED, addresses=(replace(BROWSER, disabled_reason="gone"),)),
+            ("inapp", "email", "push"),
+        ),
+        (
+            "the type does not use push",
+            facts(replace(LIKE, channels=("inapp",)), channels=FOLLOWED, addresses=(BROWSER,)),
+            ("inapp",),
+        ),
+        (
+            "the submission names its channels",
+            facts(LIKE, channels=FOLLOWED, addresses=(BROWSER,), requested=("push",)),
+            ("push",),
+        ),
     ],
 )
 def test_browser_push_goes_wherever_push_does(case: str, given_facts: Facts, channels: tuple[str, ...]) -> None:
@@ -125,13 +213,33 @@ def test_every_decision_leaves_its_reason_in_the_trace() -> None:
         ("the person opted out meanwhile", facts(preferences=Preferences(channels={"email": False})), 1, "opted_out"),
         ("the address has gone", facts(addresses=()), 1, "no_address"),
         ("the address has died", facts(addresses=(replace(MAIL, disabled_reason="bounced"),)), 1, "no_address"),
-        ("the address was suppressed", facts(addresses=(replace(MAIL, suppressed_for=frozenset({"*"})),)), 1, "suppressed"),
-        ("the channel was switched off", facts(channels={**CHANNELS, "email": ChannelFacts("email", is_on=False)}), 1, "channel_off"),
+        (
+            "the address was suppressed",
+            facts(addresses=(replace(MAIL, suppressed_for=frozenset({"*"})),)),
+            1,
+            "suppressed",
+        ),
+        (
+            "the channel was switched off",
+            facts(channels={**CHANNELS, "email": ChannelFacts("email", is_on=False)}),
+            1,
+            "channel_off",
+        ),
         ("opted out of what is mandatory", facts(ALERT, preferences=Preferences(channels={"email": False})), 1, None),
         ("everything was muted meanwhile", facts(preferences=Preferences(mute_until=LATER)), 1, "muted"),
         ("these are quiet hours now", facts(preferences=QUIET_AT_NOON), 1, "quiet_hours"),
-        ("of the quiet, some would be dropped: what is underway waits", facts(preferences=replace(QUIET_AT_NOON, held="drop")), 1, "quiet_hours"),
-        ("or gathered: what is underway waits", facts(preferences=replace(QUIET_AT_NOON, held="summary")), 1, "quiet_hours"),
+        (
+            "of the quiet, some would be dropped: what is underway waits",
+            facts(preferences=replace(QUIET_AT_NOON, held="drop")),
+            1,
+            "quiet_hours",
+        ),
+        (
+            "or gathered: what is underway waits",
+            facts(preferences=replace(QUIET_AT_NOON, held="summary")),
+            1,
+            "quiet_hours",
+        ),
         ("urgent in quiet hours", facts(priority="urgent", preferences=QUIET_AT_NOON), 1, None),
         ("transactional in quiet hours", facts(SHIPPED, preferences=QUIET_AT_NOON), 1, None),
         ("mandatory in quiet hours", facts(ALERT, priority="low", preferences=QUIET_AT_NOON), 1, None),
@@ -151,7 +259,9 @@ def test_the_last_look_at_the_same_moment_says_what_planning_said(f: Facts) -> N
 
 
 def test_skips_carry_the_address_they_would_have_used() -> None:
-    assert plan(facts(preferences=Preferences(channels={"email": False})), NOON).skips == (Skip("email", MAIL, "opted_out", {"because": "channel"}),)
+    assert plan(facts(preferences=Preferences(channels={"email": False})), NOON).skips == (
+        Skip("email", MAIL, "opted_out", {"because": "channel"}),
+    )
 
 
 @pytest.mark.parametrize(
@@ -161,7 +271,11 @@ def test_skips_carry_the_address_they_would_have_used() -> None:
         (ALERT, {"suppressed_for": frozenset({"*"})}, [("email", "send", None)]),
         (ALERT, {"disabled_reason": None, "suppressed_for": frozenset({"*"})}, [("email", "send", None)]),
         (ALERT, {"is_due_again": False}, [("email", "skip", "no_address")]),
-        (ALERT, {"disabled_reason": None, "suppressed_for": frozenset({"*", "system"})}, [("email", "skip", "suppressed")]),
+        (
+            ALERT,
+            {"disabled_reason": None, "suppressed_for": frozenset({"*", "system"})},
+            [("email", "skip", "suppressed")],
+        ),
         (NEWS, {}, [("email", "skip", "no_address")]),
     ],
 )
@@ -202,4 +316,7 @@ def test_only_the_time_that_it_is_held_does_not_count() -> None:
 @pytest.mark.parametrize("routing", ["first", "escalate"])
 def test_what_comes_after_a_held_step_lives_as_long_as_that(routing: str) -> None:
     given_facts = facts(LIKE, requested=("email", "inapp"), preferences=MUTED, routing=routing, expires_at=NOON + DAY)
-    assert [(route.channel, route.expires_at) for route in plan(given_facts, NOON).routes] == [("email", NOON + 4 * DAY), ("inapp", NOON + 4 * DAY)]
+    assert [(route.channel, route.expires_at) for route in plan(given_facts, NOON).routes] == [
+        ("email", NOON + 4 * DAY),
+        ("inapp", NOON + 4 * DAY),
+    ]

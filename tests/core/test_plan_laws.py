@@ -11,7 +11,21 @@ from notifier.core.limits import Limit
 from notifier.core.plan import REASONS, AddressFacts, Facts, Route, TypeFacts, plan
 from notifier.core.preferences import EVERY_CHANNEL, Preferences
 from notifier.core.quiet_hours import quiet_until
-from tests.core.planning import ACTIVITY, ALERT, BERLIN, CHANNELS, LIKE, MAIL, MIDNIGHT, MORNING, NEWS, NOON, any_facts, any_preferences, facts
+from tests.core.planning import (
+    ACTIVITY,
+    ALERT,
+    BERLIN,
+    CHANNELS,
+    LIKE,
+    MAIL,
+    MIDNIGHT,
+    MORNING,
+    NEWS,
+    NOON,
+    any_facts,
+    any_preferences,
+    facts,
+)
 
 any_time = st.sampled_from([NOON, MIDNIGHT, MORNING])
 over_every_cap = st.sampled_from([{}, dict.fromkeys(CHANNELS, Limit(EVERY_CHANNEL, "day", 0))])
@@ -41,11 +55,15 @@ def test_the_plan_does_not_depend_on_the_order_of_facts(known: Facts, now: datet
     random.shuffle(addresses)
     names = list(known.channels)
     random.shuffle(names)
-    assert plan(replace(known, addresses=tuple(addresses), channels={name: known.channels[name] for name in names}), now) == plan(known, now)
+    assert plan(
+        replace(known, addresses=tuple(addresses), channels={name: known.channels[name] for name in names}), now
+    ) == plan(known, now)
 
 
 @given(any_preferences(), over_every_cap, any_time)
-def test_choices_caps_and_quiet_hours_never_withhold_or_delay_what_is_mandatory(preferences: Preferences, over_cap: dict[str, Limit], now: datetime) -> None:
+def test_choices_caps_and_quiet_hours_never_withhold_or_delay_what_is_mandatory(
+    preferences: Preferences, over_cap: dict[str, Limit], now: datetime
+) -> None:
     assert plan(facts(ALERT, preferences=preferences, over_cap=over_cap), now).routes == (Route("email", MAIL),)
     calm = plan(facts(replace(ALERT, priority="medium"), preferences=preferences, over_cap=over_cap), now)
     assert calm.routes == (Route("email", MAIL),)
@@ -61,7 +79,9 @@ def test_what_is_urgent_waits_for_nothing_and_goes_into_no_summary(
 
 
 @given(st.sampled_from([NEWS, LIKE, ACTIVITY]), any_preferences(), any_time)
-def test_nothing_is_released_into_quiet_hours_or_while_muted(type_: TypeFacts, preferences: Preferences, now: datetime) -> None:
+def test_nothing_is_released_into_quiet_hours_or_while_muted(
+    type_: TypeFacts, preferences: Preferences, now: datetime
+) -> None:
     for route in plan(facts(type_, preferences=preferences), now).routes:
         if not CHANNELS[route.channel].waits_when_quiet:
             continue

@@ -1,4 +1,6 @@
-"""The rule of preferences: type × channel, type, category × channel, category, channel, default; mandatory above all."""
+"""The rule of preferences: type × channel, type, category × channel, category, channel, default;
+mandatory above all.
+"""
 
 from datetime import UTC, datetime, time
 from typing import Any
@@ -12,7 +14,14 @@ from notifier.core.quiet_hours import QuietHours
 
 
 def ask(preferences: Preferences, *, default_on: bool = True, mandatory: bool = False) -> Answer:
-    return resolve(preferences, type="newsletter", category="marketing", channel="email", default_on=default_on, mandatory=mandatory)
+    return resolve(
+        preferences,
+        type="newsletter",
+        category="marketing",
+        channel="email",
+        default_on=default_on,
+        mandatory=mandatory,
+    )
 
 
 NO = {"email": False}
@@ -37,7 +46,10 @@ YES = {"email": True}
         ({"categories": {"marketing": {"*": False, "email": True}}}, Answer(True, "category_channel")),
         ({"categories": {"marketing": NO}, "types": {"newsletter": {"*": True}}}, Answer(True, "type")),
         ({"types": {"newsletter": {"*": True, "email": False}}}, Answer(False, "type_channel")),
-        ({"channels": YES, "categories": {"marketing": YES}, "types": {"newsletter": NO}}, Answer(False, "type_channel")),
+        (
+            {"channels": YES, "categories": {"marketing": YES}, "types": {"newsletter": NO}},
+            Answer(False, "type_channel"),
+        ),
         # of another type or category                                       nothing to do with it
         ({"categories": {"social": NO}, "types": {"like": NO}}, Answer(True, "default")),
     ],
@@ -66,8 +78,12 @@ def test_nothing_switches_a_mandatory_type_off(preferences: Preferences, default
 
 
 @given(choices, st.booleans(), st.booleans())
-def test_a_choice_for_the_type_on_the_channel_always_decides(preferences: Preferences, choice: bool, default_on: bool) -> None:
-    chosen = Preferences(preferences.channels, preferences.categories, {**preferences.types, "newsletter": {"email": choice}})
+def test_a_choice_for_the_type_on_the_channel_always_decides(
+    preferences: Preferences, choice: bool, default_on: bool
+) -> None:
+    chosen = Preferences(
+        preferences.channels, preferences.categories, {**preferences.types, "newsletter": {"email": choice}}
+    )
     assert ask(chosen, default_on=default_on) == Answer(choice, "type_channel")
 
 

@@ -65,9 +65,13 @@ def test_quiet_ends_at(quiet: QuietHours, zone: ZoneInfo, now: str, until: str |
     assert quiet_until(quiet, zone, utc(now)) == (until and utc(until))
 
 
-intervals = st.builds(QuietHours, st.times(), st.times(), st.sets(st.sampled_from(sorted(EVERY_DAY)), min_size=1).map(frozenset))
+intervals = st.builds(
+    QuietHours, st.times(), st.times(), st.sets(st.sampled_from(sorted(EVERY_DAY)), min_size=1).map(frozenset)
+)
 moments = st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 (hypothesis wants them bare)
-zones = st.sampled_from([BERLIN, NEW_YORK, KOLKATA, ZoneInfo("Pacific/Apia"), ZoneInfo("Australia/Lord_Howe"), ZoneInfo("UTC")])
+zones = st.sampled_from(
+    [BERLIN, NEW_YORK, KOLKATA, ZoneInfo("Pacific/Apia"), ZoneInfo("Australia/Lord_Howe"), ZoneInfo("UTC")]
+)
 
 
 @given(intervals, zones, moments)
@@ -80,7 +84,9 @@ def test_quiet_hours_never_release_into_quiet_hours(quiet: QuietHours, zone: Zon
 
 
 @given(zones, st.times(), st.dates(date(2020, 1, 1), date(2027, 12, 31)))
-def test_quiet_hours_begin_when_the_clock_on_the_wall_says_so_or_jumps_over_it(zone: ZoneInfo, start: time, day: date) -> None:
+def test_quiet_hours_begin_when_the_clock_on_the_wall_says_so_or_jumps_over_it(
+    zone: ZoneInfo, start: time, day: date
+) -> None:
     start = start.replace(second=0, microsecond=0)
     end = time((start.hour + 6) % 24, start.minute)
     moment = datetime.combine(day, start, zone).astimezone(UTC)

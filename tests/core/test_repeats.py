@@ -128,7 +128,9 @@ def test_a_sum_is_the_same_in_every_writing(whole: int, cents: int) -> None:
     assert plain_text(english) == plain_text(german) == plain_text(f"{whole}.{cents:02}")
 
 
-@pytest.mark.parametrize("text", ["1" * 100_000, "1." * 50_000 + "x", "1,000" * 20_000], ids=["digits", "digits and points", "groups"])
+@pytest.mark.parametrize(
+    "text", ["1" * 100_000, "1." * 50_000 + "x", "1,000" * 20_000], ids=["digits", "digits and points", "groups"]
+)
 def test_a_long_number_is_read_in_time_with_its_length(text: str) -> None:
     begun = time.process_time()
     plain_text(text)

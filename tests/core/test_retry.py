@@ -12,7 +12,14 @@ from notifier.core.retry import DELAYS_S, RetryAt, Situation, Stop, decide_next,
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 FIRST = Situation(
-    priority="high", failures=1, now=NOW, expires_at=NOW + timedelta(days=1), safe_to_repeat=False, resend_unknown=False, spread=0.0, delays_s=DELAYS_S
+    priority="high",
+    failures=1,
+    now=NOW,
+    expires_at=NOW + timedelta(days=1),
+    safe_to_repeat=False,
+    resend_unknown=False,
+    spread=0.0,
+    delays_s=DELAYS_S,
 )
 
 
@@ -58,9 +65,13 @@ def test_what_follows(error: DeliveryError, situation: Situation, follows: Retry
 
 
 @given(st.sampled_from(sorted(DELAYS_S)), st.integers(1, 20), st.floats(-1, 1), st.booleans(), st.integers(1, 10_000))
-def test_retries_end_and_stay_before_the_deadline(priority: str, failures: int, spread: float, ambiguous: bool, life_s: int) -> None:
+def test_retries_end_and_stay_before_the_deadline(
+    priority: str, failures: int, spread: float, ambiguous: bool, life_s: int
+) -> None:
     deadline = NOW + timedelta(seconds=life_s)
-    situation = replace(FIRST, priority=priority, failures=failures, spread=spread, expires_at=deadline, resend_unknown=True)
+    situation = replace(
+        FIRST, priority=priority, failures=failures, spread=spread, expires_at=deadline, resend_unknown=True
+    )
     follows = decide_next(Retryable("x", ambiguous=ambiguous), situation)
     assert isinstance(follows, Stop) or NOW <= follows.at < deadline
     if failures > len(DELAYS_S[priority]):
@@ -79,5 +90,7 @@ def test_retries_end_and_stay_before_the_deadline(priority: str, failures: int, 
         (InvalidRecipient("gone"), True, False),
     ],
 )
-def test_the_next_provider_is_tried_at_once_when_this_one_is_out_of_order(error: DeliveryError, safe_to_repeat: bool, answer: bool) -> None:
+def test_the_next_provider_is_tried_at_once_when_this_one_is_out_of_order(
+    error: DeliveryError, safe_to_repeat: bool, answer: bool
+) -> None:
     assert fails_over(error, safe_to_repeat=safe_to_repeat) is answer

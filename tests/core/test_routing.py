@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 from notifier.core.lifecycle import STATUSES
 from notifier.core.plan import AddressFacts, Facts, Plan, plan, turn_of
 from notifier.core.preferences import Preferences
-from notifier.core.routing import MODES, Move, Scores, Step, has_proved_itself, in_order, is_held, is_stuck, next_move, overtaken
+from notifier.core.routing import (
+    MODES,
+    Move,
+    Scores,
+    Step,
+    has_proved_itself,
+    in_order,
+    is_held,
+    is_stuck,
+    next_move,
+    overtaken,
+)
 from notifier.core.submission import PRIORITIES
 from tests.core.planning import CHANNELS, MAIL, MIDNIGHT, MORNING, NEWS, NIGHT, NOON, SHIPPED, any_facts, facts
 
@@ -23,7 +34,8 @@ SMS = AddressFacts(5, "sms", "+49…", is_primary=True)
 
 
 def going(*statuses: str) -> list[Step]:
-    """Deliveries 0, 1, 2 … as steps; `held` is one whose turn has not come, planned a quarter of an hour after the one before.
+    """Deliveries 0, 1, 2 … as steps; `held` is one whose turn has not come, planned a quarter of an hour after the one
+    before.
 
     `later` is one that has no time, `stuck` one that waits for the end of an outage.
     """
@@ -32,7 +44,10 @@ def going(*statuses: str) -> list[Step]:
         "later": lambda step: Step(step, step, "waiting", is_held=True),
         "stuck": lambda step: Step(step, step, "waiting", is_held=False, is_stuck=True),
     }
-    return [made[status](step) if status in made else Step(step, step, status, is_held=False) for step, status in enumerate(statuses)]
+    return [
+        made[status](step) if status in made else Step(step, step, status, is_held=False)
+        for step, status in enumerate(statuses)
+    ]
 
 
 def overdue(steps: list[Step]) -> list[Step]:
@@ -59,8 +74,18 @@ NEXT: list[tuple[str, str, list[Step], Move]] = [
     ("an outage of the first, the second is tried again", "first", going("stuck", "waiting", "later"), Move()),
     ("an outage of the first, the second may have gone out", "first", going("stuck", "unknown", "later"), Move()),
     ("an outage of the first, the second works", "first", going("stuck", "sent", "later"), Move(drop=(2, 0))),
-    ("an outage of the first, the second has failed", "first", going("stuck", "failed", "later"), Move({2: NOON + PATIENCE})),
-    ("the first works again, the second had begun and is tried again", "first", going("sent", "waiting"), Move(drop=(1,))),
+    (
+        "an outage of the first, the second has failed",
+        "first",
+        going("stuck", "failed", "later"),
+        Move({2: NOON + PATIENCE}),
+    ),
+    (
+        "the first works again, the second had begun and is tried again",
+        "first",
+        going("sent", "waiting"),
+        Move(drop=(1,)),
+    ),
     ("an outage of the best", "best", going("stuck", "later"), Move(PATIENT)),
     ("an outage of the first: the second follows by the clock", "escalate", going("stuck", "held", "held"), Move()),
     ("the best has failed", "best", going("bounced", "held"), Move(AT_ONCE)),
@@ -68,33 +93,63 @@ NEXT: list[tuple[str, str, list[Step], Move]] = [
     ("the first has gone out, and is not read", "escalate", going("sent", "held", "held"), Move()),
     ("the first was delivered, and is not read", "escalate", going("delivered", "held", "held"), Move()),
     ("the first was opened", "escalate", going("opened", "held", "held"), Move(drop=(1, 2), reason="read_elsewhere")),
-    ("a link in the first was followed", "escalate", going("clicked", "held", "held"), Move(drop=(1, 2), reason="read_elsewhere")),
-    ("the first is read while the second goes out", "escalate", going("opened", "sending", "held"), Move(drop=(2,), reason="read_elsewhere")),
-    ("the first has failed: the rest comes as much earlier", "escalate", going("failed", "held", "held"), Move({1: NOON, 2: LATER})),
+    (
+        "a link in the first was followed",
+        "escalate",
+        going("clicked", "held", "held"),
+        Move(drop=(1, 2), reason="read_elsewhere"),
+    ),
+    (
+        "the first is read while the second goes out",
+        "escalate",
+        going("opened", "sending", "held"),
+        Move(drop=(2,), reason="read_elsewhere"),
+    ),
+    (
+        "the first has failed: the rest comes as much earlier",
+        "escalate",
+        going("failed", "held", "held"),
+        Move({1: NOON, 2: LATER}),
+    ),
     ("the second has failed, the first is not read", "escalate", going("delivered", "failed", "held"), Move({2: NOON})),
     ("the first is still tried when the second has gone out", "escalate", going("waiting", "sent", "held"), Move()),
     ("the first fails at last, but the second has gone out", "escalate", going("failed", "sent", "held"), Move()),
     ("the second may have gone out", "escalate", going("delivered", "unknown", "held"), Move()),
-    ("the second fails when the third is overdue", "escalate", overdue(going("delivered", "failed", "held")), Move({2: NOON})),
+    (
+        "the second fails when the third is overdue",
+        "escalate",
+        overdue(going("delivered", "failed", "held")),
+        Move({2: NOON}),
+    ),
     ("all have gone out", "escalate", going("sent", "sent"), Move()),
 ]
 
 
-@pytest.mark.parametrize(("mode", "steps", "move"), [case[1:] for case in NEXT], ids=[f"{case[1]}: {case[0]}" for case in NEXT])
+@pytest.mark.parametrize(
+    ("mode", "steps", "move"), [case[1:] for case in NEXT], ids=[f"{case[1]}: {case[0]}" for case in NEXT]
+)
 def test_what_follows(mode: str, steps: list[Step], move: Move) -> None:
     assert next_move(mode, steps, NOON, PATIENCE) == move
 
 
 def test_a_step_has_failed_when_all_its_addresses_have() -> None:
-    devices = [Step("a", 0, "failed", is_held=False), Step("b", 0, "sending", is_held=False), Step("mail", 1, "waiting", is_held=True, due_at=LATER)]
+    devices = [
+        Step("a", 0, "failed", is_held=False),
+        Step("b", 0, "sending", is_held=False),
+        Step("mail", 1, "waiting", is_held=True, due_at=LATER),
+    ]
     assert next_move("escalate", devices, NOON, PATIENCE) == Move()
     devices[1] = replace(devices[1], status="bounced")
     assert next_move("escalate", devices, NOON, PATIENCE) == Move({"mail": NOON})
 
 
 any_step = st.builds(Step, st.uuids(), st.integers(0, 3), st.sampled_from(STATUSES), st.just(False), st.none())
-stuck_step = st.builds(Step, st.uuids(), st.integers(0, 3), st.just("waiting"), st.just(False), st.none(), st.just(True))
-held_step = st.builds(Step, st.uuids(), st.integers(0, 3), st.just("waiting"), st.just(True), st.sampled_from([LATER, MUCH_LATER]))
+stuck_step = st.builds(
+    Step, st.uuids(), st.integers(0, 3), st.just("waiting"), st.just(False), st.none(), st.just(True)
+)
+held_step = st.builds(
+    Step, st.uuids(), st.integers(0, 3), st.just("waiting"), st.just(True), st.sampled_from([LATER, MUCH_LATER])
+)
 
 
 @given(st.sampled_from(MODES[1:]), st.lists(st.one_of(any_step, stuck_step, held_step), unique_by=lambda step: step.id))
@@ -137,7 +192,9 @@ def test_a_step_is_held_while_it_waits_for_its_turn(status: str, reason: str | N
         ("queued", None, "rate_limited", 3, False),
     ],
 )
-def test_a_step_is_stuck_while_its_channel_takes_nothing(status: str, reason: str | None, outcome: str | None, failures: int, stuck: bool) -> None:
+def test_a_step_is_stuck_while_its_channel_takes_nothing(
+    status: str, reason: str | None, outcome: str | None, failures: int, stuck: bool
+) -> None:
     assert is_stuck(status, reason, outcome, failures) is stuck
 
 
@@ -162,7 +219,12 @@ def test_patience_is_told_with_the_decision_where_there_is_a_next_channel() -> N
         return [(step.reason, step.detail.get("seconds")) for step in planned.trace if "patience" in step.reason]
 
     by_priority = {priority: told("first", priority=priority) for priority in PRIORITIES}
-    assert by_priority == {"urgent": [("no_patience", None)], "high": [("patience", 10)], "medium": [("patience", 60)], "low": [("patience", 600)]}
+    assert by_priority == {
+        "urgent": [("no_patience", None)],
+        "high": [("patience", 10)],
+        "medium": [("patience", 60)],
+        "low": [("patience", 600)],
+    }
     assert told("best", priority="high") == [("patience", 10)]
     assert [told("all"), told("escalate"), told("first", addresses=())] == [[], [], []]
 
@@ -175,12 +237,25 @@ def escalated(**changes: Any) -> list[tuple[str, int, str | None, datetime | Non
     addresses = changes.pop("addresses", (MAIL, SMS))
     preferences = replace(changes.pop("preferences", Preferences()), channels={"sms": True})
     now = changes.pop("now", NOON)
-    planned = plan(facts(requested=("inapp", "email", "sms"), routing="escalate", addresses=addresses, preferences=preferences, **changes), now)
+    planned = plan(
+        facts(
+            requested=("inapp", "email", "sms"),
+            routing="escalate",
+            addresses=addresses,
+            preferences=preferences,
+            **changes,
+        ),
+        now,
+    )
     return [(route.channel, route.step, route.reason, route.due_at) for route in planned.routes]
 
 
 def test_an_escalation_goes_on_every_quarter_of_an_hour() -> None:
-    assert escalated() == [("inapp", 0, None, None), ("email", 1, "escalation", LATER), ("sms", 2, "escalation", MUCH_LATER)]
+    assert escalated() == [
+        ("inapp", 0, None, None),
+        ("email", 1, "escalation", LATER),
+        ("sms", 2, "escalation", MUCH_LATER),
+    ]
 
 
 def test_its_pace_is_the_submissions() -> None:
@@ -210,7 +285,9 @@ def test_steps_due_in_quiet_hours_wait_and_those_after_them_wait_longer() -> Non
 
 def test_steps_after_the_expiry_are_left_out() -> None:
     planned = plan(facts(requested=("inapp", "email"), routing="escalate", expires_at=LATER), NOON)
-    assert [(skip.channel, skip.reason, skip.detail["held"]) for skip in planned.skips] == [("email", "expired", "escalation")]
+    assert [(skip.channel, skip.reason, skip.detail["held"]) for skip in planned.skips] == [
+        ("email", "expired", "escalation")
+    ]
 
 
 TURNS: list[tuple[str, dict[str, Any], tuple[datetime | None, str | None]]] = [
@@ -219,17 +296,30 @@ TURNS: list[tuple[str, dict[str, Any], tuple[datetime | None, str | None]]] = [
     ("it is quiet, of an escalation", {"preferences": NIGHT, "routing": "escalate"}, (MORNING, "escalation")),
     ("it is quiet, but this is urgent", {"preferences": NIGHT, "priority": "urgent"}, (None, None)),
     ("it is quiet, but this is transactional", {"preferences": NIGHT, "type": SHIPPED}, (None, None)),
-    ("the person has muted all", {"preferences": Preferences(mute_until=MORNING), "routing": "first"}, (MORNING, "muted")),
+    (
+        "the person has muted all",
+        {"preferences": Preferences(mute_until=MORNING), "routing": "first"},
+        (MORNING, "muted"),
+    ),
 ]
 
 
 @pytest.mark.parametrize(("changes", "turn"), [case[1:] for case in TURNS], ids=[case[0] for case in TURNS])
-def test_a_step_that_starts_early_does_not_start_in_the_quiet(changes: dict[str, Any], turn: tuple[datetime | None, str | None]) -> None:
+def test_a_step_that_starts_early_does_not_start_in_the_quiet(
+    changes: dict[str, Any], turn: tuple[datetime | None, str | None]
+) -> None:
     assert turn_of(facts(**{"type": NEWS, **changes}), "email", MIDNIGHT) == turn
 
 
-@given(any_facts(), st.sampled_from([NOON, MIDNIGHT, MORNING]), st.sampled_from(MODES), st.permutations(["inapp", "email", "push", "sms"]))
-def test_a_plan_has_one_first_step_and_all_later_ones_wait(known: Facts, now: datetime, mode: str, order: list[str]) -> None:
+@given(
+    any_facts(),
+    st.sampled_from([NOON, MIDNIGHT, MORNING]),
+    st.sampled_from(MODES),
+    st.permutations(["inapp", "email", "push", "sms"]),
+)
+def test_a_plan_has_one_first_step_and_all_later_ones_wait(
+    known: Facts, now: datetime, mode: str, order: list[str]
+) -> None:
     planned = plan(replace(known, routing=mode, requested=tuple(order)), now)
     steps = {route.channel: route.step for route in planned.routes}
     assert sorted(steps.values()) == ([0] * len(steps) if mode == "all" else list(range(len(steps))))
@@ -268,17 +358,34 @@ def test_what_is_known_of_the_person_outweighs_everyone() -> None:
 
 
 def test_it_says_what_it_knew() -> None:
-    choice = plan(facts(SHIPPED, requested=("email", "push"), routing="best", scores=Scores({"push": (40, 30), "email": (40, 1)}), seed=3), NOON)
+    choice = plan(
+        facts(
+            SHIPPED,
+            requested=("email", "push"),
+            routing="best",
+            scores=Scores({"push": (40, 30), "email": (40, 1)}),
+            seed=3,
+        ),
+        NOON,
+    )
     assert [route.channel for route in choice.routes] == ["push", "push", "email"]
     line = next(step for step in choice.trace if step.rule == "routing")
     assert (line.reason, line.detail) == (
         "best",
-        {"because": "proved", "first": "push", "sent": 40, "opened": 30, "scores": {"push": {"sent": 40, "opened": 30}, "email": {"sent": 40, "opened": 1}}},
+        {
+            "because": "proved",
+            "first": "push",
+            "sent": 40,
+            "opened": 30,
+            "scores": {"push": {"sent": 40, "opened": 30}, "email": {"sent": 40, "opened": 1}},
+        },
     )
 
 
 def simulate(choose: Any, rates: dict[str, float], rounds: int, seed: int) -> tuple[Counter[str], int]:
-    """A person who opens what comes by a channel at its rate, and is sent `rounds` notifications. → the channels used, and the opens."""
+    """A person who opens what comes by a channel at its rate, and is sent `rounds` notifications. → the channels used,
+    and the opens.
+    """
     chance, known = random.Random(seed), dict.fromkeys(rates, (0, 0))
     used: Counter[str] = Counter()
     opened = 0
@@ -296,8 +403,14 @@ RATES = {"email": 0.15, "push": 0.45, "sms": 0.25}
 
 
 def test_it_finds_the_better_channel_and_beats_a_fixed_order() -> None:
-    learned = [simulate(lambda scores, seed: in_order("best", tuple(RATES), scores, seed).channels[0], RATES, 300, person) for person in range(30)]
-    fixed = [simulate(lambda scores, seed: in_order("first", tuple(RATES), scores, seed).channels[0], RATES, 300, person) for person in range(30)]
+    learned = [
+        simulate(lambda scores, seed: in_order("best", tuple(RATES), scores, seed).channels[0], RATES, 300, person)
+        for person in range(30)
+    ]
+    fixed = [
+        simulate(lambda scores, seed: in_order("first", tuple(RATES), scores, seed).channels[0], RATES, 300, person)
+        for person in range(30)
+    ]
     assert sum(used["push"] for used, _ in learned) > 0.75 * 30 * 300
     assert all(used.most_common(1)[0][0] == "push" for used, _ in learned)
     assert sum(opened for _, opened in learned) > 2 * sum(opened for _, opened in fixed)
@@ -317,7 +430,9 @@ def planned_order(planned: Plan) -> list[str]:
 def test_the_best_does_not_depend_on_the_order_in_which_they_are_named(order: list[str], seed: int) -> None:
     scores = Scores({"email": (10, 5), "push": (10, 2)})
     known = facts(SHIPPED, routing="best", scores=scores, seed=seed, channels=dict(reversed(CHANNELS.items())))
-    assert planned_order(plan(replace(known, requested=tuple(order)), NOON)) == planned_order(plan(replace(known, requested=("inapp", "email", "push")), NOON))
+    assert planned_order(plan(replace(known, requested=tuple(order)), NOON)) == planned_order(
+        plan(replace(known, requested=("inapp", "email", "push")), NOON)
+    )
 
 
 @pytest.mark.parametrize(

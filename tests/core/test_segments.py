@@ -10,12 +10,20 @@ from notifier.core.segments import Segments, is_gsm, parts, segments, with_plain
 
 GSM = "@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ!\"#¤%&'()*+,-./0189:;<=>?¡AZÄÖÑÜ§¿azäöñüà \n\r"
 ESCAPED = "^{}\\[~]|€\f"
-texts = st.one_of(st.text(st.sampled_from(GSM + ESCAPED), max_size=700), st.text(max_size=300), st.text(st.sampled_from("a€😀ж"), max_size=400))
+texts = st.one_of(
+    st.text(st.sampled_from(GSM + ESCAPED), max_size=700),
+    st.text(max_size=300),
+    st.text(st.sampled_from("a€😀ж"), max_size=400),
+)
 
 
 def places(text: str) -> int:
     """Told independently of the code: an encoder of another's for UTF-16, escapes counted by hand."""
-    return len(text) + sum(map(text.count, ESCAPED)) if is_gsm(text) else len(text.encode("utf-16-le", "surrogatepass")) // 2
+    return (
+        len(text) + sum(map(text.count, ESCAPED))
+        if is_gsm(text)
+        else len(text.encode("utf-16-le", "surrogatepass")) // 2
+    )
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,9 @@ NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
         ("urgent", "system", "urgent", False, None),
     ],
 )
-def test_priority_has_a_ceiling(requested: str | None, category: str, type_priority: str, may_be_urgent: bool, fault: str | None) -> None:
+def test_priority_has_a_ceiling(
+    requested: str | None, category: str, type_priority: str, may_be_urgent: bool, fault: str | None
+) -> None:
     faults = check_priority(requested, type_priority=type_priority, category=category, may_be_urgent=may_be_urgent)
     assert [f.code for f in faults] == ([fault] if fault else [])
 

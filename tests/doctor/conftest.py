@@ -1,4 +1,6 @@
-"""An installation to be examined: a database and a Redis, a web server, signs of life; and the command itself, run in this process."""
+"""An installation to be examined: a database and a Redis, a web server, signs of life; and the command itself, run in
+this process.
+"""
 
 import json
 import os
@@ -59,7 +61,12 @@ def url(live_server: LiveServer) -> str:
 def worker(app: APIFlask) -> BatchWorker:
     """Registered and alive, for all queues."""
     client = app.extensions["redis"]
-    worker = BatchWorker([source(name) for name in queueing.all_queues()], connection=client, handlers={}, worker_ttl=liveness.WORKER_TTL_S)
+    worker = BatchWorker(
+        [source(name) for name in queueing.all_queues()],
+        connection=client,
+        handlers={},
+        worker_ttl=liveness.WORKER_TTL_S,
+    )
     worker.register_birth()
     client.hset(worker.key, "lanes", 8)
     liveness.beat_scheduler(client, "here:1")
@@ -71,7 +78,9 @@ Doctor = Callable[..., Told]
 
 @pytest.fixture
 def doctor(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Doctor:
-    """`doctor("redis", SMTP_URL="…")`: that check on the installation of the tests, changed so. `None` leaves a setting out."""
+    """`doctor("redis", SMTP_URL="…")`: that check on the installation of the tests, changed so. `None` leaves a setting
+    out.
+    """
 
     def call(*checks: str, **changes: str | None) -> Told:
         for name, value in {**environment, **changes}.items():
@@ -85,7 +94,9 @@ def doctor(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys:
         assert PASSWORD not in text
         document = json.loads(text)
         findings = [tuple(found.values()) for found in document["findings"]]
-        assert (document["faults"], document["warnings"]) == tuple(sum(found[1] == level for found in findings) for level in ("fault", "warning"))
+        assert (document["faults"], document["warnings"]) == tuple(
+            sum(found[1] == level for found in findings) for level in ("fault", "warning")
+        )
         return Told(code, text, findings)
 
     return call

@@ -1,4 +1,6 @@
-"""The examination as a whole: it changes nothing, ends in time, and one check that breaks or hangs leaves the others alone."""
+"""The examination as a whole: it changes nothing, ends in time, and one check that breaks or hangs leaves the others
+alone.
+"""
 
 import re
 import socket
@@ -33,7 +35,14 @@ def test_an_installation_that_was_never_set_up_stays_so(doctor: Doctor, tmp_path
     home = tmp_path / "home"
     if has_home:
         home.mkdir()
-    told = doctor(NOTIFIER_HOME=str(home), DATABASE_URL=None, REDIS_URL=None, SECRET_KEY=None, ENCRYPTION_KEYS=None, PUBLIC_URL="http://127.0.0.1:1")
+    told = doctor(
+        NOTIFIER_HOME=str(home),
+        DATABASE_URL=None,
+        REDIS_URL=None,
+        SECRET_KEY=None,
+        ENCRYPTION_KEYS=None,
+        PUBLIC_URL="http://127.0.0.1:1",
+    )
 
     assert told.code == 1
     assert [what.partition(": ")[0] for what in told.of("fault")] == ["keys", "database", "redis", "public-url"]
@@ -42,7 +51,10 @@ def test_an_installation_that_was_never_set_up_stays_so(doctor: Doctor, tmp_path
 
 @on_sqlite
 def test_a_database_and_the_files_beside_it_are_not_touched(app: APIFlask, doctor: Doctor, tmp_path: Path) -> None:
-    with closing(sqlite3.connect(db.engine.url.database or "")) as source, closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+    with (
+        closing(sqlite3.connect(db.engine.url.database or "")) as source,
+        closing(sqlite3.connect(tmp_path / "copy.db")) as copy,
+    ):
         source.backup(copy)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
 
@@ -60,14 +72,20 @@ def silent_port() -> Iterator[int]:
 
 
 @on_sqlite
-def test_a_check_that_hangs_is_given_up_and_the_others_go_on(app: APIFlask, environment: dict[str, str], silent_port: int) -> None:
-    settings = Settings.from_env({**environment, "SMTP_URL": f"smtp://127.0.0.1:{silent_port}", "PUBLIC_URL": f"http://127.0.0.1:{silent_port}"})
+def test_a_check_that_hangs_is_given_up_and_the_others_go_on(
+    app: APIFlask, environment: dict[str, str], silent_port: int
+) -> None:
+    settings = Settings.from_env(
+        {**environment, "SMTP_URL": f"smtp://127.0.0.1:{silent_port}", "PUBLIC_URL": f"http://127.0.0.1:{silent_port}"}
+    )
 
     found = list(examine(settings, within_s=2.0))
 
     assert list(dict.fromkeys(name for name, _ in found)) == NAMES
     assert [finding.what.partition(":")[0] for name, finding in found if name == "public-url"] == ["no answer in time"]
-    assert "no answer in time: this check was given up" in [finding.what for name, finding in found if name == "providers"]
+    assert "no answer in time: this check was given up" in [
+        finding.what for name, finding in found if name == "providers"
+    ]
 
 
 @on_sqlite
@@ -92,20 +110,37 @@ def test_a_check_with_a_bug_says_where() -> None:
 
     found = Task(work).findings(time.monotonic() + 60)
 
-    assert [re.sub(r"\d+", "…", finding.what) for finding in found] == ["this was found before", "this check broke: IndexError (encryption.py:…)"]
+    assert [re.sub(r"\d+", "…", finding.what) for finding in found] == [
+        "this was found before",
+        "this check broke: IndexError (encryption.py:…)",
+    ]
 
 
 @on_sqlite
 def test_everything_that_is_dead_is_told_once(doctor: Doctor) -> None:
-    away = {"DATABASE_URL": f"postgresql://me:{PASSWORD}@127.0.0.1:1/none", "REDIS_URL": f"redis://:{PASSWORD}@127.0.0.1:1", "PUBLIC_URL": "http://127.0.0.1:1"}
+    away = {
+        "DATABASE_URL": f"postgresql://me:{PASSWORD}@127.0.0.1:1/none",
+        "REDIS_URL": f"redis://:{PASSWORD}@127.0.0.1:1",
+        "PUBLIC_URL": "http://127.0.0.1:1",
+    }
     told = doctor(**away)
 
     assert [line.partition(":")[0] for line in told.of("fault")] == ["database", "redis", "public-url"]
-    assert [line.partition(":")[0] for line in told.of("skipped")] == ["secrets", "clocks", "processes", "providers", "orphans", "late", "registries"]
+    assert [line.partition(":")[0] for line in told.of("skipped")] == [
+        "secrets",
+        "clocks",
+        "processes",
+        "providers",
+        "orphans",
+        "late",
+        "registries",
+    ]
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True, scope="session")
-def test_postgresql_is_only_looked_at_and_by_indexes(app: APIFlask, doctor: Doctor, worker: BatchWorker, url: str) -> None:
+def test_postgresql_is_only_looked_at_and_by_indexes(
+    app: APIFlask, doctor: Doctor, worker: BatchWorker, url: str
+) -> None:
     asked: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:

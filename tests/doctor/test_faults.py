@@ -61,19 +61,25 @@ def mail_port() -> Iterator[int]:
     def check(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
         return AuthResult(success=data.login == b"notifier", handled=data.login == b"notifier")
 
-    controller = Controller(object(), "127.0.0.1", port, authenticator=check, auth_required=True, auth_require_tls=False)
+    controller = Controller(
+        object(), "127.0.0.1", port, authenticator=check, auth_required=True, auth_require_tls=False
+    )
     controller.start()
     yield port
     controller.stop(no_assert=True)
 
 
-def one(doctor: Doctor, check: str, level: str = "fault", **changes: str | None) -> tuple[int, list[tuple[str, str | None]]]:
+def one(
+    doctor: Doctor, check: str, level: str = "fault", **changes: str | None
+) -> tuple[int, list[tuple[str, str | None]]]:
     """The exit code, and what one check found of that level."""
     told = doctor(check, **changes) if check != "settings" else doctor(**changes)
     return told.code, [(what, remedy) for name, found, what, remedy in told.findings if (name, found) == (check, level)]
 
 
-def test_when_all_is_well_only_what_the_tests_lack_is_mentioned(app: APIFlask, doctor: Doctor, worker: BatchWorker, url: str) -> None:
+def test_when_all_is_well_only_what_the_tests_lack_is_mentioned(
+    app: APIFlask, doctor: Doctor, worker: BatchWorker, url: str
+) -> None:
     told = doctor(PUBLIC_URL=url)
 
     assert (told.code, told.of("fault"), told.of("skipped")) == (0, [], [])
@@ -91,8 +97,18 @@ UNTIL_THEN = "Until then requests are accepted and wait."
 @pytest.mark.parametrize(
     ("check", "changes", "what", "remedy"),
     [
-        ("redis", {"REDIS_URL": AWAY}, "Redis (REDIS_URL) cannot be reached: Error ", f"Start it, or correct REDIS_URL. {UNTIL_THEN}"),
-        ("redis", {"REDIS_URL": None}, "the embedded Redis cannot be reached: Error ", f"Start Notifier: make run. {UNTIL_THEN}"),
+        (
+            "redis",
+            {"REDIS_URL": AWAY},
+            "Redis (REDIS_URL) cannot be reached: Error ",
+            f"Start it, or correct REDIS_URL. {UNTIL_THEN}",
+        ),
+        (
+            "redis",
+            {"REDIS_URL": None},
+            "the embedded Redis cannot be reached: Error ",
+            f"Start Notifier: make run. {UNTIL_THEN}",
+        ),
         (
             "database",
             {"DATABASE_URL": f"postgresql://me:{PASSWORD}@127.0.0.1:1/none"},
@@ -105,23 +121,60 @@ UNTIL_THEN = "Until then requests are accepted and wait."
             "the database sqlite:////nowhere/at.db has not been set up",
             "Run: python -m notifier migrate",
         ),
-        ("secrets", {"ENCRYPTION_KEYS": KeyRing.generate()}, "the keys do not fit the database: no key of the ring fits", "Start with the ENCRYPTION_KEYS"),
-        ("keys", {"ENCRYPTION_KEYS": None}, "ENCRYPTION_KEYS: neither given nor made yet", "Run: python -m notifier migrate"),
-        ("secrets", {"VAPID_KEY": "no-key"}, "browser push cannot work: VAPID_KEY is no private key", "Correct VAPID_KEY, or unset it"),
-        ("providers", {"SMTP_URL": f"smtp://me:{PASSWORD}@127.0.0.1:1"}, "smtp (SMTP) cannot be used: the mail server cannot be connected to", "Correct it"),
+        (
+            "secrets",
+            {"ENCRYPTION_KEYS": KeyRing.generate()},
+            "the keys do not fit the database: no key of the ring fits",
+            "Start with the ENCRYPTION_KEYS",
+        ),
+        (
+            "keys",
+            {"ENCRYPTION_KEYS": None},
+            "ENCRYPTION_KEYS: neither given nor made yet",
+            "Run: python -m notifier migrate",
+        ),
+        (
+            "secrets",
+            {"VAPID_KEY": "no-key"},
+            "browser push cannot work: VAPID_KEY is no private key",
+            "Correct VAPID_KEY, or unset it",
+        ),
+        (
+            "providers",
+            {"SMTP_URL": f"smtp://me:{PASSWORD}@127.0.0.1:1"},
+            "smtp (SMTP) cannot be used: the mail server cannot be connected to",
+            "Correct it",
+        ),
         (
             "providers",
             {"SMTP_URL": f"smtp://me:{PASSWORD}@mail.example/path"},
             "smtp (SMTP) cannot be used: SMTP_URL must be",
             "Correct it in the environment.",
         ),
-        ("providers", {"VAPID_KEY_FILE": "/nowhere"}, "VAPID_KEY_FILE cannot be read: No such file or directory", "Correct it in the environment."),
-        ("public-url", {"PUBLIC_URL": "http://127.0.0.1:1"}, "http://127.0.0.1:1 cannot be reached from here: nobody listens there", "Start it: python -m"),
-        ("settings", {"RATE_LIMIT": "often"}, "RATE_LIMIT must be like 200000/minute", "Correct it in the environment."),
+        (
+            "providers",
+            {"VAPID_KEY_FILE": "/nowhere"},
+            "VAPID_KEY_FILE cannot be read: No such file or directory",
+            "Correct it in the environment.",
+        ),
+        (
+            "public-url",
+            {"PUBLIC_URL": "http://127.0.0.1:1"},
+            "http://127.0.0.1:1 cannot be reached from here: nobody listens there",
+            "Start it: python -m",
+        ),
+        (
+            "settings",
+            {"RATE_LIMIT": "often"},
+            "RATE_LIMIT must be like 200000/minute",
+            "Correct it in the environment.",
+        ),
     ],
     ids=itertools.count(),
 )
-def test_a_setting_that_is_wrong(app: APIFlask, doctor: Doctor, check: str, changes: dict[str, str | None], what: str, remedy: str) -> None:
+def test_a_setting_that_is_wrong(
+    app: APIFlask, doctor: Doctor, check: str, changes: dict[str, str | None], what: str, remedy: str
+) -> None:
     code, [(said, advised)] = one(doctor, check, **changes)
 
     assert (code, said[: len(what)], (advised or "")[: len(remedy)]) == (1, what, remedy)
@@ -145,17 +198,27 @@ def test_a_weak_key_is_a_fault_in_production(app: APIFlask, doctor: Doctor, chan
 @pytest.mark.parametrize(
     ("options", "what", "remedy"),
     [
-        ({"maxmemory_policy": "allkeys-lru"}, "Redis may throw queued work away (maxmemory-policy allkeys-lru)", "Set maxmemory-policy to noeviction"),
+        (
+            {"maxmemory_policy": "allkeys-lru"},
+            "Redis may throw queued work away (maxmemory-policy allkeys-lru)",
+            "Set maxmemory-policy to noeviction",
+        ),
         (
             {"maxmemory": "100mb", "maxmemory_policy": "volatile-lru"},
             "Redis may throw queued work away (maxmemory-policy volatile-lru)",
             "Set maxmemory-policy",
         ),
         ({"maxmemory": "500kb"}, "Redis is nearly full: it uses ", "Raise maxmemory, or add workers"),
-        ({"replicaof": "127.0.0.1 1"}, "this Redis is a replica: nothing can be written", "Point REDIS_URL at the primary server."),
+        (
+            {"replicaof": "127.0.0.1 1"},
+            "this Redis is a replica: nothing can be written",
+            "Point REDIS_URL at the primary server.",
+        ),
     ],
 )
-def test_a_redis_that_does_not_keep_what_it_is_given(app: APIFlask, doctor: Doctor, configure: Config, options: dict[str, str], what: str, remedy: str) -> None:
+def test_a_redis_that_does_not_keep_what_it_is_given(
+    app: APIFlask, doctor: Doctor, configure: Config, options: dict[str, str], what: str, remedy: str
+) -> None:
     if "replicaof" in options:
         app.extensions["redis"].replicaof(*options["replicaof"].split())
     else:
@@ -193,7 +256,10 @@ def moved(_environ: Any, start: Any) -> list[bytes]:
 
 @pytest.mark.parametrize(
     ("who", "what"),
-    [(somebody_else, "something else than Notifier answers at {url}/healthz (200)"), (moved, "{url} redirects to https://elsewhere.example/")],
+    [
+        (somebody_else, "something else than Notifier answers at {url}/healthz (200)"),
+        (moved, "{url} redirects to https://elsewhere.example/"),
+    ],
 )
 def test_a_public_url_that_leads_elsewhere(app: APIFlask, doctor: Doctor, serve: Any, who: Any, what: str) -> None:
     url = serve(who)
@@ -204,7 +270,9 @@ def test_a_public_url_that_leads_elsewhere(app: APIFlask, doctor: Doctor, serve:
 
 
 def test_a_public_url_that_leads_to_another_notifier(app: APIFlask, doctor: Doctor, url: str) -> None:
-    code, [(said, _)] = one(doctor, "public-url", PUBLIC_URL=url, SECRET_KEY="of another installation, or another process")
+    code, [(said, _)] = one(
+        doctor, "public-url", PUBLIC_URL=url, SECRET_KEY="of another installation, or another process"
+    )
 
     assert (code, said) == (1, f"another Notifier answers at {url}")
 
@@ -215,7 +283,10 @@ def test_nobody_works(app: APIFlask, doctor: Doctor) -> None:
         [
             ("no worker is running: nothing is sent", "Start one: python -m notifier worker"),
             (
-                "no scheduler is running: nothing scheduled, held back or retried is sent, and nothing lost is rung again",
+                (
+                    "no scheduler is running: nothing scheduled, held back or retried is sent, and "
+                    "nothing lost is rung again"
+                ),
                 "Start one: python -m notifier scheduler",
             ),
         ],
@@ -232,15 +303,26 @@ def test_nobody_takes_from_a_queue_or_all_are_suspended(app: APIFlask, doctor: D
         1,
         [
             ("all workers are suspended", 'Run: rq resume --url "$REDIS_URL"'),
-            ("1 job in the queue sms.high, and no worker takes from it", "Start one: python -m notifier worker --queues 'sms.high'"),
+            (
+                "1 job in the queue sms.high, and no worker takes from it",
+                "Start one: python -m notifier worker --queues 'sms.high'",
+            ),
         ],
     )
 
 
 def test_the_clock_of_a_host_is_wrong(app: APIFlask, doctor: Doctor, worker: BatchWorker) -> None:
-    """A worker's entry lives on from its last beat, whatever time it thought that was; a scheduler tells by how much it is off."""
+    """A worker's entry lives on from its last beat, whatever time it thought that was; a scheduler tells by how much it
+    is off.
+    """
     client = app.extensions["redis"]
-    client.hset(worker.key, mapping={"hostname": "fast", "last_heartbeat": (now() + timedelta(seconds=95)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")})
+    client.hset(
+        worker.key,
+        mapping={
+            "hostname": "fast",
+            "last_heartbeat": (now() + timedelta(seconds=95)).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        },
+    )
     client.set("notifier:scheduler_clock:here:1", "-600")
 
     code, found = one(doctor, "clocks")
@@ -260,7 +342,13 @@ def dead_letter(app: APIFlask) -> Callable[..., Delivery]:
             submission = Submission(type="order_shipped", recipients=1, expanded=1, status="expanded")
             session.add(submission)
             session.flush()
-            notification = Notification(submission_id=submission.id, user_id="alice", type="order_shipped", category="transactional", priority="high")
+            notification = Notification(
+                submission_id=submission.id,
+                user_id="alice",
+                type="order_shipped",
+                category="transactional",
+                priority="high",
+            )
             session.add(notification)
             session.flush()
             delivery = Delivery(notification_id=notification.id, channel="email", priority="high", **fields)
@@ -270,7 +358,9 @@ def dead_letter(app: APIFlask) -> Callable[..., Delivery]:
     return call
 
 
-def test_rows_that_do_not_move_on_and_that_redis_has_forgotten(app: APIFlask, doctor: Doctor, worker: BatchWorker, dead_letter: Any) -> None:
+def test_rows_that_do_not_move_on_and_that_redis_has_forgotten(
+    app: APIFlask, doctor: Doctor, worker: BatchWorker, dead_letter: Any
+) -> None:
     long_ago = now() - timedelta(hours=1)
     dead_letter(status="failed", failed_at=long_ago, outcome="permanent", code="550")
     dead_letter(status="sending", wake_at=long_ago, tries=1)
@@ -303,13 +393,19 @@ def test_jobs_in_the_registries_that_no_row_knows(app: APIFlask, doctor: Doctor,
 
     code, found = one(doctor, "registries", "warning")
 
-    assert (code, [what for what, _ in found]) == (0, ["RQ's failed-job registries hold 1 job more than there are failed deliveries"])
+    assert (code, [what for what, _ in found]) == (
+        0,
+        ["RQ's failed-job registries hold 1 job more than there are failed deliveries"],
+    )
 
 
 def test_rows_that_refer_to_nothing(app: APIFlask, doctor: Doctor, dead_letter: Any) -> None:
     delivery = dead_letter(status="sent")
     path = Path(db.engine.url.database or "")
-    with contextlib.closing(sqlite3.connect(path)) as connection, connection:  # which knows no foreign keys unless it is told
+    with (
+        contextlib.closing(sqlite3.connect(path)) as connection,
+        connection,
+    ):  # which knows no foreign keys unless it is told
         connection.execute("DELETE FROM notification WHERE id = ?", (delivery.notification_id.hex,))
     try:
         code, found = one(doctor, "orphans")
@@ -317,16 +413,25 @@ def test_rows_that_refer_to_nothing(app: APIFlask, doctor: Doctor, dead_letter: 
         with transaction() as session:
             session.execute(sa.delete(Delivery))
 
-    assert (code, [what for what, _ in found]) == (1, ["1 row refers to a notification that is not there (delivery.notification_id), of those looked at"])
+    assert (code, [what for what, _ in found]) == (
+        1,
+        ["1 row refers to a notification that is not there (delivery.notification_id), of those looked at"],
+    )
 
 
-def test_values_that_were_written_with_a_key_that_is_gone(app: APIFlask, doctor: Doctor, cast: Any, environment: dict[str, str]) -> None:
+def test_values_that_were_written_with_a_key_that_is_gone(
+    app: APIFlask, doctor: Doctor, cast: Any, environment: dict[str, str]
+) -> None:
     gone = Vault()
     gone.open(KeyRing.parse("gone:" + KeyRing.generate().partition(":")[2]))
     of_alice = sa.select(Address.id).where(Address.user_id == "alice", Address.channel == "email").scalar_subquery()
     with transaction() as session:
         sealed = sa.bindparam("sealed", gone.encrypt(b"alice@example.test", "address.value"), sa.LargeBinary)
-        session.execute(sa.update(Address.__table__).where(Address.id == of_alice).values(value=sa.type_coerce(sealed, sa.LargeBinary)))
+        session.execute(
+            sa.update(Address.__table__)
+            .where(Address.id == of_alice)
+            .values(value=sa.type_coerce(sealed, sa.LargeBinary))
+        )
 
     code, [(what, remedy)] = one(doctor, "secrets")
 
@@ -342,10 +447,16 @@ def test_accounts_of_providers_that_cannot_be_used(app: APIFlask, doctor: Doctor
         session.add(Provider(channel="email", adapter="pigeon", name="b-odd", settings={}))
         session.add(Provider(channel="email", adapter="smtp", name="c-off", settings={}, is_on=False))
         session.add(Provider(channel="email", adapter="smtp", name="d-sealed", settings={}))
-        session.add(Provider(channel="email", adapter="smtp", name="e-wrong", settings={"SMTP_URL": f"http://{PASSWORD}@x"}))
+        session.add(
+            Provider(channel="email", adapter="smtp", name="e-wrong", settings={"SMTP_URL": f"http://{PASSWORD}@x"})
+        )
         session.flush()
         sealed = sa.bindparam("sealed", other.encrypt(b"{}", "provider.settings"), sa.LargeBinary)
-        session.execute(sa.update(Provider.__table__).where(Provider.name == "d-sealed").values(settings=sa.type_coerce(sealed, sa.LargeBinary)))
+        session.execute(
+            sa.update(Provider.__table__)
+            .where(Provider.name == "d-sealed")
+            .values(settings=sa.type_coerce(sealed, sa.LargeBinary))
+        )
 
     code, found = one(doctor, "providers")
 

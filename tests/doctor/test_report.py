@@ -1,4 +1,6 @@
-"""What is printed: for people a line for each finding and one for its remedy, aligned; in colours on a terminal only."""
+"""What is printed: for people a line for each finding and one for its remedy, aligned;
+in colours on a terminal only.
+"""
 
 from notifier.doctor.findings import fault, ok
 from notifier.doctor.report import lines
@@ -13,4 +15,6 @@ def test_findings_are_aligned_and_say_in_words_what_the_symbol_says() -> None:
 
 
 def test_only_the_mark_is_coloured() -> None:
-    assert list(lines("redis", ok("it answers"), is_coloured=True)) == ["\033[32m✓ ok     \033[0m  redis       it answers"]
+    assert list(lines("redis", ok("it answers"), is_coloured=True)) == [
+        "\033[32m✓ ok     \033[0m  redis       it answers"
+    ]

@@ -101,7 +101,9 @@ class Trial:
         eventually(lambda: len(sink.received) >= goal)
 
     def settle(self, *, may_repeat: set[str] | frozenset[str] = frozenset(), told: str = "") -> None:
-        """Ends the load and checks the accounts: `may_repeat` are the deliveries that may have arrived more than once."""
+        """Ends the load and checks the accounts: `may_repeat` are the deliveries that may have arrived more than
+        once.
+        """
         assert self.load is not None
         installation, load = self.installation, self.load
         load.stop()
@@ -116,7 +118,11 @@ class Trial:
         assert [shown for shown in load.accepted if shown not in received] == []
         repeated = {shown: received[shown] - 1 for shown in load.accepted if received[shown] > 1}
         cost = f"{len(load.accepted)} deliveries, {sum(repeated.values())} duplicates of {len(may_repeat)} in flight"
-        failed = f", not accepted at first: {dict(load.not_accepted)}, replayed: {load.replayed}" if load.not_accepted else ""
+        failed = (
+            f", not accepted at first: {dict(load.not_accepted)}, replayed: {load.replayed}"
+            if load.not_accepted
+            else ""
+        )
         _told.append(f"{self.name}: {cost}{failed}{told and ', ' + told}, {time.monotonic() - self.began_at:.1f} s")
         assert repeated.keys() <= may_repeat
         eventually(lambda: installation.left_in_redis() == {}, within_s=90)

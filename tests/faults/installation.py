@@ -1,4 +1,6 @@
-"""Notifier as separate processes that can be killed, stopped and started one by one, and what can be asked of its stores."""
+"""Notifier as separate processes that can be killed, stopped and started one by one, and what can be asked of its
+stores.
+"""
 
 import multiprocessing
 import os
@@ -54,7 +56,11 @@ class Installation:
         eventually(self.is_serving)
         for user in USERS:
             self.call("PUT", f"/api/v1/users/{user}", {"name": user})
-            self.call("POST", f"/api/v1/users/{user}/addresses", {"channel": "webhook", "value": f"http://127.0.0.1:{sink.port}/{user}"})
+            self.call(
+                "POST",
+                f"/api/v1/users/{user}/addresses",
+                {"channel": "webhook", "value": f"http://127.0.0.1:{sink.port}/{user}"},
+            )
 
     # ---- processes
 
@@ -76,7 +82,9 @@ class Installation:
         self.engine.dispose()
 
     def log_text(self) -> str:
-        return "\n".join(f"--- {path.name}\n{path.read_text()[-4000:]}" for path in sorted(self.home.parent.glob("*.log")))
+        return "\n".join(
+            f"--- {path.name}\n{path.read_text()[-4000:]}" for path in sorted(self.home.parent.glob("*.log"))
+        )
 
     # ---- the API
 
@@ -103,7 +111,9 @@ class Installation:
 
     def count_open(self) -> int:
         """Deliveries that still wait for something."""
-        statement = sa.text("SELECT count(*) FROM delivery WHERE status IN :open").bindparams(sa.bindparam("open", sorted(OPEN), expanding=True))
+        statement = sa.text("SELECT count(*) FROM delivery WHERE status IN :open").bindparams(
+            sa.bindparam("open", sorted(OPEN), expanding=True)
+        )
         with self.engine.connect() as connection:
             return connection.scalar(statement) or 0
 
@@ -136,7 +146,11 @@ class Installation:
 
     def jobs_held_by(self, worker: "Program") -> set[str]:
         """Ids of the jobs that this worker has taken and not settled."""
-        names = {key.decode().removeprefix("rq:worker:") for key in self.client.smembers("rq:workers") if int(self.client.hget(key, "pid") or 0) == worker.pid}
+        names = {
+            key.decode().removeprefix("rq:worker:")
+            for key in self.client.smembers("rq:workers")
+            if int(self.client.hget(key, "pid") or 0) == worker.pid
+        }
         ids = [entry.decode().partition(":")[0] for entry in self.client.zrange(f"rq:wip:{QUEUE}", 0, -1)]
         with self.client.pipeline(transaction=False) as pipe:
             for job_id in ids:
@@ -156,10 +170,14 @@ class Installation:
 
 
 class Program:
-    """`python -m notifier COMMAND` in a process of its own, forked from one that has imported everything: twenty workers start in seconds."""
+    """`python -m notifier COMMAND` in a process of its own, forked from one that has imported everything: twenty
+    workers start in seconds.
+    """
 
     def __init__(self, command: Sequence[str], environment: dict[str, str], log: Path, clock_off_s: float) -> None:
-        self._process = _context.Process(target=_run, args=(list(command), environment, str(log), clock_off_s), daemon=True)
+        self._process = _context.Process(
+            target=_run, args=(list(command), environment, str(log), clock_off_s), daemon=True
+        )
         self._process.start()
         self.pid = self._process.pid
 

@@ -15,9 +15,19 @@ from tests.running import KEY
 
 
 class Load:
-    """Submits for as long as `is_wanted` says so, from a few threads. `accepted` are the ids of the deliveries that a 202 promised."""
+    """Submits for as long as `is_wanted` says so, from a few threads. `accepted` are the ids of the deliveries that a
+    202 promised.
+    """
 
-    def __init__(self, url: str, users: Sequence[str], *, is_wanted: Callable[["Load"], bool], recipients: int = 20, threads: int = 3) -> None:
+    def __init__(
+        self,
+        url: str,
+        users: Sequence[str],
+        *,
+        is_wanted: Callable[["Load"], bool],
+        recipients: int = 20,
+        threads: int = 3,
+    ) -> None:
         self.url, self.users, self.recipients = url, users, recipients
         self.accepted: list[str] = []
         self.replayed = 0

@@ -25,8 +25,12 @@ def test_two_schedulers_ring_nothing_twice(running: Installation, trial: Trial) 
 
 # SQLite lives on one host, which has one clock.
 @pytest.mark.parametrize("running", ["postgresql"], indirect=True, scope="session")
-@pytest.mark.parametrize("off_s", [30 * 3600.0, -30 * 3600.0], ids=["fast", "slow"])  # further than what is sent is good for
-def test_a_host_whose_clock_is_wrong_sends_nothing_twice_and_expires_nothing(running: Installation, trial: Trial, off_s: float) -> None:
+@pytest.mark.parametrize(
+    "off_s", [30 * 3600.0, -30 * 3600.0], ids=["fast", "slow"]
+)  # further than what is sent is good for
+def test_a_host_whose_clock_is_wrong_sends_nothing_twice_and_expires_nothing(
+    running: Installation, trial: Trial, off_s: float
+) -> None:
     running.sink.answers_after_s = 3.0  # every send is in flight while the sweeps look
     scheduler = running.start("scheduler", clock_off_s=off_s)
     trial.start_worker(clock_off_s=off_s)

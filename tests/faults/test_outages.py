@@ -34,7 +34,9 @@ def test_a_redis_that_forgets_everything_loses_nothing(running: Installation, tr
 
 
 @both
-def test_an_old_backlog_that_redis_forgets_is_rung_again_at_once(running: Installation, trial: Trial, pushed_far_away: Callable[[], int]) -> None:
+def test_an_old_backlog_that_redis_forgets_is_rung_again_at_once(
+    running: Installation, trial: Trial, pushed_far_away: Callable[[], int]
+) -> None:
     load = trial.submit(backlog=1_000)
     eventually(lambda: len(load.accepted) >= 1_000)
     load.stop()
@@ -83,7 +85,9 @@ def test_redis_hanging_stops_no_producer_and_no_worker(running: Installation, tr
 
 
 @on_postgresql
-def test_a_database_that_dies_and_comes_back_loses_nothing(running: Installation, trial: Trial, own_postgres: Postgres) -> None:
+def test_a_database_that_dies_and_comes_back_loses_nothing(
+    running: Installation, trial: Trial, own_postgres: Postgres
+) -> None:
     worker = trial.start_worker()
     load = trial.submit()
     for _ in range(2):

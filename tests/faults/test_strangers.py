@@ -1,4 +1,6 @@
-"""Strangers who take all there is: connections, memory, time. One web process stands it, and serves everybody else meanwhile."""
+"""Strangers who take all there is: connections, memory, time. One web process stands it, and serves everybody else
+meanwhile.
+"""
 
 import json
 import re
@@ -45,8 +47,17 @@ def port() -> int:
 
 def is_served(web: Web, producer_key: str) -> bool:
     """Whether it accepts notifications."""
-    body = json.dumps({"type": "order_shipped", "recipients": [{"id": "alice", "email": "alice@example.test"}], "data": {"order_id": "A1"}})
-    start = f"POST /api/v1/notifications HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {producer_key}\r\nConnection: close\r\n"
+    body = json.dumps(
+        {
+            "type": "order_shipped",
+            "recipients": [{"id": "alice", "email": "alice@example.test"}],
+            "data": {"order_id": "A1"},
+        }
+    )
+    start = (
+        f"POST /api/v1/notifications HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {producer_key}\r\n"
+        "Connection: close\r\n"
+    )
     try:
         return web.says(f"{start}Content-Length: {len(body)}\r\n\r\n{body}".encode()).startswith(b"HTTP/1.1 202")
     except OSError:
@@ -64,7 +75,9 @@ def fate(connection: socket.socket) -> str:
         return "refused"
 
 
-def test_connections_without_end_are_refused_and_service_returns_by_itself(environment: dict[str, str], port: int, producer_key: str, tell: Tell) -> None:
+def test_connections_without_end_are_refused_and_service_returns_by_itself(
+    environment: dict[str, str], port: int, producer_key: str, tell: Tell
+) -> None:
     limited = (
         "-c",
         f"import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_NOFILE, ({DESCRIPTORS}, {DESCRIPTORS})); "
@@ -84,7 +97,10 @@ def test_connections_without_end_are_refused_and_service_returns_by_itself(envir
     for connection in flood:
         connection.close()
     eventually(lambda: is_served(web, producer_key))
-    tell(f"{DESCRIPTORS} descriptors, {len(flood)} connections: {most} held, the others refused; back {time.monotonic() - began_at:.2f} s after they went")
+    tell(
+        f"{DESCRIPTORS} descriptors, {len(flood)} connections: {most} held, the others refused; back "
+        f"{time.monotonic() - began_at:.2f} s after they went"
+    )
     web.stop()
 
 
@@ -107,7 +123,9 @@ def test_no_descriptors_at_all_are_survived(web: Web, producer_key: str, tell: T
 
 def memory_of(web: Web) -> int:
     """Bytes."""
-    [line] = [line for line in Path(f"/proc/{web.process.pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    [line] = [
+        line for line in Path(f"/proc/{web.process.pid}/status").read_text().splitlines() if line.startswith("VmRSS")
+    ]
     return int(line.split()[1]) * 1024
 
 
@@ -119,13 +137,16 @@ ENDLESS = {
     "a trailer nobody reads": START + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: ",
     "a chunk size that is read": START + b"Authorization: Bearer %s\r\nTransfer-Encoding: chunked\r\n\r\n5;",
     "a body nobody reads": START + b"Content-Length: 100000000\r\n\r\n",
-    "a WebSocket's message": b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "a WebSocket's message": b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\n"
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n\x01\x81\0\0\0\0a",
 }
 
 
 @pytest.mark.parametrize("sent", ENDLESS.values(), ids=ENDLESS)
-def test_lines_without_end_take_no_memory(web: Web, producer_key: str, tell: Tell, request: pytest.FixtureRequest, sent: bytes) -> None:
+def test_lines_without_end_take_no_memory(
+    web: Web, producer_key: str, tell: Tell, request: pytest.FixtureRequest, sent: bytes
+) -> None:
     assert is_served(web, producer_key)
     before = memory_of(web)
     taken: list[int] = []
@@ -154,7 +175,9 @@ def test_lines_without_end_take_no_memory(web: Web, producer_key: str, tell: Tel
     assert is_served(web, producer_key)
 
 
-def test_heads_that_come_byte_by_byte_are_cut_and_others_served_meanwhile(web: Web, producer_key: str, tell: Tell) -> None:
+def test_heads_that_come_byte_by_byte_are_cut_and_others_served_meanwhile(
+    web: Web, producer_key: str, tell: Tell
+) -> None:
     slow = [web.connect() for _ in range(100)]
     began_at = time.monotonic()
     cut_after: list[float] = []
@@ -180,5 +203,8 @@ def test_heads_that_come_byte_by_byte_are_cut_and_others_served_meanwhile(web: W
         served += 1
         time.sleep(0.2)
     assert min(cut_after) > 9
-    tell(f"100 heads byte by byte: cut after {min(cut_after):.1f} to {max(cut_after):.1f} s, {served} of {served} others served meanwhile")
+    tell(
+        f"100 heads byte by byte: cut after {min(cut_after):.1f} to {max(cut_after):.1f} s, {served} of {served} "
+        "others served meanwhile"
+    )
     web.stop()

@@ -1,4 +1,6 @@
-"""What the sweeps cost with 200,000 deliveries queued: printed. With Redis intact each is looked at once, and nothing rung."""
+"""What the sweeps cost with 200,000 deliveries queued: printed. With Redis intact each is looked at once, and nothing
+rung.
+"""
 
 import time
 from collections.abc import Callable
@@ -36,7 +38,17 @@ def backlog(app: APIFlask) -> int:
     with transaction() as session:
         session.add(Submission(id=submission, type="newsletter", recipients=1, expanded=1))
         session.flush()
-        session.add(Notification(id=notification, submission_id=submission, user_id="erin", type="newsletter", category="marketing", priority="low", data={}))
+        session.add(
+            Notification(
+                id=notification,
+                submission_id=submission,
+                user_id="erin",
+                type="newsletter",
+                category="marketing",
+                priority="low",
+                data={},
+            )
+        )
     common = {"notification_id": notification, "channel": "email", "priority": "low", "created_at": at}
     for _ in range(0, ROWS, BATCH):
         queued = [{"id": new_id(), "status": "queued", "wake_at": at, **common} for _ in range(BATCH)]
@@ -69,14 +81,21 @@ def test_a_long_backlog_costs_the_sweeps_little_and_a_forgotten_one_is_rung_at_o
         found, count, ms = _cost(sweep.ring_lost)
         if not found.rows:
             break
-        looked, rung, sweeps, statement_count = looked + found.rows, rung + found.rung, sweeps + 1, statement_count + count
+        looked, rung, sweeps, statement_count = (
+            looked + found.rows,
+            rung + found.rung,
+            sweeps + 1,
+            statement_count + count,
+        )
         total_ms, longest_ms = total_ms + ms, max(longest_ms, ms)
     assert (looked, rung) == (backlog, 0)
     after = [f"{label} {_cost(work)[2]:.1f}" for label, work in (("ring_lost", sweep.ring_lost), *others)]
     again_after_s = sweep.LONGEST_DOORBELL_GRACE.total_seconds()
     tell(
-        f"sweep of {backlog} queued [{name}]: {sweeps} sweeps of {looked // sweeps} rows, {statement_count / sweeps:.1f} statements,"
-        f" {total_ms / sweeps:.0f} ms each (longest {longest_ms:.0f}); once in {again_after_s:.0f} s, that is {total_ms / 10 / again_after_s:.1f} % of the time"
+        f"sweep of {backlog} queued [{name}]: {sweeps} sweeps of {looked // sweeps} rows, "
+        f"{statement_count / sweeps:.1f} statements,"
+        f" {total_ms / sweeps:.0f} ms each (longest {longest_ms:.0f}); once in {again_after_s:.0f} s, that is "
+        f"{total_ms / 10 / again_after_s:.1f} % of the time"
     )
     tell(f"ms of the others, before [{name}]: {', '.join(before)}; after: {', '.join(after)}")
 

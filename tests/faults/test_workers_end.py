@@ -10,7 +10,11 @@ from tests.faults.conftest import Trial
 from tests.faults.installation import Installation
 from tests.running import eventually
 
-pytestmark = [pytest.mark.faults, pytest.mark.processes, pytest.mark.parametrize("running", ["sqlite", "postgresql"], indirect=True, scope="session")]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.processes,
+    pytest.mark.parametrize("running", ["sqlite", "postgresql"], indirect=True, scope="session"),
+]
 
 KILLS = 20
 FEW = 20

@@ -43,7 +43,9 @@ def test_up_gives_the_models_and_down_gives_nothing(empty_app: APIFlask) -> None
     upgrade()
     assert tables() == set(db.metadata.tables)
     with db.engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": False}), db.metadata)
+        differences = compare_metadata(
+            MigrationContext.configure(connection, opts={"compare_type": False}), db.metadata
+        )
     assert differences == []
     downgrade(revision="-1")
     upgrade()
@@ -69,21 +71,39 @@ def test_a_device_of_several_people_is_left_to_the_last(empty_app: APIFlask) -> 
     users = sa.Table("user", sa.MetaData(), autoload_with=db.engine)
     at = [datetime(2026, 12, day, tzinfo=UTC) for day in (1, 2, 3)]
     # (whose, on which channel, which value, first registered, last registered)
-    given = [("a", "push", b"1", at[1], None), ("b", "push", b"1", at[0], at[2]), ("c", "push", b"2", at[0], None), ("a", "sms", b"1", at[0], None),
-             ("b", "sms", b"1", at[1], None), ("a", "webpush", b"1", at[0], at[1]), ("c", "webpush", b"1", at[2], None)]  # fmt: skip
+    given = [
+        ("a", "push", b"1", at[1], None),
+        ("b", "push", b"1", at[0], at[2]),
+        ("c", "push", b"2", at[0], None),
+        ("a", "sms", b"1", at[0], None),
+        ("b", "sms", b"1", at[1], None),
+        ("a", "webpush", b"1", at[0], at[1]),
+        ("c", "webpush", b"1", at[2], None),
+    ]
     with db.engine.begin() as connection:
-        connection.execute(sa.insert(users), [{"id": name, "attributes": "{}", "created_at": at[0], "updated_at": at[0]} for name in "abc"])
+        connection.execute(
+            sa.insert(users),
+            [{"id": name, "attributes": "{}", "created_at": at[0], "updated_at": at[0]} for name in "abc"],
+        )
         common = {"value": b"", "masked": "", "is_primary": False}
         connection.execute(
             sa.insert(addresses),
             [
-                {**common, "id": new_id().hex if db.engine.dialect.name == "sqlite" else new_id(), "user_id": user, "channel": channel}
+                {
+                    **common,
+                    "id": new_id().hex if db.engine.dialect.name == "sqlite" else new_id(),
+                    "user_id": user,
+                    "channel": channel,
+                }
                 | {"digest": digest, "created_at": created, "verified_at": verified}
                 for user, channel, digest, created, verified in given
             ],
         )
     upgrade()
-    left = [(row.user_id, row.channel) for row in db.session.execute(sa.select(Address.user_id, Address.channel).where(Address.is_device))]
+    left = [
+        (row.user_id, row.channel)
+        for row in db.session.execute(sa.select(Address.user_id, Address.channel).where(Address.is_device))
+    ]
     assert sorted(left) == [("b", "push"), ("c", "push"), ("c", "webpush")]
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Address)) == 5
     db.session.close()
@@ -104,12 +124,22 @@ def test_the_way_back_takes_the_people_of_test_keys_away_and_leaves_the_others(e
             session.add_all([User(id=user_id), submission])
             session.flush()
             notification = Notification(submission_id=submission.id, user_id=user_id, **kind)
-            session.add_all([notification, Address(user_id=user_id, channel="email", value="a@x.test", digest=user_id.encode(), masked="a…@x.test")])
+            session.add_all(
+                [
+                    notification,
+                    Address(
+                        user_id=user_id, channel="email", value="a@x.test", digest=user_id.encode(), masked="a…@x.test"
+                    ),
+                ]
+            )
             session.flush()
             session.add(Delivery(notification_id=notification.id, channel="email", priority="high", status="queued"))
     db.session.close()
     downgrade(revision="0012")
     with db.engine.connect() as connection:
-        left = {name: connection.execute(sa.text(f'SELECT count(*) FROM "{name}"')).scalar_one() for name in ("user", "address", "notification", "delivery")}
+        left = {
+            name: connection.execute(sa.text(f'SELECT count(*) FROM "{name}"')).scalar_one()
+            for name in ("user", "address", "notification", "delivery")
+        }
     assert left == {"user": 1, "address": 1, "notification": 1, "delivery": 1}
     upgrade()

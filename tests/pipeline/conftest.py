@@ -29,7 +29,9 @@ def submission(*recipients: str | InlineRecipient, type: str = "order_shipped", 
 @pytest.fixture
 def caller(app: APIFlask) -> Caller:
     producer = accounts.create_producer("Shop")
-    return Caller(producer.id, is_test=False, may_be_urgent=True, types=None, request_id="req-1", may_change_people=True)
+    return Caller(
+        producer.id, is_test=False, may_be_urgent=True, types=None, request_id="req-1", may_change_people=True
+    )
 
 
 @pytest.fixture
@@ -64,7 +66,9 @@ statements = sent_statements
 
 def row_counts() -> dict[str, int]:
     """Of every table."""
-    counts = " UNION ALL ".join(f"SELECT '{table.name}', count(*) FROM \"{table.name}\"" for table in db.metadata.sorted_tables)
+    counts = " UNION ALL ".join(
+        f"SELECT '{table.name}', count(*) FROM \"{table.name}\"" for table in db.metadata.sorted_tables
+    )
     found = {row[0]: row[1] for row in db.session.execute(sa.text(counts))}
     db.session.rollback()
     return found

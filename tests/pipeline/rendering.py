@@ -20,14 +20,22 @@ def source(contents: Mapping[tuple[str, str], Words], *, key: str = "greeting") 
 def source_of(entry: CatalogueType) -> TemplateSource:
     words = {
         (content.channel, content.locale): Words(
-            content.title, content.body, content.subject, content.html, content.action_label, content.action_url, content.image
+            content.title,
+            content.body,
+            content.subject,
+            content.html,
+            content.action_label,
+            content.action_url,
+            content.image,
         )
         for content in entry.contents
     }
     return source(words, key=entry.key)
 
 
-def request(channel: str, template: TemplateSource | None, data: Mapping[str, Any] | None = None, **changes: Any) -> RenderRequest:
+def request(
+    channel: str, template: TemplateSource | None, data: Mapping[str, Any] | None = None, **changes: Any
+) -> RenderRequest:
     defaults: dict[str, Any] = {
         "channel": channel,
         "locale": "en",
@@ -44,7 +52,9 @@ def request(channel: str, template: TemplateSource | None, data: Mapping[str, An
     return RenderRequest(**{**defaults, **changes})
 
 
-def outcome(channel: str, words: Words | None, data: Mapping[str, Any] | None = None, **changes: Any) -> Content | RenderFault:
+def outcome(
+    channel: str, words: Words | None, data: Mapping[str, Any] | None = None, **changes: Any
+) -> Content | RenderFault:
     """One message with the same words for every channel, rendered."""
     return render([request(channel, source({("*", "en"): words}) if words else None, data, **changes)])[0]
 

@@ -1,4 +1,6 @@
-"""A process of its own that submits: run by `test_senders.py`, says when it is ready, begins at a line of input, prints what became of each notification."""
+"""A process of its own that submits: run by `test_senders.py`, says when it is ready, begins at a line of input, prints
+what became of each notification.
+"""
 
 import json
 import sys
@@ -19,13 +21,23 @@ def main(producer_id: str) -> None:
         print("ready", flush=True)  # noqa: T201
         sys.stdin.readline()
         for number in range(ROUNDS):
-            said = submission("alice", type="comment", data={"actor": f"actor {number}"}, channels=("inapp",), dedupe=True)
-            counted = submission("bob", type="promotional_offer", data={"title": f"{number}"}, channels=("inapp",), dedupe=False)
+            said = submission(
+                "alice", type="comment", data={"actor": f"actor {number}"}, channels=("inapp",), dedupe=True
+            )
+            counted = submission(
+                "bob", type="promotional_offer", data={"title": f"{number}"}, channels=("inapp",), dedupe=False
+            )
             for answer in accept([Item(caller, said), Item(caller, counted)]):
                 assert isinstance(answer, Accepted), answer
                 [notification] = answer.answer["notifications"]
                 [delivery] = notification["deliveries"]
-                line = {"round": number, "user": notification["user"], "id": notification["id"], "reason": delivery["reason"], "detail": delivery["detail"]}
+                line = {
+                    "round": number,
+                    "user": notification["user"],
+                    "id": notification["id"],
+                    "reason": delivery["reason"],
+                    "detail": delivery["detail"],
+                }
                 print(json.dumps(line))  # noqa: T201
 
 

@@ -32,15 +32,37 @@ Submit = Callable[..., Any]
 
 def fates(answer: dict[str, Any]) -> dict[str, list[tuple[str, str, str | None]]]:
     """user → (channel, status, reason) of each delivery."""
-    return {n["user"]: [(d["channel"], d["status"], d["reason"]) for d in n["deliveries"]] for n in answer["notifications"]}
+    return {
+        n["user"]: [(d["channel"], d["status"], d["reason"]) for d in n["deliveries"]] for n in answer["notifications"]
+    }
 
 
 def test_each_person_gets_what_they_chose(cast: dict[str, str], submit: Submit) -> None:
     assert fates(submit(*cast)) == {
-        "alice": [("inapp", "delivered", None), ("email", "queued", None), ("sms", "queued", None), ("push", "skipped", "no_address")],
-        "bob": [("inapp", "delivered", None), ("email", "queued", None), ("push", "skipped", "no_address"), ("sms", "skipped", "opted_out")],
-        "carol": [("inapp", "skipped", "opted_out"), ("email", "skipped", "opted_out"), ("push", "skipped", "no_address"), ("sms", "skipped", "opted_out")],
-        "dave": [("inapp", "delivered", None), ("email", "skipped", "no_address"), ("push", "skipped", "no_address"), ("sms", "skipped", "no_address")],
+        "alice": [
+            ("inapp", "delivered", None),
+            ("email", "queued", None),
+            ("sms", "queued", None),
+            ("push", "skipped", "no_address"),
+        ],
+        "bob": [
+            ("inapp", "delivered", None),
+            ("email", "queued", None),
+            ("push", "skipped", "no_address"),
+            ("sms", "skipped", "opted_out"),
+        ],
+        "carol": [
+            ("inapp", "skipped", "opted_out"),
+            ("email", "skipped", "opted_out"),
+            ("push", "skipped", "no_address"),
+            ("sms", "skipped", "opted_out"),
+        ],
+        "dave": [
+            ("inapp", "delivered", None),
+            ("email", "skipped", "no_address"),
+            ("push", "skipped", "no_address"),
+            ("sms", "skipped", "no_address"),
+        ],
     }
 
 
@@ -78,12 +100,19 @@ def test_a_type_for_admins_goes_to_every_admin_whoever_was_named(cast: dict[str,
 
     for user_id, email in submit_admins:
         accounts.create_account(email, "a long password", role="admin", user_id=user_id)
-    assert sorted(fates(submit("alice", type="fraud_alert", data={"order_id": "A1", "reason": "stolen card"}))) == ["ops", "root"]
+    assert sorted(fates(submit("alice", type="fraud_alert", data={"order_id": "A1", "reason": "stolen card"}))) == [
+        "ops",
+        "root",
+    ]
 
 
 REFUSED: list[tuple[str, dict[str, Any], list[tuple[str, str]]]] = [
     ("an unknown type", {"type": "no_such_type"}, [("/type", "unknown_type")]),
-    ("an unknown user", {"recipients": ("alice", "nobody", "no-one")}, [("/recipients/1", "unknown_user"), ("/recipients/2", "unknown_user")]),
+    (
+        "an unknown user",
+        {"recipients": ("alice", "nobody", "no-one")},
+        [("/recipients/1", "unknown_user"), ("/recipients/2", "unknown_user")],
+    ),
     ("an unknown channel", {"channels": ("email", "pigeon")}, [("/channels/1", "unknown_channel")]),
     (
         "several things at once",
@@ -92,7 +121,11 @@ REFUSED: list[tuple[str, dict[str, Any], list[tuple[str, str]]]] = [
     ),
     ("data that lacks a key", {"data": {}}, [("/data/order_id", "missing")]),
     ("data of the wrong type", {"data": {"order_id": ["A1"]}}, [("/data/order_id", "type")]),
-    ("a script as a link", {"data": {"order_id": "A1", "tracking_url": "javascript:alert(1)"}}, [("/data/tracking_url", "pattern")]),
+    (
+        "a script as a link",
+        {"data": {"order_id": "A1", "tracking_url": "javascript:alert(1)"}},
+        [("/data/tracking_url", "pattern")],
+    ),
     ("a template nobody published", {"template": "order_shipped@99"}, [("/template", "unknown_template")]),
     (
         "marketing that wants to be urgent",
@@ -101,16 +134,29 @@ REFUSED: list[tuple[str, dict[str, Any], list[tuple[str, str]]]] = [
     ),
     ("a time in the past", {"send_at": now() - timedelta(hours=1)}, [("/send_at", "in_the_past")]),
     ("a time beyond a year", {"send_at": now() + timedelta(days=400)}, [("/send_at", "too_far_ahead")]),
-    ("a phone that is none", {"recipients": (InlineRecipient("zoe", {"phone": "12"}),)}, [("/recipients/0/phone", "invalid_phone")]),
-    ("an e-mail that is none", {"recipients": (InlineRecipient("zoe", {"email": "nope"}),)}, [("/recipients/0/email", "invalid_email")]),
+    (
+        "a phone that is none",
+        {"recipients": (InlineRecipient("zoe", {"phone": "12"}),)},
+        [("/recipients/0/phone", "invalid_phone")],
+    ),
+    (
+        "an e-mail that is none",
+        {"recipients": (InlineRecipient("zoe", {"email": "nope"}),)},
+        [("/recipients/0/email", "invalid_email")],
+    ),
 ]
 
 
 @pytest.mark.parametrize(("fields", "faults"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
-def test_what_is_refused_stores_nothing(cast: dict[str, str], submit: Submit, fields: dict[str, Any], faults: list[tuple[str, str]]) -> None:
+def test_what_is_refused_stores_nothing(
+    cast: dict[str, str], submit: Submit, fields: dict[str, Any], faults: list[tuple[str, str]]
+) -> None:
     before = row_counts()
     with pytest.raises(Rejected) as refused:
-        submit(*fields.get("recipients", ("alice",)), **{name: value for name, value in fields.items() if name != "recipients"})
+        submit(
+            *fields.get("recipients", ("alice",)),
+            **{name: value for name, value in fields.items() if name != "recipients"},
+        )
     assert [(f.pointer, f.code) for f in refused.value.faults] == faults
     assert row_counts() == before
     assert traces() == []
@@ -130,7 +176,9 @@ def test_a_bad_item_never_harms_its_neighbours(cast: dict[str, str], caller: Cal
 
 
 def test_somebody_created_by_one_item_is_known_to_the_next(app: APIFlask, caller: Caller) -> None:
-    results = accept([Item(caller, submission(InlineRecipient("erin", {"name": "Erin"}))), Item(caller, submission("erin"))])
+    results = accept(
+        [Item(caller, submission(InlineRecipient("erin", {"name": "Erin"}))), Item(caller, submission("erin"))]
+    )
     assert [type(r) for r in results] == [Accepted, Accepted]
 
 
@@ -154,13 +202,17 @@ def test_an_outage_is_told_once_and_not_to_each_item_alone(cast: dict[str, str],
 
 
 @pytest.mark.parametrize("with_keys", [False, True])
-def test_the_number_of_statements_does_not_grow_with_the_batch(cast: dict[str, str], caller: Caller, with_keys: bool) -> None:
+def test_the_number_of_statements_does_not_grow_with_the_batch(
+    cast: dict[str, str], caller: Caller, with_keys: bool
+) -> None:
     def cost(size: int) -> int:
         batch = [
             Item(
                 caller,
                 submission(
-                    InlineRecipient(f"new-{size}-{i}", {"email": f"p{size}-{i}@x.test"}), "alice", idempotency=(f"{size}-{i}", "00" * 32) if with_keys else None
+                    InlineRecipient(f"new-{size}-{i}", {"email": f"p{size}-{i}@x.test"}),
+                    "alice",
+                    idempotency=(f"{size}-{i}", "00" * 32) if with_keys else None,
                 ),
             )
             for i in range(size)
@@ -213,9 +265,16 @@ def test_a_replay_gets_the_first_answer_whatever_has_changed_since(cast: dict[st
 
 
 def test_who_was_created_by_a_refused_item_is_unknown_to_the_next(cast: dict[str, str], caller: Caller) -> None:
-    first, other = submission("alice", idempotency=("k1", "aa" * 32)), submission(InlineRecipient("erin", {"name": "E"}), idempotency=("k1", "bb" * 32))
+    first, other = (
+        submission("alice", idempotency=("k1", "aa" * 32)),
+        submission(InlineRecipient("erin", {"name": "E"}), idempotency=("k1", "bb" * 32)),
+    )
     results = accept([Item(caller, first), Item(caller, other), Item(caller, submission("erin"))])
-    assert [r.code if isinstance(r, Rejected) else "accepted" for r in results] == ["accepted", "idempotency_mismatch", "unknown_user"]
+    assert [r.code if isinstance(r, Rejected) else "accepted" for r in results] == [
+        "accepted",
+        "idempotency_mismatch",
+        "unknown_user",
+    ]
 
 
 def test_keys_are_each_producers_own(cast: dict[str, str], caller: Caller) -> None:
@@ -223,7 +282,10 @@ def test_keys_are_each_producers_own(cast: dict[str, str], caller: Caller) -> No
 
     stranger = replace(caller, producer_id=accounts.create_producer("Other").id)
     body = submission("alice", idempotency=("k1", "aa" * 32))
-    assert [r.replayed for r in accept([Item(caller, body), Item(stranger, body)]) if isinstance(r, Accepted)] == [False, False]
+    assert [r.replayed for r in accept([Item(caller, body), Item(stranger, body)]) if isinstance(r, Accepted)] == [
+        False,
+        False,
+    ]
 
 
 def test_of_many_at_once_with_one_key_one_is_the_first(app: APIFlask, cast: dict[str, str], caller: Caller) -> None:
@@ -282,13 +344,17 @@ class Patient(GroupCommit):
         eventually(lambda: len(self._waiting) == 24)
 
 
-def test_requests_at_the_same_time_share_a_transaction_and_each_gets_its_own_answer(app: APIFlask, cast: dict[str, str], caller: Caller) -> None:
+def test_requests_at_the_same_time_share_a_transaction_and_each_gets_its_own_answer(
+    app: APIFlask, cast: dict[str, str], caller: Caller
+) -> None:
     group, answers = Patient(), {}
 
     def run(index: int) -> None:
         with app.app_context():
             try:
-                answers[index] = group.submit(Item(caller, submission("nobody" if index % 8 == 0 else "alice", data={"order_id": f"o{index}"}))).answer["id"]
+                answers[index] = group.submit(
+                    Item(caller, submission("nobody" if index % 8 == 0 else "alice", data={"order_id": f"o{index}"}))
+                ).answer["id"]
             except Rejected as refused:
                 answers[index] = refused.code
 
@@ -303,7 +369,9 @@ def test_requests_at_the_same_time_share_a_transaction_and_each_gets_its_own_ans
     assert sum("INSERT INTO submission" in s for s in sent) == 1
 
 
-def test_a_test_key_takes_the_whole_path_and_shows_nothing(cast: dict[str, str], caller: Caller, submit: Submit) -> None:
+def test_a_test_key_takes_the_whole_path_and_shows_nothing(
+    cast: dict[str, str], caller: Caller, submit: Submit
+) -> None:
     submit("alice", caller=replace(caller, is_test=True), channels=("inapp", "email"))
     assert [(d.channel, d.status) for d in deliveries()] == [("inapp", "queued"), ("email", "queued")]
     assert rows(InboxItem) == []

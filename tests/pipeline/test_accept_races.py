@@ -57,9 +57,18 @@ def test_people_named_crosswise_block_nobody(app: APIFlask, cast: dict[str, str]
 
         return repeatedly
 
-    answers = at_once(app, submit(inline("alice"), "bob"), submit("alice", inline("bob")), submit(inline("bob"), "alice"), submit("bob", inline("alice")))
+    answers = at_once(
+        app,
+        submit(inline("alice"), "bob"),
+        submit("alice", inline("bob")),
+        submit(inline("bob"), "alice"),
+        submit("bob", inline("alice")),
+    )
     assert [[type(answer) for answer in answered] for answered in answers] == [[Accepted] * ROUNDS] * 4
-    assert [(state.user_id, state.seq, state.unread) for state in rows(InboxState)] == [("alice", 4 * ROUNDS, 4 * ROUNDS), ("bob", 4 * ROUNDS, 4 * ROUNDS)]
+    assert [(state.user_id, state.seq, state.unread) for state in rows(InboxState)] == [
+        ("alice", 4 * ROUNDS, 4 * ROUNDS),
+        ("bob", 4 * ROUNDS, 4 * ROUNDS),
+    ]
 
 
 def test_addresses_changed_crosswise_block_nobody(app: APIFlask, cast: dict[str, str], caller: Caller) -> None:
@@ -67,7 +76,13 @@ def test_addresses_changed_crosswise_block_nobody(app: APIFlask, cast: dict[str,
 
     def submit(changed: str, named: str) -> Callable[[], list[Any]]:
         def repeatedly() -> list[Any]:
-            items = [Item(caller, submission(inline(changed, email=f"{changed}{i}@x.test"), named, channels=("email", "inapp"))) for i in range(ROUNDS)]
+            items = [
+                Item(
+                    caller,
+                    submission(inline(changed, email=f"{changed}{i}@x.test"), named, channels=("email", "inapp")),
+                )
+                for i in range(ROUNDS)
+            ]
             return [accept([item])[0] for item in items]
 
         return repeatedly
@@ -78,7 +93,9 @@ def test_addresses_changed_crosswise_block_nobody(app: APIFlask, cast: dict[str,
 
 
 def test_somebody_is_erased_whatever_else_is_going_on(app: APIFlask, cast: dict[str, str], caller: Caller) -> None:
-    """A due item is being shown: its delivery is held, and the person is needed next. The erasure holds the person and needs the delivery."""
+    """A due item is being shown: its delivery is held, and the person is needed next. The erasure holds the person and
+    needs the delivery.
+    """
     accept([Item(caller, submission("alice", channels=("email",)))])
     erased: list[bool] = []
 
@@ -100,7 +117,9 @@ def test_somebody_is_erased_whatever_else_is_going_on(app: APIFlask, cast: dict[
 def test_who_comes_while_the_first_with_a_key_is_still_being_stored_is_told_to_come_back(
     app: APIFlask, cast: dict[str, str], caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first is another process that has stored its key and not committed yet. SQLite has one writer: there the second simply waits."""
+    """The first is another process that has stored its key and not committed yet. SQLite has one writer: there the
+    second simply waits.
+    """
     if db.engine.dialect.name == "sqlite":
         monkeypatch.setattr(database, "_LOCK_WAIT_S", 30.0)
     monkeypatch.setattr(judge, "LONGEST_WAIT_MS", 200)

@@ -41,7 +41,9 @@ def _people(cast: dict[str, str]) -> None:
 def codes() -> list[str]:
     """All that were sent, oldest first: what their receivers read."""
     db.session.close()
-    data = db.session.scalars(sa.select(Notification.data).where(Notification.type == addresses.CODE_TYPE).order_by(Notification.id)).all()
+    data = db.session.scalars(
+        sa.select(Notification.data).where(Notification.type == addresses.CODE_TYPE).order_by(Notification.id)
+    ).all()
     return [entry["code"] for entry in data]
 
 
@@ -102,7 +104,12 @@ def test_a_code_passes_what_the_person_has_switched_off_and_the_hours_they_keep_
 
 @pytest.mark.parametrize(
     ("channel", "value"),
-    [("email", NEW), ("sms", "+4915112345611"), ("webhook", "https://hooks.home.test/alice"), ("slack", "https://hooks.slack.test/services/T0/B0/x")],
+    [
+        ("email", NEW),
+        ("sms", "+4915112345611"),
+        ("webhook", "https://hooks.home.test/alice"),
+        ("slack", "https://hooks.slack.test/services/T0/B0/x"),
+    ],
 )
 def test_a_code_confirms_an_address_of_every_kind_a_person_can_type(channel: str, value: str, submit: Any) -> None:
     key = add_confirmed("dave", channel, value)
@@ -121,7 +128,9 @@ def test_a_confirmed_address_is_written_to(submit: Any) -> None:
 def test_a_code_is_for_the_address_it_was_sent_to_and_not_for_what_a_producer_makes_of_it() -> None:
     [primary] = rows(Address, user_id="alice", channel="email")
     with transaction() as session:
-        session.execute(sa.update(Address).where(Address.id == primary.id).values(disabled_at=now(), disabled_reason="bounced"))
+        session.execute(
+            sa.update(Address).where(Address.id == primary.id).values(disabled_at=now(), disabled_reason="bounced")
+        )
     addresses.send_code("alice", primary.id)
     [code] = codes()
     with transaction():
@@ -239,7 +248,9 @@ def test_a_person_has_so_many_addresses() -> None:
     for number in range(MOST_ADDRESSES - 2):  # there are an e-mail and a phone
         addresses.add_given("alice", "email", f"alice{number}@home.test", label=None)
     assert refused(add) == [("/value", "too_many_addresses")]
-    assert refused(addresses.add_browser, "alice", Browser("https://push.test/x").subscription, label="Firefox") == [("/value", "too_many_addresses")]
+    assert refused(addresses.add_browser, "alice", Browser("https://push.test/x").subscription, label="Firefox") == [
+        ("/value", "too_many_addresses")
+    ]
     assert len(rows(Address, user_id="alice")) == MOST_ADDRESSES
 
 
@@ -277,7 +288,9 @@ def test_a_name_has_a_length() -> None:
 def test_an_address_that_is_confirmed_already_gets_no_code() -> None:
     assert addresses.add_own("alice", "email", "alice@example.test", label="Home").label == "Home"
     assert codes() == []
-    assert refused(addresses.send_code, "alice", rows(Address, user_id="alice", channel="email")[0].id) == [("", "conflict")]
+    assert refused(addresses.send_code, "alice", rows(Address, user_id="alice", channel="email")[0].id) == [
+        ("", "conflict")
+    ]
 
 
 def test_an_address_that_somebody_else_has_may_be_added_and_tells_nothing() -> None:
@@ -350,7 +363,9 @@ def test_a_profile_changed_by_a_producer_goes_before_what_the_person_made_the_ma
 def test_an_address_that_was_switched_off_is_switched_on_by_confirming_it_anew(submit: Any) -> None:
     [address] = rows(Address, user_id="alice", channel="email")
     with transaction() as session:
-        session.execute(sa.update(Address).where(Address.id == address.id).values(disabled_at=now(), disabled_reason="smtp_550"))
+        session.execute(
+            sa.update(Address).where(Address.id == address.id).values(disabled_at=now(), disabled_reason="smtp_550")
+        )
         session.add(Suppression(digest=address.digest, scope="*", channel="email", reason="smtp_550"))
         session.add(Suppression(digest=address.digest, scope="marketing", channel="email", reason="complaint"))
     addresses.send_code("alice", address.id)
@@ -366,7 +381,10 @@ def test_an_address_that_was_switched_off_is_switched_on_by_confirming_it_anew(s
 
 
 def test_a_browser_is_written_to_at_once_and_every_one_of_them(submit: Any) -> None:
-    keys = {addresses.add_browser("alice", Browser(f"https://push.test/{n}").subscription, label="Firefox").id for n in range(2)}
+    keys = {
+        addresses.add_browser("alice", Browser(f"https://push.test/{n}").subscription, label="Firefox").id
+        for n in range(2)
+    }
     submit("alice", channels=("webpush",))
     assert {(delivery.address_id, delivery.status) for delivery in deliveries()} == {(key, "queued") for key in keys}
 
@@ -375,7 +393,9 @@ def test_the_same_browser_again_is_the_same_and_on_again() -> None:
     subscription = Browser("https://push.test/x").subscription
     key = addresses.add_browser("alice", subscription, label="Firefox").id
     with transaction() as session:
-        session.execute(sa.update(Address).where(Address.id == key).values(disabled_at=now(), disabled_reason="http_410"))
+        session.execute(
+            sa.update(Address).where(Address.id == key).values(disabled_at=now(), disabled_reason="http_410")
+        )
     assert addresses.add_browser("alice", subscription, label="Firefox").id == key
     assert read(key).disabled_at is None
 
@@ -387,7 +407,9 @@ def test_a_browser_tells_one_person() -> None:
     assert [row.user_id for row in rows(Address, channel="webpush")] == ["bob"]
 
 
-@pytest.mark.parametrize(("channel", "value"), [("push", "fGx0m3Rk7dE:APA91bHP"), ("webpush", Browser("https://push.test/x").subscription)])
+@pytest.mark.parametrize(
+    ("channel", "value"), [("push", "fGx0m3Rk7dE:APA91bHP"), ("webpush", Browser("https://push.test/x").subscription)]
+)
 def test_a_device_belongs_to_the_last_one_it_was_registered_for(channel: str, value: str, submit: Any) -> None:
     """Whoever takes over a phone must not read its former owner's messages, those on their way included."""
     addresses.add_given("alice", channel, value, label="phone")
@@ -404,7 +426,10 @@ def test_what_a_person_can_type_may_be_that_of_several(channel: str) -> None:
     value = {"sms": "+4915112345678", "email": "office@x.test", "webhook": "https://hooks.example.test/x"}[channel]
     for user_id in ("alice", "bob"):
         addresses.add_given(user_id, channel, value, label=None)
-    assert {row.user_id for row in rows(Address, channel=channel) if row.masked == channels.mask(channel, value)} == {"alice", "bob"}
+    assert {row.user_id for row in rows(Address, channel=channel) if row.masked == channels.mask(channel, value)} == {
+        "alice",
+        "bob",
+    }
 
 
 def test_a_device_registered_for_two_at_once_belongs_to_one(app: APIFlask) -> None:
@@ -451,7 +476,11 @@ def test_what_was_done_to_addresses_stands_in_the_history_and_masked() -> None:
     addresses.make_primary("alice", key)
     addresses.remove_own("alice", key)
     addresses.add_browser("alice", Browser("https://push.test/s3cret").subscription, label="Firefox on Linux")
-    told = [(line["choice"], line["from"], line["to"]) for line in reversed(preferences.history("alice")) if line["source"] == "page"]
+    told = [
+        (line["choice"], line["from"], line["to"])
+        for line in reversed(preferences.history("alice"))
+        if line["source"] == "page"
+    ]
     assert told == [
         ("addresses.email", None, "a…@home.test (not confirmed)"),
         ("addresses.email", "a…@home.test (not confirmed)", "a…@home.test"),
@@ -508,7 +537,9 @@ def push_service(app: APIFlask, tmp_path: Path) -> Iterator[PushService]:
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_a_subscription_that_is_gone_is_switched_off_and_the_other_browser_is_not(push_service: PushService, submit: Any, status: int) -> None:
+def test_a_subscription_that_is_gone_is_switched_off_and_the_other_browser_is_not(
+    push_service: PushService, submit: Any, status: int
+) -> None:
     gone = addresses.add_browser("alice", Browser(push_service.url("gone")).subscription, label="Firefox").id
     alive = addresses.add_browser("alice", Browser(push_service.url("alive")).subscription, label="Chrome").id
     push_service.answers = {"/gone": status}

@@ -68,7 +68,11 @@ def test_it_says_why(caller: Caller, cast: Any) -> None:
     [rehearsed] = dry_run([Item(caller, submission("alice", channels=("sms", "email"), routing="best"))])
     [answer] = rehearsed["notifications"]
     [line] = [line for line in answer["trace"] if line["rule"] == "routing"]
-    assert (line["reason"], line["detail"]["first"], line["detail"]["scores"]["sms"]) == ("best", "email", {"sent": 50, "opened": 1})
+    assert (line["reason"], line["detail"]["first"], line["detail"]["scores"]["sms"]) == (
+        "best",
+        "email",
+        {"sent": 50, "opened": 1},
+    )
     assert line["sentence"] == "The channel that was opened most so far comes first: email, 45 of 50."
 
 
@@ -77,7 +81,10 @@ def test_it_does_not_say_more_than_it_knows(caller: Caller, cast: Any) -> None:
     [rehearsed] = dry_run([Item(caller, submission("alice", channels=("sms", "email"), routing="best"))])
     [line] = [line for line in rehearsed["notifications"][0]["trace"] if line["rule"] == "routing"]
     first = line["detail"]["first"]
-    assert line["sentence"] == (f"Which channel is opened most is still being found out; this time {first} comes first. So far 0 of 1 were opened there.")
+    assert line["sentence"] == (
+        f"Which channel is opened most is still being found out; this time {first} comes first. So far 0 of 1 "
+        "were opened there."
+    )
 
 
 # ---- what is counted
@@ -139,7 +146,16 @@ def test_counts_of_two_batches_add_up(app: APIFlask, submit: Submit, cast: Any) 
     def crowd(*names: str) -> Callable[[], None]:
         return lambda: [submit(*names, channels=("inapp",), routing="best") for _ in range(10)] and None
 
-    assert at_once(app, crowd("alice", "bob"), crowd("bob", "alice"), crowd("bob"), lambda: inbox.read("alice", Chosen()) and None) == [None] * 4
+    assert (
+        at_once(
+            app,
+            crowd("alice", "bob"),
+            crowd("bob", "alice"),
+            crowd("bob"),
+            lambda: inbox.read("alice", Chosen()) and None,
+        )
+        == [None] * 4
+    )
     inbox.read("alice", Chosen())
     assert known() == [("alice", "inapp", 20, 20), ("bob", "inapp", 30, 0)]
 
@@ -182,7 +198,12 @@ def test_somebody_new_is_sent_what_everyone_opens(submit: Submit, cast: Any) -> 
     know(("bob", "email", 10_000, 9_900), ("bob", "sms", 10_000, 10))
     scores.count_everyone(now())
     for n in range(20):
-        submit(InlineRecipient(f"u{n}", {"email": f"u{n}@x.test", "phone": f"+491511234{n:04}"}), type="one_time_code", data={"code": "1"}, routing="best")
+        submit(
+            InlineRecipient(f"u{n}", {"email": f"u{n}@x.test", "phone": f"+491511234{n:04}"}),
+            type="one_time_code",
+            data={"code": "1"},
+            routing="best",
+        )
     first = [row.channel for row in deliveries(step=0)]
     assert first.count("email") >= 18
 

@@ -1,4 +1,6 @@
-"""Many dead letters at once: what is chosen is done once, at its rate, and the counts add up whatever happens meanwhile."""
+"""Many dead letters at once: what is chosen is done once, at its rate, and the counts add up whatever happens
+meanwhile.
+"""
 
 import threading
 from collections.abc import Callable
@@ -29,17 +31,41 @@ Dead = Callable[..., None]
 def dead(app: APIFlask) -> Dead:
     """`dead(5, code="refused", expired=2)`: so many dead letters, of which so many have expired."""
 
-    def _dead(count: int, *, code: str = "refused", channel: str = "email", expired: int = 0, user: str = "ann") -> None:
+    def _dead(
+        count: int, *, code: str = "refused", channel: str = "email", expired: int = 0, user: str = "ann"
+    ) -> None:
         at = now()
         with transaction() as session:
             people.upsert([InlineRecipient(user, {"email": f"{user}@example.test"})])
             submission, notification = new_id(), new_id()
-            session.execute(sa.insert(Submission), [{"id": submission, "type": "order_shipped", "recipients": 1, "expanded": 1}])
-            kind = {"type": "order_shipped", "category": "transactional", "priority": "high", "data": {"order_id": "A1"}}
-            session.execute(sa.insert(Notification), [{"id": notification, "submission_id": submission, "user_id": user, **kind}])
-            common = {"notification_id": notification, "channel": channel, "priority": "high", "status": "failed", "provider": "smtp", "outcome": "permanent"}
+            session.execute(
+                sa.insert(Submission), [{"id": submission, "type": "order_shipped", "recipients": 1, "expanded": 1}]
+            )
+            kind = {
+                "type": "order_shipped",
+                "category": "transactional",
+                "priority": "high",
+                "data": {"order_id": "A1"},
+            }
+            session.execute(
+                sa.insert(Notification), [{"id": notification, "submission_id": submission, "user_id": user, **kind}]
+            )
+            common = {
+                "notification_id": notification,
+                "channel": channel,
+                "priority": "high",
+                "status": "failed",
+                "provider": "smtp",
+                "outcome": "permanent",
+            }
             rows = [
-                {**common, "id": new_id(), "code": code, "failed_at": at, "expires_at": at - timedelta(seconds=1) if number < expired else None}
+                {
+                    **common,
+                    "id": new_id(),
+                    "code": code,
+                    "failed_at": at,
+                    "expires_at": at - timedelta(seconds=1) if number < expired else None,
+                }
                 for number in range(count)
             ]
             session.execute(sa.insert(Delivery), rows)
@@ -95,7 +121,9 @@ def statuses() -> dict[str, int]:
         ("discard", 3, (7, 7, 0), {"failed": 7}),
     ],
 )
-def test_all_that_is_chosen_is_done_and_the_expired_are_not_retried(dead: Dead, kind: str, expired: int, expected: Any, status: Any) -> None:
+def test_all_that_is_chosen_is_done_and_the_expired_are_not_retried(
+    dead: Dead, kind: str, expired: int, expected: Any, status: Any
+) -> None:
     dead(7, expired=expired)
     bulk_actions.start(kind, Filter(channel="email"))
     assert counts(done()) == expected
@@ -229,8 +257,12 @@ def test_start_end_and_cancelling_stand_in_the_audit_log(dead: Dead) -> None:
     with audit.acting_as("ada@example.test", "127.0.0.1"):
         key = bulk_actions.start("retry", Filter(channel="email"))
     done()
-    entries = db.session.execute(sa.select(AuditEntry.actor, AuditEntry.action, AuditEntry.subject).order_by(AuditEntry.id)).all()
-    assert [tuple(row) for row in entries] == [("ada@example.test", f"bulk.{word}", show("blk", key)) for word in ("started", "finished")]
+    entries = db.session.execute(
+        sa.select(AuditEntry.actor, AuditEntry.action, AuditEntry.subject).order_by(AuditEntry.id)
+    ).all()
+    assert [tuple(row) for row in entries] == [
+        ("ada@example.test", f"bulk.{word}", show("blk", key)) for word in ("started", "finished")
+    ]
 
 
 def test_a_repair_notes_nothing_until_redis_has_it(dead: Dead, app: APIFlask, request: pytest.FixtureRequest) -> None:
@@ -253,7 +285,15 @@ def test_a_repair_notes_nothing_until_redis_has_it(dead: Dead, app: APIFlask, re
 def test_one_that_breaks_does_not_hold_up_the_others(dead: Dead) -> None:
     dead(3)
     with transaction() as session:
-        session.add(BulkAction(kind="retry", filter={"since": "no time"}, total=3, actor="somebody", created_at=now() - timedelta(hours=1)))
+        session.add(
+            BulkAction(
+                kind="retry",
+                filter={"since": "no time"},
+                total=3,
+                actor="somebody",
+                created_at=now() - timedelta(hours=1),
+            )
+        )
     bulk_actions.start("retry", Filter())
     with pytest.raises(Rejected):
         bulk_actions.work()
@@ -290,7 +330,11 @@ def test_what_two_people_decide_about_the_same_ones_is_done_once_each(dead: Dead
         bulk_actions.start(kind, Filter())
     two_schedulers(app, batches=8)
     db.session.rollback()
-    ended = {row.kind: row for row in db.session.scalars(sa.select(BulkAction).where(BulkAction.finished_at.is_not(None)))}
+    ended = {
+        row.kind: row for row in db.session.scalars(sa.select(BulkAction).where(BulkAction.finished_at.is_not(None)))
+    }
     assert {kind: row.done + row.left for kind, row in ended.items()} == {"retry": total, "discard": total}
-    assert statuses() == {status: done for status, done in (("queued", ended["retry"].done), ("failed", ended["discard"].done)) if done}
+    assert statuses() == {
+        status: done for status, done in (("queued", ended["retry"].done), ("failed", ended["discard"].done)) if done
+    }
     assert ended["retry"].done + ended["discard"].done == total

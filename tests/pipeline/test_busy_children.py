@@ -27,7 +27,10 @@ Busy = Callable[[str], AbstractContextManager[None]]
 @pytest.fixture
 def busy(app: APIFlask, tmp_path: Path) -> Iterator[Busy]:
     """`with busy(process_pool.AUTHORS):` all children of that pool have something to do."""
-    pools = {name: ProcessPool(1, longest_call_s=60, longest_wait_s=0.1) for name in (process_pool.AUTHORS, process_pool.MESSAGES)}
+    pools = {
+        name: ProcessPool(1, longest_call_s=60, longest_wait_s=0.1)
+        for name in (process_pool.AUTHORS, process_pool.MESSAGES)
+    }
     before, app.extensions["process_pools"] = app.extensions["process_pools"], pools
 
     @contextmanager
@@ -63,9 +66,13 @@ def test_submissions_do_not_wait_for_those_who_write_templates(busy: Busy, cast:
         assert answers(caller, CHEAP, DEAR) == ["accepted", "accepted"]
 
 
-def test_what_nobody_is_free_to_check_is_refused_alone_and_may_come_again(busy: Busy, cast: Any, caller: Caller) -> None:
+def test_what_nobody_is_free_to_check_is_refused_alone_and_may_come_again(
+    busy: Busy, cast: Any, caller: Caller
+) -> None:
     with busy(process_pool.MESSAGES):
-        [first, second] = accept([Item(caller, submission("alice", type="order_placed", data=data)) for data in (CHEAP, DEAR)])
+        [first, second] = accept(
+            [Item(caller, submission("alice", type="order_placed", data=data)) for data in (CHEAP, DEAR)]
+        )
         assert isinstance(first, Accepted)
         assert isinstance(second, Rejected)
         assert (second.code, second.retry_after is not None) == ("unavailable", True)

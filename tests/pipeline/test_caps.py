@@ -42,12 +42,16 @@ Submit = Callable[..., Any]
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 TIMES = [0, MINUTE, HOUR // 2, HOUR, 5 * HOUR]
 TITLES = count()
-ON_ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")  # what Redis does is the same on both
+ON_ONE_DATABASE = pytest.mark.parametrize(
+    "database_url", ["sqlite"], indirect=True, scope="session"
+)  # what Redis does is the same on both
 
 
 def offer(*recipients: Any, **fields: Any) -> Any:
     """A marketing submission that repeats nothing: at most 2 an hour and 5 a day."""
-    return submission(*recipients, **{"type": "promotional_offer", "data": {"title": f"Offer {next(TITLES)}"}, **fields})
+    return submission(
+        *recipients, **{"type": "promotional_offer", "data": {"title": f"Offer {next(TITLES)}"}, **fields}
+    )
 
 
 def went(answer: Any) -> list[str]:
@@ -82,7 +86,13 @@ def later(seconds: int) -> datetime | None:
 
 def counted(user_id: str = "alice", category: str = "marketing") -> int:
     """How many notifications, by whichever of their channels."""
-    return len({member.split()[0] for member in redis_store.client.zrange(f"notifier:caps:{category}:{user_id}", 0, -1) if member})
+    return len(
+        {
+            member.split()[0]
+            for member in redis_store.client.zrange(f"notifier:caps:{category}:{user_id}", 0, -1)
+            if member
+        }
+    )
 
 
 # ---- the windows
@@ -120,7 +130,11 @@ def test_windows_roll(send: Submit, case: str, pauses: list[int], goes: str) -> 
         ("what is due later in the same hour counts now", [30 * MINUTE, 40 * MINUTE, 0], "++-"),
         ("one before and one after within an hour", [0, 50 * MINUTE, 30 * MINUTE], "++-"),
         ("one before and one after, and no hour has both", [0, 70 * MINUTE, 40 * MINUTE], "+++"),
-        ("a day is any 24 hours, whatever the calendar says", [0, 6 * HOUR, 12 * HOUR, 18 * HOUR, 23 * HOUR, 22 * HOUR, 25 * HOUR], "+++++-+"),
+        (
+            "a day is any 24 hours, whatever the calendar says",
+            [0, 6 * HOUR, 12 * HOUR, 18 * HOUR, 23 * HOUR, 22 * HOUR, 25 * HOUR],
+            "+++++-+",
+        ),
     ],
 )
 def test_each_counts_for_the_time_it_is_due(send: Submit, case: str, due: list[int], goes: str) -> None:
@@ -131,7 +145,9 @@ def test_each_counts_for_the_time_it_is_due(send: Submit, case: str, due: list[i
 @ON_ONE_DATABASE
 @given(st.lists(st.tuples(st.sampled_from(TIMES), st.sampled_from([0, 0, *TIMES, DAY])), min_size=1, max_size=20))
 @settings(max_examples=15)
-def test_no_hour_and_no_day_ever_sees_more_than_the_caps(app: APIFlask, caller: Caller, cast: dict[str, str], steps: list[tuple[int, int]]) -> None:
+def test_no_hour_and_no_day_ever_sees_more_than_the_caps(
+    app: APIFlask, caller: Caller, cast: dict[str, str], steps: list[tuple[int, int]]
+) -> None:
     """Whatever is submitted when, and for when."""
     redis_store.client.set(caps.ASKED_UNTIL, 1)
     redis_store.client.delete("notifier:caps:marketing:dave")
@@ -150,7 +166,10 @@ def test_no_hour_and_no_day_ever_sees_more_than_the_caps(app: APIFlask, caller: 
 def test_channels_of_one_that_are_due_at_different_times_count_apart(send: Submit) -> None:
     """The item at once, the mail when the escalation has waited for a read."""
     for _ in range(2):
-        assert send("alice", routing="escalate", channels=("inapp", "email"), escalate_after=2 * HOUR) == ["inapp", "email"]
+        assert send("alice", routing="escalate", channels=("inapp", "email"), escalate_after=2 * HOUR) == [
+            "inapp",
+            "email",
+        ]
     assert [send("alice", channels=("sms",), send_at=later(hours * HOUR)) for hours in (0, 2, 4)] == [[], [], ["sms"]]
 
 
@@ -189,11 +208,26 @@ SOON = {"send_at": 600}
     [
         ("cancelled before it was due", SOON, lambda one, _: cancel(one), ("cancelled", "cancelled")),
         ("cancelled in its queue", {}, lambda one, _: cancel(one), ("cancelled", "cancelled")),
-        ("expired before it was due", SOON, lambda *_: (passed(status="waiting"), sweep.ring_due()), ("expired", "expired")),
+        (
+            "expired before it was due",
+            SOON,
+            lambda *_: (passed(status="waiting"), sweep.ring_due()),
+            ("expired", "expired"),
+        ),
         ("expired in its queue", {}, lambda *_: (passed(status="queued"), sweep.ring_lost()), ("expired", "expired")),
-        ("expired before its send", {}, lambda *_: (passed(status="queued"), deliver([deliveries()[0].id])), ("expired", "expired")),
+        (
+            "expired before its send",
+            {},
+            lambda *_: (passed(status="queued"), deliver([deliveries()[0].id])),
+            ("expired", "expired"),
+        ),
         ("superseded", {"collapse_key": "cart"}, lambda _, submit: superseded(submit), ("skipped", "superseded")),
-        ("not wanted any more at the last look", {}, lambda *_: not_wanted_at_the_last_look(), ("skipped", "opted_out")),
+        (
+            "not wanted any more at the last look",
+            {},
+            lambda *_: not_wanted_at_the_last_look(),
+            ("skipped", "opted_out"),
+        ),
         ("without words", {**SOON, "channels": ("inapp",)}, lambda *_: without_words(), ("skipped", "template_error")),
     ],
 )
@@ -221,7 +255,9 @@ ONE_MAIL_A_DAY = {"caps": {"marketing": {"channels": {"email": {"day": 1}}}}}
         ("the item was read, so the mail need not remind of it", "escalate", lambda _: inbox.read("alice", Chosen())),
     ],
 )
-def test_one_channel_of_two_gives_back_its_own_count(send: Submit, case: str, routing: str, end: Callable[[UUID], Any] | None) -> None:
+def test_one_channel_of_two_gives_back_its_own_count(
+    send: Submit, case: str, routing: str, end: Callable[[UUID], Any] | None
+) -> None:
     choosing.change("alice", ONE_MAIL_A_DAY, replace=False, source="test")
     send("alice", channels=("inapp", "email"), routing=routing)
     if end:
@@ -233,7 +269,9 @@ def test_one_channel_of_two_gives_back_its_own_count(send: Submit, case: str, ro
 
 
 def by_mail(user_id: str = "alice") -> int:
-    return sum(member.endswith(b" email") for member in redis_store.client.zrange(f"notifier:caps:marketing:{user_id}", 0, -1))
+    return sum(
+        member.endswith(b" email") for member in redis_store.client.zrange(f"notifier:caps:marketing:{user_id}", 0, -1)
+    )
 
 
 def test_one_address_of_two_gives_nothing_back(send: Submit) -> None:
@@ -257,11 +295,15 @@ def test_what_comes_back_counts_again(send: Submit, submit: Submit) -> None:
     assert (deliveries()[0].status, counted()) == ("waiting", 1)
 
 
-def test_who_is_superseded_while_it_is_stored_is_not_counted(app: APIFlask, cast: dict[str, str], caller: Caller) -> None:
+def test_who_is_superseded_while_it_is_stored_is_not_counted(
+    app: APIFlask, cast: dict[str, str], caller: Caller
+) -> None:
     """It passed the caps before it learned that somebody else was faster."""
     if db.engine.dialect.name == "sqlite":
         pytest.skip("SQLite has one writer at a time")
-    place = dict(zip(("user_id", "scope", "collapse_key"), key_of("alice", caller.producer_id, False, "cart"), strict=True))
+    place = dict(
+        zip(("user_id", "scope", "collapse_key"), key_of("alice", caller.producer_id, False, "cart"), strict=True)
+    )
 
     def run() -> None:
         with app.app_context():
@@ -293,7 +335,11 @@ def test_nothing_is_counted_for_somebody_who_was_erased(send: Submit) -> None:
 
 
 def test_what_no_cap_concerned_is_not_counted_when_it_ends(cast: dict[str, str], submit: Submit) -> None:
-    for fields in ({}, {"type": "account_activity", "data": {"event": "e"}, "priority": "urgent"}, {"type": "security_alert", "data": {"event": "e"}}):
+    for fields in (
+        {},
+        {"type": "account_activity", "data": {"event": "e"}, "priority": "urgent"},
+        {"type": "security_alert", "data": {"event": "e"}},
+    ):
         submit("alice", channels=("email", "sms"), **fields)
     passed(status="queued")
     deliver([row.id for row in deliveries()])
@@ -348,7 +394,12 @@ def test_without_redis_what_ends_ends_all_the_same(send: Submit) -> None:
 )
 def test_some_are_neither_counted_nor_limited(send: Submit, case: str, fields: dict[str, Any]) -> None:
     accounts.create_account("alice@example.test", "a long password", role="admin", user_id="alice")
-    choosing.change("alice", {"caps": {category: {"day": 0} for category in ("transactional", "system")}}, replace=False, source="test")
+    choosing.change(
+        "alice",
+        {"caps": {category: {"day": 0} for category in ("transactional", "system")}},
+        replace=False,
+        source="test",
+    )
     assert all(send("alice", **fields) for _ in range(12))
     assert redis_store.client.keys("notifier:caps:*") == []
 
@@ -411,14 +462,18 @@ def last_skip(answer: dict[str, Any], channel: str = "email") -> tuple[str, Any]
         ({"channels": {"email": {"day": 0}}}, {"per": "day", "max": 0, "channel": "email"}),
     ],
 )
-def test_it_is_said_which_cap_it_was(cast: dict[str, str], submit: Submit, chosen: dict[str, Any], detail: dict[str, Any]) -> None:
+def test_it_is_said_which_cap_it_was(
+    cast: dict[str, str], submit: Submit, chosen: dict[str, Any], detail: dict[str, Any]
+) -> None:
     choosing.change("alice", {"caps": {"marketing": chosen}}, replace=False, source="test")
     assert last_skip(submit("alice", type="promotional_offer", data={"title": "t"})) == ("frequency_cap", detail)
 
 
 def test_what_is_over_is_kept_for_the_summary_where_that_is_wanted(cast: dict[str, str], submit: Submit) -> None:
     choosing.change("alice", {"caps": {"marketing": {"day": 0}}, "held": "summary"}, replace=False, source="test")
-    [notification] = submit("alice", type="promotional_offer", data={"title": "t"}, channels=("email",))["notifications"]
+    [notification] = submit("alice", type="promotional_offer", data={"title": "t"}, channels=("email",))[
+        "notifications"
+    ]
     assert [(d["reason"], d["detail"]["held"]) for d in notification["deliveries"]] == [("digested", "frequency_cap")]
 
 
@@ -553,7 +608,10 @@ def test_a_dry_run_looks_and_counts_nothing(send: Submit, caller: Caller) -> Non
     before = traces()
     second = dry_run([item])[0]["notifications"]
     assert traces() == before
-    shown = [[{d["reason"] for d in n["deliveries"] if d["channel"] == "inapp"} for n in answer] for answer in (first, second)]
+    shown = [
+        [{d["reason"] for d in n["deliveries"] if d["channel"] == "inapp"} for n in answer]
+        for answer in (first, second)
+    ]
     assert shown == [[{None}, {None}], [{"frequency_cap"}, {None}]]
 
 
@@ -572,7 +630,12 @@ def test_the_counts_are_rebuilt_from_the_database(send: Submit, caller: Caller) 
 
 def test_rebuilt_counts_know_by_which_channels_it_went(send: Submit) -> None:
     send("alice", channels=("inapp",))
-    choosing.change("alice", {"caps": {"marketing": {"channels": {"email": {"day": 1}, "inapp": {"day": 1}}}}}, replace=False, source="test")
+    choosing.change(
+        "alice",
+        {"caps": {"marketing": {"channels": {"email": {"day": 1}, "inapp": {"day": 1}}}}},
+        replace=False,
+        source="test",
+    )
     redis_store.client.flushall()
     assert send("alice") == ["email"]
 
@@ -585,11 +648,18 @@ def test_rebuilt_counts_know_by_which_channels_it_went(send: Submit) -> None:
         ("those of a test key", {"type": "account_activity", "data": {"event": "e"}}, {"is_test": True}),
     ],
 )
-def test_rebuilt_counts_leave_out_what_is_not_counted(send: Submit, caller: Caller, case: str, fields: dict[str, Any], caller_changes: dict[str, Any]) -> None:
+def test_rebuilt_counts_leave_out_what_is_not_counted(
+    send: Submit, caller: Caller, case: str, fields: dict[str, Any], caller_changes: dict[str, Any]
+) -> None:
     for _ in range(3):
         send("alice", caller=replace(caller, **caller_changes), **fields)
     redis_store.client.flushall()
-    assert [bool(send("alice", type="account_activity", data={"event": "e"})) for _ in range(4)] == [True, True, True, False]
+    assert [bool(send("alice", type="account_activity", data={"event": "e"})) for _ in range(4)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_what_is_older_than_a_day_is_not_asked_for(send: Submit) -> None:
@@ -608,7 +678,9 @@ def test_what_is_older_than_a_day_is_not_asked_for(send: Submit) -> None:
         ("unless it was cancelled", cancel, [True, True]),
     ],
 )
-def test_what_was_scheduled_long_ago_is_found_again(send: Submit, case: str, end: Callable[[UUID], Any] | None, goes: list[bool]) -> None:
+def test_what_was_scheduled_long_ago_is_found_again(
+    send: Submit, case: str, end: Callable[[UUID], Any] | None, goes: list[bool]
+) -> None:
     choosing.change("alice", {"caps": {"marketing": {"day": 1}}}, replace=False, source="test")
     send("alice", send_at=later(3 * DAY))
     with transaction() as session:
@@ -632,13 +704,21 @@ def test_a_rebuilt_count_gives_back_what_does_not_go_out(send: Submit) -> None:
 def test_of_somebody_who_was_sent_much_only_what_counts_is_read(send: Submit) -> None:
     send("alice", send_at=later(3 * DAY))
     send("alice", channels=("email",))
-    known = {name: value for name, value in vars(rows(Notification)[0]).items() if name in Notification.__table__.columns}
+    known = {
+        name: value for name, value in vars(rows(Notification)[0]).items() if name in Notification.__table__.columns
+    }
     long_ago = int((now() - timedelta(days=40)).timestamp() * 1000) << 80
     old = [{**known, "id": UUID(int=long_ago + n), "submission_id": UUID(int=n), "send_at": None} for n in range(3_000)]
     with transaction() as session:
-        session.execute(sa.insert(Submission), [{"id": row["submission_id"], "type": "like", "recipients": 1, "expanded": 1} for row in old])
+        session.execute(
+            sa.insert(Submission),
+            [{"id": row["submission_id"], "type": "like", "recipients": 1, "expanded": 1} for row in old],
+        )
         session.execute(sa.insert(Notification), [{**row, "created_at": now() - timedelta(days=40)} for row in old])
-        session.execute(sa.insert(Delivery), [{"notification_id": row["id"], "channel": "email", "priority": "low", "status": "sent"} for row in old])
+        session.execute(
+            sa.insert(Delivery),
+            [{"notification_id": row["id"], "channel": "email", "priority": "low", "status": "sent"} for row in old],
+        )
         session.execute(sa.text("ANALYZE"))
     redis_store.client.flushall()
     asked: list[tuple[str, Any]] = []
@@ -648,7 +728,9 @@ def test_of_somebody_who_was_sent_much_only_what_counts_is_read(send: Submit) ->
     sa.event.remove(db.engine, "before_cursor_execute", listener)
     [(statement, parameters)] = [one for one in asked if "JOIN event_type" in one[0]]
     explain = "EXPLAIN QUERY PLAN " if db.engine.dialect.name == "sqlite" else "EXPLAIN "
-    plan = "\n".join(str(tuple(row)) for row in db.session.connection().exec_driver_sql(explain + statement, parameters))
+    plan = "\n".join(
+        str(tuple(row)) for row in db.session.connection().exec_driver_sql(explain + statement, parameters)
+    )
     assert "ix_notification_send_at" in plan, plan
     assert "ix_notification_user_id" in plan or "pk_notification" in plan, plan
     assert not re.search(r"SCAN (notification|delivery)|Seq Scan on (notification|delivery)", plan), plan

@@ -12,7 +12,12 @@ from notifier.pipeline.clean_text import cut_for_sms, many_lines, text_of_html
 
 @pytest.mark.parametrize(
     ("text", "clean"),
-    [("a \t\nb  ", "a\nb"), ("a  b", "a  b"), ("  a\n \n\t\n b ", "a\n\n b"), ("a" + " " * 100_000 + "b", "a" + " " * 100_000 + "b")],
+    [
+        ("a \t\nb  ", "a\nb"),
+        ("a  b", "a  b"),
+        ("  a\n \n\t\n b ", "a\n\n b"),
+        ("a" + " " * 100_000 + "b", "a" + " " * 100_000 + "b"),
+    ],
     ids=["at line ends", "within a line", "empty lines", "a very long run"],
 )
 def test_spaces_before_a_line_end_go_in_time_with_the_length_of_the_text(text: str, clean: str) -> None:
@@ -22,7 +27,11 @@ def test_spaces_before_a_line_end_go_in_time_with_the_length_of_the_text(text: s
     assert time.process_time() - begun < 5
 
 
-SMS_TEXTS = st.one_of(st.text(st.sampled_from("ab äñÇ€^\n."), max_size=300), st.text(st.sampled_from("ab …’éж😀€"), max_size=300), st.text(max_size=200))
+SMS_TEXTS = st.one_of(
+    st.text(st.sampled_from("ab äñÇ€^\n."), max_size=300),
+    st.text(st.sampled_from("ab …’éж😀€"), max_size=300),
+    st.text(max_size=200),
+)
 
 
 @given(SMS_TEXTS, st.integers(3, 200))

@@ -38,7 +38,9 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def say(submit: Submit) -> Callable[..., str]:
-    """`say("shipped", …)` → the shown id of the notification, to alice, by mail, with the key `order-1` unless told otherwise."""
+    """`say("shipped", …)` → the shown id of the notification, to alice, by mail, with the key `order-1` unless told
+    otherwise.
+    """
 
     def _say(what: str, to: Any = "alice", **fields: Any) -> str:
         fields = {"channels": ("email",), "collapse_key": "order-1", **fields}
@@ -69,7 +71,11 @@ def test_what_waits_or_is_queued_makes_way(say: Any, cast: Any) -> None:
     say("placed", send_at=now() + HOUR)
     say("shipped")
     newest = say("delivered")
-    assert said() == [("placed", "email", "skipped", "superseded"), ("shipped", "email", "skipped", "superseded"), ("delivered", "email", "queued", None)]
+    assert said() == [
+        ("placed", "email", "skipped", "superseded"),
+        ("shipped", "email", "skipped", "superseded"),
+        ("delivered", "email", "queued", None),
+    ]
     assert [row.detail["superseded_by"] for row in deliveries(status="skipped")][1] == newest
     assert [outcome.status for outcome in deliver([row.id for row in deliveries()])] == ["delivered"]
 
@@ -175,9 +181,16 @@ def test_an_unread_item_is_replaced(say: Any, cast: Any, ear: Any) -> None:
     assert (old.replaced_by, old.archived_at is not None, new.replaced_by) == (new.id, True, None)
     assert (in_view(), in_view("unread"), in_view("archived"), counts()) == (["delivered"], ["delivered"], [], (1, 1))
     (_, first, arrived), (user_id, second, changed) = ear.heard()
-    assert (first, arrived["seq"], arrived["item"]["id"], "replaced_by" in arrived["item"]) == ("item", 2, show("dlv", new.id), False)
+    assert (first, arrived["seq"], arrived["item"]["id"], "replaced_by" in arrived["item"]) == (
+        "item",
+        2,
+        show("dlv", new.id),
+        False,
+    )
     assert (user_id, second, changed["seq"], changed["unread"], changed["unseen"]) == ("alice", "state", 3, 1, 1)
-    assert [(item["id"], item["replaced_by"]) for item in changed["changed"]] == [(show("dlv", old.id), show("dlv", new.id))]
+    assert [(item["id"], item["replaced_by"]) for item in changed["changed"]] == [
+        (show("dlv", old.id), show("dlv", new.id))
+    ]
     assert queries.changes("alice", 1)["changed"][1] == changed["changed"][0]
 
 
@@ -197,11 +210,17 @@ LEFT: dict[str, tuple[str, bool, tuple[int, int], list[str]]] = {
 
 
 @pytest.mark.parametrize(("name", "is_replaced", "counted", "left"), LEFT.values(), ids=LEFT)
-def test_what_was_read_or_put_away_stays(say: Any, cast: Any, name: str, is_replaced: bool, counted: Any, left: Any) -> None:
+def test_what_was_read_or_put_away_stays(
+    say: Any, cast: Any, name: str, is_replaced: bool, counted: Any, left: Any
+) -> None:
     say("shipped", channels=("inapp",))
     mark(name)()
     say("delivered", channels=("inapp",))
-    assert ([row.replaced_by is not None for row in rows(InboxItem)], counts(), in_view()) == ([is_replaced, False], counted, left)
+    assert ([row.replaced_by is not None for row in rows(InboxItem)], counts(), in_view()) == (
+        [is_replaced, False],
+        counted,
+        left,
+    )
     inbox.wake_snoozed(now() + 2 * HOUR)
     assert (counts(), in_view()) == (counted, left)
 
@@ -211,7 +230,11 @@ def test_a_replaced_item_cannot_be_brought_back(say: Any, cast: Any) -> None:
     say("delivered", channels=("inapp",))
     old = rows(InboxItem)[0].id
     for name in ("unarchive", "read", "seen", "snooze"):
-        answer = inbox.snooze("alice", Chosen((old,)), now()) if name == "snooze" else getattr(inbox, name)("alice", Chosen((old,)))
+        answer = (
+            inbox.snooze("alice", Chosen((old,)), now())
+            if name == "snooze"
+            else getattr(inbox, name)("alice", Chosen((old,)))
+        )
         assert (answer["seq"], answer["unread"]) == (3, 1)
 
 
@@ -260,7 +283,10 @@ BATCHES: dict[str, tuple[list[int | None], int]] = {
 @pytest.mark.parametrize(("sequences", "newest"), BATCHES.values(), ids=BATCHES)
 def test_of_several_in_one_batch_one_goes(caller: Caller, cast: Any, sequences: list[int | None], newest: int) -> None:
     items = [
-        Item(caller, submission("alice", data={"order_id": f"n{index}"}, channels=BOTH, collapse_key="k", sequence=sequence))
+        Item(
+            caller,
+            submission("alice", data={"order_id": f"n{index}"}, channels=BOTH, collapse_key="k", sequence=sequence),
+        )
         for index, sequence in enumerate(sequences)
     ]
     items.append(Item(caller, submission("alice", data={"order_id": "other"}, channels=BOTH, collapse_key="other")))
@@ -275,7 +301,10 @@ def test_what_is_expanded_late_is_as_old_as_its_submission(submit: Submit, say: 
     say("newer")
     expand(parse("sub", older["id"]))
     mine = [row.id for row in rows(Notification, user_id="alice")]
-    assert [(row.status, row.reason) for row in deliveries() if row.notification_id in mine] == [("queued", None), ("skipped", "superseded")]
+    assert [(row.status, row.reason) for row in deliveries() if row.notification_id in mine] == [
+        ("queued", None),
+        ("skipped", "superseded"),
+    ]
     assert len(deliveries(status="queued")) == 101
 
 
@@ -303,7 +332,9 @@ def test_one_that_is_being_sent_is_not_tried_again(say: Any, cast: Any) -> None:
     assert said()[0] == ("shipped", "email", "waiting", "retry")
     wake()
     sweep.ring_due()
-    assert [(outcome.status, outcome.explanation) for outcome in deliver([deliveries()[0].id])] == [("skipped", "superseded")]
+    assert [(outcome.status, outcome.explanation) for outcome in deliver([deliveries()[0].id])] == [
+        ("skipped", "superseded")
+    ]
 
 
 @pytest.mark.parametrize("channel", ["email", "inapp"])
@@ -311,7 +342,11 @@ def test_what_a_scheduler_held_just_then_is_stopped_later(say: Any, cast: Any, c
     say("shipped", channels=(channel,), send_at=now() + HOUR)
     newest = say("delivered", channels=(channel,))
     with transaction() as session:  # as if it had been locked while the newer one looked for it
-        session.execute(sa.update(Delivery).where(Delivery.id == deliveries()[0].id).values(status="waiting", reason="scheduled", wake_at=now(), detail={}))
+        session.execute(
+            sa.update(Delivery)
+            .where(Delivery.id == deliveries()[0].id)
+            .values(status="waiting", reason="scheduled", wake_at=now(), detail={})
+        )
     sweep.ring_due()
     deliver([row.id for row in deliveries(status="queued")])
     older = deliveries()[0]
@@ -324,7 +359,10 @@ def test_of_many_at_once_one_is_left(app: APIFlask, caller: Caller, cast: Any) -
         def repeatedly() -> None:
             for number in range(6):
                 batch = [
-                    Item(caller, submission(user, data={"order_id": f"{worker}.{number}"}, channels=BOTH, collapse_key="k"))
+                    Item(
+                        caller,
+                        submission(user, data={"order_id": f"{worker}.{number}"}, channels=BOTH, collapse_key="k"),
+                    )
                     for user in random.Random(worker * 10 + number).sample(["alice", "bob"], 2)
                 ]
                 accept(batch)
@@ -341,7 +379,22 @@ def test_of_many_at_once_one_is_left(app: APIFlask, caller: Caller, cast: Any) -
 
 def test_the_greatest_sequence_wins_whoever_is_first(app: APIFlask, caller: Caller, cast: Any) -> None:
     def submit_one(sequence: int) -> Callable[[], Any]:
-        return lambda: len(accept([Item(caller, submission("alice", data={"order_id": str(sequence)}, channels=BOTH, collapse_key="k", sequence=sequence))]))
+        return lambda: len(
+            accept(
+                [
+                    Item(
+                        caller,
+                        submission(
+                            "alice",
+                            data={"order_id": str(sequence)},
+                            channels=BOTH,
+                            collapse_key="k",
+                            sequence=sequence,
+                        ),
+                    )
+                ]
+            )
+        )
 
     numbers = list(range(12))
     random.Random(1).shuffle(numbers)
@@ -360,7 +413,14 @@ def test_a_worker_and_a_newer_one_at_once_agree(app: APIFlask, say: Any, caller:
 
     def talk() -> None:
         for number in range(8):
-            accept([Item(caller, submission("alice", data={"order_id": str(number)}, channels=("email",), collapse_key="k"))])
+            accept(
+                [
+                    Item(
+                        caller,
+                        submission("alice", data={"order_id": str(number)}, channels=("email",), collapse_key="k"),
+                    )
+                ]
+            )
 
     assert at_once(app, work, talk, work) == [None] * 3
     work()

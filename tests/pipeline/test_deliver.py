@@ -51,7 +51,8 @@ def test_a_delivery_that_works_is_recorded_with_its_attempt_and_capture(app: API
     assert "A1" in capture.content["subject"]
 
 
-# word → after the first try: status, reason, outcome of the attempt, is it dead; transactional types resend what is unknown
+# word → after the first try: status, reason, outcome of the attempt, is it dead; transactional types resend
+# what is unknown
 FIRST_TRY = [
     ("soft-fail", "waiting", "retry", "retryable", False),
     ("flaky-2", "waiting", "retry", "retryable", False),
@@ -63,7 +64,9 @@ FIRST_TRY = [
 
 
 @pytest.mark.parametrize(("word", "status", "reason", "outcome", "is_dead"), FIRST_TRY)
-def test_what_a_failed_try_leads_to(app: APIFlask, submit: Submit, word: str, status: str, reason: str | None, outcome: str, is_dead: bool) -> None:
+def test_what_a_failed_try_leads_to(
+    app: APIFlask, submit: Submit, word: str, status: str, reason: str | None, outcome: str, is_dead: bool
+) -> None:
     submit(email(word), channels=("email",))
     [row] = deliveries()
     [result] = deliver([row.id])
@@ -100,7 +103,11 @@ def test_a_dead_address_is_switched_off_and_not_used_again(app: APIFlask, submit
     assert (address.disabled_at is not None, address.disabled_reason) == (True, "dead")
     answer = submit("user-dead", channels=("email",))
     [second] = answer["notifications"][0]["deliveries"]
-    assert (second["status"], second["reason"], second["detail"]) == ("skipped", "no_address", {"disabled_reason": "dead"})
+    assert (second["status"], second["reason"], second["detail"]) == (
+        "skipped",
+        "no_address",
+        {"disabled_reason": "dead"},
+    )
 
 
 def test_two_failures_then_it_arrives(app: APIFlask, submit: Submit) -> None:
@@ -204,10 +211,14 @@ def test_a_person_retries_what_is_dead_but_never_what_has_expired(app: APIFlask,
     first, second = deliveries()
     assert (first.status, first.failures, first.tries, second.status) == ("queued", 0, 1, "failed")
     assert show("dlv", first.id) in queue("email.high").job_ids
-    assert [(entry.subject, entry.after) for entry in rows(AuditEntry, action="delivery.retried")] == [(show("dlv", first.id), None)]
+    assert [(entry.subject, entry.after) for entry in rows(AuditEntry, action="delivery.retried")] == [
+        (show("dlv", first.id), None)
+    ]
 
 
-def test_with_a_test_key_everything_is_captured_the_inbox_too(cast: dict[str, str], caller: Caller, submit: Submit) -> None:
+def test_with_a_test_key_everything_is_captured_the_inbox_too(
+    cast: dict[str, str], caller: Caller, submit: Submit
+) -> None:
     submit("alice", caller=replace(caller, is_test=True), channels=("inapp", "email"))
     assert [o.status for o in deliver([row.id for row in deliveries()])] == ["delivered", "delivered"]
     assert {c.channel for c in rows(Capture)} == {"inapp", "email"}
@@ -216,7 +227,11 @@ def test_with_a_test_key_everything_is_captured_the_inbox_too(cast: dict[str, st
 
 def test_the_request_that_it_came_by_stands_on_the_workers_lines(app: APIFlask, submit: Submit) -> None:
     for word in ("fine", "other"):
-        submit(email(word), caller=Caller(None, is_test=True, may_be_urgent=False, types=None, request_id=f"req-{word}"), channels=("email",))
+        submit(
+            email(word),
+            caller=Caller(None, is_test=True, may_be_urgent=False, types=None, request_id=f"req-{word}"),
+            channels=("email",),
+        )
     with structlog.testing.capture_logs() as logs:
         deliver([row.id for row in deliveries()])
     assert [line["request_id"] for line in logs if line["event"].startswith("delivery.")] == ["req-fine", "req-other"]

@@ -50,7 +50,12 @@ def choose(**changes: Any) -> None:
 
 
 def like(submit: Submit, actor: str, **fields: Any) -> Any:
-    fields = {"type": "like", "data": {"actor": actor, "url": f"https://shop.test/{actor}"}, "channels": ("inapp", "email"), "dedupe": False} | fields
+    fields = {
+        "type": "like",
+        "data": {"actor": actor, "url": f"https://shop.test/{actor}"},
+        "channels": ("inapp", "email"),
+        "dedupe": False,
+    } | fields
     return submit("fred", **fields)
 
 
@@ -97,24 +102,38 @@ def test_what_is_to_be_summed_up_is_skipped_and_gathered(fred: str, submit: Subm
         ("email", "skipped", "digested", "digest"),
     ]
     [digest] = rows(Digest)
-    assert (digest.user_id, digest.key, digest.category, digest.is_test, digest.due_at) == ("fred", "social", "social", False, digest.window_at)
+    assert (digest.user_id, digest.key, digest.category, digest.is_test, digest.due_at) == (
+        "fred",
+        "social",
+        "social",
+        False,
+        digest.window_at,
+    )
     assert {show("dlv", entry.delivery_id) for entry in rows(DigestEntry)} == {first["id"], second["id"]}
     assert rows(InboxItem) == []
 
 
-def test_one_digest_stands_open_for_each_person_category_and_kind_of_key(fred: str, submit: Submit, caller: Caller) -> None:
+def test_one_digest_stands_open_for_each_person_category_and_kind_of_key(
+    fred: str, submit: Submit, caller: Caller
+) -> None:
     choose(digest={"social": "daily", "marketing": "weekly"})
     tester = Caller(caller.producer_id, is_test=True, may_be_urgent=True, types=None, request_id="r")
     for actor in ("mira", "jonas"):
         like(submit, actor)
         like(submit, actor, caller=tester)
     submit("fred", type="newsletter", data={"title": "T", "body": "B"}, channels=("email",))
-    assert [(digest.key, digest.is_test) for digest in rows(Digest)] == [("social", False), ("social", True), ("marketing", False)]
+    assert [(digest.key, digest.is_test) for digest in rows(Digest)] == [
+        ("social", False),
+        ("social", True),
+        ("marketing", False),
+    ]
     assert len(rows(DigestEntry)) == 9
 
 
 def test_gathering_costs_the_same_statements_however_many_there_are(fred: str, submit: Submit, caller: Caller) -> None:
-    people_of = {size: tuple(InlineRecipient(f"p{size}-{n}", {"name": "P"}) for n in range(size)) for size in (1, 2, 12)}
+    people_of = {
+        size: tuple(InlineRecipient(f"p{size}-{n}", {"name": "P"}) for n in range(size)) for size in (1, 2, 12)
+    }
     costs = []
     for recipients in people_of.values():
         with transaction():
@@ -138,7 +157,9 @@ def test_something_scheduled_for_later_waits_for_the_digest_of_its_own_time(fred
 def test_what_was_said_to_expire_is_still_so_after_an_expansion(fred: str, submit: Submit) -> None:
     """Whether the producer has said so travels with a submission that is too large for one request."""
     others = [InlineRecipient(f"p{n}", {"name": "P"}) for n in range(INLINE_LIMIT)]
-    answer = submit("fred", *others, type="like", data={"actor": "mira"}, channels=("email",), expires_in=60, is_perishable=True)
+    answer = submit(
+        "fred", *others, type="like", data={"actor": "mira"}, channels=("email",), expires_in=60, is_perishable=True
+    )
     expand(parse("sub", answer["id"]))
     [mine] = [d for d in rows(Delivery) if d.reason in ("expired", "digested")]
     assert (mine.reason, mine.detail["held"]) == ("expired", "digest")
@@ -151,9 +172,16 @@ def test_a_digest_is_one_item_and_one_mail_listing_what_came(fred: str, submit: 
     originals = [like(submit, actor)["notifications"][0]["id"] for actor in ("mira", "jonas")]
     assert close() == 1
     [notification] = made()
-    assert (notification.type, notification.category, notification.user_id, notification.producer_id) == ("social_digest", "social", "fred", None)
+    assert (notification.type, notification.category, notification.user_id, notification.producer_id) == (
+        "social_digest",
+        "social",
+        "fred",
+        None,
+    )
     assert notification.data == {
-        "lines": [{"title": f"{actor} likes your post", "url": f"https://shop.test/{actor}"} for actor in ("jonas", "mira")],
+        "lines": [
+            {"title": f"{actor} likes your post", "url": f"https://shop.test/{actor}"} for actor in ("jonas", "mira")
+        ],
         "count": 2,
         "more": 0,
     }
@@ -163,7 +191,9 @@ def test_a_digest_is_one_item_and_one_mail_listing_what_came(fred: str, submit: 
     assert (item.title, item.body) == ("2 updates for you", "jonas likes your post\nmira likes your post")
     for original in originals:
         gathered = rows(Delivery, notification_id=parse("ntf", original))
-        assert {(d.status, d.reason, d.detail["digest"]) for d in gathered} == {("skipped", "digested", show("ntf", notification.id))}
+        assert {(d.status, d.reason, d.detail["digest"]) for d in gathered} == {
+            ("skipped", "digested", show("ntf", notification.id))
+        }
     assert rows(Digest) == rows(DigestEntry) == []
     assert summaries.close_due() == 0
 
@@ -199,14 +229,22 @@ def test_a_digest_of_one_is_a_digest(fred: str, submit: Submit) -> None:
     close()
     sweep.ring_due()
     [item] = rows(InboxItem)
-    assert (item.title, item.body, item.action_url) == ("1 update for you", "mira likes your post", "https://shop.test/mira")
+    assert (item.title, item.body, item.action_url) == (
+        "1 update for you",
+        "mira likes your post",
+        "https://shop.test/mira",
+    )
 
 
 def test_beyond_twenty_lines_the_rest_is_counted(fred: str, submit: Submit) -> None:
     submit_many = [like(submit, f"a{n}", channels=("inapp",)) for n in range(summaries.MOST_LINES + 3)]
     close()
     [notification] = made()
-    assert (len(notification.data["lines"]), notification.data["count"], notification.data["more"]) == (summaries.MOST_LINES, len(submit_many), 3)
+    assert (len(notification.data["lines"]), notification.data["count"], notification.data["more"]) == (
+        summaries.MOST_LINES,
+        len(submit_many),
+        3,
+    )
     sweep.ring_due()
     assert rows(InboxItem)[0].body.endswith("and 3 more")
 
@@ -243,7 +281,9 @@ def test_whose_template_fails_is_named_by_its_type(fred: str, submit: Submit) ->
 
 
 def test_a_test_keys_digest_is_captured_and_never_shown(fred: str, submit: Submit, caller: Caller) -> None:
-    like(submit, "mira", caller=Caller(caller.producer_id, is_test=True, may_be_urgent=True, types=None, request_id="r"))
+    like(
+        submit, "mira", caller=Caller(caller.producer_id, is_test=True, may_be_urgent=True, types=None, request_id="r")
+    )
     close()
     [notification] = made()
     sweep.ring_due()
@@ -260,7 +300,9 @@ def test_a_type_that_was_switched_off_meanwhile_is_left_out_and_says_why(fred: s
     close()
     [notification] = made()
     assert len(lines(notification)) == 1
-    assert [(d.reason, d.detail) for d in rows(Delivery) if d.reason == "opted_out"] == [("opted_out", {"because": "type"})] * 2
+    assert [(d.reason, d.detail) for d in rows(Delivery) if d.reason == "opted_out"] == [
+        ("opted_out", {"because": "type"})
+    ] * 2
 
 
 def test_nothing_is_sent_of_a_digest_in_which_nothing_is_left(fred: str, submit: Submit) -> None:
@@ -292,7 +334,9 @@ def test_what_its_producer_let_expire_is_left_out(fred: str, submit: Submit) -> 
 def test_what_expires_before_its_digest_is_never_gathered(fred: str, submit: Submit) -> None:
     choose(digest={"social": "weekly"})
     answer = like(submit, "mira", expires_in=1, is_perishable=True)
-    assert {(d["reason"], d["detail"]["held"]) for d in answer["notifications"][0]["deliveries"]} == {("expired", "digest")}
+    assert {(d["reason"], d["detail"]["held"]) for d in answer["notifications"][0]["deliveries"]} == {
+        ("expired", "digest")
+    }
     like(submit, "jonas")  # a day by default, which is not meant for a weekly digest
     assert len(rows(DigestEntry)) == 2
 
@@ -354,7 +398,9 @@ def test_with_a_person_go_their_digests(fred: str, submit: Submit) -> None:
         ({"channels": {"sms": True}}, False),
     ],
 )
-def test_who_changes_the_frequency_gets_at_once_what_has_been_gathered(fred: str, submit: Submit, change: dict[str, Any], is_closed: bool) -> None:
+def test_who_changes_the_frequency_gets_at_once_what_has_been_gathered(
+    fred: str, submit: Submit, change: dict[str, Any], is_closed: bool
+) -> None:
     like(submit, "mira")
     choose(**change)
     pass_grace()
@@ -403,7 +449,10 @@ def test_a_digest_is_never_gathered_itself_and_waits_for_the_quiet(fred: str, su
 
 def test_a_hundred_events_at_the_same_moment_open_one_digest(fred: str, app: APIFlask, caller: Caller) -> None:
     def repeatedly(thread: int) -> Callable[[], Any]:
-        items = [Item(caller, submission("fred", type="like", data={"actor": f"a{thread}-{n}"}, channels=("inapp",))) for n in range(10)]
+        items = [
+            Item(caller, submission("fred", type="like", data={"actor": f"a{thread}-{n}"}, channels=("inapp",)))
+            for n in range(10)
+        ]
         return lambda: [type(accept([item])[0]).__name__ for item in items]
 
     answers = at_once(app, *(repeatedly(thread) for thread in range(10)))
@@ -422,7 +471,10 @@ from notifier.pipeline.judge import Caller, Item
 name = sys.argv[1]
 with create_app(Settings.from_env(os.environ)).app_context():
     caller = Caller(None, is_test=False, may_be_urgent=False, types=None, request_id=name)
-    items = [Item(caller, Submission("like", (InlineRecipient("fred"),), {"actor": f"{name}-{n}"}, channels=("inapp",))) for n in range(20)]
+    items = [
+        Item(caller, Submission("like", (InlineRecipient("fred"),), {"actor": f"{name}-{n}"}, channels=("inapp",)))
+        for n in range(20)
+    ]
     print("ready", flush=True)
     sys.stdin.readline()
     for item in items:
@@ -430,12 +482,17 @@ with create_app(Settings.from_env(os.environ)).app_context():
 """
 
 
-def test_processes_that_start_at_the_same_moment_open_one_digest(fred: str, environment: dict[str, str], root: Path) -> None:
+def test_processes_that_start_at_the_same_moment_open_one_digest(
+    fred: str, environment: dict[str, str], root: Path
+) -> None:
     if db.engine.dialect.name == "sqlite":
         pytest.skip("SQLite has one writer at a time")
     names = ["a", "b"]
     given = {**{name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}, **environment}
-    command, pipes = [sys.executable, "-W", "ignore", "-c", ANOTHER_PROCESS], {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command, pipes = (
+        [sys.executable, "-W", "ignore", "-c", ANOTHER_PROCESS],
+        {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True},
+    )
     processes = [subprocess.Popen([*command, name], env=given, cwd=root, **pipes) for name in names]
     for process in processes:
         assert process.stdout.readline() == "ready\n"
@@ -447,13 +504,24 @@ def test_processes_that_start_at_the_same_moment_open_one_digest(fred: str, envi
     assert (len(rows(Digest)), len(rows(DigestEntry))) == (1, 40)
 
 
-def test_schedulers_and_events_at_the_same_time_lose_nothing_and_double_nothing(fred: str, app: APIFlask, caller: Caller) -> None:
+def test_schedulers_and_events_at_the_same_time_lose_nothing_and_double_nothing(
+    fred: str, app: APIFlask, caller: Caller
+) -> None:
     """Windows end all the time while things come in, and three schedulers close them."""
     is_over = threading.Event()
 
     def produce() -> None:
         for n in range(40):
-            accept([Item(caller, submission("fred", type="like", data={"actor": f"a{threading.get_ident()}-{n}"}, channels=("email",)))])
+            accept(
+                [
+                    Item(
+                        caller,
+                        submission(
+                            "fred", type="like", data={"actor": f"a{threading.get_ident()}-{n}"}, channels=("email",)
+                        ),
+                    )
+                ]
+            )
 
     def schedule() -> None:
         while not is_over.is_set():
@@ -489,7 +557,9 @@ def test_who_dies_while_closing_has_done_nothing(fred: str, submit: Submit, monk
     assert len(made()) == 1
 
 
-def test_without_redis_the_inbox_has_it_and_the_mail_waits(fred: str, submit: Submit, app: APIFlask, request: pytest.FixtureRequest) -> None:
+def test_without_redis_the_inbox_has_it_and_the_mail_waits(
+    fred: str, submit: Submit, app: APIFlask, request: pytest.FixtureRequest
+) -> None:
     like(submit, "mira")
     request.getfixturevalue("redis_away")
     close()

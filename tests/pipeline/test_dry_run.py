@@ -17,11 +17,23 @@ from tests.pipeline.conftest import row_counts, rows, submission, traces
 
 def test_a_dry_run_says_what_would_happen_and_leaves_no_trace(cast: dict[str, str], caller: Caller) -> None:
     before = row_counts()
-    [answer] = dry_run([Item(caller, submission(InlineRecipient("erin", {"email": "erin@x.test"}), "bob", idempotency=("k1", "aa" * 32)))])
+    [answer] = dry_run(
+        [
+            Item(
+                caller,
+                submission(InlineRecipient("erin", {"email": "erin@x.test"}), "bob", idempotency=("k1", "aa" * 32)),
+            )
+        ]
+    )
     assert row_counts() == before
     assert traces() == []
     erin, bob = answer["notifications"]
-    assert [(d["channel"], d["status"]) for d in erin["deliveries"]] == [("inapp", "queued"), ("email", "queued"), ("push", "skipped"), ("sms", "skipped")]
+    assert [(d["channel"], d["status"]) for d in erin["deliveries"]] == [
+        ("inapp", "queued"),
+        ("email", "queued"),
+        ("push", "skipped"),
+        ("sms", "skipped"),
+    ]
     assert "A1" in erin["rendered"]["email"]["text"]
     assert "<html" in bob["rendered"]["email"]["html"]
     assert {step["channel"] for step in bob["trace"]} == {"inapp", "email", "push", "sms"}
@@ -70,7 +82,9 @@ def test_the_words_are_made_when_nobody_waits_for_the_lock_any_more(cast: dict[s
 
 
 def test_several_are_rehearsed_beside_each_other_as_in_a_bulk_call(cast: dict[str, str], caller: Caller) -> None:
-    """The third one repeats the first, the fourth is for somebody whom the second would make; the bad one stops nobody."""
+    """The third one repeats the first, the fourth is for somebody whom the second would make;
+    the bad one stops nobody.
+    """
     before = row_counts()
     like = {"type": "like", "data": {"actor": "Eve"}, "dedupe": True}
     results = dry_run(
@@ -86,5 +100,8 @@ def test_several_are_rehearsed_beside_each_other_as_in_a_bulk_call(cast: dict[st
     told = [result["notifications"] for result in results if not isinstance(result, Rejected)]
     assert [[one["user"] for one in each] for each in told] == [["alice"], ["erin"], ["alice"], ["erin"]]
     assert {delivery["reason"] for delivery in told[2][0]["deliveries"]} == {"duplicate"}
-    assert {delivery["channel"] for delivery in told[3][0]["deliveries"] if delivery["status"] == "queued"} == {"inapp", "email"}
+    assert {delivery["channel"] for delivery in told[3][0]["deliveries"] if delivery["status"] == "queued"} == {
+        "inapp",
+        "email",
+    }
     assert row_counts() == before

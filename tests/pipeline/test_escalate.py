@@ -1,4 +1,6 @@
-"""Routing `escalate`: one step after the other until somebody reads it. The rule itself is told in tests/core/test_routing.py."""
+"""Routing `escalate`: one step after the other until somebody reads it. The rule itself is told in
+tests/core/test_routing.py.
+"""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -30,7 +32,11 @@ Fates = list[tuple[str, str, str | None]]
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 EVENING = datetime(2026, 3, 2, 20, 50, tzinfo=UTC)  # 21:50 in Berlin, where bob wants quiet from 22:00
 STEPS = ("inapp", "email", "sms")
-REST_READ: Fates = [("inapp", "opened", None), ("email", "skipped", "read_elsewhere"), ("sms", "skipped", "read_elsewhere")]
+REST_READ: Fates = [
+    ("inapp", "opened", None),
+    ("email", "skipped", "read_elsewhere"),
+    ("sms", "skipped", "read_elsewhere"),
+]
 
 
 @pytest.fixture
@@ -56,7 +62,11 @@ def read_all(user_id: str = "alice") -> None:
 def test_the_next_step_comes_when_nothing_was_read_in_time(submit: Submit, cast: Any, clock: Any) -> None:
     submit("alice", channels=STEPS, routing="escalate", escalate_after=600)
     work()
-    assert fates() == [("inapp", "delivered", None), ("email", "waiting", "escalation"), ("sms", "waiting", "escalation")]
+    assert fates() == [
+        ("inapp", "delivered", None),
+        ("email", "waiting", "escalation"),
+        ("sms", "waiting", "escalation"),
+    ]
     clock.shift(timedelta(minutes=9, seconds=59))
     work()
     assert [row.channel for row in rows(Capture)] == []
@@ -103,7 +113,11 @@ def test_what_is_opened_or_clicked_elsewhere_was_read(submit: Submit, cast: Any,
 
 
 def test_a_failure_starts_the_next_step_at_once_and_the_others_sooner(submit: Submit, cast: Any, clock: Any) -> None:
-    submit(InlineRecipient("alice", {"email": "rejected@sandbox.test"}), channels=("email", "sms", "voice"), routing="escalate")
+    submit(
+        InlineRecipient("alice", {"email": "rejected@sandbox.test"}),
+        channels=("email", "sms", "voice"),
+        routing="escalate",
+    )
     clock.shift(timedelta(minutes=1))
     work()
     assert fates() == [("email", "failed", None), ("sms", "queued", None), ("voice", "waiting", "escalation")]
@@ -113,9 +127,15 @@ def test_a_failure_starts_the_next_step_at_once_and_the_others_sooner(submit: Su
     assert [row.channel for row in rows(Capture)] == ["sms", "voice"]
 
 
-def test_an_item_that_cannot_be_put_into_words_starts_the_next_step_at_once(submit: Submit, cast: Any, clock: Any) -> None:
+def test_an_item_that_cannot_be_put_into_words_starts_the_next_step_at_once(
+    submit: Submit, cast: Any, clock: Any
+) -> None:
     submit("alice", channels=STEPS, routing="escalate", template="comment")
-    assert fates() == [("inapp", "skipped", "template_error"), ("email", "queued", None), ("sms", "waiting", "escalation")]
+    assert fates() == [
+        ("inapp", "skipped", "template_error"),
+        ("email", "queued", None),
+        ("sms", "waiting", "escalation"),
+    ]
     assert [row.due_at for row in deliveries(channel="sms")] == [NOON + timedelta(minutes=15)]
 
 
@@ -138,14 +158,23 @@ def test_a_mail_that_is_to_follow_at_night_follows_in_the_morning(submit: Submit
     preferences.change("bob", {"channels": {"sms": True}}, replace=False, source="test")
     for routing in ("first", "escalate"):
         letter = {"title": routing, "body": "…"}
-        submit(InlineRecipient("bob", {"phone": "+15550100002"}), type="newsletter", data=letter, channels=("sms", "email"), routing=routing)
+        submit(
+            InlineRecipient("bob", {"phone": "+15550100002"}),
+            type="newsletter",
+            data=letter,
+            channels=("sms", "email"),
+            routing=routing,
+        )
     tasks, _ = begin([row.id for row in deliveries(status="queued")])
     clock.shift(timedelta(minutes=30))
     for task in tasks:
         send(task)
     record(tasks)
     morning = datetime(2026, 3, 3, 6, tzinfo=UTC)
-    assert [(row.reason, row.due_at) for row in deliveries(channel="email", status="waiting")] == [("quiet_hours", morning), ("escalation", morning)]
+    assert [(row.reason, row.due_at) for row in deliveries(channel="email", status="waiting")] == [
+        ("quiet_hours", morning),
+        ("escalation", morning),
+    ]
     clock.move_to(morning)
     work()
     assert [row.status for row in deliveries(channel="email")] == ["delivered", "delivered"]
@@ -156,10 +185,15 @@ def test_in_app_may_be_a_later_step_and_is_not_shown_when_it_was_read(submit: Su
         submit("alice", channels=("email", "inapp"), routing="escalate")
     work()
     with transaction() as session:
-        session.execute(sa.update(Delivery).where(Delivery.id == deliveries(channel="email")[0].id).values(status="opened"))
+        session.execute(
+            sa.update(Delivery).where(Delivery.id == deliveries(channel="email")[0].id).values(status="opened")
+        )
     clock.shift(timedelta(minutes=15))
     work()
-    assert [(row.status, row.reason) for row in deliveries(channel="inapp")] == [("skipped", "read_elsewhere"), ("delivered", None)]
+    assert [(row.status, row.reason) for row in deliveries(channel="inapp")] == [
+        ("skipped", "read_elsewhere"),
+        ("delivered", None),
+    ]
     assert len(rows(InboxItem)) == 1
 
 
@@ -189,7 +223,9 @@ def test_a_step_that_is_queued_when_it_is_read_is_not_sent(submit: Submit, cast:
     assert (fates(), rows(Capture)) == (REST_READ, [])
 
 
-def test_whoever_wins_nothing_is_left_open_and_nothing_is_sent_after_the_read(app: APIFlask, submit: Submit, cast: Any, clock: Any) -> None:
+def test_whoever_wins_nothing_is_left_open_and_nothing_is_sent_after_the_read(
+    app: APIFlask, submit: Submit, cast: Any, clock: Any
+) -> None:
     for _ in range(10):
         submit("alice", channels=STEPS, routing="escalate")
     clock.shift(timedelta(minutes=15))
@@ -221,10 +257,16 @@ def test_a_claim_asks_about_all_reads_at_once(submit: Submit, cast: Any, clock: 
 def order_delayed(app: APIFlask) -> Iterator[None]:
     """The type escalates after an hour, for one test."""
     with transaction() as session:
-        session.execute(sa.update(EventType).where(EventType.key == "order_delayed").values(routing="escalate", escalate_after_s=3600))
+        session.execute(
+            sa.update(EventType)
+            .where(EventType.key == "order_delayed")
+            .values(routing="escalate", escalate_after_s=3600)
+        )
     yield
     with transaction() as session:
-        session.execute(sa.update(EventType).where(EventType.key == "order_delayed").values(routing=None, escalate_after_s=None))
+        session.execute(
+            sa.update(EventType).where(EventType.key == "order_delayed").values(routing=None, escalate_after_s=None)
+        )
 
 
 SAID: dict[str, tuple[dict[str, Any], tuple[str, list[int]]]] = {
@@ -235,18 +277,27 @@ SAID: dict[str, tuple[dict[str, Any], tuple[str, list[int]]]] = {
 
 
 @pytest.mark.parametrize(("fields", "expected"), SAID.values(), ids=SAID)
-def test_the_type_says_how_unless_the_submission_does(submit: Submit, cast: Any, clock: Any, order_delayed: None, fields: Any, expected: Any) -> None:
+def test_the_type_says_how_unless_the_submission_does(
+    submit: Submit, cast: Any, clock: Any, order_delayed: None, fields: Any, expected: Any
+) -> None:
     submit("alice", type="order_delayed", channels=STEPS, **fields)
     routing = [row.routing for row in rows(Notification)]
-    assert (routing, [(row.due_at - NOON) // timedelta(minutes=1) for row in deliveries(status="waiting")]) == ([expected[0]], expected[1])
+    assert (routing, [(row.due_at - NOON) // timedelta(minutes=1) for row in deliveries(status="waiting")]) == (
+        [expected[0]],
+        expected[1],
+    )
 
 
 def test_a_large_audience_is_escalated_alike(submit: Submit, clock: Any) -> None:
     crowd = [InlineRecipient(f"u{n}", {"email": f"u{n}@x.test"}) for n in range(101)]
-    answer = submit(*crowd, channels=("inapp", "email"), routing="escalate", escalate_after=60, collapse_key="k", sequence=3)
+    answer = submit(
+        *crowd, channels=("inapp", "email"), routing="escalate", escalate_after=60, collapse_key="k", sequence=3
+    )
     expand(parse("sub", answer["id"]))
     assert {(row.routing, row.collapse_key, row.sequence) for row in rows(Notification)} == {("escalate", "k", 3)}
-    assert {(row.reason, row.due_at) for row in deliveries(channel="email")} == {("escalation", NOON + timedelta(minutes=1))}
+    assert {(row.reason, row.due_at) for row in deliveries(channel="email")} == {
+        ("escalation", NOON + timedelta(minutes=1))
+    }
 
 
 def test_a_scheduled_item_ends_routing_first_when_it_is_shown(submit: Submit, cast: Any, clock: Any) -> None:

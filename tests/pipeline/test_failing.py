@@ -36,17 +36,24 @@ def deliver_queued() -> list[str]:
 # ---- the next provider
 
 
-def test_the_next_provider_is_tried_at_once(submit: Submit, configure: Callable[..., None], mailbox: Mailbox, nobody: str) -> None:
+def test_the_next_provider_is_tried_at_once(
+    submit: Submit, configure: Callable[..., None], mailbox: Mailbox, nobody: str
+) -> None:
     configure(main=nobody, spare=mailbox.url)
     submit(*to(), channels=("email",))
     assert deliver_queued() == ["sent"]
-    assert [(a.number, a.provider, a.outcome) for a in rows(Attempt)] == [(1, "main", "retryable"), (2, "spare", "sent")]
+    assert [(a.number, a.provider, a.outcome) for a in rows(Attempt)] == [
+        (1, "main", "retryable"),
+        (2, "spare", "sent"),
+    ]
     [row] = deliveries()
     assert (row.provider, row.tries, row.failures) == ("spare", 2, 0)
     assert mailbox.received == ["p0@x.test"]
 
 
-def test_a_refusal_is_no_reason_to_ask_another_provider(submit: Submit, configure: Callable[..., None], mailbox: Mailbox, nobody: str) -> None:
+def test_a_refusal_is_no_reason_to_ask_another_provider(
+    submit: Submit, configure: Callable[..., None], mailbox: Mailbox, nobody: str
+) -> None:
     mailbox.refusal = "554 5.3.0 no"
     configure(main=mailbox.url, spare=nobody)
     submit(*to(), channels=("email",))
@@ -54,7 +61,9 @@ def test_a_refusal_is_no_reason_to_ask_another_provider(submit: Submit, configur
     assert [(a.provider, a.outcome) for a in rows(Attempt)] == [("main", "permanent")]
 
 
-def test_when_all_are_out_of_order_it_is_one_attempt_and_a_retry(submit: Submit, configure: Callable[..., None], nobody: str) -> None:
+def test_when_all_are_out_of_order_it_is_one_attempt_and_a_retry(
+    submit: Submit, configure: Callable[..., None], nobody: str
+) -> None:
     configure(main=nobody, spare=nobody)
     submit(*to(), channels=("email",))
     assert deliver_queued() == ["waiting"]
@@ -65,7 +74,9 @@ def test_when_all_are_out_of_order_it_is_one_attempt_and_a_retry(submit: Submit,
 # ---- the breaker
 
 
-def test_an_open_breaker_lets_deliveries_wait_and_uses_up_no_attempt(submit: Submit, configure: Callable[..., None], nobody: str) -> None:
+def test_an_open_breaker_lets_deliveries_wait_and_uses_up_no_attempt(
+    submit: Submit, configure: Callable[..., None], nobody: str
+) -> None:
     configure(main=nobody)
     submit(*to(health.LEAST_CALLS), channels=("email",))
     deliver_queued()
@@ -78,7 +89,9 @@ def test_an_open_breaker_lets_deliveries_wait_and_uses_up_no_attempt(submit: Sub
     assert len(rows(Attempt)) == health.LEAST_CALLS
 
 
-def test_with_its_breaker_open_a_provider_is_passed_over(submit: Submit, configure: Callable[..., None], mailbox: Mailbox, nobody: str) -> None:
+def test_with_its_breaker_open_a_provider_is_passed_over(
+    submit: Submit, configure: Callable[..., None], mailbox: Mailbox, nobody: str
+) -> None:
     configure(main=nobody, spare=mailbox.url)
     submit(*to(health.LEAST_CALLS), channels=("email",))
     deliver_queued()
@@ -104,7 +117,9 @@ def test_the_sandbox_opens_no_breaker(app: APIFlask, submit: Submit) -> None:
     assert health.states() == {}
 
 
-def test_admins_are_told_once_when_a_provider_fails(submit: Submit, configure: Callable[..., None], nobody: str) -> None:
+def test_admins_are_told_once_when_a_provider_fails(
+    submit: Submit, configure: Callable[..., None], nobody: str
+) -> None:
     accounts.create_account("root@x.test", "a long password", role="admin", user_id="root")
     configure(main=nobody)
     for word in ("a", "b", "c"):
@@ -115,7 +130,9 @@ def test_admins_are_told_once_when_a_provider_fails(submit: Submit, configure: C
     assert [item.user_id for item in rows(InboxItem, type="delivery_failure")] == ["root"]
 
 
-def test_admins_are_told_also_when_another_provider_stands_in(submit: Submit, configure: Callable[..., None], mailbox: Mailbox, nobody: str) -> None:
+def test_admins_are_told_also_when_another_provider_stands_in(
+    submit: Submit, configure: Callable[..., None], mailbox: Mailbox, nobody: str
+) -> None:
     accounts.create_account("root@x.test", "a long password", role="admin", user_id="root")
     configure(main=nobody, spare=mailbox.url)
     submit(*to(health.LEAST_CALLS), channels=("email",))
@@ -124,7 +141,9 @@ def test_admins_are_told_also_when_another_provider_stands_in(submit: Submit, co
     assert (alarm.data["provider"], alarm.data["failed"]) == ("main", health.LEAST_CALLS)
 
 
-def test_a_record_that_is_repeated_after_an_outage_counts_once(submit: Submit, configure: Callable[..., None], nobody: str) -> None:
+def test_a_record_that_is_repeated_after_an_outage_counts_once(
+    submit: Submit, configure: Callable[..., None], nobody: str
+) -> None:
     configure(main=nobody)
     submit(*to(health.LEAST_CALLS - 1), channels=("email",))
     tasks, _ = begin([row.id for row in deliveries(status="queued")])
@@ -138,7 +157,9 @@ def test_a_record_that_is_repeated_after_an_outage_counts_once(submit: Submit, c
 # ---- dead addresses
 
 
-def test_a_dead_address_is_switched_off_and_remembered(submit: Submit, configure: Callable[..., None], mailbox: Mailbox) -> None:
+def test_a_dead_address_is_switched_off_and_remembered(
+    submit: Submit, configure: Callable[..., None], mailbox: Mailbox
+) -> None:
     mailbox.refusal = "550 5.1.1 unknown"
     configure(main=mailbox.url)
     submit(*to(), channels=("email",))
@@ -150,7 +171,9 @@ def test_a_dead_address_is_switched_off_and_remembered(submit: Submit, configure
     assert [s.scope for s in rows(Suppression)] == ["*"]
 
 
-def test_an_address_given_again_on_purpose_is_tried_again(submit: Submit, configure: Callable[..., None], mailbox: Mailbox) -> None:
+def test_an_address_given_again_on_purpose_is_tried_again(
+    submit: Submit, configure: Callable[..., None], mailbox: Mailbox
+) -> None:
     mailbox.refusal = "550 5.1.1 unknown"
     configure(main=mailbox.url)
     submit(*to(), channels=("email",))
@@ -188,7 +211,9 @@ def test_giving_the_profile_again_revives_a_dead_address_once_a_day(
     assert rows(Suppression) == []
 
 
-def test_an_address_along_with_a_message_revives_nothing(submit: Submit, configure: Callable[..., None], mailbox: Mailbox) -> None:
+def test_an_address_along_with_a_message_revives_nothing(
+    submit: Submit, configure: Callable[..., None], mailbox: Mailbox
+) -> None:
     """Many producers name it each time: then the list of bounces would hold nothing."""
     configure(main=mailbox.url)
     mailbox.refusal = "550 5.1.1 unknown"
@@ -208,7 +233,15 @@ def test_an_address_along_with_a_message_revives_nothing(submit: Submit, configu
 )
 @pytest.mark.parametrize("owner", ["p0", "other"])
 def test_what_is_mandatory_tries_a_dead_address_once_more_after_a_day(
-    submit: Submit, configure: Callable[..., None], mailbox: Mailbox, time_machine: Any, type_: str, data: Any, after: timedelta, status: str, owner: str
+    submit: Submit,
+    configure: Callable[..., None],
+    mailbox: Mailbox,
+    time_machine: Any,
+    type_: str,
+    data: Any,
+    after: timedelta,
+    status: str,
+    owner: str,
 ) -> None:
     time_machine.move_to("2026-12-01T09:00:00Z", tick=False)
     configure(main=mailbox.url)
@@ -227,7 +260,9 @@ def test_what_is_mandatory_tries_a_dead_address_once_more_after_a_day(
     assert deliveries()[-1].status == ("sent" if is_revived else "skipped")
 
 
-def test_a_dead_address_that_bounces_again_has_another_day(submit: Submit, configure: Callable[..., None], mailbox: Mailbox, time_machine: Any) -> None:
+def test_a_dead_address_that_bounces_again_has_another_day(
+    submit: Submit, configure: Callable[..., None], mailbox: Mailbox, time_machine: Any
+) -> None:
     time_machine.move_to("2026-12-01T09:00:00Z", tick=False)
     configure(main=mailbox.url)
     mailbox.refusal = "550 5.1.1 unknown"
@@ -242,7 +277,9 @@ def test_a_dead_address_that_bounces_again_has_another_day(submit: Submit, confi
     assert fates == ["failed", "skipped", "failed"]
 
 
-def test_many_dead_addresses_at_once_are_our_fault_and_stay_on(submit: Submit, configure: Callable[..., None], mailbox: Mailbox) -> None:
+def test_many_dead_addresses_at_once_are_our_fault_and_stay_on(
+    submit: Submit, configure: Callable[..., None], mailbox: Mailbox
+) -> None:
     mailbox.refusal = "550 5.1.1 unknown"
     configure(main=mailbox.url)
     submit(*to(health.MOST_INVALID), channels=("email",))
@@ -254,9 +291,19 @@ def test_many_dead_addresses_at_once_are_our_fault_and_stay_on(submit: Submit, c
 # ---- the pace
 
 
-@pytest.mark.parametrize("reply", ["550 5.1.0 sender rejected", "554 5.7.1 relay access denied", "530 5.7.0 authenticate first", "550 5.1.8 bad sender"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "550 5.1.0 sender rejected",
+        "554 5.7.1 relay access denied",
+        "530 5.7.0 authenticate first",
+        "550 5.1.8 bad sender",
+    ],
+)
 @pytest.mark.parametrize("sends", [1, 12])
-def test_an_answer_about_us_switches_no_address_off(submit: Submit, configure: Callable[..., None], mailbox: Mailbox, reply: str, sends: int) -> None:
+def test_an_answer_about_us_switches_no_address_off(
+    submit: Submit, configure: Callable[..., None], mailbox: Mailbox, reply: str, sends: int
+) -> None:
     """However few sends there were."""
     configure(main=mailbox.url)
     mailbox.refusal = reply
@@ -267,7 +314,9 @@ def test_an_answer_about_us_switches_no_address_off(submit: Submit, configure: C
     assert rows(Suppression) == []
 
 
-def test_one_refusal_that_may_be_about_us_pauses_nobody_and_many_do(submit: Submit, configure: Callable[..., None], mailbox: Mailbox) -> None:
+def test_one_refusal_that_may_be_about_us_pauses_nobody_and_many_do(
+    submit: Submit, configure: Callable[..., None], mailbox: Mailbox
+) -> None:
     """Otherwise one address at a server with a rule of its own would stop everybody's mail."""
     configure(main=mailbox.url)
     mailbox.refusal = "550 5.7.1 this mailbox takes no mail from strangers"
@@ -279,7 +328,9 @@ def test_one_refusal_that_may_be_about_us_pauses_nobody_and_many_do(submit: Subm
     assert health.states() == {"main": "open"}
 
 
-def test_more_than_a_provider_takes_a_second_waits(submit: Submit, configure: Callable[..., None], mailbox: Mailbox) -> None:
+def test_more_than_a_provider_takes_a_second_waits(
+    submit: Submit, configure: Callable[..., None], mailbox: Mailbox
+) -> None:
     configure(main=mailbox.url)
     [adapter] = channels.registry().adapters_for("email", "x@x.test", is_test=False)
     adapter.per_second = 3  # type: ignore[misc]
@@ -294,38 +345,72 @@ def test_more_than_a_provider_takes_a_second_waits(submit: Submit, configure: Ca
 FIRST: list[tuple[str, dict[str, str], list[tuple[str, str, str | None]]]] = [
     ("the first works", {"phone": "+15550100000"}, [("sms", "delivered", None), ("email", "skipped", "not_needed")]),
     ("the first fails", {"phone": "+15550100002"}, [("sms", "failed", None), ("email", "queued", None)]),
-    ("the first is tried again", {"phone": "+15550100001"}, [("sms", "waiting", "retry"), ("email", "waiting", "fallback")]),
+    (
+        "the first is tried again",
+        {"phone": "+15550100001"},
+        [("sms", "waiting", "retry"), ("email", "waiting", "fallback")],
+    ),
 ]
 
 
 @pytest.mark.parametrize(("profile", "fates"), [case[1:] for case in FIRST], ids=[case[0] for case in FIRST])
-def test_routing_first(app: APIFlask, submit: Submit, profile: dict[str, str], fates: list[tuple[str, str, str | None]]) -> None:
-    submit(InlineRecipient("eve", {"email": "eve@x.test", **profile}), type="one_time_code", data={"code": "1234"}, routing="first")
-    assert [(row.channel, row.status, row.reason) for row in deliveries()] == [("sms", "queued", None), ("email", "waiting", "fallback")]
+def test_routing_first(
+    app: APIFlask, submit: Submit, profile: dict[str, str], fates: list[tuple[str, str, str | None]]
+) -> None:
+    submit(
+        InlineRecipient("eve", {"email": "eve@x.test", **profile}),
+        type="one_time_code",
+        data={"code": "1234"},
+        routing="first",
+    )
+    assert [(row.channel, row.status, row.reason) for row in deliveries()] == [
+        ("sms", "queued", None),
+        ("email", "waiting", "fallback"),
+    ]
     deliver([row.id for row in deliveries(channel="sms")])
     assert [(row.channel, row.status, row.reason) for row in deliveries()] == fates
     assert len(queue("email.urgent").job_ids) == (1 if fates[1][1] == "queued" else 0)
 
 
 def test_a_step_that_is_skipped_at_planning_is_no_step(app: APIFlask, submit: Submit) -> None:
-    submit(InlineRecipient("eve", {"email": "eve@x.test"}), type="one_time_code", data={"code": "1234"}, routing="first")
-    assert [(row.channel, row.status, row.reason) for row in deliveries()] == [("email", "queued", None), ("sms", "skipped", "no_address")]
+    submit(
+        InlineRecipient("eve", {"email": "eve@x.test"}), type="one_time_code", data={"code": "1234"}, routing="first"
+    )
+    assert [(row.channel, row.status, row.reason) for row in deliveries()] == [
+        ("email", "queued", None),
+        ("sms", "skipped", "no_address"),
+    ]
 
 
 def test_an_in_app_item_ends_the_routing_at_once(app: APIFlask, submit: Submit) -> None:
     submit(InlineRecipient("eve", {"email": "eve@x.test"}), channels=("inapp", "email"), routing="first")
-    assert [(row.channel, row.status, row.reason) for row in deliveries()] == [("inapp", "delivered", None), ("email", "skipped", "not_needed")]
+    assert [(row.channel, row.status, row.reason) for row in deliveries()] == [
+        ("inapp", "delivered", None),
+        ("email", "skipped", "not_needed"),
+    ]
 
 
 def test_an_in_app_item_may_be_the_last_step(app: APIFlask, submit: Submit) -> None:
-    submit(InlineRecipient("eve", {"phone": "+15550100002"}), type="security_alert", data={"event": "sign-in"}, channels=("sms", "inapp"), routing="first")
+    submit(
+        InlineRecipient("eve", {"phone": "+15550100002"}),
+        type="security_alert",
+        data={"event": "sign-in"},
+        channels=("sms", "inapp"),
+        routing="first",
+    )
     deliver([row.id for row in deliveries(channel="sms")])
     sweep.ring_due()
     assert [(row.channel, row.status) for row in deliveries()] == [("sms", "failed"), ("inapp", "delivered")]
 
 
 def test_held_steps_expire_with_their_notification(app: APIFlask, submit: Submit) -> None:
-    submit(InlineRecipient("eve", {"email": "eve@x.test", "phone": "+15550100001"}), type="one_time_code", data={"code": "1"}, routing="first", expires_in=1)
+    submit(
+        InlineRecipient("eve", {"email": "eve@x.test", "phone": "+15550100001"}),
+        type="one_time_code",
+        data={"code": "1"},
+        routing="first",
+        expires_in=1,
+    )
     wake()
     from notifier.clock import now  # noqa: PLC0415
     from notifier.database import transaction  # noqa: PLC0415
@@ -341,12 +426,19 @@ def test_held_steps_expire_with_their_notification(app: APIFlask, submit: Submit
 
 def test_nobody_is_flooded_with_one_time_codes(app: APIFlask, submit: Submit) -> None:
     for _ in range(32):
-        submit(InlineRecipient("eve", {"email": "eve@x.test", "phone": "+15550100000"}), type="one_time_code", data={"code": "1234"})
+        submit(
+            InlineRecipient("eve", {"email": "eve@x.test", "phone": "+15550100000"}),
+            type="one_time_code",
+            data={"code": "1234"},
+        )
     fates = [(row.status, row.reason) for row in deliveries(channel="sms")]
     assert fates == [("queued", None)] * 30 + [("skipped", "recipient_limit")] * 2
     submit(InlineRecipient("adam", {"phone": "+15550100000"}), type="one_time_code", data={"code": "1234"})
     submit("eve", type="order_shipped", data={"order_id": "A1"}, channels=("email",))
-    assert [row.status for row in deliveries()[-3:] if row.channel in ("sms", "email") and row.status != "skipped"] == ["queued", "queued"]
+    assert [row.status for row in deliveries()[-3:] if row.channel in ("sms", "email") and row.status != "skipped"] == [
+        "queued",
+        "queued",
+    ]
 
 
 def test_of_several_addresses_the_one_that_accepted_is_never_sent_to_again(app: APIFlask, submit: Submit) -> None:

@@ -34,7 +34,9 @@ def put(name: str, percentage: int) -> None:
 
 
 def to(users: list[str]) -> list[InlineRecipient]:
-    return [InlineRecipient(user, {"email": f"{user}@x.test", "phone": f"+491511234{n:04}"}) for n, user in enumerate(users)]
+    return [
+        InlineRecipient(user, {"email": f"{user}@x.test", "phone": f"+491511234{n:04}"}) for n, user in enumerate(users)
+    ]
 
 
 def fates(channel: str) -> list[tuple[str, str | None]]:
@@ -43,7 +45,9 @@ def fates(channel: str) -> list[tuple[str, str | None]]:
 
 def test_a_channel_is_on_for_the_same_people_every_time(submit: Submit) -> None:
     put("email", 50)
-    expected = [("queued", None) if is_in_rollout("email", 50, user) else ("skipped", "not_in_rollout") for user in CROWD]
+    expected = [
+        ("queued", None) if is_in_rollout("email", 50, user) else ("skipped", "not_in_rollout") for user in CROWD
+    ]
     for _ in range(2):
         submit(*to(CROWD), channels=("email",))
     by_notification = sorted(fates("email"), key=str)
@@ -68,7 +72,11 @@ def test_a_mandatory_type_obeys_too(submit: Submit, cast: Any) -> None:
 
 def test_a_test_key_sees_whom_a_channel_is_on_for(submit: Submit, caller: Caller, cast: Any) -> None:
     put("email", 0)
-    submit("alice", channels=("email",), caller=Caller(caller.producer_id, is_test=True, may_be_urgent=True, types=None, request_id="req-1"))
+    submit(
+        "alice",
+        channels=("email",),
+        caller=Caller(caller.producer_id, is_test=True, may_be_urgent=True, types=None, request_id="req-1"),
+    )
     assert fates("email") == [("skipped", "channel_off")]
 
 
@@ -87,12 +95,17 @@ def two_accounts(app: APIFlask) -> None:
 
 
 def names(user: str) -> list[str]:
-    return [adapter.name for adapter in channels.registry().adapters_for("email", f"{user}@x.test", is_test=False, user_id=user)]
+    return [
+        adapter.name
+        for adapter in channels.registry().adapters_for("email", f"{user}@x.test", is_test=False, user_id=user)
+    ]
 
 
 def test_an_account_is_on_for_some_and_the_next_serves_the_others(two_accounts: None) -> None:
     put("email:main", 50)
-    assert [names(user) for user in CROWD] == [["main", "spare"] if is_in_rollout("email:main", 50, user) else ["spare"] for user in CROWD]
+    assert [names(user) for user in CROWD] == [
+        ["main", "spare"] if is_in_rollout("email:main", 50, user) else ["spare"] for user in CROWD
+    ]
 
 
 def test_when_no_account_is_left_the_channel_is_off_for_them(submit: Submit, two_accounts: None) -> None:

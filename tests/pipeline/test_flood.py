@@ -26,7 +26,11 @@ Submit = Callable[..., Any]
 @pytest.fixture
 def limited(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits small enough to be met."""
-    monkeypatch.setitem(app.extensions, "settings", replace(app.extensions["settings"], recipient_limit="3/10 minutes", phone_limit="5/hour"))
+    monkeypatch.setitem(
+        app.extensions,
+        "settings",
+        replace(app.extensions["settings"], recipient_limit="3/10 minutes", phone_limit="5/hour"),
+    )
 
 
 def fates(**columns: Any) -> Counter[tuple[str, str | None]]:
@@ -55,9 +59,14 @@ def test_another_address_is_not_concerned(limited: None, submit: Submit) -> None
     assert [row.status for row in deliveries()[-2:]] == ["queued", "queued"]
 
 
-def test_a_phone_gets_so_many_transactional_messages_an_hour_whatever_their_type(limited: None, submit: Submit, cast: Any) -> None:
+def test_a_phone_gets_so_many_transactional_messages_an_hour_whatever_their_type(
+    limited: None, submit: Submit, cast: Any
+) -> None:
     for number in range(7):
-        submit("alice", **{**ORDER, "type": ("order_shipped", "order_delayed")[number % 2], "data": {"order_id": f"A{number}"}})
+        submit(
+            "alice",
+            **{**ORDER, "type": ("order_shipped", "order_delayed")[number % 2], "data": {"order_id": f"A{number}"}},
+        )
     assert fates(channel="sms") == {("queued", None): 5, ("skipped", "recipient_limit"): 2}
 
 
@@ -100,7 +109,9 @@ def test_no_address_stands_in_redis(limited: None, submit: Submit) -> None:
     assert MAIL.encode() not in keys
 
 
-def test_a_batch_of_any_size_asks_redis_as_often_as_a_batch_of_one(limited: None, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_of_any_size_asks_redis_as_often_as_a_batch_of_one(
+    limited: None, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[int] = []
     execute = redis.client.Pipeline.execute
 
@@ -117,7 +128,9 @@ def test_a_batch_of_any_size_asks_redis_as_often_as_a_batch_of_one(limited: None
     assert sizes[1] <= sizes[0]
 
 
-def test_without_redis_everything_passes_and_is_counted_as_unchecked(limited: None, submit: Submit, app: APIFlask, redis_away: None) -> None:
+def test_without_redis_everything_passes_and_is_counted_as_unchecked(
+    limited: None, submit: Submit, app: APIFlask, redis_away: None
+) -> None:
     app.extensions.pop("unchecked", None)
     submit(*people(7, phone=PHONE), **CODE)
     assert fates(channel="sms") == {("queued", None): 7}

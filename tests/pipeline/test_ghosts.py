@@ -57,7 +57,9 @@ def shown(job_id: str) -> dict[str, bool]:
         ("sending", {"started", "job"}),
     ],
 )
-def test_what_a_dead_worker_left_is_settled_as_its_row_says(app: APIFlask, submit: Submit, status: str, what_is_left: set[str]) -> None:
+def test_what_a_dead_worker_left_is_settled_as_its_row_says(
+    app: APIFlask, submit: Submit, status: str, what_is_left: set[str]
+) -> None:
     job_id = taken(submit, status=status)
     ghosts.Ghosts().lay()
     assert {name for name, is_there in shown(job_id).items() if is_there} == what_is_left
@@ -84,8 +86,12 @@ def test_jobs_of_others_are_left_alone(app: APIFlask) -> None:
     assert redis_store.client.zcard(f"rq:wip:{QUEUE}") == redis_store.client.zcard(f"rq:failed:{QUEUE}") == 1
 
 
-@pytest.mark.parametrize(("status", "what_is_left"), [("failed", {"failed", "job"}), ("sent", set()), ("queued", {"job"})])
-def test_a_dead_letter_stands_among_the_failed_and_nothing_else_does(app: APIFlask, submit: Submit, status: str, what_is_left: set[str]) -> None:
+@pytest.mark.parametrize(
+    ("status", "what_is_left"), [("failed", {"failed", "job"}), ("sent", set()), ("queued", {"job"})]
+)
+def test_a_dead_letter_stands_among_the_failed_and_nothing_else_does(
+    app: APIFlask, submit: Submit, status: str, what_is_left: set[str]
+) -> None:
     job_id = taken(submit, status="failed")
     ghosts.Ghosts().lay()
     with transaction() as session:
@@ -94,7 +100,9 @@ def test_a_dead_letter_stands_among_the_failed_and_nothing_else_does(app: APIFla
     assert {name for name, is_there in shown(job_id).items() if is_there} == what_is_left
 
 
-def test_long_registries_are_read_a_page_at_a_time(app: APIFlask, submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_registries_are_read_a_page_at_a_time(
+    app: APIFlask, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ghosts, "PAGE_STARTED", 2)
     monkeypatch.setattr(ghosts, "PAGE_FAILED", 2)
     ids = [taken(submit, status="failed") for _ in range(5)]

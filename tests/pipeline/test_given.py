@@ -1,4 +1,6 @@
-"""Values given inline by a key that may not change people: they hold for their notification alone, and change nothing that is stored."""
+"""Values given inline by a key that may not change people: they hold for their notification alone, and change nothing
+that is stored.
+"""
 
 import threading
 from collections.abc import Callable
@@ -31,7 +33,9 @@ from tests.pipeline.conftest import deliveries, rows, submission
 
 Submit = Callable[..., Any]
 OTHER = "other@x.test"
-ALICE = InlineRecipient("alice", {"email": OTHER, "phone": "+4915199999999", "name": "Allie", "locale": "de", "time_zone": "Asia/Tokyo"})
+ALICE = InlineRecipient(
+    "alice", {"email": OTHER, "phone": "+4915199999999", "name": "Allie", "locale": "de", "time_zone": "Asia/Tokyo"}
+)
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +51,10 @@ def shop(caller: Caller) -> Caller:
 
 def profile_rows() -> list[Any]:
     db.session.close()
-    found = [list(map(tuple, db.session.execute(sa.select(model.__table__).order_by(*sa.inspect(model).primary_key)))) for model in (User, Address, Preference)]
+    found = [
+        list(map(tuple, db.session.execute(sa.select(model.__table__).order_by(*sa.inspect(model).primary_key))))
+        for model in (User, Address, Preference)
+    ]
     db.session.close()
     return found
 
@@ -88,23 +95,44 @@ def test_with_the_scope_users_they_change_the_profile(submit: Submit, caller: Ca
 def test_who_is_new_is_created_by_them_with_an_address_that_nobody_has_confirmed(submit: Submit, shop: Caller) -> None:
     submit(InlineRecipient("newcomer", {"email": OTHER, "name": "Nora"}), caller=shop, channels=("email",))
     [address] = rows(Address, user_id="newcomer")
-    assert (address.value, address.is_primary, address.verified_at is not None, address.confirmed_at) == (OTHER, True, True, None)
-    submit(InlineRecipient("newcomer", {"email": "evil@x.test"}), caller=shop, channels=("email",), data={"order_id": "A2"})
+    assert (address.value, address.is_primary, address.verified_at is not None, address.confirmed_at) == (
+        OTHER,
+        True,
+        True,
+        None,
+    )
+    submit(
+        InlineRecipient("newcomer", {"email": "evil@x.test"}), caller=shop, channels=("email",), data={"order_id": "A2"}
+    )
     assert [row.value for row in rows(Address, user_id="newcomer")] == [OTHER]
     assert sent_to() == [OTHER, "evil@x.test"]
 
 
 def test_in_a_bulk_call_the_first_creates_and_the_second_changes_nothing(shop: Caller) -> None:
-    items = [Item(shop, submission(InlineRecipient("newcomer", {"email": f"{n}@x.test"}), channels=("email",), data={"order_id": n})) for n in "ab"]
+    items = [
+        Item(
+            shop,
+            submission(
+                InlineRecipient("newcomer", {"email": f"{n}@x.test"}), channels=("email",), data={"order_id": n}
+            ),
+        )
+        for n in "ab"
+    ]
     accept(items)
     assert [row.value for row in rows(Address, user_id="newcomer")] == ["a@x.test"]
     assert sent_to() == ["a@x.test", "b@x.test"]
 
 
-def test_of_many_who_create_somebody_at_once_one_does_and_the_others_change_nothing(app: APIFlask, shop: Caller) -> None:
+def test_of_many_who_create_somebody_at_once_one_does_and_the_others_change_nothing(
+    app: APIFlask, shop: Caller
+) -> None:
     def create(number: int) -> None:
         with app.app_context():
-            body = submission(InlineRecipient("newcomer", {"email": f"n{number}@x.test"}), channels=("email",), data={"order_id": str(number)})
+            body = submission(
+                InlineRecipient("newcomer", {"email": f"n{number}@x.test"}),
+                channels=("email",),
+                data={"order_id": str(number)},
+            )
             accept([Item(shop, body)])
 
     threads = [threading.Thread(target=create, args=(number,)) for number in range(6)]
@@ -119,7 +147,9 @@ def test_of_many_who_create_somebody_at_once_one_does_and_the_others_change_noth
 
 
 @pytest.mark.parametrize(("may_change_staff", "stored"), [(False, "alice@example.test"), (True, OTHER)])
-def test_those_who_run_the_installation_are_changed_with_the_scope_admin_only(submit: Submit, caller: Caller, may_change_staff: bool, stored: str) -> None:
+def test_those_who_run_the_installation_are_changed_with_the_scope_admin_only(
+    submit: Submit, caller: Caller, may_change_staff: bool, stored: str
+) -> None:
     accounts.create_account("alice@example.test", None, "viewer", "alice")
     submit(ALICE, caller=replace(caller, may_change_staff=may_change_staff), channels=("email",))
     assert [row.value for row in rows(Address, user_id="alice", channel="email")] == [stored]
@@ -162,7 +192,12 @@ def test_later_steps_go_there_too(submit: Submit, shop: Caller) -> None:
 
 
 def test_a_large_submission_goes_there_too(submit: Submit, shop: Caller) -> None:
-    answer = submit(ALICE, *(InlineRecipient(f"p{n}", {"email": f"p{n}@x.test"}) for n in range(120)), caller=shop, channels=("email",))
+    answer = submit(
+        ALICE,
+        *(InlineRecipient(f"p{n}", {"email": f"p{n}@x.test"}) for n in range(120)),
+        caller=shop,
+        channels=("email",),
+    )
     expand(parse("sub", answer["id"]))
     [notification] = rows(Notification, user_id="alice")
     [delivery] = deliveries(notification_id=notification.id)
@@ -199,7 +234,11 @@ def test_the_persons_choices_and_hours_hold_as_ever(submit: Submit, shop: Caller
 
 def test_a_digest_goes_where_each_was_to_go(submit: Submit, shop: Caller) -> None:
     choosing.change("alice", {"digest": {"social": "daily"}}, replace=False, source="test")
-    for actor, recipient in (("mira", "alice"), ("otto", InlineRecipient("alice", {"email": OTHER})), ("ivan", "alice")):
+    for actor, recipient in (
+        ("mira", "alice"),
+        ("otto", InlineRecipient("alice", {"email": OTHER})),
+        ("ivan", "alice"),
+    ):
         submit(recipient, caller=shop, type="like", channels=("email",), data={"actor": actor})
     db.session.execute(sa.update(Digest).values(due_at=now() - GRACE))
     db.session.commit()
@@ -224,7 +263,14 @@ def test_they_are_exported_with_the_person_and_erased_with_them(submit: Submit, 
 
 
 def message_to(submit: Submit, shop: Caller, **fields: Any) -> Message:
-    submit(InlineRecipient("alice", {"email": OTHER}), caller=shop, type="promotional_offer", channels=("email",), data={"title": "Sale"}, **fields)
+    submit(
+        InlineRecipient("alice", {"email": OTHER}),
+        caller=shop,
+        type="promotional_offer",
+        channels=("email",),
+        data={"title": "Sale"},
+        **fields,
+    )
     [task], _ = claim([row.id for row in deliveries() if row.status == "queued"])
     assert isinstance(task.message, Message)
     return task.message
@@ -245,16 +291,33 @@ def test_unsubscribing_there_holds_for_that_address_and_not_for_the_person(submi
     suppressions.unsubscribe(wish.digest, wish.channel, wish.category)
     suppressions.unsubscribe(wish.digest, wish.channel, wish.category)
     assert profile_rows() == before
-    assert [(row.scope, row.channel, row.reason) for row in rows(Suppression)] == [("marketing", "email", "unsubscribed")]
-    submit(InlineRecipient("bob", {"email": OTHER}), caller=shop, type="promotional_offer", channels=("email",), data={"title": "More"})
+    assert [(row.scope, row.channel, row.reason) for row in rows(Suppression)] == [
+        ("marketing", "email", "unsubscribed")
+    ]
+    submit(
+        InlineRecipient("bob", {"email": OTHER}),
+        caller=shop,
+        type="promotional_offer",
+        channels=("email",),
+        data={"title": "More"},
+    )
     submit("alice", caller=shop, type="promotional_offer", channels=("email",), data={"title": "More"})
     submit(InlineRecipient("bob", {"email": OTHER}), caller=shop, channels=("email",))
-    assert [(row.status, row.reason) for row in deliveries()][1:] == [("skipped", "suppressed"), ("queued", None), ("queued", None)]
+    assert [(row.status, row.reason) for row in deliveries()][1:] == [
+        ("skipped", "suppressed"),
+        ("queued", None),
+        ("queued", None),
+    ]
 
 
 def test_a_dead_address_is_remembered_and_none_of_the_persons_is_switched_off(submit: Submit, shop: Caller) -> None:
     submit(InlineRecipient("alice", {"email": "dead@sandbox.test"}), caller=shop, channels=("email",))
     sent_to()
     assert [row.disabled_at for row in rows(Address, user_id="alice")] == [None, None]
-    submit(InlineRecipient("alice", {"email": "dead@sandbox.test"}), caller=shop, channels=("email",), data={"order_id": "A2"})
+    submit(
+        InlineRecipient("alice", {"email": "dead@sandbox.test"}),
+        caller=shop,
+        channels=("email",),
+        data={"order_id": "A2"},
+    )
     assert [(row.status, row.reason) for row in deliveries()] == [("failed", None), ("skipped", "suppressed")]

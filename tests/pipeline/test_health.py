@@ -112,7 +112,9 @@ def test_scopes_are_judged_apart_in_one_round_trip(app: APIFlask) -> None:
     assert (grants["webhook:dead.test"].count, grants["webhook:fine.test"]) == (0, Grant(4, 0))
 
 
-@pytest.mark.parametrize(("state", "is_tripped", "count"), [("open", False, 0), ("closed", True, 5), ("auto", True, 0), ("auto", False, 5)])
+@pytest.mark.parametrize(
+    ("state", "is_tripped", "count"), [("open", False, 0), ("closed", True, 5), ("auto", True, 0), ("auto", False, 5)]
+)
 def test_a_person_has_the_last_word(app: APIFlask, state: str, is_tripped: bool, count: int) -> None:
     told(bad=10 if is_tripped else 0)
     force("smtp", state)

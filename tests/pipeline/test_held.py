@@ -1,4 +1,6 @@
-"""Held means held: what waits for a mute or quiet hours goes out after them, unless its producer said until when it is worth sending."""
+"""Held means held: what waits for a mute or quiet hours goes out after them, unless its producer said until when it is
+worth sending.
+"""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -56,8 +58,12 @@ def test_what_its_producer_gave_a_day_ends_with_the_day(submit: Submit) -> None:
     assert fate() == ("skipped", "expired")
 
 
-@pytest.mark.parametrize(("own", "end"), [({}, ("delivered", None)), (OWN, ("expired", "expired"))], ids=["by default", "its own"])
-def test_a_mute_that_is_set_after_it_was_accepted_counts_the_same(submit: Submit, own: dict[str, Any], end: tuple[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("own", "end"), [({}, ("delivered", None)), (OWN, ("expired", "expired"))], ids=["by default", "its own"]
+)
+def test_a_mute_that_is_set_after_it_was_accepted_counts_the_same(
+    submit: Submit, own: dict[str, Any], end: tuple[str, Any]
+) -> None:
     submit("alice", **OFFER, **own)
     mute()
     deliver([row.id for row in deliveries()])

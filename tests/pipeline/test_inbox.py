@@ -36,7 +36,9 @@ MARKS: dict[str, Callable[[str, Chosen], dict[str, Any]]] = {
 
 
 def state_of(user_id: str) -> dict[str, int]:
-    row = db.session.execute(sa.select(InboxState.unread, InboxState.unseen, InboxState.seq).where(InboxState.user_id == user_id)).one()
+    row = db.session.execute(
+        sa.select(InboxState.unread, InboxState.unseen, InboxState.seq).where(InboxState.user_id == user_id)
+    ).one()
     return dict(row._mapping)
 
 
@@ -45,7 +47,11 @@ def counts_of(answer: dict[str, Any]) -> dict[str, int]:
 
 
 def marks_of(key: UUID) -> dict[str, bool]:
-    row = db.session.execute(sa.select(InboxItem.seen_at, InboxItem.read_at, InboxItem.archived_at, InboxItem.snoozed_until).where(InboxItem.id == key)).one()
+    row = db.session.execute(
+        sa.select(InboxItem.seen_at, InboxItem.read_at, InboxItem.archived_at, InboxItem.snoozed_until).where(
+            InboxItem.id == key
+        )
+    ).one()
     return {name.rpartition("_")[0]: value is not None for name, value in row._mapping.items()}
 
 
@@ -53,7 +59,13 @@ def marks_of(key: UUID) -> dict[str, bool]:
 
 
 def test_a_new_item_is_unread_and_unseen_and_its_user_is_told(app: APIFlask, arrive: Any, ear: Any) -> None:
-    [key] = arrive("alice", created_at=NOON, action_label="Track it", action_url="https://shop.test/a", image="https://shop.test/a.png")
+    [key] = arrive(
+        "alice",
+        created_at=NOON,
+        action_label="Track it",
+        action_url="https://shop.test/a",
+        image="https://shop.test/a.png",
+    )
     assert state_of("alice") == {"unread": 1, "unseen": 1, "seq": 1}
     item = {
         "id": show("dlv", key),
@@ -74,11 +86,16 @@ def test_a_new_item_is_unread_and_unseen_and_its_user_is_told(app: APIFlask, arr
     assert ear.heard() == [("alice", "item", {"item": item, "seq": 1, "unread": 1, "unseen": 1})]
 
 
-def test_several_items_of_one_user_in_a_batch_get_consecutive_numbers_in_their_order(app: APIFlask, arrive: Any, ear: Any) -> None:
+def test_several_items_of_one_user_in_a_batch_get_consecutive_numbers_in_their_order(
+    app: APIFlask, arrive: Any, ear: Any
+) -> None:
     arrive("alice")
     ear.heard()
     keys = arrive("bob", "alice", "bob", "alice", "alice")
-    heard = [(user_id, payload["item"]["id"], payload["seq"], payload["unread"], payload["unseen"]) for user_id, _, payload in ear.heard()]
+    heard = [
+        (user_id, payload["item"]["id"], payload["seq"], payload["unread"], payload["unseen"])
+        for user_id, _, payload in ear.heard()
+    ]
     shown = [show("dlv", key) for key in keys]
     assert heard == [
         ("bob", shown[0], 1, 1, 1),
@@ -87,7 +104,9 @@ def test_several_items_of_one_user_in_a_batch_get_consecutive_numbers_in_their_o
         ("alice", shown[3], 3, 3, 3),
         ("alice", shown[4], 4, 4, 4),
     ]
-    assert list(db.session.scalars(sa.select(InboxItem.seq).where(InboxItem.user_id == "alice").order_by(InboxItem.id))) == [1, 2, 3, 4]
+    assert list(
+        db.session.scalars(sa.select(InboxItem.seq).where(InboxItem.user_id == "alice").order_by(InboxItem.id))
+    ) == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("size", [1, 50, 900])
@@ -100,11 +119,20 @@ def test_a_batch_of_any_size_takes_two_statements(app: APIFlask, size: int) -> N
         rows = [_row(f"u{number // 2}", number) for number in range(size)]
         about = {"submission_id": submission.id, "type": "like", "category": "social", "priority": "low"}
         users = {row["user_id"]: row["notification_id"] for row in rows}
-        session.execute(sa.insert(Notification), [{**about, "id": key, "user_id": user_id} for user_id, key in users.items()])
+        session.execute(
+            sa.insert(Notification), [{**about, "id": key, "user_id": user_id} for user_id, key in users.items()]
+        )
         for row in rows:
             row["notification_id"] = users[row["user_id"]]
         deliveries = [
-            {"id": row["id"], "notification_id": row["notification_id"], "channel": "inapp", "priority": "low", "status": "delivered"} for row in rows
+            {
+                "id": row["id"],
+                "notification_id": row["notification_id"],
+                "channel": "inapp",
+                "priority": "low",
+                "status": "delivered",
+            }
+            for row in rows
         ]
         session.execute(sa.insert(Delivery), deliveries)
         seen: list[str] = []
@@ -117,7 +145,15 @@ def test_a_batch_of_any_size_takes_two_statements(app: APIFlask, size: int) -> N
 
 
 def _row(user_id: str, number: int) -> dict[str, Any]:
-    return {"id": new_id(), "notification_id": new_id(), "user_id": user_id, "type": "like", "category": "social", "title": f"{number}", "body": ""}
+    return {
+        "id": new_id(),
+        "notification_id": new_id(),
+        "user_id": user_id,
+        "type": "like",
+        "category": "social",
+        "title": f"{number}",
+        "body": "",
+    }
 
 
 def test_no_items_are_no_work(app: APIFlask) -> None:
@@ -167,7 +203,11 @@ def test_a_mark_changes_the_item_and_the_counts_and_everyone_is_told(
         seq = state_of("alice")["seq"]
         ear.heard()
         answer = MARKS[mark]("alice", Chosen((key,)))
-    assert counts_of(answer) == {"unread": counts[0] + 1, "unseen": counts[1] + 1, "seq": seq + 1}  # the other one is fresh
+    assert counts_of(answer) == {
+        "unread": counts[0] + 1,
+        "unseen": counts[1] + 1,
+        "seq": seq + 1,
+    }  # the other one is fresh
     assert state_of("alice") == counts_of(answer)
     assert answer.get("changed_ids") == (None if mark == "seen" else [show("dlv", key)])  # what was seen stays seen
     assert marks_of(key) == {**FRESH, **after}
@@ -196,7 +236,9 @@ def test_a_mark_changes_the_item_and_the_counts_and_everyone_is_told(
         ([], "wake"),
     ],
 )
-def test_a_mark_that_is_there_already_changes_nothing_and_tells_nobody(app: APIFlask, arrive: Any, ear: Any, history: list[str], mark: str) -> None:
+def test_a_mark_that_is_there_already_changes_nothing_and_tells_nobody(
+    app: APIFlask, arrive: Any, ear: Any, history: list[str], mark: str
+) -> None:
     with time_machine.travel(NOON, tick=True):
         [key] = arrive("alice")
         for earlier in history:
@@ -242,7 +284,9 @@ def test_a_person_whom_nothing_has_reached_has_nothing_to_mark(app: APIFlask, ma
         (Chosen(()), set()),
     ],
 )
-def test_all_means_what_the_list_with_the_same_filter_shows(app: APIFlask, arrive: Any, chosen: Chosen, read: set[str]) -> None:
+def test_all_means_what_the_list_with_the_same_filter_shows(
+    app: APIFlask, arrive: Any, chosen: Chosen, read: set[str]
+) -> None:
     marketing = {"type": "promotional_offer", "category": "marketing"}
     keys = {
         "order": arrive("alice")[0],
@@ -269,11 +313,18 @@ def test_each_changed_item_gets_a_number_of_its_own_in_the_old_order(app: APIFla
     assert list(db.session.scalars(sa.select(InboxItem.seq).order_by(InboxItem.seq))) == [5, 6, 7]
 
 
-def test_a_change_of_very_many_items_is_told_without_them(app: APIFlask, arrive: Any, ear: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_of_very_many_items_is_told_without_them(
+    app: APIFlask, arrive: Any, ear: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(inbox, "MAX_SHOWN", 2)
     keys = arrive(*["alice"] * 3)
     ear.heard()
-    assert inbox.read("alice", Chosen()) == {"unread": 0, "unseen": 0, "seq": 6, "changed_ids": [show("dlv", key) for key in keys]}
+    assert inbox.read("alice", Chosen()) == {
+        "unread": 0,
+        "unseen": 0,
+        "seq": 6,
+        "changed_ids": [show("dlv", key) for key in keys],
+    }
     assert ear.heard() == [("alice", "state", {"unread": 0, "unseen": 0, "seq": 6, "changed": []})]
 
 
@@ -284,7 +335,10 @@ def test_five_thousand_unread_are_read_in_a_constant_number_of_statements(app: A
     with transaction() as session:
         copies = [{**_columns(delivery), "id": new_id()} for _ in range(4999)]
         session.execute(sa.insert(Delivery), copies)
-        items = [{name: value for name, value in _columns(source).items() if name != "seq"} | {"id": copy["id"]} for copy in copies]
+        items = [
+            {name: value for name, value in _columns(source).items() if name != "seq"} | {"id": copy["id"]}
+            for copy in copies
+        ]
         inbox.add(items)
     seen: list[str] = []
     listener = lambda _c, _cursor, statement, *_rest: seen.append(statement)  # noqa: E731
@@ -302,8 +356,12 @@ def _columns(row: Any) -> dict[str, Any]:
 # --- what a read does to the delivery
 
 
-@pytest.mark.parametrize(("status", "after"), [("delivered", "opened"), ("sent", "opened"), ("clicked", "clicked"), ("failed", "failed")])
-def test_a_read_opens_the_delivery_where_the_lifecycle_allows(app: APIFlask, arrive: Any, status: str, after: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "after"), [("delivered", "opened"), ("sent", "opened"), ("clicked", "clicked"), ("failed", "failed")]
+)
+def test_a_read_opens_the_delivery_where_the_lifecycle_allows(
+    app: APIFlask, arrive: Any, status: str, after: str
+) -> None:
     [key, untouched] = arrive("alice", "alice")
     with transaction() as session:
         session.execute(sa.update(Delivery).values(status=status))
@@ -352,7 +410,9 @@ def test_a_read_drops_what_waits_elsewhere_to_say_it_again(
     mail, others_mail = _mail_of(key, status, reason), _mail_of(other, status, reason)
     inbox.read("alice", Chosen() if all_at_once else Chosen((key,)))
     assert _state_of_delivery(mail) == (*after, after[0] == "skipped")
-    assert _state_of_delivery(others_mail) == ((*after, after[0] == "skipped") if all_at_once else (status, reason, False))
+    assert _state_of_delivery(others_mail) == (
+        (*after, after[0] == "skipped") if all_at_once else (status, reason, False)
+    )
 
 
 @pytest.mark.parametrize("is_read", [True, False], ids=["read", "unread"])
@@ -396,14 +456,23 @@ def _mail_of(key: UUID, status: str, reason: str | None) -> UUID:
     """Another delivery of an item's notification."""
     with transaction() as session:
         notification_id = session.scalar(sa.select(InboxItem.notification_id).where(InboxItem.id == key))
-        mail = Delivery(notification_id=notification_id, channel="email", priority="high", status=status, reason=reason, wake_at=TOMORROW)
+        mail = Delivery(
+            notification_id=notification_id,
+            channel="email",
+            priority="high",
+            status=status,
+            reason=reason,
+            wake_at=TOMORROW,
+        )
         session.add(mail)
     return mail.id
 
 
 def _state_of_delivery(key: UUID) -> tuple[str, str | None, bool]:
     """Status, reason, and whether the scheduler has let go of it."""
-    row = db.session.execute(sa.select(Delivery.status, Delivery.reason, Delivery.wake_at).where(Delivery.id == key)).one()
+    row = db.session.execute(
+        sa.select(Delivery.status, Delivery.reason, Delivery.wake_at).where(Delivery.id == key)
+    ).one()
     return row.status, row.reason, row.wake_at is None
 
 

@@ -102,12 +102,26 @@ def test_counts_never_drift_and_events_tell_all(app: APIFlask, arrive: Any, ear:
                 assert item == self.client.items[item["id"]]
 
         def teardown(self) -> None:
-            inbox.snooze(self.user_id, Chosen(tuple(db.session.scalars(sa.select(InboxItem.id).where(InboxItem.user_id == self.user_id)))), None)
+            inbox.snooze(
+                self.user_id,
+                Chosen(tuple(db.session.scalars(sa.select(InboxItem.id).where(InboxItem.user_id == self.user_id)))),
+                None,
+            )
             ear.heard()
-            other = db.session.execute(sa.select(InboxState.unread, InboxState.unseen, InboxState.seq).where(InboxState.user_id == self.other_id)).one()
+            other = db.session.execute(
+                sa.select(InboxState.unread, InboxState.unseen, InboxState.seq).where(
+                    InboxState.user_id == self.other_id
+                )
+            ).one()
             assert tuple(other) == (1, 1, 1)
 
     run_state_machine_as_test(
         Inbox,
-        settings=settings(max_examples=25, stateful_step_count=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)),
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=20,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        ),
     )

@@ -1,4 +1,5 @@
-"""Never adrift: two browsers that keep the protocol of API.md, over a line that loses, delays and swaps events, and one database.
+"""Never adrift: two browsers that keep the protocol of API.md, over a line that loses, delays and swaps events, and one
+database.
 
 A browser that has just asked for what it missed shows the list and the badge of the database; and one that
 believes itself up to date is.
@@ -35,7 +36,9 @@ COUNTS = ("unread", "unseen", "seq")
 
 
 class Browser:
-    """Loads the list, hears events, asks for the rest when it sees a gap, and reads again when it has missed too much."""
+    """Loads the list, hears events, asks for the rest when it sees a gap,
+    and reads again when it has missed too much.
+    """
 
     def __init__(self, user_id: str) -> None:
         self.user_id = user_id
@@ -78,8 +81,12 @@ class Browser:
         return sum(not item["read_at"] for item in shown), sum(not item["seen_at"] for item in shown)
 
 
-def test_two_browsers_and_the_database_agree_after_every_sync(app: APIFlask, arrive: Any, ear: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox, "MAX_SHOWN", 3)  # so that events without items, and having missed too much, are everyday matters
+def test_two_browsers_and_the_database_agree_after_every_sync(
+    app: APIFlask, arrive: Any, ear: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        inbox, "MAX_SHOWN", 3
+    )  # so that events without items, and having missed too much, are everyday matters
     monkeypatch.setattr(questions, "MAX_BEHIND", 6)
 
     class Person(RuleBasedStateMachine):
@@ -104,10 +111,17 @@ def test_two_browsers_and_the_database_agree_after_every_sync(app: APIFlask, arr
             arrive(*[self.user_id] * number, category=category)
             self.tell()
 
-        @rule(who=st.integers(0, 1), mark=st.sampled_from(sorted(MARKS)), picked=st.sets(st.integers(0, 9), min_size=1, max_size=5))
+        @rule(
+            who=st.integers(0, 1),
+            mark=st.sampled_from(sorted(MARKS)),
+            picked=st.sets(st.integers(0, 9), min_size=1, max_size=5),
+        )
         def some_are_marked(self, who: int, mark: str, picked: set[int]) -> None:
             known = sorted(self.browsers[who].items)
-            MARKS[mark](self.user_id, Chosen(tuple(parse_many("dlv", (known[number] for number in picked if number < len(known))))))
+            MARKS[mark](
+                self.user_id,
+                Chosen(tuple(parse_many("dlv", (known[number] for number in picked if number < len(known))))),
+            )
             self.tell()
 
         @rule(
@@ -170,7 +184,11 @@ def test_two_browsers_and_the_database_agree_after_every_sync(app: APIFlask, arr
             for browser in self.browsers:
                 if browser.counts["seq"] == page["seq"]:
                     assert browser.shown() == page["data"]
-                    assert browser.badge() == (page["unread"], page["unseen"]) == (browser.counts["unread"], browser.counts["unseen"])
+                    assert (
+                        browser.badge()
+                        == (page["unread"], page["unseen"])
+                        == (browser.counts["unread"], browser.counts["unseen"])
+                    )
 
         def teardown(self) -> None:
             for browser in self.browsers:
@@ -179,10 +197,20 @@ def test_two_browsers_and_the_database_agree_after_every_sync(app: APIFlask, arr
                 browser.sync()
             self.who_is_up_to_date_shows_what_the_database_holds()
             assert self.browsers[0].counts == self.browsers[1].counts == questions.counts(self.user_id)
-            inbox.snooze(self.user_id, Chosen(tuple(parse_many("dlv", {key for browser in self.browsers for key in browser.items}))), None)
+            inbox.snooze(
+                self.user_id,
+                Chosen(tuple(parse_many("dlv", {key for browser in self.browsers for key in browser.items}))),
+                None,
+            )
             ear.heard()
 
     run_state_machine_as_test(
         Person,
-        settings=settings(max_examples=30, stateful_step_count=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)),
+        settings=settings(
+            max_examples=30,
+            stateful_step_count=25,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        ),
     )

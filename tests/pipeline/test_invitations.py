@@ -56,12 +56,29 @@ def test_the_link_goes_by_urgent_mail_to_that_address_alone(ann: Account) -> Non
     secret = invite(ann, "Ben@Example.test", "operator")
     [row] = deliveries()
     [outcome] = deliver([row.id])
-    [notification], [capture], [invitation], [address] = rows(Notification), rows(Capture), rows(Invitation), rows(Address)
-    assert (notification.type, notification.priority, notification.producer_id) == ("account_invitation", "urgent", None)
-    assert (row.channel, row.address_id, outcome.status, capture.content["to"]) == ("email", None, "delivered", "Ben@example.test")
+    [notification], [capture], [invitation], [address] = (
+        rows(Notification),
+        rows(Capture),
+        rows(Invitation),
+        rows(Address),
+    )
+    assert (notification.type, notification.priority, notification.producer_id) == (
+        "account_invitation",
+        "urgent",
+        None,
+    )
+    assert (row.channel, row.address_id, outcome.status, capture.content["to"]) == (
+        "email",
+        None,
+        "delivered",
+        "Ben@example.test",
+    )
     assert f"http://localhost/invitation/{secret}" in capture.content["text"]
     assert "ann@example.test invites you to Notifier" in capture.content["subject"]
-    assert (row.expires_at - row.created_at, invitation.expires_at - invitation.created_at) == (timedelta(days=7), timedelta(days=7))
+    assert (row.expires_at - row.created_at, invitation.expires_at - invitation.created_at) == (
+        timedelta(days=7),
+        timedelta(days=7),
+    )
     assert (address.is_primary, address.verified_at, len(rows(Account))) == (False, None, 1)
     assert secret.encode() not in bytes(invitation.digest)
     assert told() == [("account.invited", "Ben@Example.test")]
@@ -89,7 +106,10 @@ def test_nobody_is_invited_as_somebody_whose_address_a_producer_gave(ann: Accoun
     account = invitations.accept(invite(ann))
     assert account is not None
     assert account.user_id != "victim"
-    assert {row.user_id: row.confirmed_at is not None for row in rows(Address)} == {"victim": False, account.user_id: True}
+    assert {row.user_id: row.confirmed_at is not None for row in rows(Address)} == {
+        "victim": False,
+        account.user_id: True,
+    }
 
 
 REFUSED = [
@@ -105,7 +125,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("email", "role", "pointer", "words"), REFUSED, ids=range(len(REFUSED)))
-def test_what_makes_no_sense_is_refused_at_its_field_and_nothing_is_stored(ann: Account, email: str, role: str, pointer: str, words: str) -> None:
+def test_what_makes_no_sense_is_refused_at_its_field_and_nothing_is_stored(
+    ann: Account, email: str, role: str, pointer: str, words: str
+) -> None:
     gone = accounts.create_account("gone@example.test", None, "viewer", "gone")
     roles.disable(gone.id, by=ann.id)
     before = row_counts()
@@ -183,7 +205,12 @@ def test_whoever_accepts_has_an_account_with_the_role_and_alerts_reach_them(ann:
     assert (account.email, account.role) == (BEN, "admin")
     assert accounts.check_password(BEN, "correct horse battery") is not None
     [address] = rows(Address)
-    assert (address.user_id, address.value, address.is_primary, address.verified_at is not None) == (account.user_id, "Ben@example.test", True, True)
+    assert (address.user_id, address.value, address.is_primary, address.verified_at is not None) == (
+        account.user_id,
+        "Ben@example.test",
+        True,
+        True,
+    )
     assert told() == [("account.invited", "Ben@Example.test"), ("account.created", BEN)]
 
 
@@ -207,15 +234,22 @@ def test_of_many_who_use_it_at_once_one_gets_in(app: APIFlask, ann: Account) -> 
     assert len(rows(Account)) == 2
 
 
-@pytest.mark.parametrize(("had", "invited", "has"), [("person", "viewer", "viewer"), ("viewer", "admin", "admin"), ("person", "admin", "admin")])
-def test_who_has_an_account_is_raised_and_keeps_how_they_sign_in(ann: Account, had: str, invited: str, has: str) -> None:
+@pytest.mark.parametrize(
+    ("had", "invited", "has"),
+    [("person", "viewer", "viewer"), ("viewer", "admin", "admin"), ("person", "admin", "admin")],
+)
+def test_who_has_an_account_is_raised_and_keeps_how_they_sign_in(
+    ann: Account, had: str, invited: str, has: str
+) -> None:
     accounts.create_account(BEN, "correct horse battery", had, "ben")
     secret = invite(ann, BEN, invited)
     account = invitations.accept(secret, accounts.hash_password("another one altogether"))
     assert account is not None
     assert (account.role, account.user_id) == (has, "ben")
     assert accounts.check_password(BEN, "correct horse battery") is not None
-    assert [(entry.before, entry.after) for entry in rows(AuditEntry) if entry.action == "account.role_changed"] == [({"role": had}, {"role": has})]
+    assert [(entry.before, entry.after) for entry in rows(AuditEntry) if entry.action == "account.role_changed"] == [
+        ({"role": had}, {"role": has})
+    ]
 
 
 def test_who_has_become_more_meanwhile_is_not_made_less(ann: Account) -> None:
@@ -256,7 +290,10 @@ def test_a_withdrawn_one_opens_nothing(ann: Account) -> None:
     assert state(invite(ann)) == "open"  # they can be invited anew
 
 
-@pytest.mark.parametrize("forge", [lambda _: "", lambda secret: secret[:-1], lambda secret: secret + "A", lambda _: "\ud800", lambda _: "x" * 9000])
+@pytest.mark.parametrize(
+    "forge",
+    [lambda _: "", lambda secret: secret[:-1], lambda secret: secret + "A", lambda _: "\ud800", lambda _: "x" * 9000],
+)
 def test_what_was_never_sent_opens_nothing(ann: Account, forge: Any) -> None:
     forged = forge(invite(ann))
     assert invitations.find(forged) is None

@@ -54,7 +54,10 @@ def test_a_change_holds_when_the_moment_has_passed(app: APIFlask) -> None:
 
 
 def test_kinds_are_kept_apart(app: APIFlask) -> None:
-    assert [kept.kept(kind, ["a"], Shelf(a=value).read) for kind, value in (("one", 1), ("other", 2))] == [{"a": 1}, {"a": 2}]
+    assert [kept.kept(kind, ["a"], Shelf(a=value).read) for kind, value in (("one", 1), ("other", 2))] == [
+        {"a": 1},
+        {"a": 2},
+    ]
 
 
 def test_the_second_batch_asks_for_no_types_and_templates(app: APIFlask) -> None:

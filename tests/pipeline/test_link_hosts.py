@@ -1,4 +1,6 @@
-"""In a message that nobody can opt out of, data are never part of the host of a link: `https://{{ code }}.example` would give codes away."""
+"""In a message that nobody can opt out of, data are never part of the host of a link: `https://{{ code }}.example`
+would give codes away.
+"""
 
 import pytest
 
@@ -62,14 +64,20 @@ def test_whole_links_and_paths_are_no_concern(source):
 @pytest.mark.parametrize(
     "source",
     [
-        *("https://{{ code }}.evil.test/", "{{ 'ht' ~ 'tps:/' ~ '/' ~ code ~ '.evil.test/' }}", "{{ ['https:/', code]|join('/') }}.evil.test/"),
+        *(
+            "https://{{ code }}.evil.test/",
+            "{{ 'ht' ~ 'tps:/' ~ '/' ~ code ~ '.evil.test/' }}",
+            "{{ ['https:/', code]|join('/') }}.evil.test/",
+        ),
         *("{{ 'https://x.evil.test'|replace('x', code) }}", "{{ url|replace('shop', code) }}"),
     ],
 )
 def test_nor_is_one_sent_that_was_put_together_in_an_expression(field, source):
     """What no reading of the source finds is found in what it says."""
     shown = f"<a href='{source}'>x</a>" if field == "html" else source
-    words = Words(**{"title": "t", "body": "b", field: shown, **({"action_label": "go"} if field == "action_url" else {})})
+    words = Words(
+        **{"title": "t", "body": "b", field: shown, **({"action_label": "go"} if field == "action_url" else {})}
+    )
     data = {"code": "123456", "url": "https://shop.example/reset"}
     assert isinstance(outcome("email", words, data), Content)  # of another type
     assert outcome("email", words, data, is_mandatory=True) == RenderFault(MESSAGE, field)
@@ -95,5 +103,10 @@ def test_a_link_leads_where_the_words_or_a_link_of_the_data_say(text, data, is_s
 
 
 def test_the_products_own_words_put_no_data_into_a_host():
-    sources = [(entry.key, content.channel, name, getattr(content, name)) for entry in load() for content in entry.contents for name in FIELDS]
+    sources = [
+        (entry.key, content.channel, name, getattr(content, name))
+        for entry in load()
+        for content in entry.contents
+        for name in FIELDS
+    ]
     assert [place for *place, source in sources if source and made_of_data(source)] == []

@@ -63,7 +63,12 @@ def senders(app: APIFlask, environment: dict[str, str], root: Path, caller: Any)
     """Two, with as much waiting to be sent to Erin as they cannot have done when she opts out."""
     with transaction():
         people.upsert([InlineRecipient("erin", {"email": "erin@example.test"})])
-    accept([Item(caller, submission("erin", data={"order_id": f"A{number}"}, channels=("email",))) for number in range(2 * WAITING)])
+    accept(
+        [
+            Item(caller, submission("erin", data={"order_id": f"A{number}"}, channels=("email",)))
+            for number in range(2 * WAITING)
+        ]
+    )
     ids = [delivery.id.hex for delivery in deliveries()]
     started = [Sender(environment, root, ids[::2]), Sender(environment, root, ids[1::2])]
     yield started
@@ -83,6 +88,10 @@ def test_nothing_that_begins_after_saved_was_shown_is_sent(senders: list[Sender]
     told = [entry for sender in senders for entry in sender.rounds]
     before = [entry for entry in told if entry["began_at"] < saved_at]
     after = [entry for entry in told if entry["began_at"] > saved_at]
-    assert all(entry["sent"] >= 3 and entry["shown"] == 1 for entry in before[: BEFORE - 1])  # both go on as long as they may
+    assert all(
+        entry["sent"] >= 3 and entry["shown"] == 1 for entry in before[: BEFORE - 1]
+    )  # both go on as long as they may
     assert {(entry["sent"], entry["shown"]) for entry in after} == {(0, 0)}
-    assert sum(entry["opted_out"] for entry in after) == sum(entry["claimed"] for entry in after) >= 2 * AFTER  # planned before, and asked again
+    assert (
+        sum(entry["opted_out"] for entry in after) == sum(entry["claimed"] for entry in after) >= 2 * AFTER
+    )  # planned before, and asked again

@@ -1,4 +1,6 @@
-"""An outage costs nothing: what waits for its end stays in the database, is let out when it is over, and `first` goes another way meanwhile."""
+"""An outage costs nothing: what waits for its end stays in the database, is let out when it is over, and `first` goes
+another way meanwhile.
+"""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -68,13 +70,17 @@ def _read_from_the_beginning() -> None:
 # ---- what an outage costs
 
 
-def test_a_breaker_costs_one_job_for_each_probe_however_many_wait(submit: Submit, configure: Configure, nobody: str) -> None:
+def test_a_breaker_costs_one_job_for_each_probe_however_many_wait(
+    submit: Submit, configure: Configure, nobody: str
+) -> None:
     configure(main=nobody)
     for word in ("a", "b"):
         submit(*to(100, word), channels=("email",))
     fail()
     assert take() == 200
-    assert {(row.status, row.reason, row.tries, row.held_for) for row in deliveries()} == {("waiting", "provider_down", 0, "main")}
+    assert {(row.status, row.reason, row.tries, row.held_for) for row in deliveries()} == {
+        ("waiting", "provider_down", 0, "main")
+    }
     assert sum(a_round() for _ in range(10)) == 0
     taken = []
     for _ in range(4):
@@ -107,7 +113,9 @@ def test_a_probe_that_gets_lost_is_followed_by_another(submit: Submit, configure
     assert waiting.let_out() == 1
 
 
-def test_when_it_is_over_all_go_on_more_and_more_at_a_time(submit: Submit, configure: Configure, mailbox: Mailbox) -> None:
+def test_when_it_is_over_all_go_on_more_and_more_at_a_time(
+    submit: Submit, configure: Configure, mailbox: Mailbox
+) -> None:
     configure(main=mailbox.url)
     for word, number in (("a", 100), ("b", 100), ("c", 30)):
         submit(*to(number, word), channels=("email",))
@@ -119,7 +127,9 @@ def test_when_it_is_over_all_go_on_more_and_more_at_a_time(submit: Submit, confi
     assert len(set(mailbox.received)) == len(mailbox.received) == 230
 
 
-def test_what_waits_for_its_pace_is_taken_no_faster_than_that(submit: Submit, configure: Configure, mailbox: Mailbox) -> None:
+def test_what_waits_for_its_pace_is_taken_no_faster_than_that(
+    submit: Submit, configure: Configure, mailbox: Mailbox
+) -> None:
     configure(main=mailbox.url)
     [adapter] = channels.registry().adapters_for("email", "x@x.test", is_test=False)
     adapter.per_second = 3  # type: ignore[misc]
@@ -151,7 +161,9 @@ def test_the_most_pressing_goes_first(submit: Submit, configure: Configure, mail
     assert received == ["email.urgent", "email.high", "email.medium", "email.low"]
 
 
-def test_it_goes_on_as_soon_as_any_of_its_accounts_works(submit: Submit, configure: Configure, mailbox: Mailbox, nobody: str) -> None:
+def test_it_goes_on_as_soon_as_any_of_its_accounts_works(
+    submit: Submit, configure: Configure, mailbox: Mailbox, nobody: str
+) -> None:
     configure(main=nobody, spare=mailbox.url)
     submit(*to(3), channels=("email",))
     fail("main")
@@ -164,7 +176,9 @@ def test_it_goes_on_as_soon_as_any_of_its_accounts_works(submit: Submit, configu
     assert {row.status for row in deliveries()} == {"sent"}
 
 
-def test_an_account_that_is_removed_holds_nothing(submit: Submit, configure: Configure, mailbox: Mailbox, nobody: str) -> None:
+def test_an_account_that_is_removed_holds_nothing(
+    submit: Submit, configure: Configure, mailbox: Mailbox, nobody: str
+) -> None:
     configure(main=nobody)
     submit(*to(1), channels=("email",))
     fail()
@@ -187,7 +201,9 @@ def test_a_redis_that_forgot_the_outage_lets_all_go_on(submit: Submit, configure
     assert {row.status for row in deliveries()} == {"sent"}
 
 
-def test_while_redis_is_away_nothing_is_touched(app: APIFlask, submit: Submit, configure: Configure, nobody: str, request: pytest.FixtureRequest) -> None:
+def test_while_redis_is_away_nothing_is_touched(
+    app: APIFlask, submit: Submit, configure: Configure, nobody: str, request: pytest.FixtureRequest
+) -> None:
     configure(main=nobody)
     submit(*to(1), channels=("email",))
     fail()
@@ -210,7 +226,9 @@ def test_what_is_held_expires_as_it_would_have(submit: Submit, configure: Config
     assert [row.status for row in deliveries()] == ["expired"]
 
 
-def test_nothing_waits_for_ever_for_a_scope_that_nobody_knows(submit: Submit, configure: Configure, mailbox: Mailbox) -> None:
+def test_nothing_waits_for_ever_for_a_scope_that_nobody_knows(
+    submit: Submit, configure: Configure, mailbox: Mailbox
+) -> None:
     configure(main=mailbox.url)
     submit(*to(1), channels=("email",), expires_in=86_400)
     fail()
@@ -220,7 +238,9 @@ def test_nothing_waits_for_ever_for_a_scope_that_nobody_knows(submit: Submit, co
     assert now() < row.wake_at <= now() + outages.LONGEST_HOLD
 
 
-def test_looking_costs_the_same_for_many_as_for_one_and_nothing_when_none_waits(submit: Submit, configure: Configure, nobody: str) -> None:
+def test_looking_costs_the_same_for_many_as_for_one_and_nothing_when_none_waits(
+    submit: Submit, configure: Configure, nobody: str
+) -> None:
     configure(main=nobody)
     counts = []
     for number in (0, 1, 40):
@@ -242,12 +262,19 @@ def test_however_many_servers_were_dead_all_go_on(submit: Submit, configure: Con
         submit(*to(100, word), channels=("email",))
     with transaction() as session:
         for number, row in enumerate(deliveries()):
-            held = {"status": "waiting", "held_for": f"webhook:host{number}.test:443", "wake_at": now() + timedelta(hours=1), "due_at": now()}
+            held = {
+                "status": "waiting",
+                "held_for": f"webhook:host{number}.test:443",
+                "wake_at": now() + timedelta(hours=1),
+                "due_at": now(),
+            }
             session.execute(sa.update(Delivery).where(Delivery.id == row.id).values(**held))
     assert waiting.let_out() == 200
 
 
-def test_a_release_that_is_not_committed_is_made_again(submit: Submit, configure: Configure, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_release_that_is_not_committed_is_made_again(
+    submit: Submit, configure: Configure, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     configure(main=mailbox.url)
     submit(*to(3), channels=("email",))
     fail()
@@ -314,7 +341,11 @@ def test_one_receiver_that_slows_us_down_holds_up_nobody_else_on_its_host(submit
     submit("slow", "fine", channels=("webhook",), data={"order_id": "A2"})
     take()
     assert receivers.asked == ["/slow", "/fine"]
-    assert [(row.status, row.reason) for row in deliveries(channel="webhook")] == [("waiting", "retry"), ("waiting", "provider_down"), ("sent", None)]
+    assert [(row.status, row.reason) for row in deliveries(channel="webhook")] == [
+        ("waiting", "retry"),
+        ("waiting", "provider_down"),
+        ("sent", None),
+    ]
     [held] = [row.held_for for row in deliveries() if row.held_for]
     assert held.startswith(f"webhook:127.0.0.1:{receivers.port}#")
     assert "slow" not in held  # an address may be a secret
@@ -347,7 +378,9 @@ def test_a_dead_port_says_nothing_about_its_neighbour(submit: Submit, receivers:
 PATIENCE = [("urgent", 0), ("high", 10), ("medium", 60), ("low", 600)]
 
 
-def routed(submit: Submit, routing: str = "first", priority: str = "high", order: tuple[str, ...] = ("email", "sms")) -> None:
+def routed(
+    submit: Submit, routing: str = "first", priority: str = "high", order: tuple[str, ...] = ("email", "sms")
+) -> None:
     submit(
         InlineRecipient("eve", {"email": "eve@x.test", "phone": SMS}),
         type="security_alert",
@@ -365,7 +398,9 @@ def let_the_patience_end() -> None:
 
 
 @pytest.mark.parametrize(("priority", "seconds"), PATIENCE)
-def test_in_an_outage_the_next_channel_has_its_turn_after_a_patience(submit: Submit, configure: Configure, nobody: str, priority: str, seconds: int) -> None:
+def test_in_an_outage_the_next_channel_has_its_turn_after_a_patience(
+    submit: Submit, configure: Configure, nobody: str, priority: str, seconds: int
+) -> None:
     configure(main=nobody)
     fail()
     began = now()
@@ -411,7 +446,9 @@ def test_whatever_the_outage_is_the_other_channel_delivers_and_what_waits_is_not
     assert sorted(fates()) == [("email", "skipped", "not_needed"), ("sms", "delivered", None)]
 
 
-def test_a_channel_that_recovers_within_the_patience_delivers_alone(submit: Submit, configure: Configure, mailbox: Mailbox) -> None:
+def test_a_channel_that_recovers_within_the_patience_delivers_alone(
+    submit: Submit, configure: Configure, mailbox: Mailbox
+) -> None:
     configure(main=mailbox.url)
     fail()
     routed(submit)
@@ -421,7 +458,9 @@ def test_a_channel_that_recovers_within_the_patience_delivers_alone(submit: Subm
     assert fates() == [("email", "sent", None), ("sms", "skipped", "not_needed")]
 
 
-def test_the_patience_begins_with_the_outage_and_not_anew_with_each_probe(submit: Submit, configure: Configure, nobody: str) -> None:
+def test_the_patience_begins_with_the_outage_and_not_anew_with_each_probe(
+    submit: Submit, configure: Configure, nobody: str
+) -> None:
     configure(main=nobody)
     fail()
     routed(submit)
@@ -436,7 +475,9 @@ def test_the_patience_begins_with_the_outage_and_not_anew_with_each_probe(submit
 
 def wake_retries() -> None:
     with transaction() as session:
-        session.execute(sa.update(Delivery).where(Delivery.reason == "retry").values(wake_at=now() - timedelta(seconds=1)))
+        session.execute(
+            sa.update(Delivery).where(Delivery.reason == "retry").values(wake_at=now() - timedelta(seconds=1))
+        )
 
 
 def test_when_the_next_channel_is_down_too_the_one_after_it_has_its_turn_and_the_first_to_recover_delivers(
@@ -449,13 +490,19 @@ def test_when_the_next_channel_is_down_too_the_one_after_it_has_its_turn_and_the
     take()
     let_the_patience_end()
     a_round()
-    assert fates() == [("sms", "waiting", "paused"), ("email", "waiting", "provider_down"), ("inapp", "waiting", "fallback")]
+    assert fates() == [
+        ("sms", "waiting", "paused"),
+        ("email", "waiting", "provider_down"),
+        ("inapp", "waiting", "fallback"),
+    ]
     pass_time("main", health.LONGEST_OPEN_MS)
     a_round()
     assert fates() == [("sms", "skipped", "not_needed"), ("email", "sent", None), ("inapp", "skipped", "not_needed")]
 
 
-def test_an_in_app_item_that_comes_in_an_outage_ends_the_routing(submit: Submit, configure: Configure, nobody: str) -> None:
+def test_an_in_app_item_that_comes_in_an_outage_ends_the_routing(
+    submit: Submit, configure: Configure, nobody: str
+) -> None:
     configure(main=nobody)
     fail()
     routed(submit, order=("email", "inapp"), priority="urgent")
@@ -465,7 +512,9 @@ def test_an_in_app_item_that_comes_in_an_outage_ends_the_routing(submit: Submit,
 
 
 @pytest.mark.parametrize("priority", ["urgent", "high"])
-def test_where_too_little_is_sent_for_a_breaker_to_open_some_failures_are_an_outage(submit: Submit, configure: Configure, nobody: str, priority: str) -> None:
+def test_where_too_little_is_sent_for_a_breaker_to_open_some_failures_are_an_outage(
+    submit: Submit, configure: Configure, nobody: str, priority: str
+) -> None:
     configure(main=nobody)
     routed(submit, priority=priority)
     for _ in range(2):
@@ -479,12 +528,15 @@ def test_where_too_little_is_sent_for_a_breaker_to_open_some_failures_are_an_out
     assert fates() == [("email", "skipped", "not_needed"), ("sms", "delivered", None)]
 
 
-def test_what_comes_due_while_its_channel_is_paused_goes_another_way_too(submit: Submit, configure: Configure, mailbox: Mailbox) -> None:
+def test_what_comes_due_while_its_channel_is_paused_goes_another_way_too(
+    submit: Submit, configure: Configure, mailbox: Mailbox
+) -> None:
     configure(main=mailbox.url)
     pausing.pause("email")
     submit(
         InlineRecipient("eve", {"email": "eve@x.test", "phone": SMS}),
-        type="security_alert", data={"event": "e"}, channels=("email", "sms"), routing="first", priority="urgent", send_at=now() + timedelta(hours=1),
+        type="security_alert", data={"event": "e"}, channels=("email", "sms"), routing="first", priority="urgent",
+        send_at=now() + timedelta(hours=1),
     )  # fmt: skip
     wake()
     assert a_round() == 1
@@ -498,7 +550,10 @@ def test_of_two_channels_that_have_begun_one_delivers(submit: Submit, configure:
     assert (email.status, sms.status) == ("queued", "queued")
     tasks, _ = begin([sms.id])
     assert begin([email.id])[0] == []
-    assert [(row.status, row.reason, row.detail.get("because")) for row in deliveries()] == [("waiting", "fallback", "being_tried"), ("sending", None, None)]
+    assert [(row.status, row.reason, row.detail.get("because")) for row in deliveries()] == [
+        ("waiting", "fallback", "being_tried"),
+        ("sending", None, None),
+    ]
     for task in tasks:
         send(task)
     record(tasks)
@@ -506,7 +561,9 @@ def test_of_two_channels_that_have_begun_one_delivers(submit: Submit, configure:
     assert mailbox.received == []
 
 
-def test_the_other_goes_on_when_the_one_that_was_being_tried_fails(submit: Submit, configure: Configure, mailbox: Mailbox) -> None:
+def test_the_other_goes_on_when_the_one_that_was_being_tried_fails(
+    submit: Submit, configure: Configure, mailbox: Mailbox
+) -> None:
     configure(main=mailbox.url)
     mailbox.refusal = "554 5.6.0 no"
     begin_both(submit)
@@ -541,7 +598,9 @@ def take_only(channel: str) -> None:
     deliver([row.id for row in deliveries(status="queued", channel=channel)])
 
 
-def test_two_workers_that_take_both_at_the_same_time_send_one(app: APIFlask, submit: Submit, configure: Configure, mailbox: Mailbox) -> None:
+def test_two_workers_that_take_both_at_the_same_time_send_one(
+    app: APIFlask, submit: Submit, configure: Configure, mailbox: Mailbox
+) -> None:
     configure(main=mailbox.url)
     fail()
     for number in range(10):
@@ -585,25 +644,43 @@ def test_what_the_other_routings_do_in_an_outage(submit: Submit, configure: Conf
     email, sms = deliveries()
     assert (email.reason, sms.reason) == ("provider_down", "escalation")
     assert sms.due_at is not None
-    assert timedelta(minutes=14) < sms.due_at - now() <= timedelta(minutes=15)  # at its time, as if there were no outage
+    assert (
+        timedelta(minutes=14) < sms.due_at - now() <= timedelta(minutes=15)
+    )  # at its time, as if there were no outage
 
 
 WORDS: list[tuple[str, str, str]] = [
-    ("all", "email", "The provider is out of order; it goes out here as soon as that works again. The other channels do not wait for it."),
-    ("first", "email", "The provider is out of order; it goes out when that works again, unless another channel succeeds before."),
+    (
+        "all",
+        "email",
+        (
+            "The provider is out of order; it goes out here as soon as that works again. The other "
+            "channels do not wait for it."
+        ),
+    ),
+    (
+        "first",
+        "email",
+        "The provider is out of order; it goes out when that works again, unless another channel succeeds before.",
+    ),
     ("first", "sms", "The channel before it is out of order; it goes out at "),
     ("first", "*", "A channel that is out of order is waited for 10 seconds; then the next one is tried as well."),
     (
         "escalate",
         "email",
-        "The provider is out of order; it goes out when that works again, unless it is read before. The next channel follows at its time.",
+        (
+            "The provider is out of order; it goes out when that works again, unless it is read before. The next "
+            "channel follows at its time."
+        ),
     ),
     ("escalate", "*", "The channels follow each other until it is read, also while one of them is out of order."),
 ]
 
 
 @pytest.mark.parametrize(("routing", "channel", "words"), WORDS)
-def test_an_outage_is_told_in_words(submit: Submit, configure: Configure, nobody: str, routing: str, channel: str, words: str) -> None:
+def test_an_outage_is_told_in_words(
+    submit: Submit, configure: Configure, nobody: str, routing: str, channel: str, words: str
+) -> None:
     from notifier import shapes  # noqa: PLC0415
 
     configure(main=nobody)

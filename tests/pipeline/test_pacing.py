@@ -32,7 +32,13 @@ def notification(app: APIFlask) -> UUID:
         session.flush()
         session.add(
             Notification(
-                id=key, submission_id=submission, user_id="erin", type="newsletter", category="marketing", priority="low", data={"title": "T", "body": "B"}
+                id=key,
+                submission_id=submission,
+                user_id="erin",
+                type="newsletter",
+                category="marketing",
+                priority="low",
+                data={"title": "T", "body": "B"},
             )
         )
     return key
@@ -40,8 +46,18 @@ def notification(app: APIFlask) -> UUID:
 
 def fall_due(notification: UUID, count: int, channel: str, priority: str, at: datetime | None = None) -> list[UUID]:
     at = at or now() - timedelta(minutes=1)
-    common = {"notification_id": notification, "channel": channel, "priority": priority, "created_at": at, "status": WAITING, "reason": "scheduled"}
-    made = [{"id": new_id(), "due_at": at + timedelta(microseconds=n), "wake_at": at + timedelta(microseconds=n), **common} for n in range(count)]
+    common = {
+        "notification_id": notification,
+        "channel": channel,
+        "priority": priority,
+        "created_at": at,
+        "status": WAITING,
+        "reason": "scheduled",
+    }
+    made = [
+        {"id": new_id(), "due_at": at + timedelta(microseconds=n), "wake_at": at + timedelta(microseconds=n), **common}
+        for n in range(count)
+    ]
     with transaction() as session:
         session.execute(sa.insert(Delivery.__table__), made)
     return [row["id"] for row in made]
@@ -64,7 +80,9 @@ def stand_in_line(name: str, count: int) -> None:
     redis_store.client.rpush(queue(name).key, *(f"dlv_{n}" for n in range(count)))
 
 
-def test_a_large_release_fills_its_queue_up_to_the_limit_and_follows_as_workers_take(app: APIFlask, notification: UUID) -> None:
+def test_a_large_release_fills_its_queue_up_to_the_limit_and_follows_as_workers_take(
+    app: APIFlask, notification: UUID
+) -> None:
     stand_in_line("email.low", pacing.MOST_IN_LINE - 500)
     fall_due(notification, 2_000, "email", "low")
     release()
@@ -84,7 +102,9 @@ def test_what_is_urgent_and_what_goes_elsewhere_passes_a_large_release(app: APIF
     stand_in_line("email.low", pacing.MOST_IN_LINE - 1_500)
     fall_due(notification, 3_000, "email", "low")
     later = now() - timedelta(seconds=1)
-    ours = [fall_due(notification, 1, *lane, later)[0] for lane in (("email", "urgent"), ("push", "high"), ("sms", "low"))]
+    ours = [
+        fall_due(notification, 1, *lane, later)[0] for lane in (("email", "urgent"), ("push", "high"), ("sms", "low"))
+    ]
     assert sweep.ring_due() == pacing.BATCH
     assert [in_line(name) for name in ("email.urgent", "push.high", "sms.low")] == [1, 1, 0]
     release()
@@ -108,7 +128,9 @@ def test_urgent_ones_go_out_however_many_there_are(app: APIFlask, notification: 
     assert (in_line("sms.urgent"), held_back()) == (pacing.MOST_IN_LINE + 3, {})
 
 
-def test_in_app_items_are_shown_while_redis_is_away_and_the_rest_waits(app: APIFlask, notification: UUID, redis_away: None) -> None:
+def test_in_app_items_are_shown_while_redis_is_away_and_the_rest_waits(
+    app: APIFlask, notification: UUID, redis_away: None
+) -> None:
     shown = fall_due(notification, 2, "inapp", "low")
     fall_due(notification, 2, "email", "urgent")
     sweep.ring_due()

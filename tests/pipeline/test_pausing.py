@@ -25,7 +25,9 @@ Send = Callable[..., Any]
 
 def states() -> dict[str, tuple[str, str | None]]:
     db.session.rollback()
-    rows = db.session.execute(sa.select(Delivery.channel, Delivery.status, Delivery.reason).where(Delivery.channel != "inapp"))
+    rows = db.session.execute(
+        sa.select(Delivery.channel, Delivery.status, Delivery.reason).where(Delivery.channel != "inapp")
+    )
     return {row.channel: (row.status, row.reason) for row in rows}
 
 
@@ -38,7 +40,13 @@ def ids() -> list[Any]:
 
 
 def submit(api: Any, *channels: str, **more: Any) -> None:
-    body = {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}, "channels": list(channels), **more}
+    body = {
+        "type": "order_shipped",
+        "recipients": ["alice"],
+        "data": {"order_id": "A1"},
+        "channels": list(channels),
+        **more,
+    }
     assert api.post("/api/v1/notifications", body).status_code == 202
 
 
@@ -118,12 +126,21 @@ def test_what_waits_for_a_paused_channel_is_shown_as_held_back(api: Any, cast: A
 
 def test_pausing_twice_is_once_and_both_are_audited_once(app: APIFlask) -> None:
     with audit.acting_as("ada@example.test"):
-        assert [pausing.pause("sms"), pausing.pause("sms"), pausing.resume("sms"), pausing.resume("sms")] == [True, False, True, False]
+        assert [pausing.pause("sms"), pausing.pause("sms"), pausing.resume("sms"), pausing.resume("sms")] == [
+            True,
+            False,
+            True,
+            False,
+        ]
         pausing.pause("sms")
     [row] = db.session.scalars(sa.select(PausedChannel))
     assert row.paused_by == "ada@example.test"
     told = db.session.execute(sa.select(AuditEntry.action, AuditEntry.subject).order_by(AuditEntry.id)).all()
-    assert [tuple(entry) for entry in told] == [("channel.paused", "sms"), ("channel.resumed", "sms"), ("channel.paused", "sms")]
+    assert [tuple(entry) for entry in told] == [
+        ("channel.paused", "sms"),
+        ("channel.resumed", "sms"),
+        ("channel.paused", "sms"),
+    ]
 
 
 @pytest.mark.parametrize("channel", ["inapp", "pigeon", "", "a\0b"], ids=["inapp", "unknown", "empty", "nul"])

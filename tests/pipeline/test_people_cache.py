@@ -46,7 +46,10 @@ def alice(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(app.extensions, "settings", replace(app.extensions["settings"], preference_cache=True))
     with transaction():
         people.upsert(
-            [InlineRecipient("alice", {"name": "Alice", "email": "alice@x.test", "time_zone": "Europe/Berlin"}), InlineRecipient("bob", {"name": "Bob"})]
+            [
+                InlineRecipient("alice", {"name": "Alice", "email": "alice@x.test", "time_zone": "Europe/Berlin"}),
+                InlineRecipient("bob", {"name": "Bob"}),
+            ]
         )
     choose(True)
 
@@ -67,7 +70,14 @@ class Slow:
         db.session.close()
         self.has_read.set()
         assert self.may_fill.wait(10)
-        return {"alice": {"name": person.name, "locale": None, "time_zone": None, "choices": {"channels": dict(person.preferences.channels)}}}
+        return {
+            "alice": {
+                "name": person.name,
+                "locale": None,
+                "time_zone": None,
+                "choices": {"channels": dict(person.preferences.channels)},
+            }
+        }
 
 
 @pytest.fixture
@@ -94,7 +104,9 @@ def test_the_second_batch_asks_redis_alone(app: APIFlask) -> None:
     with statements() as sent:
         second = recall_people(["alice", "bob"])
     assert first == second == load_people(["alice", "bob"])
-    assert [statement for statement in sent if "preference" in statement or '"user"' in statement.split("WHERE")[0]] == []
+    assert [
+        statement for statement in sent if "preference" in statement or '"user"' in statement.split("WHERE")[0]
+    ] == []
     assert in_redis() == ["person:alice", "person:bob"]
 
 
@@ -122,7 +134,11 @@ def test_the_setting_leaves_it_out(app: APIFlask, monkeypatch: pytest.MonkeyPatc
     ("what", "change", "expected"),
     [
         ("an opt-out", lambda: choose(False), (False, "Alice", "Europe/Berlin")),
-        ("a zone", lambda: preferences.change("alice", {"time_zone": "Asia/Tokyo"}, replace=False, source="test"), (True, "Alice", "Asia/Tokyo")),
+        (
+            "a zone",
+            lambda: preferences.change("alice", {"time_zone": "Asia/Tokyo"}, replace=False, source="test"),
+            (True, "Alice", "Asia/Tokyo"),
+        ),
         ("a name", lambda: _rename("Alicia"), (True, "Alicia", "Europe/Berlin")),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -185,11 +201,15 @@ def test_nor_what_is_read_while_the_change_is_being_made(app: APIFlask, slow_rea
         with slow_reader():
             pass
         assert in_redis() == ["person-stamp:alice"]
-        session.execute(sa.update(Preference).where(Preference.user_id == "alice").values(document={"channels": {"email": False}}))
+        session.execute(
+            sa.update(Preference).where(Preference.user_id == "alice").values(document={"channels": {"email": False}})
+        )
     assert knows() is False
 
 
-def test_nor_what_is_read_while_the_change_is_being_made_and_redis_forgets(app: APIFlask, slow_reader: Callable[[], Any]) -> None:
+def test_nor_what_is_read_while_the_change_is_being_made_and_redis_forgets(
+    app: APIFlask, slow_reader: Callable[[], Any]
+) -> None:
     """Closed, forgotten, read and filled, committed: opening takes the value away."""
     with transaction() as session:
         people_cache.changing(["alice"], is_consent=True)
@@ -197,7 +217,9 @@ def test_nor_what_is_read_while_the_change_is_being_made_and_redis_forgets(app: 
         with slow_reader():
             pass
         assert in_redis() == ["person:alice"]
-        session.execute(sa.update(Preference).where(Preference.user_id == "alice").values(document={"channels": {"email": False}}))
+        session.execute(
+            sa.update(Preference).where(Preference.user_id == "alice").values(document={"channels": {"email": False}})
+        )
     assert knows() is False
 
 
@@ -208,12 +230,16 @@ def test_two_readers_at_once_leave_the_newer_one(app: APIFlask, slow_reader: Cal
     assert knows() is False
 
 
-def test_a_process_that_dies_after_its_commit_leaves_the_person_uncached(app: APIFlask, slow_reader: Callable[[], Any]) -> None:
+def test_a_process_that_dies_after_its_commit_leaves_the_person_uncached(
+    app: APIFlask, slow_reader: Callable[[], Any]
+) -> None:
     knows()
     with transaction() as session:
         people_cache.changing(["alice"], is_consent=True)
         db.session.info["after"].clear()  # it never comes to that
-        session.execute(sa.update(Preference).where(Preference.user_id == "alice").values(document={"channels": {"email": False}}))
+        session.execute(
+            sa.update(Preference).where(Preference.user_id == "alice").values(document={"channels": {"email": False}})
+        )
     assert [knows(), knows()] == [False, False]
     assert in_redis() == ["person-stamp:alice"]
     choose(True)
@@ -276,7 +302,9 @@ def test_a_name_redis_missed_is_not_used_either(app: APIFlask, request: pytest.F
 
 
 def test_at_random_nobody_reads_an_older_choice_than_was_saved(app: APIFlask) -> None:
-    """Readers and writers at once, and a Redis that forgets: what is read is never older than what was saved when the reading began."""
+    """Readers and writers at once, and a Redis that forgets: what is read is never older than what was saved when the
+    reading began.
+    """
     saved, faults = [0], list[str]()
     end = time.monotonic() + 1
     choices = random.Random(7)

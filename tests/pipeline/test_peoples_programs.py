@@ -1,4 +1,6 @@
-"""Nothing that people wrote runs while a write transaction is open: templates, schemas and patterns take their time, and others wait for the lock."""
+"""Nothing that people wrote runs while a write transaction is open: templates, schemas and patterns take their time,
+and others wait for the lock.
+"""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +19,18 @@ from notifier.database import transaction
 from notifier.extensions import db
 from notifier.ids import parse
 from notifier.models import Delivery, Digest, EventType, InboxItem, Notification, Template
-from notifier.pipeline import beforehand, event_types, preferences, render, schedules, schemas, summaries, sweep, template_check, templates
+from notifier.pipeline import (
+    beforehand,
+    event_types,
+    preferences,
+    render,
+    schedules,
+    schemas,
+    summaries,
+    sweep,
+    template_check,
+    templates,
+)
 from notifier.pipeline import template_language as language
 from notifier.pipeline.dry_run import dry_run
 from notifier.pipeline.expand import expand
@@ -28,7 +41,14 @@ Submit = Callable[..., Any]
 # The code through which whatever people wrote is read, compiled or run.
 PROGRAMS = {
     one.__code__: one.__qualname__
-    for one in (language.Compiled.run, language.code_of, schemas.errors_of, schemas.compiled_pattern.__wrapped__, render._render, template_check.faults)
+    for one in (
+        language.Compiled.run,
+        language.code_of,
+        schemas.errors_of,
+        schemas.compiled_pattern.__wrapped__,
+        render._render,
+        template_check.faults,
+    )
 }
 
 
@@ -106,9 +126,24 @@ def publish_words(submit: Submit) -> None:
 
 
 def save_a_type(submit: Submit) -> None:
-    fields = {"titles": {"en": "I"}, "category": "transactional", "priority": "high", "channels": ["inapp"], "is_mandatory": False, "to_admins": False}
-    fields |= {"resend_unknown": None, "routing": None, "escalate_after_s": None, "dedupe_window_s": None, "dedupe_near": False}
-    event_types.put("invoice_ready", {**fields, "schema": {"properties": {"number": {"type": "string", "pattern": "^a+$"}}}})
+    fields = {
+        "titles": {"en": "I"},
+        "category": "transactional",
+        "priority": "high",
+        "channels": ["inapp"],
+        "is_mandatory": False,
+        "to_admins": False,
+    }
+    fields |= {
+        "resend_unknown": None,
+        "routing": None,
+        "escalate_after_s": None,
+        "dedupe_window_s": None,
+        "dedupe_near": False,
+    }
+    event_types.put(
+        "invoice_ready", {**fields, "schema": {"properties": {"number": {"type": "string", "pattern": "^a+$"}}}}
+    )
     submit("alice", type="invoice_ready", data={"number": "aa"})
 
 
@@ -117,9 +152,22 @@ def make_a_schedule(submit: Submit, caller: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    "act", [accept_some, accept_who_is_called_otherwise, rehearse, expand_many, show_what_is_due, close_a_digest, publish_words, save_a_type, make_a_schedule]
+    "act",
+    [
+        accept_some,
+        accept_who_is_called_otherwise,
+        rehearse,
+        expand_many,
+        show_what_is_due,
+        close_a_digest,
+        publish_words,
+        save_a_type,
+        make_a_schedule,
+    ],
 )
-def test_nothing_that_people_wrote_runs_in_a_write_transaction(app: APIFlask, cast: Any, submit: Submit, caller: Caller, act: Any) -> None:
+def test_nothing_that_people_wrote_runs_in_a_write_transaction(
+    app: APIFlask, cast: Any, submit: Submit, caller: Caller, act: Any
+) -> None:
     language.compiled.cache_clear()
     with watched() as passed:
         act(submit, caller) if act in (rehearse, make_a_schedule) else act(submit)
@@ -134,13 +182,21 @@ def test_what_is_shown_at_once_is_there_with_the_answer(cast: Any, submit: Submi
     assert len(rows(InboxItem)) == 3
 
 
-def test_words_that_are_too_much_for_a_batch_are_shown_by_the_scheduler(app: APIFlask, cast: Any, submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_that_are_too_much_for_a_batch_are_shown_by_the_scheduler(
+    app: APIFlask, cast: Any, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("_AT_ONCE", "_FOR_EACH", "_APART"):
         monkeypatch.setattr(beforehand, name, 0)
     submit("alice", channels=("inapp", "email"), routing="first")
-    assert [(row.channel, row.status, row.reason) for row in deliveries()] == [("inapp", "waiting", None), ("email", "waiting", "fallback")]
+    assert [(row.channel, row.status, row.reason) for row in deliveries()] == [
+        ("inapp", "waiting", None),
+        ("email", "waiting", "fallback"),
+    ]
     assert rows(InboxItem) == []
     monkeypatch.undo()
     sweep.ring_due()
-    assert [(row.channel, row.status, row.reason) for row in deliveries()] == [("inapp", "delivered", None), ("email", "skipped", "not_needed")]
+    assert [(row.channel, row.status, row.reason) for row in deliveries()] == [
+        ("inapp", "delivered", None),
+        ("email", "skipped", "not_needed"),
+    ]
     assert len(rows(InboxItem)) == 1

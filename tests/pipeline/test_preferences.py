@@ -16,7 +16,9 @@ from notifier.queries.preferences import document
 
 
 def history(user_id: str) -> list[tuple[str, Any, Any, str]]:
-    events = db.session.scalars(sa.select(ConsentEvent).where(ConsentEvent.user_id == user_id).order_by(ConsentEvent.id))
+    events = db.session.scalars(
+        sa.select(ConsentEvent).where(ConsentEvent.user_id == user_id).order_by(ConsentEvent.id)
+    )
     return [(event.change["choice"], event.change["from"], event.change["to"], event.source) for event in events]
 
 
@@ -27,7 +29,12 @@ def version(user_id: str) -> int | None:
 
 def test_each_changed_choice_is_recorded_with_its_source(cast: Any) -> None:
     change("dave", {"channels": {"sms": True}, "types": {"like": {"push": False}}}, replace=False, source="page")
-    change("dave", {"channels": {"sms": None}, "types": {"like": {"push": False, "email": False}}, "held": "drop"}, replace=False, source="api")
+    change(
+        "dave",
+        {"channels": {"sms": None}, "types": {"like": {"push": False, "email": False}}, "held": "drop"},
+        replace=False,
+        source="api",
+    )
 
     assert history("dave") == [
         ("channels.sms", None, True, "page"),
@@ -39,7 +46,15 @@ def test_each_changed_choice_is_recorded_with_its_source(cast: Any) -> None:
 
 
 def test_only_choices_are_stored_never_defaults(cast: Any) -> None:
-    assert change("dave", {"channels": {"sms": None}, "types": {"like": {}}, "quiet_hours": None, "caps": {}}, replace=True, source="api").document == {}
+    assert (
+        change(
+            "dave",
+            {"channels": {"sms": None}, "types": {"like": {}}, "quiet_hours": None, "caps": {}},
+            replace=True,
+            source="api",
+        ).document
+        == {}
+    )
     assert (version("dave"), history("dave")) == (None, [])
 
 
@@ -55,8 +70,12 @@ def test_the_version_rises_with_every_change_and_with_nothing_else(cast: Any) ->
 def test_a_switch_for_all_channels_replaces_those_for_single_ones(cast: Any) -> None:
     change("dave", {"types": {"like": {"push": True, "email": True}}}, replace=False, source="api")
 
-    assert change("dave", {"types": {"like": False}}, replace=False, source="api").document == {"types": {"like": {"*": False}}}
-    assert change("dave", {"types": {"like": {"push": True}}}, replace=False, source="api").document == {"types": {"like": {"*": False, "push": True}}}
+    assert change("dave", {"types": {"like": False}}, replace=False, source="api").document == {
+        "types": {"like": {"*": False}}
+    }
+    assert change("dave", {"types": {"like": {"push": True}}}, replace=False, source="api").document == {
+        "types": {"like": {"*": False, "push": True}}
+    }
 
 
 def test_a_refused_change_leaves_everything_as_it_was(cast: Any) -> None:
@@ -65,7 +84,10 @@ def test_a_refused_change_leaves_everything_as_it_was(cast: Any) -> None:
     with pytest.raises(Rejected) as refused:
         change("dave", {"channels": {"sms": True, "pigeon": True}, "held": "burn"}, replace=True, source="api")
 
-    assert [(fault.pointer, fault.code) for fault in refused.value.faults] == [("/channels/pigeon", "unknown_channel"), ("/held", "not_one_of")]
+    assert [(fault.pointer, fault.code) for fault in refused.value.faults] == [
+        ("/channels/pigeon", "unknown_channel"),
+        ("/held", "not_one_of"),
+    ]
     assert (version("dave"), len(history("dave"))) == (1, 1)
 
 

@@ -59,7 +59,9 @@ def refusal(account: str, to: UUID | str, user_id: str = "alice") -> tuple[str, 
     return error.code, error.faults[0].message if error.faults else error.detail
 
 
-def test_it_goes_through_the_account_that_is_tested_and_no_other(accounts_of: Configure, mailbox: Mailbox, nobody: str) -> None:
+def test_it_goes_through_the_account_that_is_tested_and_no_other(
+    accounts_of: Configure, mailbox: Mailbox, nobody: str
+) -> None:
     accounts_of(main=nobody, spare=mailbox.url)
     shown = provider_test.send("spare", "alice", own_address())
     work()
@@ -68,7 +70,9 @@ def test_it_goes_through_the_account_that_is_tested_and_no_other(accounts_of: Co
     assert rows(Notification)[0].id == parse("ntf", shown)
 
 
-def test_one_that_fails_is_no_business_of_the_others_and_is_tried_again_by_itself(accounts_of: Configure, mailbox: Mailbox, nobody: str) -> None:
+def test_one_that_fails_is_no_business_of_the_others_and_is_tried_again_by_itself(
+    accounts_of: Configure, mailbox: Mailbox, nobody: str
+) -> None:
     accounts_of(main=nobody, spare=mailbox.url)
     provider_test.send("main", "alice", own_address())
     work()
@@ -89,7 +93,9 @@ def test_the_share_of_an_account_is_no_matter(accounts_of: Configure, mailbox: M
     assert mailbox.received == ["alice@example.test"]
 
 
-def test_another_destination_is_kept_unconfirmed_and_gets_the_test_alone(accounts_of: Configure, mailbox: Mailbox, submit: Callable[..., Any]) -> None:
+def test_another_destination_is_kept_unconfirmed_and_gets_the_test_alone(
+    accounts_of: Configure, mailbox: Mailbox, submit: Callable[..., Any]
+) -> None:
     accounts_of(main=mailbox.url)
     provider_test.send("main", "dave", ELSEWHERE)
     provider_test.send("main", "dave", ELSEWHERE.upper().replace("OPS", "ops"))
@@ -107,7 +113,9 @@ def test_quiet_hours_and_opt_outs_do_not_hold_it(accounts_of: Configure, mailbox
     assert mailbox.received == ["carol@example.test"]
 
 
-def test_what_was_changed_a_moment_ago_is_tested_when_all_processes_know_it(configure: Configure, mailbox: Mailbox) -> None:
+def test_what_was_changed_a_moment_ago_is_tested_when_all_processes_know_it(
+    configure: Configure, mailbox: Mailbox
+) -> None:
     configure(main=mailbox.url)
     provider_test.send("main", "alice", own_address())
     [delivery] = deliveries()
@@ -130,7 +138,9 @@ def test_a_paused_channel_holds_it_too(accounts_of: Configure, mailbox: Mailbox)
     assert [(delivery.status, delivery.reason) for delivery in deliveries()] == [("waiting", "paused")]
 
 
-def test_what_is_removed_meanwhile_is_not_made_up_for_by_another(accounts_of: Configure, mailbox: Mailbox, nobody: str) -> None:
+def test_what_is_removed_meanwhile_is_not_made_up_for_by_another(
+    accounts_of: Configure, mailbox: Mailbox, nobody: str
+) -> None:
     accounts_of(main=mailbox.url, spare=nobody)
     provider_test.send("spare", "alice", own_address())
     providers.remove("spare")
@@ -139,8 +149,14 @@ def test_what_is_removed_meanwhile_is_not_made_up_for_by_another(accounts_of: Co
     assert ([delivery.status for delivery in deliveries()], mailbox.received) == (["skipped"], [])
 
 
-@pytest.mark.parametrize("to", ["ops", "rejected@sandbox.test", "", "a\0@x.test", UUID(int=1)], ids=["none", "sandbox", "empty", "nul", "not-theirs"])
-def test_what_is_no_destination_is_refused_at_its_field(accounts_of: Configure, mailbox: Mailbox, to: UUID | str) -> None:
+@pytest.mark.parametrize(
+    "to",
+    ["ops", "rejected@sandbox.test", "", "a\0@x.test", UUID(int=1)],
+    ids=["none", "sandbox", "empty", "nul", "not-theirs"],
+)
+def test_what_is_no_destination_is_refused_at_its_field(
+    accounts_of: Configure, mailbox: Mailbox, to: UUID | str
+) -> None:
     accounts_of(main=mailbox.url)
     code, _ = refusal("main", to)
     assert (code, deliveries(), rows(AuditEntry, action="provider.tested")) == ("validation_failed", [], [])
@@ -152,7 +168,9 @@ def test_somebody_elses_address_is_not_to_be_chosen_by_its_id(accounts_of: Confi
     assert refusal("main", own_address("bob"))[0] == "validation_failed"
 
 
-@pytest.mark.parametrize("url", ["https://10.0.0.1/hook", "https://169.254.169.254/latest", "https://[::ffff:10.0.0.1]/"])
+@pytest.mark.parametrize(
+    "url", ["https://10.0.0.1/hook", "https://169.254.169.254/latest", "https://[::ffff:10.0.0.1]/"]
+)
 def test_a_webhook_into_a_private_network_is_refused(app: APIFlask, url: str) -> None:
     code, sentence = refusal("webhook", url)
     assert (code, "private network" in sentence, deliveries()) == ("validation_failed", True, [])
@@ -180,7 +198,9 @@ def test_many_in_a_short_time_are_refused(accounts_of: Configure, mailbox: Mailb
     assert refusal("main", own_address())[0] == "rate_limited"
 
 
-def test_without_redis_nothing_is_taken(accounts_of: Configure, mailbox: Mailbox, request: pytest.FixtureRequest) -> None:
+def test_without_redis_nothing_is_taken(
+    accounts_of: Configure, mailbox: Mailbox, request: pytest.FixtureRequest
+) -> None:
     accounts_of(main=mailbox.url)
     request.getfixturevalue("redis_away")
     assert refusal("main", own_address())[0] == "unavailable"

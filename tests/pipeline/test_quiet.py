@@ -103,7 +103,9 @@ def test_a_retry_is_held(submit: Submit, configure: Callable[..., None], nobody:
     assert (row.status, row.reason, row.tries, row.failures) == ("waiting", "muted", 1, 1)
 
 
-def test_what_somebody_retries_on_the_console_is_held(submit: Submit, configure: Callable[..., None], mailbox: Mailbox) -> None:
+def test_what_somebody_retries_on_the_console_is_held(
+    submit: Submit, configure: Callable[..., None], mailbox: Mailbox
+) -> None:
     mailbox.refusal = "554 5.6.0 no"
     configure(main=mailbox.url)
     offer(submit)
@@ -124,13 +126,16 @@ def test_a_summary_that_is_due_is_held(submit: Submit) -> None:
     submit("alice", type="comment", data={"actor": "Bob"}, channels=("email",))
     with transaction() as session:
         session.execute(
-            sa.text("UPDATE digest SET due_at = :at"), {"at": now() - LATER} if db.engine.dialect.name != "sqlite" else {"at": "2020-01-01 00:00:00"}
+            sa.text("UPDATE digest SET due_at = :at"),
+            {"at": now() - LATER} if db.engine.dialect.name != "sqlite" else {"at": "2020-01-01 00:00:00"},
         )
     summaries.close_due()
     mute()
     wake()
     go_on()
-    assert [(row.status, row.reason) for row in deliveries(channel="email") if row.reason != "digested"] == [("waiting", "muted")]
+    assert [(row.status, row.reason) for row in deliveries(channel="email") if row.reason != "digested"] == [
+        ("waiting", "muted")
+    ]
 
 
 @pytest.mark.parametrize("held", ["drop", "summary"])
@@ -199,15 +204,25 @@ RELEASES: list[tuple[str, Callable[[], Any], Callable[[], Any]]] = [
     ("the mute is taken away", begin_mute, lambda: choose(mute_until=None)),
     ("the mute ends sooner", begin_mute, lambda: mute(-1)),
     ("quiet hours are taken away", quiet_now, lambda: choose(quiet_hours=None)),
-    ("quiet hours are other ones", quiet_now, lambda: choose(quiet_hours={"start": f"{now() + 3 * LATER:%H:%M}", "end": f"{now() + 4 * LATER:%H:%M}"})),
+    (
+        "quiet hours are other ones",
+        quiet_now,
+        lambda: choose(quiet_hours={"start": f"{now() + 3 * LATER:%H:%M}", "end": f"{now() + 4 * LATER:%H:%M}"}),
+    ),
     ("the person is in another zone", quiet_now, lambda: choose(time_zone="Pacific/Honolulu")),
-    ("all choices are given up", quiet_now, lambda: preferences.change("alice", {"channels": {"email": True}}, replace=True, source="test")),
+    (
+        "all choices are given up",
+        quiet_now,
+        lambda: preferences.change("alice", {"channels": {"email": True}}, replace=True, source="test"),
+    ),
 ]
 
 
 @pytest.mark.parametrize("was_planned_so", [True, False], ids=["held from the first", "held since"])
 @pytest.mark.parametrize(("begin", "release"), [case[1:] for case in RELEASES], ids=[case[0] for case in RELEASES])
-def test_what_waits_goes_out_when(submit: Submit, begin: Callable[[], Any], release: Callable[[], Any], was_planned_so: bool) -> None:
+def test_what_waits_goes_out_when(
+    submit: Submit, begin: Callable[[], Any], release: Callable[[], Any], was_planned_so: bool
+) -> None:
     if was_planned_so:
         begin()
         offer(submit)

@@ -31,7 +31,12 @@ def test_of_an_endless_locale_the_beginning_is_read():
 
 
 WORDED = source(
-    {("sms", "en"): Words("t", "sms en"), ("*", "en"): Words("t", "any en"), ("sms", "pt"): Words("t", "sms pt"), ("*", "pt-BR"): Words("t", "any pt-BR")}
+    {
+        ("sms", "en"): Words("t", "sms en"),
+        ("*", "en"): Words("t", "any en"),
+        ("sms", "pt"): Words("t", "sms pt"),
+        ("*", "pt-BR"): Words("t", "any pt-BR"),
+    }
 )
 
 
@@ -61,7 +66,9 @@ def test_words_for_any_channel_in_the_readers_language_go_before_the_channels_ow
 
 
 def test_without_english_any_language_is_better_than_none():
-    assert render([request("inapp", source({("inapp", "nl"): Words("Hallo", "Dag")}), locale="fr")]) == [Content(title="Hallo", body="Dag")]
+    assert render([request("inapp", source({("inapp", "nl"): Words("Hallo", "Dag")}), locale="fr")]) == [
+        Content(title="Hallo", body="Dag")
+    ]
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
@@ -100,9 +107,18 @@ def test_an_sms_has_no_no_break_spaces():
 
 
 def test_one_fault_leaves_the_neighbours_alone():
-    good, bad = source({("*", "en"): Words("Hello {{ who }}")}), source({("*", "en"): Words("Fine", "one\n{{ missing }}")})
-    results = render([request("inapp", good, {"who": "Ada"}), request("inapp", bad), request("inapp", good, {"who": "Bob"})])
-    assert [r.title if isinstance(r, Content) else (r.field, r.line) for r in results] == ["Hello Ada", ("body", 2), "Hello Bob"]
+    good, bad = (
+        source({("*", "en"): Words("Hello {{ who }}")}),
+        source({("*", "en"): Words("Fine", "one\n{{ missing }}")}),
+    )
+    results = render(
+        [request("inapp", good, {"who": "Ada"}), request("inapp", bad), request("inapp", good, {"who": "Bob"})]
+    )
+    assert [r.title if isinstance(r, Content) else (r.field, r.line) for r in results] == [
+        "Hello Ada",
+        ("body", 2),
+        "Hello Bob",
+    ]
 
 
 def test_a_fault_says_where_and_what():
@@ -158,7 +174,15 @@ def test_an_action_leads_to_a_web_address_or_a_path_of_ours(url, kept):
     assert (result.action_url, result.action_label) == (kept, "Go" if kept else None)
 
 
-@pytest.mark.parametrize(("url", "kept"), [("https://x.test/a.png", "https://x.test/a.png"), ("/a.png", None), ("data:image/png;base64,AA", None), ("", None)])
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://x.test/a.png", "https://x.test/a.png"),
+        ("/a.png", None),
+        ("data:image/png;base64,AA", None),
+        ("", None),
+    ],
+)
 def test_an_image_comes_from_a_web_address(url, kept):
     assert content("push", Words("t", "b", image="{{ url }}"), {"url": url}).image == kept
 
@@ -179,7 +203,9 @@ def test_a_path_in_a_mail_becomes_a_whole_address_or_is_dropped():
 @pytest.mark.parametrize("channel", [name for name, channel in CHANNELS.items() if channel.shape.longest_body])
 def test_a_long_body_is_cut_with_an_ellipsis(channel):
     longest = CHANNELS[channel].shape.longest_body
-    result = render([request(channel, source({(channel, "en"): Words("t", "{{ text }}")}), {"text": "word " * longest})])[0]
+    result = render(
+        [request(channel, source({(channel, "en"): Words("t", "{{ text }}")}), {"text": "word " * longest})]
+    )[0]
     assert isinstance(result, Content)
     assert len(result.body) <= longest
     assert result.body.endswith("word..." if CHANNELS[channel].shape.is_sms else "word…")
@@ -188,7 +214,9 @@ def test_a_long_body_is_cut_with_an_ellipsis(channel):
 def test_an_sms_is_shortened_and_formatted_in_its_alphabet():
     words = source({("*", "de"): Words("t", "{{ text | truncate(9) }} {{ amount | number }}")})
     data = {"text": "a long text", "amount": -12345}
-    bodies = [one.body for one in render([request(channel, words, data, locale="de-CH") for channel in ("sms", "whatsapp")])]
+    bodies = [
+        one.body for one in render([request(channel, words, data, locale="de-CH") for channel in ("sms", "whatsapp")])
+    ]
     assert bodies == ["t\na long t... -12'345", "t\na long t… -12\u2019345"]
 
 
@@ -207,17 +235,32 @@ def test_the_greeting_has_the_name_where_it_is_known(name, greeting):
 
 def test_data_never_hides_what_is_ours():
     data = {"greeting": "x", "user": "x", "data": "x"}
-    assert content("inapp", Words("t", "{{ greeting }} {{ user.name }} {{ data.user }}"), data).body == "Hello Alice, Alice x"
+    assert (
+        content("inapp", Words("t", "{{ greeting }} {{ user.name }} {{ data.user }}"), data).body
+        == "Hello Alice, Alice x"
+    )
 
 
 def test_dates_are_the_readers_own_where_the_language_is():
-    template = source({("*", "en"): Words("{{ '2026-12-03'|date }}"), ("*", "de"): Words("{{ '2026-01-03'|date('long') }}")})
-    titles = [r.title for r in render([request("inapp", template, locale=tag) for tag in ("en", "en-GB", "de-AT", "fr")]) if isinstance(r, Content)]
+    template = source(
+        {("*", "en"): Words("{{ '2026-12-03'|date }}"), ("*", "de"): Words("{{ '2026-01-03'|date('long') }}")}
+    )
+    titles = [
+        r.title
+        for r in render([request("inapp", template, locale=tag) for tag in ("en", "en-GB", "de-AT", "fr")])
+        if isinstance(r, Content)
+    ]
     assert titles == ["Dec 3, 2026", "3 Dec 2026", "3. Jänner 2026", "Dec 3, 2026"]
 
 
 MAIL = Words(
-    "Title", "", "Subject", "<p>{{ greeting }}</p><p>See <a href='https://x.test/?a=1&amp;b=2'>this</a> &amp; that.</p><ul><li>one</li><li>two</li></ul>"
+    "Title",
+    "",
+    "Subject",
+    (
+        "<p>{{ greeting }}</p><p>See <a href='https://x.test/?a=1&amp;b=2'>this</a> &amp; "
+        "that.</p><ul><li>one</li><li>two</li></ul>"
+    ),
 )
 
 
@@ -239,7 +282,10 @@ def test_a_mails_html_is_made_of_its_text_where_it_has_none():
 def test_a_mail_names_its_action_and_links_in_both_parts():
     words = Words("t", "Text", action_label="Track", action_url="https://t.test/?a=1&b=2")
     result = content("email", words, why_url=WHY, unsubscribe_url=UNSUBSCRIBE)
-    assert result.body == f"Text\n\nTrack:\nhttps://t.test/?a=1&b=2\n\n-- \nWhy did I get this?\n{WHY}\nUnsubscribe\n{UNSUBSCRIBE}"
+    assert (
+        result.body
+        == f"Text\n\nTrack:\nhttps://t.test/?a=1&b=2\n\n-- \nWhy did I get this?\n{WHY}\nUnsubscribe\n{UNSUBSCRIBE}"
+    )
     assert result.html is not None
     for link in ("https://t.test/?a=1&amp;b=2", WHY, UNSUBSCRIBE):
         assert f'href="{link}"' in result.html
@@ -262,12 +308,25 @@ def test_a_mail_is_a_whole_document_in_the_language_of_its_words():
 def test_only_mail_has_subject_and_html():
     for name, channel in CHANNELS.items():
         result = content(name, MAIL)
-        assert (result.subject is not None, result.html is not None) == (channel.shape.has_subject, channel.shape.has_html)
+        assert (result.subject is not None, result.html is not None) == (
+            channel.shape.has_subject,
+            channel.shape.has_html,
+        )
 
 
-@pytest.mark.parametrize("payload", ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "'\"><b>", "&lt;b&gt;", "</td></table><h1>"])
+@pytest.mark.parametrize(
+    "payload",
+    ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "'\"><b>", "&lt;b&gt;", "</td></table><h1>"],
+)
 def test_data_is_escaped_wherever_it_stands_in_a_mail(payload):
-    words = Words("T {{ x }}", "", "S", '<p title="{{ x }}">{{ x }}</p>{{ x|paragraphs }}', action_label="{{ x }}", action_url="https://x.test/")
+    words = Words(
+        "T {{ x }}",
+        "",
+        "S",
+        '<p title="{{ x }}">{{ x }}</p>{{ x|paragraphs }}',
+        action_label="{{ x }}",
+        action_url="https://x.test/",
+    )
     clean = content("email", words, {"x": "plain"}).html
     html = content("email", words, {"x": payload}, user_name=payload).html
     assert html is not None
@@ -329,11 +388,15 @@ def test_a_writers_html_loses_what_no_mail_may_hold(html):
     assert "kept" in parser.text
     assert parser.tags <= {"div", "p", "a", "img", "table", "tbody", "tr", "td", "b"}
     assert not {name for name, _ in parser.attributes if name.startswith(("on", "data-css"))}
-    assert not {value for name, value in parser.attributes if name in {"href", "src"} and "script" in "".join(value.split())}
+    assert not {
+        value for name, value in parser.attributes if name in {"href", "src"} and "script" in "".join(value.split())
+    }
 
 
 def test_more_tags_than_a_mail_can_have_are_a_fault():
-    assert outcome("email", Words("t", "text", html="<div>" * 20_000)) == RenderFault("a mail may have 5000 tags", "html")
+    assert outcome("email", Words("t", "text", html="<div>" * 20_000)) == RenderFault(
+        "a mail may have 5000 tags", "html"
+    )
 
 
 @pytest.mark.parametrize(
@@ -367,4 +430,6 @@ def test_rendering_nothing_gives_nothing():
 
 
 def test_a_fault_is_a_value():
-    assert outcome("inapp", Words("{% if %}")) == RenderFault("Expected an expression, got 'end of statement block'", "title", 1)
+    assert outcome("inapp", Words("{% if %}")) == RenderFault(
+        "Expected an expression, got 'end of statement block'", "title", 1
+    )

@@ -11,7 +11,9 @@ BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
 
 
 def show(source: str, value: object, language: str = "en", zone: str = BERLIN) -> str:
-    text = Compiled(source, is_html=False).run({"value": value, "currency": "EUR"}, Reader(locale_for(language), ZoneInfo(zone)), Budget(20_000))
+    text = Compiled(source, is_html=False).run(
+        {"value": value, "currency": "EUR"}, Reader(locale_for(language), ZoneInfo(zone)), Budget(20_000)
+    )
     return text.replace("\u00a0", " ").replace("\u202f", " ")
 
 
@@ -36,7 +38,12 @@ def test_money(value, language, text):
 
 @pytest.mark.parametrize(
     ("source", "text"),
-    [("{{ value|money }}", "9.50"), ("{{ value|money(missing) }}", "9.50"), ("{{ value|money('euro') }}", "9.50"), ("{{ value|money('usd') }}", "$9.50")],
+    [
+        ("{{ value|money }}", "9.50"),
+        ("{{ value|money(missing) }}", "9.50"),
+        ("{{ value|money('euro') }}", "9.50"),
+        ("{{ value|money('usd') }}", "$9.50"),
+    ],
 )
 def test_money_without_a_proper_currency_is_a_plain_amount(source, text):
     assert show(source, 9.5) == text
@@ -44,7 +51,13 @@ def test_money_without_a_proper_currency_is_a_plain_amount(source, text):
 
 @pytest.mark.parametrize(
     ("value", "language", "text"),
-    [(1234.5, "en", "1,234.5"), (1234.5, "de", "1.234,5"), ("12", "en", "12"), ("a dozen", "en", "a dozen"), (True, "en", "True")],
+    [
+        (1234.5, "en", "1,234.5"),
+        (1234.5, "de", "1.234,5"),
+        ("12", "en", "12"),
+        ("a dozen", "en", "a dozen"),
+        (True, "en", "True"),
+    ],
 )
 def test_number(value, language, text):
     assert show("{{ value|number }}", value, language) == text
@@ -121,6 +134,9 @@ def test_a_code_is_put_into_words(value, language, text):
     assert show("{{ value|phrase }}", value, language) == text
 
 
-@pytest.mark.parametrize(("tag", "identifier"), [("de-AT", "de_AT"), ("de_at", "de_AT"), ("de-XX", "de"), ("xx", "en"), ("", "en"), ("../x", "en")])
+@pytest.mark.parametrize(
+    ("tag", "identifier"),
+    [("de-AT", "de_AT"), ("de_at", "de_AT"), ("de-XX", "de"), ("xx", "en"), ("", "en"), ("../x", "en")],
+)
 def test_an_unknown_locale_falls_back(tag, identifier):
     assert str(locale_for(tag)) == identifier

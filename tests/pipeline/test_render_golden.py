@@ -1,6 +1,7 @@
 """Whole mails as they leave, kept beside this file so that a diff shows the mail.
 
-After a change that is meant: `WRITE_GOLDEN=1 .venv/bin/python -m pytest tests/pipeline/test_render_golden.py`, then read the diff.
+After a change that is meant: `WRITE_GOLDEN=1 .venv/bin/python -m pytest tests/pipeline/test_render_golden.py`, then
+read the diff.
 """
 
 import os
@@ -18,7 +19,9 @@ TYPES = {entry.key: entry for entry in load()}
 
 
 @pytest.mark.parametrize("locale", ["en", "de"])
-@pytest.mark.parametrize("key", ["order_confirmed", "promotional_offer", "security_alert", "one_time_code", "comment", "social_digest"])
+@pytest.mark.parametrize(
+    "key", ["order_confirmed", "promotional_offer", "security_alert", "one_time_code", "comment", "social_digest"]
+)
 def test_a_mail_is_as_it_was(key: str, locale: str):
     entry = TYPES[key]
     unsubscribe = None if entry.category == "transactional" else UNSUBSCRIBE

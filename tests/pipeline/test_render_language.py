@@ -49,7 +49,13 @@ def test_a_fault_names_what_is_not_available():
 
 @pytest.mark.parametrize(
     "source",
-    ["{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "{{ " + "9" * 9000 + " }}", "x" * 100_001, "{{ x }}" * 5_001, "{{ [" + "x," * 5_001 + "] }}"],
+    [
+        "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+        "{{ " + "9" * 9000 + " }}",
+        "x" * 100_001,
+        "{{ x }}" * 5_001,
+        "{{ [" + "x," * 5_001 + "] }}",
+    ],
     ids=["deep", "long number", "long", "many", "wide"],
 )
 def test_a_monstrous_source_is_a_fault_too(source):
@@ -87,7 +93,9 @@ def test_no_way_leads_out_of_the_sandbox(source):
         run(source, x="text", items=[1])
 
 
-DOUBLED = "{% set a0 = (1, 2) %}" + "".join(f"{{% set a{n} = (a{n - 1}, a{n - 1}) %}}" for n in range(1, 50))  # 2 to the power of 50 numbers
+DOUBLED = "{% set a0 = (1, 2) %}" + "".join(
+    f"{{% set a{n} = (a{n - 1}, a{n - 1}) %}}" for n in range(1, 50)
+)  # 2 to the power of 50 numbers
 
 HANGS = [
     "{% for i in range(10**9) %}x{% endfor %}",
@@ -162,7 +170,16 @@ def test_what_a_template_can_say(source, text):
     assert run(source, order={"items": 3}, numbers=[1, 2, 3], nothing=None, x="&") == text
 
 
-@pytest.mark.parametrize("source", ["{{ missing }}", "{{ missing ~ 'x' }}", "{{ missing|date }}", "{{ missing + 1 }}", "{% for a in missing %}{% endfor %}"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ missing }}",
+        "{{ missing ~ 'x' }}",
+        "{{ missing|date }}",
+        "{{ missing + 1 }}",
+        "{% for a in missing %}{% endfor %}",
+    ],
+)
 def test_missing_data_is_never_printed(source):
     with pytest.raises(TemplateFault, match="'missing' is undefined"):
         run(source)

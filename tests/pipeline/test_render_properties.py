@@ -17,7 +17,10 @@ from notifier.pipeline.template_language import TemplateFault
 from tests.pipeline.rendering import UNSUBSCRIBE, WHY, outcome, request, source_of
 
 TYPES = load()
-NAMES = sorted({name for entry in TYPES for name in entry.schema["properties"]} | {"user", "data", "greeting", "range", "loop", "self", ""})
+NAMES = sorted(
+    {name for entry in TYPES for name in entry.schema["properties"]}
+    | {"user", "data", "greeting", "range", "loop", "self", ""}
+)
 NASTY = [
     "<script>x</script>",
     "'\"><img src=x onerror=y>",
@@ -34,7 +37,10 @@ NASTY = [
 texts = st.text(st.characters(), max_size=40) | st.sampled_from(NASTY)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["name", "price", "quantity", "items"]) | texts, inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["name", "price", "quantity", "items"]) | texts, inner, max_size=4)
+    ),
     max_leaves=8,
 )
 data = st.dictionaries(st.sampled_from(NAMES) | texts, values, max_size=12)
@@ -79,7 +85,17 @@ def usual_tags() -> frozenset[tuple[str, tuple[str, ...]]]:
         for locale in ("en", "de"):
             for given_data in (full, {**full, "code": ""}, {**full, "offer": "", "text": ""}):
                 result = render(
-                    [request("email", source_of(entry), given_data, locale=locale, category=entry.category, why_url=WHY, unsubscribe_url=UNSUBSCRIBE)]
+                    [
+                        request(
+                            "email",
+                            source_of(entry),
+                            given_data,
+                            locale=locale,
+                            category=entry.category,
+                            why_url=WHY,
+                            unsubscribe_url=UNSUBSCRIBE,
+                        )
+                    ]
                 )[0]
                 assert isinstance(result, Content), result
                 seen |= tags(result.html or "")
@@ -99,12 +115,24 @@ SOURCES = [(entry, source_of(entry)) for entry in TYPES]
 )
 def test_any_data_gives_words_or_a_fault_and_never_markup(picked, channel, locale, data, name):
     entry, template = picked
-    wanted = request(channel, template, data, locale=locale, category=entry.category, user_name=name, why_url=WHY, unsubscribe_url=UNSUBSCRIBE)
+    wanted = request(
+        channel,
+        template,
+        data,
+        locale=locale,
+        category=entry.category,
+        user_name=name,
+        why_url=WHY,
+        unsubscribe_url=UNSUBSCRIBE,
+    )
     result = render([wanted])[0]
     if isinstance(result, RenderFault):
         return
     assert "\n" not in result.title + (result.subject or "") + (result.action_label or "")
-    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", result.title + result.body + (result.subject or "") + (result.html or ""))
+    assert not re.search(
+        "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]",
+        result.title + result.body + (result.subject or "") + (result.html or ""),
+    )
     assert tags(result.html or "") <= usual_tags()
     for url in (result.action_url, result.image):
         assert url is None or re.match(r"(https?://|/(?![/\\]))", url, re.IGNORECASE)
@@ -115,7 +143,12 @@ def test_any_data_gives_words_or_a_fault_and_never_markup(picked, channel, local
 @given(value=values)
 def test_a_value_is_escaped_wherever_a_template_prints_it(value):
     words = Words(
-        "t", "b", html="<p>{{ x }}</p><p title=\"{{ x|default('') }}\">{{ [x]|join }}{{ x|phrase }}{{ x|number }}{{ x|money('EUR') }}</p>{{ x|paragraphs }}"
+        "t",
+        "b",
+        html=(
+            "<p>{{ x }}</p><p title=\"{{ x|default('') }}\">{{ [x]|join }}{{ x|phrase }}{{ x|number }}{{ "
+            "x|money('EUR') }}</p>{{ x|paragraphs }}"
+        ),
     )
     result = outcome("email", words, {"x": value})
     plain = outcome("email", words, {"x": "a\nb"})
@@ -164,7 +197,10 @@ fragments = st.sampled_from(
 def test_any_source_is_fine_or_a_fault(source):
     fault = check_source(source)
     assert fault is None or isinstance(fault, TemplateFault)
-    assert isinstance(outcome("email", Words(source, source, source, source, source, source, source), {"x": "y"}), (Content, RenderFault))
+    assert isinstance(
+        outcome("email", Words(source, source, source, source, source, source, source), {"x": "y"}),
+        (Content, RenderFault),
+    )
 
 
 @pytest.mark.parametrize("key", ["items", "keys", "name"])

@@ -41,7 +41,8 @@ def stored(app):
             session.add(Template(id=id, key=f"test_{id.hex[-20:]}", version=3, status=status))
             session.flush()
             session.add_all(
-                TemplateContent(template_id=id, channel="*", locale=locale, title=title, body="b") for locale, title in zip(("en", "de"), titles, strict=False)
+                TemplateContent(template_id=id, channel="*", locale=locale, title=title, body="b")
+                for locale, title in zip(("en", "de"), titles, strict=False)
             )
         ids.append(id)
         return id
@@ -59,7 +60,9 @@ def test_templates_are_read_in_one_query_and_then_kept(stored):
         again = load_templates(reversed(ids))
     assert [query.split()[0] for query in queries if query.startswith("SELECT")] == ["SELECT"]
     assert again == found
-    assert found[ids[0]] == TemplateSource(ids[0], f"test_{ids[0].hex[-20:]}", 3, {("*", "en"): Words("One", "b"), ("*", "de"): Words("Eins", "b")})
+    assert found[ids[0]] == TemplateSource(
+        ids[0], f"test_{ids[0].hex[-20:]}", 3, {("*", "en"): Words("One", "b"), ("*", "de"): Words("Eins", "b")}
+    )
     assert found[ids[2]].contents == {}
 
 

@@ -1,7 +1,7 @@
 """No message takes long to put into words: whatever a template does is paid for, out of one budget for all its fields.
 
-Work is counted, so the same message is refused on every machine. That a unit is worth about a microsecond is looked at by CPU time,
-with room for machines that are slow or busy.
+Work is counted, so the same message is refused on every machine. That a unit is worth about a microsecond is looked at
+by CPU time, with room for machines that are slow or busy.
 """
 
 import contextlib
@@ -45,23 +45,158 @@ DATA = {
 
 # Each is done a thousand times, or to something large.
 SMALL = [
-    *("i", "i + 1", "half * 3", "i == 3", "i < 3", "'a' ~ i", "day + day", "i // 7", "i % 3", "-i", "not i", "i and i", "(i if i else 2)"),
-    *("i|money('EUR')", "half|money", "i|number", "day|date", "day|datetime", "day|datetime('full')", "day|time", "day|date('day')"),
-    *("i|plural(one='a', two='b', few='c', many='d', zero='e', other='{n} f')", "day|phrase", "few|join(',')", "day|replace('2', '3')"),
-    *("day|truncate(2)", "day|urlencode", "map|items", "day|paragraphs", "day|upper", "day|lower", "day|capitalize", "day|title", "'1'|int"),
-    *("half|int", "'1.5'|float", "half|round(1)", "half|abs", "day|e", "day|escape", "day|string", "day|trim", "few|list", "few|first", "few|last"),
-    *("few|length", "few|count", "i|default(3)", "none_such|d('a')", "none_such", "map.y", "map['y']", "map.z", "few[1]", "few[1:2]", "few[::-1]"),
-    *("day[::2]", "[i, 2, 3]", "{'a': i}", "i in few", "day in day", "i is divisibleby 3", "i is odd", "i is defined", "few is in [few, few]"),
+    *(
+        "i",
+        "i + 1",
+        "half * 3",
+        "i == 3",
+        "i < 3",
+        "'a' ~ i",
+        "day + day",
+        "i // 7",
+        "i % 3",
+        "-i",
+        "not i",
+        "i and i",
+        "(i if i else 2)",
+    ),
+    *(
+        "i|money('EUR')",
+        "half|money",
+        "i|number",
+        "day|date",
+        "day|datetime",
+        "day|datetime('full')",
+        "day|time",
+        "day|date('day')",
+    ),
+    *(
+        "i|plural(one='a', two='b', few='c', many='d', zero='e', other='{n} f')",
+        "day|phrase",
+        "few|join(',')",
+        "day|replace('2', '3')",
+    ),
+    *(
+        "day|truncate(2)",
+        "day|urlencode",
+        "map|items",
+        "day|paragraphs",
+        "day|upper",
+        "day|lower",
+        "day|capitalize",
+        "day|title",
+        "'1'|int",
+    ),
+    *(
+        "half|int",
+        "'1.5'|float",
+        "half|round(1)",
+        "half|abs",
+        "day|e",
+        "day|escape",
+        "day|string",
+        "day|trim",
+        "few|list",
+        "few|first",
+        "few|last",
+    ),
+    *(
+        "few|length",
+        "few|count",
+        "i|default(3)",
+        "none_such|d('a')",
+        "none_such",
+        "map.y",
+        "map['y']",
+        "map.z",
+        "few[1]",
+        "few[1:2]",
+        "few[::-1]",
+    ),
+    *(
+        "day[::2]",
+        "[i, 2, 3]",
+        "{'a': i}",
+        "i in few",
+        "day in day",
+        "i is divisibleby 3",
+        "i is odd",
+        "i is defined",
+        "few is in [few, few]",
+    ),
     *("loop.index", "loop.cycle('a', 'b')", "range(i)|length", "range(1000)|list|length"),
 ]
 LARGE = [
-    *("text|upper", "text|lower", "text|title", "marks|title", "lines|title", "text|capitalize", "text|urlencode", "sharp|urlencode", "marks|e"),
-    *("blank|trim", "text|string", "text|paragraphs", "lines|paragraphs", "blank|paragraphs", "text|truncate(5)", "text|truncate(99999)"),
-    *("text|replace('x', 'y')", "text|replace('z', 'y')", "text|replace('x', 'yyy')", "text ~ text", "text + text", "text == same", "'y' in text"),
-    *("(text ~ 'y') in (text ~ text ~ 'y')", "text[::-1]", "text[1:]", "text|phrase", "text|length", "text|money('EUR')", "text|number", "text|date"),
-    *("many|join(',')", "words|join(',')", "maps|join(',', 'n')", "deep|join", "[text, text]|join(text)", "many|list", "many|first", "many|last"),
-    *("wide|items", "wide|list", "many[1:]", "many == alike", "wide == wide", "deep == deep", "50 in many", "text is in many", "sharp|upper"),
-    *("1|plural(other=text)", "map[text]", "map[text ~ 1]", "{text: text}", "text is divisibleby 2", "text|default(text)", "text|float", "range(1000)|join"),
+    *(
+        "text|upper",
+        "text|lower",
+        "text|title",
+        "marks|title",
+        "lines|title",
+        "text|capitalize",
+        "text|urlencode",
+        "sharp|urlencode",
+        "marks|e",
+    ),
+    *(
+        "blank|trim",
+        "text|string",
+        "text|paragraphs",
+        "lines|paragraphs",
+        "blank|paragraphs",
+        "text|truncate(5)",
+        "text|truncate(99999)",
+    ),
+    *(
+        "text|replace('x', 'y')",
+        "text|replace('z', 'y')",
+        "text|replace('x', 'yyy')",
+        "text ~ text",
+        "text + text",
+        "text == same",
+        "'y' in text",
+    ),
+    *(
+        "(text ~ 'y') in (text ~ text ~ 'y')",
+        "text[::-1]",
+        "text[1:]",
+        "text|phrase",
+        "text|length",
+        "text|money('EUR')",
+        "text|number",
+        "text|date",
+    ),
+    *(
+        "many|join(',')",
+        "words|join(',')",
+        "maps|join(',', 'n')",
+        "deep|join",
+        "[text, text]|join(text)",
+        "many|list",
+        "many|first",
+        "many|last",
+    ),
+    *(
+        "wide|items",
+        "wide|list",
+        "many[1:]",
+        "many == alike",
+        "wide == wide",
+        "deep == deep",
+        "50 in many",
+        "text is in many",
+        "sharp|upper",
+    ),
+    *(
+        "1|plural(other=text)",
+        "map[text]",
+        "map[text ~ 1]",
+        "{text: text}",
+        "text is divisibleby 2",
+        "text|default(text)",
+        "text|float",
+        "range(1000)|join",
+    ),
 ]
 WAYS = ["{{% if {0} %}}{{% endif %}}", "{{{{ {0} }}}}", "{{% set a = {0} %}}", "{{% for a in {0} %}}{{% endfor %}}"]
 BOMBS = [
@@ -111,18 +246,63 @@ def test_no_message_takes_more_than_its_budget(bomb):
     assert cpu_us(lambda: render([wanted])) < SLOW * 20_000
 
 
-names = st.sampled_from(["day", "half", "map", "few", "text", "marks", "lines", "many", "words", "maps", "wide", "deep", "i", "1", "'a'", "range(1000)"])
+names = st.sampled_from(
+    [
+        "day",
+        "half",
+        "map",
+        "few",
+        "text",
+        "marks",
+        "lines",
+        "many",
+        "words",
+        "maps",
+        "wide",
+        "deep",
+        "i",
+        "1",
+        "'a'",
+        "range(1000)",
+    ]
+)
 filters = st.sampled_from(
     [
-        *("upper", "title", "e", "paragraphs", "join(',')", "join(text)", "replace('x', text)", "replace('x', 'yy')", "urlencode", "list", "items"),
-        *("first", "last", "length", "date('full')", "datetime('full')", "money('EUR')", "number", "plural(other='{n}')", "phrase", "int", "string"),
+        *(
+            "upper",
+            "title",
+            "e",
+            "paragraphs",
+            "join(',')",
+            "join(text)",
+            "replace('x', text)",
+            "replace('x', 'yy')",
+            "urlencode",
+            "list",
+            "items",
+        ),
+        *(
+            "first",
+            "last",
+            "length",
+            "date('full')",
+            "datetime('full')",
+            "money('EUR')",
+            "number",
+            "plural(other='{n}')",
+            "phrase",
+            "int",
+            "string",
+        ),
     ]
 )
 expressions = st.recursive(
     names,
     lambda inner: st.one_of(
         st.builds("({}|{})".format, inner, filters),
-        st.builds("({} {} {})".format, inner, st.sampled_from(["~", "+", "*", "-", "==", "<", "in", "and", "or"]), inner),
+        st.builds(
+            "({} {} {})".format, inner, st.sampled_from(["~", "+", "*", "-", "==", "<", "in", "and", "or"]), inner
+        ),
         st.builds("[{}, {}, {}]".format, inner, inner, inner),
         st.builds("{}[::-1]".format, inner),
         st.builds("({} if {} else {})".format, inner, inner, inner),
@@ -189,7 +369,8 @@ def test_the_html_of_a_mail_is_paid_for(name):
 
 
 def test_all_fields_of_a_message_have_one_budget():
-    half = "{% for n in range(600) %}{{ n|number }}{% endfor %}"  # 21,600 of 20,000 units are too much for a mail, 5,000 for an item of the inbox
+    # 21,600 of 20,000 units are too much for a mail, 5,000 for an item of the inbox
+    half = "{% for n in range(600) %}{{ n|number }}{% endfor %}"
     assert isinstance(outcome("inapp", Words("{% for n in range(100) %}{{ n|number }}{% endfor %}")), Content)
     for words in (Words(half), Words("t", half), Words("t", "b", action_label=half, action_url="https://x.test")):
         fault = outcome("inapp", words)
@@ -212,6 +393,9 @@ def test_what_a_batch_may_take_ends_it_and_says_whose_turn_did_not_come():
 
 
 def test_an_order_of_a_hundred_items_is_no_work():
-    row = "{% for item in items %}<tr><td>{{ item.name }}</td><td>{{ item.price|money('EUR') }}</td><td>{{ item.sum|money('EUR') }}</td></tr>{% endfor %}"
+    row = (
+        "{% for item in items %}<tr><td>{{ item.name }}</td><td>{{ item.price|money('EUR') }}</td><td>{{ "
+        "item.sum|money('EUR') }}</td></tr>{% endfor %}"
+    )
     items = [{"name": f"Item {n}", "price": n, "sum": n} for n in range(100)]
     assert "Item 99" in str(content("email", Words("t", "b", html=f"<table>{row}</table>"), {"items": items}).html)

@@ -34,7 +34,9 @@ Submit = Callable[..., Any]
 submission = partial(conftest.submission, dedupe=None)  # as of a producer that says nothing about it
 LIKE: dict[str, Any] = {"type": "like", "data": {"actor": "Mira", "text": "Nice mug"}, "channels": ("inapp",)}
 
-ON_ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")  # the rule is the same on both
+ON_ONE_DATABASE = pytest.mark.parametrize(
+    "database_url", ["sqlite"], indirect=True, scope="session"
+)  # the rule is the same on both
 
 
 @pytest.fixture
@@ -92,7 +94,9 @@ def id_of(answer: dict[str, Any]) -> str:
         ("for a time that has just passed", {"send_at": timedelta(seconds=-1)}, True),
     ],
 )
-def test_what_is_a_repeat(cast: dict[str, str], submit: Submit, case: str, changes: dict[str, Any], is_repeat: bool) -> None:
+def test_what_is_a_repeat(
+    cast: dict[str, str], submit: Submit, case: str, changes: dict[str, Any], is_repeat: bool
+) -> None:
     changes = {name: now() + value if isinstance(value, timedelta) else value for name, value in changes.items()}
     first = submit("alice", **LIKE)
     assert of(submit("alice", **{**LIKE, **changes})) == (id_of(first) if is_repeat else "went")
@@ -101,14 +105,23 @@ def test_what_is_a_repeat(cast: dict[str, str], submit: Submit, case: str, chang
 def test_somebody_else_has_not_heard_it_yet(cast: dict[str, str], submit: Submit) -> None:
     first = submit("alice", **LIKE)
     both = submit("alice", "bob", **LIKE)
-    assert {n["user"]: {d["detail"].get("duplicate_of") for d in n["deliveries"]} for n in both["notifications"]} == {"alice": {id_of(first)}, "bob": {None}}
+    assert {n["user"]: {d["detail"].get("duplicate_of") for d in n["deliveries"]} for n in both["notifications"]} == {
+        "alice": {id_of(first)},
+        "bob": {None},
+    }
 
 
 def test_a_repeat_is_told_in_every_channel_and_stored(cast: dict[str, str], submit: Submit) -> None:
     first = submit("alice", type="like", data={"actor": "Mira"})
     second = submit("alice", type="like", data={"actor": "Mira"})
-    stored = [(d.channel, d.status, d.reason, d.detail) for d in deliveries() if d.notification_id.hex == id_of(second).removeprefix("ntf_")]
-    assert stored == [(channel, "skipped", "duplicate", {"duplicate_of": id_of(first)}) for channel in ("inapp", "push", "email")]
+    stored = [
+        (d.channel, d.status, d.reason, d.detail)
+        for d in deliveries()
+        if d.notification_id.hex == id_of(second).removeprefix("ntf_")
+    ]
+    assert stored == [
+        (channel, "skipped", "duplicate", {"duplicate_of": id_of(first)}) for channel in ("inapp", "push", "email")
+    ]
     assert len(rows(InboxItem)) == 1
 
 
@@ -126,7 +139,9 @@ def test_a_repeat_is_told_in_every_channel_and_stored(cast: dict[str, str], subm
         ("security_alert", {"event": "e"}, False),
     ],
 )
-def test_it_is_on_for_every_type_that_is_not_mandatory(cast: dict[str, str], submit: Submit, type_: str, data: dict[str, Any], is_on: bool) -> None:
+def test_it_is_on_for_every_type_that_is_not_mandatory(
+    cast: dict[str, str], submit: Submit, type_: str, data: dict[str, Any], is_on: bool
+) -> None:
     first = submit("alice", type=type_, data=data)
     second = submit("alice", type=type_, data=data)
     assert {d["reason"] for d in second["notifications"][0]["deliveries"]} == (
@@ -135,7 +150,9 @@ def test_it_is_on_for_every_type_that_is_not_mandatory(cast: dict[str, str], sub
 
 
 @ON_ONE_DATABASE
-def test_what_is_mandatory_is_left_out_only_if_that_is_asked_for(cast: dict[str, str], submit: Submit, types: Any) -> None:
+def test_what_is_mandatory_is_left_out_only_if_that_is_asked_for(
+    cast: dict[str, str], submit: Submit, types: Any
+) -> None:
     types("one_time_code", dedupe_window_s=600)
     code: dict[str, Any] = {"type": "one_time_code", "data": {"code": "123456"}, "channels": ("email",)}
     first, second = submit("alice", **code), submit("alice", **code)
@@ -144,10 +161,14 @@ def test_what_is_mandatory_is_left_out_only_if_that_is_asked_for(cast: dict[str,
 
 @ON_ONE_DATABASE
 @pytest.mark.parametrize(("near", "is_repeat"), [(True, True), (False, False)])
-def test_what_is_nearly_the_same_counts_where_the_type_says_so(cast: dict[str, str], submit: Submit, types: Any, near: bool, is_repeat: bool) -> None:
+def test_what_is_nearly_the_same_counts_where_the_type_says_so(
+    cast: dict[str, str], submit: Submit, types: Any, near: bool, is_repeat: bool
+) -> None:
     types("like", dedupe_near=near)
     first = submit("alice", **LIKE)
-    assert of(submit("alice", **{**LIKE, "data": {"actor": "MIRA ", "text": "nice  Mug"}})) == (id_of(first) if is_repeat else "went")
+    assert of(submit("alice", **{**LIKE, "data": {"actor": "MIRA ", "text": "nice  Mug"}})) == (
+        id_of(first) if is_repeat else "went"
+    )
 
 
 @ON_ONE_DATABASE
@@ -165,7 +186,14 @@ def test_what_is_nearly_the_same_counts_where_the_type_says_so(cast: dict[str, s
     ],
 )
 def test_who_asks_finds_those_that_did_not(
-    cast: dict[str, str], submit: Submit, types: Any, case: str, window_s: int | None, first: bool | None, second: bool | None, is_repeat: bool
+    cast: dict[str, str],
+    submit: Submit,
+    types: Any,
+    case: str,
+    window_s: int | None,
+    first: bool | None,
+    second: bool | None,
+    is_repeat: bool,
 ) -> None:
     types("like", dedupe_window_s=window_s)
     said = submit("alice", **LIKE, dedupe=first)
@@ -184,7 +212,9 @@ def test_of_several_that_did_not_ask_the_newest_is_remembered(cast: dict[str, st
 
 @ON_ONE_DATABASE
 @pytest.mark.parametrize(("first", "second"), [(None, False), (False, None), (False, False)])
-def test_in_one_batch_only_who_asks_is_left_out(cast: dict[str, str], caller: Caller, first: bool | None, second: bool | None) -> None:
+def test_in_one_batch_only_who_asks_is_left_out(
+    cast: dict[str, str], caller: Caller, first: bool | None, second: bool | None
+) -> None:
     answers = accept([Item(caller, submission("alice", **LIKE, dedupe=dedupe)) for dedupe in (first, second)])
     assert isinstance(answers[0], Accepted)
     assert [of(answer) for answer in answers] == ["went", id_of(answers[0].answer) if second is None else "went"]
@@ -216,7 +246,14 @@ def test_what_the_product_itself_says_is_never_left_out_nor_remembered(cast: dic
     ],
 )
 def test_for_how_long(
-    cast: dict[str, str], submit: Submit, types: Any, case: str, window_s: int | None, dedupe: bool | None, after_s: int, is_repeat: bool
+    cast: dict[str, str],
+    submit: Submit,
+    types: Any,
+    case: str,
+    window_s: int | None,
+    dedupe: bool | None,
+    after_s: int,
+    is_repeat: bool,
 ) -> None:
     types("like", dedupe_window_s=window_s)
     first = submit("alice", **LIKE, dedupe=dedupe)
@@ -265,11 +302,15 @@ def test_a_cancelled_one_may_be_said_again(cast: dict[str, str], submit: Submit)
         ("bounced", None, True),
     ],
 )
-def test_what_became_of_the_first_decides(cast: dict[str, str], submit: Submit, status: str, reason: str | None, may_repeat: bool) -> None:
+def test_what_became_of_the_first_decides(
+    cast: dict[str, str], submit: Submit, status: str, reason: str | None, may_repeat: bool
+) -> None:
     mail = {**LIKE, "channels": ("email",)}
     first = submit("alice", **mail)
     with transaction() as session:
-        session.execute(sa.text("UPDATE delivery SET status = :status, reason = :reason"), {"status": status, "reason": reason})
+        session.execute(
+            sa.text("UPDATE delivery SET status = :status, reason = :reason"), {"status": status, "reason": reason}
+        )
     assert of(submit("alice", **mail)) == ("went" if may_repeat else id_of(first))
 
 
@@ -303,7 +344,10 @@ def test_a_dry_run_marks_nothing_and_knows_what_was_said(cast: dict[str, str], s
     assert rows(ContentMark) == []
     said = submit("alice", **LIKE)
     second_look = dry_run([item])[0]["notifications"][0]["deliveries"]
-    assert [(d["reason"], d["detail"].get("duplicate_of")) for d in (*first_look, *second_look)] == [(None, None), ("duplicate", id_of(said))]
+    assert [(d["reason"], d["detail"].get("duplicate_of")) for d in (*first_look, *second_look)] == [
+        (None, None),
+        ("duplicate", id_of(said)),
+    ]
 
 
 def test_what_is_refused_marks_nothing(cast: dict[str, str], submit: Submit) -> None:
@@ -346,9 +390,13 @@ def test_equal_ones_of_a_batch_name_what_came_before_it(cast: dict[str, str], su
     ("case", "dedupe", "statements_more"),
     [("none of it to be left out", False, 0), ("all of it new", True, 0)],
 )
-def test_the_number_of_statements_does_not_grow_with_the_batch(cast: dict[str, str], caller: Caller, case: str, dedupe: bool, statements_more: int) -> None:
+def test_the_number_of_statements_does_not_grow_with_the_batch(
+    cast: dict[str, str], caller: Caller, case: str, dedupe: bool, statements_more: int
+) -> None:
     def cost(size: int, **more: Any) -> int:
-        batch = [Item(caller, submission("alice", "bob", data={"order_id": f"{size}.{i}"}, **more)) for i in range(size)]
+        batch = [
+            Item(caller, submission("alice", "bob", data={"order_id": f"{size}.{i}"}, **more)) for i in range(size)
+        ]
         with statements() as sent:
             assert all(isinstance(r, Accepted) for r in accept(batch))
         return len(sent)
@@ -359,7 +407,9 @@ def test_the_number_of_statements_does_not_grow_with_the_batch(cast: dict[str, s
 
 def test_repeats_cost_two_statements_more_however_many(cast: dict[str, str], caller: Caller) -> None:
     def cost(size: int) -> int:
-        batch = [Item(caller, submission("alice", "bob", data={"order_id": f"{size}.{i}"}, dedupe=True)) for i in range(size)]
+        batch = [
+            Item(caller, submission("alice", "bob", data={"order_id": f"{size}.{i}"}, dedupe=True)) for i in range(size)
+        ]
         accept(batch)
         with statements() as sent:
             accept(batch)
@@ -394,7 +444,9 @@ def test_on_and_off_survive_expansion(app: APIFlask, submit: Submit) -> None:
 
 
 @pytest.mark.parametrize("names", [("alice",), ("alice", "bob", "carol", "dave")])
-def test_of_many_senders_at_once_one_says_it(app: APIFlask, cast: dict[str, str], caller: Caller, names: tuple[str, ...]) -> None:
+def test_of_many_senders_at_once_one_says_it(
+    app: APIFlask, cast: dict[str, str], caller: Caller, names: tuple[str, ...]
+) -> None:
     """Each its own transaction, as in many processes, and the people in every order."""
     barrier, answers = threading.Barrier(8), list[Any]()
 
@@ -412,7 +464,9 @@ def test_of_many_senders_at_once_one_says_it(app: APIFlask, cast: dict[str, str]
     by_person: dict[str, list[Any]] = {}
     for answer in answers:
         for n in answer.answer["notifications"]:
-            by_person.setdefault(n["user"], []).append((n["id"], *((d["reason"], d["detail"].get("duplicate_of")) for d in n["deliveries"])))
+            by_person.setdefault(n["user"], []).append(
+                (n["id"], *((d["reason"], d["detail"].get("duplicate_of")) for d in n["deliveries"]))
+            )
     for name in names:
         said = [key for key, (reason, _) in by_person[name] if reason not in ("duplicate",)]
         named = {earlier for _, (reason, earlier) in by_person[name] if reason == "duplicate"}
@@ -420,7 +474,9 @@ def test_of_many_senders_at_once_one_says_it(app: APIFlask, cast: dict[str, str]
             assert (len(said), named) == (1, set(said))
 
 
-def test_who_comes_while_the_first_is_undecided_says_it_if_the_first_comes_to_nothing(app: APIFlask, cast: dict[str, str], caller: Caller) -> None:
+def test_who_comes_while_the_first_is_undecided_says_it_if_the_first_comes_to_nothing(
+    app: APIFlask, cast: dict[str, str], caller: Caller
+) -> None:
     item, answers = Item(caller, submission("alice", **LIKE)), list[Any]()
     accept([item])
     [mark] = rows(ContentMark)
@@ -433,7 +489,11 @@ def test_who_comes_while_the_first_is_undecided_says_it_if_the_first_comes_to_no
 
     thread = threading.Thread(target=second)
     with suppress(RuntimeError), transaction() as session:
-        session.add(ContentMark(user_id="alice", digest=mark.digest, notification_id=mark.notification_id, expires_at=mark.expires_at))
+        session.add(
+            ContentMark(
+                user_id="alice", digest=mark.digest, notification_id=mark.notification_id, expires_at=mark.expires_at
+            )
+        )
         session.flush()
         thread.start()
         time.sleep(0.3)

@@ -46,7 +46,12 @@ def test_a_role_is_changed_and_that_is_told(app: APIFlask, role: str) -> None:
     assert not roles.change(ben, role, by=ann)
     assert db.session.get_one(Account, ben, populate_existing=True).role == role
     last = rows(AuditEntry)[-1]
-    assert (last.action, last.subject, last.before, last.after) == ("account.role_changed", "ben@example.test", {"role": "admin"}, {"role": role})
+    assert (last.action, last.subject, last.before, last.after) == (
+        "account.role_changed",
+        "ben@example.test",
+        {"role": "admin"},
+        {"role": role},
+    )
 
 
 def test_who_is_disabled_is_nobody_until_enabled_again(app: APIFlask) -> None:

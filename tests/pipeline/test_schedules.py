@@ -110,12 +110,20 @@ def test_every_fault_is_named_and_nothing_stored(make: Make) -> None:
 
 
 def test_a_run_is_a_submission_like_any_other(make: Make, key: tuple[Caller, UUID]) -> None:
-    schedule_id = make(what=submission("alice", InlineRecipient("new", {"email": "new@x.test"}), channels=("email",), priority="low", expires_in=60))
+    schedule_id = make(
+        what=submission(
+            "alice", InlineRecipient("new", {"email": "new@x.test"}), channels=("email",), priority="low", expires_in=60
+        )
+    )
     assert rows(SubmissionRow) == []
     fall_due()
     assert schedules.submit_due() == 1
     [row] = rows(SubmissionRow)
-    assert (row.producer_id, row.type, row.request_id) == (key[0].producer_id, "order_shipped", f"schedule-{schedule_id.hex}")
+    assert (row.producer_id, row.type, row.request_id) == (
+        key[0].producer_id,
+        "order_shipped",
+        f"schedule-{schedule_id.hex}",
+    )
     assert [(n.user_id, n.priority) for n in rows(Notification)] == [("alice", "low"), ("new", "low")]
     assert [d.status for d in rows(Delivery)] == ["queued", "queued"]
     [schedule] = rows(Schedule)
@@ -224,7 +232,8 @@ def test_what_it_submits_survives_being_kept(make: Make, key: tuple[Caller, UUID
     """Every field of a submission, but for those of a single one."""
     whole = submission(
         InlineRecipient("alice", {"name": "A", "attributes": {"plan": "pro"}}),
-        channels=("email", "inapp"), priority="low", routing="first", expires_in=60, is_perishable=True, collapse_key="k", sequence=7, dedupe=False,
+        channels=("email", "inapp"), priority="low", routing="first", expires_in=60, is_perishable=True,
+        collapse_key="k", sequence=7, dedupe=False,
         template="order_shipped",
     )  # fmt: skip
     make(what=whole)
@@ -290,7 +299,10 @@ def test_a_run_makes_nobody_anew_who_was_erased(make: Make) -> None:
 @pytest.mark.parametrize("dedupe", [None, True, False])
 def test_a_run_is_no_repeat_of_the_last_one(make: Make, dedupe: bool | None) -> None:
     """Although the content is the same, and the period is within the window of the type."""
-    make(cron="*/5 * * * *", what=submission("alice", type="comment", data={"actor": "Eve"}, channels=("inapp",), dedupe=dedupe))
+    make(
+        cron="*/5 * * * *",
+        what=submission("alice", type="comment", data={"actor": "Eve"}, channels=("inapp",), dedupe=dedupe),
+    )
     for minutes in (120, 65, 60, 5, 0):
         fall_due(now() - timedelta(minutes=minutes))
         schedules.submit_due()
@@ -306,4 +318,7 @@ def test_what_a_run_has_said_is_a_repeat_by_somebody_else(make: Make, key: tuple
 
     accept([Item(key[0], said)])
 
-    assert [(delivery.status, delivery.reason) for delivery in rows(Delivery)] == [("delivered", None), ("skipped", "duplicate")]
+    assert [(delivery.status, delivery.reason) for delivery in rows(Delivery)] == [
+        ("delivered", None),
+        ("skipped", "duplicate"),
+    ]

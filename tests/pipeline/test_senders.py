@@ -18,15 +18,25 @@ pytestmark = pytest.mark.processes
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True, scope="session")
-def test_what_two_processes_submit_at_once_is_said_once_and_counted_once(environment: dict[str, str], cast: dict[str, str], caller: Caller, root: Path) -> None:
+def test_what_two_processes_submit_at_once_is_said_once_and_counted_once(
+    environment: dict[str, str], cast: dict[str, str], caller: Caller, root: Path
+) -> None:
     env = {"PATH": os.environ["PATH"], **environment, "CAPS": "social none, marketing 5/hour"}
     command = [sys.executable, "-m", "tests.pipeline.sender", str(caller.producer_id)]
-    senders = [subprocess.Popen(command, cwd=root, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    senders = [
+        subprocess.Popen(command, cwd=root, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     for sender in senders:
         assert any(line == "ready\n" for line in sender.stdout or ())
     for sender in senders:
         print("now", file=sender.stdin, flush=True)
-    lines: list[dict[str, Any]] = [json.loads(line) for sender in senders for line in sender.communicate(timeout=60)[0].splitlines() if line.startswith("{")]
+    lines: list[dict[str, Any]] = [
+        json.loads(line)
+        for sender in senders
+        for line in sender.communicate(timeout=60)[0].splitlines()
+        if line.startswith("{")
+    ]
     assert [sender.returncode for sender in senders] == [0, 0]
 
     for number in range(ROUNDS):

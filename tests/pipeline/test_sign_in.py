@@ -52,7 +52,12 @@ def test_the_link_goes_by_urgent_mail_to_the_accounts_own_address(app: APIFlask)
     [row] = deliveries()
     [outcome] = deliver([row.id])
     [notification], [capture], [link], [address] = rows(Notification), rows(Capture), rows(SignInLink), rows(Address)
-    assert (notification.type, notification.priority, notification.producer_id, notification.user_id) == ("sign_in_link", "urgent", None, "alice")
+    assert (notification.type, notification.priority, notification.producer_id, notification.user_id) == (
+        "sign_in_link",
+        "urgent",
+        None,
+        "alice",
+    )
     assert (row.channel, row.address_id, outcome.status) == ("email", None, "delivered")
     assert (address.value, address.is_primary, address.verified_at) == (ALICE, False, None)
     assert capture.content["to"] == ALICE
@@ -84,7 +89,9 @@ def test_an_address_that_is_there_already_is_used_as_it_is(app: APIFlask) -> Non
 
 
 @pytest.mark.parametrize("has_account", [True, False])
-def test_a_mail_that_is_waiting_goes_where_it_was_to_go_whatever_becomes_of_the_address(app: APIFlask, has_account: bool) -> None:
+def test_a_mail_that_is_waiting_goes_where_it_was_to_go_whatever_becomes_of_the_address(
+    app: APIFlask, has_account: bool
+) -> None:
     person("alice", ALICE)
     if has_account:
         accounts.create_account(ALICE, None, "person", "alice")
@@ -100,7 +107,10 @@ def test_a_mail_that_is_waiting_goes_where_it_was_to_go_whatever_becomes_of_the_
         (ALICE, ALICE),
         (ALICE, " Alice@Example.test "),
         (ALICE, "ALICE@EXAMPLE.TEST"),
-        ("Alice@Example.test", "Alice@example.test"),  # capitals before the @ are told apart, so it has to be typed as it was given
+        (
+            "Alice@Example.test",
+            "Alice@example.test",
+        ),  # capitals before the @ are told apart, so it has to be typed as it was given
     ],
 )
 def test_somebody_without_an_account_gets_one_by_using_the_link(app: APIFlask, stored: str, given: str) -> None:
@@ -137,7 +147,18 @@ def test_who_uses_a_link_has_confirmed_the_address_it_went_to(app: APIFlask) -> 
     assert None not in (after.confirmed_at, after.verified_at)
 
 
-NOT_SENT = ["nobody", "disabled account", "unconfirmed", "not primary", "switched off", "two people", "has another account", "no address", "nonsense", "empty"]
+NOT_SENT = [
+    "nobody",
+    "disabled account",
+    "unconfirmed",
+    "not primary",
+    "switched off",
+    "two people",
+    "has another account",
+    "no address",
+    "nonsense",
+    "empty",
+]
 
 
 @pytest.mark.parametrize("case", NOT_SENT)
@@ -152,7 +173,11 @@ def test_nobody_else_is_sent_one_and_nothing_is_stored(app: APIFlask, case: str)
         accounts.create_account("admin@example.test", None, "admin", "alice")
     if case == "two people":
         person("alan", ALICE)
-    change = {"unconfirmed": {"confirmed_at": None}, "not primary": {"is_primary": False}, "switched off": {"disabled_at": now(), "disabled_reason": "bounced"}}
+    change = {
+        "unconfirmed": {"confirmed_at": None},
+        "not primary": {"is_primary": False},
+        "switched off": {"disabled_at": now(), "disabled_reason": "bounced"},
+    }
     if case in change:
         with transaction() as session:
             session.execute(sa.update(Address).values(**change[case]))
@@ -208,7 +233,16 @@ def test_it_lasts_fifteen_minutes(app: APIFlask, minutes: int, is_good: bool) ->
         assert redeem(secret) == ("alice" if is_good else None)
 
 
-@pytest.mark.parametrize("forge", [lambda secret: "", lambda secret: secret[:-1], lambda secret: secret + "A", lambda _: "\ud800", lambda _: "x" * 9000])
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda secret: "",
+        lambda secret: secret[:-1],
+        lambda secret: secret + "A",
+        lambda _: "\ud800",
+        lambda _: "x" * 9000,
+    ],
+)
 def test_what_was_never_sent_opens_nothing(app: APIFlask, forge: Any) -> None:
     accounts.create_account(ALICE, None, "person", "alice")
     forged = forge(ask())
@@ -216,7 +250,14 @@ def test_what_was_never_sent_opens_nothing(app: APIFlask, forge: Any) -> None:
     assert sign_in.redeem(forged) is None
 
 
-MEANWHILE = ["account disabled", "account's e-mail changed", "address taken away", "address changed", "address of two", "got another account"]
+MEANWHILE = [
+    "account disabled",
+    "account's e-mail changed",
+    "address taken away",
+    "address changed",
+    "address of two",
+    "got another account",
+]
 
 
 @pytest.mark.parametrize("case", MEANWHILE)
@@ -226,7 +267,10 @@ def test_who_lost_the_address_meanwhile_does_not_get_in(app: APIFlask, case: str
     else:
         person("alice", ALICE)
     secret = ask()
-    change: dict[str, dict[str, Any]] = {"account disabled": {"disabled_at": now()}, "account's e-mail changed": {"email": "new@example.test"}}
+    change: dict[str, dict[str, Any]] = {
+        "account disabled": {"disabled_at": now()},
+        "account's e-mail changed": {"email": "new@example.test"},
+    }
     if case in change:
         with transaction() as session:
             session.execute(sa.update(Account).values(**change[case]))

@@ -29,7 +29,9 @@ ERIN = InlineRecipient("erin", {"email": "erin@x.test", "phone": "+4915112345678
 def wake(at: datetime | None = None) -> None:
     """Lets the time pass at which the scheduler must look."""
     with transaction() as session:
-        session.execute(sa.update(Delivery).where(Delivery.wake_at.is_not(None)).values(wake_at=at or now() - timedelta(seconds=1)))
+        session.execute(
+            sa.update(Delivery).where(Delivery.wake_at.is_not(None)).values(wake_at=at or now() - timedelta(seconds=1))
+        )
 
 
 def test_what_is_due_is_queued_and_rung(app: APIFlask, submit: Submit) -> None:
@@ -59,7 +61,9 @@ def test_a_due_in_app_item_that_the_person_has_switched_off_since_is_not_shown(a
     preferences.change("erin", {"channels": {"inapp": False}}, replace=False, source="test")
     wake()
     sweep.ring_due()
-    assert [(row.status, row.reason, row.detail["because"]) for row in deliveries()] == [("skipped", "opted_out", "channel")]
+    assert [(row.status, row.reason, row.detail["because"]) for row in deliveries()] == [
+        ("skipped", "opted_out", "channel")
+    ]
     assert rows(InboxItem) == []
 
 
@@ -152,7 +156,9 @@ def test_another_server_may_have_forgotten_something_too(app: APIFlask, submit: 
     assert [looked(), looked()] == [(1, 0), (0, 0)]
 
 
-def test_a_review_goes_on_until_all_have_been_looked_at(app: APIFlask, submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_review_goes_on_until_all_have_been_looked_at(
+    app: APIFlask, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sweep, "BATCH", 2)
     for _ in range(3):
         submit(ERIN, channels=("email",))
@@ -206,7 +212,11 @@ def test_a_send_whose_worker_died(app: APIFlask, submit: Submit, type_: str, dat
 
 def test_two_schedulers_move_each_row_once(app: APIFlask, submit: Submit) -> None:
     for index in range(30):
-        submit(InlineRecipient(f"u{index}", {"email": f"u{index}@x.test"}), channels=("email",), send_at=now() + timedelta(hours=1))
+        submit(
+            InlineRecipient(f"u{index}", {"email": f"u{index}@x.test"}),
+            channels=("email",),
+            send_at=now() + timedelta(hours=1),
+        )
     wake()
     moved: list[int] = []
     barrier = threading.Barrier(4)
@@ -231,7 +241,10 @@ def test_looking_for_lost_doorbells_blocks_no_worker(app: APIFlask, submit: Subm
     redis_store.client.flushall()
     keys = [row.id for row in deliveries()]
     with transaction() as session:
-        session.execute(sa.update(Delivery), [{"id": key, "wake_at": now() - timedelta(seconds=index)} for index, key in enumerate(keys, 1)])
+        session.execute(
+            sa.update(Delivery),
+            [{"id": key, "wake_at": now() - timedelta(seconds=index)} for index, key in enumerate(keys, 1)],
+        )
     results: list[Any] = []
 
     def run(work: Callable[[], Any]) -> None:
@@ -267,6 +280,10 @@ def test_idempotency_keys_are_kept_for_a_day(app: APIFlask, submit: Submit) -> N
     submit(ERIN, idempotency=("old", "aa" * 32))
     submit(ERIN, idempotency=("new", "aa" * 32))
     with transaction() as session:
-        session.execute(sa.update(IdempotencyKey).where(IdempotencyKey.key == "old").values(created_at=now() - timedelta(hours=24, seconds=1)))
+        session.execute(
+            sa.update(IdempotencyKey)
+            .where(IdempotencyKey.key == "old")
+            .values(created_at=now() - timedelta(hours=24, seconds=1))
+        )
     assert sweep.prune() == 1
     assert [row.key for row in rows(IdempotencyKey)] == ["new"]

@@ -22,8 +22,12 @@ from notifier.queries import tallies as queries
 
 def sums() -> Counter[tuple[str, str]]:
     db.session.rollback()
-    rows = db.session.execute(sa.select(Tally.channel, Tally.event, sa.func.sum(Tally.count)).group_by(Tally.channel, Tally.event))
-    return Counter({(channel, event): int(number) for channel, event, number in rows if not event.startswith(tallies.LATENCY)})
+    rows = db.session.execute(
+        sa.select(Tally.channel, Tally.event, sa.func.sum(Tally.count)).group_by(Tally.channel, Tally.event)
+    )
+    return Counter(
+        {(channel, event): int(number) for channel, event, number in rows if not event.startswith(tallies.LATENCY)}
+    )
 
 
 def arrived() -> int:
@@ -33,7 +37,12 @@ def arrived() -> int:
 
 def submit(api: Any, *words: str, test: bool = False) -> None:
     people = [{"id": f"{word}-{number}", "email": f"{word}@sandbox.test"} for number, word in enumerate(words)]
-    body = {"type": "order_shipped", "recipients": people, "data": {"order_id": "A1"}, "channels": ["email", "sms", "inapp"]}
+    body = {
+        "type": "order_shipped",
+        "recipients": people,
+        "data": {"order_id": "A1"},
+        "channels": ["email", "sms", "inapp"],
+    }
     assert api.post("/api/v1/notifications", body).status_code == 202
 
 
@@ -53,7 +62,12 @@ def test_they_say_what_the_deliveries_say(api: Any) -> None:
 
 
 def test_what_a_dead_worker_may_have_sent_counts_as_failed(api: Any) -> None:
-    body = {"type": "newsletter", "data": {"title": "t", "body": "b"}, "channels": ["email"], "recipients": [{"id": "ann", "email": "ann@example.test"}]}
+    body = {
+        "type": "newsletter",
+        "data": {"title": "t", "body": "b"},
+        "channels": ["email"],
+        "recipients": [{"id": "ann", "email": "ann@example.test"}],
+    }
     assert api.post("/api/v1/notifications", body).status_code == 202
     claim(list(db.session.scalars(sa.select(Delivery.id))))
     with transaction() as session:
@@ -86,7 +100,10 @@ def test_adding_up_changes_no_sum_and_leaves_one_row_a_place(app: APIFlask) -> N
     at = now().replace(second=0, microsecond=0) - timedelta(minutes=10)
     day_old = now().replace(minute=7, second=0, microsecond=0) - tallies.MINUTES_KEPT - timedelta(hours=1)
     rows = [{"at": at, "channel": "sms", "event": "sent", "count": number} for number in (1, 2, 3)]
-    rows += [{"at": day_old + timedelta(minutes=number), "channel": "sms", "event": "sent", "count": 10} for number in range(4)]
+    rows += [
+        {"at": day_old + timedelta(minutes=number), "channel": "sms", "event": "sent", "count": 10}
+        for number in range(4)
+    ]
     with transaction() as session:
         session.execute(sa.insert(Tally.__table__), rows)
     before = sums()
@@ -99,7 +116,10 @@ def test_adding_up_changes_no_sum_and_leaves_one_row_a_place(app: APIFlask) -> N
 
 def test_hours_that_are_added_up_leave_room_for_those_that_are_not(app: APIFlask) -> None:
     day_old = now().replace(minute=0, second=0, microsecond=0) - tallies.MINUTES_KEPT
-    rows = [{"at": day_old - timedelta(hours=3), "channel": "sms", "event": f"event{number}", "count": 1} for number in range(600)]
+    rows = [
+        {"at": day_old - timedelta(hours=3), "channel": "sms", "event": f"event{number}", "count": 1}
+        for number in range(600)
+    ]
     rows.append({"at": day_old - timedelta(minutes=53), "channel": "sms", "event": "sent", "count": 1})
     with transaction() as session:
         session.execute(sa.insert(Tally.__table__), rows)
@@ -123,7 +143,12 @@ def test_the_series_and_lines_of_a_window_add_up(app: APIFlask, window: str, acc
         {"at": at - timedelta(minutes=30), "channel": "sms", "event": "latency:0", "count": 7},
         {"at": at - timedelta(hours=5), "channel": "sms", "event": "accepted", "count": 100},
         {"at": at, "channel": "email", "event": "sent", "count": 3},
-        {"at": at - timedelta(minutes=10), "channel": "email", "event": "delivered", "count": 2},  # of what was sent before
+        {
+            "at": at - timedelta(minutes=10),
+            "channel": "email",
+            "event": "delivered",
+            "count": 2,
+        },  # of what was sent before
     ]
     with transaction() as session:
         session.execute(sa.insert(Tally.__table__), rows)
@@ -131,11 +156,18 @@ def test_the_series_and_lines_of_a_window_add_up(app: APIFlask, window: str, acc
     lines = {line.channel: (line.counts, line.p50) for line in whole.lines}
     assert lines == {"email": ({"sent": 3, "delivered": 2}, None), "sms": ({"accepted": accepted}, 10)}
     assert whole.lines == email.lines
-    assert [len(whole.series["at"]), sum(whole.series["accepted"]), sum(whole.series["arrived"])] == [steps, accepted, 3]
+    assert [len(whole.series["at"]), sum(whole.series["accepted"]), sum(whole.series["arrived"])] == [
+        steps,
+        accepted,
+        3,
+    ]
     assert [sum(email.series["accepted"]), sum(email.series["arrived"])] == [0, 3]
 
 
 def test_what_is_older_than_a_year_and_a_bit_goes(app: APIFlask) -> None:
     with transaction() as session:
-        session.execute(sa.insert(Tally.__table__), [{"at": now() - timedelta(days=days), "channel": "sms", "event": "sent", "count": 1} for days in (1, 500)])
+        session.execute(
+            sa.insert(Tally.__table__),
+            [{"at": now() - timedelta(days=days), "channel": "sms", "event": "sent", "count": 1} for days in (1, 500)],
+        )
     assert tallies.prune() == 1

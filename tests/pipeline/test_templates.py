@@ -1,4 +1,6 @@
-"""The life of a template's versions: drafts are written, published and rolled back; what has been published stays as it is."""
+"""The life of a template's versions: drafts are written, published and rolled back; what has been published stays as it
+is.
+"""
 
 import contextlib
 import threading
@@ -110,11 +112,16 @@ def test_words_are_taken_out_one_by_one_or_replaced_as_a_whole(published: int) -
     [
         ({PLACE: Words("ok", body="a\nb {% if %}")}, [("/contents/0/body", 2)]),
         ({("pigeon", "en"): Words("ok")}, [("/contents/0/channel", None)]),
-        ({PLACE: Words("ok"), ("*", "english!"): Words("{{")}, [("/contents/1/locale", None), ("/contents/1/title", 1)]),
+        (
+            {PLACE: Words("ok"), ("*", "english!"): Words("{{")},
+            [("/contents/1/locale", None), ("/contents/1/title", 1)],
+        ),
     ],
     ids=["syntax", "channel", "all of them"],
 )
-def test_every_fault_is_named_and_nothing_is_stored(published: int, contents: Any, faults: list[tuple[str, int | None]]) -> None:
+def test_every_fault_is_named_and_nothing_is_stored(
+    published: int, contents: Any, faults: list[tuple[str, int | None]]
+) -> None:
     with pytest.raises(Rejected) as refused:
         templates.create(KEY, contents)
     assert [(fault.pointer, fault.line) for fault in refused.value.faults] == faults
@@ -135,7 +142,10 @@ DEAR = "{% for a in range(1000) %}{% for b in range(100) %}{{ b|number }}{% endf
         ({PLACE: Words("ok"), ("sms", "de"): Words("ok", body=DEAR)}, [("/contents/1/body", "too_much_work", 1)]),
         ({("email", "en"): Words("ok", html="<p>" + DEAR + "</p>")}, [("/contents/0/html", "too_much_work", 1)]),
         ({PLACE: Words("ok", body="{{ x }}" * 501)}, [("/contents/0/body", "template_syntax", 1)]),
-        ({("email", "en"): Words("{{ x }}" * 300, "{{ x }}" * 300, html="{{ x }}" * 300, image="{{ x }}" * 300)}, [("/contents/0", "too_long", None)]),
+        (
+            {("email", "en"): Words("{{ x }}" * 300, "{{ x }}" * 300, html="{{ x }}" * 300, image="{{ x }}" * 300)},
+            [("/contents/0", "too_long", None)],
+        ),
     ],
     ids=["work", "work in one channel", "work in html", "parts", "parts together"],
 )
@@ -160,13 +170,18 @@ def stored_unchecked(contents: Any) -> int:
     with transaction() as session:
         row = session.scalar(sa.select(Template).where(Template.key == KEY, Template.version == version))
         assert row is not None
-        rows = [{"template_id": row.id, "channel": channel, "locale": locale, **asdict(words)} for (channel, locale), words in contents.items()]
+        rows = [
+            {"template_id": row.id, "channel": channel, "locale": locale, **asdict(words)}
+            for (channel, locale), words in contents.items()
+        ]
         session.execute(sa.insert(TemplateContent), rows)
     return version
 
 
 @pytest.mark.parametrize(("key", "is_refused"), [("one_time_code", True), ("order_shipped", False)])
-def test_words_of_a_mandatory_type_put_no_data_into_the_host_of_a_link(app: APIFlask, key: str, is_refused: bool) -> None:
+def test_words_of_a_mandatory_type_put_no_data_into_the_host_of_a_link(
+    app: APIFlask, key: str, is_refused: bool
+) -> None:
     contents = {PLACE: Words("Code", "one\ntwo https://{{ code }}.evil.test/")}
     before = {row.version for row in queries.versions(key)}
     try:
@@ -174,14 +189,20 @@ def test_words_of_a_mandatory_type_put_no_data_into_the_host_of_a_link(app: APIF
             refused = stack.enter_context(pytest.raises(Rejected)) if is_refused else None
             templates.create(key, contents)
         if refused is not None:
-            assert [(fault.pointer, fault.code, fault.line) for fault in refused.value.faults] == [("/contents/0/body", "data_in_host", 2)]
+            assert [(fault.pointer, fault.code, fault.line) for fault in refused.value.faults] == [
+                ("/contents/0/body", "data_in_host", 2)
+            ]
     finally:
         db.session.rollback()
         with transaction() as session:
             session.execute(sa.delete(Template).where(Template.key == key, Template.version.not_in(before)))
 
 
-@pytest.mark.parametrize(("version", "code"), [(1, "conflict"), (2, "validation_failed"), (3, "not_found")], ids=["published", "without words", "none"])
+@pytest.mark.parametrize(
+    ("version", "code"),
+    [(1, "conflict"), (2, "validation_failed"), (3, "not_found")],
+    ids=["published", "without words", "none"],
+)
 def test_what_cannot_be_published_changes_nothing(published: int, version: int, code: str) -> None:
     templates.create(KEY, {})
     with pytest.raises(Rejected) as refused:
@@ -195,7 +216,9 @@ def test_each_change_stands_in_the_audit_log_and_no_change_does_not(published: i
     templates.save(KEY, draft, {PLACE: Words("Ho")})
     templates.publish(KEY, draft)
     db.session.rollback()
-    entries = db.session.execute(sa.select(AuditEntry.action, AuditEntry.subject, AuditEntry.before).order_by(AuditEntry.id)).all()
+    entries = db.session.execute(
+        sa.select(AuditEntry.action, AuditEntry.subject, AuditEntry.before).order_by(AuditEntry.id)
+    ).all()
     assert [tuple(entry) for entry in entries[2:]] == [
         ("template.created", f"{KEY}@2", None),
         ("template.saved", f"{KEY}@2", {"* en": {"title": "Hi {{ name }}"}}),
@@ -210,6 +233,8 @@ def test_a_preview_is_worded_with_the_sample(published: int) -> None:
 
 def test_a_draft_is_sent_to_its_author_alone(app: APIFlask, cast: Any) -> None:
     version = templates.create(KEY, {PLACE: Words("Draft for you")})
-    answer = template_preview.send_to_author(KEY, version, "fraud_alert", "email", "alice", {"order_id": "1", "reason": "r"}, to_sandbox=True).answer
+    answer = template_preview.send_to_author(
+        KEY, version, "fraud_alert", "email", "alice", {"order_id": "1", "reason": "r"}, to_sandbox=True
+    ).answer
     assert [notification["user"] for notification in answer["notifications"]] == ["alice"]
     assert states() == {version: "draft"}

@@ -34,20 +34,33 @@ ORDER = EventType(key="order_shipped", category="transactional")
     ids=lambda value: value.key if isinstance(value, EventType) else None,
 )
 def test_a_mail_leads_to_what_let_it_through(app: APIFlask, type_: EventType, channel: str, place: str | None) -> None:
-    assert why_url(ALICE, type_, channel, CONFIRMED) == (place and f"http://localhost/p/{tokens.sign_preferences(ALICE)}#{place}")
+    assert why_url(ALICE, type_, channel, CONFIRMED) == (
+        place and f"http://localhost/p/{tokens.sign_preferences(ALICE)}#{place}"
+    )
 
 
 @pytest.mark.parametrize("address", [replace(CONFIRMED, is_confirmed=False), None], ids=["given by a producer", "none"])
-def test_nobodys_preferences_are_opened_from_an_address_that_its_owner_has_not_confirmed(app: APIFlask, address: AddressFacts | None) -> None:
+def test_nobodys_preferences_are_opened_from_an_address_that_its_owner_has_not_confirmed(
+    app: APIFlask, address: AddressFacts | None
+) -> None:
     assert why_url(ALICE, LIKE, "email", address) is None
 
 
 @pytest.mark.parametrize(
     ("type_", "channel", "has_link"),
-    [(LIKE, "email", True), (DIGEST, "email", True), (LIKE, "sms", False), (CODE, "email", False), (ALERT, "email", True), (ORDER, "email", False)],
+    [
+        (LIKE, "email", True),
+        (DIGEST, "email", True),
+        (LIKE, "sms", False),
+        (CODE, "email", False),
+        (ALERT, "email", True),
+        (ORDER, "email", False),
+    ],
     ids=lambda value: value.key if isinstance(value, EventType) else None,
 )
-def test_a_mail_that_nobody_asked_for_offers_to_be_switched_off(app: APIFlask, type_: EventType, channel: str, has_link: bool) -> None:
+def test_a_mail_that_nobody_asked_for_offers_to_be_switched_off(
+    app: APIFlask, type_: EventType, channel: str, has_link: bool
+) -> None:
     assert (unsubscribe_url(ALICE.subject, type_, channel, CONFIRMED) is not None) == has_link
 
 

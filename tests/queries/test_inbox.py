@@ -32,7 +32,10 @@ def listed(user_id: str, **wanted: Any) -> list[str]:
 def full(app: APIFlask, arrive: Any) -> dict[str, UUID]:
     """Alice's inbox, one item of each kind."""
     names = ("fresh", "seen", "read", "archived", "snoozed", "offer")
-    keys = {name: arrive("alice", title=name, created_at=NOON + timedelta(minutes=minute))[0] for minute, name in enumerate(names[:-1])}
+    keys = {
+        name: arrive("alice", title=name, created_at=NOON + timedelta(minutes=minute))[0]
+        for minute, name in enumerate(names[:-1])
+    }
     keys["offer"] = arrive("alice", title="offer", category="marketing", created_at=NOON + timedelta(hours=1))[0]
     arrive("bob", title="bob's")
     inbox.seen("alice", Chosen((keys["seen"],)))
@@ -60,7 +63,9 @@ def full(app: APIFlask, arrive: Any) -> dict[str, UUID]:
         ({"limit": 2}, ["offer", "read"]),
     ],
 )
-def test_the_list_shows_what_was_asked_for_newest_first(full: dict[str, UUID], wanted: dict[str, Any], titles: list[str]) -> None:
+def test_the_list_shows_what_was_asked_for_newest_first(
+    full: dict[str, UUID], wanted: dict[str, Any], titles: list[str]
+) -> None:
     assert listed("alice", **wanted) == titles
 
 
@@ -101,7 +106,9 @@ def test_the_inbox_of_somebody_unknown_is_empty(app: APIFlask) -> None:
         ("zzz", []),
     ],
 )
-def test_a_search_finds_those_very_words_in_title_or_body(app: APIFlask, arrive: Any, q: str, titles: list[str]) -> None:
+def test_a_search_finds_those_very_words_in_title_or_body(
+    app: APIFlask, arrive: Any, q: str, titles: list[str]
+) -> None:
     for title in ("100% off", "snake_case", "back\\slash", "and/or", "At 5 o'clock", 'the "best"'):
         arrive("alice", title=title)
     arrive("alice", title="in the body", body="Some Body Words.")
@@ -135,7 +142,9 @@ def _walk(user_id: str, limit: int, **wanted: Any) -> list[str]:
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(moments=st.lists(st.integers(0, 3), max_size=12), limit=st.integers(1, 5))
-def test_pages_show_every_item_once_whatever_their_times(app: APIFlask, arrive: Any, moments: list[int], limit: int) -> None:
+def test_pages_show_every_item_once_whatever_their_times(
+    app: APIFlask, arrive: Any, moments: list[int], limit: int
+) -> None:
     user_id = new_id().hex
     for number, moment in enumerate(moments):
         arrive(user_id, title=f"{number}", created_at=NOON + timedelta(microseconds=moment))
@@ -216,7 +225,11 @@ def test_questions_are_answered_from_an_index(crowded: str, wanted: dict[str, An
 
 
 def test_a_mark_by_ids_looks_up_those_and_not_all_that_the_person_has(crowded: str) -> None:
-    ids = tuple(db.session.scalars(sa.select(InboxItem.id).where(InboxItem.user_id == crowded, InboxItem.read_at.is_(None)).limit(20)))
+    ids = tuple(
+        db.session.scalars(
+            sa.select(InboxItem.id).where(InboxItem.user_id == crowded, InboxItem.read_at.is_(None)).limit(20)
+        )
+    )
     first, second, *_ = plans(lambda: inbox.read(crowded, Chosen(ids)))  # what is counted, and what is changed
     for plan in (first, second):
         assert "sqlite_autoindex_inbox_item_1 (id=?)" in plan or "pk_inbox_item" in plan
@@ -234,7 +247,10 @@ def plans(work: Callable[[], Any]) -> list[str]:
     explain = "EXPLAIN QUERY PLAN " if db.engine.dialect.name == "sqlite" else "EXPLAIN "
     connection = db.session.connection()
     about_items = [(statement, parameters) for statement, parameters in asked if "inbox_item" in statement]
-    return ["\n".join(" ".join(map(str, row)) for row in connection.exec_driver_sql(explain + sql, given)) for sql, given in about_items]
+    return [
+        "\n".join(" ".join(map(str, row)) for row in connection.exec_driver_sql(explain + sql, given))
+        for sql, given in about_items
+    ]
 
 
 @pytest.fixture
@@ -247,13 +263,24 @@ def crowded(app: APIFlask, arrive: Any) -> str:
             submission = Submission(type="like", recipients=1, expanded=1)
             session.add(submission)
             session.flush()
-            notification = Notification(submission_id=submission.id, user_id=user_id, type="like", category="social", priority="low")
+            notification = Notification(
+                submission_id=submission.id, user_id=user_id, type="like", category="social", priority="low"
+            )
             session.add(notification)
             session.flush()
             kind = {"type": "like", "category": "social", "title": "Carol likes it", "body": ""}
-            rows += [{"id": new_id(), "notification_id": notification.id, "user_id": user_id, **kind} for _ in range(3000)]
+            rows += [
+                {"id": new_id(), "notification_id": notification.id, "user_id": user_id, **kind} for _ in range(3000)
+            ]
         deliveries = [
-            {"id": row["id"], "notification_id": row["notification_id"], "channel": "inapp", "priority": "low", "status": "delivered"} for row in rows
+            {
+                "id": row["id"],
+                "notification_id": row["notification_id"],
+                "channel": "inapp",
+                "priority": "low",
+                "status": "delivered",
+            }
+            for row in rows
         ]
         session.execute(sa.insert(Delivery), deliveries)
         inbox.add(rows)

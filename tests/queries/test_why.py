@@ -24,10 +24,14 @@ SUMMER = datetime(2026, 7, 1, 16, 30, tzinfo=UTC).replace(year=now().year + 1)
 @pytest.fixture
 def submit(app: APIFlask) -> Callable[..., str]:
     """→ the notification's id."""
-    caller = Caller(accounts.create_producer("Shop").id, is_test=False, may_be_urgent=True, types=None, request_id="req-1")
+    caller = Caller(
+        accounts.create_producer("Shop").id, is_test=False, may_be_urgent=True, types=None, request_id="req-1"
+    )
 
     def _submit(user_id: str, *, is_test: bool = False, **fields: Any) -> str:
-        body = Submission(type="order_shipped", recipients=(InlineRecipient(user_id),), data={"order_id": "A1"}, **fields)
+        body = Submission(
+            type="order_shipped", recipients=(InlineRecipient(user_id),), data={"order_id": "A1"}, **fields
+        )
         [answer] = accept([Item(Caller(caller.producer_id, is_test, True, None, "req-1"), body)])
         assert isinstance(answer, Accepted)
         return str(answer.answer["notifications"][0]["id"])
@@ -61,7 +65,9 @@ def test_what_went_out_says_what_became_of_it(cast: dict[str, str], submit: Call
     ]
 
 
-def test_times_are_those_of_the_reader_in_words_of_their_language(cast: dict[str, str], submit: Callable[..., str]) -> None:
+def test_times_are_those_of_the_reader_in_words_of_their_language(
+    cast: dict[str, str], submit: Callable[..., str]
+) -> None:
     submit("bob", channels=("email",), send_at=now() + timedelta(days=1))
     with transaction() as session:
         session.execute(sa.update(Delivery).values(due_at=SUMMER, detail={}))

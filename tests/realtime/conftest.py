@@ -33,7 +33,14 @@ class Browser:
     By polling unless told otherwise: the client's WebSocket takes three seconds to close.
     """
 
-    def __init__(self, url: str, auth: Any = None, headers: dict[str, str] | None = None, transport: str = "polling", namespace: str = NAMESPACE) -> None:
+    def __init__(
+        self,
+        url: str,
+        auth: Any = None,
+        headers: dict[str, str] | None = None,
+        transport: str = "polling",
+        namespace: str = NAMESPACE,
+    ) -> None:
         self.wire, self.namespace = wire.Client(reconnection=False, request_timeout=PATIENCE_S), namespace
         self.events: queue.Queue[tuple[str, Any]] = queue.Queue()
         self.gone = threading.Event()
@@ -43,7 +50,9 @@ class Browser:
         outcome: queue.Queue[Any] = queue.Queue()
         self.wire.on("connect", lambda: outcome.put(None), namespace=namespace)
         self.wire.on("connect_error", outcome.put, namespace=namespace)
-        self.wire.connect(url, headers=headers or {}, auth=auth, namespaces=[namespace], transports=[transport], wait=False)
+        self.wire.connect(
+            url, headers=headers or {}, auth=auth, namespaces=[namespace], transports=[transport], wait=False
+        )
         refusal = outcome.get(timeout=PATIENCE_S)
         if refusal is not None:
             self.wire.disconnect()

@@ -1,4 +1,6 @@
-"""The console's connections: whom they are for, what they hear, and what an operator may do that a viewer may not; with real clients."""
+"""The console's connections: whom they are for, what they hear, and what an operator may do that a viewer may not; with
+real clients.
+"""
 
 import re
 from collections.abc import Callable
@@ -54,9 +56,14 @@ def is_over(action: BulkAction) -> bool:
 # --- who may connect
 
 
-@pytest.mark.parametrize(("role", "transport"), [("viewer", "websocket"), ("operator", "polling"), ("admin", "polling")])
+@pytest.mark.parametrize(
+    ("role", "transport"), [("viewer", "websocket"), ("operator", "polling"), ("admin", "polling")]
+)
 def test_whoever_may_see_the_console_may_watch_it(console: Open, role: str, transport: str) -> None:
-    assert console(role, transport=transport).ask("watch", {"topic": "overview"}) == {"topic": "overview", "is_live": True}
+    assert console(role, transport=transport).ask("watch", {"topic": "overview"}) == {
+        "topic": "overview",
+        "is_live": True,
+    }
 
 
 def test_a_person_without_a_role_in_it_is_refused(console: Open) -> None:
@@ -84,9 +91,18 @@ def test_the_token_of_a_user_is_refused_even_beside_the_cookie_of_an_admin(conne
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Origin": "https://evil.test"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}], ids=str
+    "headers",
+    [
+        {"Origin": "https://evil.test"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+    ids=str,
 )
-def test_a_cookie_sent_along_from_another_origin_is_worth_nothing(connect: Any, cookie_of: Any, headers: dict[str, str]) -> None:
+def test_a_cookie_sent_along_from_another_origin_is_worth_nothing(
+    connect: Any, cookie_of: Any, headers: dict[str, str]
+) -> None:
     with pytest.raises(Refused, match="unauthenticated"):
         connect(headers=cookie_of("admin", "admin") | headers, namespace=CONSOLE)
 
@@ -129,7 +145,12 @@ def test_every_topic_is_watched_by_a_page(root: Path) -> None:
 def _send(api: Any) -> None:
     with transaction():
         people.upsert([InlineRecipient("alice")])
-    assert api.post("/api/v1/notifications", {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}}).status_code == 202
+    assert (
+        api.post(
+            "/api/v1/notifications", {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}}
+        ).status_code
+        == 202
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,7 +165,9 @@ def _send(api: Any) -> None:
     ],
     ids=["accepted", "accepted-queued", "paused", "resumed", "forced", "opened"],
 )
-def test_what_happens_reaches_the_pages_that_show_it(console: Open, api: Any, topic: str, act: Callable[[Any], object]) -> None:
+def test_what_happens_reaches_the_pages_that_show_it(
+    console: Open, api: Any, topic: str, act: Callable[[Any], object]
+) -> None:
     page = console("viewer")
     page.ask("watch", {"topic": topic})
     act(api)
@@ -154,7 +177,9 @@ def test_what_happens_reaches_the_pages_that_show_it(console: Open, api: Any, to
 # --- what it may do
 
 
-def test_an_operator_cancels_what_is_under_way_and_the_trail_says_who_and_from_where(console: Open, action: BulkAction) -> None:
+def test_an_operator_cancels_what_is_under_way_and_the_trail_says_who_and_from_where(
+    console: Open, action: BulkAction
+) -> None:
     watching = console("viewer")
     watching.ask("watch", {"topic": "actions"})
     page = console("operator", headers={"X-Forwarded-For": "203.0.113.9"})
@@ -163,7 +188,11 @@ def test_an_operator_cancels_what_is_under_way_and_the_trail_says_who_and_from_w
     assert page.ask("cancel", {"action": show("blk", action.id)}) == {"is_cancelled": False}
     assert is_over(action)
     entry = db.session.scalars(sa.select(AuditEntry).where(AuditEntry.action == "bulk.cancelled")).one()
-    assert (entry.actor, entry.origin, entry.subject) == ("operator@example.test", "203.0.113.9", show("blk", action.id))
+    assert (entry.actor, entry.origin, entry.subject) == (
+        "operator@example.test",
+        "203.0.113.9",
+        show("blk", action.id),
+    )
 
 
 def test_a_viewer_who_tries_what_operators_do_is_told_so_and_nothing_happens(console: Open, action: BulkAction) -> None:
@@ -192,7 +221,9 @@ def test_a_viewer_who_tries_what_operators_do_is_told_so_and_nothing_happens(con
     ],
     ids=lambda value: None if isinstance(value, tuple) else str(value),
 )
-def test_what_makes_no_sense_is_answered_with_an_error_and_the_connection_goes_on(console: Open, event: str, given: tuple[Any, ...], code: str) -> None:
+def test_what_makes_no_sense_is_answered_with_an_error_and_the_connection_goes_on(
+    console: Open, event: str, given: tuple[Any, ...], code: str
+) -> None:
     page = console("operator")
     answer = page.ask(event, *given)
     assert answer["error"]["code"] == code
@@ -215,10 +246,16 @@ def change(user_id: str, **values: Any) -> None:
 
 @pytest.mark.parametrize(
     ("values", "code"),
-    [({"role": "person"}, "forbidden"), ({"disabled_at": now()}, "unauthenticated"), ({"is_over": True}, "unauthenticated")],
+    [
+        ({"role": "person"}, "forbidden"),
+        ({"disabled_at": now()}, "unauthenticated"),
+        ({"is_over": True}, "unauthenticated"),
+    ],
     ids=["role", "disabled", "signed-out"],
 )
-def test_whose_role_is_taken_away_is_sent_away_at_the_next_event(console: Open, values: dict[str, Any], code: str, action: BulkAction) -> None:
+def test_whose_role_is_taken_away_is_sent_away_at_the_next_event(
+    console: Open, values: dict[str, Any], code: str, action: BulkAction
+) -> None:
     page = console("operator")
     change("operator", **values)
     assert page.ask("cancel", {"action": show("blk", action.id)})["error"]["code"] == code
@@ -226,8 +263,12 @@ def test_whose_role_is_taken_away_is_sent_away_at_the_next_event(console: Open, 
     assert not is_over(action)
 
 
-@pytest.mark.parametrize("values", [{"role": "person"}, {"disabled_at": now()}, {"is_over": True}], ids=["role", "disabled", "signed-out"])
-def test_whose_role_is_taken_away_hears_nothing_more_without_saying_a_word(console: Open, values: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "values", [{"role": "person"}, {"disabled_at": now()}, {"is_over": True}], ids=["role", "disabled", "signed-out"]
+)
+def test_whose_role_is_taken_away_hears_nothing_more_without_saying_a_word(
+    console: Open, values: dict[str, Any]
+) -> None:
     listening, lasting = console("viewer"), console("operator")
     change("viewer", **values)
     socketio.server.namespace_handlers[CONSOLE].expire()

@@ -33,8 +33,13 @@ def token_of(user_id: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("transport", ["polling", "websocket"])
-def test_a_connection_hears_of_its_users_new_items_and_of_nobody_elses(arrive: Any, connect: Any, transport: str) -> None:
-    alice, bob = connect(auth=token_of("alice"), transport=transport), connect(auth=token_of("bob"), transport=transport)
+def test_a_connection_hears_of_its_users_new_items_and_of_nobody_elses(
+    arrive: Any, connect: Any, transport: str
+) -> None:
+    alice, bob = (
+        connect(auth=token_of("alice"), transport=transport),
+        connect(auth=token_of("bob"), transport=transport),
+    )
     arrive("bob", title="for bob")
     arrive("alice", title="for alice")
     event, payload = alice.hear()
@@ -47,17 +52,37 @@ def test_a_connection_hears_of_its_users_new_items_and_of_nobody_elses(arrive: A
 
 
 @pytest.mark.parametrize(
-    "auth", [None, {}, {"token": None}, {"token": ""}, {"token": "forged"}, {"token": ["x"]}, {"token": 1}, {"token": {"a": 1}}, "token", ["token"], 5]
+    "auth",
+    [
+        None,
+        {},
+        {"token": None},
+        {"token": ""},
+        {"token": "forged"},
+        {"token": ["x"]},
+        {"token": 1},
+        {"token": {"a": 1}},
+        "token",
+        ["token"],
+        5,
+    ],
 )
 def test_a_connection_without_an_identity_is_refused(connect: Any, auth: Any) -> None:
     with pytest.raises(Refused, match="unauthenticated"):
         connect(auth=auth)
 
 
-def test_a_token_that_is_changed_expired_or_meant_for_something_else_is_refused(app: APIFlask, connect: Any, producer_key: str) -> None:
+def test_a_token_that_is_changed_expired_or_meant_for_something_else_is_refused(
+    app: APIFlask, connect: Any, producer_key: str
+) -> None:
     token = token_of("alice")["token"]
     expired, _ = tokens.sign_user_token(subject_of("alice"), -1)
-    for wrong in (token[:-1] + ("A" if token[-1] != "A" else "B"), expired, tokens.sign_unsubscribe(subject_of("alice"), "social", "email"), producer_key):
+    for wrong in (
+        token[:-1] + ("A" if token[-1] != "A" else "B"),
+        expired,
+        tokens.sign_unsubscribe(subject_of("alice"), "social", "email"),
+        producer_key,
+    ):
         with pytest.raises(Refused, match="unauthenticated"):
             connect(auth={"token": wrong})
 
@@ -79,12 +104,16 @@ def test_a_session_cookie_connects_from_our_own_pages(arrive: Any, connect: Any,
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_a_cookie_sent_along_from_another_origin_is_worth_nothing(connect: Any, cookie_of: Any, headers: dict[str, str]) -> None:
+def test_a_cookie_sent_along_from_another_origin_is_worth_nothing(
+    connect: Any, cookie_of: Any, headers: dict[str, str]
+) -> None:
     with pytest.raises(Refused, match="unauthenticated"):
         connect(headers=cookie_of("alice") | headers)
 
 
-def test_a_token_of_no_producer_connects_from_any_origin_and_goes_before_the_cookie(arrive: Any, connect: Any, cookie_of: Any) -> None:
+def test_a_token_of_no_producer_connects_from_any_origin_and_goes_before_the_cookie(
+    arrive: Any, connect: Any, cookie_of: Any
+) -> None:
     browser = connect(auth=token_of("alice"), headers=cookie_of("bob") | {"Origin": "https://shop.test"})
     arrive("bob", "alice")
     assert browser.hear()[0] == "item"
@@ -153,7 +182,9 @@ def test_a_browser_that_was_away_asks_for_what_it_missed(arrive: Any, connect: A
         ("seen", None, {"unread": 2, "unseen": 0, "seq": 4}),
     ],
 )
-def test_a_mark_is_acknowledged_with_the_counts_and_every_tab_is_told(arrive: Any, connect: Any, event: str, given: Any, answer: dict[str, int]) -> None:
+def test_a_mark_is_acknowledged_with_the_counts_and_every_tab_is_told(
+    arrive: Any, connect: Any, event: str, given: Any, answer: dict[str, int]
+) -> None:
     keys = arrive("alice", "alice")
     if given and "ids" in given:
         given = {"ids": [show("dlv", keys[number]) for number in given["ids"]]}
@@ -172,7 +203,9 @@ def test_a_mark_is_acknowledged_with_the_counts_and_every_tab_is_told(arrive: An
 def test_other_peoples_items_cannot_be_marked(arrive: Any, connect: Any, event: str) -> None:
     [his] = arrive("bob")
     arrive("alice")
-    assert connect(auth=token_of("alice")).ask(event, {"ids": [show("dlv", his), show("dlv", new_id()), "nonsense"]}) == {
+    assert connect(auth=token_of("alice")).ask(
+        event, {"ids": [show("dlv", his), show("dlv", new_id()), "nonsense"]}
+    ) == {
         "unread": 1,
         "unseen": 1,
         "seq": 1,
@@ -245,7 +278,10 @@ def test_a_token_that_has_expired_ends_its_connection_at_the_next_event(arrive: 
 
 
 def test_a_token_that_has_expired_ends_a_connection_that_only_listens(connect: Any) -> None:
-    passing, lasting = connect(auth=token_of("alice")), connect(auth={"token": tokens.sign_user_token(subject_of("alice"), 3600)[0]})
+    passing, lasting = (
+        connect(auth=token_of("alice")),
+        connect(auth={"token": tokens.sign_user_token(subject_of("alice"), 3600)[0]}),
+    )
     door = socketio.server.namespace_handlers[NAMESPACE]
     door.expire()
     assert not passing.gone.is_set()
@@ -271,11 +307,17 @@ def erase_and_come_back(_producer: Producer, _key: ApiKey) -> None:
     ],
     ids=["producer disabled", "key revoked", "on request", "erased", "somebody new"],
 )
-def test_a_connection_ends_with_what_its_token_ends_with(connect: Any, cause: Callable[[Producer, ApiKey], object]) -> None:
+def test_a_connection_ends_with_what_its_token_ends_with(
+    connect: Any, cause: Callable[[Producer, ApiKey], object]
+) -> None:
     producer = accounts.create_producer("Shop")
     key, _ = accounts.create_key(producer.id, scopes=["users"])
     token, _ = tokens.sign_user_token(subject_of("alice"), 3600, key_id=key.id, producer_id=producer.id)
-    listening, asking, lasting = connect(auth={"token": token}), connect(auth={"token": token}), connect(auth=token_of("bob"))
+    listening, asking, lasting = (
+        connect(auth={"token": token}),
+        connect(auth={"token": token}),
+        connect(auth=token_of("bob")),
+    )
     cause(producer, key)
     assert asking.ask("sync", {"since": 0})["error"]["code"] == "unauthenticated"
     assert listening.gone.wait(PATIENCE_S)  # the sweep comes by itself
@@ -317,7 +359,12 @@ def test_a_pretended_farewell_does_not_outlive_the_token(connect: Any) -> None:
 def test_no_event_keeps_a_database_connection(arrive: Any, connect: Any, live_app: APIFlask) -> None:
     [key] = arrive("alice")
     browser = connect(auth=token_of("alice"))
-    for event, given in (("sync", {"since": 0}), ("read", {"ids": [show("dlv", key)]}), ("seen", {}), ("read", {"ids": 5})):
+    for event, given in (
+        ("sync", {"since": 0}),
+        ("read", {"ids": [show("dlv", key)]}),
+        ("seen", {}),
+        ("read", {"ids": 5}),
+    ):
         browser.ask(event, given)
     with live_app.app_context():
         pool = db.engine.pool

@@ -20,7 +20,9 @@ class Node:
     """`ask` says something to the client, `hear` is the next thing it tells: [what, said]."""
 
     def __init__(self, program: str, url: str, token: str) -> None:
-        self.process = subprocess.Popen([program, str(CLIENT), url, token], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [program, str(CLIENT), url, token], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def ask(self, event: str, argument: Any = None) -> None:
         assert self.process.stdin
@@ -68,7 +70,12 @@ def test_the_client_from_npm_receives_reads_and_syncs(node: Callable[[str], Node
     arrive("bob", title="Not for Alice")
     client.ask("sync", {"since": 1})
     what, told = client.hear()
-    assert (what, [item["title"] for item in told["changed"]], told["seq"], told["unread"]) == ("answer", ["First"], 2, 0)
+    assert (what, [item["title"] for item in told["changed"]], told["seq"], told["unread"]) == (
+        "answer",
+        ["First"],
+        2,
+        0,
+    )
     client.ask("sync", {"since": 2})
     assert client.hear()[1]["changed"] == []
 

@@ -37,7 +37,9 @@ def test_many_events_are_one_round_trip(app: APIFlask, ear: Any) -> None:
     after = _commands()
     assert after["publish"] - before.get("publish", 0) == 300
     assert after["reads"] - before["reads"] < 30  # how often the server had to read from a socket
-    assert [(user_id, payload["item"]["id"]) for user_id, _, payload in ear.heard()] == [(f"u{number}", number) for number in range(300)]
+    assert [(user_id, payload["item"]["id"]) for user_id, _, payload in ear.heard()] == [
+        (f"u{number}", number) for number in range(300)
+    ]
 
 
 def _commands() -> dict[str, int]:
@@ -93,7 +95,16 @@ class OwnRedis:
         self.start()
 
     def start(self) -> None:
-        arguments = ["--port", "0", "--unixsocket", str(self.place / "redis.sock"), "--dir", str(self.place), "--save", ""]
+        arguments = [
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.place / "redis.sock"),
+            "--dir",
+            str(self.place),
+            "--save",
+            "",
+        ]
         self.process = subprocess.Popen([redis_server(), *arguments], stdout=subprocess.DEVNULL)
         client = redis.Redis.from_url(self.url)
         for _ in range(6000):
@@ -141,10 +152,14 @@ def test_a_dead_redis_is_logged_once_and_otherwise_passed_over(own_app: APIFlask
     assert [entry["event"] for entry in logs] == ["redis.is_away", "redis.is_back"]
 
 
-def test_when_redis_returns_browsers_learn_that_they_missed_something(own_app: APIFlask, own_redis: OwnRedis, arrive: Any, cookie_of: Any) -> None:
+def test_when_redis_returns_browsers_learn_that_they_missed_something(
+    own_app: APIFlask, own_redis: OwnRedis, arrive: Any, cookie_of: Any
+) -> None:
     server = make_server("127.0.0.1", 0, own_app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    browser = Browser(f"http://127.0.0.1:{server.port}", auth={"token": tokens.sign_user_token(subject_of("alice"), 60)[0]})
+    browser = Browser(
+        f"http://127.0.0.1:{server.port}", auth={"token": tokens.sign_user_token(subject_of("alice"), 60)[0]}
+    )
     console = Browser(f"http://127.0.0.1:{server.port}", headers=cookie_of("viewer", "viewer"), namespace=CONSOLE)
     try:
         assert console.ask("watch", {"topic": "overview"})["is_live"]

@@ -124,7 +124,9 @@ def work(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def send(app: APIFlask, work: Callable[[], None]) -> Callable[..., list[Delivery]]:
     """`send("zoe", email="rejected@sandbox.test", channels=("email",))`: accepted and worked off. → its deliveries."""
     producer = accounts.create_producer("Shop")
-    caller = Caller(producer.id, is_test=False, may_be_urgent=True, types=None, request_id="test", may_change_people=True)
+    caller = Caller(
+        producer.id, is_test=False, may_be_urgent=True, types=None, request_id="test", may_change_people=True
+    )
 
     def _send(
         user_id: str,
@@ -135,7 +137,12 @@ def send(app: APIFlask, work: Callable[[], None]) -> Callable[..., list[Delivery
         is_test: bool = False,
         **profile: str,
     ) -> Any:
-        submission = Submission(type=type, recipients=(InlineRecipient(user_id, profile),), data=data or {"order_id": "A1"}, channels=channels)
+        submission = Submission(
+            type=type,
+            recipients=(InlineRecipient(user_id, profile),),
+            data=data or {"order_id": "A1"},
+            channels=channels,
+        )
         [result] = accept([Item(replace(caller, is_test=is_test), submission)])
         assert isinstance(result, Accepted)
         work()

@@ -9,7 +9,9 @@ def form_of(page: str, part: str) -> dict[str, Any]:
     fields: dict[str, Any] = {"part": part}
     for tag in re.findall(r"<input[^>]*>", form):
         name, value, kind = (_attribute(tag, key) for key in ("name", "value", "type"))
-        if name in (None, "part", "csrf_token") or (kind in ("checkbox", "radio") and not re.search(r"\schecked\b", tag)):
+        if name in (None, "part", "csrf_token") or (
+            kind in ("checkbox", "radio") and not re.search(r"\schecked\b", tag)
+        ):
             continue
         fields.setdefault(name, []).append(value or "")
     for name, options in re.findall(r'<select[^>]* name="([^"]+)".*?>(.*?)</select>', form, re.DOTALL):

@@ -45,7 +45,9 @@ def test_a_stranger_is_sent_to_sign_in_and_comes_back(visitor: Visitor, page: st
 def test_a_role_sees_the_pages_up_to_its_own(signed_in: Callable[..., Visitor], role: str) -> None:
     visitor = signed_in(role)
     seen = {page: visitor.get(page).status_code for page, least in PAGES.items() if least}
-    assert seen == {page: 200 if ROLES.index(role) >= ROLES.index(least) else 403 for page, least in PAGES.items() if least}
+    assert seen == {
+        page: 200 if ROLES.index(role) >= ROLES.index(least) else 403 for page, least in PAGES.items() if least
+    }
 
 
 @pytest.mark.parametrize(("role", "status"), [("person", 403), ("viewer", 403), ("operator", 303), ("admin", 303)])
@@ -73,11 +75,15 @@ def test_an_account_that_is_switched_off_is_out_at_once(app: APIFlask, signed_in
     assert visitor.get("/admin/").status_code == 302
 
 
-@pytest.mark.parametrize("page", ["/login", "/inbox", "/preferences", "/admin/", "/admin/failed", "/admin/sandbox", "/nowhere"])
+@pytest.mark.parametrize(
+    "page", ["/login", "/inbox", "/preferences", "/admin/", "/admin/failed", "/admin/sandbox", "/nowhere"]
+)
 def test_pages_run_nothing_that_is_not_ours(signed_in: Callable[..., Visitor], page: str) -> None:
     answer = signed_in("admin").get(page, follow_redirects=True)
     policy = dict(part.strip().partition(" ")[::2] for part in answer.headers["Content-Security-Policy"].split(";"))
-    assert {name: policy[name] for name in ("default-src", "script-src", "style-src", "base-uri", "frame-ancestors")} == {
+    assert {
+        name: policy[name] for name in ("default-src", "script-src", "style-src", "base-uri", "frame-ancestors")
+    } == {
         "default-src": "'none'",
         "script-src": "'self'",
         "style-src": "'self'",
@@ -99,7 +105,9 @@ def test_static_modules_are_readable_from_any_origin(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("role", [None, "admin"])
-def test_an_address_that_is_none_has_a_page_of_ours(visitor: Visitor, signed_in: Callable[..., Visitor], role: str | None) -> None:
+def test_an_address_that_is_none_has_a_page_of_ours(
+    visitor: Visitor, signed_in: Callable[..., Visitor], role: str | None
+) -> None:
     answer = (signed_in(role) if role else visitor).get("/nowhere")
     assert answer.status_code == 404
     assert "Page not found" in answer.text

@@ -95,7 +95,16 @@ def disable_and_enable(visitor: Visitor) -> None:
         (disable_and_enable, False, False, False),
         (lambda _: people.erase("alice"), False, False, False),
     ],
-    ids=["nothing", "sign-out", "another sign-in here", "sign-out everywhere", "a new password", "disabled", "disabled and enabled", "erased"],
+    ids=[
+        "nothing",
+        "sign-out",
+        "another sign-in here",
+        "sign-out everywhere",
+        "a new password",
+        "disabled",
+        "disabled and enabled",
+        "erased",
+    ],
 )
 def test_a_session_ends_with_its_cause_and_every_copy_of_its_cookie_with_it(
     alice: Visitor, cause: Callable[[Visitor], object], stays_in: bool, others_stay_in: bool, copy_stays_in: bool
@@ -134,7 +143,9 @@ def test_a_session_that_is_none_is_nobodys(visitor: Visitor, alice: Visitor, ses
     visitor.post("/logout")
 
 
-def test_the_session_of_one_account_opens_no_other(visitor: Visitor, alice: Visitor, signed_in: Callable[..., Visitor]) -> None:
+def test_the_session_of_one_account_opens_no_other(
+    visitor: Visitor, alice: Visitor, signed_in: Callable[..., Visitor]
+) -> None:
     signed_in(user_id="bob")
     [theirs] = sessions.of_account(account("bob").id)
     with visitor.client.session_transaction() as cookie:
@@ -150,7 +161,9 @@ def test_a_new_role_counts_in_every_session_at_once(signed_in: Callable[..., Vis
     assert admin.get("/admin/").status_code == 200
 
 
-def test_a_request_asks_for_session_and_account_in_one_statement_and_writes_nothing(alice: Visitor, statements: Statements) -> None:
+def test_a_request_asks_for_session_and_account_in_one_statement_and_writes_nothing(
+    alice: Visitor, statements: Statements
+) -> None:
     with statements() as asked:
         assert alice.get("/login").status_code == 302  # who is signed in is sent on
     assert len([text for text in asked if text.startswith("SELECT")]) == 1
@@ -182,7 +195,9 @@ def test_a_new_password_asks_for_the_old_one(alice: Visitor, app: APIFlask) -> N
     ],
     ids=["wrong", "no old one", "short", "no new one", "long", "NUL"],
 )
-def test_what_is_wrong_is_said_beside_its_field_and_nothing_changes(alice: Visitor, app: APIFlask, form: dict[str, str], field: str) -> None:
+def test_what_is_wrong_is_said_beside_its_field_and_nothing_changes(
+    alice: Visitor, app: APIFlask, form: dict[str, str], field: str
+) -> None:
     phone = elsewhere(alice)
     answer = alice.post("/account/password", form)
     assert answer.status_code == 422
@@ -199,7 +214,9 @@ def test_guessing_the_old_password_is_slowed_down_like_a_sign_in(alice: Visitor)
 
 @pytest.mark.parametrize("password_hash", ["theirs", None])
 @pytest.mark.parametrize("way", sessions.BY_MAIL)
-def test_who_came_by_mail_just_now_need_not_know_the_old_one(visitor: Visitor, alice: Visitor, way: str, password_hash: str | None) -> None:
+def test_who_came_by_mail_just_now_need_not_know_the_old_one(
+    visitor: Visitor, alice: Visitor, way: str, password_hash: str | None
+) -> None:
     if password_hash is None:
         with transaction() as writing:
             writing.execute(sa.update(Account).values(password_hash=None))
@@ -237,7 +254,10 @@ def test_it_is_in_the_audit_trail_of_those_who_run_this_installation(signed_in: 
         change_password(visitor)
         sign_out_everywhere(visitor)
     db.session.rollback()
-    told = [(entry.actor, entry.action, entry.subject) for entry in db.session.scalars(sa.select(AuditEntry).order_by(AuditEntry.id))]
+    told = [
+        (entry.actor, entry.action, entry.subject)
+        for entry in db.session.scalars(sa.select(AuditEntry).order_by(AuditEntry.id))
+    ]
     assert told[-3:] == [("admin@example.test", action, "admin@example.test") for action in WHAT_IS_TOLD]
     assert "alice@example.test" not in {subject for _, action, subject in told if action in WHAT_IS_TOLD}
 
@@ -251,11 +271,15 @@ WHAT_IS_TOLD = ("account.password_changed", "account.signed_in", "account.signed
 def test_it_says_where_one_is_signed_in(alice: Visitor) -> None:
     by_mail(Visitor(alice.client.application), sessions.LINK)
     page = alice.get("/account").text
-    lines = re.findall(r"<li> <time.*?</time>([^<]*)(<strong>this browser</strong>)?", page.partition("Where you are signed in")[2])
+    lines = re.findall(
+        r"<li> <time.*?</time>([^<]*)(<strong>this browser</strong>)?", page.partition("Where you are signed in")[2]
+    )
     assert [(("with an e-mailed link" in text), bool(here)) for text, here in lines] == [(True, False), (False, True)]
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/account"), ("POST", "/account/password"), ("POST", "/account/sign-out")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/account"), ("POST", "/account/password"), ("POST", "/account/sign-out")]
+)
 def test_it_is_for_who_is_signed_in(visitor: Visitor, method: str, path: str) -> None:
     answer = visitor.get(path) if method == "GET" else visitor.post(path, {"new": NEW})
     assert answer.location.startswith("/login")

@@ -41,7 +41,10 @@ def role_of(name: str) -> str | None:
 
 def told() -> list[tuple[str, str, str]]:
     db.session.rollback()
-    return [(entry.actor, entry.action, entry.subject) for entry in db.session.scalars(sa.select(AuditEntry).order_by(AuditEntry.id))]
+    return [
+        (entry.actor, entry.action, entry.subject)
+        for entry in db.session.scalars(sa.select(AuditEntry).order_by(AuditEntry.id))
+    ]
 
 
 def invited() -> Invitation:
@@ -98,7 +101,9 @@ def test_pages_follow_each_other_and_keep_what_was_looked_for(admin: Visitor) ->
     assert listed(first) + listed(rest) == [f"p{number:02}" for number in range(PAGE_SIZE + 2)]
 
 
-def test_the_number_of_queries_does_not_grow_with_the_list(admin: Visitor, count_queries: Callable[..., object]) -> None:
+def test_the_number_of_queries_does_not_grow_with_the_list(
+    admin: Visitor, count_queries: Callable[..., object]
+) -> None:
     with count_queries() as few:  # type: ignore[attr-defined]
         admin.get("/admin/accounts?show=all")
     for number in range(9):
@@ -123,7 +128,9 @@ def test_a_role_is_changed_and_counts_at_once(admin: Visitor, app: APIFlask) -> 
     assert ben.get("/admin/audit").status_code == 200
     admin.post(f"/admin/accounts/{key}/role", {"role": "person"})
     assert ben.get("/admin/").status_code == 403
-    assert [entry for entry in told() if entry[1] == "account.role_changed"] == [("admin@example.test", "account.role_changed", BEN)] * 2
+    assert [entry for entry in told() if entry[1] == "account.role_changed"] == [
+        ("admin@example.test", "account.role_changed", BEN)
+    ] * 2
 
 
 @pytest.mark.parametrize("form", [{}, {"role": "king"}])
@@ -141,7 +148,10 @@ def test_nobody_changes_their_own_role_or_disables_themselves(admin: Visitor) ->
     page = admin.get(f"/admin/accounts/{me}").text
     assert "This is you." in page
     assert f"/admin/accounts/{me}/state" not in page
-    for path, form in ((f"/admin/accounts/{me}/role", {"role": "viewer"}), (f"/admin/accounts/{me}/state", {"state": "off"})):
+    for path, form in (
+        (f"/admin/accounts/{me}/role", {"role": "viewer"}),
+        (f"/admin/accounts/{me}/state", {"state": "off"}),
+    ):
         answer = admin.post(path, form)
         assert "another admin has to do it" in admin.get(answer.location).text
     assert role_of("admin") == "admin"
@@ -166,7 +176,11 @@ def test_disabling_asks_first_and_ends_the_session_at_once(admin: Visitor, app: 
     assert ben.get("/admin/").location.startswith("/login")  # a session that was ended stays so
     assert ben.sign_in(BEN).status_code == 303
     assert ben.get("/admin/").status_code == 200
-    assert [action for _, action, subject in told() if subject == BEN][-3:] == ["account.disabled", "account.enabled", "account.signed_in"]
+    assert [action for _, action, subject in told() if subject == BEN][-3:] == [
+        "account.disabled",
+        "account.enabled",
+        "account.signed_in",
+    ]
 
 
 # --- invitations
@@ -223,13 +237,21 @@ def test_it_is_sent_again_or_withdrawn_after_a_question(admin: Visitor) -> None:
     assert [admin.get(f"{path}/withdraw").status_code, admin.post(f"{path}/send").status_code] == [404, 404]
 
 
-def test_the_link_is_shown_to_nobody_in_the_console(admin: Visitor, work: Callable[[], None], signed_in: Callable[..., Visitor]) -> None:
+def test_the_link_is_shown_to_nobody_in_the_console(
+    admin: Visitor, work: Callable[[], None], signed_in: Callable[..., Visitor]
+) -> None:
     admin.post("/admin/accounts/invitations", {"email": BEN, "role": "admin"})
     db.session.rollback()
     notification = db.session.scalars(sa.select(Notification)).one()
     secret, shown = notification.data["url"].rpartition("/")[2], show("ntf", notification.id)
     work()
-    paths = [f"/admin/notifications/{shown}", "/admin/notifications", "/admin/accounts", "/admin/audit", "/admin/audit/csv"]
+    paths = [
+        f"/admin/notifications/{shown}",
+        "/admin/notifications",
+        "/admin/accounts",
+        "/admin/audit",
+        "/admin/audit/csv",
+    ]
     assert [path for path in paths if secret in admin.get(path).text] == []
     operator = signed_in("operator")
     capture = re.search(r"/admin/sandbox/(cap_\w+)", admin.get("/admin/sandbox").text)
@@ -249,10 +271,14 @@ def test_it_is_for_admins_alone(signed_in: Callable[..., Visitor], role: str) ->
 # --- what is told of sign-ins
 
 
-def test_who_runs_this_is_named_when_they_sign_in_and_others_are_not(app: APIFlask, signed_in: Callable[..., Visitor]) -> None:
+def test_who_runs_this_is_named_when_they_sign_in_and_others_are_not(
+    app: APIFlask, signed_in: Callable[..., Visitor]
+) -> None:
     signed_in("viewer")
     signed_in("person")
-    assert [entry for entry in told() if entry[1] == "account.signed_in"] == [("viewer@example.test", "account.signed_in", "viewer@example.test")]
+    assert [entry for entry in told() if entry[1] == "account.signed_in"] == [
+        ("viewer@example.test", "account.signed_in", "viewer@example.test")
+    ]
     db.session.rollback()
     assert db.session.scalar(sa.select(sa.func.count()).where(Account.signed_in_at.is_not(None))) == 2
 

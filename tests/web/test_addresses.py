@@ -30,7 +30,12 @@ def stored(**columns: Any) -> list[Address]:
 
 def code() -> str:
     db.session.close()
-    newest = sa.select(Notification.data).where(Notification.type == addresses.CODE_TYPE).order_by(Notification.id.desc()).limit(1)
+    newest = (
+        sa.select(Notification.data)
+        .where(Notification.type == addresses.CODE_TYPE)
+        .order_by(Notification.id.desc())
+        .limit(1)
+    )
     return str(db.session.scalar(newest)["code"])
 
 
@@ -84,7 +89,9 @@ def test_an_address_of_somebody_else_is_not_found(alice: Visitor, act: str) -> N
     assert alice.get(path_of(theirs, "remove")).status_code == 404
 
 
-@pytest.mark.parametrize("key", ["", "adr_", "adr_zz", "ntf_01930000000070008000000000000001", "../x", "adr_" + "0" * 32])
+@pytest.mark.parametrize(
+    "key", ["", "adr_", "adr_zz", "ntf_01930000000070008000000000000001", "../x", "adr_" + "0" * 32]
+)
 def test_what_is_no_address_is_not_found(alice: Visitor, key: str) -> None:
     assert alice.post(f"{PAGE}/{key}/confirm", {"code": "123456"}).status_code == 404
 
@@ -94,7 +101,10 @@ def test_only_the_person_who_is_signed_in_may_look(cast: dict[str, str], visitor
     assert visitor.get(path).status_code == 302
 
 
-@pytest.mark.parametrize("path", [PAGE, "/preferences/browsers", *(f"{PAGE}/adr_{'0' * 32}/{act}" for act in ("code", "confirm", "main", "remove"))])
+@pytest.mark.parametrize(
+    "path",
+    [PAGE, "/preferences/browsers", *(f"{PAGE}/adr_{'0' * 32}/{act}" for act in ("code", "confirm", "main", "remove"))],
+)
 def test_nothing_is_done_without_the_token_of_the_form(alice: Visitor, path: str) -> None:
     before = len(stored())
     assert alice.post(path, {"channel": "email", "value": NEW}, token=False).status_code == 400
@@ -190,7 +200,10 @@ def test_a_browser_is_stored_under_its_name_and_removed(alice: Visitor) -> None:
     assert stored(channel="webpush") == []
 
 
-@pytest.mark.parametrize("subscription", ["", "junk", '{"endpoint":"https://push.test/","keys":{}}', Browser("https://169.254.169.254/x").subscription])
+@pytest.mark.parametrize(
+    "subscription",
+    ["", "junk", '{"endpoint":"https://push.test/","keys":{}}', Browser("https://169.254.169.254/x").subscription],
+)
 def test_a_subscription_that_is_none_is_refused(alice: Visitor, subscription: str) -> None:
     answer = subscribe(alice, subscription)
     assert (answer.status_code, set(answer.json)) == (422, {"error"})
@@ -207,7 +220,11 @@ def test_ten_megabytes_are_too_much(alice: Visitor, path: str) -> None:
 
 def test_the_worker_is_served_at_the_root_and_never_from_a_cache(visitor: Visitor) -> None:
     answer = visitor.get("/service-worker.js")
-    assert (answer.status_code, answer.mimetype, answer.headers["Cache-Control"]) == (200, "text/javascript", "no-cache")
+    assert (answer.status_code, answer.mimetype, answer.headers["Cache-Control"]) == (
+        200,
+        "text/javascript",
+        "no-cache",
+    )
     assert 'addEventListener("push"' in answer.text
 
 
@@ -219,10 +236,25 @@ def test_the_policy_lets_our_own_worker_run_and_no_other(alice: Visitor) -> None
     ("user_agent", "name"),
     [
         ("Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0", "Firefox on Linux"),
-        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/129.0 Safari/537.36 Edg/129.0", "Edge on Windows"),
-        ("Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 Chrome/129.0 Mobile Safari/537.36", "Chrome on Android"),
-        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Mobile/15E148 Safari/604.1", "Safari on iPhone"),
-        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 Version/17.5 Safari/605.1.15", "Safari on Mac"),
+        (
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/129.0 Safari/537.36 Edg/129.0",
+            "Edge on Windows",
+        ),
+        (
+            "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 Chrome/129.0 Mobile Safari/537.36",
+            "Chrome on Android",
+        ),
+        (
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 "
+                "Mobile/15E148 Safari/604.1"
+            ),
+            "Safari on iPhone",
+        ),
+        (
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 Version/17.5 Safari/605.1.15",
+            "Safari on Mac",
+        ),
         ("curl/8", "A browser"),
         ("", "A browser"),
     ],

@@ -39,7 +39,12 @@ def entries() -> list[AuditEntry]:
 def test_what_an_admin_does_in_the_console_is_told_with_who_and_from_where(admin: Visitor) -> None:
     admin.post("/admin/producers", {"name": "Shop"})
     [entry] = entries()
-    assert (entry.actor, entry.action, entry.subject, entry.origin) == ("admin@example.test", "producer.created", "Shop", "127.0.0.1")
+    assert (entry.actor, entry.action, entry.subject, entry.origin) == (
+        "admin@example.test",
+        "producer.created",
+        "Shop",
+        "127.0.0.1",
+    )
     assert "producer.created" in admin.get("/admin/audit").text
 
 
@@ -67,9 +72,15 @@ def test_what_is_rolled_back_was_never_written(app: APIFlask) -> None:
 @pytest.mark.parametrize(
     ("after", "kept"),
     [
-        ({"name": "Shop", "percentage": 5, "on": True, "gone": None}, {"name": "Shop", "percentage": 5, "on": True, "gone": None}),
+        (
+            {"name": "Shop", "percentage": 5, "on": True, "gone": None},
+            {"name": "Shop", "percentage": 5, "on": True, "gone": None},
+        ),
         ({"password": "hunter2"}, {"password": audit.MASK}),
-        ({"API_KEY": "x", "client_secret": "x", "accessToken": "x"}, dict.fromkeys(("API_KEY", "client_secret", "accessToken"), audit.MASK)),
+        (
+            {"API_KEY": "x", "client_secret": "x", "accessToken": "x"},
+            dict.fromkeys(("API_KEY", "client_secret", "accessToken"), audit.MASK),
+        ),
         ({"settings": {"SMTP_URL": "smtp://ann:hunter2@mail.test"}}, {"settings": {"SMTP_URL": audit.MASK}}),
         ({"url": "smtp://ann:hunter2@mail.test"}, {"url": f"smtp://{audit.MASK}@mail.test"}),
         ({"note": "whsec_abcdef"}, {"note": f"whsec_{audit.MASK}"}),
@@ -80,7 +91,9 @@ def test_what_is_rolled_back_was_never_written(app: APIFlask) -> None:
     ],
     ids=lambda value: next(iter(value)),
 )
-def test_no_secret_is_kept_and_nothing_that_cannot_be_stored(app: APIFlask, after: dict[str, Any], kept: dict[str, Any]) -> None:
+def test_no_secret_is_kept_and_nothing_that_cannot_be_stored(
+    app: APIFlask, after: dict[str, Any], kept: dict[str, Any]
+) -> None:
     wrote("provider.added", after=after)
     assert entries()[0].after == kept
 
@@ -125,7 +138,9 @@ def test_it_is_filtered_on_the_page_and_in_the_file(admin: Visitor, query: str, 
 
 
 @pytest.mark.parametrize("query", ["actor=" + "x" * 201, "within=ever"])
-def test_a_filter_that_makes_no_sense_is_left_out_on_the_page_and_refused_for_the_file(admin: Visitor, query: str) -> None:
+def test_a_filter_that_makes_no_sense_is_left_out_on_the_page_and_refused_for_the_file(
+    admin: Visitor, query: str
+) -> None:
     wrote("a.one", "cat", "ann@example.test")
     page = admin.get(f"/admin/audit?{query}")
     assert ("The filters were ignored" in page.text, "<td>a.one</td>" in page.text) == (True, True)

@@ -21,7 +21,9 @@ def opened(app: APIFlask, visitor: Visitor, change: Callable[[str], str]) -> dic
 
 def test_what_an_address_says_beside_its_filters_is_no_order_to_us(app: APIFlask, admin: Visitor) -> None:
     query = "endpoint=x&_external=1&_scheme=javascript&_method=POST&_anchor=x"
-    assert {path: status for path, status in opened(app, admin, lambda path: f"{path}?{query}").items() if status >= 500} == {}
+    assert {
+        path: status for path, status in opened(app, admin, lambda path: f"{path}?{query}").items() if status >= 500
+    } == {}
     assert "javascript:" not in admin.get(f"/admin/failed?{query}").text
 
 

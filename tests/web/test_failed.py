@@ -67,7 +67,10 @@ def test_one_job_shows_its_attempts_and_its_trace(operator: Visitor, dead: str) 
 
 
 def test_what_kind_of_failure_it_is_is_said(operator: Visitor, dead: str) -> None:
-    for path in (f"/admin/failed/{dead}", "/admin/failed/jobs?channel=email&provider=sandbox&outcome=permanent&code=rejected"):
+    for path in (
+        f"/admin/failed/{dead}",
+        "/admin/failed/jobs?channel=email&provider=sandbox&outcome=permanent&code=rejected",
+    ):
         assert "It will be refused again" in operator.get(path).text
 
 
@@ -76,7 +79,12 @@ def test_an_address_in_a_providers_answer_is_masked(operator: Visitor, dead: str
     with transaction() as session:
         session.execute(sa.update(Attempt).values(message=answer))
         notification = show("ntf", session.scalars(sa.select(Notification.id)).one())
-    for path in ("/admin/failed/jobs", f"/admin/failed/{dead}", "/admin/failed/registry", f"/admin/notifications/{notification}"):
+    for path in (
+        "/admin/failed/jobs",
+        f"/admin/failed/{dead}",
+        "/admin/failed/registry",
+        f"/admin/notifications/{notification}",
+    ):
         page = operator.get(path).text
         assert ("550 no such mailbox" in page, "zoe@example.test" in page, "who=zoe" in page) == (True, False, False)
 
@@ -139,7 +147,9 @@ def test_what_redis_has_forgotten_is_shown_told_and_repaired(operator: Visitor, 
     assert "the sandbox plays rejected" in operator.get("/admin/failed/registry").text
 
 
-@pytest.mark.parametrize("query", ["page=0", "page=-5", "page=x", "page=999999", "queue=nope", "queue=email.low", "source=what"])
+@pytest.mark.parametrize(
+    "query", ["page=0", "page=-5", "page=x", "page=999999", "queue=nope", "queue=email.low", "source=what"]
+)
 def test_odd_addresses_of_the_registries_are_no_crash(operator: Visitor, dead: str, query: str) -> None:
     assert operator.get(f"/admin/failed/registry?{query}").status_code == 200
 
@@ -159,7 +169,9 @@ def test_odd_addresses_of_the_registries_are_no_crash(operator: Visitor, dead: s
         ("text=%25_", ""),
     ],
 )
-def test_a_filter_that_makes_no_sense_is_told_and_left_out(operator: Visitor, dead: str, query: str, words: str) -> None:
+def test_a_filter_that_makes_no_sense_is_told_and_left_out(
+    operator: Visitor, dead: str, query: str, words: str
+) -> None:
     for path in ("/admin/failed", "/admin/failed/jobs"):
         page = operator.get(f"{path}?{query}")
         assert (page.status_code, words.lower() in page.text.lower()) == (200, True)
@@ -190,12 +202,16 @@ def test_dead_letters_are_grouped_by_cause(app: APIFlask, send: Send) -> None:
     send("a", email="rejected@sandbox.test", channels=("email",))
     send("b", email="dead@sandbox.test", channels=("email",))
     found = causes.groups(Filter())
-    assert {(group.channel, group.outcome, group.count, sum(group.trend), group.last_hour) for group in found.groups} == {
+    assert {
+        (group.channel, group.outcome, group.count, sum(group.trend), group.last_hour) for group in found.groups
+    } == {
         ("email", "permanent", 2, 2, 2),
         ("email", "invalid_recipient", 1, 1, 1),
     }
     assert found.total == 3
-    assert [causes.jobs(read_filter(group.cause, now())).total for group in found.groups] == [group.count for group in found.groups]
+    assert [causes.jobs(read_filter(group.cause, now())).total for group in found.groups] == [
+        group.count for group in found.groups
+    ]
     assert [group.count for group in causes.groups(Filter(), "-count").groups] == [2, 1]
     assert [group.count for group in causes.groups(Filter(), "count").groups] == [1, 2]
 
@@ -205,7 +221,9 @@ def test_dead_letters_are_grouped_by_cause(app: APIFlask, send: Send) -> None:
     [(0, 4, False), (0, 5, True), (23, 5, True), (230, 20, False), (230, 21, True), (23, 0, False)],
     ids=["too few to say", "new", "five times an hour's usual", "twice as usual", "more than twice as usual", "over"],
 )
-def test_a_cause_is_rising_when_the_last_hour_had_more_than_twice_the_usual(before: int, last_hour: int, is_rising: bool) -> None:
+def test_a_cause_is_rising_when_the_last_hour_had_more_than_twice_the_usual(
+    before: int, last_hour: int, is_rising: bool
+) -> None:
     trend = (before, *[0] * (causes.HOURS - 2), last_hour)
     assert causes.Group("sms", None, "permanent", None, before + last_hour, None, None, trend).is_rising is is_rising
 
@@ -215,7 +233,12 @@ def test_a_job_has_the_cause_and_the_time_of_its_group(app: APIFlask, dead: str)
         session.execute(sa.update(Delivery).values(provider=None, outcome="unknown", code="lease_lapsed"))
     [group] = causes.groups(Filter()).groups
     [job] = causes.jobs(read_filter(group.cause, now())).jobs
-    assert (job.provider, job.outcome, job.code, job.failed_at) == (group.provider, group.outcome, group.code, group.newest)
+    assert (job.provider, job.outcome, job.code, job.failed_at) == (
+        group.provider,
+        group.outcome,
+        group.code,
+        group.newest,
+    )
 
 
 @pytest.mark.parametrize(
@@ -270,13 +293,18 @@ def multiply(count: int) -> None:
     """So many more dead letters like the one there is."""
     with transaction() as session:
         [row] = session.execute(sa.select(Delivery.__table__)).mappings()
-        rows = [{**row, "id": new_id(), "failed_at": row["failed_at"] - timedelta(seconds=number % 7)} for number in range(count)]
+        rows = [
+            {**row, "id": new_id(), "failed_at": row["failed_at"] - timedelta(seconds=number % 7)}
+            for number in range(count)
+        ]
         session.execute(sa.insert(Delivery.__table__), rows)
 
 
 def test_a_payload_is_masked_and_that_of_a_sign_in_link_hidden(operator: Visitor, dead: str) -> None:
     with transaction() as session:
-        session.query(Notification).update({"data": {"order_id": "order-number-1", "code": "123456", "tracking_url": "https://shop.test/t?who=ann"}})
+        session.query(Notification).update(
+            {"data": {"order_id": "order-number-1", "code": "123456", "tracking_url": "https://shop.test/t?who=ann"}}
+        )
     page = operator.get(f"/admin/failed/{dead}").text
     assert "order-number-1" in page
     assert [secret for secret in ("123456", "who=ann") if secret in page] == []
@@ -286,7 +314,9 @@ def test_a_payload_is_masked_and_that_of_a_sign_in_link_hidden(operator: Visitor
     assert ("Hidden from everybody" in page, "order-number-1" in page) == (True, False)
 
 
-def test_the_number_of_queries_does_not_grow_with_the_jobs(operator: Visitor, dead: str, count_queries: Callable[[], Any]) -> None:
+def test_the_number_of_queries_does_not_grow_with_the_jobs(
+    operator: Visitor, dead: str, count_queries: Callable[[], Any]
+) -> None:
     paths = ("/admin/failed", "/admin/failed/jobs", "/admin/failed/registry")
     before = []
     for path in paths:
@@ -306,7 +336,9 @@ def test_the_number_of_queries_does_not_grow_with_the_jobs(operator: Visitor, de
 def test_pages_run_through_all_queues_without_gap_or_repeat(app: APIFlask) -> None:
     expected = {"email.urgent": 30, "email.high": PAGE_SIZE * 2, "sms.low": 7}
     for name, count in expected.items():
-        redis_store.client.zadd(failed_registry(name).key, {f"{name.replace('.', '-')}-{n:03}": 2**33 + n for n in range(count)})
+        redis_store.client.zadd(
+            failed_registry(name).key, {f"{name.replace('.', '-')}-{n:03}": 2**33 + n for n in range(count)}
+        )
     total = sum(expected.values())
     pages = [failed_page(None, number) for number in range(1, 5)]
     assert [page.total for page in pages] == [total] * 4

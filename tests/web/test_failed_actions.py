@@ -50,7 +50,9 @@ def test_it_says_what_will_happen_before_anything_does(operator: Visitor, dead: 
 
 
 def test_a_retry_is_started_followed_and_ends_with_counts_that_add_up(operator: Visitor, dead: list[str]) -> None:
-    answer = operator.post("/admin/failed/actions", {"kind": "retry", "channel": "email", "provider": "sandbox", "per_second": "50"})
+    answer = operator.post(
+        "/admin/failed/actions", {"kind": "retry", "channel": "email", "provider": "sandbox", "per_second": "50"}
+    )
     assert answer.status_code == 303
     assert "Waiting for the scheduler" in operator.get(answer.location).text
     assert "is under way: 0 of 3" in operator.get("/admin/failed").text
@@ -63,16 +65,24 @@ def test_a_retry_is_started_followed_and_ends_with_counts_that_add_up(operator: 
 def test_what_fails_after_the_question_is_not_meant(operator: Visitor, dead: list[str], send: Send) -> None:
     page = operator.get("/admin/failed/actions/new?kind=discard&channel=email").text
     send("dan", email="rejected@sandbox.test", channels=("email",))
-    fields = {name: html.unescape(value) for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page)}
+    fields = {
+        name: html.unescape(value)
+        for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page)
+    }
     operator.post("/admin/failed/actions", fields)
     assert [(action.kind, action.total) for action in actions()] == [("discard", 3)]
 
 
 def test_only_the_selected_are_done(operator: Visitor, dead: list[str]) -> None:
-    assert "Delete 2 failed jobs?" in operator.get(f"/admin/failed/actions/new?selected=1&kind=discard&ids={dead[0]}&ids={dead[2]}").text
+    assert (
+        "Delete 2 failed jobs?"
+        in operator.get(f"/admin/failed/actions/new?selected=1&kind=discard&ids={dead[0]}&ids={dead[2]}").text
+    )
     operator.post("/admin/failed/actions", {"kind": "discard", "ids": [dead[0], dead[2]]})
     bulk_actions.work()
-    assert [show("dlv", key) for key in db.session.scalars(sa.select(Delivery.id).where(Delivery.reason.is_(None)))] == [dead[1]]
+    assert [
+        show("dlv", key) for key in db.session.scalars(sa.select(Delivery.id).where(Delivery.reason.is_(None)))
+    ] == [dead[1]]
     assert "It was deleted from the failed jobs." in operator.get(f"/admin/failed/{dead[0]}").text
 
 
@@ -106,7 +116,9 @@ def test_cancelling_twice_is_told(operator: Visitor, dead: list[str]) -> None:
     ],
     ids=str,
 )
-def test_what_makes_no_sense_starts_nothing_and_says_so(operator: Visitor, dead: list[str], form: dict[str, str], words: str) -> None:
+def test_what_makes_no_sense_starts_nothing_and_says_so(
+    operator: Visitor, dead: list[str], form: dict[str, str], words: str
+) -> None:
     assert operator.post("/admin/failed/actions", form).status_code == 303
     assert words in operator.get("/admin/failed").text
     assert actions() == []

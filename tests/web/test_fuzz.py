@@ -1,4 +1,6 @@
-"""Whatever stands in the address or the form of a page, the answer is a page: never a 500, and no text becomes markup."""
+"""Whatever stands in the address or the form of a page, the answer is a page:
+never a 500, and no text becomes markup.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -41,15 +43,127 @@ NASTY = (
     "{{ 7*'7' }}",
 )
 PARAMETERS = (
-    *("q", "id", "after", "before", "sort", "page", "channel", "queue", "provider", "outcome", "code", "type", "user", "text", "since", "until", "within"),
-    *("ids", "producer", "status", "kind", "selected", "locale", "window", "actor", "action", "subject", "saved", "history", "next", "limit", "to", "show"),
+    *(
+        "q",
+        "id",
+        "after",
+        "before",
+        "sort",
+        "page",
+        "channel",
+        "queue",
+        "provider",
+        "outcome",
+        "code",
+        "type",
+        "user",
+        "text",
+        "since",
+        "until",
+        "within",
+    ),
+    *(
+        "ids",
+        "producer",
+        "status",
+        "kind",
+        "selected",
+        "locale",
+        "window",
+        "actor",
+        "action",
+        "subject",
+        "saved",
+        "history",
+        "next",
+        "limit",
+        "to",
+        "show",
+    ),
 )
 FIELDS = (
-    *("name", "email", "password", "kind", "scopes", "types", "life", "origins", "networks", "is_limited", "overlap", "state", "flag", "percentage", "confirm"),
-    *("position", "weight", "is_on", "setting_SMTP_URL", "key", "titles", "category", "priority", "channels", "schema", "escalate_after_s", "dedupe_window_s"),
-    *("routing", "title", "body", "html", "subject", "action_label", "action_url", "image", "sample", "seen", "shown_as", "type", "to", "channel", "locale"),
-    *("base", "per_second", "through", "ids", "since", "until", "within", "text", "queue", "user", "scope", "back", "next", "role", "value", "label", "code"),
-    *("on", "shown", "only", "set", "quiet", "quiet_start", "quiet_end", "quiet_days", "held", "time_zone", "mute_date", "events", "digest_at"),
+    *(
+        "name",
+        "email",
+        "password",
+        "kind",
+        "scopes",
+        "types",
+        "life",
+        "origins",
+        "networks",
+        "is_limited",
+        "overlap",
+        "state",
+        "flag",
+        "percentage",
+        "confirm",
+    ),
+    *(
+        "position",
+        "weight",
+        "is_on",
+        "setting_SMTP_URL",
+        "key",
+        "titles",
+        "category",
+        "priority",
+        "channels",
+        "schema",
+        "escalate_after_s",
+        "dedupe_window_s",
+    ),
+    *(
+        "routing",
+        "title",
+        "body",
+        "html",
+        "subject",
+        "action_label",
+        "action_url",
+        "image",
+        "sample",
+        "seen",
+        "shown_as",
+        "type",
+        "to",
+        "channel",
+        "locale",
+    ),
+    *(
+        "base",
+        "per_second",
+        "through",
+        "ids",
+        "since",
+        "until",
+        "within",
+        "text",
+        "queue",
+        "user",
+        "scope",
+        "back",
+        "next",
+        "role",
+        "value",
+        "label",
+        "code",
+    ),
+    *(
+        "on",
+        "shown",
+        "only",
+        "set",
+        "quiet",
+        "quiet_start",
+        "quiet_end",
+        "quiet_days",
+        "held",
+        "time_zone",
+        "mute_date",
+        "events",
+        "digest_at",
+    ),
     *("digest-social", "digest-marketing", "caps-social-day", "caps-marketing-hour", "subscription"),
 )
 PARTS = ("choices", "undo", "quiet", "often", "mute")
@@ -99,8 +213,22 @@ def there(admin: Visitor, send: Callable[..., Any]) -> Mapping[str, str]:
 
 def rules(app: APIFlask, method: str) -> list[str]:
     """All that people use; what would end the visit is left out."""
-    programs = ("/api", "/static", "/notif", "/user/", "/metrics", "/readyz", "/healthz", "/logout", "/preferences/erase")
-    return sorted(rule.rule for rule in app.url_map.iter_rules() if method in (rule.methods or ()) and not rule.rule.startswith(programs))
+    programs = (
+        "/api",
+        "/static",
+        "/notif",
+        "/user/",
+        "/metrics",
+        "/readyz",
+        "/healthz",
+        "/logout",
+        "/preferences/erase",
+    )
+    return sorted(
+        rule.rule
+        for rule in app.url_map.iter_rules()
+        if method in (rule.methods or ()) and not rule.rule.startswith(programs)
+    )
 
 
 def filled(rule: str, there: Mapping[str, str]) -> str:

@@ -45,14 +45,21 @@ def ben() -> Account | None:
 def test_looking_does_nothing_and_the_button_lets_in(link: str, visitor: Visitor) -> None:
     for _ in range(2):  # a mail scanner, and then the person
         page = visitor.get(link)
-        assert (page.status_code, page.headers["Referrer-Policy"], page.headers["Cache-Control"]) == (200, "no-referrer", "no-store")
+        assert (page.status_code, page.headers["Referrer-Policy"], page.headers["Cache-Control"]) == (
+            200,
+            "no-referrer",
+            "no-store",
+        )
         assert "ann@example.test has invited you as <strong>viewer</strong>" in page.text
         assert ben() is None
     answer = visitor.post(link)
     assert (answer.status_code, answer.location) == (303, "/admin/")
     assert "Your role here is viewer." in visitor.get("/admin/").text
     db.session.rollback()
-    trail = [(entry.actor, entry.action, entry.origin) for entry in db.session.scalars(sa.select(AuditEntry).order_by(AuditEntry.id))]
+    trail = [
+        (entry.actor, entry.action, entry.origin)
+        for entry in db.session.scalars(sa.select(AuditEntry).order_by(AuditEntry.id))
+    ]
     assert trail[-2:] == [(BEN, "account.created", "127.0.0.1"), (BEN, "account.signed_in", "127.0.0.1")]
 
 
@@ -62,7 +69,9 @@ def test_a_password_may_be_chosen(link: str, visitor: Visitor, app: APIFlask) ->
 
 
 @pytest.mark.parametrize(("password", "words"), [("short", "At least 12 characters"), ("é" * 600, "shorter")])
-def test_one_that_cannot_be_used_is_refused_and_the_invitation_stays(link: str, visitor: Visitor, password: str, words: str) -> None:
+def test_one_that_cannot_be_used_is_refused_and_the_invitation_stays(
+    link: str, visitor: Visitor, password: str, words: str
+) -> None:
     answer = visitor.post(link, {"password": password})
     assert answer.status_code == 422
     assert words in answer.text
@@ -70,7 +79,9 @@ def test_one_that_cannot_be_used_is_refused_and_the_invitation_stays(link: str, 
     assert visitor.post(link).status_code == 303
 
 
-def test_who_has_an_account_is_asked_for_no_password_and_keeps_theirs(ann: Account, visitor: Visitor, app: APIFlask) -> None:
+def test_who_has_an_account_is_asked_for_no_password_and_keeps_theirs(
+    ann: Account, visitor: Visitor, app: APIFlask
+) -> None:
     accounts.create_account(BEN, PASSWORD, "person", "ben")
     link = invite(ann, "operator")
     assert 'name="password"' not in visitor.get(link).text
@@ -132,7 +143,9 @@ def test_it_needs_the_csrf_token_and_takes_no_session_over(link: str, visitor: V
         assert "left_by_somebody" not in session
 
 
-def test_it_works_over_https_although_its_page_lets_no_referrer_out(link: str, visitor: Visitor, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_works_over_https_although_its_page_lets_no_referrer_out(
+    link: str, visitor: Visitor, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(config, "WTF_CSRF_SSL_STRICT", True)
     assert visitor.post(link, base_url="https://localhost").status_code == 303
 

@@ -48,7 +48,8 @@ def test_a_wrong_half_is_not_named(visitor: Visitor, email: str, password: str) 
 
 
 @pytest.mark.parametrize(
-    ("email", "password", "words"), [("", PASSWORD, "Enter your e-mail"), (ALICE, "", "Enter your password"), (ALICE, "x" * 1025, "longer than 1024")]
+    ("email", "password", "words"),
+    [("", PASSWORD, "Enter your e-mail"), (ALICE, "", "Enter your password"), (ALICE, "x" * 1025, "longer than 1024")],
 )
 def test_an_incomplete_form_is_shown_again(visitor: Visitor, email: str, password: str, words: str) -> None:
     answer = visitor.sign_in(email, password)
@@ -58,7 +59,12 @@ def test_an_incomplete_form_is_shown_again(visitor: Visitor, email: str, passwor
 
 @pytest.mark.parametrize(
     ("target", "leads_to"),
-    [("/admin/failed?page=2", "/admin/failed?page=2"), ("https://evil.test/", "/inbox"), ("//evil.test", "/inbox"), ("/\\evil.test", "/inbox")],
+    [
+        ("/admin/failed?page=2", "/admin/failed?page=2"),
+        ("https://evil.test/", "/inbox"),
+        ("//evil.test", "/inbox"),
+        ("/\\evil.test", "/inbox"),
+    ],
 )
 def test_it_leads_back_to_where_one_came_from_if_that_is_ours(visitor: Visitor, target: str, leads_to: str) -> None:
     assert visitor.sign_in(ALICE, next=target).location == leads_to
@@ -169,7 +175,9 @@ def test_a_stranger_who_guesses_elsewhere_does_not_lock_the_owner_out(visitor: V
     assert at("192.0.2.7", app).sign_in(ALICE).status_code == 303
 
 
-def test_a_colleague_who_guesses_does_not_lock_the_owner_out_of_their_own_browser(visitor: Visitor, app: APIFlask) -> None:
+def test_a_colleague_who_guesses_does_not_lock_the_owner_out_of_their_own_browser(
+    visitor: Visitor, app: APIFlask
+) -> None:
     own = Visitor(app)
     own.sign_in(ALICE)
     own.post("/logout")
@@ -193,7 +201,9 @@ def attack(addresses: int) -> None:
 
 
 @pytest.mark.parametrize("strangers", [20, 60])
-def test_however_many_addresses_guess_the_owner_gets_in_with_a_browser_not_used_before(counts: None, app: APIFlask, strangers: int) -> None:
+def test_however_many_addresses_guess_the_owner_gets_in_with_a_browser_not_used_before(
+    counts: None, app: APIFlask, strangers: int
+) -> None:
     attack(strangers)
     owner = at("198.51.100.1", app)
     assert guess(owner, throttle.PER_PAIR.free - 1) == [401] * (throttle.PER_PAIR.free - 1)  # and may mistype
@@ -230,7 +240,9 @@ def test_right_passwords_from_many_new_browsers_are_no_attack(counts: None, app:
     assert throttle.begin(ALICE, "192.0.2.2").retry_after_s <= 1
 
 
-def test_that_an_account_is_guessed_at_from_everywhere_does_not_concern_its_owners_own_browser(counts: None, app: APIFlask) -> None:
+def test_that_an_account_is_guessed_at_from_everywhere_does_not_concern_its_owners_own_browser(
+    counts: None, app: APIFlask
+) -> None:
     own = Visitor(app)
     own.sign_in(ALICE)
     own.post("/logout")
@@ -332,7 +344,9 @@ def test_a_success_forgets_the_failures_of_that_account(visitor: Visitor, app: A
     assert guess(Visitor(app), throttle.PER_PAIR.free - 1) == [401] * (throttle.PER_PAIR.free - 1)
 
 
-@pytest.mark.parametrize(("address", "hold_s"), [("2001:db8::ffff", 0.05), ("2001:db8:0:1::1", 0), ("::ffff:192.0.2.7", 0)])
+@pytest.mark.parametrize(
+    ("address", "hold_s"), [("2001:db8::ffff", 0.05), ("2001:db8:0:1::1", 0), ("::ffff:192.0.2.7", 0)]
+)
 def test_a_network_of_ipv6_counts_as_one_address(app: APIFlask, address: str, hold_s: float) -> None:
     for number in range(throttle.PER_ADDRESS.free):
         throttle.note_failure(f"2001:db8::{number:x}")
@@ -340,7 +354,9 @@ def test_a_network_of_ipv6_counts_as_one_address(app: APIFlask, address: str, ho
 
 
 @pytest.mark.parametrize(("address", "is_free"), [("2001:db8:1:2::1", True), ("2001:db8:0:ffff::1", False)])
-def test_at_one_account_a_whole_site_of_ipv6_has_the_tries_of_one_address(app: APIFlask, address: str, is_free: bool) -> None:
+def test_at_one_account_a_whole_site_of_ipv6_has_the_tries_of_one_address(
+    app: APIFlask, address: str, is_free: bool
+) -> None:
     for number in range(throttle.PER_PAIR.free):
         throttle.begin(ALICE, f"2001:db8:0:{number:x}::1")
     assert (throttle.begin(ALICE, address).retry_after_s == 0) is is_free
@@ -399,17 +415,26 @@ def test_of_many_tries_at_once_no_more_are_looked_at_than_one_after_the_other(ap
 # --- what can be told from the work that is done
 
 
-@pytest.mark.parametrize("email", [ALICE, "nobody@example.test", "disabled@example.test", "linked@example.test", "not an e-mail", "\0"])
-def test_the_same_work_is_done_for_every_wrong_password(visitor: Visitor, email: str, statements: Statements, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "email", [ALICE, "nobody@example.test", "disabled@example.test", "linked@example.test", "not an e-mail", "\0"]
+)
+def test_the_same_work_is_done_for_every_wrong_password(
+    visitor: Visitor, email: str, statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
     accounts.create_account("disabled@example.test", PASSWORD, "person", "dave")
     accounts.create_account("linked@example.test", None, "person", "lina")
     with transaction() as session:
         session.execute(sa.update(Account).where(Account.email == "disabled@example.test").values(disabled_at=now()))
     compared: list[str] = []
     verify = PasswordHasher.verify
-    monkeypatch.setattr(PasswordHasher, "verify", lambda self, stored, given: compared.append(stored) or verify(self, stored, given))
+    monkeypatch.setattr(
+        PasswordHasher, "verify", lambda self, stored, given: compared.append(stored) or verify(self, stored, given)
+    )
     token = visitor.csrf_token()
     with statements() as asked:
-        assert visitor.post("/login", {"email": email, "password": "wrong", "csrf_token": token}, token=False).status_code == 401
+        assert (
+            visitor.post("/login", {"email": email, "password": "wrong", "csrf_token": token}, token=False).status_code
+            == 401
+        )
     assert len(compared) == 1
     assert [text.split()[0] for text in asked if not text.startswith(("BEGIN", "ROLLBACK"))] == ["SELECT"]

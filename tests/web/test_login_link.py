@@ -74,9 +74,14 @@ def test_before_the_answer_the_same_work_is_done_for_every_e_mail(visitor: Visit
     zoe, other_zoe = "zoe@example.test", "zoe@example.test" if state == "two of them" else "zoe1@example.test"
     with transaction() as session:
         session.execute(update(Account).values(disabled_at=now() if state == "disabled" else None))
-        people.upsert([InlineRecipient("zoe", {"email": zoe}), InlineRecipient("zoe1", {"email": other_zoe})], is_vouched=True)
+        people.upsert(
+            [InlineRecipient("zoe", {"email": zoe}), InlineRecipient("zoe1", {"email": other_zoe})], is_vouched=True
+        )
     work_before_the_answer(visitor, "first@example.test")  # a browser's first form brings it a cookie
-    work = {email: work_before_the_answer(visitor, email) for email in (ALICE, zoe, other_zoe, "nobody@example.test", "no e-mail")}
+    work = {
+        email: work_before_the_answer(visitor, email)
+        for email in (ALICE, zoe, other_zoe, "nobody@example.test", "no e-mail")
+    }
     assert {email: done for email, done in work.items() if done != work[ALICE]} == {}
 
 
@@ -109,7 +114,11 @@ def test_looking_at_the_link_does_nothing_and_its_button_signs_in(visitor: Visit
     link = link_for(visitor)
     for _ in range(2):  # a mail scanner, and then the person
         page = visitor.get(link)
-        assert (page.status_code, page.headers["Referrer-Policy"], page.headers["Cache-Control"]) == (200, "no-referrer", "no-store")
+        assert (page.status_code, page.headers["Referrer-Policy"], page.headers["Cache-Control"]) == (
+            200,
+            "no-referrer",
+            "no-store",
+        )
         assert visitor.get("/inbox").status_code == 302
     answer = visitor.post(link)
     assert (answer.status_code, answer.location) == (303, "/inbox")
@@ -136,7 +145,12 @@ def test_a_link_that_was_used_leads_to_a_new_one(visitor: Visitor, app: APIFlask
     link = link_for(visitor)
     visitor.post(link)
     other = Visitor(app)
-    for answer in (other.get(link), other.post(link), other.get("/login/link/forged"), other.post("/login/link/forged")):
+    for answer in (
+        other.get(link),
+        other.post(link),
+        other.get("/login/link/forged"),
+        other.post("/login/link/forged"),
+    ):
         assert answer.status_code == 404
         assert "This link no longer works" in answer.text
         assert 'action="/login/link"' in answer.text
@@ -152,7 +166,9 @@ def test_it_needs_the_csrf_token_so_that_nobody_is_signed_in_as_somebody_else(vi
     assert visitor.post(link).status_code == 303
 
 
-def test_it_works_over_https_although_its_page_lets_no_referrer_out(visitor: Visitor, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_works_over_https_although_its_page_lets_no_referrer_out(
+    visitor: Visitor, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     link = link_for(visitor)
     monkeypatch.setitem(config, "WTF_CSRF_SSL_STRICT", True)
     assert visitor.post(link, base_url="https://localhost").status_code == 303
@@ -170,7 +186,9 @@ def test_the_session_from_before_is_not_taken_over(visitor: Visitor) -> None:
 
 @pytest.mark.parametrize("email", [ALICE, "nobody@example.test"])
 def test_asking_again_and_again_is_slowed_down_for_everybody_alike(visitor: Visitor, app: APIFlask, email: str) -> None:
-    answers = [visitor.post("/login/link", {"email": email}).status_code for _ in range(throttle.LINKS_PER_PAIR.amount + 1)]
+    answers = [
+        visitor.post("/login/link", {"email": email}).status_code for _ in range(throttle.LINKS_PER_PAIR.amount + 1)
+    ]
     assert answers == [200] * throttle.LINKS_PER_PAIR.amount + [429]
     assert visitor.sign_in(ALICE).status_code == 303  # the password is counted apart
     elsewhere = Visitor(app)
@@ -239,17 +257,26 @@ def test_no_producer_is_shown_the_link(visitor: Visitor, api: Any) -> None:
     secret = link_for(visitor).rpartition("/")[2]
     one = db.session.scalar(select(Notification.id))
     assert one is not None
-    shown = [api.get(path) for path in ("/api/v1/notifications", f"/api/v1/notifications/ntf_{one.hex}", "/api/v1/users/alice/export")]
+    shown = [
+        api.get(path)
+        for path in ("/api/v1/notifications", f"/api/v1/notifications/ntf_{one.hex}", "/api/v1/users/alice/export")
+    ]
     assert [answer.status_code for answer in shown] == [200] * 3
     assert [answer.json for answer in shown if secret in answer.text] == []
     assert '"sign_in_link"' in shown[0].text
 
 
-def test_who_may_only_look_does_not_find_it_among_the_captured_messages(visitor: Visitor, signed_in: Callable[..., Visitor], work: Callable[[], None]) -> None:
+def test_who_may_only_look_does_not_find_it_among_the_captured_messages(
+    visitor: Visitor, signed_in: Callable[..., Visitor], work: Callable[[], None]
+) -> None:
     secret = link_for(visitor).rpartition("/")[2]
     work()
     pages = {role: signed_in(role).get("/admin/sandbox").text for role in ("viewer", "operator", "admin")}
-    assert {role: "Your sign-in link" in page for role, page in pages.items()} == {"viewer": False, "operator": False, "admin": True}
+    assert {role: "Your sign-in link" in page for role, page in pages.items()} == {
+        "viewer": False,
+        "operator": False,
+        "admin": True,
+    }
     capture = pages["admin"].partition("/admin/sandbox/cap_")[2].partition('"')[0]
     for role, status in {"viewer": 404, "operator": 404, "admin": 200}.items():
         browser = Visitor(visitor.client.application)

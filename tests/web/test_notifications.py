@@ -49,13 +49,20 @@ def test_any_id_finds_it(viewer: Visitor, sent: str, of: str) -> None:
     row = notification()
     with transaction() as session:
         session.execute(sa.update(Delivery).values(provider_message_id="<abc@mail.test>"))
-    text = {"notification": row.shown_id, "delivery": sent, "submission": show("sub", row.submission_id), "provider": "<abc@mail.test>"}[of]
+    text = {
+        "notification": row.shown_id,
+        "delivery": sent,
+        "submission": show("sub", row.submission_id),
+        "provider": "<abc@mail.test>",
+    }[of]
     answer = viewer.get("/admin/notifications", query_string={"id": f" {text} "})
     assert (answer.status_code, answer.location) == (302, f"/admin/notifications/{row.shown_id}")
 
 
 @pytest.mark.parametrize(
-    "text", ["ntf_" + "0" * 32, "nonsense", "%", "x" * 5000, "a\0b", "dlv_zz"], ids=["unknown", "nonsense", "percent", "long", "nul", "bad"]
+    "text",
+    ["ntf_" + "0" * 32, "nonsense", "%", "x" * 5000, "a\0b", "dlv_zz"],
+    ids=["unknown", "nonsense", "percent", "long", "nul", "bad"],
 )
 def test_an_id_that_nothing_goes_by_is_told(viewer: Visitor, sent: str, text: str) -> None:
     answer = viewer.get("/admin/notifications", query_string={"id": text})
@@ -99,7 +106,12 @@ def test_what_makes_no_sense_is_told_and_left_out(viewer: Visitor, sent: str, qu
 
 
 def test_the_story_tells_all_in_order(viewer: Visitor, send: Send) -> None:
-    send("ann", email="rejected@sandbox.test", phone="+15550100000", data={"order_id": "A1", "code": "998877", "tracking_url": "https://shop.test/t?who=ann"})
+    send(
+        "ann",
+        email="rejected@sandbox.test",
+        phone="+15550100000",
+        data={"order_id": "A1", "code": "998877", "tracking_url": "https://shop.test/t?who=ann"},
+    )
     page = viewer.get(f"/admin/notifications/{notification().shown_id}").text
     expected = ["Submitted by Shop", "Decided and stored", "Put into the inbox", "Try 1 by sandbox: permanent"]
     assert [words for words in expected if words not in page] == []
@@ -110,7 +122,9 @@ def test_the_story_tells_all_in_order(viewer: Visitor, send: Send) -> None:
     assert [secret for secret in ("998877", "who=ann") if secret in page] == []
 
 
-def test_what_came_for_this_notification_alone_is_told_masked(viewer: Visitor, send: Send, cast: dict[str, str]) -> None:
+def test_what_came_for_this_notification_alone_is_told_masked(
+    viewer: Visitor, send: Send, cast: dict[str, str]
+) -> None:
     producer = accounts.create_producer("Other")
     caller = Caller(producer.id, is_test=False, may_be_urgent=True, types=None, request_id="test")
     given = InlineRecipient("alice", {"email": "somebody@x.test", "name": "Allie", "locale": "de"})
@@ -124,12 +138,18 @@ def test_what_the_sandbox_kept_is_a_link_away(viewer: Visitor, sent: str) -> Non
     assert "As it was captured" in viewer.get(f"/admin/notifications/{notification().shown_id}").text
 
 
-def test_the_data_of_what_the_product_says_itself_is_hidden_from_everybody(signed_in: Callable[..., Visitor], send: Send) -> None:
+def test_the_data_of_what_the_product_says_itself_is_hidden_from_everybody(
+    signed_in: Callable[..., Visitor], send: Send
+) -> None:
     send("ann", email="ann@sandbox.test", channels=("email",), data={"order_id": "order-number-1"})
     with transaction() as session:
         session.execute(sa.update(Notification).values(type="sign_in_link"))
     page = signed_in("admin").get(f"/admin/notifications/{notification().shown_id}").text
-    assert ("Hidden from everybody" in page, "order-number-1" in page, "As it was captured" in page) == (True, False, False)
+    assert ("Hidden from everybody" in page, "order-number-1" in page, "As it was captured" in page) == (
+        True,
+        False,
+        False,
+    )
 
 
 @pytest.mark.parametrize("key", ["nonsense", "ntf_" + "0" * 32, "dlv_" + "0" * 32])
@@ -139,11 +159,17 @@ def test_an_unknown_one_is_not_found(viewer: Visitor, key: str) -> None:
 
 def test_persons_are_not_let_in(signed_in: Callable[..., Visitor], sent: str) -> None:
     person = signed_in("person")
-    assert [person.get(path).status_code for path in ("/admin/notifications", f"/admin/notifications/{notification().shown_id}")] == [403, 403]
+    assert [
+        person.get(path).status_code
+        for path in ("/admin/notifications", f"/admin/notifications/{notification().shown_id}")
+    ] == [403, 403]
 
 
 def test_without_redis_both_pages_work(viewer: Visitor, sent: str, redis_away: None) -> None:
-    assert [viewer.get(path).status_code for path in ("/admin/notifications", f"/admin/notifications/{notification().shown_id}")] == [200, 200]
+    assert [
+        viewer.get(path).status_code
+        for path in ("/admin/notifications", f"/admin/notifications/{notification().shown_id}")
+    ] == [200, 200]
 
 
 def multiply(count: int, **values: Any) -> None:
@@ -152,7 +178,10 @@ def multiply(count: int, **values: Any) -> None:
         [of] = session.execute(sa.select(SubmissionRow.__table__)).mappings()
         submissions = [{**of, "id": new_id()} for _ in range(count)]
         session.execute(sa.insert(SubmissionRow.__table__), submissions)
-        session.execute(sa.insert(Notification.__table__), [{**row, "id": new_id(), "submission_id": one["id"], **values} for one in submissions])
+        session.execute(
+            sa.insert(Notification.__table__),
+            [{**row, "id": new_id(), "submission_id": one["id"], **values} for one in submissions],
+        )
 
 
 def pages(wanted: search.Search) -> Iterator[search.Found]:
@@ -172,7 +201,9 @@ def test_pages_follow_each_other_without_gap_or_repeat(app: APIFlask, sent: str)
     assert seen == sorted(seen, reverse=True)
 
 
-def test_a_page_looks_at_so_many_and_goes_on_from_there(app: APIFlask, sent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_looks_at_so_many_and_goes_on_from_there(
+    app: APIFlask, sent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(search, "WINDOW", 30)
     multiply(75, type="newsletter")
     found = list(pages(search.Search(type="order_shipped")))

@@ -22,7 +22,16 @@ def hold_back(count: int) -> None:
         people.upsert([InlineRecipient("erin")])
         session.add(Submission(id=submission, type="newsletter", recipients=1, expanded=1))
         session.flush()
-        session.add(Notification(id=notification, submission_id=submission, user_id="erin", type="newsletter", category="marketing", priority="low"))
+        session.add(
+            Notification(
+                id=notification,
+                submission_id=submission,
+                user_id="erin",
+                type="newsletter",
+                category="marketing",
+                priority="low",
+            )
+        )
         session.flush()
         common = {"notification_id": notification, "channel": "email", "priority": "low", "status": "waiting"}
         session.add_all(Delivery(**common, wake_at=now() - timedelta(minutes=1)) for _ in range(count))
@@ -37,7 +46,9 @@ def test_what_is_due_and_waits_for_its_turn_is_counted(app: APIFlask, signed_in:
     assert "held back: 3 waiting for their turn" in admin.get("/admin/").text
 
 
-def test_workers_that_died_without_a_word_are_not_counted_as_running(app: APIFlask, signed_in: Callable[..., Visitor]) -> None:
+def test_workers_that_died_without_a_word_are_not_counted_as_running(
+    app: APIFlask, signed_in: Callable[..., Visitor]
+) -> None:
     client = redis_store.client
     client.sadd("rq:workers", "rq:worker:dead", "rq:worker:gone")
     client.hset("rq:worker:dead", mapping={"last_heartbeat": "2020-01-01T00:00:00.000000Z"})
@@ -51,7 +62,11 @@ def test_what_stands_still_is_said_at_the_top(app: APIFlask, signed_in: Callable
     health.force("spare", "open")
     health.force("other", "closed")
     page = viewer.get("/admin/").text
-    assert ("SMS has been paused</strong>" in page, "The breaker of spare is forced open" in page, "The breaker of other" in page) == (True, True, False)
+    assert (
+        "SMS has been paused</strong>" in page,
+        "The breaker of spare is forced open" in page,
+        "The breaker of other" in page,
+    ) == (True, True, False)
 
 
 def test_a_priority_whose_oldest_has_waited_too_long_is_late(app: APIFlask, signed_in: Callable[..., Visitor]) -> None:
@@ -60,4 +75,9 @@ def test_a_priority_whose_oldest_has_waited_too_long_is_late(app: APIFlask, sign
         client.rpush(f"rq:queue:{queue}", f"job-{queue}")
         client.hset(f"rq:job:job-{queue}", "enqueued_at", at)
     rows = re.findall(r"<td>(Urgent|High|Medium|Low)</td>(.*?)</tr>", viewer.get("/admin/").text)
-    assert {name: ">late<" in rest for name, rest in rows} == {"Urgent": True, "High": False, "Medium": False, "Low": False}
+    assert {name: ">late<" in rest for name, rest in rows} == {
+        "Urgent": True,
+        "High": False,
+        "Medium": False,
+        "Low": False,
+    }

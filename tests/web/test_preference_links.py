@@ -44,10 +44,16 @@ def test_it_needs_no_sign_in_no_cookie_and_no_further_token(visitor: Visitor, to
 
 
 def test_every_choice_can_be_made_and_the_history_says_how(visitor: Visitor, token: str) -> None:
-    for form in ({"part": "quiet", "held": "drop"}, {"part": "often", "caps-social-day": "2"}, {"part": "choices", "set": "marketing:*=off"}):
+    for form in (
+        {"part": "quiet", "held": "drop"},
+        {"part": "often", "caps-social-day": "2"},
+        {"part": "choices", "set": "marketing:*=off"},
+    ):
         assert visitor.post(f"/p/{token}", form, token=False, headers={"HX-Request": "true"}).status_code == 200
     assert chosen() == {"held": "drop", "caps": {"social": {"day": 2}}, "categories": {"marketing": {"*": False}}}
-    assert db.session.scalars(sa.select(ConsentEvent.source).where(ConsentEvent.user_id == "dave")).all() == ["link"] * 3
+    assert (
+        db.session.scalars(sa.select(ConsentEvent.source).where(ConsentEvent.user_id == "dave")).all() == ["link"] * 3
+    )
 
 
 def test_a_fault_is_said_on_the_same_page(visitor: Visitor, token: str) -> None:
@@ -92,8 +98,14 @@ def test_a_link_that_is_none_opens_nothing_and_says_so(visitor: Visitor, token: 
         "gone": tokens.sign_preferences(link_of_carol),
     }
     for stranger in strangers.values():
-        answers = [visitor.client.get(f"/p/{stranger}"), visitor.client.post(f"/p/{stranger}", data={"part": "quiet", "held": "drop"})]
-        assert [(answer.status_code, "This link does not work" in answer.text) for answer in answers] == [(404, True), (404, True)]
+        answers = [
+            visitor.client.get(f"/p/{stranger}"),
+            visitor.client.post(f"/p/{stranger}", data={"part": "quiet", "held": "drop"}),
+        ]
+        assert [(answer.status_code, "This link does not work" in answer.text) for answer in answers] == [
+            (404, True),
+            (404, True),
+        ]
     assert chosen() == {}
 
 
@@ -115,13 +127,19 @@ def test_who_is_signed_in_as_the_same_person_gets_the_whole_page(signed_in: Call
     assert signed_in(user_id="eve").get(f"/p/{token}").status_code == 200
 
 
-def test_an_admin_finds_the_switches_of_alerts_by_the_link_too(visitor: Visitor, signed_in: Callable[..., Visitor]) -> None:
+def test_an_admin_finds_the_switches_of_alerts_by_the_link_too(
+    visitor: Visitor, signed_in: Callable[..., Visitor]
+) -> None:
     signed_in("admin")
     assert 'id="fraud_alert-email"' in visitor.get(f"/p/{tokens.sign_preferences(link_of('admin'))}").text
 
 
-def test_no_get_of_these_pages_changes_anything(app: APIFlask, visitor: Visitor, signed_in: Callable[..., Visitor], token: str) -> None:
-    """Mail scanners and prefetching browsers open every link they find, with and without what a form would have sent."""
+def test_no_get_of_these_pages_changes_anything(
+    app: APIFlask, visitor: Visitor, signed_in: Callable[..., Visitor], token: str
+) -> None:
+    """Mail scanners and prefetching browsers open every link they find,
+    with and without what a form would have sent.
+    """
     paths = {"token": token}
     routes = {
         rule.rule.replace("<token>", paths["token"])
@@ -130,7 +148,10 @@ def test_no_get_of_these_pages_changes_anything(app: APIFlask, visitor: Visitor,
     }
     routes |= {f"/u/{tokens.sign_unsubscribe(subject_of('dave'), 'marketing', 'email')}"}
     assert {f"/p/{token}", "/preferences", "/preferences/export"} <= routes
-    sent = "?part=choices&only=like:email&set=marketing:*=off&saved=1-9&events=1-9&mute=hour&confirm=dave@example.test&List-Unsubscribe=One-Click"
+    sent = (
+        "?part=choices&only=like:email&set=marketing:*=off&saved=1-9&events=1-9&mute=hour&confirm=dave@example.test&"
+        "List-Unsubscribe=One-Click"
+    )
     before = {name: document(name) for name in cast_names()}
     dave = signed_in(user_id="dave")
     for route in routes:

@@ -122,7 +122,10 @@ def test_a_switch_over_several_says_whether_they_agree(desk: Desk) -> None:
     words = {"true": "all on", "false": "all off", "mixed": "some on, some off"}
     for choices, expected in (
         ({}, {"all-marketing-email": "true", "all-marketing-sms": "false", "all-marketing": "mixed"}),
-        ({"types": {"newsletter": {"email": False}}}, {"all-marketing-email": "mixed", "all-email": "mixed", "all-social-email": "true"}),
+        (
+            {"types": {"newsletter": {"email": False}}},
+            {"all-marketing-email": "mixed", "all-email": "mixed", "all-social-email": "true"},
+        ),
         ({"channels": {"email": False}}, {"all-email": "false"}),
         ({"channels": {"sms": True}}, {"all-marketing": "true", "all-sms": "true"}),
     ):
@@ -145,7 +148,11 @@ def test_a_mandatory_cell_is_locked_on_the_page_and_at_the_server(desk: Desk) ->
     desk.post({"part": "choices", "set": "*:email=off"})
     db.session.rollback()
     effective = document("alice")["effective"]
-    assert [effective[key]["email"]["enabled"] for key in ("security_alert", "one_time_code", "like")] == [True, True, False]
+    assert [effective[key]["email"]["enabled"] for key in ("security_alert", "one_time_code", "like")] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_types_for_admins_are_shown_to_admins_only(desk: Desk, signed_in: Callable[..., Visitor]) -> None:
@@ -173,12 +180,19 @@ def test_each_switch_says_which_rule_decided(desk: Desk) -> None:
         ({}, "On by default: you have not chosen.", ""),
         ({"types": {"like": {"email": True}}}, "On: you chose it here.", "chosen"),
         ({"types": {"like": False}}, "Off: you chose it for this kind of message.", "chosen"),
-        ({"categories": {"social": {"email": False}}}, "Off: you chose it for social messages by E-mail.", "by section"),
+        (
+            {"categories": {"social": {"email": False}}},
+            "Off: you chose it for social messages by E-mail.",
+            "by section",
+        ),
         ({"categories": {"social": False}}, "Off: you chose it for all social messages.", "by section"),
         ({"channels": {"email": True}}, "On: you chose it for everything by E-mail.", "by channel"),
     ):
         choosing.change("alice", choices, replace=True, source="test")
-        said = re.findall(r'<span class="pref-mark"[^>]*>([^<]*)</span>\s*<span class="pref-why" id="like-email-why">([^<]*)<', desk.page())
+        said = re.findall(
+            r'<span class="pref-mark"[^>]*>([^<]*)</span>\s*<span class="pref-why" id="like-email-why">([^<]*)<',
+            desk.page(),
+        )
         assert said == [(mark, sentence)]
 
 
@@ -186,10 +200,21 @@ def test_each_switch_says_which_rule_decided(desk: Desk) -> None:
 
 
 def test_the_page_saves_what_was_touched_and_is_told_what_looks_different(desk: Desk) -> None:
-    quiet = {"part": "quiet", "quiet": "1", "quiet_start": "22:00", "quiet_end": "07:00", "quiet_days": ["1"], "held": "drop"}
+    quiet = {
+        "part": "quiet",
+        "quiet": "1",
+        "quiet_start": "22:00",
+        "quiet_end": "07:00",
+        "quiet_days": ["1"],
+        "held": "drop",
+    }
     for form, expected, parts in (
         ({"part": "choices", "only": "like:email"}, {"types": {"like": {"email": False}}}, {"choices"}),
-        ({"part": "choices", "only": "-", "set": "social:*=off"}, {"categories": {"social": {"*": False}}}, {"choices"}),
+        (
+            {"part": "choices", "only": "-", "set": "social:*=off"},
+            {"categories": {"social": {"*": False}}},
+            {"choices"},
+        ),
         ({"part": "mute", "mute": "hour"}, {"mute_until": "2026-06-10T11:00:00Z"}, {"mute-panel"}),
         ({"part": "often", "caps-social-day": "3"}, {"caps": {"social": {"day": 3}}}, {"often-panel"}),
         (quiet, {"quiet_hours": {**QUIET, "days": [1]}, "held": "drop"}, {"quiet-panel", "mute-panel", "often-panel"}),
@@ -255,7 +280,13 @@ def test_a_form_that_is_none_is_refused(desk: Desk) -> None:
 
 
 def test_a_field_that_was_not_sent_changes_nothing(desk: Desk) -> None:
-    all_of_it = {"quiet_hours": QUIET, "held": "drop", "caps": {"social": {"day": 3}}, "digest": {"social": "daily"}, "digest_at": "09:00"}
+    all_of_it = {
+        "quiet_hours": QUIET,
+        "held": "drop",
+        "caps": {"social": {"day": 3}},
+        "digest": {"social": "daily"},
+        "digest_at": "09:00",
+    }
     choosing.change("alice", all_of_it, replace=True, source="test")
     before = stored()
     for part in ("choices", "quiet", "often", "mute"):
@@ -267,10 +298,19 @@ def test_a_field_that_was_not_sent_changes_nothing(desk: Desk) -> None:
 
 
 def test_quiet_hours_are_set_told_in_words_and_taken_away(desk: Desk) -> None:
-    times = {"quiet": "1", "quiet_start": "21:30", "quiet_end": "06:15", "time_zone": "Europe/Berlin", "quiet_days": ["1", "5"]}
+    times = {
+        "quiet": "1",
+        "quiet_start": "21:30",
+        "quiet_end": "06:15",
+        "time_zone": "Europe/Berlin",
+        "quiet_days": ["1", "5"],
+    }
     desk.post({**desk.form("quiet"), **times})
     assert chosen() == {"quiet_hours": {"start": "21:30", "end": "06:15", "days": [1, 5]}, "time_zone": "Europe/Berlin"}
-    assert "From 21:30 to 06:15 (Europe/Berlin), nights that start on Monday and Friday, we hold everything but security alerts" in desk.page()
+    assert (
+        "From 21:30 to 06:15 (Europe/Berlin), nights that start on Monday and Friday, we hold everything but "
+        "security alerts"
+    ) in desk.page()
     form = desk.form("quiet")
     del form["quiet"]
     desk.post(form)
@@ -279,7 +319,10 @@ def test_quiet_hours_are_set_told_in_words_and_taken_away(desk: Desk) -> None:
 
 def test_a_sentence_says_what_will_happen(desk: Desk) -> None:
     noon = {**QUIET, "start": "12:00", "end": "13:00"}
-    night = "From 22:00 to 07:00 (UTC), every night, we hold everything but security alerts, urgent messages and messages about your orders until morning."
+    night = (
+        "From 22:00 to 07:00 (UTC), every night, we hold everything but security alerts, urgent messages and "
+        "messages about your orders until morning."
+    )
     for quiet, held, sentence in (
         (QUIET, "wait", night),
         (noon, "wait", "until 13:00."),
@@ -308,8 +351,20 @@ def test_muting_counts_in_the_persons_own_zone(desk: Desk) -> None:
 
 
 def test_summaries_and_caps_are_chosen_by_category(desk: Desk) -> None:
-    desk.post({**desk.form("often"), "digest-social": "daily", "digest_at": "09:30", "caps-social-day": "3", "caps-marketing-hour": "1"})
-    assert chosen() == {"digest": {"social": "daily"}, "digest_at": "09:30", "caps": {"social": {"day": 3}, "marketing": {"hour": 1}}}
+    desk.post(
+        {
+            **desk.form("often"),
+            "digest-social": "daily",
+            "digest_at": "09:30",
+            "caps-social-day": "3",
+            "caps-marketing-hour": "1",
+        }
+    )
+    assert chosen() == {
+        "digest": {"social": "daily"},
+        "digest_at": "09:30",
+        "caps": {"social": {"day": 3}, "marketing": {"hour": 1}},
+    }
     form = desk.form("often")
     assert (form["digest-social"], form["caps-social-day"], form["caps-system-day"]) == (["daily"], ["3"], [""])
     desk.post({**form, "digest-social": "off", "caps-social-day": "", "caps-marketing-hour": "2"})
@@ -320,10 +375,26 @@ SENSELESS: list[tuple[dict[str, str], str, str]] = [
     ({"part": "mute", "mute": "date", "mute_date": "2020-01-01"}, "mute_date", "Choose a date in the future."),
     ({"part": "mute", "mute": "date"}, "mute_date", "Choose a date."),
     ({"part": "mute", "mute": "date", "mute_date": "soon"}, "mute_date", "Choose a date."),
-    ({"part": "quiet", "quiet": "1", "quiet_start": "22:00", "quiet_end": "22:00", "quiet_days": "1"}, "quiet_end", "different times"),
-    ({"part": "quiet", "quiet": "1", "quiet_start": "25:00", "quiet_end": "22:00", "quiet_days": "1"}, "quiet_start", "22:00"),
-    ({"part": "quiet", "quiet": "1", "quiet_start": "22:00", "quiet_end": "07:00"}, "quiet_days", "Choose at least one day."),
-    ({"part": "quiet", "quiet": "1", "quiet_start": "22:00", "quiet_end": "07:00", "quiet_days": "9"}, "quiet_days", "Days are 1"),
+    (
+        {"part": "quiet", "quiet": "1", "quiet_start": "22:00", "quiet_end": "22:00", "quiet_days": "1"},
+        "quiet_end",
+        "different times",
+    ),
+    (
+        {"part": "quiet", "quiet": "1", "quiet_start": "25:00", "quiet_end": "22:00", "quiet_days": "1"},
+        "quiet_start",
+        "22:00",
+    ),
+    (
+        {"part": "quiet", "quiet": "1", "quiet_start": "22:00", "quiet_end": "07:00"},
+        "quiet_days",
+        "Choose at least one day.",
+    ),
+    (
+        {"part": "quiet", "quiet": "1", "quiet_start": "22:00", "quiet_end": "07:00", "quiet_days": "9"},
+        "quiet_days",
+        "Days are 1",
+    ),
     ({"part": "quiet", "time_zone": "Mars/Olympus"}, "time_zone", "No time zone"),
     ({"part": "quiet", "held": "burn"}, "held", "One of wait"),
     ({"part": "often", "caps-marketing-day": "6"}, "caps-marketing-day", "At most 5"),
@@ -349,7 +420,14 @@ def test_what_makes_no_sense_is_said_beside_its_field_and_nothing_stored(desk: D
 
 
 def test_what_was_refused_is_shown_again_as_it_was_sent(desk: Desk) -> None:
-    sent = {"part": "quiet", "quiet": "1", "quiet_start": "20:15", "quiet_end": "20:15", "quiet_days": ["2", "3"], "held": "drop"}
+    sent = {
+        "part": "quiet",
+        "quiet": "1",
+        "quiet_start": "20:15",
+        "quiet_end": "20:15",
+        "quiet_days": ["2", "3"],
+        "held": "drop",
+    }
     form = form_of(desk.post(sent).text, "quiet")
     assert {name: form[name] for name in ("quiet_start", "quiet_end", "quiet_days", "held")} == {
         "quiet_start": ["20:15"],
@@ -370,12 +448,21 @@ def test_everybody_has_their_own(alice: Visitor, signed_in: Callable[..., Visito
 def test_the_history_says_what_changed_when_and_by_which_way(signed_in: Callable[..., Visitor]) -> None:
     with time_machine.travel(NOON, tick=False):
         alice = signed_in(user_id="alice")
-        choosing.change("alice", {"time_zone": "Europe/Berlin", "types": {"like": {"email": False}}, "digest": {"social": "daily"}}, replace=True, source="api")
+        choosing.change(
+            "alice",
+            {"time_zone": "Europe/Berlin", "types": {"like": {"email": False}}, "digest": {"social": "daily"}},
+            replace=True,
+            source="api",
+        )
         alice.post("/preferences", {"part": "mute", "mute": "hour"})
         page = alice.get("/preferences").text
     history = re.sub(r"<[^>]+>", " ", page[page.index('id="history"') :])
     assert re.search(r"Wed 10 Jun 2026, 12:00 , by the service that notifies you", history)
-    for line in ("Like by E-mail: default → off", "Social messages: default → daily summary", "Muted until: not muted → Wed 10 Jun 2026, 13:00"):
+    for line in (
+        "Like by E-mail: default → off",
+        "Social messages: default → daily summary",
+        "Muted until: not muted → Wed 10 Jun 2026, 13:00",
+    ):
         assert line in history
     assert "on this page" in history
 
@@ -408,7 +495,10 @@ def test_erasing_wants_the_address_typed_and_leaves_the_counts(alice: Visitor, s
     assert "Your data has been erased" in alice.get("/login").text
     assert alice.get("/preferences").status_code == 302
     db.session.rollback()
-    remaining = {table: db.session.scalar(sa.select(sa.func.count()).select_from(table)) for table in (User, Account, Address, ConsentEvent, Notification)}
+    remaining = {
+        table: db.session.scalar(sa.select(sa.func.count()).select_from(table))
+        for table in (User, Account, Address, ConsentEvent, Notification)
+    }
     assert remaining == {User: 0, Account: 0, Address: 0, ConsentEvent: 0, Notification: 1}
     assert db.session.scalar(sa.select(Notification.data)) is None
 

@@ -58,7 +58,9 @@ def test_a_name_that_cannot_be_is_refused(admin: Visitor, name: str) -> None:
 
 
 def test_a_key_works_is_shown_once_and_kept_nowhere(admin: Visitor, shop: str) -> None:
-    answer = admin.post(f"{shop}/keys", {"kind": "test", "scopes": ["notify", "read"], "types": ["order_shipped"], "life": "30"})
+    answer = admin.post(
+        f"{shop}/keys", {"kind": "test", "scopes": ["notify", "read"], "types": ["order_shipped"], "life": "30"}
+    )
     found = _KEY.search(answer.text)
     assert found
     plain = found[1]
@@ -87,7 +89,11 @@ def test_a_key_is_limited_to_networks_and_its_successor_too_unless_told(admin: V
     plain = new_key(admin, shop, networks="203.0.113.0/24\r\n2001:db8::/32, 198.51.100.7")
     identity = found_key(plain)
     assert identity is not None
-    assert [str(network) for network in identity.networks or ()] == ["203.0.113.0/24", "2001:db8::/32", "198.51.100.7/32"]
+    assert [str(network) for network in identity.networks or ()] == [
+        "203.0.113.0/24",
+        "2001:db8::/32",
+        "198.51.100.7/32",
+    ]
     page = admin.get(f"{shop}/keys/{show('key', keys()[0].id)}").text
     assert "203.0.113.0/24\n2001:db8::/32\n198.51.100.7/32</textarea>" in page
     assert "only from 203.0.113.0/24" in admin.get(shop).text
@@ -99,9 +105,15 @@ def test_a_key_is_limited_to_networks_and_its_successor_too_unless_told(admin: V
 def test_what_is_no_network_is_said_beside_its_field(admin: Visitor, shop: str) -> None:
     new_key(admin, shop)
     rotate = f"{shop}/keys/{show('key', keys()[0].id)}/rotate"
-    for path, form in ((f"{shop}/keys", {"kind": "live", "scopes": ["notify"], "life": ""}), (rotate, {"overlap": "24"})):
+    for path, form in (
+        (f"{shop}/keys", {"kind": "live", "scopes": ["notify"], "life": ""}),
+        (rotate, {"overlap": "24"}),
+    ):
         answer = admin.post(path, {**form, "networks": "203.0.113.7/24"})
-        assert (answer.status_code, 'id="networks-fault">203.0.113.7/24 is an address inside' in answer.text) == (422, True)
+        assert (answer.status_code, 'id="networks-fault">203.0.113.7/24 is an address inside' in answer.text) == (
+            422,
+            True,
+        )
     assert len(keys()) == 1
 
 
@@ -116,7 +128,9 @@ def test_it_is_shown_when_a_key_was_used_last(admin: Visitor, shop: str) -> None
 
 
 @pytest.mark.parametrize(("overlap", "works"), [("0", False), ("24", True)])
-def test_rotating_makes_a_second_one_and_ends_the_first_in_time(admin: Visitor, shop: str, overlap: str, works: bool) -> None:
+def test_rotating_makes_a_second_one_and_ends_the_first_in_time(
+    admin: Visitor, shop: str, overlap: str, works: bool
+) -> None:
     plain = new_key(admin, shop)
     found = _KEY.search(admin.post(f"{shop}/keys/{show('key', keys()[0].id)}/rotate", {"overlap": overlap}).text)
     assert found
@@ -157,13 +171,19 @@ def test_switching_off_refuses_all_keys_and_on_takes_them_again(admin: Visitor, 
         admin.post(f"{shop}/state", {"state": state})
         assert (found_key(plain) is not None) == works
         page = admin.get(shop).text
-        assert ('<span class="state good">active</span>' in page, "none of its keys works" in page) == (works, not works)
+        assert ('<span class="state good">active</span>' in page, "none of its keys works" in page) == (
+            works,
+            not works,
+        )
 
 
 @pytest.mark.parametrize(
     ("form", "stored"),
     [
-        ({"is_limited": "y", "origins": "https://shop.example\nhttp://localhost:3000/"}, ["https://shop.example", "http://localhost:3000"]),
+        (
+            {"is_limited": "y", "origins": "https://shop.example\nhttp://localhost:3000/"},
+            ["https://shop.example", "http://localhost:3000"],
+        ),
         ({"is_limited": "y", "origins": ""}, []),
         ({"origins": "https://shop.example"}, None),
     ],

@@ -20,7 +20,14 @@ from tests.running import free_port
 from tests.web.conftest import Visitor
 
 SECRET = "smtp://user:hunter2@127.0.0.1:2525"
-FORM = {"name": "spare", "setting_SMTP_URL": SECRET, "setting_SMTP_FROM": "Shop <shop@example.com>", "position": "1", "weight": "1", "is_on": "y"}
+FORM = {
+    "name": "spare",
+    "setting_SMTP_URL": SECRET,
+    "setting_SMTP_FROM": "Shop <shop@example.com>",
+    "position": "1",
+    "weight": "1",
+    "is_on": "y",
+}
 
 
 @pytest.fixture
@@ -45,14 +52,28 @@ def test_an_account_is_added_changed_and_its_secret_stays_unless_given(admin: Vi
     assert row is not None
     assert (row.name, row.channel, row.settings["SMTP_URL"], row.position) == ("spare", "email", SECRET, 1)
     page = admin.get("/admin/providers/spare").text
-    assert ("hunter2" in page, "It is set, and never shown" in page, "Shop &lt;shop@example.com&gt;" in page) == (False, True, True)
-    admin.post("/admin/providers/spare", {"setting_SMTP_FROM": "Blog <blog@example.com>", "position": "2", "weight": "3"})
+    assert ("hunter2" in page, "It is set, and never shown" in page, "Shop &lt;shop@example.com&gt;" in page) == (
+        False,
+        True,
+        True,
+    )
+    admin.post(
+        "/admin/providers/spare", {"setting_SMTP_FROM": "Blog <blog@example.com>", "position": "2", "weight": "3"}
+    )
     row = stored()
     assert row is not None
-    assert (row.settings["SMTP_URL"], row.settings["SMTP_FROM"], row.position, row.weight, row.is_on) == (SECRET, "Blog <blog@example.com>", 2, 3, False)
+    assert (row.settings["SMTP_URL"], row.settings["SMTP_FROM"], row.position, row.weight, row.is_on) == (
+        SECRET,
+        "Blog <blog@example.com>",
+        2,
+        3,
+        False,
+    )
     admin.post("/admin/providers/spare", {"setting_SMTP_URL": f"{SECRET}/", "position": "2", "weight": "3"})
     db.session.rollback()
-    entries = db.session.scalars(sa.select(AuditEntry).where(AuditEntry.action.startswith("provider.")).order_by(AuditEntry.id)).all()
+    entries = db.session.scalars(
+        sa.select(AuditEntry).where(AuditEntry.action.startswith("provider.")).order_by(AuditEntry.id)
+    ).all()
     assert [(entry.after or {}).get("replaced") for entry in entries] == [None, [], ["SMTP_URL"]]
     assert "hunter2" not in str([(entry.subject, entry.before, entry.after) for entry in entries])
     assert "hunter2" not in admin.get("/admin/audit").text
@@ -125,7 +146,10 @@ def test_its_flag_goes_with_it(admin: Visitor) -> None:
     assert db.session.scalars(sa.select(Flag.name)).all() == []
 
 
-@pytest.mark.parametrize(("percentage", "expected"), [("10", [("sms", 10)]), ("0", [("sms", 0)]), ("100", []), ("101", []), ("-1", []), ("x", []), ("", [])])
+@pytest.mark.parametrize(
+    ("percentage", "expected"),
+    [("10", [("sms", 10)]), ("0", [("sms", 0)]), ("100", []), ("101", []), ("-1", []), ("x", []), ("", [])],
+)
 def test_a_channel_is_on_for_a_share_of_the_people(admin: Visitor, percentage: str, expected: Any) -> None:
     admin.post("/admin/providers/flags", {"flag": "sms", "percentage": percentage})
     db.session.rollback()
@@ -142,7 +166,11 @@ def test_a_test_is_sent_by_a_worker_and_followed_on_its_story(admin: Visitor, wo
     answer = admin.post("/admin/providers/spare/test", {"own": own, "to": ""})
     assert (answer.status_code, answer.location.startswith("/admin/notifications/ntf_")) == (303, True)
     story = admin.get(answer.location).text
-    assert ("A test message through spare is on its way" in story, "queued" in story, "Try 1" in story) == (True, True, False)
+    assert ("A test message through spare is on its way" in story, "queued" in story, "Try 1" in story) == (
+        True,
+        True,
+        False,
+    )
     work()
     assert "Try 1 by spare: retryable" in admin.get(answer.location).text
     assert "provider.tested" in admin.get("/admin/audit").text
@@ -156,7 +184,9 @@ def test_an_account_of_the_environment_is_shown_and_tested_but_not_changed(admin
     assert admin.post("/admin/providers/webhook", FORM).status_code == 404
 
 
-@pytest.mark.parametrize("to", ["", "nobody", "rejected@sandbox.test", "a\0@x.test"], ids=["empty", "none", "sandbox", "nul"])
+@pytest.mark.parametrize(
+    "to", ["", "nobody", "rejected@sandbox.test", "a\0@x.test"], ids=["empty", "none", "sandbox", "nul"]
+)
 def test_a_destination_that_makes_no_sense_is_said_beside_its_field(admin: Visitor, to: str) -> None:
     providers.add("spare", "smtp", {"SMTP_URL": SECRET})
     answer = admin.post("/admin/providers/spare/test", {"to": to})
@@ -181,7 +211,12 @@ def test_viewers_look(signed_in: Callable[..., Visitor]) -> None:
     for path in ("/admin/providers", "/admin/providers/spare"):
         page = viewer.get(path).text
         assert ("this needs admin" in page, "hunter2" in page) == (True, False)
-    paths = ("/admin/providers/spare", "/admin/providers/spare/test", "/admin/providers/spare/remove", "/admin/providers/flags")
+    paths = (
+        "/admin/providers/spare",
+        "/admin/providers/spare/test",
+        "/admin/providers/spare/remove",
+        "/admin/providers/flags",
+    )
     assert [viewer.post(path).status_code for path in paths] == [403] * 4
 
 

@@ -1,4 +1,6 @@
-"""How PostgreSQL answers what the console's pages ask, when much is stored: by indexes, reading no large table from end to end."""
+"""How PostgreSQL answers what the console's pages ask, when much is stored: by indexes, reading no large table from end
+to end.
+"""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -33,16 +35,22 @@ def much(app: APIFlask) -> Iterator[dict[str, str]]:
     producer = accounts.create_producer("Shop")
     rows.add_people("person", USERS)
     hour = now().replace(minute=0, second=0, microsecond=0)
-    counts = [{"at": hour - timedelta(hours=n), "channel": "email", "event": "sent", "count": n} for n in range(TALLIES)]
+    counts = [
+        {"at": hour - timedelta(hours=n), "channel": "email", "event": "sent", "count": n} for n in range(TALLIES)
+    ]
     with transaction() as session:
         session.execute(sa.insert(Tally), counts)
     rows.add_history(HISTORY, prefix="person", users=USERS)
     rows.add_dead_letters(DEAD, prefix="person", users=USERS)
-    dead, about = db.session.execute(sa.select(Delivery.id, Delivery.notification_id).where(Delivery.status == "failed").limit(1)).one()
+    dead, about = db.session.execute(
+        sa.select(Delivery.id, Delivery.notification_id).where(Delivery.status == "failed").limit(1)
+    ).one()
     db.session.close()
     yield {"delivery": show("dlv", dead), "notification": show("ntf", about), "producer": show("prd", producer.id)}
     with transaction() as session:
-        session.execute(sa.text("TRUNCATE submission, tally CASCADE"))  # sooner done than deleting row by row, as is done after every test
+        session.execute(
+            sa.text("TRUNCATE submission, tally CASCADE")
+        )  # sooner done than deleting row by row, as is done after every test
 
 
 def asked_for(visitor: Visitor, path: str) -> Asked:
@@ -68,7 +76,9 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def misread(statement: str, parameters: Any) -> list[str]:
     """What of its plan reads a table that grows from end to end, or more of it than a page may."""
-    explained = db.session.connection().exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).scalar_one()
+    explained = (
+        db.session.connection().exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).scalar_one()
+    )
     found = []
     for node in nodes(explained[0]["Plan"]):
         table = node.get("Relation Name")
@@ -127,12 +137,20 @@ PAGES = (
 )
 
 
-def test_no_page_reads_a_table_that_grows_from_end_to_end(much: dict[str, str], signed_in: Callable[..., Visitor]) -> None:
+def test_no_page_reads_a_table_that_grows_from_end_to_end(
+    much: dict[str, str], signed_in: Callable[..., Visitor]
+) -> None:
     visitor = signed_in("operator")
     asked = [(path, question) for path in PAGES for question in asked_for(visitor, path.format(**much))]
-    found = {(path, statement): wrong for path, (statement, parameters) in asked if (wrong := misread(statement, parameters))}
+    found = {
+        (path, statement): wrong for path, (statement, parameters) in asked if (wrong := misread(statement, parameters))
+    }
     assert found == {}
     # It would have been seen:
-    assert misread("SELECT count(*) FROM delivery WHERE status = 'delivered'", {}) == [f"Seq Scan of delivery, {2 * HISTORY + DEAD:,} rows"]
-    assert misread("SELECT id FROM notification ORDER BY id LIMIT 21000", {}) == ["Index Only Scan of notification, 21,000 rows"]
+    assert misread("SELECT count(*) FROM delivery WHERE status = 'delivered'", {}) == [
+        f"Seq Scan of delivery, {2 * HISTORY + DEAD:,} rows"
+    ]
+    assert misread("SELECT id FROM notification ORDER BY id LIMIT 21000", {}) == [
+        "Index Only Scan of notification, 21,000 rows"
+    ]
     db.session.close()

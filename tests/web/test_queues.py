@@ -34,7 +34,13 @@ def test_a_worker_is_shown_with_its_lanes_and_a_silent_one_as_such(operator: Vis
     client = redis_store.client
     for name, beat in (("alive", "2099-01-01T00:00:00.000000Z"), ("dead", "2020-01-01T00:00:00.000000Z")):
         client.sadd("rq:workers", f"rq:worker:{name}")
-        values = {"last_heartbeat": beat, "hostname": f"host-{name}", "queues": "sms.low", "lanes": "400", "lanes_in_use": "17"}
+        values = {
+            "last_heartbeat": beat,
+            "hostname": f"host-{name}",
+            "queues": "sms.low",
+            "lanes": "400",
+            "lanes_in_use": "17",
+        }
         client.hset(f"rq:worker:{name}", mapping=values)
     page = operator.get("/admin/queues").text
     assert "17 of 400" in page
@@ -72,7 +78,11 @@ def test_a_breaker_is_forced_and_left_to_itself(operator: Visitor, smtp: str, st
     assert health.states().get(smtp, "closed") == "closed"
 
 
-@pytest.mark.parametrize("form", [{"scope": "nobody", "state": "open"}, {"scope": "spare", "state": "ajar"}, {}], ids=["scope", "state", "nothing"])
+@pytest.mark.parametrize(
+    "form",
+    [{"scope": "nobody", "state": "open"}, {"scope": "spare", "state": "ajar"}, {}],
+    ids=["scope", "state", "nothing"],
+)
 def test_what_makes_no_sense_changes_nothing(operator: Visitor, smtp: str, form: dict[str, str]) -> None:
     operator.post("/admin/queues/breaker", form)
     assert "Nothing was changed" in operator.get("/admin/queues").text
@@ -83,7 +93,10 @@ def test_viewers_look_and_their_buttons_are_off(signed_in: Callable[..., Visitor
     viewer = signed_in("viewer")
     page = viewer.get("/admin/queues").text
     assert "Your role is viewer; this needs operator or admin." in page
-    assert [viewer.post(path).status_code for path in ("/admin/queues/sms/pause", "/admin/queues/sms/resume", "/admin/queues/breaker")] == [403] * 3
+    assert [
+        viewer.post(path).status_code
+        for path in ("/admin/queues/sms/pause", "/admin/queues/sms/resume", "/admin/queues/breaker")
+    ] == [403] * 3
 
 
 def test_the_breaker_of_an_account_that_is_removed_goes_with_it(operator: Visitor, smtp: str) -> None:

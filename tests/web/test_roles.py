@@ -18,7 +18,11 @@ def console(app: Flask) -> list[tuple[str, str, str]]:
     """(method, path, rule) of every page of the console; a path's words are such as are nowhere."""
     with app.app_context():
         found = [
-            (method, _WORDS.sub(lambda word: "1" if word[0].startswith("<int") else "nothing", rule.rule), rule_of(rule.endpoint) or "nobody")
+            (
+                method,
+                _WORDS.sub(lambda word: "1" if word[0].startswith("<int") else "nothing", rule.rule),
+                rule_of(rule.endpoint) or "nobody",
+            )
             for rule in app.url_map.iter_rules()
             if rule.rule.startswith("/admin")
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
@@ -33,7 +37,9 @@ def test_every_page_of_the_console_has_a_role_and_no_get_is_for_persons(app: API
 
 
 @pytest.mark.parametrize("role", [None, *ROLES])
-def test_each_page_opens_to_its_role_and_those_above_only(app: APIFlask, visitor: Visitor, signed_in: Callable[..., Visitor], role: str | None) -> None:
+def test_each_page_opens_to_its_role_and_those_above_only(
+    app: APIFlask, visitor: Visitor, signed_in: Callable[..., Visitor], role: str | None
+) -> None:
     somebody = signed_in(role) if role else visitor
     wrong = {}
     for method, path, rule in console(app):

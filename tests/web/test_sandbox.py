@@ -66,7 +66,13 @@ def test_a_text_message_is_a_bubble_with_its_segments(viewer: Visitor, send: Sen
 
 
 def test_text_is_never_markup(viewer: Visitor, send: Send) -> None:
-    send("zoe", type="comment", data={"actor": "<b>Grace</b>", "text": "<script>1</script>"}, email="zoe@example.test", channels=("email",))
+    send(
+        "zoe",
+        type="comment",
+        data={"actor": "<b>Grace</b>", "text": "<script>1</script>"},
+        email="zoe@example.test",
+        channels=("email",),
+    )
     for path in ("/admin/sandbox", f"/admin/sandbox/{only_capture()}"):
         page = viewer.get(path).text
         assert "<b>Grace" not in page
@@ -91,7 +97,9 @@ def test_it_is_filtered_by_person_and_channel(viewer: Visitor, send: Send) -> No
         ("push", "0123456789abcdef" * 4, "…cdef", "Payload"),
     ],
 )
-def test_what_opens_a_door_is_masked_and_the_rest_is_shown(viewer: Visitor, send: Send, channel: str, value: str, shown: str, words: str) -> None:
+def test_what_opens_a_door_is_masked_and_the_rest_is_shown(
+    viewer: Visitor, send: Send, channel: str, value: str, shown: str, words: str
+) -> None:
     """A test key: even of a channel with a provider all is captured."""
     send("zoe", name="Zoe")
     addresses.add_given("zoe", channel, value, label=None)
@@ -112,7 +120,10 @@ def test_it_leads_to_the_person_and_the_story(viewer: Visitor, send: Send) -> No
 def test_older_ones_are_a_page_away(viewer: Visitor, send: Send) -> None:
     [delivery] = send("zoe", email="zoe@example.test", channels=("email",))
     with transaction() as session:
-        session.add_all(Capture(delivery_id=delivery.id, user_id="zoe", channel="email", content={"subject": f"Copy {n}"}) for n in range(60))
+        session.add_all(
+            Capture(delivery_id=delivery.id, user_id="zoe", channel="email", content={"subject": f"Copy {n}"})
+            for n in range(60)
+        )
     first = viewer.get("/admin/sandbox").text
     assert first.count('class="row-link"') == 50
     following = first.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")

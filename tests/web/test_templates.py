@@ -52,7 +52,9 @@ def words() -> Words:
 def test_from_the_first_draft_to_being_rolled_back(admin: Visitor) -> None:
     assert admin.post("/admin/templates", {"key": KEY}).location == f"{HOME}/1"
     assert admin.post(f"{HOME}/1", FORM).status_code == 303
-    assert "This text cannot be filled with the sample data" in admin.get(f"{HOME}/1/publish").text  # nobody knows a name
+    assert (
+        "This text cannot be filled with the sample data" in admin.get(f"{HOME}/1/publish").text
+    )  # nobody knows a name
     assert admin.post(f"{HOME}/1/publish").location == HOME
     assert admin.post(f"{HOME}/draft").location == f"{HOME}/2"
     admin.post(f"{HOME}/2", {**FORM, "title": "Hi {{ name }}"})
@@ -69,9 +71,16 @@ def test_from_the_first_draft_to_being_rolled_back(admin: Visitor) -> None:
 
 @pytest.mark.parametrize(
     ("query", "found"),
-    [("", [KEY.upper(), KEY]), ("&sort=-key", [KEY, KEY.upper()]), ("&sort=changed", [KEY, KEY.upper()]), ("&sort=-changed", [KEY.upper(), KEY])],
+    [
+        ("", [KEY.upper(), KEY]),
+        ("&sort=-key", [KEY, KEY.upper()]),
+        ("&sort=changed", [KEY, KEY.upper()]),
+        ("&sort=-changed", [KEY.upper(), KEY]),
+    ],
 )
-def test_the_list_is_searched_in_any_case_and_sorted_both_ways(admin: Visitor, draft: str, query: str, found: list[str]) -> None:
+def test_the_list_is_searched_in_any_case_and_sorted_both_ways(
+    admin: Visitor, draft: str, query: str, found: list[str]
+) -> None:
     templates.create(KEY.upper())
     page = admin.get(f"/admin/templates?q=Alert_Words%00{query}").text
     assert re.findall(r'<a class="strong" href="/admin/templates/(\w+)"', page) == found
@@ -86,7 +95,9 @@ def test_the_preview_shows_what_is_typed_and_stores_nothing(admin: Visitor, draf
 
 def test_words_for_any_channel_are_shown_although_the_channel_has_its_own(admin: Visitor, draft: str) -> None:
     templates.save(KEY, 1, {("inapp", "en"): Words("Its own")})
-    page = admin.post(f"{draft}/preview", {**FORM, "title": "For all", "shown_as": "inapp"}, headers={"X-Partial": "preview"}).text
+    page = admin.post(
+        f"{draft}/preview", {**FORM, "title": "For all", "shown_as": "inapp"}, headers={"X-Partial": "preview"}
+    ).text
     assert ("For all" in page, "Its own" in page) == (True, False)
     assert "These have words of their own, in a test too: In-app." in admin.get(f"{draft}?channel=*&locale=en").text
     assert "words of their own" not in admin.get(f"{draft}?channel=*&locale=de").text
@@ -103,7 +114,11 @@ def test_a_fault_is_shown_at_its_line_and_nothing_is_saved(admin: Visitor, draft
 def test_of_endless_words_the_beginning_is_compared(admin: Visitor, draft: str) -> None:
     templates.save(KEY, 1, {("email", "en"): Words("t", "\n".join(map(str, range(10_000))))})
     page = admin.get(f"{draft}/publish").text
-    assert ("body: 1\n" in html.unescape(page).replace("</span>", ""), "body: 9999" in page, "the rest is too long to compare" in page) == (True, False, True)
+    assert (
+        "body: 1\n" in html.unescape(page).replace("</span>", ""),
+        "body: 9999" in page,
+        "the rest is too long to compare" in page,
+    ) == (True, False, True)
 
 
 def test_of_ones_previews_the_latest_are_kept(admin: Visitor, draft: str) -> None:
@@ -131,13 +146,21 @@ def test_who_writes_over_somebody_elses_words_is_told_and_loses_nothing(admin: V
     seen = templates.revision_of(words())
     templates.save(KEY, 1, {("*", "en"): Words("Theirs")})
     answer = admin.post(draft, {**FORM, "title": "Mine", "seen": seen})
-    assert (answer.status_code, "somebody else has changed" in answer.text.lower(), "Mine" in answer.text) == (422, True, True)
+    assert (answer.status_code, "somebody else has changed" in answer.text.lower(), "Mine" in answer.text) == (
+        422,
+        True,
+        True,
+    )
     assert words().title == "Theirs"
 
 
-@pytest.mark.parametrize(("to", "sentence"), [("sandbox", "The sandbox keeps what would have gone to"), ("me", "It is on its way to")])
+@pytest.mark.parametrize(
+    ("to", "sentence"), [("sandbox", "The sandbox keeps what would have gone to"), ("me", "It is on its way to")]
+)
 def test_a_test_send_takes_the_ordinary_road_with_the_draft(admin: Visitor, draft: str, to: str, sentence: str) -> None:
-    answer = admin.post(f"{draft}/test", {**FORM, "to": to, "type": "order_placed", "sample": '{"order_id": "A1", "name": "Bo"}'})
+    answer = admin.post(
+        f"{draft}/test", {**FORM, "to": to, "type": "order_placed", "sample": '{"order_id": "A1", "name": "Bo"}'}
+    )
     assert answer.status_code == 303, answer.text
     page = admin.get(answer.location).text
     assert sentence in page, re.findall(r'class="message[^<]*<[^<]*', page)
@@ -151,7 +174,13 @@ def test_the_sandbox_needs_no_address_of_ones_own(signed_in: Callable[..., Visit
     admin = signed_in("admin", "lone")
     with transaction() as session:
         session.execute(sa.delete(Address).where(Address.user_id == "lone"))
-    form = {**FORM, "channel": channel, "to": "sandbox", "type": "order_placed", "sample": '{"order_id": "A1", "name": "Bo"}'}
+    form = {
+        **FORM,
+        "channel": channel,
+        "to": "sandbox",
+        "type": "order_placed",
+        "sample": '{"order_id": "A1", "name": "Bo"}',
+    }
     answer = admin.post(f"{draft}/test", form)
     assert answer.status_code == 303, answer.text
     assert "The sandbox keeps what would have gone to" in admin.get(answer.location).text
@@ -172,7 +201,9 @@ def test_the_sandbox_needs_no_address_of_ones_own(signed_in: Callable[..., Visit
     ],
     ids=["broken", "list", "nul", "long", "type"],
 )
-def test_a_test_send_of_what_makes_no_sense_sends_nothing(admin: Visitor, draft: str, form: dict[str, str], sentence: str) -> None:
+def test_a_test_send_of_what_makes_no_sense_sends_nothing(
+    admin: Visitor, draft: str, form: dict[str, str], sentence: str
+) -> None:
     answer = admin.post(f"{draft}/test", {**FORM, "to": "me", "type": "order_placed", **form})
     assert (answer.status_code, sentence in answer.text) == (422, True)
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Notification)) == 0
@@ -185,7 +216,9 @@ def sample_in(page: str) -> Any:
 
 
 @pytest.mark.parametrize("act", ["", "/test"], ids=["save", "test"])
-def test_the_sample_data_of_an_author_stays_theirs(admin: Visitor, signed_in: Callable[..., Visitor], draft: str, act: str) -> None:
+def test_the_sample_data_of_an_author_stays_theirs(
+    admin: Visitor, signed_in: Callable[..., Visitor], draft: str, act: str
+) -> None:
     form = {**FORM, "to": "sandbox", "type": "order_placed", "sample": '{"order_id": "A1", "name": "Böö"}'}
     answer = admin.post(f"{draft}{act}", form)
     assert answer.status_code == 303
@@ -196,12 +229,16 @@ def test_the_sample_data_of_an_author_stays_theirs(admin: Visitor, signed_in: Ca
     assert sample_in(admin.get(draft).text) == {"order_id": "A1", "name": "Böö"}
 
 
-@pytest.mark.parametrize("key", ["", " ", "a b", "../x", "x" * 65, "a\0"], ids=["empty", "blank", "space", "path", "long", "nul"])
+@pytest.mark.parametrize(
+    "key", ["", " ", "a b", "../x", "x" * 65, "a\0"], ids=["empty", "blank", "space", "path", "long", "nul"]
+)
 def test_a_name_that_cannot_be_is_refused(admin: Visitor, key: str) -> None:
     assert admin.post("/admin/templates", {"key": key}).status_code == 422
 
 
-@pytest.mark.parametrize("path", ["/admin/templates/none", "/admin/templates/none/1", f"{HOME}/9", "/admin/templates/none/1/publish"])
+@pytest.mark.parametrize(
+    "path", ["/admin/templates/none", "/admin/templates/none/1", f"{HOME}/9", "/admin/templates/none/1/publish"]
+)
 def test_what_is_not_there_is_not_found(admin: Visitor, draft: str, path: str) -> None:
     assert admin.get(path).status_code == 404
 
@@ -217,11 +254,15 @@ def test_viewers_read_and_may_not_write(signed_in: Callable[..., Visitor], draft
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
-def test_who_may_not_write_is_shown_what_is_stored_with_data_of_their_own(signed_in: Callable[..., Visitor], draft: str, role: str) -> None:
+def test_who_may_not_write_is_shown_what_is_stored_with_data_of_their_own(
+    signed_in: Callable[..., Visitor], draft: str, role: str
+) -> None:
     """A source that anybody may type is a program that anybody may run."""
     visitor = signed_in(role)
     for headers in ({"X-Partial": "preview"}, {}):
-        page = visitor.post(f"{draft}/preview", {**FORM, "title": "Mine {{ name }}", "body": "{% if %}"}, headers=headers).text
+        page = visitor.post(
+            f"{draft}/preview", {**FORM, "title": "Mine {{ name }}", "body": "{% if %}"}, headers=headers
+        ).text
         assert ("Hello Bo" in page, "Mine Bo" in page) == (True, False)
 
 

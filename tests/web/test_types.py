@@ -51,14 +51,27 @@ def test_a_type_is_made_found_and_changed(admin: Visitor) -> None:
     assert admin.post("/admin/types/new", FORM).location == "/admin/types/parcel_lost"
     row = stored()
     assert row is not None
-    assert (row.titles, row.channels, row.priority, row.routing, row.dedupe_window_s) == ({"en": "Parcel lost"}, ["inapp", "email"], "high", None, None)
+    assert (row.titles, row.channels, row.priority, row.routing, row.dedupe_window_s) == (
+        {"en": "Parcel lost"},
+        ["inapp", "email"],
+        "high",
+        None,
+        None,
+    )
     assert "Parcel lost" in admin.get("/admin/types?q=LOST").text
     assert "order_id" in admin.get("/admin/types/parcel_lost").text
-    admin.post("/admin/types/parcel_lost", {**FORM, "priority": "low", "dedupe_window_s": "60", "is_mandatory": "y", "routing": "first"})
+    admin.post(
+        "/admin/types/parcel_lost",
+        {**FORM, "priority": "low", "dedupe_window_s": "60", "is_mandatory": "y", "routing": "first"},
+    )
     row = stored()
     assert row is not None
     assert (row.priority, row.dedupe_window_s, row.is_mandatory, row.routing) == ("low", 60, True, "first")
-    told = db.session.execute(sa.select(AuditEntry.action, AuditEntry.before).where(AuditEntry.subject == "parcel_lost").order_by(AuditEntry.id)).all()
+    told = db.session.execute(
+        sa.select(AuditEntry.action, AuditEntry.before)
+        .where(AuditEntry.subject == "parcel_lost")
+        .order_by(AuditEntry.id)
+    ).all()
     assert [entry.action for entry in told] == ["type.saved", "type.saved"]
     assert told[1].before["priority"] == "high"
 
@@ -71,7 +84,11 @@ def test_who_writes_over_what_somebody_else_has_changed_is_told(admin: Visitor) 
     answer = admin.post("/admin/types/parcel_lost", mine)
     row = stored()
     assert row is not None
-    assert (answer.status_code, "Somebody else has changed parcel_lost" in answer.text, row.priority) == (422, True, "medium")
+    assert (answer.status_code, "Somebody else has changed parcel_lost" in answer.text, row.priority) == (
+        422,
+        True,
+        "medium",
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +120,10 @@ def test_what_makes_no_sense_is_said_and_stores_nothing(admin: Visitor, change: 
 
 @pytest.mark.parametrize("key", ["nope", "sign_in_link", "A%00"])
 def test_what_is_not_there_or_the_products_own_is_not_found(admin: Visitor, key: str) -> None:
-    assert [admin.get(f"/admin/types/{key}").status_code, admin.post(f"/admin/types/{key}", FORM).status_code] == [404, 404]
+    assert [admin.get(f"/admin/types/{key}").status_code, admin.post(f"/admin/types/{key}", FORM).status_code] == [
+        404,
+        404,
+    ]
 
 
 def test_viewers_read(signed_in: Callable[..., Visitor]) -> None:

@@ -31,7 +31,11 @@ def choices() -> dict[str, Any]:
 
 def consents() -> list[str]:
     db.session.rollback()
-    return list(db.session.scalars(select(ConsentEvent.source).where(ConsentEvent.user_id == "alice", ConsentEvent.source == "one_click")))
+    return list(
+        db.session.scalars(
+            select(ConsentEvent.source).where(ConsentEvent.user_id == "alice", ConsentEvent.source == "one_click")
+        )
+    )
 
 
 def test_a_mail_scanner_that_follows_the_link_changes_nothing(visitor: Visitor, link: str) -> None:
@@ -46,7 +50,9 @@ def test_a_mail_scanner_that_follows_the_link_changes_nothing(visitor: Visitor, 
 
 
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "multipart/form-data"])
-def test_a_post_without_cookie_or_token_acts_and_may_be_repeated(visitor: Visitor, link: str, content_type: str) -> None:
+def test_a_post_without_cookie_or_token_acts_and_may_be_repeated(
+    visitor: Visitor, link: str, content_type: str
+) -> None:
     for _ in range(3):
         answer = visitor.post(link, HEADER_FORM, token=False, content_type=content_type)
         assert answer.status_code == 200
@@ -63,11 +69,18 @@ def test_the_button_of_the_page_does_the_same(visitor: Visitor, link: str) -> No
 
 def test_choices_for_single_types_do_not_let_the_category_through(visitor: Visitor, link: str) -> None:
     choosing.change(
-        "alice", {"types": {"newsletter": {"email": True, "push": True}, "promotional_offer": True, "like": {"email": True}}}, replace=False, source="t"
+        "alice",
+        {"types": {"newsletter": {"email": True, "push": True}, "promotional_offer": True, "like": {"email": True}}},
+        replace=False,
+        source="t",
     )
     visitor.post(link, HEADER_FORM, token=False)
     effective = document("alice")["effective"]
-    assert [effective[key]["email"]["enabled"] for key in ("newsletter", "promotional_offer", "like")] == [False, False, True]
+    assert [effective[key]["email"]["enabled"] for key in ("newsletter", "promotional_offer", "like")] == [
+        False,
+        False,
+        True,
+    ]
     assert [effective[key]["push"]["enabled"] for key in ("newsletter", "promotional_offer")] == [True, True]
 
 
@@ -85,7 +98,9 @@ def test_another_kind_of_token_is_no_unsubscribe_link(visitor: Visitor, cast: di
 
 
 def test_what_was_not_switched_off_is_not_called_so(visitor: Visitor, cast: dict[str, str]) -> None:
-    answer = visitor.post(f"/u/{tokens.sign_unsubscribe(subject_of('alice'), 'marketing', 'telex')}", HEADER_FORM, token=False)
+    answer = visitor.post(
+        f"/u/{tokens.sign_unsubscribe(subject_of('alice'), 'marketing', 'telex')}", HEADER_FORM, token=False
+    )
     assert (answer.status_code, choices()["categories"]) == (404, {})
 
 
@@ -104,7 +119,11 @@ def test_at_an_address_that_nobody_stored_it_is_for_that_address_alone(visitor: 
     assert "<button" in visitor.get(link).text
     for _ in range(2):
         answer = visitor.post(link, HEADER_FORM, token=False)
-        assert (answer.status_code, "to this address" in answer.text, "/preferences" in answer.text) == (200, True, False)
+        assert (answer.status_code, "to this address" in answer.text, "/preferences" in answer.text) == (
+            200,
+            True,
+            False,
+        )
     assert choices() == before
     db.session.rollback()
     assert [(row.scope, row.channel) for row in db.session.scalars(select(Suppression))] == [("marketing", "email")]

@@ -32,7 +32,9 @@ def viewer(signed_in: Callable[..., Visitor]) -> Visitor:
     ],
     ids=["all", "beginning", "mail", "phone", "part", "percent", "nul", "long"],
 )
-def test_somebody_is_found_by_the_beginning_of_their_id_or_a_whole_address(viewer: Visitor, cast: Any, text: str, found: set[str]) -> None:
+def test_somebody_is_found_by_the_beginning_of_their_id_or_a_whole_address(
+    viewer: Visitor, cast: Any, text: str, found: set[str]
+) -> None:
     page = viewer.get("/admin/users", query_string={"q": text}).text
     assert {name for name in cast if f'href="/admin/users/{name}"' in page} == found
 
@@ -53,7 +55,9 @@ def test_nobody_is_not_found(viewer: Visitor, path: str) -> None:
 
 def held() -> tuple[int, list[str | None]]:
     db.session.rollback()
-    return db.session.scalar(sa.select(sa.func.count()).select_from(Suppression)) or 0, list(db.session.scalars(sa.select(Address.disabled_reason)))
+    return db.session.scalar(sa.select(sa.func.count()).select_from(Suppression)) or 0, list(
+        db.session.scalars(sa.select(Address.disabled_reason))
+    )
 
 
 def test_an_operator_has_an_address_used_again_after_asking(signed_in: Callable[..., Visitor], send: Send) -> None:
@@ -72,12 +76,16 @@ def test_an_operator_has_an_address_used_again_after_asking(signed_in: Callable[
     assert "That address was not held back" in operator.get("/admin/users/zoe").text
 
 
-def test_a_viewer_may_not_and_a_foreign_address_is_not_found(signed_in: Callable[..., Visitor], send: Send, cast: Any) -> None:
+def test_a_viewer_may_not_and_a_foreign_address_is_not_found(
+    signed_in: Callable[..., Visitor], send: Send, cast: Any
+) -> None:
     send("zoe", email="dead@sandbox.test", channels=("email",))
     key = db.session.scalar(sa.select(Address.id).where(Address.user_id == "zoe"))
     assert key is not None
     where = f"addresses/adr_{key.hex}/lift"
     assert signed_in("viewer").post(f"/admin/users/zoe/{where}").status_code == 403
     operator = signed_in("operator")
-    assert [operator.post(f"/admin/users/{path}").status_code for path in (f"alice/{where}", "zoe/addresses/nonsense/lift")] == [404, 404]
+    assert [
+        operator.post(f"/admin/users/{path}").status_code for path in (f"alice/{where}", "zoe/addresses/nonsense/lift")
+    ] == [404, 404]
     assert held()[0] == 1

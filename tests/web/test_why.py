@@ -6,7 +6,9 @@ from typing import Any
 from tests.web.conftest import Visitor
 
 
-def test_it_leads_from_each_reason_to_the_switch_that_decides(signed_in: Callable[..., Visitor], send: Callable[..., Any]) -> None:
+def test_it_leads_from_each_reason_to_the_switch_that_decides(
+    signed_in: Callable[..., Visitor], send: Callable[..., Any]
+) -> None:
     page = signed_in("person", "zoe")
     send("zoe", email="zoe@x.test", channels=("email", "sms"))
     text = page.get("/why").text
