@@ -38,11 +38,12 @@ import structlog
 from eventlet.hubs import trampoline
 from eventlet.support.greenlets import GreenletExit
 
-from notifier import guard, listening, logs, vital
 from notifier.__main__ import explained, read
 from notifier.app import create_app
-from notifier.config import NotReady, Settings
-from notifier.starting import wait_for_app
+from notifier.ground import logs, vital
+from notifier.ground.config import NotReady, Settings
+from notifier.programs import guard, listening
+from notifier.programs.starting import wait_for_app
 
 DRAIN_S = 9.0
 FEWEST_CONNECTIONS = 16

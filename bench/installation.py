@@ -22,12 +22,12 @@ from sqlalchemy import create_engine, make_url, text
 
 from bench.processes import Program, cpu_s, wait_until
 from bench.sample import KEY
-from notifier import installation as installing
 from notifier.app import create_app
-from notifier.config import Settings
-from notifier.encryption import KeyRing
-from notifier.extensions import db
-from notifier.up import redis_server
+from notifier.ground.config import Settings
+from notifier.ground.encryption import KeyRing
+from notifier.ground.extensions import db
+from notifier.operations import installation as installing
+from notifier.programs.up import redis_server
 
 DATABASES = ("sqlite", "postgresql")
 

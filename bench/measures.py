@@ -17,12 +17,13 @@ from bench.installation import Installation
 from bench.load import percentiles
 from bench.processes import Program, cpu_s, peak_mb, running, wait_until
 from bench.sample import CROWD, KEY, PEOPLE
-from notifier import accounts
-from notifier import tokens as signing
-from notifier.dead_letters import Filter
-from notifier.extensions import db
+from notifier.access import accounts
+from notifier.ground import tokens as signing
+from notifier.ground.extensions import db
 from notifier.models import BulkAction, Delivery
-from notifier.pipeline import bulk_actions, sweep
+from notifier.operations import bulk_actions
+from notifier.pipeline.upkeep import due as sweep
+from notifier.queries.dead_letters import Filter
 from notifier.queries.failed import PAGE_SIZE
 
 Found = dict[str, float]

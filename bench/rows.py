@@ -12,12 +12,11 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from bench.sample import CATEGORY, DATA, TYPE
-from notifier import queueing
-from notifier.clock import now
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import db
-from notifier.ids import new_id
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id
 from notifier.models import (
     Address,
     Attempt,
@@ -29,8 +28,10 @@ from notifier.models import (
     Producer,
     Submission,
 )
-from notifier.pipeline import addresses, people
-from notifier.queueing import Doorbell
+from notifier.people import addresses
+from notifier.people import profiles as people
+from notifier.signals import queueing
+from notifier.signals.queueing import Doorbell
 
 
 def add_people(prefix: str, count: int, *, webhook: str | None = None) -> None:

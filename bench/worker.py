@@ -15,13 +15,15 @@ import time
 import redis
 from rq import SimpleWorker, Worker
 
-from notifier import channels, jobs, logs, worker
+from notifier import channels, jobs
 from notifier.__main__ import arguments
 from notifier.channels.contract import Adapter
-from notifier.config import Settings
 from notifier.core.message import Message, Receipt, Recipient
-from notifier.extensions import db
-from notifier.queueing import SERIALIZER, all_queues
+from notifier.ground import logs
+from notifier.ground.config import Settings
+from notifier.ground.extensions import db
+from notifier.programs import worker
+from notifier.signals.queueing import SERIALIZER, all_queues
 
 
 class _Instant(Adapter):

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from notifier.config import BadSettings, NotReady, Settings
-from notifier.encryption import KeysDoNotFit
+from notifier.ground.config import BadSettings, NotReady, Settings
+from notifier.ground.encryption import KeysDoNotFit
 
 WSGI = Path(__file__).resolve().parent.parent / "wsgi.py"
 
@@ -29,12 +29,12 @@ def arguments() -> argparse.ArgumentParser:
         sub.set_defaults(program=program)
         return sub
 
-    command("up", "notifier.up:run", "run everything here, supervised: Redis, web, worker, scheduler")
+    command("up", "notifier.programs.up:run", "run everything here, supervised: Redis, web, worker, scheduler")
     web = command("web", "", "serve HTTP and Socket.IO")
     web.add_argument("--reuse-port", action="store_true", help="let several web processes share the port")
     fd = "take connections from the socket that was inherited as file descriptor N, instead of HOST and PORT"
     web.add_argument("--fd", type=int, metavar="N", help=fd)
-    worker = command("worker", "notifier.worker:run", "send what is queued")
+    worker = command("worker", "notifier.programs.worker:run", "send what is queued")
     worker.add_argument(
         "--queues", default="*", metavar="PATTERN", help="only the queues that match, 'sms.*' or 'sms.*,push.*' say"
     )
@@ -43,16 +43,18 @@ def arguments() -> argparse.ArgumentParser:
     )
     worker.add_argument("--processes", type=_count, default=1, metavar="N", help="how many such processes to run (1)")
     worker.add_argument("--burst", action="store_true", help="end when the queues are empty")
-    command("scheduler", "notifier.scheduler:run", "release what is due and sweep up what was lost")
-    migrate = command("migrate", "notifier.cli:migrate", "bring the database up to date; again changes nothing")
+    command("scheduler", "notifier.programs.scheduler:run", "release what is due and sweep up what was lost")
+    migrate = command(
+        "migrate", "notifier.programs.cli:migrate", "bring the database up to date; again changes nothing"
+    )
     migrate.add_argument("--first-start", action="store_true", help=argparse.SUPPRESS)
     admin = command(
         "create-admin",
-        "notifier.cli:create_admin",
+        "notifier.programs.cli:create_admin",
         "add an admin; asks for the password, or makes one when there is no terminal",
     )
     admin.add_argument("email", metavar="EMAIL")
-    producer = command("create-producer", "notifier.cli:create_producer", "add a producer and print its key")
+    producer = command("create-producer", "notifier.programs.cli:create_producer", "add a producer and print its key")
     producer.add_argument("name", metavar="NAME")
     producer.add_argument(
         "--scope", action="extend", nargs="+", metavar="SCOPE", help="what the key may do (notify read users)"
@@ -72,13 +74,13 @@ def arguments() -> argparse.ArgumentParser:
     )
     producers = command(
         "producers",
-        "notifier.cli:show_producers",
+        "notifier.programs.cli:show_producers",
         "list the producers, or set whose pages may show their users' inboxes",
     )
     of_producers = producers.add_subparsers(metavar="ACTION")
     of_producers.add_parser("list", help="list them")
     allowed = of_producers.add_parser("origins", help="show or set the sites of one")
-    allowed.set_defaults(program="notifier.cli:set_origins")
+    allowed.set_defaults(program="notifier.programs.cli:set_origins")
     allowed.add_argument("name", metavar="NAME", help="its name or its id")
     allowed.add_argument(
         "origins",
@@ -87,11 +89,13 @@ def arguments() -> argparse.ArgumentParser:
         help="https://shop.example; 'any' lifts the limit; none shows what is set",
     )
     providers = command(
-        "providers", "notifier.cli:show_providers", "list the providers and their health; add, remove or force one"
+        "providers",
+        "notifier.programs.cli:show_providers",
+        "list the providers and their health; add, remove or force one",
     )
     actions = providers.add_subparsers(metavar="ACTION")
     add = actions.add_parser("add", help="add an account of a provider")
-    add.set_defaults(program="notifier.cli:add_provider")
+    add.set_defaults(program="notifier.programs.cli:add_provider")
     add.add_argument("name", metavar="NAME", help="what it is called in lists and logs")
     add.add_argument("adapter", metavar="PROVIDER", help="'smtp' say")
     add.add_argument(
@@ -111,23 +115,23 @@ def arguments() -> argparse.ArgumentParser:
         "--weight", type=_count, default=1, metavar="N", help="its share among those at the same position (1)"
     )
     remove = actions.add_parser("remove", help="remove an account")
-    remove.set_defaults(program="notifier.cli:remove_provider")
+    remove.set_defaults(program="notifier.programs.cli:remove_provider")
     remove.add_argument("name", metavar="NAME")
     force = actions.add_parser("force", help="open a breaker by hand, close it, or leave it to itself again")
-    force.set_defaults(program="notifier.cli:force_provider")
+    force.set_defaults(program="notifier.programs.cli:force_provider")
     force.add_argument("name", metavar="NAME")
     force.add_argument("state", choices=["open", "closed", "auto"])
     flags = command(
-        "flags", "notifier.cli:show_flags", "list whom channels and providers are on for; set or clear a flag"
+        "flags", "notifier.programs.cli:show_flags", "list whom channels and providers are on for; set or clear a flag"
     )
     of_flags = flags.add_subparsers(metavar="ACTION")
     of_flags.add_parser("list", help="list those that are set; everything else is on")
     set_ = of_flags.add_parser("set", help="on for a percentage of the users, always the same ones; 0 is off")
-    set_.set_defaults(program="notifier.cli:set_flag")
+    set_.set_defaults(program="notifier.programs.cli:set_flag")
     set_.add_argument("name", metavar="NAME", help="a channel, 'sms', or an account of a provider, 'email:smtp'")
     set_.add_argument("percent", type=int, metavar="PERCENT", help="0 to 100")
     clear = of_flags.add_parser("clear", help="on for everybody again")
-    clear.set_defaults(program="notifier.cli:clear_flag")
+    clear.set_defaults(program="notifier.programs.cli:clear_flag")
     clear.add_argument("name", metavar="NAME")
     doctor = command(
         "doctor",
@@ -136,7 +140,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     doctor.add_argument("checks", nargs="*", metavar="CHECK", help="only these, 'redis clocks' say (all)")
     doctor.add_argument("--json", action="store_true", help="for machines")
-    command("demo", "notifier.cli:demo", "add a demo person and a handful of notifications")
+    command("demo", "notifier.programs.cli:demo", "add a demo person and a handful of notifications")
     return parser
 
 
@@ -168,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     if options.command == "doctor":  # which tells of bad settings itself
-        return int(importlib.import_module("notifier.doctor.report").run(options))
+        return int(importlib.import_module("notifier.programs.doctor.report").run(options))
     settings = Settings.from_env()
     if options.command == "web":
         # The words of the command line stay on it, so that people find the process by them.

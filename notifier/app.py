@@ -5,12 +5,15 @@ from pathlib import Path
 from apiflask import APIFlask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from notifier import api, channels, installation, process_pool, web
-from notifier.config import Settings
-from notifier.database import engine_options, prepare_engine
-from notifier.encryption import vault
-from notifier.extensions import csrf, db, login_manager, migrate, redis_store, socketio
-from notifier.pipeline import audit, sessions
+from notifier import api, channels, web
+from notifier.access import sessions
+from notifier.ground import process_pool
+from notifier.ground.config import Settings
+from notifier.ground.database import engine_options, prepare_engine
+from notifier.ground.encryption import vault
+from notifier.ground.extensions import csrf, db, login_manager, migrate, redis_store, socketio
+from notifier.ledgers import audit
+from notifier.operations import installation
 from notifier.realtime import gateway
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,12 +15,12 @@ from rq import get_current_job
 from notifier.app import create_app
 from notifier.batchworker import Ended, Job
 from notifier.core.errors import Rejected
-from notifier.database import UNAVAILABLE
-from notifier.ids import parse
-from notifier.pipeline import claim as claiming
-from notifier.pipeline import deliver as delivering
-from notifier.pipeline import expand as expanding
-from notifier.pipeline.record import record
+from notifier.ground.database import UNAVAILABLE
+from notifier.ground.ids import parse
+from notifier.pipeline.delivery import claim as claiming
+from notifier.pipeline.delivery import deliver as delivering
+from notifier.pipeline.delivery.record import record
+from notifier.pipeline.intake import expand as expanding
 
 log = structlog.get_logger()
 

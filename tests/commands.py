@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import notifier.cli  # noqa: F401
-import notifier.worker  # noqa: F401
+import notifier.programs.cli  # noqa: F401
+import notifier.programs.worker  # noqa: F401
 from notifier.__main__ import main
 
 _PROCESSES = multiprocessing.get_context("forkserver")

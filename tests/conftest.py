@@ -32,21 +32,25 @@ from hypothesis import settings as hypothesis_settings
 from pytest_flask.live_server import LiveServer
 from sqlalchemy import create_engine, make_url, text
 
-from notifier import accounts, channels, installation, tokens
+from notifier import channels
+from notifier.access import accounts
 from notifier.app import create_app
-from notifier.clock import now
-from notifier.config import Settings
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.encryption import KeyRing
-from notifier.extensions import db, redis_store
-from notifier.ids import new_id
+from notifier.ground import tokens
+from notifier.ground.clock import now
+from notifier.ground.config import Settings
+from notifier.ground.database import transaction
+from notifier.ground.encryption import KeyRing
+from notifier.ground.extensions import db, redis_store
+from notifier.ground.ids import new_id
+from notifier.inbox import marks as inbox
 from notifier.models import Address, ConsentEvent, Delivery, Notification, Preference, Submission, User
 from notifier.models.producer import SCOPES
-from notifier.pipeline import inbox, people
-from notifier.pipeline import preferences as choosing
-from notifier.realtime import publish
-from notifier.up import redis_server
+from notifier.operations import installation
+from notifier.people import preferences as choosing
+from notifier.people import profiles as people
+from notifier.programs.up import redis_server
+from notifier.signals import publish
 from tests import sharing_out
 
 # No test depends on the machine's speed. (What a test says itself replaces these.)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import redis
 
-from notifier.up import redis_server
+from notifier.programs.up import redis_server
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "a-producer-key-for-tests-0123456789"

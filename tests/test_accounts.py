@@ -12,10 +12,11 @@ from apiflask import APIFlask
 from argon2 import PasswordHasher
 from flask import Config
 
-from notifier import accounts, tokens
-from notifier.clock import now
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.access import accounts
+from notifier.ground import tokens
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import Account, ApiKey, User
 from notifier.models.producer import SCOPES
 from tests.conftest import subject_of

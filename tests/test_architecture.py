@@ -15,40 +15,43 @@ CHANNEL_NAMES = {"inapp", "email", "sms", "push", "webpush", "webhook", "slack",
 # The longest match counts. What is not named here fails the first test: a new module is put on a floor by hand.
 FLOORS = {
     "notifier.core": 0,
-    "notifier.outage": 1, "notifier.lifeline": 1, "notifier.writable": 1,
-    "notifier.config": 1, "notifier.extensions": 1, "notifier.clock": 1, "notifier.ids": 1, "notifier.encryption": 1,
-    "notifier.database": 1,
-    "notifier.logs": 1, "notifier.liveness": 1, "notifier.models": 1, "notifier.channels": 1, "notifier.catalogue": 1,
-    "notifier.queueing": 1,
-    "notifier.process_pool": 1,
-    "notifier.batchworker": 1, "notifier.shapes": 1, "notifier.dead_letters": 1, "notifier.tokens": 1, "notifier.schema": 1, "notifier.realtime.publish": 1,
-    "notifier.guard": 1, "notifier.vital": 1, "notifier.listening": 1,
-    "notifier.pipeline": 2, "notifier.queries": 2, "notifier.accounts": 2, "notifier.origins": 2, "notifier.key_use": 2, "notifier.installation": 2,
+    "notifier.ground.outage": 1, "notifier.ground.lifeline": 1, "notifier.queries.writable": 1,
+    "notifier.ground.config": 1, "notifier.ground.extensions": 1, "notifier.ground.clock": 1, "notifier.ground.ids": 1, "notifier.ground.encryption": 1,
+    "notifier.ground.database": 1,
+    "notifier.ground.logs": 1, "notifier.signals.liveness": 1, "notifier.models": 1, "notifier.channels": 1, "notifier.catalogue": 1,
+    "notifier.signals.queueing": 1,
+    "notifier.ground.process_pool": 1,
+    "notifier.batchworker": 1, "notifier.ground.shapes": 1, "notifier.queries.dead_letters": 1, "notifier.ground.tokens": 1, "notifier.ground.schema": 1, "notifier.signals.publish": 1,
+    "notifier.programs.guard": 1, "notifier.ground.vital": 1, "notifier.programs.listening": 1,
+    "notifier.pipeline": 2, "notifier.queries": 2, "notifier.access.accounts": 2, "notifier.access.origins": 2, "notifier.access.key_use": 2, "notifier.operations.installation": 2,
     "notifier.api": 3, "notifier.web": 3, "notifier.realtime.gateway": 3, "notifier.realtime.console": 3, "notifier.realtime.door": 3,
     "notifier.app": 4,
-    "notifier.jobs": 5, "notifier.worker": 5, "notifier.scheduler": 5, "notifier.starting": 5, "notifier.up": 5,
-    "notifier.children": 5,
-    "notifier.cli": 5, "notifier.doctor": 5, "notifier.demonstration": 5, "notifier.__main__": 5,
+    "notifier.jobs": 5, "notifier.programs.worker": 5, "notifier.programs.scheduler": 5, "notifier.programs.starting": 5, "notifier.programs.up": 5,
+    "notifier.programs.children": 5,
+    "notifier.programs.cli": 5, "notifier.programs.doctor": 5, "notifier.programs.demonstration": 5, "notifier.__main__": 5,
     "wsgi": 6,
 }  # fmt: skip
 MAPS = {"notifier", "notifier.realtime"}  # packages whose __init__ holds nothing
 # Inside floor 1: what everything may use.
 EVERYBODYS = {
-    "notifier.config", "notifier.extensions", "notifier.outage", "notifier.clock", "notifier.ids",
-    "notifier.encryption", "notifier.database",
-    "notifier.vital",
+    "notifier.ground.config", "notifier.ground.extensions", "notifier.ground.outage", "notifier.ground.clock", "notifier.ground.ids",
+    "notifier.ground.encryption", "notifier.ground.database",
+    "notifier.ground.vital",
 }  # fmt: skip
 BESIDE = {  # the few that look sideways, and why
-    ("notifier.tokens", "notifier.models"),  # the rows that tokens end with, which doors and pipeline ask about
-    ("notifier.dead_letters", "notifier.models"),  # its SQL, which both pipeline and queries use
-    ("notifier.writable", "notifier.models"),  # the row that is written to see whether it works
-    ("notifier.queueing", "notifier.channels"),  # there is a queue for each channel
-    ("notifier.queueing", "notifier.batchworker.bell"),  # wakes its workers
-    ("notifier.installation", "notifier.pipeline.people"),  # its address, so that alerts reach it by mail too
-    ("notifier.accounts", "notifier.pipeline.audit"),  # keys and accounts are changed by somebody
-    ("notifier.accounts", "notifier.pipeline.sessions"),  # which end with a changed password
-    ("notifier.origins", "notifier.pipeline.audit"),
-    ("notifier.installation", "notifier.accounts"),  # makes the first admin and the first key
+    ("notifier.ground.tokens", "notifier.models"),  # the rows that tokens end with, which doors and pipeline ask about
+    ("notifier.queries.dead_letters", "notifier.models"),  # its SQL, which both pipeline and queries use
+    ("notifier.queries.writable", "notifier.models"),  # the row that is written to see whether it works
+    ("notifier.signals.queueing", "notifier.channels"),  # there is a queue for each channel
+    ("notifier.signals.queueing", "notifier.batchworker.bell"),  # wakes its workers
+    (
+        "notifier.operations.installation",
+        "notifier.people.profiles",
+    ),  # its address, so that alerts reach it by mail too
+    ("notifier.access.accounts", "notifier.ledgers.audit"),  # keys and accounts are changed by somebody
+    ("notifier.access.accounts", "notifier.access.sessions"),  # which end with a changed password
+    ("notifier.access.origins", "notifier.ledgers.audit"),
+    ("notifier.operations.installation", "notifier.access.accounts"),  # makes the first admin and the first key
 }
 
 
@@ -169,7 +172,7 @@ def foreign_imports(name: str) -> set[str]:
 
 
 # The inbox is itself: its queries look for its own items. Everything else asks the channel's declaration.
-NAMES_ITS_CHANNEL = {"notifier.queries.inbox", "notifier.pipeline.inbox"}
+NAMES_ITS_CHANNEL = {"notifier.queries.inbox", "notifier.inbox.marks"}
 
 
 def test_no_channel_is_told_apart_by_name_outside_channels() -> None:
@@ -216,7 +219,7 @@ CLOCK = {
 
 
 def test_the_time_is_read_in_one_place() -> None:
-    assert faults(readings_of_the_time, set(MODULES) - {"notifier.clock"}) == {}
+    assert faults(readings_of_the_time, set(MODULES) - {"notifier.ground.clock"}) == {}
 
 
 def readings_of_the_time(name: str) -> list[str]:
@@ -241,7 +244,7 @@ ENVIRONMENT = {"os.environ", "os.getenv"}
 
 
 def test_the_environment_is_read_in_one_place() -> None:
-    assert faults(readings_of_the_environment, set(MODULES) - {"notifier.config", "wsgi"}) == {}
+    assert faults(readings_of_the_environment, set(MODULES) - {"notifier.ground.config", "wsgi"}) == {}
 
 
 def readings_of_the_environment(name: str) -> list[str]:

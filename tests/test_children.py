@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from notifier import listening
-from notifier.children import Child
+from notifier.programs import listening
+from notifier.programs.children import Child
 from tests.running import free_port
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]

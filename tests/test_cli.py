@@ -12,9 +12,9 @@ import pytest
 from apiflask import APIFlask
 from sqlalchemy import func, select
 
-from notifier import accounts
-from notifier.encryption import KeyRing
-from notifier.extensions import db
+from notifier.access import accounts
+from notifier.ground.encryption import KeyRing
+from notifier.ground.extensions import db
 from notifier.models import Account, AuditEntry, Flag, Notification, Producer, User
 from tests.commands import run_command
 from tests.running import ROOT

@@ -8,11 +8,12 @@ import pytest
 import time_machine
 from apiflask import APIFlask
 
-from notifier import clock
 from notifier.core import lifecycle
-from notifier.database import follow_clock, transaction
+from notifier.ground import clock
+from notifier.ground.database import follow_clock, transaction
 from notifier.models import Delivery
-from notifier.pipeline import claim, sweep
+from notifier.pipeline.delivery import claim
+from notifier.pipeline.upkeep import due as sweep
 from tests.pipeline.conftest import caller, deliveries, submit  # noqa: F401 (fixtures)
 
 WRONG = pytest.mark.parametrize("off", [timedelta(hours=30), timedelta(hours=-30)], ids=["fast", "slow"])

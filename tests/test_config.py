@@ -9,10 +9,10 @@ import pytest
 import redis
 from sqlalchemy import make_url
 
-from notifier.config import BadSettings, Settings, embedded_redis_socket, setting_names, unread
 from notifier.core.limits import DEFAULT_CAPS, parse_caps
-from notifier.database import sqlite_file
-from notifier.encryption import KeyRing
+from notifier.ground.config import BadSettings, Settings, embedded_redis_socket, setting_names, unread
+from notifier.ground.database import sqlite_file
+from notifier.ground.encryption import KeyRing
 
 
 @pytest.fixture

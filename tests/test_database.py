@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 from sqlalchemy.exc import DBAPIError
 
-from notifier.database import once_committed, transaction, undone_by
-from notifier.extensions import db
+from notifier.ground.database import once_committed, transaction, undone_by
+from notifier.ground.extensions import db
 
 
 def test_an_error_of_the_database_quotes_no_values(app: APIFlask) -> None:

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from notifier import __main__ as program
-from notifier import installation, up
 from notifier.channels.contract import Adapter
-from notifier.channels.http import Http
-from notifier.config import Settings, setting_names
+from notifier.channels.wire.http import Http
 from notifier.core.lifecycle import diagram
 from notifier.core.message import Content, Message, Recipient
+from notifier.ground.config import Settings, setting_names
+from notifier.operations import installation
+from notifier.programs import up
 from tests.conftest import Api
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.encryption import KeyRing, KeysDoNotFit, Vault
+from notifier.ground.encryption import KeyRing, KeysDoNotFit, Vault
 
 
 def vault(*rings: str) -> Vault:

@@ -6,8 +6,8 @@ from flask import Config, g, has_request_context
 from flask.testing import FlaskClient
 from pytest_flask.live_server import LiveServer
 
-from notifier.extensions import redis_store
-from notifier.outage import REQUEST_S
+from notifier.ground.extensions import redis_store
+from notifier.ground.outage import REQUEST_S
 from tests.conftest import Api
 
 

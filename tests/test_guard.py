@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from notifier import guard
-from notifier.guard import Body, Connections, Head, Incoming, Listener, Refused
+from notifier.programs import guard
+from notifier.programs.guard import Body, Connections, Head, Incoming, Listener, Refused
 
 START = b"POST /x HTTP/1.1\r\nHost: shop.example\r\n"
 

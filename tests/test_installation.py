@@ -8,13 +8,14 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import catalogue, channels, installation
+from notifier import catalogue, channels
 from notifier.app import create_app
-from notifier.config import Settings
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.catalogue import types as event_types
+from notifier.ground.config import Settings
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import EventType, InstallationSecret, Template
-from notifier.pipeline import event_types
+from notifier.operations import installation
 from tests.pipeline.conftest import statements
 
 

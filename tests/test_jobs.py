@@ -11,11 +11,11 @@ from sqlalchemy import update
 
 from notifier import jobs
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import redis_store
-from notifier.ids import show
+from notifier.ground.database import transaction
+from notifier.ground.extensions import redis_store
+from notifier.ground.ids import show
 from notifier.models import Delivery
-from notifier.queueing import SERIALIZER, Doorbell, failed_registry, queue, ring
+from notifier.signals.queueing import SERIALIZER, Doorbell, failed_registry, queue, ring
 from tests.pipeline.conftest import caller, deliveries, submit  # noqa: F401 (fixtures)
 
 Submit = Callable[..., Any]

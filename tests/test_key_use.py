@@ -12,9 +12,9 @@ import time_machine
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
-from notifier import accounts, key_use
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.access import accounts, key_use
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import ApiKey
 from tests.conftest import Api
 

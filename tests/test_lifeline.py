@@ -13,16 +13,16 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 from flask import Config
 
-from notifier import lifeline
 from notifier.app import create_app
-from notifier.config import Settings
-from notifier.database import sqlite_file
-from notifier.extensions import db, redis_store
-from notifier.ids import show
-from notifier.lifeline import Lifeline
+from notifier.ground import lifeline
+from notifier.ground.config import Settings
+from notifier.ground.database import sqlite_file
+from notifier.ground.extensions import db, redis_store
+from notifier.ground.ids import show
+from notifier.ground.lifeline import Lifeline
 from notifier.models import Delivery
-from notifier.pipeline import claim
-from notifier.pipeline.abandoned import Abandoned
+from notifier.pipeline.delivery import claim
+from notifier.pipeline.upkeep.abandoned import Abandoned
 from tests.pipeline.conftest import caller, deliveries, submit  # noqa: F401 (fixtures)
 from tests.running import eventually
 

@@ -4,8 +4,8 @@ import pytest
 from apiflask import APIFlask
 from rq import Queue, SimpleWorker
 
-from notifier import liveness
-from notifier.extensions import redis_store
+from notifier.ground.extensions import redis_store
+from notifier.signals import liveness
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 

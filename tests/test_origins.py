@@ -6,9 +6,9 @@ import pytest
 import time_machine
 from apiflask import APIFlask
 
-from notifier import accounts, origins
-from notifier.clock import now
-from notifier.extensions import db
+from notifier.access import accounts, origins
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
 from notifier.models import Producer
 
 HERE = "http://localhost/"

@@ -13,14 +13,15 @@ import structlog
 from apiflask import APIFlask
 from flask import g
 
-from notifier import liveness
 from notifier.app import create_app
-from notifier.config import Settings
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import db, redis_store
-from notifier.outage import ANSWER_S, AWAY_S, REQUEST_S, Once, Outage, RedisIsAway
-from notifier.pipeline import health, people
+from notifier.ground.config import Settings
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db, redis_store
+from notifier.ground.outage import ANSWER_S, AWAY_S, REQUEST_S, Once, Outage, RedisIsAway
+from notifier.people import profiles as people
+from notifier.providers import health
+from notifier.signals import liveness
 from tests.conftest import Api
 from tests.running import Redis
 

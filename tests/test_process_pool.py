@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from notifier.core.errors import Fault, Rejected
-from notifier.pipeline.template_language import TemplateFault, code_of
-from notifier.process_pool import AUTHORS, ProcessPool, run
+from notifier.ground.process_pool import AUTHORS, ProcessPool, run
+from notifier.words.language import TemplateFault, code_of
 from tests.running import eventually
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from apiflask import APIFlask
 
-from notifier import liveness, scheduler
-from notifier.pipeline import sweep
+from notifier.pipeline.upkeep import due as sweep
+from notifier.programs import scheduler
+from notifier.signals import liveness
 
 
 class Work:

@@ -4,10 +4,10 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import schema
-from notifier.config import NotReady
-from notifier.extensions import db
-from notifier.schema import Standing
+from notifier.ground import schema
+from notifier.ground.config import NotReady
+from notifier.ground.extensions import db
+from notifier.ground.schema import Standing
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import structlog
 from apiflask import APIFlask
 
 from notifier.app import create_app
-from notifier.config import Settings
-from notifier.starting import wait_for_app
+from notifier.ground.config import Settings
+from notifier.programs.starting import wait_for_app
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 

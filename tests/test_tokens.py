@@ -13,15 +13,16 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 from itsdangerous import URLSafeSerializer
 
-from notifier import accounts, tokens
-from notifier.clock import now
+from notifier.access import accounts
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.ground import tokens
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import Delivery, Producer, User
 from notifier.models.producer import SCOPES
-from notifier.pipeline import people
-from notifier.pipeline.claim import claim
+from notifier.people import profiles as people
+from notifier.pipeline.delivery.claim import claim
 from notifier.queries.preferences import document
 from tests.conftest import Api, Statements, subject_of
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from notifier.up import CannotStart, refuse_shared
+from notifier.programs.up import CannotStart, refuse_shared
 from tests.running import ROOT, Up, eventually, free_port
 
 ALL = {"redis", "web", "worker", "scheduler"}

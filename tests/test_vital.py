@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from notifier import vital
+from notifier.ground import vital
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = """

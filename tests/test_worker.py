@@ -13,9 +13,11 @@ import redis
 from apiflask import APIFlask
 from rq.job import Job
 
-from notifier import channels, queueing, worker
+from notifier import channels
 from notifier.core.submission import PRIORITIES
-from notifier.ids import new_id, show
+from notifier.ground.ids import new_id, show
+from notifier.programs import worker
+from notifier.signals import queueing
 
 
 def test_every_queue_has_a_consumer() -> None:

@@ -9,12 +9,14 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 from flask_migrate import upgrade
 
-from notifier import accounts, installation, writable
+from notifier.access import accounts
 from notifier.app import create_app
-from notifier.config import Settings
-from notifier.database import WRITE_REFUSED
-from notifier.extensions import db
+from notifier.ground.config import Settings
+from notifier.ground.database import WRITE_REFUSED
+from notifier.ground.extensions import db
 from notifier.models.producer import SCOPES
+from notifier.operations import installation
+from notifier.queries import writable
 from tests.conftest import Api, new_postgres_database
 
 SUBMITTED = {

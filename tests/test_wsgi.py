@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException, create_connection
 
-from notifier import listening, vital
+from notifier.ground import vital
+from notifier.programs import listening
 from tests.running import eventually
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -151,7 +152,9 @@ def test_what_people_wrote_is_put_into_words_by_a_process_beside_it_that_ends_wi
         assert b"rendered" in answer, answer[:500]
         time.sleep(0.3)
     children = Path(f"/proc/{web.process.pid}/task/{web.process.pid}/children").read_text().split()
-    assert [b"notifier.process_pool" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children] == [True]
+    assert [b"notifier.ground.process_pool" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children] == [
+        True
+    ]
     web.process.send_signal(signal.SIGTERM)
     assert web.process.wait(30) == 0
     eventually(lambda: not Path(f"/proc/{children[0]}").exists())

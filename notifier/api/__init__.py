@@ -24,7 +24,7 @@ from notifier.api import (
     users,
 )
 from notifier.api.strict_json import StrictJSON, StrictRequest
-from notifier.extensions import csrf
+from notifier.ground.extensions import csrf
 
 blueprints = (
     notifications.bp,

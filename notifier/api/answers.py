@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from notifier.api.fields import pointer_to
 from notifier.core.errors import Fault, Rejected
-from notifier.ids import parse
+from notifier.ground.ids import parse
 
 View = TypeVar("View", bound=Callable[..., Any])
 

@@ -12,17 +12,18 @@ from typing import Any, Literal, TypeVar
 from apiflask import APIBlueprint, APIFlask
 from flask import Response, current_app, g, request
 
-from notifier import accounts, key_use, logs, tokens
+from notifier.access import accounts, key_use
 from notifier.api import limits, parameters
 from notifier.api.errors import is_api
 from notifier.api.fields import parse_user_id
 from notifier.core import worlds
 from notifier.core.errors import Rejected
 from notifier.core.networks import is_within
-from notifier.ids import new_id
+from notifier.ground import logs, tokens
+from notifier.ground.ids import new_id
+from notifier.ledgers import audit
 from notifier.models.producer import SCOPES
-from notifier.pipeline import audit
-from notifier.pipeline.judge import Caller
+from notifier.pipeline.intake.judge import Caller
 
 _OF_ONE_REQUEST = ("key", "scopes_wanted", "rate_limit", "body_is_optional")
 _ANYONE = "anyone"  # the rule of pages that nobody has to be signed in for

@@ -20,7 +20,7 @@ from werkzeug.exceptions import HTTPException
 from notifier.api.fields import MOST_FAULTS, STEPS, pointer_to
 from notifier.core.errors import Fault, Rejected
 from notifier.core.faults import sentence
-from notifier.database import UNAVAILABLE, UNAVAILABLE_RETRY_S
+from notifier.ground.database import UNAVAILABLE, UNAVAILABLE_RETRY_S
 
 MEDIA_TYPE = "application/problem+json"
 

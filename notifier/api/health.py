@@ -5,14 +5,15 @@ from flask import Response, current_app
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from notifier import liveness, writable
 from notifier.api import metrics
 from notifier.api.answers import also, answer
 from notifier.api.auth import Door, public
 from notifier.api.schemas import HealthOut, ReadinessOut
-from notifier.config import INSTALLATION_HEADER, current_settings
-from notifier.database import UNAVAILABLE_RETRY_S
-from notifier.extensions import db, redis_store
+from notifier.ground.config import INSTALLATION_HEADER, current_settings
+from notifier.ground.database import UNAVAILABLE_RETRY_S
+from notifier.ground.extensions import db, redis_store
+from notifier.queries import writable
+from notifier.signals import liveness
 
 bp = Door("api_health", __name__, tag="Health")
 

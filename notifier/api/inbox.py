@@ -12,18 +12,19 @@ from flask_wtf.csrf import validate_csrf
 from pydantic import BeforeValidator, Field, model_validator
 from wtforms import ValidationError
 
-from notifier import accounts, origins, tokens
+from notifier.access import accounts, origins
 from notifier.api import limits
 from notifier.api.auth import Door, person
 from notifier.api.fields import Body, Time, wrong
 from notifier.api.schemas import CATEGORY, Answer, Page
 from notifier.channels.table import INAPP
-from notifier.clock import now
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import MAX_AHEAD
-from notifier.ids import parse, parse_many
-from notifier.pipeline import inbox
-from notifier.pipeline.inbox import MAX_IDS, Chosen
+from notifier.ground import tokens
+from notifier.ground.clock import now
+from notifier.ground.ids import parse, parse_many
+from notifier.inbox import marks as inbox
+from notifier.inbox.marks import MAX_IDS, Chosen
 from notifier.queries import inbox as questions
 from notifier.queries import why as reasons
 

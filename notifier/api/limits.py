@@ -22,12 +22,12 @@ from flask import current_app, g, request
 from limits import RateLimitItem, parse
 from limits.storage import RedisStorage
 
-from notifier.clock import now
 from notifier.core.errors import Rejected
 from notifier.core.networks import neighbourhood
-from notifier.encryption import vault
-from notifier.extensions import redis_store
-from notifier.queueing import unchecked
+from notifier.ground.clock import now
+from notifier.ground.encryption import vault
+from notifier.ground.extensions import redis_store
+from notifier.signals.queueing import unchecked
 
 _PAUSE_S = 1.0
 _PARTS = 1_000  # of the limit, one of which a process takes at a time

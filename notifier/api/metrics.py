@@ -12,10 +12,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from notifier import liveness, queueing
-from notifier.database import UNAVAILABLE
-from notifier.extensions import db
+from notifier.ground.database import UNAVAILABLE
+from notifier.ground.extensions import db
 from notifier.queries import overview
+from notifier.signals import liveness, queueing
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 

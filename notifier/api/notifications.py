@@ -28,8 +28,8 @@ from notifier.api.submitting import (
     submit,
     submit_each,
 )
-from notifier.ids import parse
-from notifier.pipeline import cancel
+from notifier.ground.ids import parse
+from notifier.pipeline.intake import cancel
 from notifier.queries import notifications as queries
 
 bp = Door("api_notifications", __name__, url_prefix="/api/v1", tag="Notifications")

@@ -6,7 +6,7 @@ from notifier.api.answers import answer
 from notifier.api.auth import Door, allow, existing_user_id
 from notifier.api.schemas import PreferencesIn, PreferencesOut
 from notifier.core.errors import Fault, Rejected
-from notifier.pipeline import preferences
+from notifier.people import preferences
 from notifier.queries import preferences as queries
 from notifier.queries import users
 

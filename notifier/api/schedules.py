@@ -16,8 +16,8 @@ from notifier.api.schemas import (
 )
 from notifier.api.submitting import check_rehearsal, submission_from
 from notifier.core.errors import Fault, Rejected
-from notifier.ids import parse
-from notifier.pipeline import schedules
+from notifier.ground.ids import parse
+from notifier.pipeline.intake import schedules
 from notifier.queries import schedules as queries
 
 bp = Door("api_schedules", __name__, url_prefix="/api/v1/schedules", tag="Schedules")

@@ -41,10 +41,10 @@ from notifier.api.submitting import (
     submit,
     submit_each,
 )
-from notifier.clock import now
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import Submission
-from notifier.pipeline import preferences
+from notifier.ground.clock import now
+from notifier.people import preferences
 from notifier.queries import notifications as notification_queries
 from notifier.queries import preferences as preference_queries
 from notifier.queries import types as type_queries

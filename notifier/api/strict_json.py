@@ -14,7 +14,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from notifier.core.errors import Fault, Rejected
-from notifier.shapes import timestamp
+from notifier.ground.shapes import timestamp
 
 
 class StrictJSON(DefaultJSONProvider):

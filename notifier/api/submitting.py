@@ -17,10 +17,10 @@ from notifier.api.fields import pointer_to
 from notifier.api.schemas import SubmissionIn
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient, Submission
-from notifier.extensions import db
-from notifier.pipeline import accept, bulk_keys, group_commit
-from notifier.pipeline.dry_run import dry_run
-from notifier.pipeline.judge import IN_PROGRESS, Accepted, Item
+from notifier.ground.extensions import db
+from notifier.pipeline.intake import accept, bulk_keys, group_commit
+from notifier.pipeline.intake.dry_run import dry_run
+from notifier.pipeline.intake.judge import IN_PROGRESS, Accepted, Item
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"\Z')
 _LONGEST_KEY = 255

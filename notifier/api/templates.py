@@ -18,13 +18,14 @@ from notifier.api.schemas import (
     TemplatePreviewOut,
     TemplateWords,
 )
+from notifier.catalogue import templates
 from notifier.channels import CHANNELS
 from notifier.core.errors import Fault, Rejected
 from notifier.core.wording import DRAFT, Words
-from notifier.pipeline import template_preview, templates
-from notifier.pipeline.render import RenderFault
+from notifier.operations import template_trial as template_preview
 from notifier.queries import templates as sources
 from notifier.queries import types as queries
+from notifier.words.render import RenderFault
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}(?:@[0-9]{1,9})?\Z")
 _VERSION = re.compile(r"([A-Za-z0-9_.-]{1,64})@([0-9]{1,9})\Z")

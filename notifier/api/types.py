@@ -8,8 +8,8 @@ from notifier.api import auth
 from notifier.api.answers import also, answer
 from notifier.api.auth import Door, allow
 from notifier.api.schemas import TypeIn, TypeOut, TypePage
+from notifier.catalogue import types as event_types
 from notifier.core.errors import Fault, Rejected
-from notifier.pipeline import event_types
 from notifier.queries import types as queries
 
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")

@@ -5,7 +5,6 @@ from typing import Any
 
 from flask import Response, g
 
-from notifier import tokens
 from notifier.api.answers import also, answer
 from notifier.api.auth import Door, allow, existing_user_id, require
 from notifier.api.fields import parse_user_id
@@ -25,11 +24,13 @@ from notifier.api.schemas import (
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.core.worlds import shown_id
-from notifier.database import transaction
-from notifier.ids import parse
-from notifier.pipeline import addresses, people
+from notifier.ground import tokens
+from notifier.ground.database import transaction
+from notifier.ground.ids import parse
+from notifier.ground.shapes import timestamp
+from notifier.people import addresses
+from notifier.people import profiles as people
 from notifier.queries import users as queries
-from notifier.shapes import timestamp
 
 _VOUCHING = "that an address is somebody's own is said with the scope admin"
 PROFILE = (*people.PRIMARY, *people.PROFILE)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import redis
 
-from notifier import vital
 from notifier.batchworker.take import WAKE
+from notifier.ground import vital
 
 _LONGEST_WAIT_S = 1
 _MOST_WORKERS = 64  # more need not be woken for one batch of jobs

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-from notifier import vital
+from notifier.ground import vital
 
 T = TypeVar("T")
 

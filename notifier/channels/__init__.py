@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 
 from flask import Flask, current_app
 
+from notifier.channels.adapters.email_smtp import EmailSmtp
+from notifier.channels.adapters.webhook_standard import StandardWebhook
+from notifier.channels.adapters.webpush_vapid import WebPush
 from notifier.channels.contract import Adapter, Channel
-from notifier.channels.email_smtp import EmailSmtp
-from notifier.channels.http import Http
 from notifier.channels.sandbox import magic_word, sandbox_for
 from notifier.channels.table import BUILT_IN
-from notifier.channels.webhook_standard import StandardWebhook
-from notifier.channels.webpush_vapid import WebPush
-from notifier.config import BadSettings, Settings
+from notifier.channels.wire.http import Http
 from notifier.core.flags import is_in_rollout
 from notifier.core.plan import ChannelFacts
+from notifier.ground.config import BadSettings, Settings
 
 ADAPTERS: tuple[type[Adapter], ...] = (
     EmailSmtp,

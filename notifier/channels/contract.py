@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import SplitResult, urlsplit
 
-from notifier.channels.http import Http, Response, explain
+from notifier.channels.wire.http import Http, Response, explain
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Message, Receipt, Recipient
 

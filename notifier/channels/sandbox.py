@@ -10,7 +10,7 @@ from typing import Any
 
 from notifier.channels.addresses import EMAIL, PHONE
 from notifier.channels.contract import Adapter, Channel
-from notifier.channels.http import Http
+from notifier.channels.wire.http import Http
 from notifier.core.errors import DeliveryError, InvalidRecipient, Permanent, RateLimited, Retryable
 from notifier.core.message import Message, Receipt, Recipient
 

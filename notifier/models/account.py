@@ -7,9 +7,9 @@ from flask_login import UserMixin
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from notifier.clock import now
-from notifier.extensions import Base
-from notifier.ids import new_id, show
+from notifier.ground.clock import now
+from notifier.ground.extensions import Base
+from notifier.ground.ids import new_id, show
 from notifier.models.types import EncryptedText, UtcDateTime
 
 ROLES = ("person", "viewer", "operator", "admin")  # each may do what those before it may

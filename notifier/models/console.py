@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Index, Integer, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from notifier.clock import now
-from notifier.extensions import Base
-from notifier.ids import new_id, show
+from notifier.ground.clock import now
+from notifier.ground.extensions import Base
+from notifier.ground.ids import new_id, show
 from notifier.models.types import PlainJSON, UtcDateTime
 
 _OPEN = "finished_at IS NULL"

@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, Integer, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from notifier.clock import now
-from notifier.extensions import Base
-from notifier.ids import new_id
+from notifier.ground.clock import now
+from notifier.ground.extensions import Base
+from notifier.ground.ids import new_id
 from notifier.models.types import PlainJSON, UtcDateTime
 
 TYPE_SAVED = "type.saved"  # by a person or a key, in the audit trail

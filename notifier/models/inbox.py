@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Index, Integer, String, Text, or_, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from notifier.clock import now
-from notifier.extensions import Base
+from notifier.ground.clock import now
+from notifier.ground.extensions import Base
 from notifier.models.types import EncryptedJSON, UtcDateTime
 
 FILTERS = ("unread", "all", "archived", "snoozed")

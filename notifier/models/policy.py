@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from notifier.clock import now
-from notifier.extensions import Base
-from notifier.ids import new_id
+from notifier.ground.clock import now
+from notifier.ground.extensions import Base
+from notifier.ground.ids import new_id
 from notifier.models.types import EncryptedJSON, UtcDateTime
 
 

@@ -6,9 +6,9 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from notifier.clock import now
-from notifier.extensions import Base
-from notifier.ids import new_id, show
+from notifier.ground.clock import now
+from notifier.ground.extensions import Base
+from notifier.ground.ids import new_id, show
 from notifier.models.types import PlainJSON, UtcDateTime
 
 SCOPES = ("notify", "read", "users", "templates", "urgent", "admin")

@@ -8,7 +8,7 @@ from sqlalchemy import JSON, DateTime, Dialect, LargeBinary
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from notifier.encryption import vault
+from notifier.ground.encryption import vault
 
 STORED_USER_ID = 129  # characters: an id of a producer's, and the mark of the test world (`core.worlds`)
 

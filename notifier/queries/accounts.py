@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from notifier.clock import now
 from notifier.core.errors import Rejected
-from notifier.extensions import db
-from notifier.ids import parse
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
+from notifier.ground.ids import parse
 from notifier.models import Account, Invitation
 from notifier.models.account import CONSOLE_ROLES, ROLES
 

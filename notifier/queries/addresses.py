@@ -8,9 +8,9 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.channels import CHANNELS
-from notifier.clock import now
-from notifier.extensions import db
-from notifier.ids import show
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
 from notifier.models import Address, AddressCode
 from notifier.queries.users import ADDRESS
 

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from notifier.clock import now
 from notifier.core.errors import Fault, Rejected
-from notifier.extensions import db
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
 from notifier.models import AuditEntry
 
 PAGE_SIZE = 50

@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, or_, select, true
 
 from notifier.core.worlds import MARK, is_of_tests, shown_id
-from notifier.extensions import db
-from notifier.ids import parse, show
+from notifier.ground.extensions import db
+from notifier.ground.ids import parse, show
 from notifier.models import Address, Capture, Delivery, EventType, Notification
 from notifier.queries.notifications import Sight
 from notifier.queries.people import digests_of

@@ -12,14 +12,14 @@ from typing import Any
 import redis
 import sqlalchemy as sa
 
-from notifier.clock import now
 from notifier.core.errors import Rejected
-from notifier.dead_letters import NONE, Filter, is_dead, select_dead
-from notifier.extensions import db, redis_store
-from notifier.ids import parse, show
+from notifier.ground.clock import now
+from notifier.ground.extensions import db, redis_store
+from notifier.ground.ids import parse, show
 from notifier.models import BulkAction, Delivery, Notification
+from notifier.queries.dead_letters import NONE, Filter, is_dead, select_dead
 from notifier.queries.failed import FailedJob, describe
-from notifier.queueing import EXPAND_QUEUE, all_queues, failed_registry, queue_name
+from notifier.signals.queueing import EXPAND_QUEUE, all_queues, failed_registry, queue_name
 
 PAGE_SIZE = 50
 MOST_GROUPS = 200

@@ -16,15 +16,15 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from sqlalchemy import func, select
 
-from notifier.clock import now
 from notifier.core.errors import Rejected
 from notifier.core.lifecycle import DEAD, DISCARDED
 from notifier.core.masking import masked
-from notifier.extensions import db, redis_store
-from notifier.ids import parse, show
+from notifier.ground.clock import now
+from notifier.ground.extensions import db, redis_store
+from notifier.ground.ids import parse, show
 from notifier.models import Attempt, Delivery, Notification
 from notifier.queries.types import internal_keys
-from notifier.queueing import SERIALIZER, all_queues, failed_registry, queue_name
+from notifier.signals.queueing import SERIALIZER, all_queues, failed_registry, queue_name
 
 PAGE_SIZE = 50
 

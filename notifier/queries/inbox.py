@@ -10,9 +10,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier import shapes
 from notifier.core.errors import Fault, Rejected
-from notifier.extensions import db
+from notifier.ground import shapes
+from notifier.ground.extensions import db
 from notifier.models import InboxItem, InboxState
 
 MAX_BEHIND = 500  # a client that has missed more than this reads its list again

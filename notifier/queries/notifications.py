@@ -7,13 +7,13 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier import shapes
 from notifier.core import lifecycle
 from notifier.core.errors import Rejected
 from notifier.core.explain import story, told, unpacked
 from notifier.core.worlds import MARK, shown_id, stored_id
-from notifier.extensions import db
-from notifier.ids import parse, show
+from notifier.ground import shapes
+from notifier.ground.extensions import db
+from notifier.ground.ids import parse, show
 from notifier.models import Attempt, Delivery, Notification, Receipt, Schedule, Submission
 from notifier.queries.types import internal_keys
 

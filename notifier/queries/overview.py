@@ -8,14 +8,14 @@ from datetime import timedelta
 import redis
 from sqlalchemy import and_, func, literal_column, select
 
-from notifier import liveness
-from notifier.clock import now
 from notifier.core.lifecycle import WAITING
 from notifier.core.submission import PRIORITIES
-from notifier.extensions import db, redis_store
+from notifier.ground.clock import now
+from notifier.ground.extensions import db, redis_store
 from notifier.models import Delivery
 from notifier.queries import causes, queues, search
-from notifier.queueing import queue_name
+from notifier.signals import liveness
+from notifier.signals.queueing import queue_name
 
 # How long the oldest may have been waiting: what each priority is promised.
 TARGETS = {

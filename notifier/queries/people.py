@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from notifier.channels import CHANNELS, normalise
 from notifier.core.errors import Rejected
 from notifier.core.worlds import MARK
-from notifier.encryption import vault
-from notifier.extensions import db
-from notifier.ids import show
+from notifier.ground.encryption import vault
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
 from notifier.models import Account, Address, InboxState, Notification, Suppression, User
 
 PAGE_SIZE = 50

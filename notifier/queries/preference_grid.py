@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from notifier.channels import CHANNELS
 from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL
-from notifier.extensions import db
+from notifier.ground.extensions import db
 from notifier.models import Account, Address, EventType, Preference
 
 ALERTED = "admin"  # the role whose people get what goes to the admins

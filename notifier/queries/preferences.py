@@ -11,9 +11,9 @@ from notifier.core.digest import MORNING
 from notifier.core.errors import Rejected
 from notifier.core.preferences import Preferences, from_document, resolve
 from notifier.core.worlds import shown_id
-from notifier.extensions import db
+from notifier.ground.extensions import db
+from notifier.ground.shapes import timestamp
 from notifier.models import ConsentEvent, EventType, Preference, User
-from notifier.shapes import timestamp
 
 Grid = dict[str, dict[str, dict[str, Any]]]
 

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier.clock import now
 from notifier.core.errors import Rejected
-from notifier.extensions import db
-from notifier.ids import parse, show
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
+from notifier.ground.ids import parse, show
 from notifier.models import ApiKey, Producer
 
 

@@ -12,7 +12,7 @@ from notifier import channels
 from notifier.channels import ADAPTERS, CHANNELS
 from notifier.channels.contract import Adapter
 from notifier.core.errors import Rejected
-from notifier.extensions import db
+from notifier.ground.extensions import db
 from notifier.models import Flag, Provider
 
 

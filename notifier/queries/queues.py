@@ -11,13 +11,13 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.utils import utcparse
 
-from notifier import liveness
 from notifier.channels import CHANNELS
-from notifier.clock import now
 from notifier.core.submission import PRIORITIES
-from notifier.extensions import db, redis_store
+from notifier.ground.clock import now
+from notifier.ground.extensions import db, redis_store
 from notifier.models import PausedChannel
-from notifier.queueing import EXPAND_QUEUE, all_queues, queue_name
+from notifier.signals import liveness
+from notifier.signals.queueing import EXPAND_QUEUE, all_queues, queue_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ import sqlalchemy as sa
 
 from notifier.core.errors import Rejected
 from notifier.core.worlds import shown_id
-from notifier.extensions import db
-from notifier.ids import parse, show
+from notifier.ground.extensions import db
+from notifier.ground.ids import parse, show
+from notifier.ground.shapes import timestamp
 from notifier.models import Schedule
 from notifier.queries.notifications import Sight
-from notifier.shapes import timestamp
 
 
 def one(schedule_id: UUID, sight: Sight) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from notifier.channels import CHANNELS
 from notifier.core.errors import Fault, Rejected
 from notifier.core.lifecycle import STATUSES
-from notifier.extensions import db
-from notifier.ids import parse, parse_many, show
+from notifier.ground.extensions import db
+from notifier.ground.ids import parse, parse_many, show
 from notifier.models import Delivery, Notification, Producer
 
 PAGE_SIZE = 50

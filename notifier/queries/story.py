@@ -14,8 +14,8 @@ from notifier.channels import CHANNELS, mask
 from notifier.core.errors import Rejected
 from notifier.core.explain import sentence, story, unpacked
 from notifier.core.masking import masked
-from notifier.extensions import db
-from notifier.ids import show
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
 from notifier.models import Attempt, Capture, Delivery, InboxItem, Notification, Producer, Receipt, Submission, Template
 from notifier.queries.types import internal_keys
 

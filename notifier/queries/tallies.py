@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from notifier.channels import CHANNELS
-from notifier.clock import now
 from notifier.core.latency import LATENCY, percentile
-from notifier.extensions import db
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
 from notifier.models import Tally
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from notifier.core.errors import Rejected
 from notifier.core.wording import DRAFT, FIELDS, PUBLISHED, TemplateSource, Words
-from notifier.extensions import db
+from notifier.ground.extensions import db
 from notifier.models import EventType, Template, TemplateContent
 
 _LAST_VERSION = 2**31 - 1  # what both databases can count to

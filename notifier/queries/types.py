@@ -4,9 +4,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from notifier import shapes
 from notifier.core.errors import Rejected
-from notifier.extensions import db
+from notifier.ground import shapes
+from notifier.ground.extensions import db
 from notifier.models import EventType, Template, TemplateContent
 
 _CONTENT = ("channel", "locale", "title", "body", "subject", "html", "action_label", "action_url", "image")

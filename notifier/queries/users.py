@@ -4,11 +4,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from notifier import shapes
 from notifier.core.errors import Rejected
 from notifier.core.worlds import shown_id
-from notifier.extensions import db
-from notifier.ids import show
+from notifier.ground import shapes
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
 from notifier.models import Account, Address, Delivery, InboxItem, Notification, User
 from notifier.models.account import CONSOLE_ROLES
 from notifier.queries import preferences

@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from babel.dates import format_datetime
 
-from notifier import shapes
 from notifier.core.explain import language_of, sentence, story, unpacked
-from notifier.extensions import db
-from notifier.ids import show
+from notifier.ground import shapes
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
 from notifier.models import Delivery, EventType, InboxItem, Notification, Preference, User
 
 _DELIVERY = (

@@ -11,10 +11,10 @@ from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import join_room, leave_room, rooms
 from pydantic import Field
 
-from notifier.ids import parse
-from notifier.pipeline import bulk_actions
+from notifier.ground.ids import parse
+from notifier.operations import bulk_actions
 from notifier.realtime.door import Arguments, Door, Event, Guest
-from notifier.realtime.publish import CONSOLE, TOPICS, note_watched, topic_room
+from notifier.signals.publish import CONSOLE, TOPICS, note_watched, topic_room
 
 
 class _Watch(Arguments):

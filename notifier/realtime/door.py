@@ -18,14 +18,15 @@ from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import Namespace
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from notifier import origins, tokens, vital
+from notifier.access import origins, sessions
 from notifier.core.errors import Rejected
 from notifier.core.faults import sentence
-from notifier.database import UNAVAILABLE
+from notifier.ground import tokens, vital
+from notifier.ground.database import UNAVAILABLE
+from notifier.ground.tokens import UserToken
+from notifier.ledgers import audit
 from notifier.models import Account
 from notifier.models.account import ROLES
-from notifier.pipeline import audit, sessions
-from notifier.tokens import UserToken
 
 _SWEEP_EVERY_S = 5.0
 _FAREWELL_S = 0.2  # between the answer that says why and the end of the connection

@@ -17,18 +17,19 @@ from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import SocketIO, join_room
 from pydantic import Field
 
-from notifier import origins, tokens, vital
-from notifier.database import UNAVAILABLE
-from notifier.extensions import db
-from notifier.ids import parse_many
+from notifier.access import origins
+from notifier.ground import tokens, vital
+from notifier.ground.database import UNAVAILABLE
+from notifier.ground.extensions import db
+from notifier.ground.ids import parse_many
+from notifier.ground.outage import AWAY_S
+from notifier.inbox import marks as inbox
+from notifier.inbox.marks import MAX_IDS, Chosen
 from notifier.models import InboxState
-from notifier.outage import AWAY_S
-from notifier.pipeline import inbox
-from notifier.pipeline.inbox import MAX_IDS, Chosen
 from notifier.queries import inbox as questions
 from notifier.realtime.console import Console
 from notifier.realtime.door import Arguments, Door, Event, Guest
-from notifier.realtime.publish import CHANNEL, CONSOLE, NAMESPACE, RETRY_EVERY, TOPICS, room_of, topic_room
+from notifier.signals.publish import CHANNEL, CONSOLE, NAMESPACE, RETRY_EVERY, TOPICS, room_of, topic_room
 
 _USERS_AT_ONCE = 500
 _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # seconds, seconds, times

@@ -6,25 +6,14 @@
 
 from flask import Flask
 
-from notifier.extensions import login_manager
-from notifier.web import (
-    account,
+from notifier.ground.extensions import login_manager
+from notifier.web import errors, headers, presentation
+from notifier.web.console import (
     accounts,
-    addresses,
-    admin,
     audit,
-    console,
-    errors,
     failed,
     failed_actions,
-    headers,
-    home,
-    invitations,
-    login,
     notifications,
-    preference_links,
-    preferences,
-    presentation,
     producers,
     providers,
     queues,
@@ -32,8 +21,19 @@ from notifier.web import (
     template_previews,
     templates,
     types,
-    unsubscribe,
     users,
+)
+from notifier.web.console import frame as console
+from notifier.web.console import overview as admin
+from notifier.web.person import (
+    account,
+    addresses,
+    home,
+    invitations,
+    login,
+    preference_links,
+    preferences,
+    unsubscribe,
     why,
 )
 

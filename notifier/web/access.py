@@ -11,8 +11,8 @@ from flask import Blueprint, abort, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
+from notifier.ledgers import audit
 from notifier.models.account import ROLES
-from notifier.pipeline import audit
 from notifier.web.forms import is_storable
 
 ANYONE = "anyone"

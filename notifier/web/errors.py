@@ -10,7 +10,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
 from notifier.core.errors import Rejected
-from notifier.database import UNAVAILABLE
+from notifier.ground.database import UNAVAILABLE
 
 
 class Words(NamedTuple):

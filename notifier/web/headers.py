@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 
-from notifier.config import current_settings
+from notifier.ground.config import current_settings
 
 # Images may come from anywhere by https, since notifications carry them; everything else is ours.
 _POLICY = (

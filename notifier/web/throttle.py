@@ -31,11 +31,11 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 
-from notifier.clock import now
 from notifier.core.networks import neighbourhood
-from notifier.encryption import vault
-from notifier.extensions import redis_store
-from notifier.queueing import unchecked
+from notifier.ground.clock import now
+from notifier.ground.encryption import vault
+from notifier.ground.extensions import redis_store
+from notifier.signals.queueing import unchecked
 
 LINKS_PER_PAIR = RateLimitItemPerMinute(5, 15, namespace="sign-in-link-pair")
 LINKS_PER_ADDRESS = RateLimitItemPerMinute(50, 15, namespace="sign-in-link-address")

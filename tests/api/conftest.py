@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from apiflask import APIFlask
 
-from notifier.extensions import db
+from notifier.ground.extensions import db
 from tests.pipeline.conftest import row_counts
 
 Counts = dict[str, int]

@@ -8,11 +8,11 @@ from flask.testing import FlaskClient
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client
 
-from notifier import accounts, tokens
+from notifier.access import accounts, sessions
 from notifier.api.auth import Access, Door
 from notifier.core.networks import parse
+from notifier.ground import tokens
 from notifier.models.producer import SCOPES
-from notifier.pipeline import sessions
 from tests.conftest import subject_of
 
 # The calls that need no key. Whatever is added here is open to the whole world.

@@ -9,9 +9,9 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 from limits import parse
 
-from notifier import tokens
 from notifier.core.networks import neighbourhood
-from notifier.extensions import redis_store
+from notifier.ground import tokens
+from notifier.ground.extensions import redis_store
 from tests.conftest import link_of, subject_of
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"

@@ -10,10 +10,10 @@ import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
-from notifier import tokens
-from notifier.extensions import db
+from notifier.ground import tokens
+from notifier.ground.extensions import db
 from notifier.models import ConsentEvent
-from notifier.pipeline import preferences as choosing
+from notifier.people import preferences as choosing
 from tests.conftest import subject_of
 
 NOTHING = ["null", "[]", '""', "0", "false", "0.0", " null "]

@@ -8,10 +8,10 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
-from notifier import accounts
+from notifier.access import accounts
 from notifier.app import create_app
-from notifier.config import Settings
-from notifier.extensions import db
+from notifier.ground.config import Settings
+from notifier.ground.extensions import db
 
 
 def test_an_unknown_path_is_a_problem(client: FlaskClient) -> None:

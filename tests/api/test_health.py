@@ -8,8 +8,8 @@ import redis
 from apiflask import APIFlask
 from rq import Queue, SimpleWorker
 
-from notifier import liveness
-from notifier.extensions import redis_store
+from notifier.ground.extensions import redis_store
+from notifier.signals import liveness
 
 
 def test_alive_is_alive(client: Any) -> None:

@@ -11,12 +11,13 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 
-from notifier import database
-from notifier.clock import now
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.ground import database
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import IdempotencyKey, Notification, Producer
-from notifier.pipeline import judge, sweep
+from notifier.pipeline.intake import judge
+from notifier.pipeline.upkeep import due as sweep
 from tests.pipeline.conftest import rows
 
 ORDER = {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}, "dedupe": False}

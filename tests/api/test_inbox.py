@@ -11,14 +11,15 @@ from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
 from werkzeug.test import TestResponse
 
-from notifier import accounts, origins, tokens
-from notifier.clock import now
-from notifier.database import transaction
-from notifier.extensions import db
-from notifier.ids import new_id, show
+from notifier.access import accounts, origins, sessions
+from notifier.ground import tokens
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id, show
+from notifier.inbox import marks as inbox
+from notifier.inbox.marks import Chosen
 from notifier.models import Account
-from notifier.pipeline import inbox, sessions
-from notifier.pipeline.inbox import Chosen
 from tests.conftest import subject_of
 
 INBOX = "/api/v1/inbox"

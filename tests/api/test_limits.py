@@ -10,8 +10,8 @@ import redis
 from apiflask import APIFlask
 from limits import parse
 
-from notifier import accounts
-from notifier.config import Settings
+from notifier.access import accounts
+from notifier.ground.config import Settings
 
 LEFT = re.compile(r'"default";r=(\d+);t=(\d+)\Z')
 

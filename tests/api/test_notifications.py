@@ -11,11 +11,11 @@ import time_machine
 from apiflask import APIFlask
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from notifier import accounts
-from notifier.clock import now
-from notifier.extensions import db
+from notifier.access import accounts
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
 from notifier.models import Delivery, Notification, Submission, User
-from notifier.pipeline import expand
+from notifier.pipeline.intake import expand
 from tests.conftest import Api
 
 SUBMIT = "/api/v1/notifications"

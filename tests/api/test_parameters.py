@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import tokens
-from notifier.extensions import db, redis_store
+from notifier.ground import tokens
+from notifier.ground.extensions import db, redis_store
 from tests.conftest import Ear, subject_of
 
 ORDER = {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}}

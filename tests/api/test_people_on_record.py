@@ -8,15 +8,16 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import accounts
+from notifier.access import accounts
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ledgers import audit
 from notifier.models import AuditEntry, ConsentEvent, Producer
 from notifier.models.producer import SCOPES
-from notifier.pipeline import audit, people
-from notifier.pipeline.accept import accept
-from notifier.pipeline.judge import Caller, Item
+from notifier.people import profiles as people
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.judge import Caller, Item
 from tests.conftest import Api
 from tests.pipeline.conftest import submission
 

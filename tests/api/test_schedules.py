@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from notifier import accounts
+from notifier.access import accounts
 from notifier.models import Schedule
 from tests.conftest import Api
 from tests.pipeline.conftest import rows

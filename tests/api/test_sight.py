@@ -6,7 +6,7 @@ import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
-from notifier import accounts
+from notifier.access import accounts
 from notifier.models.producer import SCOPES
 from tests.conftest import Api
 

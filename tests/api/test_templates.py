@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
-from notifier import accounts
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.access import accounts
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import AuditEntry, Template
 from tests.conftest import Api
 

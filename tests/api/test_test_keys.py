@@ -11,14 +11,16 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import accounts, tokens
-from notifier.clock import now
+from notifier.access import accounts, sign_in
 from notifier.core.worlds import MARK
-from notifier.extensions import db
+from notifier.ground import tokens
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
 from notifier.models import Account, Address, Capture, Notification, Producer, Schedule, Suppression, User
 from notifier.models.producer import SCOPES
-from notifier.pipeline import schedules, sign_in, sweep
-from notifier.pipeline.deliver import deliver
+from notifier.pipeline.delivery.deliver import deliver
+from notifier.pipeline.intake import schedules
+from notifier.pipeline.upkeep import due as sweep
 from notifier.queries import people as console
 from tests.api.test_access import producers_calls
 from tests.conftest import Api

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.database import transaction
+from notifier.ground.database import transaction
 from notifier.models import EventType
 
 INVOICE = {

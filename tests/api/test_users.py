@@ -6,10 +6,11 @@ import pytest
 import sqlalchemy as sa
 from standardwebhooks import Webhook
 
-from notifier import accounts, tokens
-from notifier.clock import now
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.access import accounts
+from notifier.ground import tokens
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import Address, ConsentEvent, Notification, User
 from tests.conftest import Api
 

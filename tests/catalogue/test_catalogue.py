@@ -7,7 +7,7 @@ from jsonschema import Draft202012Validator
 
 from notifier.catalogue import CatalogueType, load
 from notifier.channels import CHANNELS
-from notifier.pipeline.template_language import check_source
+from notifier.words.language import check_source
 
 TYPES = {entry.key: entry for entry in load()}
 EVERYWHERE = "inapp email push sms"

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from notifier.channels.http import Http
+from notifier.channels.wire.http import Http
 from notifier.core.message import Content, Message
 
 PASSWORD = "s3cret/p@ss:word"  # with characters that a URL has to escape

@@ -13,8 +13,8 @@ import pytest
 
 from notifier.channels import ADAPTERS, CHANNELS
 from notifier.channels.contract import Adapter, Channel
-from notifier.channels.http import Http
 from notifier.channels.sandbox import sandbox_for
+from notifier.channels.wire.http import Http
 from notifier.core.errors import DeliveryError, Misconfigured, Retryable
 from notifier.core.message import Message, Receipt, Recipient
 

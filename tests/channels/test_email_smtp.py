@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from notifier.channels.email_smtp import EmailSmtp
-from notifier.channels.http import Http
-from notifier.channels.smtp import explain_reply
+from notifier.channels.adapters.email_smtp import EmailSmtp
+from notifier.channels.wire.http import Http
+from notifier.channels.wire.smtp import explain_reply
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, Retryable
 from notifier.core.message import Recipient
 from tests.channels.test_mail import SCRIPTS, plain

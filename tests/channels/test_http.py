@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from notifier.channels.http import INTERIM_ANSWERS, STATUSES, Http, Response, explain
-from notifier.channels.targets import Targets
+from notifier.channels.wire.http import INTERIM_ANSWERS, STATUSES, Http, Response, explain
+from notifier.channels.wire.targets import Targets
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
 
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.channels import mail
+from notifier.channels.wire import mail
 from notifier.core.message import Content, Recipient
 
 AT = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from notifier.channels import ADAPTERS, CHANNELS, Account, Registry
-from notifier.channels.email_smtp import EmailSmtp
-from notifier.config import BadSettings, Settings
+from notifier.channels.adapters.email_smtp import EmailSmtp
 from notifier.core.plan import ChannelFacts
-from notifier.encryption import KeyRing
+from notifier.ground.config import BadSettings, Settings
+from notifier.ground.encryption import KeyRing
 
 SMTP = {"SMTP_URL": "smtp://127.0.0.1:2525"}
 PRODUCTION = {"NOTIFIER_ENV": "production", "SECRET_KEY": "x", "ENCRYPTION_KEYS": KeyRing.generate()}

@@ -6,10 +6,10 @@ import pytest
 from standardwebhooks import Webhook
 
 from notifier.channels import CHANNELS
-from notifier.channels.email_smtp import EmailSmtp
-from notifier.channels.http import Http
+from notifier.channels.adapters.email_smtp import EmailSmtp
+from notifier.channels.adapters.webhook_standard import StandardWebhook
 from notifier.channels.sandbox import magic_word, sandbox_for
-from notifier.channels.webhook_standard import StandardWebhook
+from notifier.channels.wire.http import Http
 from notifier.core.errors import DeliveryError, InvalidRecipient, Permanent, RateLimited, Retryable
 from notifier.core.message import Content, Recipient
 

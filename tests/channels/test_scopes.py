@@ -6,10 +6,10 @@ from urllib.parse import SplitResult
 
 import pytest
 
+from notifier.channels.adapters.email_smtp import EmailSmtp
+from notifier.channels.adapters.webhook_standard import StandardWebhook
 from notifier.channels.contract import Adapter
-from notifier.channels.email_smtp import EmailSmtp
-from notifier.channels.http import Http
-from notifier.channels.webhook_standard import StandardWebhook
+from notifier.channels.wire.http import Http
 from notifier.core.message import Recipient
 
 

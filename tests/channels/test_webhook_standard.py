@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from notifier.channels.http import Http
-from notifier.channels.webhook_standard import StandardWebhook
+from notifier.channels.adapters.webhook_standard import StandardWebhook
+from notifier.channels.wire.http import Http
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
 from notifier.core.message import Receipt, Recipient
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from notifier.channels.adapters.webpush_vapid import LONGEST_PAYLOAD, WebPush, new_private_key
 from notifier.channels.contract import Adapter
-from notifier.channels.http import Http
-from notifier.channels.targets import Targets
-from notifier.channels.webpush_vapid import LONGEST_PAYLOAD, WebPush, new_private_key
+from notifier.channels.wire.http import Http
+from notifier.channels.wire.targets import Targets
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
 from notifier.core.message import Receipt, Recipient
 from tests.channels.pushing import Browser, read_vapid

@@ -14,10 +14,10 @@ from apiflask import APIFlask
 from pytest_flask.live_server import LiveServer
 from werkzeug.serving import make_server
 
-from notifier import liveness, queueing
 from notifier.__main__ import main
 from notifier.batchworker import BatchWorker
-from notifier.worker import source
+from notifier.programs.worker import source
+from notifier.signals import liveness, queueing
 
 PASSWORD = "hunter2-is-secret"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from notifier.doctor.clocks import compare
+from notifier.programs.doctor.clocks import compare
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from notifier.doctor.databases import room
+from notifier.programs.doctor.databases import room
 
 
 @pytest.mark.parametrize(("free", "level"), [(100 * 1024**2, "fault"), (500 * 1024**2, "warning"), (2 * 1024**3, "ok")])

@@ -16,12 +16,12 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.batchworker import BatchWorker
-from notifier.config import Settings
-from notifier.doctor.examination import CHECKS, examine
-from notifier.doctor.findings import Finding, ok
-from notifier.doctor.tasks import Task
-from notifier.encryption import Vault
-from notifier.extensions import db
+from notifier.ground.config import Settings
+from notifier.ground.encryption import Vault
+from notifier.ground.extensions import db
+from notifier.programs.doctor.examination import CHECKS, examine
+from notifier.programs.doctor.findings import Finding, ok
+from notifier.programs.doctor.tasks import Task
 from tests.doctor.conftest import PASSWORD, Doctor
 
 NAMES = [check.name for check in CHECKS]

@@ -16,15 +16,15 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 from apiflask import APIFlask
 
-from notifier import queueing
 from notifier.batchworker import BatchWorker
-from notifier.clock import now
-from notifier.database import transaction
-from notifier.encryption import KeyRing, Vault
-from notifier.extensions import db
-from notifier.ids import new_id
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.encryption import KeyRing, Vault
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id
 from notifier.models import Address, BulkAction, Delivery, InstallationSecret, Notification, Provider, Submission
-from notifier.queueing import Doorbell
+from notifier.signals import queueing
+from notifier.signals.queueing import Doorbell
 from tests.doctor.conftest import PASSWORD, Doctor
 from tests.running import free_port
 

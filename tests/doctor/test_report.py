@@ -2,8 +2,8 @@
 in colours on a terminal only.
 """
 
-from notifier.doctor.findings import fault, ok
-from notifier.doctor.report import lines
+from notifier.programs.doctor.findings import fault, ok
+from notifier.programs.doctor.report import lines
 
 
 def test_findings_are_aligned_and_say_in_words_what_the_symbol_says() -> None:

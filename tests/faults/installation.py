@@ -19,8 +19,8 @@ import urllib3
 
 from notifier.__main__ import main
 from notifier.core.lifecycle import OPEN
-from notifier.ids import parse
-from notifier.lifeline import YOUNG_S
+from notifier.ground.ids import parse
+from notifier.ground.lifeline import YOUNG_S
 from tests.faults.sink import Sink
 from tests.running import KEY, ROOT, Redis, eventually, free_port
 
@@ -201,7 +201,9 @@ class Program:
 
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["notifier.worker", "notifier.scheduler", "notifier.cli", __name__])
+_context.set_forkserver_preload(
+    ["notifier.programs.worker", "notifier.programs.scheduler", "notifier.programs.cli", __name__]
+)
 
 
 def _run(command: list[str], environment: dict[str, str], log: str, clock_off_s: float) -> None:

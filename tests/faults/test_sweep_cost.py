@@ -12,14 +12,15 @@ import redis
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.clock import now
-from notifier.config import Settings
-from notifier.database import transaction
-from notifier.extensions import db
-from notifier.ids import new_id
+from notifier.ground.clock import now
+from notifier.ground.config import Settings
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id
 from notifier.models import Delivery, Notification, Submission
-from notifier.pipeline import ghosts, sweep
-from notifier.queueing import Doorbell, ring
+from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import ghosts
+from notifier.signals.queueing import Doorbell, ring
 from tests.pipeline.conftest import statements
 
 pytestmark = pytest.mark.faults

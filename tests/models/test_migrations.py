@@ -13,12 +13,12 @@ from flask_migrate import downgrade, upgrade
 from sqlalchemy.exc import DBAPIError
 
 from notifier.app import create_app
-from notifier.config import Settings
-from notifier.database import transaction
-from notifier.extensions import db
-from notifier.ids import new_id
+from notifier.ground.config import Settings
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id
+from notifier.ledgers import audit
 from notifier.models import Address, AuditEntry, Delivery, Notification, Submission, User
-from notifier.pipeline import audit
 from tests.conftest import new_postgres_database
 
 

@@ -8,14 +8,15 @@ import sqlalchemy as sa
 from aiosmtpd.controller import Controller
 from apiflask import APIFlask
 
-from notifier import accounts, channels
+from notifier import channels
+from notifier.access import accounts
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient, Submission
-from notifier.extensions import db, redis_store
+from notifier.ground.extensions import db, redis_store
 from notifier.models import Delivery
-from notifier.pipeline import providers
-from notifier.pipeline.accept import accept
-from notifier.pipeline.judge import Accepted, Caller, Item
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.judge import Accepted, Caller, Item
+from notifier.providers import accounts as providers
 from tests.conftest import sent_statements
 from tests.running import free_port
 

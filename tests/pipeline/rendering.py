@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from notifier.catalogue import CatalogueType
 from notifier.core.message import Content
 from notifier.core.wording import TemplateSource, Words
-from notifier.pipeline.render import RenderFault, RenderRequest, render
+from notifier.words.render import RenderFault, RenderRequest, render
 
 WHY = "https://notify.test/preferences#like-email"
 UNSUBSCRIBE = "https://notify.test/u/abc.def"

@@ -7,9 +7,9 @@ import sys
 from uuid import UUID
 
 from notifier.app import create_app
-from notifier.config import Settings
-from notifier.pipeline.accept import accept
-from notifier.pipeline.judge import Accepted, Caller, Item
+from notifier.ground.config import Settings
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.judge import Accepted, Caller, Item
 from tests.pipeline.conftest import submission
 
 ROUNDS = 12

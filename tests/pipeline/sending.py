@@ -14,16 +14,16 @@ from uuid import UUID
 
 from sqlalchemy import select as select_rows
 
-from notifier import accounts
+from notifier.access import accounts
 from notifier.app import create_app
 from notifier.core.submission import InlineRecipient, Submission
-from notifier.extensions import db
-from notifier.ids import new_id
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id
 from notifier.models import Delivery
-from notifier.pipeline.accept import accept
-from notifier.pipeline.deliver import begin, send
-from notifier.pipeline.judge import Accepted, Caller, Item
-from notifier.pipeline.record import record
+from notifier.pipeline.delivery.deliver import begin, send
+from notifier.pipeline.delivery.record import record
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.judge import Accepted, Caller, Item
 
 BATCH = 2
 

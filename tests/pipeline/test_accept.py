@@ -13,17 +13,17 @@ import time_machine
 from apiflask import APIFlask
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from notifier.clock import now
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
-from notifier.extensions import db
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
 from notifier.models import Address, InboxItem, InboxState, Notification, Submission, User
-from notifier.pipeline import people
-from notifier.pipeline.accept import accept
-from notifier.pipeline.expand import expand
-from notifier.pipeline.group_commit import GroupCommit
-from notifier.pipeline.judge import Accepted, Caller, Item
-from notifier.queueing import queue
+from notifier.people import profiles as people
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.expand import expand
+from notifier.pipeline.intake.group_commit import GroupCommit
+from notifier.pipeline.intake.judge import Accepted, Caller, Item
+from notifier.signals.queueing import queue
 from tests.pipeline.conftest import deliveries, row_counts, rows, statements, submission, traces
 from tests.running import eventually
 
@@ -96,7 +96,7 @@ def test_somebody_named_twice_gets_one_notification(cast: dict[str, str], submit
 
 def test_a_type_for_admins_goes_to_every_admin_whoever_was_named(cast: dict[str, str], submit: Submit) -> None:
     submit_admins = [("root", "root@x.test"), ("ops", "ops@x.test")]
-    from notifier import accounts  # noqa: PLC0415
+    from notifier.access import accounts  # noqa: PLC0415
 
     for user_id, email in submit_admins:
         accounts.create_account(email, "a long password", role="admin", user_id=user_id)
@@ -278,7 +278,7 @@ def test_who_was_created_by_a_refused_item_is_unknown_to_the_next(cast: dict[str
 
 
 def test_keys_are_each_producers_own(cast: dict[str, str], caller: Caller) -> None:
-    from notifier import accounts  # noqa: PLC0415
+    from notifier.access import accounts  # noqa: PLC0415
 
     stranger = replace(caller, producer_id=accounts.create_producer("Other").id)
     body = submission("alice", idempotency=("k1", "aa" * 32))

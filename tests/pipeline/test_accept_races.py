@@ -9,15 +9,16 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import database
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.ground import database
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import Delivery, InboxItem, InboxState, User
-from notifier.pipeline import accept as module
-from notifier.pipeline import judge, people
-from notifier.pipeline.accept import accept
-from notifier.pipeline.judge import Accepted, Caller, Item
+from notifier.people import profiles as people
+from notifier.pipeline.intake import accept as module
+from notifier.pipeline.intake import judge
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.judge import Accepted, Caller, Item
 from tests.pipeline.conftest import rows, submission
 
 ROUNDS = 25

@@ -15,15 +15,16 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier import channels
-from notifier.clock import now
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import Address, AddressCode, ConsentEvent, Delivery, Notification, Suppression
-from notifier.pipeline import addresses, people
-from notifier.pipeline.addresses import MOST_ADDRESSES, MOST_TRIES
-from notifier.pipeline.deliver import deliver
+from notifier.people import addresses
+from notifier.people import profiles as people
+from notifier.people.addresses import MOST_ADDRESSES, MOST_TRIES
+from notifier.pipeline.delivery.deliver import deliver
 from notifier.queries import preferences, users
 from tests.channels.conftest import Authority, Sink
 from tests.channels.pushing import Browser

@@ -8,15 +8,17 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.clock import now
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.inbox import marks as inbox
+from notifier.inbox.marks import Chosen
+from notifier.ledgers import scores
 from notifier.models import ChannelPrior, ChannelScore, Notification, User
-from notifier.pipeline import inbox, scores, sweep
-from notifier.pipeline.deliver import deliver
-from notifier.pipeline.dry_run import dry_run
-from notifier.pipeline.inbox import Chosen
-from notifier.pipeline.judge import Caller, Item
+from notifier.pipeline.delivery.deliver import deliver
+from notifier.pipeline.intake.dry_run import dry_run
+from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.upkeep import due as sweep
 from tests.pipeline.conftest import deliveries, rows, statements, submission
 from tests.pipeline.test_accept_races import at_once
 from tests.pipeline.test_sweep import wake

@@ -11,17 +11,20 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.clock import now
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.dead_letters import Filter
-from notifier.extensions import db, redis_store
-from notifier.ids import new_id, show
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db, redis_store
+from notifier.ground.ids import new_id, show
+from notifier.ledgers import audit
 from notifier.models import Address, AuditEntry, BulkAction, Delivery, Notification, Submission
-from notifier.pipeline import audit, bulk_actions, people, providers
-from notifier.pipeline.claim import claim
-from notifier.queueing import failed_registry, queue
+from notifier.operations import bulk_actions
+from notifier.people import profiles as people
+from notifier.pipeline.delivery.claim import claim
+from notifier.providers import accounts as providers
+from notifier.queries.dead_letters import Filter
+from notifier.signals.queueing import failed_registry, queue
 from tests.pipeline.conftest import statements
 
 Dead = Callable[..., None]

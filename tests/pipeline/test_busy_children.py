@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from apiflask import APIFlask
 
-from notifier import process_pool
+from notifier.catalogue import templates
 from notifier.core.errors import Rejected
 from notifier.core.wording import Words
-from notifier.pipeline import templates
-from notifier.pipeline.accept import accept
-from notifier.pipeline.judge import Accepted, Caller, Item
-from notifier.process_pool import ProcessPool
+from notifier.ground import process_pool
+from notifier.ground.process_pool import ProcessPool
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.judge import Accepted, Caller, Item
 from tests.pipeline.conftest import submission
 
 CHEAP = {"order_id": "A1"}

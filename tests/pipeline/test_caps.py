@@ -17,23 +17,27 @@ from apiflask import APIFlask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notifier import accounts
-from notifier.clock import now
+from notifier.access import accounts
 from notifier.core.limits import DEFAULT_CAPS
-from notifier.database import transaction
-from notifier.extensions import db, redis_store
-from notifier.ids import new_id, parse
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db, redis_store
+from notifier.ground.ids import new_id, parse
+from notifier.inbox import marks as inbox
+from notifier.inbox.marks import Chosen
+from notifier.ledgers import caps
 from notifier.models import CollapseHead, Delivery, InboxItem, Notification, Submission
-from notifier.pipeline import addresses, caps, inbox, people, sweep
-from notifier.pipeline import preferences as choosing
-from notifier.pipeline.accept import accept
-from notifier.pipeline.cancel import cancel
-from notifier.pipeline.deliver import deliver
-from notifier.pipeline.dry_run import dry_run
-from notifier.pipeline.expand import expand
-from notifier.pipeline.inbox import Chosen
-from notifier.pipeline.judge import Accepted, Caller, Item
-from notifier.pipeline.replacing import key_of
+from notifier.people import addresses
+from notifier.people import preferences as choosing
+from notifier.people import profiles as people
+from notifier.pipeline.delivery.deliver import deliver
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.cancel import cancel
+from notifier.pipeline.intake.dry_run import dry_run
+from notifier.pipeline.intake.expand import expand
+from notifier.pipeline.intake.judge import Accepted, Caller, Item
+from notifier.pipeline.planning.replacing import key_of
+from notifier.pipeline.upkeep import due as sweep
 from tests.channels.pushing import Browser
 from tests.pipeline.conftest import deliveries, rows, statements, submission, traces
 from tests.running import eventually

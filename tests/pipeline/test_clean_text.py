@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.core.segments import is_gsm, with_plain_signs
-from notifier.pipeline.clean_text import cut_for_sms, many_lines, text_of_html
+from notifier.words.clean import cut_for_sms, many_lines, text_of_html
 
 
 @pytest.mark.parametrize(

@@ -10,22 +10,24 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import accounts
-from notifier.clock import now
+from notifier.access import accounts
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.ids import parse, show
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.ids import parse, show
+from notifier.inbox import marks as inbox
+from notifier.inbox.marks import Chosen
 from notifier.models import Capture, CollapseHead, Delivery, InboxItem, InboxState, Notification
-from notifier.pipeline import inbox, replacing, sweep
-from notifier.pipeline.accept import accept
-from notifier.pipeline.cancel import cancel
-from notifier.pipeline.deliver import begin, deliver, send
-from notifier.pipeline.dry_run import dry_run
-from notifier.pipeline.expand import expand
-from notifier.pipeline.inbox import Chosen
-from notifier.pipeline.judge import Caller, Item
-from notifier.pipeline.record import record
+from notifier.pipeline.delivery.deliver import begin, deliver, send
+from notifier.pipeline.delivery.record import record
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.cancel import cancel
+from notifier.pipeline.intake.dry_run import dry_run
+from notifier.pipeline.intake.expand import expand
+from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.planning import replacing
+from notifier.pipeline.upkeep import due as sweep
 from notifier.queries import inbox as queries
 from tests.pipeline.conftest import deliveries, rows, statements, submission
 from tests.pipeline.test_accept_races import at_once

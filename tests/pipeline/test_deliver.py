@@ -11,18 +11,18 @@ import sqlalchemy as sa
 import structlog
 from apiflask import APIFlask
 
-from notifier.clock import now
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.ids import show
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.ids import show
 from notifier.models import Address, Attempt, AuditEntry, Capture, Delivery, InboxItem
-from notifier.pipeline import preferences as choosing
-from notifier.pipeline import sweep
-from notifier.pipeline.cancel import cancel
-from notifier.pipeline.deliver import deliver
-from notifier.pipeline.judge import Caller
-from notifier.pipeline.retry_dead import retry
-from notifier.queueing import queue
+from notifier.operations.retry_dead import retry
+from notifier.people import preferences as choosing
+from notifier.pipeline.delivery.deliver import deliver
+from notifier.pipeline.intake.cancel import cancel
+from notifier.pipeline.intake.judge import Caller
+from notifier.pipeline.upkeep import due as sweep
+from notifier.signals.queueing import queue
 from tests.pipeline.conftest import deliveries, rows, statements
 
 Submit = Callable[..., Any]
@@ -170,9 +170,9 @@ def test_what_was_cancelled_is_not_sent(app: APIFlask, submit: Submit) -> None:
 
 
 def test_a_worker_that_lost_its_lease_does_not_overwrite_the_next_ones_result(app: APIFlask, submit: Submit) -> None:
-    from notifier.pipeline.claim import claim  # noqa: PLC0415
-    from notifier.pipeline.deliver import send  # noqa: PLC0415
-    from notifier.pipeline.record import record  # noqa: PLC0415
+    from notifier.pipeline.delivery.claim import claim  # noqa: PLC0415
+    from notifier.pipeline.delivery.deliver import send  # noqa: PLC0415
+    from notifier.pipeline.delivery.record import record  # noqa: PLC0415
 
     submit(email("soft-fail"), channels=("email",))
     [row] = deliveries()

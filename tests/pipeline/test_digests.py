@@ -14,19 +14,23 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.clock import now
 from notifier.core.errors import Rejected
 from notifier.core.message import Message
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import db
-from notifier.ids import parse, show
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import parse, show
 from notifier.models import Delivery, Digest, DigestEntry, InboxItem, Notification, Submission
-from notifier.pipeline import cancel, people, preferences, summaries, sweep
-from notifier.pipeline.accept import accept
-from notifier.pipeline.claim import claim
-from notifier.pipeline.expand import expand
-from notifier.pipeline.judge import INLINE_LIMIT, Caller, Item
+from notifier.people import preferences
+from notifier.people import profiles as people
+from notifier.pipeline.delivery.claim import claim
+from notifier.pipeline.intake import cancel
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.expand import expand
+from notifier.pipeline.intake.judge import INLINE_LIMIT, Caller, Item
+from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import summaries
 from notifier.queries.inbox import page as inbox_page
 from tests.pipeline.conftest import rows, statements, submission
 from tests.pipeline.test_accept_races import at_once

@@ -7,11 +7,11 @@ import sqlalchemy as sa
 from notifier.core.errors import Rejected
 from notifier.core.explain import told, unpacked
 from notifier.core.submission import InlineRecipient
-from notifier.extensions import db
+from notifier.ground.extensions import db
 from notifier.models import Notification
-from notifier.pipeline import template_store
-from notifier.pipeline.dry_run import dry_run
-from notifier.pipeline.judge import Caller, Item
+from notifier.pipeline.intake.dry_run import dry_run
+from notifier.pipeline.intake.judge import Caller, Item
+from notifier.words import store as template_store
 from tests.pipeline.conftest import row_counts, rows, submission, traces
 
 

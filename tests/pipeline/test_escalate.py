@@ -13,16 +13,18 @@ import time_machine
 from apiflask import APIFlask
 
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.ids import parse
+from notifier.ground.database import transaction
+from notifier.ground.ids import parse
+from notifier.inbox import marks as inbox
+from notifier.inbox.marks import Chosen
 from notifier.models import Address, Capture, Delivery, EventType, InboxItem, Notification
-from notifier.pipeline import inbox, preferences, sweep
-from notifier.pipeline.cancel import cancel
-from notifier.pipeline.deliver import begin, deliver, send
-from notifier.pipeline.expand import expand
-from notifier.pipeline.inbox import Chosen
-from notifier.pipeline.record import record
-from notifier.pipeline.routing import follow
+from notifier.people import preferences
+from notifier.pipeline.delivery.deliver import begin, deliver, send
+from notifier.pipeline.delivery.record import record
+from notifier.pipeline.intake.cancel import cancel
+from notifier.pipeline.intake.expand import expand
+from notifier.pipeline.planning.routing import follow
+from notifier.pipeline.upkeep import due as sweep
 from tests.pipeline.conftest import deliveries, rows, statements
 from tests.pipeline.test_accept_races import at_once
 

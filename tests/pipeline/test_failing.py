@@ -9,15 +9,19 @@ from typing import Any
 import pytest
 from apiflask import APIFlask
 
-from notifier import accounts, channels
+from notifier import channels
+from notifier.access import accounts
 from notifier.core.submission import InlineRecipient
-from notifier.extensions import db
-from notifier.ids import show
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
 from notifier.models import Address, Attempt, Delivery, InboxItem, Notification, Suppression
-from notifier.pipeline import addresses, health, people, sweep
-from notifier.pipeline.deliver import begin, deliver, send
-from notifier.pipeline.record import record
-from notifier.queueing import queue
+from notifier.people import addresses
+from notifier.people import profiles as people
+from notifier.pipeline.delivery.deliver import begin, deliver, send
+from notifier.pipeline.delivery.record import record
+from notifier.pipeline.upkeep import due as sweep
+from notifier.providers import health
+from notifier.signals.queueing import queue
 from tests.pipeline.conftest import Mailbox, deliveries, rows
 from tests.pipeline.test_sweep import wake
 from tests.running import free_port
@@ -412,8 +416,8 @@ def test_held_steps_expire_with_their_notification(app: APIFlask, submit: Submit
         expires_in=1,
     )
     wake()
-    from notifier.clock import now  # noqa: PLC0415
-    from notifier.database import transaction  # noqa: PLC0415
+    from notifier.ground.clock import now  # noqa: PLC0415
+    from notifier.ground.database import transaction  # noqa: PLC0415
 
     with transaction() as session:
         session.query(Delivery).update({"expires_at": now()})

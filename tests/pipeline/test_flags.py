@@ -11,9 +11,10 @@ from notifier.core.errors import Rejected
 from notifier.core.flags import is_in_rollout
 from notifier.core.submission import InlineRecipient
 from notifier.models import Flag
-from notifier.pipeline import flags, providers
-from notifier.pipeline.deliver import deliver
-from notifier.pipeline.judge import Caller
+from notifier.pipeline.delivery.deliver import deliver
+from notifier.pipeline.intake.judge import Caller
+from notifier.providers import accounts as providers
+from notifier.providers import flags
 from tests.pipeline.conftest import deliveries, rows
 from tests.running import free_port
 

@@ -10,10 +10,10 @@ import redis
 from apiflask import APIFlask
 
 from notifier.core.submission import InlineRecipient
-from notifier.extensions import redis_store
-from notifier.pipeline.accept import accept
-from notifier.pipeline.dry_run import dry_run
-from notifier.pipeline.judge import Caller, Item
+from notifier.ground.extensions import redis_store
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.dry_run import dry_run
+from notifier.pipeline.intake.judge import Caller, Item
 from tests.pipeline.conftest import deliveries, submission
 
 PHONE, MAIL = "+4915112345678", "victim@example.test"

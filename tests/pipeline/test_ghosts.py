@@ -10,12 +10,12 @@ from rq.utils import current_timestamp
 
 from notifier.batchworker import worker
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import redis_store
-from notifier.ids import show
+from notifier.ground.database import transaction
+from notifier.ground.extensions import redis_store
+from notifier.ground.ids import show
 from notifier.models import Delivery
-from notifier.pipeline import ghosts
-from notifier.queueing import queue
+from notifier.pipeline.upkeep import ghosts
+from notifier.signals.queueing import queue
 from tests.pipeline.conftest import deliveries
 
 Submit = Callable[..., Any]

@@ -11,22 +11,26 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import accounts, tokens
-from notifier.clock import now
+from notifier.access import accounts
 from notifier.core.message import Message
 from notifier.core.submission import InlineRecipient
-from notifier.extensions import db
-from notifier.ids import parse
+from notifier.ground import tokens
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
+from notifier.ground.ids import parse
 from notifier.models import Address, Capture, Delivery, Digest, Notification, Preference, Schedule, Suppression, User
-from notifier.pipeline import people, schedules, suppressions, sweep
-from notifier.pipeline import preferences as choosing
-from notifier.pipeline.accept import accept
-from notifier.pipeline.claim import claim
-from notifier.pipeline.deliver import deliver
-from notifier.pipeline.dry_run import dry_run
-from notifier.pipeline.expand import expand
-from notifier.pipeline.judge import Caller, Item
-from notifier.pipeline.summaries import GRACE, close_due
+from notifier.people import preferences as choosing
+from notifier.people import profiles as people
+from notifier.people import suppressions
+from notifier.pipeline.delivery.claim import claim
+from notifier.pipeline.delivery.deliver import deliver
+from notifier.pipeline.intake import schedules
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.dry_run import dry_run
+from notifier.pipeline.intake.expand import expand
+from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep.summaries import GRACE, close_due
 from notifier.queries import users
 from notifier.queries.notifications import Sight
 from tests.pipeline.conftest import deliveries, rows, submission

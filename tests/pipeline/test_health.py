@@ -3,9 +3,9 @@
 import pytest
 from apiflask import APIFlask
 
-from notifier.extensions import redis_store
-from notifier.pipeline import health
-from notifier.pipeline.health import Grant, Tally, Want, admit, force, report, states
+from notifier.ground.extensions import redis_store
+from notifier.providers import health
+from notifier.providers.health import Grant, Tally, Want, admit, force, report, states
 
 
 def pass_time(scope: str, ms: int) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import time_machine
 
-from notifier.clock import now
 from notifier.core.submission import DEFAULT_EXPIRES_IN_S
+from notifier.ground.clock import now
 from notifier.models import Notification
-from notifier.pipeline import preferences, sweep
-from notifier.pipeline.deliver import deliver
+from notifier.people import preferences
+from notifier.pipeline.delivery.deliver import deliver
+from notifier.pipeline.upkeep import due as sweep
 from tests.pipeline.conftest import deliveries, rows
 
 Submit = Callable[..., Any]

@@ -11,15 +11,16 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 
-from notifier.clock import now
 from notifier.core.plan import REASONS
 from notifier.core.reading import READ_ELSEWHERE, REMINDERS
-from notifier.database import transaction
-from notifier.extensions import db
-from notifier.ids import new_id, show
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id, show
+from notifier.inbox import marks as inbox
+from notifier.inbox.marks import Chosen
 from notifier.models import Delivery, InboxItem, InboxState, Notification, Submission, User
-from notifier.pipeline import inbox, sweep
-from notifier.pipeline.inbox import Chosen
+from notifier.pipeline.upkeep import due as sweep
 from tests.pipeline.conftest import deliveries
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from notifier.clock import now
-from notifier.extensions import db
-from notifier.ids import new_id, parse_many
-from notifier.pipeline import inbox
-from notifier.pipeline.inbox import Chosen
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id, parse_many
+from notifier.inbox import marks as inbox
+from notifier.inbox.marks import Chosen
 from notifier.queries import inbox as questions
 
 MARKS = {

@@ -9,15 +9,15 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 
-from notifier import accounts
-from notifier.clock import now
+from notifier.access import accounts, invitations, roles, sign_in
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import Account, Address, AuditEntry, Capture, Invitation, Notification, User
-from notifier.pipeline import invitations, people, roles, sign_in
-from notifier.pipeline.deliver import deliver
+from notifier.people import profiles as people
+from notifier.pipeline.delivery.deliver import deliver
 from tests.pipeline.conftest import deliveries, row_counts, rows
 
 BEN = "ben@example.test"

@@ -7,8 +7,8 @@ import pytest
 from notifier.catalogue import load
 from notifier.core.message import Content
 from notifier.core.wording import FIELDS, Words
-from notifier.pipeline.link_hosts import MESSAGE, made_of_data, strange_link
-from notifier.pipeline.render import RenderFault
+from notifier.words.link_hosts import MESSAGE, made_of_data, strange_link
+from notifier.words.render import RenderFault
 from tests.pipeline.rendering import outcome
 
 LEAKS = [

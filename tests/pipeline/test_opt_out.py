@@ -13,10 +13,11 @@ import pytest
 from apiflask import APIFlask
 
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.pipeline import people, preferences
-from notifier.pipeline.accept import accept
-from notifier.pipeline.judge import Item
+from notifier.ground.database import transaction
+from notifier.people import preferences
+from notifier.people import profiles as people
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.judge import Item
 from tests.pipeline.conftest import deliveries, submission
 
 WAITING = 300  # for each process

@@ -13,17 +13,21 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier import channels
-from notifier.clock import now
 from notifier.core.explain import LANGUAGES, story, told, unpacked
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import db, redis_store
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db, redis_store
 from notifier.models import Delivery, Notification, Provider
-from notifier.pipeline import addresses, health, outages, pausing, providers, sweep
-from notifier.pipeline.claim import claim
-from notifier.pipeline.deliver import begin, deliver, send
-from notifier.pipeline.record import record
-from notifier.queueing import all_queues, queue
+from notifier.people import addresses
+from notifier.pipeline.delivery import outages
+from notifier.pipeline.delivery.claim import claim
+from notifier.pipeline.delivery.deliver import begin, deliver, send
+from notifier.pipeline.delivery.record import record
+from notifier.pipeline.upkeep import due as sweep
+from notifier.providers import accounts as providers
+from notifier.providers import health, pausing
+from notifier.signals.queueing import all_queues, queue
 from tests.pipeline.conftest import Mailbox, deliveries, rows, statements
 from tests.pipeline.test_failing import to
 from tests.pipeline.test_health import pass_time
@@ -681,7 +685,7 @@ WORDS: list[tuple[str, str, str]] = [
 def test_an_outage_is_told_in_words(
     submit: Submit, configure: Configure, nobody: str, routing: str, channel: str, words: str
 ) -> None:
-    from notifier import shapes  # noqa: PLC0415
+    from notifier.ground import shapes  # noqa: PLC0415
 
     configure(main=nobody)
     fail()

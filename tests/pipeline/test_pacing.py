@@ -9,16 +9,18 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier import channels
-from notifier.clock import now
 from notifier.core.lifecycle import WAITING
 from notifier.core.submission import PRIORITIES, InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import db, redis_store
-from notifier.ids import new_id
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db, redis_store
+from notifier.ground.ids import new_id
 from notifier.models import Delivery, InboxItem, Notification, Submission
-from notifier.pipeline import pacing, people, sweep
+from notifier.people import profiles as people
+from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import pacing
 from notifier.queries.overview import held_back
-from notifier.queueing import queue
+from notifier.signals.queueing import queue
 from tests.pipeline.conftest import rows, statements
 
 

@@ -8,16 +8,19 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.clock import now
 from notifier.core.errors import Rejected
-from notifier.database import transaction
-from notifier.extensions import db, redis_store
-from notifier.ids import show
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db, redis_store
+from notifier.ground.ids import show
+from notifier.ledgers import audit
 from notifier.models import AuditEntry, Capture, Delivery, PausedChannel
-from notifier.pipeline import audit, outages, pausing, sweep
-from notifier.pipeline.deliver import deliver
+from notifier.pipeline.delivery import outages
+from notifier.pipeline.delivery.deliver import deliver
+from notifier.pipeline.upkeep import due as sweep
+from notifier.providers import pausing
 from notifier.queries.overview import held_back
-from notifier.queueing import queue
+from notifier.signals.queueing import queue
 from tests.pipeline.test_sweep import wake
 
 Send = Callable[..., Any]

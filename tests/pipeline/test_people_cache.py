@@ -14,13 +14,16 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import db, redis_store
+from notifier.ground import kept
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db, redis_store
 from notifier.models import Preference, Revision
-from notifier.pipeline import kept, people, people_cache, preferences
-from notifier.pipeline.accept import accept
-from notifier.pipeline.facts import load_people, recall_people
-from notifier.pipeline.judge import Caller, Item
+from notifier.people import cache as people_cache
+from notifier.people import preferences
+from notifier.people import profiles as people
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.planning.orders import load_people, recall_people
 from tests.pipeline.conftest import statements, submission
 
 Profile = dict[str, Any]

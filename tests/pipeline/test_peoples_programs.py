@@ -12,29 +12,24 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.clock import now
+from notifier.catalogue import schemas, template_check, templates
+from notifier.catalogue import types as event_types
 from notifier.core.submission import InlineRecipient
 from notifier.core.wording import Words
-from notifier.database import transaction
-from notifier.extensions import db
-from notifier.ids import parse
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import parse
 from notifier.models import Delivery, Digest, EventType, InboxItem, Notification, Template
-from notifier.pipeline import (
-    beforehand,
-    event_types,
-    preferences,
-    render,
-    schedules,
-    schemas,
-    summaries,
-    sweep,
-    template_check,
-    templates,
-)
-from notifier.pipeline import template_language as language
-from notifier.pipeline.dry_run import dry_run
-from notifier.pipeline.expand import expand
-from notifier.pipeline.judge import Caller, Item
+from notifier.people import preferences
+from notifier.pipeline.intake import schedules
+from notifier.pipeline.intake.dry_run import dry_run
+from notifier.pipeline.intake.expand import expand
+from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.planning import beforehand
+from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import summaries
+from notifier.words import language, render
 from tests.pipeline.conftest import deliveries, rows, submission
 
 Submit = Callable[..., Any]

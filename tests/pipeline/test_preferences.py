@@ -9,9 +9,9 @@ from apiflask import APIFlask
 
 from notifier.core.choices import Switch
 from notifier.core.errors import Rejected
-from notifier.extensions import db
+from notifier.ground.extensions import db
 from notifier.models import ConsentEvent, EventType, Preference
-from notifier.pipeline.preferences import change, switch, undo
+from notifier.people.preferences import change, switch, undo
 from notifier.queries.preferences import document
 
 

@@ -9,14 +9,16 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.clock import now
 from notifier.core.errors import Rejected
-from notifier.database import transaction
-from notifier.ids import parse
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.ids import parse
 from notifier.models import Address, Attempt, AuditEntry, Notification, Provider
-from notifier.pipeline import flags, pausing, provider_test, providers
-from notifier.pipeline.deliver import deliver
-from notifier.pipeline.retry_dead import retry
+from notifier.operations import provider_trial as provider_test
+from notifier.operations.retry_dead import retry
+from notifier.pipeline.delivery.deliver import deliver
+from notifier.providers import accounts as providers
+from notifier.providers import flags, pausing
 from tests.pipeline.conftest import Mailbox, deliveries, rows
 
 ELSEWHERE = "ops@shop.example"

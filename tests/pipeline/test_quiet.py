@@ -9,14 +9,19 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.clock import now
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import Delivery, User
-from notifier.pipeline import last_look, people, preferences, retry_dead, summaries, sweep
-from notifier.pipeline.deliver import deliver
-from notifier.queueing import queue
+from notifier.operations import retry_dead
+from notifier.people import preferences
+from notifier.people import profiles as people
+from notifier.pipeline.delivery.deliver import deliver
+from notifier.pipeline.planning import last_look
+from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import summaries
+from notifier.signals.queueing import queue
 from tests.pipeline.conftest import Mailbox, deliveries, statements
 from tests.pipeline.test_sweep import wake
 

@@ -7,7 +7,7 @@ import pytest
 from notifier.channels import CHANNELS
 from notifier.core.message import Content
 from notifier.core.wording import Words
-from notifier.pipeline.render import RenderFault, fall_backs, render
+from notifier.words.render import RenderFault, fall_backs, render
 from tests.pipeline.rendering import UNSUBSCRIBE, WHY, content, outcome, request, source
 
 

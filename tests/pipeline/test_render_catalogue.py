@@ -8,7 +8,7 @@ import pytest
 from notifier.catalogue import CatalogueType, load
 from notifier.channels import CHANNELS
 from notifier.core.message import Content
-from notifier.pipeline.render import render
+from notifier.words.render import render
 from tests.pipeline.rendering import UNSUBSCRIBE, WHY, request, source_of
 
 TYPES = load()

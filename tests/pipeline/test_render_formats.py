@@ -4,8 +4,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from notifier.pipeline.formats import Reader, locale_for
-from notifier.pipeline.template_language import Budget, Compiled, TemplateFault
+from notifier.words.formats import Reader, locale_for
+from notifier.words.language import Budget, Compiled, TemplateFault
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
 

@@ -11,7 +11,7 @@ import pytest
 
 from notifier.catalogue import load
 from notifier.core.message import Content
-from notifier.pipeline.render import render
+from notifier.words.render import render
 from tests.pipeline.rendering import UNSUBSCRIBE, WHY, request, source_of
 
 FOLDER = Path(__file__).parent / "golden"

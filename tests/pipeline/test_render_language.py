@@ -4,8 +4,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from notifier.pipeline.formats import Reader, locale_for
-from notifier.pipeline.template_language import GLOBALS, Budget, Compiled, TemplateFault, check_source
+from notifier.words.formats import Reader, locale_for
+from notifier.words.language import GLOBALS, Budget, Compiled, TemplateFault, check_source
 
 READER = Reader(locale_for("en"), ZoneInfo("Europe/Berlin"))
 

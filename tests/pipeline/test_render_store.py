@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import event
 
 from notifier.core.wording import TemplateSource, Words
-from notifier.database import transaction
-from notifier.extensions import db
-from notifier.ids import new_id
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id
 from notifier.models import Template, TemplateContent
-from notifier.pipeline import template_store
-from notifier.pipeline.render import load_templates
+from notifier.words import store as template_store
+from notifier.words.render import load_templates
 
 
 @contextmanager

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from notifier.channels import CHANNELS
 from notifier.core.message import Content
 from notifier.core.wording import FIELDS, Words
-from notifier.pipeline.formats import Reader, locale_for
-from notifier.pipeline.mail_layout import inlined
-from notifier.pipeline.render import RenderFault, render, render_some, work_for
-from notifier.pipeline.template_language import GLOBALS, Budget, Compiled, TemplateFault
+from notifier.words.formats import Reader, locale_for
+from notifier.words.language import GLOBALS, Budget, Compiled, TemplateFault
+from notifier.words.mail_layout import inlined
+from notifier.words.render import RenderFault, render, render_some, work_for
 from tests.pipeline.rendering import content, outcome, request, source
 
 READER = Reader(locale_for("ar"), ZoneInfo("Europe/Berlin"))

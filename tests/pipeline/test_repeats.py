@@ -14,19 +14,21 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 
-from notifier import accounts
-from notifier.clock import now
+from notifier.access import accounts
 from notifier.core.errors import Rejected
-from notifier.database import transaction
-from notifier.ids import new_id
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.ids import new_id
 from notifier.models import ContentMark, EventType, InboxItem, Notification, Submission
-from notifier.pipeline import own, people, repeats
-from notifier.pipeline import preferences as choosing
-from notifier.pipeline.accept import accept
-from notifier.pipeline.cancel import cancel
-from notifier.pipeline.dry_run import dry_run
-from notifier.pipeline.expand import expand
-from notifier.pipeline.judge import Accepted, Caller, Item
+from notifier.people import preferences as choosing
+from notifier.people import profiles as people
+from notifier.pipeline.intake import own
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.cancel import cancel
+from notifier.pipeline.intake.dry_run import dry_run
+from notifier.pipeline.intake.expand import expand
+from notifier.pipeline.intake.judge import Accepted, Caller, Item
+from notifier.pipeline.planning import repeats
 from tests.pipeline import conftest
 from tests.pipeline.conftest import deliveries, rows, statements
 

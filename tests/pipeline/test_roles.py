@@ -7,13 +7,12 @@ from uuid import UUID
 import pytest
 from apiflask import APIFlask
 
-from notifier import accounts
+from notifier.access import accounts, roles
 from notifier.core.errors import Rejected
-from notifier.extensions import db
-from notifier.ids import new_id
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id
 from notifier.models import Account, AuditEntry
 from notifier.models.account import ROLES
-from notifier.pipeline import roles
 from tests.pipeline.conftest import rows
 
 Change = Callable[[UUID, UUID], object]

@@ -9,17 +9,18 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import accounts
-from notifier.clock import now
+from notifier.access import accounts
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient, Submission
-from notifier.database import transaction
-from notifier.ids import show
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.ids import show
 from notifier.models import Delivery, Notification, Schedule
 from notifier.models import Submission as SubmissionRow
-from notifier.pipeline import people, schedules
-from notifier.pipeline.accept import accept
-from notifier.pipeline.judge import Caller, Item
+from notifier.people import profiles as people
+from notifier.pipeline.intake import schedules
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.judge import Caller, Item
 from tests.pipeline.conftest import rows, submission
 from tests.pipeline.test_accept_races import at_once
 

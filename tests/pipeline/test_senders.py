@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from notifier.models import InboxItem
-from notifier.pipeline.judge import Caller
+from notifier.pipeline.intake.judge import Caller
 from tests.pipeline.conftest import rows
 from tests.pipeline.sender import ROUNDS
 

@@ -10,16 +10,17 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import queueing
-from notifier.clock import now
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import redis_store
-from notifier.ids import show
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import redis_store
+from notifier.ground.ids import show
 from notifier.models import Attempt, Delivery, IdempotencyKey, InboxItem, Notification, Submission
-from notifier.pipeline import preferences, sweep
-from notifier.pipeline.claim import claim
-from notifier.queueing import queue
+from notifier.people import preferences
+from notifier.pipeline.delivery.claim import claim
+from notifier.pipeline.upkeep import due as sweep
+from notifier.signals import queueing
+from notifier.signals.queueing import queue
 from tests.pipeline.conftest import deliveries, rows
 
 Submit = Callable[..., Any]

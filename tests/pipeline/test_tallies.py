@@ -8,15 +8,15 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.clock import now
 from notifier.core import lifecycle
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ledgers import tallies
 from notifier.models import Delivery, Tally
-from notifier.pipeline import tallies
-from notifier.pipeline.claim import claim
-from notifier.pipeline.deliver import deliver
-from notifier.pipeline.sweep import free_lapsed
+from notifier.pipeline.delivery.claim import claim
+from notifier.pipeline.delivery.deliver import deliver
+from notifier.pipeline.upkeep.due import free_lapsed
 from notifier.queries import tallies as queries
 
 

@@ -12,12 +12,13 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
+from notifier.catalogue import templates
 from notifier.core.errors import Rejected
 from notifier.core.wording import Words
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import AuditEntry, Notification, Submission, Template, TemplateContent
-from notifier.pipeline import template_preview, templates
+from notifier.operations import template_trial as template_preview
 from notifier.queries import templates as queries
 
 KEY = "greeting_words"

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 from apiflask import APIFlask
 
-from notifier import tokens
 from notifier.core.plan import AddressFacts
-from notifier.ids import new_id
+from notifier.ground import tokens
+from notifier.ground.ids import new_id
+from notifier.ground.tokens import PreferenceLink, Subject
 from notifier.models import EventType
-from notifier.pipeline.words import unsubscribe_url, why_url
-from notifier.tokens import PreferenceLink, Subject
+from notifier.words.compose import unsubscribe_url, why_url
 
 ALICE = PreferenceLink(Subject("alice", 7, 1))
 LIKE = EventType(key="like", category="social")

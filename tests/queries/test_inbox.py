@@ -11,14 +11,14 @@ from apiflask import APIFlask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notifier.clock import now
 from notifier.core.errors import Rejected
-from notifier.database import transaction
-from notifier.extensions import db
-from notifier.ids import new_id, show
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id, show
+from notifier.inbox import marks as inbox
+from notifier.inbox.marks import Chosen
 from notifier.models import Delivery, InboxItem, Notification, Submission
-from notifier.pipeline import inbox
-from notifier.pipeline.inbox import Chosen
 from notifier.queries import inbox as questions
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

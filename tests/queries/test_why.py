@@ -8,14 +8,14 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import accounts
-from notifier.clock import now
+from notifier.access import accounts
 from notifier.core.submission import InlineRecipient, Submission
-from notifier.database import transaction
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
 from notifier.models import Delivery
-from notifier.pipeline import people
-from notifier.pipeline.accept import accept
-from notifier.pipeline.judge import Accepted, Caller, Item
+from notifier.people import profiles as people
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.judge import Accepted, Caller, Item
 from notifier.queries import why
 
 SUMMER = datetime(2026, 7, 1, 16, 30, tzinfo=UTC).replace(year=now().year + 1)

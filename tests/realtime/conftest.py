@@ -13,12 +13,11 @@ from flask import Config
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.serving import make_server
 
-from notifier import accounts
+from notifier.access import accounts, sessions
 from notifier.app import create_app
-from notifier.config import Settings
-from notifier.extensions import db, socketio
-from notifier.pipeline import sessions
-from notifier.realtime.publish import NAMESPACE
+from notifier.ground.config import Settings
+from notifier.ground.extensions import db, socketio
+from notifier.signals.publish import NAMESPACE
 
 PATIENCE_S = 60  # nothing takes so long, but for a machine that is busy with something else
 

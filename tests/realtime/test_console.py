@@ -10,16 +10,18 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from notifier import tokens
-from notifier.clock import now
+from notifier.access import sessions
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import db, socketio
-from notifier.ids import show
+from notifier.ground import tokens
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db, socketio
+from notifier.ground.ids import show
 from notifier.models import Account, AuditEntry, BulkAction
-from notifier.pipeline import health, pausing, people, sessions
-from notifier.realtime import publish
-from notifier.realtime.publish import ACTIONS, CONSOLE, FAILED, OVERVIEW, QUEUES, TOPICS
+from notifier.people import profiles as people
+from notifier.providers import health, pausing
+from notifier.signals import publish
+from notifier.signals.publish import ACTIONS, CONSOLE, FAILED, OVERVIEW, QUEUES, TOPICS
 from tests.conftest import subject_of
 from tests.realtime.conftest import PATIENCE_S, Browser, Refused
 

@@ -11,16 +11,18 @@ from apiflask import APIFlask
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from structlog.testing import capture_logs
 
-from notifier import accounts, tokens
-from notifier.clock import now
-from notifier.database import transaction
-from notifier.extensions import db, socketio
-from notifier.ids import new_id, show
+from notifier.access import accounts
+from notifier.ground import tokens
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db, socketio
+from notifier.ground.ids import new_id, show
+from notifier.inbox import marks as inbox
+from notifier.inbox.marks import Chosen
 from notifier.models import Account, ApiKey, Producer
-from notifier.pipeline import inbox, people
-from notifier.pipeline.inbox import Chosen
+from notifier.people import profiles as people
 from notifier.realtime.door import Door, Guest
-from notifier.realtime.publish import NAMESPACE
+from notifier.signals.publish import NAMESPACE
 from tests.conftest import subject_of
 from tests.realtime.conftest import PATIENCE_S, Refused
 

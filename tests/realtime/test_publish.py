@@ -18,15 +18,15 @@ import time_machine
 from apiflask import APIFlask
 from werkzeug.serving import make_server
 
-from notifier import tokens
 from notifier.app import create_app
-from notifier.clock import now
-from notifier.config import Settings
-from notifier.extensions import db, redis_store
-from notifier.outage import AWAY_S
-from notifier.realtime import publish
-from notifier.realtime.publish import CONSOLE, FAILED, HINT_EVERY, OVERVIEW, QUEUES, WATCHED_FOR, ItemEvent
-from notifier.up import redis_server
+from notifier.ground import tokens
+from notifier.ground.clock import now
+from notifier.ground.config import Settings
+from notifier.ground.extensions import db, redis_store
+from notifier.ground.outage import AWAY_S
+from notifier.programs.up import redis_server
+from notifier.signals import publish
+from notifier.signals.publish import CONSOLE, FAILED, HINT_EVERY, OVERVIEW, QUEUES, WATCHED_FOR, ItemEvent
 from tests.conftest import subject_of
 from tests.realtime.conftest import Browser
 

@@ -16,16 +16,16 @@ from rq import SimpleWorker
 from sqlalchemy import event, select, update
 from werkzeug.test import TestResponse
 
-from notifier import accounts, jobs
+from notifier import jobs
+from notifier.access import accounts, sessions
 from notifier.core.submission import InlineRecipient, Submission
-from notifier.database import transaction
-from notifier.extensions import db, redis_store
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db, redis_store
 from notifier.models import Account, Delivery
-from notifier.pipeline import sessions
-from notifier.pipeline.accept import accept
-from notifier.pipeline.judge import Accepted, Caller, Item
-from notifier.queueing import SERIALIZER, all_queues, queue
-from notifier.web import login
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.judge import Accepted, Caller, Item
+from notifier.signals.queueing import SERIALIZER, all_queues, queue
+from notifier.web.person import login
 
 PASSWORD = "correct horse battery staple"
 _WHITESPACE = re.compile(r"(<(?P<kept>pre|textarea)\b.*?</(?P=kept)>)|[ \t\r\n]+", re.DOTALL)

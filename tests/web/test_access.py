@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from apiflask import APIFlask
 
-from notifier.clock import now
-from notifier.database import transaction
-from notifier.ids import new_id, show
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.ids import new_id, show
 from notifier.models import Account
 from notifier.web import blueprints
 from notifier.web.access import RULES, is_local, rule_of

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 
-from notifier import accounts
-from notifier.clock import now
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.access import accounts, roles, sessions
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import Account, AccountSession, AuditEntry
-from notifier.pipeline import people, roles, sessions
+from notifier.people import profiles as people
 from tests.conftest import Statements
 from tests.web.conftest import PASSWORD, Visitor
 

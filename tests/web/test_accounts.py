@@ -9,10 +9,10 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 
-from notifier import accounts
-from notifier.clock import now
-from notifier.extensions import db
-from notifier.ids import show
+from notifier.access import accounts
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
 from notifier.models import Account, AuditEntry, Invitation, Notification
 from notifier.queries.accounts import PAGE_SIZE
 from tests.web.conftest import PASSWORD, Visitor

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from notifier.extensions import db
+from notifier.ground.extensions import db
 from notifier.models import Address, Notification
-from notifier.pipeline import addresses
-from notifier.web.addresses import browser_name
+from notifier.people import addresses
+from notifier.web.person.addresses import browser_name
 from tests.channels.pushing import Browser
 from tests.web.conftest import Visitor
 

@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import accounts
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.access import accounts
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ledgers import audit
 from notifier.models import AuditEntry
-from notifier.pipeline import audit, flags
+from notifier.providers import flags
 from tests.web.conftest import Visitor
 
 

@@ -8,16 +8,16 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.clock import now
-from notifier.database import transaction
-from notifier.dead_letters import Filter, read_filter
-from notifier.extensions import db, redis_store
-from notifier.ids import new_id, show
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db, redis_store
+from notifier.ground.ids import new_id, show
 from notifier.models import Attempt, Delivery, Notification
-from notifier.pipeline import bulk_actions
+from notifier.operations import bulk_actions
 from notifier.queries import causes
+from notifier.queries.dead_letters import Filter, read_filter
 from notifier.queries.failed import PAGE_SIZE, failed_page
-from notifier.queueing import failed_registry, queue
+from notifier.signals.queueing import failed_registry, queue
 from tests.web.conftest import Visitor
 
 Send = Callable[..., list[Any]]

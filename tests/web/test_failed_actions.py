@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from notifier.clock import now
-from notifier.database import transaction
-from notifier.extensions import db
-from notifier.ids import show
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
 from notifier.models import BulkAction, Delivery
-from notifier.pipeline import bulk_actions
+from notifier.operations import bulk_actions
 from tests.web.conftest import Visitor
 
 Send = Callable[..., list[Any]]

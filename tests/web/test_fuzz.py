@@ -12,14 +12,17 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import accounts, tokens
+from notifier.access import accounts
+from notifier.catalogue import templates
 from notifier.core.wording import Words
-from notifier.database import transaction
-from notifier.dead_letters import Filter
-from notifier.extensions import db
-from notifier.ids import show
+from notifier.ground import tokens
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
 from notifier.models import Address, Capture, EventType, Producer, Template
-from notifier.pipeline import bulk_actions, providers, templates
+from notifier.operations import bulk_actions
+from notifier.providers import accounts as providers
+from notifier.queries.dead_letters import Filter
 from tests.conftest import link_of
 from tests.web.conftest import Visitor
 

@@ -8,11 +8,10 @@ import time_machine
 from apiflask import APIFlask
 from flask import Config
 
-from notifier import accounts
-from notifier.clock import now
-from notifier.extensions import db
+from notifier.access import accounts, invitations, roles
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
 from notifier.models import Account, AuditEntry, Invitation, Notification
-from notifier.pipeline import invitations, roles
 from notifier.web import throttle
 from tests.web.conftest import PASSWORD, Visitor
 

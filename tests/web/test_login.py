@@ -16,10 +16,11 @@ from apiflask import APIFlask
 from argon2 import PasswordHasher
 from limits.storage import MemoryStorage
 
-from notifier import accounts, tokens
-from notifier.clock import now
-from notifier.database import transaction
-from notifier.extensions import redis_store
+from notifier.access import accounts
+from notifier.ground import tokens
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import redis_store
 from notifier.models import Account
 from notifier.web import throttle
 from tests.conftest import Statements

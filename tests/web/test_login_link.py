@@ -13,13 +13,13 @@ from limits.storage import MemoryStorage
 from markupsafe import escape
 from sqlalchemy import event, select, update
 
-from notifier import accounts
-from notifier.clock import now
+from notifier.access import accounts
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import Account, Notification, SignInLink
-from notifier.pipeline import people
+from notifier.people import profiles as people
 from notifier.web import throttle
 from tests.web.conftest import PASSWORD, Visitor
 

@@ -7,15 +7,15 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import accounts
+from notifier.access import accounts
 from notifier.core.submission import InlineRecipient, Submission
-from notifier.database import transaction
-from notifier.extensions import db
-from notifier.ids import new_id, show
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id, show
 from notifier.models import Delivery, Notification
 from notifier.models import Submission as SubmissionRow
-from notifier.pipeline.accept import accept
-from notifier.pipeline.judge import Caller, Item
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.judge import Caller, Item
 from notifier.queries import search
 from tests.web.conftest import Visitor
 

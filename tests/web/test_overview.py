@@ -6,13 +6,14 @@ from datetime import timedelta
 
 from apiflask import APIFlask
 
-from notifier.clock import now
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import db, redis_store
-from notifier.ids import new_id
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db, redis_store
+from notifier.ground.ids import new_id
 from notifier.models import Delivery, Notification, Submission
-from notifier.pipeline import health, pausing, people
+from notifier.people import profiles as people
+from notifier.providers import health, pausing
 from tests.web.conftest import Visitor
 
 

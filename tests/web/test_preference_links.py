@@ -8,11 +8,11 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import tokens
-from notifier.extensions import db
+from notifier.ground import tokens
+from notifier.ground.extensions import db
 from notifier.models import ConsentEvent, Preference
-from notifier.pipeline import people
-from notifier.pipeline import preferences as choosing
+from notifier.people import preferences as choosing
+from notifier.people import profiles as people
 from notifier.queries.preferences import document
 from tests.conftest import link_of, subject_of
 from tests.web.conftest import Visitor

@@ -10,13 +10,14 @@ import sqlalchemy as sa
 import time_machine
 from werkzeug.test import TestResponse
 
-from notifier import accounts, tokens
+from notifier.access import accounts
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.ground import tokens
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import Account, Address, ConsentEvent, EventType, Notification, User
-from notifier.pipeline import people
-from notifier.pipeline import preferences as choosing
+from notifier.people import preferences as choosing
+from notifier.people import profiles as people
 from notifier.queries.notifications import Sight
 from notifier.queries.preferences import document
 from notifier.queries.users import export

@@ -9,10 +9,10 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import accounts
-from notifier.clock import now
-from notifier.extensions import db
-from notifier.ids import show
+from notifier.access import accounts
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
 from notifier.models import ApiKey, AuditEntry, Producer
 from tests.web.conftest import Visitor
 

@@ -10,12 +10,13 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.clock import now
 from notifier.core.errors import Rejected
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import AuditEntry, Flag, Provider
-from notifier.pipeline import addresses, providers
+from notifier.people import addresses
+from notifier.providers import accounts as providers
 from tests.running import free_port
 from tests.web.conftest import Visitor
 

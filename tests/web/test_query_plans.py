@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 
 from bench import rows
-from notifier import accounts
-from notifier.clock import now
-from notifier.database import transaction
-from notifier.extensions import db
-from notifier.ids import show
+from notifier.access import accounts
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
 from notifier.models import Delivery, Tally
 from notifier.queries.search import WINDOW
 from tests.web.conftest import Visitor

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 from apiflask import APIFlask
 
-from notifier.extensions import redis_store
-from notifier.pipeline import health, pausing, providers
+from notifier.ground.extensions import redis_store
+from notifier.providers import accounts as providers
+from notifier.providers import health, pausing
 from tests.web.conftest import Visitor
 
 

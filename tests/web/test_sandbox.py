@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from notifier.database import transaction
-from notifier.extensions import db
-from notifier.ids import show
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
 from notifier.models import Capture
-from notifier.pipeline import addresses
+from notifier.people import addresses
 from tests.web.conftest import Visitor
 
 Send = Callable[..., list[Any]]

@@ -10,12 +10,12 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
+from notifier.catalogue import templates
 from notifier.core.wording import Words
-from notifier.database import transaction
-from notifier.extensions import db, redis_store
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db, redis_store
 from notifier.models import Address, Delivery, Notification, Submission, Template
-from notifier.pipeline import templates
-from notifier.pipeline.deliver import deliver
+from notifier.pipeline.delivery.deliver import deliver
 from notifier.queries import templates as queries
 from tests.web.conftest import Visitor
 

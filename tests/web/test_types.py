@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.database import transaction
-from notifier.extensions import db
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import AuditEntry, EventType
 from tests.web.conftest import Visitor
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from notifier import tokens
-from notifier.extensions import db
+from notifier.ground import tokens
+from notifier.ground.extensions import db
 from notifier.models import ConsentEvent, Suppression
-from notifier.pipeline import preferences as choosing
-from notifier.pipeline.people import erase
+from notifier.people import preferences as choosing
+from notifier.people.profiles import erase
 from notifier.queries.preferences import document
 from tests.conftest import subject_of
 from tests.web.conftest import Visitor

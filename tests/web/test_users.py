@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from notifier.extensions import db
+from notifier.ground.extensions import db
 from notifier.models import Address, AuditEntry, Suppression
 from tests.web.conftest import Visitor
 

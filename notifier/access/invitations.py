@@ -1,0 +1,261 @@
+"""Inviting people to the console by e-mail: sent, sent again, withdrawn, accepted once, forgotten. Called by `web` and
+the scheduler.
+
+As with sign-in links the secret stands in the mail alone, and its SHA-256 in the database. Who has the link has the
+mailbox; nothing else is asked of them. What they had already is never made less.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier import channels
+from notifier.access import roles, sign_in
+from notifier.core.errors import Fault, Rejected
+from notifier.core.submission import InlineRecipient, Submission
+from notifier.ground.clock import now
+from notifier.ground.config import current_settings
+from notifier.ground.database import insert, retried, transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id
+from notifier.ledgers import audit
+from notifier.models import Account, Address, Invitation
+from notifier.models.account import CONSOLE_ROLES, ROLES
+from notifier.people import profiles as people
+from notifier.pipeline.intake import own
+
+LIFETIME = timedelta(days=7)
+TYPE = "account_invitation"
+_CHANNEL = people.PRIMARY["email"]
+_KEPT = timedelta(days=30)  # after its time, so that it can be sent again without being written again
+_MADE_HERE = "account-"  # begins the ids of users who are made for an invitation
+
+_IS_OPEN = sa.and_(Invitation.used_at.is_(None), Invitation.withdrawn_at.is_(None))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a link leads to. `state`: open, used, withdrawn, expired, or disabled (their account is). `had`: the role
+    they have already.
+    """
+
+    state: str
+    email: str
+    role: str
+    had: str | None
+    invited_by: str | None
+
+
+def invite(email: str, role: str, by: Account) -> None:
+    """Sends it. Raises Rejected, naming the field."""
+    email, inviter = email.strip(), (by.id, by.email)
+    if role not in CONSOLE_ROLES:
+        raise _refused("role", f"choose one of {', '.join(CONSOLE_ROLES)}")
+    try:
+        value, key = channels.normalise(_CHANNEL, email), channels.normalise(_CHANNEL, email.lower())
+    except ValueError as error:
+        raise _refused("email", str(error)) from None
+    secret = secrets.token_urlsafe(32)
+    user_id, address = _store(email, value, key, role, inviter[0], secret)
+    _send(user_id, address, role, inviter[1], secret)
+
+
+@retried
+def _store(email: str, value: str, key: str, role: str, by: UUID, secret: str) -> tuple[str, str]:
+    at = now()
+    with transaction() as session:
+        roles.must_be_admin(by)
+        account = session.execute(
+            sa.select(Account.role, Account.disabled_at).where(Account.email == email.lower())
+        ).first()
+        if account is not None and account.disabled_at is not None:
+            raise _refused("email", "the account of that e-mail is disabled: enable it instead")
+        if account is not None and ROLES.index(account.role) >= ROLES.index(role):
+            raise _refused("email", f"somebody with that e-mail is {account.role} already")
+        whom = sign_in.find_whom(email)
+        user_id, address = (whom.user_id, whom.address) if whom else (_new_user(value), value)
+        row = {
+            "id": new_id(),
+            "email": email,
+            "email_digest": people.digest_of(_CHANNEL, key),
+            "digest": sign_in.digest_of(secret),
+            "role": role,
+        }
+        row |= {"user_id": user_id, "invited_by": by, "expires_at": at + LIFETIME, "created_at": at}
+        if (
+            session.execute(
+                insert(Invitation.__table__).values(**row).on_conflict_do_nothing().returning(Invitation.id)
+            ).first()
+            is None
+        ):
+            raise _refused("email", "there is an invitation to that e-mail: send it again, or withdraw it")
+        audit.write("account.invited", email, after={"role": role})
+    return user_id, address
+
+
+def _new_user(value: str) -> str:
+    user_id = f"{_MADE_HERE}{secrets.token_hex(6)}"
+    people.upsert([InlineRecipient(user_id)])
+    sign_in.own_address(user_id, value)
+    return user_id
+
+
+@retried
+def _renew(invitation_id: UUID, by: UUID, secret: str) -> tuple[str, str, str]:
+    with transaction() as session:
+        roles.must_be_admin(by)
+        values = {"digest": sign_in.digest_of(secret), "expires_at": now() + LIFETIME, "invited_by": by}
+        statement = (
+            sa.update(Invitation)
+            .where(Invitation.id == invitation_id, _IS_OPEN)
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )
+        row = session.execute(statement.returning(Invitation.email, Invitation.role, Invitation.user_id)).first()
+        if row is None:
+            raise Rejected("conflict", "it was accepted or withdrawn meanwhile")
+        audit.write("account.invited", row.email, after={"role": row.role, "again": True})
+        return row.user_id, _address_of(row.user_id, row.email), row.role
+
+
+def _address_of(user_id: str, email: str) -> str:
+    whom = sign_in.find_whom(email)
+    if whom is not None and whom.user_id == user_id:
+        return whom.address
+    address = channels.normalise(_CHANNEL, email)
+    sign_in.own_address(user_id, address)
+    return address
+
+
+def send_again(invitation_id: UUID, by: Account) -> None:
+    """A new link, good for the whole time again; the one before it ends. Raises Rejected."""
+    inviter, secret = (by.id, by.email), secrets.token_urlsafe(32)
+    user_id, address, role = _renew(invitation_id, inviter[0], secret)
+    _send(user_id, address, role, inviter[1], secret)
+
+
+def _send(user_id: str, address: str, role: str, invited_by: str, secret: str) -> None:
+    data = {
+        "url": current_settings().link("invitation", secret),
+        "role": role,
+        "days": LIFETIME.days,
+        "invited_by": invited_by,
+    }
+    own.submit(
+        Submission(
+            TYPE, (InlineRecipient(user_id, {"email": address}),), data, expires_in=int(LIFETIME.total_seconds())
+        )
+    )
+
+
+@retried
+def withdraw(invitation_id: UUID) -> bool:
+    """Its link ends. False if it was accepted or withdrawn before."""
+    with transaction() as session:
+        statement = sa.update(Invitation).where(Invitation.id == invitation_id, _IS_OPEN).values(withdrawn_at=now())
+        row = session.execute(
+            statement.returning(Invitation.email, Invitation.role).execution_options(synchronize_session=False)
+        ).first()
+        if row is not None:
+            audit.write("account.invitation_withdrawn", row.email, before={"role": row.role})
+    return row is not None
+
+
+def find(secret: str) -> Found | None:
+    """None for what was never sent, or so long ago that it is forgotten."""
+    statement = sa.select(Invitation, Account.email).outerjoin(Account, Account.id == Invitation.invited_by)
+    row = db.session.execute(
+        statement.where(Invitation.digest == sign_in.digest_of(secret)).execution_options(populate_existing=True)
+    ).first()
+    if row is None:
+        return None
+    invitation, invited_by = row
+    theirs = db.session.execute(
+        sa.select(Account.role, Account.disabled_at).where(Account.email == invitation.email.lower())
+    ).first()
+    if invitation.used_at is not None:
+        state = "used"
+    elif invitation.withdrawn_at is not None:
+        state = "withdrawn"
+    elif invitation.expires_at <= now():
+        state = "expired"
+    else:
+        state = "disabled" if theirs is not None and theirs.disabled_at is not None else "open"
+    return Found(state, invitation.email, invitation.role, theirs.role if theirs else None, invited_by)
+
+
+@retried
+def accept(secret: str, password_hash: str | None = None) -> Account | None:
+    """Whom it lets in, as what it says or the greater thing they were; None when it is of no use any more: `find` says
+    why. Works once.
+
+    The password is for a new account; who has one keeps what they sign in with. Raises Rejected for a disabled account.
+    """
+    with transaction() as session:
+        usable = (Invitation.digest == sign_in.digest_of(secret), _IS_OPEN, Invitation.expires_at > now())
+        statement = (
+            sa.update(Invitation).where(*usable).values(used_at=now()).execution_options(synchronize_session=False)
+        )
+        used = session.execute(statement.returning(Invitation.email, Invitation.role, Invitation.user_id)).first()
+        if used is None:
+            return None
+        _add_account(used.email, used.role, used.user_id, password_hash)
+        sign_in.confirm(used.user_id, used.email)
+        account = session.scalars(sa.select(Account).where(Account.email == used.email.lower()).with_for_update()).one()
+        if not account.is_active:
+            raise Rejected("conflict", "the account of this e-mail is disabled")
+        if not account.has_role(used.role):
+            audit.write("account.role_changed", account.email, before={"role": account.role}, after={"role": used.role})
+            account.role = used.role
+    return account
+
+
+def _add_account(email: str, role: str, user_id: str, password_hash: str | None) -> None:
+    """Unless there is one."""
+    key = email.lower()
+    row = {
+        "id": new_id(),
+        "email": key,
+        "role": role,
+        "user_id": user_id,
+        "password_hash": password_hash,
+        "created_at": now(),
+    }
+    if (
+        db.session.execute(
+            insert(Account.__table__).values(**row).on_conflict_do_nothing().returning(Account.id)
+        ).first()
+        is None
+    ):
+        return
+    audit.write("account.created", key, after={"role": role, "user": user_id, "by": "invitation"})
+    if (
+        db.session.scalar(
+            sa.select(Address.id).where(Address.user_id == user_id, Address.channel == _CHANNEL, Address.is_primary)
+        )
+        is None
+    ):
+        people.upsert([InlineRecipient(user_id, {"email": email})])  # alerts find them there
+
+
+def prune() -> int:
+    """Forgets those whose time was over long ago, and who was made for them and never came; → how many. Called by the
+    scheduler.
+    """
+    is_old = Invitation.expires_at < now() - _KEPT
+    has_account = sa.exists().where(Account.user_id == Invitation.user_id)
+    never_came = db.session.scalars(
+        sa.select(Invitation.user_id).where(is_old, Invitation.user_id.startswith(_MADE_HERE), ~has_account)
+    ).all()
+    with transaction() as session:
+        gone = session.execute(sa.delete(Invitation).where(is_old).returning(Invitation.id)).all()
+    for user_id in never_came:
+        people.erase(user_id)
+    return len(gone)
+
+
+def _refused(field: str, sentence: str) -> Rejected:
+    return Rejected("validation_failed", sentence, (Fault(f"/{field}", "invalid", sentence),))

@@ -1,0 +1,102 @@
+"""Who may do what in the console, and who may not sign in at all: changed by admins. Called by `web.accounts`.
+
+One active admin always remains. Whoever acts is one, never acts on themselves, and both are looked at under locks that
+every such change takes in the same order: of two admins who demote each other at once, the second has lost the right
+to.
+"""
+
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.access import sessions
+from notifier.core.errors import Rejected
+from notifier.ground.clock import now
+from notifier.ground.database import retried, transaction
+from notifier.ground.extensions import db
+from notifier.ledgers import audit
+from notifier.models import Account, Invitation
+from notifier.models.account import ROLES
+
+ADMIN = ROLES[-1]
+_IS_ADMIN = sa.and_(Account.role == ADMIN, Account.disabled_at.is_(None))
+
+
+@retried
+def change(account_id: UUID, role: str, *, by: UUID) -> bool:
+    """From the next request on. False if that is their role already. Raises Rejected."""
+    if role not in ROLES:
+        raise Rejected("validation_failed", f"a role is one of {', '.join(ROLES)}")
+    with transaction():
+        account = _held(account_id, by)
+        if account.role == role:
+            return False
+        audit.write("account.role_changed", account.email, before={"role": account.role}, after={"role": role})
+        account.role = role
+        if role != ADMIN:
+            _withdraw_invitations_of(account)
+    return True
+
+
+@retried
+def disable(account_id: UUID, *, by: UUID) -> bool:
+    """They cannot sign in, and are signed out everywhere, for good. False if that was so before. Raises Rejected."""
+    with transaction():
+        account = _held(account_id, by)
+        if account.disabled_at is not None:
+            return False
+        account.disabled_at = now()
+        sessions.end_all(account.id)
+        audit.write("account.disabled", account.email)
+        _withdraw_invitations_of(account)
+    return True
+
+
+@retried
+def enable(account_id: UUID, *, by: UUID) -> bool:
+    """False if it was not disabled. Raises Rejected."""
+    with transaction():
+        account = _held(account_id, by)
+        if account.disabled_at is None:
+            return False
+        account.disabled_at = None
+        audit.write("account.enabled", account.email)
+    return True
+
+
+def must_be_admin(account_id: UUID) -> None:
+    """And remains one until the end of the running transaction. Raises Rejected."""
+    if (
+        db.session.scalar(sa.select(Account.id).where(Account.id == account_id, _IS_ADMIN).with_for_update(read=True))
+        is None
+    ):
+        raise _lost_the_right()
+
+
+def _held(account_id: UUID, by: UUID) -> Account:
+    """That account, locked together with all active admins, `by` among them."""
+    statement = (
+        sa.select(Account).where(sa.or_(Account.id == account_id, _IS_ADMIN)).order_by(Account.id).with_for_update()
+    )
+    found = {account.id: account for account in db.session.scalars(statement)}
+    if by not in found or found[by].role != ADMIN or not found[by].is_active:
+        raise _lost_the_right()
+    if account_id not in found:
+        raise Rejected("not_found", "there is no such account any more")
+    if account_id == by:
+        raise Rejected("conflict", "nobody changes their own role or disables themselves: another admin has to do it")
+    return found[account_id]
+
+
+def _lost_the_right() -> Rejected:
+    return Rejected("conflict", "nothing was changed: you are no admin any more")
+
+
+def _withdraw_invitations_of(account: Account) -> None:
+    """Who had a say in who comes in has none any more."""
+    is_open = (Invitation.invited_by == account.id, Invitation.used_at.is_(None), Invitation.withdrawn_at.is_(None))
+    statement = (
+        sa.update(Invitation).where(*is_open).values(withdrawn_at=now()).execution_options(synchronize_session=False)
+    )
+    for email, role in db.session.execute(statement.returning(Invitation.email, Invitation.role)).all():
+        audit.write("account.invitation_withdrawn", email, before={"role": role, "invited_by": account.email})

@@ -1,0 +1,113 @@
+"""Who is signed in, in which browser: a row for each session, and its id in the browser's signed cookie.
+
+A cookie alone is good for nothing: with the row every copy of it ends. Called by `web.login` and `web.account`, by the
+sockets' doors, by `roles` and `accounts` (which end sessions) and by the scheduler. A request looks its session and
+account up in one statement, and writes nothing.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ledgers import audit
+from notifier.models import Account, AccountSession
+from notifier.models.account import CONSOLE_ROLES
+
+KEY = "session_id"  # by which the cookie holds the id
+LIFETIME = timedelta(days=14)
+PASSWORD, LINK, INVITATION = "password", "link", "invitation"  # ways to sign in
+BY_MAIL = (LINK, INVITATION)  # those that show who has the mailbox
+FRESH_FOR = timedelta(minutes=15)
+
+_ID = re.compile("[0-9a-f]{32}")
+_LOOK_UP = sa.select(AccountSession.id, Account).join(Account, Account.id == AccountSession.account_id)
+
+
+def begin(account: Account, way: str, *, instead_of: str | None = None) -> str:
+    """→ the id of a new session, as text; `instead_of`: one that ends with it, since the browser has but one.
+
+    Who runs this installation is named in the audit trail; anybody else would only fill it, and their e-mail could not
+    be erased there.
+    """
+    at = now()
+    with transaction() as session:
+        session.execute(sa.update(Account).where(Account.id == account.id).values(signed_in_at=at))
+        begun = AccountSession(account_id=account.id, way=way, created_at=at, expires_at=at + LIFETIME)
+        session.add(begun)
+        if instead_of is not None:
+            session.execute(sa.delete(AccountSession).where(AccountSession.id.in_(_ids([instead_of]))))
+        if account.role in CONSOLE_ROLES:
+            audit.write("account.signed_in", account.email, after={"by": way})
+    return begun.id.hex
+
+
+def find(session_id: object) -> Account | None:
+    """Whose session it is; None where it has ended, or they may not sign in any more. One statement."""
+    return find_many([session_id] if isinstance(session_id, str) else []).get(str(session_id))
+
+
+def find_many(session_ids: Iterable[str]) -> dict[str, Account]:
+    """Session → account, of those that have not ended. One statement."""
+    ids = _ids(session_ids)
+    if not ids:
+        return {}
+    good = (AccountSession.id.in_(ids), AccountSession.expires_at > now(), Account.disabled_at.is_(None))
+    return {
+        row.id.hex: row.Account
+        for row in db.session.execute(_LOOK_UP.where(*good).execution_options(populate_existing=True))
+    }
+
+
+def of_account(account_id: UUID) -> list[AccountSession]:
+    """Theirs, the latest first."""
+    theirs = (AccountSession.account_id == account_id, AccountSession.expires_at > now())
+    return list(db.session.scalars(sa.select(AccountSession).where(*theirs).order_by(AccountSession.id.desc())))
+
+
+def is_fresh_by_mail(session: AccountSession) -> bool:
+    """They have shown just now that the mailbox is theirs, which is as good as the old password."""
+    return session.way in BY_MAIL and session.created_at > now() - FRESH_FOR
+
+
+def end(session_id: object) -> None:
+    """Nothing happens to one that is none."""
+    ids = _ids([session_id] if isinstance(session_id, str) else [])
+    if ids:
+        with transaction() as session:
+            session.execute(sa.delete(AccountSession).where(AccountSession.id.in_(ids)))
+
+
+def end_all(account_id: UUID) -> None:
+    """Signs the account out everywhere. Inside the caller's transaction."""
+    db.session.execute(
+        sa.delete(AccountSession)
+        .where(AccountSession.account_id == account_id)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def sign_out_everywhere(account: Account) -> None:
+    with transaction():
+        end_all(account.id)
+        if account.role in CONSOLE_ROLES:
+            audit.write("account.signed_out_everywhere", account.email)
+
+
+def prune() -> int:
+    """Forgets the sessions whose time is over; → how many. Called by the scheduler."""
+    with transaction() as session:
+        gone = session.execute(
+            sa.delete(AccountSession).where(AccountSession.expires_at <= now()).returning(AccountSession.id)
+        )
+        return len(gone.all())
+
+
+def _ids(texts: Iterable[str]) -> list[UUID]:
+    """What is no id is left out."""
+    return [UUID(hex=text) for text in texts if _ID.fullmatch(text)]

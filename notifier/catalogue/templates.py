@@ -1,0 +1,265 @@
+"""The life of a template's versions: a draft is made of one, written, published; an older one is published again to
+roll back.
+
+Called by the console and the API. A published version never changes, since notifications point to it; it is
+archived when another takes its place. Each function that writes is one transaction, which holds the rows of
+the key, and a line in the audit log. Rendering is `render`'s business, reading `queries.templates`'.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, NoReturn
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, scoped_session
+
+from notifier.catalogue import template_check
+from notifier.catalogue.samples import sample_of
+from notifier.channels import CHANNELS
+from notifier.core.errors import Fault, Rejected
+from notifier.core.wording import ANY_CHANNEL, ARCHIVED, DRAFT, FIELDS, PUBLISHED, Words
+from notifier.ground import kept, process_pool
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ledgers import audit
+from notifier.models import EventType, Template, TemplateContent
+from notifier.words.render import LONGEST_LOCALE, fall_backs
+
+MOST_CONTENTS = 500
+_LAST_VERSION = 2**31 - 1  # what both databases can count to
+_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
+_LOCALE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*\Z")
+
+Place = tuple[str, str]  # channel or `*`, locale
+Contents = Mapping[Place, Words]
+
+
+def create(key: str, contents: Contents | None = None, *, base: int | None = None) -> int:
+    """A new draft: with these words, or those of version `base`, or of the one that is published, or none. → its
+    version. Raises Rejected.
+    """
+    if not _KEY.match(key):
+        raise _refused(
+            Fault(
+                "/key", "invalid_key", "the name is 1 to 64 of A-Z a-z 0-9 _ . - and begins with a letter, a digit or _"
+            )
+        )
+    if contents is not None:
+        _check(key, contents)
+    try:
+        with transaction() as session:
+            versions = _versions(session, key)
+            version = max(versions, default=0) + 1
+            if contents is None:
+                contents = _copied(session, key, versions, base)
+            row = Template(key=key, version=version)
+            session.add(row)
+            session.flush()
+            _add(session, row.id, contents)
+            audit.write("template.created", f"{key}@{version}", after={"base": base, "contents": _named(contents)})
+    except IntegrityError:
+        raise Rejected("conflict", f"somebody else has just made a version of {key}; try again") from None
+    return version
+
+
+def save(
+    key: str,
+    version: int,
+    changes: Mapping[Place, Words | None],
+    *,
+    seen: Mapping[Place, str] | None = None,
+    is_whole: bool = False,
+) -> None:
+    """Writes words into a draft; None takes them out. `is_whole`: what is not named goes as well.
+
+    `seen`: the `revision` of each place as its author last saw it. Who writes over what somebody else has changed
+    meanwhile is refused.
+    """
+    _check(key, {place: words for place, words in changes.items() if words is not None})
+    with transaction() as session:
+        row = _draft(session, key, version)
+        before = _contents(session, row.id)
+        for place, revision in (seen or {}).items():
+            if revision_of(before.get(place)) != revision:
+                raise Rejected(
+                    "conflict",
+                    f"somebody else has changed {_name(place)} of this draft since you opened it; nothing was saved",
+                )
+        kept_on = {} if is_whole else {place: words for place, words in before.items() if place not in changes}
+        after = kept_on | {place: words for place, words in changes.items() if words is not None}
+        changed = {place for place in before.keys() | after.keys() if before.get(place) != after.get(place)}
+        if not changed:
+            return
+        session.execute(
+            sa.delete(TemplateContent).where(
+                TemplateContent.template_id == row.id,
+                sa.tuple_(TemplateContent.channel, TemplateContent.locale).in_(sorted(changed)),
+            )
+        )
+        _add(session, row.id, {place: after[place] for place in changed if place in after})
+        audit.write("template.saved", f"{key}@{version}", before=_of(before, changed), after=_of(after, changed))
+
+
+def publish(key: str, version: int) -> int | None:
+    """Makes a draft, or an archived version, the one that is used. → the version it takes the place of. Raises
+    Rejected.
+    """
+    row = (
+        db.session.scalar(sa.select(Template).where(Template.key == key, Template.version == version))
+        if version <= _LAST_VERSION
+        else None
+    )
+    checked = _contents(db.session, (row or _missing(key, version)).id)
+    if checked:
+        _check(key, checked)
+    try:
+        with transaction() as session:
+            rows = _versions(session, key)
+            row = rows.get(version) or _missing(key, version)
+            if row.status == PUBLISHED:
+                raise Rejected("conflict", f"version {version} is published already")
+            contents = _contents(session, row.id)
+            if contents != checked:
+                raise Rejected(
+                    "conflict", f"somebody else has just changed version {version} of {key}; look at it first"
+                )
+            if not contents:
+                raise _refused(
+                    Fault("/contents", "empty", "write something first: this version has no words for any channel")
+                )
+            old = next((other for other in rows.values() if other.status == PUBLISHED), None)
+            if old is not None:
+                old.status = ARCHIVED
+                session.flush()
+            row.status, row.published_at = PUBLISHED, now()
+            audit.write(
+                "template.published",
+                f"{key}@{version}",
+                before={"published": old.version if old else None},
+                after={"published": version},
+            )
+    except IntegrityError:
+        raise Rejected(
+            "conflict", f"somebody else has just published another version of {key}; look at it first"
+        ) from None
+    kept.forget()
+    return old.version if old else None
+
+
+def revision_of(words: Words | None) -> str:
+    """Short, and another one as soon as anything in the words has changed."""
+    return hashlib.sha256(json.dumps(asdict(words) if words else None).encode()).hexdigest()[:16]
+
+
+def place_faults(places: Sequence[Place]) -> list[Fault]:
+    """`places` in the order of the request."""
+    faults = []
+    for index, (channel, locale) in enumerate(places):
+        if channel != ANY_CHANNEL and channel not in CHANNELS:
+            faults.append(Fault(f"/contents/{index}/channel", "unknown_channel", f"there is no channel {channel!r}"))
+        if not _LOCALE.match(locale) or len(locale) > LONGEST_LOCALE or fall_backs(locale)[0] != locale:
+            faults.append(
+                Fault(
+                    f"/contents/{index}/locale",
+                    "invalid_locale",
+                    f"{locale[:40]!r} is no language as it is written here: en, de, pt-BR, zh-Hant",
+                )
+            )
+        if (channel, locale) in places[:index]:
+            faults.append(Fault(f"/contents/{index}", "duplicate", f"{_name((channel, locale))} stands here twice"))
+    return faults
+
+
+def _check(key: str, contents: Contents) -> None:
+    """Before the transaction: what people wrote is compiled and tried, apart from the hub. Raises Rejected."""
+    faults = place_faults(list(contents))
+    if len(contents) > MOST_CONTENTS:
+        faults.append(Fault("/contents", "too_long", f"at most {MOST_CONTENTS} of them"))
+    else:
+        faults += process_pool.run(process_pool.AUTHORS, template_check.faults, contents, _about(key))
+    if faults:
+        raise _refused(*faults)
+
+
+def _about(key: str) -> template_check.About:
+    type_ = db.session.get(EventType, key)
+    sample = sample_of(key, type_.schema if type_ else None)
+    return (
+        template_check.About(key, sample, type_.category, type_.is_mandatory)
+        if type_
+        else template_check.About(key, sample)
+    )
+
+
+def _refused(*faults: Fault) -> Rejected:
+    said = (f"line {fault.line}: {fault.message}" if fault.line else fault.message for fault in faults[:3])
+    return Rejected("validation_failed", "; ".join(said), faults)
+
+
+def _versions(session: scoped_session[Session], key: str) -> dict[int, Template]:
+    """All of the key, held until the end of the transaction."""
+    rows = session.scalars(sa.select(Template).where(Template.key == key).order_by(Template.version).with_for_update())
+    return {row.version: row for row in rows}
+
+
+def _draft(session: scoped_session[Session], key: str, version: int) -> Template:
+    row: Template | None = session.scalar(
+        sa.select(Template).where(Template.key == key, Template.version == version).with_for_update()
+    )
+    if row is None:
+        _missing(key, version)
+    if row.status != DRAFT:
+        raise Rejected(
+            "conflict",
+            f"version {version} has been published, and what is published never changes; make a new draft of it",
+        )
+    return row
+
+
+def _missing(key: str, version: int) -> NoReturn:
+    raise Rejected("not_found", f"there is no template '{key[:80]}@{version}'")
+
+
+def _copied(session: scoped_session[Session], key: str, versions: Mapping[int, Template], base: int | None) -> Contents:
+    if base is not None:
+        return _contents(session, (versions.get(base) or _missing(key, base)).id)
+    row = next((row for row in versions.values() if row.status == PUBLISHED), None)
+    return _contents(session, row.id) if row else {}
+
+
+def _contents(session: Any, template_id: UUID) -> dict[Place, Words]:
+    rows = session.scalars(sa.select(TemplateContent).where(TemplateContent.template_id == template_id))
+    return {(row.channel, row.locale): Words(**{name: getattr(row, name) for name in FIELDS}) for row in rows}
+
+
+def _add(session: scoped_session[Session], template_id: UUID, contents: Contents) -> None:
+    rows = [
+        {"template_id": template_id, "channel": channel, "locale": locale, **asdict(words)}
+        for (channel, locale), words in contents.items()
+    ]
+    if rows:
+        session.execute(sa.insert(TemplateContent.__table__), rows)
+
+
+def _name(place: Place) -> str:
+    channel, locale = place
+    return (
+        f"{'any channel' if channel == ANY_CHANNEL else CHANNELS[channel].label if channel in CHANNELS else channel} "
+        f"({locale})"
+    )
+
+
+def _named(contents: Contents) -> list[str]:
+    return sorted(f"{channel} {locale}" for channel, locale in contents)
+
+
+def _of(contents: Contents, changed: set[Place]) -> dict[str, Any]:
+    """What the audit log shows of them: a field a line, only where there is something."""
+    places = sorted(place for place in changed if place in contents)
+    return {" ".join(place): {name: text for name, text in asdict(contents[place]).items() if text} for place in places}

@@ -1,0 +1,180 @@
+"""Creating and changing event types. Called by the API; what the planner will see is checked here."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from jsonschema.exceptions import best_match
+
+from notifier import channels
+from notifier.catalogue.samples import sample_by
+from notifier.catalogue.schemas import (
+    MOST_WORK_ON_SCHEMAS,
+    UNAVAILABLE,
+    TooComplex,
+    Validator,
+    compiled_pattern,
+    errors_of,
+    validator_of,
+)
+from notifier.core.errors import Fault, Rejected
+from notifier.core.routing import ESCALATE
+from notifier.core.submission import CEILINGS, PRIORITIES, RESERVED_NAME
+from notifier.ground import kept, process_pool
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ledgers import audit
+from notifier.models import EventType
+from notifier.models.event_type import TYPE_SAVED
+
+FIELDS = (
+    *("titles", "category", "priority", "channels", "schema", "is_mandatory", "to_admins", "resend_unknown"),
+    *("routing", "escalate_after_s", "dedupe_window_s", "dedupe_near"),
+)
+_DIALECTS = ("https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#")
+_REFERENCES = ("$ref", "$dynamicRef")
+# Where in a schema there are schemas: as they are, in a list, by names.
+_SCHEMA = ("additionalProperties", "contains", "contentSchema", "else", "if", "items", "not", "propertyNames", "then")
+_LISTED_SCHEMAS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_NAMED_SCHEMAS = ("$defs", "dependentSchemas", "properties")
+
+
+def put(key: str, fields: Mapping[str, Any], *, seen: str | None = None) -> bool:
+    """Stores the type as a whole, with every field of FIELDS. → whether it is new. Raises Rejected naming every fault.
+
+    `seen`: the `revision_of` what its author began with. Who writes over what somebody else has changed meanwhile is
+    refused.
+    """
+    faults = [
+        *_channel_faults(fields["channels"]),
+        *_priority_faults(fields["category"], fields["priority"]),
+        *_routing_faults(fields["routing"], fields["escalate_after_s"]),
+        *process_pool.run(process_pool.AUTHORS, schema_faults, fields["schema"]),
+    ]
+    if faults:
+        raise Rejected("validation_failed", "; ".join(fault.message for fault in faults[:3]), tuple(faults))
+    with transaction() as session:
+        row = session.get(EventType, key, with_for_update=True, populate_existing=True)
+        if row is not None and row.is_internal:
+            raise Rejected("conflict", f"{key!r} belongs to the product itself; its words can be changed, it cannot")
+        is_new = row is None
+        if seen is not None and (row is None or revision_of(row) != seen):
+            raise Rejected("conflict", f"somebody else has changed {key} since you opened it; nothing was saved")
+        before = {name: getattr(row, name) for name in FIELDS} if row is not None else None
+        audit.write(TYPE_SAVED, key, before=before, after={name: fields[name] for name in FIELDS})
+        if row is None:
+            session.add(EventType(key=key, **{name: fields[name] for name in FIELDS}))
+        else:
+            for name in FIELDS:
+                setattr(row, name, fields[name])
+            row.updated_at = now()
+    kept.forget()
+    return is_new
+
+
+def revision_of(row: EventType) -> str:
+    """Another one as soon as the type is saved again."""
+    return row.updated_at.isoformat()
+
+
+def _channel_faults(names: list[str]) -> list[Fault]:
+    return [
+        Fault(f"/channels/{i}", "unknown_channel", f"there is no channel {name!r}")
+        for i, name in enumerate(names)
+        if name not in channels.CHANNELS
+    ]
+
+
+def _priority_faults(category: str, priority: str) -> list[Fault]:
+    ceiling = CEILINGS.get(category, PRIORITIES[0])
+    if PRIORITIES.index(priority) < PRIORITIES.index(ceiling):
+        return [Fault("/priority", "priority_too_high", f"{category} types are at most {ceiling}")]
+    return []
+
+
+def _routing_faults(routing: str | None, escalate_after_s: int | None) -> list[Fault]:
+    """Without a routing of its own, its delay is for submissions that name `escalate`."""
+    if escalate_after_s is None or routing in (None, ESCALATE):
+        return []
+    return [
+        Fault(
+            "/escalate_after",
+            "contradicts_routing",
+            f"escalate_after goes with the routing 'escalate', not with {routing!r}",
+        )
+    ]
+
+
+def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:
+    """What is wrong with a JSON Schema. References stay inside it: nothing is ever fetched. Takes its time: for the
+    process pool.
+    """
+    if schema.get("$schema", _DIALECTS[0]) not in _DIALECTS:
+        return [Fault("/schema/$schema", "invalid_schema", "only JSON Schema 2020-12 is understood")]
+    if isinstance(named := schema.get("properties"), Mapping) and RESERVED_NAME in named:
+        message = f"no data may be named {RESERVED_NAME!r}: webhooks use it"
+        return [Fault(f"/schema/properties/{RESERVED_NAME}", "reserved_name", message)]
+    schemas = dict(_schemas_in(schema))
+    faults = [fault for pointer, node in schemas.items() for fault in _faults_at(pointer, node, schemas)]
+    if faults:
+        return faults
+    try:
+        error = best_match(errors_of(Validator(Validator.META_SCHEMA), schema, MOST_WORK_ON_SCHEMAS))
+        if error is not None:
+            pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path)
+            return [Fault("/schema" + pointer, "invalid_schema", error.message[:300])]
+        for sample in (
+            {},
+            sample_by(schema),
+        ):  # whatever the data, they take no longer than a check may; these must not even be dear
+            for _ in errors_of(validator_of(schema), sample):
+                pass
+    except TooComplex:
+        return [
+            Fault("/schema", "invalid_schema", "the schema takes too long to check, or refers to itself without end")
+        ]
+    return []
+
+
+def _schemas_in(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The schema and all that are in it, by pointer. What merely looks like one (a default, an unknown keyword's value)
+    is none.
+    """
+    waiting: list[tuple[str, Any]] = [("", schema)]
+    while waiting:
+        pointer, node = waiting.pop()
+        if not isinstance(node, Mapping):
+            continue
+        yield pointer, node
+        waiting += [(f"{pointer}/{name}", node[name]) for name in _SCHEMA if name in node]
+        for name in _LISTED_SCHEMAS:
+            if isinstance(node.get(name), list):
+                waiting += [(f"{pointer}/{name}/{index}", item) for index, item in enumerate(node[name])]
+        for name in _NAMED_SCHEMAS:
+            if isinstance(node.get(name), Mapping):
+                waiting += [(f"{pointer}/{name}/{_escaped(key)}", item) for key, item in node[name].items()]
+
+
+def _faults_at(pointer: str, node: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[Fault]:
+    """Of one schema: keywords that are not available, patterns that cannot be matched, references to what is none of
+    `schemas`.
+    """
+    for name, value in node.items():
+        place = f"/schema{pointer}/{_escaped(name)}"
+        if name in UNAVAILABLE or (name == "$id" and pointer):  # an inner $id would turn `#` into another address
+            yield Fault(place, "unavailable_keyword", f"{name} is not available here")
+        elif name == "pattern" and isinstance(value, str):
+            try:
+                compiled_pattern(value)
+            except ValueError as error:
+                yield Fault(place, "invalid_pattern", str(error))
+        elif (
+            name in _REFERENCES
+            and isinstance(value, str)
+            and not (value.startswith("#") and unquote(value[1:]) in schemas)
+        ):
+            yield Fault(place, "invalid_reference", "references point to a schema inside the same one: #/$defs/…")
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")

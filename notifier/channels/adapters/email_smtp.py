@@ -1,0 +1,81 @@
+"""E-mail through any mail server that speaks SMTP: STARTTLS when offered, TLS from the start with smtps://, AUTH."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from notifier.channels.contract import Adapter, Setting
+from notifier.channels.table import MAIL
+from notifier.channels.wire import mail
+from notifier.channels.wire.http import Http
+from notifier.channels.wire.smtp import Pool, Server
+from notifier.core.errors import InvalidRecipient, Misconfigured
+from notifier.core.message import Message, Receipt, Recipient
+from notifier.ground.clock import now
+
+
+class EmailSmtp(Adapter):
+    channel = MAIL
+    provider = "smtp"
+    label = "SMTP"
+    settings = (
+        Setting(
+            "SMTP_URL",
+            "`smtp://[user:password@]host:port` (STARTTLS when offered) or `smtps://…`",
+            is_secret=True,
+            example="smtp://user:password@mail.example.com:587",
+        ),
+        Setting(
+            "SMTP_CONNECTIONS",
+            "how many connections a worker process may open",
+            is_required=False,
+            default="20",
+            example="20",
+        ),
+        Setting(
+            "SMTP_FROM",
+            "sender of the mails",
+            is_required=False,
+            default="Notifier <notifier@localhost>",
+            example="Shop <shop@example.com>",
+        ),
+    )
+
+    def __init__(self, settings: Mapping[str, str], http: Http) -> None:
+        super().__init__(settings, http)
+        try:
+            self.sender = mail.sender(self.options["SMTP_FROM"])
+        except ValueError as error:
+            raise ValueError(f"SMTP_FROM: {error}") from None
+        url = self.options.get("SMTP_URL")
+        self.server = Server.parse(url, self.sender.domain) if url else None
+        connections = self.options["SMTP_CONNECTIONS"]
+        if not connections.isdecimal() or not 1 <= int(connections) <= 1000:
+            raise ValueError("SMTP_CONNECTIONS: must be a number from 1 to 1000")
+        self.pool = Pool(self.server, http, int(connections)) if self.server else None
+
+    def send(self, message: Message, to: Recipient) -> Receipt:
+        pool = self._configured()
+        composed = self._compose(message, to)
+        pool.send(self.sender.address, mail.ascii_domain(to.address), composed.raw)
+        return Receipt("sent", provider_message_id=composed.message_id)
+
+    def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
+        return mail.as_captured(self._compose(message, to), to, message)
+
+    def try_out(self) -> str:
+        return self._configured().try_out()
+
+    def _configured(self) -> Pool:
+        if self.pool is None:
+            raise Misconfigured("SMTP_URL is not set", code="not_configured")
+        return self.pool
+
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.close()
+
+    def _compose(self, message: Message, to: Recipient) -> mail.Mail:
+        try:
+            return mail.compose(message, to, by=self.sender, at=now())
+        except ValueError:
+            raise InvalidRecipient("this is not an e-mail address", code="invalid_address") from None

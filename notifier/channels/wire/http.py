@@ -1,0 +1,328 @@
+"""The one outbound HTTP client: for every provider and every URL that a user gave.
+
+Pooled, time-limited, bounded in what it reads, no redirects, no retries, no proxy from the environment. A host
+is resolved once for each connection and the connection goes to the very address that was checked, so
+that a name which resolves to something else a moment later gains nothing. Failures leave as `core.errors`.
+"""
+
+import http.client
+import io
+import logging
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, LocationValueError
+
+from notifier.channels.wire.targets import Targets
+from notifier.core.errors import DeliveryError, Misconfigured, Permanent, RateLimited, Retryable
+from notifier.core.networks import Network
+from notifier.ground.clock import now
+
+# urllib3 writes whole URLs into its log, and in the URL of a Slack webhook the path is the secret.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")  # http.client lets folded lines through
+
+HOSTS = 200  # whose connections are kept open
+CONNECTIONS_A_HOST = 200  # as many as one channel may have in flight
+ADDRESSES_TRIED = 3
+INTERIM_ANSWERS = 20  # before the one that counts
+LONGEST_RETRY_AFTER_S = 3600.0
+DEFAULT_RETRY_AFTER_S = 5.0
+
+Resolve = Callable[[str, int], Sequence[tuple[str, int]]]
+Explain = Callable[["Response"], DeliveryError | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer. Header names are looked up whatever their case; `body` is cut at the client's limit."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Family = Callable[..., DeliveryError]
+
+# What a status means unless an adapter knows better. 2xx is success, other 3xx and 4xx are Permanent, other 5xx
+# Retryable. No address is blamed here: where the URL is a provider's own, 404 and 410 are about the URL.
+STATUSES: dict[int, Family] = {
+    401: Misconfigured,
+    403: Misconfigured,
+    408: Retryable,
+    425: Retryable,
+    429: RateLimited,
+}
+
+
+def explain(response: Response, statuses: Mapping[int, Family] = STATUSES) -> DeliveryError | None:
+    """The error an answer amounts to, None for success. An adapter passes `{**STATUSES, its own}`.
+
+    The answer's text is not quoted: a receiver may echo what it was sent, signatures included.
+    """
+    status = response.status
+    if 200 <= status < 300:
+        return None
+    message, code = f"the receiver answered {status}", f"http_{status}"
+    family: Family = statuses.get(status, Retryable if status >= 500 else Permanent)
+    if family is RateLimited or (status == 503 and "retry-after" in response.headers):
+        return RateLimited(message, code=code, retry_after=_retry_after_s(response.headers.get("retry-after")))
+    if family is Retryable:
+        return Retryable(
+            message, code=code, ambiguous=status == 504
+        )  # a gateway that gave up on a server that may not have
+    return family(message, code=code)
+
+
+def _retry_after_s(value: str | None) -> float:
+    """Seconds or an HTTP date, between one second and an hour."""
+    seconds = DEFAULT_RETRY_AFTER_S
+    try:
+        if value and value.strip().isdecimal():
+            seconds = float(value)
+        elif value:
+            at = parsedate_to_datetime(value)
+            seconds = (at.replace(tzinfo=at.tzinfo or UTC) - now()).total_seconds()
+    except (ValueError, OverflowError):
+        pass
+    return min(max(seconds, 1.0), LONGEST_RETRY_AFTER_S)
+
+
+def resolve(host: str, port: int) -> Sequence[tuple[str, int]]:
+    """The numeric addresses of a host. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys((str(info[4][0]), int(info[4][1])) for info in found))
+
+
+class Http:
+    """`allow`: private networks that may be reached, by plain http too. `total_s` bounds how long an answer may trickle
+    in.
+    """
+
+    def __init__(
+        self,
+        allow: Iterable[Network] = (),
+        *,
+        resolve: Resolve = resolve,
+        tls: ssl.SSLContext | None = None,
+        connect_s: float = 3.0,
+        read_s: float = 10.0,
+        total_s: float = 30.0,
+        longest_answer: int = 65_536,
+    ) -> None:
+        self.targets = Targets(allow)
+        self.tls = tls or ssl.create_default_context()
+        self.connect_s = connect_s
+        self.read_s = read_s
+        self.longest_answer = longest_answer
+        self._pools = _Pools(
+            _Dialler(self.targets, resolve), total_s, num_pools=HOSTS, maxsize=CONNECTIONS_A_HOST, ssl_context=self.tls
+        )
+
+    def post(
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        explain: Explain = explain,
+        read_s: float | None = None,
+    ) -> Response:
+        return self.request("POST", url, body=body, headers=headers, explain=explain, read_s=read_s)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        explain: Explain = explain,
+        read_s: float | None = None,
+    ) -> Response:
+        """A successful answer. Raises a DeliveryError: what `explain` makes of the answer, or of there being none.
+
+        ValueError for a header that is not printable ASCII: text has to be encoded by the adapter.
+        """
+        if not all(map(_HEADER_VALUE.fullmatch, (headers or {}).values())):
+            raise ValueError("a header holds something other than printable ASCII")
+        response = self._exchange(method, url, body, headers or {}, read_s or self.read_s)
+        error = explain(response)
+        if error is not None:
+            raise error
+        return response
+
+    def close(self) -> None:
+        self._pools.clear()
+
+    def _exchange(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], read_s: float
+    ) -> Response:
+        try:
+            raw = self._pools.urlopen(
+                method,
+                url,
+                body=body,
+                headers={"User-Agent": "Notifier", **headers},
+                timeout=urllib3.Timeout(connect=self.connect_s, read=read_s),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except (LocationValueError, UnicodeError):
+            raise Permanent("the URL cannot be understood", code="target_refused") from None
+        except (HTTPError, http.client.HTTPException, OSError) as error:
+            # Connecting raises errors of its own (_Dialler), so here the request was on its way.
+            code = "timeout" if isinstance(error, urllib3.exceptions.TimeoutError | TimeoutError) else "no_answer"
+            raise Retryable(
+                "there was no answer, but the message may have arrived", code=code, ambiguous=True
+            ) from None
+        return Response(raw.status, raw.headers, _read(raw, self.longest_answer))
+
+
+def _read(raw: urllib3.BaseHTTPResponse, longest: int) -> bytes:
+    """The body as far as it is wanted or arrives: the status is the answer.
+    What is left unread closes the connection.
+    """
+    body = b""
+    try:
+        body = raw.read(longest + 1, decode_content=False)
+    except (HTTPError, http.client.HTTPException, OSError):
+        raw.close()
+    if len(body) > longest:
+        raw.close()
+    raw.release_conn()
+    return body[:longest]
+
+
+class _Dialler:
+    """Opens sockets: resolves, checks, connects to what was checked. All its errors mean: nothing was sent."""
+
+    def __init__(self, targets: Targets, resolve: Resolve) -> None:
+        self.targets = targets
+        self.resolve = resolve
+
+    def dial(self, host: str, port: int, *, is_encrypted: bool, timeout: Any, options: Any) -> socket.socket:
+        try:
+            found = self.resolve(host, port)
+        except UnicodeError:
+            raise Permanent("the host name is not one", code="target_refused") from None
+        except OSError:
+            raise Retryable(f"{host} cannot be resolved", code="dns") from None
+        allowed = [target for target in found if self.targets.may_reach(target[0], is_encrypted=is_encrypted)]
+        if not allowed:
+            raise Permanent(f"{host} is not on the public internet, or not reached by https", code="target_refused")
+        code = ""
+        for target in allowed[:ADDRESSES_TRIED]:
+            try:
+                return urllib3.util.connection.create_connection(target, timeout, socket_options=options)
+            except TimeoutError:
+                code = "connect_timeout"
+            except OSError:
+                code = "connect_failed"
+        raise Retryable(f"{host} cannot be connected to", code=code)
+
+
+class _Pools(urllib3.PoolManager):
+    def __init__(self, dialler: _Dialler, total_s: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.dialler = dialler
+        self.total_s = total_s
+
+    def _new_pool(
+        self, scheme: str, host: str, port: int, request_context: dict[str, Any] | None = None
+    ) -> urllib3.HTTPConnectionPool:
+        pool = super()._new_pool(scheme, host, port, request_context)
+        pool.ConnectionCls = {"http": _Connection, "https": _SecureConnection}[scheme]
+        pool.conn_kw |= {"dialler": self.dialler, "total_s": self.total_s}
+        return pool
+
+
+class _Checked:
+    """Mixed into urllib3's connections: a checked socket underneath, and an answer that cannot trickle in for ever."""
+
+    is_encrypted = False
+    response_class: Any
+
+    def __init__(self, *args: Any, dialler: _Dialler, total_s: float, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.dialler = dialler
+        self.response_class = partial(_TimedResponse, total_s=total_s)
+
+    def _new_conn(self: Any) -> socket.socket:
+        return self.dialler.dial(  # type: ignore[no-any-return]
+            self._dns_host, self.port, is_encrypted=self.is_encrypted, timeout=self.timeout, options=self.socket_options
+        )
+
+    def connect(self) -> None:
+        try:
+            super().connect()  # type: ignore[misc]
+        except TimeoutError:
+            raise Retryable("the TLS handshake took too long", code="connect_timeout") from None
+        except (ssl.SSLError, urllib3.exceptions.SSLError, ssl.CertificateError):
+            raise Retryable("the TLS handshake failed, or the certificate is not to be trusted", code="tls") from None
+        except OSError:
+            raise Retryable("the connection was closed while it was opened", code="connect_failed") from None
+
+
+class _Connection(_Checked, HTTPConnection):
+    pass
+
+
+class _SecureConnection(_Checked, HTTPSConnection):
+    is_encrypted = True
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    """An answer as a whole has a deadline. Socket time-outs start afresh with every byte, so a receiver could hold a
+    lane for days.
+
+    Interim answers (RFC 9110, 15.2) are passed over. http.client does so with 100 alone: 102 or 103 would be the
+    answer.
+    """
+
+    def __init__(self, sock: socket.socket, *args: Any, total_s: float, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock, total_s))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(1 + INTERIM_ANSWERS):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200 or status == http.client.SWITCHING_PROTOCOLS:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise http.client.HTTPException("there are too many interim answers")
+
+
+class _TimedReader(io.RawIOBase):
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, total_s: float) -> None:
+        self.raw = raw
+        self.sock = sock
+        self.pause_s = sock.gettimeout() or total_s
+        self.ends_at = time.monotonic() + total_s
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self.ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer took too long")
+        self.sock.settimeout(min(left, self.pause_s))
+        return self.raw.readinto(buffer)
+
+    def close(self) -> None:
+        self.raw.close()
+        super().close()

@@ -1,0 +1,263 @@
+"""Engine set-up for both databases, and the one way to write: `with transaction():`.
+
+SQLite: WAL, foreign keys, and `BEGIN IMMEDIATE` for writers. Waiting for its lock inside the C library
+would freeze a green-threaded web process, so the busy timeout is short and the wait is done here.
+"""
+
+import contextlib
+import functools
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import UTC
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+from urllib.parse import quote
+from uuid import UUID
+
+from flask import Flask, current_app
+from sqlalchemy import URL, Connection, Engine, event, func, make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlalchemy.orm import Session, scoped_session
+
+from notifier.ground import clock
+from notifier.ground.extensions import db
+
+# Raised while the database is away, or too busy. (OperationalError is also a lost deadlock: see `sqlstate`.)
+UNAVAILABLE = (OperationalError, InterfaceError, PoolExhausted)
+WRITE_REFUSED = "write_refused"  # in the app's extensions: when a transaction could not be written (see `writable`)
+UNAVAILABLE_RETRY_S = 5  # when a caller may try again
+DEADLOCK_DETECTED, UNIQUE_VIOLATION = "40P01", "23505"  # SQLSTATE
+LOCK_NOT_AVAILABLE = "55P03"  # lock_timeout's
+
+_REFUSED_BY_SQLITE = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN")
+_REFUSED_BY_POSTGRESQL = ("53100", "25006", "58030")  # disk full, read-only transaction, I/O error
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MOST_DEADLOCKS = 2
+_BUSY_TIMEOUT_S = 0.02
+_UNDO, _AFTER, _COMMITTED = "undo", "after", "committed"
+_LOCK_WAIT_S = 10.0
+_LOOK_S = 3
+_CLOCK_DUE, _CLOCK_LOOK_S = "clock_due", 5.0
+_DISCREET = {
+    "hide_parameters": True
+}  # errors end up in the log, and the values of a statement are addresses, names, messages
+
+
+def engine_options(database_url: str) -> dict[str, Any]:
+    if database_url.startswith("sqlite"):
+        # One connection a thread or green thread at most; autocommit, since `_begin` speaks BEGIN itself.
+        return {
+            "connect_args": {"timeout": _BUSY_TIMEOUT_S, "isolation_level": None},
+            "pool_size": 20,
+            "max_overflow": 40,
+            **_DISCREET,
+        }
+    options = {
+        "pool_size": 10,
+        "max_overflow": 20,
+        "pool_pre_ping": True,
+        "pool_recycle": 1800,
+        "connect_args": {"connect_timeout": 5},
+        **_DISCREET,
+    }
+    return {
+        **options,
+        "executemany_mode": "values_plus_batch",
+    }  # many rows are updated in one round trip, as they are inserted
+
+
+def read_only(database_url: str) -> tuple[URL, dict[str, Any]]:
+    """URL and engine options for a look at a database that changes nothing: not even SQLite's file, or one beside it,
+    is created.
+
+    Used by `doctor`, and by commands before they begin. No answer is waited for longer than some seconds.
+    """
+    url = make_url(database_url)
+    if url.get_backend_name() != "sqlite":
+        return url, {"connect_args": {"connect_timeout": _LOOK_S}, **_DISCREET}
+    path = sqlite_file(database_url)
+    if path is not None:
+        # Nobody has it open when there is no log beside it; a reader that is not told so would make one.
+        alone = {} if path.with_name(f"{path.name}-wal").exists() else {"immutable": "1"}
+        url = url.set(database=f"file:{quote(str(path))}").update_query_dict({"mode": "ro", "uri": "true", **alone})
+    return url, {"connect_args": {"timeout": _LOOK_S}, **_DISCREET}
+
+
+def sqlite_file(database_url: str) -> Path | None:
+    """Where SQLite's file is. A relative one stands where Flask-SQLAlchemy puts it."""
+    url = make_url(database_url)
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(__file__).resolve().parents[2] / "instance" / str(url.database)
+
+
+def retried(work: Callable[P, T]) -> Callable[P, T]:
+    """For a function that is one transaction: PostgreSQL ends one of those in a deadlock, and the second of those that
+    add the same.
+
+    Nothing of it has been done then, and it is run again.
+    """
+
+    @functools.wraps(work)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(_MOST_DEADLOCKS):
+            try:
+                return work(*args, **kwargs)
+            except (OperationalError, IntegrityError) as error:
+                if sqlstate(error) not in (DEADLOCK_DETECTED, UNIQUE_VIOLATION):
+                    raise
+        return work(*args, **kwargs)
+
+    return run
+
+
+def sqlstate(error: Exception) -> str | None:
+    """PostgreSQL's word for what went wrong, if it said one."""
+    return getattr(getattr(error, "orig", None), "pgcode", None)
+
+
+def prepare_engine(engine: Engine) -> None:
+    """Called once per engine, by `create_app`."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _on_sqlite_connect)
+        event.listen(engine, "begin", _begin)
+
+
+def _on_sqlite_connect(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")  # an answered 202 survives a power cut
+    connection.execute("PRAGMA foreign_keys=ON")
+    # Its own knows ASCII only, and a search would miss "Ändern" in "ÄNDERN".
+    connection.create_function(
+        "lower", 1, lambda value: None if value is None else str(value).lower(), deterministic=True
+    )
+
+
+def _begin(connection: Connection) -> None:
+    if not connection.get_execution_options().get("writes"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    deadline = time.monotonic() + _LOCK_WAIT_S
+    while True:
+        try:
+            # The driver's cursor, not SQLAlchemy's: a busy lock is no error worth invalidating anything for.
+            connection.connection.cursor().execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise OperationalError("BEGIN IMMEDIATE", None, error) from error
+            time.sleep(0.002)
+
+
+def follow_clock(app: Flask) -> None:
+    """For a long-running process: from now on its time is the database's, asked for again every few seconds as it
+    writes.
+
+    SQLite has but one host, and its clock. Raises one of UNAVAILABLE.
+    """
+    with app.app_context():
+        if db.engine.dialect.name == "postgresql":
+            app.extensions[_CLOCK_DUE] = float("-inf")
+            with transaction():
+                pass
+            db.session.remove()
+
+
+def _look_at_clock() -> None:
+    due_at = current_app.extensions.get(_CLOCK_DUE)
+    asked_at = time.monotonic()
+    if due_at is None or asked_at < due_at:
+        return
+    current_app.extensions[_CLOCK_DUE] = asked_at + _CLOCK_LOOK_S
+    told = db.session.scalars(select(func.clock_timestamp())).one()
+    clock.follow(told.astimezone(UTC), time.monotonic() - asked_at)
+
+
+@contextlib.contextmanager
+def transaction() -> Iterator[scoped_session[Session]]:
+    """A short write transaction on `db.session`: commits at the end, rolls back on any exception.
+
+    Never make a network call inside, but for a quick question to Redis (`pipeline.caps`, `pipeline.people_cache`).
+    Whatever the session had read before is let go first (its objects stay readable), because SQLite cannot turn a
+    reader into a writer safely.
+    """
+    db.session.close()
+    db.session.connection(execution_options={"writes": True})
+    undo: list[Callable[[], None]] = []
+    after: list[Callable[[], None]] = []
+    committed: dict[Callable[[Collection[UUID]], None], set[UUID]] = {}
+    db.session.info.update({_UNDO: undo, _AFTER: after, _COMMITTED: committed})
+    try:
+        _look_at_clock()
+        yield cast("scoped_session[Session]", db.session)
+        db.session.commit()
+    except BaseException as error:
+        try:
+            db.session.rollback()
+        finally:
+            for work in undo:
+                work()
+        if is_write_refused(error):
+            current_app.extensions[WRITE_REFUSED] = time.monotonic()
+            if not isinstance(error, UNAVAILABLE):  # psycopg2 calls a read-only server an internal error
+                raise OperationalError("a write", None, getattr(error, "orig", error)) from error
+        raise
+    else:
+        for work_on, ids in committed.items():
+            work_on(ids)
+    finally:
+        for work in after:
+            work()
+
+
+def is_write_refused(error: BaseException) -> bool:
+    """Whether nothing could be written, whoever had tried: no room, or no right to."""
+    driver = getattr(error, "orig", None)
+    if isinstance(driver, sqlite3.Error):
+        return str(getattr(driver, "sqlite_errorname", "")).startswith(_REFUSED_BY_SQLITE)
+    return isinstance(error, DBAPIError) and sqlstate(error) in _REFUSED_BY_POSTGRESQL
+
+
+def look_again() -> None:
+    """What is read from here on is no older than now. SQLite shows a reader the database as it was when the reader
+    began to read (PostgreSQL with every statement anew), so that is ended; a `transaction` that is running has the
+    newest anyway."""
+    if (
+        db.engine.dialect.name == "sqlite"
+        and db.session().in_transaction()
+        and not db.session.connection().get_execution_options().get("writes")
+    ):
+        db.session.close()
+
+
+def undone_by(work: Callable[[], None]) -> None:
+    """Has `work` called if the running transaction comes to nothing, after its end:
+    what it did elsewhere is taken back.
+    """
+    db.session.info[_UNDO].append(work)
+
+
+def afterwards(work: Callable[[], None]) -> None:
+    """Has `work` called after the end of the running transaction, whatever came of it."""
+    db.session.info[_AFTER].append(work)
+
+
+def once_committed(work: Callable[[Collection[UUID]], None], ids: Iterable[UUID]) -> None:
+    """Has `work` called once the running transaction is committed, with all the ids given for it meanwhile.
+
+    It must not raise.
+    """
+    wanted = set(ids)
+    if wanted:
+        db.session.info[_COMMITTED].setdefault(work, set()).update(wanted)
+
+
+def insert(table: Any) -> Any:
+    """INSERT with ON CONFLICT, which both databases have and SQLAlchemy spells twice."""
+    return (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert(table)

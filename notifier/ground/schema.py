@@ -1,0 +1,120 @@
+"""Which migration a database stands at, and what to do when that is not the program's. Asked by the commands before
+they begin, and by `doctor`.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.exc import DBAPIError
+
+from notifier.ground.config import NotReady
+from notifier.ground.database import read_only, sqlite_file
+
+_MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+
+
+class Standing(Enum):
+    CURRENT, BEHIND, EMPTY, NEWER = "current", "behind", "empty", "newer"
+
+
+class DatabaseAway(NotReady):
+    """Nobody answers at DATABASE_URL, or not in time."""
+
+    def __init__(self, database_url: str, error: Exception) -> None:
+        self.what = f"the database {shown(database_url)} cannot be reached: {_reason(error)}"
+        self.remedy = "Start it, or correct DATABASE_URL."
+        super().__init__(_sentence(self.what, self.remedy))
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """`stands_at`: the revision of the database (None: no migration has run). `wanted`: the program's. `name`: the
+    database's, without its password.
+    """
+
+    name: str
+    standing: Standing
+    stands_at: str | None
+    wanted: str
+
+    @property
+    def fault(self) -> tuple[str, str]:
+        """What is wrong, and what to do."""
+        match self.standing:
+            case Standing.EMPTY:
+                what = f"the database {self.name} has not been set up yet"
+                return (
+                    what,
+                    "Run: python -m notifier migrate. If another is meant, correct NOTIFIER_HOME or DATABASE_URL.",
+                )
+            case Standing.BEHIND:
+                return (
+                    f"the database is at migration {self.stands_at}, the program at {self.wanted}",
+                    "Run: python -m notifier migrate",
+                )
+            case Standing.NEWER:
+                what = (
+                    f"the database is at migration {self.stands_at}, which this program does not know: a newer "
+                    "release has migrated it"
+                )
+                return what, "Run that release, or go back to a backup made before it."
+            case Standing.CURRENT:
+                return "", ""
+
+
+def look(database_url: str) -> Schema:
+    """Creates and changes nothing. Raises DatabaseAway."""
+    script = ScriptDirectory(str(_MIGRATIONS))
+    wanted = str(script.get_current_head())
+    path = sqlite_file(database_url)
+    if path is not None and not path.exists():
+        return Schema(shown(database_url), Standing.EMPTY, None, wanted)
+    url, options = read_only(database_url)
+    engine = create_engine(url, **options)
+    try:
+        found = _revision(engine)
+    except DBAPIError as error:
+        raise DatabaseAway(database_url, error) from None
+    finally:
+        engine.dispose()
+    if found is None:
+        return Schema(shown(database_url), Standing.EMPTY, None, wanted)
+    known = {revision.revision for revision in script.walk_revisions()}
+    standing = Standing.CURRENT if found == wanted else Standing.BEHIND if found in known else Standing.NEWER
+    return Schema(shown(database_url), standing, found, wanted)
+
+
+def require(database_url: str, *, may_be_older: bool = False) -> None:
+    """Raises NotReady unless the program can work with the database;
+    `may_be_older`: or could once it has migrated it.
+    """
+    schema = look(database_url)
+    fine = {Standing.CURRENT, Standing.BEHIND, Standing.EMPTY} if may_be_older else {Standing.CURRENT}
+    if schema.standing not in fine:
+        raise NotReady(_sentence(*schema.fault))
+
+
+def _revision(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        heads = MigrationContext.configure(connection).get_current_heads()
+    return ", ".join(heads) or None
+
+
+def shown(database_url: str) -> str:
+    """Without its password."""
+    url = make_url(database_url)
+    return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+
+
+def _reason(error: Exception) -> str:
+    """The driver's own words: their first line, the others are hints."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _sentence(what: str, remedy: str) -> str:
+    return f"{what[0].upper()}{what[1:]}. {remedy}"

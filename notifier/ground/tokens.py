@@ -1,0 +1,269 @@
+"""Signed tokens: who may act in an inbox, whose preferences a link opens, and what one click on an unsubscribe link
+does.
+
+Signed with SECRET_KEY, a salt for each purpose, in the alphabet `[A-Za-z0-9._-]`. Called by the doors
+(which open them) and by `pipeline.words` (which puts links into messages).
+
+A token names the very person it was made for (`Subject`), so it never passes on to somebody new of the same id, and
+what made it. The signature says that a token is ours; whether it still holds is the database's to say, in the statement
+that reads the person anyway (`conditions_of`) or for many at once (`holding`):
+
+| token | ends with |
+|---|---|
+| user token (embedded inbox) | its time, its key, the producer's being disabled, erasure, `people.end_tokens` |
+| preferences (`/p/…`) | the producer's being disabled, the person's erasure, `people.end_tokens` |
+| unsubscribe (`/u/…`) | the person's erasure alone: one click works as long as there is somebody to be left in peace |
+| unsubscribe at an address that came with a notification alone | never: it names nobody, and holds for that address |
+| device (a cookie of the sign-in) | its time: it opens nothing |
+
+Tokens from before these were kept count as those of generation 0, which is that of all who were there then.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+from flask import current_app
+from itsdangerous import BadData, URLSafeSerializer
+
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
+from notifier.models import ApiKey, Producer, User
+
+_TOKEN_ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+_LONGEST_TOKEN = 2048
+_AT_ONCE = 500
+
+
+class Subject(NamedTuple):
+    """A person as tokens name them. `generation`: of all who have had or will have the id, this one. `version` rises
+    when all their tokens are ended.
+    """
+
+    user_id: str
+    generation: int
+    version: int
+
+
+NOBODY = Subject("nobody", -1, -1)  # for links that are shown and must not work: previews, dry runs
+
+
+@dataclass(frozen=True, slots=True)
+class UserToken:
+    """`key_id`, `producer_id`: what made it and whose it was, and so on whose sites it may be used (None: anywhere)."""
+
+    subject: Subject
+    expires_at: datetime
+    key_id: UUID | None = None
+    producer_id: UUID | None = None
+
+    @property
+    def user_id(self) -> str:
+        return self.subject.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceLink:
+    """`producer_id`: whose message it stands in (None: one of our own)."""
+
+    subject: Subject
+    producer_id: UUID | None = None
+
+    @property
+    def user_id(self) -> str:
+        return self.subject.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """What one click on an unsubscribe link switches off, for whom."""
+
+    user_id: str
+    generation: int
+    category: str
+    channel: str
+
+
+class Device(NamedTuple):
+    """A browser in which the account of that e-mail has signed in."""
+
+    email: str
+    number: str
+
+
+Token = UserToken | PreferenceLink | Unsubscribe
+
+
+def sign_user_token(
+    subject: Subject, expires_in: int, *, key_id: UUID | None = None, producer_id: UUID | None = None
+) -> tuple[str, datetime]:
+    """→ (token, when it expires): acts for that person in the inbox until then. `expires_in` in seconds."""
+    expires_at = (now() + timedelta(seconds=expires_in)).replace(microsecond=0)
+    return _signer("user-token").dumps(
+        [*subject, int(expires_at.timestamp()), _hex(key_id), _hex(producer_id)]
+    ), expires_at
+
+
+def open_user_token(token: str) -> UserToken | None:
+    """None for a token that is forged, of another kind, or expired. Whether it still holds, the database knows:
+    `holding`.
+    """
+    content = _open("user-token", token)
+    if content is None or len(content) != _USER_TOKEN_LENGTH:
+        return None
+    *subject, expires, key, producer = content
+    opened = UserToken(Subject(*subject), datetime.fromtimestamp(expires, now().tzinfo), _uuid(key), _uuid(producer))
+    return opened if opened.expires_at > now() else None
+
+
+def is_ours(token: str) -> bool:
+    """Whether it is a user token that was made here, however long ago it ended: nobody's guess."""
+    return _open("user-token", token) is not None
+
+
+def sign_unsubscribe(whom: Subject, category: str, channel: str) -> str:
+    """For a link in a message: works as long as the message is kept."""
+    return str(_signer("unsubscribe").dumps([whom.user_id, category, channel, whom.generation]))
+
+
+def read_unsubscribe(token: str) -> Unsubscribe | None:
+    content = _open("unsubscribe", token)
+    if content is None:
+        return None
+    user_id, category, channel, *rest = content
+    return Unsubscribe(user_id, rest[0] if rest else _FIRST, category, channel)
+
+
+@dataclass(frozen=True, slots=True)
+class AddressUnsubscribe:
+    """What one click does at an address that a producer gave with a message, and nobody has stored: nothing but for
+    that address.
+    """
+
+    digest: bytes
+    category: str
+    channel: str
+
+
+def sign_address_unsubscribe(digest: bytes, category: str, channel: str) -> str:
+    """`digest` is the address's keyed one: the link tells nobody what it is, nor whom the message was for."""
+    return str(_signer("address-unsubscribe").dumps([digest.hex(), category, channel]))
+
+
+def read_address_unsubscribe(token: str) -> AddressUnsubscribe | None:
+    content = _open("address-unsubscribe", token)
+    return None if content is None else AddressUnsubscribe(bytes.fromhex(content[0]), *content[1:])
+
+
+def sign_preferences(link: PreferenceLink) -> str:
+    """For the links in a message that lead to the person's preferences: works as long as the message is kept."""
+    return str(_signer("preferences").dumps([*link.subject, _hex(link.producer_id)]))
+
+
+def read_preferences(token: str) -> PreferenceLink | None:
+    """Whose preferences the link opens, or None."""
+    content = _open("preferences", token)
+    if content is None:
+        return None
+    user_id, generation, version, producer = (content, _FIRST, 0, None) if isinstance(content, str) else content
+    return PreferenceLink(Subject(user_id, generation, version), _uuid(producer))
+
+
+def sign_device(email: str) -> str:
+    """For the browser in which somebody has just signed in: tries at their password from there are not a stranger's.
+    Opens nothing.
+    """
+    return str(_signer("device").dumps([email, secrets.token_hex(8)]))
+
+
+def read_device(token: str) -> Device | None:
+    content = _open("device", token)
+    return None if content is None else Device(*content)
+
+
+def conditions_of(token: Token) -> tuple[sa.ColumnElement[bool], ...]:
+    """What a statement that reads the person (table `user`) asks in addition, so that it finds nobody when the token
+    has ended.
+    """
+    match token:
+        case Unsubscribe():
+            return User.id == token.user_id, User.generation == token.generation
+        case PreferenceLink():
+            return *_is_the_same(token.subject), *_is_still_there(None, token.producer_id)
+        case UserToken():
+            return *_is_the_same(token.subject), *_is_still_there(token.key_id, token.producer_id)
+
+
+def holding(tokens: Collection[UserToken]) -> set[UserToken]:
+    """Those that have not ended. A statement for the people of each key, _AT_ONCE of them."""
+    at, found = now(), set[UserToken]()
+    by_cause: dict[tuple[UUID | None, UUID | None], list[UserToken]] = {}
+    for token in tokens:
+        if token.expires_at > at:
+            by_cause.setdefault((token.key_id, token.producer_id), []).append(token)
+    for cause, theirs in by_cause.items():
+        for start in range(0, len(theirs), _AT_ONCE):
+            some = theirs[start : start + _AT_ONCE]
+            wanted = User.id.in_({token.user_id for token in some})
+            people = {
+                Subject(*row)
+                for row in db.session.execute(sa.select(*_SUBJECT).where(wanted, *_is_still_there(*cause)))
+            }
+            found.update(token for token in some if token.subject in people)
+    return found
+
+
+def subject_of(user_id: str) -> Subject | None:
+    """The person who has the id now. One statement."""
+    row = db.session.execute(sa.select(*_SUBJECT).where(User.id == user_id)).first()
+    return Subject(*row) if row else None
+
+
+_SUBJECT = (User.id, User.generation, User.token_version)
+_FIRST = 0  # the generation that tokens mean which name none
+_USER_TOKEN_LENGTH = 6
+
+
+def _is_the_same(subject: Subject) -> tuple[sa.ColumnElement[bool], ...]:
+    return User.id == subject.user_id, User.generation == subject.generation, User.token_version == subject.version
+
+
+def _is_still_there(key_id: UUID | None, producer_id: UUID | None) -> Iterator[sa.ColumnElement[bool]]:
+    if producer_id is not None:
+        yield sa.exists().where(Producer.id == producer_id, Producer.disabled_at.is_(None))
+    if key_id is not None:
+        lasts = sa.or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now())
+        yield sa.exists().where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None), lasts)
+
+
+def _hex(key: UUID | None) -> str | None:
+    return key.hex if key else None
+
+
+def _uuid(text: str | None) -> UUID | None:
+    return UUID(hex=text) if text else None
+
+
+def _signer(purpose: str) -> Any:
+    return URLSafeSerializer(
+        current_app.config["SECRET_KEY"],
+        salt=f"notifier.{purpose}",
+        signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
+    )
+
+
+def _open(purpose: str, token: str) -> Any:
+    """What was signed, or None. Only the very text that was handed out is taken: base64 has several for one value."""
+    if len(token) > _LONGEST_TOKEN or not _TOKEN_ALPHABET.issuperset(token):
+        return None
+    signer = _signer(purpose)
+    try:
+        content = signer.loads(token)
+    except BadData:
+        return None
+    return content if signer.dumps(content) == token else None

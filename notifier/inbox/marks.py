@@ -1,0 +1,313 @@
+"""The inbox: new items, and the marks a person puts on them. Called by `store`, the inbox API and the gateway.
+
+An item and its user's row of counts change in the same transaction, and whoever changes items locks
+that row first: so the counts are exact, and every changed item gets a `seq` of its own. Browsers are
+told after the commit.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, scoped_session
+
+from notifier.channels.table import INAPP
+from notifier.core import lifecycle, reading
+from notifier.ground import shapes
+from notifier.ground.clock import now
+from notifier.ground.database import insert, transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
+from notifier.ledgers import caps, scores, tallies
+from notifier.models import Delivery, InboxItem, InboxState
+from notifier.signals import publish
+from notifier.signals.publish import ItemEvent
+
+MAX_IDS = 1000
+MAX_SHOWN = 500  # a change of more items is told without them: the client sees the gap and reads again
+_WAKE_AT_ONCE = 500
+
+_items: sa.Table = InboxItem.__table__
+_states: sa.Table = InboxState.__table__
+_COLUMNS = tuple(column.name for column in _items.columns)
+_COUNTED = sa.and_(InboxItem.archived_at.is_(None), InboxItem.snoozed_until.is_(None))
+_IS_UNREAD = sa.and_(_COUNTED, InboxItem.read_at.is_(None))
+_IS_UNSEEN = sa.and_(_COUNTED, InboxItem.seen_at.is_(None))
+_IS_OPEN = sa.and_(InboxItem.read_at.is_(None), InboxItem.archived_at.is_(None))
+_OPENABLE = tuple(status for status in lifecycle.STATUSES if lifecycle.may_move(status, lifecycle.OPENED))
+
+
+def add(rows: Sequence[Mapping[str, Any]]) -> list[ItemEvent]:
+    """Stores new items, given as the columns of `InboxItem` without `seq`, inside the caller's transaction.
+
+    Two statements whatever their number. The events are for `publish_items`, after the commit.
+    """
+    if not rows:
+        return []
+    items = [{**dict.fromkeys(_COLUMNS), "created_at": now(), **row} for row in rows]
+    mine: dict[str, list[dict[str, Any]]] = {}
+    for item in items:
+        mine.setdefault(item["user_id"], []).append(item)
+    statement = insert(_states)
+    raised = {name: _states.c[name] + statement.excluded[name] for name in ("seq", "unread", "unseen")}
+    # Sorted, so that two batches lock the same users in the same order.
+    growth = [
+        {"user_id": user_id, "seq": len(mine[user_id]), "unread": len(mine[user_id]), "unseen": len(mine[user_id])}
+        for user_id in sorted(mine)
+    ]
+    states = db.session.execute(
+        statement.on_conflict_do_update(index_elements=["user_id"], set_=raised).returning(*_states.columns),
+        growth,
+    ).all()
+    events = {}
+    for state in states:
+        for still_to_come, item in enumerate(reversed(mine[state.user_id])):
+            item["seq"] = state.seq - still_to_come
+            events[item["id"]] = ItemEvent(
+                state.user_id,
+                shapes.inbox_item(item),
+                item["seq"],
+                state.unread - still_to_come,
+                state.unseen - still_to_come,
+            )
+    db.session.execute(sa.insert(_items), items)
+    return [events[item["id"]] for item in items]
+
+
+def replace(older: Mapping[UUID, UUID]) -> list[tuple[str, dict[str, Any]]]:
+    """Unread item → the newer one that takes its place, just added in the same transaction, which holds its user's row
+    of counts.
+
+    → the changes for `publish_states`, after the commit. Four statements; one when all of them were read or archived.
+    """
+    unread = sa.select(_items).where(_items.c.id.in_(older), _IS_OPEN).order_by(_items.c.user_id, _items.c.seq)
+    found = [dict(row) for row in db.session.execute(unread).mappings()] if older else []
+    if not found:
+        return []
+    rows = db.session.execute(
+        sa.select(_states).where(_states.c.user_id.in_({item["user_id"] for item in found}))
+    ).mappings()
+    states = {row["user_id"]: {name: row[name] for name in ("seq", "unread", "unseen")} for row in rows}
+    changed: dict[str, list[dict[str, Any]]] = {}
+    at = now()
+    for item in found:
+        state = states[item["user_id"]]
+        state["seq"] += 1
+        if item["snoozed_until"] is None:
+            state["unread"] -= 1
+            state["unseen"] -= item["seen_at"] is None
+        item |= {"seq": state["seq"], "archived_at": at, "snoozed_until": None, "replaced_by": older[item["id"]]}
+        changed.setdefault(item["user_id"], []).append(item)
+    _set_each(
+        _items,
+        "id",
+        [{name: item[name] for name in ("id", "seq", "archived_at", "snoozed_until", "replaced_by")} for item in found],
+    )
+    _set_each(_states, "user_id", [{"user_id": user_id, **state} for user_id, state in states.items()])
+    return [
+        (user_id, {**states[user_id], "changed": [shapes.inbox_item(item) for item in items]})
+        for user_id, items in changed.items()
+    ]
+
+
+def _set_each(table: sa.Table, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Sets the other columns of the rows that have these keys, as one executemany."""
+    values = {name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in rows[0] if name != key}
+    db.session.connection().execute(
+        sa.update(table).where(table.c[key] == sa.bindparam("of_key")).values(values),
+        [{"of_key": row[key], **{f"new_{name}": row[name] for name in row if name != key}} for row in rows],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which of a person's items are meant: those of `ids`, or (None) all in view. Other people's ids mean nothing."""
+
+    ids: tuple[UUID, ...] | None = None
+    filter: str = "all"
+    category: str | None = None
+    q: str | None = None
+
+    def conditions(self, user_id: str) -> list[sa.ColumnElement[bool]]:
+        if self.ids is None:
+            return [InboxItem.user_id == user_id, *InboxItem.in_view(self.filter, self.category, self.q)]
+        # An expression, so that no index is used for it: SQLite would rather walk all that the person has than look up
+        # the ids.
+        return [InboxItem.id.in_(self.ids), InboxItem.user_id.concat("") == user_id]
+
+
+def seen(user_id: str, chosen: Chosen) -> dict[str, int]:
+    """→ `{unread, unseen, seq}`. As with every mark: one that changes nothing leaves `seq` alone."""
+    return _mark(user_id, [*chosen.conditions(user_id), InboxItem.seen_at.is_(None)], {"seen_at": now()})[0]
+
+
+def read(user_id: str, chosen: Chosen) -> dict[str, Any]:
+    """What is read has been seen, its delivery has been opened, and what would only have reminded of it is dropped.
+
+    This mark and those below answer `{unread, unseen, seq, changed_ids}`, so that they can be undone. No more than
+    MAX_IDS are named: None stands for more.
+    """
+    at = now()
+    values = {"read_at": at, "seen_at": sa.func.coalesce(InboxItem.seen_at, at)}
+    return _named(_mark(user_id, [*chosen.conditions(user_id), InboxItem.read_at.is_(None)], values, read_at=at))
+
+
+def unread(user_id: str, chosen: Chosen) -> dict[str, Any]:
+    return _named(_mark(user_id, [*chosen.conditions(user_id), InboxItem.read_at.is_not(None)], {"read_at": None}))
+
+
+def archive(user_id: str, chosen: Chosen) -> dict[str, Any]:
+    return _named(
+        _mark(user_id, [*chosen.conditions(user_id), InboxItem.archived_at.is_(None)], {"archived_at": now()})
+    )
+
+
+def unarchive(user_id: str, chosen: Chosen) -> dict[str, Any]:
+    return _named(
+        _mark(user_id, [*chosen.conditions(user_id), InboxItem.archived_at.is_not(None)], {"archived_at": None})
+    )
+
+
+def snooze(user_id: str, chosen: Chosen, until: datetime | None) -> dict[str, Any]:
+    """Puts items away until then; None brings them back."""
+    return _named(
+        _mark(
+            user_id,
+            [*chosen.conditions(user_id), InboxItem.snoozed_until.is_distinct_from(until)],
+            {"snoozed_until": until},
+        )
+    )
+
+
+def wake_snoozed(at: datetime) -> int:
+    """Brings back what was snoozed until `at` or before; → for how many people. Called by the scheduler, any number of
+    them.
+    """
+    due = InboxItem.snoozed_until <= at
+    user_ids = db.session.scalars(
+        sa.select(InboxItem.user_id).where(due).distinct().order_by(InboxItem.user_id).limit(_WAKE_AT_ONCE)
+    ).all()
+    for user_id in user_ids:
+        _mark(user_id, [InboxItem.user_id == user_id, due], {"snoozed_until": None})
+    return len(user_ids)
+
+
+def _named(marked: tuple[dict[str, int], list[UUID] | None]) -> dict[str, Any]:
+    counts, changed = marked
+    return {**counts, "changed_ids": None if changed is None else [show("dlv", key) for key in changed]}
+
+
+def _mark(
+    user_id: str,
+    conditions: Sequence[sa.ColumnElement[bool]],
+    values: Mapping[str, Any],
+    *,
+    read_at: datetime | None = None,
+) -> tuple[dict[str, int], list[UUID] | None]:
+    """One transaction: changes the user's items that meet the conditions, and the counts with them; then tells the
+    browsers.
+
+    → the counts, and which items have changed, oldest change first (None: more than MAX_IDS).
+    """
+    changed: list[UUID] | None = []
+    shown: list[dict[str, Any]] = []
+    with transaction() as session:
+        state = session.execute(
+            sa.select(InboxState.seq, InboxState.unread, InboxState.unseen)
+            .where(InboxState.user_id == user_id)
+            .with_for_update()
+        ).first()
+        if state is None:  # nothing has ever reached them
+            return {"unread": 0, "unseen": 0, "seq": 0}, []
+        meant = [*conditions, InboxItem.replaced_by.is_(None)]
+        before = _tally(session, meant)
+        counts = {"unread": state.unread, "unseen": state.unseen, "seq": state.seq}
+        if before.items:
+            _change(session, meant, state.seq, values)
+            since = [InboxItem.user_id == user_id, InboxItem.seq > state.seq]
+            after = _tally(session, since)
+            counts = {
+                "unread": state.unread + after.unread - before.unread,
+                "unseen": state.unseen + after.unseen - before.unseen,
+                "seq": state.seq + before.items,
+            }
+            session.execute(sa.update(InboxState).where(InboxState.user_id == user_id).values(**counts))
+            if read_at is not None:
+                scores.count_opened(sa.select(InboxItem.id).where(*since))
+                _open_deliveries(session, since, read_at)
+                _drop_reminders(session, since)
+            changed, shown = _changed(session, since, before.items)
+    if before.items:
+        publish.publish_state(user_id, {**counts, "changed": shown})
+    return counts, changed
+
+
+def _changed(
+    session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]], count: int
+) -> tuple[list[UUID] | None, list[dict[str, Any]]]:
+    """The ids of the changed items, and the items as browsers are shown them: each unless there are too many."""
+    if count > MAX_IDS:
+        return None, []
+    columns = _items.columns if count <= MAX_SHOWN else [_items.c.id]
+    rows = session.execute(sa.select(*columns).where(*conditions).order_by(InboxItem.seq)).mappings().all()
+    return [row["id"] for row in rows], [shapes.inbox_item(row) for row in rows] if count <= MAX_SHOWN else []
+
+
+def _tally(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]]) -> sa.Row[int, int, int]:
+    """How many items meet the conditions, and how many of them count as unread and unseen."""
+    count = sa.func.count()
+    return session.execute(
+        sa.select(
+            count.label("items"), count.filter(_IS_UNREAD).label("unread"), count.filter(_IS_UNSEEN).label("unseen")
+        )
+        .select_from(InboxItem)
+        .where(*conditions)
+    ).one()
+
+
+def _change(
+    session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]], seq: int, values: Mapping[str, Any]
+) -> None:
+    """Sets the values, and a new seq for each item in the order of their old ones, in one statement."""
+    ranked = (
+        sa.select(InboxItem.id, (seq + sa.func.row_number().over(order_by=InboxItem.seq)).label("seq"))
+        .where(*conditions)
+        .subquery("ranked")
+    )
+    session.execute(sa.update(_items).where(_items.c.id == ranked.c.id).values(seq=ranked.c.seq, **values))
+
+
+def _open_deliveries(
+    session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]], at: datetime
+) -> None:
+    opened = session.execute(
+        sa.update(Delivery)
+        .where(Delivery.id.in_(sa.select(InboxItem.id).where(*conditions)), Delivery.status.in_(_OPENABLE))
+        .values(status=lifecycle.OPENED, opened_at=at)
+        .execution_options(synchronize_session=False)
+    )
+    if opened.rowcount:  # type: ignore[attr-defined]
+        tallies.count({(INAPP.name, tallies.OPENED): opened.rowcount})  # type: ignore[attr-defined]
+
+
+def _drop_reminders(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]]) -> None:
+    """Skips what waits elsewhere only to say again what has now been read. What somebody holds at this moment is on its
+    way already.
+    """
+    waiting = (
+        sa.select(Delivery.id)
+        .join(InboxItem, InboxItem.notification_id == Delivery.notification_id)
+        .where(*conditions, Delivery.status == lifecycle.WAITING, Delivery.reason.in_(reading.REMINDERS))
+        .with_for_update(of=Delivery, skip_locked=True)
+    )
+    dropped = session.scalars(
+        sa.update(Delivery)
+        .where(Delivery.id.in_(waiting))
+        .values(status=lifecycle.SKIPPED, reason=reading.READ_ELSEWHERE, wake_at=None)
+        .returning(Delivery.notification_id)
+        .execution_options(synchronize_session=False)
+    )
+    caps.recount(dropped)

@@ -1,0 +1,159 @@
+"""Nobody is flooded with one-time codes: how often one person, and one address, may be sent one urgent or mandatory
+type (RECIPIENT_LIMIT), and how often one phone may be sent anything transactional (PHONE_LIMIT).
+
+Such types pass preferences, quiet hours and caps, so this is what stands between a leaked key, or a login
+form that is hammered, and somebody's phone: a thousand people may be made who all have its number. Counted in Redis,
+people before the transaction and addresses (by their keyed digests) when it is known which they are, in one round trip
+a batch each; while Redis is away everything passes, and is counted as unchecked. What is simulated
+(`+1555010000<digit>`, `@sandbox.test`) is nobody's phone or mailbox.
+"""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import limits
+import redis
+import sqlalchemy as sa
+from flask import current_app
+
+from notifier.channels import CHANNELS
+from notifier.core.plan import Plan
+from notifier.ground.config import current_settings
+from notifier.ground.database import undone_by
+from notifier.ground.extensions import db, redis_store
+from notifier.models import EventType
+from notifier.people.profiles import PRIMARY, digest_of
+from notifier.pipeline.planning.orders import Target
+from notifier.signals.queueing import unchecked
+
+_REFRESH_S = 5.0
+_PREFIX = "notifier:flood:"
+_SIMULATED_MAIL, _SIMULATED_PHONE = "@sandbox.test", "+1555010000"
+_BY_PHONE = {name for name, channel in CHANNELS.items() if PRIMARY["phone"] in (name, channel.borrows_from)}
+
+Trigger = tuple[str, str]  # user id, type
+
+
+@dataclass(slots=True)
+class _LimitedTypes:
+    at: float = float("-inf")
+    keys: frozenset[str] = frozenset()
+
+
+def over_limit(triggers: Sequence[Trigger]) -> Collection[Trigger]:
+    """Counts them, and returns those whose person has had enough of that type for now. Outside of any transaction."""
+    limited = _limited_types()
+    counted = Counter(trigger for trigger in triggers if trigger[1] in limited)
+    if not counted:
+        return ()
+    limit = limits.parse(current_settings().recipient_limit)
+    keys = {f"{type_}:{user_id}": (user_id, type_) for user_id, type_ in counted}
+    counts = _try_to_count(dict.fromkeys(keys, limit), [counted[trigger] for trigger in keys.values()])
+    return {trigger for (key, trigger), count in zip(keys.items(), counts, strict=False) if count > limit.amount}
+
+
+def flooded(
+    targets: Sequence[Target], plans: Sequence[Plan], *, is_rehearsal: bool
+) -> dict[int, frozenset[tuple[str, bytes]]]:
+    """Counts what is planned to go out, in order. → index → channels and addresses (digests) that have had enough.
+    Inside the caller's transaction.
+
+    A rehearsal is not limited, and neither is a test key, which reaches nobody.
+    """
+    if is_rehearsal:
+        return {}
+    asked = list(_asked(targets, plans))
+    times = Counter(key for _, _, key, _ in asked)
+    parsed = {key: limit for _, _, key, limit in asked}
+    counts = _try_to_count(parsed, [times[key] for key in parsed])
+    if not counts:
+        return {}
+    undone_by(partial(_give_back, {key: times[key] for key in parsed}))
+    left = {
+        key: limit.amount - (count - times[key]) for (key, limit), count in zip(parsed.items(), counts, strict=True)
+    }
+    over: dict[int, set[tuple[str, bytes]]] = {}
+    for index, place, key, _ in asked:
+        if left[key] <= 0:
+            over.setdefault(index, set()).add(place)
+        left[key] -= 1
+    return {index: frozenset(places) for index, places in over.items()}
+
+
+def _asked(
+    targets: Sequence[Target], plans: Sequence[Plan]
+) -> Iterator[tuple[int, tuple[str, bytes], str, limits.RateLimitItem]]:
+    """(index, channel and address, key, limit) of each limit that a planned delivery has to pass."""
+    settings = current_settings()
+    of_type, of_phone = limits.parse(settings.recipient_limit), limits.parse(settings.phone_limit)
+    simulated: set[bytes] | None = None
+    for index, (target, plan) in enumerate(zip(targets, plans, strict=True)):
+        type_ = target.order.type
+        is_pressing = (type_.is_mandatory or type_.priority == "urgent") and not type_.to_admins
+        if target.is_test or not (is_pressing or type_.category == "transactional"):
+            continue
+        for route in plan.routes:
+            address = route.address
+            if address is None or not address.digest or address.masked.endswith(_SIMULATED_MAIL):
+                continue
+            simulated = simulated or {digest_of(PRIMARY["phone"], f"{_SIMULATED_PHONE}{digit}") for digit in range(10)}
+            if address.digest in simulated:
+                continue
+            place = (route.channel, address.digest)
+            if is_pressing:
+                yield index, place, f"{type_.key}:{route.channel}:{address.digest.hex()}", of_type
+            if type_.category == "transactional" and route.channel in _BY_PHONE:
+                yield index, place, f"phone:{address.digest.hex()}", of_phone
+
+
+def used_up(allowances: Mapping[str, str]) -> set[str]:
+    """Counts one use of each allowance (`{"code:alice": "10/hour"}`), and names those that had none left. Raises
+    RedisError.
+    """
+    parsed = {key: limits.parse(text) for key, text in allowances.items()}
+    counts = _count(parsed, [1] * len(parsed))
+    return {key for (key, limit), count in zip(parsed.items(), counts, strict=True) if count > limit.amount}
+
+
+def _try_to_count(keys: Mapping[str, limits.RateLimitItem], times: Sequence[int]) -> list[int]:
+    """As `_count`; nothing while Redis is away."""
+    if not keys:
+        return []
+    if not redis_store.is_away():
+        with contextlib.suppress(redis.RedisError):
+            return _count(keys, times)
+    unchecked("recipient")
+    return []
+
+
+def _give_back(times: Mapping[str, int]) -> None:
+    with contextlib.suppress(redis.RedisError), redis_store.client.pipeline(transaction=False) as pipe:
+        for key, count in times.items():
+            pipe.decrby(f"{_PREFIX}{key}", count)
+        pipe.execute()
+
+
+def _count(keys: Mapping[str, limits.RateLimitItem], times: Sequence[int]) -> list[int]:
+    """How often each has been counted in its present window, these times included. One round trip."""
+    with redis_store.client.pipeline(transaction=False) as pipe:
+        for (key, limit), more in zip(keys.items(), times, strict=True):
+            pipe.set(f"{_PREFIX}{key}", 0, nx=True, ex=limit.get_expiry())
+            pipe.incrby(f"{_PREFIX}{key}", more)
+        return list(pipe.execute()[1::2])
+
+
+def _limited_types() -> frozenset[str]:
+    known: _LimitedTypes = current_app.extensions.setdefault("limited_types", _LimitedTypes())
+    if time.monotonic() >= known.at + _REFRESH_S:
+        keys = db.session.scalars(
+            sa.select(EventType.key).where(
+                sa.or_(EventType.is_mandatory, EventType.priority == "urgent"), ~EventType.to_admins
+            )
+        )
+        known.keys, known.at = frozenset(keys), time.monotonic()
+        db.session.close()
+    return known.keys

@@ -1,0 +1,195 @@
+"""What an installation needs once: its own secrets, the catalogue, a first key, a first admin. Called by the commands.
+
+Everything here may be run again and by several processes; what exists is left as people have changed it.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parseaddr
+from typing import Any
+
+from sqlalchemy import inspect, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.orm.attributes import flag_modified
+
+from notifier import catalogue, channels
+from notifier.access import accounts
+from notifier.channels.adapters.webpush_vapid import new_private_key
+from notifier.core.submission import InlineRecipient
+from notifier.ground.clock import now
+from notifier.ground.config import Settings, current_settings
+from notifier.ground.database import transaction
+from notifier.ground.encryption import vault
+from notifier.ground.extensions import db
+from notifier.models import (
+    Account,
+    AuditEntry,
+    EventType,
+    InstallationSecret,
+    Producer,
+    Template,
+    TemplateContent,
+    User,
+)
+from notifier.models.event_type import TYPE_SAVED
+from notifier.models.producer import SCOPES
+from notifier.people import profiles as people
+
+DIGEST_KEY = "digest_key"
+VAPID_KEY = "vapid_key"
+_MAKE: dict[str, Callable[[], bytes]] = {
+    DIGEST_KEY: lambda: secrets.token_bytes(32),
+    VAPID_KEY: lambda: new_private_key().encode(),
+}
+# A type's two times lay this close together when the catalogue wrote them, before both were written as one.
+_ONE_WRITING = timedelta(seconds=1)
+ADMIN_USER_ID = "admin"
+_ADMIN_EMAIL = "admin@localhost.test"
+
+
+def open_vault() -> bool:
+    """Takes up what `migrate` has made. Raises KeysDoNotFit when the ring cannot open it; False before the first
+    migration.
+    """
+    if not inspect(db.engine).has_table(InstallationSecret.__tablename__):
+        return False
+    made = {
+        row.name: vault.decrypt(row.sealed, f"installation_secret.{row.name}")
+        for row in db.session.scalars(select(InstallationSecret))
+    }
+    db.session.rollback()
+    if DIGEST_KEY in made:
+        vault.use_digest_key(made[DIGEST_KEY])
+    if VAPID_KEY in made:
+        channels.registry().use_made(
+            {"VAPID_KEY": made[VAPID_KEY].decode(), "VAPID_CONTACT": _contact(current_settings())}
+        )
+    return made.keys() >= _MAKE.keys()
+
+
+def _contact(settings: Settings) -> str:
+    """Whom push services may write to, unless VAPID_CONTACT says so: the first admin, or whoever the mails are from."""
+    return f"mailto:{settings.notifier_admin_email or parseaddr(settings.smtp_from)[1]}"
+
+
+def prepare() -> None:
+    """After the migrations: secrets, catalogue, and the key and admin that the settings name."""
+    _make_secrets()
+    load_catalogue(catalogue.load())
+    settings = current_settings()
+    if settings.notifier_producer_key:
+        accounts.ensure_key(settings.notifier_producer_key, producer_name="Environment", scopes=SCOPES)
+    if settings.notifier_admin_email and settings.notifier_admin_password:
+        ensure_admin(settings.notifier_admin_email, settings.notifier_admin_password)
+
+
+def _make_secrets() -> None:
+    if open_vault():
+        return
+    rows = [
+        {"name": name, "sealed": vault.encrypt(make(), f"installation_secret.{name}")} for name, make in _MAKE.items()
+    ]
+    with transaction() as session:
+        insert = (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert(InstallationSecret)
+        session.execute(insert.on_conflict_do_nothing(), rows)
+    open_vault()
+
+
+def load_catalogue(types: Sequence[catalogue.CatalogueType]) -> int:
+    """Stores the types that are not there yet, each with version 1 of its template. Returns how many were new.
+
+    Those of an older release become as they are in this one, unless somebody has saved them since.
+    """
+    with transaction() as session:
+        present = {row.key: row for row in session.scalars(select(EventType).execution_options(populate_existing=True))}
+        saved = set(session.scalars(select(AuditEntry.subject).where(AuditEntry.action == TYPE_SAVED)))
+        for entry in types:
+            row = present.get(entry.key)
+            if row is None:
+                _store_type(session, entry)
+            elif entry.key not in saved and row.updated_at - row.created_at < _ONE_WRITING:
+                _renew(row, _columns(entry))
+    return len({entry.key for entry in types} - present.keys())
+
+
+def _renew(row: EventType, columns: Mapping[str, Any]) -> None:
+    changed = {name: value for name, value in columns.items() if getattr(row, name) != value}
+    for name, value in changed.items():
+        setattr(row, name, value)
+    if changed:
+        row.updated_at = row.created_at  # nobody has saved it
+        flag_modified(row, "updated_at")
+
+
+def _columns(entry: catalogue.CatalogueType) -> dict[str, Any]:
+    return {
+        "titles": dict(entry.titles),
+        "category": entry.category,
+        "priority": entry.priority,
+        "channels": list(entry.channels),
+        "schema": entry.schema,
+        "is_mandatory": entry.is_mandatory,
+        "to_admins": entry.to_admins,
+        "is_internal": entry.is_internal,
+        "dedupe_window_s": entry.dedupe_window_s,
+    }
+
+
+def _store_type(session: scoped_session[Session], entry: catalogue.CatalogueType) -> None:
+    stored_at = now()
+    session.add(EventType(key=entry.key, created_at=stored_at, updated_at=stored_at, **_columns(entry)))
+    template = Template(key=entry.key, version=1, status="published", published_at=now())
+    session.add(template)
+    session.flush()
+    session.add_all(
+        TemplateContent(
+            template_id=template.id,
+            channel=content.channel,
+            locale=content.locale,
+            title=content.title,
+            body=content.body,
+            subject=content.subject,
+            html=content.html,
+            action_label=content.action_label,
+            action_url=content.action_url,
+            image=content.image,
+        )
+        for content in entry.contents
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStart:
+    """What `up` shows once. None where it was there already or was given by a setting."""
+
+    admin_email: str | None
+    admin_password: str | None
+    producer_key: str | None
+
+
+def first_start(settings: Settings) -> FirstStart:
+    """Makes what a new installation lacks to be used at once: an admin to sign in as, and a producer key."""
+    email = password = key = None
+    if not db.session.scalar(select(Account.id).where(Account.role == "admin").limit(1)):
+        email = settings.notifier_admin_email or _ADMIN_EMAIL
+        password = settings.notifier_admin_password or secrets.token_urlsafe(12)
+        ensure_admin(email, password)
+    if not db.session.scalar(select(Producer.id).limit(1)):
+        producer = accounts.create_producer("First producer")
+        _, key = accounts.create_key(producer.id, scopes=SCOPES)
+    return FirstStart(email, password, key)
+
+
+def ensure_admin(email: str, password: str) -> None:
+    """An admin account with a user of its own, so that alerts reach it; an existing account is left alone."""
+    if db.session.scalar(select(Account.id).where(Account.email == email.strip().lower())):
+        return
+    user_id = ADMIN_USER_ID if db.session.get(User, ADMIN_USER_ID) is None else f"admin-{secrets.token_hex(4)}"
+    profile = {"email": email.strip()}
+    if not people.check(profile):
+        with transaction():
+            people.upsert([InlineRecipient(user_id, profile)], is_vouched=True)
+    accounts.create_account(email, password, role="admin", user_id=user_id)

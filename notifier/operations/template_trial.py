@@ -1,0 +1,104 @@
+"""A template's words before they are published: rendered with sample data, and sent to their author alone.
+
+Called by the console's editor and the API. The preview is `render` itself; the test send takes the normal road
+with the very version, so that what arrives is what everybody would get.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.core.errors import Fault, Rejected
+from notifier.core.message import Content
+from notifier.core.plan import AddressFacts
+from notifier.core.submission import InlineRecipient, Submission
+from notifier.core.wording import TemplateSource
+from notifier.ground import process_pool
+from notifier.ground.config import current_settings
+from notifier.ground.extensions import db
+from notifier.ground.tokens import NOBODY, PreferenceLink
+from notifier.models import EventType, Template
+from notifier.pipeline.intake import own
+from notifier.pipeline.intake.judge import Accepted
+from notifier.pipeline.planning.orders import UTC, load_people
+from notifier.words.compose import unsubscribe_url, why_url
+from notifier.words.language import Compiled
+from notifier.words.render import RenderFault, RenderRequest, render_some
+
+_MOST_WORK = 1_000_000  # units, for one page
+# For one message alone, so that an author needs none of their own.
+_SANDBOX_ADDRESSES = {"email": "delivered@sandbox.test", "phone": "+15550100000"}
+READER = "Alice"  # who a preview speaks to
+_A_CONFIRMED_ADDRESS = AddressFacts(None, "email", "a…@example.com", is_confirmed=True)
+NOWHERE = PreferenceLink(NOBODY)  # and where its links lead
+
+
+def preview(
+    source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None
+) -> Content | RenderFault:
+    """As somebody of that language would get it. `type`: whose title and category it has; None where no type goes by
+    the template's name.
+    """
+    [result] = preview_each(source, [(channel, locale)], data, type)
+    return result
+
+
+def preview_each(
+    source: TemplateSource, places: Sequence[tuple[str, str]], data: Mapping[str, Any], type: EventType | None
+) -> list[Content | RenderFault]:
+    """In these channels and languages, by the process pool. Raises Rejected('unavailable')."""
+    requests = [
+        RenderRequest(
+            channel=channel,
+            locale=locale,
+            type=source.key,
+            template=source,
+            titles=type.titles if type else {},
+            data=data,
+            user_name=READER,
+            zone=UTC,
+            category=type.category if type else "transactional",
+            why_url=why_url(NOWHERE, type, channel, _A_CONFIRMED_ADDRESS) if type else None,
+            unsubscribe_url=unsubscribe_url(NOBODY, type, channel, None) if type else None,
+            site_url=current_settings().public_url,
+            is_mandatory=type is not None and type.is_mandatory,
+        )
+        for channel, locale in places
+    ]
+    results = process_pool.run(process_pool.AUTHORS, render_some, requests, _MOST_WORK, compile=Compiled)
+    return [
+        RenderFault("all of them together take too much work to be shown", is_too_much=True)
+        if result is None
+        else result
+        for result in results
+    ]
+
+
+def send_to_author(
+    key: str, version: int, type_key: str, channel: str, user_id: str, data: Mapping[str, Any], *, to_sandbox: bool
+) -> Accepted:
+    """A notification with this version, draft or not, for one person; in the sandbox it is kept as they would have got
+    it. Raises Rejected.
+    """
+    template_id: UUID | None = db.session.scalar(
+        sa.select(Template.id).where(Template.key == key, Template.version == version)
+    )
+    if template_id is None:
+        raise Rejected("not_found", f"there is no template '{key[:80]}@{version}'")
+    if user_id not in load_people([user_id]):
+        raise Rejected(
+            "unknown_user",
+            f"there is no user {user_id!r}",
+            (Fault("/user", "unknown_user", "your account has no user to send to"),),
+        )
+    submission = Submission(
+        type=type_key,
+        recipients=(InlineRecipient(user_id, _SANDBOX_ADDRESSES if to_sandbox else {}),),
+        data=data,
+        channels=(channel,),
+        dedupe=False,
+        template_id=template_id,
+    )
+    return own.submit(submission, is_test=to_sandbox)

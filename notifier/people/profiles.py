@@ -1,0 +1,384 @@
+"""Users and their addresses: created and changed by producers, one by one or a batch at a time.
+
+Called by `accept` for recipients given inline, and by the users' API. `email` and `phone` of a user
+are its primary addresses; a changed one keeps its row, so that what is queued goes to the new one.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from notifier import channels
+from notifier.core import lifecycle, worlds
+from notifier.core.errors import Fault, Rejected
+from notifier.core.submission import InlineRecipient
+from notifier.ground.clock import now
+from notifier.ground.database import insert, retried, transaction
+from notifier.ground.encryption import vault
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id
+from notifier.ledgers import audit, caps
+from notifier.models import (
+    Account,
+    Address,
+    AddressCode,
+    Attempt,
+    Capture,
+    Delivery,
+    Notification,
+    Schedule,
+    Suppression,
+    User,
+)
+from notifier.people import cache as people_cache
+from notifier.people import quiet
+from notifier.signals import publish
+
+PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")
+_users: sa.Table = User.__table__
+_addresses: sa.Table = Address.__table__
+
+BOUNCED = "*"  # the scope of a suppression that holds for everything
+REVIVED_EVERY = timedelta(days=1)  # whoever repeats a profile every hour must not make a dead address bounce as often
+PRIMARY = {"email": "email", "phone": "sms"}  # field of the profile → the channel it is the primary address of
+
+
+def digest_of(channel: str, value: str, *, is_test: bool = False) -> bytes:
+    """The keyed digest of an address. Those of the test world never meet live ones: a test's bounce or unsubscribing
+    holds nobody back.
+    """
+    return vault.digest(f"{worlds.MARK if is_test else ''}{channel}\0{value}")
+
+
+def check(changes: Mapping[str, Any], pointer: str = "") -> list[Fault]:
+    """What is wrong with the addresses of a profile. Shapes of the other fields are the door's business."""
+    faults = []
+    for field, channel in PRIMARY.items():
+        value = changes.get(field)
+        if value is not None:
+            try:
+                channels.normalise(channel, value)
+            except ValueError as error:
+                faults.append(Fault(f"{pointer}/{field}", f"invalid_{field}", str(error)))
+    return faults
+
+
+def upsert(
+    recipients: Sequence[InlineRecipient],
+    *,
+    is_vouched: bool = False,
+    revives: bool = False,
+    actors: Mapping[str, str] | None = None,
+) -> set[str]:
+    """Creates the users that are missing and applies the changes given; None clears a field. Inside the caller's
+    transaction.
+
+    What changes stands in the audit trail, if `actors` says who changes whom.
+
+    `is_vouched`: somebody who may says that these addresses are their own (`Address.confirmed_at`).
+    `revives`: an address that bounced is given again on purpose, and not along with a message.
+
+    Writes nothing where nothing changes. A constant number of statements, whatever the number of people. Returns the
+    ids that were created.
+    """
+    wanted: dict[str, dict[str, Any]] = {}
+    for recipient in recipients:
+        wanted.setdefault(recipient.id, {}).update(recipient.changes)
+    if not wanted:
+        return set()
+    at = now()
+    # Held against other changes only (FOR NO KEY UPDATE): whoever refers to these people by foreign key need not wait.
+    statement = (
+        sa.select(*_users.columns).where(_users.c.id.in_(wanted)).order_by(_users.c.id).with_for_update(key_share=True)
+    )
+    users = {user.id: user for user in db.session.execute(statement)}
+    rows = []
+    changed: dict[str, set[str]] = {}
+    for user_id in sorted(wanted):
+        user, changes = users.get(user_id), {k: v for k, v in wanted[user_id].items() if k in PROFILE}
+        changes = {k: (v or {}) if k == "attributes" else v for k, v in changes.items()}
+        if user is None or any(getattr(user, k) != v for k, v in changes.items()):
+            old = {k: getattr(user, k) for k in PROFILE} if user else dict.fromkeys(PROFILE) | {"attributes": {}}
+            changed[user_id] = {k for k, v in changes.items() if old[k] != v}
+            rows.append(
+                {"id": user_id, **old, **changes, "created_at": user.created_at if user else at, "updated_at": at}
+            )
+    if rows:
+        people_cache.changing((row["id"] for row in rows if row["id"] in users), is_consent=False)
+        statement = insert(_users)
+        db.session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["id"], set_={k: statement.excluded[k] for k in (*PROFILE, "updated_at")}
+            ),
+            rows,
+        )
+    moved = [row["id"] for row in rows if row["id"] in users and row["time_zone"] != users[row["id"]].time_zone]
+    if moved:  # it may be day there
+        quiet.wake(moved)
+    theirs = {user_id: changes for user_id, changes in wanted.items() if changes.keys() & PRIMARY.keys()}
+    for user_id, fields in _set_primary(theirs, is_vouched=is_vouched, revives=revives).items():
+        changed.setdefault(user_id, set()).update(fields)
+    if actors is not None:
+        _tell(changed, wanted.keys() - users.keys(), actors)
+    return wanted.keys() - users.keys()
+
+
+def _tell(changed: Mapping[str, Collection[str]], new: Collection[str], actors: Mapping[str, str]) -> None:
+    """Which fields, and never what they hold: nothing can be erased in the audit trail. The people of test keys are
+    nobody's business.
+    """
+    audit.write_each(
+        audit.Entry(
+            "person.created" if user_id in new else "person.changed",
+            user_id,
+            {"fields": sorted(fields)},
+            actors.get(user_id),
+        )
+        for user_id, fields in sorted(changed.items())
+        if not worlds.is_of_tests(user_id)
+    )
+
+
+def create(recipients: Sequence[InlineRecipient], *, actors: Mapping[str, str]) -> set[str]:
+    """Creates people who were unknown a moment ago, and changes nobody. Inside the caller's transaction. → whom
+    somebody else has created meanwhile.
+    """
+    if not recipients:
+        return set()
+    at = now()
+    wanted = {recipient.id: recipient.changes for recipient in recipients}
+    rows = [
+        {
+            "id": user_id,
+            **{name: wanted[user_id].get(name) for name in PROFILE},
+            "attributes": wanted[user_id].get("attributes") or {},
+            "created_at": at,
+            "updated_at": at,
+        }
+        for user_id in sorted(wanted)
+    ]
+    created = set(db.session.scalars(insert(_users).on_conflict_do_nothing().returning(_users.c.id), rows))
+    theirs = {
+        user_id: changes
+        for user_id, changes in wanted.items()
+        if user_id in created and changes.keys() & PRIMARY.keys()
+    }
+    _set_primary(theirs, is_vouched=False, revives=False)
+    _tell(
+        {user_id: [name for name, value in wanted[user_id].items() if value is not None] for user_id in created},
+        created,
+        actors,
+    )
+    return wanted.keys() - created
+
+
+def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, revives: bool) -> dict[str, set[str]]:
+    """Makes the given e-mails and phones the primary addresses. → whose changed, and which."""
+    if not wanted:
+        return {}
+    changed: dict[str, set[str]] = {}
+    stored: dict[tuple[str, str], list[sa.Row[Any]]] = {}
+    readable = [column for column in _addresses.columns if column.name not in ("value", "secret")]  # no need to decrypt
+    for address in db.session.execute(
+        sa.select(*readable).where(_addresses.c.user_id.in_(wanted), _addresses.c.channel.in_(PRIMARY.values()))
+    ):
+        stored.setdefault((address.user_id, address.channel), []).append(address)
+    bounced = _bounced(wanted) if revives else set()
+    demoted, removed, rows, revived, replaced = [], [], [], [], []  # replaced: their code was for what they were before
+    for user_id in sorted(wanted):
+        for field, channel in PRIMARY.items():
+            if field not in wanted[user_id]:
+                continue
+            known = stored.get((user_id, channel), [])
+            primary = next((a for a in known if a.is_primary), None)
+            value = wanted[user_id][field]
+            if value is None:
+                if primary is not None:
+                    removed.append(primary.id)
+                    changed.setdefault(user_id, set()).add(field)
+                continue
+            value = channels.normalise(channel, value)
+            digest = digest_of(channel, value, is_test=worlds.is_of_tests(user_id))
+            same = next((a for a in known if a.digest == digest), None)
+            is_dead = revives and (digest in bounced or (same is not None and same.disabled_at is not None))
+            is_revived = is_dead and (
+                same is None or same.revived_at is None or same.revived_at <= now() - REVIVED_EVERY
+            )
+            if (
+                same is not None
+                and same is primary
+                and same.verified_at
+                and (same.confirmed_at or not is_vouched)
+                and not is_revived
+            ):
+                continue  # nothing changes: the usual case on the hot path
+            changed.setdefault(user_id, set()).add(field)
+            if same is not None and primary is not None and same is not primary:
+                demoted.append(primary.id)
+            if same is None and primary is not None:
+                replaced.append(primary.id)
+            row = _row(user_id, channel, value, digest, same or primary, is_vouched=is_vouched)
+            rows.append(
+                row | ({"disabled_at": None, "disabled_reason": None, "revived_at": now()} if is_revived else {})
+            )
+            revived += [digest] if is_revived else []
+    if removed:
+        db.session.execute(sa.delete(Address).where(Address.id.in_(removed)))
+    if demoted:
+        db.session.execute(sa.update(Address).where(Address.id.in_(demoted)).values(is_primary=False))
+    if revived:
+        forget_bounces(revived)
+    if replaced:
+        db.session.execute(sa.delete(AddressCode).where(AddressCode.address_id.in_(replaced)))
+    if rows:
+        statement = insert(_addresses)
+        written = (
+            "value",
+            "digest",
+            "masked",
+            "is_primary",
+            "verified_at",
+            "confirmed_at",
+            "disabled_at",
+            "disabled_reason",
+            "revived_at",
+        )
+        db.session.execute(
+            statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in written}),
+            rows,
+        )
+    return changed
+
+
+def _bounced(wanted: Mapping[str, Mapping[str, Any]]) -> set[bytes]:
+    """The digests of those addresses among the given that have bounced, whoever they were given for."""
+    given = [
+        (channel, changes[field], user_id)
+        for user_id, changes in wanted.items()
+        for field, channel in PRIMARY.items()
+        if changes.get(field)
+    ]
+    digests = [
+        digest_of(channel, channels.normalise(channel, value), is_test=worlds.is_of_tests(user_id))
+        for channel, value, user_id in given
+    ]
+    return {
+        bytes(digest)
+        for digest in db.session.scalars(
+            sa.select(Suppression.digest).where(Suppression.digest.in_(digests), Suppression.scope == BOUNCED)
+        )
+    }
+
+
+def forget_bounces(digests: Iterable[bytes]) -> None:
+    """Given again on purpose, or reached again: what it bounced with is forgotten. Complaints are kept by category, and
+    stay.
+    """
+    db.session.execute(
+        sa.delete(Suppression).where(Suppression.digest.in_(sorted(digests)), Suppression.scope == BOUNCED)
+    )
+
+
+def _row(
+    user_id: str, channel: str, value: str, digest: bytes, kept: sa.Row[Any] | None, *, is_vouched: bool
+) -> dict[str, Any]:
+    same = kept is not None and kept.digest == digest
+    return {
+        "id": kept.id if kept else new_id(),
+        "user_id": user_id,
+        "channel": channel,
+        "value": value,
+        "digest": digest,
+        "masked": channels.mask(channel, value),
+        "secret": None,
+        "label": kept.label if kept else None,
+        "is_primary": True,
+        "verified_at": now(),  # what a producer gives counts as verified
+        "confirmed_at": (kept.confirmed_at if kept and same else None) or (now() if is_vouched else None),
+        "disabled_at": kept.disabled_at if kept and same else None,
+        "disabled_reason": kept.disabled_reason if kept and same else None,
+        "revived_at": kept.revived_at if kept and same else None,
+        "created_at": kept.created_at if kept else now(),
+    }
+
+
+@retried
+def end_tokens(user_id: str) -> bool:
+    """Ends the person's user tokens and preference links, wherever they are. False for nobody."""
+    with transaction() as session:
+        statement = sa.update(_users).where(_users.c.id == user_id).values(token_version=_users.c.token_version + 1)
+        found = session.execute(statement.returning(_users.c.id)).first() is not None
+        people_cache.changing([user_id] if found else [], is_consent=False)
+        if found and not worlds.is_of_tests(user_id):
+            audit.write("person.tokens_ended", user_id)
+    return found
+
+
+@retried
+def erase(user_id: str) -> bool:
+    """Removes the person: profile, addresses, choices, inbox. Counts and ids of what was sent stay, its content does
+    not.
+
+    It needs rows that everybody else locks in other orders, and so may lose a deadlock.
+
+    Raises Rejected('conflict') for somebody who runs this installation: their sign-in would go with the
+    user, and any producer's key could lock everybody out.
+    """
+    with transaction() as session:
+        if (
+            session.scalar(sa.select(Account.id).where(Account.user_id == user_id, Account.role != "person").limit(1))
+            is not None
+        ):
+            raise Rejected(
+                "conflict", f"{user_id!r} has a sign-in that runs this installation; that has to be taken away first"
+            )
+        user = session.get(
+            User, user_id, with_for_update=True
+        )  # from here on nothing new can be stored that refers to them
+        if user is None:
+            return False
+        people_cache.changing([user_id], is_consent=True)
+        if not worlds.is_of_tests(user_id):
+            audit.write("person.erased", user_id)
+        _erase_content(user_id)
+        # Preference, consent, inbox and account rows go with the user by their foreign keys.
+        session.execute(sa.delete(User).where(User.id == user_id))
+    caps.forget(user_id)
+    publish.forget(user_id)
+    return True
+
+
+def _erase_content(user_id: str) -> None:
+    mine = sa.select(Notification.id).where(Notification.user_id == user_id)
+    deliveries = sa.select(Delivery.id).where(Delivery.notification_id.in_(mine))
+    db.session.execute(sa.delete(Capture).where(Capture.user_id == user_id))
+    db.session.execute(sa.update(Attempt).where(Attempt.delivery_id.in_(deliveries)).values(message=None))
+    db.session.execute(
+        sa.update(Delivery)
+        .where(Delivery.notification_id.in_(mine), Delivery.status.in_(lifecycle.leading_to(lifecycle.CANCELLED)))
+        .values(status=lifecycle.CANCELLED, reason="user_erased", wake_at=None)
+    )
+    db.session.execute(sa.update(Delivery).where(Delivery.notification_id.in_(mine)).values(address_masked=None))
+    db.session.execute(sa.update(Notification).where(Notification.user_id == user_id).values(data=None, given=None))
+    _erase_from_schedules(user_id)
+
+
+def _erase_from_schedules(user_id: str) -> None:
+    """What they hold of the person, from which their next run would make the person anew. The id stays: the run leaves
+    it out, and says so.
+
+    Schedules are few, and encrypted: all are read.
+    """
+    for schedule in db.session.scalars(sa.select(Schedule)):
+        recipients = [
+            {**one, "changes": {}} if worlds.stored_id(one["id"], is_test=schedule.is_test) == user_id else one
+            for one in schedule.body["recipients"]
+        ]
+        if recipients != schedule.body["recipients"]:
+            schedule.body = {**schedule.body, "recipients": recipients}
+
+
+def known_ids(ids: Iterable[str]) -> set[str]:
+    return set(db.session.scalars(sa.select(User.id).where(User.id.in_(set(ids)))))

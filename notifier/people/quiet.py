@@ -1,0 +1,47 @@
+"""What waits until a person may be disturbed. Whoever changes when that is calls `wake`, in the transaction of the
+change.
+
+What is woken is asked about once more by its claim (`last_look`), and goes out or waits on.
+"""
+
+from collections.abc import Collection
+
+import sqlalchemy as sa
+
+from notifier.core import lifecycle
+from notifier.ground.clock import now as clock_now
+from notifier.ground.extensions import db
+from notifier.models import Delivery, Notification
+
+REASONS = ("muted", "quiet_hours")
+
+_deliveries: sa.Table = Delivery.__table__
+_notifications: sa.Table = Notification.__table__
+
+
+def wake(user_ids: Collection[str]) -> None:
+    """Makes due what waits until these people may be disturbed; what was submitted for a later time waits for that. Two
+    statements.
+
+    What somebody holds at this moment is on its way already, or is put off by a claim that has asked after this change.
+    """
+    now = clock_now()
+    mine = sa.select(_deliveries.c.id, _notifications.c.send_at).join(
+        _notifications, _notifications.c.id == _deliveries.c.notification_id
+    )
+    waiting = mine.where(
+        _notifications.c.user_id.in_(user_ids),
+        _deliveries.c.status == lifecycle.WAITING,
+        _deliveries.c.reason.in_(REASONS),
+    )
+    rows = []
+    for key, send_at in db.session.execute(waiting.with_for_update(of=_deliveries, skip_locked=True)):
+        is_later = send_at is not None and send_at > now
+        rows.append({"key": key, "at": send_at if is_later else now, "why": "scheduled" if is_later else None})
+    if rows:
+        at = sa.bindparam("at", type_=_deliveries.c.due_at.type)
+        why = sa.func.coalesce(sa.bindparam("why", type_=sa.String()), _deliveries.c.reason)
+        due = sa.update(_deliveries).where(
+            _deliveries.c.id == sa.bindparam("key"), _deliveries.c.status == lifecycle.WAITING
+        )
+        db.session.connection().execute(due.values(due_at=at, wake_at=at, reason=why), rows)

@@ -1,0 +1,120 @@
+"""Decides which claimed deliveries may go out now, and through whom: asks the health of their providers, once per
+batch.
+
+Called between claim and send. Where no provider of the channel can take a delivery at this moment, it is
+held until one can (`pipeline.outages`; reason `provider_down` or `paced`), and has used up no attempt.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from notifier.channels.contract import Adapter
+from notifier.core import lifecycle
+from notifier.core.routing import PROVIDER_DOWN
+from notifier.ground.clock import now as clock_now
+from notifier.ground.database import transaction
+from notifier.models import Delivery
+from notifier.pipeline.delivery import outages
+from notifier.pipeline.delivery.claim import Outcome, Task
+from notifier.pipeline.planning.routing import follow
+from notifier.providers import health
+from notifier.providers.health import Grant, Want
+from notifier.signals.queueing import ring
+
+PACED = "paced"
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """By a scope that one of the adapters of a delivery depends on."""
+
+    scope: str
+    grant: Grant
+
+
+def admit(tasks: Sequence[Task]) -> tuple[list[Task], list[Outcome]]:
+    """→ those to be sent, each with the adapters it may try, and what became of the others. A round trip per provider
+    of a channel at most.
+    """
+    admitted: list[Task] = []
+    refusals: dict[int, list[_Refusal]] = {}  # index of the task → one of each adapter
+    level, pending = 0, list(range(len(tasks)))
+    while pending:
+        needed = {index: _scopes(tasks[index], tasks[index].adapters[level]) for index in pending}
+        grants = health.admit(_wants(tasks, level, needed))
+        left = {scope: grant.count for scope, grant in grants.items()}
+        refused = []
+        for index, scopes in needed.items():
+            task = tasks[index]
+            full = next((scope for scope in scopes if left[scope] <= 0), None)
+            if full is None:
+                for scope in scopes:
+                    left[scope] -= 1
+                task.adapters = task.adapters[level:]
+                admitted.append(task)
+                refusals.pop(index, None)
+                continue
+            refusals.setdefault(index, []).append(_Refusal(full, grants[full]))
+            if level + 1 < len(task.adapters):
+                refused.append(index)
+        level, pending = level + 1, refused
+    return admitted, _hold([(tasks[index], of) for index, of in refusals.items()])
+
+
+def _scopes(task: Task, adapter: Adapter) -> tuple[str, ...]:
+    """What must be well for it to go by this adapter. The sandbox always is."""
+    return (
+        ()
+        if adapter.is_sandbox
+        else tuple(dict.fromkeys((adapter.scope(task.recipient), adapter.receiver(task.recipient))))
+    )
+
+
+def _wants(tasks: Sequence[Task], level: int, needed: Mapping[int, Sequence[str]]) -> list[Want]:
+    counts = Counter(scope for scopes in needed.values() for scope in scopes)
+    paces = {scopes[0]: tasks[index].adapters[level].per_second for index, scopes in needed.items() if scopes}
+    return [Want(scope, count, paces.get(scope)) for scope, count in counts.items()]
+
+
+def _hold(waiting: Sequence[tuple[Task, Sequence[_Refusal]]]) -> list[Outcome]:
+    """In one transaction with what follows for a routing: its next step has its turn when the outage lasts."""
+    if not waiting:
+        return []
+    now = clock_now()
+    rows = []
+    for task, refusals in waiting:
+        soonest = min(refusals, key=lambda refusal: refusal.grant.wait_ms).grant
+        rows.append(
+            {
+                "key": task.delivery.id,
+                "tries_now": task.delivery.tries,
+                "why": PACED if soonest.is_paced else PROVIDER_DOWN,
+                "held": outages.of_scopes([refusal.scope for refusal in refusals]),
+                "due": now + timedelta(milliseconds=soonest.wait_ms),
+                "wake": outages.look_again_at(task.delivery.expires_at, now),
+                "more": {**task.delivery.detail, "because": task.notification.routing},
+            }
+        )
+    table: sa.Table = Delivery.__table__
+    moved = {"tries": table.c.tries - 1, "reason": sa.bindparam("why"), "held_for": sa.bindparam("held")}
+    times = {
+        "due_at": sa.bindparam("due"),
+        "wake_at": sa.bindparam("wake"),
+        "detail": sa.bindparam("more", type_=table.c.detail.type),
+    }
+    ours = (
+        table.c.id == sa.bindparam("key"),
+        table.c.tries == sa.bindparam("tries_now"),
+        table.c.status == lifecycle.SENDING,
+    )
+    with transaction() as session:
+        session.connection().execute(
+            sa.update(table).where(*ours).values(status=lifecycle.WAITING, **moved, **times), rows
+        )
+        started = follow([task.notification for task, _ in waiting])
+    ring(started)
+    return [Outcome(task.delivery.id, lifecycle.WAITING) for task, _ in waiting]

@@ -1,0 +1,59 @@
+"""Tells every admin that a provider has failed, by the product's own road: a `delivery_failure` notification.
+
+Once per provider and quarter of an hour, whichever worker notices; never about a failure to send such an alarm.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import redis
+import structlog
+
+from notifier.core.submission import InlineRecipient, Submission
+from notifier.ground import shapes
+from notifier.ground.clock import now as clock_now
+from notifier.ground.config import current_settings
+from notifier.ground.extensions import redis_store
+from notifier.pipeline.delivery.claim import Task
+from notifier.pipeline.intake import own
+
+TYPE = "delivery_failure"
+ONCE_IN_S = 900
+
+log = structlog.get_logger()
+
+
+def tell(happened: Mapping[str, str], tasks: Sequence[Task]) -> None:
+    """`happened`: provider → what its breaker did, as `health.report` answers. Nothing of it may harm the delivery of
+    others.
+    """
+    for scope, what in happened.items():
+        failed = [
+            task
+            for task in tasks
+            if any(latest.error and latest.adapter.scope(task.recipient) == scope for latest in task.tries)
+        ]
+        if (
+            what == "closed"
+            or not failed
+            or all(task.notification.type == TYPE for task in failed)
+            or not _is_first(scope)
+        ):
+            continue
+        data = {
+            "channel": failed[0].delivery.channel,
+            "provider": scope,
+            "failed": len(failed),
+            "since": shapes.timestamp(clock_now()),
+            "url": current_settings().link("admin", "failed"),
+        }
+        try:
+            own.submit(Submission(TYPE, (InlineRecipient("admins"),), data))
+        except Exception:
+            log.exception("alarm.not_raised", provider=scope)
+
+
+def _is_first(scope: str) -> bool:
+    try:
+        return bool(redis_store.client.set(f"notifier:told:{scope}", 1, nx=True, ex=ONCE_IN_S))
+    except redis.RedisError:
+        return False  # without Redis no breaker opens: whoever comes here now is late

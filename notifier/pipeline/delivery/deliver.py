@@ -1,0 +1,104 @@
+"""Delivers a batch: claim (T2), admit, send with no transaction open, record (T3).
+
+Called by workers with the ids their jobs carry. A delivery that is not there to be claimed (sent
+already, cancelled, somebody else's) is dropped quietly: doorbells may ring twice.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+import structlog
+from flask import current_app
+
+from notifier.channels.contract import Adapter
+from notifier.core.errors import DeliveryError, Permanent
+from notifier.core.retry import fails_over
+from notifier.ground.clock import now as clock_now
+from notifier.ground.database import UNAVAILABLE
+from notifier.ground.ids import show
+from notifier.pipeline.delivery.admit import admit
+from notifier.pipeline.delivery.claim import Outcome, Task, Try, claim, renew
+from notifier.pipeline.delivery.record import record
+from notifier.providers import accounts as providers
+
+_RENEW_EVERY_S = 5.0
+
+log = structlog.get_logger()
+
+
+def deliver(ids: Sequence[UUID]) -> list[Outcome]:
+    """Takes each delivery as far as it goes now, one send after the other. The number of statements is constant."""
+    tasks, outcomes = begin(ids)
+    if tasks:
+        with _leases_renewed([task.delivery.id for task in tasks]):
+            for task in tasks:
+                send(task)
+        outcomes += record(tasks)
+    return outcomes
+
+
+def begin(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
+    """→ what is to be sent now, and what became of those that are not."""
+    providers.refresh()
+    claimed, dropped = claim(ids)
+    admitted, postponed = admit(claimed)
+    return admitted, [*dropped, *postponed]
+
+
+def send(task: Task) -> None:
+    """Tries the providers in turn until one has taken it, or refused it for good. On any thread; nothing escapes."""
+    for adapter in task.adapters:
+        latest = _call(task, adapter)
+        task.tries.append(latest)
+        if latest.error is None or not fails_over(latest.error, safe_to_repeat=adapter.is_safe_to_repeat):
+            return
+
+
+def _call(task: Task, adapter: Adapter) -> Try:
+    """One provider call. Whatever it raises becomes its error: its neighbours must not suffer."""
+    latest, begun = Try(task.delivery.tries + len(task.tries), adapter, clock_now()), time.monotonic()
+    try:
+        if isinstance(task.message, str):
+            raise Permanent(task.message, code="template_error")
+        latest.receipt = adapter.send(replace(task.message, try_number=latest.number), task.recipient)
+    except DeliveryError as error:
+        latest.error = error
+    except Exception as error:
+        log.exception(
+            "delivery.adapter_broke",
+            delivery=show("dlv", task.delivery.id),
+            provider=adapter.name,
+            request_id=task.notification.request_id,
+        )
+        latest.error = Permanent(f"the adapter broke: {type(error).__name__}", code="internal_error")
+    latest.duration_ms = round((time.monotonic() - begun) * 1000)
+    return latest
+
+
+@contextlib.contextmanager
+def _leases_renewed(ids: Sequence[UUID]) -> Iterator[None]:
+    """Renews from a thread of its own for as long as the sends take."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    finished = threading.Event()
+
+    def keep_renewing() -> None:
+        with app.app_context():
+            while not finished.wait(_RENEW_EVERY_S):
+                try:
+                    renew(ids)
+                except Exception as error:  # whatever it is, the next try may succeed
+                    log.warning(
+                        "delivery.lease_not_renewed",
+                        error=type(error).__name__,
+                        exc_info=not isinstance(error, UNAVAILABLE),
+                    )
+
+    threading.Thread(target=keep_renewing, name="lease-renewal", daemon=True).start()
+    try:
+        yield
+    finally:
+        finished.set()

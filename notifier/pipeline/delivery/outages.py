@@ -1,0 +1,171 @@
+"""What waits for an outage to end stays in the database, and is let out by turns when it is over.
+
+`admit`, `claim` and `sweep` hold deliveries that no account of their channel can take, or whose channel is paused; the
+scheduler calls `Outages.let_out`. A held delivery says what it waits for (`held_for`) and is not rung, however long
+that takes: an outage costs one look at each scope, and one delivery for each probe of it. The breaker's word is asked
+every time, so nothing is lost when Redis forgets it, or when somebody dies between two of these lines.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import redis
+import sqlalchemy as sa
+import structlog
+
+from notifier import channels
+from notifier.channels.contract import RECEIVER_MARK
+from notifier.core import lifecycle
+from notifier.core.submission import PRIORITIES
+from notifier.ground.clock import now as clock_now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.models import Delivery
+from notifier.pipeline.upkeep.pacing import BATCH
+from notifier.providers import accounts as providers
+from notifier.providers import health
+from notifier.providers.pausing import paused
+
+LONGEST_HOLD = timedelta(
+    hours=1
+)  # then a held delivery is asked about again by itself, whatever has become of its scope
+_BETWEEN = " "  # the scopes that one waits for; no scope holds it
+_CHANNEL = "channel="  # no account is called so
+_PAGE, _MOST_PAGES = 50, 20  # of what anything is held for: so much at once, and in one call
+
+log = structlog.get_logger()
+
+_deliveries: sa.Table = Delivery.__table__
+_delivery = _deliveries.c
+# Spelled out, so that SQLite too sees that the index of held ones serves.
+_IS_HELD = sa.and_(_delivery.status == sa.literal_column(f"'{lifecycle.WAITING}'"), _delivery.held_for.is_not(None))
+
+
+def of_scopes(scopes: Collection[str]) -> str:
+    """What a delivery is held for that could go on as soon as any of these scopes is well."""
+    return _BETWEEN.join(sorted(set(scopes)))
+
+
+def of_channel(channel: str) -> str:
+    """The same for a channel that is paused."""
+    return _CHANNEL + channel
+
+
+def look_again_at(expires_at: datetime | None, now: datetime) -> datetime:
+    """When the sweep has to look at a held delivery, unless it is let out before."""
+    return min(now + LONGEST_HOLD, expires_at or now + LONGEST_HOLD)
+
+
+class Outages:
+    """Remembers how far it has read, should there be very many dead hosts."""
+
+    def __init__(self) -> None:
+        self._after = ""
+
+    def let_out(self) -> int:
+        """Makes due what may go on: everything, bit by bit, of what is over; one to probe it of what may be. → how
+        many.
+
+        For each page of scopes a constant number of statements, and one round trip to Redis. Neither when nothing is
+        held.
+        """
+        count = 0
+        for _ in range(_MOST_PAGES):
+            held = _held_for(self._after)
+            db.session.close()
+            self._after = held[-1] if len(held) == _PAGE else ""
+            count += _let_out(held)
+            if not self._after:
+                break
+        return count
+
+
+def _let_out(held: Collection[str]) -> int:
+    if not held:
+        return 0
+    providers.refresh()
+    try:
+        counts = _may_go_on(held)
+    except redis.RedisError:  # nobody could be rung
+        return 0
+    if not counts:
+        return 0
+    with transaction():
+        count = _make_due(_first_of(counts), clock_now())
+    if count:
+        log.info("outages.let_out", deliveries=count, scopes=len(counts))
+    return count
+
+
+def _held_for(after: str) -> list[str]:
+    """What anything is held for: one step through the index for each, however many deliveries there are."""
+    scope = (
+        sa.select(sa.func.min(_delivery.held_for).label("held_for"))
+        .where(_IS_HELD, _delivery.held_for > after)
+        .cte(recursive=True)
+    )
+    following = (
+        sa.select(sa.func.min(_delivery.held_for))
+        .where(_IS_HELD, _delivery.held_for > scope.c.held_for)
+        .scalar_subquery()
+    )
+    scope = scope.union_all(sa.select(following).where(scope.c.held_for.is_not(None)))
+    return list(db.session.scalars(sa.select(scope.c.held_for).where(scope.c.held_for.is_not(None)).limit(_PAGE)))
+
+
+def _may_go_on(held: Collection[str]) -> dict[str, int]:
+    """How many of each; those of which none may go on are left out."""
+    wanted = {key: key.split(_BETWEEN) for key in held if not key.startswith(_CHANNEL)}
+    paces = {adapter.name: adapter.per_second for _, adapter in channels.registry().accounts()}
+    left = health.let_out({scope: _pace(scope, paces) for scopes in wanted.values() for scope in scopes})
+    counts = {}
+    for key, scopes in wanted.items():
+        counts[key] = sum(left[scope] for scope in scopes)
+        left |= dict.fromkeys(scopes, 0)  # another that waits for one of these has its turn when this one is done
+    channels_held = {key: key.removeprefix(_CHANNEL) for key in held if key.startswith(_CHANNEL)}
+    stopped = paused() if channels_held else set()
+    counts |= {key: BATCH for key, channel in channels_held.items() if channel not in stopped}
+    db.session.close()
+    return {key: min(count, BATCH) for key, count in counts.items() if count}
+
+
+def _pace(scope: str, paces: Mapping[str, float | None]) -> float | None:
+    return None if RECEIVER_MARK in scope else paces.get(scope.partition(":")[0])
+
+
+def _first_of(counts: Mapping[str, int]) -> list[UUID]:
+    """So many of each, the most pressing first, and among those the one that was held first: BATCH at most.
+
+    One that has been a probe in vain is held anew, so that each has its turn to be one.
+    """
+    parts = []
+    for key, count in counts.items():
+        for rank, priority in enumerate(PRIORITIES):
+            first = sa.select(
+                _delivery.id, _delivery.held_for, _delivery.due_at, sa.literal_column(str(rank)).label("rank")
+            )
+            lane = (
+                first.where(_IS_HELD, _delivery.held_for == key, _delivery.priority == priority)
+                .order_by(_delivery.due_at)
+                .limit(count)
+                .subquery()
+            )
+            parts.append(sa.select(lane))
+    found = sa.union_all(*parts).subquery()
+    left, chosen = dict(counts), list[UUID]()
+    for row in db.session.execute(sa.select(found).order_by(found.c.rank, found.c.due_at)):
+        if left[row.held_for] > 0 and len(chosen) < BATCH:
+            left[row.held_for] -= 1
+            chosen.append(row.id)
+    return chosen
+
+
+def _make_due(ids: Collection[UUID], now: datetime) -> int:
+    """Whoever else moves one of them at this moment has it."""
+    still = sa.select(_delivery.id).where(_delivery.id.in_(ids), _IS_HELD).with_for_update(skip_locked=True)
+    let_out: sa.CursorResult[Any] = db.session.execute(
+        sa.update(_deliveries).where(_delivery.id.in_(still)).values(held_for=None, wake_at=now)
+    )  # type: ignore[assignment]
+    return let_out.rowcount

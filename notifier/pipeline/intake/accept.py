@@ -1,0 +1,276 @@
+"""The first stage: submissions in, answers out, everything stored in one transaction (T1) for the whole batch.
+
+Called by `group_commit` (single requests that came at the same time), by the bulk call, and alone.
+`judge` says what is wrong with an item; that never harms its neighbours. What people wrote, schemas and templates, runs
+before T1.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import IntegrityError
+
+from notifier.core.errors import Rejected
+from notifier.core.submission import InlineRecipient
+from notifier.ground import shapes
+from notifier.ground.clock import now as clock_now
+from notifier.ground.database import (
+    DEADLOCK_DETECTED,
+    LOCK_NOT_AVAILABLE,
+    UNAVAILABLE,
+    UNAVAILABLE_RETRY_S,
+    sqlstate,
+    transaction,
+)
+from notifier.ground.extensions import db, redis_store
+from notifier.ledgers import flood
+from notifier.ledgers.flood import Trigger
+from notifier.models import EventType, IdempotencyKey
+from notifier.models import Submission as SubmissionRow
+from notifier.pipeline.intake.judge import (
+    INLINE_LIMIT,
+    Accepted,
+    Item,
+    Outdated,
+    Work,
+    body_digest,
+    check_against_schemas,
+    goes_to_admins,
+    in_progress,
+    judge,
+    keep_people,
+    targets_of,
+    template_key,
+    works_in,
+)
+from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
+from notifier.pipeline.planning.orders import (
+    Person,
+    admin_user_ids,
+    as_reader,
+    load_people,
+    load_template_ids,
+    load_types,
+    recall_readers,
+)
+from notifier.pipeline.planning.store import Stored, announce, store
+from notifier.providers import accounts as providers
+from notifier.signals import queueing
+from notifier.words.compose import Wanted
+
+EXPAND_GRACE = timedelta(seconds=10)
+_TRIES = 3
+
+log = structlog.get_logger()
+
+
+class _Overtaken(Exception):
+    """Something was changed between two of our questions, or somebody erased or created; the batch is decided anew,
+    knowing it.
+    """
+
+
+def accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
+    """One answer for each item, in order. Commits, then rings and publishes. Raises only when the database is away.
+
+    Where another process was faster (it stored one of our idempotency keys, erased somebody, or won a
+    deadlock), the batch is decided anew. What still fails is tried item by item.
+    """
+    if not batch:
+        return []
+    providers.refresh()
+    flooded = flood.over_limit(
+        [(recipient.id, item.submission.type) for item in batch for recipient in item.submission.recipients]
+    )
+    redis_store.look()
+    for attempt in range(_TRIES):
+        try:
+            return _accept(batch, flooded, is_last=attempt == _TRIES - 1)
+        except (IntegrityError, Outdated, _Overtaken) as error:
+            failure: Exception = error
+        except UNAVAILABLE as error:
+            failure = error
+            if sqlstate(error) == LOCK_NOT_AVAILABLE:
+                break
+            if sqlstate(error) != DEADLOCK_DETECTED:
+                raise
+        except Exception as error:
+            failure = error
+            break
+    if len(batch) > 1:
+        log.warning("accept.batch_failed", items=len(batch), exc_info=failure)
+        return [answer for item in batch for answer in accept_part([item])]
+    if sqlstate(failure) == LOCK_NOT_AVAILABLE:
+        return [in_progress()]
+    raise failure
+
+
+def accept_part(batch: Sequence[Item]) -> list[Accepted | Rejected]:
+    """As `accept`, where others have been answered already: what it would raise becomes the answer of these."""
+    try:
+        return accept(batch)
+    except UNAVAILABLE:
+        return [
+            Rejected(
+                "unavailable",
+                "the database cannot be reached; this one was not stored",
+                retry_after=UNAVAILABLE_RETRY_S,
+            )
+            for _ in batch
+        ]
+    except Exception:
+        log.exception("accept.part_failed", items=len(batch))
+        return [Rejected("internal_error", "this one could not be stored") for _ in batch]
+
+
+def _accept(batch: Sequence[Item], flooded: Collection[Trigger], *, is_last: bool) -> list[Accepted | Rejected]:
+    now = clock_now()
+    checked, words = check_against_schemas(batch), _words_of(batch)
+    with transaction():
+        results, persons = judge(batch, now, checked)
+        fresh = [work for _, work in works_in(results) if work.repeats is None]
+        if keep_people(fresh):
+            raise _Overtaken
+        for work in fresh:
+            for recipient in work.changed:
+                persons.pop(recipient.id, None)
+        stored = _store(fresh, persons, flooded, words, now)
+        if words.is_surprised and not is_last:
+            raise _Overtaken
+        _store_keys(fresh, now)
+    announce(stored)
+    queueing.ring_expand(work.submission_id for work in fresh if work.is_expanded_later)
+    for index, work in works_in(results):
+        results[index] = Accepted((work.repeats or work).answer, replayed=work.repeats is not None)
+    log.info("submissions.accepted", items=len(batch), stored=len(fresh), deliveries=len(stored.doorbells))
+    return results
+
+
+def _words_of(batch: Sequence[Item]) -> Beforehand:
+    """Of what is to be shown at once, if all goes as it looks now. What the transaction finds to be different has no
+    words, and waits for the scheduler.
+    """
+    types = load_types(
+        {name for item in batch for name in (item.submission.type, template_key(item.submission.template)) if name}
+    )
+    template_ids = load_template_ids(item.submission.template or item.submission.type for item in batch)
+    admins = admin_user_ids() if any(type_.to_admins for type_ in types.values()) else []
+    shown = [
+        (item, type_, _readers_of(item, type_, admins))
+        for item in batch
+        if (type_ := types.get(item.submission.type)) and _is_shown(item, type_)
+    ]
+    known = recall_readers({recipient.id for *_, recipients in shown for recipient in recipients}) if shown else {}
+    words = Beforehand()
+    words.make(
+        Wanted(
+            SHOWN_BY_US,
+            type_,
+            item.submission.template_id or template_ids.get(item.submission.template or item.submission.type),
+            person,
+            item.submission.data,
+        )
+        for item, type_, recipients in shown
+        for recipient in recipients
+        if (person := as_reader(recipient, known.get(recipient.id), may_change=item.caller.may_change_people))
+        is not None
+    )
+    return words
+
+
+def _is_shown(item: Item, type_: EventType) -> bool:
+    submission = item.submission
+    if item.caller.is_test or submission.send_at is not None or len(submission.recipients) > INLINE_LIMIT:
+        return False
+    return SHOWN_BY_US in (submission.channels or type_.channels)
+
+
+def _readers_of(item: Item, type_: EventType, admins: Sequence[str]) -> Sequence[InlineRecipient]:
+    return (
+        [InlineRecipient(user_id) for user_id in admins] if goes_to_admins(item, type_) else item.submission.recipients
+    )
+
+
+# ---- storing --------------------------------------------------------------------------------------------------------
+
+
+def _store(
+    works: Sequence[Work], known: Mapping[str, Person], flooded: Collection[Trigger], words: Beforehand, now: datetime
+) -> Stored:
+    if not works:
+        return Stored()
+    db.session.execute(sa.insert(SubmissionRow.__table__), [_submission_row(work, flooded, now) for work in works])
+    at_once = [work for work in works if not work.is_expanded_later]
+    wanted = {recipient.id for work in at_once for recipient in work.recipients}
+    persons = {**known, **load_people(wanted - known.keys())}
+    if not persons.keys() >= wanted:
+        raise _Overtaken
+    stored = store(targets_of(at_once, persons, flooded), now, words)
+    summaries = iter(stored.summaries)
+    for work in works:
+        mine = None if work.is_expanded_later else [next(summaries) for _ in work.recipients]
+        work.answer = shapes.submission(work.submission_id, "accepted", mine)
+    return stored
+
+
+def _submission_row(work: Work, flooded: Collection[Trigger], now: datetime) -> dict[str, Any]:
+    later = work.is_expanded_later
+    return {
+        "id": work.submission_id,
+        "producer_id": work.item.caller.producer_id,
+        "type": work.order.type.key,
+        "status": "expanding" if later else "expanded",
+        "is_test": work.item.caller.is_test,
+        "recipients": len(work.recipients),
+        "expanded": 0 if later else len(work.recipients),
+        "body": _body(work, flooded) if later else None,
+        "request_id": work.item.caller.request_id,
+        "wake_at": now + EXPAND_GRACE if later else None,
+        "created_at": now,
+    }
+
+
+def _body(work: Work, flooded: Collection[Trigger]) -> dict[str, Any]:
+    """What `expand` needs to go on from here without judging anything again."""
+    order = work.order
+    return {
+        "recipients": [recipient.id for recipient in work.recipients],
+        "given": {user_id: dict(values) for user_id, values in work.given.items()},
+        "flooded": [recipient.id for recipient in work.recipients if (recipient.id, order.type.key) in flooded],
+        "data": dict(work.item.submission.data),
+        "channels": order.requested,
+        "priority": order.priority,
+        "routing": order.routing,
+        "escalate_after": order.escalate_after.total_seconds(),
+        "template_id": order.template_id.hex if order.template_id else None,
+        "send_at": order.send_at.isoformat() if order.send_at else None,
+        "expires_at": order.expires_at.isoformat(),
+        "is_perishable": order.is_perishable,
+        "dedupe_window_s": order.dedupe_window_s,
+        "is_deduplicated": order.is_deduplicated,
+        "collapse_key": work.item.submission.collapse_key,
+        "sequence": order.sequence,
+    }
+
+
+def _store_keys(works: Sequence[Work], now: datetime) -> None:
+    rows = [
+        {
+            "producer_id": work.key[0],
+            "key": work.key[1],
+            "is_test": work.key[2],
+            "body_digest": body_digest(work.item),
+            "submission_id": work.submission_id,
+            "answer": work.answer,
+            "created_at": now,
+        }
+        for work in works
+        if work.key
+    ]
+    if not rows:
+        return
+    rows.sort(key=lambda row: (str(row["producer_id"]), row["key"]))  # two processes lock in one order
+    db.session.execute(sa.insert(IdempotencyKey.__table__), rows)

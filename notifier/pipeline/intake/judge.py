@@ -1,0 +1,488 @@
+"""Judges submissions, before anything is stored: whether each can be accepted, and for whom it is.
+
+Called by `accept` and the dry run, inside their transaction, with what `check_against_schemas` has found before it
+began. A bad item gets its own `Rejected`; it never harms its neighbours.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier import channels
+from notifier.catalogue.schemas import Check, check_all
+from notifier.core import repeats
+from notifier.core.errors import Fault, Rejected
+from notifier.core.plan import ESCALATE_AFTER
+from notifier.core.routing import ALL
+from notifier.core.submission import (
+    OWN_TYPES,
+    InlineRecipient,
+    Submission,
+    check_data,
+    check_priority,
+    check_routing,
+    check_send_at,
+    check_sequence,
+)
+from notifier.core.worlds import shown_id
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id
+from notifier.ledgers.flood import Trigger
+from notifier.models import Account, EventType, IdempotencyKey
+from notifier.models.account import CONSOLE_ROLES
+from notifier.people import profiles as people
+from notifier.pipeline.planning.orders import (
+    GIVEN,
+    Given,
+    Order,
+    Person,
+    Target,
+    admin_user_ids,
+    as_given,
+    is_tried,
+    load_template_ids,
+    load_types,
+    recall_people,
+)
+
+Key = tuple[UUID, str, bool]  # producer, idempotency key, is it a test key's
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_TRIES = 3
+LONGEST_WAIT_MS = 5_000  # for the first request with an idempotency key, before the second one is told to come back
+IN_PROGRESS = "idempotency_in_progress"
+INLINE_LIMIT = 100  # more recipients than this are expanded in the background
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who submits: the producer and what its key allows. `types` None: all of them. `is_internal`: the product itself.
+
+    `may_change_people` who are known, by values given inline; `may_change_staff`: even those with a role in the
+    console. `label`: what the audit trail calls it.
+    """
+
+    producer_id: UUID | None
+    is_test: bool
+    may_be_urgent: bool
+    types: frozenset[str] | None
+    request_id: str
+    is_internal: bool = False
+    may_change_people: bool = False
+    may_change_staff: bool = False
+    label: str = "Notifier"
+
+    @classmethod
+    def of_key(
+        cls,
+        producer_id: UUID,
+        scopes: Collection[str],
+        types: Collection[str] | None,
+        *,
+        is_test: bool,
+        request_id: str,
+        label: str,
+    ) -> "Caller":
+        """What a key with these scopes may do. `types`: those it is limited to."""
+        return cls(
+            producer_id,
+            is_test=is_test,
+            may_be_urgent="urgent" in scopes,
+            types=None if types is None else frozenset(types),
+            request_id=request_id,
+            may_change_people="users" in scopes,
+            may_change_staff="users" in scopes and "admin" in scopes,
+            label=label,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    caller: Caller
+    submission: Submission
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`answer` is the body for the producer (API.md, POST /notifications); `replayed`: it is the first one's answer
+    again.
+    """
+
+    answer: dict[str, Any]
+    replayed: bool = False
+
+
+@dataclass(slots=True)
+class Work:
+    """One item on its way through the batch. `key` is (producer, idempotency key).
+
+    What came with its recipients: `created`, people who are new; `changed`, people the caller may change; and `given`,
+    by id, what holds for this notification alone.
+    """
+
+    item: Item
+    order: Order
+    recipients: tuple[InlineRecipient, ...]
+    key: Key | None
+    submission_id: UUID
+    repeats: "Work | None" = None
+    answer: dict[str, Any] = field(default_factory=dict)
+    created: list[InlineRecipient] = field(default_factory=list)
+    changed: list[InlineRecipient] = field(default_factory=list)
+    given: dict[str, Given] = field(default_factory=dict)
+
+    @property
+    def is_expanded_later(self) -> bool:
+        return len(self.recipients) > INLINE_LIMIT
+
+
+class Outdated(Exception):
+    """An event type was changed between two of our questions; the batch is judged anew."""
+
+
+def judged_anew(work: Callable[P, T]) -> Callable[P, T]:
+    """For a function that checks data, then judges in a transaction: it is run again when a type was changed in
+    between.
+    """
+
+    @functools.wraps(work)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(Outdated):
+                return work(*args, **kwargs)
+        return work(*args, **kwargs)
+
+    return run
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is wrong with an item's data by this schema of its type (None: there was no such type), or why that could
+    not be found out.
+    """
+
+    schema: Mapping[str, Any] | None
+    faults: Sequence[Fault] | Rejected = ()
+
+
+def check_against_schemas(batch: Sequence[Item]) -> list[Checked]:
+    """Each item's data against the schema of its type. Before the transaction: schemas come from people, and take their
+    time.
+    """
+    types = load_types({item.submission.type for item in batch})
+    schemas = [types[item.submission.type].schema if item.submission.type in types else None for item in batch]
+    checks = [
+        Check(item.submission.type, schema, item.submission.data)
+        for item, schema in zip(batch, schemas, strict=True)
+        if schema is not None
+    ]
+    found = iter(check_all(checks))
+    return [Checked(schema, next(found) if schema is not None else ()) for schema in schemas]
+
+
+def judge(batch: Sequence[Item], now: datetime, checked: Sequence[Checked]) -> tuple[list[Any], dict[str, Person]]:
+    """Judges every item: an answer (`Accepted`, when it was given before, or `Rejected`) or a `Work` each. A constant
+    number of queries.
+
+    → those, and the people it has met on the way: all who are to be notified at once, as they are before this batch
+    changes them.
+
+    A replay gets the first answer whatever has changed since: its time may have passed, its recipient been erased.
+    Raises Outdated.
+    """
+    types = load_types(
+        {name for item in batch for name in (item.submission.type, template_key(item.submission.template)) if name}
+    )
+    templates = load_template_ids(item.submission.template or item.submission.type for item in batch)
+    admins = admin_user_ids() if any(t.to_admins for t in types.values()) else []
+    first_answers = _first_answers(batch)
+    results = [
+        first_answers.get(i) or _judge(item, checked[i], types, templates, admins, now) for i, item in enumerate(batch)
+    ]
+    return results, _compare(batch, results)
+
+
+def works_in(results: Sequence[Any]) -> list[tuple[int, Work]]:
+    return [(index, result) for index, result in enumerate(results) if isinstance(result, Work)]
+
+
+def keep_people(works: Sequence[Work]) -> set[str]:
+    """Creates and changes whom these may. → whom somebody else has created since they were judged: then all is to be
+    judged anew.
+    """
+    actors = {recipient.id: work.item.caller.label for work in works for recipient in (*work.created, *work.changed)}
+    overtaken = people.create([recipient for work in works for recipient in work.created], actors=actors)
+    people.upsert([recipient for work in works for recipient in work.changed], actors=actors)
+    return overtaken
+
+
+def targets_of(works: Sequence[Work], persons: Mapping[str, Person], flooded: Collection[Trigger] = ()) -> list[Target]:
+    """One notification for each recipient of each, in order."""
+    notified = [(work, recipient.id, work.given.get(recipient.id)) for work in works for recipient in work.recipients]
+    as_they_are = as_given([(persons[user_id], given) for _, user_id, given in notified])
+    return [
+        Target(
+            submission_id=work.submission_id,
+            producer_id=work.item.caller.producer_id,
+            is_test=work.item.caller.is_test,
+            order=work.order,
+            person=person,
+            data=work.item.submission.data,
+            collapse_key=work.item.submission.collapse_key,
+            is_flooded=(user_id, work.order.type.key) in flooded,
+            given=given,
+        )
+        for (work, user_id, given), person in zip(notified, as_they_are, strict=True)
+    ]
+
+
+def _first_answers(batch: Sequence[Item]) -> dict[int, Accepted | Rejected]:
+    """The answers to the items whose idempotency key is stored already, by index."""
+    keys = {index: key for index, item in enumerate(batch) if (key := _key(item))}
+    if not keys:
+        return {}
+    bound_the_wait()
+    key_columns = (IdempotencyKey.producer_id, IdempotencyKey.key, IdempotencyKey.is_test)
+    statement = sa.select(*key_columns, IdempotencyKey.body_digest, IdempotencyKey.answer)
+    found = db.session.execute(statement.where(sa.tuple_(*key_columns).in_(set(keys.values()))))
+    stored = {(row.producer_id, row.key, row.is_test): row for row in found}
+    return {
+        index: Accepted(row.answer, replayed=True)
+        if bytes(row.body_digest) == body_digest(batch[index])
+        else mismatch()
+        for index, key in keys.items()
+        if (row := stored.get(key))
+    }
+
+
+def template_key(template: str | None) -> str:
+    """`order_shipped@3` → order_shipped."""
+    return (template or "").partition("@")[0]
+
+
+def _judge(
+    item: Item,
+    checked: Checked,
+    types: dict[str, EventType],
+    templates: dict[str, UUID],
+    admins: list[str],
+    now: datetime,
+) -> Work | Rejected:
+    caller, submission = item.caller, item.submission
+    type_, worded_as = types.get(submission.type), types.get(template_key(submission.template))
+    if type_ is None or (type_.is_internal and not caller.is_internal):
+        return _refused(
+            Fault("/type", "unknown_type", f"there is no event type {submission.type!r}"), code="unknown_type"
+        )
+    if caller.types is not None and type_.key not in caller.types:
+        return Rejected("type_not_allowed", f"this key may not submit {type_.key!r}")
+    if checked.schema != type_.schema:
+        raise Outdated
+    if type_.key in OWN_TYPES and not caller.is_internal:
+        return Rejected("type_not_allowed", f"{type_.key!r} is raised by the product itself")
+    if isinstance(checked.faults, Rejected):
+        return checked.faults
+    routing = submission.routing or type_.routing or ALL
+    faults = [
+        *check_priority(
+            submission.priority,
+            type_priority=type_.priority,
+            category=type_.category,
+            may_be_urgent=caller.may_be_urgent,
+        ),
+        *check_send_at(submission.send_at, now),
+        *check_routing(routing, submission),
+        *check_sequence(submission),
+        *(
+            Fault(f"/channels/{i}", "unknown_channel", f"there is no channel {name!r}")
+            for i, name in enumerate(submission.channels or ())
+            if name not in channels.CHANNELS
+        ),
+        *check_data(submission.data),
+        *checked.faults,
+    ]
+    template_name = submission.template or submission.type
+    # Nobody else may speak as the product.
+    is_ours = worded_as is not None and (worded_as.is_internal or worded_as.key in OWN_TYPES) and not caller.is_internal
+    if submission.template and (template_name not in templates or is_ours):
+        faults.append(Fault("/template", "unknown_template", f"there is no published template {submission.template!r}"))
+    for index, recipient in enumerate(submission.recipients):
+        faults += people.check(recipient.changes, f"/recipients/{index}")
+    if faults:
+        return _refused(*faults)
+    starts_at = max(now, submission.send_at) if submission.send_at else now
+    order = Order(
+        type=type_,
+        priority=submission.priority or type_.priority,
+        template_id=submission.template_id or templates.get(template_name),
+        requested=submission.channels,
+        send_at=submission.send_at,
+        expires_at=starts_at + timedelta(seconds=submission.expires_in),
+        is_perishable=submission.is_perishable,
+        routing=routing,
+        escalate_after=_escalate_after(submission, type_),
+        sequence=submission.sequence,
+        address_id=submission.address_id,
+        only_through=submission.only_through,
+        is_tried=is_tried(type_, caller.producer_id, is_test=caller.is_test),
+        # What the product itself says is neither left out nor remembered.
+        dedupe_window_s=None if caller.is_internal else repeats.window_s(submission.dedupe, type_.dedupe_window_s),
+        is_deduplicated=repeats.is_left_out(submission.dedupe, type_.dedupe_window_s, is_mandatory=type_.is_mandatory),
+    )
+    recipients = (
+        tuple(InlineRecipient(user_id) for user_id in admins)
+        if goes_to_admins(item, type_)
+        else _once_each(submission.recipients)
+    )
+    return Work(item, order, recipients, _key(item), new_id())
+
+
+def goes_to_admins(item: Item, type_: EventType) -> bool:
+    """Whoever it names; but an author who tries a template gets it alone, and of a test key it goes to those named:
+    admins are live people.
+    """
+    return type_.to_admins and item.submission.template_id is None and not item.caller.is_test
+
+
+def _escalate_after(submission: Submission, type_: EventType) -> timedelta:
+    seconds = submission.escalate_after or type_.escalate_after_s
+    return timedelta(seconds=seconds) if seconds else ESCALATE_AFTER
+
+
+def _refused(*faults: Fault, code: str = "validation_failed") -> Rejected:
+    return Rejected(code, faults[0].message if len(faults) == 1 else f"{len(faults)} faults", faults)
+
+
+def _once_each(recipients: Sequence[InlineRecipient]) -> tuple[InlineRecipient, ...]:
+    """Somebody named twice gets one notification; later fields win."""
+    merged: dict[str, InlineRecipient] = {}
+    for recipient in recipients:
+        seen = merged.get(recipient.id)
+        merged[recipient.id] = replace(recipient, changes={**seen.changes, **recipient.changes}) if seen else recipient
+    return tuple(merged.values())
+
+
+def _compare(batch: Sequence[Item], results: list[Any]) -> dict[str, Person]:
+    """Looks at each item beside those before it: who has its idempotency key, and whom it may name. → the people named.
+
+    A recipient exists, is created by this item, or was by an earlier one of the batch.
+    """
+    staff = _staff_among(batch)
+    groups = [
+        *((item.caller, item.submission.recipients) for item in batch),
+        *((work.item.caller, work.recipients) for _, work in works_in(results)),
+    ]
+    asked = [
+        (len(group), {recipient.id for recipient in group if not _may_change(caller, recipient, staff)})
+        for caller, group in groups
+    ]
+    at_once = {user_id for size, ids in asked if size <= INLINE_LIMIT for user_id in ids}
+    later = {user_id for size, ids in asked if size > INLINE_LIMIT for user_id in ids} - at_once
+    persons = recall_people(at_once)
+    known = persons.keys() | (people.known_ids(later) if later else set())
+    first: dict[Key, Work] = {}
+    for index, work in enumerate(results):
+        if isinstance(work, Rejected) and work.faults:
+            results[index] = _with_unknown_people(work, batch[index], known)
+        if not isinstance(work, Work):
+            continue
+        earlier = first.get(work.key) if work.key else None
+        if earlier is not None:
+            work.repeats = earlier
+            if body_digest(work.item) != body_digest(earlier.item):
+                results[index] = mismatch()
+            continue
+        created = {recipient.id for recipient in work.recipients if recipient.changes}
+        unknown = {recipient.id for recipient in work.recipients} - known - created
+        if unknown:
+            results[index] = _refused(*_unknown_people(work.item, unknown), code="unknown_user")
+            continue
+        _share_out(work, known, staff)
+        known |= created
+        if work.key:
+            first[work.key] = work
+    return persons
+
+
+def _may_change(caller: Caller, recipient: InlineRecipient, staff: Collection[str]) -> bool:
+    """Whether the values that came with the recipient are to be stored, be the person new or known."""
+    return bool(recipient.changes) and (
+        caller.may_change_staff or (caller.may_change_people and recipient.id not in staff)
+    )
+
+
+def _staff_among(batch: Sequence[Item]) -> set[str]:
+    """Those with a role in the console: sign-in links and alerts go to their addresses. One query, and none where it
+    makes no difference.
+    """
+    asking = [item for item in batch if item.caller.may_change_people and not item.caller.may_change_staff]
+    named = {recipient.id for item in asking for recipient in item.submission.recipients if recipient.changes}
+    return (
+        set(
+            db.session.scalars(
+                sa.select(Account.user_id).where(Account.user_id.in_(named), Account.role.in_(CONSOLE_ROLES))
+            )
+        )
+        if named
+        else set()
+    )
+
+
+def _share_out(work: Work, known: Collection[str], staff: Collection[str]) -> None:
+    """What came with the recipients: stored where that may be, and kept with the notification otherwise."""
+    for recipient in work.recipients:
+        if _may_change(work.item.caller, recipient, staff):
+            work.changed.append(recipient)
+        elif recipient.changes and recipient.id not in known:
+            work.created.append(recipient)
+        elif given := {name: value for name, value in recipient.changes.items() if name in GIVEN}:
+            work.given[recipient.id] = given
+
+
+def _unknown_people(item: Item, unknown: set[str]) -> list[Fault]:
+    named = (
+        (index, recipient.id) for index, recipient in enumerate(item.submission.recipients) if recipient.id in unknown
+    )
+    return [
+        Fault(f"/recipients/{index}", "unknown_user", f"there is no user {shown_id(user_id)!r}")
+        for index, user_id in named
+    ]
+
+
+def _with_unknown_people(refused: Rejected, item: Item, known: set[str]) -> Rejected:
+    """All that is wrong is named at once."""
+    unknown = {recipient.id for recipient in item.submission.recipients if not recipient.changes} - known
+    faults = _unknown_people(item, unknown)
+    return _refused(*refused.faults, *faults, code=refused.code) if faults else refused
+
+
+def mismatch() -> Rejected:
+    return Rejected("idempotency_mismatch", "this idempotency key was used with another body")
+
+
+def in_progress() -> Rejected:
+    return Rejected(IN_PROGRESS, "a request with this idempotency key is still in progress", retry_after=1)
+
+
+def _key(item: Item) -> Key | None:
+    producer_id, given = item.caller.producer_id, item.submission.idempotency
+    return (producer_id, given[0], item.caller.is_test) if producer_id and given else None
+
+
+def body_digest(item: Item) -> bytes:
+    return bytes.fromhex(item.submission.idempotency[1]) if item.submission.idempotency else b""
+
+
+def bound_the_wait() -> None:
+    """In a transaction that asks for a key."""
+    # Another process may hold our key in an open transaction: PostgreSQL makes us wait for its end, for so long.
+    if db.engine.dialect.name == "postgresql":
+        db.session.execute(sa.text(f"SET LOCAL lock_timeout = '{LONGEST_WAIT_MS}ms'"))

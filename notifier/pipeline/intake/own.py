@@ -1,0 +1,25 @@
+"""What the product itself has to say to people goes the same road as everything else: this is its door.
+
+Called for alarms, address codes, sign-in links, digests and an author's look at a template.
+"""
+
+from dataclasses import replace
+
+from notifier.core.errors import Rejected
+from notifier.core.submission import Submission
+from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.judge import Accepted, Caller, Item
+
+_CALLER = Caller(
+    producer_id=None, is_test=False, may_be_urgent=True, types=None, request_id="notifier", is_internal=True
+)
+
+
+def submit(submission: Submission, *, is_test: bool = False) -> Accepted:
+    """Accepted and rung, as for any producer. `is_test`: the sandbox keeps it. Raises Rejected, and what the database
+    raises when it is away.
+    """
+    (answer,) = accept([Item(replace(_CALLER, is_test=is_test), submission)])
+    if isinstance(answer, Rejected):
+        raise answer
+    return answer

@@ -1,0 +1,291 @@
+"""Submissions that are made again and again, at the times of a cron expression in a zone.
+
+The API makes, pauses and removes them; the scheduler calls `submit_due`, in any number of processes: the
+idempotency key of a run is its schedule and time, so each is submitted once, whoever dies where. Runs that
+were missed while nobody was there are made up for by one.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+import structlog
+from cronsim import CronSim, CronSimError
+
+from notifier.core.errors import Fault, Rejected
+from notifier.core.submission import InlineRecipient, Submission
+from notifier.core.worlds import shown_id, stored_id
+from notifier.ground import shapes
+from notifier.ground.clock import now as clock_now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import parse
+from notifier.models import ApiKey, Producer, Schedule
+from notifier.models.producer import label_of
+from notifier.people import profiles as people
+from notifier.pipeline.intake.accept import accept_part
+from notifier.pipeline.intake.dry_run import dry_run
+from notifier.pipeline.intake.judge import (
+    IN_PROGRESS,
+    Accepted,
+    Caller,
+    Item,
+    check_against_schemas,
+    judge,
+    judged_anew,
+)
+
+BATCH = 20  # in one transaction, with up to a hundred people each
+_OF_ONE_RUN = ("send_at", "idempotency", "address_id")
+_COME_BACK = (IN_PROGRESS, "unavailable")  # another scheduler is at it, or the database is away
+_LONGEST_FAULT = 500
+
+log = structlog.get_logger()
+
+
+@judged_anew
+def create(caller: Caller, key_id: UUID, cron: str, time_zone: str, submission: Submission) -> UUID:
+    """Raises Rejected, naming every fault of the cron expression and of the submission, which is judged as if it were
+    made now.
+    """
+    producer_id = caller.producer_id
+    assert producer_id is not None, "the product itself has no schedules"
+    now = clock_now()
+    faults = cron_faults(cron)
+    item = Item(caller, submission)
+    checked = check_against_schemas([item])
+    with transaction() as session:
+        results, _ = judge([item], now, checked)
+        _raise_faults(results[0], faults)
+        row = Schedule(
+            producer_id=producer_id,
+            key_id=key_id,
+            is_test=caller.is_test,
+            cron=cron,
+            time_zone=time_zone,
+            body=_body(submission),
+        )
+        row.next_at = next_time(cron, time_zone, now)
+        session.add(row)
+    return row.id
+
+
+def rehearse(caller: Caller, cron: str, time_zone: str, submission: Submission) -> dict[str, Any]:
+    """What `create` would refuse, as it does; else when the first run would be, and the dry run of that."""
+    faults = cron_faults(cron)
+    at = clock_now() if faults else next_time(cron, time_zone, clock_now())
+    [result] = dry_run([Item(caller, replace(submission, dedupe=False))], at)
+    _raise_faults(result, faults)
+    assert not isinstance(result, Rejected), "its faults were raised"
+    assert at is not None, "a cron expression without faults has a next time"
+    return {"next_at": shapes.timestamp(at), **result}
+
+
+def _raise_faults(judged: Any, faults: Sequence[Fault]) -> None:
+    """Those of the cron expression and of the submission together."""
+    if isinstance(judged, Rejected):
+        theirs = (Fault(f"/notification{fault.pointer}", fault.code, fault.message) for fault in judged.faults)
+        raise Rejected(judged.code, judged.detail, (*faults, *theirs))
+    if faults:
+        raise Rejected("validation_failed", faults[0].message, tuple(faults))
+
+
+def pause(schedule_id: UUID) -> None:
+    with transaction():
+        _set(schedule_id, next_at=None)
+
+
+def resume(schedule_id: UUID, producer_id: UUID, key_id: UUID) -> None:
+    """Goes on with the next time that is to come. With the rights of the key that resumes it, if that is its
+    producer's.
+    """
+    with transaction() as session:
+        row = session.get(Schedule, schedule_id, with_for_update=True, populate_existing=True)
+        if row is None:
+            return
+        row.next_at, row.last_fault = next_time(row.cron, row.time_zone, clock_now()), None
+        if row.producer_id == producer_id:
+            row.key_id = key_id
+
+
+def remove(schedule_id: UUID) -> None:
+    with transaction() as session:
+        session.execute(
+            sa.delete(Schedule).where(Schedule.id == schedule_id).execution_options(synchronize_session=False)
+        )
+
+
+# ---- cron -----------------------------------------------------------------------------------------------------------
+
+
+def cron_faults(cron: str) -> list[Fault]:
+    """What is wrong with the expression. Five fields, so that nothing happens more often than once a minute."""
+    parts = cron.split()
+    if len(parts) == 5:
+        if _is_readable(parts) and next_time(cron, "UTC", clock_now()) is not None:
+            return []
+        if _is_readable([*parts[:2], "*", *parts[3:]]) and _is_readable([*parts[:3], "*", parts[4]]):
+            return [Fault("/cron", "never_fires", "no year has such a day")]
+    return [
+        Fault(
+            "/cron",
+            "invalid_cron",
+            "a cron expression has five fields: minute, hour, day, month, weekday, as in '30 8 * * MON'",
+        )
+    ]
+
+
+def _is_readable(parts: Sequence[str]) -> bool:
+    try:
+        CronSim(" ".join(parts), datetime(2024, 1, 1, tzinfo=UTC))
+    except (CronSimError, AssertionError):  # the latter for a step of the last day
+        return False
+    return True
+
+
+def next_time(cron: str, time_zone: str, after: datetime) -> datetime | None:
+    """As Debian's cron has it: what a DST change skips comes right after it, and what it repeats comes once."""
+    try:
+        return next(CronSim(cron, after.astimezone(ZoneInfo(time_zone)))).astimezone(UTC)
+    except StopIteration:
+        return None
+
+
+# ---- running --------------------------------------------------------------------------------------------------------
+
+
+def submit_due() -> int:
+    """→ how many were submitted, or could not be and say why."""
+    now = clock_now()
+    columns = (Schedule, ApiKey, Producer.disabled_at)
+    due = (
+        sa.select(*columns)
+        .outerjoin(ApiKey, ApiKey.id == Schedule.key_id)
+        .join(Producer, Producer.id == Schedule.producer_id)
+    )
+    rows = db.session.execute(due.where(Schedule.next_at <= now).order_by(Schedule.next_at).limit(BATCH)).all()
+    db.session.close()
+    if not rows:
+        return 0
+    stopped = {row.id: why for row, key, disabled_at in rows if (why := _why_stopped(key, disabled_at, now))}
+    running, missing = _without_missing([(row, _item(row, key)) for row, key, _ in rows if row.id not in stopped])
+    answers = {
+        row.id: answer for (row, _), answer in zip(running, accept_part([item for _, item in running]), strict=True)
+    }
+    moved = [_moved(row, answers.get(row.id), stopped.get(row.id) or missing.get(row.id), now) for row, *_ in rows]
+    with transaction():
+        for values in filter(None, moved):
+            _set(**values)
+    log.info(
+        "schedules.submitted",
+        schedules=len(rows),
+        stopped=len(stopped),
+        refused=sum(isinstance(answer, Rejected) for answer in answers.values()),
+    )
+    return len(rows)
+
+
+def _without_missing(running: Sequence[tuple[Schedule, Item]]) -> tuple[list[tuple[Schedule, Item]], dict[UUID, str]]:
+    """Leaves out the recipients that there are no more, as long as somebody is left. → the rest, and by schedule what
+    is to be said of it.
+
+    One query. Who is erased after it refuses the run, and is left out of the next one.
+    """
+    named = {recipient.id for _, item in running for recipient in item.submission.recipients if not recipient.changes}
+    known = people.known_ids(named) if named else set()
+    db.session.close()
+    rest, told = list[tuple[Schedule, Item]](), dict[UUID, str]()
+    for row, item in running:
+        present = item
+        left = tuple(
+            recipient for recipient in item.submission.recipients if recipient.changes or recipient.id in known
+        )
+        gone = [shown_id(recipient.id) for recipient in item.submission.recipients if recipient not in left]
+        if left and gone:
+            told[row.id] = f"left out, since there is no such user: {', '.join(gone)}"
+            present = replace(item, submission=replace(item.submission, recipients=left))
+        rest.append((row, present))
+    return rest, told
+
+
+def _why_stopped(key: ApiKey | None, disabled_at: datetime | None, now: datetime) -> str | None:
+    if disabled_at is not None:
+        return "stopped: the producer is disabled"
+    if key is None or key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
+        return "stopped: its key was revoked or has expired"
+    return None if "notify" in key.scopes else "stopped: its key has no scope 'notify'"
+
+
+def _item(row: Schedule, key: ApiKey) -> Item:
+    assert row.next_at is not None
+    run = f"schedule:{row.id.hex}:{row.next_at.isoformat()}"
+    caller = Caller.of_key(
+        row.producer_id,
+        key.scopes,
+        key.types,
+        is_test=row.is_test,
+        request_id=f"schedule-{row.id.hex}",
+        label=label_of(key.producer.name, key.prefix),
+    )
+    submission = submission_of(
+        row.body, is_test=row.is_test, idempotency=(run, hashlib.sha256(run.encode()).hexdigest())
+    )
+    return Item(
+        caller, replace(submission, dedupe=False)
+    )  # a run is no repeat of the last one, whatever the window of its type
+
+
+def _moved(
+    row: Schedule, answer: Accepted | Rejected | None, fault: str | None, now: datetime
+) -> dict[str, Any] | None:
+    """What `_set` is to write; None: it is left as it is, and looked at again. `fault`: why it was not run at all, or
+    not for all.
+    """
+    if answer is None:
+        return {"schedule_id": row.id, "was": row.next_at, "next_at": None, "last_fault": fault}
+    following = {"schedule_id": row.id, "was": row.next_at, "next_at": next_time(row.cron, row.time_zone, now)}
+    if isinstance(answer, Accepted):
+        return {
+            **following,
+            "last_submission_id": parse("sub", answer.answer["id"]),
+            "last_fault": fault and fault[:_LONGEST_FAULT],
+        }
+    if answer.code in _COME_BACK:
+        return None
+    places = [f"{fault.pointer}: {fault.message}" for fault in answer.faults] or [answer.detail]
+    return {**following, "last_fault": "; ".join(places)[:_LONGEST_FAULT]}
+
+
+def _set(schedule_id: UUID, was: datetime | None = None, **values: Any) -> None:
+    """`was`: only as long as nobody else has moved it on."""
+    unmoved = [Schedule.next_at == was] if was is not None else []
+    statement = sa.update(Schedule).where(Schedule.id == schedule_id, *unmoved).values(**values)
+    db.session.execute(statement.execution_options(synchronize_session=False))
+
+
+# ---- the submission, kept -------------------------------------------------------------------------------------------
+
+
+def _body(submission: Submission) -> dict[str, Any]:
+    kept = {
+        field.name: getattr(submission, field.name) for field in fields(Submission) if field.name not in _OF_ONE_RUN
+    }
+    return {
+        **kept,
+        "recipients": [{"id": recipient.id, "changes": dict(recipient.changes)} for recipient in submission.recipients],
+    }
+
+
+def submission_of(body: dict[str, Any], *, is_test: bool, idempotency: tuple[str, str]) -> Submission:
+    """`is_test`: it is for the people of test keys, even if it was kept before these had any."""
+    recipients = tuple(
+        InlineRecipient(stored_id(recipient["id"], is_test=is_test), recipient["changes"])
+        for recipient in body["recipients"]
+    )
+    named = tuple(body["channels"]) if body["channels"] else None
+    return Submission(**{**body, "recipients": recipients, "channels": named}, idempotency=idempotency)

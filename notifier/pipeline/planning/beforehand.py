@@ -1,0 +1,55 @@
+"""The words of what we show ourselves, made before the transaction that stores it begins: no template runs while others
+wait for a lock.
+
+Used by `accept`, `expand` and the scheduler. What the words were made for may have changed by the time it is stored
+(another version was published, the person has another name): then there are none at hand. `accept` begins anew; what
+has none in the end waits a moment, until the scheduler shows it.
+"""
+
+import contextlib
+from collections.abc import Hashable, Iterable
+
+from notifier.channels import CHANNELS
+from notifier.core.errors import Rejected
+from notifier.core.message import Content
+from notifier.words.compose import Wanted, put_some_into_words
+
+SHOWN_BY_US = next(name for name, channel in CHANNELS.items() if channel.address is None)
+
+# Units of work for one batch. What is dearer is done apart from the hub, and what is dearer still by the scheduler.
+_AT_ONCE, _FOR_EACH = 20_000, 300
+_APART = 500_000
+
+
+class Beforehand:
+    """Words by what they were made of. `is_surprised`: some were looked for that nobody had asked for."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, tuple[Wanted, Content | str | None]] = {}
+        self.is_surprised = False
+
+    def make(self, wanted: Iterable[Wanted]) -> None:
+        """With no transaction open. At most one query. Those whose turn did not come have none."""
+        each = {_key(one): one for one in wanted}
+        keys, ones = list(each), list(each.values())
+        results = put_some_into_words(ones, _AT_ONCE + _FOR_EACH * len(ones))
+        left = [
+            index for index, result in enumerate(results) if result is None
+        ]  # the last ones: their turn comes in order
+        if left:
+            with contextlib.suppress(Rejected):  # nobody is free to do it
+                results_apart = put_some_into_words([ones[index] for index in left], _APART, apart=True)
+                results = [*results[: left[0]], *results_apart]
+        self._made |= {key: (one, result) for key, one, result in zip(keys, ones, results, strict=True)}
+
+    def find(self, wanted: Wanted) -> Content | str | None:
+        made = self._made.get(_key(wanted))
+        self.is_surprised |= made is None
+        return made[1] if made else None
+
+
+def _key(wanted: Wanted) -> Hashable:
+    """By the identity of the data, which are held as long as their words."""
+    person = wanted.person
+    reader = person.locale, person.name, (person.reading_zone or person.zone).key
+    return wanted.channel, wanted.type.key, wanted.type.updated_at, wanted.template_id, reader, id(wanted.data)

@@ -1,0 +1,165 @@
+"""Leaves out what was said to somebody a short time ago: the marks of what was said, and who is the first of several
+equal ones.
+
+Called by `decide` inside its transaction, so that a mark goes with what was rolled back. The mark's primary key
+decides: a second transaction waits for the end of the first. What counts as equal is said by `core.repeats`; each
+producer's notifications are compared with its own, those of a test key with those of test keys.
+
+Every notification leaves its mark, so that who asks finds those that did not ask; of two that do not ask the newer one
+is kept in mind. A mark stands for as long as something was, or may still be, made of its notification. One that was
+cancelled, has expired, has failed or was withheld on every channel hinders nobody. Of equal ones in one batch the first
+counts.
+"""
+
+import functools
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.core import lifecycle
+from notifier.core.plan import DIGESTED
+from notifier.core.repeats import content
+from notifier.ground.database import insert, transaction
+from notifier.ground.encryption import vault
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
+from notifier.models import ContentMark, Delivery
+from notifier.pipeline.planning.orders import Target
+
+_PRUNED_AT_ONCE = 1_000
+_NOTHING_CAME_OF_IT = (lifecycle.SKIPPED, lifecycle.CANCELLED, lifecycle.EXPIRED, lifecycle.FAILED, lifecycle.BOUNCED)
+
+_marks: sa.Table = ContentMark.__table__
+
+
+class _Key(NamedTuple):
+    """Of a mark: who was told what."""
+
+    user_id: str
+    digest: bytes
+
+
+def mark(targets: Sequence[Target], ids: Sequence[UUID], now: datetime, *, is_rehearsal: bool) -> dict[int, str]:
+    """Marks what is said; `ids` are those of the notifications. → for each that is left out (by its index) the shown id
+    of the earlier one.
+
+    One statement for those that may be left out, two or three when something was said before; one for the others.
+    None without anything to mark. A rehearsal only looks.
+    """
+    wanted = [
+        (index, target)
+        for index, target in enumerate(targets)
+        if target.order.dedupe_window_s and not target.is_flooded
+    ]
+    if not wanted:
+        return {}
+    digests: dict[UUID, bytes] = {}
+    first: dict[_Key, int] = {}
+    repeats: dict[int, int] = {}
+    for index, target in wanted:
+        digest = digests.get(target.submission_id) or digests.setdefault(target.submission_id, _digest(target, now))
+        key = _Key(target.person.id, digest)
+        if first.setdefault(key, index) != index and target.order.is_deduplicated:
+            repeats[index] = first[key]
+    # Sorted, so that two batches lock the same marks in the same order.
+    rows = [
+        (_row(key, targets[index], ids[index], now), targets[index].order.is_deduplicated)
+        for key, index in sorted(first.items())
+    ]
+    asking = [row for row, is_deduplicated in rows if is_deduplicated]
+    told = _said_before(asking, now) if is_rehearsal else _mark(asking, now)
+    others = [row for row, is_deduplicated in rows if not is_deduplicated]
+    if others and not is_rehearsal:
+        db.session.execute(_statements(db.engine.dialect.name).overwrite, others)
+    earlier = {first[key]: notification_id for key, notification_id in told.items()}
+    earlier |= {index: earlier.get(original, ids[original]) for index, original in repeats.items()}
+    return {index: show("ntf", notification_id) for index, notification_id in earlier.items()}
+
+
+def _digest(target: Target, now: datetime) -> bytes:
+    """A keyed one: what was said is encrypted, and nobody may find it out by trying."""
+    order = target.order
+    scope = f"{target.producer_id.hex if target.producer_id else ''}{'.test' if target.is_test else ''}"
+    send_at = order.send_at.isoformat() if order.send_at and order.send_at > now else ""
+    template = order.template_id.hex if order.template_id else ""
+    named = order.requested or ()
+    return vault.digest(
+        content(scope, order.type.key, template, named, send_at, dict(target.data), near=order.type.dedupe_near)
+    )
+
+
+def _row(key: _Key, target: Target, notification_id: UUID, now: datetime) -> dict[str, Any]:
+    starts_at = max(now, target.order.send_at) if target.order.send_at else now
+    expires_at = starts_at + timedelta(seconds=target.order.dedupe_window_s or 0)
+    return {"user_id": key.user_id, "digest": key.digest, "notification_id": notification_id, "expires_at": expires_at}
+
+
+def _mark(rows: Sequence[dict[str, Any]], now: datetime) -> dict[_Key, UUID]:
+    """Sets the marks that are free; → those that are not, with the notification that has them."""
+    if not rows:
+        return {}
+    statement = _statements(db.engine.dialect.name).claim
+    ours = {
+        _Key(row.user_id, bytes(row.digest))
+        for row in db.session.execute(statement, [{**row, "now": now} for row in rows])
+    }
+    others = [row for row in rows if _Key(row["user_id"], row["digest"]) not in ours]
+    if not others:
+        return {}
+    # By now they are locked, and the transactions that set them have ended: this statement sees what came of them.
+    said = _said_before(others, now)
+    free = [row for row in others if _Key(row["user_id"], row["digest"]) not in said]
+    if free:
+        db.session.execute(_statements(db.engine.dialect.name).overwrite, free)
+    return said
+
+
+class _Statements(NamedTuple):
+    """`claim` takes the marks that are free at `now` and returns them; `overwrite` takes all."""
+
+    claim: Any
+    overwrite: Any
+
+
+@functools.cache
+def _statements(_dialect: str) -> _Statements:
+    """Made once: building one takes longer than running it."""
+    statement = insert(_marks)
+    renewed: dict[str, Any] = {name: statement.excluded[name] for name in ("notification_id", "expires_at")}
+    key = ["user_id", "digest"]
+    is_free = _marks.c.expires_at <= sa.bindparam("now", type_=_marks.c.expires_at.type)
+    claim = statement.on_conflict_do_update(index_elements=key, set_=renewed, where=is_free)
+    return _Statements(
+        claim.returning(_marks.c.user_id, _marks.c.digest),
+        statement.on_conflict_do_update(index_elements=key, set_=renewed),
+    )
+
+
+def _said_before(rows: Sequence[dict[str, Any]], now: datetime) -> dict[_Key, UUID]:
+    """Of these, what is marked, and something came or may still come of it."""
+    if not rows:
+        return {}
+    came_of_it = sa.or_(Delivery.status.not_in(_NOTHING_CAME_OF_IT), Delivery.reason == DIGESTED)
+    statement = sa.select(_marks.c.user_id, _marks.c.digest, _marks.c.notification_id).where(
+        sa.tuple_(_marks.c.user_id, _marks.c.digest).in_([(row["user_id"], row["digest"]) for row in rows]),
+        _marks.c.expires_at > now,
+        sa.exists().where(Delivery.notification_id == _marks.c.notification_id, came_of_it),
+    )
+    return {_Key(row.user_id, bytes(row.digest)): row.notification_id for row in db.session.execute(statement)}
+
+
+def prune(now: datetime) -> int:
+    """Deletes the marks whose time has passed, a batch at a time. Called by the scheduler; returns how many."""
+    whole, pruned = sa.tuple_(_marks.c.user_id, _marks.c.digest), 0
+    while True:
+        with transaction() as session:
+            past = sa.select(_marks.c.user_id, _marks.c.digest).where(_marks.c.expires_at <= now).limit(_PRUNED_AT_ONCE)
+            keys = [tuple(row) for row in session.execute(past.with_for_update(skip_locked=True))]
+            if keys:
+                session.execute(sa.delete(_marks).where(whole.in_(keys), _marks.c.expires_at <= now))
+        pruned += len(keys)
+        if len(keys) < _PRUNED_AT_ONCE:
+            return pruned

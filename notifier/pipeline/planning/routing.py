@@ -1,0 +1,173 @@
+"""Moves the steps of routed notifications on, in the transaction in which one of them has ended or was read.
+
+Called by `record`, and by `claim` for what it drops. (A read in the inbox drops what it makes needless by itself.)
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier import channels
+from notifier.core import lifecycle
+from notifier.core.plan import Facts
+from notifier.core.routing import ALL, BEST, ESCALATE, FIRST, PATIENCE, READ, next_move, overtaken
+from notifier.ground.clock import now as clock_now
+from notifier.ground.extensions import db
+from notifier.ledgers import caps
+from notifier.models import Delivery, Notification
+from notifier.pipeline.planning.orders import Order, load_people, load_types, planner_facts
+from notifier.pipeline.planning.store import begun, steps_of
+from notifier.signals.queueing import Doorbell
+
+_deliveries: sa.Table = Delivery.__table__
+_notifications: sa.Table = Notification.__table__
+_NOTIFICATION = [
+    _notifications.c[name] for name in ("id", "user_id", "type", "priority", "is_test", "routing", "is_perishable")
+]
+_DELIVERY = [
+    _deliveries.c[name]
+    for name in (
+        *("id", "notification_id", "channel", "priority", "step", "status", "reason", "detail", "outcome", "failures"),
+        *("due_at", "expires_at"),
+    )
+]
+_MOVED = ("status", "reason", "detail", "due_at", "wake_at", "expires_at")
+
+
+def follow(notifications: Iterable[Any]) -> list[Doorbell]:
+    """Starts the next step where its turn has come, or says when it will be, and drops the rest where nothing is left
+    to do.
+
+    → whom to ring after the commit. A constant number of statements; none when no notification is routed.
+    """
+    routed = _lock(notifications)
+    if not routed:
+        return []
+    rows = db.session.execute(
+        sa.select(*_DELIVERY).where(_deliveries.c.notification_id.in_(routed)).order_by(_deliveries.c.id)
+    ).all()
+    now = clock_now()
+    mine: dict[UUID, list[Any]] = {}
+    for row in rows:
+        mine.setdefault(row.notification_id, []).append(row)
+    moves = {
+        key: next_move(one.routing, steps_of(mine.get(key, ())), now, PATIENCE[one.priority])
+        for key, one in routed.items()
+    }
+    facts = _facts([routed[key] for key, move in moves.items() if move.turns])
+    moved: dict[UUID, dict[str, Any]] = {}
+    for row in rows:
+        move = moves[row.notification_id]
+        if row.id in move.drop:
+            kept = {name: getattr(row, name) for name in ("detail", "due_at", "expires_at")}
+            moved[row.id] = {"status": lifecycle.SKIPPED, "reason": move.reason, "wake_at": None, **kept}
+        elif row.id in move.turns:
+            moved[row.id] = begun(row, facts.get(row.notification_id), move.turns[row.id], now)
+    ours = _hold([key for key, columns in moved.items() if columns["status"] == lifecycle.SKIPPED])
+    moved = {key: columns for key, columns in moved.items() if columns["status"] != lifecycle.SKIPPED or key in ours}
+    _move(moved)
+    caps.recount(row.notification_id for row in rows if row.id in ours)
+    return [
+        Doorbell(row.id, row.channel, row.priority)
+        for row in rows
+        if row.id in moved and moved[row.id]["status"] == lifecycle.QUEUED
+    ]
+
+
+def _lock(notifications: Iterable[Any]) -> dict[UUID, Any]:
+    """Those that are routed, until the end of the transaction.
+
+    Two workers may end, or begin, two deliveries of one notification: its row says whose turn it is, and the second
+    sees what the first has done. All take the rows in one order, and their own deliveries before.
+    """
+    wanted = {notification.id for notification in notifications if notification.routing != ALL}
+    locked = (
+        sa.select(*_NOTIFICATION)
+        .where(_notifications.c.id.in_(wanted))
+        .order_by(_notifications.c.id)
+        .with_for_update(key_share=True)
+    )
+    return {row.id: row for row in db.session.execute(locked)} if wanted else {}
+
+
+def rivals(deliveries: Sequence[Any], notifications: Iterable[Any]) -> dict[UUID, str]:
+    """Delivery → why it is not to go out now: another step has (`not_needed`), or is being tried (`being_tried`). One
+    statement beside the lock.
+
+    `deliveries` are about to be sent, or shown, by this very transaction; of two of one notification the earlier step
+    goes.
+    """
+    routed = {key for key, one in _lock(notifications).items() if one.routing in (FIRST, BEST)}
+    if not routed:
+        return {}
+    ours = {delivery.id for delivery in deliveries}
+    begun_ones = lifecycle.SUCCEEDED | {lifecycle.SENDING, lifecycle.UNKNOWN}
+    found = sa.select(_deliveries.c.id, _deliveries.c.notification_id, _deliveries.c.step, _deliveries.c.status)
+    others: dict[UUID, list[Any]] = {}
+    for row in db.session.execute(
+        found.where(_deliveries.c.notification_id.in_(routed), _deliveries.c.status.in_(begun_ones))
+    ):
+        others.setdefault(row.notification_id, []).append(row)
+    answers = {
+        delivery.id: overtaken(
+            delivery.step,
+            [
+                (row.step, row.status)
+                for row in others.get(delivery.notification_id, ())
+                if row.id not in ours or row.step < delivery.step
+            ],
+        )
+        for delivery in deliveries
+    }
+    return {key: answer for key, answer in answers.items() if answer is not None}
+
+
+def _facts(notifications: Sequence[Any]) -> dict[UUID, Facts]:
+    """What is asked before a step starts: whether the person may be disturbed. Nothing of those who were erased."""
+    if not notifications:
+        return {}
+    persons = load_people(notification.user_id for notification in notifications)
+    types = load_types(notification.type for notification in notifications)
+    registry = channels.registry()
+    return {
+        n.id: planner_facts(
+            Order(types[n.type], n.priority, None, None, None, None, n.is_perishable, n.routing),
+            persons[n.user_id],
+            registry.facts(is_test=n.is_test),
+        )
+        for n in notifications
+        if n.user_id in persons
+    }
+
+
+def _hold(needless: Sequence[UUID]) -> set[UUID]:
+    """Those that still wait. Whoever holds one at this moment is letting it out, and asks for its rivals before it goes
+    (`rivals`).
+    """
+    still = sa.select(_deliveries.c.id).where(_deliveries.c.id.in_(needless), _deliveries.c.status == lifecycle.WAITING)
+    return set(db.session.scalars(still.with_for_update(skip_locked=True, key_share=True))) if needless else set()
+
+
+def _move(moved: Mapping[UUID, Mapping[str, Any]]) -> None:
+    if moved:
+        values = {name: sa.bindparam(f"new_{name}", type_=_deliveries.c[name].type) for name in _MOVED}
+        db.session.connection().execute(
+            sa.update(_deliveries)
+            .where(_deliveries.c.id == sa.bindparam("key"), _deliveries.c.status == lifecycle.WAITING)
+            .values(values),
+            [{"key": key, **{f"new_{name}": values_of[name] for name in _MOVED}} for key, values_of in moved.items()],
+        )
+
+
+def read_already(notifications: Iterable[Any]) -> set[UUID]:
+    """Those that end when they are read, and have been. One query, none when nothing is escalated."""
+    wanted = {notification.id for notification in notifications if notification.routing == ESCALATE}
+    if not wanted:
+        return set()
+    return set(
+        db.session.scalars(
+            sa.select(Delivery.notification_id).where(Delivery.notification_id.in_(wanted), Delivery.status.in_(READ))
+        )
+    )

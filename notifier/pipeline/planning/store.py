@@ -1,0 +1,382 @@
+"""Plans notifications and stores them: rows for the routes and, with their reasons, for the skips.
+
+Called by `accept`, `expand` and `summaries` inside their transaction, with the words that were made before it; what
+must happen after the commit (doorbells, inbox events) comes back as a `Stored`, and `announce` does it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier import channels
+from notifier.core import lifecycle
+from notifier.core.explain import packed
+from notifier.core.message import Content
+from notifier.core.plan import Facts, Route, Skip, outlived, turn_of
+from notifier.core.routing import ALL, BEST, FALLBACK, OUTAGE, PATIENCE, Step, is_held, is_stuck, next_move
+from notifier.ground import shapes
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id
+from notifier.inbox import marks as inbox
+from notifier.ledgers import caps, digests, scores, tallies
+from notifier.ledgers.digests import Entry
+from notifier.models import Delivery, Notification
+from notifier.pipeline.planning import replacing
+from notifier.pipeline.planning.beforehand import Beforehand
+from notifier.pipeline.planning.decide import Decided, decide
+from notifier.pipeline.planning.orders import Target
+from notifier.pipeline.planning.replacing import Place
+from notifier.signals import publish, queueing
+from notifier.signals.queueing import Doorbell
+from notifier.words.compose import Wanted
+
+# A queued delivery is looked at again by the sweep after this long, in case its doorbell was lost.
+DOORBELL_GRACE = timedelta(seconds=5)
+
+ONLY_THROUGH = "only_through"  # in a delivery's detail: the account of a provider that is to send it, and no other
+
+
+# Tables, not entities: the ORM would make one INSERT of every set of columns that are not NULL.
+_notifications: sa.Table = Notification.__table__
+_deliveries: sa.Table = Delivery.__table__
+
+
+@dataclass(slots=True)
+class Stored:
+    """What was stored: `summaries` in the order of the targets, and what is to follow the commit.
+
+    `inbox_changes` are the items that were replaced, as `publish_states` takes them.
+    """
+
+    summaries: list[dict[str, Any]] = field(default_factory=list)
+    doorbells: list[Doorbell] = field(default_factory=list)
+    inbox_events: list[Any] = field(default_factory=list)
+    inbox_changes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class DeliveryDraft:
+    """A delivery row in the making; has the attributes of `models.Delivery` that its JSON shape needs."""
+
+    id: UUID
+    notification_id: UUID
+    channel: str
+    priority: str
+    address_id: UUID | None
+    address_masked: str | None
+    status: str
+    reason: str | None
+    step: int
+    detail: dict[str, Any]
+    provider: str | None
+    due_at: datetime | None
+    wake_at: datetime | None
+    expires_at: datetime | None
+    delivered_at: datetime | None
+    sent_at: datetime | None
+    created_at: datetime
+    opened_at: None = None
+    clicked_at: None = None
+    outcome: None = None
+    failures: int = 0
+
+    def row(self) -> dict[str, Any]:
+        columns = (
+            "id",
+            "notification_id",
+            "channel",
+            "priority",
+            "address_id",
+            "address_masked",
+            "status",
+            "reason",
+            "step",
+            "detail",
+            "provider",
+        )
+        times = ("due_at", "wake_at", "expires_at", "delivered_at", "sent_at", "created_at")
+        return {name: getattr(self, name) for name in (*columns, *times)}
+
+
+def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored:
+    """Inside the caller's transaction. What was to be shown at once and has no words at hand waits, and the scheduler
+    shows it in a moment.
+
+    The number of statements does not depend on the number of targets.
+    """
+    stored = Stored()
+    notifications: list[dict[str, Any]] = []
+    drafts: list[DeliveryDraft] = []
+    routed: list[DeliveryDraft] = []  # of those that caps concern
+    shown_now: list[tuple[Target, DeliveryDraft]] = []
+    places: dict[UUID, Place] = {}
+    gathered: list[Entry] = []
+    for decided in decide(targets, now):
+        target = decided.target
+        if decided.place is not None:
+            places[decided.notification_id] = decided.place
+        notifications.append(_notification_row(decided, now))
+        mine = _drafts(decided, now)
+        drafts += mine
+        if decided.facts.is_limited:
+            routed += mine[: len(decided.plan.routes)]
+        gathered += _gathered(decided, mine)
+        shown_now += [(target, draft) for draft in mine if draft.status == lifecycle.DELIVERED]
+        stored.summaries.append(
+            {
+                "id": decided.notification_id,
+                "user": target.person.id,
+                "drafts": mine,
+                "facts": decided.facts,
+                "is_test": target.is_test,
+            }
+        )
+    shown = []
+    for target, draft in shown_now:
+        content = words.find(_wanted(target, draft))
+        if content is None:
+            draft.status, draft.provider, draft.due_at, draft.wake_at = lifecycle.WAITING, None, now, now
+            draft.delivered_at = draft.sent_at = None
+        elif isinstance(content, str):
+            draft.status, draft.reason, draft.detail = lifecycle.SKIPPED, "template_error", {"message": content}
+            draft.delivered_at = draft.sent_at = None
+        else:
+            shown.append(
+                inbox_row(
+                    draft.id, draft.notification_id, target.person.id, target.order.type, content, target.data, now
+                )
+            )
+    for summary in stored.summaries:
+        if summary["facts"].routing != ALL:
+            _take_steps(summary["facts"], summary["drafts"], now)
+    stored.doorbells = [
+        Doorbell(draft.id, draft.channel, draft.priority) for draft in drafts if draft.status == lifecycle.QUEUED
+    ]
+    if notifications:
+        db.session.execute(sa.insert(_notifications), notifications)
+        db.session.execute(sa.insert(_deliveries), [draft.row() for draft in drafts])
+    caps.recount(
+        draft.notification_id for draft in routed if draft.status in lifecycle.LEFT_OUT
+    )  # no words, or not needed
+    tallies.count(_happened(stored.summaries))
+    digests.gather(gathered)
+    replacing.drop_older(places.values())
+    stored.inbox_events = inbox.add(shown) if shown else []
+    stored.inbox_changes = replacing.replace_items(
+        {row["id"]: places[row["notification_id"]] for row in shown if row["notification_id"] in places}
+    )
+    scores.count_sent(
+        (target.person.id, draft.channel)
+        for target, draft in shown_now
+        if target.order.routing == BEST and draft.status == lifecycle.DELIVERED
+    )
+    stored.summaries = [
+        shapes.notification_summary(
+            summary["id"], summary["user"], [shapes.delivery(draft) for draft in summary["drafts"]]
+        )
+        for summary in stored.summaries
+    ]
+    return stored
+
+
+def _happened(summaries: Iterable[Mapping[str, Any]]) -> Iterator[tallies.Happened]:
+    """What the counters are told: all that was taken in, what was left out of it, and what is in an inbox already."""
+    for summary in summaries:
+        if summary["is_test"]:
+            continue
+        for draft in summary["drafts"]:
+            yield draft.channel, tallies.SKIPPED if draft.status == lifecycle.SKIPPED else tallies.ACCEPTED
+            if draft.status == lifecycle.DELIVERED:
+                yield draft.channel, tallies.DELIVERED
+                yield draft.channel, tallies.latency(0)
+
+
+def announce(stored: Stored) -> None:
+    """After the commit, with no transaction open: ring the workers, tell the browsers and the console. Failing at
+    either loses nothing.
+    """
+    if stored.doorbells:
+        queueing.ring(stored.doorbells)
+        publish.hint(publish.OVERVIEW, publish.QUEUES)
+    if stored.inbox_events:
+        publish.publish_items(stored.inbox_events)
+    if stored.inbox_changes:
+        publish.publish_states(stored.inbox_changes)
+
+
+def _notification_row(decided: Decided, now: datetime) -> dict[str, Any]:
+    target, order = decided.target, decided.target.order
+    return {
+        "id": decided.notification_id,
+        "submission_id": target.submission_id,
+        "producer_id": target.producer_id,
+        "user_id": target.person.id,
+        "type": order.type.key,
+        "category": order.type.category,
+        "priority": order.priority,
+        "template_id": order.template_id,
+        "data": dict(target.data),
+        "given": dict(target.given) if target.given else None,
+        "is_test": target.is_test,
+        "routing": order.routing,
+        "collapse_key": target.collapse_key,
+        "sequence": order.sequence,
+        "decision": packed(decided.plan.trace),
+        "send_at": order.send_at,
+        "expires_at": order.expires_at,
+        "is_perishable": order.is_perishable,
+        "created_at": now,
+    }
+
+
+def _drafts(decided: Decided, now: datetime) -> list[DeliveryDraft]:
+    drafts = []
+    target = decided.target
+    only = {ONLY_THROUGH: target.order.only_through} if target.order.only_through else {}
+    for decision in decided.plan.decisions:
+        status, provider = lifecycle.SKIPPED, None
+        due_at = wake_at = delivered_at = None
+        if isinstance(decision, Route):
+            due_at = decision.due_at
+            if decision.reason == FALLBACK:
+                status, wake_at = lifecycle.WAITING, decision.expires_at  # nothing may wait for ever
+            elif due_at is not None:
+                status, wake_at = lifecycle.WAITING, due_at
+            elif channels.CHANNELS[decision.channel].address is None and not target.is_test:
+                # Shown by ourselves, in this very transaction: no worker, no attempt.
+                status, provider, delivered_at = lifecycle.DELIVERED, decision.channel, now
+            else:
+                status, wake_at = lifecycle.QUEUED, now + DOORBELL_GRACE
+        drafts.append(
+            DeliveryDraft(
+                id=new_id(),
+                notification_id=decided.notification_id,
+                channel=decision.channel,
+                priority=target.order.priority,
+                address_id=decision.address.id if decision.address else None,
+                address_masked=decision.address.masked if decision.address else None,
+                status=status,
+                reason=decision.reason,
+                step=decision.step if isinstance(decision, Route) else 0,
+                detail={**decision.detail, **only},
+                provider=provider,
+                due_at=due_at,
+                wake_at=wake_at,
+                expires_at=_expiry(decision, target),
+                delivered_at=delivered_at,
+                sent_at=delivered_at,
+                created_at=now,
+            )
+        )
+    return drafts
+
+
+def _expiry(decision: Route | Skip, target: Target) -> datetime | None:
+    if isinstance(decision, Route):
+        return decision.expires_at
+    return (
+        None if decision.summary is not None and not target.order.is_perishable else target.order.expires_at
+    )  # a digest may be days away
+
+
+def _gathered(decided: Decided, drafts: Sequence[DeliveryDraft]) -> list[Entry]:
+    """Those of the drafts that go into a digest; one was made of each decision, in order."""
+    target = decided.target
+    return [
+        Entry(draft.id, target.person.id, target.order.type.category, target.is_test, decision.summary)
+        for decision, draft in zip(decided.plan.decisions, drafts, strict=True)
+        if isinstance(decision, Skip) and decision.summary is not None
+    ]
+
+
+def _take_steps(facts: Facts, drafts: Sequence[DeliveryDraft], now: datetime) -> None:
+    """An in-app item is there at once, and so may end a routing that has only just begun; or cannot be shown, and so
+    move it on.
+    """
+    move = next_move(facts.routing, steps_of(drafts), now, PATIENCE[facts.priority])
+    for draft in drafts:
+        if draft.id in move.drop:
+            draft.status, draft.reason, draft.wake_at = lifecycle.SKIPPED, move.reason, None
+        elif draft.id in move.turns:
+            for name, value in begun(draft, facts, move.turns[draft.id], now).items():
+                setattr(draft, name, value)
+
+
+def steps_of(deliveries: Iterable[Any]) -> list[Step]:
+    """Deliveries, or rows of their columns, as `next_move` takes them."""
+    return [
+        Step(
+            d.id,
+            d.step,
+            d.status,
+            is_held(d.status, d.reason),
+            d.due_at,
+            is_stuck(d.status, d.reason, d.outcome, d.failures),
+        )
+        for d in deliveries
+    ]
+
+
+def begun(delivery: Any, facts: Facts | None, at: datetime, now: datetime) -> dict[str, Any]:
+    """The columns of a step whose turn comes `at`: it goes out, or waits until then, or for the end of quiet hours. No
+    facts: nobody to disturb.
+    """
+    until, reason = turn_of(facts, delivery.channel, at) if facts else (None, None)
+    due_at = until or at
+    if due_at > now:
+        because = {"because": OUTAGE} if delivery.reason == FALLBACK and not until else {}
+        detail = {**delivery.detail, "until": shapes.timestamp(due_at), **because}
+        values = {
+            "reason": reason or delivery.reason,
+            "due_at": due_at,
+            "detail": detail,
+            "expires_at": delivery.expires_at,
+        }
+        if until and facts:
+            values["expires_at"] = outlived(delivery.expires_at, until - at, is_perishable=facts.is_perishable)
+        return {"status": lifecycle.WAITING, **values, "wake_at": due_at}
+    values = {"reason": None, "due_at": now, "detail": delivery.detail, "expires_at": delivery.expires_at}
+    if channels.CHANNELS[delivery.channel].address is None:
+        return {"status": lifecycle.WAITING, **values, "wake_at": now}  # in-app: the scheduler shows it
+    return {"status": lifecycle.QUEUED, **values, "wake_at": now + DOORBELL_GRACE}
+
+
+def _wanted(target: Target, draft: DeliveryDraft) -> Wanted:
+    return Wanted(
+        draft.channel,
+        target.order.type,
+        target.order.template_id,
+        target.person,
+        target.data,
+        producer_id=target.producer_id,
+    )
+
+
+def inbox_row(
+    delivery_id: UUID,
+    notification_id: UUID,
+    user_id: str,
+    type_: Any,
+    content: Content,
+    data: Mapping[str, Any],
+    now: datetime,
+) -> dict[str, Any]:
+    """A new inbox item as `inbox.add` takes it."""
+    return {
+        "id": delivery_id,
+        "notification_id": notification_id,
+        "user_id": user_id,
+        "type": type_.key,
+        "category": type_.category,
+        "title": content.title,
+        "body": content.body,
+        "action_label": content.action_label,
+        "action_url": content.action_url,
+        "image": content.image,
+        "data": dict(data),
+        "created_at": now,
+    }

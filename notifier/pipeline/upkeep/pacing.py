@@ -1,0 +1,76 @@
+"""Lets out by turns what has come due all at once: 100,000 newsletters at 07:00 sharp hold up nobody.
+
+A queue in Redis is filled up to MOST_IN_LINE jobs and not further; the rest stays in the database, `waiting`
+and due, and follows as workers take what is there. Asked by `sweep.ring_due` and `summaries`; what is held
+back is shown by `queries.overview` and as a metric.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import redis
+import sqlalchemy as sa
+
+from notifier import channels
+from notifier.core import lifecycle
+from notifier.core.submission import PRIORITIES
+from notifier.ground.extensions import db
+from notifier.models import Delivery
+from notifier.signals.queueing import depths, queue_name
+
+BATCH = 1_000  # released in one transaction
+MOST_IN_LINE = 5_000  # jobs in one queue, urgent ones excepted: more than workers take between two sweeps
+URGENT = PRIORITIES[0]
+
+Lane = tuple[str, str]  # channel, priority
+
+_delivery = Delivery.__table__.c
+# Spelled out, so that SQLite too sees that the index of waiting ones serves.
+_IS_WAITING: sa.ColumnElement[bool] = _delivery.status == sa.literal_column(f"'{lifecycle.WAITING}'")
+
+
+def room() -> dict[Lane, int]:
+    """How many more of each channel and priority may go out now. None to the queues while Redis is away."""
+    lanes = [(channel, priority) for priority in PRIORITIES for channel in channels.CHANNELS]
+    try:
+        in_line = depths(queue_name(*lane) for lane in lanes)
+    except redis.RedisError:
+        return {lane: BATCH if _is_shown_by_us(lane) else 0 for lane in lanes}
+    return {lane: _room_of(lane, waiting) for lane, waiting in zip(lanes, in_line, strict=True)}
+
+
+def _room_of(lane: Lane, waiting: int) -> int:
+    return BATCH if lane[1] == URGENT or _is_shown_by_us(lane) else min(max(MOST_IN_LINE - waiting, 0), BATCH)
+
+
+def _is_shown_by_us(lane: Lane) -> bool:
+    return channels.CHANNELS[lane[0]].address is None
+
+
+def due(now: Any, free: Mapping[Lane, int]) -> list[UUID]:
+    """The deliveries that may go out now, BATCH at most: urgent ones first, and in each lane those due longest."""
+    values = {f"{channel}_{priority}": count for (channel, priority), count in free.items()}
+    return list(db.session.scalars(_first_of_each_lane(), {"now": now, **values}))
+
+
+@cache
+def _first_of_each_lane() -> sa.Select[tuple[UUID]]:
+    """One statement of as many small index scans as there are lanes: however many are held back in one, the others are
+    found at once.
+    """
+    lanes = []
+    for rank, priority in enumerate(PRIORITIES):
+        for channel in channels.CHANNELS:
+            first = (
+                sa.select(_delivery.id, sa.literal_column(str(rank)).label("rank"), _delivery.wake_at)
+                .where(_IS_WAITING, _delivery.channel == channel, _delivery.priority == priority)
+                .where(_delivery.wake_at <= sa.bindparam("now", type_=_delivery.wake_at.type))
+                .order_by(_delivery.wake_at)
+                .limit(sa.bindparam(f"{channel}_{priority}", type_=sa.Integer))
+                .subquery()
+            )
+            lanes.append(sa.select(first))
+    found = sa.union_all(*lanes).subquery()
+    return sa.select(found.c.id).order_by(found.c.rank, found.c.wake_at).limit(BATCH)

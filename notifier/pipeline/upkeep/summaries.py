@@ -1,0 +1,320 @@
+"""Closes the digests that are due: one notification of each, listing what came. Called by the schedulers, however many
+there are.
+
+Closing a digest, storing its notification and saying so on what went into it is one transaction: whoever dies
+in the middle has done nothing. What has become unwanted since it was gathered is left out, and says why. The lines
+are worded before that transaction begins, since templates are people's programs.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+import structlog
+
+from notifier import channels
+from notifier.core.digest import type_of
+from notifier.core.message import Content
+from notifier.core.plan import DIGESTED, choice_of
+from notifier.core.preferences import Answer
+from notifier.core.reading import READ_ELSEWHERE
+from notifier.ground.clock import now as clock_now
+from notifier.ground.database import retried, transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id
+from notifier.models import Delivery, Digest, DigestEntry, EventType, InboxItem, Notification, Submission
+from notifier.pipeline.planning import replacing
+from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
+from notifier.pipeline.planning.orders import (
+    Given,
+    Order,
+    Person,
+    Target,
+    as_given,
+    load_people,
+    load_template_ids,
+    load_types,
+    planner_facts,
+)
+from notifier.pipeline.planning.store import Stored, announce, store
+from notifier.providers import accounts as providers
+from notifier.words.clean import web_address
+from notifier.words.compose import Wanted, put_some_into_words, title_of
+
+BATCH = 100
+MOST_LINES = 20  # further ones are counted
+# Whatever was decided before a window ended is in its digest, unless it takes longer than this to be stored.
+GRACE = timedelta(seconds=2)
+KEPT = timedelta(days=7)  # while the person has muted everything
+_A_MOMENT = timedelta(milliseconds=1)
+_SPARE = 20  # lines that take the place of those that are read or switched off while the words are made
+_MOST_WORK = 1_000_000  # units, for the lines of one batch
+Lines = Mapping[UUID, Content]  # notification → how a digest's line says it
+
+_delivery, _notification = Delivery.__table__.c, Notification.__table__.c
+_ENTRY: tuple[Any, ...] = (
+    *(
+        DigestEntry.digest_id,
+        _delivery.id.label("delivery_id"),
+        _delivery.channel,
+        _delivery.detail,
+        _delivery.expires_at,
+    ),
+    *(
+        _notification.id,
+        _notification.user_id,
+        _notification.producer_id,
+        _notification.is_test,
+        _notification.type,
+        _notification.template_id,
+    ),
+    *(_notification.collapse_key, _notification.send_at, _notification.given),
+)
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The digests of one transaction. `entries` are newest first; `left_out`: delivery → reason and detail; `early`:
+    not their time yet.
+    """
+
+    digests: Sequence[Digest]
+    entries: Sequence[Any]
+    persons: Mapping[str, Person]
+    types: Mapping[str, EventType]
+    left_out: dict[UUID, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
+    early: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Issue:
+    """One notification of a digest: what it lists, and by which channels it goes.
+
+    There is a second one where one channel lists less than another, or where values were `given` with some of what it
+    lists: that goes where they say, and nothing else does.
+    """
+
+    digest: Digest
+    person: Person
+    given: Given | None
+    channels: tuple[str, ...]
+    listed: tuple[Any, ...]
+
+
+def close_due() -> int:
+    """→ how many were closed, BATCH at most."""
+    is_any = db.session.execute(sa.select(Digest.id).where(Digest.due_at <= clock_now() - GRACE).limit(1)).first()
+    db.session.close()
+    if is_any is None:
+        return 0
+    providers.refresh()
+    closed, stored = _close(_words())
+    announce(stored)
+    if closed:  # or another scheduler was faster
+        log.info("digests.closed", digests=closed, notifications=len(stored.summaries))
+    return closed
+
+
+def _due(now: datetime) -> "sa.Select[Digest]":
+    return sa.select(Digest).where(Digest.due_at <= now - GRACE).order_by(Digest.due_at).limit(BATCH)
+
+
+def _words() -> Lines:
+    """Of what would be listed now."""
+    now = clock_now()
+    batch = _load(db.session.scalars(_due(now)).all())
+    shown = [(issue.person, entry) for issue in _issues(batch, now) for entry in issue.listed[: MOST_LINES + _SPARE]]
+    data = _data_of(entry for _, entry in shown)
+    wanted = [
+        Wanted(SHOWN_BY_US, batch.types[entry.type], entry.template_id, person, data[entry.id])
+        for person, entry in shown
+    ]
+    contents = put_some_into_words(wanted, _MOST_WORK)
+    db.session.close()
+    return {
+        entry.id: content for (_, entry), content in zip(shown, contents, strict=True) if isinstance(content, Content)
+    }
+
+
+def _data_of(entries: Iterable[Any]) -> dict[UUID, Mapping[str, Any]]:
+    """By notification."""
+    wanted = sa.select(_notification.id, _notification.data).where(
+        _notification.id.in_({entry.id for entry in entries})
+    )
+    return {row.id: row.data or {} for row in db.session.execute(wanted)}
+
+
+@retried
+def _close(words: Lines) -> tuple[int, Stored]:
+    now = clock_now()
+    with transaction() as session:
+        batch = _load(session.scalars(_due(now).with_for_update(skip_locked=True)).all())
+        issues = _issues(batch, now)
+        stored = _store(issues, batch, words, now)
+        _settle(batch, [(issue, summary["id"]) for issue, summary in zip(issues, stored.summaries, strict=True)])
+    return len(batch.digests), stored
+
+
+def _load(digests: Sequence[Digest]) -> _Batch:
+    statement = (
+        sa.select(*_ENTRY)
+        .join(Delivery, _delivery.id == DigestEntry.delivery_id)
+        .join(Notification, _notification.id == _delivery.notification_id)
+    )
+    of_these = statement.where(DigestEntry.digest_id.in_([digest.id for digest in digests])).order_by(
+        _notification.id.desc(), _delivery.id
+    )
+    entries = db.session.execute(of_these).all()
+    types = load_types([*(entry.type for entry in entries), *(type_of(digest.category) for digest in digests)])
+    return _Batch(digests, entries, load_people(digest.user_id for digest in digests), types)
+
+
+def _issues(batch: _Batch, now: datetime) -> list[_Issue]:
+    places, read = replacing.places_of(batch.entries), _read(batch)
+    listed: dict[tuple[UUID, str], dict[str, dict[UUID, Any]]] = {}
+    for entry in batch.entries:
+        place = places.get(entry.id)
+        if entry.send_at is not None and entry.send_at > now:
+            batch.early.append(entry)
+        elif entry.expires_at is not None and entry.expires_at <= now:
+            batch.left_out[entry.delivery_id] = ("expired", {})
+        elif place is not None and place.newest != entry.id:
+            batch.left_out[entry.delivery_id] = (replacing.SUPERSEDED, replacing.told(place.newest))
+        elif entry.id in read:
+            batch.left_out[entry.delivery_id] = (READ_ELSEWHERE, {})
+        elif not (answer := _answer(batch, entry)).enabled:
+            batch.left_out[entry.delivery_id] = ("opted_out", {"because": answer.because})
+        else:
+            listed.setdefault(_group(entry), {}).setdefault(entry.channel, {})[entry.id] = entry
+    found = [
+        (digest, entries[0].given, names, entries)
+        for digest in batch.digests
+        for group, by_channel in listed.items()
+        if group[0] == digest.id
+        for names, entries in _alike(by_channel)
+    ]
+    as_they_are = as_given([(batch.persons[digest.user_id], given) for digest, given, *_ in found])
+    return [_Issue(digest, person, *rest) for (digest, *rest), person in zip(found, as_they_are, strict=True)]
+
+
+def _group(entry: Any) -> tuple[UUID, str]:
+    """What may stand in one notification: of one digest, with the same values given."""
+    return entry.digest_id, json.dumps(entry.given, sort_keys=True)
+
+
+def _read(batch: _Batch) -> set[UUID]:
+    """What the person has read in the inbox meanwhile is no news."""
+    items = sa.select(InboxItem.notification_id).where(
+        InboxItem.notification_id.in_({entry.id for entry in batch.entries})
+    )
+    return set(
+        db.session.scalars(items.where(sa.or_(InboxItem.read_at.is_not(None), InboxItem.archived_at.is_not(None))))
+    )
+
+
+def _answer(batch: _Batch, entry: Any) -> Answer:
+    """Whether the person still wants this on this channel. Their addresses are looked at when the digest itself is
+    planned.
+    """
+    type_ = batch.types[entry.type]
+    order = Order(type_, type_.priority, None, None, None, None)
+    return choice_of(
+        planner_facts(order, batch.persons[entry.user_id], channels.registry().facts(is_test=entry.is_test)),
+        entry.channel,
+    )
+
+
+def _alike(by_channel: Mapping[str, Mapping[UUID, Any]]) -> list[tuple[tuple[str, ...], tuple[Any, ...]]]:
+    """The channels that list the same notifications, and those."""
+    alike: dict[tuple[UUID, ...], list[str]] = {}
+    for channel in sorted(by_channel):
+        alike.setdefault(tuple(by_channel[channel]), []).append(channel)
+    return [(tuple(names), tuple(by_channel[names[0]].values())) for names in alike.values()]
+
+
+def _store(issues: Sequence[_Issue], batch: _Batch, words: Lines, now: datetime) -> Stored:
+    if not issues:
+        return Stored()
+    templates = load_template_ids(type_of(issue.digest.category) for issue in issues)
+    rows, targets = [], []
+    for issue, data in zip(issues, _data(issues, batch, words), strict=True):
+        type_ = batch.types[type_of(issue.digest.category)]
+        # Due in a moment and not at once: they are let out by turns, like everything that comes due together.
+        order = Order(
+            type_,
+            type_.priority,
+            templates.get(type_.key),
+            issue.channels,
+            send_at=now + _A_MOMENT,
+            expires_at=now + KEPT,
+        )
+        submission_id = new_id()
+        rows.append({"id": submission_id, "type": type_.key, "is_test": issue.digest.is_test})
+        targets.append(
+            Target(submission_id, None, issue.digest.is_test, order, issue.person, data, None, given=issue.given)
+        )
+    common = {
+        "producer_id": None,
+        "status": "expanded",
+        "recipients": 1,
+        "expanded": 1,
+        "body": None,
+        "request_id": "notifier",
+        "created_at": now,
+    }
+    db.session.execute(sa.insert(Submission.__table__), [{**row, **common} for row in rows])
+    return store(targets, now, Beforehand())  # nothing of it is shown at once
+
+
+def _data(issues: Sequence[_Issue], batch: _Batch, words: Lines) -> list[dict[str, Any]]:
+    """The lines of each, in the words that the inbox would have; by the type's name where the template fails, or the
+    line came after its words.
+    """
+
+    def line(person: Person, entry: Any) -> dict[str, Any]:
+        content = words.get(entry.id)
+        if content is None:
+            return {"title": title_of(batch.types[entry.type], person.locale), "url": None}
+        return {"title": content.title, "url": content.action_url and web_address(content.action_url)}
+
+    return [
+        {
+            "lines": [line(issue.person, entry) for entry in issue.listed[:MOST_LINES]],
+            "count": len(issue.listed),
+            "more": max(len(issue.listed) - MOST_LINES, 0),
+        }
+        for issue in issues
+    ]
+
+
+def _settle(batch: _Batch, sent: Sequence[tuple[_Issue, str]]) -> None:
+    """What went into a digest says into which, what was left out says why, and what is early stays open."""
+    told = dict(batch.left_out)
+    by_channel = {
+        (_group(issue.listed[0]), channel): shown_id for issue, shown_id in sent for channel in issue.channels
+    }
+    early = {entry.delivery_id for entry in batch.early}
+    for entry in batch.entries:
+        if entry.delivery_id not in early and entry.delivery_id not in told:
+            told[entry.delivery_id] = (DIGESTED, {**entry.detail, "digest": by_channel[_group(entry), entry.channel]})
+    if told:
+        values = {"reason": sa.bindparam("why"), "detail": sa.bindparam("more", type_=_delivery.detail.type)}
+        db.session.connection().execute(
+            sa.update(Delivery.__table__).where(_delivery.id == sa.bindparam("key")).values(**values),
+            [{"key": key, "why": reason, "more": dict(detail)} for key, (reason, detail) in told.items()],
+        )
+        db.session.execute(sa.delete(DigestEntry).where(DigestEntry.delivery_id.in_(told)))
+    later: dict[UUID, datetime] = {}
+    for entry in batch.early:
+        later[entry.digest_id] = min(entry.send_at, later.get(entry.digest_id, entry.send_at))
+    for digest in batch.digests:
+        if digest.id in later:
+            digest.due_at = max(digest.window_at, later[digest.id])
+        else:
+            db.session.delete(digest)

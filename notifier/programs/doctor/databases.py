@@ -1,0 +1,87 @@
+"""The database: does it answer, is it at the program's migration, has it room?"""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from notifier.ground import schema
+from notifier.ground.database import sqlite_file
+from notifier.ground.extensions import db
+from notifier.programs.doctor.findings import Finding, fault, ok, warning
+from notifier.programs.doctor.patient import Patient
+
+LEAST_FREE = 200 * 1024**2
+LITTLE_FREE = 1024**3
+_OLDEST_POSTGRESQL = 120_000  # as the server writes its version: 12.0
+
+
+def database(patient: Patient) -> Iterator[Finding]:
+    """Everything else that asks the database waits for this."""
+    url = patient.settings.database_url
+    begun = time.monotonic()
+    try:
+        found = schema.look(url)
+    except schema.DatabaseAway as away:
+        yield fault(away.what, away.remedy)
+        return
+    took_ms = (time.monotonic() - begun) * 1000
+    if found.standing is schema.Standing.CURRENT:
+        patient.decide("database", answers=True)
+    if found.standing is schema.Standing.EMPTY:
+        yield fault(*found.fault)
+        return
+    yield ok(f"{schema.shown(url)} answers in {took_ms:.0f} ms")
+    if found.standing is schema.Standing.CURRENT:
+        yield ok(f"its migrations are up to date ({found.wanted})")
+        yield from _version()
+    else:
+        yield fault(*found.fault)
+
+
+def _version() -> Iterator[Finding]:
+    if db.engine.dialect.name != "postgresql":
+        return
+    number, text = db.session.execute(
+        sa.text("SELECT current_setting('server_version_num')::int, current_setting('server_version')")
+    ).one()
+    if number < _OLDEST_POSTGRESQL:
+        yield warning(f"PostgreSQL {text} is no longer maintained", "Upgrade it.")
+    if db.session.scalar(sa.text("SELECT pg_is_in_recovery()")):
+        yield fault("this PostgreSQL is a standby: nothing can be written", "Point DATABASE_URL at the primary server.")
+
+
+def disk(patient: Patient) -> Iterator[Finding]:
+    """Where this machine keeps the database or the embedded Redis' queues."""
+    path = sqlite_file(patient.settings.database_url)
+    places = [path.parent] if path else []
+    if patient.settings.redis_is_embedded:
+        places.append(patient.settings.notifier_home)
+    looked_at = set()
+    for place in places:
+        there = next(folder for folder in (place, *place.parents) if folder.exists())
+        device = there.stat().st_dev
+        if device not in looked_at:
+            looked_at.add(device)
+            yield room(place, shutil.disk_usage(there).free)
+    if path and path.exists():
+        yield from _may_write(path)
+
+
+def room(place: Path, free: int) -> Finding:
+    """`free`: bytes on its disk."""
+    said = f"{free / 1024**3:,.1f} GiB are free where {place} is"
+    remedy = "Make room, or move it to a larger disk: when it is full nothing can be accepted or sent any more."
+    return fault(said, remedy) if free < LEAST_FREE else warning(said, remedy) if free < LITTLE_FREE else ok(said)
+
+
+def _may_write(path: Path) -> Iterator[Finding]:
+    if not all(os.access(place, os.W_OK) for place in (path, path.parent)):
+        who = f"user {os.getuid()}"
+        yield warning(
+            f"{path} cannot be written by {who}",
+            f"Let Notifier run as its owner; if it does, run this as that user ({path.stat().st_uid}) too.",
+        )

@@ -1,0 +1,82 @@
+"""The examination: every check there is, in the order in which they are told,
+run beside each other and ended in time.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from notifier.ground.config import Settings
+from notifier.programs.doctor import clocks, databases, keys, processes, providers, public, records, redises
+from notifier.programs.doctor.findings import Finding, skipped
+from notifier.programs.doctor.patient import Patient
+from notifier.programs.doctor.tasks import Task
+
+WITHIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`needs` what has to answer first, and asks what is in `asks` too if that answers; `decides` whether something
+    does.
+    """
+
+    name: str
+    work: Callable[[Patient], Iterable[Finding]]
+    needs: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
+    decides: str | None = None
+
+
+CHECKS = (
+    Check("keys", keys.settings),
+    Check("database", databases.database, decides="database"),
+    Check("disk", databases.disk),
+    Check("secrets", keys.stored, needs=("database",)),
+    Check("redis", redises.answering, decides="redis"),
+    Check("clocks", clocks.clocks, needs=("redis",), asks=("database",)),
+    Check("processes", processes.processes, needs=("redis",)),
+    Check("providers", providers.providers, asks=("database", "redis")),
+    Check("public-url", public.public_url),
+    Check("orphans", records.orphans, needs=("database",)),
+    Check("late", records.late, needs=("database",)),
+    Check("registries", records.registries, needs=("database", "redis")),
+)
+
+
+def examine(
+    settings: Settings, only: Collection[str] = (), *, within_s: float = WITHIN_S
+) -> Iterator[tuple[str, Finding]]:
+    """Check and finding, each as soon as those before it are known. All of it takes `within_s` at most.
+
+    `only`: these checks, and those that decide whether they can be made.
+    """
+    patient = Patient(settings, time.monotonic() + within_s)
+    tasks = [(check, Task(partial(_run, check, patient))) for check in _chosen(only)]
+    for check, task in tasks:
+        for finding in task.findings(patient.until):
+            yield check.name, replace(finding, what=patient.discreet(finding.what))
+    patient.close()
+
+
+def _chosen(only: Collection[str]) -> list[Check]:
+    wanted = [check for check in CHECKS if not only or check.name in only]
+    deciding = {name for check in wanted for name in (*check.needs, *check.asks)}
+    return [check for check in CHECKS if check in wanted or check.decides in deciding]
+
+
+def _run(check: Check, patient: Patient) -> Iterator[Finding]:
+    missing = [name for name in check.needs if not patient.answers(name)]
+    if missing:
+        yield skipped(f"not looked at: {_NAMED[missing[0]]} first")
+        return
+    try:
+        with patient.app.app_context():
+            yield from check.work(patient)
+    finally:
+        if check.decides:
+            patient.decide(check.decides, answers=False)
+
+
+_NAMED = {"database": "the database has to answer and be up to date", "redis": "Redis has to answer"}

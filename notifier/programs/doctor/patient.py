@@ -1,0 +1,105 @@
+"""What is examined: the settings, and an app that can ask its database and its Redis, but change nothing.
+
+Not `create_app`'s: that one refuses to start where something is wrong, and looking for what is wrong is the point here.
+"""
+
+import base64
+import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotDecided
+from urllib.parse import unquote, urlsplit
+
+from flask import Flask
+from sqlalchemy import Connection, event
+
+from notifier.channels import ADAPTERS
+from notifier.ground.config import BadSettings, Settings
+from notifier.ground.database import read_only
+from notifier.ground.encryption import KeyRing, Vault
+from notifier.ground.extensions import db, redis_store
+
+_SLOWEST_QUERY_MS = 4000
+_SHORTEST_SECRET = 4
+_MARGIN_S = 0.5  # before the end, so that a check that waited for another can still say so
+
+
+class Patient:
+    """`until`: when (of `time.monotonic`) the examination ends. `vault` has no digest key: it only reads."""
+
+    def __init__(self, settings: Settings, until: float) -> None:
+        self.settings = settings
+        self.until = until
+        self._secrets = _secrets(settings)
+        self.vault = vault_of(settings.encryption_keys)
+        self.app = Flask("notifier")
+        self.app.extensions["settings"] = settings
+        url, options = read_only(settings.database_url)
+        self.app.config.update(SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_ENGINE_OPTIONS=options)
+        db.init_app(self.app)
+        redis_store.init_app(self.app, settings.redis_url, logs_outages=False)
+        with self.app.app_context():
+            if db.engine.dialect.name == "postgresql":
+                event.listen(db.engine, "begin", _look_only)
+        self._answers: dict[str, Future[bool]] = {"database": Future(), "redis": Future()}
+
+    def decide(self, name: str, *, answers: bool) -> None:
+        """Whether the database (at the program's migration) or Redis can be asked. The first word counts."""
+        if not self._answers[name].done():
+            self._answers[name].set_result(answers)
+
+    def answers(self, name: str) -> bool:
+        """Waits until that is known."""
+        try:
+            return self._answers[name].result(max(0.0, self.until - _MARGIN_S - time.monotonic()))
+        except NotDecided:
+            return False
+
+    def discreet(self, text: str) -> str:
+        """Without a secret of the settings, whoever quoted it: drivers and servers have their own idea of an error
+        message.
+        """
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def close(self) -> None:
+        with self.app.app_context():
+            db.engine.dispose()
+            redis_store.client.close()
+
+
+def _secrets(settings: Settings) -> list[str]:
+    """Longest first, since one may be a part of another; nothing so short that it would be found in any sentence."""
+    urls = [urlsplit(url) for url in (settings.database_url, settings.redis_url, settings.smtp_url) if url]
+    passwords = [text for url in urls if url.password for text in (url.password, unquote(url.password))]
+    keys = [base64.b64encode(key).decode() for _, key in settings.encryption_keys.keys]
+    declared = [
+        _declared(settings, setting.name) for adapter in ADAPTERS for setting in adapter.settings if setting.is_secret
+    ]
+    others = [settings.secret_key, settings.notifier_admin_password, settings.notifier_producer_key]
+    return sorted(
+        {text for text in (*passwords, *keys, *declared, *others) if text and len(text) >= _SHORTEST_SECRET},
+        key=len,
+        reverse=True,
+    )
+
+
+def _declared(settings: Settings, name: str) -> str | None:
+    try:
+        return settings.of_provider(name)
+    except BadSettings:  # which the check of the providers tells
+        return None
+
+
+def vault_of(ring: KeyRing) -> Vault | None:
+    """None: there are no keys yet."""
+    if not ring.keys:
+        return None
+    vault = Vault()
+    vault.open(ring)
+    return vault
+
+
+def _look_only(connection: Connection) -> None:
+    connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {_SLOWEST_QUERY_MS}")

@@ -1,0 +1,92 @@
+"""PUBLIC_URL: the links in messages begin with it. Does it lead here, from here at least, and by https?"""
+
+import ipaddress
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from notifier.ground.config import INSTALLATION_HEADER, Settings
+from notifier.programs.doctor.findings import Finding, fault, ok, warning
+from notifier.programs.doctor.patient import Patient
+
+_PATIENCE = urllib3.Timeout(connect=3.0, read=4.0)
+_LONGEST_ANSWER = 65_536
+
+
+def public_url(patient: Patient) -> Iterator[Finding]:
+    settings = patient.settings
+    url = settings.public_url
+    host = urlsplit(url).hostname or ""
+    if not settings.has_secure_cookies and not is_local(host):
+        complain = fault if settings.is_production else warning
+        yield complain(
+            f"{url} is not https: passwords and sessions can be read on their way",
+            "Serve it by https, and set PUBLIC_URL to that.",
+        )
+    if settings.is_production and is_local(host):
+        yield warning(
+            f"PUBLIC_URL is {url}: the links in messages work on this machine only",
+            "Set PUBLIC_URL to the address people use.",
+        )
+    yield _reached(settings, url)
+
+
+def is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _reached(settings: Settings, url: str) -> Finding:
+    """What answers there, and whether it is ours."""
+    try:
+        with urllib3.PoolManager() as pool:
+            answer = pool.request(
+                "GET", settings.link("healthz"), timeout=_PATIENCE, retries=False, redirect=False, preload_content=False
+            )
+            body = answer.read(_LONGEST_ANSWER)
+    except (HTTPError, OSError) as error:
+        remedy = (
+            "Start it: python -m notifier web. If it runs, correct PUBLIC_URL, its name or the proxy in front of it."
+        )
+        return fault(f"{url} cannot be reached from here: {_why(error)}", remedy)
+    if 300 <= answer.status < 400:
+        return fault(
+            f"{url} redirects to {answer.headers.get('location', 'nowhere')}", "Set PUBLIC_URL to where people end up."
+        )
+    mark = answer.headers.get(INSTALLATION_HEADER)
+    if answer.status != 200 or b'"ok"' not in body or mark is None:
+        return fault(
+            f"something else than Notifier answers at {url}/healthz ({answer.status})",
+            "Point PUBLIC_URL, or the proxy behind it, at Notifier's web process.",
+        )
+    if mark != settings.installation:
+        return fault(
+            f"another Notifier answers at {url}",
+            "Correct PUBLIC_URL; if it is this one, give all its processes the same SECRET_KEY.",
+        )
+    return ok(f"{url} leads here")
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case NameResolutionError():
+            return "its name cannot be resolved"
+        case NewConnectionError():
+            return "nobody listens there"
+        case TimeoutError() | ReadTimeoutError() | ConnectTimeoutError():
+            return "no answer in time"
+        case SSLError():
+            return f"TLS failed ({' '.join(str(error).split())})"
+        case _:
+            return "the connection broke off"

@@ -1,0 +1,137 @@
+"""`scheduler`: calls the sweeps again and again. Any number may run, none is special, and each row moves once.
+
+A database or a Redis that is away is waited for; one sweep that fails never holds up the others.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+import structlog
+from flask import Flask
+
+from notifier.access import invitations, sessions, sign_in
+from notifier.app import create_app
+from notifier.ground import logs, vital
+from notifier.ground.clock import now
+from notifier.ground.config import Settings
+from notifier.ground.database import UNAVAILABLE
+from notifier.ground.extensions import db, redis_store
+from notifier.inbox import marks as inbox
+from notifier.ledgers import scores, tallies
+from notifier.operations import bulk_actions
+from notifier.pipeline.delivery import outages
+from notifier.pipeline.intake import schedules
+from notifier.pipeline.planning import repeats, replacing
+from notifier.pipeline.upkeep import abandoned, ghosts, summaries
+from notifier.pipeline.upkeep import due as sweep
+from notifier.programs.starting import wait_for_app
+from notifier.signals import liveness
+
+LONGEST_PAUSE_S = 5.0
+OUTAGES = (*UNAVAILABLE, redis.RedisError)
+_TICK_S = 0.05
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Task:
+    """Something done every so often. After a failure it waits longer and longer, LONGEST_PAUSE_S at most (or its own
+    pace).
+    """
+
+    name: str
+    work: Callable[[], object]
+    every_s: float
+    full: int | None = None  # a batch of so many is followed by the next one at once
+    due_at: float = 0.0
+    failures: int = 0
+
+    def run(self) -> None:
+        try:
+            done = self.work()
+        except Exception as error:
+            self.failures += 1
+            self.due_at = time.monotonic() + max(self.every_s, min(0.25 * 2**self.failures, LONGEST_PAUSE_S))
+            is_a_bug = not isinstance(error, OUTAGES)
+            log.warning(
+                "scheduler.task_failed",
+                task=self.name,
+                error=type(error).__name__,
+                failures=self.failures,
+                exc_info=is_a_bug,
+            )
+            return
+        if self.failures:
+            log.info("scheduler.task_works_again", task=self.name, failures=self.failures)
+        self.failures = 0
+        self.due_at = time.monotonic() + (0.0 if self.full is not None and done == self.full else self.every_s)
+
+
+def tasks(name: str) -> list[Task]:
+    return [
+        Task("alive", lambda: liveness.beat_scheduler(redis_store.client, name), liveness.SCHEDULER_BEAT_S),
+        Task("free_abandoned", abandoned.Abandoned().free, 0.2),
+        Task("ring_due", sweep.ring_due, 0.25, full=sweep.BATCH),
+        Task("let_out", outages.Outages().let_out, 0.5),
+        Task("ring_lost", lambda: sweep.ring_lost().rows, 2.0, full=sweep.BATCH),
+        Task("free_lapsed", sweep.free_lapsed, 2.0, full=sweep.BATCH),
+        Task("close_digests", summaries.close_due, 1.0, full=summaries.BATCH),
+        Task("submit_scheduled", schedules.submit_due, 1.0),
+        Task("ring_expansions", sweep.ring_expansions, 2.0),
+        Task("bulk_actions", bulk_actions.work, 0.5, full=bulk_actions.BATCH),
+        Task("lay_ghosts", ghosts.Ghosts().lay, 5.0),
+        Task("wake_snoozed", lambda: inbox.wake_snoozed(now()), 2.0),
+        Task("prune", sweep.prune, 3600.0),
+        Task("prune_sign_in_links", sign_in.prune, 3600.0),
+        Task("prune_sessions", sessions.prune, 3600.0),
+        Task("prune_invitations", invitations.prune, 3600.0),
+        Task("prune_marks", lambda: repeats.prune(now()), 3600.0),
+        Task("prune_collapse_keys", lambda: replacing.prune(now()), 3600.0),
+        Task("add_up_tallies", tallies.add_up, 30.0),
+        Task("prune_tallies", tallies.prune, 3600.0),
+        Task("count_opens", lambda: scores.count_everyone(now()), 3600.0),
+    ]
+
+
+def run(settings: Settings, _options: argparse.Namespace) -> int:
+    logs.configure(as_json=settings.is_production)
+    stopping: list[int] = []
+
+    def stop(number: int, _frame: Any) -> None:
+        stopping.append(number)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    app = wait_for_app(lambda: create_app(settings), lambda: bool(stopping))
+    if app is None:
+        return 0
+    vital.arm()
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    log.info("scheduler.started", name=name)
+    work(app, tasks(name), lambda: bool(stopping))
+    with app.app_context():
+        try:
+            liveness.end_scheduler(redis_store.client, name)
+        except redis.RedisError as error:
+            log.warning("scheduler.redis_is_away", error=type(error).__name__)
+    log.info("scheduler.stopped")
+    return vital.exit_code()
+
+
+def work(app: Flask, todo: list[Task], is_stopping: Callable[[], bool]) -> None:
+    """Runs what is due until told to stop; what has been begun is finished."""
+    while not is_stopping():
+        for task in todo:
+            if task.due_at <= time.monotonic() and not is_stopping():
+                with app.app_context():
+                    task.run()
+                    db.session.remove()
+        time.sleep(_TICK_S)

@@ -1,0 +1,61 @@
+"""Whom a channel (`sms`) or one account of a provider (`sms:twilio`) is on for: off, a percentage of the users, on.
+Called by the commands.
+
+The rule is `core.flags`; `providers.refresh` takes a change up in every process within seconds. What has no flag is on.
+"""
+
+import sqlalchemy as sa
+
+from notifier import channels
+from notifier.channels import ADAPTERS, CHANNELS, flag_of
+from notifier.core.errors import Fault, Rejected
+from notifier.ground.clock import now
+from notifier.ground.database import insert, transaction
+from notifier.ground.extensions import db
+from notifier.ledgers import audit
+from notifier.models import Flag, Provider
+
+
+def listing() -> dict[str, int]:
+    """Name → percentage, of all that are set."""
+    return {
+        row.name: row.percentage
+        for row in db.session.execute(sa.select(Flag.name, Flag.percentage).order_by(Flag.name))
+    }
+
+
+def put(name: str, percentage: int) -> None:
+    """Raises Rejected for what is no flag. A provider may have one before it has its first account."""
+    if not 0 <= percentage <= 100:
+        raise _refused("/percentage", "the percentage must be a whole number from 0 (off) to 100 (on)")
+    known = _known()
+    if name not in known:
+        raise _refused("/name", f"there is no channel or provider {name!r}; there are: {', '.join(known)}")
+    statement = insert(Flag)
+    changed = {column: statement.excluded[column] for column in ("percentage", "updated_at")}
+    with transaction() as session:
+        audit.write("flag.set", name, after={"percentage": percentage})
+        rows = [{"name": name, "percentage": percentage, "updated_at": now()}]
+        session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=changed), rows)
+
+
+def clear(name: str) -> bool:
+    """On for everybody again; → whether there was such a flag."""
+    with transaction() as session:
+        percentage = session.scalar(sa.delete(Flag).where(Flag.name == name).returning(Flag.percentage))
+        if percentage is not None:
+            audit.write("flag.cleared", name, before={"percentage": percentage})
+    return percentage is not None
+
+
+def _known() -> list[str]:
+    accounts = {flag_of(adapter.channel.name, account.name) for account, adapter in channels.registry().accounts()}
+    accounts |= {
+        flag_of(row.channel, row.name) for row in db.session.execute(sa.select(Provider.channel, Provider.name))
+    }
+    accounts |= {flag_of(adapter.channel.name, adapter.provider) for adapter in ADAPTERS}
+    return [*CHANNELS, *sorted(accounts)]
+
+
+def _refused(pointer: str, message: str) -> Rejected:
+    return Rejected("validation_failed", message, (Fault(pointer, "invalid", message),))

@@ -1,0 +1,138 @@
+"""Sends events to whoever is connected, from any process; after the commit, never inside a transaction.
+
+An event is a hint: the truth is in the database, and a client that sees a gap in `seq` asks for it; the console's
+pages are told that something has changed, and read themselves anew. So a Redis that is away is left alone.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import redis
+import socketio
+from flask import current_app
+
+from notifier.ground.clock import now
+from notifier.ground.extensions import redis_store
+
+NAMESPACE = "/inbox"
+CONSOLE = "/admin"
+CHANNEL = "notifier.inbox"  # the Redis channel on which the web processes listen
+RETRY_EVERY = timedelta(seconds=1)  # of who listens
+
+TOPICS = (OVERVIEW, QUEUES, FAILED, ACTIONS) = (
+    "overview",
+    "queues",
+    "failed",
+    "actions",
+)  # what pages of the console watch
+HINT_EVERY = timedelta(milliseconds=500)
+WATCHED_FOR = timedelta(seconds=60)
+_WATCHED = "notifier:console-watched"
+_PUBLISH_IF_WATCHED = (
+    "if redis.call('EXISTS', KEYS[1]) == 1 then for i = 2, #ARGV do redis.call('PUBLISH', ARGV[1], ARGV[i]) end end"
+)
+
+
+class ItemEvent(NamedTuple):
+    """A new item, as its user is to hear of it; the counts are those right after it."""
+
+    user_id: str
+    item: dict[str, Any]
+    seq: int
+    unread: int
+    unseen: int
+
+
+def room_of(user_id: str) -> str:
+    return f"user:{user_id}"
+
+
+def publish_items(events: Sequence[ItemEvent]) -> None:
+    """Tells each user of a new item."""
+    _publish(
+        (event.user_id, "item", {"item": event.item, "seq": event.seq, "unread": event.unread, "unseen": event.unseen})
+        for event in events
+    )
+
+
+def publish_state(user_id: str, payload: dict[str, Any]) -> None:
+    """Tells a user's tabs and devices what has changed: `{seq, unread, unseen, changed}`."""
+    publish_states([(user_id, payload)])
+
+
+def publish_states(changes: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    """The same for several users at once."""
+    _publish((user_id, "state", payload) for user_id, payload in changes)
+
+
+def forget(user_id: str) -> None:
+    """Nobody who is connected as this person hears anything more: somebody new of the same id is another one."""
+    collector = _Collector()
+    collector.close_room(room_of(user_id), namespace=NAMESPACE)
+    _tell(lambda pipe: [pipe.publish(CHANNEL, message) for message in collector.messages])
+
+
+def topic_room(topic: str) -> str:
+    return f"topic:{topic}"
+
+
+def hint(*topics: str) -> None:
+    """Something has changed that these pages of the console show. After the commit, as often as one likes.
+
+    A process says it once in HINT_EVERY, in one round trip, and only if somebody has watched lately; so a page reads
+    itself once more a while after it heard something.
+    """
+    silent: dict[str, datetime] = current_app.extensions.setdefault("hints", {})
+    at = now()
+    due = [topic for topic in topics if not at < silent.get(topic, at) <= at + HINT_EVERY]
+    if not due:
+        return
+    silent.update(dict.fromkeys(due, at + HINT_EVERY))
+    messages = _wire((CONSOLE, topic_room(topic), "changed", {"topic": topic}) for topic in due)
+    _tell(lambda pipe: pipe.eval(_PUBLISH_IF_WATCHED, 1, _WATCHED, CHANNEL, *messages))
+
+
+def note_watched() -> bool:
+    """Somebody looks at the console. False: Redis is away, and nobody will be told of anything."""
+    try:
+        redis_store.client.set(_WATCHED, 1, ex=WATCHED_FOR)
+    except redis.RedisError:
+        return False
+    return True
+
+
+class _Collector(socketio.RedisManager):  # type: ignore[misc]
+    """Puts events into the wire form of python-socketio's managers, and keeps them."""
+
+    def __init__(self) -> None:
+        super().__init__(channel=CHANNEL, write_only=True)
+        self.messages: list[str] = []
+
+    def _publish(self, data: Any) -> None:
+        self.messages.append(self.json.dumps(data))
+
+
+def _publish(events: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
+    def tell(pipe: "redis.client.Pipeline") -> None:
+        for message in _wire((NAMESPACE, room_of(user_id), event, payload) for user_id, event, payload in events):
+            pipe.publish(CHANNEL, message)
+
+    _tell(tell)
+
+
+def _wire(events: Iterable[tuple[str, str, str, dict[str, Any]]]) -> list[str]:
+    """(namespace, room, event, payload) as the gateway reads it."""
+    collector = _Collector()
+    for namespace, room, event, payload in events:
+        collector.emit(event, payload, namespace=namespace, room=room)
+    return collector.messages
+
+
+def _tell(say: Callable[["redis.client.Pipeline"], object]) -> None:
+    if redis_store.is_away():
+        return
+    with contextlib.suppress(redis.RedisError), redis_store.client.pipeline(transaction=False) as pipe:
+        say(pipe)
+        pipe.execute()

@@ -1,0 +1,225 @@
+"""Queue names and the doorbell: the only caller of RQ's enqueue.
+
+A ring is a hint. The row in the database is the truth: a delivery rung twice is claimed once, and
+one whose ring was lost is rung again by the sweep. Jobs are named by string and carry ids only.
+"""
+
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import redis
+import structlog
+from flask import current_app
+from rq import Queue
+from rq.job import Job, JobStatus
+from rq.registry import FailedJobRegistry
+from rq.results import Result
+from rq.serializers import JSONSerializer
+
+from notifier.batchworker.bell import ring as wake_workers
+from notifier.channels import CHANNELS
+from notifier.core.submission import PRIORITIES
+from notifier.ground.clock import now
+from notifier.ground.extensions import redis_store
+from notifier.ground.ids import show
+
+SERIALIZER = JSONSerializer
+DELIVER, EXPAND = "notifier.jobs.deliver", "notifier.jobs.expand"
+EXPAND_QUEUE = "expand.low"
+_YEAR_S = 365 * 86_400  # dead letters stay until somebody deals with them; retention prunes their rows
+_MEMORY = "notifier:memory"  # a hash: server, name, reviewed (`name:id`)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Doorbell:
+    """One delivery that wants a worker."""
+
+    delivery_id: UUID
+    channel: str
+    priority: str
+
+
+def unchecked(limit: str) -> None:
+    """Something passed because Redis could not be asked about this limit; `/metrics` tells how often."""
+    counts: Counter[str] = current_app.extensions.setdefault("unchecked", Counter())
+    counts[limit] += 1
+
+
+def queue_name(channel: str, priority: str) -> str:
+    return f"{channel}.{priority}"
+
+
+def all_queues() -> list[str]:
+    """Every queue there is, most pressing first; expansion comes before the low ones it feeds."""
+    names = [queue_name(channel, priority) for priority in PRIORITIES for channel in CHANNELS]
+    names.insert(names.index(queue_name(next(iter(CHANNELS)), "low")), EXPAND_QUEUE)
+    return names
+
+
+def queue(name: str, connection: redis.Redis | None = None) -> Queue:
+    return Queue(name, connection=connection or redis_store.client, serializer=SERIALIZER, is_async=True)
+
+
+def failed_registry(name: str) -> FailedJobRegistry:
+    return FailedJobRegistry(queue=queue(name))
+
+
+def depths(names: Iterable[str]) -> list[int]:
+    """How many jobs wait in each of these queues. One round trip. Raises redis.RedisError."""
+    with redis_store.client.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.llen(f"{Queue.redis_queue_namespace_prefix}{name}")
+        return list(map(int, pipe.execute()))
+
+
+def ring(doorbells: Sequence[Doorbell]) -> bool:
+    """Enqueues a job for each, in one pipeline. False (and a log line) when Redis is away: the sweep will."""
+    by_queue: dict[str, list[str]] = {}
+    for bell in doorbells:
+        by_queue.setdefault(queue_name(bell.channel, bell.priority), []).append(show("dlv", bell.delivery_id))
+    return _enqueue(DELIVER, by_queue)
+
+
+def ring_expand(submission_ids: Iterable[UUID]) -> bool:
+    """The same for submissions that are to be expanded."""
+    ids = [show("sub", key) for key in submission_ids]
+    return _enqueue(EXPAND, {EXPAND_QUEUE: ids} if ids else {})
+
+
+def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
+    """`by_queue`: queue → ids, each of a job and of what its function is called with.
+
+    What RQ's enqueue_many would write, at a third of its cost: the jobs of a queue differ in nothing but their id.
+    """
+    if not by_queue:
+        return True
+    if redis_store.is_away():
+        return False
+    try:
+        with redis_store.client.pipeline(transaction=False) as pipe:
+            for name, ids in by_queue.items():
+                target = queue(name)
+                model = target.create_job(
+                    function, timeout=180, result_ttl=0, failure_ttl=_YEAR_S, status=JobStatus.QUEUED
+                )
+                model.created_at = model.enqueued_at = now()  # by the clock of all: `lost` compares them
+                fields = model.to_dict()
+                for job_id in ids:
+                    data = zlib.compress(SERIALIZER.dumps((function, None, (job_id,), {})))  # type: ignore[no-untyped-call]
+                    pipe.hset(Job.key_for(job_id), mapping={**fields, "data": data, "description": job_id})
+                pipe.sadd(Queue.redis_queues_keys, target.key)
+                pipe.rpush(target.key, *ids)
+            wake_workers(pipe, by_queue)
+            pipe.execute()
+    except redis.RedisError as error:
+        log.warning("queue.ring_failed", error=type(error).__name__, jobs=sum(map(len, by_queue.values())))
+        return False
+    return True
+
+
+def lost(doorbells: Sequence[Doorbell]) -> set[UUID]:
+    """Those whose ring Redis has forgotten, or a worker took and died with. Raises redis.RedisError. Two round trips.
+
+    A queue is first in, first out: a job that was rung before the one now at its head has been taken out
+    (and one whose queue is empty, too). Somebody may be about to claim it; ringing again is harmless then.
+    """
+    names = sorted({queue_name(bell.channel, bell.priority) for bell in doorbells})
+    with redis_store.client.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.lindex(f"{Queue.redis_queue_namespace_prefix}{name}", 0)
+        for bell in doorbells:
+            pipe.hget(Job.key_for(show("dlv", bell.delivery_id)), "enqueued_at")
+        answers = pipe.execute()
+        heads = dict(zip(names, answers[: len(names)], strict=True))
+        rung_at = answers[len(names) :]
+        for name in names:
+            pipe.hget(Job.key_for(heads[name].decode()) if heads[name] else "", "enqueued_at")
+        head_rung_at = dict(zip(names, pipe.execute(), strict=True))
+    found = set()
+    for bell, at in zip(doorbells, rung_at, strict=True):
+        name = queue_name(bell.channel, bell.priority)
+        # RQ writes times in one fixed form (ISO 8601, UTC), so their text sorts as they do.
+        if at is None or heads[name] is None or (head_rung_at[name] is not None and at < head_rung_at[name]):
+            found.add(bell.delivery_id)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What Redis remembers goes back to its beginning. `reviewed_to`: the last delivery that the sweep has looked at
+    since; None: all of them.
+    """
+
+    name: bytes
+    reviewed_to: UUID | None
+
+
+def memory() -> Memory:
+    """Begins anew where it is missing (FLUSHALL) or names another server (restarted, or its replica). Raises
+    redis.RedisError.
+    """
+    client = redis_store.client
+    with client.pipeline(transaction=False) as pipe:
+        pipe.hgetall(_MEMORY)
+        pipe.info("server")
+        stored, info = pipe.execute()
+    server = str(info.get("run_id", "")).encode()
+    if stored.get(b"server") != server or b"name" not in stored:
+        name = uuid4().hex.encode()
+        client.hset(_MEMORY, mapping={"server": server, "name": name})
+        log.info("queue.redis_is_new", server=server.decode())
+        return Memory(name, UUID(int=0))
+    of, _, to = stored.get(b"reviewed", b"").decode().partition(":")
+    if of.encode() != stored[b"name"]:
+        return Memory(stored[b"name"], UUID(int=0))
+    return Memory(stored[b"name"], UUID(to) if to else None)
+
+
+def note_reviewed(of: Memory, to: UUID | None) -> None:
+    """Holds for that memory only: one that began meanwhile is reviewed from its beginning."""
+    redis_store.client.hset(_MEMORY, "reviewed", f"{of.name.decode()}:{to.hex if to else ''}")
+
+
+def forget_failed(doorbells: Sequence[Doorbell], *, with_jobs: bool = False) -> None:
+    """Takes deliveries out of RQ's failed-job registries, because their rows say otherwise. Raises redis.RedisError.
+
+    `with_jobs`: nobody will need their jobs and traces again.
+    """
+    with redis_store.client.pipeline(transaction=False) as pipe:
+        for bell in doorbells:
+            registry = failed_registry(queue_name(bell.channel, bell.priority))
+            job_id = show("dlv", bell.delivery_id)
+            pipe.zrem(registry.key, job_id)
+            if with_jobs:
+                pipe.delete(Job.key_for(job_id), Result.get_key(job_id))  # type: ignore[no-untyped-call]
+        pipe.execute()
+
+
+def restore_failed(doorbells: Sequence[Doorbell]) -> list[Doorbell]:
+    """Puts dead deliveries that Redis has forgotten back among RQ's failed jobs, without their traces. → those. Two
+    round trips. Raises redis.RedisError.
+    """
+    with redis_store.client.pipeline(transaction=False) as pipe:
+        for bell in doorbells:
+            pipe.zscore(failed_registry(queue_name(bell.channel, bell.priority)).key, show("dlv", bell.delivery_id))
+        missing = [bell for bell, score in zip(doorbells, pipe.execute(), strict=True) if score is None]
+        for bell in missing:
+            name, job_id = queue_name(bell.channel, bell.priority), show("dlv", bell.delivery_id)
+            model = queue(name).create_job(
+                DELIVER,
+                (job_id,),
+                job_id=job_id,
+                timeout=180,
+                result_ttl=0,
+                failure_ttl=_YEAR_S,
+                status=JobStatus.FAILED,
+            )
+            pipe.hset(model.key, mapping=model.to_dict())
+            pipe.zadd(failed_registry(name).key, {job_id: now().timestamp() + _YEAR_S})
+        pipe.execute()
+    return missing

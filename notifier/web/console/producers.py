@@ -1,0 +1,260 @@
+"""Producers and their keys. Viewers look; admins make, rotate and revoke. A key is shown once, on the page that made
+it.
+
+That page answers the POST itself and is never stored, so that a key is in no address and no cookie.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from flask import flash, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from wtforms import BooleanField, SelectField, StringField, TextAreaField, ValidationError
+from wtforms.fields import SelectChoice
+from wtforms.validators import DataRequired, Length
+
+from notifier.access import accounts, origins
+from notifier.core.errors import Rejected
+from notifier.core.networks import Network
+from notifier.core.networks import parse as parse_networks
+from notifier.ground.clock import now
+from notifier.ground.ids import parse, show
+from notifier.models.producer import SCOPES
+from notifier.queries import producers as queries
+from notifier.queries.types import known_keys
+from notifier.web.access import allow, page_blueprint
+from notifier.web.forms import CheckboxesField, ConsoleForm, is_storable, said
+
+pages = page_blueprint("producers", url_prefix="/admin/producers")
+
+MAY = {
+    "notify": "send and schedule",
+    "read": "see what it has sent, event types and templates",
+    "users": "manage users, their addresses and preferences, and create tokens for their inboxes",
+    "templates": "change event types and templates",
+    "urgent": "mark a notification as urgent",
+    "admin": "see what every producer has sent, and the sandbox",
+}
+OVERLAPS = {
+    "24": ("In 24 hours", timedelta(days=1)),
+    "1": ("In an hour", timedelta(hours=1)),
+    "168": ("In 7 days", timedelta(days=7)),
+    "0": ("Now", timedelta(0)),
+}
+LIVES = {
+    "": ("Never", None),
+    "30": ("After 30 days", timedelta(days=30)),
+    "90": ("After 90 days", timedelta(days=90)),
+    "365": ("After a year", timedelta(days=365)),
+}
+
+
+class ProducerForm(ConsoleForm):
+    name = StringField(
+        "Name", [DataRequired("Give it a name."), Length(max=200)], filters=[lambda text: (text or "").strip()]
+    )
+
+    def validate_name(self, field: StringField) -> None:
+        if is_storable(field.data) and queries.is_taken(field.data):
+            raise ValidationError("There is already a producer with this name. Create another key for it instead.")
+
+
+class OriginsForm(ConsoleForm):
+    is_limited = BooleanField("Only pages of these sites may show the inbox")
+    origins = TextAreaField("Sites, one a line", [Length(max=10_000)])
+
+
+class NetworksField(TextAreaField):
+    """Networks, one a line. `networks` are those that were given, None for none: anywhere."""
+
+    networks: tuple[Network, ...] | None = None
+
+    def pre_validate(self, form: Any) -> None:
+        try:
+            self.networks = parse_networks((self.data or "").replace(",", " ").split()) or None
+        except ValueError as error:
+            raise ValidationError(said(str(error))) from None
+
+
+class KeyForm(ConsoleForm):
+    kind = SelectField(
+        "Kind",
+        choices=[SelectChoice("live", "Live: sends for real"), SelectChoice("test", "Test: does everything but send")],
+        default="live",
+    )
+    scopes = CheckboxesField(
+        "It may",
+        choices=[SelectChoice(scope, f"{scope}: {MAY[scope]}") for scope in SCOPES],
+        default=["notify", "read", "users"],
+    )
+    types = CheckboxesField("Only these event types")
+    networks = NetworksField("Only from these networks", [Length(max=10_000)])
+    life = SelectField(
+        "It expires", choices=[SelectChoice(days, words) for days, (words, _) in LIVES.items()], default=""
+    )
+
+    def validate_scopes(self, field: CheckboxesField) -> None:
+        if not field.data:
+            raise ValidationError("Choose at least one thing it may do.")
+
+
+class RotationForm(ConsoleForm):
+    overlap = SelectField(
+        "The old key expires",
+        choices=[SelectChoice(hours, words) for hours, (words, _) in OVERLAPS.items()],
+        default="24",
+    )
+    networks = NetworksField("The new key works only from these networks", [Length(max=10_000)])
+
+
+@pages.get("")
+@allow("viewer")
+def listing() -> ResponseReturnValue:
+    return _listing(ProducerForm(formdata=None))
+
+
+def _listing(form: ProducerForm) -> str:
+    text = request.args.get("q", "").strip()[:200].replace("\0", "")
+    return render_template("admin/producers.html", lines=queries.lines(text), q=text, form=form)
+
+
+@pages.post("")
+@allow("admin")
+def create() -> ResponseReturnValue:
+    form = ProducerForm()
+    if not form.validate():
+        return _listing(form), 422
+    producer = accounts.create_producer(form.name.data)
+    return redirect(url_for("producers.one", producer_id=show("prd", producer.id)), 303)
+
+
+@pages.get("/<producer_id>")
+@allow("viewer")
+def one(producer_id: str) -> ResponseReturnValue:
+    return _page(producer_id)
+
+
+def _page(
+    producer_id: str, key_form: KeyForm | None = None, origins_form: OriginsForm | None = None, **shown: str
+) -> str:
+    producer, keys = queries.one(producer_id)
+    key_form = key_form or _key_form(is_empty=True)
+    listed = producer.allowed_origins
+    origins_form = origins_form or OriginsForm(
+        formdata=None, data={"is_limited": listed is not None, "origins": "\n".join(listed or [])}
+    )
+    return render_template(
+        "admin/producer.html",
+        producer=producer,
+        id=producer_id,
+        keys=keys,
+        key_form=key_form,
+        origins_form=origins_form,
+        **shown,
+    )
+
+
+def _key_form(*, is_empty: bool) -> KeyForm:
+    form = KeyForm(formdata=None) if is_empty else KeyForm()
+    form.types.choices = known_keys()
+    return form
+
+
+@pages.post("/<producer_id>/keys")
+@allow("admin")
+def create_key(producer_id: str) -> ResponseReturnValue:
+    queries.one(producer_id)
+    form = _key_form(is_empty=False)
+    if not form.validate():
+        return _page(producer_id, form), 422
+    _, life = LIVES[form.life.data]
+    key, plain = accounts.create_key(
+        parse("prd", producer_id),
+        scopes=form.scopes.data,
+        is_test=form.kind.data == "test",
+        types=form.types.data or None,
+        networks=form.networks.networks,
+        expires_at=now() + life if life else None,
+    )
+    return _shown_once(producer_id, plain, key.prefix)
+
+
+@pages.post("/<producer_id>/keys/<key_id>/rotate")
+@allow("admin")
+def rotate(producer_id: str, key_id: str) -> ResponseReturnValue:
+    form = RotationForm()
+    found = _check_key(producer_id, key_id)
+    if not form.validate():
+        return _key_page(producer_id, found, form), 422
+    key, plain = accounts.rotate_key(parse("key", key_id), OVERLAPS[form.overlap.data][1], form.networks.networks)
+    return _shown_once(producer_id, plain, key.prefix)
+
+
+@pages.get("/<producer_id>/keys/<key_id>")
+@allow("admin")
+def key(producer_id: str, key_id: str) -> ResponseReturnValue:
+    """Asks what is to become of it."""
+    found = _check_key(producer_id, key_id)
+    return _key_page(
+        producer_id, found, RotationForm(formdata=None, data={"networks": "\n".join(found.row.networks or [])})
+    )
+
+
+def _key_page(producer_id: str, found: queries.Key, form: RotationForm) -> str:
+    return render_template("admin/producer_key.html", producer=found.row.producer, id=producer_id, key=found, form=form)
+
+
+@pages.post("/<producer_id>/keys/<key_id>/revoke")
+@allow("admin")
+def revoke(producer_id: str, key_id: str) -> ResponseReturnValue:
+    prefix = _check_key(producer_id, key_id).row.prefix
+    is_revoked = accounts.revoke_key(parse("key", key_id))
+    flash(
+        f"The key {prefix}… has been revoked. It stops working everywhere within {accounts.CACHED_S:g} seconds."
+        if is_revoked
+        else "It had already been revoked."
+    )
+    return redirect(url_for("producers.one", producer_id=producer_id), 303)
+
+
+@pages.post("/<producer_id>/origins")
+@allow("admin")
+def set_origins(producer_id: str) -> ResponseReturnValue:
+    queries.one(producer_id)
+    form = OriginsForm()
+    if form.validate():
+        try:
+            origins.limit(
+                parse("prd", producer_id), (form.origins.data or "").split() if form.is_limited.data else None
+            )
+        except ValueError as error:
+            form.origins.errors = [f"{error}."]
+        else:
+            flash("The sites have been saved.")
+            return redirect(url_for("producers.one", producer_id=producer_id), 303)
+    return _page(producer_id, origins_form=form), 422
+
+
+@pages.post("/<producer_id>/state")
+@allow("admin")
+def set_state(producer_id: str) -> ResponseReturnValue:
+    producer, _ = queries.one(producer_id)
+    disabled = request.form.get("state") == "off"
+    accounts.disable_producer(producer.id, disabled=disabled)
+    flash("None of its keys works any more." if disabled else "Its keys work again.")
+    return redirect(url_for("producers.one", producer_id=producer_id), 303)
+
+
+def _check_key(producer_id: str, key_id: str) -> queries.Key:
+    """The key, if it is this producer's and still of use. Raises Rejected('not_found')."""
+    _, keys = queries.one(producer_id)
+    found = next((one for one in keys if one.id == key_id), None)
+    if found is None:
+        raise Rejected("not_found", f"there is no key {key_id[:80]}")
+    return found
+
+
+def _shown_once(producer_id: str, plain: str, prefix: str) -> ResponseReturnValue:
+    response = make_response(_page(producer_id, plain=plain, prefix=prefix))
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,256 @@
+"""Providers in the console: who sends by each channel, in which order, for how many people. Viewers look; admins
+change.
+
+A form is made from what an adapter declares. A secret is never shown again: left empty it stays as it is.
+"""
+
+from typing import Any
+from uuid import UUID
+
+import redis
+from flask import flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+from wtforms import BooleanField, IntegerField, PasswordField, SelectField, StringField
+from wtforms.fields import SelectChoice
+from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional
+
+from notifier.channels import CHANNELS
+from notifier.channels.contract import Adapter
+from notifier.core.errors import Rejected
+from notifier.ground.config import current_settings
+from notifier.models import Address, Provider
+from notifier.operations import provider_trial as provider_test
+from notifier.providers import accounts as providers
+from notifier.providers import flags, health
+from notifier.queries import providers as queries
+from notifier.web.access import allow, page_blueprint
+from notifier.web.forms import ConsoleForm
+
+pages = page_blueprint("providers", url_prefix="/admin/providers")
+
+_LONGEST = 4_000
+
+
+class AccountForm(ConsoleForm):
+    position = IntegerField(
+        "Position", [InputRequired("A number: lower is tried first."), NumberRange(-1000, 1000)], default=0
+    )
+    weight = IntegerField(
+        "Share among those at the same position",
+        [InputRequired("A number, 1 or more."), NumberRange(1, 1000)],
+        default=1,
+    )
+    is_on = BooleanField("In use", default=True)
+
+
+class DestinationForm(ConsoleForm):
+    """Where a test goes: to an address of the admin's own, or to what is typed in."""
+
+    own = SelectField("To", validate_choice=False)
+    to = StringField("Destination", [Length(max=_LONGEST)], filters=[lambda text: (text or "").strip()])
+
+    def destination(self) -> UUID | str:
+        if self.to.data:
+            return str(self.to.data)
+        try:
+            return UUID(self.own.data or "")
+        except ValueError:
+            return ""
+
+
+class NewAccountForm(AccountForm):
+    name = StringField(
+        "Name", [DataRequired("Give it a name."), Length(max=64)], filters=[lambda text: (text or "").strip()]
+    )
+
+
+def _form_of(adapter: type[Adapter], base: type[AccountForm], *, is_new: bool) -> type[AccountForm]:
+    """The form of one adapter: a field for each of its settings, `setting_NAME`."""
+    fields: dict[str, Any] = {}
+    for setting in adapter.settings:
+        needs = is_new and setting.is_required and setting.default is None
+        validators = [DataRequired(f"{setting.name} is required.") if needs else Optional(), Length(max=_LONGEST)]
+        kind = PasswordField if setting.is_secret else StringField
+        fields[f"setting_{setting.name}"] = kind(setting.name, validators, filters=[lambda text: (text or "").strip()])
+    return type("SettingsForm", (base,), fields)
+
+
+@pages.get("")
+@allow("viewer")
+def listing() -> ResponseReturnValue:
+    providers.refresh()
+    try:
+        states: dict[str, str] | None = health.states()
+    except redis.RedisError:
+        states = None
+    has_sandbox = not current_settings().is_production
+    return render_template(
+        "admin/providers.html", channels=queries.by_channel(), states=states, has_sandbox=has_sandbox
+    )
+
+
+@pages.get("/new/<adapter>")
+@allow("admin")
+def new(adapter: str) -> ResponseReturnValue:
+    model = queries.adapter_of(adapter)
+    return _page(_form_of(model, NewAccountForm, is_new=True)(formdata=None), model)
+
+
+@pages.post("/new/<adapter>")
+@allow("admin")
+def create(adapter: str) -> ResponseReturnValue:
+    model = queries.adapter_of(adapter)
+    form = _form_of(model, NewAccountForm, is_new=True)()
+    if not form.validate():
+        return _page(form, model), 422
+    try:
+        providers.add(
+            form["name"].data,
+            adapter,
+            _given(form, model),
+            position=form.position.data,
+            weight=form.weight.data,
+            is_on=form.is_on.data,
+        )
+    except Rejected as error:
+        form.refuse(error)
+        return _page(form, model), 422
+    flash(f"{form['name'].data} has been added. All processes will use it within {providers.REFRESH_S:g} seconds.")
+    return redirect(url_for("providers.listing"), 303)
+
+
+@pages.get("/<name>")
+@allow("viewer")
+def one(name: str) -> ResponseReturnValue:
+    row, model = queries.find(name)
+    return _account_page(name, row, model)
+
+
+def _account_page(
+    name: str, row: Provider | None, model: type[Adapter], test_form: DestinationForm | None = None
+) -> str:
+    if row is None:
+        return _page(None, model, name, test_form=test_form)
+    shown = {
+        f"setting_{setting.name}": (row.settings or {}).get(setting.name, "")
+        for setting in model.settings
+        if not setting.is_secret
+    }
+    form = _form_of(model, AccountForm, is_new=False)(
+        formdata=None, data={"position": row.position, "weight": row.weight, "is_on": row.is_on, **shown}
+    )
+    return _page(form, model, name, set(row.settings or {}), test_form)
+
+
+@pages.post("/<name>")
+@allow("admin")
+def change(name: str) -> ResponseReturnValue:
+    row, model = queries.one(name)
+    form = _form_of(model, AccountForm, is_new=False)()
+    held = set(row.settings or {})
+    if not form.validate():
+        return _page(form, model, name, held), 422
+    try:
+        secrets = {setting.name for setting in model.settings if setting.is_secret}
+        providers.change(
+            name,
+            _given(form, model),
+            keeping=secrets,
+            position=form.position.data,
+            weight=form.weight.data,
+            is_on=form.is_on.data,
+        )
+    except Rejected as error:
+        form.refuse(error)
+        return _page(form, model, name, held), 422
+    flash(f"{name} has been saved. All processes will use the new settings within {providers.REFRESH_S:g} seconds.")
+    return redirect(url_for("providers.listing"), 303)
+
+
+@pages.post("/<name>/test")
+@allow("admin")
+def test(name: str) -> ResponseReturnValue:
+    """Only stores it: a worker sends it, and its story shows what comes of it."""
+    row, model = queries.find(name)
+    form = _destination_form(name, DestinationForm())
+    is_valid = form.validate()
+    if is_valid:
+        try:
+            key = provider_test.send(name, current_user.user_id, form.destination())
+        except Rejected as error:
+            form.refuse(error, {"/value": "to"})
+            is_valid = False
+    if not is_valid:
+        return _account_page(name, row, model, form), 422
+    flash(f"A test message through {name} is on its way. Reload this page to see how it went.")
+    return redirect(url_for("notifications.one", notification_id=key), 303)
+
+
+@pages.post("/<name>/remove")
+@allow("admin")
+def remove(name: str) -> ResponseReturnValue:
+    queries.one(name)
+    if request.form.get("confirm") != name:
+        flash("Nothing was removed: type its name to confirm.", "error")
+        return redirect(url_for("providers.one", name=name), 303)
+    providers.remove(name)
+    flash(f"{name} has been removed.")
+    return redirect(url_for("providers.listing"), 303)
+
+
+@pages.post("/flags")
+@allow("admin")
+def set_flag() -> ResponseReturnValue:
+    """On for a share of the people, always the same ones."""
+    name, text = request.form.get("flag", ""), request.form.get("percentage", "")
+    try:
+        if not (text.isdecimal() and len(text) < 4):
+            raise Rejected("validation_failed", "the percentage must be a whole number from 0 (off) to 100 (on)")
+        if int(text) == 100:
+            flags.clear(name)
+        else:
+            flags.put(name, int(text))
+        flash(f"{name} is on for {text} % of people. All processes will follow within {providers.REFRESH_S:g} seconds.")
+    except Rejected as error:
+        flash(f"Nothing was changed: {error.detail}.", "error")
+    return redirect(url_for("providers.listing"), 303)
+
+
+def _given(form: AccountForm, model: type[Adapter]) -> dict[str, str]:
+    return {
+        setting.name: form[f"setting_{setting.name}"].data
+        for setting in model.settings
+        if form[f"setting_{setting.name}"].data
+    }
+
+
+def _page(
+    form: AccountForm | None,
+    model: type[Adapter],
+    name: str | None = None,
+    held: set[str] | None = None,
+    test_form: DestinationForm | None = None,
+) -> str:
+    """`form` None: the environment sets it. `name` None: it is about to be added, and cannot be tested yet."""
+    test = {}
+    if name is not None:
+        form_for_test = test_form or _destination_form(name, DestinationForm(formdata=None))
+        test = {"test_form": form_for_test, "why_no_test": provider_test.why_not(name, current_user.user_id)}
+    return render_template("admin/provider.html", form=form, adapter=model, name=name, held=held or set(), **test)
+
+
+def _destination_form(name: str, form: DestinationForm) -> DestinationForm:
+    """With the addresses of the admin's own to choose from; those that are secret are not shown in full."""
+    mine = provider_test.destinations(name, current_user.user_id)
+    form.to.label.text = "Another destination" if mine else "Destination"
+    form.own.choices = [
+        SelectChoice(str(address.id), f"{address.masked if _is_secret(address) else address.value} (yours)")
+        for address in mine
+    ]
+    return form
+
+
+def _is_secret(address: Address) -> bool:
+    kind = CHANNELS[address.channel].address
+    return kind is None or kind.url is not None or not kind.is_typed

@@ -1,0 +1,105 @@
+"""What the sandbox captured, as its recipient would have seen it.
+
+A mail's HTML is somebody else's page: it is shown in a sandboxed frame, from a route whose own policy
+lets it style itself and load pictures, but run nothing.
+"""
+
+import json
+from typing import Any
+
+from flask import Response, abort, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from notifier.channels import CHANNELS, mask
+from notifier.core.segments import segments
+from notifier.ground.ids import parse
+from notifier.queries.captures import KIND, find_capture, list_captures
+from notifier.web.access import allow, page_blueprint
+
+pages = page_blueprint("sandbox", url_prefix="/admin/sandbox")
+
+_LONGEST = 320
+_MAIL_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data: https:; font-src https: data:; form-action "
+    "'none'; frame-ancestors 'self'; "
+    "sandbox allow-popups allow-popups-to-escape-sandbox"
+)
+
+
+@pages.get("")
+@allow("viewer")
+def listing() -> ResponseReturnValue:
+    to, channel = request.args.get("to", "").strip()[:_LONGEST].replace("\0", ""), request.args.get("channel")
+    channel = channel if channel in CHANNELS else None
+    captures, following = list_captures(
+        with_secrets=_sees_secrets(), to=to, channel=channel, after=request.args.get("after")
+    )
+    return render_template(
+        "admin/sandbox.html",
+        captures=[_shown(capture) for capture in captures],
+        following=following,
+        to=to,
+        channel=channel,
+        channels=CHANNELS,
+    )
+
+
+@pages.get("/<capture_id>")
+@allow("viewer")
+def one(capture_id: str) -> ResponseReturnValue:
+    capture = find_capture(parse(KIND, capture_id), with_secrets=_sees_secrets()) or abort(404)
+    views = [f"admin/captures/{capture['channel']}.html", "admin/captures/any.html"]
+    said = segments(capture["text"] or "")
+    return render_template(
+        "admin/capture.html", capture=_shown(capture), views=views, segments=said, payload=_readable(capture["payload"])
+    )
+
+
+@pages.get("/<capture_id>/html")
+@allow("viewer")
+def html(capture_id: str) -> ResponseReturnValue:
+    capture = find_capture(parse(KIND, capture_id), with_secrets=_sees_secrets()) or abort(404)
+    if not capture["html"]:
+        abort(404)
+    # Links leave the frame: the page around it forbids every other document inside.
+    document = (
+        '<base target="_blank" rel="noopener">' + capture["html"]
+        if "<head" not in capture["html"]
+        else capture["html"].replace("<head>", '<head><base target="_blank">', 1)
+    )
+    return Response(
+        document,
+        mimetype="text/html",
+        headers={"Content-Security-Policy": _MAIL_POLICY, "Referrer-Policy": "no-referrer"},
+    )
+
+
+def _shown(capture: dict[str, Any]) -> dict[str, Any]:
+    """With `title`, what stands above it, and where it goes to: what is as good as a key to its receiver (a token, a
+    URL) is masked.
+    """
+    payload = capture["payload"] if isinstance(capture["payload"], dict) else {}
+    channel = CHANNELS.get(capture["channel"])
+    kind = channel.address if channel else None
+    is_secret = capture["to"] and kind is not None and (kind.url is not None or not kind.is_typed)
+    return {
+        **capture,
+        "title": capture["subject"] or payload.get("title"),
+        "to": mask(capture["channel"], capture["to"]) if is_secret else capture["to"],
+    }
+
+
+def _sees_secrets() -> bool:
+    return bool(current_user.has_role("admin"))
+
+
+def _readable(payload: object) -> str | None:
+    if payload is None:
+        return None
+    if isinstance(payload, str):
+        try:
+            payload = json.loads(payload)
+        except ValueError:
+            return str(payload)
+    return json.dumps(payload, indent=2, ensure_ascii=False)

@@ -1,0 +1,163 @@
+"""How the editor shows a message: as its recipient would see it, or the fault with the line it stands in.
+
+The HTML of a mail is shown in a sandboxed frame from a route with a policy of its own. It waits for its frame in
+Redis for some minutes, by the digest of what it says, since it has been saved nowhere. So does the sample data of each
+author.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+from uuid import UUID
+
+import redis
+import structlog
+from flask import Response, abort
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from notifier.channels import CHANNELS
+from notifier.core.message import Content
+from notifier.core.segments import segments
+from notifier.core.wording import TemplateSource
+from notifier.ground.extensions import redis_store
+from notifier.models import EventType
+from notifier.operations import template_trial as template_preview
+from notifier.web.access import allow, page_blueprint
+from notifier.words.render import RenderFault, find_words
+
+pages = page_blueprint("template_previews", url_prefix="/admin/templates/-")
+
+MAIL_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data: https:; font-src https: data:; form-action "
+    "'none'; frame-ancestors 'self'; "
+    "sandbox allow-popups allow-popups-to-escape-sandbox"
+)
+_KEY = "notifier:preview:{}"
+_KEPT_S = 600
+_LATEST = "notifier:previews-of:{}"
+_MOST_KEPT = 20  # of one person: Redis is there for the queues
+_SAMPLE = "notifier:sample:{}:{}"
+_SAMPLE_KEPT_S = 3600
+_AROUND = 2  # lines before and after the one a fault is in
+_NAMES = {
+    "html": "HTML",
+    "action_label": "button",
+    "action_url": "link of the button",
+    "image": "picture",
+    "body": "text",
+}
+
+log = structlog.get_logger()
+
+
+@pages.get("/mail/<digest>")
+@allow("viewer")
+def mail(digest: str) -> ResponseReturnValue:
+    try:
+        kept = cast("bytes | None", redis_store.client.get(_KEY.format(digest[:64])))
+    except redis.RedisError:
+        kept = None
+    document = kept.decode() if kept else abort(404)
+    document = document.replace("<head>", '<head><base target="_blank">', 1)
+    return Response(
+        document,
+        mimetype="text/html",
+        headers={"Content-Security-Policy": MAIL_POLICY, "Referrer-Policy": "no-referrer"},
+    )
+
+
+def shown(
+    source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None
+) -> dict[str, Any]:
+    """What `template_preview.html` needs: `fault`, or the message by the parts it has."""
+    result = template_preview.preview(source, channel, locale, data, type)
+    if isinstance(result, RenderFault):
+        return {"fault": _fault(result, source, channel, locale)}
+    views = [
+        f"admin/captures/{channel}.html",
+        *(["admin/captures/push.html"] if CHANNELS[channel].shape.has_card else []),
+        "admin/captures/any.html",
+    ]
+    return {
+        "fault": None,
+        "channel": channel,
+        "subject": result.subject,
+        "mail": _keep(result.html) if result.html else None,
+        "has_html": result.html is not None,
+        "text": result.body,
+        "title": result.title,
+        "capture": {"channel": channel, "text": result.body, "html": None, "subject": None, "payload": _card(result)},
+        "segments": segments(result.body),
+        "views": views,
+        "image": result.image,
+        "action": {"label": result.action_label, "url": result.action_url} if result.action_url else None,
+    }
+
+
+def keep_sample(author: UUID, key: str, data: Mapping[str, Any]) -> None:
+    """What an author looks at a template with stays theirs for a while, whichever of its words they go on with."""
+    try:
+        redis_store.client.set(_SAMPLE.format(author.hex, key), json.dumps(data).encode(), ex=_SAMPLE_KEPT_S)
+    except redis.RedisError as error:
+        log.warning("preview.redis_away", error=type(error).__name__)
+
+
+def kept_sample(author: UUID, key: str) -> dict[str, Any] | None:
+    """None where there is none, and while Redis is away."""
+    try:
+        kept = cast("bytes | None", redis_store.client.get(_SAMPLE.format(author.hex, key)))
+    except redis.RedisError:
+        return None
+    data: dict[str, Any] | None = json.loads(kept) if kept else None
+    return data
+
+
+def _card(content: Content) -> dict[str, Any]:
+    return {"title": content.title, "body": content.body}
+
+
+def _keep(html: str) -> str | None:
+    """→ the digest by which the frame asks for it; None while Redis is away."""
+    digest, latest = hashlib.sha256(html.encode()).hexdigest(), _LATEST.format(current_user.id.hex)
+    try:
+        with redis_store.client.pipeline() as pipe:
+            pipe.set(_KEY.format(digest), html.encode(), ex=_KEPT_S)
+            pipe.lrem(latest, 0, digest)
+            pipe.lpush(latest, digest)
+            pipe.expire(latest, _KEPT_S)
+            pipe.lrange(latest, _MOST_KEPT, -1)
+            pipe.ltrim(latest, 0, _MOST_KEPT - 1)
+            *_, older, _ = pipe.execute()
+        if older:
+            redis_store.client.delete(*(_KEY.format(one.decode()) for one in older))
+    except redis.RedisError as error:
+        log.warning("preview.redis_away", error=type(error).__name__)
+        return None
+    return digest
+
+
+def _fault(fault: RenderFault, source: TemplateSource, channel: str, locale: str) -> dict[str, Any]:
+    found = find_words(source, channel, locale)
+    lines = ((getattr(found[0], fault.field, None) or "") if found and fault.field else "").split("\n")
+    line = fault.line if fault.line and fault.line <= len(lines) else None
+    excerpt = (
+        [
+            (number, lines[number - 1], number == line)
+            for number in range(max(1, line - _AROUND), min(len(lines), line + _AROUND) + 1)
+        ]
+        if line
+        else []
+    )
+    place = (
+        f"Line {fault.line} of the {_NAMES.get(fault.field or '', fault.field)}"
+        if fault.line
+        else f"The {_NAMES.get(fault.field or '', fault.field)}"
+    )
+    return {
+        "field": fault.field,
+        "line": line,
+        "sentence": f"{place if fault.field else 'The template'}: {fault.message}",
+        "excerpt": excerpt,
+    }

@@ -1,0 +1,180 @@
+"""Event types in the console: what can happen, how pressing it is, by which channels, with which data. Viewers read;
+admins change.
+"""
+
+import re
+from typing import Any
+
+from flask import flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from wtforms import BooleanField, HiddenField, IntegerField, SelectField, StringField, ValidationError
+from wtforms.fields import SelectChoice
+from wtforms.validators import NumberRange, Optional, Regexp
+
+from notifier.catalogue import types as event_types
+from notifier.channels import CHANNELS
+from notifier.core.errors import Rejected
+from notifier.core.preferences import CATEGORIES
+from notifier.core.routing import MODES
+from notifier.core.submission import PRIORITIES
+from notifier.queries import types as queries
+from notifier.web.access import allow, page_blueprint
+from notifier.web.forms import CheckboxesField, ConsoleForm, JsonField
+
+pages = page_blueprint("types", url_prefix="/admin/types")
+
+_KEY = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+_LONGEST_TITLE = 200
+_SORTS = ("key", "category", "priority")
+
+
+class TypeForm(ConsoleForm):
+    """API.md, PUT /api/v1/types: the same fields with the same limits."""
+
+    titles = JsonField("Titles by language")
+    category = SelectField("Category", choices=[SelectChoice(name, name.capitalize()) for name in CATEGORIES])
+    priority = SelectField("Priority", choices=[SelectChoice(name, name.capitalize()) for name in PRIORITIES])
+    channels = CheckboxesField(
+        "Channels, unless a submission names its own",
+        choices=[SelectChoice(name, channel.label) for name, channel in CHANNELS.items()],
+    )
+    schema = JsonField("JSON Schema of the data")
+    is_mandatory = BooleanField("Mandatory: nobody can switch it off")
+    to_admins = BooleanField("Also send it to the admins")
+    resend_unknown = SelectField(
+        "When a send may have gone out",
+        choices=[
+            SelectChoice("", "Sent again where that is safe"),
+            SelectChoice("yes", "Sent again"),
+            SelectChoice("no", "Not sent again"),
+        ],
+    )
+    routing = SelectField(
+        "Routing, unless a submission names its own", choices=[SelectChoice("", "As usual: all channels"), *MODES]
+    )
+    escalate_after_s = IntegerField(
+        "Seconds until the next step of an escalation", [Optional(), NumberRange(10, 86_400)]
+    )
+    dedupe_window_s = IntegerField(
+        "Seconds within which repeated content is left out", [Optional(), NumberRange(0, 30 * 86_400)]
+    )
+    seen = HiddenField()
+    dedupe_near = BooleanField("Also leave out what differs only in case, spaces or punctuation")
+
+    def validate_titles(self, field: JsonField) -> None:
+        titles = field.data or {}
+        bad = [
+            name
+            for name, title in titles.items()
+            if not isinstance(title, str) or not 1 <= len(title) <= _LONGEST_TITLE
+        ]
+        if not titles or bad:
+            raise ValidationError(
+                f'Titles look like {{"en": "Order shipped"}}, with 1 to {_LONGEST_TITLE} characters each.'
+            )
+
+    def validate_channels(self, field: CheckboxesField) -> None:
+        if not field.data:
+            raise ValidationError("Choose at least one channel.")
+
+    def fields(self) -> dict[str, Any]:
+        found = {name: self[name].data for name in event_types.FIELDS}
+        return found | {
+            "routing": found["routing"] or None,
+            "resend_unknown": {"yes": True, "no": False}.get(found["resend_unknown"]),
+        }
+
+
+class NewTypeForm(TypeForm):
+    key = StringField(
+        "Name", [Regexp(_KEY, message="Use 1 to 64 characters from a-z, 0-9 and _, beginning with a letter.")]
+    )
+
+
+@pages.get("")
+@allow("viewer")
+def listing() -> ResponseReturnValue:
+    text, sort = request.args.get("q", "").strip().lower(), request.args.get("sort", "")
+    name = sort.removeprefix("-") if sort.removeprefix("-") in _SORTS else "key"
+    order = PRIORITIES.index if name == "priority" else str
+    found = [
+        line
+        for line in queries.all_types()
+        if text in line["key"] or any(text in title.lower() for title in line["titles"].values())
+    ]
+    found.sort(key=lambda line: (order(line[name]), line["key"]), reverse=sort.startswith("-"))
+    return render_template("admin/types.html", types=found, q=text, sort=sort or "key")
+
+
+@pages.get("/new")
+@allow("admin")
+def new() -> ResponseReturnValue:
+    return _page(
+        NewTypeForm(
+            formdata=None,
+            data={"titles": {"en": ""}, "schema": {"type": "object"}, "priority": "medium", "channels": ["inapp"]},
+        )
+    )
+
+
+@pages.post("/new")
+@allow("admin")
+def create() -> ResponseReturnValue:
+    form = NewTypeForm()
+    if form.key.data and _KEY.match(form.key.data) and form.key.data in queries.known_keys():
+        form.faults.append("There is already a type with this name.")
+        return _page(form), 422
+    return _save(form, form.key.data or "")
+
+
+@pages.get("/<key>")
+@allow("viewer")
+def one(key: str) -> ResponseReturnValue:
+    shown = _one(key)
+    given = {
+        **shown,
+        "is_mandatory": shown["mandatory"],
+        "escalate_after_s": shown["escalate_after"],
+        "dedupe_window_s": shown["dedupe_window"],
+    }
+    given |= {
+        "seen": event_types.revision_of(queries.row_of(key)),
+        "routing": shown["routing"] or "",
+        "resend_unknown": {True: "yes", False: "no", None: ""}[shown["resend_unknown"]],
+    }
+    return _page(TypeForm(formdata=None, data=given), key)
+
+
+@pages.post("/<key>")
+@allow("admin")
+def change(key: str) -> ResponseReturnValue:
+    _one(key)
+    return _save(TypeForm(), key)
+
+
+def _one(key: str) -> dict[str, Any]:
+    """Raises Rejected('not_found') for those of the product itself, too."""
+    if not _KEY.match(key) or key not in queries.known_keys():
+        raise Rejected("not_found", f"there is no event type {key[:80]!r}")
+    return queries.one_type(key)
+
+
+def _save(form: TypeForm, key: str) -> ResponseReturnValue:
+    shown = key if not isinstance(form, NewTypeForm) else None
+    try:
+        if not form.validate():
+            return _page(form, shown), 422
+        is_new = event_types.put(key, form.fields(), seen=form.seen.data or None)
+    except Rejected as error:
+        form.refuse(error, {"/escalate_after": "escalate_after_s"})
+        return _page(form, shown), 422
+    flash(
+        f"{key} has been created. Write its texts under Templates."
+        if is_new
+        else f"{key} has been saved. The change applies to new submissions."
+    )
+    return redirect(url_for("types.one", key=key), 303)
+
+
+def _page(form: TypeForm, key: str | None = None) -> str:
+    return render_template("admin/type.html", form=form, key=key)

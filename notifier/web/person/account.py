@@ -1,0 +1,102 @@
+"""Somebody's own account: their password, and where they are signed in.
+
+A new password asks for the old one. Who has come by a mailed link a few minutes ago need not know it (they have shown
+that the mailbox is theirs, and may have forgotten the password, or never had one). Either ends all other sessions, and
+copies of this one's cookie.
+"""
+
+from flask import flash, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+from wtforms import PasswordField
+
+from notifier.access import accounts, sessions
+from notifier.ground.extensions import db
+from notifier.models import Account, AccountSession
+from notifier.web import throttle
+from notifier.web.access import allow, page_blueprint
+from notifier.web.forms import ConsoleForm
+from notifier.web.person.login import enter, leave
+
+pages = page_blueprint("account", url_prefix="/account")
+
+
+class PasswordForm(ConsoleForm):
+    old = PasswordField("Old password")
+    new = PasswordField("New password")
+
+
+@pages.get("")
+@allow("person")
+def show() -> ResponseReturnValue:
+    return _page(PasswordForm(formdata=None))
+
+
+@pages.post("/password")
+@allow("person")
+def change_password() -> ResponseReturnValue:
+    form, account = PasswordForm(), current_user._get_current_object()
+    if not form.validate():
+        return _page(form), 422
+    if not _is_proven(form, account):
+        return _page(form), 422
+    if len(form.new.data or "") < accounts.SHORTEST_PASSWORD:
+        form.new.errors = [f"Use at least {accounts.SHORTEST_PASSWORD} characters."]
+        return _page(form), 422
+    try:
+        accounts.set_password(account.id, form.new.data)
+    except ValueError:
+        form.new.errors = ["Choose a shorter password."]
+        return _page(form), 422
+    enter(account, sessions.PASSWORD)
+    flash("Your password has been changed. You have been signed out everywhere else.")
+    return redirect(url_for("account.show"), 303)
+
+
+@pages.post("/sign-out")
+@allow("person")
+def sign_out_everywhere() -> ResponseReturnValue:
+    sessions.sign_out_everywhere(current_user)
+    leave()
+    flash("You have been signed out everywhere.")
+    return redirect(url_for("login.form"), 303)
+
+
+def _is_proven(form: PasswordForm, account: Account) -> bool:
+    """It is they who sit here, and not somebody who found the browser open, or has a copy of its cookie. If not, the
+    form says why.
+    """
+    if _came_by_mail(sessions.of_account(account.id)):
+        return True
+    if account.password_hash is None:
+        form.faults.append("You do not have a password yet. To choose one, sign out and sign in with an e-mailed link.")
+        return False
+    email = account.email
+    db.session.rollback()  # nothing is held while it waits for its turn
+    with throttle.attempt(email, request.remote_addr or "unknown", session.get(sessions.KEY)) as one:
+        is_right = not one.retry_after_s and accounts.check_password(email, form.old.data or "") is not None
+    if one.retry_after_s:
+        form.old.errors = [f"Too many attempts. Try again in {one.retry_after_s} seconds."]
+        return False
+    if not is_right:
+        form.old.errors = [
+            "That is not your password. If you have forgotten it, sign out and sign in with an e-mailed link: you can "
+            "then choose a new one without it."
+        ]
+        return False
+    throttle.succeed(one)
+    return True
+
+
+def _came_by_mail(theirs: list[AccountSession]) -> bool:
+    return any(one.id.hex == session.get(sessions.KEY) and sessions.is_fresh_by_mail(one) for one in theirs)
+
+
+def _page(form: PasswordForm) -> str:
+    theirs = sessions.of_account(current_user.id)
+    words = {
+        "shortest": accounts.SHORTEST_PASSWORD,
+        "asks_old": not _came_by_mail(theirs),
+        "has_password": current_user.password_hash is not None,
+    }
+    return render_template("account.html", form=form, sessions=theirs, here=session.get(sessions.KEY), **words)

@@ -1,0 +1,205 @@
+"""Signing in and out. Says nothing about which half of a sign-in was wrong, and takes the same time for both.
+
+A link by mail is asked for with an e-mail alone. The answer is the same for everybody, also where strangers have asked
+for so many that no further one is sent just now, and goes out before anybody is looked for. Looking at the link does
+nothing, since mail scanners do: its button signs in.
+"""
+
+from datetime import timedelta
+
+import structlog
+from flask import (
+    Flask,
+    Response,
+    after_this_request,
+    current_app,
+    flash,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
+from flask.typing import ResponseReturnValue
+from flask_login import current_user, login_user, logout_user
+from flask_wtf import FlaskForm
+from wtforms import EmailField, PasswordField
+from wtforms.validators import InputRequired, Length
+
+from notifier.access import accounts, sessions, sign_in
+from notifier.ground import tokens
+from notifier.ground.extensions import csrf, socketio
+from notifier.ledgers import audit
+from notifier.models import Account
+from notifier.web import throttle
+from notifier.web.access import ANYONE, allow, is_local, page_blueprint
+from notifier.web.forms import check_token
+
+pages = page_blueprint("login")
+
+_DEVICE = "notifier_device"
+_DEVICE_KEPT = timedelta(days=180)
+
+log = structlog.get_logger()
+
+
+class SignIn(FlaskForm):
+    email = EmailField("E-mail", [InputRequired("Enter your e-mail address."), Length(max=254)])
+    password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=1024)])
+
+
+@pages.get("/login")
+@allow(ANYONE)
+def form() -> ResponseReturnValue:
+    if current_user.is_authenticated:
+        return redirect(_target())
+    return render_template("login.html", form=SignIn(), next=_next())
+
+
+@pages.post("/login")
+@allow(ANYONE)
+def by_password() -> ResponseReturnValue:
+    form = SignIn()
+    if not form.validate():
+        return render_template("login.html", form=form, next=_next()), 422
+    email, address = form.email.data.strip().lower(), _address()
+    with throttle.attempt(email, address, _device_of(email)) as one:
+        account = None if one.retry_after_s else accounts.check_password(email, form.password.data)
+    if one.retry_after_s:
+        return _too_many(form, one.retry_after_s)
+    if account is None:
+        return render_template("login.html", form=form, next=_next(), error="Wrong e-mail or password."), 401
+    throttle.succeed(one)
+    enter(account, sessions.PASSWORD)
+    return redirect(_target(), 303)
+
+
+@pages.post("/login/link")
+@allow(ANYONE)
+def ask_for_link() -> ResponseReturnValue:
+    form = SignIn()
+    if not form.email.validate(form):
+        return render_template("login.html", form=form, next=_next()), 422
+    email = form.email.data.strip()
+    if not throttle.may_ask_for_link(email.lower(), _address()):
+        return _too_many(form, throttle.seconds_left())
+    if throttle.may_send_link(email.lower()):
+        socketio.start_background_task(_send_link, current_app._get_current_object(), email)  # type: ignore[attr-defined]
+    return render_template("login_link.html", sent_to=email)
+
+
+@pages.get("/login/link/<secret>")
+@allow(ANYONE)
+def show_link(secret: str) -> ResponseReturnValue:
+    return _link_page(is_good=sign_in.is_good(secret))
+
+
+@pages.post("/login/link/<secret>")
+@csrf.exempt
+@allow(ANYONE)
+def use_link(secret: str) -> ResponseReturnValue:
+    check_token()
+    account = sign_in.redeem(secret)
+    if account is None:
+        return _link_page(is_good=False)
+    enter(account, sessions.LINK)
+    return redirect(url_for("home.inbox"), 303)
+
+
+@pages.post("/logout")
+@allow(ANYONE)
+def sign_out() -> ResponseReturnValue:
+    leave()
+    flash("You have signed out.")
+    return redirect(url_for("login.form"), 303)
+
+
+def enter(account: Account, way: str) -> None:
+    """Signs them in, instead of whoever was signed in here. `way`: by what they have shown who they are (`sessions`).
+
+    A sign-in that fails is not in the audit trail: it names nobody, and strangers could fill the table with them.
+    """
+    with audit.acting_as(account.email, request.remote_addr):
+        session_id = sessions.begin(account, way, instead_of=session.get(sessions.KEY))
+    session.clear()  # nothing that was in the session before may be in it afterwards
+    session.permanent = True
+    session[sessions.KEY] = session_id
+    login_user(account)
+    _remember_device(account.email)
+
+
+def leave() -> None:
+    """Signs out in this browser; a copy of its cookie is good for nothing any more."""
+    sessions.end(session.get(sessions.KEY))
+    logout_user()
+    session.clear()
+
+
+def account_of_session(account_id: str) -> Account | None:
+    """Whose the session of this request is; None if it has ended, or they may not sign in."""
+    account = sessions.find(session.get(sessions.KEY))
+    return account if account is not None and account.get_id() == account_id else None
+
+
+def _send_link(app: Flask, email: str) -> None:
+    with app.app_context():
+        try:
+            sign_in.send_link(email)
+        except Exception:  # nobody waits for an answer any more
+            log.exception("sign_in.link_not_sent")
+
+
+def _link_page(*, is_good: bool) -> ResponseReturnValue:
+    response = make_response(
+        render_template("login_link.html", is_good=is_good, form=SignIn()), 200 if is_good else 404
+    )
+    if is_good:
+        response.headers["Referrer-Policy"] = "no-referrer"  # the address is the secret
+    return response
+
+
+def _too_many(form: SignIn, seconds: int) -> ResponseReturnValue:
+    wait = f"{seconds} seconds" if seconds < 120 else f"{-(-seconds // 60)} minutes"
+    way_out = ", or ask for a sign-in link" if request.endpoint == "login.by_password" else ""
+    message = f"Too many attempts. Wait {wait}, then try again{way_out}."
+    return render_template("login.html", form=form, next=_next(), error=message), 429, {"Retry-After": str(seconds)}
+
+
+def _device_of(email: str) -> str | None:
+    """Which browser this is, if somebody has signed in here with that e-mail before."""
+    known = tokens.read_device(request.cookies.get(_DEVICE, ""))
+    return known.number if known is not None and known.email == email else None
+
+
+def _remember_device(email: str) -> None:
+    """Kept beside the session, and longer: it opens nothing,
+    and says only that tries from here are not a stranger's.
+    """
+
+    @after_this_request
+    def add(response: Response) -> Response:
+        is_secure = bool(current_app.config["SESSION_COOKIE_SECURE"])
+        response.set_cookie(
+            _DEVICE,
+            tokens.sign_device(email),
+            max_age=_DEVICE_KEPT,
+            path="/login",
+            httponly=True,
+            samesite="Lax",
+            secure=is_secure,
+        )
+        return response
+
+
+def _address() -> str:
+    return request.remote_addr or "unknown"
+
+
+def _next() -> str | None:
+    target = request.values.get("next")
+    return target if is_local(target) else None
+
+
+def _target() -> str:
+    return _next() or url_for("home.inbox")

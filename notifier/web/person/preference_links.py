@@ -1,0 +1,55 @@
+"""The preferences behind the link in a message, without signing in.
+
+The signed link is the proof, as for unsubscribing, and like a message it may be forwarded, scanned or leaked. So it
+opens choices alone, all of which can be taken back: no export, no erasure, no addresses (one, masked, says whose page
+it is), and no history, which tells when somebody was where. A GET changes nothing, since mail scanners follow links;
+a POST needs no cookie and no CSRF token, for whoever can forge it knows the link already. What is changed this way
+stands in the person's history as such. It works as long as the message is kept, and ends as `tokens` says.
+"""
+
+from flask import redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from notifier.core.errors import Rejected
+from notifier.ground import tokens
+from notifier.ground.extensions import csrf
+from notifier.ground.tokens import PreferenceLink
+from notifier.web.access import ANYONE, allow, page_blueprint
+from notifier.web.errors import Words, error_page
+from notifier.web.person import preference_page
+from notifier.web.person.preference_page import Desk
+
+pages = page_blueprint("preference_links")
+
+_BROKEN = Words(
+    "This link does not work", "It is incomplete or has expired. Open it again from the message, or sign in."
+)
+
+
+@pages.get("/p/<token>")
+@allow(ANYONE)
+def show(token: str) -> ResponseReturnValue:
+    link = tokens.read_preferences(token)
+    if link is not None and current_user.is_authenticated and current_user.user_id == link.user_id:
+        return redirect(url_for("preferences.show"))  # the browser takes the #switch along
+    return _open(token, link)
+
+
+@pages.post("/p/<token>")
+@csrf.exempt
+@allow(ANYONE)
+def save(token: str) -> ResponseReturnValue:
+    return _open(token, tokens.read_preferences(token))
+
+
+def _open(token: str, link: PreferenceLink | None) -> ResponseReturnValue:
+    if link is None:
+        return error_page(404, _BROKEN)
+    desk = Desk(
+        link.user_id, url_for("preference_links.show", token=token), "link", conditions=tokens.conditions_of(link)
+    )
+    try:
+        return preference_page.save(desk) if request.method == "POST" else preference_page.show(desk)
+    except Rejected:  # the person is gone, or the link has ended
+        return error_page(404, _BROKEN)

@@ -1,0 +1,268 @@
+"""The preference page, shown and saved: the same for somebody signed in and for somebody who came by a signed link.
+
+A `Desk` says whose choices they are and by which way the person came. Each form of the page is one `part`; with
+htmx it is sent alone and answered by the parts it may have changed, without JavaScript by the whole page.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode, urlunsplit
+
+from flask import abort, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+
+from notifier.core.errors import Rejected
+from notifier.core.limits import LIMITED
+from notifier.core.preferences import CATEGORIES
+from notifier.ground.clock import now
+from notifier.ground.config import current_settings
+from notifier.models import Account
+from notifier.people import preferences
+from notifier.people.preferences import Conditions
+from notifier.queries import preferences as queries
+from notifier.queries import users
+from notifier.queries.preference_grid import grid_of
+from notifier.web.person import preference_form as reading
+from notifier.web.person import preference_words as words
+from notifier.web.person.preference_form import Form, Misread
+
+PARTS = ("choices", "often", "quiet", "mute", "undo")
+REFUSED = "You have a role in the console, so you cannot erase yourself: an admin has to take that role away first."
+_UNDO_FOR = timedelta(minutes=10)
+_MOST_ENTRIES = 8
+_MOST_LINES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """`url` takes the forms. Without an `account`, by a link, one may choose, and see what is chosen, but nothing else
+    of the person.
+    """
+
+    user_id: str
+    url: str
+    source: str
+    account: Account | None = None
+    conditions: Conditions = ()  # on which the link still holds
+
+
+@dataclass(frozen=True, slots=True)
+class Toast:
+    """What is said after saving: `events` take it back."""
+
+    words: str
+    undo: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A form that was refused: it is shown again as it was sent, with what is wrong beside the fields."""
+
+    part: str = ""
+    form: Form = field(default_factory=Form)
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+
+NOTHING_TRIED = Tried()
+
+
+def show(desk: Desk, tried: Tried = NOTHING_TRIED) -> str:
+    """The whole page. Raises Rejected('not_found') for somebody who is gone."""
+    document = queries.document(desk.user_id, desk.conditions)
+    context = _context(desk, document, tried) | (
+        _own(desk) if desk.account else {"masked": users.masked_address(desk.user_id)}
+    )
+    return render_template("preferences.html", **context, toast=_toast_of_address(desk, context["titles"], document))
+
+
+def save(desk: Desk) -> ResponseReturnValue:
+    """Takes one part. Raises Rejected('not_found') for somebody who is gone."""
+    part = request.form.get("part")
+    if part not in PARTS:
+        abort(400)
+    document = queries.document(desk.user_id, desk.conditions)
+    try:
+        saved = _save(desk, part, document)
+    except Misread as error:
+        return _refused(desk, Tried(part, request.form, error.faults))
+    except Rejected as error:
+        if error.code == "not_found":
+            raise
+        return _refused(desk, Tried(part, request.form, reading.faults_of(error)))
+    if "HX-Request" not in request.headers:
+        return redirect(urlunsplit(("", "", desk.url, urlencode({"saved": _said(part, saved)}), _place(part))), 303)
+    return _answer(desk, part, saved)
+
+
+def _save(desk: Desk, part: str, document: Mapping[str, Any]) -> preferences.Saved:
+    form = request.form
+    match part:
+        case "choices":
+            grid = grid_of(desk.user_id, document)
+            return preferences.switch(
+                desk.user_id,
+                reading.switches_in(form, grid),
+                grid.channels,
+                source=desk.source,
+                conditions=desk.conditions,
+            )
+        case "undo":
+            events = reading.events_in(form.get("events")) or abort(400)
+            return preferences.undo(desk.user_id, events, source=desk.source, conditions=desk.conditions)
+        case "quiet":
+            changes = reading.quiet_in(form, document)
+        case "often":
+            changes = reading.often_in(form, document, current_settings().caps)
+        case _:
+            changes = reading.mute_in(form, now().astimezone(reading.zone_of(document)))
+    return preferences.change(desk.user_id, changes, replace=False, source=desk.source, conditions=desk.conditions)
+
+
+def _answer(desk: Desk, part: str, saved: preferences.Saved) -> str:
+    """For htmx: a word, and the parts of the page that may look different now."""
+    document = queries.document(desk.user_id, desk.conditions)
+    parts = PARTS[:-1] if part == "undo" else (part, "mute", "often") if part == "quiet" else (part,)
+    context = _context(desk, document, Tried())
+    return render_template(
+        "preferences_saved.html", **context, parts=parts, toast=_toast(desk, part, saved, context["titles"], document)
+    )
+
+
+def _refused(desk: Desk, tried: Tried) -> ResponseReturnValue:
+    if "HX-Request" not in request.headers:
+        return show(desk, tried=tried), 422
+    document = queries.document(desk.user_id, desk.conditions)
+    return render_template(
+        "preferences_saved.html", **_context(desk, document, tried), parts=(tried.part,), toast=None
+    ), 422
+
+
+def _context(desk: Desk, document: Mapping[str, Any], tried: Tried) -> dict[str, Any]:
+    grid = grid_of(desk.user_id, document)
+    zone = reading.zone_of(document)
+    present = now().astimezone(zone)
+    titles = {row.type: row.title for row, _ in grid.cells()}
+    entries = (
+        words.entries(queries.history(desk.user_id, limit=None if _wants_all() else _MOST_LINES), titles, zone)
+        if desk.account
+        else []
+    )
+    return {
+        "desk": desk,
+        "document": document,
+        "grid": grid,
+        "titles": titles,
+        "words": words,
+        "zone": zone.key,
+        "zones": reading.zones(),
+        "quiet": _quiet(document, tried),
+        "often": _often(document, tried),
+        "muted_until": _muted_until(document),
+        "present": present,
+        "tomorrow": (present + timedelta(days=1)).date().isoformat(),
+        "tried": tried,
+        "faults": tried.faults,
+        "history": entries if _wants_all() else entries[:_MOST_ENTRIES],
+        "history_goes_on": len(entries) > _MOST_ENTRIES and not _wants_all(),
+    }
+
+
+def _wants_all() -> bool:
+    return request.args.get("history") == "all"
+
+
+def _own(desk: Desk) -> dict[str, Any]:
+    """What only the person themselves gets to see, and only on the whole page."""
+    return {"kept": users.sent_to(desk.user_id), "refused": REFUSED}
+
+
+def _quiet(document: Mapping[str, Any], tried: Tried) -> dict[str, Any]:
+    """The fields of the form: as they are stored, or as they were sent if that was refused."""
+    if tried.part == "quiet":
+        sent = tried.form
+        days = {int(day) for day in sent.getlist("quiet_days") if day.isdecimal()}
+        return {
+            "is_on": "quiet" in sent,
+            "start": sent.get("quiet_start", ""),
+            "end": sent.get("quiet_end", ""),
+            "days": days,
+            "held": sent.get("held"),
+        }
+    hours = document["quiet_hours"] or {"start": "22:00", "end": "07:00", "days": range(1, 8)}
+    return {"is_on": document["quiet_hours"] is not None, **hours, "held": document["held"]}
+
+
+def _often(document: Mapping[str, Any], tried: Tried) -> list[dict[str, Any]]:
+    sent = tried.form if tried.part == "often" else Form()
+    rows = []
+    for category in LIMITED:
+        own, most = document["caps"].get(category, {}), current_settings().caps.get(category, {})
+        caps = {window: sent.get(f"caps-{category}-{window}", own.get(window, "")) for window in reading.WINDOWS}
+        digest = sent.get(f"digest-{category}", document["digest"].get(category, "off"))
+        rows.append({"category": category, "caps": caps, "most": most, "digest": digest})
+    return rows
+
+
+def _muted_until(document: Mapping[str, Any]) -> str | None:
+    """In words, if that is still ahead."""
+    until = document["mute_until"]
+    ahead = until is not None and datetime.fromisoformat(until) > now()
+    return words.moment(until, reading.zone_of(document)) if ahead else None
+
+
+# ---- what is said afterwards ----------------------------------------------------------------------------------------
+
+
+def _place(part: str) -> str:
+    """Where the page stands after it was saved without JavaScript: at the section whose switch was pressed, or at the
+    form.
+    """
+    section = request.form.get("set", "").partition(":")[0]
+    return section if section in CATEGORIES else "choices" if part in ("choices", "undo") else f"{part}-panel"
+
+
+def _said(part: str, saved: preferences.Saved) -> str:
+    """What the page's address says of it without JavaScript."""
+    if part == "undo":
+        return "partly" if saved.left else "undone"
+    return f"{saved.events[0]}-{saved.events[1]}" if saved.events else "same"
+
+
+_SAID = {
+    "undone": "Undone.",
+    "partly": "Undone, except for what has been changed again since.",
+    "same": "Saved. Nothing has changed.",
+}
+
+
+def _toast_of_address(desk: Desk, titles: Mapping[str, str], document: Mapping[str, Any]) -> Toast | None:
+    """An old address says nothing."""
+    said = request.args.get("saved")
+    events = reading.events_in(said)
+    return _toast_of(desk, events, titles, document) if events else Toast(_SAID[said]) if said in _SAID else None
+
+
+def _toast(
+    desk: Desk, part: str, saved: preferences.Saved, titles: Mapping[str, str], document: Mapping[str, Any]
+) -> Toast:
+    if part == "undo" and saved.left:
+        left = ", ".join(words.name(choice, titles) for choice in saved.left)
+        return Toast(f"Undone, except for what has been changed again since: {left}.")
+    toast = _toast_of(desk, saved.events, titles, document) if saved.events and part != "undo" else None
+    return toast or Toast(_SAID[_said(part, saved)])
+
+
+def _toast_of(
+    desk: Desk, events: tuple[int, int], titles: Mapping[str, str], document: Mapping[str, Any]
+) -> Toast | None:
+    lines = queries.changes(desk.user_id, events, since=now() - _UNDO_FOR)
+    if not lines:
+        return None
+    said = (
+        words.changed(lines[0], titles, reading.zone_of(document))
+        if len(lines) == 1
+        else f"{len(lines)} choices were changed"
+    )
+    return Toast(f"Saved. {said}.", f"{events[0]}-{events[1]}")

@@ -1,0 +1,61 @@
+"""What a person wants to receive, for somebody signed in: the page, their data to take along, and their erasure."""
+
+from flask import current_app, flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from notifier.core.errors import Rejected
+from notifier.ledgers import audit
+from notifier.people import profiles as people
+from notifier.queries import users
+from notifier.queries.notifications import Sight
+from notifier.web.access import allow, page_blueprint
+from notifier.web.person import preference_page
+from notifier.web.person.login import leave
+from notifier.web.person.preference_page import Desk, Tried
+
+pages = page_blueprint("preferences")
+
+
+@pages.get("/preferences")
+@allow("person")
+def show() -> ResponseReturnValue:
+    return preference_page.show(_desk())
+
+
+@pages.post("/preferences")
+@allow("person")
+def save() -> ResponseReturnValue:
+    return preference_page.save(_desk())
+
+
+@pages.get("/preferences/export")
+@allow("person")
+def export() -> ResponseReturnValue:
+    """All that is stored about them, whoever sent it: the same document as that of the producers' API."""
+    answer = current_app.json.response(users.export(current_user.user_id, Sight()))
+    answer.headers["Content-Disposition"] = "attachment; filename=notifications-export.json"
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+@pages.post("/preferences/erase")
+@allow("person")
+def erase() -> ResponseReturnValue:
+    """Asks for the e-mail address in full, since nothing brings back what is gone."""
+    if request.form.get("confirm", "").strip().lower() != current_user.email:
+        return preference_page.show(
+            _desk(), Tried("erase", request.form, {"confirm": f"Type {current_user.email} to confirm."})
+        ), 422
+    try:
+        with audit.acting_as(audit.THEMSELVES):
+            people.erase(current_user.user_id)
+    except Rejected:
+        return preference_page.show(_desk(), Tried("erase", request.form, {"confirm": preference_page.REFUSED})), 409
+    leave()
+    flash("Your data has been erased, and you have been signed out.")
+    return redirect(url_for("login.form"), 303)
+
+
+def _desk() -> Desk:
+    return Desk(current_user.user_id, url_for("preferences.show"), "page", current_user)

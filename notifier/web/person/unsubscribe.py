@@ -1,0 +1,66 @@
+"""One-click unsubscribe (RFC 8058), from the List-Unsubscribe header and the foot of a mail.
+
+Only POST acts: mail scanners follow links. It needs no cookie and no CSRF token, since the signed link
+is the proof, never redirects, and answers 200 however often it is sent.
+"""
+
+from typing import Any
+
+from flask import render_template
+from flask.typing import ResponseReturnValue
+
+from notifier.core.errors import Rejected
+from notifier.ground import tokens
+from notifier.ground.extensions import csrf
+from notifier.ground.tokens import Unsubscribe
+from notifier.people import preferences, suppressions
+from notifier.queries.preference_grid import types_allowed_by_name
+from notifier.web.access import ANYONE, allow, page_blueprint
+from notifier.web.errors import Words, error_page
+
+pages = page_blueprint("unsubscribe")
+
+_BROKEN = Words(
+    "This link is incomplete", "Open it again from the message, or change what you receive in your preferences."
+)
+
+
+@pages.get("/u/<token>")
+@allow(ANYONE)
+def ask(token: str) -> ResponseReturnValue:
+    wish = tokens.read_unsubscribe(token) or tokens.read_address_unsubscribe(token)
+    if wish is None:
+        return error_page(404, _BROKEN)
+    return render_template("unsubscribe.html", wish=wish, is_done=False)
+
+
+@pages.post("/u/<token>")
+@csrf.exempt
+@allow(ANYONE)
+def act(token: str) -> ResponseReturnValue:
+    at_address = tokens.read_address_unsubscribe(token)
+    if at_address is not None:
+        suppressions.unsubscribe(at_address.digest, at_address.channel, at_address.category)
+        return render_template("unsubscribe.html", wish=at_address, is_done=True, is_of_address=True)
+    wish = tokens.read_unsubscribe(token)
+    if wish is None:
+        return error_page(404, _BROKEN)
+    try:
+        preferences.change(
+            wish.user_id, _switched_off(wish), replace=False, source="one_click", conditions=tokens.conditions_of(wish)
+        )
+    except Rejected as error:
+        if (
+            error.code != "not_found"
+        ):  # a channel that is there no longer; but who is gone is sent nothing any more, as they wish
+            return error_page(404, _BROKEN)
+    return render_template("unsubscribe.html", wish=wish, is_done=True)
+
+
+def _switched_off(wish: Unsubscribe) -> dict[str, Any]:
+    """The category on that channel; and choices for single types that would let some of it through all the same."""
+    types = types_allowed_by_name(wish.user_id, wish.category, wish.channel)
+    return {
+        "categories": {wish.category: {wish.channel: False}},
+        "types": {key: {wish.channel: False} for key in types},
+    }

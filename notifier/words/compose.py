@@ -1,0 +1,116 @@
+"""Puts planned notifications into words: looks up their templates and the links they carry, then renders.
+
+Called by `beforehand` (in-app items), `claim` (everything else) and the dry run: one way for all of them. Never while a
+transaction is open: templates are people's programs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from notifier.channels import CHANNELS
+from notifier.core.message import Content
+from notifier.core.plan import AddressFacts
+from notifier.ground import process_pool, tokens
+from notifier.ground.config import current_settings
+from notifier.ground.shapes import HOW_OFTEN
+from notifier.ground.tokens import NOBODY, PreferenceLink, Subject
+from notifier.models import EventType
+from notifier.pipeline.planning.orders import Person
+from notifier.words.render import RenderFault, RenderRequest, load_templates, render, render_some, type_title
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One message to be put into words. `address`: where it goes (None: nowhere outside)."""
+
+    channel: str
+    type: EventType
+    template_id: UUID | None
+    person: Person
+    data: Mapping[str, Any]
+    address: AddressFacts | None = None
+    producer_id: UUID | None = None
+
+
+def unsubscribe_url(whom: Subject, type: EventType, channel: str, address: AddressFacts | None) -> str | None:
+    """The one-click link of a mail. Transactional ones have none, nor what the product says for itself (codes, sign-in
+    links): that was asked for.
+
+    It switches off for the person; at an address that came with the notification alone, for that address.
+    """
+    if (
+        type.category == "transactional"
+        or (type.is_internal and type.is_mandatory)
+        or not CHANNELS[channel].shape.has_html
+    ):
+        return None
+    if address is not None and address.id is None and whom != NOBODY:
+        return current_settings().link("u", tokens.sign_address_unsubscribe(address.digest, type.category, channel))
+    return current_settings().link("u", tokens.sign_unsubscribe(whom, type.category, channel))
+
+
+def why_url(link: PreferenceLink, type: EventType, channel: str, address: AddressFacts | None) -> str | None:
+    """Leads from the foot of a mail to the very switch that let it through, without signing in; from a digest to how
+    often there is one.
+
+    Whoever has it sees and changes the person's choices, so it goes to an address alone that its owner has confirmed.
+    What the product says for itself (codes, sign-in links) was asked for, and has none.
+    """
+    is_theirs = address is not None and address.is_confirmed
+    if not is_theirs or not CHANNELS[channel].shape.has_html or (type.is_internal and type.is_mandatory):
+        return None
+    place = HOW_OFTEN if type.is_internal else f"{type.key}-{channel}"
+    return current_settings().link("p", tokens.sign_preferences(link), fragment=place)
+
+
+def put_into_words(wanted: Sequence[Wanted]) -> list[Content | str]:
+    """One content each, or the sentence that says why there is none. At most one query for the whole batch."""
+    return [_said(result) for result in render(_requests(wanted))]
+
+
+def put_some_into_words(wanted: Sequence[Wanted], most: int, *, apart: bool = False) -> list[Content | str | None]:
+    """As `put_into_words`, in order, until so many units of work are spent: None for the others.
+
+    `apart`: in another process, so that nobody waits for what may be a hundred mails; raises Rejected('unavailable')
+    when none is free.
+    """
+    requests = _requests(wanted)
+    results = (
+        process_pool.run(process_pool.MESSAGES, render_some, requests, most)
+        if apart and requests
+        else render_some(requests, most)
+    )
+    return [None if result is None else _said(result) for result in results]
+
+
+def title_of(type: EventType, locale: str | None) -> str:
+    """What a message of the type is called where nothing else can be said."""
+    return type_title(type.key, type.titles, locale)
+
+
+def _said(result: Content | RenderFault) -> Content | str:
+    return str(result) if isinstance(result, RenderFault) else result
+
+
+def _requests(wanted: Sequence[Wanted]) -> list[RenderRequest]:
+    templates = load_templates({w.template_id for w in wanted if w.template_id})
+    return [
+        RenderRequest(
+            channel=w.channel,
+            locale=w.person.locale,
+            type=w.type.key,
+            template=templates.get(w.template_id) if w.template_id else None,
+            titles=w.type.titles,
+            data=w.data,
+            user_name=w.person.name,
+            zone=w.person.reading_zone or w.person.zone,
+            category=w.type.category,
+            why_url=why_url(PreferenceLink(w.person.subject, w.producer_id), w.type, w.channel, w.address),
+            site_url=current_settings().public_url,
+            is_mandatory=w.type.is_mandatory,
+            unsubscribe_url=unsubscribe_url(w.person.subject, w.type, w.channel, w.address),
+        )
+        for w in wanted
+    ]

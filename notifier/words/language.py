@@ -1,0 +1,373 @@
+"""What a template may say: Jinja2 cut down to what a message needs, so that no template can hang or leak.
+
+Allowed are printing, `if`, `for`, `set`, `with` and the filters of `template_filters`. There are no attributes but the
+keys of mappings, no macros, includes or raw HTML; numbers and texts have limits, and whatever is done is paid for out
+of the message's budget. Used by `render` to run templates and by `template_check` to show a fault at its line.
+"""
+
+import marshal
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from types import CodeType
+from typing import Any, cast
+
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError, meta, nodes
+from jinja2.lexer import Token, TokenStream
+from jinja2.runtime import Context, LoopContext, Undefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
+
+from notifier.core.errors import Rejected
+from notifier.ground import process_pool
+from notifier.words.filters import (
+    FILTERS,
+    LARGEST_NUMBER,
+    Budget,
+    Run,
+    TemplateFault,
+    TooMuchWork,
+    bounded_range,
+    finalize,
+    refuse_length,
+)
+from notifier.words.formats import Reader
+
+__all__ = ["GLOBALS", "Budget", "Compiled", "TemplateFault", "TooMuchWork", "check_source", "compiled"]
+
+LONGEST_SOURCE = 100_000
+# Of a source, as Jinja sees them: compiling takes 50 to 100 µs for each, and more the deeper it stands
+# in an expression.
+MOST_PARTS = 500
+MOST_TOKENS = 10 * MOST_PARTS
+DEEPEST = 20  # brackets, operators and filters within one another
+_SHORT, _FEW = 600, 20  # characters and tags of a source that is compiled where it is needed: a few milliseconds
+_OPENINGS = ("{{", "{%", "{#")
+_CHARACTERS_A_PART = 250  # of what is printed as it is
+_DEPTH_A_PART = 10
+
+_ALLOWED_NODES = (
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Tuple, nodes.List, nodes.Dict,
+    nodes.Pair, nodes.Keyword,
+    nodes.If, nodes.For, nodes.Assign, nodes.With, nodes.Scope, nodes.CondExpr, nodes.Filter, nodes.Test, nodes.Call,
+    nodes.Getattr, nodes.Getitem,
+    nodes.Slice, nodes.Concat, nodes.Compare, nodes.Operand, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv,
+    nodes.Mod, nodes.Neg,
+    nodes.Pos, nodes.Not, nodes.And, nodes.Or,
+)  # fmt: skip
+_SAID_AS = {
+    "Pow": "**", "Macro": "macro", "CallBlock": "call", "FilterBlock": "filter", "AssignBlock": "set as a block",
+    "Include": "include", "Import": "import",
+    "FromImport": "import", "Extends": "extends", "Block": "block", "ScopedEvalContextModifier": "autoescape",
+    "NSRef": "namespace",
+}  # fmt: skip
+_ARITHMETIC = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+}
+_COMPARING_TESTS = frozenset({"divisibleby", "in", "eq", "ne", "lt", "le", "gt", "ge"})
+
+
+class _Missing(StrictUndefined):
+    """Data that was not given: may be asked for (`if eta`, `eta or ""`), even two levels down, but never printed."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:  # type: ignore[override]
+        return False
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    context_class = Run
+    intercepted_binops = frozenset(_ARITHMETIC)
+
+    def _tokenize(
+        self, source: str, name: str | None, filename: str | None = None, state: str | None = None
+    ) -> TokenStream:
+        if sum(map(source.count, _OPENINGS)) > MOST_PARTS:
+            raise _too_many_parts(1)
+        return TokenStream(_not_too_many(super()._tokenize(source, name, filename, state)), name, filename)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if isinstance(obj, LoopContext) and not attribute.startswith("_"):
+            return getattr(obj, attribute)
+        return self.getitem(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, Undefined):
+            return obj
+        if isinstance(obj, (Mapping, str, list, tuple)) and isinstance(argument, (str, int, slice)):
+            try:
+                return obj[cast("Any", argument)]
+            except (TypeError, LookupError):
+                pass
+        return self.undefined(obj=obj, name=argument)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        if operator == "+" and isinstance(left, str) and isinstance(right, str):
+            cast("Run", context).budget.spend((len(left) + len(right)) // 100)
+            refuse_length(len(left) + len(right))
+            return left + right
+        for side in (left, right):
+            if isinstance(side, Undefined):
+                side._fail_with_undefined_error()
+            if not isinstance(side, (int, float)) or abs(side) > LARGEST_NUMBER:
+                raise TemplateFault(f"{operator} is for numbers of reasonable size")
+        return _ARITHMETIC[operator](left, right)
+
+
+def _too_many_parts(line: int) -> TemplateSyntaxError:
+    return TemplateSyntaxError(f"a text may have {MOST_PARTS} parts: split it, or leave something out", line)
+
+
+def _not_too_many(tokens: Iterable[Token]) -> Iterator[Token]:
+    for number, token in enumerate(tokens):
+        if number > MOST_TOKENS:
+            raise _too_many_parts(token.lineno)
+        yield token
+
+
+def _count(source: str, tree: nodes.Template) -> int:
+    """How many parts a source has, by what it takes to compile them. Refuses what is not available, what is too much,
+    and what is too deep.
+    """
+    number = len(source) // _CHARACTERS_A_PART
+    waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        _vet(node)
+        number += 1 + depth // _DEPTH_A_PART
+        if number > MOST_PARTS:
+            raise _too_many_parts(node.lineno)
+        if depth > DEEPEST:
+            raise TemplateSyntaxError(f"brackets, operators and filters may stand {DEEPEST} deep", node.lineno)
+        waiting += [(child, depth + 1) for child in node.iter_child_nodes()]
+    return number
+
+
+def _vet(node: nodes.Node) -> None:
+    def refuse(what: str) -> None:
+        raise TemplateSyntaxError(f"{what} is not available in message templates", node.lineno)
+
+    if not isinstance(node, _ALLOWED_NODES):
+        refuse(_SAID_AS.get(type(node).__name__, type(node).__name__.lower()))
+    if isinstance(node, nodes.For) and node.recursive:
+        refuse("a recursive loop")
+    if isinstance(node, nodes.Call) and not _is_callable(node.node):
+        refuse("calling anything but range()")
+    if isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
+        refuse(f"the attribute {node.attr!r}")
+    if isinstance(node, nodes.Name) and node.name == "self":
+        refuse("self")
+    if isinstance(node, nodes.Filter) and node.name.startswith("_"):
+        refuse(f"the filter {node.name!r}")
+
+
+def _is_callable(node: nodes.Expr) -> bool:
+    """`range(…)` and `loop.cycle(…)`; there is nothing else worth calling."""
+    if isinstance(node, nodes.Getattr):
+        return isinstance(node.node, nodes.Name) and (node.node.name, node.attr) == ("loop", "cycle")
+    return isinstance(node, nodes.Name) and node.name == "range"
+
+
+class _Limits(NodeTransformer):
+    """Puts a counter around what goes through values of any size: loops, `~`, comparisons, slices, the keys of
+    mappings.
+    """
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - Jinja's visitor names them so
+        self.generic_visit(node)
+        repeated = [*node.body, *([node.test] if node.test else [])]
+        cost = sum(1 + sum(1 for _ in part.find_all(nodes.Node)) for part in repeated)
+        node.iter = _filter(cast("nodes.Expr", node.iter), "_counted", nodes.Const(cost))
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return _filter(nodes.List(node.nodes, lineno=node.lineno), "_concat")
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.expr = _weighed(node.expr)
+        for operand in node.ops:
+            operand.expr = _weighed(operand.expr)
+        return node
+
+    def visit_Test(self, node: nodes.Test) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if node.name in _COMPARING_TESTS:
+            node.node = _weighed(node.node)
+            node.args = [_weighed(arg) for arg in node.args]
+        return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if isinstance(node.arg, nodes.Slice):
+            node.node = _weighed(node.node)
+        return node
+
+    def visit_Pair(self, node: nodes.Pair) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if not isinstance(node.key, nodes.Const):
+            node.key = _filter(node.key, "_key")
+        return node
+
+
+def _weighed(node: nodes.Expr) -> nodes.Expr:
+    return node if isinstance(node, nodes.Const) else _filter(node, "_weighed")
+
+
+def _filter(node: nodes.Expr, name: str, *args: nodes.Expr) -> nodes.Filter:
+    return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno)
+
+
+def _environment(*, is_html: bool) -> _Environment:
+    environment = _Environment(
+        autoescape=is_html,
+        undefined=_Missing,
+        finalize=finalize,
+        keep_trailing_newline=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        cache_size=0,
+    )
+    environment.filters = dict(FILTERS)
+    kept_tests = (
+        "defined",
+        "undefined",
+        "none",
+        "number",
+        "string",
+        "mapping",
+        "sequence",
+        "boolean",
+        "odd",
+        "even",
+        "divisibleby",
+        "in",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+    )
+    environment.tests = {name: environment.tests[name] for name in kept_tests}
+    environment.globals = {"range": bounded_range}
+    return environment
+
+
+_TEXT, _HTML = _environment(is_html=False), _environment(is_html=True)
+
+
+class Compiled:
+    """A source ready to run, any number of times, from any thread. `parts`: how much of it there is, of which
+    MOST_PARTS are allowed.
+    """
+
+    __slots__ = ("_constant", "_template", "parts")
+
+    def __init__(self, source: str, *, is_html: bool, code: "Code | None" = None) -> None:
+        """`code`: as `code_of` made it of the same source. Raises TemplateFault."""
+        self._constant: str | None = None
+        self._template: Template | None = None
+        if "{" not in source:
+            self._constant = source.removesuffix("\n")
+        if len(source) > LONGEST_SOURCE:
+            raise TemplateFault(f"a template may have {LONGEST_SOURCE} characters")
+        self.parts = len(source) // _CHARACTERS_A_PART
+        if self._constant is None:
+            made, self.parts = code or code_of(source, is_html=is_html)
+            environment = _HTML if is_html else _TEXT
+            self._template = Template.from_code(environment, made, environment.make_globals(None))
+
+    def run(self, variables: dict[str, Any], reader: Reader, budget: Budget) -> str:
+        """The text for these variables, paid for out of the budget. Raises TemplateFault, whatever went wrong."""
+        template = self._template
+        if template is None:
+            return self._constant or ""
+        run = Run(template.environment, variables, template.name, template.blocks)
+        run.reader, run.budget = reader, budget
+        pieces, length = [], 0
+        try:
+            budget.spend(self.parts)
+            # Not Template.render(): that merges the globals anew for every field and rewrites tracebacks.
+            for piece in template.root_render_func(run):
+                length += len(piece)
+                refuse_length(length)
+                pieces.append(piece)
+        except Exception as error:  # a template is the writer's program: whatever it raises is their fault to see
+            message = error.message if isinstance(error, TemplateFault) else str(error)
+            kind = TooMuchWork if isinstance(error, TooMuchWork) else TemplateFault
+            raise kind(message[:300] or type(error).__name__, _line_of(template, error)) from error
+        return "".join(pieces)
+
+
+Code = tuple[CodeType, int]  # what runs, and of how many parts it is made
+
+
+def code_of(source: str, *, is_html: bool) -> Code:
+    """Raises TemplateFault."""
+    environment = _HTML if is_html else _TEXT
+    try:
+        tree = environment.parse(source)
+        parts = _count(source, tree)
+        return environment.compile(_Limits().visit(tree)), parts
+    except TemplateSyntaxError as error:
+        raise TemplateFault(error.message or "the template cannot be read", error.lineno) from error
+    except (RecursionError, SyntaxError, MemoryError, ValueError, OverflowError) as error:
+        raise TemplateFault("the template cannot be compiled: too deeply nested, or a number too long") from error
+
+
+GLOBALS: Mapping[str, Any] = _TEXT.globals
+Compile = Callable[..., Compiled]  # (source, is_html=…) → ready to run
+
+
+@lru_cache(maxsize=8192)
+def compiled(source: str, *, is_html: bool = False) -> Compiled:
+    """Raises TemplateFault. Kept per source text, so a version is compiled once in a process; what takes long, apart
+    from the hub.
+    """
+    if len(source) <= _SHORT and sum(map(source.count, _OPENINGS)) <= _FEW:
+        return Compiled(source, is_html=is_html)
+    try:
+        code, parts = process_pool.run(process_pool.MESSAGES, _portable, source, is_html)
+    except Rejected:  # nobody is free
+        return Compiled(source, is_html=is_html)
+    return Compiled(source, is_html=is_html, code=(marshal.loads(code), parts))
+
+
+def _portable(source: str, is_html: bool) -> tuple[bytes, int]:
+    code, parts = code_of(source, is_html=is_html)
+    return marshal.dumps(code), parts
+
+
+def undeclared(source: str) -> set[str]:
+    """The names that a source takes from the data. Raises what compiling it raises."""
+    return (
+        meta.find_undeclared_variables(_TEXT.parse(source)) - GLOBALS.keys() - {"data", "user", "greeting"}
+        if "{" in source
+        else set()
+    )
+
+
+def check_source(text: str, *, is_html: bool = False) -> TemplateFault | None:
+    """What is wrong with a source, before anything is rendered with it."""
+    try:
+        Compiled(text, is_html=is_html)
+    except TemplateFault as fault:
+        return fault
+    return None
+
+
+def _line_of(template: Template, error: Exception) -> int | None:
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals is template.root_render_func.__globals__:
+            line = template.get_corresponding_lineno(trace.tb_lineno)
+        trace = trace.tb_next
+    return line

@@ -1,0 +1,347 @@
+"""Turns notifications into the final words of each channel: the only place where that happens.
+
+Called with a whole batch by `words`, which accept, deliver, the dry run and the editor share. A template's
+fault never reaches its neighbours: it comes back as a `RenderFault` in its place. Nothing here sends or stores.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from notifier.channels import CHANNELS
+from notifier.channels.contract import Shape
+from notifier.core.message import Content
+from notifier.core.wording import ANY_CHANNEL, FIELDS, TemplateSource, Words
+from notifier.words.clean import (
+    action_address,
+    cut,
+    cut_for_sms,
+    many_lines,
+    one_line,
+    plain_spaces,
+    text_of_html,
+    web_address,
+)
+from notifier.words.filters import paragraphs
+from notifier.words.formats import Reader, locale_for
+from notifier.words.language import GLOBALS, Budget, Compile, TemplateFault, TooMuchWork, check_source, compiled
+from notifier.words.link_hosts import MESSAGE, strange_link
+from notifier.words.mail_layout import Mail, inlined, lay_out, words_of
+from notifier.words.store import load_templates
+
+__all__ = [
+    "RenderFault",
+    "RenderRequest",
+    "TemplateFault",
+    "check_source",
+    "load_templates",
+    "render",
+    "render_some",
+    "type_title",
+    "work_for",
+]
+
+DEFAULT_LOCALE = "en"
+LONGEST_TITLE = 200
+# Units of `Budget`. With the channels there are this adds up to 48,000.
+_WORK_OF_A_PAGE, _WORK_OF_A_TEXT, _WORK_OF_A_NOTE = 20_000, 5_000, 3_000
+_WORK_BESIDES = 30  # what a message takes that asks nothing of its template
+_CHARACTERS_CLEANED = 10
+_WORK_OF_A_TAG = 2
+LONGEST_LOCALE = 35
+
+
+@dataclass(frozen=True, slots=True)
+class RenderRequest:
+    """One message to be put into words. `titles` is its type's name by locale, used where no template serves.
+
+    `why_url` leads to the switch that let it through, if it may; `unsubscribe_url` is None for what cannot be
+    unsubscribed from. `site_url`: what a path stands for in a mail. `is_mandatory`: nobody can opt out of it.
+    """
+
+    channel: str
+    locale: str | None
+    type: str
+    template: TemplateSource | None
+    titles: Mapping[str, str]
+    data: Mapping[str, Any]
+    user_name: str | None
+    zone: ZoneInfo
+    category: str
+    why_url: str | None
+    unsubscribe_url: str | None
+    site_url: str | None = None
+    is_mandatory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RenderFault:
+    """Why there are no words: the template's field and line, and what happened. `str()` is a sentence for people.
+
+    `is_too_much`: it was stopped since it took too much work.
+    """
+
+    message: str
+    field: str | None = None
+    line: int | None = None
+    is_too_much: bool = False
+
+    def __str__(self) -> str:
+        place = " of ".join(
+            filter(None, [f"line {self.line}" if self.line else None, self.field and f"the {self.field}"])
+        )
+        return f"The template failed in {place}: {self.message}" if place else f"The template failed: {self.message}"
+
+
+def work_for(channel: str) -> int:
+    """What one message of the channel may take, in the units of `Budget`. A notification by all channels takes 50 ms at
+    most.
+    """
+    shape = CHANNELS[channel].shape
+    return _WORK_OF_A_PAGE if shape.has_html else _WORK_OF_A_TEXT if shape.longest_body is None else _WORK_OF_A_NOTE
+
+
+def render(requests: Sequence[RenderRequest], *, compile: Compile = compiled) -> list[Content | RenderFault]:
+    """One answer each, in the same order. Never raises for what a template or its data does.
+
+    What is compiled is kept; `Compiled` keeps nothing, for words that are only tried.
+    """
+    return [_render(request, compile, Budget(work_for(request.channel))) for request in requests]
+
+
+def render_some(
+    requests: Sequence[RenderRequest], most: int, *, compile: Compile = compiled
+) -> list[Content | RenderFault | None]:
+    """As `render`, until `most` units of work are spent: None for each that its turn did not come to."""
+    left = most
+    results: list[Content | RenderFault | None] = []
+    for request in requests:
+        if left <= 0:
+            results.append(None)
+            continue
+        budget = Budget(work_for(request.channel))
+        results.append(_render(request, compile, budget))
+        left -= _WORK_BESIDES + min(budget.spent, budget.most)
+    return results
+
+
+class _FieldFault(Exception):
+    def __init__(self, fault: RenderFault) -> None:
+        self.fault = fault
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Runs the sources of one message: the same variables for all its fields."""
+
+    variables: dict[str, Any]
+    reader: Reader
+    compile: Compile
+    budget: Budget
+
+    def write(self, field: str, source: str | None, *, is_html: bool = False) -> str:
+        if not source:
+            return ""
+        with _told(field):
+            written = self.compile(source, is_html=is_html).run(self.variables, self.reader, self.budget)
+            self.budget.spend(len(written) // _CHARACTERS_CLEANED)
+            return written
+
+
+@contextlib.contextmanager
+def _told(field: str) -> Iterator[None]:
+    """Says in which field a fault is."""
+    try:
+        yield
+    except TemplateFault as fault:
+        raise _FieldFault(RenderFault(fault.message, field, fault.line, isinstance(fault, TooMuchWork))) from fault
+    except ValueError as fault:  # of a mail's HTML
+        raise _FieldFault(RenderFault(str(fault)[:300], field)) from fault
+
+
+def _render(request: RenderRequest, compile: Compile, budget: Budget) -> Content | RenderFault:
+    found = find_words(request.template, request.channel, request.locale) if request.template else None
+    try:
+        if found is None:
+            return _from_titles(request, budget)
+        return _from_words(request, *found, compile, budget)
+    except _FieldFault as error:
+        return error.fault
+
+
+def _refuse_strange_links(request: RenderRequest, words: Words, fields: Mapping[str, str | None]) -> None:
+    """Of a message that nobody can opt out of: links lead where its words or its data say, and to no host put together
+    of both.
+    """
+    sources = [getattr(words, name) for name in FIELDS]
+    for name, text in fields.items():
+        if (
+            text
+            and strange_link(text, sources, (request.data, request.user_name), (request.site_url, request.why_url))
+            is not None
+        ):
+            raise _FieldFault(RenderFault(MESSAGE, name))
+
+
+def find_words(template: TemplateSource, channel: str, locale: str | None) -> tuple[Words, str, str] | None:
+    """The words for a reader, with their channel and locale: the reader's language before the channel's own wording.
+
+    pt-BR, then pt, then English, then whatever there is; in each, the channel's own before those for any (`*`).
+    """
+    for candidate in (*fall_backs(locale), *sorted({known for _, known in template.contents})):
+        for owner in (channel, ANY_CHANNEL):
+            words = template.contents.get((owner, candidate))
+            if words is not None:
+                return words, owner, candidate
+    return None
+
+
+def fall_backs(locale: str | None) -> tuple[str, ...]:
+    """`pt_br` → pt-BR, pt, en: the spellings under which templates keep their locales. Of an endless one, the
+    beginning.
+    """
+    return _fall_backs((locale or "")[:LONGEST_LOCALE])
+
+
+@lru_cache(maxsize=1024)
+def _fall_backs(locale: str) -> tuple[str, ...]:
+    parts = locale.replace("_", "-").split("-")
+    tags = [
+        "-".join([parts[0].lower(), *map(_subtag, parts[1:count])]) for count in range(len(parts), 0, -1) if parts[0]
+    ]
+    return tuple(dict.fromkeys([*tags, DEFAULT_LOCALE]))
+
+
+def _subtag(text: str) -> str:
+    return text.upper() if len(text) == 2 else text.title() if len(text) == 4 else text.lower()
+
+
+def _from_words(
+    request: RenderRequest, words: Words, owner: str, locale: str, compile: Compile, budget: Budget
+) -> Content:
+    shape = CHANNELS[request.channel].shape
+    # A German text for a reader from Austria has Austrian dates; an English one for a Brazilian has English dates.
+    spoken = fall_backs(request.locale)[0]
+    reader = Reader(locale_for(spoken if spoken.split("-")[0] == locale.split("-")[0] else locale), request.zone)
+    greeting = _greeting(reader.locale.language, request.user_name)
+    variables = {
+        **GLOBALS,
+        **request.data,
+        "data": request.data,
+        "user": {"name": request.user_name or ""},
+        "greeting": greeting,
+    }
+    write = _Writer(variables, reader, compile, budget).write
+
+    title = cut(one_line(write("title", words.title)), LONGEST_TITLE) or type_title(
+        request.type, request.titles, locale
+    )
+    body = many_lines(write("body", words.body))
+    action_url = action_address(write("action_url", words.action_url), request.site_url if shape.has_html else None)
+    if shape.has_html and action_url is not None:
+        action_url = web_address(action_url)  # a path leads nowhere from a mail
+    action_label = one_line(write("action_label", words.action_label)) or words_of(reader.locale.language)["open"]
+    content = Content(
+        title=title,
+        body=body,
+        subject=(cut(one_line(write("subject", words.subject)), LONGEST_TITLE) or title) if shape.has_subject else None,
+        action_label=cut(action_label, LONGEST_TITLE) if action_url else None,
+        action_url=action_url,
+        image=web_address(write("image", words.image)),
+    )
+    html = write("html", words.html, is_html=True) if shape.has_html else ""
+    if request.is_mandatory:
+        _refuse_strange_links(request, words, {**asdict(content), "html": html})
+    if shape.has_html:
+        return _as_mail(request, content, html, reader.locale.language, greeting, budget)
+    return _as_text(content, shape, is_own=owner == request.channel)
+
+
+def _from_titles(request: RenderRequest, budget: Budget) -> Content:
+    locale = next((tag for tag in fall_backs(request.locale) if tag in request.titles), DEFAULT_LOCALE)
+    title = type_title(request.type, request.titles, locale)
+    shape = CHANNELS[request.channel].shape
+    content = Content(title=title, body=title, subject=title if shape.has_subject else None)
+    return (
+        _as_mail(request, content, "", locale_for(locale).language, "", budget)
+        if shape.has_html
+        else _as_text(content, shape, is_own=True)
+    )
+
+
+def type_title(key: str, titles: Mapping[str, str], locale: str | None) -> str:
+    """By the reader's language, English, or whatever there is; the key in words where there is none."""
+    tags = (*fall_backs(locale), *sorted(titles))
+    title = next((titles[tag] for tag in tags if tag in titles), key.replace("_", " ").capitalize())
+    return cut(one_line(title), LONGEST_TITLE)
+
+
+def _greeting(language: str, name: str | None) -> str:
+    hello = words_of(language)["hello"]
+    return f"{hello} {one_line(name)}," if name else f"{hello},"
+
+
+def _as_text(content: Content, shape: Shape, *, is_own: bool) -> Content:
+    """For a channel of running text, words that were written for any channel are strung together: title, text, link."""
+    body = content.body
+    if not shape.has_card:
+        body = (
+            content.body or content.title
+            if is_own
+            else "\n".join(_once(content.title, content.body, content.action_url))
+        )
+        body = plain_spaces(body)
+    return replace(content, body=(cut_for_sms if shape.is_sms else cut)(body, shape.longest_body))
+
+
+def _once(*parts: str | None) -> Iterator[str]:
+    seen = ""
+    for part in parts:
+        if part and part not in seen:
+            seen += part
+            yield part
+
+
+def _as_mail(
+    request: RenderRequest, content: Content, html: str, language: str, greeting: str, budget: Budget
+) -> Content:
+    """Both parts of a mail. Each is made from the other where the template has only one."""
+    words = words_of(language)
+    with _told("html" if html else "body"):
+        inner = inlined(many_lines(html or paragraphs(content.body)), budget)
+        body = content.body or _text_of(inner, budget) or content.title
+    body = cut(body, CHANNELS[request.channel].shape.longest_body)
+    document = lay_out(
+        Mail(
+            language=language,
+            category=request.category,
+            kicker=type_title(request.type, request.titles, language),
+            title=content.title,
+            preheader=one_line(body.removeprefix(greeting)),
+            content=inner,
+            action_label=content.action_label,
+            action_url=content.action_url,
+            image=content.image,
+            why_url=request.why_url,
+            unsubscribe_url=request.unsubscribe_url,
+        )
+    )
+    parts = [body]
+    if content.action_url and content.action_url not in body:
+        parts.append(f"{content.action_label}:\n{content.action_url}")
+    foot = [
+        f"{words[name]}\n{url}"
+        for name, url in (("why", request.why_url), ("unsubscribe", request.unsubscribe_url))
+        if url
+    ]
+    if foot:
+        parts.append("\n".join(["-- ", *foot]))
+    return replace(content, body="\n\n".join(parts), html=document)
+
+
+def _text_of(html: str, budget: Budget) -> str:
+    budget.spend(len(html) // _CHARACTERS_CLEANED + _WORK_OF_A_TAG * html.count("<"))
+    return text_of_html(html)
