@@ -12,14 +12,15 @@ import sqlalchemy as sa
 from flask import current_app
 
 from bench.sample import CROWD, PEOPLE
-from notifier.core.plan import AddressFacts, ChannelFacts, Facts, TypeFacts, plan
+from notifier.core.facts import AddressFacts, ChannelFacts, Facts, TypeFacts
+from notifier.core.plan import plan
 from notifier.core.preferences import from_document
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Preference
-from notifier.pipeline.planning.orders import load_people, recall_people
+from notifier.people.person import load_people, recall_people
 
 USERS = 1_000
 BATCH = 12  # as busy single requests gather

@@ -1,20 +1,31 @@
-"""Notifier: a self-hosted notification system. This map is the whole of it.
+"""Notifier: a self-hosted notification system. Its rooms, bottom to top; a room imports rooms above it in this list.
 
-floor 0  core/          the rules: what may be sent, where, when, and what follows a failure.
-                        Standard library only; no Flask, SQL, Redis, HTTP, clock.
-floor 1  config.py      settings from the environment        clock.py ids.py  time and keys
-         extensions.py  unbound Flask extensions             encryption.py    the key ring
-         database.py    engine set-up and `transaction()`    models/          one aggregate a file
-         channels/      one file per provider, the registry, the outbound HTTP client
-         queueing.py    queue names and the doorbell          realtime/publish.py  events out
-floor 2  pipeline/      the flow, a file a stage: accept facts expand render deliver sweep inbox
-         queries/       read-only questions, a file per screen family
-         accounts.py    sign-in, API keys           origins.py  whose pages may use a user's token
-         key_use.py     when a key was used last
-floor 3  api/ web/ realtime/    the doors: thin, none imports another
-floor 4  app.py         create_app
-floor 5  jobs.py worker.py scheduler.py up.py cli.py doctor/ __main__.py   the processes
+core               the rules: what may be sent, where and when, and what follows a failure; standard library only
+ground             what everything stands on: settings, clock, ids, encryption, database, logs, tokens, shapes
+batchworker        an RQ worker that runs many jobs at once; knows nothing of notifications
+models             the tables
+channels           channels and their adapters, one file a provider; the HTTP and SMTP clients they share
+signals            what goes through Redis and may be lost: doorbells, inbox events, signs of life
+ledgers            what is counted or written across notifications: audit, caps, floods, scores, digests, tallies
+queries            read-only questions, a file for each family of screens
+inbox              the items of a person's inbox, and the marks on them
+people             profiles, addresses, choices, suppressions
+providers          accounts of providers, flags, health, pausing
+words              templates and data in, a message's words out
+catalogue          what can happen: event types, their schemas and templates, and those that are shipped
+pipeline.planning  decides and stores a batch, inside the caller's transaction (T1)
+pipeline.intake    takes submissions in: judge, accept, expand, dry run, schedules, cancel
+pipeline.delivery  claims, sends and records (T2, send, T3)
+pipeline.upkeep    what is due, lost or lapsed, again and again
+access             who may come in: accounts, sessions, keys, roles, sign-in, invitations, codes
+operations         what those who run it do: retry, bulk actions, trials, installation
+api                the producers' and people's HTTP API
+web                the pages, of people and of the console
+realtime           the Socket.IO namespaces
+app                create_app
+jobs               what RQ calls; its name stands in Redis
+programs           the commands and processes: up, worker, scheduler, doctor, cli
+__main__           `python -m notifier`
 
-A module imports lower floors and its own package only. Every stage takes a list. The database is
-the truth and Redis the doorbell: commit, then ring. `docs/architecture.md` says why.
+The doors (api, web, realtime) never import each other. `tests/test_architecture.py` reads this very list.
 """

@@ -10,12 +10,9 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-from notifier.ground.config import BadSettings, NotReady, Settings
+from notifier.ground.config import WSGI, BadSettings, NotReady, Settings
 from notifier.ground.encryption import KeysDoNotFit
-
-WSGI = Path(__file__).resolve().parent.parent / "wsgi.py"
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -1,14 +1,13 @@
 """`create_app`: reads the settings, binds the extensions, opens the doors. Nothing is created at import."""
 
-from pathlib import Path
-
 from apiflask import APIFlask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from notifier import api, channels, web
+from notifier import api, web
 from notifier.access import sessions
+from notifier.channels import serving
 from notifier.ground import process_pool
-from notifier.ground.config import Settings
+from notifier.ground.config import ROOT, Settings
 from notifier.ground.database import engine_options, prepare_engine
 from notifier.ground.encryption import vault
 from notifier.ground.extensions import csrf, db, login_manager, migrate, redis_store, socketio
@@ -16,7 +15,6 @@ from notifier.ledgers import audit
 from notifier.operations import installation
 from notifier.realtime import gateway
 
-ROOT = Path(__file__).resolve().parent.parent
 MOST_SAID = 64 * 1024  # bytes in a message over Socket.IO: browsers say little
 
 
@@ -57,7 +55,7 @@ def create_app(
     # nothing of it.)
     migrate.init_app(app, db, directory=str(ROOT / "migrations").replace("%", "%%"))
     redis_store.init_app(app, settings.redis_url)
-    channels.init_app(app, settings)
+    serving.init_app(app, settings)
     process_pool.init_app(app, has_pools=async_mode != "threading")  # green threads share one real one
     login_manager.init_app(app)
     csrf.init_app(app)

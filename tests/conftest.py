@@ -32,9 +32,9 @@ from hypothesis import settings as hypothesis_settings
 from pytest_flask.live_server import LiveServer
 from sqlalchemy import create_engine, make_url, text
 
-from notifier import channels
-from notifier.access import accounts
+from notifier.access import keys
 from notifier.app import create_app
+from notifier.channels import serving
 from notifier.core.submission import InlineRecipient
 from notifier.ground import tokens
 from notifier.ground.clock import now
@@ -43,13 +43,14 @@ from notifier.ground.database import transaction
 from notifier.ground.encryption import KeyRing
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import new_id
-from notifier.inbox import marks as inbox
+from notifier.inbox.items import add
 from notifier.models import Address, ConsentEvent, Delivery, Notification, Preference, Submission, User
 from notifier.models.producer import SCOPES
 from notifier.operations import installation
 from notifier.people import preferences as choosing
 from notifier.people import profiles as people
 from notifier.programs.up import redis_server
+from notifier.queries import valid_tokens
 from notifier.signals import publish
 from tests import sharing_out
 
@@ -227,11 +228,11 @@ def app(migrated_app: APIFlask) -> Iterator[APIFlask]:
         migrated_app.extensions.pop(memory, None)
     with migrated_app.app_context():
         redis_store.client.flushall()
-        channels.registry().configure(())  # without the accounts of another test's database
+        serving.registry().configure(())  # without the accounts of another test's database
         yield migrated_app
         db.session.rollback()
         _empty_the_tables()
-    accounts.forget_cached_keys()
+    keys.forget_cached_keys()
 
 
 def _empty_the_tables() -> None:
@@ -284,8 +285,8 @@ def live_server(_fit_to_fork: None, live_server: LiveServer) -> LiveServer:
 @pytest.fixture
 def producer_key(app: APIFlask) -> str:
     """A live key with every scope."""
-    producer = accounts.create_producer("Shop")
-    _, plain = accounts.create_key(producer.id, scopes=SCOPES)
+    producer = keys.create_producer("Shop")
+    _, plain = keys.create_key(producer.id, scopes=SCOPES)
     return plain
 
 
@@ -451,7 +452,7 @@ def subject_of(user_id: str) -> tokens.Subject:
     """Whom tokens of theirs name; made if there is no such person."""
     with transaction():
         people.upsert([InlineRecipient(user_id)])
-    subject = tokens.subject_of(user_id)
+    subject = valid_tokens.subject_of(user_id)
     assert subject is not None
     return subject
 
@@ -496,7 +497,7 @@ def arrive(app: APIFlask) -> Callable[..., list[UUID]]:
                     )
                 )
             session.flush()
-            events = inbox.add(rows)
+            events = add(rows)
         publish.publish_items(events)
         return [row["id"] for row in rows]
 

@@ -12,7 +12,7 @@ from apiflask import APIFlask
 from argon2 import PasswordHasher
 from flask import Config
 
-from notifier.access import accounts
+from notifier.access import accounts, keys
 from notifier.ground import tokens
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
@@ -47,8 +47,8 @@ def statements(app: APIFlask) -> Callable[[], int]:
 
 @pytest.mark.parametrize(("is_test", "start"), [(False, "ntf_live_"), (True, "ntf_test_")])
 def test_a_key_is_shown_once_and_only_its_hash_and_prefix_are_stored(app: APIFlask, is_test: bool, start: str) -> None:
-    producer = accounts.create_producer("Shop")
-    key, plain = accounts.create_key(producer.id, scopes=["notify"], is_test=is_test)
+    producer = keys.create_producer("Shop")
+    key, plain = keys.create_key(producer.id, scopes=["notify"], is_test=is_test)
     assert plain.startswith(start)
     assert len(plain) >= len(start) + 43  # 32 random bytes
     assert plain.startswith(key.prefix)
@@ -59,18 +59,18 @@ def test_a_key_is_shown_once_and_only_its_hash_and_prefix_are_stored(app: APIFla
 
 def test_of_a_key_that_was_chosen_hardly_anything_is_stored(app: APIFlask) -> None:
     chosen = "0123456789abcdef0123456789abcdef"
-    accounts.ensure_key(chosen, producer_name="Shop", scopes=["notify"])
-    accounts.create_key(accounts.create_producer("Other").id, scopes=["notify"], plain=chosen[::-1])
+    keys.ensure_key(chosen, producer_name="Shop", scopes=["notify"])
+    keys.create_key(keys.create_producer("Other").id, scopes=["notify"], plain=chosen[::-1])
     assert set(db.session.scalars(sa.select(ApiKey.prefix))) == {"0123", "fedc"}
 
 
 def test_a_key_is_found_with_what_it_may_do(app: APIFlask) -> None:
-    producer = accounts.create_producer("Shop")
+    producer = keys.create_producer("Shop")
     until = now() + timedelta(days=1)
-    key, plain = accounts.create_key(
+    key, plain = keys.create_key(
         producer.id, scopes=("read", "notify"), types=["order_shipped"], is_test=True, expires_at=until
     )
-    assert accounts.find_key(plain) == accounts.KeyIdentity(
+    assert keys.find_key(plain) == keys.KeyIdentity(
         key.id,
         producer.id,
         frozenset({"notify", "read"}),
@@ -82,80 +82,80 @@ def test_a_key_is_found_with_what_it_may_do(app: APIFlask) -> None:
 
 
 def test_a_key_with_an_unknown_scope_is_not_made(app: APIFlask) -> None:
-    producer = accounts.create_producer("Shop")
+    producer = keys.create_producer("Shop")
     with pytest.raises(ValueError, match="everything"):
-        accounts.create_key(producer.id, scopes=["notify", "everything"])
+        keys.create_key(producer.id, scopes=["notify", "everything"])
 
 
 @pytest.mark.parametrize(
     "plain", ["", "ntf_live_", "ntf_live_" + "x" * 43, "\0", "\ud800", "x" * 100_000, "' OR 1=1 --"]
 )
 def test_what_is_no_key_is_not_found(app: APIFlask, plain: str) -> None:
-    assert accounts.find_key(plain) is None
+    assert keys.find_key(plain) is None
 
 
 def test_a_key_chosen_by_the_operator_is_stored_once(app: APIFlask) -> None:
     plain = "correct-horse-battery-staple-0123456789"
-    assert accounts.ensure_key(plain, producer_name="Environment", scopes=SCOPES)
-    assert not accounts.ensure_key(plain, producer_name="Environment", scopes=SCOPES)
-    identity = accounts.find_key(plain)
+    assert keys.ensure_key(plain, producer_name="Environment", scopes=SCOPES)
+    assert not keys.ensure_key(plain, producer_name="Environment", scopes=SCOPES)
+    identity = keys.find_key(plain)
     assert identity is not None
     assert identity.scopes == set(SCOPES)
     assert not identity.is_test
 
 
 def test_a_revoked_key_is_refused_at_once_where_it_was_revoked_and_stays_so(app: APIFlask) -> None:
-    producer = accounts.create_producer("Shop")
-    key, plain = accounts.create_key(producer.id, scopes=SCOPES, plain="p" * 40)
-    assert accounts.find_key(plain)
-    assert accounts.revoke_key(key.id)
-    assert accounts.find_key(plain) is None
-    assert not accounts.revoke_key(key.id)
-    assert not accounts.ensure_key(plain, producer_name="Environment", scopes=SCOPES)
-    assert accounts.find_key(plain) is None
+    producer = keys.create_producer("Shop")
+    key, plain = keys.create_key(producer.id, scopes=SCOPES, plain="p" * 40)
+    assert keys.find_key(plain)
+    assert keys.revoke_key(key.id)
+    assert keys.find_key(plain) is None
+    assert not keys.revoke_key(key.id)
+    assert not keys.ensure_key(plain, producer_name="Environment", scopes=SCOPES)
+    assert keys.find_key(plain) is None
 
 
 def test_a_key_revoked_by_another_process_is_refused_seconds_later(app: APIFlask) -> None:
-    producer = accounts.create_producer("Shop")
-    key, plain = accounts.create_key(producer.id, scopes=SCOPES)
+    producer = keys.create_producer("Shop")
+    key, plain = keys.create_key(producer.id, scopes=SCOPES)
     with time_machine.travel(now(), tick=False) as clock:
-        assert accounts.find_key(plain)
+        assert keys.find_key(plain)
         with transaction() as session:
             session.execute(sa.update(ApiKey).where(ApiKey.id == key.id).values(revoked_at=now()))
-        clock.shift(accounts.CACHED_S)
-        assert accounts.find_key(plain) is None
+        clock.shift(keys.CACHED_S)
+        assert keys.find_key(plain) is None
 
 
 def test_an_expired_key_is_refused_even_while_it_is_cached(app: APIFlask) -> None:
-    producer = accounts.create_producer("Shop")
+    producer = keys.create_producer("Shop")
     with time_machine.travel(now(), tick=False) as clock:
-        _, plain = accounts.create_key(producer.id, scopes=SCOPES, expires_at=now() + timedelta(seconds=1))
-        assert accounts.find_key(plain)
+        _, plain = keys.create_key(producer.id, scopes=SCOPES, expires_at=now() + timedelta(seconds=1))
+        assert keys.find_key(plain)
         clock.shift(1)
-        assert accounts.find_key(plain) is None
+        assert keys.find_key(plain) is None
 
 
 def test_the_keys_of_a_disabled_producer_are_refused_until_it_is_enabled(app: APIFlask) -> None:
-    producer = accounts.create_producer("Shop")
-    _, plain = accounts.create_key(producer.id, scopes=SCOPES)
-    assert accounts.find_key(plain)
-    accounts.disable_producer(producer.id)
-    assert accounts.find_key(plain) is None
-    accounts.disable_producer(producer.id, disabled=False)
-    assert accounts.find_key(plain)
+    producer = keys.create_producer("Shop")
+    _, plain = keys.create_key(producer.id, scopes=SCOPES)
+    assert keys.find_key(plain)
+    keys.disable_producer(producer.id)
+    assert keys.find_key(plain) is None
+    keys.disable_producer(producer.id, disabled=False)
+    assert keys.find_key(plain)
 
 
 @pytest.mark.usefixtures("still_clock")
 def test_a_key_seen_lately_costs_no_query_and_neither_does_an_unknown_one(
     app: APIFlask, statements: Callable[[], int]
 ) -> None:
-    producer = accounts.create_producer("Shop")
-    _, plain = accounts.create_key(producer.id, scopes=SCOPES)
+    producer = keys.create_producer("Shop")
+    _, plain = keys.create_key(producer.id, scopes=SCOPES)
     for key in (plain, "ntf_live_unknown"):
         statements()
-        accounts.find_key(key)
+        keys.find_key(key)
         assert statements() == 1
-        accounts.find_key(key)
+        keys.find_key(key)
         assert statements() == 0
 
 
@@ -164,15 +164,15 @@ def test_a_flood_of_unknown_keys_is_forgotten_and_leaves_known_ones_cached(
     app: APIFlask, statements: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(accounts, "_CACHE_SIZE", 3)
-    producer = accounts.create_producer("Shop")
-    _, plain = accounts.create_key(producer.id, scopes=SCOPES)
-    accounts.find_key(plain)
+    producer = keys.create_producer("Shop")
+    _, plain = keys.create_key(producer.id, scopes=SCOPES)
+    keys.find_key(plain)
     for number in range(10):
-        accounts.find_key(f"unknown-{number}")
+        keys.find_key(f"unknown-{number}")
     statements()
-    assert accounts.find_key(plain)
+    assert keys.find_key(plain)
     assert statements() == 0
-    accounts.find_key("unknown-0")
+    keys.find_key("unknown-0")
     assert statements() == 1
 
 

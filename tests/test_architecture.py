@@ -12,47 +12,37 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CHANNEL_NAMES = {"inapp", "email", "sms", "push", "webpush", "webhook", "slack", "whatsapp", "voice"}
 
-# The longest match counts. What is not named here fails the first test: a new module is put on a floor by hand.
-FLOORS = {
-    "notifier.core": 0,
-    "notifier.ground.outage": 1, "notifier.ground.lifeline": 1, "notifier.queries.writable": 1,
-    "notifier.ground.config": 1, "notifier.ground.extensions": 1, "notifier.ground.clock": 1, "notifier.ground.ids": 1, "notifier.ground.encryption": 1,
-    "notifier.ground.database": 1,
-    "notifier.ground.logs": 1, "notifier.signals.liveness": 1, "notifier.models": 1, "notifier.channels": 1, "notifier.catalogue": 1,
-    "notifier.signals.queueing": 1,
-    "notifier.ground.process_pool": 1,
-    "notifier.batchworker": 1, "notifier.ground.shapes": 1, "notifier.queries.dead_letters": 1, "notifier.ground.tokens": 1, "notifier.ground.schema": 1, "notifier.signals.publish": 1,
-    "notifier.programs.guard": 1, "notifier.ground.vital": 1, "notifier.programs.listening": 1,
-    "notifier.pipeline": 2, "notifier.queries": 2, "notifier.access.accounts": 2, "notifier.access.origins": 2, "notifier.access.key_use": 2, "notifier.operations.installation": 2,
-    "notifier.api": 3, "notifier.web": 3, "notifier.realtime.gateway": 3, "notifier.realtime.console": 3, "notifier.realtime.door": 3,
-    "notifier.app": 4,
-    "notifier.jobs": 5, "notifier.programs.worker": 5, "notifier.programs.scheduler": 5, "notifier.programs.starting": 5, "notifier.programs.up": 5,
-    "notifier.programs.children": 5,
-    "notifier.programs.cli": 5, "notifier.programs.doctor": 5, "notifier.programs.demonstration": 5, "notifier.__main__": 5,
-    "wsgi": 6,
-}  # fmt: skip
-MAPS = {"notifier", "notifier.realtime"}  # packages whose __init__ holds nothing
-# Inside floor 1: what everything may use.
-EVERYBODYS = {
-    "notifier.ground.config", "notifier.ground.extensions", "notifier.ground.outage", "notifier.ground.clock", "notifier.ground.ids",
-    "notifier.ground.encryption", "notifier.ground.database",
-    "notifier.ground.vital",
-}  # fmt: skip
-BESIDE = {  # the few that look sideways, and why
-    ("notifier.ground.tokens", "notifier.models"),  # the rows that tokens end with, which doors and pipeline ask about
-    ("notifier.queries.dead_letters", "notifier.models"),  # its SQL, which both pipeline and queries use
-    ("notifier.queries.writable", "notifier.models"),  # the row that is written to see whether it works
-    ("notifier.signals.queueing", "notifier.channels"),  # there is a queue for each channel
-    ("notifier.signals.queueing", "notifier.batchworker.bell"),  # wakes its workers
-    (
-        "notifier.operations.installation",
-        "notifier.people.profiles",
-    ),  # its address, so that alerts reach it by mail too
-    ("notifier.access.accounts", "notifier.ledgers.audit"),  # keys and accounts are changed by somebody
-    ("notifier.access.accounts", "notifier.access.sessions"),  # which end with a changed password
-    ("notifier.access.origins", "notifier.ledgers.audit"),
-    ("notifier.operations.installation", "notifier.access.accounts"),  # makes the first admin and the first key
-}
+# Bottom to top: a module imports rooms earlier in this list and its own. `notifier/__init__.py` shows the same list.
+ROOMS = [
+    "core",
+    "ground",
+    "batchworker",
+    "models",
+    "channels",
+    "signals",
+    "ledgers",
+    "queries",
+    "inbox",
+    "people",
+    "providers",
+    "words",
+    "catalogue",
+    "pipeline.planning",
+    "pipeline.intake",
+    "pipeline.delivery",
+    "pipeline.upkeep",
+    "access",
+    "operations",
+    "api",
+    "web",
+    "realtime",
+    "app",
+    "jobs",
+    "programs",
+    "__main__",
+]
+DOORS = ("api", "web", "realtime")
+MAPS = {"notifier", "notifier.pipeline", "notifier.programs"}  # packages that only group rooms or programs
 
 
 def modules() -> dict[str, ast.Module]:
@@ -84,11 +74,13 @@ def ours(name: str) -> set[str]:
     return {target for target, _ in imports(MODULES[name]) if target.split(".")[0] in ("notifier", "wsgi")} - {name}
 
 
-def floor_of(name: str) -> int:
-    while name not in FLOORS:
-        name, dot, _ = name.rpartition(".")
-        assert dot, "stands on no floor"
-    return FLOORS[name]
+def room_of(name: str) -> str:
+    """`notifier.pipeline.intake.judge` → pipeline.intake."""
+    room = name.removeprefix("notifier.")
+    while room not in ROOMS:
+        room, dot, _ = room.rpartition(".")
+        assert dot, f"{name} stands in no room: put it into one, or the room into the list"
+    return room
 
 
 def faults(question: Callable[[str], Collection[str]], names: Iterable[str]) -> dict[str, Collection[str]]:
@@ -96,27 +88,21 @@ def faults(question: Callable[[str], Collection[str]], names: Iterable[str]) -> 
     return {name: found for name in sorted(names) if (found := question(name))}
 
 
-def package_of(name: str) -> str:
-    """The unit inside which modules may import each other: the package under `notifier`, or the module itself."""
-    return ".".join(name.split(".")[:2])
-
-
-def test_a_module_imports_lower_floors_and_its_own_package_only() -> None:
-    assert faults(wrong_imports, set(MODULES) - MAPS) == {}
+def test_a_module_imports_rooms_below_it_and_its_own_only() -> None:
+    assert faults(wrong_imports, set(MODULES) - MAPS - {"wsgi"}) == {}
 
 
 def wrong_imports(name: str) -> set[str]:
-    mine = floor_of(name)
-    beside = {
-        target for target in ours(name) - MAPS if floor_of(target) == mine and package_of(target) != package_of(name)
-    }
-    above = {target for target in ours(name) - MAPS if floor_of(target) > mine}
-    excused = {target for target in beside if mine == 5 or target in EVERYBODYS or (name, target) in BESIDE}
-    return above | (beside - excused)
+    mine = room_of(name)
+    others = {target: room_of(target) for target in ours(name) - MAPS if room_of(target) != mine}
+    above = {target for target, room in others.items() if ROOMS.index(room) > ROOMS.index(mine)}
+    doors = {target for target, room in others.items() if mine in DOORS and room in DOORS}
+    return above | doors
 
 
-def test_what_everybody_uses_builds_on_the_core_and_its_like_only() -> None:
-    assert faults(lambda name: {target for target in ours(name) if floor_of(target) > 0} - EVERYBODYS, EVERYBODYS) == {}
+def test_the_package_shows_the_rooms_in_their_order() -> None:
+    shown = re.findall(r"^([\w.]+)  +\S", ast.get_docstring(MODULES["notifier"]) or "", re.MULTILINE)
+    assert shown == ROOMS
 
 
 def test_packages_that_only_group_hold_nothing() -> None:
@@ -303,25 +289,6 @@ def _is_main_guard(node: ast.stmt) -> bool:
 
 def _is_inside_lambda(node: ast.AST, call: ast.Call) -> bool:
     return any(call in ast.walk(inner) for inner in ast.walk(node) if isinstance(inner, ast.Lambda))
-
-
-DOORS = ("notifier.api", "notifier.web", "notifier.realtime.gateway")
-
-
-def test_the_doors_never_import_each_other() -> None:
-    assert (
-        faults(
-            lambda name: (
-                {target for target in ours(name) if door_of(target) not in ("", door_of(name))} if door_of(name) else ()
-            ),
-            MODULES,
-        )
-        == {}
-    )
-
-
-def door_of(name: str) -> str:
-    return next((door for door in DOORS if name == door or name.startswith(f"{door}.")), "")
 
 
 # Loaded by name, by another library or by the interpreter, and so imported nowhere.

@@ -12,7 +12,7 @@ import pytest
 from apiflask import APIFlask
 from sqlalchemy import func, select
 
-from notifier.access import accounts
+from notifier.access import accounts, keys
 from notifier.ground.encryption import KeyRing
 from notifier.ground.extensions import db
 from notifier.models import Account, AuditEntry, Flag, Notification, Producer, User
@@ -74,21 +74,21 @@ def test_create_producer_prints_the_key_alone_on_the_last_line(
     done = run("create-producer", "Shop", *words)
     assert done.returncode == 0, done.stderr
     key = done.stdout.splitlines()[-1]
-    identity = accounts.find_key(key)
+    identity = keys.find_key(key)
     assert identity is not None
     assert (key[:9], identity.scopes, identity.is_test) == (prefix, scopes, is_test)
 
 
 def test_a_key_is_limited_to_networks(app: APIFlask, run: Run) -> None:
     made = run("create-producer", "Shop", "--network", "203.0.113.0/24", "--network", "2001:db8::/32")
-    identity = accounts.find_key(made.stdout.splitlines()[-1])
+    identity = keys.find_key(made.stdout.splitlines()[-1])
     assert identity is not None
     assert [str(network) for network in identity.networks or ()] == ["203.0.113.0/24", "2001:db8::/32"]
 
 
 def test_a_producers_sites_are_set_shown_and_lifted(app: APIFlask, run: Run) -> None:
     made = run("create-producer", "Shop", "--origin", "https://shop.example", "--origin", "http://localhost:3000/")
-    assert accounts.find_key(made.stdout.splitlines()[-1]) is not None
+    assert keys.find_key(made.stdout.splitlines()[-1]) is not None
     assert (
         run("producers", "origins", "Shop").stdout == "Shop: https://shop.example http://localhost:3000\n"
     )  # looking changes nothing
@@ -116,7 +116,7 @@ def test_wrong_sites_and_unknown_producers_change_nothing(
     app: APIFlask, run: Run, words: tuple[str, ...], sentence: str
 ) -> None:
     for name in ("Shop", "Twin", "Twin"):
-        accounts.create_producer(name, allowed_origins=["https://old.example"])
+        keys.create_producer(name, allowed_origins=["https://old.example"])
     done = run(*words)
     assert (done.returncode, sentence in done.stderr, "Traceback" in done.stderr) == (1, True, False)
     db.session.rollback()
@@ -161,7 +161,7 @@ def test_an_unknown_scope_makes_nothing(app: APIFlask, run: Run) -> None:
 def test_migrate_again_changes_nothing_and_adds_the_key_of_the_settings_once(app: APIFlask, run: Run) -> None:
     key = "k" * 40
     assert [run("migrate", NOTIFIER_PRODUCER_KEY=key).returncode for _ in range(2)] == [0, 0]
-    assert accounts.find_key(key) is not None
+    assert keys.find_key(key) is not None
     assert db.session.scalar(select(func.count()).select_from(Producer)) == 1
 
 

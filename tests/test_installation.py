@@ -8,9 +8,10 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import catalogue, channels
+from notifier import catalogue
 from notifier.app import create_app
 from notifier.catalogue import types as event_types
+from notifier.channels import serving
 from notifier.ground.config import Settings
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -32,10 +33,10 @@ def test_preparing_again_keeps_what_was_made(app: APIFlask) -> None:
 
 
 def test_every_process_knows_the_key_that_browsers_subscribe_with(app: APIFlask, settings: Settings) -> None:
-    key = channels.registry().browser_key()
+    key = serving.registry().browser_key()
     other = create_app(settings, socketio_queue=False)
     with other.app_context():
-        assert channels.registry().browser_key() == key is not None
+        assert serving.registry().browser_key() == key is not None
         db.engine.dispose()
 
 
@@ -61,7 +62,7 @@ def test_an_installation_from_before_gets_a_key_and_keeps_its_digests(app: APIFl
 def test_push_services_are_told_whom_to_write_to(app: APIFlask) -> None:
     [contact] = [
         adapter.options["VAPID_CONTACT"]
-        for account, adapter in channels.registry().accounts()
+        for account, adapter in serving.registry().accounts()
         if account.name == "webpush"
     ]
     assert contact == "mailto:notifier@localhost"

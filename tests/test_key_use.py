@@ -12,7 +12,8 @@ import time_machine
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
-from notifier.access import accounts, key_use
+from notifier.access import key_use
+from notifier.access.keys import create_key, create_producer
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import ApiKey
@@ -44,7 +45,7 @@ def writes(app: APIFlask) -> Iterator[list[int]]:
 
 
 def new_key(scope: str = "read", **options: Any) -> tuple[ApiKey, str]:
-    return accounts.create_key(accounts.create_producer("Shop").id, scopes=[scope], **options)
+    return create_key(create_producer("Shop").id, scopes=[scope], **options)
 
 
 def last_uses() -> dict[str, datetime | None]:

@@ -6,7 +6,7 @@ import pytest
 import time_machine
 from apiflask import APIFlask
 
-from notifier.access import accounts, origins
+from notifier.access import keys, origins
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.models import Producer
@@ -61,7 +61,7 @@ def test_what_is_no_origin_is_refused_in_a_sentence(text: str) -> None:
 
 
 def test_a_list_is_changed_and_lifted_and_a_wrong_one_changes_nothing(app: APIFlask) -> None:
-    shop = accounts.create_producer("Shop").id
+    shop = keys.create_producer("Shop").id
     assert origins.may_use("https://a.example", shop, HERE)
     origins.limit(shop, ["https://b.example/", "https://b.example"])
     assert [origins.may_use(f"https://{name}.example", shop, HERE) for name in "ab"] == [False, True]
@@ -73,7 +73,7 @@ def test_a_list_is_changed_and_lifted_and_a_wrong_one_changes_nothing(app: APIFl
 
 
 def test_what_another_process_changed_is_noticed_in_seconds(app: APIFlask) -> None:
-    shop = accounts.create_producer("Shop", allowed_origins=["https://a.example"]).id
+    shop = keys.create_producer("Shop", allowed_origins=["https://a.example"]).id
     assert not origins.may_use("https://b.example", shop, HERE)
     db.session.get_one(Producer, shop).allowed_origins = ["https://b.example"]
     db.session.commit()

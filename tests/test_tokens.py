@@ -13,7 +13,7 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 from itsdangerous import URLSafeSerializer
 
-from notifier.access import accounts
+from notifier.access import keys
 from notifier.core.submission import InlineRecipient
 from notifier.ground import tokens
 from notifier.ground.clock import now
@@ -23,6 +23,7 @@ from notifier.models import Delivery, Producer, User
 from notifier.models.producer import SCOPES
 from notifier.people import profiles as people
 from notifier.pipeline.delivery.claim import claim
+from notifier.queries import valid_tokens
 from notifier.queries.preferences import document
 from tests.conftest import Api, Statements, subject_of
 
@@ -41,8 +42,8 @@ class Shop:
 
 @pytest.fixture
 def shop(client: FlaskClient, cast: Any) -> Shop:
-    producer = accounts.create_producer("Shop")
-    key, plain = accounts.create_key(producer.id, scopes=SCOPES)
+    producer = keys.create_producer("Shop")
+    key, plain = keys.create_key(producer.id, scopes=SCOPES)
     api = Api(client, plain)
     assert api.patch("/api/v1/users/alice", {"email": "alice@example.test", "verified": True}).status_code == 200
     token = api.post("/api/v1/users/alice/token", {"expires_in": 7200}).json["token"]
@@ -65,7 +66,7 @@ def erase_and_come_back(shop: Shop) -> None:
 
 
 def rotate(shop: Shop) -> None:
-    accounts.rotate_key(shop.key_id, timedelta(0), None)
+    keys.rotate_key(shop.key_id, timedelta(0), None)
 
 
 def end_on_request(shop: Shop) -> None:
@@ -79,8 +80,8 @@ ALL = {"user token", "preferences", "unsubscribe"}
     ("cause", "left"),
     [
         (lambda shop: None, ALL),
-        (lambda shop: accounts.disable_producer(shop.producer.id), {"unsubscribe"}),
-        (lambda shop: accounts.revoke_key(shop.key_id), {"preferences", "unsubscribe"}),
+        (lambda shop: keys.disable_producer(shop.producer.id), {"unsubscribe"}),
+        (lambda shop: keys.revoke_key(shop.key_id), {"preferences", "unsubscribe"}),
         (rotate, {"preferences", "unsubscribe"}),
         (end_on_request, {"unsubscribe"}),
         (lambda shop: people.erase("alice"), set()),
@@ -130,8 +131,8 @@ def test_a_user_token_ends_with_its_time(client: FlaskClient, shop: Shop) -> Non
 
 
 def test_a_producer_that_is_enabled_again_has_its_tokens_back(client: FlaskClient, shop: Shop) -> None:
-    accounts.disable_producer(shop.producer.id)
-    accounts.disable_producer(shop.producer.id, disabled=False)
+    keys.disable_producer(shop.producer.id)
+    keys.disable_producer(shop.producer.id, disabled=False)
     assert lasting(client, shop) == ALL
 
 
@@ -143,7 +144,7 @@ def test_a_token_made_after_all_were_ended_is_good(client: FlaskClient, shop: Sh
 
 @pytest.mark.parametrize("scopes", [("notify", "read", "templates"), ("admin",)])
 def test_ending_tokens_needs_the_scope_users(client: FlaskClient, shop: Shop, scopes: tuple[str, ...]) -> None:
-    _, plain = accounts.create_key(shop.producer.id, scopes=scopes)
+    _, plain = keys.create_key(shop.producer.id, scopes=scopes)
     assert Api(client, plain).delete("/api/v1/users/alice/tokens").status_code == 403
     assert lasting(client, shop) == ALL
 
@@ -221,5 +222,5 @@ def test_many_tokens_are_checked_in_a_constant_number_of_statements(
     }
     people.erase("p7")
     with statements() as asked:
-        assert len(tokens.holding(some)) == 299
+        assert len(valid_tokens.holding(some)) == 299
     assert len([text for text in asked if text.startswith("SELECT")]) == 1

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 from flask_migrate import upgrade
 
-from notifier.access import accounts
+from notifier.access import keys
 from notifier.app import create_app
 from notifier.ground.config import Settings
 from notifier.ground.database import WRITE_REFUSED
@@ -51,8 +51,8 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, 
 
 @pytest.fixture
 def api(own_app: APIFlask) -> Api:
-    producer = accounts.create_producer("Shop")
-    _, key = accounts.create_key(producer.id, scopes=SCOPES)
+    producer = keys.create_producer("Shop")
+    _, key = keys.create_key(producer.id, scopes=SCOPES)
     return Api(own_app.test_client(), key)
 
 

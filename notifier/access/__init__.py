@@ -1,1 +1,4 @@
-"""TODO: what this room is for, who calls it, what it must not know."""
+"""Who may come in: accounts and sessions of people, keys of producers, roles, sign-in by link, invitations, codes.
+
+Called by the doors and the programs. Knows nothing of HTTP.
+"""

@@ -12,8 +12,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier import channels
 from notifier.access import roles, sign_in
+from notifier.channels import addresses, serving
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.clock import now
@@ -29,7 +29,7 @@ from notifier.pipeline.intake import own
 
 LIFETIME = timedelta(days=7)
 TYPE = "account_invitation"
-_CHANNEL = people.PRIMARY["email"]
+_CHANNEL = addresses.PRIMARY["email"]
 _KEPT = timedelta(days=30)  # after its time, so that it can be sent again without being written again
 _MADE_HERE = "account-"  # begins the ids of users who are made for an invitation
 
@@ -55,7 +55,7 @@ def invite(email: str, role: str, by: Account) -> None:
     if role not in CONSOLE_ROLES:
         raise _refused("role", f"choose one of {', '.join(CONSOLE_ROLES)}")
     try:
-        value, key = channels.normalise(_CHANNEL, email), channels.normalise(_CHANNEL, email.lower())
+        value, key = serving.normalise(_CHANNEL, email), serving.normalise(_CHANNEL, email.lower())
     except ValueError as error:
         raise _refused("email", str(error)) from None
     secret = secrets.token_urlsafe(32)
@@ -80,7 +80,7 @@ def _store(email: str, value: str, key: str, role: str, by: UUID, secret: str) -
         row = {
             "id": new_id(),
             "email": email,
-            "email_digest": people.digest_of(_CHANNEL, key),
+            "email_digest": addresses.digest_of(_CHANNEL, key),
             "digest": sign_in.digest_of(secret),
             "role": role,
         }
@@ -125,7 +125,7 @@ def _address_of(user_id: str, email: str) -> str:
     whom = sign_in.find_whom(email)
     if whom is not None and whom.user_id == user_id:
         return whom.address
-    address = channels.normalise(_CHANNEL, email)
+    address = serving.normalise(_CHANNEL, email)
     sign_in.own_address(user_id, address)
     return address
 

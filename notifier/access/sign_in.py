@@ -14,7 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
-from notifier import channels
+from notifier.channels import addresses, serving
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
@@ -23,12 +23,11 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
 from notifier.ledgers import audit
 from notifier.models import Account, Address, SignInLink
-from notifier.people import profiles as people
 from notifier.pipeline.intake import own
 
 LIFETIME = timedelta(minutes=15)
 TYPE = "sign_in_link"
-_CHANNEL = people.PRIMARY["email"]
+_CHANNEL = addresses.PRIMARY["email"]
 
 log = structlog.get_logger()
 
@@ -126,7 +125,7 @@ def find_whom(email: str) -> Whom | None:
     """
     key = email.lower()
     try:
-        values = {channels.normalise(_CHANNEL, text) for text in (email, key)}
+        values = {serving.normalise(_CHANNEL, text) for text in (email, key)}
     except ValueError:
         return None
     account = db.session.execute(
@@ -136,7 +135,7 @@ def find_whom(email: str) -> Whom | None:
         return _find_person(values)
     if account.disabled_at:
         return None
-    address = channels.normalise(_CHANNEL, key)
+    address = serving.normalise(_CHANNEL, key)
     own_address(account.user_id, address)
     return Whom(account.user_id, account.id, address)
 
@@ -145,14 +144,14 @@ def own_address(user_id: str, value: str) -> None:
     """Makes sure that the user has an address of exactly that value, which is normalised: whoever uses the link
     confirms it.
     """
-    digest = people.digest_of(_CHANNEL, value)
+    digest = addresses.digest_of(_CHANNEL, value)
     row = {
         "id": new_id(),
         "user_id": user_id,
         "channel": _CHANNEL,
         "value": value,
         "digest": digest,
-        "masked": channels.mask(_CHANNEL, value),
+        "masked": serving.mask(_CHANNEL, value),
     }
     db.session.execute(
         insert(Address.__table__).values(**row, is_primary=False, created_at=now()).on_conflict_do_nothing()
@@ -161,7 +160,7 @@ def own_address(user_id: str, value: str) -> None:
 
 def confirm(user_id: str, email: str) -> None:
     """Whoever used a link that went to this address of theirs has its mailbox. Inside a transaction."""
-    digests = {people.digest_of(_CHANNEL, channels.normalise(_CHANNEL, text)) for text in (email, email.lower())}
+    digests = {addresses.digest_of(_CHANNEL, serving.normalise(_CHANNEL, text)) for text in (email, email.lower())}
     mine = (Address.user_id == user_id, Address.digest.in_(digests))
     values = {"confirmed_at": now(), "verified_at": sa.func.coalesce(Address.verified_at, now())}
     db.session.execute(sa.update(Address).where(*mine).values(**values).execution_options(synchronize_session=False))
@@ -170,7 +169,7 @@ def confirm(user_id: str, email: str) -> None:
 def _find_person(values: set[str]) -> Whom | None:
     """Somebody who has no account at all: to whom has one, a producer's key could lead us by a changed address."""
     confirmed = (Address.is_primary, Address.confirmed_at.is_not(None), Address.disabled_at.is_(None))
-    digests = {people.digest_of(_CHANNEL, value): value for value in values}
+    digests = {addresses.digest_of(_CHANNEL, value): value for value in values}
     found = db.session.execute(
         sa.select(Address.digest, Address.user_id).where(Address.digest.in_(digests), *confirmed)
     ).all()

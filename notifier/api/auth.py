@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from apiflask import APIBlueprint, APIFlask
 from flask import Response, current_app, g, request
 
-from notifier.access import accounts, key_use
+from notifier.access import key_use, keys
 from notifier.api import limits, parameters
 from notifier.api.errors import is_api
 from notifier.api.fields import parse_user_id
@@ -148,7 +148,7 @@ def _admit(access: Access) -> None:
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise Rejected("unauthenticated", "send the key as 'Authorization: Bearer <key>'")
-    key = accounts.find_key(token)
+    key = keys.find_key(token)
     if key is None:
         limits.charge_guess()
         if tokens.open_user_token(token) is not None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from notifier import channels
+from notifier.channels import serving
 from notifier.core.errors import Fault
 
 # What pydantic puts into the path of a fault, and is no part of the body.
@@ -158,11 +158,11 @@ def _parse_locale(value: str) -> str:
 
 
 def _parse_email(value: str) -> str:
-    return channels.normalise("email", value)
+    return serving.normalise("email", value)
 
 
 def _parse_phone(value: str) -> str:
-    return channels.normalise("sms", value)
+    return serving.normalise("sms", value)
 
 
 JsonObject = Annotated[dict[str, Any], Field(json_schema_extra={"additionalProperties": True})]

@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from notifier.api import metrics
 from notifier.api.answers import also, answer
 from notifier.api.auth import Door, public
-from notifier.api.schemas import HealthOut, ReadinessOut
+from notifier.api.schemas.base import HealthOut, ReadinessOut
 from notifier.ground.config import INSTALLATION_HEADER, current_settings
 from notifier.ground.database import UNAVAILABLE_RETRY_S
 from notifier.ground.extensions import db, redis_store

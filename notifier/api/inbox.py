@@ -12,11 +12,11 @@ from flask_wtf.csrf import validate_csrf
 from pydantic import BeforeValidator, Field, model_validator
 from wtforms import ValidationError
 
-from notifier.access import accounts, origins
+from notifier.access import keys, origins
 from notifier.api import limits
 from notifier.api.auth import Door, person
 from notifier.api.fields import Body, Time, wrong
-from notifier.api.schemas import CATEGORY, Answer, Page
+from notifier.api.schemas.base import CATEGORY, Answer, Page
 from notifier.channels.table import INAPP
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import MAX_AHEAD
@@ -26,6 +26,7 @@ from notifier.ground.ids import parse, parse_many
 from notifier.inbox import marks as inbox
 from notifier.inbox.marks import MAX_IDS, Chosen
 from notifier.queries import inbox as questions
+from notifier.queries import valid_tokens
 from notifier.queries import why as reasons
 
 FILTER = Literal["unread", "all", "archived", "snoozed"]
@@ -178,10 +179,10 @@ def _find_person() -> None:
 
 def _owner(token: str, origin: str | None) -> str:
     opened = tokens.open_user_token(token)
-    if opened is None or not tokens.holding([opened]):
+    if opened is None or not valid_tokens.holding([opened]):
         if not tokens.is_ours(token):
             limits.charge_guess()
-        if accounts.find_key(token) is not None:
+        if keys.find_key(token) is not None:
             raise Rejected(
                 "producer_key_refused", "the inbox belongs to people: make a token with POST /api/v1/users/{id}/token"
             )

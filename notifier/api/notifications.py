@@ -4,7 +4,7 @@ from flask import Response, g, request
 
 from notifier.api.answers import also, answer, check_cursor
 from notifier.api.auth import Door, allow
-from notifier.api.schemas import (
+from notifier.api.schemas.notifications import (
     BulkIn,
     BulkOut,
     BulkRehearsedOut,

@@ -4,7 +4,7 @@ from flask import Response
 
 from notifier.api.answers import answer
 from notifier.api.auth import Door, allow, existing_user_id
-from notifier.api.schemas import PreferencesIn, PreferencesOut
+from notifier.api.schemas.users import PreferencesIn, PreferencesOut
 from notifier.core.errors import Fault, Rejected
 from notifier.people import preferences
 from notifier.queries import preferences as queries

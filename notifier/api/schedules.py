@@ -5,9 +5,9 @@ from flask import Response, g
 from notifier.api.answers import also, answer, check_cursor
 from notifier.api.auth import Door, allow, caller
 from notifier.api.notifications import sight
-from notifier.api.schemas import (
+from notifier.api.schemas.base import Page
+from notifier.api.schemas.notifications import (
     DryRunQuery,
-    Page,
     ScheduleIn,
     ScheduleOut,
     SchedulePage,

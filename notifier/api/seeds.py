@@ -19,17 +19,9 @@ from notifier.api.auth import Door, allow, existing_user_id, stored_id
 from notifier.api.errors import from_validation
 from notifier.api.fields import Body, JsonObject, Key, Part, UserId
 from notifier.api.notifications import sight
-from notifier.api.schemas import (
-    PRIORITY,
-    Answer,
-    BulkOut,
-    BulkRehearsedOut,
-    DryRunOut,
-    DryRunQuery,
-    PreferencesOut,
-    SubmissionIn,
-    batch_of,
-)
+from notifier.api.schemas.base import PRIORITY, Answer
+from notifier.api.schemas.notifications import BulkOut, BulkRehearsedOut, DryRunOut, DryRunQuery, SubmissionIn, batch_of
+from notifier.api.schemas.users import PreferencesOut
 from notifier.api.submitting import (
     digest_of,
     idempotency_key,

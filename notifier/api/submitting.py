@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from notifier.api import auth, errors, limits
 from notifier.api.fields import pointer_to
-from notifier.api.schemas import SubmissionIn
+from notifier.api.schemas.notifications import SubmissionIn
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.extensions import db

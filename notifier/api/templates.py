@@ -9,7 +9,7 @@ from flask import Response
 from notifier.api import auth
 from notifier.api.answers import answer
 from notifier.api.auth import Door, allow, refuse_test_keys
-from notifier.api.schemas import (
+from notifier.api.schemas.catalogue import (
     TemplateContentsIn,
     TemplateIn,
     TemplateOut,

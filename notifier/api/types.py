@@ -7,7 +7,7 @@ from flask import Response
 from notifier.api import auth
 from notifier.api.answers import also, answer
 from notifier.api.auth import Door, allow
-from notifier.api.schemas import TypeIn, TypeOut, TypePage
+from notifier.api.schemas.catalogue import TypeIn, TypeOut, TypePage
 from notifier.catalogue import types as event_types
 from notifier.core.errors import Fault, Rejected
 from notifier.queries import types as queries

@@ -9,7 +9,7 @@ from notifier.api.answers import also, answer
 from notifier.api.auth import Door, allow, existing_user_id, require
 from notifier.api.fields import parse_user_id
 from notifier.api.notifications import sight
-from notifier.api.schemas import (
+from notifier.api.schemas.users import (
     AddressIn,
     AddressOut,
     AddressPage,
@@ -21,6 +21,7 @@ from notifier.api.schemas import (
     UserOut,
     UserPatch,
 )
+from notifier.channels.addresses import PRIMARY
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.core.worlds import shown_id
@@ -31,9 +32,10 @@ from notifier.ground.shapes import timestamp
 from notifier.people import addresses
 from notifier.people import profiles as people
 from notifier.queries import users as queries
+from notifier.queries import valid_tokens
 
 _VOUCHING = "that an address is somebody's own is said with the scope admin"
-PROFILE = (*people.PRIMARY, *people.PROFILE)
+PROFILE = (*PRIMARY, *people.PROFILE)
 
 bp = Door("api_users", __name__, url_prefix="/api/v1/users", tag="Users")
 
@@ -165,7 +167,7 @@ def make_token(user_id: str, json_data: TokenIn) -> Response:
     Pages of other sites may use it as far as your producer's list of origins allows. It ends sooner with the key
     that made it (revoked or expired), with your producer or with the user, and when all tokens of the user are ended.
     """
-    subject = tokens.subject_of(existing_user_id(user_id))
+    subject = valid_tokens.subject_of(existing_user_id(user_id))
     if subject is None:
         raise _nobody(user_id)
     token, expires_at = tokens.sign_user_token(
@@ -195,7 +197,7 @@ def _nobody(user_id: str) -> Rejected:
 def _check_rights(user_id: str, changes: Mapping[str, Any], body: UserIn) -> None:
     if body.verified:
         require("admin", _VOUCHING)
-    given = changes.keys() & people.PRIMARY.keys()
+    given = changes.keys() & PRIMARY.keys()
     if given and "admin" not in g.key.scopes and queries.runs_this_installation(user_id):
         stored = queries.profile(user_id)
         if any(stored[name] != changes[name] for name in given):

@@ -1,1 +1,4 @@
-"""TODO: what this room is for, who calls it, what it must not know."""
+"""What everything stands on: settings, clock, ids, encryption, database, logs, tokens, shapes.
+
+Used by every room above `core`. Knows nothing of notifications.
+"""

@@ -27,6 +27,8 @@ from notifier.core.limits import Caps, parse_caps
 from notifier.core.retry import DELAYS_S
 from notifier.ground.encryption import KeyRing
 
+ROOT = Path(__file__).resolve().parents[2]  # the checkout
+WSGI = ROOT / "wsgi.py"
 INSTALLATION_HEADER = "Notifier-Installation"
 _MOST_WHOLE = 1_000_000
 _LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS and 108 on Linux

@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session, scoped_session
 
 from notifier.ground import clock
+from notifier.ground.config import ROOT
 from notifier.ground.extensions import db
 
 # Raised while the database is away, or too busy. (OperationalError is also a lost deadlock: see `sqlstate`.)
@@ -94,7 +95,7 @@ def sqlite_file(database_url: str) -> Path | None:
     url = make_url(database_url)
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return None
-    return Path(__file__).resolve().parents[2] / "instance" / str(url.database)
+    return ROOT / "instance" / str(url.database)
 
 
 def retried(work: Callable[P, T]) -> Callable[P, T]:

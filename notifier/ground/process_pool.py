@@ -17,14 +17,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import structlog
 from flask import Flask, current_app, has_app_context
 
 from notifier.core.errors import Rejected
-from notifier.ground.config import bare_environment
+from notifier.ground.config import ROOT, bare_environment
 
 AUTHORS, MESSAGES = "authors", "messages"
 _SIZES = {AUTHORS: 1, MESSAGES: 2}  # processes
@@ -35,7 +34,6 @@ _LONGEST_WAITS_S = {
 _LONGEST_CALL_S = 10.0  # no call has that much work; an overloaded machine gets the rest
 _MOST_MEMORY = 1024**3
 _LENGTH = struct.Struct("!I")
-_ROOT = Path(__file__).resolve().parents[2]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -93,7 +91,7 @@ class _Child:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                cwd=_ROOT,
+                cwd=ROOT,
                 env=bare_environment(),
                 stdin=subprocess.DEVNULL,
             )

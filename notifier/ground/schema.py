@@ -4,17 +4,16 @@ they begin, and by `doctor`.
 
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 
-from notifier.ground.config import NotReady
+from notifier.ground.config import ROOT, NotReady
 from notifier.ground.database import read_only, sqlite_file
 
-_MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+_MIGRATIONS = ROOT / "migrations"
 
 
 class Standing(Enum):

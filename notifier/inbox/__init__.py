@@ -1,1 +1,4 @@
-"""TODO: what this room is for, who calls it, what it must not know."""
+"""The items of a person's inbox and the marks on them, with counts that change in the same transaction.
+
+Reading is in `queries/inbox.py`; telling browsers is `signals/publish.py`.
+"""

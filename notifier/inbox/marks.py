@@ -18,108 +18,22 @@ from notifier.channels.table import INAPP
 from notifier.core import lifecycle, reading
 from notifier.ground import shapes
 from notifier.ground.clock import now
-from notifier.ground.database import insert, transaction
+from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
+from notifier.inbox.items import ITEMS
 from notifier.ledgers import caps, scores, tallies
 from notifier.models import Delivery, InboxItem, InboxState
 from notifier.signals import publish
-from notifier.signals.publish import ItemEvent
 
 MAX_IDS = 1000
 MAX_SHOWN = 500  # a change of more items is told without them: the client sees the gap and reads again
 _WAKE_AT_ONCE = 500
 
-_items: sa.Table = InboxItem.__table__
-_states: sa.Table = InboxState.__table__
-_COLUMNS = tuple(column.name for column in _items.columns)
 _COUNTED = sa.and_(InboxItem.archived_at.is_(None), InboxItem.snoozed_until.is_(None))
 _IS_UNREAD = sa.and_(_COUNTED, InboxItem.read_at.is_(None))
 _IS_UNSEEN = sa.and_(_COUNTED, InboxItem.seen_at.is_(None))
-_IS_OPEN = sa.and_(InboxItem.read_at.is_(None), InboxItem.archived_at.is_(None))
 _OPENABLE = tuple(status for status in lifecycle.STATUSES if lifecycle.may_move(status, lifecycle.OPENED))
-
-
-def add(rows: Sequence[Mapping[str, Any]]) -> list[ItemEvent]:
-    """Stores new items, given as the columns of `InboxItem` without `seq`, inside the caller's transaction.
-
-    Two statements whatever their number. The events are for `publish_items`, after the commit.
-    """
-    if not rows:
-        return []
-    items = [{**dict.fromkeys(_COLUMNS), "created_at": now(), **row} for row in rows]
-    mine: dict[str, list[dict[str, Any]]] = {}
-    for item in items:
-        mine.setdefault(item["user_id"], []).append(item)
-    statement = insert(_states)
-    raised = {name: _states.c[name] + statement.excluded[name] for name in ("seq", "unread", "unseen")}
-    # Sorted, so that two batches lock the same users in the same order.
-    growth = [
-        {"user_id": user_id, "seq": len(mine[user_id]), "unread": len(mine[user_id]), "unseen": len(mine[user_id])}
-        for user_id in sorted(mine)
-    ]
-    states = db.session.execute(
-        statement.on_conflict_do_update(index_elements=["user_id"], set_=raised).returning(*_states.columns),
-        growth,
-    ).all()
-    events = {}
-    for state in states:
-        for still_to_come, item in enumerate(reversed(mine[state.user_id])):
-            item["seq"] = state.seq - still_to_come
-            events[item["id"]] = ItemEvent(
-                state.user_id,
-                shapes.inbox_item(item),
-                item["seq"],
-                state.unread - still_to_come,
-                state.unseen - still_to_come,
-            )
-    db.session.execute(sa.insert(_items), items)
-    return [events[item["id"]] for item in items]
-
-
-def replace(older: Mapping[UUID, UUID]) -> list[tuple[str, dict[str, Any]]]:
-    """Unread item → the newer one that takes its place, just added in the same transaction, which holds its user's row
-    of counts.
-
-    → the changes for `publish_states`, after the commit. Four statements; one when all of them were read or archived.
-    """
-    unread = sa.select(_items).where(_items.c.id.in_(older), _IS_OPEN).order_by(_items.c.user_id, _items.c.seq)
-    found = [dict(row) for row in db.session.execute(unread).mappings()] if older else []
-    if not found:
-        return []
-    rows = db.session.execute(
-        sa.select(_states).where(_states.c.user_id.in_({item["user_id"] for item in found}))
-    ).mappings()
-    states = {row["user_id"]: {name: row[name] for name in ("seq", "unread", "unseen")} for row in rows}
-    changed: dict[str, list[dict[str, Any]]] = {}
-    at = now()
-    for item in found:
-        state = states[item["user_id"]]
-        state["seq"] += 1
-        if item["snoozed_until"] is None:
-            state["unread"] -= 1
-            state["unseen"] -= item["seen_at"] is None
-        item |= {"seq": state["seq"], "archived_at": at, "snoozed_until": None, "replaced_by": older[item["id"]]}
-        changed.setdefault(item["user_id"], []).append(item)
-    _set_each(
-        _items,
-        "id",
-        [{name: item[name] for name in ("id", "seq", "archived_at", "snoozed_until", "replaced_by")} for item in found],
-    )
-    _set_each(_states, "user_id", [{"user_id": user_id, **state} for user_id, state in states.items()])
-    return [
-        (user_id, {**states[user_id], "changed": [shapes.inbox_item(item) for item in items]})
-        for user_id, items in changed.items()
-    ]
-
-
-def _set_each(table: sa.Table, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Sets the other columns of the rows that have these keys, as one executemany."""
-    values = {name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in rows[0] if name != key}
-    db.session.connection().execute(
-        sa.update(table).where(table.c[key] == sa.bindparam("of_key")).values(values),
-        [{"of_key": row[key], **{f"new_{name}": row[name] for name in row if name != key}} for row in rows],
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +165,7 @@ def _changed(
     """The ids of the changed items, and the items as browsers are shown them: each unless there are too many."""
     if count > MAX_IDS:
         return None, []
-    columns = _items.columns if count <= MAX_SHOWN else [_items.c.id]
+    columns = ITEMS.columns if count <= MAX_SHOWN else [ITEMS.c.id]
     rows = session.execute(sa.select(*columns).where(*conditions).order_by(InboxItem.seq)).mappings().all()
     return [row["id"] for row in rows], [shapes.inbox_item(row) for row in rows] if count <= MAX_SHOWN else []
 
@@ -277,7 +191,7 @@ def _change(
         .where(*conditions)
         .subquery("ranked")
     )
-    session.execute(sa.update(_items).where(_items.c.id == ranked.c.id).values(seq=ranked.c.seq, **values))
+    session.execute(sa.update(ITEMS).where(ITEMS.c.id == ranked.c.id).values(seq=ranked.c.seq, **values))
 
 
 def _open_deliveries(

@@ -1,1 +1,4 @@
-"""TODO: what this room is for, who calls it, what it must not know."""
+"""What is counted or written across notifications: audit trail, caps, floods, scores, digests, tallies.
+
+Each is written in the transaction of what it records, a constant number of statements a batch.
+"""

@@ -21,13 +21,11 @@ import sqlalchemy as sa
 from flask import current_app
 
 from notifier.channels import CHANNELS
-from notifier.core.plan import Plan
+from notifier.channels.addresses import PRIMARY, digest_of
 from notifier.ground.config import current_settings
 from notifier.ground.database import undone_by
 from notifier.ground.extensions import db, redis_store
 from notifier.models import EventType
-from notifier.people.profiles import PRIMARY, digest_of
-from notifier.pipeline.planning.orders import Target
 from notifier.signals.queueing import unchecked
 
 _REFRESH_S = 5.0
@@ -56,9 +54,7 @@ def over_limit(triggers: Sequence[Trigger]) -> Collection[Trigger]:
     return {trigger for (key, trigger), count in zip(keys.items(), counts, strict=False) if count > limit.amount}
 
 
-def flooded(
-    targets: Sequence[Target], plans: Sequence[Plan], *, is_rehearsal: bool
-) -> dict[int, frozenset[tuple[str, bytes]]]:
+def flooded(planned: Sequence[Planned], *, is_rehearsal: bool) -> dict[int, frozenset[tuple[str, bytes]]]:
     """Counts what is planned to go out, in order. → index → channels and addresses (digests) that have had enough.
     Inside the caller's transaction.
 
@@ -66,7 +62,7 @@ def flooded(
     """
     if is_rehearsal:
         return {}
-    asked = list(_asked(targets, plans))
+    asked = list(_asked(planned))
     times = Counter(key for _, _, key, _ in asked)
     parsed = {key: limit for _, _, key, limit in asked}
     counts = _try_to_count(parsed, [times[key] for key in parsed])
@@ -84,19 +80,17 @@ def flooded(
     return {index: frozenset(places) for index, places in over.items()}
 
 
-def _asked(
-    targets: Sequence[Target], plans: Sequence[Plan]
-) -> Iterator[tuple[int, tuple[str, bytes], str, limits.RateLimitItem]]:
+def _asked(planned: Sequence[Planned]) -> Iterator[tuple[int, tuple[str, bytes], str, limits.RateLimitItem]]:
     """(index, channel and address, key, limit) of each limit that a planned delivery has to pass."""
     settings = current_settings()
     of_type, of_phone = limits.parse(settings.recipient_limit), limits.parse(settings.phone_limit)
     simulated: set[bytes] | None = None
-    for index, (target, plan) in enumerate(zip(targets, plans, strict=True)):
-        type_ = target.order.type
-        is_pressing = (type_.is_mandatory or type_.priority == "urgent") and not type_.to_admins
-        if target.is_test or not (is_pressing or type_.category == "transactional"):
+    for index, one in enumerate(planned):
+        type_ = one.facts.type
+        is_pressing = (type_.mandatory or type_.priority == "urgent") and not type_.is_alert
+        if one.is_test or not (is_pressing or type_.category == "transactional"):
             continue
-        for route in plan.routes:
+        for route in one.plan.routes:
             address = route.address
             if address is None or not address.digest or address.masked.endswith(_SIMULATED_MAIL):
                 continue

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session, scoped_session
 
-from notifier import channels
+from notifier.channels import serving
 from notifier.core.errors import Fault, Rejected
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
@@ -64,7 +64,7 @@ def choices(chosen: Filter) -> list[str]:
     """The accounts of providers of the one channel that is chosen, where there are several."""
     providers.refresh()
     channel = chosen.channel or (chosen.queue or "").rpartition(".")[0]
-    names = [account.name for account, adapter in channels.registry().accounts() if adapter.channel.name == channel]
+    names = [account.name for account, adapter in serving.registry().accounts() if adapter.channel.name == channel]
     return names if len(names) > 1 else []
 
 

@@ -15,8 +15,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.orm.attributes import flag_modified
 
-from notifier import catalogue, channels
-from notifier.access import accounts
+from notifier import catalogue
+from notifier.access import accounts, keys
+from notifier.channels import serving
 from notifier.channels.adapters.webpush_vapid import new_private_key
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
@@ -64,7 +65,7 @@ def open_vault() -> bool:
     if DIGEST_KEY in made:
         vault.use_digest_key(made[DIGEST_KEY])
     if VAPID_KEY in made:
-        channels.registry().use_made(
+        serving.registry().use_made(
             {"VAPID_KEY": made[VAPID_KEY].decode(), "VAPID_CONTACT": _contact(current_settings())}
         )
     return made.keys() >= _MAKE.keys()
@@ -81,7 +82,7 @@ def prepare() -> None:
     load_catalogue(catalogue.load())
     settings = current_settings()
     if settings.notifier_producer_key:
-        accounts.ensure_key(settings.notifier_producer_key, producer_name="Environment", scopes=SCOPES)
+        keys.ensure_key(settings.notifier_producer_key, producer_name="Environment", scopes=SCOPES)
     if settings.notifier_admin_email and settings.notifier_admin_password:
         ensure_admin(settings.notifier_admin_email, settings.notifier_admin_password)
 
@@ -178,8 +179,8 @@ def first_start(settings: Settings) -> FirstStart:
         password = settings.notifier_admin_password or secrets.token_urlsafe(12)
         ensure_admin(email, password)
     if not db.session.scalar(select(Producer.id).limit(1)):
-        producer = accounts.create_producer("First producer")
-        _, key = accounts.create_key(producer.id, scopes=SCOPES)
+        producer = keys.create_producer("First producer")
+        _, key = keys.create_key(producer.id, scopes=SCOPES)
     return FirstStart(email, password, key)
 
 

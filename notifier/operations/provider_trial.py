@@ -11,8 +11,7 @@ from uuid import UUID
 import redis
 import sqlalchemy as sa
 
-from notifier import channels
-from notifier.channels import CHANNELS
+from notifier.channels import CHANNELS, serving
 from notifier.channels.contract import Channel
 from notifier.channels.sandbox import magic_word
 from notifier.core.errors import Fault, Rejected
@@ -44,7 +43,7 @@ def why_not(account: str, user_id: str) -> str | None:
             "it, and nothing else."
         )
     channel = _channel_of(account)
-    known = channels.registry().facts()[channel.name]
+    known = serving.registry().facts()[channel.name]
     if not known.is_on or not is_in_rollout(channel.name, known.percentage, user_id):
         return (
             f"{channel.label} is switched off for you, and so are its tests. Set its share on "
@@ -94,7 +93,7 @@ def send(account: str, user_id: str, to: UUID | str) -> str:
 def _channel_of(account: str) -> Channel:
     """Of one in the database, or in the environment. Raises Rejected('not_found')."""
     name = db.session.scalar(sa.select(Provider.channel).where(Provider.name == account))
-    given = next((adapter.channel for known, adapter in channels.registry().accounts() if known.name == account), None)
+    given = next((adapter.channel for known, adapter in serving.registry().accounts() if known.name == account), None)
     channel = CHANNELS.get(name) if name is not None else given
     if channel is None:
         raise Rejected("not_found", f"there is no provider {account[:80]!r}")

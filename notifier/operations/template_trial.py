@@ -11,8 +11,8 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.core.errors import Fault, Rejected
+from notifier.core.facts import AddressFacts
 from notifier.core.message import Content
-from notifier.core.plan import AddressFacts
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.core.wording import TemplateSource
 from notifier.ground import process_pool
@@ -20,9 +20,9 @@ from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
 from notifier.ground.tokens import NOBODY, PreferenceLink
 from notifier.models import EventType, Template
+from notifier.people.person import UTC, load_people
 from notifier.pipeline.intake import own
 from notifier.pipeline.intake.judge import Accepted
-from notifier.pipeline.planning.orders import UTC, load_people
 from notifier.words.compose import unsubscribe_url, why_url
 from notifier.words.language import Compiled
 from notifier.words.render import RenderFault, RenderRequest, render_some

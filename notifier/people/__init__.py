@@ -1,1 +1,4 @@
-"""TODO: what this room is for, who calls it, what it must not know."""
+"""People: profiles, addresses, choices and suppressions, and what the planner needs to know of them.
+
+Who may change what is decided by the doors and `access`.
+"""

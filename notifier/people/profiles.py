@@ -10,13 +10,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from notifier import channels
+from notifier.channels import serving
+from notifier.channels.addresses import PRIMARY, digest_of
 from notifier.core import lifecycle, worlds
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import insert, retried, transaction
-from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
 from notifier.ledgers import audit, caps
@@ -42,14 +42,6 @@ _addresses: sa.Table = Address.__table__
 
 BOUNCED = "*"  # the scope of a suppression that holds for everything
 REVIVED_EVERY = timedelta(days=1)  # whoever repeats a profile every hour must not make a dead address bounce as often
-PRIMARY = {"email": "email", "phone": "sms"}  # field of the profile → the channel it is the primary address of
-
-
-def digest_of(channel: str, value: str, *, is_test: bool = False) -> bytes:
-    """The keyed digest of an address. Those of the test world never meet live ones: a test's bounce or unsubscribing
-    holds nobody back.
-    """
-    return vault.digest(f"{worlds.MARK if is_test else ''}{channel}\0{value}")
 
 
 def check(changes: Mapping[str, Any], pointer: str = "") -> list[Fault]:
@@ -59,7 +51,7 @@ def check(changes: Mapping[str, Any], pointer: str = "") -> list[Fault]:
         value = changes.get(field)
         if value is not None:
             try:
-                channels.normalise(channel, value)
+                serving.normalise(channel, value)
             except ValueError as error:
                 faults.append(Fault(f"{pointer}/{field}", f"invalid_{field}", str(error)))
     return faults
@@ -199,7 +191,7 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, r
                     removed.append(primary.id)
                     changed.setdefault(user_id, set()).add(field)
                 continue
-            value = channels.normalise(channel, value)
+            value = serving.normalise(channel, value)
             digest = digest_of(channel, value, is_test=worlds.is_of_tests(user_id))
             same = next((a for a in known if a.digest == digest), None)
             is_dead = revives and (digest in bounced or (same is not None and same.disabled_at is not None))
@@ -261,7 +253,7 @@ def _bounced(wanted: Mapping[str, Mapping[str, Any]]) -> set[bytes]:
         if changes.get(field)
     ]
     digests = [
-        digest_of(channel, channels.normalise(channel, value), is_test=worlds.is_of_tests(user_id))
+        digest_of(channel, serving.normalise(channel, value), is_test=worlds.is_of_tests(user_id))
         for channel, value, user_id in given
     ]
     return {
@@ -291,7 +283,7 @@ def _row(
         "channel": channel,
         "value": value,
         "digest": digest,
-        "masked": channels.mask(channel, value),
+        "masked": serving.mask(channel, value),
         "secret": None,
         "label": kept.label if kept else None,
         "is_primary": True,

@@ -1,1 +1,1 @@
-"""TODO: what this room is for, who calls it, what it must not know."""
+"""The processes and commands that `python -m notifier` starts, a module each; imported only when asked for."""

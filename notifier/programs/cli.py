@@ -17,7 +17,7 @@ import redis
 from flask_migrate import upgrade
 from sqlalchemy import select
 
-from notifier.access import accounts, origins
+from notifier.access import keys, origins
 from notifier.app import create_app
 from notifier.channels import CHANNELS
 from notifier.core import networks
@@ -96,8 +96,8 @@ def create_producer(settings: Settings, options: argparse.Namespace) -> int:
     except ValueError as error:
         return _refuse(f"{error}.")
     with _inside(settings):
-        producer = accounts.create_producer(options.name, allowed_origins=allowed)
-        _, key = accounts.create_key(producer.id, scopes=scopes, is_test=options.test, networks=allowed_from)
+        producer = keys.create_producer(options.name, allowed_origins=allowed)
+        _, key = keys.create_key(producer.id, scopes=scopes, is_test=options.test, networks=allowed_from)
     print(f"{options.name} may {', '.join(scopes)}. This {'test ' if options.test else ''}key is shown once:")
     print(key)
     return 0

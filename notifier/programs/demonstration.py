@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from notifier.access import accounts
+from notifier.access import keys
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.extensions import db
@@ -44,7 +44,7 @@ def add_demo(*, only_once: bool = False) -> int:
     if producer_id and only_once:
         return 0
     caller = Caller.of_key(
-        producer_id or accounts.create_producer(_PRODUCER).id,
+        producer_id or keys.create_producer(_PRODUCER).id,
         ("notify", "users"),
         None,
         is_test=False,

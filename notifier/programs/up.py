@@ -26,8 +26,7 @@ from urllib.parse import urljoin
 
 import redis
 
-from notifier.__main__ import WSGI
-from notifier.ground.config import Settings, embedded_redis_socket
+from notifier.ground.config import WSGI, Settings, embedded_redis_socket
 from notifier.programs import listening
 from notifier.programs.children import POLL_S, Child, Watch
 

@@ -12,8 +12,9 @@ from uuid import uuid4
 import redis
 import structlog
 
-from notifier import channels, jobs
+from notifier import jobs
 from notifier.batchworker import ANSWER_S, BatchWorker, Source
+from notifier.channels import serving
 from notifier.core.submission import PRIORITIES
 from notifier.ground import lifeline, logs, vital
 from notifier.ground.clock import now
@@ -75,7 +76,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     line = lifeline.hold(app)
     with app.app_context():
         work_on(settings, names, options, signals, line)
-        channels.registry().close()
+        serving.registry().close()
     line.let_go()
     log.info("worker.stopped")
     return vital.exit_code()

@@ -14,9 +14,9 @@ import structlog
 from flask import current_app
 from sqlalchemy.exc import IntegrityError
 
-from notifier import channels
-from notifier.channels import ADAPTERS, Account, flag_of
+from notifier.channels import ADAPTERS, serving
 from notifier.channels.contract import Adapter
+from notifier.channels.serving import Account, flag_of
 from notifier.core.errors import Fault, Rejected
 from notifier.ground.config import BadSettings
 from notifier.ground.database import transaction
@@ -55,12 +55,12 @@ def refresh() -> None:
     db.session.close()
     if percentages != taken.flags:
         taken.flags = percentages
-        channels.registry().obey(percentages)
+        serving.registry().obey(percentages)
     if accounts == taken.accounts:
         return
     taken.accounts = accounts
     try:
-        channels.registry().configure(accounts)
+        serving.registry().configure(accounts)
     except BadSettings as error:
         log.error("providers.not_usable", error=str(error))
 
@@ -142,7 +142,7 @@ def _checked(adapter: str, options: Mapping[str, str], weight: int) -> type[Adap
     if weight < 1:
         raise _refused("/weight", "a weight is 1 or more")
     try:
-        model(options, channels.registry().http).close()
+        model(options, serving.registry().http).close()
     except ValueError as error:
         raise _refused("/options", str(error)) from None
     return model
@@ -183,7 +183,7 @@ def listing() -> list[dict[str, Any]]:
             "position": account.position,
             "weight": account.weight,
         }
-        for account, adapter in channels.registry().accounts()
+        for account, adapter in serving.registry().accounts()
     ]
 
 

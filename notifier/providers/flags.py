@@ -6,8 +6,8 @@ The rule is `core.flags`; `providers.refresh` takes a change up in every process
 
 import sqlalchemy as sa
 
-from notifier import channels
-from notifier.channels import ADAPTERS, CHANNELS, flag_of
+from notifier.channels import ADAPTERS, CHANNELS, serving
+from notifier.channels.serving import flag_of
 from notifier.core.errors import Fault, Rejected
 from notifier.ground.clock import now
 from notifier.ground.database import insert, transaction
@@ -49,7 +49,7 @@ def clear(name: str) -> bool:
 
 
 def _known() -> list[str]:
-    accounts = {flag_of(adapter.channel.name, account.name) for account, adapter in channels.registry().accounts()}
+    accounts = {flag_of(adapter.channel.name, account.name) for account, adapter in serving.registry().accounts()}
     accounts |= {
         flag_of(row.channel, row.name) for row in db.session.execute(sa.select(Provider.channel, Provider.name))
     }

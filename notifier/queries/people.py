@@ -7,7 +7,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier.channels import CHANNELS, normalise
+from notifier.channels import CHANNELS
+from notifier.channels.serving import normalise
 from notifier.core.errors import Rejected
 from notifier.core.worlds import MARK
 from notifier.ground.encryption import vault

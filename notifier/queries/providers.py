@@ -8,8 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from notifier import channels
-from notifier.channels import ADAPTERS, CHANNELS
+from notifier.channels import ADAPTERS, CHANNELS, serving
 from notifier.channels.contract import Adapter
 from notifier.core.errors import Rejected
 from notifier.ground.extensions import db
@@ -43,7 +42,7 @@ def by_channel() -> list[ChannelLines]:
     rows = {row.name: row for row in db.session.scalars(sa.select(Provider).order_by(Provider.position, Provider.name))}
     flags = {row.name: row.percentage for row in db.session.execute(sa.select(Flag.name, Flag.percentage))}
     models = {model.provider: model for model in ADAPTERS}
-    given = [(account, adapter) for account, adapter in channels.registry().accounts() if account.name not in rows]
+    given = [(account, adapter) for account, adapter in serving.registry().accounts() if account.name not in rows]
     found = []
     for name, channel in CHANNELS.items():
         if channel.address is None:
@@ -67,12 +66,12 @@ def by_channel() -> list[ChannelLines]:
 def _line(
     name: str, adapter: type[Adapter], position: int, weight: int, row: Provider | None, flags: Mapping[str, int]
 ) -> Line:
-    return Line(name, adapter, position, weight, row, flags.get(channels.flag_of(adapter.channel.name, name), 100))
+    return Line(name, adapter, position, weight, row, flags.get(serving.flag_of(adapter.channel.name, name), 100))
 
 
 def find(name: str) -> tuple[Provider | None, type[Adapter]]:
     """An account of the database, or of the environment (None). Raises Rejected('not_found')."""
-    given = next((account.adapter for account, _ in channels.registry().accounts() if account.name == name), None)
+    given = next((account.adapter for account, _ in serving.registry().accounts() if account.name == name), None)
     try:
         return one(name)
     except Rejected:

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier.channels import CHANNELS, mask
+from notifier.channels import CHANNELS
+from notifier.channels.serving import mask
 from notifier.core.errors import Rejected
 from notifier.core.explain import sentence, story, unpacked
 from notifier.core.masking import masked

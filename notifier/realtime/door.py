@@ -21,12 +21,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from notifier.access import origins, sessions
 from notifier.core.errors import Rejected
 from notifier.core.faults import sentence
-from notifier.ground import tokens, vital
+from notifier.ground import vital
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.tokens import UserToken
 from notifier.ledgers import audit
 from notifier.models import Account
 from notifier.models.account import ROLES
+from notifier.queries import valid_tokens
 
 _SWEEP_EVERY_S = 5.0
 _FAREWELL_S = 0.2  # between the answer that says why and the end of the connection
@@ -103,7 +104,7 @@ class Door(Namespace):  # type: ignore[misc]
     def _answer(self, event: Any, given: tuple[Any, ...]) -> Mapping[str, Any]:
         guest = self.guests.get(request.sid)  # type: ignore[attr-defined]
         account = sessions.find(guest.session_id) if guest is not None else None
-        valid = tokens.holding([guest.token]) if guest is not None and guest.token is not None else set()
+        valid = valid_tokens.holding([guest.token]) if guest is not None and guest.token is not None else set()
         if guest is None or not self._may_stay(guest, account, valid):
             self.socketio.start_background_task(self._end, request.sid)  # type: ignore[attr-defined]
             if account is not None and not account.has_role(self.role):
@@ -151,7 +152,7 @@ class Door(Namespace):  # type: ignore[misc]
         """
         guests = list(self.guests.items())
         active = sessions.find_many({guest.session_id for _, guest in guests if guest.session_id is not None})
-        valid = tokens.holding({guest.token for _, guest in guests if guest.token is not None})
+        valid = valid_tokens.holding({guest.token for _, guest in guests if guest.token is not None})
         for sid, guest in guests:
             if not self._may_stay(guest, active.get(guest.session_id or ""), valid):
                 self.guests.pop(sid, None)

@@ -27,6 +27,7 @@ from notifier.inbox import marks as inbox
 from notifier.inbox.marks import MAX_IDS, Chosen
 from notifier.models import InboxState
 from notifier.queries import inbox as questions
+from notifier.queries import valid_tokens
 from notifier.realtime.console import Console
 from notifier.realtime.door import Arguments, Door, Event, Guest
 from notifier.signals.publish import CHANNEL, CONSOLE, NAMESPACE, RETRY_EVERY, TOPICS, room_of, topic_room
@@ -79,7 +80,7 @@ class Inbox(Door):
         if token is None:
             return self.by_cookie()
         opened = tokens.open_user_token(token) if isinstance(token, str) else None
-        if opened is None or not tokens.holding([opened]):
+        if opened is None or not valid_tokens.holding([opened]):
             raise Refused("unauthenticated")
         if not origins.may_use(request.headers.get("Origin"), opened.producer_id, request.host_url):
             raise Refused("origin_refused")

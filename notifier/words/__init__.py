@@ -1,1 +1,4 @@
-"""TODO: what this room is for, who calls it, what it must not know."""
+"""Templates and data in, a message's words out: language, filters, locales, layout of mails.
+
+What is written here by people runs in a sandbox, on one budget a message, and never inside a transaction.
+"""

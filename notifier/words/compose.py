@@ -10,14 +10,14 @@ from typing import Any
 from uuid import UUID
 
 from notifier.channels import CHANNELS
+from notifier.core.facts import AddressFacts
 from notifier.core.message import Content
-from notifier.core.plan import AddressFacts
 from notifier.ground import process_pool, tokens
 from notifier.ground.config import current_settings
 from notifier.ground.shapes import HOW_OFTEN
 from notifier.ground.tokens import NOBODY, PreferenceLink, Subject
 from notifier.models import EventType
-from notifier.pipeline.planning.orders import Person
+from notifier.people.person import Person
 from notifier.words.render import RenderFault, RenderRequest, load_templates, render, render_some, type_title
 
 

@@ -9,16 +9,16 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 from css_inline import CSSInliner
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
+from notifier.ground.config import ROOT
 from notifier.words.clean import cut, harmless_html, without_comments
 from notifier.words.filters import Budget
 
-FOLDER = Path(__file__).resolve().parents[2] / "templates" / "email"
+FOLDER = ROOT / "templates" / "email"
 
 # Dark enough for white text on the button (WCAG AA), told apart by the kind of news they bring.
 ACCENTS = {"transactional": "#2456d6", "marketing": "#b0369b", "social": "#0b7a6f", "system": "#b42318"}

@@ -9,6 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client
 
 from notifier.access import accounts, sessions
+from notifier.access.keys import create_key, create_producer, revoke_key
 from notifier.api.auth import Access, Door
 from notifier.core.networks import parse
 from notifier.ground import tokens
@@ -167,11 +168,11 @@ def test_who_shows_no_valid_key_is_a_stranger(client: FlaskClient, case: str) ->
 
 
 def test_a_revoked_key_is_refused(client: FlaskClient) -> None:
-    producer = accounts.create_producer("Shop")
-    key, plain = accounts.create_key(producer.id, scopes=["read"])
+    producer = create_producer("Shop")
+    key, plain = create_key(producer.id, scopes=["read"])
     assert client.get("/api/v1/types", headers=bearer(plain)).status_code == 200
 
-    accounts.revoke_key(key.id)
+    revoke_key(key.id)
 
     assert client.get("/api/v1/types", headers=bearer(plain)).json["code"] == "invalid_key"
 
@@ -231,8 +232,8 @@ def test_a_producer_reads_only_its_own_unless_it_is_an_admin(client: FlaskClient
 
 
 def test_a_key_limited_to_types_submits_no_others(client: FlaskClient, cast: Any) -> None:
-    producer = accounts.create_producer("Shop")
-    _, key = accounts.create_key(producer.id, scopes=["notify"], types=["order_placed"])
+    producer = create_producer("Shop")
+    _, key = create_key(producer.id, scopes=["notify"], types=["order_placed"])
     body = {"recipients": ["alice"], "data": {"order_id": "A1"}}
 
     allowed = client.post("/api/v1/notifications", json=body | {"type": "order_placed"}, headers=bearer(key))
@@ -253,8 +254,8 @@ def test_a_key_limited_to_types_submits_no_others(client: FlaskClient, cast: Any
 def test_a_key_limited_to_networks_works_nowhere_else(
     client: FlaskClient, address: str | None, status: int, code: str | None
 ) -> None:
-    producer = accounts.create_producer("Shop")
-    _, key = accounts.create_key(producer.id, scopes=["read"], networks=parse(["203.0.113.0/24", "2001:db8::/32"]))
+    producer = create_producer("Shop")
+    _, key = create_key(producer.id, scopes=["read"], networks=parse(["203.0.113.0/24", "2001:db8::/32"]))
 
     response = client.get("/api/v1/types", headers=bearer(key), environ_overrides={"REMOTE_ADDR": address})
 
@@ -265,9 +266,7 @@ def test_a_key_limited_to_networks_works_nowhere_else(
 @pytest.mark.parametrize(("forwarded", "status"), [("203.0.113.9", 200), ("203.0.113.9, 198.51.100.1", 403)])
 def test_behind_a_proxy_it_counts_where_that_was_called_from(app: APIFlask, forwarded: str, status: int) -> None:
     """The last address is the proxy's word; what stands before it is the caller's own."""
-    _, key = accounts.create_key(
-        accounts.create_producer("Shop").id, scopes=["read"], networks=parse(["203.0.113.0/24"])
-    )
+    _, key = create_key(create_producer("Shop").id, scopes=["read"], networks=parse(["203.0.113.0/24"]))
     proxied = Client(ProxyFix(app.wsgi_app, x_for=1))
 
     assert proxied.get("/api/v1/types", headers=bearer(key) | {"X-Forwarded-For": forwarded}).status_code == status
@@ -325,8 +324,8 @@ def test_nobody_submits_in_the_words_of_the_product_itself(client: FlaskClient, 
 
 def new_key(*scopes: str) -> str:
     """A live key of a producer of its own."""
-    producer = accounts.create_producer("Shop")
-    return accounts.create_key(producer.id, scopes=scopes)[1]
+    producer = create_producer("Shop")
+    return create_key(producer.id, scopes=scopes)[1]
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
-from notifier.access import accounts
+from notifier.access import keys
 from notifier.app import create_app
 from notifier.ground.config import Settings
 from notifier.ground.extensions import db
@@ -82,7 +82,7 @@ def test_a_bug_is_an_opaque_500_with_the_trace_in_the_log(
 
 def test_without_a_database_the_answer_is_503_and_when_to_try_again(broken: APIFlask, app: APIFlask) -> None:
     with broken.app_context():
-        accounts.forget_cached_keys()
+        keys.forget_cached_keys()
 
         @sa.event.listens_for(db.engine, "do_connect")
         def refuse(*_: Any) -> None:

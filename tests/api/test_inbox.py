@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
 from werkzeug.test import TestResponse
 
-from notifier.access import accounts, origins, sessions
+from notifier.access import accounts, keys, origins, sessions
 from notifier.ground import tokens
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
@@ -187,7 +187,7 @@ def of_producer(app: APIFlask) -> Callable[[list[str] | None], Person]:
     """`of_producer(["https://shop.test"])` → alice, by the token of a producer with that list."""
 
     def call(allowed: list[str] | None) -> Person:
-        producer = accounts.create_producer("Shop", allowed_origins=allowed)
+        producer = keys.create_producer("Shop", allowed_origins=allowed)
         origins.forget_cached()
         return Person(
             app.test_client(),

@@ -10,7 +10,7 @@ import redis
 from apiflask import APIFlask
 from limits import parse
 
-from notifier.access import accounts
+from notifier.access import keys
 from notifier.ground.config import Settings
 
 LEFT = re.compile(r'"default";r=(\d+);t=(\d+)\Z')
@@ -91,7 +91,7 @@ def test_what_is_refused_stores_nothing_and_a_smaller_call_may_still_pass(
 def test_each_key_has_a_limit_of_its_own(limited: APIFlask, api: Any, client: Any) -> None:
     for _ in range(11):
         api.get("/api/v1/types")
-    _, other = accounts.create_key(accounts.create_producer("Other").id, scopes=["read"])
+    _, other = keys.create_key(keys.create_producer("Other").id, scopes=["read"])
 
     assert client.get("/api/v1/types", headers={"Authorization": f"Bearer {other}"}).status_code == 200
 

@@ -11,7 +11,7 @@ import time_machine
 from apiflask import APIFlask
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from notifier.access import accounts
+from notifier.access import keys
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.models import Delivery, Notification, Submission, User
@@ -460,9 +460,7 @@ TAKING_OVER = {
 
 @pytest.mark.parametrize("door", TAKING_OVER)
 def test_a_key_that_may_only_notify_changes_nobody_by_what_it_gives_inline(api: Any, cast: Any, door: str) -> None:
-    shop = Api(
-        api.client, accounts.create_key(accounts.create_producer("Other").id, scopes=("notify", "read", "urgent"))[1]
-    )
+    shop = Api(api.client, keys.create_key(keys.create_producer("Other").id, scopes=("notify", "read", "urgent"))[1])
     path, body_of = TAKING_OVER[door]
     before = [api.get(f"/api/v1/users/alice{part}").json for part in ("", "/addresses", "/preferences")]
     given = {

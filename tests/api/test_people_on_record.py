@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.access import accounts
+from notifier.access import keys
 from notifier.core.submission import InlineRecipient
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -103,7 +103,7 @@ def test_addresses_are_told_of_by_their_ids(api: Api, erin: None) -> None:
 
 def test_requests_that_share_a_transaction_are_told_apart(app: APIFlask, cast: Any) -> None:
     def item(user_id: str, label: str) -> Item:
-        producer_id = accounts.create_producer(label).id
+        producer_id = keys.create_producer(label).id
         caller = Caller.of_key(producer_id, ("notify", "users"), None, is_test=False, request_id=label, label=label)
         return Item(caller, submission(InlineRecipient(user_id, {"name": label})))
 
@@ -132,7 +132,7 @@ def test_what_people_choose_themselves_stands_in_their_history_alone(app: APIFla
 
 def test_the_people_of_test_keys_leave_no_line(api: Api) -> None:
     producer_id = db.session.scalars(sa.select(Producer.id)).one()
-    tester = Api(api.client, accounts.create_key(producer_id, scopes=SCOPES, is_test=True)[1])
+    tester = Api(api.client, keys.create_key(producer_id, scopes=SCOPES, is_test=True)[1])
     tester.put(ERIN, {"name": "Tess", "email": "t@example.test"})
     tester.patch(f"{ERIN}/preferences", {"channels": {"sms": True}})
     tester.post("/api/v1/notifications", ORDER)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from notifier.access import accounts
+from notifier.access import keys
 from notifier.models import Schedule
 from tests.conftest import Api
 from tests.pipeline.conftest import rows
@@ -108,8 +108,8 @@ def test_a_change_says_whether_it_is_paused(api: Api, cast: Any, body: dict[str,
 def test_a_producer_sees_its_own_schedules_only_and_a_test_key_those_of_test_keys(api: Api, cast: Any) -> None:
     live = api.post(PATH, BODY).json["id"]
     producer_id = rows(Schedule)[0].producer_id
-    tester = Api(api.client, accounts.create_key(producer_id, scopes=["notify"], is_test=True)[1])
-    stranger = Api(api.client, accounts.create_key(accounts.create_producer("Other").id, scopes=["notify"])[1])
+    tester = Api(api.client, keys.create_key(producer_id, scopes=["notify"], is_test=True)[1])
+    stranger = Api(api.client, keys.create_key(keys.create_producer("Other").id, scopes=["notify"])[1])
     somebody = {"id": "tess", "email": "tess@example.test"}
     tested = tester.post(PATH, {**BODY, "notification": {**BODY["notification"], "recipients": [somebody]}}).json["id"]
     assert [[one["id"] for one in key.get(PATH).json["data"]] for key in (api, tester, stranger)] == [

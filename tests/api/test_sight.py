@@ -6,7 +6,7 @@ import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
-from notifier.access import accounts
+from notifier.access import keys
 from notifier.models.producer import SCOPES
 from tests.conftest import Api
 
@@ -16,10 +16,10 @@ OWN = [scope for scope in SCOPES if scope != "admin"]
 
 @pytest.fixture
 def callers(app: APIFlask, client: FlaskClient) -> dict[str, Api]:
-    shop, other = accounts.create_producer("Shop"), accounts.create_producer("Other")
+    shop, other = keys.create_producer("Shop"), keys.create_producer("Other")
 
     def key(producer: Any, **options: Any) -> Api:
-        return Api(client, accounts.create_key(producer.id, **{"scopes": OWN, **options})[1])
+        return Api(client, keys.create_key(producer.id, **{"scopes": OWN, **options})[1])
 
     return {
         "live": key(shop),

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
-from notifier.access import accounts
+from notifier.access import keys
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import AuditEntry, Template
@@ -138,7 +138,7 @@ def test_whose_words_and_types_a_key_may_change(app: APIFlask, client: FlaskClie
     gossip.
     """
     scopes, types = KEYS[who]
-    caller = Api(client, accounts.create_key(accounts.create_producer("Shop").id, scopes=scopes, types=types)[1])
+    caller = Api(client, keys.create_key(keys.create_producer("Shop").id, scopes=scopes, types=types)[1])
     for key in (*EVERYBODYS.values(), *OTHERS.values()):
         answers = {
             "begin": caller.post(HOME, {"key": key, "base": 99_999}),
@@ -161,5 +161,5 @@ def test_whose_words_and_types_a_key_may_change(app: APIFlask, client: FlaskClie
 def test_nobody_makes_a_type_everybodys_without_the_scope_admin(
     app: APIFlask, client: FlaskClient, change: Any
 ) -> None:
-    caller = Api(client, accounts.create_key(accounts.create_producer("Shop").id, scopes=["templates"])[1])
+    caller = Api(client, keys.create_key(keys.create_producer("Shop").id, scopes=["templates"])[1])
     assert caller.put("/api/v1/types/order_shipped", {**TYPE, **change}).json["code"] == "scope_missing"

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.access import accounts, sign_in
+from notifier.access import accounts, keys, sign_in
 from notifier.core.worlds import MARK
 from notifier.ground import tokens
 from notifier.ground.clock import now
@@ -171,7 +171,7 @@ def live(app: APIFlask, api: Api) -> Iterator[dict[str, str]]:
 def tester(api: Api, live: dict[str, str]) -> Api:
     """A test key of the same producer that may do everything."""
     producer_id = db.session.scalars(sa.select(Producer.id)).one()
-    return Api(api.client, accounts.create_key(producer_id, scopes=SCOPES, is_test=True)[1])
+    return Api(api.client, keys.create_key(producer_id, scopes=SCOPES, is_test=True)[1])
 
 
 def snapshot() -> dict[str, set[tuple[Any, ...]]]:

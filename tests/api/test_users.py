@@ -6,12 +6,13 @@ import pytest
 import sqlalchemy as sa
 from standardwebhooks import Webhook
 
-from notifier.access import accounts
+from notifier.access import accounts, keys
 from notifier.ground import tokens
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Address, ConsentEvent, Notification, User
+from notifier.queries import valid_tokens
 from tests.conftest import Api
 
 ERIN = {
@@ -28,7 +29,7 @@ USER = "/api/v1/users/erin"
 
 def key_with(api: Api, *scopes: str) -> Api:
     """Another producer's key, with these scopes."""
-    return Api(api.client, accounts.create_key(accounts.create_producer("Other").id, scopes=scopes)[1])
+    return Api(api.client, keys.create_key(keys.create_producer("Other").id, scopes=scopes)[1])
 
 
 def test_put_creates_then_replaces_the_whole_profile(api: Any) -> None:
@@ -192,7 +193,7 @@ def test_a_token_acts_for_its_user_in_the_inbox_again_and_again(api: Any, client
     assert answers == [200, 200]
     opened = tokens.open_user_token(token)
     assert opened is not None
-    assert (opened.user_id, tokens.holding([opened])) == ("alice", {opened})
+    assert (opened.user_id, valid_tokens.holding([opened])) == ("alice", {opened})
 
 
 def test_a_token_needs_no_body(api: Any, cast: Any) -> None:
@@ -233,7 +234,7 @@ def test_erasing_leaves_nothing_of_the_person(api: Any, cast: Any) -> None:
 
 def test_the_export_shows_a_producer_its_own_notifications_only(api: Any, client: Any, cast: Any) -> None:
     api.post("/api/v1/notifications", {"type": "one_time_code", "recipients": ["alice"], "data": {"code": "777123"}})
-    neighbour = type(api)(client, accounts.create_key(accounts.create_producer("Neighbour").id, scopes=["users"])[1])
+    neighbour = type(api)(client, keys.create_key(keys.create_producer("Neighbour").id, scopes=["users"])[1])
 
     assert neighbour.get("/api/v1/users/alice/export").json["notifications"] == []
     assert [n["data"] for n in api.get("/api/v1/users/alice/export").json["notifications"]] == [{"code": "777123"}]

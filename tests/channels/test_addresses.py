@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.channels import BORROWERS, CHANNELS, mask, normalise
+from notifier.channels import CHANNELS
+from notifier.channels.serving import BORROWERS, mask, normalise
 
 KEYS = {
     "auth": "A" * 22,

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from notifier.channels import ADAPTERS, CHANNELS, Account, Registry
+from notifier.channels import ADAPTERS, CHANNELS
 from notifier.channels.adapters.email_smtp import EmailSmtp
-from notifier.core.plan import ChannelFacts
+from notifier.channels.serving import Account, Registry
+from notifier.core.facts import ChannelFacts
 from notifier.ground.config import BadSettings, Settings
 from notifier.ground.encryption import KeyRing
 

@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
+from notifier.core.facts import AddressFacts, ChannelFacts, Facts, TypeFacts
 from notifier.core.limits import Limit
-from notifier.core.plan import AddressFacts, ChannelFacts, Facts, TypeFacts, plan
+from notifier.core.plan import plan
 from notifier.core.preferences import EVERY_CHANNEL, Preferences
 from notifier.core.quiet_hours import QuietHours
 from notifier.core.routing import Scores

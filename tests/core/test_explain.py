@@ -8,7 +8,9 @@ from hypothesis import given
 
 from notifier.core import lifecycle
 from notifier.core.explain import language_of, packed, sentence, story, told, unpacked
-from notifier.core.plan import BECAUSE, REASONS, Facts, Step, plan
+from notifier.core.facts import Facts
+from notifier.core.plan import Step, plan
+from notifier.core.reasons import BECAUSE, REASONS
 from notifier.core.sentences import LANGUAGES, SENTENCES
 from tests.core.planning import NOON, any_facts
 

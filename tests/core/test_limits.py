@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notifier.core.facts import AddressFacts, ChannelFacts, Facts, TypeFacts
 from notifier.core.limits import DEFAULT_CAPS, MOST, Limit, limits_of, parse_caps
-from notifier.core.plan import AddressFacts, ChannelFacts, Facts, TypeFacts, plan
+from notifier.core.plan import plan
 from notifier.core.preferences import CATEGORIES, Preferences
 
 DAY_5, HOUR_2 = Limit("*", "day", 5), Limit("*", "hour", 2)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from notifier.core.plan import AddressFacts, ChannelFacts, Facts, Skip, Wait, last_look, plan
+from notifier.core.facts import AddressFacts, ChannelFacts, Facts
+from notifier.core.plan import Skip, Wait, last_look, plan
 from notifier.core.preferences import Preferences
 from notifier.core.quiet_hours import QuietHours
 from tests.core.planning import (

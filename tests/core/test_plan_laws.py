@@ -7,10 +7,12 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notifier.core.facts import AddressFacts, Facts, TypeFacts
 from notifier.core.limits import Limit
-from notifier.core.plan import REASONS, AddressFacts, Facts, Route, TypeFacts, plan
+from notifier.core.plan import Route, plan
 from notifier.core.preferences import EVERY_CHANNEL, Preferences
 from notifier.core.quiet_hours import quiet_until
+from notifier.core.reasons import REASONS
 from tests.core.planning import (
     ACTIVITY,
     ALERT,

@@ -19,7 +19,7 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
 from notifier.models import Delivery, Notification, Submission
 from notifier.pipeline.upkeep import due as sweep
-from notifier.pipeline.upkeep import ghosts
+from notifier.pipeline.upkeep import ghosts, lapsed, lost
 from notifier.signals.queueing import Doorbell, ring
 from tests.pipeline.conftest import statements
 
@@ -34,7 +34,7 @@ NET_S = 600.0  # a safety net
 @pytest.fixture
 def backlog(app: APIFlask) -> int:
     """Queued and rung ten minutes ago."""
-    sweep.ring_lost()
+    lost.ring_lost()
     submission, notification, at = new_id(), new_id(), now() - WAITED
     with transaction() as session:
         session.add(Submission(id=submission, type="newsletter", recipients=1, expanded=1))
@@ -74,12 +74,12 @@ def test_a_long_backlog_costs_the_sweeps_little_and_a_forgotten_one_is_rung_at_o
     app: APIFlask, settings: Settings, backlog: int, tell: Callable[[str], None]
 ) -> None:
     name = db.engine.dialect.name
-    others = (("ring_due", sweep.ring_due), ("free_lapsed", sweep.free_lapsed), ("lay_ghosts", ghosts.Ghosts().lay))
+    others = (("ring_due", sweep.ring_due), ("free_lapsed", lapsed.free_lapsed), ("lay_ghosts", ghosts.Ghosts().lay))
     before = [f"{label} {_cost(work)[2]:.1f}" for label, work in others]
     looked = rung = sweeps = statement_count = 0
     total_ms = longest_ms = 0.0
     while True:
-        found, count, ms = _cost(sweep.ring_lost)
+        found, count, ms = _cost(lost.ring_lost)
         if not found.rows:
             break
         looked, rung, sweeps, statement_count = (
@@ -90,8 +90,8 @@ def test_a_long_backlog_costs_the_sweeps_little_and_a_forgotten_one_is_rung_at_o
         )
         total_ms, longest_ms = total_ms + ms, max(longest_ms, ms)
     assert (looked, rung) == (backlog, 0)
-    after = [f"{label} {_cost(work)[2]:.1f}" for label, work in (("ring_lost", sweep.ring_lost), *others)]
-    again_after_s = sweep.LONGEST_DOORBELL_GRACE.total_seconds()
+    after = [f"{label} {_cost(work)[2]:.1f}" for label, work in (("ring_lost", lost.ring_lost), *others)]
+    again_after_s = lost.LONGEST_DOORBELL_GRACE.total_seconds()
     tell(
         f"sweep of {backlog} queued [{name}]: {sweeps} sweeps of {looked // sweeps} rows, "
         f"{statement_count / sweeps:.1f} statements,"
@@ -106,7 +106,7 @@ def test_a_long_backlog_costs_the_sweeps_little_and_a_forgotten_one_is_rung_at_o
     begun = time.perf_counter()
     rung = 0
     while server.llen("rq:queue:email.low") < backlog and time.perf_counter() - begun < NET_S:
-        rung += sweep.ring_lost().rung
+        rung += lost.ring_lost().rung
     took_s = time.perf_counter() - begun
     assert server.llen("rq:queue:email.low") == backlog
     tell(f"review of {backlog} after FLUSHALL [{name}]: {took_s:.1f} s, {rung / took_s:,.0f}/s")

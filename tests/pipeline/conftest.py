@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from aiosmtpd.controller import Controller
 from apiflask import APIFlask
 
-from notifier import channels
-from notifier.access import accounts
+from notifier.access import keys
+from notifier.channels import serving
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.extensions import db, redis_store
@@ -29,7 +29,7 @@ def submission(*recipients: str | InlineRecipient, type: str = "order_shipped", 
 
 @pytest.fixture
 def caller(app: APIFlask) -> Caller:
-    producer = accounts.create_producer("Shop")
+    producer = keys.create_producer("Shop")
     return Caller(
         producer.id, is_test=False, may_be_urgent=True, types=None, request_id="req-1", may_change_people=True
     )
@@ -121,7 +121,7 @@ def configure(app: APIFlask) -> Iterator[Callable[..., None]]:
         providers.refresh_now()
 
     yield _configure
-    channels.registry().configure(())
+    serving.registry().configure(())
     app.extensions.pop("providers", None)
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import select as select_rows
 
-from notifier.access import accounts
+from notifier.access import keys
 from notifier.app import create_app
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.extensions import db
@@ -72,7 +72,7 @@ def main() -> None:
     waiting = [UUID(hex=text) for text in json.loads(sys.stdin.readline())]
     with create_app().app_context():
         caller = Caller(
-            accounts.create_producer("Shop").id, is_test=False, may_be_urgent=False, types=None, request_id="race"
+            keys.create_producer("Shop").id, is_test=False, may_be_urgent=False, types=None, request_id="race"
         )
         while not select.select([sys.stdin], [], [], 0)[0]:
             print(json.dumps(a_round(caller, waiting)), flush=True)  # noqa: T201

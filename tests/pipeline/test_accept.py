@@ -13,6 +13,7 @@ import time_machine
 from apiflask import APIFlask
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
+from notifier.access import keys
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
@@ -278,9 +279,7 @@ def test_who_was_created_by_a_refused_item_is_unknown_to_the_next(cast: dict[str
 
 
 def test_keys_are_each_producers_own(cast: dict[str, str], caller: Caller) -> None:
-    from notifier.access import accounts  # noqa: PLC0415
-
-    stranger = replace(caller, producer_id=accounts.create_producer("Other").id)
+    stranger = replace(caller, producer_id=keys.create_producer("Other").id)
     body = submission("alice", idempotency=("k1", "aa" * 32))
     assert [r.replayed for r in accept([Item(caller, body), Item(stranger, body)]) if isinstance(r, Accepted)] == [
         False,

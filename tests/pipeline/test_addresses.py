@@ -14,7 +14,9 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import channels
+from notifier.access import address_codes
+from notifier.access.address_codes import MOST_TRIES
+from notifier.channels import serving
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
@@ -23,7 +25,7 @@ from notifier.ground.extensions import db
 from notifier.models import Address, AddressCode, ConsentEvent, Delivery, Notification, Suppression
 from notifier.people import addresses
 from notifier.people import profiles as people
-from notifier.people.addresses import MOST_ADDRESSES, MOST_TRIES
+from notifier.people.addresses import MOST_ADDRESSES
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.queries import preferences, users
 from tests.channels.conftest import Authority, Sink
@@ -43,18 +45,18 @@ def codes() -> list[str]:
     """All that were sent, oldest first: what their receivers read."""
     db.session.close()
     data = db.session.scalars(
-        sa.select(Notification.data).where(Notification.type == addresses.CODE_TYPE).order_by(Notification.id)
+        sa.select(Notification.data).where(Notification.type == address_codes.CODE_TYPE).order_by(Notification.id)
     ).all()
     return [entry["code"] for entry in data]
 
 
 def add(user_id: str = "alice", channel: str = "email", value: str = NEW, label: str | None = None) -> UUID:
-    return addresses.add_own(user_id, channel, value, label=label).id
+    return address_codes.add_own(user_id, channel, value, label=label).id
 
 
 def add_confirmed(user_id: str = "alice", channel: str = "email", value: str = NEW) -> UUID:
     key = add(user_id, channel, value)
-    addresses.confirm(user_id, key, codes()[-1])
+    address_codes.confirm(user_id, key, codes()[-1])
     return key
 
 
@@ -99,7 +101,7 @@ def test_the_code_is_read_in_the_message_and_in_no_row_of_its_own() -> None:
 
 
 def test_a_code_passes_what_the_person_has_switched_off_and_the_hours_they_keep_quiet() -> None:
-    addresses.add_own("carol", "email", NEW, label=None)  # carol has switched e-mail off
+    address_codes.add_own("carol", "email", NEW, label=None)  # carol has switched e-mail off
     assert [delivery.status for delivery in deliveries()] == ["queued"]
 
 
@@ -132,25 +134,25 @@ def test_a_code_is_for_the_address_it_was_sent_to_and_not_for_what_a_producer_ma
         session.execute(
             sa.update(Address).where(Address.id == primary.id).values(disabled_at=now(), disabled_reason="bounced")
         )
-    addresses.send_code("alice", primary.id)
+    address_codes.send_code("alice", primary.id)
     [code] = codes()
     with transaction():
         people.upsert([InlineRecipient("alice", {"email": "evil@example.test"})])
-    assert refused(addresses.confirm, "alice", primary.id, code) == [("/code", "code_expired")]
+    assert refused(address_codes.confirm, "alice", primary.id, code) == [("/code", "code_expired")]
     assert read(primary.id).confirmed_at is None
 
 
 def test_the_code_may_be_typed_with_spaces() -> None:
     key = add()
     [code] = codes()
-    addresses.confirm("alice", key, f" {code[:3]} {code[3:]} ")
+    address_codes.confirm("alice", key, f" {code[:3]} {code[3:]} ")
     assert read(key).verified_at is not None
 
 
 @pytest.mark.parametrize("given", ["", "12345", "1234567", "abcdef", "١٢٣٤٥٦", "\x00", "0" * 10_000])
 def test_what_is_not_the_code_is_refused(given: str) -> None:
     key = add()
-    assert refused(addresses.confirm, "alice", key, given) == [("/code", "wrong_code")]
+    assert refused(address_codes.confirm, "alice", key, given) == [("/code", "wrong_code")]
     assert read(key).verified_at is None
 
 
@@ -158,8 +160,8 @@ def test_the_sixth_try_is_refused_though_it_is_right() -> None:
     key = add()
     [code] = codes()
     for _ in range(MOST_TRIES):
-        assert refused(addresses.confirm, "alice", key, wrong(code)) == [("/code", "wrong_code")]
-    assert refused(addresses.confirm, "alice", key, code) == [("/code", "code_expired")]
+        assert refused(address_codes.confirm, "alice", key, wrong(code)) == [("/code", "wrong_code")]
+    assert refused(address_codes.confirm, "alice", key, code) == [("/code", "code_expired")]
     assert read(key).verified_at is None
 
 
@@ -169,7 +171,7 @@ def test_guessing_at_once_gives_no_more_tries(app: APIFlask) -> None:
 
     def guess(_: int) -> list[tuple[str, str]]:
         with app.app_context():
-            return refused(addresses.confirm, "alice", key, wrong(code))
+            return refused(address_codes.confirm, "alice", key, wrong(code))
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(guess, range(16)))
@@ -179,32 +181,32 @@ def test_guessing_at_once_gives_no_more_tries(app: APIFlask) -> None:
 def test_a_new_code_gives_new_tries_and_ends_the_old_one() -> None:
     key = add()
     for _ in range(MOST_TRIES):
-        refused(addresses.confirm, "alice", key, wrong(codes()[0]))
-    addresses.send_code("alice", key)
+        refused(address_codes.confirm, "alice", key, wrong(codes()[0]))
+    address_codes.send_code("alice", key)
     first, second = codes()
-    assert refused(addresses.confirm, "alice", key, first) == [("/code", "wrong_code")]
-    addresses.confirm("alice", key, second)
+    assert refused(address_codes.confirm, "alice", key, first) == [("/code", "wrong_code")]
+    address_codes.confirm("alice", key, second)
     assert read(key).verified_at is not None
 
 
 def test_a_code_counts_for_ten_minutes(time_machine: Any) -> None:
     key = add()
     time_machine.move_to(now() + timedelta(minutes=10), tick=False)
-    assert refused(addresses.confirm, "alice", key, codes()[0]) == [("/code", "code_expired")]
+    assert refused(address_codes.confirm, "alice", key, codes()[0]) == [("/code", "code_expired")]
 
 
 def test_the_code_of_another_address_is_none() -> None:
     one, other = add(), add(value="alice@work.test")
     _, its = codes()
-    assert refused(addresses.confirm, "alice", one, its) == [("/code", "wrong_code")]
+    assert refused(address_codes.confirm, "alice", one, its) == [("/code", "wrong_code")]
     assert read(one).verified_at is read(other).verified_at is None
 
 
 @pytest.mark.parametrize(
     "act",
     [
-        lambda key: addresses.confirm("bob", key, codes()[0]),
-        lambda key: addresses.send_code("bob", key),
+        lambda key: address_codes.confirm("bob", key, codes()[0]),
+        lambda key: address_codes.send_code("bob", key),
         lambda key: addresses.make_primary("bob", key),
         lambda key: addresses.remove_own("bob", key),
     ],
@@ -236,7 +238,7 @@ def test_one_person_is_sent_ten_codes_an_hour() -> None:
 def test_many_people_cannot_flood_one_address_and_do_not_learn_of_each_other() -> None:
     with transaction():
         people.upsert([InlineRecipient(f"p{number}") for number in range(12)])
-    answers = [addresses.add_own(f"p{number}", "email", NEW, label=None).verified_at for number in range(12)]
+    answers = [address_codes.add_own(f"p{number}", "email", NEW, label=None).verified_at for number in range(12)]
     assert (answers, len(codes()), len(rows(AddressCode))) == ([None] * 12, 10, 12)
 
 
@@ -287,9 +289,9 @@ def test_a_name_has_a_length() -> None:
 
 
 def test_an_address_that_is_confirmed_already_gets_no_code() -> None:
-    assert addresses.add_own("alice", "email", "alice@example.test", label="Home").label == "Home"
+    assert address_codes.add_own("alice", "email", "alice@example.test", label="Home").label == "Home"
     assert codes() == []
-    assert refused(addresses.send_code, "alice", rows(Address, user_id="alice", channel="email")[0].id) == [
+    assert refused(address_codes.send_code, "alice", rows(Address, user_id="alice", channel="email")[0].id) == [
         ("", "conflict")
     ]
 
@@ -298,7 +300,7 @@ def test_an_address_that_somebody_else_has_may_be_added_and_tells_nothing() -> N
     theirs = read(rows(Address, user_id="bob", channel="email")[0].id)
     key = add(value="bob@example.test")
     assert (read(key).verified_at, read(theirs.id).verified_at) == (None, theirs.verified_at)
-    addresses.confirm("alice", key, codes()[0])
+    address_codes.confirm("alice", key, codes()[0])
     assert [row.verified_at is not None for row in rows(Address, digest=theirs.digest)] == [True, True]
 
 
@@ -369,10 +371,10 @@ def test_an_address_that_was_switched_off_is_switched_on_by_confirming_it_anew(s
         )
         session.add(Suppression(digest=address.digest, scope="*", channel="email", reason="smtp_550"))
         session.add(Suppression(digest=address.digest, scope="marketing", channel="email", reason="complaint"))
-    addresses.send_code("alice", address.id)
+    address_codes.send_code("alice", address.id)
     submit("alice", channels=("email",))
     assert [(d.status, d.reason) for d in deliveries()] == [("queued", None), ("skipped", "no_address")]
-    addresses.confirm("alice", address.id, codes()[0])
+    address_codes.confirm("alice", address.id, codes()[0])
     submit("alice", channels=("email",))
     assert deliveries()[-1].status == "queued"
     assert [row.scope for row in rows(Suppression)] == ["marketing"]  # they have complained of that, and it stays
@@ -427,7 +429,7 @@ def test_what_a_person_can_type_may_be_that_of_several(channel: str) -> None:
     value = {"sms": "+4915112345678", "email": "office@x.test", "webhook": "https://hooks.example.test/x"}[channel]
     for user_id in ("alice", "bob"):
         addresses.add_given(user_id, channel, value, label=None)
-    assert {row.user_id for row in rows(Address, channel=channel) if row.masked == channels.mask(channel, value)} == {
+    assert {row.user_id for row in rows(Address, channel=channel) if row.masked == serving.mask(channel, value)} == {
         "alice",
         "bob",
     }
@@ -524,7 +526,7 @@ class PushService:
 @pytest.fixture
 def push_service(app: APIFlask, tmp_path: Path) -> Iterator[PushService]:
     authority = Authority(tmp_path)
-    channels.registry().http.tls.load_verify_locations(tmp_path / "ca.pem")
+    serving.registry().http.tls.load_verify_locations(tmp_path / "ca.pem")
     service = PushService(Sink(authority.server()))
 
     def answer(handler: Any, request: Any) -> None:
@@ -550,5 +552,5 @@ def test_a_subscription_that_is_gone_is_switched_off_and_the_other_browser_is_no
     assert (read(gone).disabled_reason, read(alive).disabled_reason) == (f"http_{status}", None)
     submit("alice", channels=("webpush",))
     assert [d.address_id for d in deliveries()[2:]] == [alive]
-    assert channels.registry().is_on("webpush")
+    assert serving.registry().is_on("webpush")
     assert rows(Delivery, address_id=alive)[0].provider == "webpush"

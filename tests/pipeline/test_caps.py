@@ -38,6 +38,7 @@ from notifier.pipeline.intake.expand import expand
 from notifier.pipeline.intake.judge import Accepted, Caller, Item
 from notifier.pipeline.planning.replacing import key_of
 from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import lost
 from tests.channels.pushing import Browser
 from tests.pipeline.conftest import deliveries, rows, statements, submission, traces
 from tests.running import eventually
@@ -218,7 +219,7 @@ SOON = {"send_at": 600}
             lambda *_: (passed(status="waiting"), sweep.ring_due()),
             ("expired", "expired"),
         ),
-        ("expired in its queue", {}, lambda *_: (passed(status="queued"), sweep.ring_lost()), ("expired", "expired")),
+        ("expired in its queue", {}, lambda *_: (passed(status="queued"), lost.ring_lost()), ("expired", "expired")),
         (
             "expired before its send",
             {},

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.access import accounts
+from notifier.access.keys import create_producer
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
@@ -151,7 +151,7 @@ def test_it_makes_way_for_its_own_key_only(say: Any, cast: Any, fields: dict[str
 
 @pytest.mark.parametrize("is_test", [False, True], ids=["another producer", "a test key"])
 def test_keys_of_others_never_meet(say: Any, caller: Caller, cast: Any, is_test: bool) -> None:
-    producer_id = caller.producer_id if is_test else accounts.create_producer("Other").id
+    producer_id = caller.producer_id if is_test else create_producer("Other").id
     say("shipped")
     say("delivered", caller=Caller(producer_id, is_test=is_test, may_be_urgent=True, types=None, request_id="req-2"))
     assert [row.status for row in deliveries()] == ["queued", "queued"]

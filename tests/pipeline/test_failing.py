@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from apiflask import APIFlask
 
-from notifier import channels
 from notifier.access import accounts
+from notifier.channels import serving
 from notifier.core.submission import InlineRecipient
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
@@ -336,7 +336,7 @@ def test_more_than_a_provider_takes_a_second_waits(
     submit: Submit, configure: Callable[..., None], mailbox: Mailbox
 ) -> None:
     configure(main=mailbox.url)
-    [adapter] = channels.registry().adapters_for("email", "x@x.test", is_test=False)
+    [adapter] = serving.registry().adapters_for("email", "x@x.test", is_test=False)
     adapter.per_second = 3  # type: ignore[misc]
     submit(*to(5), channels=("email",))
     assert sorted(deliver_queued()) == ["sent", "sent", "sent", "waiting", "waiting"]

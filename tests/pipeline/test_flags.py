@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from apiflask import APIFlask
 
-from notifier import channels
+from notifier.channels import serving
 from notifier.core.errors import Rejected
 from notifier.core.flags import is_in_rollout
 from notifier.core.submission import InlineRecipient
@@ -25,8 +25,8 @@ CROWD = [f"u{n}" for n in range(40)]
 @pytest.fixture(autouse=True)
 def _all_on_again(app: APIFlask) -> Iterator[None]:
     yield
-    channels.registry().obey({})
-    channels.registry().configure(())
+    serving.registry().obey({})
+    serving.registry().configure(())
 
 
 def put(name: str, percentage: int) -> None:
@@ -98,7 +98,7 @@ def two_accounts(app: APIFlask) -> None:
 def names(user: str) -> list[str]:
     return [
         adapter.name
-        for adapter in channels.registry().adapters_for("email", f"{user}@x.test", is_test=False, user_id=user)
+        for adapter in serving.registry().adapters_for("email", f"{user}@x.test", is_test=False, user_id=user)
     ]
 
 

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.access import accounts
+from notifier.access import accounts, keys
 from notifier.core.message import Message
 from notifier.core.submission import InlineRecipient
 from notifier.ground import tokens
@@ -212,7 +212,7 @@ def test_a_large_submission_goes_there_too(submit: Submit, shop: Caller) -> None
 
 def test_a_schedule_has_the_rights_its_key_has(caller: Caller, shop: Caller) -> None:
     assert shop.producer_id is not None
-    key, _ = accounts.create_key(shop.producer_id, scopes=("notify",))
+    key, _ = keys.create_key(shop.producer_id, scopes=("notify",))
     schedules.create(shop, key.id, "* * * * *", "UTC", submission(ALICE, channels=("email",)))
     db.session.execute(sa.update(Schedule).values(next_at=now()))
     db.session.commit()

@@ -11,13 +11,14 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 
-from notifier.core.plan import REASONS
 from notifier.core.reading import READ_ELSEWHERE, REMINDERS
+from notifier.core.reasons import REASONS
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, show
 from notifier.inbox import marks as inbox
+from notifier.inbox.items import add
 from notifier.inbox.marks import Chosen
 from notifier.models import Delivery, InboxItem, InboxState, Notification, Submission, User
 from notifier.pipeline.upkeep import due as sweep
@@ -139,7 +140,7 @@ def test_a_batch_of_any_size_takes_two_statements(app: APIFlask, size: int) -> N
         seen: list[str] = []
         listener = lambda _c, _cursor, statement, *_rest: seen.append(statement)  # noqa: E731
         sa.event.listen(db.engine, "before_cursor_execute", listener)
-        inbox.add(rows)
+        add(rows)
         sa.event.remove(db.engine, "before_cursor_execute", listener)
     assert len(seen) == 2
     assert db.session.scalar(sa.select(sa.func.sum(InboxState.unread))) == size
@@ -159,13 +160,13 @@ def _row(user_id: str, number: int) -> dict[str, Any]:
 
 def test_no_items_are_no_work(app: APIFlask) -> None:
     with transaction():
-        assert inbox.add([]) == []
+        assert add([]) == []
 
 
 def test_items_of_a_transaction_that_fails_were_never_there(app: APIFlask, arrive: Any) -> None:
     arrive("alice")
     with pytest.raises(sa.exc.IntegrityError), transaction():
-        inbox.add([_row("alice", 1)])  # there is no such delivery
+        add([_row("alice", 1)])  # there is no such delivery
     assert state_of("alice") == {"unread": 1, "unseen": 1, "seq": 1}
 
 
@@ -340,7 +341,7 @@ def test_five_thousand_unread_are_read_in_a_constant_number_of_statements(app: A
             {name: value for name, value in _columns(source).items() if name != "seq"} | {"id": copy["id"]}
             for copy in copies
         ]
-        inbox.add(items)
+        add(items)
     seen: list[str] = []
     listener = lambda _c, _cursor, statement, *_rest: seen.append(statement)  # noqa: E731
     sa.event.listen(db.engine, "before_cursor_execute", listener)

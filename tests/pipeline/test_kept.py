@@ -4,11 +4,11 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.catalogue import types as event_types
+from notifier.catalogue.known import load_template_ids, load_types
 from notifier.ground import kept
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import EventType
-from notifier.pipeline.planning.orders import load_template_ids, load_types
 from tests.pipeline.conftest import statements
 
 

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import channels
+from notifier.channels import serving
 from notifier.core.explain import LANGUAGES, story, told, unpacked
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
@@ -135,7 +135,7 @@ def test_what_waits_for_its_pace_is_taken_no_faster_than_that(
     submit: Submit, configure: Configure, mailbox: Mailbox
 ) -> None:
     configure(main=mailbox.url)
-    [adapter] = channels.registry().adapters_for("email", "x@x.test", is_test=False)
+    [adapter] = serving.registry().adapters_for("email", "x@x.test", is_test=False)
     adapter.per_second = 3  # type: ignore[misc]
     submit(*to(12), channels=("email",))
     assert take() == 12

@@ -18,6 +18,7 @@ from notifier.models import AuditEntry, Capture, Delivery, PausedChannel
 from notifier.pipeline.delivery import outages
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import lost
 from notifier.providers import pausing
 from notifier.queries.overview import held_back
 from notifier.signals.queueing import queue
@@ -60,7 +61,7 @@ def test_what_was_queued_waits_and_goes_out_once_when_resumed(api: Any, cast: An
     assert states() == {"email": ("waiting", "paused"), "sms": ("delivered", None)}
     for _ in range(3):
         sweep.ring_due()
-        sweep.ring_lost()
+        lost.ring_lost()
     assert states()["email"] == ("waiting", "paused")
     pausing.resume("email")
     outages.Outages().let_out()
@@ -102,7 +103,7 @@ def test_a_redis_that_forgot_everything_changes_nothing(api: Any, cast: Any) -> 
     submit(api, "email")
     pausing.pause("email")
     redis_store.client.flushall()
-    sweep.ring_lost()
+    lost.ring_lost()
     deliver(ids())
     assert states() == {"email": ("waiting", "paused")}
 

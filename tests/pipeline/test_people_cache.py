@@ -21,9 +21,9 @@ from notifier.models import Preference, Revision
 from notifier.people import cache as people_cache
 from notifier.people import preferences
 from notifier.people import profiles as people
+from notifier.people.person import load_people, recall_people
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.judge import Caller, Item
-from notifier.pipeline.planning.orders import load_people, recall_people
 from tests.pipeline.conftest import statements, submission
 
 Profile = dict[str, Any]

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 
-from notifier.access import accounts
+from notifier.access import accounts, keys
 from notifier.core.errors import Rejected
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
@@ -328,7 +328,7 @@ def test_who_had_opted_out_hears_it_when_they_opt_in(cast: dict[str, str], submi
 
 @ON_ONE_DATABASE
 def test_producers_are_not_compared_with_each_other(cast: dict[str, str], submit: Submit, caller: Caller) -> None:
-    stranger = replace(caller, producer_id=accounts.create_producer("Other").id)
+    stranger = replace(caller, producer_id=keys.create_producer("Other").id)
     assert [of(submit("alice", **LIKE)), of(submit("alice", caller=stranger, **LIKE))] == ["went", "went"]
 
 

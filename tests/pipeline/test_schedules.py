@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.access import accounts
+from notifier.access import accounts, keys
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.clock import now
@@ -30,8 +30,8 @@ MONTHLY = "0 8 1 * *"
 
 @pytest.fixture
 def key(app: APIFlask) -> tuple[Caller, UUID]:
-    producer = accounts.create_producer("Shop")
-    row, _ = accounts.create_key(producer.id, scopes=["notify"])
+    producer = keys.create_producer("Shop")
+    row, _ = keys.create_key(producer.id, scopes=["notify"])
     return Caller(producer.id, is_test=False, may_be_urgent=False, types=None, request_id="r"), row.id
 
 
@@ -185,9 +185,9 @@ def test_it_stops_with_its_key(make: Make, key: tuple[Caller, UUID], case: str, 
     caller, key_id = key
     assert caller.producer_id is not None
     if case == "disabled":
-        accounts.disable_producer(caller.producer_id)
+        keys.disable_producer(caller.producer_id)
     elif case == "revoked":
-        accounts.revoke_key(key_id)
+        keys.revoke_key(key_id)
     else:
         values = {"expires_at": now()} if case == "expired" else {"scopes": ["read"]}
         with transaction() as session:
@@ -196,8 +196,8 @@ def test_it_stops_with_its_key(make: Make, key: tuple[Caller, UUID], case: str, 
     schedules.submit_due()
     [schedule] = rows(Schedule)
     assert (schedule.next_at, schedule.last_fault, rows(SubmissionRow)) == (None, why, [])
-    other, _ = accounts.create_key(caller.producer_id, scopes=["notify"])
-    accounts.disable_producer(caller.producer_id, disabled=False)
+    other, _ = keys.create_key(caller.producer_id, scopes=["notify"])
+    keys.disable_producer(caller.producer_id, disabled=False)
     schedules.resume(schedule.id, caller.producer_id, other.id)
     fall_due()
     schedules.submit_due()
@@ -223,8 +223,8 @@ def test_paused_it_rests_and_resumed_it_goes_on_with_the_next_time(make: Make, k
 
 def test_somebody_elses_key_does_not_lend_its_rights(make: Make, key: tuple[Caller, UUID]) -> None:
     schedule_id = make()
-    other = accounts.create_producer("Other")
-    admin, _ = accounts.create_key(other.id, scopes=["notify", "admin"])
+    other = keys.create_producer("Other")
+    admin, _ = keys.create_key(other.id, scopes=["notify", "admin"])
     schedules.resume(schedule_id, other.id, admin.id)
     assert rows(Schedule)[0].key_id == key[1]
 

@@ -19,6 +19,7 @@ from notifier.models import Attempt, Delivery, IdempotencyKey, InboxItem, Notifi
 from notifier.people import preferences
 from notifier.pipeline.delivery.claim import claim
 from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import lapsed, lost
 from notifier.signals import queueing
 from notifier.signals.queueing import queue
 from tests.pipeline.conftest import deliveries, rows
@@ -92,10 +93,10 @@ def test_a_lost_doorbell_is_rung_again_and_a_good_one_is_not(app: APIFlask, subm
     submit(ERIN, channels=("email",))
     submit(ERIN, channels=("sms",), type="order_shipped")
     wake()
-    assert sweep.ring_lost().rung == 0
+    assert lost.ring_lost().rung == 0
     redis_store.client.flushall()
     wake()
-    assert sweep.ring_lost().rung == 1  # sms is skipped by default: nothing was lost there
+    assert lost.ring_lost().rung == 1  # sms is skipped by default: nothing was lost there
     [row] = deliveries(status="queued")
     assert queue("email.high").job_ids == [show("dlv", row.id)]
     assert row.wake_at is not None
@@ -108,7 +109,7 @@ def test_a_job_that_was_taken_out_by_a_worker_that_died_is_rung_again(app: APIFl
     first, *others = deliveries()
     assert redis_store.client.lpop(queue("email.high").key) == show("dlv", first.id).encode()  # its hash stays
     wake()
-    assert sweep.ring_lost().rung == 1
+    assert lost.ring_lost().rung == 1
     assert queue("email.high").job_ids == [show("dlv", row.id) for row in (*others, first)]
 
 
@@ -116,16 +117,16 @@ def test_the_last_job_of_a_queue_is_missed_too(app: APIFlask, submit: Submit) ->
     submit(ERIN, channels=("email",))
     redis_store.client.lpop(queue("email.high").key)
     wake()
-    assert sweep.ring_lost().rung == 1
+    assert lost.ring_lost().rung == 1
 
 
 def test_a_long_backlog_is_looked_at_less_and_less_often(app: APIFlask, submit: Submit) -> None:
-    sweep.ring_lost()  # Redis is new, and has been reviewed
+    lost.ring_lost()  # Redis is new, and has been reviewed
     submit(ERIN, channels=("email",))
     with transaction() as session:
         session.execute(sa.update(Delivery).values(created_at=now() - timedelta(seconds=30)))
     wake()
-    sweep.ring_lost()
+    lost.ring_lost()
     [row] = deliveries()
     assert row.wake_at is not None
     assert timedelta(seconds=15) < row.wake_at - now() <= timedelta(seconds=30)
@@ -133,12 +134,12 @@ def test_a_long_backlog_is_looked_at_less_and_less_often(app: APIFlask, submit: 
 
 def looked() -> tuple[int, int]:
     """How many queued deliveries the sweep looks at, and how many of them it rings again."""
-    found = sweep.ring_lost()
+    found = lost.ring_lost()
     return found.rows, found.rung
 
 
 def test_once_redis_has_forgotten_everything_all_are_looked_at_at_once(app: APIFlask, submit: Submit) -> None:
-    sweep.ring_lost()
+    lost.ring_lost()
     submit(ERIN, channels=("email",))
     wake(now() + timedelta(seconds=100))
     assert looked() == (0, 0)
@@ -150,7 +151,7 @@ def test_once_redis_has_forgotten_everything_all_are_looked_at_at_once(app: APIF
 
 
 def test_another_server_may_have_forgotten_something_too(app: APIFlask, submit: Submit) -> None:
-    sweep.ring_lost()
+    lost.ring_lost()
     submit(ERIN, channels=("email",))
     wake(now() + timedelta(seconds=100))
     redis_store.client.hset("notifier:memory", "server", "the one before it was restarted")
@@ -186,7 +187,7 @@ def test_while_redis_is_away_nothing_is_touched(app: APIFlask, submit: Submit) -
     connected = app.extensions["redis"]
     redis_store.init_app(app, "unix:///nonexistent/redis.sock")
     try:
-        assert sweep.ring_lost().rung == 0
+        assert lost.ring_lost().rung == 0
     finally:
         app.extensions["redis"] = connected
     assert deliveries()[0].wake_at == before
@@ -201,9 +202,9 @@ def test_a_send_whose_worker_died(app: APIFlask, submit: Submit, type_: str, dat
     submit(ERIN, type=type_, data=data, channels=("email",))
     [row] = deliveries()
     claim([row.id])
-    assert sweep.free_lapsed() == 0  # the lease still holds
+    assert lapsed.free_lapsed() == 0  # the lease still holds
     wake()
-    assert sweep.free_lapsed() == 1
+    assert lapsed.free_lapsed() == 1
     [row] = deliveries()
     assert (row.status, row.tries, row.failures) == (status, 1, 0)
     assert row.failed_type == (type_ if status == "unknown" else None)
@@ -255,7 +256,7 @@ def test_looking_for_lost_doorbells_blocks_no_worker(app: APIFlask, submit: Subm
             except Exception as error:
                 results.append(error)
 
-    threads = [threading.Thread(target=run, args=(work,)) for work in (sweep.ring_lost, lambda: claim(keys))]
+    threads = [threading.Thread(target=run, args=(work,)) for work in (lost.ring_lost, lambda: claim(keys))]
     with transaction() as session:  # both must wait for this row, each with half of the others in hand
         session.execute(sa.select(Delivery.id).where(Delivery.id == keys[15]).with_for_update())
         for thread in threads:
@@ -270,10 +271,10 @@ def test_looking_for_lost_doorbells_blocks_no_worker(app: APIFlask, submit: Subm
 def test_a_submission_whose_doorbell_was_lost_is_expanded_all_the_same(app: APIFlask, submit: Submit) -> None:
     submit(*[InlineRecipient(f"u{i}", {"name": "x"}) for i in range(101)])
     redis_store.client.flushall()
-    assert sweep.ring_expansions() == 0
+    assert lost.ring_expansions() == 0
     with transaction() as session:
         session.execute(sa.update(Submission).values(wake_at=now()))
-    assert sweep.ring_expansions() == 1
+    assert lost.ring_expansions() == 1
     assert len(queue("expand.low").job_ids) == 1
 
 

@@ -16,7 +16,7 @@ from notifier.ledgers import tallies
 from notifier.models import Delivery, Tally
 from notifier.pipeline.delivery.claim import claim
 from notifier.pipeline.delivery.deliver import deliver
-from notifier.pipeline.upkeep.due import free_lapsed
+from notifier.pipeline.upkeep.lapsed import free_lapsed
 from notifier.queries import tallies as queries
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from apiflask import APIFlask
 
-from notifier.core.plan import AddressFacts
+from notifier.core.facts import AddressFacts
 from notifier.ground import tokens
 from notifier.ground.ids import new_id
 from notifier.ground.tokens import PreferenceLink, Subject

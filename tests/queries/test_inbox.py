@@ -16,6 +16,7 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, show
+from notifier.inbox import items
 from notifier.inbox import marks as inbox
 from notifier.inbox.marks import Chosen
 from notifier.models import Delivery, InboxItem, Notification, Submission
@@ -283,7 +284,7 @@ def crowded(app: APIFlask, arrive: Any) -> str:
             for row in rows
         ]
         session.execute(sa.insert(Delivery), deliveries)
-        inbox.add(rows)
+        items.add(rows)
         read = [row["id"] for number, row in enumerate(rows) if number % 3000 >= 100]
         session.execute(sa.update(InboxItem).where(InboxItem.id.in_(read)).values(read_at=NOON))
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.access import accounts
+from notifier.access import keys
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
@@ -24,9 +24,7 @@ SUMMER = datetime(2026, 7, 1, 16, 30, tzinfo=UTC).replace(year=now().year + 1)
 @pytest.fixture
 def submit(app: APIFlask) -> Callable[..., str]:
     """→ the notification's id."""
-    caller = Caller(
-        accounts.create_producer("Shop").id, is_test=False, may_be_urgent=True, types=None, request_id="req-1"
-    )
+    caller = Caller(keys.create_producer("Shop").id, is_test=False, may_be_urgent=True, types=None, request_id="req-1")
 
     def _submit(user_id: str, *, is_test: bool = False, **fields: Any) -> str:
         body = Submission(

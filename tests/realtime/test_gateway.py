@@ -11,7 +11,7 @@ from apiflask import APIFlask
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from structlog.testing import capture_logs
 
-from notifier.access import accounts
+from notifier.access.keys import create_key, create_producer, disable_producer, revoke_key
 from notifier.ground import tokens
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
@@ -138,7 +138,7 @@ def test_a_token_of_no_producer_connects_from_any_origin_and_goes_before_the_coo
 def test_a_token_connects_from_the_sites_its_producer_allows(
     arrive: Any, connect: Any, live_app: APIFlask, url: str, allowed: list[str] | None, origin: str | None, may: bool
 ) -> None:
-    producer = accounts.create_producer("Shop", allowed_origins=allowed)
+    producer = create_producer("Shop", allowed_origins=allowed)
     live_app.extensions.pop("origins", None)
     options = {
         "auth": {"token": tokens.sign_user_token(subject_of("alice"), 60, producer_id=producer.id)[0]},
@@ -301,8 +301,8 @@ def erase_and_come_back(_producer: Producer, _key: ApiKey) -> None:
 @pytest.mark.parametrize(
     "cause",
     [
-        lambda producer, _: accounts.disable_producer(producer.id),
-        lambda _, key: accounts.revoke_key(key.id),
+        lambda producer, _: disable_producer(producer.id),
+        lambda _, key: revoke_key(key.id),
         lambda *_: people.end_tokens("alice"),
         lambda *_: people.erase("alice"),
         erase_and_come_back,
@@ -312,8 +312,8 @@ def erase_and_come_back(_producer: Producer, _key: ApiKey) -> None:
 def test_a_connection_ends_with_what_its_token_ends_with(
     connect: Any, cause: Callable[[Producer, ApiKey], object]
 ) -> None:
-    producer = accounts.create_producer("Shop")
-    key, _ = accounts.create_key(producer.id, scopes=["users"])
+    producer = create_producer("Shop")
+    key, _ = create_key(producer.id, scopes=["users"])
     token, _ = tokens.sign_user_token(subject_of("alice"), 3600, key_id=key.id, producer_id=producer.id)
     listening, asking, lasting = (
         connect(auth={"token": token}),

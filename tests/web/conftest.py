@@ -17,7 +17,7 @@ from sqlalchemy import event, select, update
 from werkzeug.test import TestResponse
 
 from notifier import jobs
-from notifier.access import accounts, sessions
+from notifier.access import accounts, keys, sessions
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
@@ -123,7 +123,7 @@ def work(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 @pytest.fixture
 def send(app: APIFlask, work: Callable[[], None]) -> Callable[..., list[Delivery]]:
     """`send("zoe", email="rejected@sandbox.test", channels=("email",))`: accepted and worked off. → its deliveries."""
-    producer = accounts.create_producer("Shop")
+    producer = keys.create_producer("Shop")
     caller = Caller(
         producer.id, is_test=False, may_be_urgent=True, types=None, request_id="test", may_change_people=True
     )

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from notifier.access import address_codes
 from notifier.ground.extensions import db
 from notifier.models import Address, Notification
-from notifier.people import addresses
 from notifier.web.person.addresses import browser_name
 from tests.channels.pushing import Browser
 from tests.web.conftest import Visitor
@@ -32,7 +32,7 @@ def code() -> str:
     db.session.close()
     newest = (
         sa.select(Notification.data)
-        .where(Notification.type == addresses.CODE_TYPE)
+        .where(Notification.type == address_codes.CODE_TYPE)
         .order_by(Notification.id.desc())
         .limit(1)
     )

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.access import accounts
+from notifier.access import keys
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import audit
@@ -105,9 +105,9 @@ def test_of_before_and_after_only_what_differs_is_kept(app: APIFlask) -> None:
 
 
 def test_keys_are_told_of_by_their_beginning_only(app: APIFlask) -> None:
-    producer = accounts.create_producer("Shop")
-    key, plain = accounts.create_key(producer.id, scopes=("notify",))
-    accounts.revoke_key(key.id)
+    producer = keys.create_producer("Shop")
+    key, plain = keys.create_key(producer.id, scopes=("notify",))
+    keys.revoke_key(key.id)
     told = " ".join(f"{entry.subject} {entry.before} {entry.after}" for entry in entries())
     assert [entry.action for entry in entries()] == ["producer.created", "key.created", "key.revoked"]
     assert plain not in told

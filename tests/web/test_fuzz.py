@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.access import accounts
+from notifier.access.keys import create_key
 from notifier.catalogue import templates
 from notifier.core.wording import Words
 from notifier.ground import tokens
@@ -194,7 +194,7 @@ def there(admin: Visitor, send: Callable[..., Any]) -> Mapping[str, str]:
     """What a path may name: one of each kind that is there."""
     [delivery] = send("zoe", email="rejected@sandbox.test", channels=("email",))
     send("zoe", email="zoe@example.test", channels=("email",))
-    key, _ = accounts.create_key(db.session.scalars(sa.select(Producer.id)).one(), scopes=["read"])
+    key, _ = create_key(db.session.scalars(sa.select(Producer.id)).one(), scopes=["read"])
     providers.add("mine", "smtp", {"SMTP_URL": "smtp://127.0.0.1:1"})
     return {
         "notification_id": show("ntf", delivery.notification_id),

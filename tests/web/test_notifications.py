@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.access import accounts
+from notifier.access import keys
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -125,7 +125,7 @@ def test_the_story_tells_all_in_order(viewer: Visitor, send: Send) -> None:
 def test_what_came_for_this_notification_alone_is_told_masked(
     viewer: Visitor, send: Send, cast: dict[str, str]
 ) -> None:
-    producer = accounts.create_producer("Other")
+    producer = keys.create_producer("Other")
     caller = Caller(producer.id, is_test=False, may_be_urgent=True, types=None, request_id="test")
     given = InlineRecipient("alice", {"email": "somebody@x.test", "name": "Allie", "locale": "de"})
     accept([Item(caller, Submission("order_shipped", (given,), {"order_id": "A1"}, channels=("email",)))])

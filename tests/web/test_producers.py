@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.access import accounts
+from notifier.access.keys import KeyIdentity, create_key, create_producer, find_key
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
@@ -26,7 +26,7 @@ def admin(signed_in: Callable[..., Visitor]) -> Visitor:
 
 @pytest.fixture
 def shop(app: APIFlask) -> str:
-    return f"/admin/producers/{show('prd', accounts.create_producer('Shop').id)}"
+    return f"/admin/producers/{show('prd', create_producer('Shop').id)}"
 
 
 def new_key(admin: Visitor, shop: str, **form: Any) -> str:
@@ -35,9 +35,9 @@ def new_key(admin: Visitor, shop: str, **form: Any) -> str:
     return found[1]
 
 
-def found_key(plain: str) -> accounts.KeyIdentity | None:
+def found_key(plain: str) -> KeyIdentity | None:
     db.session.rollback()
-    return accounts.find_key(plain)
+    return find_key(plain)
 
 
 def keys() -> list[ApiKey]:
@@ -158,8 +158,8 @@ def test_a_revoked_key_is_refused_and_cannot_be_rotated(admin: Visitor, shop: st
 
 
 def test_another_producers_key_is_not_found(admin: Visitor, shop: str) -> None:
-    other = accounts.create_producer("Blog")
-    key, plain = accounts.create_key(other.id, scopes=("notify",))
+    other = create_producer("Blog")
+    key, plain = create_key(other.id, scopes=("notify",))
     for act in ("revoke", "rotate"):
         assert admin.post(f"{shop}/keys/{show('key', key.id)}/{act}", {"overlap": "0"}).status_code == 404
     assert found_key(plain) is not None

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 
 from bench import rows
-from notifier.access import accounts
+from notifier.access import keys
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=Tr
 @pytest.fixture
 def much(app: APIFlask) -> Iterator[dict[str, str]]:
     """A history, dead letters and counts of a year. → what stands in the addresses of the pages."""
-    producer = accounts.create_producer("Shop")
+    producer = keys.create_producer("Shop")
     rows.add_people("person", USERS)
     hour = now().replace(minute=0, second=0, microsecond=0)
     counts = [

@@ -1,1 +1,1 @@
-"""TODO: what this room is for, who calls it, what it must not know."""
+"""One file a provider: this listing is the list of what Notifier can send through."""

@@ -1,1 +1,1 @@
-"""TODO: what this room is for, who calls it, what it must not know."""
+"""What several adapters share on the wire: the HTTP client and its targets, SMTP, the composing of mails."""

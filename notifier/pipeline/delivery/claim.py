@@ -11,12 +11,14 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier import channels
+from notifier.catalogue.known import load_types
+from notifier.channels import serving
 from notifier.channels.contract import Adapter
 from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError
+from notifier.core.facts import AddressFacts
 from notifier.core.message import Content, Message, Receipt, Recipient
-from notifier.core.plan import AddressFacts, Skip, outlived
+from notifier.core.plan import Skip, outlived
 from notifier.core.reading import READ_ELSEWHERE
 from notifier.core.routing import FALLBACK, NOT_NEEDED, PAUSED
 from notifier.core.worlds import shown_id
@@ -28,9 +30,9 @@ from notifier.ground.ids import show
 from notifier.ledgers import caps
 from notifier.models import Address, Delivery, EventType, Notification, Submission
 from notifier.people import quiet
+from notifier.people.person import GivenAddress, Person, as_given, given_address, load_people
 from notifier.pipeline.delivery import outages
 from notifier.pipeline.planning import last_look, replacing
-from notifier.pipeline.planning.orders import GivenAddress, Person, as_given, given_address, load_people, load_types
 from notifier.pipeline.planning.routing import follow, read_already, rivals
 from notifier.pipeline.planning.store import ONLY_THROUGH
 from notifier.providers import pausing
@@ -257,7 +259,7 @@ def _drop(dropped: Sequence[tuple[_Claimed, _Verdict]]) -> None:
 def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:
     if not deliveries:
         return []
-    session, registry = db.session, channels.registry()
+    session, registry = db.session, serving.registry()
     submitted = sa.select(*_NOTIFICATION).join(Submission, Submission.id == _notification.submission_id)
     notified = session.execute(submitted.where(_notification.id.in_({d.notification_id for d in deliveries})))
     notifications = {row.id: row for row in notified}

@@ -15,7 +15,7 @@ import redis
 import sqlalchemy as sa
 import structlog
 
-from notifier import channels
+from notifier.channels import serving
 from notifier.channels.contract import RECEIVER_MARK
 from notifier.core import lifecycle
 from notifier.core.submission import PRIORITIES
@@ -23,7 +23,6 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Delivery
-from notifier.pipeline.upkeep.pacing import BATCH
 from notifier.providers import accounts as providers
 from notifier.providers import health
 from notifier.providers.pausing import paused
@@ -34,6 +33,8 @@ LONGEST_HOLD = timedelta(
 _BETWEEN = " "  # the scopes that one waits for; no scope holds it
 _CHANNEL = "channel="  # no account is called so
 _PAGE, _MOST_PAGES = 50, 20  # of what anything is held for: so much at once, and in one call
+
+BATCH = 1_000  # let out in one transaction
 
 log = structlog.get_logger()
 
@@ -118,7 +119,7 @@ def _held_for(after: str) -> list[str]:
 def _may_go_on(held: Collection[str]) -> dict[str, int]:
     """How many of each; those of which none may go on are left out."""
     wanted = {key: key.split(_BETWEEN) for key in held if not key.startswith(_CHANNEL)}
-    paces = {adapter.name: adapter.per_second for _, adapter in channels.registry().accounts()}
+    paces = {adapter.name: adapter.per_second for _, adapter in serving.registry().accounts()}
     left = health.let_out({scope: _pace(scope, paces) for scopes in wanted.values() for scope in scopes})
     counts = {}
     for key, scopes in wanted.items():

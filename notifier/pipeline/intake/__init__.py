@@ -1,1 +1,4 @@
-"""TODO: what this room is for, who calls it, what it must not know."""
+"""Takes submissions in: group commit, judge, accept, expand, dry run, schedules, cancel. T1 begins here.
+
+Called by the doors, the jobs and the scheduler.
+"""

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import IntegrityError
 
+from notifier.catalogue.known import load_template_ids, load_types
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.ground import shapes
@@ -30,6 +31,7 @@ from notifier.ledgers import flood
 from notifier.ledgers.flood import Trigger
 from notifier.models import EventType, IdempotencyKey
 from notifier.models import Submission as SubmissionRow
+from notifier.people.person import Person, as_reader, load_people, recall_readers
 from notifier.pipeline.intake.judge import (
     INLINE_LIMIT,
     Accepted,
@@ -47,15 +49,7 @@ from notifier.pipeline.intake.judge import (
     works_in,
 )
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
-from notifier.pipeline.planning.orders import (
-    Person,
-    admin_user_ids,
-    as_reader,
-    load_people,
-    load_template_ids,
-    load_types,
-    recall_readers,
-)
+from notifier.pipeline.planning.orders import admin_user_ids
 from notifier.pipeline.planning.store import Stored, announce, store
 from notifier.providers import accounts as providers
 from notifier.signals import queueing

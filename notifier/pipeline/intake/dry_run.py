@@ -21,6 +21,7 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import redis_store
 from notifier.ground.tokens import NOBODY
+from notifier.people.person import load_people
 from notifier.pipeline.intake.judge import (
     Item,
     Work,
@@ -32,7 +33,6 @@ from notifier.pipeline.intake.judge import (
     works_in,
 )
 from notifier.pipeline.planning.decide import Decided, decide
-from notifier.pipeline.planning.orders import load_people
 from notifier.providers import accounts as providers
 from notifier.words.compose import Wanted, put_some_into_words
 

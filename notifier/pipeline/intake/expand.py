@@ -9,22 +9,15 @@ from uuid import UUID
 
 import structlog
 
+from notifier.catalogue.known import load_types
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import show
 from notifier.models import Submission
+from notifier.people.person import Given, as_given, load_people, reader_as_given, recall_readers
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
-from notifier.pipeline.planning.orders import (
-    Given,
-    Order,
-    Target,
-    as_given,
-    load_people,
-    load_types,
-    reader_as_given,
-    recall_readers,
-)
+from notifier.pipeline.planning.orders import Order, Target
 from notifier.pipeline.planning.store import announce, store
 from notifier.words.compose import Wanted
 

@@ -15,10 +15,11 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier import channels
+from notifier.catalogue.known import load_template_ids, load_types
 from notifier.catalogue.schemas import Check, check_all
 from notifier.core import repeats
 from notifier.core.errors import Fault, Rejected
-from notifier.core.plan import ESCALATE_AFTER
+from notifier.core.facts import ESCALATE_AFTER
 from notifier.core.routing import ALL
 from notifier.core.submission import (
     OWN_TYPES,
@@ -37,19 +38,8 @@ from notifier.ledgers.flood import Trigger
 from notifier.models import Account, EventType, IdempotencyKey
 from notifier.models.account import CONSOLE_ROLES
 from notifier.people import profiles as people
-from notifier.pipeline.planning.orders import (
-    GIVEN,
-    Given,
-    Order,
-    Person,
-    Target,
-    admin_user_ids,
-    as_given,
-    is_tried,
-    load_template_ids,
-    load_types,
-    recall_people,
-)
+from notifier.people.person import GIVEN, Given, Person, as_given, recall_people
+from notifier.pipeline.planning.orders import Order, Target, admin_user_ids, is_tried
 
 Key = tuple[UUID, str, bool]  # producer, idempotency key, is it a test key's
 

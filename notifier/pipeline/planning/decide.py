@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from notifier import channels
-from notifier.core.plan import Facts, Plan, plan
+from notifier.channels import serving
+from notifier.core.facts import Facts
+from notifier.core.plan import Plan, plan
 from notifier.core.routing import BEST
 from notifier.ground.ids import new_id, show
 from notifier.ledgers import caps, flood, scores
@@ -40,12 +41,9 @@ def decide(targets: Sequence[Target], now: datetime, *, is_rehearsal: bool = Fal
         facts[index] = replace(facts[index], duplicate_of=earlier)
     decided = [Decided(*each, plan(each[-1], now)) for each in zip(ids, targets, facts, strict=True)]
     _supersede(decided, replacing.overtaken(_contenders(decided)), now)
-    for index, addresses in flood.flooded(
-        [one.target for one in decided], [one.plan for one in decided], is_rehearsal=is_rehearsal
-    ).items():
+    for index, addresses in flood.flooded(_planned(decided), is_rehearsal=is_rehearsal).items():
         _again(decided[index], now, flooded=addresses)
-    planned = [Planned(one.notification_id, one.target.is_test, one.facts, one.plan) for one in decided]
-    for index, used_up in caps.count(planned, now, is_rehearsal=is_rehearsal).items():
+    for index, used_up in caps.count(_planned(decided), now, is_rehearsal=is_rehearsal).items():
         _again(decided[index], now, over_cap=used_up)
     if not is_rehearsal:
         places, late = replacing.take(_contenders(decided), now)
@@ -57,7 +55,7 @@ def decide(targets: Sequence[Target], now: datetime, *, is_rehearsal: bool = Fal
 
 
 def _facts(ids: Sequence[UUID], targets: Sequence[Target]) -> list[Facts]:
-    channel_facts = {is_test: channels.registry().facts(is_test=is_test) for is_test in (False, True)}
+    channel_facts = {is_test: serving.registry().facts(is_test=is_test) for is_test in (False, True)}
     facts = [
         planner_facts(target.order, target.person, channel_facts[target.is_test], is_flooded=target.is_flooded)
         for target in targets
@@ -67,6 +65,10 @@ def _facts(ids: Sequence[UUID], targets: Sequence[Target]) -> list[Facts]:
     for index, user_id in learning.items():
         facts[index] = replace(facts[index], scores=known[user_id], seed=ids[index].int)
     return facts
+
+
+def _planned(decided: Sequence[Decided]) -> list[Planned]:
+    return [Planned(one.notification_id, one.target.is_test, one.facts, one.plan) for one in decided]
 
 
 def _again(one: Decided, now: datetime, **changes: Any) -> None:

@@ -11,12 +11,13 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier import channels
+from notifier.channels import serving
 from notifier.core import plan
 from notifier.core.plan import Skip, Wait
 from notifier.ground.extensions import db
 from notifier.models import EventType, User
-from notifier.pipeline.planning.orders import Order, Person, is_tried, planner_facts
+from notifier.people.person import Person
+from notifier.pipeline.planning.orders import Order, is_tried, planner_facts
 
 A_MOMENT = timedelta(seconds=2)  # after which somebody is asked about again who is changing their choices right now
 
@@ -30,7 +31,7 @@ def look(
     by_author = is_tried(type_, notification.producer_id, is_test=notification.is_test)
     order = Order(type_, notification.priority, None, (channel,) if by_author else None, None, None, is_tried=by_author)
     return plan.last_look(
-        planner_facts(order, person, channels.registry().facts(is_test=notification.is_test)), channel, address_id, now
+        planner_facts(order, person, serving.registry().facts(is_test=notification.is_test)), channel, address_id, now
     )
 
 

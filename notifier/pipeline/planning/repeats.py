@@ -20,7 +20,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.core import lifecycle
-from notifier.core.plan import DIGESTED
+from notifier.core.reasons import DIGESTED
 from notifier.core.repeats import content
 from notifier.ground.database import insert, transaction
 from notifier.ground.encryption import vault

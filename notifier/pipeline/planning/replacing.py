@@ -19,7 +19,7 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import insert, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
-from notifier.inbox import marks as inbox
+from notifier.inbox import items
 from notifier.ledgers import caps
 from notifier.models import CollapseHead, Delivery
 
@@ -235,7 +235,7 @@ def replace_items(shown: Mapping[UUID, Place]) -> list[tuple[str, dict[str, Any]
             for item_id, place in shown.items()
         ],
     )
-    return inbox.replace({place.item_id: item_id for item_id, place in shown.items() if place.item_id is not None})
+    return items.replace({place.item_id: item_id for item_id, place in shown.items() if place.item_id is not None})
 
 
 def prune(now: datetime) -> int:

@@ -9,15 +9,17 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier import channels
+from notifier.catalogue.known import load_types
+from notifier.channels import serving
 from notifier.core import lifecycle
-from notifier.core.plan import Facts
+from notifier.core.facts import Facts
 from notifier.core.routing import ALL, BEST, ESCALATE, FIRST, PATIENCE, READ, next_move, overtaken
 from notifier.ground.clock import now as clock_now
 from notifier.ground.extensions import db
 from notifier.ledgers import caps
 from notifier.models import Delivery, Notification
-from notifier.pipeline.planning.orders import Order, load_people, load_types, planner_facts
+from notifier.people.person import load_people
+from notifier.pipeline.planning.orders import Order, planner_facts
 from notifier.pipeline.planning.store import begun, steps_of
 from notifier.signals.queueing import Doorbell
 
@@ -130,7 +132,7 @@ def _facts(notifications: Sequence[Any]) -> dict[UUID, Facts]:
         return {}
     persons = load_people(notification.user_id for notification in notifications)
     types = load_types(notification.type for notification in notifications)
-    registry = channels.registry()
+    registry = serving.registry()
     return {
         n.id: planner_facts(
             Order(types[n.type], n.priority, None, None, None, None, n.is_perishable, n.routing),

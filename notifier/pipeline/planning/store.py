@@ -15,13 +15,14 @@ import sqlalchemy as sa
 from notifier import channels
 from notifier.core import lifecycle
 from notifier.core.explain import packed
+from notifier.core.facts import Facts
 from notifier.core.message import Content
-from notifier.core.plan import Facts, Route, Skip, outlived, turn_of
+from notifier.core.plan import Route, Skip, outlived, turn_of
 from notifier.core.routing import ALL, BEST, FALLBACK, OUTAGE, PATIENCE, Step, is_held, is_stuck, next_move
 from notifier.ground import shapes
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
-from notifier.inbox import marks as inbox
+from notifier.inbox import items
 from notifier.ledgers import caps, digests, scores, tallies
 from notifier.ledgers.digests import Entry
 from notifier.models import Delivery, Notification
@@ -165,7 +166,7 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
     tallies.count(_happened(stored.summaries))
     digests.gather(gathered)
     replacing.drop_older(places.values())
-    stored.inbox_events = inbox.add(shown) if shown else []
+    stored.inbox_events = items.add(shown) if shown else []
     stored.inbox_changes = replacing.replace_items(
         {row["id"]: places[row["notification_id"]] for row in shown if row["notification_id"] in places}
     )

@@ -16,8 +16,7 @@ from notifier.ground import lifeline
 from notifier.ground.extensions import db
 from notifier.models import Delivery
 from notifier.pipeline.delivery.claim import LEASE, database_time
-from notifier.pipeline.upkeep import due as sweep
-from notifier.pipeline.upkeep import ghosts
+from notifier.pipeline.upkeep import ghosts, lapsed
 
 log = structlog.get_logger()
 
@@ -51,7 +50,7 @@ class Abandoned:
 
     def _bury(self, dead: Collection[int]) -> int:
         freed = ghosts.lay_started_by(dead)  # first: what is freed is rung anyway
-        freed += sweep.free_held_by(dead)
+        freed += lapsed.free_held_by(dead)
         lifeline.clear(dead)
         self._known -= set(dead)
         if freed:

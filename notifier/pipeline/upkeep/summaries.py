@@ -16,30 +16,23 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
-from notifier import channels
+from notifier.catalogue.known import load_template_ids, load_types
+from notifier.channels import serving
 from notifier.core.digest import type_of
 from notifier.core.message import Content
-from notifier.core.plan import DIGESTED, choice_of
+from notifier.core.plan import choice_of
 from notifier.core.preferences import Answer
 from notifier.core.reading import READ_ELSEWHERE
+from notifier.core.reasons import DIGESTED
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import retried, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
 from notifier.models import Delivery, Digest, DigestEntry, EventType, InboxItem, Notification, Submission
+from notifier.people.person import Given, Person, as_given, load_people
 from notifier.pipeline.planning import replacing
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
-from notifier.pipeline.planning.orders import (
-    Given,
-    Order,
-    Person,
-    Target,
-    as_given,
-    load_people,
-    load_template_ids,
-    load_types,
-    planner_facts,
-)
+from notifier.pipeline.planning.orders import Order, Target, planner_facts
 from notifier.pipeline.planning.store import Stored, announce, store
 from notifier.providers import accounts as providers
 from notifier.words.clean import web_address
@@ -225,7 +218,7 @@ def _answer(batch: _Batch, entry: Any) -> Answer:
     type_ = batch.types[entry.type]
     order = Order(type_, type_.priority, None, None, None, None)
     return choice_of(
-        planner_facts(order, batch.persons[entry.user_id], channels.registry().facts(is_test=entry.is_test)),
+        planner_facts(order, batch.persons[entry.user_id], serving.registry().facts(is_test=entry.is_test)),
         entry.channel,
     )
 

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import redis
 
-from notifier.ground.config import BadSettings
+from notifier.ground.config import ROOT, BadSettings
 from notifier.ground.database import UNAVAILABLE
 from notifier.programs.doctor.findings import Finding, fault
 
 Work = Callable[[], Iterable[Finding]]
-
-_OURS = Path(__file__).resolve().parents[2]
 
 
 class Task:
@@ -63,6 +61,6 @@ def _broken(error: Exception) -> Finding:
     places = [
         f"{Path(frame.filename).name}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).is_relative_to(_OURS)
+        if Path(frame.filename).is_relative_to(ROOT)
     ]
     return fault(f"this check broke: {type(error).__name__} ({places[-1]})", "Run it again, and report it if it stays.")

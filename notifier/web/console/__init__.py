@@ -1,1 +1,1 @@
-"""TODO: what this room is for, who calls it, what it must not know."""
+"""The console, `/admin/`: what fails and why, the story of any notification, and everything that is managed."""

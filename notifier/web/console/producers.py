@@ -13,7 +13,9 @@ from wtforms import BooleanField, SelectField, StringField, TextAreaField, Valid
 from wtforms.fields import SelectChoice
 from wtforms.validators import DataRequired, Length
 
-from notifier.access import accounts, origins
+from notifier.access import origins
+from notifier.access.keys import CACHED_S, create_producer, disable_producer, revoke_key, rotate_key
+from notifier.access.keys import create_key as make_key
 from notifier.core.errors import Rejected
 from notifier.core.networks import Network
 from notifier.core.networks import parse as parse_networks
@@ -124,7 +126,7 @@ def create() -> ResponseReturnValue:
     form = ProducerForm()
     if not form.validate():
         return _listing(form), 422
-    producer = accounts.create_producer(form.name.data)
+    producer = create_producer(form.name.data)
     return redirect(url_for("producers.one", producer_id=show("prd", producer.id)), 303)
 
 
@@ -168,7 +170,7 @@ def create_key(producer_id: str) -> ResponseReturnValue:
     if not form.validate():
         return _page(producer_id, form), 422
     _, life = LIVES[form.life.data]
-    key, plain = accounts.create_key(
+    key, plain = make_key(
         parse("prd", producer_id),
         scopes=form.scopes.data,
         is_test=form.kind.data == "test",
@@ -186,7 +188,7 @@ def rotate(producer_id: str, key_id: str) -> ResponseReturnValue:
     found = _check_key(producer_id, key_id)
     if not form.validate():
         return _key_page(producer_id, found, form), 422
-    key, plain = accounts.rotate_key(parse("key", key_id), OVERLAPS[form.overlap.data][1], form.networks.networks)
+    key, plain = rotate_key(parse("key", key_id), OVERLAPS[form.overlap.data][1], form.networks.networks)
     return _shown_once(producer_id, plain, key.prefix)
 
 
@@ -208,9 +210,9 @@ def _key_page(producer_id: str, found: queries.Key, form: RotationForm) -> str:
 @allow("admin")
 def revoke(producer_id: str, key_id: str) -> ResponseReturnValue:
     prefix = _check_key(producer_id, key_id).row.prefix
-    is_revoked = accounts.revoke_key(parse("key", key_id))
+    is_revoked = revoke_key(parse("key", key_id))
     flash(
-        f"The key {prefix}… has been revoked. It stops working everywhere within {accounts.CACHED_S:g} seconds."
+        f"The key {prefix}… has been revoked. It stops working everywhere within {CACHED_S:g} seconds."
         if is_revoked
         else "It had already been revoked."
     )
@@ -240,7 +242,7 @@ def set_origins(producer_id: str) -> ResponseReturnValue:
 def set_state(producer_id: str) -> ResponseReturnValue:
     producer, _ = queries.one(producer_id)
     disabled = request.form.get("state") == "off"
-    accounts.disable_producer(producer.id, disabled=disabled)
+    disable_producer(producer.id, disabled=disabled)
     flash("None of its keys works any more." if disabled else "Its keys work again.")
     return redirect(url_for("producers.one", producer_id=producer_id), 303)
 

@@ -7,6 +7,7 @@ from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from notifier import channels
+from notifier.channels import serving
 from notifier.core.errors import Rejected
 from notifier.providers import accounts as providers
 from notifier.providers import health, pausing
@@ -36,7 +37,7 @@ def _breakers() -> dict[str, str]:
     """Scope → state: every account of a provider, and what has been used lately."""
     providers.refresh()
     states = health.states()
-    names = [account.name for account, adapter in channels.registry().accounts() if not adapter.is_sandbox]
+    names = [account.name for account, adapter in serving.registry().accounts() if not adapter.is_sandbox]
     return {**dict.fromkeys(names, "closed"), **states}
 
 

@@ -11,7 +11,8 @@ from flask import Response, abort, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from notifier.channels import CHANNELS, mask
+from notifier.channels import CHANNELS
+from notifier.channels.serving import mask
 from notifier.core.segments import segments
 from notifier.ground.ids import parse
 from notifier.queries.captures import KIND, find_capture, list_captures

@@ -1,1 +1,1 @@
-"""TODO: what this room is for, who calls it, what it must not know."""
+"""The pages of people: sign-in, preferences, addresses, unsubscribing, why something came."""

@@ -13,6 +13,8 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from notifier import channels
+from notifier.access import address_codes
+from notifier.channels import serving
 from notifier.core.errors import Rejected
 from notifier.ground.ids import parse
 from notifier.models import Address
@@ -58,9 +60,9 @@ def address_book() -> dict[str, Any]:
         "kinds": [
             (name, channel.label, channel.address)
             for name, channel in channels.CHANNELS.items()
-            if addresses.is_addable(name)
+            if address_codes.is_addable(name)
         ],
-        "push_key": channels.registry().browser_key(),
+        "push_key": serving.registry().browser_key(),
         "reason": lambda code: _REASONS.get(code, _DEAD),
     }
 
@@ -76,7 +78,7 @@ def show() -> ResponseReturnValue:
 def add() -> ResponseReturnValue:
     form = request.form
     try:
-        address = addresses.add_own(
+        address = address_codes.add_own(
             current_user.user_id,
             form.get("channel", ""),
             form.get("value", ""),
@@ -95,7 +97,7 @@ def add() -> ResponseReturnValue:
 @allow("person")
 def send_code(address_id: str) -> ResponseReturnValue:
     try:
-        addresses.send_code(current_user.user_id, _key(address_id))
+        address_codes.send_code(current_user.user_id, _key(address_id))
     except Rejected as error:
         return _refused(error, address_id)
     return _done("A new code is on its way. Earlier codes no longer work.")
@@ -105,7 +107,7 @@ def send_code(address_id: str) -> ResponseReturnValue:
 @allow("person")
 def confirm(address_id: str) -> ResponseReturnValue:
     try:
-        address = addresses.confirm(current_user.user_id, _key(address_id), request.form.get("code", ""))
+        address = address_codes.confirm(current_user.user_id, _key(address_id), request.form.get("code", ""))
     except Rejected as error:
         return _refused(error, address_id)
     return _done(f"{address.masked} is confirmed.")
@@ -174,7 +176,7 @@ def _key(address_id: str) -> UUID:
 
 
 def _sent_to(address: Address) -> str:
-    return f"We have sent a code to {address.masked}. Enter it below within {addresses.CODE_MINUTES} minutes."
+    return f"We have sent a code to {address.masked}. Enter it below within {address_codes.CODE_MINUTES} minutes."
 
 
 def _done(words: str) -> ResponseReturnValue:

@@ -15,6 +15,7 @@ from notifier.core.errors import Rejected
 from notifier.ground import tokens
 from notifier.ground.extensions import csrf
 from notifier.ground.tokens import PreferenceLink
+from notifier.queries import valid_tokens
 from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.errors import Words, error_page
 from notifier.web.person import preference_page
@@ -47,7 +48,7 @@ def _open(token: str, link: PreferenceLink | None) -> ResponseReturnValue:
     if link is None:
         return error_page(404, _BROKEN)
     desk = Desk(
-        link.user_id, url_for("preference_links.show", token=token), "link", conditions=tokens.conditions_of(link)
+        link.user_id, url_for("preference_links.show", token=token), "link", conditions=valid_tokens.conditions_of(link)
     )
     try:
         return preference_page.save(desk) if request.method == "POST" else preference_page.show(desk)

@@ -14,6 +14,7 @@ from notifier.ground import tokens
 from notifier.ground.extensions import csrf
 from notifier.ground.tokens import Unsubscribe
 from notifier.people import preferences, suppressions
+from notifier.queries import valid_tokens
 from notifier.queries.preference_grid import types_allowed_by_name
 from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.errors import Words, error_page
@@ -47,7 +48,11 @@ def act(token: str) -> ResponseReturnValue:
         return error_page(404, _BROKEN)
     try:
         preferences.change(
-            wish.user_id, _switched_off(wish), replace=False, source="one_click", conditions=tokens.conditions_of(wish)
+            wish.user_id,
+            _switched_off(wish),
+            replace=False,
+            source="one_click",
+            conditions=valid_tokens.conditions_of(wish),
         )
     except Rejected as error:
         if (

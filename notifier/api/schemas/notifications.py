@@ -1,16 +1,10 @@
-"""The bodies of requests and answers, from which the OpenAPI document is generated.
-
-Requests are validated by these models; answers are built by the pipeline and the queries and are only
-described here (a test compares the two).
-"""
+"""Shapes of submissions, notifications, deliveries, schedules and captures."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainValidator, Tag
+from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator
 
 from notifier.api.fields import (
-    BY_CHANNEL,
-    WHOLE,
     Body,
     Email,
     JsonObject,
@@ -25,22 +19,10 @@ from notifier.api.fields import (
     parse_user_id,
     wrong,
 )
+from notifier.api.schemas.base import PRIORITY, ROUTING, Answer, EscalateAfter, Page
 from notifier.core.submission import DEFAULT_EXPIRES_IN_S, MAX_AHEAD
 
 LONGEST_EXPIRY_S = int(MAX_AHEAD.total_seconds())
-PRIORITY = Literal["urgent", "high", "medium", "low"]
-CATEGORY = Literal["transactional", "marketing", "social", "system"]
-ROUTING = Literal["all", "first", "escalate", "best"]
-EscalateAfter = Annotated[int, Field(ge=10, le=86_400)]
-
-
-class Answer(BaseModel):
-    """Base of what is answered. Clients must be ready for further fields."""
-
-    model_config = ConfigDict(extra="allow")
-
-
-# ---- requests: notifications ----------------------------------------------------------------------------------------
 
 
 class Recipient(Part):
@@ -185,164 +167,6 @@ class DryRunQuery(Part):
         return self.dry_run in ("true", "1")
 
 
-# ---- requests: people -----------------------------------------------------------------------------------------------
-
-
-VERIFIED = (
-    "Needs the scope `admin`: it vouches that the address is this person's own, so that sign-in links and our own "
-    "pages may go there."
-)
-
-
-class UserIn(Body):
-    """A whole profile: what is left out is cleared."""
-
-    id: UserId | None = Field(default=None, description="If given, that of the path.")
-    name: ShortText | None = None
-    email: Email | None = None
-    phone: Phone | None = None
-    locale: Locale | None = None
-    time_zone: Zone | None = None
-    attributes: JsonObject | None = None
-    home_region: Annotated[str, Field(max_length=64)] | None = None
-    verified: bool = Field(default=False, description=VERIFIED)
-
-
-class UserPatch(UserIn):
-    """The fields to change; null clears one."""
-
-
-class AddressIn(Body):
-    channel: Key = Field(examples=["webhook"])
-    value: Annotated[str, Field(min_length=1, max_length=2048)] = Field(examples=["https://example.com/hook"])
-    label: Annotated[str, Field(max_length=100)] | None = None
-    verified: bool = Field(default=False, description=VERIFIED)
-
-
-class TokenIn(Body):
-    expires_in: int = Field(default=3600, ge=1, le=30 * 86_400, description="Seconds.")
-
-
-# ---- requests: preferences ------------------------------------------------------------------------------------------
-
-Switches = dict[str, bool | None]
-# Told apart before they are read, so that a fault is one of the kind that was meant.
-WholeOrByChannel = Annotated[
-    Annotated[Switches, Tag(BY_CHANNEL)] | Annotated[bool | None, Tag(WHOLE)],
-    Discriminator(lambda value: BY_CHANNEL if isinstance(value, dict) else WHOLE),
-]
-
-
-class QuietHoursIn(Part):
-    start: str = Field(examples=["22:00"])
-    end: str = Field(examples=["07:00"])
-    days: list[Annotated[int, Field(ge=1, le=7)]] = Field(
-        default_factory=lambda: [1, 2, 3, 4, 5, 6, 7],
-        min_length=1,
-        max_length=7,
-        description="ISO days on which the interval starts; 1 is Monday.",
-    )
-
-
-class PreferencesIn(Body):
-    """A person's choices. Instead of a channel → on/off map, `true` or `false` switches a whole type or category."""
-
-    channels: Switches | None = None
-    categories: dict[str, WholeOrByChannel] | None = None
-    types: dict[str, WholeOrByChannel] | None = None
-    quiet_hours: QuietHoursIn | None = None
-    mute_until: Time | None = None
-    held: Literal["wait", "summary", "drop"] | None = Field(
-        default=None, description="What becomes of what comes in quiet hours."
-    )
-    digest: dict[str, Literal["off", "hourly", "daily", "weekly"] | None] | None = Field(
-        default=None, description="category → how often it is summed up."
-    )
-    digest_at: str | None = Field(
-        default=None, description="Local hour of a daily or weekly digest.", examples=["08:00"]
-    )
-    caps: dict[str, Any] | None = Field(
-        default=None,
-        description="By category, any hour and any 24 hours, and under `channels` by channel. Of these and the "
-        "installation's own "
-        "the lower one holds. Counted is what goes out, for the time it is due.",
-        examples=[{"marketing": {"hour": 2, "day": 3, "channels": {"email": {"day": 1}}}}],
-    )
-    time_zone: Zone | None = None
-    effective: Any = Field(
-        default=None, exclude=True, description="As GET shows it; ignored, so that its answer can be sent back."
-    )
-
-
-# ---- requests: event types ------------------------------------------------------------------------------------------
-
-
-Source = Annotated[str, Field(max_length=100_000)]
-
-
-class TemplateWords(Part):
-    """The words for one channel (`*`: every channel that has none of its own) and language. Each is Jinja2 source."""
-
-    channel: Annotated[str, Field(max_length=32)]
-    locale: Annotated[str, Field(max_length=35)] = "en"
-    title: Source
-    body: Source = ""
-    subject: Source | None = None
-    html: Source | None = Field(default=None, description="The inner part of a mail.")
-    action_label: Source | None = None
-    action_url: Source | None = None
-    image: Source | None = None
-
-
-class TemplateIn(Body):
-    key: Annotated[str, Field(max_length=64)]
-    contents: list[TemplateWords] | None = Field(
-        default=None, max_length=500, description="Left out: those of `base`, or of the published version."
-    )
-    base: int | None = Field(default=None, ge=1, le=10**9, description="The version to begin with.")
-
-
-class TemplateContentsIn(Body):
-    contents: list[TemplateWords] = Field(max_length=500)
-
-
-class TemplatePreviewIn(Body):
-    channel: Annotated[str, Field(max_length=32)]
-    locale: Annotated[str, Field(max_length=35)] = "en"
-    data: JsonObject = Field(default_factory=dict)
-
-
-class TypeIn(Body):
-    key: str | None = Field(default=None, description="As GET shows it; the path decides.")
-    titles: dict[str, Annotated[str, Field(min_length=1, max_length=200)]] = Field(
-        min_length=1, examples=[{"en": "Order shipped"}]
-    )
-    category: CATEGORY
-    priority: PRIORITY
-    channels: list[Key] = Field(min_length=1, max_length=32)
-    schema_: JsonObject = Field(
-        alias="schema", default_factory=lambda: {"type": "object"}, description="JSON Schema 2020-12 of the data."
-    )
-    mandatory: bool = False
-    to_admins: bool = False
-    resend_unknown: bool | None = None
-    routing: ROUTING | None = Field(default=None, description="For submissions that name none; null: `all`.")
-    escalate_after: EscalateAfter | None = Field(
-        default=None, description="Seconds until the next step of routing `escalate`; null: 15 minutes."
-    )
-    dedupe_window: Annotated[int, Field(ge=0, le=30 * 86_400)] | None = Field(
-        default=None,
-        description="Seconds within which the same content is left out even if a submission does not ask for that. "
-        "Null or 0: only if it asks, for an hour; with 0 it finds those alone that asked as well.",
-    )
-    dedupe_near: bool = Field(
-        default=False, description="Content that differs in case, spaces or the writing of numbers only is the same."
-    )
-
-
-# ---- requests: schedules --------------------------------------------------------------------------------------------
-
-
 class ScheduleIn(Body):
     cron: Annotated[str, Field(min_length=1, max_length=120)] = Field(
         description="minute hour day month weekday", examples=["30 8 * * MON"]
@@ -357,20 +181,6 @@ class SchedulePatch(Body):
     paused: bool
 
 
-# ---- requests: lists ------------------------------------------------------------------------------------------------
-
-
-def _limit(value: Any) -> Any:
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 6 else value
-
-
-class Page(Body):
-    after: Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(
-        default=None, description="`next` of the page before."
-    )
-    limit: Annotated[int, BeforeValidator(_limit), Field(ge=1, le=200)] = 50
-
-
 class NotificationsQuery(Page):
     user: str | None = Field(default=None, description="One or more, separated by commas; so are the others.")
     type: str | None = None
@@ -381,9 +191,6 @@ class NotificationsQuery(Page):
 class CapturesQuery(Page):
     user: str | None = None
     channel: str | None = None
-
-
-# ---- answers --------------------------------------------------------------------------------------------------------
 
 
 class AttemptOut(Answer):
@@ -527,117 +334,6 @@ class SchedulePage(Answer):
     next: str | None
 
 
-class UserOut(Answer):
-    id: str
-    name: str | None
-    email: str | None
-    phone: str | None
-    locale: str | None
-    time_zone: str | None
-    attributes: dict[str, Any]
-    home_region: str | None
-
-
-class AddressOut(Answer):
-    id: str
-    channel: str
-    value: str
-    label: str | None
-    verified_at: str | None = Field(description="Good for deliveries since then.")
-    confirmed_at: str | None = Field(
-        description="Known to be this person's own since then: sign-in links and our own pages may go there."
-    )
-    disabled_at: str | None
-    disabled_reason: str | None
-
-
-class NewAddressOut(AddressOut):
-    secret: str | None = Field(default=None, description="Signs what is posted to this webhook. Shown this once.")
-
-
-class AddressPage(Answer):
-    data: list[AddressOut]
-    next: str | None
-
-
-class TokenOut(Answer):
-    token: str
-    expires_at: str
-
-
-class ExportOut(Answer):
-    user: UserOut
-
-
-class EffectiveOut(Answer):
-    enabled: bool
-    because: str
-
-
-class PreferencesOut(Answer):
-    channels: dict[str, bool]
-    categories: dict[str, dict[str, bool]]
-    types: dict[str, dict[str, bool]]
-    quiet_hours: dict[str, Any] | None
-    mute_until: str | None
-    held: str
-    digest: dict[str, str]
-    digest_at: str
-    caps: dict[str, Any]
-    time_zone: str | None
-    effective: dict[str, dict[str, EffectiveOut]] = Field(
-        description="type → channel → whether it is on, and which choice says so"
-    )
-
-
-class TypeOut(Answer):
-    key: str
-    titles: dict[str, str]
-    category: str
-    priority: str
-    channels: list[str]
-    schema_: dict[str, Any] = Field(alias="schema")
-    mandatory: bool
-    to_admins: bool
-    resend_unknown: bool | None
-    routing: str | None
-    escalate_after: int | None
-    dedupe_window: int | None
-    dedupe_near: bool
-
-
-class TypePage(Answer):
-    data: list[TypeOut]
-    next: str | None
-
-
-class TemplateSummary(Answer):
-    key: str
-    version: int
-    status: str
-    created_at: str
-    published_at: str | None
-
-
-class TemplateOut(TemplateSummary):
-    contents: list[dict[str, Any]]
-
-
-class TemplatePreviewOut(Answer):
-    title: str
-    body: str
-    subject: str | None
-    html: str | None
-    action_label: str | None
-    action_url: str | None
-    image: str | None
-
-
-class TemplatePage(Answer):
-    data: list[TemplateSummary]
-    next: str | None
-
-
 class CaptureOut(Answer):
     id: str
     delivery: str
@@ -656,15 +352,3 @@ class CaptureOut(Answer):
 class CapturePage(Answer):
     data: list[CaptureOut]
     next: str | None
-
-
-class HealthOut(Answer):
-    status: str
-
-
-class ReadinessOut(Answer):
-    status: Literal["ok", "degraded", "unavailable"]
-    database: str
-    redis: str
-    workers: int
-    schedulers: int

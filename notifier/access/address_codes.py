@@ -1,0 +1,179 @@
+"""Addresses that people add themselves, confirmed by a code that is sent there.
+
+Called by the pages of a person. Codes are stored as keyed digests, counted, and good for a few minutes.
+"""
+
+import hmac
+import secrets
+from datetime import timedelta
+from uuid import UUID
+
+import redis
+import sqlalchemy as sa
+
+from notifier import channels
+from notifier.channels import serving
+from notifier.core.errors import Fault, Rejected
+from notifier.core.submission import InlineRecipient, Submission
+from notifier.ground.clock import now
+from notifier.ground.database import insert, transaction
+from notifier.ground.encryption import vault
+from notifier.ledgers import flood
+from notifier.models import Address, AddressCode, Suppression
+from notifier.people.addresses import LONGEST_LABEL, find_own, keep_own, primary_of, refused, set_primary, tell, works
+from notifier.people.profiles import forget_bounces
+from notifier.people.suppressions import UNSUBSCRIBED
+from notifier.pipeline.intake import own
+
+CODE_TYPE = "address_code"
+
+
+CODE_MINUTES = 10
+
+
+MOST_TRIES = 5
+
+
+# How many codes: for one address, for one person, and for one address whoever asks, so that many accounts cannot
+# flood it.
+ALLOWANCES = {"own": "5/hour", "person": "10/hour", "address": "10/hour"}
+
+
+def is_addable(channel: str) -> bool:
+    """Can a person type in an address for it, and be sent its code?"""
+    known = channels.CHANNELS.get(channel)
+    return (
+        known is not None
+        and known.address is not None
+        and known.address.is_typed
+        and known.borrows_from is None
+        and _carrier(channel) is not None
+    )
+
+
+def add_own(user_id: str, channel: str, value: str, *, label: str | None) -> Address:
+    """Stores it unconfirmed and sends its code; one that is there already only gets a code if it needs one.
+
+    Raises Rejected: what is wrong with it, too many addresses, too many codes (then it is stored all the same).
+    """
+    if not is_addable(channel):
+        raise refused(Fault("/channel", "unknown_channel", "Choose one of the kinds in the list."))
+    if label is not None and len(label) > LONGEST_LABEL:
+        raise refused(Fault("/label", "too_long", f"A name has at most {LONGEST_LABEL} characters."))
+    address = keep_own(user_id, channel, value, label=label)
+    if not works(address):
+        send_code(user_id, address.id)
+    return address
+
+
+def send_code(user_id: str, address_id: UUID) -> None:
+    """A new code for an address that is not confirmed, or was switched off. Raises Rejected: not theirs, or too many
+    lately.
+
+    One that others have had too many codes sent to gets none either, but nobody learns so.
+    """
+    with transaction() as session:
+        address = find_own(session, user_id, address_id)
+    carrier = _carrier(address.channel)
+    if works(address):
+        raise Rejected("conflict", "This address is confirmed already.")
+    if carrier is None:
+        raise Rejected("conflict", "No code can be sent there at present.")
+    is_flooded = _is_flooded(address)
+    code, at = f"{secrets.randbelow(10**6):06}", now()
+    row = {
+        "digest": _code_digest(address.id, code),
+        "tries": 0,
+        "expires_at": at + timedelta(minutes=CODE_MINUTES),
+        "created_at": at,
+    }
+    with transaction() as session:
+        address = find_own(session, user_id, address_id)
+        if works(address):  # confirmed meanwhile
+            return
+        address.verified_at = address.confirmed_at = address.disabled_at = address.disabled_reason = None
+        forget_bounces([address.digest])
+        session.execute(
+            insert(AddressCode)
+            .values(address_id=address.id, **row)
+            .on_conflict_do_update(index_elements=["address_id"], set_=row)
+        )
+    if not is_flooded:
+        data = {"code": code, "minutes": CODE_MINUTES}
+        own.submit(
+            Submission(
+                CODE_TYPE,
+                (InlineRecipient(user_id),),
+                data,
+                channels=(carrier,),
+                address_id=address.id,
+                expires_in=CODE_MINUTES * 60,
+            )
+        )
+
+
+def confirm(user_id: str, address_id: UUID, code: str) -> Address:
+    """The address with this code is theirs from now on. Each call uses up one of MOST_TRIES; raises Rejected when it
+    was not right.
+    """
+    given = _code_digest(address_id, "".join(code.split()))
+    with transaction() as session:
+        address = find_own(session, user_id, address_id)
+        # Counted before it is compared: however many guess at once, the row gives away no more than
+        # so many comparisons.
+        counted = session.execute(
+            sa.update(AddressCode)
+            .where(AddressCode.address_id == address_id, AddressCode.tries < MOST_TRIES, AddressCode.expires_at > now())
+            .values(tries=AddressCode.tries + 1)
+            .returning(AddressCode.digest, AddressCode.tries)
+        ).first()
+        is_right = counted is not None and hmac.compare_digest(bytes(counted.digest), given)
+        if is_right:
+            session.execute(sa.delete(AddressCode).where(AddressCode.address_id == address_id))
+            address.verified_at = address.confirmed_at = now()
+            address.disabled_at = address.disabled_reason = None
+            session.execute(
+                sa.delete(Suppression).where(Suppression.digest == address.digest, Suppression.reason == UNSUBSCRIBED)
+            )
+            tell(session, address, f"{address.masked} (not confirmed)", address.masked)
+            current = primary_of(session, user_id, address.channel)
+            if current is None or not works(current):
+                set_primary(session, address, current)
+    if counted is None:
+        raise refused(Fault("/code", "code_expired", "There is no code that would still be valid. Ask for a new one."))
+    if not is_right:
+        left = MOST_TRIES - counted.tries
+        again = f"You have {left} more {'try' if left == 1 else 'tries'}." if left else "Ask for a new one."
+        raise refused(Fault("/code", "wrong_code", f"That is not the code. {again}"))
+    return address
+
+
+def _carrier(channel: str) -> str | None:
+    """The channel a code is sent by: the address's own, or one that borrows its addresses (a phone can be called)."""
+    registry = serving.registry()
+    return next((name for name in (channel, *serving.BORROWERS[channel]) if registry.is_on(name)), None)
+
+
+def _code_digest(address_id: UUID, code: str) -> bytes:
+    return vault.digest(f"address_code\0{address_id.hex}\0{code}")
+
+
+def _is_flooded(address: Address) -> bool:
+    """Counts a code. True: others have asked for too many. Raises Rejected for too many of the person's own, and while
+    nothing can count.
+    """
+    digest = address.digest.hex()
+    keys = {
+        "own": f"code:{digest}:{address.user_id}",
+        "person": f"codes-to-person:{address.user_id}",
+        "address": f"codes-to-address:{digest}",
+    }
+    try:
+        used_up = flood.used_up({keys[name]: allowance for name, allowance in ALLOWANCES.items()})
+    except redis.RedisError:
+        raise Rejected(
+            "unavailable", "No codes can be sent at the moment. Try again in a minute.", retry_after=60
+        ) from None
+    if used_up & {keys["own"], keys["person"]}:
+        raise Rejected("rate_limited", "That were many codes in a short time. Try again in an hour.", retry_after=3600)
+    return keys["address"] in used_up

@@ -1,0 +1,68 @@
+"""The bodies of requests and answers, from which the OpenAPI document is generated.
+
+Requests are validated by these models; answers are built by the pipeline and the queries and are only
+described here (a test compares the two).
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from notifier.api.fields import (
+    Body,
+)
+
+PRIORITY = Literal["urgent", "high", "medium", "low"]
+CATEGORY = Literal["transactional", "marketing", "social", "system"]
+ROUTING = Literal["all", "first", "escalate", "best"]
+EscalateAfter = Annotated[int, Field(ge=10, le=86_400)]
+
+
+class Answer(BaseModel):
+    """Base of what is answered. Clients must be ready for further fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+# ---- requests: notifications ----------------------------------------------------------------------------------------
+
+
+# ---- requests: people -----------------------------------------------------------------------------------------------
+
+
+# ---- requests: preferences ------------------------------------------------------------------------------------------
+
+
+# ---- requests: event types ------------------------------------------------------------------------------------------
+
+
+# ---- requests: schedules --------------------------------------------------------------------------------------------
+
+
+# ---- requests: lists ------------------------------------------------------------------------------------------------
+
+
+def _limit(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 6 else value
+
+
+class Page(Body):
+    after: Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(
+        default=None, description="`next` of the page before."
+    )
+    limit: Annotated[int, BeforeValidator(_limit), Field(ge=1, le=200)] = 50
+
+
+# ---- answers --------------------------------------------------------------------------------------------------------
+
+
+class HealthOut(Answer):
+    status: str
+
+
+class ReadinessOut(Answer):
+    status: Literal["ok", "degraded", "unavailable"]
+    database: str
+    redis: str
+    workers: int
+    schedulers: int

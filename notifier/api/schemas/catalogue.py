@@ -1,0 +1,123 @@
+"""Shapes of event types and templates."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from notifier.api.fields import (
+    Body,
+    JsonObject,
+    Key,
+    Part,
+)
+from notifier.api.schemas.base import CATEGORY, PRIORITY, ROUTING, Answer, EscalateAfter
+
+Source = Annotated[str, Field(max_length=100_000)]
+
+
+class TemplateWords(Part):
+    """The words for one channel (`*`: every channel that has none of its own) and language. Each is Jinja2 source."""
+
+    channel: Annotated[str, Field(max_length=32)]
+    locale: Annotated[str, Field(max_length=35)] = "en"
+    title: Source
+    body: Source = ""
+    subject: Source | None = None
+    html: Source | None = Field(default=None, description="The inner part of a mail.")
+    action_label: Source | None = None
+    action_url: Source | None = None
+    image: Source | None = None
+
+
+class TemplateIn(Body):
+    key: Annotated[str, Field(max_length=64)]
+    contents: list[TemplateWords] | None = Field(
+        default=None, max_length=500, description="Left out: those of `base`, or of the published version."
+    )
+    base: int | None = Field(default=None, ge=1, le=10**9, description="The version to begin with.")
+
+
+class TemplateContentsIn(Body):
+    contents: list[TemplateWords] = Field(max_length=500)
+
+
+class TemplatePreviewIn(Body):
+    channel: Annotated[str, Field(max_length=32)]
+    locale: Annotated[str, Field(max_length=35)] = "en"
+    data: JsonObject = Field(default_factory=dict)
+
+
+class TypeIn(Body):
+    key: str | None = Field(default=None, description="As GET shows it; the path decides.")
+    titles: dict[str, Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        min_length=1, examples=[{"en": "Order shipped"}]
+    )
+    category: CATEGORY
+    priority: PRIORITY
+    channels: list[Key] = Field(min_length=1, max_length=32)
+    schema_: JsonObject = Field(
+        alias="schema", default_factory=lambda: {"type": "object"}, description="JSON Schema 2020-12 of the data."
+    )
+    mandatory: bool = False
+    to_admins: bool = False
+    resend_unknown: bool | None = None
+    routing: ROUTING | None = Field(default=None, description="For submissions that name none; null: `all`.")
+    escalate_after: EscalateAfter | None = Field(
+        default=None, description="Seconds until the next step of routing `escalate`; null: 15 minutes."
+    )
+    dedupe_window: Annotated[int, Field(ge=0, le=30 * 86_400)] | None = Field(
+        default=None,
+        description="Seconds within which the same content is left out even if a submission does not ask for that. "
+        "Null or 0: only if it asks, for an hour; with 0 it finds those alone that asked as well.",
+    )
+    dedupe_near: bool = Field(
+        default=False, description="Content that differs in case, spaces or the writing of numbers only is the same."
+    )
+
+
+class TypeOut(Answer):
+    key: str
+    titles: dict[str, str]
+    category: str
+    priority: str
+    channels: list[str]
+    schema_: dict[str, Any] = Field(alias="schema")
+    mandatory: bool
+    to_admins: bool
+    resend_unknown: bool | None
+    routing: str | None
+    escalate_after: int | None
+    dedupe_window: int | None
+    dedupe_near: bool
+
+
+class TypePage(Answer):
+    data: list[TypeOut]
+    next: str | None
+
+
+class TemplateSummary(Answer):
+    key: str
+    version: int
+    status: str
+    created_at: str
+    published_at: str | None
+
+
+class TemplateOut(TemplateSummary):
+    contents: list[dict[str, Any]]
+
+
+class TemplatePreviewOut(Answer):
+    title: str
+    body: str
+    subject: str | None
+    html: str | None
+    action_label: str | None
+    action_url: str | None
+    image: str | None
+
+
+class TemplatePage(Answer):
+    data: list[TemplateSummary]
+    next: str | None

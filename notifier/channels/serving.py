@@ -1,0 +1,242 @@
+"""Which accounts serve a channel here, built from settings and database: the registry an app holds.
+
+Called by planning and claiming. Adapters are declared in `channels`.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from flask import Flask, current_app
+
+from notifier.channels import ADAPTERS, CHANNELS
+from notifier.channels.adapters.webpush_vapid import WebPush
+from notifier.channels.contract import Adapter
+from notifier.channels.sandbox import magic_word, sandbox_for
+from notifier.channels.wire.http import Http
+from notifier.core.facts import ChannelFacts
+from notifier.core.flags import is_in_rollout
+from notifier.ground.config import BadSettings, Settings
+
+# Channel → the channels that use its addresses too: a phone given for SMS can be called and takes WhatsApp messages.
+BORROWERS: dict[str, tuple[str, ...]] = {
+    lender: tuple(channel.name for channel in CHANNELS.values() if channel.borrows_from == lender)
+    for lender in CHANNELS
+}
+
+
+def flag_of(channel: str, account: str) -> str:
+    """The name of an account's flag; a channel's is its own name."""
+    return f"{channel}:{account}"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One configured provider: an adapter with settings of its own. Lower `position` is tried first; equals share by
+    `weight`.
+    """
+
+    name: str
+    adapter: str
+    options: Mapping[str, str]
+    position: int = 0
+    weight: int = 1
+
+
+class Registry:
+    """Who sends what in this installation. One a process; its adapters are shared by all threads.
+
+    The environment configures one account of a provider, the database any number (`configure`).
+    Raises BadSettings when an adapter cannot make sense of its own.
+    """
+
+    def __init__(self, settings: Settings, *, http: Http | None = None) -> None:
+        self.http = http or Http(settings.outbound_allow)
+        self._settings = settings
+        self._made: Mapping[str, str] = {}
+        self._accounts: Sequence[Account] = ()
+        self._sandbox: dict[str, Adapter] = {}
+        for name, channel in CHANNELS.items():
+            serving = [adapter for adapter in ADAPTERS if adapter.channel.name == name]
+            model = next(
+                (adapter for adapter in serving if self._is_configured(adapter)), serving[0] if serving else None
+            )
+            try:
+                self._sandbox[name] = sandbox_for(channel, model)(self._options(model) if model else {}, self.http)
+            except ValueError as error:
+                raise BadSettings(f"The settings do not make sense:\n  - {error}") from None
+        self._has_sandbox_for_all = not settings.is_production
+        self._flags: dict[str, int] = {}
+        self._real: dict[str, list[tuple[Account, Adapter]]] = {}
+        self._built: dict[Account, Adapter] = {}
+        self.configure(())
+
+    def use_made(self, made: Mapping[str, str]) -> None:
+        """Settings that were made once for the installation, and its defaults; what the environment says goes first."""
+        self._made = made
+        self.configure(self._accounts)
+
+    def configure(self, accounts: Sequence[Account]) -> None:
+        """Takes up the accounts of the database beside those of the environment. Those that have not changed keep their
+        connections.
+        """
+        self._accounts = accounts
+        given = [
+            Account(adapter.provider, adapter.provider, _Options(self._options(adapter)))
+            for adapter in ADAPTERS
+            if self._is_configured(adapter)
+        ]
+        built: dict[Account, Adapter] = {}
+        real: dict[str, list[tuple[Account, Adapter]]] = {}
+        for account in (*given, *(replace(a, options=_Options(a.options)) for a in accounts)):
+            try:
+                adapter = self._built.get(account) or self._build(account)
+            except (KeyError, ValueError) as error:
+                raise BadSettings(f"The provider {account.name} cannot be used: {error}") from None
+            built[account] = adapter
+            real.setdefault(adapter.channel.name, []).append((account, adapter))
+        dropped = [adapter for account, adapter in self._built.items() if account not in built]
+        self._built = built
+        self._real = {name: sorted(serving, key=lambda pair: pair[0].position) for name, serving in real.items()}
+        self._state()
+        for adapter in dropped:
+            adapter.close()
+
+    def obey(self, flags: Mapping[str, int]) -> None:
+        """The percentage of the users for whom a channel (`sms`) or an account (`sms:twilio`) is on, where it is not on
+        for all.
+        """
+        self._flags = dict(flags)
+        self._state()
+
+    def _options(self, adapter: type[Adapter]) -> dict[str, str]:
+        """What there is of an adapter's settings; it adds its defaults itself."""
+        given = {
+            setting.name: self._settings.of_provider(setting.name) or self._made.get(setting.name)
+            for setting in adapter.settings
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def _is_configured(self, adapter: type[Adapter]) -> bool:
+        options = self._options(adapter)
+        return all(
+            setting.name in options for setting in adapter.settings if setting.is_required and setting.default is None
+        )
+
+    def _build(self, account: Account) -> Adapter:
+        models = {adapter.provider: adapter for adapter in ADAPTERS}
+        adapter = models[account.adapter](account.options, self.http)
+        adapter.name = account.name
+        return adapter
+
+    def is_on(self, channel: str, *, is_test: bool = False) -> bool:
+        """Can anything be sent there? In production a channel without a provider is off, except for test keys. Nor is
+        one whose flag is off.
+        """
+        if self._flags.get(channel) == 0:
+            return False
+        return CHANNELS[channel].address is None or channel in self._real or self._has_sandbox_for_all or is_test
+
+    def adapters_for(
+        self, channel: str, address: str | None, *, is_test: bool, user_id: str | None = None, only: str | None = None
+    ) -> list[Adapter]:
+        """Who may send a delivery, in the order in which they are to be tried. None: the channel is off, or in-app,
+        which nobody sends.
+
+        `user_id`: without the accounts whose flag is not on for that person. `only`: this account and no other,
+        whatever its flag.
+        """
+        if is_test or magic_word(CHANNELS[channel], address):
+            return [self._sandbox[channel]]
+        if CHANNELS[channel].address is None:
+            return []
+        serving = self._real.get(channel)
+        if only is not None:
+            return [adapter for account, adapter in serving or () if account.name == only]
+        if serving is None:
+            return [self._sandbox[channel]] if self._has_sandbox_for_all else []
+        if user_id is not None and self._flags:
+            serving = [(account, adapter) for account, adapter in serving if self._is_on_for(account, channel, user_id)]
+        if len(serving) == 1:
+            return [serving[0][1]]
+        # Among equals the heavier come first more often: the keys of Efraimidis and Spirakis' weighted shuffle.
+        keyed = [
+            (account.position, -(random.random() ** (1 / max(account.weight, 1))), adapter)
+            for account, adapter in serving
+        ]
+        return [adapter for _, _, adapter in sorted(keyed, key=lambda entry: entry[:2])]
+
+    def _is_on_for(self, account: Account, channel: str, user_id: str) -> bool:
+        name = flag_of(channel, account.name)
+        return is_in_rollout(name, self._flags.get(name, 100), user_id)
+
+    def accounts(self) -> list[tuple[Account, Adapter]]:
+        """All that are in use, by channel and in the order of their positions."""
+        return [pair for name in CHANNELS for pair in self._real.get(name, ())]
+
+    def browser_key(self) -> str | None:
+        """The public key that browsers subscribe to push with; None where there is none yet."""
+        return next((adapter.public_key for _, adapter in self.accounts() if isinstance(adapter, WebPush)), None)
+
+    def may_reach(self, channel: str, value: str) -> bool:
+        """Whether an address that is a URL leads where calls may go, as far as it can be told without a look-up."""
+        kind = CHANNELS[channel].address
+        return kind is None or kind.url is None or self.http.targets.may_be_meant(kind.url(value))
+
+    def facts(self, *, is_test: bool = False) -> dict[str, ChannelFacts]:
+        """The channels as the planner sees them."""
+        return self._facts[is_test]
+
+    def _state(self) -> None:
+        self._facts = {is_test: self._state_facts(is_test) for is_test in (False, True)}
+
+    def _state_facts(self, is_test: bool) -> dict[str, ChannelFacts]:
+        return {
+            channel.name: ChannelFacts(
+                channel.name,
+                default_on=channel.default_on,
+                every_address=channel.every_address,
+                needs_address=channel.address is not None,
+                waits_when_quiet=channel.waits_when_quiet,
+                is_on=self.is_on(channel.name, is_test=is_test),
+                percentage=self._flags.get(channel.name, 100),
+                follows=channel.follows,
+            )
+            for channel in CHANNELS.values()
+        }
+
+    def close(self) -> None:
+        for adapter in self._built.values():
+            adapter.close()
+        self.http.close()
+
+
+class _Options(dict[str, str]):
+    """Settings of an account that can be compared and hashed with it."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    app.extensions["channels"] = Registry(settings)
+
+
+def registry() -> Registry:
+    """The registry of the current app."""
+    found: Registry = current_app.extensions["channels"]
+    return found
+
+
+def normalise(channel: str, value: str) -> str:
+    """An address as it is stored and compared. Raises ValueError with a sentence for people."""
+    kind = CHANNELS[channel].address if channel in CHANNELS else None
+    if kind is None:
+        raise ValueError(f"There are no addresses for the channel {channel!r}.")
+    return kind.parse(value)
+
+
+def mask(channel: str, value: str) -> str:
+    """An address as it may be shown and logged."""
+    kind = CHANNELS[channel].address if channel in CHANNELS else None
+    return kind.mask(value) if kind else "…"

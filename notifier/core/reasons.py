@@ -1,0 +1,48 @@
+"""Why something was not sent, or waits: the closed list of reasons, and which rule each belongs to."""
+
+from notifier.core.routing import (
+    ESCALATION,
+    FALLBACK,
+)
+
+DIGESTED = "digested"
+
+
+# The closed list of reasons. A skip or a delay without one of these does not exist.
+REASONS: dict[str, str] = {
+    "no_address": "There is no active address for this channel.",
+    "opted_out": "The person has switched this off.",
+    "suppressed": "The address is on the suppression list.",
+    "muted": "The person has muted notifications.",
+    "quiet_hours": "It is quiet hours for the person.",
+    "expired": "It would arrive after it has expired.",
+    "channel_off": "The channel is switched off here.",
+    "not_in_rollout": "The channel is not on for this person yet.",
+    "duplicate": "The same was said to this person a short time ago.",
+    "superseded": "A newer notification has taken its place.",
+    "frequency_cap": "The person has had as many of these as they want for now.",
+    DIGESTED: "It goes into a summary.",
+    "read_elsewhere": "The person has read it already.",
+    "scheduled": "It was submitted for a later time.",
+    FALLBACK: "It goes this way if the channels before it fail.",
+    ESCALATION: "It goes this way if it is not read before.",
+    "not_needed": "Another channel has succeeded.",
+    "provider_down": "The provider is out of order; it is tried again later.",
+    "paced": "The provider's pace is used up for the moment.",
+    "recipient_limit": "The person, or the address, has been sent too many of these in a short time.",
+    "retry": "A try failed; the next one is due later.",
+    "cancelled": "The producer cancelled it.",
+    "user_erased": "The person was erased.",
+    "template_error": "The template cannot be filled with this data.",
+}
+
+
+BECAUSE: dict[str, str] = {
+    "mandatory": "It is mandatory on this channel.",
+    "type_channel": "The person chose it for this type on this channel.",
+    "type": "The person chose it for this type.",
+    "category_channel": "The person chose it for this category on this channel.",
+    "category": "The person chose it for this category.",
+    "channel": "The person chose this channel.",
+    "default": "The channel is on for everybody who has not chosen.",
+}

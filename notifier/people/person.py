@@ -1,0 +1,257 @@
+"""People as the planner needs them: name, zone, addresses, choices, for a whole batch in a constant number of queries.
+
+Choices come from `people/cache.py` where that is cheaper.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from notifier.channels import serving
+from notifier.channels.addresses import PRIMARY, digest_of
+from notifier.core.facts import AddressFacts
+from notifier.core.preferences import NO_CHOICES, Preferences, from_document
+from notifier.core.submission import InlineRecipient
+from notifier.core.worlds import is_of_tests
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
+from notifier.ground.tokens import NOBODY, Subject
+from notifier.models import Address, Preference, Suppression, User
+from notifier.people import cache as people_cache
+
+UTC = ZoneInfo("UTC")
+
+
+TRIED_AGAIN_AFTER = timedelta(days=1)  # a dead address, by what is mandatory
+
+
+Given = Mapping[str, Any]  # fields of a profile that hold for one notification alone
+
+
+GIVEN = ("name", "email", "phone", "locale", "time_zone")
+
+
+# Made once: building a statement takes as long as running it. The people's ids come as `ids`.
+_IDS: sa.BindParameter[str] = sa.bindparam("ids", expanding=True)
+
+
+_PROFILES = (
+    sa.select(User.id, User.name, User.locale, User.time_zone, User.generation, User.token_version, Preference.document)
+    .outerjoin(Preference, Preference.user_id == User.id)
+    .where(User.id.in_(_IDS))
+)
+
+
+_ADDRESSES = (
+    sa.select(
+        *(Address.id, Address.user_id, Address.channel, Address.masked, Address.digest, Address.is_primary),
+        *(Address.verified_at, Address.confirmed_at, Address.disabled_at, Address.disabled_reason, Suppression.scope),
+        Suppression.created_at.label("suppressed_at"),
+    )
+    .outerjoin(Suppression, Suppression.digest == Address.digest)
+    .where(Address.user_id.in_(_IDS))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What is known about a user apart from the notification in hand. `has_chosen_zone`: themselves, whatever producers
+    say.
+    """
+
+    subject: Subject
+    name: str | None
+    locale: str | None
+    zone: ZoneInfo
+    preferences: Preferences
+    addresses: tuple[AddressFacts, ...]
+    reading_zone: ZoneInfo | None = (
+        None  # given with one notification: its times are in it; days and nights stay the person's own
+    )
+    has_chosen_zone: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.subject.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class GivenAddress:
+    """Stands where an address's row would, for one that came with the notification."""
+
+    channel: str
+    value: str
+    digest: bytes
+    id: None = None
+    secret: None = None
+
+
+def load_people(ids: Iterable[str]) -> dict[str, Person]:
+    """The people among `ids` that exist. Two queries."""
+    wanted = set(ids)
+    return _people(_read_profiles(wanted)) if wanted else {}
+
+
+def recall_people(ids: Iterable[str]) -> dict[str, Person]:
+    """As `load_people`, by the cache where there is one.
+    For planning only: what is about to be sent asks the database.
+    """
+    return _people(people_cache.recall(set(ids), _read_profiles))
+
+
+def recall_readers(ids: Iterable[str]) -> dict[str, Person]:
+    """As `recall_people`, without their addresses: what it takes to put something into words for them."""
+    return _people(people_cache.recall(set(ids), _read_profiles), addresses={})
+
+
+def as_reader(recipient: InlineRecipient, person: Person | None, *, may_change: bool) -> Person | None:
+    """Who reads what goes to them with the values that a submission gives, as it looks before those are stored. None:
+    nobody knows them.
+    """
+    changes = recipient.changes
+    if not changes:
+        return person
+    if person is not None and not may_change:
+        return reader_as_given(person, changes)
+    known = person or Person(Subject(recipient.id, *NOBODY[1:]), None, None, UTC, NO_CHOICES, ())
+    zone = _zone(changes["time_zone"]) if "time_zone" in changes and not known.has_chosen_zone else known.zone
+    return replace(known, name=changes.get("name", known.name), locale=changes.get("locale", known.locale), zone=zone)
+
+
+def reader_as_given(person: Person, given: Given | None) -> Person:
+    """As `as_given`, as far as words are concerned: without the addresses."""
+    return _as_given(person, given, (), {}) if given else person
+
+
+def _people(
+    profiles: Mapping[str, Mapping[str, Any]], addresses: Mapping[str, tuple[AddressFacts, ...]] | None = None
+) -> dict[str, Person]:
+    if addresses is None:
+        addresses = _load_addresses(profiles) if profiles else {}
+    return {
+        user_id: Person(
+            subject=Subject(user_id, profile["generation"], profile["token_version"]),
+            name=profile["name"],
+            locale=profile["locale"],
+            zone=_zone(profile["choices"].get("time_zone") or profile["time_zone"]),
+            preferences=from_document(profile["choices"]) if profile["choices"] else NO_CHOICES,
+            addresses=addresses.get(user_id, ()),
+            has_chosen_zone=bool(profile["choices"].get("time_zone")),
+        )
+        for user_id, profile in profiles.items()
+    }
+
+
+def _read_profiles(ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    rows = db.session.execute(_PROFILES, {"ids": list(ids)})
+    fields = ("name", "locale", "time_zone", "generation", "token_version")
+    return {row.id: {**{name: getattr(row, name) for name in fields}, "choices": row.document or {}} for row in rows}
+
+
+def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, ...]]:
+    rows: dict[UUID, Any] = {}
+    suppressed: dict[UUID, set[str]] = {}
+    dead_since: dict[UUID, datetime] = {}
+    for row in db.session.execute(
+        _ADDRESSES, {"ids": list(user_ids)}
+    ):  # one for each suppression of the address, or one alone
+        rows[row.id] = row
+        if row.scope is not None:
+            suppressed.setdefault(row.id, set()).add(row.scope)
+        died = [at for at in (row.disabled_at, row.suppressed_at if row.scope == "*" else None) if at]
+        if died:
+            dead_since[row.id] = max([*died, dead_since.get(row.id, died[0])])
+    tried_again = now() - TRIED_AGAIN_AFTER
+    found: dict[str, list[AddressFacts]] = {}
+    for row in rows.values():
+        for channel in _used_by(row.channel):
+            found.setdefault(row.user_id, []).append(
+                AddressFacts(
+                    id=row.id,
+                    channel=channel,
+                    masked=row.masked,
+                    is_primary=row.is_primary,
+                    is_verified=row.verified_at is not None,
+                    disabled_reason=row.disabled_reason,
+                    suppressed_for=frozenset(suppressed.get(row.id, ())),
+                    is_confirmed=row.confirmed_at is not None,
+                    digest=row.digest,
+                    is_due_again=row.id in dead_since and dead_since[row.id] <= tried_again,
+                )
+            )
+    return {user_id: tuple(addresses) for user_id, addresses in found.items()}
+
+
+def as_given(pairs: Sequence[tuple[Person, Given | None]]) -> list[Person]:
+    """The people as they are for one notification each: what was given with it stands before what is stored. At most
+    one query.
+    """
+    found = {index: given_addresses(given, person.id) for index, (person, given) in enumerate(pairs) if given}
+    digests = {address.digest for addresses in found.values() for address in addresses}
+    suppressed: dict[bytes, set[str]] = {}
+    if digests:
+        for row in db.session.execute(
+            sa.select(Suppression.digest, Suppression.scope).where(Suppression.digest.in_(digests))
+        ):
+            suppressed.setdefault(bytes(row.digest), set()).add(row.scope)
+    return [
+        _as_given(person, given, found[index], suppressed) if given else person
+        for index, (person, given) in enumerate(pairs)
+    ]
+
+
+def _as_given(
+    person: Person, given: Given, addresses: Sequence[GivenAddress], suppressed: Mapping[bytes, set[str]]
+) -> Person:
+    replaced = {name for field, channel in PRIMARY.items() if field in given for name in _used_by(channel)}
+    kept = [address for address in person.addresses if address.channel not in replaced]
+    new = [
+        AddressFacts(
+            id=None,
+            channel=name,
+            masked=serving.mask(address.channel, address.value),
+            is_primary=True,
+            suppressed_for=frozenset(suppressed.get(address.digest, ())),
+            digest=address.digest,
+        )
+        for address in addresses
+        for name in _used_by(address.channel)
+    ]
+    return replace(
+        person,
+        name=given.get("name", person.name),
+        locale=given.get("locale", person.locale),
+        addresses=(*kept, *new),
+        reading_zone=_zone(given["time_zone"]) if given.get("time_zone") else None,
+    )
+
+
+def given_addresses(given: Given, user_id: str) -> list[GivenAddress]:
+    """Those among the values that came with a notification."""
+    found = []
+    for field, channel in PRIMARY.items():
+        if given.get(field) is not None:
+            value = serving.normalise(channel, given[field])
+            found.append(GivenAddress(channel, value, digest_of(channel, value, is_test=is_of_tests(user_id))))
+    return found
+
+
+def given_address(given: Given | None, user_id: str, channel: str) -> GivenAddress | None:
+    """The one a delivery on that channel goes to, if one came with the notification."""
+    return next(
+        (address for address in given_addresses(given or {}, user_id) if channel in _used_by(address.channel)), None
+    )
+
+
+def _used_by(channel: str) -> tuple[str, ...]:
+    """The channels that addresses of `channel` serve: a phone can be called, too."""
+    return (channel, *serving.BORROWERS.get(channel, ()))
+
+
+def _zone(name: str | None) -> ZoneInfo:
+    return ZoneInfo(name) if name else UTC

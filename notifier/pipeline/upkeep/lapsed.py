@@ -1,0 +1,89 @@
+"""Sends whose worker died: the lease has lapsed, so they are sent again or held, as their channel and type say."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.channels.serving import registry
+from notifier.core import lifecycle
+from notifier.ground.clock import now as clock_now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ledgers import tallies
+from notifier.models import Attempt, Delivery, EventType, Notification
+from notifier.pipeline.delivery.claim import LEASE, database_time
+from notifier.pipeline.planning.store import DOORBELL_GRACE
+from notifier.pipeline.upkeep.due import BATCH, awake, doorbells, log, move, split
+from notifier.signals import publish
+from notifier.signals.queueing import ring
+
+LEASE_LAPSED = "lease_lapsed"
+
+
+def free_lapsed() -> int:
+    """Sends whose worker has not been heard of for as long as a lease. Returns how many."""
+    return _free(awake(lifecycle.SENDING, database_time()))
+
+
+def free_held_by(holders: Collection[int]) -> int:
+    """Sends of workers that are known to have died, however long their leases last. Returns how many."""
+    # A lease ends within LEASE: the index on wake_at finds them.
+    statement = sa.select(Delivery).where(
+        Delivery.wake_at.between(database_time(), database_time(LEASE)), Delivery.status == lifecycle.SENDING
+    )
+    mine = statement.where(Delivery.holder.in_(holders)).limit(BATCH).with_for_update(skip_locked=True)
+    freed = 0
+    while count := _free(mine):
+        freed += count
+    return freed
+
+
+def _free(statement: "sa.Select[Delivery]") -> int:
+    """Sent again where that is safe or the type wants it, else `unknown`. Uses up no attempt."""
+    now = clock_now()
+    with transaction() as session:
+        lapsed = session.scalars(statement).all()
+        if not lapsed:
+            return 0
+        resends, tests = _resent_and_tests(lapsed)
+        again, unknown = split(lapsed, lambda d: _is_safe_to_repeat(d.channel) or d.notification_id in resends)
+        move(again, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
+        their_type = sa.select(Notification.type).where(Notification.id == Delivery.notification_id).scalar_subquery()
+        cause = {"outcome": "unknown", "code": LEASE_LAPSED, "failed_at": now, "failed_type": their_type}
+        move(unknown, {"status": lifecycle.UNKNOWN, "reason": None, "wake_at": None, **cause})
+        session.execute(sa.insert(Attempt.__table__), [_lapsed_attempt(d, now) for d in lapsed])
+        tallies.count((d.channel, tallies.FAILED) for d in unknown if d.notification_id not in tests)
+    ring(doorbells(again))
+    publish.hint(publish.OVERVIEW, publish.QUEUES, publish.FAILED)
+    log.warning("sweep.leases_lapsed", again=len(again), unknown=len(unknown))
+    return len(lapsed)
+
+
+def _is_safe_to_repeat(channel: str) -> bool:
+    serving = registry().adapters_for(channel, None, is_test=False)
+    return bool(serving) and all(adapter.is_safe_to_repeat for adapter in serving)
+
+
+def _resent_and_tests(deliveries: Sequence[Delivery]) -> tuple[set[UUID], set[UUID]]:
+    """The notifications of types that are sent again when they may have gone out, and those of test keys."""
+    statement = sa.select(Notification.id, Notification.is_test, EventType).join(
+        EventType, EventType.key == Notification.type
+    )
+    rows = db.session.execute(statement.where(Notification.id.in_({d.notification_id for d in deliveries}))).all()
+    return {key for key, _, type_ in rows if type_.resends_unknown}, {key for key, is_test, _ in rows if is_test}
+
+
+def _lapsed_attempt(delivery: Delivery, now: datetime) -> dict[str, Any]:
+    return {
+        "delivery_id": delivery.id,
+        "number": delivery.tries,
+        "provider": delivery.provider or delivery.channel,
+        "outcome": "unknown",
+        "code": LEASE_LAPSED,
+        "message": "the worker died while sending",
+        "duration_ms": 0,
+        "at": now,
+    }
