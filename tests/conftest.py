@@ -5,7 +5,6 @@ Every test starts with empty tables and an empty Redis.
 import contextlib
 import itertools
 import json
-import math
 import multiprocessing
 import os
 import shutil
@@ -24,7 +23,6 @@ import redis
 import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
-from flask import current_app
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from hypothesis import HealthCheck
@@ -53,6 +51,8 @@ from notifier.programs.up import redis_server
 from notifier.queries import valid_tokens
 from notifier.signals import publish
 from tests import sharing_out
+from tests.stored import sent_statements
+from tests.submitting import caller, configure, mailbox, nobody, submit  # noqa: F401 (fixtures)
 
 # No test depends on the machine's speed. (What a test says itself replaces these.)
 hypothesis_settings.register_profile(
@@ -390,56 +390,7 @@ def still_clock() -> Iterator[None]:
         yield
 
 
-class _Ageless(dict[str, Any]):
-    """The memory of `pipeline.kept`, in which everything was read at the end of time."""
-
-    def setdefault(self, kind: str, _: Any = None) -> Any:
-        return super().setdefault(kind, _AgelessKind())
-
-
-class _AgelessKind(dict[str, Any]):
-    def get(self, key: str, default: Any = None) -> Any:
-        return (math.inf, self[key][1]) if key in self else default
-
-
-@contextlib.contextmanager
-def lasting_memory(app: APIFlask) -> Iterator[None]:
-    """What this process remembers for some seconds lasts: how many statements are sent must not depend on the machine's
-    speed.
-    """
-    remembered = app.extensions
-    remembered["kept"] = _Ageless({kind: _AgelessKind(known) for kind, known in remembered.get("kept", {}).items()})
-    ages = {name: remembered[name].at for name in ("providers", "limited_types") if name in remembered}
-    for name in ages:
-        remembered[name].at = math.inf
-    try:
-        yield
-    finally:
-        for name, at in ages.items():
-            remembered[name].at = at
-        at = time.monotonic()
-        remembered["kept"] = {
-            kind: {key: (at, value) for key, (_, value) in known.items()} for kind, known in remembered["kept"].items()
-        }
-
-
 Statements = Callable[[], "contextlib.AbstractContextManager[list[str]]"]
-
-
-@contextlib.contextmanager
-def sent_statements() -> Iterator[list[str]]:
-    """The texts of all that reaches the database inside, in an app's context."""
-    sent: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
-
-    sa.event.listen(db.engine, "before_cursor_execute", note)
-    try:
-        with lasting_memory(current_app):
-            yield sent
-    finally:
-        sa.event.remove(db.engine, "before_cursor_execute", note)
 
 
 @pytest.fixture

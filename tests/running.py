@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import redis
 
+from notifier.ground.config import ROOT
 from notifier.programs.up import redis_server
 
-ROOT = Path(__file__).resolve().parent.parent
 KEY = "a-producer-key-for-tests-0123456789"
 NAMES = {
     "valkey-server": "redis",

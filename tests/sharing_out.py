@@ -12,7 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 _DATABASE = re.compile(r"[\[-](sqlite|postgresql)(?=[]-])")
 _TURNS = {"sqlite": 1, "postgresql": 2, "": 3}
-_LONGEST = ("tests/test_up.py",)
+_LONGEST = ("tests/programs/test_up.py",)
 
 
 def share_of(nodeid: str) -> tuple[str, str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from notifier.ground.config import ROOT
+
 CHANNEL_NAMES = {"inapp", "email", "sms", "push", "webpush", "webhook", "slack", "whatsapp", "voice"}
 
 # Bottom to top: a module imports rooms earlier in this list and its own. `notifier/__init__.py` shows the same list.

@@ -20,12 +20,11 @@ from notifier.channels.contract import Adapter
 from notifier.channels.wire.http import Http
 from notifier.core.lifecycle import diagram
 from notifier.core.message import Content, Message, Recipient
-from notifier.ground.config import Settings, setting_names
+from notifier.ground.config import ROOT, Settings, setting_names
 from notifier.operations import installation
 from notifier.programs import up
 from tests.conftest import Api
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 
 

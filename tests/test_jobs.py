@@ -16,7 +16,7 @@ from notifier.ground.extensions import redis_store
 from notifier.ground.ids import show
 from notifier.models import Delivery
 from notifier.signals.queueing import SERIALIZER, Doorbell, failed_registry, queue, ring
-from tests.pipeline.conftest import caller, deliveries, submit  # noqa: F401 (fixtures)
+from tests.stored import deliveries
 
 Submit = Callable[..., Any]
 
@@ -39,7 +39,7 @@ def to(word: str) -> InlineRecipient:
     return InlineRecipient(f"user-{word}", {"email": f"{word}@sandbox.test"})
 
 
-def test_a_job_that_worked_leaves_nothing_behind(submit: Submit, work: Callable[[], None]) -> None:  # noqa: F811
+def test_a_job_that_worked_leaves_nothing_behind(submit: Submit, work: Callable[[], None]) -> None:
     submit(to("delivered"), channels=("email",))
     work()
     assert [row.status for row in deliveries()] == ["delivered"]
@@ -48,7 +48,7 @@ def test_a_job_that_worked_leaves_nothing_behind(submit: Submit, work: Callable[
 
 
 def test_a_dead_one_stands_in_the_failed_jobs_with_its_reason_and_comes_back_when_requeued(
-    submit: Submit,  # noqa: F811
+    submit: Submit,
     work: Callable[[], None],
 ) -> None:
     submit(to("rejected"), channels=("email",))
@@ -67,7 +67,7 @@ def test_a_dead_one_stands_in_the_failed_jobs_with_its_reason_and_comes_back_whe
     assert registry.get_job_ids() == [job_id]
 
 
-def test_a_doorbell_from_before_the_failure_does_not_try_again(submit: Submit, work: Callable[[], None]) -> None:  # noqa: F811
+def test_a_doorbell_from_before_the_failure_does_not_try_again(submit: Submit, work: Callable[[], None]) -> None:
     submit(to("rejected"), channels=("email",))
     [row] = deliveries()
     redis_store.client.rpush(queue("email.high").key, show("dlv", row.id))  # rung twice
@@ -75,14 +75,14 @@ def test_a_doorbell_from_before_the_failure_does_not_try_again(submit: Submit, w
     assert [row.tries for row in deliveries()] == [1]
 
 
-def test_a_job_that_waits_for_its_retry_is_done_for_rq(submit: Submit, work: Callable[[], None]) -> None:  # noqa: F811
+def test_a_job_that_waits_for_its_retry_is_done_for_rq(submit: Submit, work: Callable[[], None]) -> None:
     submit(to("soft-fail"), channels=("email",))
     work()
     assert [row.status for row in deliveries()] == ["waiting"]
     assert failed_registry("email.high").get_job_ids() == []
 
 
-def test_ringing_a_retried_one_clears_what_it_failed_of(submit: Submit, work: Callable[[], None]) -> None:  # noqa: F811
+def test_ringing_a_retried_one_clears_what_it_failed_of(submit: Submit, work: Callable[[], None]) -> None:
     submit(to("rejected"), channels=("email",))
     work()
     [row] = deliveries()
@@ -93,7 +93,7 @@ def test_ringing_a_retried_one_clears_what_it_failed_of(submit: Submit, work: Ca
     assert [row.tries for row in deliveries()] == [2]
 
 
-def test_expansion_is_a_job_too(submit: Submit, work: Callable[[], None]) -> None:  # noqa: F811
+def test_expansion_is_a_job_too(submit: Submit, work: Callable[[], None]) -> None:
     submit(*[InlineRecipient(f"u{i}", {"name": "x"}) for i in range(101)], channels=("inapp",))
     work()
     assert [row.status for row in deliveries()] == ["delivered"] * 101

@@ -16,10 +16,10 @@ import pytest
 from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException, create_connection
 
 from notifier.ground import vital
+from notifier.ground.config import ROOT
 from notifier.programs import listening
 from tests.running import eventually
 
-ROOT = Path(__file__).resolve().parent.parent
 pytestmark = [
     pytest.mark.processes,
     pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session"),

@@ -25,6 +25,7 @@ from notifier.channels.addresses import PRIMARY, digest_of
 from notifier.ground.config import current_settings
 from notifier.ground.database import undone_by
 from notifier.ground.extensions import db, redis_store
+from notifier.ledgers.caps import Planned
 from notifier.models import EventType
 from notifier.signals.queueing import unchecked
 

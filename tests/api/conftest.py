@@ -6,7 +6,7 @@ import pytest
 from apiflask import APIFlask
 
 from notifier.ground.extensions import db
-from tests.pipeline.conftest import row_counts
+from tests.stored import row_counts
 
 Counts = dict[str, int]
 

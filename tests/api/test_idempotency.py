@@ -18,7 +18,7 @@ from notifier.ground.extensions import db
 from notifier.models import IdempotencyKey, Notification, Producer
 from notifier.pipeline.intake import judge
 from notifier.pipeline.upkeep import due as sweep
-from tests.pipeline.conftest import rows
+from tests.stored import rows
 
 ORDER = {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}, "dedupe": False}
 NOTIFY = {"userId": "alice", "template": "ONE_TIME_CODE", "data": {"code": "123456"}}

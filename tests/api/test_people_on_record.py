@@ -19,7 +19,7 @@ from notifier.people import profiles as people
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.judge import Caller, Item
 from tests.conftest import Api
-from tests.pipeline.conftest import submission
+from tests.submitting import submission
 
 ERIN = "/api/v1/users/erin"
 ORDER = {

@@ -7,7 +7,7 @@ import pytest
 from notifier.access import keys
 from notifier.models import Schedule
 from tests.conftest import Api
-from tests.pipeline.conftest import rows
+from tests.stored import rows
 
 PATH = "/api/v1/schedules"
 ORDER = {

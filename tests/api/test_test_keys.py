@@ -24,7 +24,7 @@ from notifier.pipeline.upkeep import due as sweep
 from notifier.queries import people as console
 from tests.api.test_access import producers_calls
 from tests.conftest import Api
-from tests.pipeline.conftest import deliveries, rows
+from tests.stored import deliveries, rows
 
 SECRET = "livesecret"  # stands in whatever is live
 ORDER = {

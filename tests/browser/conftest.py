@@ -37,9 +37,9 @@ PATIENCE_MS = 15_000
 
 _MAKE_PEOPLE = f"""
 import sqlalchemy as sa
-from notifier import accounts
+from notifier.access import accounts
 from notifier.app import create_app
-from notifier.database import transaction
+from notifier.ground.database import transaction
 from notifier.models import Account
 with create_app().app_context():
     made = [

@@ -19,14 +19,14 @@ MANY, FEW = 5_000, 60
 
 # Dead letters of two causes, as a provider would have left them; and a viewer.
 _MAKE = f"""
-from notifier import accounts
+from notifier.access import accounts
 from notifier.app import create_app
-from notifier.clock import now
+from notifier.ground.clock import now
 from notifier.core.submission import InlineRecipient
-from notifier.database import transaction
-from notifier.ids import new_id
+from notifier.ground.database import transaction
+from notifier.ground.ids import new_id
 from notifier.models import Delivery, Notification, Submission
-from notifier.pipeline import people
+from notifier.people import profiles as people
 import sqlalchemy as sa
 with create_app().app_context():
     accounts.create_account("viewer@example.test", {PASSWORD!r}, "viewer", "viewer")

@@ -21,7 +21,7 @@ from notifier.models import Delivery, Notification, Submission
 from notifier.pipeline.upkeep import due as sweep
 from notifier.pipeline.upkeep import ghosts, lapsed, lost
 from notifier.signals.queueing import Doorbell, ring
-from tests.pipeline.conftest import statements
+from tests.stored import sent_statements as statements
 
 pytestmark = pytest.mark.faults
 

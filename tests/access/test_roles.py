@@ -1,0 +1,117 @@
+"""Roles are changed by admins, and one active admin always remains."""
+
+import threading
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+from apiflask import APIFlask
+
+from notifier.access import accounts, roles
+from notifier.core.errors import Rejected
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id
+from notifier.models import Account, AuditEntry
+from notifier.models.account import ROLES
+from tests.stored import rows
+
+Change = Callable[[UUID, UUID], object]
+
+
+def demote(account_id: UUID, by: UUID) -> object:
+    return roles.change(account_id, "viewer", by=by)
+
+
+def disable(account_id: UUID, by: UUID) -> object:
+    return roles.disable(account_id, by=by)
+
+
+def enable(account_id: UUID, by: UUID) -> object:
+    return roles.enable(account_id, by=by)
+
+
+def account(name: str, role: str = "admin") -> UUID:
+    return accounts.create_account(f"{name}@example.test", None, role, name).id
+
+
+def active_admins() -> list[str]:
+    return [row.email for row in rows(Account) if row.role == "admin" and row.is_active]
+
+
+@pytest.mark.parametrize("role", ROLES[:-1])
+def test_a_role_is_changed_and_that_is_told(app: APIFlask, role: str) -> None:
+    ann, ben = account("ann"), account("ben", "admin")
+    assert roles.change(ben, role, by=ann)
+    assert not roles.change(ben, role, by=ann)
+    assert db.session.get_one(Account, ben, populate_existing=True).role == role
+    last = rows(AuditEntry)[-1]
+    assert (last.action, last.subject, last.before, last.after) == (
+        "account.role_changed",
+        "ben@example.test",
+        {"role": "admin"},
+        {"role": role},
+    )
+
+
+def test_who_is_disabled_is_nobody_until_enabled_again(app: APIFlask) -> None:
+    ann, ben = account("ann"), account("ben", "operator")
+    assert (roles.disable(ben, by=ann), roles.disable(ben, by=ann)) == (True, False)
+    assert not db.session.get_one(Account, ben, populate_existing=True).is_active
+    assert (roles.enable(ben, by=ann), roles.enable(ben, by=ann)) == (True, False)
+    assert db.session.get_one(Account, ben, populate_existing=True).is_active
+    assert [entry.action for entry in rows(AuditEntry)][2:] == ["account.disabled", "account.enabled"]
+
+
+@pytest.mark.parametrize("change", [demote, disable, enable])
+def test_nobody_does_it_to_themselves(app: APIFlask, change: Change) -> None:
+    ann, _ = account("ann"), account("ben")
+    with pytest.raises(Rejected, match="another admin"):
+        change(ann, ann)
+    assert len(active_admins()) == 2
+
+
+@pytest.mark.parametrize("change", [demote, disable, enable])
+@pytest.mark.parametrize("who", ["an operator", "a disabled admin", "nobody"])
+def test_only_an_active_admin_does_it(app: APIFlask, change: Change, who: str) -> None:
+    ann, ben = account("ann"), account("ben")
+    actors = {"an operator": account("eve", "operator"), "a disabled admin": account("gone"), "nobody": new_id()}
+    roles.disable(actors["a disabled admin"], by=ann)
+    before = len(rows(AuditEntry))
+    with pytest.raises(Rejected, match="no admin any more"):
+        change(ben, actors[who])
+    assert len(rows(AuditEntry)) == before
+    assert db.session.get_one(Account, ben, populate_existing=True).is_active
+
+
+def test_what_is_no_role_or_no_account_is_refused(app: APIFlask) -> None:
+    ann, ben = account("ann"), account("ben")
+    with pytest.raises(Rejected, match="a role is one of"):
+        roles.change(ben, "king", by=ann)
+    with pytest.raises(Rejected, match="no such account"):
+        roles.change(new_id(), "viewer", by=ann)
+
+
+@pytest.mark.parametrize(("first", "second"), [(demote, demote), (disable, disable), (demote, disable)])
+@pytest.mark.parametrize("admins", [2, 3])
+def test_admins_who_end_each_other_at_once_leave_one(app: APIFlask, first: Change, second: Change, admins: int) -> None:
+    """Each ends the next in the round, all at the same moment."""
+    ring = [account(f"admin{number}") for number in range(admins)]
+    gate = threading.Barrier(admins)
+    refused: list[str] = []
+
+    def end(number: int) -> None:
+        change = first if number % 2 else second
+        with app.app_context():
+            gate.wait(30)
+            try:
+                change(ring[(number + 1) % admins], ring[number])
+            except Rejected as error:
+                refused.append(error.detail)
+
+    threads = [threading.Thread(target=end, args=(number,)) for number in range(admins)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(active_admins()) == len(refused) >= 1
+    assert set(refused) == {"nothing was changed: you are no admin any more"}

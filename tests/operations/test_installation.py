@@ -1,0 +1,129 @@
+"""What is made once for an installation, and is then the same for every process."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from apiflask import APIFlask
+
+from notifier import catalogue
+from notifier.app import create_app
+from notifier.catalogue import types as event_types
+from notifier.channels import serving
+from notifier.ground.config import Settings
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.models import EventType, InstallationSecret, Template
+from notifier.operations import installation
+from tests.stored import sent_statements as statements
+
+
+def secrets() -> dict[str, bytes]:
+    db.session.close()
+    return {row.name: bytes(row.sealed) for row in db.session.scalars(sa.select(InstallationSecret))}
+
+
+def test_preparing_again_keeps_what_was_made(app: APIFlask) -> None:
+    before = secrets()
+    installation.prepare()
+    assert secrets() == before
+    assert set(before) == {"digest_key", "vapid_key"}
+
+
+def test_every_process_knows_the_key_that_browsers_subscribe_with(app: APIFlask, settings: Settings) -> None:
+    key = serving.registry().browser_key()
+    other = create_app(settings, socketio_queue=False)
+    with other.app_context():
+        assert serving.registry().browser_key() == key is not None
+        db.engine.dispose()
+
+
+def test_an_installation_from_before_gets_a_key_and_keeps_its_digests(app: APIFlask) -> None:
+    before = secrets()
+    try:
+        with transaction() as session:
+            session.execute(sa.delete(InstallationSecret).where(InstallationSecret.name == "vapid_key"))
+        installation.prepare()
+        after = secrets()
+        assert after["digest_key"] == before["digest_key"]
+        assert after["vapid_key"] != before["vapid_key"]
+    finally:  # the other tests of this database go on with what they have
+        with transaction() as session:
+            session.execute(
+                sa.update(InstallationSecret)
+                .where(InstallationSecret.name == "vapid_key")
+                .values(sealed=before["vapid_key"])
+            )
+        installation.open_vault()
+
+
+def test_push_services_are_told_whom_to_write_to(app: APIFlask) -> None:
+    [contact] = [
+        adapter.options["VAPID_CONTACT"]
+        for account, adapter in serving.registry().accounts()
+        if account.name == "webpush"
+    ]
+    assert contact == "mailto:notifier@localhost"
+
+
+# ---- the catalogue of an older release
+
+
+@pytest.fixture
+def older(app: APIFlask) -> Iterator[Callable[..., EventType]]:
+    """`older("comment", dedupe_window_s=None)`: as the older release had stored it. → the type as `load_catalogue`
+    leaves it.
+    """
+    keys = list[str]()
+
+    def load(key: str, *, saved: bool = False, **columns: Any) -> EventType:
+        keys.append(key)
+        with transaction() as session:
+            row = session.get_one(EventType, key)
+            for name, value in columns.items():
+                setattr(row, name, value)
+            row.updated_at = row.created_at + timedelta(microseconds=900)
+        if saved:
+            fields = {name: getattr(_type(key), name) for name in event_types.FIELDS}
+            event_types.put(key, fields | {"priority": "low"})
+        assert installation.load_catalogue(catalogue.load()) == 0
+        return _type(key)
+
+    yield load
+    with transaction() as session:
+        session.execute(sa.delete(EventType).where(EventType.key.in_(keys)))
+        session.execute(sa.delete(Template).where(Template.key.in_(keys)))
+    installation.load_catalogue(catalogue.load())
+
+
+def _type(key: str) -> EventType:
+    db.session.close()
+    return db.session.get_one(EventType, key)
+
+
+def test_a_type_that_nobody_has_saved_becomes_as_it_is_in_this_release(older: Callable[..., EventType]) -> None:
+    row = older("comment", dedupe_window_s=None, channels=["inapp"])
+    assert (row.dedupe_window_s, row.channels) == (3_600, ["inapp", "push", "email"])
+    assert row.updated_at == row.created_at
+
+
+def test_a_type_that_an_admin_has_saved_stays_as_it_is(older: Callable[..., EventType]) -> None:
+    row = older("comment", saved=True, dedupe_window_s=None)
+    assert (row.dedupe_window_s, row.priority) == (None, "low")
+
+
+def test_a_type_that_was_saved_before_there_was_a_trail_stays_as_it_is(older: Callable[..., EventType]) -> None:
+    older("comment", dedupe_window_s=3_600)
+    with transaction() as session:
+        row = session.get_one(EventType, "comment")
+        row.dedupe_window_s, row.updated_at = 0, row.created_at + timedelta(seconds=5)
+    installation.load_catalogue(catalogue.load())
+    assert _type("comment").dedupe_window_s == 0
+
+
+def test_loading_the_catalogue_again_writes_nothing(app: APIFlask) -> None:
+    with statements() as sent:
+        installation.load_catalogue(catalogue.load())
+    assert [statement for statement in sent if not statement.startswith(("SELECT", "BEGIN"))] == []

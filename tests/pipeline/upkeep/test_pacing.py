@@ -1,0 +1,182 @@
+"""What comes due all at once is let out by turns: nothing urgent waits for it, and no queue grows without end."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from apiflask import APIFlask
+
+from notifier import channels
+from notifier.core.lifecycle import WAITING
+from notifier.core.submission import PRIORITIES, InlineRecipient
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db, redis_store
+from notifier.ground.ids import new_id
+from notifier.models import Delivery, InboxItem, Notification, Submission
+from notifier.people import profiles as people
+from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import pacing
+from notifier.queries.overview import held_back
+from notifier.signals.queueing import queue
+from tests.stored import rows
+from tests.stored import sent_statements as statements
+
+
+@pytest.fixture
+def notification(app: APIFlask) -> UUID:
+    """One to which any number of deliveries may belong."""
+    submission, key = new_id(), new_id()
+    with transaction() as session:
+        people.upsert([InlineRecipient("erin")])
+        session.add(Submission(id=submission, type="newsletter", recipients=1, expanded=1))
+        session.flush()
+        session.add(
+            Notification(
+                id=key,
+                submission_id=submission,
+                user_id="erin",
+                type="newsletter",
+                category="marketing",
+                priority="low",
+                data={"title": "T", "body": "B"},
+            )
+        )
+    return key
+
+
+def fall_due(notification: UUID, count: int, channel: str, priority: str, at: datetime | None = None) -> list[UUID]:
+    at = at or now() - timedelta(minutes=1)
+    common = {
+        "notification_id": notification,
+        "channel": channel,
+        "priority": priority,
+        "created_at": at,
+        "status": WAITING,
+        "reason": "scheduled",
+    }
+    made = [
+        {"id": new_id(), "due_at": at + timedelta(microseconds=n), "wake_at": at + timedelta(microseconds=n), **common}
+        for n in range(count)
+    ]
+    with transaction() as session:
+        session.execute(sa.insert(Delivery.__table__), made)
+    return [row["id"] for row in made]
+
+
+def in_line(name: str) -> int:
+    return queue(name).count
+
+
+def release() -> int:
+    """As the scheduler does it: on and on while batches are full."""
+    batches = 1
+    while sweep.ring_due() == pacing.BATCH:
+        batches += 1
+    return batches
+
+
+def stand_in_line(name: str, count: int) -> None:
+    """Jobs that workers have not come to yet."""
+    redis_store.client.rpush(queue(name).key, *(f"dlv_{n}" for n in range(count)))
+
+
+def test_a_large_release_fills_its_queue_up_to_the_limit_and_follows_as_workers_take(
+    app: APIFlask, notification: UUID
+) -> None:
+    stand_in_line("email.low", pacing.MOST_IN_LINE - 500)
+    fall_due(notification, 2_000, "email", "low")
+    release()
+    assert (in_line("email.low"), held_back()) == (pacing.MOST_IN_LINE, {"email.low": 1_500})
+    release()
+    assert in_line("email.low") == pacing.MOST_IN_LINE
+    redis_store.client.ltrim(queue("email.low").key, 1_200, -1)  # workers have taken some
+    release()
+    assert (in_line("email.low"), held_back()) == (pacing.MOST_IN_LINE, {"email.low": 300})
+    redis_store.client.delete(queue("email.low").key)
+    release()
+    assert (in_line("email.low"), held_back()) == (300, {})
+
+
+def test_what_is_urgent_and_what_goes_elsewhere_passes_a_large_release(app: APIFlask, notification: UUID) -> None:
+    """They fell due after thousands that still wait; the next batch has them, in the order of priority."""
+    stand_in_line("email.low", pacing.MOST_IN_LINE - 1_500)
+    fall_due(notification, 3_000, "email", "low")
+    later = now() - timedelta(seconds=1)
+    ours = [
+        fall_due(notification, 1, *lane, later)[0] for lane in (("email", "urgent"), ("push", "high"), ("sms", "low"))
+    ]
+    assert sweep.ring_due() == pacing.BATCH
+    assert [in_line(name) for name in ("email.urgent", "push.high", "sms.low")] == [1, 1, 0]
+    release()
+    assert in_line("sms.low") == 1
+    ours += fall_due(notification, 1, "email", "urgent", later)  # the queue of low mail is full by now
+    sweep.ring_due()
+    assert [row.status for row in rows(Delivery) if row.id in ours] == ["queued"] * 4
+
+
+def test_the_oldest_of_a_kind_goes_first(app: APIFlask, notification: UUID) -> None:
+    young = fall_due(notification, 3, "email", "low", now() - timedelta(minutes=1))
+    old = fall_due(notification, 3, "email", "low", now() - timedelta(minutes=2))
+    sweep.ring_due()
+    assert queue("email.low").job_ids == [f"dlv_{key.hex}" for key in (*old, *young)]
+
+
+def test_urgent_ones_go_out_however_many_there_are(app: APIFlask, notification: UUID) -> None:
+    stand_in_line("sms.urgent", pacing.MOST_IN_LINE)
+    fall_due(notification, 3, "sms", "urgent")
+    release()
+    assert (in_line("sms.urgent"), held_back()) == (pacing.MOST_IN_LINE + 3, {})
+
+
+def test_in_app_items_are_shown_while_redis_is_away_and_the_rest_waits(
+    app: APIFlask, notification: UUID, redis_away: None
+) -> None:
+    shown = fall_due(notification, 2, "inapp", "low")
+    fall_due(notification, 2, "email", "urgent")
+    sweep.ring_due()
+    assert [item.id for item in rows(InboxItem)] == shown
+    assert held_back() == {"email.urgent": 2}
+
+
+def test_a_release_costs_the_same_statements_however_much_is_held_back(app: APIFlask, notification: UUID) -> None:
+    def cost() -> int:
+        with statements() as sent:
+            sweep.ring_due()
+        return len(sent)
+
+    fall_due(notification, 1, "email", "low")
+    one = cost()
+    fall_due(notification, 2_000, "email", "low")
+    assert cost() == one
+
+
+def test_what_is_due_is_found_by_its_index(app: APIFlask, notification: UUID) -> None:
+    """With thousands held back in one lane, the others are found without reading them."""
+    fall_due(notification, 3_000, "email", "low")
+    with db.engine.connect() as connection:
+        connection.execute(sa.text("ANALYZE delivery"))
+        connection.commit()
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    plan = explained("EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN ")
+    # The lane that is nearly the whole table may as well go by the time alone.
+    assert plan.count("ix_delivery_waiting") >= len(channels.CHANNELS) * len(PRIORITIES) - 1
+    assert ("SCAN delivery" if is_sqlite else "Seq Scan") not in plan
+
+
+def explained(word: str) -> str:
+    """The plan of the statement that `pacing.due` sends."""
+    caught: list[tuple[str, Any]] = []
+
+    def catch(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        caught.append((statement, parameters))
+
+    sa.event.listen(db.engine, "before_cursor_execute", catch)
+    pacing.due(now(), pacing.room())
+    sa.event.remove(db.engine, "before_cursor_execute", catch)
+    db.session.close()
+    statement, parameters = caught[-1]
+    with db.engine.connect() as connection:
+        return "\n".join(str(row) for row in connection.exec_driver_sql(word + statement, parameters))

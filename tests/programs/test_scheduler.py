@@ -1,0 +1,107 @@
+"""The scheduler's loop: each task at its own pace, a failing one alone, and an end that finishes what was begun."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+from apiflask import APIFlask
+
+from notifier.ground.config import ROOT
+from notifier.pipeline.upkeep import due as sweep
+from notifier.programs import scheduler
+from notifier.signals import liveness
+
+
+class Work:
+    """Stands for a sweep: counts its calls, fails or answers as told."""
+
+    def __init__(self, *answers: int | Exception) -> None:
+        self.answers = list(answers)
+        self.calls = 0
+
+    def __call__(self) -> int:
+        self.calls += 1
+        answer = self.answers.pop(0) if self.answers else 0
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def until(work: Work, calls: int) -> Callable[[], bool]:
+    return lambda: work.calls >= calls
+
+
+def test_a_task_that_fails_does_not_hold_up_the_others(app: APIFlask) -> None:
+    broken, sound = Work(*[RuntimeError("away")] * 100), Work()
+    scheduler.work(app, [scheduler.Task("broken", broken, 0.0), scheduler.Task("sound", sound, 0.0)], until(sound, 3))
+    assert broken.calls >= 1
+
+
+def test_a_task_that_fails_waits_longer_each_time_and_recovers() -> None:
+    task = scheduler.Task("task", Work(*[RuntimeError("away")] * 6, 0), 0.25)
+    for pause_s in (0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 0.25):
+        before = time.monotonic()
+        task.run()
+        assert before + pause_s <= task.due_at <= time.monotonic() + pause_s
+    assert task.failures == 0
+
+
+@pytest.mark.parametrize(("done", "is_due_at_once"), [(sweep.BATCH, True), (sweep.BATCH - 1, False)])
+def test_a_full_batch_is_followed_by_the_next_at_once(done: int, is_due_at_once: bool) -> None:
+    task = scheduler.Task("task", Work(done), 60.0, full=sweep.BATCH)
+    task.run()
+    assert (task.due_at <= time.monotonic()) == is_due_at_once
+
+
+def test_every_sweep_has_its_task() -> None:
+    names = {task.name for task in scheduler.tasks("test")}
+    assert names == {
+        "alive",
+        "ring_due",
+        "let_out",
+        "close_digests",
+        "submit_scheduled",
+        "prune_collapse_keys",
+        "count_opens",
+        "ring_lost",
+        "free_lapsed",
+        "free_abandoned",
+        "ring_expansions",
+        "add_up_tallies",
+        "prune_tallies",
+        "bulk_actions",
+        "lay_ghosts",
+        "wake_snoozed",
+        "prune",
+        "prune_sign_in_links",
+        "prune_invitations",
+        "prune_sessions",
+        "prune_marks",
+    }
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
+def test_it_shows_life_and_ends_with_0_on_sigterm(app: APIFlask, environment: dict[str, str]) -> None:
+    client = app.extensions["redis"]
+    env = {"PATH": os.environ["PATH"], **environment}
+    process = subprocess.Popen([sys.executable, "-m", "notifier", "scheduler"], cwd=ROOT, env=env)
+    give_up_at = time.monotonic() + 60
+    while liveness.count_schedulers(client) == 0:
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert liveness.count_schedulers(client) == 0
+
+
+@pytest.mark.parametrize(("beat", "count"), [("2099-01-01T00:00:00.000000Z", 1), ("2001-01-01T00:00:00.000000Z", 0)])
+def test_workers_count_while_they_show_life(app: APIFlask, beat: str, count: int) -> None:
+    client = app.extensions["redis"]
+    client.sadd("rq:workers", "rq:worker:one", "rq:worker:gone")
+    client.hset("rq:worker:one", "last_heartbeat", beat)
+    assert liveness.count_workers(client) == count

@@ -1,0 +1,127 @@
+"""The worker process: what it takes, in which order, and how it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+from apiflask import APIFlask
+from rq.job import Job
+
+from notifier import channels
+from notifier.core.submission import PRIORITIES
+from notifier.ground.config import ROOT
+from notifier.ground.ids import new_id, show
+from notifier.programs import worker
+from notifier.signals import queueing
+
+
+def test_every_queue_has_a_consumer() -> None:
+    every = {queueing.queue_name(channel, priority) for channel in channels.CHANNELS for priority in PRIORITIES} | {
+        queueing.EXPAND_QUEUE
+    }
+    assert set(worker.chosen_queues("*")) == every
+
+
+def test_urgent_queues_come_first_and_expansion_before_the_low_ones() -> None:
+    priorities = [name.partition(".")[2] for name in worker.chosen_queues("*") if name != queueing.EXPAND_QUEUE]
+    names = worker.chosen_queues("*")
+    assert priorities == sorted(priorities, key=PRIORITIES.index)
+    assert names[names.index(queueing.EXPAND_QUEUE) - 1].endswith(".medium")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        ("sms.*", ["sms.urgent", "sms.high", "sms.medium", "sms.low"]),
+        ("sms.urgent,email.urgent", ["email.urgent", "sms.urgent"]),
+        ("*.urgent", [f"{channel}.urgent" for channel in channels.CHANNELS]),
+        ("pigeon.*", []),
+    ],
+)
+def test_patterns_choose_queues_and_keep_their_order(patterns: str, names: list[str]) -> None:
+    assert worker.chosen_queues(patterns) == names
+
+
+def processes(test: Callable[..., None]) -> Callable[..., None]:
+    """Starts real processes, which takes a while: on one database."""
+    return pytest.mark.processes(
+        pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")(test)
+    )
+
+
+@pytest.fixture
+def run_worker(app: APIFlask, environment: dict[str, str]) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Starts `python -m notifier worker` on the app's database and Redis."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*options: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "notifier", "worker", *options]
+        root = ROOT
+        process = subprocess.Popen(
+            command, cwd=root, env={"PATH": os.environ["PATH"], **environment}, stderr=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def ring_for_nobody(client: redis.Redis) -> str:
+    """A job whose delivery does not exist: the worker takes it, finds nothing to claim, and is done."""
+    key = new_id()
+    queueing.ring([queueing.Doorbell(key, "email", "high")])
+    name = show("dlv", key)
+    assert client.exists(Job.key_for(name))
+    return name
+
+
+@processes
+def test_a_burst_ends_when_the_queues_are_empty(
+    app: APIFlask, run_worker: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    client = app.extensions["redis"]
+    job = ring_for_nobody(client)
+    assert run_worker("--burst").wait(60) == 0
+    assert not client.exists(Job.key_for(job))
+
+
+@processes
+def test_a_worker_for_some_queues_leaves_the_others_alone(
+    app: APIFlask, run_worker: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    client = app.extensions["redis"]
+    job = ring_for_nobody(client)
+    assert run_worker("--burst", "--queues", "sms.*").wait(60) == 0
+    assert client.exists(Job.key_for(job))
+
+
+@processes
+def test_a_pattern_that_matches_nothing_is_an_error(run_worker: Callable[..., "subprocess.Popen[str]"]) -> None:
+    process = run_worker("--queues", "pigeon.*")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "No queue matches 'pigeon.*'" in errors
+
+
+@processes
+def test_sigterm_ends_an_idle_worker_with_0(app: APIFlask, run_worker: Callable[..., "subprocess.Popen[str]"]) -> None:
+    process = run_worker()
+    wait_until(lambda: app.extensions["redis"].scard("rq:workers") == 1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert app.extensions["redis"].scard("rq:workers") == 0
+
+
+def wait_until(question: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + 60
+    while not question():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)

@@ -1,0 +1,91 @@
+"""What the database holds, and what it was asked: short ways to look, for tests."""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from apiflask import APIFlask
+from flask import current_app
+
+from notifier.ground.extensions import db, redis_store
+from notifier.models import Delivery
+
+
+class _Ageless(dict[str, Any]):
+    """The memory of `pipeline.kept`, in which everything was read at the end of time."""
+
+    def setdefault(self, kind: str, _: Any = None) -> Any:
+        return super().setdefault(kind, _AgelessKind())
+
+
+class _AgelessKind(dict[str, Any]):
+    def get(self, key: str, default: Any = None) -> Any:
+        return (math.inf, self[key][1]) if key in self else default
+
+
+@contextlib.contextmanager
+def lasting_memory(app: APIFlask) -> Iterator[None]:
+    """What this process remembers for some seconds lasts: how many statements are sent must not depend on the machine's
+    speed.
+    """
+    remembered = app.extensions
+    remembered["kept"] = _Ageless({kind: _AgelessKind(known) for kind, known in remembered.get("kept", {}).items()})
+    ages = {name: remembered[name].at for name in ("providers", "limited_types") if name in remembered}
+    for name in ages:
+        remembered[name].at = math.inf
+    try:
+        yield
+    finally:
+        for name, at in ages.items():
+            remembered[name].at = at
+        at = time.monotonic()
+        remembered["kept"] = {
+            kind: {key: (at, value) for key, (_, value) in known.items()} for kind, known in remembered["kept"].items()
+        }
+
+
+@contextlib.contextmanager
+def sent_statements() -> Iterator[list[str]]:
+    """The texts of all that reaches the database inside, in an app's context."""
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    sa.event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        with lasting_memory(current_app):
+            yield sent
+    finally:
+        sa.event.remove(db.engine, "before_cursor_execute", note)
+
+
+def deliveries(**columns: Any) -> list[Delivery]:
+    """The deliveries stored, read anew, in the order of their making."""
+    return rows(Delivery, **columns)
+
+
+def rows(model: Any, **columns: Any) -> list[Any]:
+    """All rows of a table as they are now, oldest first."""
+    db.session.close()  # a transaction left open would show an older state
+    found = list(db.session.scalars(sa.select(model).filter_by(**columns).order_by(*sa.inspect(model).primary_key)))
+    db.session.close()
+    return found
+
+
+def row_counts() -> dict[str, int]:
+    """Of every table."""
+    counts = " UNION ALL ".join(
+        f"SELECT '{table.name}', count(*) FROM \"{table.name}\"" for table in db.metadata.sorted_tables
+    )
+    found = {row[0]: row[1] for row in db.session.execute(sa.text(counts))}
+    db.session.rollback()
+    return found
+
+
+def traces() -> list[bytes]:
+    """Whatever Redis holds, but for what it keeps of people only to be quick."""
+    return sorted(key for key in redis_store.client.scan_iter() if not key.startswith(b"notifier:person"))

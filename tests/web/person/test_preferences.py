@@ -1,0 +1,517 @@
+"""The preference page without JavaScript, which is the same forms with it."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import time_machine
+from werkzeug.test import TestResponse
+
+from notifier.access import accounts
+from notifier.core.submission import InlineRecipient
+from notifier.ground import tokens
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.models import Account, Address, ConsentEvent, EventType, Notification, User
+from notifier.people import preferences as choosing
+from notifier.people import profiles as people
+from notifier.queries.notifications import Sight
+from notifier.queries.preferences import document
+from notifier.queries.users import export
+from tests.conftest import link_of
+from tests.web.conftest import PASSWORD, Visitor
+from tests.web.person.preference_pages import form_of, undo_of
+
+NOON = "2026-06-10T10:00:00Z"  # noon in Berlin
+QUIET = {"start": "22:00", "end": "07:00", "days": [1, 2, 3, 4, 5, 6, 7]}
+
+
+class Desk:
+    """The page as alice has it before her: by a signed link, which spares a sign-in and is the same page."""
+
+    def __init__(self, visitor: Visitor, url: str) -> None:
+        self.visitor, self.url = visitor, url
+
+    def page(self, query: str = "") -> str:
+        return self.visitor.get(self.url + query).text
+
+    def form(self, part: str) -> dict[str, Any]:
+        return form_of(self.page(), part)
+
+    def post(self, form: dict[str, Any], *, by_itself: bool = False) -> TestResponse:
+        return self.visitor.post(self.url, form, token=False, headers={"HX-Request": "true"} if by_itself else {})
+
+    def forget(self) -> None:
+        choosing.change("alice", {}, replace=True, source="test")
+
+
+@pytest.fixture
+def desk(visitor: Visitor) -> Desk:
+    with transaction():
+        people.upsert([InlineRecipient("alice", {"email": "alice@example.test"})])
+    return Desk(visitor, f"/p/{tokens.sign_preferences(link_of('alice'))}")
+
+
+@pytest.fixture
+def alice(signed_in: Callable[..., Visitor]) -> Visitor:
+    return signed_in(user_id="alice")
+
+
+def stored(user_id: str = "alice") -> dict[str, Any]:
+    db.session.rollback()
+    found = document(user_id)
+    found.pop("effective")
+    return found
+
+
+def chosen(user_id: str = "alice") -> dict[str, Any]:
+    """What differs from an untouched document."""
+    untouched = {"held": "wait", "quiet_hours": None, "mute_until": None, "time_zone": None, "digest_at": "08:00"}
+    return {key: value for key, value in stored(user_id).items() if value not in ({}, untouched.get(key))}
+
+
+# ---- switches
+
+
+def test_sending_a_form_untouched_changes_nothing(desk: Desk) -> None:
+    page = desk.page()
+    for part in ("choices", "quiet", "often"):
+        answer = desk.post(form_of(page, part))
+        assert (answer.status_code, answer.location.partition("#")[0]) == (303, f"{desk.url}?saved=same")
+    assert chosen() == {}
+    assert "Nothing has changed" in desk.page("?saved=same")
+
+
+def test_one_switch_changes_one_choice(desk: Desk) -> None:
+    form = desk.form("choices")
+    form["on"].remove("like:email")
+    form["on"].append("order_shipped:sms")
+    desk.post(form)
+    assert chosen() == {"types": {"like": {"email": False}, "order_shipped": {"sms": True}}}
+    assert "like:email" not in desk.form("choices")["on"]
+
+
+def test_a_switch_over_several_is_a_button_of_the_form(desk: Desk) -> None:
+    untouched = desk.form("choices")
+    for pressed, expected in (
+        ("marketing:email=off", {"categories": {"marketing": {"email": False}}}),
+        ("marketing:*=off", {"categories": {"marketing": {"*": False}}}),
+        ("marketing:*=on", {"categories": {"marketing": dict.fromkeys(("inapp", "email", "sms", "push"), True)}}),
+        ("*:email=off", {"channels": {"email": False}}),
+        ("*:voice=off", {}),
+        ("*:*=off", {}),
+        ("pigeons:email=off", {}),
+        ("marketing:email=perhaps", {}),
+        ("marketing:email", {}),
+    ):
+        desk.post({**untouched, "set": pressed})
+        assert (pressed, chosen()) == (pressed, expected)
+        desk.forget()
+
+
+def test_single_switches_that_were_turned_before_are_not_lost(desk: Desk) -> None:
+    form = desk.form("choices")
+    form["on"].remove("like:email")
+    desk.post({**form, "set": "marketing:email=off"})
+    assert chosen() == {"types": {"like": {"email": False}}, "categories": {"marketing": {"email": False}}}
+
+
+def test_a_switch_over_several_says_whether_they_agree(desk: Desk) -> None:
+    words = {"true": "all on", "false": "all off", "mixed": "some on, some off"}
+    for choices, expected in (
+        ({}, {"all-marketing-email": "true", "all-marketing-sms": "false", "all-marketing": "mixed"}),
+        (
+            {"types": {"newsletter": {"email": False}}},
+            {"all-marketing-email": "mixed", "all-email": "mixed", "all-social-email": "true"},
+        ),
+        ({"channels": {"email": False}}, {"all-email": "false"}),
+        ({"channels": {"sms": True}}, {"all-marketing": "true", "all-sms": "true"}),
+    ):
+        choosing.change("alice", choices, replace=True, source="test")
+        page = desk.page()
+        for id, state in expected.items():
+            [button] = re.findall(rf'<button class="switch"[^>]* id="{id}"[^>]*>', page)
+            assert (id, f'aria-checked="{state}"' in button, words[state] in button) == (id, True, True)
+
+
+def test_a_mandatory_cell_is_locked_on_the_page_and_at_the_server(desk: Desk) -> None:
+    page = desk.page()
+    form = form_of(page, "choices")
+    assert "security_alert:email=1" not in form["shown"]
+    assert "Always on for" in page
+    form["shown"].append("security_alert:email=1")
+    desk.post(form)
+    desk.post({"part": "choices", "only": "security_alert:email"})
+    assert chosen() == {}
+    desk.post({"part": "choices", "set": "*:email=off"})
+    db.session.rollback()
+    effective = document("alice")["effective"]
+    assert [effective[key]["email"]["enabled"] for key in ("security_alert", "one_time_code", "like")] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_types_for_admins_are_shown_to_admins_only(desk: Desk, signed_in: Callable[..., Visitor]) -> None:
+    assert "fraud_alert" not in desk.page()
+    assert "fraud_alert:inapp=1" in form_of(signed_in("admin").get("/preferences").text, "choices")["shown"]
+
+
+def test_what_the_product_alone_raises_is_not_shown(desk: Desk) -> None:
+    internal = db.session.scalars(sa.select(EventType.key).where(EventType.is_internal)).all()
+    page = desk.page()
+    assert internal
+    assert [key for key in internal if f'id="{key}"' in page] == []
+
+
+def test_an_old_page_changes_only_what_was_touched_on_it(desk: Desk) -> None:
+    old = desk.form("choices")
+    choosing.change("alice", {"types": {"comment": {"email": False}}}, replace=False, source="another window")
+    old["on"].remove("like:email")
+    desk.post(old)
+    assert chosen() == {"types": {"comment": {"email": False}, "like": {"email": False}}}
+
+
+def test_each_switch_says_which_rule_decided(desk: Desk) -> None:
+    for choices, sentence, mark in (
+        ({}, "On by default: you have not chosen.", ""),
+        ({"types": {"like": {"email": True}}}, "On: you chose it here.", "chosen"),
+        ({"types": {"like": False}}, "Off: you chose it for this kind of message.", "chosen"),
+        (
+            {"categories": {"social": {"email": False}}},
+            "Off: you chose it for social messages by E-mail.",
+            "by section",
+        ),
+        ({"categories": {"social": False}}, "Off: you chose it for all social messages.", "by section"),
+        ({"channels": {"email": True}}, "On: you chose it for everything by E-mail.", "by channel"),
+    ):
+        choosing.change("alice", choices, replace=True, source="test")
+        said = re.findall(
+            r'<span class="pref-mark"[^>]*>([^<]*)</span>\s*<span class="pref-why" id="like-email-why">([^<]*)<',
+            desk.page(),
+        )
+        assert said == [(mark, sentence)]
+
+
+# ---- saving by itself, and taking it back
+
+
+def test_the_page_saves_what_was_touched_and_is_told_what_looks_different(desk: Desk) -> None:
+    quiet = {
+        "part": "quiet",
+        "quiet": "1",
+        "quiet_start": "22:00",
+        "quiet_end": "07:00",
+        "quiet_days": ["1"],
+        "held": "drop",
+    }
+    for form, expected, parts in (
+        ({"part": "choices", "only": "like:email"}, {"types": {"like": {"email": False}}}, {"choices"}),
+        (
+            {"part": "choices", "only": "-", "set": "social:*=off"},
+            {"categories": {"social": {"*": False}}},
+            {"choices"},
+        ),
+        ({"part": "mute", "mute": "hour"}, {"mute_until": "2026-06-10T11:00:00Z"}, {"mute-panel"}),
+        ({"part": "often", "caps-social-day": "3"}, {"caps": {"social": {"day": 3}}}, {"often-panel"}),
+        (quiet, {"quiet_hours": {**QUIET, "days": [1]}, "held": "drop"}, {"quiet-panel", "mute-panel", "often-panel"}),
+    ):
+        with time_machine.travel(NOON, tick=False):
+            answer = desk.post(form, by_itself=True)
+            assert (answer.status_code, "Saved." in answer.text, "<html" in answer.text) == (200, True, False)
+            assert set(re.findall(r'id="([\w-]+)"[^>]* hx-swap-oob', answer.text)) == parts
+            assert chosen() == expected
+            desk.post(undo_of(answer.text), by_itself=True)
+            assert chosen() == {}
+
+
+def test_a_switch_can_be_turned_there_and_back_on_one_page(desk: Desk) -> None:
+    form = desk.form("choices")
+    for on in (False, True):
+        form["on"] = ["like:email"] if on else []
+        desk.post({**form, "only": "like:email"}, by_itself=True)
+        assert chosen() == {"types": {"like": {"email": on}}}
+
+
+def test_without_javascript_the_page_says_what_was_saved_and_takes_it_back(desk: Desk) -> None:
+    choosing.change("alice", {"types": {"newsletter": {"email": True}}}, replace=True, source="test")
+    before = stored()
+    saved = desk.post({**desk.form("choices"), "set": "marketing:email=off"}).location
+    page = desk.visitor.get(saved).text
+    assert saved.endswith("#marketing")
+    assert "2 choices were changed" in page
+    undone = desk.post(undo_of(page)).location
+    assert "Undone." in desk.visitor.get(undone).text
+    assert stored() == before
+
+
+def test_undo_is_honest_about_what_changed_meanwhile(desk: Desk) -> None:
+    form = desk.form("choices")
+    form["on"] = [name for name in form["on"] if name not in ("like:email", "comment:email")]
+    page = desk.visitor.get(desk.post(form).location).text
+    choosing.change("alice", {"types": {"like": {"email": True}}}, replace=False, source="another window")
+    answer = desk.post(undo_of(page), by_itself=True)
+    assert "except for what has been changed again since: Like by E-mail." in answer.text
+    assert chosen() == {"types": {"like": {"email": True}}}
+    assert "saved=partly" in desk.post(undo_of(page)).location
+
+
+def test_an_old_address_says_nothing_of_saving(desk: Desk) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        saved = desk.post({"part": "choices", "only": "like:email"}).location
+        assert "Undo</button>" in desk.visitor.get(saved).text
+        clock.shift(3600)
+        assert "Undo</button>" not in desk.visitor.get(saved).text
+
+
+def test_what_names_no_change_takes_nothing_back(desk: Desk) -> None:
+    choosing.change("alice", {"held": "drop"}, replace=True, source="test")
+    for events in ("", "1", "x-y", "1-", "-1-2", "1-99999999999999999999", "١-٢"):
+        assert desk.post({"part": "undo", "events": events}).status_code == 400
+        assert desk.visitor.client.get(desk.url, query_string={"saved": events}).status_code == 200
+    assert chosen() == {"held": "drop"}
+
+
+def test_a_form_that_is_none_is_refused(desk: Desk) -> None:
+    assert [desk.post(form).status_code for form in ({}, {"part": "everything"})] == [400, 400]
+
+
+def test_a_field_that_was_not_sent_changes_nothing(desk: Desk) -> None:
+    all_of_it = {
+        "quiet_hours": QUIET,
+        "held": "drop",
+        "caps": {"social": {"day": 3}},
+        "digest": {"social": "daily"},
+        "digest_at": "09:00",
+    }
+    choosing.change("alice", all_of_it, replace=True, source="test")
+    before = stored()
+    for part in ("choices", "quiet", "often", "mute"):
+        desk.post({"part": part})
+    assert stored() == before
+
+
+# ---- when, and how often
+
+
+def test_quiet_hours_are_set_told_in_words_and_taken_away(desk: Desk) -> None:
+    times = {
+        "quiet": "1",
+        "quiet_start": "21:30",
+        "quiet_end": "06:15",
+        "time_zone": "Europe/Berlin",
+        "quiet_days": ["1", "5"],
+    }
+    desk.post({**desk.form("quiet"), **times})
+    assert chosen() == {"quiet_hours": {"start": "21:30", "end": "06:15", "days": [1, 5]}, "time_zone": "Europe/Berlin"}
+    assert (
+        "From 21:30 to 06:15 (Europe/Berlin), nights that start on Monday and Friday, we hold everything but "
+        "security alerts"
+    ) in desk.page()
+    form = desk.form("quiet")
+    del form["quiet"]
+    desk.post(form)
+    assert chosen() == {"time_zone": "Europe/Berlin"}
+
+
+def test_a_sentence_says_what_will_happen(desk: Desk) -> None:
+    noon = {**QUIET, "start": "12:00", "end": "13:00"}
+    night = (
+        "From 22:00 to 07:00 (UTC), every night, we hold everything but security alerts, urgent messages and "
+        "messages about your orders until morning."
+    )
+    for quiet, held, sentence in (
+        (QUIET, "wait", night),
+        (noon, "wait", "until 13:00."),
+        ({**noon, "days": [7]}, "wait", "days that start on Sunday,"),
+        (QUIET, "summary", "and send it as one summary when they end."),
+        (QUIET, "drop", "we leave out everything but"),
+        (None, "drop", "Off: messages reach you at any hour."),
+    ):
+        choosing.change("alice", {"quiet_hours": quiet, "held": held}, replace=True, source="test")
+        assert sentence in desk.page()
+
+
+def test_muting_counts_in_the_persons_own_zone(desk: Desk) -> None:
+    choosing.change("alice", {"time_zone": "Europe/Berlin"}, replace=True, source="test")
+    for choice, until in (
+        ({"mute": "hour"}, "2026-06-10T11:00:00Z"),
+        ({"mute": "tomorrow"}, "2026-06-11T06:00:00Z"),
+        ({"mute": "date", "mute_date": "2026-06-20"}, "2026-06-19T22:00:00Z"),
+    ):
+        with time_machine.travel(NOON, tick=False):
+            desk.post({"part": "mute", **choice})
+            assert stored()["mute_until"] == until
+            assert "Muted until" in desk.page()
+            desk.post({"part": "mute", "mute": "off"})
+            assert stored()["mute_until"] is None
+
+
+def test_summaries_and_caps_are_chosen_by_category(desk: Desk) -> None:
+    desk.post(
+        {
+            **desk.form("often"),
+            "digest-social": "daily",
+            "digest_at": "09:30",
+            "caps-social-day": "3",
+            "caps-marketing-hour": "1",
+        }
+    )
+    assert chosen() == {
+        "digest": {"social": "daily"},
+        "digest_at": "09:30",
+        "caps": {"social": {"day": 3}, "marketing": {"hour": 1}},
+    }
+    form = desk.form("often")
+    assert (form["digest-social"], form["caps-social-day"], form["caps-system-day"]) == (["daily"], ["3"], [""])
+    desk.post({**form, "digest-social": "off", "caps-social-day": "", "caps-marketing-hour": "2"})
+    assert chosen() == {"digest": {"social": "off"}, "digest_at": "09:30"}
+
+
+SENSELESS: list[tuple[dict[str, str], str, str]] = [
+    ({"part": "mute", "mute": "date", "mute_date": "2020-01-01"}, "mute_date", "Choose a date in the future."),
+    ({"part": "mute", "mute": "date"}, "mute_date", "Choose a date."),
+    ({"part": "mute", "mute": "date", "mute_date": "soon"}, "mute_date", "Choose a date."),
+    (
+        {"part": "quiet", "quiet": "1", "quiet_start": "22:00", "quiet_end": "22:00", "quiet_days": "1"},
+        "quiet_end",
+        "different times",
+    ),
+    (
+        {"part": "quiet", "quiet": "1", "quiet_start": "25:00", "quiet_end": "22:00", "quiet_days": "1"},
+        "quiet_start",
+        "22:00",
+    ),
+    (
+        {"part": "quiet", "quiet": "1", "quiet_start": "22:00", "quiet_end": "07:00"},
+        "quiet_days",
+        "Choose at least one day.",
+    ),
+    (
+        {"part": "quiet", "quiet": "1", "quiet_start": "22:00", "quiet_end": "07:00", "quiet_days": "9"},
+        "quiet_days",
+        "Days are 1",
+    ),
+    ({"part": "quiet", "time_zone": "Mars/Olympus"}, "time_zone", "No time zone"),
+    ({"part": "quiet", "held": "burn"}, "held", "One of wait"),
+    ({"part": "often", "caps-marketing-day": "6"}, "caps-marketing-day", "At most 5"),
+    ({"part": "often", "caps-marketing-day": "0"}, "caps-marketing-day", "At least 1"),
+    ({"part": "often", "caps-marketing-day": "-1"}, "caps-marketing-day", "Enter a whole number."),
+    ({"part": "often", "caps-marketing-day": "9" * 40}, "caps-marketing-day", "Enter a whole number."),
+    ({"part": "often", "digest-social": "yearly"}, "digest-social", "One of off"),
+    ({"part": "often", "digest_at": "25:00"}, "digest_at", "22:00"),
+]
+
+
+@pytest.mark.parametrize("by_itself", [False, True], ids=["page", "part"])
+def test_what_makes_no_sense_is_said_beside_its_field_and_nothing_stored(desk: Desk, by_itself: bool) -> None:
+    for form, field, words in SENSELESS:
+        answer = desk.post(form, by_itself=by_itself)
+        assert answer.status_code == 422
+        [said] = re.findall(rf'<p class="field-fault" id="fault-{field}">([^<]*)', answer.text)
+        assert words in said
+        assert f'aria-describedby="fault-{field}"' in answer.text
+        assert "Nothing was changed." in answer.text
+        assert ("<html" in answer.text) == (not by_itself)
+    assert chosen() == {}
+
+
+def test_what_was_refused_is_shown_again_as_it_was_sent(desk: Desk) -> None:
+    sent = {
+        "part": "quiet",
+        "quiet": "1",
+        "quiet_start": "20:15",
+        "quiet_end": "20:15",
+        "quiet_days": ["2", "3"],
+        "held": "drop",
+    }
+    form = form_of(desk.post(sent).text, "quiet")
+    assert {name: form[name] for name in ("quiet_start", "quiet_end", "quiet_days", "held")} == {
+        "quiet_start": ["20:15"],
+        "quiet_end": ["20:15"],
+        "quiet_days": ["2", "3"],
+        "held": ["drop"],
+    }
+
+
+# ---- signed in
+
+
+def test_everybody_has_their_own(alice: Visitor, signed_in: Callable[..., Visitor]) -> None:
+    assert signed_in(user_id="bob").post("/preferences", {"part": "quiet", "held": "drop"}).status_code == 303
+    assert (chosen(), chosen("bob")) == ({}, {"held": "drop"})
+
+
+def test_the_history_says_what_changed_when_and_by_which_way(signed_in: Callable[..., Visitor]) -> None:
+    with time_machine.travel(NOON, tick=False):
+        alice = signed_in(user_id="alice")
+        choosing.change(
+            "alice",
+            {"time_zone": "Europe/Berlin", "types": {"like": {"email": False}}, "digest": {"social": "daily"}},
+            replace=True,
+            source="api",
+        )
+        alice.post("/preferences", {"part": "mute", "mute": "hour"})
+        page = alice.get("/preferences").text
+    history = re.sub(r"<[^>]+>", " ", page[page.index('id="history"') :])
+    assert re.search(r"Wed 10 Jun 2026, 12:00 , by the service that notifies you", history)
+    for line in (
+        "Like by E-mail: default → off",
+        "Social messages: default → daily summary",
+        "Muted until: not muted → Wed 10 Jun 2026, 13:00",
+    ):
+        assert line in history
+    assert "on this page" in history
+
+
+def test_a_long_history_is_shown_in_full_on_request(alice: Visitor) -> None:
+    for number in range(12):
+        with time_machine.travel(datetime(2026, 6, 1, number, tzinfo=UTC), tick=False):
+            choosing.change("alice", {"caps": {"social": {"day": number + 1}}}, replace=False, source="page")
+    assert alice.get("/preferences").text.count("Most social messages in one day") == 8
+    assert alice.get("/preferences?history=all").text.count("Most social messages in one day") == 12
+
+
+def test_the_export_is_the_producers_one_with_everything_in_it(alice: Visitor, send: Callable[..., Any]) -> None:
+    send("alice", channels=("inapp",))
+    answer = alice.get("/preferences/export")
+    assert answer.headers["Content-Disposition"] == "attachment; filename=notifications-export.json"
+    assert answer.json == export("alice", Sight())
+    assert len(answer.json["notifications"]) == len(answer.json["inbox"]) == 1
+
+
+def test_erasing_wants_the_address_typed_and_leaves_the_counts(alice: Visitor, send: Callable[..., Any]) -> None:
+    send("alice", channels=("email",), email="alice@example.test")
+    assert "there was one notification" in alice.get("/preferences").text
+    for typed in ("", "bob@example.test"):
+        refused = alice.post("/preferences/erase", {"confirm": typed})
+        assert (refused.status_code, "Type alice@example.test to confirm." in refused.text) == (422, True)
+        assert db.session.get(User, "alice") is not None
+    answer = alice.post("/preferences/erase", {"confirm": " Alice@example.test "})
+    assert (answer.status_code, answer.location) == (303, "/login")
+    assert "Your data has been erased" in alice.get("/login").text
+    assert alice.get("/preferences").status_code == 302
+    db.session.rollback()
+    remaining = {
+        table: db.session.scalar(sa.select(sa.func.count()).select_from(table))
+        for table in (User, Account, Address, ConsentEvent, Notification)
+    }
+    assert remaining == {User: 0, Account: 0, Address: 0, ConsentEvent: 0, Notification: 1}
+    assert db.session.scalar(sa.select(Notification.data)) is None
+
+
+def test_who_runs_this_installation_is_not_erased(signed_in: Callable[..., Visitor]) -> None:
+    visitor = signed_in("viewer")
+    assert "so you cannot erase yourself" in visitor.get("/preferences").text
+    answer = visitor.post("/preferences/erase", {"confirm": "viewer@example.test"})
+    assert (answer.status_code, "so you cannot erase yourself" in answer.text) == (409, True)
+    assert visitor.get("/preferences").status_code == 200
+
+
+def test_nobody_is_erased_whose_other_sign_in_runs_this_installation(alice: Visitor) -> None:
+    accounts.create_account("boss@example.test", PASSWORD, "admin", "alice")
+    assert alice.post("/preferences/erase", {"confirm": "alice@example.test"}).status_code == 409
