@@ -1,4 +1,4 @@
-"""`create_app`: reads the settings, binds the extensions, opens the doors. Nothing is created at import."""
+"""`create_app`: reads the settings, binds the extensions, registers the doors. An import creates nothing."""
 
 from apiflask import APIFlask
 from werkzeug.middleware.proxy_fix import ProxyFix

@@ -1,7 +1,7 @@
 """The functions that RQ jobs name, and the same work for many jobs at once.
 
-One app per process, made on first use, so that a stock `rq worker` can run the functions. Our own
-worker hands whole batches of `deliver` jobs to `Deliveries` instead.
+Their names are stored in Redis, so they must not change. One app per process, built on first use, so that a stock
+`rq worker` can run the functions. Our own worker passes whole batches of `deliver` jobs to `Deliveries` instead.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Who may come in: accounts and sessions of people, keys of producers, roles, sign-in by link, invitations, codes.
+"""Who may come in: people's accounts and sessions, producers' keys, roles, sign-in by link, invitations, address codes.
 
-Called by the doors and the programs. Knows nothing of HTTP.
+Called by the doors and the programs. Knows nothing of HTTP requests, cookies or pages.
 """

@@ -1,8 +1,8 @@
-"""Sign-in and producers' keys. Called by the doors and the commands; signed tokens are in `tokens`.
+"""Passwords of accounts: checked at the sign-in, changed, stored as argon2 hashes.
 
-Keys are looked up through a small cache, so that the hot path makes no query: what is revoked here is
-refused here at once, and in other processes after CACHED_S. Each function that writes is a transaction
-of its own. Knows nothing of requests, cookies or headers.
+Called by the pages of sign-in, account and invitations, and by `operations.installation`. Every function that writes is
+a transaction of its own. Knows nothing of requests or cookies; sessions are in `access.sessions`, producers' keys in
+`access.keys`.
 """
 
 import time

@@ -1,6 +1,7 @@
-"""Addresses that people add themselves, confirmed by a code that is sent there.
+"""Addresses that people add themselves, and the codes that confirm them.
 
-Called by the pages of a person. Codes are stored as keyed digests, counted, and good for a few minutes.
+Called by the addresses page. A code is stored as a keyed digest, valid for a few minutes and a few tries, and sent
+through `intake.own` on the address's own channel. Limits per person and address are counted by `ledgers.flood`.
 """
 
 import hmac

@@ -1,8 +1,8 @@
-"""Inviting people to the console by e-mail: sent, sent again, withdrawn, accepted once, forgotten. Called by `web` and
-the scheduler.
+"""Invitations to the console by e-mail: sent, sent again, withdrawn, accepted once, deleted after a while.
 
-As with sign-in links the secret stands in the mail alone, and its SHA-256 in the database. Who has the link has the
-mailbox; nothing else is asked of them. What they had already is never made less.
+Called by the pages of accounts and invitations, and by the scheduler. As with sign-in links, only the mail contains the
+secret; the database holds its SHA-256. Having the link proves that the mailbox is theirs, and nothing else is asked.
+Accepting never lowers a role.
 """
 
 import secrets

@@ -1,9 +1,8 @@
-"""When each producer's key was used last, right to the minute. Called by the API for every request, and written once a
-minute a key.
+"""When each producer's key was last used, to the minute.
 
-A key's first request of a minute writes it, together with those of other keys that came while another was being
-written: most requests write nothing, and none waits for another's. It is told for people to look at: failing is no
-fault.
+`api.auth` calls it for every request; it writes once a minute per key. The first request of a minute writes, together
+with other keys' requests that arrive during that write, so most requests write nothing and none waits for another's.
+The time is for people to look at: a failed write is logged and does no harm.
 """
 
 import threading

@@ -1,6 +1,7 @@
-"""Producers and their keys: made, shown once, found, rotated, revoked.
+"""Producers and their keys: created, shown once, looked up, rotated, revoked.
 
-Called by the doors, the console and the commands. A key is stored as a hash; lookups are kept for seconds.
+Called by the API's `auth`, the console and the commands. Keys are stored as SHA-256 hashes. A small cache makes
+look-ups free of queries: a revoked key is refused here at once, and in other processes after CACHED_S.
 """
 
 import hashlib

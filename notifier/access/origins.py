@@ -1,7 +1,9 @@
-"""Whose pages may use a producer's user tokens: each producer's list of origins, `https://shop.example`, or any.
+"""Which sites may use a producer's inbox tokens: each producer's list of origins, such as `https://shop.example`, or
+any.
 
-Called by the inbox's doors for what browsers send, and by the commands that change the lists. All lists are
-read at once and kept for CACHED_S: there are few producers, and preflights ask about all of them.
+Called by `api.inbox` and the sockets for what browsers send, and by the console and the commands that change the lists.
+All lists are read at once and cached for CACHED_S: there are few producers, and preflight requests ask about all of
+them.
 """
 
 import re

@@ -1,8 +1,8 @@
-"""Who may do what in the console, and who may not sign in at all: changed by admins. Called by `web.accounts`.
+"""Roles in the console, and disabled accounts: changed by admins.
 
-One active admin always remains. Whoever acts is one, never acts on themselves, and both are looked at under locks that
-every such change takes in the same order: of two admins who demote each other at once, the second has lost the right
-to.
+Called by the accounts page and by `access.invitations`. One active admin always remains. Admins cannot change
+themselves. Both accounts are checked under locks that every such change takes in the same order, so if two admins
+demote each other at once, the second one is no longer allowed to.
 """
 
 from uuid import UUID

@@ -1,8 +1,8 @@
-"""Who is signed in, in which browser: a row for each session, and its id in the browser's signed cookie.
+"""Who is signed in, in which browser: a row for each session, whose id is in the browser's signed cookie.
 
-A cookie alone is good for nothing: with the row every copy of it ends. Called by `web.login` and `web.account`, by the
-sockets' doors, by `roles` and `accounts` (which end sessions) and by the scheduler. A request looks its session and
-account up in one statement, and writes nothing.
+Without its row a cookie is worthless, so deleting the row ends every copy of the cookie. Called by the pages of
+sign-in, account and invitations, by `realtime.door`, by `access.roles` and `access.accounts` (which end sessions) and
+by the scheduler. A request reads its session and account in one statement, and writes nothing.
 """
 
 import re

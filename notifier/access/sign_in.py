@@ -1,8 +1,8 @@
-"""Signing in by a link in a mail: made and sent, looked at, used once, forgotten. Called by `web.login`, the scheduler
-and `invitations`.
+"""Sign-in by a link in a mail: created and sent, checked, used once, deleted after a while.
 
-The secret stands in the link alone, its SHA-256 in the database. Who asks is never told whether anybody
-was found: what is sent goes to the e-mail that was given, or nowhere.
+Called by the sign-in page, the scheduler and `access.invitations`. Only the mail contains the secret; the database
+holds its SHA-256. The caller never learns whether anybody was found: the mail goes to the e-mail that was entered, or
+nowhere.
 """
 
 import hashlib

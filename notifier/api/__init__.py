@@ -1,7 +1,7 @@
-"""The door for programs: producers' calls, the inbox's calls, health, and their description.
+"""The door for programs: calls of producers, of inboxes and of monitoring, and their OpenAPI document.
 
-A handler is schema in, one call, schema out, and its docstring is the API's text. `create_app` registers
-`blueprints` and calls `init_app`; no page is served here.
+A handler is schema in, one call, schema out; its docstring is the API's documentation. `create_app` registers
+`blueprints` and calls `init_app`. No page is served here.
 """
 
 from apiflask import APIFlask

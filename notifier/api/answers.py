@@ -1,4 +1,4 @@
-"""How answers leave: JSON as it is. What they look like is described to APIFlask by `@output`, and tests compare."""
+"""JSON answers. `@output` only describes them to APIFlask; tests compare answers and descriptions."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast

@@ -1,7 +1,8 @@
-"""Who is calling, and may they? Every route of the API declares it with `allow`; one without cannot be declared.
+"""Who is calling, and whether they may.
 
-Runs before the body is looked at, since strangers are to be told nothing about bodies. The identity
-of the caller stands in `g.key`, the id of the request in `g.request_id`.
+Every route of the API declares its rule with `allow`; a route without one cannot be declared. Runs before the body is
+read, since strangers learn nothing about bodies. `g.key` holds the caller's identity, `g.request_id` the id of the
+request.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""Every error of the API has one shape: RFC 9457 problem+json, with a stable code and every fault by JSON pointer.
+"""The one shape of all the API's errors: RFC 9457 problem+json, with a stable code and every fault by JSON pointer.
 
-`_PROBLEMS` is the whole list of codes. What is not in it and was not expected is a bug: an opaque 500
-for the caller, the trace in the log.
+`_PROBLEMS` lists all codes. An exception that is not in it is a bug: the caller gets an opaque 500, and the log the
+trace.
 """
 
 import math

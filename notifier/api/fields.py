@@ -1,7 +1,7 @@
 """The building blocks of every request's schema: texts, ids, times, zones, free JSON.
 
-Each refuses what could not be stored or shown: NUL, lone surrogates, naive times, numbers that
-other languages cannot hold. A schema made of these needs no checks of its own.
+Each refuses values that could not be stored or shown: NUL, lone surrogates, naive times, numbers that other languages
+cannot hold. A schema made of these needs no checks of its own.
 """
 
 import functools

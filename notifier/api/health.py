@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, what is it doing: for load balancers, people and Prometheus."""
+"""`/healthz`, `/readyz` and `/metrics`, for load balancers, people and Prometheus."""
 
 import redis
 from flask import Response, current_app

@@ -1,7 +1,9 @@
-"""The inbox of a signed-in person (session cookie) or of a page that embeds it (`Bearer <user token>`).
+"""The inbox's calls, for a signed-in person (session cookie) or for a page that embeds the inbox
+(`Bearer <user token>`).
 
-A cookie is sent along by any page, so its writes need the CSRF token and its answers stay with our own
-origin. A token is only ever sent on purpose: it needs neither, and may come from where its producer allows.
+Browsers send a cookie along with any page's request, so writes by cookie need the CSRF token, and answers to them stay
+on our own origin. A token is sent on purpose only: it needs no CSRF token, and may come from every site that its
+producer allows.
 """
 
 from typing import Annotated, Any, Literal

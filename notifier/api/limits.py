@@ -1,14 +1,14 @@
-"""Rate limits: of a producer's key, of the network address of all other calls, and of guesses; fixed windows counted in
+"""Rate limits of producers' keys, of network addresses for all other calls, and of guesses; fixed windows counted in
 Redis.
 
-A call with a key costs the notifications it asks for, and at least one. A process takes a thousandth of the limit
-at a time, so that few requests wait for Redis. When Redis is away nothing is limited: a refused
-notification is worse than a producer over its quota. A dead Redis is asked once a second, and what passes is counted.
+A call with a key costs the number of notifications it asks for, and at least one. A process takes a thousandth of the
+limit at a time, so that few requests wait for Redis. While Redis is down nothing is limited, since a refused
+notification is worse than a producer over its limit; Redis is tried once a second, and the calls let through are
+counted.
 
-Without a key a call counts against its address: a network of IPv6 (/64) is one, and behind proxies (TRUSTED_PROXIES)
-the one they name. Pages and inboxes that somebody has to be signed in for may be asked _KNOWN times as often: a whole
-office may stand behind one address. What an unknown key or token is answered counts apart, and never keeps out a good
-one.
+A call without a key counts for its network address: a /64 of IPv6 is one address, and behind proxies (TRUSTED_PROXIES)
+it is the client's. Pages and inboxes of signed-in people get _KNOWN times the limit, since a whole office may share one
+address. Invalid keys and tokens are counted apart, and never lock out a valid one.
 """
 
 import time

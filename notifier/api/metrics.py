@@ -1,5 +1,5 @@
-"""What Prometheus reads: counts and times of requests, and the queues' depths asked of Redis and the database at each
-scrape.
+"""Metrics for Prometheus: counts and times of requests, and the lengths of queues, read from Redis and the database at
+each scrape.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Submitting notifications and asking what became of them."""
+"""Submitting, listing and cancelling notifications."""
 
 from flask import Response, g, request
 

@@ -1,8 +1,7 @@
-"""The query parameters of a call: those it declares, each once. Others are refused, since whoever sends one means
-something by it.
+"""The query parameters of a call: the declared ones, each at most once.
 
-`Door` puts every route that is not open to everybody behind `checked`. Nothing of the route has run by then, and
-the caller is known, so that a stranger is told nothing.
+Others are refused, since the caller expects them to have an effect. `Door` wraps every route that needs a caller in
+`checked`. It runs after the caller is known and before the route, so strangers learn nothing.
 """
 
 import functools

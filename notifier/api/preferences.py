@@ -1,4 +1,4 @@
-"""What people want to receive, as producers see and set it."""
+"""People's preferences, as producers read and set them."""
 
 from flask import Response
 

@@ -1,4 +1,4 @@
-"""What the sandbox captured instead of sending."""
+"""Messages that the sandbox captured instead of sending."""
 
 from flask import Response, g
 

@@ -1,4 +1,4 @@
-"""Recurring schedules: a submission that is made again and again."""
+"""Recurring schedules: a submission that is repeated at the times of a cron expression."""
 
 from flask import Response, g
 

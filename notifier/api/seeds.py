@@ -1,7 +1,7 @@
-"""The calls of the design papers this product grew from, bodies and answers as written there.
+"""The calls of the design papers this product grew from, with the bodies and answers given there.
 
-Thin aliases: each body is turned into the canonical one, takes the canonical road, and a fault is
-named in the words of the call. Unknown users are a 422 here too.
+Each call translates its body into the canonical one, submits it as usual, and names faults in its own terms. Unknown
+users get a 422 here too.
 """
 
 import re

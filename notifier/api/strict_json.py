@@ -1,7 +1,7 @@
-"""JSON in and out: strict about the bodies it reads, and ISO 8601 for the times it writes.
+"""JSON in and out: strict about bodies, and ISO 8601 for times.
 
-Only syntax and size are judged here, since a fault in one item of a bulk call must not fail its
-neighbours; what a text or number may be is `fields.check_json`'s business.
+Only syntax and size are checked here, since a fault in one item of a bulk call must not fail the others;
+`fields.check_json` checks texts and numbers.
 """
 
 import json

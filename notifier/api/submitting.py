@@ -1,6 +1,6 @@
-"""From a request's body to the canonical Submission, and from what the pipeline says to an answer.
+"""From a request's body to the canonical Submission, and from the pipeline's result to an answer.
 
-Shared by the canonical calls and the seeds' own, so that both are one road.
+Shared by `api.notifications`, `api.schedules` and `api.seeds`, so that all submit in the same way.
 """
 
 import hashlib

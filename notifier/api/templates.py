@@ -1,4 +1,4 @@
-"""Templates: the words of the event types, from a draft to being published and rolled back."""
+"""Templates of event types: drafts, publishing, rolling back."""
 
 import re
 from collections.abc import Sequence

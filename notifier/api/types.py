@@ -1,4 +1,4 @@
-"""Event types: what can happen, how pressing it is, and the shape of its data."""
+"""Event types: category, priority, channels and the schema of their data."""
 
 import re
 

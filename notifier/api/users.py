@@ -1,4 +1,4 @@
-"""People: their profiles, addresses and inbox tokens, kept by producers."""
+"""People as producers manage them: profiles, addresses and inbox tokens."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,7 @@
-"""Wakes an idle worker within milliseconds, without asking Redis again and again.
+"""Wakes an idle worker within milliseconds, without polling Redis.
 
-Whoever enqueues may also `ring`; a worker with nothing to take waits for that in a thread of its own.
-A job enqueued without a ring (RQ's own requeue, say) is found by the next look, a second later at most.
+Code that enqueues may also call `ring`; an idle worker waits for it on a thread of its own. A job enqueued without
+`ring` (for example by RQ's own requeue) is found by the next poll, at most a second later.
 """
 
 import threading

@@ -1,4 +1,4 @@
-"""What the worker hands to the code that does the work, and what it wants back."""
+"""The interface between the worker and the handlers that do the work."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Runs jobs whose function has no batch handler, one on a lane, with RQ's own consequences."""
+"""Runs jobs whose function has no batch handler, one per lane, with the same results as in RQ."""
 
 import sys
 import traceback

@@ -1,6 +1,4 @@
-"""The RQ side of what has ended, many jobs in one pipeline: done → deleted, failed → FailedJobRegistry, unwanted →
-back.
-"""
+"""The RQ side of ended jobs, many in one pipeline: done → deleted, failed → FailedJobRegistry, returned → queue."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,6 +1,4 @@
-"""How lanes are shared: among classes of queues (priorities), and among groups of them (channels). `take` does the
-sharing.
-"""
+"""How classes of queues (priorities) and groups of queues (channels) share the lanes. `take` applies it."""
 
 WEIGHTS = (40, 30, 20, 10)  # of all that is taken while every class waits, the most pressing first
 # Takes that a class is left behind its share while a more pressing one has work: urgent work passes all as long as

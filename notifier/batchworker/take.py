@@ -1,4 +1,4 @@
-"""Takes jobs: popping and registering as started are one atomic step, so that no kill can fall between them.
+"""Takes jobs: popping and registering as started are one atomic step, so that a kill cannot fall between them.
 
 RQ pops from several queues with BLPOP and registers afterwards (rq#1716). Keys and fields are RQ's own:
 `rq:queue:<name>`, `rq:job:<id>`, `rq:wip:<name>` (StartedJobRegistry, entries `job:execution`).

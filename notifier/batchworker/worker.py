@@ -1,6 +1,6 @@
-"""The worker: one thread that takes, begins, finishes and settles in batches, and lanes that run the slow part.
+"""The worker: one thread that takes, begins, finishes and settles jobs in batches, and lanes that run the slow part.
 
-To RQ's tools it is a worker like any other: it registers, beats, can be suspended, and stops warmly.
+To RQ's tools it is a normal worker: it registers, sends heartbeats, can be suspended, and stops warmly.
 """
 
 import contextlib

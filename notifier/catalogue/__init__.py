@@ -1,7 +1,8 @@
-"""The event types delivered with the product: one TOML file each, with its data, its words and a sample.
+"""What can happen: event types with their schemas and templates, and the ones delivered with the product (a TOML file
+each).
 
-`installation.load_catalogue` stores what is not there yet; from then on the database's copy is changed
-at will. Reads package data only, once. Knows nothing of rendering.
+`operations.installation` stores shipped types that are not in the database yet; after that the database's copy counts
+and may be changed. This module only reads the package's own files, once. It knows nothing of rendering.
 """
 
 import tomllib

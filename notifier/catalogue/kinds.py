@@ -1,6 +1,6 @@
 """The kinds of data that event types share, as JSON Schema: a TOML file says `tracking_url = "url"`.
 
-Further keys are always allowed; a key that is named here must have the right type and a sane size.
+Additional keys are always allowed; a key named here must have the right type and a reasonable size.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
-"""Event types and the ids of published templates, kept in each process for a moment (`ground/kept.py`).
+"""Event types and the ids of published templates, cached in each process for two seconds (`ground.kept`).
 
-Read by judging, planning, claiming and the sweep: no query while what is kept is fresh.
+Read by intake, planning, delivery and upkeep; no query while the cache is fresh.
 """
 
 from collections.abc import Iterable

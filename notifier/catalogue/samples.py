@@ -1,5 +1,6 @@
-"""Data to look at a template with, and to try a schema with. Called by the editor and by the checks before something is
-published.
+"""Sample data for event types: to preview a template, and to try a schema before it is published.
+
+Called by `catalogue.types`, `catalogue.templates` and the template editor.
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,9 @@
-"""Checks a submission's data against the JSON Schema of its event type. Validators are made once per version of the
-type.
+"""Checks a submission's data against the JSON Schema of its event type.
 
-Both come from strangers: so there is no schema and no data that keeps a check busy for long. Patterns are RE2's, which
-take time in proportion to the text, and the work of a check is counted, in microseconds of CPU as for templates
-(`template_filters.Budget`). Checks are made before the transaction of a batch begins, and what is dear off the hub.
+A validator is built once per version of the type. Called by `intake.judge` and `catalogue.types`. Schemas and data both
+come from strangers, so no schema and no data may keep a check busy. Patterns run on RE2, which takes time in proportion
+to the text, and the work of a check is counted in microseconds of CPU, as for templates (`words.filters.Budget`).
+Checks run before the batch's transaction begins; expensive ones run in a child process.
 """
 
 import functools

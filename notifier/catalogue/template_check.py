@@ -1,7 +1,7 @@
-"""What is wrong with the words of a version, before it is saved or published: by field and line.
+"""Finds the faults of a template version, by field and line, before it is saved or published.
 
-Their sources are compiled and tried with sample data in every channel and language, so this takes its time: `templates`
-has the process pool do it. Pure: what it must know of the event type is handed in.
+Compiles its texts and renders them with sample data in every channel and language. This takes a while, so
+`catalogue.templates` runs it in the process pool. Pure: the caller passes in the facts about the event type.
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,8 @@
-"""The life of a template's versions: a draft is made of one, written, published; an older one is published again to
-roll back.
+"""The versions of a template: a draft is created, written and published; publishing an older version rolls back.
 
-Called by the console and the API. A published version never changes, since notifications point to it; it is
-archived when another takes its place. Each function that writes is one transaction, which holds the rows of
-the key, and a line in the audit log. Rendering is `render`'s business, reading `queries.templates`'.
+Called by the console and the API. A published version never changes, since notifications refer to it; it is archived
+when another is published. Each function that writes is one transaction, which locks the rows of the key and writes a
+line of the audit trail. `words.render` renders, `queries.templates` reads.
 """
 
 import hashlib

@@ -1,4 +1,7 @@
-"""Creating and changing event types. Called by the API; what the planner will see is checked here."""
+"""Creates and changes event types, and checks everything that planning relies on.
+
+Called by the API and the console.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

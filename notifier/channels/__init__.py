@@ -1,6 +1,7 @@
-"""The channels and the providers that serve them. A new provider is one file here and one line in ADAPTERS.
+"""The channels and the adapters that serve them.
 
-Called at the door (addresses), by planning (which channels are on) and by `pipeline.deliver` (who sends).
+A new provider is one file in `channels/adapters/` and its class in ADAPTERS here. `channels.serving` builds the
+adapters of an installation. Knows nothing of notifications or the database.
 """
 
 from notifier.channels.adapters.email_smtp import EmailSmtp

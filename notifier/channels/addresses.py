@@ -1,7 +1,7 @@
 """The kinds of address: how each is checked and normalised, and how it is masked for screens and logs.
 
-Called at the door and wherever an address is shown. Looks nothing up: whether a target may be reached
-is judged when it is connected to, by `targets`.
+Called wherever an address is accepted or shown. Looks nothing up: whether a target may be reached is checked when it is
+connected to, by `wire.targets`.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""What a channel is and what a provider's adapter must offer. The whole of what an adapter author reads.
+"""What a channel is and what a provider's adapter must offer. Everything that the author of an adapter has to read.
 
-An adapter declares itself in class attributes and does one thing: `send`. It never reads the
-environment or the database, never sleeps, never retries and never logs a secret; it raises one of
-`core.errors`' DeliveryErrors, which decide what follows.
+An adapter declares itself in class attributes and does one thing: `send`. It never reads the environment or the
+database, never sleeps, never retries and never logs a secret. It raises one of the DeliveryErrors of `core.errors`,
+which decide how the delivery continues.
 """
 
 import hashlib

@@ -1,7 +1,8 @@
-"""The sandbox provider of every channel: keeps the message instead of sending it, or fails as its recipient asks.
+"""The sandbox provider of every channel: keeps the message instead of sending it, or fails if its recipient asks for
+that.
 
-Used where a channel has no provider, with test keys, and for magic recipients whatever provider is set.
-It takes the whole path like any other adapter; `pipeline.deliver` stores what it captured.
+Used for channels without a provider, for test keys, and for magic recipients whatever the provider. Messages take the
+whole path as with any other adapter; `delivery.record` stores the captured message.
 """
 
 import re

@@ -1,6 +1,7 @@
-"""Which accounts serve a channel here, built from settings and database: the registry an app holds.
+"""Which provider accounts serve each channel here: the registry that an app holds, built from settings and database.
 
-Called by planning and claiming. Adapters are declared in `channels`.
+Called by everything that plans, claims or sends, and by pages that list channels. Adapters are declared in `channels`;
+`providers.accounts` refreshes the registry from the database.
 """
 
 import random

@@ -1,6 +1,7 @@
-"""The channels that every installation knows, one row each. Which of them can send is the registry's matter.
+"""The channels that every installation has, one row each.
 
-A channel of a provider's own (one no row stands for) is declared in that provider's file.
+The registry (`channels.serving`) knows which of them can send. A channel that only one provider has is declared in that
+provider's file.
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
-"""Changing the stored document of choices: a switch that stands for several, and taking a change back.
+"""Changes to the stored document of preferences: one switch that stands for several, and undoing a change.
 
-Called by `pipeline.preferences` with the document it holds locked. The rule that reads the result is
-`core.preferences.resolve`: the most specific choice wins, so whoever speaks for many has to silence those below.
+Called by `people.preferences` with the document's row locked. `core.preferences.resolve` reads the result: the most
+specific choice wins, so a switch for many must remove the more specific choices below it.
 """
 
 from collections.abc import Collection, Iterable, Mapping

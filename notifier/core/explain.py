@@ -1,7 +1,7 @@
-"""A decision in words: one line for each step of a plan, and one for what became of each delivery.
+"""A decision in words: one line for each step of a plan, and one for the result of each delivery.
 
-The same for a dry run, the stored decision, the admin's story and a person's "why". `when` puts a time
-(text, as the API shows it) into the reader's zone and language; this module has no formats of its own.
+Called for dry runs, stored decisions, the console's story and the page `/why`. `when` converts a time (text, as in the
+API) to the reader's zone and language; this module has no formats of its own.
 """
 
 import re

@@ -1,6 +1,6 @@
-"""What the planner must be told of a type, a channel, an address and a person, as plain values.
+"""What planning must know of a type, a channel, an address and a person, as plain values.
 
-Made by `pipeline/planning/orders.py`; `plan` reads nothing else.
+`planning.orders` and `planning.decide` build them; `core.plan` reads nothing else.
 """
 
 from collections.abc import Mapping

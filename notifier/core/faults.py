@@ -1,6 +1,6 @@
-"""What is wrong with a value, in words of JSON: whoever reads them need not know what we are written in.
+"""Faults of a value in terms of JSON, so that readers need not know which language Notifier is written in.
 
-The kinds are pydantic's; a check of our own brings its sentence along.
+Called by `api.errors` and `realtime.door`. The kinds are pydantic's; checks of our own bring their own sentences.
 """
 
 from collections.abc import Mapping

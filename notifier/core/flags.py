@@ -1,4 +1,4 @@
-"""Whom a channel or a provider is on for: a percentage of the users, the same ones every time."""
+"""For whom a channel or a provider is on: a percentage of the users, always the same ones."""
 
 import hashlib
 

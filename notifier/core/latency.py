@@ -1,4 +1,4 @@
-"""How long from the trigger to the recipient: buckets that can be added up, and percentiles read from them."""
+"""Time from trigger to recipient: buckets that can be added up, and percentiles read from them."""
 
 from bisect import bisect_left
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The life of a delivery: one literal table. Every status move in the product is checked against it.
+"""The life of a delivery: one literal table, against which every change of a status is checked.
 
 `docs/architecture.md` shows the diagram printed by `diagram()`; a test keeps them equal.
 """

@@ -1,7 +1,7 @@
-"""Caps: how many notifications of a category somebody is sent in any hour and any day, together and by one channel.
+"""Caps: how many notifications of a category a person gets in any hour and any day, in all and per channel.
 
-A day is any 24 hours, not one of the calendar. Counted is what goes out, for the time it is due. The installation sets
-them (CAPS), the person may lower them. Here is which caps hold; `pipeline.caps` counts.
+A day is any 24 hours, not a calendar day. A notification counts for the time it is due. The installation sets the caps
+(CAPS), and a person may lower them. This module says which caps apply; `ledgers.caps` counts.
 """
 
 from collections.abc import Mapping

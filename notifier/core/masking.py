@@ -1,8 +1,8 @@
-"""A notification's data as an admin may see it: enough to understand it by, without what would let them act as its
+"""A notification's data as an admin may see it: enough to understand it, but nothing that would let them act as its
 recipient.
 
-Codes, tokens and passwords go by the name of their field; links lose their query and what looks like a token
-in their path; e-mail addresses and phone numbers keep a letter and the last digits.
+Codes, tokens and passwords are recognised by their field's name; links lose their query and anything in their path that
+looks like a token; e-mail addresses and phone numbers keep a letter and the last digits.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What the pipeline hands to a channel adapter, and what it gets back."""
+"""What delivery hands to a channel adapter, and what the adapter returns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

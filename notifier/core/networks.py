@@ -1,4 +1,4 @@
-"""Networks as people write them down, and whether an address lies in one of them."""
+"""Networks in the notation people use, and whether an address is in one of them."""
 
 import ipaddress
 from collections.abc import Collection, Iterable

@@ -1,7 +1,7 @@
 """Deciding: facts and the time go in, one decision per channel and address comes out, with its reason.
 
-Called by `pipeline.accept` (which stores the decisions) and by its dry run (which does not).
-The order of the questions is the order of `_decide`; each leaves a line in the trace.
+Called by `planning.decide`, for stored notifications and dry runs alike, and by the last look before a send. The
+questions are asked in the order of `_decide`; each leaves a line in the trace.
 """
 
 from collections.abc import Mapping, Sequence

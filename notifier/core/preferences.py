@@ -1,7 +1,7 @@
-"""What a person wants to receive, and the one rule that answers it: the most specific choice wins.
+"""What a person wants to receive, and the one rule for it: the most specific choice wins.
 
-Order: type × channel, type, category × channel, category, channel, the channel's default.
-A mandatory type ignores all of it on its own channels (not on others a producer names).
+Order: type × channel, type, category × channel, category, channel, the channel's default. A mandatory type ignores all
+choices on its own channels (but not on others that a producer names).
 """
 
 from collections.abc import Mapping

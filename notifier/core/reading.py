@@ -1,4 +1,7 @@
-"""What a read in the inbox makes needless elsewhere. Used by `pipeline.inbox`, in the transaction of the mark."""
+"""Which deliveries become needless when a notification is read in the inbox.
+
+Called by `inbox.marks` in the transaction of the mark, by `core.routing`, and before waiting deliveries go out.
+"""
 
 READ_ELSEWHERE = "read_elsewhere"
 

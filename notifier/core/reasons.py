@@ -1,4 +1,4 @@
-"""Why something was not sent, or waits: the closed list of reasons, and which rule each belongs to."""
+"""The closed list of reasons why a delivery was skipped or waits, and the rule that each belongs to."""
 
 from notifier.core.routing import (
     ESCALATION,

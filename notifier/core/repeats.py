@@ -1,6 +1,7 @@
-"""Repeats: what is the same content, and for how long saying it again is left out. Called by `pipeline`.
+"""Repeats: which contents are the same, and for how long a repeat is left out.
 
-The text returned by `content` is all that two notifications are compared by; nothing here stores or hashes it.
+Called by `intake.judge` and `planning.repeats`. Two notifications are compared by the text that `content` returns;
+nothing is stored or hashed here.
 """
 
 import json

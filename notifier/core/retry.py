@@ -1,6 +1,7 @@
-"""What follows a failed try. Returns a value; `pipeline.deliver` acts on it.
+"""What follows a failed try: retry, fail over, fall back or stop.
 
-Delays are the seeds' 1, 2, 4 seconds first, then longer, because real outages outlast seven seconds.
+Returns a value; `delivery.deliver` and `delivery.record` act on it. Delays are 1, 2, 4 seconds first, then longer,
+because real outages last longer than seven seconds.
 """
 
 from collections.abc import Mapping

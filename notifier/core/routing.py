@@ -1,7 +1,7 @@
 """Routing: in which order channels are tried, and what follows when one of them has ended.
 
-With `first`, `escalate` and `best` the channels are steps, taken one after the other. `next_move` is
-called with what became of a notification's deliveries, whenever one of them has ended or was read.
+With `first`, `escalate` and `best` the channels are steps, taken one after the other. `next_move` gets the state of a
+notification's deliveries, whenever one of them has ended or was read.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""An SMS as networks carry it: GSM-7 where its alphabet suffices, else UCS-2, in parts of a certain size.
+"""SMS parts: GSM-7 if its alphabet suffices, else UCS-2, and the number of parts.
 
 3GPP TS 23.038 and 23.040.
 """

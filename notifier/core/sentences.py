@@ -1,8 +1,8 @@
-"""The words of `core.explain`: a sentence in each language for every reason there is.
+"""The sentences of `core.explain`: one for each reason, in each language.
 
-Nobody is addressed, so that the same sentence serves the person, the producer and the admin. What stands in
-brackets is left out unless everything in it is known. A key with a dot is for a special case of a reason:
-`rule.reason`, `reason.because`, `reason.held`, `reason.per` of a cap, or `reason.outcome`.
+They address nobody, so that the same sentence serves the person, the producer and the admin. Text in brackets is left
+out unless every value in it is known. A key with a dot is a special case of a reason: `rule.reason`, `reason.because`,
+`reason.held`, `reason.per` of a cap, or `reason.outcome`.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a producer sends, and the rules that hold for it whatever the recipients' wishes are."""
+"""A submission as producers send it, and the rules that hold for it whatever its recipients prefer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

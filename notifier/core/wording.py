@@ -1,4 +1,4 @@
-"""What a template is made of. Read by rendering, by the editor and by the API."""
+"""The parts of a template: channels, languages and fields. Used by rendering, the editor and the API."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

@@ -1,8 +1,8 @@
-"""The world of test keys: people of their own, under the ids their producers use.
+"""The world of test keys: people of their own, under the ids that their producers use.
 
-Somebody of the test world is a row like anybody's, under an id that no live person can have, so preferences, addresses,
-inbox, history, erasure and export follow by themselves. Ids are turned where requests of test keys come in, and back
-where answers go out.
+A person of the test world is an ordinary row, under an id that no live person can have, so preferences, addresses,
+inbox, history, erasure and export need no further code. Ids are translated where test keys' requests come in and
+answers go out.
 """
 
 MARK = "~"  # no id that a producer may use has one

@@ -1,4 +1,4 @@
-"""What everything stands on: settings, clock, ids, encryption, database, logs, tokens, shapes.
+"""What every other room stands on: settings, clock, ids, encryption, database, logs, tokens, shapes.
 
-Used by every room above `core`. Knows nothing of notifications.
+Imports only `core`. Knows nothing of notifications.
 """

@@ -1,9 +1,8 @@
-"""The one place that reads the time. Rules get it as an argument; tests turn it with time-machine.
+"""The one place that reads the time. Rules get the time as an argument; tests set it with time-machine.
 
-The database's clock decides what is due, lapsed or expired: it is the one that all hosts share. A long-running process
-sets its time by it (`follow`, called by `database`) and then counts the seconds itself, so that neither a host whose
-clock is hours wrong nor one that is set anew while we run makes anything early, late or expired. Until then it is the
-host's.
+The database's clock decides what is due, lapsed or expired: all hosts share it. A long-running process reads it
+(`follow`, called by `ground.database`) and counts the seconds since then itself, so a host's wrong clock, or one that
+is set while the process runs, makes nothing early, late or expired. Before the first reading, the host's clock counts.
 """
 
 import time

@@ -1,7 +1,7 @@
-"""Settings: read once from the environment, typed and frozen; every fault is reported in one message.
+"""Settings: read once from the environment, typed and frozen; all faults are reported in one message.
 
-Each field's metadata holds the help text that the README's table is checked against. A secret may be
-given as `NAME_FILE`, the path of a file that holds it. Providers declare settings of their own.
+Each field's metadata holds its help text; the README's table shows the same texts, and a test compares them. A secret
+may be given as `NAME_FILE`, the path of a file that holds it. Providers declare settings of their own.
 """
 
 import difflib

@@ -1,7 +1,7 @@
 """Engine set-up for both databases, and the one way to write: `with transaction():`.
 
-SQLite: WAL, foreign keys, and `BEGIN IMMEDIATE` for writers. Waiting for its lock inside the C library
-would freeze a green-threaded web process, so the busy timeout is short and the wait is done here.
+SQLite: WAL, foreign keys, and `BEGIN IMMEDIATE` for writers. Waiting for its lock inside the C library would freeze a
+green-threaded web process, so the busy timeout is short and this module waits and retries.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """The key ring: AES-256-GCM with key ids, so that keys can be rotated, and a keyed digest for look-ups.
 
-`vault` is opened once per process, by `create_app`; the column types in `models/types.py` use it.
-Each ciphertext is bound to its purpose (`table.column`), so it cannot be moved to another column.
+`create_app` opens `vault` once per process; the column types in `models.types` use it. Each ciphertext is bound to its
+purpose (`table.column`), so it cannot be moved to another column.
 """
 
 import base64

@@ -1,7 +1,7 @@
-"""Flask extensions, unbound. Imports nothing of ours but the memory of Redis' outages, so that anything may import it.
+"""Flask extensions, unbound. Imports nothing of ours except `ground.outage`, so that every module may import it.
 
-`create_app` binds them. `socketio` has its async mode set explicitly by `create_app`: python-socketio
-would otherwise choose eventlet wherever that is importable.
+`create_app` binds them and sets the async mode of `socketio` explicitly: python-socketio would otherwise choose
+eventlet wherever it is importable.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
-"""What hardly ever changes is read from the database once and kept in the process for LIFE_S.
+"""Rarely changed rows, read from the database once and kept in the process for LIFE_S.
 
-Event types and the ids of published templates are asked for with every batch. A change holds everywhere within
-LIFE_S, and at once for what was not there before: only what was found is kept.
+Called for event types, ids of published templates and the revision of the people cache, which every batch needs. A
+change is seen everywhere within LIFE_S, and a new row at once: only rows that were found are kept.
 """
 
 import time

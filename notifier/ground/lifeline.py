@@ -1,11 +1,11 @@
-"""Tells at once, and for certain, that a worker has died: it holds a lock that the kernel, or the database's, takes
-from the dead.
+"""Shows at once, and reliably, that a worker has died: a living worker holds a lock, which the kernel or PostgreSQL
+releases at its end.
 
-A worker takes a number and locks it for as long as it lives; what it claims bears that number. A scheduler looks which
-numbers are still held (`pipeline.abandoned`). However slow, busy or stopped a worker is, its lock stays, so nothing
-that is merely slow is ever sent twice. With PostgreSQL the lock is an advisory one of a session of its own: the session
-ends with the process. With SQLite, which lives on one host, it is one on a file beside the database. Where neither can
-be had, leases alone remain.
+A worker takes a number and locks it for as long as it lives; the deliveries that it claims carry the number.
+`upkeep.abandoned` checks which numbers are still locked. A slow, busy or suspended worker keeps its lock, so none of
+its deliveries is sent twice. With PostgreSQL it is an advisory lock in a session of its own, which ends with the
+process. With SQLite, which lives on one host, it is a lock on a file beside the database. Where neither is possible,
+only the leases decide.
 """
 
 import contextlib

@@ -1,8 +1,7 @@
-"""Structured logs: one event name and ids as fields, one line a stage (`log.info("delivery.sent", delivery=…)`).
+"""Structured logs: one event name with ids as fields, one line per stage (`log.info("delivery.sent", delivery=…)`).
 
-Configured once per process. JSON in production, readable in development; what libraries log through
-the standard library comes out in the same form. A request's id is bound by `bind` and stands on every
-line until `unbind`. Addresses are masked by whoever logs them; secrets are never logged.
+Configured once per process: JSON in production, readable text in development; libraries' log lines get the same form.
+`bind` puts a request's id on every line until `unbind`. The caller masks addresses; secrets are never logged.
 """
 
 import logging

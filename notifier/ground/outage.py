@@ -1,8 +1,8 @@
-"""What a process remembers of a Redis that does not answer, so that nobody else waits for it.
+"""A process's memory of a Redis that does not answer, so that only one caller waits for it.
 
-Redis is the doorbell: whoever asks it does without when it is away. The first caller who waited in vain says so for
-the whole process; for AWAY_S all others are refused at once, and then one of them asks again. Every command of the
-app's client passes here, since redis-py runs each of them, and each connect, through its `Retry`.
+Redis is the doorbell: every caller can do without it. The first caller whose wait was in vain marks the outage for the
+whole process; for AWAY_S all others are refused at once, then one of them tries again. Every command of the app's
+client passes here, since redis-py runs each command and each connect through its `Retry`.
 """
 
 import contextlib

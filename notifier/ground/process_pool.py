@@ -1,10 +1,10 @@
-"""Runs what people wrote apart from the process that everybody waits for: in a few child processes, one call at a time
-each.
+"""Runs user-written programs (templates, schemas) in child processes, one call at a time in each, so that nobody waits
+for them.
 
-Called through `run` for whatever may take long. The web process has two pools, since its green threads share one real
-one: AUTHORS for those who write templates and schemas, MESSAGES for what is submitted, which so never waits for the
-former. Elsewhere, and in tests, a call is made where it stands. A child knows no settings and no secret: it gets a
-function by its name and plain values, and gives plain values back.
+Called through `run` for work that may take long. The web process has two pools, since its green threads share one real
+thread: AUTHORS for people who write templates and schemas, and MESSAGES for submissions, which therefore never wait for
+authors. In other processes and in tests, the function is called directly. A child knows no settings or secrets: it gets
+a function's name and plain values, and returns plain values.
 """
 
 import contextlib

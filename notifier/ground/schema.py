@@ -1,5 +1,6 @@
-"""Which migration a database stands at, and what to do when that is not the program's. Asked by the commands before
-they begin, and by `doctor`.
+"""The migration that a database is at, and the error message if it is not the program's.
+
+Called by the commands, by `programs.starting` and by `doctor`.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The JSON shapes of the API that more than one place answers with. Rows in, plain dicts out; no queries."""
+"""JSON shapes of the API that more than one module returns. Rows in, plain dicts out; no queries."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

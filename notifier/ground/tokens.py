@@ -1,22 +1,22 @@
-"""Signed tokens: who may act in an inbox, whose preferences a link opens, and what one click on an unsubscribe link
-does.
+"""Signed tokens: for an inbox, for a person's preferences, and for unsubscribing with one click.
 
-Signed with SECRET_KEY, a salt for each purpose, in the alphabet `[A-Za-z0-9._-]`. Called by the doors
-(which open them) and by `pipeline.words` (which puts links into messages).
+Signed with SECRET_KEY and a salt for each purpose, in the alphabet `[A-Za-z0-9._-]`. Opened by the doors, and put into
+messages by `words.compose`.
 
-A token names the very person it was made for (`Subject`), so it never passes on to somebody new of the same id, and
-what made it. The signature says that a token is ours; whether it still holds is the database's to say, in the statement
-that reads the person anyway (`conditions_of`) or for many at once (`holding`):
+A token names the person it was made for (`Subject`), including their generation, so a new person with the same id
+cannot use it; and it names its cause. The signature only shows that we made the token. Whether it is still valid is in
+the database: the statement that reads the person checks it (`conditions_of`), or `queries.valid_tokens` does for many
+at once:
 
 | token | ends with |
 |---|---|
-| user token (embedded inbox) | its time, its key, the producer's being disabled, erasure, `people.end_tokens` |
-| preferences (`/p/…`) | the producer's being disabled, the person's erasure, `people.end_tokens` |
-| unsubscribe (`/u/…`) | the person's erasure alone: one click works as long as there is somebody to be left in peace |
-| unsubscribe at an address that came with a notification alone | never: it names nobody, and holds for that address |
+| user token (embedded inbox) | its time, its key, a disabled producer, the person's erasure, `profiles.end_tokens` |
+| preferences (`/p/…`) | a disabled producer, the person's erasure, `profiles.end_tokens` |
+| unsubscribe (`/u/…`) | only the person's erasure: one click works as long as the person exists |
+| unsubscribe at an address that only came with a notification | never: it names no person, and works for that address |
 | device (a cookie of the sign-in) | its time: it opens nothing |
 
-Tokens from before these were kept count as those of generation 0, which is that of all who were there then.
+Tokens from releases without generations count as generation 0, which is the generation of all people of that time.
 """
 
 import hashlib

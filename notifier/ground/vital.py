@@ -1,7 +1,7 @@
-"""No long-lived thread ends unnoticed: the process ends with it, with a code that is not zero, and is started anew.
+"""No long-lived thread ends unnoticed: its process ends too, with an exit code that is not zero, and is restarted.
 
-A thread that a process cannot do without runs its work through `kept`. A program calls `arm` when it has its handler
-of SIGTERM, and returns `exit_code()`. In what is no program of ours (a stock `rq worker`, a test) a loss is logged.
+A thread that a process cannot do without runs its work through `kept`. A program calls `arm` after setting its handler
+of SIGTERM, and returns `exit_code()`. In other programs (a stock `rq worker`, a test) the loss is only logged.
 """
 
 import os

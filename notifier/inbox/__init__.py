@@ -1,4 +1,4 @@
-"""The items of a person's inbox and the marks on them, with counts that change in the same transaction.
+"""The items of a person's inbox, the marks on them, and the counts, which change in the same transaction.
 
-Reading is in `queries/inbox.py`; telling browsers is `signals/publish.py`.
+`queries.inbox` reads them; `signals.publish` tells browsers.
 """

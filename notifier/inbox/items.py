@@ -1,4 +1,7 @@
-"""Items come into an inbox, or take another one's place, with the counts in the same statements."""
+"""Adds items to inboxes, and replaces older items by newer ones, with the counts in the same transaction.
+
+Called by planning, upkeep and `inbox.marks`. The caller publishes the changes after the commit.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

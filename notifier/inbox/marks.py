@@ -1,8 +1,8 @@
-"""The inbox: new items, and the marks a person puts on them. Called by `store`, the inbox API and the gateway.
+"""The marks a person puts on inbox items: read, seen, archived, snoozed.
 
-An item and its user's row of counts change in the same transaction, and whoever changes items locks
-that row first: so the counts are exact, and every changed item gets a `seq` of its own. Browsers are
-told after the commit.
+Called by the inbox API, the sockets and the scheduler. An item and its user's row of counts change in the same
+transaction, and every change locks that row first, so the counts are exact and every changed item gets its own `seq`.
+Browsers are told after the commit.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,5 @@
-"""What is counted or written across notifications: audit trail, caps, floods, scores, digests, tallies.
+"""Records and counts that span notifications: audit trail, caps, limits, scores, digests, tallies.
 
-Each is written in the transaction of what it records, a constant number of statements a batch.
+Each takes a constant number of statements or round trips per batch. Those in the database are written in the
+transaction that they are about.
 """

@@ -1,8 +1,8 @@
-"""The audit trail: who changed what, from where. Append-only; called by whatever changes something for a person or a
-key.
+"""The audit trail: who changed an entry, from where.
 
-Who acts is settled at the door (`acting_as`), so that nobody down here has to be told. What nobody asked for
-is done by the product itself. A secret never reaches the trail, whatever is handed in.
+Append-only; called by every module that changes something for a person or a key. The door sets the actor (`acting_as`),
+so no other module needs to pass it on. Without an actor, the change is the product's own. Secrets are removed from
+every line.
 """
 
 import re

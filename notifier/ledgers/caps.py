@@ -1,18 +1,19 @@
-"""Counts what people are sent, and tells which channels of a notification are over one of their caps (`core.limits`).
+"""Counts notifications for the caps, and says which channels of a notification are over one of their caps
+(`core.limits`).
 
-Called by `decide` for a whole batch: one Lua call, in which Redis judges one notification after the other, so that
-two senders at the limit never both pass. Each channel counts for the time it is due, and is over a cap where any window
-that contains that time is full, with what is due later too. A dry run looks, and leaves nothing behind.
+`planning.decide` calls it for a whole batch: one Lua call, in which Redis checks one notification after another, so two
+senders at the limit never both pass. Each channel counts for the time it is due. It is over a cap if any window around
+that time is full, including later deliveries. A dry run only reads.
 
-Whoever ends deliveries without their having gone out, or brings one back, calls `recount`; of a transaction that comes
-to nothing all is given back. What waits again after it was counted (a retry, quiet hours, an outage) keeps its first
-time.
+Code that ends deliveries before they have gone out, or brings one back, calls `recount`; if a transaction is rolled
+back, all its counts are given back. A delivery that waits again after it was counted (a retry, quiet hours, an outage)
+keeps its first time.
 
-After a FLUSHALL the counts are rebuilt from the database: it is asked once for each person, until all that was planned
-before is a day old. (What somebody's mute has put off for longer than a day is not found then.) While Redis is away
-everything passes, uncounted: a cap protects against too much, and losing what somebody waits for is worse. A process
-killed between counting and committing, or between committing and recounting, leaves too many counted, until a day
-after they were due.
+After a FLUSHALL the counts are rebuilt from the database, one query per person, until everything planned before is a
+day old. (Deliveries that a mute has delayed by more than a day are missed.) While Redis is down everything passes
+uncounted: a cap prevents too many messages, and losing one that somebody waits for is worse. If a process is killed
+between counting and committing, or between committing and recounting, the counts are too high until a day after the
+deliveries were due.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Digests while they are open: what goes into one instead of out, and what leaves it again.
+"""Open digests: adding deliveries to them, and taking deliveries out.
 
-`store` gathers, in the transaction of the notifications; `cancel` withdraws; `preferences` hastens what somebody
-wants otherwise from now on. `summaries` makes a notification of each.
+`planning.store` adds, in the notifications' transaction; `intake.cancel` takes out; `people.preferences` closes digests
+early when a person changes how they want them. `upkeep.summaries` turns each digest into a notification.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -1,11 +1,10 @@
-"""Nobody is flooded with one-time codes: how often one person, and one address, may be sent one urgent or mandatory
-type (RECIPIENT_LIMIT), and how often one phone may be sent anything transactional (PHONE_LIMIT).
+"""Limits against flooding: how often one person, or one address, may be sent one urgent or mandatory type
+(RECIPIENT_LIMIT), and how often one phone may get transactional messages (PHONE_LIMIT).
 
-Such types pass preferences, quiet hours and caps, so this is what stands between a leaked key, or a login
-form that is hammered, and somebody's phone: a thousand people may be made who all have its number. Counted in Redis,
-people before the transaction and addresses (by their keyed digests) when it is known which they are, in one round trip
-a batch each; while Redis is away everything passes, and is counted as unchecked. What is simulated
-(`+1555010000<digit>`, `@sandbox.test`) is nobody's phone or mailbox.
+These types ignore preferences, quiet hours and caps, so only these limits protect a phone from a leaked key or a
+hammered sign-in form, even if a thousand people are created with its number. Counted in Redis in one round trip per
+batch each: people before the transaction, addresses (by their keyed digests) once they are known. While Redis is down
+everything passes, and is counted as unchecked. Simulated recipients (`+1555010000<digit>`, `@sandbox.test`) are exempt.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
-"""What routing `best` learns from: how often a person opened what came by a channel.
+"""The data from which routing `best` learns: how often a person opened messages on each channel.
 
-Only notifications with that routing are counted, since each of them is one trial of one channel. Where the same
-goes to several channels at once, whichever is looked at first would take the others' opens from them.
-What came of everybody together is counted by the scheduler now and then: no row that all would have to write.
+Only notifications routed `best` count, since each of them is one trial of one channel. If a message goes to several
+channels at once, the channel that is looked at first gets all the opens. The scheduler adds up everyone's counts now
+and then, so no row is written by all.
 """
 
 from collections import Counter

@@ -1,8 +1,8 @@
-"""Counts what happens, by channel and minute, for the overview: so that it never has to count deliveries.
+"""Counts events by channel and minute for the overview, which therefore never has to count deliveries.
 
-Every batch adds rows of its own in its own transaction: nobody waits for anybody's row, and what is rolled back was
-never counted. The scheduler adds up what has become past. What test keys send is not counted. Whoever looks at the
-console is told after the commit.
+Every batch adds its own rows in its own transaction: nobody waits for another's row, and a rollback leaves no count.
+The scheduler adds up past minutes. Messages of test keys are not counted. Open pages of the console are told after the
+commit.
 """
 
 from collections import Counter

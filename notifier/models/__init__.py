@@ -1,4 +1,4 @@
-"""The tables, one aggregate a file. Columns and properties only: no queries, commits or sends."""
+"""The tables, one aggregate per file. Columns and properties only: no queries, commits or sends."""
 
 from notifier.models.account import Account, AccountSession, Invitation, SignInLink
 from notifier.models.console import BulkAction, PausedChannel, Tally

@@ -1,4 +1,7 @@
-"""Sign-ins. Every account has a user, so that alerts reach admins by the same road as everything else."""
+"""Accounts, sessions, invitations and sign-in links.
+
+Every account has a user, so that alerts reach admins like everybody else.
+"""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What the admin console keeps of its own: counted events, work on many dead letters, paused channels."""
+"""The console's own tables: counted events, bulk actions on failed jobs, paused channels."""
 
 from datetime import datetime
 from typing import Any

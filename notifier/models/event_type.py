@@ -1,4 +1,4 @@
-"""Event types and the templates that put them into words."""
+"""Event types and their templates."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""The inbox: items, and one row of counts per user that changes in the same transaction as they do."""
+"""The inbox: items, and one row of counts per user that changes in the same transaction."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What belongs to the installation as a whole: its digest key, configured providers, the audit trail."""
+"""Rows of the whole installation: its digest key, configured providers, the audit trail."""
 
 from datetime import datetime
 from typing import Any

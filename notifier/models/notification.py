@@ -1,4 +1,4 @@
-"""The heart of the data: notification, its deliveries, their attempts, receipts and captures."""
+"""The heart of the data: notification, its deliveries, their attempts and captures."""
 
 from datetime import datetime
 from typing import Any

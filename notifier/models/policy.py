@@ -1,5 +1,5 @@
-"""What deciding remembers between notifications: repeats, replacements, digests, schedules, flags, and what people
-open.
+"""Data that decisions need from earlier notifications: repeats, replacements, digests, schedules, flags, and what
+people open.
 """
 
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What producers sent: submissions, their idempotency keys, and broadcasts."""
+"""Submissions of producers, their idempotency keys, and broadcasts (a table that nothing fills yet)."""
 
 from datetime import datetime
 from typing import Any

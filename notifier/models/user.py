@@ -1,4 +1,4 @@
-"""People who are notified, their addresses, and what they have chosen."""
+"""People who are notified, their addresses and their preferences."""
 
 import secrets
 from datetime import datetime

@@ -1,4 +1,5 @@
-"""What those who run the installation do: retry dead letters, act on many, try a provider or a template, set up.
+"""The tasks of people who run the installation: retrying failed jobs, bulk actions, trials of providers and templates,
+set-up.
 
-Called by the console and the commands; each change stands in the audit trail.
+Called by the console and the commands; each change is recorded in the audit trail.
 """

@@ -1,8 +1,8 @@
-"""Retries or discards many dead letters in the background: all that a filter chooses. Begun by the failed jobs' pages,
-worked off by the scheduler.
+"""Retries or discards many failed jobs in the background: all that a filter matches.
 
-What a batch did and how far it came are one transaction, so a scheduler that dies repeats nothing and leaves
-nothing out; the row is held meanwhile, so two of them never do the same. Redis hears of it after the commit.
+Started by the failed jobs' pages, run by the scheduler. A batch and the new cursor are one transaction, so a scheduler
+that dies repeats and skips nothing; the row is locked meanwhile, so two schedulers never do the same batch. Redis is
+told after the commit.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,7 @@
-"""What an installation needs once: its own secrets, the catalogue, a first key, a first admin. Called by the commands.
+"""One-time set-up of an installation: its own secrets, the catalogue, a first key, a first admin.
 
-Everything here may be run again and by several processes; what exists is left as people have changed it.
+Called by the commands and by `create_app`. Everything here may run again, in several processes at once; existing rows
+keep people's changes.
 """
 
 import secrets

@@ -1,8 +1,8 @@
-"""A test of one account of a provider: a message of the product's own, to a destination of an admin's choice, through
-that account alone.
+"""A test of one provider account: a message of the product's own, to a destination that an admin chooses, through that
+account only.
 
-Called by the console. It takes the normal road (`own.submit`): nothing is sent here, a worker does it, and its story
-can be followed like any other's. A destination that is typed in is kept among the admin's own addresses, unconfirmed.
+Called by the console. The message goes the normal way (`intake.own`): a worker sends it, and its history can be
+followed like any other's. A destination that is typed in is stored among the admin's own addresses, unconfirmed.
 """
 
 from datetime import datetime, timedelta

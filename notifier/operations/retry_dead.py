@@ -1,7 +1,7 @@
-"""Gives dead deliveries another life, or puts them away: a person decided so. Called by the failed jobs' pages and by
-`bulk_actions`.
+"""Retries or discards failed deliveries, as a person decided.
 
-A retry never takes one that has expired; whether it is still wanted is asked again when it is claimed.
+Called by the failed jobs' pages and by `operations.bulk_actions`. An expired delivery is never retried; the claim
+checks again whether a delivery is still wanted.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
-"""A template's words before they are published: rendered with sample data, and sent to their author alone.
+"""A trial of a template before it is published: rendered with sample data, or sent to its author only.
 
-Called by the console's editor and the API. The preview is `render` itself; the test send takes the normal road
-with the very version, so that what arrives is what everybody would get.
+Called by the template editor and the API. `words.render` makes the preview; a test message goes the normal way with
+exactly that version, so it looks as it will for everybody.
 """
 
 from collections.abc import Mapping, Sequence

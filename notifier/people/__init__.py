@@ -1,4 +1,4 @@
-"""People: profiles, addresses, choices and suppressions, and what the planner needs to know of them.
+"""People: profiles, addresses, preferences and suppressions, and reading them for planning.
 
-Who may change what is decided by the doors and `access`.
+Called by the doors, `access` and the pipeline, which decide who may change something.
 """

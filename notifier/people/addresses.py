@@ -1,8 +1,7 @@
-"""Where people are reached: what a producer gives, what a person adds and confirms, and the browsers they switch on.
+"""People's addresses: given by a producer, added and confirmed by the person, and browsers with push switched on.
 
-Called by the users' API and the preferences page. An address that a person adds gets nothing but its code until
-that is entered. A code goes the ordinary road (`own.submit`), on the address's own channel: a person reads it
-from their mail or phone, and the owner of a webhook or Slack URL from what arrives there.
+Called by the users' API and the addresses page. An address that a person adds gets nothing but a code
+(`access.address_codes`) until it is confirmed.
 """
 
 import base64

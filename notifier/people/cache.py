@@ -1,21 +1,21 @@
-"""What planning knows of people, kept in Redis for an hour at most: name, locale, time zone and choices
-(PREFERENCE_CACHE).
+"""The facts about people that planning needs, cached in Redis for at most an hour: name, locale, time zone and
+preferences (PREFERENCE_CACHE).
 
-`recall` answers for a whole batch with one MGET; `changing` is called by whoever changes or erases a person, inside
-the transaction and holding the person's row. A change holds from the moment its transaction has ended, so before
-anybody is told "saved". Why nothing older is ever found from then on:
+`recall` answers for a whole batch with one MGET. Code that changes or erases a person does so within `changing`, inside
+the transaction and with the person's row locked. A change holds from the moment its transaction has ended, so before
+anybody is told "saved". Why no older value is ever used after that:
 
 1. Before the commit the person is *closed*: the value is deleted, and the stamp says closed.
-2. A reader who finds no value takes the stamp before it reads the database, and its value is accepted only while
-   the stamp is the same, and not closed (one Lua script). So what was read before the person was opened again, whether
-   it began before or after the closing, is never accepted.
+2. A reader who finds no value takes the stamp before it reads the database, and its value is accepted only if the stamp
+   is still the same, and not closed (one Lua script). So a value read before the person was opened again, whether the
+   reading began before or after the closing, is never accepted.
 3. After the commit, or the rollback, the person is opened: value and stamp are deleted (a FLUSHALL meanwhile may have
-   undone the closing), unless somebody else has closed them since.
-4. A process that dies in between leaves the person closed: not cached for two hours, and right.
-5. If Redis cannot be reached to close somebody, the change raises the *revision* in its own transaction, and waits
-   until every process has noticed. Values of an older revision are never used again, whatever Redis comes back with.
+   undone the closing), unless another change has closed them since.
+4. If the process dies in between, the person stays closed: not cached for two hours, but correct.
+5. If Redis cannot be reached to close a person, the change raises the *revision* in its own transaction, and waits
+   until every process has noticed. Values of an older revision are never used again, whatever Redis returns with.
 
-Addresses are not kept: rows refer to them, and sending asks the database anyway (`claim`).
+Addresses are not cached: rows refer to them, and the claim reads the database anyway.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
-"""What was given as preferences, checked and brought into the form that is stored; every fault named by its place.
+"""Checks preferences as they were sent, and brings them into the stored form; every fault is named by its place.
 
-Called by `people/preferences.py` before anything changes.
+Called by `people.preferences` before anything changes.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,7 @@
-"""People as the planner needs them: name, zone, addresses, choices, for a whole batch in a constant number of queries.
+"""People as planning needs them: name, zone, addresses and preferences, for a whole batch in a constant number of
+queries.
 
-Choices come from `people/cache.py` where that is cheaper.
+Preferences come from `people.cache` where that is cheaper.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

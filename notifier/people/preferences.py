@@ -1,7 +1,7 @@
-"""Changing what a person wants: validated, merged, recorded as consent, in one transaction.
+"""Changes to a person's preferences: checked, merged and recorded as consent, in one transaction.
 
-Called by the API, the preference page, signed links and one-click unsubscribe; `source` says which.
-The stored document holds choices only, never what is merely default.
+Called by the API, the preference page, signed links and one-click unsubscribe; `source` says by which. The stored
+document holds choices only, never defaults.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -1,7 +1,7 @@
-"""Users and their addresses: created and changed by producers, one by one or a batch at a time.
+"""People and their primary addresses: created, changed and erased by producers, one by one or a batch at a time.
 
-Called by `accept` for recipients given inline, and by the users' API. `email` and `phone` of a user
-are its primary addresses; a changed one keeps its row, so that what is queued goes to the new one.
+Called by `intake.judge` for recipients given inline, by the users' API and by the person's own pages. A user's `email`
+and `phone` are its primary addresses; a changed one keeps its row, so queued messages go to the new one.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -1,7 +1,7 @@
-"""What waits until a person may be disturbed. Whoever changes when that is calls `wake`, in the transaction of the
-change.
+"""Wakes deliveries that wait for a person's quiet hours or mute to end.
 
-What is woken is asked about once more by its claim (`last_look`), and goes out or waits on.
+Code that changes mute, quiet hours or zone calls `wake` in the transaction of the change; `delivery.claim` puts
+deliveries off. The claim of a woken delivery checks again (`planning.last_look`) whether it may go out or must wait on.
 """
 
 from collections.abc import Collection

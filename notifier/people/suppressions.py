@@ -1,6 +1,6 @@
-"""Suppressions that people ask for: an operator lifts one, having word that an address can be reached again; whoever
-reads a message at an address that nobody has stored unsubscribes there. Called by the console and the link in the
-message.
+"""Suppressions at people's request: an operator lifts one after hearing that an address can be reached again, and the
+reader of a message unsubscribes an address that is stored with no person. Called by the console and the unsubscribe
+link.
 """
 
 from uuid import UUID

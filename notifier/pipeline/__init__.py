@@ -1,5 +1,6 @@
-"""The flow, a room for each stage: `intake` → `planning` → `delivery`, and `upkeep` again and again.
+"""The flow, a room for each stage: `intake` accepts, `planning` decides and stores, `delivery` sends, `upkeep` runs
+again and again.
 
-Every stage takes a list; one request is a list of one. A stage reads what it needs in a constant number of queries,
-lets `core` decide, and writes in one transaction with no network call inside.
+Every stage takes a list; one request is a list of one. A stage reads in a constant number of queries, lets `core`
+decide, and writes in one transaction with no network call to a provider inside.
 """

@@ -1,1 +1,1 @@
-"""The processes and commands that `python -m notifier` starts, a module each; imported only when asked for."""
+"""The processes and commands that `python -m notifier` starts, a module each; imported only when needed."""

@@ -1,6 +1,7 @@
-"""Programs that are started, watched and stopped, and that never outlive who started them. Used by `up`.
+"""Child processes: started, watched and stopped, and ended with their parent.
 
-On Linux the kernel ends a child whose parent has ended (PR_SET_PDEATHSIG); elsewhere a `Watch` does.
+Used by `programs.up` and `programs.worker`. On Linux the kernel ends a child whose parent has ended (PR_SET_PDEATHSIG);
+elsewhere a `Watch` does.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """The commands that do one thing and end: migrate, create-admin, create-producer, producers, providers, flags, demo.
 
-Each takes the settings and its parsed arguments, prints for a person, and returns the exit code.
+Each takes the settings and its parsed arguments, prints text for people, and returns the exit code.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Demo data: a person, and a handful of notifications that take the ordinary road from `pipeline.accept` on."""
+"""Demo data: a person and a handful of notifications, submitted the normal way through `intake.accept`."""
 
 import secrets
 from collections.abc import Mapping

@@ -1,8 +1,9 @@
-"""In front of the HTTP server: what strangers send has a bound and a time, and connections leave room for each other.
+"""Reads requests in front of the HTTP server: everything that clients send is limited in size and time, and so are
+connections.
 
-Used by wsgi.py alone. Knows sockets, and not which server or which threads stand behind them. Requests are read
-strictly (RFC 9112) wherever two readers could take them for different ones (request smuggling): lines end with
-CRLF, none is folded, no space stands before a colon, and a body has one length.
+Used by wsgi.py only. Knows sockets, but not which server or threads are behind them. Requests are parsed strictly (RFC
+9112) wherever two parsers could disagree (request smuggling): lines end with CRLF, none is folded, no space stands
+before a colon, and a body has one length.
 """
 
 import errno

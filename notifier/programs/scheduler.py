@@ -1,6 +1,6 @@
-"""`scheduler`: calls the sweeps again and again. Any number may run, none is special, and each row moves once.
+"""`scheduler`: runs the periodic tasks again and again. Any number may run, none is special, and each row moves once.
 
-A database or a Redis that is away is waited for; one sweep that fails never holds up the others.
+It waits for a database or Redis that is down; a task that fails never delays the others.
 """
 
 import argparse

@@ -1,5 +1,5 @@
-"""How a long-running process gets its app: no process needs another to be there first, the database and its migrations
-neither.
+"""How a long-running process gets its app: it waits for the database and its migrations, so processes may start in any
+order.
 """
 
 import gc

@@ -1,8 +1,7 @@
 """`up`: the whole of Notifier on one machine. Supervises Redis, web, worker and scheduler as separate processes.
 
-Knows how to start, watch and stop programs and nothing of what they do: it imports no app and opens no
-database. The children are in sessions of their own, so that a Ctrl-C reaches only this process, which
-then stops them in order.
+It only starts, watches and stops programs: it imports no app and opens no database. The children are in sessions of
+their own, so that Ctrl-C reaches only this process, which then stops them in order.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""`worker`: delivers what is queued, urgent first, many at once. Any number may run, for all queues or for some."""
+"""`worker`: sends queued deliveries, urgent first, many at once. Any number may run, for all queues or for some."""
 
 import argparse
 import fnmatch

@@ -1,4 +1,4 @@
-"""Accounts of providers: which there are, whom they are on for, how well they are, what is paused.
+"""Provider accounts: which exist, for whom they are on, whether they are healthy, and which channels are paused.
 
-Health is shared through Redis, everything else stands in the database.
+Health is shared through Redis; everything else is in the database.
 """

@@ -1,5 +1,6 @@
-"""The providers and flags in the database, taken up by every process within seconds. Called by `accept`, `deliver` and
-the console.
+"""Provider accounts and flags in the database; every process takes up changes within seconds (`refresh`).
+
+Called by intake, delivery and upkeep to stay current, and by the console and the commands, which change them.
 """
 
 import re

@@ -1,7 +1,8 @@
-"""Whom a channel (`sms`) or one account of a provider (`sms:twilio`) is on for: off, a percentage of the users, on.
-Called by the commands.
+"""Flags: for whom a channel (`sms`) or one provider account (`sms:twilio`) is on: for nobody, a percentage of the
+users, everybody.
 
-The rule is `core.flags`; `providers.refresh` takes a change up in every process within seconds. What has no flag is on.
+Called by the commands and the console. `core.flags` is the rule; `providers.accounts.refresh` takes up a change in
+every process within seconds. Without a flag, it is on.
 """
 
 import sqlalchemy as sa

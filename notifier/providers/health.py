@@ -1,11 +1,11 @@
 """The health of providers, shared by all workers through Redis: circuit breakers and pace.
 
-A *scope* is a provider, or one server of a provider that calls people's own (a dead webhook stops nobody
-else), or one receiver there, who may ask us to wait (`Adapter.scope`, `Adapter.receiver`). Workers ask
-once per batch before they send (`admit`) and tell once per batch what came of it (`report`): never a round
-trip per send. What was refused waits in the database; the scheduler asks how much of it may go on
-(`let_out`). Redis's clock counts, so hosts may disagree about the time. While Redis is away everybody is
-admitted: the database's retries still hold.
+A *scope* is a provider, or one server of a provider that calls people's own servers (so a dead webhook stops nobody
+else), or one receiver there, who may ask us to wait (`Adapter.scope`, `Adapter.receiver`). Workers ask once per batch
+before they send (`admit`) and report once per batch afterwards (`report`); no send needs a round trip of its own.
+Refused deliveries wait in the database; the scheduler asks how many of them may go on (`let_out`). Redis' clock counts,
+so hosts may disagree about the time. While Redis is down every delivery is admitted: the database's retries still
+apply.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,10 +1,9 @@
-"""Pausing a channel: nothing is sent by it until somebody resumes it. Called by the console; obeyed by `claim` and
-`pacing`.
+"""Pausing a channel: nothing is sent on it until somebody resumes it.
 
-The row in the database decides, in the transaction that claims: from the moment it is committed nothing more goes
-out, in whatever process, but for what is being sent already. What is due goes back to `waiting` (`pipeline.outages`),
-loses nothing, and follows by turns once the channel is resumed. Urgent messages wait too, and what expires meanwhile
-has expired.
+Called by the console; obeyed by `delivery.claim` and `upkeep.due`. The claim reads the row in its own transaction: once
+the pause is committed, nothing more goes out in any process, except sends already in flight. Due deliveries go back to
+`waiting` (`delivery.outages`), lose nothing, and follow a part at a time once the channel is resumed. Urgent messages
+wait too, and expiries stay as they are.
 """
 
 from collections.abc import Collection

@@ -1,1 +1,1 @@
-"""Read-only questions, a file per screen family. Rows in, plain dicts out; nothing here writes or sends."""
+"""Read-only queries, a file for each family of pages. Rows in, plain dicts out; nothing here writes or sends."""

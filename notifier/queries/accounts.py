@@ -1,4 +1,4 @@
-"""Accounts and open invitations as the console lists them."""
+"""Accounts and open invitations for the console's list."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A person's addresses and browsers as their own preferences page shows them."""
+"""A person's addresses and browsers for their own preferences page."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,6 +1,4 @@
-"""The audit trail as its page and its CSV show it: newest first, filtered.
-Nothing here, or anywhere, changes an entry.
-"""
+"""The audit trail for its page and its CSV: newest first, filtered. Nothing here, or anywhere, changes an entry."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""What the sandbox kept instead of sending. Read by `GET /api/v1/sandbox` and `/admin/sandbox`.
+"""Messages that the sandbox captured. Read by `GET /api/v1/sandbox` and `/admin/sandbox`.
 
-What the product itself tells people are codes and sign-in links: `with_secrets` is for those who may act as
-anybody, and without it they do not exist.
+The product's own messages contain codes and sign-in links. `with_secrets` includes them, for callers that may act as
+anybody; without it they are left out.
 """
 
 from typing import Any

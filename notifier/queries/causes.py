@@ -1,7 +1,7 @@
-"""Dead letters by cause, and the jobs of one of them: what the first pages of `/admin/failed` show.
+"""Failed deliveries by cause, and the jobs of one cause: the first pages of `/admin/failed`.
 
-Read from the deliveries, which are the truth; `queries.failed` reads what RQ's registries say. The index
-`ix_delivery_cause` holds all that grouping needs, so hundreds of thousands take a fraction of a second.
+Read from the deliveries, which are the truth; `queries.failed` reads RQ's registries. The index `ix_delivery_cause`
+holds everything that the grouping needs, so hundreds of thousands take a fraction of a second.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""Which dead letters are meant: a filter, its SQL, and how it stands in an address or a row.
+"""A selection of failed deliveries: a filter, its SQL, and its form in a URL or a row.
 
-The failed jobs' pages list by it, and `pipeline.bulk_actions` acts on what it chooses: both must mean the same.
+The failed jobs' pages list by it, and `operations.bulk_actions` acts on it: both must select the same deliveries.
 """
 
 from collections.abc import Mapping

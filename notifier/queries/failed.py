@@ -1,7 +1,7 @@
-"""The dead letters: what stands in RQ's failed-job registries, joined with the deliveries it is about.
+"""RQ's failed-job registries, joined with the deliveries of their jobs.
 
-Read by `/admin/failed`. Registries are paged by rank, never loaded whole: they may hold hundreds of
-thousands. What the deliveries themselves say is read by `queries.causes`.
+Read by `/admin/failed/registry`. Registries are paged by rank, never loaded whole: they may hold hundreds of thousands
+of jobs. `queries.causes` reads the deliveries themselves.
 """
 
 import math

@@ -1,5 +1,7 @@
-"""What a person may ask about their inbox. The row of counts is always read first: an item that comes in
-between is then shown twice, by the list and by its event, and never lost.
+"""A person's inbox: lists, search and counts.
+
+The row of counts is always read first: an item that arrives in between then appears twice, in the list and by its
+event, and never not at all.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""What producers may ask about their notifications, as far as these are in their sight."""
+"""Notifications for producers, limited to those in their sight."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

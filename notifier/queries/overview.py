@@ -1,4 +1,4 @@
-"""What the admin's first page shows: queues, processes, the dead, and the latest notifications."""
+"""The console's first page: queues, processes, failed jobs and the latest notifications."""
 
 from collections import Counter
 from collections.abc import Sequence

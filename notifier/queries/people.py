@@ -1,4 +1,4 @@
-"""People as the console looks them up: by id or by an address, and what is known of one; addresses masked."""
+"""People for the console: found by id or address, and the details of one; addresses are masked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A person's choices as they are shown: the whole document, and the grid of what follows from it."""
+"""A person's preferences: the whole document, and the effective value for each type and channel."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Producers and their keys as the console shows them; never a key itself."""
+"""Producers and their keys for the console; never a key itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

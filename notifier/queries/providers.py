@@ -1,6 +1,4 @@
-"""Providers as the console shows them: the accounts of each channel, from the environment and the database; never a
-secret.
-"""
+"""Providers for the console: the accounts of each channel, from the environment and the database; never a secret."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Queues and workers as `/admin/queues` shows them: read from Redis, in a few round trips whatever there is."""
+"""Queues and workers for `/admin/queues`: read from Redis, in a few round trips however many there are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Recurring submissions as the API shows them."""
+"""Recurring schedules for the API."""
 
 from typing import Any
 from uuid import UUID

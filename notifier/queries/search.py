@@ -1,7 +1,7 @@
-"""Finds notifications for `/admin/notifications`: by any id that somebody has pasted, or by filters, newest first.
+"""Finds notifications for `/admin/notifications`: by any id that somebody pastes, or by filters, newest first.
 
-A page looks at a bounded number of notifications and says how far back it has looked, so that a search for
-something rare costs no more than any other, however many there are.
+A page examines a bounded number of notifications and says how far back it has looked, so a search for something rare
+costs no more than any other, however many notifications there are.
 """
 
 from collections.abc import Mapping, Sequence

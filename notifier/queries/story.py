@@ -1,5 +1,6 @@
-"""The story of one notification, in order: submitted, decided, worded, tried, arrived, read. Read by
-`/admin/notifications/{id}`.
+"""The history of one notification, in order of time: submitted, decided, rendered, tried, arrived, read.
+
+Read by `/admin/notifications/{id}`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

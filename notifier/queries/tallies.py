@@ -1,5 +1,6 @@
-"""What the counters say, for the overview: sums, a series over time and latencies, by channel. No table of deliveries
-is read.
+"""The overview's figures, from the counters: sums, a series over time and latencies, by channel.
+
+No table of deliveries is read.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the editor of templates shows: the keys with their versions, and one version with its words."""
+"""Templates for the editor and the API: the keys with their versions, and one version with its texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Event types and templates as the API shows them."""
+"""Event types and templates for the API and the console."""
 
 from typing import Any
 

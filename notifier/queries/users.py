@@ -1,4 +1,4 @@
-"""A user as the API shows them, their addresses, and the export of all that is stored about them."""
+"""A user for the API, their addresses, and the export of everything stored about them."""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""TODO: what this module is for, who calls it, what it must not know."""
+"""Whether signed tokens are still valid: the database's side of `ground.tokens`, for one token or for many at once.
+
+Called by the API, the sockets and the pages behind links in messages. Changes nothing.
+"""
 
 from collections.abc import Collection, Iterator
 from uuid import UUID

@@ -1,6 +1,6 @@
-"""Why something reached a person and why something did not, in their own language and time zone.
+"""Why a notification reached a person and why another did not, in their own language and time zone.
 
-Read by the page of that name, and by the inbox in other people's pages.
+Read by the page `/why`, and by the inbox on other sites.
 """
 
 from collections.abc import Callable, Sequence

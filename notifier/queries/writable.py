@@ -1,8 +1,8 @@
-"""Whether anything can be written: a full disk, a read-only file, a standby. Asked by /readyz, and answered without
-writing.
+"""Whether the database can be written to: a full disk, a read-only file, a standby.
 
-Only after a transaction of this process was refused is it tried, once in a while, whether writing works again: a small
-write may, where the next message does not fit, so what is refused meanwhile counts for as long again.
+`/readyz` asks this, and nothing is written for the answer. Only after a transaction of this process was refused does it
+try, now and then, whether writing works again. A small write may succeed where the next message does not fit, so each
+further refusal counts for the same time again.
 """
 
 import os

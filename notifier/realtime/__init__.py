@@ -1,1 +1,4 @@
-"""Inbox events: `publish` sends them from any process, `gateway` hands them to the browsers connected here."""
+"""Socket.IO: `gateway` for inboxes, `console` for the console's pages, `door` for what both share.
+
+Other processes send their events with `signals.publish`.
+"""

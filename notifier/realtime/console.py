@@ -1,8 +1,7 @@
-"""The console's namespace of Socket.IO: tells open pages that something has changed, and lets operators act.
+"""The console's Socket.IO namespace: tells open pages that something has changed, and lets operators act.
 
-For accounts of role viewer and up, by the session cookie from our own pages; the tokens of users never. A page says
-which topic it shows (`watch`), hears `changed` with that topic, and reads itself anew over HTTP: nothing else is told
-here.
+For accounts with the role viewer or higher, by the session cookie from our own pages; never for users' tokens. A page
+names its topic (`watch`), receives `changed` with that topic, and reloads its data over HTTP; events carry no data.
 """
 
 from typing import Any, Literal

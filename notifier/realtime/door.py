@@ -1,8 +1,8 @@
-"""What the namespaces of Socket.IO share: connections belong to somebody, may stay as long as that holds, and are
-answered.
+"""The access check of both Socket.IO namespaces: who a connection belongs to, whether it may stay, and how its events
+are answered.
 
-Who it is, is settled at the connection (`by_cookie`, or a namespace's own way) and asked again with every event and
-every few seconds. Arguments come from strangers: whatever is wrong with them is answered in the acknowledgement,
+A connection is identified when it opens (`by_cookie`, or the namespace's own way) and checked again with every event
+and every few seconds. Arguments come from strangers: faults in them are answered in the acknowledgement,
 `{"error": {code, detail}}`.
 """
 

@@ -1,7 +1,8 @@
-"""Socket.IO of the inbox, and what hears all processes. A connection hears of its own user's inbox, and of no other.
+"""The inbox's Socket.IO namespace, and the subscription to all processes' events.
 
-Who it is, is settled at the connection: by a user's token, from where its producer allows, or by the session
-cookie, from our own origin only. A token that has ended (`tokens`) ends its connection.
+A connection receives events of its own user's inbox only. A connection is identified when it opens: by a user's token,
+from a site that its producer allows, or by the session cookie, from our own origin only. When its token is no longer
+valid (`queries.valid_tokens`), the connection is closed.
 """
 
 import socket

@@ -1,4 +1,4 @@
-"""What goes through Redis and may be lost: doorbells for workers, events for browsers, signs of life.
+"""Signals through Redis, which may be lost: doorbells for workers, events for browsers, signs of life.
 
-Rung after a commit, never before. Losing any of it loses nothing: the sweep rings again, and browsers read again.
+Sent after a commit, never before. A lost signal loses no data: the scheduler rings again, and browsers read again.
 """

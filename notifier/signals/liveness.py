@@ -1,7 +1,7 @@
-"""Who is alive: the figures of /readyz, the admin's pages and `doctor`.
+"""Which processes are alive: for /readyz, metrics, the console and `doctor`.
 
-Workers are those that RQ knows; schedulers leave a sign of life of their own. Every call may raise
-redis.RedisError: whoever asks decides what an absent Redis means.
+Workers are those that RQ lists; schedulers leave a sign of life of their own. Every call may raise redis.RedisError:
+the caller decides what to do without Redis.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Sends events to whoever is connected, from any process; after the commit, never inside a transaction.
+"""Sends events to connected browsers, from any process; after the commit, never inside a transaction.
 
-An event is a hint: the truth is in the database, and a client that sees a gap in `seq` asks for it; the console's
-pages are told that something has changed, and read themselves anew. So a Redis that is away is left alone.
+An event is a hint: the truth is in the database. A client that sees a gap in `seq` asks for the missing items, and the
+console's pages are only told to reload. So an event is simply dropped while Redis is down.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Queue names and the doorbell: the only caller of RQ's enqueue.
 
-A ring is a hint. The row in the database is the truth: a delivery rung twice is claimed once, and
-one whose ring was lost is rung again by the sweep. Jobs are named by string and carry ids only.
+A ring is a hint. The row in the database is the truth: a delivery rung twice is claimed once, and `upkeep.lost` rings
+again where a ring was lost. Jobs are named by string and carry ids only.
 """
 
 import zlib

@@ -1,7 +1,7 @@
-"""The pages. Server-rendered; apart from the inbox all work without JavaScript.
+"""The pages, rendered on the server; all but the inbox work without JavaScript.
 
-`create_app` registers `blueprints` and calls `init_app`. Every view says who may see it with
-`access.allow`; one that says nothing is refused to everybody.
+`person/` for people, `console/` for `/admin/`. `create_app` registers `blueprints` and calls `init_app`. Every view
+declares who may see it with `access.allow`; a view without a rule is refused to everybody.
 """
 
 from flask import Flask

@@ -1,6 +1,6 @@
 """Who may see which page. Closed by default: a view without a rule answers 403 to everybody.
 
-`page_blueprint` makes the blueprints of this package; `allow` gives a view its rule.
+`page_blueprint` makes the blueprints of this room; `allow` gives a view its rule.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a person sees when a page cannot be shown. Says what to do next; never shows a trace."""
+"""The page that a person sees when a page cannot be shown. Says what to do next; never shows a trace."""
 
 import math
 from typing import NamedTuple

@@ -1,6 +1,6 @@
-"""What the console's forms share: texts that can be stored, JSON in a text field, and refusals put beside their fields.
+"""Shared by all forms: texts that can be stored, JSON in a text field, and errors shown beside their fields.
 
-Used by the pages that manage things. A form is checked twice: here for what it is, by the pipeline for what it means.
+A form is checked twice: here for its syntax, and by the module it calls for its meaning.
 """
 
 import json

@@ -1,6 +1,7 @@
-"""Headers of what browsers load: a strict Content-Security-Policy for pages, open reading of static modules.
+"""Response headers for browsers: a strict Content-Security-Policy for pages, and permission for other sites to load
+static modules.
 
-A response that has a policy already keeps it (mail previews have their own).
+A response that already has a policy keeps it (mail previews have their own).
 """
 
 from urllib.parse import urlsplit

@@ -1,6 +1,6 @@
-"""How values look in templates: times, numbers, names of channels; and what every page needs to know.
+"""How values look in templates: times, numbers, names of channels; and the variables of every page.
 
-Times leave the server as `<time datetime>` in UTC and are put into the reader's own zone by `static/js/times.js`.
+Times leave the server as `<time datetime>` in UTC; `static/js/times.js` shows them in the reader's own zone.
 """
 
 import json

@@ -1,19 +1,19 @@
-"""Slows down guessing at the sign-in, more and more, by account and by network address; and asking for sign-in links.
+"""Slows down password guessing at the sign-in, more and more, by account and by network address; and requests for
+sign-in links.
 
-Nobody uses up what somebody else has: neither the tries of a right password nor the links in a mailbox.
+Nobody can use up another person's tries of a right password, or the links in their mailbox.
 
-- A browser in which the account has signed in before (it holds a *device cookie*, which opens nothing) has tries of
-  its own, and is not concerned by anybody else's
+- A browser in which the account has signed in before (it holds a *device cookie*, which opens nothing) has tries of its
+  own, and is not affected by anybody else's
   (https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies).
-- From any other browser each network address has tries of its own at each account: five are looked at, the next ones
-  wait, longer each time. Nothing is refused because others guess; while many do, an address that has had its five
+- From any other browser, each network address has its own tries at each account: five are checked, the next ones wait,
+  longer each time. Nothing is refused because others guess; but while many do, an address that has used its five tries
   waits for hours.
-- The passwords of one address are looked at one after the other, and late after many failures at whatever accounts.
-- Links are sent to a mailbox at a bounded rate, silently: where none is sent, one is there that was sent just before.
+- The passwords of one address are checked one after the other, and late after many failures at any accounts.
+- Links go to a mailbox at a limited rate, silently: if no link is sent, the mailbox holds one from just before.
 
-A try counts before it is looked at, so that none can be made beside it, and is given back when it was right. Counts are
-in Redis, by keyed digests, so that all web processes count together; while Redis is away each process counts for
-itself.
+A try counts before it is checked, so parallel tries gain nothing, and is given back if it was right. Counts are in
+Redis, under keyed digests, so all web processes count together; while Redis is down, each process counts for itself.
 """
 
 import time

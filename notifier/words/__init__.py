@@ -1,4 +1,4 @@
-"""Templates and data in, a message's words out: language, filters, locales, layout of mails.
+"""Templates and data in, a message's texts out: the template language, filters, locales, and the layout of mails.
 
-What is written here by people runs in a sandbox, on one budget a message, and never inside a transaction.
+User-written templates run in a sandbox, on one budget per message, and never inside a transaction.
 """

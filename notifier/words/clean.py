@@ -1,6 +1,6 @@
-"""What may leave in a message: text without control characters, one-line titles, links that are links.
+"""Cleans texts for messages: no control characters, one-line titles, links that are links.
 
-Called by `render` on everything a template made of a producer's data. Knows no channel and no template.
+Called by `words.render` for everything that a template made from a producer's data. Knows no channel and no template.
 """
 
 import html

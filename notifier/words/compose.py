@@ -1,7 +1,7 @@
-"""Puts planned notifications into words: looks up their templates and the links they carry, then renders.
+"""Composes planned notifications: finds their templates and links, then renders.
 
-Called by `beforehand` (in-app items), `claim` (everything else) and the dry run: one way for all of them. Never while a
-transaction is open: templates are people's programs.
+Called by `planning.beforehand` (in-app items), `delivery.claim` (all other channels), the dry run and template trials,
+so all use the same code. Never inside a transaction: templates are user-written programs.
 """
 
 from collections.abc import Mapping, Sequence

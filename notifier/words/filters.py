@@ -1,7 +1,6 @@
-"""The filters of the template language, each charged for what it goes through and for what it makes. Only
-`template_language` uses them.
+"""The filters of the template language; each is charged for its input and its output. Used by `words.language`.
 
-Beside them stands what they share with it: the budget, the run they work in, and the faults they raise.
+Also the parts that filters share with the language: the budget, the state of a run, and the faults.
 """
 
 import re

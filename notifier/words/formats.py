@@ -1,7 +1,7 @@
-"""Numbers, money, dates and words as a reader of some language and zone expects them.
+"""Numbers, money, dates and words in the format of a reader's language and zone.
 
-Pure functions over Babel, offered to templates as filters by `template_language`. Data comes from
-producers: a value that is not what its filter is for (a date that says "tomorrow") is shown as it is.
+Pure functions over Babel; `words.language` offers them to templates as filters. Data comes from producers: a value that
+does not suit its filter (a date that says "tomorrow") is shown unchanged.
 """
 
 import re

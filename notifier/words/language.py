@@ -1,8 +1,9 @@
-"""What a template may say: Jinja2 cut down to what a message needs, so that no template can hang or leak.
+"""The template language: Jinja2 cut down to what a message needs, so that no template can hang or leak.
 
-Allowed are printing, `if`, `for`, `set`, `with` and the filters of `template_filters`. There are no attributes but the
-keys of mappings, no macros, includes or raw HTML; numbers and texts have limits, and whatever is done is paid for out
-of the message's budget. Used by `render` to run templates and by `template_check` to show a fault at its line.
+Allowed are printing, `if`, `for`, `set`, `with` and the filters of `words.filters`. There are no attributes except the
+keys of mappings, and no macros, includes or raw HTML; numbers and texts have limits, and every operation is charged to
+the message's budget. Used by `words.render` to run templates and by `catalogue.template_check` to show a fault at its
+line.
 """
 
 import marshal

@@ -1,9 +1,9 @@
-"""Where the links of a mandatory message lead: to hosts that its words name, or that came with the data as a link, and
-never to one put together.
+"""Which hosts the links of a mandatory message may lead to: hosts written in the template or contained in the data as a
+link, but none assembled from data.
 
-Nobody can opt out of such a message, and it carries codes and sign-in links: `https://{{ code }}.example` would tell a
-stranger's name server each of them. `made_of_data` finds it in a source, before it is published; `strange_link` in what
-is about to be sent. Pure.
+Nobody can opt out of such messages, and they carry codes and sign-in links: `https://{{ code }}.example` would send
+each code to a stranger's name server. `made_of_data` finds such a link in a template before it is published;
+`strange_link` in a message about to be sent. Pure.
 """
 
 import html

@@ -1,7 +1,7 @@
-"""The HTML document around a mail's own words: one layout for all mail, in `templates/email/`.
+"""The HTML document around the text of a mail: one layout for all mails, in `templates/email/`.
 
-The layout is rendered and its CSS inlined once per variant and process, then cut at its slots; a mail
-fills the slots by joining strings. Called by `render` alone; knows no template and no delivery.
+The layout is rendered and its CSS inlined once per variant and process, then cut at its slots; a mail fills the slots
+by joining strings. Called by `words.render` only; knows no template and no delivery.
 """
 
 import re

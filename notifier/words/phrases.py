@@ -1,4 +1,4 @@
-"""Codes that producers commonly send where a person is to read words, by language. The `phrase` filter looks here."""
+"""Texts for codes that producers commonly send, by language. Used by the `phrase` filter."""
 
 PHRASES: dict[str, dict[str, str]] = {
     # what happened to an account

@@ -1,7 +1,7 @@
-"""Turns notifications into the final words of each channel: the only place where that happens.
+"""Renders notifications: the final texts of each channel. No other module does this.
 
-Called with a whole batch by `words`, which accept, deliver, the dry run and the editor share. A template's
-fault never reaches its neighbours: it comes back as a `RenderFault` in its place. Nothing here sends or stores.
+Called with a whole batch by `words.compose`, and by the checks and previews of templates. A template's fault does not
+affect the others: it is returned as a `RenderFault` in its place. Nothing here sends or stores.
 """
 
 import contextlib

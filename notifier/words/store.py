@@ -1,6 +1,6 @@
-"""Published templates by id, read once and kept: a published version never changes.
+"""Published templates by id, read once and kept in the process: a published version never changes.
 
-`accept` and `deliver` ask for all templates of a batch at once. Drafts are read anew every time.
+`words.render` asks for all templates of a batch at once. Drafts are read again every time.
 """
 
 from collections import OrderedDict

@@ -1,1 +1,1 @@
-"""One file a provider: this listing is the list of what Notifier can send through."""
+"""One file per provider: this directory is the list of what Notifier can send through."""

@@ -1,1 +1,1 @@
-"""What several adapters share on the wire: the HTTP client and its targets, SMTP, the composing of mails."""
+"""What several adapters share: the HTTP client and its allowed targets, SMTP connections, and writing mails."""

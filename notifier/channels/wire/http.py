@@ -1,8 +1,8 @@
-"""The one outbound HTTP client: for every provider and every URL that a user gave.
+"""The one outbound HTTP client, for every provider and every URL that a user gave.
 
-Pooled, time-limited, bounded in what it reads, no redirects, no retries, no proxy from the environment. A host
-is resolved once for each connection and the connection goes to the very address that was checked, so
-that a name which resolves to something else a moment later gains nothing. Failures leave as `core.errors`.
+It pools connections, limits time and size, and follows no redirects, retries nothing and uses no proxy from the
+environment. A host name is resolved once per connection, and the connection goes to exactly the address that was
+checked, so a name that resolves differently a moment later gains nothing. Failures are raised as `core.errors`.
 """
 
 import http.client

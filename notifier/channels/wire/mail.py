@@ -1,8 +1,8 @@
-"""A message as an internet mail, for every provider that takes one whole. Pure: nothing is sent here.
+"""Writes a message as an internet mail, for every provider that takes whole mails. Pure: nothing is sent here.
 
-Written by hand after RFC 5322, 2045 and 2047, since Python's `email` reads encoded words in values that it is given,
-line breaks and all, and loses spaces between those that it writes. What a template or a person's name holds can
-never become a header, a second recipient or a second mail.
+Written by hand after RFC 5322, 2045 and 2047, since Python's `email` decodes encoded words in the values it is given,
+line breaks included, and loses spaces between the ones it writes. Nothing in a template or a person's name can become a
+header, a second recipient or a second mail.
 """
 
 import binascii

@@ -1,7 +1,6 @@
-"""SMTP: connections to one mail server, kept and used again by one thread at a time, and what its replies mean.
+"""SMTP: connections to one mail server, kept open and used by one thread at a time, and the meaning of its replies.
 
-Used by the adapter in `email_smtp`. A connection that went stale while it was kept is opened again without anybody
-noticing.
+Called by `adapters.email_smtp`. A kept connection that has gone stale is opened again without the caller noticing.
 """
 
 import re

@@ -1,7 +1,8 @@
-"""Which network addresses outbound calls may reach. Called by `http` with what a host name resolved to.
+"""Which network addresses outbound calls may reach. Called by `wire.http` with the addresses of a host name.
 
-A literal table of what is not the public internet, so that the verdict does not change with the Python version:
-the special-purpose registries of IANA (RFC 6890), multicast, and clouds' metadata services, which give out credentials.
+A literal table of all networks that are not the public internet, so that the answer does not change with the Python
+version: IANA's special-purpose registries (RFC 6890), multicast, and clouds' metadata services, which give out
+credentials.
 """
 
 import ipaddress

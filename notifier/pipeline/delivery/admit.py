@@ -1,8 +1,8 @@
-"""Decides which claimed deliveries may go out now, and through whom: asks the health of their providers, once per
+"""Decides which claimed deliveries may go out now, and through which accounts; asks the providers' health once per
 batch.
 
-Called between claim and send. Where no provider of the channel can take a delivery at this moment, it is
-held until one can (`pipeline.outages`; reason `provider_down` or `paced`), and has used up no attempt.
+Called between claim and send. If no provider of the channel can take a delivery now, the delivery is held
+(`delivery.outages`; reason `provider_down` or `paced`), without using up an attempt.
 """
 
 from collections import Counter

@@ -1,6 +1,7 @@
-"""Tells every admin that a provider has failed, by the product's own road: a `delivery_failure` notification.
+"""Tells every admin that a provider has failed, with a `delivery_failure` notification sent the normal way.
 
-Once per provider and quarter of an hour, whichever worker notices; never about a failure to send such an alarm.
+Called by `delivery.record`. Once per provider and quarter of an hour, whichever worker notices; never because such an
+alarm could not be sent.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
-"""Claims deliveries (T2) and gathers all it takes to send them, so that no transaction is open while sending.
+"""Claims deliveries (T2) and reads everything needed to send them, so that no transaction is open during the send.
 
-Called by `deliver`. Whoever's UPDATE moves the row to `sending` has it; the lease says for how long.
+Called by `delivery.deliver`. The worker whose UPDATE moves the row to `sending` has the delivery, until its lease ends.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -1,7 +1,7 @@
 """Delivers a batch: claim (T2), admit, send with no transaction open, record (T3).
 
-Called by workers with the ids their jobs carry. A delivery that is not there to be claimed (sent
-already, cancelled, somebody else's) is dropped quietly: doorbells may ring twice.
+Called by `jobs` with the ids of their deliveries. A delivery that cannot be claimed (already sent, cancelled, claimed
+by another worker) is dropped quietly: doorbells may ring twice.
 """
 
 import contextlib

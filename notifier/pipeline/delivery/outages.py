@@ -1,9 +1,9 @@
-"""What waits for an outage to end stays in the database, and is let out by turns when it is over.
+"""Deliveries in an outage stay in the database, and are released a part at a time when it is over.
 
-`admit`, `claim` and `sweep` hold deliveries that no account of their channel can take, or whose channel is paused; the
-scheduler calls `Outages.let_out`. A held delivery says what it waits for (`held_for`) and is not rung, however long
-that takes: an outage costs one look at each scope, and one delivery for each probe of it. The breaker's word is asked
-every time, so nothing is lost when Redis forgets it, or when somebody dies between two of these lines.
+`delivery.admit`, `delivery.claim` and `upkeep.due` hold deliveries that no account of their channel can take, or whose
+channel is paused; the scheduler calls `Outages.let_out`. `held_for` names what a delivery waits for. It is not rung,
+however long that takes: an outage costs one look per scope, and one delivery per probe. The breakers are asked every
+time, so nothing is lost if Redis loses its data, or a scheduler dies half-way.
 """
 
 from collections.abc import Collection, Mapping

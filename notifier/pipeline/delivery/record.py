@@ -1,4 +1,8 @@
-"""Records what became of the sends that have finished (T3), and what follows from it. Called by `deliver`."""
+"""Records the results of finished sends (T3) and what follows from them: retries, the next channel, tallies, captures,
+alarms.
+
+Called by `delivery.deliver` and by the worker's handler in `jobs`.
+"""
 
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence

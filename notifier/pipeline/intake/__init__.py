@@ -1,4 +1,4 @@
-"""Takes submissions in: group commit, judge, accept, expand, dry run, schedules, cancel. T1 begins here.
+"""Takes submissions in: group commit, judging, accepting, expanding, dry runs, schedules, cancelling. T1 begins here.
 
 Called by the doors, the jobs and the scheduler.
 """

@@ -1,8 +1,8 @@
-"""The first stage: submissions in, answers out, everything stored in one transaction (T1) for the whole batch.
+"""The first stage: submissions in, answers out, everything of a batch stored in one transaction (T1).
 
-Called by `group_commit` (single requests that came at the same time), by the bulk call, and alone.
-`judge` says what is wrong with an item; that never harms its neighbours. What people wrote, schemas and templates, runs
-before T1.
+Called by `group_commit` (single requests that arrive together), by bulk calls, by `own`, by schedules, and by upkeep
+for lost expansions. `judge` checks each item; a bad item never affects the others. User-written schemas and templates
+run before T1.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -1,8 +1,8 @@
-"""The idempotency key of a bulk call as a whole: one key goes with one body, and gets one answer again and again.
+"""The idempotency key of a whole bulk call: one key belongs to one body, and always gets the same answer.
 
-Called by the bulk doors. The key is claimed before anything is stored, and given its answer when everything is. In
-between each item has a key of its own (`api.submitting`), so that a call that was broken off goes on where it was, and
-two at once store each item once. `sweep.prune` forgets them after a day, like all keys.
+Called by `api.submitting`. The key is claimed before anything is stored, and gets its answer when everything is. In
+between, each item has a key of its own, so an interrupted call continues where it stopped, and two calls at once store
+each item once. `upkeep.due` deletes these keys after a day, like all others.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Cancels what has not gone out yet."""
+"""Cancels deliveries that have not gone out yet. Called by the API."""
 
 from uuid import UUID
 

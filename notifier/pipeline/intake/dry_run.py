@@ -1,8 +1,7 @@
-"""The dry run: what would happen to submissions, and why, in the very words. Nothing is stored, counted or sent.
+"""The dry run: what would happen to submissions, and why, with the exact texts. Nothing is stored, counted or sent.
 
-Called by every door that submits. They are judged and decided as `accept` does it, in a transaction that is rolled
-back, so that people given inline are there while it decides; the words are made after that, when nobody waits for a
-lock.
+Called by every call that submits. Submissions are judged and decided as by `accept`, in a transaction that is rolled
+back, so that people given inline exist meanwhile; texts are rendered afterwards, when nobody waits for a lock.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""Expands a submission with more recipients than fit a request, in the same way as `accept` does the small ones.
+"""Expands a submission with more recipients than one request may plan, in the same way as `accept` does the small ones.
 
-Run by workers (`notifier.jobs.expand`). The words of what is shown at once are made first; then one transaction, under
-the lock of the submission's row: run twice, or killed half-way, it stores each notification once.
+Run by workers (`notifier.jobs.expand`). The texts of in-app items are rendered first; then one transaction, with the
+submission's row locked: run twice, or killed half-way, it stores each notification once.
 """
 
 from datetime import datetime, timedelta

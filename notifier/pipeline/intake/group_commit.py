@@ -1,7 +1,7 @@
-"""Lets requests that arrive together share one transaction: worth about five times on small writes.
+"""Lets requests that arrive together share one transaction: about five times the throughput for small writes.
 
-The first to come leads: it gathers for as long as every moment brings newcomers, at most 5 ms or 100
-of them, runs the batch, and hands each its own answer. Ordinary threads and green ones both do.
+The first request leads: it waits while others keep arriving, for at most 5 ms or 100 of them, runs the batch, and gives
+each its own answer. Works with ordinary and with green threads.
 """
 
 import threading

@@ -1,7 +1,7 @@
-"""Judges submissions, before anything is stored: whether each can be accepted, and for whom it is.
+"""Judges submissions before anything is stored: whether each can be accepted, and for whom it is.
 
-Called by `accept` and the dry run, inside their transaction, with what `check_against_schemas` has found before it
-began. A bad item gets its own `Rejected`; it never harms its neighbours.
+Called by `accept` and `dry_run`, inside their transaction, with the results of `check_against_schemas` from before it.
+A bad item gets its own `Rejected` and never affects the others.
 """
 
 import contextlib

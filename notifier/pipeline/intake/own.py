@@ -1,6 +1,6 @@
-"""What the product itself has to say to people goes the same road as everything else: this is its door.
+"""Submits the product's own messages; from here on they are treated like everybody's.
 
-Called for alarms, address codes, sign-in links, digests and an author's look at a template.
+Called for alarms, address codes, sign-in links, invitations, provider tests and template tests.
 """
 
 from dataclasses import replace

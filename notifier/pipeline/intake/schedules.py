@@ -1,8 +1,8 @@
-"""Submissions that are made again and again, at the times of a cron expression in a zone.
+"""Recurring submissions, at the times of a cron expression in a zone.
 
-The API makes, pauses and removes them; the scheduler calls `submit_due`, in any number of processes: the
-idempotency key of a run is its schedule and time, so each is submitted once, whoever dies where. Runs that
-were missed while nobody was there are made up for by one.
+The API creates, pauses and deletes them; the scheduler calls `submit_due`, in any number of processes. A run's
+idempotency key is its schedule and time, so each run is submitted once, whichever process dies. One run makes up for
+all that were missed while no scheduler ran.
 """
 
 import hashlib

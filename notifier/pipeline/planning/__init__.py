@@ -1,4 +1,5 @@
-"""Decides a batch and stores what was decided, inside the caller's transaction (T1).
+"""Decides a batch and stores the decisions, inside the caller's transaction (T1).
 
-Called by `intake` and `upkeep`. What must follow the commit is returned, not done.
+Called by `intake`, `delivery` and `upkeep`. Doorbells and events must wait for the commit, so they are returned, not
+sent.
 """

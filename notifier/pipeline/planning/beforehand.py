@@ -1,9 +1,9 @@
-"""The words of what we show ourselves, made before the transaction that stores it begins: no template runs while others
-wait for a lock.
+"""Renders in-app items before the transaction that stores them begins, so that no template runs while others wait for a
+lock.
 
-Used by `accept`, `expand` and the scheduler. What the words were made for may have changed by the time it is stored
-(another version was published, the person has another name): then there are none at hand. `accept` begins anew; what
-has none in the end waits a moment, until the scheduler shows it.
+Called by `intake.accept`, `intake.expand` and upkeep. If the facts have changed by the time an item is stored (another
+template version, another name), its text is not used: `accept` starts again. An item without a text in the end waits
+until the scheduler shows it.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
-"""Decides a batch: gathers what only the whole batch can know, then asks `core.plan` about each notification.
+"""Decides a batch: collects the facts that only the whole batch has (repeats, caps, limits), then asks `core.plan`
+about each notification.
 
-Called by `store` and the dry run, inside their transaction. A constant number of statements and of
-round trips to Redis, whatever the number of targets.
+Called by `planning.store` and `intake.dry_run`, inside their transaction. A constant number of statements and of round
+trips to Redis, however many notifications.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
-"""The last look: asked just before a delivery goes out, what was asked when it was planned. Called by `claim` and
-`sweep`.
+"""The last look: checks again, just before a delivery goes out, whether it is wanted and may go out now.
 
-`core.plan.last_look` is the rule. What it puts off is made due by `quiet.wake`.
+Called by `delivery.claim` and `upkeep.due`. `core.plan.last_look` is the rule. `people.quiet.wake` makes postponed
+deliveries due.
 """
 
 from collections.abc import Collection

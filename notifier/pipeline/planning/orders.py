@@ -1,4 +1,7 @@
-"""Loads what the planner must know, for a whole batch, in a constant number of queries."""
+"""An accepted submission's orders: the notification to plan for each recipient, with its facts.
+
+Built by `intake`, `upkeep` and the last look; read by everything in `planning`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,14 +1,13 @@
-"""Leaves out what was said to somebody a short time ago: the marks of what was said, and who is the first of several
-equal ones.
+"""Leaves out repeats: marks record each notification sent to a person, and decide which of several equal ones is the
+first.
 
-Called by `decide` inside its transaction, so that a mark goes with what was rolled back. The mark's primary key
-decides: a second transaction waits for the end of the first. What counts as equal is said by `core.repeats`; each
-producer's notifications are compared with its own, those of a test key with those of test keys.
+Called by `planning.decide` inside its transaction, so a rollback takes the marks along. The mark's primary key decides:
+a second transaction waits for the end of the first. `core.repeats` says which contents are equal. Each producer's
+notifications are compared with its own only, and those of test keys with those of test keys.
 
-Every notification leaves its mark, so that who asks finds those that did not ask; of two that do not ask the newer one
-is kept in mind. A mark stands for as long as something was, or may still be, made of its notification. One that was
-cancelled, has expired, has failed or was withheld on every channel hinders nobody. Of equal ones in one batch the first
-counts.
+Every notification leaves a mark, so that a later `dedupe: true` finds it; of two without `dedupe` the newer one's mark
+stays. A mark counts as long as any delivery of its notification was sent or still may be. A notification that was
+cancelled, expired, failed or withheld on every channel blocks no repeat. Of equal ones in one batch, the first counts.
 """
 
 import functools

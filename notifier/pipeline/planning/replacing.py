@@ -1,8 +1,8 @@
-"""A newer notification of the same collapse key takes the place of an older one that was not sent, or not read.
+"""A newer notification with the same collapse key replaces an older one that was not sent, or not read.
 
-One row per key says which is the newest, and which item of it stands in the inbox. Whoever would be the
-newest writes that row in its own transaction, so that of two processes the second sees what the first did.
-Called by `decide` and `store` (T1), by `claim`, by `sweep` when a waiting item is to be shown, and by `cancel`.
+One row per key holds the newest notification and its inbox item. Each notification writes that row in its own
+transaction, so of two processes the second sees the first one's. Called by `decide` and `store` (T1), by
+`delivery.claim`, by upkeep when a waiting item or digest is due, and by `intake.cancel`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

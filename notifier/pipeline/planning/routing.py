@@ -1,6 +1,8 @@
-"""Moves the steps of routed notifications on, in the transaction in which one of them has ended or was read.
+"""Starts or drops the later steps of routed notifications, in the transaction in which an earlier step ended or was
+read.
 
-Called by `record`, and by `claim` for what it drops. (A read in the inbox drops what it makes needless by itself.)
+Called by `delivery` for sent, failed and dropped deliveries, by `intake.cancel` and by `upkeep.due`. (A read in the
+inbox drops needless deliveries in `inbox.marks`.)
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,7 @@
-"""Plans notifications and stores them: rows for the routes and, with their reasons, for the skips.
+"""Plans notifications and stores them: a row for each delivery and, with its reason, for each skipped one.
 
-Called by `accept`, `expand` and `summaries` inside their transaction, with the words that were made before it; what
-must happen after the commit (doorbells, inbox events) comes back as a `Stored`, and `announce` does it.
+Called by `intake` and `upkeep` inside their transaction, with texts that were rendered before it. Doorbells and inbox
+events must wait for the commit: they are returned as a `Stored`, and `announce` sends them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

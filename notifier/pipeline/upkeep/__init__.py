@@ -1,4 +1,4 @@
-"""What the scheduler does again and again: rings what is due, finds what was lost or has lapsed, closes digests.
+"""The scheduler's tasks: ring due deliveries, find lost doorbells and lapsed leases, close digests.
 
-Bounded batches, rows held by others passed over; any number of schedulers may run.
+Each takes a bounded batch and passes over rows that another scheduler holds; any number of schedulers may run.
 """

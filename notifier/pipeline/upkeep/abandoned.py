@@ -1,8 +1,8 @@
-"""Takes up at once what a dead worker held, long before its leases lapse. Called by the scheduler, again and again.
+"""Takes over a dead worker's deliveries at once, long before their leases lapse.
 
-Only a worker whose lifeline is gone has died (`notifier.lifeline`): one that is slow, or stopped, keeps it. After the
-database's server was started or replaced nothing is believed for a while, since all lifelines went with it; leases hold
-then.
+Called by the scheduler, again and again. Only a worker without its lock has died (`ground.lifeline`); a slow or
+suspended one keeps it. For a while after the database server was started or replaced no worker counts as dead, since
+all locks went with it; then the leases decide.
 """
 
 import time

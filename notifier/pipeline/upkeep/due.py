@@ -1,7 +1,7 @@
-"""What the scheduler does, again and again: nothing that was accepted is forgotten, whatever Redis or a worker forgot.
+"""Finds due deliveries and items, and rings or shows them, again and again; and deletes old rows.
 
-Each function takes a bounded number of rows by the index on `wake_at`, moves each row once (rows that
-another scheduler holds are passed over), commits, and only then rings. Any number of schedulers may run.
+Called by the scheduler. Each function takes a bounded number of rows by the index on `wake_at`, moves each row once
+(rows that another scheduler holds are passed over), commits, and only then rings.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -1,10 +1,10 @@
-"""Lays ghosts: jobs that RQ still shows although their rows say something else. Called by the scheduler.
+"""Removes ghosts: jobs that RQ still lists although their rows say something else. Called by the scheduler.
 
-A killed worker leaves its jobs in the StartedJobRegistry. RQ would call them failed minutes later, long
-after the sweep has had them sent again. The row is the truth: this settles them as their worker would
-have. It never runs RQ's own clean-up, and every call looks at a bounded number of entries.
+A killed worker leaves its jobs in the StartedJobRegistry. RQ would list them as failed minutes later, long after they
+have been sent again. The row is the truth: this settles them as their worker would have. It never runs RQ's own
+clean-up, and every call looks at a bounded number of entries.
 
-A worker that lives may be about to settle the same job: doing it twice changes nothing.
+If the worker lives after all and settles the same job, the second time changes nothing.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -1,4 +1,7 @@
-"""Sends whose worker died: the lease has lapsed, so they are sent again or held, as their channel and type say."""
+"""Sends whose worker has died: after the lease, each is sent again or becomes `unknown`, as its channel and type say.
+
+Called by the scheduler and by `upkeep.abandoned`.
+"""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime

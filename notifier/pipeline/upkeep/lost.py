@@ -1,4 +1,4 @@
-"""Doorbells that Redis has lost: queued deliveries and expansions that nobody will take are rung again."""
+"""Rings again for queued deliveries and expansions whose doorbell Redis has lost. Called by the scheduler."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

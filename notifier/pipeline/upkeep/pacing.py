@@ -1,8 +1,7 @@
-"""Lets out by turns what has come due all at once: 100,000 newsletters at 07:00 sharp hold up nobody.
+"""Releases deliveries that come due all at once in parts: 100,000 newsletters at 07:00 delay nobody else.
 
-A queue in Redis is filled up to MOST_IN_LINE jobs and not further; the rest stays in the database, `waiting`
-and due, and follows as workers take what is there. Asked by `sweep.ring_due` and `summaries`; what is held
-back is shown by `queries.overview` and as a metric.
+A queue in Redis is filled up to MOST_IN_LINE jobs; further deliveries stay in the database, `waiting` and due, and
+follow as workers empty the queue. Called by `upkeep.due`; `queries.overview` and a metric show the number held back.
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,9 @@
-"""Closes the digests that are due: one notification of each, listing what came. Called by the schedulers, however many
-there are.
+"""Closes due digests: each becomes one notification that lists its lines.
 
-Closing a digest, storing its notification and saying so on what went into it is one transaction: whoever dies
-in the middle has done nothing. What has become unwanted since it was gathered is left out, and says why. The lines
-are worded before that transaction begins, since templates are people's programs.
+Called by the schedulers, however many there are. Closing a digest, storing its notification and marking its deliveries
+is one transaction, so a scheduler that dies half-way has done nothing. Lines that are no longer wanted are left out,
+and their deliveries say why. The lines are rendered before that transaction begins, since templates are user-written
+programs.
 """
 
 import json

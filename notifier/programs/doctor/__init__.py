@@ -1,5 +1,4 @@
-"""`doctor`: looks at an installation from outside and says, for whatever is wrong, what to do about it.
+"""`doctor`: examines an installation from outside and says how to mend what is wrong.
 
-It creates and changes nothing. A file for each area; `examination` runs them beside each other, `report` tells what
-they found.
+It changes nothing. A module for each area; `examination` runs their checks in parallel, `report` prints the findings.
 """

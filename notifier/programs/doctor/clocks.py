@@ -1,5 +1,6 @@
-"""Clocks: what is due, lapsed or expired is decided by the database's, signs of life by Redis', the times in logs are
-the host's. They should agree.
+"""Clocks: the database's decides what is due, Redis' the signs of life, and the host's is in the logs.
+
+They should agree.
 """
 
 import time

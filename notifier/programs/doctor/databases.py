@@ -1,4 +1,4 @@
-"""The database: does it answer, is it at the program's migration, has it room?"""
+"""The database: does it answer, is it at this release's migration, can it be written to, is there room on the disk?"""
 
 import os
 import shutil

@@ -1,6 +1,4 @@
-"""The examination: every check there is, in the order in which they are told,
-run beside each other and ended in time.
-"""
+"""The examination: the list of all checks, in the order of the report, run in parallel and within a time limit."""
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""What a check finds: a sentence, and for whatever is wrong what to do about it."""
+"""The finding of a check: a sentence, and how to mend what is wrong."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""The keys: are they there, strong enough, and those that the database was written with?"""
+"""The keys: are they set, strong enough, and the ones that the database was written with?"""
 
 import stat
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""What is examined: the settings, and an app that can ask its database and its Redis, but change nothing.
+"""The installation under examination: the settings, and an app that can read its database and Redis but change nothing.
 
-Not `create_app`'s: that one refuses to start where something is wrong, and looking for what is wrong is the point here.
+It is not built by `create_app`, which refuses to start if something is wrong, while `doctor` looks for just that.
 """
 
 import base64

@@ -1,6 +1,4 @@
-"""The processes: is anybody there to send, to release what is due,
-and to take from every queue that holds something?
-"""
+"""The processes: is there a scheduler, and a worker for every queue that holds jobs?"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The accounts of providers: are their settings complete and readable, and do they let us in? Nothing is sent."""
+"""Provider accounts: are their settings complete and readable, and do the servers let us in? Nothing is sent."""
 
 import json
 from collections.abc import Iterator, Mapping, Set

@@ -1,4 +1,4 @@
-"""PUBLIC_URL: the links in messages begin with it. Does it lead here, from here at least, and by https?"""
+"""PUBLIC_URL, with which links in messages begin: does it lead here, at least from this machine, and by https?"""
 
 import ipaddress
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""The rows: what refers to something that is gone, what should have moved on long ago, and what Redis says otherwise.
+"""The rows: references to deleted rows, rows that should have moved on long ago, and differences from Redis.
 
-Every question reads a bounded number of rows by an index, however large the tables are.
+Every query reads a bounded number of rows by an index, however large the tables are.
 """
 
 import time

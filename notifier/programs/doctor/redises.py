@@ -1,7 +1,7 @@
-"""Redis: does it answer, and will it keep what it is given?
+"""Redis: does it answer, and will it keep its data?
 
-An absent or forgetful Redis loses nothing, since the database is the truth and the scheduler rings again; what makes it
-a fault here is that nothing is sent meanwhile.
+A Redis that is down or loses its data loses no notification, since the database is the truth and the scheduler rings
+again. It is still a fault, because nothing is sent meanwhile.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""What `doctor` prints: a line for each finding as it comes, or JSON at the end."""
+"""Prints the findings of `doctor`: a line for each as it comes, or JSON at the end."""
 
 import json
 import sys

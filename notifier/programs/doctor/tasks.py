@@ -1,5 +1,5 @@
-"""Checks beside each other: each on a thread of its own,
-so that one that breaks or hangs says so and the others go on.
+"""Runs checks in parallel, each on a thread of its own, so that one that fails or hangs is reported and the others
+finish.
 """
 
 import threading

@@ -1,1 +1,1 @@
-"""The console, `/admin/`: what fails and why, the story of any notification, and everything that is managed."""
+"""The console, `/admin/`: what fails and why, the history of each notification, and everything that admins manage."""

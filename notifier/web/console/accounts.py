@@ -1,6 +1,4 @@
-"""Who may sign in to the console: accounts, their roles, invitations. For admins; what they may change is settled by
-the pipeline.
-"""
+"""Accounts of the console, their roles, and invitations. For admins; `access.roles` decides what is allowed."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The audit log: who changed what, from where. For admins; nobody can change it."""
+"""The audit trail: who changed an entry, and from where. For admins; nobody can change it."""
 
 import csv
 import io

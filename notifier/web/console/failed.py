@@ -1,7 +1,7 @@
-"""Failed jobs: what is failing, since when, why, whom it touches; and retrying it. Viewers look; operators act.
+"""Failed jobs: what is failing, since when, why and for whom; and retrying it. Viewers look; operators act.
 
-The first page shows causes, the next the jobs of one; `/admin/failed/registry` is what RQ itself has kept. Acting on
-more than one job asks first and is done in the background (`failed_actions`).
+The first page shows causes, the next one the jobs of a cause; `/admin/failed/registry` shows RQ's own registries.
+Actions on more than one job ask first and run in the background (`failed_actions`).
 """
 
 from typing import Any

@@ -1,7 +1,6 @@
-"""Retrying or deleting many failed jobs: asked first, then done in the background, with its progress. For operators.
+"""Retrying or deleting many failed jobs: confirmed first, then run in the background, with its progress. For operators.
 
-What is to be done is settled on the page that asks; the times in it are fixed there, so that no more is done than was
-shown.
+The page that asks fixes the selection, times included, so that no more jobs are affected than were shown.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
-"""What the pages of the console share: its navigation, controls by role, addresses that keep the state of a list.
+"""The frame of all console pages: navigation, controls by role, URLs that keep the state of a list.
 
-Used by their templates as `console_pages`, `may`, `refusal` and `here` (templates/admin/macros.html).
+Templates use it as `console_pages`, `may`, `refusal` and `here` (templates/admin/macros.html).
 """
 
 from typing import Any, NamedTuple

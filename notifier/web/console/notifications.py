@@ -1,4 +1,4 @@
-"""Any notification, found and told. For viewers; what failed can be retried from its failed job."""
+"""Search for notifications, and the page of one. For viewers; failed deliveries are retried from their failed job."""
 
 from datetime import UTC, datetime
 

@@ -1,5 +1,5 @@
-"""The overview: is everything running, what was sent and how fast, what is waiting, and what is failing more than
-usual?
+"""The overview: whether everything is running, what was sent and how fast, what is waiting, and what fails more than
+usual.
 """
 
 from datetime import timedelta

@@ -1,7 +1,7 @@
-"""Producers and their keys. Viewers look; admins make, rotate and revoke. A key is shown once, on the page that made
-it.
+"""Producers and their keys.
 
-That page answers the POST itself and is never stored, so that a key is in no address and no cookie.
+Viewers look; admins create, rotate and revoke. A key is shown once, on the page that made it. That page is the answer
+to the POST and is never stored, so a key is in no URL and no cookie.
 """
 
 from datetime import timedelta

@@ -1,7 +1,6 @@
-"""Providers in the console: who sends by each channel, in which order, for how many people. Viewers look; admins
-change.
+"""Providers: which accounts send on each channel, in which order, and for how many people. Viewers look; admins change.
 
-A form is made from what an adapter declares. A secret is never shown again: left empty it stays as it is.
+An adapter's declared settings make its form. A secret is never shown again; an empty field leaves it unchanged.
 """
 
 from typing import Any

@@ -1,5 +1,6 @@
-"""Queues, workers and breakers: what waits, who works, and what stands still. Viewers look; operators pause, resume and
-force.
+"""Queues, workers and breakers: what waits, who works, and what is stuck.
+
+Viewers look; operators pause, resume and force.
 """
 
 import redis

@@ -1,7 +1,7 @@
-"""What the sandbox captured, as its recipient would have seen it.
+"""Messages that the sandbox captured, shown as their recipient would have seen them.
 
-A mail's HTML is somebody else's page: it is shown in a sandboxed frame, from a route whose own policy
-lets it style itself and load pictures, but run nothing.
+A mail's HTML is not ours: it is shown in a sandboxed frame, from a route whose own policy allows styles and pictures,
+but no script.
 """
 
 import json

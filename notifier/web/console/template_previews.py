@@ -1,8 +1,7 @@
-"""How the editor shows a message: as its recipient would see it, or the fault with the line it stands in.
+"""Previews in the template editor: the message as its recipient would see it, or the fault with its line.
 
-The HTML of a mail is shown in a sandboxed frame from a route with a policy of its own. It waits for its frame in
-Redis for some minutes, by the digest of what it says, since it has been saved nowhere. So does the sample data of each
-author.
+The HTML of a mail is shown in a sandboxed frame from a route with a policy of its own. It waits for its frame in Redis
+for some minutes, under the digest of its content, since it is not saved anywhere. So does each author's sample data.
 """
 
 import hashlib

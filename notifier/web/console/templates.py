@@ -1,7 +1,6 @@
 """Templates: their versions, the editor, publishing and rolling back. Viewers read; admins write.
 
-The editor works on the words of one channel and language of a draft. What it shows of them is `template_previews`'
-business.
+The editor changes the texts of one channel and language of a draft; `template_previews` shows them.
 """
 
 import difflib

@@ -1,6 +1,4 @@
-"""Event types in the console: what can happen, how pressing it is, by which channels, with which data. Viewers read;
-admins change.
-"""
+"""Event types: category, priority, channels and data. Viewers read; admins change."""
 
 import re
 from typing import Any

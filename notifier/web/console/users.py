@@ -1,5 +1,6 @@
-"""People who are notified: found, looked at, and reached again. Viewers look; operators lift suppressions. Addresses
-are masked.
+"""People who are notified: search, details, and lifting suppressions.
+
+Viewers look; operators lift suppressions. Addresses are masked.
 """
 
 from flask import flash, redirect, render_template, request, url_for

@@ -1,1 +1,1 @@
-"""The pages of people: sign-in, preferences, addresses, unsubscribing, why something came."""
+"""The pages of people: sign-in, account, preferences, addresses, unsubscribing, why a notification came."""

@@ -1,8 +1,8 @@
-"""Somebody's own account: their password, and where they are signed in.
+"""A person's own account: their password, and where they are signed in.
 
-A new password asks for the old one. Who has come by a mailed link a few minutes ago need not know it (they have shown
-that the mailbox is theirs, and may have forgotten the password, or never had one). Either ends all other sessions, and
-copies of this one's cookie.
+A new password asks for the old one. People who signed in by a mailed link a few minutes ago need not know it: they have
+shown that the mailbox is theirs, and may have forgotten the password or never had one. Both ways end all other
+sessions, and copies of this one's cookie.
 """
 
 from flask import flash, redirect, render_template, request, session, url_for

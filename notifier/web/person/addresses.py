@@ -1,7 +1,7 @@
-"""Addresses and browsers on the preferences page: add, confirm, make the main one, remove. For signed-in people alone.
+"""Addresses and browsers on the preferences page: add, confirm, make the main one, remove. For signed-in people only.
 
-Plain forms that work without JavaScript; switching push on in a browser is the one thing that needs it
-(`static/js/push.js`). `address_book` is what `preferences_addresses.html` is given, on whichever page includes it.
+Plain forms that work without JavaScript; only switching push on in a browser needs it (`static/js/push.js`).
+`address_book` makes the data of `preferences_addresses.html`, for every page that includes it.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The front door and the inbox. The inbox itself is the web component of `static/inbox.js`."""
+"""The front page and the inbox. The inbox itself is the web component in `static/inbox.js`."""
 
 from flask import redirect, render_template, url_for
 from flask.typing import ResponseReturnValue

@@ -1,7 +1,7 @@
-"""Accepting an invitation. Looking at the link does nothing, since mail scanners do; its button makes the account and
-signs in.
+"""Accepting an invitation.
 
-Who has a link that works is told whom it is for. Anybody else is told what to do, and nothing about who has an account.
+Opening the link changes nothing, since mail scanners do; its button makes the account and signs in. The page of a valid
+link names the invited e-mail. All other visitors are told what to do, and nothing about accounts.
 """
 
 from flask import flash, make_response, redirect, render_template, request, url_for

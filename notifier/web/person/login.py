@@ -1,8 +1,8 @@
-"""Signing in and out. Says nothing about which half of a sign-in was wrong, and takes the same time for both.
+"""Signing in and out. A failed sign-in does not say which half was wrong, and takes the same time for both.
 
-A link by mail is asked for with an e-mail alone. The answer is the same for everybody, also where strangers have asked
-for so many that no further one is sent just now, and goes out before anybody is looked for. Looking at the link does
-nothing, since mail scanners do: its button signs in.
+A mailed link is requested with an e-mail only. The answer is the same for everybody, even when no further link is sent
+because strangers have asked for too many, and goes out before anybody is looked up. Opening the link changes nothing,
+since mail scanners do: its button signs in.
 """
 
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Reads the forms of the preference page: what the person wants, and what is wrong with it, field by field.
+"""Reads the forms of the preference page: the person's choices, and the faults in them, field by field.
 
 Each form names itself in `part`. A field that was not sent changes nothing. Called by `preference_page`.
 """

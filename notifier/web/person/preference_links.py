@@ -1,10 +1,10 @@
 """The preferences behind the link in a message, without signing in.
 
-The signed link is the proof, as for unsubscribing, and like a message it may be forwarded, scanned or leaked. So it
-opens choices alone, all of which can be taken back: no export, no erasure, no addresses (one, masked, says whose page
-it is), and no history, which tells when somebody was where. A GET changes nothing, since mail scanners follow links;
-a POST needs no cookie and no CSRF token, for whoever can forge it knows the link already. What is changed this way
-stands in the person's history as such. It works as long as the message is kept, and ends as `tokens` says.
+The signed link is the proof, as for unsubscribing; and like a message it may be forwarded, scanned or leaked. So it
+opens only choices, all of which can be undone: no export, no erasure, no addresses (except one, masked, to show whose
+page it is), and no history, which tells when somebody was where. A GET changes nothing, since mail scanners follow
+links. A POST needs no cookie and no CSRF token, since an attacker who could forge it has the link already. The person's
+history marks these changes. The link works as long as the message is kept, and ends as `ground.tokens` says.
 """
 
 from flask import redirect, request, url_for

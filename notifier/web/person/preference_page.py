@@ -1,7 +1,7 @@
-"""The preference page, shown and saved: the same for somebody signed in and for somebody who came by a signed link.
+"""The preference page, shown and saved: the same for signed-in people and for those who came by a signed link.
 
-A `Desk` says whose choices they are and by which way the person came. Each form of the page is one `part`; with
-htmx it is sent alone and answered by the parts it may have changed, without JavaScript by the whole page.
+A `Desk` says whose choices they are and how the person came. Each form of the page is one `part`. With htmx it is sent
+alone and answered with the parts it may have changed; without JavaScript with the whole page.
 """
 
 from collections.abc import Mapping

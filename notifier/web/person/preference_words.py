@@ -1,6 +1,6 @@
-"""The preference page in sentences: why a switch stands as it does, what will be held, what was changed when.
+"""The preference page's sentences: why a switch is on or off, what will be held, what was changed when.
 
-Pure functions of values that others have looked up. Called by `preference_page` and its templates.
+Pure functions. Called by `preference_page`, its templates and the console's page of a person.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What a person wants to receive, for somebody signed in: the page, their data to take along, and their erasure."""
+"""Preferences of a signed-in person: the page, the export of their data, and their erasure."""
 
 from flask import current_app, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue

@@ -1,7 +1,7 @@
 """One-click unsubscribe (RFC 8058), from the List-Unsubscribe header and the foot of a mail.
 
-Only POST acts: mail scanners follow links. It needs no cookie and no CSRF token, since the signed link
-is the proof, never redirects, and answers 200 however often it is sent.
+Only POST unsubscribes: mail scanners follow links. It needs no cookie and no CSRF token, since the signed link is the
+proof; it never redirects, and answers 200 however often it is sent.
 """
 
 from typing import Any

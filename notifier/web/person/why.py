@@ -1,4 +1,4 @@
-"""What a person was sent lately and what not, and why: each line leads to the switch that decides it."""
+"""What a person was sent lately and what was left out, and why: each line links to the setting that decides it."""
 
 from flask import render_template
 from flask.typing import ResponseReturnValue
