@@ -76,7 +76,7 @@ def start(kind: str, chosen: Filter, *, provider: str | None = None, per_second:
     if provider is not None and provider not in choices(chosen):
         faults.append(Fault("/provider", "unknown_provider", f"no provider {provider[:64]!r} can send these"))
     if per_second is not None and not 1 <= per_second <= MOST_PER_SECOND:
-        faults.append(Fault("/per_second", "invalid", f"a rate is 1 to {MOST_PER_SECOND:,} a second"))
+        faults.append(Fault("/per_second", "invalid", f"the rate must be 1 to {MOST_PER_SECOND:,} a second"))
     if faults:
         raise Rejected("validation_failed", "; ".join(fault.message for fault in faults), tuple(faults))
     now = clock_now()

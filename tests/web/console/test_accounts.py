@@ -232,7 +232,7 @@ def test_it_is_sent_again_or_withdrawn_after_a_question(admin: Visitor) -> None:
     assert "Withdraw the invitation to ben@example.test?" in admin.get(f"{path}/withdraw").text
     assert invited().withdrawn_at is None
     admin.post(f"{path}/withdraw")
-    assert "is withdrawn" in admin.get("/admin/accounts").text
+    assert "has been withdrawn" in admin.get("/admin/accounts").text
     assert invited().withdrawn_at is not None
     assert [admin.get(f"{path}/withdraw").status_code, admin.post(f"{path}/send").status_code] == [404, 404]
 

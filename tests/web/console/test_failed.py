@@ -96,7 +96,7 @@ def test_retrying_one_queues_it(operator: Visitor, dead: str) -> None:
     assert queue("email.high").job_ids == [dead]
     assert failed_registry("email.high").get_job_ids() == []
     assert "It has been queued again" in operator.get("/admin/failed").text
-    assert "It is under way" in operator.get(f"/admin/failed/{dead}").text
+    assert "It is on its way" in operator.get(f"/admin/failed/{dead}").text
 
 
 def test_it_leads_to_no_other_site(operator: Visitor, dead: str) -> None:

@@ -193,7 +193,7 @@ def test_the_sandbox_needs_no_address_of_ones_own(signed_in: Callable[..., Visit
 @pytest.mark.parametrize(
     ("form", "sentence"),
     [
-        ({"sample": "{"}, "this is not JSON"),
+        ({"sample": "{"}, "this is not valid JSON"),
         ({"sample": "[]"}, "This must be an object"),
         ({"title": "a\0b"}, "cannot be stored"),
         ({"title": "x" * 100_001}, "longer than"),
