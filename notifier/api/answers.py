@@ -39,4 +39,4 @@ def check_cursor(kind: str, after: str | None) -> None:
         parse(kind, after)
     except Rejected:
         fault = Fault(pointer_to("after"), "invalid_cursor", "send the `next` of the page before")
-        raise Rejected("validation_failed", "after is no cursor of this list", (fault,)) from None
+        raise Rejected("validation_failed", "after is not a cursor of this list", (fault,)) from None

@@ -153,7 +153,7 @@ def _admit(access: Access) -> None:
     if key is None:
         limits.charge_guess()
         if tokens.open_user_token(token) is not None:
-            raise Rejected("user_token_refused", "this is a user's token; producers' calls need a producer's key")
+            raise Rejected("user_token_refused", "this is a user's token; this call needs a producer's key")
         raise Rejected("invalid_key", "the key is unknown, expired or revoked")
     if key.networks is not None and not is_within(request.remote_addr, key.networks):
         raise Rejected(

@@ -29,7 +29,7 @@ _PROBLEMS: dict[str, tuple[int, str]] = {
     "bad_request": (400, "Bad request"),
     "malformed_json": (400, "Malformed JSON"),
     "invalid_cursor": (400, "Not a cursor of this list"),
-    "unauthenticated": (401, "A key is needed"),
+    "unauthenticated": (401, "A key is required"),
     "invalid_key": (401, "Unknown, expired or revoked key"),
     "forbidden": (403, "Not allowed"),
     "scope_missing": (403, "The key lacks a scope"),
@@ -44,7 +44,7 @@ _PROBLEMS: dict[str, tuple[int, str]] = {
     "method_not_allowed": (405, "Method not allowed"),
     "conflict": (409, "Conflict"),
     "idempotency_in_progress": (409, "The first request with this key is still in progress"),
-    "nothing_to_cancel": (409, "Nothing is left to cancel"),
+    "nothing_to_cancel": (409, "There is nothing left to cancel"),
     "body_too_large": (413, "The body is too large"),
     "unsupported_media_type": (415, "Unsupported media type"),
     "validation_failed": (422, "The request is not valid"),
@@ -53,7 +53,7 @@ _PROBLEMS: dict[str, tuple[int, str]] = {
     "idempotency_mismatch": (422, "The idempotency key was used with another body"),
     "rate_limited": (429, "Too many requests"),
     "internal_error": (500, "Internal error"),
-    "unavailable": (503, "Unavailable for the moment"),
+    "unavailable": (503, "Temporarily unavailable"),
 }
 _BY_STATUS = {
     400: "bad_request",

@@ -54,7 +54,9 @@ def check_json(value: Any) -> list[Fault]:
             if isinstance(key, str) and _UNSTORABLE.search(key):
                 faults.append(
                     Fault(
-                        pointer_to(*path, key), "unstorable_text", "a name must not hold NUL or half a surrogate pair"
+                        pointer_to(*path, key),
+                        "unstorable_text",
+                        "a name must not contain NUL or half a surrogate pair",
                     )
                 )
             if isinstance(item, dict | list):
@@ -69,7 +71,7 @@ def _scalar_fault(path: tuple[str | int, ...], value: Any, *last: str | int) -> 
     if isinstance(value, str):
         if not _UNSTORABLE.search(value):
             return ()
-        code, message = "unstorable_text", "text must not hold NUL or half a surrogate pair"
+        code, message = "unstorable_text", "text must not contain NUL or half a surrogate pair"
     elif isinstance(value, float):
         if math.isfinite(value):
             return ()
@@ -142,7 +144,7 @@ def parse_time(value: Any) -> datetime:
 
 def _parse_zone(value: str) -> str:
     if value not in _zones():
-        raise ValueError(f"{value[:64]!r} is no time zone of the IANA database")
+        raise ValueError(f"{value[:64]!r} is not a time zone in the IANA database")
     return value
 
 

@@ -29,7 +29,7 @@ def healthz() -> Response:
 @bp.get("/readyz")
 @public
 @bp.output(ReadinessOut)
-@also(503, ReadinessOut, "The database is away, or nothing can be written to it")
+@also(503, ReadinessOut, "The database cannot be reached, or nothing can be written to it")
 def readyz() -> Response:
     """Whether requests can be served
 

@@ -186,9 +186,9 @@ def _owner(token: str, origin: str | None) -> str:
             limits.charge_guess()
         if keys.find_key(token) is not None:
             raise Rejected(
-                "producer_key_refused", "the inbox belongs to people: make a token with POST /api/v1/users/{id}/token"
+                "producer_key_refused", "the inbox belongs to people: create a token with POST /api/v1/users/{id}/token"
             )
-        raise Rejected("unauthenticated", "the token is forged, or has ended")
+        raise Rejected("unauthenticated", "the token is not valid or has expired")
     if not origins.may_use(origin, opened.producer_id, request.host_url):
         g.open_to = None
         raise Rejected("origin_refused", "the producer of this token does not allow it on this site")
@@ -298,10 +298,10 @@ def snooze(json_data: SnoozeIn) -> Response:
     until = json_data.until
     if until is not None and not now() < until <= now() + MAX_AHEAD:
         fault = Fault(
-            "/until", "in_the_past" if until <= now() else "too_far_ahead", "until lies within the coming year"
+            "/until", "in_the_past" if until <= now() else "too_far_ahead", "until must be within the coming year"
         )
         raise Rejected(
-            "validation_failed", "the request is not valid: /until: until lies within the coming year", (fault,)
+            "validation_failed", "the request is not valid: /until: until must be within the coming year", (fault,)
         )
     return jsonify(inbox.snooze(g.person, json_data.chosen("snoozed" if until is None else "all"), until))
 

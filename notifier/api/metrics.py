@@ -90,7 +90,9 @@ class Unchecked(Collector):
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         passed = CounterMetricFamily(
-            "notifier_limits_unchecked", "Passed without a limit being asked: Redis was away", labels=["limit"]
+            "notifier_limits_unchecked",
+            "Passed without checking a limit, since Redis was unavailable",
+            labels=["limit"],
         )
         for limit, count in current_app.extensions.get("unchecked", {}).items():
             passed.add_metric([limit], count)

@@ -32,12 +32,12 @@ _PROBLEMS = {
     "401": "No key, or one that is not valid",
     "403": "The key may not do this",
     "404": "Not found",
-    "409": "In conflict with what there is",
+    "409": "In conflict with what exists",
     "413": "A body over 1 MiB",
     "415": "A body with a Content-Encoding",
     "422": "Not valid; every fault is named by JSON pointer",
     "429": "Over the key's rate limit",
-    "503": "The database is away; nothing was stored",
+    "503": "The database cannot be reached; nothing was stored",
 }
 _HEADERS = {
     "RateLimit-Policy": {
@@ -48,7 +48,7 @@ _HEADERS = {
         "description": 'What is left: `"default";r=<notifications>;t=<seconds>`',
         "schema": {"type": "string"},
     },
-    "X-Request-Id": {"description": "As sent, or made here; stands in the log", "schema": {"type": "string"}},
+    "X-Request-Id": {"description": "As sent, or made here; it appears in the log", "schema": {"type": "string"}},
 }
 _CONFLICTING = ("cancel_notification", "create_template", "write_template", "publish_template")
 _IDEMPOTENT = re.compile(r"submit_|notify$|notify_bulk$|trigger$|send$")

@@ -346,7 +346,7 @@ def _notify_words(body: NotifyIn) -> Words:
 
 def _notify_submission(body: NotifyIn, digest: str, header_key: str | None) -> Submission:
     if (body.userId is None) == (body.user_id is None):
-        fault = Fault("/userId", "missing" if body.userId is None else "ambiguous", "userId is needed, once")
+        fault = Fault("/userId", "missing" if body.userId is None else "ambiguous", "userId is required, exactly once")
         raise Rejected("validation_failed", fault.message, (fault,))
     fields = {
         "type": body.template.lower(),

@@ -55,11 +55,9 @@ class StrictRequest(Request):
             raise Rejected("malformed_json", "the body is nested too deeply") from None
         except json.JSONDecodeError as error:
             reason = f"{error.msg} in line {error.lineno}, column {error.colno}" if body else "it is empty"
-            raise Rejected("malformed_json", f"the body is not JSON: {reason}") from None
+            raise Rejected("malformed_json", f"the body is not valid JSON: {reason}") from None
         except ValueError:
-            raise Rejected(
-                "malformed_json", "the body is not JSON that can be read: a number in it has too many digits"
-            ) from None
+            raise Rejected("malformed_json", "the body cannot be read: a number in it has too many digits") from None
         if not value and not isinstance(value, dict):  # APIFlask would take null, [], "", 0 and false for {}
             fault = Fault("", "wrong_type", "this must be an object")
             raise Rejected("validation_failed", "the request is not valid: body: this must be an object", (fault,))
@@ -67,4 +65,4 @@ class StrictRequest(Request):
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise Rejected("malformed_json", f"the body is not JSON: {name} is no number")
+    raise Rejected("malformed_json", f"the body is not valid JSON: {name} is not a number")

@@ -36,7 +36,7 @@ Translate = Callable[[Any, Rejected], Rejected]
 def submission_from(body: SubmissionIn, digest: str, header_key: str | None = None) -> Submission:
     """The canonical form. `digest` is that of the body as it came; `header_key` the Idempotency-Key header's."""
     if header_key and body.idempotency_key and header_key != body.idempotency_key:
-        fault = Fault("/idempotency_key", "idempotency_keys_differ", "the header names another key")
+        fault = Fault("/idempotency_key", "idempotency_keys_differ", "the header has another key")
         raise Rejected("validation_failed", fault.message, (fault,))
     key = header_key or body.idempotency_key
     return Submission(
@@ -77,7 +77,7 @@ def idempotency_key() -> str | None:
         fault = Fault(
             "/idempotency_key",
             "invalid_idempotency_key",
-            f"the Idempotency-Key header holds 1 to {_LONGEST_KEY} printable characters",
+            f"the Idempotency-Key header must be 1 to {_LONGEST_KEY} printable characters",
         )
         raise Rejected("validation_failed", fault.message, (fault,))
     return key

@@ -126,7 +126,7 @@ def list_addresses(user_id: str) -> Response:
 @allow("users")
 @bp.input(AddressIn)
 @bp.output(NewAddressOut, 201)
-@also(200, AddressOut, "It was there already")
+@also(200, AddressOut, "It already existed")
 def add_address(user_id: str, json_data: AddressIn) -> Response:
     """Add an address
 
@@ -210,8 +210,8 @@ def _check_staff(user_id: str) -> None:
         require(
             "admin",
             (
-                f"{user_id!r} has a role in the console: their addresses are changed by "
-                "themselves, or with the scope admin"
+                f"{user_id!r} has a role in the console: only they themselves, or a "
+                "key with the scope admin, can change their addresses"
             ),
         )
 
@@ -226,6 +226,6 @@ def _check_id(user_id: str, body: UserIn) -> None:
     if body.id is not None and body.id != user_id:
         raise Rejected(
             "validation_failed",
-            "the id is not that of the path",
-            (Fault("/id", "ids_differ", "the id is not that of the path"),),
+            "the id is not the one in the path",
+            (Fault("/id", "ids_differ", "the id is not the one in the path"),),
         )

@@ -26,15 +26,15 @@ _SENTENCES = {
     "bool_parsing": "this must be true or false",
     "none_required": "this must be null",
     "literal_error": "this must be {expected}",
-    "string_too_short": "this needs {min_length} characters at least",
-    "string_too_long": "this may have {max_length} characters at most",
+    "string_too_short": "this is too short: the minimum length is {min_length}",
+    "string_too_long": "this is too long: the maximum length is {max_length}",
     "string_pattern_mismatch": "this must match {pattern}",
-    "too_short": "this needs {min_length} entries at least",
-    "too_long": "this may have {max_length} entries at most",
+    "too_short": "this has too few entries: the minimum is {min_length}",
+    "too_long": "this has too many entries: the maximum is {max_length}",
     "greater_than": "this must be more than {gt}",
-    "greater_than_equal": "this must be {ge} at least",
+    "greater_than_equal": "this must be at least {ge}",
     "less_than": "this must be less than {lt}",
-    "less_than_equal": "this may be {le} at most",
+    "less_than_equal": "this must be at most {le}",
 }
 
 

@@ -74,7 +74,7 @@ def parse_caps(text: str) -> tuple[Caps, list[str]]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         category, *words = part.split()
         if category not in LIMITED:
-            faults.append(f"{category!r} is none of {', '.join(LIMITED)}")
+            faults.append(f"{category!r} is not one of {', '.join(LIMITED)}")
         elif category in named:
             faults.append(f"{category} is named twice")
         named.add(category)
@@ -96,9 +96,9 @@ def _parse_windows(category: str, words: list[str]) -> tuple[dict[str, int], lis
             or len(number) > 7
             or int(number) > MOST
         ):
-            faults.append(f"{word!r} is not like 10/hour or 50/day, {MOST} at most")
+            faults.append(f"{word!r} must look like 10/hour or 50/day, with at most {MOST}")
         elif per in found:
-            faults.append(f"{category} has two caps by {per}")
+            faults.append(f"{category} has two caps per {per}")
         else:
             found[per] = int(number)
     return found, faults

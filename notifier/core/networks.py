@@ -21,7 +21,7 @@ def parse(texts: Iterable[str]) -> tuple[Network, ...]:
             raise ValueError(_why_not(text.strip())) from None
         found[network] = None
     if len(found) > MOST:
-        raise ValueError(f"at most {MOST} networks can be named")
+        raise ValueError(f"at most {MOST} networks are allowed")
     return tuple(found)
 
 
@@ -30,7 +30,7 @@ def _why_not(text: str) -> str:
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        return f"{text[:80]} is no network: write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32"
+        return f"{text[:80]} is not a network: write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32"
     return f"{text[:80]} is an address inside a network: write {network} for all of it, or the address alone"
 
 

@@ -12,7 +12,7 @@ LANGUAGES = ("en", "de")
 SENTENCES: Mapping[str, tuple[str, str]] = {
     # why a channel is on
     "mandatory": (
-        "It is mandatory on this channel, whatever has been chosen.",
+        "It is mandatory on this channel, whatever was chosen.",
         "Auf diesem Kanal ist sie Pflicht, was immer gewählt wurde.",
     ),
     "type_channel": (
@@ -52,7 +52,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "Für diesen Kanal gibt es keine aktive Adresse[; eine wurde abgeschaltet: {disabled_reason}].",
     ),
     "suppressed": (
-        "Nothing of the kind may be sent to this address any more: it bounced, or somebody complained.",
+        "Nothing of this kind may be sent to this address any more: a message bounced, or somebody complained.",
         (
             "An diese Adresse darf dergleichen nicht mehr gesendet werden: Sie war nicht erreichbar, oder es gab "
             "eine Beschwerde."
@@ -67,7 +67,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "Der Kanal wird schrittweise eingeführt[, bisher für {percentage} % aller Personen].",
     ),
     "duplicate": (
-        "The same was said a short time ago[, in {duplicate_of}].",
+        "The same message came a short time ago[: {duplicate_of}].",
         "Dasselbe wurde vor Kurzem schon gesagt[, in {duplicate_of}].",
     ),
     "superseded": (
@@ -75,19 +75,19 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "Eine neuere Nachricht ist an ihre Stelle getreten[: {superseded_by}].",
     ),
     "recipient_limit": (
-        "Too many of this kind were sent to this person or this address in a short time.",
+        "Too many messages of this kind went to this person or address in a short time.",
         "An diese Person oder Adresse ging in kurzer Zeit zu viel von dieser Art.",
     ),
     "frequency_cap": (
-        "As many of this category as are wanted have been sent for now.",
+        "The limit for this category has been reached for now.",
         "Von dieser Kategorie wurde für den Moment so viel gesendet, wie gewünscht ist.",
     ),
     "frequency_cap.hour": (
-        "At most {max} of this category are sent in an hour, and that many were.",
+        "At most {max} of this category are sent in an hour, and that limit has been reached.",
         "Von dieser Kategorie werden in einer Stunde höchstens {max} gesendet, und so viele waren es.",
     ),
     "frequency_cap.day": (
-        "At most {max} of this category are sent in a day, and that many were.",
+        "At most {max} of this category are sent in a day, and that limit has been reached.",
         "Von dieser Kategorie werden an einem Tag höchstens {max} gesendet, und so viele waren es.",
     ),
     "expired": (
@@ -100,7 +100,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "Diese Kategorie kommt wie gewählt als Zusammenfassung[; die nächste ist fällig {until}].",
     ),
     "digested.frequency_cap": (
-        "As many of this category as are wanted have been sent for now; it goes into a summary[, due {until}].",
+        "The limit for this category has been reached for now; it goes into a summary[, due {until}].",
         (
             "Von dieser Kategorie wurde für den Moment genug gesendet; sie kommt in eine "
             "Zusammenfassung[, fällig {until}]."
@@ -117,18 +117,18 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     # why it waits, and for what
     "muted": ("Everything is muted[ until {until}].", "Alles ist stumm geschaltet[ bis {until}]."),
     "muted.skip": (
-        "It came while everything was muted, and what comes then is dropped, as chosen.",
+        "It came while everything was muted, and such messages are dropped, as chosen.",
         "Sie kam, während alles stumm geschaltet war; was dann kommt, entfällt wie gewählt.",
     ),
     "quiet_hours": ("These are quiet hours[ until {until}].", "Es ist Ruhezeit[ bis {until}]."),
     "quiet_hours.skip": (
-        "It came in quiet hours, and what comes then is dropped, as chosen.",
+        "It came in quiet hours, and such messages are dropped, as chosen.",
         "Sie kam in der Ruhezeit; was dann kommt, entfällt wie gewählt.",
     ),
     "scheduled": ("It was submitted for later[: {until}].", "Sie wurde für später eingereicht[: {until}]."),
     "fallback": ("It goes out if the channels before it fail.", "Sie geht hinaus, falls die Kanäle davor versagen."),
     "fallback.outage": (
-        "The channel before it is out of order; it goes out[ at {until}] unless that one succeeds first.",
+        "The channel before it is not working; it goes out[ at {until}] unless that channel succeeds first.",
         "Der Kanal davor ist gestört; sie geht[ um {until}] hinaus, falls jener nicht vorher gelingt.",
     ),
     "fallback.being_tried": (
@@ -136,21 +136,21 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "Ein anderer Kanal wird gerade versucht; sie geht hinaus, falls der versagt.",
     ),
     "escalation": (
-        "It goes out if it has not been read before[, at {until}].",
+        "It goes out unless it is read first[, at {until}].",
         "Sie geht hinaus, falls sie vorher nicht gelesen wird[, um {until}].",
     ),
     "retry": (
-        "A try failed; the next one follows[ at {until}].",
+        "An attempt failed; the next one follows[ at {until}].",
         "Ein Versuch schlug fehl; der nächste folgt[ um {until}].",
     ),
     "provider_down": (
-        "The provider is out of order; it is tried again later.",
+        "The provider is not working; it is tried again later.",
         "Der Anbieter ist gestört; später wird es wieder versucht.",
     ),
     "provider_down.all": (
         (
-            "The provider is out of order; it goes out here as soon as that works again. The other "
-            "channels do not wait for it."
+            "The provider is not working; the message goes out here as soon as it works again. The other "
+            "channels do not wait."
         ),
         (
             "Der Anbieter ist gestört; hier geht sie hinaus, sobald er wieder arbeitet. Die anderen "
@@ -158,14 +158,14 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         ),
     ),
     "provider_down.first": (
-        "The provider is out of order; it goes out when that works again, unless another channel succeeds before.",
+        "The provider is not working; the message goes out when it works again, unless another channel succeeds first.",
         (
             "Der Anbieter ist gestört; sie geht hinaus, wenn er wieder arbeitet, falls nicht vorher ein anderer "
             "Kanal gelingt."
         ),
     ),
     "provider_down.best": (
-        "The provider is out of order; it goes out when that works again, unless another channel succeeds before.",
+        "The provider is not working; the message goes out when it works again, unless another channel succeeds first.",
         (
             "Der Anbieter ist gestört; sie geht hinaus, wenn er wieder arbeitet, falls nicht vorher ein anderer "
             "Kanal gelingt."
@@ -173,8 +173,8 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "provider_down.escalate": (
         (
-            "The provider is out of order; it goes out when that works again, unless it is read before. The next "
-            "channel follows at its time."
+            "The provider is not working; the message goes out when it works again, unless it is read first. The "
+            "next channel follows at its own time."
         ),
         (
             "Der Anbieter ist gestört; sie geht hinaus, wenn er wieder arbeitet, falls sie nicht vorher gelesen "
@@ -182,38 +182,38 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         ),
     ),
     "paced": (
-        "The provider's pace is used up for the moment.",
+        "The provider's rate limit has been reached for the moment.",
         "Das Tempo des Anbieters ist für den Moment ausgeschöpft.",
     ),
     "paused": (
-        "The channel is paused; it goes out when somebody resumes it.",
+        "The channel is paused; the message goes out when somebody resumes it.",
         "Der Kanal ist angehalten; sie geht hinaus, wenn ihn jemand wieder freigibt.",
     ),
     "paused.first": (
-        "The channel is paused; it goes out when somebody resumes it, unless another channel succeeds before.",
+        "The channel is paused; the message goes out when somebody resumes it, unless another channel succeeds first.",
         (
             "Der Kanal ist angehalten; sie geht hinaus, wenn ihn jemand wieder freigibt, falls nicht vorher ein "
             "anderer Kanal gelingt."
         ),
     ),
     "paused.best": (
-        "The channel is paused; it goes out when somebody resumes it, unless another channel succeeds before.",
+        "The channel is paused; the message goes out when somebody resumes it, unless another channel succeeds first.",
         (
             "Der Kanal ist angehalten; sie geht hinaus, wenn ihn jemand wieder freigibt, falls nicht vorher ein "
             "anderer Kanal gelingt."
         ),
     ),
     "discarded": (
-        "It failed, and was taken off the failed jobs.",
+        "It failed, and was deleted from the failed jobs.",
         "Sie schlug fehl und wurde aus den Fehlschlägen entfernt.",
     ),
     "at_once": ("It goes out at once.", "Sie geht sofort hinaus."),
     "route.quiet_hours": (
-        "It goes out when quiet is over[, at {until}].",
+        "It goes out when the quiet hours end[, at {until}].",
         "Sie geht hinaus, wenn die Ruhe vorbei ist[, um {until}].",
     ),
     "route.muted": (
-        "It goes out when sound is back[, at {until}].",
+        "It goes out when muting ends[, at {until}].",
         "Sie geht hinaus, wenn nichts mehr stumm ist[, um {until}].",
     ),
     # in which order
@@ -222,29 +222,29 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "Die Kanäle werden der Reihe nach versucht, bis einer gelingt.",
     ),
     "escalate": (
-        "The channels follow each other until it is read, also while one of them is out of order.",
+        "The channels follow each other until it is read, even while one of them is not working.",
         "Die Kanäle folgen aufeinander, bis sie gelesen ist, auch während einer von ihnen gestört ist.",
     ),
     "patience": (
-        "A channel that is out of order is waited for {seconds} seconds; then the next one is tried as well.",
+        "A channel that is not working has {seconds} seconds to recover; then the next one is tried as well.",
         "Auf einen gestörten Kanal wird {seconds} Sekunden gewartet; dann wird auch der nächste versucht.",
     ),
     "no_patience": (
-        "A channel that is out of order is not waited for: the next one is tried at once.",
+        "If a channel is not working, the next one is tried at once.",
         "Auf einen gestörten Kanal wird nicht gewartet: Sofort wird auch der nächste versucht.",
     ),
     "best": (
-        "The channel that is most likely to be opened comes first[: {first}, where {opened} of {sent} were so far].",
+        "The channel that is most likely to be opened comes first[: {first}, with {opened} of {sent} opened so far].",
         "Der Kanal, auf dem am ehesten geöffnet wird, kommt zuerst[: {first}, bisher {opened} von {sent}].",
     ),
     "best.proved": (
-        "The channel that was opened most so far comes first: {first}, {opened} of {sent}.",
+        "The channel that has been opened most so far comes first: {first}, {opened} of {sent}.",
         "Der Kanal, auf dem bisher am meisten geöffnet wurde, kommt zuerst: {first}, {opened} von {sent}.",
     ),
     "best.tried": (
         (
-            "Which channel is opened most is still being found out; this time {first} comes first. So far {opened} "
-            "of {sent} were opened there."
+            "It is not clear yet which channel is opened most; this time {first} comes first. So far {opened} of "
+            "{sent} were opened there."
         ),
         (
             "Auf welchem Kanal am meisten geöffnet wird, zeigt sich noch; diesmal kommt {first} zuerst. Bisher "
@@ -253,22 +253,25 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     # what became of it
     "not_needed": ("Another channel has succeeded.", "Ein anderer Kanal war erfolgreich."),
-    "read_elsewhere": ("It was read on another channel already.", "Sie wurde schon auf einem anderen Kanal gelesen."),
+    "read_elsewhere": (
+        "It has already been read on another channel.",
+        "Sie wurde schon auf einem anderen Kanal gelesen.",
+    ),
     "cancelled": ("It was cancelled by its sender.", "Sie wurde vom Absender zurückgezogen."),
     "user_erased": ("The person was erased.", "Die Person wurde gelöscht."),
     "template_error": (
         "Its template cannot be filled with this data[: {message}]",
         "Ihre Vorlage lässt sich mit diesen Daten nicht füllen[: {message}]",
     ),
-    "waiting": ("It waits.", "Sie wartet."),
+    "waiting": ("It is waiting.", "Sie wartet."),
     "queued": ("It is about to be sent.", "Sie wird gleich gesendet."),
     "sending": ("It is being sent.", "Sie wird gerade gesendet."),
-    "sent": ("The provider has taken it.", "Der Anbieter hat sie angenommen."),
+    "sent": ("The provider has accepted it.", "Der Anbieter hat sie angenommen."),
     "delivered": ("It was delivered.", "Sie wurde zugestellt."),
     "opened": ("It was opened.", "Sie wurde geöffnet."),
     "clicked": ("A link in it was followed.", "Ein Link darin wurde angeklickt."),
     "failed": ("It could not be sent.", "Sie konnte nicht gesendet werden."),
-    "bounced": ("It came back.", "Sie kam zurück."),
+    "bounced": ("It bounced.", "Sie kam zurück."),
     "unknown": (
         "It may have been sent; nobody knows for sure.",
         "Vielleicht wurde sie gesendet; sicher weiß es niemand.",

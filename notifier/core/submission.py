@@ -65,7 +65,9 @@ def check_priority(
         return ()
     ceiling = CEILINGS.get(category, "urgent")
     if PRIORITIES.index(requested) < PRIORITIES.index(ceiling):
-        return (Fault("/priority", "priority_too_high", f"{category} notifications are at most {ceiling}"),)
+        return (
+            Fault("/priority", "priority_too_high", f"the priority of {category} notifications is at most {ceiling}"),
+        )
     if requested == "urgent" and type_priority != "urgent" and not may_be_urgent:
         return (Fault("/priority", "urgent_not_allowed", "urgent needs the scope 'urgent' or a type that is urgent"),)
     return ()
@@ -81,7 +83,7 @@ def check_routing(routing: str, submission: Submission) -> tuple[Fault, ...]:
             Fault(
                 "/escalate_after",
                 "contradicts_routing",
-                f"escalate_after goes with the routing 'escalate', and this one is routed {routing!r}",
+                f"escalate_after needs the routing 'escalate', but the routing is {routing!r}",
             ),
         )
     if after >= submission.expires_in:
@@ -95,7 +97,7 @@ def check_sequence(submission: Submission) -> tuple[Fault, ...]:
             Fault(
                 "/sequence",
                 "needs_collapse_key",
-                "sequence orders the notifications of one collapse_key, and there is none",
+                "sequence orders notifications with the same collapse_key, but there is none",
             ),
         )
     return ()
@@ -103,7 +105,9 @@ def check_sequence(submission: Submission) -> tuple[Fault, ...]:
 
 def check_data(data: Mapping[str, Any]) -> tuple[Fault, ...]:
     if RESERVED_NAME in data:
-        message = f"{RESERVED_NAME!r} is what webhooks are told of the notification itself; use another name"
+        message = (
+            f"{RESERVED_NAME!r} is reserved for what webhooks are told about the notification itself; use another name"
+        )
         return (Fault(f"/data/{RESERVED_NAME}", "reserved_name", message),)
     return ()
 

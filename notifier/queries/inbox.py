@@ -88,5 +88,5 @@ def _position(cursor: str) -> tuple[Any, Any]:
         created_at, key = _EPOCH + microseconds * _MICROSECOND, UUID(bytes=packed[8:])
     except (ValueError, OverflowError, struct.error):
         fault = Fault("/after", "invalid_cursor", "send the `next` of the page before")
-        raise Rejected("validation_failed", "after is no cursor of this list", (fault,)) from None
+        raise Rejected("validation_failed", "after is not a cursor of this list", (fault,)) from None
     return sa.literal(created_at, _items.c.created_at.type), sa.literal(key, _items.c.id.type)

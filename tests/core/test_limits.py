@@ -83,18 +83,19 @@ def test_what_is_not_named_keeps_its_caps(text: str, changes: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("text", "faults"),
     [
-        ("gossip 1/day", ["'gossip' is none of marketing, social, system"]),
-        ("transactional 1/day", ["'transactional' is none of marketing, social, system"]),
+        ("gossip 1/day", ["'gossip' is not one of marketing, social, system"]),
+        ("transactional 1/day", ["'transactional' is not one of marketing, social, system"]),
         ("social", ["social has no caps; say none if that is meant"]),
-        ("social -1/day", ["'-1/day' is not like 10/hour or 50/day, 1000000 at most"]),
-        ("social 1/week", ["'1/week' is not like 10/hour or 50/day, 1000000 at most"]),
-        ("social 9999999/day", ["'9999999/day' is not like 10/hour or 50/day, 1000000 at most"]),
-        ("social 1/day none", ["'none' is not like 10/hour or 50/day, 1000000 at most"]),
-        ("social 1/day 2/day", ["social has two caps by day"]),
+        ("social -1/day", ["'-1/day' must look like 10/hour or 50/day, with at most 1000000"]),
+        ("social 1/week", ["'1/week' must look like 10/hour or 50/day, with at most 1000000"]),
+        ("social 9999999/day", ["'9999999/day' must look like 10/hour or 50/day, with at most 1000000"]),
+        ("social 1/day none", ["'none' must look like 10/hour or 50/day, with at most 1000000"]),
+        ("social 1/day 2/day", ["social has two caps per day"]),
         ("social 1/day, social 2/hour", ["social is named twice"]),
         ("gossip x, social ²/day",
-            ["'gossip' is none of marketing, social, system", "'x' is not like 10/hour or 50/day, 1000000 at most",
-                                    "'²/day' is not like 10/hour or 50/day, 1000000 at most"]),
+            ["'gossip' is not one of marketing, social, system",
+             "'x' must look like 10/hour or 50/day, with at most 1000000",
+             "'²/day' must look like 10/hour or 50/day, with at most 1000000"]),
     ],
 )  # fmt: skip
 def test_all_that_is_wrong_is_named(text: str, faults: list[str]) -> None:

@@ -22,11 +22,11 @@ def test_networks_are_read_once_each_in_their_shortest_form(texts: list[str], ex
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("shop.example", "shop.example is no network"),
-        ("203.0.113.7/33", "is no network"),
+        ("shop.example", "shop.example is not a network"),
+        ("203.0.113.7/33", "is not a network"),
         ("203.0.113.7/24", "write 203.0.113.0/24 for all of it"),
-        ("", "is no network"),
-        ("1" * 500, f"{'1' * 80} is no network"),
+        ("", "is not a network"),
+        ("1" * 500, f"{'1' * 80} is not a network"),
     ],
     ids=["name", "mask", "host-bits", "empty", "long"],
 )

@@ -89,7 +89,7 @@ class SubmissionIn(Body):
     routing: ROUTING | None = Field(
         default=None,
         description="If left out, that of the type. `all` channels; `first`: in order, the next one when a channel "
-        "has failed, or has been out of order for a while (urgent: at once, high: 10 s, medium: 1 minute, low: 10 "
+        "has failed, or has not been working for a while (urgent: at once, high: 10 s, medium: 1 minute, low: 10 "
         "minutes); `escalate`: in order, the next one when it has not been read in time, or has failed; `best`: as "
         "`first`, beginning with what the person opens most.",
     )
@@ -129,7 +129,7 @@ class SubmissionIn(Body):
         "`detail.duplicate_of`. What is for another time, or came to nothing, is no repeat.",
     )
     idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
-        default=None, description="The header's twin."
+        default=None, description="The same as the header."
     )
     template: Annotated[str, Field(min_length=1, max_length=80)] | None = Field(
         default=None, description="Another template, or a pinned version of one.", examples=["order_shipped@3"]

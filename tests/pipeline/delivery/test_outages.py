@@ -660,26 +660,26 @@ WORDS: list[tuple[str, str, str]] = [
         "all",
         "email",
         (
-            "The provider is out of order; it goes out here as soon as that works again. The other "
-            "channels do not wait for it."
+            "The provider is not working; the message goes out here as soon as it works again. The other "
+            "channels do not wait."
         ),
     ),
     (
         "first",
         "email",
-        "The provider is out of order; it goes out when that works again, unless another channel succeeds before.",
+        "The provider is not working; the message goes out when it works again, unless another channel succeeds first.",
     ),
-    ("first", "sms", "The channel before it is out of order; it goes out at "),
-    ("first", "*", "A channel that is out of order is waited for 10 seconds; then the next one is tried as well."),
+    ("first", "sms", "The channel before it is not working; it goes out at "),
+    ("first", "*", "A channel that is not working has 10 seconds to recover; then the next one is tried as well."),
     (
         "escalate",
         "email",
         (
-            "The provider is out of order; it goes out when that works again, unless it is read before. The next "
-            "channel follows at its time."
+            "The provider is not working; the message goes out when it works again, unless it is read first. The "
+            "next channel follows at its own time."
         ),
     ),
-    ("escalate", "*", "The channels follow each other until it is read, also while one of them is out of order."),
+    ("escalate", "*", "The channels follow each other until it is read, even while one of them is not working."),
 ]
 
 

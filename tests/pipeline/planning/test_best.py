@@ -77,7 +77,7 @@ def test_it_says_why(caller: Caller, cast: Any) -> None:
         "email",
         {"sent": 50, "opened": 1},
     )
-    assert line["sentence"] == "The channel that was opened most so far comes first: email, 45 of 50."
+    assert line["sentence"] == "The channel that has been opened most so far comes first: email, 45 of 50."
 
 
 def test_it_does_not_say_more_than_it_knows(caller: Caller, cast: Any) -> None:
@@ -86,7 +86,7 @@ def test_it_does_not_say_more_than_it_knows(caller: Caller, cast: Any) -> None:
     [line] = [line for line in rehearsed["notifications"][0]["trace"] if line["rule"] == "routing"]
     first = line["detail"]["first"]
     assert line["sentence"] == (
-        f"Which channel is opened most is still being found out; this time {first} comes first. So far 0 of 1 "
+        f"It is not clear yet which channel is opened most; this time {first} comes first. So far 0 of 1 "
         "were opened there."
     )
 
