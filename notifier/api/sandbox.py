@@ -4,7 +4,7 @@ from flask import Response, g
 
 from notifier.api.answers import answer, check_cursor
 from notifier.api.auth import Door, allow
-from notifier.api.schemas.notifications import CapturePage, CapturesQuery
+from notifier.api.schemas.sandbox import CapturePage, CapturesQuery
 from notifier.queries import captures as queries
 
 bp = Door("api_sandbox", __name__, url_prefix="/api/v1/sandbox", tag="Sandbox")

@@ -10,10 +10,9 @@ import pytest
 from flask.testing import FlaskClient
 from pydantic import BaseModel, ValidationError
 
-from notifier.api import inbox, seeds
 from notifier.api.errors import from_validation
 from notifier.api.fields import Part
-from notifier.api.schemas import catalogue, notifications, users
+from notifier.api.schemas import catalogue, inbox, notifications, seeds, users
 from notifier.core.errors import Fault, Rejected
 from notifier.realtime import console, gateway
 from notifier.realtime.door import Arguments

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from notifier.api.seeds import snake_case
+from notifier.api.schemas.seeds import snake_case
 from notifier.ground.clock import now
 
 NOTIFICATION_ID = re.compile(r"ntf_[0-9a-f]{32}\Z")

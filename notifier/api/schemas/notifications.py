@@ -1,4 +1,4 @@
-"""Shapes of submissions, notifications, deliveries, schedules and captures."""
+"""Shapes of submissions, notifications and deliveries."""
 
 from typing import Annotated, Any, Literal
 
@@ -167,29 +167,10 @@ class DryRunQuery(Part):
         return self.dry_run in ("true", "1")
 
 
-class ScheduleIn(Body):
-    cron: Annotated[str, Field(min_length=1, max_length=120)] = Field(
-        description="minute hour day month weekday", examples=["30 8 * * MON"]
-    )
-    time_zone: Zone = Field(default="UTC", description="In which it is read.")
-    notification: SubmissionIn = Field(
-        description="As for POST /notifications, without `send_at` and `idempotency_key`."
-    )
-
-
-class SchedulePatch(Body):
-    paused: bool
-
-
 class NotificationsQuery(Page):
     user: str | None = Field(default=None, description="One or more, separated by commas; so are the others.")
     type: str | None = None
     status: str | None = None
-    channel: str | None = None
-
-
-class CapturesQuery(Page):
-    user: str | None = None
     channel: str | None = None
 
 
@@ -275,10 +256,6 @@ class BulkRehearsedOut(Answer):
     results: list[BulkRehearsedResult]
 
 
-class ScheduleRehearsedOut(DryRunOut):
-    next_at: str = Field(description="When it would run first; that run is what is rehearsed.")
-
-
 class BulkResult(Answer):
     index: int
     id: str | None = None
@@ -315,40 +292,4 @@ class NotificationInFull(NotificationOut):
 
 class NotificationPage(Answer):
     data: list[NotificationOut]
-    next: str | None
-
-
-class ScheduleOut(Answer):
-    id: str
-    cron: str
-    time_zone: str
-    notification: dict[str, Any]
-    next_at: str | None = Field(description="Null while it is paused, or stopped by `last_fault`.")
-    last_submission: str | None
-    last_fault: str | None
-    created_at: str
-
-
-class SchedulePage(Answer):
-    data: list[ScheduleOut]
-    next: str | None
-
-
-class CaptureOut(Answer):
-    id: str
-    delivery: str
-    user: str
-    test: bool = Field(description="Sent with a test key.")
-    channel: str
-    to: Any
-    subject: str | None
-    text: str | None
-    html: str | None
-    payload: Any
-    headers: Any
-    at: str
-
-
-class CapturePage(Answer):
-    data: list[CaptureOut]
     next: str | None
