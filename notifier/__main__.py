@@ -183,9 +183,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def explained(program: Callable[[], int]) -> int:
-    """Runs a program; what an operator can mend is said in a sentence instead of a trace.
+    """Runs a program. A fault that an operator can mend is printed as a sentence instead of a trace.
 
-    Whoever reads what is printed may have seen enough (`… | head -1`): that is no fault.
+    A reader that closes the pipe early (`… | head -1`) is no fault.
     """
     try:
         code = program()

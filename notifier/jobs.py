@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 class DeadLetter(Exception):
-    """A delivery that ended without success. Raised so that its job stands in RQ's FailedJobRegistry."""
+    """A delivery that ended without success. Raised so that RQ lists its job in the FailedJobRegistry."""
 
 
 @functools.cache

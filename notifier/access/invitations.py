@@ -165,7 +165,7 @@ def withdraw(invitation_id: UUID) -> bool:
 
 
 def find(secret: str) -> Found | None:
-    """None for what was never sent, or so long ago that it is forgotten."""
+    """None for an invitation that was never sent, or was deleted long ago."""
     statement = sa.select(Invitation, Account.email).outerjoin(Account, Account.id == Invitation.invited_by)
     row = db.session.execute(
         statement.where(Invitation.digest == sign_in.digest_of(secret)).execution_options(populate_existing=True)
@@ -189,10 +189,10 @@ def find(secret: str) -> Found | None:
 
 @retried
 def accept(secret: str, password_hash: str | None = None) -> Account | None:
-    """Whom it lets in, as what it says or the greater thing they were; None when it is of no use any more: `find` says
-    why. Works once.
+    """Gives the invited person the invitation's role, unless theirs is higher. → the account; None when the invitation
+    no longer works: `find` says why. Works once.
 
-    The password is for a new account; who has one keeps what they sign in with. Raises Rejected for a disabled account.
+    The password is for a new account; an existing account keeps its own. Raises Rejected for a disabled account.
     """
     with transaction() as session:
         usable = (Invitation.digest == sign_in.digest_of(secret), _IS_OPEN, Invitation.expires_at > now())
@@ -242,7 +242,7 @@ def _add_account(email: str, role: str, user_id: str, password_hash: str | None)
 
 
 def prune() -> int:
-    """Forgets those whose time was over long ago, and who was made for them and never came; → how many. Called by the
+    """Deletes invitations that ended long ago, and the users made for people who never came; → how many. Called by the
     scheduler.
     """
     is_old = Invitation.expires_at < now() - _KEPT

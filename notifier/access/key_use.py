@@ -36,8 +36,8 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _Uses:
-    """Of one process: the minute each key was noted for, and what is still to be written. `writing` is held by whoever
-    writes.
+    """Of one process: the minute noted for each key, and the times still to be written. The writing thread holds
+    `writing`.
     """
 
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -41,10 +41,10 @@ _CHOSEN_PREFIX_LENGTH = 4  # of a key that somebody chose: it may be short, and 
 
 @dataclass(frozen=True, slots=True)
 class KeyIdentity:
-    """Who is calling with a key. `types` limits it to those event types, `networks` to where it may be used from (None:
+    """The caller behind a key. `types` limits it to those event types, `networks` to where it may be used from (None:
     all).
 
-    `label`: what people know it by.
+    `label`: the key's name for people.
     """
 
     key_id: UUID
@@ -248,13 +248,13 @@ def _digest(plain: str) -> bytes:
 
 
 class _Recent:
-    """What was looked up in the last CACHED_S seconds, the latest _CACHE_SIZE of it."""
+    """A cache of look-ups: at most _CACHE_SIZE of the last CACHED_S seconds."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[tuple[str, bytes], tuple[KeyIdentity | None, datetime]] = OrderedDict()
 
     def get(self, place: tuple[str, bytes], at: datetime) -> tuple[KeyIdentity | None, bool]:
-        """→ (what was found then, whether it was looked up lately)."""
+        """→ (the cached result, whether there is one)."""
         identity, looked_up_at = self._entries.get(place, (None, None))
         return identity, looked_up_at is not None and abs(at - looked_up_at) < timedelta(seconds=CACHED_S)
 

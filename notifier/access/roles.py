@@ -93,7 +93,7 @@ def _lost_the_right() -> Rejected:
 
 
 def _withdraw_invitations_of(account: Account) -> None:
-    """Who had a say in who comes in has none any more."""
+    """A disabled or demoted admin no longer decides who comes in."""
     is_open = (Invitation.invited_by == account.id, Invitation.used_at.is_(None), Invitation.withdrawn_at.is_(None))
     statement = (
         sa.update(Invitation).where(*is_open).values(withdrawn_at=now()).execution_options(synchronize_session=False)

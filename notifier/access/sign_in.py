@@ -46,8 +46,8 @@ class Whom:
 
 
 def send_link(email: str) -> None:
-    """To the account of that e-mail; or to the one person without an account who has confirmed it as theirs
-    (`Address.confirmed_at`).
+    """Mails a link to the account with that e-mail, or to the one person without an account who has confirmed it as
+    theirs (`Address.confirmed_at`).
     """
     email, secret = email.strip(), secrets.token_urlsafe(32)
     whom = _store(email, digest_of(secret))
@@ -141,9 +141,7 @@ def find_whom(email: str) -> Whom | None:
 
 
 def own_address(user_id: str, value: str) -> None:
-    """Makes sure that the user has an address of exactly that value, which is normalised: whoever uses the link
-    confirms it.
-    """
+    """Makes sure that the user has an address of exactly that normalised value; using the link confirms it."""
     digest = addresses.digest_of(_CHANNEL, value)
     row = {
         "id": new_id(),
@@ -159,7 +157,7 @@ def own_address(user_id: str, value: str) -> None:
 
 
 def confirm(user_id: str, email: str) -> None:
-    """Whoever used a link that went to this address of theirs has its mailbox. Inside a transaction."""
+    """Using a link that was sent to this address proves that the mailbox is theirs. Inside a transaction."""
     digests = {addresses.digest_of(_CHANNEL, serving.normalise(_CHANNEL, text)) for text in (email, email.lower())}
     mine = (Address.user_id == user_id, Address.digest.in_(digests))
     values = {"confirmed_at": now(), "verified_at": sa.func.coalesce(Address.verified_at, now())}
@@ -167,7 +165,9 @@ def confirm(user_id: str, email: str) -> None:
 
 
 def _find_person(values: set[str]) -> Whom | None:
-    """Somebody who has no account at all: to whom has one, a producer's key could lead us by a changed address."""
+    """A person without any account: a producer's key could change the address of one who has an account, and lead us
+    astray.
+    """
     confirmed = (Address.is_primary, Address.confirmed_at.is_not(None), Address.disabled_at.is_(None))
     digests = {addresses.digest_of(_CHANNEL, value): value for value in values}
     found = db.session.execute(

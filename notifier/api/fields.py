@@ -90,7 +90,7 @@ class Part(BaseModel):
 
 
 class Body(Part):
-    """A whole request body. What cannot be stored is found before anything else is looked at."""
+    """A whole request body. Values that cannot be stored are found before anything else is checked."""
 
     @model_validator(mode="before")
     @classmethod

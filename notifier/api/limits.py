@@ -117,8 +117,8 @@ def charge_address(*, known: bool) -> None:
 
 
 def charge_guess() -> None:
-    """Counts a key or token that is none. Raises `Rejected('rate_limited')`, instead of which the caller says what was
-    wrong with it.
+    """Counts an invalid key or token. Raises `Rejected('rate_limited')` after too many; otherwise the caller answers
+    that it is invalid.
     """
     _charge_address("guess")
 

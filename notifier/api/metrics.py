@@ -69,7 +69,7 @@ class Queues(Collector):
 
 
 class HeldBack(Collector):
-    """What is due and waits for its turn, asked of the database. Nothing is said while that is away."""
+    """Deliveries that are due and held back, read from the database. Without a database there is no figure."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         held = GaugeMetricFamily(

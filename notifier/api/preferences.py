@@ -17,10 +17,10 @@ bp = Door("api_preferences", __name__, url_prefix="/api/v1/users", tag="Preferen
 @allow("users")
 @bp.output(PreferencesOut)
 def get_preferences(user_id: str) -> Response:
-    """A person's choices, and the grid of what follows from them
+    """A person's preferences, and the effective value for each type and channel
 
-    `effective` says for every event type and channel whether it is on, and which choice says so: the
-    most specific wins.
+    `effective` says for every event type and channel whether it is on, and which choice decides: the most specific
+    wins.
     """
     return answer(queries.document(existing_user_id(user_id)))
 

@@ -17,7 +17,7 @@ bp = Door("api_sandbox", __name__, url_prefix="/api/v1/sandbox", tag="Sandbox")
 def list_captures(query_data: CapturesQuery) -> Response:
     """Captured messages, newest first
 
-    With a test key those of its own people alone; with a live one `test` tells which were sent with a test key.
+    A test key sees only those of its own people. For a live key, `test` marks the messages sent with a test key.
     """
     check_cursor(queries.KIND, query_data.after)
     data, following = queries.list_captures(

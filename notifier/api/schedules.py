@@ -26,12 +26,12 @@ bp = Door("api_schedules", __name__, url_prefix="/api/v1/schedules", tag="Schedu
 def create_schedule(query_data: DryRunQuery, json_data: ScheduleIn) -> Response:
     """Submit a notification again and again
 
-    `cron` has five fields and is read in `time_zone`: a time that a DST change skips comes right after it, one that
-    it repeats comes once. The notification is judged now and again at each run, with the rights that the
-    key has then; what a run was refused for stands in `last_fault`. Runs missed while the product was
-    down are made up for by one. People who are there no more are left out of a run, and named in `last_fault`. A run is
-    no repeat of the last one, whatever `dedupe` says. With `dry_run=true` (at most 100 recipients) nothing is kept, and
-    the answer says what would happen at the first run.
+    `cron` has five fields and is read in `time_zone`. A time that a DST change skips is run right after it; one that it
+    repeats is run once. The notification is checked now and again at each run, with the rights that the key has then;
+    `last_fault` says why a run was refused. One run makes up for all that were missed while Notifier was down. Deleted
+    people are left out of a run, and named in `last_fault`. A run is never treated as a repeat of the last one,
+    whatever `dedupe` says. With `dry_run=true` (at most 100 recipients) nothing is stored, and the answer says what
+    would happen at the first run.
     """
     faults = [
         Fault(f"/notification/{name}", "not_repeatable", f"{name} is for a single submission")

@@ -91,9 +91,9 @@ def notify(query_data: DryRunQuery, json_data: NotifyIn) -> Response:
 @bp.output(BulkOut, 202)
 @also(200, BulkRehearsedOut, "A dry run")
 def notify_bulk(query_data: DryRunQuery, json_data: NotifyBulkIn) -> Response:
-    """Notify many users, each by a body of its own
+    """Notify many users, each with a body of its own
 
-    Each is judged alone: a bad one is named by its index and stops nobody else.
+    Each item is checked by itself: a bad one is named by its index and does not affect the others.
     """
     if query_data.is_rehearsal:
         return answer({"results": rehearse_each(json_data.notifications, _judge_notify, _translate_notify)})

@@ -112,11 +112,11 @@ def check_rehearsal(people: int, pointer: str) -> None:
 def submit_each(
     items: Sequence[Any], judge: Judge, translate: Translate = lambda _item, refused: refused
 ) -> tuple[list[dict[str, Any]], bool]:
-    """A bulk call: every item is judged alone, the good ones are stored together.
+    """A bulk call: every item is checked by itself, the good ones are stored together.
 
-    `translate` puts the pipeline's refusal of an item into the words of the call.
-    → the results as API.md shows them, and whether all of them are replays. Raises Rejected where its idempotency key
-    went with another body, or is in use at this moment.
+    `translate` puts the pipeline's refusal of an item into the words of the call. → the results as in API.md, and
+    whether all of them are replays. Raises Rejected if its idempotency key was used with another body, or is in use at
+    this moment.
     """
     key = idempotency_key()
     results, good = _judge_each(items, judge, key)

@@ -66,8 +66,8 @@ def get_template(name: str) -> Response:
 def create_template(json_data: TemplateIn) -> Response:
     """Begin a draft
 
-    A new version of the template, which nobody gets before it is published. Words of mandatory types, of system types,
-    and of those that the key may not submit are changed with the scope `admin` alone, drafts too.
+    A new version of the template, which is not used before it is published. Templates of mandatory types, of system
+    types, and of types that the key may not submit need the scope `admin`, drafts included.
     """
     _check_owner(json_data.key)
     contents = None if json_data.contents is None else _contents(json_data.contents)
@@ -80,9 +80,9 @@ def create_template(json_data: TemplateIn) -> Response:
 @bp.input(TemplateContentsIn)
 @bp.output(TemplateOut)
 def write_template(name: str, json_data: TemplateContentsIn) -> Response:
-    """Write the words of a draft
+    """Write the texts of a draft
 
-    `name` is `key@version`. What is not given is taken out.
+    `name` is `key@version`. Texts that are not given are removed.
     """
     key, version = _version(name)
     _check_owner(key)

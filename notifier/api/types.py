@@ -41,8 +41,8 @@ def get_type(key: str) -> Response:
 def put_type(key: str, json_data: TypeIn) -> Response:
     """Create an event type or replace it as a whole
 
-    201 for a new one. Without a template of its own it is shown by its title. What is mandatory or of category system,
-    or is to become so, and what the key may not submit, is changed with the scope `admin` alone.
+    201 for a new one. A type without a template is shown by its title. Mandatory types, types of category system (also
+    if they are only becoming so), and types that the key may not submit need the scope `admin`.
     """
     if not _KEY.match(key):
         message = "the key of a type is 1 to 64 of a-z 0-9 _ and begins with a letter"

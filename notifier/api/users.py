@@ -94,8 +94,8 @@ def patch_user(user_id: str, json_data: UserPatch) -> Response:
 def delete_user(user_id: str) -> Response:
     """Erase a user
 
-    Profile, addresses, choices and inbox are removed, and the content of what was sent. Counts stay.
-    409 for somebody whose sign-in runs this installation.
+    Removes profile, addresses, preferences and inbox, and the content of sent messages. Counts stay. 409 for somebody
+    whose sign-in runs this installation.
     """
     if not people.erase(existing_user_id(user_id)):
         raise _nobody(user_id)
@@ -163,9 +163,9 @@ def remove_address(user_id: str, address_id: str) -> Response:
 def make_token(user_id: str, json_data: TokenIn) -> Response:
     """A token for the embedded inbox
 
-    It acts for this user in the inbox alone, any number of times until it expires (an hour by default).
-    Pages of other sites may use it as far as your producer's list of origins allows. It ends sooner with the key
-    that made it (revoked or expired), with your producer or with the user, and when all tokens of the user are ended.
+    It opens this user's inbox and nothing else, any number of times until it expires (an hour by default). Pages of
+    other sites may use it if your producer's list of origins allows them. It ends earlier with the key that made it
+    (revoked or expired), with your producer or with the user, and when all tokens of the user are ended.
     """
     subject = valid_tokens.subject_of(existing_user_id(user_id))
     if subject is None:
@@ -182,8 +182,8 @@ def make_token(user_id: str, json_data: TokenIn) -> Response:
 def end_tokens(user_id: str) -> Response:
     """End all tokens of a user
 
-    The user's inbox tokens, whoever made them, with the connections that were opened by them, and the preference links
-    in messages that were sent. Unsubscribe links go on working, and a browser that is signed in stays so.
+    Ends the user's inbox tokens of all producers, with their open connections, and the preference links in messages
+    that were sent. Unsubscribe links still work, and browsers that are signed in stay signed in.
     """
     if not people.end_tokens(existing_user_id(user_id)):
         raise _nobody(user_id)

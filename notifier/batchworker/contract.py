@@ -32,10 +32,10 @@ class Ended:
 class BatchHandler(Protocol):
     """Does the jobs of one function, many at a time.
 
-    `begin` and `finish` run on the worker's main thread, `run` on one of its lanes; `run` must not raise.
-    One of `outages` out of `begin` gives the jobs back to their queues for a while; out of `finish` it is
-    tried again until it works, since what has been sent must be recorded. Any other exception is a bug:
-    the batch is taken apart, and the job that causes it ends as failed, with the trace.
+    `begin` and `finish` run on the worker's main thread, `run` on one of its lanes; `run` must not raise. If `begin`
+    raises one of `outages`, the jobs go back to their queues for a while; if `finish` raises one, it is called again
+    until it succeeds, since sent messages must be recorded. Any other exception is a bug: the batch is taken apart, and
+    the job that causes it ends as failed, with the trace.
     """
 
     outages: tuple[type[Exception], ...]
@@ -49,7 +49,7 @@ class BatchHandler(Protocol):
         """The slow part: waits for the outside world. Must leave its result in the unit."""
 
     def finish(self, jobs: Sequence[Job]) -> list[Ended]:
-        """Records what came of them. One answer for each."""
+        """Records the results. Returns one answer for each job."""
 
     def renew(self, jobs: Sequence[Job]) -> None:
         """Called every few seconds with the jobs that are still running, to keep the handler's own leases alive."""

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Lanes(Generic[T]):
-    """Runs things on up to `count` threads, started as they are needed, and puts what has run into `done`."""
+    """Runs jobs on up to `count` threads, started when needed, and puts finished ones into `done`."""
 
     def __init__(self, count: int, run: Callable[[T], None], done: "SimpleQueue[T | None]") -> None:
         self.count = count

@@ -92,7 +92,7 @@ class BatchWorker(BaseWorker):
     def work(self, burst: bool = False, has_signals: bool = True, **_: Any) -> bool:  # type: ignore[override]
         """Works until it is told to stop, or in a burst until nothing is left. → whether it ran anything.
 
-        `has_signals`: SIGTERM and SIGINT mean stop. Otherwise somebody else calls `stop`.
+        `has_signals`: SIGTERM and SIGINT stop it. Otherwise another thread calls `stop`.
         """
         self.bootstrap("WARNING")
         if has_signals:
@@ -259,7 +259,9 @@ class BatchWorker(BaseWorker):
         return min(self._oldest_waits_since + LONGEST_BATCH_WAIT_S, self._latest_came_at + MOMENT_S)
 
     def _record(self) -> None:
-        """Records what has run: when it has waited long enough, or nothing else is running, or it is a full batch."""
+        """Records finished jobs: when they have waited long enough, when nothing else is running, or when the batch is
+        full.
+        """
         if not self._run_through:
             return
         if time.monotonic() < self._record_at() and self._lanes.in_flight and len(self._run_through) < MOST_TAKEN:
@@ -327,8 +329,8 @@ class BatchWorker(BaseWorker):
         return {"lanes": self.lane_count, "lanes_in_use": in_use, **counts}
 
     def _register_again(self) -> None:
-        """After Redis forgot us (FLUSHALL, or away longer than our entry lasts): a heartbeat alone would leave us
-        unknown.
+        """Registers again after Redis lost our entry (FLUSHALL, or away longer than the entry lasts): a heartbeat alone
+        would not list us.
         """
         if self.connection.hexists(self.key, "birth"):
             return

@@ -56,7 +56,7 @@ class TooComplex(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The data of a submission, and what they are checked against: `key` is the event type's, for sentences."""
+    """The data of a submission and the schema they are checked against; `key` is the event type's, for sentences."""
 
     key: str
     schema: Mapping[str, Any]
@@ -153,8 +153,8 @@ def _spend(work: int) -> None:
 
 
 def _counted(name: str, keyword: Keyword) -> Keyword:
-    """Whatever a keyword does, it costs what it has and what it is given, and what it says of a fault: jsonschema
-    quotes the value.
+    """Charges every keyword for its own size, the size of its value, and its error message: jsonschema quotes the
+    value.
     """
     part = _A_DESCENT if name in _DESCENDING else 0
 
@@ -233,8 +233,8 @@ _validators: dict[int, tuple[Mapping[str, Any], Any]] = {}
 
 
 def _validator(schema: Mapping[str, Any]) -> Any:
-    """By identity: types are kept for a moment, and whoever reads them again gets other objects. What is held here
-    keeps its id.
+    """Cached by identity: types are cached for a moment, and read again as other objects. The cache keeps its objects
+    alive, so their ids stay unique.
     """
     known = _validators.get(id(schema))
     if known is not None:

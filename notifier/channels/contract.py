@@ -142,10 +142,10 @@ class Adapter:
         )
 
     def tenant(self, url: SplitResult) -> str:
-        """Who is meant, where one host serves many that have nothing to do with each other: `/T024BE7LD`, a team of
+        """The customer behind a host that serves many who have nothing to do with each other: `/T024BE7LD`, a team of
         Slack.
 
-        It becomes part of the scope, which operators are shown: nothing secret.
+        It becomes part of the scope, which operators see: it must hold nothing secret.
         """
         return ""
 

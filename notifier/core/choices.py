@@ -36,10 +36,11 @@ class Switch:
 def with_switch(
     document: Mapping[str, Any], switch: Switch, *, categories: Mapping[str, str], columns: Collection[str]
 ) -> Document:
-    """The document in which everything below the switch is as it says, and nothing else is different.
+    """The document with everything below the switch set as the switch says, and nothing else changed.
 
-    `categories` maps each type to its own. `columns` are the channels the person sees: a whole section is switched on
-    for those alone, so that a channel which comes later is not on unasked; switched off, it is off for good.
+    `categories` maps each type to its own. `columns` are the channels the person sees: switching a whole section on
+    affects only those, so that a channel added later is not on without asking; switching it off covers later channels
+    too.
     """
     after = deepcopy(dict(document))
     if switch.type is not None:
@@ -77,8 +78,8 @@ def _silence(choices: dict[str, bool], channel: str, is_on: bool) -> None:
 
 
 def taken_back(document: Mapping[str, Any], changes: Iterable[Mapping[str, Any]]) -> tuple[Document, list[str]]:
-    """The document before these changes (newest first), and the choices left alone since they were changed again
-    meanwhile.
+    """The document before these changes (newest first), and the choices left alone because they were changed again
+    since.
     """
     after, left = deepcopy(dict(document)), []
     for change in changes:

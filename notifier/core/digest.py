@@ -16,7 +16,7 @@ def type_of(category: str) -> str:
 
 
 def key_of(category: str, occasion: str = "") -> str:
-    """What a person's digests are told apart by: `social`, `social:held`, `social:cap`."""
+    """The key that tells a person's digests apart: `social`, `social:held`, `social:cap`."""
     return f"{category}:{occasion}" if occasion else category
 
 

@@ -71,9 +71,9 @@ def unpacked(stored: Sequence[Sequence[Any]] | None) -> list[Step]:
 
 
 def story(steps: Iterable[Step], deliveries: Iterable[Mapping[str, Any]]) -> list[Step]:
-    """The decision, and what has become of each delivery (API.md, Delivery) since, by its own status and reason.
+    """The decision, and the result of each delivery (API.md, Delivery) since, by its own status and reason.
 
-    Nothing is said twice of a channel that was left out from the first.
+    A channel that was left out from the first is mentioned once.
     """
     decided = list(steps)
     said = {(step.channel, step.reason) for step in decided}

@@ -44,7 +44,7 @@ def is_within(address: str | None, networks: Collection[Network]) -> bool:
 
 
 def numeric(address: str) -> IPAddress:
-    """An IPv4 address in IPv6 clothes (::ffff:10.0.0.1) is judged as what it is; a scope (%eth0) plays no part. Raises
+    """Judges an IPv4 address written as IPv6 (::ffff:10.0.0.1) as IPv4, and ignores a scope (%eth0). Raises
     ValueError.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
@@ -52,8 +52,8 @@ def numeric(address: str) -> IPAddress:
 
 
 def neighbourhood(address: str, bits: int = 64) -> str:
-    """What is counted as one stranger: who has one IPv6 address has the whole network of so many bits. What is no
-    address stays as it is.
+    """The network that counts as one client: one IPv6 client has a whole network of that many bits. Text that is no
+    address is returned unchanged.
     """
     try:
         ip = numeric(address)

@@ -44,9 +44,9 @@ class Summary:
 class Route:
     """A delivery to be made; `due_at` None means at once, otherwise `reason` says why later.
 
-    With any routing but `all`, `step` counts the channels that are left, in order. Those after the first
-    have the reason `fallback` and wait for it to fail; with `escalate` they have the reason `escalation`,
-    and are due when the step before has not been read in time. `expires_at`: its own, since what is held lives longer.
+    With any routing but `all`, `step` numbers the remaining channels, in order. Those after the first have the reason
+    `fallback` and wait for it to fail; with `escalate` they have the reason `escalation`, and are due when the step
+    before was not read in time. `expires_at`: its own, since the expiry of a held delivery may be later.
     """
 
     channel: str
@@ -129,7 +129,7 @@ def plan(facts: Facts, now: datetime) -> Plan:
 
 
 def _names(facts: Facts) -> tuple[str, ...]:
-    """The channels to be decided about: those requested, or those of the type and what follows them."""
+    """The channels to be decided about: the requested ones, or the type's and the ones that follow them."""
     if facts.requested or facts.only_address is not None:
         return tuple(dict.fromkeys(facts.requested or facts.type.channels))
     reached = {a.channel for a in facts.addresses if a.is_verified and a.disabled_reason is None}
@@ -180,11 +180,12 @@ def _refused_as_a_whole(facts: Facts) -> tuple[str, dict[str, Any]] | None:
 
 
 def last_look(facts: Facts, channel_name: str, address_id: Any, now: datetime) -> Skip | Wait | None:
-    """Asked just before a send what was asked when it was planned: a reason to leave it out or to put it off, or None.
+    """Asks again, just before a send, the questions of planning: a reason to skip the delivery or to put it off, or
+    None.
 
-    Since then a person may have opted out, muted everything or set quiet hours, and an address may have died. What is
-    underway is never dropped or gathered because of quiet, whatever the person has chosen for what comes then: it
-    waits.
+    Since planning, a person may have opted out, muted everything or set quiet hours, and an address may have died. A
+    delivery under way is never dropped or put into a digest because of quiet hours, whatever the person has chosen for
+    new ones: it waits.
     """
     channel = facts.channels[channel_name]
     mine = [
@@ -401,7 +402,7 @@ def _may_try_again(facts: Facts, channel: ChannelFacts, address: AddressFacts) -
 
 
 def _is_suppressed(facts: Facts, channel: ChannelFacts, address: AddressFacts) -> bool:
-    """`*` stands for a bounce, a category for somebody's complaint, which nothing tries again."""
+    """`*` stands for a bounce; a category stands for somebody's complaint, and is never tried again."""
     bounced = set() if _may_try_again(facts, channel, address) else {"*"}
     return bool(address.suppressed_for & {facts.type.category, *bounced})
 

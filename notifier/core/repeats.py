@@ -20,9 +20,11 @@ _GROUPED = re.compile(r"[1-9]\d{0,2}(?:([.,'’\u00a0\u202f])\d{3})(?:\1\d{3})*\
 
 
 def window_s(asked: bool | None, type_window_s: int | None) -> int | None:
-    """For how many seconds it is remembered as said, whether or not it asks what was said before; None: not at all.
+    """For how many seconds a notification is remembered, whether or not it asks about earlier ones itself; None: not at
+    all.
 
-    A type without a window has that of an hour, for whoever asks later. 0 switches it off for those who do not ask.
+    A type without a window has one of an hour, for later ones with `dedupe: true`. A window of 0 stops that for all
+    others.
     """
     return None if type_window_s == 0 and not asked else type_window_s or DEFAULT_WINDOW_S
 

@@ -60,10 +60,10 @@ class Order:
 
 
 def in_order(mode: str, channels: tuple[str, ...], scores: Scores, seed: int) -> Order:
-    """As they are named; with `best` those first that the person opens most, as far as is known.
+    """The channels in the order they are named; with `best`, in the order of what the person is likely to open.
 
-    That is drawn (Thompson sampling): each channel's chance to come first is how likely it is to be the best one. What
-    little is known of is tried, and what has proved itself wins. The same seed draws the same order.
+    That order is random (Thompson sampling): a channel's chance to come first is the likelihood that it is the best
+    one. So channels with little data are tried, and proven ones win. The same seed gives the same order.
     """
     if mode != BEST:
         return Order(channels, "" if mode == ALL else mode)

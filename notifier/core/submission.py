@@ -74,7 +74,7 @@ def check_priority(
 
 
 def check_routing(routing: str, submission: Submission) -> tuple[Fault, ...]:
-    """`routing` is the one it will have: its own, or its type's. What cannot go together is refused."""
+    """`routing` is the effective one: its own, or its type's. Combinations that make no sense are refused."""
     after = submission.escalate_after
     if after is None:
         return ()

@@ -57,7 +57,7 @@ def _setting(help: str) -> Any:
 
 
 def _unlisted(**options: Any) -> Any:
-    """Not a setting by itself: made of others."""
+    """Not a setting by itself: derived from others."""
     return field(metadata={}, **options)
 
 
@@ -162,7 +162,7 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] | None = None, *, makes_secrets: bool = True) -> "Settings":
         """Raises BadSettings. In development missing secrets are generated into NOTIFIER_HOME, once.
 
-        Without `makes_secrets` nothing is written: what has not been made yet is empty.
+        Without `makes_secrets` nothing is written, and missing secrets are empty.
         """
         return _Reader(os.environ if environ is None else environ, makes_secrets=makes_secrets).read()
 

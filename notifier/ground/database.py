@@ -218,7 +218,7 @@ def transaction() -> Iterator[scoped_session[Session]]:
 
 
 def is_write_refused(error: BaseException) -> bool:
-    """Whether nothing could be written, whoever had tried: no room, or no right to."""
+    """Whether a write failed because nothing can be written at all: no room, or no right to."""
     driver = getattr(error, "orig", None)
     if isinstance(driver, sqlite3.Error):
         return str(getattr(driver, "sqlite_errorname", "")).startswith(_REFUSED_BY_SQLITE)
@@ -226,9 +226,10 @@ def is_write_refused(error: BaseException) -> bool:
 
 
 def look_again() -> None:
-    """What is read from here on is no older than now. SQLite shows a reader the database as it was when the reader
-    began to read (PostgreSQL with every statement anew), so that is ended; a `transaction` that is running has the
-    newest anyway."""
+    """Reads from here on see the database as it is now. SQLite shows a reader the state at the beginning of its
+    transaction (PostgreSQL with every statement anew), so that transaction is ended; a running `transaction` has the
+    newest state anyway.
+    """
     if (
         db.engine.dialect.name == "sqlite"
         and db.session().in_transaction()

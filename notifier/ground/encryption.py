@@ -19,7 +19,7 @@ _NONCE_BYTES = 12
 
 
 class KeysDoNotFit(Exception):
-    """Something stored cannot be read with the keys at hand."""
+    """Stored data cannot be decrypted with the given keys."""
 
 
 @dataclass(frozen=True, slots=True)

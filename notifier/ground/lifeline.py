@@ -194,9 +194,7 @@ def look() -> Look:
 
 
 def left_behind() -> frozenset[int]:
-    """Numbers of which it is known, without a look at what they hold, that they are not held any more: of files that
-    nobody has locked.
-    """
+    """Numbers that nobody holds any more, as their files show: a file exists, but is not locked."""
     database = sqlite_file(str(current_app.config["SQLALCHEMY_DATABASE_URI"]))
     return (
         frozenset()
@@ -206,7 +204,7 @@ def left_behind() -> frozenset[int]:
 
 
 def clear(dead: Collection[int]) -> None:
-    """Nothing of theirs is left."""
+    """Removes their files."""
     database = sqlite_file(str(current_app.config["SQLALCHEMY_DATABASE_URI"]))
     if database is None:
         return

@@ -35,7 +35,7 @@ class RedisIsAway(redis.ConnectionError):
 
 
 class Outage:
-    """One per client, and so per process. `is_logged`: not by whoever tells it otherwise."""
+    """One per client, and so per process. `is_logged`: False for callers that log it themselves."""
 
     def __init__(self, *, is_logged: bool = True) -> None:
         self._is_logged = is_logged
@@ -50,7 +50,7 @@ class Outage:
         return time.monotonic() < self._heard_at + _HEARD_LATELY_S
 
     def claim(self) -> None:
-        """Raises RedisIsAway, unless Redis is there, or this is the caller who is to find out."""
+        """Raises RedisIsAway while Redis is away, except to the one caller who may try it again."""
         if self.is_on() or _waited_s() > REQUEST_S:
             raise RedisIsAway("Redis did not answer a moment ago")
         if self._ask_again_at is not None:

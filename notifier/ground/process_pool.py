@@ -117,8 +117,8 @@ def init_app(app: Flask, *, has_pools: bool) -> None:
 
 
 def run(pool: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """In that pool of the current app, where it has one. `function` is one of a module, and pure; what goes in and out
-    can be pickled.
+    """Runs the function in that pool of the current app, or directly if there is none. It must be a pure function of a
+    module, and its arguments and result must be picklable.
 
     Raises what the function raises, and Rejected('unavailable'), as `ProcessPool.run`.
     """

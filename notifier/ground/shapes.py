@@ -77,10 +77,10 @@ def submission(key: UUID, status: str, notifications: Sequence[Mapping[str, Any]
 
 
 def inbox_item(item: Mapping[Any, Any]) -> dict[str, Any]:
-    """API.md, Item, from the columns of `models.InboxItem`. `why` leads to the switch that let it through, or to how
-    often there is a digest.
+    """API.md, Item, from the columns of `models.InboxItem`. `why` links to the setting that let it through, or to the
+    digest's frequency.
 
-    One that a newer one has replaced is told of once more, with `replaced_by`, so that it goes.
+    An item that was replaced by a newer one is sent once more, with `replaced_by`, so that clients remove it.
     """
     return {
         "id": show("dlv", item["id"]),

@@ -64,7 +64,7 @@ class UserToken:
 
 @dataclass(frozen=True, slots=True)
 class PreferenceLink:
-    """`producer_id`: whose message it stands in (None: one of our own)."""
+    """`producer_id`: the producer of the message with the link (None: one of our own)."""
 
     subject: Subject
     producer_id: UUID | None = None
@@ -146,7 +146,7 @@ class AddressUnsubscribe:
 
 
 def sign_address_unsubscribe(digest: bytes, category: str, channel: str) -> str:
-    """`digest` is the address's keyed one: the link tells nobody what it is, nor whom the message was for."""
+    """`digest` is the address's keyed digest: the link reveals neither the address nor the person."""
     return str(_signer("address-unsubscribe").dumps([digest.hex(), category, channel]))
 
 
@@ -202,7 +202,9 @@ def _signer(purpose: str) -> Any:
 
 
 def _open(purpose: str, token: str) -> Any:
-    """What was signed, or None. Only the very text that was handed out is taken: base64 has several for one value."""
+    """The signed value, or None. Only exactly the text that we made is accepted: base64 has several texts for one
+    value.
+    """
     if len(token) > _LONGEST_TOKEN or not _TOKEN_ALPHABET.issuperset(token):
         return None
     signer = _signer(purpose)

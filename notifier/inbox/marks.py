@@ -54,15 +54,16 @@ class Chosen:
 
 
 def seen(user_id: str, chosen: Chosen) -> dict[str, int]:
-    """→ `{unread, unseen, seq}`. As with every mark: one that changes nothing leaves `seq` alone."""
+    """→ `{unread, unseen, seq}`. As with every mark, `seq` stays if nothing changes."""
     return _mark(user_id, [*chosen.conditions(user_id), InboxItem.seen_at.is_(None)], {"seen_at": now()})[0]
 
 
 def read(user_id: str, chosen: Chosen) -> dict[str, Any]:
-    """What is read has been seen, its delivery has been opened, and what would only have reminded of it is dropped.
+    """Marks items as read, and so as seen; their deliveries count as opened, and deliveries that would only remind of
+    them are dropped.
 
-    This mark and those below answer `{unread, unseen, seq, changed_ids}`, so that they can be undone. No more than
-    MAX_IDS are named: None stands for more.
+    This mark and those below answer `{unread, unseen, seq, changed_ids}`, so that they can be undone. At most MAX_IDS
+    are named: None stands for more.
     """
     at = now()
     values = {"read_at": at, "seen_at": sa.func.coalesce(InboxItem.seen_at, at)}
@@ -97,8 +98,8 @@ def snooze(user_id: str, chosen: Chosen, until: datetime | None) -> dict[str, An
 
 
 def wake_snoozed(at: datetime) -> int:
-    """Brings back what was snoozed until `at` or before; → for how many people. Called by the scheduler, any number of
-    them.
+    """Brings back items snoozed until `at` or before; → for how many people. Called by the scheduler, in any number of
+    processes.
     """
     due = InboxItem.snoozed_until <= at
     user_ids = db.session.scalars(
@@ -208,8 +209,8 @@ def _open_deliveries(
 
 
 def _drop_reminders(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]]) -> None:
-    """Skips what waits elsewhere only to say again what has now been read. What somebody holds at this moment is on its
-    way already.
+    """Skips waiting deliveries that would only repeat what has now been read. A delivery that a worker holds at this
+    moment is already under way.
     """
     waiting = (
         sa.select(Delivery.id)

@@ -37,7 +37,7 @@ _acting: ContextVar[tuple[str, str | None] | None] = ContextVar("acting", defaul
 
 
 class Entry(NamedTuple):
-    """`actor` None: whoever is acting."""
+    """`actor` None: the current actor."""
 
     action: str
     subject: str
@@ -61,7 +61,7 @@ class acting_as:  # noqa: N801 (used like a function)
 
 
 def actor() -> str:
-    """Who is acting."""
+    """The current actor."""
     acting = _acting.get()
     return acting[0] if acting else ITSELF
 
@@ -125,7 +125,7 @@ def _kept(value: Any, name: str = "", *, is_secret: bool = False) -> Any:
 
 
 def _clean(text: str) -> str:
-    """Both databases can store it; no secret stands in it."""
+    """The value in a form that both databases can store, without secrets."""
     text = (
         text[: 2 * _LONGEST_TEXT].replace("\0", "�").encode("utf-8", "replace").decode()
     )  # before the search, which is slow in endless texts

@@ -319,11 +319,12 @@ def _asked_until(now: datetime) -> int:
 
 
 def recount(notification_ids: Iterable[UUID]) -> None:
-    """For whoever moves deliveries of these out of what goes out (`lifecycle.LEFT_OUT`), or back into it.
+    """For code that moves deliveries of these notifications to or from the statuses that do not count
+    (`lifecycle.LEFT_OUT`).
 
-    Inside their transaction. After its commit their counts are made what the database says: for all of a transaction
-    one statement, and one round trip if a cap concerns any of them. An address less of a channel with two gives nothing
-    back.
+    Inside its transaction. After the commit their counts are set to what the database says: one statement for a whole
+    transaction, and one round trip if a cap concerns any of them. A channel with two addresses gives nothing back when
+    one of them drops out.
     """
     once_committed(_recount, notification_ids)
 
@@ -342,9 +343,7 @@ def _recount(notification_ids: Collection[UUID]) -> None:
 
 
 def forget(user_id: str) -> None:
-    """Nothing is counted for somebody who was erased. After that transaction; without Redis it is forgotten in its
-    time.
-    """
+    """Deletes the counts of an erased person. After that transaction; without Redis they expire."""
     if redis_store.is_away():
         return
     keys = [_key((is_test, category, user_id)) for is_test in (False, True) for category in LIMITED]

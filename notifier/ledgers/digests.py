@@ -46,9 +46,9 @@ class Entry:
 
 
 def gather(entries: Sequence[Entry]) -> None:
-    """Into the open digest of each person, key and window, which whoever comes first opens. Three statements.
+    """Adds them to the open digest of each person, key and window, and opens missing ones. Three statements.
 
-    One that is being closed at this moment is waited for, and then opened anew.
+    If a digest is being closed at this moment, this waits, and then opens a new one.
     """
     if not entries:
         return
@@ -118,7 +118,8 @@ def withdraw(notification_id: UUID) -> int:
 
 
 def hasten(user_id: str, changed: Collection[str]) -> None:
-    """The person has changed how often, or what is held back: what has been gathered that way so far goes out at once.
+    """Closes a person's digests early because they changed the frequency, or what is held back: the lines so far go out
+    at once.
 
     `changed` are choices as the consent history names them: `digest.social`, `quiet_hours`.
     """

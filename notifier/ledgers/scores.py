@@ -82,8 +82,8 @@ def _add(rows: Sequence[dict[str, object]]) -> None:
 
 
 def count_everyone(now: datetime) -> int:
-    """The sums over all people, anew, unless somebody has just done it. → how many channels.
-    Called by the scheduler.
+    """Recomputes the sums over all people, unless another process has just done it. → how many channels. Called by the
+    scheduler.
     """
     latest = db.session.scalar(sa.select(sa.func.max(ChannelPrior.updated_at)))
     if latest is not None and latest > now - COUNT_EVERY:

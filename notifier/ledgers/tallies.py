@@ -50,10 +50,10 @@ def count(happened: Iterable[Happened] | Mapping[Happened, int]) -> None:
 
 
 def add_up() -> int:
-    """Rows of one minute become one; after a day, those of one hour. Each is added up once, whoever does it. → how many
-    were.
+    """Rows of one minute become one; after a day, those of one hour. Each is added up once, by any scheduler. → how
+    many were.
 
-    Of the older ones only what became a day old in the last hours is looked at: the rest has been added up.
+    Of older rows, only those that became a day old in the last hours are read: the rest are added up already.
     """
     now = clock_now()
     this_hour = now.replace(minute=0, second=0, microsecond=0)

@@ -48,7 +48,7 @@ class Account(UserMixin, Base):  # type: ignore[misc]
 
 
 class AccountSession(Base):
-    """A browser in which somebody is signed in. `way`: by what they have shown who they are. When it ends the row is
+    """A browser in which somebody is signed in. `way`: how they proved who they are. When the session ends, the row is
     deleted.
     """
 
@@ -79,10 +79,10 @@ class SignInLink(Base):
 
 
 class Invitation(Base):
-    """Lets whoever has the link in a mail to `email` have `role` here, once. Only the SHA-256 of its secret is kept;
-    sending it again makes another.
+    """The link in a mail to `email` gives its user `role` here, once. Only the SHA-256 of its secret is stored; sending
+    the invitation again makes another secret.
 
-    `email_digest` is that of an address: an e-mail has one invitation at a time. `user_id`: whom the mail is for, and
+    `email_digest` is that of an address: an e-mail has one invitation at a time. `user_id`: the user the mail is for,
     who gets the account.
     """
 

@@ -33,11 +33,11 @@ class Tally(Base):
 
 
 class BulkAction(Base):
-    """`kind` (retry, discard, repair) done to all dead letters that `filter` chooses, in the background, at
-    `per_second` (None: at once).
+    """`kind` (retry, discard, repair) is done to all failed deliveries that `filter` selects, in the background, at
+    `per_second` (None: as fast as possible).
 
-    `cursor` is the last delivery looked at; `done` of them were acted on, `left` were left alone. `provider`: through
-    which to retry.
+    `cursor` is the last delivery looked at; `done` of them were acted on, `left` were left alone. `provider`: the one
+    to retry through.
     """
 
     __tablename__ = "bulk_action"
@@ -66,7 +66,7 @@ class BulkAction(Base):
 
 
 class PausedChannel(Base):
-    """Nothing is sent by this channel until somebody resumes it. What is due waits in its queues."""
+    """Nothing is sent on this channel until somebody resumes it. Due deliveries wait in the database."""
 
     __tablename__ = "paused_channel"
 

@@ -32,9 +32,9 @@ class Revision(Base):
 
 
 class Provider(Base):
-    """A configured provider: which adapter, with which settings. Lower `position` first; equals share by `weight`.
+    """A configured provider: its adapter and settings. Lower `position` first; equal positions share by `weight`.
 
-    What was `changed_at` that time is known to every process a few seconds later.
+    A few seconds after `changed_at` every process knows the change.
     """
 
     __tablename__ = "provider"

@@ -20,9 +20,9 @@ _HELD = "status = 'waiting' AND held_for IS NOT NULL"
 class Notification(Base):
     """One submission for one user. No foreign key to the user: counts outlive an erased person.
 
-    `decision` is how it was decided, rule by rule (`core.explain`). `sequence` orders those of one collapse key.
-    `is_perishable`: the producer has said when it expires (those from before this was kept count as such).
-    `given`: fields of the profile that hold for this notification alone, before those that are stored.
+    `decision` holds the trace of the decision, rule by rule (`core.explain`). `sequence` orders those of one collapse
+    key. `is_perishable`: the producer has set the expiry (older rows count as such). `given`: profile fields that apply
+    to this notification only, before the stored ones.
     """
 
     __tablename__ = "notification"
@@ -65,18 +65,16 @@ class Notification(Base):
 class Delivery(Base):
     """A notification on one channel to one address. Its status moves as `core.lifecycle` allows.
 
-    `due_at`: when it may be sent (None: at once).
-    `wake_at`: when the scheduler must look at it: due (waiting), its doorbell may be lost (queued), or
-    its lease lapses (sending). None when nothing more is to happen by itself.
-    `held_for`: the outage that a waiting one waits out (`pipeline.outages`), however often it is due meanwhile; None:
-    none. `step`: its place in a routing; a later one is held back with the reason `fallback` or `escalation` until its
-    turn comes. `tries` counts every provider call; `failures` those that used up an attempt.
-    `expires_at` is the notification's, and later where it is held by mute or quiet hours and the producer set no
-    expiry. `failed_at`, `outcome` and `code` are the last failed attempt's: dead letters are grouped by them.
-    `failed_type` is the notification's type, once an attempt has failed: hundreds of thousands of them are filtered by
-    it without a look elsewhere. `holder`: the number of the worker that has claimed it (see `lifeline`), for as long as
-    it is `sending`. A dead letter is failed or unknown and has no `reason`; with the reason `discarded` nobody wants to
-    see it among them any more.
+    `due_at`: when it may be sent (None: at once). `wake_at`: when the scheduler must look at it: due (waiting), its
+    doorbell may be lost (queued), or its lease lapses (sending). None when nothing more happens by itself. `held_for`:
+    the outage that a waiting delivery waits for (`delivery.outages`), however often it is due meanwhile; None: none.
+    `step`: its place in a routing; a later one is held back with the reason `fallback` or `escalation` until its turn
+    comes. `tries` counts every provider call; `failures` those that used up an attempt. `expires_at` is the
+    notification's, or later if mute or quiet hours hold it and the producer set no expiry. `failed_at`, `outcome` and
+    `code` are those of the last failed attempt: failed deliveries are grouped by them. `failed_type` is the
+    notification's type, once an attempt has failed: hundreds of thousands of rows are filtered by it without reading
+    another table. `holder`: the number of the worker that has claimed it (see `ground.lifeline`), while it is
+    `sending`. A dead letter is failed or unknown and has no `reason`; the reason `discarded` takes it off the lists.
     """
 
     __tablename__ = "delivery"
@@ -153,7 +151,7 @@ class Delivery(Base):
 
 
 class Attempt(Base):
-    """One provider call and what came of it. `outcome` is sent, delivered, or the error's class in snake_case."""
+    """One provider call and its result. `outcome` is sent, delivered, or the error's class in snake_case."""
 
     __tablename__ = "attempt"
 

@@ -16,10 +16,10 @@ from notifier.models.types import EncryptedJSON, UtcDateTime
 
 
 class ContentMark(Base):
-    """What was said to a user lately: the digest of its content, until it may be said again.
+    """Marks a notification sent to a user lately: the digest of its content, until a repeat is allowed.
 
-    The primary key decides which of two equal ones is the first. Written in the notification's own
-    transaction, so that what was rolled back has never been said.
+    The primary key decides which of two equal ones is the first. Written in the notification's own transaction, so a
+    rollback leaves no mark.
     """
 
     __tablename__ = "content_mark"
@@ -33,8 +33,8 @@ class ContentMark(Base):
 class CollapseHead(Base):
     """The newest notification of a collapse key. `scope` is the producer's id: keys of two producers never meet.
 
-    Newest is the one with the greatest `sequence` (0 where none was given), and among equals the last submitted.
-    `previous_id` is the one whose place it took, `item_id` what stands in the inbox of the key.
+    The newest has the greatest `sequence` (0 if none was given), or among equals was submitted last. `previous_id` is
+    the one it replaced, `item_id` the key's item in the inbox.
     """
 
     __tablename__ = "collapse_head"
@@ -119,7 +119,7 @@ class Flag(Base):
 
 
 class ChannelScore(Base):
-    """How often a user opened what came by a channel: what routing `best` learns from."""
+    """How often a user opened messages on a channel: the data that routing `best` learns from."""
 
     __tablename__ = "channel_score"
 

@@ -16,8 +16,8 @@ from notifier.models.types import STORED_USER_ID, EncryptedJSON, PlainJSON, UtcD
 class Submission(Base):
     """One accepted request. `status` is expanded (its notifications are stored), or expanding.
 
-    While it is expanding, `body` holds what is still needed and `expanded` how many recipients are done.
-    `wake_at` is when the sweep looks at it again.
+    While it is expanding, `body` holds the data still needed and `expanded` the number of finished recipients.
+    `wake_at`: when the scheduler looks at it again.
     """
 
     __tablename__ = "submission"

@@ -24,10 +24,10 @@ def new_generation() -> int:
 
 
 class User(Base):
-    """`id` is the producer's own: `[A-Za-z0-9._@+-]{1,128}`. `attributes` are clear: they select audiences.
+    """`id` is the producer's own: `[A-Za-z0-9._@+-]{1,128}`. `attributes` are not encrypted: they select audiences.
 
-    `generation` tells this person from others who had or will have the same id, `token_version` rises when all tokens
-    of theirs are ended (see `tokens`).
+    `generation` tells this person from others who had or will have the same id; `token_version` rises when all their
+    tokens are ended (see `ground.tokens`).
     """
 
     __tablename__ = "user"

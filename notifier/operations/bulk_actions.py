@@ -107,7 +107,7 @@ def start(kind: str, chosen: Filter, *, provider: str | None = None, per_second:
 
 
 def cancel(key: UUID) -> bool:
-    """What has been done stays done. False: it had ended already. Raises Rejected('not_found')."""
+    """Stops the rest; finished jobs stay as they are. False: it had ended already. Raises Rejected('not_found')."""
     with transaction() as session:
         row = session.get(BulkAction, key, with_for_update=True)
         if row is None:
@@ -141,7 +141,7 @@ def work() -> int:
 
 
 def _work_one(taken: list[UUID]) -> int:
-    """`taken` is told which one it is."""
+    """Calls `taken` with the action it works on."""
     now = clock_now()
     with transaction() as session:
         is_due = sa.or_(BulkAction.wake_at.is_(None), BulkAction.wake_at <= now)
@@ -191,7 +191,7 @@ def _next(session: "scoped_session[Session]", row: BulkAction, size: int) -> lis
 
 
 def _finish(row: BulkAction) -> None:
-    """What is gone meanwhile, because somebody else has dealt with it, was left alone too: the counts add up."""
+    """Deliveries that others have dealt with meanwhile count as left alone, so that the counts add up."""
     row.left = row.total - row.done
     row.finished_at = clock_now()
     with audit.acting_as(row.actor):

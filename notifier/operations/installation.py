@@ -73,7 +73,7 @@ def open_vault() -> bool:
 
 
 def _contact(settings: Settings) -> str:
-    """Whom push services may write to, unless VAPID_CONTACT says so: the first admin, or whoever the mails are from."""
+    """The contact for push services, unless VAPID_CONTACT is set: the first admin, or else the sender of mails."""
     return f"mailto:{settings.notifier_admin_email or parseaddr(settings.smtp_from)[1]}"
 
 

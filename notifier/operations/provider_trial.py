@@ -65,8 +65,8 @@ def destinations(account: str, user_id: str) -> list[Address]:
 
 
 def send(account: str, user_id: str, to: UUID | str) -> str:
-    """`to`: the id of an address of theirs, or a new one. → the notification's id. Raises Rejected, naming what is
-    wrong.
+    """`to`: the id of one of the admin's addresses, or a new address. → the notification's id. Raises Rejected with the
+    faults.
     """
     reason = why_not(account, user_id)
     if reason is not None:

@@ -99,7 +99,7 @@ def _moved(
 
 
 def tell_queues(doorbells: Sequence[Doorbell], *, is_retry: bool) -> None:
-    """After the commit. If Redis is away the sweep rings them, and removes the ghosts."""
+    """After the commit. If Redis is away, the scheduler rings later and removes the ghosts."""
     if not doorbells:
         return
     publish.hint(publish.FAILED, publish.OVERVIEW, publish.QUEUES)

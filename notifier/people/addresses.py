@@ -36,9 +36,9 @@ def add_given(
     user_id: str, channel: str, value: str, *, label: str | None, is_vouched: bool = False
 ) -> tuple[Address, bool]:
     """It counts as verified, and as confirmed by its owner if it is vouched for; the same value again switches a
-    disabled one on.
+    disabled address on.
 
-    A device becomes theirs alone (`_find_or_add`). → (address, is it new).
+    A device is taken from everybody else (`_find_or_add`). → (address, is it new).
     """
     value = _checked(channel, value)
     with transaction() as session:
@@ -118,9 +118,9 @@ def remove_own(user_id: str, address_id: UUID) -> Address:
 
 @retried
 def add_browser(user_id: str, subscription: str, *, label: str) -> Address:
-    """A browser that push goes to from now on. It has proved itself by being there, so it needs no code.
+    """Switches push on in a browser. The browser is its own proof, so no code is needed.
 
-    A browser tells one person: whoever switched push on in it before is not shown in it any more.
+    A browser belongs to one person: the one who switched push on in it before no longer gets messages there.
     """
     value = _checked(WEB_PUSH.name, subscription)
     with transaction() as session:
@@ -160,11 +160,11 @@ def _checked(channel: str, value: str) -> str:
 
 
 def _find_or_add(session: scoped_session[Session], user_id: str, channel: str, value: str) -> tuple[Address, bool]:
-    """The user's row is held, so that nobody else changes their addresses meanwhile.
+    """The user's row is locked, so that no other transaction changes their addresses meanwhile.
 
-    Whoever takes over a phone or a browser must not read its former owner's messages: a device is taken away from
-    everybody else. Their rows are locked in no order, and two may register one device at once: callers that add devices
-    are `retried`.
+    The new owner of a phone or a browser must not read the former owner's messages: a device is taken away from
+    everybody else. Their rows are locked in no fixed order, and two people may register one device at once: callers
+    that add devices are `retried`.
     """
     if session.get(User, user_id, with_for_update={"key_share": True}) is None:
         raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")

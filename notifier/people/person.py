@@ -111,9 +111,7 @@ def recall_readers(ids: Iterable[str]) -> dict[str, Person]:
 
 
 def as_reader(recipient: InlineRecipient, person: Person | None, *, may_change: bool) -> Person | None:
-    """Who reads what goes to them with the values that a submission gives, as it looks before those are stored. None:
-    nobody knows them.
-    """
+    """The reader with the values that a submission gives, before these are stored. None: nobody has this id."""
     changes = recipient.changes
     if not changes:
         return person
@@ -189,7 +187,7 @@ def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, 
 
 
 def as_given(pairs: Sequence[tuple[Person, Given | None]]) -> list[Person]:
-    """The people as they are for one notification each: what was given with it stands before what is stored. At most
+    """The people as one notification each sees them: values given with it come before stored ones. At most
     one query.
     """
     found = {index: given_addresses(given, person.id) for index, (person, given) in enumerate(pairs) if given}

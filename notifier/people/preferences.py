@@ -48,9 +48,9 @@ def change(
 ) -> Saved:
     """Replaces the person's choices, or merges into them (None takes a choice back).
 
-    `types` and `categories` map to channel → on/off, or to on/off for all channels at once.
-    `conditions`: what has to be true of the person, or they count as nobody (`tokens.conditions_of`).
-    Raises `Rejected('validation_failed')` with every fault, and 'not_found' for nobody.
+    `types` and `categories` map to channel → on/off, or to on/off for all channels at once. `conditions`: the person
+    counts as not found unless these hold (`valid_tokens.conditions_of`). Raises `Rejected('validation_failed')` with
+    every fault, and 'not_found' for an unknown person.
     """
     wanted = clean(document_change)
     return _rewrite(user_id, source, lambda before: wanted if replace else _merged(before, wanted), conditions)

@@ -64,16 +64,15 @@ def upsert(
     revives: bool = False,
     actors: Mapping[str, str] | None = None,
 ) -> set[str]:
-    """Creates the users that are missing and applies the changes given; None clears a field. Inside the caller's
-    transaction.
+    """Creates missing users and applies the given changes; None clears a field. Inside the caller's transaction.
 
-    What changes stands in the audit trail, if `actors` says who changes whom.
+    Changes are recorded in the audit trail, if `actors` says who changes whom.
 
-    `is_vouched`: somebody who may says that these addresses are their own (`Address.confirmed_at`).
-    `revives`: an address that bounced is given again on purpose, and not along with a message.
+    `is_vouched`: the caller may say that these addresses are the people's own (`Address.confirmed_at`). `revives`: a
+    bounced address is given again on purpose, not along with a message.
 
-    Writes nothing where nothing changes. A constant number of statements, whatever the number of people. Returns the
-    ids that were created.
+    Writes nothing if nothing changes. A constant number of statements, whatever the number of people. Returns the ids
+    that were created.
     """
     wanted: dict[str, dict[str, Any]] = {}
     for recipient in recipients:
@@ -118,8 +117,8 @@ def upsert(
 
 
 def _tell(changed: Mapping[str, Collection[str]], new: Collection[str], actors: Mapping[str, str]) -> None:
-    """Which fields, and never what they hold: nothing can be erased in the audit trail. The people of test keys are
-    nobody's business.
+    """Names the fields, never their values: nothing can be erased from the audit trail. Changes to people of test keys
+    are not recorded.
     """
     audit.write_each(
         audit.Entry(
@@ -245,7 +244,7 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, r
 
 
 def _bounced(wanted: Mapping[str, Mapping[str, Any]]) -> set[bytes]:
-    """The digests of those addresses among the given that have bounced, whoever they were given for."""
+    """The digests of the given addresses that have bounced, for any person."""
     given = [
         (channel, changes[field], user_id)
         for user_id, changes in wanted.items()
@@ -310,13 +309,13 @@ def end_tokens(user_id: str) -> bool:
 
 @retried
 def erase(user_id: str) -> bool:
-    """Removes the person: profile, addresses, choices, inbox. Counts and ids of what was sent stay, its content does
-    not.
+    """Removes the person: profile, addresses, preferences, inbox. Counts and ids of sent messages stay, their content
+    does not.
 
-    It needs rows that everybody else locks in other orders, and so may lose a deadlock.
+    It locks rows that other code locks in other orders, and so may lose a deadlock.
 
-    Raises Rejected('conflict') for somebody who runs this installation: their sign-in would go with the
-    user, and any producer's key could lock everybody out.
+    Raises Rejected('conflict') for somebody who runs this installation: their sign-in would go with the user, and any
+    producer's key could lock everybody out.
     """
     with transaction() as session:
         if (
@@ -358,8 +357,8 @@ def _erase_content(user_id: str) -> None:
 
 
 def _erase_from_schedules(user_id: str) -> None:
-    """What they hold of the person, from which their next run would make the person anew. The id stays: the run leaves
-    it out, and says so.
+    """Removes the person's data from schedules, whose next run would otherwise create the person again. The id stays:
+    the run leaves it out, and says so.
 
     Schedules are few, and encrypted: all are read.
     """

@@ -20,10 +20,10 @@ _notifications: sa.Table = Notification.__table__
 
 
 def wake(user_ids: Collection[str]) -> None:
-    """Makes due what waits until these people may be disturbed; what was submitted for a later time waits for that. Two
-    statements.
+    """Makes deliveries due that wait for these people's quiet hours or mute; scheduled ones still wait for their time.
+    Two statements.
 
-    What somebody holds at this moment is on its way already, or is put off by a claim that has asked after this change.
+    A delivery that a worker holds at this moment is already under way, or is put off by a claim that reads this change.
     """
     now = clock_now()
     mine = sa.select(_deliveries.c.id, _notifications.c.send_at).join(

@@ -17,8 +17,8 @@ UNSUBSCRIBED = "unsubscribed"
 
 
 def unsubscribe(digest: bytes, channel: str, category: str) -> None:
-    """Nothing of that category goes to that address any more, whoever gives it. Its owner takes that back by confirming
-    it here.
+    """No message of that category goes to that address any more, whichever producer gives it. Its owner undoes this by
+    confirming the address in Notifier.
     """
     row = {"digest": digest, "scope": category, "channel": channel, "reason": UNSUBSCRIBED, "created_at": now()}
     with transaction() as session:

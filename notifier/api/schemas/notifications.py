@@ -26,8 +26,8 @@ LONGEST_EXPIRY_S = int(MAX_AHEAD.total_seconds())
 
 
 class Recipient(Part):
-    """Somebody to notify, with fields of a new person, a change (scope `users`), or what holds for this notification
-    alone.
+    """A person to notify, with fields of a new person, changes to a known one (scope `users`), or values for this
+    notification only.
     """
 
     id: UserId
@@ -137,7 +137,7 @@ class SubmissionIn(Body):
 
 
 def batch_of(value: Any) -> list[Any]:
-    """The items of a bulk call as they came: each is judged alone."""
+    """The items of a bulk call, unchecked: each is checked by itself."""
     if not isinstance(value, list):
         raise wrong("wrong_type", "a list is needed")
     if not 1 <= len(value) <= 1000:
@@ -146,7 +146,7 @@ def batch_of(value: Any) -> list[Any]:
 
 
 class BulkIn(Part):
-    """Up to 1,000 submissions in one call, each judged alone."""
+    """Up to 1,000 submissions in one call, each checked by itself."""
 
     notifications: Annotated[
         list[Any],

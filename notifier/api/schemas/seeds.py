@@ -40,7 +40,7 @@ class Words:
 
     @contextmanager
     def spoken(self) -> Iterator[None]:
-        """What is refused inside is told in these words."""
+        """Refusals from inside are translated into these words."""
         try:
             yield
         except Rejected as refused:

@@ -208,7 +208,7 @@ def _read(raw: urllib3.BaseHTTPResponse, longest: int) -> bytes:
 
 
 class _Dialler:
-    """Opens sockets: resolves, checks, connects to what was checked. All its errors mean: nothing was sent."""
+    """Opens sockets: resolves, checks, connects to the checked address. Its errors all mean that nothing was sent."""
 
     def __init__(self, targets: Targets, resolve: Resolve) -> None:
         self.targets = targets
@@ -286,11 +286,11 @@ class _SecureConnection(_Checked, HTTPSConnection):
 
 
 class _TimedResponse(http.client.HTTPResponse):
-    """An answer as a whole has a deadline. Socket time-outs start afresh with every byte, so a receiver could hold a
+    """Gives the whole response a deadline. Socket time-outs start again with every byte, so a receiver could hold a
     lane for days.
 
-    Interim answers (RFC 9110, 15.2) are passed over. http.client does so with 100 alone: 102 or 103 would be the
-    answer.
+    Interim responses (RFC 9110, 15.2) are skipped. http.client skips only 100: 102 or 103 would be taken for the
+    response.
     """
 
     def __init__(self, sock: socket.socket, *args: Any, total_s: float, **options: Any) -> None:

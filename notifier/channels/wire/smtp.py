@@ -234,7 +234,7 @@ class _Connection:
             return False
 
     def close(self) -> None:
-        """Says QUIT without waiting for the answer: whoever closes has something better to do."""
+        """Sends QUIT without waiting for the reply, which would only cost time."""
         try:
             if not self.is_lost:
                 self.smtp.putcmd("quit")

@@ -60,7 +60,7 @@ class Targets:
         return is_encrypted and is_public(ip)
 
     def may_be_meant(self, url: str) -> bool:
-        """What can be said of a URL without looking its host up: False when no look-up could make it reachable."""
+        """Whether the URL could be reachable, without looking its host up: False when no look-up could make it so."""
         parts = urlsplit(url)
         is_encrypted = parts.scheme == "https"
         try:

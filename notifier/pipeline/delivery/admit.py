@@ -66,7 +66,7 @@ def admit(tasks: Sequence[Task]) -> tuple[list[Task], list[Outcome]]:
 
 
 def _scopes(task: Task, adapter: Adapter) -> tuple[str, ...]:
-    """What must be well for it to go by this adapter. The sandbox always is."""
+    """The scopes that must be healthy for this adapter to send it. The sandbox always is."""
     return (
         ()
         if adapter.is_sandbox
@@ -81,7 +81,7 @@ def _wants(tasks: Sequence[Task], level: int, needed: Mapping[int, Sequence[str]
 
 
 def _hold(waiting: Sequence[tuple[Task, Sequence[_Refusal]]]) -> list[Outcome]:
-    """In one transaction with what follows for a routing: its next step has its turn when the outage lasts."""
+    """Holds them, and in the same transaction starts a routing's next step if the outage lasts."""
     if not waiting:
         return []
     now = clock_now()

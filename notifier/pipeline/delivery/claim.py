@@ -87,7 +87,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class Try:
-    """One provider call and what came of it."""
+    """One provider call and its result."""
 
     number: int
     adapter: Adapter
@@ -99,10 +99,10 @@ class Try:
 
 @dataclass(slots=True)
 class Task:
-    """One claimed delivery with all it takes to send it, and then what came of it. Nothing in it needs the database.
+    """One claimed delivery with all that the send needs, and later its result. Nothing in it needs the database.
 
-    `delivery` (after the claim), `notification` and `address` are rows of the columns that are of use.
-    `adapters` are tried in this order. `message` is a sentence where the template could not be filled.
+    `delivery` (after the claim), `notification` and `address` are rows with the needed columns. `adapters` are tried in
+    this order. `message` is a sentence where the template could not be filled.
     """
 
     delivery: sa.Row[Any]
@@ -191,11 +191,11 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
 def _settled(
     dropped: Sequence[tuple[_Claimed, _Verdict]], now: datetime, paused: Collection[str], rival: Mapping[UUID, str]
 ) -> tuple[list[tuple[_Claimed, _Verdict]], list[_Claimed]]:
-    """Asks again about what is to be put off for a person's quiet, with their choices held: → what is dropped, and what
-    is sent after all.
+    """Checks deliveries that are to be put off once more, with the people's choices locked: → those to drop, and those
+    to send after all.
 
-    Otherwise quiet hours could be taken away between question and answer, and the answer would hold until morning.
-    Whoever is changing something at this moment is asked about in a moment.
+    Without the lock, quiet hours could end between check and answer, and the delivery would wait until morning. People
+    whose choices are being changed at this moment are checked again shortly.
     """
     asked: list[tuple[_Claimed, _Verdict]] = []
     settled: list[tuple[_Claimed, _Verdict]] = []
@@ -306,9 +306,7 @@ def _persons(notifications: Collection[sa.Row[Any]]) -> dict[UUID, Person]:
 
 
 def _overtaken(notifications: Sequence[sa.Row[Any]]) -> dict[UUID, _Verdict]:
-    """What has happened to whole notifications since one of their deliveries was queued: it was read, or a newer one
-    has come.
-    """
+    """Notifications that were read or replaced since one of their deliveries was queued."""
     verdicts: dict[UUID, _Verdict] = {
         key: _Verdict(lifecycle.SKIPPED, READ_ELSEWHERE) for key in read_already(notifications)
     }

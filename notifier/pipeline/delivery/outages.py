@@ -55,7 +55,7 @@ def of_channel(channel: str) -> str:
 
 
 def look_again_at(expires_at: datetime | None, now: datetime) -> datetime:
-    """When the sweep has to look at a held delivery, unless it is let out before."""
+    """When the scheduler looks at a held delivery, unless it is released before."""
     return min(now + LONGEST_HOLD, expires_at or now + LONGEST_HOLD)
 
 
@@ -66,8 +66,8 @@ class Outages:
         self._after = ""
 
     def let_out(self) -> int:
-        """Makes due what may go on: everything, bit by bit, of what is over; one to probe it of what may be. → how
-        many.
+        """Makes held deliveries due: all, a part at a time, where the outage is over; one as a probe where it may be. →
+        how many.
 
         For each page of scopes a constant number of statements, and one round trip to Redis. Neither when nothing is
         held.
@@ -137,9 +137,9 @@ def _pace(scope: str, paces: Mapping[str, float | None]) -> float | None:
 
 
 def _first_of(counts: Mapping[str, int]) -> list[UUID]:
-    """So many of each, the most pressing first, and among those the one that was held first: BATCH at most.
+    """The first of each scope, as many as given: the most urgent, then those held longest; at most BATCH.
 
-    One that has been a probe in vain is held anew, so that each has its turn to be one.
+    A failed probe is held anew, so that each delivery gets its turn to be one.
     """
     parts = []
     for key, count in counts.items():
@@ -164,7 +164,7 @@ def _first_of(counts: Mapping[str, int]) -> list[UUID]:
 
 
 def _make_due(ids: Collection[UUID], now: datetime) -> int:
-    """Whoever else moves one of them at this moment has it."""
+    """Deliveries that another transaction moves at this moment are left to it."""
     still = sa.select(_delivery.id).where(_delivery.id.in_(ids), _IS_HELD).with_for_update(skip_locked=True)
     let_out: sa.CursorResult[Any] = db.session.execute(
         sa.update(_deliveries).where(_delivery.id.in_(still)).values(held_for=None, wake_at=now)

@@ -38,10 +38,10 @@ log = structlog.get_logger()
 
 
 def record(tasks: Sequence[Task]) -> list[Outcome]:
-    """T3: attempts, status moves and what follows from them, for all that have finished.
+    """T3: attempts, status moves and next steps, for all finished sends.
 
-    A retry waits for the scheduler even when it is due at once: a doorbell rung now would be taken down
-    again with the job that is just ending, since both have the delivery's id.
+    A retry waits for the scheduler even when it is due at once: a doorbell rung now would be removed again with the job
+    that is just ending, since both have the delivery's id.
     """
     now = clock_now()
     happened = health.report(_tallies([task for task in tasks if not task.is_reported]))
@@ -240,7 +240,7 @@ def _switch_on(tasks: Sequence[Task]) -> None:
 
 
 def _happened(tasks: Sequence[Task], follows: Mapping[UUID, Follows], now: datetime) -> Iterator[tallies.Happened]:
-    """What the counters are told of those that have come to an end."""
+    """The events that the counters get for ended deliveries."""
     for task in tasks:
         if task.notification.is_test or isinstance(follows[task.delivery.id], RetryAt):
             continue
@@ -270,7 +270,7 @@ def _has_capture(task: Task) -> bool:
 
 
 def _attempt_row(task: Task, latest: Try, still_here: Collection[str]) -> dict[str, Any]:
-    """What the provider said is not kept for somebody who was erased while it was asked."""
+    """Without the provider's message if the person was erased during the send."""
     error = latest.error
     message = str(error)[:_LONGEST_MESSAGE] if error and task.notification.user_id in still_here else None
     return {

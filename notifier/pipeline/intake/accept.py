@@ -62,16 +62,16 @@ log = structlog.get_logger()
 
 
 class _Overtaken(Exception):
-    """Something was changed between two of our questions, or somebody erased or created; the batch is decided anew,
-    knowing it.
+    """Another process changed an event type, or erased or created a person, between two of our queries; the batch is
+    decided again with the new state.
     """
 
 
 def accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
     """One answer for each item, in order. Commits, then rings and publishes. Raises only when the database is away.
 
-    Where another process was faster (it stored one of our idempotency keys, erased somebody, or won a
-    deadlock), the batch is decided anew. What still fails is tried item by item.
+    If another process was faster (it stored one of our idempotency keys, erased somebody, or won a deadlock), the batch
+    is decided again. If that fails too, the items are tried one by one.
     """
     if not batch:
         return []

@@ -93,7 +93,7 @@ class GroupCommit:
             waiting.done.set()
 
     def _gather(self) -> None:
-        """Waits while newcomers keep coming. Alone, a request waits for one moment only."""
+        """Waits while more requests keep arriving. A request that stays alone waits for one moment only."""
         deadline = time.monotonic() + _LONGEST_WAIT_S
         seen = 0
         while seen < len(self._waiting) < _MOST_ITEMS and time.monotonic() < deadline:

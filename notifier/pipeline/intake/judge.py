@@ -114,8 +114,8 @@ class Accepted:
 class Work:
     """One item on its way through the batch. `key` is (producer, idempotency key).
 
-    What came with its recipients: `created`, people who are new; `changed`, people the caller may change; and `given`,
-    by id, what holds for this notification alone.
+    Given with its recipients: `created`, people who are new; `changed`, people the caller may change; and `given`, by
+    id, values for this notification only.
     """
 
     item: Item
@@ -135,7 +135,7 @@ class Work:
 
 
 class Outdated(Exception):
-    """An event type was changed between two of our questions; the batch is judged anew."""
+    """An event type was changed between two of our queries; the batch is judged again."""
 
 
 def judged_anew(work: Callable[P, T]) -> Callable[P, T]:
@@ -205,8 +205,8 @@ def works_in(results: Sequence[Any]) -> list[tuple[int, Work]]:
 
 
 def keep_people(works: Sequence[Work]) -> set[str]:
-    """Creates and changes whom these may. → whom somebody else has created since they were judged: then all is to be
-    judged anew.
+    """Creates and changes people where the caller may. → people created by somebody else since the judging: then the
+    whole batch is judged again.
     """
     actors = {recipient.id: work.item.caller.label for work in works for recipient in (*work.created, *work.changed)}
     overtaken = people.create([recipient for work in works for recipient in work.created], actors=actors)
@@ -336,8 +336,8 @@ def _judge(
 
 
 def goes_to_admins(item: Item, type_: EventType) -> bool:
-    """Whoever it names; but an author who tries a template gets it alone, and of a test key it goes to those named:
-    admins are live people.
+    """Whether it goes to all admins, whoever is named. An author's template test does not, and a test key's goes to the
+    named people: admins are live people.
     """
     return type_.to_admins and item.submission.template_id is None and not item.caller.is_test
 
@@ -361,9 +361,9 @@ def _once_each(recipients: Sequence[InlineRecipient]) -> tuple[InlineRecipient, 
 
 
 def _compare(batch: Sequence[Item], results: list[Any]) -> dict[str, Person]:
-    """Looks at each item beside those before it: who has its idempotency key, and whom it may name. → the people named.
+    """Compares each item with those before it: same idempotency key, and people it may name. → the named people.
 
-    A recipient exists, is created by this item, or was by an earlier one of the batch.
+    A recipient exists, is created by this item, or was created by an earlier one of the batch.
     """
     staff = _staff_among(batch)
     groups = [
@@ -427,7 +427,7 @@ def _staff_among(batch: Sequence[Item]) -> set[str]:
 
 
 def _share_out(work: Work, known: Collection[str], staff: Collection[str]) -> None:
-    """What came with the recipients: stored where that may be, and kept with the notification otherwise."""
+    """Values given with the recipients: stored where the caller may, otherwise kept with the notification."""
     for recipient in work.recipients:
         if _may_change(work.item.caller, recipient, staff):
             work.changed.append(recipient)

@@ -191,10 +191,10 @@ def submit_due() -> int:
 
 
 def _without_missing(running: Sequence[tuple[Schedule, Item]]) -> tuple[list[tuple[Schedule, Item]], dict[UUID, str]]:
-    """Leaves out the recipients that there are no more, as long as somebody is left. → the rest, and by schedule what
-    is to be said of it.
+    """Leaves out recipients who no longer exist, as long as somebody is left. → the rest, and the fault to record for
+    each schedule.
 
-    One query. Who is erased after it refuses the run, and is left out of the next one.
+    One query. If a person is erased after it, the run is refused, and the next one leaves them out.
     """
     named = {recipient.id for _, item in running for recipient in item.submission.recipients if not recipient.changes}
     known = people.known_ids(named) if named else set()

@@ -22,7 +22,9 @@ _APART = 500_000
 
 
 class Beforehand:
-    """Words by what they were made of. `is_surprised`: some were looked for that nobody had asked for."""
+    """Rendered texts, by the facts they were rendered from. `is_surprised`: a text was looked for that was not
+    rendered.
+    """
 
     def __init__(self) -> None:
         self._made: dict[Hashable, tuple[Wanted, Content | str | None]] = {}

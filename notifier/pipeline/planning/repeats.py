@@ -35,7 +35,7 @@ _marks: sa.Table = ContentMark.__table__
 
 
 class _Key(NamedTuple):
-    """Of a mark: who was told what."""
+    """The key of a mark: the person and the content."""
 
     user_id: str
     digest: bytes
@@ -79,7 +79,7 @@ def mark(targets: Sequence[Target], ids: Sequence[UUID], now: datetime, *, is_re
 
 
 def _digest(target: Target, now: datetime) -> bytes:
-    """A keyed one: what was said is encrypted, and nobody may find it out by trying."""
+    """A keyed digest: the content is encrypted, and must not be found by guessing."""
     order = target.order
     scope = f"{target.producer_id.hex if target.producer_id else ''}{'.test' if target.is_test else ''}"
     send_at = order.send_at.isoformat() if order.send_at and order.send_at > now else ""

@@ -51,7 +51,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The state of a key: its newest notification, the one before that, and the item of it that stands in the inbox."""
+    """The state of a key: its newest notification, the one before that, and its item in the inbox."""
 
     key: Key
     newest: UUID
@@ -158,9 +158,10 @@ def places_of(notifications: Iterable[Any], *, lock: bool = False) -> dict[UUID,
 
 
 def drop_older(places: Iterable[Place]) -> None:
-    """Skips what has not gone out of the notifications whose places were taken. Two statements.
+    """Skips deliveries of replaced notifications that have not gone out. Two statements.
 
-    What somebody holds at this moment is left to them: a claim and a sweep look at the place themselves.
+    Deliveries that a worker or scheduler holds at this moment are left to it: claim and upkeep check the place
+    themselves.
     """
     newer = {place.previous: place.newest for place in places if place.previous is not None}
     if not newer:
@@ -183,10 +184,10 @@ def drop_older(places: Iterable[Place]) -> None:
 
 
 def bring_back(notification: Any) -> UUID | None:
-    """The notification whose place this one had taken, and which was replaced for it alone, is the newest again.
+    """Makes the replaced notification the newest again, if only this one had replaced it.
 
-    For one that has been cancelled, of which nothing has gone out; inside the caller's transaction. → the older one,
-    None where there is none. What it waited for when it made way, it waits for again; what was queued is due at once.
+    For a cancelled notification of which nothing has gone out; inside the caller's transaction. → the older one, None
+    if there is none. It waits again for whatever it waited for when it was replaced; queued deliveries are due at once.
     """
     place = places_of([notification], lock=True).get(notification.id)
     if place is None or place.newest != notification.id or place.previous is None:
@@ -214,7 +215,7 @@ def bring_back(notification: Any) -> UUID | None:
 
 
 def told(newer: UUID) -> dict[str, str]:
-    """The detail of what was superseded."""
+    """The detail of a superseded delivery."""
     return {"superseded_by": show("ntf", newer)}
 
 

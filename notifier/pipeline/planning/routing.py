@@ -147,8 +147,8 @@ def _facts(notifications: Sequence[Any]) -> dict[UUID, Facts]:
 
 
 def _hold(needless: Sequence[UUID]) -> set[UUID]:
-    """Those that still wait. Whoever holds one at this moment is letting it out, and asks for its rivals before it goes
-    (`rivals`).
+    """Locks those that still wait. A transaction that holds one at this moment is sending it, and checks its `rivals`
+    first.
     """
     still = sa.select(_deliveries.c.id).where(_deliveries.c.id.in_(needless), _deliveries.c.status == lifecycle.WAITING)
     return set(db.session.scalars(still.with_for_update(skip_locked=True, key_share=True))) if needless else set()

@@ -48,7 +48,7 @@ _deliveries: sa.Table = Delivery.__table__
 
 @dataclass(slots=True)
 class Stored:
-    """What was stored: `summaries` in the order of the targets, and what is to follow the commit.
+    """The stored rows: `summaries` in the order of the targets, and the signals to send after the commit.
 
     `inbox_changes` are the items that were replaced, as `publish_states` takes them.
     """
@@ -104,8 +104,8 @@ class DeliveryDraft:
 
 
 def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored:
-    """Inside the caller's transaction. What was to be shown at once and has no words at hand waits, and the scheduler
-    shows it in a moment.
+    """Inside the caller's transaction. An item to be shown at once whose text is missing waits, and the scheduler shows
+    it a moment later.
 
     The number of statements does not depend on the number of targets.
     """
@@ -185,7 +185,7 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
 
 
 def _happened(summaries: Iterable[Mapping[str, Any]]) -> Iterator[tallies.Happened]:
-    """What the counters are told: all that was taken in, what was left out of it, and what is in an inbox already."""
+    """The events that the counters get: accepted notifications, skipped deliveries, and items already in an inbox."""
     for summary in summaries:
         if summary["is_test"]:
             continue

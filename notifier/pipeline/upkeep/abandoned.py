@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 class Abandoned:
-    """Remembers who was alive, and since when somebody has been missing."""
+    """Remembers which workers were alive, and since when one has been missing."""
 
     def __init__(self) -> None:
         self._known: set[int] = set()
@@ -31,8 +31,8 @@ class Abandoned:
         self._believe_at = float("-inf")
 
     def free(self) -> int:
-        """→ how many deliveries were freed. Raises redis.RedisError, DBAPIError, OSError: what was not finished is done
-        the next time.
+        """→ how many deliveries were freed. Raises redis.RedisError, DBAPIError, OSError: unfinished work is done the
+        next time.
         """
         seen, at = lifeline.look(), time.monotonic()
         if self._server is None:
@@ -59,7 +59,7 @@ class Abandoned:
 
 
 def _holders() -> set[int]:
-    """Who has claimed what is being sent. By the index on wake_at, as in `sweep.free_held_by`."""
+    """The workers that have claimed deliveries now being sent. By the index on wake_at, as in `upkeep.lapsed`."""
     leased = Delivery.wake_at.between(database_time(), database_time(LEASE))
     found = set(
         db.session.scalars(

@@ -107,8 +107,8 @@ class _Words:
 
 
 def _is_ours(deliveries: Sequence[Delivery]) -> Callable[[Delivery], bool]:
-    """Tells those that this process shows by itself:
-    in-app items, unless a test key sent them (workers capture those).
+    """Selects deliveries that this process shows itself: in-app items, except those of test keys (workers capture
+    those).
     """
     inapp = {d.notification_id for d in deliveries if channels.CHANNELS[d.channel].address is None}
     statement = sa.select(Notification.id).where(Notification.id.in_(inapp), Notification.is_test.is_(False))

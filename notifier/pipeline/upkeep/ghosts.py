@@ -108,12 +108,12 @@ def _lay(started: Sequence[Job]) -> int:
 
 
 def _silent(client: redis.Redis) -> list[Job]:
-    """What stands in the StartedJobRegistries and has not been renewed for a while."""
+    """Entries of the StartedJobRegistries that have not been renewed for a while."""
     return _started(client, now().timestamp() + LEASE_S - SILENT_S)
 
 
 def _started(client: redis.Redis, until: float | str) -> list[Job]:
-    """What stands in the StartedJobRegistries with a lease that ends until then."""
+    """Entries of the StartedJobRegistries whose lease ends before then."""
     names = all_queues()
     with client.pipeline(transaction=False) as pipe:
         for name in names:

@@ -32,11 +32,11 @@ class Looked:
 
 
 def ring_lost() -> Looked:
-    """Queued deliveries whose doorbell is lost are rung again.
+    """Rings again for queued deliveries whose doorbell is lost.
 
-    One that stands in its queue is looked at again later and later, so that a long backlog costs little:
-    what a dead worker took is found by `ghosts`, and once Redis may have forgotten everything, all are
-    looked at at once. While Redis is away nothing is touched.
+    A delivery that is in its queue is looked at again later and later, so that a long backlog costs little.
+    `upkeep.ghosts` finds jobs that a dead worker took; and once Redis may have lost everything, all deliveries are
+    looked at at once. While Redis is away nothing is changed.
     """
     now = clock_now()
     try:

@@ -197,7 +197,7 @@ def _issues(batch: _Batch, now: datetime) -> list[_Issue]:
 
 
 def _group(entry: Any) -> tuple[UUID, str]:
-    """What may stand in one notification: of one digest, with the same values given."""
+    """The lines that may share a notification: those of one digest with the same given values."""
     return entry.digest_id, json.dumps(entry.given, sort_keys=True)
 
 
@@ -287,7 +287,7 @@ def _data(issues: Sequence[_Issue], batch: _Batch, words: Lines) -> list[dict[st
 
 
 def _settle(batch: _Batch, sent: Sequence[tuple[_Issue, str]]) -> None:
-    """What went into a digest says into which, what was left out says why, and what is early stays open."""
+    """Deliveries in the digest refer to it, those left out get a reason, and early ones stay open."""
     told = dict(batch.left_out)
     by_channel = {
         (_group(issue.listed[0]), channel): shown_id for issue, shown_id in sent for channel in issue.channels
