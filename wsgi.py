@@ -1,8 +1,8 @@
 """The web process: HTTP and Socket.IO on green threads. Executed as a program by `python -m notifier web`.
 
 The only file that knows which server and which green threads these are: everything else is plain
-blocking code. Patching comes before every other import. What a stranger sends is read and bounded by
-`notifier.guard`; the server gets what that has passed.
+blocking code. Patching comes before every other import. `notifier.programs.guard` and `incoming` bound and
+read what strangers send; the server gets what they let pass.
 """
 
 import gc
@@ -42,7 +42,7 @@ from notifier.__main__ import explained, read
 from notifier.app import create_app
 from notifier.ground import logs, vital
 from notifier.ground.config import NotReady, Settings
-from notifier.programs import guard, listening
+from notifier.programs import guard, heads, incoming, listening
 from notifier.programs.starting import wait_for_app
 
 DRAIN_S = 9.0
@@ -84,8 +84,8 @@ def serve() -> int:
     Protocol.proxies = settings.trusted_proxies
     pool = _Pool(connections.most)
     options = {
-        "keepalive": guard.IDLE_S,
-        "socket_timeout": guard.SEND_S,
+        "keepalive": incoming.IDLE_S,
+        "socket_timeout": incoming.SEND_S,
         "log_output": False,
         "debug": False,
         "environ": {"wsgi.errors": _Unwanted()},
@@ -125,7 +125,7 @@ class _Log:
 
     def info(self, text: str) -> None:
         if text.startswith("Traceback") and not isinstance(
-            sys.exc_info()[1], OSError | guard.BrokenBody
+            sys.exc_info()[1], OSError | heads.BrokenBody
         ):  # a client that is gone
             log.exception("web.request_broke")
 
@@ -143,7 +143,7 @@ class _Unwanted(io.TextIOBase):
 
 
 class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
-    """One connection. Requests are read by `guard`, and answered by eventlet's own code."""
+    """One connection. Requests are read by `incoming`, and answered by eventlet's own code."""
 
     connections: ClassVar[guard.Connections]
     clients: ClassVar[
@@ -153,8 +153,8 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
     rbufsize = 0  # the server's own reader is not used
 
     def __init__(self, conn_state: list[Any], server: Any) -> None:
-        self.incoming = guard.Incoming(conn_state[1])
-        self.head: guard.Head | None = None
+        self.incoming = incoming.Incoming(conn_state[1])
+        self.head: heads.Head | None = None
         self.body: _Input | None = None
         self.server_stops = False
         server.log = _LOG
@@ -170,7 +170,7 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
     def _read_request_line(self) -> str:
         try:
             self.head = self.incoming.head(self._begun)
-        except guard.Refused as refused:
+        except heads.Refused as refused:
             self.head = None
             self._refuse(refused)
         self.server_stops = self.conn_state[2] == eventlet.wsgi.STATE_CLOSE
@@ -212,7 +212,7 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
             client = guard.client_of(self.client_address[0], forwarded_for, self.proxies)
         if client is not None and not self.clients.admit(client):
             self.close_connection = True
-            self._answer(guard.NO_ROOM)
+            self._answer(heads.NO_ROOM)
             return
         try:
             super().handle_one_response()
@@ -221,19 +221,19 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
                 self.clients.ended(client)
         if self.body and not self.body.has_ended:
             if self.body.fault:
-                self._tell(guard.Refused(400, self.body.fault))
+                self._tell(heads.Refused(400, self.body.fault))
             self.close_connection = True
             self._linger()
 
-    def _refuse(self, refused: guard.Refused) -> None:
+    def _refuse(self, refused: heads.Refused) -> None:
         self._tell(refused)
         self._answer(refused)
 
-    def _tell(self, refused: guard.Refused) -> None:
+    def _tell(self, refused: heads.Refused) -> None:
         log.warning("web.request_refused", status=refused.status, reason=refused.reason, address=self.client_address[0])
 
-    def _answer(self, refused: guard.Refused) -> None:
-        self.wfile.write(guard.answer_of(refused))
+    def _answer(self, refused: heads.Refused) -> None:
+        self.wfile.write(heads.answer_of(refused))
         self._linger()
 
     def _linger(self) -> None:
@@ -243,7 +243,7 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
 
 
 class _Input(eventlet.wsgi.Input):  # type: ignore[misc]
-    """A body as the server and the application see it: read by `guard`, from the first byte that somebody asks for."""
+    """A body as the server and the application see it: read by `incoming`, once somebody asks for its first byte."""
 
     def __init__(self, protocol: Protocol, length: int | None, *, says_continue: bool) -> None:
         line = b"HTTP/1.1 100 Continue\r\n" if says_continue else None
@@ -256,7 +256,7 @@ class _Input(eventlet.wsgi.Input):  # type: ignore[misc]
             chunked_input=True,
         )
         self._protocol = protocol
-        self._body = guard.Body(protocol.incoming, length)
+        self._body = incoming.Body(protocol.incoming, length)
         self._buffered = io.BufferedReader(self._body)
 
     def _begun(self) -> io.BufferedReader:

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from notifier.programs import guard
-from notifier.programs.guard import Body, Connections, Head, Incoming, Listener, Refused
+from notifier.programs import guard, heads, incoming
+from notifier.programs.guard import Connections, Listener
+from notifier.programs.heads import Head, Refused
+from notifier.programs.incoming import Body, Incoming
 
 START = b"POST /x HTTP/1.1\r\nHost: shop.example\r\n"
 
@@ -169,12 +171,12 @@ MALFORMED = {
         "Sec-WebSocket-Key",
     ),
     "a long request line": (
-        b"GET /" + b"a" * guard.MOST_LINE + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /" + b"a" * heads.MOST_LINE + b" HTTP/1.1\r\nHost: x\r\n\r\n",
         414,
         "request line is too long",
     ),
     "a request line without end": (b"GET /" + b"a" * 4_000_000, 414, "request line is too long"),
-    "a long header field": (START + b"X: " + b"a" * guard.MOST_LINE + b"\r\n\r\n", 431, "field is too long"),
+    "a long header field": (START + b"X: " + b"a" * heads.MOST_LINE + b"\r\n\r\n", 431, "field is too long"),
     "a header field without end": (START + b"X: " + b"a" * 4_000_000, 431, "head is too long"),
     "many header fields": (START + b"X: y\r\n" * 100 + b"\r\n", 431, "more than 100"),
     "a head without end": (START + b"X: y\r\n" * 400_000, 431, "head is too long"),
@@ -191,7 +193,7 @@ def test_a_malformed_head_is_refused_at_once(wire: Wire, sent: bytes, status: in
 def test_what_is_kept_of_a_head_without_end_is_bounded(wire: Wire) -> None:
     wire.send(START + b"X: " + b"a" * 4_000_000)
     wire.refusal()
-    assert len(wire.incoming._buffer) <= guard.MOST_HEAD + guard._AT_ONCE
+    assert len(wire.incoming._buffer) <= incoming.MOST_HEAD + incoming.AT_ONCE
 
 
 def test_a_head_may_come_byte_by_byte(wire: Wire) -> None:
@@ -293,17 +295,17 @@ def test_broken_chunks_end_the_request(wire: Wire, sent: bytes, is_wanted: bool)
     wire.send(sent)
     body = Body(wire.incoming, None)
     if is_wanted:
-        with pytest.raises(guard.BrokenBody):
+        with pytest.raises(heads.BrokenBody):
             io.BufferedReader(body).read()
     else:
         assert not body.discard()
     assert body.fault
-    assert len(wire.incoming._buffer) <= guard.MOST_TRAILERS + guard._AT_ONCE
+    assert len(wire.incoming._buffer) <= incoming.MOST_TRAILERS + incoming.AT_ONCE
 
 
 def test_a_body_that_ends_early_is_broken(wire: Wire) -> None:
     wire.send(b"abc", ends=True)
-    with pytest.raises(guard.BrokenBody):
+    with pytest.raises(heads.BrokenBody):
         wire.body(4)
 
 
@@ -317,21 +319,21 @@ def test_a_body_has_a_time_however_often_a_byte_of_it_comes() -> None:
 
     thread = threading.Thread(target=trickle, daemon=True)
     thread.start()
-    with pytest.raises(guard.BrokenBody, match="too long"):
+    with pytest.raises(heads.BrokenBody, match="too long"):
         wire.body(1_000_000)
     has_ended.set()
     thread.join()
     wire.close()
 
 
-@pytest.mark.parametrize(("length", "ends"), [(100_000, True), (guard.MOST_BODY * 3, False)])
+@pytest.mark.parametrize(("length", "ends"), [(100_000, True), (incoming.MOST_BODY * 3, False)])
 def test_what_nobody_wanted_is_read_past_up_to_a_bound(wire: Wire, length: int, ends: bool) -> None:
     wire.send(b"a" * length)
     assert Body(wire.incoming, length).discard() is ends
 
 
 def test_a_refusal_is_a_whole_answer() -> None:
-    assert guard.answer_of(Refused(400, "there is no Host")) == (
+    assert heads.answer_of(Refused(400, "there is no Host")) == (
         b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: 92\r\n"
         b"Connection: close\r\n\r\n"
         b'{"type": "about:blank", "title": "Bad Request", "status": 400, "detail": "there is no Host"}'
