@@ -103,6 +103,7 @@ def submission(submission_id: UUID, sight: Sight) -> dict[str, Any]:
         **shapes.submission(row.id, row.status, summaries),
         "type": row.type,
         "recipients": row.recipients,
+        "expanded": row.expanded,
         "created_at": shapes.timestamp(row.created_at),
     }
 

@@ -219,6 +219,7 @@ class SubmissionOut(Answer):
 class SubmissionStatusOut(SubmissionOut):
     type: str
     recipients: int
+    expanded: int = Field(description="How many of the recipients have been dealt with so far.")
     created_at: str
 
 

@@ -1,77 +1,131 @@
-"""Expands a submission with more recipients than one request may plan, in the same way as `accept` does the small ones.
+"""Expands a submission with more recipients than fit a request, in the same way as `accept` does the small ones.
 
-Run by workers (`notifier.jobs.expand`). The texts of in-app items are rendered first; then one transaction, with the
-submission's row locked: run twice, or killed half-way, it stores each notification once.
+Run by workers (`notifier.jobs.expand`), CHUNK recipients at a time. The words of what is shown at once are made first;
+then one transaction, under the lock of the submission's row, stores the chunk and takes its recipients off the list.
+Run twice, or killed half-way, it stores each notification once, and goes on where it stopped.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
 
 from notifier.catalogue.known import load_types
 from notifier.ground.clock import now as clock_now
-from notifier.ground.database import transaction
+from notifier.ground.database import retried, transaction
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import show
 from notifier.models import Submission
 from notifier.people.person import Given, as_given, load_people, reader_as_given, recall_readers
+from notifier.pipeline.intake.accept import EXPAND_GRACE
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
 from notifier.pipeline.planning.orders import Order, Target
-from notifier.pipeline.planning.store import announce, store
+from notifier.pipeline.planning.store import Stored, announce, store
 from notifier.words.compose import Wanted
+
+# Recipients in one transaction. SQLite has one writer at a time, and larger chunks would keep the others waiting.
+CHUNK = 250
 
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The recipients of a submission whose turn it is, after `done` others, with the words of what is shown to them at
+    once. `body`: the submission's, as it was when the words were made.
+    """
+
+    submission_id: UUID
+    done: int
+    recipients: Sequence[str]
+    body: dict[str, Any]
+    order: Order
+    words: Beforehand
+
+
 def expand(submission_id: UUID) -> int:
-    """Returns the number of notifications stored by this call: 0 when it was done already."""
+    """Returns the number of notifications stored by this call: 0 when it was done already, or is being done."""
+    made = 0
+    while (chunk := next_chunk(submission_id)) is not None:
+        stored = store_chunk(chunk)
+        if stored is None:  # another worker has done this one, and goes on
+            break
+        announce(stored)
+        made += len(stored.summaries)
+    return made
+
+
+def next_chunk(submission_id: UUID) -> Chunk | None:
+    """None: all have had their turn. Outside the transaction that stores it, since templates are people's programs."""
     row = db.session.get(Submission, submission_id, populate_existing=True)
     if row is None or row.status != "expanding":
-        return 0
-    body, order = row.body, _order(row)
-    given: dict[str, Given] = body.get("given", {})
-    words = Beforehand()
+        db.session.close()
+        return None
+    body, order, words = row.body, _order(row), Beforehand()
+    data, given = body["data"], dict[str, Given](body.get("given", {}))
+    chunk = Chunk(row.id, row.expanded, body["recipients"][:CHUNK], body, order, words)
     if SHOWN_BY_US in (order.requested or order.type.channels) and order.send_at is None and not row.is_test:
-        readers = [
-            reader_as_given(reader, given.get(user_id))
-            for user_id, reader in recall_readers(body["recipients"]).items()
-        ]
-        words.make(Wanted(SHOWN_BY_US, order.type, order.template_id, reader, body["data"]) for reader in readers)
+        readers = recall_readers(chunk.recipients).items()
+        words.make(
+            Wanted(SHOWN_BY_US, order.type, order.template_id, reader_as_given(reader, given.get(user_id)), data)
+            for user_id, reader in readers
+        )
+    return chunk
+
+
+@retried
+def store_chunk(chunk: Chunk) -> Stored | None:
+    """One transaction. → what `announce` is to tell; None, and nothing has changed, when this chunk is stored already.
+
+    Of two workers with one chunk the second waits for the first, and sees it done.
+    """
     redis_store.look()
     with transaction() as session:
-        row = session.get(Submission, submission_id, with_for_update=True, populate_existing=True)
-        if row is None or row.status != "expanding":
-            return 0
-        persons = load_people(body["recipients"])
-        still_here = [
-            user_id for user_id in body["recipients"] if user_id in persons
-        ]  # somebody may have been erased meanwhile
-        as_they_are = as_given([(persons[user_id], given.get(user_id)) for user_id in still_here])
-        targets = [
-            Target(
-                row.id,
-                row.producer_id,
-                row.is_test,
-                order,
-                person,
-                body["data"],
-                body["collapse_key"],
-                user_id in body["flooded"],
-                given.get(user_id),
-            )
-            for user_id, person in zip(still_here, as_they_are, strict=True)
-        ]
-        stored = store(targets, clock_now(), words)
-        row.status, row.expanded, row.body, row.wake_at = "expanded", len(targets), None, None
-    announce(stored)
+        row = session.get(Submission, chunk.submission_id, with_for_update=True, populate_existing=True)
+        if row is None or row.status != "expanding" or row.expanded != chunk.done:
+            return None
+        now = clock_now()
+        stored = store(_targets(row, chunk), now, chunk.words)
+        row.expanded += len(chunk.recipients)
+        left = row.body["recipients"][len(chunk.recipients) :]
+        # What is done is taken off the list, so that a worker of a release that knew no chunks goes on from here, too.
+        row.body, row.wake_at = {**row.body, "recipients": left}, now + EXPAND_GRACE
+        if not left:
+            row.status, row.body, row.wake_at = "expanded", None, None
+        fields = {"expanded": row.expanded, "recipients": row.recipients, "request_id": row.request_id}
     log.info(
         "submission.expanded",
-        submission=show("sub", submission_id),
-        notifications=len(targets),
-        request_id=row.request_id,
+        submission=show("sub", chunk.submission_id),
+        notifications=len(stored.summaries),
+        **fields,
     )
-    return len(targets)
+    return stored
+
+
+def _targets(row: Submission, chunk: Chunk) -> list[Target]:
+    """Of those who are still here: somebody may have been erased since the submission was accepted."""
+    body = chunk.body
+    given: dict[str, Given] = body.get("given", {})
+    persons = load_people(chunk.recipients)
+    here = [user_id for user_id in chunk.recipients if user_id in persons]
+    as_they_are = as_given([(persons[user_id], given.get(user_id)) for user_id in here])
+    return [
+        Target(
+            row.id,
+            row.producer_id,
+            row.is_test,
+            chunk.order,
+            person,
+            body["data"],
+            body["collapse_key"],
+            user_id in body["flooded"],
+            given.get(user_id),
+        )
+        for user_id, person in zip(here, as_they_are, strict=True)
+    ]
 
 
 def _order(row: Submission) -> Order:

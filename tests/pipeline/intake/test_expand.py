@@ -1,0 +1,193 @@
+"""Large submissions are expanded a chunk at a time, each recipient once, whoever dies or does it twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from apiflask import APIFlask
+
+from notifier.core.submission import InlineRecipient
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db, redis_store
+from notifier.ground.ids import parse
+from notifier.models import InboxItem, Notification, Submission
+from notifier.people import profiles as people
+from notifier.pipeline.intake.expand import CHUNK, expand, next_chunk, store_chunk
+from notifier.pipeline.upkeep import lost
+from notifier.signals.queueing import EXPAND_QUEUE, queue
+from tests.stored import row_counts, rows
+
+Submit = Callable[..., Any]
+CROWD = [f"u{number}" for number in range(2 * CHUNK + 1)]  # three chunks
+
+
+@pytest.fixture
+def large(app: APIFlask, submit: Submit) -> Submission:
+    """A submission to CROWD that nobody has begun to expand. In-app: it is shown by the expansion itself."""
+    submit(*[InlineRecipient(user_id, {"name": "U"}) for user_id in CROWD], channels=("inapp",))
+    [row] = rows(Submission)
+    assert isinstance(row, Submission)
+    return row
+
+
+class Crash(Exception):
+    pass
+
+
+@pytest.fixture
+def crash_in_chunk(app: APIFlask) -> Iterator[Callable[[int], None]]:
+    """`crash_in_chunk(2)`: the second chunk from now on breaks off, with some of its rows stored."""
+    left = [0]
+
+    def break_off(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("INSERT INTO delivery "):
+            left[0] -= 1
+            if left[0] == 0:
+                raise Crash
+
+    sa.event.listen(db.engine, "after_cursor_execute", break_off)
+    yield lambda number: left.__setitem__(0, number)
+    sa.event.remove(db.engine, "after_cursor_execute", break_off)
+
+
+def stored() -> Counter[str]:
+    return Counter(row.user_id for row in rows(Notification))
+
+
+def progress() -> tuple[str, int]:
+    [row] = rows(Submission)
+    return row.status, row.expanded
+
+
+def test_what_broke_off_goes_on_where_it_stopped(large: Submission, crash_in_chunk: Callable[[int], None]) -> None:
+    crash_in_chunk(2)
+    with pytest.raises(Crash):
+        expand(large.id)
+    assert progress() == ("expanding", CHUNK)
+    assert stored() == Counter(CROWD[:CHUNK])
+    assert expand(large.id) == CHUNK + 1
+    assert progress() == ("expanded", len(CROWD))
+    assert stored() == Counter(CROWD)
+    assert Counter(row.user_id for row in rows(InboxItem)) == Counter(CROWD)
+
+
+_KILLED_IN_ITS_SECOND_CHUNK = """
+import os, signal, sys
+from uuid import UUID
+import sqlalchemy as sa
+from notifier.app import create_app
+from notifier.ground.extensions import db
+from notifier.pipeline.intake.expand import expand
+
+begun = []
+
+def die(_connection, _cursor, statement, *_):
+    if statement.startswith("INSERT INTO delivery "):
+        begun.append(statement)
+        if len(begun) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+with create_app().app_context():
+    sa.event.listen(db.engine, "after_cursor_execute", die)
+    expand(UUID(sys.argv[1]))
+"""
+
+
+@pytest.mark.processes
+def test_what_a_killed_worker_left_is_rung_by_the_sweep_and_finished_by_another(
+    large: Submission, environment: dict[str, str]
+) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED_IN_ITS_SECOND_CHUNK, str(large.id)],
+        env={**os.environ, **environment},
+        timeout=300,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert progress() == ("expanding", CHUNK)
+    redis_store.client.delete(queue(EXPAND_QUEUE).key)
+    with transaction() as session:
+        session.execute(sa.update(Submission).values(wake_at=now()))
+    assert lost.ring_expansions() == 1
+    [job_id] = queue(EXPAND_QUEUE).job_ids
+    assert expand(parse("sub", job_id)) == CHUNK + 1
+    assert stored() == Counter(CROWD)
+
+
+def test_a_chunk_replayed_changes_nothing(large: Submission) -> None:
+    chunk = next_chunk(large.id)
+    assert chunk is not None
+    assert store_chunk(chunk) is not None
+    before, place = row_counts(), progress()
+    assert store_chunk(chunk) is None
+    assert (row_counts(), progress()) == (before, place)
+
+
+def test_of_workers_at_the_same_time_each_recipient_is_stored_by_one(app: APIFlask, large: Submission) -> None:
+    barrier, made = threading.Barrier(4), list[int]()
+
+    def run() -> None:
+        with app.app_context():
+            barrier.wait()
+            made.append(expand(large.id))
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(made) == len(CROWD)
+    assert progress() == ("expanded", len(CROWD))
+    assert stored() == Counter(CROWD)
+
+
+def test_a_submission_that_makes_progress_is_not_rung_again(large: Submission) -> None:
+    with transaction() as session:
+        session.execute(sa.update(Submission).values(wake_at=now()))
+    chunk = next_chunk(large.id)
+    assert chunk is not None
+    store_chunk(chunk)
+    assert lost.ring_expansions() == 0
+
+
+def test_others_write_between_two_chunks(app: APIFlask, large: Submission) -> None:
+    """Nothing is held from one chunk to the next."""
+    chunk = next_chunk(large.id)
+    assert chunk is not None
+    store_chunk(chunk)
+
+    def write() -> None:
+        with app.app_context(), transaction():
+            people.upsert([InlineRecipient("somebody-else", {"name": "E"})])
+
+    other = threading.Thread(target=write)
+    other.start()
+    other.join(timeout=60)
+    assert not other.is_alive()
+
+
+def test_somebody_erased_between_two_chunks_is_dealt_with_and_gets_nothing(large: Submission) -> None:
+    chunk = next_chunk(large.id)
+    assert chunk is not None
+    store_chunk(chunk)
+    people.erase(CROWD[-1])
+    assert expand(large.id) == CHUNK
+    assert progress() == ("expanded", len(CROWD))
+    assert stored() == Counter(CROWD[:-1])
+
+
+def test_what_is_left_to_do_is_all_that_its_row_lists(large: Submission) -> None:
+    """A worker of a release that knew no chunks takes the list for the whole, and stores nobody twice."""
+    chunk = next_chunk(large.id)
+    assert chunk is not None
+    store_chunk(chunk)
+    [row] = rows(Submission)
+    assert row.body["recipients"] == CROWD[CHUNK:]
