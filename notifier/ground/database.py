@@ -184,7 +184,7 @@ def _look_at_clock() -> None:
 def transaction() -> Iterator[scoped_session[Session]]:
     """A short write transaction on `db.session`: commits at the end, rolls back on any exception.
 
-    Never make a network call inside, but for a quick question to Redis (`pipeline.caps`, `pipeline.people_cache`).
+    Never make a network call inside, but for a quick question to Redis (`ledgers.caps`, `people.cache`).
     Whatever the session had read before is let go first (its objects stay readable), because SQLite cannot turn a
     reader into a writer safely.
     """

@@ -1,4 +1,4 @@
-"""The heart of the data: notification, its deliveries, their attempts and captures."""
+"""The heart of the data: notification, its deliveries, their attempts, receipts and captures."""
 
 from datetime import datetime
 from typing import Any
@@ -166,7 +166,10 @@ class Attempt(Base):
 
 
 class Receipt(Base):
-    """What a provider said later, kept even when its send is not recorded yet. Unique, so that a repeat is harmless."""
+    """A provider's later report about a send, kept even before the send is recorded. Unique, so a repeat is harmless.
+
+    No adapter reads such reports yet, so the table is empty.
+    """
 
     __tablename__ = "receipt"
     __table_args__ = (

@@ -85,7 +85,7 @@ def create_admin(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def create_producer(settings: Settings, options: argparse.Namespace) -> int:
-    """Prints the key alone on the last line, for scripts."""
+    """Prints only the key on the last line, for scripts."""
     scopes = [scope for words in options.scope or [] for scope in words.split(",") if scope] or _DEFAULT_SCOPES
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
@@ -226,8 +226,8 @@ def demo(settings: Settings, _options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _inside(settings: Settings, *, may_be_older: bool = False) -> Iterator[None]:
-    """The app on a database it fits, with whoever has this shell acting. Raises NotReady before anything is made or
-    changed.
+    """The app on a database that fits it, with the user of this shell as the actor. Raises NotReady before anything is
+    made or changed.
     """
     schema.require(settings.database_url, may_be_older=may_be_older)
     try:

@@ -83,7 +83,7 @@ class Listener:
         return getattr(self._listening, name)
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Whoever gets the connection tells `connections` of its end. Raises OSError when the socket is no more."""
+        """The receiver of the connection tells `connections` of its end. Raises OSError when the socket is closed."""
         while True:
             try:
                 connection, address = self._listening.accept()
@@ -135,7 +135,9 @@ def _turn_away(connection: socket.socket, why: Refused) -> None:
 
 
 def client_of(peer: str, forwarded_for: str, proxies: int) -> str:
-    """Who asks, where so many trusted proxies stand in front, each of which adds whom it was asked by."""
+    """The client's address, if there are that many trusted proxies in front, each of which adds the address of its
+    caller.
+    """
     addresses = [part.strip() for part in forwarded_for.split(",") if part.strip()]
     return addresses[-proxies] if proxies and len(addresses) >= proxies else peer
 

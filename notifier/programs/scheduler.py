@@ -127,7 +127,7 @@ def run(settings: Settings, _options: argparse.Namespace) -> int:
 
 
 def work(app: Flask, todo: list[Task], is_stopping: Callable[[], bool]) -> None:
-    """Runs what is due until told to stop; what has been begun is finished."""
+    """Runs due tasks until told to stop; a running task is finished."""
     while not is_stopping():
         for task in todo:
             if task.due_at <= time.monotonic() and not is_stopping():

@@ -143,7 +143,7 @@ class Supervisor:
         return first
 
     def tend(self) -> None:
-        """One turn of the watch: whoever has ended is started again. Raises Stop when asked to."""
+        """One round of the watch: children that have ended are started again. Raises Stop when asked to."""
         if self.is_stopping:
             raise Stop
         for child in self.children:
@@ -201,7 +201,7 @@ def embedded_redis_command(settings: Settings, wait: Callable[[], None]) -> list
 
 
 def refuse_shared(directory: Path) -> None:
-    """Raises CannotStart unless the directory of the socket is ours alone: whoever can replace the socket commands the
+    """Raises CannotStart unless the socket's directory is ours alone: a user who can replace the socket commands the
     workers.
     """
     found = directory.stat()
@@ -283,7 +283,7 @@ def say(text: str) -> None:
 
 
 def tell(text: str) -> None:
-    """To whoever started us, and may have gone, or have closed the pipe: we go on."""
+    """Prints for the process that started us, which may have gone or closed the pipe: we continue."""
     try:
         print(text, flush=True)
     except OSError:

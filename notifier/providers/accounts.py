@@ -162,7 +162,7 @@ def _told(row: Provider) -> dict[str, Any]:
 
 
 def remove(name: str) -> bool:
-    """With its flag and its breaker: a later account of that name begins anew."""
+    """With its flag and its breaker: a later account of that name starts without them."""
     with transaction() as session:
         channel = session.scalar(sa.delete(Provider).where(Provider.name == name).returning(Provider.channel))
         if channel is not None:

@@ -209,7 +209,7 @@ class Grant:
 
 @dataclass(slots=True)
 class Tally:
-    """What came of the sends to one scope. `bad` are outages; a refusal or a dead address shows that the provider
+    """The results of the sends to one scope. `bad` are outages; a refusal or a dead address shows that the provider
     works.
     """
 
@@ -257,9 +257,7 @@ def _key(scope: str) -> str:
 
 
 def report(tallies: Mapping[str, Tally]) -> dict[str, str]:
-    """Tells what came of a batch. → scope: `opened`, `paused` or `closed`,
-    for those to which that has just happened.
-    """
+    """Reports the results of a batch. → scope: `opened`, `paused` or `closed`, where that has just happened."""
     if not tallies:
         return {}
     arguments: list[float] = [

@@ -20,7 +20,7 @@ from notifier.signals import publish
 
 
 def pause(channel: str) -> bool:
-    """False: it was paused before. Raises Rejected for what cannot be paused."""
+    """False: it was paused before. Raises Rejected for a channel that cannot be paused."""
     known = CHANNELS.get(channel)
     if known is None or known.address is None:
         words = (

@@ -30,10 +30,10 @@ def list_captures(
     after: str | None = None,
     limit: int = 50,
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """Newest first, as API.md shows them, and the cursor of the next page. Raises Rejected for a cursor that is none.
+    """Newest first, as in API.md, and the cursor of the next page. Raises Rejected for an invalid cursor.
 
-    `to`: a user's id, or a whole address; an address of somebody who has it no longer finds nothing. `tests_only`: of
-    people of test keys.
+    `to`: a user's id, or a whole address; an address that its user no longer has finds nothing. `tests_only`: only
+    those of people of test keys.
     """
     query = select(Capture).where(_visible(with_secrets)).order_by(Capture.id.desc()).limit(limit + 1)
     if tests_only:

@@ -45,7 +45,7 @@ class Group:
 
     @property
     def cause(self) -> dict[str, str]:
-        """As it stands in an address."""
+        """The cause's form in a URL."""
         return {
             "channel": self.channel,
             "provider": self.provider or NONE,

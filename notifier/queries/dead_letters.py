@@ -114,8 +114,7 @@ def select_dead(chosen: Filter, *columns: Any) -> "sa.Select[Any]":
 
 
 def read_filter(given: Mapping[str, Any], now: datetime) -> Filter:
-    """From the parameters of an address, the fields of a form, or a stored document. Raises Rejected naming what makes
-    no sense.
+    """From the parameters of a URL, the fields of a form, or a stored document. Raises Rejected that names the faults.
 
     `within` (1h, 24h, 7d, 30d) stands for a `since`.
     """

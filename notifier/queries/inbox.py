@@ -65,9 +65,7 @@ def page(
 
 
 def changes(user_id: str, since: int) -> dict[str, Any]:
-    """What has changed after `since`, oldest change first, in the shape of a `state` event; or that the list must be
-    read again.
-    """
+    """Changes after `since`, oldest first, in the shape of a `state` event; or that the list must be read again."""
     state = counts(user_id)
     if not 0 <= state["seq"] - since <= MAX_BEHIND:
         return {"reset": True}

@@ -20,8 +20,8 @@ from notifier.queries.types import internal_keys
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a caller may see: one producer's (None: everybody's, scope admin), and with a test key only what test keys
-    sent to people of theirs.
+    """The notifications that a caller may see: one producer's (None: everybody's, scope admin), and for a test key only
+    those that test keys sent to their own people.
     """
 
     producer_id: UUID | None = None

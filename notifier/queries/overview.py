@@ -62,8 +62,8 @@ def overview() -> Overview:
 
 
 def held_back() -> dict[str, int]:
-    """Queue → how many deliveries are due and wait: for their turn (`pipeline.pacing`), or for the end of an outage
-    (`pipeline.outages`).
+    """Queue → how many deliveries are due and wait: for their turn (`upkeep.pacing`), or for the end of an outage
+    (`delivery.outages`).
     """
     delivery = Delivery.__table__.c
     is_waiting = delivery.status == literal_column(

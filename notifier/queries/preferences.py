@@ -19,9 +19,10 @@ Grid = dict[str, dict[str, dict[str, Any]]]
 
 
 def document(user_id: str, conditions: Iterable[sa.ColumnElement[bool]] = ()) -> dict[str, Any]:
-    """API.md, Preferences, with `effective`. What was not chosen stands at its default. Raises Rejected('not_found').
+    """API.md, Preferences, with `effective`; choices that were not made have their defaults. Raises
+    Rejected('not_found').
 
-    `conditions`: what has to be true of the person, or they count as not found (`tokens.conditions_of`).
+    `conditions`: the person counts as not found unless these hold (`valid_tokens.conditions_of`).
     """
     statement = sa.select(User.time_zone, Preference.document).outerjoin(Preference, Preference.user_id == User.id)
     row = db.session.execute(statement.where(User.id == user_id, *conditions)).first()
@@ -44,9 +45,7 @@ def document(user_id: str, conditions: Iterable[sa.ColumnElement[bool]] = ()) ->
 
 
 def effective(preferences: Preferences) -> Grid:
-    """`{type: {channel: {"enabled", "because"}}}` for every event type and channel; not for those the product alone
-    raises.
-    """
+    """`{type: {channel: {"enabled", "because"}}}` for every event type and channel, without the product's own types."""
     columns = (EventType.key, EventType.category, EventType.channels, EventType.is_mandatory)
     types = db.session.execute(
         sa.select(*columns).where(EventType.is_internal.is_(False)).order_by(EventType.key)
@@ -67,7 +66,7 @@ def _cell(preferences: Preferences, row: Any, channel: str) -> dict[str, Any]:
 
 
 def in_seed_words(shown: Mapping[str, Any]) -> dict[str, Any]:
-    """The same document in the words of the third seed: what is allowed, blocked, and when it is quiet."""
+    """The same document in the words of the third seed: allowed, blocked, and quiet times."""
     quiet = shown["quiet_hours"] or {}
     return {
         "allowed_channels": [

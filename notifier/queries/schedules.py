@@ -46,7 +46,7 @@ def _shown(row: Schedule) -> dict[str, Any]:
 
 
 def _notification(body: dict[str, Any]) -> dict[str, Any]:
-    """The body of POST /notifications; what was left out is left out."""
+    """The body of POST /notifications, without the fields that were left out."""
     left_out = {"is_perishable", *([] if body["is_perishable"] else ["expires_in"])}
     given = {name: value for name, value in body.items() if value is not None and name not in left_out}
     return {

@@ -27,7 +27,7 @@ _RELATED = {"duplicate_of": "A repeat of", "superseded_by": "Replaced by", "dige
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What was decided of one channel (None: of all), in sentences."""
+    """The decision about one channel (None: about all), in sentences."""
 
     channel: str | None
     sentences: Sequence[str]
@@ -52,9 +52,9 @@ class Related:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """`data` is masked; None where nobody may see it. `given`: what came with it about the person, masked.
+    """`data` is masked; None where nobody may see it. `given`: values about the person that came with it, masked.
 
-    `captures`: delivery id → ids of what the sandbox kept.
+    `captures`: delivery id → ids of the sandbox's captures.
     """
 
     notification: Notification

@@ -19,7 +19,7 @@ from notifier.models import Tally
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`step`: how much time a point of the series stands for."""
+    """`step`: the time that a point of the series covers."""
 
     name: str
     words: str
@@ -57,7 +57,7 @@ class Counted:
 
 
 def counted(window: Window, channel: str | None = None) -> Counted:
-    """Of the window that ends now; `channel` narrows the series alone. One query."""
+    """Figures of the window that ends now; `channel` narrows only the series. One query."""
     until = now()
     first = _floor(until, window.step) + window.step - window.span
     rows = db.session.execute(

@@ -81,10 +81,10 @@ def address_json(row: Address) -> dict[str, Any]:
 
 
 def export(user_id: str, sight: Sight) -> dict[str, Any]:
-    """All there is: profile, addresses, choices and their history, what was sent, the inbox. Raises
+    """Everything stored: profile, addresses, preferences and their history, sent messages, the inbox. Raises
     Rejected('not_found').
 
-    Notifications are those in sight, as everywhere: their data hold codes and links. So it is with the inbox.
+    As everywhere, only notifications and items in the caller's sight: their data contain codes and links.
     """
     chosen = preferences.document(user_id)
     chosen.pop("effective")

@@ -49,7 +49,7 @@ def holding(tokens: Collection[UserToken]) -> set[UserToken]:
 
 
 def subject_of(user_id: str) -> Subject | None:
-    """The person who has the id now. One statement."""
+    """The person who has the id now, as tokens name them. One statement."""
     row = db.session.execute(sa.select(*_SUBJECT).where(User.id == user_id)).first()
     return Subject(*row) if row else None
 

@@ -25,10 +25,10 @@ class _Cancel(Arguments):
 
 
 def _watch(_guest: Guest, given: _Watch) -> dict[str, Any]:
-    """This topic, and no other any more. Holds for as long as the connection; said again at least every WATCHED_FOR, or
-    nothing is told.
+    """Watches this topic instead of the one before. Lasts as long as the connection, if repeated at least every
+    WATCHED_FOR; otherwise no hints are sent.
 
-    `is_live` False: Redis is away, so nothing is told at present.
+    `is_live` False: Redis is away, so no hints are sent at present.
     """
     for room in {topic_room(topic) for topic in TOPICS} & set(rooms()):
         leave_room(room)

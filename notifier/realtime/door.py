@@ -41,7 +41,7 @@ class Arguments(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Who is connected. By `token` until that ends; by cookie as long as the session has not ended and its account has
+    """The owner of a connection. By `token` until that ends; by cookie as long as the session lasts and its account has
     the role.
     """
 
@@ -60,7 +60,7 @@ class Event:
 
 
 class Door(Namespace):  # type: ignore[misc]
-    """`events`: name → what it is. `role`: the least that accounts need to come in and to stay."""
+    """`events`: name → its handler. `role`: the lowest that accounts need to connect and to stay."""
 
     def __init__(self, namespace: str, events: Mapping[str, Event], role: str = ROLES[0]) -> None:
         super().__init__(namespace)
@@ -94,7 +94,7 @@ class Door(Namespace):  # type: ignore[misc]
         """Has been let in."""
 
     def by_cookie(self) -> Guest:
-        """Whoever is signed in, at a page of ours or in something that is no browser. Raises Refused."""
+        """The signed-in account, from a page of ours or from a client that is no browser. Raises Refused."""
         if not _is_our_own_page() or not current_user.is_authenticated:
             raise Refused("unauthenticated")
         if not current_user.has_role(self.role):

@@ -92,11 +92,11 @@ class Inbox(Door):
 
 
 class Listener(wire.RedisManager):  # type: ignore[misc]
-    """Hears what all processes publish. Differs from its base in what follows an outage of Redis.
+    """Receives the events of all processes. Differs from its base in the behaviour after an outage of Redis.
 
-    It returns within seconds rather than a minute, and what was missed meanwhile is made good: every
-    user connected here is told where their inbox stands, and a client that sees a gap asks for the rest;
-    every page of the console reads itself anew.
+    It returns within seconds rather than a minute, and makes up for missed events: every user connected here is told
+    the state of their inbox, and a client that sees a gap asks for the rest; every page of the console reloads its
+    data.
     """
 
     def __init__(self, app: Flask, url: str) -> None:

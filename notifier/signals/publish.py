@@ -58,7 +58,7 @@ def publish_items(events: Sequence[ItemEvent]) -> None:
 
 
 def publish_state(user_id: str, payload: dict[str, Any]) -> None:
-    """Tells a user's tabs and devices what has changed: `{seq, unread, unseen, changed}`."""
+    """Tells a user's tabs and devices the changes: `{seq, unread, unseen, changed}`."""
     publish_states([(user_id, payload)])
 
 
@@ -68,7 +68,7 @@ def publish_states(changes: Iterable[tuple[str, dict[str, Any]]]) -> None:
 
 
 def forget(user_id: str) -> None:
-    """Nobody who is connected as this person hears anything more: somebody new of the same id is another one."""
+    """Closes the room of an erased person: a new person with the same id is somebody else."""
     collector = _Collector()
     collector.close_room(room_of(user_id), namespace=NAMESPACE)
     _tell(lambda pipe: [pipe.publish(CHANNEL, message) for message in collector.messages])

@@ -78,7 +78,9 @@ def depths(names: Iterable[str]) -> list[int]:
 
 
 def ring(doorbells: Sequence[Doorbell]) -> bool:
-    """Enqueues a job for each, in one pipeline. False (and a log line) when Redis is away: the sweep will."""
+    """Enqueues a job for each, in one pipeline. False (and a log line) when Redis is away: the scheduler
+    rings later.
+    """
     by_queue: dict[str, list[str]] = {}
     for bell in doorbells:
         by_queue.setdefault(queue_name(bell.channel, bell.priority), []).append(show("dlv", bell.delivery_id))
@@ -151,8 +153,8 @@ def lost(doorbells: Sequence[Doorbell]) -> set[UUID]:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What Redis remembers goes back to its beginning. `reviewed_to`: the last delivery that the sweep has looked at
-    since; None: all of them.
+    """The age of Redis' data. `reviewed_to`: the last delivery that the scheduler has checked since its beginning;
+    None: all of them.
     """
 
     name: bytes
@@ -160,7 +162,7 @@ class Memory:
 
 
 def memory() -> Memory:
-    """Begins anew where it is missing (FLUSHALL) or names another server (restarted, or its replica). Raises
+    """Begins again if it is missing (FLUSHALL) or names another server (restarted, or its replica). Raises
     redis.RedisError.
     """
     client = redis_store.client

@@ -40,7 +40,7 @@ def check_token() -> None:
 
 
 class ConsoleForm(FlaskForm):
-    """`faults` is what is wrong with the whole of it, beside what stands with its fields."""
+    """`faults` are those of the whole form, apart from those of its fields."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -95,8 +95,8 @@ class CheckboxesField(SelectMultipleField):
 
 
 class JsonField(TextAreaField):
-    """An object of JSON, in a text field. `data` is the object, or None where the text is none; what was typed stays in
-    the field.
+    """A JSON object in a text field. `data` is the object, or None if the text is no JSON object; the field keeps the
+    text as it was typed.
     """
 
     def process_formdata(self, valuelist: list[str]) -> None:

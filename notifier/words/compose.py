@@ -35,10 +35,10 @@ class Wanted:
 
 
 def unsubscribe_url(whom: Subject, type: EventType, channel: str, address: AddressFacts | None) -> str | None:
-    """The one-click link of a mail. Transactional ones have none, nor what the product says for itself (codes, sign-in
-    links): that was asked for.
+    """The one-click link of a mail. Transactional mails and the product's own (codes, sign-in links) have none: they
+    were asked for.
 
-    It switches off for the person; at an address that came with the notification alone, for that address.
+    It unsubscribes the person; for an address that only came with the notification, that address.
     """
     if (
         type.category == "transactional"
@@ -52,11 +52,11 @@ def unsubscribe_url(whom: Subject, type: EventType, channel: str, address: Addre
 
 
 def why_url(link: PreferenceLink, type: EventType, channel: str, address: AddressFacts | None) -> str | None:
-    """Leads from the foot of a mail to the very switch that let it through, without signing in; from a digest to how
-    often there is one.
+    """Leads from the foot of a mail to the setting that allowed it, without signing in; from a digest to the digest's
+    frequency.
 
-    Whoever has it sees and changes the person's choices, so it goes to an address alone that its owner has confirmed.
-    What the product says for itself (codes, sign-in links) was asked for, and has none.
+    The link shows and changes the person's preferences, so it goes only to an address that its owner has confirmed. The
+    product's own messages (codes, sign-in links) were asked for, and have none.
     """
     is_theirs = address is not None and address.is_confirmed
     if not is_theirs or not CHANNELS[channel].shape.has_html or (type.is_internal and type.is_mandatory):
@@ -71,7 +71,7 @@ def put_into_words(wanted: Sequence[Wanted]) -> list[Content | str]:
 
 
 def put_some_into_words(wanted: Sequence[Wanted], most: int, *, apart: bool = False) -> list[Content | str | None]:
-    """As `put_into_words`, in order, until so many units of work are spent: None for the others.
+    """As `put_into_words`, in order, until that many units of work are spent: None for the others.
 
     `apart`: in another process, so that nobody waits for what may be a hundred mails; raises Rejected('unavailable')
     when none is free.

@@ -135,7 +135,7 @@ def bounded_range(*bounds: int) -> range:
 
 @pass_context
 def _join(run: Run, values: Any, separator: str = "", attribute: str | None = None) -> str:
-    """Joins what is there and can be shown; mappings in a list count as their `attribute`."""
+    """Joins the values that exist and can be shown; mappings in a list count as their `attribute`."""
     picked = [
         value.get(attribute) if attribute is not None and isinstance(value, Mapping) else value
         for value in _listed(values)
@@ -237,7 +237,7 @@ def _indexed(values: Any) -> Any:
 
 
 def _charged(function: Callable[..., Any], cost: Cost) -> Callable[..., Any]:
-    """A filter that pays for what it is given before it looks at it, and makes what can be printed."""
+    """A filter that is charged for its input before it reads it, and returns printable text."""
     takes_run = getattr(function, "jinja_pass_arg", None) is not None
 
     def run_filter(run: Run, value: Any, *args: Any, **options: Any) -> Any:

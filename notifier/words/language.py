@@ -176,7 +176,7 @@ def _is_callable(node: nodes.Expr) -> bool:
 
 
 class _Limits(NodeTransformer):
-    """Puts a counter around what goes through values of any size: loops, `~`, comparisons, slices, the keys of
+    """Adds a charge to every operation whose values may be of any size: loops, `~`, comparisons, slices, the keys of
     mappings.
     """
 

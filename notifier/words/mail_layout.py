@@ -103,10 +103,10 @@ def _sane_tags(fragment: str) -> str:
 
 
 def _made_of(fragment: str) -> int:
-    """How many elements the parser makes of it, at most. Raises ValueError for what is too deep, or has too many
+    """The most elements that the parser can make of it. Raises ValueError for nesting that is too deep, or too many
     attributes.
 
-    What formats text and is not closed (`<b>`) is opened anew in every element that follows.
+    A formatting tag that is not closed (`<b>`) is opened again in every element that follows.
     """
     is_open: Counter[str] = Counter()
     deep = formatting = made = 0

@@ -56,10 +56,10 @@ LONGEST_LOCALE = 35
 
 @dataclass(frozen=True, slots=True)
 class RenderRequest:
-    """One message to be put into words. `titles` is its type's name by locale, used where no template serves.
+    """One message to be rendered. `titles` is its type's name by locale, used where no template serves.
 
-    `why_url` leads to the switch that let it through, if it may; `unsubscribe_url` is None for what cannot be
-    unsubscribed from. `site_url`: what a path stands for in a mail. `is_mandatory`: nobody can opt out of it.
+    `why_url` leads to the setting that allowed it, if it may; `unsubscribe_url` is None for messages that cannot be
+    unsubscribed from. `site_url`: the base of paths in a mail. `is_mandatory`: nobody can opt out of it.
     """
 
     channel: str

@@ -222,7 +222,7 @@ def told(newer: UUID) -> dict[str, str]:
 def replace_items(shown: Mapping[UUID, Place]) -> list[tuple[str, dict[str, Any]]]:
     """New item → the place it takes in the inbox; the older item of that place goes, unless it was read.
 
-    After `inbox.add` and in its transaction. → the changes to tell browsers of, after the commit.
+    After `items.add` and in its transaction. → the changes to tell browsers of, after the commit.
     """
     if not shown:
         return []

@@ -35,7 +35,7 @@ from notifier.signals import publish, queueing
 from notifier.signals.queueing import Doorbell
 from notifier.words.compose import Wanted
 
-# A queued delivery is looked at again by the sweep after this long, in case its doorbell was lost.
+# A queued delivery is looked at again by `upkeep.lost` after this long, in case its doorbell was lost.
 DOORBELL_GRACE = timedelta(seconds=5)
 
 ONLY_THROUGH = "only_through"  # in a delivery's detail: the account of a provider that is to send it, and no other
@@ -366,7 +366,7 @@ def inbox_row(
     data: Mapping[str, Any],
     now: datetime,
 ) -> dict[str, Any]:
-    """A new inbox item as `inbox.add` takes it."""
+    """A new inbox item as `items.add` takes it."""
     return {
         "id": delivery_id,
         "notification_id": notification_id,

@@ -20,7 +20,7 @@ from notifier.models import Delivery
 from notifier.signals.queueing import depths, queue_name
 
 BATCH = 1_000  # released in one transaction
-MOST_IN_LINE = 5_000  # jobs in one queue, urgent ones excepted: more than workers take between two sweeps
+MOST_IN_LINE = 5_000  # jobs in one queue, urgent ones excepted: more than workers take between two looks
 URGENT = PRIORITIES[0]
 
 Lane = tuple[str, str]  # channel, priority

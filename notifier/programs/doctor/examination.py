@@ -16,8 +16,8 @@ WITHIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`needs` what has to answer first, and asks what is in `asks` too if that answers; `decides` whether something
-    does.
+    """`needs`: what must answer first; `asks`: what it uses if that answers; `decides`: the thing whose answer this
+    check finds out.
     """
 
     name: str

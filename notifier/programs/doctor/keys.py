@@ -28,7 +28,7 @@ _MAKE_KEY = 'One is made by: python -c "from notifier.encryption import KeyRing;
 
 
 def settings(patient: Patient) -> Iterator[Finding]:
-    """What can be said of the keys without a database."""
+    """Checks the keys as far as is possible without a database."""
     given = patient.settings
     complain = fault if given.is_production else warning
     if not given.secret_key or not given.encryption_keys.keys:

@@ -55,9 +55,7 @@ class Patient:
             return False
 
     def discreet(self, text: str) -> str:
-        """Without a secret of the settings, whoever quoted it: drivers and servers have their own idea of an error
-        message.
-        """
+        """The text without our secrets: drivers and servers quote them in their error messages."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text

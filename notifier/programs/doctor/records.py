@@ -75,7 +75,7 @@ def _dangling(table: sa.Table, key: sa.ForeignKeyConstraint) -> int:
 
 
 def late(_patient: Patient) -> Iterator[Finding]:
-    """What should have moved on by itself."""
+    """Rows that should have moved on by themselves."""
     at = db.session.scalars(sa.select(database_time())).one()
     before = at - LATE
     awake = (

@@ -63,8 +63,8 @@ def _eviction(info: dict[str, Any]) -> Finding:
 
 
 def _persistence(info: dict[str, Any]) -> Iterator[Finding]:
-    """RDB alone loses minutes, and nothing at all on disk loses everything: the sweep rings from the database again, so
-    neither is a fault.
+    """RDB alone loses minutes, and no persistence loses everything. Neither is a fault: the scheduler rings again from
+    the database.
     """
     if info.get("aof_enabled"):
         if info.get("aof_last_write_status") == "err":

@@ -19,8 +19,8 @@ _LEVEL_WIDTH = max(map(len, Level))
 
 
 def run(options: Namespace) -> int:
-    """→ 1 when there is a fault. Reads the settings by itself: those that make no sense are a finding too, and nothing
-    is made that is missing.
+    """→ 1 when there is a fault. Reads the settings itself: bad settings are a finding too, and missing secrets are not
+    made.
     """
     unknown = sorted(set(options.checks) - {check.name for check in CHECKS})
     if unknown:

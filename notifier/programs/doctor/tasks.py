@@ -36,7 +36,7 @@ class Task:
             self._has_ended.set()
 
     def findings(self, until: float) -> list[Finding]:
-        """What has been found by then (of `time.monotonic`). Something, in any case."""
+        """The findings until then (of `time.monotonic`); at least one in any case."""
         if self._has_ended.wait(max(0.0, until - time.monotonic())):
             return self._findings
         return [

@@ -156,7 +156,7 @@ def set_state(account_id: str) -> ResponseReturnValue:
 
 
 def _try(work: Callable[[], bool | None], done: str, was_so: str = "") -> None:
-    """Tells what came of it: `was_so` where nothing had to be changed."""
+    """Shows the result: `was_so` if nothing had to be changed."""
     try:
         flash(done if work() is not False else was_so)
     except Rejected as error:

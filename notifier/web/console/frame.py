@@ -81,12 +81,12 @@ def console_pages() -> list[Group]:
 
 
 def may(role: str) -> bool:
-    """Has who is signed in this role, or a greater one?"""
+    """Whether the signed-in account has this role, or a higher one."""
     return role in ROLES and current_user.is_authenticated and current_user.has_role(role)
 
 
 def refusal(role: str) -> str:
-    """Why a control is off for somebody who has not this role."""
+    """Why a control is disabled without this role."""
     return f"Your role is {current_user.role}; this needs {' or '.join(ROLES[ROLES.index(role) :])}."
 
 

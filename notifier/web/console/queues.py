@@ -35,7 +35,7 @@ def listing() -> ResponseReturnValue:
 
 
 def _breakers() -> dict[str, str]:
-    """Scope → state: every account of a provider, and what has been used lately."""
+    """Scope → state: every account of a provider, and recently used servers."""
     providers.refresh()
     states = health.states()
     names = [account.name for account, adapter in serving.registry().accounts() if not adapter.is_sandbox]

@@ -47,7 +47,7 @@ def _text(text: str | None) -> str:
 
 
 class WordsForm(ConsoleForm):
-    """The words of one place, the data to look at them with, and where they are shown."""
+    """The texts of one channel and language, the data to preview them with, and the channel of the preview."""
 
     title = StringField("Title", [Length(max=_LONGEST)], filters=[_text])
     subject = StringField("Subject", [Length(max=_LONGEST)], filters=[_text])
@@ -256,8 +256,8 @@ def remove(key: str, version: int) -> ResponseReturnValue:
 @pages.post("/<key>/<int:version>/preview")
 @allow("viewer")
 def preview(key: str, version: int) -> ResponseReturnValue:
-    """Stores nothing. For the editor's script the preview alone, without JavaScript the whole editor. Who may not write
-    is shown what is stored.
+    """Stores nothing. The editor's script gets the preview only; without JavaScript the whole editor is shown. People
+    who may not write templates see the stored text.
     """
     source = queries.source(key, version)
     place, form = _place(source), WordsForm()
@@ -270,7 +270,7 @@ def preview(key: str, version: int) -> ResponseReturnValue:
 @pages.post("/<key>/<int:version>/test")
 @allow("admin")
 def test(key: str, version: int) -> ResponseReturnValue:
-    """Saves what was written, then sends it: what arrives is what stands in the draft."""
+    """Saves the texts, then sends them: the message that arrives is the draft."""
     source = queries.source(key, version)
     place, form = _place(source), WordsForm()
     is_draft = _status(key, version) == DRAFT

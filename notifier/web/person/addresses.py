@@ -52,7 +52,7 @@ def _book() -> dict[str, Any]:
 
 
 def address_book() -> dict[str, Any]:
-    """For the template, of the person who is signed in."""
+    """For the template: the addresses of the signed-in person."""
     book: Book = book_of(current_user.user_id)
     return {
         "addresses": book.addresses,
@@ -165,7 +165,7 @@ def service_worker() -> ResponseReturnValue:
 
 
 def browser_name(user_agent: str) -> str:
-    """`Firefox on Linux`: enough for a person to know which of theirs it is."""
+    """`Firefox on Linux`: enough for a person to recognise their browser."""
     browser = next((name for mark, name in _BROWSERS.items() if mark in user_agent), "A browser")
     system = next((name for mark, name in _SYSTEMS.items() if mark in user_agent), None)
     return f"{browser} on {system}" if system else browser
@@ -185,7 +185,7 @@ def _done(words: str) -> ResponseReturnValue:
 
 
 def _refused(error: Rejected, place: str) -> ResponseReturnValue:
-    """The page again, with what was typed and what is wrong with it beside it."""
+    """The page again, with the typed value and its faults beside it."""
     if error.code == "not_found":
         raise error
     faults = {fault.pointer.lstrip("/"): fault.message for fault in error.faults} or {"": error.detail}

@@ -70,7 +70,7 @@ def _hash(password: str | None) -> str | None:
 
 
 def _find(secret: str) -> invitations.Found | None:
-    """What was never sent counts as a failed sign-in from that network address."""
+    """A link that was never sent counts as a failed sign-in from that network address."""
     found = invitations.find(secret)
     if found is None:
         throttle.note_failure(_address())

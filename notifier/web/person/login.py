@@ -116,9 +116,10 @@ def sign_out() -> ResponseReturnValue:
 
 
 def enter(account: Account, way: str) -> None:
-    """Signs them in, instead of whoever was signed in here. `way`: by what they have shown who they are (`sessions`).
+    """Signs the person in, instead of anybody who was signed in here. `way`: how they proved who they are
+    (`access.sessions`).
 
-    A sign-in that fails is not in the audit trail: it names nobody, and strangers could fill the table with them.
+    A failed sign-in is not in the audit trail: it names nobody, and strangers could fill the table.
     """
     with audit.acting_as(account.email, request.remote_addr):
         session_id = sessions.begin(account, way, instead_of=session.get(sessions.KEY))

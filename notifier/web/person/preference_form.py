@@ -45,7 +45,7 @@ _LONGEST_ID = 18  # digits: fits every database's integers
 
 
 class Misread(ValueError):
-    """What was sent makes no sense. `faults`: field → sentence for people."""
+    """The form makes no sense. `faults`: field → sentence for people."""
 
     def __init__(self, **faults: str) -> None:
         super().__init__(*faults.values())
@@ -65,12 +65,12 @@ def _field_of(pointer: str) -> str:
 
 
 def switches_in(form: Form, grid: Grid) -> list[Switch]:
-    """The single switches that were turned, then the one over several (`set`), whose button may be all that was
+    """The single switches that were changed, then the one over several (`set`), whose button may be the only one
     pressed.
 
-    `shown` lists the switches as they stood when the page was made: what differs is what the person has turned. What
-    they have not touched stays as it is, though it may have changed meanwhile in another window. `only` names the one
-    that is meant, when the page saves by itself.
+    `shown` lists the switches as the page showed them: those that differ were changed by the person. The others stay as
+    they are now, though another window may have changed them meanwhile. `only` names the one that counts, when the page
+    saves by itself.
     """
     only, checked = form.get("only"), set(form.getlist("on"))
     before = dict(entry.rsplit("=", 1) for entry in form.getlist("shown") if "=" in entry)
@@ -110,7 +110,7 @@ def events_in(text: str | None) -> tuple[int, int] | None:
 
 
 def quiet_in(form: Form, document: Mapping[str, Any]) -> dict[str, Any]:
-    """What is sent as it stood already is no choice."""
+    """An unchanged value is not a choice."""
     changes: dict[str, Any] = {}
     if "quiet_start" in form:
         changes["quiet_hours"] = _quiet_hours(form)

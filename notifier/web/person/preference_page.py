@@ -69,7 +69,7 @@ NOTHING_TRIED = Tried()
 
 
 def show(desk: Desk, tried: Tried = NOTHING_TRIED) -> str:
-    """The whole page. Raises Rejected('not_found') for somebody who is gone."""
+    """The whole page. Raises Rejected('not_found') for an erased person."""
     document = queries.document(desk.user_id, desk.conditions)
     context = _context(desk, document, tried) | (
         _own(desk) if desk.account else {"masked": users.masked_address(desk.user_id)}
@@ -78,7 +78,7 @@ def show(desk: Desk, tried: Tried = NOTHING_TRIED) -> str:
 
 
 def save(desk: Desk) -> ResponseReturnValue:
-    """Takes one part. Raises Rejected('not_found') for somebody who is gone."""
+    """Saves one part. Raises Rejected('not_found') for an erased person."""
     part = request.form.get("part")
     if part not in PARTS:
         abort(400)

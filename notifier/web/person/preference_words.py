@@ -118,7 +118,7 @@ def moment(at: datetime | str, zone: ZoneInfo) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What was changed at once. `lines` are the first of it, `more` counts the rest."""
+    """Changes made at the same time. `lines` are the first of them, `more` counts the rest."""
 
     at: str
     when: str

@@ -32,7 +32,7 @@ def save() -> ResponseReturnValue:
 @pages.get("/preferences/export")
 @allow("person")
 def export() -> ResponseReturnValue:
-    """All that is stored about them, whoever sent it: the same document as that of the producers' API."""
+    """Everything stored about the person, from all producers: the same document as in the producers' API."""
     answer = current_app.json.response(users.export(current_user.user_id, Sight()))
     answer.headers["Content-Disposition"] = "attachment; filename=notifications-export.json"
     answer.headers["Cache-Control"] = "no-store"
