@@ -6,8 +6,8 @@ from typing import Any, TypeVar, cast
 from flask import Response, current_app
 from pydantic import BaseModel
 
-from notifier.api.fields import pointer_to
 from notifier.core.errors import Fault, Rejected
+from notifier.core.pointers import pointer_to
 from notifier.ground.ids import parse
 
 View = TypeVar("View", bound=Callable[..., Any])

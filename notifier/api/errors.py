@@ -17,9 +17,10 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from notifier.api.fields import MOST_FAULTS, STEPS, pointer_to
+from notifier.api.fields import MOST_FAULTS, STEPS
 from notifier.core.errors import Fault, Rejected
 from notifier.core.faults import sentence
+from notifier.core.pointers import pointer_to
 from notifier.ground.database import UNAVAILABLE, UNAVAILABLE_RETRY_S
 
 MEDIA_TYPE = "application/problem+json"

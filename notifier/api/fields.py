@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from notifier.channels import serving
 from notifier.core.errors import Fault
+from notifier.core.pointers import pointer_to
 
 # What pydantic puts into the path of a fault, and is no part of the body.
 STEPS = (OF_A_NAME, BY_CHANNEL, WHOLE) = ("[key]", "[by channel]", "[whole]")
@@ -26,14 +27,6 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _USER_ID = re.compile(r"[A-Za-z0-9._@+-]{1,128}\Z")
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*\Z")
 _LARGEST = 2**64
-
-
-def pointer_to(*path: str | int) -> str:
-    """The JSON pointer (RFC 6901) of a path: `pointer_to("data", "a/b")` → `/data/a~1b`."""
-    return "".join(
-        "/" + str(part).replace("~", "~0").replace("/", "~1").encode(errors="backslashreplace").decode()
-        for part in path
-    )
 
 
 def check_json(value: Any) -> list[Fault]:

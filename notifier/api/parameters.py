@@ -10,8 +10,9 @@ from typing import Any
 
 from flask import request
 
-from notifier.api.fields import MOST_FAULTS, pointer_to
+from notifier.api.fields import MOST_FAULTS
 from notifier.core.errors import Fault, Rejected
+from notifier.core.pointers import pointer_to
 
 
 def checked(view: Callable[..., Any], taken: Collection[str]) -> Callable[..., Any]:

@@ -13,9 +13,9 @@ from flask import request
 from pydantic import ValidationError
 
 from notifier.api import auth, errors, limits
-from notifier.api.fields import pointer_to
 from notifier.api.schemas.notifications import SubmissionIn
 from notifier.core.errors import Fault, Rejected
+from notifier.core.pointers import pointer_to
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.extensions import db
 from notifier.pipeline.intake import accept, bulk_keys, group_commit

@@ -21,6 +21,7 @@ from jsonschema.validators import create
 from referencing import Registry
 
 from notifier.core.errors import Fault, Rejected
+from notifier.core.pointers import pointer_to
 from notifier.ground import process_pool
 
 MOST_WORK = 5_000  # for the data of one submission
@@ -110,11 +111,15 @@ def _faults(check: Check, most: int) -> list[Fault] | None:
             if error.validator == "required":
                 missing = sorted(set(error.validator_value) - set(error.instance))
                 faults += [
-                    Fault(_pointer([*error.absolute_path, name]), "missing", f"{name!r} is required by {check.key}")
+                    Fault(
+                        pointer_to("data", *error.absolute_path, name),
+                        "missing",
+                        f"{name!r} is required by {check.key}",
+                    )
                     for name in missing
                 ]
             else:
-                faults.append(Fault(_pointer(error.absolute_path), str(error.validator), _sentence(error)))
+                faults.append(Fault(pointer_to("data", *error.absolute_path), str(error.validator), _sentence(error)))
             if len(faults) >= _MOST_FAULTS:
                 break
     except TooComplex:
@@ -260,7 +265,3 @@ def _sentence(error: Any) -> str:
     if error.validator == "pattern":
         return f"{name!r} does not have the required form"
     return f"{name!r} does not satisfy {error.validator}: {json.dumps(error.validator_value, ensure_ascii=False)}"[:300]
-
-
-def _pointer(path: Any) -> str:
-    return "/data" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)

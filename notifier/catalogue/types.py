@@ -21,6 +21,7 @@ from notifier.catalogue.schemas import (
     validator_of,
 )
 from notifier.core.errors import Fault, Rejected
+from notifier.core.pointers import pointer_to
 from notifier.core.routing import ESCALATE
 from notifier.core.submission import CEILINGS, PRIORITIES, RESERVED_NAME
 from notifier.ground import kept, process_pool
@@ -124,8 +125,7 @@ def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:
     try:
         error = best_match(errors_of(Validator(Validator.META_SCHEMA), schema, MOST_WORK_ON_SCHEMAS))
         if error is not None:
-            pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path)
-            return [Fault("/schema" + pointer, "invalid_schema", error.message[:300])]
+            return [Fault(pointer_to("schema", *error.absolute_path), "invalid_schema", error.message[:300])]
         for sample in (
             {},
             sample_by(schema),
@@ -155,7 +155,7 @@ def _schemas_in(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
                 waiting += [(f"{pointer}/{name}/{index}", item) for index, item in enumerate(node[name])]
         for name in _NAMED_SCHEMAS:
             if isinstance(node.get(name), Mapping):
-                waiting += [(f"{pointer}/{name}/{_escaped(key)}", item) for key, item in node[name].items()]
+                waiting += [(f"{pointer}/{name}{pointer_to(key)}", item) for key, item in node[name].items()]
 
 
 def _faults_at(pointer: str, node: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[Fault]:
@@ -163,7 +163,7 @@ def _faults_at(pointer: str, node: Mapping[str, Any], schemas: Mapping[str, Any]
     `schemas`.
     """
     for name, value in node.items():
-        place = f"/schema{pointer}/{_escaped(name)}"
+        place = f"/schema{pointer}{pointer_to(name)}"
         if name in UNAVAILABLE or (name == "$id" and pointer):  # an inner $id would turn `#` into another address
             yield Fault(place, "unavailable_keyword", f"{name} is not available here")
         elif name == "pattern" and isinstance(value, str):
@@ -177,7 +177,3 @@ def _faults_at(pointer: str, node: Mapping[str, Any], schemas: Mapping[str, Any]
             and not (value.startswith("#") and unquote(value[1:]) in schemas)
         ):
             yield Fault(place, "invalid_reference", "references point to a schema inside the same one: #/$defs/…")
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")

@@ -16,6 +16,7 @@ from notifier.core.choices import FIELDS_OF_KEYS, Document
 from notifier.core.digest import FREQUENCIES
 from notifier.core.errors import Fault, Rejected
 from notifier.core.limits import MOST
+from notifier.core.pointers import pointer_to
 from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL
 from notifier.core.quiet_hours import EVERY_DAY
 from notifier.ground.extensions import db
@@ -38,7 +39,7 @@ def clean(change: Mapping[str, Any]) -> Document:
     cleaned: Document = {}
     for field, value in change.items():
         if field not in CLEAN:
-            faults.append(Fault(f"/{_escape(field)}", "unknown_field", f"there is no field {field!r}"))
+            faults.append(Fault(pointer_to(field), "unknown_field", f"there is no field {field!r}"))
         elif field in FIELDS_OF_KEYS:
             cleaned[field] = _clean_map(field, value, faults)
         else:
@@ -59,7 +60,7 @@ def _clean_map(field: str, value: Any, faults: list[Fault]) -> Document | None:
     known = _known_keys(field)
     cleaned: Document = {}
     for key, item in value.items():
-        pointer = f"/{field}/{_escape(key)}"
+        pointer = pointer_to(field, key)
         if key not in known:
             word = {"channels": "channel", "types": "type"}.get(field, "category")
             faults.append(
@@ -99,9 +100,9 @@ def _switches(value: Any) -> Document:
         raise _Refused("wrong_type", "true, false, or an object of channel and true or false is needed")
     for channel, choice in value.items():
         if channel != EVERY_CHANNEL and channel not in channels.CHANNELS:
-            raise _Refused("unknown_channel", f"there is no channel {channel!r}", f"/{_escape(channel)}")
+            raise _Refused("unknown_channel", f"there is no channel {channel!r}", pointer_to(channel))
         if choice is not None and not isinstance(choice, bool):
-            raise _Refused("wrong_type", "true or false is needed", f"/{_escape(channel)}")
+            raise _Refused("wrong_type", "true or false is needed", pointer_to(channel))
     return dict(value)
 
 
@@ -159,12 +160,12 @@ def _cap(value: Any, pointer: str = "") -> Document:
         raise _Refused("wrong_type", "an object of hour, day and channels is needed", pointer)
     cleaned: Document = {}
     for name, item in value.items():
-        place = f"{pointer}/{_escape(name)}"
+        place = pointer + pointer_to(name)
         if name == "channels" and not pointer and isinstance(item, Mapping):
             for channel in item:
                 if channel not in channels.CHANNELS:
-                    raise _Refused("unknown_channel", f"there is no channel {channel!r}", f"{place}/{_escape(channel)}")
-            cleaned[name] = {channel: _cap(inner, f"{place}/{channel}") for channel, inner in item.items()}
+                    raise _Refused("unknown_channel", f"there is no channel {channel!r}", place + pointer_to(channel))
+            cleaned[name] = {channel: _cap(inner, place + pointer_to(channel)) for channel, inner in item.items()}
         elif name not in ("hour", "day"):
             raise _Refused("unknown_field", "caps are by hour and day", place)
         elif item is not None and (type(item) is not int or not 0 <= item <= MOST):
@@ -197,7 +198,3 @@ CLEAN: dict[str, Callable[[Any], Any]] = {
     "held": _held,
     "time_zone": _zone,
 }
-
-
-def _escape(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1").encode(errors="backslashreplace").decode()
