@@ -39,25 +39,8 @@ def submission_from(body: SubmissionIn, digest: str, header_key: str | None = No
         fault = Fault("/idempotency_key", "idempotency_keys_differ", "the header has another key")
         raise Rejected("validation_failed", fault.message, (fault,))
     key = header_key or body.idempotency_key
-    return Submission(
-        type=body.type,
-        recipients=tuple(
-            InlineRecipient(auth.stored_id(recipient.id), recipient.changes()) for recipient in body.recipients
-        ),
-        data=body.data,
-        channels=tuple(dict.fromkeys(body.channels)) if body.channels else None,
-        priority=body.priority,
-        routing=body.routing,
-        escalate_after=body.escalate_after,
-        send_at=body.send_at,
-        expires_in=body.expires_in,
-        is_perishable="expires_in" in body.model_fields_set,
-        collapse_key=body.collapse_key,
-        sequence=body.sequence,
-        dedupe=body.dedupe,
-        template=body.template,
-        idempotency=(key, digest) if key else None,
-    )
+    recipients = tuple(InlineRecipient(auth.stored_id(one.id), one.changes()) for one in body.recipients)
+    return body.canonical(recipients, (key, digest) if key else None)
 
 
 def digest_of(body: Mapping[str, Any]) -> str:

@@ -1,9 +1,10 @@
 """A submission as producers send it, and the rules that hold for it whatever its recipients prefer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from notifier.core.errors import Fault
 from notifier.core.routing import ESCALATE
@@ -52,9 +53,34 @@ class Submission:
     dedupe: bool | None = None
     template: str | None = None
     idempotency: tuple[str, str] | None = None
-    address_id: Any = None
-    template_id: Any = None
+    address_id: UUID | None = None
+    template_id: UUID | None = None
     only_through: str | None = None
+
+    def pack(self) -> dict[str, Any]:
+        """A JSON document for `unpack`, of all that can be said again: nothing that holds once, or that the product
+        alone may say.
+        """
+        recipients = [{"id": recipient.id, "changes": dict(recipient.changes)} for recipient in self.recipients]
+        return {**{name: getattr(self, name) for name in _said_again()}, "recipients": recipients}
+
+    @classmethod
+    def unpack(cls, packed: Mapping[str, Any]) -> "Submission":
+        """From what `pack` of any release has made: what is missing has its default, and what is unknown is left
+        out.
+        """
+        said = {name: packed[name] for name in _said_again() if name in packed}
+        recipients = tuple(InlineRecipient(recipient["id"], recipient["changes"]) for recipient in packed["recipients"])
+        named = tuple(packed["channels"]) if packed["channels"] else None
+        return cls(**{**said, "recipients": recipients, "channels": named})
+
+
+_SAID_ONCE = frozenset({"send_at", "idempotency"})
+_SAID_BY_US = frozenset({"address_id", "template_id", "only_through"})
+
+
+def _said_again() -> list[str]:
+    return [field.name for field in fields(Submission) if field.name not in _SAID_ONCE | _SAID_BY_US]
 
 
 def check_priority(

@@ -12,6 +12,8 @@ from apiflask import APIFlask
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from notifier.access import keys
+from notifier.api.schemas.notifications import SubmissionIn
+from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.models import Delivery, Notification, Submission, User
@@ -35,6 +37,33 @@ def order(*recipients: Any, **changes: Any) -> dict[str, Any]:
 
 def by_channel(notification: Any) -> dict[str, Any]:
     return {delivery["channel"]: delivery for delivery in notification["deliveries"]}
+
+
+def test_every_field_of_the_body_reaches_the_pipeline() -> None:
+    body = SubmissionIn.model_validate(
+        {
+            "type": "like",
+            "recipients": ["alice"],
+            "data": {"actor": "Bob"},
+            "channels": ["email", "inapp", "email"],
+            "priority": "low",
+            "routing": "escalate",
+            "escalate_after": 60,
+            "send_at": "2026-01-15T12:00:00Z",
+            "expires_in": 3600,
+            "collapse_key": "k",
+            "sequence": 7,
+            "dedupe": False,
+            "template": "like@3",
+        }
+    )
+    canonical = body.canonical((InlineRecipient("alice"),), ("key", "digest"))
+    translated = {"recipients", "channels", "idempotency_key"}
+    assert body.model_fields_set == set(SubmissionIn.model_fields) - {"idempotency_key"}
+    same = set(SubmissionIn.model_fields) - translated
+    assert {name: getattr(canonical, name) for name in same} == {name: getattr(body, name) for name in same}
+    assert (canonical.channels, canonical.is_perishable) == (("email", "inapp"), True)
+    assert (canonical.recipients, canonical.idempotency) == ((InlineRecipient("alice"),), ("key", "digest"))
 
 
 def test_a_submission_answers_202_with_its_notifications_and_deliveries(api: Any, cast: Any) -> None:

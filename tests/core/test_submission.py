@@ -1,10 +1,12 @@
 """What a producer may ask for, whoever receives it."""
 
+import json
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from notifier.core.submission import check_data, check_priority, check_send_at
+from notifier.core.submission import InlineRecipient, Submission, check_data, check_priority, check_send_at
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 
@@ -51,3 +53,40 @@ def test_send_at_lies_in_the_coming_year(ahead: timedelta | None, fault: str | N
 def test_data_leave_the_name_alone_by_which_webhooks_are_told_of_the_notification() -> None:
     assert [fault.pointer for fault in check_data({"notification": "mine"})] == ["/data/notification"]
     assert check_data({"Notification": 1, "order": {"notification": 2}}) == ()
+
+
+PEOPLE = (InlineRecipient("alice", {"name": "A", "attributes": {"plan": "pro"}}), InlineRecipient("bob"))
+SAID_ONCE, SAID_BY_US = {"send_at", "idempotency"}, {"address_id", "template_id", "only_through"}
+SAID_AGAIN = Submission(
+    type="like",
+    recipients=PEOPLE,
+    data={"actor": "Bob"},
+    channels=("email", "inapp"),
+    priority="low",
+    routing="escalate",
+    escalate_after=60,
+    expires_in=3600,
+    is_perishable=True,
+    collapse_key="k",
+    sequence=7,
+    dedupe=False,
+    template="like@3",
+)
+
+
+def test_all_that_can_be_said_again_survives_being_packed() -> None:
+    plain = Submission("", (), {})
+    alike = {f.name for f in fields(Submission) if getattr(SAID_AGAIN, f.name) == getattr(plain, f.name)}
+    assert alike == SAID_ONCE | SAID_BY_US
+    assert Submission.unpack(json.loads(json.dumps(SAID_AGAIN.pack()))) == SAID_AGAIN
+
+
+def test_what_holds_once_or_is_said_by_the_product_alone_is_not_packed() -> None:
+    assert SAID_AGAIN.pack().keys() == {f.name for f in fields(Submission)} - SAID_ONCE - SAID_BY_US
+
+
+def test_what_another_release_has_packed_is_read() -> None:
+    """An earlier one packed two fields more, had fewer of those here, and a later one may have others."""
+    packed = {"type": "like", "recipients": [{"id": "alice", "changes": {}}], "data": {}, "channels": None}
+    others = {"template_id": None, "only_through": None, "of_a_later_release": 1}
+    assert Submission.unpack({**packed, **others}) == Submission("like", (InlineRecipient("alice"),), {})

@@ -20,7 +20,7 @@ from notifier.api.fields import (
     wrong,
 )
 from notifier.api.schemas.base import PRIORITY, ROUTING, Answer, EscalateAfter, Page
-from notifier.core.submission import DEFAULT_EXPIRES_IN_S, MAX_AHEAD
+from notifier.core.submission import DEFAULT_EXPIRES_IN_S, MAX_AHEAD, InlineRecipient, Submission
 
 LONGEST_EXPIRY_S = int(MAX_AHEAD.total_seconds())
 
@@ -134,6 +134,26 @@ class SubmissionIn(Body):
     template: Annotated[str, Field(min_length=1, max_length=80)] | None = Field(
         default=None, description="Another template, or a pinned version of one.", examples=["order_shipped@3"]
     )
+
+    def canonical(self, recipients: tuple[InlineRecipient, ...], idempotency: tuple[str, str] | None) -> Submission:
+        """As the pipeline takes it, for these recipients. `idempotency`: key and digest of the body."""
+        return Submission(
+            type=self.type,
+            recipients=recipients,
+            data=self.data,
+            channels=tuple(dict.fromkeys(self.channels)) if self.channels else None,
+            priority=self.priority,
+            routing=self.routing,
+            escalate_after=self.escalate_after,
+            send_at=self.send_at,
+            expires_in=self.expires_in,
+            is_perishable="expires_in" in self.model_fields_set,
+            collapse_key=self.collapse_key,
+            sequence=self.sequence,
+            dedupe=self.dedupe,
+            template=self.template,
+            idempotency=idempotency,
+        )
 
 
 def batch_of(value: Any) -> list[Any]:

@@ -234,19 +234,7 @@ def _body(work: Work, flooded: Collection[Trigger]) -> dict[str, Any]:
         "recipients": [recipient.id for recipient in work.recipients],
         "given": {user_id: dict(values) for user_id, values in work.given.items()},
         "flooded": [recipient.id for recipient in work.recipients if (recipient.id, order.type.key) in flooded],
-        "data": dict(work.item.submission.data),
-        "channels": order.requested,
-        "priority": order.priority,
-        "routing": order.routing,
-        "escalate_after": order.escalate_after.total_seconds(),
-        "template_id": order.template_id.hex if order.template_id else None,
-        "send_at": order.send_at.isoformat() if order.send_at else None,
-        "expires_at": order.expires_at.isoformat(),
-        "is_perishable": order.is_perishable,
-        "dedupe_window_s": order.dedupe_window_s,
-        "is_deduplicated": order.is_deduplicated,
-        "collapse_key": work.item.submission.collapse_key,
-        "sequence": order.sequence,
+        **order.pack(),
     }
 
 

@@ -86,7 +86,12 @@ def _in_words(decided: Sequence[Decided]) -> list[dict[str, Any]]:
     contents = put_some_into_words(
         [  # links that lead nowhere: those of the person are for their eyes alone
             Wanted(
-                name, t.order.type, t.order.template_id, replace(t.person, subject=NOBODY), t.data, firsts[index][name]
+                name,
+                t.order.type,
+                t.order.template_id,
+                replace(t.person, subject=NOBODY),
+                t.order.data,
+                firsts[index][name],
             )
             for index, name, t in wanted
         ],

@@ -7,7 +7,6 @@ Run twice, or killed half-way, it stores each notification once, and goes on whe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -65,12 +64,12 @@ def next_chunk(submission_id: UUID) -> Chunk | None:
         db.session.close()
         return None
     body, order, words = row.body, _order(row), Beforehand()
-    data, given = body["data"], dict[str, Given](body.get("given", {}))
+    given: dict[str, Given] = body.get("given", {})
     chunk = Chunk(row.id, row.expanded, body["recipients"][:CHUNK], body, order, words)
     if SHOWN_BY_US in (order.requested or order.type.channels) and order.send_at is None and not row.is_test:
         readers = recall_readers(chunk.recipients).items()
         words.make(
-            Wanted(SHOWN_BY_US, order.type, order.template_id, reader_as_given(reader, given.get(user_id)), data)
+            Wanted(SHOWN_BY_US, order.type, order.template_id, reader_as_given(reader, given.get(user_id)), order.data)
             for user_id, reader in readers
         )
     return chunk
@@ -119,8 +118,6 @@ def _targets(row: Submission, chunk: Chunk) -> list[Target]:
             row.is_test,
             chunk.order,
             person,
-            body["data"],
-            body["collapse_key"],
             user_id in body["flooded"],
             given.get(user_id),
         )
@@ -129,22 +126,7 @@ def _targets(row: Submission, chunk: Chunk) -> list[Target]:
 
 
 def _order(row: Submission) -> Order:
-    body = row.body
     type_ = load_types([row.type]).get(row.type)
     if type_ is None:
         raise LookupError(f"event type {row.type!r} has gone")
-    return Order(
-        type=type_,
-        priority=body["priority"],
-        template_id=UUID(body["template_id"]) if body["template_id"] else None,
-        requested=tuple(body["channels"]) if body["channels"] else None,
-        send_at=datetime.fromisoformat(body["send_at"]) if body["send_at"] else None,
-        expires_at=datetime.fromisoformat(body["expires_at"]),
-        is_perishable=body["is_perishable"],
-        routing=body["routing"],
-        escalate_after=timedelta(seconds=body["escalate_after"]),
-        sequence=body["sequence"],
-        submitted_at=row.created_at,
-        dedupe_window_s=body.get("dedupe_window_s"),
-        is_deduplicated=body.get("is_deduplicated", True),  # once only those had a window that were compared
-    )
+    return Order.unpack(row.body, type_, row.created_at)

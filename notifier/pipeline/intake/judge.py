@@ -8,7 +8,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -17,10 +17,7 @@ import sqlalchemy as sa
 from notifier import channels
 from notifier.catalogue.known import load_template_ids, load_types
 from notifier.catalogue.schemas import Check, check_all
-from notifier.core import repeats
 from notifier.core.errors import Fault, Rejected
-from notifier.core.facts import ESCALATE_AFTER
-from notifier.core.routing import ALL
 from notifier.core.submission import (
     OWN_TYPES,
     InlineRecipient,
@@ -39,7 +36,7 @@ from notifier.models import Account, EventType, IdempotencyKey
 from notifier.models.account import CONSOLE_ROLES
 from notifier.people import profiles as people
 from notifier.people.person import GIVEN, Given, Person, as_given, recall_people
-from notifier.pipeline.planning.orders import Order, Target, admin_user_ids, is_tried
+from notifier.pipeline.planning.orders import Order, Target, admin_user_ids, is_tried, routing_of
 
 Key = tuple[UUID, str, bool]  # producer, idempotency key, is it a test key's
 
@@ -225,8 +222,6 @@ def targets_of(works: Sequence[Work], persons: Mapping[str, Person], flooded: Co
             is_test=work.item.caller.is_test,
             order=work.order,
             person=person,
-            data=work.item.submission.data,
-            collapse_key=work.item.submission.collapse_key,
             is_flooded=(user_id, work.order.type.key) in flooded,
             given=given,
         )
@@ -280,7 +275,6 @@ def _judge(
         return Rejected("type_not_allowed", f"{type_.key!r} is raised by the product itself")
     if isinstance(checked.faults, Rejected):
         return checked.faults
-    routing = submission.routing or type_.routing or ALL
     faults = [
         *check_priority(
             submission.priority,
@@ -289,7 +283,7 @@ def _judge(
             may_be_urgent=caller.may_be_urgent,
         ),
         *check_send_at(submission.send_at, now),
-        *check_routing(routing, submission),
+        *check_routing(routing_of(submission, type_), submission),
         *check_sequence(submission),
         *(
             Fault(f"/channels/{i}", "unknown_channel", f"there is no channel {name!r}")
@@ -308,24 +302,13 @@ def _judge(
         faults += people.check(recipient.changes, f"/recipients/{index}")
     if faults:
         return _refused(*faults)
-    starts_at = max(now, submission.send_at) if submission.send_at else now
-    order = Order(
-        type=type_,
-        priority=submission.priority or type_.priority,
-        template_id=submission.template_id or templates.get(template_name),
-        requested=submission.channels,
-        send_at=submission.send_at,
-        expires_at=starts_at + timedelta(seconds=submission.expires_in),
-        is_perishable=submission.is_perishable,
-        routing=routing,
-        escalate_after=_escalate_after(submission, type_),
-        sequence=submission.sequence,
-        address_id=submission.address_id,
-        only_through=submission.only_through,
+    order = Order.of(
+        submission,
+        type_,
+        submission.template_id or templates.get(template_name),
+        now,
+        is_ours=caller.is_internal,
         is_tried=is_tried(type_, caller.producer_id, is_test=caller.is_test),
-        # What the product itself says is neither left out nor remembered.
-        dedupe_window_s=None if caller.is_internal else repeats.window_s(submission.dedupe, type_.dedupe_window_s),
-        is_deduplicated=repeats.is_left_out(submission.dedupe, type_.dedupe_window_s, is_mandatory=type_.is_mandatory),
     )
     recipients = (
         tuple(InlineRecipient(user_id) for user_id in admins)
@@ -340,11 +323,6 @@ def goes_to_admins(item: Item, type_: EventType) -> bool:
     named people: admins are live people.
     """
     return type_.to_admins and item.submission.template_id is None and not item.caller.is_test
-
-
-def _escalate_after(submission: Submission, type_: EventType) -> timedelta:
-    seconds = submission.escalate_after or type_.escalate_after_s
-    return timedelta(seconds=seconds) if seconds else ESCALATE_AFTER
 
 
 def _refused(*faults: Fault, code: str = "validation_failed") -> Rejected:

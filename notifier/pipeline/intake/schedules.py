@@ -7,7 +7,7 @@ all that were missed while no scheduler ran.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ import structlog
 from cronsim import CronSim, CronSimError
 
 from notifier.core.errors import Fault, Rejected
-from notifier.core.submission import InlineRecipient, Submission
+from notifier.core.submission import Submission
 from notifier.core.worlds import shown_id, stored_id
 from notifier.ground import shapes
 from notifier.ground.clock import now as clock_now
@@ -41,7 +41,6 @@ from notifier.pipeline.intake.judge import (
 )
 
 BATCH = 20  # in one transaction, with up to a hundred people each
-_OF_ONE_RUN = ("send_at", "idempotency", "address_id")
 _COME_BACK = (IN_PROGRESS, "unavailable")  # another scheduler is at it, or the database is away
 _LONGEST_FAULT = 500
 
@@ -68,7 +67,7 @@ def create(caller: Caller, key_id: UUID, cron: str, time_zone: str, submission: 
             is_test=caller.is_test,
             cron=cron,
             time_zone=time_zone,
-            body=_body(submission),
+            body=submission.pack(),
         )
         row.next_at = next_time(cron, time_zone, now)
         session.add(row)
@@ -232,12 +231,20 @@ def _item(row: Schedule, key: ApiKey) -> Item:
         request_id=f"schedule-{row.id.hex}",
         label=label_of(key.producer.name, key.prefix),
     )
-    submission = submission_of(
-        row.body, is_test=row.is_test, idempotency=(run, hashlib.sha256(run.encode()).hexdigest())
+    return Item(caller, submission_of(row, run))
+
+
+def submission_of(row: Schedule, run: str) -> Submission:
+    """What one `run` of it submits. Of a test key it is for the people of test keys, even if it was kept before these
+    had any. A run is no repeat of the last one, whatever the window of its type.
+    """
+    kept = Submission.unpack(row.body)
+    return replace(
+        kept,
+        recipients=tuple(replace(one, id=stored_id(one.id, is_test=row.is_test)) for one in kept.recipients),
+        idempotency=(run, hashlib.sha256(run.encode()).hexdigest()),
+        dedupe=False,
     )
-    return Item(
-        caller, replace(submission, dedupe=False)
-    )  # a run is no repeat of the last one, whatever the window of its type
 
 
 def _moved(
@@ -266,26 +273,3 @@ def _set(schedule_id: UUID, was: datetime | None = None, **values: Any) -> None:
     unmoved = [Schedule.next_at == was] if was is not None else []
     statement = sa.update(Schedule).where(Schedule.id == schedule_id, *unmoved).values(**values)
     db.session.execute(statement.execution_options(synchronize_session=False))
-
-
-# ---- the submission, kept -------------------------------------------------------------------------------------------
-
-
-def _body(submission: Submission) -> dict[str, Any]:
-    kept = {
-        field.name: getattr(submission, field.name) for field in fields(Submission) if field.name not in _OF_ONE_RUN
-    }
-    return {
-        **kept,
-        "recipients": [{"id": recipient.id, "changes": dict(recipient.changes)} for recipient in submission.recipients],
-    }
-
-
-def submission_of(body: dict[str, Any], *, is_test: bool, idempotency: tuple[str, str]) -> Submission:
-    """`is_test`: it is for the people of test keys, even if it was kept before these had any."""
-    recipients = tuple(
-        InlineRecipient(stored_id(recipient["id"], is_test=is_test), recipient["changes"])
-        for recipient in body["recipients"]
-    )
-    named = tuple(body["channels"]) if body["channels"] else None
-    return Submission(**{**body, "recipients": recipients, "channels": named}, idempotency=idempotency)

@@ -82,8 +82,8 @@ def _contenders(decided: Sequence[Decided]) -> list[Contender]:
     contenders = []
     for one in decided:
         target, order = one.target, one.target.order
-        if target.collapse_key is not None and (one.plan.routes or any(skip.summary for skip in one.plan.skips)):
-            key = replacing.key_of(target.person.id, target.producer_id, target.is_test, target.collapse_key)
+        if order.collapse_key is not None and (one.plan.routes or any(skip.summary for skip in one.plan.skips)):
+            key = replacing.key_of(target.person.id, target.producer_id, target.is_test, order.collapse_key)
             contenders.append(Contender(one.notification_id, key, order.sequence or 0, order.submitted_at))
     return contenders
 

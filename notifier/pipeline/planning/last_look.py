@@ -29,7 +29,7 @@ def look(
     are used.
     """
     by_author = is_tried(type_, notification.producer_id, is_test=notification.is_test)
-    order = Order(type_, notification.priority, None, (channel,) if by_author else None, None, None, is_tried=by_author)
+    order = Order(type_, notification.priority, requested=(channel,) if by_author else None, is_tried=by_author)
     return plan.last_look(
         planner_facts(order, person, serving.registry().facts(is_test=notification.is_test)), channel, address_id, now
     )

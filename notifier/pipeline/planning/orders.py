@@ -4,15 +4,17 @@ Built by `intake`, `upkeep` and the last look; read by everything in `planning`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier.core.facts import ESCALATE_AFTER, Facts, TypeFacts
+from notifier.core import repeats
+from notifier.core.facts import ESCALATE_AFTER, ChannelFacts, Facts, TypeFacts
 from notifier.core.routing import ALL
+from notifier.core.submission import Submission
 from notifier.ground.extensions import db
 from notifier.models import Account, EventType
 from notifier.people.person import Given, Person
@@ -20,44 +22,155 @@ from notifier.people.person import Given, Person
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One submission as far as it concerns planning: the same for each of its recipients. `submitted_at` None: just
-    now.
+    """A submission that was accepted, as planning and storing use it: the same for each of its recipients.
+
+    A field of a submission has all its forms here: as it is judged (`of`), stored for later (`pack` and `unpack`), and
+    written to each notification (`columns`).
 
     `dedupe_window_s`: how long it is remembered as said, None: not at all. `is_deduplicated`: left out if it was said
-    before.
+    before. `submitted_at` None: just now. `is_tried`: by its author, in the sandbox.
     """
 
     type: EventType
     priority: str
-    template_id: UUID | None
-    requested: tuple[str, ...] | None
-    send_at: Any
-    expires_at: Any
-    is_perishable: bool = False
+    _: KW_ONLY
+    data: Mapping[str, Any] = field(default_factory=dict)
+    template_id: UUID | None = None
+    requested: tuple[str, ...] | None = None
     routing: str = ALL
     escalate_after: timedelta = ESCALATE_AFTER
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    is_perishable: bool = False
+    collapse_key: str | None = None
     sequence: int | None = None
     submitted_at: datetime | None = None
     address_id: UUID | None = None
     only_through: str | None = None
     dedupe_window_s: int | None = None
     is_deduplicated: bool = False
-    is_tried: bool = False  # by its author, in the sandbox
+    is_tried: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        submission: Submission,
+        type_: EventType,
+        template_id: UUID | None,
+        now: datetime,
+        *,
+        is_ours: bool,
+        is_tried: bool,
+    ) -> "Order":
+        """What it did not say is taken from its type. `is_ours`: the product says it, so it is neither left out as a
+        repeat nor remembered.
+        """
+        starts_at = max(now, submission.send_at) if submission.send_at else now
+        escalate_after_s = submission.escalate_after or type_.escalate_after_s
+        return cls(
+            type_,
+            submission.priority or type_.priority,
+            data=submission.data,
+            template_id=template_id,
+            requested=submission.channels,
+            routing=routing_of(submission, type_),
+            escalate_after=timedelta(seconds=escalate_after_s) if escalate_after_s else ESCALATE_AFTER,
+            send_at=submission.send_at,
+            expires_at=starts_at + timedelta(seconds=submission.expires_in),
+            is_perishable=submission.is_perishable,
+            collapse_key=submission.collapse_key,
+            sequence=submission.sequence,
+            address_id=submission.address_id,
+            only_through=submission.only_through,
+            dedupe_window_s=None if is_ours else repeats.window_s(submission.dedupe, type_.dedupe_window_s),
+            is_deduplicated=repeats.is_left_out(
+                submission.dedupe, type_.dedupe_window_s, is_mandatory=type_.is_mandatory
+            ),
+            is_tried=is_tried,
+        )
+
+    def pack(self) -> dict[str, Any]:
+        """A JSON document for `unpack`, which may run in the release before this one or the next: names stay as they
+        are. The type and the time of submission are in the submission's row.
+        """
+        return {
+            "priority": self.priority,
+            "data": dict(self.data),
+            "template_id": self.template_id.hex if self.template_id else None,
+            "channels": self.requested,
+            "routing": self.routing,
+            "escalate_after": self.escalate_after.total_seconds(),
+            "send_at": self.send_at.isoformat() if self.send_at else None,
+            "expires_at": self.expires_at.isoformat() if self.expires_at else None,
+            "is_perishable": self.is_perishable,
+            "collapse_key": self.collapse_key,
+            "sequence": self.sequence,
+            "address_id": self.address_id.hex if self.address_id else None,
+            "only_through": self.only_through,
+            "dedupe_window_s": self.dedupe_window_s,
+            "is_deduplicated": self.is_deduplicated,
+            "is_tried": self.is_tried,
+        }
+
+    @classmethod
+    def unpack(cls, packed: Mapping[str, Any], type_: EventType, submitted_at: datetime) -> "Order":
+        """From what `pack` of this release, or of one before it, has made: names that were added since may be missing,
+        and have a default here.
+        """
+        return cls(
+            type_,
+            packed["priority"],
+            data=packed["data"],
+            template_id=UUID(packed["template_id"]) if packed["template_id"] else None,
+            requested=tuple(packed["channels"]) if packed["channels"] else None,
+            routing=packed["routing"],
+            escalate_after=timedelta(seconds=packed["escalate_after"]),
+            send_at=datetime.fromisoformat(packed["send_at"]) if packed["send_at"] else None,
+            expires_at=datetime.fromisoformat(packed["expires_at"]) if packed["expires_at"] else None,
+            is_perishable=packed["is_perishable"],
+            collapse_key=packed["collapse_key"],
+            sequence=packed["sequence"],
+            submitted_at=submitted_at,
+            address_id=UUID(packed["address_id"]) if packed.get("address_id") else None,
+            only_through=packed.get("only_through"),
+            dedupe_window_s=packed.get("dedupe_window_s"),
+            is_deduplicated=packed.get("is_deduplicated", True),  # once only those had a window that were compared
+            is_tried=packed.get("is_tried", False),
+        )
+
+    def columns(self) -> dict[str, Any]:
+        """What each of its notifications says of it, by column."""
+        return {
+            "type": self.type.key,
+            "category": self.type.category,
+            "priority": self.priority,
+            "template_id": self.template_id,
+            "data": dict(self.data),
+            "routing": self.routing,
+            "collapse_key": self.collapse_key,
+            "sequence": self.sequence,
+            "send_at": self.send_at,
+            "expires_at": self.expires_at,
+            "is_perishable": self.is_perishable,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One notification to be made: who submitted it, for whom, with what."""
+    """One notification to be made: who submitted it, and for whom."""
 
     submission_id: UUID
     producer_id: UUID | None
     is_test: bool
     order: Order
     person: Person
-    data: Mapping[str, Any]
-    collapse_key: str | None
     is_flooded: bool = False
     given: Given | None = None
+
+
+def routing_of(submission: Submission, type_: EventType) -> str:
+    """Its own, or its type's."""
+    return submission.routing or type_.routing or ALL
 
 
 def admin_user_ids() -> list[str]:
@@ -77,7 +190,9 @@ def type_facts(row: EventType) -> TypeFacts:
     )
 
 
-def planner_facts(order: Order, person: Person, channel_facts: Mapping[str, Any], *, is_flooded: bool = False) -> Facts:
+def planner_facts(
+    order: Order, person: Person, channel_facts: Mapping[str, ChannelFacts], *, is_flooded: bool = False
+) -> Facts:
     """What `core.plan.plan` is asked about one person."""
     return Facts(
         type=_as_mandatory(order) if order.is_tried else type_facts(order.type),

@@ -86,7 +86,7 @@ def _digest(target: Target, now: datetime) -> bytes:
     template = order.template_id.hex if order.template_id else ""
     named = order.requested or ()
     return vault.digest(
-        content(scope, order.type.key, template, named, send_at, dict(target.data), near=order.type.dedupe_near)
+        content(scope, order.type.key, template, named, send_at, dict(order.data), near=order.type.dedupe_near)
     )
 
 

@@ -137,7 +137,7 @@ def _facts(notifications: Sequence[Any]) -> dict[UUID, Facts]:
     registry = serving.registry()
     return {
         n.id: planner_facts(
-            Order(types[n.type], n.priority, None, None, None, None, n.is_perishable, n.routing),
+            Order(types[n.type], n.priority, is_perishable=n.is_perishable, routing=n.routing),
             persons[n.user_id],
             registry.facts(is_test=n.is_test),
         )

@@ -148,7 +148,13 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
         else:
             shown.append(
                 inbox_row(
-                    draft.id, draft.notification_id, target.person.id, target.order.type, content, target.data, now
+                    draft.id,
+                    draft.notification_id,
+                    target.person.id,
+                    target.order.type,
+                    content,
+                    target.order.data,
+                    now,
                 )
             )
     for summary in stored.summaries:
@@ -210,26 +216,16 @@ def announce(stored: Stored) -> None:
 
 
 def _notification_row(decided: Decided, now: datetime) -> dict[str, Any]:
-    target, order = decided.target, decided.target.order
+    target = decided.target
     return {
         "id": decided.notification_id,
         "submission_id": target.submission_id,
         "producer_id": target.producer_id,
         "user_id": target.person.id,
-        "type": order.type.key,
-        "category": order.type.category,
-        "priority": order.priority,
-        "template_id": order.template_id,
-        "data": dict(target.data),
         "given": dict(target.given) if target.given else None,
         "is_test": target.is_test,
-        "routing": order.routing,
-        "collapse_key": target.collapse_key,
-        "sequence": order.sequence,
+        **target.order.columns(),
         "decision": packed(decided.plan.trace),
-        "send_at": order.send_at,
-        "expires_at": order.expires_at,
-        "is_perishable": order.is_perishable,
         "created_at": now,
     }
 
@@ -352,7 +348,7 @@ def _wanted(target: Target, draft: DeliveryDraft) -> Wanted:
         target.order.type,
         target.order.template_id,
         target.person,
-        target.data,
+        target.order.data,
         producer_id=target.producer_id,
     )
 

@@ -216,7 +216,7 @@ def _answer(batch: _Batch, entry: Any) -> Answer:
     planned.
     """
     type_ = batch.types[entry.type]
-    order = Order(type_, type_.priority, None, None, None, None)
+    order = Order(type_, type_.priority)
     return choice_of(
         planner_facts(order, batch.persons[entry.user_id], serving.registry().facts(is_test=entry.is_test)),
         entry.channel,
@@ -242,16 +242,15 @@ def _store(issues: Sequence[_Issue], batch: _Batch, words: Lines, now: datetime)
         order = Order(
             type_,
             type_.priority,
-            templates.get(type_.key),
-            issue.channels,
+            data=data,
+            template_id=templates.get(type_.key),
+            requested=issue.channels,
             send_at=now + _A_MOMENT,
             expires_at=now + KEPT,
         )
         submission_id = new_id()
         rows.append({"id": submission_id, "type": type_.key, "is_test": issue.digest.is_test})
-        targets.append(
-            Target(submission_id, None, issue.digest.is_test, order, issue.person, data, None, given=issue.given)
-        )
+        targets.append(Target(submission_id, None, issue.digest.is_test, order, issue.person, given=issue.given))
     common = {
         "producer_id": None,
         "status": "expanded",
