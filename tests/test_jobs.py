@@ -1,5 +1,7 @@
 """The job functions, run by RQ's own worker as a stock `rq worker` would."""
 
+import os
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +16,10 @@ from notifier.core.submission import InlineRecipient
 from notifier.ground.database import transaction
 from notifier.ground.extensions import redis_store
 from notifier.ground.ids import show
-from notifier.models import Delivery
+from notifier.models import Delivery, Submission
 from notifier.signals.queueing import SERIALIZER, Doorbell, failed_registry, queue, ring
-from tests.stored import deliveries
+from tests.commands import run_command
+from tests.stored import deliveries, rows
 
 Submit = Callable[..., Any]
 
@@ -97,3 +100,62 @@ def test_expansion_is_a_job_too(submit: Submit, work: Callable[[], None]) -> Non
     submit(*[InlineRecipient(f"u{i}", {"name": "x"}) for i in range(101)], channels=("inapp",))
     work()
     assert [row.status for row in deliveries()] == ["delivered"] * 101
+
+
+# ---- jobs that the last release's web process has rung, before it was replaced by this one's
+
+
+def rung_by_the_last_release(queue_name: str, function: str, job_id: str) -> None:
+    """Literally the keys that it wrote: those of tests/signals/test_queueing.py."""
+    client = redis_store.client
+    at = "2026-11-29T09:37:14.690679Z"
+    unset = ("started_at", "ended_at", "last_heartbeat", "worker_name", "group_id")
+    fields: dict[str, Any] = {
+        "created_at": at,
+        "enqueued_at": at,
+        "data": zlib.compress(f'["{function}", null, ["{job_id}"], {{}}]'.encode()),
+        "origin": queue_name,
+        "description": job_id,
+        "status": "queued",
+        "timeout": "180",
+        "result_ttl": "0",
+        "failure_ttl": "31536000",
+        **dict.fromkeys(unset, ""),
+        **dict.fromkeys(("success_callback_name", "failure_callback_name", "stopped_callback_name"), ""),
+    }
+    client.flushall()
+    client.hset(f"rq:job:{job_id}", mapping=fields)
+    client.sadd("rq:queues", f"rq:queue:{queue_name}")
+    client.rpush(f"rq:queue:{queue_name}", job_id)
+    client.lpush(f"rq:wake:{queue_name}", 1)
+
+
+@pytest.fixture(params=["rq's own worker", "our worker"])
+def work_somehow(request: pytest.FixtureRequest, environment: dict[str, str]) -> Callable[[], None]:
+    if request.param == "rq's own worker":
+        stock: Callable[[], None] = request.getfixturevalue("work")
+        return stock
+
+    def _work() -> None:
+        ended = run_command(["worker", "--burst"], {"PATH": os.environ["PATH"], **environment})
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+    return _work
+
+
+def test_a_delivery_that_the_last_release_rang_is_sent(submit: Submit, work_somehow: Callable[[], None]) -> None:
+    submit(to("delivered"), channels=("email",))
+    [row] = deliveries()
+    rung_by_the_last_release("email.high", "notifier.jobs.deliver", show("dlv", row.id))
+    work_somehow()
+    assert [row.status for row in deliveries()] == ["delivered"]
+    assert redis_store.client.keys("rq:job:*") == []
+
+
+def test_a_submission_that_the_last_release_rang_is_expanded(submit: Submit, work_somehow: Callable[[], None]) -> None:
+    submit(*[InlineRecipient(f"u{i}", {"name": "x"}) for i in range(101)], channels=("inapp",))
+    [submission] = rows(Submission)
+    rung_by_the_last_release("expand.low", "notifier.jobs.expand", show("sub", submission.id))
+    work_somehow()
+    assert [row.status for row in deliveries()] == ["delivered"] * 101
+    assert redis_store.client.keys("rq:job:*") == []
