@@ -38,8 +38,8 @@ _IS_OPEN = sa.and_(Invitation.used_at.is_(None), Invitation.withdrawn_at.is_(Non
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a link leads to. `state`: open, used, withdrawn, expired, or disabled (their account is). `had`: the role
-    they have already.
+    """The invitation behind a link. `state`: open, used, withdrawn, expired, or disabled (its account is). `had`: the
+    role that the person already has.
     """
 
     state: str

@@ -201,7 +201,7 @@ def disable_producer(producer_id: UUID, *, disabled: bool = True) -> None:
 
 
 def find_key(plain: str) -> KeyIdentity | None:
-    """Whose key it is; None for one that is unknown, revoked, expired, or of a disabled producer."""
+    """The owner of a key; None for an unknown, revoked or expired key, or one of a disabled producer."""
     place = (str(current_app.config["SQLALCHEMY_DATABASE_URI"]), _digest(plain))
     at = now()
     identity, is_known = _known_keys.get(place, at)

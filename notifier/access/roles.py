@@ -40,7 +40,9 @@ def change(account_id: UUID, role: str, *, by: UUID) -> bool:
 
 @retried
 def disable(account_id: UUID, *, by: UUID) -> bool:
-    """They cannot sign in, and are signed out everywhere, for good. False if that was so before. Raises Rejected."""
+    """The account cannot sign in any more, and all its sessions end for good. False if that was so before. Raises
+    Rejected.
+    """
     with transaction():
         account = _held(account_id, by)
         if account.disabled_at is not None:
@@ -65,7 +67,7 @@ def enable(account_id: UUID, *, by: UUID) -> bool:
 
 
 def must_be_admin(account_id: UUID) -> None:
-    """And remains one until the end of the running transaction. Raises Rejected."""
+    """The account is an admin, and stays one until the end of the running transaction. Raises Rejected."""
     if (
         db.session.scalar(sa.select(Account.id).where(Account.id == account_id, _IS_ADMIN).with_for_update(read=True))
         is None

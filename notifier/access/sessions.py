@@ -48,7 +48,7 @@ def begin(account: Account, way: str, *, instead_of: str | None = None) -> str:
 
 
 def find(session_id: object) -> Account | None:
-    """Whose session it is; None where it has ended, or they may not sign in any more. One statement."""
+    """The owner of a session; None if it has ended, or the account may not sign in any more. One statement."""
     return find_many([session_id] if isinstance(session_id, str) else []).get(str(session_id))
 
 
@@ -71,7 +71,7 @@ def of_account(account_id: UUID) -> list[AccountSession]:
 
 
 def is_fresh_by_mail(session: AccountSession) -> bool:
-    """They have shown just now that the mailbox is theirs, which is as good as the old password."""
+    """Whether the person has just shown that the mailbox is theirs, which is as good as the old password."""
     return session.way in BY_MAIL and session.created_at > now() - FRESH_FOR
 
 
@@ -109,5 +109,5 @@ def prune() -> int:
 
 
 def _ids(texts: Iterable[str]) -> list[UUID]:
-    """What is no id is left out."""
+    """The valid ids among the texts."""
     return [UUID(hex=text) for text in texts if _ID.fullmatch(text)]

@@ -34,10 +34,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Whom:
-    """Who may sign in by an e-mail. `account_id` None: somebody without an account, who gets one by using the link.
+    """The person who may sign in by an e-mail. `account_id` None: a person without an account, who gets one by using
+    the link.
 
-    `address`: where a link goes. It is given with the message, and not read from the person's addresses: a producer's
-    key that changes these while the mail is still waiting must not have it sent elsewhere.
+    `address`: the destination of the link. It is given with the message, not read from the person's addresses: a
+    producer's key that changes these while the mail is waiting must not redirect it.
     """
 
     user_id: str
@@ -65,8 +66,8 @@ def is_good(secret: str) -> bool:
 
 @retried
 def redeem(secret: str) -> Account | None:
-    """Whom it signs in; None for a link that is forged, used, expired, or whose e-mail is no longer theirs.
-    Works once.
+    """The person that the link signs in; None for a link that is forged, used or expired, or whose e-mail is no longer
+    theirs. Works once.
     """
     with transaction() as session:
         statement = (
@@ -120,8 +121,8 @@ def _store(email: str, digest: bytes) -> Whom | None:
 
 
 def find_whom(email: str) -> Whom | None:
-    """Whom that e-mail lets in; None for nobody, or for somebody who may not. Inside a transaction: an account's
-    address may have to be made.
+    """The person who may sign in with that e-mail, or None. Inside a transaction: an account's address may have to be
+    made.
     """
     key = email.lower()
     try:

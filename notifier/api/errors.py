@@ -147,7 +147,7 @@ def from_rejected(error: Rejected, prefix: str = "") -> dict[str, Any]:
 
 
 def from_validation(error: ValidationError) -> Rejected:
-    """What pydantic found, as the one kind of refusal there is."""
+    """pydantic's errors as a Rejected, the only kind of refusal."""
     faults: list[Fault] = []
     for found in error.errors(include_url=False, include_input=False)[:MOST_FAULTS]:
         context = found.get("ctx", {})

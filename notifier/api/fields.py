@@ -30,8 +30,8 @@ _LARGEST = 2**64
 
 
 def check_json(value: Any) -> list[Fault]:
-    """What in a parsed JSON value cannot be stored, by pointer; the first MOST_FAULTS. Without recursion, whatever the
-    nesting.
+    """The parts of a parsed JSON value that cannot be stored, by pointer; the first MOST_FAULTS. Without recursion,
+    whatever the nesting.
     """
     faults = [] if isinstance(value, dict | list) else [*_scalar_fault((), value)]
     waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)] if isinstance(value, dict | list) else []
@@ -95,7 +95,7 @@ class Body(Part):
 
 
 def wrong(code: str, reason: str) -> PydanticCustomError:
-    """What a check raises: the fault's code, and the sentence for it."""
+    """The error that a check raises: the fault's code, and the sentence for it."""
     return PydanticCustomError(code, "{reason}", {"reason": reason})
 
 

@@ -118,7 +118,7 @@ def index(query_data: ListQuery) -> Response:
 @bp.input(ChangesQuery, location="query")
 @bp.output(ChangesOut)
 def changes(query_data: ChangesQuery) -> Response:
-    """What has changed since then
+    """Changes since a `seq`
 
     For a client that has been away: every item that is new or was marked, oldest change first.
     """

@@ -40,7 +40,9 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _InHand:
-    """What this process has taken of a key's quota and not used yet. `taken`: by all processes, as Redis said last."""
+    """The part of a key's quota that this process has taken and not used yet. `taken`: by all processes, as Redis said
+    last.
+    """
 
     window: int
     left: int = 0
@@ -60,9 +62,7 @@ class Limiter:
     in_hand: dict[str, _InHand] = field(default_factory=dict)
 
     def count(self, key_id: str, cost: int, window: int) -> int | None:
-        """What the key has used in this window, `cost` included; None when Redis cannot say. A negative cost is given
-        back.
-        """
+        """The key's use in this window, `cost` included; None when Redis cannot say. A negative cost is given back."""
         hand = self.in_hand.get(key_id)
         if hand is None or hand.window != window:
             if len(self.in_hand) >= _MOST_IN_HAND:

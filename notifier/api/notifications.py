@@ -131,7 +131,9 @@ def get_submission(submission_id: str) -> Response:
 
 
 def sight() -> queries.Sight:
-    """What the caller may see: its own, or with the scope admin everybody's; a test key never what is live."""
+    """The caller's sight: its own notifications, or with the scope admin everybody's; never live ones for a
+    test key.
+    """
     key = g.key
     return queries.Sight(None if "admin" in key.scopes else key.producer_id, tests_only=key.is_test)
 

@@ -105,7 +105,7 @@ def notify_bulk(query_data: DryRunQuery, json_data: NotifyBulkIn) -> Response:
 @allow("read")
 @bp.output(StatusOut)
 def notify_status(shown_id: str) -> Response:
-    """What became of a notification (`ntf_…`) or a whole submission (`sub_…`)"""
+    """The state of a notification (`ntf_…`) or of a whole submission (`sub_…`)"""
     return answer(notification_queries.status(shown_id, sight()))
 
 

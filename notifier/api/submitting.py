@@ -75,9 +75,7 @@ def submit(submission: Submission) -> Accepted:
 
 
 def rehearse(submission: Submission) -> dict[str, Any]:
-    """What would become of it: API.md, `?dry_run=true`.
-    Raises the Rejected that the real thing would be answered with.
-    """
+    """The dry run of a submission: API.md, `?dry_run=true`. Raises the Rejected that the real call would get."""
     check_rehearsal(len(submission.recipients), "/recipients")
     [result] = dry_run([Item(auth.caller(), submission)])
     if isinstance(result, Rejected):

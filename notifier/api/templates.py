@@ -131,7 +131,7 @@ def preview_template(name: str, json_data: TemplatePreviewIn) -> Response:
 
 
 def _check_owner(key: str) -> None:
-    """Who words what everybody gets, codes and sign-in links among it, can lead these elsewhere. Raises Rejected."""
+    """A template that reaches everybody could lead codes and sign-in links elsewhere. Raises Rejected."""
     auth.may_change(key, is_everybodys=key in queries.keys_of_everybody())
 
 
@@ -143,7 +143,9 @@ def _version(name: str) -> tuple[str, int]:
 
 
 def _contents(given: Sequence[TemplateWords]) -> dict[tuple[str, str], Words]:
-    """By place. Raises Rejected for a place that stands there twice, which a mapping could not tell."""
+    """The texts by channel and language. Raises Rejected for a pair that occurs twice, which a mapping
+    could not show.
+    """
     faults = templates.place_faults([(one.channel, one.locale) for one in given])
     if faults:
         raise Rejected("validation_failed", "; ".join(fault.message for fault in faults[:3]), tuple(faults))

@@ -139,8 +139,8 @@ class BatchWorker(BaseWorker):
             signal.signal(number, lambda *_: self.stop())
 
     def _pubsub_exception_handler(self, exc: BaseException, pubsub: Any, pubsub_thread: Any) -> None:
-        """Of the thread that listens for RQ's commands. RQ's own lets it end at anything but a lost connection, a
-        command that it cannot read for one.
+        """For the thread that listens for RQ's commands. RQ's own handler lets it end at every error except a lost
+        connection, for example at a command that it cannot read.
         """
         log.warning(
             "worker.commands_not_heard", error=type(exc).__name__, exc_info=not isinstance(exc, redis.RedisError)
@@ -324,7 +324,7 @@ class BatchWorker(BaseWorker):
             log.warning("worker.no_heartbeat", error=type(error).__name__)
 
     def _figures(self, in_use: int) -> dict[Any, int]:
-        """What the console shows of the worker; RQ's own by the names that RQ gives them."""
+        """The figures of the worker for the console; RQ's own under RQ's names."""
         counts = {"successful_job_count": self.successful_job_count, "failed_job_count": self.failed_job_count}
         return {"lanes": self.lane_count, "lanes_in_use": in_use, **counts}
 

@@ -15,8 +15,8 @@ from notifier.models import EventType, Template
 
 
 def load_types(keys: Iterable[str]) -> dict[str, EventType]:
-    """They belong to no session: values like any other, safe in every thread, and kept for a moment.
-    At most one query.
+    """The types belong to no session: plain values, safe in every thread, and cached for a moment. At most
+    one query.
     """
     return kept("types", keys, _read_types)
 

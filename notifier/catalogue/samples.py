@@ -18,7 +18,7 @@ def sample_of(key: str, schema: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def sample_by(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """What a JSON Schema says of an object's properties."""
+    """Sample data that fit a JSON Schema of an object's properties."""
     properties = schema.get("properties")
     return {name: _example(name, rule) for name, rule in properties.items()} if isinstance(properties, Mapping) else {}
 

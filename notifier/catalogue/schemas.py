@@ -65,8 +65,8 @@ class Check:
 
 
 def check_all(checks: Sequence[Check]) -> list[list[Fault] | Rejected]:
-    """What is wrong with each, in order. What is cheap is checked at once; what is not, apart from the hub, or refused
-    when nobody is free.
+    """The faults of each, in order. Cheap checks run at once; expensive ones in a child process, or are refused if no
+    child is free.
     """
     left = _WORK_OF_A_BATCH + _FOR_EACH * len(checks)
     found: list[list[Fault] | Rejected | None] = []
@@ -94,7 +94,7 @@ def _check_each(checks: Sequence[Check]) -> list[list[Fault]]:
 
 
 def data_faults(check: Check) -> list[Fault]:
-    """What is wrong with the data, by pointer. An empty list when they fit."""
+    """The faults of the data, by pointer. An empty list when they fit."""
     faults = _faults(check, MOST_WORK)
     return (
         [Fault("/data", "too_complex", f"the data take too long to check against the schema of {check.key}")]
@@ -128,7 +128,7 @@ def _faults(check: Check, most: int) -> list[Fault] | None:
 
 
 def errors_of(validator: Any, instance: Any, most: int = MOST_WORK) -> Iterator[Any]:
-    """What a `Validator` finds with so much work. Raises TooComplex."""
+    """The errors that a `Validator` finds within that much work. Raises TooComplex."""
     _work_left.set(most - _A_CHECK)
     try:
         yield from validator.iter_errors(instance)

@@ -62,7 +62,7 @@ def faults(contents: Mapping[Place, Words], about: About) -> list[Fault]:
 
 
 def _dear(contents: Mapping[Place, Words], about: About, names: set[str]) -> list[Fault]:
-    """What takes too much work with the sample data, whatever is not in them taken for a word."""
+    """Texts that take too much work with the sample data; for missing data, a word is assumed."""
     source = TemplateSource(None, about.key, 0, contents)
     data = {name: name.replace("_", " ") for name in names} | dict(about.sample)
     tried = [(channel, locale) for locale in sorted({locale for _, locale in contents}) for channel in CHANNELS]

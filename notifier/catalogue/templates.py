@@ -259,6 +259,6 @@ def _named(contents: Contents) -> list[str]:
 
 
 def _of(contents: Contents, changed: set[Place]) -> dict[str, Any]:
-    """What the audit log shows of them: a field a line, only where there is something."""
+    """The contents for the audit trail: a line for each field that is not empty."""
     places = sorted(place for place in changed if place in contents)
     return {" ".join(place): {name: text for name, text in asdict(contents[place]).items() if text} for place in places}

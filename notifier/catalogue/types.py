@@ -110,9 +110,7 @@ def _routing_faults(routing: str | None, escalate_after_s: int | None) -> list[F
 
 
 def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:
-    """What is wrong with a JSON Schema. References stay inside it: nothing is ever fetched. Takes its time: for the
-    process pool.
-    """
+    """The faults of a JSON Schema. References stay inside it: nothing is ever fetched. Slow: for the process pool."""
     if schema.get("$schema", _DIALECTS[0]) not in _DIALECTS:
         return [Fault("/schema/$schema", "invalid_schema", "only JSON Schema 2020-12 is understood")]
     if isinstance(named := schema.get("properties"), Mapping) and RESERVED_NAME in named:
@@ -159,7 +157,7 @@ def _schemas_in(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
 
 
 def _faults_at(pointer: str, node: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[Fault]:
-    """Of one schema: keywords that are not available, patterns that cannot be matched, references to what is none of
+    """The faults of one schema: keywords that are not available, patterns that cannot be matched, references to unknown
     `schemas`.
     """
     for name, value in node.items():

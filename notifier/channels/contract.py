@@ -39,11 +39,11 @@ class AddressKind:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a message may consist of here. `longest_body` is in characters; longer text is cut with an ellipsis.
-    `longest_payload`: all that is handed over as JSON, in bytes; the data of the submission count, and nothing is cut.
+    """The parts that a message has on this channel. `longest_body` is in characters; longer text is cut with an
+    ellipsis. `longest_payload`: all that is sent as JSON, in bytes; the submission's data count, and nothing is cut.
 
-    `has_card`: shown as a card of title, text, image and action, not as running text.
-    `is_sms`: an SMS, which takes half the room in GSM-7: shortening never leaves that alphabet.
+    `has_card`: shown as a card of title, text, image and action, not as running text. `is_sms`: an SMS, which takes
+    half the room in GSM-7: shortening never leaves that alphabet.
     """
 
     has_subject: bool = False
@@ -131,7 +131,7 @@ class Adapter:
         raise NotImplementedError
 
     def scope(self, to: Recipient) -> str:
-        """Whose health a send to this address depends on and tells about: the provider's, or that of one server, by
+        """The scope whose health a send to this address depends on and reports about: the provider, or one server, by
         host and port.
         """
         url = self._url(to)
@@ -162,7 +162,9 @@ class Adapter:
         return urlsplit(url(to.address)) if self.calls_peoples_hosts and url else None
 
     def explain(self, response: Response) -> DeliveryError | None:
-        """What an HTTP answer means: None is success. Override it with a literal dict of the provider's own codes."""
+        """The meaning of an HTTP response: an error, or None for success. Override it with a literal dict of the
+        provider's own codes.
+        """
         return explain(response)
 
     def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
@@ -190,7 +192,7 @@ class Adapter:
 
 
 def card(message: Message) -> dict[str, Any]:
-    """What a phone, a browser or the inbox shows of a message."""
+    """The card of a message on a phone, in a browser or in the inbox."""
     content = message.content
     return {
         "title": content.title,

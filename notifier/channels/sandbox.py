@@ -35,7 +35,7 @@ _MAGIC_PHONE = re.compile(r"\+1555010000(\d)")
 
 
 def magic_word(channel: Channel, address: str | None) -> str | None:
-    """What a magic recipient asks for, None for everyone else."""
+    """The result that a magic recipient asks for; None for everybody else."""
     if address is None:
         return None
     if channel.address is EMAIL and (found := _MAGIC_EMAIL.fullmatch(address)):

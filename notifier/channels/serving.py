@@ -45,10 +45,10 @@ class Account:
 
 
 class Registry:
-    """Who sends what in this installation. One a process; its adapters are shared by all threads.
+    """The provider accounts of this installation, by channel. One per process; all threads share its adapters.
 
-    The environment configures one account of a provider, the database any number (`configure`).
-    Raises BadSettings when an adapter cannot make sense of its own.
+    The environment configures one account of a provider, the database any number (`configure`). Raises BadSettings when
+    an adapter's own settings make no sense.
     """
 
     def __init__(self, settings: Settings, *, http: Http | None = None) -> None:
@@ -111,7 +111,7 @@ class Registry:
         self._state()
 
     def _options(self, adapter: type[Adapter]) -> dict[str, str]:
-        """What there is of an adapter's settings; it adds its defaults itself."""
+        """The given settings of an adapter; it adds its defaults itself."""
         given = {
             setting.name: self._settings.of_provider(setting.name) or self._made.get(setting.name)
             for setting in adapter.settings
@@ -141,8 +141,8 @@ class Registry:
     def adapters_for(
         self, channel: str, address: str | None, *, is_test: bool, user_id: str | None = None, only: str | None = None
     ) -> list[Adapter]:
-        """Who may send a delivery, in the order in which they are to be tried. None: the channel is off, or in-app,
-        which nobody sends.
+        """The accounts that may send a delivery, in the order to try them. None: the channel is off, or in-app, which
+        no account sends.
 
         `user_id`: without the accounts whose flag is not on for that person. `only`: this account and no other,
         whatever its flag.
@@ -172,7 +172,7 @@ class Registry:
         return is_in_rollout(name, self._flags.get(name, 100), user_id)
 
     def accounts(self) -> list[tuple[Account, Adapter]]:
-        """All that are in use, by channel and in the order of their positions."""
+        """All accounts in use, by channel and in the order of their positions."""
         return [pair for name in CHANNELS for pair in self._real.get(name, ())]
 
     def browser_key(self) -> str | None:

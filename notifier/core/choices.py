@@ -111,8 +111,8 @@ def _write(document: Document, path: tuple[str, ...], value: Any) -> None:
 
 
 def differences(before: Document, after: Document) -> list[dict[str, Any]]:
-    """What changed, a line a choice: `{"choice": "types.order_shipped.push", "from": …, "to": …}`;
-    None is the default.
+    """The changes, a line for each choice: `{"choice": "types.order_shipped.push", "from": …, "to": …}`; None is the
+    default.
     """
     old, new = _flat(before), _flat(after)
     return [

@@ -59,7 +59,7 @@ def told(steps: Iterable[Step], language: str = "en", when: Callable[[str], str]
 
 
 def packed(steps: Iterable[Step]) -> list[list[Any]]:
-    """As it is stored: without names, and without a detail where there is none."""
+    """The stored form: without names, and without empty details."""
     return [
         [step.rule, step.channel, step.outcome, step.reason, *([dict(step.detail)] if step.detail else [])]
         for step in steps

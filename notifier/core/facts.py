@@ -79,11 +79,11 @@ class AddressFacts:
 class Facts:
     """All that is known about one notification before it is decided. `requested` overrides the type's channels.
 
-    `is_perishable`: the producer has said when it expires, and did not leave that to the product: then it also expires
-    while it is held. `only_address`: the id of the one address it goes to, confirmed or not (an address's own code).
-    `flooded`: channels and addresses (their keyed digests) that have been sent enough of this for now, whoever they are
-    of. `duplicate_of` and `superseded_by` are the shown ids of other notifications. `over_cap`: the channels
-    for which a cap of the person is used up, with that cap. `scores` is what routing `best` knows, `seed` its chance.
+    `is_perishable`: the producer has set the expiry: then it also expires while it is held. `only_address`: the id of
+    the one address it goes to, confirmed or not (an address's own code). `flooded`: channels and addresses (their keyed
+    digests) that have had enough of this for now, of any person. `duplicate_of` and `superseded_by` are the shown ids
+    of other notifications. `over_cap`: the channels for which a cap of the person is used up, with that cap. `scores`
+    is the data for routing `best`, `seed` its chance.
     """
 
     type: TypeFacts

@@ -46,8 +46,8 @@ class Limit:
 
 
 def limits_of(category: str, chosen: Mapping[str, Any], caps: Caps) -> tuple[Limit, ...]:
-    """Those that hold for a person who chose `chosen` for the category (API.md, Preferences, caps): of two numbers the
-    lower one.
+    """The caps for a person who chose `chosen` for the category (API.md, Preferences, caps): of two numbers the lower
+    one.
     """
     own = caps.get(category, {})
     found = [

@@ -157,7 +157,7 @@ def _why_this_order(facts: Facts, order: Order, routes: Sequence[Route]) -> Mapp
 
 
 def _patience(facts: Facts, routes: Sequence[Route]) -> list[Step]:
-    """What `first` and `best` do in an outage, where there is another channel to go on to."""
+    """The line that tells what `first` and `best` do in an outage, if there is another channel."""
     if facts.routing not in (FIRST, BEST) or not any(route.reason == FALLBACK for route in routes):
         return []
     seconds = int(PATIENCE[facts.priority].total_seconds())
@@ -169,7 +169,7 @@ def _patience(facts: Facts, routes: Sequence[Route]) -> list[Step]:
 
 
 def _refused_as_a_whole(facts: Facts) -> tuple[str, dict[str, Any]] | None:
-    """What holds for every channel alike."""
+    """The reason that applies to every channel, if there is one."""
     if facts.is_flooded:
         return "recipient_limit", {}
     if facts.duplicate_of is not None:
@@ -223,8 +223,8 @@ class _Yes:
 
 
 def _ask(facts: Facts, channel: ChannelFacts, addresses: Sequence[AddressFacts], at: datetime) -> _No | _Yes:
-    """What planning asks and the last look asks again, of something that is to go out `at` by one of these active
-    addresses.
+    """The questions that planning and the last look share, about a delivery that is to go out `at` to one of these
+    active addresses.
     """
     if not channel.is_on:
         return _No("channel", "channel_off")

@@ -41,11 +41,11 @@ def is_left_out(asked: bool | None, type_window_s: int | None, *, is_mandatory: 
 def content(
     scope: str, type: str, template: str, channels: Collection[str], send_at: str, data: Any, *, near: bool
 ) -> str:
-    """What is compared, as text. Things for different times differ, as do those of different scopes (a producer's, a
-    test key's).
+    """The text by which two notifications are compared. It differs for different times and for different scopes (a
+    producer's, a test key's).
 
-    `channels`: those that were asked for by name. Who says it again by another one means to: the news by mail, then by
-    SMS. `near`: case, spaces and the writing of numbers make no difference.
+    `channels`: those requested by name. A repeat on another channel is intended: the news by mail, then by SMS. `near`:
+    case, spaces and the formatting of numbers make no difference.
     """
     said = [scope, type, template, sorted(set(channels)), send_at, _plain(data) if near else data]
     return json.dumps(said, sort_keys=True, separators=(",", ":"))

@@ -40,7 +40,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is known when a try has failed. `failures` counts this one, rate-limited tries left out.
+    """The facts about a failed try. `failures` counts this one, but no rate-limited tries.
 
     `spread` is a random number in [-1, 1], drawn by the caller. `resend_unknown` is the type's policy.
     """

@@ -74,7 +74,7 @@ def in_order(mode: str, channels: tuple[str, ...], scores: Scores, seed: int) ->
 
 
 def counted(channel: str, scores: Scores) -> dict[str, int]:
-    """What the person was sent and opened, for people to read."""
+    """The numbers of messages that the person was sent on the channel and has opened, for people to read."""
     sent, opened = scores.person.get(channel, (0, 0))
     return {"sent": sent, "opened": opened}
 

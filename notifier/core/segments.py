@@ -35,7 +35,9 @@ def with_plain_signs(text: str) -> str:
 
 
 def segments(text: str) -> Segments:
-    """Of the basic alphabet: phones and providers that know national tables (Turkish, Portuguese …) may need fewer."""
+    """With the basic alphabet only: phones and providers that know national tables (Turkish, Portuguese …) may need
+    fewer.
+    """
     encoding, places = ("GSM-7", _septets) if is_gsm(text) else ("UCS-2", _units)
     return Segments(len(parts(text)), sum(map(places, text)), encoding)
 

@@ -25,12 +25,12 @@ def now() -> datetime:
 
 
 def of_this_host() -> datetime:
-    """What the host believes: for `doctor`, which tells whether it is right."""
+    """The host's own time: `doctor` checks whether it is right."""
     return datetime.now(UTC)
 
 
 def follow(told: datetime, asked_s_ago: float) -> None:
-    """Somebody whom all believe says that it is `told`; the question took `asked_s_ago`, there and back."""
+    """Sets the time by a trusted clock that says `told`; the question took `asked_s_ago`, there and back."""
     global _set_at
     at = told + timedelta(seconds=asked_s_ago / 2)
     if _set_at is None or abs(at - now()) > _TOLERANCE:

@@ -168,7 +168,7 @@ class Settings:
 
 
 def current_settings() -> Settings:
-    """Those the current app was created with."""
+    """The settings that the current app was created with."""
     settings: Settings = current_app.extensions["settings"]
     return settings
 
@@ -461,7 +461,7 @@ def _read_or_create(path: Path, make: Any) -> str:
 
 
 def bare_environment() -> dict[str, str]:
-    """What a child process needs to run at all, without a setting or a secret of ours."""
+    """The environment that a child process needs to run at all, without any setting or secret of ours."""
     return {
         name: os.environ[name]
         for name in ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV")

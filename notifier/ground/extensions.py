@@ -23,7 +23,7 @@ _MOST_CONNECTIONS = 50
 
 
 class Base(DeclarativeBase):
-    """What all tables' classes are made of."""
+    """The base class of all tables."""
 
     if TYPE_CHECKING:
         __table__: ClassVar[Table]
@@ -71,7 +71,7 @@ class RedisStore:
         return client
 
     def is_away(self) -> bool:
-        """It did not answer a moment ago: asking would be refused at once."""
+        """Whether Redis did not answer a moment ago: a call would be refused at once."""
         client: _Client = current_app.extensions["redis"]
         return client.outage.is_on()
 

@@ -17,7 +17,7 @@ V = TypeVar("V")
 
 
 def kept(kind: str, keys: Iterable[str], read: Callable[[set[str]], dict[str, V]]) -> dict[str, V]:
-    """Those of `keys` that there are. `read` is called for all that are not known, if there are any."""
+    """The existing ones among `keys`. `read` is called once for all that are not cached, if there are any."""
     known: dict[str, tuple[float, V]] = current_app.extensions.setdefault("kept", {}).setdefault(kind, {})
     wanted, now = set(keys), time.monotonic()
     found = {key: entry[1] for key in wanted if (entry := known.get(key)) and now < entry[0] + LIFE_S}

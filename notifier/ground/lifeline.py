@@ -162,7 +162,7 @@ def name_begins(number: int) -> str:
 
 
 def number() -> int | None:
-    """What this process claims with; None: nobody can tell whether it lives, so its leases do."""
+    """The number with which this process claims; None: nobody can tell whether it lives, so only its leases count."""
     lifeline: Lifeline | None = current_app.extensions.get(_EXTENSION)
     return lifeline.number if lifeline is not None and lifeline.is_held else None
 
@@ -222,7 +222,9 @@ def _files(database: Path) -> list[int]:
 
 
 def _is_free(path: Path, *, remove: bool = False) -> bool:
-    """Nobody holds it. It is removed while it is locked, so that a worker that is about to lock it takes another."""
+    """Whether no worker holds it. The file is removed while it is locked, so a worker that is about to lock it takes
+    another.
+    """
     try:
         with open(path) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

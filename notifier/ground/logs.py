@@ -58,7 +58,7 @@ def configure(*, as_json: bool, level: int = logging.INFO) -> None:
 
 
 def _tell_of_a_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Of the main thread, and so of the process, which ends with 1."""
+    """Logs a crash of the main thread, and so of the process, which ends with 1."""
     log.critical("process.broke", exc_info=(kind, error, trace))
 
 

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class RedisIsAway(redis.ConnectionError):
-    """It did not answer a moment ago, or has kept this request waiting for too long: it was not asked."""
+    """Redis did not answer a moment ago, or has kept this request waiting for too long: it was not called."""
 
 
 class Outage:

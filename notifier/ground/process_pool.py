@@ -52,8 +52,8 @@ class ProcessPool:
         self._idle: list[_Child] = []
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function gives or raises. Raises Rejected('unavailable') where no process is free, or the call does
-        not end.
+        """Returns or raises what the function does. Raises Rejected('unavailable') if no process is free, or the call
+        does not end.
         """
         if not self._free.acquire(timeout=self._longest_wait_s):
             raise Rejected("unavailable", "too much is being checked at the moment; try again", retry_after=5)

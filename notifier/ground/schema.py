@@ -22,7 +22,7 @@ class Standing(Enum):
 
 
 class DatabaseAway(NotReady):
-    """Nobody answers at DATABASE_URL, or not in time."""
+    """DATABASE_URL does not answer, or not in time."""
 
     def __init__(self, database_url: str, error: Exception) -> None:
         self.what = f"the database {shown(database_url)} cannot be reached: {_reason(error)}"
@@ -43,7 +43,7 @@ class Schema:
 
     @property
     def fault(self) -> tuple[str, str]:
-        """What is wrong, and what to do."""
+        """A sentence: what is wrong, and what to do."""
         match self.standing:
             case Standing.EMPTY:
                 what = f"the database {self.name} has not been set up yet"

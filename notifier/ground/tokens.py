@@ -76,7 +76,7 @@ class PreferenceLink:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """What one click on an unsubscribe link switches off, for whom."""
+    """The effect of one click on an unsubscribe link: what is switched off, and for whom."""
 
     user_id: str
     generation: int
@@ -136,8 +136,8 @@ def read_unsubscribe(token: str) -> Unsubscribe | None:
 
 @dataclass(frozen=True, slots=True)
 class AddressUnsubscribe:
-    """What one click does at an address that a producer gave with a message, and nobody has stored: nothing but for
-    that address.
+    """The effect of one click for an address that came with a message and is stored with no person: only that address
+    is unsubscribed.
     """
 
     digest: bytes
@@ -161,7 +161,7 @@ def sign_preferences(link: PreferenceLink) -> str:
 
 
 def read_preferences(token: str) -> PreferenceLink | None:
-    """Whose preferences the link opens, or None."""
+    """The person whose preferences the link opens, or None."""
     content = _open("preferences", token)
     if content is None:
         return None

@@ -108,7 +108,7 @@ def _row(
 
 
 def _kept(value: Any, name: str = "", *, is_secret: bool = False) -> Any:
-    """As it may be kept: JSON, without secrets, not endless."""
+    """The value in the form that is stored: JSON, without secrets, of limited length."""
     is_secret = is_secret or bool(_SECRET_NAME.search(name)) or name in _secret_settings()
     if value is None or isinstance(value, bool):
         return value

@@ -288,7 +288,7 @@ _LIMITED = (
 
 
 def _told(numbers: Mapping[_Set, int], now: datetime) -> dict[int, list[tuple[int, str]]]:
-    """What the database knows, as the script takes it: of the last day, and what was submitted for a later time."""
+    """The database's counts, as the script takes them: of the last day, and of notifications scheduled for later."""
     oldest = now - _KEPT
     theirs = _LIMITED.where(Notification.user_id.in_({user_id for _, _, user_id in numbers}))
     # Each by an index of its own, so that what somebody was sent before is not read. Keys begin with the time.

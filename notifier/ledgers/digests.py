@@ -84,7 +84,7 @@ def _open(places: Sequence[_Place], categories: Mapping[_Place, str]) -> None:
 
 
 def _join(places: Sequence[_Place]) -> dict[_Place, UUID]:
-    """Those that are open, held against being closed until our transaction has ended."""
+    """The open digests, locked against closing until our transaction has ended."""
     statement = sa.select(_digests.c.id, *_place).where(sa.tuple_(*_place).in_(places)).order_by(*_place)
     rows = db.session.execute(statement.with_for_update(read=True, key_share=True))
     return {(row.user_id, row.key, row.is_test, row.window_at): row.id for row in rows}

@@ -46,7 +46,9 @@ def count_sent(sent: Iterable[tuple[str, str]]) -> None:
 
 
 def count_opened(delivery_ids: "sa.Select[UUID]") -> None:
-    """Of these deliveries, those that are about to become `opened`. Inside the caller's transaction, before they do."""
+    """Counts those of these deliveries that are about to become `opened`. Inside the caller's transaction, before the
+    move.
+    """
     opened = (
         sa.select(Notification.user_id, Delivery.channel, sa.func.count().label("count"))
         .join(Notification, Notification.id == Delivery.notification_id)

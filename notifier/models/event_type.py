@@ -16,13 +16,13 @@ TYPE_SAVED = "type.saved"  # by a person or a key, in the audit trail
 
 
 class EventType(Base):
-    """What can happen. `channels` are used when a submission names none; `schema` is JSON Schema 2020-12 of its data.
+    """A kind of event. `channels` are used when a submission names none; `schema` is JSON Schema 2020-12 of its data.
 
     `resend_unknown`: whether a send that may have gone out is repeated (None: yes for transactional and system).
     `titles` holds its name for people by locale. `is_internal`: raised by the product itself, never by a producer.
     `routing` is used when a submission names none; `escalate_after_s` is how long its step waits to be read.
-    `dedupe_window_s`: what is repeated within it is left out, even if a submission does not ask for that; 0 or None: it
-    is not; `dedupe_near`: repeats that differ in case, spaces or the writing of numbers count too.
+    `dedupe_window_s`: repeats within it are left out, even if a submission does not ask for that; 0 or None: they are
+    not; `dedupe_near`: repeats that differ in case, spaces or the formatting of numbers count too.
     """
 
     __tablename__ = "event_type"

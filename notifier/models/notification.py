@@ -188,8 +188,8 @@ class Receipt(Base):
 
 
 class Capture(Base):
-    """What the sandbox kept instead of sending; one per delivery and try. `content` holds to, subject, text, html,
-    payload, headers.
+    """A message that the sandbox kept instead of sending; one per delivery and try. `content` holds to, subject, text,
+    html, payload, headers.
     """
 
     __tablename__ = "capture"

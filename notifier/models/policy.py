@@ -109,7 +109,9 @@ class Schedule(Base):
 
 
 class Flag(Base):
-    """Whom a channel (`sms`) or a provider (`sms:twilio`) is on for: a sticky percentage of the users."""
+    """For whom a channel (`sms`) or a provider (`sms:twilio`) is on: a percentage of the users, always the
+    same ones.
+    """
 
     __tablename__ = "flag"
 

@@ -15,7 +15,7 @@ SCOPES = ("notify", "read", "users", "templates", "urgent", "admin")
 
 
 def label_of(producer_name: str, key_prefix: str) -> str:
-    """What people know a key by."""
+    """The name of a key for people."""
     return f"{producer_name}, key {key_prefix}…"
 
 

@@ -41,8 +41,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What an action would meet: all that is chosen, how many of them have expired, and the accounts of providers one
-    may choose from.
+    """What an action would do: the number of selected jobs, how many have expired, and the provider accounts to choose
+    from.
     """
 
     total: int
@@ -214,8 +214,8 @@ def _doorbells(session: "scoped_session[Session]", keys: list[UUID]) -> list[Doo
 
 
 def _repair(key: UUID, cursor: UUID | None, keys: list[UUID], size: int, doorbells: list[Doorbell]) -> None:
-    """Those that RQ's registries lack, outside of any transaction; noted after that, since again changes nothing and
-    may be done after a crash.
+    """Adds the jobs that RQ's registries lack, outside any transaction, and then notes it; after a crash it is done
+    again, which changes nothing.
     """
     try:
         restored = restore_failed(doorbells)

@@ -165,7 +165,7 @@ def _store_type(session: scoped_session[Session], entry: catalogue.CatalogueType
 
 @dataclass(frozen=True, slots=True)
 class FirstStart:
-    """What `up` shows once. None where it was there already or was given by a setting."""
+    """The data that `up` shows once. None for a value that existed already or was given by a setting."""
 
     admin_email: str | None
     admin_password: str | None

@@ -91,7 +91,7 @@ def send(account: str, user_id: str, to: UUID | str) -> str:
 
 
 def _channel_of(account: str) -> Channel:
-    """Of one in the database, or in the environment. Raises Rejected('not_found')."""
+    """The channel of an account in the database, or in the environment. Raises Rejected('not_found')."""
     name = db.session.scalar(sa.select(Provider.channel).where(Provider.name == account))
     given = next((adapter.channel for known, adapter in serving.registry().accounts() if known.name == account), None)
     channel = CHANNELS.get(name) if name is not None else given

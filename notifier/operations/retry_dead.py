@@ -81,8 +81,8 @@ def put_away(session: "scoped_session[Session]", ids: Sequence[UUID]) -> list[Do
 def _hold(
     session: "scoped_session[Session]", ids: Sequence[UUID], *conditions: "sa.ColumnElement[bool]"
 ) -> Sequence["sa.Row[Any]"]:
-    """Those that are still dead, until the end of the transaction; all take them in one order, so that nobody waits for
-    each other.
+    """Locks those that are still failed, until the end of the transaction; always in the same order, so that no two
+    transactions wait for each other.
     """
     columns = (Delivery.id, Delivery.detail, Delivery.channel, Delivery.priority)
     return session.execute(

@@ -35,8 +35,8 @@ LONGEST_LABEL = 100
 def add_given(
     user_id: str, channel: str, value: str, *, label: str | None, is_vouched: bool = False
 ) -> tuple[Address, bool]:
-    """It counts as verified, and as confirmed by its owner if it is vouched for; the same value again switches a
-    disabled address on.
+    """The address counts as verified, and as confirmed by its owner if it is vouched for; the same value again switches
+    a disabled address on.
 
     A device is taken from everybody else (`_find_or_add`). → (address, is it new).
     """
@@ -63,7 +63,7 @@ def remove_given(user_id: str, address_id: UUID) -> bool:
 
 
 def _tell_the_trail(what: str, address: Address) -> None:
-    """By its id: nothing can be erased there."""
+    """Names the address by its id: nothing can be erased from the audit trail."""
     if not is_of_tests(address.user_id):
         audit.write(
             f"address.{what}", address.user_id, after={"channel": address.channel, "address": show("adr", address.id)}

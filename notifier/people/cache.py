@@ -75,8 +75,8 @@ Read = Callable[[Collection[str]], dict[str, Profile]]
 
 
 def recall(ids: Collection[str], read: Read) -> dict[str, Profile]:
-    """Those of `ids` that there are; `read` is asked for all that are not known. Without Redis, or the setting, for
-    everybody.
+    """The existing ones of `ids`; `read` is called for all that are not cached. Without Redis, or the
+    setting, for all.
     """
     if not ids or not current_settings().preference_cache or redis_store.is_away():
         return read(ids)
@@ -99,8 +99,8 @@ def recall(ids: Collection[str], read: Read) -> dict[str, Profile]:
 
 
 def changing(ids: Iterable[str], *, is_consent: bool) -> None:
-    """They are about to change, in the transaction that is running. What is no consent may hold two seconds later while
-    Redis is away.
+    """These people are about to change in the running transaction. While Redis is away, a change that is no consent may
+    take effect two seconds later.
     """
     people = sorted(set(ids))
     if not people or not current_settings().preference_cache:
@@ -125,7 +125,7 @@ def _look_up(ids: Sequence[str], revision: int) -> dict[str, Profile]:
 
 
 def _take_stamps(ids: Sequence[str]) -> dict[str, str]:
-    """Of those that are not closed."""
+    """The stamps of those that are not closed."""
     taken = _run(_TAKE_STAMPS, list(map(_stamp, ids)), [uuid4().hex, _STAMP_S])
     stamps = {user_id: stamp.decode() for user_id, stamp in zip(ids, taken, strict=True)}
     return {user_id: stamp for user_id, stamp in stamps.items() if not stamp.startswith(_CLOSED)}
@@ -176,7 +176,7 @@ def _stamp(user_id: str) -> str:
 
 
 def _revision() -> int:
-    """As it was at most LIFE_S ago."""
+    """The revision, at most LIFE_S old."""
     return kept("revision", (_PEOPLE,), _read_revision)[_PEOPLE]
 
 

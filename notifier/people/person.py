@@ -61,8 +61,8 @@ _ADDRESSES = (
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What is known about a user apart from the notification in hand. `has_chosen_zone`: themselves, whatever producers
-    say.
+    """A user's own facts, apart from any notification. `has_chosen_zone`: they chose the zone themselves, whatever
+    producers say.
     """
 
     subject: Subject
@@ -231,7 +231,7 @@ def _as_given(
 
 
 def given_addresses(given: Given, user_id: str) -> list[GivenAddress]:
-    """Those among the values that came with a notification."""
+    """The addresses among the values that came with a notification."""
     found = []
     for field, channel in PRIMARY.items():
         if given.get(field) is not None:

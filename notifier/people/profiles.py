@@ -45,7 +45,7 @@ REVIVED_EVERY = timedelta(days=1)  # whoever repeats a profile every hour must n
 
 
 def check(changes: Mapping[str, Any], pointer: str = "") -> list[Fault]:
-    """What is wrong with the addresses of a profile. Shapes of the other fields are the door's business."""
+    """The faults of a profile's addresses. The doors check the shapes of the other fields."""
     faults = []
     for field, channel in PRIMARY.items():
         value = changes.get(field)

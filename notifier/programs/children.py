@@ -164,7 +164,7 @@ def _exists(pid: int) -> bool:
 
 
 def _end_with_parent(parent: int) -> Callable[[], None] | None:
-    """What a child calls before it becomes its program: on Linux the kernel ends it when its parent has ended."""
+    """Called by a child before it becomes its program: on Linux the kernel ends it when its parent has ended."""
     return functools.partial(_ask_for_death_signal, _libc(), parent) if sys.platform == "linux" else None
 
 

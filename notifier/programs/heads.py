@@ -20,7 +20,7 @@ _SINGLE = frozenset({"host", "content-length", "transfer-encoding", "sec-websock
 
 
 class Refused(Exception):
-    """What was sent is no request that is answered. The reason is for its sender, and for the log."""
+    """A request that is refused unread. The reason is for its sender, and for the log."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -32,14 +32,14 @@ NOT_READY = Refused(503, "the service is starting, and waits for its database")
 
 
 class BrokenBody(ValueError):
-    """The body does not end as was announced, or not in time: whoever reads it answers 400."""
+    """The body does not end as announced, or not in time: the reader answers 400."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A request without its body. `length`: of the body in bytes; None: it comes in chunks.
+    """A request without its body. `length`: of the body in bytes; None: the body comes in chunks.
 
-    `line` is as it was sent; `target` is never absolute: its host stands in `fields` (RFC 9112, section 3.2.2).
+    `line` is as it was sent; `target` is never absolute: its host is in `fields` (RFC 9112, section 3.2.2).
     """
 
     line: str

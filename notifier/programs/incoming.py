@@ -30,7 +30,7 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\t\x20-\x7e\x80-\xff]*)?")
 
 
 class Incoming:
-    """What one connection sends: a head, its body, the next head."""
+    """The input of one connection: a head, its body, the next head."""
 
     def __init__(self, connection: socket.socket, *, head_s: float = HEAD_S, body_s: float = BODY_S) -> None:
         self._connection = connection
@@ -67,7 +67,7 @@ class Incoming:
         return parse_head(raw.removeprefix(b"\r\n"))  # RFC 9112, section 2.2: an empty line before it is passed over
 
     def _look_at_part(self, looked_at: int) -> None:
-        """Refuses at once what cannot become a head any more."""
+        """Refuses at once a beginning that cannot become a valid head."""
         buffer = self._buffer
         if buffer[0] not in _FIRST_BYTES:
             raise Refused(400, "this is no HTTP")
@@ -99,7 +99,7 @@ class Incoming:
         return found
 
     def some(self, most: int) -> bytes:
-        """What is there, `most` bytes at most. Raises BrokenBody at the end of the connection, TimeoutError."""
+        """The bytes that are there, at most `most`. Raises BrokenBody at the end of the connection, TimeoutError."""
         if not self._buffer and not self._more(min(most, AT_ONCE)):
             raise BrokenBody("the connection ended within a body")
         found = bytes(self._buffer[:most])
@@ -107,7 +107,7 @@ class Incoming:
         return found
 
     def drain(self) -> None:
-        """Reads on for a moment past what was refused, and lets it fall."""
+        """Reads and discards the rest of a refused request, for a moment."""
         self._until = time.monotonic() + LINGER_S
         left = MOST_LINGERING
         with suppress(OSError):
@@ -131,7 +131,7 @@ class Incoming:
 class Body(io.RawIOBase):
     """The body of a request, to be read to its end and not beyond. `length` None: it comes in chunks.
 
-    `fault`: why it could not be read on; whoever reads gets a BrokenBody then.
+    `fault`: why reading failed; the reader then gets a BrokenBody.
     """
 
     def __init__(self, incoming: Incoming, length: int | None) -> None:

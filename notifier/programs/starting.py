@@ -25,12 +25,12 @@ def wait_for_app(
     is_stopping: Callable[[], bool],
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Flask | None:
-    """What `make_app` returns, as soon as the database answers and is migrated; None when told to stop before that.
+    """The result of `make_app`, as soon as the database answers and is migrated; None when told to stop before that.
 
     `meanwhile` is called before each pause.
 
-    One that a newer release has migrated will do: processes of the old one must be able to start while the new ones
-    take over.
+    A database migrated by a newer release is accepted: processes of the old release must be able to start while the new
+    ones take over.
     """
     is_told = False
     pause_s = _FIRST_PAUSE_S

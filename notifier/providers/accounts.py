@@ -103,9 +103,7 @@ def add(
 def change(
     name: str, options: Mapping[str, str], *, keeping: Collection[str], position: int, weight: int, is_on: bool
 ) -> None:
-    """Of the settings in `keeping` (the secret ones) those that are not given stay as they are. Raises Rejected, naming
-    what is wrong.
-    """
+    """Secret settings (`keeping`) that are not given stay as they are. Raises Rejected with the faults."""
     with transaction() as session:
         row = session.scalar(sa.select(Provider).where(Provider.name == name).with_for_update())
         if row is None:

@@ -301,9 +301,7 @@ def force(scope: str, state: str) -> None:
 
 
 def forget(scope: str) -> None:
-    """Of an account that is removed: its breaker, and what somebody has forced, must not wait for the next one of its
-    name.
-    """
+    """For a removed account: its breaker, forced or not, must not apply to the next account of its name."""
     try:
         redis_store.client.delete(_key(scope))
     except redis.RedisError as error:

@@ -58,7 +58,7 @@ def paused() -> set[str]:
 
 
 def paused_of(channels: Collection[str]) -> set[str]:
-    """Those of them; one statement, for a batch that is being claimed."""
+    """The paused ones of these channels; one statement, for a batch that is being claimed."""
     return (
         set(db.session.scalars(sa.select(PausedChannel.channel).where(PausedChannel.channel.in_(channels))))
         if channels

@@ -30,7 +30,7 @@ class Invited:
 
 
 def page(text: str = "", shown: str = "", after: str | None = None) -> tuple[Sequence[Account], str | None]:
-    """By e-mail; `text` is a part of it. → the accounts, and the cursor of the next page."""
+    """Sorted by e-mail; `text` is a part of it. → the accounts, and the cursor of the next page."""
     statement = sa.select(Account).order_by(Account.email).limit(PAGE_SIZE + 1)
     if shown == "disabled":
         statement = statement.where(Account.disabled_at.is_not(None))
@@ -55,7 +55,7 @@ def one(account_id: str) -> Account:
 
 
 def invitations() -> list[Invited]:
-    """Those that were neither accepted nor withdrawn, the newest first."""
+    """Invitations neither accepted nor withdrawn, the newest first."""
     return _invited(_is_open().order_by(Invitation.id.desc()).limit(_MOST_INVITATIONS))
 
 

@@ -66,7 +66,7 @@ def batch(chosen: Filter, after: int | None = None) -> tuple[Sequence[AuditEntry
 
 
 def actions() -> Sequence[str]:
-    """Those of the latest entries: the trail grows for ever, and is not read from end to end."""
+    """The actions of the latest entries: the trail grows for ever, and is not read from end to end."""
     latest = sa.select(AuditEntry.action).order_by(AuditEntry.id.desc()).limit(_LOOKED_AT).subquery()
     return db.session.scalars(sa.select(latest.c.action).distinct().order_by(latest.c.action)).all()
 

@@ -139,7 +139,7 @@ def groups(chosen: Filter, sort: str = "-newest") -> Groups:
 
 
 def _group(cause: tuple[Any, ...], rows: Sequence[Any], first: datetime) -> Group:
-    """Of its hours since `first`, and of all that failed before (hour: None)."""
+    """Numbers by hour since `first`, and the number of all earlier failures (hour: None)."""
     trend = [0] * HOURS
     for row in rows:
         if row.hour is not None:
@@ -185,7 +185,7 @@ def jobs(chosen: Filter, after: str | None = None, *, is_oldest_first: bool = Fa
 
 
 def _people(chosen: Filter) -> int:
-    """Whom the failures touch; of very many, those of MOST_LOOKED_AT."""
+    """How many people are affected; at most MOST_LOOKED_AT failures are looked at."""
     some = select_dead(chosen, Delivery.notification_id).limit(MOST_LOOKED_AT).subquery()
     # Looked up for each: PostgreSQL might read all notifications for a join.
     user = sa.select(Notification.user_id).where(Notification.id == some.c.notification_id).scalar_subquery()

@@ -49,7 +49,7 @@ class Filter:
 
     @property
     def is_cause(self) -> bool:
-        """It names one cause: a group of the first page, or a part of one."""
+        """Whether it selects one cause: a group of the first page, or a part of one."""
         return all(getattr(self, name) is not None for name in _CAUSE)
 
     def without(self, *names: str) -> "Filter":
@@ -57,7 +57,7 @@ class Filter:
         return replace(self, **cleared)
 
     def document(self) -> dict[str, Any]:
-        """As it is stored, and as the fields of a form."""
+        """The form in which it is stored, and that of a form's fields."""
         found: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)

@@ -105,7 +105,7 @@ def failed_story(job_id: str) -> Story:
 
 
 def failed_page(queue: str | None, number: int) -> Page:
-    """What the registries hold: most pressing queue first, newest first in each. Raises redis.RedisError."""
+    """The registries' jobs: most urgent queue first, newest first in each. Raises redis.RedisError."""
     names = all_queues()
     keys = [failed_registry(name).key for name in names]
     with redis_store.client.pipeline(transaction=False) as pipe:

@@ -29,7 +29,7 @@ _LATEST = 10
 
 @dataclass(frozen=True, slots=True)
 class Urgency:
-    """Of one priority: how many jobs wait, for how long the oldest has been waiting, and below what that should be."""
+    """Of one priority: the number of waiting jobs, the age of the oldest, and the age it should stay below."""
 
     priority: str
     waiting: int

@@ -54,8 +54,8 @@ class Person:
 
 
 def page(text: str = "", after: str | None = None) -> tuple[list[Line], str | None]:
-    """By id, those of test keys left out. `text`: the beginning of an id, or a whole address. → the people, and the
-    cursor of the next page.
+    """Sorted by id, without people of test keys. `text`: the beginning of an id, or a whole address. → the people, and
+    the cursor of the next page.
     """
     statement = sa.select(User).where(~User.id.startswith(MARK)).order_by(User.id).limit(PAGE_SIZE + 1)
     text = text.strip()[:_LONGEST].replace("\0", "")
@@ -77,7 +77,7 @@ def page(text: str = "", after: str | None = None) -> tuple[list[Line], str | No
 
 
 def digests_of(text: str) -> list[bytes]:
-    """Of what the text is, taken for an address of each channel, in either world."""
+    """The digests of the text, taken for an address of each channel, live and test."""
     found = []
     for name, channel in CHANNELS.items():
         if channel.address is not None:

@@ -89,7 +89,7 @@ def history(user_id: str, limit: int | None = 200) -> list[dict[str, Any]]:
 
 
 def changes(user_id: str, events: tuple[int, int], since: datetime) -> list[dict[str, Any]]:
-    """What these lines of the consent history record, as far as they are not older: `{"choice", "from", "to"}`."""
+    """The changes in these lines of the consent history, unless they are older: `{"choice", "from", "to"}`."""
     rows = sa.select(ConsentEvent.change).where(
         ConsentEvent.user_id == user_id, ConsentEvent.id.between(*events), ConsentEvent.at >= since
     )

@@ -33,7 +33,7 @@ class Key:
 
 
 def lines(text: str = "") -> list[Line]:
-    """By name; `text` is a part of it."""
+    """Sorted by name; `text` is a part of it."""
     active = sa.select(sa.func.count()).where(
         ApiKey.producer_id == Producer.id,
         ApiKey.revoked_at.is_(None),

@@ -109,7 +109,7 @@ def lines(held_back: dict[str, int]) -> list[QueueLine]:
 
 
 def workers() -> list[WorkerLine]:
-    """Those that RQ knows; one that died without a word is shown until RQ forgets it. Raises redis.RedisError."""
+    """The workers that RQ lists; a killed one is listed until its entry expires. Raises redis.RedisError."""
     client = redis_store.client
     keys = sorted(cast("set[bytes]", client.smembers("rq:workers")))
     with client.pipeline(transaction=False) as pipe:

@@ -13,7 +13,7 @@ _CONTENT = ("channel", "locale", "title", "body", "subject", "html", "action_lab
 
 
 def all_types() -> list[dict[str, Any]]:
-    """Those a producer may submit."""
+    """The types that a producer may submit."""
     return [
         type_json(row)
         for row in db.session.scalars(sa.select(EventType).where(~EventType.is_internal).order_by(EventType.key))
@@ -21,19 +21,17 @@ def all_types() -> list[dict[str, Any]]:
 
 
 def known_keys() -> list[str]:
-    """Of all types that a producer may submit, for lists to choose from."""
+    """The keys of all types that a producer may submit, for lists to choose from."""
     return list(db.session.scalars(sa.select(EventType.key).where(~EventType.is_internal).order_by(EventType.key)))
 
 
 def internal_keys() -> set[str]:
-    """Those the product itself submits. Their data are codes and links, for one person's eyes: nobody else is shown
-    them.
-    """
+    """The types that only the product submits. Their data are codes and links for one person: nobody else sees them."""
     return set(db.session.scalars(sa.select(EventType.key).where(EventType.is_internal)))
 
 
 def keys_of_everybody() -> set[str]:
-    """Those whose messages reach all: of the product itself, mandatory ones, and of category system."""
+    """The types whose messages reach everybody: the product's own, mandatory ones, and those of category system."""
     return set(
         db.session.scalars(
             sa.select(EventType.key).where(

@@ -17,8 +17,8 @@ _AT_ONCE = 500
 
 
 def conditions_of(token: Token) -> tuple[sa.ColumnElement[bool], ...]:
-    """What a statement that reads the person (table `user`) asks in addition, so that it finds nobody when the token
-    has ended.
+    """Additional conditions for a statement that reads the person (table `user`), so that it finds nobody when the
+    token has ended.
     """
     match token:
         case Unsubscribe():
@@ -30,7 +30,7 @@ def conditions_of(token: Token) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def holding(tokens: Collection[UserToken]) -> set[UserToken]:
-    """Those that have not ended. A statement for the people of each key, _AT_ONCE of them."""
+    """The tokens that have not ended. A statement for the people of each key, _AT_ONCE of them."""
     at, found = now(), set[UserToken]()
     by_cause: dict[tuple[UUID | None, UUID | None], list[UserToken]] = {}
     for token in tokens:

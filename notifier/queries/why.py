@@ -31,7 +31,7 @@ _DELIVERY = (
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What is said of one channel, or of all of them (`channel` None)."""
+    """The explanation for one channel, or for all of them (`channel` None)."""
 
     channel: str | None
     sentences: tuple[str, ...]

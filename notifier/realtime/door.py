@@ -52,7 +52,7 @@ class Guest:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What an event takes, and what it does for whom: → the answer. `role`: the least that an account needs for it."""
+    """An event's arguments and its function: → the answer. `role`: the lowest that an account needs for it."""
 
     takes: type[Arguments]
     work: Callable[[Guest, Any], Mapping[str, Any]]

@@ -42,7 +42,7 @@ class Sign:
 
 
 def worker_signs(client: redis.Redis) -> list[Sign]:
-    """Of all workers that RQ knows, those of other makes too. Two round trips."""
+    """The signs of all workers that RQ lists, other worker classes included. Two round trips."""
     keys = sorted(cast("set[bytes]", client.smembers("rq:workers")))
     with client.pipeline(transaction=False) as pipe:
         pipe.time()
@@ -74,7 +74,7 @@ def worker_signs(client: redis.Redis) -> list[Sign]:
 
 
 def scheduler_signs(client: redis.Redis) -> list[Sign]:
-    """Of those that live."""
+    """The signs of living schedulers."""
     at = _redis_time(client)
     beats = cast(
         "list[tuple[bytes, float]]",
@@ -89,7 +89,7 @@ def scheduler_signs(client: redis.Redis) -> list[Sign]:
 
 
 def count_workers(client: redis.Redis) -> int:
-    """Those that live."""
+    """The number of living workers."""
     return sum(sign.is_recent for sign in worker_signs(client))
 
 

@@ -95,7 +95,7 @@ def hint(*topics: str) -> None:
 
 
 def note_watched() -> bool:
-    """Somebody looks at the console. False: Redis is away, and nobody will be told of anything."""
+    """Notes that somebody watches the console. False: Redis is away, and no hints will come."""
     try:
         redis_store.client.set(_WATCHED, 1, ex=WATCHED_FOR)
     except redis.RedisError:

@@ -125,10 +125,10 @@ def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
 
 
 def lost(doorbells: Sequence[Doorbell]) -> set[UUID]:
-    """Those whose ring Redis has forgotten, or a worker took and died with. Raises redis.RedisError. Two round trips.
+    """Deliveries whose ring Redis has lost, or a worker took and died with. Raises redis.RedisError. Two round trips.
 
-    A queue is first in, first out: a job that was rung before the one now at its head has been taken out
-    (and one whose queue is empty, too). Somebody may be about to claim it; ringing again is harmless then.
+    A queue is first in, first out: a job that was rung before the one now at its head has been taken out (and one whose
+    queue is empty, too). A worker may be about to claim it; ringing again is harmless then.
     """
     names = sorted({queue_name(bell.channel, bell.priority) for bell in doorbells})
     with redis_store.client.pipeline(transaction=False) as pipe:

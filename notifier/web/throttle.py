@@ -93,7 +93,7 @@ class Try:
 
 
 class _Line:
-    """Those whose passwords are looked at one after the other."""
+    """The waiting line of tries that are checked one after the other."""
 
     def __init__(self) -> None:
         self.room = BoundedSemaphore(_MOST_WAITING)
@@ -159,7 +159,7 @@ def _waits(storage: Storage, one: Try) -> Waits:
 
 
 def succeed(one: Try) -> None:
-    """It was right: it is given back, and the account's other tries from there are forgotten."""
+    """The password was right: its try is given back, and the other tries at the account from there are deleted."""
 
     def forget(storage: Storage) -> None:
         storage.clear(one.own)

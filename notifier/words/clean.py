@@ -104,7 +104,7 @@ def harmless_html(fragment: str) -> str:
 
 
 def without_comments(fragment: str) -> str:
-    """One that is never closed hides all that follows, as it does in a browser."""
+    """A comment that is never closed hides everything after it, as in a browser."""
     kept, end = [], 0
     while (start := fragment.find("<!--", end)) != -1:
         kept.append(fragment[end:start])

@@ -86,7 +86,7 @@ def put_some_into_words(wanted: Sequence[Wanted], most: int, *, apart: bool = Fa
 
 
 def title_of(type: EventType, locale: str | None) -> str:
-    """What a message of the type is called where nothing else can be said."""
+    """A message's title when its type has no template: the type's name."""
     return type_title(type.key, type.titles, locale)
 
 

@@ -68,7 +68,7 @@ class Run(Context):
 
 @pass_context
 def _counted(run: Run, values: Any, cost: int) -> Iterator[Any]:
-    """What a loop goes over. `cost`: how much of the source a round repeats."""
+    """Charges the items of a loop. `cost`: the part of the source that a round repeats."""
     listed = _listed(values)
     run.budget.spend(1 + len(listed) // _ITEMS_COPIED)
     for value in listed:
@@ -78,7 +78,9 @@ def _counted(run: Run, values: Any, cost: int) -> Iterator[Any]:
 
 @pass_context
 def _weighed(run: Run, value: Any) -> Any:
-    """What is compared or cut is gone through to its depth; lists of lists can be far larger than they look."""
+    """Values that are compared or cut are measured to their full depth; lists of lists can be far larger than they
+    look.
+    """
     waiting = [value]
     while waiting:
         node = waiting.pop()
@@ -90,8 +92,8 @@ def _weighed(run: Run, value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a call of a filter takes, in units: `fixed`, and one for so many characters, or items, that it is given.
-    What it makes is charged as text.
+    """The units that a call of a filter takes: `fixed`, and one for so many characters, or items, of its input. Its
+    output is charged as text.
     """
 
     fixed: int = 4
@@ -111,7 +113,7 @@ _CHARACTERS_MADE = 100
 
 @pass_context
 def _concat(run: Run, parts: Sequence[Any]) -> str:
-    """What `~` makes."""
+    """The result of `~`."""
     texts = [text if isinstance(text, Markup) else str(text) for text in map(finalize, parts)]
     length = sum(map(len, texts))
     run.budget.spend(len(texts) + length // _CHARACTERS_MADE)

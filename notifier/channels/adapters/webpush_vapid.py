@@ -88,7 +88,7 @@ class WebPush(Adapter):
 
     @property
     def public_key(self) -> str | None:
-        """What a browser subscribes with (`applicationServerKey`)."""
+        """The key with which a browser subscribes (`applicationServerKey`)."""
         if self._vapid is None:
             return None
         return _text(self._vapid.public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint))
@@ -159,7 +159,7 @@ def _headers(message: Message, at: datetime) -> dict[str, str]:
 
 
 def _payload(message: Message) -> bytes:
-    """What `static/service-worker.js` is given: as much of it as fits."""
+    """The data for `static/service-worker.js`, cut to fit."""
     content = message.content
     shown = {
         "title": content.title,

@@ -53,7 +53,7 @@ _ENHANCED = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?=\s|$)")
 
 
 def explain_reply(command: str, code: int, text: bytes) -> DeliveryError:
-    """What a refusal means. `command`: HELLO (all before MAIL FROM), MAIL, RCPT or DATA."""
+    """The error that a refusal means. `command`: HELLO (everything before MAIL FROM), MAIL, RCPT or DATA."""
     enhanced = match.group().decode() if (match := _ENHANCED.match(text)) else ""
     plain = re.sub(r"[^\x20-\x7e]+", " ", text[:2000].decode("ascii", "replace"))
     quoted = _QUOTED_ADDRESS.sub("…", plain)[:300]
@@ -285,7 +285,7 @@ def _is_timeout(error: Exception) -> bool:
 
 
 def _unreachable(error: Exception) -> DeliveryError:
-    """What a failure before MAIL FROM means. Nothing has been sent."""
+    """The error that a failure before MAIL FROM means. Nothing has been sent."""
     match error:
         case DeliveryError():
             return error

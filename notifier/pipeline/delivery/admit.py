@@ -30,7 +30,7 @@ PACED = "paced"
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """By a scope that one of the adapters of a delivery depends on."""
+    """A refusal by one of the scopes that a delivery's adapters depend on."""
 
     scope: str
     grant: Grant

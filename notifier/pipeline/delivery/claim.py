@@ -74,7 +74,7 @@ _ADDRESS: tuple[sa.Column[Any], ...] = (_address.id, _address.channel, _address.
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one delivery. `is_dead`: it ended without success and belongs to the dead letters."""
+    """The result of one delivery. `is_dead`: it ended without success and is a dead letter."""
 
     delivery_id: UUID
     status: str
@@ -222,7 +222,7 @@ def _settled(
 
 
 def _drop(dropped: Sequence[tuple[_Claimed, _Verdict]]) -> None:
-    """They have not been tried after all."""
+    """Takes the claim back: they have not been tried."""
     if not dropped:
         return
     rows = [
@@ -297,7 +297,7 @@ def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:
 
 
 def _persons(notifications: Collection[sa.Row[Any]]) -> dict[UUID, Person]:
-    """By notification: for each the person may be another one, with another address."""
+    """Person by notification: values given with each may differ, with another address."""
     known = load_people(row.user_id for row in notifications)
     there = [row for row in notifications if row.user_id in known]
     return dict(

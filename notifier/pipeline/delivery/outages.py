@@ -45,7 +45,7 @@ _IS_HELD = sa.and_(_delivery.status == sa.literal_column(f"'{lifecycle.WAITING}'
 
 
 def of_scopes(scopes: Collection[str]) -> str:
-    """What a delivery is held for that could go on as soon as any of these scopes is well."""
+    """The `held_for` of a delivery that may go on as soon as any of these scopes is healthy."""
     return _BETWEEN.join(sorted(set(scopes)))
 
 
@@ -101,7 +101,7 @@ def _let_out(held: Collection[str]) -> int:
 
 
 def _held_for(after: str) -> list[str]:
-    """What anything is held for: one step through the index for each, however many deliveries there are."""
+    """All values of `held_for`: one step through the index for each, however many deliveries there are."""
     scope = (
         sa.select(sa.func.min(_delivery.held_for).label("held_for"))
         .where(_IS_HELD, _delivery.held_for > after)
@@ -164,7 +164,7 @@ def _first_of(counts: Mapping[str, int]) -> list[UUID]:
 
 
 def _make_due(ids: Collection[UUID], now: datetime) -> int:
-    """Deliveries that another transaction moves at this moment are left to it."""
+    """→ how many. Deliveries that another transaction moves at this moment are left to it."""
     still = sa.select(_delivery.id).where(_delivery.id.in_(ids), _IS_HELD).with_for_update(skip_locked=True)
     let_out: sa.CursorResult[Any] = db.session.execute(
         sa.update(_deliveries).where(_delivery.id.in_(still)).values(held_for=None, wake_at=now)

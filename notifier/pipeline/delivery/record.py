@@ -107,7 +107,7 @@ Follows = RetryAt | Stop | None  # None: it has gone out
 
 
 def _tallies(tasks: Sequence[Task]) -> dict[str, Tally]:
-    """What the batch tells about its providers. The sandbox's faults are played, and tell nothing."""
+    """The batch's results for its providers. The sandbox's faults are simulated, and do not count."""
     tallies: dict[str, Tally] = {}
     for task in tasks:
         for latest in task.tries:
@@ -226,7 +226,7 @@ def _switch_off(tasks: Sequence[Task], now: datetime) -> None:
 
 
 def _switch_on(tasks: Sequence[Task]) -> None:
-    """It was tried once more, and works again."""
+    """The address was tried once more, and works again."""
     addresses = [task.address for task in tasks if task.address]
     if not addresses:
         return
@@ -260,7 +260,7 @@ def _happened(tasks: Sequence[Task], follows: Mapping[UUID, Follows], now: datet
 
 
 def _is_trial(task: Task, follows: Follows) -> bool:
-    """Of a channel, by which routing `best` learns."""
+    """Whether it is a trial of a channel from which routing `best` learns."""
     return follows is None and task.notification.routing == BEST and not task.notification.is_test
 
 

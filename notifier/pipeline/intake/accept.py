@@ -144,8 +144,8 @@ def _accept(batch: Sequence[Item], flooded: Collection[Trigger], *, is_last: boo
 
 
 def _words_of(batch: Sequence[Item]) -> Beforehand:
-    """Of what is to be shown at once, if all goes as it looks now. What the transaction finds to be different has no
-    words, and waits for the scheduler.
+    """Renders the items that are to be shown at once, by the facts known now. An item that the transaction finds
+    changed has no text, and waits for the scheduler.
     """
     types = load_types(
         {name for item in batch for name in (item.submission.type, template_key(item.submission.template)) if name}
@@ -228,7 +228,7 @@ def _submission_row(work: Work, flooded: Collection[Trigger], now: datetime) -> 
 
 
 def _body(work: Work, flooded: Collection[Trigger]) -> dict[str, Any]:
-    """What `expand` needs to go on from here without judging anything again."""
+    """The data with which `expand` continues without judging anything again."""
     order = work.order
     return {
         "recipients": [recipient.id for recipient in work.recipients],

@@ -74,7 +74,7 @@ def dry_run(batch: Sequence[Item], at: datetime | None = None) -> list[dict[str,
 
 
 def _in_words(decided: Sequence[Decided]) -> list[dict[str, Any]]:
-    """What the deliveries would say, in one go for all of them."""
+    """The deliveries' texts, rendered in one go."""
     firsts = [
         {route.channel: route.address for route in reversed(one.plan.routes)} for one in decided
     ]  # the first address of each channel

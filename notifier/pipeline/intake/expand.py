@@ -105,7 +105,7 @@ def store_chunk(chunk: Chunk) -> Stored | None:
 
 
 def _targets(row: Submission, chunk: Chunk) -> list[Target]:
-    """Of those who are still here: somebody may have been erased since the submission was accepted."""
+    """Targets for the recipients who still exist: some may have been erased since the submission was accepted."""
     body = chunk.body
     given: dict[str, Given] = body.get("given", {})
     persons = load_people(chunk.recipients)

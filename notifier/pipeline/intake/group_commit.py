@@ -75,7 +75,7 @@ class GroupCommit:
             self._has_leader = False
 
     def _leave(self, mine: _Waiting) -> None:
-        """One that is ended from outside, at whatever point, leaves nobody waiting for it to lead."""
+        """A leader that is killed from outside, at whatever point, leaves nobody waiting for it."""
         with self._lock:
             if mine in self._waiting:
                 self._waiting.remove(mine)

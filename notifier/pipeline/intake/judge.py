@@ -51,10 +51,11 @@ INLINE_LIMIT = 100  # more recipients than this are expanded in the background
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who submits: the producer and what its key allows. `types` None: all of them. `is_internal`: the product itself.
+    """The submitter: the producer and the rights of its key. `types` None: all of them. `is_internal`: the product
+    itself.
 
-    `may_change_people` who are known, by values given inline; `may_change_staff`: even those with a role in the
-    console. `label`: what the audit trail calls it.
+    `may_change_people`: known people, by values given inline; `may_change_staff`: even people with a role in the
+    console. `label`: its name in the audit trail.
     """
 
     producer_id: UUID | None
@@ -78,7 +79,7 @@ class Caller:
         request_id: str,
         label: str,
     ) -> "Caller":
-        """What a key with these scopes may do. `types`: those it is limited to."""
+        """The rights of a key with these scopes. `types`: those it is limited to."""
         return cls(
             producer_id,
             is_test=is_test,
@@ -152,8 +153,8 @@ def judged_anew(work: Callable[P, T]) -> Callable[P, T]:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What is wrong with an item's data by this schema of its type (None: there was no such type), or why that could
-    not be found out.
+    """The faults of an item's data by this schema of its type (None: there was no such type), or why they could not be
+    found out.
     """
 
     schema: Mapping[str, Any] | None
@@ -330,7 +331,7 @@ def _refused(*faults: Fault, code: str = "validation_failed") -> Rejected:
 
 
 def _once_each(recipients: Sequence[InlineRecipient]) -> tuple[InlineRecipient, ...]:
-    """Somebody named twice gets one notification; later fields win."""
+    """A person named twice gets one notification; later fields win."""
     merged: dict[str, InlineRecipient] = {}
     for recipient in recipients:
         seen = merged.get(recipient.id)
@@ -388,7 +389,7 @@ def _may_change(caller: Caller, recipient: InlineRecipient, staff: Collection[st
 
 
 def _staff_among(batch: Sequence[Item]) -> set[str]:
-    """Those with a role in the console: sign-in links and alerts go to their addresses. One query, and none where it
+    """People with a role in the console: sign-in links and alerts go to their addresses. One query, and none if it
     makes no difference.
     """
     asking = [item for item in batch if item.caller.may_change_people and not item.caller.may_change_staff]
@@ -426,7 +427,7 @@ def _unknown_people(item: Item, unknown: set[str]) -> list[Fault]:
 
 
 def _with_unknown_people(refused: Rejected, item: Item, known: set[str]) -> Rejected:
-    """All that is wrong is named at once."""
+    """The refusal, with its unknown people too: all faults at once."""
     unknown = {recipient.id for recipient in item.submission.recipients if not recipient.changes} - known
     faults = _unknown_people(item, unknown)
     return _refused(*refused.faults, *faults, code=refused.code) if faults else refused

@@ -75,7 +75,7 @@ def create(caller: Caller, key_id: UUID, cron: str, time_zone: str, submission: 
 
 
 def rehearse(caller: Caller, cron: str, time_zone: str, submission: Submission) -> dict[str, Any]:
-    """What `create` would refuse, as it does; else when the first run would be, and the dry run of that."""
+    """Refuses what `create` would refuse; otherwise returns the time of the first run, and its dry run."""
     faults = cron_faults(cron)
     at = clock_now() if faults else next_time(cron, time_zone, clock_now())
     [result] = dry_run([Item(caller, replace(submission, dedupe=False))], at)
@@ -86,7 +86,7 @@ def rehearse(caller: Caller, cron: str, time_zone: str, submission: Submission) 
 
 
 def _raise_faults(judged: Any, faults: Sequence[Fault]) -> None:
-    """Those of the cron expression and of the submission together."""
+    """Raises the faults of the cron expression and of the submission together."""
     if isinstance(judged, Rejected):
         theirs = (Fault(f"/notification{fault.pointer}", fault.code, fault.message) for fault in judged.faults)
         raise Rejected(judged.code, judged.detail, (*faults, *theirs))
@@ -123,7 +123,7 @@ def remove(schedule_id: UUID) -> None:
 
 
 def cron_faults(cron: str) -> list[Fault]:
-    """What is wrong with the expression. Five fields, so that nothing happens more often than once a minute."""
+    """The faults of the expression. Five fields, so that nothing runs more often than once a minute."""
     parts = cron.split()
     if len(parts) == 5:
         if _is_readable(parts) and next_time(cron, "UTC", clock_now()) is not None:
@@ -250,8 +250,8 @@ def submission_of(row: Schedule, run: str) -> Submission:
 def _moved(
     row: Schedule, answer: Accepted | Rejected | None, fault: str | None, now: datetime
 ) -> dict[str, Any] | None:
-    """What `_set` is to write; None: it is left as it is, and looked at again. `fault`: why it was not run at all, or
-    not for all.
+    """The values for `_set` to write; None: the row is left as it is, and looked at again. `fault`: why the run was
+    refused, or left out people.
     """
     if answer is None:
         return {"schedule_id": row.id, "was": row.next_at, "next_at": None, "last_fault": fault}

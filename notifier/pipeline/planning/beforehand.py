@@ -51,7 +51,7 @@ class Beforehand:
 
 
 def _key(wanted: Wanted) -> Hashable:
-    """By the identity of the data, which are held as long as their words."""
+    """By the identity of the data, which are kept as long as their texts."""
     person = wanted.person
     reader = person.locale, person.name, (person.reading_zone or person.zone).key
     return wanted.channel, wanted.type.key, wanted.type.updated_at, wanted.template_id, reader, id(wanted.data)

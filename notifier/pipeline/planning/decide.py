@@ -78,7 +78,7 @@ def _again(one: Decided, now: datetime, **changes: Any) -> None:
 
 
 def _contenders(decided: Sequence[Decided]) -> list[Contender]:
-    """Those that may take the place of an older one of their key: what is not said replaces nothing."""
+    """Those that may replace an older one of their key: a notification that is not sent replaces nothing."""
     contenders = []
     for one in decided:
         target, order = one.target, one.target.order

@@ -36,10 +36,10 @@ def look(
 
 
 def settled(user_ids: Collection[str]) -> set[str]:
-    """Those of them who are not changing their choices at this moment, and cannot until the transaction has ended.
-    Nobody is waited for.
+    """Those people who are not changing their choices at this moment, and cannot until the transaction has ended. Waits
+    for nobody.
 
-    So nothing is put off for quiet hours that were taken away between question and answer.
+    So nothing is put off for quiet hours that ended between check and answer.
     """
     held = (
         sa.select(User.id).where(User.id.in_(user_ids)).order_by(User.id).with_for_update(read=True, skip_locked=True)

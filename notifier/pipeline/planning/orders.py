@@ -193,7 +193,7 @@ def type_facts(row: EventType) -> TypeFacts:
 def planner_facts(
     order: Order, person: Person, channel_facts: Mapping[str, ChannelFacts], *, is_flooded: bool = False
 ) -> Facts:
-    """What `core.plan.plan` is asked about one person."""
+    """The facts for `core.plan.plan` about one person."""
     return Facts(
         type=_as_mandatory(order) if order.is_tried else type_facts(order.type),
         priority=order.priority,

@@ -138,7 +138,7 @@ def _statements(_dialect: str) -> _Statements:
 
 
 def _said_before(rows: Sequence[dict[str, Any]], now: datetime) -> dict[_Key, UUID]:
-    """Of these, what is marked, and something came or may still come of it."""
+    """Those of these that are marked already by a notification that was sent or may still be."""
     if not rows:
         return {}
     came_of_it = sa.or_(Delivery.status.not_in(_NOTHING_CAME_OF_IT), Delivery.reason == DIGESTED)

@@ -146,7 +146,7 @@ def places_of(notifications: Iterable[Any], *, lock: bool = False) -> dict[UUID,
     """By notification, the place it has or had: it is superseded when another one is the newest. One query, none
     without a key.
 
-    Notifications or rows of their columns. `lock`: nobody takes the place until the transaction ends.
+    Takes notifications, or rows of their columns. `lock`: nobody takes the place until the transaction ends.
     """
     keys = {
         n.id: key_of(n.user_id, n.producer_id, n.is_test, n.collapse_key)

@@ -81,10 +81,10 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
 
 
 def _lock(notifications: Iterable[Any]) -> dict[UUID, Any]:
-    """Those that are routed, until the end of the transaction.
+    """Locks the routed ones, until the end of the transaction.
 
-    Two workers may end, or begin, two deliveries of one notification: its row says whose turn it is, and the second
-    sees what the first has done. All take the rows in one order, and their own deliveries before.
+    Two workers may end, or begin, two deliveries of one notification: its row decides whose turn it is, and the second
+    sees the first one's changes. All lock the rows in one order, after their own deliveries.
     """
     wanted = {notification.id for notification in notifications if notification.routing != ALL}
     locked = (
@@ -129,7 +129,7 @@ def rivals(deliveries: Sequence[Any], notifications: Iterable[Any]) -> dict[UUID
 
 
 def _facts(notifications: Sequence[Any]) -> dict[UUID, Facts]:
-    """What is asked before a step starts: whether the person may be disturbed. Nothing of those who were erased."""
+    """The facts needed before a step starts: whether the person may be disturbed. None for erased people."""
     if not notifications:
         return {}
     persons = load_people(notification.user_id for notification in notifications)
@@ -166,7 +166,7 @@ def _move(moved: Mapping[UUID, Mapping[str, Any]]) -> None:
 
 
 def read_already(notifications: Iterable[Any]) -> set[UUID]:
-    """Those that end when they are read, and have been. One query, none when nothing is escalated."""
+    """Those that end when they are read, and have been read. One query, none when nothing is escalated."""
     wanted = {notification.id for notification in notifications if notification.routing == ESCALATE}
     if not wanted:
         return set()

@@ -281,7 +281,7 @@ def _expiry(decision: Route | Skip, target: Target) -> datetime | None:
 
 
 def _gathered(decided: Decided, drafts: Sequence[DeliveryDraft]) -> list[Entry]:
-    """Those of the drafts that go into a digest; one was made of each decision, in order."""
+    """The drafts that go into a digest; one was made of each decision, in order."""
     target = decided.target
     return [
         Entry(draft.id, target.person.id, target.order.type.category, target.is_test, decision.summary)

@@ -78,8 +78,8 @@ def ring_due() -> int:
 
 
 def _wait_for_resumption(deliveries: Sequence[Delivery], now: datetime) -> list[Doorbell]:
-    """They stay `waiting`, until their channel is resumed. → whom to ring of the next channels, where a routing does
-    not wait so long.
+    """Leaves them `waiting` until their channel is resumed. → doorbells of the next channels, where a routing does not
+    wait so long.
     """
     if not deliveries:
         return []
@@ -117,8 +117,8 @@ def _is_ours(deliveries: Sequence[Delivery]) -> Callable[[Delivery], bool]:
 
 
 def _words(due: Collection[UUID]) -> _Words:
-    """Of the in-app items among these, before the transaction that shows them. Those whose turn does not come are left
-    for the next round.
+    """Renders the in-app items among these, before the transaction that shows them. Those that do not fit into the
+    budget wait for the next round.
     """
     columns = (
         Notification.id,

@@ -119,7 +119,7 @@ def _due(now: datetime) -> "sa.Select[Digest]":
 
 
 def _words() -> Lines:
-    """Of what would be listed now."""
+    """Renders the lines that would be listed now."""
     now = clock_now()
     batch = _load(db.session.scalars(_due(now)).all())
     shown = [(issue.person, entry) for issue in _issues(batch, now) for entry in issue.listed[: MOST_LINES + _SPARE]]
@@ -136,7 +136,7 @@ def _words() -> Lines:
 
 
 def _data_of(entries: Iterable[Any]) -> dict[UUID, Mapping[str, Any]]:
-    """By notification."""
+    """Data by notification."""
     wanted = sa.select(_notification.id, _notification.data).where(
         _notification.id.in_({entry.id for entry in entries})
     )
@@ -202,7 +202,7 @@ def _group(entry: Any) -> tuple[UUID, str]:
 
 
 def _read(batch: _Batch) -> set[UUID]:
-    """What the person has read in the inbox meanwhile is no news."""
+    """Lines that the person has read in the inbox meanwhile."""
     items = sa.select(InboxItem.notification_id).where(
         InboxItem.notification_id.in_({entry.id for entry in batch.entries})
     )

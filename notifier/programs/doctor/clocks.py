@@ -44,7 +44,9 @@ def _database_time() -> float:
 
 
 def _ahead_s(ask: Callable[[], float]) -> float:
-    """By how much another clock is ahead of this machine's: the quickest of three answers is the most exact."""
+    """The seconds by which another clock is ahead of this machine's: the quickest of three answers is the
+    most exact.
+    """
     answers = []
     for _ in range(3):
         begun = time.monotonic()

@@ -65,7 +65,7 @@ def settings(patient: Patient) -> Iterator[Finding]:
 
 
 def _files(home: Path) -> Iterator[Finding]:
-    """Those that hold a generated secret."""
+    """Whether others can read the files with generated secrets."""
     for path in (home / "secret_key", home / "encryption_keys"):
         if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             yield warning(f"others on this machine may read {path}", f"Run: chmod 600 {path}")

@@ -150,7 +150,7 @@ def _examine(account: _Account, http: Http) -> Iterator[Finding]:
 
 
 def _channels(patient: Patient, served: Set[str]) -> Iterator[Finding]:
-    """Those that nobody serves."""
+    """Which channels have no provider."""
     free = {model.channel.name for model in ADAPTERS if not _required(model)}
     unserved = [name for name, channel in CHANNELS.items() if channel.address is not None and name not in served | free]
     if not patient.settings.is_production:

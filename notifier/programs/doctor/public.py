@@ -48,7 +48,7 @@ def is_local(host: str) -> bool:
 
 
 def _reached(settings: Settings, url: str) -> Finding:
-    """What answers there, and whether it is ours."""
+    """The answer at that URL, and whether it is from this installation."""
     try:
         with urllib3.PoolManager() as pool:
             answer = pool.request(

@@ -182,7 +182,7 @@ def _queued() -> Finding:
 
 
 def _unrung() -> tuple[int, set[Any]]:
-    """Of the queued deliveries that are looked at next: how many, and those without a job."""
+    """Of the queued deliveries that are looked at next: how many there are, and those without a job."""
     columns = (Delivery.id, Delivery.channel, Delivery.priority, Delivery.status)
     awake = (
         sa.select(*columns).where(Delivery.wake_at.is_not(None)).order_by(Delivery.wake_at).limit(MOST_DUE).subquery()

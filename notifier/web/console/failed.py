@@ -100,7 +100,7 @@ def _chosen() -> Filter:
 
 
 def _filters(chosen: Filter) -> dict[str, Any]:
-    """What the filters of a list offer, and what is set."""
+    """The choices of a list's filters, and the current ones."""
     queues = [name for name in all_queues() if name != EXPAND_QUEUE]
     within = request.args.get("within", "")
     return {

@@ -70,7 +70,7 @@ def mail(digest: str) -> ResponseReturnValue:
 def shown(
     source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None
 ) -> dict[str, Any]:
-    """What `template_preview.html` needs: `fault`, or the message by the parts it has."""
+    """The data for `template_preview.html`: `fault`, or the message by its parts."""
     result = template_preview.preview(source, channel, locale, data, type)
     if isinstance(result, RenderFault):
         return {"fault": _fault(result, source, channel, locale)}
@@ -96,7 +96,7 @@ def shown(
 
 
 def keep_sample(author: UUID, key: str, data: Mapping[str, Any]) -> None:
-    """What an author looks at a template with stays theirs for a while, whichever of its words they go on with."""
+    """An author's sample data stay for a while, for all texts that they work on."""
     try:
         redis_store.client.set(_SAMPLE.format(author.hex, key), json.dumps(data).encode(), ex=_SAMPLE_KEPT_S)
     except redis.RedisError as error:

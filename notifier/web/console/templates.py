@@ -131,7 +131,7 @@ def ask_to_publish(key: str, version: int) -> ResponseReturnValue:
 
 
 def _changes(before: Mapping[tuple[str, str], Words], after: Mapping[tuple[str, str], Words]) -> list[dict[str, Any]]:
-    """What differs, place by place: `lines` of (new, gone or same, text)."""
+    """The differences by channel and language: `lines` of (new, gone or same, text)."""
     kinds = {"+": "new", "-": "gone", " ": "same"}
     found, left = [], _MOST_LINES
     for place in sorted(before.keys() | after.keys()):
@@ -301,7 +301,7 @@ def _keep_sample(key: str, form: WordsForm) -> None:
 
 
 def _outcome(answer: dict[str, Any], *, to_sandbox: bool) -> tuple[str, str]:
-    """What to say after a test send: where it goes, or why not."""
+    """The notice after a test send: where it goes, or why not."""
     [notification] = answer["notifications"]
     deliveries = notification["deliveries"]
     story = Markup(' <a href="{}">See how it went</a>').format(f"/admin/notifications/{notification['id']}")

@@ -63,8 +63,8 @@ def sign_out_everywhere() -> ResponseReturnValue:
 
 
 def _is_proven(form: PasswordForm, account: Account) -> bool:
-    """It is they who sit here, and not somebody who found the browser open, or has a copy of its cookie. If not, the
-    form says why.
+    """Whether the account's owner is sitting here, and not somebody at an unattended browser or with a copy of its
+    cookie. If not, the form says why.
     """
     if _came_by_mail(sessions.of_account(account.id)):
         return True

@@ -138,7 +138,7 @@ def leave() -> None:
 
 
 def account_of_session(account_id: str) -> Account | None:
-    """Whose the session of this request is; None if it has ended, or they may not sign in."""
+    """The account of this request's session; None if the session has ended, or the account may not sign in."""
     account = sessions.find(session.get(sessions.KEY))
     return account if account is not None and account.get_id() == account_id else None
 

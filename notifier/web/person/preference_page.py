@@ -50,7 +50,7 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Toast:
-    """What is said after saving: `events` take it back."""
+    """The message after saving: `events` undo the change."""
 
     words: str
     undo: str | None = None
@@ -174,7 +174,7 @@ def _wants_all() -> bool:
 
 
 def _own(desk: Desk) -> dict[str, Any]:
-    """What only the person themselves gets to see, and only on the whole page."""
+    """Data that only the signed-in person sees, and only on the whole page."""
     return {"kept": users.sent_to(desk.user_id), "refused": REFUSED}
 
 
@@ -224,7 +224,7 @@ def _place(part: str) -> str:
 
 
 def _said(part: str, saved: preferences.Saved) -> str:
-    """What the page's address says of it without JavaScript."""
+    """The result of saving, for the page's URL, where there is no JavaScript."""
     if part == "undo":
         return "partly" if saved.left else "undone"
     return f"{saved.events[0]}-{saved.events[1]}" if saved.events else "same"

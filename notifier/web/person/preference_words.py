@@ -80,7 +80,7 @@ def state(over: Over) -> str:
 
 
 def quiet(document: Mapping[str, Any], zone: str) -> str:
-    """What will happen, and to what."""
+    """What quiet hours hold, and until when, in words."""
     hours = document["quiet_hours"]
     if not hours:
         return "Off: messages reach you at any hour."
