@@ -24,6 +24,7 @@ from notifier.ground import logs, tokens
 from notifier.ground.ids import new_id
 from notifier.ledgers import audit
 from notifier.models.producer import SCOPES
+from notifier.people import staff
 from notifier.pipeline.intake.judge import Caller
 
 _OF_ONE_REQUEST = ("key", "scopes_wanted", "rate_limit", "body_is_optional")
@@ -204,11 +205,30 @@ def may_change(key: str, *, is_everybodys: bool) -> None:
         require("admin", f"this key may not submit {key!r}; changing it needs the scope admin")
 
 
+def may_change_person(user_id: str) -> None:
+    """What is stored about staff decides whether alerts and sign-in links reach them: no other key redirects or
+    silences those. Raises Rejected.
+    """
+    if is_beyond_reach(user_id):
+        raise scope_missing(
+            "admin", f"{user_id!r} has a role in the console: they are changed by themselves, or with the scope admin"
+        )
+
+
+def is_beyond_reach(user_id: str) -> bool:
+    """Has the person a role in the console, and the key no scope to change such people?"""
+    return "admin" not in g.key.scopes and bool(staff.among([user_id]))
+
+
 def require(scope: str, reason: str) -> None:
     """Beside what the route asks for. Raises Rejected."""
     if scope not in g.key.scopes:
-        g.scopes_wanted = (scope,)
-        raise Rejected("scope_missing", reason)
+        raise scope_missing(scope, reason)
+
+
+def scope_missing(scope: str, reason: str) -> Rejected:
+    g.scopes_wanted = (scope,)
+    return Rejected("scope_missing", reason)
 
 
 def _leave(response: Response) -> Response:

@@ -3,7 +3,7 @@
 from flask import Response
 
 from notifier.api.answers import answer
-from notifier.api.auth import Door, allow, existing_user_id
+from notifier.api.auth import Door, allow, existing_user_id, may_change_person
 from notifier.api.schemas.users import PreferencesIn, PreferencesOut
 from notifier.core.errors import Fault, Rejected
 from notifier.people import preferences
@@ -33,8 +33,10 @@ def put_preferences(user_id: str, json_data: PreferencesIn) -> Response:
     """Replace all choices of a person
 
     What is left out goes back to its default. A document that holds no choice at all is refused (`reset_needed`): to
-    take back everything, use DELETE.
+    take back everything, use DELETE. Somebody with a role in the console is changed by themselves, or with the scope
+    `admin`: 403 otherwise.
     """
+    may_change_person(existing_user_id(user_id))
     wanted = json_data.model_dump(exclude_unset=True)
     if not wanted:
         users.must_exist(existing_user_id(user_id))
@@ -52,8 +54,10 @@ def put_preferences(user_id: str, json_data: PreferencesIn) -> Response:
 def reset_preferences(user_id: str) -> Response:
     """Take back all choices of a person
 
-    Every default holds again. The history of choices stays.
+    Every default holds again. The history of choices stays. Of somebody with a role in the console: by themselves, or
+    with the scope `admin`; 403 otherwise.
     """
+    may_change_person(existing_user_id(user_id))
     preferences.change(existing_user_id(user_id), {}, replace=True, source=preferences.API)
     return Response(status=204)
 
@@ -66,7 +70,9 @@ def patch_preferences(user_id: str, json_data: PreferencesIn) -> Response:
     """Change some choices of a person
 
     Merged into the others; null takes a choice back, so that its default holds again. An empty object changes nothing.
+    Somebody with a role in the console is changed by themselves, or with the scope `admin`: 403 otherwise.
     """
+    may_change_person(existing_user_id(user_id))
     preferences.change(
         existing_user_id(user_id), json_data.model_dump(exclude_unset=True), replace=False, source=preferences.API
     )

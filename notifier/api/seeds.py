@@ -12,7 +12,7 @@ from flask import Response, request
 from pydantic import ValidationError
 
 from notifier.api.answers import also, answer
-from notifier.api.auth import Door, allow, existing_user_id, stored_id
+from notifier.api.auth import Door, allow, existing_user_id, may_change_person, stored_id
 from notifier.api.errors import from_validation
 from notifier.api.notifications import sight
 from notifier.api.schemas.notifications import BulkOut, BulkRehearsedOut, DryRunOut, DryRunQuery, SubmissionIn
@@ -147,9 +147,13 @@ def trigger(query_data: DryRunQuery, json_data: TriggerIn) -> Response:
 @bp.input(ChoiceIn)
 @bp.output(PreferencesOut)
 def choose(json_data: ChoiceIn) -> Response:
-    """Switch one event type on one channel on or off for one user"""
+    """Switch one event type on one channel on or off for one user
+
+    Somebody with a role in the console is changed by themselves, or with the scope `admin`: 403 otherwise.
+    """
     key, channel = json_data.eventType.lower(), channel_name(json_data.channel)
     user_id = stored_id(json_data.userId)
+    may_change_person(user_id)
     try:
         preferences.change(
             user_id, {"types": {key: {channel: json_data.enabled}}}, replace=False, source=preferences.API

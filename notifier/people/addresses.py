@@ -22,10 +22,15 @@ from notifier.ground.database import retried, transaction
 from notifier.ground.ids import show
 from notifier.ledgers import audit
 from notifier.models import Address, ConsentEvent, User
+from notifier.people import staff
 from notifier.people.profiles import forget_bounces
 
 MOST_ADDRESSES = 20
 LONGEST_LABEL = 100
+
+
+class BelongsToStaff(Exception):
+    """Their alerts go to the device: who may not change them does not take it away either."""
 
 
 # ---- given by a producer --------------------------------------------------------------------------------------------
@@ -33,16 +38,18 @@ LONGEST_LABEL = 100
 
 @retried
 def add_given(
-    user_id: str, channel: str, value: str, *, label: str | None, is_vouched: bool = False
+    user_id: str, channel: str, value: str, *, label: str | None, is_vouched: bool = False, spares_staff: bool = False
 ) -> tuple[Address, bool]:
     """The address counts as verified, and as confirmed by its owner if it is vouched for; the same value again switches
     a disabled address on.
 
     A device is taken from everybody else (`_find_or_add`). → (address, is it new).
+
+    `spares_staff`: raises BelongsToStaff for a device of somebody with a role in the console.
     """
     value = _checked(channel, value)
     with transaction() as session:
-        address, is_new = _find_or_add(session, user_id, channel, value)
+        address, is_new = _find_or_add(session, user_id, channel, value, spares_staff=spares_staff)
         address.label = label if label is not None else address.label
         address.is_primary = address.is_primary or (is_new and primary_of(session, user_id, channel) is None)
         address.verified_at = address.verified_at or now()
@@ -159,7 +166,9 @@ def _checked(channel: str, value: str) -> str:
     return value
 
 
-def _find_or_add(session: scoped_session[Session], user_id: str, channel: str, value: str) -> tuple[Address, bool]:
+def _find_or_add(
+    session: scoped_session[Session], user_id: str, channel: str, value: str, *, spares_staff: bool = False
+) -> tuple[Address, bool]:
     """The user's row is locked, so that no other transaction changes their addresses meanwhile.
 
     The new owner of a phone or a browser must not read the former owner's messages: a device is taken away from
@@ -177,7 +186,10 @@ def _find_or_add(session: scoped_session[Session], user_id: str, channel: str, v
     kind = channels.CHANNELS[channel].address
     is_device = kind is not None and not kind.is_typed
     if is_device:
-        for other in session.scalars(sa.select(Address).where(Address.channel == channel, Address.digest == digest)):
+        others = session.scalars(sa.select(Address).where(Address.channel == channel, Address.digest == digest)).all()
+        if spares_staff and staff.among({other.user_id for other in others}):
+            raise BelongsToStaff("this device belongs to somebody with a role in the console; the scope admin takes it")
+        for other in others:
             _remove(session, other)
     address = Address(
         user_id=user_id,

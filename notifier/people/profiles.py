@@ -21,7 +21,6 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
 from notifier.ledgers import audit, caps
 from notifier.models import (
-    Account,
     Address,
     AddressCode,
     Attempt,
@@ -33,7 +32,7 @@ from notifier.models import (
     User,
 )
 from notifier.people import cache as people_cache
-from notifier.people import quiet
+from notifier.people import quiet, staff
 from notifier.signals import publish
 
 PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")
@@ -318,10 +317,7 @@ def erase(user_id: str) -> bool:
     producer's key could lock everybody out.
     """
     with transaction() as session:
-        if (
-            session.scalar(sa.select(Account.id).where(Account.user_id == user_id, Account.role != "person").limit(1))
-            is not None
-        ):
+        if staff.among([user_id]):
             raise Rejected(
                 "conflict", f"{user_id!r} has a sign-in that runs this installation; that has to be taken away first"
             )

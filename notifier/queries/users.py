@@ -9,8 +9,7 @@ from notifier.core.worlds import shown_id
 from notifier.ground import shapes
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
-from notifier.models import Account, Address, Delivery, InboxItem, Notification, User
-from notifier.models.account import CONSOLE_ROLES
+from notifier.models import Address, Delivery, InboxItem, Notification, User
 from notifier.queries import preferences
 from notifier.queries.notifications import Sight
 from notifier.queries.types import internal_keys
@@ -46,12 +45,6 @@ def profile(user_id: str) -> dict[str, Any]:
         "attributes": user.attributes,
         "home_region": user.home_region,
     }
-
-
-def runs_this_installation(user_id: str) -> bool:
-    """Has the user a role in the console, be their account disabled or not?"""
-    staff = sa.select(Account.id).where(Account.user_id == user_id, Account.role.in_(CONSOLE_ROLES)).limit(1)
-    return db.session.scalar(staff) is not None
 
 
 def addresses(user_id: str) -> list[dict[str, Any]]:

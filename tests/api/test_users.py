@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from apiflask import APIFlask
 from standardwebhooks import Webhook
 
 from notifier.access import accounts, keys
@@ -13,6 +14,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Address, ConsentEvent, Notification, User
 from notifier.queries import valid_tokens
+from tests.channels.pushing import Browser
 from tests.conftest import Api
 
 ERIN = {
@@ -138,38 +140,112 @@ def test_only_an_admins_key_can_say_that_an_address_is_the_persons_own(
     assert confirmed() == [True]
 
 
-STAFF_CHANGES: list[tuple[str, str, Any, int]] = [
-    ("put", "", {"name": "Ann", "email": "evil@example.test"}, 403),
-    ("put", "", {"name": "Ann"}, 403),  # which would take the address away
-    ("put", "", {"name": "Ann", "email": "Ann@Example.test"}, 403),  # another one, to those who tell capitals apart
-    ("put", "", {"name": "Ann", "email": "ann@example.test"}, 200),
-    ("patch", "", {"phone": "+4915112345699"}, 403),
-    ("patch", "", {"name": "Annie"}, 200),
-    ("post", "/addresses", {"channel": "email", "value": "evil@example.test"}, 403),
-    ("post", "/addresses", {"channel": "webhook", "value": "https://example.com/hook"}, 403),
-    ("delete", "/addresses/{address}", None, 403),
+ANN: dict[str, Any] = {"name": "Ann", "email": "ann@example.test"}
+DEVICE = Browser("https://push.example/ann").subscription
+STAFF_CHANGES: list[tuple[str, str, Any]] = [
+    ("PUT", "/api/v1/users/<user_id>", ANN | {"email": "evil@example.test"}),
+    ("PUT", "/api/v1/users/<user_id>", {"name": "Ann"}),  # which would take the address away
+    ("PUT", "/api/v1/users/<user_id>", ANN | {"email": "Ann@Example.test"}),  # another one, to who tells capitals apart
+    ("PUT", "/api/v1/users/<user_id>", ANN | {"time_zone": "Pacific/Apia"}),  # where it is night in the daytime
+    ("PATCH", "/api/v1/users/<user_id>", {"phone": "+4915112345699"}),
+    ("PATCH", "/api/v1/users/<user_id>", {"email": None}),
+    ("PATCH", "/api/v1/users/<user_id>", {"locale": "ar"}),
+    ("DELETE", "/api/v1/users/<user_id>", None),
+    ("POST", "/api/v1/users/<user_id>/addresses", {"channel": "email", "value": "evil@example.test"}),
+    ("POST", "/api/v1/users/<user_id>/addresses", {"channel": "webhook", "value": "https://example.com/hook"}),
+    ("DELETE", "/api/v1/users/<user_id>/addresses/<address_id>", None),
+    ("POST", "/api/v1/users/<user_id>/token", {}),
+    ("DELETE", "/api/v1/users/<user_id>/tokens", None),
+    ("PUT", "/api/v1/users/<user_id>/preferences", {"mute_until": "2030-01-01T00:00:00Z"}),
+    ("PUT", "/api/v1/users/<user_id>/preferences", {"quiet_hours": {"start": "00:00", "end": "23:59"}}),
+    ("PATCH", "/api/v1/users/<user_id>/preferences", {"channels": {"email": False}}),
+    ("PATCH", "/api/v1/users/<user_id>/preferences", {"categories": {"system": False}}),
+    ("PATCH", "/api/v1/users/<user_id>/preferences", {"types": {"delivery_failure": {"email": False}}}),
+    ("DELETE", "/api/v1/users/<user_id>/preferences", None),
+    (
+        "POST",
+        "/notifications/preferences",
+        {"userId": "ann", "eventType": "delivery_failure", "channel": "email", "enabled": False},
+    ),
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "body", "status"), STAFF_CHANGES)
-def test_addresses_of_those_who_run_the_installation_are_changed_by_themselves_or_an_admin(
-    api: Any, method: str, path: str, body: Any, status: int
-) -> None:
-    ann = "/api/v1/users/ann"
-    api.put(ann, {"email": "ann@example.test"})
+@pytest.fixture
+def staff(api: Any) -> str:
+    """ann has a role in the console, a browser that is pushed to, and a choice. → the id of her e-mail address."""
+    api.put("/api/v1/users/ann", ANN)
+    api.post("/api/v1/users/ann/addresses", {"channel": "webpush", "value": DEVICE})
+    api.patch("/api/v1/users/ann/preferences", {"channels": {"sms": True}})
     accounts.create_account("ann@example.test", None, "viewer", "ann")
-    [address] = api.get(f"{ann}/addresses").json["data"]
-    path = ann + path.format(address=address["id"])
+    return str(api.get("/api/v1/users/ann/addresses").json["data"][0]["id"])
 
-    answer = getattr(key_with(api, "users"), method)(path, body)
 
-    assert answer.status_code == status
-    if status == 403:
-        assert answer.json["code"] == "scope_missing"
-        assert [(a["id"], a["value"]) for a in api.get(f"{ann}/addresses").json["data"]] == [
-            (address["id"], "ann@example.test")
-        ]
-        assert getattr(api, method)(path, body).status_code < 300
+def all_about_ann(api: Any) -> Any:
+    document = api.get("/api/v1/users/ann/export").json
+    version = db.session.scalar(sa.select(User.token_version).where(User.id == "ann"))
+    db.session.rollback()
+    return document, version
+
+
+@pytest.mark.parametrize(("method", "path", "body"), STAFF_CHANGES)
+def test_who_has_a_role_in_the_console_is_changed_by_themselves_or_an_admin(
+    api: Any, staff: str, method: str, path: str, body: Any
+) -> None:
+    path = path.replace("<user_id>", "ann").replace("<address_id>", staff)
+    before = all_about_ann(api)
+
+    answer = getattr(key_with(api, "users"), method.lower())(path, body)
+
+    assert (answer.status_code, answer.json["code"]) == (403, "scope_missing")
+    assert 'scope="admin"' in answer.headers["WWW-Authenticate"]
+    assert all_about_ann(api) == before
+    by_an_admin = getattr(key_with(api, "users", "admin"), method.lower())(path, body)
+    assert by_an_admin.status_code in (
+        (409,) if path == "/api/v1/users/ann" and method == "DELETE" else (200, 201, 204)
+    )
+
+
+def test_every_call_that_changes_people_is_among_those(app: APIFlask) -> None:
+    reading = {"GET", "HEAD", "OPTIONS"}
+    changing = {
+        (method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - reading
+        if "users" in getattr(getattr(app.view_functions[rule.endpoint], "access", None), "scopes", ())
+    }
+
+    assert changing == {(method, path) for method, path, _ in STAFF_CHANGES}
+
+
+def test_a_device_of_theirs_is_not_taken_over_for_somebody_else(api: Any, staff: str) -> None:
+    api.put(USER, ERIN)
+    before = all_about_ann(api)
+    body = {"channel": "webpush", "value": DEVICE}
+
+    answer = key_with(api, "users").post(f"{USER}/addresses", body)
+
+    assert (answer.status_code, answer.json["code"]) == (403, "scope_missing")
+    assert (all_about_ann(api), len(api.get(f"{USER}/addresses").json["data"])) == (before, 2)
+    assert key_with(api, "users", "admin").post(f"{USER}/addresses", body).status_code == 201
+
+
+@pytest.mark.parametrize(("method", "body"), [("put", ANN), ("patch", {"name": "Ann"}), ("patch", {"phone": None})])
+def test_a_profile_of_theirs_that_stays_as_it_is_is_taken(api: Any, staff: str, method: str, body: Any) -> None:
+    assert getattr(key_with(api, "users"), method)("/api/v1/users/ann", body).status_code == 200
+
+
+def test_values_given_inline_change_nothing_of_theirs(api: Any, staff: str) -> None:
+    before = all_about_ann(api)
+    them = {"id": "ann", "email": "evil@example.test", "phone": "+4915112345699", "time_zone": "Pacific/Apia"}
+    body = {"type": "order_shipped", "recipients": [them], "data": {"order_id": "A1"}}
+
+    for scopes in (["notify"], ["notify", "users"]):
+        assert key_with(api, *scopes).post("/api/v1/notifications", body).status_code == 202
+
+    (export, version), (old_export, old_version) = all_about_ann(api), before
+    for part in ("user", "addresses", "preferences", "consent"):
+        assert export[part] == old_export[part]
+    assert version == old_version
 
 
 def test_a_webhooks_secret_is_shown_once_and_signs(api: Any) -> None:

@@ -32,9 +32,9 @@ from notifier.core.worlds import shown_id
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
 from notifier.ledgers.flood import Trigger
-from notifier.models import Account, EventType, IdempotencyKey
-from notifier.models.account import CONSOLE_ROLES
+from notifier.models import EventType, IdempotencyKey
 from notifier.people import profiles as people
+from notifier.people import staff
 from notifier.people.person import GIVEN, Given, Person, as_given, recall_people
 from notifier.pipeline.planning.orders import Order, Target, admin_user_ids, is_tried, routing_of
 
@@ -344,13 +344,13 @@ def _compare(batch: Sequence[Item], results: list[Any]) -> dict[str, Person]:
 
     A recipient exists, is created by this item, or was created by an earlier one of the batch.
     """
-    staff = _staff_among(batch)
+    protected = _staff_among(batch)
     groups = [
         *((item.caller, item.submission.recipients) for item in batch),
         *((work.item.caller, work.recipients) for _, work in works_in(results)),
     ]
     asked = [
-        (len(group), {recipient.id for recipient in group if not _may_change(caller, recipient, staff)})
+        (len(group), {recipient.id for recipient in group if not _may_change(caller, recipient, protected)})
         for caller, group in groups
     ]
     at_once = {user_id for size, ids in asked if size <= INLINE_LIMIT for user_id in ids}
@@ -374,17 +374,17 @@ def _compare(batch: Sequence[Item], results: list[Any]) -> dict[str, Person]:
         if unknown:
             results[index] = _refused(*_unknown_people(work.item, unknown), code="unknown_user")
             continue
-        _share_out(work, known, staff)
+        _share_out(work, known, protected)
         known |= created
         if work.key:
             first[work.key] = work
     return persons
 
 
-def _may_change(caller: Caller, recipient: InlineRecipient, staff: Collection[str]) -> bool:
+def _may_change(caller: Caller, recipient: InlineRecipient, protected: Collection[str]) -> bool:
     """Whether the values that came with the recipient are to be stored, be the person new or known."""
     return bool(recipient.changes) and (
-        caller.may_change_staff or (caller.may_change_people and recipient.id not in staff)
+        caller.may_change_staff or (caller.may_change_people and recipient.id not in protected)
     )
 
 
@@ -394,21 +394,13 @@ def _staff_among(batch: Sequence[Item]) -> set[str]:
     """
     asking = [item for item in batch if item.caller.may_change_people and not item.caller.may_change_staff]
     named = {recipient.id for item in asking for recipient in item.submission.recipients if recipient.changes}
-    return (
-        set(
-            db.session.scalars(
-                sa.select(Account.user_id).where(Account.user_id.in_(named), Account.role.in_(CONSOLE_ROLES))
-            )
-        )
-        if named
-        else set()
-    )
+    return staff.among(named)
 
 
-def _share_out(work: Work, known: Collection[str], staff: Collection[str]) -> None:
+def _share_out(work: Work, known: Collection[str], protected: Collection[str]) -> None:
     """Values given with the recipients: stored where the caller may, otherwise kept with the notification."""
     for recipient in work.recipients:
-        if _may_change(work.item.caller, recipient, staff):
+        if _may_change(work.item.caller, recipient, protected):
             work.changed.append(recipient)
         elif recipient.changes and recipient.id not in known:
             work.created.append(recipient)
