@@ -56,10 +56,10 @@ def put_user(user_id: str, json_data: UserIn) -> Response:
     changes = {name: getattr(json_data, name) for name in PROFILE}
     _check_rights(user_id, changes, json_data)
     with transaction():
-        created = people.upsert(
+        upserted = people.upsert(
             [InlineRecipient(user_id, changes)], is_vouched=json_data.verified, revives=True, actors={}
         )
-    return answer(queries.profile(user_id), 201 if created else 200)
+    return answer(queries.profile(user_id), 201 if upserted.created else 200)
 
 
 @bp.get("/<user_id>")

@@ -39,15 +39,27 @@ def is_left_out(asked: bool | None, type_window_s: int | None, *, is_mandatory: 
 
 
 def content(
-    scope: str, type: str, template: str, channels: Collection[str], send_at: str, data: Any, *, near: bool
+    scope: str,
+    type: str,
+    template: str,
+    channels: Collection[str],
+    send_at: str,
+    data: Any,
+    *,
+    near: bool,
+    addresses: Collection[str] = (),
 ) -> str:
     """The text by which two notifications are compared. It differs for different times and for different scopes (a
     producer's, a test key's).
 
     `channels`: those requested by name. A repeat on another channel is intended: the news by mail, then by SMS. `near`:
-    case, spaces and the formatting of numbers make no difference.
+    case, spaces and the formatting of numbers make no difference. `addresses`: digests of those used in place of the
+    person's own. A repeat to a corrected address is intended. Without any, the text is what it was before addresses
+    were compared, so that marks of that time still count.
     """
     said = [scope, type, template, sorted(set(channels)), send_at, _plain(data) if near else data]
+    if addresses:
+        said.append(sorted(set(addresses)))
     return json.dumps(said, sort_keys=True, separators=(",", ":"))
 
 

@@ -75,6 +75,9 @@ class Person:
         None  # given with one notification: its times are in it; days and nights stay the person's own
     )
     has_chosen_zone: bool = False
+    redirected: tuple[
+        AddressFacts, ...
+    ] = ()  # those that came with one notification and are not the person's main ones
 
     @property
     def id(self) -> str:
@@ -221,11 +224,13 @@ def _as_given(
         for address in addresses
         for name in _used_by(address.channel)
     ]
+    own = {(address.channel, address.digest) for address in person.addresses if address.is_primary}
     return replace(
         person,
         name=given.get("name", person.name),
         locale=given.get("locale", person.locale),
         addresses=(*kept, *new),
+        redirected=tuple(address for address in new if (address.channel, address.digest) not in own),
         reading_zone=_zone(given["time_zone"]) if given.get("time_zone") else None,
     )
 
@@ -245,6 +250,11 @@ def given_address(given: Given | None, user_id: str, channel: str) -> GivenAddre
     return next(
         (address for address in given_addresses(given or {}, user_id) if channel in _used_by(address.channel)), None
     )
+
+
+def channels_of(fields: Iterable[str]) -> set[str]:
+    """The channels that these primary addresses serve: `phone` → sms, and whatever borrows it."""
+    return {channel for field in fields for channel in _used_by(PRIMARY[field])}
 
 
 def _used_by(channel: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ and `phone` are its primary addresses; a changed one keeps its row, so queued me
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -43,6 +43,15 @@ BOUNCED = "*"  # the scope of a suppression that holds for everything
 REVIVED_EVERY = timedelta(days=1)  # whoever repeats a profile every hour must not make a dead address bounce as often
 
 
+class Upserted(NamedTuple):
+    """`created`: who is new. `moved`: who was known and is reached elsewhere from now on, and by which of `email` and
+    `phone`.
+    """
+
+    created: Collection[str]
+    moved: Mapping[str, Collection[str]]
+
+
 def check(changes: Mapping[str, Any], pointer: str = "") -> list[Fault]:
     """The faults of a profile's addresses. The doors check the shapes of the other fields."""
     faults = []
@@ -62,7 +71,7 @@ def upsert(
     is_vouched: bool = False,
     revives: bool = False,
     actors: Mapping[str, str] | None = None,
-) -> set[str]:
+) -> Upserted:
     """Creates missing users and applies the given changes; None clears a field. Inside the caller's transaction.
 
     Changes are recorded in the audit trail, if `actors` says who changes whom.
@@ -70,14 +79,13 @@ def upsert(
     `is_vouched`: the caller may say that these addresses are the people's own (`Address.confirmed_at`). `revives`: a
     bounced address is given again on purpose, not along with a message.
 
-    Writes nothing if nothing changes. A constant number of statements, whatever the number of people. Returns the ids
-    that were created.
+    Writes nothing if nothing changes. A constant number of statements, whatever the number of people.
     """
     wanted: dict[str, dict[str, Any]] = {}
     for recipient in recipients:
         wanted.setdefault(recipient.id, {}).update(recipient.changes)
     if not wanted:
-        return set()
+        return Upserted(frozenset(), {})
     at = now()
     # Held against other changes only (FOR NO KEY UPDATE): whoever refers to these people by foreign key need not wait.
     statement = (
@@ -108,11 +116,14 @@ def upsert(
     if moved:  # it may be day there
         quiet.wake(moved)
     theirs = {user_id: changes for user_id, changes in wanted.items() if changes.keys() & PRIMARY.keys()}
-    for user_id, fields in _set_primary(theirs, is_vouched=is_vouched, revives=revives).items():
+    touched, moved_fields = _set_primary(theirs, is_vouched=is_vouched, revives=revives)
+    for user_id, fields in touched.items():
         changed.setdefault(user_id, set()).update(fields)
     if actors is not None:
         _tell(changed, wanted.keys() - users.keys(), actors)
-    return wanted.keys() - users.keys()
+    return Upserted(
+        wanted.keys() - users.keys(), {user_id: fields for user_id, fields in moved_fields.items() if user_id in users}
+    )
 
 
 def _tell(changed: Mapping[str, Collection[str]], new: Collection[str], actors: Mapping[str, str]) -> None:
@@ -164,11 +175,16 @@ def create(recipients: Sequence[InlineRecipient], *, actors: Mapping[str, str]) 
     return wanted.keys() - created
 
 
-def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, revives: bool) -> dict[str, set[str]]:
-    """Makes the given e-mails and phones the primary addresses. → whose changed, and which."""
+def _set_primary(
+    wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, revives: bool
+) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """Makes the given e-mails and phones the primary addresses. → whose changed in any way, and whose are others than
+    before; which, by the names of the profile.
+    """
     if not wanted:
-        return {}
+        return {}, {}
     changed: dict[str, set[str]] = {}
+    moved: dict[str, set[str]] = {}
     stored: dict[tuple[str, str], list[sa.Row[Any]]] = {}
     readable = [column for column in _addresses.columns if column.name not in ("value", "secret")]  # no need to decrypt
     for address in db.session.execute(
@@ -205,6 +221,8 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, r
             ):
                 continue  # nothing changes: the usual case on the hot path
             changed.setdefault(user_id, set()).add(field)
+            if same is None or same is not primary:
+                moved.setdefault(user_id, set()).add(field)
             if same is not None and primary is not None and same is not primary:
                 demoted.append(primary.id)
             if same is None and primary is not None:
@@ -239,7 +257,7 @@ def _set_primary(wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, r
             statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in written}),
             rows,
         )
-    return changed
+    return changed, moved
 
 
 def _bounced(wanted: Mapping[str, Mapping[str, Any]]) -> set[bytes]:

@@ -39,6 +39,19 @@ def said(data: Any, *, near: bool = False, channels: tuple[str, ...] = (), **cha
     return content(fields["scope"], fields["type"], fields["template"], channels, fields["send_at"], data, near=near)
 
 
+def to(*addresses: str) -> str:
+    return content("shop", "like", "1", (), "", {"a": 1}, near=False, addresses=addresses)
+
+
+def test_without_addresses_the_text_is_that_of_marks_left_before_they_were_compared() -> None:
+    assert to() == '["shop","like","1",[],"",{"a":1}]'
+
+
+def test_addresses_are_compared_in_any_order() -> None:
+    assert to("a", "b") == to("b", "a", "b")
+    assert len({to(), to("a"), to("b"), to("a", "b")}) == 4
+
+
 DATA = {"actor": "Mira", "count": 1, "tags": ["a", "b"]}
 
 

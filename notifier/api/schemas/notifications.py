@@ -126,7 +126,8 @@ class SubmissionIn(Body):
         "if it was said within the type's `dedupe_window`, or an hour, by a call that asked for that or by one that "
         "did not. Left open, types that have a window do so, as all of the catalogue have that are not mandatory, and "
         "no mandatory one. A repeat is accepted, and its deliveries are skipped as `duplicate` with "
-        "`detail.duplicate_of`. What is for another time, or came to nothing, is no repeat.",
+        "`detail.duplicate_of`. What is for another time, or came to nothing, is no repeat; neither is what goes to "
+        "another e-mail address or phone, given inline or corrected by this call.",
     )
     idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
         default=None, description="The same as the header."

@@ -233,6 +233,7 @@ def _body(work: Work, flooded: Collection[Trigger]) -> dict[str, Any]:
     return {
         "recipients": [recipient.id for recipient in work.recipients],
         "given": {user_id: dict(values) for user_id, values in work.given.items()},
+        "moved": {user_id: sorted(channels) for user_id, channels in work.moved.items()},
         "flooded": [recipient.id for recipient in work.recipients if (recipient.id, order.type.key) in flooded],
         **order.pack(),
     }

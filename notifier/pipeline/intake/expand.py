@@ -108,6 +108,7 @@ def _targets(row: Submission, chunk: Chunk) -> list[Target]:
     """Targets for the recipients who still exist: some may have been erased since the submission was accepted."""
     body = chunk.body
     given: dict[str, Given] = body.get("given", {})
+    moved: dict[str, list[str]] = body.get("moved", {})
     persons = load_people(chunk.recipients)
     here = [user_id for user_id in chunk.recipients if user_id in persons]
     as_they_are = as_given([(persons[user_id], given.get(user_id)) for user_id in here])
@@ -120,6 +121,7 @@ def _targets(row: Submission, chunk: Chunk) -> list[Target]:
             person,
             user_id in body["flooded"],
             given.get(user_id),
+            frozenset(moved.get(user_id, ())),
         )
         for user_id, person in zip(here, as_they_are, strict=True)
     ]

@@ -35,7 +35,7 @@ from notifier.ledgers.flood import Trigger
 from notifier.models import EventType, IdempotencyKey
 from notifier.people import profiles as people
 from notifier.people import staff
-from notifier.people.person import GIVEN, Given, Person, as_given, recall_people
+from notifier.people.person import GIVEN, Given, Person, as_given, channels_of, recall_people
 from notifier.pipeline.planning.orders import Order, Target, admin_user_ids, is_tried, routing_of
 
 Key = tuple[UUID, str, bool]  # producer, idempotency key, is it a test key's
@@ -113,7 +113,7 @@ class Work:
     """One item on its way through the batch. `key` is (producer, idempotency key).
 
     Given with its recipients: `created`, people who are new; `changed`, people the caller may change; and `given`, by
-    id, values for this notification only.
+    id, values for this notification only. `moved`: the channels of `changed` people whose address this has corrected.
     """
 
     item: Item
@@ -126,6 +126,7 @@ class Work:
     created: list[InlineRecipient] = field(default_factory=list)
     changed: list[InlineRecipient] = field(default_factory=list)
     given: dict[str, Given] = field(default_factory=dict)
+    moved: dict[str, Collection[str]] = field(default_factory=dict)
 
     @property
     def is_expanded_later(self) -> bool:
@@ -208,7 +209,10 @@ def keep_people(works: Sequence[Work]) -> set[str]:
     """
     actors = {recipient.id: work.item.caller.label for work in works for recipient in (*work.created, *work.changed)}
     overtaken = people.create([recipient for work in works for recipient in work.created], actors=actors)
-    people.upsert([recipient for work in works for recipient in work.changed], actors=actors)
+    upserted = people.upsert([recipient for work in works for recipient in work.changed], actors=actors)
+    for work in works:
+        theirs = {recipient.id for recipient in work.changed} & upserted.moved.keys()
+        work.moved = {user_id: channels_of(upserted.moved[user_id]) for user_id in theirs}
     return overtaken
 
 
@@ -225,6 +229,7 @@ def targets_of(works: Sequence[Work], persons: Mapping[str, Person], flooded: Co
             person=person,
             is_flooded=(user_id, work.order.type.key) in flooded,
             given=given,
+            moved=frozenset(work.moved.get(user_id, ())),
         )
         for (work, user_id, given), person in zip(notified, as_they_are, strict=True)
     ]

@@ -157,7 +157,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One notification to be made: who submitted it, and for whom."""
+    """One notification to be made: who submitted it, and for whom. `moved`: the channels whose address it corrects."""
 
     submission_id: UUID
     producer_id: UUID | None
@@ -166,6 +166,7 @@ class Target:
     person: Person
     is_flooded: bool = False
     given: Given | None = None
+    moved: frozenset[str] = frozenset()
 
 
 def routing_of(submission: Submission, type_: EventType) -> str:

@@ -8,6 +8,9 @@ notifications are compared with its own only, and those of test keys with those 
 Every notification leaves a mark, so that a later `dedupe: true` finds it; of two without `dedupe` the newer one's mark
 stays. A mark counts as long as any delivery of its notification was sent or still may be. A notification that was
 cancelled, expired, failed or withheld on every channel blocks no repeat. Of equal ones in one batch, the first counts.
+
+The same content for an address given inline that is not the person's own is no repeat, and neither is the call that
+corrects their own address. Addresses of channels that the notification does not use make no difference.
 """
 
 import functools
@@ -55,22 +58,26 @@ def mark(targets: Sequence[Target], ids: Sequence[UUID], now: datetime, *, is_re
     ]
     if not wanted:
         return {}
-    digests: dict[UUID, bytes] = {}
+    digests: dict[tuple[UUID, tuple[str, ...]], bytes] = {}
     first: dict[_Key, int] = {}
     repeats: dict[int, int] = {}
+    moved: set[_Key] = set()  # said before, but to an address that this batch has corrected
     for index, target in wanted:
-        digest = digests.get(target.submission_id) or digests.setdefault(target.submission_id, _digest(target, now))
+        said = target.submission_id, _redirected_to(target)
+        digest = digests.get(said) or digests.setdefault(said, _digest(target, said[1], now))
         key = _Key(target.person.id, digest)
         if first.setdefault(key, index) != index and target.order.is_deduplicated:
             repeats[index] = first[key]
+        if not target.moved.isdisjoint(_channels(target)):
+            moved.add(key)
     # Sorted, so that two batches lock the same marks in the same order.
     rows = [
-        (_row(key, targets[index], ids[index], now), targets[index].order.is_deduplicated)
+        (_row(key, targets[index], ids[index], now), targets[index].order.is_deduplicated and key not in moved)
         for key, index in sorted(first.items())
     ]
-    asking = [row for row, is_deduplicated in rows if is_deduplicated]
+    asking = [row for row, may_be_left_out in rows if may_be_left_out]
     told = _said_before(asking, now) if is_rehearsal else _mark(asking, now)
-    others = [row for row, is_deduplicated in rows if not is_deduplicated]
+    others = [row for row, may_be_left_out in rows if not may_be_left_out]
     if others and not is_rehearsal:
         db.session.execute(_statements(db.engine.dialect.name).overwrite, others)
     earlier = {first[key]: notification_id for key, notification_id in told.items()}
@@ -78,16 +85,25 @@ def mark(targets: Sequence[Target], ids: Sequence[UUID], now: datetime, *, is_re
     return {index: show("ntf", notification_id) for index, notification_id in earlier.items()}
 
 
-def _digest(target: Target, now: datetime) -> bytes:
+def _channels(target: Target) -> Sequence[str]:
+    return target.order.requested or target.order.type.channels
+
+
+def _redirected_to(target: Target) -> tuple[str, ...]:
+    """Keyed digests of the addresses given inline that are not the person's own."""
+    used = _channels(target)
+    return tuple(sorted(a.digest.hex() for a in target.person.redirected if a.channel in used and a.digest))
+
+
+def _digest(target: Target, addresses: Sequence[str], now: datetime) -> bytes:
     """A keyed digest: the content is encrypted, and must not be found by guessing."""
     order = target.order
     scope = f"{target.producer_id.hex if target.producer_id else ''}{'.test' if target.is_test else ''}"
     send_at = order.send_at.isoformat() if order.send_at and order.send_at > now else ""
     template = order.template_id.hex if order.template_id else ""
     named = order.requested or ()
-    return vault.digest(
-        content(scope, order.type.key, template, named, send_at, dict(order.data), near=order.type.dedupe_near)
-    )
+    data, near = dict(order.data), order.type.dedupe_near
+    return vault.digest(content(scope, order.type.key, template, named, send_at, data, near=near, addresses=addresses))
 
 
 def _row(key: _Key, target: Target, notification_id: UUID, now: datetime) -> dict[str, Any]:

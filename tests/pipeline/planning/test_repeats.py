@@ -1,5 +1,6 @@
 """De-duplication: what was said a short time ago is left out, and the answer names the earlier notification."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -15,10 +16,13 @@ import time_machine
 from apiflask import APIFlask
 
 from notifier.access import accounts, keys
+from notifier.catalogue.known import load_template_ids
 from notifier.core.errors import Rejected
+from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
-from notifier.ground.ids import new_id
+from notifier.ground.encryption import vault
+from notifier.ground.ids import new_id, parse
 from notifier.models import ContentMark, EventType, InboxItem, Notification, Submission
 from notifier.people import preferences as choosing
 from notifier.people import profiles as people
@@ -230,6 +234,150 @@ def test_what_the_product_itself_says_is_never_left_out_nor_remembered(cast: dic
     alarm = submission("admins", type="delivery_failure", data={"channel": "email", "failed": 3}, channels=("inapp",))
     assert [of(own.submit(alarm)) for _ in range(2)] == ["went", "went"]
     assert rows(ContentMark) == []
+
+
+# ---- to another address
+
+
+@pytest.fixture
+def shop(caller: Caller) -> Caller:
+    """A key that may not change people: what it gives inline holds for one notification."""
+    return replace(caller, may_change_people=False)
+
+
+RIGHT, WRONG, PHONE = "right@x.test", "wrogn@x.test", "+4915199999999"
+MAIL: dict[str, Any] = {**LIKE, "channels": ("email",)}
+BOTH: dict[str, Any] = {**LIKE, "channels": ("email", "sms")}
+NEXT: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], bool]] = [
+    ("newcomer", MAIL, {"email": WRONG}, {"email": WRONG}, True),
+    ("newcomer", MAIL, {"email": WRONG}, {"email": "wrogn@X.TEST"}, True),
+    ("newcomer", MAIL, {"email": WRONG}, {"email": RIGHT}, False),
+    ("newcomer", MAIL, {"email": WRONG}, {}, True),
+    ("alice", MAIL, {}, {"email": "alice@example.test"}, True),
+    ("alice", MAIL, {"email": "alice@example.test"}, {}, True),
+    ("alice", MAIL, {}, {"email": RIGHT}, False),
+    ("alice", MAIL, {"email": WRONG}, {"email": RIGHT}, False),
+    ("alice", MAIL, {"email": WRONG}, {}, False),
+    ("alice", MAIL, {"email": WRONG}, {"email": WRONG}, True),
+    ("alice", BOTH, {"email": WRONG, "phone": PHONE}, {"phone": PHONE, "email": WRONG}, True),
+    ("alice", BOTH, {"email": WRONG}, {"email": WRONG, "phone": "+4915112345678"}, True),  # which is hers
+    ("alice", BOTH, {"email": WRONG}, {"email": WRONG, "phone": PHONE}, False),
+    ("alice", MAIL, {}, {"phone": PHONE}, True),  # nothing of it goes there
+    ("alice", LIKE, {}, {"email": RIGHT}, True),
+    ("alice", MAIL, {}, {"name": "Allie", "locale": "de"}, True),
+]
+
+
+@ON_ONE_DATABASE
+@pytest.mark.parametrize(("who", "what", "first", "second", "is_repeat"), NEXT)
+def test_the_same_to_another_address_is_no_repeat(
+    cast: dict[str, str],
+    submit: Submit,
+    shop: Caller,
+    who: str,
+    what: dict[str, Any],
+    first: dict[str, Any],
+    second: dict[str, Any],
+    is_repeat: bool,
+) -> None:
+    said = submit(InlineRecipient(who, first), **what, caller=shop)
+    again = submit(InlineRecipient(who, second), **what, caller=shop)
+    assert of(again) == (id_of(said) if is_repeat else "went")
+    assert of(submit(InlineRecipient(who, second), **what, caller=shop)) == (id_of(said) if is_repeat else id_of(again))
+
+
+@pytest.mark.parametrize(("second", "is_repeat"), [(RIGHT, False), (WRONG, True)])
+def test_in_one_batch_it_is_compared_with_what_the_first_has_stored(
+    cast: dict[str, str], shop: Caller, second: str, is_repeat: bool
+) -> None:
+    them = [InlineRecipient("newcomer", {"email": email}) for email in (WRONG, second)]
+    answers = accept([Item(shop, submission(one, **MAIL)) for one in them])
+    assert isinstance(answers[0], Accepted)
+    assert of(answers[1]) == (id_of(answers[0].answer) if is_repeat else "went")
+
+
+@ON_ONE_DATABASE
+@pytest.mark.parametrize("size", [1, 120])
+def test_a_large_submission_and_a_rehearsal_compare_it_too(
+    cast: dict[str, str], submit: Submit, shop: Caller, size: int
+) -> None:
+    others = [InlineRecipient(f"p{n}", {}) for n in range(size - 1)]
+    with transaction():
+        people.create(others, actors={})
+
+    def say(email: str) -> str:
+        answer = submit(InlineRecipient("alice", {"email": email}), *others, **MAIL, caller=shop)
+        expand(parse("sub", answer["id"]))
+        [newest] = [
+            row for row in rows(Notification, user_id="alice") if row.submission_id == parse("sub", answer["id"])
+        ]
+        return str({d.reason for d in deliveries(notification_id=newest.id)})
+
+    def rehearse(email: str) -> str:
+        return of(dry_run([Item(shop, submission(InlineRecipient("alice", {"email": email}), **MAIL))])[0])
+
+    said = [say(WRONG), say(WRONG), say(RIGHT), say(RIGHT)]
+    assert said == ["{None}", "{'duplicate'}"] * 2
+    assert (rehearse(WRONG) == "went", rehearse("third@x.test") == "went") == (False, True)
+
+
+def test_a_mark_of_the_last_release_still_counts(cast: dict[str, str], submit: Submit, caller: Caller) -> None:
+    """It holds the digest of a text without addresses."""
+    first = submit("alice", **MAIL)
+    [mark] = rows(ContentMark)
+    assert caller.producer_id is not None
+    text = json.dumps(
+        [caller.producer_id.hex, "like", load_template_ids(["like"])["like"].hex, ["email"], "", LIKE["data"]],
+        sort_keys=True,
+        separators=(",", ":"),
+    )
+    assert bytes(mark.digest) == vault.digest(text)
+    assert of(submit("alice", **MAIL)) == id_of(first)
+
+
+MOVES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
+    (MAIL, {"email": RIGHT}, False),
+    (BOTH, {"phone": PHONE}, False),
+    (MAIL, {"phone": PHONE}, True),
+    (MAIL, {"email": "alice@example.test"}, True),
+    (MAIL, {"name": "Allie"}, True),
+]
+
+
+@pytest.mark.parametrize(("what", "changes", "is_repeat"), MOVES)
+def test_whose_stored_address_it_corrects_hears_it_there_once(
+    cast: dict[str, str], submit: Submit, what: dict[str, Any], changes: dict[str, Any], is_repeat: bool
+) -> None:
+    """By a key with the scope users."""
+    first = submit("alice", **what)
+    corrected = submit(InlineRecipient("alice", changes), **what)
+    assert of(corrected) == (id_of(first) if is_repeat else "went")
+    for again in (InlineRecipient("alice", changes), "alice"):
+        assert of(submit(again, **what)) == (id_of(first) if is_repeat else id_of(corrected))
+
+
+@ON_ONE_DATABASE
+@pytest.mark.parametrize("emails", [(RIGHT, RIGHT), (None, RIGHT), (RIGHT, None)])
+def test_of_those_that_correct_it_in_one_batch_one_goes(
+    cast: dict[str, str], submit: Submit, caller: Caller, emails: tuple[str | None, ...]
+) -> None:
+    submit("alice", **MAIL)
+    them = [InlineRecipient("alice", {"email": email} if email else {}) for email in emails]
+    answers = accept([Item(caller, submission(one, **MAIL)) for one in them])
+    assert isinstance(answers[0], Accepted)
+    assert [of(answer) for answer in answers] == ["went", id_of(answers[0].answer)]
+
+
+@ON_ONE_DATABASE
+def test_a_stored_address_that_a_large_submission_corrects_is_told_once(cast: dict[str, str], submit: Submit) -> None:
+    others = [InlineRecipient(f"p{n}", {"name": "P"}) for n in range(120)]
+    reasons = []
+    for alice in ("alice", InlineRecipient("alice", {"email": RIGHT}), InlineRecipient("alice", {"email": RIGHT})):
+        submission_id = parse("sub", submit(alice, *others, **MAIL)["id"])
+        expand(submission_id)
+        [newest] = [row for row in rows(Notification, user_id="alice") if row.submission_id == submission_id]
+        reasons.append({d.reason for d in deliveries(notification_id=newest.id)})
+    assert reasons == [{None}, {None}, {"duplicate"}]
 
 
 # ---- for how long
