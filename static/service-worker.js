@@ -1,5 +1,5 @@
 // Shows what is pushed while no page of ours is open, and opens its link on a click. Served at /service-worker.js.
-// The payload is that of notifier/channels/webpush_vapid.py; it is data of others, so only web addresses are followed.
+// The payload is that of notifier/channels/adapters/webpush_vapid.py; it is data of others, so only web addresses are followed.
 
 const HOME = "/inbox";
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from notifier.channels import ADAPTERS
 from notifier.ground.config import ROOT
 
 CHANNEL_NAMES = {"inapp", "email", "sms", "push", "webpush", "webhook", "slack", "whatsapp", "voice"}
@@ -191,6 +192,38 @@ def channels_told_apart(name: str) -> list[str]:
 def _speaks_of_channels(node: ast.Compare) -> bool:
     """`"email" in changes` asks for a field of a person, not for a channel."""
     return "channel" in ast.unparse(node).lower()
+
+
+# SMTP_URL and SMTP_FROM are settings of the installation too: read with the others, and in the README's table.
+NAMES_A_PROVIDER = {"notifier.ground.config"}
+
+
+def test_no_provider_is_named_outside_channels() -> None:
+    """Neither imported nor told apart, and none of its settings."""
+    names = {name for name in MODULES if not name.startswith("notifier.channels")} - NAMES_A_PROVIDER
+    assert faults(providers_named, names) == {}
+    assert faults(adapters_imported, set(MODULES) - {"notifier.channels"}) == {}
+
+
+def providers_named(name: str) -> list[str]:
+    settings = {setting.name for adapter in ADAPTERS for setting in adapter.settings}
+    own = re.compile(rf"\b({'|'.join(sorted(settings | {setting.lower() for setting in settings}))})\b")
+    providers = {adapter.provider for adapter in ADAPTERS} - CHANNEL_NAMES
+    found = []
+    for node in ast.walk(MODULES[name]):
+        named = node.value if isinstance(node, ast.Constant) else node.attr if isinstance(node, ast.Attribute) else None
+        if isinstance(named, str) and own.search(named):
+            found.append(f"line {node.lineno}: {named}")
+        if isinstance(node, ast.Compare | ast.MatchValue) and providers & {
+            leaf.value for leaf in ast.walk(node) if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)
+        }:
+            found.append(ast.unparse(node))
+    return found
+
+
+def adapters_imported(name: str) -> set[str]:
+    adapters = "notifier.channels.adapters"
+    return {target for target in ours(name) if target.startswith(adapters)} if not name.startswith(adapters) else set()
 
 
 CLOCK = {

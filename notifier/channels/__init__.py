@@ -7,7 +7,7 @@ adapters of an installation. Knows nothing of notifications or the database.
 from notifier.channels.adapters.email_smtp import EmailSmtp
 from notifier.channels.adapters.webhook_standard import StandardWebhook
 from notifier.channels.adapters.webpush_vapid import WebPush
-from notifier.channels.contract import Adapter, Channel
+from notifier.channels.contract import Adapter, Channel, Setting
 from notifier.channels.sandbox import magic_word as magic_word
 from notifier.channels.sandbox import sandbox_for as sandbox_for
 from notifier.channels.table import BUILT_IN
@@ -22,6 +22,11 @@ ADAPTERS: tuple[type[Adapter], ...] = (
     StandardWebhook,
     WebPush,
 )
+
+# What `migrate` makes once for an installation: the name it is kept under → the setting.
+MADE: dict[str, Setting] = {
+    setting.kept_as: setting for adapter in ADAPTERS for setting in adapter.settings if setting.make
+}
 
 CHANNELS: dict[str, Channel] = {
     channel.name: channel for channel in (*BUILT_IN, *(adapter.channel for adapter in ADAPTERS))

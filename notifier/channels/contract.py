@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from notifier.channels.wire.http import Http, Response, explain
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Message, Receipt, Recipient
+from notifier.ground.config import Settings
 
 RECEIVER_MARK = "#"  # in the scope of one receiver: what follows it stands for the address
 _PORTS = {"http": 80, "https": 443}
@@ -90,6 +91,9 @@ class Channel:
 class Setting:
     """One setting of a provider, from which its form is generated. `example` is shown there, and used by the contract
     test.
+
+    `make`: makes a value once for an installation that is given none. `migrate` calls it and keeps the value encrypted.
+    `default`: where nothing else is known. `default_here`: the default that follows from the installation's settings.
     """
 
     name: str
@@ -98,6 +102,17 @@ class Setting:
     is_required: bool = True
     default: str | None = None
     example: str = ""
+    make: Callable[[], str] | None = None
+    default_here: Callable[[Settings], str] | None = None
+
+    @property
+    def must_be_given(self) -> bool:
+        return self.is_required and self.default is None
+
+    @property
+    def kept_as(self) -> str:
+        """The name under which the installation keeps what `make` made."""
+        return self.name.lower()
 
 
 class Adapter:
@@ -129,6 +144,32 @@ class Adapter:
     def send(self, message: Message, to: Recipient) -> Receipt:
         """Hands one message to the provider. Raises a DeliveryError; any other exception is a bug."""
         raise NotImplementedError
+
+    @classmethod
+    def missing(cls, options: Mapping[str, str]) -> list[str]:
+        """The names of the settings that it cannot send without and that are not among the options."""
+        return [setting.name for setting in cls.settings if setting.must_be_given and not options.get(setting.name)]
+
+    @classmethod
+    def options_here(cls, settings: Settings, made: Mapping[str, str]) -> dict[str, str]:
+        """Its settings in an installation: the environment's, else those that `migrate` made (by name), else the
+        installation's defaults. Those without any of these are left out. Raises BadSettings.
+        """
+        found = {}
+        for setting in cls.settings:
+            value = settings.of_provider(setting.name) or made.get(setting.name)
+            if value is None and setting.default_here is not None:
+                value = setting.default_here(settings)
+            if value is not None:
+                found[setting.name] = value
+        return found
+
+    @property
+    def public_key(self) -> str | None:
+        """The public part of its key, with which devices subscribe (a browser's `applicationServerKey`). None: they
+        need none.
+        """
+        return None
 
     def scope(self, to: Recipient) -> str:
         """The scope whose health a send to this address depends on and reports about: the provider, or one server, by

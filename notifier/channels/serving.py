@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from flask import Flask, current_app
 
 from notifier.channels import ADAPTERS, CHANNELS
-from notifier.channels.adapters.webpush_vapid import WebPush
 from notifier.channels.contract import Adapter
 from notifier.channels.sandbox import magic_word, sandbox_for
 from notifier.channels.wire.http import Http
@@ -73,7 +72,7 @@ class Registry:
         self.configure(())
 
     def use_made(self, made: Mapping[str, str]) -> None:
-        """Settings that were made once for the installation, and its defaults; what the environment says goes first."""
+        """Settings that were made once for the installation, by name; the environment's go first."""
         self._made = made
         self.configure(self._accounts)
 
@@ -111,18 +110,10 @@ class Registry:
         self._state()
 
     def _options(self, adapter: type[Adapter]) -> dict[str, str]:
-        """The given settings of an adapter; it adds its defaults itself."""
-        given = {
-            setting.name: self._settings.of_provider(setting.name) or self._made.get(setting.name)
-            for setting in adapter.settings
-        }
-        return {name: value for name, value in given.items() if value is not None}
+        return adapter.options_here(self._settings, self._made)
 
     def _is_configured(self, adapter: type[Adapter]) -> bool:
-        options = self._options(adapter)
-        return all(
-            setting.name in options for setting in adapter.settings if setting.is_required and setting.default is None
-        )
+        return not adapter.missing(self._options(adapter))
 
     def _build(self, account: Account) -> Adapter:
         models = {adapter.provider: adapter for adapter in ADAPTERS}
@@ -175,9 +166,9 @@ class Registry:
         """All accounts in use, by channel and in the order of their positions."""
         return [pair for name in CHANNELS for pair in self._real.get(name, ())]
 
-    def browser_key(self) -> str | None:
-        """The public key that browsers subscribe to push with; None where there is none yet."""
-        return next((adapter.public_key for _, adapter in self.accounts() if isinstance(adapter, WebPush)), None)
+    def public_key(self, channel: str) -> str | None:
+        """The key with which devices subscribe on a channel; None where there is none (yet)."""
+        return next((key for _, adapter in self._real.get(channel, ()) if (key := adapter.public_key)), None)
 
     def may_reach(self, channel: str, value: str) -> bool:
         """Whether an address that is a URL leads where calls may go, as far as it can be told without a look-up."""

@@ -5,10 +5,9 @@ keep people's changes.
 """
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from email.utils import parseaddr
 from typing import Any
 
 from sqlalchemy import inspect, select
@@ -16,10 +15,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.orm.attributes import flag_modified
 
-from notifier import catalogue
+from notifier import catalogue, channels
 from notifier.access import accounts, keys
 from notifier.channels import serving
-from notifier.channels.adapters.webpush_vapid import new_private_key
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.config import Settings, current_settings
@@ -41,11 +39,7 @@ from notifier.models.producer import SCOPES
 from notifier.people import profiles as people
 
 DIGEST_KEY = "digest_key"
-VAPID_KEY = "vapid_key"
-_MAKE: dict[str, Callable[[], bytes]] = {
-    DIGEST_KEY: lambda: secrets.token_bytes(32),
-    VAPID_KEY: lambda: new_private_key().encode(),
-}
+SECRETS = (DIGEST_KEY, *channels.MADE)
 # A type's two times lay this close together when the catalogue wrote them, before both were written as one.
 _ONE_WRITING = timedelta(seconds=1)
 ADMIN_USER_ID = "admin"
@@ -65,16 +59,18 @@ def open_vault() -> bool:
     db.session.rollback()
     if DIGEST_KEY in made:
         vault.use_digest_key(made[DIGEST_KEY])
-    if VAPID_KEY in made:
-        serving.registry().use_made(
-            {"VAPID_KEY": made[VAPID_KEY].decode(), "VAPID_CONTACT": _contact(current_settings())}
-        )
-    return made.keys() >= _MAKE.keys()
+    serving.registry().use_made(settings_of_providers(made))
+    return made.keys() >= set(SECRETS)
 
 
-def _contact(settings: Settings) -> str:
-    """The contact for push services, unless VAPID_CONTACT is set: the first admin, or else the sender of mails."""
-    return f"mailto:{settings.notifier_admin_email or parseaddr(settings.smtp_from)[1]}"
+def settings_of_providers(made: Mapping[str, bytes]) -> dict[str, str]:
+    """Those of the installation's secrets that providers declare: the setting's name → its value."""
+    return {setting.name: made[name].decode() for name, setting in channels.MADE.items() if name in made}
+
+
+def _make(name: str) -> bytes:
+    setting = channels.MADE.get(name)
+    return setting.make().encode() if setting and setting.make else secrets.token_bytes(32)
 
 
 def prepare() -> None:
@@ -91,9 +87,7 @@ def prepare() -> None:
 def _make_secrets() -> None:
     if open_vault():
         return
-    rows = [
-        {"name": name, "sealed": vault.encrypt(make(), f"installation_secret.{name}")} for name, make in _MAKE.items()
-    ]
+    rows = [{"name": name, "sealed": vault.encrypt(_make(name), f"installation_secret.{name}")} for name in SECRETS]
     with transaction() as session:
         insert = (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert(InstallationSecret)
         session.execute(insert.on_conflict_do_nothing(), rows)

@@ -129,9 +129,9 @@ def _checked(adapter: str, options: Mapping[str, str], weight: int) -> type[Adap
             "/adapter",
             f"there is no provider {adapter!r}; there are: {', '.join(sorted(a.provider for a in ADAPTERS))}",
         )
-    declared = {setting.name: setting for setting in model.settings}
-    unknown = sorted(options.keys() - declared.keys())
-    missing = sorted(n for n, s in declared.items() if s.is_required and s.default is None and n not in options)
+    declared = [setting.name for setting in model.settings]
+    unknown = sorted(options.keys() - set(declared))
+    missing = sorted(model.missing(options))
     if unknown or missing:
         raise _refused(
             "/options",

@@ -7,16 +7,18 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from notifier.channels import ADAPTERS, CHANNELS
+from notifier.channels import ADAPTERS, CHANNELS, MADE
 from notifier.channels.contract import Adapter, Channel
 from notifier.channels.sandbox import sandbox_for
 from notifier.channels.wire.http import Http
 from notifier.core.errors import DeliveryError, Misconfigured, Retryable
 from notifier.core.message import Message, Receipt, Recipient
+from notifier.ground.config import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 
@@ -99,6 +101,31 @@ def test_it_declares_itself(adapter: type[Adapter]) -> None:
         assert setting.help
         assert setting.example, "the contract test fills the settings with their examples"
         assert not (setting.is_secret and setting.default)
+
+
+@real_adapter
+def test_what_is_made_for_an_installation_is_a_secret_of_its_own(adapter: type[Adapter], world: World) -> None:
+    made = [setting for setting in adapter.settings if setting.make]
+    for setting in made:
+        assert setting.make
+        assert setting.is_secret
+        assert setting.make() != setting.make()
+        assert setting.kept_as != "digest_key"
+        assert MADE[setting.kept_as] == setting, "another adapter makes one of this name"
+    adapter({setting.name: setting.make() for setting in made if setting.make}, world.http).close()
+
+
+@real_adapter
+def test_its_defaults_here_follow_from_any_settings(adapter: type[Adapter], world: World, tmp_path: Path) -> None:
+    settings = Settings.from_env({"NOTIFIER_HOME": str(tmp_path), "PUBLIC_URL": "https://[::1]:8443"})
+    adapter(adapter.options_here(settings, {}), world.http).close()
+
+
+@every_adapter
+def test_its_public_key_tells_no_secret(adapter: type[Adapter], world: World) -> None:
+    built = world.build(adapter)
+    assert (adapter({}, world.http).public_key, type(built.public_key)) in ((None, type(None)), (None, str))
+    assert built.public_key not in {built.options[setting.name] for setting in adapter.settings if setting.is_secret}
 
 
 def test_no_two_adapters_have_one_name() -> None:

@@ -151,21 +151,22 @@ def test_an_account_that_cannot_be_used_is_named_and_not_quoted(broken: Account,
 
 def test_browser_push_is_on_from_the_moment_its_key_is_made(tmp_path: Path) -> None:
     found = registry(tmp_path, **PRODUCTION)
-    assert (found.is_on("webpush"), found.browser_key()) == (False, None)
+    assert (found.is_on("webpush"), found.public_key("webpush")) == (False, None)
     found.use_made({"VAPID_KEY": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"})
     assert found.is_on("webpush")
     assert found.facts()["webpush"].is_on
     assert (
-        found.browser_key() == "BG_wO5SSQc4drdQ1GeaWDgqFtBppoFwygQOqK84VlMoWPE91OlW_AdxT9sCwx-7ni0DG_30lqW4igrmJzvccFEo"
+        found.public_key("webpush")
+        == "BG_wO5SSQc4drdQ1GeaWDgqFtBppoFwygQOqK84VlMoWPE91OlW_AdxT9sCwx-7ni0DG_30lqW4igrmJzvccFEo"
     )
 
 
 def test_the_key_of_the_environment_goes_before_the_one_that_was_made(tmp_path: Path) -> None:
     given = registry(tmp_path, VAPID_KEY="AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI")
-    key = given.browser_key()
+    key = given.public_key("webpush")
     given.use_made({"VAPID_KEY": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"})
     assert key
-    assert given.browser_key() == key
+    assert given.public_key("webpush") == key
 
 
 def test_what_was_made_stays_when_other_accounts_are_taken_up(tmp_path: Path) -> None:

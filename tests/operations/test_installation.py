@@ -33,10 +33,10 @@ def test_preparing_again_keeps_what_was_made(app: APIFlask) -> None:
 
 
 def test_every_process_knows_the_key_that_browsers_subscribe_with(app: APIFlask, settings: Settings) -> None:
-    key = serving.registry().browser_key()
+    key = serving.registry().public_key("webpush")
     other = create_app(settings, socketio_queue=False)
     with other.app_context():
-        assert serving.registry().browser_key() == key is not None
+        assert serving.registry().public_key("webpush") == key is not None
         db.engine.dispose()
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from email.utils import parseaddr
 from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from notifier.channels.wire.http import HOSTS, STATUSES, Family, Http, Response,
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.ground.clock import now
+from notifier.ground.config import Settings
 
 LONGEST_PAYLOAD = 3993  # bytes: every push service takes 4,096, of which encryption uses 103
 _LONGEST_TTL_S = 28 * 86_400  # what the services keep a message for at most
@@ -54,6 +56,11 @@ def new_private_key() -> str:
     return _text(key.private_key.private_numbers().private_value.to_bytes(32, "big"))
 
 
+def _contact(settings: Settings) -> str:
+    """The first admin, or else the sender of mails."""
+    return f"mailto:{settings.notifier_admin_email or parseaddr(settings.smtp_from)[1]}"
+
+
 class WebPush(Adapter):
     """One key serves the whole installation: a subscription is bound to the key it was made with."""
 
@@ -65,12 +72,14 @@ class WebPush(Adapter):
             "VAPID_KEY",
             "private key that browsers know us by; made by `migrate`",
             is_secret=True,
+            make=new_private_key,
             example="AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE",
         ),
         Setting(
             "VAPID_CONTACT",
             "whom push services tell of trouble: `mailto:` or `https:`",
             default="mailto:notifier@localhost",
+            default_here=_contact,
             example="mailto:ops@x.test",
         ),
     )

@@ -7,24 +7,21 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from notifier.channels.adapters.webpush_vapid import WebPush
-from notifier.channels.wire.http import Http
 from notifier.ground.encryption import KeysDoNotFit, Vault
 from notifier.ground.extensions import db
 from notifier.models import InstallationSecret
 from notifier.models.types import EncryptedJSON, EncryptedText
-from notifier.operations.installation import DIGEST_KEY, VAPID_KEY
+from notifier.operations.installation import SECRETS
 from notifier.programs.doctor.findings import Finding, fault, ok, warning
 from notifier.programs.doctor.patient import Patient
 
 # Rows of each table from either end: a key that was taken away leaves the oldest unreadable, a wrong one the newest
 SAMPLE = 200
-_MADE = {DIGEST_KEY, VAPID_KEY}
 _SHORTEST_SECRET = 32
 _FEWEST_CHARACTERS = 10
 _FEWEST_BYTES = 16  # different ones in a key; of 32 random bytes about 30 differ
 _ROTATE = "Put a new one in front, see Rotating in docs/operations.md."
-_MAKE_KEY = 'One is made by: python -c "from notifier.encryption import KeyRing; print(KeyRing.generate())"'
+_MAKE_KEY = 'One is made by: python -c "from notifier.ground.encryption import KeyRing; print(KeyRing.generate())"'
 
 
 def settings(patient: Patient) -> Iterator[Finding]:
@@ -76,7 +73,7 @@ def stored(patient: Patient) -> Iterator[Finding]:
     vault = patient.vault
     if vault is None:
         return
-    rows = db.session.scalars(sa.select(InstallationSecret).where(InstallationSecret.name.in_(_MADE)))
+    rows = db.session.scalars(sa.select(InstallationSecret).where(InstallationSecret.name.in_(SECRETS)))
     try:
         made = {row.name: vault.decrypt(bytes(row.sealed), f"installation_secret.{row.name}") for row in rows}
     except KeysDoNotFit as error:
@@ -85,28 +82,12 @@ def stored(patient: Patient) -> Iterator[Finding]:
             "Start with the ENCRYPTION_KEYS it was written with: add the missing one at their end.",
         )
         return
-    missing = sorted(_MADE - made.keys())
+    missing = sorted(set(SECRETS) - made.keys())
     if missing:
         yield fault(f"the database lacks {' and '.join(missing)}", "Run: python -m notifier migrate")
     else:
         yield ok("the keys fit the database")
-    yield from _vapid(patient, made.get(VAPID_KEY))
     yield from _samples(vault)
-
-
-def _vapid(patient: Patient, made: bytes | None) -> Iterator[Finding]:
-    given = patient.settings.of_provider("VAPID_KEY")
-    key = given or (made.decode() if made else None)
-    if key is None:
-        return
-    try:
-        WebPush({"VAPID_KEY": key}, Http())
-    except ValueError as error:
-        yield fault(
-            f"browser push cannot work: {error}", "Correct VAPID_KEY, or unset it to use the one that migrate made."
-        )
-        return
-    yield ok(f"the VAPID key is a P-256 key, {'given' if given else 'made'} for this installation")
 
 
 def _samples(vault: Vault) -> Iterator[Finding]:

@@ -68,18 +68,26 @@ class Patient:
 
 def _secrets(settings: Settings) -> list[str]:
     """Longest first, since one may be a part of another; nothing so short that it would be found in any sentence."""
-    urls = [urlsplit(url) for url in (settings.database_url, settings.redis_url, settings.smtp_url) if url]
-    passwords = [text for url in urls if url.password for text in (url.password, unquote(url.password))]
     keys = [base64.b64encode(key).decode() for _, key in settings.encryption_keys.keys]
     declared = [
         _declared(settings, setting.name) for adapter in ADAPTERS for setting in adapter.settings if setting.is_secret
     ]
+    passwords = [text for url in (settings.database_url, settings.redis_url, *declared) for text in _password(url)]
     others = [settings.secret_key, settings.notifier_admin_password, settings.notifier_producer_key]
     return sorted(
         {text for text in (*passwords, *keys, *declared, *others) if text and len(text) >= _SHORTEST_SECRET},
         key=len,
         reverse=True,
     )
+
+
+def _password(url: str | None) -> tuple[str, ...]:
+    """As it stands there, and unquoted."""
+    try:
+        password = urlsplit(url or "").password
+    except ValueError:
+        return ()
+    return (password, unquote(password)) if password else ()
 
 
 def _declared(settings: Settings, name: str) -> str | None:

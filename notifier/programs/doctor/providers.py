@@ -8,7 +8,7 @@ from functools import partial
 import redis
 import sqlalchemy as sa
 
-from notifier.channels import ADAPTERS, CHANNELS
+from notifier.channels import ADAPTERS, CHANNELS, MADE
 from notifier.channels.contract import Adapter
 from notifier.channels.table import MAIL
 from notifier.channels.wire.http import Http
@@ -16,7 +16,7 @@ from notifier.core.errors import DeliveryError
 from notifier.ground.encryption import KeysDoNotFit
 from notifier.ground.extensions import db
 from notifier.models import InstallationSecret, Provider
-from notifier.operations.installation import VAPID_KEY
+from notifier.operations.installation import settings_of_providers
 from notifier.programs.doctor.findings import Finding, fault, ok, skipped, warning
 from notifier.programs.doctor.patient import Patient
 from notifier.programs.doctor.tasks import Task
@@ -65,13 +65,13 @@ def providers(patient: Patient) -> Iterator[Finding]:
 
 
 def _made(patient: Patient) -> dict[str, str]:
-    """The setting that `migrate` made, unless it cannot be read: then `keys` says so."""
-    sealed = db.session.scalar(sa.select(InstallationSecret.sealed).where(InstallationSecret.name == VAPID_KEY))
+    """The settings that `migrate` made, unless they cannot be read: then `secrets` says so."""
+    if patient.vault is None:
+        return {}
+    rows = db.session.scalars(sa.select(InstallationSecret).where(InstallationSecret.name.in_(MADE)))
     try:
-        return (
-            {"VAPID_KEY": patient.vault.decrypt(bytes(sealed), f"installation_secret.{VAPID_KEY}").decode()}
-            if patient.vault and sealed
-            else {}
+        return settings_of_providers(
+            {row.name: patient.vault.decrypt(bytes(row.sealed), f"installation_secret.{row.name}") for row in rows}
         )
     except KeysDoNotFit:
         return {}
@@ -80,19 +80,12 @@ def _made(patient: Patient) -> dict[str, str]:
 def _of_environment(patient: Patient, made: Mapping[str, str]) -> Iterator[_Account | Finding]:
     """An adapter is configured when all that it requires is given; a part of that is a mistake."""
     for model in ADAPTERS:
-        given = {
-            setting.name: patient.settings.of_provider(setting.name) or made.get(setting.name)
-            for setting in model.settings
-        }
-        required = _required(model)
-        missing = [name for name in required if not given[name]]
+        options = model.options_here(patient.settings, made)
+        required, missing = model.missing({}), model.missing(options)
         if required and not missing:
-            yield _Account(
-                model.provider,
-                model,
-                {name: value for name, value in given.items() if value},
-                "Correct it in the environment.",
-            )
+            own = [s.name for s in model.settings if s.make and patient.settings.of_provider(s.name)]
+            unset = f", or unset {' and '.join(own)} to use what migrate made" if own else ""
+            yield _Account(model.provider, model, options, f"Correct it in the environment{unset}.")
         elif len(missing) < len(required):
             yield fault(
                 f"{model.label} lacks {', '.join(missing)}, and is not used", "Set it too, or unset the others."
@@ -121,15 +114,11 @@ def _of_database(patient: Patient) -> Iterator[_Account | Finding]:
                 "Put the key they were written with at their end, or enter the settings again.",
             )
             continue
-        missing = [name for name in _required(model) if not options.get(name)]
+        missing = model.missing(options)
         if missing:
             yield fault(f"{row.name} ({model.label}) lacks {', '.join(missing)}", at)
             continue
         yield _Account(row.name, model, options, at)
-
-
-def _required(model: type[Adapter]) -> list[str]:
-    return [setting.name for setting in model.settings if setting.is_required and setting.default is None]
 
 
 def _examine(account: _Account, http: Http) -> Iterator[Finding]:
@@ -151,13 +140,14 @@ def _examine(account: _Account, http: Http) -> Iterator[Finding]:
 
 def _channels(patient: Patient, served: Set[str]) -> Iterator[Finding]:
     """Which channels have no provider."""
-    free = {model.channel.name for model in ADAPTERS if not _required(model)}
+    free = {model.channel.name for model in ADAPTERS if not model.missing({})}
     unserved = [name for name, channel in CHANNELS.items() if channel.address is not None and name not in served | free]
     if not patient.settings.is_production:
         yield ok(f"without a provider, so the sandbox captures: {', '.join(unserved) or 'none'}")
         return
     if MAIL.name in unserved:
-        remedy = "Set SMTP_URL, or add one: python -m notifier providers add"
+        needed = next(model.missing({}) for model in ADAPTERS if model.channel is MAIL)
+        remedy = f"Set {' and '.join(needed)}, or add one: python -m notifier providers add"
         yield warning("there is no provider of e-mail: sign-in links and alerts reach nobody", remedy)
     yield ok(f"without a provider, and so off: {', '.join(unserved) or 'none'}")
 

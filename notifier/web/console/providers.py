@@ -68,7 +68,7 @@ def _form_of(adapter: type[Adapter], base: type[AccountForm], *, is_new: bool) -
     """The form of one adapter: a field for each of its settings, `setting_NAME`."""
     fields: dict[str, Any] = {}
     for setting in adapter.settings:
-        needs = is_new and setting.is_required and setting.default is None
+        needs = is_new and setting.must_be_given
         validators = [DataRequired(f"{setting.name} is required.") if needs else Optional(), Length(max=_LONGEST)]
         kind = PasswordField if setting.is_secret else StringField
         fields[f"setting_{setting.name}"] = kind(setting.name, validators, filters=[lambda text: (text or "").strip()])

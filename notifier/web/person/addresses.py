@@ -15,6 +15,7 @@ from flask_login import current_user
 from notifier import channels
 from notifier.access import address_codes
 from notifier.channels import serving
+from notifier.channels.table import WEB_PUSH
 from notifier.core.errors import Rejected
 from notifier.ground.ids import parse
 from notifier.models import Address
@@ -62,7 +63,7 @@ def address_book() -> dict[str, Any]:
             for name, channel in channels.CHANNELS.items()
             if address_codes.is_addable(name)
         ],
-        "push_key": serving.registry().browser_key(),
+        "push_key": serving.registry().public_key(WEB_PUSH.name),
         "reason": lambda code: _REASONS.get(code, _DEAD),
     }
 

@@ -134,10 +134,10 @@ UNTIL_THEN = "Until then requests are accepted and wait."
             "Run: python -m notifier migrate",
         ),
         (
-            "secrets",
+            "providers",
             {"VAPID_KEY": "no-key"},
-            "browser push cannot work: VAPID_KEY is no private key",
-            "Correct VAPID_KEY, or unset it",
+            "webpush (Web Push) cannot be used: VAPID_KEY is no private key",
+            "Correct it in the environment, or unset VAPID_KEY to use what migrate made.",
         ),
         (
             "providers",
