@@ -15,7 +15,7 @@ from notifier.ledgers import audit
 from notifier.operations import installation
 from notifier.realtime import gateway
 
-MOST_SAID = 64 * 1024  # bytes in a message over Socket.IO: browsers say little
+MOST_SAID = 64 * 1024  # bytes in a message over Socket.IO: browsers send little
 
 
 def create_app(
@@ -69,7 +69,7 @@ def create_app(
         max_http_buffer_size=MOST_SAID,
     )
     gateway.init_app(socketio)
-    if hops := settings.trusted_proxies:  # last, so that Socket.IO too hears who asks
+    if hops := settings.trusted_proxies:  # last, so that Socket.IO knows the caller too
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
 
     api.init_app(app)
@@ -79,7 +79,7 @@ def create_app(
 
     @app.teardown_request
     def _forget_who_acted(_error: BaseException | None) -> None:
-        audit.acting_as(None)  # a thread serves somebody else next
+        audit.acting_as(None)  # the thread serves another client next
 
     with app.app_context():
         prepare_engine(db.engine)

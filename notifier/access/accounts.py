@@ -102,7 +102,7 @@ def check_password(email: str, password: str) -> Account | None:
         return None
     if _passwords.check_needs_rehash(stored):
         with transaction() as session:
-            # Only while the old one still stands: a password changed meanwhile wins.
+            # Only if the old hash is still stored: a password changed meanwhile wins.
             unchanged = (Account.id == row.id, Account.password_hash == stored)
             session.execute(sa.update(Account).where(*unchanged).values(password_hash=_passwords.hash(given)))
     return db.session.scalar(

@@ -65,7 +65,7 @@ def note(key_id: UUID) -> None:
     uses.add(key_id, minute)
     while uses.waiting and uses.writing.acquire(
         blocking=False
-    ):  # asked again after each release: nobody's is left behind
+    ):  # checked again after each release, so that no time is left unwritten
         try:
             _write(uses.take())
         finally:

@@ -66,7 +66,7 @@ class Limiter:
         hand = self.in_hand.get(key_id)
         if hand is None or hand.window != window:
             if len(self.in_hand) >= _MOST_IN_HAND:
-                self.in_hand.clear()  # what was in hand is lost to them: a thousandth of their limit
+                self.in_hand.clear()  # they lose what was in hand: a thousandth of their limit
             hand = self.in_hand[key_id] = _InHand(window)
         share = max(cost, self.item.amount // _PARTS) if cost > 0 else cost
         if not 0 < cost <= hand.left and not self._take(key_id, hand, share):
@@ -139,7 +139,7 @@ def _charge(limiter: Limiter, key: str, cost: int) -> None:
     g.rate_limit = (limiter, max(0, limiter.item.amount - used), resets_in)
     if used > limiter.item.amount:
         if cost > 1:
-            limiter.count(key, -cost, window)  # what was refused is not paid for, so that a smaller call may pass
+            limiter.count(key, -cost, window)  # a refused call costs nothing, so that a smaller one may pass
         raise Rejected("rate_limited", f"at most {_said(limiter.item)}; this call costs {cost}", retry_after=resets_in)
 
 

@@ -25,7 +25,7 @@ from notifier.batchworker.shares import WEIGHTS, ceiling, kept_for_urgent
 from notifier.batchworker.take import Raw, Source, Taker
 
 MOMENT_S = 0.002  # after which nothing more is expected to finish with the others
-LONGEST_BATCH_WAIT_S = 0.02  # what has finished is recorded after this long at the latest
+LONGEST_BATCH_WAIT_S = 0.02  # finished jobs are recorded after this long at the latest
 MOST_TAKEN = 200
 LEASE_S = 120.0  # after which RQ calls a job abandoned whose worker says nothing
 BEAT_S = 5.0
@@ -33,7 +33,7 @@ PAUSE_S = 1.0  # after the database or Redis failed
 # How long Redis may take, the bell's wait in it included: while it hangs, what is in flight must be looked
 # after all the same
 ANSWER_S = 3.0
-DRAIN_S = 12.0  # for what is in flight when the worker is told to stop
+DRAIN_S = 12.0  # for the jobs in flight when the worker is told to stop
 
 log = structlog.get_logger()
 
@@ -276,7 +276,7 @@ class BatchWorker(BaseWorker):
         try:
             self._recorded += handler.finish(jobs)
         except handler.outages as error:
-            self._pause("worker.finish_failed", error)  # what was sent must be recorded: again later
+            self._pause("worker.finish_failed", error)  # sent messages must be recorded: try again later
             return
         except Exception:
             if len(jobs) > 1:

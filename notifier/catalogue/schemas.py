@@ -31,7 +31,7 @@ MOST_WORK_ON_SCHEMAS = (
 _WORK_AT_ONCE = 500  # what is dearer waits until it is known how much of it there is
 _WORK_OF_A_BATCH, _FOR_EACH = 10_000, 400  # on the thread that everybody waits for; what is usual takes 100 to 300
 LONGEST_PATTERN = 1_000
-_MEMORY_OF_A_PATTERN = 1 << 20  # what is larger takes long to compile
+_MEMORY_OF_A_PATTERN = 1 << 20  # a larger pattern takes long to compile
 # Their cost grows with the square of the data, or they look for patterns with Python's own engine.
 UNAVAILABLE = ("patternProperties", "unevaluatedItems", "unevaluatedProperties")
 

@@ -88,4 +88,4 @@ def story(steps: Iterable[Step], deliveries: Iterable[Mapping[str, Any]]) -> lis
 
 def _known(delivery: Mapping[str, Any]) -> dict[str, Any]:
     until = {"until": delivery["due_at"]} if delivery["due_at"] else {}
-    return {**delivery["detail"], **until}  # what was planned may have been put off since
+    return {**delivery["detail"], **until}  # a planned delivery may have been put off since

@@ -51,7 +51,7 @@ class ChannelFacts:
     waits_when_quiet: bool = True
     is_on: bool = True
     percentage: int = 100  # of the users it is on for
-    follows: str | None = None  # goes along with that channel, to whoever has an address here
+    follows: str | None = None  # goes along with that channel, to people with an address here
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ FAILED, UNKNOWN, BOUNCED, EXPIRED, CANCELLED, SKIPPED = (
     "cancelled",
     "skipped",
 )
-DISCARDED = "discarded"  # the reason of a dead letter that somebody has put away
+DISCARDED = "discarded"  # the reason of a dead letter that a person has discarded
 
 MOVES: dict[str, frozenset[str]] = {
     WAITING: frozenset({QUEUED, DELIVERED, EXPIRED, CANCELLED, SKIPPED}),  # delivered: a due in-app item

@@ -5,7 +5,7 @@ Called by `inbox.marks` in the transaction of the mark, by `core.routing`, and b
 
 READ_ELSEWHERE = "read_elsewhere"
 
-# Why a delivery may be waiting, of those that would only repeat what has been read: a later step of an escalation,
-# and what was kept for when the person may be disturbed again. What was submitted for a certain time, a try that
-# failed and a step of routing `first` are no reminders; and what is queued is on its way.
+# The reasons for which a delivery waits that would only repeat a notification already read: a later escalation step,
+# and one held until the person may be disturbed again. A delivery scheduled for a certain time, a try that
+# failed and a step of routing `first` are no reminders; and a queued delivery is on its way.
 REMINDERS = frozenset({"escalation", "quiet_hours", "muted"})

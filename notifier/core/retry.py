@@ -69,7 +69,7 @@ def decide_next(error: DeliveryError, situation: Situation) -> RetryAt | Stop:
         return _retry_or_expire(situation, max(error.retry_after, 0.0), uses_attempt=False)
     if not isinstance(error, Retryable | Misconfigured):
         return Stop("failed", disables_address=isinstance(error, InvalidRecipient))
-    # Wrong credentials are tried again like an outage: somebody has been told, and may put them right.
+    # Wrong credentials are tried again like an outage: the admins have been told, and may mend them.
     if (
         isinstance(error, Retryable)
         and error.ambiguous

@@ -37,7 +37,7 @@ _LIKENESS = 0.86  # one letter of seven left out, added or replaced; two of them
 _OF_LATER_RELEASES = {"METRICS_PORT", "RETENTION", "SYNTHETIC", "EVENTS_SINK", "CDN_URL"}
 _OF_KUBERNETES = re.compile(
     r"_SERVICE_HOST$|_(SERVICE_)?PORT(_|$)"
-)  # what it tells of a service that is called notifier
+)  # the variables that Kubernetes sets for a service named notifier
 
 type_network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -118,7 +118,7 @@ class Settings:
     preference_cache: bool = _setting(
         "`on` caches people's preferences in Redis for up to an hour (`on` with PostgreSQL, `off` with SQLite)"
     )
-    environment: Mapping[str, str] = _unlisted(repr=False)  # where providers find what they declare for themselves
+    environment: Mapping[str, str] = _unlisted(repr=False)  # for the settings that providers declare
 
     @property
     def is_production(self) -> bool:
@@ -399,7 +399,7 @@ class _Reader:
         return dict.fromkeys(DELAYS_S, delays)
 
 
-_ANYWHERE = ("0.0.0.0", "::")  # what one listens on, and nobody can open
+_ANYWHERE = ("0.0.0.0", "::")  # addresses to listen on, which no client can open
 
 
 def local_url(host: str, port: int) -> str:

@@ -291,7 +291,7 @@ def _told(numbers: Mapping[_Set, int], now: datetime) -> dict[int, list[tuple[in
     """The database's counts, as the script takes them: of the last day, and of notifications scheduled for later."""
     oldest = now - _KEPT
     theirs = _LIMITED.where(Notification.user_id.in_({user_id for _, _, user_id in numbers}))
-    # Each by an index of its own, so that what somebody was sent before is not read. Keys begin with the time.
+    # Each by an index of its own, so that earlier notifications are not read. Keys begin with the time.
     recent = theirs.where(Notification.id >= UUID(int=_ms(oldest) << 80), Notification.created_at > oldest)
     scheduled = theirs.where(Notification.send_at > oldest)
     told: dict[int, list[tuple[int, str]]] = {number: [] for number in numbers.values()}

@@ -12,7 +12,7 @@ from notifier.ground.extensions import Base
 from notifier.ground.ids import new_id, show
 from notifier.models.types import STORED_USER_ID, EncryptedJSON, EncryptedText, PlainJSON, UtcDateTime
 
-_DEAD = "status IN ('failed', 'unknown') AND reason IS NULL"  # what somebody has discarded says so as its reason
+_DEAD = "status IN ('failed', 'unknown') AND reason IS NULL"  # a discarded delivery has that as its reason
 _LATER = "send_at IS NOT NULL"
 _HELD = "status = 'waiting' AND held_for IS NOT NULL"
 

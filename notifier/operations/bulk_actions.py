@@ -157,7 +157,7 @@ def _work_one(taken: list[UUID]) -> int:
             doorbells = _doorbells(session, keys)
             row.wake_at = (
                 now + _REDIS_PAUSE
-            )  # nobody else takes it while Redis is asked; when it cannot be, it is tried again then
+            )  # no other scheduler takes it while we call Redis; if that fails, it is tried again then
         else:
             doorbells = _ACTS[kind](session, row, keys) if keys else []
             _note(row, keys, size, len(doorbells), now)
@@ -175,7 +175,7 @@ def _note(row: BulkAction, keys: list[UUID], size: int, done: int, now: datetime
     row.left += len(keys) - done
     row.total = max(
         row.total, row.done + row.left
-    )  # what had failed by then, and was recorded only after it was counted
+    )  # deliveries that had failed by then, but were recorded only after the count
     if keys:
         row.cursor = keys[-1]
     row.wake_at = now + timedelta(seconds=len(keys) / row.per_second) if row.per_second else None

@@ -141,7 +141,7 @@ def add_browser(user_id: str, subscription: str, *, label: str) -> Address:
     return address
 
 
-# ---- what they share ------------------------------------------------------------------------------------------------
+# ---- shared by both sides -------------------------------------------------------------------------------------------
 
 
 def refused(*faults: Fault) -> Rejected:

@@ -40,7 +40,7 @@ CEILING_S = 3600
 _STAMP_S = 2 * CEILING_S
 _CLOSED = "closed:"
 _PEOPLE = "people"
-_MARGIN_S = 0.5  # for who has just looked whether the revision is still the same
+_MARGIN_S = 0.5  # for callers that have just checked the revision
 
 _TAKE_STAMPS = """
 local stamps = {}

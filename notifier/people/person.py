@@ -28,7 +28,7 @@ from notifier.people import cache as people_cache
 UTC = ZoneInfo("UTC")
 
 
-TRIED_AGAIN_AFTER = timedelta(days=1)  # a dead address, by what is mandatory
+TRIED_AGAIN_AFTER = timedelta(days=1)  # a mandatory type tries a dead address
 
 
 Given = Mapping[str, Any]  # fields of a profile that hold for one notification alone

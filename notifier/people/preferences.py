@@ -27,7 +27,7 @@ from notifier.people.given_choices import CLEAN, clean
 API = "api"  # the source of what keys change
 Conditions = Sequence[sa.ColumnElement[bool]]
 
-_DISTURBED_BY = {"quiet_hours", "mute_until", "time_zone"}  # the choices that say when somebody may be disturbed
+_DISTURBED_BY = {"quiet_hours", "mute_until", "time_zone"}  # the choices about when a person may be disturbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def _rewrite(user_id: str, source: str, rewritten: Callable[[Document], Document
         session.add_all(events)
         if source == API and not is_of_tests(
             user_id
-        ):  # what people choose themselves stands in their history, and goes with them
+        ):  # people's own changes are in their history, and are erased with them
             audit.write("preferences.changed", user_id, after={"choices": changed})
         session.flush()
         ids = [

@@ -192,7 +192,7 @@ def _set_primary(
     ):
         stored.setdefault((address.user_id, address.channel), []).append(address)
     bounced = _bounced(wanted) if revives else set()
-    demoted, removed, rows, revived, replaced = [], [], [], [], []  # replaced: their code was for what they were before
+    demoted, removed, rows, revived, replaced = [], [], [], [], []  # replaced: their code was for the address before
     for user_id in sorted(wanted):
         for field, channel in PRIMARY.items():
             if field not in wanted[user_id]:

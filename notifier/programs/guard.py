@@ -1,5 +1,5 @@
-"""Who may be connected, and to how many at once: in front of the HTTP server, so that connections leave room for each
-other and for the descriptors of everything else.
+"""Limits connections in front of the HTTP server, in all and per network address, so that they leave room for each
+other and for the process's other file descriptors.
 
 Used by wsgi.py only. Knows sockets, but not which server or threads are behind them; `incoming` reads what is sent.
 """

@@ -27,7 +27,7 @@ from notifier.models import Flag, Provider
 from notifier.providers import health
 
 REFRESH_S = 5.0
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # it stands in addresses
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # it is part of URLs
 _NO_NAMES = {"flags", "new"}  # these are pages of their own
 
 log = structlog.get_logger()

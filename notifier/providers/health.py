@@ -296,7 +296,7 @@ def force(scope: str, state: str) -> None:
             client.expire(key, _KEPT_S)
         else:
             client.hset(key, "forced", state)
-            client.persist(key)  # and what is reported meanwhile does not make it forgotten
+            client.persist(key)  # and reports in the meantime do not delete it
     publish.hint(publish.OVERVIEW, publish.QUEUES)
 
 

@@ -57,7 +57,7 @@ def worker_signs(client: redis.Redis) -> list[Sign]:
         if beat is None:
             continue
         told = utcparse(beat.decode()).timestamp()
-        # A beat lets the entry live on for a known time, so what is left of that tells when it was by Redis' clock.
+        # A heartbeat prolongs the entry by a known time, so the time left shows when it was, by Redis' clock.
         age_s = max(0.0, WORKER_TTL_S + _RQ_GRACE_S - left_ms / 1000) if lanes and left_ms >= 0 else None
         ahead_s = None if age_s is None else told - (at - age_s)
         names = frozenset((queues or b"").decode().split(","))

@@ -16,7 +16,7 @@ from notifier.models.account import ROLES
 from notifier.web.forms import is_storable
 
 ANYONE = "anyone"
-VISITOR = "a visitor"  # who acts where nobody is signed in
+VISITOR = "a visitor"  # the actor where nobody is signed in
 RULES = (ANYONE, *ROLES)
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -59,7 +59,7 @@ def is_local(target: str | None) -> bool:
 def _check() -> ResponseReturnValue | None:
     rule = rule_of(request.endpoint or "")
     if rule == ANYONE:
-        audit.acting_as(VISITOR, request.remote_addr)  # and not whoever this thread has served before
+        audit.acting_as(VISITOR, request.remote_addr)  # not the caller whom this thread served before
         return None
     if rule is None:
         abort(403)

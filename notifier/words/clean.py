@@ -132,7 +132,7 @@ def _harmless_attribute(match: re.Match[str]) -> str:
         scheme = _SCHEME.match("".join(html.unescape(value.strip("\"'")).split()))
         if scheme and scheme[0].lower() not in _LINK_SCHEMES:
             return ""
-    # A parser writes these bare into attributes; escaped, nobody can take them for a tag.
+    # A parser writes these unescaped into attributes; escaped, no reader takes them for a tag.
     return match[0].replace("<", "&lt;").replace(">", "&gt;")
 
 

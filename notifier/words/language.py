@@ -44,7 +44,7 @@ MOST_TOKENS = 10 * MOST_PARTS
 DEEPEST = 20  # brackets, operators and filters within one another
 _SHORT, _FEW = 600, 20  # characters and tags of a source that is compiled where it is needed: a few milliseconds
 _OPENINGS = ("{{", "{%", "{#")
-_CHARACTERS_A_PART = 250  # of what is printed as it is
+_CHARACTERS_A_PART = 250  # of texts printed unchanged
 _DEPTH_A_PART = 10
 
 _ALLOWED_NODES = (
@@ -296,7 +296,7 @@ class Compiled:
         pieces, length = [], 0
         try:
             budget.spend(self.parts)
-            # Not Template.render(): that merges the globals anew for every field and rewrites tracebacks.
+            # Not Template.render(), which merges the globals again for every field and rewrites tracebacks.
             for piece in template.root_render_func(run):
                 length += len(piece)
                 refuse_length(length)
@@ -337,7 +337,7 @@ def compiled(source: str, *, is_html: bool = False) -> Compiled:
         return Compiled(source, is_html=is_html)
     try:
         code, parts = process_pool.run(process_pool.MESSAGES, _portable, source, is_html)
-    except Rejected:  # nobody is free
+    except Rejected:  # no child process is free
         return Compiled(source, is_html=is_html)
     return Compiled(source, is_html=is_html, code=(marshal.loads(code), parts))
 

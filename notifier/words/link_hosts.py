@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-_DATA = "\ue000"  # stands for whatever a source prints
+_DATA = "\ue000"  # stands for any value that a template prints
 _TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _CONSTANT = re.compile(r"\{\{-?\s*(\d+|'[^'\\{}]*'|\"[^\"\\{}]*\")\s*-?\}\}")
-_OTHERWISE = re.compile(r"\{%[-+]?\s*(?:else|elif)\b")  # what follows is said instead
+_OTHERWISE = re.compile(r"\{%[-+]?\s*(?:else|elif)\b")  # the branch after it is printed instead
 _HOST = r"[^\s/?#\\<>\"'()]*"
 _SUSPECTS = (
     re.compile(

@@ -38,7 +38,7 @@ MOST_TAGS = 5_000
 DEEPEST = 100  # the parser takes time with the square of it, and ends the whole process at some ten thousand
 MOST_ATTRIBUTES = 50  # of one tag: the parser compares each with all before it
 _LONGEST_PREHEADER = 140
-_PADDING = Markup("&#847;&zwnj;&nbsp;" * 60)  # keeps clients from showing what follows the preheader
+_PADDING = Markup("&#847;&zwnj;&nbsp;" * 60)  # keeps clients from showing the text after the preheader
 _INLINER = CSSInliner(load_remote_stylesheets=False)
 _INLINER_HINT = re.compile(r"data-css-inline\s*=", re.IGNORECASE)
 # A tag as it should be written; `<` alone where there is none.

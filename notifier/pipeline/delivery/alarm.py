@@ -57,4 +57,4 @@ def _is_first(scope: str) -> bool:
     try:
         return bool(redis_store.client.set(f"notifier:told:{scope}", 1, nx=True, ex=ONCE_IN_S))
     except redis.RedisError:
-        return False  # without Redis no breaker opens: whoever comes here now is late
+        return False  # without Redis no breaker opens: this report is late

@@ -89,7 +89,7 @@ def _let_out(held: Collection[str]) -> int:
     providers.refresh()
     try:
         counts = _may_go_on(held)
-    except redis.RedisError:  # nobody could be rung
+    except redis.RedisError:  # Redis is away: no doorbell could be rung
         return 0
     if not counts:
         return 0

@@ -56,7 +56,7 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
         held = {tuple(row) for row in session.execute(sending.with_for_update())}
         ours = [
             task for task in tasks if (task.delivery.id, task.delivery.tries) in held
-        ]  # the rest lost their lease and are somebody else's now
+        ]  # the others lost their lease and belong to another worker now
         if ours:
             still_here = known_ids(task.notification.user_id for task in ours)
             session.execute(

@@ -1,8 +1,8 @@
 """Expands a submission with more recipients than fit a request, in the same way as `accept` does the small ones.
 
-Run by workers (`notifier.jobs.expand`), CHUNK recipients at a time. The words of what is shown at once are made first;
-then one transaction, under the lock of the submission's row, stores the chunk and takes its recipients off the list.
-Run twice, or killed half-way, it stores each notification once, and goes on where it stopped.
+Run by workers (`notifier.jobs.expand`), CHUNK recipients at a time. In-app items are rendered first; then one
+transaction, with the submission's row locked, stores the chunk and takes its recipients off the list. Run twice, or
+killed half-way, it stores each notification once, and continues where it stopped.
 """
 
 from collections.abc import Sequence
@@ -90,7 +90,7 @@ def store_chunk(chunk: Chunk) -> Stored | None:
         stored = store(_targets(row, chunk), now, chunk.words)
         row.expanded += len(chunk.recipients)
         left = row.body["recipients"][len(chunk.recipients) :]
-        # What is done is taken off the list, so that a worker of a release that knew no chunks goes on from here, too.
+        # Finished recipients are taken off the list, so that a worker of a release without chunks can continue, too.
         row.body, row.wake_at = {**row.body, "recipients": left}, now + EXPAND_GRACE
         if not left:
             row.status, row.body, row.wake_at = "expanded", None, None

@@ -39,7 +39,7 @@ class Beforehand:
             index for index, result in enumerate(results) if result is None
         ]  # the last ones: their turn comes in order
         if left:
-            with contextlib.suppress(Rejected):  # nobody is free to do it
+            with contextlib.suppress(Rejected):  # no child process is free
                 results_apart = put_some_into_words([ones[index] for index in left], _APART, apart=True)
                 results = [*results[: left[0]], *results_apart]
         self._made |= {key: (one, result) for key, one, result in zip(keys, ones, results, strict=True)}

@@ -124,7 +124,7 @@ def _mark(rows: Sequence[dict[str, Any]], now: datetime) -> dict[_Key, UUID]:
     others = [row for row in rows if _Key(row["user_id"], row["digest"]) not in ours]
     if not others:
         return {}
-    # By now they are locked, and the transactions that set them have ended: this statement sees what came of them.
+    # By now they are locked, and the transactions that set them have ended: this statement sees their results.
     said = _said_before(others, now)
     free = [row for row in others if _Key(row["user_id"], row["digest"]) not in said]
     if free:

@@ -24,7 +24,7 @@ from notifier.ledgers import caps
 from notifier.models import CollapseHead, Delivery
 
 SUPERSEDED = "superseded"
-WAITED_AS = "waited_as"  # in the detail of what was superseded while it waited: for what
+WAITED_AS = "waited_as"  # in the detail of a delivery superseded while it waited: the reason it waited for
 SCHEDULED = "scheduled"
 _KEPT_REASONS = (ESCALATION, SCHEDULED, "quiet_hours", "muted", "retry")  # others are found anew
 KEPT = timedelta(days=30)  # since its latest notification

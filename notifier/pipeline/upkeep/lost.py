@@ -73,7 +73,7 @@ def _look(statement: "sa.Select[*tuple[Any, ...]]", now: datetime) -> Looked:
         return Looked(0)
     forgotten = lost(doorbells([row for row in rows if not is_expired(row, now)]))
     with transaction() as session:
-        # What somebody else holds is being sent, or looked at by another scheduler: nobody waits for anybody here.
+        # Locked rows are being sent, or looked at by another scheduler: they are passed over.
         still = sa.select(Delivery.id, Delivery.wake_at).where(
             Delivery.id.in_([row.id for row in rows]), Delivery.status == lifecycle.QUEUED
         )

@@ -238,7 +238,7 @@ def _store(issues: Sequence[_Issue], batch: _Batch, words: Lines, now: datetime)
     rows, targets = [], []
     for issue, data in zip(issues, _data(issues, batch, words), strict=True):
         type_ = batch.types[type_of(issue.digest.category)]
-        # Due in a moment and not at once: they are let out by turns, like everything that comes due together.
+        # Due in a moment and not at once: they are released in parts, like all deliveries that come due together.
         order = Order(
             type_,
             type_.priority,

@@ -50,7 +50,7 @@ def use(secret: str) -> ResponseReturnValue:
             account = invitations.accept(secret, password_hash)
         except Rejected:
             account = None
-    if account is None:  # somebody was faster
+    if account is None:  # another request was faster
         return _page(_find(secret), form)
     enter(account, sessions.INVITATION)
     flash(f"Welcome. Your role here is {account.role}.")
