@@ -6,7 +6,7 @@ batchworker        an RQ worker that runs many jobs at once; knows nothing of no
 models             the tables
 channels           channels and their adapters, one file a provider; the HTTP and SMTP clients they share
 signals            what goes through Redis and may be lost: doorbells, inbox events, signs of life
-ledgers            what is counted or written across notifications: audit, caps, floods, scores, digests, tallies
+ledgers            what is counted or written across notifications: moves, audit, caps, floods, scores, digests, tallies
 queries            read-only questions, a file for each family of screens
 inbox              the items of a person's inbox, and the marks on them
 people             profiles, addresses, choices, suppressions

@@ -260,6 +260,130 @@ def taken_by_name(name: str, forbidden: set[str]) -> list[str]:
     ]
 
 
+# Columns of the same name that are no delivery's: of a submission, a template version, an answer of our own.
+HAS_A_STATUS_OF_ITS_OWN = {"notifier.pipeline.intake.expand", "notifier.catalogue.templates", "notifier.programs.guard"}
+WRITES_A_STATUS = {"notifier.ledgers.moves"}
+STORES_DELIVERIES = {"notifier.pipeline.planning.store"}  # in their first status, which is no move
+
+
+def test_a_status_of_a_delivery_is_written_in_one_place() -> None:
+    assert faults(hidden_writes, set(MODULES) - WRITES_A_STATUS) == {}
+    assert faults(assignments_of_a_status, set(MODULES) - WRITES_A_STATUS - HAS_A_STATUS_OF_ITS_OWN) == {}
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "sa.update(Delivery).where(mine).values(status='sent')",
+        "sa.update(Delivery.__table__).values({'status': 'sent'})",
+        "sa.update(rows).values(reason=None).where(mine).values(status='sent')",
+        "sa.update(rows).values(reason=None, **more)",
+        "session.execute(sa.update(Delivery), found)",
+        "session.execute(sa.update(rows).values(reason=None), [{'key': 1, 'status': 'sent'}])",
+        "statement = sa.update(rows)\nstatement.values(status='sent')",
+        "session.execute(sa.text('UPDATE delivery SET reason = NULL'))",
+        "row.status = 'sent'",
+        "row.reason, row.status = None, 'sent'",
+        "setattr(row, name, 'sent')",
+    ],
+)
+def test_a_write_of_a_status_is_seen(write: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MODULES, "tried", ast.parse(f"rows = Delivery.__table__\n{write}"))
+    assert hidden_writes("tried") + assignments_of_a_status("tried") != []
+
+
+def test_an_update_of_other_columns_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MODULES, "tried", ast.parse("sa.update(Delivery).where(mine).values(reason=None, wake_at=at)"))
+    assert hidden_writes("tried") + assignments_of_a_status("tried") == []
+
+
+def test_deliveries_are_stored_in_one_place() -> None:
+    assert faults(inserts_of_deliveries, set(MODULES) - STORES_DELIVERIES) == {}
+
+
+def hidden_writes(name: str) -> list[str]:
+    """UPDATEs of deliveries that set a status, or do not show that they set none: their columns are named in the same
+    expression, as keywords, and no dictionary beside them names a status.
+    """
+    parents = {child: node for node in ast.walk(MODULES[name]) for child in ast.iter_child_nodes(node)}
+    found = [
+        f"line {call.lineno}: UPDATE in {ast.unparse(call)!r}"
+        for call in ast.walk(MODULES[name])
+        if isinstance(call, ast.Constant) and re.search(r"(?i)\bupdate\s+\W?delivery\b", str(call.value))
+    ]
+    for call in _statements_on_deliveries(name, "update"):
+        chain = call
+        columns: list[str | None] = []
+        while isinstance(method := parents[chain], ast.Attribute) and isinstance(parents[method], ast.Call):
+            chain = parents[method]
+            if method.attr in ("values", "ordered_values"):
+                columns += [None for _ in chain.args] + [keyword.arg for keyword in chain.keywords]
+        if not columns or {None, "status"} & set(columns) or _names_a_status_beside(call, parents):
+            found.append(f"line {call.lineno}: {ast.unparse(chain)}")
+    return found
+
+
+def _statements_on_deliveries(name: str, kind: str) -> list[ast.Call]:
+    """Calls of `update` or `insert` that are given deliveries, by whatever name the module has for them."""
+    assigned = [
+        (target, node.value)
+        for node in ast.walk(MODULES[name])
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+    ]
+    names = {"Delivery", "Delivery.__table__"}
+    names |= {ast.unparse(target) for target, value in assigned if value and ast.unparse(value) in names}
+    return [
+        call
+        for call in ast.walk(MODULES[name])
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func).split(".")[-1] == kind
+        and any(ast.unparse(argument) in names for argument in call.args)
+    ]
+
+
+def _names_a_status_beside(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> bool:
+    """In the function around it: a dictionary of parameters would set it too."""
+    while not isinstance(node, ast.FunctionDef | ast.Module):
+        node = parents[node]
+    keys = (key for leaf in ast.walk(node) if isinstance(leaf, ast.Dict) for key in leaf.keys)
+    return any(isinstance(key, ast.Constant) and key.value == "status" for key in keys)
+
+
+def assignments_of_a_status(name: str) -> list[str]:
+    """`row.status = …`, which the ORM would write. An object sets its own by `self`; rows have no such methods."""
+    written = [
+        node
+        for node in ast.walk(MODULES[name])
+        if isinstance(node, ast.Attribute) and node.attr == "status" and isinstance(node.ctx, ast.Store | ast.Del)
+    ]
+    found = [node for node in written if ast.unparse(node.value) != "self"]
+    knows_deliveries = any(isinstance(node, ast.Name) and node.id == "Delivery" for node in ast.walk(MODULES[name]))
+    return [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in (*found, *(_calls_of_setattr(name) if knows_deliveries else ()))
+    ]
+
+
+def _calls_of_setattr(name: str) -> list[ast.Call]:
+    """Those that may set a row's status."""
+    calls = [call for call in ast.walk(MODULES[name]) if isinstance(call, ast.Call)]
+    return [
+        call
+        for call in calls
+        if ast.unparse(call.func) == "setattr"
+        and ast.unparse(call.args[0]) != "self"
+        and (not isinstance(call.args[1], ast.Constant) or call.args[1].value == "status")
+    ]
+
+
+def inserts_of_deliveries(name: str) -> list[str]:
+    made = [
+        call for call in ast.walk(MODULES[name]) if isinstance(call, ast.Call) and ast.unparse(call.func) == "Delivery"
+    ]
+    return [f"line {call.lineno}: {ast.unparse(call)}" for call in (*made, *_statements_on_deliveries(name, "insert"))]
+
+
 ENVIRONMENT = {"os.environ", "os.getenv"}
 
 

@@ -22,7 +22,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.inbox.items import ITEMS
-from notifier.ledgers import caps, scores, tallies
+from notifier.ledgers import moves, scores, tallies
 from notifier.models import Delivery, InboxItem, InboxState
 from notifier.signals import publish
 
@@ -33,7 +33,6 @@ _WAKE_AT_ONCE = 500
 _COUNTED = sa.and_(InboxItem.archived_at.is_(None), InboxItem.snoozed_until.is_(None))
 _IS_UNREAD = sa.and_(_COUNTED, InboxItem.read_at.is_(None))
 _IS_UNSEEN = sa.and_(_COUNTED, InboxItem.seen_at.is_(None))
-_OPENABLE = tuple(status for status in lifecycle.STATUSES if lifecycle.may_move(status, lifecycle.OPENED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +151,8 @@ def _mark(
             session.execute(sa.update(InboxState).where(InboxState.user_id == user_id).values(**counts))
             if read_at is not None:
                 scores.count_opened(sa.select(InboxItem.id).where(*since))
-                _open_deliveries(session, since, read_at)
-                _drop_reminders(session, since)
+                _open_deliveries(since, read_at)
+                _drop_reminders(since)
             changed, shown = _changed(session, since, before.items)
     if before.items:
         publish.publish_state(user_id, {**counts, "changed": shown})
@@ -195,20 +194,13 @@ def _change(
     session.execute(sa.update(ITEMS).where(ITEMS.c.id == ranked.c.id).values(seq=ranked.c.seq, **values))
 
 
-def _open_deliveries(
-    session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]], at: datetime
-) -> None:
-    opened = session.execute(
-        sa.update(Delivery)
-        .where(Delivery.id.in_(sa.select(InboxItem.id).where(*conditions)), Delivery.status.in_(_OPENABLE))
-        .values(status=lifecycle.OPENED, opened_at=at)
-        .execution_options(synchronize_session=False)
-    )
-    if opened.rowcount:  # type: ignore[attr-defined]
-        tallies.count({(INAPP.name, tallies.OPENED): opened.rowcount})  # type: ignore[attr-defined]
+def _open_deliveries(conditions: Sequence[sa.ColumnElement[bool]], at: datetime) -> None:
+    items = sa.select(InboxItem.id).where(*conditions)
+    opened = moves.move(Delivery.id.in_(items), lifecycle.OPENED, opened_at=at)
+    tallies.count((INAPP.name, tallies.OPENED) for _ in opened)
 
 
-def _drop_reminders(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]]) -> None:
+def _drop_reminders(conditions: Sequence[sa.ColumnElement[bool]]) -> None:
     """Skips waiting deliveries that would only repeat what has now been read. A delivery that a worker holds at this
     moment is already under way.
     """
@@ -218,11 +210,4 @@ def _drop_reminders(session: scoped_session[Session], conditions: Sequence[sa.Co
         .where(*conditions, Delivery.status == lifecycle.WAITING, Delivery.reason.in_(reading.REMINDERS))
         .with_for_update(of=Delivery, skip_locked=True)
     )
-    dropped = session.scalars(
-        sa.update(Delivery)
-        .where(Delivery.id.in_(waiting))
-        .values(status=lifecycle.SKIPPED, reason=reading.READ_ELSEWHERE, wake_at=None)
-        .returning(Delivery.notification_id)
-        .execution_options(synchronize_session=False)
-    )
-    caps.recount(dropped)
+    moves.move(Delivery.id.in_(waiting), lifecycle.SKIPPED, reason=reading.READ_ELSEWHERE, wake_at=None)

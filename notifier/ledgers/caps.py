@@ -5,9 +5,9 @@
 senders at the limit never both pass. Each channel counts for the time it is due. It is over a cap if any window around
 that time is full, including later deliveries. A dry run only reads.
 
-Code that ends deliveries before they have gone out, or brings one back, calls `recount`; if a transaction is rolled
-back, all its counts are given back. A delivery that waits again after it was counted (a retry, quiet hours, an outage)
-keeps its first time.
+`moves` calls `recount` for deliveries that end before they have gone out, and for those that are brought back; if a
+transaction is rolled back, all its counts are given back. A delivery that waits again after it was counted (a retry,
+quiet hours, an outage) keeps its first time.
 
 After a FLUSHALL the counts are rebuilt from the database, one query per person, until everything planned before is a
 day old. (Deliveries that a mute has delayed by more than a day are missed.) While Redis is down everything passes

@@ -4,7 +4,7 @@ Called by the failed jobs' pages and by `operations.bulk_actions`. An expired de
 checks again whether a delivery is still wanted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from notifier.core.lifecycle import DISCARDED, QUEUED
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.ids import show
-from notifier.ledgers import audit
+from notifier.ledgers import audit, moves
 from notifier.models import Delivery
 from notifier.pipeline.delivery.claim import THROUGH
 from notifier.pipeline.planning.store import DOORBELL_GRACE
@@ -55,8 +55,8 @@ def revive(session: "scoped_session[Session]", ids: Sequence[UUID], through: str
     changed = [row for row in held if (row.detail or {}).get(THROUGH) != through]
     if changed:
         _set_details(session, {row.id: {**row.detail, THROUGH: through} for row in changed})
-    values = {"status": QUEUED, "reason": None, "failures": 0, "due_at": now, "wake_at": now + DOORBELL_GRACE}
-    return _moved(session, held, values)
+    moves.move([row.id for row in held], QUEUED, reason=None, failures=0, due_at=now, wake_at=now + DOORBELL_GRACE)
+    return _doorbells(held)
 
 
 def _set_details(session: "scoped_session[Session]", details: dict[UUID, dict[str, Any]]) -> None:
@@ -75,7 +75,11 @@ def _set_details(session: "scoped_session[Session]", details: dict[UUID, dict[st
 
 def put_away(session: "scoped_session[Session]", ids: Sequence[UUID]) -> list[Doorbell]:
     """Inside the caller's transaction. → whose jobs are to be forgotten after the commit."""
-    return _moved(session, _hold(session, ids), {"reason": DISCARDED})
+    held = _hold(session, ids)
+    theirs = Delivery.id.in_([row.id for row in held])
+    discarded = sa.update(Delivery).where(theirs).values(reason=DISCARDED)
+    session.execute(discarded.execution_options(synchronize_session=False))
+    return _doorbells(held)
 
 
 def _hold(
@@ -90,11 +94,7 @@ def _hold(
     ).all()
 
 
-def _moved(
-    session: "scoped_session[Session]", held: Sequence["sa.Row[Any]"], values: Mapping[str, Any]
-) -> list[Doorbell]:
-    statement = sa.update(Delivery).where(Delivery.id.in_([row.id for row in held])).values(**values)
-    session.execute(statement.execution_options(synchronize_session=False))
+def _doorbells(held: Sequence["sa.Row[Any]"]) -> list[Doorbell]:
     return [Doorbell(row.id, row.channel, row.priority) for row in held]
 
 

@@ -19,7 +19,7 @@ from notifier.ground.clock import now
 from notifier.ground.database import insert, retried, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
-from notifier.ledgers import audit, caps
+from notifier.ledgers import audit, caps, moves
 from notifier.models import (
     Address,
     AddressCode,
@@ -360,11 +360,7 @@ def _erase_content(user_id: str) -> None:
     deliveries = sa.select(Delivery.id).where(Delivery.notification_id.in_(mine))
     db.session.execute(sa.delete(Capture).where(Capture.user_id == user_id))
     db.session.execute(sa.update(Attempt).where(Attempt.delivery_id.in_(deliveries)).values(message=None))
-    db.session.execute(
-        sa.update(Delivery)
-        .where(Delivery.notification_id.in_(mine), Delivery.status.in_(lifecycle.leading_to(lifecycle.CANCELLED)))
-        .values(status=lifecycle.CANCELLED, reason="user_erased", wake_at=None)
-    )
+    moves.move(Delivery.notification_id.in_(mine), lifecycle.CANCELLED, reason="user_erased", wake_at=None)
     db.session.execute(sa.update(Delivery).where(Delivery.notification_id.in_(mine)).values(address_masked=None))
     db.session.execute(sa.update(Notification).where(Notification.user_id == user_id).values(data=None, given=None))
     _erase_from_schedules(user_id)

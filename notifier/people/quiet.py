@@ -41,7 +41,9 @@ def wake(user_ids: Collection[str]) -> None:
     if rows:
         at = sa.bindparam("at", type_=_deliveries.c.due_at.type)
         why = sa.func.coalesce(sa.bindparam("why", type_=sa.String()), _deliveries.c.reason)
-        due = sa.update(_deliveries).where(
-            _deliveries.c.id == sa.bindparam("key"), _deliveries.c.status == lifecycle.WAITING
+        due = (
+            sa.update(_deliveries)
+            .where(_deliveries.c.id == sa.bindparam("key"), _deliveries.c.status == lifecycle.WAITING)
+            .values(due_at=at, wake_at=at, reason=why)
         )
-        db.session.connection().execute(due.values(due_at=at, wake_at=at, reason=why), rows)
+        db.session.connection().execute(due, rows)

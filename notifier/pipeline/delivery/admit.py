@@ -10,14 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-import sqlalchemy as sa
-
 from notifier.channels.contract import Adapter
 from notifier.core import lifecycle
 from notifier.core.routing import PROVIDER_DOWN
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
-from notifier.models import Delivery
+from notifier.ledgers.moves import Move, move_each
 from notifier.pipeline.delivery import outages
 from notifier.pipeline.delivery.claim import Outcome, Task
 from notifier.pipeline.planning.routing import follow
@@ -85,36 +83,22 @@ def _hold(waiting: Sequence[tuple[Task, Sequence[_Refusal]]]) -> list[Outcome]:
     if not waiting:
         return []
     now = clock_now()
-    rows = []
+    held = []
     for task, refusals in waiting:
+        delivery = task.delivery
         soonest = min(refusals, key=lambda refusal: refusal.grant.wait_ms).grant
-        rows.append(
-            {
-                "key": task.delivery.id,
-                "tries_now": task.delivery.tries,
-                "why": PACED if soonest.is_paced else PROVIDER_DOWN,
-                "held": outages.of_scopes([refusal.scope for refusal in refusals]),
-                "due": now + timedelta(milliseconds=soonest.wait_ms),
-                "wake": outages.look_again_at(task.delivery.expires_at, now),
-                "more": {**task.delivery.detail, "because": task.notification.routing},
-            }
-        )
-    table: sa.Table = Delivery.__table__
-    moved = {"tries": table.c.tries - 1, "reason": sa.bindparam("why"), "held_for": sa.bindparam("held")}
-    times = {
-        "due_at": sa.bindparam("due"),
-        "wake_at": sa.bindparam("wake"),
-        "detail": sa.bindparam("more", type_=table.c.detail.type),
-    }
-    ours = (
-        table.c.id == sa.bindparam("key"),
-        table.c.tries == sa.bindparam("tries_now"),
-        table.c.status == lifecycle.SENDING,
-    )
-    with transaction() as session:
-        session.connection().execute(
-            sa.update(table).where(*ours).values(status=lifecycle.WAITING, **moved, **times), rows
-        )
+        columns = {
+            "tries": delivery.tries - 1,
+            "reason": PACED if soonest.is_paced else PROVIDER_DOWN,
+            "held_for": outages.of_scopes([refusal.scope for refusal in refusals]),
+            "due_at": now + timedelta(milliseconds=soonest.wait_ms),
+            "wake_at": outages.look_again_at(delivery.expires_at, now),
+            "detail": {**delivery.detail, "because": task.notification.routing},
+        }
+        still = {"tries": delivery.tries}  # or it is somebody else's now
+        held.append(Move(delivery.id, task.notification.id, lifecycle.SENDING, lifecycle.WAITING, columns, still))
+    with transaction():
+        move_each(held)
         started = follow([task.notification for task, _ in waiting])
     ring(started)
     return [Outcome(task.delivery.id, lifecycle.WAITING) for task, _ in waiting]

@@ -27,7 +27,7 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
-from notifier.ledgers import caps
+from notifier.ledgers.moves import Move, move, move_each
 from notifier.models import Address, Delivery, EventType, Notification, Submission
 from notifier.people import quiet
 from notifier.people.person import GivenAddress, Person, as_given, given_address, load_people
@@ -46,8 +46,8 @@ THROUGH = "through"  # in a delivery's detail: the account of a provider that so
 _deliveries: sa.Table = Delivery.__table__
 _delivery, _notification, _address = _deliveries.c, Notification.__table__.c, Address.__table__.c
 _DELIVERY: tuple[sa.Column[Any], ...] = (
-    *(_delivery.id, _delivery.notification_id, _delivery.channel, _delivery.priority, _delivery.address_id),
-    *(_delivery.detail, _delivery.tries, _delivery.failures, _delivery.due_at, _delivery.expires_at, _delivery.step),
+    *(_delivery.channel, _delivery.priority, _delivery.address_id, _delivery.detail, _delivery.tries),
+    *(_delivery.failures, _delivery.due_at, _delivery.expires_at, _delivery.step),
 )
 _NOTIFICATION: tuple[sa.Column[Any], ...] = (
     *(
@@ -151,21 +151,18 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
     now = clock_now()
     kept: list[_Claimed] = []
     dropped: list[tuple[_Claimed, _Verdict]] = []
-    with transaction() as session:
-        rows = session.execute(
-            sa.update(_deliveries)
-            .where(_delivery.id.in_(ids), _delivery.status.in_(lifecycle.leading_to(lifecycle.SENDING)))
-            .values(
-                status=lifecycle.SENDING,
-                reason=None,
-                held_for=None,
-                wake_at=database_time(LEASE),
-                holder=lifeline.number(),
-                tries=_delivery.tries + 1,
-                failures=sa.case((_delivery.status == lifecycle.QUEUED, _delivery.failures), else_=0),
-            )
-            .returning(*_DELIVERY)
-        ).all()
+    with transaction():
+        rows = move(
+            ids,
+            lifecycle.SENDING,
+            *_DELIVERY,
+            reason=None,
+            held_for=None,
+            wake_at=database_time(LEASE),
+            holder=lifeline.number(),
+            tries=_delivery.tries + 1,
+            failures=sa.case((_delivery.status == lifecycle.QUEUED, _delivery.failures), else_=0),
+        )
         loaded = _load(rows)
         overtaken = _overtaken([claimed.notification for claimed in loaded])
         rival = rivals(rows, [claimed.notification for claimed in loaded])
@@ -223,37 +220,20 @@ def _settled(
 
 def _drop(dropped: Sequence[tuple[_Claimed, _Verdict]]) -> None:
     """Takes the claim back: they have not been tried."""
-    if not dropped:
-        return
-    rows = [
-        {
-            "key": claimed.delivery.id,
-            "status_now": verdict.status,
-            "why": verdict.reason,
-            "more": {**claimed.delivery.detail, **verdict.detail},
-            "due": verdict.due_at if verdict.status == lifecycle.WAITING else claimed.delivery.due_at,
-            "wake": verdict.wake_at,
-            "held": verdict.held_for,
-            "expires": verdict.expires_at or claimed.delivery.expires_at,
+    moved = []
+    for claimed, verdict in dropped:
+        delivery = claimed.delivery
+        columns = {
+            "reason": verdict.reason,
+            "detail": {**delivery.detail, **verdict.detail},
+            "due_at": verdict.due_at if verdict.status == lifecycle.WAITING else delivery.due_at,
+            "wake_at": verdict.wake_at,
+            "held_for": verdict.held_for,
+            "expires_at": verdict.expires_at or delivery.expires_at,
+            "tries": delivery.tries - 1,
         }
-        for claimed, verdict in dropped
-    ]
-    values: dict[str, Any] = {
-        "status": sa.bindparam("status_now"),
-        "reason": sa.bindparam("why"),
-        "detail": sa.bindparam("more", type_=_delivery.detail.type),
-    }
-    times = {
-        "due_at": sa.bindparam("due", type_=_delivery.due_at.type),
-        "wake_at": sa.bindparam("wake", type_=_delivery.wake_at.type),
-    }
-    times["expires_at"] = sa.bindparam("expires", type_=_delivery.expires_at.type)
-    values |= {**times, "held_for": sa.bindparam("held")}
-    statement = (
-        sa.update(_deliveries).where(_delivery.id == sa.bindparam("key")).values(**values, tries=_delivery.tries - 1)
-    )
-    db.session.connection().execute(statement, rows)
-    caps.recount(claimed.notification.id for claimed, verdict in dropped if verdict.status in lifecycle.LEFT_OUT)
+        moved.append(Move(delivery.id, delivery.notification_id, lifecycle.SENDING, verdict.status, columns))
+    move_each(moved)
 
 
 def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:

@@ -23,6 +23,7 @@ from notifier.ground.database import insert, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, show
 from notifier.ledgers import scores, tallies
+from notifier.ledgers.moves import Move, move_each
 from notifier.models import Address, Attempt, Capture, Delivery, Suppression
 from notifier.people.profiles import forget_bounces, known_ids
 from notifier.pipeline.delivery import alarm
@@ -63,7 +64,7 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
                 sa.insert(Attempt.__table__),
                 [_attempt_row(task, latest, still_here) for task in ours for latest in task.tries],
             )
-            _move([{"key": task.delivery.id, **_columns(task, follows[task.delivery.id], now)} for task in ours])
+            move_each([_move(task, follows[task.delivery.id], now) for task in ours])
             captures = [
                 _capture_row(task, now)
                 for task in ours
@@ -89,18 +90,6 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
     ring(started)
     alarm.tell(happened, ours)
     return [_outcome(task, _status(task, follows[task.delivery.id])) for task in ours]
-
-
-def _move(rows: Sequence[Mapping[str, Any]]) -> None:
-    """The same columns for all, so that they are one executemany; of the table, since the ORM would look at each row
-    for itself.
-    """
-    table: sa.Table = Delivery.__table__
-    columns = {name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in rows[0] if name != "key"}
-    db.session.connection().execute(
-        sa.update(table).where(table.c.id == sa.bindparam("key")).values(columns),
-        [{name if name == "key" else f"new_{name}": value for name, value in row.items()} for row in rows],
-    )
 
 
 Follows = RetryAt | Stop | None  # None: it has gone out
@@ -166,13 +155,12 @@ def _status(task: Task, follows: Follows) -> str:
     return follows.status if isinstance(follows, Stop) else lifecycle.WAITING
 
 
-def _columns(task: Task, follows: Follows, now: datetime) -> dict[str, Any]:
-    """The delivery after this round, the same columns for all."""
+def _move(task: Task, follows: Follows, now: datetime) -> Move:
+    """The delivery after this round."""
     latest, status = task.tries[-1], _status(task, follows)
     error = latest.error
     due_at = follows.at if isinstance(follows, RetryAt) else task.delivery.due_at
-    return {
-        "status": status,
+    columns = {
         "reason": "retry" if isinstance(follows, RetryAt) else None,
         "provider": latest.adapter.name,
         "provider_message_id": ((latest.receipt and latest.receipt.provider_message_id) or "")[:255] or None,
@@ -187,6 +175,7 @@ def _columns(task: Task, follows: Follows, now: datetime) -> dict[str, Any]:
         "sent_at": None if follows else now,
         "delivered_at": now if status == lifecycle.DELIVERED else None,
     }
+    return Move(task.delivery.id, task.notification.id, lifecycle.SENDING, status, columns)
 
 
 def _is_dead_address(task: Task, follows: Follows, happened: Mapping[str, str]) -> bool:

@@ -8,7 +8,7 @@ from notifier.core import lifecycle
 from notifier.core.errors import Rejected
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.ledgers import caps, digests
+from notifier.ledgers import digests, moves
 from notifier.models import Delivery, Notification
 from notifier.pipeline.planning import replacing
 from notifier.pipeline.planning.routing import follow
@@ -29,21 +29,12 @@ def cancel(notification_id: UUID) -> int:
     lock, never both. Where nothing of it has gone out, the older one whose place it had taken by their `collapse_key`
     goes out after all.
     """
-    with transaction() as session:
-        cancelled = session.execute(
-            sa.update(Delivery)
-            .where(
-                Delivery.notification_id == notification_id,
-                Delivery.status.in_(lifecycle.leading_to(lifecycle.CANCELLED)),
-            )
-            .values(status=lifecycle.CANCELLED, reason="cancelled", wake_at=None)
-            .returning(Delivery.id)
-            .execution_options(synchronize_session=False)
-        ).all()
+    with transaction():
+        of_it = Delivery.notification_id == notification_id
+        cancelled = moves.move(of_it, lifecycle.CANCELLED, reason="cancelled", wake_at=None)
         count = len(cancelled) + digests.withdraw(notification_id)
         if not count:
             raise Rejected("nothing_to_cancel", "nothing of this notification is left to cancel")
-        caps.recount([notification_id])
         started = _bring_back_older(notification_id)
     ring(started)
     return count

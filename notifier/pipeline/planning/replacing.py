@@ -20,7 +20,7 @@ from notifier.ground.database import insert, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.inbox import items
-from notifier.ledgers import caps
+from notifier.ledgers.moves import Move, move_each
 from notifier.models import CollapseHead, Delivery
 
 SUPERSEDED = "superseded"
@@ -166,21 +166,14 @@ def drop_older(places: Iterable[Place]) -> None:
     newer = {place.previous: place.newest for place in places if place.previous is not None}
     if not newer:
         return
-    columns = (_deliveries.c.id, _deliveries.c.notification_id, _deliveries.c.detail, _deliveries.c.reason)
+    columns = [_deliveries.c[name] for name in ("id", "notification_id", "status", "reason", "detail")]
     unsent = _deliveries.c.notification_id.in_(newer) & _deliveries.c.status.in_((lifecycle.WAITING, lifecycle.QUEUED))
-    rows = db.session.execute(sa.select(*columns).where(unsent).with_for_update(skip_locked=True)).all()
-    if rows:
-        detail = sa.bindparam("more", type_=_deliveries.c.detail.type)
-        db.session.connection().execute(
-            sa.update(_deliveries)
-            .where(_deliveries.c.id == sa.bindparam("key"))
-            .values(status=lifecycle.SKIPPED, reason=SUPERSEDED, wake_at=None, detail=detail),
-            [
-                {"key": row.id, "more": {**row.detail, **told(newer[row.notification_id]), WAITED_AS: row.reason}}
-                for row in rows
-            ],
-        )
-        caps.recount(row.notification_id for row in rows)
+    moved = []
+    for row in db.session.execute(sa.select(*columns).where(unsent).with_for_update(skip_locked=True)):
+        detail = {**row.detail, **told(newer[row.notification_id]), WAITED_AS: row.reason}
+        changed = {"reason": SUPERSEDED, "wake_at": None, "detail": detail}
+        moved.append(Move(row.id, row.notification_id, row.status, lifecycle.SKIPPED, changed))
+    move_each(moved)
 
 
 def bring_back(notification: Any) -> UUID | None:
@@ -197,20 +190,19 @@ def bring_back(notification: Any) -> UUID | None:
     columns = (_deliveries.c.id, _deliveries.c.detail, _deliveries.c.due_at)
     skipped = sa.and_(_deliveries.c.status == lifecycle.SKIPPED, _deliveries.c.reason == SUPERSEDED)
     older = sa.select(*columns).where(_deliveries.c.notification_id == place.previous, skipped)
-    now = clock_now()
+    now, moved = clock_now(), []
     for row in db.session.execute(older.with_for_update()).all():
         if row.detail.get("superseded_by") != told(notification.id)["superseded_by"]:
             continue
         waited_as = row.detail.get(WAITED_AS)
         detail = {name: value for name, value in row.detail.items() if name not in ("superseded_by", WAITED_AS)}
-        values: dict[str, Any] = {"status": lifecycle.WAITING, "detail": detail, "held_for": None, "reason": SCHEDULED}
-        values["wake_at"] = row.due_at or now
+        changed = {"detail": detail, "held_for": None, "reason": SCHEDULED, "wake_at": row.due_at or now}
         if waited_as == FALLBACK:
-            values |= {"reason": FALLBACK, "wake_at": row.due_at}
+            changed |= {"reason": FALLBACK, "wake_at": row.due_at}
         elif waited_as in _KEPT_REASONS:
-            values["reason"] = waited_as
-        db.session.execute(sa.update(_deliveries).where(_deliveries.c.id == row.id, skipped).values(**values))
-    caps.recount([place.previous])
+            changed["reason"] = waited_as
+        moved.append(Move(row.id, place.previous, lifecycle.SKIPPED, lifecycle.WAITING, changed))
+    move_each(moved)
     return place.previous
 
 

@@ -5,7 +5,7 @@ Called by `delivery` for sent, failed and dropped deliveries, by `intake.cancel`
 inbox drops needless deliveries in `inbox.marks`.)
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from notifier.core.facts import Facts
 from notifier.core.routing import ALL, BEST, ESCALATE, FIRST, PATIENCE, READ, next_move, overtaken
 from notifier.ground.clock import now as clock_now
 from notifier.ground.extensions import db
-from notifier.ledgers import caps
+from notifier.ledgers.moves import Move, move_each
 from notifier.models import Delivery, Notification
 from notifier.people.person import load_people
 from notifier.pipeline.planning.orders import Order, planner_facts
@@ -37,7 +37,6 @@ _DELIVERY = [
         *("due_at", "expires_at"),
     )
 ]
-_MOVED = ("status", "reason", "detail", "due_at", "wake_at", "expires_at")
 
 
 def follow(notifications: Iterable[Any]) -> list[Doorbell]:
@@ -61,22 +60,23 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
         for key, one in routed.items()
     }
     facts = _facts([routed[key] for key, move in moves.items() if move.turns])
-    moved: dict[UUID, dict[str, Any]] = {}
+    moved: dict[UUID, Move] = {}
     for row in rows:
         move = moves[row.notification_id]
         if row.id in move.drop:
             kept = {name: getattr(row, name) for name in ("detail", "due_at", "expires_at")}
-            moved[row.id] = {"status": lifecycle.SKIPPED, "reason": move.reason, "wake_at": None, **kept}
+            dropped = {"reason": move.reason, "wake_at": None, **kept}
+            moved[row.id] = Move(row.id, row.notification_id, lifecycle.WAITING, lifecycle.SKIPPED, dropped)
         elif row.id in move.turns:
-            moved[row.id] = begun(row, facts.get(row.notification_id), move.turns[row.id], now)
-    ours = _hold([key for key, columns in moved.items() if columns["status"] == lifecycle.SKIPPED])
-    moved = {key: columns for key, columns in moved.items() if columns["status"] != lifecycle.SKIPPED or key in ours}
-    _move(moved)
-    caps.recount(row.notification_id for row in rows if row.id in ours)
+            status, columns = begun(row, facts.get(row.notification_id), move.turns[row.id], now)
+            moved[row.id] = Move(row.id, row.notification_id, lifecycle.WAITING, status, columns)
+    ours = _hold([key for key, one in moved.items() if one.new == lifecycle.SKIPPED])
+    moved = {key: one for key, one in moved.items() if one.new != lifecycle.SKIPPED or key in ours}
+    move_each(list(moved.values()))
     return [
         Doorbell(row.id, row.channel, row.priority)
         for row in rows
-        if row.id in moved and moved[row.id]["status"] == lifecycle.QUEUED
+        if row.id in moved and moved[row.id].new == lifecycle.QUEUED
     ]
 
 
@@ -152,17 +152,6 @@ def _hold(needless: Sequence[UUID]) -> set[UUID]:
     """
     still = sa.select(_deliveries.c.id).where(_deliveries.c.id.in_(needless), _deliveries.c.status == lifecycle.WAITING)
     return set(db.session.scalars(still.with_for_update(skip_locked=True, key_share=True))) if needless else set()
-
-
-def _move(moved: Mapping[UUID, Mapping[str, Any]]) -> None:
-    if moved:
-        values = {name: sa.bindparam(f"new_{name}", type_=_deliveries.c[name].type) for name in _MOVED}
-        db.session.connection().execute(
-            sa.update(_deliveries)
-            .where(_deliveries.c.id == sa.bindparam("key"), _deliveries.c.status == lifecycle.WAITING)
-            .values(values),
-            [{"key": key, **{f"new_{name}": values_of[name] for name in _MOVED}} for key, values_of in moved.items()],
-        )
 
 
 def read_already(notifications: Iterable[Any]) -> set[UUID]:

@@ -85,6 +85,12 @@ class DeliveryDraft:
     outcome: None = None
     failures: int = 0
 
+    def become(self, status: str, **columns: Any) -> None:
+        """Before it is stored: nothing has moved yet."""
+        self.status = status
+        for name, value in columns.items():
+            setattr(self, name, value)
+
     def row(self) -> dict[str, Any]:
         columns = (
             "id",
@@ -140,11 +146,10 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
     for target, draft in shown_now:
         content = words.find(_wanted(target, draft))
         if content is None:
-            draft.status, draft.provider, draft.due_at, draft.wake_at = lifecycle.WAITING, None, now, now
-            draft.delivered_at = draft.sent_at = None
+            draft.become(lifecycle.WAITING, provider=None, due_at=now, wake_at=now, delivered_at=None, sent_at=None)
         elif isinstance(content, str):
-            draft.status, draft.reason, draft.detail = lifecycle.SKIPPED, "template_error", {"message": content}
-            draft.delivered_at = draft.sent_at = None
+            detail = {"message": content}
+            draft.become(lifecycle.SKIPPED, reason="template_error", detail=detail, delivered_at=None, sent_at=None)
         else:
             shown.append(
                 inbox_row(
@@ -297,10 +302,10 @@ def _take_steps(facts: Facts, drafts: Sequence[DeliveryDraft], now: datetime) ->
     move = next_move(facts.routing, steps_of(drafts), now, PATIENCE[facts.priority])
     for draft in drafts:
         if draft.id in move.drop:
-            draft.status, draft.reason, draft.wake_at = lifecycle.SKIPPED, move.reason, None
+            draft.become(lifecycle.SKIPPED, reason=move.reason, wake_at=None)
         elif draft.id in move.turns:
-            for name, value in begun(draft, facts, move.turns[draft.id], now).items():
-                setattr(draft, name, value)
+            status, columns = begun(draft, facts, move.turns[draft.id], now)
+            draft.become(status, **columns)
 
 
 def steps_of(deliveries: Iterable[Any]) -> list[Step]:
@@ -318,9 +323,9 @@ def steps_of(deliveries: Iterable[Any]) -> list[Step]:
     ]
 
 
-def begun(delivery: Any, facts: Facts | None, at: datetime, now: datetime) -> dict[str, Any]:
-    """The columns of a step whose turn comes `at`: it goes out, or waits until then, or for the end of quiet hours. No
-    facts: nobody to disturb.
+def begun(delivery: Any, facts: Facts | None, at: datetime, now: datetime) -> tuple[str, dict[str, Any]]:
+    """The status and columns of a step whose turn comes `at`: it goes out, or waits until then, or for the end of quiet
+    hours. No facts: nobody to disturb.
     """
     until, reason = turn_of(facts, delivery.channel, at) if facts else (None, None)
     due_at = until or at
@@ -335,11 +340,11 @@ def begun(delivery: Any, facts: Facts | None, at: datetime, now: datetime) -> di
         }
         if until and facts:
             values["expires_at"] = outlived(delivery.expires_at, until - at, is_perishable=facts.is_perishable)
-        return {"status": lifecycle.WAITING, **values, "wake_at": due_at}
+        return lifecycle.WAITING, {**values, "wake_at": due_at}
     values = {"reason": None, "due_at": now, "detail": delivery.detail, "expires_at": delivery.expires_at}
     if channels.CHANNELS[delivery.channel].address is None:
-        return {"status": lifecycle.WAITING, **values, "wake_at": now}  # in-app: the scheduler shows it
-    return {"status": lifecycle.QUEUED, **values, "wake_at": now + DOORBELL_GRACE}
+        return lifecycle.WAITING, {**values, "wake_at": now}  # in-app: the scheduler shows it
+    return lifecycle.QUEUED, {**values, "wake_at": now + DOORBELL_GRACE}
 
 
 def _wanted(target: Target, draft: DeliveryDraft) -> Wanted:

@@ -24,7 +24,8 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.inbox import items
-from notifier.ledgers import caps, scores, tallies
+from notifier.ledgers import scores, tallies
+from notifier.ledgers.moves import Move, move, move_each
 from notifier.models import Delivery, IdempotencyKey, Notification
 from notifier.people.person import as_given, load_people, reader_as_given, recall_readers
 from notifier.pipeline.delivery import outages
@@ -66,9 +67,8 @@ def ring_due() -> int:
         stopped = pausing.paused_of({delivery.channel for delivery in live})
         held_up, live = split(live, lambda delivery: delivery.channel in stopped)
         ours, queued = split(live, _is_ours(live))
-        move(expired, {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
-        caps.recount(delivery.notification_id for delivery in expired)
-        move(queued, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
+        move([d.id for d in expired], lifecycle.EXPIRED, reason="expired", wake_at=None)
+        move([d.id for d in queued], lifecycle.QUEUED, reason=None, wake_at=now + DOORBELL_GRACE)
         if ours:
             stored = _show(ours, words, now)
         stored.doorbells += _wait_for_resumption(held_up, now)
@@ -167,26 +167,26 @@ def _show(deliveries: Sequence[Delivery], words: _Words, now: datetime) -> Store
     places = replacing.places_of(notifications.values(), lock=True)
     read = read_already(notifications.values())
     rival = rivals(deliveries, notifications.values())
-    shown = []
+    shown, skipped = [], []
     for delivery in deliveries:
         notification = notifications[delivery.notification_id]
         person = persons.get(notification.id)
         place = places.get(notification.id)
         if person is None:
-            _skip(delivery, "user_erased", {})
+            skipped.append(_skip(delivery, "user_erased", {}))
         elif notification.id in read:
-            _skip(delivery, READ_ELSEWHERE, {})
+            skipped.append(_skip(delivery, READ_ELSEWHERE, {}))
         elif place is not None and place.newest != notification.id:
-            _skip(delivery, replacing.SUPERSEDED, replacing.told(place.newest))
+            skipped.append(_skip(delivery, replacing.SUPERSEDED, replacing.told(place.newest)))
         elif look := last_look.look(
             notification, types[notification.type], person, delivery.channel, delivery.address_id, now
         ):
             if isinstance(look, Skip):
-                _skip(delivery, look.reason, look.detail)
+                skipped.append(_skip(delivery, look.reason, look.detail))
             else:  # no channel that needs no worker waits for quiet to end so far
                 delivery.reason, delivery.due_at, delivery.wake_at = look.reason, look.until, look.until
         elif rival.get(delivery.id) == NOT_NEEDED:
-            _skip(delivery, NOT_NEEDED, {})
+            skipped.append(_skip(delivery, NOT_NEEDED, {}))
         elif delivery.id in rival:  # `routing.follow` says how it goes on, when the other step has ended
             delivery.reason, delivery.detail, delivery.due_at, delivery.wake_at = (
                 FALLBACK,
@@ -200,14 +200,12 @@ def _show(deliveries: Sequence[Delivery], words: _Words, now: datetime) -> Store
                 notification.id,
             )
             if isinstance(content, str):
-                _skip(delivery, "template_error", {"message": content})
+                skipped.append(_skip(delivery, "template_error", {"message": content}))
             elif content is not None:  # else it waits for the next round
                 shown.append((delivery, notification, content))
-    move(
-        [d for d, *_ in shown],
-        {"status": lifecycle.DELIVERED, "reason": None, "wake_at": None, "sent_at": now, "delivered_at": now},
-    )
-    caps.recount(delivery.notification_id for delivery in deliveries if delivery.status in lifecycle.LEFT_OUT)
+    ids = [delivery.id for delivery, *_ in shown]
+    move(ids, lifecycle.DELIVERED, reason=None, wake_at=None, sent_at=now, delivered_at=now)
+    move_each(skipped)
     events = items.add(
         [inbox_row(d.id, n.id, n.user_id, types[n.type], content, n.data or {}, now) for d, n, content in shown]
     )
@@ -218,8 +216,9 @@ def _show(deliveries: Sequence[Delivery], words: _Words, now: datetime) -> Store
     return Stored(inbox_events=events, inbox_changes=changes, doorbells=follow(notifications.values()))
 
 
-def _skip(delivery: Delivery, reason: str, detail: Mapping[str, Any]) -> None:
-    delivery.status, delivery.reason, delivery.detail, delivery.wake_at = lifecycle.SKIPPED, reason, dict(detail), None
+def _skip(delivery: Delivery, reason: str, detail: Mapping[str, Any]) -> Move:
+    columns = {"reason": reason, "detail": dict(detail), "wake_at": None}
+    return Move(delivery.id, delivery.notification_id, delivery.status, lifecycle.SKIPPED, columns)
 
 
 def prune() -> int:
@@ -250,26 +249,6 @@ def awake(status: str, at: Any) -> sa.Select[Delivery]:
         .limit(BATCH)
     )
     return statement.with_for_update(skip_locked=True)
-
-
-def move(deliveries: Sequence[Delivery], values: dict[str, Any]) -> None:
-    """Moves the status of all of them, which the transaction holds, in one statement, if the lifecycle allows it."""
-    if not deliveries:
-        return
-    for old in {delivery.status for delivery in deliveries}:
-        if not lifecycle.may_move(old, values["status"]):
-            raise ValueError(f"a delivery does not move from {old} to {values['status']}")
-    put([delivery.id for delivery in deliveries], values)
-
-
-def put(ids: Sequence[UUID], values: Mapping[str, Any]) -> None:
-    if ids:
-        db.session.execute(
-            sa.update(Delivery)
-            .where(Delivery.id.in_(ids))
-            .values(**values)
-            .execution_options(synchronize_session=False)
-        )
 
 
 def split(

@@ -16,10 +16,11 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import tallies
+from notifier.ledgers.moves import move
 from notifier.models import Attempt, Delivery, EventType, Notification
 from notifier.pipeline.delivery.claim import LEASE, database_time
 from notifier.pipeline.planning.store import DOORBELL_GRACE
-from notifier.pipeline.upkeep.due import BATCH, awake, doorbells, log, move, split
+from notifier.pipeline.upkeep.due import BATCH, awake, doorbells, log, split
 from notifier.signals import publish
 from notifier.signals.queueing import ring
 
@@ -53,10 +54,10 @@ def _free(statement: "sa.Select[Delivery]") -> int:
             return 0
         resends, tests = _resent_and_tests(lapsed)
         again, unknown = split(lapsed, lambda d: _is_safe_to_repeat(d.channel) or d.notification_id in resends)
-        move(again, {"status": lifecycle.QUEUED, "reason": None, "wake_at": now + DOORBELL_GRACE})
+        move([d.id for d in again], lifecycle.QUEUED, reason=None, wake_at=now + DOORBELL_GRACE)
         their_type = sa.select(Notification.type).where(Notification.id == Delivery.notification_id).scalar_subquery()
         cause = {"outcome": "unknown", "code": LEASE_LAPSED, "failed_at": now, "failed_type": their_type}
-        move(unknown, {"status": lifecycle.UNKNOWN, "reason": None, "wake_at": None, **cause})
+        move([d.id for d in unknown], lifecycle.UNKNOWN, reason=None, wake_at=None, **cause)
         session.execute(sa.insert(Attempt.__table__), [_lapsed_attempt(d, now) for d in lapsed])
         tallies.count((d.channel, tallies.FAILED) for d in unknown if d.notification_id not in tests)
     ring(doorbells(again))

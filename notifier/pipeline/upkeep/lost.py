@@ -12,11 +12,11 @@ from notifier.core import lifecycle
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.ledgers import caps
+from notifier.ledgers.moves import move
 from notifier.models import Delivery, Submission
 from notifier.pipeline.intake.accept import EXPAND_GRACE
 from notifier.pipeline.planning.store import DOORBELL_GRACE
-from notifier.pipeline.upkeep.due import BATCH, doorbells, is_expired, log, put
+from notifier.pipeline.upkeep.due import BATCH, doorbells, is_expired, log
 from notifier.signals.queueing import lost, memory, note_reviewed, ring, ring_expand
 
 LONGEST_DOORBELL_GRACE = DOORBELL_GRACE * 32
@@ -80,14 +80,14 @@ def _look(statement: "sa.Select[*tuple[Any, ...]]", now: datetime) -> Looked:
         awake = {row.id: row.wake_at for row in session.execute(still.with_for_update(skip_locked=True))}
         held = [row for row in rows if awake.get(row.id) == row.wake_at]
         expired = [row for row in held if is_expired(row, now)]
-        put([row.id for row in expired], {"status": lifecycle.EXPIRED, "reason": "expired", "wake_at": None})
-        caps.recount(row.notification_id for row in expired)
+        move([row.id for row in expired], lifecycle.EXPIRED, reason="expired", wake_at=None)
         later: dict[timedelta, list[UUID]] = {}
         for row in held:
             if not is_expired(row, now):
                 later.setdefault(DOORBELL_GRACE if row.id in forgotten else _next_grace(row, now), []).append(row.id)
         for grace, ids in later.items():
-            put(ids, {"wake_at": now + grace})
+            later_on = sa.update(Delivery).where(Delivery.id.in_(ids)).values(wake_at=now + grace)
+            session.execute(later_on.execution_options(synchronize_session=False))
     again = [row for row in held if row.id in forgotten]
     ring(doorbells(again))
     return Looked(len(rows), len(again), rows[-1].id)

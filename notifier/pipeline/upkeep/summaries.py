@@ -296,9 +296,11 @@ def _settle(batch: _Batch, sent: Sequence[tuple[_Issue, str]]) -> None:
         if entry.delivery_id not in early and entry.delivery_id not in told:
             told[entry.delivery_id] = (DIGESTED, {**entry.detail, "digest": by_channel[_group(entry), entry.channel]})
     if told:
-        values = {"reason": sa.bindparam("why"), "detail": sa.bindparam("more", type_=_delivery.detail.type)}
+        more = sa.bindparam("more", type_=_delivery.detail.type)
         db.session.connection().execute(
-            sa.update(Delivery.__table__).where(_delivery.id == sa.bindparam("key")).values(**values),
+            sa.update(Delivery.__table__)
+            .where(_delivery.id == sa.bindparam("key"))
+            .values(reason=sa.bindparam("why"), detail=more),
             [{"key": key, "why": reason, "more": dict(detail)} for key, (reason, detail) in told.items()],
         )
         db.session.execute(sa.delete(DigestEntry).where(DigestEntry.delivery_id.in_(told)))
