@@ -51,7 +51,7 @@ _HEADERS = {
     "X-Request-Id": {"description": "As sent, or made here; it appears in the log", "schema": {"type": "string"}},
 }
 _CONFLICTING = ("cancel_notification", "create_template", "write_template", "publish_template")
-_IDEMPOTENT = re.compile(r"submit_|notify$|notify_bulk$|trigger$|send$")
+_IDEMPOTENT = re.compile(r"submit_|create_schedule$|notify$|notify_bulk$|trigger$|send$")
 
 bp = Door("api_openapi", __name__, url_prefix="/api", tag="Documentation")
 

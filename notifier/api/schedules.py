@@ -1,6 +1,6 @@
 """Recurring schedules: a submission that is repeated at the times of a cron expression."""
 
-from flask import Response, g
+from flask import Response, g, request
 
 from notifier.api.answers import also, answer, check_cursor
 from notifier.api.auth import Door, allow, caller
@@ -8,7 +8,7 @@ from notifier.api.notifications import sight
 from notifier.api.schemas.base import Page
 from notifier.api.schemas.notifications import DryRunQuery
 from notifier.api.schemas.schedules import ScheduleIn, ScheduleOut, SchedulePage, SchedulePatch, ScheduleRehearsedOut
-from notifier.api.submitting import check_rehearsal, submission_from
+from notifier.api.submitting import check_rehearsal, digest_of, idempotency_key, replay_header, submission_from
 from notifier.core.errors import Fault, Rejected
 from notifier.ground.ids import parse
 from notifier.pipeline.intake import schedules
@@ -32,6 +32,9 @@ def create_schedule(query_data: DryRunQuery, json_data: ScheduleIn) -> Response:
     people are left out of a run, and named in `last_fault`. A run is never treated as a repeat of the last one,
     whatever `dedupe` says. With `dry_run=true` (at most 100 recipients) nothing is stored, and the answer says what
     would happen at the first run.
+
+    With an Idempotency-Key header, repeated calls make one schedule, and are answered with it as it is by then (404 if
+    it was deleted). `idempotency_key` inside the notification is for single submissions, and refused.
     """
     faults = [
         Fault(f"/notification/{name}", "not_repeatable", f"{name} is for a single submission")
@@ -44,8 +47,16 @@ def create_schedule(query_data: DryRunQuery, json_data: ScheduleIn) -> Response:
     if query_data.is_rehearsal:
         check_rehearsal(len(submission.recipients), "/notification/recipients")
         return answer(schedules.rehearse(caller(), json_data.cron, json_data.time_zone, submission))
-    key = schedules.create(caller(), g.key.key_id, json_data.cron, json_data.time_zone, submission)
-    return answer(queries.one(key, sight()), 201)
+    key = idempotency_key()
+    made = schedules.create(
+        caller(),
+        g.key.key_id,
+        json_data.cron,
+        json_data.time_zone,
+        submission,
+        (key, digest_of(request.json)) if key else None,
+    )
+    return answer(queries.one(made.schedule_id, sight()), 201, replay_header(made.is_replay))
 
 
 @bp.get("")

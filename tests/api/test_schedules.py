@@ -1,10 +1,14 @@
 """Recurring schedules over the API: made, shown, paused, deleted, and refused with the field named."""
 
+import threading
 from typing import Any
 
 import pytest
+from apiflask import APIFlask
 
 from notifier.access import keys
+from notifier.ground import database
+from notifier.ground.ids import parse, show
 from notifier.models import Schedule
 from tests.conftest import Api
 from tests.stored import rows
@@ -129,3 +133,70 @@ def test_a_producer_sees_its_own_schedules_only_and_a_test_key_those_of_test_key
 @pytest.mark.parametrize("shown_id", ["sch_0", "ntf_" + "0" * 32, "sch_" + "0" * 32, "%00"])
 def test_an_id_of_nothing_is_not_found(api: Api, shown_id: str) -> None:
     assert api.get(f"{PATH}/{shown_id}").status_code == 404
+
+
+# ---- idempotency
+
+
+KEY = {"Idempotency-Key": '"k-1"'}
+
+
+def test_the_same_key_and_body_make_one_schedule(api: Api, cast: Any) -> None:
+    first = api.post(PATH, BODY, headers=KEY)
+    assert api.patch(f"{PATH}/{first.json['id']}", {"paused": True}).status_code == 200
+
+    again = api.post(PATH, dict(reversed(BODY.items())), headers={"Idempotency-Key": "k-1"})
+
+    assert (first.status_code, again.status_code, len(rows(Schedule))) == (201, 201, 1)
+    assert again.json == first.json | {"next_at": None}  # as it is by now
+    assert (first.headers.get("Idempotency-Replayed"), again.headers.get("Idempotency-Replayed")) == (None, "true")
+    assert api.post(PATH, BODY, headers={"Idempotency-Key": "k-2"}).json["id"] != first.json["id"]
+
+
+def test_the_same_key_with_another_body_is_refused(api: Api, cast: Any) -> None:
+    first = api.post(PATH, BODY, headers=KEY)
+
+    refused = [
+        api.post(PATH, BODY | {"cron": "0 9 * * *"}, headers=KEY),
+        api.post("/api/v1/notifications", ORDER, headers=KEY),
+    ]
+
+    assert [(one.status_code, one.json["code"]) for one in refused] == [(422, "idempotency_mismatch")] * 2
+    assert [row.id for row in rows(Schedule)] == [parse("sch", first.json["id"])]
+
+
+def test_a_call_that_was_refused_leaves_its_key_free(api: Api, cast: Any) -> None:
+    assert api.post(PATH, BODY | {"cron": "no"}, headers=KEY).status_code == 422
+    assert api.post(f"{PATH}?dry_run=true", BODY | {"cron": "0 9 * * *"}, headers=KEY).status_code == 200
+    assert api.post(PATH, BODY, headers=KEY).status_code == 201
+
+
+def test_a_repeat_makes_no_schedule_anew_that_was_deleted(api: Api, cast: Any) -> None:
+    api.delete(f"{PATH}/{api.post(PATH, BODY, headers=KEY).json['id']}")
+
+    assert (api.post(PATH, BODY, headers=KEY).status_code, rows(Schedule)) == (404, [])
+
+
+def test_many_calls_at_once_with_one_key_make_one_schedule(
+    app: APIFlask, api: Api, cast: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_LOCK_WAIT_S", 30.0)
+    answers, start = list[Any](), threading.Barrier(6)
+
+    def call() -> None:
+        start.wait()
+        with app.app_context():
+            headers = {"Authorization": f"Bearer {api.key}", **KEY}
+            answers.append(app.test_client().post(PATH, json=BODY, headers=headers))
+
+    threads = [threading.Thread(target=call) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert {answer.status_code for answer in answers} <= {201, 409}
+    assert {answer.json["id"] for answer in answers if answer.status_code == 201} == {
+        show("sch", row.id) for row in rows(Schedule)
+    }
+    assert len(rows(Schedule)) == 1

@@ -3,6 +3,8 @@
 Called by `api.submitting`. The key is claimed before anything is stored, and gets its answer when everything is. In
 between, each item has a key of its own, so an interrupted call continues where it stopped, and two calls at once store
 each item once. `upkeep.due` deletes these keys after a day, like all others.
+
+A schedule, which is made in one transaction, takes its key in it (`take`).
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ import structlog
 
 from notifier.ground.clock import now
 from notifier.ground.database import LOCK_NOT_AVAILABLE, UNAVAILABLE, insert, sqlstate, transaction
+from notifier.ground.extensions import db
 from notifier.models import IdempotencyKey
 from notifier.pipeline.intake.judge import Caller, bound_the_wait, in_progress, mismatch
 
@@ -28,25 +31,31 @@ def claim(caller: Caller, key: str, digest: str) -> list[dict[str, Any]] | None:
     Raises Rejected: `idempotency_mismatch` for another body, `idempotency_in_progress` while the first one's claim is
     undecided.
     """
-    row: dict[str, Any] = {
-        "body_digest": bytes.fromhex(digest),
-        "submission_id": None,
-        "answer": {},
-        "created_at": now(),
-    }
+    with transaction():
+        results: list[dict[str, Any]] | None = take(caller, key, digest, {}).get("results")
+    return results
+
+
+def take(caller: Caller, key: str, digest: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """Takes the key for a call that is answered with `answer`, inside the caller's transaction. → the answer that is
+    stored: this one, or that of the first call.
+
+    Raises Rejected, as `claim`.
+    """
+    wanted = bytes.fromhex(digest)
+    row = {"body_digest": wanted, "submission_id": None, "answer": answer, "created_at": now()}
     try:
-        with transaction() as session:
-            bound_the_wait()
-            session.execute(insert(_keys).on_conflict_do_nothing(), [{**_names(caller, key), **row}])
-            stored = session.execute(sa.select(_keys.c.body_digest, _keys.c.answer).where(_is(caller, key))).one()
+        bound_the_wait()
+        db.session.execute(insert(_keys).on_conflict_do_nothing(), [{**_names(caller, key), **row}])
+        stored = db.session.execute(sa.select(_keys.c.body_digest, _keys.c.answer).where(_is(caller, key))).one()
     except UNAVAILABLE as error:
         if sqlstate(error) == LOCK_NOT_AVAILABLE:
             raise in_progress() from None
         raise
-    if bytes(stored.body_digest) != row["body_digest"]:
+    if bytes(stored.body_digest) != wanted:
         raise mismatch()
-    results: list[dict[str, Any]] | None = stored.answer.get("results")
-    return results
+    first: dict[str, Any] = stored.answer
+    return first
 
 
 def settle(caller: Caller, key: str, results: Sequence[dict[str, Any]]) -> None:

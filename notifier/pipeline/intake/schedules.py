@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -24,10 +24,11 @@ from notifier.ground import shapes
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.ground.ids import parse
+from notifier.ground.ids import new_id, parse
 from notifier.models import ApiKey, Producer, Schedule
 from notifier.models.producer import label_of
 from notifier.people import profiles as people
+from notifier.pipeline.intake import bulk_keys
 from notifier.pipeline.intake.accept import accept_part
 from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.judge import (
@@ -47,10 +48,25 @@ _LONGEST_FAULT = 500
 log = structlog.get_logger()
 
 
+class Made(NamedTuple):
+    schedule_id: UUID
+    is_replay: bool
+
+
 @judged_anew
-def create(caller: Caller, key_id: UUID, cron: str, time_zone: str, submission: Submission) -> UUID:
+def create(
+    caller: Caller,
+    key_id: UUID,
+    cron: str,
+    time_zone: str,
+    submission: Submission,
+    idempotency: tuple[str, str] | None = None,
+) -> Made:
     """Raises Rejected, naming every fault of the cron expression and of the submission, which is judged as if it were
     made now.
+
+    `idempotency`: a key and the digest of the body. The first call with it has made the schedule, whatever has changed
+    since; Rejected says where that had another body, or is not done yet.
     """
     producer_id = caller.producer_id
     assert producer_id is not None, "the product itself has no schedules"
@@ -58,10 +74,16 @@ def create(caller: Caller, key_id: UUID, cron: str, time_zone: str, submission: 
     faults = cron_faults(cron)
     item = Item(caller, submission)
     checked = check_against_schemas([item])
+    schedule_id = new_id()
     with transaction() as session:
+        if idempotency:
+            first = UUID(bulk_keys.take(caller, *idempotency, {"schedule": schedule_id.hex})["schedule"])
+            if first != schedule_id:
+                return Made(first, is_replay=True)
         results, _ = judge([item], now, checked)
         _raise_faults(results[0], faults)
         row = Schedule(
+            id=schedule_id,
             producer_id=producer_id,
             key_id=key_id,
             is_test=caller.is_test,
@@ -71,7 +93,7 @@ def create(caller: Caller, key_id: UUID, cron: str, time_zone: str, submission: 
         )
         row.next_at = next_time(cron, time_zone, now)
         session.add(row)
-    return row.id
+    return Made(schedule_id, is_replay=False)
 
 
 def rehearse(caller: Caller, cron: str, time_zone: str, submission: Submission) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def make(key: tuple[Caller, UUID], cast: Any) -> Make:
     """`make(cron=…, submission=…)` → the schedule's id."""
 
     def _make(cron: str = MONTHLY, time_zone: str = "Europe/Berlin", what: Submission | None = None) -> UUID:
-        return schedules.create(*key, cron, time_zone, what or submission("alice", channels=("email",)))
+        return schedules.create(*key, cron, time_zone, what or submission("alice", channels=("email",))).schedule_id
 
     return _make
 
