@@ -39,6 +39,7 @@ from notifier.web.forms import check_token
 pages = page_blueprint("login")
 
 _DEVICE = "notifier_device"
+_UNITS = ((3_600, "hour"), (60, "minute"), (1, "second"))
 _DEVICE_KEPT = timedelta(days=180)
 
 log = structlog.get_logger()
@@ -160,10 +161,16 @@ def _link_page(*, is_good: bool) -> ResponseReturnValue:
     return response
 
 
+def in_words(seconds: int) -> str:
+    """How long to wait, in the largest unit of which it is two at least, rounded up: `90 seconds`, `4 hours`."""
+    size, unit = next((size, unit) for size, unit in _UNITS if seconds >= 2 * size or size == 1)
+    count = -(-seconds // size)
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+
+
 def _too_many(form: SignIn, seconds: int) -> ResponseReturnValue:
-    wait = f"{seconds} seconds" if seconds < 120 else f"{-(-seconds // 60)} minutes"
     way_out = ", or ask for a sign-in link" if request.endpoint == "login.by_password" else ""
-    message = f"Too many attempts. Wait {wait}, then try again{way_out}."
+    message = f"Too many attempts. Wait {in_words(seconds)}, then try again{way_out}."
     return render_template("login.html", form=form, next=_next(), error=message), 429, {"Retry-After": str(seconds)}
 
 

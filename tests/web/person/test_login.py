@@ -23,6 +23,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import redis_store
 from notifier.models import Account
 from notifier.web import throttle
+from notifier.web.person import login
 from tests.conftest import Statements
 from tests.web.conftest import PASSWORD, Visitor
 
@@ -169,6 +170,33 @@ def test_a_try_that_has_to_wait_is_not_looked_at_and_is_told_how_long(visitor: V
     assert int(answer.headers["Retry-After"]) > 0
     assert "Too many attempts. Wait " in answer.text
     assert "ask for a sign-in link" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (1, "1 second"),
+        (90, "90 seconds"),
+        (119, "119 seconds"),
+        (120, "2 minutes"),
+        (121, "3 minutes"),
+        (900, "15 minutes"),
+        (7_199, "120 minutes"),
+        (7_200, "2 hours"),
+        (14_370, "4 hours"),
+        (14_400, "4 hours"),
+    ],
+)
+def test_a_long_wait_is_told_in_minutes_or_hours(seconds: int, said: str) -> None:
+    assert login.in_words(seconds) == said
+
+
+def test_who_has_to_wait_for_hours_is_told_hours(counts: None, app: APIFlask) -> None:
+    attack(addresses=20)
+    guess(at("192.0.2.9", app), 5)
+    answer = at("192.0.2.9", app).sign_in(ALICE)
+    assert "Too many attempts. Wait 4 hours, then try again" in answer.text
+    assert int(answer.headers["Retry-After"]) == pytest.approx(4 * 3600, abs=60)
 
 
 def test_a_stranger_who_guesses_elsewhere_does_not_lock_the_owner_out(visitor: Visitor, app: APIFlask) -> None:
