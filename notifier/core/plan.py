@@ -1,11 +1,14 @@
 """Deciding: facts and the time go in, one decision per channel and address comes out, with its reason.
 
-Called by `planning.decide`, for stored notifications and dry runs alike, and by the last look before a send. The
-questions are asked in the order of `_decide`; each leaves a line in the trace.
+Called by `planning.decide`, for stored notifications and dry runs alike, and by the last look before a send. First
+comes what holds for all channels alike: a flooded person, a repeat, a newer one. Then QUESTIONS are asked about each
+channel, in this order: is it on, and on for this person; have they an address, neither suppressed nor flooded; do they
+want it; does a digest gather it; is a cap used up; do they want their peace; whose turn is it; has it expired? Each
+leaves a line in the trace.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -113,7 +116,8 @@ def plan(facts: Facts, now: datetime) -> Plan:
     order = in_order(facts.routing, names, facts.scores, facts.seed)
     step, starts_at, expires_at = 0, max(now, facts.send_at) if facts.send_at else now, facts.expires_at
     for name in order.channels:
-        decided = _decide(facts, facts.channels[name], now, _Start(starts_at, step, expires_at), trace)
+        decided, lines = _decide(_Case.of(facts, facts.channels[name], now, _Start(starts_at, step, expires_at)))
+        trace += lines
         for decision in decided:
             (routes if isinstance(decision, Route) else skips).append(decision)  # type: ignore[arg-type]
         taken = [decision for decision in decided if isinstance(decision, Route)]
@@ -194,63 +198,24 @@ def last_look(facts: Facts, channel_name: str, address_id: Any, now: datetime) -
         if a.id == address_id and a.channel == channel_name and (a.is_verified or facts.type.is_internal)
     ]
     usable = [a for a in mine if a.disabled_reason is None or _may_try_again(facts, channel, a)]
-    answer = _ask(facts, channel, usable, now)
-    if isinstance(answer, _No):
-        return Skip(channel_name, answer.address, answer.reason, answer.detail)
-    return Wait(answer.held_until, answer.held_reason) if answer.held_until else None
+    case = _Case(facts, channel, now, _Start(now, 0, None), tuple(usable))
+    for question in ASKED_AGAIN:
+        answer = question(case)
+        if isinstance(answer, _No):
+            return Skip(channel_name, answer.address, answer.reason, answer.detail)
+        case = answer
+    until, reason = _quiet(facts, channel, case.because, now)
+    return Wait(until, reason) if until else None
 
 
-@dataclass(frozen=True, slots=True)
-class _No:
-    """A channel is left out: by which rule, and why."""
-
-    rule: str
-    reason: str
-    address: AddressFacts | None = None
-    detail: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Yes:
-    """A channel is wanted, at these addresses (None: it needs none). Mute and quiet hours hold it until then, if at
-    all.
-    """
-
-    addresses: Sequence[AddressFacts | None]
-    answer: Answer
-    held_until: datetime | None
-    held_reason: str
-
-
-def _ask(facts: Facts, channel: ChannelFacts, addresses: Sequence[AddressFacts], at: datetime) -> _No | _Yes:
-    """The questions that planning and the last look share, about a delivery that is to go out `at` to one of these
-    active addresses.
-    """
-    if not channel.is_on:
-        return _No("channel", "channel_off")
-    if not is_in_rollout(channel.name, channel.percentage, facts.user_id):
-        return _No("flag", "not_in_rollout", None, {"percentage": channel.percentage})
-    wanted: list[AddressFacts | None] = [None]
-    if channel.needs_address:
-        if not addresses:
-            return _No("address", "no_address", None, _why_none(facts.addresses, channel))
-        wanted = [a for a in addresses if not _is_suppressed(facts, channel, a)]
-        if not wanted:
-            return _No("suppression", "suppressed", addresses[0])
-    answer = _preference(facts, channel)
-    if not answer.enabled:
-        return _No("preference", "opted_out", wanted[0], {"because": answer.because})
-    return _Yes(wanted, answer, *_quiet(facts, channel, answer, at))
-
-
-def _quiet(facts: Facts, channel: ChannelFacts, answer: Answer, at: datetime) -> tuple[datetime | None, str]:
+def _quiet(facts: Facts, channel: ChannelFacts, because: str, at: datetime) -> tuple[datetime | None, str]:
     """Until when mute and quiet hours hold something that is to start `at`, where they concern it.
 
     They concern neither what is looked at when one likes, nor what is pressing.
     """
     may_wait = (
         channel.waits_when_quiet
-        and answer.because != "mandatory"
+        and because != "mandatory"
         and facts.priority != "urgent"
         and facts.type.category != "transactional"
     )
@@ -287,7 +252,7 @@ def outlived(expires_at: datetime | None, held: timedelta, *, is_perishable: boo
 def turn_of(facts: Facts, channel_name: str, now: datetime) -> tuple[datetime | None, str | None]:
     """Asked when a later step is to start: (None, None), or until when it has to wait after all, and the reason."""
     channel = facts.channels[channel_name]
-    until, reason = _quiet(facts, channel, _preference(facts, channel), now)
+    until, reason = _quiet(facts, channel, _preference(facts, channel).because, now)
     return (until, ESCALATION if facts.routing == ESCALATE else reason) if until else (None, None)
 
 
@@ -302,74 +267,182 @@ class _Start:
     expires_at: datetime | None
 
 
-def _decide(facts: Facts, channel: ChannelFacts, now: datetime, start: _Start, trace: list[Step]) -> list[Route | Skip]:
-    def skip(
-        rule: str,
-        reason: str,
-        address: AddressFacts | None = None,
-        detail: Mapping[str, Any] = NO_DETAIL,
-        summary: Summary | None = None,
-    ) -> list[Route | Skip]:
-        trace.append(Step(rule, channel.name, "skip", reason, detail))
-        return [Skip(channel.name, address, reason, detail, summary)]
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One channel, and what the questions have found so far: the addresses that are left (None: it needs none), those
+    of them that have been sent enough (`flooded`), why the person wants it, and when it is due.
+    """
 
-    def summarise(held: str, key: str, due_at: datetime) -> list[Route | Skip]:
-        detail = {"held": held, "until": _shown(due_at)}
-        # A digest may be days away: what would be kept a day by default is kept until then.
-        if facts.is_perishable and facts.expires_at is not None and due_at >= facts.expires_at:
-            return skip("expiry", "expired", addresses[0], detail)
-        return skip("digest", DIGESTED, addresses[0], detail, Summary(key, due_at))
+    facts: Facts
+    channel: ChannelFacts
+    now: datetime
+    start: _Start
+    addresses: tuple[AddressFacts | None, ...]
+    flooded: tuple[AddressFacts, ...] = ()
+    because: str = ""
+    due_at: datetime | None = None
+    reason: str | None = None
+    expires_at: datetime | None = None
+    trace: tuple[Step, ...] = ()
 
-    asked = _ask(facts, channel, _active(facts, channel), start.at)
-    if isinstance(asked, _No):
-        return skip(asked.rule, asked.reason, asked.address, asked.detail)
-    flooded = [
-        address
-        for address in asked.addresses
-        if address is not None and (channel.name, address.digest) in facts.flooded
-    ]
-    if flooded and len(flooded) == len(asked.addresses):
-        return skip("limit", "recipient_limit", flooded[0])
-    addresses = [address for address in asked.addresses if address not in flooded]
-    trace.append(Step("preference", channel.name, "pass", asked.answer.because))
+    @classmethod
+    def of(cls, facts: Facts, channel: ChannelFacts, now: datetime, start: _Start) -> "_Case":
+        due_at, reason = (start.at, "scheduled") if start.at > now else (None, None)
+        addresses = tuple(_active(facts, channel))
+        return cls(facts, channel, now, start, addresses, due_at=due_at, reason=reason, expires_at=start.expires_at)
 
-    choices = facts.preferences
-    if facts.is_limited:
-        frequency = choices.digest.get(facts.type.category, "off")
-        if frequency != "off":
-            return summarise("digest", digest.key_of(facts.type.category), _digest_due_at(frequency, facts, start.at))
-        if channel.name in facts.over_cap:
-            if choices.held != "summary":
-                return skip("cap", "frequency_cap", addresses[0], facts.over_cap[channel.name].detail)
-            return summarise(
-                "frequency_cap",
-                digest.key_of(facts.type.category, digest.OVER_CAP),
-                _digest_due_at("daily", facts, start.at),
-            )
+    def told(self, rule: str, outcome: str, reason: str, detail: Mapping[str, Any] = NO_DETAIL) -> tuple[Step, ...]:
+        """The trace with another line."""
+        return (*self.trace, Step(rule, self.channel.name, outcome, reason, detail))
 
-    due_at, reason = (start.at, "scheduled") if start.at > now else (None, None)
-    expires_at = start.expires_at
-    if asked.held_until is not None:
-        held_until, held_reason = asked.held_until, asked.held_reason
-        if choices.held == "drop" and not facts.type.is_internal:
-            return skip("quiet", held_reason, addresses[0], {"until": _shown(held_until)})
-        if choices.held == "summary" and facts.is_limited:
-            return summarise(held_reason, digest.key_of(facts.type.category, digest.HELD), held_until)
-        due_at, reason = held_until, held_reason
-        expires_at = outlived(expires_at, held_until - start.at, is_perishable=facts.is_perishable)
-        trace.append(Step("quiet", channel.name, "wait", held_reason, {"until": _shown(held_until)}))
-    if start.step and facts.routing == ESCALATE:
-        reason = ESCALATION
-    elif start.step:
-        due_at, reason = None, FALLBACK
 
-    if expires_at is not None and (due_at or now) >= expires_at:
-        held = {"held": reason, "until": _shown(due_at)} if due_at and reason else {}
-        return skip("expiry", "expired", addresses[0], held)
+@dataclass(frozen=True, slots=True)
+class _No:
+    """A channel is left out: by which rule, and why; or is only listed in a summary."""
+
+    rule: str
+    reason: str
+    address: AddressFacts | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    summary: Summary | None = None
+
+
+def _is_on(case: _Case) -> _Case | _No:
+    return case if case.channel.is_on else _No("channel", "channel_off")
+
+
+def _is_on_for_them(case: _Case) -> _Case | _No:
+    channel = case.channel
+    if is_in_rollout(channel.name, channel.percentage, case.facts.user_id):
+        return case
+    return _No("flag", "not_in_rollout", None, {"percentage": channel.percentage})
+
+
+def _has_address(case: _Case) -> _Case | _No:
+    if not case.channel.needs_address:
+        return replace(case, addresses=(None,))
+    if not case.addresses:
+        return _No("address", "no_address", None, _why_none(case.facts.addresses, case.channel))
+    return case
+
+
+def _is_not_suppressed(case: _Case) -> _Case | _No:
+    left = tuple(a for a in case.addresses if a is None or not _is_suppressed(case.facts, case.channel, a))
+    if not left:
+        return _No("suppression", "suppressed", case.addresses[0])
+    return case if len(left) == len(case.addresses) else replace(case, addresses=left)
+
+
+def _is_not_flooded(case: _Case) -> _Case | _No:
+    if not case.facts.flooded:
+        return case
+    flooded = tuple(a for a in case.addresses if a and (case.channel.name, a.digest) in case.facts.flooded)
+    left = tuple(a for a in case.addresses if a not in flooded)
+    return replace(case, addresses=left, flooded=flooded) if left else _No("limit", "recipient_limit", flooded[0])
+
+
+def _is_wanted(case: _Case) -> _Case | _No:
+    answer = _preference(case.facts, case.channel)
+    if not answer.enabled:
+        return _No("preference", "opted_out", case.addresses[0], {"because": answer.because})
+    return replace(case, because=answer.because, trace=case.told("preference", "pass", answer.because))
+
+
+def _is_sent_by_itself(case: _Case) -> _Case | _No:
+    facts, category = case.facts, case.facts.type.category
+    frequency = facts.preferences.digest.get(category, "off") if facts.is_limited else "off"
+    if frequency == "off":
+        return case
+    return _summarised(case, "digest", digest.key_of(category), _digest_due_at(frequency, facts, case.start.at))
+
+
+def _is_under_cap(case: _Case) -> _Case | _No:
+    facts = case.facts
+    if not facts.is_limited or case.channel.name not in facts.over_cap:
+        return case
+    if facts.preferences.held != "summary":
+        return _No("cap", "frequency_cap", case.addresses[0], facts.over_cap[case.channel.name].detail)
+    key, due_at = digest.key_of(facts.type.category, digest.OVER_CAP), _digest_due_at("daily", facts, case.start.at)
+    return _summarised(case, "frequency_cap", key, due_at)
+
+
+def _may_disturb(case: _Case) -> _Case | _No:
+    facts = case.facts
+    until, reason = _quiet(facts, case.channel, case.because, case.start.at)
+    if until is None:
+        return case
+    detail = {"until": _shown(until)}
+    if facts.preferences.held == "drop" and not facts.type.is_internal:
+        return _No("quiet", reason, case.addresses[0], detail)
+    if facts.preferences.held == "summary" and facts.is_limited:
+        return _summarised(case, reason, digest.key_of(facts.type.category, digest.HELD), until)
+    return replace(
+        case,
+        due_at=until,
+        reason=reason,
+        expires_at=outlived(case.expires_at, until - case.start.at, is_perishable=facts.is_perishable),
+        trace=case.told("quiet", "wait", reason, detail),
+    )
+
+
+def _is_its_turn(case: _Case) -> _Case | _No:
+    if not case.start.step:
+        return case
+    if case.facts.routing == ESCALATE:
+        return replace(case, reason=ESCALATION)
+    return replace(case, due_at=None, reason=FALLBACK)
+
+
+def _is_in_time(case: _Case) -> _Case | _No:
+    if case.expires_at is None or (case.due_at or case.now) < case.expires_at:
+        return case
+    held = {"held": case.reason, "until": _shown(case.due_at)} if case.due_at and case.reason else {}
+    return _No("expiry", "expired", case.addresses[0], held)
+
+
+Question = Callable[[_Case], _Case | _No]
+
+# One after the other, until one of them says no.
+QUESTIONS: tuple[Question, ...] = (
+    _is_on,
+    _is_on_for_them,
+    _has_address,
+    _is_not_suppressed,
+    _is_not_flooded,
+    _is_wanted,
+    _is_sent_by_itself,
+    _is_under_cap,
+    _may_disturb,
+    _is_its_turn,
+    _is_in_time,
+)
+# Of these, what the last look asks again. What is under way is neither counted nor gathered any more.
+ASKED_AGAIN: tuple[Question, ...] = (_is_on, _is_on_for_them, _has_address, _is_not_suppressed, _is_wanted)
+
+
+def _decide(case: _Case) -> tuple[list[Route | Skip], tuple[Step, ...]]:
+    """→ a decision for each address, or one for the channel; and the lines of the trace."""
+    name = case.channel.name
+    for question in QUESTIONS:
+        answer = question(case)
+        if isinstance(answer, _No):
+            left_out = Skip(name, answer.address, answer.reason, answer.detail, answer.summary)
+            return [left_out], case.told(answer.rule, "skip", answer.reason, answer.detail)
+        case = answer
+    due_at, reason = case.due_at, case.reason
     detail = {"until": _shown(due_at)} if due_at else {}
-    trace.append(Step("route", channel.name, "send" if reason is None else "wait", reason or "at_once", detail))
-    routes = [Route(channel.name, address, due_at, reason, detail, start.step, expires_at) for address in addresses]
-    return [*routes, *(Skip(channel.name, address, "recipient_limit") for address in flooded)]
+    routes = [Route(name, a, due_at, reason, detail, case.start.step, case.expires_at) for a in case.addresses]
+    flooded = [Skip(name, address, "recipient_limit") for address in case.flooded]
+    return [*routes, *flooded], case.told("route", "wait" if reason else "send", reason or "at_once", detail)
+
+
+def _summarised(case: _Case, held: str, key: str, due_at: datetime) -> _No:
+    detail = {"held": held, "until": _shown(due_at)}
+    # A digest may be days away: what would be kept a day by default is kept until then.
+    expires_at = case.facts.expires_at
+    if case.facts.is_perishable and expires_at is not None and due_at >= expires_at:
+        return _No("expiry", "expired", case.addresses[0], detail)
+    return _No("digest", DIGESTED, case.addresses[0], detail, Summary(key, due_at))
 
 
 def _shown(at: datetime) -> str:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 
 from notifier.core.facts import AddressFacts, ChannelFacts, Facts
-from notifier.core.plan import Skip, Wait, last_look, plan
+from notifier.core.limits import Limit
+from notifier.core.plan import ASKED_AGAIN, QUESTIONS, Skip, Wait, last_look, plan
 from notifier.core.preferences import Preferences
 from notifier.core.quiet_hours import QuietHours
 from tests.core.planning import (
@@ -321,3 +322,28 @@ def test_what_comes_after_a_held_step_lives_as_long_as_that(routing: str) -> Non
         ("email", NOON + 4 * DAY),
         ("inapp", NOON + 4 * DAY),
     ]
+
+
+def test_the_last_look_asks_in_the_order_of_the_plan() -> None:
+    assert [question for question in QUESTIONS if question in ASKED_AGAIN] == list(ASKED_AGAIN)
+
+
+@pytest.mark.parametrize("how_many", range(8))
+def test_of_several_reasons_the_first_in_order_is_given(how_many: int) -> None:
+    """Each of these alone keeps a mail from going out; with the first ones taken away the next one speaks."""
+    no_mail = Preferences(categories={"social": {"email": False}}, digest={"social": "daily"})
+    troubles: list[tuple[str, dict[str, Any]]] = [
+        ("channel_off", {"channels": {"email": ChannelFacts("email", is_on=False, percentage=0)}}),
+        ("not_in_rollout", {"channels": {"email": ChannelFacts("email", percentage=0)}}),
+        ("no_address", {"addresses": ()}),
+        ("suppressed", {"addresses": (replace(MAIL, suppressed_for=frozenset({"*"})),)}),
+        ("recipient_limit", {"flooded": frozenset({("email", MAIL.digest)})}),
+        ("opted_out", {"preferences": no_mail}),
+        ("digested", {"preferences": replace(no_mail, categories={})}),
+        ("frequency_cap", {"over_cap": {"email": Limit("*", "day", 1)}}),
+    ]
+    changes: dict[str, Any] = {}
+    for _, trouble in reversed(troubles[how_many:]):
+        changes |= trouble
+    one = facts(LIKE, requested=("email",), expires_at=NOON, **changes)
+    assert [skip.reason for skip in plan(one, NOON).skips] == [troubles[how_many][0]]
