@@ -210,7 +210,7 @@ def _discard(session: "scoped_session[Session]", _row: BulkAction, keys: list[UU
 
 def _doorbells(session: "scoped_session[Session]", keys: list[UUID]) -> list[Doorbell]:
     rows = session.execute(sa.select(Delivery.id, Delivery.channel, Delivery.priority).where(Delivery.id.in_(keys)))
-    return [Doorbell(row.id, row.channel, row.priority) for row in rows]
+    return [Doorbell.of(row) for row in rows]
 
 
 def _repair(key: UUID, cursor: UUID | None, keys: list[UUID], size: int, doorbells: list[Doorbell]) -> None:

@@ -95,7 +95,7 @@ def _hold(
 
 
 def _doorbells(held: Sequence["sa.Row[Any]"]) -> list[Doorbell]:
-    return [Doorbell(row.id, row.channel, row.priority) for row in held]
+    return [Doorbell.of(row) for row in held]
 
 
 def tell_queues(doorbells: Sequence[Doorbell], *, is_retry: bool) -> None:

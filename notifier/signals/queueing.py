@@ -8,6 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid4
 
 import redis
@@ -42,6 +43,11 @@ class Doorbell:
     delivery_id: UUID
     channel: str
     priority: str
+
+    @classmethod
+    def of(cls, row: Any) -> "Doorbell":
+        """Of a delivery, or of any row that has its `id`, `channel` and `priority`."""
+        return cls(row.id, row.channel, row.priority)
 
 
 def unchecked(limit: str) -> None:

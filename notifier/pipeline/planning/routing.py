@@ -73,11 +73,7 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
     ours = _hold([key for key, one in moved.items() if one.new == lifecycle.SKIPPED])
     moved = {key: one for key, one in moved.items() if one.new != lifecycle.SKIPPED or key in ours}
     move_each(list(moved.values()))
-    return [
-        Doorbell(row.id, row.channel, row.priority)
-        for row in rows
-        if row.id in moved and moved[row.id].new == lifecycle.QUEUED
-    ]
+    return [Doorbell.of(row) for row in rows if row.id in moved and moved[row.id].new == lifecycle.QUEUED]
 
 
 def _lock(notifications: Iterable[Any]) -> dict[UUID, Any]:

@@ -165,9 +165,7 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
     for summary in stored.summaries:
         if summary["facts"].routing != ALL:
             _take_steps(summary["facts"], summary["drafts"], now)
-    stored.doorbells = [
-        Doorbell(draft.id, draft.channel, draft.priority) for draft in drafts if draft.status == lifecycle.QUEUED
-    ]
+    stored.doorbells = [Doorbell.of(draft) for draft in drafts if draft.status == lifecycle.QUEUED]
     if notifications:
         db.session.execute(sa.insert(_notifications), notifications)
         db.session.execute(sa.insert(_deliveries), [draft.row() for draft in drafts])

@@ -264,4 +264,4 @@ def is_expired(delivery: Any, now: datetime) -> bool:
 
 
 def doorbells(deliveries: Sequence[Any]) -> list[Doorbell]:
-    return [Doorbell(delivery.id, delivery.channel, delivery.priority) for delivery in deliveries]
+    return [Doorbell.of(delivery) for delivery in deliveries]

@@ -192,4 +192,4 @@ def _unrung() -> tuple[int, set[Any]]:
         .where(awake.c.status == lifecycle.QUEUED)
         .limit(MOST_ASKED)
     ).all()
-    return len(rows), lost([Doorbell(row.id, row.channel, row.priority) for row in rows])
+    return len(rows), lost([Doorbell.of(row) for row in rows])
