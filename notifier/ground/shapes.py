@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from notifier.core import digest
+from notifier.core import digest, timestamps
 from notifier.core.worlds import shown_id
 from notifier.ground.ids import show
 
@@ -28,7 +28,8 @@ class DeliveryRow(Protocol):
 
 
 def timestamp(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """A time that need not have come."""
+    return None if at is None else timestamps.timestamp(at)
 
 
 def delivery(row: DeliveryRow, attempts: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:

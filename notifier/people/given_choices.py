@@ -4,7 +4,7 @@ Called by `people.preferences` before anything changes.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, time
+from datetime import datetime, time
 from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
@@ -19,6 +19,7 @@ from notifier.core.limits import MOST
 from notifier.core.pointers import pointer_to
 from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL
 from notifier.core.quiet_hours import EVERY_DAY
+from notifier.core.timestamps import timestamp
 from notifier.ground.extensions import db
 from notifier.models import EventType
 
@@ -137,7 +138,7 @@ def _moment(value: Any) -> str:
         at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
         if at.tzinfo is None:
             raise ValueError
-        return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return timestamp(at, "seconds")
     except (ValueError, TypeError, OverflowError):
         raise _Refused("invalid_time", "a time is written with its offset: 2026-12-01T09:00:00Z") from None
 

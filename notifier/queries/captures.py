@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, or_, select, true
 
+from notifier.core.timestamps import timestamp
 from notifier.core.worlds import MARK, is_of_tests, shown_id
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
@@ -91,5 +92,5 @@ def capture_json(row: Capture) -> dict[str, Any]:
         "test": is_of_tests(row.user_id),
         "channel": row.channel,
         **{field: content.get(field) for field in _FIELDS},
-        "at": row.at.isoformat().replace("+00:00", "Z"),
+        "at": timestamp(row.at),
     }

@@ -18,6 +18,7 @@ from notifier.core.explain import sentence, story, unpacked
 from notifier.core.masking import masked
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
+from notifier.ground.shapes import timestamp
 from notifier.models import Attempt, Capture, Delivery, InboxItem, Notification, Producer, Receipt, Submission, Template
 from notifier.queries.types import internal_keys
 
@@ -129,7 +130,7 @@ def _decided(row: Notification, deliveries: Sequence[Delivery], clock: Callable[
             "status": d.status,
             "reason": d.reason,
             "detail": d.detail or {},
-            "due_at": d.due_at.isoformat() if d.due_at else None,
+            "due_at": timestamp(d.due_at),
         }
         for d in deliveries
     ]

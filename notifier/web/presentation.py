@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from notifier.channels import CHANNELS
 from notifier.core.masking import masked_text
+from notifier.core.timestamps import timestamp
 
 _TONES = {
     "delivered": "good",
@@ -42,17 +43,14 @@ def when(at: datetime | str | None) -> Markup:
     if not at:
         return Markup("–")
     moment = (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(UTC)
-    return Markup('<time datetime="{}">{}</time>').format(
-        moment.isoformat(timespec="seconds").replace("+00:00", "Z"), f"{moment:%d %b %Y, %H:%M} UTC"
-    )
+    return Markup('<time datetime="{}">{}</time>').format(timestamp(moment, "seconds"), f"{moment:%d %b %Y, %H:%M} UTC")
 
 
 def when_exactly(at: datetime) -> Markup:
     """To the thousandth of a second, where the order of things matters."""
     moment = at.astimezone(UTC)
-    shown = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return Markup('<time datetime="{}" data-exact>{}</time>').format(
-        shown, f"{moment:%d %b %Y, %H:%M:%S}.{moment.microsecond // 1000:03} UTC"
+        timestamp(moment), f"{moment:%d %b %Y, %H:%M:%S}.{moment.microsecond // 1000:03} UTC"
     )
 
 

@@ -15,6 +15,7 @@ from notifier.channels.table import WEBHOOK
 from notifier.channels.wire.http import STATUSES, Family, Response, explain
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent
 from notifier.core.message import Message, Receipt, Recipient
+from notifier.core.timestamps import timestamp
 from notifier.ground.clock import now
 
 PATIENCE = 1.5  # times what a provider gets: the standard asks senders to wait for 15 seconds at least
@@ -70,7 +71,7 @@ def _body(message: Message) -> str:
     }
     payload = {
         "type": message.type,
-        "timestamp": message.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": timestamp(message.created_at),
         "data": {**message.data, "notification": notification},
     }
     return json.dumps(payload, separators=(",", ":"))
