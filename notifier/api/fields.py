@@ -7,7 +7,6 @@ cannot hold. A schema made of these needs no checks of its own.
 import functools
 import math
 import re
-import zoneinfo
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ from pydantic_core import PydanticCustomError
 from notifier.channels import serving
 from notifier.core.errors import Fault
 from notifier.core.pointers import pointer_to
+from notifier.ground.zones import is_zone
 
 # What pydantic puts into the path of a fault, and is no part of the body.
 STEPS = (OF_A_NAME, BY_CHANNEL, WHOLE) = ("[key]", "[by channel]", "[whole]")
@@ -136,14 +136,9 @@ def parse_time(value: Any) -> datetime:
 
 
 def _parse_zone(value: str) -> str:
-    if value not in _zones():
+    if not is_zone(value):
         raise ValueError(f"{value[:64]!r} is not a time zone in the IANA database")
     return value
-
-
-@functools.cache
-def _zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
 
 
 def _parse_locale(value: str) -> str:

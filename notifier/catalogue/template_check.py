@@ -7,11 +7,11 @@ Compiles its texts and renders them with sample data in every channel and langua
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from notifier.channels import CHANNELS
 from notifier.core.errors import Fault
 from notifier.core.wording import FIELDS, TemplateSource, Words
+from notifier.ground.zones import UTC
 from notifier.words.language import MOST_PARTS, Compiled, TemplateFault, undeclared
 from notifier.words.link_hosts import MESSAGE, made_of_data
 from notifier.words.render import RenderFault, RenderRequest, find_words, render_some
@@ -75,7 +75,7 @@ def _dear(contents: Mapping[Place, Words], about: About, names: set[str]) -> lis
             {},
             data,
             _READER,
-            ZoneInfo("UTC"),
+            UTC,
             about.category,
             None,
             "https://notifier.invalid",

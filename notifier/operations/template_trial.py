@@ -19,8 +19,9 @@ from notifier.ground import process_pool
 from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
 from notifier.ground.tokens import NOBODY, PreferenceLink
+from notifier.ground.zones import UTC
 from notifier.models import EventType, Template
-from notifier.people.person import UTC, load_people
+from notifier.people.person import load_people
 from notifier.pipeline.intake import own
 from notifier.pipeline.intake.judge import Accepted
 from notifier.words.compose import unsubscribe_url, why_url

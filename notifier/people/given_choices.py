@@ -5,9 +5,7 @@ Called by `people.preferences` before anything changes.
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, time
-from functools import cache
 from typing import Any
-from zoneinfo import available_timezones
 
 import sqlalchemy as sa
 
@@ -21,6 +19,7 @@ from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL
 from notifier.core.quiet_hours import EVERY_DAY
 from notifier.core.timestamps import timestamp
 from notifier.ground.extensions import db
+from notifier.ground.zones import is_zone
 from notifier.models import EventType
 
 HELD = ("wait", "summary", "drop")
@@ -176,13 +175,8 @@ def _cap(value: Any, pointer: str = "") -> Document:
     return cleaned
 
 
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
-
-
 def _zone(value: Any) -> str:
-    if not isinstance(value, str) or value not in _zones():
+    if not isinstance(value, str) or not is_zone(value):
         raise _Refused("unknown_time_zone", "no time zone of the IANA database")
     return value
 

@@ -22,11 +22,9 @@ from notifier.core.worlds import is_of_tests
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.ground.tokens import NOBODY, Subject
+from notifier.ground.zones import UTC, zone_of
 from notifier.models import Address, Preference, Suppression, User
 from notifier.people import cache as people_cache
-
-UTC = ZoneInfo("UTC")
-
 
 TRIED_AGAIN_AFTER = timedelta(days=1)  # a mandatory type tries a dead address
 
@@ -121,7 +119,7 @@ def as_reader(recipient: InlineRecipient, person: Person | None, *, may_change: 
     if person is not None and not may_change:
         return reader_as_given(person, changes)
     known = person or Person(Subject(recipient.id, *NOBODY[1:]), None, None, UTC, NO_CHOICES, ())
-    zone = _zone(changes["time_zone"]) if "time_zone" in changes and not known.has_chosen_zone else known.zone
+    zone = zone_of(changes["time_zone"]) if "time_zone" in changes and not known.has_chosen_zone else known.zone
     return replace(known, name=changes.get("name", known.name), locale=changes.get("locale", known.locale), zone=zone)
 
 
@@ -140,7 +138,7 @@ def _people(
             subject=Subject(user_id, profile["generation"], profile["token_version"]),
             name=profile["name"],
             locale=profile["locale"],
-            zone=_zone(profile["choices"].get("time_zone") or profile["time_zone"]),
+            zone=zone_of(profile["choices"].get("time_zone") or profile["time_zone"]),
             preferences=from_document(profile["choices"]) if profile["choices"] else NO_CHOICES,
             addresses=addresses.get(user_id, ()),
             has_chosen_zone=bool(profile["choices"].get("time_zone")),
@@ -231,7 +229,7 @@ def _as_given(
         locale=given.get("locale", person.locale),
         addresses=(*kept, *new),
         redirected=tuple(address for address in new if (address.channel, address.digest) not in own),
-        reading_zone=_zone(given["time_zone"]) if given.get("time_zone") else None,
+        reading_zone=zone_of(given["time_zone"]) if given.get("time_zone") else None,
     )
 
 
@@ -260,7 +258,3 @@ def channels_of(fields: Iterable[str]) -> set[str]:
 def _used_by(channel: str) -> tuple[str, ...]:
     """The channels that addresses of `channel` serve: a phone can be called, too."""
     return (channel, *serving.BORROWERS.get(channel, ()))
-
-
-def _zone(name: str | None) -> ZoneInfo:
-    return ZoneInfo(name) if name else UTC

@@ -17,6 +17,7 @@ from notifier.core.explain import language_of, sentence, story, unpacked
 from notifier.ground import shapes
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
+from notifier.ground.zones import zone_of
 from notifier.models import Delivery, EventType, InboxItem, Notification, Preference, User
 
 _DELIVERY = (
@@ -74,8 +75,8 @@ def _told(user_id: str, statement: sa.Select[Any]) -> list[Story]:
     ).first()
     if reader is None:
         return []
-    zone = (reader.document or {}).get("time_zone") or reader.time_zone or "UTC"
-    return _stories(rows, language_of(reader.locale), ZoneInfo(zone))
+    zone = zone_of((reader.document or {}).get("time_zone") or reader.time_zone)
+    return _stories(rows, language_of(reader.locale), zone)
 
 
 def _stories(rows: Sequence[sa.Row[Any]], language: str, zone: ZoneInfo) -> list[Story]:

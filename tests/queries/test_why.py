@@ -96,3 +96,15 @@ def test_who_is_erased_is_told_nothing(cast: dict[str, str], submit: Callable[..
     submit("dave")
     people.erase("dave")
     assert why.recent("dave") == []
+
+
+def test_a_time_zone_that_is_not_known_any_more_reads_as_utc_and_stops_nobody(
+    cast: dict[str, str], submit: Callable[..., str]
+) -> None:
+    with transaction():
+        people.upsert([InlineRecipient("erin", {"email": "erin@example.test", "time_zone": "Mars/Olympus"})])
+    submit("erin", channels=("email",), send_at=now() + timedelta(days=1))
+    with transaction() as session:
+        session.execute(sa.update(Delivery).values(due_at=SUMMER, detail={}))
+    [story] = why.recent("erin")
+    assert f"Jul 1, {SUMMER.year}, 4:30:00" in story.parts[0].sentences[-1]

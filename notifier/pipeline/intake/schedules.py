@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 import structlog
@@ -25,6 +24,7 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, parse
+from notifier.ground.zones import zone_of
 from notifier.models import ApiKey, Producer, Schedule
 from notifier.models.producer import label_of
 from notifier.people import profiles as people
@@ -172,7 +172,7 @@ def _is_readable(parts: Sequence[str]) -> bool:
 def next_time(cron: str, time_zone: str, after: datetime) -> datetime | None:
     """As Debian's cron has it: what a DST change skips comes right after it, and what it repeats comes once."""
     try:
-        return next(CronSim(cron, after.astimezone(ZoneInfo(time_zone)))).astimezone(UTC)
+        return next(CronSim(cron, after.astimezone(zone_of(time_zone)))).astimezone(UTC)
     except StopIteration:
         return None
 

@@ -9,12 +9,12 @@ from flask.typing import ResponseReturnValue
 from notifier.core.errors import Rejected
 from notifier.core.worlds import is_of_tests
 from notifier.ground.ids import parse
+from notifier.ground.zones import zone_of
 from notifier.people import suppressions
 from notifier.queries import people, preferences
 from notifier.queries.preference_grid import grid_of
 from notifier.web.access import allow, page_blueprint
 from notifier.web.person import preference_words
-from notifier.web.person.preference_form import zone_of
 
 pages = page_blueprint("users", url_prefix="/admin/users")
 
@@ -34,7 +34,7 @@ def one(user_id: str) -> ResponseReturnValue:
     document = preferences.document(user_id)
     grid = grid_of(user_id, document)
     titles = {row.type: row.title for row, _ in grid.cells()}
-    history = preference_words.entries(preferences.history(user_id, limit=20), titles, zone_of(document))
+    history = preference_words.entries(preferences.history(user_id, limit=20), titles, zone_of(document["time_zone"]))
     return render_template(
         "admin/user.html",
         person=person,

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
 
 from werkzeug.datastructures import MultiDict
 
 from notifier.core.choices import Switch
 from notifier.core.errors import Rejected
 from notifier.core.limits import LIMITED, Caps
+from notifier.ground.zones import names, zone_of
 from notifier.queries.preference_grid import Grid
 
 Form = MultiDict[str, str]
@@ -116,7 +116,7 @@ def quiet_in(form: Form, document: Mapping[str, Any]) -> dict[str, Any]:
         changes["quiet_hours"] = _quiet_hours(form)
     if form.get("held", document["held"]) != document["held"]:
         changes["held"] = form["held"]
-    if form.get("time_zone", zone_of(document).key) != zone_of(document).key:
+    if form.get("time_zone", zone_of(document["time_zone"]).key) != zone_of(document["time_zone"]).key:
         changes["time_zone"] = form["time_zone"]
     return changes
 
@@ -199,20 +199,5 @@ def _number(text: str, most: int | None) -> int | None:
 def zones() -> tuple[str, ...]:
     """Without the names that are only kept for old times' sake."""
     return tuple(
-        sorted(
-            zone
-            for zone in available_timezones()
-            if (zone.partition("/")[0] in _CONTINENTS and "/" in zone) or zone == "UTC"
-        )
+        sorted(zone for zone in names() if (zone.partition("/")[0] in _CONTINENTS and "/" in zone) or zone == "UTC")
     )
-
-
-def zone_of(document: Mapping[str, Any]) -> ZoneInfo:
-    """The person's own. A producer may have given one that is none."""
-    name = document["time_zone"]
-    return ZoneInfo(name if name in available() else "UTC")
-
-
-@cache
-def available() -> frozenset[str]:
-    return frozenset(available_timezones())

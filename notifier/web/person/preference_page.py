@@ -18,6 +18,7 @@ from notifier.core.limits import LIMITED
 from notifier.core.preferences import CATEGORIES
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
+from notifier.ground.zones import zone_of
 from notifier.models import Account
 from notifier.people import preferences
 from notifier.people.preferences import Conditions
@@ -116,7 +117,7 @@ def _save(desk: Desk, part: str, document: Mapping[str, Any]) -> preferences.Sav
         case "often":
             changes = reading.often_in(form, document, current_settings().caps)
         case _:
-            changes = reading.mute_in(form, now().astimezone(reading.zone_of(document)))
+            changes = reading.mute_in(form, now().astimezone(zone_of(document["time_zone"])))
     return preferences.change(desk.user_id, changes, replace=False, source=desk.source, conditions=desk.conditions)
 
 
@@ -141,7 +142,7 @@ def _refused(desk: Desk, tried: Tried) -> ResponseReturnValue:
 
 def _context(desk: Desk, document: Mapping[str, Any], tried: Tried) -> dict[str, Any]:
     grid = grid_of(desk.user_id, document)
-    zone = reading.zone_of(document)
+    zone = zone_of(document["time_zone"])
     present = now().astimezone(zone)
     titles = {row.type: row.title for row, _ in grid.cells()}
     entries = (
@@ -209,7 +210,7 @@ def _muted_until(document: Mapping[str, Any]) -> str | None:
     """In words, if that is still ahead."""
     until = document["mute_until"]
     ahead = until is not None and datetime.fromisoformat(until) > now()
-    return words.moment(until, reading.zone_of(document)) if ahead else None
+    return words.moment(until, zone_of(document["time_zone"])) if ahead else None
 
 
 # ---- what is said afterwards ----------------------------------------------------------------------------------------
@@ -261,7 +262,7 @@ def _toast_of(
     if not lines:
         return None
     said = (
-        words.changed(lines[0], titles, reading.zone_of(document))
+        words.changed(lines[0], titles, zone_of(document["time_zone"]))
         if len(lines) == 1
         else f"{len(lines)} choices were changed"
     )
