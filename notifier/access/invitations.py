@@ -16,6 +16,7 @@ from notifier.access import roles, sign_in
 from notifier.channels import addresses, serving
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient, Submission
+from notifier.ground import database
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.database import insert, retried, transaction
@@ -250,11 +251,10 @@ def prune() -> int:
     never_came = db.session.scalars(
         sa.select(Invitation.user_id).where(is_old, Invitation.user_id.startswith(_MADE_HERE), ~has_account)
     ).all()
-    with transaction() as session:
-        gone = session.execute(sa.delete(Invitation).where(is_old).returning(Invitation.id)).all()
+    gone = database.prune(Invitation.__table__, is_old)
     for user_id in never_came:
         people.erase(user_id)
-    return len(gone)
+    return gone
 
 
 def _refused(field: str, sentence: str) -> Rejected:

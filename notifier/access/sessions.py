@@ -12,6 +12,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from notifier.ground import database
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -101,11 +102,7 @@ def sign_out_everywhere(account: Account) -> None:
 
 def prune() -> int:
     """Forgets the sessions whose time is over; → how many. Called by the scheduler."""
-    with transaction() as session:
-        gone = session.execute(
-            sa.delete(AccountSession).where(AccountSession.expires_at <= now()).returning(AccountSession.id)
-        )
-        return len(gone.all())
+    return database.prune(AccountSession.__table__, AccountSession.expires_at <= now())
 
 
 def _ids(texts: Iterable[str]) -> list[UUID]:

@@ -16,6 +16,7 @@ import structlog
 
 from notifier.channels import addresses, serving
 from notifier.core.submission import InlineRecipient, Submission
+from notifier.ground import database
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.database import insert, retried, transaction
@@ -90,9 +91,7 @@ def redeem(secret: str) -> Account | None:
 
 def prune() -> int:
     """Forgets the links that have expired; → how many. Called by the scheduler."""
-    with transaction() as session:
-        gone = session.execute(sa.delete(SignInLink).where(SignInLink.expires_at < now()).returning(SignInLink.digest))
-        return len(gone.all())
+    return database.prune(SignInLink.__table__, SignInLink.expires_at < now())
 
 
 def _usable(secret: str) -> tuple[sa.ColumnElement[bool], ...]:

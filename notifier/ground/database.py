@@ -16,7 +16,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from flask import Flask, current_app
-from sqlalchemy import URL, Connection, Engine, event, func, make_url, select
+from sqlalchemy import URL, ColumnElement, Connection, Engine, Table, delete, event, func, make_url, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
@@ -32,6 +32,7 @@ WRITE_REFUSED = "write_refused"  # in the app's extensions: when a transaction c
 UNAVAILABLE_RETRY_S = 5  # when a caller may try again
 DEADLOCK_DETECTED, UNIQUE_VIOLATION = "40P01", "23505"  # SQLSTATE
 LOCK_NOT_AVAILABLE = "55P03"  # lock_timeout's
+_PRUNED_AT_ONCE = 1_000
 
 _REFUSED_BY_SQLITE = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN")
 _REFUSED_BY_POSTGRESQL = ("53100", "25006", "58030")  # disk full, read-only transaction, I/O error
@@ -215,6 +216,22 @@ def transaction() -> Iterator[scoped_session[Session]]:
     finally:
         for work in after:
             work()
+
+
+def prune(table: Table, *conditions: ColumnElement[bool]) -> int:
+    """Deletes the rows for which all the conditions hold, a batch and a transaction at a time, so that no lock is held
+    for long; → how many. What another transaction holds is left for the next time.
+    """
+    keys, gone = tuple(table.primary_key), 0
+    while True:
+        with transaction() as session:
+            chosen = select(*keys).where(*conditions).limit(_PRUNED_AT_ONCE).with_for_update(skip_locked=True)
+            rows = [tuple(row) for row in session.execute(chosen)]
+            if rows:
+                session.execute(delete(table).where(tuple_(*keys).in_(rows)))
+        gone += len(rows)
+        if len(rows) < _PRUNED_AT_ONCE:
+            return gone
 
 
 def is_write_refused(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from notifier.core.latency import LATENCY, bucket_of
+from notifier.ground import database
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import afterwards, transaction
 from notifier.ground.extensions import db
@@ -97,6 +98,4 @@ def _merge(chosen: "sa.Select[*tuple[datetime, str, str]]", span: timedelta) -> 
 
 def prune() -> int:
     """→ how many rows are gone because they are too old."""
-    with transaction() as session:
-        old = sa.select(_tally.c.id).where(_tally.c.at < clock_now() - KEPT).limit(10_000)
-        return len(session.execute(sa.delete(_tally).where(_tally.c.id.in_(old)).returning(_tally.c.id)).all())
+    return database.prune(_tally, _tally.c.at < clock_now() - KEPT)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from contextlib import suppress
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -9,8 +10,13 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 from sqlalchemy.exc import DBAPIError
 
-from notifier.ground.database import once_committed, transaction, undone_by
+from notifier.ground.clock import now
+from notifier.ground.database import once_committed, prune, transaction, undone_by
 from notifier.ground.extensions import db
+from notifier.models import Flag, Tally
+from tests.stored import sent_statements
+
+HOUR = timedelta(hours=1)
 
 
 def test_an_error_of_the_database_quotes_no_values(app: APIFlask) -> None:
@@ -62,3 +68,28 @@ def test_what_follows_a_commit_is_done_once_for_all_that_was_given_and_only_then
             raise RuntimeError
 
     assert done == ([({first, second}, False)] if ends_well else [])
+
+
+@pytest.mark.parametrize("many", [0, 1, 1_000, 2_500])
+def test_old_rows_go_in_batches_of_a_thousand_and_the_others_stay(app: APIFlask, many: int) -> None:
+    at = now()
+    rows = [{"at": at - HOUR, "channel": "email", "event": "sent", "count": 1}] * many
+    with transaction() as session:
+        session.execute(sa.insert(Tally), [*rows, {"at": at, "channel": "sms", "event": "sent", "count": 1}])
+
+    with sent_statements() as sent:
+        assert prune(Tally.__table__, Tally.at < at) == many
+    assert sum(text.startswith("DELETE") for text in sent) == -(-many // 1_000)
+    assert [row.channel for row in db.session.scalars(sa.select(Tally))] == ["sms"]
+
+
+def test_what_another_transaction_holds_is_left_for_the_next_time(app: APIFlask) -> None:
+    if db.engine.dialect.name == "sqlite":
+        pytest.skip("one writer at a time")
+    with transaction() as session:
+        session.execute(sa.insert(Flag), [{"name": name, "percentage": 0} for name in ("sms", "push")])
+
+    with db.engine.connect() as other:
+        other.execute(sa.select(Flag.name).where(Flag.name == "sms").with_for_update())
+        assert prune(Flag.__table__, Flag.percentage == 0) == 1
+    assert prune(Flag.__table__, Flag.percentage == 0) == 1

@@ -24,14 +24,14 @@ import sqlalchemy as sa
 from notifier.core import lifecycle
 from notifier.core.reasons import DIGESTED
 from notifier.core.repeats import content
-from notifier.ground.database import insert, transaction
+from notifier.ground import database
+from notifier.ground.database import insert
 from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import ContentMark, Delivery
 from notifier.pipeline.planning.orders import Target
 
-_PRUNED_AT_ONCE = 1_000
 _NOTHING_CAME_OF_IT = (lifecycle.SKIPPED, lifecycle.CANCELLED, lifecycle.EXPIRED, lifecycle.FAILED, lifecycle.BOUNCED)
 
 _marks: sa.Table = ContentMark.__table__
@@ -167,14 +167,5 @@ def _said_before(rows: Sequence[dict[str, Any]], now: datetime) -> dict[_Key, UU
 
 
 def prune(now: datetime) -> int:
-    """Deletes the marks whose time has passed, a batch at a time. Called by the scheduler; returns how many."""
-    whole, pruned = sa.tuple_(_marks.c.user_id, _marks.c.digest), 0
-    while True:
-        with transaction() as session:
-            past = sa.select(_marks.c.user_id, _marks.c.digest).where(_marks.c.expires_at <= now).limit(_PRUNED_AT_ONCE)
-            keys = [tuple(row) for row in session.execute(past.with_for_update(skip_locked=True))]
-            if keys:
-                session.execute(sa.delete(_marks).where(whole.in_(keys), _marks.c.expires_at <= now))
-        pruned += len(keys)
-        if len(keys) < _PRUNED_AT_ONCE:
-            return pruned
+    """Deletes the marks whose time has passed; → how many. Called by the scheduler."""
+    return database.prune(_marks, _marks.c.expires_at <= now)

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 
 from notifier.core import lifecycle
 from notifier.core.routing import ESCALATION, FALLBACK
+from notifier.ground import database
 from notifier.ground.clock import now as clock_now
-from notifier.ground.database import insert, transaction
+from notifier.ground.database import insert
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.inbox import items
@@ -28,7 +29,6 @@ WAITED_AS = "waited_as"  # in the detail of a delivery superseded while it waite
 SCHEDULED = "scheduled"
 _KEPT_REASONS = (ESCALATION, SCHEDULED, "quiet_hours", "muted", "retry")  # others are found anew
 KEPT = timedelta(days=30)  # since its latest notification
-_PRUNED_AT_ONCE = 1_000
 
 _heads: sa.Table = CollapseHead.__table__
 _deliveries: sa.Table = Delivery.__table__
@@ -232,19 +232,8 @@ def replace_items(shown: Mapping[UUID, Place]) -> list[tuple[str, dict[str, Any]
 
 
 def prune(now: datetime) -> int:
-    """Forgets the keys of which nothing was heard for KEPT and nothing is to come, a batch at a time. Called by the
-    scheduler; returns how many.
-    """
+    """Forgets the keys that were silent for KEPT and have nothing to come; → how many. Called by the scheduler."""
     to_come = sa.exists().where(
         _deliveries.c.notification_id == _heads.c.notification_id, _deliveries.c.wake_at.is_not(None)
     )
-    pruned = 0
-    while True:
-        with transaction() as session:
-            silent = sa.select(*_KEY).where(_heads.c.updated_at <= now - KEPT, ~to_come).limit(_PRUNED_AT_ONCE)
-            keys = [tuple(row) for row in session.execute(silent.with_for_update(skip_locked=True))]
-            if keys:
-                session.execute(sa.delete(_heads).where(sa.tuple_(*_KEY).in_(keys)))
-        pruned += len(keys)
-        if len(keys) < _PRUNED_AT_ONCE:
-            return pruned
+    return database.prune(_heads, _heads.c.updated_at <= now - KEPT, ~to_come)

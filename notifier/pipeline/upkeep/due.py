@@ -20,6 +20,7 @@ from notifier.core.message import Content
 from notifier.core.plan import Skip
 from notifier.core.reading import READ_ELSEWHERE
 from notifier.core.routing import BEST, FALLBACK, NOT_NEEDED, PAUSED
+from notifier.ground import database
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -222,23 +223,8 @@ def _skip(delivery: Delivery, reason: str, detail: Mapping[str, Any]) -> Move:
 
 
 def prune() -> int:
-    """Deletes idempotency keys older than a day, a batch at a time. Returns how many."""
-    oldest = clock_now() - _IDEMPOTENCY_KEPT
-    pruned = 0
-    while True:
-        with transaction() as session:
-            columns = (IdempotencyKey.producer_id, IdempotencyKey.key, IdempotencyKey.is_test)
-            keys = session.execute(sa.select(*columns).where(IdempotencyKey.created_at < oldest).limit(BATCH)).all()
-            if keys:
-                whole = sa.tuple_(*columns)
-                session.execute(
-                    sa.delete(IdempotencyKey)
-                    .where(whole.in_([tuple(row) for row in keys]))
-                    .execution_options(synchronize_session=False)
-                )
-        pruned += len(keys)
-        if len(keys) < BATCH:
-            return pruned
+    """Deletes idempotency keys older than a day; → how many."""
+    return database.prune(IdempotencyKey.__table__, IdempotencyKey.created_at < clock_now() - _IDEMPOTENCY_KEPT)
 
 
 def awake(status: str, at: Any) -> sa.Select[Delivery]:
