@@ -13,28 +13,18 @@ from importlib.resources import files
 from typing import Any
 
 from notifier.catalogue.kinds import schema_of
+from notifier.core.wording import ANY_CHANNEL, Words
 
-ANY_CHANNEL = "*"
 DEDUPE_WINDOW_S = 3_600  # of every type that is neither mandatory nor the product's own, unless its file says otherwise
 _INHERITED = ("title", "body", "action_label", "action_url", "image")
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogueContent:
-    """Jinja2 sources for one channel (`*`: any that has none) and locale. `html` is a mail's inner part.
-
-    An empty `body` is derived from `html`.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueContent(Words):
+    """Jinja2 sources for one channel (`*`: any that has none) and locale."""
 
     channel: str
     locale: str
-    title: str
-    body: str
-    subject: str | None = None
-    html: str | None = None
-    action_label: str | None = None
-    action_url: str | None = None
-    image: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from notifier import catalogue, channels
 from notifier.access import accounts, keys
 from notifier.channels import serving
 from notifier.core.submission import InlineRecipient
+from notifier.core.wording import FIELDS
 from notifier.ground.clock import now
 from notifier.ground.config import Settings, current_settings
 from notifier.ground.database import transaction
@@ -145,13 +146,7 @@ def _store_type(session: scoped_session[Session], entry: catalogue.CatalogueType
             template_id=template.id,
             channel=content.channel,
             locale=content.locale,
-            title=content.title,
-            body=content.body,
-            subject=content.subject,
-            html=content.html,
-            action_label=content.action_label,
-            action_url=content.action_url,
-            image=content.image,
+            **{name: getattr(content, name) for name in FIELDS},
         )
         for content in entry.contents
     )

@@ -5,11 +5,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from notifier.core.errors import Rejected
+from notifier.core.wording import FIELDS
 from notifier.ground import shapes
 from notifier.ground.extensions import db
 from notifier.models import EventType, Template, TemplateContent
 
-_CONTENT = ("channel", "locale", "title", "body", "subject", "html", "action_label", "action_url", "image")
+_CONTENT = ("channel", "locale", *FIELDS)
 
 
 def all_types() -> list[dict[str, Any]]:

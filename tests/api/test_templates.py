@@ -1,6 +1,7 @@
 """Templates over the API: drafts, publishing, rolling back, previews."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -9,9 +10,13 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from notifier.access import keys
+from notifier.api.schemas.catalogue import TemplatePreviewOut, TemplateWords
+from notifier.catalogue import CatalogueContent
+from notifier.core.message import Content
+from notifier.core.wording import FIELDS
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.models import AuditEntry, Template
+from notifier.models import AuditEntry, Template, TemplateContent
 from tests.conftest import Api
 
 HOME = "/api/v1/templates"
@@ -163,3 +168,12 @@ def test_nobody_makes_a_type_everybodys_without_the_scope_admin(
 ) -> None:
     caller = Api(client, keys.create_key(keys.create_producer("Shop").id, scopes=["templates"])[1])
     assert caller.put("/api/v1/types/order_shipped", {**TYPE, **change}).json["code"] == "scope_missing"
+
+
+def test_a_template_has_the_same_words_wherever_they_are_listed() -> None:
+    of_a_content = {"channel", "locale", *FIELDS}
+    assert {field.name for field in fields(CatalogueContent)} == of_a_content
+    assert set(TemplateWords.model_fields) == of_a_content
+    assert set(TemplateContent.__table__.columns.keys()) == {"template_id", *of_a_content}
+    assert {field.name for field in fields(Content)} == set(FIELDS)
+    assert set(TemplatePreviewOut.model_fields) == set(FIELDS)
