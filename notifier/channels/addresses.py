@@ -189,6 +189,7 @@ SUBSCRIPTION = AddressKind(
 
 
 PRIMARY = {"email": "email", "phone": "sms"}  # field of the profile → the channel it is the primary address of
+FIELD_OF = {channel: field for field, channel in PRIMARY.items()}
 
 
 def digest_of(channel: str, value: str, *, is_test: bool = False) -> bytes:

@@ -4,6 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from notifier.channels.addresses import FIELD_OF, PRIMARY
 from notifier.core.errors import Rejected
 from notifier.core.worlds import shown_id
 from notifier.ground import shapes
@@ -15,7 +16,6 @@ from notifier.queries.notifications import Sight
 from notifier.queries.types import internal_keys
 
 ADDRESS = "adr"
-_PRIMARY = {"email": "email", "sms": "phone"}  # channel → the profile's name for its primary address
 
 
 def must_exist(user_id: str) -> None:
@@ -31,15 +31,14 @@ def profile(user_id: str) -> dict[str, Any]:
         raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
     primary = db.session.execute(
         sa.select(Address.channel, Address.value).where(
-            Address.user_id == user_id, Address.is_primary, Address.channel.in_(_PRIMARY)
+            Address.user_id == user_id, Address.is_primary, Address.channel.in_(FIELD_OF)
         )
     )
-    reached = {_PRIMARY[row.channel]: row.value for row in primary}
+    reached = {FIELD_OF[row.channel]: row.value for row in primary}
     return {
         "id": shown_id(user.id),
         "name": user.name,
-        "email": reached.get("email"),
-        "phone": reached.get("phone"),
+        **{field: reached.get(field) for field in PRIMARY},
         "locale": user.locale,
         "time_zone": user.time_zone,
         "attributes": user.attributes,
@@ -147,5 +146,5 @@ def sent_to(user_id: str) -> int:
 
 def masked_address(user_id: str) -> str | None:
     """Their e-mail address, else their phone, as it may be shown to somebody who came by a link."""
-    primary = (Address.user_id == user_id, Address.is_primary, Address.channel.in_(_PRIMARY))
+    primary = (Address.user_id == user_id, Address.is_primary, Address.channel.in_(FIELD_OF))
     return db.session.scalar(sa.select(Address.masked).where(*primary).order_by(Address.channel).limit(1))
