@@ -21,7 +21,6 @@ from notifier.api.schemas.users import (
     UserOut,
     UserPatch,
 )
-from notifier.channels.addresses import PRIMARY
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.core.worlds import shown_id
@@ -35,7 +34,6 @@ from notifier.queries import users as queries
 from notifier.queries import valid_tokens
 
 _VOUCHING = "that an address is somebody's own is said with the scope admin"
-PROFILE = (*PRIMARY, *people.PROFILE)
 
 bp = Door("api_users", __name__, url_prefix="/api/v1/users", tag="Users")
 
@@ -53,7 +51,7 @@ def put_user(user_id: str, json_data: UserIn) -> Response:
     works. Somebody with a role in the console is changed by themselves, or with the scope `admin`: 403 otherwise.
     """
     _check_id(user_id, json_data)
-    changes = {name: getattr(json_data, name) for name in PROFILE}
+    changes = {name: getattr(json_data, name) for name in people.FIELDS}
     _check_rights(user_id, changes, json_data)
     with transaction():
         upserted = people.upsert(
@@ -82,7 +80,7 @@ def patch_user(user_id: str, json_data: UserPatch) -> Response:
     """
     queries.must_exist(existing_user_id(user_id))
     _check_id(user_id, json_data)
-    changes = {name: getattr(json_data, name) for name in json_data.model_fields_set if name in PROFILE}
+    changes = {name: getattr(json_data, name) for name in json_data.model_fields_set if name in people.FIELDS}
     _check_rights(user_id, changes, json_data)
     with transaction():
         people.upsert([InlineRecipient(user_id, changes)], is_vouched=json_data.verified, revives=True, actors={})

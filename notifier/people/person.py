@@ -32,7 +32,7 @@ TRIED_AGAIN_AFTER = timedelta(days=1)  # a mandatory type tries a dead address
 Given = Mapping[str, Any]  # fields of a profile that hold for one notification alone
 
 
-GIVEN = ("name", "email", "phone", "locale", "time_zone")
+GIVEN = ("name", *PRIMARY, "locale", "time_zone")  # the fields that may be given so
 
 
 # Made once: building a statement takes as long as running it. The people's ids come as `ids`.

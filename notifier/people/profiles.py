@@ -35,7 +35,8 @@ from notifier.people import cache as people_cache
 from notifier.people import quiet, staff
 from notifier.signals import publish
 
-PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")
+PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")  # columns of a user
+FIELDS = (*PRIMARY, *PROFILE)  # of a profile, as producers give it: with the primary addresses
 _users: sa.Table = User.__table__
 _addresses: sa.Table = Address.__table__
 

@@ -8,11 +8,15 @@ from apiflask import APIFlask
 from standardwebhooks import Webhook
 
 from notifier.access import accounts, keys
+from notifier.api.schemas.notifications import Recipient
+from notifier.api.schemas.users import UserIn, UserOut
 from notifier.ground import tokens
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Address, ConsentEvent, Notification, User
+from notifier.people.person import GIVEN
+from notifier.people.profiles import FIELDS
 from notifier.queries import valid_tokens
 from tests.channels.pushing import Browser
 from tests.conftest import Api
@@ -322,3 +326,9 @@ def test_nobody_who_runs_the_installation_is_erased_by_a_key(api: Any, role: str
 
     assert api.delete("/api/v1/users/erika").status_code == status
     assert (accounts.check_password("erika@example.test", "a password") is None) == (status == 204)
+
+
+def test_a_profile_has_the_same_fields_wherever_they_are_listed() -> None:
+    assert set(UserIn.model_fields) == {"id", "verified", *FIELDS}
+    assert set(UserOut.model_fields) == set(Recipient.model_fields) == {"id", *FIELDS}
+    assert set(GIVEN) < set(FIELDS)
