@@ -26,12 +26,17 @@ def listing() -> dict[str, int]:
 
 
 def put(name: str, percentage: int) -> None:
-    """Raises Rejected for what is no flag. A provider may have one before it has its first account."""
+    """Sets a flag; at 100 takes it away, which is the same. Raises Rejected for what is no flag. A provider may have
+    one before it has its first account.
+    """
     if not 0 <= percentage <= 100:
         raise _refused("/percentage", "the percentage must be a whole number from 0 (off) to 100 (on)")
     known = _known()
     if name not in known:
         raise _refused("/name", f"there is no channel or provider {name!r}; there are: {', '.join(known)}")
+    if percentage == 100:
+        clear(name)
+        return
     statement = insert(Flag)
     changed = {column: statement.excluded[column] for column in ("percentage", "updated_at")}
     with transaction() as session:

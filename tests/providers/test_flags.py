@@ -131,6 +131,7 @@ BAD: dict[str, tuple[str, int, str]] = {
     "an account of another channel": ("sms:smtp", 10, "/name"),
     "less than none": ("email", -1, "/percentage"),
     "more than all": ("email", 101, "/percentage"),
+    "an unknown channel, for everybody": ("pigeon", 100, "/name"),
 }
 
 
@@ -146,3 +147,9 @@ def test_flags_are_listed_changed_and_cleared(app: APIFlask) -> None:
         flags.put(name, percentage)
     assert flags.listing() == {"email:smtp": 0, "sms": 25}
     assert (flags.clear("sms"), flags.clear("sms"), flags.listing()) == (True, False, {"email:smtp": 0})
+
+
+def test_at_100_there_is_no_flag(app: APIFlask) -> None:
+    flags.put("sms", 10)
+    flags.put("sms", 100)
+    assert (flags.listing(), flags.clear("sms")) == ({}, False)

@@ -206,10 +206,7 @@ def set_flag() -> ResponseReturnValue:
     try:
         if not (text.isdecimal() and len(text) < 4):
             raise Rejected("validation_failed", "the percentage must be a whole number from 0 (off) to 100 (on)")
-        if int(text) == 100:
-            flags.clear(name)
-        else:
-            flags.put(name, int(text))
+        flags.put(name, int(text))
         flash(f"{name} is on for {text} % of people. All processes will follow within {providers.REFRESH_S:g} seconds.")
     except Rejected as error:
         flash(f"Nothing was changed: {error.detail}.", "error")

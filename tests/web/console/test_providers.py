@@ -157,6 +157,11 @@ def test_a_channel_is_on_for_a_share_of_the_people(admin: Visitor, percentage: s
     assert [tuple(row) for row in db.session.execute(sa.select(Flag.name, Flag.percentage))] == expected
 
 
+def test_a_channel_that_is_none_is_not_said_to_be_on(admin: Visitor) -> None:
+    page = admin.get(admin.post("/admin/providers/flags", {"flag": "pigeon", "percentage": "100"}).location).text
+    assert ("Nothing was changed: there is no channel" in page, "pigeon is on" in page) == (True, False)
+
+
 def test_a_test_is_sent_by_a_worker_and_followed_on_its_story(admin: Visitor, work: Callable[[], None]) -> None:
     providers.add("spare", "smtp", {"SMTP_URL": f"smtp://127.0.0.1:{free_port()}"})
     addresses.add_given("admin", "email", "me@example.com", label=None)
