@@ -8,6 +8,7 @@ run before T1.
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
@@ -124,23 +125,24 @@ def _accept(batch: Sequence[Item], flooded: Collection[Trigger], *, is_last: boo
     now = clock_now()
     checked, words = check_against_schemas(batch), _words_of(batch)
     with transaction():
-        results, persons = judge(batch, now, checked)
-        fresh = [work for _, work in works_in(results) if work.repeats is None]
-        if keep_people(fresh):
+        judged, known = judge(batch, now, checked)
+        fresh, overtaken = keep_people([work for work in works_in(judged) if work.repeats is None])
+        if overtaken:
             raise _Overtaken
-        for work in fresh:
-            for recipient in work.changed:
-                persons.pop(recipient.id, None)
-        stored = _store(fresh, persons, flooded, words, now)
+        changed = {recipient.id for work in fresh for recipient in work.changed}
+        unchanged = {user_id: person for user_id, person in known.items() if user_id not in changed}
+        stored, answers = _store(fresh, unchanged, flooded, words, now)
         if words.is_surprised and not is_last:
             raise _Overtaken
-        _store_keys(fresh, now)
+        _store_keys(fresh, answers, now)
     announce(stored)
     queueing.ring_expand(work.submission_id for work in fresh if work.is_expanded_later)
-    for index, work in works_in(results):
-        results[index] = Accepted((work.repeats or work).answer, replayed=work.repeats is not None)
     log.info("submissions.accepted", items=len(batch), stored=len(fresh), deliveries=len(stored.doorbells))
-    return results
+    return [_answered(one, answers) if isinstance(one, Work) else one for one in judged]
+
+
+def _answered(work: Work, answers: Mapping[UUID, dict[str, Any]]) -> Accepted:
+    return Accepted(answers[(work.repeats or work).submission_id], replayed=work.repeats is not None)
 
 
 def _words_of(batch: Sequence[Item]) -> Beforehand:
@@ -193,9 +195,10 @@ def _readers_of(item: Item, type_: EventType, admins: Sequence[str]) -> Sequence
 
 def _store(
     works: Sequence[Work], known: Mapping[str, Person], flooded: Collection[Trigger], words: Beforehand, now: datetime
-) -> Stored:
+) -> tuple[Stored, dict[UUID, dict[str, Any]]]:
+    """→ what was stored, and the answer to each submission."""
     if not works:
-        return Stored()
+        return Stored(), {}
     db.session.execute(sa.insert(SubmissionRow.__table__), [_submission_row(work, flooded, now) for work in works])
     at_once = [work for work in works if not work.is_expanded_later]
     wanted = {recipient.id for work in at_once for recipient in work.recipients}
@@ -204,10 +207,15 @@ def _store(
         raise _Overtaken
     stored = store(targets_of(at_once, persons, flooded), now, words)
     summaries = iter(stored.summaries)
-    for work in works:
-        mine = None if work.is_expanded_later else [next(summaries) for _ in work.recipients]
-        work.answer = shapes.submission(work.submission_id, "accepted", mine)
-    return stored
+    answers = {
+        work.submission_id: shapes.submission(
+            work.submission_id,
+            "accepted",
+            None if work.is_expanded_later else [next(summaries) for _ in work.recipients],
+        )
+        for work in works
+    }
+    return stored, answers
 
 
 def _submission_row(work: Work, flooded: Collection[Trigger], now: datetime) -> dict[str, Any]:
@@ -239,7 +247,7 @@ def _body(work: Work, flooded: Collection[Trigger]) -> dict[str, Any]:
     }
 
 
-def _store_keys(works: Sequence[Work], now: datetime) -> None:
+def _store_keys(works: Sequence[Work], answers: Mapping[UUID, dict[str, Any]], now: datetime) -> None:
     rows = [
         {
             "producer_id": work.key[0],
@@ -247,7 +255,7 @@ def _store_keys(works: Sequence[Work], now: datetime) -> None:
             "is_test": work.key[2],
             "body_digest": body_digest(work.item),
             "submission_id": work.submission_id,
-            "answer": work.answer,
+            "answer": answers[work.submission_id],
             "created_at": now,
         }
         for work in works

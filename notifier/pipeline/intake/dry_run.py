@@ -4,7 +4,7 @@ Called by every call that submits. Submissions are judged and decided as by `acc
 back, so that people given inline exist meanwhile; texts are rendered afterwards, when nobody waits for a lock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -22,8 +22,9 @@ from notifier.ground.extensions import redis_store
 from notifier.ground.tokens import NOBODY
 from notifier.people.person import load_people
 from notifier.pipeline.intake.judge import (
+    Accepted,
     Item,
-    Work,
+    Judged,
     check_against_schemas,
     judge,
     judged_anew,
@@ -52,7 +53,7 @@ def dry_run(batch: Sequence[Item], at: datetime | None = None) -> list[dict[str,
     """
     providers.refresh()
     now = at or clock_now()
-    results: list[Any] = []
+    results: list[Judged] = []
     decided: list[Decided] = []
     redis_store.look()
     batch = [replace(item, submission=replace(item.submission, idempotency=None)) for item in batch]
@@ -60,17 +61,19 @@ def dry_run(batch: Sequence[Item], at: datetime | None = None) -> list[dict[str,
         checked = check_against_schemas(batch)
         with transaction():
             results, _ = judge(batch, now, checked)
-            works = [work for _, work in works_in(results)]
-            keep_people(works)
+            works, _ = keep_people(works_in(results))
             persons = load_people({recipient.id for work in works for recipient in work.recipients})
             decided = decide(targets_of(works, persons), now, is_rehearsal=True)
             raise _NothingStored
     except _NothingStored:
         told = iter(_in_words(decided))
-        return [
-            {"notifications": list(islice(told, len(result.recipients)))} if isinstance(result, Work) else result
-            for result in results
-        ]
+        return [_answer(one, told) for one in results]
+
+
+def _answer(judged: Judged, told: Iterator[dict[str, Any]]) -> dict[str, Any] | Rejected:
+    """`told` gives the words for one person after the other."""
+    assert not isinstance(judged, Accepted), "it has no key, so it was not answered before"
+    return judged if isinstance(judged, Rejected) else {"notifications": list(islice(told, len(judged.recipients)))}
 
 
 def _in_words(decided: Sequence[Decided]) -> list[dict[str, Any]]:

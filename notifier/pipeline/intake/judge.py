@@ -108,9 +108,9 @@ class Accepted:
     replayed: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Work:
-    """One item on its way through the batch. `key` is (producer, idempotency key).
+    """An item to be stored, or to be answered as the earlier one of the batch that it `repeats`.
 
     Given with its recipients: `created`, people who are new; `changed`, people the caller may change; and `given`, by
     id, values for this notification only. `moved`: the channels of `changed` people whose address this has corrected.
@@ -122,15 +122,17 @@ class Work:
     key: Key | None
     submission_id: UUID
     repeats: "Work | None" = None
-    answer: dict[str, Any] = field(default_factory=dict)
-    created: list[InlineRecipient] = field(default_factory=list)
-    changed: list[InlineRecipient] = field(default_factory=list)
-    given: dict[str, Given] = field(default_factory=dict)
-    moved: dict[str, Collection[str]] = field(default_factory=dict)
+    created: tuple[InlineRecipient, ...] = ()
+    changed: tuple[InlineRecipient, ...] = ()
+    given: Mapping[str, Given] = field(default_factory=dict)
+    moved: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @property
     def is_expanded_later(self) -> bool:
         return len(self.recipients) > INLINE_LIMIT
+
+
+Judged = Accepted | Rejected | Work
 
 
 class Outdated(Exception):
@@ -177,9 +179,9 @@ def check_against_schemas(batch: Sequence[Item]) -> list[Checked]:
     return [Checked(schema, next(found) if schema is not None else ()) for schema in schemas]
 
 
-def judge(batch: Sequence[Item], now: datetime, checked: Sequence[Checked]) -> tuple[list[Any], dict[str, Person]]:
-    """Judges every item: an answer (`Accepted`, when it was given before, or `Rejected`) or a `Work` each. A constant
-    number of queries.
+def judge(batch: Sequence[Item], now: datetime, checked: Sequence[Checked]) -> tuple[list[Judged], dict[str, Person]]:
+    """Judges every item, in order: an answer (`Accepted`, when it was given before, or `Rejected`) or a `Work` each. A
+    constant number of queries.
 
     → those, and the people it has met on the way: all who are to be notified at once, as they are before this batch
     changes them.
@@ -193,27 +195,27 @@ def judge(batch: Sequence[Item], now: datetime, checked: Sequence[Checked]) -> t
     templates = load_template_ids(item.submission.template or item.submission.type for item in batch)
     admins = admin_user_ids() if any(t.to_admins for t in types.values()) else []
     first_answers = _first_answers(batch)
-    results = [
+    alone = [
         first_answers.get(i) or _judge(item, checked[i], types, templates, admins, now) for i, item in enumerate(batch)
     ]
-    return results, _compare(batch, results)
+    return _compare(batch, alone)
 
 
-def works_in(results: Sequence[Any]) -> list[tuple[int, Work]]:
-    return [(index, result) for index, result in enumerate(results) if isinstance(result, Work)]
+def works_in(judged: Sequence[Judged]) -> list[Work]:
+    return [one for one in judged if isinstance(one, Work)]
 
 
-def keep_people(works: Sequence[Work]) -> set[str]:
-    """Creates and changes people where the caller may. → people created by somebody else since the judging: then the
-    whole batch is judged again.
+def keep_people(works: Sequence[Work]) -> tuple[list[Work], set[str]]:
+    """Creates and changes people where the caller may. → the works, with what has `moved`; and people created by
+    somebody else since the judging: then the whole batch is judged again.
     """
     actors = {recipient.id: work.item.caller.label for work in works for recipient in (*work.created, *work.changed)}
     overtaken = people.create([recipient for work in works for recipient in work.created], actors=actors)
     upserted = people.upsert([recipient for work in works for recipient in work.changed], actors=actors)
-    for work in works:
-        theirs = {recipient.id for recipient in work.changed} & upserted.moved.keys()
-        work.moved = {user_id: channels_of(upserted.moved[user_id]) for user_id in theirs}
-    return overtaken
+    moved = {user_id: channels_of(names) for user_id, names in upserted.moved.items()}
+    return [
+        replace(work, moved={one.id: moved[one.id] for one in work.changed if one.id in moved}) for work in works
+    ], overtaken
 
 
 def targets_of(works: Sequence[Work], persons: Mapping[str, Person], flooded: Collection[Trigger] = ()) -> list[Target]:
@@ -344,15 +346,16 @@ def _once_each(recipients: Sequence[InlineRecipient]) -> tuple[InlineRecipient, 
     return tuple(merged.values())
 
 
-def _compare(batch: Sequence[Item], results: list[Any]) -> dict[str, Person]:
-    """Compares each item with those before it: same idempotency key, and people it may name. → the named people.
+def _compare(batch: Sequence[Item], alone: Sequence[Judged]) -> tuple[list[Judged], dict[str, Person]]:
+    """Compares each item with those before it: same idempotency key, and people it may name. → what has become of them,
+    and the named people.
 
     A recipient exists, is created by this item, or was created by an earlier one of the batch.
     """
     protected = _staff_among(batch)
     groups = [
         *((item.caller, item.submission.recipients) for item in batch),
-        *((work.item.caller, work.recipients) for _, work in works_in(results)),
+        *((work.item.caller, work.recipients) for work in works_in(alone)),
     ]
     asked = [
         (len(group), {recipient.id for recipient in group if not _may_change(caller, recipient, protected)})
@@ -363,27 +366,33 @@ def _compare(batch: Sequence[Item], results: list[Any]) -> dict[str, Person]:
     persons = recall_people(at_once)
     known = persons.keys() | (people.known_ids(later) if later else set())
     first: dict[Key, Work] = {}
-    for index, work in enumerate(results):
-        if isinstance(work, Rejected) and work.faults:
-            results[index] = _with_unknown_people(work, batch[index], known)
-        if not isinstance(work, Work):
-            continue
-        earlier = first.get(work.key) if work.key else None
-        if earlier is not None:
-            work.repeats = earlier
-            if body_digest(work.item) != body_digest(earlier.item):
-                results[index] = mismatch()
-            continue
-        created = {recipient.id for recipient in work.recipients if recipient.changes}
-        unknown = {recipient.id for recipient in work.recipients} - known - created
-        if unknown:
-            results[index] = _refused(*_unknown_people(work.item, unknown), code="unknown_user")
-            continue
-        _share_out(work, known, protected)
-        known |= created
-        if work.key:
-            first[work.key] = work
-    return persons
+    compared: list[Judged] = []
+    for item, judged in zip(batch, alone, strict=True):
+        one = _beside(item, judged, first, known, protected)
+        if isinstance(one, Work) and one.repeats is None:
+            known |= {recipient.id for recipient in one.recipients if recipient.changes}
+            if one.key:
+                first[one.key] = one
+        compared.append(one)
+    return compared, persons
+
+
+def _beside(
+    item: Item, judged: Judged, first: Mapping[Key, Work], known: Collection[str], protected: Collection[str]
+) -> Judged:
+    """An item beside those before it: `first` has their keys, `known` the people they create, and all others."""
+    if isinstance(judged, Rejected) and judged.faults:
+        return _with_unknown_people(judged, item, known)
+    if not isinstance(judged, Work):
+        return judged
+    earlier = first.get(judged.key) if judged.key else None
+    if earlier is not None:
+        is_alike = body_digest(item) == body_digest(earlier.item)
+        return replace(judged, repeats=earlier) if is_alike else mismatch()
+    unknown = {recipient.id for recipient in judged.recipients if not recipient.changes}.difference(known)
+    if unknown:
+        return _refused(*_unknown_people(item, unknown), code="unknown_user")
+    return _shared_out(judged, known, protected)
 
 
 def _may_change(caller: Caller, recipient: InlineRecipient, protected: Collection[str]) -> bool:
@@ -402,15 +411,17 @@ def _staff_among(batch: Sequence[Item]) -> set[str]:
     return staff.among(named)
 
 
-def _share_out(work: Work, known: Collection[str], protected: Collection[str]) -> None:
-    """Values given with the recipients: stored where the caller may, otherwise kept with the notification."""
+def _shared_out(work: Work, known: Collection[str], protected: Collection[str]) -> Work:
+    """With the values given with its recipients: stored where the caller may, otherwise kept with the notification."""
+    changed, created, given = list[InlineRecipient](), list[InlineRecipient](), dict[str, Given]()
     for recipient in work.recipients:
         if _may_change(work.item.caller, recipient, protected):
-            work.changed.append(recipient)
+            changed.append(recipient)
         elif recipient.changes and recipient.id not in known:
-            work.created.append(recipient)
-        elif given := {name: value for name, value in recipient.changes.items() if name in GIVEN}:
-            work.given[recipient.id] = given
+            created.append(recipient)
+        elif values := {name: value for name, value in recipient.changes.items() if name in GIVEN}:
+            given[recipient.id] = values
+    return replace(work, created=tuple(created), changed=tuple(changed), given=given)
 
 
 def _unknown_people(item: Item, unknown: set[str]) -> list[Fault]:
@@ -423,9 +434,9 @@ def _unknown_people(item: Item, unknown: set[str]) -> list[Fault]:
     ]
 
 
-def _with_unknown_people(refused: Rejected, item: Item, known: set[str]) -> Rejected:
+def _with_unknown_people(refused: Rejected, item: Item, known: Collection[str]) -> Rejected:
     """The refusal, with its unknown people too: all faults at once."""
-    unknown = {recipient.id for recipient in item.submission.recipients if not recipient.changes} - known
+    unknown = {recipient.id for recipient in item.submission.recipients if not recipient.changes}.difference(known)
     faults = _unknown_people(item, unknown)
     return _refused(*refused.faults, *faults, code=refused.code) if faults else refused
 
