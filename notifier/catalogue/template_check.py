@@ -12,7 +12,8 @@ from notifier.channels import CHANNELS
 from notifier.core.errors import Fault
 from notifier.core.wording import FIELDS, TemplateSource, Words
 from notifier.ground.zones import UTC
-from notifier.words.language import MOST_PARTS, Compiled, TemplateFault, undeclared
+from notifier.words.grammar import MOST_PARTS
+from notifier.words.language import Compiled, TemplateFault, undeclared
 from notifier.words.link_hosts import MESSAGE, made_of_data
 from notifier.words.render import RenderFault, RenderRequest, find_words, render_some
 

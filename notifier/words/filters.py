@@ -1,4 +1,4 @@
-"""The filters of the template language; each is charged for its input and its output. Used by `words.language`.
+"""The filters of the template language; each is charged for its input and its output. Used by `words.grammar`.
 
 Also the parts that filters share with the language: the budget, the state of a run, and the faults.
 """
