@@ -151,6 +151,13 @@ class Adapter:
         return [setting.name for setting in cls.settings if setting.must_be_given and not options.get(setting.name)]
 
     @classmethod
+    def is_begun(cls, settings: Settings) -> bool:
+        """Does the environment give a setting that it cannot send without? One that `migrate` made is no sign of
+        anybody's wish to use it. Raises BadSettings.
+        """
+        return any(setting.must_be_given and settings.of_provider(setting.name) for setting in cls.settings)
+
+    @classmethod
     def options_here(cls, settings: Settings, made: Mapping[str, str]) -> dict[str, str]:
         """Its settings in an installation: the environment's, else those that `migrate` made (by name), else the
         installation's defaults. Those without any of these are left out. Raises BadSettings.

@@ -8,6 +8,7 @@ import pytest
 
 from notifier.channels import ADAPTERS, CHANNELS
 from notifier.channels.adapters.email_smtp import EmailSmtp
+from notifier.channels.contract import Adapter, Setting
 from notifier.channels.serving import Account, Registry
 from notifier.core.facts import ChannelFacts
 from notifier.ground.config import BadSettings, Settings
@@ -106,6 +107,29 @@ def test_the_default_sender_is_one_for_every_public_url(public_url: str, tmp_pat
 
 def test_every_adapter_serves_a_known_channel() -> None:
     assert {adapter.channel.name: adapter.channel for adapter in ADAPTERS}.items() <= CHANNELS.items()
+
+
+class Sealed(Adapter):
+    channel = CHANNELS["sms"]
+    provider = "sealed"
+    settings = (Setting("SEALED_TOKEN", "token"), Setting("SEALED_KEY", "key", is_secret=True, make=lambda: "made"))
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_begun", "missing"),
+    [
+        ({}, False, ["SEALED_TOKEN"]),
+        ({"SEALED_TOKEN": "t"}, True, []),
+        ({"SEALED_KEY": "mine"}, True, ["SEALED_TOKEN"]),
+    ],
+)
+def test_a_setting_that_was_made_does_not_begin_an_account(
+    environment: dict[str, str], is_begun: bool, missing: list[str], tmp_path: Path
+) -> None:
+    settings = Settings.from_env({"NOTIFIER_HOME": str(tmp_path), **environment})
+    options = Sealed.options_here(settings, {"SEALED_KEY": "made"})
+    assert (Sealed.is_begun(settings), Sealed.missing(options)) == (is_begun, missing)
+    assert options["SEALED_KEY"] == environment.get("SEALED_KEY", "made")
 
 
 def account(name: str, port: int, position: int = 0, weight: int = 1) -> Account:

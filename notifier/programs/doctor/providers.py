@@ -81,12 +81,12 @@ def _of_environment(patient: Patient, made: Mapping[str, str]) -> Iterator[_Acco
     """An adapter is configured when all that it requires is given; a part of that is a mistake."""
     for model in ADAPTERS:
         options = model.options_here(patient.settings, made)
-        required, missing = model.missing({}), model.missing(options)
-        if required and not missing:
+        missing = model.missing(options)
+        if model.missing({}) and not missing:
             own = [s.name for s in model.settings if s.make and patient.settings.of_provider(s.name)]
             unset = f", or unset {' and '.join(own)} to use what migrate made" if own else ""
             yield _Account(model.provider, model, options, f"Correct it in the environment{unset}.")
-        elif len(missing) < len(required):
+        elif missing and model.is_begun(patient.settings):
             yield fault(
                 f"{model.label} lacks {', '.join(missing)}, and is not used", "Set it too, or unset the others."
             )
