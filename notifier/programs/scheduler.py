@@ -29,8 +29,7 @@ from notifier.operations import bulk_actions
 from notifier.pipeline.delivery import outages
 from notifier.pipeline.intake import schedules
 from notifier.pipeline.planning import repeats, replacing
-from notifier.pipeline.upkeep import abandoned, ghosts, lapsed, lost, summaries
-from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import abandoned, due, ghosts, lapsed, lost, summaries
 from notifier.programs.starting import wait_for_app
 from notifier.signals import liveness
 
@@ -79,17 +78,17 @@ def tasks(name: str) -> list[Task]:
     return [
         Task("alive", lambda: liveness.beat_scheduler(redis_store.client, name), liveness.SCHEDULER_BEAT_S),
         Task("free_abandoned", abandoned.Abandoned().free, 0.2),
-        Task("ring_due", sweep.ring_due, 0.25, full=sweep.BATCH),
+        Task("ring_due", due.ring_due, 0.25, full=due.BATCH),
         Task("let_out", outages.Outages().let_out, 0.5),
-        Task("ring_lost", lambda: lost.ring_lost().rows, 2.0, full=sweep.BATCH),
-        Task("free_lapsed", lapsed.free_lapsed, 2.0, full=sweep.BATCH),
+        Task("ring_lost", lambda: lost.ring_lost().rows, 2.0, full=due.BATCH),
+        Task("free_lapsed", lapsed.free_lapsed, 2.0, full=due.BATCH),
         Task("close_digests", summaries.close_due, 1.0, full=summaries.BATCH),
         Task("submit_scheduled", schedules.submit_due, 1.0),
         Task("ring_expansions", lost.ring_expansions, 2.0),
         Task("bulk_actions", bulk_actions.work, 0.5, full=bulk_actions.BATCH),
         Task("lay_ghosts", ghosts.Ghosts().lay, 5.0),
         Task("wake_snoozed", lambda: inbox.wake_snoozed(now()), 2.0),
-        Task("prune", sweep.prune, 3600.0),
+        Task("prune", due.prune, 3600.0),
         Task("prune_sign_in_links", sign_in.prune, 3600.0),
         Task("prune_sessions", sessions.prune, 3600.0),
         Task("prune_invitations", invitations.prune, 3600.0),

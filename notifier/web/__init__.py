@@ -24,7 +24,7 @@ from notifier.web.console import (
     users,
 )
 from notifier.web.console import frame as console
-from notifier.web.console import overview as admin
+from notifier.web.console import overview
 from notifier.web.person import (
     account,
     addresses,
@@ -47,7 +47,7 @@ blueprints = (
     addresses.pages,
     unsubscribe.pages,
     why.pages,
-    admin.pages,
+    overview.pages,
     notifications.pages,
     queues.pages,
     failed.pages,
