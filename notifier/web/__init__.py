@@ -14,6 +14,7 @@ from notifier.web.console import (
     failed,
     failed_actions,
     notifications,
+    overview,
     producers,
     providers,
     queues,
@@ -24,7 +25,6 @@ from notifier.web.console import (
     users,
 )
 from notifier.web.console import frame as console
-from notifier.web.console import overview
 from notifier.web.person import (
     account,
     addresses,

@@ -87,7 +87,7 @@ def test_quiet_hours_never_release_into_quiet_hours(quiet: QuietHours, zone: Zon
 def test_quiet_hours_begin_when_the_clock_on_the_wall_says_so_or_jumps_over_it(
     zone: ZoneInfo, start: time, day: date
 ) -> None:
-    start = start.replace(second=0, microsecond=0)
+    start = start.replace(second=0, microsecond=0, fold=0)  # as they are given: a fold is of a moment
     end = time((start.hour + 6) % 24, start.minute)
     moment = datetime.combine(day, start, zone).astimezone(UTC)
     assert quiet_until(QuietHours(start, end), zone, moment) is not None
