@@ -483,3 +483,10 @@ def test_secrets_that_migrate_has_not_made(app: APIFlask, doctor: Doctor) -> Non
             session.add(InstallationSecret(name="digest_key", sealed=kept))
 
     assert (code, found) == (1, [("the database lacks digest_key", "Run: python -m notifier migrate")])
+
+
+def test_the_servers_own_name_and_version_are_told(app: APIFlask, doctor: Doctor) -> None:
+    """By a real server's INFO: Valkey calls itself Redis 7.2.4 there, and tells its own version beside it."""
+    info = app.extensions["redis"].info()
+    name, version = ("Valkey", "valkey_version") if "valkey_version" in info else ("Redis", "redis_version")
+    assert ("redis", "ok", f"it is {name} {info[version]}", None) in doctor("redis").findings
