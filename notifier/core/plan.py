@@ -31,6 +31,7 @@ from notifier.core.routing import (
     has_proved_itself,
     in_order,
 )
+from notifier.core.timestamps import timestamp
 
 NO_DETAIL: Mapping[str, Any] = {}
 
@@ -371,7 +372,7 @@ def _may_disturb(case: _Case) -> _Case | _No:
     until, reason = _quiet(facts, case.channel, case.because, case.start.at)
     if until is None:
         return case
-    detail = {"until": _shown(until)}
+    detail = {"until": timestamp(until)}
     if facts.preferences.held == "drop" and not facts.type.is_internal:
         return _No("quiet", reason, case.addresses[0], detail)
     if facts.preferences.held == "summary" and facts.is_limited:
@@ -396,7 +397,7 @@ def _is_its_turn(case: _Case) -> _Case | _No:
 def _is_in_time(case: _Case) -> _Case | _No:
     if case.expires_at is None or (case.due_at or case.now) < case.expires_at:
         return case
-    held = {"held": case.reason, "until": _shown(case.due_at)} if case.due_at and case.reason else {}
+    held = {"held": case.reason, "until": timestamp(case.due_at)} if case.due_at and case.reason else {}
     return _No("expiry", "expired", case.addresses[0], held)
 
 
@@ -430,24 +431,19 @@ def _decide(case: _Case) -> tuple[list[Route | Skip], tuple[Step, ...]]:
             return [left_out], case.told(answer.rule, "skip", answer.reason, answer.detail)
         case = answer
     due_at, reason = case.due_at, case.reason
-    detail = {"until": _shown(due_at)} if due_at else {}
+    detail = {"until": timestamp(due_at)} if due_at else {}
     routes = [Route(name, a, due_at, reason, detail, case.start.step, case.expires_at) for a in case.addresses]
     flooded = [Skip(name, address, "recipient_limit") for address in case.flooded]
     return [*routes, *flooded], case.told("route", "wait" if reason else "send", reason or "at_once", detail)
 
 
 def _summarised(case: _Case, held: str, key: str, due_at: datetime) -> _No:
-    detail = {"held": held, "until": _shown(due_at)}
+    detail = {"held": held, "until": timestamp(due_at)}
     # A digest may be days away: what would be kept a day by default is kept until then.
     expires_at = case.facts.expires_at
     if case.facts.is_perishable and expires_at is not None and due_at >= expires_at:
         return _No("expiry", "expired", case.addresses[0], detail)
     return _No("digest", DIGESTED, case.addresses[0], detail, Summary(key, due_at))
-
-
-def _shown(at: datetime) -> str:
-    """A time as the API shows it."""
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _active(facts: Facts, channel: ChannelFacts) -> list[AddressFacts]:
