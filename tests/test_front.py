@@ -1,15 +1,23 @@
-"""Templates can be read and compared line by line."""
+"""Templates and stylesheets can be read and compared line by line, and no stylesheet is forgotten."""
+
+import re
 
 from tests.running import ROOT
 
 WIDTH = 120
+PAGES = [path for path in (ROOT / "templates").rglob("*.html") if path.parent != ROOT / "templates" / "email"]
+STYLES = [*(ROOT / "static" / "css").glob("*.css")]
 
 
-def test_no_line_of_a_template_is_longer_than_120_columns() -> None:
-    pages = [path for path in (ROOT / "templates").rglob("*.html") if path.parent != ROOT / "templates" / "email"]
+def test_no_line_of_a_template_or_stylesheet_is_longer_than_120_columns() -> None:
     lines = [
-        (path.relative_to(ROOT), number, len(line))
-        for path in pages
+        (str(path.relative_to(ROOT)), number, len(line))
+        for path in [*PAGES, *STYLES]
         for number, line in enumerate(path.read_text().splitlines(), 1)
     ]
     assert [line for line in lines if line[2] > WIDTH] == []
+
+
+def test_every_stylesheet_is_linked_by_a_page_and_every_linked_one_is_there() -> None:
+    linked = {name for path in PAGES for name in re.findall(r"filename='css/([\w-]+\.css)'", path.read_text())}
+    assert linked == {path.name for path in STYLES}
