@@ -33,22 +33,22 @@ def arguments() -> argparse.ArgumentParser:
     web.add_argument("--fd", type=int, metavar="N", help=fd)
     worker = command("worker", "notifier.programs.worker:run", "send what is queued")
     worker.add_argument(
-        "--queues", default="*", metavar="PATTERN", help="only the queues that match, 'sms.*' or 'sms.*,push.*' say"
+        "--queues", default="*", metavar="PATTERN", help="only the queues that match, such as 'sms.*' or 'sms.*,push.*'"
     )
     worker.add_argument(
         "--lanes", type=_count, default=400, metavar="N", help="how many sends may be in flight at once (400)"
     )
     worker.add_argument("--processes", type=_count, default=1, metavar="N", help="how many such processes to run (1)")
     worker.add_argument("--burst", action="store_true", help="end when the queues are empty")
-    command("scheduler", "notifier.programs.scheduler:run", "release what is due and sweep up what was lost")
+    command("scheduler", "notifier.programs.scheduler:run", "release what is due and recover what was lost")
     migrate = command(
-        "migrate", "notifier.programs.cli:migrate", "bring the database up to date; again changes nothing"
+        "migrate", "notifier.programs.cli:migrate", "bring the database up to date; running it again changes nothing"
     )
     migrate.add_argument("--first-start", action="store_true", help=argparse.SUPPRESS)
     admin = command(
         "create-admin",
         "notifier.programs.cli:create_admin",
-        "add an admin; asks for the password, or makes one when there is no terminal",
+        "add an admin; asks for a password, or generates one when there is no terminal",
     )
     admin.add_argument("email", metavar="EMAIL")
     producer = command("create-producer", "notifier.programs.cli:create_producer", "add a producer and print its key")
@@ -56,7 +56,7 @@ def arguments() -> argparse.ArgumentParser:
     producer.add_argument(
         "--scope", action="extend", nargs="+", metavar="SCOPE", help="what the key may do (notify read users)"
     )
-    producer.add_argument("--test", action="store_true", help="a test key: takes the whole path and sends nothing")
+    producer.add_argument("--test", action="store_true", help="a test key: does everything but send")
     producer.add_argument(
         "--origin",
         action="append",
@@ -67,7 +67,7 @@ def arguments() -> argparse.ArgumentParser:
         "--network",
         action="append",
         metavar="CIDR",
-        help="the key works from this network, 203.0.113.0/24, alone; repeatable (anywhere)",
+        help="the key works only from this network, 203.0.113.0/24; repeatable (anywhere)",
     )
     producers = command(
         "producers",
@@ -94,7 +94,7 @@ def arguments() -> argparse.ArgumentParser:
     add = actions.add_parser("add", help="add an account of a provider")
     add.set_defaults(program="notifier.programs.cli:add_provider")
     add.add_argument("name", metavar="NAME", help="what it is called in lists and logs")
-    add.add_argument("adapter", metavar="PROVIDER", help="'smtp' say")
+    add.add_argument("adapter", metavar="PROVIDER", help="such as 'smtp'")
     add.add_argument(
         "options",
         nargs="*",
@@ -106,7 +106,7 @@ def arguments() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="N",
-        help="lower is tried first (0); those of the environment stand at 0",
+        help="lower is tried first (0); providers from the environment are at 0",
     )
     add.add_argument(
         "--weight", type=_count, default=1, metavar="N", help="its share among those at the same position (1)"
@@ -114,7 +114,7 @@ def arguments() -> argparse.ArgumentParser:
     remove = actions.add_parser("remove", help="remove an account")
     remove.set_defaults(program="notifier.programs.cli:remove_provider")
     remove.add_argument("name", metavar="NAME")
-    force = actions.add_parser("force", help="open a breaker by hand, close it, or leave it to itself again")
+    force = actions.add_parser("force", help="open or close a breaker by hand, or let it work by itself again")
     force.set_defaults(program="notifier.programs.cli:force_provider")
     force.add_argument("name", metavar="NAME")
     force.add_argument("state", choices=["open", "closed", "auto"])
@@ -135,7 +135,7 @@ def arguments() -> argparse.ArgumentParser:
         "",
         "check the installation and say what to do; changes nothing, and ends with 1 when there is a fault",
     )
-    doctor.add_argument("checks", nargs="*", metavar="CHECK", help="only these, 'redis clocks' say (all)")
+    doctor.add_argument("checks", nargs="*", metavar="CHECK", help="only these, such as 'redis clocks' (all)")
     doctor.add_argument("--json", action="store_true", help="for machines")
     command("demo", "notifier.programs.cli:demo", "add a demo person and a handful of notifications")
     return parser

@@ -50,7 +50,7 @@ def create_account(email: str, password: str | None, role: str, user_id: str) ->
     """An account, and its user if that is not there yet. Raises ValueError for an unusable e-mail, role or password."""
     address = _email_key(email)
     if address is None or "@" not in address:
-        raise ValueError("the e-mail address is not usable")
+        raise ValueError("the e-mail address is not valid")
     if role not in ROLES:
         raise ValueError(f"no such role: {role}")
     password_hash = None if password is None else hash_password(password)
@@ -114,7 +114,7 @@ def hash_password(password: str) -> str:
     """Takes a while, so in no transaction. Raises ValueError for one that cannot be used."""
     given = _password_bytes(password)
     if not given:
-        raise ValueError(f"a password has 1 to {_LONGEST_PASSWORD_BYTES} bytes")
+        raise ValueError(f"a password must have 1 to {_LONGEST_PASSWORD_BYTES} bytes")
     return _passwords.hash(given)
 
 

@@ -60,7 +60,7 @@ def add_own(user_id: str, channel: str, value: str, *, label: str | None) -> Add
     if not is_addable(channel):
         raise refused(Fault("/channel", "unknown_channel", "Choose one of the kinds in the list."))
     if label is not None and len(label) > LONGEST_LABEL:
-        raise refused(Fault("/label", "too_long", f"A name has at most {LONGEST_LABEL} characters."))
+        raise refused(Fault("/label", "too_long", f"A name can have at most {LONGEST_LABEL} characters."))
     address = keep_own(user_id, channel, value, label=label)
     if not works(address):
         send_code(user_id, address.id)
@@ -77,9 +77,9 @@ def send_code(user_id: str, address_id: UUID) -> None:
         address = find_own(session, user_id, address_id)
     carrier = _carrier(address.channel)
     if works(address):
-        raise Rejected("conflict", "This address is confirmed already.")
+        raise Rejected("conflict", "This address is already confirmed.")
     if carrier is None:
-        raise Rejected("conflict", "No code can be sent there at present.")
+        raise Rejected("conflict", "No code can be sent there at the moment.")
     is_flooded = _is_flooded(address)
     code, at = f"{secrets.randbelow(10**6):06}", now()
     row = {
@@ -141,10 +141,10 @@ def confirm(user_id: str, address_id: UUID, code: str) -> Address:
             if current is None or not works(current):
                 set_primary(session, address, current)
     if counted is None:
-        raise refused(Fault("/code", "code_expired", "There is no code that would still be valid. Ask for a new one."))
+        raise refused(Fault("/code", "code_expired", "There is no valid code any more. Ask for a new one."))
     if not is_right:
         left = MOST_TRIES - counted.tries
-        again = f"You have {left} more {'try' if left == 1 else 'tries'}." if left else "Ask for a new one."
+        again = f"You have {left} more {'attempt' if left == 1 else 'attempts'}." if left else "Ask for a new one."
         raise refused(Fault("/code", "wrong_code", f"That is not the code. {again}"))
     return address
 
@@ -176,5 +176,5 @@ def _is_flooded(address: Address) -> bool:
             "unavailable", "No codes can be sent at the moment. Try again in a minute.", retry_after=60
         ) from None
     if used_up & {keys["own"], keys["person"]}:
-        raise Rejected("rate_limited", "That were many codes in a short time. Try again in an hour.", retry_after=3600)
+        raise Rejected("rate_limited", "You have asked for too many codes. Try again in an hour.", retry_after=3600)
     return keys["address"] in used_up

@@ -73,9 +73,9 @@ def _store(email: str, value: str, key: str, role: str, by: UUID, secret: str) -
             sa.select(Account.role, Account.disabled_at).where(Account.email == email.lower())
         ).first()
         if account is not None and account.disabled_at is not None:
-            raise _refused("email", "the account of that e-mail is disabled: enable it instead")
+            raise _refused("email", "the account with that e-mail is disabled: enable it instead")
         if account is not None and ROLES.index(account.role) >= ROLES.index(role):
-            raise _refused("email", f"somebody with that e-mail is {account.role} already")
+            raise _refused("email", f"somebody with that e-mail already has the role {account.role}")
         whom = sign_in.find_whom(email)
         user_id, address = (whom.user_id, whom.address) if whom else (_new_user(value), value)
         row = {
@@ -92,7 +92,7 @@ def _store(email: str, value: str, key: str, role: str, by: UUID, secret: str) -
             ).first()
             is None
         ):
-            raise _refused("email", "there is an invitation to that e-mail: send it again, or withdraw it")
+            raise _refused("email", "there is already an invitation to that e-mail: send it again, or withdraw it")
         audit.write("account.invited", email, after={"role": role})
     return user_id, address
 
@@ -117,7 +117,7 @@ def _renew(invitation_id: UUID, by: UUID, secret: str) -> tuple[str, str, str]:
         )
         row = session.execute(statement.returning(Invitation.email, Invitation.role, Invitation.user_id)).first()
         if row is None:
-            raise Rejected("conflict", "it was accepted or withdrawn meanwhile")
+            raise Rejected("conflict", "it has been accepted or withdrawn in the meantime")
         audit.write("account.invited", row.email, after={"role": row.role, "again": True})
         return row.user_id, _address_of(row.user_id, row.email), row.role
 
@@ -207,7 +207,7 @@ def accept(secret: str, password_hash: str | None = None) -> Account | None:
         sign_in.confirm(used.user_id, used.email)
         account = session.scalars(sa.select(Account).where(Account.email == used.email.lower()).with_for_update()).one()
         if not account.is_active:
-            raise Rejected("conflict", "the account of this e-mail is disabled")
+            raise Rejected("conflict", "the account with this e-mail is disabled")
         if not account.has_role(used.role):
             audit.write("account.role_changed", account.email, before={"role": account.role}, after={"role": used.role})
             account.role = used.role

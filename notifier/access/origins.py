@@ -51,7 +51,7 @@ def parse(text: str) -> str:
         and not (url.query or url.fragment)
     )
     if not is_origin:
-        raise ValueError(f"{text!r} is no origin: it looks like https://shop.example, without a path")
+        raise ValueError(f"{text!r} is not an origin: write it like https://shop.example, without a path")
     host = f"[{host}]" if ":" in host else host
     return urlunsplit((url.scheme, host if port in (None, _PORTS[url.scheme]) else f"{host}:{port}", "", "", ""))
 

@@ -26,7 +26,7 @@ _IS_ADMIN = sa.and_(Account.role == ADMIN, Account.disabled_at.is_(None))
 def change(account_id: UUID, role: str, *, by: UUID) -> bool:
     """From the next request on. False if that is their role already. Raises Rejected."""
     if role not in ROLES:
-        raise Rejected("validation_failed", f"a role is one of {', '.join(ROLES)}")
+        raise Rejected("validation_failed", f"the role must be one of {', '.join(ROLES)}")
     with transaction():
         account = _held(account_id, by)
         if account.role == role:
@@ -86,12 +86,12 @@ def _held(account_id: UUID, by: UUID) -> Account:
     if account_id not in found:
         raise Rejected("not_found", "there is no such account any more")
     if account_id == by:
-        raise Rejected("conflict", "nobody changes their own role or disables themselves: another admin has to do it")
+        raise Rejected("conflict", "nobody can change their own role or disable themselves: ask another admin")
     return found[account_id]
 
 
 def _lost_the_right() -> Rejected:
-    return Rejected("conflict", "nothing was changed: you are no admin any more")
+    return Rejected("conflict", "nothing was changed: you are no longer an admin")
 
 
 def _withdraw_invitations_of(account: Account) -> None:

@@ -97,7 +97,7 @@ def data_faults(check: Check) -> list[Fault]:
     """The faults of the data, by pointer. An empty list when they fit."""
     faults = _faults(check, MOST_WORK)
     return (
-        [Fault("/data", "too_complex", f"the data take too long to check against the schema of {check.key}")]
+        [Fault("/data", "too_complex", f"the data takes too long to check against the schema of {check.key}")]
         if faults is None
         else faults
     )
@@ -140,7 +140,7 @@ def errors_of(validator: Any, instance: Any, most: int = MOST_WORK) -> Iterator[
 def compiled_pattern(pattern: str) -> Any:
     """Raises ValueError for what RE2 cannot match in linear time: look-around, references to groups."""
     if len(pattern) > LONGEST_PATTERN:
-        raise ValueError(f"a pattern has at most {LONGEST_PATTERN} characters")
+        raise ValueError(f"a pattern can have at most {LONGEST_PATTERN} characters")
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MEMORY_OF_A_PATTERN

@@ -122,7 +122,7 @@ def publish(key: str, version: int) -> int | None:
             rows = _versions(session, key)
             row = rows.get(version) or _missing(key, version)
             if row.status == PUBLISHED:
-                raise Rejected("conflict", f"version {version} is published already")
+                raise Rejected("conflict", f"version {version} is already published")
             contents = _contents(session, row.id)
             if contents != checked:
                 raise Rejected(
@@ -167,11 +167,11 @@ def place_faults(places: Sequence[Place]) -> list[Fault]:
                 Fault(
                     f"/contents/{index}/locale",
                     "invalid_locale",
-                    f"{locale[:40]!r} is no language as it is written here: en, de, pt-BR, zh-Hant",
+                    f"{locale[:40]!r} is not a language; languages are written like en, de, pt-BR or zh-Hant",
                 )
             )
         if (channel, locale) in places[:index]:
-            faults.append(Fault(f"/contents/{index}", "duplicate", f"{_name((channel, locale))} stands here twice"))
+            faults.append(Fault(f"/contents/{index}", "duplicate", f"{_name((channel, locale))} is here twice"))
     return faults
 
 
@@ -216,7 +216,7 @@ def _draft(session: scoped_session[Session], key: str, version: int) -> Template
     if row.status != DRAFT:
         raise Rejected(
             "conflict",
-            f"version {version} has been published, and what is published never changes; make a new draft of it",
+            f"version {version} has been published, and published versions never change; copy it into a new draft",
         )
     return row
 

@@ -60,7 +60,7 @@ def put(key: str, fields: Mapping[str, Any], *, seen: str | None = None) -> bool
     with transaction() as session:
         row = session.get(EventType, key, with_for_update=True, populate_existing=True)
         if row is not None and row.is_internal:
-            raise Rejected("conflict", f"{key!r} belongs to the product itself; its words can be changed, it cannot")
+            raise Rejected("conflict", f"{key!r} belongs to Notifier itself; only its words can be changed")
         is_new = row is None
         if seen is not None and (row is None or revision_of(row) != seen):
             raise Rejected("conflict", f"somebody else has changed {key} since you opened it; nothing was saved")
@@ -92,7 +92,7 @@ def _channel_faults(names: list[str]) -> list[Fault]:
 def _priority_faults(category: str, priority: str) -> list[Fault]:
     ceiling = CEILINGS.get(category, PRIORITIES[0])
     if PRIORITIES.index(priority) < PRIORITIES.index(ceiling):
-        return [Fault("/priority", "priority_too_high", f"{category} types are at most {ceiling}")]
+        return [Fault("/priority", "priority_too_high", f"the priority of {category} types is at most {ceiling}")]
     return []
 
 
@@ -104,7 +104,7 @@ def _routing_faults(routing: str | None, escalate_after_s: int | None) -> list[F
         Fault(
             "/escalate_after",
             "contradicts_routing",
-            f"escalate_after goes with the routing 'escalate', not with {routing!r}",
+            f"escalate_after needs the routing 'escalate', not {routing!r}",
         )
     ]
 
@@ -112,7 +112,7 @@ def _routing_faults(routing: str | None, escalate_after_s: int | None) -> list[F
 def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:
     """The faults of a JSON Schema. References stay inside it: nothing is ever fetched. Slow: for the process pool."""
     if schema.get("$schema", _DIALECTS[0]) not in _DIALECTS:
-        return [Fault("/schema/$schema", "invalid_schema", "only JSON Schema 2020-12 is understood")]
+        return [Fault("/schema/$schema", "invalid_schema", "only JSON Schema 2020-12 is supported")]
     if isinstance(named := schema.get("properties"), Mapping) and RESERVED_NAME in named:
         message = f"no data may be named {RESERVED_NAME!r}: webhooks use it"
         return [Fault(f"/schema/properties/{RESERVED_NAME}", "reserved_name", message)]
@@ -174,4 +174,4 @@ def _faults_at(pointer: str, node: Mapping[str, Any], schemas: Mapping[str, Any]
             and isinstance(value, str)
             and not (value.startswith("#") and unquote(value[1:]) in schemas)
         ):
-            yield Fault(place, "invalid_reference", "references point to a schema inside the same one: #/$defs/…")
+            yield Fault(place, "invalid_reference", "references must point into the same schema: #/$defs/…")

@@ -33,7 +33,7 @@ def _parse_email(value: str) -> str:
     except EmailNotValidError as error:
         raise ValueError(str(error)) from None
     if "=?" in checked.normalized:  # RFC 2047 allows it, but programs decode it, and then it is another address, or two
-        raise ValueError("An e-mail address must not hold =?, which begins encoded text.")
+        raise ValueError("An e-mail address must not contain =?, which begins encoded text.")
     return checked.normalized
 
 
@@ -46,7 +46,7 @@ def _parse_phone(value: str) -> str:
     text = value.strip()
     # Without this, phonenumbers also takes letters (+1-800-FLOWERS), extensions and tel: links.
     if not re.fullmatch(r"\+[0-9 ()./-]+", text):
-        raise ValueError("A phone number starts with + and its country code, and has digits only.")
+        raise ValueError("A phone number must start with + and its country code, followed by digits only.")
     try:
         number = phonenumbers.parse(text)
         normal = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
@@ -59,7 +59,7 @@ def _parse_phone(value: str) -> str:
         raise ValueError("This is not a phone number.")
     # Possible, not valid: numbering plans change faster than a pinned library, and +1555… is reserved for tests.
     if not phonenumbers.is_possible_number(number):
-        raise ValueError("There is no phone number of this length in that country.")
+        raise ValueError("Phone numbers in that country do not have this length.")
     return normal
 
 
@@ -74,11 +74,11 @@ def _parse_url(value: str) -> str:
 def _url(value: str) -> Url:
     text = value.strip()
     if len(text) > _LONGEST_URL:
-        raise ValueError(f"A URL has at most {_LONGEST_URL} characters.")
+        raise ValueError(f"A URL can have at most {_LONGEST_URL} characters.")
     if not re.match(r"https?://", text, re.IGNORECASE):
-        raise ValueError("A URL starts with https:// (or http://, inside a network the operator allows).")
+        raise ValueError("A URL must start with https:// (or http://, inside a network the operator allows).")
     if re.search(r"[\s\x00-\x20\x7f\\]", text) or not text.isprintable():
-        raise ValueError("A URL has no spaces, backslashes or control characters.")
+        raise ValueError("A URL must not contain spaces, backslashes or control characters.")
     try:
         # urllib3's own parser, since it is urllib3 that connects: two parsers can disagree about what the host is.
         url = parse_url(text)
@@ -87,9 +87,9 @@ def _url(value: str) -> Url:
     if not url.host or not url.host.strip("."):
         raise ValueError("A URL needs a host.")
     if "@" in re.split(r"[/?#]", text, maxsplit=3)[2]:
-        raise ValueError("A URL must not hold a user name or password.")
+        raise ValueError("A URL must not contain a user name or password.")
     if url.port == 0:
-        raise ValueError("A URL's port is 1 to 65535.")
+        raise ValueError("A URL's port must be 1 to 65535.")
     return url._replace(path=url.path or "/", fragment=None)
 
 
@@ -104,7 +104,7 @@ def _mask_url(value: str) -> str:
 def _parse_token(value: str) -> str:
     text = value.strip()
     if not re.fullmatch(r"[!-~]{8,4096}", text):
-        raise ValueError("A device token has 8 to 4,096 printable characters and no spaces.")
+        raise ValueError("A device token must have 8 to 4,096 printable characters and no spaces.")
     return text
 
 
@@ -120,14 +120,14 @@ def _parse_subscription(value: str) -> str:
         p256dh, auth = _key(keys["p256dh"]), _key(keys["auth"])
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(
-            "A web-push subscription is the JSON of the browser's PushSubscription: endpoint, "
+            "A web-push subscription must be the JSON of the browser's PushSubscription: endpoint, "
             "keys.p256dh and keys.auth."
         ) from None
     if len(p256dh) != 65 or len(auth) != 16 or not _is_point(p256dh):
-        raise ValueError("The keys of the web-push subscription are none.")
+        raise ValueError("The keys of the web-push subscription are not valid.")
     url = _url(endpoint) if isinstance(endpoint, str) else None
     if url is None or url.scheme != "https":
-        raise ValueError("The endpoint of a web-push subscription is an https:// URL.")
+        raise ValueError("The endpoint of a web-push subscription must be an https:// URL.")
     keys = {"auth": _text(auth), "p256dh": _text(p256dh)}
     return json.dumps({"endpoint": url.url, "keys": keys}, separators=(",", ":"))
 

@@ -60,10 +60,10 @@ class Shape:
         """
         text, payload = preview.get("text") or "", preview.get("payload")
         if self.longest_body is not None and len(text) > self.longest_body:
-            return f"the text has {len(text)} characters, and providers take {self.longest_body}"
+            return f"the text has {len(text)} characters; providers accept at most {self.longest_body}"
         size = len(json.dumps(payload, ensure_ascii=False, default=str).encode()) if payload is not None else 0
         if self.longest_payload is not None and size > self.longest_payload:
-            return f"the message has {size} bytes with its data, and providers take {self.longest_payload}"
+            return f"the message has {size} bytes with its data; providers accept at most {self.longest_payload}"
         return None
 
 

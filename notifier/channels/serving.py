@@ -64,7 +64,7 @@ class Registry:
             try:
                 self._sandbox[name] = sandbox_for(channel, model)(self._options(model) if model else {}, self.http)
             except ValueError as error:
-                raise BadSettings(f"The settings do not make sense:\n  - {error}") from None
+                raise BadSettings(f"The settings are not valid:\n  - {error}") from None
         self._has_sandbox_for_all = not settings.is_production
         self._flags: dict[str, int] = {}
         self._real: dict[str, list[tuple[Account, Adapter]]] = {}

@@ -245,7 +245,7 @@ class _Reader:
             environment=dict(self.environ),
         )
         if self.faults:
-            raise BadSettings("The settings do not make sense:\n" + "\n".join(f"  - {fault}" for fault in self.faults))
+            raise BadSettings("The settings are not valid:\n" + "\n".join(f"  - {fault}" for fault in self.faults))
         return settings
 
     def text(self, name: str, default: str) -> str:
@@ -283,7 +283,7 @@ class _Reader:
     def whole(self, name: str, default: int) -> int:
         text = self.text(name, str(default))
         if not (text.isascii() and text.isdecimal()) or int(text) > _MOST_WHOLE:
-            self.faults.append(f"{name} must be a whole number, {_MOST_WHOLE} at most")
+            self.faults.append(f"{name} must be a whole number, at most {_MOST_WHOLE}")
             return default
         return int(text)
 
@@ -300,7 +300,7 @@ class _Reader:
             )
         if parts.hostname in (None, "", *_ANYWHERE):
             self.faults.append(
-                "PUBLIC_URL must name a host that people can open, https://notifier.example.com; 0.0.0.0 is none"
+                "PUBLIC_URL must name a host that people can open, https://notifier.example.com; 0.0.0.0 is not one"
             )
         return given
 
@@ -309,7 +309,7 @@ class _Reader:
         if scheme not in schemes:
             self.faults.append(f"{name} must start with {' or '.join(f'{s}://' for s in schemes)}")
         elif _split(text) is None:
-            self.faults.append(f"{name} is no URL; an IPv6 address stands in brackets, [::1]")
+            self.faults.append(f"{name} is not a URL; an IPv6 address must be in brackets, [::1]")
         return text
 
     def database_url(self, home: Path) -> str:
@@ -370,7 +370,7 @@ class _Reader:
             try:
                 networks.append(ipaddress.ip_network(entry))
             except ValueError:
-                self.faults.append(f"OUTBOUND_ALLOW: {entry} is no network in CIDR form")
+                self.faults.append(f"OUTBOUND_ALLOW: {entry} is not a network in CIDR form")
         return tuple(networks)
 
     def rate(self, name: str, default: str) -> str:
@@ -395,7 +395,7 @@ class _Reader:
         except ValueError:
             delays = (-1.0,)
         if any(not 0 <= delay <= 86_400 for delay in delays):
-            self.faults.append("RETRY_DELAYS must be a comma-separated list of seconds, a day at most each")
+            self.faults.append("RETRY_DELAYS must be a comma-separated list of seconds, each at most a day")
         return dict.fromkeys(DELAYS_S, delays)
 
 

@@ -84,7 +84,7 @@ def start(kind: str, chosen: Filter, *, provider: str | None = None, per_second:
     with transaction() as session:
         total = session.scalar(select_dead(chosen, sa.func.count())) or 0
         if not total:
-            raise Rejected("conflict", "there is nothing to do: none of them is a failed job any more")
+            raise Rejected("conflict", "there is nothing to do: none of them is a failed job any longer")
         row = BulkAction(
             kind=kind,
             filter=chosen.document(),

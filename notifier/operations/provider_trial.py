@@ -39,8 +39,8 @@ def why_not(account: str, user_id: str) -> str | None:
     row = db.session.scalar(sa.select(Provider).where(Provider.name == account))
     if row is not None and not row.is_on:
         return (
-            "It is not in use, so no process knows it. Put it to use with its share at 0 %: then tests go through "
-            "it, and nothing else."
+            "It is not in use, so no process knows it. Switch it on with its share at 0 %: then only tests go "
+            "through it."
         )
     channel = _channel_of(account)
     known = serving.registry().facts()[channel.name]
@@ -107,13 +107,13 @@ def _kept_under(channel: Channel) -> str:
 
 def _check_real(channel: Channel, value: str) -> None:
     if magic_word(channel, value.strip()):
-        raise _refused("The sandbox takes what goes to this address: no provider would see it.")
+        raise _refused("Messages to this address go to the sandbox: no provider would see them.")
 
 
 def _theirs(account: str, channel: Channel, user_id: str, key: UUID) -> Address:
     address = next((one for one in destinations(account, user_id) if one.id == key), None)
     if address is None:
-        raise _refused("This is not an address of yours any more.")
+        raise _refused("This is no longer one of your addresses.")
     _check_real(channel, address.value)
     return address
 
@@ -126,7 +126,7 @@ def _new(channel: Channel, user_id: str, value: str) -> Address:
         return addresses.keep_own(user_id, _kept_under(channel), value, label=None)
     except Rejected as error:
         if error.code == "not_found":
-            raise _refused("Your account has no user, and so no addresses.") from None
+            raise _refused("Your account has no user, so it has no addresses.") from None
         raise
 
 
@@ -147,9 +147,7 @@ def _count(user_id: str) -> None:
             retry_after=60,
         ) from None
     if used_up:
-        raise Rejected(
-            "rate_limited", "These were many tests in a short time. Try again in ten minutes.", retry_after=600
-        )
+        raise Rejected("rate_limited", "You have sent too many tests. Try again in ten minutes.", retry_after=600)
 
 
 def _refused(sentence: str) -> Rejected:

@@ -70,9 +70,7 @@ def preview_each(
     ]
     results = process_pool.run(process_pool.AUTHORS, render_some, requests, _MOST_WORK, compile=Compiled)
     return [
-        RenderFault("all of them together take too much work to be shown", is_too_much=True)
-        if result is None
-        else result
+        RenderFault("together they take too much work to be shown", is_too_much=True) if result is None else result
         for result in results
     ]
 

@@ -101,7 +101,7 @@ def make_primary(user_id: str, address_id: UUID) -> Address:
     with transaction() as session:
         address = find_own(session, user_id, address_id)
         if not works(address) or channels.CHANNELS[address.channel].every_address:
-            raise Rejected("conflict", "Only an address that is confirmed and switched on can be the main one.")
+            raise Rejected("conflict", "Only a confirmed address that is not switched off can be the main one.")
         current = primary_of(session, user_id, address.channel)
         if current is not address:
             set_primary(session, address, current)
@@ -216,7 +216,7 @@ def _check_room(session: scoped_session[Session], user_id: str) -> None:
             Fault(
                 "/value",
                 "too_many_addresses",
-                f"You have {MOST_ADDRESSES} addresses and devices already. Remove one first.",
+                f"You already have {MOST_ADDRESSES} addresses and devices. Remove one first.",
             )
         )
 

@@ -177,7 +177,7 @@ def _cap(value: Any, pointer: str = "") -> Document:
 
 def _zone(value: Any) -> str:
     if not isinstance(value, str) or not is_zone(value):
-        raise _Refused("unknown_time_zone", "no time zone of the IANA database")
+        raise _Refused("unknown_time_zone", "this is not a time zone in the IANA database")
     return value
 
 

@@ -338,7 +338,7 @@ def erase(user_id: str) -> bool:
     with transaction() as session:
         if staff.among([user_id]):
             raise Rejected(
-                "conflict", f"{user_id!r} has a sign-in that runs this installation; that has to be taken away first"
+                "conflict", f"{user_id!r} has a role in the console; take that role away first"
             )
         user = session.get(
             User, user_id, with_for_update=True

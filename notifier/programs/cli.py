@@ -64,21 +64,21 @@ def _make_room(settings: Settings) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise NotReady(
-            f"The folder {file.parent} cannot be made: {error.strerror}. Correct NOTIFIER_HOME or DATABASE_URL."
+            f"The folder {file.parent} cannot be created: {error.strerror}. Correct NOTIFIER_HOME or DATABASE_URL."
         ) from None
 
 
 def create_admin(settings: Settings, options: argparse.Namespace) -> int:
     with _inside(settings):
         if db.session.scalar(select(Account.id).where(Account.email == options.email.strip().lower())):
-            return _refuse(f"There is an account of {options.email} already.")
+            return _refuse(f"There is already an account for {options.email}.")
         is_asked = sys.stdin.isatty()
         password = getpass.getpass(f"Password for {options.email}: ") if is_asked else secrets.token_urlsafe(12)
         try:
             installation.ensure_admin(options.email, password)
         except ValueError as error:
-            return _refuse(f"No account was made: {error}.")
-    print(f"{options.email} may sign in as an admin.")
+            return _refuse(f"No account was created: {error}.")
+    print(f"{options.email} can now sign in as an admin.")
     if not is_asked:
         print(password)
     return 0
@@ -118,7 +118,7 @@ def set_origins(settings: Settings, options: argparse.Namespace) -> int:
     with _inside(settings):
         found = [p for p in db.session.scalars(select(Producer)) if options.name in (p.name, show("prd", p.id))]
         if len(found) != 1:
-            several = f"There are {len(found)} producers named {options.name}: give the id of one."
+            several = f"{len(found)} producers are named {options.name}. Give the id of one of them."
             return _refuse(several if found else f"There is no producer {options.name}.")
         key = found[0].id
         if options.origins:
@@ -167,7 +167,7 @@ def add_provider(settings: Settings, options: argparse.Namespace) -> int:
             providers.add(options.name, options.adapter, given, position=options.position, weight=options.weight)
         except Rejected as refused:
             return _refuse(f"Nothing was added: {refused.detail}.")
-    print(f"{options.name} is used by all processes within {providers.REFRESH_S:g} seconds.")
+    print(f"All processes will use {options.name} within {providers.REFRESH_S:g} seconds.")
     return 0
 
 
@@ -185,7 +185,7 @@ def force_provider(settings: Settings, options: argparse.Namespace) -> int:
             health.force(options.name, options.state)
         except redis.RedisError as error:
             return _refuse(f"Redis cannot be reached: {error}")
-    print(f"{options.name} is {'left to itself' if options.state == 'auto' else options.state}.")
+    print(f"{options.name} is {'automatic again' if options.state == 'auto' else options.state}.")
     return 0
 
 
@@ -202,7 +202,7 @@ def set_flag(settings: Settings, options: argparse.Namespace) -> int:
             flags.put(options.name, options.percent)
         except Rejected as refused:
             return _refuse(f"Nothing was changed: {refused.detail}.")
-    print(f"{options.name} is {_on(options.percent)}, in all processes within {providers.REFRESH_S:g} seconds.")
+    print(f"{options.name} is {_on(options.percent)}. All processes follow within {providers.REFRESH_S:g} seconds.")
     return 0
 
 
@@ -210,7 +210,7 @@ def clear_flag(settings: Settings, options: argparse.Namespace) -> int:
     with _inside(settings):
         if not flags.clear(options.name):
             return _refuse(f"There is no flag {options.name}.")
-    print(f"{options.name} is on again for everybody, in all processes within {providers.REFRESH_S:g} seconds.")
+    print(f"{options.name} is on again for everybody. All processes follow within {providers.REFRESH_S:g} seconds.")
     return 0
 
 

@@ -64,7 +64,7 @@ def only_one(home: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise CannotStart(
-                f"Notifier already runs on {home} (process {file.read().strip() or 'unknown'}). Stop it first, "
+                f"Notifier is already running on {home} (process {file.read().strip() or 'unknown'}). Stop it first, "
                 "or set NOTIFIER_HOME."
             ) from None
         file.truncate(0)
@@ -180,7 +180,7 @@ def embedded_redis_command(settings: Settings, wait: Callable[[], None]) -> list
     if binary is None:
         raise CannotStart(
             "There is no valkey-server or redis-server here. Install one (Debian: apt install redis-server), or "
-            "set REDIS_URL to one that runs."
+            "set REDIS_URL to one that is running."
         )
     path = embedded_redis_socket(settings.notifier_home)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -207,7 +207,7 @@ def refuse_shared(directory: Path) -> None:
     found = directory.stat()
     if found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise CannotStart(
-            f"Others may write in {directory}. Remove it, or set NOTIFIER_HOME to a directory with a shorter path."
+            f"Other users can write in {directory}. Remove it, or set NOTIFIER_HOME to a directory with a shorter path."
         )
 
 
@@ -255,7 +255,7 @@ def bound(host: str, port: int, wait: Callable[[], None]) -> socket.socket:
                 ) from None
             if time.monotonic() > give_up_at:
                 raise CannotStart(
-                    f"Port {port} of {host} is in use. Stop what listens there, or set PORT, for example: "
+                    f"Port {port} of {host} is in use. Stop the program that uses it, or set PORT, for example: "
                     f"PORT={port + 1} make run"
                 ) from None
         wait()

@@ -79,7 +79,7 @@ def add(
     """Stores an account, if its adapter can make sense of the settings. Raises Rejected, naming what is wrong."""
     model = _checked(adapter, options, weight)
     if not _NAME.fullmatch(name) or name in _NO_NAMES:
-        raise _refused("/name", "a name is 1 to 64 letters, digits, dots, dashes and underscores, and not flags or new")
+        raise _refused("/name", "use 1 to 64 letters, digits, dots, dashes and underscores, but not flags or new")
     with transaction() as session:
         row = Provider(
             channel=model.channel.name,
@@ -94,7 +94,7 @@ def add(
         try:
             session.flush()
         except IntegrityError:
-            raise _refused("/name", f"there is a provider {name!r} already") from None
+            raise _refused("/name", f"there is already a provider {name!r}") from None
         audit.write("provider.added", name, after=_told(row))
     refresh_now()
     return row.id
@@ -139,7 +139,7 @@ def _checked(adapter: str, options: Mapping[str, str], weight: int) -> type[Adap
             + (f"; missing: {', '.join(missing)}" if missing else ""),
         )
     if weight < 1:
-        raise _refused("/weight", "a weight is 1 or more")
+        raise _refused("/weight", "the weight must be 1 or more")
     try:
         model(options, serving.registry().http).close()
     except ValueError as error:

@@ -287,7 +287,7 @@ def report(tallies: Mapping[str, Tally]) -> dict[str, str]:
 def force(scope: str, state: str) -> None:
     """A person's word: `open` lets nothing through, `closed` everything, `auto` leaves it to the breaker."""
     if state not in FORCED:
-        raise ValueError(f"a breaker is forced {', '.join(FORCED)}")
+        raise ValueError(f"a breaker can be forced {', '.join(FORCED)}")
     client, key = redis_store.client, _key(scope)
     with transaction():  # it is told only if it has happened
         audit.write(f"breaker.{_DONE[state]}", scope)

@@ -26,7 +26,7 @@ def pause(channel: str) -> bool:
         words = (
             f"there is no channel {channel[:40]!r}"
             if known is None
-            else f"{known.label} is no sending: it is shown with the transaction that accepts it"
+            else f"{known.label} cannot be paused: messages are shown there as soon as they are accepted"
         )
         raise Rejected("validation_failed", words, (Fault("/channel", "invalid", words),))
     with transaction() as session:

@@ -42,12 +42,12 @@ def read_filter(given: Mapping[str, str]) -> Filter:
     for name in _WORDS:
         value = (given.get(name) or "").strip()
         if len(value) > _LONGEST or "\0" in value:
-            faults.append(Fault(f"/{name}", "invalid", f"{name} is at most {_LONGEST} characters of text"))
+            faults.append(Fault(f"/{name}", "invalid", f"{name} must be text of at most {_LONGEST} characters"))
         elif value:
             found[name] = value
     within = given.get("within")
     if within and within not in WITHIN:
-        faults.append(Fault("/within", "invalid", f"within is one of {', '.join(WITHIN)}"))
+        faults.append(Fault("/within", "invalid", f"within must be one of {', '.join(WITHIN)}"))
     if faults:
         raise Rejected("validation_failed", "; ".join(fault.message for fault in faults), tuple(faults))
     return Filter(**found, since=now() - WITHIN[within] if within else None)

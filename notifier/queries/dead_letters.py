@@ -123,7 +123,7 @@ def read_filter(given: Mapping[str, Any], now: datetime) -> Filter:
     for name in _WORDS:
         value = str(given.get(name) or "").strip()
         if len(value) > _LONGEST or "\0" in value:
-            faults.append(Fault(f"/{name}", "invalid", f"{name} is at most {_LONGEST} characters of text"))
+            faults.append(Fault(f"/{name}", "invalid", f"{name} must be text of at most {_LONGEST} characters"))
         elif value:
             found[name] = value
     if "queue" in found and found["queue"].rpartition(".")[2] not in PRIORITIES:
@@ -132,11 +132,11 @@ def read_filter(given: Mapping[str, Any], now: datetime) -> Filter:
         try:
             found[name] = _time(given.get(name))
         except ValueError:
-            faults.append(Fault(f"/{name}", "invalid", f"{name} is a time: 2026-12-01T09:00:00+00:00"))
+            faults.append(Fault(f"/{name}", "invalid", f"{name} must be a time: 2026-12-01T09:00:00+00:00"))
     within = given.get("within")
     if within:
         if within not in WITHIN:
-            faults.append(Fault("/within", "invalid", f"within is one of {', '.join(WITHIN)}"))
+            faults.append(Fault("/within", "invalid", f"within must be one of {', '.join(WITHIN)}"))
         else:
             found["since"] = now - WITHIN[within]
     ids = given.get("ids") or ()

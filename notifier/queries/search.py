@@ -63,7 +63,9 @@ def read_search(given: Mapping[str, str]) -> Search:
         if not value:
             continue
         if len(value) > _LONGEST or "\0" in value:
-            faults.append(Fault(f"/{field.name}", "invalid", f"{field.name} is at most {_LONGEST} characters of text"))
+            faults.append(
+                Fault(f"/{field.name}", "invalid", f"{field.name} must be text of at most {_LONGEST} characters")
+            )
         elif field.name in allowed and value not in allowed[field.name]:
             faults.append(Fault(f"/{field.name}", "invalid", f"there is no {field.name} {value[:40]!r}"))
         elif field.name == "producer" and not parse_many("prd", [value]):

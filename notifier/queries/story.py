@@ -168,7 +168,7 @@ def _events(
         outcome = attempt.outcome.replace("_", " ")
         is_good = attempt.outcome in ("sent", "delivered")
         said = " · ".join(part for part in (attempt.code, attempt.message, f"{attempt.duration_ms:,} ms") if part)
-        words = f"Try {attempt.number} by {attempt.provider}: {outcome}"
+        words = f"Attempt {attempt.number} by {attempt.provider}: {outcome}"
         yield Event(attempt.at, words, said, channels.get(attempt.delivery_id), "good" if is_good else "bad")
     tried = {attempt.delivery_id for attempt in attempts}
     for delivery in deliveries:

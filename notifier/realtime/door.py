@@ -109,7 +109,7 @@ class Door(Namespace):  # type: ignore[misc]
             self.socketio.start_background_task(self._end, request.sid)  # type: ignore[attr-defined]
             if account is not None and not account.has_role(self.role):
                 return _too_little(account, self.role)
-            return error("unauthenticated", "the token or the session has ended")
+            return error("unauthenticated", "the token or the session has expired")
         if not isinstance(event, str) or event not in self.events:
             return error("unknown_event", "there is no such event")
         entry = self.events[event]
@@ -117,7 +117,7 @@ class Door(Namespace):  # type: ignore[misc]
             return _too_little(account, entry.role)
         try:
             if len(given) > 1:
-                return error("validation_failed", "one argument at most, an object")
+                return error("validation_failed", "at most one argument, an object")
             with audit.acting_as(account and account.email, request.remote_addr):
                 return entry.work(guest, entry.takes.model_validate(given[0] if given and given[0] is not None else {}))
         except ValidationError as fault:

@@ -131,7 +131,7 @@ def _key(value: Any) -> Any:
 def bounded_range(*bounds: int) -> range:
     numbers = range(*bounds)
     if len(numbers) > LONGEST_RANGE:
-        raise TemplateFault(f"a range may have {LONGEST_RANGE} numbers")
+        raise TemplateFault(f"a range can have at most {LONGEST_RANGE} numbers")
     return numbers
 
 
@@ -176,13 +176,13 @@ def _listed(values: Any) -> Sequence[Any]:
     if isinstance(values, Undefined):
         values._fail_with_undefined_error()
     if not isinstance(values, (list, tuple, range, Mapping)):
-        raise TemplateFault("a list is needed here")
+        raise TemplateFault("this must be a list")
     return list(values)
 
 
 def _items(mapping: Any) -> list[tuple[Any, Any]]:
     if not isinstance(mapping, Mapping):
-        raise TemplateFault("a mapping is needed here")
+        raise TemplateFault("this must be a mapping")
     return list(mapping.items())
 
 

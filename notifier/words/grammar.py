@@ -101,7 +101,7 @@ class Environment(ImmutableSandboxedEnvironment):
 
 
 def _too_many_parts(line: int) -> TemplateSyntaxError:
-    return TemplateSyntaxError(f"a text may have {MOST_PARTS} parts: split it, or leave something out", line)
+    return TemplateSyntaxError(f"a text can have at most {MOST_PARTS} parts: split it, or leave something out", line)
 
 
 def _not_too_many(tokens: Iterable[Token]) -> Iterator[Token]:
@@ -124,7 +124,7 @@ def count_parts(source: str, tree: nodes.Template) -> int:
         if number > MOST_PARTS:
             raise _too_many_parts(node.lineno)
         if depth > DEEPEST:
-            raise TemplateSyntaxError(f"brackets, operators and filters may stand {DEEPEST} deep", node.lineno)
+            raise TemplateSyntaxError(f"brackets, operators and filters nest at most {DEEPEST} deep", node.lineno)
         waiting += [(child, depth + 1) for child in node.iter_child_nodes()]
     return number
 

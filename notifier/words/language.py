@@ -40,7 +40,7 @@ class Compiled:
         if "{" not in source:
             self._constant = source.removesuffix("\n")
         if len(source) > LONGEST_SOURCE:
-            raise TemplateFault(f"a template may have {LONGEST_SOURCE} characters")
+            raise TemplateFault(f"a template can have at most {LONGEST_SOURCE} characters")
         self.parts = len(source) // CHARACTERS_A_PART
         if self._constant is None:
             made, self.parts = code or code_of(source, is_html=is_html)

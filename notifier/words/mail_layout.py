@@ -85,7 +85,7 @@ def inlined(fragment: str, budget: Budget) -> str:
     TooMuchWork.
     """
     if fragment.count("<") > MOST_TAGS:
-        raise ValueError(f"a mail may have {MOST_TAGS} tags")
+        raise ValueError(f"a mail can have at most {MOST_TAGS} tags")
     budget.spend(len(fragment) // _CHARACTERS_PARSED)
     # Elements whose text is not parsed as HTML never reach the parser as such: what comes out of it is
     # well-formed throughout.
@@ -123,7 +123,7 @@ def _made_of(fragment: str) -> int:
                 found[0].count("=") + len(found[0].split()) > MOST_ATTRIBUTES
                 and len(_ATTRIBUTE.findall(found["attributes"])) > MOST_ATTRIBUTES
             ):
-                raise ValueError(f"a tag may have {MOST_ATTRIBUTES} attributes")
+                raise ValueError(f"a tag can have at most {MOST_ATTRIBUTES} attributes")
         is_open[name] += change
         deep += change
         formatting += change if name in _FORMATTING else 0

@@ -3,13 +3,13 @@
 const place = document.querySelector("[data-push-key]");
 
 const words = {
-  off: "Notifications of this browser reach you also while this page is closed.",
+  off: "Notifications can reach you in this browser even while this page is closed.",
   on: "Notifications are on in this browser.",
-  old: "This browser cannot show notifications of websites.",
-  insecure: "Browsers show notifications only for sites that are reached by https.",
-  denied: "Notifications of this site are blocked in this browser. Allow them in its settings for this site, then reload the page.",
-  dismissed: "The browser has not been allowed to show notifications. Press the button again to be asked once more.",
-  failed: "That did not work: the browser could not reach its push service, as it never does in private windows. Try again in a moment.",
+  old: "This browser cannot show notifications from websites.",
+  insecure: "Browsers show notifications only for sites that use https.",
+  denied: "Notifications from this site are blocked in this browser. Allow them in its settings for this site, then reload the page.",
+  dismissed: "The browser was not allowed to show notifications. Press the button to be asked again.",
+  failed: "That did not work: the browser could not reach its push service. It never does in private windows. Try again in a moment.",
   refused: "That was not saved. Reload the page and try again.",
 };
 

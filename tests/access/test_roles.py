@@ -85,7 +85,7 @@ def test_only_an_active_admin_does_it(app: APIFlask, change: Change, who: str) -
 
 def test_what_is_no_role_or_no_account_is_refused(app: APIFlask) -> None:
     ann, ben = account("ann"), account("ben")
-    with pytest.raises(Rejected, match="a role is one of"):
+    with pytest.raises(Rejected, match="the role must be one of"):
         roles.change(ben, "king", by=ann)
     with pytest.raises(Rejected, match="no such account"):
         roles.change(new_id(), "viewer", by=ann)
@@ -114,4 +114,4 @@ def test_admins_who_end_each_other_at_once_leave_one(app: APIFlask, first: Chang
     for thread in threads:
         thread.join()
     assert len(active_admins()) == len(refused) >= 1
-    assert set(refused) == {"nothing was changed: you are no admin any more"}
+    assert set(refused) == {"nothing was changed: you are no longer an admin"}

@@ -66,7 +66,7 @@ def test_a_refused_permission_is_explained(tabs: Tabs, person: NewPerson) -> Non
 
 def test_a_browser_that_cannot_says_so(tabs: Tabs, person: NewPerson) -> None:
     page = opened(tabs, person(), init="delete window.PushManager")
-    expect(says(page)).to_have_text("This browser cannot show notifications of websites.")
+    expect(says(page)).to_have_text("This browser cannot show notifications from websites.")
 
 
 def test_without_script_it_says_that_it_needs_it(tabs: Tabs, person: NewPerson) -> None:

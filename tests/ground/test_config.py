@@ -116,7 +116,7 @@ def test_every_fault_is_reported_at_once_and_no_secret_with_it(home: dict[str, s
     message = str(refused.value)
     assert [name for name in faulty if name != "NOTIFIER_HOME" and name not in message] == []
     assert "hunter2" not in message
-    assert "CAPS: 'gossip' is none of" in message
+    assert "CAPS: 'gossip' is not one of" in message
     assert "CAPS: 'often' is not like" in message
 
 

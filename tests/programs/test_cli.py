@@ -51,7 +51,7 @@ def test_create_admin_makes_an_account_that_may_sign_in(app: APIFlask, run: Run)
 
 @pytest.mark.parametrize(
     ("email", "sentence"),
-    [("ada@example.test", "There is an account of ada@example.test already."), ("nobody", "No account was made")],
+    [("ada@example.test", "There is already an account for ada@example.test."), ("nobody", "No account was created")],
 )
 def test_create_admin_refuses_in_a_sentence(app: APIFlask, run: Run, email: str, sentence: str) -> None:
     accounts.create_account("ada@example.test", "secret", "admin", "ada")
@@ -102,14 +102,14 @@ def test_a_producers_sites_are_set_shown_and_lifted(app: APIFlask, run: Run) -> 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("create-producer", "Blog", "--origin", "shop.example"), "'shop.example' is no origin"),
+        (("create-producer", "Blog", "--origin", "shop.example"), "'shop.example' is not an origin"),
         (("create-producer", "Blog", "--network", "203.0.113.7/24"), "write 203.0.113.0/24 for all of it"),
         (
             ("producers", "origins", "Shop", "https://shop.example/inbox"),
-            "Nothing was changed: 'https://shop.example/inbox' is no origin",
+            "Nothing was changed: 'https://shop.example/inbox' is not an origin",
         ),
         (("producers", "origins", "Nobody", "any"), "There is no producer Nobody."),
-        (("producers", "origins", "Twin", "any"), "There are 2 producers named Twin"),
+        (("producers", "origins", "Twin", "any"), "2 producers are named Twin"),
     ],
 )
 def test_wrong_sites_and_unknown_producers_change_nothing(
@@ -181,7 +181,7 @@ def test_a_folder_that_cannot_be_made_is_named(run: Run, tmp_path: Path) -> None
     (tmp_path / "file").touch()
     refused = run("migrate", DATABASE_URL=f"sqlite:///{tmp_path / 'file' / 'below' / 'notifier.db'}")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr.startswith(f"The folder {tmp_path / 'file' / 'below'} cannot be made: Not a directory.")
+    assert refused.stderr.startswith(f"The folder {tmp_path / 'file' / 'below'} cannot be created: Not a directory.")
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_the_doctor_finds_no_fault_in_it(up: Up) -> None:
 def test_a_second_one_on_the_same_state_is_refused(up: Up, home: Path, port: int) -> None:
     second = Up(home, port)
     assert second.process.wait(60) == 1
-    assert f"Notifier already runs on {home} (process {up.process.pid})" in second.text()
+    assert f"Notifier is already running on {home} (process {up.process.pid})" in second.text()
 
 
 def test_a_port_in_use_is_said_in_a_sentence(up: Up, tmp_path: Path, port: int) -> None:

@@ -395,7 +395,7 @@ def test_a_writers_html_loses_what_no_mail_may_hold(html):
 
 def test_more_tags_than_a_mail_can_have_are_a_fault():
     assert outcome("email", Words("t", "text", html="<div>" * 20_000)) == RenderFault(
-        "a mail may have 5000 tags", "html"
+        "a mail can have at most 5000 tags", "html"
     )
 
 
@@ -404,7 +404,7 @@ def test_more_tags_than_a_mail_can_have_are_a_fault():
     [
         ("<div>" * 4_900, "tags may stand 100 deep, and this many are open at once"),
         ("<b></i>" * 101, "tags may stand 100 deep, and this many are open at once"),
-        ("<p " + " ".join(f"a{n}" for n in range(51)) + ">", "a tag may have 50 attributes"),
+        ("<p " + " ".join(f"a{n}" for n in range(51)) + ">", "a tag can have at most 50 attributes"),
     ],
     ids=["deep", "closed by another", "attributes"],
 )

@@ -92,7 +92,7 @@ class WebPush(Adapter):
         try:
             self._vapid = Vapid02.from_string(key) if key else None
         except ValueError:
-            raise ValueError("VAPID_KEY is no private key of the curve P-256") from None
+            raise ValueError("VAPID_KEY is not a private key on the curve P-256") from None
         self._authorisation = lru_cache(HOSTS)(self._sign)  # a signature costs more than the encryption
 
     @property
@@ -132,7 +132,7 @@ class WebPush(Adapter):
             )
         except VapidException:
             raise Misconfigured(
-                "VAPID_CONTACT is no mailto: or https: address, or the push service has no name", code="vapid"
+                "VAPID_CONTACT is not a mailto: or https: address, or the push service has no name", code="vapid"
             ) from None
         return str(signed["Authorization"])
 
@@ -142,7 +142,7 @@ def _read(to: Recipient) -> dict[str, Any]:
         subscription: dict[str, Any] = json.loads(to.address)
         return {"endpoint": subscription["endpoint"], "keys": subscription["keys"]}
     except (ValueError, KeyError, TypeError):
-        raise InvalidRecipient("this is no web-push subscription", code="bad_subscription") from None
+        raise InvalidRecipient("this is not a web-push subscription", code="bad_subscription") from None
 
 
 def _encrypted(payload: bytes, keys: Mapping[str, str]) -> bytes:

@@ -156,7 +156,7 @@ class Http:
         ValueError for a header that is not printable ASCII: text has to be encoded by the adapter.
         """
         if not all(map(_HEADER_VALUE.fullmatch, (headers or {}).values())):
-            raise ValueError("a header holds something other than printable ASCII")
+            raise ValueError("a header contains something other than printable ASCII")
         response = self._exchange(method, url, body, headers or {}, read_s or self.read_s)
         error = explain(response)
         if error is not None:
@@ -232,7 +232,7 @@ class _Dialler:
                 code = "connect_timeout"
             except OSError:
                 code = "connect_failed"
-        raise Retryable(f"{host} cannot be connected to", code=code)
+        raise Retryable(f"no connection to {host} could be made", code=code)
 
 
 class _Pools(urllib3.PoolManager):
@@ -272,7 +272,7 @@ class _Checked:
         except TimeoutError:
             raise Retryable("the TLS handshake took too long", code="connect_timeout") from None
         except (ssl.SSLError, urllib3.exceptions.SSLError, ssl.CertificateError):
-            raise Retryable("the TLS handshake failed, or the certificate is not to be trusted", code="tls") from None
+            raise Retryable("the TLS handshake failed, or the certificate is not trusted", code="tls") from None
         except OSError:
             raise Retryable("the connection was closed while it was opened", code="connect_failed") from None
 

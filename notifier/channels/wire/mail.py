@@ -72,7 +72,7 @@ def sender(text: str) -> Mailbox:
             raise ValueError
         return _mailbox(name, ascii_domain(address))
     except ValueError:
-        raise ValueError("it is no sender like Shop <shop@example.com>") from None
+        raise ValueError("it is not a sender like Shop <shop@example.com>") from None
 
 
 def ascii_domain(address: str) -> str:

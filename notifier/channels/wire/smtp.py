@@ -210,13 +210,13 @@ class _Connection:
         except smtplib.SMTPServerDisconnected:
             raise
         except (smtplib.SMTPException, ValueError):  # no method in common, or a password that smtplib cannot write
-            raise Misconfigured("the mail server does not take this kind of sign-in", code="no_auth") from None
+            raise Misconfigured("the mail server does not support this kind of sign-in", code="no_auth") from None
 
     def begin(self, sender: str, is_utf8: bool) -> None:
         options = []
         if is_utf8:
             if not self.smtp.has_extn("smtputf8"):
-                raise Permanent("the mail server knows ASCII addresses only (no SMTPUTF8)", code="smtputf8_missing")
+                raise Permanent("the mail server supports only ASCII addresses (no SMTPUTF8)", code="smtputf8_missing")
             options = ["SMTPUTF8", "BODY=8BITMIME"]
         self._expect("MAIL", self._call(self.smtp.mail, sender, options))
 
@@ -257,7 +257,7 @@ class _Connection:
             reply = (0, b"")
         if not 200 <= reply[0] < 600:
             self.is_lost = True
-            raise Retryable("the connection to the mail server broke off", code=code, ambiguous=is_ambiguous)
+            raise Retryable("the connection to the mail server was lost", code=code, ambiguous=is_ambiguous)
         return reply
 
     def _expect(self, command: str, reply: tuple[int, bytes]) -> None:
@@ -291,12 +291,12 @@ def _unreachable(error: Exception) -> DeliveryError:
             return error
         case ssl.SSLCertVerificationError():
             return Misconfigured(
-                f"the mail server's certificate is not to be trusted: {error.verify_message}", code="tls_certificate"
+                f"the mail server's certificate is not trusted: {error.verify_message}", code="tls_certificate"
             )
         case smtplib.SMTPResponseException():
             return explain_reply("HELLO", *_reply(error))
         case smtplib.SMTPException() | OSError() if _is_timeout(error):
             return Retryable("the mail server does not answer", code="connect_timeout")
         case smtplib.SMTPException() | OSError():
-            return Retryable("the mail server cannot be connected to", code="connect_failed")
+            return Retryable("no connection to the mail server could be made", code="connect_failed")
     raise error

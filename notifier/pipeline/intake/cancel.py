@@ -34,7 +34,7 @@ def cancel(notification_id: UUID) -> int:
         cancelled = moves.move(of_it, lifecycle.CANCELLED, reason="cancelled", wake_at=None)
         count = len(cancelled) + digests.withdraw(notification_id)
         if not count:
-            raise Rejected("nothing_to_cancel", "nothing of this notification is left to cancel")
+            raise Rejected("nothing_to_cancel", "there is nothing left to cancel in this notification")
         started = _bring_back_older(notification_id)
     ring(started)
     return count

@@ -130,5 +130,5 @@ def _targets(row: Submission, chunk: Chunk) -> list[Target]:
 def _order(row: Submission) -> Order:
     type_ = load_types([row.type]).get(row.type)
     if type_ is None:
-        raise LookupError(f"event type {row.type!r} has gone")
+        raise LookupError(f"the event type {row.type!r} no longer exists")
     return Order.unpack(row.body, type_, row.created_at)

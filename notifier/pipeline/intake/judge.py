@@ -280,7 +280,7 @@ def _judge(
     if checked.schema != type_.schema:
         raise Outdated
     if type_.key in OWN_TYPES and not caller.is_internal:
-        return Rejected("type_not_allowed", f"{type_.key!r} is raised by the product itself")
+        return Rejected("type_not_allowed", f"{type_.key!r} is sent by Notifier itself")
     if isinstance(checked.faults, Rejected):
         return checked.faults
     faults = [

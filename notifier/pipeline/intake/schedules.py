@@ -69,7 +69,7 @@ def create(
     since; Rejected says where that had another body, or is not done yet.
     """
     producer_id = caller.producer_id
-    assert producer_id is not None, "the product itself has no schedules"
+    assert producer_id is not None, "Notifier itself has no schedules"
     now = clock_now()
     faults = cron_faults(cron)
     item = Item(caller, submission)
@@ -156,7 +156,7 @@ def cron_faults(cron: str) -> list[Fault]:
         Fault(
             "/cron",
             "invalid_cron",
-            "a cron expression has five fields: minute, hour, day, month, weekday, as in '30 8 * * MON'",
+            "a cron expression must have five fields: minute, hour, day, month, weekday, as in '30 8 * * MON'",
         )
     ]
 

@@ -15,7 +15,7 @@ from notifier.programs.doctor.patient import Patient
 from notifier.signals import liveness
 
 NOTICEABLE_S, HARMFUL_S = 2.0, 30.0
-_REMEDY = "Let NTP set the clocks (chrony, systemd-timesyncd): logs, sessions and certificates go by it."
+_REMEDY = "Let NTP set the clocks (chrony, systemd-timesyncd): logs, sessions and certificates depend on them."
 
 
 def clocks(patient: Patient) -> Iterator[Finding]:

@@ -73,8 +73,8 @@ def disk(patient: Patient) -> Iterator[Finding]:
 
 def room(place: Path, free: int) -> Finding:
     """`free`: bytes on its disk."""
-    said = f"{free / 1024**3:,.1f} GiB are free where {place} is"
-    remedy = "Make room, or move it to a larger disk: when it is full nothing can be accepted or sent any more."
+    said = f"{free / 1024**3:,.1f} GiB are free on the disk of {place}"
+    remedy = "Make room, or move it to a larger disk: once it is full, nothing can be accepted or sent."
     return fault(said, remedy) if free < LEAST_FREE else warning(said, remedy) if free < LITTLE_FREE else ok(said)
 
 

@@ -67,7 +67,7 @@ def _chosen(only: Collection[str]) -> list[Check]:
 def _run(check: Check, patient: Patient) -> Iterator[Finding]:
     missing = [name for name in check.needs if not patient.answers(name)]
     if missing:
-        yield skipped(f"not looked at: {_NAMED[missing[0]]} first")
+        yield skipped(f"not checked: {_NAMED[missing[0]]} first")
         return
     try:
         with patient.app.app_context():
@@ -77,4 +77,4 @@ def _run(check: Check, patient: Patient) -> Iterator[Finding]:
             patient.decide(check.decides, answers=False)
 
 
-_NAMED = {"database": "the database has to answer and be up to date", "redis": "Redis has to answer"}
+_NAMED = {"database": "the database must answer and be up to date", "redis": "Redis must answer"}

@@ -20,8 +20,8 @@ SAMPLE = 200
 _SHORTEST_SECRET = 32
 _FEWEST_CHARACTERS = 10
 _FEWEST_BYTES = 16  # different ones in a key; of 32 random bytes about 30 differ
-_ROTATE = "Put a new one in front, see Rotating in docs/operations.md."
-_MAKE_KEY = 'One is made by: python -c "from notifier.ground.encryption import KeyRing; print(KeyRing.generate())"'
+_ROTATE = "Put a new one in front; see Rotating in docs/operations.md."
+_MAKE_KEY = 'Generate one: python -c "from notifier.ground.encryption import KeyRing; print(KeyRing.generate())"'
 
 
 def settings(patient: Patient) -> Iterator[Finding]:
@@ -34,13 +34,13 @@ def settings(patient: Patient) -> Iterator[Finding]:
             for name, value in (("SECRET_KEY", given.secret_key), ("ENCRYPTION_KEYS", given.encryption_keys.keys))
             if not value
         ]
-        yield fault(f"{' and '.join(missing)}: neither given nor made yet", "Run: python -m notifier migrate")
+        yield fault(f"{' and '.join(missing)}: neither set nor generated yet", "Run: python -m notifier migrate")
         return
     if len(given.secret_key) < _SHORTEST_SECRET or len(set(given.secret_key)) < _FEWEST_CHARACTERS:
         remedy = (
             'Set a random one, which ends all sessions: python -c "import secrets; print(secrets.token_urlsafe(48))"'
         )
-        yield complain(f"SECRET_KEY can be guessed: it should be {_SHORTEST_SECRET} random characters at least", remedy)
+        yield complain(f"SECRET_KEY can be guessed: it should be at least {_SHORTEST_SECRET} random characters", remedy)
     else:
         yield ok("SECRET_KEY is long enough")
     keys = given.encryption_keys.keys
@@ -65,7 +65,7 @@ def _files(home: Path) -> Iterator[Finding]:
     """Whether others can read the files with generated secrets."""
     for path in (home / "secret_key", home / "encryption_keys"):
         if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            yield warning(f"others on this machine may read {path}", f"Run: chmod 600 {path}")
+            yield warning(f"other users of this machine can read {path}", f"Run: chmod 600 {path}")
 
 
 def stored(patient: Patient) -> Iterator[Finding]:
@@ -84,7 +84,7 @@ def stored(patient: Patient) -> Iterator[Finding]:
         return
     missing = sorted(set(SECRETS) - made.keys())
     if missing:
-        yield fault(f"the database lacks {' and '.join(missing)}", "Run: python -m notifier migrate")
+        yield fault(f"the database has no {' and no '.join(missing)}", "Run: python -m notifier migrate")
     else:
         yield ok("the keys fit the database")
     yield from _samples(vault)

@@ -26,7 +26,7 @@ def processes(_patient: Patient) -> Iterator[Finding]:
         if not sign.is_recent:
             yield warning(
                 f"the worker {sign.name} on {sign.host} has been silent for {sign.age_s:.0f} s",
-                "If it was stopped, RQ forgets it by itself; else see its log.",
+                "If it was stopped, RQ will forget it by itself; if not, see its log.",
             )
     if client.exists(_SUSPENDED):
         yield fault("all workers are suspended", 'Run: rq resume --url "$REDIS_URL"')
@@ -46,7 +46,7 @@ def _queues(workers: Sequence[liveness.Sign]) -> Iterator[Finding]:
     waiting = {name: depth for name, depth in zip(names, depths(names), strict=True) if depth}
     served = frozenset[str]().union(*(worker.queues for worker in workers))
     for name in waiting.keys() - served if workers else ():
-        what = f"{counted(waiting[name], 'job')} in the queue {name}, and no worker takes from it"
+        what = f"{counted(waiting[name], 'job')} in the queue {name}, and no worker serves it"
         yield fault(what, f"Start one: python -m notifier worker --queues '{name}'")
     yield ok(
         f"{counted(sum(waiting.values()), 'job')} in {counted(len(waiting), 'queue')}"

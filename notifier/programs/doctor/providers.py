@@ -25,7 +25,7 @@ from notifier.providers import health
 _CONNECT_S, _READ_S = 3.0, 1.5  # mail servers get a multiple of the latter
 _MARGIN_S = 1.0
 _NOT_IN_ORDER = {
-    "open": "keeps failing and is left alone for a while",
+    "open": "keeps failing and is not used for a while",
     "half_open": "is being tried again after failing",
     "forced_open": "was switched off by hand",
 }
@@ -59,7 +59,7 @@ def providers(patient: Patient) -> Iterator[Finding]:
     if has_database:
         yield from _channels(patient, {account.model.channel.name for account in accounts})
     else:
-        yield skipped("the accounts in the database: it has to answer and be up to date first")
+        yield skipped("the accounts in the database: it must answer and be up to date first")
     if patient.answers("redis"):
         yield from _breakers({account.name for account in accounts})
 
@@ -131,7 +131,7 @@ def _examine(account: _Account, http: Http) -> Iterator[Finding]:
     try:
         reached = adapter.try_out()
     except DeliveryError as error:
-        yield fault(f"{said} cannot be used: {error}", f"{account.remedy.rstrip('.')}, or mend what it leads to.")
+        yield fault(f"{said} cannot be used: {error}", f"{account.remedy.rstrip('.')}, or fix what it points to.")
     else:
         yield ok(f"{said}: its settings are complete" if reached is None else f"{said}: {reached} lets us in")
     finally:
@@ -148,7 +148,7 @@ def _channels(patient: Patient, served: Set[str]) -> Iterator[Finding]:
     if MAIL.name in unserved:
         needed = next(model.missing({}) for model in ADAPTERS if model.channel is MAIL)
         remedy = f"Set {' and '.join(needed)}, or add one: python -m notifier providers add"
-        yield warning("there is no provider of e-mail: sign-in links and alerts reach nobody", remedy)
+        yield warning("there is no e-mail provider: sign-in links and alerts reach nobody", remedy)
     yield ok(f"without a provider, and so off: {', '.join(unserved) or 'none'}")
 
 

@@ -29,8 +29,8 @@ def public_url(patient: Patient) -> Iterator[Finding]:
     if not settings.has_secure_cookies and not is_local(host):
         complain = fault if settings.is_production else warning
         yield complain(
-            f"{url} is not https: passwords and sessions can be read on their way",
-            "Serve it by https, and set PUBLIC_URL to that.",
+            f"{url} is not https: passwords and sessions can be read in transit",
+            "Serve it over https, and set PUBLIC_URL to that address.",
         )
     if settings.is_production and is_local(host):
         yield warning(
@@ -57,7 +57,7 @@ def _reached(settings: Settings, url: str) -> Finding:
             body = answer.read(_LONGEST_ANSWER)
     except (HTTPError, OSError) as error:
         remedy = (
-            "Start it: python -m notifier web. If it runs, correct PUBLIC_URL, its name or the proxy in front of it."
+            "Start it: python -m notifier web. If it is running, correct PUBLIC_URL, its name or the proxy before it."
         )
         return fault(f"{url} cannot be reached from here: {_why(error)}", remedy)
     if 300 <= answer.status < 400:
@@ -67,7 +67,7 @@ def _reached(settings: Settings, url: str) -> Finding:
     mark = answer.headers.get(INSTALLATION_HEADER)
     if answer.status != 200 or b'"ok"' not in body or mark is None:
         return fault(
-            f"something else than Notifier answers at {url}/healthz ({answer.status})",
+            f"something other than Notifier answers at {url}/healthz ({answer.status})",
             "Point PUBLIC_URL, or the proxy behind it, at Notifier's web process.",
         )
     if mark != settings.installation:
@@ -83,10 +83,10 @@ def _why(error: Exception) -> str:
         case NameResolutionError():
             return "its name cannot be resolved"
         case NewConnectionError():
-            return "nobody listens there"
+            return "nothing listens there"
         case TimeoutError() | ReadTimeoutError() | ConnectTimeoutError():
             return "no answer in time"
         case SSLError():
             return f"TLS failed ({' '.join(str(error).split())})"
         case _:
-            return "the connection broke off"
+            return "the connection was lost"

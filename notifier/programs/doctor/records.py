@@ -49,7 +49,7 @@ def orphans(_patient: Patient) -> Iterator[Finding]:
             f"{counted(count, 'row refers', 'rows refer')} to a {target} that is not there "
             f"({column}), of those looked at"
         )
-        yield fault(what, "Restore a backup, or delete them: they cannot be worked on.")
+        yield fault(what, "Restore a backup, or delete them: they cannot be processed.")
     if not found:
         yield ok("no row refers to something that is not there, among the oldest and newest of each table")
 
@@ -177,7 +177,7 @@ def _queued() -> Finding:
         return ok(f"every queued delivery has its job in Redis ({counted(asked, 'delivery', 'deliveries')} looked at)")
     what = f"{len(silent):,} of {counted(asked, 'queued delivery', 'queued deliveries')} looked at have no job in Redis"
     return warning(
-        what, "The scheduler rings them again within a minute; if this stays, start one: python -m notifier scheduler"
+        what, "The scheduler rings them again within a minute; if it does not, start one: python -m notifier scheduler"
     )
 
 

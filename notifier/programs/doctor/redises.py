@@ -47,16 +47,16 @@ def _version(info: dict[str, Any]) -> Finding:
         return fault(f"Redis {text} is too old: workers cannot take jobs from it", "Upgrade it to 6.2 or newer.")
     if info.get("valkey_version"):
         return ok(f"it is {str(info.get('server_name', 'valkey')).capitalize()} {info['valkey_version']}")
-    return ok(f"it is Redis {text or 'of a version it does not tell'}")
+    return ok(f"it is Redis {text or 'of an unknown version'}")
 
 
 def _eviction(info: dict[str, Any]) -> Finding:
     policy = info.get("maxmemory_policy")
     if policy is None:
-        return warning("Redis does not tell its maxmemory-policy", "It must be noeviction: ask whoever runs it.")
+        return warning("Redis does not say what its maxmemory-policy is", "It must be noeviction: ask whoever runs it.")
     if policy != "noeviction":
         return fault(
-            f"Redis may throw queued work away (maxmemory-policy {policy})",
+            f"Redis may discard queued work (maxmemory-policy {policy})",
             "Set maxmemory-policy to noeviction, in redis.conf too.",
         )
     return ok("it keeps what it is given (noeviction)")
@@ -68,11 +68,11 @@ def _persistence(info: dict[str, Any]) -> Iterator[Finding]:
     """
     if info.get("aof_enabled"):
         if info.get("aof_last_write_status") == "err":
-            yield fault("Redis cannot write its append-only file, and refuses work", "Look at its log and its disk.")
+            yield fault("Redis cannot write its append-only file, and refuses work", "Check its log and its disk.")
         else:
             yield ok("it writes an append-only file")
     elif info.get("rdb_last_bgsave_status") == "err":
-        yield fault("Redis cannot write its snapshot, and may refuse work", "Look at its log and its disk.")
+        yield fault("Redis cannot write its snapshot, and may refuse work", "Check its log and its disk.")
     elif not _takes_snapshots():
         what = (
             "Redis keeps nothing on disk: after its restart all open deliveries are rung again from the database, "
@@ -99,7 +99,7 @@ def _memory(info: dict[str, Any]) -> Finding:
     if most and used >= _NEARLY_FULL * most:
         complain = fault if used >= _FULL * most else warning
         return complain(
-            f"Redis is nearly full: {said}",
+            f"Redis is almost full: {said}",
             "Raise maxmemory, or add workers so that the queues get shorter: when it is full it refuses work.",
         )
     return ok(said)

@@ -42,8 +42,8 @@ class Task:
         return [
             *self._findings,
             fault(
-                "no answer in time: this check was given up",
-                "Look whether what it asks is overloaded or cut off by a firewall.",
+                "no answer in time: this check was abandoned",
+                "See whether what it asks is overloaded or blocked by a firewall.",
             ),
         ]
 
@@ -56,11 +56,11 @@ def _broken(error: Exception) -> Finding:
         name = type(getattr(error, "orig", error)).__name__
         return fault(
             f"what this check asks broke off, or took too long: {name}",
-            "Run it again; if it stays, look at the log of the database or of Redis.",
+            "Run it again; if this persists, check the log of the database or of Redis.",
         )
     places = [
         f"{Path(frame.filename).name}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)
         if Path(frame.filename).is_relative_to(ROOT)
     ]
-    return fault(f"this check broke: {type(error).__name__} ({places[-1]})", "Run it again, and report it if it stays.")
+    return fault(f"this check broke: {type(error).__name__} ({places[-1]})", "Run it again; report it if it persists.")

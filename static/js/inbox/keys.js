@@ -8,10 +8,10 @@ export const KEYS = [
   { keys: ["e"], command: "archive", words: "Archive, or move back" },
   { keys: ["u"], command: "read", words: "Mark as read or unread" },
   { keys: ["s"], command: "snooze", words: "Snooze" },
-  { keys: ["x"], command: "select", words: "Select, with Shift up to here" },
+  { keys: ["x"], command: "select", words: "Select; with Shift, up to here" },
   { keys: ["z"], command: "undo", words: "Undo" },
   { keys: ["/"], command: "search", words: "Search" },
-  { keys: ["Esc"], words: "Leave the selection, the search, the panel" },
+  { keys: ["Esc"], words: "Leave the selection, the search or the panel" },
   { keys: ["?"], command: "help", words: "This help" },
 ];
 

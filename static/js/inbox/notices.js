@@ -5,13 +5,13 @@ import { el, icon } from "./dom.js";
 const EMPTY = {
   all: ["bell", "Nothing here yet", "New notifications appear here the moment they happen."],
   unread: ["checks", "You are all caught up", "Everything has been read."],
-  snoozed: ["snooze", "Nothing snoozed", "What you put off waits here until its time."],
-  archived: ["archive", "Nothing archived", "What you archive is kept here."],
+  snoozed: ["snooze", "Nothing snoozed", "Notifications you snooze wait here until their time."],
+  archived: ["archive", "Nothing archived", "Notifications you archive are kept here."],
 };
 
 export function empty({ filter, category, q }, showEverything) {
   if (!q && !category) return notice(...EMPTY[filter]);
-  const words = q ? `Nothing matches “${q}”${category ? " in this category" : ""}.` : "There is nothing of this category in this list.";
+  const words = q ? `Nothing matches “${q}”${category ? " in this category" : ""}.` : "There is nothing in this category here.";
   return notice("search", "Nothing found", words, button("Show everything", showEverything));
 }
 

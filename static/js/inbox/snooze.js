@@ -33,7 +33,7 @@ export function askUntil(float, anchor, choose) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const until = new Date(field.value);
-    field.setCustomValidity(until > new Date() ? "" : "Choose a time that lies ahead, within a year.");
+    field.setCustomValidity(until > new Date() ? "" : "Choose a time in the future, within a year.");
     if (form.reportValidity()) pick(until);
   });
   field.addEventListener("input", () => field.setCustomValidity(""));

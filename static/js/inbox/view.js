@@ -25,7 +25,7 @@ const TIMES_EVERY_MS = 30_000;
 const FAULT_SHOWN_MS = 6000;
 const LATE_MS = 200;
 
-const ENDED = { cookie: "You are signed out. Reload the page to sign in again.", token: "This session has ended. Reload the page to go on." };
+const ENDED = { cookie: "You are signed out. Reload the page to sign in again.", token: "This session has ended. Reload the page to continue." };
 
 export class View {
   #server;
@@ -234,7 +234,7 @@ export class View {
   // --- what is said
 
   #onStatus() {
-    const words = { offline: "You are offline. What arrives meanwhile appears when you are back.", unauthorized: this.#ended }[this.#feed.status];
+    const words = { offline: "You are offline. New notifications will appear when you are back.", unauthorized: this.#ended }[this.#feed.status];
     this.#say(words ?? "");
     if (this.#feed.status === "online" && this.#list.state === "failed") this.#load();
     if (this.#feed.status === "unauthorized") this.#onUnauthorized();

@@ -83,7 +83,7 @@ def test_a_check_that_hangs_is_given_up_and_the_others_go_on(
 
     assert list(dict.fromkeys(name for name, _ in found)) == NAMES
     assert [finding.what.partition(":")[0] for name, finding in found if name == "public-url"] == ["no answer in time"]
-    assert "no answer in time: this check was given up" in [
+    assert "no answer in time: this check was abandoned" in [
         finding.what for name, finding in found if name == "providers"
     ]
 

@@ -84,7 +84,7 @@ def test_when_all_is_well_only_what_the_tests_lack_is_mentioned(
 
     assert (told.code, told.of("fault"), told.of("skipped")) == (0, [], [])
     assert [what.partition(",")[0] for what in told.of("warning")] == [
-        "keys: SECRET_KEY can be guessed: it should be 32 random characters at least",
+        "keys: SECRET_KEY can be guessed: it should be at least 32 random characters",
         "redis: Redis keeps nothing on disk: after its restart all open deliveries are rung again from the database",
     ]
     assert f"public-url: {url} leads here" in told.of("ok")
@@ -130,19 +130,19 @@ UNTIL_THEN = "Until then requests are accepted and wait."
         (
             "keys",
             {"ENCRYPTION_KEYS": None},
-            "ENCRYPTION_KEYS: neither given nor made yet",
+            "ENCRYPTION_KEYS: neither set nor generated yet",
             "Run: python -m notifier migrate",
         ),
         (
             "providers",
             {"VAPID_KEY": "no-key"},
-            "webpush (Web Push) cannot be used: VAPID_KEY is no private key",
+            "webpush (Web Push) cannot be used: VAPID_KEY is not a private key",
             "Correct it in the environment, or unset VAPID_KEY to use what migrate made.",
         ),
         (
             "providers",
             {"SMTP_URL": f"smtp://me:{PASSWORD}@127.0.0.1:1"},
-            "smtp (SMTP) cannot be used: the mail server cannot be connected to",
+            "smtp (SMTP) cannot be used: no connection to the mail server could be made",
             "Correct it",
         ),
         (
@@ -160,7 +160,7 @@ UNTIL_THEN = "Until then requests are accepted and wait."
         (
             "public-url",
             {"PUBLIC_URL": "http://127.0.0.1:1"},
-            "http://127.0.0.1:1 cannot be reached from here: nobody listens there",
+            "http://127.0.0.1:1 cannot be reached from here: nothing listens there",
             "Start it: python -m",
         ),
         (
@@ -200,15 +200,15 @@ def test_a_weak_key_is_a_fault_in_production(app: APIFlask, doctor: Doctor, chan
     [
         (
             {"maxmemory_policy": "allkeys-lru"},
-            "Redis may throw queued work away (maxmemory-policy allkeys-lru)",
+            "Redis may discard queued work (maxmemory-policy allkeys-lru)",
             "Set maxmemory-policy to noeviction",
         ),
         (
             {"maxmemory": "100mb", "maxmemory_policy": "volatile-lru"},
-            "Redis may throw queued work away (maxmemory-policy volatile-lru)",
+            "Redis may discard queued work (maxmemory-policy volatile-lru)",
             "Set maxmemory-policy",
         ),
-        ({"maxmemory": "500kb"}, "Redis is nearly full: it uses ", "Raise maxmemory, or add workers"),
+        ({"maxmemory": "500kb"}, "Redis is almost full: it uses ", "Raise maxmemory, or add workers"),
         (
             {"replicaof": "127.0.0.1 1"},
             "this Redis is a replica: nothing can be written",
@@ -241,7 +241,7 @@ def test_a_mail_server_that_lets_us_not_in(app: APIFlask, doctor: Doctor, mail_p
     code, found = one(doctor, "providers", SMTP_URL=f"smtp://me:{PASSWORD}@127.0.0.1:{mail_port}")
 
     what = "smtp (SMTP) cannot be used: the mail server answered 535 to the sign-in"
-    assert (code, found) == (1, [(what, "Correct it in the environment, or mend what it leads to.")])
+    assert (code, found) == (1, [(what, "Correct it in the environment, or fix what it points to.")])
 
 
 def somebody_else(_environ: Any, start: Any) -> list[bytes]:
@@ -257,7 +257,7 @@ def moved(_environ: Any, start: Any) -> list[bytes]:
 @pytest.mark.parametrize(
     ("who", "what"),
     [
-        (somebody_else, "something else than Notifier answers at {url}/healthz (200)"),
+        (somebody_else, "something other than Notifier answers at {url}/healthz (200)"),
         (moved, "{url} redirects to https://elsewhere.example/"),
     ],
 )
@@ -304,7 +304,7 @@ def test_nobody_takes_from_a_queue_or_all_are_suspended(app: APIFlask, doctor: D
         [
             ("all workers are suspended", 'Run: rq resume --url "$REDIS_URL"'),
             (
-                "1 job in the queue sms.high, and no worker takes from it",
+                "1 job in the queue sms.high, and no worker serves it",
                 "Start one: python -m notifier worker --queues 'sms.high'",
             ),
         ],
@@ -482,7 +482,7 @@ def test_secrets_that_migrate_has_not_made(app: APIFlask, doctor: Doctor) -> Non
         with transaction() as session:
             session.add(InstallationSecret(name="digest_key", sealed=kept))
 
-    assert (code, found) == (1, [("the database lacks digest_key", "Run: python -m notifier migrate")])
+    assert (code, found) == (1, [("the database has no digest_key", "Run: python -m notifier migrate")])
 
 
 def test_the_servers_own_name_and_version_are_told(app: APIFlask, doctor: Doctor) -> None:

@@ -95,8 +95,8 @@ def test_filters(viewer: Visitor, sent: str, query: str, is_found: bool) -> None
         ("status=nope", "There is no status"),
         ("channel=pigeon", "There is no channel"),
         ("producer=nope", "There is no producer"),
-        ("user=" + "x" * 300, "User is at most 255"),
-        ("user=%00", "User is at most 255"),
+        ("user=" + "x" * 300, "User must be text of at most 255"),
+        ("user=%00", "User must be text of at most 255"),
         ("after=nonsense", "That page is no longer available"),
     ],
 )
@@ -113,9 +113,9 @@ def test_the_story_tells_all_in_order(viewer: Visitor, send: Send) -> None:
         data={"order_id": "A1", "code": "998877", "tracking_url": "https://shop.test/t?who=ann"},
     )
     page = viewer.get(f"/admin/notifications/{notification().shown_id}").text
-    expected = ["Submitted by Shop", "Decided and stored", "Put into the inbox", "Try 1 by sandbox: permanent"]
+    expected = ["Submitted by Shop", "Decided and stored", "Put into the inbox", "Attempt 1 by sandbox: permanent"]
     assert [words for words in expected if words not in page] == []
-    assert page.index("Submitted by Shop") < page.index("Try 1 by sandbox")
+    assert page.index("Submitted by Shop") < page.index("Attempt 1 by sandbox")
     assert "Failed job" in page
     assert "<dt>SMS</dt>" in page
     assert "rejected@sandbox.test" not in page

@@ -172,13 +172,13 @@ def test_a_test_is_sent_by_a_worker_and_followed_on_its_story(admin: Visitor, wo
     answer = admin.post("/admin/providers/spare/test", {"own": own, "to": ""})
     assert (answer.status_code, answer.location.startswith("/admin/notifications/ntf_")) == (303, True)
     story = admin.get(answer.location).text
-    assert ("A test message through spare is on its way" in story, "queued" in story, "Try 1" in story) == (
+    assert ("A test message through spare is on its way" in story, "queued" in story, "Attempt 1" in story) == (
         True,
         True,
         False,
     )
     work()
-    assert "Try 1 by spare: retryable" in admin.get(answer.location).text
+    assert "Attempt 1 by spare: retryable" in admin.get(answer.location).text
     assert "provider.tested" in admin.get("/admin/audit").text
 
 

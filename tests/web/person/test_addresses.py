@@ -139,10 +139,10 @@ def test_a_wrong_code_says_how_many_tries_are_left(alice: Visitor) -> None:
         assert answer.status_code == 422
         said += re.findall(r'class="field-fault"[^>]*>([^<]+)', answer.text)
     assert said == [
-        *(f"That is not the code. You have {left} more tries." for left in (4, 3, 2)),
-        "That is not the code. You have 1 more try.",
+        *(f"That is not the code. You have {left} more attempts." for left in (4, 3, 2)),
+        "That is not the code. You have 1 more attempt.",
         "That is not the code. Ask for a new one.",
-        "There is no code that would still be valid. Ask for a new one.",
+        "There is no valid code any more. Ask for a new one.",
     ]
 
 
@@ -150,7 +150,7 @@ def test_too_many_codes_are_refused_in_words(alice: Visitor) -> None:
     address = add(alice)
     answers = [alice.post(path_of(address, "code")) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [303] * 4 + [429]
-    assert "That were many codes in a short time." in answers[-1].text
+    assert "You have asked for too many codes." in answers[-1].text
 
 
 def test_while_redis_is_away_the_page_says_that_no_code_can_be_sent(alice: Visitor, redis_away: None) -> None:
