@@ -113,8 +113,8 @@ def test_nobody_is_invited_as_somebody_whose_address_a_producer_gave(ann: Accoun
 
 
 REFUSED = [
-    ("ann@example.test", "admin", "/email", "is admin already"),
-    ("ANN@example.test", "viewer", "/email", "is admin already"),
+    ("ann@example.test", "admin", "/email", "already has the role admin"),
+    ("ANN@example.test", "viewer", "/email", "already has the role admin"),
     ("gone@example.test", "viewer", "/email", "disabled"),
     ("ben", "viewer", "/email", "@"),
     ("", "viewer", "/email", "@"),
@@ -163,7 +163,7 @@ def test_two_who_invite_the_same_at_once_send_one(app: APIFlask, ann: Account) -
 def test_who_lost_the_role_meanwhile_invites_nobody(ann: Account) -> None:
     bea = accounts.create_account("bea@example.test", None, "admin", "bea")
     roles.change(ann.id, "viewer", by=bea.id)
-    with pytest.raises(Rejected, match="no admin any more"):
+    with pytest.raises(Rejected, match="no longer an admin"):
         invitations.invite(BEN, "admin", by=ann)
 
 
@@ -189,7 +189,7 @@ def test_what_is_over_cannot_be_sent_again_or_withdrawn(ann: Account, case: str)
         invitations.accept(secret)
     else:
         assert invitations.withdraw(invitation.id)
-    with pytest.raises(Rejected, match="meanwhile"):
+    with pytest.raises(Rejected, match="in the meantime"):
         invitations.send_again(invitation.id, by=ann)
     assert not invitations.withdraw(invitation.id)
     assert len(rows(Notification)) == 1

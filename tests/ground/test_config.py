@@ -117,7 +117,7 @@ def test_every_fault_is_reported_at_once_and_no_secret_with_it(home: dict[str, s
     assert [name for name in faulty if name != "NOTIFIER_HOME" and name not in message] == []
     assert "hunter2" not in message
     assert "CAPS: 'gossip' is not one of" in message
-    assert "CAPS: 'often' is not like" in message
+    assert "CAPS: 'often' must look like" in message
 
 
 def test_a_long_home_gets_a_short_private_socket(tmp_path: Path) -> None:
@@ -166,9 +166,9 @@ def test_a_link_is_built_of_its_parts(home: dict[str, str]) -> None:
         ({"PUBLIC_URL": "https://me@example.test"}, "PUBLIC_URL must have no path"),
         ({"PUBLIC_URL": "http://0.0.0.0:5000"}, "PUBLIC_URL must name a host that people can open"),
         ({"PUBLIC_URL": "http://[::]:5000"}, "PUBLIC_URL must name a host that people can open"),
-        ({"PUBLIC_URL": "http://::1:5000"}, "PUBLIC_URL is no URL; an IPv6 address stands in brackets"),
-        ({"REDIS_URL": "redis://::1:6379"}, "REDIS_URL is no URL; an IPv6 address stands in brackets"),
-        ({"SMTP_URL": "smtp://::1:25"}, "SMTP_URL is no URL; an IPv6 address stands in brackets"),
+        ({"PUBLIC_URL": "http://::1:5000"}, "PUBLIC_URL is not a URL; an IPv6 address must be in brackets"),
+        ({"REDIS_URL": "redis://::1:6379"}, "REDIS_URL is not a URL; an IPv6 address must be in brackets"),
+        ({"SMTP_URL": "smtp://::1:25"}, "SMTP_URL is not a URL; an IPv6 address must be in brackets"),
         ({"DATABASE_URL": "postgresql://h:x/d"}, "DATABASE_URL"),
     ],
 )

@@ -207,7 +207,7 @@ def test_an_invitation_is_sent_and_listed(admin: Visitor) -> None:
         ({"email": "x" * 255, "role": "viewer"}, "email", "254"),
         ({"email": "ben@example.test\ud800", "role": "viewer"}, "email", ""),
         ({"email": BEN, "role": "person"}, "role", "Not a valid choice"),
-        ({"email": "admin@example.test", "role": "viewer"}, "email", "is admin already"),
+        ({"email": "admin@example.test", "role": "viewer"}, "email", "already has the role admin"),
     ],
     ids=range(6),
 )
