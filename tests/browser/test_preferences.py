@@ -127,7 +127,7 @@ def test_hours_caps_and_mute_are_saved_told_in_words_and_refused_beside_the_fiel
     words = page.locator("#quiet-words")
     expect(words).to_contain_text("From 22:00 to 07:00 (UTC), every night, we hold everything but security alerts")
     page.get_by_label("To", exact=True).fill("22:00")
-    expect(page.locator("#fault-quiet_end")).to_have_text("Quiet hours begin and end at different times.")
+    expect(page.locator("#fault-quiet_end")).to_have_text("Quiet hours must begin and end at different times.")
     expect(words).to_contain_text("From 22:00 to 07:00")
     page.get_by_label("To", exact=True).fill("06:00")
     expect(words).to_contain_text("From 22:00 to 06:00")

@@ -380,7 +380,7 @@ def test_a_cancelled_notification_leaves_the_open_digest(fred: str, submit: Subm
     assert [(d.status, d.reason) for d in rows(Delivery, notification_id=cancelled)] == [("skipped", "cancelled")] * 2
     close()
     assert lines(made()[0]) == ["jonas likes your post"]
-    with pytest.raises(Rejected, match="nothing of this notification is left"):
+    with pytest.raises(Rejected, match="there is nothing left to cancel in this notification"):
         cancel.cancel(rows_of_likes()[1].id)
 
 

@@ -296,7 +296,7 @@ def test_every_fault_of_the_settings_is_told_at_once(tmp_path: Path) -> None:
 def test_a_socket_in_a_directory_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
 
-    with pytest.raises(CannotStart, match="Others may write"):
+    with pytest.raises(CannotStart, match="Other users can write"):
         refuse_shared(tmp_path)
 
 

@@ -115,7 +115,7 @@ def test_nothing_is_done_without_the_token_of_the_form(alice: Visitor, path: str
     ("channel", "value", "said"),
     [
         ("email", "alice", "An email address must have an @-sign."),
-        ("sms", "0151", "A phone number starts with + and its country code"),
+        ("sms", "0151", "A phone number must start with + and its country code"),
         ("webhook", "https://10.0.0.1/x", "This leads into a private network"),
         ("push", "fGx0m3Rk7dE:APA91bHPRgkF3", "Choose one of the kinds in the list."),
         ("email", "<script>alert(1)</script>", "An email address must have an @-sign."),
