@@ -159,10 +159,10 @@ def test_odd_addresses_of_the_registries_are_no_crash(operator: Visitor, dead: s
     [
         ("queue=nope", "there is no queue"),
         ("within=1y", "within must be one of"),
-        ("since=yesterday", "since is a time"),
-        ("since=0001-01-01T00:00:00%2B10:00", "since is a time"),
+        ("since=yesterday", "since must be a time"),
+        ("since=0001-01-01T00:00:00%2B10:00", "since must be a time"),
         ("text=" + "x" * 201, "text must be text of at most 200"),
-        ("user=%00", "user is at most"),
+        ("user=%00", "user must be text of at most"),
         ("after=nonsense", ""),
         ("after=1e400_dlv_" + "0" * 32, ""),
         ("sort=nonsense", ""),
