@@ -111,7 +111,7 @@ def test_cancelling_twice_is_told(operator: Visitor, dead: list[str]) -> None:
         ({"kind": "retry", "per_second": "9999999"}, "the rate must be"),
         ({"kind": "retry", "through": "nobody", "channel": "email"}, "no provider"),
         ({"kind": "retry", "ids": "nonsense"}, "can be chosen at once"),
-        ({"kind": "retry", "since": "yesterday"}, "since is a time"),
+        ({"kind": "retry", "since": "yesterday"}, "since must be a time"),
         ({"kind": "retry", "channel": "pigeon"}, "nothing to do"),
     ],
     ids=str,
