@@ -297,6 +297,30 @@ def test_an_update_of_other_columns_is_none(monkeypatch: pytest.MonkeyPatch) -> 
     assert hidden_writes("tried") + assignments_of_a_status("tried") == []
 
 
+def test_items_come_into_inboxes_in_one_place() -> None:
+    assert faults(additions_to_an_inbox, set(MODULES) - {"notifier.pipeline.planning.show"}) == {}
+
+
+def test_the_last_look_is_taken_in_one_place() -> None:
+    assert faults(last_looks, set(MODULES) - {"notifier.pipeline.planning.last_look", "notifier.core.plan"}) == {}
+
+
+def additions_to_an_inbox(name: str) -> list[str]:
+    return _calls(name, {"items.add"})
+
+
+def last_looks(name: str) -> list[str]:
+    return _calls(name, {"plan.last_look", "plan.choice_of", "choice_of"})
+
+
+def _calls(name: str, functions: set[str]) -> list[str]:
+    return [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(MODULES[name])
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in functions
+    ]
+
+
 def test_deliveries_are_stored_in_one_place() -> None:
     assert faults(inserts_of_deliveries, set(MODULES) - STORES_DELIVERIES) == {}
 

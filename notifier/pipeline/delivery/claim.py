@@ -18,9 +18,8 @@ from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError
 from notifier.core.facts import AddressFacts
 from notifier.core.message import Content, Message, Receipt, Recipient
-from notifier.core.plan import Skip, outlived
-from notifier.core.reading import READ_ELSEWHERE
-from notifier.core.routing import FALLBACK, NOT_NEEDED, PAUSED
+from notifier.core.plan import Wait, outlived
+from notifier.core.routing import FALLBACK, PAUSED
 from notifier.core.worlds import shown_id
 from notifier.ground import lifeline, shapes
 from notifier.ground.clock import now as clock_now
@@ -33,6 +32,7 @@ from notifier.people import quiet
 from notifier.people.person import GivenAddress, Person, as_given, given_address, load_people
 from notifier.pipeline.delivery import outages
 from notifier.pipeline.planning import last_look, replacing
+from notifier.pipeline.planning.last_look import Behind, Drop
 from notifier.pipeline.planning.routing import follow, read_already, rivals
 from notifier.pipeline.planning.store import ONLY_THROUGH
 from notifier.providers import pausing
@@ -164,13 +164,13 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
             failures=sa.case((_delivery.status == lifecycle.QUEUED, _delivery.failures), else_=0),
         )
         loaded = _load(rows)
-        overtaken = _overtaken([claimed.notification for claimed in loaded])
-        rival = rivals(rows, [claimed.notification for claimed in loaded])
+        notifications = [claimed.notification for claimed in loaded]
+        drops = last_look.overtaken(read_already(notifications), replacing.places_of(notifications))
+        rival = rivals(rows, notifications)
         paused = pausing.paused_of({claimed.delivery.channel for claimed in loaded})
         for claimed in loaded:
-            verdict = overtaken.get(claimed.notification.id) or _verdict(
-                claimed, now, paused, rival.get(claimed.delivery.id)
-            )
+            drop = drops.get(claimed.notification.id)
+            verdict = _verdict(claimed, now, paused, rival.get(claimed.delivery.id), drop)
             if verdict is None:
                 kept.append(claimed)
             else:
@@ -285,42 +285,23 @@ def _persons(notifications: Collection[sa.Row[Any]]) -> dict[UUID, Person]:
     )
 
 
-def _overtaken(notifications: Sequence[sa.Row[Any]]) -> dict[UUID, _Verdict]:
-    """Notifications that were read or replaced since one of their deliveries was queued."""
-    verdicts: dict[UUID, _Verdict] = {
-        key: _Verdict(lifecycle.SKIPPED, READ_ELSEWHERE) for key in read_already(notifications)
-    }
-    for key, place in replacing.places_of(notifications).items():
-        if place.newest != key:
-            verdicts[key] = _Verdict(lifecycle.SKIPPED, replacing.SUPERSEDED, replacing.told(place.newest))
-    return verdicts
-
-
-def _verdict(claimed: _Claimed, now: datetime, paused: Collection[str], rival: str | None) -> _Verdict | None:
-    """Why a claimed delivery is not to be sent after all. `rival`: as `routing.rivals` says it."""
+def _verdict(
+    claimed: _Claimed, now: datetime, paused: Collection[str], rival: str | None, drop: Drop | None = None
+) -> _Verdict | None:
+    """Why a claimed delivery is not to be sent after all. `rival` and `drop`: as `last_look.look` takes them."""
     delivery, notification = claimed.delivery, claimed.notification
     if delivery.expires_at is not None and delivery.expires_at <= now:
         return _Verdict(lifecycle.EXPIRED, "expired")
-    if claimed.person is None:
-        return _Verdict(lifecycle.SKIPPED, "user_erased")
-    look = last_look.look(notification, claimed.type, claimed.person, delivery.channel, delivery.address_id, now)
-    if isinstance(look, Skip):
-        return _Verdict(lifecycle.SKIPPED, look.reason, look.detail)
-    if rival == NOT_NEEDED:
-        return _Verdict(lifecycle.SKIPPED, NOT_NEEDED)
-    if rival is not None:  # `routing.follow` says how it goes on, when that one has ended
-        return _Verdict(lifecycle.WAITING, FALLBACK, {"because": rival}, wake_at=delivery.expires_at)
-    if look is not None:
-        expires_at = outlived(delivery.expires_at, look.until - now, is_perishable=notification.is_perishable)
-        wake_at = min(look.until, expires_at or look.until)
-        return _Verdict(
-            lifecycle.WAITING,
-            look.reason,
-            {"until": shapes.timestamp(look.until)},
-            look.until,
-            wake_at,
-            expires_at=expires_at,
-        )
+    match last_look.look(delivery, notification, claimed.type, claimed.person, now, drop=drop, rival=rival):
+        case Drop(reason, detail):
+            return _Verdict(lifecycle.SKIPPED, reason, detail)
+        case Behind(because):
+            return _Verdict(lifecycle.WAITING, FALLBACK, {"because": because}, wake_at=delivery.expires_at)
+        case Wait(until, reason):
+            expires_at = outlived(delivery.expires_at, until - now, is_perishable=notification.is_perishable)
+            wake_at = min(until, expires_at or until)
+            told = {"until": shapes.timestamp(until)}
+            return _Verdict(lifecycle.WAITING, reason, told, until, wake_at, expires_at=expires_at)
     if delivery.channel in paused:
         times = delivery.due_at or now, outages.look_again_at(delivery.expires_at, now)
         return _Verdict(

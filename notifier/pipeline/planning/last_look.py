@@ -1,10 +1,11 @@
 """The last look: checks again, just before a delivery goes out, whether it is wanted and may go out now.
 
-Called by `delivery.claim` and `upkeep.due`. `core.plan.last_look` is the rule. `people.quiet.wake` makes postponed
-deliveries due.
+Called by `delivery.claim`, by `upkeep.due` for in-app items, and by `upkeep.summaries` for the lines of a digest.
+`core.plan.last_look` is the rule about the person. `people.quiet.wake` makes postponed deliveries due.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,26 +14,85 @@ import sqlalchemy as sa
 
 from notifier.channels import serving
 from notifier.core import plan
+from notifier.core.facts import Facts
 from notifier.core.plan import Skip, Wait
+from notifier.core.preferences import Answer
+from notifier.core.reading import READ_ELSEWHERE
+from notifier.core.routing import NOT_NEEDED
 from notifier.ground.extensions import db
 from notifier.models import EventType, User
 from notifier.people.person import Person
+from notifier.pipeline.planning import replacing
 from notifier.pipeline.planning.orders import Order, is_tried, planner_facts
+from notifier.pipeline.planning.replacing import Place
 
 A_MOMENT = timedelta(seconds=2)  # after which somebody is asked about again who is changing their choices right now
 
 
-def look(
-    notification: Any, type_: EventType, person: Person, channel: str, address_id: UUID | None, now: datetime
-) -> Skip | Wait | None:
-    """Why a delivery is not to be made, or not now. `notification`: its row, of which priority, producer and `is_test`
-    are used.
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Not to be made at all. `reason` and `detail` are the delivery's."""
+
+    reason: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Not now: another step of the routing is under way. `routing.follow` says how it goes on, when that has ended."""
+
+    because: str
+
+
+def overtaken(read: Iterable[UUID], places: Mapping[UUID, Place]) -> dict[UUID, Drop]:
+    """By notification, what has happened to it as a whole since it was planned: it was `read`, or a newer one has taken
+    its place.
     """
+    drops = {notification_id: Drop(READ_ELSEWHERE) for notification_id in read}
+    for notification_id, place in places.items():
+        if place.newest != notification_id:
+            drops[notification_id] = Drop(replacing.SUPERSEDED, replacing.told(place.newest))
+    return drops
+
+
+def look(
+    delivery: Any,
+    notification: Any,
+    type_: EventType,
+    person: Person | None,
+    now: datetime,
+    *,
+    drop: Drop | None = None,
+    rival: str | None = None,
+) -> Drop | Wait | Behind | None:
+    """Why a delivery is not to be made, or not now. None: it is to go out.
+
+    `delivery` and `notification` are rows, or what has their attributes. `drop`: as `overtaken` says it of the
+    notification; `rival`: as `routing.rivals` says it of the delivery.
+    """
+    if drop is not None:
+        return drop
+    if person is None:
+        return Drop("user_erased")
+    answer = plan.last_look(
+        _facts(notification, type_, person, delivery.channel), delivery.channel, delivery.address_id, now
+    )
+    if isinstance(answer, Skip):
+        return Drop(answer.reason, answer.detail)
+    if rival is not None:
+        return Drop(NOT_NEEDED) if rival == NOT_NEEDED else Behind(rival)
+    return answer
+
+
+def choice(notification: Any, type_: EventType, person: Person, channel: str) -> Answer:
+    """Whether the person still wants this on this channel, wherever it would go there."""
+    return plan.choice_of(_facts(notification, type_, person, channel), channel)
+
+
+def _facts(notification: Any, type_: EventType, person: Person, channel: str) -> Facts:
     by_author = is_tried(type_, notification.producer_id, is_test=notification.is_test)
     order = Order(type_, notification.priority, requested=(channel,) if by_author else None, is_tried=by_author)
-    return plan.last_look(
-        planner_facts(order, person, serving.registry().facts(is_test=notification.is_test)), channel, address_id, now
-    )
+    return planner_facts(order, person, serving.registry().facts(is_test=notification.is_test))
 
 
 def settled(user_ids: Collection[str]) -> set[str]:

@@ -16,14 +16,12 @@ from notifier import channels
 from notifier.core import lifecycle
 from notifier.core.explain import packed
 from notifier.core.facts import Facts
-from notifier.core.message import Content
 from notifier.core.plan import Route, Skip, outlived, turn_of
-from notifier.core.routing import ALL, BEST, FALLBACK, OUTAGE, PATIENCE, Step, is_held, is_stuck, next_move
+from notifier.core.routing import ALL, FALLBACK, OUTAGE, PATIENCE, Step, is_held, is_stuck, next_move
 from notifier.ground import shapes
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
-from notifier.inbox import items
-from notifier.ledgers import caps, digests, scores, tallies
+from notifier.ledgers import caps, digests, tallies
 from notifier.ledgers.digests import Entry
 from notifier.models import Delivery, Notification
 from notifier.pipeline.planning import replacing
@@ -31,6 +29,7 @@ from notifier.pipeline.planning.beforehand import Beforehand
 from notifier.pipeline.planning.decide import Decided, decide
 from notifier.pipeline.planning.orders import Target
 from notifier.pipeline.planning.replacing import Place
+from notifier.pipeline.planning.show import Showing, show
 from notifier.signals import publish, queueing
 from notifier.signals.queueing import Doorbell
 from notifier.words.compose import Wanted
@@ -73,13 +72,14 @@ class DeliveryDraft:
     reason: str | None
     step: int
     detail: dict[str, Any]
-    provider: str | None
     due_at: datetime | None
     wake_at: datetime | None
     expires_at: datetime | None
-    delivered_at: datetime | None
-    sent_at: datetime | None
     created_at: datetime
+    is_at_once: bool = False  # shown by ourselves in this very transaction, if its words are at hand
+    provider: str | None = None
+    delivered_at: datetime | None = None
+    sent_at: datetime | None = None
     opened_at: None = None
     clicked_at: None = None
     outcome: None = None
@@ -119,7 +119,7 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
     notifications: list[dict[str, Any]] = []
     drafts: list[DeliveryDraft] = []
     routed: list[DeliveryDraft] = []  # of those that caps concern
-    shown_now: list[tuple[Target, DeliveryDraft]] = []
+    at_once: list[tuple[Target, DeliveryDraft]] = []
     places: dict[UUID, Place] = {}
     gathered: list[Entry] = []
     for decided in decide(targets, now):
@@ -132,7 +132,7 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
         if decided.facts.is_limited:
             routed += mine[: len(decided.plan.routes)]
         gathered += _gathered(decided, mine)
-        shown_now += [(target, draft) for draft in mine if draft.status == lifecycle.DELIVERED]
+        at_once += [(target, draft) for draft in mine if draft.is_at_once]
         stored.summaries.append(
             {
                 "id": decided.notification_id,
@@ -142,26 +142,11 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
                 "is_test": target.is_test,
             }
         )
-    shown = []
-    for target, draft in shown_now:
-        content = words.find(_wanted(target, draft))
-        if content is None:
-            draft.become(lifecycle.WAITING, provider=None, due_at=now, wake_at=now, delivered_at=None, sent_at=None)
-        elif isinstance(content, str):
-            detail = {"message": content}
-            draft.become(lifecycle.SKIPPED, reason="template_error", detail=detail, delivered_at=None, sent_at=None)
-        else:
-            shown.append(
-                inbox_row(
-                    draft.id,
-                    draft.notification_id,
-                    target.person.id,
-                    target.order.type,
-                    content,
-                    target.order.data,
-                    now,
-                )
-            )
+    showings = [_showing(target, draft, places.get(draft.notification_id), words) for target, draft in at_once]
+    for showing, (_, draft) in zip(showings, at_once, strict=True):
+        if fate := showing.fate(now):
+            status, columns = fate
+            draft.become(status, due_at=None, **columns)
     for summary in stored.summaries:
         if summary["facts"].routing != ALL:
             _take_steps(summary["facts"], summary["drafts"], now)
@@ -172,18 +157,11 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
     caps.recount(
         draft.notification_id for draft in routed if draft.status in lifecycle.LEFT_OUT
     )  # no words, or not needed
-    tallies.count(_happened(stored.summaries))
     digests.gather(gathered)
     replacing.drop_older(places.values())
-    stored.inbox_events = items.add(shown) if shown else []
-    stored.inbox_changes = replacing.replace_items(
-        {row["id"]: places[row["notification_id"]] for row in shown if row["notification_id"] in places}
-    )
-    scores.count_sent(
-        (target.person.id, draft.channel)
-        for target, draft in shown_now
-        if target.order.routing == BEST and draft.status == lifecycle.DELIVERED
-    )
+    shown = show(showings, now)
+    stored.inbox_events, stored.inbox_changes = shown.events, shown.changes
+    tallies.count([*_taken_in(stored.summaries), *shown.happened])
     stored.summaries = [
         shapes.notification_summary(
             summary["id"], summary["user"], [shapes.delivery(draft) for draft in summary["drafts"]]
@@ -193,16 +171,12 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
     return stored
 
 
-def _happened(summaries: Iterable[Mapping[str, Any]]) -> Iterator[tallies.Happened]:
-    """The events that the counters get: accepted notifications, skipped deliveries, and items already in an inbox."""
+def _taken_in(summaries: Iterable[Mapping[str, Any]]) -> Iterator[tallies.Happened]:
+    """The events that the counters get of what was accepted, and of what was skipped at once."""
     for summary in summaries:
-        if summary["is_test"]:
-            continue
-        for draft in summary["drafts"]:
-            yield draft.channel, tallies.SKIPPED if draft.status == lifecycle.SKIPPED else tallies.ACCEPTED
-            if draft.status == lifecycle.DELIVERED:
-                yield draft.channel, tallies.DELIVERED
-                yield draft.channel, tallies.latency(0)
+        if not summary["is_test"]:
+            for draft in summary["drafts"]:
+                yield draft.channel, tallies.SKIPPED if draft.status == lifecycle.SKIPPED else tallies.ACCEPTED
 
 
 def announce(stored: Stored) -> None:
@@ -238,8 +212,8 @@ def _drafts(decided: Decided, now: datetime) -> list[DeliveryDraft]:
     target = decided.target
     only = {ONLY_THROUGH: target.order.only_through} if target.order.only_through else {}
     for decision in decided.plan.decisions:
-        status, provider = lifecycle.SKIPPED, None
-        due_at = wake_at = delivered_at = None
+        status, is_at_once = lifecycle.SKIPPED, False
+        due_at = wake_at = None
         if isinstance(decision, Route):
             due_at = decision.due_at
             if decision.reason == FALLBACK:
@@ -247,8 +221,8 @@ def _drafts(decided: Decided, now: datetime) -> list[DeliveryDraft]:
             elif due_at is not None:
                 status, wake_at = lifecycle.WAITING, due_at
             elif channels.CHANNELS[decision.channel].address is None and not target.is_test:
-                # Shown by ourselves, in this very transaction: no worker, no attempt.
-                status, provider, delivered_at = lifecycle.DELIVERED, decision.channel, now
+                # In-app: no worker, no attempt.
+                status, due_at, wake_at, is_at_once = lifecycle.WAITING, now, now, True
             else:
                 status, wake_at = lifecycle.QUEUED, now + DOORBELL_GRACE
         drafts.append(
@@ -263,13 +237,11 @@ def _drafts(decided: Decided, now: datetime) -> list[DeliveryDraft]:
                 reason=decision.reason,
                 step=decision.step if isinstance(decision, Route) else 0,
                 detail={**decision.detail, **only},
-                provider=provider,
                 due_at=due_at,
                 wake_at=wake_at,
                 expires_at=_expiry(decision, target),
-                delivered_at=delivered_at,
-                sent_at=delivered_at,
                 created_at=now,
+                is_at_once=is_at_once,
             )
         )
     return drafts
@@ -345,38 +317,20 @@ def begun(delivery: Any, facts: Facts | None, at: datetime, now: datetime) -> tu
     return lifecycle.QUEUED, {**values, "wake_at": now + DOORBELL_GRACE}
 
 
-def _wanted(target: Target, draft: DeliveryDraft) -> Wanted:
-    return Wanted(
-        draft.channel,
-        target.order.type,
-        target.order.template_id,
-        target.person,
-        target.order.data,
-        producer_id=target.producer_id,
+def _showing(target: Target, draft: DeliveryDraft, place: Place | None, words: Beforehand) -> Showing:
+    order, person = target.order, target.person
+    content = words.find(
+        Wanted(draft.channel, order.type, order.template_id, person, order.data, producer_id=target.producer_id)
     )
-
-
-def inbox_row(
-    delivery_id: UUID,
-    notification_id: UUID,
-    user_id: str,
-    type_: Any,
-    content: Content,
-    data: Mapping[str, Any],
-    now: datetime,
-) -> dict[str, Any]:
-    """A new inbox item as `items.add` takes it."""
-    return {
-        "id": delivery_id,
-        "notification_id": notification_id,
-        "user_id": user_id,
-        "type": type_.key,
-        "category": type_.category,
-        "title": content.title,
-        "body": content.body,
-        "action_label": content.action_label,
-        "action_url": content.action_url,
-        "image": content.image,
-        "data": dict(data),
-        "created_at": now,
-    }
+    return Showing(
+        draft.id,
+        draft.notification_id,
+        person.id,
+        draft.channel,
+        draft.detail,
+        order.type,
+        order.data,
+        order.routing,
+        place,
+        content,
+    )

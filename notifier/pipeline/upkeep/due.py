@@ -17,23 +17,24 @@ from notifier import channels
 from notifier.catalogue.known import load_types
 from notifier.core import lifecycle
 from notifier.core.message import Content
-from notifier.core.plan import Skip
-from notifier.core.reading import READ_ELSEWHERE
-from notifier.core.routing import BEST, FALLBACK, NOT_NEEDED, PAUSED
+from notifier.core.plan import Wait
+from notifier.core.routing import FALLBACK, PAUSED
 from notifier.ground import database
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.inbox import items
-from notifier.ledgers import scores, tallies
+from notifier.ledgers import tallies
 from notifier.ledgers.moves import Move, move, move_each
-from notifier.models import Delivery, IdempotencyKey, Notification
-from notifier.people.person import as_given, load_people, reader_as_given, recall_readers
+from notifier.models import Delivery, EventType, IdempotencyKey, Notification
+from notifier.people.person import Person, as_given, load_people, reader_as_given, recall_readers
 from notifier.pipeline.delivery import outages
 from notifier.pipeline.planning import last_look, replacing
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
+from notifier.pipeline.planning.last_look import Behind, Drop
+from notifier.pipeline.planning.replacing import Place
 from notifier.pipeline.planning.routing import follow, read_already, rivals
-from notifier.pipeline.planning.store import DOORBELL_GRACE, Stored, announce, inbox_row
+from notifier.pipeline.planning.show import Fate, Showing, left_out, show
+from notifier.pipeline.planning.store import DOORBELL_GRACE, Stored, announce
 from notifier.pipeline.upkeep import pacing
 from notifier.providers import pausing
 from notifier.signals.queueing import Doorbell
@@ -166,60 +167,55 @@ def _show(deliveries: Sequence[Delivery], words: _Words, now: datetime) -> Store
     persons = dict(zip((n.id for n in there), as_given([(known[n.user_id], n.given) for n in there]), strict=True))
     types = load_types(n.type for n in notifications.values())
     places = replacing.places_of(notifications.values(), lock=True)
-    read = read_already(notifications.values())
+    drops = last_look.overtaken(read_already(notifications.values()), places)
     rival = rivals(deliveries, notifications.values())
-    shown, skipped = [], []
+    moves: list[Move] = []
+    showings: list[Showing] = []
     for delivery in deliveries:
         notification = notifications[delivery.notification_id]
-        person = persons.get(notification.id)
-        place = places.get(notification.id)
-        if person is None:
-            skipped.append(_skip(delivery, "user_erased", {}))
-        elif notification.id in read:
-            skipped.append(_skip(delivery, READ_ELSEWHERE, {}))
-        elif place is not None and place.newest != notification.id:
-            skipped.append(_skip(delivery, replacing.SUPERSEDED, replacing.told(place.newest)))
-        elif look := last_look.look(
-            notification, types[notification.type], person, delivery.channel, delivery.address_id, now
-        ):
-            if isinstance(look, Skip):
-                skipped.append(_skip(delivery, look.reason, look.detail))
-            else:  # no channel that needs no worker waits for quiet to end so far
-                delivery.reason, delivery.due_at, delivery.wake_at = look.reason, look.until, look.until
-        elif rival.get(delivery.id) == NOT_NEEDED:
-            skipped.append(_skip(delivery, NOT_NEEDED, {}))
-        elif delivery.id in rival:  # `routing.follow` says how it goes on, when the other step has ended
-            delivery.reason, delivery.detail, delivery.due_at, delivery.wake_at = (
-                FALLBACK,
-                {"because": rival[delivery.id]},
-                None,
-                delivery.expires_at,
-            )
-        else:
-            content = words.of(
-                Wanted(delivery.channel, types[notification.type], notification.template_id, person, {}),
-                notification.id,
-            )
-            if isinstance(content, str):
-                skipped.append(_skip(delivery, "template_error", {"message": content}))
-            elif content is not None:  # else it waits for the next round
-                shown.append((delivery, notification, content))
-    ids = [delivery.id for delivery, *_ in shown]
-    move(ids, lifecycle.DELIVERED, reason=None, wake_at=None, sent_at=now, delivered_at=now)
-    move_each(skipped)
-    events = items.add(
-        [inbox_row(d.id, n.id, n.user_id, types[n.type], content, n.data or {}, now) for d, n, content in shown]
+        type_, person = types[notification.type], persons.get(notification.id)
+        drop = drops.get(notification.id)
+        match last_look.look(delivery, notification, type_, person, now, drop=drop, rival=rival.get(delivery.id)):
+            case Drop(reason, detail):
+                moves.append(_move(delivery, left_out(reason, detail)))
+            case Wait(until, reason):  # no channel that needs no worker waits for quiet to end so far
+                delivery.reason, delivery.due_at, delivery.wake_at = reason, until, until
+            case Behind(because):
+                delivery.reason, delivery.detail = FALLBACK, {"because": because}
+                delivery.due_at, delivery.wake_at = None, delivery.expires_at
+            case None:
+                assert person is not None
+                showing = _showing(delivery, notification, type_, person, places.get(notification.id), words)
+                if fate := showing.fate(now):  # else it waits for the next round
+                    moves.append(_move(delivery, fate))
+                    showings.append(showing)
+    move_each(moves)
+    shown = show(showings, now)
+    tallies.count(shown.happened)
+    return Stored(inbox_events=shown.events, inbox_changes=shown.changes, doorbells=follow(notifications.values()))
+
+
+def _move(delivery: Delivery, fate: Fate) -> Move:
+    status, columns = fate
+    return Move(delivery.id, delivery.notification_id, delivery.status, status, columns)
+
+
+def _showing(
+    delivery: Delivery, notification: Notification, type_: EventType, person: Person, place: Place | None, words: _Words
+) -> Showing:
+    wanted = Wanted(delivery.channel, type_, notification.template_id, person, {})
+    return Showing(
+        delivery.id,
+        notification.id,
+        notification.user_id,
+        delivery.channel,
+        delivery.detail,
+        type_,
+        notification.data or {},
+        notification.routing,
+        place,
+        words.of(wanted, notification.id),
     )
-    changes = replacing.replace_items({d.id: places[n.id] for d, n, _ in shown if n.id in places})
-    scores.count_sent((n.user_id, d.channel) for d, n, _ in shown if n.routing == BEST)
-    arrived = (tallies.DELIVERED, tallies.latency(0))
-    tallies.count((d.channel, event) for d, _, _ in shown for event in arrived)
-    return Stored(inbox_events=events, inbox_changes=changes, doorbells=follow(notifications.values()))
-
-
-def _skip(delivery: Delivery, reason: str, detail: Mapping[str, Any]) -> Move:
-    columns = {"reason": reason, "detail": dict(detail), "wake_at": None}
-    return Move(delivery.id, delivery.notification_id, delivery.status, lifecycle.SKIPPED, columns)
 
 
 def prune() -> int:

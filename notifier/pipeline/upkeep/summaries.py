@@ -17,12 +17,9 @@ import sqlalchemy as sa
 import structlog
 
 from notifier.catalogue.known import load_template_ids, load_types
-from notifier.channels import serving
 from notifier.core.digest import type_of
 from notifier.core.message import Content
-from notifier.core.plan import choice_of
 from notifier.core.preferences import Answer
-from notifier.core.reading import READ_ELSEWHERE
 from notifier.core.reasons import DIGESTED
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import retried, transaction
@@ -30,9 +27,10 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
 from notifier.models import Delivery, Digest, DigestEntry, EventType, InboxItem, Notification, Submission
 from notifier.people.person import Given, Person, as_given, load_people
-from notifier.pipeline.planning import replacing
+from notifier.pipeline.planning import last_look, replacing
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
-from notifier.pipeline.planning.orders import Order, Target, planner_facts
+from notifier.pipeline.planning.last_look import Drop
+from notifier.pipeline.planning.orders import Order, Target
 from notifier.pipeline.planning.store import Stored, announce, store
 from notifier.providers import accounts as providers
 from notifier.words.clean import web_address
@@ -63,6 +61,7 @@ _ENTRY: tuple[Any, ...] = (
         _notification.producer_id,
         _notification.is_test,
         _notification.type,
+        _notification.priority,
         _notification.template_id,
     ),
     *(_notification.collapse_key, _notification.send_at, _notification.given),
@@ -73,15 +72,13 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _Batch:
-    """The digests of one transaction. `entries` are newest first; `left_out`: delivery → reason and detail; `early`:
-    not their time yet.
-    """
+    """The digests of one transaction. `entries` are newest first; `left_out` is by delivery, `early` not due yet."""
 
     digests: Sequence[Digest]
     entries: Sequence[Any]
     persons: Mapping[str, Person]
     types: Mapping[str, EventType]
-    left_out: dict[UUID, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
+    left_out: dict[UUID, Drop] = field(default_factory=dict)
     early: list[Any] = field(default_factory=list)
 
 
@@ -169,20 +166,17 @@ def _load(digests: Sequence[Digest]) -> _Batch:
 
 
 def _issues(batch: _Batch, now: datetime) -> list[_Issue]:
-    places, read = replacing.places_of(batch.entries), _read(batch)
+    drops = last_look.overtaken(_read(batch), replacing.places_of(batch.entries))
     listed: dict[tuple[UUID, str], dict[str, dict[UUID, Any]]] = {}
     for entry in batch.entries:
-        place = places.get(entry.id)
         if entry.send_at is not None and entry.send_at > now:
             batch.early.append(entry)
         elif entry.expires_at is not None and entry.expires_at <= now:
-            batch.left_out[entry.delivery_id] = ("expired", {})
-        elif place is not None and place.newest != entry.id:
-            batch.left_out[entry.delivery_id] = (replacing.SUPERSEDED, replacing.told(place.newest))
-        elif entry.id in read:
-            batch.left_out[entry.delivery_id] = (READ_ELSEWHERE, {})
+            batch.left_out[entry.delivery_id] = Drop("expired")
+        elif drop := drops.get(entry.id):
+            batch.left_out[entry.delivery_id] = drop
         elif not (answer := _answer(batch, entry)).enabled:
-            batch.left_out[entry.delivery_id] = ("opted_out", {"because": answer.because})
+            batch.left_out[entry.delivery_id] = Drop("opted_out", {"because": answer.because})
         else:
             listed.setdefault(_group(entry), {}).setdefault(entry.channel, {})[entry.id] = entry
     found = [
@@ -212,15 +206,8 @@ def _read(batch: _Batch) -> set[UUID]:
 
 
 def _answer(batch: _Batch, entry: Any) -> Answer:
-    """Whether the person still wants this on this channel. Their addresses are looked at when the digest itself is
-    planned.
-    """
-    type_ = batch.types[entry.type]
-    order = Order(type_, type_.priority)
-    return choice_of(
-        planner_facts(order, batch.persons[entry.user_id], serving.registry().facts(is_test=entry.is_test)),
-        entry.channel,
-    )
+    """Addresses are looked at when the digest itself is planned."""
+    return last_look.choice(entry, batch.types[entry.type], batch.persons[entry.user_id], entry.channel)
 
 
 def _alike(by_channel: Mapping[str, Mapping[UUID, Any]]) -> list[tuple[tuple[str, ...], tuple[Any, ...]]]:
@@ -287,7 +274,9 @@ def _data(issues: Sequence[_Issue], batch: _Batch, words: Lines) -> list[dict[st
 
 def _settle(batch: _Batch, sent: Sequence[tuple[_Issue, str]]) -> None:
     """Deliveries in the digest refer to it, those left out get a reason, and early ones stay open."""
-    told = dict(batch.left_out)
+    told: dict[UUID, tuple[str, Mapping[str, Any]]] = {
+        delivery_id: (drop.reason, drop.detail) for delivery_id, drop in batch.left_out.items()
+    }
     by_channel = {
         (_group(issue.listed[0]), channel): shown_id for issue, shown_id in sent for channel in issue.channels
     }
