@@ -158,7 +158,7 @@ def test_what_no_provider_of_a_channel_would_take_is_refused(name: str, http: Ht
         if is_refused:
             with pytest.raises(Permanent) as refused:
                 sandbox.send(message, Recipient("somebody"))
-            assert (refused.value.code, "providers take" in str(refused.value)) == ("payload_too_large", True)
+            assert (refused.value.code, "providers accept" in str(refused.value)) == ("payload_too_large", True)
         else:
             assert sandbox.send(message, Recipient("somebody")).captured
     assert shape.longest_payload == (4_096 if name == "push" else None)

@@ -396,7 +396,7 @@ SENSELESS: list[tuple[dict[str, str], str, str]] = [
         "quiet_days",
         "Days are 1",
     ),
-    ({"part": "quiet", "time_zone": "Mars/Olympus"}, "time_zone", "No time zone"),
+    ({"part": "quiet", "time_zone": "Mars/Olympus"}, "time_zone", "This is not a time zone"),
     ({"part": "quiet", "held": "burn"}, "held", "One of wait"),
     ({"part": "often", "caps-marketing-day": "6"}, "caps-marketing-day", "At most 5"),
     ({"part": "often", "caps-marketing-day": "0"}, "caps-marketing-day", "At least 1"),
