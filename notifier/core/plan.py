@@ -8,7 +8,7 @@ leaves a line in the trace.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -117,8 +117,9 @@ def plan(facts: Facts, now: datetime) -> Plan:
     order = in_order(facts.routing, names, facts.scores, facts.seed)
     step, starts_at, expires_at = 0, max(now, facts.send_at) if facts.send_at else now, facts.expires_at
     for name in order.channels:
-        decided, lines = _decide(_Case.of(facts, facts.channels[name], now, _Start(starts_at, step, expires_at)))
-        trace += lines
+        case = _Case.of(facts, facts.channels[name], now, _Start(starts_at, step, expires_at))
+        decided = _decide(case)
+        trace += case.trace
         for decision in decided:
             (routes if isinstance(decision, Route) else skips).append(decision)  # type: ignore[arg-type]
         taken = [decision for decision in decided if isinstance(decision, Route)]
@@ -199,12 +200,11 @@ def last_look(facts: Facts, channel_name: str, address_id: Any, now: datetime) -
         if a.id == address_id and a.channel == channel_name and (a.is_verified or facts.type.is_internal)
     ]
     usable = [a for a in mine if a.disabled_reason is None or _may_try_again(facts, channel, a)]
-    case = _Case(facts, channel, now, _Start(now, 0, None), tuple(usable))
+    case = _Case(facts, channel, now, _Start(now, 0, None), usable)
     for question in ASKED_AGAIN:
-        answer = question(case)
-        if isinstance(answer, _No):
-            return Skip(channel_name, answer.address, answer.reason, answer.detail)
-        case = answer
+        no = question(case)
+        if no is not None:
+            return Skip(channel_name, no.address, no.reason, no.detail)
     until, reason = _quiet(facts, channel, case.because, now)
     return Wait(until, reason) if until else None
 
@@ -268,33 +268,42 @@ class _Start:
     expires_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Case:
     """One channel, and what the questions have found so far: the addresses that are left (None: it needs none), those
     of them that have been sent enough (`flooded`), why the person wants it, and when it is due.
+
+    It belongs to one decision, whose questions change it in turn.
     """
 
     facts: Facts
     channel: ChannelFacts
     now: datetime
     start: _Start
-    addresses: tuple[AddressFacts | None, ...]
-    flooded: tuple[AddressFacts, ...] = ()
+    addresses: Sequence[AddressFacts | None]
+    flooded: Sequence[AddressFacts] = ()
     because: str = ""
     due_at: datetime | None = None
     reason: str | None = None
     expires_at: datetime | None = None
-    trace: tuple[Step, ...] = ()
+    trace: list[Step] = field(default_factory=list)
 
     @classmethod
     def of(cls, facts: Facts, channel: ChannelFacts, now: datetime, start: _Start) -> "_Case":
         due_at, reason = (start.at, "scheduled") if start.at > now else (None, None)
-        addresses = tuple(_active(facts, channel))
-        return cls(facts, channel, now, start, addresses, due_at=due_at, reason=reason, expires_at=start.expires_at)
+        return cls(
+            facts,
+            channel,
+            now,
+            start,
+            _active(facts, channel),
+            due_at=due_at,
+            reason=reason,
+            expires_at=start.expires_at,
+        )
 
-    def told(self, rule: str, outcome: str, reason: str, detail: Mapping[str, Any] = NO_DETAIL) -> tuple[Step, ...]:
-        """The trace with another line."""
-        return (*self.trace, Step(rule, self.channel.name, outcome, reason, detail))
+    def tell(self, rule: str, outcome: str, reason: str, detail: Mapping[str, Any] = NO_DETAIL) -> None:
+        self.trace.append(Step(rule, self.channel.name, outcome, reason, detail))
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,100 +317,100 @@ class _No:
     summary: Summary | None = None
 
 
-def _is_on(case: _Case) -> _Case | _No:
-    return case if case.channel.is_on else _No("channel", "channel_off")
+def _is_on(case: _Case) -> _No | None:
+    return None if case.channel.is_on else _No("channel", "channel_off")
 
 
-def _is_on_for_them(case: _Case) -> _Case | _No:
+def _is_on_for_them(case: _Case) -> _No | None:
     channel = case.channel
     if is_in_rollout(channel.name, channel.percentage, case.facts.user_id):
-        return case
+        return None
     return _No("flag", "not_in_rollout", None, {"percentage": channel.percentage})
 
 
-def _has_address(case: _Case) -> _Case | _No:
+def _has_address(case: _Case) -> _No | None:
     if not case.channel.needs_address:
-        return replace(case, addresses=(None,))
+        case.addresses = (None,)
     if not case.addresses:
         return _No("address", "no_address", None, _why_none(case.facts.addresses, case.channel))
-    return case
+    return None
 
 
-def _is_not_suppressed(case: _Case) -> _Case | _No:
-    left = tuple(a for a in case.addresses if a is None or not _is_suppressed(case.facts, case.channel, a))
+def _is_not_suppressed(case: _Case) -> _No | None:
+    left = [a for a in case.addresses if a is None or not _is_suppressed(case.facts, case.channel, a)]
     if not left:
         return _No("suppression", "suppressed", case.addresses[0])
-    return case if len(left) == len(case.addresses) else replace(case, addresses=left)
+    case.addresses = left
+    return None
 
 
-def _is_not_flooded(case: _Case) -> _Case | _No:
+def _is_not_flooded(case: _Case) -> _No | None:
     if not case.facts.flooded:
-        return case
-    flooded = tuple(a for a in case.addresses if a and (case.channel.name, a.digest) in case.facts.flooded)
-    left = tuple(a for a in case.addresses if a not in flooded)
-    return replace(case, addresses=left, flooded=flooded) if left else _No("limit", "recipient_limit", flooded[0])
+        return None
+    case.flooded = [a for a in case.addresses if a and (case.channel.name, a.digest) in case.facts.flooded]
+    case.addresses = [a for a in case.addresses if a not in case.flooded]
+    return None if case.addresses else _No("limit", "recipient_limit", case.flooded[0])
 
 
-def _is_wanted(case: _Case) -> _Case | _No:
+def _is_wanted(case: _Case) -> _No | None:
     answer = _preference(case.facts, case.channel)
     if not answer.enabled:
         return _No("preference", "opted_out", case.addresses[0], {"because": answer.because})
-    return replace(case, because=answer.because, trace=case.told("preference", "pass", answer.because))
+    case.because = answer.because
+    case.tell("preference", "pass", answer.because)
+    return None
 
 
-def _is_sent_by_itself(case: _Case) -> _Case | _No:
+def _is_sent_by_itself(case: _Case) -> _No | None:
     facts, category = case.facts, case.facts.type.category
     frequency = facts.preferences.digest.get(category, "off") if facts.is_limited else "off"
     if frequency == "off":
-        return case
+        return None
     return _summarised(case, "digest", digest.key_of(category), _digest_due_at(frequency, facts, case.start.at))
 
 
-def _is_under_cap(case: _Case) -> _Case | _No:
+def _is_under_cap(case: _Case) -> _No | None:
     facts = case.facts
     if not facts.is_limited or case.channel.name not in facts.over_cap:
-        return case
+        return None
     if facts.preferences.held != "summary":
         return _No("cap", "frequency_cap", case.addresses[0], facts.over_cap[case.channel.name].detail)
     key, due_at = digest.key_of(facts.type.category, digest.OVER_CAP), _digest_due_at("daily", facts, case.start.at)
     return _summarised(case, "frequency_cap", key, due_at)
 
 
-def _may_disturb(case: _Case) -> _Case | _No:
+def _may_disturb(case: _Case) -> _No | None:
     facts = case.facts
     until, reason = _quiet(facts, case.channel, case.because, case.start.at)
     if until is None:
-        return case
+        return None
     detail = {"until": timestamp(until)}
     if facts.preferences.held == "drop" and not facts.type.is_internal:
         return _No("quiet", reason, case.addresses[0], detail)
     if facts.preferences.held == "summary" and facts.is_limited:
         return _summarised(case, reason, digest.key_of(facts.type.category, digest.HELD), until)
-    return replace(
-        case,
-        due_at=until,
-        reason=reason,
-        expires_at=outlived(case.expires_at, until - case.start.at, is_perishable=facts.is_perishable),
-        trace=case.told("quiet", "wait", reason, detail),
-    )
+    case.due_at, case.reason = until, reason
+    case.expires_at = outlived(case.expires_at, until - case.start.at, is_perishable=facts.is_perishable)
+    case.tell("quiet", "wait", reason, detail)
+    return None
 
 
-def _is_its_turn(case: _Case) -> _Case | _No:
-    if not case.start.step:
-        return case
-    if case.facts.routing == ESCALATE:
-        return replace(case, reason=ESCALATION)
-    return replace(case, due_at=None, reason=FALLBACK)
+def _is_its_turn(case: _Case) -> _No | None:
+    if case.start.step and case.facts.routing == ESCALATE:
+        case.reason = ESCALATION
+    elif case.start.step:
+        case.due_at, case.reason = None, FALLBACK
+    return None
 
 
-def _is_in_time(case: _Case) -> _Case | _No:
+def _is_in_time(case: _Case) -> _No | None:
     if case.expires_at is None or (case.due_at or case.now) < case.expires_at:
-        return case
+        return None
     held = {"held": case.reason, "until": timestamp(case.due_at)} if case.due_at and case.reason else {}
     return _No("expiry", "expired", case.addresses[0], held)
 
 
-Question = Callable[[_Case], _Case | _No]
+Question = Callable[[_Case], _No | None]
 
 # One after the other, until one of them says no.
 QUESTIONS: tuple[Question, ...] = (
@@ -421,20 +430,20 @@ QUESTIONS: tuple[Question, ...] = (
 ASKED_AGAIN: tuple[Question, ...] = (_is_on, _is_on_for_them, _has_address, _is_not_suppressed, _is_wanted)
 
 
-def _decide(case: _Case) -> tuple[list[Route | Skip], tuple[Step, ...]]:
-    """→ a decision for each address, or one for the channel; and the lines of the trace."""
+def _decide(case: _Case) -> list[Route | Skip]:
+    """→ a decision for each address, or one for the channel."""
     name = case.channel.name
     for question in QUESTIONS:
-        answer = question(case)
-        if isinstance(answer, _No):
-            left_out = Skip(name, answer.address, answer.reason, answer.detail, answer.summary)
-            return [left_out], case.told(answer.rule, "skip", answer.reason, answer.detail)
-        case = answer
+        no = question(case)
+        if no is not None:
+            case.tell(no.rule, "skip", no.reason, no.detail)
+            return [Skip(name, no.address, no.reason, no.detail, no.summary)]
     due_at, reason = case.due_at, case.reason
     detail = {"until": timestamp(due_at)} if due_at else {}
     routes = [Route(name, a, due_at, reason, detail, case.start.step, case.expires_at) for a in case.addresses]
     flooded = [Skip(name, address, "recipient_limit") for address in case.flooded]
-    return [*routes, *flooded], case.told("route", "wait" if reason else "send", reason or "at_once", detail)
+    case.tell("route", "wait" if reason else "send", reason or "at_once", detail)
+    return [*routes, *flooded]
 
 
 def _summarised(case: _Case, held: str, key: str, due_at: datetime) -> _No:
