@@ -40,7 +40,7 @@ def test_somebody_is_invited_comes_and_is_sent_away(tabs: Tabs, installation: Up
     theirs.get_by_label("Password").fill("correct horse battery staple")
     theirs.get_by_role("button", name="Accept and sign in").click()
     theirs.wait_for_url("**/admin/")
-    expect(theirs.locator(".messages")).to_contain_text("You are viewer here.")
+    expect(theirs.locator(".messages")).to_contain_text("Welcome. Your role here is viewer.")
     theirs.goto(link)
     expect(theirs.get_by_role("heading", level=1)).to_have_text("This invitation has already been used")
     look(theirs, "used")

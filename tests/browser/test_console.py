@@ -70,9 +70,9 @@ def test_a_group_of_five_thousand_is_retried_with_progress_and_the_counts_add_up
     expect(page.get_by_role("heading", level=1)).to_have_text("Retry 5,000 failed jobs")
     expect(page.locator("#progress")).to_contain_text("Finished", timeout=60_000)
     done, left, rest = (figure(page, words) for words in ("Queued again", "Left alone", "Not reached"))
-    assert (done, left, rest, figure(page, "Together")) == (MANY, 0, 0, MANY)
+    assert (done, left, rest, figure(page, "Total")) == (MANY, 0, 0, MANY)
     page.goto(many)
-    expect(page.locator("main")).to_contain_text("No failed job fits")
+    expect(page.locator("main")).to_contain_text("No failed job matches")
 
 
 def test_a_viewer_looks_is_told_why_not_and_is_refused_by_the_server(tabs: Tabs, many: str) -> None:
@@ -224,9 +224,9 @@ def test_without_redis_the_pages_say_so_and_show_what_the_database_knows(
     expect(page.get_by_role("row", name="witness")).to_be_visible()
     expect(page.locator("#live-state")).to_have_text("Updated every 5 s")
     page.goto("/admin/queues")
-    expect(main).to_contain_text("Redis cannot be reached, so nobody knows what stands in the queues")
+    expect(main).to_contain_text("Redis cannot be reached, so the queues cannot be shown")
     page.goto("/admin/failed")
-    expect(main).to_contain_text("Redis cannot be reached. This page comes from the database")
+    expect(main).to_contain_text("Redis cannot be reached. This page is read from the database")
     expect(page.get_by_role("link", name="Permanent · few")).to_be_visible()
     page.goto("/admin/failed/registry")
     expect(main).to_contain_text("Redis")
