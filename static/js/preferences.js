@@ -48,7 +48,8 @@ function arrive() {
   if (!target?.matches("#choices input.switch")) return;
   (target.disabled ? target.closest(".pref-row") : target).focus({ preventScroll: true });
   const why = target.closest(".pref-cell").querySelector(".pref-why").textContent;
-  document.getElementById("arrival").textContent = `The message you came from went through this switch: ${target.labels[0].textContent}. ${why}`;
+  const name = target.labels[0].textContent.trim().replace(/\s+/g, " ");
+  document.getElementById("arrival").textContent = `The message you came from went through this switch: ${name}. ${why}`;
 }
 
 addEventListener("hashchange", arrive);

@@ -220,7 +220,7 @@ def test_without_redis_the_pages_say_so_and_show_what_the_database_knows(
     tabs.base = lonely
     page = tabs.open("/admin/", email=ADMIN)
     main = page.locator("main")
-    expect(main).to_contain_text("Redis is away. Notifications are still accepted")
+    expect(main).to_contain_text("Redis cannot be reached. Notifications are still accepted")
     expect(page.get_by_role("row", name="witness")).to_be_visible()
     expect(page.locator("#live-state")).to_have_text("Updated every 5 s")
     page.goto("/admin/queues")

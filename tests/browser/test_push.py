@@ -71,7 +71,7 @@ def test_a_browser_that_cannot_says_so(tabs: Tabs, person: NewPerson) -> None:
 
 def test_without_script_it_says_that_it_needs_it(tabs: Tabs, person: NewPerson) -> None:
     page = opened(tabs, person(), script=False)
-    expect(says(page)).to_contain_text("that needs JavaScript")
+    expect(says(page)).to_contain_text("This needs JavaScript")
     expect(page.get_by_role("button", name="Enable notifications in this browser")).to_be_hidden()
 
 
