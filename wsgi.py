@@ -11,9 +11,8 @@ import warnings
 
 gc.disable()  # until all is imported: that stays, so looking for garbage in it is a tenth of a start
 
-os.environ.setdefault(
-    "EVENTLET_NO_GREENDNS", "yes"
-)  # its own resolver breaks where dnspython is installed, and ours needs none
+# Its own resolver breaks where dnspython is installed, and ours needs none
+os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")
 warnings.filterwarnings("ignore", r"\s*Eventlet is deprecated")  # known, and why this is the only file that names it
 
 import eventlet
@@ -124,9 +123,8 @@ class _Log:
     """Where the server tells of an application that raised, which it has answered with a 500."""
 
     def info(self, text: str) -> None:
-        if text.startswith("Traceback") and not isinstance(
-            sys.exc_info()[1], OSError | heads.BrokenBody
-        ):  # a client that is gone
+        # A client that is gone
+        if text.startswith("Traceback") and not isinstance(sys.exc_info()[1], OSError | heads.BrokenBody):
             log.exception("web.request_broke")
 
     def debug(self, *_: Any) -> None:
@@ -146,9 +144,8 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
     """One connection. Requests are read by `incoming`, and answered by eventlet's own code."""
 
     connections: ClassVar[guard.Connections]
-    clients: ClassVar[
-        guard.Connections
-    ]  # by the address that trusted proxies name; requests in progress, WebSockets too
+    # By the address that trusted proxies name; requests in progress, WebSockets too
+    clients: ClassVar[guard.Connections]
     proxies: ClassVar[int]
     rbufsize = 0  # the server's own reader is not used
 

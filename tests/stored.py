@@ -5,17 +5,22 @@ import math
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from apiflask import APIFlask
 from flask import current_app
 
+from notifier.core.submission import InlineRecipient
+from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
-from notifier.models import Delivery
+from notifier.ground.ids import new_id
+from notifier.models import Delivery, Notification, Submission
+from notifier.people import profiles
 
 
 class _Ageless(dict[str, Any]):
-    """The memory of `pipeline.kept`, in which everything was read at the end of time."""
+    """The memory of `ground.kept`, in which everything was read at the end of time."""
 
     def setdefault(self, kind: str, _: Any = None) -> Any:
         return super().setdefault(kind, _AgelessKind())
@@ -89,3 +94,15 @@ def row_counts() -> dict[str, int]:
 def traces() -> list[bytes]:
     """Whatever Redis holds, but for what it keeps of people only to be quick."""
     return sorted(key for key in redis_store.client.scan_iter() if not key.startswith(b"notifier:person"))
+
+
+def store_newsletter() -> UUID:
+    """A notification of Erin's to which any number of deliveries may belong. → its id."""
+    submission, notification = new_id(), new_id()
+    with transaction() as session:
+        profiles.upsert([InlineRecipient("erin")])
+        session.add(Submission(id=submission, type="newsletter", recipients=1, expanded=1))
+        session.flush()
+        kind = {"type": "newsletter", "category": "marketing", "priority": "low", "data": {"title": "T", "body": "B"}}
+        session.add(Notification(id=notification, submission_id=submission, user_id="erin", **kind))
+    return notification

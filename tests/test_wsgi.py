@@ -260,10 +260,8 @@ def test_a_body_that_nobody_reads_is_bounded_as_one_that_is_read(web: Web) -> No
         *(b"Transfer-Encoding: chunked\r\n\r\n" + body for body in BROKEN_BODIES.values()),
     ):
         answer = b""
-        with (
-            web.connect() as connection,
-            contextlib.suppress(ConnectionError),
-        ):  # what is on its way when it closes may be lost
+        # What is on its way when it closes may be lost
+        with web.connect() as connection, contextlib.suppress(ConnectionError):
             connection.sendall(start + body)
             while piece := connection.recv(100_000):
                 answer += piece

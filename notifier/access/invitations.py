@@ -25,7 +25,7 @@ from notifier.ground.ids import new_id
 from notifier.ledgers import audit
 from notifier.models import Account, Address, Invitation
 from notifier.models.account import CONSOLE_ROLES, ROLES
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.pipeline.intake import own
 
 LIFETIME = timedelta(days=7)
@@ -99,7 +99,7 @@ def _store(email: str, value: str, key: str, role: str, by: UUID, secret: str) -
 
 def _new_user(value: str) -> str:
     user_id = f"{_MADE_HERE}{secrets.token_hex(6)}"
-    people.upsert([InlineRecipient(user_id)])
+    profiles.upsert([InlineRecipient(user_id)])
     sign_in.own_address(user_id, value)
     return user_id
 
@@ -239,7 +239,7 @@ def _add_account(email: str, role: str, user_id: str, password_hash: str | None)
         )
         is None
     ):
-        people.upsert([InlineRecipient(user_id, {"email": email})])  # alerts find them there
+        profiles.upsert([InlineRecipient(user_id, {"email": email})])  # alerts find them there
 
 
 def prune() -> int:
@@ -253,7 +253,7 @@ def prune() -> int:
     ).all()
     gone = database.prune(Invitation.__table__, is_old)
     for user_id in never_came:
-        people.erase(user_id)
+        profiles.erase(user_id)
     return gone
 
 

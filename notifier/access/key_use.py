@@ -63,9 +63,8 @@ def note(key_id: UUID) -> None:
     if uses.noted.get(key_id) == minute:
         return
     uses.add(key_id, minute)
-    while uses.waiting and uses.writing.acquire(
-        blocking=False
-    ):  # checked again after each release, so that no time is left unwritten
+    # Checked again after each release, so that no time is left unwritten
+    while uses.waiting and uses.writing.acquire(blocking=False):
         try:
             _write(uses.take())
         finally:

@@ -192,6 +192,5 @@ def _give_account(user_id: str, email: str) -> None:
             ).first()
             is not None
         ):
-            audit.write(
-                "account.created", user_id, after={"role": row["role"], "by": "sign-in link"}
-            )  # an e-mail of theirs could not be erased there
+            # An e-mail of theirs could not be erased there
+            audit.write("account.created", user_id, after={"role": row["role"], "by": "sign-in link"})

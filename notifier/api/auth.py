@@ -29,11 +29,8 @@ from notifier.pipeline.intake.judge import Caller
 
 _OF_ONE_REQUEST = ("key", "scopes_wanted", "rate_limit", "body_is_optional")
 _ANYONE = "anyone"  # the rule of routes that need no caller
-_UNLIMITED = (
-    "static",
-    "api_health.healthz",
-    "api_health.readyz",
-)  # routes that machines call all the time and must get an answer from
+# Routes that machines call all the time and must get an answer from
+_UNLIMITED = ("static", "api_health.healthz", "api_health.readyz")
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 View = TypeVar("View", bound=Callable[..., Any])

@@ -32,7 +32,7 @@ from notifier.core.submission import MAX_AHEAD
 from notifier.ground import tokens
 from notifier.ground.clock import now
 from notifier.ground.ids import parse
-from notifier.inbox import marks as inbox
+from notifier.inbox import marks
 from notifier.queries import inbox as questions
 from notifier.queries import valid_tokens
 from notifier.queries import why as reasons
@@ -134,7 +134,7 @@ def seen(json_data: SeenIn) -> Response:
 
     What the person has had before their eyes. Without a body: everything in view.
     """
-    return jsonify(inbox.seen(g.person, json_data.chosen()))
+    return jsonify(marks.seen(g.person, json_data.chosen()))
 
 
 @bp.post("/read")
@@ -143,7 +143,7 @@ def seen(json_data: SeenIn) -> Response:
 @bp.output(MarkedOut)
 def read(json_data: ChosenIn) -> Response:
     """Mark as read"""
-    return jsonify(inbox.read(g.person, json_data.chosen()))
+    return jsonify(marks.read(g.person, json_data.chosen()))
 
 
 @bp.post("/unread")
@@ -152,7 +152,7 @@ def read(json_data: ChosenIn) -> Response:
 @bp.output(MarkedOut)
 def unread(json_data: ChosenIn) -> Response:
     """Mark as unread"""
-    return jsonify(inbox.unread(g.person, json_data.chosen()))
+    return jsonify(marks.unread(g.person, json_data.chosen()))
 
 
 @bp.post("/archive")
@@ -161,7 +161,7 @@ def unread(json_data: ChosenIn) -> Response:
 @bp.output(MarkedOut)
 def archive(json_data: ChosenIn) -> Response:
     """Archive"""
-    return jsonify(inbox.archive(g.person, json_data.chosen()))
+    return jsonify(marks.archive(g.person, json_data.chosen()))
 
 
 @bp.post("/unarchive")
@@ -170,7 +170,7 @@ def archive(json_data: ChosenIn) -> Response:
 @bp.output(MarkedOut)
 def unarchive(json_data: ChosenIn) -> Response:
     """Take out of the archive"""
-    return jsonify(inbox.unarchive(g.person, json_data.chosen("archived")))
+    return jsonify(marks.unarchive(g.person, json_data.chosen("archived")))
 
 
 @bp.post("/snooze")
@@ -190,7 +190,7 @@ def snooze(json_data: SnoozeIn) -> Response:
         raise Rejected(
             "validation_failed", "the request is not valid: /until: until must be within the coming year", (fault,)
         )
-    return jsonify(inbox.snooze(g.person, json_data.chosen("snoozed" if until is None else "all"), until))
+    return jsonify(marks.snooze(g.person, json_data.chosen("snoozed" if until is None else "all"), until))
 
 
 @bp.get("/<item_id>/why")

@@ -27,9 +27,8 @@ _LONGEST_KEY = 255
 _MOST_AT_ONCE = 1000
 _MOST_REHEARSED = 100
 
-Judge = Callable[
-    [Any, str | None], Submission
-]  # (a bulk item as it came, its idempotency key) → canonical; raises Rejected
+# (a bulk item as it came, its idempotency key) → canonical; raises Rejected
+Judge = Callable[[Any, str | None], Submission]
 Translate = Callable[[Any, Rejected], Rejected]
 
 

@@ -22,7 +22,7 @@ from notifier.catalogue import templates
 from notifier.channels import CHANNELS
 from notifier.core.errors import Fault, Rejected
 from notifier.core.wording import DRAFT, Words
-from notifier.operations import template_trial as template_preview
+from notifier.operations import template_trial
 from notifier.queries import templates as sources
 from notifier.queries import types as queries
 from notifier.words.render import RenderFault
@@ -122,7 +122,7 @@ def preview_template(name: str, json_data: TemplatePreviewIn) -> Response:
     key, version = _version(name)
     if queries.one_template(name)["status"] == DRAFT:
         refuse_test_keys(_DRAFTS)
-    found = template_preview.preview(
+    found = template_trial.preview(
         sources.source(key, version), json_data.channel, json_data.locale, json_data.data, sources.type_of(key)
     )
     if isinstance(found, RenderFault):

@@ -28,8 +28,7 @@ from notifier.ground import tokens
 from notifier.ground.database import transaction
 from notifier.ground.ids import parse
 from notifier.ground.shapes import timestamp
-from notifier.people import addresses
-from notifier.people import profiles as people
+from notifier.people import addresses, profiles
 from notifier.queries import users as queries
 from notifier.queries import valid_tokens
 
@@ -51,10 +50,10 @@ def put_user(user_id: str, json_data: UserIn) -> Response:
     works. Somebody with a role in the console is changed by themselves, or with the scope `admin`: 403 otherwise.
     """
     _check_id(user_id, json_data)
-    changes = {name: getattr(json_data, name) for name in people.FIELDS}
+    changes = {name: getattr(json_data, name) for name in profiles.FIELDS}
     _check_rights(user_id, changes, json_data)
     with transaction():
-        upserted = people.upsert(
+        upserted = profiles.upsert(
             [InlineRecipient(user_id, changes)], is_vouched=json_data.verified, revives=True, actors={}
         )
     return answer(queries.profile(user_id), 201 if upserted.created else 200)
@@ -80,10 +79,10 @@ def patch_user(user_id: str, json_data: UserPatch) -> Response:
     """
     queries.must_exist(existing_user_id(user_id))
     _check_id(user_id, json_data)
-    changes = {name: getattr(json_data, name) for name in json_data.model_fields_set if name in people.FIELDS}
+    changes = {name: getattr(json_data, name) for name in json_data.model_fields_set if name in profiles.FIELDS}
     _check_rights(user_id, changes, json_data)
     with transaction():
-        people.upsert([InlineRecipient(user_id, changes)], is_vouched=json_data.verified, revives=True, actors={})
+        profiles.upsert([InlineRecipient(user_id, changes)], is_vouched=json_data.verified, revives=True, actors={})
     return answer(queries.profile(user_id))
 
 
@@ -97,7 +96,7 @@ def delete_user(user_id: str) -> Response:
     with a role in the console, which has to be taken away first; 403 without the scope `admin`.
     """
     may_change_person(user_id)
-    if not people.erase(existing_user_id(user_id)):
+    if not profiles.erase(existing_user_id(user_id)):
         raise _nobody(user_id)
     return Response(status=204)
 
@@ -202,7 +201,7 @@ def end_tokens(user_id: str) -> Response:
     a role in the console, unless the key has the scope `admin`.
     """
     may_change_person(existing_user_id(user_id))
-    if not people.end_tokens(existing_user_id(user_id)):
+    if not profiles.end_tokens(existing_user_id(user_id)):
         raise _nobody(user_id)
     return Response(status=204)
 

@@ -16,10 +16,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "long_text": {"type": "string", "minLength": 1, "maxLength": 50_000},
     "code": {"type": "string", "minLength": 1, "maxLength": 64},
     "url": {"type": "string", "pattern": r"^https?://[^\s\\]+$", "maxLength": _LONGEST_URL},
-    "moment": {
-        "type": "string",
-        "maxLength": 64,
-    },  # an ISO date or time is formatted for its reader, other text shown as it is
+    # An ISO date or time is formatted for its reader, other text shown as it is
+    "moment": {"type": "string", "maxLength": 64},
     "amount": {"type": ["number", "string"], "maxLength": 32},
     "currency": {"type": "string", "pattern": "^[A-Za-z]{3}$"},
     "items": {"type": "array", "maxItems": 1_000},

@@ -42,9 +42,8 @@ _A_CHECK, _A_KEYWORD, _A_DESCENT, _A_PART = 20, 9, 7, 4
 _CHARACTERS_QUOTED = 200  # a unit
 _STEPS_MATCHED = 130  # instructions of a pattern times characters
 _PARTS_COMPARED = 4  # of an object or a list that is gone through
-_DESCENDING = frozenset(
-    {"items", "prefixItems", "contains", "properties", "additionalProperties", "propertyNames"}
-)  # into each of their parts
+# Into each of their parts
+_DESCENDING = frozenset({"items", "prefixItems", "contains", "properties", "additionalProperties", "propertyNames"})
 
 Keyword = Callable[[Any, Any, Any, Any], Any]  # as jsonschema has them: (validator, value, instance, schema) → errors
 

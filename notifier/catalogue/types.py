@@ -124,10 +124,8 @@ def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:
         error = best_match(errors_of(Validator(Validator.META_SCHEMA), schema, MOST_WORK_ON_SCHEMAS))
         if error is not None:
             return [Fault(pointer_to("schema", *error.absolute_path), "invalid_schema", error.message[:300])]
-        for sample in (
-            {},
-            sample_by(schema),
-        ):  # whatever the data, they take no longer than a check may; these must not even be dear
+        # Whatever the data, they take no longer than a check may; these must not even be dear
+        for sample in ({}, sample_by(schema)):
             for _ in errors_of(validator_of(schema), sample):
                 pass
     except TooComplex:

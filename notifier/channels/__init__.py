@@ -8,14 +8,7 @@ from notifier.channels.adapters.email_smtp import EmailSmtp
 from notifier.channels.adapters.webhook_standard import StandardWebhook
 from notifier.channels.adapters.webpush_vapid import WebPush
 from notifier.channels.contract import Adapter, Channel, Setting
-from notifier.channels.sandbox import magic_word as magic_word
-from notifier.channels.sandbox import sandbox_for as sandbox_for
 from notifier.channels.table import BUILT_IN
-from notifier.channels.wire.http import Http as Http
-from notifier.core.facts import ChannelFacts as ChannelFacts
-from notifier.core.flags import is_in_rollout as is_in_rollout
-from notifier.ground.config import BadSettings as BadSettings
-from notifier.ground.config import Settings as Settings
 
 ADAPTERS: tuple[type[Adapter], ...] = (
     EmailSmtp,

@@ -50,9 +50,8 @@ def _parse_phone(value: str) -> str:
     try:
         number = phonenumbers.parse(text)
         normal = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-        is_stable = (
-            phonenumbers.parse(normal) == number
-        )  # it drops a leading 0 (+31 (0)6…), and of +31000… another each time
+        # It drops a leading 0 (+31 (0)6…), and of +31000… another each time
+        is_stable = phonenumbers.parse(normal) == number
     except phonenumbers.NumberParseException:
         is_stable = False
     if not is_stable:

@@ -135,9 +135,8 @@ class Adapter:
     )
 
     def __init__(self, settings: Mapping[str, str], http: Http) -> None:
-        self.name = (
-            self.provider
-        )  # as it is shown, counted and paused; the registry gives others to a provider's further accounts
+        # As it is shown, counted and paused; the registry gives others to a provider's further accounts
+        self.name = self.provider
         self.options = {s.name: s.default for s in self.settings if s.default is not None} | dict(settings)
         self.http = http
 

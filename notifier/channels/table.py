@@ -10,9 +10,8 @@ from notifier.channels.addresses import DEVICE_TOKEN, EMAIL, PHONE, SIGNED_URL, 
 from notifier.channels.contract import Channel, Shape
 
 _CARD = Shape(has_card=True, longest_body=500)
-_PUSHED = replace(
-    _CARD, longest_payload=4_096
-)  # FCM and APNs alike; what browsers get leaves out the data, and is shortened to fit
+# FCM and APNs alike; what browsers get leaves out the data, and is shortened to fit
+_PUSHED = replace(_CARD, longest_payload=4_096)
 
 INAPP = Channel("inapp", "In-app", None, Shape(has_card=True), waits_when_quiet=False)
 MAIL = Channel("email", "E-mail", EMAIL, Shape(has_subject=True, has_html=True))

@@ -12,13 +12,8 @@ from typing import Any
 from notifier.core.preferences import EVERY_CHANNEL
 
 Document = dict[str, Any]
-FIELDS_OF_KEYS = (
-    "channels",
-    "categories",
-    "types",
-    "digest",
-    "caps",
-)  # merged key by key; the other fields are whole values
+# Merged key by key; the other fields are whole values
+FIELDS_OF_KEYS = ("channels", "categories", "types", "digest", "caps")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,8 @@ DISCARDED = "discarded"  # the reason of a dead letter that a person has discard
 MOVES: dict[str, frozenset[str]] = {
     WAITING: frozenset({QUEUED, DELIVERED, EXPIRED, CANCELLED, SKIPPED}),  # delivered: a due in-app item
     QUEUED: frozenset({SENDING, WAITING, EXPIRED, CANCELLED, SKIPPED}),
-    SENDING: frozenset(
-        {SENT, DELIVERED, WAITING, QUEUED, FAILED, UNKNOWN, SKIPPED, EXPIRED}
-    ),  # expired: claimed too late
+    # Expired: claimed too late
+    SENDING: frozenset({SENT, DELIVERED, WAITING, QUEUED, FAILED, UNKNOWN, SKIPPED, EXPIRED}),
     SENT: frozenset({DELIVERED, OPENED, CLICKED, BOUNCED, FAILED}),
     DELIVERED: frozenset({OPENED, CLICKED, BOUNCED, FAILED}),
     OPENED: frozenset({CLICKED}),
@@ -36,9 +35,8 @@ MOVES: dict[str, frozenset[str]] = {
 
 STATUSES = tuple(MOVES)
 OPEN = frozenset({WAITING, QUEUED, SENDING})  # something is still to happen without anybody's help
-DEAD = frozenset(
-    {FAILED, UNKNOWN}
-)  # ended without success; stands among the dead letters until somebody retries or discards it
+# Ended without success; stands among the dead letters until somebody retries or discards it
+DEAD = frozenset({FAILED, UNKNOWN})
 SUCCEEDED = frozenset({SENT, DELIVERED, OPENED, CLICKED})
 LEFT_OUT = frozenset({EXPIRED, CANCELLED, SKIPPED})  # ended without having been sent, on purpose
 

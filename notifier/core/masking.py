@@ -22,9 +22,8 @@ _URL = re.compile(r"https?://[^\s\"'<>]+", re.IGNORECASE)
 _PARTS = re.compile(
     r"(?P<scheme>https?://)(?:[^/?#]*@)?(?P<host>[^/?#@]*)(?P<path>[^?#]*)(?P<mark>[?#]?).*", re.IGNORECASE | re.DOTALL
 )
-_EMAIL = re.compile(
-    r"(?<![\w.+-])([\w.+-])[\w.+-]*+@([\w-]+\.[\w.-]+)"
-)  # tried once for each run of letters: texts may be long
+# Tried once for each run of letters: texts may be long
+_EMAIL = re.compile(r"(?<![\w.+-])([\w.+-])[\w.+-]*+@([\w-]+\.[\w.-]+)")
 _PHONE = re.compile(r"(?<![\w.-])\+\d[\d ()/-]{5,}(\d{2})(?!\w)")
 _TOKEN = re.compile(r"(?=[\w.~=-]*\d)[\w.~=-]{20,}")
 _DEEPEST = 8

@@ -8,9 +8,8 @@ is set while the process runs, makes nothing early, late or expired. Before the 
 import time
 from datetime import UTC, datetime, timedelta
 
-_TOLERANCE = timedelta(
-    seconds=0.25
-)  # of an answer that was under way for a moment; less is not corrected, or time would jump about
+# Of an answer that was under way for a moment; less is not corrected, or time would jump about
+_TOLERANCE = timedelta(seconds=0.25)
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while a machine sleeps
 
 _set_at: tuple[datetime, float] | None = None  # the time, and the steady seconds at which it was that

@@ -35,9 +35,8 @@ _LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS and 108 on Linux
 
 _LIKENESS = 0.86  # one letter of seven left out, added or replaced; two of them exchanged
 _OF_LATER_RELEASES = {"METRICS_PORT", "RETENTION", "SYNTHETIC", "EVENTS_SINK", "CDN_URL"}
-_OF_KUBERNETES = re.compile(
-    r"_SERVICE_HOST$|_(SERVICE_)?PORT(_|$)"
-)  # the variables that Kubernetes sets for a service named notifier
+# The variables that Kubernetes sets for a service named notifier
+_OF_KUBERNETES = re.compile(r"_SERVICE_HOST$|_(SERVICE_)?PORT(_|$)")
 
 type_network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

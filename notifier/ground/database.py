@@ -46,9 +46,8 @@ _UNDO, _AFTER, _COMMITTED = "undo", "after", "committed"
 _LOCK_WAIT_S = 10.0
 _LOOK_S = 3
 _CLOCK_DUE, _CLOCK_LOOK_S = "clock_due", 5.0
-_DISCREET = {
-    "hide_parameters": True
-}  # errors end up in the log, and the values of a statement are addresses, names, messages
+# Errors end up in the log, and the values of a statement are addresses, names, messages
+_DISCREET = {"hide_parameters": True}
 
 
 def engine_options(database_url: str) -> dict[str, Any]:
@@ -68,10 +67,8 @@ def engine_options(database_url: str) -> dict[str, Any]:
         "connect_args": {"connect_timeout": 5},
         **_DISCREET,
     }
-    return {
-        **options,
-        "executemany_mode": "values_plus_batch",
-    }  # many rows are updated in one round trip, as they are inserted
+    # Many rows are updated in one round trip, as they are inserted
+    return {**options, "executemany_mode": "values_plus_batch"}
 
 
 def read_only(database_url: str) -> tuple[URL, dict[str, Any]]:

@@ -74,9 +74,8 @@ class _File(Lifeline):
         try:
             while not self.is_held:
                 self._file = open(self._path, "w")  # noqa: SIM115 (open for as long as we live)
-                fcntl.flock(
-                    self._file, fcntl.LOCK_EX
-                )  # whoever looks holds it for a moment, and removes what nobody has locked
+                # Whoever looks holds it for a moment, and removes what nobody has locked
+                fcntl.flock(self._file, fcntl.LOCK_EX)
                 self.is_held = self._path.exists() and os.path.samestat(
                     self._path.stat(), os.fstat(self._file.fileno())
                 )

@@ -13,13 +13,8 @@ from typing import Any
 import structlog
 from structlog.types import Processor
 
-_QUIET = (
-    "engineio",
-    "socketio",
-    "rq",
-    "alembic",
-    "werkzeug",
-)  # heard from warnings upwards; urllib3 less: see channels.http
+# Heard from warnings upwards; urllib3 less: see channels.http
+_QUIET = ("engineio", "socketio", "rq", "alembic", "werkzeug")
 
 log = structlog.get_logger()
 

@@ -22,9 +22,8 @@ REQUEST_S = 1.0  # what the answers of one request may take together, should Red
 AWAY_S = 2.0
 _HEARD_LATELY_S = 1.0
 
-_is_asking: ContextVar[bool] = ContextVar(
-    "is_asking_redis", default=False
-)  # a command may connect first: one question, not two
+# A command may connect first: one question, not two
+_is_asking: ContextVar[bool] = ContextVar("is_asking_redis", default=False)
 
 log = structlog.get_logger()
 T = TypeVar("T")

@@ -27,10 +27,8 @@ from notifier.ground.config import ROOT, bare_environment
 
 AUTHORS, MESSAGES = "authors", "messages"
 _SIZES = {AUTHORS: 1, MESSAGES: 2}  # processes
-_LONGEST_WAITS_S = {
-    AUTHORS: 5.0,
-    MESSAGES: 1.0,
-}  # for a process that is free; a whole batch of submissions waits with the one
+# For a process that is free; a whole batch of submissions waits with the one
+_LONGEST_WAITS_S = {AUTHORS: 5.0, MESSAGES: 1.0}
 _LONGEST_CALL_S = 10.0  # no call has that much work; an overloaded machine gets the rest
 _MOST_MEMORY = 1024**3
 _LENGTH = struct.Struct("!I")

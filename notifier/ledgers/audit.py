@@ -126,9 +126,8 @@ def _kept(value: Any, name: str = "", *, is_secret: bool = False) -> Any:
 
 def _clean(text: str) -> str:
     """The value in a form that both databases can store, without secrets."""
-    text = (
-        text[: 2 * _LONGEST_TEXT].replace("\0", "�").encode("utf-8", "replace").decode()
-    )  # before the search, which is slow in endless texts
+    # Before the search, which is slow in endless texts
+    text = text[: 2 * _LONGEST_TEXT].replace("\0", "�").encode("utf-8", "replace").decode()
     text = _SECRET_TEXT.sub(MASK, text)
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
 

@@ -20,9 +20,8 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
 from notifier.models import Delivery, Digest, DigestEntry
 
-_Place = tuple[
-    str, str, bool, datetime
-]  # user, key, is it a test key's, end of the window: what makes a digest one and the same
+# User, key, is it a test key's, end of the window: what makes a digest one and the same
+_Place = tuple[str, str, bool, datetime]
 
 _TRIES = 5
 _digests: sa.Table = Digest.__table__

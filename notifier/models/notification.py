@@ -27,9 +27,8 @@ class Notification(Base):
 
     __tablename__ = "notification"
     __table_args__ = (
-        Index(
-            "ix_notification_submission_id", "submission_id", "user_id", unique=True
-        ),  # a replayed chunk changes nothing
+        # A replayed chunk changes nothing
+        Index("ix_notification_submission_id", "submission_id", "user_id", unique=True),
         Index("ix_notification_user_id", "user_id", "id"),
         Index("ix_notification_producer_id", "producer_id", "id"),
         Index(

@@ -58,9 +58,8 @@ class IdempotencyKey(Base):
 
     producer_id: Mapped[UUID] = mapped_column(ForeignKey("producer.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
-    is_test: Mapped[bool] = mapped_column(
-        primary_key=True
-    )  # a rehearsal with a test key must not swallow the real call
+    # A rehearsal with a test key must not swallow the real call
+    is_test: Mapped[bool] = mapped_column(primary_key=True)
     body_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
     submission_id: Mapped[UUID | None] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"))
     answer: Mapped[dict[str, Any]] = mapped_column(PlainJSON)

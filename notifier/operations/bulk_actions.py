@@ -155,9 +155,8 @@ def _work_one(taken: list[UUID]) -> int:
         keys, kind, cursor = _next(session, row, size), row.kind, row.cursor
         if kind == REPAIR:
             doorbells = _doorbells(session, keys)
-            row.wake_at = (
-                now + _REDIS_PAUSE
-            )  # no other scheduler takes it while we call Redis; if that fails, it is tried again then
+            # No other scheduler takes it while we call Redis; if that fails, it is tried again then
+            row.wake_at = now + _REDIS_PAUSE
         else:
             doorbells = _ACTS[kind](session, row, keys) if keys else []
             _note(row, keys, size, len(doorbells), now)
@@ -173,9 +172,8 @@ def _note(row: BulkAction, keys: list[UUID], size: int, done: int, now: datetime
     """How far it has come, with the batch `keys` of which `done` were acted on."""
     row.done += done
     row.left += len(keys) - done
-    row.total = max(
-        row.total, row.done + row.left
-    )  # deliveries that had failed by then, but were recorded only after the count
+    # Deliveries that had failed by then, but were recorded only after the count
+    row.total = max(row.total, row.done + row.left)
     if keys:
         row.cursor = keys[-1]
     row.wake_at = now + timedelta(seconds=len(keys) / row.per_second) if row.per_second else None

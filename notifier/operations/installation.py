@@ -37,7 +37,7 @@ from notifier.models import (
 )
 from notifier.models.event_type import TYPE_SAVED
 from notifier.models.producer import SCOPES
-from notifier.people import profiles as people
+from notifier.people import profiles
 
 DIGEST_KEY = "digest_key"
 SECRETS = (DIGEST_KEY, *channels.MADE)
@@ -180,7 +180,7 @@ def ensure_admin(email: str, password: str) -> None:
         return
     user_id = ADMIN_USER_ID if db.session.get(User, ADMIN_USER_ID) is None else f"admin-{secrets.token_hex(4)}"
     profile = {"email": email.strip()}
-    if not people.check(profile):
+    if not profiles.check(profile):
         with transaction():
-            people.upsert([InlineRecipient(user_id, profile)], is_vouched=True)
+            profiles.upsert([InlineRecipient(user_id, profile)], is_vouched=True)
     accounts.create_account(email, password, role="admin", user_id=user_id)

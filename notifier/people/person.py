@@ -157,9 +157,8 @@ def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, 
     rows: dict[UUID, Any] = {}
     suppressed: dict[UUID, set[str]] = {}
     dead_since: dict[UUID, datetime] = {}
-    for row in db.session.execute(
-        _ADDRESSES, {"ids": list(user_ids)}
-    ):  # one for each suppression of the address, or one alone
+    # One for each suppression of the address, or one alone
+    for row in db.session.execute(_ADDRESSES, {"ids": list(user_ids)}):
         rows[row.id] = row
         if row.scope is not None:
             suppressed.setdefault(row.id, set()).add(row.scope)

@@ -116,14 +116,12 @@ def _rewrite(user_id: str, source: str, rewritten: Callable[[Document], Document
             quiet.wake([user_id])
         events = [ConsentEvent(user_id=user_id, source=source, change=change, at=at) for change in changes]
         session.add_all(events)
-        if source == API and not is_of_tests(
-            user_id
-        ):  # people's own changes are in their history, and are erased with them
+        # People's own changes are in their history, and are erased with them
+        if source == API and not is_of_tests(user_id):
             audit.write("preferences.changed", user_id, after={"choices": changed})
         session.flush()
-        ids = [
-            event.id for event in events
-        ]  # nobody else writes lines of this person meanwhile: between them are no others
+        # Nobody else writes lines of this person meanwhile: between them are no others
+        ids = [event.id for event in events]
     return Saved(after, (min(ids), max(ids)))
 
 

@@ -338,9 +338,8 @@ def erase(user_id: str) -> bool:
     with transaction() as session:
         if staff.among([user_id]):
             raise Rejected("conflict", f"{user_id!r} has a role in the console; take that role away first")
-        user = session.get(
-            User, user_id, with_for_update=True
-        )  # from here on nothing new can be stored that refers to them
+        # From here on nothing new can be stored that refers to them
+        user = session.get(User, user_id, with_for_update=True)
         if user is None:
             return False
         people_cache.changing([user_id], is_consent=True)

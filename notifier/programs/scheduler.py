@@ -23,7 +23,7 @@ from notifier.ground.clock import now
 from notifier.ground.config import Settings
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.extensions import db, redis_store
-from notifier.inbox import marks as inbox
+from notifier.inbox import marks
 from notifier.ledgers import scores, tallies
 from notifier.operations import bulk_actions
 from notifier.pipeline.delivery import outages
@@ -87,7 +87,7 @@ def tasks(name: str) -> list[Task]:
         Task("ring_expansions", lost.ring_expansions, 2.0),
         Task("bulk_actions", bulk_actions.work, 0.5, full=bulk_actions.BATCH),
         Task("lay_ghosts", ghosts.Ghosts().lay, 5.0),
-        Task("wake_snoozed", lambda: inbox.wake_snoozed(now()), 2.0),
+        Task("wake_snoozed", lambda: marks.wake_snoozed(now()), 2.0),
         Task("prune", due.prune, 3600.0),
         Task("prune_sign_in_links", sign_in.prune, 3600.0),
         Task("prune_sessions", sessions.prune, 3600.0),

@@ -29,12 +29,8 @@ from notifier.ground.config import WSGI, Settings, embedded_redis_socket
 from notifier.programs import listening
 from notifier.programs.children import POLL_S, Child, Watch
 
-STOP_ORDER = {
-    "web": 10.0,
-    "scheduler": 11.0,
-    "worker": 13.0,
-    "redis": 14.5,
-}  # seconds after the signal at which each is killed
+# Seconds after the signal at which each is killed
+STOP_ORDER = {"web": 10.0, "scheduler": 11.0, "worker": 13.0, "redis": 14.5}
 
 
 class Stop(Exception):

@@ -13,11 +13,8 @@ from notifier.models import Account, Invitation
 from notifier.models.account import CONSOLE_ROLES, ROLES
 
 PAGE_SIZE = 50
-SHOWN = (
-    "all",
-    "disabled",
-    *ROLES,
-)  # what a list can be narrowed or widened to; by itself it shows who may look into the console
+# What a list can be narrowed or widened to; by itself it shows who may look into the console
+SHOWN = ("all", "disabled", *ROLES)
 _LONGEST_EMAIL = 254
 _MOST_INVITATIONS = 100
 

@@ -66,9 +66,8 @@ def held_back() -> dict[str, int]:
     (`delivery.outages`).
     """
     delivery = Delivery.__table__.c
-    is_waiting = delivery.status == literal_column(
-        f"'{WAITING}'"
-    )  # spelled out, so that SQLite too sees that the indexes serve
+    # Spelled out, so that SQLite too sees that the indexes serve
+    is_waiting = delivery.status == literal_column(f"'{WAITING}'")
     counted: Counter[str] = Counter()
     for why in (delivery.held_for.is_not(None), and_(delivery.held_for.is_(None), delivery.wake_at <= now())):
         statement = select(delivery.channel, delivery.priority, func.count().label("held")).where(is_waiting, why)

@@ -111,9 +111,8 @@ def page(search: Search, after: str | None = None) -> Found:
         wanted = sa.select(Delivery.id).where(Delivery.notification_id == window.c.id)
         wanted = wanted.where(Delivery.status == search.status) if search.status else wanted
         wanted = wanted.where(Delivery.channel == search.channel) if search.channel else wanted
-        chosen = chosen.where(
-            wanted.offset(0).exists()
-        )  # looked up for each: without the offset PostgreSQL may make a join of it, and read all deliveries
+        # Looked up for each: without the offset PostgreSQL may make a join of it, and read all deliveries
+        chosen = chosen.where(wanted.offset(0).exists())
     keys = list(db.session.scalars(chosen))
     rows = list(
         db.session.scalars(sa.select(Notification).where(Notification.id.in_(keys)).order_by(Notification.id.desc()))

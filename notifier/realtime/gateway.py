@@ -24,7 +24,7 @@ from notifier.ground.database import UNAVAILABLE
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse_many
 from notifier.ground.outage import AWAY_S
-from notifier.inbox import marks as inbox
+from notifier.inbox import marks
 from notifier.inbox.marks import MAX_IDS, Chosen
 from notifier.models import InboxState
 from notifier.queries import inbox as questions
@@ -66,9 +66,9 @@ class _Nothing(Arguments):
 # Each answers as its twin among the HTTP calls does.
 _EVENTS = {
     "sync": Event(_Since, lambda guest, given: questions.changes(guest.user_id, given.since)),
-    "read": Event(_Ids, lambda guest, given: inbox.read(guest.user_id, given.chosen())),
-    "seen": Event(_Nothing, lambda guest, _: inbox.seen(guest.user_id, Chosen())),
-    "archive": Event(_Ids, lambda guest, given: inbox.archive(guest.user_id, given.chosen())),
+    "read": Event(_Ids, lambda guest, given: marks.read(guest.user_id, given.chosen())),
+    "seen": Event(_Nothing, lambda guest, _: marks.seen(guest.user_id, Chosen())),
+    "archive": Event(_Ids, lambda guest, given: marks.archive(guest.user_id, given.chosen())),
 }
 
 

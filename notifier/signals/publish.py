@@ -21,12 +21,8 @@ CONSOLE = "/admin"
 CHANNEL = "notifier.inbox"  # the Redis channel on which the web processes listen
 RETRY_EVERY = timedelta(seconds=1)  # of who listens
 
-TOPICS = (OVERVIEW, QUEUES, FAILED, ACTIONS) = (
-    "overview",
-    "queues",
-    "failed",
-    "actions",
-)  # what pages of the console watch
+# What pages of the console watch
+TOPICS = (OVERVIEW, QUEUES, FAILED, ACTIONS) = ("overview", "queues", "failed", "actions")
 HINT_EVERY = timedelta(milliseconds=500)
 WATCHED_FOR = timedelta(seconds=60)
 _WATCHED = "notifier:console-watched"

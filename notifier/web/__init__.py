@@ -13,6 +13,7 @@ from notifier.web.console import (
     audit,
     failed,
     failed_actions,
+    frame,
     notifications,
     overview,
     producers,
@@ -24,7 +25,6 @@ from notifier.web.console import (
     types,
     users,
 )
-from notifier.web.console import frame as console
 from notifier.web.person import (
     account,
     addresses,
@@ -71,4 +71,4 @@ def init_app(app: Flask) -> None:
     errors.init_app(app)
     headers.init_app(app)
     presentation.init_app(app)
-    console.init_app(app)
+    frame.init_app(app)

@@ -40,9 +40,8 @@ from notifier.signals.queueing import unchecked
 LINKS_PER_PAIR = RateLimitItemPerMinute(5, 15, namespace="sign-in-link-pair")
 LINKS_PER_ADDRESS = RateLimitItemPerMinute(50, 15, namespace="sign-in-link-address")
 LINKS_PER_MAILBOX = RateLimitItemPerMinute(5, 15, namespace="sign-in-link-mailbox")
-FURTHER_LINKS = RateLimitItemPerMinute(
-    1, 3, namespace="sign-in-link-further"
-)  # beyond these: the latest has 12 minutes left at least
+# Beyond these: the latest has 12 minutes left at least
+FURTHER_LINKS = RateLimitItemPerMinute(1, 3, namespace="sign-in-link-further")
 
 _KEPT_S = 4 * 3600  # what is known of an account, and of who tried at it
 _FAILURES_KEPT_S = 15 * 60  # of an address
@@ -110,13 +109,11 @@ def attempt(email: str, address: str, device: str | None = None) -> Iterator[Try
     lines: WeakValueDictionary[str, _Line] = current_app.extensions.setdefault(
         "sign_ins_waiting", WeakValueDictionary()
     )
-    line = lines.setdefault(
-        f"account {email}" if device else f"address {neighbourhood(address)}", _Line()
-    )  # there while anybody waits
+    # There while anybody waits
+    line = lines.setdefault(f"account {email}" if device else f"address {neighbourhood(address)}", _Line())
     if not line.room.acquire(blocking=False):
-        yield Try(
-            "", None, "", retry_after_s=_BUSY_RETRY_S
-        )  # not counted: it was no guess, and so many would fill Redis
+        # Not counted: it was no guess, and so many would fill Redis
+        yield Try("", None, "", retry_after_s=_BUSY_RETRY_S)
         return
     try:
         with line.turn:

@@ -16,9 +16,8 @@ LONGEST_URL = 2_048
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _LINE_END = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _NO_BREAK = re.compile("[\u00a0\u2007\u202f]")
-_SPACE_BEFORE_END = re.compile(
-    r"(?<![ \t])[ \t]++(?=\n|\Z)"
-)  # each run is tried once: otherwise it takes time with the square of its length
+# Each run is tried once: otherwise it takes time with the square of its length
+_SPACE_BEFORE_END = re.compile(r"(?<![ \t])[ \t]++(?=\n|\Z)")
 _MANY_EMPTY_LINES = re.compile(r"\n{3,}")
 
 # For well-formed HTML only: with tags that never end, matching would take time with the square of the length.
@@ -117,9 +116,8 @@ def without_comments(fragment: str) -> str:
 @lru_cache(maxsize=4096)  # the tags of a mail are much the same from mail to mail
 def _harmless_tag(tag: str) -> str:
     match = _TAG.fullmatch(tag)
-    if (
-        match is None or match[2].lower() in _ACTIVE_TAGS or match[3][:1] not in ("", " ", "/")
-    ):  # the latter: a name that no plain tag has
+    # The latter: a name that no plain tag has
+    if match is None or match[2].lower() in _ACTIVE_TAGS or match[3][:1] not in ("", " ", "/"):
         return ""
     return f"<{match[1]}{match[2]}{_ATTRIBUTE.sub(_harmless_attribute, match[3])}>" if match[3] else tag
 

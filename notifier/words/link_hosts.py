@@ -17,13 +17,11 @@ _CONSTANT = re.compile(r"\{\{-?\s*(\d+|'[^'\\{}]*'|\"[^\"\\{}]*\")\s*-?\}\}")
 _OTHERWISE = re.compile(r"\{%[-+]?\s*(?:else|elif)\b")  # the branch after it is printed instead
 _HOST = r"[^\s/?#\\<>\"'()]*"
 _SUSPECTS = (
-    re.compile(
-        rf"(?:https?:[/\\]*|[/\\]{{2,}}){_HOST}{_DATA}", re.IGNORECASE
-    ),  # https://{{ x }}, https://a.{{ x }}, //{{ x }}
+    # As in https://{{ x }}, https://a.{{ x }} and //{{ x }}
+    re.compile(rf"(?:https?:[/\\]*|[/\\]{{2,}}){_HOST}{_DATA}", re.IGNORECASE),
     re.compile(rf"(?:[a-z][a-z0-9+.\-]*)?{_DATA}[a-z0-9+.\-{_DATA}]*:?//", re.IGNORECASE),  # {{ x }}://a
-    re.compile(
-        rf"{_DATA}[\w\-{_DATA}]*(?:[.@:][\w\-{_DATA}]+)+", re.IGNORECASE
-    ),  # {{ x }}.a.example, {{ url }}@a.example
+    # A value with more of a host behind it: {{ x }}.a.example and {{ url }}@a.example
+    re.compile(rf"{_DATA}[\w\-{_DATA}]*(?:[.@:][\w\-{_DATA}]+)+", re.IGNORECASE),
     re.compile(rf"[a-z][\w\-]*\.{_DATA}", re.IGNORECASE),  # www.{{ x }}
 )
 # As browsers read it: `https:/a.example` and `/\\a.example` lead away too.

@@ -16,7 +16,7 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Account, Address, AuditEntry, Capture, Invitation, Notification, User
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.pipeline.delivery.deliver import deliver
 from tests.stored import deliveries, row_counts, rows
 
@@ -92,7 +92,7 @@ def test_the_address_is_ciphertext_in_the_database(ann: Account) -> None:
 
 def test_who_is_known_by_that_address_is_invited_as_who_they_are(ann: Account) -> None:
     with transaction():
-        people.upsert([InlineRecipient("ben", {"email": BEN})], is_vouched=True)
+        profiles.upsert([InlineRecipient("ben", {"email": BEN})], is_vouched=True)
     secret = invite(ann)
     assert [(row.user_id, row.is_primary) for row in rows(Address)] == [("ben", True)]
     account = invitations.accept(secret)
@@ -102,7 +102,7 @@ def test_who_is_known_by_that_address_is_invited_as_who_they_are(ann: Account) -
 
 def test_nobody_is_invited_as_somebody_whose_address_a_producer_gave(ann: Account) -> None:
     with transaction():
-        people.upsert([InlineRecipient("victim", {"email": BEN})])
+        profiles.upsert([InlineRecipient("victim", {"email": BEN})])
     account = invitations.accept(invite(ann))
     assert account is not None
     assert account.user_id != "victim"
@@ -323,7 +323,7 @@ def test_being_invited_alone_does_not_let_anybody_sign_in(ann: Account) -> None:
 
 def test_long_after_its_time_it_is_forgotten_with_who_never_came(ann: Account) -> None:
     with transaction():
-        people.upsert([InlineRecipient("zoe", {"email": "zoe@example.test"})])
+        profiles.upsert([InlineRecipient("zoe", {"email": "zoe@example.test"})])
     came = invite(ann)
     invitations.accept(came)
     invite(ann, "eve@example.test")

@@ -15,7 +15,7 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Account, Address, Capture, Delivery, Notification, SignInLink
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.pipeline.delivery.deliver import deliver
 from tests.stored import deliveries, row_counts, rows
 
@@ -25,7 +25,7 @@ EVIL = "evil@example.test"
 
 def person(user_id: str, email: str | None = None, *, is_vouched: bool = True) -> None:
     with transaction():
-        people.upsert([InlineRecipient(user_id, {"email": email} if email else {})], is_vouched=is_vouched)
+        profiles.upsert([InlineRecipient(user_id, {"email": email} if email else {})], is_vouched=is_vouched)
 
 
 def ask(email: str = ALICE) -> str | None:
@@ -107,10 +107,8 @@ def test_a_mail_that_is_waiting_goes_where_it_was_to_go_whatever_becomes_of_the_
         (ALICE, ALICE),
         (ALICE, " Alice@Example.test "),
         (ALICE, "ALICE@EXAMPLE.TEST"),
-        (
-            "Alice@Example.test",
-            "Alice@example.test",
-        ),  # capitals before the @ are told apart, so it has to be typed as it was given
+        # Capitals before the @ are told apart, so it has to be typed as it was given
+        ("Alice@Example.test", "Alice@example.test"),
     ],
 )
 def test_somebody_without_an_account_gets_one_by_using_the_link(app: APIFlask, stored: str, given: str) -> None:
@@ -280,14 +278,14 @@ def test_who_lost_the_address_meanwhile_does_not_get_in(app: APIFlask, case: str
         accounts.create_account("other@example.test", None, "person", "alice")
     else:
         with transaction():
-            people.upsert([InlineRecipient("alice", {"email": None if case == "address taken away" else EVIL})])
+            profiles.upsert([InlineRecipient("alice", {"email": None if case == "address taken away" else EVIL})])
     assert redeem(secret) is None
 
 
 def test_an_erased_persons_link_is_gone_with_them(app: APIFlask) -> None:
     person("alice", ALICE)
     secret = ask()
-    people.erase("alice")
+    profiles.erase("alice")
     assert rows(SignInLink) == []
     assert redeem(secret) is None
 

@@ -17,7 +17,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import IdempotencyKey, Notification, Producer
 from notifier.pipeline.intake import judge
-from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import due
 from tests.stored import rows
 
 ORDER = {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}, "dedupe": False}
@@ -89,11 +89,11 @@ def test_a_key_is_forgotten_after_a_day_and_not_before(api: Any, cast: Any, path
     first = api.post(path, body, headers=KEY)
 
     with time_machine.travel(start + timedelta(hours=23, minutes=59)):
-        sweep.prune()
+        due.prune()
         assert api.post(path, body, headers=KEY).json == first.json
         assert api.post(path, other, headers=KEY).status_code == 422
     with time_machine.travel(start + timedelta(hours=24, minutes=1)):
-        sweep.prune()
+        due.prune()
         assert rows(IdempotencyKey) == []
         assert (api.post(path, other, headers=KEY).status_code, len(rows(IdempotencyKey)) > 0) == (202, True)
 

@@ -17,7 +17,7 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, show
-from notifier.inbox import marks as inbox
+from notifier.inbox import marks
 from notifier.inbox.marks import Chosen
 from notifier.models import Account
 from tests.conftest import subject_of
@@ -213,10 +213,8 @@ def test_pages_of_other_origins_may_use_tokens_and_nothing_else(
     assert answer.headers["Access-Control-Allow-Origin"] == SHOP
     assert "Origin" in answer.headers["Vary"]
     refusal = client.get(INBOX, headers={"Authorization": "Bearer forged", "Origin": SHOP})
-    assert (refusal.status_code, refusal.headers["Access-Control-Allow-Origin"]) == (
-        401,
-        SHOP,
-    )  # so that the page can say why
+    # So that the page can say why
+    assert (refusal.status_code, refusal.headers["Access-Control-Allow-Origin"]) == (401, SHOP)
     for answer in (cookie.client.get(INBOX, headers={"Origin": SHOP}), client.get(INBOX, headers={"Origin": SHOP})):
         assert "Access-Control-Allow-Origin" not in answer.headers
 
@@ -506,7 +504,7 @@ def test_what_one_tab_marks_every_tab_is_told(arrive: Any, by_token: Any, ear: A
     by_token("alice").post("archive", {"ids": [show("dlv", key)]})
     [(user_id, event, payload)] = ear.heard()
     assert (user_id, event, payload["seq"], len(payload["changed"])) == ("alice", "state", 2, 1)
-    inbox.unarchive("alice", Chosen((key,)))
+    marks.unarchive("alice", Chosen((key,)))
     assert by_token("alice").get("/changes", since=2).json["changed"][0]["archived_at"] is None
 
 

@@ -15,7 +15,7 @@ from notifier.ground.extensions import db
 from notifier.ledgers import audit
 from notifier.models import AuditEntry, ConsentEvent, Producer
 from notifier.models.producer import SCOPES
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.judge import Caller, Item
 from tests.conftest import Api
@@ -119,7 +119,7 @@ def test_requests_that_share_a_transaction_are_told_apart(app: APIFlask, cast: A
 
 def test_who_erases_themselves_is_on_record_without_their_e_mail(app: APIFlask, cast: Any) -> None:
     with audit.acting_as(audit.THEMSELVES):
-        people.erase("alice")
+        profiles.erase("alice")
     assert [(entry.action, entry.subject, entry.actor) for entry in entries()] == [
         ("person.erased", "alice", "the person themselves")
     ]
@@ -144,6 +144,6 @@ def test_the_people_of_test_keys_leave_no_line(api: Api) -> None:
 
 def test_what_is_not_stored_is_not_on_record(app: APIFlask, cast: Any) -> None:
     with transaction() as session:
-        people.upsert([InlineRecipient("alice", {"name": "A."})], actors={})
+        profiles.upsert([InlineRecipient("alice", {"name": "A."})], actors={})
         session.rollback()
     assert entries() == []

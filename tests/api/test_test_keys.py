@@ -20,7 +20,7 @@ from notifier.models import Account, Address, Capture, Notification, Producer, S
 from notifier.models.producer import SCOPES
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.pipeline.intake import schedules
-from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import due
 from notifier.queries import people as console
 from tests.api.test_access import producers_calls
 from tests.conftest import Api
@@ -246,7 +246,7 @@ def test_with_a_test_key_nothing_live_changes_or_is_told(
         assert SECRET in str(call.body) or SECRET not in answer.text
         assert MARK not in answer.text
     deliver([row.id for row in deliveries() if row.status == "queued"])
-    sweep.ring_due()
+    due.ring_due()
     assert live_rows() == before
 
 

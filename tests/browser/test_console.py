@@ -26,12 +26,12 @@ from notifier.core.submission import InlineRecipient
 from notifier.ground.database import transaction
 from notifier.ground.ids import new_id
 from notifier.models import Delivery, Notification, Submission
-from notifier.people import profiles as people
+from notifier.people import profiles
 import sqlalchemy as sa
 with create_app().app_context():
     accounts.create_account("viewer@example.test", {PASSWORD!r}, "viewer", "viewer")
     with transaction() as session:
-        people.upsert([InlineRecipient("many")])
+        profiles.upsert([InlineRecipient("many")])
         submission, notification = new_id(), new_id()
         session.execute(sa.insert(Submission), [
             {{"id": submission, "type": "order_shipped", "recipients": 1, "expanded": 1}}

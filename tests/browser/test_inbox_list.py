@@ -116,9 +116,8 @@ def test_many_rows_are_only_laid_out_where_they_are_seen(tabs: Tabs, person: New
     items(page).evaluate_all("rows => rows.forEach((row) => { row.isTheSame = true; })")
     alice.notify("The newest")
     expect(titles(page).first).to_have_text("The newest")
-    assert (
-        items(page).evaluate_all("rows => rows.filter((row) => row.isTheSame).length") >= 59
-    )  # the oldest may have gone with the page
+    # The oldest may have gone with the page
+    assert items(page).evaluate_all("rows => rows.filter((row) => row.isTheSame).length") >= 59
 
 
 def test_while_the_list_is_on_its_way_there_is_something_in_its_shape(tabs: Tabs, person: NewPerson) -> None:

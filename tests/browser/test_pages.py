@@ -126,10 +126,8 @@ def test_axe_finds_nothing_and_nothing_is_too_wide(
     page.goto("/admin/")
     page.get_by_role("button", name=re.compile("Notifications")).click()
     expect(page.get_by_role("dialog", name="Notifications").locator(".title").first).to_be_visible()
-    found["the bell's panel"] = (
-        violations(page, ".top notifier-inbox"),
-        overflow(page),
-    )  # what it covers can be reached again by Escape
+    # What it covers can be reached again by Escape
+    found["the bell's panel"] = (violations(page, ".top notifier-inbox"), overflow(page))
     page.keyboard.press("Escape")
     page.locator("details.menu summary").click()
     found["the menu"] = (violations(page), overflow(page))

@@ -220,9 +220,8 @@ def test_axe_finds_nothing_whatever_the_page_says(
     tabs.expect("status of 422|htmx:response:error")
     _, link = letter()
     page = tabs.open(link.partition("#")[0], dark=dark, phone=phone)
-    page.set_viewport_size(
-        {"width": 390 if phone else 1440, "height": 6000}
-    )  # what the bars lie over while one scrolls is no finding
+    # What the bars lie over while one scrolls is no finding
+    page.set_viewport_size({"width": 390 if phone else 1440, "height": 6000})
     found = {"by link": (violations(page), overflow(page))}
     page.locator("#like-email").uncheck()
     over(page, "All marketing messages").click()

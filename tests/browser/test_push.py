@@ -135,9 +135,8 @@ def push(tabs: Tabs, person: NewPerson) -> Callable[[str, str], list[dict[str, A
         ),
     )
     session.send("ServiceWorker.enable")
-    while (
-        not found
-    ):  # the registration is told in an event of its own, which only arrives while the page is listened to
+    # The registration is told in an event of its own, which only arrives while the page is listened to
+    while not found:
         page.wait_for_timeout(20)
 
     def _push(payload: str, title: str) -> list[dict[str, Any]]:

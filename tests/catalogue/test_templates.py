@@ -18,7 +18,7 @@ from notifier.core.wording import Words
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import AuditEntry, Notification, Submission, Template, TemplateContent
-from notifier.operations import template_trial as template_preview
+from notifier.operations import template_trial
 from notifier.queries import templates as queries
 
 KEY = "greeting_words"
@@ -228,13 +228,13 @@ def test_each_change_stands_in_the_audit_log_and_no_change_does_not(published: i
 
 
 def test_a_preview_is_worded_with_the_sample(published: int) -> None:
-    result = template_preview.preview(queries.source(KEY, published), "email", "en", {"name": "Bo"}, None)
+    result = template_trial.preview(queries.source(KEY, published), "email", "en", {"name": "Bo"}, None)
     assert getattr(result, "subject", None) == "Hi Bo"
 
 
 def test_a_draft_is_sent_to_its_author_alone(app: APIFlask, cast: Any) -> None:
     version = templates.create(KEY, {PLACE: Words("Draft for you")})
-    answer = template_preview.send_to_author(
+    answer = template_trial.send_to_author(
         KEY, version, "fraud_alert", "email", "alice", {"order_id": "1", "reason": "r"}, to_sandbox=True
     ).answer
     assert [notification["user"] for notification in answer["notifications"]] == ["alice"]

@@ -25,9 +25,8 @@ def test_two_schedulers_ring_nothing_twice(running: Installation, trial: Trial) 
 
 # SQLite lives on one host, which has one clock.
 @pytest.mark.parametrize("running", ["postgresql"], indirect=True, scope="session")
-@pytest.mark.parametrize(
-    "off_s", [30 * 3600.0, -30 * 3600.0], ids=["fast", "slow"]
-)  # further than what is sent is good for
+# Further than what is sent is good for
+@pytest.mark.parametrize("off_s", [30 * 3600.0, -30 * 3600.0], ids=["fast", "slow"])
 def test_a_host_whose_clock_is_wrong_sends_nothing_twice_and_expires_nothing(
     running: Installation, trial: Trial, off_s: float
 ) -> None:

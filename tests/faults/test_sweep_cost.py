@@ -17,11 +17,11 @@ from notifier.ground.config import Settings
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
-from notifier.models import Delivery, Notification, Submission
-from notifier.pipeline.upkeep import due as sweep
-from notifier.pipeline.upkeep import ghosts, lapsed, lost
+from notifier.models import Delivery
+from notifier.pipeline.upkeep import due, ghosts, lapsed, lost
 from notifier.signals.queueing import Doorbell, ring
 from tests.stored import sent_statements as statements
+from tests.stored import store_newsletter
 
 pytestmark = pytest.mark.faults
 
@@ -35,21 +35,7 @@ NET_S = 600.0  # a safety net
 def backlog(app: APIFlask) -> int:
     """Queued and rung ten minutes ago."""
     lost.ring_lost()
-    submission, notification, at = new_id(), new_id(), now() - WAITED
-    with transaction() as session:
-        session.add(Submission(id=submission, type="newsletter", recipients=1, expanded=1))
-        session.flush()
-        session.add(
-            Notification(
-                id=notification,
-                submission_id=submission,
-                user_id="erin",
-                type="newsletter",
-                category="marketing",
-                priority="low",
-                data={},
-            )
-        )
+    notification, at = store_newsletter(), now() - WAITED
     common = {"notification_id": notification, "channel": "email", "priority": "low", "created_at": at}
     for _ in range(0, ROWS, BATCH):
         queued = [{"id": new_id(), "status": "queued", "wake_at": at, **common} for _ in range(BATCH)]
@@ -74,7 +60,7 @@ def test_a_long_backlog_costs_the_sweeps_little_and_a_forgotten_one_is_rung_at_o
     app: APIFlask, settings: Settings, backlog: int, tell: Callable[[str], None]
 ) -> None:
     name = db.engine.dialect.name
-    others = (("ring_due", sweep.ring_due), ("free_lapsed", lapsed.free_lapsed), ("lay_ghosts", ghosts.Ghosts().lay))
+    others = (("ring_due", due.ring_due), ("free_lapsed", lapsed.free_lapsed), ("lay_ghosts", ghosts.Ghosts().lay))
     before = [f"{label} {_cost(work)[2]:.1f}" for label, work in others]
     looked = rung = sweeps = statement_count = 0
     total_ms = longest_ms = 0.0

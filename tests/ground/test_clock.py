@@ -13,7 +13,7 @@ from notifier.ground import clock
 from notifier.ground.database import follow_clock, transaction
 from notifier.models import Delivery
 from notifier.pipeline.delivery import claim
-from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import due
 from tests.stored import deliveries
 
 WRONG = pytest.mark.parametrize("off", [timedelta(hours=30), timedelta(hours=-30)], ids=["fast", "slow"])
@@ -102,6 +102,6 @@ def test_its_scheduler_releases_what_is_due_and_nothing_else(
             session.get_one(Delivery, latest.id).wake_at = clock.now() + timedelta(hours=hours)
     with time_machine.travel(datetime.now(UTC) + off, tick=True):
         follow_clock(app)
-        sweep.ring_due()
+        due.ring_due()
     app.extensions.pop("clock_due")
     assert sorted(row.status for row in deliveries()) == [lifecycle.QUEUED, lifecycle.WAITING]

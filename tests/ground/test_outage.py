@@ -19,7 +19,7 @@ from notifier.ground.config import Settings
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.outage import ANSWER_S, AWAY_S, REQUEST_S, Once, Outage, RedisIsAway
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.providers import health
 from notifier.signals import liveness
 from tests.conftest import Api
@@ -54,13 +54,10 @@ def took_s(work: Callable[[], object]) -> float:
 
 def test_a_request_waits_once_for_all_it_asks_of_redis(own_app: APIFlask, own_redis: Redis, producer_key: str) -> None:
     with transaction():
-        people.upsert([InlineRecipient("alice", {"email": "alice@example.test"})])
+        profiles.upsert([InlineRecipient("alice", {"email": "alice@example.test"})])
     api = Api(own_app.test_client(), producer_key)
-    liked = {
-        "type": "like",
-        "recipients": ["alice"],
-        "data": {"actor": "Bob", "object": "photo"},
-    }  # limits, caps, choices, a bell, an event
+    # Limits, caps, choices, a bell, an event
+    liked = {"type": "like", "recipients": ["alice"], "data": {"actor": "Bob", "object": "photo"}}
     own_redis.hang()
     answers = []
     with structlog.testing.capture_logs() as logs:

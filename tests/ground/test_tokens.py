@@ -21,7 +21,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Delivery, Producer, User
 from notifier.models.producer import SCOPES
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.pipeline.delivery.claim import claim
 from notifier.queries import valid_tokens
 from notifier.queries.preferences import document
@@ -61,7 +61,7 @@ def shop(client: FlaskClient, cast: Any) -> Shop:
 
 
 def erase_and_come_back(shop: Shop) -> None:
-    people.erase("alice")
+    profiles.erase("alice")
     subject_of("alice")
 
 
@@ -84,7 +84,7 @@ ALL = {"user token", "preferences", "unsubscribe"}
         (lambda shop: keys.revoke_key(shop.key_id), {"preferences", "unsubscribe"}),
         (rotate, {"preferences", "unsubscribe"}),
         (end_on_request, {"unsubscribe"}),
-        (lambda shop: people.erase("alice"), set()),
+        (lambda shop: profiles.erase("alice"), set()),
         (erase_and_come_back, set()),
         (lambda shop: shop.api.delete("/api/v1/users/bob/tokens"), ALL),
         (lambda shop: shop.api.put("/api/v1/users/alice", {"name": "Alicia"}), ALL),
@@ -120,7 +120,7 @@ def lasting(client: FlaskClient, shop: Shop) -> set[str]:
         assert client.post(shop.preferences, data={"part": "mute", "mute": "hour"}).status_code == 404
     assert client.post(shop.unsubscribe, data={"List-Unsubscribe": "One-Click"}).status_code == 200
     db.session.rollback()
-    if people.known_ids(["alice"]) and document("alice")["categories"] == {"social": {"email": False}}:
+    if profiles.known_ids(["alice"]) and document("alice")["categories"] == {"social": {"email": False}}:
         found.add("unsubscribe")
     return found
 
@@ -181,7 +181,7 @@ def test_two_people_of_one_id_are_never_taken_for_each_other(app: APIFlask) -> N
     seen = set()
     for _ in range(20):
         seen.add(subject_of("alice").generation)
-        people.erase("alice")
+        profiles.erase("alice")
     assert len(seen) == 20
     assert 0 not in seen
 
@@ -215,12 +215,12 @@ def test_many_tokens_are_checked_in_a_constant_number_of_statements(
     app: APIFlask, shop: Shop, statements: Statements
 ) -> None:
     with transaction():
-        people.upsert([InlineRecipient(f"p{number}") for number in range(300)])
+        profiles.upsert([InlineRecipient(f"p{number}") for number in range(300)])
     subjects = [subject_of(f"p{number}") for number in range(300)]
     some = {
         tokens.UserToken(subject, now() + timedelta(hours=1), shop.key_id, shop.producer.id) for subject in subjects
     }
-    people.erase("p7")
+    profiles.erase("p7")
     with statements() as asked:
         assert len(valid_tokens.holding(some)) == 299
     assert len([text for text in asked if text.startswith("SELECT")]) == 1

@@ -15,7 +15,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, show
-from notifier.inbox import marks as inbox
+from notifier.inbox import marks
 from notifier.inbox.marks import Chosen
 from notifier.models import InboxItem, InboxState
 from notifier.queries import inbox as questions
@@ -59,14 +59,14 @@ def test_counts_never_drift_and_events_tell_all(app: APIFlask, arrive: Any, ear:
             return multiple(*arrive(*[self.user_id] * number, category=category))
 
         @rule(
-            mark=st.sampled_from([inbox.seen, inbox.read, inbox.unread, inbox.archive, inbox.unarchive]),
+            mark=st.sampled_from([marks.seen, marks.read, marks.unread, marks.archive, marks.unarchive]),
             some=st.lists(keys, min_size=1, max_size=4),
         )
         def some_are_marked(self, mark: Any, some: list[UUID]) -> None:
             mark(self.user_id, Chosen(tuple(some)))
 
         @rule(
-            mark=st.sampled_from([inbox.seen, inbox.read, inbox.unread, inbox.archive, inbox.unarchive]),
+            mark=st.sampled_from([marks.seen, marks.read, marks.unread, marks.archive, marks.unarchive]),
             filter=st.sampled_from(["all", "unread", "archived", "snoozed"]),
             category=st.sampled_from([None, "social"]),
         )
@@ -75,15 +75,15 @@ def test_counts_never_drift_and_events_tell_all(app: APIFlask, arrive: Any, ear:
 
         @rule(some=st.lists(keys, min_size=1, max_size=4), hours=st.sampled_from([None, -1, 1]))
         def some_are_snoozed(self, some: list[UUID], hours: int | None) -> None:
-            inbox.snooze(self.user_id, Chosen(tuple(some)), None if hours is None else now() + timedelta(hours=hours))
+            marks.snooze(self.user_id, Chosen(tuple(some)), None if hours is None else now() + timedelta(hours=hours))
 
         @rule()
         def the_scheduler_passes_by(self) -> None:
-            inbox.wake_snoozed(now())
+            marks.wake_snoozed(now())
 
         @rule(some=keys)
         def somebody_else_tries(self, some: UUID) -> None:
-            inbox.archive(self.other_id, Chosen((some,)))
+            marks.archive(self.other_id, Chosen((some,)))
 
         @invariant()
         def all_agree(self) -> None:
@@ -102,7 +102,7 @@ def test_counts_never_drift_and_events_tell_all(app: APIFlask, arrive: Any, ear:
                 assert item == self.client.items[item["id"]]
 
         def teardown(self) -> None:
-            inbox.snooze(
+            marks.snooze(
                 self.user_id,
                 Chosen(tuple(db.session.scalars(sa.select(InboxItem.id).where(InboxItem.user_id == self.user_id)))),
                 None,

@@ -17,21 +17,21 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, parse_many
-from notifier.inbox import marks as inbox
+from notifier.inbox import marks
 from notifier.inbox.marks import Chosen
 from notifier.queries import inbox as questions
 
 MARKS = {
-    "seen": inbox.seen,
-    "read": inbox.read,
-    "unread": inbox.unread,
-    "archive": inbox.archive,
-    "unarchive": inbox.unarchive,
-    "snooze": lambda user_id, chosen: inbox.snooze(user_id, chosen, now() + timedelta(hours=1)),
-    "put off": lambda user_id, chosen: inbox.snooze(user_id, chosen, now() - timedelta(seconds=1)),
-    "wake": lambda user_id, chosen: inbox.snooze(user_id, chosen, None),
+    "seen": marks.seen,
+    "read": marks.read,
+    "unread": marks.unread,
+    "archive": marks.archive,
+    "unarchive": marks.unarchive,
+    "snooze": lambda user_id, chosen: marks.snooze(user_id, chosen, now() + timedelta(hours=1)),
+    "put off": lambda user_id, chosen: marks.snooze(user_id, chosen, now() - timedelta(seconds=1)),
+    "wake": lambda user_id, chosen: marks.snooze(user_id, chosen, None),
 }
-UNDO = {"read": inbox.unread, "unread": inbox.read, "archive": inbox.unarchive, "unarchive": inbox.archive}
+UNDO = {"read": marks.unread, "unread": marks.read, "archive": marks.unarchive, "unarchive": marks.archive}
 COUNTS = ("unread", "unseen", "seq")
 
 
@@ -84,9 +84,8 @@ class Browser:
 def test_two_browsers_and_the_database_agree_after_every_sync(
     app: APIFlask, arrive: Any, ear: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        inbox, "MAX_SHOWN", 3
-    )  # so that events without items, and having missed too much, are everyday matters
+    # So that events without items, and having missed too much, are everyday matters
+    monkeypatch.setattr(marks, "MAX_SHOWN", 3)
     monkeypatch.setattr(questions, "MAX_BEHIND", 6)
 
     class Person(RuleBasedStateMachine):
@@ -144,7 +143,7 @@ def test_two_browsers_and_the_database_agree_after_every_sync(
 
         @rule()
         def the_scheduler_passes_by(self) -> None:
-            inbox.wake_snoozed(now())
+            marks.wake_snoozed(now())
             self.tell()
 
         @rule(who=st.integers(0, 1), number=st.integers(1, 5))
@@ -197,7 +196,7 @@ def test_two_browsers_and_the_database_agree_after_every_sync(
                 browser.sync()
             self.who_is_up_to_date_shows_what_the_database_holds()
             assert self.browsers[0].counts == self.browsers[1].counts == questions.counts(self.user_id)
-            inbox.snooze(
+            marks.snooze(
                 self.user_id,
                 Chosen(tuple(parse_many("dlv", {key for browser in self.browsers for key in browser.items}))),
                 None,

@@ -17,23 +17,23 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, show
-from notifier.inbox import marks as inbox
+from notifier.inbox import marks
 from notifier.inbox.items import add
 from notifier.inbox.marks import Chosen
 from notifier.models import Delivery, InboxItem, InboxState, Notification, Submission, User
-from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import due
 from tests.stored import deliveries
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TOMORROW = NOON + timedelta(days=1)
 MARKS: dict[str, Callable[[str, Chosen], dict[str, Any]]] = {
-    "seen": inbox.seen,
-    "read": inbox.read,
-    "unread": inbox.unread,
-    "archive": inbox.archive,
-    "unarchive": inbox.unarchive,
-    "snooze": lambda user_id, chosen: inbox.snooze(user_id, chosen, TOMORROW),
-    "wake": lambda user_id, chosen: inbox.snooze(user_id, chosen, None),
+    "seen": marks.seen,
+    "read": marks.read,
+    "unread": marks.unread,
+    "archive": marks.archive,
+    "unarchive": marks.unarchive,
+    "snooze": lambda user_id, chosen: marks.snooze(user_id, chosen, TOMORROW),
+    "wake": lambda user_id, chosen: marks.snooze(user_id, chosen, None),
 }
 
 
@@ -205,11 +205,8 @@ def test_a_mark_changes_the_item_and_the_counts_and_everyone_is_told(
         seq = state_of("alice")["seq"]
         ear.heard()
         answer = MARKS[mark]("alice", Chosen((key,)))
-    assert counts_of(answer) == {
-        "unread": counts[0] + 1,
-        "unseen": counts[1] + 1,
-        "seq": seq + 1,
-    }  # the other one is fresh
+    # The other one is fresh
+    assert counts_of(answer) == {"unread": counts[0] + 1, "unseen": counts[1] + 1, "seq": seq + 1}
     assert state_of("alice") == counts_of(answer)
     assert answer.get("changed_ids") == (None if mark == "seen" else [show("dlv", key)])  # what was seen stays seen
     assert marks_of(key) == {**FRESH, **after}
@@ -298,18 +295,18 @@ def test_all_means_what_the_list_with_the_same_filter_shows(
         "later": arrive("alice")[0],
     }
     arrive("bob")
-    inbox.archive("alice", Chosen((keys["old"],)))
-    inbox.snooze("alice", Chosen((keys["later"],)), now() + timedelta(days=1))
-    inbox.read("alice", chosen)
+    marks.archive("alice", Chosen((keys["old"],)))
+    marks.snooze("alice", Chosen((keys["later"],)), now() + timedelta(days=1))
+    marks.read("alice", chosen)
     assert {name for name, key in keys.items() if marks_of(key)["read"]} == read
     assert state_of("bob")["unread"] == 1
 
 
 def test_each_changed_item_gets_a_number_of_its_own_in_the_old_order(app: APIFlask, arrive: Any, ear: Any) -> None:
     keys = arrive("alice", "alice", "alice")
-    inbox.archive("alice", Chosen((keys[0],)))  # now the latest change
+    marks.archive("alice", Chosen((keys[0],)))  # now the latest change
     ear.heard()
-    assert inbox.seen("alice", Chosen(tuple(keys)))["seq"] == 7
+    assert marks.seen("alice", Chosen(tuple(keys)))["seq"] == 7
     [(_, _, payload)] = ear.heard()
     assert [item["id"] for item in payload["changed"]] == [show("dlv", key) for key in (keys[1], keys[2], keys[0])]
     assert list(db.session.scalars(sa.select(InboxItem.seq).order_by(InboxItem.seq))) == [5, 6, 7]
@@ -318,10 +315,10 @@ def test_each_changed_item_gets_a_number_of_its_own_in_the_old_order(app: APIFla
 def test_a_change_of_very_many_items_is_told_without_them(
     app: APIFlask, arrive: Any, ear: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox, "MAX_SHOWN", 2)
+    monkeypatch.setattr(marks, "MAX_SHOWN", 2)
     keys = arrive(*["alice"] * 3)
     ear.heard()
-    assert inbox.read("alice", Chosen()) == {
+    assert marks.read("alice", Chosen()) == {
         "unread": 0,
         "unseen": 0,
         "seq": 6,
@@ -345,7 +342,7 @@ def test_five_thousand_unread_are_read_in_a_constant_number_of_statements(app: A
     seen: list[str] = []
     listener = lambda _c, _cursor, statement, *_rest: seen.append(statement)  # noqa: E731
     sa.event.listen(db.engine, "before_cursor_execute", listener)
-    answer = inbox.read("alice", Chosen())
+    answer = marks.read("alice", Chosen())
     sa.event.remove(db.engine, "before_cursor_execute", listener)
     assert answer == {"unread": 0, "unseen": 0, "seq": 10_000, "changed_ids": None}  # too many to be named
     assert len([statement for statement in seen if statement != "BEGIN"]) <= 9
@@ -368,7 +365,7 @@ def test_a_read_opens_the_delivery_where_the_lifecycle_allows(
     with transaction() as session:
         session.execute(sa.update(Delivery).values(status=status))
     with time_machine.travel(NOON, tick=False):
-        inbox.read("alice", Chosen((key,)))
+        marks.read("alice", Chosen((key,)))
     delivery = db.session.execute(sa.select(Delivery.status, Delivery.opened_at).where(Delivery.id == key)).one()
     assert tuple(delivery) == (after, NOON if after == "opened" else None)
     assert db.session.scalar(sa.select(Delivery.status).where(Delivery.id == untouched)) == status
@@ -377,10 +374,10 @@ def test_a_read_opens_the_delivery_where_the_lifecycle_allows(
 def test_reading_again_leaves_the_time_of_the_first_opening(app: APIFlask, arrive: Any) -> None:
     [key] = arrive("alice")
     with time_machine.travel(NOON, tick=False) as clock:
-        inbox.read("alice", Chosen((key,)))
+        marks.read("alice", Chosen((key,)))
         clock.shift(3600)
-        inbox.unread("alice", Chosen((key,)))
-        inbox.read("alice", Chosen((key,)))
+        marks.unread("alice", Chosen((key,)))
+        marks.read("alice", Chosen((key,)))
     assert db.session.scalar(sa.select(Delivery.opened_at).where(Delivery.id == key)) == NOON
     assert db.session.scalar(sa.select(InboxItem.read_at).where(InboxItem.id == key)) == NOON + timedelta(hours=1)
 
@@ -410,7 +407,7 @@ def test_a_read_drops_what_waits_elsewhere_to_say_it_again(
 ) -> None:
     [key, other] = arrive("alice", "alice")
     mail, others_mail = _mail_of(key, status, reason), _mail_of(other, status, reason)
-    inbox.read("alice", Chosen() if all_at_once else Chosen((key,)))
+    marks.read("alice", Chosen() if all_at_once else Chosen((key,)))
     assert _state_of_delivery(mail) == (*after, after[0] == "skipped")
     assert _state_of_delivery(others_mail) == (
         (*after, after[0] == "skipped") if all_at_once else (status, reason, False)
@@ -424,9 +421,9 @@ def test_what_was_read_at_night_is_not_mailed_in_the_morning(cast: Any, submit: 
         [mail] = deliveries(channel="email")
         assert (mail.status, mail.reason) == ("waiting", "quiet_hours")
         if is_read:
-            inbox.read("bob", Chosen())
+            marks.read("bob", Chosen())
         clock.shift(timedelta(hours=10))
-        assert sweep.ring_due() == (0 if is_read else 1)
+        assert due.ring_due() == (0 if is_read else 1)
     [mail] = deliveries(channel="email")
     assert (mail.status, mail.reason) == (("skipped", "read_elsewhere") if is_read else ("queued", None))
 
@@ -446,7 +443,7 @@ def test_what_the_scheduler_holds_at_this_moment_is_on_its_way(app: APIFlask, ar
     mail = _mail_of(key, "waiting", "escalation")
     with db.engine.begin() as scheduler:
         scheduler.execute(sa.select(Delivery.id).where(Delivery.id == mail).with_for_update())
-        assert inbox.read("alice", Chosen((key,)))["unread"] == 0  # nobody waits for anybody
+        assert marks.read("alice", Chosen((key,)))["unread"] == 0  # nobody waits for anybody
     assert _state_of_delivery(mail) == ("waiting", "escalation", False)
 
 
@@ -484,13 +481,13 @@ def _state_of_delivery(key: UUID) -> tuple[str, str | None, bool]:
 def test_what_is_snoozed_comes_back_by_itself_when_its_time_has_come(app: APIFlask, arrive: Any, ear: Any) -> None:
     [key, later] = arrive("alice", "alice")
     [his] = arrive("bob")
-    inbox.snooze("alice", Chosen((key,)), NOON)
-    inbox.snooze("alice", Chosen((later,)), TOMORROW)
-    inbox.snooze("bob", Chosen((his,)), NOON)
+    marks.snooze("alice", Chosen((key,)), NOON)
+    marks.snooze("alice", Chosen((later,)), TOMORROW)
+    marks.snooze("bob", Chosen((his,)), NOON)
     ear.heard()
-    assert inbox.wake_snoozed(NOON - timedelta(seconds=1)) == 0
+    assert marks.wake_snoozed(NOON - timedelta(seconds=1)) == 0
     assert ear.heard() == []
-    assert inbox.wake_snoozed(NOON) == 2
+    assert marks.wake_snoozed(NOON) == 2
     assert state_of("alice") == {"unread": 1, "unseen": 1, "seq": 5}
     assert marks_of(key) == FRESH
     assert marks_of(later) == {**FRESH, "snoozed": True}
@@ -499,14 +496,14 @@ def test_what_is_snoozed_comes_back_by_itself_when_its_time_has_come(app: APIFla
         ("alice", "state", [show("dlv", key)]),
         ("bob", "state", [show("dlv", his)]),
     ]
-    assert inbox.wake_snoozed(NOON) == 0
+    assert marks.wake_snoozed(NOON) == 0
 
 
 def test_snoozing_again_moves_the_time(app: APIFlask, arrive: Any) -> None:
     [key] = arrive("alice")
-    inbox.snooze("alice", Chosen((key,)), NOON)
-    assert inbox.snooze("alice", Chosen((key,)), TOMORROW)["seq"] == 3
-    assert inbox.wake_snoozed(NOON) == 0
+    marks.snooze("alice", Chosen((key,)), NOON)
+    assert marks.snooze("alice", Chosen((key,)), TOMORROW)["seq"] == 3
+    assert marks.wake_snoozed(NOON) == 0
 
 
 # --- at the same time
@@ -526,12 +523,12 @@ def test_marks_and_arrivals_at_the_same_time_leave_exact_counts(app: APIFlask, a
 
     half = Chosen(tuple(keys[:5]))
     works: list[Callable[[], Any]] = [
-        lambda: inbox.read("alice", half),
-        lambda: inbox.unread("alice", Chosen()),
-        lambda: inbox.archive("alice", Chosen(tuple(keys[4:]))),
-        lambda: inbox.unarchive("alice", Chosen(filter="archived")),
+        lambda: marks.read("alice", half),
+        lambda: marks.unread("alice", Chosen()),
+        lambda: marks.archive("alice", Chosen(tuple(keys[4:]))),
+        lambda: marks.unarchive("alice", Chosen(filter="archived")),
         lambda: arrive("alice"),
-        lambda: inbox.seen("alice", Chosen()),
+        lambda: marks.seen("alice", Chosen()),
     ]
     threads = [threading.Thread(target=do, args=(work,)) for work in works]
     for thread in threads:

@@ -23,13 +23,12 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import new_id, parse
-from notifier.inbox import marks as inbox
+from notifier.inbox import marks
 from notifier.inbox.marks import Chosen
 from notifier.ledgers import caps
 from notifier.models import CollapseHead, Delivery, InboxItem, Notification, Submission
-from notifier.people import addresses
+from notifier.people import addresses, profiles
 from notifier.people import preferences as choosing
-from notifier.people import profiles as people
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.cancel import cancel
@@ -49,9 +48,8 @@ Submit = Callable[..., Any]
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 TIMES = [0, MINUTE, HOUR // 2, HOUR, 5 * HOUR]
 TITLES = count()
-ON_ONE_DATABASE = pytest.mark.parametrize(
-    "database_url", ["sqlite"], indirect=True, scope="session"
-)  # what Redis does is the same on both
+# What Redis does is the same on both
+ON_ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 
 
 def offer(*recipients: Any, **fields: Any) -> Any:
@@ -259,7 +257,7 @@ ONE_MAIL_A_DAY = {"caps": {"marketing": {"channels": {"email": {"day": 1}}}}}
     [
         ("the item is there, the mail is cancelled", "all", cancel),
         ("the item is there, so the mail is not needed", "first", None),
-        ("the item was read, so the mail need not remind of it", "escalate", lambda _: inbox.read("alice", Chosen())),
+        ("the item was read, so the mail need not remind of it", "escalate", lambda _: marks.read("alice", Chosen())),
     ],
 )
 def test_one_channel_of_two_gives_back_its_own_count(
@@ -337,7 +335,7 @@ def test_a_channel_that_is_not_needed_after_another_is_given_back(send: Submit) 
 def test_nothing_is_counted_for_somebody_who_was_erased(send: Submit) -> None:
     send("alice")
     send("alice", send_at=later(3 * DAY))
-    people.erase("alice")
+    profiles.erase("alice")
     assert not [key for key in redis_store.client.keys("notifier:caps:*") if key.endswith(b":alice")]
 
 
@@ -357,7 +355,7 @@ def test_a_batch_gives_back_with_one_statement_and_one_round_trip(cast: dict[str
     def cost(size: int) -> tuple[int, int]:
         names = [f"n{size}-{i}" for i in range(size)]
         with transaction():
-            people.upsert([people.InlineRecipient(name, {"email": f"{name}@example.test"}) for name in names])
+            profiles.upsert([profiles.InlineRecipient(name, {"email": f"{name}@example.test"}) for name in names])
         accept([Item(caller, offer(name, channels=("email",), send_at=later(DAY))) for name in names])
         passed(status="waiting")
         with questions("notifier:caps:") as asked, statements() as sent:
@@ -382,7 +380,7 @@ def test_a_transaction_that_comes_to_nothing_gives_nothing_back(send: Submit) ->
 def test_without_redis_what_ends_ends_all_the_same(send: Submit) -> None:
     send("alice", channels=("email",))
     assert cancel(rows(Notification)[0].id) == 1
-    people.erase("alice")
+    profiles.erase("alice")
 
 
 # ---- what is counted, and for whom
@@ -495,7 +493,7 @@ def test_the_order_inside_a_batch_counts(cast: dict[str, str], caller: Caller) -
 
 def test_a_large_submission_is_counted_when_it_is_expanded(send: Submit, caller: Caller) -> None:
     with transaction():
-        people.upsert([people.InlineRecipient(f"u{i}", {"name": "U"}) for i in range(101)])
+        profiles.upsert([profiles.InlineRecipient(f"u{i}", {"name": "U"}) for i in range(101)])
     send("u7")
     send("u7")
     accept([Item(caller, offer(*(f"u{i}" for i in range(101))))])
@@ -521,7 +519,7 @@ def questions(about: str = caps.ASKED_UNTIL) -> Iterator[list[str]]:
 def test_a_batch_costs_one_round_trip_and_no_statement(cast: dict[str, str], caller: Caller) -> None:
     def cost(size: int) -> tuple[int, int]:
         with transaction():
-            people.upsert([people.InlineRecipient(f"n{size}-{i}", {"name": "N"}) for i in range(size)])
+            profiles.upsert([profiles.InlineRecipient(f"n{size}-{i}", {"name": "N"}) for i in range(size)])
         batch = [Item(caller, offer(f"n{size}-{i}", "alice")) for i in range(size)]
         with questions() as asked, statements() as sent:
             accept(batch)

@@ -22,15 +22,13 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
 from notifier.models import Delivery, Digest, DigestEntry, InboxItem, Notification, Submission
-from notifier.people import preferences
-from notifier.people import profiles as people
+from notifier.people import preferences, profiles
 from notifier.pipeline.delivery.claim import claim
 from notifier.pipeline.intake import cancel
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.expand import expand
 from notifier.pipeline.intake.judge import INLINE_LIMIT, Caller, Item
-from notifier.pipeline.upkeep import due as sweep
-from notifier.pipeline.upkeep import summaries
+from notifier.pipeline.upkeep import due, summaries
 from notifier.queries.inbox import page as inbox_page
 from tests.pipeline.intake.test_accept_races import at_once
 from tests.stored import rows
@@ -46,7 +44,7 @@ ONE_AT_NIGHT = {"start": "00:00", "end": "23:59"}
 def fred(app: APIFlask) -> str:
     """Wants social things once a day, in the inbox and by mail."""
     with transaction():
-        people.upsert([FRED], is_vouched=True)
+        profiles.upsert([FRED], is_vouched=True)
     choose(digest={"social": "daily"})
     return "fred"
 
@@ -143,7 +141,7 @@ def test_gathering_costs_the_same_statements_however_many_there_are(fred: str, s
     costs = []
     for recipients in people_of.values():
         with transaction():
-            people.upsert(recipients)
+            profiles.upsert(recipients)
         for recipient in recipients:
             preferences.change(recipient.id, {"digest": {"social": "hourly"}}, replace=False, source="test")
         item = Item(caller, submission(*recipients, type="like", data={"actor": "mira"}))
@@ -191,7 +189,7 @@ def test_a_digest_is_one_item_and_one_mail_listing_what_came(fred: str, submit: 
         "count": 2,
         "more": 0,
     }
-    sweep.ring_due()
+    due.ring_due()
     assert stood(notification) == {"inapp": ("delivered", None), "email": ("queued", None)}
     [item] = rows(InboxItem)
     assert (item.title, item.body) == ("2 updates for you", "jonas likes your post\nmira likes your post")
@@ -207,7 +205,7 @@ def test_a_digest_is_one_item_and_one_mail_listing_what_came(fred: str, submit: 
 def test_the_mail_leads_to_how_often_and_can_be_unsubscribed_from(fred: str, submit: Submit) -> None:
     like(submit, "mira")
     close()
-    sweep.ring_due()
+    due.ring_due()
     [mail] = [d for d in rows(Delivery, notification_id=made()[0].id) if d.channel == "email"]
     [task], _ = claim([mail.id])
     assert isinstance(task.message, Message)
@@ -219,7 +217,7 @@ def test_the_mail_leads_to_how_often_and_can_be_unsubscribed_from(fred: str, sub
 def test_the_item_leads_to_how_often(fred: str, submit: Submit) -> None:
     like(submit, "mira")
     close()
-    sweep.ring_due()
+    due.ring_due()
     [item] = inbox_page(fred, filter="all", category=None, q=None, after=None, limit=10)["data"]
     assert item["why"] == "/preferences#often-panel"
 
@@ -233,7 +231,7 @@ def test_nothing_is_closed_before_its_time(fred: str, submit: Submit) -> None:
 def test_a_digest_of_one_is_a_digest(fred: str, submit: Submit) -> None:
     like(submit, "mira")
     close()
-    sweep.ring_due()
+    due.ring_due()
     [item] = rows(InboxItem)
     assert (item.title, item.body, item.action_url) == (
         "1 update for you",
@@ -251,7 +249,7 @@ def test_beyond_twenty_lines_the_rest_is_counted(fred: str, submit: Submit) -> N
         len(submit_many),
         3,
     )
-    sweep.ring_due()
+    due.ring_due()
     assert rows(InboxItem)[0].body.endswith("and 3 more")
 
 
@@ -292,7 +290,7 @@ def test_a_test_keys_digest_is_captured_and_never_shown(fred: str, submit: Submi
     )
     close()
     [notification] = made()
-    sweep.ring_due()
+    due.ring_due()
     assert (notification.is_test, set(stood(notification).values()), rows(InboxItem)) == (True, {("queued", None)}, [])
 
 
@@ -322,7 +320,7 @@ def test_a_type_chosen_by_name_is_summed_up_although_its_category_is_off(fred: s
     choose(categories={"social": False}, types={"like": True})
     like(submit, "mira")
     close()
-    sweep.ring_due()
+    due.ring_due()
     assert stood(made()[0]) == {"inapp": ("delivered", None), "email": ("queued", None)}
 
 
@@ -386,7 +384,7 @@ def test_a_cancelled_notification_leaves_the_open_digest(fred: str, submit: Subm
 
 def test_with_a_person_go_their_digests(fred: str, submit: Submit) -> None:
     like(submit, "mira")
-    people.erase("fred")
+    profiles.erase("fred")
     assert rows(Digest) == rows(DigestEntry) == []
     assert close() == 0
 
@@ -423,7 +421,7 @@ def test_the_summary_of_the_quiet_comes_when_it_is_over(fred: str, submit: Submi
     choose(mute_until=None)
     pass_grace()
     assert summaries.close_due() == 1
-    sweep.ring_due()
+    due.ring_due()
     assert {tuple(stood(one)): (lines(one), next(iter(stood(one).values()))) for one in made()} == {
         ("email",): (["jonas likes your post", "mira likes your post"], ("queued", None))
     }
@@ -569,5 +567,5 @@ def test_without_redis_the_inbox_has_it_and_the_mail_waits(
     like(submit, "mira")
     request.getfixturevalue("redis_away")
     close()
-    sweep.ring_due()
+    due.ring_due()
     assert stood(made()[0]) == {"inapp": ("delivered", None), "email": ("waiting", "scheduled")}

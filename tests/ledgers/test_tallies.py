@@ -143,12 +143,8 @@ def test_the_series_and_lines_of_a_window_add_up(app: APIFlask, window: str, acc
         {"at": at - timedelta(minutes=30), "channel": "sms", "event": "latency:0", "count": 7},
         {"at": at - timedelta(hours=5), "channel": "sms", "event": "accepted", "count": 100},
         {"at": at, "channel": "email", "event": "sent", "count": 3},
-        {
-            "at": at - timedelta(minutes=10),
-            "channel": "email",
-            "event": "delivered",
-            "count": 2,
-        },  # of what was sent before
+        # Of what was sent before
+        {"at": at - timedelta(minutes=10), "channel": "email", "event": "delivered", "count": 2},
     ]
     with transaction() as session:
         session.execute(sa.insert(Tally.__table__), rows)

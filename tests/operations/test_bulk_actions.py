@@ -20,7 +20,7 @@ from notifier.ground.ids import new_id, show
 from notifier.ledgers import audit
 from notifier.models import Address, AuditEntry, BulkAction, Delivery, Notification, Submission
 from notifier.operations import bulk_actions
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.pipeline.delivery.claim import claim
 from notifier.providers import accounts as providers
 from notifier.queries.dead_letters import Filter
@@ -39,7 +39,7 @@ def dead(app: APIFlask) -> Dead:
     ) -> None:
         at = now()
         with transaction() as session:
-            people.upsert([InlineRecipient(user, {"email": f"{user}@example.test"})])
+            profiles.upsert([InlineRecipient(user, {"email": f"{user}@example.test"})])
             submission, notification = new_id(), new_id()
             session.execute(
                 sa.insert(Submission), [{"id": submission, "type": "order_shipped", "recipients": 1, "expanded": 1}]

@@ -14,7 +14,7 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.ids import parse
 from notifier.models import Address, Attempt, AuditEntry, Notification, Provider
-from notifier.operations import provider_trial as provider_test
+from notifier.operations import provider_trial
 from notifier.operations.retry_dead import retry
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.providers import accounts as providers
@@ -57,7 +57,7 @@ def work() -> None:
 
 def refusal(account: str, to: UUID | str, user_id: str = "alice") -> tuple[str, str]:
     with pytest.raises(Rejected) as refused:
-        provider_test.send(account, user_id, to)
+        provider_trial.send(account, user_id, to)
     error = refused.value
     return error.code, error.faults[0].message if error.faults else error.detail
 
@@ -66,7 +66,7 @@ def test_it_goes_through_the_account_that_is_tested_and_no_other(
     accounts_of: Configure, mailbox: Mailbox, nobody: str
 ) -> None:
     accounts_of(main=nobody, spare=mailbox.url)
-    shown = provider_test.send("spare", "alice", own_address())
+    shown = provider_trial.send("spare", "alice", own_address())
     work()
     [delivery] = deliveries()
     assert (delivery.status, delivery.provider, mailbox.received) == ("sent", "spare", ["alice@example.test"])
@@ -77,7 +77,7 @@ def test_one_that_fails_is_no_business_of_the_others_and_is_tried_again_by_itsel
     accounts_of: Configure, mailbox: Mailbox, nobody: str
 ) -> None:
     accounts_of(main=nobody, spare=mailbox.url)
-    provider_test.send("main", "alice", own_address())
+    provider_trial.send("main", "alice", own_address())
     work()
     [delivery] = deliveries()
     assert (delivery.status, delivery.reason, mailbox.received) == ("waiting", "retry", [])
@@ -91,7 +91,7 @@ def test_one_that_fails_is_no_business_of_the_others_and_is_tried_again_by_itsel
 def test_the_share_of_an_account_is_no_matter(accounts_of: Configure, mailbox: Mailbox) -> None:
     accounts_of(main=mailbox.url)
     flags.put("email:main", 0)
-    provider_test.send("main", "alice", own_address())
+    provider_trial.send("main", "alice", own_address())
     work()
     assert mailbox.received == ["alice@example.test"]
 
@@ -100,8 +100,8 @@ def test_another_destination_is_kept_unconfirmed_and_gets_the_test_alone(
     accounts_of: Configure, mailbox: Mailbox, submit: Callable[..., Any]
 ) -> None:
     accounts_of(main=mailbox.url)
-    provider_test.send("main", "dave", ELSEWHERE)
-    provider_test.send("main", "dave", ELSEWHERE.upper().replace("OPS", "ops"))
+    provider_trial.send("main", "dave", ELSEWHERE)
+    provider_trial.send("main", "dave", ELSEWHERE.upper().replace("OPS", "ops"))
     submit("dave", channels=("email",))
     work()
     assert mailbox.received == [ELSEWHERE, ELSEWHERE]
@@ -111,7 +111,7 @@ def test_another_destination_is_kept_unconfirmed_and_gets_the_test_alone(
 
 def test_quiet_hours_and_opt_outs_do_not_hold_it(accounts_of: Configure, mailbox: Mailbox) -> None:
     accounts_of(main=mailbox.url)
-    provider_test.send("main", "carol", own_address("carol"))
+    provider_trial.send("main", "carol", own_address("carol"))
     work()
     assert mailbox.received == ["carol@example.test"]
 
@@ -120,7 +120,7 @@ def test_what_was_changed_a_moment_ago_is_tested_when_all_processes_know_it(
     configure: Configure, mailbox: Mailbox
 ) -> None:
     configure(main=mailbox.url)
-    provider_test.send("main", "alice", own_address())
+    provider_trial.send("main", "alice", own_address())
     [delivery] = deliveries()
     assert (delivery.status, delivery.reason) == ("waiting", "scheduled")
     assert timedelta(0) < delivery.due_at - delivery.created_at <= timedelta(seconds=providers.REFRESH_S + 1)
@@ -128,7 +128,7 @@ def test_what_was_changed_a_moment_ago_is_tested_when_all_processes_know_it(
 
 def test_it_is_written_down_without_the_address(accounts_of: Configure, mailbox: Mailbox) -> None:
     accounts_of(main=mailbox.url)
-    provider_test.send("main", "alice", ELSEWHERE)
+    provider_trial.send("main", "alice", ELSEWHERE)
     [entry] = rows(AuditEntry, action="provider.tested")
     assert (entry.subject, entry.after["channel"], ELSEWHERE in str(entry.after)) == ("main", "email", False)
 
@@ -136,7 +136,7 @@ def test_it_is_written_down_without_the_address(accounts_of: Configure, mailbox:
 def test_a_paused_channel_holds_it_too(accounts_of: Configure, mailbox: Mailbox) -> None:
     accounts_of(main=mailbox.url)
     pausing.pause("email")
-    provider_test.send("main", "alice", own_address())
+    provider_trial.send("main", "alice", own_address())
     work()
     assert [(delivery.status, delivery.reason) for delivery in deliveries()] == [("waiting", "paused")]
 
@@ -145,7 +145,7 @@ def test_what_is_removed_meanwhile_is_not_made_up_for_by_another(
     accounts_of: Configure, mailbox: Mailbox, nobody: str
 ) -> None:
     accounts_of(main=mailbox.url, spare=nobody)
-    provider_test.send("spare", "alice", own_address())
+    provider_trial.send("spare", "alice", own_address())
     providers.remove("spare")
     providers.refresh_now()
     work()
@@ -197,7 +197,7 @@ def test_one_that_is_not_in_use_and_a_channel_that_is_off_say_so(accounts_of: Co
 def test_many_in_a_short_time_are_refused(accounts_of: Configure, mailbox: Mailbox) -> None:
     accounts_of(main=mailbox.url)
     for _ in range(20):
-        provider_test.send("main", "alice", own_address())
+        provider_trial.send("main", "alice", own_address())
     assert refusal("main", own_address())[0] == "rate_limited"
 
 

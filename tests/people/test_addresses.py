@@ -23,8 +23,7 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Address, AddressCode, ConsentEvent, Delivery, Notification, Suppression
-from notifier.people import addresses
-from notifier.people import profiles as people
+from notifier.people import addresses, profiles
 from notifier.people.addresses import MOST_ADDRESSES
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.queries import preferences, users
@@ -137,7 +136,7 @@ def test_a_code_is_for_the_address_it_was_sent_to_and_not_for_what_a_producer_ma
     address_codes.send_code("alice", primary.id)
     [code] = codes()
     with transaction():
-        people.upsert([InlineRecipient("alice", {"email": "evil@example.test"})])
+        profiles.upsert([InlineRecipient("alice", {"email": "evil@example.test"})])
     assert refused(address_codes.confirm, "alice", primary.id, code) == [("/code", "code_expired")]
     assert read(primary.id).confirmed_at is None
 
@@ -237,7 +236,7 @@ def test_one_person_is_sent_ten_codes_an_hour() -> None:
 
 def test_many_people_cannot_flood_one_address_and_do_not_learn_of_each_other() -> None:
     with transaction():
-        people.upsert([InlineRecipient(f"p{number}") for number in range(12)])
+        profiles.upsert([InlineRecipient(f"p{number}") for number in range(12)])
     answers = [address_codes.add_own(f"p{number}", "email", NEW, label=None).verified_at for number in range(12)]
     assert (answers, len(codes()), len(rows(AddressCode))) == ([None] * 12, 10, 12)
 
@@ -504,7 +503,7 @@ def test_the_export_holds_addresses_with_their_state_and_the_history(api: Api) -
 def test_erasing_somebody_takes_codes_browsers_and_history_along() -> None:
     add()
     addresses.add_browser("alice", Browser("https://push.test/x").subscription, label="Firefox")
-    people.erase("alice")
+    profiles.erase("alice")
     assert (rows(Address, user_id="alice"), rows(AddressCode), rows(ConsentEvent, user_id="alice")) == ([], [], [])
     assert [notification.data for notification in rows(Notification)] == [None]
 

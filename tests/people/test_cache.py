@@ -19,8 +19,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
 from notifier.models import Preference, Revision
 from notifier.people import cache as people_cache
-from notifier.people import preferences
-from notifier.people import profiles as people
+from notifier.people import preferences, profiles
 from notifier.people.person import load_people, recall_people
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.judge import Caller, Item
@@ -49,7 +48,7 @@ def in_redis() -> list[str]:
 def alice(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(app.extensions, "settings", replace(app.extensions["settings"], preference_cache=True))
     with transaction():
-        people.upsert(
+        profiles.upsert(
             [
                 InlineRecipient("alice", {"name": "Alice", "email": "alice@x.test", "time_zone": "Europe/Berlin"}),
                 InlineRecipient("bob", {"name": "Bob"}),
@@ -122,7 +121,7 @@ def test_it_lasts_an_hour_at_most(app: APIFlask) -> None:
 def test_nobody_is_not_kept(app: APIFlask) -> None:
     assert knows("erin") == "nobody"
     with transaction():
-        people.upsert([InlineRecipient("erin", {"name": "Erin"})])
+        profiles.upsert([InlineRecipient("erin", {"name": "Erin"})])
     assert knows("erin") is None
 
 
@@ -157,15 +156,15 @@ def test_a_change_holds_at_once(what: str, change: Callable[[], None], expected:
 
 def _rename(name: str) -> None:
     with transaction():
-        people.upsert([InlineRecipient("alice", {"name": name})])
+        profiles.upsert([InlineRecipient("alice", {"name": name})])
 
 
 def test_who_is_erased_and_comes_again_starts_anew(app: APIFlask) -> None:
     knows()
-    people.erase("alice")
+    profiles.erase("alice")
     assert knows() == "nobody"
     with transaction():
-        people.upsert([InlineRecipient("alice", {"name": "Another Alice"})])
+        profiles.upsert([InlineRecipient("alice", {"name": "Another Alice"})])
     assert knows() is None
 
 

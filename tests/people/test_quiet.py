@@ -15,12 +15,10 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Delivery, User
 from notifier.operations import retry_dead
-from notifier.people import preferences
-from notifier.people import profiles as people
+from notifier.people import preferences, profiles
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.pipeline.planning import last_look
-from notifier.pipeline.upkeep import due as sweep
-from notifier.pipeline.upkeep import summaries
+from notifier.pipeline.upkeep import due, summaries
 from notifier.signals.queueing import queue
 from tests.pipeline.upkeep.test_due import wake
 from tests.stored import deliveries
@@ -60,7 +58,7 @@ def quiet_now() -> None:
 
 def go_on() -> None:
     """Scheduler and worker, once."""
-    sweep.ring_due()
+    due.ring_due()
     deliver([row.id for row in deliveries(status="queued")])
 
 
@@ -249,7 +247,7 @@ def test_what_waits_goes_out_when_a_producer_says_that_the_person_is_in_another_
     submit("carol", **OFFER, data={"title": "Half price"})
     assert fates() == [("waiting", "quiet_hours")]
     with transaction():
-        people.upsert([InlineRecipient("carol", {"time_zone": "Pacific/Honolulu"})])
+        profiles.upsert([InlineRecipient("carol", {"time_zone": "Pacific/Honolulu"})])
     go_on()
     assert fates() == [("delivered", None)]
 
@@ -313,7 +311,7 @@ def test_who_is_changing_their_choices_at_this_moment_is_asked_about_in_a_moment
     mute()
     offer(submit)
     wake()
-    sweep.ring_due()
+    due.ring_due()
     changing, done = threading.Event(), threading.Event()
 
     def change() -> None:

@@ -89,9 +89,8 @@ def test_a_key_is_limited_to_networks(app: APIFlask, run: Run) -> None:
 def test_a_producers_sites_are_set_shown_and_lifted(app: APIFlask, run: Run) -> None:
     made = run("create-producer", "Shop", "--origin", "https://shop.example", "--origin", "http://localhost:3000/")
     assert keys.find_key(made.stdout.splitlines()[-1]) is not None
-    assert (
-        run("producers", "origins", "Shop").stdout == "Shop: https://shop.example http://localhost:3000\n"
-    )  # looking changes nothing
+    # Looking changes nothing
+    assert run("producers", "origins", "Shop").stdout == "Shop: https://shop.example http://localhost:3000\n"
     assert run("producers", "origins", "Shop", "https://new.example").stdout == "Shop: https://new.example\n"
     [listed] = run("producers", "list").stdout.splitlines()
     shown_id, *rest = listed.split()

@@ -11,7 +11,7 @@ import pytest
 from apiflask import APIFlask
 
 from notifier.ground.config import ROOT
-from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import due
 from notifier.programs import scheduler
 from notifier.signals import liveness
 
@@ -50,9 +50,9 @@ def test_a_task_that_fails_waits_longer_each_time_and_recovers() -> None:
     assert task.failures == 0
 
 
-@pytest.mark.parametrize(("done", "is_due_at_once"), [(sweep.BATCH, True), (sweep.BATCH - 1, False)])
+@pytest.mark.parametrize(("done", "is_due_at_once"), [(due.BATCH, True), (due.BATCH - 1, False)])
 def test_a_full_batch_is_followed_by_the_next_at_once(done: int, is_due_at_once: bool) -> None:
-    task = scheduler.Task("task", Work(done), 60.0, full=sweep.BATCH)
+    task = scheduler.Task("task", Work(done), 60.0, full=due.BATCH)
     task.run()
     assert (task.due_at <= time.monotonic()) == is_due_at_once
 

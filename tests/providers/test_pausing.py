@@ -17,8 +17,7 @@ from notifier.ledgers import audit
 from notifier.models import AuditEntry, Capture, Delivery, PausedChannel
 from notifier.pipeline.delivery import outages
 from notifier.pipeline.delivery.deliver import deliver
-from notifier.pipeline.upkeep import due as sweep
-from notifier.pipeline.upkeep import lost
+from notifier.pipeline.upkeep import due, lost
 from notifier.providers import pausing
 from notifier.queries.overview import held_back
 from notifier.signals.queueing import queue
@@ -60,12 +59,12 @@ def test_what_was_queued_waits_and_goes_out_once_when_resumed(api: Any, cast: An
     deliver(list(db.session.scalars(sa.select(Delivery.id))))
     assert states() == {"email": ("waiting", "paused"), "sms": ("delivered", None)}
     for _ in range(3):
-        sweep.ring_due()
+        due.ring_due()
         lost.ring_lost()
     assert states()["email"] == ("waiting", "paused")
     pausing.resume("email")
     outages.Outages().let_out()
-    sweep.ring_due()
+    due.ring_due()
     assert show("dlv", ids()[0]) in queue("email.high").job_ids
     deliver(ids())
     deliver(ids())
@@ -95,7 +94,7 @@ def test_what_expires_meanwhile_is_not_sent(api: Any, cast: Any) -> None:
         session.execute(sa.update(Delivery).values(expires_at=now() - timedelta(seconds=1)))
     pausing.resume("email")
     outages.Outages().let_out()
-    sweep.ring_due()
+    due.ring_due()
     assert (states(), captured()) == ({"email": ("expired", "expired")}, 0)
 
 
@@ -112,12 +111,12 @@ def test_what_comes_due_meanwhile_is_not_even_rung(api: Any, cast: Any) -> None:
     submit(api, "email", "sms", send_at=(now() + timedelta(hours=1)).isoformat())
     pausing.pause("email")
     wake()
-    sweep.ring_due()
+    due.ring_due()
     assert states() == {"email": ("waiting", "paused"), "sms": ("queued", None)}
     assert [len(queue(f"{channel}.high").job_ids) for channel in ("email", "sms")] == [0, 1]
     pausing.resume("email")
     outages.Outages().let_out()
-    sweep.ring_due()
+    due.ring_due()
     assert len(queue("email.high").job_ids) == 1
 
 

@@ -16,8 +16,7 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, show
-from notifier.inbox import items
-from notifier.inbox import marks as inbox
+from notifier.inbox import items, marks
 from notifier.inbox.marks import Chosen
 from notifier.models import Delivery, InboxItem, Notification, Submission
 from notifier.queries import inbox as questions
@@ -39,10 +38,10 @@ def full(app: APIFlask, arrive: Any) -> dict[str, UUID]:
     }
     keys["offer"] = arrive("alice", title="offer", category="marketing", created_at=NOON + timedelta(hours=1))[0]
     arrive("bob", title="bob's")
-    inbox.seen("alice", Chosen((keys["seen"],)))
-    inbox.read("alice", Chosen((keys["read"],)))
-    inbox.archive("alice", Chosen((keys["archived"],)))
-    inbox.snooze("alice", Chosen((keys["snoozed"],)), now() + timedelta(days=1))
+    marks.seen("alice", Chosen((keys["seen"],)))
+    marks.read("alice", Chosen((keys["read"],)))
+    marks.archive("alice", Chosen((keys["archived"],)))
+    marks.snooze("alice", Chosen((keys["snoozed"],)), now() + timedelta(days=1))
     return keys
 
 
@@ -175,7 +174,7 @@ def test_what_is_no_cursor_is_refused(app: APIFlask, after: str) -> None:
 
 def test_changes_are_the_items_new_or_marked_since_in_their_order(app: APIFlask, arrive: Any) -> None:
     keys = arrive("alice", "alice", "alice")
-    inbox.read("alice", Chosen((keys[0],)))
+    marks.read("alice", Chosen((keys[0],)))
     changes = questions.changes("alice", 2)
     assert [item["id"] for item in changes["changed"]] == [show("dlv", keys[2]), show("dlv", keys[0])]
     assert {name: changes[name] for name in ("unread", "unseen", "seq")} == {"unread": 2, "unseen": 2, "seq": 4}
@@ -231,7 +230,7 @@ def test_a_mark_by_ids_looks_up_those_and_not_all_that_the_person_has(crowded: s
             sa.select(InboxItem.id).where(InboxItem.user_id == crowded, InboxItem.read_at.is_(None)).limit(20)
         )
     )
-    first, second, *_ = plans(lambda: inbox.read(crowded, Chosen(ids)))  # what is counted, and what is changed
+    first, second, *_ = plans(lambda: marks.read(crowded, Chosen(ids)))  # what is counted, and what is changed
     for plan in (first, second):
         assert "sqlite_autoindex_inbox_item_1 (id=?)" in plan or "pk_inbox_item" in plan
         assert "ix_inbox_item_user_id" not in plan

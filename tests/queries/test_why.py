@@ -13,7 +13,7 @@ from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.models import Delivery
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.judge import Accepted, Caller, Item
 from notifier.queries import why
@@ -94,7 +94,7 @@ def test_rehearsals_and_what_others_got_are_not_told(cast: dict[str, str], submi
 
 def test_who_is_erased_is_told_nothing(cast: dict[str, str], submit: Callable[..., str]) -> None:
     submit("dave")
-    people.erase("dave")
+    profiles.erase("dave")
     assert why.recent("dave") == []
 
 
@@ -102,7 +102,7 @@ def test_a_time_zone_that_is_not_known_any_more_reads_as_utc_and_stops_nobody(
     cast: dict[str, str], submit: Callable[..., str]
 ) -> None:
     with transaction():
-        people.upsert([InlineRecipient("erin", {"email": "erin@example.test", "time_zone": "Mars/Olympus"})])
+        profiles.upsert([InlineRecipient("erin", {"email": "erin@example.test", "time_zone": "Mars/Olympus"})])
     submit("erin", channels=("email",), send_at=now() + timedelta(days=1))
     with transaction() as session:
         session.execute(sa.update(Delivery).values(due_at=SUMMER, detail={}))

@@ -18,7 +18,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db, socketio
 from notifier.ground.ids import show
 from notifier.models import Account, AuditEntry, BulkAction
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.providers import health, pausing
 from notifier.signals import publish
 from notifier.signals.publish import ACTIONS, CONSOLE, FAILED, OVERVIEW, QUEUES, TOPICS
@@ -146,7 +146,7 @@ def test_every_topic_is_watched_by_a_page(root: Path) -> None:
 
 def _send(api: Any) -> None:
     with transaction():
-        people.upsert([InlineRecipient("alice")])
+        profiles.upsert([InlineRecipient("alice")])
     assert (
         api.post(
             "/api/v1/notifications", {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}}

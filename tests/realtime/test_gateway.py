@@ -17,10 +17,10 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db, socketio
 from notifier.ground.ids import new_id, show
-from notifier.inbox import marks as inbox
+from notifier.inbox import marks
 from notifier.inbox.marks import Chosen
 from notifier.models import Account, ApiKey, Producer
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.realtime.door import Door, Guest
 from notifier.signals.publish import NAMESPACE
 from tests.conftest import subject_of
@@ -276,7 +276,7 @@ def test_a_token_that_has_expired_ends_its_connection_at_the_next_event(arrive: 
     with time_machine.travel(now() + timedelta(seconds=61)):
         assert browser.ask("read", {"ids": [show("dlv", key)]})["error"]["code"] == "unauthenticated"
         assert browser.gone.wait(PATIENCE_S)
-    assert inbox.seen("alice", Chosen())["unread"] == 1
+    assert marks.seen("alice", Chosen())["unread"] == 1
 
 
 def test_a_token_that_has_expired_ends_a_connection_that_only_listens(connect: Any) -> None:
@@ -294,7 +294,7 @@ def test_a_token_that_has_expired_ends_a_connection_that_only_listens(connect: A
 
 
 def erase_and_come_back(_producer: Producer, _key: ApiKey) -> None:
-    people.erase("alice")
+    profiles.erase("alice")
     subject_of("alice")
 
 
@@ -303,8 +303,8 @@ def erase_and_come_back(_producer: Producer, _key: ApiKey) -> None:
     [
         lambda producer, _: disable_producer(producer.id),
         lambda _, key: revoke_key(key.id),
-        lambda *_: people.end_tokens("alice"),
-        lambda *_: people.erase("alice"),
+        lambda *_: profiles.end_tokens("alice"),
+        lambda *_: profiles.erase("alice"),
         erase_and_come_back,
     ],
     ids=["producer disabled", "key revoked", "on request", "erased", "somebody new"],
@@ -332,7 +332,7 @@ def test_who_was_erased_hears_nothing_of_somebody_new_of_the_same_id(arrive: Any
     before = connect(auth=token_of("alice"))
     arrive("alice", title="for the first one")
     assert before.hear()[1]["item"]["title"] == "for the first one"
-    assert people.erase("alice")
+    assert profiles.erase("alice")
     after = connect(auth=token_of("alice"))
     arrive("alice", title="for the second one")
     assert after.hear()[1]["item"]["title"] == "for the second one"

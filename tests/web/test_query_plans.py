@@ -48,9 +48,8 @@ def much(app: APIFlask) -> Iterator[dict[str, str]]:
     db.session.close()
     yield {"delivery": show("dlv", dead), "notification": show("ntf", about), "producer": show("prd", producer.id)}
     with transaction() as session:
-        session.execute(
-            sa.text("TRUNCATE submission, tally CASCADE")
-        )  # sooner done than deleting row by row, as is done after every test
+        # Sooner done than deleting row by row, as is done after every test
+        session.execute(sa.text("TRUNCATE submission, tally CASCADE"))
 
 
 def asked_for(visitor: Visitor, path: str) -> Asked:

@@ -93,9 +93,8 @@ def test_no_way_leads_out_of_the_sandbox(source):
         run(source, x="text", items=[1])
 
 
-DOUBLED = "{% set a0 = (1, 2) %}" + "".join(
-    f"{{% set a{n} = (a{n - 1}, a{n - 1}) %}}" for n in range(1, 50)
-)  # 2 to the power of 50 numbers
+# 2 to the power of 50 numbers
+DOUBLED = "{% set a0 = (1, 2) %}" + "".join(f"{{% set a{n} = (a{n - 1}, a{n - 1}) %}}" for n in range(1, 50))
 
 HANGS = [
     "{% for i in range(10**9) %}x{% endfor %}",

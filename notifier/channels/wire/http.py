@@ -79,9 +79,8 @@ def explain(response: Response, statuses: Mapping[int, Family] = STATUSES) -> De
     if family is RateLimited or (status == 503 and "retry-after" in response.headers):
         return RateLimited(message, code=code, retry_after=_retry_after_s(response.headers.get("retry-after")))
     if family is Retryable:
-        return Retryable(
-            message, code=code, ambiguous=status == 504
-        )  # a gateway that gave up on a server that may not have
+        # A gateway that gave up on a server that may not have
+        return Retryable(message, code=code, ambiguous=status == 504)
     return family(message, code=code)
 
 

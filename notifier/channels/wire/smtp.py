@@ -46,9 +46,8 @@ _REPLIES: tuple[tuple[str, str, str, Callable[..., DeliveryError]], ...] = (
     (r".*", r"550|551|553", r"5\.1\.([1236]|10)", InvalidRecipient),
     (r".*", r"5..", r".*", Permanent),
 )
-_QUOTED_ADDRESS = re.compile(
-    r"[^\s<>:;,\"'()]+@[^\s<>:;,\"'()]+"
-)  # what is quoted goes into answers, pages and dead letters, where addresses are masked
+# What is quoted goes into answers, pages and dead letters, where addresses are masked
+_QUOTED_ADDRESS = re.compile(r"[^\s<>:;,\"'()]+@[^\s<>:;,\"'()]+")
 _ENHANCED = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?=\s|$)")
 
 
@@ -94,9 +93,8 @@ class Pool:
         self.server = server
         self.http = http
         self.lock = threading.Lock()
-        self.slots = threading.BoundedSemaphore(
-            most
-        )  # mail servers take a handful of connections from one client, not one a thread
+        # Mail servers take a handful of connections from one client, not one a thread
+        self.slots = threading.BoundedSemaphore(most)
         self.idle: deque[_Connection] = deque()
 
     def send(self, sender: str, to: str, raw: bytes) -> None:

@@ -32,9 +32,8 @@ _NOT_PUBLIC_V4 = tuple(
         "240.0.0.0/4",  # reserved, and broadcast
     )
 )
-_PUBLIC_V6 = ipaddress.IPv6Network(
-    "2000::/3"
-)  # leaves out ::, ::1, NAT64 64:ff9b::/32, fc00::/7, fe80::/10, fec0::/10, ff00::/8
+# Leaves out ::, ::1, NAT64 64:ff9b::/32, fc00::/7, fe80::/10, fec0::/10, ff00::/8
+_PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
 _NOT_PUBLIC_V6 = tuple(
     ipaddress.IPv6Network(block)
     for block in (

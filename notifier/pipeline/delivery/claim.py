@@ -266,9 +266,8 @@ def _load(deliveries: Sequence[sa.Row[Any]]) -> list[_Claimed]:
             user_id=notification.user_id,
             only=delivery.detail.get(ONLY_THROUGH),
         )
-        through = [
-            adapter for adapter in adapters if adapter.name == delivery.detail.get(THROUGH)
-        ]  # whoever retried it has chosen
+        # Whoever retried it has chosen
+        through = [adapter for adapter in adapters if adapter.name == delivery.detail.get(THROUGH)]
         adapters = through or adapters
         found.append(
             _Claimed(delivery, notification, types[notification.type], address, persons.get(notification.id), adapters)

@@ -27,9 +27,8 @@ from notifier.providers import accounts as providers
 from notifier.providers import health
 from notifier.providers.pausing import paused
 
-LONGEST_HOLD = timedelta(
-    hours=1
-)  # then a held delivery is asked about again by itself, whatever has become of its scope
+# Then a held delivery is asked about again by itself, whatever has become of its scope
+LONGEST_HOLD = timedelta(hours=1)
 _BETWEEN = " "  # the scopes that one waits for; no scope holds it
 _CHANNEL = "channel="  # no account is called so
 _PAGE, _MOST_PAGES = 50, 20  # of what anything is held for: so much at once, and in one call

@@ -99,9 +99,8 @@ def _tallies(tasks: Sequence[Task]) -> dict[str, Tally]:
                 latest.error and latest.error.code in ("template_error", "internal_error")
             ):
                 continue
-            if isinstance(
-                latest.error, RateLimited
-            ):  # of whom it counts: not of others who are served by the same host
+            # Of whom it counts: not of others who are served by the same host
+            if isinstance(latest.error, RateLimited):
                 slowed = tallies.setdefault(latest.adapter.receiver(task.recipient), Tally())
                 slowed.blocked_ms = max(slowed.blocked_ms, round(latest.error.retry_after * 1000))
                 continue
@@ -131,9 +130,8 @@ def _switch_off(tasks: Sequence[Task], now: datetime) -> None:
         addresses = [task.address for task in dead if task.address]
         db.session.execute(
             sa.update(Address)
-            .where(
-                Address.id.in_([address.id for address in addresses if address.id])
-            )  # none: it came with the notification
+            # None: it came with the notification
+            .where(Address.id.in_([address.id for address in addresses if address.id]))
             .values(disabled_at=now, disabled_reason=reason)
             .execution_options(synchronize_session=False)
         )

@@ -78,9 +78,8 @@ def _answer(judged: Judged, told: Iterator[dict[str, Any]]) -> dict[str, Any] | 
 
 def _in_words(decided: Sequence[Decided]) -> list[dict[str, Any]]:
     """The deliveries' texts, rendered in one go."""
-    firsts = [
-        {route.channel: route.address for route in reversed(one.plan.routes)} for one in decided
-    ]  # the first address of each channel
+    # The first address of each channel
+    firsts = [{route.channel: route.address for route in reversed(one.plan.routes)} for one in decided]
     wanted = [
         (index, name, one.target)
         for index, one in enumerate(decided)

@@ -46,9 +46,8 @@ class GroupCommit:
         try:
             if not leads:
                 mine.done.wait()
-            while (
-                mine.result is None
-            ):  # woken without a result: the leader's batch was full, and it is our turn to lead
+            # Woken without a result: the leader's batch was full, and it is our turn to lead
+            while mine.result is None:
                 self._lead()
         finally:
             if mine.result is None:

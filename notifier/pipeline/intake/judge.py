@@ -33,8 +33,7 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
 from notifier.ledgers.flood import Trigger
 from notifier.models import EventType, IdempotencyKey
-from notifier.people import profiles as people
-from notifier.people import staff
+from notifier.people import profiles, staff
 from notifier.people.person import GIVEN, Given, Person, as_given, channels_of, recall_people
 from notifier.pipeline.planning.orders import Order, Target, admin_user_ids, is_tried, routing_of
 
@@ -210,8 +209,8 @@ def keep_people(works: Sequence[Work]) -> tuple[list[Work], set[str]]:
     somebody else since the judging: then the whole batch is judged again.
     """
     actors = {recipient.id: work.item.caller.label for work in works for recipient in (*work.created, *work.changed)}
-    overtaken = people.create([recipient for work in works for recipient in work.created], actors=actors)
-    upserted = people.upsert([recipient for work in works for recipient in work.changed], actors=actors)
+    overtaken = profiles.create([recipient for work in works for recipient in work.created], actors=actors)
+    upserted = profiles.upsert([recipient for work in works for recipient in work.changed], actors=actors)
     moved = {user_id: channels_of(names) for user_id, names in upserted.moved.items()}
     return [
         replace(work, moved={one.id: moved[one.id] for one in work.changed if one.id in moved}) for work in works
@@ -307,7 +306,7 @@ def _judge(
     if submission.template and (template_name not in templates or is_ours):
         faults.append(Fault("/template", "unknown_template", f"there is no published template {submission.template!r}"))
     for index, recipient in enumerate(submission.recipients):
-        faults += people.check(recipient.changes, f"/recipients/{index}")
+        faults += profiles.check(recipient.changes, f"/recipients/{index}")
     if faults:
         return _refused(*faults)
     order = Order.of(
@@ -364,7 +363,7 @@ def _compare(batch: Sequence[Item], alone: Sequence[Judged]) -> tuple[list[Judge
     at_once = {user_id for size, ids in asked if size <= INLINE_LIMIT for user_id in ids}
     later = {user_id for size, ids in asked if size > INLINE_LIMIT for user_id in ids} - at_once
     persons = recall_people(at_once)
-    known = persons.keys() | (people.known_ids(later) if later else set())
+    known = persons.keys() | (profiles.known_ids(later) if later else set())
     first: dict[Key, Work] = {}
     compared: list[Judged] = []
     for item, judged in zip(batch, alone, strict=True):

@@ -27,7 +27,7 @@ from notifier.ground.ids import new_id, parse
 from notifier.ground.zones import zone_of
 from notifier.models import ApiKey, Producer, Schedule
 from notifier.models.producer import label_of
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.pipeline.intake import bulk_keys
 from notifier.pipeline.intake.accept import accept_part
 from notifier.pipeline.intake.dry_run import dry_run
@@ -218,7 +218,7 @@ def _without_missing(running: Sequence[tuple[Schedule, Item]]) -> tuple[list[tup
     One query. If a person is erased after it, the run is refused, and the next one leaves them out.
     """
     named = {recipient.id for _, item in running for recipient in item.submission.recipients if not recipient.changes}
-    known = people.known_ids(named) if named else set()
+    known = profiles.known_ids(named) if named else set()
     db.session.close()
     rest, told = list[tuple[Schedule, Item]](), dict[UUID, str]()
     for row, item in running:

@@ -35,9 +35,8 @@ class Beforehand:
         each = {_key(one): one for one in wanted}
         keys, ones = list(each), list(each.values())
         results = put_some_into_words(ones, _AT_ONCE + _FOR_EACH * len(ones))
-        left = [
-            index for index, result in enumerate(results) if result is None
-        ]  # the last ones: their turn comes in order
+        # The last ones: their turn comes in order
+        left = [index for index, result in enumerate(results) if result is None]
         if left:
             with contextlib.suppress(Rejected):  # no child process is free
                 results_apart = put_some_into_words([ones[index] for index in left], _APART, apart=True)

@@ -154,9 +154,8 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
     if notifications:
         db.session.execute(sa.insert(_notifications), notifications)
         db.session.execute(sa.insert(_deliveries), [draft.row() for draft in drafts])
-    caps.recount(
-        draft.notification_id for draft in routed if draft.status in lifecycle.LEFT_OUT
-    )  # no words, or not needed
+    # No words, or not needed
+    caps.recount(draft.notification_id for draft in routed if draft.status in lifecycle.LEFT_OUT)
     digests.gather(gathered)
     replacing.drop_older(places.values())
     shown = show(showings, now)
@@ -250,9 +249,8 @@ def _drafts(decided: Decided, now: datetime) -> list[DeliveryDraft]:
 def _expiry(decision: Route | Skip, target: Target) -> datetime | None:
     if isinstance(decision, Route):
         return decision.expires_at
-    return (
-        None if decision.summary is not None and not target.order.is_perishable else target.order.expires_at
-    )  # a digest may be days away
+    # A digest may be days away
+    return None if decision.summary is not None and not target.order.is_perishable else target.order.expires_at
 
 
 def _gathered(decided: Decided, drafts: Sequence[DeliveryDraft]) -> list[Entry]:

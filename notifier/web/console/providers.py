@@ -19,7 +19,7 @@ from notifier.channels.contract import Adapter
 from notifier.core.errors import Rejected
 from notifier.ground.config import current_settings
 from notifier.models import Address, Provider
-from notifier.operations import provider_trial as provider_test
+from notifier.operations import provider_trial
 from notifier.providers import accounts as providers
 from notifier.providers import flags, health
 from notifier.queries import providers as queries
@@ -176,7 +176,7 @@ def test(name: str) -> ResponseReturnValue:
     is_valid = form.validate()
     if is_valid:
         try:
-            key = provider_test.send(name, current_user.user_id, form.destination())
+            key = provider_trial.send(name, current_user.user_id, form.destination())
         except Rejected as error:
             form.refuse(error, {"/value": "to"})
             is_valid = False
@@ -232,13 +232,13 @@ def _page(
     test = {}
     if name is not None:
         form_for_test = test_form or _destination_form(name, DestinationForm(formdata=None))
-        test = {"test_form": form_for_test, "why_no_test": provider_test.why_not(name, current_user.user_id)}
+        test = {"test_form": form_for_test, "why_no_test": provider_trial.why_not(name, current_user.user_id)}
     return render_template("admin/provider.html", form=form, adapter=model, name=name, held=held or set(), **test)
 
 
 def _destination_form(name: str, form: DestinationForm) -> DestinationForm:
     """With the addresses of the admin's own to choose from; those that are secret are not shown in full."""
-    mine = provider_test.destinations(name, current_user.user_id)
+    mine = provider_trial.destinations(name, current_user.user_id)
     form.to.label.text = "Another destination" if mine else "Destination"
     form.own.choices = [
         SelectChoice(str(address.id), f"{address.masked if _is_secret(address) else address.value} (yours)")

@@ -22,7 +22,7 @@ from notifier.core.segments import segments
 from notifier.core.wording import TemplateSource
 from notifier.ground.extensions import redis_store
 from notifier.models import EventType
-from notifier.operations import template_trial as template_preview
+from notifier.operations import template_trial
 from notifier.web.access import allow, page_blueprint
 from notifier.words.render import RenderFault, find_words
 
@@ -71,7 +71,7 @@ def shown(
     source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None
 ) -> dict[str, Any]:
     """The data for `template_preview.html`: `fault`, or the message by its parts."""
-    result = template_preview.preview(source, channel, locale, data, type)
+    result = template_trial.preview(source, channel, locale, data, type)
     if isinstance(result, RenderFault):
         return {"fault": _fault(result, source, channel, locale)}
     views = [

@@ -21,7 +21,7 @@ from notifier.catalogue import samples, templates
 from notifier.channels import CHANNELS
 from notifier.core.errors import Rejected
 from notifier.core.wording import ANY_CHANNEL, DRAFT, FIELDS, PUBLISHED, TemplateSource, Words
-from notifier.operations import template_trial as template_preview
+from notifier.operations import template_trial
 from notifier.queries import templates as queries
 from notifier.web.access import allow, page_blueprint
 from notifier.web.console.template_previews import keep_sample, kept_sample, shown
@@ -163,7 +163,7 @@ def _trouble(source: TemplateSource) -> list[tuple[str, str, str]]:
     type_ = queries.type_of(source.key)
     data = samples.sample_of(source.key, type_.schema if type_ else None)
     places = sorted(source.contents)
-    results = template_preview.preview_each(
+    results = template_trial.preview_each(
         source, [(_any_shape(channel), locale) for channel, locale in places], data, type_
     )
     return [
@@ -278,7 +278,7 @@ def test(key: str, version: int) -> ResponseReturnValue:
         return _editor(source, place, form), 422
     to_sandbox = request.form.get("to") == "sandbox"
     try:
-        answer = template_preview.send_to_author(
+        answer = template_trial.send_to_author(
             key,
             version,
             _type_key(key, form),

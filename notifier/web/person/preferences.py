@@ -6,7 +6,7 @@ from flask_login import current_user
 
 from notifier.core.errors import Rejected
 from notifier.ledgers import audit
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.queries import users
 from notifier.queries.notifications import Sight
 from notifier.web.access import allow, page_blueprint
@@ -49,7 +49,7 @@ def erase() -> ResponseReturnValue:
         ), 422
     try:
         with audit.acting_as(audit.THEMSELVES):
-            people.erase(current_user.user_id)
+            profiles.erase(current_user.user_id)
     except Rejected:
         return preference_page.show(_desk(), Tried("erase", request.form, {"confirm": preference_page.REFUSED})), 409
     leave()

@@ -55,9 +55,8 @@ def act(token: str) -> ResponseReturnValue:
             conditions=valid_tokens.conditions_of(wish),
         )
     except Rejected as error:
-        if (
-            error.code != "not_found"
-        ):  # a channel that is there no longer; but who is gone is sent nothing any more, as they wish
+        # A channel that is there no longer; but who is gone is sent nothing any more, as they wish
+        if error.code != "not_found":
             return error_page(404, _BROKEN)
     return render_template("unsubscribe.html", wish=wish, is_done=True)
 

@@ -21,7 +21,7 @@ from notifier.people import preferences as choosing
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.pipeline.intake.cancel import cancel
 from notifier.pipeline.intake.judge import Caller
-from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import due
 from notifier.signals.queueing import queue
 from tests.stored import deliveries, rows
 from tests.stored import sent_statements as statements
@@ -93,7 +93,7 @@ def test_an_urgent_one_is_tried_again_at_once(app: APIFlask, submit: Submit) -> 
     deliver([row.id])
     [row] = deliveries()
     assert (row.status, row.reason) == ("waiting", "retry")
-    assert sweep.ring_due() == 1
+    assert due.ring_due() == 1
     assert queue("email.urgent").job_ids == [show("dlv", row.id)]
 
 

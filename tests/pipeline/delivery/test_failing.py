@@ -15,11 +15,10 @@ from notifier.core.submission import InlineRecipient
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import Address, Attempt, Delivery, InboxItem, Notification, Suppression
-from notifier.people import addresses
-from notifier.people import profiles as people
+from notifier.people import addresses, profiles
 from notifier.pipeline.delivery.deliver import begin, deliver, send
 from notifier.pipeline.delivery.record import record
-from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import due
 from notifier.providers import health
 from notifier.signals.queueing import queue
 from tests.pipeline.upkeep.test_due import wake
@@ -202,7 +201,7 @@ def test_giving_the_profile_again_revives_a_dead_address_once_a_day(
     def again(at: str) -> Any:
         """How a message fares after the profile was given again."""
         time_machine.move_to(at, tick=False)
-        people.upsert(to(), revives=True)
+        profiles.upsert(to(), revives=True)
         db.session.commit()
         submit("p0", channels=("email",))
         deliver_queued()
@@ -404,7 +403,7 @@ def test_an_in_app_item_may_be_the_last_step(app: APIFlask, submit: Submit) -> N
         routing="first",
     )
     deliver([row.id for row in deliveries(channel="sms")])
-    sweep.ring_due()
+    due.ring_due()
     assert [(row.channel, row.status) for row in deliveries()] == [("sms", "failed"), ("inapp", "delivered")]
 
 
@@ -422,7 +421,7 @@ def test_held_steps_expire_with_their_notification(app: APIFlask, submit: Submit
 
     with transaction() as session:
         session.query(Delivery).update({"expires_at": now()})
-    sweep.ring_due()
+    due.ring_due()
     assert [(row.channel, row.status) for row in deliveries(channel="email")] == [("email", "expired")]
 
 
@@ -468,7 +467,7 @@ def test_of_several_addresses_the_one_that_accepted_is_never_sent_to_again(app: 
     for _ in range(3):
         deliver([row.id for row in deliveries(channel="webhook")])
         wake()
-        sweep.ring_due()
+        due.ring_due()
     server.shutdown()
     accepted, other = sorted(deliveries(channel="webhook"), key=lambda row: row.status != "sent")
     assert (accepted.status, accepted.tries, received) == ("sent", 1, [show("dlv", accepted.id)])

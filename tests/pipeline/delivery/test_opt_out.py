@@ -14,8 +14,7 @@ from apiflask import APIFlask
 
 from notifier.core.submission import InlineRecipient
 from notifier.ground.database import transaction
-from notifier.people import preferences
-from notifier.people import profiles as people
+from notifier.people import preferences, profiles
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.judge import Item
 from tests.stored import deliveries
@@ -64,7 +63,7 @@ class Sender:
 def senders(app: APIFlask, environment: dict[str, str], root: Path, caller: Any) -> Iterator[list[Sender]]:
     """Two, with as much waiting to be sent to Erin as they cannot have done when she opts out."""
     with transaction():
-        people.upsert([InlineRecipient("erin", {"email": "erin@example.test"})])
+        profiles.upsert([InlineRecipient("erin", {"email": "erin@example.test"})])
     accept(
         [
             Item(caller, submission("erin", data={"order_id": f"A{number}"}, channels=("email",)))
@@ -90,10 +89,8 @@ def test_nothing_that_begins_after_saved_was_shown_is_sent(senders: list[Sender]
     told = [entry for sender in senders for entry in sender.rounds]
     before = [entry for entry in told if entry["began_at"] < saved_at]
     after = [entry for entry in told if entry["began_at"] > saved_at]
-    assert all(
-        entry["sent"] >= 3 and entry["shown"] == 1 for entry in before[: BEFORE - 1]
-    )  # both go on as long as they may
+    # Both go on as long as they may
+    assert all(entry["sent"] >= 3 and entry["shown"] == 1 for entry in before[: BEFORE - 1])
     assert {(entry["sent"], entry["shown"]) for entry in after} == {(0, 0)}
-    assert (
-        sum(entry["opted_out"] for entry in after) == sum(entry["claimed"] for entry in after) >= 2 * AFTER
-    )  # planned before, and asked again
+    # Planned before, and asked again
+    assert sum(entry["opted_out"] for entry in after) == sum(entry["claimed"] for entry in after) >= 2 * AFTER

@@ -19,7 +19,7 @@ from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.models import Address, InboxItem, InboxState, Notification, Submission, User
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.expand import expand
 from notifier.pipeline.intake.group_commit import GroupCommit
@@ -260,7 +260,7 @@ def test_a_replay_gets_the_first_answer_whatever_has_changed_since(cast: dict[st
     send_at = now() + timedelta(hours=1)
     item = Item(caller, submission("dave", send_at=send_at, idempotency=("k1", "aa" * 32)))
     [first] = accept([item])
-    people.erase("dave")
+    profiles.erase("dave")
     with time_machine.travel(send_at + timedelta(hours=1)):
         [second] = accept([item])
     assert isinstance(first, Accepted)

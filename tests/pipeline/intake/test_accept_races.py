@@ -14,7 +14,7 @@ from notifier.ground import database
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Delivery, InboxItem, InboxState, User
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.pipeline.intake import accept as module
 from notifier.pipeline.intake import judge
 from notifier.pipeline.intake.accept import accept
@@ -103,7 +103,7 @@ def test_somebody_is_erased_whatever_else_is_going_on(app: APIFlask, cast: dict[
 
     def erase() -> None:
         with app.app_context():
-            erased.append(people.erase("alice"))
+            erased.append(profiles.erase("alice"))
 
     thread = threading.Thread(target=erase)
     with transaction() as session:

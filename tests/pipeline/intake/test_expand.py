@@ -19,7 +19,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import parse
 from notifier.models import InboxItem, Notification, Submission
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.pipeline.intake.expand import CHUNK, expand, next_chunk, store_chunk
 from notifier.pipeline.upkeep import lost
 from notifier.signals.queueing import EXPAND_QUEUE, queue
@@ -166,7 +166,7 @@ def test_others_write_between_two_chunks(app: APIFlask, large: Submission) -> No
 
     def write() -> None:
         with app.app_context(), transaction():
-            people.upsert([InlineRecipient("somebody-else", {"name": "E"})])
+            profiles.upsert([InlineRecipient("somebody-else", {"name": "E"})])
 
     other = threading.Thread(target=write)
     other.start()
@@ -178,7 +178,7 @@ def test_somebody_erased_between_two_chunks_is_dealt_with_and_gets_nothing(large
     chunk = next_chunk(large.id)
     assert chunk is not None
     store_chunk(chunk)
-    people.erase(CROWD[-1])
+    profiles.erase(CROWD[-1])
     assert expand(large.id) == CHUNK
     assert progress() == ("expanded", len(CROWD))
     assert stored() == Counter(CROWD[:-1])

@@ -20,8 +20,7 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import parse
 from notifier.models import Address, Capture, Delivery, Digest, Notification, Preference, Schedule, Suppression, User
 from notifier.people import preferences as choosing
-from notifier.people import profiles as people
-from notifier.people import suppressions
+from notifier.people import profiles, suppressions
 from notifier.pipeline.delivery.claim import claim
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.pipeline.intake import schedules
@@ -29,7 +28,7 @@ from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.expand import expand
 from notifier.pipeline.intake.judge import Caller, Item
-from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import due
 from notifier.pipeline.upkeep.summaries import GRACE, close_due
 from notifier.queries import users
 from notifier.queries.notifications import Sight
@@ -248,7 +247,7 @@ def test_a_digest_goes_where_each_was_to_go(submit: Submit, shop: Caller) -> Non
     db.session.execute(sa.update(Digest).values(due_at=now() - GRACE))
     db.session.commit()
     close_due()
-    sweep.ring_due()
+    due.ring_due()
     assert sorted(sent_to()) == ["alice@example.test", OTHER]
     by_address = {capture.content["to"]: capture.content["text"] for capture in rows(Capture)}
     assert "otto" in by_address[OTHER]
@@ -260,7 +259,7 @@ def test_they_are_exported_with_the_person_and_erased_with_them(submit: Submit, 
     submit(ALICE, caller=shop, channels=("email",))
     [exported] = users.export("alice", Sight())["notifications"]
     assert exported["given"] == ALICE.changes
-    people.erase("alice")
+    profiles.erase("alice")
     assert [(row.data, row.given) for row in rows(Notification)] == [(None, None)]
 
 

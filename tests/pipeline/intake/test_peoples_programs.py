@@ -27,8 +27,7 @@ from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.expand import expand
 from notifier.pipeline.intake.judge import Caller, Item
 from notifier.pipeline.planning import beforehand
-from notifier.pipeline.upkeep import due as sweep
-from notifier.pipeline.upkeep import summaries
+from notifier.pipeline.upkeep import due, summaries
 from notifier.words import language, render
 from tests.stored import deliveries, rows
 from tests.submitting import submission
@@ -106,7 +105,7 @@ def show_what_is_due(submit: Submit) -> None:
     submit("alice", channels=("inapp",), send_at=now() + timedelta(hours=1))
     with transaction() as session:
         session.execute(sa.update(Delivery).values(wake_at=now()))
-    assert sweep.ring_due() == 1
+    assert due.ring_due() == 1
 
 
 def close_a_digest(submit: Submit) -> None:
@@ -190,7 +189,7 @@ def test_words_that_are_too_much_for_a_batch_are_shown_by_the_scheduler(
     ]
     assert rows(InboxItem) == []
     monkeypatch.undo()
-    sweep.ring_due()
+    due.ring_due()
     assert [(row.channel, row.status, row.reason) for row in deliveries()] == [
         ("inapp", "delivered", None),
         ("email", "skipped", "not_needed"),

@@ -18,7 +18,7 @@ from notifier.ground.database import transaction
 from notifier.ground.ids import show
 from notifier.models import ApiKey, Delivery, Notification, Schedule
 from notifier.models import Submission as SubmissionRow
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.pipeline.intake import schedules
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.judge import Caller, Item
@@ -165,7 +165,7 @@ def test_who_dies_after_submitting_and_before_saying_so_submits_nothing_twice(ma
 
 def test_a_run_that_is_refused_says_why_and_the_next_one_comes(make: Make) -> None:
     make(what=submission("dave"))
-    people.erase("dave")
+    profiles.erase("dave")
     fall_due()
     schedules.submit_due()
     [schedule] = rows(Schedule)
@@ -252,7 +252,7 @@ def test_what_it_submits_survives_being_kept(make: Make, key: tuple[Caller, UUID
 def test_who_was_erased_is_left_out_and_named_and_the_others_hear_it(make: Make) -> None:
     make(what=submission("alice", "bob", "dave", channels=("email",)))
     for name in ("bob", "dave"):
-        people.erase(name)
+        profiles.erase(name)
     fall_due()
 
     schedules.submit_due()
@@ -265,7 +265,7 @@ def test_who_was_erased_is_left_out_and_named_and_the_others_hear_it(make: Make)
 
 def test_when_nobody_is_left_the_run_is_refused_and_the_schedule_goes_on(make: Make) -> None:
     make(what=submission("bob", channels=("email",)))
-    people.erase("bob")
+    profiles.erase("bob")
     fall_due()
 
     schedules.submit_due()
@@ -274,7 +274,7 @@ def test_when_nobody_is_left_the_run_is_refused_and_the_schedule_goes_on(make: M
     assert (schedule.last_fault, rows(Notification)) == ("/recipients/0: there is no user 'bob'", [])
     assert schedule.next_at is not None
     with transaction():
-        people.upsert([InlineRecipient("bob", {"email": "bob@example.test"})])
+        profiles.upsert([InlineRecipient("bob", {"email": "bob@example.test"})])
     fall_due()
     schedules.submit_due()
     assert ([n.user_id for n in rows(Notification)], rows(Schedule)[0].last_fault) == (["bob"], None)
@@ -286,7 +286,7 @@ def test_a_run_makes_nobody_anew_who_was_erased(make: Make) -> None:
     make(what=submission(InlineRecipient("frank", {"email": "erin@x.test"})))
     fall_due()
     schedules.submit_due()
-    people.erase("erin")
+    profiles.erase("erin")
     fall_due(now() - timedelta(seconds=30))
 
     schedules.submit_due()
@@ -295,7 +295,7 @@ def test_a_run_makes_nobody_anew_who_was_erased(make: Make) -> None:
     assert first.body["recipients"] == [{"id": "alice", "changes": {}}, {"id": "erin", "changes": {}}]
     assert other.body["recipients"] == [{"id": "frank", "changes": {"email": "erin@x.test"}}]
     assert first.last_fault == "left out, since there is no such user: erin"
-    assert people.known_ids(["erin"]) == set()
+    assert profiles.known_ids(["erin"]) == set()
 
 
 @pytest.mark.parametrize("dedupe", [None, True, False])

@@ -11,14 +11,14 @@ from apiflask import APIFlask
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
-from notifier.inbox import marks as inbox
+from notifier.inbox import marks
 from notifier.inbox.marks import Chosen
 from notifier.ledgers import scores
 from notifier.models import ChannelPrior, ChannelScore, Notification, User
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.judge import Caller, Item
-from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import due
 from tests.pipeline.intake.test_accept_races import at_once
 from tests.pipeline.upkeep.test_due import wake
 from tests.stored import deliveries, rows
@@ -113,7 +113,7 @@ def test_what_went_out_is_counted(submit: Submit, cast: Any, channel: str, email
 def test_of_other_routings_nothing_is_counted(submit: Submit, cast: Any, routing: str) -> None:
     submit("alice", channels=BOTH, routing=routing)
     work()
-    inbox.read("alice", Chosen())
+    marks.read("alice", Chosen())
     assert known() == []
 
 
@@ -131,10 +131,10 @@ def test_an_item_is_opened_once_however_often_it_is_read(submit: Submit, cast: A
     first = rows(Notification)[0].id
     [item] = [row.id for row in deliveries(notification_id=first)]
     for _ in range(2):
-        inbox.read("alice", Chosen((item,)))
-        inbox.unread("alice", Chosen((item,)))
+        marks.read("alice", Chosen((item,)))
+        marks.unread("alice", Chosen((item,)))
     assert known() == [("alice", "inapp", 3, 1)]
-    inbox.read("alice", Chosen())
+    marks.read("alice", Chosen())
     assert known() == [("alice", "inapp", 3, 3)]
 
 
@@ -142,7 +142,7 @@ def test_a_scheduled_item_counts_when_it_is_shown(submit: Submit, cast: Any) -> 
     submit("alice", channels=("inapp",), routing="best", send_at=now() + timedelta(hours=1))
     assert known() == []
     wake()
-    sweep.ring_due()
+    due.ring_due()
     assert known() == [("alice", "inapp", 1, 0)]
 
 
@@ -156,11 +156,11 @@ def test_counts_of_two_batches_add_up(app: APIFlask, submit: Submit, cast: Any) 
             crowd("alice", "bob"),
             crowd("bob", "alice"),
             crowd("bob"),
-            lambda: inbox.read("alice", Chosen()) and None,
+            lambda: marks.read("alice", Chosen()) and None,
         )
         == [None] * 4
     )
-    inbox.read("alice", Chosen())
+    marks.read("alice", Chosen())
     assert known() == [("alice", "inapp", 20, 20), ("bob", "inapp", 30, 0)]
 
 
@@ -218,7 +218,7 @@ def test_by_and_by_it_sends_by_what_the_person_opens(submit: Submit, cast: Any) 
     for _ in range(40):
         submit("alice", channels=("email", "inapp"), routing="best")
         work()
-        inbox.read("alice", Chosen())
+        marks.read("alice", Chosen())
     [mails, items] = [row for row in known() if row[0] == "alice"]
     assert (mails[1], items[1]) == ("email", "inapp")
     assert items[2] == items[3] > 3 * mails[2]

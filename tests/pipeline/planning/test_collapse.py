@@ -16,7 +16,7 @@ from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.ids import parse, show
-from notifier.inbox import marks as inbox
+from notifier.inbox import marks
 from notifier.inbox.marks import Chosen
 from notifier.models import Capture, CollapseHead, Delivery, InboxItem, InboxState, Notification
 from notifier.pipeline.delivery.deliver import begin, deliver, send
@@ -27,7 +27,7 @@ from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.expand import expand
 from notifier.pipeline.intake.judge import Caller, Item
 from notifier.pipeline.planning import replacing
-from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import due
 from notifier.queries import inbox as queries
 from tests.pipeline.intake.test_accept_races import at_once
 from tests.pipeline.upkeep.test_due import wake
@@ -89,7 +89,7 @@ def test_cancelling_the_newer_one_brings_the_older_one_back(say: Any, cast: Any)
     newer = say("shipped", send_at=now() + HOUR)
     assert said()[0] == ("placed", "email", "skipped", "superseded")
     cancel(parse("ntf", newer))
-    sweep.ring_due()
+    due.ring_due()
     assert said() == [("placed", "email", "queued", None), ("shipped", "email", "cancelled", "cancelled")]
     assert [row.detail for row in deliveries(status="queued")] == [{}]
     assert [outcome.status for outcome in deliver([row.id for row in deliveries()])] == ["delivered"]
@@ -98,7 +98,7 @@ def test_cancelling_the_newer_one_brings_the_older_one_back(say: Any, cast: Any)
 def test_what_comes_back_waits_for_what_it_waited_for(say: Any, cast: Any) -> None:
     say("placed", send_at=now() + 2 * HOUR)
     cancel(parse("ntf", say("shipped", send_at=now() + HOUR)))
-    sweep.ring_due()
+    due.ring_due()
     assert said()[0] == ("placed", "email", "waiting", "scheduled")
     say("delivered")
     assert said()[0] == ("placed", "email", "skipped", "superseded")
@@ -200,8 +200,8 @@ def test_an_unread_item_is_replaced(say: Any, cast: Any, ear: Any) -> None:
 
 def mark(name: str) -> Callable[[], Any]:
     if name == "snooze":
-        return lambda: inbox.snooze("alice", Chosen(), now() + HOUR)
-    return lambda: getattr(inbox, name)("alice", Chosen())
+        return lambda: marks.snooze("alice", Chosen(), now() + HOUR)
+    return lambda: getattr(marks, name)("alice", Chosen())
 
 
 LEFT: dict[str, tuple[str, bool, tuple[int, int], list[str]]] = {
@@ -225,7 +225,7 @@ def test_what_was_read_or_put_away_stays(
         counted,
         left,
     )
-    inbox.wake_snoozed(now() + 2 * HOUR)
+    marks.wake_snoozed(now() + 2 * HOUR)
     assert (counts(), in_view()) == (counted, left)
 
 
@@ -235,9 +235,9 @@ def test_a_replaced_item_cannot_be_brought_back(say: Any, cast: Any) -> None:
     old = rows(InboxItem)[0].id
     for name in ("unarchive", "read", "seen", "snooze"):
         answer = (
-            inbox.snooze("alice", Chosen((old,)), now())
+            marks.snooze("alice", Chosen((old,)), now())
             if name == "snooze"
-            else getattr(inbox, name)("alice", Chosen((old,)))
+            else getattr(marks, name)("alice", Chosen((old,)))
         )
         assert (answer["seq"], answer["unread"]) == (3, 1)
 
@@ -256,7 +256,7 @@ def test_an_item_for_later_replaces_when_it_is_shown(say: Any, cast: Any, ear: A
     assert (in_view(), counts()) == (["shipped"], (1, 1))
     ear.heard()
     wake()
-    sweep.ring_due()
+    due.ring_due()
     assert (in_view(), counts(), [event for _, event, _ in ear.heard()]) == (["delivered"], (1, 1), ["item", "state"])
 
 
@@ -335,7 +335,7 @@ def test_one_that_is_being_sent_is_not_tried_again(say: Any, cast: Any) -> None:
     record(tasks)
     assert said()[0] == ("shipped", "email", "waiting", "retry")
     wake()
-    sweep.ring_due()
+    due.ring_due()
     assert [(outcome.status, outcome.explanation) for outcome in deliver([deliveries()[0].id])] == [
         ("skipped", "superseded")
     ]
@@ -351,7 +351,7 @@ def test_what_a_scheduler_held_just_then_is_stopped_later(say: Any, cast: Any, c
             .where(Delivery.id == deliveries()[0].id)
             .values(status="waiting", reason="scheduled", wake_at=now(), detail={})
         )
-    sweep.ring_due()
+    due.ring_due()
     deliver([row.id for row in deliveries(status="queued")])
     older = deliveries()[0]
     assert (older.status, older.reason, older.detail) == ("skipped", "superseded", {"superseded_by": newest})

@@ -15,7 +15,7 @@ from apiflask import APIFlask
 from notifier.core.submission import InlineRecipient
 from notifier.ground.database import transaction
 from notifier.ground.ids import parse
-from notifier.inbox import marks as inbox
+from notifier.inbox import marks
 from notifier.inbox.marks import Chosen
 from notifier.models import Address, Capture, Delivery, EventType, InboxItem, Notification
 from notifier.people import preferences
@@ -24,7 +24,7 @@ from notifier.pipeline.delivery.record import record
 from notifier.pipeline.intake.cancel import cancel
 from notifier.pipeline.intake.expand import expand
 from notifier.pipeline.planning.routing import follow
-from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import due
 from tests.pipeline.intake.test_accept_races import at_once
 from tests.stored import deliveries, rows
 from tests.stored import sent_statements as statements
@@ -54,12 +54,12 @@ def fates() -> Fates:
 
 def work() -> None:
     """What scheduler and worker do at this moment."""
-    sweep.ring_due()
+    due.ring_due()
     deliver([row.id for row in deliveries(status="queued")])
 
 
 def read_all(user_id: str = "alice") -> None:
-    inbox.read(user_id, Chosen())
+    marks.read(user_id, Chosen())
 
 
 def test_the_next_step_comes_when_nothing_was_read_in_time(submit: Submit, cast: Any, clock: Any) -> None:
@@ -100,8 +100,8 @@ def test_a_read_between_two_steps_cancels_what_is_left(submit: Submit, cast: Any
 
 def test_to_see_or_to_archive_is_not_to_read(submit: Submit, cast: Any, clock: Any) -> None:
     submit("alice", channels=STEPS, routing="escalate")
-    inbox.seen("alice", Chosen())
-    inbox.archive("alice", Chosen())
+    marks.seen("alice", Chosen())
+    marks.archive("alice", Chosen())
     assert fates()[1:] == [("email", "waiting", "escalation"), ("sms", "waiting", "escalation")]
 
 
@@ -219,7 +219,7 @@ def test_it_ends_with_its_expiry(submit: Submit, cast: Any, clock: Any) -> None:
 def test_a_step_that_is_queued_when_it_is_read_is_not_sent(submit: Submit, cast: Any, clock: Any) -> None:
     submit("alice", channels=STEPS, routing="escalate")
     clock.shift(timedelta(minutes=15))
-    sweep.ring_due()
+    due.ring_due()
     read_all()
     assert fates()[1] == ("email", "queued", None)
     work()
@@ -306,5 +306,5 @@ def test_a_large_audience_is_escalated_alike(submit: Submit, clock: Any) -> None
 def test_a_scheduled_item_ends_routing_first_when_it_is_shown(submit: Submit, cast: Any, clock: Any) -> None:
     submit("alice", channels=("inapp", "email"), routing="first", send_at=NOON + timedelta(hours=1))
     clock.shift(timedelta(hours=1))
-    sweep.ring_due()
+    due.ring_due()
     assert fates() == [("inapp", "delivered", None), ("email", "skipped", "not_needed")]

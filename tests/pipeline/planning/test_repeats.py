@@ -25,7 +25,7 @@ from notifier.ground.encryption import vault
 from notifier.ground.ids import new_id, parse
 from notifier.models import ContentMark, EventType, InboxItem, Notification, Submission
 from notifier.people import preferences as choosing
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.pipeline.intake import own
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.cancel import cancel
@@ -41,9 +41,8 @@ Submit = Callable[..., Any]
 submission = partial(submitting.submission, dedupe=None)  # as of a producer that says nothing about it
 LIKE: dict[str, Any] = {"type": "like", "data": {"actor": "Mira", "text": "Nice mug"}, "channels": ("inapp",)}
 
-ON_ONE_DATABASE = pytest.mark.parametrize(
-    "database_url", ["sqlite"], indirect=True, scope="session"
-)  # the rule is the same on both
+# The rule is the same on both
+ON_ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 
 
 @pytest.fixture
@@ -303,7 +302,7 @@ def test_a_large_submission_and_a_rehearsal_compare_it_too(
 ) -> None:
     others = [InlineRecipient(f"p{n}", {}) for n in range(size - 1)]
     with transaction():
-        people.create(others, actors={})
+        profiles.create(others, actors={})
 
     def say(email: str) -> str:
         answer = submit(InlineRecipient("alice", {"email": email}), *others, **MAIL, caller=shop)
@@ -519,7 +518,7 @@ def test_marks_go_with_the_person_and_tell_nobody_what_was_said(cast: dict[str, 
     submit("alice", **LIKE)
     [mark] = rows(ContentMark)
     assert len(mark.digest) == 32
-    people.erase("alice")
+    profiles.erase("alice")
     assert rows(ContentMark) == []
 
 
@@ -572,7 +571,7 @@ def test_repeats_cost_two_statements_more_however_many(cast: dict[str, str], cal
 
 def test_a_large_submission_is_compared_too(app: APIFlask, caller: Caller, submit: Submit) -> None:
     with transaction():
-        people.upsert([people.InlineRecipient(f"u{i}", {"name": "U"}) for i in range(101)])
+        profiles.upsert([profiles.InlineRecipient(f"u{i}", {"name": "U"}) for i in range(101)])
     everybody = tuple(f"u{i}" for i in range(101))
     earlier = submit("u7", **LIKE, dedupe=True)
     for _ in range(2):
@@ -586,7 +585,7 @@ def test_a_large_submission_is_compared_too(app: APIFlask, caller: Caller, submi
 
 
 def test_on_and_off_survive_expansion(app: APIFlask, submit: Submit) -> None:
-    crowd = [people.InlineRecipient(f"u{i}", {"name": "U"}) for i in range(101)]
+    crowd = [profiles.InlineRecipient(f"u{i}", {"name": "U"}) for i in range(101)]
     for dedupe in (None, False):
         submit(*crowd, **LIKE, dedupe=dedupe)
     for row in rows(Submission, recipients=101):

@@ -18,8 +18,7 @@ from notifier.ground.ids import show
 from notifier.models import Attempt, Delivery, IdempotencyKey, InboxItem, Notification, Submission
 from notifier.people import preferences
 from notifier.pipeline.delivery.claim import claim
-from notifier.pipeline.upkeep import due as sweep
-from notifier.pipeline.upkeep import lapsed, lost
+from notifier.pipeline.upkeep import due, lapsed, lost
 from notifier.signals import queueing
 from notifier.signals.queueing import queue
 from tests.stored import deliveries, rows
@@ -40,9 +39,9 @@ def test_what_is_due_is_queued_and_rung(app: APIFlask, submit: Submit) -> None:
     submit(ERIN, channels=("email",), send_at=now() + timedelta(hours=1))
     [row] = deliveries()
     assert (row.status, row.reason, queue("email.high").job_ids) == ("waiting", "scheduled", [])
-    assert sweep.ring_due() == 0
+    assert due.ring_due() == 0
     wake()
-    assert sweep.ring_due() == 1
+    assert due.ring_due() == 1
     [row] = deliveries()
     assert (row.status, row.reason) == ("queued", None)
     assert queue("email.high").job_ids == [show("dlv", row.id)]
@@ -52,7 +51,7 @@ def test_a_due_in_app_item_is_shown_without_a_worker(app: APIFlask, submit: Subm
     submit(ERIN, channels=("inapp",), send_at=now() + timedelta(hours=1))
     assert rows(InboxItem) == []
     wake()
-    sweep.ring_due()
+    due.ring_due()
     [row] = deliveries()
     [item] = rows(InboxItem)
     assert (row.status, item.id, item.user_id) == ("delivered", row.id, "erin")
@@ -62,7 +61,7 @@ def test_a_due_in_app_item_that_the_person_has_switched_off_since_is_not_shown(a
     submit(ERIN, channels=("inapp",), send_at=now() + timedelta(hours=1))
     preferences.change("erin", {"channels": {"inapp": False}}, replace=False, source="test")
     wake()
-    sweep.ring_due()
+    due.ring_due()
     assert [(row.status, row.reason, row.detail["because"]) for row in deliveries()] == [
         ("skipped", "opted_out", "channel")
     ]
@@ -74,7 +73,7 @@ def test_a_due_in_app_item_that_cannot_be_put_into_words_says_why(app: APIFlask,
     with transaction() as session:
         session.execute(sa.update(Notification).values(data={}))
     wake()
-    sweep.ring_due()
+    due.ring_due()
     [row] = deliveries()
     assert (row.status, row.reason) == ("skipped", "template_error")
     assert "order_id" in row.detail["message"]
@@ -85,7 +84,7 @@ def test_what_expired_while_waiting_says_so(app: APIFlask, submit: Submit) -> No
     with transaction() as session:
         session.execute(sa.update(Delivery).values(expires_at=now()))
     wake()
-    sweep.ring_due()
+    due.ring_due()
     assert [(row.status, row.reason, row.wake_at) for row in deliveries()] == [("expired", "expired", None)] * 2
 
 
@@ -226,7 +225,7 @@ def test_two_schedulers_move_each_row_once(app: APIFlask, submit: Submit) -> Non
     def run() -> None:
         with app.app_context():
             barrier.wait()
-            moved.append(sweep.ring_due())
+            moved.append(due.ring_due())
 
     threads = [threading.Thread(target=run) for _ in range(4)]
     for thread in threads:
@@ -287,5 +286,5 @@ def test_idempotency_keys_are_kept_for_a_day(app: APIFlask, submit: Submit) -> N
             .where(IdempotencyKey.key == "old")
             .values(created_at=now() - timedelta(hours=24, seconds=1))
         )
-    assert sweep.prune() == 1
+    assert due.prune() == 1
     assert [row.key for row in rows(IdempotencyKey)] == ["new"]

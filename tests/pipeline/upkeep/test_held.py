@@ -14,7 +14,7 @@ from notifier.ground.clock import now
 from notifier.models import Notification
 from notifier.people import preferences
 from notifier.pipeline.delivery.deliver import deliver
-from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import due
 from tests.stored import deliveries, rows
 
 Submit = Callable[..., Any]
@@ -31,7 +31,7 @@ def mute(days: float = 3) -> None:
 
 def go_on() -> None:
     """Scheduler and worker, once."""
-    sweep.ring_due()
+    due.ring_due()
     deliver([row.id for row in deliveries(status="queued")])
 
 

@@ -10,41 +10,22 @@ from apiflask import APIFlask
 
 from notifier import channels
 from notifier.core.lifecycle import WAITING
-from notifier.core.submission import PRIORITIES, InlineRecipient
+from notifier.core.submission import PRIORITIES
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import new_id
-from notifier.models import Delivery, InboxItem, Notification, Submission
-from notifier.people import profiles as people
-from notifier.pipeline.upkeep import due as sweep
-from notifier.pipeline.upkeep import pacing
+from notifier.models import Delivery, InboxItem
+from notifier.pipeline.upkeep import due, pacing
 from notifier.queries.overview import held_back
 from notifier.signals.queueing import queue
-from tests.stored import rows
+from tests.stored import rows, store_newsletter
 from tests.stored import sent_statements as statements
 
 
 @pytest.fixture
 def notification(app: APIFlask) -> UUID:
-    """One to which any number of deliveries may belong."""
-    submission, key = new_id(), new_id()
-    with transaction() as session:
-        people.upsert([InlineRecipient("erin")])
-        session.add(Submission(id=submission, type="newsletter", recipients=1, expanded=1))
-        session.flush()
-        session.add(
-            Notification(
-                id=key,
-                submission_id=submission,
-                user_id="erin",
-                type="newsletter",
-                category="marketing",
-                priority="low",
-                data={"title": "T", "body": "B"},
-            )
-        )
-    return key
+    return store_newsletter()
 
 
 def fall_due(notification: UUID, count: int, channel: str, priority: str, at: datetime | None = None) -> list[UUID]:
@@ -73,7 +54,7 @@ def in_line(name: str) -> int:
 def release() -> int:
     """As the scheduler does it: on and on while batches are full."""
     batches = 1
-    while sweep.ring_due() == pacing.BATCH:
+    while due.ring_due() == pacing.BATCH:
         batches += 1
     return batches
 
@@ -108,19 +89,19 @@ def test_what_is_urgent_and_what_goes_elsewhere_passes_a_large_release(app: APIF
     ours = [
         fall_due(notification, 1, *lane, later)[0] for lane in (("email", "urgent"), ("push", "high"), ("sms", "low"))
     ]
-    assert sweep.ring_due() == pacing.BATCH
+    assert due.ring_due() == pacing.BATCH
     assert [in_line(name) for name in ("email.urgent", "push.high", "sms.low")] == [1, 1, 0]
     release()
     assert in_line("sms.low") == 1
     ours += fall_due(notification, 1, "email", "urgent", later)  # the queue of low mail is full by now
-    sweep.ring_due()
+    due.ring_due()
     assert [row.status for row in rows(Delivery) if row.id in ours] == ["queued"] * 4
 
 
 def test_the_oldest_of_a_kind_goes_first(app: APIFlask, notification: UUID) -> None:
     young = fall_due(notification, 3, "email", "low", now() - timedelta(minutes=1))
     old = fall_due(notification, 3, "email", "low", now() - timedelta(minutes=2))
-    sweep.ring_due()
+    due.ring_due()
     assert queue("email.low").job_ids == [f"dlv_{key.hex}" for key in (*old, *young)]
 
 
@@ -136,7 +117,7 @@ def test_in_app_items_are_shown_while_redis_is_away_and_the_rest_waits(
 ) -> None:
     shown = fall_due(notification, 2, "inapp", "low")
     fall_due(notification, 2, "email", "urgent")
-    sweep.ring_due()
+    due.ring_due()
     assert [item.id for item in rows(InboxItem)] == shown
     assert held_back() == {"email.urgent": 2}
 
@@ -144,7 +125,7 @@ def test_in_app_items_are_shown_while_redis_is_away_and_the_rest_waits(
 def test_a_release_costs_the_same_statements_however_much_is_held_back(app: APIFlask, notification: UUID) -> None:
     def cost() -> int:
         with statements() as sent:
-            sweep.ring_due()
+            due.ring_due()
         return len(sent)
 
     fall_due(notification, 1, "email", "low")

@@ -402,10 +402,8 @@ def test_jobs_in_the_registries_that_no_row_knows(app: APIFlask, doctor: Doctor,
 def test_rows_that_refer_to_nothing(app: APIFlask, doctor: Doctor, dead_letter: Any) -> None:
     delivery = dead_letter(status="sent")
     path = Path(db.engine.url.database or "")
-    with (
-        contextlib.closing(sqlite3.connect(path)) as connection,
-        connection,
-    ):  # which knows no foreign keys unless it is told
+    # Which knows no foreign keys unless it is told
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM notification WHERE id = ?", (delivery.notification_id.hex,))
     try:
         code, found = one(doctor, "orphans")

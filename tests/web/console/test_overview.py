@@ -6,34 +6,18 @@ from datetime import timedelta
 
 from apiflask import APIFlask
 
-from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
-from notifier.ground.ids import new_id
-from notifier.models import Delivery, Notification, Submission
-from notifier.people import profiles as people
+from notifier.models import Delivery
 from notifier.providers import health, pausing
+from tests.stored import store_newsletter
 from tests.web.conftest import Visitor
 
 
 def hold_back(count: int) -> None:
-    submission, notification = new_id(), new_id()
+    notification = store_newsletter()
     with transaction() as session:
-        people.upsert([InlineRecipient("erin")])
-        session.add(Submission(id=submission, type="newsletter", recipients=1, expanded=1))
-        session.flush()
-        session.add(
-            Notification(
-                id=notification,
-                submission_id=submission,
-                user_id="erin",
-                type="newsletter",
-                category="marketing",
-                priority="low",
-            )
-        )
-        session.flush()
         common = {"notification_id": notification, "channel": "email", "priority": "low", "status": "waiting"}
         session.add_all(Delivery(**common, wake_at=now() - timedelta(minutes=1)) for _ in range(count))
         session.add(Delivery(**common, wake_at=now() + timedelta(minutes=1)))

@@ -52,9 +52,8 @@ def words() -> Words:
 def test_from_the_first_draft_to_being_rolled_back(admin: Visitor) -> None:
     assert admin.post("/admin/templates", {"key": KEY}).location == f"{HOME}/1"
     assert admin.post(f"{HOME}/1", FORM).status_code == 303
-    assert (
-        "This text cannot be filled with the sample data" in admin.get(f"{HOME}/1/publish").text
-    )  # nobody knows a name
+    # Nobody knows a name
+    assert "This text cannot be filled with the sample data" in admin.get(f"{HOME}/1/publish").text
     assert admin.post(f"{HOME}/1/publish").location == HOME
     assert admin.post(f"{HOME}/draft").location == f"{HOME}/2"
     admin.post(f"{HOME}/2", {**FORM, "title": "Hi {{ name }}"})

@@ -15,7 +15,7 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Account, AccountSession, AuditEntry
-from notifier.people import profiles as people
+from notifier.people import profiles
 from tests.conftest import Statements
 from tests.web.conftest import PASSWORD, Visitor
 
@@ -93,7 +93,7 @@ def disable_and_enable(visitor: Visitor) -> None:
         (change_password, True, False, False),
         (disable, False, False, False),
         (disable_and_enable, False, False, False),
-        (lambda _: people.erase("alice"), False, False, False),
+        (lambda _: profiles.erase("alice"), False, False, False),
     ],
     ids=[
         "nothing",

@@ -19,7 +19,7 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Account, Notification, SignInLink
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.web import throttle
 from tests.web.conftest import PASSWORD, Visitor
 
@@ -74,7 +74,7 @@ def test_before_the_answer_the_same_work_is_done_for_every_e_mail(visitor: Visit
     zoe, other_zoe = "zoe@example.test", "zoe@example.test" if state == "two of them" else "zoe1@example.test"
     with transaction() as session:
         session.execute(update(Account).values(disabled_at=now() if state == "disabled" else None))
-        people.upsert(
+        profiles.upsert(
             [InlineRecipient("zoe", {"email": zoe}), InlineRecipient("zoe1", {"email": other_zoe})], is_vouched=True
         )
     work_before_the_answer(visitor, "first@example.test")  # a browser's first form brings it a cookie

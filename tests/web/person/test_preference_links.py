@@ -12,7 +12,7 @@ from notifier.ground import tokens
 from notifier.ground.extensions import db
 from notifier.models import ConsentEvent, Preference
 from notifier.people import preferences as choosing
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.queries.preferences import document
 from tests.conftest import link_of, subject_of
 from tests.web.conftest import Visitor
@@ -87,7 +87,7 @@ def test_it_shows_choices_and_whose_they_are_but_nothing_else(visitor: Visitor, 
 
 def test_a_link_that_is_none_opens_nothing_and_says_so(visitor: Visitor, token: str) -> None:
     link_of_carol = link_of("carol")
-    people.erase("carol")
+    profiles.erase("carol")
     strangers = {
         "nonsense": "nonsense",
         "long": "a" * 3000,

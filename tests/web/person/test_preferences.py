@@ -17,7 +17,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Account, Address, ConsentEvent, EventType, Notification, User
 from notifier.people import preferences as choosing
-from notifier.people import profiles as people
+from notifier.people import profiles
 from notifier.queries.notifications import Sight
 from notifier.queries.preferences import document
 from notifier.queries.users import export
@@ -51,7 +51,7 @@ class Desk:
 @pytest.fixture
 def desk(visitor: Visitor) -> Desk:
     with transaction():
-        people.upsert([InlineRecipient("alice", {"email": "alice@example.test"})])
+        profiles.upsert([InlineRecipient("alice", {"email": "alice@example.test"})])
     return Desk(visitor, f"/p/{tokens.sign_preferences(link_of('alice'))}")
 
 
