@@ -18,7 +18,7 @@ from notifier.core.errors import Fault, Rejected
 from notifier.core.pointers import pointer_to
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.extensions import db
-from notifier.pipeline.intake import accept, bulk_keys, group_commit
+from notifier.pipeline.intake import accept, group_commit, idempotency_keys
 from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.judge import IN_PROGRESS, Accepted, Item
 
@@ -101,7 +101,7 @@ def submit_each(
     key = idempotency_key()
     results, good = _judge_each(items, judge, key)
     limits.charge(sum(len(item.submission.recipients) for item in good.values()) + len(items) - len(good) - 1)
-    first_results = bulk_keys.claim(auth.caller(), key, digest_of(request.json)) if key else None
+    first_results = idempotency_keys.claim(auth.caller(), key, digest_of(request.json)) if key else None
     if first_results is not None:
         return first_results, True
     replays = 0
@@ -114,7 +114,7 @@ def submit_each(
             replays += outcome.replayed
             results[index] |= {"id": outcome.answer["id"], "notifications": ids_in(outcome.answer)}
     if key:
-        bulk_keys.settle(auth.caller(), key, results)
+        idempotency_keys.settle(auth.caller(), key, results)
     return results, replays == len(items)
 
 

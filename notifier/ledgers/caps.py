@@ -9,7 +9,7 @@ that time is full, including later deliveries. A dry run only reads.
 transaction is rolled back, all its counts are given back. A delivery that waits again after it was counted (a retry,
 quiet hours, an outage) keeps its first time.
 
-After a FLUSHALL the counts are rebuilt from the database, one query per person, until everything planned before is a
+After a FLUSHALL the counts are rebuilt from the database, one query per batch, until everything planned before is a
 day old. (Deliveries that a mute has delayed by more than a day are missed.) While Redis is down everything passes
 uncounted: a cap prevents too many messages, and losing one that somebody waits for is worse. If a process is killed
 between counting and committing, or between committing and recounting, the counts are too high until a day after the

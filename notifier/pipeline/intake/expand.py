@@ -109,6 +109,7 @@ def _targets(row: Submission, chunk: Chunk) -> list[Target]:
     body = chunk.body
     given: dict[str, Given] = body.get("given", {})
     moved: dict[str, list[str]] = body.get("moved", {})
+    flooded = set(body["flooded"])
     persons = load_people(chunk.recipients)
     here = [user_id for user_id in chunk.recipients if user_id in persons]
     as_they_are = as_given([(persons[user_id], given.get(user_id)) for user_id in here])
@@ -119,7 +120,7 @@ def _targets(row: Submission, chunk: Chunk) -> list[Target]:
             row.is_test,
             chunk.order,
             person,
-            user_id in body["flooded"],
+            user_id in flooded,
             given.get(user_id),
             frozenset(moved.get(user_id, ())),
         )

@@ -28,7 +28,7 @@ from notifier.ground.zones import zone_of
 from notifier.models import ApiKey, Producer, Schedule
 from notifier.models.producer import label_of
 from notifier.people import profiles
-from notifier.pipeline.intake import bulk_keys
+from notifier.pipeline.intake import idempotency_keys
 from notifier.pipeline.intake.accept import accept_part
 from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.judge import (
@@ -77,7 +77,7 @@ def create(
     schedule_id = new_id()
     with transaction() as session:
         if idempotency:
-            first = UUID(bulk_keys.take(caller, *idempotency, {"schedule": schedule_id.hex})["schedule"])
+            first = UUID(idempotency_keys.take(caller, *idempotency, {"schedule": schedule_id.hex})["schedule"])
             if first != schedule_id:
                 return Made(first, is_replay=True)
         results, _ = judge([item], now, checked)

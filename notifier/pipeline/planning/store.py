@@ -31,6 +31,7 @@ from notifier.pipeline.planning.orders import Target
 from notifier.pipeline.planning.replacing import Place
 from notifier.pipeline.planning.show import Showing, show
 from notifier.signals import publish, queueing
+from notifier.signals.publish import ItemEvent
 from notifier.signals.queueing import Doorbell
 from notifier.words.compose import Wanted
 
@@ -54,7 +55,7 @@ class Stored:
 
     summaries: list[dict[str, Any]] = field(default_factory=list)
     doorbells: list[Doorbell] = field(default_factory=list)
-    inbox_events: list[Any] = field(default_factory=list)
+    inbox_events: list[ItemEvent] = field(default_factory=list)
     inbox_changes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 

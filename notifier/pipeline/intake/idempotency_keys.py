@@ -1,10 +1,11 @@
-"""The idempotency key of a whole bulk call: one key belongs to one body, and always gets the same answer.
+"""Idempotency keys of whole calls: one key belongs to one body, and always gets the same answer. (Those of single
+submissions are stored with them, by `accept`.)
 
-Called by `api.submitting`. The key is claimed before anything is stored, and gets its answer when everything is. In
-between, each item has a key of its own, so an interrupted call continues where it stopped, and two calls at once store
-each item once. `upkeep.due` deletes these keys after a day, like all others.
+Called by `api.submitting` for bulk calls. The key is claimed before anything is stored, and gets its answer when
+everything is. In between, each item has a key of its own, so an interrupted call continues where it stopped, and two
+calls at once store each item once. `upkeep.due` deletes these keys after a day, like all others.
 
-A schedule, which is made in one transaction, takes its key in it (`take`).
+`schedules` makes a schedule in one transaction, and takes its key in it (`take`).
 """
 
 from collections.abc import Sequence
@@ -71,7 +72,7 @@ def settle(caller: Caller, key: str, results: Sequence[dict[str, Any]]) -> None:
         with transaction() as session:
             session.execute(change.where(_is(caller, key)))
     except UNAVAILABLE as error:  # the items are stored and have keys of their own: a repeat finds them
-        log.warning("bulk_keys.not_settled", error=type(error).__name__)
+        log.warning("idempotency_keys.not_settled", error=type(error).__name__)
 
 
 def _names(caller: Caller, key: str) -> dict[str, Any]:
