@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from notifier.core.decisions import Step
 from notifier.core.lifecycle import SKIPPED
-from notifier.core.plan import Step
 from notifier.core.sentences import LANGUAGES, SENTENCES
 
 _OPTIONAL = re.compile(r"\[([^\]]*)\]")

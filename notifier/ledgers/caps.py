@@ -29,9 +29,9 @@ import sqlalchemy as sa
 import structlog
 
 from notifier.core import lifecycle
+from notifier.core.decisions import Plan
 from notifier.core.facts import Facts
 from notifier.core.limits import LIMITED, WINDOWS_S, Limit, limits_of
-from notifier.core.plan import Plan
 from notifier.core.preferences import EVERY_CHANNEL
 from notifier.ground.config import current_settings
 from notifier.ground.database import UNAVAILABLE, once_committed, undone_by

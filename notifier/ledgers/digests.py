@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.core import digest
-from notifier.core.plan import Summary
+from notifier.core.decisions import Summary
 from notifier.core.preferences import CATEGORIES
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import insert

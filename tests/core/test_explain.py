@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 
 from notifier.core import lifecycle
+from notifier.core.decisions import Step
 from notifier.core.explain import language_of, packed, sentence, story, told, unpacked
 from notifier.core.facts import Facts
-from notifier.core.plan import Step, plan
+from notifier.core.plan import plan
 from notifier.core.reasons import BECAUSE, REASONS
 from notifier.core.sentences import LANGUAGES, SENTENCES
 from tests.core.planning import NOON, any_facts

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notifier.core.decisions import Skip
 from notifier.core.facts import ChannelFacts
 from notifier.core.flags import is_in_rollout
-from notifier.core.plan import Skip, last_look, plan
+from notifier.core.plan import last_look, plan
 from tests.core.planning import ALERT, CHANNELS, NOON, facts
 
 CROWD = [f"u{n}" for n in range(10_000)]

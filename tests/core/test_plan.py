@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from notifier.core.decisions import Skip, Wait
 from notifier.core.facts import AddressFacts, ChannelFacts, Facts
 from notifier.core.limits import Limit
-from notifier.core.plan import ASKED_AGAIN, QUESTIONS, Skip, Wait, last_look, plan
+from notifier.core.plan import last_look, plan
 from notifier.core.preferences import Preferences
+from notifier.core.questions import ASKED_AGAIN, QUESTIONS
 from notifier.core.quiet_hours import QuietHours
 from tests.core.planning import (
     ALERT,

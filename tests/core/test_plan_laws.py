@@ -7,9 +7,10 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notifier.core.decisions import Route
 from notifier.core.facts import AddressFacts, Facts, TypeFacts
 from notifier.core.limits import Limit
-from notifier.core.plan import Route, plan
+from notifier.core.plan import plan
 from notifier.core.preferences import EVERY_CHANNEL, Preferences
 from notifier.core.quiet_hours import quiet_until
 from notifier.core.reasons import REASONS

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notifier.core.decisions import Plan
 from notifier.core.facts import AddressFacts, Facts
 from notifier.core.lifecycle import STATUSES
-from notifier.core.plan import Plan, plan, turn_of
+from notifier.core.plan import plan, turn_of
 from notifier.core.preferences import Preferences
 from notifier.core.routing import (
     MODES,

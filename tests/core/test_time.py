@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notifier.core.decisions import Summary
 from notifier.core.digest import FREQUENCIES
 from notifier.core.facts import ChannelFacts, Facts, TypeFacts
 from notifier.core.limits import Limit
-from notifier.core.plan import Summary, last_look, plan
+from notifier.core.plan import last_look, plan
 from notifier.core.preferences import EVERY_CHANNEL, Preferences, from_document
 from notifier.core.quiet_hours import QuietHours, quiet_until
 from tests.core.planning import (

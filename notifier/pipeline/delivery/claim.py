@@ -15,10 +15,11 @@ from notifier.catalogue.known import load_types
 from notifier.channels import serving
 from notifier.channels.contract import Adapter
 from notifier.core import lifecycle
+from notifier.core.decisions import Wait
 from notifier.core.errors import DeliveryError
 from notifier.core.facts import AddressFacts
 from notifier.core.message import Content, Message, Receipt, Recipient
-from notifier.core.plan import Wait, outlived
+from notifier.core.questions import outlived
 from notifier.core.routing import FALLBACK, PAUSED
 from notifier.core.worlds import shown_id
 from notifier.ground import lifeline, shapes

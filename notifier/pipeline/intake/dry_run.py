@@ -11,10 +11,10 @@ from itertools import islice
 from typing import Any
 
 from notifier.core import lifecycle
+from notifier.core.decisions import Plan, Route, Skip
 from notifier.core.errors import Rejected
 from notifier.core.explain import told
 from notifier.core.message import Content
-from notifier.core.plan import Plan, Route, Skip
 from notifier.core.worlds import shown_id
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction

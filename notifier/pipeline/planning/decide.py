@@ -12,8 +12,9 @@ from typing import Any
 from uuid import UUID
 
 from notifier.channels import serving
+from notifier.core.decisions import Plan
 from notifier.core.facts import Facts
-from notifier.core.plan import Plan, plan
+from notifier.core.plan import plan
 from notifier.core.routing import BEST
 from notifier.ground.ids import new_id, show
 from notifier.ledgers import caps, flood, scores

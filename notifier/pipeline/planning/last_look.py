@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from notifier.channels import serving
 from notifier.core import plan
+from notifier.core.decisions import Skip, Wait
 from notifier.core.facts import Facts
-from notifier.core.plan import Skip, Wait
 from notifier.core.preferences import Answer
 from notifier.core.reading import READ_ELSEWHERE
 from notifier.core.routing import NOT_NEEDED

@@ -14,9 +14,11 @@ import sqlalchemy as sa
 
 from notifier import channels
 from notifier.core import lifecycle
+from notifier.core.decisions import Route, Skip
 from notifier.core.explain import packed
 from notifier.core.facts import Facts
-from notifier.core.plan import Route, Skip, outlived, turn_of
+from notifier.core.plan import turn_of
+from notifier.core.questions import outlived
 from notifier.core.routing import ALL, FALLBACK, OUTAGE, PATIENCE, Step, is_held, is_stuck, next_move
 from notifier.ground import shapes
 from notifier.ground.extensions import db

@@ -16,8 +16,8 @@ import structlog
 from notifier import channels
 from notifier.catalogue.known import load_types
 from notifier.core import lifecycle
+from notifier.core.decisions import Wait
 from notifier.core.message import Content
-from notifier.core.plan import Wait
 from notifier.core.routing import FALLBACK, PAUSED
 from notifier.ground import database
 from notifier.ground.clock import now as clock_now
