@@ -7,11 +7,12 @@ which decide how the delivery continues.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import SplitResult, urlsplit
 
+from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind
 from notifier.channels.wire.http import Http, Response, explain
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Message, Receipt, Recipient
@@ -92,7 +93,8 @@ class Setting:
     """One setting of a provider, from which its form is generated. `example` is shown there, and used by the contract
     test.
 
-    `make`: makes a value once for an installation that is given none. `migrate` calls it and keeps the value encrypted.
+    `verifies`: without it nobody can tell whether a receipt is the provider's, so that none is taken. `make`: makes a
+    value once for an installation that is given none. `migrate` calls it and keeps the value encrypted.
     `default`: where nothing else is known. `default_here`: the default that follows from the installation's settings.
     """
 
@@ -104,6 +106,7 @@ class Setting:
     example: str = ""
     make: Callable[[], str] | None = None
     default_here: Callable[[Settings], str] | None = None
+    verifies: bool = False
 
     @property
     def must_be_given(self) -> bool:
@@ -116,7 +119,8 @@ class Setting:
 
 
 class Adapter:
-    """Base of every adapter. `per_second` is the provider's own pace (None: unknown).
+    """Base of every adapter. `per_second` is the provider's own pace (None: unknown). `tells`: what its receipts may
+    say of a message afterwards; empty: nothing comes.
 
     `is_safe_to_repeat`: the receiver recognises a repeat by the delivery id, so an ambiguous send may be sent again.
     It is built with whatever settings are given and the declared defaults of the others, so that it can preview without
@@ -130,6 +134,7 @@ class Adapter:
     per_second: ClassVar[float | None] = None
     is_safe_to_repeat: ClassVar[bool] = False
     is_sandbox: ClassVar[bool] = False
+    tells: ClassVar[tuple[Kind, ...]] = ()
     calls_peoples_hosts: ClassVar[bool] = (
         False  # each address names a server of its own, and one that is dead says nothing about the others
     )
@@ -137,12 +142,31 @@ class Adapter:
     def __init__(self, settings: Mapping[str, str], http: Http) -> None:
         # As it is shown, counted and paused; the registry gives others to a provider's further accounts
         self.name = self.provider
+        # Where the provider calls back; None where nobody has said (a preview, `doctor`)
+        self.hook_url: str | None = None
         self.options = {s.name: s.default for s in self.settings if s.default is not None} | dict(settings)
         self.http = http
 
     def send(self, message: Message, to: Recipient) -> Receipt:
         """Hands one message to the provider. Raises a DeliveryError; any other exception is a bug."""
         raise NotImplementedError
+
+    def read_receipts(self, request: HookRequest) -> Sequence[Event]:
+        """The events in a call of the provider's. Checks first that it is the provider's, by the signature over the
+        bytes as they came. Words that the provider's documents do not know are left out.
+
+        Raises HookRefused.
+        """
+        raise HookRefused(f"{self.label} sends no receipts")
+
+    def answer_challenge(self, request: HookRequest) -> str:
+        """What to answer to a GET, by which some providers make sure that the URL is ours. Raises HookRefused."""
+        raise HookRefused(f"{self.label} asks for no such answer")
+
+    @property
+    def missing_for_receipts(self) -> list[str]:
+        """The names of the settings without which its receipts cannot be verified."""
+        return [setting.name for setting in self.settings if setting.verifies and not self.options.get(setting.name)]
 
     @classmethod
     def missing(cls, options: Mapping[str, str]) -> list[str]:

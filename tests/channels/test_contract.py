@@ -2,6 +2,7 @@
 machine.
 """
 
+import json
 import logging
 import traceback
 from collections.abc import Callable, Iterator
@@ -14,10 +15,12 @@ import pytest
 
 from notifier.channels import ADAPTERS, CHANNELS, MADE
 from notifier.channels.contract import Adapter, Channel
+from notifier.channels.receipts import KINDS, HookRefused, HookRequest
 from notifier.channels.sandbox import sandbox_for
 from notifier.channels.wire.http import Http
 from notifier.core.errors import DeliveryError, Misconfigured, Retryable
 from notifier.core.message import Message, Receipt, Recipient
+from notifier.ground.clock import now
 from notifier.ground.config import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
@@ -31,6 +34,8 @@ every_adapter = pytest.mark.parametrize(
 real_adapter = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.provider)
 
 SECRET = "whsec_" + "c2VjcmV0" * 4
+# PROVIDER.json: the answer to a message that the provider has taken, as its documents show it.
+ANSWERS = Path(__file__).parent / "answers"
 
 
 @dataclass
@@ -45,6 +50,11 @@ class World:
     http: Http
 
     def build(self, adapter: type[Adapter]) -> Adapter:
+        documented = ANSWERS / f"{adapter.provider}.json"
+        if documented.exists():
+            answer = json.loads(documented.read_text())
+            body = answer["body"] if isinstance(answer["body"], str) else json.dumps(answer["body"])
+            self.sink.answers(answer["status"], answer["headers"], body.encode())
         return adapter(
             {setting.name: self.local.get(setting.name, setting.example) for setting in adapter.settings}, self.http
         )
@@ -163,9 +173,10 @@ def test_what_it_sends_names_the_delivery(adapter: type[Adapter], world: World, 
 
 @real_adapter
 def test_it_reports_an_uncertain_send_as_ambiguous(adapter: type[Adapter], world: World, make_message: Make) -> None:
+    built = world.build(adapter)
     world.hangs()
     with pytest.raises(Retryable) as caught:
-        world.build(adapter).send(make_message(), recipient(adapter.channel))
+        built.send(make_message(), recipient(adapter.channel))
     assert caught.value.ambiguous
 
 
@@ -174,8 +185,8 @@ def test_it_never_leaks_a_secret(
     adapter: type[Adapter], world: World, make_message: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    world.fails()
     built, told = world.build(adapter), []
+    world.fails()
     for secret in (SECRET, "whsec_broken-s3cret!"):
         with pytest.raises(DeliveryError) as caught:
             built.send(make_message(), Recipient(recipient(adapter.channel).address, secret=secret))
@@ -186,6 +197,25 @@ def test_it_never_leaks_a_secret(
     }
     assert not [secret for secret in secrets if secret in "".join(told) + caplog.text]
     assert not [secret for secret in secrets if secret in repr(built)]
+
+
+@real_adapter
+def test_it_takes_no_receipt_that_it_cannot_verify(adapter: type[Adapter], world: World) -> None:
+    """With its settings, or with none."""
+    forged = HookRequest("POST", "https://notify.test/hooks/x", {"content-type": "application/json"}, b"{}", now())
+    for built in (world.build(adapter), adapter({}, world.http)):
+        with pytest.raises(HookRefused):
+            built.read_receipts(forged)
+        with pytest.raises(HookRefused):
+            built.answer_challenge(HookRequest("GET", forged.url, {}, b"", now()))
+    assert world.sink.requests == []
+
+
+@real_adapter
+def test_what_it_can_tell_is_declared_with_what_verifies_it(adapter: type[Adapter]) -> None:
+    assert set(adapter.tells) <= set(KINDS)
+    assert bool(adapter.tells) == any(setting.verifies for setting in adapter.settings)
+    assert not [s.name for s in adapter.settings if s.verifies and not s.is_secret and s.default]
 
 
 @real_adapter

@@ -5,9 +5,12 @@ environment. A host name is resolved once per connection, and the connection goe
 checked, so a name that resolves differently a moment later gains nothing. Failures are raised as `core.errors`.
 """
 
+import base64
 import http.client
 import io
+import json
 import logging
+import math
 import re
 import socket
 import ssl
@@ -18,6 +21,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -52,8 +56,22 @@ class Response:
     headers: Mapping[str, str]
     body: bytes
 
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+    def json(self) -> dict[str, Any]:
+        """The object that the body holds as JSON; an empty one where it holds none."""
+        try:
+            found = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
 
 Family = Callable[..., DeliveryError]
+# For codes and statuses with which the message may have gone out all the same.
+AMBIGUOUS: Family = partial(Retryable, ambiguous=True)
 
 # What a status means unless an adapter knows better. 2xx is success, other 3xx and 4xx are Permanent, other 5xx
 # Retryable. No address is blamed here: where the URL is a provider's own, 404 and 410 are about the URL.
@@ -72,30 +90,102 @@ def explain(response: Response, statuses: Mapping[int, Family] = STATUSES) -> De
     The answer's text is not quoted: a receiver may echo what it was sent, signatures included.
     """
     status = response.status
-    if 200 <= status < 300:
+    if response.is_success:
         return None
     message, code = f"the receiver answered {status}", f"http_{status}"
     family: Family = statuses.get(status, Retryable if status >= 500 else Permanent)
     if family is RateLimited or (status == 503 and "retry-after" in response.headers):
-        return RateLimited(message, code=code, retry_after=_retry_after_s(response.headers.get("retry-after")))
+        return RateLimited(message, code=code, retry_after=retry_after_s(response))
     if family is Retryable:
         # A gateway that gave up on a server that may not have
         return Retryable(message, code=code, ambiguous=status == 504)
     return family(message, code=code)
 
 
-def _retry_after_s(value: str | None) -> float:
-    """Seconds or an HTTP date, between one second and an hour."""
-    seconds = DEFAULT_RETRY_AFTER_S
+def explain_code(
+    code: str | int | None,
+    response: Response,
+    codes: Mapping[str | int, Family],
+    statuses: Mapping[int, Family] = STATUSES,
+    *,
+    retry_after: float | None = None,
+) -> DeliveryError | None:
+    """The error that a provider's own `code` stands for, by the adapter's literal table. A code that is not in it, or
+    None, is judged by the status.
+
+    `retry_after`: what the body says, in seconds. An unknown code in a successful answer may be anything, so that the
+    message may have gone out.
+    """
+    family = codes.get(code) if code is not None else None
+    said = f"the provider answered {code}"
+    if family is RateLimited:
+        return RateLimited(said, code=str(code), retry_after=retry_after_s(response, told=retry_after))
+    if family is not None:
+        return family(said, code=str(code))
+    if code is not None and response.is_success:
+        return Retryable(said, code=str(code), ambiguous=True)
+    error = explain(response, statuses)
+    if error is not None and code is not None:
+        error.code = str(code)
+    return error
+
+
+def not_understood(response: Response) -> DeliveryError:
+    """For a successful answer that is not what the provider's documents promise: a proxy's page, or something new.
+
+    The message may have gone out.
+    """
+    return Retryable(f"the answer ({response.status}) was not understood", code="not_understood", ambiguous=True)
+
+
+def retry_after_s(response: Response, *, told: object = None) -> float:
+    """How long the provider wants to be left alone, in seconds, between one second and an hour.
+
+    `told`: what its body says. Else Retry-After in seconds (also with a fraction) or as a date (RFC 9110, 10.2.3), else
+    X-RateLimit-Reset in Unix seconds.
+    """
+    for seconds in (
+        _seconds(told),
+        _seconds(response.headers.get("retry-after")),
+        _seconds_until(response.headers.get("retry-after")),
+        _seconds_since_epoch(response.headers.get("x-ratelimit-reset")),
+    ):
+        if seconds is not None:
+            return min(max(seconds, 1.0), LONGEST_RETRY_AFTER_S)
+    return DEFAULT_RETRY_AFTER_S
+
+
+def _seconds(value: object) -> float | None:
     try:
-        if value and value.strip().isdecimal():
-            seconds = float(value)
-        elif value:
-            at = parsedate_to_datetime(value)
-            seconds = (at.replace(tzinfo=at.tzinfo or UTC) - now()).total_seconds()
+        seconds = float(str(value))
+    except ValueError:
+        return None
+    return None if math.isnan(seconds) else seconds
+
+
+def _seconds_until(date: str | None) -> float | None:
+    try:
+        at = parsedate_to_datetime(date or "")
+        return (at.replace(tzinfo=at.tzinfo or UTC) - now()).total_seconds()
     except (ValueError, OverflowError):
-        pass
-    return min(max(seconds, 1.0), LONGEST_RETRY_AFTER_S)
+        return None
+
+
+def _seconds_since_epoch(value: str | None) -> float | None:
+    at = _seconds(value)
+    return None if at is None else at - now().timestamp()
+
+
+def basic_auth(user: str, password: str) -> dict[str, str]:
+    """The header (RFC 7617)."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header (RFC 6750). Raises Misconfigured for a token that no header can hold."""
+    if not token or not _HEADER_VALUE.fullmatch(token):
+        raise Misconfigured("the key is empty, or holds something other than printable ASCII", code="bad_credentials")
+    return {"Authorization": f"Bearer {token}"}
 
 
 def resolve(host: str, port: int) -> Sequence[tuple[str, int]]:
@@ -139,6 +229,16 @@ class Http:
         read_s: float | None = None,
     ) -> Response:
         return self.request("POST", url, body=body, headers=headers, explain=explain, read_s=read_s)
+
+    def post_json(self, url: str, value: object, headers: Mapping[str, str], *, explain: Explain = explain) -> Response:
+        body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+        return self.post(url, body, {"Content-Type": "application/json; charset=utf-8", **headers}, explain=explain)
+
+    def post_form(
+        self, url: str, fields: Mapping[str, str], headers: Mapping[str, str], *, explain: Explain = explain
+    ) -> Response:
+        body = urlencode(fields, errors="replace").encode()
+        return self.post(url, body, {"Content-Type": "application/x-www-form-urlencoded", **headers}, explain=explain)
 
     def request(
         self,

@@ -1,14 +1,28 @@
 """The outbound HTTP client: what it refuses to reach, and what every kind of answer and silence amounts to."""
 
 import ipaddress
+import json
 import logging
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
-from notifier.channels.wire.http import INTERIM_ANSWERS, STATUSES, Http, Response, explain
+from notifier.channels.wire.http import (
+    AMBIGUOUS,
+    INTERIM_ANSWERS,
+    STATUSES,
+    Http,
+    Response,
+    basic_auth,
+    bearer,
+    explain,
+    explain_code,
+    not_understood,
+    retry_after_s,
+)
 from notifier.channels.wire.targets import Targets
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
 
@@ -236,8 +250,8 @@ def test_an_adapter_may_know_better(make_http: MakeHttp, sink: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
-        ("7", 7), (" 7 ", 7), ("0", 1), ("86400", 3600), ("9" * 400, 3600), ("-5", 5), ("soon", 5), ("", 5), ("1.5", 5),
-        ("²", 5), (None, 5),
+        ("7", 7), (" 7 ", 7), ("0", 1), ("86400", 3600), ("9" * 400, 3600), ("-5", 1), ("soon", 5), ("", 5),
+        ("1.5", 1.5), ("nan", 5), ("²", 5), (None, 5),
         ("Tue, 01 Dec 2026 09:00:30 GMT", 30), ("Tue, 01 Dec 2026 08:00:00 GMT", 1),
         ("Fri, 01 Jan 2027 00:00:00 GMT", 3600),
         ("Tue, 99 Dec 2026 09:00:30 GMT", 5),
@@ -248,6 +262,76 @@ def test_retry_after_is_seconds_or_a_date_and_bounded(value: str | None, seconds
     error = explain(Response(429, {} if value is None else {"retry-after": value}, b""))
     assert isinstance(error, RateLimited)
     assert error.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "told", "seconds"),
+    [
+        ({"x-ratelimit-reset": "1796115630"}, None, 30),  # Unix seconds, as SendGrid has it
+        ({"x-ratelimit-reset": "1796110000"}, None, 1),
+        ({"x-ratelimit-reset": "soon"}, None, 5),
+        ({"retry-after": "7", "x-ratelimit-reset": "1796115630"}, None, 7),
+        ({"retry-after": "7"}, 64.57, 64.57),  # in the body, as Discord has it
+        ({"retry-after": "7"}, "8", 8),
+        ({"retry-after": "7"}, {"no": "number"}, 7),
+        ({}, 1e9, 3600),
+    ],
+)
+def test_how_long_to_wait_is_found_wherever_a_provider_says_it(
+    headers: dict[str, str], told: object, seconds: float, time_machine: Any
+) -> None:
+    time_machine.move_to("2026-12-01T09:00:00Z", tick=False)
+    assert retry_after_s(Response(429, headers, b""), told=told) == seconds
+
+
+CODES: dict[str | int, Any] = {21211: InvalidRecipient, "throttled": RateLimited, 30008: AMBIGUOUS}
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (400, 21211, (InvalidRecipient, "21211", False)),
+        (200, 21211, (InvalidRecipient, "21211", False)),  # several providers say "failed" inside a 200
+        (200, "throttled", (RateLimited, "throttled", False)),
+        (500, 30008, (Retryable, "30008", True)),
+        (200, None, None),
+        (200, "something new", (Retryable, "something new", True)),
+        (400, "something new", (Permanent, "something new", False)),
+        (401, None, (Misconfigured, "http_401", False)),
+        (503, "something new", (Retryable, "something new", False)),
+    ],
+)
+def test_a_providers_own_code_goes_before_the_status(status: int, code: Any, expected: Any) -> None:
+    error = explain_code(code, Response(status, {}, b""), CODES)
+    assert (error and fault(error)) == expected
+
+
+@pytest.mark.parametrize("body", [b"", b"Queued", b"[1]", b'"x"', b"{", b"[" * 100_000, b"\xff"])
+def test_a_body_that_is_no_json_object_reads_as_an_empty_one(body: bytes) -> None:
+    assert Response(200, {}, body).json() == {}
+
+
+def test_a_success_that_is_not_as_documented_may_have_sent_the_message() -> None:
+    assert fault(not_understood(Response(200, {}, b"<html>"))) == (Retryable, "not_understood", True)
+
+
+def test_json_and_forms_arrive_as_they_were_given(make_http: MakeHttp, sink: Any) -> None:
+    url, odd = f"http://127.0.0.1:{sink.port}/", 'ä€😀 "&=+\ud800'
+    make_http().post_json(url, {"text": odd}, {})
+    make_http().post_form(url, {"text": odd}, {})
+    one, other = sink.requests
+    assert one.headers["content-type"] == "application/json; charset=utf-8"
+    assert json.loads(one.body) == {"text": odd.replace("\ud800", "?")}
+    assert other.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert dict(parse_qsl(other.body.decode())) == {"text": odd.replace("\ud800", "?")}
+
+
+def test_a_token_that_no_header_can_hold_is_our_misconfiguration() -> None:
+    assert bearer("SG.x") == {"Authorization": "Bearer SG.x"}
+    assert basic_auth("AC1", "p:ä") == {"Authorization": "Basic QUMxOnA6w6Q="}
+    for broken in ("", "SG.x\n", "SG.ä"):
+        with pytest.raises(Misconfigured):
+            bearer(broken)
 
 
 @pytest.mark.parametrize(
