@@ -17,8 +17,8 @@ from notifier.batchworker import Ended, Job
 from notifier.core.errors import Rejected
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.ids import parse
-from notifier.pipeline.delivery import claim as claiming
 from notifier.pipeline.delivery import deliver as delivering
+from notifier.pipeline.delivery import lease
 from notifier.pipeline.delivery.record import record
 from notifier.pipeline.intake import expand as expanding
 
@@ -75,4 +75,4 @@ class Deliveries:
         return [Ended(job, failure=dead.get(job.unit.delivery.id)) for job in jobs]
 
     def renew(self, jobs: Sequence[Job]) -> None:
-        claiming.renew([job.unit.delivery.id for job in jobs])
+        lease.renew([job.unit.delivery.id for job in jobs])

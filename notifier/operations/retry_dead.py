@@ -19,7 +19,7 @@ from notifier.ground.database import transaction
 from notifier.ground.ids import show
 from notifier.ledgers import audit, moves
 from notifier.models import Delivery
-from notifier.pipeline.delivery.claim import THROUGH
+from notifier.pipeline.delivery.prepare import THROUGH
 from notifier.pipeline.planning.store import DOORBELL_GRACE
 from notifier.queries.dead_letters import is_dead
 from notifier.signals import publish

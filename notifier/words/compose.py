@@ -1,7 +1,7 @@
 """Composes planned notifications: finds their templates and links, then renders.
 
-Called by `planning.beforehand` (in-app items), `delivery.claim` (all other channels), the dry run and template trials,
-so all use the same code. Never inside a transaction: templates are user-written programs.
+Called by `planning.beforehand` (in-app items), `delivery.prepare` (all other channels), the dry run and template
+trials, so all use the same code. Never inside a transaction: templates are user-written programs.
 """
 
 from collections.abc import Mapping, Sequence

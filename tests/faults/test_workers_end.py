@@ -5,7 +5,7 @@ from collections import deque
 
 import pytest
 
-from notifier.pipeline.delivery.claim import LEASE
+from notifier.pipeline.delivery.lease import LEASE
 from tests.faults.conftest import Trial
 from tests.faults.installation import Installation
 from tests.running import eventually

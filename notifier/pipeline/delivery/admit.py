@@ -17,7 +17,7 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ledgers.moves import Move, move_each
 from notifier.pipeline.delivery import outages
-from notifier.pipeline.delivery.claim import Outcome, Task
+from notifier.pipeline.delivery.task import Outcome, Task
 from notifier.pipeline.planning.routing import follow
 from notifier.providers import health
 from notifier.providers.health import Grant, Want

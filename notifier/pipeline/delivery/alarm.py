@@ -14,7 +14,7 @@ from notifier.ground import shapes
 from notifier.ground.clock import now as clock_now
 from notifier.ground.config import current_settings
 from notifier.ground.extensions import redis_store
-from notifier.pipeline.delivery.claim import Task
+from notifier.pipeline.delivery.task import Task
 from notifier.pipeline.intake import own
 
 TYPE = "delivery_failure"

@@ -21,8 +21,10 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.ids import show
 from notifier.pipeline.delivery.admit import admit
-from notifier.pipeline.delivery.claim import Outcome, Task, Try, claim, renew
+from notifier.pipeline.delivery.claim import claim
+from notifier.pipeline.delivery.lease import renew
 from notifier.pipeline.delivery.record import record
+from notifier.pipeline.delivery.task import Outcome, Task, Try
 from notifier.providers import accounts as providers
 
 _RENEW_EVERY_S = 5.0

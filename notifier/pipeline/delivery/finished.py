@@ -17,7 +17,7 @@ from notifier.ground.config import current_settings
 from notifier.ground.ids import new_id
 from notifier.ledgers import tallies
 from notifier.ledgers.moves import Move
-from notifier.pipeline.delivery.claim import Outcome, Task, Try
+from notifier.pipeline.delivery.task import Outcome, Task, Try
 
 _LONGEST_MESSAGE = 1_000
 

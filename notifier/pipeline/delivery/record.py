@@ -22,8 +22,8 @@ from notifier.ledgers.moves import move_each
 from notifier.models import Address, Attempt, Capture, Delivery, Suppression
 from notifier.people.profiles import forget_bounces, known_ids
 from notifier.pipeline.delivery import alarm
-from notifier.pipeline.delivery.claim import Outcome, Task
 from notifier.pipeline.delivery.finished import Finished, finished
+from notifier.pipeline.delivery.task import Outcome, Task
 from notifier.pipeline.planning.routing import follow
 from notifier.providers import health
 from notifier.providers.health import Tally

@@ -15,7 +15,7 @@ from notifier.core import lifecycle
 from notifier.ground import lifeline
 from notifier.ground.extensions import db
 from notifier.models import Delivery
-from notifier.pipeline.delivery.claim import LEASE, database_time
+from notifier.pipeline.delivery.lease import LEASE, database_time
 from notifier.pipeline.upkeep import ghosts, lapsed
 
 log = structlog.get_logger()

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from notifier.core import lifecycle
 from notifier.ground.extensions import db
 from notifier.models import BulkAction, Delivery, Digest, InboxItem, Schedule, Submission
-from notifier.pipeline.delivery.claim import database_time
+from notifier.pipeline.delivery.lease import database_time
 from notifier.programs.doctor.findings import Finding, counted, fault, ok, warning
 from notifier.programs.doctor.patient import Patient
 from notifier.queries import causes

@@ -1,0 +1,193 @@
+"""Makes tasks of claimed deliveries: everything a send needs is read here, in a constant number of statements.
+
+Called by `delivery.claim`: `load` in its transaction, `tasks_of` for those that are to be sent.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.catalogue.known import load_types
+from notifier.channels import serving
+from notifier.channels.contract import Adapter
+from notifier.core.facts import AddressFacts
+from notifier.core.message import Content, Message, Recipient
+from notifier.core.worlds import shown_id
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
+from notifier.models import Address, EventType, Notification, Submission
+from notifier.people.person import GivenAddress, Person, as_given, given_address, load_people
+from notifier.pipeline.delivery.task import Task
+from notifier.pipeline.planning.store import ONLY_THROUGH
+from notifier.words.compose import Wanted, put_into_words, unsubscribe_url
+
+THROUGH = "through"  # in a delivery's detail: the account of a provider that somebody chose for another try
+
+# Rows of the columns that are needed, not entities: those would cost more than all the rest of a claim.
+_notification, _address = Notification.__table__.c, Address.__table__.c
+_NOTIFICATION: tuple[sa.Column[Any], ...] = (
+    *(
+        _notification.id,
+        _notification.user_id,
+        _notification.type,
+        _notification.category,
+        _notification.priority,
+        _notification.template_id,
+    ),
+    *(
+        _notification.data,
+        _notification.given,
+        _notification.is_test,
+        _notification.routing,
+        _notification.is_perishable,
+        _notification.created_at,
+    ),
+    *(_notification.producer_id, _notification.collapse_key),
+    Submission.__table__.c.request_id,  # for the log: what became of a request is found by its id
+)
+_ADDRESS: tuple[sa.Column[Any], ...] = (_address.id, _address.channel, _address.value, _address.secret, _address.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery whose claim may still be taken back, with what decides on that. `person` None: erased meanwhile."""
+
+    delivery: sa.Row[Any]
+    notification: sa.Row[Any]
+    type: EventType
+    address: sa.Row[Any] | GivenAddress | None
+    person: Person | None
+    adapters: list[Adapter]
+
+
+def load(deliveries: Sequence[sa.Row[Any]]) -> list[Claimed]:
+    """Rows as the claim returns them, in its transaction. → each with all that is read for it, in order."""
+    if not deliveries:
+        return []
+    session, registry = db.session, serving.registry()
+    submitted = sa.select(*_NOTIFICATION).join(Submission, Submission.id == _notification.submission_id)
+    notified = session.execute(submitted.where(_notification.id.in_({d.notification_id for d in deliveries})))
+    notifications = {row.id: row for row in notified}
+    address_ids = {d.address_id for d in deliveries if d.address_id}
+    addresses = (
+        {row.id: row for row in session.execute(sa.select(*_ADDRESS).where(_address.id.in_(address_ids)))}
+        if address_ids
+        else {}
+    )
+    types = load_types(row.type for row in notifications.values())
+    persons = persons_of(notifications.values())
+    found = []
+    for delivery in deliveries:
+        notification = notifications[delivery.notification_id]
+        address = (
+            addresses.get(delivery.address_id)
+            if delivery.address_id
+            else given_address(notification.given, notification.user_id, delivery.channel)
+        )
+        adapters = registry.adapters_for(
+            delivery.channel,
+            address.value if address else None,
+            is_test=notification.is_test,
+            user_id=notification.user_id,
+            only=delivery.detail.get(ONLY_THROUGH),
+        )
+        # Whoever retried it has chosen
+        through = [adapter for adapter in adapters if adapter.name == delivery.detail.get(THROUGH)]
+        adapters = through or adapters
+        found.append(
+            Claimed(delivery, notification, types[notification.type], address, persons.get(notification.id), adapters)
+        )
+    return found
+
+
+def persons_of(notifications: Collection[sa.Row[Any]]) -> dict[UUID, Person]:
+    """Person by notification: values given with each may differ, with another address."""
+    known = load_people(row.user_id for row in notifications)
+    there = [row for row in notifications if row.user_id in known]
+    return dict(
+        zip((row.id for row in there), as_given([(known[row.user_id], row.given) for row in there]), strict=True)
+    )
+
+
+def tasks_of(kept: Sequence[Claimed]) -> list[Task]:
+    """Puts them into words. After the claim's transaction: templates are people's programs."""
+    ready = [(c, c.person) for c in kept if c.person is not None]
+    wanted = [_wanted(c, person) for c, person in ready]
+    contents = put_into_words(wanted)
+    return [
+        Task(
+            c.delivery,
+            c.notification,
+            c.type,
+            c.address,
+            c.adapters,
+            _message(c, person, content),
+            _recipient(c, person),
+            _was_dead(one),
+        )
+        for (c, person), one, content in zip(ready, wanted, contents, strict=True)
+    ]
+
+
+def _was_dead(wanted: Wanted) -> bool:
+    address = wanted.address
+    return address is not None and (address.disabled_reason is not None or "*" in address.suppressed_for)
+
+
+def _wanted(claimed: Claimed, person: Person) -> Wanted:
+    delivery, notification = claimed.delivery, claimed.notification
+    goes_to = _goes_to(delivery, person)
+    return Wanted(
+        delivery.channel,
+        claimed.type,
+        notification.template_id,
+        person,
+        notification.data or {},
+        goes_to,
+        notification.producer_id,
+    )
+
+
+def _goes_to(delivery: sa.Row[Any], person: Person) -> AddressFacts | None:
+    return next(
+        (
+            address
+            for address in person.addresses
+            if address.id == delivery.address_id and address.channel == delivery.channel
+        ),
+        None,
+    )
+
+
+def _message(claimed: Claimed, person: Person, content: Content | str) -> Message | str:
+    if isinstance(content, str):
+        return content
+    delivery, notification = claimed.delivery, claimed.notification
+    return Message(
+        delivery_id=show("dlv", delivery.id),
+        notification_id=show("ntf", notification.id),
+        user_id=shown_id(notification.user_id),
+        try_number=delivery.tries,
+        type=notification.type,
+        category=notification.category,
+        priority=notification.priority,
+        created_at=notification.created_at,
+        content=content,
+        data=notification.data or {},
+        unsubscribe_url=unsubscribe_url(person.subject, claimed.type, delivery.channel, _goes_to(delivery, person)),
+        collapse_key=notification.collapse_key,
+        expires_at=delivery.expires_at,
+    )
+
+
+def _recipient(claimed: Claimed, person: Person) -> Recipient:
+    address = claimed.address
+    return Recipient(
+        address=address.value if address else shown_id(claimed.notification.user_id),
+        secret=address.secret if address else None,
+        name=person.name,
+        locale=person.locale,
+    )

@@ -1,0 +1,64 @@
+"""The shapes of a claimed delivery on its way to its end: `Task`, each `Try`, `Outcome`.
+
+`delivery.prepare` makes the tasks, `delivery.admit` and `delivery.deliver` fill them, `delivery.record` reads them.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.channels.contract import Adapter
+from notifier.core import lifecycle
+from notifier.core.errors import DeliveryError
+from notifier.core.message import Message, Receipt, Recipient
+from notifier.models import EventType
+from notifier.people.person import GivenAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of one delivery. `is_dead`: it ended without success and is a dead letter."""
+
+    delivery_id: UUID
+    status: str
+    explanation: str = ""
+
+    @property
+    def is_dead(self) -> bool:
+        return self.status in lifecycle.DEAD
+
+
+@dataclass(slots=True)
+class Try:
+    """One provider call and its result."""
+
+    number: int
+    adapter: Adapter
+    started_at: datetime
+    duration_ms: int = 0
+    receipt: Receipt | None = None
+    error: DeliveryError | None = None
+
+
+@dataclass(slots=True)
+class Task:
+    """One claimed delivery with all that the send needs, and later its result. Nothing in it needs the database.
+
+    `delivery` (after the claim), `notification` and `address` are rows with the needed columns. `adapters` are tried in
+    this order. `message` is a sentence where the template could not be filled.
+    """
+
+    delivery: sa.Row[Any]
+    notification: sa.Row[Any]
+    type: EventType
+    address: sa.Row[Any] | GivenAddress | None
+    adapters: list[Adapter]
+    message: Message | str
+    recipient: Recipient
+    was_dead: bool = False  # its address: tried once more
+    tries: list[Try] = field(default_factory=list)
+    # To the health of its providers: recording may have to be repeated, and must not count twice.
+    is_reported: bool = False
