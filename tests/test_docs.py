@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import io
 import json
 import re
 import shlex
@@ -21,6 +22,7 @@ from notifier.channels.wire.http import Http
 from notifier.core.lifecycle import diagram
 from notifier.core.message import Content, Message, Recipient
 from notifier.ground.config import ROOT, Settings, setting_names
+from notifier.ground.encryption import KeyRing
 from notifier.operations import installation
 from notifier.programs import up
 from tests.conftest import Api
@@ -53,6 +55,14 @@ def test_every_command_shown_is_one(document: str) -> None:
     for line in re.findall(r"python -m notifier ([^`\n]+)", (ROOT / document).read_text()):
         words = [word.replace("EMAIL", "a@example.test") for word in shlex.split(line)]
         program.arguments().parse_args(words)
+
+
+def test_the_line_that_makes_a_key_makes_one() -> None:
+    (line,) = re.findall(r'python -c "([^"]+)"', (ROOT / "docs" / "operations.md").read_text())
+    made = io.StringIO()
+    with contextlib.redirect_stdout(made):
+        exec(line)
+    assert KeyRing.parse(made.getvalue().strip())
 
 
 def test_the_procfile_names_every_kind_of_process() -> None:
