@@ -29,7 +29,7 @@ from notifier.models import Account
 from notifier.models.account import ROLES
 from notifier.queries import valid_tokens
 
-_SWEEP_EVERY_S = 5.0
+_CHECK_EVERY_S = 5.0
 _FAREWELL_S = 0.2  # between the answer that says why and the end of the connection
 
 log = structlog.get_logger()
@@ -67,7 +67,7 @@ class Door(Namespace):  # type: ignore[misc]
         self.events, self.role = events, role
         self.guests: dict[str, Guest] = {}
         self._lock = threading.Lock()
-        self._is_sweeping = False
+        self._is_checking = False
 
     def identify(self, auth: Any) -> Guest:
         """Raises Refused."""
@@ -88,7 +88,7 @@ class Door(Namespace):  # type: ignore[misc]
         guest = self.identify(auth)
         self.guests[request.sid] = guest  # type: ignore[attr-defined]
         self.welcome(guest)
-        self._sweep_from_now_on(current_app._get_current_object())  # type: ignore[attr-defined]
+        self._check_from_now_on(current_app._get_current_object())  # type: ignore[attr-defined]
 
     def welcome(self, guest: Guest) -> None:
         """Has been let in."""
@@ -158,18 +158,18 @@ class Door(Namespace):  # type: ignore[misc]
                 self.guests.pop(sid, None)
                 self.socketio.server.disconnect(sid, namespace=self.namespace)
 
-    def _sweep_from_now_on(self, app: Flask) -> None:
+    def _check_from_now_on(self, app: Flask) -> None:
         with self._lock:
-            if self._is_sweeping:
+            if self._is_checking:
                 return
-            self._is_sweeping = True
+            self._is_checking = True
         self.socketio.start_background_task(
-            vital.kept(f"guests of {self.namespace}", self._sweep, lambda: not self._is_sweeping), app
+            vital.kept(f"guests of {self.namespace}", self._check_again_and_again, lambda: not self._is_checking), app
         )
 
-    def _sweep(self, app: Flask) -> None:
+    def _check_again_and_again(self, app: Flask) -> None:
         while True:
-            self.socketio.sleep(_SWEEP_EVERY_S)
+            self.socketio.sleep(_CHECK_EVERY_S)
             try:
                 with app.app_context():
                     self.expire()
@@ -184,7 +184,7 @@ class Door(Namespace):  # type: ignore[misc]
                 )
             with self._lock:
                 if not self.guests:
-                    self._is_sweeping = False
+                    self._is_checking = False
                     return
 
 

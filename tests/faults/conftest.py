@@ -156,7 +156,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture
 def pushed_far_away(running: Installation) -> Callable[[], int]:
-    """Lets the sweep look at queued deliveries much later, as it does after a long wait. → how many there are."""
+    """Lets the scheduler look at queued deliveries much later, as it does after a long wait. → how many there are."""
 
     def push() -> int:
         later = datetime.now(UTC) + timedelta(seconds=100)

@@ -30,7 +30,7 @@ def test_two_schedulers_ring_nothing_twice(running: Installation, trial: Trial) 
 def test_a_host_whose_clock_is_wrong_sends_nothing_twice_and_expires_nothing(
     running: Installation, trial: Trial, off_s: float
 ) -> None:
-    running.sink.answers_after_s = 3.0  # every send is in flight while the sweeps look
+    running.sink.answers_after_s = 3.0  # every send is in flight while the scheduler looks
     scheduler = running.start("scheduler", clock_off_s=off_s)
     trial.start_worker(clock_off_s=off_s)
     trial.start_worker()

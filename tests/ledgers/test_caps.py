@@ -36,7 +36,7 @@ from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.expand import expand
 from notifier.pipeline.intake.judge import Accepted, Caller, Item
 from notifier.pipeline.planning.replacing import key_of
-from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import due
 from notifier.pipeline.upkeep import lost
 from tests.channels.pushing import Browser
 from tests.running import eventually
@@ -202,7 +202,7 @@ def without_words() -> None:
     with transaction() as session:
         session.execute(sa.update(Notification).values(data={}))
         session.execute(sa.update(Delivery).where(Delivery.status == "waiting").values(wake_at=now()))
-    sweep.ring_due()
+    due.ring_due()
 
 
 SOON = {"send_at": 600}
@@ -216,7 +216,7 @@ SOON = {"send_at": 600}
         (
             "expired before it was due",
             SOON,
-            lambda *_: (passed(status="waiting"), sweep.ring_due()),
+            lambda *_: (passed(status="waiting"), due.ring_due()),
             ("expired", "expired"),
         ),
         ("expired in its queue", {}, lambda *_: (passed(status="queued"), lost.ring_lost()), ("expired", "expired")),
@@ -359,7 +359,7 @@ def test_a_batch_gives_back_with_one_statement_and_one_round_trip(cast: dict[str
         accept([Item(caller, offer(name, channels=("email",), send_at=later(DAY))) for name in names])
         passed(status="waiting")
         with questions("notifier:caps:") as asked, statements() as sent:
-            assert sweep.ring_due() == size
+            assert due.ring_due() == size
         assert [counted(name) for name in names] == [0] * size
         return len(asked), sum("JOIN event_type" in statement for statement in sent)
 

@@ -17,7 +17,7 @@ from notifier.signals import liveness
 
 
 class Work:
-    """Stands for a sweep: counts its calls, fails or answers as told."""
+    """Stands for periodic work: counts its calls, fails or answers as told."""
 
     def __init__(self, *answers: int | Exception) -> None:
         self.answers = list(answers)
@@ -57,7 +57,7 @@ def test_a_full_batch_is_followed_by_the_next_at_once(done: int, is_due_at_once:
     assert (task.due_at <= time.monotonic()) == is_due_at_once
 
 
-def test_every_sweep_has_its_task() -> None:
+def test_every_periodic_work_has_its_task() -> None:
     names = {task.name for task in scheduler.tasks("test")}
     assert names == {
         "alive",

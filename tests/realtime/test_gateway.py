@@ -322,7 +322,7 @@ def test_a_connection_ends_with_what_its_token_ends_with(
     )
     cause(producer, key)
     assert asking.ask("sync", {"since": 0})["error"]["code"] == "unauthenticated"
-    assert listening.gone.wait(PATIENCE_S)  # the sweep comes by itself
+    assert listening.gone.wait(PATIENCE_S)  # the next check comes by itself
     assert lasting.ask("sync", {"since": 0})["seq"] == 0
     with pytest.raises(Refused, match="unauthenticated"):
         connect(auth={"token": token})
@@ -336,7 +336,7 @@ def test_who_was_erased_hears_nothing_of_somebody_new_of_the_same_id(arrive: Any
     after = connect(auth=token_of("alice"))
     arrive("alice", title="for the second one")
     assert after.hear()[1]["item"]["title"] == "for the second one"
-    assert before.gone.wait(PATIENCE_S)  # the sweep comes by itself
+    assert before.gone.wait(PATIENCE_S)  # the next check comes by itself
     assert before.events.empty()
 
 
@@ -398,6 +398,6 @@ def test_guests_are_looked_after_again_whatever_went_wrong_before(app: APIFlask)
     door.socketio = Clock()
     door.guests["sid"] = Guest("alice")
     with capture_logs() as lines:
-        door._sweep(app)
+        door._check_again_and_again(app)
     assert door.looks == 3
     assert [line["error"] for line in lines] == ["TimeoutError", "ValueError"]

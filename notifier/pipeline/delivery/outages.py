@@ -95,7 +95,7 @@ def _let_out(held: Collection[str]) -> int:
     with transaction():
         count = _make_due(_first_of(counts), clock_now())
     if count:
-        log.info("outages.let_out", deliveries=count, scopes=len(counts))
+        log.info("outages.released", deliveries=count, scopes=len(counts))
     return count
 
 

@@ -54,7 +54,7 @@ class Abandoned:
         lifeline.clear(dead)
         self._known -= set(dead)
         if freed:
-            log.warning("sweep.worker_died", workers=len(dead), jobs=freed)
+            log.warning("worker.died", workers=len(dead), jobs=freed)
         return freed
 
 

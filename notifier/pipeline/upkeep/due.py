@@ -76,6 +76,8 @@ def ring_due() -> int:
         stored.doorbells += _wait_for_resumption(held_up, now)
     stored.doorbells += doorbells(queued)
     announce(stored)
+    if due:
+        log.info("due.released", queued=len(queued), inapp=len(ours), expired=len(expired), paused=len(held_up))
     return len(due)
 
 

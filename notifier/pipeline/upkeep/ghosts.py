@@ -46,7 +46,7 @@ class Ghosts:
         """→ how many there were. Raises redis.RedisError."""
         laid = lay_started() + self._lay_failed()
         if laid:
-            log.warning("sweep.ghosts_laid", jobs=laid)
+            log.warning("ghosts.removed", jobs=laid)
         return laid
 
     def _lay_failed(self) -> int:

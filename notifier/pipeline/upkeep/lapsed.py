@@ -62,7 +62,7 @@ def _free(statement: "sa.Select[Delivery]") -> int:
         tallies.count((d.channel, tallies.FAILED) for d in unknown if d.notification_id not in tests)
     ring(doorbells(again))
     publish.hint(publish.OVERVIEW, publish.QUEUES, publish.FAILED)
-    log.warning("sweep.leases_lapsed", again=len(again), unknown=len(unknown))
+    log.warning("leases.lapsed", again=len(again), unknown=len(unknown))
     return len(lapsed)
 
 

@@ -52,10 +52,10 @@ def ring_lost() -> Looked:
             )
             note_reviewed(remembered, looked.last if looked.rows == BATCH else None)
     except redis.RedisError as error:
-        log.warning("sweep.redis_away", error=type(error).__name__)
+        log.warning("doorbells.redis_away", error=type(error).__name__)
         return Looked(0)
     if looked.rung:
-        log.warning("sweep.doorbells_lost", deliveries=looked.rung)
+        log.warning("doorbells.lost", deliveries=looked.rung)
     return looked
 
 

@@ -24,7 +24,7 @@ from notifier.pipeline.delivery import outages
 from notifier.pipeline.delivery.claim import claim
 from notifier.pipeline.delivery.deliver import begin, deliver, send
 from notifier.pipeline.delivery.record import record
-from notifier.pipeline.upkeep import due as sweep
+from notifier.pipeline.upkeep import due
 from notifier.providers import accounts as providers
 from notifier.providers import health, pausing
 from notifier.signals.queueing import all_queues, queue
@@ -57,7 +57,7 @@ def take() -> int:
 def a_round() -> int:
     """What scheduler and workers do in half a second. → how many jobs were taken."""
     waiting.let_out()
-    sweep.ring_due()
+    due.ring_due()
     return take()
 
 
@@ -160,7 +160,7 @@ def test_the_most_pressing_goes_first(submit: Submit, configure: Configure, mail
     for _ in range(4):
         pass_time("main", health.LONGEST_OPEN_MS)
         fail_again = waiting.let_out()
-        sweep.ring_due()
+        due.ring_due()
         received += [name for name in all_queues() if queue(name).job_ids]
         redis_store.client.delete(*(queue(name).key for name in all_queues()))
         assert fail_again == 1
@@ -228,7 +228,7 @@ def test_what_is_held_expires_as_it_would_have(submit: Submit, configure: Config
     assert row.wake_at == row.expires_at
     with transaction() as session:
         session.execute(sa.update(Delivery).values(expires_at=now(), wake_at=now()))
-    sweep.ring_due()
+    due.ring_due()
     assert [row.status for row in deliveries()] == ["expired"]
 
 
@@ -513,7 +513,7 @@ def test_an_in_app_item_that_comes_in_an_outage_ends_the_routing(
     fail()
     routed(submit, order=("email", "inapp"), priority="urgent")
     take()
-    sweep.ring_due()
+    due.ring_due()
     assert fates() == [("email", "skipped", "not_needed"), ("inapp", "delivered", None)]
 
 
@@ -526,7 +526,7 @@ def test_where_too_little_is_sent_for_a_breaker_to_open_some_failures_are_an_out
     for _ in range(2):
         take_only("email")
         wake_retries()
-        sweep.ring_due()
+        due.ring_due()
     assert fates("due_at")[1] == ("sms", "waiting", "fallback", None)
     take_only("email")
     let_the_patience_end()
@@ -597,7 +597,7 @@ def begin_both(submit: Submit) -> None:
     take_only("email")
     redis_store.client.delete("notifier:health:main")
     waiting.let_out()
-    sweep.ring_due()
+    due.ring_due()
 
 
 def take_only(channel: str) -> None:
@@ -617,7 +617,7 @@ def test_two_workers_that_take_both_at_the_same_time_send_one(
     take_only("email")
     redis_store.client.delete("notifier:health:main")
     waiting.let_out()
-    sweep.ring_due()
+    due.ring_due()
     by_channel = {channel: [row.id for row in deliveries(channel=channel)] for channel in ("email", "sms")}
     barrier = threading.Barrier(2)
     claimed: dict[str, int] = {}

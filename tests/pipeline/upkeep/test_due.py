@@ -2,12 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import structlog
 from apiflask import APIFlask
 
 from notifier.core.submission import InlineRecipient
@@ -88,6 +89,36 @@ def test_what_expired_while_waiting_says_so(app: APIFlask, submit: Submit) -> No
     assert [(row.status, row.reason, row.wake_at) for row in deliveries()] == [("expired", "expired", None)] * 2
 
 
+def events(logs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The scheduler's log lines, without their level."""
+    mine = ("due.", "doorbells.", "leases.")
+    return [{k: v for k, v in line.items() if k != "log_level"} for line in logs if line["event"].startswith(mine)]
+
+
+def test_the_log_says_what_became_of_due_deliveries(app: APIFlask, submit: Submit) -> None:
+    submit(ERIN, channels=("email", "inapp"), send_at=now() + timedelta(hours=1))
+    wake()
+    with structlog.testing.capture_logs() as logs:
+        due.ring_due()
+        due.ring_due()
+    assert events(logs) == [{"event": "due.released", "queued": 1, "inapp": 1, "expired": 0, "paused": 0}]
+
+
+def test_the_log_says_which_doorbells_and_leases_were_lost(app: APIFlask, submit: Submit) -> None:
+    submit(ERIN, channels=("email",))
+    redis_store.client.flushall()
+    wake()
+    with structlog.testing.capture_logs() as logs:
+        lost.ring_lost()
+        claim([row.id for row in deliveries()])
+        wake()
+        lapsed.free_lapsed()
+    assert events(logs) == [
+        {"event": "doorbells.lost", "deliveries": 1},
+        {"event": "leases.lapsed", "again": 1, "unknown": 0},
+    ]
+
+
 def test_a_lost_doorbell_is_rung_again_and_a_good_one_is_not(app: APIFlask, submit: Submit) -> None:
     submit(ERIN, channels=("email",))
     submit(ERIN, channels=("sms",), type="order_shipped")
@@ -132,7 +163,7 @@ def test_a_long_backlog_is_looked_at_less_and_less_often(app: APIFlask, submit: 
 
 
 def looked() -> tuple[int, int]:
-    """How many queued deliveries the sweep looks at, and how many of them it rings again."""
+    """How many queued deliveries are looked at, and how many of them are rung again."""
     found = lost.ring_lost()
     return found.rows, found.rung
 
