@@ -1,5 +1,5 @@
-"""What looking for due and lost deliveries costs with 200,000 queued: printed. With Redis intact each is looked at once,
-and nothing rung.
+"""Prints the cost of looking for due and lost deliveries with 200,000 queued. With Redis intact each is looked at once,
+and nothing is rung.
 """
 
 import time

@@ -36,8 +36,7 @@ from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.expand import expand
 from notifier.pipeline.intake.judge import Accepted, Caller, Item
 from notifier.pipeline.planning.replacing import key_of
-from notifier.pipeline.upkeep import due
-from notifier.pipeline.upkeep import lost
+from notifier.pipeline.upkeep import due, lost
 from tests.channels.pushing import Browser
 from tests.running import eventually
 from tests.stored import deliveries, rows, traces
