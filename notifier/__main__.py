@@ -170,7 +170,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.command == "doctor":  # which tells of bad settings itself
         return int(importlib.import_module("notifier.programs.doctor.report").run(options))
-    settings = Settings.from_env()
+    try:
+        settings = Settings.from_env()
+    except BadSettings as error:
+        serving = importlib.import_module("notifier.channels.serving")
+        raise BadSettings(*error.faults, *serving.faults()) from None
     if options.command == "web":
         # The words of the command line stay on it, so that people find the process by them.
         os.execv(sys.executable, [sys.executable, str(WSGI), "-m", "notifier", *sys.argv[1:]])

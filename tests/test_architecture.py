@@ -194,13 +194,9 @@ def _speaks_of_channels(node: ast.Compare) -> bool:
     return "channel" in ast.unparse(node).lower()
 
 
-# SMTP_URL and SMTP_FROM are settings of the installation too: read with the others, and in the README's table.
-NAMES_A_PROVIDER = {"notifier.ground.config"}
-
-
 def test_no_provider_is_named_outside_channels() -> None:
     """Neither imported nor told apart, and none of its settings."""
-    names = {name for name in MODULES if not name.startswith("notifier.channels")} - NAMES_A_PROVIDER
+    names = {name for name in MODULES if not name.startswith("notifier.channels")}
     assert faults(providers_named, names) == {}
     assert faults(adapters_imported, set(MODULES) - {"notifier.channels"}) == {}
 
@@ -412,7 +408,7 @@ ENVIRONMENT = {"os.environ", "os.getenv"}
 
 
 def test_the_environment_is_read_in_one_place() -> None:
-    assert faults(readings_of_the_environment, set(MODULES) - {"notifier.ground.config", "wsgi"}) == {}
+    assert faults(readings_of_the_environment, set(MODULES) - {"notifier.ground.variables", "wsgi"}) == {}
 
 
 def readings_of_the_environment(name: str) -> list[str]:

@@ -4,6 +4,7 @@ Called by everything that plans, claims or sends, and by pages that list channel
 `providers.accounts` refreshes the registry from the database.
 """
 
+import contextlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from notifier.channels.wire.http import Http
 from notifier.core.facts import ChannelFacts
 from notifier.core.flags import is_in_rollout
 from notifier.ground.config import BadSettings, Settings
+from notifier.ground.variables import Variables
 
 # Channel → the channels that use its addresses too: a phone given for SMS can be called and takes WhatsApp messages.
 BORROWERS: dict[str, tuple[str, ...]] = {
@@ -65,7 +67,7 @@ class Registry:
             try:
                 self._sandbox[name] = sandbox_for(channel, model)(self._options(model) if model else {}, self.http)
             except ValueError as error:
-                raise BadSettings(f"The settings are not valid:\n  - {error}") from None
+                raise BadSettings(str(error)) from None
         self._has_sandbox_for_all = not settings.is_production
         self._flags: dict[str, int] = {}
         self._real: dict[str, list[tuple[Account, Adapter]]] = {}
@@ -220,6 +222,22 @@ def registry() -> Registry:
     """The registry of the current app."""
     found: Registry = current_app.extensions["channels"]
     return found
+
+
+def faults(environ: Mapping[str, str] | None = None) -> list[str]:
+    """What is wrong with the settings of providers in an environment (None: the process's own), in sentences.
+
+    Called where other settings are wrong, so that all faults are told at once: a registry needs valid settings.
+    """
+    variables = Variables(environ)
+    with contextlib.closing(Http()) as http:
+        for adapter in channels.ADAPTERS:
+            options = {s.name: value for s in adapter.settings if (value := variables.secret(s.name))}
+            try:
+                adapter(options, http).close()
+            except ValueError as error:
+                variables.faults.append(str(error))
+    return variables.faults
 
 
 def normalise(channel: str, value: str) -> str:

@@ -4,45 +4,41 @@ Each field's metadata holds its help text; the README's table shows the same tex
 may be given as `NAME_FILE`, the path of a file that holds it. Providers declare settings of their own.
 """
 
-import difflib
 import hmac
-import ipaddress
-import os
-import re
 import secrets
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
-import limits
 from flask import current_app
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from notifier.core.limits import Caps, parse_caps
 from notifier.core.retry import DELAYS_S
+from notifier.ground import embedded_redis
 from notifier.ground.encryption import KeyRing
+from notifier.ground.secret_files import read_or_create
+from notifier.ground.variables import Variables, given, split_url, type_network
 
 ROOT = Path(__file__).resolve().parents[2]  # the checkout
 WSGI = ROOT / "wsgi.py"
 INSTALLATION_HEADER = "Notifier-Installation"
-_MOST_WHOLE = 1_000_000
-_LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS and 108 on Linux
-
-_LIKENESS = 0.86  # one letter of seven left out, added or replaced; two of them exchanged
-_OF_LATER_RELEASES = {"METRICS_PORT", "RETENTION", "SYNTHETIC", "EVENTS_SINK", "CDN_URL"}
-# The variables that Kubernetes sets for a service named notifier
-_OF_KUBERNETES = re.compile(r"_SERVICE_HOST$|_(SERVICE_)?PORT(_|$)")
-
-type_network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_ANYWHERE = ("0.0.0.0", "::")  # addresses to listen on, which no client can open
 
 
 class BadSettings(Exception):
-    """The environment does not make sense. The message lists every fault, and no secret."""
+    """The environment does not make sense. `faults`: sentences for people, without secrets."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__(*faults)
+        self.faults = faults
+
+    def __str__(self) -> str:
+        return "The settings are not valid:\n" + "\n".join(f"  - {fault}" for fault in self.faults)
 
 
 class NotReady(Exception):
@@ -93,8 +89,6 @@ class Settings:
         "a live producer key with every scope, 32–255 printable characters; `migrate` adds it if it is missing"
     )
     notifier_demo: bool = _setting("`0` leaves the demo data out (`1` under `make run`)")
-    smtp_url: str | None = _setting("`smtp://[user:pass@]host:port` or `smtps://…`; unset: the sandbox captures e-mail")
-    smtp_from: str = _setting("sender of e-mail (`Notifier <notifier@` host of PUBLIC_URL`>`)")
     outbound_allow: tuple[type_network, ...] = _setting(
         "private networks that outbound calls may reach, as a list of CIDRs (none)"
     )
@@ -148,14 +142,10 @@ class Settings:
         """A setting that a provider declares, by the name it gave it; as everywhere, a file may hold it. Raises
         BadSettings.
         """
-        own = getattr(self, name.lower(), None)
-        if own is not None:
-            return str(own)
-        path = self.environment.get(f"{name}_FILE")
         try:
-            return self.environment.get(name) or (Path(path).read_text().strip() if path else None)
-        except OSError as error:
-            raise BadSettings(f"{name}_FILE cannot be read: {error.strerror}") from None
+            return given(self.environment, name)
+        except ValueError as error:
+            raise BadSettings(str(error)) from None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, *, makes_secrets: bool = True) -> "Settings":
@@ -163,7 +153,7 @@ class Settings:
 
         Without `makes_secrets` nothing is written, and missing secrets are empty.
         """
-        return _Reader(os.environ if environ is None else environ, makes_secrets=makes_secrets).read()
+        return _Reader(environ, makes_secrets=makes_secrets).read()
 
 
 def current_settings() -> Settings:
@@ -177,42 +167,19 @@ def setting_names() -> dict[str, str]:
     return {f.name.upper(): f.metadata["help"] for f in fields(Settings) if "help" in f.metadata}
 
 
-def unread(environ: Mapping[str, str], of_providers: Iterable[str]) -> dict[str, str | None]:
-    """Variables that are meant for us and that nothing reads → the setting they are likely to be meant for, if there is
-    one that is spelled alike.
-
-    `of_providers` are the settings that providers declare for themselves.
-    """
-    read = {*setting_names(), *of_providers}
-    read |= {f"{name}_FILE" for name in read}
-    found = {}
-    for name in sorted(environ.keys() - read):
-        nearest = difflib.get_close_matches(name, read, n=1, cutoff=_LIKENESS)
-        is_ours = name in _OF_LATER_RELEASES or (name.startswith("NOTIFIER_") and not _OF_KUBERNETES.search(name))
-        if nearest or is_ours:
-            found[name] = nearest[0] if nearest else None
-    return found
-
-
-class _Reader:
-    def __init__(self, environ: Mapping[str, str], *, makes_secrets: bool) -> None:
-        self.environ = environ
+class _Reader(Variables):
+    def __init__(self, environ: Mapping[str, str] | None, *, makes_secrets: bool) -> None:
+        super().__init__(environ)
         self.makes_secrets = makes_secrets
-        self.faults: list[str] = []
 
     def read(self) -> Settings:
         env = self.text("NOTIFIER_ENV", "development")
         if env not in ("development", "production"):
             self.faults.append("NOTIFIER_ENV must be development or production")
         home = Path(self.text("NOTIFIER_HOME", "var")).absolute()
-        host, port = self.text("HOST", "127.0.0.1").strip("[]"), self.number("PORT", 5000)
+        host, port = self.text("HOST", "127.0.0.1").strip("[]"), self.port("PORT", 5000)
         public_url = self.public_url(local_url(host, port))
         given_redis = self.secret("REDIS_URL")
-        redis_url = (
-            self.checked_url("REDIS_URL", given_redis, ("redis", "rediss", "unix"))
-            if given_redis
-            else unix_url(embedded_redis_socket(home))
-        )
         database_url = self.database_url(home)
         settings = Settings(
             port=port,
@@ -220,7 +187,11 @@ class _Reader:
             notifier_home=home,
             notifier_env=env,
             database_url=database_url,
-            redis_url=redis_url,
+            redis_url=(
+                self.url("REDIS_URL", given_redis, ("redis", "rediss", "unix"))
+                if given_redis
+                else embedded_redis.url(home)
+            ),
             redis_is_embedded=not given_redis,
             secret_key=self.stored_secret("SECRET_KEY", home, env, lambda: secrets.token_urlsafe(48)),
             encryption_keys=self.key_ring(home, env),
@@ -231,9 +202,7 @@ class _Reader:
             notifier_admin_password=self.secret("NOTIFIER_ADMIN_PASSWORD"),
             notifier_producer_key=self.producer_key(),
             notifier_demo=self.text("NOTIFIER_DEMO", "1") != "0",
-            smtp_url=self.smtp_url(),
-            smtp_from=self.text("SMTP_FROM", f"Notifier <notifier@{_mail_domain(public_url)}>"),
-            outbound_allow=self.networks(),
+            outbound_allow=self.networks("OUTBOUND_ALLOW"),
             retry_delays=self.delays(),
             rate_limit=self.rate("RATE_LIMIT", "200000/minute"),
             recipient_limit=self.rate("RECIPIENT_LIMIT", "30/10 minutes"),
@@ -244,54 +213,15 @@ class _Reader:
             environment=dict(self.environ),
         )
         if self.faults:
-            raise BadSettings("The settings are not valid:\n" + "\n".join(f"  - {fault}" for fault in self.faults))
+            raise BadSettings(*self.faults)
         return settings
-
-    def text(self, name: str, default: str) -> str:
-        return self.environ.get(name) or default
-
-    def secret(self, name: str) -> str | None:
-        path = self.environ.get(f"{name}_FILE")
-        if path and not self.environ.get(name):
-            try:
-                return Path(path).read_text().strip()
-            except OSError as error:
-                self.faults.append(f"{name}_FILE cannot be read: {error.strerror}")
-        return self.environ.get(name) or None
-
-    def number(self, name: str, default: int) -> int:
-        text = self.text(name, str(default))
-        if not text.isdecimal() or not 0 < int(text) < 65536:
-            self.faults.append(f"{name} must be a port number")
-            return default
-        return int(text)
-
-    def is_on(self, name: str, default: str) -> bool:
-        text = self.text(name, default)
-        if text not in ("on", "off"):
-            self.faults.append(f"{name} must be on or off")
-        return text == "on"
-
-    def count(self, name: str) -> int:
-        text = self.text(name, "0")
-        if not text.isdecimal() or int(text) > 9:
-            self.faults.append(f"{name} must be a number from 0 to 9")
-            return 0
-        return int(text)
-
-    def whole(self, name: str, default: int) -> int:
-        text = self.text(name, str(default))
-        if not (text.isascii() and text.isdecimal()) or int(text) > _MOST_WHOLE:
-            self.faults.append(f"{name} must be a whole number, at most {_MOST_WHOLE}")
-            return default
-        return int(text)
 
     def public_url(self, default: str) -> str:
         """An origin: pages, scripts and cookies of ours stand at its root."""
-        given = self.checked_url("PUBLIC_URL", self.text("PUBLIC_URL", default), ("http", "https")).rstrip("/")
-        parts = _split(given)
+        url = self.url("PUBLIC_URL", self.text("PUBLIC_URL", default), ("http", "https")).rstrip("/")
+        parts = split_url(url)
         if parts is None or parts.scheme not in ("http", "https"):
-            return given  # that has been said
+            return url  # that has been said
         if parts.path or parts.query or parts.fragment or parts.username is not None:
             self.faults.append(
                 "PUBLIC_URL must have no path, and nothing else after the host: Notifier is served at the root "
@@ -301,20 +231,12 @@ class _Reader:
             self.faults.append(
                 "PUBLIC_URL must name a host that people can open, https://notifier.example.com; 0.0.0.0 is not one"
             )
-        return given
-
-    def checked_url(self, name: str, text: str, schemes: tuple[str, ...]) -> str:
-        scheme = text.partition("://")[0]
-        if scheme not in schemes:
-            self.faults.append(f"{name} must start with {' or '.join(f'{s}://' for s in schemes)}")
-        elif _split(text) is None:
-            self.faults.append(f"{name} is not a URL; an IPv6 address must be in brackets, [::1]")
-        return text
+        return url
 
     def database_url(self, home: Path) -> str:
-        given = self.secret("DATABASE_URL")
-        url = given or URL.create("sqlite", database=str(home / "notifier.db")).render_as_string(hide_password=False)
-        self.checked_url("DATABASE_URL", url, ("sqlite", "postgresql", "postgres", "postgresql+psycopg2"))
+        file = URL.create("sqlite", database=str(home / "notifier.db"))
+        url = self.secret("DATABASE_URL") or file.render_as_string()
+        self.url("DATABASE_URL", url, ("sqlite", "postgresql", "postgres", "postgresql+psycopg2"))
         try:
             make_url(url)
         except (ArgumentError, ValueError):
@@ -325,18 +247,17 @@ class _Reader:
         scheme, _, rest = url.partition("://")
         return f"postgresql+psycopg2://{rest}" if scheme in ("postgresql", "postgres") else url
 
-    def stored_secret(self, name: str, home: Path, env: str, make: Any) -> str:
-        given = self.secret(name)
-        if given:
-            return given
+    def stored_secret(self, name: str, home: Path, env: str, make: Callable[[], str]) -> str:
+        if secret := self.secret(name):
+            return secret
         if env == "production":
             self.faults.append(f"{name} is required in production")
             return ""
         path = home / name.lower()
         try:
-            return (
-                _read_or_create(path, make) if self.makes_secrets else path.read_text().strip() if path.exists() else ""
-            )
+            if self.makes_secrets:
+                return read_or_create(path, make)
+            return path.read_text().strip() if path.exists() else ""
         except OSError as error:
             self.faults.append(
                 f"{name} is kept in {path}, which cannot be {'written' if self.makes_secrets else 'read'}: "
@@ -359,27 +280,6 @@ class _Reader:
             self.faults.append("NOTIFIER_PRODUCER_KEY must have 32 to 255 printable characters")
         return key
 
-    def smtp_url(self) -> str | None:
-        url = self.secret("SMTP_URL")
-        return self.checked_url("SMTP_URL", url, ("smtp", "smtps")) if url else None
-
-    def networks(self) -> tuple[type_network, ...]:
-        networks = []
-        for entry in filter(None, (part.strip() for part in self.text("OUTBOUND_ALLOW", "").split(","))):
-            try:
-                networks.append(ipaddress.ip_network(entry))
-            except ValueError:
-                self.faults.append(f"OUTBOUND_ALLOW: {entry} is not a network in CIDR form")
-        return tuple(networks)
-
-    def rate(self, name: str, default: str) -> str:
-        text = self.text(name, default)
-        try:
-            limits.parse(text)
-        except ValueError:
-            self.faults.append(f"{name} must be like {default}")
-        return text
-
     def caps(self) -> Caps:
         caps, faults = parse_caps(self.text("CAPS", ""))
         self.faults += [f"CAPS: {fault}" for fault in faults]
@@ -398,71 +298,7 @@ class _Reader:
         return dict.fromkeys(DELAYS_S, delays)
 
 
-_ANYWHERE = ("0.0.0.0", "::")  # addresses to listen on, which no client can open
-
-
 def local_url(host: str, port: int) -> str:
     """Where a web process that listens there can be asked from its own host."""
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return urlunsplit(("http", f"[{name}]:{port}" if ":" in name else f"{name}:{port}", "", "", ""))
-
-
-def unix_url(socket: Path) -> str:
-    """As redis-py reads it."""
-    return f"unix://{quote(str(socket))}"
-
-
-def _split(text: str) -> SplitResult | None:
-    """None for what is no URL: its host and port cannot be told."""
-    try:
-        parts = urlsplit(text)
-        _ = parts.port  # read, and so judged
-    except ValueError:
-        return None
-    return parts
-
-
-def _mail_domain(public_url: str) -> str:
-    """The host of PUBLIC_URL; an IPv6 address cannot stand after an @."""
-    host = urlsplit(public_url).hostname or "localhost"
-    return "localhost" if ":" in host else host
-
-
-def embedded_redis_socket(home: Path) -> Path:
-    """Where the embedded Redis listens: in the state directory, or, its path being too long for a socket, in a private
-    temporary one.
-    """
-    path = home / "redis.sock"
-    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
-        return path
-    return (
-        Path(tempfile.gettempdir())
-        / f"notifier-{os.getuid()}-{sha256(os.fsencode(home)).hexdigest()[:12]}"
-        / "redis.sock"
-    )
-
-
-def _read_or_create(path: Path, make: Any) -> str:
-    """The secret in `path`, made on first use, readable by its owner only. Two processes at once agree on one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(make())
-        try:
-            os.link(draft, path)  # fails when another process was first
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return path.read_text().strip()
-
-
-def bare_environment() -> dict[str, str]:
-    """The environment that a child process needs to run at all, without any setting or secret of ours."""
-    return {
-        name: os.environ[name]
-        for name in ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV")
-        if name in os.environ
-    }

@@ -23,7 +23,8 @@ import structlog
 from flask import Flask, current_app, has_app_context
 
 from notifier.core.errors import Rejected
-from notifier.ground.config import ROOT, bare_environment
+from notifier.ground.config import ROOT
+from notifier.ground.variables import bare_environment
 
 AUTHORS, MESSAGES = "authors", "messages"
 _SIZES = {AUTHORS: 1, MESSAGES: 2}  # processes

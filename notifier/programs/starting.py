@@ -11,8 +11,9 @@ from flask import Flask
 
 from notifier import channels
 from notifier.ground import schema
-from notifier.ground.config import Settings, unread
+from notifier.ground.config import Settings
 from notifier.ground.database import UNAVAILABLE, follow_clock
+from notifier.ground.unknown_settings import unknown_settings
 
 _GARBAGE_THRESHOLDS = (50_000, 20, 50)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
@@ -38,7 +39,7 @@ def wait_for_app(
         try:
             app = make_app()
             if not is_told:
-                _tell_unread(app.extensions["settings"])
+                _tell_unknown(app.extensions["settings"])
                 is_told = True
             found = schema.look(str(app.config["SQLALCHEMY_DATABASE_URI"]))
             if found.standing not in (schema.Standing.EMPTY, schema.Standing.BEHIND):
@@ -60,9 +61,9 @@ def wait_for_app(
     return None
 
 
-def _tell_unread(settings: Settings) -> None:
+def _tell_unknown(settings: Settings) -> None:
     of_providers = {setting.name for adapter in channels.ADAPTERS for setting in adapter.settings}
-    for name, nearest in unread(settings.environment, of_providers).items():
+    for name, nearest in unknown_settings(settings.environment, of_providers).items():
         log.warning("settings.not_read", setting=name, **({"did_you_mean": nearest} if nearest else {}))
 
 

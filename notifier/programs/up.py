@@ -25,7 +25,8 @@ from urllib.parse import urljoin
 
 import redis
 
-from notifier.ground.config import WSGI, Settings, embedded_redis_socket
+from notifier.ground import embedded_redis
+from notifier.ground.config import WSGI, Settings
 from notifier.programs import listening
 from notifier.programs.children import POLL_S, Child, Watch
 
@@ -178,7 +179,7 @@ def embedded_redis_command(settings: Settings, wait: Callable[[], None]) -> list
             "There is no valkey-server or redis-server here. Install one (Debian: apt install redis-server), or "
             "set REDIS_URL to one that is running."
         )
-    path = embedded_redis_socket(settings.notifier_home)
+    path = embedded_redis.socket_path(settings.notifier_home)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.parent != settings.notifier_home:  # in /tmp, under a name that others can guess and make first
         refuse_shared(path.parent)

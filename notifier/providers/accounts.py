@@ -63,7 +63,7 @@ def refresh() -> None:
     try:
         serving.registry().configure(accounts)
     except BadSettings as error:
-        log.error("providers.not_usable", error=str(error))
+        log.error("providers.not_usable", error="; ".join(error.faults))
 
 
 def refresh_now() -> None:

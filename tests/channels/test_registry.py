@@ -9,7 +9,7 @@ import pytest
 from notifier.channels import ADAPTERS, CHANNELS
 from notifier.channels.adapters.email_smtp import EmailSmtp
 from notifier.channels.contract import Adapter, Setting
-from notifier.channels.serving import Account, Registry
+from notifier.channels.serving import Account, Registry, faults
 from notifier.core.facts import ChannelFacts
 from notifier.ground.config import BadSettings, Settings
 from notifier.ground.encryption import KeyRing
@@ -93,6 +93,14 @@ def test_an_adapter_that_makes_no_sense_of_its_settings_stops_the_start(
     with pytest.raises(BadSettings, match=r"SMTP_(URL|FROM)") as caught:
         registry(tmp_path, **environment)
     assert "s3cret" not in str(caught.value)
+
+
+def test_what_is_wrong_with_the_settings_of_all_providers_is_told_at_once(tmp_path: Path) -> None:
+    absent = tmp_path / "absent"
+    told = faults({"SMTP_URL": "http://u:hunter2@h", "VAPID_KEY": "hunter2", "VAPID_CONTACT_FILE": str(absent)})
+    assert [name for name in ("SMTP_URL", "VAPID_KEY", "VAPID_CONTACT_FILE") if not any(name in s for s in told)] == []
+    assert "hunter2" not in str(told)
+    assert faults(SMTP) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Settings come from the environment, typed; what does not make sense is said in one message, without secrets."""
 
-import os
 import re
 import stat
 from pathlib import Path
@@ -10,7 +9,8 @@ import redis
 from sqlalchemy import make_url
 
 from notifier.core.limits import DEFAULT_CAPS, parse_caps
-from notifier.ground.config import BadSettings, Settings, embedded_redis_socket, setting_names, unread
+from notifier.ground import embedded_redis
+from notifier.ground.config import BadSettings, Settings, setting_names
 from notifier.ground.database import sqlite_file
 from notifier.ground.encryption import KeyRing
 
@@ -104,7 +104,6 @@ def test_every_fault_is_reported_at_once_and_no_secret_with_it(home: dict[str, s
         "REDIS_URL": "http://:hunter2@h",
         "ENCRYPTION_KEYS": "hunter2",
         "NOTIFIER_PRODUCER_KEY": "hunter2",
-        "SMTP_URL": "http://u:hunter2@h",
         "OUTBOUND_ALLOW": "10.0.0.0/8,nonsense",
         "RETRY_DELAYS": "1,-2",
         "RATE_LIMIT": "a lot",
@@ -118,13 +117,6 @@ def test_every_fault_is_reported_at_once_and_no_secret_with_it(home: dict[str, s
     assert "hunter2" not in message
     assert "CAPS: 'gossip' is not one of" in message
     assert "CAPS: 'often' must look like" in message
-
-
-def test_a_long_home_gets_a_short_private_socket(tmp_path: Path) -> None:
-    assert embedded_redis_socket(tmp_path) == tmp_path / "redis.sock"
-    far = tmp_path / ("x" * 120)
-    assert len(os.fsencode(embedded_redis_socket(far))) <= 100
-    assert embedded_redis_socket(far) != embedded_redis_socket(tmp_path / ("y" * 120))
 
 
 def test_a_key_ring_is_parsed(home: dict[str, str]) -> None:
@@ -168,7 +160,6 @@ def test_a_link_is_built_of_its_parts(home: dict[str, str]) -> None:
         ({"PUBLIC_URL": "http://[::]:5000"}, "PUBLIC_URL must name a host that people can open"),
         ({"PUBLIC_URL": "http://::1:5000"}, "PUBLIC_URL is not a URL; an IPv6 address must be in brackets"),
         ({"REDIS_URL": "redis://::1:6379"}, "REDIS_URL is not a URL; an IPv6 address must be in brackets"),
-        ({"SMTP_URL": "smtp://::1:25"}, "SMTP_URL is not a URL; an IPv6 address must be in brackets"),
         ({"DATABASE_URL": "postgresql://h:x/d"}, "DATABASE_URL"),
     ],
 )
@@ -193,33 +184,5 @@ def test_any_character_may_stand_in_the_path_of_the_state_directory(tmp_path: Pa
     assert make_url(settings.database_url).database == str(odd / "notifier.db")
     assert sqlite_file(settings.database_url) == odd / "notifier.db"
     assert redis.Redis.from_url(settings.redis_url).connection_pool.connection_kwargs["path"] == str(
-        embedded_redis_socket(odd)
+        embedded_redis.socket_path(odd)
     )
-
-
-# ---- what nothing reads
-
-
-@pytest.mark.parametrize(
-    ("name", "found"),
-    [
-        ("METRICS_PORT", {"METRICS_PORT": None}),
-        ("NOTIFIER_COLOUR", {"NOTIFIER_COLOUR": None}),
-        ("DATABSE_URL", {"DATABSE_URL": "DATABASE_URL"}),
-        ("PUBLIC_URLS", {"PUBLIC_URLS": "PUBLIC_URL"}),
-        ("SMTP_ULR", {"SMTP_ULR": "SMTP_URL"}),
-        ("VAPID_CONTCT", {"VAPID_CONTCT": "VAPID_CONTACT"}),
-        ("DATABASE_URL", {}),
-        ("SECRET_KEY_FILE", {}),
-        ("VAPID_CONTACT", {}),
-        ("HOME", {}),
-        ("HOSTNAME", {}),
-        ("PATH", {}),
-        ("NOTIFIER_SERVICE_HOST", {}),
-        ("NOTIFIER_PORT_80_TCP_ADDR", {}),
-    ],
-)
-def test_a_setting_that_nothing_reads_is_told_with_its_nearest_neighbour(
-    name: str, found: dict[str, str | None]
-) -> None:
-    assert unread({name: "x"}, {"VAPID_CONTACT"}) == found

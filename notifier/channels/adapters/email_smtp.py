@@ -36,6 +36,7 @@ class EmailSmtp(Adapter):
             "sender of the mails",
             is_required=False,
             default="Notifier <notifier@localhost>",
+            default_here=mail.sender_here,
             example="Shop <shop@example.com>",
         ),
     )

@@ -23,6 +23,7 @@ from py_vapid import Vapid02, VapidException
 
 from notifier.channels.contract import Adapter, Setting
 from notifier.channels.table import WEB_PUSH
+from notifier.channels.wire import mail
 from notifier.channels.wire.http import HOSTS, STATUSES, Family, Http, Response, explain
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent
 from notifier.core.message import Message, Receipt, Recipient
@@ -58,7 +59,8 @@ def new_private_key() -> str:
 
 def _contact(settings: Settings) -> str:
     """The first admin, or else the sender of mails."""
-    return f"mailto:{settings.notifier_admin_email or parseaddr(settings.smtp_from)[1]}"
+    sender = settings.of_provider("SMTP_FROM") or mail.sender_here(settings)
+    return f"mailto:{settings.notifier_admin_email or parseaddr(sender)[1]}"
 
 
 class WebPush(Adapter):

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime, parseaddr
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import idna
 
 from notifier.core.message import Message, Recipient
+from notifier.ground.config import Settings
 
 _SPACE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")  # and every control character
 _PLAIN = re.compile(r"[\x20-\x7e]*")
@@ -73,6 +74,12 @@ def sender(text: str) -> Mailbox:
         return _mailbox(name, ascii_domain(address))
     except ValueError:
         raise ValueError("it is not a sender like Shop <shop@example.com>") from None
+
+
+def sender_here(settings: Settings) -> str:
+    """The sender where a provider is given none: `notifier@` and the host of PUBLIC_URL."""
+    host = urlsplit(settings.public_url).hostname or "localhost"
+    return f"Notifier <notifier@{'localhost' if ':' in host else host}>"  # no IPv6 address can stand after an @
 
 
 def ascii_domain(address: str) -> str:

@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from notifier.channels import serving
 from notifier.ground.config import BadSettings, Settings
 from notifier.programs.doctor.examination import CHECKS, examine
 from notifier.programs.doctor.findings import Finding, Level, counted, fault
@@ -33,8 +34,8 @@ def run(options: Namespace) -> int:
         told: Told = examine(Settings.from_env(makes_secrets=False), options.checks)
     except BadSettings as error:
         told = [
-            ("settings", fault(line.removeprefix("  - "), "Correct it in the environment."))
-            for line in str(error).splitlines()[1:]
+            ("settings", fault(sentence, "Correct it in the environment."))
+            for sentence in (*error.faults, *serving.faults())
         ]
     levels = Counter[Level]()
     found = []

@@ -51,7 +51,7 @@ class Task:
 def _broken(error: Exception) -> Finding:
     """Never with the error's own words, which may quote a secret, unless they are ours."""
     if isinstance(error, BadSettings):
-        return fault(str(error), "Correct it in the environment.")
+        return fault("; ".join(error.faults), "Correct it in the environment.")
     if isinstance(error, (*UNAVAILABLE, redis.RedisError)):
         name = type(getattr(error, "orig", error)).__name__
         return fault(

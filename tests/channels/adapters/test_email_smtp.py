@@ -413,6 +413,7 @@ def test_a_domain_in_another_script_goes_through_any_server(
         "smtp://mail.test:99999",
         "http://s3cret@mail.test",
         "smtp://[::1",
+        "smtp://::1:25",
     ],
 )
 def test_a_url_that_is_none_is_refused_without_being_quoted(url: str, make_adapter: MakeAdapter) -> None:
