@@ -12,7 +12,7 @@ from notifier.channels import serving
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Accepted, Caller, Item
+from notifier.pipeline.intake.item import Accepted, Caller, Item
 from notifier.providers import accounts as providers
 from tests.running import free_port
 

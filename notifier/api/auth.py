@@ -25,7 +25,7 @@ from notifier.ground.ids import new_id
 from notifier.ledgers import audit
 from notifier.models.producer import SCOPES
 from notifier.people import staff
-from notifier.pipeline.intake.judge import Caller
+from notifier.pipeline.intake.item import Caller
 
 _OF_ONE_REQUEST = ("key", "scopes_wanted", "rate_limit", "body_is_optional")
 _ANYONE = "anyone"  # the rule of routes that need no caller

@@ -20,7 +20,8 @@ from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.extensions import db
 from notifier.pipeline.intake import accept, group_commit, idempotency_keys
 from notifier.pipeline.intake.dry_run import dry_run
-from notifier.pipeline.intake.judge import IN_PROGRESS, Accepted, Item
+from notifier.pipeline.intake.idempotency_keys import IN_PROGRESS
+from notifier.pipeline.intake.item import Accepted, Item
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"\Z')
 _LONGEST_KEY = 255

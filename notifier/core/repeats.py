@@ -1,6 +1,6 @@
 """Repeats: which contents are the same, and for how long a repeat is left out.
 
-Called by `intake.judge` and `planning.repeats`. Two notifications are compared by the text that `content` returns;
+Called by `planning.orders` and `planning.repeats`. Two notifications are compared by the text that `content` returns;
 nothing is stored or hashed here.
 """
 

@@ -23,7 +23,7 @@ from notifier.ground.zones import UTC
 from notifier.models import EventType, Template
 from notifier.people.person import load_people
 from notifier.pipeline.intake import own
-from notifier.pipeline.intake.judge import Accepted
+from notifier.pipeline.intake.item import Accepted
 from notifier.words.compose import unsubscribe_url, why_url
 from notifier.words.language import Compiled
 from notifier.words.render import RenderFault, RenderRequest, render_some

@@ -1,7 +1,7 @@
 """People and their primary addresses: created, changed and erased by producers, one by one or a batch at a time.
 
-Called by `intake.judge` for recipients given inline, by the users' API and by the person's own pages. A user's `email`
-and `phone` are its primary addresses; a changed one keeps its row, so queued messages go to the new one.
+Called by `intake.recipients` for recipients given inline, by the users' API and by the person's own pages. A user's
+`email` and `phone` are its primary addresses; a changed one keeps its row, so queued messages go to the new one.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -13,7 +13,7 @@ from notifier.ground.extensions import db
 from notifier.models import Producer, User
 from notifier.operations.installation import ADMIN_USER_ID
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.intake.item import Caller, Item
 
 _PRODUCER = "Demo"
 _PERSON = InlineRecipient(

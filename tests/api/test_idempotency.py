@@ -16,7 +16,7 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import IdempotencyKey, Notification, Producer
-from notifier.pipeline.intake import judge
+from notifier.pipeline.intake import idempotency_keys
 from notifier.pipeline.upkeep import due
 from tests.stored import rows
 
@@ -107,7 +107,7 @@ def test_who_comes_while_the_first_one_is_being_stored_is_told_to_come_back(
     """
     if db.engine.dialect.name == "sqlite":
         pytest.skip("one writer at a time: nobody meets a key that is being written")
-    monkeypatch.setattr(judge, "LONGEST_WAIT_MS", 100)
+    monkeypatch.setattr(idempotency_keys, "LONGEST_WAIT_MS", 100)
     body, _ = DOORS[path]
     [producer] = rows(Producer)
     with db.engine.begin() as connection:

@@ -17,7 +17,7 @@ from notifier.models import AuditEntry, ConsentEvent, Producer
 from notifier.models.producer import SCOPES
 from notifier.people import profiles
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.intake.item import Caller, Item
 from tests.conftest import Api
 from tests.submitting import submission
 

@@ -16,7 +16,7 @@ from notifier.core.wording import Words
 from notifier.ground import process_pool
 from notifier.ground.process_pool import ProcessPool
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Accepted, Caller, Item
+from notifier.pipeline.intake.item import Accepted, Caller, Item
 from tests.submitting import submission
 
 CHEAP = {"order_id": "A1"}

@@ -27,7 +27,7 @@ from notifier.pipeline.delivery.claim import claim
 from notifier.pipeline.intake import cancel
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.expand import expand
-from notifier.pipeline.intake.judge import INLINE_LIMIT, Caller, Item
+from notifier.pipeline.intake.item import INLINE_LIMIT, Caller, Item
 from notifier.pipeline.upkeep import due, summaries
 from notifier.queries.inbox import page as inbox_page
 from tests.pipeline.intake.test_accept_races import at_once
@@ -470,7 +470,7 @@ from notifier.app import create_app
 from notifier.ground.config import Settings
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.intake.item import Caller, Item
 
 name = sys.argv[1]
 with create_app(Settings.from_env(os.environ)).app_context():

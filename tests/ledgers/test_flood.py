@@ -13,7 +13,7 @@ from notifier.core.submission import InlineRecipient
 from notifier.ground.extensions import redis_store
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.dry_run import dry_run
-from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.intake.item import Caller, Item
 from tests.stored import deliveries
 from tests.submitting import submission
 

@@ -22,7 +22,7 @@ from notifier.people import cache as people_cache
 from notifier.people import preferences, profiles
 from notifier.people.person import load_people, recall_people
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.intake.item import Caller, Item
 from tests.stored import sent_statements as statements
 from tests.submitting import submission
 

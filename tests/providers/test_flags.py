@@ -12,7 +12,7 @@ from notifier.core.flags import is_in_rollout
 from notifier.core.submission import InlineRecipient
 from notifier.models import Flag
 from notifier.pipeline.delivery.deliver import deliver
-from notifier.pipeline.intake.judge import Caller
+from notifier.pipeline.intake.item import Caller
 from notifier.providers import accounts as providers
 from notifier.providers import flags
 from tests.running import free_port

@@ -15,7 +15,7 @@ from notifier.ground.database import transaction
 from notifier.models import Delivery
 from notifier.people import profiles
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Accepted, Caller, Item
+from notifier.pipeline.intake.item import Accepted, Caller, Item
 from notifier.queries import why
 
 SUMMER = datetime(2026, 7, 1, 16, 30, tzinfo=UTC).replace(year=now().year + 1)

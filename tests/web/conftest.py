@@ -23,7 +23,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
 from notifier.models import Account, Delivery
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Accepted, Caller, Item
+from notifier.pipeline.intake.item import Accepted, Caller, Item
 from notifier.signals.queueing import SERIALIZER, all_queues, queue
 from notifier.web.person import login
 

@@ -33,22 +33,11 @@ from notifier.ledgers.flood import Trigger
 from notifier.models import EventType, IdempotencyKey
 from notifier.models import Submission as SubmissionRow
 from notifier.people.person import Person, as_reader, load_people, recall_readers
-from notifier.pipeline.intake.judge import (
-    INLINE_LIMIT,
-    Accepted,
-    Item,
-    Outdated,
-    Work,
-    body_digest,
-    check_against_schemas,
-    goes_to_admins,
-    in_progress,
-    judge,
-    keep_people,
-    targets_of,
-    template_key,
-    works_in,
-)
+from notifier.pipeline.intake.idempotency_keys import body_digest, in_progress
+from notifier.pipeline.intake.item import INLINE_LIMIT, Accepted, Item, Work, works_in
+from notifier.pipeline.intake.judge import goes_to_admins, judge, template_key
+from notifier.pipeline.intake.recipients import keep_people, targets_of
+from notifier.pipeline.intake.schema_check import Outdated, check_against_schemas
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
 from notifier.pipeline.planning.orders import admin_user_ids
 from notifier.pipeline.planning.store import Stored, announce, store

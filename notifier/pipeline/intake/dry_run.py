@@ -21,17 +21,10 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import redis_store
 from notifier.ground.tokens import NOBODY
 from notifier.people.person import load_people
-from notifier.pipeline.intake.judge import (
-    Accepted,
-    Item,
-    Judged,
-    check_against_schemas,
-    judge,
-    judged_anew,
-    keep_people,
-    targets_of,
-    works_in,
-)
+from notifier.pipeline.intake.item import Accepted, Item, Judged, works_in
+from notifier.pipeline.intake.judge import judge
+from notifier.pipeline.intake.recipients import keep_people, targets_of
+from notifier.pipeline.intake.schema_check import check_against_schemas, judged_anew
 from notifier.pipeline.planning.decide import Decided, decide
 from notifier.providers import accounts as providers
 from notifier.words.compose import Wanted, put_some_into_words

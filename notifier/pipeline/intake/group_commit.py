@@ -13,7 +13,7 @@ from flask import current_app
 
 from notifier.core.errors import Rejected
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Accepted, Item
+from notifier.pipeline.intake.item import Accepted, Item
 
 _MOST_ITEMS = 100
 _MOST_RECIPIENTS = 2_000

@@ -1,9 +1,10 @@
-"""Idempotency keys of whole calls: one key belongs to one body, and always gets the same answer. (Those of single
-submissions are stored with them, by `accept`.)
+"""Idempotency keys: one key belongs to one body, and always gets the same answer.
 
-Called by `api.submitting` for bulk calls. The key is claimed before anything is stored, and gets its answer when
-everything is. In between, each item has a key of its own, so an interrupted call continues where it stopped, and two
-calls at once store each item once. `upkeep.due` deletes these keys after a day, like all others.
+Those of single submissions are stored with them, by `accept`; `judge` asks for their `first_answers`.
+
+`api.submitting` claims the keys of bulk calls. Such a key is claimed before anything is stored, and gets its answer
+when everything is. In between, each item has a key of its own, so an interrupted call continues where it stopped, and
+two calls at once store each item once. `upkeep.due` deletes these keys after a day, like all others.
 
 `schedules` makes a schedule in one transaction, and takes its key in it (`take`).
 """
@@ -14,11 +15,15 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
+from notifier.core.errors import Rejected
 from notifier.ground.clock import now
 from notifier.ground.database import LOCK_NOT_AVAILABLE, UNAVAILABLE, insert, sqlstate, transaction
 from notifier.ground.extensions import db
 from notifier.models import IdempotencyKey
-from notifier.pipeline.intake.judge import Caller, bound_the_wait, in_progress, mismatch
+from notifier.pipeline.intake.item import Accepted, Caller, Item, Key
+
+LONGEST_WAIT_MS = 5_000  # for the first request with an idempotency key, before the second one is told to come back
+IN_PROGRESS = "idempotency_in_progress"
 
 _keys: sa.Table = IdempotencyKey.__table__
 
@@ -81,3 +86,46 @@ def _names(caller: Caller, key: str) -> dict[str, Any]:
 
 def _is(caller: Caller, key: str) -> Any:
     return sa.and_(*(_keys.c[name] == value for name, value in _names(caller, key).items()))
+
+
+def first_answers(batch: Sequence[Item]) -> dict[int, Accepted | Rejected]:
+    """The answers to the items whose idempotency key is stored already, by index."""
+    keys = {index: key for index, item in enumerate(batch) if (key := key_of(item))}
+    if not keys:
+        return {}
+    bound_the_wait()
+    key_columns = (IdempotencyKey.producer_id, IdempotencyKey.key, IdempotencyKey.is_test)
+    statement = sa.select(*key_columns, IdempotencyKey.body_digest, IdempotencyKey.answer)
+    found = db.session.execute(statement.where(sa.tuple_(*key_columns).in_(set(keys.values()))))
+    stored = {(row.producer_id, row.key, row.is_test): row for row in found}
+    return {
+        index: Accepted(row.answer, replayed=True)
+        if bytes(row.body_digest) == body_digest(batch[index])
+        else mismatch()
+        for index, key in keys.items()
+        if (row := stored.get(key))
+    }
+
+
+def mismatch() -> Rejected:
+    return Rejected("idempotency_mismatch", "this idempotency key was used with another body")
+
+
+def in_progress() -> Rejected:
+    return Rejected(IN_PROGRESS, "a request with this idempotency key is still in progress", retry_after=1)
+
+
+def key_of(item: Item) -> Key | None:
+    producer_id, given = item.caller.producer_id, item.submission.idempotency
+    return (producer_id, given[0], item.caller.is_test) if producer_id and given else None
+
+
+def body_digest(item: Item) -> bytes:
+    return bytes.fromhex(item.submission.idempotency[1]) if item.submission.idempotency else b""
+
+
+def bound_the_wait() -> None:
+    """In a transaction that asks for a key."""
+    # Another process may hold our key in an open transaction: PostgreSQL makes us wait for its end, for so long.
+    if db.engine.dialect.name == "postgresql":
+        db.session.execute(sa.text(f"SET LOCAL lock_timeout = '{LONGEST_WAIT_MS}ms'"))

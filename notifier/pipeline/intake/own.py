@@ -8,7 +8,7 @@ from dataclasses import replace
 from notifier.core.errors import Rejected
 from notifier.core.submission import Submission
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Accepted, Caller, Item
+from notifier.pipeline.intake.item import Accepted, Caller, Item
 
 _CALLER = Caller(
     producer_id=None, is_test=False, may_be_urgent=True, types=None, request_id="notifier", is_internal=True

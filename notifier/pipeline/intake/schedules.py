@@ -31,15 +31,10 @@ from notifier.people import profiles
 from notifier.pipeline.intake import idempotency_keys
 from notifier.pipeline.intake.accept import accept_part
 from notifier.pipeline.intake.dry_run import dry_run
-from notifier.pipeline.intake.judge import (
-    IN_PROGRESS,
-    Accepted,
-    Caller,
-    Item,
-    check_against_schemas,
-    judge,
-    judged_anew,
-)
+from notifier.pipeline.intake.idempotency_keys import IN_PROGRESS
+from notifier.pipeline.intake.item import Accepted, Caller, Item
+from notifier.pipeline.intake.judge import judge
+from notifier.pipeline.intake.schema_check import check_against_schemas, judged_anew
 
 BATCH = 20  # in one transaction, with up to a hundred people each
 _COME_BACK = (IN_PROGRESS, "unavailable")  # another scheduler is at it, or the database is away

@@ -23,7 +23,7 @@ from notifier.models import Delivery
 from notifier.pipeline.delivery.deliver import begin, send
 from notifier.pipeline.delivery.record import record
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Accepted, Caller, Item
+from notifier.pipeline.intake.item import Accepted, Caller, Item
 
 BATCH = 2
 

@@ -20,7 +20,7 @@ from notifier.operations.retry_dead import retry
 from notifier.people import preferences as choosing
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.pipeline.intake.cancel import cancel
-from notifier.pipeline.intake.judge import Caller
+from notifier.pipeline.intake.item import Caller
 from notifier.pipeline.upkeep import due
 from notifier.signals.queueing import queue
 from tests.stored import deliveries, rows

@@ -16,7 +16,7 @@ from notifier.core.submission import InlineRecipient
 from notifier.ground.database import transaction
 from notifier.people import preferences, profiles
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Item
+from notifier.pipeline.intake.item import Item
 from tests.stored import deliveries
 from tests.submitting import submission
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from notifier.app import create_app
 from notifier.ground.config import Settings
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Accepted, Caller, Item
+from notifier.pipeline.intake.item import Accepted, Caller, Item
 from tests.submitting import submission
 
 ROUNDS = 12

@@ -23,7 +23,7 @@ from notifier.people import profiles
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.expand import expand
 from notifier.pipeline.intake.group_commit import GroupCommit
-from notifier.pipeline.intake.judge import Accepted, Caller, Item
+from notifier.pipeline.intake.item import Accepted, Caller, Item
 from notifier.signals.queueing import queue
 from tests.running import eventually
 from tests.stored import deliveries, row_counts, rows, traces

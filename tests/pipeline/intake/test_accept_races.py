@@ -16,9 +16,9 @@ from notifier.ground.extensions import db
 from notifier.models import Delivery, InboxItem, InboxState, User
 from notifier.people import profiles
 from notifier.pipeline.intake import accept as module
-from notifier.pipeline.intake import judge
+from notifier.pipeline.intake import idempotency_keys
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Accepted, Caller, Item
+from notifier.pipeline.intake.item import Accepted, Caller, Item
 from tests.stored import rows
 from tests.submitting import submission
 
@@ -124,7 +124,7 @@ def test_who_comes_while_the_first_with_a_key_is_still_being_stored_is_told_to_c
     """
     if db.engine.dialect.name == "sqlite":
         monkeypatch.setattr(database, "_LOCK_WAIT_S", 30.0)
-    monkeypatch.setattr(judge, "LONGEST_WAIT_MS", 200)
+    monkeypatch.setattr(idempotency_keys, "LONGEST_WAIT_MS", 200)
     item = Item(caller, submission("alice", idempotency=("k1", "aa" * 32)))
     neighbour = Item(caller, submission("bob"))
     has_stored, may_end = threading.Event(), threading.Event()

@@ -10,7 +10,7 @@ from notifier.core.submission import InlineRecipient
 from notifier.ground.extensions import db
 from notifier.models import Notification
 from notifier.pipeline.intake.dry_run import dry_run
-from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.intake.item import Caller, Item
 from notifier.words import store as template_store
 from tests.stored import row_counts, rows, traces
 from tests.submitting import submission

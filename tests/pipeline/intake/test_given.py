@@ -27,7 +27,7 @@ from notifier.pipeline.intake import schedules
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.expand import expand
-from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.intake.item import Caller, Item
 from notifier.pipeline.upkeep import due
 from notifier.pipeline.upkeep.summaries import GRACE, close_due
 from notifier.queries import users

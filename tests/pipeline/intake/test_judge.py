@@ -11,7 +11,10 @@ from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Accepted, Caller, Item, Work, check_against_schemas, judge, keep_people
+from notifier.pipeline.intake.item import Accepted, Caller, Item, Work
+from notifier.pipeline.intake.judge import judge
+from notifier.pipeline.intake.recipients import keep_people
+from notifier.pipeline.intake.schema_check import check_against_schemas
 from tests.submitting import submission
 
 ONE, OTHER = ("k", "aa" * 32), ("k", "bb" * 32)

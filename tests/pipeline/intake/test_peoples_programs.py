@@ -25,7 +25,7 @@ from notifier.people import preferences
 from notifier.pipeline.intake import schedules
 from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.expand import expand
-from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.intake.item import Caller, Item
 from notifier.pipeline.planning import beforehand
 from notifier.pipeline.upkeep import due, summaries
 from notifier.words import language, render

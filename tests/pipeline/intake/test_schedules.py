@@ -21,7 +21,7 @@ from notifier.models import Submission as SubmissionRow
 from notifier.people import profiles
 from notifier.pipeline.intake import schedules
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.intake.item import Caller, Item
 from tests.pipeline.intake.test_accept_races import at_once
 from tests.stored import rows
 from tests.submitting import submission

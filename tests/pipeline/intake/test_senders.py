@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from notifier.models import InboxItem
-from notifier.pipeline.intake.judge import Caller
+from notifier.pipeline.intake.item import Caller
 from tests.pipeline.intake.sender import ROUNDS
 from tests.stored import rows
 

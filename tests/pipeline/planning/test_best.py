@@ -17,7 +17,7 @@ from notifier.ledgers import scores
 from notifier.models import ChannelPrior, ChannelScore, Notification, User
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.pipeline.intake.dry_run import dry_run
-from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.intake.item import Caller, Item
 from notifier.pipeline.upkeep import due
 from tests.pipeline.intake.test_accept_races import at_once
 from tests.pipeline.upkeep.test_due import wake

@@ -25,7 +25,7 @@ from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.cancel import cancel
 from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.expand import expand
-from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.intake.item import Caller, Item
 from notifier.pipeline.planning import replacing
 from notifier.pipeline.upkeep import due
 from notifier.queries import inbox as queries

@@ -31,7 +31,7 @@ from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.cancel import cancel
 from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.expand import expand
-from notifier.pipeline.intake.judge import Accepted, Caller, Item
+from notifier.pipeline.intake.item import Accepted, Caller, Item
 from notifier.pipeline.planning import repeats
 from tests import submitting
 from tests.stored import deliveries, rows

@@ -15,7 +15,7 @@ from notifier.ground.ids import new_id, show
 from notifier.models import Delivery, Notification
 from notifier.models import Submission as SubmissionRow
 from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.judge import Caller, Item
+from notifier.pipeline.intake.item import Caller, Item
 from notifier.queries import search
 from tests.web.conftest import Visitor
 
