@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from notifier.catalogue.kinds import schema_of
+from notifier.channels import CHANNELS
 from notifier.core.wording import ANY_CHANNEL, Words
 
 DEDUPE_WINDOW_S = 3_600  # of every type that is neither mandatory nor the product's own, unless its file says otherwise
@@ -67,7 +68,7 @@ def _parse(key: str, document: dict[str, Any]) -> CatalogueType:
         titles=document["titles"],
         category=document["category"],
         priority=document["priority"],
-        channels=tuple(document["channels"]),
+        channels=_channels(document["channels"]),
         schema=schema_of(document["data"], required=document["required"]),
         is_mandatory=document.get("mandatory", False),
         to_admins=document.get("to_admins", False),
@@ -76,6 +77,14 @@ def _parse(key: str, document: dict[str, Any]) -> CatalogueType:
         contents=tuple(_contents(document["words"])),
         sample=document["sample"],
     )
+
+
+def _channels(given: list[str] | str) -> tuple[str, ...]:
+    """By name, or all to which something can be sent (`every`), or whose addresses a person can type in (`typed`)."""
+    if isinstance(given, list):
+        return tuple(given)
+    kinds = {name: channel.address for name, channel in CHANNELS.items() if channel.address is not None}
+    return tuple(name for name, kind in kinds.items() if given == "every" or kind.is_typed)
 
 
 def _contents(words: dict[str, dict[str, dict[str, str]]]) -> list[CatalogueContent]:

@@ -4,7 +4,11 @@ A new provider is one file in `channels/adapters/` and its class in ADAPTERS her
 adapters of an installation. Knows nothing of notifications or the database.
 """
 
+from notifier.channels.adapters.discord import Discord
 from notifier.channels.adapters.email_smtp import EmailSmtp
+from notifier.channels.adapters.slack import Slack
+from notifier.channels.adapters.teams import Teams
+from notifier.channels.adapters.telegram import Telegram
 from notifier.channels.adapters.webhook_standard import StandardWebhook
 from notifier.channels.adapters.webpush_vapid import WebPush
 from notifier.channels.contract import Adapter, Channel, Setting
@@ -14,6 +18,10 @@ ADAPTERS: tuple[type[Adapter], ...] = (
     EmailSmtp,
     StandardWebhook,
     WebPush,
+    Slack,
+    Teams,
+    Discord,
+    Telegram,
 )
 
 # What `migrate` makes once for an installation: the name it is kept under → the setting.

@@ -168,9 +168,37 @@ def _itself(value: str) -> str:
     return value
 
 
+_SLACK_ID = re.compile(r"[CDGUW][0-9A-Z]{6,20}")
+
+
+def _parse_slack(value: str) -> str:
+    """A webhook's URL, or the id of a person, a channel or a conversation."""
+    text = value.strip()
+    if _SLACK_ID.fullmatch(text):
+        return text
+    if "/" not in text:
+        raise ValueError("This must be the URL of a Slack webhook, or the id of a person or channel (U012AB3CD).")
+    return _parse_url(text)
+
+
+def _mask_slack(value: str) -> str:
+    return value if _SLACK_ID.fullmatch(value) else _mask_url(value)
+
+
+def _slack_url(value: str) -> str | None:
+    return None if _SLACK_ID.fullmatch(value) else value
+
+
 EMAIL = AddressKind("E-mail address", "alice@example.com", _parse_email, _mask_email)
 PHONE = AddressKind("Phone number", "+4915112345678", _parse_phone, _mask_phone)
 URL = AddressKind("URL", "https://hooks.example.com/notifier", _parse_url, _mask_url, url=_itself)
+SLACK_TARGET = AddressKind(
+    "Slack webhook, or id of a person or channel",
+    "https://hooks.slack.com/services/T0/B0/abc",
+    _parse_slack,
+    _mask_slack,
+    url=_slack_url,
+)
 SIGNED_URL = AddressKind(
     "Webhook URL", "https://example.com/webhooks/notifier", _parse_url, _mask_url, has_secret=True, url=_itself
 )

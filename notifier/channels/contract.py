@@ -26,8 +26,8 @@ _PORTS = {"http": 80, "https": 443}
 class AddressKind:
     """`parse` returns the normalised value or raises ValueError with a sentence for people. `mask` hides most of it.
 
-    `url` finds the URL that is called in a value, where there is one. `is_typed`: a person can type it; False: a device
-    makes it up.
+    `url` finds the URL that is called in a value (None: this one holds none), for kinds that are called. `is_typed`: a
+    person can type it; False: a device makes it up.
     """
 
     label: str
@@ -35,7 +35,7 @@ class AddressKind:
     parse: Callable[[str], str]
     mask: Callable[[str], str]
     has_secret: bool = False  # each address gets a signing secret of its own
-    url: Callable[[str], str] | None = None
+    url: Callable[[str], str | None] | None = None
     is_typed: bool = True
 
 
@@ -229,8 +229,9 @@ class Adapter:
         return f"{self.scope(to)}{RECEIVER_MARK}{hashlib.sha256(to.address.encode()).hexdigest()[:16]}"
 
     def _url(self, to: Recipient) -> SplitResult | None:
-        url = self.channel.address.url if self.channel.address else None
-        return urlsplit(url(to.address)) if self.calls_peoples_hosts and url else None
+        find = self.channel.address.url if self.channel.address else None
+        url = find(to.address) if self.calls_peoples_hosts and find else None
+        return urlsplit(url) if url else None
 
     def explain(self, response: Response) -> DeliveryError | None:
         """The meaning of an HTTP response: an error, or None for success. Override it with a literal dict of the

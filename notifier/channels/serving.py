@@ -177,7 +177,8 @@ class Registry:
     def may_reach(self, channel: str, value: str) -> bool:
         """Whether an address that is a URL leads where calls may go, as far as it can be told without a look-up."""
         kind = CHANNELS[channel].address
-        return kind is None or kind.url is None or self.http.targets.may_be_meant(kind.url(value))
+        url = kind.url(value) if kind and kind.url else None
+        return url is None or self.http.targets.may_be_meant(url)
 
     def facts(self, *, is_test: bool = False) -> dict[str, ChannelFacts]:
         """The channels as the planner sees them."""

@@ -6,7 +6,7 @@ provider's file.
 
 from dataclasses import replace
 
-from notifier.channels.addresses import DEVICE_TOKEN, EMAIL, PHONE, SIGNED_URL, SUBSCRIPTION, URL
+from notifier.channels.addresses import DEVICE_TOKEN, EMAIL, PHONE, SIGNED_URL, SLACK_TARGET, SUBSCRIPTION
 from notifier.channels.contract import Channel, Shape
 
 _CARD = Shape(has_card=True, longest_body=500)
@@ -19,7 +19,7 @@ SMS = Channel("sms", "SMS", PHONE, Shape(is_sms=True, longest_body=1530), defaul
 PUSH = Channel("push", "Mobile push", DEVICE_TOKEN, _PUSHED, every_address=True)
 WEB_PUSH = Channel("webpush", "Browser push", SUBSCRIPTION, _CARD, every_address=True, follows="push")
 WEBHOOK = Channel("webhook", "Webhook", SIGNED_URL, Shape(), every_address=True)
-SLACK = Channel("slack", "Slack", URL, Shape(has_card=True, longest_body=3000), every_address=True)
+SLACK = Channel("slack", "Slack", SLACK_TARGET, Shape(has_card=True, longest_body=3000), every_address=True)
 WHATSAPP = Channel("whatsapp", "WhatsApp", PHONE, Shape(longest_body=4096), default_on=False, borrows_from="sms")
 VOICE = Channel("voice", "Voice call", PHONE, Shape(longest_body=1000), default_on=False, borrows_from="sms")
 

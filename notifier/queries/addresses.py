@@ -87,6 +87,7 @@ def _entry(row: Address, code_until: datetime | None) -> Entry:
     kind = channel.address
     is_device = kind is not None and not kind.is_typed
     is_secret = is_device or (kind is not None and kind.url is not None)
+    url = kind.url(row.value) if is_device and kind and kind.url else None
     return Entry(
         id=show(ADDRESS, row.id),
         channel=row.channel,
@@ -99,5 +100,5 @@ def _entry(row: Address, code_until: datetime | None) -> Entry:
         code_until=code_until if state == "waiting" else None,
         secret=row.secret if state == "waiting" else None,
         since=row.verified_at or row.created_at,
-        fingerprint=sha256(kind.url(row.value).encode()).hexdigest() if is_device and kind and kind.url else None,
+        fingerprint=sha256(url.encode()).hexdigest() if url else None,
     )

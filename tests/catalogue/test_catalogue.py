@@ -11,6 +11,7 @@ from notifier.words.language import check_source
 
 TYPES = {entry.key: entry for entry in load()}
 EVERYWHERE = "inapp email push sms"
+TYPED = "email sms whatsapp voice webhook slack teams discord telegram"
 ORDER = "tracking_url carrier eta total currency items"
 
 # key: category, priority, channels, required data, other data
@@ -39,8 +40,8 @@ TABLE = {
     "social_digest": ("social", "medium", "inapp email push", "lines count", "more"),
     "marketing_digest": ("marketing", "low", "inapp email push", "lines count", "more"),
     "system_digest": ("system", "medium", "inapp email push", "lines count", "more"),
-    "address_code": ("system", "urgent", "email sms whatsapp voice webhook slack", "code", "minutes"),
-    "provider_test": ("system", "urgent", "email sms push webpush webhook slack whatsapp voice", "account", ""),
+    "address_code": ("system", "urgent", TYPED, "code", "minutes"),
+    "provider_test": ("system", "urgent", f"{TYPED} push webpush", "account", ""),
     "delivery_failure": ("system", "urgent", "inapp email webhook", "channel failed", "provider since url"),
 }
 

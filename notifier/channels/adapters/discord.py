@@ -1,0 +1,94 @@
+"""Discord: execution of a channel's webhook (https://discord.com/developers/docs/resources/webhook#execute-webhook)."""
+
+import re
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+from notifier.channels.addresses import URL
+from notifier.channels.contract import Adapter, AddressKind, Channel, Shape
+from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, cut, image, link
+from notifier.channels.wire.http import Family, Response, explain_code, not_understood
+from notifier.core.errors import DeliveryError, InvalidRecipient, Permanent, RateLimited
+from notifier.core.message import Message, Receipt, Recipient
+
+_WEBHOOK = re.compile(r"/api(?:/v\d+)?/webhooks/(\d+)/[\w-]+")
+_LONGEST_TITLE, _LONGEST_TEXT = 256, 4096
+_MARKDOWN = re.compile(r"([\\*_~`|>\[\]()#-])")
+
+# https://discord.com/developers/docs/topics/opcodes-and-status-codes#json
+_CODES: dict[str | int, Family] = {
+    10003: InvalidRecipient,  # unknown channel
+    10015: InvalidRecipient,  # unknown webhook
+    50027: InvalidRecipient,  # invalid webhook token
+    50006: Permanent,  # empty message
+    50035: Permanent,  # invalid form body
+    220001: Permanent,  # a forum wants a thread
+    20029: RateLimited,  # the channel's write limit
+}
+
+
+def _parse(value: str) -> str:
+    url = URL.parse(value)
+    if not _WEBHOOK.fullmatch(urlsplit(url).path.rstrip("/")):
+        raise ValueError("This is not the URL of a Discord webhook (https://discord.com/api/webhooks/…).")
+    return url
+
+
+DISCORD = Channel(
+    "discord",
+    "Discord",
+    AddressKind("Discord webhook", "https://discord.com/api/webhooks/1/abc-DEF", _parse, URL.mask, url=URL.url),
+    Shape(has_card=True, longest_body=_LONGEST_TEXT),
+    every_address=True,
+)
+
+
+class Discord(Adapter):
+    channel = DISCORD
+    provider = "discord"
+    label = "Discord"
+    calls_peoples_hosts = True
+
+    def send(self, message: Message, to: Recipient) -> Receipt:
+        parts = urlsplit(to.address)
+        waiting = urlencode({**dict(parse_qsl(parts.query)), "wait": "true"})  # else the answer holds no id
+        url = parts._replace(query=waiting).geturl()
+        # There is no field for an id of ours that nobody sees.
+        headers = {"X-Request-Id": message.delivery_id}
+        answer = self.http.post_json(url, _payload(message), headers, explain=self.explain).json()
+        return Receipt("sent", provider_message_id=str(answer["id"]))
+
+    def explain(self, response: Response) -> DeliveryError | None:
+        answer = response.json()
+        if response.is_success:
+            return None if answer.get("id") else not_understood(response)
+        code = answer.get("code")
+        known = code if isinstance(code, int) and code in _CODES else None
+        # In seconds, with a fraction; in milliseconds according to one report, whence the bound of `retry_after_s`.
+        told = answer.get("retry_after") if response.status == 429 else None
+        return explain_code(
+            429 if told else known, response, {**_CODES, 429: RateLimited}, STATUSES_OF_A_HOOK, retry_after=told
+        )
+
+    def tenant(self, url: SplitResult) -> str:
+        """The webhook's number; its token, which follows, is the secret."""
+        found = _WEBHOOK.match(url.path)
+        return f"/{found[1]}" if found else ""
+
+    def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
+        return {**super().preview(message, to), "payload": _payload(message)}
+
+
+def _payload(message: Message) -> dict[str, Any]:
+    """One embed. Nobody is mentioned, whatever the text says."""
+    content, action, picture = message.content, link(message.content), image(message.content)
+    body = cut(_MARKDOWN.sub(r"\\\1", content.body), _LONGEST_TEXT)
+    embed: dict[str, Any] = {
+        "title": cut(content.title.strip() or message.type, _LONGEST_TITLE),
+        "description": f"{cut(body, _LONGEST_TEXT - 2100)}\n\n{action[1]}" if action else body,
+    }
+    if action:
+        embed["url"] = action[1]
+    if picture:
+        embed["image"] = {"url": picture}
+    return {"embeds": [embed], "allowed_mentions": {"parse": []}}

@@ -1,0 +1,37 @@
+"""What the adapters of chat services share: the link of a card, and what the usual statuses mean at a URL that a person
+gave.
+"""
+
+from notifier.channels.wire.http import AMBIGUOUS, STATUSES, Family
+from notifier.core.errors import InvalidRecipient
+from notifier.core.message import Content
+
+# The URL is the address: whoever it was made for has taken it back. A server that broke may have posted all the same.
+STATUSES_OF_A_HOOK: dict[int, Family] = {
+    **STATUSES,
+    401: InvalidRecipient,
+    403: InvalidRecipient,
+    404: InvalidRecipient,
+    410: InvalidRecipient,
+    500: AMBIGUOUS,
+    502: AMBIGUOUS,
+}
+
+
+def link(content: Content) -> tuple[str, str] | None:
+    """Label and URL of the card's action. None without one, or for a path, which leads nowhere from a chat."""
+    url = content.action_url or ""
+    if not url.startswith(("https://", "http://")) or any(c.isspace() or not c.isprintable() for c in url):
+        return None
+    return content.action_label or url, url
+
+
+def image(content: Content) -> str | None:
+    """The URL of the card's image, which the service fetches itself."""
+    url = content.image or ""
+    return url if url.startswith("https://") and url.isprintable() and " " not in url else None
+
+
+def cut(text: str, longest: int) -> str:
+    """The text with at most so many characters."""
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
