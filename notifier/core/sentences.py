@@ -13,7 +13,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     # why a channel is on
     "mandatory": (
         "It is mandatory on this channel, whatever was chosen.",
-        "Auf diesem Kanal ist sie Pflicht, was immer gewählt wurde.",
+        "Auf diesem Kanal ist sie verpflichtend, unabhängig von der Auswahl.",
     ),
     "type_channel": (
         "This kind of message was switched on for this channel.",
@@ -54,8 +54,8 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "suppressed": (
         "Nothing of this kind may be sent to this address any more: a message bounced, or somebody complained.",
         (
-            "An diese Adresse darf dergleichen nicht mehr gesendet werden: Sie war nicht erreichbar, oder es gab "
-            "eine Beschwerde."
+            "An diese Adresse dürfen solche Nachrichten nicht mehr gesendet werden: Eine kam als unzustellbar "
+            "zurück, oder es gab eine Beschwerde."
         ),
     ),
     "channel_off": (
@@ -68,107 +68,116 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "duplicate": (
         "The same message came a short time ago[: {duplicate_of}].",
-        "Dasselbe wurde vor Kurzem schon gesagt[, in {duplicate_of}].",
+        "Dieselbe Nachricht wurde vor Kurzem schon gesendet[: {duplicate_of}].",
     ),
     "superseded": (
         "A newer notification has taken its place[: {superseded_by}].",
-        "Eine neuere Nachricht ist an ihre Stelle getreten[: {superseded_by}].",
+        "Eine neuere Nachricht hat sie ersetzt[: {superseded_by}].",
     ),
     "recipient_limit": (
         "Too many messages of this kind went to this person or address in a short time.",
-        "An diese Person oder Adresse ging in kurzer Zeit zu viel von dieser Art.",
+        "An diese Person oder Adresse gingen in kurzer Zeit zu viele Nachrichten dieser Art.",
     ),
     "frequency_cap": (
         "The limit for this category has been reached for now.",
-        "Von dieser Kategorie wurde für den Moment so viel gesendet, wie gewünscht ist.",
+        "Das Limit für diese Kategorie ist vorerst erreicht.",
     ),
     "frequency_cap.hour": (
         "At most {max} of this category are sent in an hour, and that limit has been reached.",
-        "Von dieser Kategorie werden in einer Stunde höchstens {max} gesendet, und so viele waren es.",
+        "Aus dieser Kategorie werden höchstens {max} pro Stunde gesendet, und dieses Limit ist erreicht.",
     ),
     "frequency_cap.day": (
         "At most {max} of this category are sent in a day, and that limit has been reached.",
-        "Von dieser Kategorie werden an einem Tag höchstens {max} gesendet, und so viele waren es.",
+        "Aus dieser Kategorie werden höchstens {max} pro Tag gesendet, und dieses Limit ist erreicht.",
     ),
     "expired": (
         "Its time has passed[: it would have had to wait until {until}].",
-        "Ihre Zeit ist abgelaufen[: Sie hätte bis {until} warten müssen].",
+        "Sie ist abgelaufen[: Sie hätte bis {until} warten müssen].",
     ),
-    "digested": ("It goes into a summary[, due {until}].", "Sie kommt in eine Zusammenfassung[, fällig {until}]."),
+    "digested": (
+        "It goes into a summary[, due {until}].",
+        "Sie kommt in eine Zusammenfassung[, fällig am {until}].",
+    ),
     "digested.digest": (
         "This category comes as a summary, as chosen[; the next one is due {until}].",
-        "Diese Kategorie kommt wie gewählt als Zusammenfassung[; die nächste ist fällig {until}].",
+        "Diese Kategorie kommt wie gewählt als Zusammenfassung[; die nächste ist am {until} fällig].",
     ),
     "digested.frequency_cap": (
         "The limit for this category has been reached for now; it goes into a summary[, due {until}].",
         (
-            "Von dieser Kategorie wurde für den Moment genug gesendet; sie kommt in eine "
-            "Zusammenfassung[, fällig {until}]."
+            "Das Limit für diese Kategorie ist vorerst erreicht; die Nachricht kommt in eine Zusammenfassung[, "
+            "fällig am {until}]."
         ),
     ),
     "digested.quiet_hours": (
         "It came in quiet hours; it goes into a summary[, due {until}].",
-        "Sie kam in der Ruhezeit; sie kommt in eine Zusammenfassung[, fällig {until}].",
+        "Sie kam in der Ruhezeit und kommt in eine Zusammenfassung[, fällig am {until}].",
     ),
     "digested.muted": (
         "It came while everything was muted; it goes into a summary[, due {until}].",
-        "Sie kam, während alles stumm geschaltet war; sie kommt in eine Zusammenfassung[, fällig {until}].",
+        "Sie kam, während alles stumm geschaltet war, und kommt in eine Zusammenfassung[, fällig am {until}].",
     ),
     # why it waits, and for what
     "muted": ("Everything is muted[ until {until}].", "Alles ist stumm geschaltet[ bis {until}]."),
     "muted.skip": (
         "It came while everything was muted, and such messages are dropped, as chosen.",
-        "Sie kam, während alles stumm geschaltet war; was dann kommt, entfällt wie gewählt.",
+        "Sie kam, während alles stumm geschaltet war; solche Nachrichten entfallen, wie gewählt.",
     ),
     "quiet_hours": ("These are quiet hours[ until {until}].", "Es ist Ruhezeit[ bis {until}]."),
     "quiet_hours.skip": (
         "It came in quiet hours, and such messages are dropped, as chosen.",
-        "Sie kam in der Ruhezeit; was dann kommt, entfällt wie gewählt.",
+        "Sie kam in der Ruhezeit; solche Nachrichten entfallen, wie gewählt.",
     ),
-    "scheduled": ("It was submitted for later[: {until}].", "Sie wurde für später eingereicht[: {until}]."),
-    "fallback": ("It goes out if the channels before it fail.", "Sie geht hinaus, falls die Kanäle davor versagen."),
+    "scheduled": (
+        "It was submitted for later[: {until}].",
+        "Sie ist für später geplant[: {until}].",
+    ),
+    "fallback": (
+        "It goes out if the channels before it fail.",
+        "Sie wird gesendet, falls die Kanäle davor scheitern.",
+    ),
     "fallback.outage": (
-        "The channel before it is not working; it goes out[ at {until}] unless that channel succeeds first.",
-        "Der Kanal davor ist gestört; sie geht[ um {until}] hinaus, falls jener nicht vorher gelingt.",
+        "The channel before it is not working; it goes out[ on {until}] unless that channel succeeds first.",
+        "Der Kanal davor ist gestört; sie wird[ am {until}] gesendet, falls er nicht vorher Erfolg hat.",
     ),
     "fallback.being_tried": (
         "Another channel is being tried; it goes out if that one fails.",
-        "Ein anderer Kanal wird gerade versucht; sie geht hinaus, falls der versagt.",
+        "Gerade wird ein anderer Kanal versucht; sie wird gesendet, falls er scheitert.",
     ),
     "escalation": (
-        "It goes out unless it is read first[, at {until}].",
-        "Sie geht hinaus, falls sie vorher nicht gelesen wird[, um {until}].",
+        "It goes out unless it is read first[, on {until}].",
+        "Sie wird[ am {until}] gesendet, falls sie nicht vorher gelesen wird.",
     ),
     "retry": (
-        "An attempt failed; the next one follows[ at {until}].",
-        "Ein Versuch schlug fehl; der nächste folgt[ um {until}].",
+        "An attempt failed; the next one follows[ on {until}].",
+        "Ein Versuch ist fehlgeschlagen; der nächste folgt[ am {until}].",
     ),
     "provider_down": (
         "The provider is not working; it is tried again later.",
-        "Der Anbieter ist gestört; später wird es wieder versucht.",
+        "Der Anbieter ist gestört; es wird später erneut versucht.",
     ),
     "provider_down.all": (
         (
-            "The provider is not working; the message goes out here as soon as it works again. The other "
-            "channels do not wait."
+            "The provider is not working; the message goes out here as soon as it works again. The other channels do "
+            "not wait."
         ),
         (
-            "Der Anbieter ist gestört; hier geht sie hinaus, sobald er wieder arbeitet. Die anderen "
-            "Kanäle warten nicht darauf."
+            "Der Anbieter ist gestört; die Nachricht wird hier gesendet, sobald er wieder arbeitet. Die anderen "
+            "Kanäle warten nicht."
         ),
     ),
     "provider_down.first": (
         "The provider is not working; the message goes out when it works again, unless another channel succeeds first.",
         (
-            "Der Anbieter ist gestört; sie geht hinaus, wenn er wieder arbeitet, falls nicht vorher ein anderer "
-            "Kanal gelingt."
+            "Der Anbieter ist gestört; die Nachricht wird gesendet, sobald er wieder arbeitet, falls nicht vorher "
+            "ein anderer Kanal Erfolg hat."
         ),
     ),
     "provider_down.best": (
         "The provider is not working; the message goes out when it works again, unless another channel succeeds first.",
         (
-            "Der Anbieter ist gestört; sie geht hinaus, wenn er wieder arbeitet, falls nicht vorher ein anderer "
-            "Kanal gelingt."
+            "Der Anbieter ist gestört; die Nachricht wird gesendet, sobald er wieder arbeitet, falls nicht vorher "
+            "ein anderer Kanal Erfolg hat."
         ),
     ),
     "provider_down.escalate": (
@@ -177,53 +186,56 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
             "next channel follows at its own time."
         ),
         (
-            "Der Anbieter ist gestört; sie geht hinaus, wenn er wieder arbeitet, falls sie nicht vorher gelesen "
-            "wird. Der nächste Kanal folgt zu seiner Zeit."
+            "Der Anbieter ist gestört; die Nachricht wird gesendet, sobald er wieder arbeitet, falls sie nicht "
+            "vorher gelesen wird. Der nächste Kanal folgt zu seiner Zeit."
         ),
     ),
     "paced": (
         "The provider's rate limit has been reached for the moment.",
-        "Das Tempo des Anbieters ist für den Moment ausgeschöpft.",
+        "Das Sendelimit des Anbieters ist vorerst erreicht.",
     ),
     "paused": (
         "The channel is paused; the message goes out when somebody resumes it.",
-        "Der Kanal ist angehalten; sie geht hinaus, wenn ihn jemand wieder freigibt.",
+        "Der Kanal ist angehalten; die Nachricht wird gesendet, sobald ihn jemand wieder freigibt.",
     ),
     "paused.first": (
         "The channel is paused; the message goes out when somebody resumes it, unless another channel succeeds first.",
         (
-            "Der Kanal ist angehalten; sie geht hinaus, wenn ihn jemand wieder freigibt, falls nicht vorher ein "
-            "anderer Kanal gelingt."
+            "Der Kanal ist angehalten; die Nachricht wird gesendet, sobald ihn jemand wieder freigibt, falls nicht "
+            "vorher ein anderer Kanal Erfolg hat."
         ),
     ),
     "paused.best": (
         "The channel is paused; the message goes out when somebody resumes it, unless another channel succeeds first.",
         (
-            "Der Kanal ist angehalten; sie geht hinaus, wenn ihn jemand wieder freigibt, falls nicht vorher ein "
-            "anderer Kanal gelingt."
+            "Der Kanal ist angehalten; die Nachricht wird gesendet, sobald ihn jemand wieder freigibt, falls nicht "
+            "vorher ein anderer Kanal Erfolg hat."
         ),
     ),
     "discarded": (
         "It failed, and was deleted from the failed jobs.",
-        "Sie schlug fehl und wurde aus den Fehlschlägen entfernt.",
+        "Sie ist fehlgeschlagen und wurde aus den fehlgeschlagenen Aufträgen gelöscht.",
     ),
-    "at_once": ("It goes out at once.", "Sie geht sofort hinaus."),
+    "at_once": (
+        "It goes out at once.",
+        "Sie wird sofort gesendet.",
+    ),
     "route.quiet_hours": (
-        "It goes out when the quiet hours end[, at {until}].",
-        "Sie geht hinaus, wenn die Ruhe vorbei ist[, um {until}].",
+        "It goes out when the quiet hours end[, on {until}].",
+        "Sie wird gesendet, wenn die Ruhezeit endet[, am {until}].",
     ),
     "route.muted": (
-        "It goes out when muting ends[, at {until}].",
-        "Sie geht hinaus, wenn nichts mehr stumm ist[, um {until}].",
+        "It goes out when muting ends[, on {until}].",
+        "Sie wird gesendet, wenn die Stummschaltung endet[, am {until}].",
     ),
     # in which order
     "first": (
         "The channels are tried in order until one succeeds.",
-        "Die Kanäle werden der Reihe nach versucht, bis einer gelingt.",
+        "Die Kanäle werden der Reihe nach versucht, bis einer Erfolg hat.",
     ),
     "escalate": (
         "The channels follow each other until it is read, even while one of them is not working.",
-        "Die Kanäle folgen aufeinander, bis sie gelesen ist, auch während einer von ihnen gestört ist.",
+        "Die Kanäle folgen aufeinander, bis die Nachricht gelesen ist, auch wenn einer von ihnen gestört ist.",
     ),
     "patience": (
         "A channel that is not working has {seconds} seconds to recover; then the next one is tried as well.",
@@ -231,15 +243,21 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "no_patience": (
         "If a channel is not working, the next one is tried at once.",
-        "Auf einen gestörten Kanal wird nicht gewartet: Sofort wird auch der nächste versucht.",
+        "Ist ein Kanal gestört, wird sofort der nächste versucht.",
     ),
     "best": (
         "The channel that is most likely to be opened comes first[: {first}, with {opened} of {sent} opened so far].",
-        "Der Kanal, auf dem am ehesten geöffnet wird, kommt zuerst[: {first}, bisher {opened} von {sent}].",
+        (
+            "Der Kanal, auf dem Nachrichten am ehesten geöffnet werden, kommt zuerst[: {first}, bisher {opened} von "
+            "{sent} geöffnet]."
+        ),
     ),
     "best.proved": (
         "The channel that has been opened most so far comes first: {first}, {opened} of {sent}.",
-        "Der Kanal, auf dem bisher am meisten geöffnet wurde, kommt zuerst: {first}, {opened} von {sent}.",
+        (
+            "Der Kanal, auf dem bisher die meisten Nachrichten geöffnet wurden, kommt zuerst: {first}, {opened} von "
+            "{sent}."
+        ),
     ),
     "best.tried": (
         (
@@ -247,8 +265,8 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
             "{sent} were opened there."
         ),
         (
-            "Auf welchem Kanal am meisten geöffnet wird, zeigt sich noch; diesmal kommt {first} zuerst. Bisher "
-            "wurden dort {opened} von {sent} geöffnet."
+            "Noch ist nicht klar, auf welchem Kanal die meisten Nachrichten geöffnet werden; diesmal kommt {first} "
+            "zuerst. Dort wurden bisher {opened} von {sent} geöffnet."
         ),
     ),
     # what became of it
@@ -271,10 +289,13 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "opened": ("It was opened.", "Sie wurde geöffnet."),
     "clicked": ("A link in it was followed.", "Ein Link darin wurde angeklickt."),
     "failed": ("It could not be sent.", "Sie konnte nicht gesendet werden."),
-    "bounced": ("It bounced.", "Sie kam zurück."),
+    "bounced": (
+        "It bounced.",
+        "Sie kam als unzustellbar zurück.",
+    ),
     "unknown": (
         "It may have been sent; nobody knows for sure.",
-        "Vielleicht wurde sie gesendet; sicher weiß es niemand.",
+        "Vielleicht wurde sie gesendet; sicher ist das nicht.",
     ),
     "skipped": ("It was left out.", "Sie wurde ausgelassen."),
 }

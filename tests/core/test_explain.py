@@ -78,25 +78,28 @@ TOLD: list[tuple[str, Step, str, str]] = [
         "dropped in quiet hours",
         Step("quiet", "email", "skip", "quiet_hours", {"until": UNTIL}),
         "It came in quiet hours, and such messages are dropped, as chosen.",
-        "Sie kam in der Ruhezeit; was dann kommt, entfällt wie gewählt.",
+        "Sie kam in der Ruhezeit; solche Nachrichten entfallen, wie gewählt.",
     ),
     (
         "over the cap, into a summary",
         Step("digest", "email", "skip", "digested", {"held": "frequency_cap", "until": UNTIL}),
         "The limit for this category has been reached for now; it goes into a summary, due SEVEN.",
-        "Von dieser Kategorie wurde für den Moment genug gesendet; sie kommt in eine Zusammenfassung, fällig SEVEN.",
+        (
+            "Das Limit für diese Kategorie ist vorerst erreicht; die Nachricht kommt in eine Zusammenfassung, "
+            "fällig am SEVEN."
+        ),
     ),
     (
         "a duplicate",
         Step("whole", "*", "skip", "duplicate", {"duplicate_of": "ntf_1"}),
         "The same message came a short time ago: ntf_1.",
-        "Dasselbe wurde vor Kurzem schon gesagt, in ntf_1.",
+        "Dieselbe Nachricht wurde vor Kurzem schon gesendet: ntf_1.",
     ),
     (
         "over a cap",
         Step("cap", "email", "skip", "frequency_cap", {"cap": {"per": "day", "max": 5}}),
         "At most 5 of this category are sent in a day, and that limit has been reached.",
-        "Von dieser Kategorie werden an einem Tag höchstens 5 gesendet, und so viele waren es.",
+        "Aus dieser Kategorie werden höchstens 5 pro Tag gesendet, und dieses Limit ist erreicht.",
     ),
     ("a reason of a version to come", Step("magic", "email", "skip", "bewitched"), "bewitched", "bewitched"),
 ]

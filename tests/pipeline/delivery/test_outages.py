@@ -668,7 +668,7 @@ WORDS: list[tuple[str, str, str]] = [
         "email",
         "The provider is not working; the message goes out when it works again, unless another channel succeeds first.",
     ),
-    ("first", "sms", "The channel before it is not working; it goes out at "),
+    ("first", "sms", "The channel before it is not working; it goes out on "),
     ("first", "*", "A channel that is not working has 10 seconds to recover; then the next one is tried as well."),
     (
         "escalate",
