@@ -3,8 +3,7 @@
 A validator is built once per version of the type. Called by `intake.schema_check` and `catalogue.types`. Schemas and
 data both come from strangers, so no schema and no data may keep a check busy. Patterns run on RE2, which takes time in
 proportion to the text, and the work of a check is counted in microseconds of CPU, as for templates
-(`words.filters.Budget`).
-Checks run before the batch's transaction begins; expensive ones run in a child process.
+(`words.filters.Budget`). Checks run before the batch's transaction begins; expensive ones run in a child process.
 """
 
 import functools

@@ -26,6 +26,7 @@ from notifier.ground.ids import new_id, parse
 from notifier.inbox import marks
 from notifier.inbox.marks import Chosen
 from notifier.ledgers import caps
+from notifier.ledgers.caps_in_redis import ASKED_UNTIL
 from notifier.models import CollapseHead, Delivery, InboxItem, Notification, Submission
 from notifier.people import addresses, profiles
 from notifier.people import preferences as choosing
@@ -153,7 +154,7 @@ def test_no_hour_and_no_day_ever_sees_more_than_the_caps(
     app: APIFlask, caller: Caller, cast: dict[str, str], steps: list[tuple[int, int]]
 ) -> None:
     """Whatever is submitted when, and for when."""
-    redis_store.client.set(caps.ASKED_UNTIL, 1)
+    redis_store.client.set(ASKED_UNTIL, 1)
     redis_store.client.delete("notifier:caps:marketing:dave")
     at, sent = 0, list[int]()
     for pause, ahead in steps:
@@ -502,7 +503,7 @@ def test_a_large_submission_is_counted_when_it_is_expanded(send: Submit, caller:
 
 
 @contextmanager
-def questions(about: str = caps.ASKED_UNTIL) -> Iterator[list[str]]:
+def questions(about: str = ASKED_UNTIL) -> Iterator[list[str]]:
     """Collects what Redis is asked inside about caps; what a script does by itself is no question."""
     asked: list[str] = []
     with redis_store.client.monitor() as monitor:
@@ -524,7 +525,7 @@ def test_a_batch_costs_one_round_trip_and_no_statement(cast: dict[str, str], cal
             accept(batch)
         return len(asked), len(sent)
 
-    redis_store.client.set(caps.ASKED_UNTIL, 1)
+    redis_store.client.set(ASKED_UNTIL, 1)
     cost(1)
     assert cost(2) == cost(30)
     assert cost(3)[0] == 1
@@ -608,7 +609,7 @@ def test_a_dry_run_looks_and_counts_nothing(send: Submit, caller: Caller) -> Non
     assert traces() == []
     send("alice")
     send("alice")
-    redis_store.client.delete(caps.ASKED_UNTIL, "notifier:caps:marketing:alice")
+    redis_store.client.delete(ASKED_UNTIL, "notifier:caps:marketing:alice")
     before = traces()
     second = dry_run([item])[0]["notifications"]
     assert traces() == before
@@ -752,7 +753,7 @@ def test_the_database_is_asked_once_for_each_person(send: Submit) -> None:
 
 def test_once_redis_has_counted_for_a_day_the_database_is_not_asked(send: Submit) -> None:
     send("alice")
-    redis_store.client.decrby(caps.ASKED_UNTIL, DAY * 1000 + 1)
+    redis_store.client.decrby(ASKED_UNTIL, DAY * 1000 + 1)
     redis_store.client.delete("notifier:caps:marketing:bob")
     with statements() as sent:
         send("bob")
@@ -763,7 +764,7 @@ def test_the_database_is_asked_until_all_is_over_that_was_planned_before_a_flush
     send("alice", send_at=later(3 * DAY))
     redis_store.client.flushall()
     send("bob")
-    assert 4 * DAY - 60 < int(redis_store.client.get(caps.ASKED_UNTIL)) / 1000 - now().timestamp() <= 4 * DAY
+    assert 4 * DAY - 60 < int(redis_store.client.get(ASKED_UNTIL)) / 1000 - now().timestamp() <= 4 * DAY
 
 
 @pytest.mark.parametrize("ahead", [0, 3 * DAY])
