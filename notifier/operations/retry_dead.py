@@ -20,10 +20,9 @@ from notifier.ground.ids import show
 from notifier.ledgers import audit, moves
 from notifier.models import Delivery
 from notifier.pipeline.delivery.prepare import THROUGH
-from notifier.pipeline.planning.store import DOORBELL_GRACE
 from notifier.queries.dead_letters import is_dead
 from notifier.signals import publish
-from notifier.signals.queueing import Doorbell, forget_failed, ring
+from notifier.signals.queueing import DOORBELL_GRACE, Doorbell, forget_failed, ring
 
 log = structlog.get_logger()
 

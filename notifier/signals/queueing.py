@@ -8,6 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -30,6 +31,7 @@ from notifier.ground.ids import show
 SERIALIZER = JSONSerializer
 DELIVER, EXPAND = "notifier.jobs.deliver", "notifier.jobs.expand"
 EXPAND_QUEUE = "expand.low"
+DOORBELL_GRACE = timedelta(seconds=5)  # then `upkeep.lost` looks at a queued delivery: its ring may have been lost
 _YEAR_S = 365 * 86_400  # dead letters stay until somebody deals with them; retention prunes their rows
 _MEMORY = "notifier:memory"  # a hash: server, name, reviewed (`name:id`)
 

@@ -21,7 +21,7 @@ from notifier.ground.ids import show
 from notifier.models import Address, EventType, Notification, Submission
 from notifier.people.person import GivenAddress, Person, as_given, given_address, load_people
 from notifier.pipeline.delivery.task import Task
-from notifier.pipeline.planning.store import ONLY_THROUGH
+from notifier.pipeline.planning.drafts import ONLY_THROUGH
 from notifier.words.compose import Wanted, put_into_words, unsubscribe_url
 
 THROUGH = "through"  # in a delivery's detail: the account of a provider that somebody chose for another try

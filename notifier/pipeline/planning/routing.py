@@ -1,29 +1,48 @@
 """Starts or drops the later steps of routed notifications, in the transaction in which an earlier step ended or was
 read.
 
-Called by `delivery` for sent, failed and dropped deliveries, by `intake.cancel` and by `upkeep.due`. (A read in the
-inbox drops needless deliveries in `inbox.marks`.)
+Called by `delivery` for sent, failed and dropped deliveries, by `intake.cancel` and by `upkeep.due`; `planning.store`
+takes the steps of what it is about to store with the same `steps_of` and `begun`. (A read in the inbox drops needless
+deliveries in `inbox.marks`.)
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from notifier import channels
 from notifier.catalogue.known import load_types
 from notifier.channels import serving
 from notifier.core import lifecycle
 from notifier.core.facts import Facts
-from notifier.core.routing import ALL, BEST, ESCALATE, FIRST, PATIENCE, READ, next_move, overtaken
+from notifier.core.plan import turn_of
+from notifier.core.questions import outlived
+from notifier.core.routing import (
+    ALL,
+    BEST,
+    ESCALATE,
+    FALLBACK,
+    FIRST,
+    OUTAGE,
+    PATIENCE,
+    READ,
+    Step,
+    is_held,
+    is_stuck,
+    next_move,
+    overtaken,
+)
+from notifier.ground import shapes
 from notifier.ground.clock import now as clock_now
 from notifier.ground.extensions import db
 from notifier.ledgers.moves import Move, move_each
 from notifier.models import Delivery, Notification
 from notifier.people.person import load_people
 from notifier.pipeline.planning.orders import Order, planner_facts
-from notifier.pipeline.planning.store import begun, steps_of
-from notifier.signals.queueing import Doorbell
+from notifier.signals.queueing import DOORBELL_GRACE, Doorbell
 
 _deliveries: sa.Table = Delivery.__table__
 _notifications: sa.Table = Notification.__table__
@@ -160,3 +179,42 @@ def read_already(notifications: Iterable[Any]) -> set[UUID]:
             sa.select(Delivery.notification_id).where(Delivery.notification_id.in_(wanted), Delivery.status.in_(READ))
         )
     )
+
+
+def steps_of(deliveries: Iterable[Any]) -> list[Step]:
+    """Deliveries, or rows of their columns, as `next_move` takes them."""
+    return [
+        Step(
+            d.id,
+            d.step,
+            d.status,
+            is_held(d.status, d.reason),
+            d.due_at,
+            is_stuck(d.status, d.reason, d.outcome, d.failures),
+        )
+        for d in deliveries
+    ]
+
+
+def begun(delivery: Any, facts: Facts | None, at: datetime, now: datetime) -> tuple[str, dict[str, Any]]:
+    """The status and columns of a step whose turn comes `at`: it goes out, or waits until then, or for the end of quiet
+    hours. No facts: nobody to disturb.
+    """
+    until, reason = turn_of(facts, delivery.channel, at) if facts else (None, None)
+    due_at = until or at
+    if due_at > now:
+        because = {"because": OUTAGE} if delivery.reason == FALLBACK and not until else {}
+        detail = {**delivery.detail, "until": shapes.timestamp(due_at), **because}
+        values = {
+            "reason": reason or delivery.reason,
+            "due_at": due_at,
+            "detail": detail,
+            "expires_at": delivery.expires_at,
+        }
+        if until and facts:
+            values["expires_at"] = outlived(delivery.expires_at, until - at, is_perishable=facts.is_perishable)
+        return lifecycle.WAITING, {**values, "wake_at": due_at}
+    values = {"reason": None, "due_at": now, "detail": delivery.detail, "expires_at": delivery.expires_at}
+    if channels.CHANNELS[delivery.channel].address is None:
+        return lifecycle.WAITING, {**values, "wake_at": now}  # in-app: the scheduler shows it
+    return lifecycle.QUEUED, {**values, "wake_at": now + DOORBELL_GRACE}

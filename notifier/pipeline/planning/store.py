@@ -6,42 +6,34 @@ events must wait for the commit: they are returned as a `Stored`, and `announce`
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier import channels
 from notifier.core import lifecycle
-from notifier.core.decisions import Route, Skip
+from notifier.core.decisions import Skip
 from notifier.core.explain import packed
 from notifier.core.facts import Facts
-from notifier.core.plan import turn_of
-from notifier.core.questions import outlived
-from notifier.core.routing import ALL, FALLBACK, OUTAGE, PATIENCE, Step, is_held, is_stuck, next_move
+from notifier.core.routing import ALL, PATIENCE, next_move
 from notifier.ground import shapes
 from notifier.ground.extensions import db
-from notifier.ground.ids import new_id
 from notifier.ledgers import caps, digests, tallies
 from notifier.ledgers.digests import Entry
 from notifier.models import Delivery, Notification
 from notifier.pipeline.planning import replacing
 from notifier.pipeline.planning.beforehand import Beforehand
 from notifier.pipeline.planning.decide import Decided, decide
+from notifier.pipeline.planning.drafts import DeliveryDraft, drafts_of
 from notifier.pipeline.planning.orders import Target
 from notifier.pipeline.planning.replacing import Place
+from notifier.pipeline.planning.routing import begun, steps_of
 from notifier.pipeline.planning.show import Showing, show
 from notifier.signals import publish, queueing
 from notifier.signals.publish import ItemEvent
 from notifier.signals.queueing import Doorbell
 from notifier.words.compose import Wanted
-
-# A queued delivery is looked at again by `upkeep.lost` after this long, in case its doorbell was lost.
-DOORBELL_GRACE = timedelta(seconds=5)
-
-ONLY_THROUGH = "only_through"  # in a delivery's detail: the account of a provider that is to send it, and no other
-
 
 # Tables, not entities: the ORM would make one INSERT of every set of columns that are not NULL.
 _notifications: sa.Table = Notification.__table__
@@ -59,57 +51,6 @@ class Stored:
     doorbells: list[Doorbell] = field(default_factory=list)
     inbox_events: list[ItemEvent] = field(default_factory=list)
     inbox_changes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class DeliveryDraft:
-    """A delivery row in the making; has the attributes of `models.Delivery` that its JSON shape needs."""
-
-    id: UUID
-    notification_id: UUID
-    channel: str
-    priority: str
-    address_id: UUID | None
-    address_masked: str | None
-    status: str
-    reason: str | None
-    step: int
-    detail: dict[str, Any]
-    due_at: datetime | None
-    wake_at: datetime | None
-    expires_at: datetime | None
-    created_at: datetime
-    is_at_once: bool = False  # shown by ourselves in this very transaction, if its words are at hand
-    provider: str | None = None
-    delivered_at: datetime | None = None
-    sent_at: datetime | None = None
-    opened_at: None = None
-    clicked_at: None = None
-    outcome: None = None
-    failures: int = 0
-
-    def become(self, status: str, **columns: Any) -> None:
-        """Before it is stored: nothing has moved yet."""
-        self.status = status
-        for name, value in columns.items():
-            setattr(self, name, value)
-
-    def row(self) -> dict[str, Any]:
-        columns = (
-            "id",
-            "notification_id",
-            "channel",
-            "priority",
-            "address_id",
-            "address_masked",
-            "status",
-            "reason",
-            "step",
-            "detail",
-            "provider",
-        )
-        times = ("due_at", "wake_at", "expires_at", "delivered_at", "sent_at", "created_at")
-        return {name: getattr(self, name) for name in (*columns, *times)}
 
 
 def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored:
@@ -130,7 +71,7 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
         if decided.place is not None:
             places[decided.notification_id] = decided.place
         notifications.append(_notification_row(decided, now))
-        mine = _drafts(decided, now)
+        mine = drafts_of(decided, now)
         drafts += mine
         if decided.facts.is_limited:
             routed += mine[: len(decided.plan.routes)]
@@ -209,53 +150,6 @@ def _notification_row(decided: Decided, now: datetime) -> dict[str, Any]:
     }
 
 
-def _drafts(decided: Decided, now: datetime) -> list[DeliveryDraft]:
-    drafts = []
-    target = decided.target
-    only = {ONLY_THROUGH: target.order.only_through} if target.order.only_through else {}
-    for decision in decided.plan.decisions:
-        status, is_at_once = lifecycle.SKIPPED, False
-        due_at = wake_at = None
-        if isinstance(decision, Route):
-            due_at = decision.due_at
-            if decision.reason == FALLBACK:
-                status, wake_at = lifecycle.WAITING, decision.expires_at  # nothing may wait for ever
-            elif due_at is not None:
-                status, wake_at = lifecycle.WAITING, due_at
-            elif channels.CHANNELS[decision.channel].address is None and not target.is_test:
-                # In-app: no worker, no attempt.
-                status, due_at, wake_at, is_at_once = lifecycle.WAITING, now, now, True
-            else:
-                status, wake_at = lifecycle.QUEUED, now + DOORBELL_GRACE
-        drafts.append(
-            DeliveryDraft(
-                id=new_id(),
-                notification_id=decided.notification_id,
-                channel=decision.channel,
-                priority=target.order.priority,
-                address_id=decision.address.id if decision.address else None,
-                address_masked=decision.address.masked if decision.address else None,
-                status=status,
-                reason=decision.reason,
-                step=decision.step if isinstance(decision, Route) else 0,
-                detail={**decision.detail, **only},
-                due_at=due_at,
-                wake_at=wake_at,
-                expires_at=_expiry(decision, target),
-                created_at=now,
-                is_at_once=is_at_once,
-            )
-        )
-    return drafts
-
-
-def _expiry(decision: Route | Skip, target: Target) -> datetime | None:
-    if isinstance(decision, Route):
-        return decision.expires_at
-    # A digest may be days away
-    return None if decision.summary is not None and not target.order.is_perishable else target.order.expires_at
-
-
 def _gathered(decided: Decided, drafts: Sequence[DeliveryDraft]) -> list[Entry]:
     """The drafts that go into a digest; one was made of each decision, in order."""
     target = decided.target
@@ -277,45 +171,6 @@ def _take_steps(facts: Facts, drafts: Sequence[DeliveryDraft], now: datetime) ->
         elif draft.id in move.turns:
             status, columns = begun(draft, facts, move.turns[draft.id], now)
             draft.become(status, **columns)
-
-
-def steps_of(deliveries: Iterable[Any]) -> list[Step]:
-    """Deliveries, or rows of their columns, as `next_move` takes them."""
-    return [
-        Step(
-            d.id,
-            d.step,
-            d.status,
-            is_held(d.status, d.reason),
-            d.due_at,
-            is_stuck(d.status, d.reason, d.outcome, d.failures),
-        )
-        for d in deliveries
-    ]
-
-
-def begun(delivery: Any, facts: Facts | None, at: datetime, now: datetime) -> tuple[str, dict[str, Any]]:
-    """The status and columns of a step whose turn comes `at`: it goes out, or waits until then, or for the end of quiet
-    hours. No facts: nobody to disturb.
-    """
-    until, reason = turn_of(facts, delivery.channel, at) if facts else (None, None)
-    due_at = until or at
-    if due_at > now:
-        because = {"because": OUTAGE} if delivery.reason == FALLBACK and not until else {}
-        detail = {**delivery.detail, "until": shapes.timestamp(due_at), **because}
-        values = {
-            "reason": reason or delivery.reason,
-            "due_at": due_at,
-            "detail": detail,
-            "expires_at": delivery.expires_at,
-        }
-        if until and facts:
-            values["expires_at"] = outlived(delivery.expires_at, until - at, is_perishable=facts.is_perishable)
-        return lifecycle.WAITING, {**values, "wake_at": due_at}
-    values = {"reason": None, "due_at": now, "detail": delivery.detail, "expires_at": delivery.expires_at}
-    if channels.CHANNELS[delivery.channel].address is None:
-        return lifecycle.WAITING, {**values, "wake_at": now}  # in-app: the scheduler shows it
-    return lifecycle.QUEUED, {**values, "wake_at": now + DOORBELL_GRACE}
 
 
 def _showing(target: Target, draft: DeliveryDraft, place: Place | None, words: Beforehand) -> Showing:

@@ -34,10 +34,10 @@ from notifier.pipeline.planning.last_look import Behind, Drop
 from notifier.pipeline.planning.replacing import Place
 from notifier.pipeline.planning.routing import follow, read_already, rivals
 from notifier.pipeline.planning.show import Fate, Showing, left_out, show
-from notifier.pipeline.planning.store import DOORBELL_GRACE, Stored, announce
+from notifier.pipeline.planning.store import Stored, announce
 from notifier.pipeline.upkeep import pacing
 from notifier.providers import pausing
-from notifier.signals.queueing import Doorbell
+from notifier.signals.queueing import DOORBELL_GRACE, Doorbell
 from notifier.words.compose import Wanted
 
 BATCH = pacing.BATCH

@@ -19,10 +19,9 @@ from notifier.ledgers import tallies
 from notifier.ledgers.moves import move
 from notifier.models import Attempt, Delivery, EventType, Notification
 from notifier.pipeline.delivery.lease import LEASE, database_time
-from notifier.pipeline.planning.store import DOORBELL_GRACE
 from notifier.pipeline.upkeep.due import BATCH, awake, doorbells, log, split
 from notifier.signals import publish
-from notifier.signals.queueing import ring
+from notifier.signals.queueing import DOORBELL_GRACE, ring
 
 LEASE_LAPSED = "lease_lapsed"
 

@@ -15,9 +15,8 @@ from notifier.ground.extensions import db
 from notifier.ledgers.moves import move
 from notifier.models import Delivery, Submission
 from notifier.pipeline.intake.accept import EXPAND_GRACE
-from notifier.pipeline.planning.store import DOORBELL_GRACE
 from notifier.pipeline.upkeep.due import BATCH, doorbells, is_expired, log
-from notifier.signals.queueing import lost, memory, note_reviewed, ring, ring_expand
+from notifier.signals.queueing import DOORBELL_GRACE, lost, memory, note_reviewed, ring, ring_expand
 
 LONGEST_DOORBELL_GRACE = DOORBELL_GRACE * 32
 
