@@ -4,15 +4,13 @@ from flask import Response, g, request
 
 from notifier.api.answers import also, answer, check_cursor
 from notifier.api.auth import Door, allow
-from notifier.api.schemas.notifications import (
+from notifier.api.schemas.notifications import NotificationInFull, NotificationPage, NotificationsQuery
+from notifier.api.schemas.submissions import (
     BulkIn,
     BulkOut,
     BulkRehearsedOut,
     DryRunOut,
     DryRunQuery,
-    NotificationInFull,
-    NotificationPage,
-    NotificationsQuery,
     SubmissionIn,
     SubmissionOut,
     SubmissionStatusOut,

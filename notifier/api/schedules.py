@@ -6,8 +6,8 @@ from notifier.api.answers import also, answer, check_cursor
 from notifier.api.auth import Door, allow, caller
 from notifier.api.notifications import sight
 from notifier.api.schemas.base import Page
-from notifier.api.schemas.notifications import DryRunQuery
 from notifier.api.schemas.schedules import ScheduleIn, ScheduleOut, SchedulePage, SchedulePatch, ScheduleRehearsedOut
+from notifier.api.schemas.submissions import DryRunQuery
 from notifier.api.submitting import check_rehearsal, digest_of, idempotency_key, replay_header, submission_from
 from notifier.core.errors import Fault, Rejected
 from notifier.ground.ids import parse

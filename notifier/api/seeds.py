@@ -15,7 +15,6 @@ from notifier.api.answers import also, answer
 from notifier.api.auth import Door, allow, existing_user_id, may_change_person, stored_id
 from notifier.api.errors import from_validation
 from notifier.api.notifications import sight
-from notifier.api.schemas.notifications import BulkOut, BulkRehearsedOut, DryRunOut, DryRunQuery, SubmissionIn
 from notifier.api.schemas.seeds import (
     ChoiceIn,
     NotifyBulkIn,
@@ -30,6 +29,7 @@ from notifier.api.schemas.seeds import (
     channel_name,
     snake_case,
 )
+from notifier.api.schemas.submissions import BulkOut, BulkRehearsedOut, DryRunOut, DryRunQuery, SubmissionIn
 from notifier.api.schemas.users import PreferencesOut
 from notifier.api.submitting import (
     digest_of,

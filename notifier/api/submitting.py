@@ -13,7 +13,7 @@ from flask import request
 from pydantic import ValidationError
 
 from notifier.api import auth, errors, limits
-from notifier.api.schemas.notifications import SubmissionIn
+from notifier.api.schemas.submissions import SubmissionIn
 from notifier.core.errors import Fault, Rejected
 from notifier.core.pointers import pointer_to
 from notifier.core.submission import InlineRecipient, Submission

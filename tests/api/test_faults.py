@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from notifier.api.errors import from_validation
 from notifier.api.fields import Part
-from notifier.api.schemas import catalogue, inbox, notifications, seeds, users
+from notifier.api.schemas import catalogue, inbox, seeds, submissions, users
 from notifier.core.errors import Fault, Rejected
 from notifier.realtime import console, gateway
 from notifier.realtime.door import Arguments
@@ -71,7 +71,7 @@ def bodies(schema: type[BaseModel]) -> Iterator[Any]:
 
 
 def test_every_schema_of_a_body_is_looked_at() -> None:
-    assert {module.__name__ for module in (notifications, users, catalogue, seeds, inbox, gateway, console)} <= {
+    assert {module.__name__ for module in (submissions, users, catalogue, seeds, inbox, gateway, console)} <= {
         schema.__module__ for schema in SCHEMAS
     }
     assert len(SCHEMAS) > 20

@@ -12,7 +12,7 @@ from apiflask import APIFlask
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from notifier.access import keys
-from notifier.api.schemas.notifications import SubmissionIn
+from notifier.api.schemas.submissions import SubmissionIn
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.extensions import db

@@ -8,7 +8,7 @@ from apiflask import APIFlask
 from standardwebhooks import Webhook
 
 from notifier.access import accounts, keys
-from notifier.api.schemas.notifications import Recipient
+from notifier.api.schemas.submissions import Recipient
 from notifier.api.schemas.users import UserIn, UserOut
 from notifier.ground import tokens
 from notifier.ground.clock import now

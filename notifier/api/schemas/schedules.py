@@ -9,7 +9,7 @@ from notifier.api.fields import (
     Zone,
 )
 from notifier.api.schemas.base import Answer
-from notifier.api.schemas.notifications import DryRunOut, SubmissionIn
+from notifier.api.schemas.submissions import DryRunOut, SubmissionIn
 
 
 class ScheduleIn(Body):

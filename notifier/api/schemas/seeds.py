@@ -13,7 +13,7 @@ from pydantic import Field, PlainValidator
 
 from notifier.api.fields import Body, JsonObject, Key, Part, UserId
 from notifier.api.schemas.base import PRIORITY, Answer
-from notifier.api.schemas.notifications import batch_of
+from notifier.api.schemas.submissions import batch_of
 from notifier.api.schemas.users import PreferencesOut
 from notifier.core.errors import Fault, Rejected
 
