@@ -22,8 +22,7 @@ from notifier.ground.encryption import vault
 from notifier.ledgers import flood
 from notifier.models import Address, AddressCode, Suppression
 from notifier.people.addresses import LONGEST_LABEL, find_own, keep_own, primary_of, refused, set_primary, tell, works
-from notifier.people.profiles import forget_bounces
-from notifier.people.suppressions import UNSUBSCRIBED
+from notifier.people.suppressions import UNSUBSCRIBED, forget_bounces
 from notifier.pipeline.intake import own
 
 CODE_TYPE = "address_code"

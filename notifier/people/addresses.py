@@ -23,7 +23,7 @@ from notifier.ground.ids import show
 from notifier.ledgers import audit
 from notifier.models import Address, ConsentEvent, User
 from notifier.people import staff
-from notifier.people.profiles import forget_bounces
+from notifier.people.suppressions import forget_bounces
 
 MOST_ADDRESSES = 20
 LONGEST_LABEL = 100

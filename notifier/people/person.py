@@ -25,6 +25,7 @@ from notifier.ground.tokens import NOBODY, Subject
 from notifier.ground.zones import UTC, zone_of
 from notifier.models import Address, Preference, Suppression, User
 from notifier.people import cache as people_cache
+from notifier.people.suppressions import BOUNCED
 
 TRIED_AGAIN_AFTER = timedelta(days=1)  # a mandatory type tries a dead address
 
@@ -162,7 +163,7 @@ def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, 
         rows[row.id] = row
         if row.scope is not None:
             suppressed.setdefault(row.id, set()).add(row.scope)
-        died = [at for at in (row.disabled_at, row.suppressed_at if row.scope == "*" else None) if at]
+        died = [at for at in (row.disabled_at, row.suppressed_at if row.scope == BOUNCED else None) if at]
         if died:
             dead_since[row.id] = max([*died, dead_since.get(row.id, died[0])])
     tried_again = now() - TRIED_AGAIN_AFTER

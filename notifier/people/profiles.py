@@ -1,47 +1,37 @@
-"""People and their primary addresses: created, changed and erased by producers, one by one or a batch at a time.
+"""People, as producers create, change and erase them, one by one or a batch at a time.
 
-Called by `intake.recipients` for recipients given inline, by the users' API and by the person's own pages. A user's
-`email` and `phone` are its primary addresses; a changed one keeps its row, so queued messages go to the new one.
+Called by `intake.recipients` for recipients given inline, by the users' API and by the person's own pages.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from notifier.channels import serving
-from notifier.channels.addresses import PRIMARY, digest_of
+from notifier.channels.addresses import PRIMARY
 from notifier.core import lifecycle, worlds
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import insert, retried, transaction
 from notifier.ground.extensions import db
-from notifier.ground.ids import new_id
 from notifier.ledgers import audit, caps, moves
 from notifier.models import (
-    Address,
-    AddressCode,
     Attempt,
     Capture,
     Delivery,
     Notification,
     Schedule,
-    Suppression,
     User,
 )
 from notifier.people import cache as people_cache
-from notifier.people import quiet, staff
+from notifier.people import primary_addresses, quiet, staff
 from notifier.signals import publish
 
 PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")  # columns of a user
 FIELDS = (*PRIMARY, *PROFILE)  # of a profile, as producers give it: with the primary addresses
 _users: sa.Table = User.__table__
-_addresses: sa.Table = Address.__table__
-
-BOUNCED = "*"  # the scope of a suppression that holds for everything
-REVIVED_EVERY = timedelta(days=1)  # whoever repeats a profile every hour must not make a dead address bounce as often
 
 
 class Upserted(NamedTuple):
@@ -117,7 +107,7 @@ def upsert(
     if moved:  # it may be day there
         quiet.wake(moved)
     theirs = {user_id: changes for user_id, changes in wanted.items() if changes.keys() & PRIMARY.keys()}
-    touched, moved_fields = _set_primary(theirs, is_vouched=is_vouched, revives=revives)
+    touched, moved_fields = primary_addresses.replace(theirs, is_vouched=is_vouched, revives=revives)
     for user_id, fields in touched.items():
         changed.setdefault(user_id, set()).update(fields)
     if actors is not None:
@@ -167,150 +157,13 @@ def create(recipients: Sequence[InlineRecipient], *, actors: Mapping[str, str]) 
         for user_id, changes in wanted.items()
         if user_id in created and changes.keys() & PRIMARY.keys()
     }
-    _set_primary(theirs, is_vouched=False, revives=False)
+    primary_addresses.replace(theirs, is_vouched=False, revives=False)
     _tell(
         {user_id: [name for name, value in wanted[user_id].items() if value is not None] for user_id in created},
         created,
         actors,
     )
     return wanted.keys() - created
-
-
-def _set_primary(
-    wanted: Mapping[str, Mapping[str, Any]], *, is_vouched: bool, revives: bool
-) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """Makes the given e-mails and phones the primary addresses. → whose changed in any way, and whose are others than
-    before; which, by the names of the profile.
-    """
-    if not wanted:
-        return {}, {}
-    changed: dict[str, set[str]] = {}
-    moved: dict[str, set[str]] = {}
-    stored: dict[tuple[str, str], list[sa.Row[Any]]] = {}
-    readable = [column for column in _addresses.columns if column.name not in ("value", "secret")]  # no need to decrypt
-    for address in db.session.execute(
-        sa.select(*readable).where(_addresses.c.user_id.in_(wanted), _addresses.c.channel.in_(PRIMARY.values()))
-    ):
-        stored.setdefault((address.user_id, address.channel), []).append(address)
-    bounced = _bounced(wanted) if revives else set()
-    demoted, removed, rows, revived, replaced = [], [], [], [], []  # replaced: their code was for the address before
-    for user_id in sorted(wanted):
-        for field, channel in PRIMARY.items():
-            if field not in wanted[user_id]:
-                continue
-            known = stored.get((user_id, channel), [])
-            primary = next((a for a in known if a.is_primary), None)
-            value = wanted[user_id][field]
-            if value is None:
-                if primary is not None:
-                    removed.append(primary.id)
-                    changed.setdefault(user_id, set()).add(field)
-                continue
-            value = serving.normalise(channel, value)
-            digest = digest_of(channel, value, is_test=worlds.is_of_tests(user_id))
-            same = next((a for a in known if a.digest == digest), None)
-            is_dead = revives and (digest in bounced or (same is not None and same.disabled_at is not None))
-            is_revived = is_dead and (
-                same is None or same.revived_at is None or same.revived_at <= now() - REVIVED_EVERY
-            )
-            if (
-                same is not None
-                and same is primary
-                and same.verified_at
-                and (same.confirmed_at or not is_vouched)
-                and not is_revived
-            ):
-                continue  # nothing changes: the usual case on the hot path
-            changed.setdefault(user_id, set()).add(field)
-            if same is None or same is not primary:
-                moved.setdefault(user_id, set()).add(field)
-            if same is not None and primary is not None and same is not primary:
-                demoted.append(primary.id)
-            if same is None and primary is not None:
-                replaced.append(primary.id)
-            row = _row(user_id, channel, value, digest, same or primary, is_vouched=is_vouched)
-            rows.append(
-                row | ({"disabled_at": None, "disabled_reason": None, "revived_at": now()} if is_revived else {})
-            )
-            revived += [digest] if is_revived else []
-    if removed:
-        db.session.execute(sa.delete(Address).where(Address.id.in_(removed)))
-    if demoted:
-        db.session.execute(sa.update(Address).where(Address.id.in_(demoted)).values(is_primary=False))
-    if revived:
-        forget_bounces(revived)
-    if replaced:
-        db.session.execute(sa.delete(AddressCode).where(AddressCode.address_id.in_(replaced)))
-    if rows:
-        statement = insert(_addresses)
-        written = (
-            "value",
-            "digest",
-            "masked",
-            "is_primary",
-            "verified_at",
-            "confirmed_at",
-            "disabled_at",
-            "disabled_reason",
-            "revived_at",
-        )
-        db.session.execute(
-            statement.on_conflict_do_update(index_elements=["id"], set_={k: statement.excluded[k] for k in written}),
-            rows,
-        )
-    return changed, moved
-
-
-def _bounced(wanted: Mapping[str, Mapping[str, Any]]) -> set[bytes]:
-    """The digests of the given addresses that have bounced, for any person."""
-    given = [
-        (channel, changes[field], user_id)
-        for user_id, changes in wanted.items()
-        for field, channel in PRIMARY.items()
-        if changes.get(field)
-    ]
-    digests = [
-        digest_of(channel, serving.normalise(channel, value), is_test=worlds.is_of_tests(user_id))
-        for channel, value, user_id in given
-    ]
-    return {
-        bytes(digest)
-        for digest in db.session.scalars(
-            sa.select(Suppression.digest).where(Suppression.digest.in_(digests), Suppression.scope == BOUNCED)
-        )
-    }
-
-
-def forget_bounces(digests: Iterable[bytes]) -> None:
-    """Given again on purpose, or reached again: what it bounced with is forgotten. Complaints are kept by category, and
-    stay.
-    """
-    db.session.execute(
-        sa.delete(Suppression).where(Suppression.digest.in_(sorted(digests)), Suppression.scope == BOUNCED)
-    )
-
-
-def _row(
-    user_id: str, channel: str, value: str, digest: bytes, kept: sa.Row[Any] | None, *, is_vouched: bool
-) -> dict[str, Any]:
-    same = kept is not None and kept.digest == digest
-    return {
-        "id": kept.id if kept else new_id(),
-        "user_id": user_id,
-        "channel": channel,
-        "value": value,
-        "digest": digest,
-        "masked": serving.mask(channel, value),
-        "secret": None,
-        "label": kept.label if kept else None,
-        "is_primary": True,
-        "verified_at": now(),  # what a producer gives counts as verified
-        "confirmed_at": (kept.confirmed_at if kept and same else None) or (now() if is_vouched else None),
-        "disabled_at": kept.disabled_at if kept and same else None,
-        "disabled_reason": kept.disabled_reason if kept and same else None,
-        "revived_at": kept.revived_at if kept and same else None,
-        "created_at": kept.created_at if kept else now(),
-    }
 
 
 @retried

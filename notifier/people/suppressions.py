@@ -1,8 +1,10 @@
-"""Suppressions at people's request: an operator lifts one after hearing that an address can be reached again, and the
-reader of a message unsubscribes an address that is stored with no person. Called by the console and the unsubscribe
-link.
+"""Suppressions: what holds messages back from an address, whoever gives it.
+
+Called by the console, where an operator lifts one after hearing that an address can be reached again; by the
+unsubscribe link of an address that is stored with no person; and wherever an address is shown to be reached again.
 """
 
+from collections.abc import Collection, Iterable
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -10,10 +12,12 @@ import sqlalchemy as sa
 from notifier.core.errors import Rejected
 from notifier.ground.clock import now
 from notifier.ground.database import insert, transaction
+from notifier.ground.extensions import db
 from notifier.ledgers import audit
 from notifier.models import Address, Suppression
 
 UNSUBSCRIBED = "unsubscribed"
+BOUNCED = "*"  # the scope of a suppression that holds for everything
 
 
 def unsubscribe(digest: bytes, channel: str, category: str) -> None:
@@ -23,6 +27,21 @@ def unsubscribe(digest: bytes, channel: str, category: str) -> None:
     row = {"digest": digest, "scope": category, "channel": channel, "reason": UNSUBSCRIBED, "created_at": now()}
     with transaction() as session:
         session.execute(insert(Suppression).values(**row).on_conflict_do_nothing())
+
+
+def bounced_among(digests: Collection[bytes]) -> set[bytes]:
+    """Those of these addresses that have bounced, for any person."""
+    held = sa.select(Suppression.digest).where(Suppression.digest.in_(digests), Suppression.scope == BOUNCED)
+    return {bytes(digest) for digest in db.session.scalars(held)}
+
+
+def forget_bounces(digests: Iterable[bytes]) -> None:
+    """Given again on purpose, or reached again: what it bounced with is forgotten. Complaints are kept by category, and
+    stay.
+    """
+    db.session.execute(
+        sa.delete(Suppression).where(Suppression.digest.in_(sorted(digests)), Suppression.scope == BOUNCED)
+    )
 
 
 def lift(user_id: str, address_id: UUID) -> bool:
@@ -39,7 +58,7 @@ def lift(user_id: str, address_id: UUID) -> bool:
             raise Rejected("not_found", "there is no such address any more")
         held = (
             sa.delete(Suppression)
-            .where(Suppression.digest == address.digest, Suppression.scope == "*")
+            .where(Suppression.digest == address.digest, Suppression.scope == BOUNCED)
             .returning(Suppression.reason)
         )
         reason = session.scalar(held)

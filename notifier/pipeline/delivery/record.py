@@ -20,7 +20,8 @@ from notifier.ground.ids import show
 from notifier.ledgers import scores, tallies
 from notifier.ledgers.moves import move_each
 from notifier.models import Address, Attempt, Capture, Delivery, Suppression
-from notifier.people.profiles import forget_bounces, known_ids
+from notifier.people.profiles import known_ids
+from notifier.people.suppressions import BOUNCED, forget_bounces
 from notifier.pipeline.delivery import alarm
 from notifier.pipeline.delivery.finished import Finished, finished
 from notifier.pipeline.delivery.task import Outcome, Task
@@ -136,7 +137,7 @@ def _switch_off(tasks: Sequence[Task], now: datetime) -> None:
             .execution_options(synchronize_session=False)
         )
         rows += [
-            {"digest": a.digest, "scope": "*", "channel": a.channel, "reason": reason, "created_at": now}
+            {"digest": a.digest, "scope": BOUNCED, "channel": a.channel, "reason": reason, "created_at": now}
             for a in addresses
         ]
     statement = insert(Suppression)
