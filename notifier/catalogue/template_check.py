@@ -12,10 +12,11 @@ from notifier.channels import CHANNELS
 from notifier.core.errors import Fault
 from notifier.core.wording import FIELDS, TemplateSource, Words
 from notifier.ground.zones import UTC
+from notifier.words.fallback import find_words
 from notifier.words.grammar import MOST_PARTS
 from notifier.words.language import Compiled, TemplateFault, undeclared
 from notifier.words.link_hosts import MESSAGE, made_of_data
-from notifier.words.render import RenderFault, RenderRequest, find_words, render_some
+from notifier.words.render import RenderFault, RenderRequest, render_some
 
 MOST_PARTS_OF_A_LANGUAGE = 2 * MOST_PARTS
 _MOST_WORK = 1_000_000  # units, for trying a whole version

@@ -28,7 +28,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import audit
 from notifier.models import EventType, Template, TemplateContent
-from notifier.words.render import LONGEST_LOCALE, fall_backs
+from notifier.words.fallback import LONGEST_LOCALE, fall_backs
 
 MOST_CONTENTS = 500
 _LAST_VERSION = 2**31 - 1  # what both databases can count to

@@ -18,7 +18,8 @@ from notifier.ground.shapes import HOW_OFTEN
 from notifier.ground.tokens import NOBODY, PreferenceLink, Subject
 from notifier.models import EventType
 from notifier.people.person import Person
-from notifier.words.render import RenderFault, RenderRequest, load_templates, render, render_some, type_title
+from notifier.words.render import RenderFault, RenderRequest, render, render_some, type_title
+from notifier.words.store import load_templates
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,13 @@ affect the others: it is returned as a `RenderFault` in its place. Nothing here 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from notifier.channels import CHANNELS
 from notifier.channels.contract import Shape
 from notifier.core.message import Content
-from notifier.core.wording import ANY_CHANNEL, FIELDS, TemplateSource, Words
+from notifier.core.wording import FIELDS, TemplateSource, Words
 from notifier.words.clean import (
     action_address,
     cut,
@@ -25,33 +24,19 @@ from notifier.words.clean import (
     text_of_html,
     web_address,
 )
+from notifier.words.fallback import DEFAULT_LOCALE, fall_backs, find_words
 from notifier.words.filters import paragraphs
 from notifier.words.formats import Reader, locale_for
-from notifier.words.language import GLOBALS, Budget, Compile, TemplateFault, TooMuchWork, check_source, compiled
+from notifier.words.language import GLOBALS, Budget, Compile, TemplateFault, TooMuchWork, compiled
 from notifier.words.link_hosts import MESSAGE, strange_link
 from notifier.words.mail_layout import Mail, inlined, lay_out, words_of
-from notifier.words.store import load_templates
 
-__all__ = [
-    "RenderFault",
-    "RenderRequest",
-    "TemplateFault",
-    "check_source",
-    "load_templates",
-    "render",
-    "render_some",
-    "type_title",
-    "work_for",
-]
-
-DEFAULT_LOCALE = "en"
 LONGEST_TITLE = 200
 # Units of `Budget`. With the channels there are this adds up to 48,000.
 _WORK_OF_A_PAGE, _WORK_OF_A_TEXT, _WORK_OF_A_NOTE = 20_000, 5_000, 3_000
 _WORK_BESIDES = 30  # what a message takes that asks nothing of its template
 _CHARACTERS_CLEANED = 10
 _WORK_OF_A_TAG = 2
-LONGEST_LOCALE = 35
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,39 +169,6 @@ def _refuse_strange_links(request: RenderRequest, words: Words, fields: Mapping[
             is not None
         ):
             raise _FieldFault(RenderFault(MESSAGE, name))
-
-
-def find_words(template: TemplateSource, channel: str, locale: str | None) -> tuple[Words, str, str] | None:
-    """The words for a reader, with their channel and locale: the reader's language before the channel's own wording.
-
-    pt-BR, then pt, then English, then whatever there is; in each, the channel's own before those for any (`*`).
-    """
-    for candidate in (*fall_backs(locale), *sorted({known for _, known in template.contents})):
-        for owner in (channel, ANY_CHANNEL):
-            words = template.contents.get((owner, candidate))
-            if words is not None:
-                return words, owner, candidate
-    return None
-
-
-def fall_backs(locale: str | None) -> tuple[str, ...]:
-    """`pt_br` → pt-BR, pt, en: the spellings under which templates keep their locales. Of an endless one, the
-    beginning.
-    """
-    return _fall_backs((locale or "")[:LONGEST_LOCALE])
-
-
-@lru_cache(maxsize=1024)
-def _fall_backs(locale: str) -> tuple[str, ...]:
-    parts = locale.replace("_", "-").split("-")
-    tags = [
-        "-".join([parts[0].lower(), *map(_subtag, parts[1:count])]) for count in range(len(parts), 0, -1) if parts[0]
-    ]
-    return tuple(dict.fromkeys([*tags, DEFAULT_LOCALE]))
-
-
-def _subtag(text: str) -> str:
-    return text.upper() if len(text) == 2 else text.title() if len(text) == 4 else text.lower()
 
 
 def _from_words(

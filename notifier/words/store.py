@@ -1,6 +1,6 @@
 """Published templates by id, read once and kept in the process: a published version never changes.
 
-`words.render` asks for all templates of a batch at once. Drafts are read again every time.
+`words.compose` asks for all templates of a batch at once. Drafts are read again every time.
 """
 
 from collections import OrderedDict

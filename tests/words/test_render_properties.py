@@ -12,8 +12,8 @@ from notifier.catalogue import load
 from notifier.channels import CHANNELS
 from notifier.core.message import Content
 from notifier.core.wording import Words
-from notifier.words.language import TemplateFault
-from notifier.words.render import RenderFault, check_source, render
+from notifier.words.language import TemplateFault, check_source
+from notifier.words.render import RenderFault, render
 from tests.words.rendering import UNSUBSCRIBE, WHY, outcome, request, source_of
 
 TYPES = load()

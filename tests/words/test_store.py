@@ -13,7 +13,7 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
 from notifier.models import Template, TemplateContent
 from notifier.words import store as template_store
-from notifier.words.render import load_templates
+from notifier.words.store import load_templates
 
 
 @contextmanager

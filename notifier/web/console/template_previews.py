@@ -24,7 +24,8 @@ from notifier.ground.extensions import redis_store
 from notifier.models import EventType
 from notifier.operations import template_trial
 from notifier.web.access import allow, page_blueprint
-from notifier.words.render import RenderFault, find_words
+from notifier.words.fallback import find_words
+from notifier.words.render import RenderFault
 
 pages = page_blueprint("template_previews", url_prefix="/admin/templates/-")
 
