@@ -63,20 +63,12 @@ def console_pages() -> list[Group]:
     endpoints = {rule.rule: rule.endpoint for rule in current_app.url_map.iter_rules() if "GET" in (rule.methods or ())}
     groups = []
     for words, entries in _GROUPS:
-        open_to_them = [
-            (endpoints[path], label)
+        pages = [
+            Page(endpoints[path], label, f"{request.path}/".startswith(f"{path}/"))
             for path, label in entries
             if path in endpoints and may(rule_of(endpoints[path]) or "")
         ]
-        groups.append(
-            Group(
-                words,
-                [
-                    Page(endpoint, label, request.blueprint == endpoint.split(".")[0])
-                    for endpoint, label in open_to_them
-                ],
-            )
-        )
+        groups.append(Group(words, pages))
     return [group for group in groups if group.pages]
 
 

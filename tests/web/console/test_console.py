@@ -1,5 +1,6 @@
 """What the pages of the console share: the whole route map, with odd addresses."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -37,3 +38,19 @@ def test_words_that_no_database_can_hold_are_nowhere(app: APIFlask, admin: Visit
     answers = opened(app, admin, lambda path: path.replace("nothing", "%00"))
     assert {status for path, status in answers.items() if "nothing" in path} == {404}
     assert admin.get(f"/admin/templates/order_shipped/{'1' * 40}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [
+        ("/admin/", "Overview"),
+        ("/admin/failed/jobs", "Failed"),
+        ("/admin/failed/actions", "Failed"),
+        ("/admin/types", "Types"),
+        ("/admin/templates/order_shipped", "Templates"),
+        ("/admin/templates/order_shipped/1", "Templates"),
+    ],
+)
+def test_the_menu_marks_the_page_under_which_an_address_stands(admin: Visitor, path: str, page: str) -> None:
+    menu = admin.get(path).text.partition('aria-label="Admin"')[2].partition("</nav>")[0]
+    assert re.findall(r'aria-current="page">\s*(\w+)', menu) == [page]
