@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from notifier import __main__ as program
+from notifier.channels import ADAPTERS
 from notifier.channels.contract import Adapter
 from notifier.channels.wire.http import Http
 from notifier.core.lifecycle import diagram
@@ -40,6 +41,28 @@ def test_the_readme_fits_on_a_few_screens() -> None:
 
 def test_the_settings_table_is_what_the_program_reads() -> None:
     assert re.findall(r"^\| `([A-Z_]+)` \| (.+) \|$", README, re.MULTILINE) == list(setting_names().items())
+
+
+PROVIDERS = (ROOT / "docs" / "providers.md").read_text()
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.provider)
+def test_the_table_of_the_providers_says_what_each_declares(adapter: type[Adapter]) -> None:
+    rows = [line.strip("| ").split(" | ") for line in PROVIDERS.splitlines() if line.startswith("| `")]
+    [row] = [row for row in rows if row[:2] == [f"`{adapter.provider}`", adapter.channel.name]]
+    settings, hook, tells, pace = row[2:]
+    assert re.findall(r"`([A-Z_]+)`", settings) == [setting.name for setting in adapter.settings]
+    assert tells == (", ".join(adapter.tells) or "–")
+    assert pace == ("–" if adapter.per_second is None else f"{adapter.per_second:g}/s")
+    headings = {
+        re.sub(r"[^\w-]", "", line.lower().replace(" ", "-")) for line in re.findall("^## (.+)", PROVIDERS, re.M)
+    }
+    assert set(re.findall(r"\(#([\w-]+)\)", hook)) <= headings
+    assert (hook != "–") == bool(adapter.tells)
+
+
+def test_the_table_of_the_providers_has_no_other() -> None:
+    assert len(re.findall(r"^\| `", PROVIDERS, re.M)) == len(ADAPTERS)
 
 
 def test_the_two_commands_are_targets_and_ci_runs_the_tests_by_theirs() -> None:

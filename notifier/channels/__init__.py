@@ -5,6 +5,7 @@ adapters of an installation. Knows nothing of notifications or the database.
 """
 
 from notifier.channels.adapters.discord import Discord
+from notifier.channels.adapters.email_sendgrid import SendGrid
 from notifier.channels.adapters.email_smtp import EmailSmtp
 from notifier.channels.adapters.slack import Slack
 from notifier.channels.adapters.teams import Teams
@@ -16,6 +17,7 @@ from notifier.channels.table import BUILT_IN
 
 ADAPTERS: tuple[type[Adapter], ...] = (
     EmailSmtp,
+    SendGrid,
     StandardWebhook,
     WebPush,
     Slack,

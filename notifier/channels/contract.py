@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind
 from notifier.channels.wire.http import Http, Response, explain
-from notifier.core.errors import DeliveryError
+from notifier.core.errors import DeliveryError, Misconfigured
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.ground.config import Settings
 
@@ -172,6 +172,12 @@ class Adapter:
     def missing(cls, options: Mapping[str, str]) -> list[str]:
         """The names of the settings that it cannot send without and that are not among the options."""
         return [setting.name for setting in cls.settings if setting.must_be_given and not options.get(setting.name)]
+
+    def check_complete(self) -> None:
+        """Raises Misconfigured where a setting is missing that it cannot send without."""
+        missing = self.missing(self.options)
+        if missing:
+            raise Misconfigured(f"not set: {', '.join(missing)}", code="not_configured")
 
     @classmethod
     def is_begun(cls, settings: Settings) -> bool:

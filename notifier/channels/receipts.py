@@ -7,7 +7,7 @@ Imported by `contract`, so that an adapter's author finds it there. The door is 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -36,6 +36,9 @@ KINDS: tuple[Kind, ...] = (
     "stopped",
     "started",
 )
+
+# How old a signature with a time in it may be. A call that is older was recorded, and is played again.
+LONGEST_AGE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,11 @@ class HookRequest:
         except (ValueError, RecursionError):
             raise Unreadable("the body is not JSON") from None
 
+    def check_age(self, signed_at: str) -> None:
+        """For schemes whose signature covers the time, in Unix seconds. Raises HookRefused."""
+        if abs(self.at - moment(signed_at, datetime.min.replace(tzinfo=UTC))) > LONGEST_AGE:
+            raise HookRefused("it was signed too long ago, or the clocks differ")
+
 
 class HookRefused(Exception):
     """A call that is not the provider's, or cannot be shown to be. Its sentence is for operators, and holds no secret.
@@ -108,3 +116,16 @@ class Misdirected(HookRefused):
     """The provider's own, and not for this account, or of a kind that this URL is not for: a hook that was set up at
     the wrong place. Answered with 204, since a repeat would not help; operators are told.
     """
+
+
+def moment(value: object, otherwise: datetime) -> datetime:
+    """When something happened: Unix seconds, or text after ISO 8601, UTC unless it names a zone. Else `otherwise`."""
+    try:
+        return datetime.fromtimestamp(float(str(value)), UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    try:
+        at = datetime.fromisoformat(str(value))
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return otherwise

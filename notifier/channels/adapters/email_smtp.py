@@ -1,22 +1,20 @@
 """E-mail through any mail server that speaks SMTP: STARTTLS when offered, TLS from the start with smtps://, AUTH."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from notifier.channels.contract import Adapter, Setting
-from notifier.channels.table import MAIL
+from notifier.channels.contract import Setting
+from notifier.channels.mailing import MailAdapter
 from notifier.channels.wire import mail
 from notifier.channels.wire.http import Http
 from notifier.channels.wire.smtp import Pool, Server
-from notifier.core.errors import InvalidRecipient, Misconfigured
+from notifier.core.errors import Misconfigured
 from notifier.core.message import Message, Receipt, Recipient
-from notifier.ground.clock import now
 
 
-class EmailSmtp(Adapter):
-    channel = MAIL
+class EmailSmtp(MailAdapter):
     provider = "smtp"
     label = "SMTP"
+    prefix = "SMTP"
     settings = (
         Setting(
             "SMTP_URL",
@@ -43,10 +41,6 @@ class EmailSmtp(Adapter):
 
     def __init__(self, settings: Mapping[str, str], http: Http) -> None:
         super().__init__(settings, http)
-        try:
-            self.sender = mail.sender(self.options["SMTP_FROM"])
-        except ValueError as error:
-            raise ValueError(f"SMTP_FROM: {error}") from None
         url = self.options.get("SMTP_URL")
         self.server = Server.parse(url, self.sender.domain) if url else None
         connections = self.options["SMTP_CONNECTIONS"]
@@ -56,12 +50,9 @@ class EmailSmtp(Adapter):
 
     def send(self, message: Message, to: Recipient) -> Receipt:
         pool = self._configured()
-        composed = self._compose(message, to)
+        composed = self.compose(message, to)
         pool.send(self.sender.address, mail.ascii_domain(to.address), composed.raw)
         return Receipt("sent", provider_message_id=composed.message_id)
-
-    def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
-        return mail.as_captured(self._compose(message, to), to, message)
 
     def try_out(self) -> str:
         return self._configured().try_out()
@@ -74,9 +65,3 @@ class EmailSmtp(Adapter):
     def close(self) -> None:
         if self.pool is not None:
             self.pool.close()
-
-    def _compose(self, message: Message, to: Recipient) -> mail.Mail:
-        try:
-            return mail.compose(message, to, by=self.sender, at=now())
-        except ValueError:
-            raise InvalidRecipient("this is not an e-mail address", code="invalid_address") from None

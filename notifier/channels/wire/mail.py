@@ -1,4 +1,5 @@
-"""Writes a message as an internet mail, for every provider that takes whole mails. Pure: nothing is sent here.
+"""Writes a message as an internet mail, or as the parts of one for providers that write it themselves. Pure: nothing is
+sent here.
 
 Written by hand after RFC 5322, 2045 and 2047, since Python's `email` decodes encoded words in the values it is given,
 line breaks included, and loses spaces between the ones it writes. Nothing in a template or a person's name can become a
@@ -52,17 +53,52 @@ class Mailbox:
     def domain(self) -> str:
         return self.address.rpartition("@")[2]
 
+    @property
+    def plain_name(self) -> str:
+        """The name without what has a meaning in a header: some providers' JSON ends up there without quotes."""
+        return _SPECIAL_IN_NAME.sub(" ", self.name).strip(" ")
+
     def __str__(self) -> str:
         return f"{_quoted(self.name)} <{self.address}>" if self.name else self.address
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """`raw` is the mail as it goes out; `headers` are those of its own, as people read them."""
+    """What `compose` makes. `others`: the headers beside From, To and Subject; a value holds ASCII only."""
 
-    message_id: str
-    headers: dict[str, str]
-    raw: bytes
+    delivery_id: str
+    by: Mailbox
+    to: Mailbox
+    subject: str
+    others: dict[str, str]
+    text: str
+    html: str | None
+
+    @property
+    def message_id(self) -> str:
+        return self.others["Message-ID"]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Those of its own, as people read them."""
+        return {"From": str(self.by), "To": str(self.to), "Subject": self.subject, **self.others}
+
+    @property
+    def given_headers(self) -> dict[str, str]:
+        """For providers that write the mail themselves: what they would not write, or would write otherwise."""
+        return {name: value for name, value in self.others.items() if name != "Date"}
+
+    @property
+    def raw(self) -> bytes:
+        """The mail as it goes out."""
+        lines = [
+            _folded("From", _written(self.by)),
+            _folded("To", _written(self.to)),
+            _folded("Subject", _text(self.subject)),
+            *(f"{name}: {value}" for name, value in self.others.items()),  # folded, some programs lose a link
+            "MIME-Version: 1.0",
+        ]
+        return "\r\n".join(lines).encode() + b"\r\n" + _body(self.delivery_id, self.text, self.html)
 
 
 def sender(text: str) -> Mailbox:
@@ -104,31 +140,24 @@ def compose(message: Message, to: Recipient, *, by: Mailbox, at: datetime) -> Ma
     Raises ValueError: `to` is no address.
     """
     content = message.content
-    recipient = _mailbox(to.name or "", ascii_domain(to.address))
-    subject = _one_line(content.subject or "") or _one_line(content.title)
-    message_id = f"<{message.delivery_id}@{by.domain}>"
-    rest = {
+    others = {
         "Date": format_datetime(at),
-        "Message-ID": message_id,
+        "Message-ID": f"<{message.delivery_id}@{by.domain}>",
         "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office replies, please
     }
     if message.unsubscribe_url:
-        rest |= {
+        others |= {
             "List-Unsubscribe": f"<{_NOT_IN_URI.sub(_percent, message.unsubscribe_url)}>",
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         }
-    lines = [
-        _folded("From", _written(by)),
-        _folded("To", _written(recipient)),
-        _folded("Subject", _text(subject)),
-        *(f"{name}: {value}" for name, value in rest.items()),  # on one line each: folded, some programs lose a link
-        "MIME-Version: 1.0",
-    ]
-    head = "\r\n".join(lines).encode()
     return Mail(
-        message_id,
-        {"From": str(by), "To": str(recipient), "Subject": subject, **rest},
-        head + b"\r\n" + _body(message.delivery_id, content.body, content.html),
+        message.delivery_id,
+        by,
+        _mailbox(to.name or "", ascii_domain(to.address)),
+        _one_line(content.subject or "") or _one_line(content.title),
+        others,
+        content.body,
+        content.html,
     )
 
 

@@ -1,0 +1,66 @@
+"""What the adapters of all mail providers have in common: the sender, the mail that is written, and how it is shown.
+
+`wire.mail` writes the mail. An adapter hands it over, whole where its provider takes it so.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from notifier.channels.contract import Adapter, Setting
+from notifier.channels.table import MAIL
+from notifier.channels.wire import mail
+from notifier.channels.wire.http import Http
+from notifier.core.errors import InvalidRecipient
+from notifier.core.message import Message, Recipient
+from notifier.ground.clock import now
+
+_NOBODY = "Notifier <notifier@localhost>"  # in previews, where no sender is set
+
+# A code to sign in with or a link to a new password is used by one person, once: no scanner may open it first, and
+# nobody is told when it was.
+_NEVER_TRACKED = ("transactional", "system")
+
+
+class MailAdapter(Adapter):
+    """`prefix` begins the names of the settings: PREFIX_FROM, and PREFIX_TRACKING where the provider can track."""
+
+    channel = MAIL
+    prefix: ClassVar[str]
+
+    def __init__(self, settings: Mapping[str, str], http: Http) -> None:
+        super().__init__(settings, http)
+        try:
+            self.sender = mail.sender(self.options.get(f"{self.prefix}_FROM", _NOBODY))
+        except ValueError as error:
+            raise ValueError(f"{self.prefix}_FROM: {error}") from None
+        if self.options.get(f"{self.prefix}_TRACKING", "off") not in ("on", "off"):
+            raise ValueError(f"{self.prefix}_TRACKING: must be on or off")
+
+    def compose(self, message: Message, to: Recipient) -> mail.Mail:
+        try:
+            return mail.compose(message, to, by=self.sender, at=now())
+        except ValueError:
+            raise InvalidRecipient("this is not an e-mail address", code="invalid_address") from None
+
+    def is_tracked(self, message: Message) -> bool:
+        """May the provider put its own links and pictures into this mail, to tell of opens and clicks?"""
+        return self.options.get(f"{self.prefix}_TRACKING") == "on" and message.category not in _NEVER_TRACKED
+
+    def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
+        return mail.as_captured(self.compose(message, to), to, message)
+
+
+def sender_setting(prefix: str) -> Setting:
+    return Setting(
+        f"{prefix}_FROM", "sender of the mails, confirmed at the provider", example="Shop <shop@example.com>"
+    )
+
+
+def tracking_setting(prefix: str) -> Setting:
+    return Setting(
+        f"{prefix}_TRACKING",
+        "`on`: the provider tells of opens and clicks, by links and a picture of its own in marketing and social mail",
+        is_required=False,
+        default="off",
+        example="off",
+    )
