@@ -65,7 +65,9 @@ def create_account(email: str, password: str | None, role: str, user_id: str) ->
 
 
 def set_password(account_id: UUID, password: str) -> None:
-    """Signs them out everywhere: whoever knew the old one is out. Raises ValueError for one that cannot be used."""
+    """Sets a password and ends all sessions: anybody who knew the old one is out. Raises ValueError for an unusable
+    password.
+    """
     password_hash = hash_password(password)
     with transaction() as session:
         email, role = session.execute(
@@ -111,7 +113,7 @@ def check_password(email: str, password: str) -> Account | None:
 
 
 def hash_password(password: str) -> str:
-    """Takes a while, so in no transaction. Raises ValueError for one that cannot be used."""
+    """Takes a while, so never call it in a transaction. Raises ValueError for an unusable password."""
     given = _password_bytes(password)
     if not given:
         raise ValueError(f"a password must have 1 to {_LONGEST_PASSWORD_BYTES} bytes")

@@ -40,7 +40,7 @@ ALLOWANCES = {"own": "5/hour", "person": "10/hour", "address": "10/hour"}
 
 
 def is_addable(channel: str) -> bool:
-    """Can a person type in an address for it, and be sent its code?"""
+    """Whether people can type in an address for this channel, and be sent its code."""
     known = channels.CHANNELS.get(channel)
     return (
         known is not None
@@ -52,9 +52,10 @@ def is_addable(channel: str) -> bool:
 
 
 def add_own(user_id: str, channel: str, value: str, *, label: str | None) -> Address:
-    """Stores it unconfirmed and sends its code; one that is there already only gets a code if it needs one.
+    """Stores an address unconfirmed and sends its code; an address that is there already gets a code only if it needs
+    one.
 
-    Raises Rejected: what is wrong with it, too many addresses, too many codes (then it is stored all the same).
+    Raises Rejected for a faulty address, too many addresses, or too many codes (then it is stored all the same).
     """
     if not is_addable(channel):
         raise refused(Fault("/channel", "unknown_channel", "Choose one of the kinds in the list."))
@@ -67,10 +68,10 @@ def add_own(user_id: str, channel: str, value: str, *, label: str | None) -> Add
 
 
 def send_code(user_id: str, address_id: UUID) -> None:
-    """A new code for an address that is not confirmed, or was switched off. Raises Rejected: not theirs, or too many
-    lately.
+    """A new code for an address that is not confirmed, or was switched off. Raises Rejected if it is not theirs, or for
+    too many codes lately.
 
-    One that others have had too many codes sent to gets none either, but nobody learns so.
+    An address to which others have had too many codes sent gets none either, but the caller does not learn this.
     """
     with transaction() as session:
         address = find_own(session, user_id, address_id)
@@ -113,8 +114,8 @@ def send_code(user_id: str, address_id: UUID) -> None:
 
 
 def confirm(user_id: str, address_id: UUID, code: str) -> Address:
-    """The address with this code is theirs from now on. Each call uses up one of MOST_TRIES; raises Rejected when it
-    was not right.
+    """Confirms an address if the code is right. Each call uses up one of MOST_TRIES. Raises Rejected for a
+    wrong code.
     """
     given = _code_digest(address_id, "".join(code.split()))
     with transaction() as session:

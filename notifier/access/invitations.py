@@ -51,7 +51,7 @@ class Found:
 
 
 def invite(email: str, role: str, by: Account) -> None:
-    """Sends it. Raises Rejected, naming the field."""
+    """Sends an invitation. Raises Rejected, naming the field."""
     email, inviter = email.strip(), (by.id, by.email)
     if role not in CONSOLE_ROLES:
         raise _refused("role", f"choose one of {', '.join(CONSOLE_ROLES)}")
@@ -132,7 +132,7 @@ def _address_of(user_id: str, email: str) -> str:
 
 
 def send_again(invitation_id: UUID, by: Account) -> None:
-    """A new link, good for the whole time again; the one before it ends. Raises Rejected."""
+    """Sends a new link, good for the whole time again; the link before it ends. Raises Rejected."""
     inviter, secret = (by.id, by.email), secrets.token_urlsafe(32)
     user_id, address, role = _renew(invitation_id, inviter[0], secret)
     _send(user_id, address, role, inviter[1], secret)
@@ -154,7 +154,7 @@ def _send(user_id: str, address: str, role: str, invited_by: str, secret: str) -
 
 @retried
 def withdraw(invitation_id: UUID) -> bool:
-    """Its link ends. False if it was accepted or withdrawn before."""
+    """Ends the invitation's link. False if it was accepted or withdrawn before."""
     with transaction() as session:
         statement = sa.update(Invitation).where(Invitation.id == invitation_id, _IS_OPEN).values(withdrawn_at=now())
         row = session.execute(

@@ -78,7 +78,7 @@ def create_key(
     expires_at: datetime | None = None,
     plain: str | None = None,
 ) -> tuple[ApiKey, str]:
-    """→ (the row, the key in plain text, which is never to be had again). `plain`: a key somebody chose themselves."""
+    """→ (the row, the key in plain text, which nothing can show again). `plain`: a key somebody chose themselves."""
     prefix_length = _CHOSEN_PREFIX_LENGTH if plain else _PREFIX_LENGTH
     plain = plain or f"ntf_{'test' if is_test else 'live'}_{secrets.token_urlsafe(32)}"
     with transaction() as session:
@@ -161,7 +161,7 @@ def rotate_key(key_id: UUID, overlap: timedelta, networks: Iterable[Network] | N
     """A new key that may do the same, from `networks`; the old one ends after the overlap, or when it would have ended
     anyway. Raises Rejected.
 
-    → (the new row, the key in plain text, which is never to be had again).
+    → (the new row, the key in plain text, which nothing can show again).
     """
     plain = ""
     with transaction() as session:

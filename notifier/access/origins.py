@@ -79,9 +79,10 @@ def is_ours(origin: str, host_url: str) -> bool:
 
 
 def may_use(origin: str | None, producer_id: UUID | None, host_url: str) -> bool:
-    """Whether a token that this producer has made may be used there. None for an origin: no page of another site.
+    """Whether a token that this producer has made may be used by pages of that origin (None: the caller is no page of
+    another site).
 
-    None for a producer: a token from before tokens named theirs, or one of our own.
+    `producer_id` None: a token from before tokens named their producer, or one of our own.
     """
     if origin is None or producer_id is None or is_ours(origin, host_url):
         return True
@@ -89,7 +90,9 @@ def may_use(origin: str | None, producer_id: UUID | None, host_url: str) -> bool
 
 
 def may_ask(origin: str | None, host_url: str) -> bool:
-    """Whether any producer's token may be used there. A preflight, and a token that is not valid, name none."""
+    """Whether any producer's token may be used by pages of that origin: a preflight, or an invalid token, names no
+    producer.
+    """
     return origin is None or is_ours(origin, host_url) or any(_admits(allowed, origin) for allowed in _lists().values())
 
 

@@ -24,7 +24,7 @@ _IS_ADMIN = sa.and_(Account.role == ADMIN, Account.disabled_at.is_(None))
 
 @retried
 def change(account_id: UUID, role: str, *, by: UUID) -> bool:
-    """From the next request on. False if that is their role already. Raises Rejected."""
+    """Gives an account a role, from the next request on. False if it has that role already. Raises Rejected."""
     if role not in ROLES:
         raise Rejected("validation_failed", f"the role must be one of {', '.join(ROLES)}")
     with transaction():

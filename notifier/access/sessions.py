@@ -31,10 +31,10 @@ _LOOK_UP = sa.select(AccountSession.id, Account).join(Account, Account.id == Acc
 
 
 def begin(account: Account, way: str, *, instead_of: str | None = None) -> str:
-    """→ the id of a new session, as text; `instead_of`: one that ends with it, since the browser has but one.
+    """→ the id of a new session, as text; `instead_of`: the browser's session until now, which ends.
 
-    Who runs this installation is named in the audit trail; anybody else would only fill it, and their e-mail could not
-    be erased there.
+    Sign-ins of people with a console role are written to the audit trail; those of others would only fill it, and their
+    e-mail could not be erased there.
     """
     at = now()
     with transaction() as session:
@@ -66,7 +66,7 @@ def find_many(session_ids: Iterable[str]) -> dict[str, Account]:
 
 
 def of_account(account_id: UUID) -> list[AccountSession]:
-    """Theirs, the latest first."""
+    """The account's sessions, the latest first."""
     theirs = (AccountSession.account_id == account_id, AccountSession.expires_at > now())
     return list(db.session.scalars(sa.select(AccountSession).where(*theirs).order_by(AccountSession.id.desc())))
 
@@ -77,7 +77,7 @@ def is_fresh_by_mail(session: AccountSession) -> bool:
 
 
 def end(session_id: object) -> None:
-    """Nothing happens to one that is none."""
+    """Ends a session; an id that is none is ignored."""
     ids = _ids([session_id] if isinstance(session_id, str) else [])
     if ids:
         with transaction() as session:

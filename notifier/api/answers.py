@@ -32,7 +32,7 @@ def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 
 
 def check_cursor(kind: str, after: str | None) -> None:
-    """Raises Rejected for a cursor that no list of this kind has given."""
+    """Raises Rejected for a cursor that no list of this kind can have given."""
     if after is None:
         return
     try:

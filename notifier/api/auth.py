@@ -40,7 +40,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 class Access:
     """The rule of a route: open to the public, to a signed-in person, or to keys with one of `scopes`.
 
-    `is_live_only`: it changes what both worlds share, so test keys are refused.
+    `is_live_only`: the route changes what test and live keys share, so test keys are refused.
     """
 
     kind: Literal["public", "person", "producer"]
@@ -94,7 +94,7 @@ def public(view: View) -> View:
 
 
 def person(view: View) -> View:
-    """A signed-in person or a user's token; the blueprint itself finds out who."""
+    """A signed-in person or a user's token; the blueprint itself identifies the person."""
     return _declare(Access("person"))(view)
 
 
@@ -113,7 +113,7 @@ def init_app(app: APIFlask) -> None:
 
 
 def caller() -> Caller:
-    """The authenticated producer as the pipeline wants to know it."""
+    """The authenticated producer, in the pipeline's form."""
     key = g.key
     return Caller.of_key(
         key.producer_id, key.scopes, key.types, is_test=key.is_test, request_id=g.request_id, label=key.label
@@ -175,7 +175,9 @@ def stored_id(user_id: str) -> str:
 
 
 def existing_user_id(stored: str) -> str:
-    """The user id of a path that asks for somebody (`_admit` has turned it): one that cannot exist does not."""
+    """The stored user id of a path (`_admit` has translated it). Raises Rejected('not_found') for an id that nobody can
+    have.
+    """
     user_id = worlds.shown_id(stored) if g.key.is_test else stored
     try:
         parse_user_id(user_id)
@@ -185,14 +187,14 @@ def existing_user_id(stored: str) -> str:
 
 
 def refuse_test_keys(reason: str) -> None:
-    """For what both worlds share, as far as one call is concerned. Raises Rejected."""
+    """For a call that would change what test and live keys share. Raises Rejected."""
     if g.key.is_test:
         raise Rejected("test_key", reason)
 
 
 def may_change(key: str, *, is_everybodys: bool) -> None:
-    """A type, or the words that go by its name. `is_everybodys`: its messages reach all, whatever they chose. Raises
-    Rejected.
+    """Whether the key may change this type or its template. `is_everybodys`: the type's messages reach everybody,
+    whatever they chose. Raises Rejected.
     """
     if is_everybodys:
         require(
@@ -203,22 +205,20 @@ def may_change(key: str, *, is_everybodys: bool) -> None:
 
 
 def may_change_person(user_id: str) -> None:
-    """What is stored about staff decides whether alerts and sign-in links reach them: no other key redirects or
-    silences those. Raises Rejected.
+    """Only a key with the scope admin changes staff: what is stored about them decides where their alerts and sign-in
+    links go. Raises Rejected.
     """
     if is_beyond_reach(user_id):
-        raise scope_missing(
-            "admin", f"{user_id!r} has a role in the console: they are changed by themselves, or with the scope admin"
-        )
+        raise scope_missing("admin", f"{user_id!r} has a role in the console; changing them needs the scope admin")
 
 
 def is_beyond_reach(user_id: str) -> bool:
-    """Has the person a role in the console, and the key no scope to change such people?"""
+    """Whether the person has a role in the console and the key lacks the scope to change such people."""
     return "admin" not in g.key.scopes and bool(staff.among([user_id]))
 
 
 def require(scope: str, reason: str) -> None:
-    """Beside what the route asks for. Raises Rejected."""
+    """Requires a scope beside those of the route. Raises Rejected."""
     if scope not in g.key.scopes:
         raise scope_missing(scope, reason)
 

@@ -33,8 +33,8 @@ def healthz() -> Response:
 def readyz() -> Response:
     """Whether requests can be served
 
-    `degraded` when Redis or the workers are away: requests are still accepted, and what they ask for is
-    done when those return. 503 when the database is away (`unavailable`), or full or read-only (`not_writable`).
+    `degraded` when Redis, all workers or all schedulers are down: requests are still accepted, and carried out when
+    they are back. 503 when the database is down (`unavailable`), or full or read-only (`not_writable`).
     """
     database = _ask_database()
     body = {"status": "ok", "database": database, **_ask_redis()}

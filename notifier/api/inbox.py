@@ -132,7 +132,7 @@ def changes(query_data: ChangesQuery) -> Response:
 def seen(json_data: SeenIn) -> Response:
     """Mark as seen
 
-    What the person has had before their eyes. Without a body: everything in view.
+    For items that the person has had in view. Without a body: all items in view.
     """
     return jsonify(marks.seen(g.person, json_data.chosen()))
 
@@ -199,7 +199,7 @@ def snooze(json_data: SnoozeIn) -> Response:
 def why(item_id: str) -> Response:
     """Why an item came
 
-    In the person's language, for a page that embeds the inbox: our own pages may ask to sign in.
+    In the person's language, for pages that embed the inbox: our own page `/why` may ask the person to sign in.
     """
     story = reasons.of_item(g.person, parse("dlv", item_id))
     if story is None:

@@ -40,8 +40,8 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _InHand:
-    """The part of a key's quota that this process has taken and not used yet. `taken`: by all processes, as Redis said
-    last.
+    """The part of a key's quota that this process has taken and not used yet. `taken`: the use by all processes, when
+    Redis was last asked.
     """
 
     window: int
@@ -62,7 +62,7 @@ class Limiter:
     in_hand: dict[str, _InHand] = field(default_factory=dict)
 
     def count(self, key_id: str, cost: int, window: int) -> int | None:
-        """The key's use in this window, `cost` included; None when Redis cannot say. A negative cost is given back."""
+        """The key's use in this window, `cost` included; None while Redis is down. A negative cost gives back."""
         hand = self.in_hand.get(key_id)
         if hand is None or hand.window != window:
             if len(self.in_hand) >= _MOST_IN_HAND:
@@ -110,7 +110,7 @@ def charge(cost: int) -> None:
 
 
 def charge_address(*, known: bool) -> None:
-    """Counts one call against the address it came from. `known`: somebody has to be signed in for it. Raises
+    """Counts one call against the address it came from. `known`: only signed-in people can make it. Raises
     `Rejected('rate_limited')`.
     """
     _charge_address("known" if known else "address")

@@ -69,7 +69,7 @@ class Queues(Collector):
 
 
 class HeldBack(Collector):
-    """Deliveries that are due and held back, read from the database. Without a database there is no figure."""
+    """Deliveries that are due and held back, read from the database. While it is down, the metric is missing."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         held = GaugeMetricFamily(
@@ -86,7 +86,7 @@ class HeldBack(Collector):
 
 
 class Unchecked(Collector):
-    """How often this process let something pass because Redis could not be asked about a limit."""
+    """How often this process let a call or message pass because Redis could not be asked about its limit."""
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         passed = CounterMetricFamily(

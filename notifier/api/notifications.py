@@ -42,13 +42,13 @@ bp = Door("api_notifications", __name__, url_prefix="/api/v1", tag="Notification
 def submit_notification(query_data: DryRunQuery, json_data: SubmissionIn) -> Response:
     """Notify 1 to 1,000 people of one event
 
-    Answers after everything is stored and before anything is sent. Recipients given as objects are
-    created; of known people a key with the scope `users` changes the profile, and for any other key the values hold for
-    this notification alone. With `dry_run=true` (at most 100 recipients) nothing is stored or sent, and the
-    answer says what would happen to each channel, why, and in which words.
+    Answers after everything is stored and before anything is sent. Recipients given as objects are created; for known
+    people, a key with the scope `users` changes the profile; with any other key, the values hold for this notification
+    alone. With `dry_run=true` (at most 100 recipients) nothing is stored or sent, and the answer says for each channel
+    what would happen, why, and which text would be sent.
 
     Order is best effort for each person, channel and priority: retries, quiet hours and several workers can change it.
-    Where the latest word counts, give a `collapse_key`, and a `sequence` if calls may overtake one another.
+    If only the latest matters, give a `collapse_key`, and a `sequence` if calls may overtake one another.
     """
     submission = submission_from(json_data, digest_of(request.json), idempotency_key())
     if query_data.is_rehearsal:
@@ -66,9 +66,9 @@ def submit_notification(query_data: DryRunQuery, json_data: SubmissionIn) -> Res
 def submit_bulk(query_data: DryRunQuery, json_data: BulkIn) -> Response:
     """Submit up to 1,000 notifications in one call
 
-    Each is judged alone: a bad one is named by its index and stops nobody else. The Idempotency-Key header is for the
-    call as a whole; an item may have an `idempotency_key` of its own. With `dry_run=true` (at most 100 recipients
-    together) each result says what would happen.
+    Each item is judged alone: a bad one is named by its index and does not affect the others. The Idempotency-Key
+    header is for the call as a whole; an item may have an `idempotency_key` of its own. With `dry_run=true` (at most
+    100 recipients together) each result says what would happen.
     """
     if query_data.is_rehearsal:
         return answer({"results": rehearse_each(json_data.notifications, judge_canonical)})
@@ -111,8 +111,8 @@ def get_notification(notification_id: str) -> Response:
 def cancel_notification(notification_id: str) -> Response:
     """Cancel what of a notification has not gone out yet
 
-    If nothing of it has, the older one whose place it had taken by their `collapse_key` goes out after all.
-    409 when nothing is left to cancel.
+    If nothing has gone out, the older notification that it had replaced (`collapse_key`) goes out after all. 409 if
+    nothing is left to cancel.
     """
     key = parse("ntf", notification_id)
     queries.one(key, sight())
@@ -129,7 +129,7 @@ def get_submission(submission_id: str) -> Response:
 
 
 def sight() -> queries.Sight:
-    """The caller's sight: its own notifications, or with the scope admin everybody's; never live ones for a
+    """The notifications that the caller may see: its own, or with the scope admin everybody's; never live ones for a
     test key.
     """
     key = g.key

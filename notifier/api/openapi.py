@@ -94,7 +94,7 @@ def docs() -> Response:
 
 
 def _complete(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:
-    """Adds what holds for every call of a kind: who may call it, which problems it answers, its headers."""
+    """Adds to each call: who may make it, which problems it answers with, its headers."""
     document["components"].setdefault("schemas", {})["Problem"] = errors.responses_schema()
     for rule in app.url_map.iter_rules():
         access: Access | None = getattr(app.view_functions[rule.endpoint], "access", None)

@@ -19,8 +19,8 @@ bp = Door("api_preferences", __name__, url_prefix="/api/v1/users", tag="Preferen
 def get_preferences(user_id: str) -> Response:
     """A person's preferences, and the effective value for each type and channel
 
-    `effective` says for every event type and channel whether it is on, and which choice decides: the most specific
-    wins.
+    `effective` says for every event type and channel whether it is on, and which choice decides that: the most specific
+    one.
     """
     return answer(queries.document(existing_user_id(user_id)))
 
@@ -33,8 +33,7 @@ def put_preferences(user_id: str, json_data: PreferencesIn) -> Response:
     """Replace all choices of a person
 
     What is left out goes back to its default. A document that holds no choice at all is refused (`reset_needed`): to
-    take back everything, use DELETE. Somebody with a role in the console is changed by themselves, or with the scope
-    `admin`: 403 otherwise.
+    take back everything, use DELETE. 403 for somebody with a role in the console, unless the key has the scope `admin`.
     """
     may_change_person(existing_user_id(user_id))
     wanted = json_data.model_dump(exclude_unset=True)
@@ -54,8 +53,8 @@ def put_preferences(user_id: str, json_data: PreferencesIn) -> Response:
 def reset_preferences(user_id: str) -> Response:
     """Take back all choices of a person
 
-    Every default holds again. The history of choices stays. Of somebody with a role in the console: by themselves, or
-    with the scope `admin`; 403 otherwise.
+    Every default holds again. The history of choices stays. 403 for somebody with a role in the console, unless the key
+    has the scope `admin`.
     """
     may_change_person(existing_user_id(user_id))
     preferences.change(existing_user_id(user_id), {}, replace=True, source=preferences.API)
@@ -70,7 +69,7 @@ def patch_preferences(user_id: str, json_data: PreferencesIn) -> Response:
     """Change some choices of a person
 
     Merged into the others; null takes a choice back, so that its default holds again. An empty object changes nothing.
-    Somebody with a role in the console is changed by themselves, or with the scope `admin`: 403 otherwise.
+    403 for somebody with a role in the console, unless the key has the scope `admin`.
     """
     may_change_person(existing_user_id(user_id))
     preferences.change(

@@ -33,8 +33,8 @@ def create_schedule(query_data: DryRunQuery, json_data: ScheduleIn) -> Response:
     whatever `dedupe` says. With `dry_run=true` (at most 100 recipients) nothing is stored, and the answer says what
     would happen at the first run.
 
-    With an Idempotency-Key header, repeated calls make one schedule, and are answered with it as it is by then (404 if
-    it was deleted). `idempotency_key` inside the notification is for single submissions, and refused.
+    With an Idempotency-Key header, repeated calls make one schedule; each is answered with its present state (404 if it
+    was deleted). `idempotency_key` inside the notification is for single submissions, and refused.
     """
     faults = [
         Fault(f"/notification/{name}", "not_repeatable", f"{name} is for a single submission")
@@ -84,8 +84,8 @@ def get_schedule(schedule_id: str) -> Response:
 def pause_or_resume(schedule_id: str, json_data: SchedulePatch) -> Response:
     """Pause a schedule, or let it go on
 
-    A paused or stopped one has no `next_at`. Resumed, it goes on with the next time that is to come, with the rights of
-    the calling key.
+    A paused or stopped schedule has no `next_at`. When resumed, it goes on with the next time still to come, with the
+    rights of the calling key.
     """
     key = parse("sch", schedule_id)
     queries.one(key, sight())

@@ -127,7 +127,7 @@ def user_preferences(user_id: str) -> Response:
 def trigger(query_data: DryRunQuery, json_data: TriggerIn) -> Response:
     """Notify one user of an event
 
-    `eventId` is the idempotency key: the header's twin, so that one of them is enough.
+    `eventId` is the idempotency key; it can be given instead of the header.
     """
     words = Words(
         {"type": "eventType", "recipients": "userId", "idempotency_key": "eventId"}, "metadata", sent=json_data.metadata
@@ -149,7 +149,7 @@ def trigger(query_data: DryRunQuery, json_data: TriggerIn) -> Response:
 def choose(json_data: ChoiceIn) -> Response:
     """Switch one event type on one channel on or off for one user
 
-    Somebody with a role in the console is changed by themselves, or with the scope `admin`: 403 otherwise.
+    403 for somebody with a role in the console, unless the key has the scope `admin`.
     """
     key, channel = json_data.eventType.lower(), channel_name(json_data.channel)
     user_id = stored_id(json_data.userId)

@@ -67,7 +67,7 @@ def idempotency_key() -> str | None:
 
 
 def submit(submission: Submission) -> Accepted:
-    """One request's worth: shares its transaction with others that came at the same time."""
+    """Submits one request's submission, in one transaction with others that arrive at the same time."""
     limits.charge(len(submission.recipients) - 1)  # the first was counted at the door
     if db.session.registry.has():
         db.session.rollback()  # whatever was read before is let go: nobody keeps a connection while waiting for others
@@ -84,7 +84,7 @@ def rehearse(submission: Submission) -> dict[str, Any]:
 
 
 def check_rehearsal(people: int, pointer: str) -> None:
-    """Raises Rejected for more people than the words are made for in one request; `pointer` names them."""
+    """Raises Rejected for more people than a dry run renders texts for; `pointer` is that of the recipients."""
     if people > _MOST_REHEARSED:
         fault = Fault(pointer, "too_long", f"a dry run takes at most {_MOST_REHEARSED} recipients")
         raise Rejected("validation_failed", fault.message, (fault,))
@@ -177,7 +177,7 @@ def ids_in(accepted: Mapping[str, Any]) -> list[str] | None:
 
 
 def judge_canonical(item: Any, header_key: str | None) -> Submission:
-    """An item of POST /notifications/bulk. Its own key goes before that of the whole call."""
+    """An item of POST /notifications/bulk. Its own idempotency key takes precedence over the call's."""
     try:
         body = SubmissionIn.model_validate(item)
     except ValidationError as error:

@@ -49,7 +49,7 @@ def list_templates() -> Response:
 def get_template(name: str) -> Response:
     """One template with its words
 
-    By its key the published version, as `key@3` a certain one.
+    `key` is the published version, `key@3` version 3.
     """
     if not _NAME.match(name):
         raise Rejected("not_found", f"there is no template {name[:80]!r}")
@@ -96,7 +96,7 @@ def write_template(name: str, json_data: TemplateContentsIn) -> Response:
 def publish_template(name: str) -> Response:
     """Publish a draft, or roll back to an older version
 
-    `name` is `key@version`. It takes the place of the one that is published; every process uses it within seconds.
+    `name` is `key@version`. It replaces the published version; every process uses it within seconds.
     """
     key, version = _version(name)
     _check_owner(key)

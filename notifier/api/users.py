@@ -45,9 +45,9 @@ bp = Door("api_users", __name__, url_prefix="/api/v1/users", tag="Users")
 def put_user(user_id: str, json_data: UserIn) -> Response:
     """Create a user or replace the whole profile
 
-    201 for a new user. What is left out is cleared; `email` and `phone` become the primary addresses.
-    One of these that has bounced is switched on again by giving it again, once a day; the next message shows whether it
-    works. Somebody with a role in the console is changed by themselves, or with the scope `admin`: 403 otherwise.
+    201 for a new user. What is left out is cleared; `email` and `phone` become the primary addresses. Giving one that
+    has bounced again switches it on again, at most once a day; the next message shows whether it works. 403 for
+    somebody with a role in the console, unless the key has the scope `admin`.
     """
     _check_id(user_id, json_data)
     changes = {name: getattr(json_data, name) for name in profiles.FIELDS}
@@ -74,8 +74,8 @@ def get_user(user_id: str) -> Response:
 def patch_user(user_id: str, json_data: UserPatch) -> Response:
     """Change some fields of a profile
 
-    Only the fields given are changed; null clears one. Somebody with a role in the console is changed by themselves, or
-    with the scope `admin`: 403 otherwise.
+    Only the fields given are changed; null clears one. 403 for somebody with a role in the console, unless the key has
+    the scope `admin`.
     """
     queries.must_exist(existing_user_id(user_id))
     _check_id(user_id, json_data)
@@ -92,8 +92,8 @@ def patch_user(user_id: str, json_data: UserPatch) -> Response:
 def delete_user(user_id: str) -> Response:
     """Erase a user
 
-    Removes profile, addresses, preferences and inbox, and the content of sent messages. Counts stay. 409 for somebody
-    with a role in the console, which has to be taken away first; 403 without the scope `admin`.
+    Removes profile, addresses, preferences and inbox, and the content of sent messages. Counts stay. For somebody with
+    a role in the console: 403 without the scope `admin`, otherwise 409 until the role is taken away.
     """
     may_change_person(user_id)
     if not profiles.erase(existing_user_id(user_id)):
@@ -107,7 +107,7 @@ def delete_user(user_id: str) -> Response:
 def export_user(user_id: str) -> Response:
     """Everything that is stored about a user, as one document
 
-    Of the notifications those of the calling producer; with the scope `admin` everybody's.
+    Contains only the calling producer's notifications; with the scope `admin`, everybody's.
     """
     return answer(queries.export(existing_user_id(user_id), sight()))
 
@@ -129,10 +129,10 @@ def list_addresses(user_id: str) -> Response:
 def add_address(user_id: str, json_data: AddressIn) -> Response:
     """Add an address
 
-    It is good for deliveries. The same address again is not added twice (200), but switched on if it was off.
-    For a webhook the answer carries the signing `secret`, this once. A device is taken away from whoever had it.
-    Addresses of people with a role in the console are added, and their devices taken away, by themselves or with the
-    scope `admin`: 403 otherwise.
+    Deliveries may use it at once. An address that is there already is not added twice (200), but switched on if it was
+    off. For a webhook, the answer contains the signing `secret`, this once only. A device is taken away from the person
+    who had it. 403 if the user, or the person who had the device, has a role in the console, unless the key has the
+    scope `admin`.
     """
     if json_data.verified:
         require("admin", _VOUCHING)
@@ -160,7 +160,7 @@ def add_address(user_id: str, json_data: AddressIn) -> Response:
 def remove_address(user_id: str, address_id: str) -> Response:
     """Remove an address
 
-    Of somebody with a role in the console: by themselves, or with the scope `admin`; 403 otherwise.
+    403 for somebody with a role in the console, unless the key has the scope `admin`.
     """
     may_change_person(existing_user_id(user_id))
     if not addresses.remove_given(user_id, parse(queries.ADDRESS, address_id)):
@@ -177,8 +177,8 @@ def make_token(user_id: str, json_data: TokenIn) -> Response:
 
     It opens this user's inbox and nothing else, any number of times until it expires (an hour by default). Pages of
     other sites may use it if your producer's list of origins allows them. It ends earlier with the key that made it
-    (revoked or expired), with your producer or with the user, and when all tokens of the user are ended. It could
-    archive the alerts of somebody with a role in the console: 403 for them, unless the key has the scope `admin`.
+    (revoked or expired), with your producer or with the user, and when all tokens of the user are ended. 403 for
+    somebody with a role in the console, whose alerts it could archive, unless the key has the scope `admin`.
     """
     may_change_person(existing_user_id(user_id))
     subject = valid_tokens.subject_of(existing_user_id(user_id))
@@ -220,7 +220,7 @@ def _check_rights(user_id: str, changes: Mapping[str, Any], body: UserIn) -> Non
 
 
 def _check_id(user_id: str, body: UserIn) -> None:
-    """A new user's id must be one, and a body that names an id must name this."""
+    """A new user's id must be valid, and an id in the body must be the one in the path."""
     user_id = shown_id(user_id) if g.key.is_test else user_id
     try:
         parse_user_id(user_id)

@@ -61,7 +61,7 @@ def preview(chosen: Filter) -> Preview:
 
 
 def choices(chosen: Filter) -> list[str]:
-    """The accounts of providers of the one channel that is chosen, where there are several."""
+    """The provider accounts to choose from, if the filter selects one channel that has several."""
     providers.refresh()
     channel = chosen.channel or (chosen.queue or "").rpartition(".")[0]
     names = [account.name for account, adapter in serving.registry().accounts() if adapter.channel.name == channel]
@@ -69,7 +69,7 @@ def choices(chosen: Filter) -> list[str]:
 
 
 def start(kind: str, chosen: Filter, *, provider: str | None = None, per_second: int | None = None) -> UUID:
-    """→ its id. What fails from now on is not meant any more. Raises Rejected, having started nothing."""
+    """→ its id. Jobs that fail from now on are not included. Raises Rejected, having started nothing."""
     faults = []
     if kind not in KINDS:
         faults.append(Fault("/kind", "invalid", f"there is no {kind[:20]!r}: {', '.join(KINDS)}"))

@@ -48,8 +48,8 @@ _ADMIN_EMAIL = "admin@localhost.test"
 
 
 def open_vault() -> bool:
-    """Takes up what `migrate` has made. Raises KeysDoNotFit when the ring cannot open it; False before the first
-    migration.
+    """Takes up the secrets that `migrate` has made. Raises KeysDoNotFit if the ring cannot decrypt them; False before
+    the first migration.
     """
     if not inspect(db.engine).has_table(InstallationSecret.__tablename__):
         return False
@@ -98,7 +98,7 @@ def _make_secrets() -> None:
 def load_catalogue(types: Sequence[catalogue.CatalogueType]) -> int:
     """Stores the types that are not there yet, each with version 1 of its template. Returns how many were new.
 
-    Those of an older release become as they are in this one, unless somebody has saved them since.
+    Types stored by an older release are updated, unless somebody has saved them since.
     """
     with transaction() as session:
         present = {row.key: row for row in session.scalars(select(EventType).execution_options(populate_existing=True))}

@@ -34,7 +34,9 @@ _TAKEN_UP = timedelta(seconds=providers.REFRESH_S + 1)
 
 
 def why_not(account: str, user_id: str) -> str | None:
-    """A sentence that says why nothing can be sent through it now; None where it can. Its own flag is no reason."""
+    """Why nothing can be sent through the account now, in a sentence; None if it can. The account's own flag is no
+    reason.
+    """
     providers.refresh_now()
     row = db.session.scalar(sa.select(Provider).where(Provider.name == account))
     if row is not None and not row.is_on:
@@ -53,7 +55,7 @@ def why_not(account: str, user_id: str) -> str | None:
 
 
 def destinations(account: str, user_id: str) -> list[Address]:
-    """The admin's own that a test may go to: confirmed and in use, the main one first."""
+    """The admin's own addresses that a test may go to: confirmed and in use, the main one first."""
     channel = _channel_of(account)
     mine = (
         Address.user_id == user_id,

@@ -46,8 +46,8 @@ def retry(ids: Sequence[UUID]) -> int:
 
 
 def revive(session: "scoped_session[Session]", ids: Sequence[UUID], through: str | None = None) -> list[Doorbell]:
-    """Inside the caller's transaction. `through`: the account of a provider that is to be used. → whom to ring after
-    the commit.
+    """Queues them again, inside the caller's transaction. `through`: the provider account to use. → doorbells, for
+    `tell_queues`.
     """
     now = clock_now()
     held = _hold(session, ids, sa.or_(Delivery.expires_at.is_(None), Delivery.expires_at > now))
@@ -73,7 +73,7 @@ def _set_details(session: "scoped_session[Session]", details: dict[UUID, dict[st
 
 
 def put_away(session: "scoped_session[Session]", ids: Sequence[UUID]) -> list[Doorbell]:
-    """Inside the caller's transaction. → whose jobs are to be forgotten after the commit."""
+    """Discards them, inside the caller's transaction. → doorbells, for `tell_queues`."""
     held = _hold(session, ids)
     theirs = Delivery.id.in_([row.id for row in held])
     discarded = sa.update(Delivery).where(theirs).values(reason=DISCARDED)
@@ -98,7 +98,9 @@ def _doorbells(held: Sequence["sa.Row[Any]"]) -> list[Doorbell]:
 
 
 def tell_queues(doorbells: Sequence[Doorbell], *, is_retry: bool) -> None:
-    """After the commit. If Redis is away, the scheduler rings later and removes the ghosts."""
+    """After the commit: removes their failed jobs from RQ, and rings for retries. If Redis is away, the scheduler rings
+    later and removes the ghosts.
+    """
     if not doorbells:
         return
     publish.hint(publish.FAILED, publish.OVERVIEW, publish.QUEUES)

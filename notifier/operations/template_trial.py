@@ -39,7 +39,7 @@ NOWHERE = PreferenceLink(NOBODY)  # and where its links lead
 def preview(
     source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None
 ) -> Content | RenderFault:
-    """As somebody of that language would get it. `type`: whose title and category it has; None where no type goes by
+    """The message as a reader of that language would get it. `type` gives it title and category; None if no type has
     the template's name.
     """
     [result] = preview_each(source, [(channel, locale)], data, type)

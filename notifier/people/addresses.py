@@ -30,7 +30,7 @@ LONGEST_LABEL = 100
 
 
 class BelongsToStaff(Exception):
-    """Their alerts go to the device: who may not change them does not take it away either."""
+    """A device of staff: their alerts go there, so callers that may not change staff may not take it away either."""
 
 
 # ---- given by a producer --------------------------------------------------------------------------------------------
@@ -43,7 +43,7 @@ def add_given(
     """The address counts as verified, and as confirmed by its owner if it is vouched for; the same value again switches
     a disabled address on.
 
-    A device is taken from everybody else (`_find_or_add`). → (address, is it new).
+    A device is taken from everybody else (`_find_or_add`). → (address, whether it is new).
 
     `spares_staff`: raises BelongsToStaff for a device of somebody with a role in the console.
     """
@@ -81,7 +81,7 @@ def _tell_the_trail(what: str, address: Address) -> None:
 
 
 def keep_own(user_id: str, channel: str, value: str, *, label: str | None) -> Address:
-    """Stores it unconfirmed, and sends no code: nothing goes there but what the product itself sends to that very
+    """Stores an address unconfirmed, and sends no code: nothing goes there but the product's own messages to that very
     address. Raises Rejected.
     """
     value = _checked(channel, value)
@@ -95,7 +95,7 @@ def keep_own(user_id: str, channel: str, value: str, *, label: str | None) -> Ad
 
 
 def make_primary(user_id: str, address_id: UUID) -> Address:
-    """The one that is used where a channel uses one only. Raises Rejected for one that is not confirmed, or switched
+    """Makes it the address that is used where a channel uses only one. Raises Rejected if it is unconfirmed or switched
     off.
     """
     with transaction() as session:
@@ -115,7 +115,7 @@ def make_primary(user_id: str, address_id: UUID) -> Address:
 
 
 def remove_own(user_id: str, address_id: UUID) -> Address:
-    """→ what it was. Raises Rejected when it is not theirs."""
+    """→ the removed address. Raises Rejected if it is not theirs."""
     with transaction() as session:
         address = find_own(session, user_id, address_id)
         tell(session, address, address.masked, None)
@@ -266,6 +266,6 @@ def _remove(session: scoped_session[Session], address: Address) -> None:
 
 
 def tell(session: scoped_session[Session], address: Address, before: str | None, after: str | None) -> None:
-    """Into the history of what the person has chosen."""
+    """Writes a change of an address into the person's consent history."""
     change = {"choice": f"addresses.{address.channel}", "from": before, "to": after}
     session.add(ConsentEvent(user_id=address.user_id, source="page", change=change, at=now()))

@@ -108,7 +108,7 @@ def recall_people(ids: Iterable[str]) -> dict[str, Person]:
 
 
 def recall_readers(ids: Iterable[str]) -> dict[str, Person]:
-    """As `recall_people`, without their addresses: what it takes to put something into words for them."""
+    """As `recall_people`, without their addresses: the facts that rendering needs."""
     return _people(people_cache.recall(set(ids), _read_profiles), addresses={})
 
 
@@ -125,7 +125,7 @@ def as_reader(recipient: InlineRecipient, person: Person | None, *, may_change: 
 
 
 def reader_as_given(person: Person, given: Given | None) -> Person:
-    """As `as_given`, as far as words are concerned: without the addresses."""
+    """As `as_given`, with the facts that rendering needs: without the addresses."""
     return _as_given(person, given, (), {}) if given else person
 
 
@@ -251,7 +251,7 @@ def given_address(given: Given | None, user_id: str, channel: str) -> GivenAddre
 
 
 def channels_of(fields: Iterable[str]) -> set[str]:
-    """The channels that these primary addresses serve: `phone` → sms, and whatever borrows it."""
+    """The channels that these primary addresses serve: `phone` → sms, and the channels that borrow its addresses."""
     return {channel for field in fields for channel in _used_by(PRIMARY[field])}
 
 

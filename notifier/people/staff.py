@@ -13,7 +13,7 @@ from notifier.models.account import CONSOLE_ROLES
 
 
 def among(user_ids: Collection[str]) -> set[str]:
-    """Those of them whose account has a role in the console, disabled or not. One query; none for nobody."""
+    """Those of them whose account has a role in the console, disabled or not. One query; none without ids."""
     if not user_ids:
         return set()
     has_role = (Account.user_id.in_(user_ids), Account.role.in_(CONSOLE_ROLES))

@@ -48,7 +48,7 @@ def lift(user_id: str, address_id: UUID) -> bool:
     """Forgets what the address bounced with, and switches it on again. False: there was nothing to lift. Raises
     Rejected('not_found').
 
-    What holds a single category is somebody's complaint, and stays: only they can take it back.
+    A suppression of a single category is somebody's complaint, and stays: only they can take it back.
     """
     with transaction() as session:
         address = session.scalar(

@@ -57,7 +57,7 @@ def invitations() -> list[Invited]:
 
 
 def invitation(invitation_id: str) -> Invited:
-    """If it is open still. Raises Rejected('not_found')."""
+    """One open invitation. Raises Rejected('not_found')."""
     found = _invited(_is_open().where(Invitation.id == parse("inv", invitation_id)))
     if not found:
         raise Rejected("not_found", f"there is no open invitation {invitation_id[:80]!r}")

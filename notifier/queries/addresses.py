@@ -70,7 +70,7 @@ def book_of(user_id: str) -> Book:
 
 
 def entry_of(user_id: str, address_id: UUID) -> Entry | None:
-    """None for one that is not theirs."""
+    """One address; None if it is not theirs."""
     shown = show(ADDRESS, address_id)
     book = book_of(user_id)
     return next((entry for entry in (*book.addresses, *book.devices) if entry.id == shown), None)

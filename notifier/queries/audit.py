@@ -22,9 +22,7 @@ _LONGEST = 200
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """None: any. `actor` and `subject` are parts of what stands there;
-    `action` its beginning (`key`, `key.revoked`).
-    """
+    """None: any. `actor` and `subject` are parts of the entry's; `action` is its beginning (`key`, `key.revoked`)."""
 
     actor: str | None = None
     action: str | None = None
@@ -37,7 +35,7 @@ class Filter:
 
 
 def read_filter(given: Mapping[str, str]) -> Filter:
-    """Raises Rejected naming what makes no sense."""
+    """Raises Rejected naming every invalid parameter."""
     found, faults = {}, []
     for name in _WORDS:
         value = (given.get(name) or "").strip()

@@ -58,7 +58,7 @@ def list_captures(
 
 
 def find_capture(key: UUID, *, with_secrets: bool) -> dict[str, Any] | None:
-    """As API.md shows it, and the notification it was, and under which id the person is stored."""
+    """A capture as in API.md, with `notification` (its id) and `stored_user` (the person's stored id)."""
     statement = select(Capture, Delivery.notification_id).join(Delivery, Delivery.id == Capture.delivery_id)
     row = db.session.execute(statement.where(Capture.id == key, _visible(with_secrets))).first()
     return (

@@ -163,7 +163,7 @@ def _place_by(value: Any) -> tuple[bool, Any]:
 
 
 def jobs(chosen: Filter, after: str | None = None, *, is_oldest_first: bool = False) -> Jobs:
-    """Newest failure first, by keyset. A cursor that is none begins at the beginning."""
+    """Newest failure first, by keyset. An invalid cursor begins at the beginning."""
     total = db.session.scalar(select_dead(chosen, sa.func.count())) or 0
     if not total:
         return Jobs([], 0, 0, None)
@@ -210,7 +210,7 @@ def count() -> int:
 
 
 def agreement() -> Agreement:
-    """Do the database and RQ's registries say the same? One query and one round trip."""
+    """Compares the numbers of dead letters in the database and in RQ's registries. One query and one round trip."""
     deliveries = count()
     try:
         with redis_store.client.pipeline(transaction=False) as pipe:

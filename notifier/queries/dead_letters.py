@@ -106,7 +106,7 @@ def is_dead() -> "sa.ColumnElement[bool]":
 
 
 def select_dead(chosen: Filter, *columns: Any) -> "sa.Select[Any]":
-    """`columns` of the dead letters it chooses."""
+    """`columns` of the dead letters that the filter selects."""
     statement = sa.select(*columns).select_from(Delivery)
     if chosen.needs_notification:
         statement = statement.join(Notification, Notification.id == Delivery.notification_id)

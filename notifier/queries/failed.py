@@ -61,7 +61,7 @@ class FailedJob:
 
     @property
     def can_retry(self) -> bool:
-        """Retrying is for what failed, has not expired, was not deleted, and was not sent meanwhile."""
+        """Whether it can be retried: it failed, has not expired, was not deleted, and was not sent meanwhile."""
         return self.is_dead and not self.is_expired
 
 
@@ -81,8 +81,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One dead letter with its attempts and, while Redis has it, the trace. `payload`: its masked data; None for what
-    nobody may see.
+    """One dead letter with its attempts and, while Redis has it, the trace. `payload`: its masked data; None if nobody
+    may see them.
     """
 
     job: FailedJob

@@ -34,8 +34,8 @@ class Sight:
         return [*own, table.is_test.is_(True), *([table.user_id.startswith(MARK)] if table is Notification else [])]
 
     def stored_ids(self, user_ids: Iterable[str]) -> list[str]:
-        """Under which ids somebody is stored whom a filter names: with a live key in either world, as notifications of
-        both are in sight.
+        """The stored ids of a user that a filter names: with a live key two, since notifications to test keys' people
+        are in sight too.
         """
         tests = [stored_id(user_id, is_test=True) for user_id in user_ids]
         return tests if self.tests_only else [*user_ids, *tests]

@@ -29,7 +29,7 @@ _LATEST = 10
 
 @dataclass(frozen=True, slots=True)
 class Urgency:
-    """Of one priority: the number of waiting jobs, the age of the oldest, and the age it should stay below."""
+    """One priority: the number of waiting jobs, the age of the oldest, and the age that it should stay below."""
 
     priority: str
     waiting: int

@@ -77,7 +77,7 @@ def page(text: str = "", after: str | None = None) -> tuple[list[Line], str | No
 
 
 def digests_of(text: str) -> list[bytes]:
-    """The digests of the text, taken for an address of each channel, live and test."""
+    """The digests of the text, read as an address of each channel, live and test."""
     found = []
     for name, channel in CHANNELS.items():
         if channel.address is not None:

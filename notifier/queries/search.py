@@ -55,7 +55,7 @@ class Found:
 
 
 def read_search(given: Mapping[str, str]) -> Search:
-    """From the parameters of an address. Raises Rejected naming what makes no sense."""
+    """From the parameters of an address. Raises Rejected naming every invalid parameter."""
     found, faults = {}, []
     allowed = {"status": STATUSES, "channel": tuple(CHANNELS)}
     for field in fields(Search):
@@ -101,7 +101,7 @@ def by_id(text: str) -> list[UUID]:
 
 
 def page(search: Search, after: str | None = None) -> Found:
-    """Raises Rejected for a cursor that is none."""
+    """Raises Rejected for an invalid cursor."""
     looked_at = _window(search, after)
     window = looked_at.limit(WINDOW).subquery()
     chosen = sa.select(window.c.id).order_by(window.c.id.desc()).limit(PAGE_SIZE + 1)
@@ -160,5 +160,5 @@ def producers() -> list[tuple[str, str]]:
 
 
 def latest(limit: int) -> list[Line]:
-    """For the overview."""
+    """The latest notifications, for the overview."""
     return _lines(list(db.session.scalars(sa.select(Notification).order_by(Notification.id.desc()).limit(limit))))

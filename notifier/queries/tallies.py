@@ -36,7 +36,7 @@ WINDOWS = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A channel's counts by event, and within how many ms half, 95 and 99 of 100 had arrived."""
+    """A channel's counts by event, and the p50, p95 and p99 of its latency in ms."""
 
     channel: str
     counts: Mapping[str, int]

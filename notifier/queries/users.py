@@ -19,7 +19,7 @@ ADDRESS = "adr"
 
 
 def must_exist(user_id: str) -> None:
-    """Raises Rejected('not_found') for nobody."""
+    """Raises Rejected('not_found') if there is no such user."""
     if db.session.scalar(sa.select(User.id).where(User.id == user_id)) is None:
         raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
 

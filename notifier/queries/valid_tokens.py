@@ -30,7 +30,7 @@ def conditions_of(token: Token) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def holding(tokens: Collection[UserToken]) -> set[UserToken]:
-    """The tokens that have not ended. A statement for the people of each key, _AT_ONCE of them."""
+    """The tokens that have not ended. A statement for each API key and _AT_ONCE people."""
     at, found = now(), set[UserToken]()
     by_cause: dict[tuple[UUID | None, UUID | None], list[UserToken]] = {}
     for token in tokens:

@@ -51,12 +51,12 @@ class Story:
 
 
 def recent(user_id: str, limit: int = 30) -> list[Story]:
-    """The last ones of this person, newest first; rehearsals are not among them."""
+    """The person's latest notifications, newest first, without those of test keys."""
     return _told(user_id, _mine(user_id).where(~Notification.is_test).order_by(Notification.id.desc()).limit(limit))
 
 
 def of_item(user_id: str, item_id: UUID) -> Story | None:
-    """That of an item in this person's inbox."""
+    """The notification of an item in this person's inbox."""
     theirs = sa.select(InboxItem.notification_id).where(InboxItem.id == item_id, InboxItem.user_id == user_id)
     return next(iter(_told(user_id, _mine(user_id).where(Notification.id == theirs.scalar_subquery()))), None)
 

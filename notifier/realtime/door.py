@@ -91,7 +91,7 @@ class Door(Namespace):  # type: ignore[misc]
         self._check_from_now_on(current_app._get_current_object())  # type: ignore[attr-defined]
 
     def welcome(self, guest: Guest) -> None:
-        """Has been let in."""
+        """Called when a guest has been let in."""
 
     def by_cookie(self) -> Guest:
         """The signed-in account, from a page of ours or from a client that is no browser. Raises Refused."""
@@ -145,8 +145,8 @@ class Door(Namespace):  # type: ignore[misc]
         self.socketio.server.disconnect(sid, namespace=self.namespace)
 
     def expire(self) -> None:
-        """Ends the connections whose token or session has ended, or whose account has lost its role; they would go on
-        hearing otherwise.
+        """Ends the connections whose token or session has ended, or whose account has lost its role: otherwise they
+        would still receive events.
 
         Two queries and one more for every 500 people and key, in an app context.
         """

@@ -45,8 +45,8 @@ def rule_of(endpoint: str) -> str | None:
 
 
 def is_local(target: str | None) -> bool:
-    """May we redirect there? Only to a path of our own: browsers read `//host`, `/\\host` and `/<tab>/host` as another
-    site.
+    """Whether we may redirect there: only to a path of our own, since browsers read `//host`, `/\\host` and
+    `/<tab>/host` as another site.
     """
     if not target or not target.startswith("/") or target.startswith("//"):
         return False

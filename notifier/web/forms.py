@@ -30,8 +30,8 @@ def is_storable(text: str) -> bool:
 
 
 def check_token() -> None:
-    """For a page whose address is a secret, marked `csrf.exempt`: the general check wants a Referer where the site is
-    https, and it lets none out.
+    """Checks the CSRF token of a page whose address is a secret (`csrf.exempt`): with https, the general check wants a
+    Referer, which such a page never sends.
     """
     try:
         validate_csrf(request.form.get("csrf_token"))
@@ -40,7 +40,7 @@ def check_token() -> None:
 
 
 class ConsoleForm(FlaskForm):
-    """`faults` are those of the whole form, apart from those of its fields."""
+    """`faults` are about the form as a whole; those of a field stand beside it."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -58,8 +58,8 @@ class ConsoleForm(FlaskForm):
         return is_valid and not bad
 
     def refuse(self, error: Rejected, places: Mapping[str, str] | None = None) -> None:
-        """Puts each fault beside the field its pointer names (`/channels/0` → channels); `places` for those that go by
-        another name.
+        """Puts each fault beside the field its pointer names (`/channels/0` → channels); `places`: pointer → field,
+        where the names differ.
         """
         for fault in error.faults:
             first = fault.pointer.strip("/").split("/")[0]

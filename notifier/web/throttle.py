@@ -101,10 +101,10 @@ class _Line:
 
 @contextmanager
 def attempt(email: str, address: str, device: str | None = None) -> Iterator[Try]:
-    """Counts a try, as `begin`, when its turn has come. Only looking at the password belongs inside: others of that
-    address wait.
+    """Counts a try, as `begin`, when its turn has come. Do nothing inside but check the password: the address's other
+    tries wait.
 
-    Those from known browsers wait for the ones of their own account, and not for strangers of the same address.
+    Tries from known browsers wait for those of their own account, and not for strangers behind the same address.
     """
     lines: WeakValueDictionary[str, _Line] = current_app.extensions.setdefault(
         "sign_ins_waiting", WeakValueDictionary()
@@ -126,7 +126,7 @@ def attempt(email: str, address: str, device: str | None = None) -> Iterator[Try
 
 
 def begin(email: str, address: str, device: str | None = None) -> Try:
-    """Counts it. `device`: what the browser's device cookie says, if it is one of that account."""
+    """Counts a try. `device`: the content of the browser's device cookie, if it is one of that account."""
     own = _key("device", device) if device else _key("pair", email, neighbourhood(address, _SITE))
     place = _key("address", neighbourhood(address))
     one = Try(own, None if device else _key("account", email), place)
@@ -169,14 +169,14 @@ def succeed(one: Try) -> None:
 
 
 def may_ask_for_link(email: str, address: str) -> bool:
-    """Counts it, whether anybody has that e-mail or not."""
+    """Counts a request for a link, whether or not anybody has that e-mail."""
     place = _key("address", neighbourhood(address))
     pair = _key("pair", email, neighbourhood(address, _SITE))
     return _ask(lambda storage: _hit(storage, LINKS_PER_ADDRESS, place) and _hit(storage, LINKS_PER_PAIR, pair))
 
 
 def may_send_link(email: str) -> bool:
-    """Counts it. False where the mailbox has had enough, and so has a link that was sent within the last minutes."""
+    """Counts a link. False if the mailbox has had enough; it then has one that was sent within the last minutes."""
     mailbox = _key("mailbox", email)
     return _ask(lambda storage: _hit(storage, LINKS_PER_MAILBOX, mailbox) or _hit(storage, FURTHER_LINKS, mailbox))
 
@@ -186,7 +186,7 @@ def _hit(storage: Storage, limit: RateLimitItemPerMinute, key: str) -> bool:
 
 
 def may_use_invitation(address: str) -> bool:
-    """Whether the next link that is none is looked at. Counts nothing: see `note_failure`."""
+    """Whether the address may try another link. Counts nothing: see `note_failure`."""
     return _ask(lambda storage: storage.get(_key("address", neighbourhood(address))) <= MOST_FAILURES)
 
 

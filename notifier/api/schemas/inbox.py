@@ -25,7 +25,7 @@ class ListQuery(Page):
 
 
 class ChosenIn(Body):
-    """Items by their ids, or all that a list with the same filter, category and words would show."""
+    """Items by their ids, or all that a list with the same filter, category and search words would show."""
 
     ids: Ids | None = None
     all: Literal[True] | None = None

@@ -23,10 +23,10 @@ _IS_CAMEL = re.compile(r"[a-z][a-z0-9]*+[A-Z][A-Za-z0-9]*+\Z")
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """How one call names what the canonical body names otherwise, so that faults point into the body that was sent.
+    """How one call names the fields of the canonical body, so that faults point into the body that was sent.
 
-    `fields`: canonical field → the one field here. `lists`: the same for lists, where an index follows.
-    `data`: what holds the data here, and `sent` the data as they were sent.
+    `fields`: canonical field → the field here. `lists`: the same for lists, where an index follows. `data`: the field
+    that holds the data here; `sent`: the data as they were sent.
     """
 
     fields: Mapping[str, str]
@@ -58,7 +58,7 @@ class Words:
 
 
 def snake_case(value: Any) -> Any:
-    """camelCase keys to snake_case, at every depth; a key that is there in snake_case already stands."""
+    """camelCase keys to snake_case, at every depth; if a key is there in both forms, the snake_case one counts."""
     if isinstance(value, list):
         return [snake_case(item) for item in value]
     if not isinstance(value, dict):

@@ -135,7 +135,7 @@ def change_role(account_id: str) -> ResponseReturnValue:
 @pages.get("/<account_id>/state")
 @allow("admin")
 def ask_for_state(account_id: str) -> ResponseReturnValue:
-    """Whether it is to be disabled, or enabled again."""
+    """Asks whether to disable the account, or to enable it again."""
     return render_template("admin/account_state.html", account=queries.one(account_id))
 
 

@@ -41,8 +41,8 @@ def listing() -> ResponseReturnValue:
 @pages.get("/csv")
 @allow("admin")
 def download() -> ResponseReturnValue:
-    """The same filter, all of it, a piece at a time. One that makes no sense is refused: nobody takes the whole log for
-    a part of it.
+    """All entries of the same filter as CSV, a piece at a time. An invalid filter is refused, so that nobody takes the
+    whole trail for a part of it.
     """
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     return Response(

@@ -83,8 +83,8 @@ def refusal(role: str) -> str:
 
 
 def here(**changes: Any) -> str:
-    """The address of this page with other parameters; None takes one out. The place in the list is left, unless it is
-    what changes.
+    """The address of this page with other parameters; None takes one out. The cursor is dropped, unless it is the
+    parameter that changes.
     """
     state = {name: values for name, values in request.args.lists() if name not in ("after", "before", "page")} | changes
     # Not by url_for, to which some names are orders (_external, _scheme …): what an address says is anybody's word.

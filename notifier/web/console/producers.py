@@ -195,7 +195,7 @@ def rotate(producer_id: str, key_id: str) -> ResponseReturnValue:
 @pages.get("/<producer_id>/keys/<key_id>")
 @allow("admin")
 def key(producer_id: str, key_id: str) -> ResponseReturnValue:
-    """Asks what is to become of it."""
+    """The page of one key, to rotate or revoke it."""
     found = _check_key(producer_id, key_id)
     return _key_page(
         producer_id, found, RotationForm(formdata=None, data={"networks": "\n".join(found.row.networks or [])})

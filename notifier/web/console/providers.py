@@ -44,7 +44,7 @@ class AccountForm(ConsoleForm):
 
 
 class DestinationForm(ConsoleForm):
-    """Where a test goes: to an address of the admin's own, or to what is typed in."""
+    """The destination of a test: an address of the admin's own, or one that is typed in."""
 
     own = SelectField("To", validate_choice=False)
     to = StringField("Destination", [Length(max=_LONGEST)], filters=[lambda text: (text or "").strip()])
@@ -170,7 +170,7 @@ def change(name: str) -> ResponseReturnValue:
 @pages.post("/<name>/test")
 @allow("admin")
 def test(name: str) -> ResponseReturnValue:
-    """Only stores it: a worker sends it, and its story shows what comes of it."""
+    """Only stores the message: a worker sends it, and its history shows the result."""
     row, model = queries.find(name)
     form = _destination_form(name, DestinationForm())
     is_valid = form.validate()
@@ -201,7 +201,7 @@ def remove(name: str) -> ResponseReturnValue:
 @pages.post("/flags")
 @allow("admin")
 def set_flag() -> ResponseReturnValue:
-    """On for a share of the people, always the same ones."""
+    """Switches it on for a share of the people, always the same ones."""
     name, text = request.form.get("flag", ""), request.form.get("percentage", "")
     try:
         if not (text.isdecimal() and len(text) < 4):

@@ -97,7 +97,7 @@ def shown(
 
 
 def keep_sample(author: UUID, key: str, data: Mapping[str, Any]) -> None:
-    """An author's sample data stay for a while, for all texts that they work on."""
+    """Keeps an author's sample data for a while, for all texts that they work on."""
     try:
         redis_store.client.set(_SAMPLE.format(author.hex, key), json.dumps(data).encode(), ex=_SAMPLE_KEPT_S)
     except redis.RedisError as error:

@@ -156,8 +156,8 @@ def add_browser() -> ResponseReturnValue:
 @pages.get("/service-worker.js")
 @allow(ANYONE)
 def service_worker() -> ResponseReturnValue:
-    """At the root, since a worker acts for no more than the folder it lies in; and never from a cache, so that a new
-    one is taken up.
+    """At the root, since a service worker controls only the folder it is in; never cached, so that browsers take up a
+    new one.
     """
     assert current_app.static_folder
     answer = send_from_directory(current_app.static_folder, "service-worker.js", mimetype="text/javascript", max_age=0)

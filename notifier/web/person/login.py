@@ -132,7 +132,7 @@ def enter(account: Account, way: str) -> None:
 
 
 def leave() -> None:
-    """Signs out in this browser; a copy of its cookie is good for nothing any more."""
+    """Signs out in this browser; copies of its cookie stop working, too."""
     sessions.end(session.get(sessions.KEY))
     logout_user()
     session.clear()
@@ -162,7 +162,7 @@ def _link_page(*, is_good: bool) -> ResponseReturnValue:
 
 
 def in_words(seconds: int) -> str:
-    """How long to wait, in the largest unit of which it is two at least, rounded up: `90 seconds`, `4 hours`."""
+    """A wait in the largest unit that makes it at least two, rounded up: `90 seconds`, `4 hours`."""
     size, unit = next((size, unit) for size, unit in _UNITS if seconds >= 2 * size or size == 1)
     count = -(-seconds // size)
     return f"{count} {unit}" if count == 1 else f"{count} {unit}s"

@@ -45,7 +45,7 @@ _LONGEST_ID = 18  # digits: fits every database's integers
 
 
 class Misread(ValueError):
-    """The form makes no sense. `faults`: field → sentence for people."""
+    """The form cannot be read. `faults`: field → sentence for people."""
 
     def __init__(self, **faults: str) -> None:
         super().__init__(*faults.values())
@@ -53,7 +53,7 @@ class Misread(ValueError):
 
 
 def faults_of(error: Rejected) -> dict[str, str]:
-    """Field → sentence, for what pipeline.preferences has refused."""
+    """Field → sentence, of what `people.preferences` has refused."""
     return {_field_of(fault.pointer): f"{fault.message[0].upper()}{fault.message[1:]}." for fault in error.faults}
 
 
@@ -197,7 +197,7 @@ def _number(text: str, most: int | None) -> int | None:
 
 @cache
 def zones() -> tuple[str, ...]:
-    """Without the names that are only kept for old times' sake."""
+    """The time zones to choose from, without names that exist only for compatibility."""
     return tuple(
         sorted(zone for zone in names() if (zone.partition("/")[0] in _CONTINENTS and "/" in zone) or zone == "UTC")
     )

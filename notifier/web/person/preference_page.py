@@ -38,8 +38,8 @@ _MOST_LINES = 200
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """`url` takes the forms. Without an `account`, by a link, one may choose, and see what is chosen, but nothing else
-    of the person.
+    """`url` receives the forms. Without an `account` (by a link), the page shows and changes choices, and nothing else
+    about the person.
     """
 
     user_id: str

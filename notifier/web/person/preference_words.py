@@ -68,7 +68,7 @@ def why(cell: Cell, category: str) -> str:
 
 
 def mark(cell: Cell) -> str:
-    """The same in a word, where it is not merely the default."""
+    """The same in a word; empty for the default."""
     return _MARKS.get(cell.because, "")
 
 
@@ -108,7 +108,7 @@ def _listed(words: list[str]) -> str:
 
 
 def moment(at: datetime | str, zone: ZoneInfo) -> str:
-    """A time of the person's own day."""
+    """A time in the person's zone."""
     at = datetime.fromisoformat(at) if isinstance(at, str) else at
     return f"{at.astimezone(zone):%a %d %b %Y, %H:%M}"
 
@@ -145,7 +145,7 @@ def entries(history: Iterable[Mapping[str, Any]], titles: Mapping[str, str], zon
 
 
 def changed(line: Mapping[str, Any], titles: Mapping[str, str], zone: ZoneInfo) -> str:
-    """One line of the consent history: what, from what to what."""
+    """One line of the consent history: the choice, its old value and its new one."""
     field = line["choice"].partition(".")[0]
     return f"{name(line['choice'], titles)}: {_value(field, line['from'], zone)} → {_value(field, line['to'], zone)}"
 

@@ -42,7 +42,7 @@ def export() -> ResponseReturnValue:
 @pages.post("/preferences/erase")
 @allow("person")
 def erase() -> ResponseReturnValue:
-    """Asks for the e-mail address in full, since nothing brings back what is gone."""
+    """Asks for the e-mail address in full, since erasing cannot be undone."""
     if request.form.get("confirm", "").strip().lower() != current_user.email:
         return preference_page.show(
             _desk(), Tried("erase", request.form, {"confirm": f"Type {current_user.email} to confirm."})
