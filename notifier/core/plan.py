@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from notifier.core.addresses import may_try_again
 from notifier.core.decisions import Plan, Route, Skip, Step, Wait
 from notifier.core.facts import Facts
 from notifier.core.preferences import Answer
-from notifier.core.questions import ASKED_AGAIN, Case, Start, decide, may_try_again, preference, quiet
+from notifier.core.questions import ASKED_AGAIN, Case, Start, decide, preference, quiet
 from notifier.core.routing import (
     ALL,
     BEST,

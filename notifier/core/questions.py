@@ -9,17 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from notifier.core import digest
+from notifier.core.addresses import is_suppressed, usable, why_none
 from notifier.core.decisions import NO_DETAIL, Route, Skip, Step, Summary
 from notifier.core.facts import AddressFacts, ChannelFacts, Facts
 from notifier.core.flags import is_in_rollout
 from notifier.core.preferences import Answer, has_any_type_on, resolve
 from notifier.core.quiet_hours import quiet_until
 from notifier.core.reasons import DIGESTED
-from notifier.core.routing import (
-    ESCALATE,
-    ESCALATION,
-    FALLBACK,
-)
+from notifier.core.routing import ESCALATE, ESCALATION, FALLBACK
 from notifier.core.timestamps import timestamp
 
 
@@ -98,7 +95,7 @@ class Case:
             channel,
             now,
             start,
-            _active(facts, channel),
+            usable(facts, channel),
             due_at=due_at,
             reason=reason,
             expires_at=start.expires_at,
@@ -134,12 +131,12 @@ def _has_address(case: Case) -> No | None:
     if not case.channel.needs_address:
         case.addresses = (None,)
     if not case.addresses:
-        return No("address", "no_address", None, _why_none(case.facts.addresses, case.channel))
+        return No("address", "no_address", None, why_none(case.facts.addresses, case.channel))
     return None
 
 
 def _is_not_suppressed(case: Case) -> No | None:
-    left = [a for a in case.addresses if a is None or not _is_suppressed(case.facts, case.channel, a)]
+    left = [a for a in case.addresses if a is None or not is_suppressed(case.facts, case.channel, a)]
     if not left:
         return No("suppression", "suppressed", case.addresses[0])
     case.addresses = left
@@ -258,41 +255,6 @@ def _summarised(case: Case, held: str, key: str, due_at: datetime) -> No:
     if case.facts.is_perishable and expires_at is not None and due_at >= expires_at:
         return No("expiry", "expired", case.addresses[0], detail)
     return No("digest", DIGESTED, case.addresses[0], detail, Summary(key, due_at))
-
-
-def _active(facts: Facts, channel: ChannelFacts) -> list[AddressFacts]:
-    """The addresses this channel would use, in a stable order: every active one, the primary one, or the one that is
-    meant.
-    """
-    enabled = [a for a in facts.addresses if a.channel == channel.name and a.disabled_reason is None]
-    if facts.only_address is not None:
-        return [a for a in enabled if a.id == facts.only_address]
-    usable = [a for a in enabled if a.is_verified]
-    usable.sort(key=lambda a: (not a.is_primary, str(a.id)))
-    if not usable:
-        dead = [
-            a
-            for a in facts.addresses
-            if a.channel == channel.name and a.is_verified and may_try_again(facts, channel, a)
-        ]
-        return sorted(dead, key=lambda a: (not a.is_primary, str(a.id)))[:1]
-    return usable if channel.every_address else usable[:1]
-
-
-def may_try_again(facts: Facts, channel: ChannelFacts, address: AddressFacts) -> bool:
-    """An address that bounced a day ago may work again, and what is mandatory is worth finding out."""
-    return address.is_due_again and facts.type.mandatory and channel.name in facts.type.channels
-
-
-def _is_suppressed(facts: Facts, channel: ChannelFacts, address: AddressFacts) -> bool:
-    """`*` stands for a bounce; a category stands for somebody's complaint, and is never tried again."""
-    bounced = set() if may_try_again(facts, channel, address) else {"*"}
-    return bool(address.suppressed_for & {facts.type.category, *bounced})
-
-
-def _why_none(addresses: tuple[AddressFacts, ...], channel: ChannelFacts) -> dict[str, str]:
-    disabled = [a.disabled_reason for a in addresses if a.channel == channel.name and a.disabled_reason]
-    return {"disabled_reason": disabled[0]} if disabled else {}
 
 
 def _digest_due_at(frequency: str, facts: Facts, at: datetime) -> datetime:
