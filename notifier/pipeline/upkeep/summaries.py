@@ -6,9 +6,7 @@ and their deliveries say why. The lines are rendered before that transaction beg
 programs.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,22 +14,20 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
-from notifier.catalogue.known import load_template_ids, load_types
+from notifier.catalogue.known import load_template_ids
 from notifier.core.digest import type_of
 from notifier.core.message import Content
-from notifier.core.preferences import Answer
 from notifier.core.reasons import DIGESTED
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import retried, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
-from notifier.models import Delivery, Digest, DigestEntry, EventType, InboxItem, Notification, Submission
-from notifier.people.person import Given, Person, as_given, load_people
-from notifier.pipeline.planning import last_look, replacing
+from notifier.models import Delivery, Digest, DigestEntry, Notification, Submission
+from notifier.people.person import Person
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
-from notifier.pipeline.planning.last_look import Drop
 from notifier.pipeline.planning.orders import Order, Target
 from notifier.pipeline.planning.store import Stored, announce, store
+from notifier.pipeline.upkeep.digest_issues import Batch, Issue, group_of, issues_of, load
 from notifier.providers import accounts as providers
 from notifier.words.clean import web_address
 from notifier.words.compose import Wanted, put_some_into_words, title_of
@@ -47,54 +43,8 @@ _MOST_WORK = 1_000_000  # units, for the lines of one batch
 Lines = Mapping[UUID, Content]  # notification → how a digest's line says it
 
 _delivery, _notification = Delivery.__table__.c, Notification.__table__.c
-_ENTRY: tuple[Any, ...] = (
-    *(
-        DigestEntry.digest_id,
-        _delivery.id.label("delivery_id"),
-        _delivery.channel,
-        _delivery.detail,
-        _delivery.expires_at,
-    ),
-    *(
-        _notification.id,
-        _notification.user_id,
-        _notification.producer_id,
-        _notification.is_test,
-        _notification.type,
-        _notification.priority,
-        _notification.template_id,
-    ),
-    *(_notification.collapse_key, _notification.send_at, _notification.given),
-)
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class _Batch:
-    """The digests of one transaction. `entries` are newest first; `left_out` is by delivery, `early` not due yet."""
-
-    digests: Sequence[Digest]
-    entries: Sequence[Any]
-    persons: Mapping[str, Person]
-    types: Mapping[str, EventType]
-    left_out: dict[UUID, Drop] = field(default_factory=dict)
-    early: list[Any] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Issue:
-    """One notification of a digest: what it lists, and by which channels it goes.
-
-    There is a second one where one channel lists less than another, or where values were `given` with some of what it
-    lists: that goes where they say, and nothing else does.
-    """
-
-    digest: Digest
-    person: Person
-    given: Given | None
-    channels: tuple[str, ...]
-    listed: tuple[Any, ...]
 
 
 def close_due() -> int:
@@ -118,8 +68,8 @@ def _due(now: datetime) -> "sa.Select[Digest]":
 def _words() -> Lines:
     """Renders the lines that would be listed now."""
     now = clock_now()
-    batch = _load(db.session.scalars(_due(now)).all())
-    shown = [(issue.person, entry) for issue in _issues(batch, now) for entry in issue.listed[: MOST_LINES + _SPARE]]
+    batch = load(db.session.scalars(_due(now)).all())
+    shown = [(issue.person, entry) for issue in issues_of(batch, now) for entry in issue.listed[: MOST_LINES + _SPARE]]
     data = _data_of(entry for _, entry in shown)
     wanted = [
         Wanted(SHOWN_BY_US, batch.types[entry.type], entry.template_id, person, data[entry.id])
@@ -144,81 +94,14 @@ def _data_of(entries: Iterable[Any]) -> dict[UUID, Mapping[str, Any]]:
 def _close(words: Lines) -> tuple[int, Stored]:
     now = clock_now()
     with transaction() as session:
-        batch = _load(session.scalars(_due(now).with_for_update(skip_locked=True)).all())
-        issues = _issues(batch, now)
+        batch = load(session.scalars(_due(now).with_for_update(skip_locked=True)).all())
+        issues = issues_of(batch, now)
         stored = _store(issues, batch, words, now)
         _settle(batch, [(issue, summary["id"]) for issue, summary in zip(issues, stored.summaries, strict=True)])
     return len(batch.digests), stored
 
 
-def _load(digests: Sequence[Digest]) -> _Batch:
-    statement = (
-        sa.select(*_ENTRY)
-        .join(Delivery, _delivery.id == DigestEntry.delivery_id)
-        .join(Notification, _notification.id == _delivery.notification_id)
-    )
-    of_these = statement.where(DigestEntry.digest_id.in_([digest.id for digest in digests])).order_by(
-        _notification.id.desc(), _delivery.id
-    )
-    entries = db.session.execute(of_these).all()
-    types = load_types([*(entry.type for entry in entries), *(type_of(digest.category) for digest in digests)])
-    return _Batch(digests, entries, load_people(digest.user_id for digest in digests), types)
-
-
-def _issues(batch: _Batch, now: datetime) -> list[_Issue]:
-    drops = last_look.overtaken(_read(batch), replacing.places_of(batch.entries))
-    listed: dict[tuple[UUID, str], dict[str, dict[UUID, Any]]] = {}
-    for entry in batch.entries:
-        if entry.send_at is not None and entry.send_at > now:
-            batch.early.append(entry)
-        elif entry.expires_at is not None and entry.expires_at <= now:
-            batch.left_out[entry.delivery_id] = Drop("expired")
-        elif drop := drops.get(entry.id):
-            batch.left_out[entry.delivery_id] = drop
-        elif not (answer := _answer(batch, entry)).enabled:
-            batch.left_out[entry.delivery_id] = Drop("opted_out", {"because": answer.because})
-        else:
-            listed.setdefault(_group(entry), {}).setdefault(entry.channel, {})[entry.id] = entry
-    found = [
-        (digest, entries[0].given, names, entries)
-        for digest in batch.digests
-        for group, by_channel in listed.items()
-        if group[0] == digest.id
-        for names, entries in _alike(by_channel)
-    ]
-    as_they_are = as_given([(batch.persons[digest.user_id], given) for digest, given, *_ in found])
-    return [_Issue(digest, person, *rest) for (digest, *rest), person in zip(found, as_they_are, strict=True)]
-
-
-def _group(entry: Any) -> tuple[UUID, str]:
-    """The lines that may share a notification: those of one digest with the same given values."""
-    return entry.digest_id, json.dumps(entry.given, sort_keys=True)
-
-
-def _read(batch: _Batch) -> set[UUID]:
-    """Lines that the person has read in the inbox meanwhile."""
-    items = sa.select(InboxItem.notification_id).where(
-        InboxItem.notification_id.in_({entry.id for entry in batch.entries})
-    )
-    return set(
-        db.session.scalars(items.where(sa.or_(InboxItem.read_at.is_not(None), InboxItem.archived_at.is_not(None))))
-    )
-
-
-def _answer(batch: _Batch, entry: Any) -> Answer:
-    """Addresses are looked at when the digest itself is planned."""
-    return last_look.choice(entry, batch.types[entry.type], batch.persons[entry.user_id], entry.channel)
-
-
-def _alike(by_channel: Mapping[str, Mapping[UUID, Any]]) -> list[tuple[tuple[str, ...], tuple[Any, ...]]]:
-    """The channels that list the same notifications, and those."""
-    alike: dict[tuple[UUID, ...], list[str]] = {}
-    for channel in sorted(by_channel):
-        alike.setdefault(tuple(by_channel[channel]), []).append(channel)
-    return [(tuple(names), tuple(by_channel[names[0]].values())) for names in alike.values()]
-
-
-def _store(issues: Sequence[_Issue], batch: _Batch, words: Lines, now: datetime) -> Stored:
+def _store(issues: Sequence[Issue], batch: Batch, words: Lines, now: datetime) -> Stored:
     if not issues:
         return Stored()
     templates = load_template_ids(type_of(issue.digest.category) for issue in issues)
@@ -251,7 +134,7 @@ def _store(issues: Sequence[_Issue], batch: _Batch, words: Lines, now: datetime)
     return store(targets, now, Beforehand())  # nothing of it is shown at once
 
 
-def _data(issues: Sequence[_Issue], batch: _Batch, words: Lines) -> list[dict[str, Any]]:
+def _data(issues: Sequence[Issue], batch: Batch, words: Lines) -> list[dict[str, Any]]:
     """The lines of each, in the words that the inbox would have; by the type's name where the template fails, or the
     line came after its words.
     """
@@ -272,18 +155,18 @@ def _data(issues: Sequence[_Issue], batch: _Batch, words: Lines) -> list[dict[st
     ]
 
 
-def _settle(batch: _Batch, sent: Sequence[tuple[_Issue, str]]) -> None:
+def _settle(batch: Batch, sent: Sequence[tuple[Issue, str]]) -> None:
     """Deliveries in the digest refer to it, those left out get a reason, and early ones stay open."""
     told: dict[UUID, tuple[str, Mapping[str, Any]]] = {
         delivery_id: (drop.reason, drop.detail) for delivery_id, drop in batch.left_out.items()
     }
     by_channel = {
-        (_group(issue.listed[0]), channel): shown_id for issue, shown_id in sent for channel in issue.channels
+        (group_of(issue.listed[0]), channel): shown_id for issue, shown_id in sent for channel in issue.channels
     }
     early = {entry.delivery_id for entry in batch.early}
     for entry in batch.entries:
         if entry.delivery_id not in early and entry.delivery_id not in told:
-            told[entry.delivery_id] = (DIGESTED, {**entry.detail, "digest": by_channel[_group(entry), entry.channel]})
+            told[entry.delivery_id] = (DIGESTED, {**entry.detail, "digest": by_channel[group_of(entry), entry.channel]})
     if told:
         more = sa.bindparam("more", type_=_delivery.detail.type)
         db.session.connection().execute(
