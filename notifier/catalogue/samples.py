@@ -10,7 +10,7 @@ from notifier import catalogue
 
 
 def sample_of(key: str, schema: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Data to look at a template with: the catalogue's, or what the type's schema says of it."""
+    """Data to preview a template with: the catalogue's, or made from the type's schema."""
     for entry in catalogue.load():
         if entry.key == key:
             return dict(entry.sample)

@@ -251,7 +251,7 @@ def _validator(schema: Mapping[str, Any]) -> Any:
 
 
 def validator_of(schema: Mapping[str, Any]) -> Any:
-    """Its own registry, since jsonschema's fetches what a schema points to and does not hold."""
+    """A validator with a registry of its own, since jsonschema's fetches references that a schema does not contain."""
     return Validator(schema, registry=Registry(), format_checker=Validator.FORMAT_CHECKER)
 
 

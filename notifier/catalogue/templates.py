@@ -75,10 +75,10 @@ def save(
     seen: Mapping[Place, str] | None = None,
     is_whole: bool = False,
 ) -> None:
-    """Writes words into a draft; None takes them out. `is_whole`: what is not named goes as well.
+    """Writes words into a draft; None takes them out. `is_whole`: texts that are not named are removed, too.
 
-    `seen`: the `revision` of each place as its author last saw it. Who writes over what somebody else has changed
-    meanwhile is refused.
+    `seen`: the `revision` of each place as its author last saw it. Raises Rejected if somebody else has changed one of
+    them meanwhile.
     """
     _check(key, {place: words for place, words in changes.items() if words is not None})
     with transaction() as session:
@@ -106,9 +106,7 @@ def save(
 
 
 def publish(key: str, version: int) -> int | None:
-    """Makes a draft, or an archived version, the one that is used. → the version it takes the place of. Raises
-    Rejected.
-    """
+    """Makes a draft, or an archived version, the one that is used. → the version that it replaces. Raises Rejected."""
     row = (
         db.session.scalar(sa.select(Template).where(Template.key == key, Template.version == version))
         if version <= _LAST_VERSION
@@ -152,7 +150,7 @@ def publish(key: str, version: int) -> int | None:
 
 
 def revision_of(words: Words | None) -> str:
-    """Short, and another one as soon as anything in the words has changed."""
+    """A short text, another one as soon as anything in the words has changed."""
     return hashlib.sha256(json.dumps(asdict(words) if words else None).encode()).hexdigest()[:16]
 
 

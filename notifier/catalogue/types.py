@@ -46,8 +46,8 @@ _NAMED_SCHEMAS = ("$defs", "dependentSchemas", "properties")
 def put(key: str, fields: Mapping[str, Any], *, seen: str | None = None) -> bool:
     """Stores the type as a whole, with every field of FIELDS. → whether it is new. Raises Rejected naming every fault.
 
-    `seen`: the `revision_of` what its author began with. Who writes over what somebody else has changed meanwhile is
-    refused.
+    `seen`: the `revision_of` the type when its author opened it. Raises Rejected if somebody else has changed the type
+    since.
     """
     faults = [
         *_channel_faults(fields["channels"]),
@@ -77,7 +77,7 @@ def put(key: str, fields: Mapping[str, Any], *, seen: str | None = None) -> bool
 
 
 def revision_of(row: EventType) -> str:
-    """Another one as soon as the type is saved again."""
+    """A short text, another one as soon as the type is saved again."""
     return row.updated_at.isoformat()
 
 

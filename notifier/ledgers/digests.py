@@ -45,7 +45,7 @@ class Entry:
 
 
 def gather(entries: Sequence[Entry]) -> None:
-    """Adds them to the open digest of each person, key and window, and opens missing ones. Three statements.
+    """Adds entries to the open digest of each person, key and window, and opens missing digests. Three statements.
 
     If a digest is being closed at this moment, this waits, and then opens a new one.
     """

@@ -43,7 +43,9 @@ class _LimitedTypes:
 
 
 def over_limit(triggers: Sequence[Trigger]) -> Collection[Trigger]:
-    """Counts them, and returns those whose person has had enough of that type for now. Outside of any transaction."""
+    """Counts triggers, and returns those whose person has had enough of that type for now. Outside of any
+    transaction.
+    """
     limited = _limited_types()
     counted = Counter(trigger for trigger in triggers if trigger[1] in limited)
     if not counted:

@@ -26,7 +26,7 @@ _OPENABLE = tuple(status for status in lifecycle.leading_to(lifecycle.OPENED))
 
 
 def load(user_ids: Iterable[str]) -> dict[str, Scores]:
-    """Everybody's, with or without a history. Two queries."""
+    """The scores of these people, with or without a history. Two queries."""
     wanted = set(user_ids)
     everyone = {row.channel: (row.sent, row.opened) for row in db.session.execute(sa.select(*_priors.columns))}
     person: dict[str, dict[str, tuple[int, int]]] = {user_id: {} for user_id in wanted}
@@ -36,7 +36,7 @@ def load(user_ids: Iterable[str]) -> dict[str, Scores]:
 
 
 def count_sent(sent: Iterable[tuple[str, str]]) -> None:
-    """Given as pairs of user and channel, inside the caller's transaction."""
+    """Counts sent messages, given as pairs of user and channel. Inside the caller's transaction."""
     _add(
         [
             {"user_id": user_id, "channel": channel, "sent": count, "opened": 0}

@@ -37,7 +37,9 @@ def latency(ms: float) -> str:
 
 
 def count(happened: Iterable[Happened] | Mapping[Happened, int]) -> None:
-    """Each of them, or each so many times. Inside the caller's transaction; one statement."""
+    """Counts (channel, event) pairs, each once, or each so many times. Inside the caller's transaction; one
+    statement.
+    """
     counts = Counter(happened)
     if counts:
         at = clock_now().replace(second=0, microsecond=0)
@@ -97,5 +99,5 @@ def _merge(chosen: "sa.Select[*tuple[datetime, str, str]]", span: timedelta) -> 
 
 
 def prune() -> int:
-    """→ how many rows are gone because they are too old."""
+    """Deletes rows that are too old; → how many."""
     return database.prune(_tally, _tally.c.at < clock_now() - KEPT)

@@ -114,7 +114,7 @@ def show_producers(settings: Settings, _options: argparse.Namespace) -> int:
 
 
 def set_origins(settings: Settings, options: argparse.Namespace) -> int:
-    """Without any it only says which are set, so that nobody lifts a limit by looking."""
+    """Without origins it only shows those that are set, so that nobody lifts a limit by looking."""
     with _inside(settings):
         found = [p for p in db.session.scalars(select(Producer)) if options.name in (p.name, show("prd", p.id))]
         if len(found) != 1:

@@ -79,7 +79,7 @@ class Incoming:
             raise Refused(431, "the head is too long")
 
     def expect_body(self) -> None:
-        """Its time begins."""
+        """Starts the time limit of a body."""
         self._until = time.monotonic() + self._body_s
 
     def line(self, most: int) -> bytes:
@@ -184,8 +184,8 @@ class Body(io.RawIOBase):
             self.has_ended = True
 
     def discard(self) -> bool:
-        """Reads past what nobody wanted. False: it does not end within bounds, and the connection can carry no other
-        request.
+        """Reads past the rest that no handler has read. False: the body does not end within bounds, and the connection
+        can carry no other request.
         """
         left = MOST_BODY
         waste = memoryview(bytearray(AT_ONCE))

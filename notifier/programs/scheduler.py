@@ -42,8 +42,8 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Task:
-    """Something done every so often. After a failure it waits longer and longer, LONGEST_PAUSE_S at most (or its own
-    pace).
+    """A function that is called every so often. After a failure it waits longer and longer, LONGEST_PAUSE_S at most (or
+    its own pace).
     """
 
     name: str

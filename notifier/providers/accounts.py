@@ -41,9 +41,7 @@ class _TakenUp:
 
 
 def refresh() -> None:
-    """At most two queries every REFRESH_S, outside of any transaction. An account that cannot be used is left out, and
-    said so.
-    """
+    """At most two queries every REFRESH_S, outside of any transaction. An unusable account is left out, and logged."""
     taken: _TakenUp = current_app.extensions.setdefault("providers", _TakenUp())
     if time.monotonic() < taken.at + REFRESH_S:
         return

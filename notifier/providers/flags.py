@@ -26,8 +26,8 @@ def listing() -> dict[str, int]:
 
 
 def put(name: str, percentage: int) -> None:
-    """Sets a flag; at 100 takes it away, which is the same. Raises Rejected for what is no flag. A provider may have
-    one before it has its first account.
+    """Sets a flag; 100 removes it, which is the same. Raises Rejected for an unknown name or a wrong percentage. A
+    provider's flag may be set before its first account is added.
     """
     if not 0 <= percentage <= 100:
         raise _refused("/percentage", "the percentage must be a whole number from 0 (off) to 100 (on)")

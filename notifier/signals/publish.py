@@ -75,10 +75,10 @@ def topic_room(topic: str) -> str:
 
 
 def hint(*topics: str) -> None:
-    """Something has changed that these pages of the console show. After the commit, as often as one likes.
+    """Tells the console's pages that something they show has changed. Call it after the commit, as often as you like.
 
-    A process says it once in HINT_EVERY, in one round trip, and only if somebody has watched lately; so a page reads
-    itself once more a while after it heard something.
+    A process sends a topic once in HINT_EVERY, in one round trip, and only if somebody has watched lately; so a page
+    reloads once more a while after the last hint.
     """
     silent: dict[str, datetime] = current_app.extensions.setdefault("hints", {})
     at = now()

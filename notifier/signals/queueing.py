@@ -53,7 +53,7 @@ class Doorbell:
 
 
 def unchecked(limit: str) -> None:
-    """Something passed because Redis could not be asked about this limit; `/metrics` tells how often."""
+    """Counts, for `/metrics`, a call or message that passed because Redis could not be asked about this limit."""
     counts: Counter[str] = current_app.extensions.setdefault("unchecked", Counter())
     counts[limit] += 1
 
@@ -133,7 +133,8 @@ def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
 
 
 def lost(doorbells: Sequence[Doorbell]) -> set[UUID]:
-    """Deliveries whose ring Redis has lost, or a worker took and died with. Raises redis.RedisError. Two round trips.
+    """The deliveries whose job Redis has lost, or a worker took and died with. Raises redis.RedisError. Two round
+    trips.
 
     A queue is first in, first out: a job that was rung before the one now at its head has been taken out (and one whose
     queue is empty, too). A worker may be about to claim it; ringing again is harmless then.
@@ -170,8 +171,8 @@ class Memory:
 
 
 def memory() -> Memory:
-    """Begins again if it is missing (FLUSHALL) or names another server (restarted, or its replica). Raises
-    redis.RedisError.
+    """The present memory: a new one if it is missing (FLUSHALL) or names another server (restarted, or its replica).
+    Raises redis.RedisError.
     """
     client = redis_store.client
     with client.pipeline(transaction=False) as pipe:
@@ -191,14 +192,14 @@ def memory() -> Memory:
 
 
 def note_reviewed(of: Memory, to: UUID | None) -> None:
-    """Holds for that memory only: one that began meanwhile is reviewed from its beginning."""
+    """Notes how far that memory has been reviewed; one that began meanwhile is reviewed from its beginning."""
     redis_store.client.hset(_MEMORY, "reviewed", f"{of.name.decode()}:{to.hex if to else ''}")
 
 
 def forget_failed(doorbells: Sequence[Doorbell], *, with_jobs: bool = False) -> None:
     """Takes deliveries out of RQ's failed-job registries, because their rows say otherwise. Raises redis.RedisError.
 
-    `with_jobs`: nobody will need their jobs and traces again.
+    `with_jobs`: deletes their jobs and traces too.
     """
     with redis_store.client.pipeline(transaction=False) as pipe:
         for bell in doorbells:
@@ -211,8 +212,8 @@ def forget_failed(doorbells: Sequence[Doorbell], *, with_jobs: bool = False) -> 
 
 
 def restore_failed(doorbells: Sequence[Doorbell]) -> list[Doorbell]:
-    """Puts dead deliveries that Redis has forgotten back among RQ's failed jobs, without their traces. → those. Two
-    round trips. Raises redis.RedisError.
+    """Puts dead deliveries that Redis has forgotten back among RQ's failed jobs, without their traces. → the restored
+    ones. Two round trips. Raises redis.RedisError.
     """
     with redis_store.client.pipeline(transaction=False) as pipe:
         for bell in doorbells:

@@ -91,8 +91,8 @@ Compile = Callable[..., Compiled]  # (source, is_html=…) → ready to run
 
 @lru_cache(maxsize=8192)
 def compiled(source: str, *, is_html: bool = False) -> Compiled:
-    """Raises TemplateFault. Kept per source text, so a version is compiled once in a process; what takes long, apart
-    from the hub.
+    """Raises TemplateFault. Kept per source text, so a version is compiled once in a process; a long source is compiled
+    in another process, away from the hub.
     """
     if len(source) <= _SHORT and sum(map(source.count, OPENINGS)) <= _FEW:
         return Compiled(source, is_html=is_html)

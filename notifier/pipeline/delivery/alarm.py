@@ -24,8 +24,8 @@ log = structlog.get_logger()
 
 
 def tell(happened: Mapping[str, str], tasks: Sequence[Task]) -> None:
-    """`happened`: provider → what its breaker did, as `health.report` answers. Nothing of it may harm the delivery of
-    others.
+    """`happened`: provider → the change of its breaker, as `health.report` answers. A failed alarm must not harm the
+    delivery of others.
     """
     for scope, what in happened.items():
         failed = [

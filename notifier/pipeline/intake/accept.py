@@ -1,8 +1,7 @@
 """The first stage: submissions in, answers out, everything of a batch stored in one transaction (T1).
 
-Called by `group_commit` (single requests that arrive together), by bulk calls, by `own`, by schedules, and by upkeep
-for lost expansions. `judge` checks each item; a bad item never affects the others. User-written schemas and templates
-run before T1.
+Called by `group_commit` (single requests that arrive together), by bulk calls, by `own`, by `schedules` and by the
+demo. `judge` checks each item; a bad item never affects the others. User-written schemas and templates run before T1.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -26,8 +26,8 @@ def cancel(notification_id: UUID) -> int:
     """Cancels the waiting and queued deliveries of a notification, and those in an open digest; returns how many.
 
     Raises Rejected when there are none. A worker that claims one of them at this moment wins or loses by the row's
-    lock, never both. Where nothing of it has gone out, the older one whose place it had taken by their `collapse_key`
-    goes out after all.
+    lock, never both. If nothing has gone out, the older notification that it had replaced (`collapse_key`) goes out
+    after all.
     """
     with transaction():
         of_it = Delivery.notification_id == notification_id

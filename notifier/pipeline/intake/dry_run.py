@@ -39,10 +39,10 @@ class _NothingStored(Exception):
 
 @judged_anew
 def dry_run(batch: Sequence[Item], at: datetime | None = None) -> list[dict[str, Any] | Rejected]:
-    """For each, in order: API.md, `?dry_run=true`; or the Rejected that the real thing would be answered with.
+    """One answer each, in order: API.md, `?dry_run=true`, or the Rejected that the real submission would get.
 
-    They are looked at together, as those of a bulk call are: one may repeat another, or use up a cap. `at`: made then,
-    not now.
+    The items are decided together, as in a bulk call: one may repeat another, or use up a cap. `at`: the time of the
+    submission, instead of now.
     """
     providers.refresh()
     now = at or clock_now()

@@ -77,7 +77,7 @@ def next_chunk(submission_id: UUID) -> Chunk | None:
 
 @retried
 def store_chunk(chunk: Chunk) -> Stored | None:
-    """One transaction. → what `announce` is to tell; None, and nothing has changed, when this chunk is stored already.
+    """One transaction. → the signals for `announce`; None, and nothing has changed, if this chunk is stored already.
 
     Of two workers with one chunk the second waits for the first, and sees it done.
     """

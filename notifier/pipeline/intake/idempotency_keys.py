@@ -31,8 +31,8 @@ log = structlog.get_logger()
 
 
 def claim(caller: Caller, key: str, digest: str) -> list[dict[str, Any]] | None:
-    """→ the results that the first call with this key and body was answered with; None: it is to be done, or gone on
-    with.
+    """→ the results that the first call with this key and body was answered with; None: the call is to be done, or
+    continued.
 
     Raises Rejected: `idempotency_mismatch` for another body, `idempotency_in_progress` while the first one's claim is
     undecided.
@@ -65,8 +65,8 @@ def take(caller: Caller, key: str, digest: str, answer: dict[str, Any]) -> dict[
 
 
 def settle(caller: Caller, key: str, results: Sequence[dict[str, Any]]) -> None:
-    """From now on this is the answer. One that may turn out better when it is tried again is not kept; nor is the key
-    of one that stored nothing.
+    """Stores the call's answer. An answer that may turn out better on another try is not kept; nor is the key of a call
+    that stored nothing.
     """
     problems = [result["error"] for result in results if "error" in result]
     if any(problem["status"] in (409, 429) or problem["status"] >= 500 for problem in problems):
@@ -125,7 +125,7 @@ def body_digest(item: Item) -> bytes:
 
 
 def bound_the_wait() -> None:
-    """In a transaction that asks for a key."""
+    """Limits how long this transaction waits for another one that holds its key."""
     # Another process may hold our key in an open transaction: PostgreSQL makes us wait for its end, for so long.
     if db.engine.dialect.name == "postgresql":
         db.session.execute(sa.text(f"SET LOCAL lock_timeout = '{LONGEST_WAIT_MS}ms'"))

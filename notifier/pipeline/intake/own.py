@@ -16,8 +16,8 @@ _CALLER = Caller(
 
 
 def submit(submission: Submission, *, is_test: bool = False) -> Accepted:
-    """Accepted and rung, as for any producer. `is_test`: the sandbox keeps it. Raises Rejected, and what the database
-    raises when it is away.
+    """Submits one, as for any producer. `is_test`: the sandbox keeps it. Raises Rejected, and what the database raises
+    when it is away.
     """
     (answer,) = accept([Item(replace(_CALLER, is_test=is_test), submission)])
     if isinstance(answer, Rejected):

@@ -31,7 +31,7 @@ class Beforehand:
         self.is_surprised = False
 
     def make(self, wanted: Iterable[Wanted]) -> None:
-        """With no transaction open. At most one query. Those whose turn did not come have none."""
+        """Renders these, with no transaction open. At most one query. Texts beyond the budget are missing."""
         each = {_key(one): one for one in wanted}
         keys, ones = list(each), list(each.values())
         results = put_some_into_words(ones, _AT_ONCE + _FOR_EACH * len(ones))

@@ -31,7 +31,7 @@ A_MOMENT = timedelta(seconds=2)  # after which somebody is asked about again who
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Not to be made at all. `reason` and `detail` are the delivery's."""
+    """The delivery is not to go out at all. `reason` and `detail` are its own."""
 
     reason: str
     detail: Mapping[str, Any] = field(default_factory=dict)
@@ -39,7 +39,9 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """Not now: another step of the routing is under way. `routing.follow` says how it goes on, when that has ended."""
+    """The delivery is not to go out now: another step of the routing is under way. When that step has ended,
+    `routing.follow` says what comes next.
+    """
 
     because: str
 
@@ -65,7 +67,7 @@ def look(
     drop: Drop | None = None,
     rival: str | None = None,
 ) -> Drop | Wait | Behind | None:
-    """Why a delivery is not to be made, or not now. None: it is to go out.
+    """Why a delivery is not to go out, or not now. None: it is to go out.
 
     `delivery` and `notification` are rows, or what has their attributes. `drop`: as `overtaken` says it of the
     notification; `rival`: as `routing.rivals` says it of the delivery.

@@ -50,8 +50,8 @@ def ring_due() -> int:
     """Deliveries whose time has come: waiting → queued (rung), or shown in the inbox, or expired. Returns how many
     moved.
 
-    The most pressing first, and no more of each kind than its queue has room for (`pacing`). By a channel that is
-    paused nothing is rung: it is held until that is resumed.
+    The most pressing first, and no more of each kind than its queue has room for (`pacing`). Deliveries on a paused
+    channel are held until it is resumed.
     """
     now = clock_now()
     free = pacing.room()

@@ -16,8 +16,8 @@ WITHIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`needs`: what must answer first; `asks`: what it uses if that answers; `decides`: the thing whose answer this
-    check finds out.
+    """`needs`: the services that must answer first; `asks`: those it uses if they answer; `decides`: the service whose
+    answer this check finds out.
     """
 
     name: str

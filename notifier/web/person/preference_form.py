@@ -32,7 +32,7 @@ _CONTINENTS = (
     "Indian",
     "Pacific",
 )
-_FIELD_OF = {  # where a fault of pipeline.preferences is shown
+_FIELD_OF = {  # where a fault of people.preferences is shown
     "/quiet_hours/start": "quiet_start",
     "/quiet_hours/end": "quiet_end",
     "/quiet_hours/days": "quiet_days",
