@@ -8,6 +8,7 @@ from notifier.channels.adapters.discord import Discord
 from notifier.channels.adapters.email_sendgrid import SendGrid
 from notifier.channels.adapters.email_smtp import EmailSmtp
 from notifier.channels.adapters.slack import Slack
+from notifier.channels.adapters.sms_twilio import TwilioSms
 from notifier.channels.adapters.teams import Teams
 from notifier.channels.adapters.telegram import Telegram
 from notifier.channels.adapters.webhook_standard import StandardWebhook
@@ -18,6 +19,7 @@ from notifier.channels.table import BUILT_IN
 ADAPTERS: tuple[type[Adapter], ...] = (
     EmailSmtp,
     SendGrid,
+    TwilioSms,
     StandardWebhook,
     WebPush,
     Slack,

@@ -75,6 +75,10 @@ class InvalidRecipient(Permanent):
     """This address will never work; it is switched off with the reason."""
 
 
+class OptedOut(Permanent):
+    """They have told the provider to send no more."""
+
+
 class Misconfigured(DeliveryError):
     """Our credentials, sender or settings are wrong; the recipient is never blamed.
 

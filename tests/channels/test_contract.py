@@ -55,9 +55,11 @@ class World:
             answer = json.loads(documented.read_text())
             body = answer["body"] if isinstance(answer["body"], str) else json.dumps(answer["body"])
             self.sink.answers(answer["status"], answer["headers"], body.encode())
-        return adapter(
+        built = adapter(
             {setting.name: self.local.get(setting.name, setting.example) for setting in adapter.settings}, self.http
         )
+        built.hook_url = "https://notify.test/hooks/x" if adapter.tells else None
+        return built
 
     def hangs(self) -> None:
         self.sink.hangs()
