@@ -1,7 +1,7 @@
 """The lease of a claimed delivery: how long it is its worker's alone, by the clock that all hosts share.
 
-Taken by `delivery.claim`, kept alive by `delivery.deliver`; `upkeep.lapsed` and `upkeep.abandoned` take deliveries back
-by it.
+Taken by `delivery.claim`, kept alive by `delivery.deliver` and `jobs`; `upkeep.lapsed` and `upkeep.abandoned` take
+deliveries back by it.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Checks the data of submissions against the schemas of their types.
 
 Called by `accept`, `dry_run` and `schedules` before their transaction: schemas come from people, and take their time. A
-type may change before the item is judged; then both begin again (`judged_anew`).
+type may change before the item is judged: `judge` raises `Outdated`, and its caller checks and judges anew.
 """
 
 import contextlib

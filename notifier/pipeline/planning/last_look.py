@@ -1,6 +1,6 @@
 """The last look: checks again, just before a delivery goes out, whether it is wanted and may go out now.
 
-Called by `delivery.claim`, by `upkeep.due` for in-app items, and by `upkeep.summaries` for the lines of a digest.
+Called by `delivery.claim`, by `upkeep.due` for in-app items, and by `upkeep.digest_issues` for a digest's lines.
 `core.plan.last_look` is the rule about the person. `people.quiet.wake` makes postponed deliveries due.
 """
 
