@@ -6,7 +6,7 @@ A form is checked twice: here for its syntax, and by the module it calls for its
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from flask import request
 from flask_wtf import FlaskForm
@@ -39,6 +39,10 @@ def check_token() -> None:
         raise CSRFError(str(error)) from None
 
 
+class _Invalid(Rejected):
+    """What `ConsoleForm.check` has found wrong."""
+
+
 class ConsoleForm(FlaskForm):
     """`faults` are about the form as a whole; those of a field stand beside it."""
 
@@ -57,10 +61,19 @@ class ConsoleForm(FlaskForm):
             field.errors = [*field.errors, "This text contains a character that cannot be stored."]
         return is_valid and not bad
 
-    def refuse(self, error: Rejected, places: Mapping[str, str] | None = None) -> None:
-        """Puts each fault beside the field its pointer names (`/channels/0` → channels); `places`: pointer → field,
-        where the names differ.
+    def check(self) -> None:
+        """Raises Rejected when what was typed is not in order, so that a view has one way out for both refusals: its
+        own and that of the module it calls (`refuse`).
         """
+        if not self.validate():
+            raise _Invalid("validation_failed", "the form is not in order")
+
+    def refuse(self, error: Rejected, places: Mapping[str, str] | None = None) -> Self:
+        """Puts each fault beside the field its pointer names (`/channels/0` → channels); `places`: pointer → field,
+        where the names differ. → the form, to be shown again.
+        """
+        if isinstance(error, _Invalid):
+            return self  # its faults stand there already
         for fault in error.faults:
             first = fault.pointer.strip("/").split("/")[0]
             name = (places or {}).get(fault.pointer) or (places or {}).get(f"/{first}") or first
@@ -72,6 +85,7 @@ class ConsoleForm(FlaskForm):
                 self.faults.append(sentence)
         if not error.faults:
             self.faults.append(said(error.detail))
+        return self
 
 
 def _leaves(form: Form) -> list[Field]:

@@ -65,18 +65,15 @@ def _listing(form: InviteForm) -> str:
 @allow("admin")
 def invite() -> ResponseReturnValue:
     form = InviteForm()
-    if form.validate():
-        try:
-            invitations.invite(form.email.data, form.role.data, by=current_user)
-        except Rejected as error:
-            form.refuse(error)
-        else:
-            flash(
-                f"An invitation is on its way to {form.email.data.strip()}. It is valid for "
-                f"{invitations.LIFETIME.days} days."
-            )
-            return redirect(url_for("accounts.listing"), 303)
-    return _listing(form), 422
+    try:
+        form.check()
+        invitations.invite(form.email.data, form.role.data, by=current_user)
+    except Rejected as error:
+        return _listing(form.refuse(error)), 422
+    flash(
+        f"An invitation is on its way to {form.email.data.strip()}. It is valid for {invitations.LIFETIME.days} days."
+    )
+    return redirect(url_for("accounts.listing"), 303)
 
 
 @pages.post("/invitations/<invitation_id>/send")

@@ -101,9 +101,8 @@ def new(adapter: str) -> ResponseReturnValue:
 def create(adapter: str) -> ResponseReturnValue:
     model = queries.adapter_of(adapter)
     form = _form_of(model, NewAccountForm, is_new=True)()
-    if not form.validate():
-        return _page(form, model), 422
     try:
+        form.check()
         providers.add(
             form["name"].data,
             adapter,
@@ -113,8 +112,7 @@ def create(adapter: str) -> ResponseReturnValue:
             is_on=form.is_on.data,
         )
     except Rejected as error:
-        form.refuse(error)
-        return _page(form, model), 422
+        return _page(form.refuse(error), model), 422
     flash(f"{form['name'].data} has been added. All processes will use it within {providers.REFRESH_S:g} seconds.")
     return redirect(url_for("providers.listing"), 303)
 
@@ -148,9 +146,8 @@ def change(name: str) -> ResponseReturnValue:
     row, model = queries.one(name)
     form = _form_of(model, AccountForm, is_new=False)()
     held = set(row.settings or {})
-    if not form.validate():
-        return _page(form, model, name, held), 422
     try:
+        form.check()
         secrets = {setting.name for setting in model.settings if setting.is_secret}
         providers.change(
             name,
@@ -161,8 +158,7 @@ def change(name: str) -> ResponseReturnValue:
             is_on=form.is_on.data,
         )
     except Rejected as error:
-        form.refuse(error)
-        return _page(form, model, name, held), 422
+        return _page(form.refuse(error), model, name, held), 422
     flash(f"{name} has been saved. All processes will use the new settings within {providers.REFRESH_S:g} seconds.")
     return redirect(url_for("providers.listing"), 303)
 
@@ -173,15 +169,11 @@ def test(name: str) -> ResponseReturnValue:
     """Only stores the message: a worker sends it, and its history shows the result."""
     row, model = queries.find(name)
     form = _destination_form(name, DestinationForm())
-    is_valid = form.validate()
-    if is_valid:
-        try:
-            key = provider_trial.send(name, current_user.user_id, form.destination())
-        except Rejected as error:
-            form.refuse(error, {"/value": "to"})
-            is_valid = False
-    if not is_valid:
-        return _account_page(name, row, model, form), 422
+    try:
+        form.check()
+        key = provider_trial.send(name, current_user.user_id, form.destination())
+    except Rejected as error:
+        return _account_page(name, row, model, form.refuse(error, {"/value": "to"})), 422
     flash(f"A test message through {name} is on its way. Reload this page to see how it went.")
     return redirect(url_for("notifications.one", notification_id=key), 303)
 

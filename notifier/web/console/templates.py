@@ -56,13 +56,11 @@ def _listing(form: NewTemplate) -> str:
 @allow("admin")
 def create() -> ResponseReturnValue:
     form = NewTemplate()
-    if not form.validate():
-        return _listing(form), 422
     try:
+        form.check()
         version = templates.create(form.key.data)
     except Rejected as error:
-        form.refuse(error)
-        return _listing(form), 422
+        return _listing(form.refuse(error)), 422
     return redirect(url_for("template_editor.edit", key=form.key.data, version=version), 303)
 
 

@@ -160,12 +160,10 @@ def _one(key: str) -> dict[str, Any]:
 def _save(form: TypeForm, key: str) -> ResponseReturnValue:
     shown = key if not isinstance(form, NewTypeForm) else None
     try:
-        if not form.validate():
-            return _page(form, shown), 422
+        form.check()
         is_new = event_types.put(key, form.fields(), seen=form.seen.data or None)
     except Rejected as error:
-        form.refuse(error, {"/escalate_after": "escalate_after_s"})
-        return _page(form, shown), 422
+        return _page(form.refuse(error, {"/escalate_after": "escalate_after_s"}), shown), 422
     flash(
         f"{key} has been created. Write its texts under Templates."
         if is_new
