@@ -8,6 +8,7 @@ import pytest
 
 from notifier.channels import ADAPTERS, CHANNELS
 from notifier.channels.adapters.email_smtp import EmailSmtp
+from notifier.channels.adapters.webpush_vapid import WebPush
 from notifier.channels.contract import Adapter, Setting
 from notifier.channels.serving import Account, Registry, faults
 from notifier.core.facts import ChannelFacts
@@ -119,6 +120,23 @@ def test_the_default_sender_is_one_for_every_public_url(public_url: str, tmp_pat
     [found] = registry(tmp_path, **SMTP, PUBLIC_URL=public_url).adapters_for("email", "alice@x.test", is_test=False)
     assert isinstance(found, EmailSmtp)
     assert found.sender.address.startswith("notifier@")
+
+
+@pytest.mark.parametrize(
+    ("environment", "contact"),
+    [
+        ({}, "mailto:notifier@notifier.example"),
+        ({"SMTP_FROM": "Shop <shop@shop.example>"}, "mailto:shop@shop.example"),
+        ({"SMTP_FROM": "shop@shop.example", "NOTIFIER_ADMIN_EMAIL": "ann@x.example"}, "mailto:ann@x.example"),
+    ],
+)
+def test_push_services_are_told_the_first_admin_or_else_the_sender_of_mails(
+    environment: dict[str, str], contact: str, tmp_path: Path
+) -> None:
+    settings = Settings.from_env(
+        {"NOTIFIER_HOME": str(tmp_path), "PUBLIC_URL": "https://notifier.example", **environment}
+    )
+    assert WebPush.options_here(settings, {})["VAPID_CONTACT"] == contact
 
 
 def test_every_adapter_serves_a_known_channel() -> None:
