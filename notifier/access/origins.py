@@ -37,7 +37,7 @@ class _Lists:
 
 
 def parse(text: str) -> str:
-    """An origin as browsers send it. Raises ValueError with a sentence for what is none."""
+    """An origin as browsers send it. Raises ValueError with a sentence for other texts."""
     try:
         url = urlsplit(text.strip())
         host, port = (url.hostname or "").encode("idna").decode(), url.port

@@ -77,7 +77,7 @@ def is_fresh_by_mail(session: AccountSession) -> bool:
 
 
 def end(session_id: object) -> None:
-    """Ends a session; an id that is none is ignored."""
+    """Ends a session; an unknown id is ignored."""
     ids = _ids([session_id] if isinstance(session_id, str) else [])
     if ids:
         with transaction() as session:

@@ -73,8 +73,8 @@ def switch(
 
 
 def undo(user_id: str, events: tuple[int, int], *, source: str, conditions: Conditions = ()) -> Saved:
-    """Takes back what these lines of the person's consent history record, where it still stands. Raises
-    Rejected('not_found').
+    """Takes back the changes in these lines of the person's consent history, unless they have been changed again.
+    Raises Rejected('not_found').
     """
     lines = (
         sa.select(ConsentEvent.change)

@@ -36,8 +36,8 @@ def bounced_among(digests: Collection[bytes]) -> set[bytes]:
 
 
 def forget_bounces(digests: Iterable[bytes]) -> None:
-    """Given again on purpose, or reached again: what it bounced with is forgotten. Complaints are kept by category, and
-    stay.
+    """Forgets the bounces of addresses that are given again on purpose, or were reached again. Complaints are kept by
+    category, and stay.
     """
     db.session.execute(
         sa.delete(Suppression).where(Suppression.digest.in_(sorted(digests)), Suppression.scope == BOUNCED)

@@ -39,7 +39,9 @@ class Incoming:
         self._until = 0.0
 
     def head(self, begun: Callable[[], None]) -> Head | None:
-        """The next request's; None when there is none. Calls `begun` once its first byte is there. Raises Refused."""
+        """The head of the next request; None if there is none. Calls `begun` once its first byte is there. Raises
+        Refused.
+        """
         buffer = self._buffer
         self._until = time.monotonic() + IDLE_S
         if buffer:

@@ -59,8 +59,8 @@ class Group:
 
     @property
     def is_rising(self) -> bool:
-        """In the last hour at least RISING_LEAST, and more than RISING_FACTOR times what an hour of the day before
-        had.
+        """Whether the last hour had at least RISING_LEAST failures, and more than RISING_FACTOR times the average hour
+        before it.
         """
         before = sum(self.trend[:-1]) / (HOURS - 1)
         return self.last_hour >= RISING_LEAST and self.last_hour > RISING_FACTOR * before

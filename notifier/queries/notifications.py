@@ -54,7 +54,7 @@ class Filters:
 
 
 def one(notification_id: UUID, sight: Sight) -> dict[str, Any]:
-    """API.md, GET /notifications/{id}. Raises Rejected('not_found') for what is out of sight, too."""
+    """API.md, GET /notifications/{id}. Raises Rejected('not_found'), also for a notification out of sight."""
     row = db.session.scalar(
         sa.select(Notification).where(Notification.id == notification_id, *sight.conditions(Notification))
     )

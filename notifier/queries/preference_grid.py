@@ -28,7 +28,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """A switch over several: their state together. Locked when there is none among them that can be changed."""
+    """A switch over several: their state together. Locked if none of them can be changed."""
 
     channel: str | None
     state: State

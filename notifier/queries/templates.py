@@ -38,8 +38,8 @@ class Version:
 
 
 def lines(text: str = "", status: str | None = None) -> list[Line]:
-    """Every key, in the order of the alphabet; `text` is part of it, `status` draft: those with a draft newer than what
-    is published.
+    """Every key, sorted. `text`: a part of the key; `status` draft: only keys with a draft newer than the published
+    version.
     """
 
     def of(status: str) -> sa.ColumnElement[int]:

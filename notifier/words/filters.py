@@ -197,7 +197,7 @@ def paragraphs(text: Any) -> Markup:
 
 
 def finalize(value: Any) -> Any:
-    """What a value looks like when it is printed: null, lists and mappings leave no Python behind."""
+    """The printed form of a value: null, lists and mappings leave no Python behind."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, (str, int, float, Undefined)) else ""

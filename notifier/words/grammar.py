@@ -112,8 +112,8 @@ def _not_too_many(tokens: Iterable[Token]) -> Iterator[Token]:
 
 
 def count_parts(source: str, tree: nodes.Template) -> int:
-    """How many parts a source has, by what it takes to compile them. Refuses what is not available, what is too much,
-    and what is too deep.
+    """The number of a source's parts, weighted by the work of compiling them. Refuses unavailable constructs, too many
+    parts, and too deep nesting.
     """
     number = len(source) // CHARACTERS_A_PART
     waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]

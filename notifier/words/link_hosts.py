@@ -36,11 +36,11 @@ MESSAGE = (
 
 
 def made_of_data(source: str) -> int | None:
-    """The line of a source where what it prints may become part of a link's scheme, sign-in, host or port. None:
+    """The line of a source where a printed value may become part of a link's scheme, sign-in, host or port. None:
     nowhere.
 
-    Read from top to bottom, whatever the conditions and loops (but one branch does not follow the other). What is put
-    together inside of an expression is found by `strange_link`.
+    Read from top to bottom, whatever the conditions and loops (but one branch does not follow the other). Links that
+    are put together inside an expression are found by `strange_link`.
     """
     text: list[str] = []
     lines: list[int] = []

@@ -19,7 +19,7 @@ EscalateAfter = Annotated[int, Field(ge=10, le=86_400)]
 
 
 class Answer(BaseModel):
-    """Base of what is answered. Clients must be ready for further fields."""
+    """Base of all answers. Clients must be ready for further fields."""
 
     model_config = ConfigDict(extra="allow")
 

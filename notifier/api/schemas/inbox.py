@@ -1,4 +1,4 @@
-"""Shapes of the inbox: which items are meant, and what they and the counts look like."""
+"""Shapes of the inbox: a selection of items, an item, the counts."""
 
 from typing import Annotated, Any, Literal
 
@@ -101,7 +101,7 @@ class WhyOut(Answer):
 
 
 class CountsOut(Answer):
-    """Unread and unseen count what is neither archived nor snoozed; `seq` rises with every change."""
+    """Unread and unseen count items that are neither archived nor snoozed; `seq` rises with every change."""
 
     unread: int
     unseen: int

@@ -44,7 +44,7 @@ def deliver(ids: Sequence[UUID]) -> list[Outcome]:
 
 
 def begin(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
-    """→ what is to be sent now, and what became of those that are not."""
+    """→ the tasks to be sent now, and the outcomes of the other deliveries."""
     providers.refresh()
     claimed, dropped = claim(ids)
     admitted, postponed = admit(claimed)

@@ -92,7 +92,7 @@ def accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
 
 
 def accept_part(batch: Sequence[Item]) -> list[Accepted | Rejected]:
-    """As `accept`, where others have been answered already: what it would raise becomes the answer of these."""
+    """As `accept`, after other items of the call were answered: an error becomes the answer of these items."""
     try:
         return accept(batch)
     except UNAVAILABLE:

@@ -1,4 +1,4 @@
-"""The shapes of a submission on its way in: who submits it (`Caller`), the `Item`, and what is made of that.
+"""The shapes of a submission on its way in: who submits it (`Caller`), the `Item`, and the results of judging it.
 
 `judge` makes an answer (`Accepted` or `Rejected`) or `Work` of each item; `accept` and the dry run go on with the work.
 """

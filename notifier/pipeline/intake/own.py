@@ -16,9 +16,7 @@ _CALLER = Caller(
 
 
 def submit(submission: Submission, *, is_test: bool = False) -> Accepted:
-    """Submits one, as for any producer. `is_test`: the sandbox keeps it. Raises Rejected, and what the database raises
-    when it is away.
-    """
+    """Submits one, as for any producer. `is_test`: the sandbox keeps it. Raises Rejected, and the database's errors."""
     (answer,) = accept([Item(replace(_CALLER, is_test=is_test), submission)])
     if isinstance(answer, Rejected):
         raise answer

@@ -47,7 +47,7 @@ class Behind:
 
 
 def overtaken(read: Iterable[UUID], places: Mapping[UUID, Place]) -> dict[UUID, Drop]:
-    """By notification, what has happened to it as a whole since it was planned: it was `read`, or a newer one has taken
+    """By notification, the reason to drop its deliveries: it was `read` since it was planned, or a newer one has taken
     its place.
     """
     drops = {notification_id: Drop(READ_ELSEWHERE) for notification_id in read}

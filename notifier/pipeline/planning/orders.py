@@ -62,8 +62,8 @@ class Order:
         is_ours: bool,
         is_tried: bool,
     ) -> "Order":
-        """What it did not say is taken from its type. `is_ours`: the product says it, so it is neither left out as a
-        repeat nor remembered.
+        """Fields that the submission leaves out are taken from its type. `is_ours`: the product says it, so it is
+        neither left out as a repeat nor remembered.
         """
         starts_at = max(now, submission.send_at) if submission.send_at else now
         escalate_after_s = submission.escalate_after or type_.escalate_after_s

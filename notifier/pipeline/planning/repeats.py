@@ -45,8 +45,8 @@ class _Key(NamedTuple):
 
 
 def mark(targets: Sequence[Target], ids: Sequence[UUID], now: datetime, *, is_rehearsal: bool) -> dict[int, str]:
-    """Marks what is said; `ids` are those of the notifications. → for each that is left out (by its index) the shown id
-    of the earlier one.
+    """Marks the contents of these notifications, whose ids are `ids`. → for each that is left out (by its index) the
+    shown id of the earlier one.
 
     One statement for those that may be left out, two or three when something was said before; one for the others.
     None without anything to mark. A rehearsal only looks.

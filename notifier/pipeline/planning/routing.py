@@ -62,7 +62,7 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
     """Starts the next step where its turn has come, or says when it will be, and drops the rest where nothing is left
     to do.
 
-    → whom to ring after the commit. A constant number of statements; none when no notification is routed.
+    → the doorbells to ring after the commit. A constant number of statements; none when no notification is routed.
     """
     routed = _lock(notifications)
     if not routed:

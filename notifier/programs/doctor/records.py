@@ -146,7 +146,7 @@ def _bulk_actions(before: datetime) -> Iterator[Finding]:
 
 
 def registries(_patient: Patient) -> Iterator[Finding]:
-    """RQ's failed-job registries against the dead letters, and its queues against what is queued."""
+    """Compares RQ's failed-job registries with the dead letters, and its queues with the queued deliveries."""
     found = causes.agreement()
     if found.missing or found.surplus:
         db.session.rollback()

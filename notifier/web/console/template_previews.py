@@ -105,7 +105,7 @@ def keep_sample(author: UUID, key: str, data: Mapping[str, Any]) -> None:
 
 
 def kept_sample(author: UUID, key: str) -> dict[str, Any] | None:
-    """None where there is none, and while Redis is away."""
+    """The kept sample data; None if there are none, or while Redis is away."""
     try:
         kept = cast("bytes | None", redis_store.client.get(_SAMPLE.format(author.hex, key)))
     except redis.RedisError:

@@ -156,8 +156,8 @@ def _date_in(form: Form, at: datetime) -> datetime:
 
 
 def often_in(form: Form, document: Mapping[str, Any], most: Caps) -> dict[str, Any]:
-    """`most`: category → window → what the installation allows, below which a person may go. An empty field goes back
-    to that.
+    """`most`: category → window → the installation's cap, which a person can only lower. An empty field goes back to
+    it.
     """
     changes: dict[str, Any] = {}
     faults: dict[str, str] = {}
