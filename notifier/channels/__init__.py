@@ -4,6 +4,7 @@ A new provider is one file in `channels/adapters/` and its class in ADAPTERS her
 adapters of an installation. Knows nothing of notifications or the database.
 """
 
+from notifier.channels.adapters.apprise import Apprise
 from notifier.channels.adapters.discord import Discord
 from notifier.channels.adapters.email_sendgrid import SendGrid
 from notifier.channels.adapters.email_smtp import EmailSmtp
@@ -26,6 +27,7 @@ ADAPTERS: tuple[type[Adapter], ...] = (
     Teams,
     Discord,
     Telegram,
+    Apprise,
 )
 
 # What `migrate` makes once for an installation: the name it is kept under → the setting.

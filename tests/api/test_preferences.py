@@ -51,6 +51,7 @@ def test_without_a_choice_everything_stands_at_its_default(api: Any, cast: Any) 
         "teams": True,
         "discord": True,
         "telegram": True,
+        "apprise": True,
         "sms": False,
         "whatsapp": False,
         "voice": False,

@@ -154,7 +154,9 @@ def test_preferences_are_shown_in_the_third_papers_words_too(people: Any) -> Non
     canonical = people.get("/api/v1/users/123/preferences").json
     assert response.status_code == 200
     assert response.json == canonical | {
-        "allowed_channels": [*("inapp", "sms", "push", "webpush", "webhook", "slack", "teams", "discord", "telegram")],
+        "allowed_channels": [
+            *("inapp", "sms", "push", "webpush", "webhook", "slack", "teams", "discord", "telegram", "apprise")
+        ],
         "blocked_types": ["newsletter"],
         "mute_start": "22:00",
         "mute_end": "07:00",

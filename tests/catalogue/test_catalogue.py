@@ -11,7 +11,7 @@ from notifier.words.language import check_source
 
 TYPES = {entry.key: entry for entry in load()}
 EVERYWHERE = "inapp email push sms"
-TYPED = "email sms whatsapp voice webhook slack teams discord telegram"
+TYPED = "email sms whatsapp voice webhook slack teams discord telegram apprise"
 ORDER = "tracking_url carrier eta total currency items"
 
 # key: category, priority, channels, required data, other data

@@ -19,10 +19,10 @@ SMTP = {"SMTP_URL": "smtp://127.0.0.1:2525"}
 PRODUCTION = {"NOTIFIER_ENV": "production", "SECRET_KEY": "x", "ENCRYPTION_KEYS": KeyRing.generate()}
 NAMES = (
     *("inapp", "email", "sms", "push", "webpush", "webhook", "slack", "whatsapp", "voice"),
-    *("teams", "discord", "telegram"),
+    *("teams", "discord", "telegram", "apprise"),
 )
 # Their addresses are all that is needed to send.
-NEED_NOTHING = {"inapp", "webhook", "slack", "teams", "discord"}
+NEED_NOTHING = {"inapp", "webhook", "slack", "teams", "discord", "apprise"}
 
 
 def registry(place: Path, **environment: str) -> Registry:
@@ -89,6 +89,7 @@ def test_the_planner_is_told_how_each_channel_behaves(tmp_path: Path) -> None:
         "teams": every,
         "discord": every,
         "telegram": every,
+        "apprise": every,
     }
 
 
