@@ -7,6 +7,7 @@ adapters of an installation. Knows nothing of notifications or the database.
 from notifier.channels.adapters.apprise import Apprise
 from notifier.channels.adapters.discord import Discord
 from notifier.channels.adapters.email_sendgrid import SendGrid
+from notifier.channels.adapters.email_ses import Ses
 from notifier.channels.adapters.email_smtp import EmailSmtp
 from notifier.channels.adapters.slack import Slack
 from notifier.channels.adapters.sms_twilio import TwilioSms
@@ -19,6 +20,7 @@ from notifier.channels.table import BUILT_IN
 
 ADAPTERS: tuple[type[Adapter], ...] = (
     EmailSmtp,
+    Ses,
     SendGrid,
     TwilioSms,
     StandardWebhook,

@@ -131,7 +131,7 @@ class Adapter:
     provider: ClassVar[str]
     label: ClassVar[str]
     settings: ClassVar[tuple[Setting, ...]] = ()
-    per_second: ClassVar[float | None] = None
+    per_second: float | None = None  # an account may have another
     is_safe_to_repeat: ClassVar[bool] = False
     is_sandbox: ClassVar[bool] = False
     tells: ClassVar[tuple[Kind, ...]] = ()
