@@ -53,7 +53,7 @@ def test_the_table_of_the_providers_says_what_each_declares(adapter: type[Adapte
     settings, hook, tells, pace = row[2:]
     assert re.findall(r"`([A-Z_]+)`", settings) == [setting.name for setting in adapter.settings]
     assert tells == (", ".join(adapter.tells) or "–")
-    assert pace == ("–" if adapter.per_second is None else f"{adapter.per_second:g}/s")
+    assert pace == ("–" if adapter.per_second is None else f"{adapter.per_second:,g}/s")
     headings = {
         re.sub(r"[^\w-]", "", line.lower().replace(" ", "-")) for line in re.findall("^## (.+)", PROVIDERS, re.M)
     }

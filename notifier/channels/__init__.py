@@ -9,6 +9,7 @@ from notifier.channels.adapters.discord import Discord
 from notifier.channels.adapters.email_sendgrid import SendGrid
 from notifier.channels.adapters.email_ses import Ses
 from notifier.channels.adapters.email_smtp import EmailSmtp
+from notifier.channels.adapters.push_fcm import Fcm
 from notifier.channels.adapters.slack import Slack
 from notifier.channels.adapters.sms_twilio import TwilioSms
 from notifier.channels.adapters.teams import Teams
@@ -23,6 +24,7 @@ ADAPTERS: tuple[type[Adapter], ...] = (
     Ses,
     SendGrid,
     TwilioSms,
+    Fcm,
     StandardWebhook,
     WebPush,
     Slack,

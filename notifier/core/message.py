@@ -20,11 +20,25 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class Push:
+    """How a phone presents a message. `sound`: `default`, the name of one that the app brings, or None.
+
+    `content_available`: the app is woken in the background as well. `is_silent`: it is woken and gets the data, and
+    nothing is shown.
+    """
+
+    sound: str | None = "default"
+    content_available: bool = False
+    is_silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A rendered delivery. The same `delivery_id` on every try lets providers recognise a repeat.
 
     `try_number` starts at 1 and counts rate-limited tries too. `unsubscribe_url` is set for
-    non-transactional mail only.
+    non-transactional mail only. `badge`: how many unread items the person has in the inbox, where the channel shows
+    cards; None for whom nothing has ever reached.
     """
 
     delivery_id: str
@@ -40,16 +54,22 @@ class Message:
     unsubscribe_url: str | None = None
     collapse_key: str | None = None
     expires_at: datetime | None = None
+    badge: int | None = None
+    push: Push = Push()
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Where a message goes. `secret` is the address's own (a webhook's signing secret)."""
+    """Where a message goes. `secret` is the address's own (a webhook's signing secret). Of a phone: its `platform`
+    (`ios`, `android`) and the `app` by its bundle id or package name, where they are known.
+    """
 
     address: str
     secret: str | None = None
     name: str | None = None
     locale: str | None = None
+    platform: str | None = None
+    app: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,11 +115,14 @@ Answer = Callable[[BaseHTTPRequestHandler, Request], None]
 
 
 class Sink:
-    """`answer` says what becomes of a request; `requests` are those that arrived. `released` ends answers that hang."""
+    """`answer` says what becomes of a request, unless `choose` knows better; `requests` are those that arrived.
+    `released` ends answers that hang.
+    """
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self.requests: list[Request] = []
-        self.answer: Answer = self._answer(200, {}, b"{}")
+        self.answer: Answer = self.answering(200, {}, b"{}")
+        self.choose: Callable[[Request], Answer] = lambda _: self.answer
         self.released = threading.Event()
         sink = self
 
@@ -132,7 +135,7 @@ class Sink:
                     self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body, self.client_address
                 )
                 sink.requests.append(request)
-                sink.answer(self, request)
+                sink.choose(request)(self, request)
 
             do_GET = do_POST  # noqa: N815
 
@@ -157,7 +160,7 @@ class Sink:
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def answers(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
-        self.answer = self._answer(status, headers or {}, body)
+        self.answer = self.answering(status, headers or {}, body)
 
     def hangs(self) -> None:
         self.answer = lambda _handler, _request: self.released.wait(30) and None
@@ -166,7 +169,7 @@ class Sink:
         self.answer = lambda handler, _request: setattr(handler, "close_connection", True)
 
     @staticmethod
-    def _answer(status: int, headers: dict[str, str], body: bytes) -> Answer:
+    def answering(status: int, headers: dict[str, str], body: bytes) -> Answer:
         def answer(handler: BaseHTTPRequestHandler, _: Request) -> None:
             handler.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **headers}.items():

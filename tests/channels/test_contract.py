@@ -22,6 +22,7 @@ from notifier.core.errors import DeliveryError, Misconfigured, Retryable
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.ground.clock import now
 from notifier.ground.config import Settings
+from tests.channels.keys import service_account
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 
@@ -34,20 +35,32 @@ every_adapter = pytest.mark.parametrize(
 real_adapter = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.provider)
 
 SECRET = "whsec_" + "c2VjcmV0" * 4
-# PROVIDER.json: the answer to a message that the provider has taken, as its documents show it.
+KEYS = {"FCM_SERVICE_ACCOUNT": service_account()}
+# PROVIDER.json: the answer to a message that the provider has taken, as its documents show it. `before`: the path and
+# the answer of what the adapter has to fetch first, once: an access token.
 ANSWERS = Path(__file__).parent / "answers"
 
 
 @dataclass
 class World:
-    """Every host by https, and a mail server. `settings` holds the example of each setting but for those that name a
-    server.
+    """Every host by https, and a mail server. Settings have the values of their examples, but for those in `local`,
+    which name a server or hold a key.
+
+    What an adapter fetches before it sends, such as an access token, is answered whatever becomes of the send, and is
+    no send.
     """
 
     sink: Any
     mail: Any
     local: dict[str, str]
     http: Http
+    before: str | None = None
+
+    @property
+    def sent(self) -> list[str]:
+        """All that was sent, as text."""
+        requests = [request for request in self.sink.requests if request.path != self.before]
+        return [f"{r.headers} {r.body!r}" for r in requests] + [repr(mail.raw) for mail in self.mail.inbox.mails]
 
     def build(self, adapter: type[Adapter]) -> Adapter:
         documented = ANSWERS / f"{adapter.provider}.json"
@@ -55,11 +68,19 @@ class World:
             answer = json.loads(documented.read_text())
             body = answer["body"] if isinstance(answer["body"], str) else json.dumps(answer["body"])
             self.sink.answers(answer["status"], answer["headers"], body.encode())
+            if "before" in answer:
+                self.before = answer["before"]["path"]
+                self._answer_before(self.sink.answering(200, {}, json.dumps(answer["before"]["body"]).encode()))
         built = adapter(
             {setting.name: self.local.get(setting.name, setting.example) for setting in adapter.settings}, self.http
         )
         built.hook_url = "https://notify.test/hooks/x" if adapter.tells else None
         return built
+
+    def _answer_before(self, first: Any) -> None:
+        """Also when `sink.answer` is set later."""
+        choose = self.sink.choose
+        self.sink.choose = lambda request: first if request.path == self.before else choose(request)
 
     def hangs(self) -> None:
         self.sink.hangs()
@@ -88,7 +109,7 @@ def world(secure_sink: Any, start_mail: Any, authority: Any) -> Iterator[World]:
         tls=authority.trusted(),
         read_s=0.2,
     )
-    yield World(secure_sink, mail, {"SMTP_URL": mail.url(user="notifier")}, http)
+    yield World(secure_sink, mail, {"SMTP_URL": mail.url(user="notifier"), **KEYS}, http)
     http.close()
 
 
@@ -159,7 +180,7 @@ def test_it_sends(adapter: type[Adapter], world: World, make_message: Make) -> N
     receipt = world.build(adapter).send(make_message(), recipient(adapter.channel))
     assert isinstance(receipt, Receipt)
     assert (receipt.status, receipt.captured) == ("sent", None)
-    assert len(world.sink.requests) + len(world.mail.inbox.mails) == 1
+    assert len(world.sent) == 1
 
 
 @real_adapter
@@ -167,10 +188,7 @@ def test_what_it_sends_names_the_delivery(adapter: type[Adapter], world: World, 
     """So that whoever receives it twice can tell."""
     message = make_message()
     world.build(adapter).send(message, recipient(adapter.channel))
-    sent = [f"{request.headers} {request.body!r}" for request in world.sink.requests] + [
-        repr(mail.raw) for mail in world.mail.inbox.mails
-    ]
-    assert message.delivery_id in sent[0]
+    assert message.delivery_id in world.sent[0]
 
 
 @real_adapter

@@ -25,15 +25,14 @@ from notifier.channels.contract import Adapter, Setting
 from notifier.channels.table import WEB_PUSH
 from notifier.channels.wire import mail
 from notifier.channels.wire.http import HOSTS, STATUSES, Family, Http, Response, explain
+from notifier.channels.wire.push import fitted, ttl_s
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.ground.clock import now
 from notifier.ground.config import Settings
 
 LONGEST_PAYLOAD = 3993  # bytes: every push service takes 4,096, of which encryption uses 103
-_LONGEST_TTL_S = 28 * 86_400  # what the services keep a message for at most
 _TOKEN_HOURS = 12  # RFC 8292 allows 24
-_SHORT = 200  # characters, at 6 bytes each at most
 
 _URGENCY = {"urgent": "high", "high": "high", "medium": "normal", "low": "low"}
 
@@ -115,7 +114,8 @@ class WebPush(Adapter):
             "X-Request-Id": message.delivery_id,
             **_headers(message, now()),
         }
-        body = _encrypted(_payload(message), subscription["keys"])
+        lean = fitted(message, lambda leaner: len(_payload(leaner)) <= LONGEST_PAYLOAD)
+        body = _encrypted(_payload(lean), subscription["keys"])
         response = self.http.post(subscription["endpoint"], body, headers, explain=self.explain)
         return Receipt("sent", provider_message_id=response.headers.get("location"))
 
@@ -160,8 +160,7 @@ def _origin(endpoint: str) -> str:
 
 
 def _headers(message: Message, at: datetime) -> dict[str, str]:
-    left_s = (message.expires_at - at).total_seconds() if message.expires_at else _LONGEST_TTL_S
-    headers = {"TTL": str(int(min(max(left_s, 0), _LONGEST_TTL_S))), "Urgency": _URGENCY[message.priority]}
+    headers = {"TTL": str(ttl_s(message, at)), "Urgency": _URGENCY[message.priority]}
     # Only where one message is to replace another: of those with topics, services keep a handful for a device
     # that is away.
     return headers | (
@@ -170,25 +169,17 @@ def _headers(message: Message, at: datetime) -> dict[str, str]:
 
 
 def _payload(message: Message) -> bytes:
-    """The data for `static/service-worker.js`, cut to fit."""
+    """The data for `static/service-worker.js`."""
     content = message.content
-    shown = {
-        "title": content.title,
-        "body": content.body,
-        "url": content.action_url,
-        "image": content.image,
-        "tag": message.collapse_key or message.delivery_id,
-    }
-    short = {"title": _cut(content.title), "body": _cut(content.body), "image": None}
-    for leaner in ({}, {"image": None}, short, {**short, "url": None}):
-        payload = _json(shown | leaner)
-        if len(payload) <= LONGEST_PAYLOAD:
-            break
-    return payload
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHORT else text[: _SHORT - 1].rstrip() + "…"
+    return _json(
+        {
+            "title": content.title,
+            "body": content.body,
+            "url": content.action_url,
+            "image": content.image,
+            "tag": message.collapse_key or message.delivery_id,
+        }
+    )
 
 
 def _json(shown: Mapping[str, Any]) -> bytes:

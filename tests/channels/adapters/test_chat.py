@@ -185,7 +185,7 @@ def test_telegram_follows_a_group_to_its_new_number(http: Http, sink: Any, make_
 
     def answer(handler: Any, request: Any) -> None:
         is_old = json.loads(request.body)["chat_id"] == "123456789"
-        sink._answer(*((400, {}, json.dumps(moved).encode()) if is_old else (200, {}, SENT[Telegram])))(
+        sink.answering(*((400, {}, json.dumps(moved).encode()) if is_old else (200, {}, SENT[Telegram])))(
             handler, request
         )
 
