@@ -32,7 +32,7 @@ from notifier.words.link_hosts import MESSAGE, strange_link
 from notifier.words.mail_layout import Mail, inlined, lay_out, words_of
 
 LONGEST_TITLE = 200
-# Units of `Budget`. With the channels there are this adds up to 48,000.
+# Units of `Budget`. With the channels there are this adds up to 60,000.
 _WORK_OF_A_PAGE, _WORK_OF_A_TEXT, _WORK_OF_A_NOTE = 20_000, 5_000, 3_000
 _WORK_BESIDES = 30  # what a message takes that asks nothing of its template
 _CHARACTERS_CLEANED = 10
@@ -82,7 +82,7 @@ class RenderFault:
 
 
 def work_for(channel: str) -> int:
-    """What one message of the channel may take, in the units of `Budget`. A notification by all channels takes 50 ms at
+    """What one message of the channel may take, in the units of `Budget`. A notification by all channels takes 60 ms at
     most.
     """
     shape = CHANNELS[channel].shape
