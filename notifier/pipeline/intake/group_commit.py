@@ -1,116 +1,22 @@
-"""Lets requests that arrive together share one transaction: about five times the throughput for small writes.
-
-The first request leads: it waits while others keep arriving, for at most 5 ms or 100 of them, runs the batch, and gives
-each its own answer. Works with ordinary and with green threads.
-"""
-
-import threading
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+"""Accepts submissions that arrive at the same time in one transaction (`ground.group_commit`). Called by the API."""
 
 from flask import current_app
 
-from notifier.core.errors import Rejected
+from notifier.ground.group_commit import GroupCommit
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.item import Accepted, Item
 
-_MOST_ITEMS = 100
 _MOST_RECIPIENTS = 2_000
-_LONGEST_WAIT_S = 0.005
-_MOMENT_S = 0.0005
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    item: Item
-    done: threading.Event = field(default_factory=threading.Event)
-    result: Accepted | Rejected | BaseException | None = None
-
-
-class GroupCommit:
+class Submissions(GroupCommit[Item, Accepted]):
     """One per application: `current_app.extensions["group_commit"]`."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: list[_Waiting] = []
-        self._has_leader = False
-
-    def submit(self, item: Item) -> Accepted:
-        """Raises the item's `Rejected`, or whatever made the whole batch fail (the database being away)."""
-        mine = _Waiting(item)
-        with self._lock:
-            self._waiting.append(mine)
-            leads = not self._has_leader
-            self._has_leader = True
-        try:
-            if not leads:
-                mine.done.wait()
-            # Woken without a result: the leader's batch was full, and it is our turn to lead
-            while mine.result is None:
-                self._lead()
-        finally:
-            if mine.result is None:
-                self._leave(mine)
-        if isinstance(mine.result, BaseException):
-            raise mine.result
-        return mine.result
-
-    def _lead(self) -> None:
-        try:
-            self._gather()
-            with self._lock:
-                batch = self._take()
-            self._answer(batch)
-        finally:
-            with self._lock:
-                self._pass_on()
-
-    def _pass_on(self) -> None:
-        """The lead, with the lock held."""
-        if self._waiting:
-            self._waiting[0].done.set()
-        else:
-            self._has_leader = False
-
-    def _leave(self, mine: _Waiting) -> None:
-        """A leader that is killed from outside, at whatever point, leaves nobody waiting for it."""
-        with self._lock:
-            if mine in self._waiting:
-                self._waiting.remove(mine)
-                if mine.done.is_set():
-                    self._pass_on()
-
-    def _answer(self, batch: Sequence[_Waiting]) -> None:
-        results: Sequence[Accepted | Rejected | BaseException]
-        try:
-            results = accept([waiting.item for waiting in batch])
-        except BaseException as error:
-            results = [error] * len(batch)
-        for waiting, result in zip(batch, results, strict=True):
-            waiting.result = result
-            waiting.done.set()
-
-    def _gather(self) -> None:
-        """Waits while more requests keep arriving. A request that stays alone waits for one moment only."""
-        deadline = time.monotonic() + _LONGEST_WAIT_S
-        seen = 0
-        while seen < len(self._waiting) < _MOST_ITEMS and time.monotonic() < deadline:
-            seen = len(self._waiting)
-            time.sleep(_MOMENT_S)
-
-    def _take(self) -> list[_Waiting]:
-        taken = recipients = 0
-        for waiting in self._waiting[:_MOST_ITEMS]:
-            recipients += len(waiting.item.submission.recipients)
-            if taken and recipients > _MOST_RECIPIENTS:
-                break
-            taken += 1
-        batch, self._waiting = self._waiting[:taken], self._waiting[taken:]
-        return batch
+        super().__init__(accept, weigh=lambda item: len(item.submission.recipients), most=_MOST_RECIPIENTS)
 
 
 def submit(item: Item) -> Accepted:
-    """Through the current app's group."""
-    group: GroupCommit = current_app.extensions.setdefault("group_commit", GroupCommit())
+    """Through the current app's group. Raises the item's `Rejected`, or whatever made the whole batch fail."""
+    group: Submissions = current_app.extensions.setdefault("group_commit", Submissions())
     return group.submit(item)

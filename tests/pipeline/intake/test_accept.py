@@ -22,7 +22,7 @@ from notifier.models import Address, InboxItem, InboxState, Notification, Submis
 from notifier.people import profiles
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.expand import expand
-from notifier.pipeline.intake.group_commit import GroupCommit
+from notifier.pipeline.intake.group_commit import Submissions
 from notifier.pipeline.intake.item import Accepted, Caller, Item
 from notifier.signals.queueing import queue
 from tests.running import eventually
@@ -338,7 +338,7 @@ def test_a_large_submission_with_an_unknown_recipient_stores_nothing(app: APIFla
 # ---- group commit
 
 
-class Patient(GroupCommit):
+class Patient(Submissions):
     """Whoever leads gathers until all are there, however slow the machine is."""
 
     def _gather(self) -> None:
@@ -390,7 +390,7 @@ def test_a_rehearsal_never_swallows_the_real_call(cast: dict[str, str], caller: 
     assert real.answer["id"] != rehearsal.answer["id"]
 
 
-class Leaderless(GroupCommit):
+class Leaderless(Submissions):
     """Its first leader is ended from outside while it gathers."""
 
     has_lost_one = False
