@@ -51,6 +51,7 @@ from notifier.programs.up import redis_server
 from notifier.queries import valid_tokens
 from notifier.signals import publish
 from tests import sharing_out
+from tests.acme import acme  # noqa: F401 (a fixture)
 from tests.stored import sent_statements
 from tests.submitting import caller, configure, mailbox, nobody, submit  # noqa: F401 (fixtures)
 

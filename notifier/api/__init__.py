@@ -10,6 +10,7 @@ from notifier.api import (
     auth,
     errors,
     health,
+    hooks,
     inbox,
     limits,
     metrics,
@@ -36,6 +37,7 @@ blueprints = (
     sandbox.bp,
     inbox.bp,
     seeds.bp,
+    hooks.bp,
     openapi.bp,
     health.bp,
 )

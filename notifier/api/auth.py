@@ -38,12 +38,13 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The rule of a route: open to the public, to a signed-in person, or to keys with one of `scopes`.
+    """The rule of a route: open to the public, to a signed-in person, to keys with one of `scopes`, or to a provider,
+    whose signature its adapter checks.
 
     `is_live_only`: the route changes what test and live keys share, so test keys are refused.
     """
 
-    kind: Literal["public", "person", "producer"]
+    kind: Literal["public", "person", "producer", "provider"]
     scopes: tuple[str, ...] = ()
     body_is_optional: bool = False
     is_live_only: bool = False
@@ -76,7 +77,7 @@ class Door(APIBlueprint):
         access = getattr(view_func, "access", None)
         if not isinstance(access, Access):
             raise RuntimeError(f"{rule} says nobody who may call it: decorate it with @allow(…), @public or @person")
-        if access.kind != "public":
+        if access.kind in ("person", "producer"):  # a provider may put what it likes behind the URL it was given
             view_func = parameters.checked(view_func, getattr(view_func, "parameters", ()))
         super().add_url_rule(rule, endpoint, view_func, *args, **options)
 
@@ -96,6 +97,13 @@ def public(view: View) -> View:
 def person(view: View) -> View:
     """A signed-in person or a user's token; the blueprint itself identifies the person."""
     return _declare(Access("person"))(view)
+
+
+def provider(view: View) -> View:
+    """A provider: the view has its adapter verify the call, and counts those that are refused against their address.
+    No limit holds for the others, however many one address sends: what a provider is refused may be lost.
+    """
+    return _declare(Access("provider"))(view)
 
 
 def _declare(access: Access) -> Callable[[View], View]:
@@ -137,7 +145,7 @@ def _enter() -> None:
         g.body_is_optional = access.body_is_optional
         _admit(access)
         limits.charge(1)
-    elif request.endpoint not in _UNLIMITED:
+    elif request.endpoint not in _UNLIMITED and (access is None or access.kind != "provider"):
         is_for_somebody = access.kind == "person" if access is not None else getattr(view, "rule", _ANYONE) != _ANYONE
         limits.charge_address(known=is_for_somebody)
 

@@ -29,9 +29,11 @@ MEDIA_TYPE = "application/problem+json"
 _PROBLEMS: dict[str, tuple[int, str]] = {
     "bad_request": (400, "Bad request"),
     "malformed_json": (400, "Malformed JSON"),
+    "unreadable_receipt": (400, "Not what the provider's documents describe"),
     "invalid_cursor": (400, "Not a cursor of this list"),
     "unauthenticated": (401, "A key is required"),
     "invalid_key": (401, "Unknown, expired or revoked key"),
+    "unverified": (401, "This cannot be shown to come from the provider"),
     "forbidden": (403, "Not allowed"),
     "scope_missing": (403, "The key lacks a scope"),
     "network_refused": (403, "The key cannot be used from this address"),

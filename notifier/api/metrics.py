@@ -31,6 +31,12 @@ class Metrics:
         self.seconds = Histogram(
             "notifier_http_request_seconds", "Time to answer", ["endpoint"], buckets=_BUCKETS, registry=self.registry
         )
+        self.hooks = Counter(
+            "notifier_hook_calls",
+            "Calls of providers, by what became of them",
+            ["account", "outcome"],
+            registry=self.registry,
+        )
         ProcessCollector(registry=self.registry)
         self.registry.register(Queues(client))
         self.registry.register(HeldBack())

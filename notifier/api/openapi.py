@@ -20,6 +20,11 @@ Errors are RFC 9457 problems: match `code`, never the texts. Lists are paged by 
 _SCHEMES = {
     "key": {"type": "http", "scheme": "bearer", "description": "A producer's key."},
     "userToken": {"type": "http", "scheme": "bearer", "description": "A token from POST /api/v1/users/{id}/token."},
+    "provider": {
+        "type": "http",
+        "scheme": "signature",
+        "description": "The provider's signature, as its documents describe it; checked over the bytes as they came.",
+    },
     "session": {
         "type": "apiKey",
         "in": "cookie",
@@ -127,6 +132,7 @@ def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str
         "public": [],
         "person": [{"session": []}, {"userToken": []}],
         "producer": [{"key": []}],
+        "provider": [{"provider": []}],
     }[access.kind]
     if access.scopes:
         operation["description"] = (
@@ -148,8 +154,11 @@ def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str
                 "description": "Quoted or bare. The same key and body within 24 hours get the first answer again.",
             }
         )
-    expected = {"401", "403", "429", "503"} if access.kind == "producer" else {"401", "403", "503"}
-    expected |= {"422"} | ({"400", "413", "415"} if body else set())  # each refuses parameters that it does not know
+    if access.kind == "provider":
+        expected = {"400", "401", "413", "429", "503"}
+    else:
+        expected = {"401", "403", "429", "503"} if access.kind == "producer" else {"401", "403", "503"}
+        expected |= {"422"} | ({"400", "413", "415"} if body else set())  # each refuses parameters it does not know
     expected |= {"404"} if has_argument else set()
     expected |= {"409"} if endpoint.endswith(_CONFLICTING) or _IDEMPOTENT.search(endpoint) else set()
     for response in operation["responses"].values():

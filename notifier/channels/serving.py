@@ -170,6 +170,10 @@ class Registry:
         """All accounts in use, by channel and in the order of their positions."""
         return [pair for name in CHANNELS for pair in self._real.get(name, ())]
 
+    def account(self, name: str) -> Adapter | None:
+        """The account of that name, if it is in use."""
+        return next((adapter for account, adapter in self._built.items() if account.name == name), None)
+
     def public_key(self, channel: str) -> str | None:
         """The key with which devices subscribe on a channel; None where there is none (yet)."""
         return next((key for _, adapter in self._real.get(channel, ()) if (key := adapter.public_key)), None)

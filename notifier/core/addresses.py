@@ -3,7 +3,7 @@
 Asked by `core.questions`; `core.plan` asks it again of the one address that a delivery goes to.
 """
 
-from notifier.core.facts import AddressFacts, ChannelFacts, Facts
+from notifier.core.facts import AddressFacts, ChannelFacts, Facts, of_channel
 
 
 def usable(facts: Facts, channel: ChannelFacts) -> list[AddressFacts]:
@@ -31,9 +31,11 @@ def may_try_again(facts: Facts, channel: ChannelFacts, address: AddressFacts) ->
 
 
 def is_suppressed(facts: Facts, channel: ChannelFacts, address: AddressFacts) -> bool:
-    """`*` stands for a bounce; a category stands for somebody's complaint, and is never tried again."""
+    """`*` stands for a bounce. A category stands for somebody's complaint, and a channel for their STOP, which are
+    never tried again.
+    """
     bounced = set() if may_try_again(facts, channel, address) else {"*"}
-    return bool(address.suppressed_for & {facts.type.category, *bounced})
+    return bool(address.suppressed_for & {facts.type.category, of_channel(channel.name), *bounced})
 
 
 def why_none(addresses: tuple[AddressFacts, ...], channel: ChannelFacts) -> dict[str, str]:

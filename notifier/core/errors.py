@@ -76,7 +76,9 @@ class InvalidRecipient(Permanent):
 
 
 class OptedOut(Permanent):
-    """They have told the provider to send no more."""
+    """They have told the provider to send them nothing more on this channel ("STOP"); the address is fine, and serves
+    other channels.
+    """
 
 
 class Misconfigured(DeliveryError):

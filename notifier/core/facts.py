@@ -19,6 +19,11 @@ from notifier.core.routing import (
 ESCALATE_AFTER = timedelta(minutes=15)
 
 
+def of_channel(channel: str) -> str:
+    """The scope of a suppression that concerns one channel alone: somebody who has said STOP to SMS may be called."""
+    return f"channel:{channel}"
+
+
 @dataclass(frozen=True, slots=True)
 class TypeFacts:
     key: str
@@ -58,9 +63,10 @@ class ChannelFacts:
 class AddressFacts:
     """An address as the planner sees it: never the address itself, only its masked form.
 
-    `suppressed_for` holds the categories it is suppressed for; `*` stands for all. `is_confirmed`: by its owner, and
-    not only given by a producer. `digest` is the keyed one; `id` is None for an address that came with the notification
-    and is nobody's otherwise. `is_due_again`: it has been dead for a day, so what is mandatory may try it once more.
+    `suppressed_for` holds the categories it is suppressed for, and the channels (`of_channel`); `*` stands for all.
+    `is_confirmed`: by its owner, and not only given by a producer. `digest` is the keyed one; `id` is None for an
+    address that came with the notification and is nobody's otherwise. `is_due_again`: it has been dead for a day, so
+    what is mandatory may try it once more.
     """
 
     id: Any

@@ -17,8 +17,9 @@ FAILED, UNKNOWN, BOUNCED, EXPIRED, CANCELLED, SKIPPED = (
 DISCARDED = "discarded"  # the reason of a dead letter that a person has discarded
 
 MOVES: dict[str, frozenset[str]] = {
-    WAITING: frozenset({QUEUED, DELIVERED, EXPIRED, CANCELLED, SKIPPED}),  # delivered: a due in-app item
-    QUEUED: frozenset({SENDING, WAITING, EXPIRED, CANCELLED, SKIPPED}),
+    # Delivered: a due in-app item; or the try before got through after all, as the provider tells later
+    WAITING: frozenset({QUEUED, DELIVERED, OPENED, CLICKED, EXPIRED, CANCELLED, SKIPPED}),
+    QUEUED: frozenset({SENDING, WAITING, DELIVERED, OPENED, CLICKED, EXPIRED, CANCELLED, SKIPPED}),
     # Expired: claimed too late
     SENDING: frozenset({SENT, DELIVERED, WAITING, QUEUED, FAILED, UNKNOWN, SKIPPED, EXPIRED}),
     SENT: frozenset({DELIVERED, OPENED, CLICKED, BOUNCED, FAILED}),
@@ -26,7 +27,8 @@ MOVES: dict[str, frozenset[str]] = {
     OPENED: frozenset({CLICKED}),
     CLICKED: frozenset(),
     FAILED: frozenset({QUEUED, SENDING}),  # sending: claimed by a job that RQ's own tools requeued
-    UNKNOWN: frozenset({QUEUED, SENDING}),
+    # Settled by the provider's word, or retried
+    UNKNOWN: frozenset({QUEUED, SENDING, SENT, DELIVERED, OPENED, CLICKED, BOUNCED, FAILED}),
     BOUNCED: frozenset(),
     EXPIRED: frozenset(),
     CANCELLED: frozenset(),

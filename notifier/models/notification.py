@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, text, true
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, Text, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.ground.clock import now
@@ -15,6 +15,9 @@ from notifier.models.types import STORED_USER_ID, EncryptedJSON, EncryptedText, 
 _DEAD = "status IN ('failed', 'unknown') AND reason IS NULL"  # a discarded delivery has that as its reason
 _LATER = "send_at IS NOT NULL"
 _HELD = "status = 'waiting' AND held_for IS NOT NULL"
+_KEPT = "applied_at IS NULL"
+_OF_ADDRESS = "status IN ('stopped', 'started')"
+_OF_NOBODY = "delivery_id IS NULL"
 
 
 class Notification(Base):
@@ -165,25 +168,47 @@ class Attempt(Base):
 
 
 class Receipt(Base):
-    """A provider's later report about a send, kept even before the send is recorded. Unique, so a repeat is harmless.
+    """What a provider says later of a send: one event, and what it was applied to. Unique, so a repeat is harmless.
 
-    No adapter reads such reports yet, so the table is empty.
+    `provider` is the account, `status` the event's kind (`channels.receipts.Kind`). `reference`: the delivery's id, as
+    the provider said it back; `delivery_id`: the delivery that it was found to be about. `digest`: keyed, of the
+    address, where the provider names it. `applied_at` None: kept until its delivery is known or has been recorded.
+    `wake_at`: when the scheduler looks for it again; None: never.
     """
 
     __tablename__ = "receipt"
     __table_args__ = (
         Index("uq_receipt_event", "provider", "event_id", unique=True),
         Index("ix_receipt_provider_message_id", "provider_message_id"),
+        Index(
+            "ix_receipt_kept", "reference", sqlite_where=text(_KEPT), postgresql_where=text(_KEPT)
+        ),  # one statement for each batch that is recorded
+        Index(
+            "ix_receipt_wake_at",
+            "wake_at",
+            sqlite_where=text("wake_at IS NOT NULL"),
+            postgresql_where=text("wake_at IS NOT NULL"),
+        ),
+        Index("ix_receipt_digest", "digest", sqlite_where=text(_OF_ADDRESS), postgresql_where=text(_OF_ADDRESS)),
+        Index("ix_receipt_of_nobody", "received_at", sqlite_where=text(_OF_NOBODY), postgresql_where=text(_OF_NOBODY)),
     )
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     provider: Mapped[str] = mapped_column(String(64))
+    channel: Mapped[str] = mapped_column(String(32))
     event_id: Mapped[str] = mapped_column(String(255))
-    provider_message_id: Mapped[str] = mapped_column(String(255))
+    provider_message_id: Mapped[str | None] = mapped_column(String(255))
+    reference: Mapped[UUID | None] = mapped_column()
     delivery_id: Mapped[UUID | None] = mapped_column(ForeignKey("delivery.id", ondelete="CASCADE"), index=True)
     status: Mapped[str] = mapped_column(String(16))
+    code: Mapped[str | None] = mapped_column(String(64))
+    by: Mapped[str] = mapped_column(String(8), default="unknown")
+    digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     detail: Mapped[dict[str, Any]] = mapped_column(PlainJSON, default=dict)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    applied_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    wake_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Capture(Base):

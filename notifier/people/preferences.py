@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, scoped_session
 
 from notifier.core.choices import FIELDS_OF_KEYS, Document, Switch, differences, taken_back, with_switch, without_empty
 from notifier.core.errors import Rejected
@@ -25,6 +24,7 @@ from notifier.people import quiet
 from notifier.people.given_choices import CLEAN, clean
 
 API = "api"  # the source of what keys change
+PROVIDER = "provider"  # and of what people have told a provider
 Conditions = Sequence[sa.ColumnElement[bool]]
 
 _DISTURBED_BY = {"quiet_hours", "mute_until", "time_zone"}  # the choices about when a person may be disturbed
@@ -93,42 +93,79 @@ def undo(user_id: str, events: tuple[int, int], *, source: str, conditions: Cond
     return Saved(saved.document, saved.events, tuple(left))
 
 
+def withdraw(wishes: Mapping[str, Collection[tuple[str, str]]], *, source: str) -> None:
+    """Switches categories off on channels, each with all that is below it: person → pairs of category and channel.
+
+    Inside the caller's transaction; a constant number of statements, none without wishes. Who is gone is left out.
+    """
+    if not wishes:
+        return
+    categories = {row.key: row.category for row in db.session.execute(sa.select(EventType.key, EventType.category))}
+
+    def _withdrawn(user_id: str, document: Document) -> Document:
+        for category, channel in sorted(wishes[user_id]):
+            off = Switch(is_on=False, category=category, channel=channel)
+            document = with_switch(document, off, categories=categories, columns=())
+        return document
+
+    _rewrite_each(wishes, source, _withdrawn)
+
+
 @retried
 def _rewrite(user_id: str, source: str, rewritten: Callable[[Document], Document], conditions: Conditions) -> Saved:
-    with transaction() as session:
-        if (
-            session.scalar(sa.select(User.id).where(User.id == user_id, *conditions).with_for_update(key_share=True))
-            is None
-        ):
-            raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
-        row = session.get(Preference, user_id, populate_existing=True)
-        before = dict(row.document) if row else {}
-        after = without_empty(rewritten(before))
-        changes = differences(before, after)
-        if not changes:
-            return Saved(after)
-        people_cache.changing([user_id], is_consent=True)
-        _store(session, user_id, row, after)
-        at = now()
-        changed = [change["choice"] for change in changes]
-        digests.hasten(user_id, changed)
-        if _DISTURBED_BY & set(changed):
+    with transaction():
+        saved = _rewrite_each([user_id], source, lambda _, document: rewritten(document), conditions)
+    if user_id not in saved:
+        raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
+    return saved[user_id]
+
+
+def _rewrite_each(
+    user_ids: Collection[str], source: str, rewritten: Callable[[str, Document], Document], conditions: Conditions = ()
+) -> dict[str, Saved]:
+    """Those of the people who exist and for whom the conditions hold, with the document that each has now."""
+    session = db.session
+    chosen = sa.select(User.id).where(User.id.in_(user_ids), *conditions).order_by(User.id)
+    found = session.scalars(chosen.with_for_update(key_share=True)).all()
+    stored = {
+        row.user_id: row
+        for row in session.scalars(
+            sa.select(Preference).where(Preference.user_id.in_(found)).execution_options(populate_existing=True)
+        )
+    }
+    before = {user_id: dict(stored[user_id].document) if user_id in stored else {} for user_id in found}
+    after = {user_id: without_empty(rewritten(user_id, before[user_id])) for user_id in found}
+    changes = {user_id: differences(before[user_id], after[user_id]) for user_id in found}
+    changed = {user_id: lines for user_id, lines in changes.items() if lines}
+    saved = {user_id: Saved(after[user_id]) for user_id in found}
+    if not changed:
+        return saved
+    people_cache.changing(changed, is_consent=True)
+    at = now()
+    events: dict[str, list[ConsentEvent]] = {}
+    for user_id, lines in changed.items():
+        _store(user_id, stored.get(user_id), after[user_id])
+        choices = [line["choice"] for line in lines]
+        digests.hasten(user_id, choices)
+        if _DISTURBED_BY & set(choices):
             quiet.wake([user_id])
-        events = [ConsentEvent(user_id=user_id, source=source, change=change, at=at) for change in changes]
-        session.add_all(events)
+        events[user_id] = [ConsentEvent(user_id=user_id, source=source, change=line, at=at) for line in lines]
         # People's own changes are in their history, and are erased with them
         if source == API and not is_of_tests(user_id):
-            audit.write("preferences.changed", user_id, after={"choices": changed})
-        session.flush()
-        # Nobody else writes lines of this person meanwhile: between them are no others
-        ids = [event.id for event in events]
-    return Saved(after, (min(ids), max(ids)))
+            audit.write("preferences.changed", user_id, after={"choices": choices})
+        session.add_all(events[user_id])
+    session.flush()
+    # Nobody else writes lines of these people meanwhile: between the first and the last are no others of theirs
+    return saved | {
+        user_id: Saved(after[user_id], (min(one.id for one in lines), max(one.id for one in lines)))
+        for user_id, lines in events.items()
+    }
 
 
-def _store(session: scoped_session[Session], user_id: str, row: Preference | None, document: Document) -> None:
+def _store(user_id: str, row: Preference | None, document: Document) -> None:
     # The user's row is locked, so nobody else makes or changes this one meanwhile.
     if row is None:
-        session.add(Preference(user_id=user_id, document=document, version=1))
+        db.session.add(Preference(user_id=user_id, document=document, version=1))
     else:
         row.document, row.version, row.updated_at = document, row.version + 1, now()
 

@@ -1,23 +1,111 @@
-"""Suppressions: what holds messages back from an address, whoever gives it.
+"""Suppressions: what holds messages back from an address, whoever gives it. Bounces, complaints, STOP, unsubscribing.
 
-Called by the console, where an operator lifts one after hearing that an address can be reached again; by the
-unsubscribe link of an address that is stored with no person; and wherever an address is shown to be reached again.
+Called by `pipeline.delivery` with what providers say, at once or later; by the console, where an operator lifts them
+after hearing that an address can be reached again; by the unsubscribe link of an address that is stored with no person;
+and wherever an address is shown to be reached again.
 """
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from notifier.core.errors import Rejected
+from notifier.core.facts import of_channel
 from notifier.ground.clock import now
 from notifier.ground.database import insert, transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import audit
 from notifier.models import Address, Suppression
 
-UNSUBSCRIBED = "unsubscribed"
 BOUNCED = "*"  # the scope of a suppression that holds for everything
+COMPLAINED_OF = ("marketing", "social")  # never what somebody waits for: a code, a receipt, an alarm
+UNSUBSCRIBED, COMPLAINED, STOPPED = "unsubscribed", "complained", "stopped"
+_LONGEST_REASON = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """An address that will never work. `id` None: it came with a notification and is stored nowhere. `channel`: whose
+    addresses it belongs to, not one that borrows them.
+    """
+
+    id: UUID | None
+    digest: bytes
+    channel: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An address that is held back for a category, or for a channel (`core.facts.of_channel`)."""
+
+    digest: bytes
+    channel: str
+    scope: str
+    reason: str
+
+
+def switch_off(dead: Collection[Dead]) -> None:
+    """Switches addresses off with the provider's word for it, and remembers them, should they be given again. Inside
+    the caller's transaction; none without any, else one statement and one for each reason.
+    """
+    reasons: dict[str, list[UUID]] = {}
+    for one in dead:
+        if one.id is not None:
+            reasons.setdefault(one.reason[:_LONGEST_REASON], []).append(one.id)
+    for reason, ids in sorted(reasons.items()):
+        db.session.execute(
+            sa.update(Address)
+            .where(Address.id.in_(sorted(ids)))
+            .values(disabled_at=now(), disabled_reason=reason)
+            .execution_options(synchronize_session=False)
+        )
+    hold(Hold(one.digest, one.channel, BOUNCED, one.reason) for one in dead)
+
+
+def hold(holds: Iterable[Hold]) -> None:
+    """Inside the caller's transaction; one statement, none without any. A later reason replaces the one before."""
+    at = now()
+    rows = {
+        (one.digest, one.scope): {
+            "digest": one.digest,
+            "scope": one.scope,
+            "channel": one.channel,
+            "reason": one.reason[:_LONGEST_REASON],
+            "created_at": at,
+        }
+        for one in holds
+    }
+    if not rows:
+        return
+    statement = insert(Suppression)
+    again = statement.on_conflict_do_update(
+        index_elements=["digest", "scope"], set_={name: statement.excluded[name] for name in ("reason", "created_at")}
+    )
+    db.session.execute(again, [rows[key] for key in sorted(rows)])  # in one order: two batches never deadlock
+
+
+def complain(addresses: Iterable[tuple[bytes, str]]) -> None:
+    """These addresses (digest, channel) have called a message spam."""
+    hold(Hold(digest, channel, scope, COMPLAINED) for digest, channel in addresses for scope in COMPLAINED_OF)
+
+
+def stop(addresses: Iterable[tuple[bytes, str, str]], reason: str = STOPPED) -> None:
+    """These addresses (digest, channel of the address, channel of the message) want nothing more on that channel."""
+    hold(Hold(digest, lender, of_channel(channel), reason) for digest, lender, channel in addresses)
+
+
+def start(addresses: Collection[tuple[bytes, str]]) -> None:
+    """These addresses (digest, channel of the message) take their STOP back. Inside the caller's transaction."""
+    if addresses:
+        keys = sorted((digest, of_channel(channel)) for digest, channel in addresses)
+        db.session.execute(
+            sa.delete(Suppression)
+            .where(sa.tuple_(Suppression.digest, Suppression.scope).in_(keys))
+            .execution_options(synchronize_session=False)
+        )
 
 
 def unsubscribe(digest: bytes, channel: str, category: str) -> None:
@@ -45,10 +133,10 @@ def forget_bounces(digests: Iterable[bytes]) -> None:
 
 
 def lift(user_id: str, address_id: UUID) -> bool:
-    """Forgets what the address bounced with, and switches it on again. False: there was nothing to lift. Raises
-    Rejected('not_found').
+    """Forgets what the address bounced with, complaints and STOP, and switches it on again. False: there was nothing to
+    lift. Raises Rejected('not_found').
 
-    A suppression of a single category is somebody's complaint, and stays: only they can take it back.
+    Where they have unsubscribed, it stays: only they can take that back.
     """
     with transaction() as session:
         address = session.scalar(
@@ -58,13 +146,13 @@ def lift(user_id: str, address_id: UUID) -> bool:
             raise Rejected("not_found", "there is no such address any more")
         held = (
             sa.delete(Suppression)
-            .where(Suppression.digest == address.digest, Suppression.scope == BOUNCED)
-            .returning(Suppression.reason)
+            .where(Suppression.digest == address.digest, Suppression.reason != UNSUBSCRIBED)
+            .returning(Suppression.scope, Suppression.reason)
         )
-        reason = session.scalar(held)
-        if reason is None and address.disabled_at is None:
+        lifted = {row.scope: row.reason for row in session.execute(held)}
+        if not lifted and address.disabled_at is None:
             return False
-        before = {"reason": reason or address.disabled_reason}
+        before = {"reason": lifted.get(BOUNCED) or address.disabled_reason, "lifted": lifted}
         address.disabled_at = address.disabled_reason = None
         audit.write("suppression.lifted", f"{user_id} {address.channel} {address.masked}", before=before)
     return True

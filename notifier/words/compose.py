@@ -35,17 +35,18 @@ class Wanted:
     producer_id: UUID | None = None
 
 
+def may_unsubscribe_from(type: EventType) -> bool:
+    """Not from what was asked for: transactional messages, and the product's own (codes, sign-in links)."""
+    return type.category != "transactional" and not (type.is_internal and type.is_mandatory)
+
+
 def unsubscribe_url(whom: Subject, type: EventType, channel: str, address: AddressFacts | None) -> str | None:
     """The one-click link of a mail. Transactional mails and the product's own (codes, sign-in links) have none: they
     were asked for.
 
     It unsubscribes the person; for an address that only came with the notification, that address.
     """
-    if (
-        type.category == "transactional"
-        or (type.is_internal and type.is_mandatory)
-        or not CHANNELS[channel].shape.has_html
-    ):
+    if not may_unsubscribe_from(type) or not CHANNELS[channel].shape.has_html:
         return None
     if address is not None and address.id is None and whom != NOBODY:
         return current_settings().link("u", tokens.sign_address_unsubscribe(address.digest, type.category, channel))

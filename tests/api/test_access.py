@@ -51,6 +51,15 @@ def test_only_these_calls_are_open_to_everybody(app: APIFlask) -> None:
     assert {path for path, _, view in rules(app) if hasattr(view, "access") and view.access.kind == "public"} == PUBLIC
 
 
+def test_only_the_hooks_are_for_providers(app: APIFlask) -> None:
+    calls = {
+        (method, path)
+        for path, method, view in rules(app)
+        if hasattr(view, "access") and view.access.kind == "provider"
+    }
+    assert calls == {("POST", "/hooks/<account>"), ("GET", "/hooks/<account>")}
+
+
 def test_a_route_without_a_rule_cannot_be_declared() -> None:
     door = Door("open", __name__)
 

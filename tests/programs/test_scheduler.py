@@ -76,6 +76,8 @@ def test_every_periodic_work_has_its_task() -> None:
         "bulk_actions",
         "lay_ghosts",
         "wake_snoozed",
+        "apply_receipts",
+        "prune_receipts",
         "prune",
         "prune_sign_in_links",
         "prune_invitations",

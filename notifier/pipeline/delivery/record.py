@@ -5,24 +5,24 @@ Called by `delivery.deliver` and by the worker's handler in `jobs`.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from itertools import chain
+from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
 
 from notifier.core import lifecycle
-from notifier.core.errors import InvalidRecipient, Misconfigured, Permanent, RateLimited
+from notifier.core.errors import InvalidRecipient, Misconfigured, OptedOut, Permanent, RateLimited
 from notifier.ground.clock import now as clock_now
-from notifier.ground.database import insert, transaction
+from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.ledgers import scores, tallies
 from notifier.ledgers.moves import move_each
-from notifier.models import Address, Attempt, Capture, Delivery, Suppression
+from notifier.models import Address, Attempt, Capture, Delivery
+from notifier.people import suppressions
 from notifier.people.profiles import known_ids
-from notifier.people.suppressions import BOUNCED, forget_bounces
-from notifier.pipeline.delivery import alarm
+from notifier.pipeline.delivery import alarm, receipts
 from notifier.pipeline.delivery.finished import Finished, finished
 from notifier.pipeline.delivery.task import Outcome, Task
 from notifier.pipeline.planning.routing import follow
@@ -49,7 +49,7 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
         sending = sa.select(Delivery.id, Delivery.tries).where(
             Delivery.id.in_([task.delivery.id for task in tasks]), Delivery.status == lifecycle.SENDING
         )
-        held = {tuple(row) for row in session.execute(sending.with_for_update())}
+        held = {tuple(row) for row in session.execute(sending.order_by(Delivery.id).with_for_update())}
         # The others lost their lease and belong to another worker now.
         ours = [one for one in done if (one.task.delivery.id, one.task.delivery.tries) in held]
         if ours:
@@ -65,10 +65,20 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
         scores.count_sent((one.task.notification.user_id, one.task.delivery.channel) for one in ours if one.is_trial)
         _switch_on([one.task for one in ours if one.revives_its_address])
         # Unless the provider calls so many addresses dead that the fault must be ours.
-        dead = [one for one in ours if one.condemns_its_address]
-        _switch_off([one.task for one in dead if one.latest.adapter.scope(one.task.recipient) not in happened], now)
+        condemned = [one for one in ours if one.condemns_its_address]
+        condemned = [one for one in condemned if one.latest.adapter.scope(one.task.recipient) not in happened]
+        suppressions.switch_off([dead for one in condemned if (dead := _dead(one))])
+        stopped = [one for one in ours if isinstance(one.latest.error, OptedOut)]
+        suppressions.stop(
+            (address.digest, address.channel, one.task.delivery.channel)
+            for one in stopped
+            if (address := one.task.address)
+        )
         started = follow([one.task.notification for one in ours])
+        told = receipts.told_already(*_traces([one for one in ours if any(t.adapter.tells for t in one.task.tries)]))
     ring(started)
+    if told:
+        receipts.apply_now(told)
     alarm.tell(happened, [one.task for one in ours])
     for one in ours:
         _log(one)
@@ -118,33 +128,19 @@ def _tallies(tasks: Sequence[Task]) -> dict[str, Tally]:
     return tallies
 
 
-def _switch_off(tasks: Sequence[Task], now: datetime) -> None:
-    """Switches addresses off with the provider's word for it, and remembers them, should they be given again."""
-    if not tasks:
-        return
-    reasons: dict[str, list[Task]] = {}
-    for task in tasks:
-        error = task.tries[-1].error
-        reasons.setdefault(((error.code if error else "") or "invalid_recipient")[:64], []).append(task)
-    rows = []
-    for reason, dead in reasons.items():
-        addresses = [task.address for task in dead if task.address]
-        db.session.execute(
-            sa.update(Address)
-            # None: it came with the notification
-            .where(Address.id.in_([address.id for address in addresses if address.id]))
-            .values(disabled_at=now, disabled_reason=reason)
-            .execution_options(synchronize_session=False)
-        )
-        rows += [
-            {"digest": a.digest, "scope": BOUNCED, "channel": a.channel, "reason": reason, "created_at": now}
-            for a in addresses
-        ]
-    statement = insert(Suppression)
-    again = statement.on_conflict_do_update(
-        index_elements=["digest", "scope"], set_={name: statement.excluded[name] for name in ("reason", "created_at")}
-    )
-    db.session.execute(again, sorted({row["digest"]: row for row in rows}.values(), key=lambda row: str(row["digest"])))
+def _traces(ours: Sequence[Finished]) -> tuple[list[UUID], list[str]]:
+    """By what their providers may have spoken of them already: the delivery's id, and what they called the message."""
+    said = (one.latest.receipt.provider_message_id for one in ours if one.latest.receipt)
+    return [one.task.delivery.id for one in ours], [message_id for message_id in said if message_id]
+
+
+def _dead(one: Finished) -> suppressions.Dead | None:
+    """The address that the provider says will never work."""
+    address, error = one.task.address, one.latest.error
+    if address is None:
+        return None
+    reason = (error.code if error else "") or "invalid_recipient"
+    return suppressions.Dead(address.id, address.digest, address.channel, reason)
 
 
 def _switch_on(tasks: Sequence[Task]) -> None:
@@ -158,4 +154,4 @@ def _switch_on(tasks: Sequence[Task]) -> None:
         .values(disabled_at=None, disabled_reason=None)
         .execution_options(synchronize_session=False)
     )
-    forget_bounces(address.digest for address in addresses)
+    suppressions.forget_bounces(address.digest for address in addresses)

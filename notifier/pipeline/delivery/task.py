@@ -17,6 +17,10 @@ from notifier.core.message import Message, Receipt, Recipient
 from notifier.models import EventType
 from notifier.people.person import GivenAddress
 
+LEASE_LAPSED = (
+    "lease_lapsed"  # the code of an attempt whose worker has died: nobody knows by whom it went out, if it did
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

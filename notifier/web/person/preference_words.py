@@ -26,6 +26,7 @@ SOURCES = {
     "page": "on this page",
     "link": "by the link in a message",
     "one_click": "by one-click unsubscribe",
+    "provider": "by the unsubscribe link of the service that sent it",
     "api": "by the service that notifies you",
 }
 PASSING = "everything but security alerts, urgent messages and messages about your orders"

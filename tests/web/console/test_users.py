@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Address, AuditEntry, Suppression
+from notifier.people import suppressions
 from tests.web.conftest import Visitor
 
 Send = Callable[..., list[Any]]
@@ -74,6 +76,28 @@ def test_an_operator_has_an_address_used_again_after_asking(signed_in: Callable[
     assert "dead@sandbox.test" not in entry.subject
     operator.post(where)
     assert "That address was not held back" in operator.get("/admin/users/zoe").text
+
+
+def test_complaints_and_stops_are_shown_and_lifted_but_not_what_only_the_person_may_take_back(
+    signed_in: Callable[..., Visitor], send: Send, cast: Any
+) -> None:
+    [phone] = db.session.scalars(sa.select(Address).where(Address.user_id == "alice", Address.channel == "sms"))
+    with transaction():
+        suppressions.complain([(phone.digest, "sms")])
+        suppressions.stop([(phone.digest, "sms", "sms")])
+        suppressions.hold([suppressions.Hold(phone.digest, "sms", "system", suppressions.UNSUBSCRIBED)])
+    operator = signed_in("operator")
+    page = " ".join(operator.get("/admin/users/alice").text.split())
+    for words in ("Suppressed on SMS: stopped", "for marketing: complained", "for system: unsubscribed"):
+        assert words in page
+    where = page.split("/lift")[0].rsplit('href="', 1)[1] + "/lift"
+    assert "complained" in operator.get(where).text
+    operator.post(where)
+    [entry] = db.session.scalars(sa.select(AuditEntry).where(AuditEntry.action == "suppression.lifted"))
+    assert entry.before["lifted"] == {"channel:sms": "stopped", "marketing": "complained", "social": "complained"}
+    db.session.rollback()
+    assert [row.scope for row in db.session.scalars(sa.select(Suppression))] == ["system"]
+    assert "/lift" not in operator.get("/admin/users/alice").text
 
 
 def test_a_viewer_may_not_and_a_foreign_address_is_not_found(

@@ -1,0 +1,260 @@
+"""What follows from receipts whose deliveries are known: moves of the lifecycle, counts, the next step of a routing,
+and suppressions by scope.
+
+Called by `delivery.receipts` inside its transaction, with the deliveries locked. A constant number of statements.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.catalogue.known import load_types
+from notifier.channels import CHANNELS
+from notifier.channels.addresses import digest_of
+from notifier.core import lifecycle
+from notifier.core.receipts import BOUNCE, BY_ADDRESS, COMPLAINT, STOP, UNSUBSCRIBE, Folded, Told, fold
+from notifier.core.routing import BEST
+from notifier.core.worlds import is_of_tests
+from notifier.ground.extensions import db
+from notifier.ledgers import scores, tallies
+from notifier.ledgers.moves import Move, move_each
+from notifier.models import Address, Delivery, Notification, Receipt
+from notifier.people import preferences, suppressions
+from notifier.people.person import given_address
+from notifier.people.suppressions import Dead, Hold
+from notifier.pipeline.planning.routing import follow
+from notifier.signals.queueing import Doorbell
+from notifier.words.compose import may_unsubscribe_from
+
+_CONCERNS_ADDRESS = (BOUNCE, COMPLAINT, UNSUBSCRIBE, *BY_ADDRESS)
+_KEPT_AS_THEY_ARE = ("reason", "wake_at", "held_for", "outcome", "code", "failed_at", "failed_type")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One event, as it is stored. `digest`: of the address, where the provider names it."""
+
+    provider: str
+    channel: str
+    event_id: str
+    kind: str
+    at: datetime
+    provider_message_id: str | None = None
+    reference: UUID | None = None
+    digest: bytes | None = None
+    code: str | None = None
+    by: str = "unknown"
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    def told(self, delivery: "sa.Row[Any]") -> Told:
+        known, said = delivery.provider_message_id, self.provider_message_id
+        is_earlier = bool(delivery.tries > 1 and known and said and known != said)
+        return Told(self.kind, self.at, self.by, self.code or "", is_earlier)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A notification, as `routing.follow` asks for it."""
+
+    id: UUID
+    routing: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The address that a delivery went to. `id` and `user_id` None: nobody's, it came with the notification."""
+
+    digest: bytes
+    channel: str
+    id: UUID | None = None
+    user_id: str | None = None
+    works_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What the queues are to be told after the commit: whose turn has come, what is a dead letter now, and what was one
+    before.
+    """
+
+    started: Sequence[Doorbell] = ()
+    dead: Sequence[Doorbell] = ()
+    revived: Sequence[Doorbell] = ()
+
+
+def draw(matched: Sequence[tuple[Word, "sa.Row[Any]"]]) -> Drawn:
+    """The rows are those of `receipts.DELIVERY`."""
+    rows = {row.id: row for _, row in matched}
+    words: dict[UUID, list[Word]] = {}
+    for word, row in matched:
+        words.setdefault(row.id, []).append(word)
+    folded = {key: fold(row.status, [word.told(row) for word in words[key]]) for key, row in rows.items()}
+    moved = {key: one for key, one in folded.items() if one.passed}
+    _count({key: one for key, one in moved.items() if not rows[key].is_test}, rows)
+    routes = [route for key in sorted(rows) if (route := _route(rows[key], folded[key]))]
+    for place in range(max(map(len, routes), default=0)):  # hardly ever more than one
+        move_each([route[place] for route in routes if place < len(route)])
+    _hold_back([(word, row) for word, row in matched if word.kind in _CONCERNS_ADDRESS and not row.is_test])
+    started = follow({_Ended(rows[key].notification_id, rows[key].routing) for key in moved})
+    died = {key: (one.old in lifecycle.DEAD, one.status in lifecycle.DEAD) for key, one in moved.items()}
+    return Drawn(
+        started,
+        dead=[Doorbell.of(rows[key]) for key, change in died.items() if change == (False, True)],
+        revived=[Doorbell.of(rows[key]) for key, change in died.items() if change == (True, False)],
+    )
+
+
+def _route(row: "sa.Row[Any]", folded: Folded) -> list[Move]:
+    """None where the delivery stays as it is."""
+    times = {
+        name: getattr(row, name) or folded.times.get(name)
+        for name in ("sent_at", "delivered_at", "opened_at", "clicked_at")
+    }
+    if folded.has_gone_out and times["sent_at"] is None:
+        times["sent_at"] = min(folded.times.values())
+    if not folded.passed and all(getattr(row, name) == value for name, value in times.items()):
+        return []
+    columns = {name: getattr(row, name) for name in _KEPT_AS_THEY_ARE}
+    if folded.failure is not None:
+        columns = dict.fromkeys(_KEPT_AS_THEY_ARE) | {
+            "outcome": folded.failure.kind,
+            "code": folded.failure.code[:64] or None,
+            "failed_at": folded.failure.at,
+            "failed_type": row.type,
+        }
+    elif folded.passed:
+        columns = dict.fromkeys(_KEPT_AS_THEY_ARE)
+    return [Move(row.id, row.notification_id, old, new, {**columns, **times}) for old, new in pairwise(folded.route)]
+
+
+def _count(moved: Mapping[UUID, Folded], rows: Mapping[UUID, "sa.Row[Any]"]) -> None:
+    """Before the moves: which deliveries are about to be opened is asked of the database."""
+    happened: list[tallies.Happened] = []
+    sent: list[tuple[str, str]] = []
+    for key, one in moved.items():
+        row = rows[key]
+        happened += [
+            (row.channel, event)
+            for event, is_so in (
+                (tallies.SENT, one.has_gone_out),
+                (tallies.DELIVERED, one.has_arrived),
+                (tallies.OPENED, one.has_been_read),
+                (tallies.FAILED, one.has_failed and one.old not in lifecycle.DEAD),
+            )
+            if is_so
+        ]
+        if one.has_gone_out and row.routing == BEST:
+            sent.append((row.user_id, row.channel))
+    tallies.count(happened)
+    scores.count_sent(sent)
+    read = [key for key, one in moved.items() if one.has_been_read and rows[key].routing == BEST]
+    if read:
+        scores.count_opened(sa.select(Delivery.id).where(Delivery.id.in_(read)))
+
+
+# ---- addresses ------------------------------------------------------------------------------------------------------
+
+
+def _hold_back(live: Sequence[tuple[Word, "sa.Row[Any]"]]) -> None:
+    if not live:
+        return
+    types = load_types({row.type for word, row in live if word.kind == UNSUBSCRIBE})
+    dead: list[Dead] = []
+    complained: list[tuple[bytes, str]] = []
+    stopped: list[tuple[bytes, str, str]] = []
+    unsubscribed: list[Hold] = []
+    wishes: dict[str, set[tuple[str, str]]] = {}
+    for (word, row), place in zip(live, _places(live), strict=True):
+        if place is None:
+            continue
+        match word.kind:
+            case "bounced" if place.works_since is None or place.works_since < word.at:
+                dead.append(Dead(place.id, place.digest, place.channel, word.code or BOUNCE))
+            case "complained":
+                complained.append((place.digest, place.channel))
+            case "stopped" if word.digest is None:
+                stopped.append((place.digest, place.channel, row.channel))
+            case "unsubscribed" if row.type in types and may_unsubscribe_from(types[row.type]):
+                if place.user_id is None:
+                    unsubscribed.append(Hold(place.digest, place.channel, row.category, suppressions.UNSUBSCRIBED))
+                else:
+                    wishes.setdefault(place.user_id, set()).add((row.category, row.channel))
+    suppressions.switch_off(dead)
+    suppressions.complain(complained)
+    suppressions.stop(stopped)
+    suppressions.hold(unsubscribed)
+    preferences.withdraw(wishes, source=preferences.PROVIDER)
+
+
+def _places(live: Sequence[tuple[Word, "sa.Row[Any]"]]) -> list[_Place | None]:
+    """Where each went. None for an address that has been changed or removed since: what a provider says of the old one
+    must not hit the new one.
+    """
+    ids = {row.address_id for _, row in live if row.address_id}
+    chosen = sa.select(Address).where(Address.id.in_(ids)).execution_options(populate_existing=True)
+    addresses = {address.id: address for address in db.session.scalars(chosen)} if ids else {}
+    given = _given({row.notification_id for _, row in live if row.address_id is None})
+    return [
+        _stored(word, row, addresses.get(row.address_id))
+        if row.address_id
+        else _came_along(word, row, given.get(row.notification_id))
+        for word, row in live
+    ]
+
+
+def _stored(word: Word, row: "sa.Row[Any]", address: Address | None) -> _Place | None:
+    if address is None or address.masked != row.address_masked or not _is_same(address, word.digest):
+        return None
+    works_since = max((at for at in (address.revived_at, address.confirmed_at) if at), default=None)
+    return _Place(address.digest, address.channel, address.id, address.user_id, works_since)
+
+
+def _came_along(word: Word, row: "sa.Row[Any]", given: Mapping[str, Any] | None) -> _Place | None:
+    address = given_address(given, row.user_id, row.channel)
+    if address is None or word.digest not in (None, address.digest):
+        return None
+    return _Place(address.digest, address.channel)
+
+
+def _given(notifications: Collection[UUID]) -> dict[UUID, Mapping[str, Any]]:
+    if not notifications:
+        return {}
+    rows = db.session.execute(sa.select(Notification.id, Notification.given).where(Notification.id.in_(notifications)))
+    return {row.id: row.given for row in rows if row.given}
+
+
+def _is_same(address: Address, digest: bytes | None) -> bool:
+    """Providers may write it in small letters."""
+    if digest is None or digest == address.digest:
+        return True
+    small = digest_of(address.channel, address.value.casefold(), is_test=is_of_tests(address.user_id))
+    return digest == small
+
+
+def obey_stops(words: Collection[Word]) -> None:
+    """STOP and START of the addresses that these are about: the last one counts, in whatever order they come. Inside
+    the transaction that has stored them; at most three statements.
+    """
+    digests = sorted({word.digest for word in words if word.kind in BY_ADDRESS and word.digest is not None})
+    if not digests:
+        return
+    statement = sa.select(Receipt.digest, Receipt.channel, Receipt.status, sa.func.max(Receipt.at).label("last_at"))
+    latest: dict[tuple[bytes, str], tuple[datetime, bool]] = {}
+    for row in db.session.execute(
+        statement.where(Receipt.digest.in_(digests), Receipt.status.in_(BY_ADDRESS)).group_by(
+            Receipt.digest, Receipt.channel, Receipt.status
+        )
+    ):
+        key, said = (bytes(row.digest), row.channel), (row.last_at, row.status == STOP)
+        latest[key] = max(latest.get(key, said), said)
+    suppressions.stop(
+        (digest, CHANNELS[channel].borrows_from or channel, channel)
+        for (digest, channel), (_, is_stop) in latest.items()
+        if is_stop
+    )
+    suppressions.start([key for key, (_, is_stop) in latest.items() if not is_stop])
