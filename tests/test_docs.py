@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from bench.measures import MEASURES
 from notifier import __main__ as program
 from notifier.channels import ADAPTERS
 from notifier.channels.contract import Adapter
@@ -86,6 +87,12 @@ def test_the_line_that_makes_a_key_makes_one() -> None:
     with contextlib.redirect_stdout(made):
         exec(line)
     assert KeyRing.parse(made.getvalue().strip())
+
+
+def test_every_measurement_is_explained() -> None:
+    document = (ROOT / "docs" / "capacity.md").read_text().partition("## Measurements")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", document, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(rows)) == list(MEASURES)
 
 
 def test_the_procfile_names_every_kind_of_process() -> None:
