@@ -14,8 +14,10 @@ from notifier.channels.adapters.slack import Slack
 from notifier.channels.adapters.sms_twilio import TwilioSms
 from notifier.channels.adapters.teams import Teams
 from notifier.channels.adapters.telegram import Telegram
+from notifier.channels.adapters.voice_twilio import TwilioVoice
 from notifier.channels.adapters.webhook_standard import StandardWebhook
 from notifier.channels.adapters.webpush_vapid import WebPush
+from notifier.channels.adapters.whatsapp_twilio import TwilioWhatsApp
 from notifier.channels.contract import Adapter, Channel, Setting
 from notifier.channels.table import BUILT_IN
 
@@ -25,6 +27,8 @@ ADAPTERS: tuple[type[Adapter], ...] = (
     SendGrid,
     TwilioSms,
     Fcm,
+    TwilioVoice,
+    TwilioWhatsApp,
     StandardWebhook,
     WebPush,
     Slack,

@@ -11,12 +11,10 @@ from notifier.channels.contract import Setting
 from notifier.channels.receipts import Event, HookRequest
 from notifier.channels.table import SMS
 from notifier.channels.wire.http import Http
-from notifier.channels.wire.twilio import SETTINGS, STARTS, TwilioAdapter, events_of_message
+from notifier.channels.wire.twilio import SETTINGS, STARTS, TwilioAdapter, events_of_message, validity
 from notifier.core.message import Message, Receipt, Recipient
-from notifier.ground.clock import now
 from notifier.ground.config import Settings
 
-LONGEST_VALIDITY_S = 36_000
 # A number, a short code, or a name where countries allow one
 _SENDER = re.compile(r"\+?[0-9]{3,15}|(?=.*[A-Za-z])[A-Za-z0-9 +&_-]{1,11}")
 _OTHER_SENDERS = ("TWILIO_VOICE_FROM", "TWILIO_WHATSAPP_FROM")
@@ -69,11 +67,3 @@ class TwilioSms(TwilioAdapter):
 
     def events(self, form: Mapping[str, str], request: HookRequest) -> Sequence[Event]:
         return events_of_message(form, request, of_whatsapp=False, starts=STARTS)
-
-
-def validity(message: Message) -> dict[str, str]:
-    """For how many seconds Twilio may go on trying."""
-    if message.expires_at is None:
-        return {}
-    left_s = int((message.expires_at - now()).total_seconds())
-    return {"ValidityPeriod": str(min(max(left_s, 1), LONGEST_VALIDITY_S))}

@@ -26,9 +26,11 @@ from notifier.core.errors import (
     Retryable,
 )
 from notifier.core.message import Message, Receipt
+from notifier.ground.clock import now
 from notifier.ground.config import Settings
 
 PER_SECOND = 100.0  # calls; beyond them Twilio answers 429 (20429)
+LONGEST_VALIDITY_S = 36_000
 WHATSAPP = "whatsapp:"  # before a number
 PHONE = r"\+[0-9]{5,15}"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -245,6 +247,14 @@ def _with_and_without_port(url: str) -> list[str]:
     host = parts.netloc.removesuffix(f":{parts.port}")
     port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 443)
     return [url, *(parts._replace(netloc=netloc).geturl() for netloc in (host, f"{host}:{port}"))]
+
+
+def validity(message: Message) -> dict[str, str]:
+    """For how many seconds Twilio may go on trying."""
+    if message.expires_at is None:
+        return {}
+    left_s = int((message.expires_at - now()).total_seconds())
+    return {"ValidityPeriod": str(min(max(left_s, 1), LONGEST_VALIDITY_S))}
 
 
 # What is not here (accepted, queued, sending …) is only on its way.
