@@ -34,6 +34,8 @@ def is_suppressed(facts: Facts, channel: ChannelFacts, address: AddressFacts) ->
     """`*` stands for a bounce. A category stands for somebody's complaint, and a channel for their STOP, which are
     never tried again.
     """
+    if not address.suppressed_for:
+        return False
     bounced = set() if may_try_again(facts, channel, address) else {"*"}
     return bool(address.suppressed_for & {facts.type.category, of_channel(channel.name), *bounced})
 

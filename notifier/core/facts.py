@@ -117,4 +117,4 @@ class Facts:
     @property
     def is_limited(self) -> bool:
         """May caps and digests hold it back? Never what is urgent, or of a type that they do not concern."""
-        return self.type.is_limited and self.priority != "urgent"
+        return self.priority != "urgent" and self.type.is_limited

@@ -95,7 +95,7 @@ class Case:
             channel,
             now,
             start,
-            usable(facts, channel),
+            usable(facts, channel) if channel.needs_address else (None,),
             due_at=due_at,
             reason=reason,
             expires_at=start.expires_at,
@@ -162,15 +162,15 @@ def _is_wanted(case: Case) -> No | None:
 
 def _is_sent_by_itself(case: Case) -> No | None:
     facts, category = case.facts, case.facts.type.category
-    frequency = facts.preferences.digest.get(category, "off") if facts.is_limited else "off"
-    if frequency == "off":
+    frequency = facts.preferences.digest.get(category, "off")
+    if frequency == "off" or not facts.is_limited:
         return None
     return _summarised(case, "digest", digest.key_of(category), _digest_due_at(frequency, facts, case.start.at))
 
 
 def _is_under_cap(case: Case) -> No | None:
     facts = case.facts
-    if not facts.is_limited or case.channel.name not in facts.over_cap:
+    if case.channel.name not in facts.over_cap or not facts.is_limited:
         return None
     if facts.preferences.held != "summary":
         return No("cap", "frequency_cap", case.addresses[0], facts.over_cap[case.channel.name].detail)

@@ -41,6 +41,8 @@ def staff_among(batch: Sequence[Item]) -> set[str]:
 
 def shared_out(work: Work, known: Collection[str], protected: Collection[str]) -> Work:
     """With the values given with its recipients: stored where the caller may, otherwise kept with the notification."""
+    if not any(recipient.changes for recipient in work.recipients):
+        return work
     changed, created, given = list[InlineRecipient](), list[InlineRecipient](), dict[str, Given]()
     for recipient in work.recipients:
         if may_change(work.item.caller, recipient, protected):
@@ -60,6 +62,8 @@ def keep_people(works: Sequence[Work]) -> tuple[list[Work], set[str]]:
     overtaken = profiles.create([recipient for work in works for recipient in work.created], actors=actors)
     upserted = profiles.upsert([recipient for work in works for recipient in work.changed], actors=actors)
     moved = {user_id: channels_of(names) for user_id, names in upserted.moved.items()}
+    if not moved:
+        return list(works), overtaken
     return [
         replace(work, moved={one.id: moved[one.id] for one in work.changed if one.id in moved}) for work in works
     ], overtaken
