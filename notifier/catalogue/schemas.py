@@ -163,9 +163,12 @@ def _counted(name: str, keyword: Keyword) -> Keyword:
     part = _A_DESCENT if name in _DESCENDING else 0
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-        _spend(_A_KEYWORD + (_A_PART * len(value) if isinstance(value, dict | list) else 0))
+        work = _A_KEYWORD
+        if isinstance(value, dict | list):
+            work += _A_PART * len(value)
         if isinstance(instance, dict | list):
-            _spend(part * len(instance) + len(instance) // _PARTS_COMPARED)
+            work += part * len(instance) + len(instance) // _PARTS_COMPARED
+        _spend(work)
         for error in keyword(validator, value, instance, schema) or ():
             _spend(_A_DESCENT + len(error.message) // _CHARACTERS_QUOTED)
             yield error

@@ -69,7 +69,7 @@ def cut_for_sms(text: str, longest: int | None) -> str:
 def web_address(text: str) -> str | None:
     """The text if it is an http(s) address, else None."""
     text = text.strip()
-    if not text or len(text) > LONGEST_URL or any(c.isspace() for c in text) or _UNSHOWABLE.search(text):
+    if not text or len(text) > LONGEST_URL or _has_space(text) or _UNSHOWABLE.search(text):
         return None
     try:
         parts = urlsplit(text)
@@ -87,11 +87,15 @@ def action_address(text: str, base: str | None = None) -> str | None:
         text.startswith("/")
         and not text.startswith(("//", "/\\"))
         and len(text) <= LONGEST_URL
-        and not any(c.isspace() for c in text)
+        and not _has_space(text)
         and not _UNSHOWABLE.search(text)
     ):
         return urljoin(base, text) if base else text
     return web_address(text)
+
+
+def _has_space(stripped: str) -> bool:
+    return len(stripped.split(maxsplit=1)) > 1
 
 
 def harmless_html(fragment: str) -> str:
