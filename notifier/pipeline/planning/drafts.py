@@ -3,6 +3,7 @@
 Called by `planning.store`, which may still change a draft before it stores the row.
 """
 
+import operator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -54,21 +55,14 @@ class DeliveryDraft:
             setattr(self, name, value)
 
     def row(self) -> dict[str, Any]:
-        columns = (
-            "id",
-            "notification_id",
-            "channel",
-            "priority",
-            "address_id",
-            "address_masked",
-            "status",
-            "reason",
-            "step",
-            "detail",
-            "provider",
-        )
-        times = ("due_at", "wake_at", "expires_at", "delivered_at", "sent_at", "created_at")
-        return {name: getattr(self, name) for name in (*columns, *times)}
+        return dict(zip(_COLUMNS, _VALUES(self), strict=True))
+
+
+_COLUMNS = (
+    *("id", "notification_id", "channel", "priority", "address_id", "address_masked", "status", "reason", "step"),
+    *("detail", "provider", "due_at", "wake_at", "expires_at", "delivered_at", "sent_at", "created_at"),
+)
+_VALUES = operator.attrgetter(*_COLUMNS)
 
 
 def drafts_of(decided: Decided, now: datetime) -> list[DeliveryDraft]:
