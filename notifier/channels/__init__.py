@@ -6,6 +6,8 @@ adapters of an installation. Knows nothing of notifications or the database.
 
 from notifier.channels.adapters.apprise import Apprise
 from notifier.channels.adapters.discord import Discord
+from notifier.channels.adapters.email_mailgun import Mailgun
+from notifier.channels.adapters.email_postmark import Postmark
 from notifier.channels.adapters.email_sendgrid import SendGrid
 from notifier.channels.adapters.email_ses import Ses
 from notifier.channels.adapters.email_smtp import EmailSmtp
@@ -25,6 +27,8 @@ ADAPTERS: tuple[type[Adapter], ...] = (
     EmailSmtp,
     Ses,
     SendGrid,
+    Postmark,
+    Mailgun,
     TwilioSms,
     Fcm,
     TwilioVoice,

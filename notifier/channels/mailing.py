@@ -14,6 +14,9 @@ from notifier.core.errors import InvalidRecipient
 from notifier.core.message import Message, Recipient
 from notifier.ground.clock import now
 
+# Under this name a provider says back the delivery's id; none of theirs is called so.
+DELIVERY = "notifier_delivery"
+
 _NOBODY = "Notifier <notifier@localhost>"  # in previews, where no sender is set
 
 # A code to sign in with or a link to a new password is used by one person, once: no scanner may open it first, and

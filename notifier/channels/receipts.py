@@ -129,3 +129,13 @@ def moment(value: object, otherwise: datetime) -> datetime:
         return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return otherwise
+
+
+def text(value: object) -> str | None:
+    """A field that should be text; None where it is not."""
+    return value if isinstance(value, str) else None
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """A field that should be an object; an empty one where it is not."""
+    return value if isinstance(value, dict) else {}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from notifier.channels.receipts import LONGEST_AGE, HookRefused, HookRequest, moment
+from notifier.channels.receipts import LONGEST_AGE, HookRefused, HookRequest, mapping, moment, text
 
 NOW = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
 
@@ -37,3 +37,9 @@ def test_a_call_that_was_signed_long_ago_is_refused(seconds: Any) -> None:
 @pytest.mark.parametrize("age", [LONGEST_AGE, timedelta(0), -LONGEST_AGE])
 def test_a_call_that_was_signed_within_five_minutes_is_taken(age: timedelta) -> None:
     HookRequest("POST", "https://notify.test/hooks/x", {}, b"", NOW).check_age(str((NOW - age).timestamp()))
+
+
+@pytest.mark.parametrize("value", [None, 7, True, [], ["x"], "x", {}, {"a": 1}])
+def test_a_field_of_another_type_than_it_should_be_is_none(value: Any) -> None:
+    assert text(value) == (value if type(value) is str else None)
+    assert mapping(value) == (value if type(value) is dict else {})

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from notifier.channels.contract import Setting
-from notifier.channels.mailing import MailAdapter, sender_setting, tracking_setting
-from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind, Unreadable, moment
+from notifier.channels.mailing import DELIVERY, MailAdapter, sender_setting, tracking_setting
+from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind, Unreadable, mapping, moment, text
 from notifier.channels.wire.http import (
     AMBIGUOUS,
     STATUSES,
@@ -30,9 +30,6 @@ from notifier.channels.wire.http import (
 from notifier.channels.wire.mail import Mailbox
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured
 from notifier.core.message import Message, Receipt, Recipient
-
-# Custom arguments come back among the fields of an event: this name is none of SendGrid's.
-_DELIVERY = "notifier_delivery"
 
 _STATUSES: dict[int, Family] = {
     **STATUSES,
@@ -120,7 +117,7 @@ class SendGrid(MailAdapter):
             content.append({"type": "text/html", "value": mail.html})
         tracks = {"enable": self.is_tracked(message)}
         body = {
-            "personalizations": [{"to": [_mailbox(mail.to)], "custom_args": {_DELIVERY: message.delivery_id}}],
+            "personalizations": [{"to": [_mailbox(mail.to)], "custom_args": {DELIVERY: message.delivery_id}}],
             "from": _mailbox(mail.by),
             "subject": mail.subject,
             "content": content,
@@ -176,8 +173,8 @@ def _events(one: Mapping[str, Any], request: HookRequest) -> Iterator[Event]:
     facts: dict[str, Any] = {
         "at": moment(one.get("timestamp"), request.at),
         "provider_message_id": str(one.get("sg_message_id") or "").partition(".")[0] or None,
-        "delivery_id": one[_DELIVERY] if isinstance(one.get(_DELIVERY), str) else None,
-        "address": one["email"] if isinstance(one.get("email"), str) else None,
+        "delivery_id": text(one.get(DELIVERY)),
+        "address": text(one.get("email")),
         "code": reason if word == "dropped" else status or str(one.get("type") or ""),
         "by": "machine" if one.get("sg_machine_open") is True else "unknown",
     }
@@ -203,6 +200,4 @@ def _mailbox(box: Mailbox) -> dict[str, str]:
 
 def _field(response: Response) -> str | None:
     errors = response.json().get("errors")
-    first = errors[0] if isinstance(errors, list) and errors else None
-    field = first.get("field") if isinstance(first, dict) else None
-    return field if isinstance(field, str) else None
+    return text(mapping(errors[0]).get("field")) if isinstance(errors, list) and errors else None

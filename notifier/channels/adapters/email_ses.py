@@ -11,16 +11,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from notifier.channels.contract import Setting
-from notifier.channels.mailing import MailAdapter, sender_setting
-from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind, Misdirected, Unreadable, moment
+from notifier.channels.mailing import DELIVERY, MailAdapter, sender_setting
+from notifier.channels.receipts import (
+    Event,
+    HookRefused,
+    HookRequest,
+    Kind,
+    Misdirected,
+    Unreadable,
+    mapping,
+    moment,
+    text,
+)
 from notifier.channels.wire import amazon
 from notifier.channels.wire.amazon_topic import Topic
 from notifier.channels.wire.http import STATUSES, Family, Http, Response, explain_code, not_understood
 from notifier.core.errors import DeliveryError, Misconfigured, Permanent, RateLimited
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.ground.clock import now
-
-_TAG = "notifier_delivery"
 
 _CODES: dict[str | int, Family] = {
     **amazon.CODES,
@@ -111,7 +119,7 @@ class Ses(MailAdapter):
             "FromEmailAddress": mail.by.address,
             "Destination": {"ToAddresses": [mail.to.address]},
             "Content": {"Raw": {"Data": base64.b64encode(mail.raw).decode()}},
-            "EmailTags": [{"Name": _TAG, "Value": message.delivery_id}],
+            "EmailTags": [{"Name": DELIVERY, "Value": message.delivery_id}],
         }
         if self.options.get("SES_CONFIGURATION_SET"):
             sent["ConfigurationSetName"] = self.options["SES_CONFIGURATION_SET"]
@@ -154,7 +162,7 @@ class Ses(MailAdapter):
                 published.id if number == 0 else f"{published.id}:{number}",
                 kind,
                 moment(_details(told).get("timestamp"), published.at),
-                provider_message_id=_text(mail.get("messageId")),
+                provider_message_id=text(mail.get("messageId")),
                 delivery_id=_delivery(mail),
                 address=address,
                 code=code,
@@ -170,19 +178,18 @@ def _said(told: Mapping[str, Any]) -> list[tuple[Kind, str | None, str]]:
     if word == "Bounce":
         code = f"{details.get('bounceType')}/{details.get('bounceSubType')}"
         recipients = _dicts(details.get("bouncedRecipients"))
-        said = [(_of_bounce(details, one), _text(one.get("emailAddress")), code) for one in recipients]
+        said = [(_of_bounce(details, one), text(one.get("emailAddress")), code) for one in recipients]
         return [(kind, address, code) for kind, address, code in said if kind is not None]
     if word == "Complaint":
         if details.get("complaintFeedbackType") == "not-spam":
             return []
-        addresses = [_text(one.get("emailAddress")) for one in _dicts(details.get("complainedRecipients"))]
+        addresses = [text(one.get("emailAddress")) for one in _dicts(details.get("complainedRecipients"))]
         code = str(details.get("complaintSubType") or details.get("complaintFeedbackType") or "")
         # SES has not even tried, since they complained before
         kinds: tuple[Kind, ...] = ("failed", "complained") if details.get("complaintSubType") else ("complained",)
         return [(kind, address, code) for address in addresses for kind in kinds]
     if word == "Subscription":
-        preferences = details.get("newTopicPreferences")
-        is_over = isinstance(preferences, dict) and preferences.get("unsubscribeAll") is True
+        is_over = mapping(details.get("newTopicPreferences")).get("unsubscribeAll") is True
         return [("unsubscribed", _recipient(told), "")] if is_over else []
     if kind is None:
         return []
@@ -203,29 +210,23 @@ def _word(told: Mapping[str, Any]) -> str:
 
 
 def _details(told: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = told.get("failure" if _word(told) == "Rendering Failure" else _word(told).lower())
-    return found if isinstance(found, dict) else {}
+    return mapping(told.get("failure" if _word(told) == "Rendering Failure" else _word(told).lower()))
 
 
 def _recipient(told: Mapping[str, Any]) -> str | None:
     """Ours have one each."""
     destination = told["mail"].get("destination")
-    return _text(destination[0]) if isinstance(destination, list) and len(destination) == 1 else None
+    return text(destination[0]) if isinstance(destination, list) and len(destination) == 1 else None
 
 
 def _delivery(mail: Mapping[str, Any]) -> str | None:
     """From the tag; without a configuration set, from the Message-ID that we gave it, if the headers are included."""
-    tags = mail.get("tags")
-    tag = tags.get(_TAG) if isinstance(tags, dict) else None
+    tag = mapping(mail.get("tags")).get(DELIVERY)
     if isinstance(tag, list) and tag:
-        return _text(tag[0])
+        return text(tag[0])
     ids = [one.get("value") for one in _dicts(mail.get("headers")) if str(one.get("name")).lower() == "message-id"]
     return str(ids[0]).lstrip("<").partition("@")[0] if ids and str(ids[0]).startswith("<dlv_") else None
 
 
 def _dicts(value: object) -> Iterator[Mapping[str, Any]]:
     return (one for one in value if isinstance(one, dict)) if isinstance(value, list) else iter(())
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
