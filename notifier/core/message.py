@@ -31,6 +31,15 @@ class Push:
     content_available: bool = False
     is_silent: bool = False
 
+    @classmethod
+    def of(cls, said: Mapping[str, Any] | None, priority: str) -> "Push":
+        """As a submission says it: `sound`, `content_available`, `silent`. Left out, the sound is the default one, and
+        none for the priority low.
+        """
+        said = said or {}
+        sound = said.get("sound", None if priority == "low" else "default")
+        return cls(sound, said.get("content_available", False), said.get("silent", False))
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

@@ -31,6 +31,8 @@ class Submission:
 
     `routing` None: the type's. `escalate_after` in seconds. `sequence` orders those of one collapse key.
 
+    `push`: what was said of how phones present it, as `core.message.Push.of` takes it.
+
     `is_perishable`: the producer has said when it expires, and has not left that to the product.
     `idempotency` is (key, digest of the body) when the producer gave a key. `address_id` is set by the
     product alone: it goes to this one address, confirmed or not, and to no other. So is `template_id`: this version,
@@ -51,6 +53,7 @@ class Submission:
     collapse_key: str | None = None
     sequence: int | None = None
     dedupe: bool | None = None
+    push: Mapping[str, Any] | None = None
     template: str | None = None
     idempotency: tuple[str, str] | None = None
     address_id: UUID | None = None

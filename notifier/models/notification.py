@@ -24,8 +24,8 @@ class Notification(Base):
     """One submission for one user. No foreign key to the user: counts outlive an erased person.
 
     `decision` holds the trace of the decision, rule by rule (`core.explain`). `sequence` orders those of one collapse
-    key. `is_perishable`: the producer has set the expiry (older rows count as such). `given`: profile fields that apply
-    to this notification only, before the stored ones.
+    key. `push`: how phones present it, where the producer has said. `is_perishable`: the producer has set the expiry
+    (older rows count as such). `given`: profile fields that apply to this notification only, before the stored ones.
     """
 
     __tablename__ = "notification"
@@ -53,6 +53,7 @@ class Notification(Base):
     routing: Mapped[str] = mapped_column(String(16), default="all")
     collapse_key: Mapped[str | None] = mapped_column(String(255))
     sequence: Mapped[int | None] = mapped_column(BigInteger)
+    push: Mapped[dict[str, Any] | None] = mapped_column(PlainJSON)
     decision: Mapped[list[Any] | None] = mapped_column(PlainJSON)
     send_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

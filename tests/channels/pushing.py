@@ -1,5 +1,5 @@
-"""The two ends of web push that are not ours, after the RFCs and by no library of the sender's: a browser's keys, and
-what a push service checks.
+"""The ends of push that are not ours. Of web push, after the RFCs and by no library of the sender's: a browser's keys,
+and what a push service checks. Of FCM: Google, for tokens and messages.
 """
 
 import base64
@@ -13,6 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.channels.discovery import faults
+
+TOKEN = "ya29.c.t0ken"
+GIVEN = {"access_token": TOKEN, "expires_in": 3599, "token_type": "Bearer"}
+NAME = "projects/shop-1234/messages/0:1500415314455276%31bd1c9631bd1c96"
 
 
 def text(raw: bytes) -> str:
@@ -77,3 +83,34 @@ def read_vapid(authorization: str) -> tuple[dict[str, Any], str]:
     der = encode_dss_signature(int.from_bytes(numbers[:32], "big"), int.from_bytes(numbers[32:], "big"))
     key.verify(der, signed.encode(), ec.ECDSA(hashes.SHA256()))
     return json.loads(raw(signed.split(".")[1])), parts["k"]
+
+
+class Google:
+    """`token` and `message` are what it answers next, as (status, headers, body)."""
+
+    def __init__(self, sink: Any, scheme: str = "https") -> None:
+        self.sink = sink
+        self.url = f"{scheme}://127.0.0.1:{sink.port}"
+        self.token: tuple[int, dict[str, str], Any] = 200, {}, GIVEN
+        self.message: tuple[int, dict[str, str], Any] = 200, {}, {"name": NAME}
+        sink.choose = lambda request: self._answer(*(self.token if request.path == "/token" else self.message))
+
+    def _answer(self, status: int, headers: dict[str, str], body: Any) -> Any:
+        if body is None:
+            return lambda handler, _: setattr(handler, "close_connection", True)
+        return self.sink.answering(status, headers, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+    @property
+    def asked_for_tokens(self) -> list[Any]:
+        return [request for request in self.sink.requests if request.path == "/token"]
+
+    @property
+    def sent(self) -> list[Any]:
+        return [request for request in self.sink.requests if request.path != "/token"]
+
+    @property
+    def bodies(self) -> list[Any]:
+        """What was sent; all of it is what the API describes."""
+        found = [json.loads(request.body) for request in self.sent]
+        assert [faults("fcm.v1", "SendMessageRequest", body) for body in found] == [[] for _ in found]
+        return found

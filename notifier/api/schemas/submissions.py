@@ -58,6 +58,19 @@ def _named(value: Any) -> Any:
 RecipientIn = Annotated[Recipient, BeforeValidator(_named, json_schema_input_type=str | int | Recipient)]
 
 
+class PushIn(Part):
+    """How phones present it."""
+
+    sound: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")] | None = Field(
+        default=None,
+        description="`default`, or the name of a sound that the app brings; null for none. If left out, `default`, and "
+        "none for the priority low.",
+        examples=["default"],
+    )
+    content_available: bool = Field(default=False, description="Wakes the app in the background as well.")
+    silent: bool = Field(default=False, description="Wakes the app and gives it the data; nothing is shown.")
+
+
 class SubmissionIn(Body):
     """One event for 1 to 1,000 people."""
 
@@ -130,6 +143,7 @@ class SubmissionIn(Body):
         "`detail.duplicate_of`. What is for another time, or came to nothing, is no repeat; neither is what goes to "
         "another e-mail address or phone, given inline or corrected by this call.",
     )
+    push: PushIn | None = Field(default=None, description="For the channel `push` alone.")
     idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
         default=None, description="The same as the header."
     )
@@ -153,6 +167,7 @@ class SubmissionIn(Body):
             collapse_key=self.collapse_key,
             sequence=self.sequence,
             dedupe=self.dedupe,
+            push=self.push.model_dump(exclude_unset=True) if self.push else None,
             template=self.template,
             idempotency=idempotency,
         )

@@ -11,10 +11,10 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.catalogue.known import load_types
-from notifier.channels import serving
+from notifier.channels import CHANNELS, serving
 from notifier.channels.contract import Adapter
 from notifier.core.facts import AddressFacts
-from notifier.core.message import Content, Message, Recipient
+from notifier.core.message import Content, Message, Push, Recipient
 from notifier.core.worlds import shown_id
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
@@ -22,6 +22,7 @@ from notifier.models import Address, EventType, Notification, Submission
 from notifier.people.person import GivenAddress, Person, as_given, given_address, load_people
 from notifier.pipeline.delivery.task import Task
 from notifier.pipeline.planning.drafts import ONLY_THROUGH
+from notifier.queries.inbox import unread_of
 from notifier.words.compose import Wanted, put_into_words, unsubscribe_url
 
 THROUGH = "through"  # in a delivery's detail: the account of a provider that somebody chose for another try
@@ -45,7 +46,7 @@ _NOTIFICATION: tuple[sa.Column[Any], ...] = (
         _notification.is_perishable,
         _notification.created_at,
     ),
-    *(_notification.producer_id, _notification.collapse_key),
+    *(_notification.producer_id, _notification.collapse_key, _notification.push),
     Submission.__table__.c.request_id,  # for the log: what became of a request is found by its id
 )
 _ADDRESS: tuple[sa.Column[Any], ...] = (_address.id, _address.channel, _address.value, _address.secret, _address.digest)
@@ -53,7 +54,9 @@ _ADDRESS: tuple[sa.Column[Any], ...] = (_address.id, _address.channel, _address.
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A delivery whose claim may still be taken back, with what decides on that. `person` None: erased meanwhile."""
+    """A delivery whose claim may still be taken back, with what decides on that. `person` None: erased meanwhile.
+    `badge`: the unread items of whom gets a card.
+    """
 
     delivery: sa.Row[Any]
     notification: sa.Row[Any]
@@ -61,6 +64,7 @@ class Claimed:
     address: sa.Row[Any] | GivenAddress | None
     person: Person | None
     adapters: list[Adapter]
+    badge: int | None = None
 
 
 def load(deliveries: Sequence[sa.Row[Any]]) -> list[Claimed]:
@@ -79,6 +83,8 @@ def load(deliveries: Sequence[sa.Row[Any]]) -> list[Claimed]:
     )
     types = load_types(row.type for row in notifications.values())
     persons = persons_of(notifications.values())
+    carded = {notifications[d.notification_id].user_id for d in deliveries if CHANNELS[d.channel].shape.has_card}
+    unread = unread_of(carded) if carded else {}
     found = []
     for delivery in deliveries:
         notification = notifications[delivery.notification_id]
@@ -97,9 +103,9 @@ def load(deliveries: Sequence[sa.Row[Any]]) -> list[Claimed]:
         # Whoever retried it has chosen
         through = [adapter for adapter in adapters if adapter.name == delivery.detail.get(THROUGH)]
         adapters = through or adapters
-        found.append(
-            Claimed(delivery, notification, types[notification.type], address, persons.get(notification.id), adapters)
-        )
+        badge = unread.get(notification.user_id)
+        person, type_ = persons.get(notification.id), types[notification.type]
+        found.append(Claimed(delivery, notification, type_, address, person, adapters, badge))
     return found
 
 
@@ -180,6 +186,8 @@ def _message(claimed: Claimed, person: Person, content: Content | str) -> Messag
         unsubscribe_url=unsubscribe_url(person.subject, claimed.type, delivery.channel, _goes_to(delivery, person)),
         collapse_key=notification.collapse_key,
         expires_at=delivery.expires_at,
+        badge=claimed.badge,
+        push=Push.of(notification.push, notification.priority),
     )
 
 

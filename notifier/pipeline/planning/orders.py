@@ -44,6 +44,7 @@ class Order:
     is_perishable: bool = False
     collapse_key: str | None = None
     sequence: int | None = None
+    push: Mapping[str, Any] | None = None
     submitted_at: datetime | None = None
     address_id: UUID | None = None
     only_through: str | None = None
@@ -80,6 +81,7 @@ class Order:
             is_perishable=submission.is_perishable,
             collapse_key=submission.collapse_key,
             sequence=submission.sequence,
+            push=submission.push,
             address_id=submission.address_id,
             only_through=submission.only_through,
             dedupe_window_s=None if is_ours else repeats.window_s(submission.dedupe, type_.dedupe_window_s),
@@ -105,6 +107,7 @@ class Order:
             "is_perishable": self.is_perishable,
             "collapse_key": self.collapse_key,
             "sequence": self.sequence,
+            "push": self.push,
             "address_id": self.address_id.hex if self.address_id else None,
             "only_through": self.only_through,
             "dedupe_window_s": self.dedupe_window_s,
@@ -130,6 +133,7 @@ class Order:
             is_perishable=packed["is_perishable"],
             collapse_key=packed["collapse_key"],
             sequence=packed["sequence"],
+            push=packed.get("push"),
             submitted_at=submitted_at,
             address_id=UUID(packed["address_id"]) if packed.get("address_id") else None,
             only_through=packed.get("only_through"),
@@ -149,6 +153,7 @@ class Order:
             "routing": self.routing,
             "collapse_key": self.collapse_key,
             "sequence": self.sequence,
+            "push": self.push,
             "send_at": self.send_at,
             "expires_at": self.expires_at,
             "is_perishable": self.is_perishable,

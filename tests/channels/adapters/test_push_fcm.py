@@ -18,50 +18,13 @@ from notifier.channels.adapters.push_fcm import Fcm
 from notifier.channels.wire.http import Http
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
 from notifier.core.message import Push, Receipt, Recipient
-from tests.channels.discovery import faults
 from tests.channels.keys import rsa_key, service_account
+from tests.channels.pushing import GIVEN, NAME, TOKEN, Google
 
 AT = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
-TOKEN = "ya29.c.t0ken"
-GIVEN = {"access_token": TOKEN, "expires_in": 3599, "token_type": "Bearer"}
-NAME = "projects/shop-1234/messages/0:1500415314455276%31bd1c9631bd1c96"
 DEVICE = "fGx0m3Rk7dE:APA91bHPRgkF3"
 FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
-
-
-class Google:
-    """`token` and `message` are what it answers next, as (status, headers, body)."""
-
-    def __init__(self, sink: Any) -> None:
-        self.sink = sink
-        self.token: tuple[int, dict[str, str], Any] = 200, {}, GIVEN
-        self.message: tuple[int, dict[str, str], Any] = 200, {}, {"name": NAME}
-        sink.choose = lambda request: self._answer(*(self.token if request.path == "/token" else self.message))
-
-    def _answer(self, status: int, headers: dict[str, str], body: Any) -> Any:
-        if body is None:
-            return lambda handler, _: setattr(handler, "close_connection", True)
-        return self.sink.answering(status, headers, body if isinstance(body, bytes) else json.dumps(body).encode())
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.sink.port}"
-
-    @property
-    def asked_for_tokens(self) -> list[Any]:
-        return [request for request in self.sink.requests if request.path == "/token"]
-
-    @property
-    def sent(self) -> list[Any]:
-        return [request for request in self.sink.requests if request.path != "/token"]
-
-    @property
-    def bodies(self) -> list[Any]:
-        """What was sent; all of it is what the API describes."""
-        found = [json.loads(request.body) for request in self.sent]
-        assert [faults("fcm.v1", "SendMessageRequest", body) for body in found] == [[] for _ in found]
-        return found
 
 
 @pytest.fixture

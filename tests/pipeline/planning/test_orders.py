@@ -33,6 +33,7 @@ UNLIKE_ANY_DEFAULT = Order(
     is_perishable=True,
     collapse_key="order-1",
     sequence=7,
+    push={"sound": None},
     submitted_at=NOON - timedelta(hours=1),
     address_id=new_id(),
     only_through="main",
@@ -130,6 +131,7 @@ def test_what_needs_no_translation_goes_over_as_it_is() -> None:
         is_perishable=True,
         collapse_key="k",
         sequence=7,
+        push={"sound": None},
         address_id=new_id(),
         only_through="main",
     )
