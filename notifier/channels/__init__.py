@@ -14,6 +14,7 @@ from notifier.channels.adapters.email_smtp import EmailSmtp
 from notifier.channels.adapters.push_fcm import Fcm
 from notifier.channels.adapters.slack import Slack
 from notifier.channels.adapters.sms_twilio import TwilioSms
+from notifier.channels.adapters.sms_vonage import Vonage
 from notifier.channels.adapters.teams import Teams
 from notifier.channels.adapters.telegram import Telegram
 from notifier.channels.adapters.voice_twilio import TwilioVoice
@@ -30,6 +31,7 @@ ADAPTERS: tuple[type[Adapter], ...] = (
     Postmark,
     Mailgun,
     TwilioSms,
+    Vonage,
     Fcm,
     TwilioVoice,
     TwilioWhatsApp,
