@@ -10,7 +10,7 @@ from typing import Any
 
 from notifier.channels import CHANNELS
 from notifier.core.errors import Fault
-from notifier.core.wording import FIELDS, TemplateSource, Words
+from notifier.core.wording import FIELDS, TemplateSource, Words, sources
 from notifier.ground.zones import UTC
 from notifier.words.fallback import find_words
 from notifier.words.grammar import MOST_PARTS
@@ -42,16 +42,17 @@ def faults(contents: Mapping[Place, Words], about: About) -> list[Fault]:
     names: set[str] = set()
     for index, ((_, locale), words) in enumerate(contents.items()):
         for name in FIELDS:
-            source = getattr(words, name) or ""
-            try:
-                parts[locale] = parts.get(locale, 0) + Compiled(source, is_html=name == "html").parts
-                names |= undeclared(source)
-            except TemplateFault as fault:
-                found.append(Fault(f"/contents/{index}/{name}", "template_syntax", fault.message, fault.line))
-                continue
-            line = made_of_data(source) if about.is_mandatory else None
-            if line is not None:
-                found.append(Fault(f"/contents/{index}/{name}", "data_in_host", MESSAGE, line))
+            for before, source in enumerate(sources(name, getattr(words, name) or "")):
+                try:
+                    parts[locale] = parts.get(locale, 0) + Compiled(source, is_html=name == "html").parts
+                    names |= undeclared(source)
+                except TemplateFault as fault:
+                    at = None if fault.line is None else fault.line + before
+                    found.append(Fault(f"/contents/{index}/{name}", "template_syntax", fault.message, at))
+                    continue
+                line = made_of_data(source) if about.is_mandatory else None
+                if line is not None:
+                    found.append(Fault(f"/contents/{index}/{name}", "data_in_host", MESSAGE, line + before))
         if parts.get(locale, 0) > MOST_PARTS_OF_A_LANGUAGE:
             found.append(
                 Fault(
@@ -104,7 +105,7 @@ def _dear(contents: Mapping[Place, Words], about: About, names: set[str]) -> lis
 
 
 def _compiled_once() -> Any:
-    """The same source for nine channels; nothing is kept beyond this check."""
+    """The same source for every channel; nothing is kept beyond this check."""
     made: dict[tuple[str, bool], Compiled] = {}
 
     def compile(source: str, *, is_html: bool = False) -> Compiled:

@@ -20,6 +20,7 @@ from notifier.channels.adapters.telegram import Telegram
 from notifier.channels.adapters.voice_twilio import TwilioVoice
 from notifier.channels.adapters.webhook_standard import StandardWebhook
 from notifier.channels.adapters.webpush_vapid import WebPush
+from notifier.channels.adapters.whatsapp_cloud import WhatsAppCloud
 from notifier.channels.adapters.whatsapp_twilio import TwilioWhatsApp
 from notifier.channels.contract import Adapter, Channel, Setting
 from notifier.channels.table import BUILT_IN
@@ -42,6 +43,7 @@ ADAPTERS: tuple[type[Adapter], ...] = (
     Discord,
     Telegram,
     Apprise,
+    WhatsAppCloud,
 )
 
 # What `migrate` makes once for an installation: the name it is kept under → the setting.

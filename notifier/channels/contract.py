@@ -45,13 +45,15 @@ class Shape:
     ellipsis. `longest_payload`: all that is sent as JSON, in bytes; the submission's data count, and nothing is cut.
 
     `has_card`: shown as a card of title, text, image and action, not as running text. `is_sms`: an SMS, which takes
-    half the room in GSM-7: shortening never leaves that alphabet.
+    half the room in GSM-7: shortening never leaves that alphabet. `has_approved`: its providers send message templates
+    that they have approved.
     """
 
     has_subject: bool = False
     has_html: bool = False
     has_card: bool = False
     is_sms: bool = False
+    has_approved: bool = False
     longest_body: int | None = None
     longest_payload: int | None = None
 

@@ -20,7 +20,9 @@ PUSH = Channel("push", "Mobile push", DEVICE_TOKEN, _PUSHED, every_address=True)
 WEB_PUSH = Channel("webpush", "Browser push", SUBSCRIPTION, _CARD, every_address=True, follows="push")
 WEBHOOK = Channel("webhook", "Webhook", SIGNED_URL, Shape(), every_address=True)
 SLACK = Channel("slack", "Slack", SLACK_TARGET, Shape(has_card=True, longest_body=3000), every_address=True)
-WHATSAPP = Channel("whatsapp", "WhatsApp", PHONE, Shape(longest_body=4096), default_on=False, borrows_from="sms")
+WHATSAPP = Channel(
+    "whatsapp", "WhatsApp", PHONE, Shape(longest_body=4096, has_approved=True), default_on=False, borrows_from="sms"
+)
 VOICE = Channel("voice", "Voice call", PHONE, Shape(longest_body=1000), default_on=False, borrows_from="sms")
 
 BUILT_IN = (INAPP, MAIL, SMS, PUSH, WEB_PUSH, WEBHOOK, SLACK, WHATSAPP, VOICE)

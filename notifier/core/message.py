@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One notification rendered for one channel. Everything is final text; `html` is a whole document."""
+    """One notification rendered for one channel. Everything is final text; `html` is a whole document. `approved`: name
+    and language of a message template that the provider has approved ("order_shipped de"), then its parameters.
+    """
 
     title: str
     body: str
@@ -17,6 +19,7 @@ class Content:
     action_label: str | None = None
     action_url: str | None = None
     image: str | None = None
+    approved: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,3 +94,4 @@ class TemplateContent(Base):
     action_label: Mapped[str | None] = mapped_column(Text)
     action_url: Mapped[str | None] = mapped_column(Text)
     image: Mapped[str | None] = mapped_column(Text)
+    approved: Mapped[str | None] = mapped_column(Text)

@@ -5,7 +5,7 @@ affect the others: it is returned as a `RenderFault` in its place. Nothing here 
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from notifier.channels import CHANNELS
 from notifier.channels.contract import Shape
 from notifier.core.message import Content
-from notifier.core.wording import FIELDS, TemplateSource, Words
+from notifier.core.wording import FIELDS, TemplateSource, Words, sources
 from notifier.words.clean import (
     action_address,
     cut,
@@ -127,22 +127,23 @@ class _Writer:
     compile: Compile
     budget: Budget
 
-    def write(self, field: str, source: str | None, *, is_html: bool = False) -> str:
+    def write(self, field: str, source: str | None, *, is_html: bool = False, lines_before: int = 0) -> str:
         if not source:
             return ""
-        with _told(field):
+        with _told(field, lines_before):
             written = self.compile(source, is_html=is_html).run(self.variables, self.reader, self.budget)
             self.budget.spend(len(written) // _CHARACTERS_CLEANED)
             return written
 
 
 @contextlib.contextmanager
-def _told(field: str) -> Iterator[None]:
-    """Says in which field a fault is."""
+def _told(field: str, lines_before: int = 0) -> Iterator[None]:
+    """Says in which field a fault is, and in which of its lines."""
     try:
         yield
     except TemplateFault as fault:
-        raise _FieldFault(RenderFault(fault.message, field, fault.line, isinstance(fault, TooMuchWork))) from fault
+        line = None if fault.line is None else fault.line + lines_before
+        raise _FieldFault(RenderFault(fault.message, field, line, isinstance(fault, TooMuchWork))) from fault
     except ValueError as fault:  # of a mail's HTML
         raise _FieldFault(RenderFault(str(fault)[:300], field)) from fault
 
@@ -157,15 +158,20 @@ def _render(request: RenderRequest, compile: Compile, budget: Budget) -> Content
         return error.fault
 
 
+def _texts(content: Content) -> dict[str, str | None]:
+    """By field; the parameters of an approved template line by line."""
+    return {**asdict(content), "approved": "\n".join(content.approved)}
+
+
 def _refuse_strange_links(request: RenderRequest, words: Words, fields: Mapping[str, str | None]) -> None:
     """Of a message that nobody can opt out of: links lead where its words or its data say, and to no host put together
     of both.
     """
-    sources = [getattr(words, name) for name in FIELDS]
+    given = [getattr(words, name) for name in FIELDS]
     for name, text in fields.items():
         if (
             text
-            and strange_link(text, sources, (request.data, request.user_name), (request.site_url, request.why_url))
+            and strange_link(text, given, (request.data, request.user_name), (request.site_url, request.why_url))
             is not None
         ):
             raise _FieldFault(RenderFault(MESSAGE, name))
@@ -203,13 +209,25 @@ def _from_words(
         action_label=cut(action_label, LONGEST_TITLE) if action_url else None,
         action_url=action_url,
         image=web_address(write("image", words.image)),
+        approved=_approved(words.approved or "", locale, write) if shape.has_approved else (),
     )
     html = write("html", words.html, is_html=True) if shape.has_html else ""
     if request.is_mandatory:
-        _refuse_strange_links(request, words, {**asdict(content), "html": html})
+        _refuse_strange_links(request, words, {**_texts(content), "html": html})
     if shape.has_html:
         return _as_mail(request, content, html, reader.locale.language, greeting, budget)
     return _as_text(content, shape, is_own=owner == request.channel)
+
+
+def _approved(source: str, locale: str, write: Callable[..., str]) -> tuple[str, ...]:
+    """The name has the words' language where it names none. Without a name there is no template."""
+    name, *parameters = (
+        one_line(write("approved", line, lines_before=before))
+        for before, line in enumerate(sources("approved", source))
+    )
+    if not name:
+        return ()
+    return (name if " " in name else f"{name} {locale.replace('-', '_')}", *parameters)
 
 
 def _from_titles(request: RenderRequest, budget: Budget) -> Content:

@@ -147,8 +147,19 @@ DEAR = "{% for a in range(1000) %}{% for b in range(100) %}{{ b|number }}{% endf
             {("email", "en"): Words("{{ x }}" * 300, "{{ x }}" * 300, html="{{ x }}" * 300, image="{{ x }}" * 300)},
             [("/contents/0", "too_long", None)],
         ),
+        (
+            {("whatsapp", "en"): Words("ok", approved="order_shipped\n{{ id }}\n{% if x %}\n{% endif %}")},
+            [("/contents/0/approved", "template_syntax", 3), ("/contents/0/approved", "template_syntax", 4)],
+        ),
+        (
+            {("whatsapp", "en"): Words("ok", approved=f"order_shipped\n\n{DEAR}")},
+            [("/contents/0/approved", "too_much_work", 3)],
+        ),
     ],
-    ids=["work", "work in one channel", "work in html", "parts", "parts together"],
+    ids=[
+        *("work", "work in one channel", "work in html", "parts", "parts together"),
+        *("a parameter over two lines", "work in a parameter"),
+    ],
 )
 def test_what_takes_too_long_is_named_by_field_and_line_and_neither_saved_nor_published(
     published: int, act: str, contents: Any, faults: list[tuple[str, str, int | None]]

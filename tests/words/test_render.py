@@ -46,6 +46,35 @@ def test_an_sms_has_no_no_break_spaces():
     assert result.body == "9,50 €"
 
 
+@pytest.mark.parametrize(
+    ("approved", "expected"),
+    [
+        (None, ()),
+        ("\n{{ id }}", ()),
+        ("order_shipped\n{{ id }}\n\n{{ when|date }}", ("order_shipped de_AT", "A 1", "", "01.12.2026")),
+        ("order_shipped en_US", ("order_shipped en_US",)),
+    ],
+)
+def test_each_line_of_an_approved_template_is_a_parameter(approved, expected):
+    """Whatever the data hold: a line break in them adds none."""
+    template = source({("whatsapp", "de-AT"): Words("t", "b", approved=approved)})
+    data = {"id": "A\n1", "when": "2026-12-01T09:00:00Z"}
+    result = render([request("whatsapp", template, data, locale="de-AT")])[0]
+    assert isinstance(result, Content)
+    assert result.approved == expected
+
+
+def test_an_approved_template_is_for_the_channel_that_has_them():
+    assert content("sms", Words("t", "b", approved="order_shipped")).approved == ()
+
+
+def test_a_fault_in_a_parameter_is_named_by_its_line():
+    template = source({("whatsapp", "en"): Words("t", "b", approved="order_shipped\n{{ here }}\n{{ missing }}")})
+    result = render([request("whatsapp", template, {"here": 1})])[0]
+    assert isinstance(result, RenderFault)
+    assert (result.field, result.line) == ("approved", 3)
+
+
 def test_one_fault_leaves_the_neighbours_alone():
     good, bad = (
         source({("*", "en"): Words("Hello {{ who }}")}),

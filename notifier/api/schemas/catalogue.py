@@ -27,6 +27,12 @@ class TemplateWords(Part):
     action_label: Source | None = None
     action_url: Source | None = None
     image: Source | None = None
+    approved: Source | None = Field(
+        default=None,
+        description="For WhatsApp: the name of an approved message template (`order_shipped`, with a language if it is "
+        "not that of these words: `order_shipped en_US`; with Twilio its content sid), and in each further line one of "
+        "its parameters.",
+    )
 
 
 class TemplateIn(Body):
@@ -116,6 +122,7 @@ class TemplatePreviewOut(Answer):
     action_label: str | None
     action_url: str | None
     image: str | None
+    approved: list[str] = Field(description="Name and language of the approved message template, then its parameters.")
 
 
 class TemplatePage(Answer):

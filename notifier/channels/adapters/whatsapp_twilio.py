@@ -1,7 +1,9 @@
-"""WhatsApp by Twilio: https://www.twilio.com/docs/whatsapp/api. Text alone, which WhatsApp takes within 24 hours of the
-person's last message (63016 afterwards).
+"""WhatsApp by Twilio: https://www.twilio.com/docs/whatsapp/api. Text, which WhatsApp takes within 24 hours of the
+person's last message (63016 afterwards), or an approved template by its content sid
+(https://www.twilio.com/docs/content/send-templates-created-with-the-content-template-builder).
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +21,7 @@ from notifier.channels.wire.twilio import (
     events_of_message,
     validity,
 )
-from notifier.core.message import Message, Receipt, Recipient
+from notifier.core.message import Content, Message, Receipt, Recipient
 
 LONGEST_BODY = 1600
 # Of SMS Twilio itself keeps who may be written to, and takes YES for START. Here YES answers any question.
@@ -53,9 +55,19 @@ class TwilioWhatsApp(TwilioAdapter):
         fields = {
             "To": WHATSAPP + to.address,
             "From": WHATSAPP + self.sender,
-            "Body": cut(message.content.body, LONGEST_BODY),
+            **_said(message.content),
         }
         return self.create(message, fields | validity(message))
 
     def events(self, form: Mapping[str, str], request: HookRequest) -> Sequence[Event]:
         return events_of_message(form, request, of_whatsapp=True, starts=_STARTS)
+
+
+def _said(content: Content) -> dict[str, str]:
+    """An approved template is one of Twilio's if its name is a content sid; others are Meta's own account's."""
+    name, *parameters = content.approved or ("",)
+    sid = name.partition(" ")[0]
+    if not re.fullmatch(r"HX[0-9a-f]{32}", sid):
+        return {"Body": cut(content.body, LONGEST_BODY)}
+    variables = {str(number): text for number, text in enumerate(parameters, start=1)}
+    return {"ContentSid": sid, "ContentVariables": json.dumps(variables, ensure_ascii=False)}

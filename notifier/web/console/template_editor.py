@@ -45,6 +45,7 @@ class WordsForm(ConsoleForm):
     action_label = StringField("Button", [Length(max=_LONGEST)], filters=[_text])
     action_url = StringField("Link of the button", [Length(max=_LONGEST)], filters=[_text])
     image = StringField("Picture", [Length(max=_LONGEST)], filters=[_text])
+    approved = TextAreaField("Approved template", [Length(max=_LONGEST)], filters=[_text])
     sample = JsonField("Sample data")
     seen = HiddenField()
     shown_as = SelectField("Show as", validate_choice=False)

@@ -47,6 +47,7 @@ _NAMES = {
     "action_url": "link of the button",
     "image": "picture",
     "body": "text",
+    "approved": "approved template",
 }
 
 log = structlog.get_logger()
@@ -92,6 +93,7 @@ def shown(
         "segments": segments(result.body),
         "views": views,
         "image": result.image,
+        "approved": result.approved,
         "action": {"label": result.action_label, "url": result.action_url} if result.action_url else None,
     }
 

@@ -51,6 +51,25 @@ def test_both_numbers_are_whatsapps(sender: str, make: Any, sink: Any, make_mess
     )
 
 
+SID = "HX" + "0123456789abcdef" * 2
+
+
+@pytest.mark.parametrize(
+    ("approved", "said"),
+    [
+        ((f"{SID} de", "A123", "ä"), {"ContentSid": SID, "ContentVariables": '{"1": "A123", "2": "ä"}'}),
+        ((f"{SID} de",), {"ContentSid": SID, "ContentVariables": "{}"}),
+        (("order_shipped de", "A123"), {"Body": "text"}),  # a template of Meta's own
+    ],
+)
+def test_an_approved_template_is_sent_by_its_content_sid(
+    approved: tuple[str, ...], said: dict[str, str], make: Any, sink: Any, make_message: Any
+) -> None:
+    make().send(make_message(content=Content("t", "text", approved=approved)), TO)
+    sent = dict(parse_qsl(sink.requests[0].body.decode(), strict_parsing=True))
+    assert {name: sent.get(name) for name in ("Body", "ContentSid", "ContentVariables") if name in sent} == said
+
+
 def test_a_long_text_is_cut_to_what_twilio_takes(make: Any, sink: Any, make_message: Any) -> None:
     make().send(make_message(content=Content("t", "x" * 4096)), TO)
     body = dict(parse_qsl(sink.requests[0].body.decode()))["Body"]
