@@ -22,7 +22,7 @@ from notifier.channels.contract import Adapter, Setting
 from notifier.channels.receipts import KINDS, Event, HookRefused, HookRequest, Misdirected
 from notifier.channels.serving import Account
 from notifier.channels.table import MAIL, SMS, WHATSAPP
-from notifier.core.errors import OptedOut
+from notifier.core.errors import InvalidRecipient, OptedOut
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.ground.clock import now
 
@@ -43,6 +43,8 @@ class Acme(Adapter):
         answer = self.http.post_json(
             self.options["ACME_URL"], {"to": to.address, "reference": message.delivery_id}, {}
         ).json()
+        if answer.get("dead"):
+            raise InvalidRecipient("nobody there", code="dead")
         if answer.get("stopped"):
             raise OptedOut("they said STOP", code="21610")
         return Receipt("sent", answer["id"])

@@ -28,12 +28,13 @@ _LONGEST_REASON = 64
 @dataclass(frozen=True, slots=True)
 class Dead:
     """An address that will never work. `id` None: it came with a notification and is stored nowhere. `channel`: whose
-    addresses it belongs to, not one that borrows them.
+    addresses it belongs to; `through`: the channel that it will never work on, which may be one that borrows it.
     """
 
     id: UUID | None
     digest: bytes
     channel: str
+    through: str
     reason: str
 
 
@@ -50,10 +51,13 @@ class Hold:
 def switch_off(dead: Collection[Dead]) -> None:
     """Switches addresses off with the provider's word for it, and remembers them, should they be given again. Inside
     the caller's transaction; none without any, else one statement and one for each reason.
+
+    A number that is not on WhatsApp takes SMS all the same: through a channel that borrows the address, that channel
+    alone ends.
     """
     reasons: dict[str, list[UUID]] = {}
     for one in dead:
-        if one.id is not None:
+        if one.id is not None and one.through == one.channel:
             reasons.setdefault(one.reason[:_LONGEST_REASON], []).append(one.id)
     for reason, ids in sorted(reasons.items()):
         db.session.execute(
@@ -62,7 +66,10 @@ def switch_off(dead: Collection[Dead]) -> None:
             .values(disabled_at=now(), disabled_reason=reason)
             .execution_options(synchronize_session=False)
         )
-    hold(Hold(one.digest, one.channel, BOUNCED, one.reason) for one in dead)
+    hold(
+        Hold(one.digest, one.channel, BOUNCED if one.through == one.channel else of_channel(one.through), one.reason)
+        for one in dead
+    )
 
 
 def hold(holds: Iterable[Hold]) -> None:

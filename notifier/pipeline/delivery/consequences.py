@@ -174,7 +174,7 @@ def _hold_back(live: Sequence[tuple[Word, "sa.Row[Any]"]]) -> None:
             continue
         match word.kind:
             case "bounced" if place.works_since is None or place.works_since < word.at:
-                dead.append(Dead(place.id, place.digest, place.channel, word.code or BOUNCE))
+                dead.append(Dead(place.id, place.digest, place.channel, row.channel, word.code or BOUNCE))
             case "complained":
                 complained.append((place.digest, place.channel))
             case "stopped" if word.digest is None:

@@ -140,7 +140,7 @@ def _dead(one: Finished) -> suppressions.Dead | None:
     if address is None:
         return None
     reason = (error.code if error else "") or "invalid_recipient"
-    return suppressions.Dead(address.id, address.digest, address.channel, reason)
+    return suppressions.Dead(address.id, address.digest, address.channel, one.task.delivery.channel, reason)
 
 
 def _switch_on(tasks: Sequence[Task]) -> None:

@@ -422,6 +422,25 @@ def test_a_send_that_is_refused_since_they_said_stop_holds_the_channel_and_keeps
     assert [a.disabled_at for a in rows(Address, user_id="alice", channel="sms")] == [None]
 
 
+def test_a_number_that_is_not_on_whatsapp_takes_sms_all_the_same(
+    submit: Submit, acme: Server, client: FlaskClient
+) -> None:
+    [row] = sent(submit, channel="whatsapp")
+    tell(client, event("bounced", **of(row)), account="acme_whatsapp")
+    assert suppressed() == [("sms", "channel:whatsapp", "bounced")]
+    assert [a.disabled_at for a in rows(Address, user_id="alice", channel="sms")] == [None]
+    assert [(r.status, r.reason) for r in sent(submit, channel="whatsapp")] == [("skipped", "suppressed")]
+    assert [r.status for r in sent(submit, channel="sms")] == ["sent"]
+
+
+def test_a_number_that_whatsapp_refuses_as_dead_takes_sms_all_the_same(submit: Submit, acme: Server) -> None:
+    acme.answer = {"dead": True}
+    assert [r.status for r in sent(submit, channel="whatsapp")] == ["failed"]
+    assert suppressed() == [("sms", "channel:whatsapp", "dead")]
+    acme.answer = {}
+    assert [r.status for r in sent(submit, channel="sms")] == ["sent"]
+
+
 def test_who_unsubscribes_at_the_provider_has_chosen_so(submit: Submit, acme: Server, client: FlaskClient) -> None:
     [row] = sent(submit, type="newsletter", data={"title": "T", "body": "B"})
     tell(client, event("unsubscribed", **of(row)))
