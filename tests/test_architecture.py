@@ -501,6 +501,7 @@ def test_every_requirement_is_imported() -> None:
 
 # Run or loaded by name when the tests run, and so imported nowhere.
 TOOLS = {
+    "flask-cors": "moto's server loads it",
     "mypy": "`make lint` runs it",
     "ruff": "`make lint` runs it",
     "types-jsonschema": "mypy reads it",

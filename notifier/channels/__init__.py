@@ -13,6 +13,7 @@ from notifier.channels.adapters.email_ses import Ses
 from notifier.channels.adapters.email_smtp import EmailSmtp
 from notifier.channels.adapters.push_fcm import Fcm
 from notifier.channels.adapters.slack import Slack
+from notifier.channels.adapters.sms_sns import Sns
 from notifier.channels.adapters.sms_twilio import TwilioSms
 from notifier.channels.adapters.sms_vonage import Vonage
 from notifier.channels.adapters.teams import Teams
@@ -33,6 +34,7 @@ ADAPTERS: tuple[type[Adapter], ...] = (
     Mailgun,
     TwilioSms,
     Vonage,
+    Sns,
     Fcm,
     TwilioVoice,
     TwilioWhatsApp,
