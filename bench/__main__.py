@@ -43,6 +43,7 @@ TARGETS = (
     Target("rules", "cpu_ms", at_most=100),
     Target("singles", "requests/s", at_least=1_500),
     Target("bulks", "recipients/s", at_least=5_000),
+    Target("receipts", "of_bare", at_least=0.5),
     Target("socket", "p99_ms", at_most=100),
     Target("tabs", "p99_ms", at_most=100),
     Target("urgent", "p99_ms", at_most=1_000),

@@ -46,13 +46,16 @@ class Installation:
     def port(self) -> int:
         return int(self.environment["PORT"])
 
-    def start(self, module: str, *arguments: object, told: Any = None) -> Program:
-        return Program(module, *arguments, environment=self.environment, log=self.place / f"{module}.log", told=told)
+    def start(
+        self, module: str, *arguments: object, told: Any = None, more: Mapping[str, str] | None = None
+    ) -> Program:
+        environment = {**self.environment, **(more or {})}
+        return Program(module, *arguments, environment=environment, log=self.place / f"{module}.log", told=told)
 
     @contextlib.contextmanager
-    def web(self) -> Iterator[Program]:
-        """The real web process, ready to answer."""
-        program = self.start("notifier", "web")
+    def web(self, **more: str) -> Iterator[Program]:
+        """The real web process, ready to answer. `more`: settings beside the installation's."""
+        program = self.start("notifier", "web", more=more)
         try:
             wait_until(lambda: _answers(self.port), "the web process answers")
             yield program

@@ -30,7 +30,7 @@ class _Client:
         self.socket.sendall(request)
 
     def receive(self) -> int | None:
-        """The status, once the whole answer is there."""
+        """The status, once the whole answer is there. One without a body (204) may have no length."""
         data = self.socket.recv(1 << 18)
         if not data:
             raise RuntimeError("the web process closed the connection")
@@ -38,7 +38,7 @@ class _Client:
         head, gap, body = self._received.partition(b"\r\n\r\n")
         if not gap:
             return None
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
         if len(body) < length:
             return None
         self._received = b""
@@ -76,7 +76,7 @@ def post(
             status = client.receive()
             if status is not None:
                 latencies.append(time.monotonic() - client.sent_at)
-                if status != 202:
+                if status >= 300:
                     refused[status] = refused.get(status, 0) + 1
                 idle.append(client)
                 busy -= 1

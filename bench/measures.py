@@ -12,7 +12,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from bench import deciding, rows
+from bench import deciding, rows, tell
 from bench.installation import Installation
 from bench.load import percentiles
 from bench.processes import Program, cpu_s, peak_mb, running, wait_until
@@ -21,7 +21,7 @@ from notifier.access import accounts
 from notifier.ground import tokens as signing
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.ground.ids import new_id
+from notifier.ground.ids import new_id, show
 from notifier.models import BulkAction, Delivery
 from notifier.operations import bulk_actions
 from notifier.pipeline.upkeep import due
@@ -218,6 +218,54 @@ def hundreds(stage: Stage) -> Found:
     return _recipients(stage, "many", 100)
 
 
+def receipts(stage: Stage) -> Found:
+    """What providers tell, from 48 clients at once: one event a call, and a hundred. Each is applied."""
+    key = tell.new_key()
+    with stage.installation.web(**tell.settings(key)) as web:
+        bare = _told(stage, web, "bare")
+        one = _told(stage, web, "one", rows.sent("sms", tell.SMS, stage.some(30_000), prefix=PEOPLE, users=CROWD))
+        mails = rows.sent("email", tell.MAIL, stage.some(60_000), prefix=PEOPLE, users=CROWD)
+        many = _told(stage, web, "many", mails, key=key, per_request=100)
+    stage.installation.clear_queues()
+    return {
+        "requests/s": one["rate"],
+        "of_bare": round(one["rate"] / bare["rate"], 2),
+        "events/s": many["rate"],
+        "bare/s": bare["rate"],
+        "bare_cpu_us": bare["cpu_us"],
+        **{name: one[name] for name in ("p50_ms", "p99_ms", "cpu_us")},
+        "event_cpu_us": many["cpu_us"],
+    }
+
+
+def _told(
+    stage: Stage, web: Program, kind: str, ids: Sequence[UUID] = (), *, key: str = "", per_request: int = 1
+) -> Found:
+    told = {"ids": [show("dlv", one) for one in ids], "key": key, "size": per_request}
+    options = ("--port", stage.installation.port, "--seconds", max(2, 6 * stage.scale))
+    before = cpu_s([web.process.pid])
+    answer = stage.installation.start("bench.tell", kind, *options, told=told).answer()
+    if answer["refused"]:
+        raise RuntimeError(f"the web process refused: {answer['refused']}")
+    events = answer["requests"] * per_request
+    if ids:
+        _expect_delivered(ids, events)
+    return {
+        "rate": round(events / answer["seconds"], 1),
+        "cpu_us": _micros(cpu_s([web.process.pid]) - before, events),
+        **{name: answer[name] for name in ("p50_ms", "p99_ms")},
+    }
+
+
+def _expect_delivered(ids: Sequence[UUID], events: int) -> None:
+    delivered = db.session.scalar(
+        sa.select(sa.func.count()).where(Delivery.id.between(ids[0], ids[-1]), Delivery.status == "delivered")
+    )
+    db.session.rollback()
+    if delivered != min(len(ids), events):
+        raise RuntimeError(f"{events} were told of, and {delivered} are delivered")
+
+
 def _recipients(stage: Stage, kind: str, size: int) -> Found:
     with stage.installation.web() as web:
         load = ("--channels", "inapp,email", "--clients", 4, "--size", size, "--seconds", max(2, 5 * stage.scale))
@@ -396,6 +444,7 @@ MEASURES: dict[str, Callable[[Stage], Found]] = {
         singles,
         bulks,
         hundreds,
+        receipts,
         socket,
         inbox,
         tabs,

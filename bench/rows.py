@@ -76,6 +76,12 @@ def fall_due(channel: str, priority: str, count: int, *, prefix: str, users: int
     )
 
 
+def sent(channel: str, provider: str, count: int, *, prefix: str, users: int) -> list[UUID]:
+    """Deliveries that an account has taken, and that it has not told of yet."""
+    state = {"status": "sent", "sent_at": now(), "provider": provider, "tries": 1}
+    return _deliveries(channel, "medium", count, prefix, users, state)
+
+
 def _deliveries(channel: str, priority: str, count: int, prefix: str, users: int, state: dict[str, Any]) -> list[UUID]:
     base = _new_base()
     at = now()

@@ -39,6 +39,7 @@ KINDS: tuple[Kind, ...] = (
 
 # How old a signature with a time in it may be. A call that is older was recorded, and is played again.
 LONGEST_AGE = timedelta(minutes=5)
+MOST_FIELDS = 200  # of a form
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +81,17 @@ class HookRequest:
         return dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
 
     @cached_property
-    def form(self) -> dict[str, str]:
-        """The fields of a form. Raises Unreadable."""
+    def fields(self) -> list[tuple[str, str]]:
+        """The fields of a form, in their order, repeated ones too. Raises Unreadable."""
         try:
-            return dict(parse_qsl(self.body.decode(), keep_blank_values=True, max_num_fields=200))
+            return parse_qsl(self.body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
         except ValueError:
             raise Unreadable("the body is not a form") from None
+
+    @cached_property
+    def form(self) -> dict[str, str]:
+        """The same by name; of repeated ones the last. Raises Unreadable."""
+        return dict(self.fields)
 
     def json(self) -> Any:
         """Raises Unreadable."""

@@ -5,6 +5,7 @@ Called inside the caller's transaction, usually for rows that it has locked. Tel
 having gone out, and which come back.
 """
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,16 +72,22 @@ def move_each(moves: Sequence[Move]) -> None:
     for one in moves:
         if one.old != one.new and not lifecycle.may_move(one.old, one.new):
             raise ValueError(f"a delivery does not move from {one.old} to {one.new}")
-    # On the table: the ORM would treat each row by itself. `status = old`: an IN of varying length is no executemany.
-    values = {name: _bound("new", name) for name in ("status", *moves[0].columns)}
-    still = [_delivery[name] == _bound("still", name) for name in moves[0].still]
-    db.session.connection().execute(
-        sa.update(_deliveries)
-        .where(_delivery.id == sa.bindparam("key"), _delivery.status == sa.bindparam("old"), *still)
-        .values(values),
-        [_parameters(one) for one in moves],
-    )
+    statement = _update(tuple(moves[0].columns), tuple(moves[0].still))
+    db.session.connection().execute(statement, [_parameters(one) for one in moves])
     caps.recount(one.notification_id for one in moves if _concerns_caps(one.old, one.new))
+
+
+@functools.lru_cache(maxsize=64)  # the callers have a handful of shapes, and building one takes as long as running it
+def _update(columns: tuple[str, ...], still: tuple[str, ...]) -> sa.Update:
+    """On the table: the ORM would treat each row by itself. `status = old`: an IN of varying length is no
+    executemany.
+    """
+    unmoved = [_delivery[name] == _bound("still", name) for name in still]
+    return (
+        sa.update(_deliveries)
+        .where(_delivery.id == sa.bindparam("key"), _delivery.status == sa.bindparam("old"), *unmoved)
+        .values({name: _bound("new", name) for name in ("status", *columns)})
+    )
 
 
 def _parameters(one: Move) -> dict[str, Any]:

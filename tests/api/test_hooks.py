@@ -136,7 +136,7 @@ def test_a_call_leaves_neither_addresses_nor_secrets_in_the_clear(
 ) -> None:
     detail = {"to": "alice@example.test", "token": "t0ps3cret", "note": "x\0y"}
     with caplog.at_level(logging.DEBUG):
-        tell(client, {**TOLD, "address": "alice@example.test", "detail": detail})
+        tell(client, {**TOLD, "kind": "complained", "address": "alice@example.test", "detail": detail})
     [row] = rows(Receipt)
     assert row.detail == {"to": "a•••@example.test", "token": "•••", "note": "xy"}
     assert row.digest is not None

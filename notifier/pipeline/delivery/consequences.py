@@ -31,8 +31,9 @@ from notifier.pipeline.planning.routing import follow
 from notifier.signals.queueing import Doorbell
 from notifier.words.compose import may_unsubscribe_from
 
-_CONCERNS_ADDRESS = (BOUNCE, COMPLAINT, UNSUBSCRIBE, *BY_ADDRESS)
-_KEPT_AS_THEY_ARE = ("reason", "wake_at", "held_for", "outcome", "code", "failed_at", "failed_type")
+CONCERNS_ADDRESS = (BOUNCE, COMPLAINT, UNSUBSCRIBE, *BY_ADDRESS)
+# Of what it waited for, and of the try before
+_NOTHING_LEFT = dict.fromkeys(("reason", "wake_at", "held_for", "outcome", "code", "failed_at", "failed_type"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +97,8 @@ def draw(matched: Sequence[tuple[Word, "sa.Row[Any]"]]) -> Drawn:
     folded = {key: fold(row.status, [word.told(row) for word in words[key]]) for key, row in rows.items()}
     moved = {key: one for key, one in folded.items() if one.passed}
     _count({key: one for key, one in moved.items() if not rows[key].is_test}, rows)
-    routes = [route for key in sorted(rows) if (route := _route(rows[key], folded[key]))]
-    for place in range(max(map(len, routes), default=0)):  # hardly ever more than one
-        move_each([route[place] for route in routes if place < len(route)])
-    _hold_back([(word, row) for word, row in matched if word.kind in _CONCERNS_ADDRESS and not row.is_test])
+    _move(rows, folded)
+    _hold_back([(word, row) for word, row in matched if word.kind in CONCERNS_ADDRESS and not row.is_test])
     started = follow({_Ended(rows[key].notification_id, rows[key].routing) for key in moved})
     died = {key: (one.old in lifecycle.DEAD, one.status in lifecycle.DEAD) for key, one in moved.items()}
     return Drawn(
@@ -109,27 +108,38 @@ def draw(matched: Sequence[tuple[Word, "sa.Row[Any]"]]) -> Drawn:
     )
 
 
-def _route(row: "sa.Row[Any]", folded: Folded) -> list[Move]:
-    """None where the delivery stays as it is."""
-    times = {
-        name: getattr(row, name) or folded.times.get(name)
-        for name in ("sent_at", "delivered_at", "opened_at", "clicked_at")
-    }
-    if folded.has_gone_out and times["sent_at"] is None:
-        times["sent_at"] = min(folded.times.values())
-    if not folded.passed and all(getattr(row, name) == value for name, value in times.items()):
-        return []
-    columns = {name: getattr(row, name) for name in _KEPT_AS_THEY_ARE}
+def _move(rows: Mapping[UUID, "sa.Row[Any]"], folded: Mapping[UUID, Folded]) -> None:
+    """One statement; another where one of them goes a way that the lifecycle has only as two moves."""
+    changes = {key: _changes(rows[key], folded[key]) for key in sorted(rows)}
+    # All moves of a batch name the same columns: those that change anywhere
+    names = sorted({name for changed in changes.values() for name in changed})
+    routes = [
+        [
+            Move(key, rows[key].notification_id, old, new, {n: changed.get(n, getattr(rows[key], n)) for n in names})
+            for old, new in pairwise(folded[key].route)
+        ]
+        for key, changed in changes.items()
+        if changed or folded[key].passed
+    ]
+    for place in range(max(map(len, routes), default=0)):
+        move_each([route[place] for route in routes if place < len(route)])
+
+
+def _changes(row: "sa.Row[Any]", folded: Folded) -> dict[str, Any]:
+    """The columns that change, with their values."""
+    wanted: dict[str, Any] = {name: at for name, at in folded.times.items() if getattr(row, name) is None}
+    if folded.has_gone_out and row.sent_at is None:
+        wanted["sent_at"] = min(folded.times.values())
+    if folded.passed:
+        wanted |= _NOTHING_LEFT
     if folded.failure is not None:
-        columns = dict.fromkeys(_KEPT_AS_THEY_ARE) | {
+        wanted |= {
             "outcome": folded.failure.kind,
             "code": folded.failure.code[:64] or None,
             "failed_at": folded.failure.at,
             "failed_type": row.type,
         }
-    elif folded.passed:
-        columns = dict.fromkeys(_KEPT_AS_THEY_ARE)
-    return [Move(row.id, row.notification_id, old, new, {**columns, **times}) for old, new in pairwise(folded.route)]
+    return {name: value for name, value in wanted.items() if getattr(row, name) != value}
 
 
 def _count(moved: Mapping[UUID, Folded], rows: Mapping[UUID, "sa.Row[Any]"]) -> None:

@@ -5,6 +5,7 @@ Called by the hooks' door (`submit`), by `delivery.record` and `upkeep.lapsed` f
 `delivery.consequences` says what follows. Every path takes a list and sends a constant number of statements.
 """
 
+import functools
 import json
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
@@ -32,7 +33,7 @@ from notifier.ground.extensions import db
 from notifier.ground.group_commit import GroupCommit
 from notifier.ground.ids import parse
 from notifier.models import Attempt, Delivery, Notification, Receipt
-from notifier.pipeline.delivery.consequences import Drawn, Word, draw, obey_stops
+from notifier.pipeline.delivery.consequences import CONCERNS_ADDRESS, Drawn, Word, draw, obey_stops
 from notifier.pipeline.delivery.task import LEASE_LAPSED
 from notifier.signals.queueing import forget_failed, restore_failed, ring
 
@@ -54,6 +55,29 @@ DELIVERY: tuple[sa.Column[Any], ...] = tuple(
         *("held_for", "sent_at", "delivered_at", "opened_at", "clicked_at"),
     )
 ) + tuple(_notifications.c[name] for name in ("user_id", "type", "category", "is_test", "routing"))
+
+# Made once: building them takes as long as running them. Without the empty lists, which would keep indexes from being
+# used.
+_BY = {
+    "ids": (_deliveries.c.id, _receipts.c.reference),
+    "messages": (_deliveries.c.provider_message_id, _receipts.c.provider_message_id),
+}
+_GIVEN: tuple[tuple[str, ...], ...] = (("ids",), ("messages",), ("ids", "messages"))
+_LOCKED = {
+    names: sa.select(*DELIVERY)
+    .join(_notifications, _notifications.c.id == _deliveries.c.notification_id)
+    .where(sa.or_(*(_BY[name][0].in_(sa.bindparam(name, expanding=True)) for name in names)))
+    .order_by(_deliveries.c.id)
+    .with_for_update(of=_deliveries, key_share=True)
+    for names in _GIVEN
+}
+_KEPT_ABOUT = {
+    names: sa.select(_receipts.c.id).where(
+        _receipts.c.applied_at.is_(None),
+        sa.or_(*(_BY[name][1].in_(sa.bindparam(name, expanding=True)) for name in names)),
+    )
+    for names in _GIVEN
+}
 
 log = structlog.get_logger()
 
@@ -116,10 +140,14 @@ def _take(calls: Sequence[Call]) -> None:
         rows = [
             {**_columns(words[key]), **_outcome(words[key], found, received_at, received_at)} for key in sorted(words)
         ]
-        stored = insert(_receipts).on_conflict_do_nothing().returning(_receipts.c.provider, _receipts.c.event_id)
-        new = [words[row.provider, row.event_id] for row in session.execute(stored, rows)]
+        new = [words[row.provider, row.event_id] for row in session.execute(_store(db.engine.dialect.name), rows)]
         drawn = _apply(new, found)
     _tell_queues(drawn)
+
+
+@functools.cache
+def _store(_dialect: str) -> Any:
+    return insert(_receipts).on_conflict_do_nothing().returning(_receipts.c.provider, _receipts.c.event_id)
 
 
 def _words(call: Call) -> Iterable[Word]:
@@ -134,7 +162,7 @@ def _words(call: Call) -> Iterable[Word]:
             at=min(at, call.at),
             provider_message_id=_text(event.provider_message_id or "", 255) or None,
             reference=_reference(event.delivery_id),
-            digest=_digest(call.channel, event.address),
+            digest=_digest(call.channel, event.address) if event.kind in CONCERNS_ADDRESS else None,
             code=_text(event.code, 64) or None,
             by=event.by,
             detail=_detail(event.detail),
@@ -162,6 +190,8 @@ def _digest(channel: str, address: str | None) -> bytes | None:
 
 def _detail(detail: Any) -> dict[str, Any]:
     """What is left once addresses and secrets are masked; nothing of what is too long."""
+    if not detail:
+        return {}
     text = json.dumps(masked(dict(detail)), default=str).replace("\\u0000", "")
     clean = text if len(text) <= _LONGEST_DETAIL else "{}"
     return dict(json.loads(clean)) if "\\ud" not in clean else {}
@@ -206,13 +236,12 @@ def _match(words: Collection[Word]) -> _Found:
     """Two statements, the second only where an account has to be looked up among the attempts. All lock deliveries in
     the order of their ids.
     """
-    meant = _any_of(
-        (_deliveries.c.id, {word.reference for word in words if word.reference}),
-        (_deliveries.c.provider_message_id, {word.provider_message_id for word in words if word.provider_message_id}),
-    )
-    statement = sa.select(*DELIVERY).join(_notifications, _notifications.c.id == _deliveries.c.notification_id)
-    locked = statement.order_by(_deliveries.c.id).with_for_update(of=_deliveries, key_share=True)
-    rows = db.session.execute(locked.where(meant)).all() if meant is not None else []
+    ids = {word.reference for word in words if word.reference}
+    messages = {word.provider_message_id for word in words if word.provider_message_id}
+    given: dict[str, list[Any]] = {
+        name: list(values) for name, values in (("ids", ids), ("messages", messages)) if values
+    }
+    rows = db.session.execute(_LOCKED[tuple(given)], given).all() if given else []
     by_message = {(row.provider, row.provider_message_id): row for row in rows if row.provider_message_id}
     found = _Found({row.id: row for row in rows}, by_message, {}, set())
     unsure = {
@@ -225,12 +254,6 @@ def _match(words: Collection[Word]) -> _Found:
             if attempt.code == LEASE_LAPSED:
                 found.lapsed.add(attempt.delivery_id)
     return found
-
-
-def _any_of(*wanted: "tuple[sa.ColumnElement[Any], Collection[Any]]") -> "sa.ColumnElement[bool] | None":
-    """Without the empty lists, which would keep indexes from being used."""
-    given = [column.in_(values) for column, values in wanted if values]
-    return sa.or_(*given) if given else None
 
 
 def _outcome(word: Word, found: _Found, received_at: datetime, now: datetime) -> dict[str, Any]:
@@ -280,10 +303,8 @@ def _tell_queues(drawn: Drawn) -> None:
 
 def told_already(deliveries: Collection[UUID], messages: Collection[str]) -> list[int]:
     """Kept events about these, which have just been sent: their ids. Inside the caller's transaction; one statement."""
-    meant = _any_of((_receipts.c.reference, deliveries), (_receipts.c.provider_message_id, messages))
-    if meant is None:
-        return []
-    return list(db.session.scalars(sa.select(_receipts.c.id).where(_receipts.c.applied_at.is_(None), meant)))
+    given = {name: list(values) for name, values in (("ids", deliveries), ("messages", messages)) if values}
+    return list(db.session.scalars(_KEPT_ABOUT[tuple(given)], given)) if given else []
 
 
 def apply_now(ids: Collection[int]) -> None:

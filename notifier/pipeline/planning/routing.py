@@ -102,13 +102,15 @@ def _lock(notifications: Iterable[Any]) -> dict[UUID, Any]:
     sees the first one's changes. All lock the rows in one order, after their own deliveries.
     """
     wanted = {notification.id for notification in notifications if notification.routing != ALL}
+    if not wanted:
+        return {}
     locked = (
         sa.select(*_NOTIFICATION)
         .where(_notifications.c.id.in_(wanted))
         .order_by(_notifications.c.id)
         .with_for_update(key_share=True)
     )
-    return {row.id: row for row in db.session.execute(locked)} if wanted else {}
+    return {row.id: row for row in db.session.execute(locked)}
 
 
 def rivals(deliveries: Sequence[Any], notifications: Iterable[Any]) -> dict[UUID, str]:
