@@ -64,7 +64,7 @@ hypothesis_settings.load_profile("any machine")
 _KEPT = {"event_type", "template", "template_content", "installation_secret", "alembic_version"}
 _REMEMBERED = (  # what a process remembers for a moment
     *("hints", "providers", "limited_types", "origins", "kept"),
-    *("sign_in_throttle", "sign_ins_waiting", "unchecked"),
+    *("sign_in_throttle", "sign_ins_waiting", "unchecked", "hook_health"),
 )
 CAST = ("alice", "bob", "carol", "dave")
 _ENOUGH_MEMORY = 1 << 30

@@ -25,6 +25,7 @@ from notifier.ground.extensions import db
 from notifier.ledgers import audit
 from notifier.models import Flag, Provider
 from notifier.providers import health
+from notifier.signals import hook_health
 
 REFRESH_S = 5.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # it is part of URLs
@@ -158,7 +159,7 @@ def _told(row: Provider) -> dict[str, Any]:
 
 
 def remove(name: str) -> bool:
-    """With its flag and its breaker: a later account of that name starts without them."""
+    """With its flag, its breaker and what is known of its hook: a later account of that name starts without them."""
     with transaction() as session:
         channel = session.scalar(sa.delete(Provider).where(Provider.name == name).returning(Provider.channel))
         if channel is not None:
@@ -166,6 +167,7 @@ def remove(name: str) -> bool:
             audit.write("provider.removed", name)
     if channel is not None:
         health.forget(name)
+        hook_health.forget(name)
     refresh_now()
     return channel is not None
 

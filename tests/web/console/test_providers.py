@@ -17,6 +17,8 @@ from notifier.ground.extensions import db
 from notifier.models import AuditEntry, Flag, Provider
 from notifier.people import addresses
 from notifier.providers import accounts as providers
+from notifier.signals import hook_health
+from notifier.signals.hook_health import HookHealth
 from tests.running import free_port
 from tests.web.conftest import Visitor
 
@@ -138,13 +140,15 @@ def test_it_is_removed_only_by_its_name(admin: Visitor) -> None:
     assert "spare" not in admin.get("/admin/providers").text
 
 
-def test_its_flag_goes_with_it(admin: Visitor) -> None:
+def test_its_flag_and_what_is_known_of_its_hook_go_with_it(admin: Visitor) -> None:
     providers.add("spare", "smtp", {"SMTP_URL": SECRET})
+    hook_health.note_refused("spare", "it is not signed", "refused")
     admin.post("/admin/providers/flags", {"flag": "email:spare", "percentage": "20"})
     assert db.session.scalars(sa.select(Flag.name)).all() == ["email:spare"]
     admin.post("/admin/providers/spare/remove", {"confirm": "spare"})
     db.session.rollback()
     assert db.session.scalars(sa.select(Flag.name)).all() == []
+    assert hook_health.read(["spare"]) == {"spare": HookHealth()}
 
 
 @pytest.mark.parametrize(
