@@ -20,7 +20,8 @@ from notifier.core.errors import Rejected
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.pipeline.delivery import receipts
-from notifier.providers import accounts, hooks
+from notifier.providers import accounts
+from notifier.signals import hook_health
 
 bp = Door("api_hooks", __name__, url_prefix="/hooks", tag="Receipts")
 
@@ -39,11 +40,12 @@ def receive(account: str) -> Response:
     try:
         events = tuple(adapter.read_receipts(call))
     except Misdirected as error:
-        _note(account, hooks.MISDIRECTED, error)
+        _note(account, "misdirected", error)
         return Response(status=204)
     except HookRefused as error:
         _refuse(account, error)
     receipts.submit(receipts.Call(account, adapter.channel.name, events, call.at))
+    hook_health.note_events(account, {event.kind for event in events}, call.at)
     _count(account, "taken")
     return Response(status=204)
 
@@ -88,17 +90,17 @@ def _request(account: str) -> HookRequest:
 def _refuse(account: str, error: HookRefused) -> NoReturn:
     """Their sentences are for operators: who forges a call learns nothing from the answer."""
     if isinstance(error, Unreadable):
-        _note(account, hooks.UNREADABLE, error)
+        _note(account, "unreadable", error)
         limits.charge_guess()
         raise Rejected("unreadable_receipt", "the body is not what the provider's documents describe")
-    _note(account, hooks.REFUSED, error)
+    _note(account, "refused", error)
     limits.charge_guess()
     raise Rejected("unverified", "this cannot be shown to come from the provider")
 
 
-def _note(account: str, outcome: str, error: HookRefused) -> None:
+def _note(account: str, outcome: hook_health.Outcome, error: HookRefused) -> None:
     _count(account, outcome)
-    hooks.note(account, outcome, str(error))
+    hook_health.note_refused(account, str(error), outcome)
 
 
 def _count(account: str, outcome: str) -> None:

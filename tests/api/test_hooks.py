@@ -15,8 +15,7 @@ from notifier.channels.serving import Account
 from notifier.models import Receipt
 from notifier.pipeline.delivery import receipts
 from notifier.pipeline.delivery.receipts import MOST_AT_ONCE
-from notifier.providers import hooks
-from notifier.providers.hooks import Trouble
+from notifier.signals import hook_health
 from tests.acme import SECRET, Acme, Server, event, signature, tell
 from tests.stored import row_counts, rows
 
@@ -32,6 +31,7 @@ def test_a_call_of_the_providers_is_stored_and_answered_with_204(acme: Server, c
     response = tell(client, TOLD)
     assert (response.status_code, response.data) == (204, b"")
     assert [(r.provider, r.event_id, r.status) for r in rows(Receipt)] == [("acme", "e1", "opened")]
+    assert hook_health.read(["acme"])["acme"].kinds == ("opened",)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,8 @@ def test_what_cannot_be_shown_to_be_the_providers_is_401_and_leaves_no_trace_but
     options = {"body": body} if body is not None else {}
     assert code_of(tell(client, TOLD, headers=headers, **options)) == (401, "unverified")
     assert row_counts() == before
-    assert hooks.trouble(["acme"]) == {"acme": Trouble(refused=1, last="the signature is wrong")}
+    [health] = hook_health.read(["acme"]).values()
+    assert (health.refused.count, health.refused.why, health.not_taken) == (1, "the signature is wrong", 1)
 
 
 def test_the_url_that_is_verified_is_the_one_that_the_provider_was_given(acme: Server, client: FlaskClient) -> None:
@@ -75,7 +76,7 @@ def test_an_account_without_a_secret_hears_nobody(acme: Server, client: FlaskCli
 @pytest.mark.parametrize("body", [b"", b"nonsense", b"[1", b"\xff", b"[" * 100_000])
 def test_a_body_that_is_not_what_the_documents_say_is_400(acme: Server, client: FlaskClient, body: bytes) -> None:
     assert code_of(tell(client, body=body)) == (400, "unreadable_receipt")
-    assert hooks.trouble(["acme"])["acme"].unreadable == 1
+    assert hook_health.read(["acme"])["acme"].unreadable.count == 1
 
 
 def test_a_body_of_ten_megabytes_is_413_with_and_without_its_length(acme: Server, client: FlaskClient) -> None:
@@ -90,7 +91,9 @@ def test_events_of_another_account_are_answered_with_204_and_told_to_operators(
 ) -> None:
     assert tell(client, {**TOLD, "account": "theirs"}).status_code == 204
     assert rows(Receipt) == []
-    assert hooks.trouble(["acme"])["acme"] == Trouble(misdirected=1, last="events of another account")
+    health = hook_health.read(["acme"])["acme"]
+    assert (health.misdirected.count, health.misdirected.why) == (1, "events of another account")
+    assert (health.not_taken, health.event_at) == (1, None)
 
 
 def test_kinds_that_nobody_knows_are_passed_over(acme: Server, client: FlaskClient) -> None:
