@@ -168,7 +168,12 @@ class Adapter:
     @property
     def missing_for_receipts(self) -> list[str]:
         """The names of the settings without which its receipts cannot be verified."""
-        return [setting.name for setting in self.settings if setting.verifies and not self.options.get(setting.name)]
+        return self.unverifiable(self.options)
+
+    @classmethod
+    def unverifiable(cls, options: Mapping[str, str]) -> list[str]:
+        """The names of the settings without which no receipt can be verified, and that are not among the options."""
+        return [setting.name for setting in cls.settings if setting.verifies and not options.get(setting.name)]
 
     @classmethod
     def missing(cls, options: Mapping[str, str]) -> list[str]:

@@ -19,9 +19,19 @@ from notifier.core.routing import (
 ESCALATE_AFTER = timedelta(minutes=15)
 
 
+EVERYTHING = "*"  # the scope of a suppression that holds for all that is sent
+UNSUBSCRIBED = "unsubscribed"  # the reason of a suppression that only the person may take back
+_OF_CHANNEL = "channel:"
+
+
 def of_channel(channel: str) -> str:
     """The scope of a suppression that concerns one channel alone: somebody who has said STOP to SMS may be called."""
-    return f"channel:{channel}"
+    return f"{_OF_CHANNEL}{channel}"
+
+
+def channel_of(scope: str) -> str | None:
+    """The channel that a suppression concerns alone; None: it holds for all, or for a category."""
+    return scope.removeprefix(_OF_CHANNEL) if scope.startswith(_OF_CHANNEL) else None
 
 
 @dataclass(frozen=True, slots=True)

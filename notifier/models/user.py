@@ -139,7 +139,8 @@ class ConsentEvent(Base):
 class Suppression(Base):
     """An address nothing may be sent to any more, for one category or (`*`) for all.
 
-    Keyed by the address's digest, so that it outlives the address and its user.
+    Keyed by the address's digest, so that it outlives the address and its user. `provider`: the account that said so;
+    None: the person themselves, or nobody has noted it.
     """
 
     __tablename__ = "suppression"
@@ -148,4 +149,5 @@ class Suppression(Base):
     scope: Mapped[str] = mapped_column(String(32), primary_key=True)
     channel: Mapped[str] = mapped_column(String(32))
     reason: Mapped[str] = mapped_column(String(64))
+    provider: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from notifier.core import facts
 from notifier.core.errors import Rejected
 from notifier.core.facts import of_channel
 from notifier.ground.clock import now
@@ -19,9 +20,9 @@ from notifier.ground.extensions import db
 from notifier.ledgers import audit
 from notifier.models import Address, Suppression
 
-BOUNCED = "*"  # the scope of a suppression that holds for everything
+BOUNCED = facts.EVERYTHING
 COMPLAINED_OF = ("marketing", "social")  # never what somebody waits for: a code, a receipt, an alarm
-UNSUBSCRIBED, COMPLAINED, STOPPED = "unsubscribed", "complained", "stopped"
+UNSUBSCRIBED, COMPLAINED, STOPPED = facts.UNSUBSCRIBED, "complained", "stopped"
 _LONGEST_REASON = 64
 
 
@@ -29,6 +30,7 @@ _LONGEST_REASON = 64
 class Dead:
     """An address that will never work. `id` None: it came with a notification and is stored nowhere. `channel`: whose
     addresses it belongs to; `through`: the channel that it will never work on, which may be one that borrows it.
+    `provider`: the account that says so.
     """
 
     id: UUID | None
@@ -36,16 +38,20 @@ class Dead:
     channel: str
     through: str
     reason: str
+    provider: str
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """An address that is held back for a category, or for a channel (`core.facts.of_channel`)."""
+    """An address that is held back for a category, or for a channel (`core.facts.of_channel`). `provider`: the account
+    that says so.
+    """
 
     digest: bytes
     channel: str
     scope: str
     reason: str
+    provider: str
 
 
 def switch_off(dead: Collection[Dead]) -> None:
@@ -67,7 +73,13 @@ def switch_off(dead: Collection[Dead]) -> None:
             .execution_options(synchronize_session=False)
         )
     hold(
-        Hold(one.digest, one.channel, BOUNCED if one.through == one.channel else of_channel(one.through), one.reason)
+        Hold(
+            one.digest,
+            one.channel,
+            BOUNCED if one.through == one.channel else of_channel(one.through),
+            one.reason,
+            one.provider,
+        )
         for one in dead
     )
 
@@ -81,6 +93,7 @@ def hold(holds: Iterable[Hold]) -> None:
             "scope": one.scope,
             "channel": one.channel,
             "reason": one.reason[:_LONGEST_REASON],
+            "provider": one.provider,
             "created_at": at,
         }
         for one in holds
@@ -89,19 +102,26 @@ def hold(holds: Iterable[Hold]) -> None:
         return
     statement = insert(Suppression)
     again = statement.on_conflict_do_update(
-        index_elements=["digest", "scope"], set_={name: statement.excluded[name] for name in ("reason", "created_at")}
+        index_elements=["digest", "scope"],
+        set_={name: statement.excluded[name] for name in ("reason", "provider", "created_at")},
     )
     db.session.execute(again, [rows[key] for key in sorted(rows)])  # in one order: two batches never deadlock
 
 
-def complain(addresses: Iterable[tuple[bytes, str]]) -> None:
-    """These addresses (digest, channel) have called a message spam."""
-    hold(Hold(digest, channel, scope, COMPLAINED) for digest, channel in addresses for scope in COMPLAINED_OF)
+def complain(addresses: Iterable[tuple[bytes, str, str]]) -> None:
+    """These addresses (digest, channel, provider) have called a message spam."""
+    hold(
+        Hold(digest, channel, scope, COMPLAINED, provider)
+        for digest, channel, provider in addresses
+        for scope in COMPLAINED_OF
+    )
 
 
-def stop(addresses: Iterable[tuple[bytes, str, str]], reason: str = STOPPED) -> None:
-    """These addresses (digest, channel of the address, channel of the message) want nothing more on that channel."""
-    hold(Hold(digest, lender, of_channel(channel), reason) for digest, lender, channel in addresses)
+def stop(addresses: Iterable[tuple[bytes, str, str, str]], reason: str = STOPPED) -> None:
+    """These addresses (digest, channel of the address, channel of the message, provider) want nothing more on that
+    channel.
+    """
+    hold(Hold(digest, lender, of_channel(channel), reason, provider) for digest, lender, channel, provider in addresses)
 
 
 def start(addresses: Collection[tuple[bytes, str]]) -> None:

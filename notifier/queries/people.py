@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from notifier.channels import CHANNELS
 from notifier.channels.serving import normalise
 from notifier.core.errors import Rejected
+from notifier.core.facts import EVERYTHING, UNSUBSCRIBED, channel_of
 from notifier.core.worlds import MARK
 from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
@@ -27,8 +28,24 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What holds an address back, and for what: all that is sent, one channel of those it serves, or one category
+    (at most one of the two). `reason`: a provider's code for an address that does not work; else complained, stopped
+    or unsubscribed. `provider`: the account that said so (None: the person themselves, or nobody has noted it).
+    `may_be_lifted`: by an operator; where they have unsubscribed, only they can take that back.
+    """
+
+    reason: str
+    since: datetime
+    provider: str | None
+    channel: str | None
+    category: str | None
+    may_be_lifted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AddressLine:
-    """`suppressed`: (scope, reason, since) for each list that holds it: `*` all categories, or one."""
+    """`held`: empty where nothing holds it back."""
 
     id: str
     key: UUID
@@ -39,7 +56,11 @@ class AddressLine:
     verified_at: datetime | None
     disabled_at: datetime | None
     disabled_reason: str | None
-    suppressed: Sequence[tuple[str, str, datetime]]
+    held: Sequence[Held]
+
+    @property
+    def may_be_lifted(self) -> bool:
+        return self.disabled_at is not None or any(one.may_be_lifted for one in self.held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +121,13 @@ def one(user_id: str) -> Person:
         .order_by(Address.channel, Address.id)
         .execution_options(populate_existing=True)
     ).all()
-    held: dict[bytes, list[tuple[str, str, datetime]]] = {}
+    held: dict[bytes, list[Held]] = {}
     for row in db.session.scalars(
         sa.select(Suppression)
         .where(Suppression.digest.in_([address.digest for address in rows]))
         .order_by(Suppression.scope)
     ):
-        held.setdefault(row.digest, []).append((row.scope, row.reason, row.created_at))
+        held.setdefault(row.digest, []).append(_held(row))
     addresses = [
         AddressLine(
             id=show("adr", row.id),
@@ -118,7 +139,7 @@ def one(user_id: str) -> Person:
             verified_at=row.verified_at,
             disabled_at=row.disabled_at,
             disabled_reason=row.disabled_reason,
-            suppressed=held.get(row.digest, []),
+            held=held.get(row.digest, []),
         )
         for row in rows
     ]
@@ -129,3 +150,15 @@ def one(user_id: str) -> Person:
     )
     unread = db.session.scalar(sa.select(InboxState.unread).where(InboxState.user_id == user_id))
     return Person(user, role, addresses, count, unread)
+
+
+def _held(row: Suppression) -> Held:
+    channel = channel_of(row.scope)
+    return Held(
+        reason=row.reason,
+        since=row.created_at,
+        provider=row.provider,
+        channel=channel,
+        category=None if channel or row.scope == EVERYTHING else row.scope,
+        may_be_lifted=row.reason != UNSUBSCRIBED,
+    )

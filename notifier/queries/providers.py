@@ -11,11 +11,14 @@ from notifier.channels.contract import Adapter
 from notifier.core.errors import Rejected
 from notifier.ground.extensions import db
 from notifier.models import Flag, Provider
+from notifier.queries import hooks
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An account. `row` None: it is set by the environment, and cannot be changed here."""
+    """An account. `row` None: it is set by the environment, and cannot be changed here. `lacks`: the settings that its
+    receipts need and that are not given.
+    """
 
     name: str
     adapter: type[Adapter]
@@ -23,6 +26,7 @@ class Line:
     weight: int
     row: Provider | None
     percentage: int
+    lacks: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,8 @@ def by_channel() -> list[ChannelLines]:
 def _line(
     name: str, adapter: type[Adapter], position: int, weight: int, row: Provider | None, flags: Mapping[str, int]
 ) -> Line:
-    return Line(name, adapter, position, weight, row, flags.get(serving.flag_of(adapter.channel.name, name), 100))
+    percentage = flags.get(serving.flag_of(adapter.channel.name, name), 100)
+    return Line(name, adapter, position, weight, row, percentage, hooks.lacking(name, adapter, row))
 
 
 def find(name: str) -> tuple[Provider | None, type[Adapter]]:

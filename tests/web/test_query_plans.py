@@ -16,12 +16,14 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
-from notifier.models import Delivery, Tally
+from notifier.models import Delivery, Receipt, Tally
+from notifier.providers import accounts as providers
 from notifier.queries.search import WINDOW
 from tests.web.conftest import Visitor
 
 HISTORY, DEAD, TALLIES, USERS = 21_000, 1_000, 9_000, 300
-GROWING = {"submission", "notification", "delivery", "attempt", "inbox_item", "tally"}
+RECEIPTS = 12_000
+GROWING = {"submission", "notification", "delivery", "attempt", "receipt", "inbox_item", "tally"}
 MOST_READ = 2 * WINDOW + 100  # rows of one table, by one statement: two deliveries for each notification
 
 Asked = list[tuple[str, Any]]
@@ -33,13 +35,20 @@ pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=Tr
 def much(app: APIFlask) -> Iterator[dict[str, str]]:
     """A history, dead letters and counts of a year. → what stands in the addresses of the pages."""
     producer = keys.create_producer("Shop")
+    providers.add("smtp", "smtp", {"SMTP_URL": "smtp://127.0.0.1:2525"})
     rows.add_people("person", USERS)
     hour = now().replace(minute=0, second=0, microsecond=0)
     counts = [
         {"at": hour - timedelta(hours=n), "channel": "email", "event": "sent", "count": n} for n in range(TALLIES)
     ]
+    told = [
+        {"provider": "smtp", "channel": "email", "event_id": str(n), "at": hour, "received_at": hour, "status": kind}
+        for n in range(RECEIPTS)
+        for kind in ("bounced" if n % 50 == 0 else "delivered",)
+    ]
     with transaction() as session:
         session.execute(sa.insert(Tally), counts)
+        session.execute(sa.insert(Receipt), told)
     rows.add_history(HISTORY, prefix="person", users=USERS)
     rows.add_dead_letters(DEAD, prefix="person", users=USERS)
     dead, about = db.session.execute(
@@ -49,7 +58,7 @@ def much(app: APIFlask) -> Iterator[dict[str, str]]:
     yield {"delivery": show("dlv", dead), "notification": show("ntf", about), "producer": show("prd", producer.id)}
     with transaction() as session:
         # Sooner done than deleting row by row, as is done after every test
-        session.execute(sa.text("TRUNCATE submission, tally CASCADE"))
+        session.execute(sa.text("TRUNCATE submission, tally, receipt CASCADE"))
 
 
 def asked_for(visitor: Visitor, path: str) -> Asked:
@@ -131,6 +140,8 @@ PAGES = (
     "/admin/notifications?producer={producer}",
     "/admin/notifications?user=person7&status=failed&channel=email",
     "/admin/notifications/{notification}",
+    "/admin/providers",
+    "/admin/providers/smtp",
     "/admin/sandbox",
     "/admin/sandbox?channel=email",
 )

@@ -175,8 +175,8 @@ def _hold_back(live: Sequence[tuple[Word, "sa.Row[Any]"]]) -> None:
         return
     types = load_types({row.type for word, row in live if word.kind == UNSUBSCRIBE})
     dead: list[Dead] = []
-    complained: list[tuple[bytes, str]] = []
-    stopped: list[tuple[bytes, str, str]] = []
+    complained: list[tuple[bytes, str, str]] = []
+    stopped: list[tuple[bytes, str, str, str]] = []
     unsubscribed: list[Hold] = []
     wishes: dict[str, set[tuple[str, str]]] = {}
     for (word, row), place in zip(live, _places(live), strict=True):
@@ -184,14 +184,17 @@ def _hold_back(live: Sequence[tuple[Word, "sa.Row[Any]"]]) -> None:
             continue
         match word.kind:
             case "bounced" if place.works_since is None or place.works_since < word.at:
-                dead.append(Dead(place.id, place.digest, place.channel, row.channel, word.code or BOUNCE))
+                reason = word.code or BOUNCE
+                dead.append(Dead(place.id, place.digest, place.channel, row.channel, reason, word.provider))
             case "complained":
-                complained.append((place.digest, place.channel))
+                complained.append((place.digest, place.channel, word.provider))
             case "stopped" if word.digest is None:
-                stopped.append((place.digest, place.channel, row.channel))
+                stopped.append((place.digest, place.channel, row.channel, word.provider))
             case "unsubscribed" if row.type in types and may_unsubscribe_from(types[row.type]):
                 if place.user_id is None:
-                    unsubscribed.append(Hold(place.digest, place.channel, row.category, suppressions.UNSUBSCRIBED))
+                    unsubscribed.append(
+                        Hold(place.digest, place.channel, row.category, suppressions.UNSUBSCRIBED, word.provider)
+                    )
                 else:
                     wishes.setdefault(place.user_id, set()).add((row.category, row.channel))
     suppressions.switch_off(dead)
@@ -253,18 +256,15 @@ def obey_stops(words: Collection[Word]) -> None:
     digests = sorted({word.digest for word in words if word.kind in BY_ADDRESS and word.digest is not None})
     if not digests:
         return
-    statement = sa.select(Receipt.digest, Receipt.channel, Receipt.status, sa.func.max(Receipt.at).label("last_at"))
-    latest: dict[tuple[bytes, str], tuple[datetime, bool]] = {}
-    for row in db.session.execute(
-        statement.where(Receipt.digest.in_(digests), Receipt.status.in_(BY_ADDRESS)).group_by(
-            Receipt.digest, Receipt.channel, Receipt.status
-        )
-    ):
-        key, said = (bytes(row.digest), row.channel), (row.last_at, row.status == STOP)
+    said_by = (Receipt.digest, Receipt.channel, Receipt.status, Receipt.provider)
+    statement = sa.select(*said_by, sa.func.max(Receipt.at).label("last_at")).group_by(*said_by)
+    latest: dict[tuple[bytes, str], tuple[datetime, bool, str]] = {}
+    for row in db.session.execute(statement.where(Receipt.digest.in_(digests), Receipt.status.in_(BY_ADDRESS))):
+        key, said = (bytes(row.digest), row.channel), (row.last_at, row.status == STOP, row.provider)
         latest[key] = max(latest.get(key, said), said)
     suppressions.stop(
-        (digest, CHANNELS[channel].borrows_from or channel, channel)
-        for (digest, channel), (_, is_stop) in latest.items()
+        (digest, CHANNELS[channel].borrows_from or channel, channel, provider)
+        for (digest, channel), (_, is_stop, provider) in latest.items()
         if is_stop
     )
-    suppressions.start([key for key, (_, is_stop) in latest.items() if not is_stop])
+    suppressions.start([key for key, (_, is_stop, _) in latest.items() if not is_stop])

@@ -70,7 +70,7 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
         suppressions.switch_off([dead for one in condemned if (dead := _dead(one))])
         stopped = [one for one in ours if isinstance(one.latest.error, OptedOut)]
         suppressions.stop(
-            (address.digest, address.channel, one.task.delivery.channel)
+            (address.digest, address.channel, one.task.delivery.channel, one.latest.adapter.name)
             for one in stopped
             if (address := one.task.address)
         )
@@ -140,7 +140,8 @@ def _dead(one: Finished) -> suppressions.Dead | None:
     if address is None:
         return None
     reason = (error.code if error else "") or "invalid_recipient"
-    return suppressions.Dead(address.id, address.digest, address.channel, one.task.delivery.channel, reason)
+    channel, provider = one.task.delivery.channel, one.latest.adapter.name
+    return suppressions.Dead(address.id, address.digest, address.channel, channel, reason, provider)
 
 
 def _switch_on(tasks: Sequence[Task]) -> None:

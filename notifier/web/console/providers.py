@@ -3,6 +3,7 @@
 An adapter's declared settings make its form. A secret is never shown again; an empty field leaves it unchanged.
 """
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from notifier.models import Address, Provider
 from notifier.operations import provider_trial
 from notifier.providers import accounts as providers
 from notifier.providers import flags, health
+from notifier.queries import hooks
 from notifier.queries import providers as queries
 from notifier.web.access import allow, page_blueprint
 from notifier.web.forms import ConsoleForm
@@ -83,9 +85,14 @@ def listing() -> ResponseReturnValue:
         states: dict[str, str] | None = health.states()
     except redis.RedisError:
         states = None
-    has_sandbox = not current_settings().is_production
+    channels = queries.by_channel()
+    telling = [line.name for channel in channels for line in channel.accounts if line.adapter.tells]
     return render_template(
-        "admin/providers.html", channels=queries.by_channel(), states=states, has_sandbox=has_sandbox
+        "admin/providers.html",
+        channels=channels,
+        states=states,
+        hook_health=hooks.health_of(telling),
+        has_sandbox=not current_settings().is_production,
     )
 
 
@@ -120,6 +127,7 @@ def create(adapter: str) -> ResponseReturnValue:
 @pages.get("/<name>")
 @allow("viewer")
 def one(name: str) -> ResponseReturnValue:
+    providers.refresh()
     row, model = queries.find(name)
     return _account_page(name, row, model)
 
@@ -128,7 +136,7 @@ def _account_page(
     name: str, row: Provider | None, model: type[Adapter], test_form: DestinationForm | None = None
 ) -> str:
     if row is None:
-        return _page(None, model, name, test_form=test_form)
+        return _page(None, model, name, row=row, test_form=test_form)
     shown = {
         f"setting_{setting.name}": (row.settings or {}).get(setting.name, "")
         for setting in model.settings
@@ -137,7 +145,7 @@ def _account_page(
     form = _form_of(model, AccountForm, is_new=False)(
         formdata=None, data={"position": row.position, "weight": row.weight, "is_on": row.is_on, **shown}
     )
-    return _page(form, model, name, set(row.settings or {}), test_form)
+    return _page(form, model, name, row=row, held=set(row.settings or {}), test_form=test_form)
 
 
 @pages.post("/<name>")
@@ -158,7 +166,7 @@ def change(name: str) -> ResponseReturnValue:
             is_on=form.is_on.data,
         )
     except Rejected as error:
-        return _page(form.refuse(error), model, name, held), 422
+        return _page(form.refuse(error), model, name, row=row, held=held), 422
     flash(f"{name} has been saved. All processes will use the new settings within {providers.REFRESH_S:g} seconds.")
     return redirect(url_for("providers.listing"), 303)
 
@@ -217,15 +225,22 @@ def _page(
     form: AccountForm | None,
     model: type[Adapter],
     name: str | None = None,
-    held: set[str] | None = None,
+    *,
+    row: Provider | None = None,
+    held: Collection[str] = (),
     test_form: DestinationForm | None = None,
 ) -> str:
-    """`form` None: the environment sets it. `name` None: it is about to be added, and cannot be tested yet."""
-    test = {}
+    """`form` None: the environment sets it. `name` None: it is about to be added, and there is nothing to tell yet."""
+    of_account: dict[str, Any] = {}
     if name is not None:
-        form_for_test = test_form or _destination_form(name, DestinationForm(formdata=None))
-        test = {"test_form": form_for_test, "why_no_test": provider_trial.why_not(name, current_user.user_id)}
-    return render_template("admin/provider.html", form=form, adapter=model, name=name, held=held or set(), **test)
+        of_account = {
+            "test_form": test_form or _destination_form(name, DestinationForm(formdata=None)),
+            "why_no_test": provider_trial.why_not(name, current_user.user_id),
+            "hook": hooks.of(name, model, row),
+            "is_in_use": row is None or row.is_on,
+            "codes": hooks.codes(name),
+        }
+    return render_template("admin/provider.html", form=form, adapter=model, name=name, held=held, **of_account)
 
 
 def _destination_form(name: str, form: DestinationForm) -> DestinationForm:

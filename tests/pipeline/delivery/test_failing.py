@@ -172,7 +172,7 @@ def test_a_dead_address_is_switched_off_and_remembered(
     assert address.disabled_at is not None
     submit(InlineRecipient("other", {"email": "p0@x.test"}), channels=("email",))
     assert (deliveries()[-1].status, deliveries()[-1].reason) == ("skipped", "suppressed")
-    assert [s.scope for s in rows(Suppression)] == ["*"]
+    assert [(s.scope, s.provider) for s in rows(Suppression)] == [("*", "main")]
 
 
 def test_an_address_given_again_on_purpose_is_tried_again(

@@ -51,8 +51,8 @@ def of(delivery: Delivery) -> dict[str, str]:
     return {"delivery_id": show("dlv", delivery.id)}
 
 
-def suppressed() -> list[tuple[str, str, str]]:
-    return sorted((row.channel, row.scope, row.reason) for row in rows(Suppression))
+def suppressed() -> list[tuple[str, str, str, str | None]]:
+    return sorted((row.channel, row.scope, row.reason, row.provider) for row in rows(Suppression))
 
 
 # ---- matching
@@ -351,7 +351,7 @@ def test_a_hard_bounce_switches_the_address_off_for_everything(
     [row] = sent(submit)
     tell(client, event("bounced", **of(row), code="550", address="alice@example.test"))
     [address] = rows(Address, user_id="alice", channel="email")
-    assert (address.disabled_reason, suppressed()) == ("550", [("email", "*", "550")])
+    assert (address.disabled_reason, suppressed()) == ("550", [("email", "*", "550", "acme")])
     assert sent(submit)[0].reason == "no_address"
 
 
@@ -379,7 +379,10 @@ def test_a_complaint_holds_marketing_and_social_and_never_what_somebody_waits_fo
 ) -> None:
     [row] = sent(submit, type="newsletter", data={"title": "T", "body": "B"})
     tell(client, event("complained", **of(row)))
-    assert suppressed() == [("email", "marketing", "complained"), ("email", "social", "complained")]
+    assert suppressed() == [
+        ("email", "marketing", "complained", "acme"),
+        ("email", "social", "complained", "acme"),
+    ]
     [newsletter] = sent(submit, type="newsletter", data={"title": "T", "body": "C"})
     [reset] = sent(submit, type="password_reset", data={"url": "https://x.test/r"})
     [order] = sent(submit)
@@ -392,7 +395,7 @@ def test_stop_ends_the_channel_for_that_number_and_no_other_that_borrows_it(
 ) -> None:
     stop = event("stopped", "s1", ago=10, address="+4915112345678")
     assert tell(client, stop, account="acme_sms").status_code == 204
-    assert suppressed() == [("sms", "channel:sms", "stopped")]
+    assert suppressed() == [("sms", "channel:sms", "stopped", "acme_sms")]
     assert [(r.status, r.reason) for r in sent(submit, channel="sms")] == [("skipped", "suppressed")]
     assert [r.status for r in sent(submit, channel="whatsapp")] == ["sent"]
     tell(client, event("started", "s2", ago=5, address="+4915112345678"), account="acme_sms")
@@ -404,7 +407,7 @@ def test_stop_ends_the_channel_for_that_number_and_no_other_that_borrows_it(
 
 def test_stop_to_whatsapp_ends_whatsapp(submit: Submit, acme: Server, client: FlaskClient) -> None:
     tell(client, event("stopped", address="+49 1511 2345678"), account="acme_whatsapp")
-    assert suppressed() == [("sms", "channel:whatsapp", "stopped")]
+    assert suppressed() == [("sms", "channel:whatsapp", "stopped", "acme_whatsapp")]
 
 
 def test_stop_of_no_number_stops_nobody(acme: Server, client: FlaskClient) -> None:
@@ -418,7 +421,7 @@ def test_a_send_that_is_refused_since_they_said_stop_holds_the_channel_and_keeps
     acme.answer = {"stopped": True}
     [row] = sent(submit, channel="sms")
     assert (row.status, row.outcome, row.code) == ("failed", "opted_out", "21610")
-    assert suppressed() == [("sms", "channel:sms", "stopped")]
+    assert suppressed() == [("sms", "channel:sms", "stopped", "acme_sms")]
     assert [a.disabled_at for a in rows(Address, user_id="alice", channel="sms")] == [None]
 
 
@@ -427,7 +430,7 @@ def test_a_number_that_is_not_on_whatsapp_takes_sms_all_the_same(
 ) -> None:
     [row] = sent(submit, channel="whatsapp")
     tell(client, event("bounced", **of(row)), account="acme_whatsapp")
-    assert suppressed() == [("sms", "channel:whatsapp", "bounced")]
+    assert suppressed() == [("sms", "channel:whatsapp", "bounced", "acme_whatsapp")]
     assert [a.disabled_at for a in rows(Address, user_id="alice", channel="sms")] == [None]
     assert [(r.status, r.reason) for r in sent(submit, channel="whatsapp")] == [("skipped", "suppressed")]
     assert [r.status for r in sent(submit, channel="sms")] == ["sent"]
@@ -436,7 +439,7 @@ def test_a_number_that_is_not_on_whatsapp_takes_sms_all_the_same(
 def test_a_number_that_whatsapp_refuses_as_dead_takes_sms_all_the_same(submit: Submit, acme: Server) -> None:
     acme.answer = {"dead": True}
     assert [r.status for r in sent(submit, channel="whatsapp")] == ["failed"]
-    assert suppressed() == [("sms", "channel:whatsapp", "dead")]
+    assert suppressed() == [("sms", "channel:whatsapp", "dead", "acme_whatsapp")]
     acme.answer = {}
     assert [r.status for r in sent(submit, channel="sms")] == ["sent"]
 
@@ -459,8 +462,8 @@ def test_an_address_of_nobodys_that_unsubscribes_is_suppressed_for_that_category
     [row] = sent(submit, given, caller=strange, type="newsletter", data={"title": "T", "body": "B"})
     assert row.address_id is None
     tell(client, event("unsubscribed", **of(row)))
-    assert [(s.digest, s.scope, s.reason) for s in rows(Suppression)] == [
-        (digest_of("email", "a@elsewhere.test"), "marketing", "unsubscribed")
+    assert [(s.digest, s.scope, s.reason, s.provider) for s in rows(Suppression)] == [
+        (digest_of("email", "a@elsewhere.test"), "marketing", "unsubscribed", "acme")
     ]
     assert rows(ConsentEvent, source="provider") == []
 

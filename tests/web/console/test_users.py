@@ -83,15 +83,20 @@ def test_complaints_and_stops_are_shown_and_lifted_but_not_what_only_the_person_
 ) -> None:
     [phone] = db.session.scalars(sa.select(Address).where(Address.user_id == "alice", Address.channel == "sms"))
     with transaction():
-        suppressions.complain([(phone.digest, "sms")])
-        suppressions.stop([(phone.digest, "sms", "sms")])
-        suppressions.hold([suppressions.Hold(phone.digest, "sms", "system", suppressions.UNSUBSCRIBED)])
+        suppressions.complain([(phone.digest, "sms", "acme")])
+        suppressions.stop([(phone.digest, "sms", "sms", "acme")])
+        suppressions.hold([suppressions.Hold(phone.digest, "sms", "system", suppressions.UNSUBSCRIBED, "acme")])
     operator = signed_in("operator")
     page = " ".join(operator.get("/admin/users/alice").text.split())
-    for words in ("Suppressed on SMS: stopped", "for marketing: complained", "for system: unsubscribed"):
+    for words in (
+        "Held back on SMS: they answered STOP",
+        "Held back for marketing: they called a message spam",
+        "Held back for system: they unsubscribed",
+        "says acme. Only they can take that back.",
+    ):
         assert words in page
     where = page.split("/lift")[0].rsplit('href="', 1)[1] + "/lift"
-    assert "complained" in operator.get(where).text
+    assert "they called a message spam" in operator.get(where).text
     operator.post(where)
     [entry] = db.session.scalars(sa.select(AuditEntry).where(AuditEntry.action == "suppression.lifted"))
     assert entry.before["lifted"] == {"channel:sms": "stopped", "marketing": "complained", "social": "complained"}
