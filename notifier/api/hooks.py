@@ -16,12 +16,14 @@ from notifier.api.auth import Door, provider
 from notifier.channels import serving
 from notifier.channels.contract import Adapter
 from notifier.channels.receipts import HookRefused, HookRequest, Misdirected, Unreadable
-from notifier.core.errors import Rejected
+from notifier.core.errors import DeliveryError, Rejected
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.pipeline.delivery import receipts
 from notifier.providers import accounts
 from notifier.signals import hook_health
+
+_ASK_AGAIN_S = 5
 
 bp = Door("api_hooks", __name__, url_prefix="/hooks", tag="Receipts")
 
@@ -44,6 +46,8 @@ def receive(account: str) -> Response:
         return Response(status=204)
     except HookRefused as error:
         _refuse(account, error)
+    except DeliveryError:  # the provider's own servers, which some adapters ask for a certificate
+        raise Rejected("unavailable", "the provider cannot be asked at the moment", retry_after=_ASK_AGAIN_S) from None
     receipts.submit(receipts.Call(account, adapter.channel.name, events, call.at))
     hook_health.note_events(account, {event.kind for event in events}, call.at)
     _count(account, "taken")

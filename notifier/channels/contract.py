@@ -157,7 +157,7 @@ class Adapter:
         """The events in a call of the provider's. Checks first that it is the provider's, by the signature over the
         bytes as they came. Words that the provider's documents do not know are left out.
 
-        Raises HookRefused.
+        Raises HookRefused; a DeliveryError where the provider has to be asked something first, and does not answer.
         """
         raise HookRefused(f"{self.label} sends no receipts")
 

@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from email import message_from_bytes
+from email import message_from_bytes, message_from_string
 from email.policy import default
 from ipaddress import ip_network
 from typing import Any
@@ -27,9 +27,12 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from moto.server import ThreadedMotoServer
+from moto.ses.models import ses_backends
 
 from notifier.channels.adapters.email_ses import Ses
 from notifier.channels.receipts import Event, HookRefused, HookRequest, Misdirected, Unreadable
+from notifier.channels.wire.amazon import Signer
 from notifier.channels.wire.http import Http
 from notifier.core.errors import (
     DeliveryError,
@@ -126,6 +129,33 @@ def test_each_region_has_its_host(region: str, host: str, secure_sink: Any, auth
     ses(http, SES_REGION=region).send(make_message(), ALICE)
     assert asked == [host]
     http.close()
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    """moto's server, which plays SES. → its URL"""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+def test_motos_server_takes_the_mail_of_a_sender_that_it_knows(moto: str, http: Http, make_message: Any) -> None:
+    """It finds the service and the region by our signature."""
+    adapter = ses(http, SES_URL=moto, SES_CONFIGURATION_SET="")
+    with pytest.raises(DeliveryError) as caught:
+        adapter.send(make_message(), ALICE)
+    assert caught.value.code == "MessageRejected"
+    body = b"Action=VerifyEmailIdentity&EmailAddress=orders@shop.test"
+    signer = Signer("ses", "eu-central-1", *KEYS)
+    http.post(f"{moto}/", body, signer.headers(f"{moto}/", body, "application/x-www-form-urlencoded", NOW))
+
+    receipt = adapter.send(make_message(), ALICE)
+
+    [taken] = ses_backends["123456789012"]["eu-central-1"].sent_messages
+    mail = message_from_string(taken.raw_data, policy=default)
+    assert (taken.id, taken.destinations[0]) == (receipt.provider_message_id, "alice@shop.test")
+    assert (mail["Message-ID"], mail["Subject"]) == (f"<{DELIVERY}@shop.test>", "Order A123")
 
 
 def answer(message: str) -> bytes:
