@@ -19,9 +19,12 @@ DELIVERY = "notifier_delivery"
 
 _NOBODY = "Notifier <notifier@localhost>"  # in previews, where no sender is set
 
-# A code to sign in with or a link to a new password is used by one person, once: no scanner may open it first, and
-# nobody is told when it was.
-_NEVER_TRACKED = ("transactional", "system")
+# What people unsubscribe from or complain about. The rest must arrive, and as it was written: codes, links to sign in.
+_OFFERS = ("marketing", "social")
+
+
+def is_offer(message: Message) -> bool:
+    return message.category in _OFFERS
 
 
 class MailAdapter(Adapter):
@@ -46,8 +49,10 @@ class MailAdapter(Adapter):
             raise InvalidRecipient("this is not an e-mail address", code="invalid_address") from None
 
     def is_tracked(self, message: Message) -> bool:
-        """May the provider put its own links and pictures into this mail, to tell of opens and clicks?"""
-        return self.options.get(f"{self.prefix}_TRACKING") == "on" and message.category not in _NEVER_TRACKED
+        """May the provider put its own links and a picture into this mail, to tell of opens and clicks? A scanner that
+        follows a link before the person does would use it up.
+        """
+        return self.options.get(f"{self.prefix}_TRACKING") == "on" and is_offer(message)
 
     def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
         return mail.as_captured(self.compose(message, to), to, message)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from notifier.channels.contract import Setting
-from notifier.channels.mailing import DELIVERY, MailAdapter, sender_setting, tracking_setting
+from notifier.channels.mailing import DELIVERY, MailAdapter, is_offer, sender_setting, tracking_setting
 from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind, Unreadable, mapping, moment, text
 from notifier.channels.wire.http import (
     AMBIGUOUS,
@@ -128,7 +128,7 @@ class SendGrid(MailAdapter):
                 "subscription_tracking": {"enable": False},  # a footer with a link of SendGrid's
             },
         }
-        if message.category == "transactional":
+        if not is_offer(message):
             # Whoever is tired of offers must still get the link to a new password. Bounces are heeded.
             body["mail_settings"] = {
                 "bypass_spam_management": {"enable": True},

@@ -133,7 +133,7 @@ def test_only_marketing_and_social_mail_is_tracked_and_only_if_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("category", "is_bypassed"), [("transactional", True), ("system", False), ("marketing", False), ("social", False)]
+    ("category", "is_bypassed"), [("transactional", True), ("system", True), ("marketing", False), ("social", False)]
 )
 def test_a_complaint_about_offers_does_not_keep_a_password_reset_back(
     category: str, is_bypassed: bool, http: Http, sink: Any, make_message: Any
