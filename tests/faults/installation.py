@@ -99,9 +99,10 @@ class Installation:
         answer = self._http.request("GET", f"{self.url}/readyz")
         return answer.status, str(answer.json()["database"])
 
-    def call(self, method: str, path: str, body: dict[str, Any]) -> None:
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         answer = self._http.request(method, f"{self.url}{path}", json=body)
-        assert answer.status in (200, 201), answer.data
+        assert answer.status in (200, 201, 202), answer.data
+        return answer.json()
 
     # ---- the database
 
