@@ -74,8 +74,15 @@ class TwilioVoice(TwilioAdapter):
     settings = (
         *SETTINGS,
         Setting("TWILIO_VOICE_FROM", "number that calls come from", is_required=False, example="+15005550006"),
+        Setting(
+            "TWILIO_VOICE_PER_SECOND",
+            "calls a second that the account may start",
+            is_required=False,
+            default="1",
+            example="1",
+        ),
     )
-    per_second = 1.0  # of a new account: https://www.twilio.com/docs/voice/api/call-resource#calls-per-second-cps
+    per_second = 1  # of a new account: https://www.twilio.com/docs/voice/api/call-resource#calls-per-second-cps
     tells = ("delivered", "failed")
     resource = "Calls"
     senders = ("TWILIO_VOICE_FROM",)
@@ -85,6 +92,10 @@ class TwilioVoice(TwilioAdapter):
         sender = self.options.get("TWILIO_VOICE_FROM")
         if sender and not re.fullmatch(PHONE, sender):
             raise ValueError("TWILIO_VOICE_FROM: must be a number, such as +15005550006")
+        pace = self.options["TWILIO_VOICE_PER_SECOND"]
+        if not pace.isdecimal() or not 1 <= int(pace) <= 1000:
+            raise ValueError("TWILIO_VOICE_PER_SECOND: must be a number from 1 to 1000")
+        self.per_second = int(pace)
 
     def send(self, message: Message, to: Recipient) -> Receipt:
         sender = self.options.get("TWILIO_VOICE_FROM", "")

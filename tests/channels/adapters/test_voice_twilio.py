@@ -220,3 +220,11 @@ def test_it_needs_a_number_of_its_own(http: Http, tmp_path: Path) -> None:
         assert TwilioVoice.is_begun(settings) == is_begun
     with pytest.raises(ValueError, match=re.escape("TWILIO_VOICE_FROM: ")):
         TwilioVoice({**SETTINGS, "TWILIO_VOICE_FROM": "Shop"}, http)
+
+
+def test_the_pace_is_that_of_the_account(http: Http) -> None:
+    assert TwilioVoice(SETTINGS, http).per_second == 1
+    assert TwilioVoice({**SETTINGS, "TWILIO_VOICE_PER_SECOND": "30"}, http).per_second == 30
+    for wrong in ("0", "1.5", "-1", "many", "10000"):
+        with pytest.raises(ValueError, match=r"^TWILIO_VOICE_PER_SECOND: "):
+            TwilioVoice({**SETTINGS, "TWILIO_VOICE_PER_SECOND": wrong}, http)
