@@ -12,6 +12,7 @@ from notifier.channels.wire import mail
 from notifier.channels.wire.http import Http
 from notifier.core.errors import InvalidRecipient
 from notifier.core.message import Message, Recipient
+from notifier.core.preferences import COMPLAINED_OF
 from notifier.ground.clock import now
 
 # Under this name a provider says back the delivery's id; none of theirs is called so.
@@ -19,12 +20,10 @@ DELIVERY = "notifier_delivery"
 
 _NOBODY = "Notifier <notifier@localhost>"  # in previews, where no sender is set
 
-# What people unsubscribe from or complain about. The rest must arrive, and as it was written: codes, links to sign in.
-_OFFERS = ("marketing", "social")
-
 
 def is_offer(message: Message) -> bool:
-    return message.category in _OFFERS
+    """The others must arrive, and as they were written: codes, links to sign in."""
+    return message.category in COMPLAINED_OF
 
 
 class MailAdapter(Adapter):

@@ -13,6 +13,8 @@ from notifier.core.digest import MORNING
 from notifier.core.quiet_hours import EVERY_DAY, QuietHours
 
 CATEGORIES = ("transactional", "marketing", "social", "system")
+# What a complaint counts for: never what somebody waits for, a code, a receipt, an alarm
+COMPLAINED_OF = ("marketing", "social")
 EVERY_CHANNEL = "*"  # the key that switches a whole type or category
 
 Because = Literal["mandatory", "type_channel", "type", "category_channel", "category", "channel", "default"]

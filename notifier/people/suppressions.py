@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from notifier.core import facts
 from notifier.core.errors import Rejected
 from notifier.core.facts import of_channel
+from notifier.core.preferences import COMPLAINED_OF
 from notifier.ground.clock import now
 from notifier.ground.database import insert, transaction
 from notifier.ground.extensions import db
@@ -21,7 +22,6 @@ from notifier.ledgers import audit
 from notifier.models import Address, Suppression
 
 BOUNCED = facts.EVERYTHING
-COMPLAINED_OF = ("marketing", "social")  # never what somebody waits for: a code, a receipt, an alarm
 UNSUBSCRIBED, COMPLAINED, STOPPED = facts.UNSUBSCRIBED, "complained", "stopped"
 _LONGEST_REASON = 64
 

@@ -120,8 +120,8 @@ class Mailgun(MailAdapter):
         return explain(response, _STATUSES)
 
     def read_receipts(self, request: HookRequest) -> Sequence[Event]:
-        """The signature covers the time and a token that is used once, not the event. So the token is the event's id:
-        what is played again is a repeat, whatever is in it.
+        """The signature covers the time and a token that is used once, not the event. With the token as the event's id,
+        a call that is played again is a repeat.
         """
         key = self.options.get("MAILGUN_SIGNING_KEY")
         if not key:

@@ -277,7 +277,7 @@ def test_without_the_key_nothing_is_taken(settings: dict[str, str], http: Http) 
         Mailgun(settings, http).read_receipts(call(DELIVERED, key=""))
 
 
-def test_a_call_that_is_played_again_is_a_repeat_whatever_is_in_it(http: Http) -> None:
+def test_a_call_that_is_played_again_with_another_event_is_a_repeat(http: Http) -> None:
     first, again = (mailgun(http).read_receipts(call(sent)) for sent in (DELIVERED, event("complained")))
     assert [one.id for one in first] == [one.id for one in again]
 
