@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from notifier.channels.addresses import EMAIL, PHONE
+from notifier.channels.addresses import DEVICE_TOKEN, EMAIL, PHONE
 from notifier.channels.contract import Adapter, Channel
 from notifier.channels.wire.http import Http
 from notifier.core.errors import DeliveryError, InvalidRecipient, Permanent, RateLimited, Retryable
-from notifier.core.message import Message, Receipt, Recipient
+from notifier.core.message import Foretold, Message, Receipt, Recipient
 
 EVERY = 1_000_000
 
@@ -27,11 +27,29 @@ _FAULTS: dict[str, tuple[int, type[DeliveryError], dict[str, Any]]] = {
     "throttled": (1, RateLimited, {"retry_after": 1.0}),
     "flaky-2": (2, Retryable, {}),
 }
-_DIGITS = ("delivered", "soft-fail", "rejected", "dead", "timeout", "throttled", "flaky-2")
+# Those who are sent to, and what is said of it later: kind, after how many seconds, when it happened. Somebody who is
+# named in neither table is delivered to at once.
+_RECEIPTS: dict[str, tuple[Foretold, ...]] = {
+    "late": (Foretold("delivered", 30, 30),),
+    "twice": (Foretold("delivered", 1, 1), Foretold("delivered", 2, 1)),
+    "unordered": (Foretold("opened", 1, 0.5, by="person"), Foretold("delivered", 2, 0.25)),
+    "bounced": (Foretold("bounced", 1, 1),),
+    "undelivered": (Foretold("failed", 1, 1),),
+    "opened": (Foretold("delivered", 1, 1), Foretold("opened", 2, 2, by="person")),
+    "scanned": (Foretold("delivered", 1, 1), Foretold("opened", 2, 2, by="machine")),
+    "complained": (Foretold("delivered", 1, 1), Foretold("complained", 2, 2)),
+    "unsubscribed": (Foretold("delivered", 1, 1), Foretold("unsubscribed", 2, 2)),
+    "stopped": (Foretold("delivered", 1, 1), Foretold("stopped", 2, 2)),
+}
+_DIGITS = (
+    *("delivered", "soft-fail", "rejected", "dead", "timeout", "throttled", "flaky-2"),
+    *("undelivered", "stopped", "late"),
+)
 
 # All of sandbox.test and every +1555010000<digit>, also those without a word: none of them is real.
 _MAGIC_EMAIL = re.compile(r"(.+)@sandbox\.test", re.IGNORECASE)
 _MAGIC_PHONE = re.compile(r"\+1555010000(\d)")
+_MAGIC_DEVICE = re.compile(r"sandbox:([a-z0-9-]+):.*")
 
 
 def magic_word(channel: Channel, address: str | None) -> str | None:
@@ -41,8 +59,9 @@ def magic_word(channel: Channel, address: str | None) -> str | None:
     if channel.address is EMAIL and (found := _MAGIC_EMAIL.fullmatch(address)):
         return found[1].lower()
     if channel.address is PHONE and (found := _MAGIC_PHONE.fullmatch(address)):
-        digit = int(found[1])
-        return _DIGITS[digit] if digit < len(_DIGITS) else "delivered"
+        return _DIGITS[int(found[1])]
+    if channel.address is DEVICE_TOKEN and (found := _MAGIC_DEVICE.fullmatch(address)):
+        return found[1]
     return None
 
 
@@ -69,7 +88,13 @@ class Sandbox(Adapter):
         refusal = self.channel.shape.refusal(captured)
         if refusal is not None:
             raise Permanent(refusal, code="payload_too_large")
-        return Receipt("delivered", provider_message_id=f"sandbox-{message.delivery_id}", captured=captured)
+        foretold = _RECEIPTS.get(word or "", ())
+        return Receipt(
+            "sent" if foretold else "delivered",
+            provider_message_id=f"sandbox-{message.delivery_id}",
+            captured=captured,
+            foretold=foretold,
+        )
 
     def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
         return self._model.preview(message, to)

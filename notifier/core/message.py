@@ -85,9 +85,24 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
+class Foretold:
+    """What the sandbox is going to say of a message, in the words of a provider's receipts (`channels.receipts`):
+    `after_s` seconds from now it comes, and `at_s` seconds from now it happened.
+    """
+
+    kind: str
+    after_s: float
+    at_s: float
+    by: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
-    """A provider's acceptance. `captured` is what the sandbox kept instead of sending."""
+    """A provider's acceptance. `captured` is what the sandbox kept instead of sending, `foretold` what it will say of
+    it later.
+    """
 
     status: Literal["sent", "delivered"] = "sent"
     provider_message_id: str | None = None
     captured: Mapping[str, Any] | None = None
+    foretold: tuple[Foretold, ...] = ()

@@ -33,6 +33,31 @@ RECIPIENTS = [("email", f"{word}@sandbox.test", word) for word in WORDS] + [
 ]
 
 
+@pytest.mark.parametrize(
+    ("address", "status", "said_later"),
+    [
+        ("late@sandbox.test", "sent", [("delivered", 30, 30)]),
+        ("twice@sandbox.test", "sent", [("delivered", 1, 1), ("delivered", 2, 1)]),
+        ("unordered@sandbox.test", "sent", [("opened", 1, 0.5), ("delivered", 2, 0.25)]),
+        ("bounced@sandbox.test", "sent", [("bounced", 1, 1)]),
+        ("undelivered@sandbox.test", "sent", [("failed", 1, 1)]),
+        ("opened@sandbox.test", "sent", [("delivered", 1, 1), ("opened", 2, 2)]),
+        ("scanned@sandbox.test", "sent", [("delivered", 1, 1), ("opened", 2, 2)]),
+        ("complained@sandbox.test", "sent", [("delivered", 1, 1), ("complained", 2, 2)]),
+        ("unsubscribed@sandbox.test", "sent", [("delivered", 1, 1), ("unsubscribed", 2, 2)]),
+        ("stopped@sandbox.test", "sent", [("delivered", 1, 1), ("stopped", 2, 2)]),
+        ("delivered@sandbox.test", "delivered", []),
+        ("alice@x.test", "delivered", []),
+    ],
+)
+def test_a_magic_recipient_has_receipts(
+    address: str, status: str, said_later: list[Any], http: Http, make_message: Any
+) -> None:
+    """Kind, after how many seconds it comes, and when it happened."""
+    receipt = sandbox_for(CHANNELS["email"])({}, http).send(make_message(), Recipient(address))
+    assert (receipt.status, [(each.kind, each.after_s, each.at_s) for each in receipt.foretold]) == (status, said_later)
+
+
 @pytest.mark.parametrize(("channel", "address", "word"), RECIPIENTS)
 def test_a_magic_recipient_plays_its_fate(channel: str, address: str, word: str, http: Http, make_message: Any) -> None:
     sandbox = sandbox_for(CHANNELS[channel])({}, http)
@@ -59,7 +84,10 @@ def test_the_throttled_recipient_asks_for_a_second(http: Http, make_message: Any
         ("email", "dead@sandbox.test.evil.test", None),
         ("email", "dead@notsandbox.test", None),
         ("email", "alice@x.test", None),
-        ("sms", "+15550100009", "delivered"),
+        ("sms", "+15550100009", "late"),
+        ("push", "sandbox:dead:1", "dead"),
+        ("push", "sandbox:dead", None),
+        ("webpush", "sandbox:dead:1", None),
         ("sms", "+155501000030", None),
         ("sms", "+4915112345678", None),
         ("push", "dead@sandbox.test", None),

@@ -31,9 +31,10 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import UNAVAILABLE, insert, retried, transaction
 from notifier.ground.extensions import db
 from notifier.ground.group_commit import GroupCommit
-from notifier.ground.ids import parse
+from notifier.ground.ids import parse, show
 from notifier.models import Attempt, Delivery, Notification, Receipt
 from notifier.pipeline.delivery.consequences import CONCERNS_ADDRESS, Drawn, Word, draw, obey_stops
+from notifier.pipeline.delivery.finished import Finished
 from notifier.pipeline.delivery.task import LEASE_LAPSED
 from notifier.signals.queueing import forget_failed, restore_failed, ring
 
@@ -296,6 +297,33 @@ def _tell_queues(drawn: Drawn) -> None:
         forget_failed(drawn.revived, with_jobs=True)
     except redis.RedisError as error:
         log.warning("receipts.queues_not_told", error=type(error).__name__)
+
+
+def foretell(finished: Iterable[Finished]) -> None:
+    """Keeps what the sandbox is going to say of these sends until its time comes. Inside the caller's transaction; one
+    statement, none for sends by anybody else.
+    """
+    at = clock_now()
+    rows = [
+        {
+            "provider": one.latest.adapter.name,
+            "channel": one.task.delivery.channel,
+            "event_id": f"{show('dlv', one.task.delivery.id)} {one.latest.number} {number}",
+            "provider_message_id": receipt.provider_message_id,
+            "reference": one.task.delivery.id,
+            "status": event.kind,
+            "by": event.by,
+            "detail": {},
+            "at": at + timedelta(seconds=event.at_s),
+            "received_at": at,
+            "wake_at": at + timedelta(seconds=event.after_s),
+        }
+        for one in finished
+        if (receipt := one.latest.receipt) is not None
+        for number, event in enumerate(receipt.foretold)
+    ]
+    if rows:
+        db.session.execute(sa.insert(_receipts), rows)
 
 
 # ---- kept ones ------------------------------------------------------------------------------------------------------

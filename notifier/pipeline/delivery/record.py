@@ -61,6 +61,7 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
             captures = [row for one, here in zip(ours, still_here, strict=True) if here and (row := one.capture())]
             if captures:
                 session.execute(sa.insert(Capture.__table__), captures)
+            receipts.foretell(ours)
         tallies.count(event for one in ours for event in one.happened())
         scores.count_sent((one.task.notification.user_id, one.task.delivery.channel) for one in ours if one.is_trial)
         _switch_on([one.task for one in ours if one.revives_its_address])

@@ -58,6 +58,44 @@ def suppressed() -> list[tuple[str, str, str, str | None]]:
 # ---- matching
 
 
+@pytest.mark.parametrize(
+    ("word", "kinds", "status", "held"),
+    [
+        ("late", ["delivered"], "delivered", []),
+        ("twice", ["delivered", "delivered"], "delivered", []),
+        ("unordered", ["opened", "delivered"], "opened", []),
+        ("bounced", ["bounced"], "bounced", ["*"]),
+        ("undelivered", ["failed"], "failed", []),
+        ("opened", ["delivered", "opened"], "opened", []),
+        ("scanned", ["delivered", "opened"], "delivered", []),
+        ("complained", ["delivered", "complained"], "delivered", ["marketing", "social"]),
+        ("stopped", ["delivered", "stopped"], "delivered", ["channel:email"]),
+    ],
+)
+def test_the_sandbox_plays_receipts(submit: Submit, word: str, kinds: list[str], status: str, held: list[str]) -> None:
+    submit(InlineRecipient("sam", {"email": f"{word}@sandbox.test"}), channels=("email",))
+    deliver([row.id for row in deliveries(status="queued")])
+    assert receipts.apply_due() == 0
+    assert [row.status for row in deliveries()] == ["sent"]
+    played = []
+    with time_machine.travel(now(), tick=False) as clock:
+        for _ in range(40):
+            clock.shift(1)
+            receipts.apply_due()
+            played += [r.status for r in rows(Receipt) if r.applied_at == now()]
+    assert (played, [row.status for row in deliveries()]) == (kinds, [status])
+    assert [scope for _, scope, _ in suppressed()] == held
+
+
+def test_what_the_sandbox_says_to_a_test_key_holds_nobody_back(submit: Submit, caller: Caller) -> None:
+    bounced = InlineRecipient("~sam", {"email": "bounced@sandbox.test"})
+    submit(bounced, caller=replace(caller, is_test=True), channels=("email",))
+    deliver([row.id for row in deliveries(status="queued")])
+    with time_machine.travel(now() + timedelta(seconds=5), tick=False):
+        receipts.apply_due()
+    assert ([row.status for row in deliveries()], suppressed()) == (["bounced"], [])
+
+
 @pytest.mark.parametrize("by", ["delivery_id", "provider_message_id"])
 def test_an_event_is_matched_by_our_id_or_by_what_the_provider_called_the_message(
     submit: Submit, acme: Server, client: FlaskClient, by: str
