@@ -16,7 +16,7 @@ _DEAD = "status IN ('failed', 'unknown') AND reason IS NULL"  # a discarded deli
 _LATER = "send_at IS NOT NULL"
 _HELD = "status = 'waiting' AND held_for IS NOT NULL"
 _KEPT = "applied_at IS NULL"
-_OF_ADDRESS = "status IN ('stopped', 'started')"
+_OF_ADDRESS = "digest IS NOT NULL"
 _OF_NOBODY = "delivery_id IS NULL"
 # What a provider said no to. Queries spell these out, so that SQLite too sees that the indexes serve.
 REFUSED_ATTEMPT = "outcome NOT IN ('sent', 'delivered')"

@@ -72,10 +72,15 @@ _LOCKED = {
     .with_for_update(of=_deliveries, key_share=True)
     for names in _GIVEN
 }
+# Not OR: SQLite would read all that is kept
 _KEPT_ABOUT = {
-    names: sa.select(_receipts.c.id).where(
-        _receipts.c.applied_at.is_(None),
-        sa.or_(*(_BY[name][1].in_(sa.bindparam(name, expanding=True)) for name in names)),
+    names: sa.union(
+        *(
+            sa.select(_receipts.c.id).where(
+                _receipts.c.applied_at.is_(None), _BY[name][1].in_(sa.bindparam(name, expanding=True))
+            )
+            for name in names
+        )
     )
     for names in _GIVEN
 }

@@ -1,6 +1,9 @@
 """From a provider's call to the delivery's row: over the wire, on both databases."""
 
+import threading
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,12 +11,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 import time_machine
+from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from notifier.channels.addresses import digest_of
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import (
     Address,
@@ -32,7 +37,7 @@ from notifier.pipeline.delivery.record import record
 from notifier.pipeline.intake.item import Caller
 from notifier.pipeline.upkeep import lapsed
 from notifier.signals.queueing import failed_registry, queue_name
-from tests.acme import Acme, AcmeSms, AcmeWhatsapp, Server, event, tell
+from tests.acme import Acme, AcmeSms, AcmeWhatsapp, Server, event, read, tell
 from tests.stored import deliveries, rows, sent_statements
 
 Submit = Callable[..., Any]
@@ -283,6 +288,102 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_events(
 
     few, many = asked(mails[:1]), asked(mails[1:])
     assert few == many
+
+
+def test_no_table_that_grows_is_read_from_end_to_end(
+    submit: Submit, acme: Server, client: FlaskClient, database_url: str
+) -> None:
+    """As SQLite says; PostgreSQL reads small tables as it likes."""
+    if not database_url.startswith("sqlite"):
+        pytest.skip("asked of SQLite")
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            asked.append((statement, parameters[0] if isinstance(parameters, list) else parameters))
+
+    submit("alice", channels=("email",), type="newsletter", data={"title": "T", "body": "B"})
+    [row] = deliveries()
+    sa.event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        deliver([row.id])
+        tell(client, event("delivered", **of(row)), event("bounced", provider_message_id="acme-1"), event("opened"))
+        tell(client, event("unsubscribed", **of(row)), event("stopped", address="+4915112345678"))
+        tell(client, event("clicked", **of(row)), account="acme2")
+        with time_machine.travel(now() + timedelta(seconds=5), tick=False):
+            receipts.apply_due()
+    finally:
+        sa.event.remove(db.engine, "before_cursor_execute", note)
+    growing = ("receipt", "delivery", "notification", "attempt", "address", "suppression")
+    with db.engine.connect() as connection:
+        plans = [
+            (line[-1], statement)
+            for statement, parameters in asked
+            for line in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    assert len(plans) > 20
+    assert [plan for plan in plans if plan[0].startswith(tuple(f"SCAN {name}" for name in growing))] == []
+
+
+# ---- races
+
+
+def at_once(app: APIFlask, *works: Callable[[], Any]) -> list[Any]:
+    """What each answers, run on threads that begin together."""
+    ready = threading.Barrier(len(works))
+
+    def run(work: Callable[[], Any]) -> Any:
+        with app.app_context():
+            ready.wait()
+            return work()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(run, works))
+
+
+@pytest.mark.parametrize("by", ["delivery_id", "provider_message_id"])
+def test_whichever_is_first_the_record_or_the_receipt_the_delivery_has_arrived(
+    app: APIFlask, submit: Submit, acme: Server, client: FlaskClient, by: str
+) -> None:
+    people = [InlineRecipient(f"p{n}", {"email": f"p{n}@x.test"}) for n in range(8)]
+    for _ in range(4):
+        known = {row.id for row in deliveries()}
+        submit(*people, channels=("email",))
+        tasks, _ = begin([row.id for row in deliveries() if row.id not in known])
+        for task in tasks:
+            send(task)
+        told = [
+            event("delivered", **({by: reference} if by == "delivery_id" else {by: message_id}))
+            for _, reference, message_id in acme.sent[-len(people) :]
+        ]
+        db.session.close()
+        _, answer = at_once(app, lambda tasks=tasks: record(tasks), lambda told=told: tell(app.test_client(), *told))
+        assert answer.status_code == 204
+    with time_machine.travel(now() + timedelta(seconds=5), tick=False):
+        receipts.apply_due()
+    assert {row.status for row in deliveries()} == {"delivered"}
+    assert {r.applied_at is None for r in rows(Receipt)} == {False}
+
+
+def test_calls_that_repeat_each_other_at_the_same_time_are_applied_once(
+    app: APIFlask, submit: Submit, acme: Server
+) -> None:
+    people = [InlineRecipient(f"p{n}", {"email": f"p{n}@x.test"}) for n in range(8)]
+    mails = sent(submit, *people)
+    told = [event(kind, **of(row)) for row in mails for kind in ("opened", "bounced", "delivered")]
+
+    def say(events: list[dict[str, Any]]) -> int:
+        # Not by the door: its group would make one batch of them
+        receipts.take([receipts.Call("acme", "email", tuple(map(read, events)), now())])
+        return len(events)
+
+    db.session.close()
+    at_once(app, *[lambda turn=turn: say(told[turn:] + told[:turn]) for turn in (0, 7, 15, 20)])
+    counted: Counter[str] = Counter()
+    for tally in rows(Tally):
+        counted[tally.event] += tally.count
+    assert len(rows(Receipt)) == len(told)
+    assert (counted["delivered"], counted["opened"], counted["failed"]) == (len(mails), len(mails), 0)
 
 
 # ---- kept
