@@ -35,24 +35,25 @@ class Authority:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.certificate = self._issue("Test authority", self.key, is_authority=True)
         (place / "ca.pem").write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
-        self.contexts: dict[str, ssl.SSLContext] = {}
+        self.contexts: dict[tuple[str, str | None], ssl.SSLContext] = {}
 
     def trusted(self) -> ssl.SSLContext:
         """Trusts this authority, and no other."""
         return ssl.create_default_context(cafile=str(self.place / "ca.pem"))
 
-    def server(self) -> ssl.SSLContext:
-        context = self.server_for("127.0.0.1")
+    def server(self, protocol: str | None = None) -> ssl.SSLContext:
+        """`protocol`: what it speaks (ALPN)."""
+        context = self.server_for("127.0.0.1", protocol)
 
         def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
             if name:
-                connection.context = self.server_for(name)
+                connection.context = self.server_for(name, protocol)
 
         context.sni_callback = choose
         return context
 
-    def server_for(self, name: str) -> ssl.SSLContext:
-        if name not in self.contexts:
+    def server_for(self, name: str, protocol: str | None = None) -> ssl.SSLContext:
+        if (name, protocol) not in self.contexts:
             key = ec.generate_private_key(ec.SECP256R1())
             pem = self.place / f"{name}.pem"
             pem.write_bytes(
@@ -63,8 +64,10 @@ class Authority:
             )
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(pem)
-            self.contexts[name] = context
-        return self.contexts[name]
+            if protocol:
+                context.set_alpn_protocols([protocol])
+            self.contexts[name, protocol] = context
+        return self.contexts[name, protocol]
 
     def _issue(self, name: str, key: ec.EllipticCurvePrivateKey, *, is_authority: bool = False) -> x509.Certificate:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

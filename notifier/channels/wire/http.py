@@ -15,11 +15,12 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -194,6 +195,30 @@ def resolve(host: str, port: int) -> Sequence[tuple[str, int]]:
     return list(dict.fromkeys((str(info[4][0]), int(info[4][1])) for info in found))
 
 
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raises ValueError for one that is not printable ASCII: text has to be encoded by the adapter."""
+    if not all(map(_HEADER_VALUE.fullmatch, headers.values())):
+        raise ValueError("a header contains something other than printable ASCII")
+
+
+def no_answer(code: str = "no_answer") -> Retryable:
+    """The request was on its way, and nobody knows how far it came."""
+    return Retryable("there was no answer, but the message may have arrived", code=code, ambiguous=True)
+
+
+@contextmanager
+def opening() -> Iterator[None]:
+    """Raises a DeliveryError for whatever prevents a connection: nothing has been sent."""
+    try:
+        yield
+    except TimeoutError:
+        raise Retryable("the TLS handshake took too long", code="connect_timeout") from None
+    except (ssl.SSLError, urllib3.exceptions.SSLError, ssl.CertificateError):
+        raise Retryable("the TLS handshake failed, or the certificate is not trusted", code="tls") from None
+    except OSError:
+        raise Retryable("the connection was closed while it was opened", code="connect_failed") from None
+
+
 class Http:
     """`allow`: private networks that may be reached, by plain http too. `total_s` bounds how long an answer may trickle
     in.
@@ -212,12 +237,12 @@ class Http:
     ) -> None:
         self.targets = Targets(allow)
         self.tls = tls or ssl.create_default_context()
+        self._given_tls = tls
         self.connect_s = connect_s
         self.read_s = read_s
         self.longest_answer = longest_answer
-        self._pools = _Pools(
-            _Dialler(self.targets, resolve), total_s, num_pools=HOSTS, maxsize=CONNECTIONS_A_HOST, ssl_context=self.tls
-        )
+        self._dialler = _Dialler(self.targets, resolve)
+        self._pools = _Pools(self._dialler, total_s, num_pools=HOSTS, maxsize=CONNECTIONS_A_HOST, ssl_context=self.tls)
 
     def post(
         self,
@@ -254,13 +279,29 @@ class Http:
 
         ValueError for a header that is not printable ASCII: text has to be encoded by the adapter.
         """
-        if not all(map(_HEADER_VALUE.fullmatch, (headers or {}).values())):
-            raise ValueError("a header contains something other than printable ASCII")
+        check_headers(headers or {})
         response = self._exchange(method, url, body, headers or {}, read_s or self.read_s)
         error = explain(response)
         if error is not None:
             raise error
         return response
+
+    @cached_property
+    def tls_http2(self) -> ssl.SSLContext:
+        """Offers HTTP/2 (by ALPN, RFC 7301) and trusts whom `tls` trusts. In that one urllib3 sets what it offers
+        itself, at each connection.
+        """
+        given = self._given_tls
+        tls = ssl.create_default_context(cadata=b"".join(given.get_ca_certs(binary_form=True)) if given else None)
+        tls.set_alpn_protocols(["h2"])
+        return tls
+
+    def dial(self, host: str, port: int) -> socket.socket:
+        """A connection to a checked address, for a protocol that is always encrypted and that urllib3 does not speak.
+        Raises a DeliveryError.
+        """
+        options = HTTPSConnection.default_socket_options
+        return self._dialler.dial(host, port, is_encrypted=True, timeout=self.connect_s, options=options)
 
     def close(self) -> None:
         self._pools.clear()
@@ -285,9 +326,7 @@ class Http:
         except (HTTPError, http.client.HTTPException, OSError) as error:
             # Connecting raises errors of its own (_Dialler), so here the request was on its way.
             code = "timeout" if isinstance(error, urllib3.exceptions.TimeoutError | TimeoutError) else "no_answer"
-            raise Retryable(
-                "there was no answer, but the message may have arrived", code=code, ambiguous=True
-            ) from None
+            raise no_answer(code) from None
         return Response(raw.status, raw.headers, _read(raw, self.longest_answer))
 
 
@@ -366,14 +405,8 @@ class _Checked:
         )
 
     def connect(self) -> None:
-        try:
+        with opening():
             super().connect()  # type: ignore[misc]
-        except TimeoutError:
-            raise Retryable("the TLS handshake took too long", code="connect_timeout") from None
-        except (ssl.SSLError, urllib3.exceptions.SSLError, ssl.CertificateError):
-            raise Retryable("the TLS handshake failed, or the certificate is not trusted", code="tls") from None
-        except OSError:
-            raise Retryable("the connection was closed while it was opened", code="connect_failed") from None
 
 
 class _Connection(_Checked, HTTPConnection):

@@ -169,13 +169,13 @@ def test_the_host_header_and_the_certificate_are_of_the_name_not_the_address(
 
 def test_a_certificate_for_another_name_is_refused(make_http: MakeHttp, secure_sink: Any, authority: Any) -> None:
     wrong = authority.server_for("other.test")
-    authority.contexts["shop.test"], kept = wrong, authority.contexts.pop("shop.test", None)
+    authority.contexts["shop.test", None], kept = wrong, authority.contexts.pop(("shop.test", None), None)
     try:
         http = make_http(resolve=lambda host, port: [("127.0.0.1", secure_sink.port)])
         assert failure(http, "https://shop.test/hook") == (Retryable, "tls", False)
     finally:
-        del authority.contexts["shop.test"]
-        authority.contexts |= {"shop.test": kept} if kept else {}
+        del authority.contexts["shop.test", None]
+        authority.contexts |= {("shop.test", None): kept} if kept else {}
     assert secure_sink.requests == []
 
 
