@@ -175,6 +175,15 @@ class Adapter:
         """The names of the settings without which no receipt can be verified, and that are not among the options."""
         return [setting.name for setting in cls.settings if setting.verifies and not options.get(setting.name)]
 
+    @property
+    def called_back_at(self) -> str | None:
+        """The hook, for providers that are told it with each message. None where their calls could not be verified, or
+        could not arrive, as on a developer's machine: some providers refuse such a message.
+        """
+        if self.hook_url is None or self.missing_for_receipts or not self.http.targets.may_be_meant(self.hook_url):
+            return None
+        return self.hook_url
+
     @classmethod
     def missing(cls, options: Mapping[str, str]) -> list[str]:
         """The names of the settings that it cannot send without and that are not among the options."""

@@ -114,8 +114,8 @@ class Vonage(Adapter):
         if message.expires_at is not None:
             left_s = (message.expires_at - now()).total_seconds()
             fields["ttl"] = str(int(min(max(left_s, SHORTEST_TTL_S), LONGEST_TTL_S) * 1000))
-        if self.hook_url is not None and not self.missing_for_receipts:
-            fields["callback"] = self.hook_url
+        if self.called_back_at is not None:
+            fields["callback"] = self.called_back_at
         url = f"{self.options['VONAGE_URL'].rstrip('/')}/sms/json"
         response = self.http.post_form(url, fields, {}, explain=self.explain)
         return Receipt("sent", provider_message_id=_segments(response)[0]["message-id"])

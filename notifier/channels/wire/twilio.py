@@ -143,19 +143,11 @@ class TwilioAdapter(Adapter):
     def create(self, message: Message, fields: Mapping[str, str]) -> Receipt:
         """Posts the fields, and where to tell what became of it. Raises a DeliveryError."""
         self.check_complete()
-        called_back = {"StatusCallback": self.callback(message)} if self.is_called_back else {}
-        response = self.http.post_form(
-            self._url_of_api(), {**fields, **called_back}, self._auth(), explain=self.explain
-        )
+        if self.called_back_at is not None:
+            callback = f"{self.called_back_at}?{urlencode({'delivery': message.delivery_id})}"
+            fields = {**fields, "StatusCallback": callback}
+        response = self.http.post_form(self._url_of_api(), fields, self._auth(), explain=self.explain)
         return Receipt("sent", provider_message_id=response.json()["sid"])
-
-    @property
-    def is_called_back(self) -> bool:
-        """Receipts that nobody could verify are not asked for."""
-        return self.hook_url is not None and not self.missing_for_receipts
-
-    def callback(self, message: Message) -> str:
-        return f"{self.hook_url}?{urlencode({'delivery': message.delivery_id})}"
 
     def explain(self, response: Response) -> DeliveryError | None:
         error = _explained(response)

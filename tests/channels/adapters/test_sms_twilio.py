@@ -1,6 +1,7 @@
 """SMS by Twilio, against a server that answers as its documents say."""
 
 import base64
+import ipaddress
 import json
 import re
 from dataclasses import replace
@@ -108,6 +109,24 @@ def test_no_receipts_are_asked_for_that_nobody_could_take_or_verify(
 ) -> None:
     make(hook=hook, TWILIO_API_KEY=KEY, TWILIO_API_SECRET=KEY_SECRET, TWILIO_AUTH_TOKEN=token).send(make_message(), TO)
     assert "StatusCallback" not in fields(sink.requests[0])
+
+
+@pytest.mark.parametrize(
+    ("hook", "allowed", "is_asked"),
+    [
+        ("https://notify.test/hooks/twilio", (), True),
+        ("http://localhost:5000/hooks/twilio", (), False),
+        ("http://127.0.0.1:5000/hooks/twilio", (), False),
+        ("https://10.0.0.7/hooks/twilio", (), False),
+        ("https://10.0.0.7/hooks/twilio", (ipaddress.ip_network("10.0.0.0/8"),), True),
+    ],
+)
+def test_a_developers_machine_is_no_place_for_receipts(hook: str, allowed: Any, is_asked: bool) -> None:
+    """Twilio refuses a message that names it (21609)."""
+    adapter = TwilioSms(SETTINGS, Http(allowed))
+    adapter.hook_url = hook
+    assert adapter.called_back_at == (hook if is_asked else None)
+    adapter.http.close()
 
 
 @pytest.mark.parametrize(

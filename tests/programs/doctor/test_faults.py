@@ -469,6 +469,18 @@ def test_accounts_of_providers_that_cannot_be_used(app: APIFlask, doctor: Doctor
     )
 
 
+def test_settings_that_providers_share_make_none_of_them_incomplete(app: APIFlask, doctor: Doctor) -> None:
+    """An account of Twilio's for SMS is not half an account for calls, and one without a sender is for nothing."""
+    account = {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32, "TWILIO_AUTH_TOKEN": PASSWORD, "TWILIO_URL": "http://127.0.0.1:9"}
+
+    told = [
+        [what for what, _ in one(doctor, "providers", **account, **senders)[1] if "lacks" in what]
+        for senders in ({"TWILIO_FROM": "+15005550006"}, {"TWILIO_FROM": None})
+    ]
+
+    assert told == [[], ["Twilio SMS lacks TWILIO_FROM or TWILIO_MESSAGING_SERVICE, and is not used"]]
+
+
 def test_secrets_that_migrate_has_not_made(app: APIFlask, doctor: Doctor) -> None:
     row = db.session.get_one(InstallationSecret, "digest_key")
     kept = row.sealed
