@@ -50,8 +50,6 @@ _TEST = "Successfully validated SNS topic for Amazon SES event publishing."
 _KINDS: dict[str, Kind] = {
     "Send": "sent",
     "Delivery": "delivered",
-    "Bounce": "bounced",
-    "Complaint": "complained",
     "Reject": "failed",
     "Rendering Failure": "failed",
     "Open": "opened",
@@ -174,26 +172,27 @@ class Ses(MailAdapter):
 def _said(told: Mapping[str, Any]) -> list[tuple[Kind, str | None, str]]:
     """What an event says of whom, and SES's word for why. Several recipients may stand in one."""
     word, details = _word(told), _details(told)
-    kind = _KINDS.get(word)
-    if word == "Bounce":
-        code = f"{details.get('bounceType')}/{details.get('bounceSubType')}"
-        recipients = _dicts(details.get("bouncedRecipients"))
-        said = [(_of_bounce(details, one), text(one.get("emailAddress")), code) for one in recipients]
-        return [(kind, address, code) for kind, address, code in said if kind is not None]
-    if word == "Complaint":
-        if details.get("complaintFeedbackType") == "not-spam":
-            return []
-        addresses = [text(one.get("emailAddress")) for one in _dicts(details.get("complainedRecipients"))]
-        code = str(details.get("complaintSubType") or details.get("complaintFeedbackType") or "")
-        # SES has not even tried, since they complained before
-        kinds: tuple[Kind, ...] = ("failed", "complained") if details.get("complaintSubType") else ("complained",)
-        return [(kind, address, code) for address in addresses for kind in kinds]
-    if word == "Subscription":
-        is_over = mapping(details.get("newTopicPreferences")).get("unsubscribeAll") is True
-        return [("unsubscribed", _recipient(told), "")] if is_over else []
-    if kind is None:
-        return []
-    return [(kind, _recipient(told), str(details.get("reason") or ""))]
+    match word:
+        case "Bounce":
+            code = f"{details.get('bounceType')}/{details.get('bounceSubType')}"
+            recipients = _dicts(details.get("bouncedRecipients"))
+            found = [(_of_bounce(details, one), text(one.get("emailAddress"))) for one in recipients]
+            return [(kind, address, code) for kind, address in found if kind is not None]
+        case "Complaint":
+            code = str(details.get("complaintSubType") or details.get("complaintFeedbackType") or "")
+            addresses = [text(one.get("emailAddress")) for one in _dicts(details.get("complainedRecipients"))]
+            return [(kind, address, code) for address in addresses for kind in _of_complaint(details)]
+        case "Subscription":
+            is_over = mapping(details.get("newTopicPreferences")).get("unsubscribeAll") is True
+            return [("unsubscribed", _recipient(told), "")] if is_over else []
+    return [(_KINDS[word], _recipient(told), str(details.get("reason") or ""))] if word in _KINDS else []
+
+
+def _of_complaint(complaint: Mapping[str, Any]) -> tuple[Kind, ...]:
+    if complaint.get("complaintFeedbackType") == "not-spam":
+        return ()
+    # With a sub type, SES has not even tried: they complained before
+    return ("failed", "complained") if complaint.get("complaintSubType") else ("complained",)
 
 
 def _of_bounce(bounce: Mapping[str, Any], recipient: Mapping[str, Any]) -> Kind | None:
