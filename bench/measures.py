@@ -6,7 +6,7 @@ What ends in `/s` is a rate, in `_ms` a latency, in `_us` CPU time of one operat
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -115,6 +115,24 @@ def webhook(stage: Stage) -> Found:
 
 def slow_webhook(stage: Stage) -> Found:
     return _emptied(stage, "ours", "webhook", stage.some(4_000), "slow", 100)
+
+
+def apns(stage: Stage) -> Found:
+    """Pushes over HTTP/2 to hypercorn, which is slower than the worker."""
+    here = stage.installation
+    with running(here.start("bench.apple", here.place)) as apple:
+        told = apple.read_json()
+        account = {
+            "APNS_URL": f"https://127.0.0.1:{told['port']}",
+            "APNS_KEY": told["key"],
+            "APNS_KEY_ID": "ABC123DEFG",
+            "APNS_TEAM_ID": "DEF123GHIJ",
+            "APNS_TOPIC": "com.example.shop",
+            "SSL_CERT_FILE": told["certificate"],
+        }
+        rows.add_phones("phone", 100)
+        signed_in = replace(stage, installation=replace(here, environment={**here.environment, **account}))
+        return _emptied(signed_in, "ours", "push", stage.some(2_000), "phone", 100)
 
 
 def beside_hanging(stage: Stage) -> Found:
@@ -437,6 +455,7 @@ MEASURES: dict[str, Callable[[Stage], Found]] = {
         rq_simple_worker,
         webhook,
         slow_webhook,
+        apns,
         beside_hanging,
         rules,
         dozen,

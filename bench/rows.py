@@ -54,6 +54,14 @@ def add_people(prefix: str, count: int, *, webhook: str | None = None) -> None:
             addresses.add_given(f"{prefix}{n}", "webhook", webhook, label=None)
 
 
+def add_phones(prefix: str, count: int) -> None:
+    """`<prefix>0` … with nothing but an iPhone."""
+    with transaction():
+        profiles.upsert([InlineRecipient(f"{prefix}{n}", {"name": "Alice"}) for n in range(count)])
+    for n in range(count):
+        addresses.add_given(f"{prefix}{n}", "push", f"{n:064x}", label=None)
+
+
 def queue_up(channel: str, priority: str, count: int, *, prefix: str, users: int) -> list[UUID]:
     """That many queued deliveries to these people, each of a notification of its own.
     Their workers are not rung yet.

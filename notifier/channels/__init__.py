@@ -11,6 +11,7 @@ from notifier.channels.adapters.email_postmark import Postmark
 from notifier.channels.adapters.email_sendgrid import SendGrid
 from notifier.channels.adapters.email_ses import Ses
 from notifier.channels.adapters.email_smtp import EmailSmtp
+from notifier.channels.adapters.push_apns import Apns
 from notifier.channels.adapters.push_fcm import Fcm
 from notifier.channels.adapters.slack import Slack
 from notifier.channels.adapters.sms_sns import Sns
@@ -36,6 +37,7 @@ ADAPTERS: tuple[type[Adapter], ...] = (
     Vonage,
     Sns,
     Fcm,
+    Apns,
     TwilioVoice,
     TwilioWhatsApp,
     StandardWebhook,

@@ -35,6 +35,7 @@ class AddressKind:
     parse: Callable[[str], str]
     mask: Callable[[str], str]
     has_secret: bool = False  # each address gets a signing secret of its own
+    has_platform: bool = False  # it is an app's on a phone, of a platform that may be said
     url: Callable[[str], str | None] | None = None
     is_typed: bool = True
 
@@ -149,6 +150,11 @@ class Adapter:
         self.options = {s.name: s.default for s in self.settings if s.default is not None} | dict(settings)
         self.http = http
 
+    @classmethod
+    def serves(cls, platform: str | None) -> bool:
+        """Whether it sends to devices of this platform (`core.message.PLATFORMS`; None: nobody has said which)."""
+        return True
+
     def send(self, message: Message, to: Recipient) -> Receipt:
         """Hands one message to the provider. Raises a DeliveryError; any other exception is a bug."""
         raise NotImplementedError
@@ -246,8 +252,10 @@ class Adapter:
         """The scope for which an answer to slow down counts: the provider, or this one address of somebody else's
         server.
         """
-        if self._url(to) is None:
-            return self.name
+        return self.name if self._url(to) is None else self.address_alone(to)
+
+    def address_alone(self, to: Recipient) -> str:
+        """The scope of one address."""
         return f"{self.scope(to)}{RECEIVER_MARK}{hashlib.sha256(to.address.encode()).hexdigest()[:16]}"
 
     def _url(self, to: Recipient) -> SplitResult | None:

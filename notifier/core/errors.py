@@ -5,6 +5,7 @@ and `core.retry.decide_next` says what follows from it.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -72,7 +73,14 @@ class Permanent(DeliveryError):
 
 
 class InvalidRecipient(Permanent):
-    """This address will never work; it is switched off with the reason."""
+    """This address will never work; it is switched off with the reason.
+
+    `since`: when the provider found that out, where it says so: an address that was given again later is left alone.
+    """
+
+    def __init__(self, message: str, *, code: str = "", since: datetime | None = None) -> None:
+        super().__init__(message, code=code)
+        self.since = since
 
 
 class OptedOut(Permanent):

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+IOS, ANDROID = "ios", "android"
+PLATFORMS = (IOS, ANDROID)
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -73,7 +76,7 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Recipient:
     """Where a message goes. `secret` is the address's own (a webhook's signing secret). Of a phone: its `platform`
-    (`ios`, `android`) and the `app` by its bundle id or package name, where they are known.
+    (one of PLATFORMS) and the `app` by its bundle id or package name, where they are known.
     """
 
     address: str

@@ -3,7 +3,7 @@
 import json
 from functools import cache
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 
@@ -24,3 +24,13 @@ def service_account(**changes: str | None) -> str:
         "token_uri": "https://oauth2.googleapis.com/token",
     }
     return json.dumps({name: value for name, value in (fields | changes).items() if value is not None})
+
+
+@cache
+def p256_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def p256_pem() -> str:
+    """As the .p8 file of a key of Apple's."""
+    return p256_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

@@ -2,11 +2,12 @@
 machine.
 """
 
+import contextlib
 import json
 import logging
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from notifier.core.errors import DeliveryError, Misconfigured, Retryable
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.ground.clock import now
 from notifier.ground.config import Settings
-from tests.channels.keys import service_account
+from tests.channels.http2 import Http2Sink
+from tests.channels.keys import p256_pem, service_account
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 
@@ -35,9 +37,10 @@ every_adapter = pytest.mark.parametrize(
 real_adapter = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.provider)
 
 SECRET = "whsec_" + "c2VjcmV0" * 4
-KEYS = {"FCM_SERVICE_ACCOUNT": service_account()}
+KEYS = {"FCM_SERVICE_ACCOUNT": service_account(), "APNS_KEY": p256_pem()}
 # PROVIDER.json: the answer to a message that the provider has taken, as its documents show it. `before`: the path and
-# the answer of what the adapter has to fetch first, once: an access token.
+# the answer of what the adapter has to fetch first, once: an access token. `protocol`: h2, where it speaks HTTP/2
+# alone. `to`: an address of its own kind, where the channel's example is another provider's.
 ANSWERS = Path(__file__).parent / "answers"
 
 
@@ -54,6 +57,7 @@ class World:
     mail: Any
     local: dict[str, str]
     http: Http
+    start_http2: Callable[[], Http2Sink]
     before: str | None = None
 
     @property
@@ -63,9 +67,10 @@ class World:
         return [f"{r.headers} {r.body!r}" for r in requests] + [repr(mail.raw) for mail in self.mail.inbox.mails]
 
     def build(self, adapter: type[Adapter]) -> Adapter:
-        documented = ANSWERS / f"{adapter.provider}.json"
-        if documented.exists():
-            answer = json.loads(documented.read_text())
+        answer = documented(adapter)
+        if answer.get("protocol") == "h2":
+            self.sink = self.start_http2()
+        if answer:
             body = answer["body"] if isinstance(answer["body"], str) else json.dumps(answer["body"])
             self.sink.answers(answer["status"], answer["headers"], body.encode())
             if "before" in answer:
@@ -105,19 +110,31 @@ def world(secure_sink: Any, start_mail: Any, authority: Any) -> Iterator[World]:
     mail = start_mail(needs_login=True)
     http = Http(
         [ip_network("127.0.0.0/8")],
-        resolve=lambda host, port: [("127.0.0.1", secure_sink.port)],
+        resolve=lambda host, port: [("127.0.0.1", world.sink.port)],
         tls=authority.trusted(),
         read_s=0.2,
     )
-    yield World(secure_sink, mail, {"SMTP_URL": mail.url(user="notifier"), **KEYS}, http)
+    with contextlib.ExitStack() as stack:
+
+        def start_http2() -> Http2Sink:
+            return stack.enter_context(contextlib.closing(Http2Sink(authority)))
+
+        world = World(secure_sink, mail, {"SMTP_URL": mail.url(user="notifier"), **KEYS}, http, start_http2)
+        yield world
     http.close()
 
 
-def recipient(channel: Channel) -> Recipient:
-    return Recipient(
-        channel.address.example if channel.address else "alice",
-        secret=SECRET if channel.address and channel.address.has_secret else None,
-    )
+def documented(adapter: type[Adapter]) -> dict[str, Any]:
+    """Its PROVIDER.json; empty where there is none."""
+    file = ANSWERS / f"{adapter.provider}.json"
+    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    return found
+
+
+def recipient(adapter: type[Adapter]) -> Recipient:
+    kind = adapter.channel.address
+    example = Recipient(kind.example if kind else "alice", secret=SECRET if kind and kind.has_secret else None)
+    return replace(example, **documented(adapter).get("to", {}))
 
 
 Make = Callable[..., Message]
@@ -170,14 +187,14 @@ def test_no_two_adapters_have_one_name() -> None:
 def test_it_is_built_from_its_declared_defaults_and_previews_without_sending(
     adapter: type[Adapter], world: World, make_message: Make
 ) -> None:
-    preview = adapter({}, world.http).preview(make_message(), recipient(adapter.channel))
+    preview = adapter({}, world.http).preview(make_message(), recipient(adapter))
     assert list(preview) == ["to", "subject", "text", "html", "payload", "headers"]
     assert (world.sink.requests, world.mail.inbox.mails) == ([], [])
 
 
 @real_adapter
 def test_it_sends(adapter: type[Adapter], world: World, make_message: Make) -> None:
-    receipt = world.build(adapter).send(make_message(), recipient(adapter.channel))
+    receipt = world.build(adapter).send(make_message(), recipient(adapter))
     assert isinstance(receipt, Receipt)
     assert (receipt.status, receipt.captured) == ("sent", None)
     assert len(world.sent) == 1
@@ -187,7 +204,7 @@ def test_it_sends(adapter: type[Adapter], world: World, make_message: Make) -> N
 def test_what_it_sends_names_the_delivery(adapter: type[Adapter], world: World, make_message: Make) -> None:
     """So that whoever receives it twice can tell."""
     message = make_message()
-    world.build(adapter).send(message, recipient(adapter.channel))
+    world.build(adapter).send(message, recipient(adapter))
     assert message.delivery_id in world.sent[0]
 
 
@@ -196,7 +213,7 @@ def test_it_reports_an_uncertain_send_as_ambiguous(adapter: type[Adapter], world
     built = world.build(adapter)
     world.hangs()
     with pytest.raises(Retryable) as caught:
-        built.send(make_message(), recipient(adapter.channel))
+        built.send(make_message(), recipient(adapter))
     assert caught.value.ambiguous
 
 
@@ -209,7 +226,7 @@ def test_it_never_leaks_a_secret(
     world.fails()
     for secret in (SECRET, "whsec_broken-s3cret!"):
         with pytest.raises(DeliveryError) as caught:
-            built.send(make_message(), Recipient(recipient(adapter.channel).address, secret=secret))
+            built.send(make_message(), replace(recipient(adapter), secret=secret))
         told += traceback.format_exception(caught.value)
     secrets = {built.options[setting.name] for setting in adapter.settings if setting.is_secret} | {
         SECRET.removeprefix("whsec_"),
@@ -246,7 +263,7 @@ def test_credentials_that_are_missing_are_our_misconfiguration(
     if not adapter.missing({}) and not (kind and kind.has_secret):
         pytest.skip("the address is all it needs")
     with pytest.raises(Misconfigured):
-        adapter({}, world.http).send(make_message(), Recipient(recipient(adapter.channel).address))
+        adapter({}, world.http).send(make_message(), replace(recipient(adapter), secret=None))
     assert (world.sink.requests, world.mail.inbox.mails) == ([], [])
 
 
@@ -258,6 +275,6 @@ def test_a_message_of_any_content_is_sent(adapter: type[Adapter], world: World, 
         content=type(content)(title=nasty, body=nasty, subject=nasty, html=nasty, action_url=nasty),
         data={"a": nasty, "b": None},
     )
-    to = recipient(adapter.channel)
-    receipt = world.build(adapter).send(message, Recipient(to.address, secret=to.secret, name=nasty))
+    to = recipient(adapter)
+    receipt = world.build(adapter).send(message, replace(to, name=nasty))
     assert receipt.status in ("sent", "delivered")

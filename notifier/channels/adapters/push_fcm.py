@@ -25,9 +25,9 @@ from notifier.channels.wire.http import (
     explain_code,
     not_understood,
 )
-from notifier.channels.wire.push import ANDROID, IOS, about, apns_headers, aps, fitted, ttl_s
+from notifier.channels.wire.push import about, apns_headers, aps, fitted, ttl_s
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited
-from notifier.core.message import Message, Receipt, Recipient
+from notifier.core.message import ANDROID, IOS, Message, Receipt, Recipient
 from notifier.ground.clock import now
 
 _SCOPE = "https://www.googleapis.com/auth/firebase.messaging"

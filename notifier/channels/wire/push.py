@@ -13,7 +13,6 @@ from typing import Any
 from notifier.channels.wire.chat import cut
 from notifier.core.message import Message
 
-IOS, ANDROID = "ios", "android"
 LONGEST_TTL_S = 28 * 86_400  # what FCM and browsers' services keep a message for at most
 _SHORT, _SHORTEST = 200, 40  # characters
 _LONGEST_COLLAPSE_ID = 64  # bytes
@@ -89,4 +88,8 @@ def apns_headers(message: Message) -> dict[str, str]:
 def _collapse_id(message: Message) -> str:
     """What replaces what on the device: a repeat the first one, and a newer one that of its collapse key."""
     key = message.collapse_key or message.delivery_id
-    return key if key.isascii() and len(key) <= _LONGEST_COLLAPSE_ID else hashlib.sha256(key.encode()).hexdigest()
+    return (
+        key
+        if key.isascii() and key.isprintable() and len(key) <= _LONGEST_COLLAPSE_ID
+        else hashlib.sha256(key.encode()).hexdigest()
+    )
