@@ -38,7 +38,7 @@ from notifier.pipeline.delivery.finished import Finished
 from notifier.pipeline.delivery.task import LEASE_LAPSED
 from notifier.signals.queueing import forget_failed, restore_failed, ring
 
-MOST_AT_ONCE = 250  # events in a transaction: SQLite holds up the whole web process meanwhile
+MOST_AT_ONCE = 100  # events in a transaction: SQLite holds up the whole web process for some 20 ms meanwhile
 BATCH = 500  # kept ones that the scheduler looks at
 KEPT = timedelta(days=10)  # longer than any provider repeats
 _FIRST_LOOK = timedelta(seconds=2)
