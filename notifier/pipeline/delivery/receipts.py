@@ -7,7 +7,8 @@ Called by the hooks' door (`submit`), by `delivery.record` and `upkeep.lapsed` f
 
 import functools
 import json
-from collections.abc import Collection, Iterable, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -194,13 +195,26 @@ def _digest(channel: str, address: str | None) -> bytes | None:
     return None
 
 
-def _detail(detail: Any) -> dict[str, Any]:
+def _detail(detail: Mapping[str, Any]) -> dict[str, Any]:
     """What is left once addresses and secrets are masked; nothing of what is too long."""
-    if not detail:
-        return {}
-    text = json.dumps(masked(dict(detail)), default=str).replace("\\u0000", "")
-    clean = text if len(text) <= _LONGEST_DETAIL else "{}"
-    return dict(json.loads(clean)) if "\\ud" not in clean else {}
+    clean = {_text(name, 64): _storable(value) for name, value in masked(dict(detail)).items()}
+    return clean if len(json.dumps(clean)) <= _LONGEST_DETAIL else {}
+
+
+def _storable(value: Any) -> Any:
+    """As JSON that both databases take: PostgreSQL knows neither NUL nor halves of characters, and no infinity."""
+    match value:
+        case str():
+            return _text(value, _LONGEST_DETAIL)
+        case Mapping():
+            return {_text(str(name), 64): _storable(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_storable(inner) for inner in value]
+        case bool() | int() | None:
+            return value
+        case float() if math.isfinite(value):
+            return value
+    return _text(str(value), _LONGEST_DETAIL)
 
 
 def _columns(word: Word) -> dict[str, Any]:
