@@ -143,6 +143,8 @@ def add_address(user_id: str, json_data: AddressIn) -> Response:
             json_data.channel,
             json_data.value,
             label=json_data.label,
+            platform=json_data.platform,
+            app=json_data.app,
             is_vouched=json_data.verified,
             spares_staff="admin" not in g.key.scopes,
         )

@@ -202,7 +202,9 @@ SLACK_TARGET = AddressKind(
 SIGNED_URL = AddressKind(
     "Webhook URL", "https://example.com/webhooks/notifier", _parse_url, _mask_url, has_secret=True, url=_itself
 )
-DEVICE_TOKEN = AddressKind("Device token", "fGx0m3Rk7dE:APA91bHPRgkF3", _parse_token, _mask_token, is_typed=False)
+DEVICE_TOKEN = AddressKind(
+    "Device token", "fGx0m3Rk7dE:APA91bHPRgkF3", _parse_token, _mask_token, is_typed=False, has_platform=True
+)
 SUBSCRIPTION = AddressKind(
     "Web-push subscription",
     '{"endpoint":"https://push.example.com/abc","keys":{"auth":"'

@@ -13,11 +13,12 @@ from flask import Flask, current_app
 
 from notifier import channels
 from notifier.channels import CHANNELS
-from notifier.channels.contract import Adapter
+from notifier.channels.contract import Adapter, Channel
 from notifier.channels.sandbox import magic_word, sandbox_for
 from notifier.channels.wire.http import Http
 from notifier.core.facts import ChannelFacts
 from notifier.core.flags import is_in_rollout
+from notifier.core.message import PLATFORMS
 from notifier.ground.config import BadSettings, Settings
 from notifier.ground.variables import Variables
 
@@ -134,10 +135,17 @@ class Registry:
         return CHANNELS[channel].address is None or channel in self._real or self._has_sandbox_for_all or is_test
 
     def adapters_for(
-        self, channel: str, address: str | None, *, is_test: bool, user_id: str | None = None, only: str | None = None
+        self,
+        channel: str,
+        address: str | None,
+        *,
+        is_test: bool,
+        user_id: str | None = None,
+        only: str | None = None,
+        platform: str | None = None,
     ) -> list[Adapter]:
         """The accounts that may send a delivery, in the order to try them. None: the channel is off, or in-app, which
-        no account sends.
+        no account sends; or none of them serves the platform of the device. An address of None asks for all.
 
         `user_id`: without the accounts whose flag is not on for that person. `only`: this account and no other,
         whatever its flag.
@@ -147,6 +155,8 @@ class Registry:
         if CHANNELS[channel].address is None:
             return []
         serving = self._real.get(channel)
+        if serving and address is not None:
+            serving = [(account, adapter) for account, adapter in serving if adapter.serves(platform)]
         if only is not None:
             return [adapter for account, adapter in serving or () if account.name == only]
         if serving is None:
@@ -202,9 +212,17 @@ class Registry:
                 is_on=self.is_on(channel.name, is_test=is_test),
                 percentage=self._flags.get(channel.name, 100),
                 follows=channel.follows,
+                unserved=frozenset() if is_test else self._unserved(channel),
             )
             for channel in CHANNELS.values()
         }
+
+    def _unserved(self, channel: Channel) -> frozenset[str | None]:
+        """The platforms that none of its accounts sends to, where it has any."""
+        serving = self._real.get(channel.name)
+        if not serving or channel.address is None or not channel.address.has_platform:
+            return frozenset()
+        return frozenset(p for p in (None, *PLATFORMS) if not any(adapter.serves(p) for _, adapter in serving))
 
     def close(self) -> None:
         for adapter in self._built.values():

@@ -66,6 +66,7 @@ class ChannelFacts:
     waits_when_quiet: bool = True
     is_on: bool = True
     percentage: int = 100  # of the users it is on for
+    unserved: frozenset[str | None] = frozenset()  # platforms of devices that none of its providers sends to
     follows: str | None = None  # goes along with that channel, to people with an address here
 
 
@@ -76,7 +77,7 @@ class AddressFacts:
     `suppressed_for` holds the categories it is suppressed for, and the channels (`of_channel`); `*` stands for all.
     `is_confirmed`: by its owner, and not only given by a producer. `digest` is the keyed one; `id` is None for an
     address that came with the notification and is nobody's otherwise. `is_due_again`: it has been dead for a day, so
-    what is mandatory may try it once more.
+    what is mandatory may try it once more. `platform`: of a phone, where it is known.
     """
 
     id: Any
@@ -89,6 +90,7 @@ class AddressFacts:
     is_confirmed: bool = False
     digest: bytes = b""
     is_due_again: bool = False
+    platform: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,8 @@ class Start:
 @dataclass(slots=True)
 class Case:
     """One channel, and what the questions have found so far: the addresses that are left (None: it needs none), those
-    of them that have been sent enough (`flooded`), why the person wants it, and when it is due.
+    that no provider sends to (`unserved`), those that have been sent enough (`flooded`), why the person wants it, and
+    when it is due.
 
     It belongs to one decision, whose questions change it in turn.
     """
@@ -80,6 +81,7 @@ class Case:
     now: datetime
     start: Start
     addresses: Sequence[AddressFacts | None]
+    unserved: Sequence[AddressFacts] = ()
     flooded: Sequence[AddressFacts] = ()
     because: str = ""
     due_at: datetime | None = None
@@ -133,6 +135,21 @@ def _has_address(case: Case) -> No | None:
     if not case.addresses:
         return No("address", "no_address", None, why_none(case.facts.addresses, case.channel))
     return None
+
+
+def _is_served(case: Case) -> No | None:
+    if not case.channel.unserved:
+        return None
+    case.unserved = [a for a in case.addresses if a and a.platform in case.channel.unserved]
+    case.addresses = [a for a in case.addresses if a not in case.unserved]
+    if case.addresses:
+        return None
+    first = case.unserved[0]
+    return No("device", "no_provider", first, _of_platform(first))
+
+
+def _of_platform(address: AddressFacts) -> dict[str, Any]:
+    return {"platform": address.platform} if address.platform else {}
 
 
 def _is_not_suppressed(case: Case) -> No | None:
@@ -217,6 +234,7 @@ QUESTIONS: tuple[Question, ...] = (
     _is_on,
     _is_on_for_them,
     _has_address,
+    _is_served,
     _is_not_suppressed,
     _is_not_flooded,
     _is_wanted,
@@ -229,7 +247,14 @@ QUESTIONS: tuple[Question, ...] = (
 
 
 # Of these, what the last look asks again. What is under way is neither counted nor gathered any more.
-ASKED_AGAIN: tuple[Question, ...] = (_is_on, _is_on_for_them, _has_address, _is_not_suppressed, _is_wanted)
+ASKED_AGAIN: tuple[Question, ...] = (
+    _is_on,
+    _is_on_for_them,
+    _has_address,
+    _is_served,
+    _is_not_suppressed,
+    _is_wanted,
+)
 
 
 def decide(case: Case) -> list[Route | Skip]:
@@ -243,9 +268,10 @@ def decide(case: Case) -> list[Route | Skip]:
     due_at, reason = case.due_at, case.reason
     detail = {"until": timestamp(due_at)} if due_at else {}
     routes = [Route(name, a, due_at, reason, detail, case.start.step, case.expires_at) for a in case.addresses]
+    unserved = [Skip(name, address, "no_provider", _of_platform(address)) for address in case.unserved]
     flooded = [Skip(name, address, "recipient_limit") for address in case.flooded]
     case.tell("route", "wait" if reason else "send", reason or "at_once", detail)
-    return [*routes, *flooded]
+    return [*routes, *unserved, *flooded]
 
 
 def _summarised(case: Case, held: str, key: str, due_at: datetime) -> No:

@@ -17,6 +17,7 @@ REASONS: dict[str, str] = {
     "quiet_hours": "These are quiet hours for the person.",
     "expired": "It would arrive after it has expired.",
     "channel_off": "The channel is switched off here.",
+    "no_provider": "No provider here sends to this kind of device.",
     "not_in_rollout": "The channel is not on for this person yet.",
     "duplicate": "The same message came to this person a short time ago.",
     "superseded": "A newer notification has taken its place.",

@@ -62,6 +62,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "The channel is switched off in this installation.",
         "Der Kanal ist in dieser Installation ausgeschaltet.",
     ),
+    "no_provider": (
+        "No provider in this installation sends to this kind of device[ ({platform})].",
+        "Kein Anbieter in dieser Installation sendet an diese Art von Gerät[ ({platform})].",
+    ),
     "not_in_rollout": (
         "The channel is being introduced step by step[, for {percentage} % of all people so far].",
         "Der Kanal wird schrittweise eingeführt[, bisher für {percentage} % aller Personen].",

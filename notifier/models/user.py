@@ -51,7 +51,8 @@ class Address(Base):
     `verified_at`: good for deliveries, which whatever a producer gives is. `confirmed_at`: its owner has confirmed it
     here (a code, a link in a mail), or an admin's key has vouched for it; only there go sign-in links and whatever else
     opens our own pages. `is_device`: a phone or a browser, which belongs to the last person it was registered for, and
-    to nobody else. `revived_at`: when a producer last gave it again after it had bounced.
+    to nobody else. `platform` and `app`, of a phone: see `core.message.Recipient`. `revived_at`: when a producer last
+    gave it again after it had bounced; of a device, when it was last given again at all.
     """
 
     __tablename__ = "address"
@@ -86,6 +87,8 @@ class Address(Base):
     value: Mapped[str] = mapped_column(EncryptedText("address.value"))
     digest: Mapped[bytes] = mapped_column(LargeBinary(32))
     masked: Mapped[str] = mapped_column(String(120))
+    platform: Mapped[str | None] = mapped_column(String(16))
+    app: Mapped[str | None] = mapped_column(String(255))
     secret: Mapped[str | None] = mapped_column(EncryptedText("address.secret"))
     label: Mapped[str | None] = mapped_column(String(100))
     is_primary: Mapped[bool] = mapped_column(default=False)

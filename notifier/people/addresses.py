@@ -38,19 +38,33 @@ class BelongsToStaff(Exception):
 
 @retried
 def add_given(
-    user_id: str, channel: str, value: str, *, label: str | None, is_vouched: bool = False, spares_staff: bool = False
+    user_id: str,
+    channel: str,
+    value: str,
+    *,
+    label: str | None,
+    platform: str | None = None,
+    app: str | None = None,
+    is_vouched: bool = False,
+    spares_staff: bool = False,
 ) -> tuple[Address, bool]:
     """The address counts as verified, and as confirmed by its owner if it is vouched for; the same value again switches
     a disabled address on.
 
-    A device is taken from everybody else (`_find_or_add`). → (address, whether it is new).
+    A device is taken from everybody else (`_find_or_add`). What is None stays as it is stored. → (address, whether it
+    is new).
 
     `spares_staff`: raises BelongsToStaff for a device of somebody with a role in the console.
     """
     value = _checked(channel, value)
+    _check_device(channel, platform, app)
     with transaction() as session:
         address, is_new = _find_or_add(session, user_id, channel, value, spares_staff=spares_staff)
         address.label = label if label is not None else address.label
+        address.platform = platform or address.platform
+        address.app = app or address.app
+        if address.is_device and not is_new:
+            address.revived_at = now()
         address.is_primary = address.is_primary or (is_new and primary_of(session, user_id, channel) is None)
         address.verified_at = address.verified_at or now()
         address.confirmed_at = address.confirmed_at or (now() if is_vouched else None)
@@ -166,6 +180,20 @@ def _checked(channel: str, value: str) -> str:
     return value
 
 
+def _check_device(channel: str, platform: str | None, app: str | None) -> None:
+    """Raises Rejected where an address that is no phone's is said to be one."""
+    kind = channels.CHANNELS[channel].address
+    if kind is not None and not kind.has_platform:
+        given = {"platform": platform, "app": app}
+        faults = [
+            Fault(f"/{name}", "not_a_phone", f"addresses of {channel!r} have none")
+            for name, value in given.items()
+            if value is not None
+        ]
+        if faults:
+            raise refused(*faults)
+
+
 def _find_or_add(
     session: scoped_session[Session], user_id: str, channel: str, value: str, *, spares_staff: bool = False
 ) -> tuple[Address, bool]:
@@ -178,9 +206,8 @@ def _find_or_add(
     if session.get(User, user_id, with_for_update={"key_share": True}) is None:
         raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
     digest = digest_of(channel, value, is_test=is_of_tests(user_id))
-    address = session.scalar(
-        sa.select(Address).where(Address.user_id == user_id, Address.channel == channel, Address.digest == digest)
-    )
+    mine = sa.select(Address).where(Address.user_id == user_id, Address.channel == channel, Address.digest == digest)
+    address = session.scalar(mine.with_for_update())  # somebody else may be taking the device away
     if address is not None:
         return address, False
     kind = channels.CHANNELS[channel].address

@@ -51,7 +51,7 @@ _ADDRESSES = (
     sa.select(
         *(Address.id, Address.user_id, Address.channel, Address.masked, Address.digest, Address.is_primary),
         *(Address.verified_at, Address.confirmed_at, Address.disabled_at, Address.disabled_reason, Suppression.scope),
-        Suppression.created_at.label("suppressed_at"),
+        *(Suppression.created_at.label("suppressed_at"), Address.platform),
     )
     .outerjoin(Suppression, Suppression.digest == Address.digest)
     .where(Address.user_id.in_(_IDS))
@@ -92,6 +92,8 @@ class GivenAddress:
     digest: bytes
     id: None = None
     secret: None = None
+    platform: None = None
+    app: None = None
 
 
 def load_people(ids: Iterable[str]) -> dict[str, Person]:
@@ -182,6 +184,7 @@ def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, 
                     is_confirmed=row.confirmed_at is not None,
                     digest=row.digest,
                     is_due_again=row.id in dead_since and dead_since[row.id] <= tried_again,
+                    platform=row.platform,
                 )
             )
     return {user_id: tuple(addresses) for user_id, addresses in found.items()}

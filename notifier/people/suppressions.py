@@ -5,8 +5,9 @@ after hearing that an address can be reached again; by the unsubscribe link of a
 and wherever an address is shown to be reached again.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -30,7 +31,7 @@ _LONGEST_REASON = 64
 class Dead:
     """An address that will never work. `id` None: it came with a notification and is stored nowhere. `channel`: whose
     addresses it belongs to; `through`: the channel that it will never work on, which may be one that borrows it.
-    `provider`: the account that says so.
+    `provider`: the account that says so. `as_of`: what it knows is of that time; None: of now.
     """
 
     id: UUID | None
@@ -39,6 +40,7 @@ class Dead:
     through: str
     reason: str
     provider: str
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,14 @@ class Hold:
 
 def switch_off(dead: Collection[Dead]) -> None:
     """Switches addresses off with the provider's word for it, and remembers them, should they be given again. Inside
-    the caller's transaction; none without any, else one statement and one for each reason.
+    the caller's transaction; none without any, else two statements and one for each reason.
 
-    A number that is not on WhatsApp takes SMS all the same: through a channel that borrows the address, that channel
+    An address that was given or confirmed later than what the provider knows may work again, and is left alone. A
+    number that is not on WhatsApp takes SMS all the same: through a channel that borrows the address, that channel
     alone ends.
     """
+    newer = _given_since({one.id: one.as_of for one in dead if one.id is not None and one.as_of is not None})
+    dead = [one for one in dead if one.id not in newer]
     reasons: dict[str, list[UUID]] = {}
     for one in dead:
         if one.id is not None and one.through == one.channel:
@@ -82,6 +87,16 @@ def switch_off(dead: Collection[Dead]) -> None:
         )
         for one in dead
     )
+
+
+def _given_since(known: Mapping[UUID, datetime]) -> set[UUID]:
+    """Those of these addresses that were given again, or confirmed by their owner, since then."""
+    if not known:
+        return set()
+    times = (Address.created_at, Address.revived_at, Address.confirmed_at)
+    statement = sa.select(Address.id, *times).where(Address.id.in_(known)).order_by(Address.id).with_for_update()
+    rows = db.session.execute(statement)
+    return {row.id for row in rows if max(at for at in row[1:] if at is not None) > known[row.id]}
 
 
 def hold(holds: Iterable[Hold]) -> None:

@@ -36,6 +36,8 @@ class Entry:
     secret: str | None
     since: datetime
     fingerprint: str | None
+    platform: str | None
+    app: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,4 +103,6 @@ def _entry(row: Address, code_until: datetime | None) -> Entry:
         secret=row.secret if state == "waiting" else None,
         since=row.verified_at or row.created_at,
         fingerprint=sha256(url.encode()).hexdigest() if url else None,
+        platform=row.platform,
+        app=row.app,
     )

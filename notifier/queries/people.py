@@ -52,6 +52,8 @@ class AddressLine:
     channel: str
     masked: str
     label: str | None
+    platform: str | None
+    app: str | None
     is_main: bool
     verified_at: datetime | None
     disabled_at: datetime | None
@@ -135,6 +137,8 @@ def one(user_id: str) -> Person:
             channel=row.channel,
             masked=row.masked,
             label=row.label,
+            platform=row.platform,
+            app=row.app,
             is_main=row.is_primary and not (row.channel in CHANNELS and CHANNELS[row.channel].every_address),
             verified_at=row.verified_at,
             disabled_at=row.disabled_at,

@@ -64,6 +64,8 @@ def address_json(row: Address) -> dict[str, Any]:
         "channel": row.channel,
         "value": row.value,
         "label": row.label,
+        "platform": row.platform,
+        "app": row.app,
         "primary": row.is_primary,
         "verified_at": shapes.timestamp(row.verified_at),
         "confirmed_at": shapes.timestamp(row.confirmed_at),

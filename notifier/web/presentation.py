@@ -12,8 +12,10 @@ from markupsafe import Markup
 
 from notifier.channels import CHANNELS
 from notifier.core.masking import masked_text
+from notifier.core.message import ANDROID, IOS
 from notifier.core.timestamps import timestamp
 
+_PLATFORMS = {IOS: "iPhone or iPad", ANDROID: "Android"}
 _TONES = {
     "delivered": "good",
     "sent": "good",
@@ -32,6 +34,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(how_long, "how_long")
     app.add_template_filter(thousands, "thousands")
     app.add_template_filter(channel_label, "channel_label")
+    app.add_template_filter(platform_label, "platform_label")
     app.add_template_filter(type_label, "type_label")
     app.add_template_filter(tone, "tone")
     app.add_template_filter(pretty_json, "pretty_json")
@@ -67,6 +70,10 @@ def how_long(span: timedelta | None) -> str:
 
 def thousands(number: int) -> str:
     return f"{number:,}"
+
+
+def platform_label(name: str | None) -> str | None:
+    return _PLATFORMS.get(name, name) if name else None
 
 
 def channel_label(name: str) -> str:

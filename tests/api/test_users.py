@@ -116,6 +116,44 @@ def test_addresses_are_added_listed_and_removed(api: Any) -> None:
     assert len(api.get(f"{USER}/addresses").json["data"]) == 2
 
 
+DEVICE = Browser("https://push.example/ann").subscription
+PHONE = {"channel": "push", "value": "fGx0m3Rk7dE:APA91bHPRgkF3"}
+
+
+def test_a_phone_says_its_platform_and_app(api: Any) -> None:
+    api.put(USER, {})
+
+    def told(answer: Any) -> tuple[int, str | None, str | None]:
+        return answer.status_code, answer.json["platform"], answer.json["app"]
+
+    phones = f"{USER}/addresses"
+    assert told(api.post(phones, PHONE)) == (201, None, None)
+    assert told(api.post(phones, {**PHONE, "platform": "ios", "app": "com.example.shop"})) == (
+        200,
+        "ios",
+        "com.example.shop",
+    )
+    assert told(api.post(phones, PHONE)) == (200, "ios", "com.example.shop")
+    assert told(api.post(phones, {**PHONE, "platform": "android"})) == (200, "android", "com.example.shop")
+    [listed] = api.get(phones).json["data"]
+    assert (listed["platform"], listed["app"]) == ("android", "com.example.shop")
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        ({**PHONE, "platform": "symbian"}, ["/platform"]),
+        ({**PHONE, "app": "a/../b"}, ["/app"]),
+        ({"channel": "email", "value": "a@x.test", "platform": "ios", "app": "a"}, ["/platform", "/app"]),
+        ({"channel": "webpush", "value": DEVICE, "platform": "ios"}, ["/platform"]),
+    ],
+)
+def test_what_is_no_phone_has_no_platform(api: Any, body: dict[str, str], pointers: list[str]) -> None:
+    api.put(USER, {})
+    answer = api.post(f"{USER}/addresses", body)
+    assert (answer.status_code, [fault["pointer"] for fault in answer.json["errors"]]) == (422, pointers)
+
+
 ADDRESS = {"channel": "email", "value": "erin@example.test"}
 VOUCHING = [
     ("PUT", USER, {"email": "erin@example.test"}),
@@ -145,7 +183,6 @@ def test_only_an_admins_key_can_say_that_an_address_is_the_persons_own(
 
 
 ANN: dict[str, Any] = {"name": "Ann", "email": "ann@example.test"}
-DEVICE = Browser("https://push.example/ann").subscription
 STAFF_CHANGES: list[tuple[str, str, Any]] = [
     ("PUT", "/api/v1/users/<user_id>", ANN | {"email": "evil@example.test"}),
     ("PUT", "/api/v1/users/<user_id>", {"name": "Ann"}),  # which would take the address away

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from notifier import channels
 from notifier.channels import ADAPTERS, CHANNELS
 from notifier.channels.adapters.email_smtp import EmailSmtp
+from notifier.channels.adapters.push_fcm import Fcm
 from notifier.channels.adapters.webpush_vapid import WebPush
 from notifier.channels.contract import Adapter, Setting
 from notifier.channels.serving import Account, Registry, faults
 from notifier.core.facts import ChannelFacts
+from notifier.core.message import ANDROID, IOS
 from notifier.ground.config import BadSettings, Settings
 from notifier.ground.encryption import KeyRing
+from tests.channels.keys import service_account
 
 SMTP = {"SMTP_URL": "smtp://127.0.0.1:2525"}
 PRODUCTION = {"NOTIFIER_ENV": "production", "SECRET_KEY": "x", "ENCRYPTION_KEYS": KeyRing.generate()}
@@ -71,6 +75,45 @@ def test_which_channels_are_on(environment: dict[str, str], is_test: bool, on: s
     found = registry(tmp_path, **environment)
     assert {name for name in CHANNELS if found.is_on(name, is_test=is_test)} == on
     assert {name for name, facts in found.facts(is_test=is_test).items() if facts.is_on} == on
+
+
+class _Apple(Fcm):
+    """Sends to iPhones alone."""
+
+    provider = "apple"
+    settings = (Setting("APPLE_KEY", "any", example="x"),)
+
+    @classmethod
+    def serves(cls, platform: str | None) -> bool:
+        return platform == IOS
+
+
+@pytest.mark.parametrize(
+    ("environment", "platform", "names"),
+    [
+        ({"FCM_SERVICE_ACCOUNT": service_account()}, IOS, ["fcm"]),
+        ({"FCM_SERVICE_ACCOUNT": service_account()}, None, ["fcm"]),
+        ({"APPLE_KEY": "k"}, IOS, ["apple"]),
+        ({"APPLE_KEY": "k"}, ANDROID, []),
+        ({"APPLE_KEY": "k"}, None, []),
+        ({"APPLE_KEY": "k", "FCM_SERVICE_ACCOUNT": service_account()}, ANDROID, ["fcm"]),
+        ({}, ANDROID, ["sandbox"]),
+    ],
+)
+def test_a_device_is_sent_to_by_the_providers_of_its_platform(
+    environment: dict[str, str],
+    platform: str | None,
+    names: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(channels, "ADAPTERS", (*channels.ADAPTERS, _Apple))
+    found = registry(tmp_path, **environment)
+    adapters = found.adapters_for("push", "t" * 20, is_test=False, platform=platform)
+    assert [adapter.provider for adapter in adapters] == names
+    assert (platform in found.facts()["push"].unserved) == (names == [])
+    assert found.facts(is_test=True)["push"].unserved == frozenset()
+    assert found.adapters_for("push", None, is_test=False) != []  # all of them, for who asks about the channel
 
 
 def test_the_planner_is_told_how_each_channel_behaves(tmp_path: Path) -> None:

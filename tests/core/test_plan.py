@@ -326,11 +326,35 @@ def test_what_comes_after_a_held_step_lives_as_long_as_that(routing: str) -> Non
     ]
 
 
+APPLE, ROBOT = replace(PHONE_A, platform="ios"), replace(PHONE_B, platform="android")
+
+
+@pytest.mark.parametrize(
+    ("unserved", "sent", "skipped"),
+    [
+        (set(), [APPLE, ROBOT], []),
+        ({"ios"}, [ROBOT], [(APPLE, {"platform": "ios"})]),
+        ({None}, [APPLE, ROBOT], []),
+        ({"ios", "android"}, [], [(APPLE, {"platform": "ios"})]),
+    ],
+)
+def test_a_device_that_no_provider_sends_to_is_left_out_with_its_platform(
+    unserved: set[str | None], sent: list[AddressFacts], skipped: list[tuple[AddressFacts, dict[str, str]]]
+) -> None:
+    push = ChannelFacts("push", every_address=True, unserved=frozenset(unserved))
+    given_facts = facts(LIKE, requested=("push",), addresses=(APPLE, ROBOT), channels={"push": push})
+    found = plan(given_facts, NOON)
+    assert [route.address for route in found.routes] == sent
+    assert [(skip.address, skip.reason, skip.detail) for skip in found.skips] == [
+        (address, "no_provider", detail) for address, detail in skipped
+    ]
+
+
 def test_the_last_look_asks_in_the_order_of_the_plan() -> None:
     assert [question for question in QUESTIONS if question in ASKED_AGAIN] == list(ASKED_AGAIN)
 
 
-@pytest.mark.parametrize("how_many", range(8))
+@pytest.mark.parametrize("how_many", range(9))
 def test_of_several_reasons_the_first_in_order_is_given(how_many: int) -> None:
     """Each of these alone keeps a mail from going out; with the first ones taken away the next one speaks."""
     no_mail = Preferences(categories={"social": {"email": False}}, digest={"social": "daily"})
@@ -338,6 +362,7 @@ def test_of_several_reasons_the_first_in_order_is_given(how_many: int) -> None:
         ("channel_off", {"channels": {"email": ChannelFacts("email", is_on=False, percentage=0)}}),
         ("not_in_rollout", {"channels": {"email": ChannelFacts("email", percentage=0)}}),
         ("no_address", {"addresses": ()}),
+        ("no_provider", {"channels": {"email": ChannelFacts("email", unserved=frozenset({None}))}}),
         ("suppressed", {"addresses": (replace(MAIL, suppressed_for=frozenset({"*"})),)}),
         ("recipient_limit", {"flooded": frozenset({("email", MAIL.digest)})}),
         ("opted_out", {"preferences": no_mail}),

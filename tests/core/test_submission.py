@@ -70,6 +70,7 @@ SAID_AGAIN = Submission(
     collapse_key="k",
     sequence=7,
     dedupe=False,
+    push={"sound": None},
     template="like@3",
 )
 

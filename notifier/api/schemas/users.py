@@ -49,6 +49,14 @@ class AddressIn(Body):
     channel: Key = Field(examples=["webhook"])
     value: Annotated[str, Field(min_length=1, max_length=2048)] = Field(examples=["https://example.com/hook"])
     label: Annotated[str, Field(max_length=100)] | None = None
+    platform: Literal["ios", "android"] | None = Field(
+        default=None, description="Of the phone, for `push`: which providers can send to it. Left out: those for both."
+    )
+    app: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9._-]+$")] | None = Field(
+        default=None,
+        description="Which app on the phone: its bundle id or package name.",
+        examples=["com.example.shop"],
+    )
     verified: bool = Field(default=False, description=VERIFIED)
 
 
@@ -123,6 +131,8 @@ class AddressOut(Answer):
     channel: str
     value: str
     label: str | None
+    platform: str | None = Field(description="Of a phone: `ios` or `android`.")
+    app: str | None = Field(description="Of a phone: the bundle id or package name of the app.")
     verified_at: str | None = Field(description="Good for deliveries since then.")
     confirmed_at: str | None = Field(
         description="Known to be this person's own since then: sign-in links and our own pages may go there."

@@ -49,7 +49,10 @@ _NOTIFICATION: tuple[sa.Column[Any], ...] = (
     *(_notification.producer_id, _notification.collapse_key, _notification.push),
     Submission.__table__.c.request_id,  # for the log: what became of a request is found by its id
 )
-_ADDRESS: tuple[sa.Column[Any], ...] = (_address.id, _address.channel, _address.value, _address.secret, _address.digest)
+_ADDRESS: tuple[sa.Column[Any], ...] = (
+    *(_address.id, _address.channel, _address.value, _address.secret, _address.digest),
+    *(_address.platform, _address.app),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ def load(deliveries: Sequence[sa.Row[Any]]) -> list[Claimed]:
             is_test=notification.is_test,
             user_id=notification.user_id,
             only=delivery.detail.get(ONLY_THROUGH),
+            platform=address.platform if address else None,
         )
         # Whoever retried it has chosen
         through = [adapter for adapter in adapters if adapter.name == delivery.detail.get(THROUGH)]
@@ -198,4 +202,6 @@ def _recipient(claimed: Claimed, person: Person) -> Recipient:
         secret=address.secret if address else None,
         name=person.name,
         locale=person.locale,
+        platform=address.platform if address else None,
+        app=address.app if address else None,
     )

@@ -44,7 +44,7 @@ _SYSTEMS = {
     "Linux": "Linux",
 }
 _DEAD = "Messages to it bounced, so we have stopped sending to it."
-_REASONS = {"http_404": "It no longer accepts our messages.", "http_410": "It no longer accepts our messages."}
+_REASONS = dict.fromkeys(("http_404", "http_410", "UNREGISTERED"), "It no longer accepts our messages.")
 
 
 @pages.app_context_processor
