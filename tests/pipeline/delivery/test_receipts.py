@@ -89,7 +89,7 @@ def test_the_sandbox_plays_receipts(submit: Submit, word: str, kinds: list[str],
             receipts.apply_due()
             played += [r.status for r in rows(Receipt) if r.applied_at == now()]
     assert (played, [row.status for row in deliveries()]) == (kinds, [status])
-    assert [scope for _, scope, _ in suppressed()] == held
+    assert [scope for _, scope, _, _ in suppressed()] == held
 
 
 def test_what_the_sandbox_says_to_a_test_key_holds_nobody_back(submit: Submit, caller: Caller) -> None:
