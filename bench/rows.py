@@ -12,6 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from bench.sample import CATEGORY, DATA, TYPE
+from notifier.core.message import IOS
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
@@ -59,7 +60,7 @@ def add_phones(prefix: str, count: int) -> None:
     with transaction():
         profiles.upsert([InlineRecipient(f"{prefix}{n}", {"name": "Alice"}) for n in range(count)])
     for n in range(count):
-        addresses.add_given(f"{prefix}{n}", "push", f"{n:064x}", label=None)
+        addresses.add_given(f"{prefix}{n}", "push", f"{n:064x}", label=None, platform=IOS)
 
 
 def queue_up(channel: str, priority: str, count: int, *, prefix: str, users: int) -> list[UUID]:

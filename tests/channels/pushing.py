@@ -1,5 +1,5 @@
 """The ends of push that are not ours. Of web push, after the RFCs and by no library of the sender's: a browser's keys,
-and what a push service checks. Of FCM: Google, for tokens and messages.
+and what a push service checks. Of FCM: Google, for tokens and messages. Of APNs: Apple.
 """
 
 import base64
@@ -15,9 +15,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.channels.discovery import faults
+from tests.channels.keys import p256_pem
 
 TOKEN = "ya29.c.t0ken"
 GIVEN = {"access_token": TOKEN, "expires_in": 3599, "token_type": "Bearer"}
+IPHONE = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0"
 NAME = "projects/shop-1234/messages/0:1500415314455276%31bd1c9631bd1c96"
 
 
@@ -114,3 +116,36 @@ class Google:
         found = [json.loads(request.body) for request in self.sent]
         assert [faults("fcm.v1", "SendMessageRequest", body) for body in found] == [[] for _ in found]
         return found
+
+
+class Apple:
+    """`answers` maps a device's token to (status, headers, body); others are accepted, as by Apple."""
+
+    def __init__(self, sink: Any) -> None:
+        self.sink = sink
+        self.answers: dict[str, tuple[int, dict[str, str], Any]] = {}
+        sink.choose = self._choose
+
+    def _choose(self, request: Any) -> Any:
+        device = request.path.removeprefix("/3/device/")
+        status, headers, body = self.answers.get(device, (200, {}, b""))
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.sink.answering(status, {"apns-id": request.headers.get("apns-id", "made-up"), **headers}, raw)
+
+    def refuses(self, status: int, reason: str, device: str = IPHONE, **more: Any) -> None:
+        self.answers[device] = status, {}, {"reason": reason, **more}
+
+    @property
+    def account(self) -> dict[str, str]:
+        """The settings that lead here."""
+        return {
+            "APNS_KEY": p256_pem(),
+            "APNS_KEY_ID": "ABC123DEFG",
+            "APNS_TEAM_ID": "DEF123GHIJ",
+            "APNS_TOPIC": "com.example.shop",
+            "APNS_URL": f"https://127.0.0.1:{self.sink.port}",
+        }
+
+    @property
+    def tokens(self) -> list[str]:
+        return [request.headers["authorization"].removeprefix("bearer ") for request in self.sink.requests]

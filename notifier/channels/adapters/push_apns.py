@@ -12,7 +12,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -38,12 +38,15 @@ _LEAST_TOKEN_S = 20 * 60
 _TOKEN_EXPIRED = "ExpiredProviderToken"
 _TOKEN_CHANGES_TOO_OFTEN = "TooManyProviderTokenUpdates"
 
-_TOKEN_WAIT_S = 60.0  # where it is not to be: the right one may have its turn
+_TOKEN_WAIT_S = 60.0  # when another process signs a token of its own: its turn may be over
 _ES256 = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
 
 _TOKEN = re.compile(r"[0-9A-Fa-f]{8,200}")
 _TOPIC = re.compile(r"[A-Za-z0-9.-]{1,255}")
 _NO_DEVICE = "0" * 64
+
+# A device may name its app, which need not be ours: one wrong topic pauses nothing, many do.
+_TOPIC_REFUSED = partial(Misconfigured, is_certain=False)
 
 # `reason` → what it means. BadDeviceToken and DeviceTokenNotForTopic also mean the wrong server or topic: then every
 # address gets them, and the account is paused.
@@ -61,9 +64,9 @@ _REASONS: dict[str | int, Family] = {
     "BadCertificate": Misconfigured,
     "BadCertificateEnvironment": Misconfigured,
     "Forbidden": Misconfigured,
-    "BadTopic": Misconfigured,
-    "MissingTopic": Misconfigured,
-    "TopicDisallowed": Misconfigured,
+    "BadTopic": _TOPIC_REFUSED,
+    "MissingTopic": _TOPIC_REFUSED,
+    "TopicDisallowed": _TOPIC_REFUSED,
     "BadPath": Misconfigured,
     "MethodNotAllowed": Misconfigured,
     "MissingDeviceToken": Permanent,

@@ -16,36 +16,15 @@ from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured,
 from notifier.core.message import Push, Receipt, Recipient
 from tests.channels.conftest import LOOPBACK
 from tests.channels.http2 import Http2Sink
-from tests.channels.keys import p256_key, p256_pem
+from tests.channels.keys import p256_key
+from tests.channels.pushing import IPHONE as DEVICE
+from tests.channels.pushing import Apple
 
 AT = datetime(2026, 12, 1, 9, 10, tzinfo=UTC)
 FLOORED = datetime(2026, 12, 1, 8, 40, tzinfo=UTC)  # the clock's last full forty minutes, counted from 1970
-DEVICE = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0"
 ALICE = Recipient(DEVICE, platform="ios")
 DELIVERY = "01930000-0000-7000-8000-000000000001"
 MakeMessage = Callable[..., Any]
-
-
-class Apple:
-    """`answers` maps a device's token to (status, headers, body); others are accepted, as by Apple."""
-
-    def __init__(self, sink: Http2Sink) -> None:
-        self.sink = sink
-        self.answers: dict[str, tuple[int, dict[str, str], Any]] = {}
-        sink.choose = self._choose
-
-    def _choose(self, request: Any) -> Any:
-        device = request.path.removeprefix("/3/device/")
-        status, headers, body = self.answers.get(device, (200, {}, b""))
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.sink.answering(status, {"apns-id": request.headers.get("apns-id", "made-up"), **headers}, raw)
-
-    def refuses(self, status: int, reason: str, device: str = DEVICE, **more: Any) -> None:
-        self.answers[device] = status, {}, {"reason": reason, **more}
-
-    @property
-    def tokens(self) -> list[str]:
-        return [request.headers["authorization"].removeprefix("bearer ") for request in self.sink.requests]
 
 
 @pytest.fixture
@@ -60,23 +39,12 @@ def ten_past_nine(apple: Apple, time_machine: Any) -> None:
     time_machine.move_to(AT, tick=False)
 
 
-def settings(apple: Apple, **changes: str) -> dict[str, str]:
-    return {
-        "APNS_KEY": p256_pem(),
-        "APNS_KEY_ID": "ABC123DEFG",
-        "APNS_TEAM_ID": "DEF123GHIJ",
-        "APNS_TOPIC": "com.example.shop",
-        "APNS_URL": f"https://127.0.0.1:{apple.sink.port}",
-        **changes,
-    }
-
-
 @pytest.fixture
 def make_adapter(http: Http, apple: Apple) -> Iterator[Callable[..., Apns]]:
     made: list[Apns] = []
 
     def make(**changes: str) -> Apns:
-        made.append(Apns(settings(apple, **changes), http))
+        made.append(Apns({**apple.account, **changes}, http))
         return made[-1]
 
     yield make
@@ -255,6 +223,23 @@ def test_every_reason_of_apples_has_its_family(adapter: Apns, apple: Apple, make
 
 
 @pytest.mark.parametrize(
+    ("status", "reason", "is_certain"),
+    [
+        (400, "BadTopic", False),
+        (400, "TopicDisallowed", False),
+        (403, "InvalidProviderToken", True),
+    ],
+)
+def test_a_device_that_names_another_app_does_not_pause_the_account_alone(
+    adapter: Apns, apple: Apple, make_message: MakeMessage, status: int, reason: str, is_certain: bool
+) -> None:
+    apple.refuses(status, reason)
+    error = failure(adapter, make_message(), replace(ALICE, app="com.example.other"))
+    assert isinstance(error, Misconfigured)
+    assert error.is_certain == is_certain
+
+
+@pytest.mark.parametrize(
     ("status", "headers", "body", "family", "code", "is_ambiguous"),
     [
         (400, {}, b"<html>Bad</html>", Permanent, "http_400", False),
@@ -292,7 +277,7 @@ def test_a_success_that_is_not_apples_is_ambiguous(adapter: Apns, apple: Apple, 
 
 
 def test_an_answer_that_does_not_come_is_ambiguous(apple: Apple, make_message: MakeMessage, authority: Any) -> None:
-    adapter = Apns(settings(apple), Http(LOOPBACK, tls=authority.trusted(), read_s=0.3))
+    adapter = Apns(apple.account, Http(LOOPBACK, tls=authority.trusted(), read_s=0.3))
     apple.sink.hangs()
     apple.sink.choose = lambda _: apple.sink.answer
     error = failure(adapter, make_message())

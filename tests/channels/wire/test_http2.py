@@ -192,6 +192,20 @@ def test_a_server_that_does_not_greet_is_not_ambiguous(authority: Any, connect: 
         assert fault(connect(url)) == (Retryable, "connect_failed", False)
 
 
+def test_the_server_is_told_to_push_nothing(authority: Any, connect: Any) -> None:
+    told: list[int] = []
+
+    def look(peer: Peer) -> None:
+        peer.greet()
+        for stream_id in peer.requests():
+            told.append(peer.h2.remote_settings.enable_push)
+            peer.answer(stream_id)
+
+    with scripted(authority, look) as url:
+        post(connect(url))
+    assert told == [0]
+
+
 def test_those_who_wait_for_a_connection_share_its_failure(authority: Any, connect: Any) -> None:
     dialled = threading.Event()
     opened = []
@@ -507,7 +521,7 @@ def test_silence_is_ambiguous_and_a_silent_connection_is_left(start_sink: StartS
 def test_a_connection_that_others_hear_of_is_kept_when_one_hangs(start_sink: StartSink, connect: Any) -> None:
     sink = start_sink()
     sink.holds("/slow")
-    client = connect(sink.port, read_s=1.0)
+    client = connect(sink.port, read_s=2.0)
     with ThreadPoolExecutor(1) as threads:
         slow = threads.submit(post, client, "/slow")
         wait_until(lambda: len(sink.requests) == 1)
