@@ -22,7 +22,8 @@ from notifier.core.masking import masked
 from notifier.ground.clock import now
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import parse, show
-from notifier.models import Attempt, Delivery, Notification
+from notifier.models import Attempt, Delivery, Notification, Receipt
+from notifier.queries.story import receipts_of
 from notifier.queries.types import internal_keys
 from notifier.signals.queueing import SERIALIZER, all_queues, failed_registry, queue_name
 
@@ -81,12 +82,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One dead letter with its attempts and, while Redis has it, the trace. `payload`: its masked data; None if nobody
-    may see them.
+    """One dead letter with its attempts, what providers told of it, and, while Redis has it, the trace. `payload`: its
+    masked data; None if nobody may see them.
     """
 
     job: FailedJob
     attempts: Sequence[Attempt]
+    receipts: Sequence[Receipt]
     trace: str | None
     payload: dict[str, Any] | None
 
@@ -101,7 +103,7 @@ def failed_story(job_id: str) -> Story:
     attempts = db.session.scalars(select(Attempt).where(Attempt.delivery_id == key).order_by(Attempt.number)).all()
     notification = db.session.get_one(Notification, delivery.notification_id)
     payload = None if notification.type in internal_keys() else masked(notification.data or {})
-    return Story(describe([(queue, job_id)])[0], attempts, _trace(job_id), payload)
+    return Story(describe([(queue, job_id)])[0], attempts, receipts_of([key]), _trace(job_id), payload)
 
 
 def failed_page(queue: str | None, number: int) -> Page:

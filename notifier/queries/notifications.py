@@ -183,6 +183,8 @@ def _receipts(notification_ids: Iterable[UUID]) -> dict[UUID, list[dict[str, Any
                 "delivery": show("dlv", delivery_id),
                 "provider": receipt.provider,
                 "status": receipt.status,
+                "code": receipt.code,
+                "by": receipt.by,
                 "at": shapes.timestamp(receipt.at),
             }
         )

@@ -3,7 +3,7 @@
 Read by `/admin/notifications/{id}`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,10 +12,12 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.channels import CHANNELS
+from notifier.channels.receipts import KINDS
 from notifier.channels.serving import mask
 from notifier.core.errors import Rejected
 from notifier.core.explain import sentence, story, unpacked
 from notifier.core.masking import masked
+from notifier.core.receipts import MACHINE
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.ground.shapes import timestamp
@@ -23,6 +25,13 @@ from notifier.models import Attempt, Capture, Delivery, InboxItem, Notification,
 from notifier.queries.types import internal_keys
 
 _TIMES = (("seen_at", "Seen in the inbox"), ("read_at", "Read in the inbox"), ("archived_at", "Archived in the inbox"))
+# What a provider's later words mean: to whom they are good news, bad news, or a warning
+_TONES = {
+    **dict.fromkeys(("delivered", "opened", "clicked"), "good"),
+    **dict.fromkeys(("bounced", "failed", "complained"), "bad"),
+    **dict.fromkeys(("unsubscribed", "stopped"), "warn"),
+}
+_READ = {"opened": "opening", "clicked": "click"}
 _RELATED = {"duplicate_of": "A repeat of", "superseded_by": "Replaced by", "digest": "Summed up in"}
 
 
@@ -85,7 +94,7 @@ def of(key: UUID, clock: Callable[[str], str]) -> Story:
     attempts = db.session.scalars(
         sa.select(Attempt).where(Attempt.delivery_id.in_(ids)).order_by(Attempt.at, Attempt.number)
     ).all()
-    receipts = db.session.scalars(sa.select(Receipt).where(Receipt.delivery_id.in_(ids)).order_by(Receipt.id)).all()
+    receipts = receipts_of(ids)
     items = db.session.scalars(sa.select(InboxItem).where(InboxItem.id.in_(ids))).all()
     submission = db.session.get(Submission, row.submission_id)
     producer = db.session.get(Producer, row.producer_id) if row.producer_id else None
@@ -170,22 +179,30 @@ def _events(
         said = " · ".join(part for part in (attempt.code, attempt.message, f"{attempt.duration_ms:,} ms") if part)
         words = f"Attempt {attempt.number} by {attempt.provider}: {outcome}"
         yield Event(attempt.at, words, said, channels.get(attempt.delivery_id), "good" if is_good else "bad")
-    tried = {attempt.delivery_id for attempt in attempts}
+    tried: dict[UUID, datetime] = {}
+    for attempt in attempts:
+        tried.setdefault(attempt.delivery_id, attempt.at)
+    told = {(receipt.delivery_id, receipt.status) for receipt in receipts}
     for delivery in deliveries:
-        if delivery.delivered_at and (delivery.id not in tried or delivery.delivered_at != delivery.sent_at):
-            shown = CHANNELS[delivery.channel].address is None if delivery.channel in CHANNELS else False
-            yield Event(
-                delivery.delivered_at, "Put into the inbox" if shown else "Delivered", "", delivery.channel, "good"
-            )
-        for name, words in (("opened_at", "Opened"), ("clicked_at", "Clicked")):
-            if getattr(delivery, name):
-                yield Event(getattr(delivery, name), words, "", delivery.channel, "good")
+        is_shown = CHANNELS[delivery.channel].address is None if delivery.channel in CHANNELS else False
+        for name, words in (
+            ("delivered", "Put into the inbox" if is_shown else "Delivered"),
+            ("opened", "Opened"),
+            ("clicked", "Clicked"),
+        ):
+            at = getattr(delivery, f"{name}_at")
+            was_at_once = name == "delivered" and delivery.id in tried and at == delivery.sent_at
+            if at and not was_at_once and (delivery.id, name) not in told:
+                yield Event(at, words, "", delivery.channel, "good")
     for receipt in receipts:
+        key = receipt.delivery_id
         yield Event(
-            receipt.at,
-            f"{receipt.provider} says: {receipt.status}",
-            "",
-            channels.get(receipt.delivery_id) if receipt.delivery_id else None,
+            # Providers round it, and it cannot have been before we called them
+            max(receipt.at, tried.get(key, receipt.at)) if key else receipt.at,
+            f"Receipt from {receipt.provider}: {receipt.status}{_by(receipt)}",
+            _said(receipt),
+            channels.get(key) if key else None,
+            "plain" if receipt.by == MACHINE else _TONES.get(receipt.status, "plain"),
         )
     for item in items:
         yield from (
@@ -193,6 +210,26 @@ def _events(
             for name, words in _TIMES
             if getattr(item, name)
         )
+
+
+def receipts_of(ids: Collection[UUID]) -> list[Receipt]:
+    """What providers told of these deliveries, in the order in which it happened. One query."""
+    rows = db.session.scalars(sa.select(Receipt).where(Receipt.delivery_id.in_(ids)).order_by(Receipt.id))
+    return sorted(rows, key=lambda row: (row.at, KINDS.index(row.status) if row.status in KINDS else len(KINDS)))
+
+
+def _by(receipt: Receipt) -> str:
+    if receipt.status not in _READ or receipt.by == "unknown":
+        return ""
+    return f" by a {receipt.by}"
+
+
+def _said(receipt: Receipt) -> str:
+    """Its code, and what else the provider says of it."""
+    words = [f"{name.replace('_', ' ')}: {value}" for name, value in (receipt.detail or {}).items() if value]
+    if receipt.by == MACHINE and receipt.status in _READ:
+        words.append(f"not counted as a person’s {_READ[receipt.status]}")
+    return " · ".join(part for part in (receipt.code, *words) if part)
 
 
 def _captures(ids: Sequence[UUID]) -> dict[UUID, list[str]]:

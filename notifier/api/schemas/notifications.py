@@ -42,6 +42,19 @@ class DeliveryOut(Answer):
     attempts: list[AttemptOut]
 
 
+class ReceiptOut(Answer):
+    """What a provider said of a delivery afterwards."""
+
+    delivery: str
+    provider: str
+    status: str = Field(
+        description="sent, delivered, opened, clicked, bounced, failed, complained, unsubscribed, stopped or started."
+    )
+    code: str | None = Field(description="The provider's own word for it.")
+    by: str = Field(description="Who opened or clicked: person, machine (it does not count), or unknown.")
+    at: str
+
+
 class NotificationSummary(Answer):
     id: str
     user: str
@@ -71,7 +84,7 @@ class NotificationOut(Answer):
     send_at: str | None
     expires_at: str | None
     deliveries: list[DeliveryOut]
-    receipts: list[dict[str, Any]]
+    receipts: list[ReceiptOut]
 
 
 class NotificationInFull(NotificationOut):

@@ -1,6 +1,8 @@
 """Any notification: found by what somebody knows of it, and told in order."""
 
+import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,14 +11,16 @@ from apiflask import APIFlask
 
 from notifier.access import keys
 from notifier.core.submission import InlineRecipient, Submission
+from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, show
-from notifier.models import Delivery, Notification
+from notifier.models import Attempt, Delivery, Notification, Receipt
 from notifier.models import Submission as SubmissionRow
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.item import Caller, Item
 from notifier.queries import search
+from tests.stored import store_newsletter
 from tests.web.conftest import Visitor
 
 Send = Callable[..., list[Any]]
@@ -120,6 +124,52 @@ def test_the_story_tells_all_in_order(viewer: Visitor, send: Send) -> None:
     assert "<dt>SMS</dt>" in page
     assert "rejected@sandbox.test" not in page
     assert [secret for secret in ("998877", "who=ann") if secret in page] == []
+
+
+def test_receipts_are_told_between_the_attempts_in_the_order_in_which_it_happened(viewer: Visitor) -> None:
+    about = store_newsletter()
+    start = now() - timedelta(hours=1)
+    with transaction() as session:
+        delivery = Delivery(
+            notification_id=about,
+            channel="email",
+            priority="low",
+            status="opened",
+            sent_at=start,
+            delivered_at=start + timedelta(seconds=30),
+            opened_at=start + timedelta(minutes=9),
+        )
+        session.add(delivery)
+        session.flush()
+        key = delivery.id
+        for number, outcome, minutes in ((1, "retryable", 0), (2, "sent", 5)):
+            at = start + timedelta(minutes=minutes)
+            attempt = Attempt(delivery_id=key, number=number, provider="acme", outcome=outcome, duration_ms=3, at=at)
+            session.add(attempt)
+        for number, (kind, by, code, seconds) in enumerate(
+            (
+                ("opened", "person", None, 540),
+                ("opened", "machine", None, 360),
+                ("delivered", "unknown", "250", 30),
+                ("sent", "unknown", None, -1),  # acme rounds
+            )
+        ):
+            at = start + timedelta(seconds=seconds)
+            common = {"provider": "acme", "channel": "email", "event_id": str(number), "delivery_id": key}
+            session.add(Receipt(**common, status=kind, by=by, code=code, at=at, received_at=now()))
+    page = viewer.get(f"/admin/notifications/{show('ntf', about)}").text
+    told = re.findall(r'<span class="strong"> (E-mail: [^<]*?) </span>(?: <span class="sub">([^<]*)</span>)?', page)
+    assert told == [
+        ("E-mail: Attempt 1 by acme: retryable", "3 ms"),
+        ("E-mail: Receipt from acme: sent", ""),
+        ("E-mail: Receipt from acme: delivered", "250"),
+        ("E-mail: Attempt 2 by acme: sent", "3 ms"),
+        ("E-mail: Receipt from acme: opened by a machine", "not counted as a person’s opening"),
+        ("E-mail: Receipt from acme: opened by a person", ""),
+    ]
+    job = viewer.get(f"/admin/failed/{show('dlv', key)}").text
+    assert "<td>acme</td> <td>delivered</td> <td>250</td>" in job
+    assert '<td>opened <span class="tag">machine</span></td>' in job
 
 
 def test_what_came_for_this_notification_alone_is_told_masked(
