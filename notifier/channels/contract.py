@@ -172,6 +172,11 @@ class Adapter:
         raise HookRefused(f"{self.label} asks for no such answer")
 
     @property
+    def tells_here(self) -> tuple[Kind, ...]:
+        """What its receipts may say with the settings that it has."""
+        return () if self.missing_for_receipts else self.tells
+
+    @property
     def missing_for_receipts(self) -> list[str]:
         """The names of the settings without which its receipts cannot be verified."""
         return self.unverifiable(self.options)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from notifier.channels.contract import Adapter, Setting
+from notifier.channels.receipts import Kind
 from notifier.channels.table import MAIL
 from notifier.channels.wire import mail
 from notifier.channels.wire.http import Http
@@ -52,6 +53,13 @@ class MailAdapter(Adapter):
         follows a link before the person does would use it up.
         """
         return self.options.get(f"{self.prefix}_TRACKING") == "on" and is_offer(message)
+
+    @property
+    def tells_here(self) -> tuple[Kind, ...]:
+        """Opens and clicks only where it tracks."""
+        kinds = super().tells_here
+        is_off = self.options.get(f"{self.prefix}_TRACKING") == "off"
+        return tuple(kind for kind in kinds if not (is_off and kind in ("opened", "clicked")))
 
     def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
         return mail.as_captured(self.compose(message, to), to, message)

@@ -1,4 +1,4 @@
-"""The overview's figures, from the counters: sums, a series over time and latencies, by channel.
+"""The overview's figures, from the counters: sums, rates, a series over time and latencies, by channel.
 
 No table of deliveries is read.
 """
@@ -10,7 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from notifier.channels import CHANNELS
+from notifier.channels import CHANNELS, serving
+from notifier.channels.contract import Adapter
 from notifier.core.latency import LATENCY, percentile
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
@@ -35,11 +36,22 @@ WINDOWS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """The percentage of those that might have, or None and why there is none."""
+
+    percent: int | None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
-    """A channel's counts by event, and the p50, p95 and p99 of its latency in ms."""
+    """A channel's counts by event, and the p50, p95 and p99 of its latency in ms. `rates`: of `delivered` (of those
+    sent) and `opened` (of those delivered), as far as providers tell it.
+    """
 
     channel: str
     counts: Mapping[str, int]
+    rates: Mapping[str, Rate]
     p50: int | None
     p95: int | None
     p99: int | None
@@ -95,7 +107,38 @@ def counted(window: Window, channel: str | None = None) -> Counted:
 
 
 def _line(channel: str, counts: Mapping[str, int], buckets: Mapping[int, int]) -> Line:
-    return Line(channel, counts, *(percentile(buckets, share) for share in (0.5, 0.95, 0.99)))
+    rates = {
+        event: _rate(channel, event, counts.get(event, 0), counts.get(among, 0))
+        for event, among in (("delivered", "sent"), ("opened", "delivered"))
+    }
+    return Line(channel, counts, rates, *(percentile(buckets, share) for share in (0.5, 0.95, 0.99)))
+
+
+def _rate(channel: str, event: str, count: int, among: int) -> Rate:
+    if CHANNELS[channel].address is None:  # we show it ourselves
+        return Rate(
+            _percent(count, among) if event != "delivered" else None, "It is delivered as soon as it is stored."
+        )
+    adapters = [adapter for _, adapter in serving.registry().accounts() if adapter.channel.name == channel]
+    silent = [adapter for adapter in adapters if event not in adapter.tells_here]
+    if not adapters:
+        return Rate(None, "No provider of this channel is in use.")
+    if silent:
+        return Rate(None, " ".join(_why_silent(adapter, event) for adapter in silent))
+    return Rate(_percent(count, among), f"None was {'sent' if event == 'delivered' else 'delivered'} in this period.")
+
+
+def _why_silent(adapter: Adapter, event: str) -> str:
+    if event not in adapter.tells:
+        return f"{adapter.name} cannot tell what is {event}."
+    if adapter.missing_for_receipts:
+        return f"{adapter.name} could tell: set {' and '.join(adapter.missing_for_receipts)}."
+    return f"{adapter.name} does not track what is {event}."
+
+
+def _percent(count: int, among: int) -> int | None:
+    """Rounded down, so that only all of them are 100 %. What was sent before the period may be told within it."""
+    return min(100, 100 * count // among) if among else None
 
 
 def _sum(channels: Mapping[str, Mapping[str, int]], event: str) -> int:

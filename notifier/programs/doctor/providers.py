@@ -18,6 +18,7 @@ from notifier.ground.extensions import db
 from notifier.models import InstallationSecret, Provider
 from notifier.operations.installation import settings_of_providers
 from notifier.programs.doctor.findings import Finding, fault, ok, skipped, warning
+from notifier.programs.doctor.hooks import hooks
 from notifier.programs.doctor.patient import Patient
 from notifier.programs.doctor.tasks import Task
 from notifier.providers import health
@@ -56,6 +57,7 @@ def providers(patient: Patient) -> Iterator[Finding]:
     tasks = [Task(partial(_examine, account, http)) for account in accounts]
     for task in tasks:
         yield from task.findings(patient.until - _MARGIN_S)
+    yield from hooks(patient, {account.name: (account.model, account.options) for account in accounts})
     if has_database:
         yield from _channels(patient, {account.model.channel.name for account in accounts})
     else:

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from notifier.channels import CHANNELS
 from notifier.ground.clock import now
-from notifier.providers import health
+from notifier.providers import accounts, health
 from notifier.queries import causes, queues, tallies
 from notifier.queries.dead_letters import Filter
 from notifier.queries.overview import overview
@@ -24,6 +24,7 @@ pages = page_blueprint("admin", url_prefix="/admin")
 @pages.get("/")
 @allow("viewer")
 def index() -> ResponseReturnValue:
+    accounts.refresh()
     window = tallies.WINDOWS.get(request.args.get("window", ""), tallies.WINDOWS["hour"])
     channel = request.args.get("channel") if request.args.get("channel") in CHANNELS else None
     rising = [

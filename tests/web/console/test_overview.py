@@ -3,15 +3,23 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from apiflask import APIFlask
+from flask.testing import FlaskClient
 
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
+from notifier.ground.ids import show
+from notifier.ledgers import tallies
 from notifier.models import Delivery
+from notifier.pipeline.delivery.deliver import deliver
+from notifier.providers import accounts as providers
 from notifier.providers import health, pausing
-from tests.stored import store_newsletter
+from tests.acme import Server, event, tell
+from tests.stored import rows, store_newsletter
 from tests.web.conftest import Visitor
 
 
@@ -66,3 +74,78 @@ def test_a_priority_whose_oldest_has_waited_too_long_is_late(app: APIFlask, sign
         "Medium": False,
         "Low": False,
     }
+
+
+SENDGRID = {"SENDGRID_API_KEY": "SG.x", "SENDGRID_FROM": "Shop <shop@example.com>"}
+KEY = {
+    "SENDGRID_WEBHOOK_KEY": "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEL+3TzCmjbNzfabhWkWFf+joXhTKivqyznohHrlT5CU7FhAXrb8AD"
+    "72h5AUVRSHr5slbLks0eTBmK3jv3VzNoaw=="
+}
+TRACKED = SENDGRID | KEY | {"SENDGRID_TRACKING": "on"}
+SMTP = {"SMTP_URL": "smtp://127.0.0.1:2525"}
+
+
+@pytest.mark.parametrize(
+    ("accounts", "delivered", "opened"),
+    [
+        ({"mailer": ("sendgrid", TRACKED)}, '150 <span class="sub">75 %</span>', '50 <span class="sub">33 %</span>'),
+        (
+            {"mailer": ("sendgrid", SENDGRID | KEY)},
+            '150 <span class="sub">75 %</span>',
+            'title="mailer does not track what is opened.">50<',
+        ),
+        (
+            {"mailer": ("sendgrid", SENDGRID)},
+            'title="mailer could tell: set SENDGRID_WEBHOOK_KEY.">150<',
+            'title="mailer could tell: set SENDGRID_WEBHOOK_KEY.">50<',
+        ),
+        (
+            {"mailer": ("sendgrid", TRACKED), "spare": ("smtp", SMTP)},
+            'title="spare cannot tell what is delivered.">150<',
+            'title="spare cannot tell what is opened.">50<',
+        ),
+        (
+            {},
+            'title="No provider of this channel is in use.">150<',
+            'title="No provider of this channel is in use.">50<',
+        ),
+    ],
+)
+def test_a_rate_is_shown_where_all_providers_of_the_channel_tell_it(
+    signed_in: Callable[..., Visitor], accounts: dict[str, tuple[str, dict[str, str]]], delivered: str, opened: str
+) -> None:
+    for name, (adapter, options) in accounts.items():
+        providers.add(name, adapter, options)
+    with transaction():
+        tallies.count({("email", "sent"): 200, ("email", "delivered"): 150, ("email", "opened"): 50})
+    page = signed_in("viewer").get("/admin/").text
+    assert (delivered in page, opened in page) == (True, True)
+
+
+def test_where_nobody_can_tell_there_is_a_dash_with_the_reason(signed_in: Callable[..., Visitor]) -> None:
+    providers.add("spare", "smtp", SMTP)
+    with transaction():
+        tallies.count({("email", "sent"): 200})
+    page = signed_in("viewer").get("/admin/").text
+    assert '<span title="spare cannot tell what is opened.">–</span>' in page
+
+
+def test_what_is_told_of_real_messages_makes_the_rate(
+    app: APIFlask, acme: Server, client: FlaskClient, cast: Any, submit: Any, signed_in: Callable[..., Visitor]
+) -> None:
+    """Two mails: one arrives and is opened by its reader, of the other a machine alone has fetched the pictures."""
+    submit("alice", "bob", channels=("email",), priority="urgent")
+    first, second = (row.id for row in rows(Delivery, status="queued"))
+    deliver([first, second])
+    told = [
+        event(kind, delivery_id=show("dlv", key), by=by)
+        for kind, key, by in (
+            ("delivered", first, "unknown"),
+            ("delivered", second, "unknown"),
+            ("opened", first, "person"),
+            ("opened", second, "machine"),
+        )
+    ]
+    assert tell(client, *told).status_code == 204
+    row = signed_in("viewer").get("/admin/").text.partition('id="channel-email"')[2].partition("</tr>")[0]
+    assert re.findall(r'(\d+) <span class="sub">(\d+ %)</span>', row) == [("2", "100 %"), ("1", "50 %")]
