@@ -126,6 +126,23 @@ _NO_POLLING = """document.addEventListener("readystatechange", () => {
 })"""
 
 
+def test_the_url_of_a_hook_is_copied_with_the_keyboard(tabs: Tabs, installation: Up) -> None:
+    key = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEL+3TzCmjbNzfabhWkWFf+joXhTKivqyznohHrlT5CU7FhAXrb8AD72h5AUVRSHr5"
+    settings = [
+        *("SENDGRID_API_KEY=SG.x", "SENDGRID_FROM=Shop <shop@example.com>"),
+        f"SENDGRID_WEBHOOK_KEY={key}slbLks0eTBmK3jv3VzNoaw==",
+    ]
+    command = [sys.executable, "-m", "notifier", "providers", "add", "mailer", "sendgrid", *settings]
+    subprocess.run(command, cwd=ROOT, env=installation.environment, check=True)
+    page = tabs.open("/admin/providers/mailer", email=ADMIN)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_label("URL of the hook").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == page.get_by_label("URL of the hook").input_value()
+
+
 def test_the_overview_shows_what_is_sent_without_a_reload_and_leaves_the_reader_where_they_are(
     tabs: Tabs, installation: Up
 ) -> None:
