@@ -24,7 +24,7 @@ from h2.events import (
     StreamReset,
     WindowUpdated,
 )
-from h2.exceptions import NoAvailableStreamIDError, ProtocolError, TooManyStreamsError
+from h2.exceptions import ProtocolError, TooManyStreamsError
 from h2.settings import SettingCodes, Settings
 from urllib3 import HTTPHeaderDict
 
@@ -98,11 +98,11 @@ class Connection:
         try:
             self._tls = http.tls_http2.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
             self._greet(time.monotonic() + http.connect_s)
+            self._socket.settimeout(http.read_s)
+            threading.Thread(target=self._run, name=f"http2 {host}", daemon=True).start()
         except BaseException:
             self._socket.close()
             raise
-        self._socket.settimeout(http.read_s)
-        threading.Thread(target=self._run, name=f"http2 {host}", daemon=True).start()
 
     def exchange(self, headers: list[tuple[str, str]], body: bytes) -> Response:
         """Raises Unprocessed, or a DeliveryError."""
@@ -155,7 +155,7 @@ class Connection:
             self._h2.send_headers(stream_id, headers)
         except TooManyStreamsError:
             raise Unprocessed from None
-        except NoAvailableStreamIDError:
+        except ProtocolError:  # it has just ended, or has had all the streams that there can be
             self.is_usable = False
             raise Unprocessed from None
         self._streams[stream_id] = stream
@@ -184,8 +184,10 @@ class Connection:
             # If it has said nothing to others either, it may be gone without a word
             self.is_usable = self.is_usable and self._heard_at > stream.begun_at
             self._reset(stream_id)
-            with suppress(OSError):
+            try:
                 self._flush()
+            except OSError:
+                self._cut()
             self._end_if_done()
         self._tell()
 

@@ -505,6 +505,23 @@ def test_a_server_that_is_killed_leaves_what_it_had_begun_with_unknown(connect: 
             assert server.wait(10) == -signal.SIGKILL
 
 
+def test_whoever_sends_while_a_connection_breaks_gets_an_answer_or_an_error_of_ours(
+    authority: Any, connect: Any
+) -> None:
+    def break_soon(peer: Peer) -> None:
+        peer.greet()
+        for stream_id in peer.requests():
+            peer.answer(stream_id)
+            if stream_id >= 9:
+                peer.connection.sendall(b"\xff" * 100)
+
+    with scripted(authority, break_soon) as url:
+        client = connect(url, connections=1)
+        found = Counter(at_once(16, lambda _: " ".join({post(client) for _ in range(20)})))
+    words = {word for line in found for word in line.split()}
+    assert words <= {"{}", "no_answer", "ambiguous", "refused_stream", "connect_failed", "connection_lost"}
+
+
 # ---- silence --------------------------------------------------------------------------------------------------------
 
 
