@@ -55,14 +55,16 @@ def test_every_field_of_the_body_reaches_the_pipeline() -> None:
             "sequence": 7,
             "dedupe": False,
             "template": "like@3",
+            "push": {"sound": "chime"},
         }
     )
     canonical = body.canonical((InlineRecipient("alice"),), ("key", "digest"))
-    translated = {"recipients", "channels", "idempotency_key"}
+    translated = {"recipients", "channels", "idempotency_key", "push"}
     assert body.model_fields_set == set(SubmissionIn.model_fields) - {"idempotency_key"}
     same = set(SubmissionIn.model_fields) - translated
     assert {name: getattr(canonical, name) for name in same} == {name: getattr(body, name) for name in same}
     assert (canonical.channels, canonical.is_perishable) == (("email", "inapp"), True)
+    assert canonical.push == {"sound": "chime"}
     assert (canonical.recipients, canonical.idempotency) == ((InlineRecipient("alice"),), ("key", "digest"))
 
 
