@@ -61,9 +61,9 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.load_profile("any machine")
 
-_KEPT = {"event_type", "template", "template_content", "installation_secret", "alembic_version"}
+_KEPT = {"event_type", "template", "template_content", "installation_secret", "event_stream", "alembic_version"}
 _REMEMBERED = (  # what a process remembers for a moment
-    *("hints", "providers", "limited_types", "origins", "kept"),
+    *("hints", "providers", "limited_types", "origins", "kept", "news"),
     *("sign_in_throttle", "sign_ins_waiting", "unchecked", "hook_health"),
 )
 CAST = ("alice", "bob", "carol", "dave")

@@ -18,6 +18,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from notifier.core.limits import Caps, parse_caps
+from notifier.core.retention import Retention, parse_retention
 from notifier.core.retry import DELAYS_S
 from notifier.ground import embedded_redis
 from notifier.ground.encryption import KeyRing
@@ -108,6 +109,7 @@ class Settings:
         "most notifications of each category for one person (`social 10/hour 50/day, marketing 2/hour 5/day, system "
         "3/hour 10/day`)"
     )
+    retention: Retention = _setting("how long things are kept, in hours, days or weeks (`events 14d`)")
     preference_cache: bool = _setting(
         "`on` caches people's preferences in Redis for up to an hour (`on` with PostgreSQL, `off` with SQLite)"
     )
@@ -209,6 +211,7 @@ class _Reader(Variables):
             phone_limit=self.rate("PHONE_LIMIT", "120/hour"),
             address_limit=self.rate("ADDRESS_LIMIT", "6000/minute"),
             caps=self.caps(),
+            retention=self.retention(),
             preference_cache=self.is_on("PREFERENCE_CACHE", "off" if database_url.startswith("sqlite") else "on"),
             environment=dict(self.environ),
         )
@@ -284,6 +287,11 @@ class _Reader(Variables):
         caps, faults = parse_caps(self.text("CAPS", ""))
         self.faults += [f"CAPS: {fault}" for fault in faults]
         return caps
+
+    def retention(self) -> Retention:
+        retention, faults = parse_retention(self.text("RETENTION", ""))
+        self.faults += [f"RETENTION: {fault}" for fault in faults]
+        return retention
 
     def delays(self) -> Mapping[str, tuple[float, ...]]:
         text = self.text("RETRY_DELAYS", "")

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, scoped_session
 
 from notifier.channels.table import INAPP
+from notifier.core import events as names
 from notifier.core import lifecycle, reading
 from notifier.ground import shapes
 from notifier.ground.clock import now
@@ -22,7 +23,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.inbox.items import ITEMS
-from notifier.ledgers import moves, scores, tallies
+from notifier.ledgers import events, moves, scores, tallies
 from notifier.models import Delivery, InboxItem, InboxState
 from notifier.signals import publish
 
@@ -54,7 +55,8 @@ class Chosen:
 
 def seen(user_id: str, chosen: Chosen) -> dict[str, int]:
     """→ `{unread, unseen, seq}`. As with every mark, `seq` stays if nothing changes."""
-    return _mark(user_id, [*chosen.conditions(user_id), InboxItem.seen_at.is_(None)], {"seen_at": now()})[0]
+    meant = [*chosen.conditions(user_id), InboxItem.seen_at.is_(None)]
+    return _mark(user_id, meant, {"seen_at": now()}, told=names.SEEN)[0]
 
 
 def read(user_id: str, chosen: Chosen) -> dict[str, Any]:
@@ -66,7 +68,8 @@ def read(user_id: str, chosen: Chosen) -> dict[str, Any]:
     """
     at = now()
     values = {"read_at": at, "seen_at": sa.func.coalesce(InboxItem.seen_at, at)}
-    return _named(_mark(user_id, [*chosen.conditions(user_id), InboxItem.read_at.is_(None)], values, read_at=at))
+    meant = [*chosen.conditions(user_id), InboxItem.read_at.is_(None)]
+    return _named(_mark(user_id, meant, values, told=names.READ, read_at=at))
 
 
 def unread(user_id: str, chosen: Chosen) -> dict[str, Any]:
@@ -74,9 +77,8 @@ def unread(user_id: str, chosen: Chosen) -> dict[str, Any]:
 
 
 def archive(user_id: str, chosen: Chosen) -> dict[str, Any]:
-    return _named(
-        _mark(user_id, [*chosen.conditions(user_id), InboxItem.archived_at.is_(None)], {"archived_at": now()})
-    )
+    meant = [*chosen.conditions(user_id), InboxItem.archived_at.is_(None)]
+    return _named(_mark(user_id, meant, {"archived_at": now()}, told=names.ARCHIVED))
 
 
 def unarchive(user_id: str, chosen: Chosen) -> dict[str, Any]:
@@ -119,10 +121,11 @@ def _mark(
     conditions: Sequence[sa.ColumnElement[bool]],
     values: Mapping[str, Any],
     *,
+    told: str | None = None,
     read_at: datetime | None = None,
 ) -> tuple[dict[str, int], list[UUID] | None]:
-    """One transaction: changes the user's items that meet the conditions, and the counts with them; then tells the
-    browsers.
+    """One transaction: changes the user's items that meet the conditions, the counts with them, and tells the event
+    `told` of each; then tells the browsers.
 
     → the counts, and which items have changed, oldest change first (None: more than MAX_IDS).
     """
@@ -149,6 +152,8 @@ def _mark(
                 "seq": state.seq + before.items,
             }
             session.execute(sa.update(InboxState).where(InboxState.user_id == user_id).values(**counts))
+            if told is not None:
+                events.tell_marked(told, since)
             if read_at is not None:
                 scores.count_opened(sa.select(InboxItem.id).where(*since))
                 _open_deliveries(since, read_at)

@@ -1,8 +1,8 @@
 """Changes the status of deliveries, as `core.lifecycle` allows. No other module writes that column: a test holds this.
 (`planning.store` inserts deliveries with their first status.)
 
-Called inside the caller's transaction, usually for rows that it has locked. Tells the caps which deliveries end without
-having gone out, and which come back.
+Called inside the caller's transaction, for rows that it has locked. Tells the event stream, and the caps which
+deliveries end without having gone out, and which come back.
 """
 
 import functools
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from notifier.core import lifecycle
 from notifier.ground.extensions import db
-from notifier.ledgers import caps
+from notifier.ledgers import caps, events
 from notifier.models import Delivery
 
 _deliveries: sa.Table = Delivery.__table__
@@ -42,7 +42,8 @@ def move(
     """Moves the chosen deliveries (by id, or by a condition) to the status `new` where the lifecycle allows it, and
     sets `columns`, the same for all.
 
-    → a row for each that was moved, in no order: `id`, `notification_id`, and the columns `returned`. One statement.
+    → a row for each that was moved, in no order: `id`, `notification_id`, and the columns `returned`. One statement,
+    and one more where the status is an event.
     """
     if isinstance(chosen, Collection):
         if not chosen:
@@ -56,14 +57,15 @@ def move(
         .returning(_delivery.id, _delivery.notification_id, *returned)
         .execution_options(synchronize_session=False)
     ).all()
+    events.tell_statuses((row.id, new) for row in rows)
     if any(_concerns_caps(old, new) for old in olds):
         caps.recount(row.notification_id for row in rows)
     return rows
 
 
 def move_each(moves: Sequence[Move]) -> None:
-    """Moves each delivery to a status of its own, with values of its own. One statement, executed for all rows at once;
-    none without moves.
+    """Moves each delivery to a status of its own, with values of its own. One statement, executed for all rows at once,
+    and one more where there are events to tell; none without moves.
 
     A delivery that is no longer in its `old` status is left alone. Raises ValueError if the lifecycle has no such move.
     """
@@ -74,6 +76,7 @@ def move_each(moves: Sequence[Move]) -> None:
             raise ValueError(f"a delivery does not move from {one.old} to {one.new}")
     statement = _update(tuple(moves[0].columns), tuple(moves[0].still))
     db.session.connection().execute(statement, [_parameters(one) for one in moves])
+    events.tell_statuses((one.delivery_id, one.new) for one in moves if one.old != one.new)
     caps.recount(one.notification_id for one in moves if _concerns_caps(one.old, one.new))
 
 

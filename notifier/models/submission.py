@@ -17,7 +17,8 @@ class Submission(Base):
     """One accepted request. `status` is expanded (its notifications are stored), or expanding.
 
     While it is expanding, `body` holds the data still needed and `expanded` the number of finished recipients.
-    `wake_at`: when the scheduler looks at it again.
+    `wake_at`: when the scheduler looks at it again. `idempotency_key` is for its events: the key's own row is gone
+    after a day.
     """
 
     __tablename__ = "submission"
@@ -39,6 +40,7 @@ class Submission(Base):
     expanded: Mapped[int] = mapped_column(Integer)
     body: Mapped[Any] = mapped_column(EncryptedJSON("submission.body"), nullable=True)
     request_id: Mapped[str | None] = mapped_column(String(64))
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
     wake_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 

@@ -18,6 +18,7 @@ from notifier.ground.clock import now
 from notifier.ground.database import retried, transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import audit, digests
+from notifier.ledgers import events as event_stream
 from notifier.models import ConsentEvent, EventType, Preference, User
 from notifier.people import cache as people_cache
 from notifier.people import quiet
@@ -44,16 +45,24 @@ class Saved:
 
 
 def change(
-    user_id: str, document_change: Mapping[str, Any], *, replace: bool, source: str, conditions: Conditions = ()
+    user_id: str,
+    document_change: Mapping[str, Any],
+    *,
+    replace: bool,
+    source: str,
+    conditions: Conditions = (),
+    unsubscribes_from: tuple[str, str] | None = None,
 ) -> Saved:
     """Replaces the person's choices, or merges into them (None takes a choice back).
 
     `types` and `categories` map to channel → on/off, or to on/off for all channels at once. `conditions`: the person
-    counts as not found unless these hold (`valid_tokens.conditions_of`). Raises `Rejected('validation_failed')` with
-    every fault, and 'not_found' for an unknown person.
+    counts as not found unless these hold (`valid_tokens.conditions_of`). `unsubscribes_from`: category and channel, of
+    which the event stream is told. Raises `Rejected('validation_failed')` with every fault, and 'not_found' for an
+    unknown person.
     """
     wanted = clean(document_change)
-    return _rewrite(user_id, source, lambda before: wanted if replace else _merged(before, wanted), conditions)
+    told = [(user_id, *unsubscribes_from)] if unsubscribes_from else []
+    return _rewrite(user_id, source, lambda before: wanted if replace else _merged(before, wanted), conditions, told)
 
 
 def switch(
@@ -93,13 +102,14 @@ def undo(user_id: str, events: tuple[int, int], *, source: str, conditions: Cond
     return Saved(saved.document, saved.events, tuple(left))
 
 
-def withdraw(wishes: Mapping[str, Collection[tuple[str, str]]], *, source: str) -> None:
+def withdraw(wishes: Mapping[str, Collection[tuple[str, str]]], *, source: str) -> set[str]:
     """Switches categories off on channels, each with all that is below it: person → pairs of category and channel.
+    → for whom that has changed anything. The caller tells the events.
 
     Inside the caller's transaction; a constant number of statements, none without wishes. Who is gone is left out.
     """
     if not wishes:
-        return
+        return set()
     categories = {row.key: row.category for row in db.session.execute(sa.select(EventType.key, EventType.category))}
 
     def _withdrawn(user_id: str, document: Document) -> Document:
@@ -108,13 +118,21 @@ def withdraw(wishes: Mapping[str, Collection[tuple[str, str]]], *, source: str) 
             document = with_switch(document, off, categories=categories, columns=())
         return document
 
-    _rewrite_each(wishes, source, _withdrawn)
+    return {user_id for user_id, saved in _rewrite_each(wishes, source, _withdrawn).items() if saved.events}
 
 
 @retried
-def _rewrite(user_id: str, source: str, rewritten: Callable[[Document], Document], conditions: Conditions) -> Saved:
+def _rewrite(
+    user_id: str,
+    source: str,
+    rewritten: Callable[[Document], Document],
+    conditions: Conditions,
+    unsubscribed: Sequence[tuple[str, str, str]] = (),
+) -> Saved:
     with transaction():
         saved = _rewrite_each([user_id], source, lambda _, document: rewritten(document), conditions)
+        if user_id in saved and saved[user_id].events:
+            event_stream.tell_unsubscribed(unsubscribed)
     if user_id not in saved:
         raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
     return saved[user_id]

@@ -16,7 +16,7 @@ from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import insert, retried, transaction
 from notifier.ground.extensions import db
-from notifier.ledgers import audit, caps, moves
+from notifier.ledgers import audit, caps, events, moves
 from notifier.models import (
     Attempt,
     Capture,
@@ -214,6 +214,7 @@ def _erase_content(user_id: str) -> None:
     moves.move(Delivery.notification_id.in_(mine), lifecycle.CANCELLED, reason="user_erased", wake_at=None)
     db.session.execute(sa.update(Delivery).where(Delivery.notification_id.in_(mine)).values(address_masked=None))
     db.session.execute(sa.update(Notification).where(Notification.user_id == user_id).values(data=None, given=None))
+    events.forget(user_id)
     _erase_from_schedules(user_id)
 
 

@@ -19,7 +19,7 @@ from notifier.core.preferences import COMPLAINED_OF
 from notifier.ground.clock import now
 from notifier.ground.database import insert, transaction
 from notifier.ground.extensions import db
-from notifier.ledgers import audit
+from notifier.ledgers import audit, events
 from notifier.models import Address, Suppression
 
 BOUNCED = facts.EVERYTHING
@@ -31,7 +31,7 @@ _LONGEST_REASON = 64
 class Dead:
     """An address that will never work. `id` None: it came with a notification and is stored nowhere. `channel`: whose
     addresses it belongs to; `through`: the channel that it will never work on, which may be one that borrows it.
-    `provider`: the account that says so. `as_of`: what it knows is of that time; None: of now.
+    `provider`: the account that says so, of `delivery_id`. `as_of`: what it knows is of that time; None: of now.
     """
 
     id: UUID | None
@@ -40,6 +40,7 @@ class Dead:
     through: str
     reason: str
     provider: str
+    delivery_id: UUID
     as_of: datetime | None = None
 
 
@@ -58,7 +59,7 @@ class Hold:
 
 def switch_off(dead: Collection[Dead]) -> None:
     """Switches addresses off with the provider's word for it, and remembers them, should they be given again. Inside
-    the caller's transaction; none without any, else two statements and one for each reason.
+    the caller's transaction; none without any, else two statements and two for each reason.
 
     An address that was given or confirmed later than what the provider knows may work again, and is left alone. A
     number that is not on WhatsApp takes SMS all the same: through a channel that borrows the address, that channel
@@ -66,11 +67,12 @@ def switch_off(dead: Collection[Dead]) -> None:
     """
     newer = _given_since({one.id: one.as_of for one in dead if one.id is not None and one.as_of is not None})
     dead = [one for one in dead if one.id not in newer]
-    reasons: dict[str, list[UUID]] = {}
+    reasons: dict[str, dict[UUID, UUID]] = {}  # address → the delivery that has shown it
     for one in dead:
         if one.id is not None and one.through == one.channel:
-            reasons.setdefault(one.reason[:_LONGEST_REASON], []).append(one.id)
+            reasons.setdefault(one.reason[:_LONGEST_REASON], {})[one.id] = one.delivery_id
     for reason, ids in sorted(reasons.items()):
+        events.tell_disabled(ids.values(), reason)
         db.session.execute(
             sa.update(Address)
             .where(Address.id.in_(sorted(ids)))
@@ -156,7 +158,9 @@ def unsubscribe(digest: bytes, channel: str, category: str) -> None:
     """
     row = {"digest": digest, "scope": category, "channel": channel, "reason": UNSUBSCRIBED, "created_at": now()}
     with transaction() as session:
-        session.execute(insert(Suppression).values(**row).on_conflict_do_nothing())
+        added = insert(Suppression).values(**row).on_conflict_do_nothing().returning(Suppression.scope)
+        if session.execute(added).first() is not None:
+            events.tell_unsubscribed([(None, category, channel)])
 
 
 def bounced_among(digests: Collection[bytes]) -> set[bytes]:

@@ -24,7 +24,7 @@ from notifier.ground.config import Settings
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.extensions import db, redis_store
 from notifier.inbox import marks
-from notifier.ledgers import scores, tallies
+from notifier.ledgers import events, scores, tallies
 from notifier.operations import bulk_actions
 from notifier.pipeline.delivery import outages, receipts
 from notifier.pipeline.intake import schedules
@@ -96,6 +96,7 @@ def tasks(name: str) -> list[Task]:
         Task("prune_marks", lambda: repeats.prune(now()), 3600.0),
         Task("prune_collapse_keys", lambda: replacing.prune(now()), 3600.0),
         Task("prune_receipts", receipts.prune, 3600.0),
+        Task("prune_events", events.prune, 60.0, full=events.PRUNED_AT_ONCE),
         Task("add_up_tallies", tallies.add_up, 30.0),
         Task("prune_tallies", tallies.prune, 3600.0),
         Task("count_opens", lambda: scores.count_everyone(now()), 3600.0),

@@ -2,6 +2,7 @@
 
 import re
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import redis
 from sqlalchemy import make_url
 
 from notifier.core.limits import DEFAULT_CAPS, parse_caps
+from notifier.core.retention import DEFAULT_RETENTION, parse_retention
 from notifier.ground import embedded_redis
 from notifier.ground.config import BadSettings, Settings, setting_names
 from notifier.ground.database import sqlite_file
@@ -92,6 +94,22 @@ def test_caps_are_given_by_category_and_the_others_stay(home: dict[str, str]) ->
 def test_the_caps_shown_as_default_are_those() -> None:
     [shown] = re.findall(r"\(`(.*)`\)", setting_names()["CAPS"])
     assert parse_caps(shown) == (DEFAULT_CAPS, [])
+
+
+def test_what_is_kept_is_kept_as_long_as_is_said(home: dict[str, str]) -> None:
+    assert Settings.from_env(home).retention == DEFAULT_RETENTION == {"events": timedelta(days=14)}
+    assert Settings.from_env({**home, "RETENTION": "events 36h"}).retention == {"events": timedelta(hours=36)}
+
+
+@pytest.mark.parametrize("text", ["events", "events 0d", "events 14", "events -1d", "events 14 d", "letters 3d"])
+def test_what_is_no_time_to_keep_something_is_refused(home: dict[str, str], text: str) -> None:
+    with pytest.raises(BadSettings, match="RETENTION: "):
+        Settings.from_env({**home, "RETENTION": text})
+
+
+def test_the_retention_shown_as_default_is_that() -> None:
+    [shown] = re.findall(r"\(`(.*)`\)", setting_names()["RETENTION"])
+    assert parse_retention(shown) == (DEFAULT_RETENTION, [])
 
 
 def test_every_fault_is_reported_at_once_and_no_secret_with_it(home: dict[str, str]) -> None:

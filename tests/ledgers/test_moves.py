@@ -101,7 +101,8 @@ def test_one_statement_moves_however_many(app: APIFlask, size: int) -> None:
         move_each([to(key, "sending", ("sent", "waiting")[number % 2]) for number, key in enumerate(ids)])
         move([], "queued")
         move_each([])
-    assert [statement.split()[0] for statement in sent] == ["UPDATE", "UPDATE"]
+    # The last one tells the event stream
+    assert [statement.split()[0] for statement in sent] == ["UPDATE", "UPDATE", "INSERT"]
     assert set(statuses_of(ids)) == {"sent", "waiting"} if size > 1 else {"sent"}
 
 

@@ -77,6 +77,7 @@ def test_every_periodic_work_has_its_task() -> None:
         "lay_ghosts",
         "wake_snoozed",
         "apply_receipts",
+        "prune_events",
         "prune_receipts",
         "prune",
         "prune_sign_in_links",

@@ -16,12 +16,13 @@ import sqlalchemy as sa
 from notifier.catalogue.known import load_types
 from notifier.channels import CHANNELS
 from notifier.channels.addresses import digest_of
+from notifier.core import events as names
 from notifier.core import lifecycle
 from notifier.core.receipts import BOUNCE, BY_ADDRESS, COMPLAINT, STOP, UNSUBSCRIBE, Folded, Told, fold
 from notifier.core.routing import BEST
 from notifier.core.worlds import is_of_tests
 from notifier.ground.extensions import db
-from notifier.ledgers import scores, tallies
+from notifier.ledgers import events, scores, tallies
 from notifier.ledgers.moves import Move, move_each
 from notifier.models import Address, Delivery, Notification, Receipt
 from notifier.people import preferences, suppressions
@@ -97,8 +98,10 @@ def draw(matched: Sequence[tuple[Word, "sa.Row[Any]"]]) -> Drawn:
     folded = {key: fold(row.status, [word.told(row) for word in words[key]]) for key, row in rows.items()}
     moved = {key: one for key, one in folded.items() if one.passed}
     _count({key: one for key, one in moved.items() if not rows[key].is_test}, rows)
+    _tell_passed(moved)
     _move(rows, folded)
     _hold_back([(word, row) for word, row in matched if word.kind in CONCERNS_ADDRESS and not row.is_test])
+    events.tell(names.COMPLAINED, {row.id for word, row in matched if word.kind == COMPLAINT})
     started = follow({_Ended(rows[key].notification_id, rows[key].routing) for key in moved})
     died = {key: (one.old in lifecycle.DEAD, one.status in lifecycle.DEAD) for key, one in moved.items()}
     return Drawn(
@@ -112,10 +115,10 @@ def _move(rows: Mapping[UUID, "sa.Row[Any]"], folded: Mapping[UUID, Folded]) -> 
     """One statement; another where one of them goes a way that the lifecycle has only as two moves."""
     changes = {key: _changes(rows[key], folded[key]) for key in sorted(rows)}
     # All moves of a batch name the same columns: those that change anywhere
-    names = sorted({name for changed in changes.values() for name in changed})
+    columns = sorted({name for changed in changes.values() for name in changed})
     routes = [
         [
-            Move(key, rows[key].notification_id, old, new, {n: changed.get(n, getattr(rows[key], n)) for n in names})
+            Move(key, rows[key].notification_id, old, new, {n: changed.get(n, getattr(rows[key], n)) for n in columns})
             for old, new in pairwise(folded[key].route)
         ]
         for key, changed in changes.items()
@@ -140,6 +143,15 @@ def _changes(row: "sa.Row[Any]", folded: Folded) -> dict[str, Any]:
             "failed_type": row.type,
         }
     return {name: value for name, value in wanted.items() if getattr(row, name) != value}
+
+
+def _tell_passed(moved: Mapping[UUID, Folded]) -> None:
+    """The statuses that deliveries are moved past in one step, since they were told at once: the event stream hears of
+    them all. A statement for each status, hardly ever one.
+    """
+    for status in (lifecycle.SENT, lifecycle.DELIVERED, lifecycle.OPENED):
+        past = {key for key, one in moved.items() if status in one.passed and status not in one.route}
+        events.tell(names.OF_STATUS[status], past)
 
 
 def _count(moved: Mapping[UUID, Folded], rows: Mapping[UUID, "sa.Row[Any]"]) -> None:
@@ -179,18 +191,20 @@ def _hold_back(live: Sequence[tuple[Word, "sa.Row[Any]"]]) -> None:
     stopped: list[tuple[bytes, str, str, str]] = []
     unsubscribed: list[Hold] = []
     wishes: dict[str, set[tuple[str, str]]] = {}
+    heard_from: dict[str | None, set[UUID]] = {}  # who unsubscribes → by which deliveries
     for (word, row), place in zip(live, _places(live), strict=True):
         if place is None:
             continue
         match word.kind:
             case "bounced" if place.works_since is None or place.works_since < word.at:
                 reason = word.code or BOUNCE
-                dead.append(Dead(place.id, place.digest, place.channel, row.channel, reason, word.provider))
+                dead.append(Dead(place.id, place.digest, place.channel, row.channel, reason, word.provider, row.id))
             case "complained":
                 complained.append((place.digest, place.channel, word.provider))
             case "stopped" if word.digest is None:
                 stopped.append((place.digest, place.channel, row.channel, word.provider))
             case "unsubscribed" if row.type in types and may_unsubscribe_from(types[row.type]):
+                heard_from.setdefault(place.user_id, set()).add(row.id)
                 if place.user_id is None:
                     unsubscribed.append(
                         Hold(place.digest, place.channel, row.category, suppressions.UNSUBSCRIBED, word.provider)
@@ -201,7 +215,8 @@ def _hold_back(live: Sequence[tuple[Word, "sa.Row[Any]"]]) -> None:
     suppressions.complain(complained)
     suppressions.stop(stopped)
     suppressions.hold(unsubscribed)
-    preferences.withdraw(wishes, source=preferences.PROVIDER)
+    changed = {None, *preferences.withdraw(wishes, source=preferences.PROVIDER)}
+    events.tell(names.UNSUBSCRIBED, {key for who, ids in heard_from.items() if who in changed for key in ids})
 
 
 def _places(live: Sequence[tuple[Word, "sa.Row[Any]"]]) -> list[_Place | None]:

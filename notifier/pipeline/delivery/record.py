@@ -141,9 +141,11 @@ def _dead(one: Finished) -> suppressions.Dead | None:
     if address is None:
         return None
     reason = (error.code if error else "") or "invalid_recipient"
-    channel, provider = one.task.delivery.channel, one.latest.adapter.name
+    delivery, provider = one.task.delivery, one.latest.adapter.name
     found_at = (error.since if isinstance(error, InvalidRecipient) else None) or one.latest.started_at
-    return suppressions.Dead(address.id, address.digest, address.channel, channel, reason, provider, found_at)
+    return suppressions.Dead(
+        address.id, address.digest, address.channel, delivery.channel, reason, provider, delivery.id, found_at
+    )
 
 
 def _switch_on(tasks: Sequence[Task]) -> None:

@@ -218,6 +218,7 @@ def _submission_row(work: Work, flooded: Collection[Trigger], now: datetime) -> 
         "expanded": 0 if later else len(work.recipients),
         "body": _body(work, flooded) if later else None,
         "request_id": work.item.caller.request_id,
+        "idempotency_key": work.key[1] if work.key else None,
         "wake_at": now + EXPAND_GRACE if later else None,
         "created_at": now,
     }

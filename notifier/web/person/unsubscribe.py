@@ -53,6 +53,7 @@ def act(token: str) -> ResponseReturnValue:
             replace=False,
             source="one_click",
             conditions=valid_tokens.conditions_of(wish),
+            unsubscribes_from=(wish.category, wish.channel),
         )
     except Rejected as error:
         # A channel that is there no longer; but who is gone is sent nothing any more, as they wish
