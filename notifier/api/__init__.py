@@ -9,6 +9,7 @@ from apiflask import APIFlask
 from notifier.api import (
     auth,
     errors,
+    events,
     health,
     hooks,
     inbox,
@@ -35,6 +36,7 @@ blueprints = (
     types.bp,
     templates.bp,
     sandbox.bp,
+    events.bp,
     inbox.bp,
     seeds.bp,
     hooks.bp,

@@ -38,6 +38,7 @@ _PROBLEMS = {
     "403": "The key may not do this",
     "404": "Not found",
     "409": "In conflict with what exists",
+    "410": "What follows the cursor has been deleted",
     "413": "A body over 1 MiB",
     "415": "A body with a Content-Encoding",
     "422": "Not valid; every fault is named by JSON pointer",
@@ -159,6 +160,7 @@ def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str
     else:
         expected = {"401", "403", "429", "503"} if access.kind == "producer" else {"401", "403", "503"}
         expected |= {"422"} | ({"400", "413", "415"} if body else set())  # each refuses parameters it does not know
+    expected |= {"410"} if endpoint.endswith("list_events") else set()
     expected |= {"404"} if has_argument else set()
     expected |= {"409"} if endpoint.endswith(_CONFLICTING) or _IDEMPOTENT.search(endpoint) else set()
     for response in operation["responses"].values():

@@ -106,6 +106,7 @@ CALLS_BY_SCOPE = {
         "POST /notifications/send",
     },
     "read": {
+        "GET /api/v1/events",
         "GET /api/v1/notifications",
         "GET /api/v1/notifications/<string(minlength=5):notification_id>",
         "GET /api/v1/submissions/<submission_id>",

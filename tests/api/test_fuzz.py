@@ -138,6 +138,7 @@ PATHS = ["/api/v1/notifications/{}", "/api/v1/submissions/{}", "/api/v1/users/{}
          "/api/v1/users/{}/preferences", "/api/v1/types/{}", "/api/v1/templates/{}", "/notify/status/{}",
          "/user/preferences/{}",
          "/api/v1/notifications?user={}", "/api/v1/notifications?after={}", "/api/v1/notifications?limit={}",
+         "/api/v1/events?after={}", "/api/v1/events?types={}", "/api/v1/events?limit={}",
          "/api/v1/notifications?status={}",
          "/api/v1/sandbox?channel={}", "/api/v1/sandbox?after={}"]  # fmt: skip
 HOLES = st.sampled_from(

@@ -143,6 +143,7 @@ CALLS: list[tuple[str, str, str, Any]] = [
     ("POST", "/api/v1/templates/{name}/publish", "/api/v1/templates/openapi_words@1/publish", None),
     ("PUT", "/api/v1/templates/{name}", "/api/v1/templates/openapi_words@1", {"contents": []}),
     ("GET", "/api/v1/sandbox", "/api/v1/sandbox", None),
+    ("GET", "/api/v1/events", "/api/v1/events?after=xyz", None),
     (
         "POST",
         "/notify",

@@ -123,6 +123,7 @@ CALLS: dict[str, list[Call]] = {
     "PUT /api/v1/templates/<name>": [Call(WORDS, (REFUSED,))],
     "POST /api/v1/templates/<name>/publish": [Call(codes=(REFUSED,))],
     "POST /api/v1/templates/<name>/preview": [Call({"channel": "email"}, (REFUSED,))],
+    "GET /api/v1/events": [Call(codes=(200,))],
     "GET /api/v1/sandbox": [Call(codes=(200,)), Call(codes=(200,), query="?user=alice")],
 }
 

@@ -42,7 +42,7 @@ class Answer(BaseModel):
 # ---- requests: lists ------------------------------------------------------------------------------------------------
 
 
-def _limit(value: Any) -> Any:
+def whole(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 6 else value
 
 
@@ -50,7 +50,7 @@ class Page(Body):
     after: Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(
         default=None, description="`next` of the page before."
     )
-    limit: Annotated[int, BeforeValidator(_limit), Field(ge=1, le=200)] = 50
+    limit: Annotated[int, BeforeValidator(whole), Field(ge=1, le=200)] = 50
 
 
 # ---- answers --------------------------------------------------------------------------------------------------------
