@@ -30,7 +30,8 @@ bp = Door("api_hooks", __name__, url_prefix="/hooks", tag="Receipts")
 
 @bp.post("/<account>")
 @provider
-@bp.output({}, status_code=204)
+@bp.output({}, content_type="text/plain")
+@bp.doc(responses={204: "There was nothing to take: kinds of events that are not known, or not for this hook."})
 def receive(account: str) -> Response:
     """What became of messages, told by their provider
 
@@ -51,7 +52,8 @@ def receive(account: str) -> Response:
     receipts.submit(receipts.Call(account, adapter.channel.name, events, call.at))
     hook_health.note_events(account, {event.kind for event in events}, call.at)
     _count(account, "taken")
-    return Response(status=204)
+    # Mailgun repeats for hours what is answered with any other success than 200.
+    return Response(status=200 if events else 204, content_type="text/plain; charset=utf-8")
 
 
 @bp.get("/<account>")

@@ -39,7 +39,7 @@ def test_the_url_that_it_signed_is_that_of_public_url(client: FlaskClient) -> No
     assert call(client, STATUS, query=query, signed="http://inner:8080") == 401
     assert call(client, STATUS, query=query, signed="https://localhost") == 401
     assert rows(Receipt) == []
-    assert [call(client, STATUS, query=query) for _ in range(2)] == [204, 204]
+    assert [call(client, STATUS, query=query) for _ in range(2)] == [200, 200]
     assert [(r.provider, r.event_id, r.status) for r in rows(Receipt)] == [
         ("texts", f"{MESSAGE}:delivered", "delivered")
     ]
@@ -48,11 +48,11 @@ def test_the_url_that_it_signed_is_that_of_public_url(client: FlaskClient) -> No
 def test_stop_holds_their_sms_until_they_write_start(client: FlaskClient) -> None:
     assert call(client, {**INBOUND, "Body": "What?"}) == 204
     assert rows(Suppression) == []
-    assert call(client, {**INBOUND, "Body": "Stop"}) == 204
+    assert call(client, {**INBOUND, "Body": "Stop"}) == 200
     assert [(r.channel, r.scope, r.reason, r.provider) for r in rows(Suppression)] == [
         ("sms", "channel:sms", "stopped", "texts")
     ]
-    assert call(client, {**INBOUND, "Body": "START", "MessageSid": MESSAGE[:-1] + "4"}) == 204
+    assert call(client, {**INBOUND, "Body": "START", "MessageSid": MESSAGE[:-1] + "4"}) == 200
     assert rows(Suppression) == []
 
 

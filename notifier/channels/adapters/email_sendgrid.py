@@ -93,6 +93,7 @@ class SendGrid(MailAdapter):
             example="https://api.sendgrid.com",
         ),
     )
+    per_second = 3_000  # none is documented; more than accounts send, and a bound all the same
     tells = ("sent", "delivered", "opened", "clicked", "bounced", "failed", "complained", "unsubscribed")
 
     def __init__(self, settings: Mapping[str, str], http: Http) -> None:

@@ -366,7 +366,33 @@ def apply_due() -> int:
     """Looks again at kept events whose time has come: for longer and longer, since most of those left are nobody's. →
     how many. Called by the scheduler, in any number of processes.
     """
-    return _apply_kept(_receipts.c.wake_at <= clock_now())
+    due = _receipts.c.wake_at <= clock_now()
+    try:
+        return _apply_kept(due)
+    except UNAVAILABLE:
+        raise
+    except Exception:
+        ids = db.session.scalars(
+            sa.select(_receipts.c.id).where(due, _receipts.c.applied_at.is_(None)).limit(BATCH)
+        ).all()
+        return sum(_apply_alone(id) for id in ids)
+
+
+def _apply_alone(id: int) -> int:
+    """One that cannot be applied must not keep the others back. It is tried again, ever less often."""
+    try:
+        return _apply_kept(_receipts.c.id == id)
+    except UNAVAILABLE:
+        raise
+    except Exception:
+        log.exception("receipt.not_applied", receipt=id)
+        now = clock_now()
+        with transaction() as session:
+            received_at = session.scalar(sa.select(_receipts.c.received_at).where(_receipts.c.id == id))
+            waited = now - (received_at or now)
+            later = None if waited > _LOOKED_FOR else now + max(_FIRST_LOOK, waited)
+            session.execute(sa.update(_receipts).where(_receipts.c.id == id).values(wake_at=later))
+        return 0
 
 
 @retried

@@ -146,6 +146,6 @@ def test_what_is_told_of_real_messages_makes_the_rate(
             ("opened", second, "machine"),
         )
     ]
-    assert tell(client, *told).status_code == 204
+    assert tell(client, *told).status_code == 200
     row = signed_in("viewer").get("/admin/").text.partition('id="channel-email"')[2].partition("</tr>")[0]
     assert re.findall(r'(\d+) <span class="sub">(\d+ %)</span>', row) == [("2", "100 %"), ("1", "50 %")]
