@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 from urllib.parse import SplitResult, urlsplit
 
 from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind
-from notifier.channels.wire.http import Http, Response, explain
+from notifier.channels.wire.answers import Response, explain
+from notifier.channels.wire.http import Http
 from notifier.core.errors import DeliveryError, Misconfigured
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.ground.config import Settings

@@ -17,8 +17,9 @@ from functools import lru_cache
 from typing import Any
 
 from notifier.channels.contract import RECEIVER_MARK, Adapter, AddressKind, Channel, Shape
+from notifier.channels.wire.answers import Response, explain, not_understood
 from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, link
-from notifier.channels.wire.http import Http, Response, explain, not_understood
+from notifier.channels.wire.http import Http
 from notifier.core.errors import DeliveryError, InvalidRecipient, Permanent
 from notifier.core.message import Message, Receipt, Recipient
 

@@ -6,8 +6,8 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from notifier.channels.addresses import URL
 from notifier.channels.contract import Adapter, AddressKind, Channel, Shape
+from notifier.channels.wire.answers import Family, Response, explain_code, not_understood
 from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, cut, image, link
-from notifier.channels.wire.http import Family, Response, explain_code, not_understood
 from notifier.core.errors import DeliveryError, InvalidRecipient, Permanent, RateLimited
 from notifier.core.message import Message, Receipt, Recipient
 

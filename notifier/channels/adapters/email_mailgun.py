@@ -15,16 +15,8 @@ from urllib3 import encode_multipart_formdata
 from notifier.channels.contract import Setting
 from notifier.channels.mailing import DELIVERY, MailAdapter, sender_setting, tracking_setting
 from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind, Unreadable, mapping, moment, text
-from notifier.channels.wire.http import (
-    AMBIGUOUS,
-    STATUSES,
-    Family,
-    Http,
-    Response,
-    basic_auth,
-    explain,
-    not_understood,
-)
+from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family, Response, explain, not_understood
+from notifier.channels.wire.http import Http, basic_auth
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured
 from notifier.core.message import Message, Receipt, Recipient
 

@@ -23,7 +23,7 @@ from notifier.channels.receipts import (
     moment,
     text,
 )
-from notifier.channels.wire.http import AMBIGUOUS, STATUSES, Family, Response, explain_code, not_understood
+from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family, Response, explain_code, not_understood
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
 from notifier.core.message import Message, Receipt, Recipient
 

@@ -17,16 +17,8 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from notifier.channels.contract import Setting
 from notifier.channels.mailing import DELIVERY, MailAdapter, is_offer, sender_setting, tracking_setting
 from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind, Unreadable, mapping, moment, text
-from notifier.channels.wire.http import (
-    AMBIGUOUS,
-    STATUSES,
-    Family,
-    Http,
-    Response,
-    bearer,
-    explain_code,
-    not_understood,
-)
+from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family, Response, explain_code, not_understood
+from notifier.channels.wire.http import Http, bearer
 from notifier.channels.wire.mail import Mailbox
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured
 from notifier.core.message import Message, Receipt, Recipient

@@ -25,7 +25,8 @@ from notifier.channels.receipts import (
 )
 from notifier.channels.wire import amazon
 from notifier.channels.wire.amazon_topic import Topic
-from notifier.channels.wire.http import STATUSES, Family, Http, Response, explain_code, not_understood
+from notifier.channels.wire.answers import STATUSES, Family, Response, explain_code, not_understood
+from notifier.channels.wire.http import Http
 from notifier.core.errors import DeliveryError, Misconfigured, Permanent, RateLimited
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.ground.clock import now

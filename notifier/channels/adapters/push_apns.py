@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from notifier.channels.contract import Adapter, Setting, card
 from notifier.channels.table import PUSH
-from notifier.channels.wire.http import STATUSES, Family, Http, Response, explain_code, not_understood
+from notifier.channels.wire.answers import STATUSES, Family, Response, explain_code, not_understood
+from notifier.channels.wire.http import Http
 from notifier.channels.wire.http2 import Http2
 from notifier.channels.wire.push import about, apns_headers, aps, fitted, ttl_s
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable

@@ -13,18 +13,10 @@ from urllib.parse import quote
 
 from notifier.channels.contract import Adapter, Setting, card
 from notifier.channels.table import PUSH
+from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family, Response, explain_code, not_understood
 from notifier.channels.wire.expiring import Expiring
 from notifier.channels.wire.google import access_token, read_service_account
-from notifier.channels.wire.http import (
-    AMBIGUOUS,
-    STATUSES,
-    Family,
-    Http,
-    Response,
-    bearer,
-    explain_code,
-    not_understood,
-)
+from notifier.channels.wire.http import Http, bearer
 from notifier.channels.wire.push import about, apns_headers, aps, fitted, ttl_s
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited
 from notifier.core.message import ANDROID, IOS, Message, Receipt, Recipient

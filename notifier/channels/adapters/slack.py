@@ -14,8 +14,9 @@ from urllib.parse import SplitResult
 
 from notifier.channels.contract import Adapter, Setting
 from notifier.channels.table import SLACK
+from notifier.channels.wire.answers import AMBIGUOUS, Family, Response, explain_code, not_understood
 from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, cut, image, link
-from notifier.channels.wire.http import AMBIGUOUS, Family, Response, bearer, explain_code, not_understood
+from notifier.channels.wire.http import bearer
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited
 from notifier.core.message import Message, Receipt, Recipient
 

@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 from notifier.channels.contract import Adapter, Setting
 from notifier.channels.table import SMS
 from notifier.channels.wire import amazon
-from notifier.channels.wire.http import STATUSES, Family, Http, Response, explain_code, not_understood
+from notifier.channels.wire.answers import STATUSES, Family, Response, explain_code, not_understood
+from notifier.channels.wire.http import Http
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, OptedOut, Permanent, RateLimited
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.ground.clock import now

@@ -13,16 +13,8 @@ from typing import Any
 from notifier.channels.contract import Adapter, Setting
 from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind, Misdirected, Unreadable, moment
 from notifier.channels.table import SMS
-from notifier.channels.wire.http import (
-    AMBIGUOUS,
-    STATUSES,
-    Family,
-    Http,
-    Response,
-    explain,
-    explain_code,
-    not_understood,
-)
+from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family, Response, explain, explain_code, not_understood
+from notifier.channels.wire.http import Http
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.core.segments import is_gsm

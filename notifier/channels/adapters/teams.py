@@ -10,8 +10,8 @@ from urllib.parse import SplitResult
 
 from notifier.channels.addresses import URL
 from notifier.channels.contract import Adapter, AddressKind, Channel, Shape
+from notifier.channels.wire.answers import Response, explain
 from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, cut, image, link
-from notifier.channels.wire.http import Response, explain
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Message, Receipt, Recipient
 

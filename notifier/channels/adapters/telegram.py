@@ -5,8 +5,8 @@ from html import escape
 from typing import Any
 
 from notifier.channels.contract import Adapter, AddressKind, Channel, Setting, Shape
+from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family, Response, explain, explain_code, not_understood
 from notifier.channels.wire.chat import cut, link
-from notifier.channels.wire.http import AMBIGUOUS, STATUSES, Family, Response, explain, explain_code, not_understood
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, RateLimited
 from notifier.core.message import Message, Receipt, Recipient
 

@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from notifier.channels.contract import Adapter
 from notifier.channels.table import WEBHOOK
-from notifier.channels.wire.http import STATUSES, Family, Response, explain
+from notifier.channels.wire.answers import STATUSES, Family, Response, explain
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.core.timestamps import timestamp

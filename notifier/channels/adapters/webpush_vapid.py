@@ -24,7 +24,8 @@ from py_vapid import Vapid02, VapidException
 from notifier.channels.contract import Adapter, Setting
 from notifier.channels.table import WEB_PUSH
 from notifier.channels.wire import mail
-from notifier.channels.wire.http import HOSTS, STATUSES, Family, Http, Response, explain
+from notifier.channels.wire.answers import STATUSES, Family, Response, explain
+from notifier.channels.wire.http import HOSTS, Http
 from notifier.channels.wire.push import fitted, ttl_s
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent
 from notifier.core.message import Message, Receipt, Recipient

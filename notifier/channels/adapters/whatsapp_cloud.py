@@ -14,7 +14,8 @@ from typing import Any
 from notifier.channels.contract import Adapter, Setting
 from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind, Misdirected, Unreadable
 from notifier.channels.table import WHATSAPP
-from notifier.channels.wire.http import AMBIGUOUS, STATUSES, Family, Response, bearer, explain_code, not_understood
+from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family, Response, explain_code, not_understood
+from notifier.channels.wire.http import bearer
 from notifier.core.errors import (
     DeliveryError,
     InvalidRecipient,

@@ -12,7 +12,7 @@ from datetime import datetime
 from hashlib import sha256
 from urllib.parse import quote, urlsplit
 
-from notifier.channels.wire.http import Family, Response
+from notifier.channels.wire.answers import Family, Response
 from notifier.core.errors import Misconfigured, RateLimited, Retryable
 
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")

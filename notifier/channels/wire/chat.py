@@ -2,7 +2,7 @@
 gave.
 """
 
-from notifier.channels.wire.http import AMBIGUOUS, STATUSES, Family
+from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family
 from notifier.core.errors import InvalidRecipient
 from notifier.core.message import Content
 

@@ -11,7 +11,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from notifier.channels.wire.http import STATUSES, Family, Http, Response, explain_code, not_understood
+from notifier.channels.wire.answers import STATUSES, Family, Response, explain_code, not_understood
+from notifier.channels.wire.http import Http
 from notifier.core.errors import DeliveryError, Misconfigured, Permanent, Retryable
 from notifier.ground.clock import now
 

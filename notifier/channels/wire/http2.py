@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from copy import copy
 from urllib.parse import urlsplit
 
-from notifier.channels.wire.http import Explain, Http, Response, check_headers, explain
+from notifier.channels.wire.answers import Explain, Response, explain
+from notifier.channels.wire.http import Http, check_headers
 from notifier.channels.wire.http2_connection import Connection, Unprocessed
 from notifier.core.errors import DeliveryError, Retryable
 

@@ -28,7 +28,8 @@ from h2.exceptions import ProtocolError, TooManyStreamsError
 from h2.settings import SettingCodes, Settings
 from urllib3 import HTTPHeaderDict
 
-from notifier.channels.wire.http import Http, Response, no_answer, opening
+from notifier.channels.wire.answers import Response
+from notifier.channels.wire.http import Http, no_answer, opening
 from notifier.core.errors import Misconfigured, Retryable
 
 # hpack writes headers into its log, Authorization too.

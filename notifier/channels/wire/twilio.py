@@ -15,7 +15,8 @@ from urllib.parse import urlencode, urlsplit
 
 from notifier.channels.contract import Adapter, Setting
 from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind, Misdirected, Unreadable
-from notifier.channels.wire.http import STATUSES, Family, Http, Response, basic_auth, explain_code, not_understood
+from notifier.channels.wire.answers import STATUSES, Family, Response, explain_code, not_understood
+from notifier.channels.wire.http import Http, basic_auth
 from notifier.core.errors import (
     DeliveryError,
     InvalidRecipient,

@@ -9,7 +9,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from notifier.channels.wire.amazon import Signer, code_of, host
-from notifier.channels.wire.http import Response
+from notifier.channels.wire.answers import Response
 
 NOW = datetime(2026, 12, 1, 9, 0, 5, tzinfo=UTC)
 KEYS = {"X_REGION": "eu-central-1", "X_ACCESS_KEY": "AKIAIOSFODNN7EXAMPLE", "X_SECRET_KEY": "wJalrXUtnFEMI/K7MDENG+EX"}

@@ -10,19 +10,16 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from notifier.channels.wire.http import (
+from notifier.channels.wire.answers import (
     AMBIGUOUS,
-    INTERIM_ANSWERS,
     STATUSES,
-    Http,
     Response,
-    basic_auth,
-    bearer,
     explain,
     explain_code,
     not_understood,
     retry_after_s,
 )
+from notifier.channels.wire.http import INTERIM_ANSWERS, Http, basic_auth, bearer
 from notifier.channels.wire.targets import Targets
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
 
