@@ -16,8 +16,9 @@ from bench import deciding, rows, tell
 from bench.installation import Installation
 from bench.load import percentiles
 from bench.processes import Program, cpu_s, peak_mb, running, wait_until
-from bench.sample import CROWD, KEY, PEOPLE
+from bench.sample import CROWD, KEY, PEOPLE, TWILIO_ACCOUNT
 from notifier.access import accounts
+from notifier.core.message import ANDROID, IOS
 from notifier.ground import tokens as signing
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -130,9 +131,37 @@ def apns(stage: Stage) -> Found:
             "APNS_TOPIC": "com.example.shop",
             "SSL_CERT_FILE": told["certificate"],
         }
-        rows.add_phones("phone", 100)
-        signed_in = replace(stage, installation=replace(here, environment={**here.environment, **account}))
-        return _emptied(signed_in, "ours", "push", stage.some(2_000), "phone", 100)
+        rows.add_phones("phone", 100, platform=IOS)
+        return _emptied(_signed_in(stage, account), "ours", "push", stage.some(2_000), "phone", 100)
+
+
+def fcm(stage: Stage) -> Found:
+    """Pushes to Android phones by JSON, and the token that they need."""
+    here = stage.installation
+    with running(here.start("bench.providers")) as google:
+        told = google.read_json()
+        account = {"FCM_URL": f"http://127.0.0.1:{told['port']}", "FCM_SERVICE_ACCOUNT": told["service_account"]}
+        rows.add_phones("android", 100, platform=ANDROID)
+        return _emptied(_signed_in(stage, account), "real", "push", stage.some(4_000), "android", 100)
+
+
+def twilio(stage: Stage) -> Found:
+    """SMS by form posts, as fast as they go: Twilio itself takes a hundred a second."""
+    here = stage.installation
+    with running(here.start("bench.providers")) as provider:
+        account = {
+            "TWILIO_URL": f"http://127.0.0.1:{provider.read_json()['port']}",
+            "TWILIO_ACCOUNT_SID": TWILIO_ACCOUNT,
+            "TWILIO_AUTH_TOKEN": "0" * 32,
+            "TWILIO_FROM": "+15005550006",
+        }
+        return _emptied(_signed_in(stage, account), "real", "sms", stage.some(4_000))
+
+
+def _signed_in(stage: Stage, account: dict[str, str]) -> Stage:
+    """The same installation with an account at a provider."""
+    here = stage.installation
+    return replace(stage, installation=replace(here, environment={**here.environment, **account}))
 
 
 def beside_hanging(stage: Stage) -> Found:
@@ -456,6 +485,8 @@ MEASURES: dict[str, Callable[[Stage], Found]] = {
         webhook,
         slow_webhook,
         apns,
+        fcm,
+        twilio,
         beside_hanging,
         rules,
         dozen,

@@ -55,12 +55,13 @@ def add_people(prefix: str, count: int, *, webhook: str | None = None) -> None:
             addresses.add_given(f"{prefix}{n}", "webhook", webhook, label=None)
 
 
-def add_phones(prefix: str, count: int) -> None:
-    """`<prefix>0` … with nothing but an iPhone."""
+def add_phones(prefix: str, count: int, *, platform: str) -> None:
+    """`<prefix>0` … with nothing but an iPhone, or an Android phone."""
     with transaction():
         profiles.upsert([InlineRecipient(f"{prefix}{n}", {"name": "Alice"}) for n in range(count)])
     for n in range(count):
-        addresses.add_given(f"{prefix}{n}", "push", f"{n:064x}", label=None, platform=IOS)
+        token = f"{n:064x}" if platform == IOS else f"{n:022x}:APA91b{n:0134x}"
+        addresses.add_given(f"{prefix}{n}", "push", token, label=None, platform=platform)
 
 
 def queue_up(channel: str, priority: str, count: int, *, prefix: str, users: int) -> list[UUID]:

@@ -1,6 +1,7 @@
 """A worker process whose providers answer at once: ours, or one of RQ's own, on the same jobs.
 
-`python -m bench.worker ours|simple|stock QUEUE,…` empties the queues and prints what that took;
+`python -m bench.worker ours|simple|stock QUEUE,…` empties the queues and prints what that took; `real` is ours with
+the product's own adapters, which send as fast as they can instead of at their provider's pace;
 `python -m bench.worker serve` runs until it is stopped.
 """
 
@@ -43,15 +44,19 @@ class InstantEmail(_Instant):
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=("ours", "simple", "stock", "serve"))
+    parser.add_argument("kind", choices=("ours", "real", "simple", "stock", "serve"))
     parser.add_argument("queues", nargs="?", default="*")
     parser.add_argument("--lanes", type=int, default=arguments().parse_args(["worker"]).lanes)
     given = parser.parse_args()
-    channels.ADAPTERS = (
-        InstantSms,
-        InstantEmail,
-        *(adapter for adapter in channels.ADAPTERS if adapter.channel.name != "email"),
-    )
+    if given.kind == "real":
+        for adapter in channels.ADAPTERS:
+            adapter.per_second = None
+    else:
+        channels.ADAPTERS = (
+            InstantSms,
+            InstantEmail,
+            *(adapter for adapter in channels.ADAPTERS if adapter.channel.name != "email"),
+        )
     settings = Settings.from_env({name: value for name, value in os.environ.items() if name != "SMTP_URL"})
     options = argparse.Namespace(queues=given.queues, lanes=given.lanes, burst=given.kind != "serve", processes=1)
     if given.kind == "serve":
@@ -59,7 +64,7 @@ def main() -> int:
     logs.configure(as_json=True)
     app = jobs.app()
     wall, cpu = time.monotonic(), _cpu_s()
-    if given.kind == "ours":
+    if given.kind in ("ours", "real"):
         with app.app_context():
             line = lifeline.hold(app)
             worker.work_on(settings, worker.chosen_queues(given.queues), options, worker._Signals(), line)
