@@ -26,7 +26,7 @@ from notifier.ground.extensions import db, redis_store
 from notifier.inbox import marks
 from notifier.ledgers import events, scores, tallies
 from notifier.operations import bulk_actions
-from notifier.pipeline.delivery import outages, receipts
+from notifier.pipeline.delivery import kept_receipts, outages
 from notifier.pipeline.intake import schedules
 from notifier.pipeline.planning import repeats, replacing
 from notifier.pipeline.upkeep import abandoned, due, ghosts, lapsed, lost, summaries
@@ -82,7 +82,7 @@ def tasks(name: str) -> list[Task]:
         Task("let_out", outages.Outages().let_out, 0.5),
         Task("ring_lost", lambda: lost.ring_lost().rows, 2.0, full=due.BATCH),
         Task("free_lapsed", lapsed.free_lapsed, 2.0, full=due.BATCH),
-        Task("apply_receipts", receipts.apply_due, 1.0, full=receipts.BATCH),
+        Task("apply_receipts", kept_receipts.apply_due, 1.0, full=kept_receipts.BATCH),
         Task("close_digests", summaries.close_due, 1.0, full=summaries.BATCH),
         Task("submit_scheduled", schedules.submit_due, 1.0),
         Task("ring_expansions", lost.ring_expansions, 2.0),
@@ -95,7 +95,7 @@ def tasks(name: str) -> list[Task]:
         Task("prune_invitations", invitations.prune, 3600.0),
         Task("prune_marks", lambda: repeats.prune(now()), 3600.0),
         Task("prune_collapse_keys", lambda: replacing.prune(now()), 3600.0),
-        Task("prune_receipts", receipts.prune, 3600.0),
+        Task("prune_receipts", kept_receipts.prune, 3600.0),
         Task("prune_events", events.prune, 60.0, full=events.PRUNED_AT_ONCE),
         Task("add_up_tallies", tallies.add_up, 30.0),
         Task("prune_tallies", tallies.prune, 3600.0),

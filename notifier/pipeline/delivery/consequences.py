@@ -90,7 +90,7 @@ class Drawn:
 
 
 def draw(matched: Sequence[tuple[Word, "sa.Row[Any]"]]) -> Drawn:
-    """The rows are those of `receipts.DELIVERY`."""
+    """The rows are those of `matching.DELIVERY`."""
     rows = {row.id: row for _, row in matched}
     words: dict[UUID, list[Word]] = {}
     for word, row in matched:

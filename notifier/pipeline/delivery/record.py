@@ -22,7 +22,7 @@ from notifier.ledgers.moves import move_each
 from notifier.models import Address, Attempt, Capture, Delivery
 from notifier.people import suppressions
 from notifier.people.profiles import known_ids
-from notifier.pipeline.delivery import alarm, receipts
+from notifier.pipeline.delivery import alarm, kept_receipts
 from notifier.pipeline.delivery.finished import Finished, finished
 from notifier.pipeline.delivery.task import Outcome, Task
 from notifier.pipeline.planning.routing import follow
@@ -61,7 +61,7 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
             captures = [row for one, here in zip(ours, still_here, strict=True) if here and (row := one.capture())]
             if captures:
                 session.execute(sa.insert(Capture.__table__), captures)
-            receipts.foretell(ours)
+            kept_receipts.foretell(ours)
         tallies.count(event for one in ours for event in one.happened())
         scores.count_sent((one.task.notification.user_id, one.task.delivery.channel) for one in ours if one.is_trial)
         _switch_on([one.task for one in ours if one.revives_its_address])
@@ -76,10 +76,11 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
             if (address := one.task.address)
         )
         started = follow([one.task.notification for one in ours])
-        told = receipts.told_already(*_traces([one for one in ours if any(t.adapter.tells for t in one.task.tries)]))
+        heard_of = [one for one in ours if any(t.adapter.tells for t in one.task.tries)]
+        told = kept_receipts.told_already(*_traces(heard_of))
     ring(started)
     if told:
-        receipts.apply_now(told)
+        kept_receipts.apply_now(told)
     alarm.tell(happened, [one.task for one in ours])
     for one in ours:
         _log(one)

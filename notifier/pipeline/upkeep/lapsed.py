@@ -18,7 +18,7 @@ from notifier.ground.extensions import db
 from notifier.ledgers import tallies
 from notifier.ledgers.moves import move
 from notifier.models import Attempt, Delivery, EventType, Notification
-from notifier.pipeline.delivery import receipts
+from notifier.pipeline.delivery import kept_receipts
 from notifier.pipeline.delivery.lease import LEASE, database_time
 from notifier.pipeline.delivery.task import LEASE_LAPSED
 from notifier.pipeline.upkeep.due import BATCH, awake, doorbells, log, split
@@ -59,9 +59,9 @@ def _free(statement: "sa.Select[Delivery]") -> int:
         move([d.id for d in unknown], lifecycle.UNKNOWN, reason=None, wake_at=None, **cause)
         session.execute(sa.insert(Attempt.__table__), [_lapsed_attempt(d, now) for d in lapsed])
         tallies.count((d.channel, tallies.FAILED) for d in unknown if d.notification_id not in tests)
-        told = receipts.told_already([d.id for d in lapsed], ())
+        told = kept_receipts.told_already([d.id for d in lapsed], ())
     if told:
-        receipts.apply_now(told)  # before they are sent anew
+        kept_receipts.apply_now(told)  # before they are sent anew
     ring(doorbells(again))
     publish.hint(publish.OVERVIEW, publish.QUEUES, publish.FAILED)
     log.warning("leases.lapsed", again=len(again), unknown=len(unknown))

@@ -31,7 +31,7 @@ from notifier.models import (
     Suppression,
     Tally,
 )
-from notifier.pipeline.delivery import receipts
+from notifier.pipeline.delivery import kept_receipts, receipts
 from notifier.pipeline.delivery.deliver import begin, deliver, send
 from notifier.pipeline.delivery.record import record
 from notifier.pipeline.intake.item import Caller
@@ -79,7 +79,7 @@ def test_one_that_cannot_be_applied_keeps_no_other_back(
         )
         session.execute(sa.update(Delivery).where(Delivery.id == fine[0].id).values(provider_message_id="x2"))
     with time_machine.travel(now() + timedelta(seconds=10), tick=False):
-        receipts.apply_due()
+        kept_receipts.apply_due()
         assert {r.event_id: r.applied_at is not None for r in rows(Receipt)} == {"e1": False, "e2": True}
         assert [d.status for d in rows(Delivery, id=fine[0].id)] == ["delivered"]
         assert [r.wake_at > now() for r in rows(Receipt, event_id="e1")] == [True]
@@ -102,13 +102,13 @@ def test_one_that_cannot_be_applied_keeps_no_other_back(
 def test_the_sandbox_plays_receipts(submit: Submit, word: str, kinds: list[str], status: str, held: list[str]) -> None:
     submit(InlineRecipient("sam", {"email": f"{word}@sandbox.test"}), channels=("email",))
     deliver([row.id for row in deliveries(status="queued")])
-    assert receipts.apply_due() == 0
+    assert kept_receipts.apply_due() == 0
     assert [row.status for row in deliveries()] == ["sent"]
     played = []
     with time_machine.travel(now(), tick=False) as clock:
         for _ in range(40):
             clock.shift(1)
-            receipts.apply_due()
+            kept_receipts.apply_due()
             played += [r.status for r in rows(Receipt) if r.applied_at == now()]
     assert (played, [row.status for row in deliveries()]) == (kinds, [status])
     assert [scope for _, scope, _, _ in suppressed()] == held
@@ -119,7 +119,7 @@ def test_what_the_sandbox_says_to_a_test_key_holds_nobody_back(submit: Submit, c
     submit(bounced, caller=replace(caller, is_test=True), channels=("email",))
     deliver([row.id for row in deliveries(status="queued")])
     with time_machine.travel(now() + timedelta(seconds=5), tick=False):
-        receipts.apply_due()
+        kept_receipts.apply_due()
     assert ([row.status for row in deliveries()], suppressed()) == (["bounced"], [])
 
 
@@ -333,7 +333,7 @@ def test_no_table_that_grows_is_read_from_end_to_end(
         tell(client, event("unsubscribed", **of(row)), event("stopped", address="+4915112345678"))
         tell(client, event("clicked", **of(row)), account="acme2")
         with time_machine.travel(now() + timedelta(seconds=5), tick=False):
-            receipts.apply_due()
+            kept_receipts.apply_due()
     finally:
         sa.event.remove(db.engine, "before_cursor_execute", note)
     growing = ("receipt", "delivery", "notification", "attempt", "address", "suppression")
@@ -382,7 +382,7 @@ def test_whichever_is_first_the_record_or_the_receipt_the_delivery_has_arrived(
         _, answer = at_once(app, lambda tasks=tasks: record(tasks), lambda told=told: tell(app.test_client(), *told))
         assert answer.status_code == 200
     with time_machine.travel(now() + timedelta(seconds=5), tick=False):
-        receipts.apply_due()
+        kept_receipts.apply_due()
     assert {row.status for row in deliveries()} == {"delivered"}
     assert {r.applied_at is None for r in rows(Receipt)} == {False}
 
@@ -486,20 +486,20 @@ def test_the_scheduler_looks_again_for_longer_and_longer_and_then_no_more(
     with time_machine.travel(started, tick=False) as clock:
         sent(submit)
         tell(client, event("delivered", "late", provider_message_id="acme-9"), event("opened", "nobodys"))
-        assert receipts.apply_due() == 0
+        assert kept_receipts.apply_due() == 0
         with transaction() as session:
             session.execute(sa.update(Delivery).values(provider_message_id="acme-9"))
         looks = []
         while due := [r.wake_at for r in rows(Receipt) if r.wake_at]:
             clock.move_to(min(due))
-            looks.append(receipts.apply_due())
+            looks.append(kept_receipts.apply_due())
         assert looks[0] == 2
         assert set(looks[1:]) == {1}
         assert len(looks) < 20
         assert [after.status for after in deliveries()] == ["delivered"]
         assert now() - started > timedelta(days=1)
-        clock.move_to(started + receipts.KEPT + timedelta(days=1))
-        assert receipts.prune() == 1
+        clock.move_to(started + kept_receipts.KEPT + timedelta(days=1))
+        assert kept_receipts.prune() == 1
     assert [r.event_id for r in rows(Receipt)] == ["late"]
 
 

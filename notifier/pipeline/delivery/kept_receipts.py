@@ -1,0 +1,159 @@
+"""Receipts that came before their delivery was known or recorded: kept, looked at again, and in the end forgotten.
+
+Called by `delivery.record` and `upkeep.lapsed`, which have just learnt what became of a send, and by the scheduler.
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+import structlog
+
+from notifier.ground import database
+from notifier.ground.clock import now as clock_now
+from notifier.ground.database import UNAVAILABLE, retried, transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
+from notifier.models import Receipt
+from notifier.pipeline.delivery.consequences import Word
+from notifier.pipeline.delivery.finished import Finished
+from notifier.pipeline.delivery.matching import FIRST_LOOK, GIVEN, LOOKED_FOR, match, outcome
+from notifier.pipeline.delivery.receipts import apply, tell_queues
+
+BATCH = 500  # kept ones that the scheduler looks at
+KEPT = timedelta(days=10)  # longer than any provider repeats
+
+_receipts: sa.Table = Receipt.__table__
+# Made once, and not OR: SQLite would read all that is kept.
+_BY = {"ids": _receipts.c.reference, "messages": _receipts.c.provider_message_id}
+_KEPT_ABOUT = {
+    names: sa.union(
+        *(
+            sa.select(_receipts.c.id).where(
+                _receipts.c.applied_at.is_(None), _BY[name].in_(sa.bindparam(name, expanding=True))
+            )
+            for name in names
+        )
+    )
+    for names in GIVEN
+}
+
+log = structlog.get_logger()
+
+
+def foretell(finished: Iterable[Finished]) -> None:
+    """Keeps what the sandbox is going to say of these sends until its time comes. Inside the caller's transaction; one
+    statement, none for sends by anybody else.
+    """
+    at = clock_now()
+    rows = [
+        {
+            "provider": one.latest.adapter.name,
+            "channel": one.task.delivery.channel,
+            "event_id": f"{show('dlv', one.task.delivery.id)} {one.latest.number} {number}",
+            "provider_message_id": receipt.provider_message_id,
+            "reference": one.task.delivery.id,
+            "status": event.kind,
+            "by": event.by,
+            "detail": {},
+            "at": at + timedelta(seconds=event.at_s),
+            "received_at": at,
+            "wake_at": at + timedelta(seconds=event.after_s),
+        }
+        for one in finished
+        if (receipt := one.latest.receipt) is not None
+        for number, event in enumerate(receipt.foretold)
+    ]
+    if rows:
+        db.session.execute(sa.insert(_receipts), rows)
+
+
+def told_already(deliveries: Collection[UUID], messages: Collection[str]) -> list[int]:
+    """Kept events about these, which have just been sent: their ids. Inside the caller's transaction; one statement."""
+    given = {name: list(values) for name, values in (("ids", deliveries), ("messages", messages)) if values}
+    return list(db.session.scalars(_KEPT_ABOUT[tuple(given)], given)) if given else []
+
+
+def apply_now(ids: Collection[int]) -> None:
+    """Kept events whose deliveries have been recorded. Whatever goes wrong, the scheduler looks at them again."""
+    try:
+        _apply_kept(_receipts.c.id.in_(ids))
+    except Exception as error:
+        log.warning("receipts.not_applied", error=type(error).__name__, exc_info=not isinstance(error, UNAVAILABLE))
+
+
+def apply_due() -> int:
+    """Looks again at kept events whose time has come: for longer and longer, since most of those left are nobody's. →
+    how many. Called by the scheduler, in any number of processes.
+    """
+    due = _receipts.c.wake_at <= clock_now()
+    try:
+        return _apply_kept(due)
+    except UNAVAILABLE:
+        raise
+    except Exception:
+        ids = db.session.scalars(
+            sa.select(_receipts.c.id).where(due, _receipts.c.applied_at.is_(None)).limit(BATCH)
+        ).all()
+        return sum(_apply_alone(id) for id in ids)
+
+
+def _apply_alone(id: int) -> int:
+    """One that cannot be applied must not keep the others back. It is tried again, ever less often."""
+    try:
+        return _apply_kept(_receipts.c.id == id)
+    except UNAVAILABLE:
+        raise
+    except Exception:
+        log.exception("receipt.not_applied", receipt=id)
+        now = clock_now()
+        with transaction() as session:
+            received_at = session.scalar(sa.select(_receipts.c.received_at).where(_receipts.c.id == id))
+            waited = now - (received_at or now)
+            later = None if waited > LOOKED_FOR else now + max(FIRST_LOOK, waited)
+            session.execute(sa.update(_receipts).where(_receipts.c.id == id).values(wake_at=later))
+        return 0
+
+
+@retried
+def _apply_kept(chosen: "sa.ColumnElement[bool]") -> int:
+    now = clock_now()
+    with transaction() as session:
+        kept = session.execute(
+            sa.select(_receipts)
+            .where(chosen, _receipts.c.applied_at.is_(None))
+            .order_by(_receipts.c.wake_at)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+        ).all()
+        if not kept:
+            return 0
+        words = [_word(row) for row in kept]
+        found = match(words)
+        outcomes = [outcome(word, found, row.received_at, now) for word, row in zip(words, kept, strict=True)]
+        names = ("delivery_id", "applied_at", "wake_at")
+        session.connection().execute(
+            sa.update(_receipts)
+            .where(_receipts.c.id == sa.bindparam("key"))
+            .values({name: sa.bindparam(f"new_{name}", type_=_receipts.c[name].type) for name in names}),
+            [
+                {"key": row.id, **{f"new_{name}": outcome[name] for name in names}}
+                for row, outcome in zip(kept, outcomes, strict=True)
+            ],
+        )
+        settled = [word for word, outcome in zip(words, outcomes, strict=True) if outcome["applied_at"]]
+        drawn = apply(settled, found)
+    tell_queues(drawn)
+    return len(kept)
+
+
+def _word(row: "sa.Row[Any]") -> Word:
+    names = ("provider", "channel", "event_id", "at", "provider_message_id", "reference", "digest", "code", "by")
+    return Word(kind=row.status, detail=row.detail, **{name: getattr(row, name) for name in names})
+
+
+def prune() -> int:
+    """→ how many are gone that were about nothing of ours; the others go with their deliveries."""
+    return database.prune(_receipts, _receipts.c.delivery_id.is_(None), _receipts.c.received_at < clock_now() - KEPT)
