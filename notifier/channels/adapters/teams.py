@@ -23,7 +23,7 @@ TEAMS = Channel(
     "Microsoft Teams",
     AddressKind(
         "Teams workflow URL",
-        "https://prod-1.westeurope.logic.azure.com/workflows/0123456789abcdef0123456789abcdef/triggers/manual/paths/invoke?sig=abc",
+        "https://prod-1.westeurope.logic.azure.com/workflows/0a1b/triggers/manual/paths/invoke?sig=abc",
         URL.parse,
         URL.mask,
         url=URL.url,

@@ -59,9 +59,7 @@ def address_book() -> dict[str, Any]:
         "addresses": book.addresses,
         "devices": book.devices,
         "kinds": [
-            (name, channel.label, channel.address)
-            for name, channel in channels.CHANNELS.items()
-            if address_codes.is_addable(name)
+            (name, channel.address) for name, channel in channels.CHANNELS.items() if address_codes.is_addable(name)
         ],
         "push_key": serving.registry().public_key(WEB_PUSH.name),
         "reason": lambda code: _REASONS.get(code, _DEAD),
