@@ -75,6 +75,9 @@ def _adapter(account: str) -> Adapter:
     adapter = serving.registry().account(account)
     if adapter is None:
         limits.charge_guess()
+        accounts.refresh_now()  # another process may have added it a moment ago, and Twilio does not call twice
+        adapter = serving.registry().account(account)
+    if adapter is None:
         raise Rejected("not_found", f"there is no account {account[:64]!r}")
     return adapter
 

@@ -12,9 +12,11 @@ from sqlalchemy.exc import OperationalError
 from notifier.channels import serving
 from notifier.channels.receipts import KINDS, HookRequest
 from notifier.channels.serving import Account
-from notifier.models import Receipt
+from notifier.ground.database import transaction
+from notifier.models import Provider, Receipt
 from notifier.pipeline.delivery import receipts
 from notifier.pipeline.delivery.receipts import MOST_AT_ONCE
+from notifier.providers import accounts
 from notifier.signals import hook_health
 from tests.acme import SECRET, Acme, Server, event, signature, tell
 from tests.stored import row_counts, rows
@@ -84,6 +86,15 @@ def test_a_body_of_ten_megabytes_is_413_with_and_without_its_length(acme: Server
     assert code_of(tell(client, body=body)) == (413, "body_too_large")
     chunked = client.post("/hooks/acme", input_stream=io.BytesIO(body), headers={"Transfer-Encoding": "chunked"})
     assert code_of(chunked) == (413, "body_too_large")
+
+
+def test_an_account_that_another_process_has_just_added_is_known(client: FlaskClient) -> None:
+    accounts.refresh_now()
+    settings = {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32, "TWILIO_AUTH_TOKEN": "t" * 32, "TWILIO_FROM": "+15005550006"}
+    with transaction() as session:
+        session.add(Provider(name="new", adapter="twilio", channel="sms", settings=settings))
+    assert client.post("/hooks/new", data={}).status_code == 401
+    assert client.post("/hooks/newer", data={}).status_code == 404
 
 
 def test_a_call_without_an_event_that_is_known_is_answered_with_204(acme: Server, client: FlaskClient) -> None:
