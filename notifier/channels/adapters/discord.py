@@ -82,10 +82,11 @@ class Discord(Adapter):
 def _payload(message: Message) -> dict[str, Any]:
     """One embed. Nobody is mentioned, whatever the text says."""
     content, action, picture = message.content, link(message.content), image(message.content)
-    body = cut(_MARKDOWN.sub(r"\\\1", content.body), _LONGEST_TEXT)
+    body = _MARKDOWN.sub(r"\\\1", content.body)
+    end = f"\n\n{action[1]}" if action else ""
     embed: dict[str, Any] = {
         "title": cut(content.title.strip() or message.type, _LONGEST_TITLE),
-        "description": f"{cut(body, _LONGEST_TEXT - 2100)}\n\n{action[1]}" if action else body,
+        "description": cut(body, _LONGEST_TEXT - len(end)) + end,
     }
     if action:
         embed["url"] = action[1]

@@ -163,7 +163,7 @@ def _payload(message: Message) -> dict[str, Any]:
         blocks.append({"type": "section", "text": _plain(cut(content.body, _LONGEST_TEXT))})
     if picture and len(picture) <= _LONGEST_URL:
         blocks.append({"type": "image", "image_url": picture, "alt_text": cut(content.title, 2000) or "image"})
-    if action and len(action[1]) <= _LONGEST_URL:
+    if action:
         label, url = action
         button = {"type": "button", "text": _plain(cut(label, _LONGEST_BUTTON)), "url": url, "action_id": "open"}
         blocks.append({"type": "actions", "elements": [button]})

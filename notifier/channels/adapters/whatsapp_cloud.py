@@ -20,7 +20,6 @@ from notifier.core.errors import (
     DeliveryError,
     InvalidRecipient,
     Misconfigured,
-    OptedOut,
     Permanent,
     RateLimited,
     Retryable,
@@ -35,7 +34,7 @@ _CODES: dict[str | int, Family] = {
     131009: Permanent,  # a parameter's value
     131047: Permanent,  # more than 24 hours since they wrote: it needs an approved template
     131049: Permanent,  # Meta limits marketing to this person
-    131050: OptedOut,  # they have stopped marketing
+    131050: Permanent,  # they have stopped marketing, and nothing else
     131051: Permanent,
     131052: Permanent,
     131053: Permanent,

@@ -18,10 +18,19 @@ STATUSES_OF_A_HOOK: dict[int, Family] = {
 }
 
 
+_LONGEST_URL = 2_000  # Discord's embeds have the least room
+
+
 def link(content: Content) -> tuple[str, str] | None:
-    """Label and URL of the card's action. None without one, or for a path, which leads nowhere from a chat."""
+    """Label and URL of the card's action. None without one, for a path, which leads nowhere from a chat, and for a URL
+    that no service would take.
+    """
     url = content.action_url or ""
-    if not url.startswith(("https://", "http://")) or any(c.isspace() or not c.isprintable() for c in url):
+    if (
+        len(url) > _LONGEST_URL
+        or not url.startswith(("https://", "http://"))
+        or any(c.isspace() or not c.isprintable() for c in url)
+    ):
         return None
     return content.action_label or url, url
 

@@ -12,7 +12,8 @@ class Expiring(Generic[T]):
     """`make()` → the value and for how many seconds it holds. It is made anew `early_s` before that ends.
 
     Threads share the value: one makes it while the others go on with the old one, or wait where there is none. An error
-    of `make` reaches those who waited for it, each by a try of its own.
+    of `make` reaches all who waited for it: if each tried by itself, a server that hangs would hold them one after the
+    other.
     """
 
     def __init__(self, make: Callable[[], tuple[T, float]], *, early_s: float = 300.0) -> None:
@@ -20,20 +21,27 @@ class Expiring(Generic[T]):
         self._early_s = early_s
         self._lock = threading.Lock()
         self._held: tuple[T, float, float] | None = None  # the value, when to renew it, when it ends
+        self._failed: tuple[Exception, float] | None = None  # the latest error of `make`, and when it came
 
     def get(self) -> T:
-        held = self._held
-        if held is not None and time.monotonic() < held[1]:
+        held, asked_at = self._held, time.monotonic()
+        if held is not None and asked_at < held[1]:
             return held[0]
-        is_usable = held is not None and time.monotonic() < held[2]
+        is_usable = held is not None and asked_at < held[2]
         if not self._lock.acquire(blocking=not is_usable):
             assert held is not None
             return held[0]
         try:
             held = self._held
             if held is None or time.monotonic() >= held[1]:
+                if self._failed is not None and self._failed[1] > asked_at:
+                    raise self._failed[0]
                 begun = time.monotonic()
-                value, lifetime_s = self._make()
+                try:
+                    value, lifetime_s = self._make()
+                except Exception as error:
+                    self._failed = error, time.monotonic()
+                    raise
                 held = self._held = (value, begun + max(lifetime_s - self._early_s, 0), begun + lifetime_s)
             return held[0]
         finally:

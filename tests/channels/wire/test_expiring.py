@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -84,6 +85,38 @@ def test_the_old_one_serves_while_a_new_one_is_made(clock: list[float]) -> None:
     may_end.set()
     maker.join(10)
     assert token.get() == 2
+
+
+def test_a_failure_reaches_all_who_waited_for_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that hangs holds them once, and not one after the other."""
+    asked, all_have, ticks = set[int](), threading.Event(), numbers()
+    tries, failed = list[int](), list[str]()
+
+    def monotonic() -> float:
+        asked.add(threading.get_ident())
+        if len(asked) == 9:
+            all_have.set()
+        return next(ticks)
+
+    def make() -> tuple[int, float]:
+        tries.append(1)
+        assert all_have.wait(10)
+        raise OSError("away")
+
+    def ask() -> None:
+        try:
+            token.get()
+        except OSError as error:
+            failed.append(str(error))
+
+    monkeypatch.setattr(expiring, "time", SimpleNamespace(monotonic=monotonic))
+    token = Expiring(make)
+    threads = [threading.Thread(target=ask) for _ in range(9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert (failed, tries) == (["away"] * 9, [1])
 
 
 def test_a_failure_is_of_the_one_who_tried(clock: list[float]) -> None:
