@@ -173,7 +173,8 @@ def _data(message: Message) -> dict[str, str]:
 
 def _blames_the_token(error: Mapping[str, Any]) -> bool:
     violations = _detail(error, "google.rpc.BadRequest").get("fieldViolations")
-    fields = {found.get("field") for found in violations or () if isinstance(found, dict)}
+    given = violations if isinstance(violations, list) else ()
+    fields = {str(found.get("field")) for found in given if isinstance(found, dict)}
     return fields == {"message.token"} or (not fields and error.get("message") == _BAD_TOKEN)
 
 

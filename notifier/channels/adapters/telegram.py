@@ -109,7 +109,11 @@ class Telegram(Adapter):
         if response.is_success:
             result = answer.get("result")
             is_sent = (
-                answer.get("ok") is True and isinstance(result, dict) and "message_id" in result and "chat" in result
+                answer.get("ok") is True
+                and isinstance(result, dict)
+                and "message_id" in result
+                and isinstance(result.get("chat"), dict)
+                and "id" in result["chat"]
             )
             return None if is_sent else not_understood(response)
         if response.status == 429:

@@ -120,7 +120,7 @@ class WhatsAppCloud(Adapter):
         answer = response.json()
         error = answer.get("error")
         if isinstance(error, dict):
-            return _meant(error.get("code"), response)
+            return _meant(error.get("code"), response) or not_understood(response)
         if response.is_success:
             return None if _is_sent(answer) else not_understood(response)
         return explain_code(None, response, _CODES, _STATUSES)
@@ -156,7 +156,7 @@ class WhatsAppCloud(Adapter):
             if values and not mine:
                 raise Misdirected("the events are of another number than WHATSAPP_PHONE_NUMBER_ID")
             return [event for value in mine for event in _events(value)]
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError):
             raise Unreadable("the body is not what Meta documents") from None
 
     def _is_mine(self, value: dict[str, Any]) -> bool:

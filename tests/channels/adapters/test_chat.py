@@ -236,6 +236,7 @@ ANSWERS: list[tuple[type[Adapter], int, Any, Any]] = [
     (Discord, 400, {"message": "Invalid Form Body", "code": 50035}, (Permanent, "50035", False)),
     (Telegram, 200, b"", (Retryable, "not_understood", True)),
     (Telegram, 200, {"ok": True, "result": True}, (Retryable, "not_understood", True)),
+    (Telegram, 200, {"ok": True, "result": {"message_id": 1, "chat": 5}}, (Retryable, "not_understood", True)),
     (Telegram, 200, {"ok": False, "error_code": 400}, (Retryable, "not_understood", True)),
     (Telegram, 401, {"ok": False, "description": "Unauthorized"}, (Misconfigured, "http_401", False)),
     (Telegram, 404, {"ok": False, "description": "Not Found"}, (Misconfigured, "http_404", False)),

@@ -108,6 +108,7 @@ def error(code: Any) -> dict[str, Any]:
         (400, error(999999), (Permanent, "999999", False)),
         (200, error(999999), (Retryable, "999999", True)),
         (400, error("s3cret"), (Permanent, "http_400", False)),
+        (200, {"error": {}}, (Retryable, "not_understood", True)),
         (200, {}, (Retryable, "not_understood", True)),
         (200, {"messages": []}, (Retryable, "not_understood", True)),
         (200, [], (Retryable, "not_understood", True)),
