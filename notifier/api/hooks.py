@@ -89,7 +89,7 @@ def _request(account: str) -> HookRequest:
     query = request.query_string.decode("latin-1")
     return HookRequest(
         method=request.method,
-        url=f"{current_settings().public_url}/hooks/{account}" + (f"?{query}" if query else ""),
+        url=current_settings().hook_url(account) + (f"?{query}" if query else ""),
         headers={name.lower(): value for name, value in request.headers.items()},
         body=body,
         at=now(),

@@ -123,7 +123,7 @@ class Registry:
         models = {adapter.provider: adapter for adapter in channels.ADAPTERS}
         adapter = models[account.adapter](account.options, self.http)
         adapter.name = account.name
-        adapter.hook_url = f"{self._settings.public_url}/hooks/{account.name}" if adapter.tells else None
+        adapter.hook_url = self._settings.hook_url(account.name) if adapter.tells else None
         return adapter
 
     def is_on(self, channel: str, *, is_test: bool = False) -> bool:

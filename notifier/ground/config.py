@@ -140,6 +140,10 @@ class Settings:
         """
         return hmac.new(self.secret_key.encode(), b"installation", sha256).hexdigest()[:32]
 
+    def hook_url(self, account: str) -> str:
+        """Where a provider tells of an account's messages. Its signatures cover this URL."""
+        return f"{self.public_url}/hooks/{account}"
+
     def of_provider(self, name: str) -> str | None:
         """A setting that a provider declares, by the name it gave it; as everywhere, a file may hold it. Raises
         BadSettings.

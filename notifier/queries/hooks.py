@@ -58,11 +58,6 @@ class Codes:
     are_all: bool
 
 
-def url_of(account: str) -> str:
-    """The URL to be entered at the provider; signatures cover it as it stands here."""
-    return f"{current_settings().public_url}/hooks/{account}"
-
-
 def lacking(name: str, model: type[Adapter], row: Provider | None) -> list[str]:
     """The settings that the account's receipts need and that are not given. `row` None: the environment gives them."""
     if not model.tells:
@@ -77,7 +72,9 @@ def of(name: str, model: type[Adapter], row: Provider | None) -> Hook | None:
     """None for a provider that tells nothing."""
     if not model.tells:
         return None
-    return Hook(url_of(name), model.tells, lacking(name, model, row), (health_of([name]) or {}).get(name))
+    return Hook(
+        current_settings().hook_url(name), model.tells, lacking(name, model, row), (health_of([name]) or {}).get(name)
+    )
 
 
 def health_of(accounts: Sequence[str]) -> dict[str, HookHealth] | None:

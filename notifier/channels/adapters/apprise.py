@@ -62,8 +62,12 @@ class Apprise(Adapter):
         with _Exchange(self.http, message.delivery_id) as exchange:
             try:
                 is_sent = service.notify(title=title, body=body)
-            except TypeError:  # what Apprise raises for a message that this service has no use for
-                raise Permanent("the service takes no such message", code="not_taken") from None
+            except Exception as error:  # the library's, at what a stranger's server said; it may quote the URL
+                if exchange.last is not None:
+                    raise exchange.error() from None
+                if isinstance(error, TypeError):  # for a message that this service has no use for
+                    raise Permanent("the service takes no such message", code="not_taken") from None
+                raise Permanent("the service cannot be used", code="service_broke") from None
         if not is_sent:
             raise exchange.error()
         return Receipt("sent")

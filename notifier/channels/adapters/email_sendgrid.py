@@ -9,7 +9,7 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -179,7 +179,7 @@ def _events(one: Mapping[str, Any], request: HookRequest) -> Iterator[Event]:
 def _public_key(text: str) -> EllipticCurvePublicKey:
     try:
         key = load_der_public_key(base64.b64decode(text))
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, EllipticCurvePublicKey):
         raise ValueError("SENDGRID_WEBHOOK_KEY: it is not the verification key that SendGrid shows")

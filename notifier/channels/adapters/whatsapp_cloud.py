@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from notifier.channels.contract import Adapter, Setting
-from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind, Misdirected, Unreadable
+from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind, Misdirected, Unreadable, mapping, text
 from notifier.channels.table import WHATSAPP
 from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family, Response, explain_code, not_understood
 from notifier.channels.wire.http import bearer
@@ -160,7 +160,9 @@ class WhatsAppCloud(Adapter):
             raise Unreadable("the body is not what Meta documents") from None
 
     def _is_mine(self, value: dict[str, Any]) -> bool:
-        return bool(value["metadata"]["phone_number_id"] == self.options.get("WHATSAPP_PHONE_NUMBER_ID"))
+        """Changes of the account itself name no number."""
+        number = mapping(mapping(value).get("metadata")).get("phone_number_id")
+        return number is not None and number == self.options.get("WHATSAPP_PHONE_NUMBER_ID")
 
 
 def _meant(code: object, response: Response) -> DeliveryError | None:
@@ -206,7 +208,7 @@ def _events(value: dict[str, Any]) -> Iterator[Event]:
             kind=kind,
             at=datetime.fromtimestamp(int(status["timestamp"]), UTC),
             provider_message_id=str(status["id"]),
-            delivery_id=status.get("biz_opaque_callback_data"),
+            delivery_id=text(status.get("biz_opaque_callback_data")),
             code=str(error.get("code", "")),
             by="person" if kind == "opened" else "unknown",
         )

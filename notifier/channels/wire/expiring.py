@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+_PAUSE_S = 10.0
 
 
 class Expiring(Generic[T]):
@@ -40,6 +41,11 @@ class Expiring(Generic[T]):
                 try:
                     value, lifetime_s = self._make()
                 except Exception as error:
+                    if held is not None and time.monotonic() < held[2]:
+                        # It holds still: it serves until it ends, and a new one is asked for again in a while.
+                        renew_at = min(time.monotonic() + _PAUSE_S, held[2])
+                        self._held = (held[0], renew_at, held[2])
+                        return held[0]
                     self._failed = error, time.monotonic()
                     raise
                 held = self._held = (value, begun + max(lifetime_s - self._early_s, 0), begun + lifetime_s)

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, field
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -18,6 +19,7 @@ from notifier.ground.clock import now
 
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _ASSERTION_S = 3600  # as long as Google allows
+_LONGEST_LIFETIME_S = 86_400
 # The key was deleted or is another account's, or our clock is wrong: nothing that the message could be blamed for.
 _STATUSES: dict[int, Family] = {**STATUSES, 400: Misconfigured}
 
@@ -39,11 +41,13 @@ def read_service_account(text: str) -> ServiceAccount:
         given = json.loads(text)
         key = load_pem_private_key(given["private_key"].encode(), None)
         project, email, token_url = (given[name] for name in ("project_id", "client_email", "token_uri"))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UnsupportedAlgorithm):
         raise ValueError("it is not the JSON of a service account with its private key") from None
     if not isinstance(key, RSAPrivateKey) or not all(isinstance(text, str) for text in (project, email, token_url)):
         raise ValueError("it is not the JSON of a service account with its RSA key")
-    return ServiceAccount(project, email, token_url, key, given.get("private_key_id"))
+    return ServiceAccount(
+        project, email, token_url, key, key_id if isinstance(key_id := given.get("private_key_id"), str) else None
+    )
 
 
 def access_token(http: Http, account: ServiceAccount, scope: str) -> tuple[str, float]:
@@ -76,5 +80,10 @@ def _explain(response: Response) -> DeliveryError | None:
         code = response.json().get("error")
         return explain_code(code if isinstance(code, str) else None, response, {}, _STATUSES)
     found = response.json()
-    is_token = isinstance(found.get("access_token"), str) and isinstance(found.get("expires_in"), int | float)
+    lifetime_s = found.get("expires_in")
+    is_token = (
+        isinstance(found.get("access_token"), str)
+        and isinstance(lifetime_s, int | float)
+        and 0 < lifetime_s < _LONGEST_LIFETIME_S
+    )
     return None if is_token else not_understood(response)

@@ -26,7 +26,7 @@ from notifier.ledgers import events, scores, tallies
 from notifier.ledgers.moves import Move, move_each
 from notifier.models import Address, Delivery, Notification, Receipt
 from notifier.people import preferences, suppressions
-from notifier.people.person import given_address
+from notifier.people.person import GivenAddress, given_address
 from notifier.people.suppressions import Dead, Hold
 from notifier.pipeline.planning.routing import follow
 from notifier.signals.queueing import Doorbell
@@ -236,7 +236,7 @@ def _places(live: Sequence[tuple[Word, "sa.Row[Any]"]]) -> list[_Place | None]:
 
 
 def _stored(word: Word, row: "sa.Row[Any]", address: Address | None) -> _Place | None:
-    if address is None or address.masked != row.address_masked or not _is_same(address, word.digest):
+    if address is None or address.masked != row.address_masked or not _is_same(address, address.user_id, word.digest):
         return None
     works_since = max((at for at in (address.revived_at, address.confirmed_at) if at), default=None)
     return _Place(address.digest, address.channel, address.id, address.user_id, works_since)
@@ -244,7 +244,7 @@ def _stored(word: Word, row: "sa.Row[Any]", address: Address | None) -> _Place |
 
 def _came_along(word: Word, row: "sa.Row[Any]", given: Mapping[str, Any] | None) -> _Place | None:
     address = given_address(given, row.user_id, row.channel)
-    if address is None or word.digest not in (None, address.digest):
+    if address is None or not _is_same(address, row.user_id, word.digest):
         return None
     return _Place(address.digest, address.channel)
 
@@ -256,11 +256,11 @@ def _given(notifications: Collection[UUID]) -> dict[UUID, Mapping[str, Any]]:
     return {row.id: row.given for row in rows if row.given}
 
 
-def _is_same(address: Address, digest: bytes | None) -> bool:
+def _is_same(address: Address | GivenAddress, user_id: str, digest: bytes | None) -> bool:
     """Providers may write it in small letters."""
     if digest is None or digest == address.digest:
         return True
-    small = digest_of(address.channel, address.value.casefold(), is_test=is_of_tests(address.user_id))
+    small = digest_of(address.channel, address.value.casefold(), is_test=is_of_tests(user_id))
     return digest == small
 
 

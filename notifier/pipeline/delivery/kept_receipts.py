@@ -19,7 +19,7 @@ from notifier.ground.ids import show
 from notifier.models import Receipt
 from notifier.pipeline.delivery.consequences import Word
 from notifier.pipeline.delivery.finished import Finished
-from notifier.pipeline.delivery.matching import FIRST_LOOK, GIVEN, LOOKED_FOR, match, outcome
+from notifier.pipeline.delivery.matching import GIVEN, match, next_look, outcome
 from notifier.pipeline.delivery.receipts import apply, tell_queues
 
 BATCH = 500  # kept ones that the scheduler looks at
@@ -111,8 +111,7 @@ def _apply_alone(id: int) -> int:
         now = clock_now()
         with transaction() as session:
             received_at = session.scalar(sa.select(_receipts.c.received_at).where(_receipts.c.id == id))
-            waited = now - (received_at or now)
-            later = None if waited > LOOKED_FOR else now + max(FIRST_LOOK, waited)
+            later = next_look(received_at or now, now)
             session.execute(sa.update(_receipts).where(_receipts.c.id == id).values(wake_at=later))
         return 0
 

@@ -18,8 +18,8 @@ from notifier.models import Attempt, Delivery, Notification, Receipt
 from notifier.pipeline.delivery.consequences import Word
 from notifier.pipeline.delivery.task import LEASE_LAPSED
 
-FIRST_LOOK = timedelta(seconds=2)
-LOOKED_FOR = timedelta(days=1)  # then only a record or a lapsed lease finds it
+_FIRST_LOOK = timedelta(seconds=2)
+_LOOKED_FOR = timedelta(days=1)  # then only a record or a lapsed lease finds it
 
 _receipts: sa.Table = Receipt.__table__
 _deliveries: sa.Table = Delivery.__table__
@@ -107,10 +107,15 @@ def outcome(word: Word, found: Found, received_at: datetime, now: datetime) -> d
     if delivery is not None and delivery.status != lifecycle.SENDING:
         is_settled = True
     is_ours = delivery is not None and found.is_about(word, delivery)
-    waited = now - received_at
     return {
         "delivery_id": delivery.id if delivery is not None and is_ours and is_settled else None,
         "received_at": received_at,
         "applied_at": now if is_settled else None,
-        "wake_at": None if is_settled or waited > LOOKED_FOR else now + max(FIRST_LOOK, waited),
+        "wake_at": None if is_settled else next_look(received_at, now),
     }
+
+
+def next_look(received_at: datetime, now: datetime) -> datetime | None:
+    """When to look again for the delivery of an event that was not applied: ever less often, and after a day never."""
+    waited = now - received_at
+    return None if waited > _LOOKED_FOR else now + max(_FIRST_LOOK, waited)

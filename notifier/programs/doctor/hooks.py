@@ -36,7 +36,7 @@ def hooks(patient: Patient, accounts: Mapping[str, tuple[type[Adapter], Mapping[
         except redis.RedisError:
             return
         for name in telling:
-            yield from _not_taken(name, health[name], f"{public_url}/hooks/{name}")
+            yield from _not_taken(name, health[name], patient.settings.hook_url(name))
 
 
 def _not_taken(name: str, health: HookHealth, url: str) -> Iterator[Finding]:

@@ -72,6 +72,23 @@ def test_an_answer_means_what_it_means_elsewhere(
     assert len(secure_sink.requests) == 1, "no redirect is followed"
 
 
+def test_a_service_that_breaks_at_the_answer_may_have_sent_it(
+    everywhere: Http, secure_sink: Any, make_message: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _library()
+
+    def notify(self: Any, **_: Any) -> bool:
+        import requests  # noqa: PLC0415
+
+        requests.post("https://hooks.example.com/x", data=b"{}", timeout=1)
+        raise KeyError("s3cret")
+
+    monkeypatch.setattr("apprise.plugins.custom_json.NotifyJSON.notify", notify)
+    error = failure(everywhere, "jsons://hooks.example.com/x", make_message())
+    assert (type(error), error.code, error.ambiguous) == (Retryable, "not_understood", True)
+    assert "s3cret" not in str(error)
+
+
 def test_silence_is_ambiguous(everywhere: Http, secure_sink: Any, make_message: Any) -> None:
     secure_sink.hangs()
     error = failure(everywhere, "jsons://hooks.example.com/x", make_message())

@@ -205,6 +205,13 @@ def test_events_of_another_number_are_misdirected(http: Http) -> None:
         adapter(http).read_receipts(request(call(status("sent"), number="1")))
 
 
+def test_a_change_of_the_account_beside_statuses_keeps_none_of_them_back(http: Http) -> None:
+    body = json.loads(call(status("delivered", biz_opaque_callback_data=5)))
+    body["entry"][0]["changes"].append({"field": "account_update", "value": {"event": "VERIFIED_ACCOUNT"}})
+    [event] = adapter(http).read_receipts(request(json.dumps(body).encode()))
+    assert (event.kind, event.delivery_id) == ("delivered", None)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -214,6 +221,7 @@ def test_events_of_another_number_are_misdirected(http: Http) -> None:
         b"{}",
         b'{"entry":[{}]}',
         call({"id": "wamid.A", "status": "sent", "timestamp": "soon"}),
+        call({"id": "wamid.A", "status": "sent", "timestamp": 10**17}),
         b"[" * 9,
     ],
 )

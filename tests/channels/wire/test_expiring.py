@@ -87,6 +87,26 @@ def test_the_old_one_serves_while_a_new_one_is_made(clock: list[float]) -> None:
     assert token.get() == 2
 
 
+def test_one_that_holds_still_serves_while_no_new_one_can_be_made(clock: list[float]) -> None:
+    outcomes: list[Any] = [1, OSError("away"), OSError("away"), 2]
+
+    def make() -> tuple[int, float]:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome, 3600
+
+    token = Expiring(make)
+    assert token.get() == 1
+    clock[0] += 3400  # it is to be renewed, and cannot be
+    assert [token.get(), token.get()] == [1, 1]
+    assert len(outcomes) == 2, "it is not tried again at once"
+    clock[0] += 10
+    assert token.get() == 1
+    clock[0] += 10
+    assert token.get() == 2
+
+
 def test_a_failure_reaches_all_who_waited_for_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that hangs holds them once, and not one after the other."""
     asked, all_have, ticks = set[int](), threading.Event(), numbers()

@@ -629,6 +629,16 @@ def test_an_address_of_nobodys_that_unsubscribes_is_suppressed_for_that_category
     assert rows(ConsentEvent, source="provider") == []
 
 
+def test_an_address_that_only_came_along_is_known_in_small_letters_too(
+    submit: Submit, acme: Server, client: FlaskClient, caller: Caller
+) -> None:
+    given = InlineRecipient("alice", {"email": "Ann.Lee@elsewhere.test"})
+    [row] = sent(submit, given, caller=replace(caller, may_change_people=False))
+    assert row.address_id is None
+    tell(client, event("bounced", **of(row), address="ann.lee@elsewhere.test"))
+    assert [(s.digest, s.scope) for s in rows(Suppression)] == [(digest_of("email", "Ann.Lee@elsewhere.test"), "*")]
+
+
 def test_nobody_unsubscribes_from_what_they_wait_for(submit: Submit, acme: Server, client: FlaskClient) -> None:
     [row] = sent(submit)
     tell(client, event("unsubscribed", **of(row)))
