@@ -34,6 +34,7 @@ class Preferences:
     digest: Mapping[str, str] = field(default_factory=dict)  # category → one of digest.FREQUENCIES
     digest_at: time = MORNING  # local
     caps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # category → as API.md shows them
+    do_not_track: bool = False  # opens and clicks are neither asked for nor recorded, whatever the type says
 
 
 NO_CHOICES = Preferences()
@@ -90,4 +91,5 @@ def from_document(document: Mapping[str, Any]) -> Preferences:
         digest=document.get("digest", {}),
         digest_at=time.fromisoformat(document["digest_at"]) if document.get("digest_at") else MORNING,
         caps=document.get("caps", {}),
+        do_not_track=document.get("do_not_track", False),
     )

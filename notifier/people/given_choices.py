@@ -191,5 +191,6 @@ CLEAN: dict[str, Callable[[Any], Any]] = {
     "quiet_hours": _quiet_hours,
     "mute_until": _moment,
     "held": _held,
+    "do_not_track": _switch,
     "time_zone": _zone,
 }

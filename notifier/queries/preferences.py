@@ -39,6 +39,7 @@ def document(user_id: str, conditions: Iterable[sa.ColumnElement[bool]] = ()) ->
         "digest": stored.get("digest", {}),
         "digest_at": stored.get("digest_at", MORNING.strftime("%H:%M")),
         "caps": stored.get("caps", {}),
+        "do_not_track": stored.get("do_not_track", False),
         "time_zone": stored.get("time_zone") or row.time_zone,
         "effective": effective(from_document(stored)),
     }

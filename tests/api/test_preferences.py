@@ -15,6 +15,7 @@ NOTHING_CHOSEN = {
     "digest": {},
     "digest_at": "08:00",
     "caps": {},
+    "do_not_track": False,
     "time_zone": None,
 }
 EVERYTHING = {
@@ -27,6 +28,7 @@ EVERYTHING = {
     "digest": {"social": "daily"},
     "digest_at": "18:30",
     "caps": {"marketing": {"day": 3}},
+    "do_not_track": True,
     "time_zone": "Europe/Berlin",
 }
 
@@ -139,6 +141,7 @@ BAD: dict[str, tuple[Any, set[tuple[str, str]]]] = {
     "an unknown frequency": ({"digest": {"social": "yearly"}}, {("/digest/social", "not_one_of")}),
     "a summary of an unknown category": ({"digest": {"gossip": "daily"}}, {("/digest/gossip", "unknown_category")}),
     "a summary at no hour": ({"digest_at": "24:30"}, {("/digest_at", "invalid_time")}),
+    "tracking refused with a word": ({"do_not_track": "yes"}, {("/do_not_track", "wrong_type")}),
     "a summary at a number": ({"digest_at": 8}, {("/digest_at", "wrong_type")}),
     "a negative cap": ({"caps": {"marketing": {"day": -1}}}, {("/caps/marketing/day", "invalid_cap")}),
     "a cap of true": ({"caps": {"marketing": {"day": True}}}, {("/caps/marketing/day", "invalid_cap")}),

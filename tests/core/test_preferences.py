@@ -96,6 +96,7 @@ def test_a_stored_document_becomes_choices() -> None:
         "mute_until": "2026-12-01T09:00:00+00:00",
         "held": "drop",
         "digest": {"social": "daily"},
+        "do_not_track": True,
     }
     assert from_document(document) == Preferences(
         channels={"sms": False},
@@ -105,5 +106,6 @@ def test_a_stored_document_becomes_choices() -> None:
         mute_until=datetime(2026, 12, 1, 9, tzinfo=UTC),
         held="drop",
         digest={"social": "daily"},
+        do_not_track=True,
     )
     assert from_document({}) == Preferences()

@@ -166,10 +166,11 @@ FIELDS = (
         "mute_date",
         "events",
         "digest_at",
+        "do_not_track",
     ),
     *("digest-social", "digest-marketing", "caps-social-day", "caps-marketing-hour", "subscription"),
 )
-PARTS = ("choices", "undo", "quiet", "often", "mute")
+PARTS = ("choices", "undo", "quiet", "often", "mute", "tracking")
 ROUNDS = 1  # with other values in each place: more where something is to be searched for
 _HOLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _KEY = "fuzzed"

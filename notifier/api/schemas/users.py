@@ -109,6 +109,9 @@ class PreferencesIn(Body):
         "the lower one holds. Counted is what goes out, for the time it is due.",
         examples=[{"marketing": {"hour": 2, "day": 3, "channels": {"email": {"day": 1}}}}],
     )
+    do_not_track: bool | None = Field(
+        default=None, description="Opens and clicks are neither asked for nor recorded, whatever the type says."
+    )
     time_zone: Zone | None = None
     effective: Any = Field(
         default=None, exclude=True, description="As GET shows it; ignored, so that its answer can be sent back."
@@ -174,6 +177,7 @@ class PreferencesOut(Answer):
     digest: dict[str, str]
     digest_at: str
     caps: dict[str, Any]
+    do_not_track: bool
     time_zone: str | None
     effective: dict[str, dict[str, EffectiveOut]] = Field(
         description="type → channel → whether it is on, and which choice says so"

@@ -180,6 +180,13 @@ def often_in(form: Form, document: Mapping[str, Any], most: Caps) -> dict[str, A
     return changes
 
 
+def tracking_in(form: Form, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The page sends the field twice when its box is ticked: a box alone would send nothing when it is not."""
+    wanted = "1" in form.getlist("do_not_track")
+    is_choice = "do_not_track" in form and wanted != document["do_not_track"]
+    return {"do_not_track": wanted} if is_choice else {}
+
+
 def _number(text: str, most: int | None) -> int | None:
     if not text:
         return None

@@ -29,7 +29,7 @@ from notifier.web.person import preference_form as reading
 from notifier.web.person import preference_words as words
 from notifier.web.person.preference_form import Form, Misread
 
-PARTS = ("choices", "often", "quiet", "mute", "undo")
+PARTS = ("choices", "often", "quiet", "mute", "tracking", "undo")
 REFUSED = "You have a role in the console, so you cannot erase yourself: an admin has to take that role away first."
 _UNDO_FOR = timedelta(minutes=10)
 _MOST_ENTRIES = 8
@@ -116,6 +116,8 @@ def _save(desk: Desk, part: str, document: Mapping[str, Any]) -> preferences.Sav
             changes = reading.quiet_in(form, document)
         case "often":
             changes = reading.often_in(form, document, current_settings().caps)
+        case "tracking":
+            changes = reading.tracking_in(form, document)
         case _:
             changes = reading.mute_in(form, now().astimezone(zone_of(document["time_zone"])))
     return preferences.change(desk.user_id, changes, replace=False, source=desk.source, conditions=desk.conditions)

@@ -181,16 +181,17 @@ _NAMES = {
     "mute_until": "Muted until",
     "held": "What comes in quiet hours",
     "digest_at": "Summaries arrive at",
+    "do_not_track": "Do not track what I open",
     "time_zone": "Time zone",
 }
-_NOTHING = {"quiet_hours": "off", "mute_until": "not muted", "addresses": "none"}
+_NOTHING = {"quiet_hours": "off", "mute_until": "not muted", "addresses": "none", "do_not_track": "off"}
 
 
 def _value(field: str, value: Any, zone: ZoneInfo) -> str:
     if value is None:
         return _NOTHING.get(field, "default")
     match field:
-        case "channels" | "categories" | "types":
+        case "channels" | "categories" | "types" | "do_not_track":
             return "on" if value else "off"
         case "digest":
             return FREQUENCIES.get(value, str(value)).lower()

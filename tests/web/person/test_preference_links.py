@@ -48,11 +48,17 @@ def test_every_choice_can_be_made_and_the_history_says_how(visitor: Visitor, tok
         {"part": "quiet", "held": "drop"},
         {"part": "often", "caps-social-day": "2"},
         {"part": "choices", "set": "marketing:*=off"},
+        {"part": "tracking", "do_not_track": ["0", "1"]},
     ):
         assert visitor.post(f"/p/{token}", form, token=False, headers={"HX-Request": "true"}).status_code == 200
-    assert chosen() == {"held": "drop", "caps": {"social": {"day": 2}}, "categories": {"marketing": {"*": False}}}
+    assert chosen() == {
+        "held": "drop",
+        "caps": {"social": {"day": 2}},
+        "categories": {"marketing": {"*": False}},
+        "do_not_track": True,
+    }
     assert (
-        db.session.scalars(sa.select(ConsentEvent.source).where(ConsentEvent.user_id == "dave")).all() == ["link"] * 3
+        db.session.scalars(sa.select(ConsentEvent.source).where(ConsentEvent.user_id == "dave")).all() == ["link"] * 4
     )
 
 

@@ -70,6 +70,7 @@ def stored(user_id: str = "alice") -> dict[str, Any]:
 def chosen(user_id: str = "alice") -> dict[str, Any]:
     """What differs from an untouched document."""
     untouched = {"held": "wait", "quiet_hours": None, "mute_until": None, "time_zone": None, "digest_at": "08:00"}
+    untouched["do_not_track"] = False
     return {key: value for key, value in stored(user_id).items() if value not in ({}, untouched.get(key))}
 
 
@@ -78,7 +79,7 @@ def chosen(user_id: str = "alice") -> dict[str, Any]:
 
 def test_sending_a_form_untouched_changes_nothing(desk: Desk) -> None:
     page = desk.page()
-    for part in ("choices", "quiet", "often"):
+    for part in ("choices", "quiet", "often", "tracking"):
         answer = desk.post(form_of(page, part))
         assert (answer.status_code, answer.location.partition("#")[0]) == (303, f"{desk.url}?saved=same")
     assert chosen() == {}
@@ -219,6 +220,7 @@ def test_the_page_saves_what_was_touched_and_is_told_what_looks_different(desk: 
         ({"part": "mute", "mute": "hour"}, {"mute_until": "2026-06-10T11:00:00Z"}, {"mute-panel"}),
         ({"part": "often", "caps-social-day": "3"}, {"caps": {"social": {"day": 3}}}, {"often-panel"}),
         (quiet, {"quiet_hours": {**QUIET, "days": [1]}, "held": "drop"}, {"quiet-panel", "mute-panel", "often-panel"}),
+        ({"part": "tracking", "do_not_track": ["0", "1"]}, {"do_not_track": True}, {"tracking-panel"}),
     ):
         with time_machine.travel(NOON, tick=False):
             answer = desk.post(form, by_itself=True)
@@ -287,10 +289,11 @@ def test_a_field_that_was_not_sent_changes_nothing(desk: Desk) -> None:
         "caps": {"social": {"day": 3}},
         "digest": {"social": "daily"},
         "digest_at": "09:00",
+        "do_not_track": True,
     }
     choosing.change("alice", all_of_it, replace=True, source="test")
     before = stored()
-    for part in ("choices", "quiet", "often", "mute"):
+    for part in ("choices", "quiet", "often", "mute", "tracking"):
         desk.post({"part": part})
     assert stored() == before
 
@@ -370,6 +373,15 @@ def test_summaries_and_caps_are_chosen_by_category(desk: Desk) -> None:
     assert (form["digest-social"], form["caps-social-day"], form["caps-system-day"]) == (["daily"], ["3"], [""])
     desk.post({**form, "digest-social": "off", "caps-social-day": "", "caps-marketing-hour": "2"})
     assert chosen() == {"digest": {"social": "off"}, "digest_at": "09:30"}
+
+
+def test_tracking_is_refused_and_allowed_again_by_one_switch(desk: Desk) -> None:
+    desk.post({**desk.form("tracking"), "do_not_track": ["0", "1"]})
+    assert chosen() == {"do_not_track": True}
+    assert desk.form("tracking")["do_not_track"] == ["0", "1"]
+    saved = desk.post({"part": "tracking", "do_not_track": "0"}, by_itself=True).text
+    assert "Saved. Do not track what I open: on → off." in saved
+    assert chosen() == {}
 
 
 SENSELESS: list[tuple[dict[str, str], str, str]] = [
