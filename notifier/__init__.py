@@ -11,6 +11,7 @@ queries            read-only questions, a file for each family of screens
 inbox              the items of a person's inbox, and the marks on them
 people             profiles, addresses, choices, suppressions
 providers          accounts of providers, flags, health, pausing
+sinks              where the event stream goes: files, Kafka, HTTP collectors
 words              templates and data in, a message's words out
 catalogue          what can happen: event types, their schemas and templates, and those that are shipped
 pipeline.planning  decides and stores a batch, inside the caller's transaction (T1)

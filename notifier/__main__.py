@@ -137,6 +137,13 @@ def arguments() -> argparse.ArgumentParser:
     )
     doctor.add_argument("checks", nargs="*", metavar="CHECK", help="only these, such as 'redis clocks' (all)")
     doctor.add_argument("--json", action="store_true", help="for machines")
+    export = command("export", "notifier.programs.export:run", "write the events of a span of time to a file")
+    export.add_argument(
+        "--since", required=True, metavar="T", help="a date or time, 2026-11-29 or 2026-11-29T08:30:00Z (UTC)"
+    )
+    export.add_argument("--until", metavar="T", help="up to, and without, this date or time (now)")
+    export.add_argument("--format", choices=["ndjson", "parquet"], default="ndjson", help="(ndjson)")
+    export.add_argument("file", metavar="FILE", help="where to; - is the standard output")
     command("demo", "notifier.programs.cli:demo", "add a demo person and a handful of notifications")
     return parser
 

@@ -64,7 +64,7 @@ def list_events(query_data: EventsQuery) -> Response:
 
 
 def _answer(query: EventsQuery, found: queries.Read, applied: str | None) -> Response:
-    lines = "".join(f"{current_app.json.dumps(event)}\n" for event in queries.shown(found.rows))
+    lines = "".join(map(queries.line, queries.shown(found.rows)))
     response = Response(lines, content_type=NDJSON)
     response.headers["Cache-Control"] = "no-store"
     following = {"after": queries.cursor_after(found, query.after), "limit": query.limit, "types": query.types}

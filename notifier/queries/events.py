@@ -10,7 +10,8 @@ one up to there has ended, and a statement begun afterwards sees it. So it must 
 the row that an earlier one holds and takes its position then: events of a delivery stand in the order of its moves.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from string import hexdigits
@@ -28,12 +29,15 @@ from notifier.ground.ids import show
 from notifier.models import Event, EventStream, Submission
 
 WINDOW = 5_000  # rows looked at in one statement, where only some are wanted
+PAGE = 2_000  # rows of an export that are in memory at a time
+OUT_OF_ORDER = timedelta(hours=1)  # positions follow time but for transactions' lengths and clocks' differences
 
 _events: sa.Table = Event.__table__
 _e = _events.c
 _NAME = 16  # hex digits of a cursor: the stream's name, the position, and
 _POSITION = 16
 _WHEN = 8  # the last bits of the event's time, which tell it from another one in its place after a restore
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR = _NAME + _POSITION + _WHEN
 
@@ -108,6 +112,42 @@ def _window(after: int, settled: int | None, most: int, kinds: Collection[str], 
     return chosen.order_by(window.c.id).limit(most + 1)
 
 
+def between(since: datetime, until: datetime) -> Iterator[list[dict[str, Any]]]:
+    """The events from `since` to before `until`, as they are shown, in the order of their positions: page by page, so
+    that neither memory nor a transaction grows with their number.
+    """
+    position = _position_before(since - OUT_OF_ORDER)
+    while rows := read(position, PAGE).rows:
+        page = shown([row for row in rows if since <= row.at < until])
+        db.session.close()
+        yield page
+        if rows[0].at >= until + OUT_OF_ORDER:
+            return
+        position = rows[-1].id
+
+
+def _position_before(at: datetime) -> int:
+    """The position of the last event that is older. There is no index by time: some twenty looks, each at one row."""
+    low, high = 0, db.session.scalar(sa.select(sa.func.max(_e.id))) or 0
+    while low < high:
+        middle = (low + high) // 2
+        following = sa.select(_e.id, _e.at).where(_e.id > middle).order_by(_e.id).limit(1)
+        row = db.session.execute(following).one_or_none()
+        if row is None or row.at >= at:
+            high = middle
+        else:
+            low = row.id
+    return low
+
+
+def oldest_at() -> datetime | None:
+    """When the oldest event happened that is still kept; None: nothing has been pruned yet, or there is none."""
+    if not _stream().pruned:
+        return None
+    at: datetime | None = db.session.scalar(sa.select(_e.at).order_by(_e.id).limit(1))
+    return at
+
+
 def _of_tests() -> "list[sa.ColumnElement[bool]]":
     return [_e.is_test, sa.or_(_e.user_id.is_(None), _e.user_id.startswith(MARK))]
 
@@ -122,6 +162,11 @@ def shown(rows: "Sequence[sa.Row[Any]]") -> list[dict[str, Any]]:
     stream = _stream()
     keys = _idempotency_keys({row.submission_id for row in rows if row.submission_id and row.user_id is not None})
     return [_shown(row, cursor_of(stream.name, row.id, row.at), keys) for row in rows]
+
+
+def line(event: Mapping[str, Any]) -> str:
+    """A shown event as one line of NDJSON, its end included."""
+    return f"{_encode(event)}\n"
 
 
 def _shown(row: "sa.Row[Any]", cursor: str, keys: Mapping[UUID, str]) -> dict[str, Any]:
