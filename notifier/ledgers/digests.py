@@ -23,7 +23,6 @@ from notifier.models import Delivery, Digest, DigestEntry
 # User, key, is it a test key's, end of the window: what makes a digest one and the same
 _Place = tuple[str, str, bool, datetime]
 
-_TRIES = 5
 _digests: sa.Table = Digest.__table__
 _place = (_digests.c.user_id, _digests.c.key, _digests.c.is_test, _digests.c.window_at)
 _HELD_BACK_BY = ("quiet_hours", "mute_until", "held")  # the choices by which a category's `held` digest came to be
@@ -47,25 +46,24 @@ class Entry:
 def gather(entries: Sequence[Entry]) -> None:
     """Adds entries to the open digest of each person, key and window, and opens missing digests. Three statements.
 
-    If a digest is being closed at this moment, this waits, and then opens a new one.
+    If a digest is being closed at this moment, this waits, and then opens a new one. Only that holds up others who add
+    to it: the new one might be closed, too, before it is joined.
     """
     if not entries:
         return
     categories = {entry.place: entry.category for entry in entries}
     found: dict[_Place, UUID] = {}
-    for _ in range(_TRIES):
+    for holds in (False, True):
         missing = sorted(categories.keys() - found.keys())  # two processes lock in one order
-        if not missing:
-            break
-        _open(missing, categories)
-        found |= _join(missing)
-    else:
-        raise RuntimeError(f"{len(missing)} digests were closed again and again")
+        if missing:
+            _open(missing, categories, holds=holds)
+            found |= _join(missing)
     rows = [{"digest_id": found[entry.place], "delivery_id": entry.delivery_id} for entry in entries]
     db.session.execute(sa.insert(DigestEntry.__table__), rows)
 
 
-def _open(places: Sequence[_Place], categories: Mapping[_Place, str]) -> None:
+def _open(places: Sequence[_Place], categories: Mapping[_Place, str], *, holds: bool) -> None:
+    """Opens those that are missing; `holds` also those that are there, for us alone until our transaction ends."""
     rows = [
         {
             "id": new_id(),
@@ -79,7 +77,12 @@ def _open(places: Sequence[_Place], categories: Mapping[_Place, str]) -> None:
         for place in places
         for user_id, key, is_test, window_at in [place]
     ]
-    db.session.execute(insert(_digests).on_conflict_do_nothing(index_elements=[column.name for column in _place]), rows)
+    statement, is_one = insert(_digests), [column.name for column in _place]
+    if holds:
+        opened = statement.on_conflict_do_update(index_elements=is_one, set_={"key": statement.excluded.key})
+    else:
+        opened = statement.on_conflict_do_nothing(index_elements=is_one)
+    db.session.execute(opened, rows)
 
 
 def _join(places: Sequence[_Place]) -> dict[_Place, UUID]:

@@ -20,7 +20,7 @@ from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.ground.ids import parse, show
+from notifier.ground.ids import new_id, parse, show
 from notifier.models import Delivery, Digest, DigestEntry, InboxItem, Notification, Submission
 from notifier.people import preferences, profiles
 from notifier.pipeline.delivery.claim import claim
@@ -541,6 +541,35 @@ def test_schedulers_and_events_at_the_same_time_lose_nothing_and_double_nothing(
     listed = {show("ntf", one.id): one.data["count"] for one in made()}
     assert sum(listed.values()) == 80
     assert Counter(d.detail["digest"] for d in rows(Delivery, reason="digested")) == listed
+
+
+def test_a_digest_that_is_closed_whenever_it_is_looked_for_is_joined_all_the_same(fred: str, submit: Submit) -> None:
+    if db.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    like(submit, "mira")
+    gone = "DELETE FROM digest WHERE id IN (SELECT id FROM digest FOR UPDATE SKIP LOCKED) RETURNING *"
+    somebody = sa.create_engine(db.engine.url, isolation_level="AUTOCOMMIT")
+    closed = []
+
+    def open_and_close(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        with somebody.connect() as other:
+            if statement.startswith("INSERT INTO digest (") and closed:
+                columns = {name: value for name, value in closed[-1].items() if name != "id"}
+                row = sa.insert(Digest.__table__).values(id=new_id(), **columns)
+                other.execute(row)
+            if statement.startswith("SELECT digest.id, digest.user_id"):
+                closed.extend(other.execute(sa.text(gone)).mappings().all())
+
+    with transaction() as session:
+        session.execute(sa.delete(DigestEntry))
+    sa.event.listen(db.engine, "before_cursor_execute", open_and_close)
+    try:
+        like(submit, "noor")
+    finally:
+        sa.event.remove(db.engine, "before_cursor_execute", open_and_close)
+        somebody.dispose()
+    assert closed
+    assert len(rows(DigestEntry)) == 1
 
 
 def test_who_dies_while_closing_has_done_nothing(fred: str, submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
