@@ -16,10 +16,10 @@ from flask import Response, current_app, g, request
 from notifier.access import key_use, keys
 from notifier.api import limits, parameters
 from notifier.api.errors import is_api
-from notifier.api.fields import parse_user_id
 from notifier.core import worlds
 from notifier.core.errors import Rejected
 from notifier.core.networks import is_within
+from notifier.core.people import parse_user_id
 from notifier.ground import logs, tokens
 from notifier.ground.ids import new_id
 from notifier.ledgers import audit

@@ -6,9 +6,8 @@ cannot hold. A schema made of these needs no checks of its own.
 
 import functools
 import math
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -16,16 +15,15 @@ from pydantic_core import PydanticCustomError
 
 from notifier.channels import serving
 from notifier.core.errors import Fault
+from notifier.core.people import UNSTORABLE, parse_locale, parse_user_id
 from notifier.core.pointers import pointer_to
+from notifier.core.timestamps import parse_time
 from notifier.ground.zones import is_zone
 
 # What pydantic puts into the path of a fault, and is no part of the body.
 STEPS = (OF_A_NAME, BY_CHANNEL, WHOLE) = ("[key]", "[by channel]", "[whole]")
 MAX_DEPTH = 32
 MOST_FAULTS = 1_000  # are told of one body: a megabyte can hold a hundred thousand
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_USER_ID = re.compile(r"[A-Za-z0-9._@+-]{1,128}\Z")
-_LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*\Z")
 _LARGEST = 2**64
 
 
@@ -44,7 +42,7 @@ def check_json(value: Any) -> list[Fault]:
         for key, item in node.items() if isinstance(node, dict) else enumerate(node):
             if len(faults) >= MOST_FAULTS:
                 break
-            if isinstance(key, str) and _UNSTORABLE.search(key):
+            if isinstance(key, str) and UNSTORABLE.search(key):
                 faults.append(
                     Fault(
                         pointer_to(*path, key),
@@ -62,7 +60,7 @@ def check_json(value: Any) -> list[Fault]:
 
 def _scalar_fault(path: tuple[str | int, ...], value: Any, *last: str | int) -> tuple[Fault, ...]:
     if isinstance(value, str):
-        if not _UNSTORABLE.search(value):
+        if not UNSTORABLE.search(value):
             return ()
         code, message = "unstorable_text", "text must not contain NUL or half a surrogate pair"
     elif isinstance(value, float):
@@ -112,39 +110,10 @@ def _custom(code: str, check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return validate
 
 
-def parse_user_id(value: Any) -> str:
-    """A user id from a body or path; an integer is taken as its text. Raises ValueError."""
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not _USER_ID.match(text):
-        raise ValueError("a user id is 1 to 128 of A-Z a-z 0-9 . _ @ + -")
-    return text
-
-
-def parse_time(value: Any) -> datetime:
-    """An ISO 8601 time with its offset. Raises ValueError."""
-    message = "a time is written as 2026-12-01T09:00:00Z"
-    if not isinstance(value, str) or len(value) > 40 or "T" not in value.upper():
-        raise ValueError(message)
-    try:
-        at = datetime.fromisoformat(value.upper())
-        at = at if at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValueError(message) from None
-    if at.tzinfo is None:
-        raise ValueError("a time needs its offset from UTC: 2026-12-01T09:00:00Z")
-    return at
-
-
 def _parse_zone(value: str) -> str:
     if not is_zone(value):
         raise ValueError(f"{value[:64]!r} is not a time zone in the IANA database")
     return value
-
-
-def _parse_locale(value: str) -> str:
-    if len(value) > 35 or not _LOCALE.match(value):
-        raise ValueError("a locale is written as de or pt-BR")
-    return value.replace("_", "-")
 
 
 def _parse_email(value: str) -> str:
@@ -167,6 +136,6 @@ UserId = Annotated[
 ]
 Time = Annotated[datetime, BeforeValidator(_custom("invalid_time", parse_time), json_schema_input_type=datetime)]
 Zone = Annotated[str, AfterValidator(_custom("unknown_time_zone", _parse_zone)), Field(examples=["Europe/Berlin"])]
-Locale = Annotated[str, AfterValidator(_custom("invalid_locale", _parse_locale)), Field(examples=["de", "pt-BR"])]
+Locale = Annotated[str, AfterValidator(_custom("invalid_locale", parse_locale)), Field(examples=["de", "pt-BR"])]
 Email = Annotated[str, AfterValidator(_custom("invalid_email", _parse_email)), Field(examples=["alice@example.com"])]
 Phone = Annotated[str, AfterValidator(_custom("invalid_phone", _parse_phone)), Field(examples=["+4915112345678"])]

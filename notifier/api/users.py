@@ -7,7 +7,6 @@ from flask import Response, g
 
 from notifier.api.answers import also, answer
 from notifier.api.auth import Door, allow, existing_user_id, is_beyond_reach, may_change_person, require, scope_missing
-from notifier.api.fields import parse_user_id
 from notifier.api.notifications import sight
 from notifier.api.schemas.users import (
     AddressIn,
@@ -22,6 +21,7 @@ from notifier.api.schemas.users import (
     UserPatch,
 )
 from notifier.core.errors import Fault, Rejected
+from notifier.core.people import parse_user_id
 from notifier.core.submission import InlineRecipient
 from notifier.core.worlds import shown_id
 from notifier.ground import tokens

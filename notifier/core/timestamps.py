@@ -1,9 +1,24 @@
-"""How a time is written: in what the API answers, in webhooks, in what is stored as JSON, in pages."""
+"""How a time is written: in what the API takes and answers, in webhooks, in what is stored as JSON, in pages."""
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 
 def timestamp(at: datetime, to: Literal["milliseconds", "seconds"] = "milliseconds") -> str:
     """RFC 3339 in UTC, with Z for its offset: `2026-12-01T09:00:00.000Z`. `at` is aware, in any zone."""
     return at.astimezone(UTC).isoformat(timespec=to).replace("+00:00", "Z")
+
+
+def parse_time(value: Any) -> datetime:
+    """An ISO 8601 time with its offset. Raises ValueError."""
+    message = "a time is written as 2026-12-01T09:00:00Z"
+    if not isinstance(value, str) or len(value) > 40 or "T" not in value.upper():
+        raise ValueError(message)
+    try:
+        at = datetime.fromisoformat(value.upper())
+        at = at if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(message) from None
+    if at.tzinfo is None:
+        raise ValueError("a time needs its offset from UTC: 2026-12-01T09:00:00Z")
+    return at

@@ -19,6 +19,7 @@ from notifier.models.policy import (
 )
 from notifier.models.producer import ApiKey, Producer
 from notifier.models.submission import Broadcast, IdempotencyKey, Submission
+from notifier.models.upload import Upload, UploadMember, UploadPart
 from notifier.models.user import Address, AddressCode, ConsentEvent, Preference, Suppression, User
 
 __all__ = [
@@ -63,5 +64,8 @@ __all__ = [
     "Tally",
     "Template",
     "TemplateContent",
+    "Upload",
+    "UploadMember",
+    "UploadPart",
     "User",
 ]

@@ -31,6 +31,15 @@ class User(Base):
     """
 
     __tablename__ = "user"
+    __table_args__ = (
+        # What conditions ask for by equality (`people.audiences`)
+        Index(
+            "ix_user_attributes",
+            "attributes",
+            postgresql_using="gin",
+            postgresql_ops={"attributes": "jsonb_path_ops"},
+        ).ddl_if(dialect="postgresql"),
+    )
 
     id: Mapped[str] = mapped_column(String(STORED_USER_ID), primary_key=True)
     name: Mapped[str | None] = mapped_column(String(200))

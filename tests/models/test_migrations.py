@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -39,12 +40,19 @@ def tables() -> set[str]:
     return set(sa.inspect(db.engine).get_table_names()) - {"alembic_version"}
 
 
+def is_of_this_database(thing: Any, *_: Any) -> bool:
+    """Some indexes are of a kind that one of the two databases has."""
+    condition = getattr(thing, "_ddl_if", None)
+    return condition is None or condition.dialect == db.engine.dialect.name
+
+
 def test_up_gives_the_models_and_down_gives_nothing(empty_app: APIFlask) -> None:
     upgrade()
     assert tables() == set(db.metadata.tables)
     with db.engine.connect() as connection:
         differences = compare_metadata(
-            MigrationContext.configure(connection, opts={"compare_type": False}), db.metadata
+            MigrationContext.configure(connection, opts={"compare_type": False, "include_object": is_of_this_database}),
+            db.metadata,
         )
     assert differences == []
     downgrade(revision="-1")

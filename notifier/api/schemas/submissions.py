@@ -16,11 +16,11 @@ from notifier.api.fields import (
     Time,
     UserId,
     Zone,
-    parse_user_id,
     wrong,
 )
 from notifier.api.schemas.base import PRIORITY, ROUTING, Answer, EscalateAfter
 from notifier.api.schemas.notifications import DecisionLine, NotificationSummary
+from notifier.core.people import parse_user_id
 from notifier.core.submission import DEFAULT_EXPIRES_IN_S, MAX_AHEAD, InlineRecipient, Submission
 
 LONGEST_EXPIRY_S = int(MAX_AHEAD.total_seconds())
