@@ -1,18 +1,17 @@
 """The marks a person puts on inbox items: read, seen, archived, snoozed.
 
-Called by the inbox API, the sockets and the scheduler. An item and its user's row of counts change in the same
-transaction, and every change locks that row first, so the counts are exact and every changed item gets its own `seq`.
-Browsers are told after the commit.
+Called by the inbox API, the sockets and the scheduler, and by `pipeline.delivery.consequences` for what was opened on
+another channel. An item and its user's row of counts change in the same transaction, and every change locks that row
+first, so the counts are exact and every changed item gets its own `seq`. Browsers are told after the commit.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, scoped_session
 
 from notifier.channels.table import INAPP
 from notifier.core import events as names
@@ -22,7 +21,7 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
-from notifier.inbox.items import ITEMS
+from notifier.inbox.items import ITEMS, STATES, set_each
 from notifier.ledgers import events, moves, scores, tallies
 from notifier.models import Delivery, InboxItem, InboxState
 from notifier.signals import publish
@@ -34,6 +33,16 @@ _WAKE_AT_ONCE = 500
 _COUNTED = sa.and_(InboxItem.archived_at.is_(None), InboxItem.snoozed_until.is_(None))
 _IS_UNREAD = sa.and_(_COUNTED, InboxItem.read_at.is_(None))
 _IS_UNSEEN = sa.and_(_COUNTED, InboxItem.seen_at.is_(None))
+_COUNTS = ("unread", "unseen", "seq")
+# In the order of their bytes, as Python sorts the people of `items.add`; a database's language may have another
+_LOCKED = (
+    sa.select(InboxState.user_id, InboxState.seq, InboxState.unread, InboxState.unseen)
+    .where(InboxState.user_id.in_(sa.bindparam("users", expanding=True)))
+    .order_by(sa.cast(InboxState.user_id, sa.LargeBinary))
+    .with_for_update()
+)
+
+_Changed = tuple[list[UUID] | None, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +62,25 @@ class Chosen:
         return [InboxItem.id.in_(self.ids), InboxItem.user_id.concat("") == user_id]
 
 
+@dataclass(frozen=True, slots=True)
+class _Marked:
+    """A person's counts after a mark, and which items have changed, oldest change first (None: more than MAX_IDS)."""
+
+    counts: dict[str, int]
+    ids: list[UUID] | None = field(default_factory=list)
+    shown: list[dict[str, Any]] = field(default_factory=list)
+    is_changed: bool = False
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What browsers hear of it."""
+        return {**self.counts, "changed": self.shown}
+
+
 def seen(user_id: str, chosen: Chosen) -> dict[str, int]:
     """→ `{unread, unseen, seq}`. As with every mark, `seq` stays if nothing changes."""
     meant = [*chosen.conditions(user_id), InboxItem.seen_at.is_(None)]
-    return _mark(user_id, meant, {"seen_at": now()}, told=names.SEEN)[0]
+    return _mark(user_id, meant, {"seen_at": now()}, told=names.SEEN).counts
 
 
 def read(user_id: str, chosen: Chosen) -> dict[str, Any]:
@@ -67,9 +91,34 @@ def read(user_id: str, chosen: Chosen) -> dict[str, Any]:
     are named: None stands for more.
     """
     at = now()
-    values = {"read_at": at, "seen_at": sa.func.coalesce(InboxItem.seen_at, at)}
     meant = [*chosen.conditions(user_id), InboxItem.read_at.is_(None)]
-    return _named(_mark(user_id, meant, values, told=names.READ, read_at=at))
+    return _named(_mark(user_id, meant, _read_at(at), told=names.READ, opened_at=at))
+
+
+def read_elsewhere(notification_ids: Collection[UUID]) -> list[tuple[str, dict[str, Any]]]:
+    """Their people have opened these on other channels: marks their items as read, and drops deliveries that would only
+    remind of them. The items' own deliveries do not count as opened.
+
+    Inside the caller's transaction, which has locked what it needs of the deliveries and notifications: people's rows
+    of counts are locked here, after those. → the changes for `publish_states`, after the commit. A constant number of
+    statements, few where nobody has such an item unread; none without notifications.
+    """
+    if not notification_ids:
+        return []
+    _drop_reminders(notification_ids)
+    unread = [InboxItem.notification_id.in_(notification_ids), InboxItem.read_at.is_(None)]
+    whose = sa.select(InboxItem.user_id).where(*unread, InboxItem.replaced_by.is_(None)).distinct()
+    user_ids = set(db.session.scalars(whose))
+    if not user_ids:
+        return []
+    # An expression, as in `Chosen.conditions`
+    theirs = InboxItem.user_id.concat("").in_(user_ids)
+    marked = _mark_each(user_ids, [*unread, theirs], _read_at(now()), told=names.READ)
+    return [(user_id, one.told) for user_id, one in marked.items() if one.is_changed]
+
+
+def _read_at(at: datetime) -> dict[str, Any]:
+    return {"read_at": at, "seen_at": sa.func.coalesce(InboxItem.seen_at, at)}
 
 
 def unread(user_id: str, chosen: Chosen) -> dict[str, Any]:
@@ -111,9 +160,8 @@ def wake_snoozed(at: datetime) -> int:
     return len(user_ids)
 
 
-def _named(marked: tuple[dict[str, int], list[UUID] | None]) -> dict[str, Any]:
-    counts, changed = marked
-    return {**counts, "changed_ids": None if changed is None else [show("dlv", key) for key in changed]}
+def _named(marked: _Marked) -> dict[str, Any]:
+    return {**marked.counts, "changed_ids": None if marked.ids is None else [show("dlv", key) for key in marked.ids]}
 
 
 def _mark(
@@ -122,97 +170,124 @@ def _mark(
     values: Mapping[str, Any],
     *,
     told: str | None = None,
-    read_at: datetime | None = None,
-) -> tuple[dict[str, int], list[UUID] | None]:
-    """One transaction: changes the user's items that meet the conditions, the counts with them, and tells the event
-    `told` of each; then tells the browsers.
+    opened_at: datetime | None = None,
+) -> _Marked:
+    """One transaction: changes the user's items, and then tells the browsers."""
+    with transaction():
+        marked = _mark_each([user_id], conditions, values, told=told, opened_at=opened_at)
+    mine = marked.get(user_id, _Marked(dict.fromkeys(_COUNTS, 0)))  # nothing has ever reached them
+    if mine.is_changed:
+        publish.publish_state(user_id, mine.told)
+    return mine
 
-    → the counts, and which items have changed, oldest change first (None: more than MAX_IDS).
+
+def _mark_each(
+    user_ids: Collection[str],
+    conditions: Sequence[sa.ColumnElement[bool]],
+    values: Mapping[str, Any],
+    *,
+    told: str | None,
+    opened_at: datetime | None = None,
+) -> dict[str, _Marked]:
+    """Changes those items of these people that meet the conditions (which may not mean anybody else's), the counts with
+    them, and tells the event `told` of each. `opened_at`: the items were opened themselves, in the inbox.
+
+    Inside the caller's transaction; the number of statements does not depend on that of the people.
     """
-    changed: list[UUID] | None = []
-    shown: list[dict[str, Any]] = []
-    with transaction() as session:
-        state = session.execute(
-            sa.select(InboxState.seq, InboxState.unread, InboxState.unseen)
-            .where(InboxState.user_id == user_id)
-            .with_for_update()
-        ).first()
-        if state is None:  # nothing has ever reached them
-            return {"unread": 0, "unseen": 0, "seq": 0}, []
-        meant = [*conditions, InboxItem.replaced_by.is_(None)]
-        before = _tally(session, meant)
-        counts = {"unread": state.unread, "unseen": state.unseen, "seq": state.seq}
-        if before.items:
-            _change(session, meant, state.seq, values)
-            since = [InboxItem.user_id == user_id, InboxItem.seq > state.seq]
-            after = _tally(session, since)
-            counts = {
-                "unread": state.unread + after.unread - before.unread,
-                "unseen": state.unseen + after.unseen - before.unseen,
-                "seq": state.seq + before.items,
-            }
-            session.execute(sa.update(InboxState).where(InboxState.user_id == user_id).values(**counts))
-            if told is not None:
-                events.tell_marked(told, since)
-            if read_at is not None:
-                scores.count_opened(sa.select(InboxItem.id).where(*since))
-                _open_deliveries(since, read_at)
-                _drop_reminders(since)
-            changed, shown = _changed(session, since, before.items)
-    if before.items:
-        publish.publish_state(user_id, {**counts, "changed": shown})
-    return counts, changed
+    states = {row.user_id: row for row in db.session.execute(_LOCKED, {"users": list(user_ids)})}
+    meant = [*conditions, InboxItem.replaced_by.is_(None)]
+    before = _tally(*meant) if states else {}
+    marked = {key: _Marked({name: getattr(state, name) for name in _COUNTS}) for key, state in states.items()}
+    if not before:
+        return marked
+    _change(meant, values)
+    since = _beyond_counts(before)
+    after = _tally(since)
+    if told is not None:
+        events.tell_marked(told, [since])
+    if opened_at is not None:
+        scores.count_opened(sa.select(InboxItem.id).where(since))
+        _open_deliveries(since, opened_at)
+        _drop_reminders(sa.select(InboxItem.notification_id).where(since))
+    changed = _changed(since, {key: tally.items for key, tally in before.items()})
+    for key in before:
+        counts = {
+            "unread": states[key].unread + after[key].unread - before[key].unread,
+            "unseen": states[key].unseen + after[key].unseen - before[key].unseen,
+            "seq": states[key].seq + before[key].items,
+        }
+        marked[key] = _Marked(counts, *changed[key], is_changed=True)
+    set_each(STATES, "user_id", [{"user_id": key, **marked[key].counts} for key in before])
+    return marked
 
 
-def _changed(
-    session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]], count: int
-) -> tuple[list[UUID] | None, list[dict[str, Any]]]:
-    """The ids of the changed items, and the items as browsers are shown them: each unless there are too many."""
-    if count > MAX_IDS:
-        return None, []
-    columns = ITEMS.columns if count <= MAX_SHOWN else [ITEMS.c.id]
-    rows = session.execute(sa.select(*columns).where(*conditions).order_by(InboxItem.seq)).mappings().all()
-    return [row["id"] for row in rows], [shapes.inbox_item(row) for row in rows] if count <= MAX_SHOWN else []
-
-
-def _tally(session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]]) -> sa.Row[int, int, int]:
-    """How many items meet the conditions, and how many of them count as unread and unseen."""
+def _tally(*conditions: sa.ColumnElement[bool]) -> "dict[str, sa.Row[str, int, int, int]]":
+    """By person, how many items meet the conditions, and how many of them count as unread and unseen. Nobody is named
+    who has none.
+    """
     count = sa.func.count()
-    return session.execute(
-        sa.select(
-            count.label("items"), count.filter(_IS_UNREAD).label("unread"), count.filter(_IS_UNSEEN).label("unseen")
-        )
-        .select_from(InboxItem)
-        .where(*conditions)
-    ).one()
+    columns = (
+        count.label("items"),
+        count.filter(_IS_UNREAD).label("unread"),
+        count.filter(_IS_UNSEEN).label("unseen"),
+    )
+    counted = sa.select(InboxItem.user_id, *columns).where(*conditions).group_by(InboxItem.user_id)
+    return {row.user_id: row for row in db.session.execute(counted)}
 
 
-def _change(
-    session: scoped_session[Session], conditions: Sequence[sa.ColumnElement[bool]], seq: int, values: Mapping[str, Any]
-) -> None:
+def _change(conditions: Sequence[sa.ColumnElement[bool]], values: Mapping[str, Any]) -> None:
     """Sets the values, and a new seq for each item in the order of their old ones, in one statement."""
+    place = sa.func.row_number().over(partition_by=InboxItem.user_id, order_by=InboxItem.seq)
     ranked = (
-        sa.select(InboxItem.id, (seq + sa.func.row_number().over(order_by=InboxItem.seq)).label("seq"))
+        sa.select(InboxItem.id, (InboxState.seq + place).label("seq"))
+        .join(InboxState, InboxState.user_id == InboxItem.user_id)
         .where(*conditions)
         .subquery("ranked")
     )
-    session.execute(sa.update(ITEMS).where(ITEMS.c.id == ranked.c.id).values(seq=ranked.c.seq, **values))
+    db.session.execute(sa.update(ITEMS).where(ITEMS.c.id == ranked.c.id).values(seq=ranked.c.seq, **values))
 
 
-def _open_deliveries(conditions: Sequence[sa.ColumnElement[bool]], at: datetime) -> None:
-    items = sa.select(InboxItem.id).where(*conditions)
-    opened = moves.move(Delivery.id.in_(items), lifecycle.OPENED, opened_at=at)
+def _beyond_counts(user_ids: Collection[str]) -> "sa.ColumnElement[bool]":
+    """The items that were changed just now: later than their people's rows of counts know."""
+    changed = sa.select(InboxItem.id).join(
+        InboxState, sa.and_(InboxState.user_id == InboxItem.user_id, InboxState.seq < InboxItem.seq)
+    )
+    return InboxItem.id.in_(changed.where(InboxState.user_id.in_(user_ids)))
+
+
+def _changed(since: "sa.ColumnElement[bool]", counts: Mapping[str, int]) -> dict[str, _Changed]:
+    """By person, the ids of the changed items, oldest change first, and the items as browsers are shown them: each
+    unless there are too many.
+    """
+    count = sum(counts.values())
+    if count > MAX_IDS:
+        return dict.fromkeys(counts, (None, []))
+    is_shown = count <= MAX_SHOWN
+    columns = ITEMS.columns if is_shown else (ITEMS.c.id, ITEMS.c.user_id)
+    found: dict[str, tuple[list[UUID], list[dict[str, Any]]]] = {key: ([], []) for key in counts}
+    for row in db.session.execute(sa.select(*columns).where(since).order_by(InboxItem.seq)).mappings():
+        ids, shown = found[row["user_id"]]
+        ids.append(row["id"])
+        shown += [shapes.inbox_item(row)] if is_shown else []
+    return {**found}
+
+
+def _open_deliveries(items: "sa.ColumnElement[bool]", at: datetime) -> None:
+    opened = moves.move(Delivery.id.in_(sa.select(InboxItem.id).where(items)), lifecycle.OPENED, opened_at=at)
     tallies.count((INAPP.name, tallies.OPENED) for _ in opened)
 
 
-def _drop_reminders(conditions: Sequence[sa.ColumnElement[bool]]) -> None:
+def _drop_reminders(notification_ids: "Collection[UUID] | sa.Select[UUID]") -> None:
     """Skips waiting deliveries that would only repeat what has now been read. A delivery that a worker holds at this
     moment is already under way.
     """
     waiting = (
         sa.select(Delivery.id)
-        .join(InboxItem, InboxItem.notification_id == Delivery.notification_id)
-        .where(*conditions, Delivery.status == lifecycle.WAITING, Delivery.reason.in_(reading.REMINDERS))
-        .with_for_update(of=Delivery, skip_locked=True)
+        .where(
+            Delivery.notification_id.in_(notification_ids),
+            Delivery.status == lifecycle.WAITING,
+            Delivery.reason.in_(reading.REMINDERS),
+        )
+        .with_for_update(skip_locked=True)
     )
     moves.move(Delivery.id.in_(waiting), lifecycle.SKIPPED, reason=reading.READ_ELSEWHERE, wake_at=None)
