@@ -19,6 +19,7 @@ from notifier.core.lifecycle import (
     may_move,
 )
 
+PERSON = "person"  # somebody has read it, and need not be reminded: more than counting as opened
 MACHINE = "machine"  # a mail scanner, or a phone that fetches images by itself: nobody has read anything
 BOUNCE, COMPLAINT, UNSUBSCRIBE, STOP, START = "bounced", "complained", "unsubscribed", "stopped", "started"
 BY_ADDRESS = (STOP, START)  # they need no message: the address says whom they are about
@@ -57,7 +58,8 @@ class Told:
 @dataclass(frozen=True, slots=True)
 class Folded:
     """`status` after the events, and the statuses `passed` on the way, in order. `times`: by column, when it was sent,
-    delivered, opened or clicked, as far as the events say so. `failure`: the event that ended it.
+    delivered, opened or clicked, as far as the events say so. `failure`: the event that ended it. `is_read`: a person
+    has certainly opened it, or followed a link in it.
     """
 
     old: str
@@ -65,6 +67,7 @@ class Folded:
     passed: tuple[str, ...] = ()
     times: Mapping[str, datetime] = field(default_factory=dict)
     failure: Told | None = None
+    is_read: bool = False
 
     @property
     def route(self) -> tuple[str, ...]:
@@ -93,7 +96,7 @@ class Folded:
 
 def fold(status: str, events: Iterable[Told]) -> Folded:
     """The delivery after these events. What a machine has opened or clicked changes nothing."""
-    now, passed, failure = status, [], None
+    now, passed, failure, is_read = status, [], None, False
     times: dict[str, datetime] = {}
     about_it = [event for event in events if event.kind in LEADS_TO]
     for event in sorted(about_it, key=lambda event: (event.at, _PLACE[event.kind])):
@@ -108,4 +111,5 @@ def fold(status: str, events: Iterable[Told]) -> Folded:
             continue
         if event.kind in _TIMES:
             times.setdefault(_TIMES[event.kind], event.at)
-    return Folded(status, now, tuple(passed), times, failure)
+        is_read = is_read or (target in _READ and event.by == PERSON)
+    return Folded(status, now, tuple(passed), times, failure, is_read)

@@ -117,7 +117,8 @@ class Step:
     """One delivery: the step it belongs to, its status, and whether it is held back until its turn comes, at `due_at`
     or not by the clock.
 
-    `is_stuck`: it waits for the end of an outage.
+    `is_stuck`: it waits for the end of an outage. `is_read`: a person has certainly opened it; the status alone may
+    come from a mail client that opens by itself.
     """
 
     id: Any
@@ -126,6 +127,7 @@ class Step:
     is_held: bool
     due_at: datetime | None = None
     is_stuck: bool = False
+    is_read: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ def next_move(mode: str, steps: Iterable[Step], now: datetime, patience: timedel
 def _escalated(held: Sequence[Step], others: Sequence[Step], now: datetime) -> Move:
     if not held:
         return Move()
-    if any(step.status in READ for step in others):
+    if any(step.is_read for step in others):
         return Move(drop=tuple(step.id for step in held), reason=READ_ELSEWHERE)
     latest = max((step.step for step in others), default=0)
     others = [step for step in others if step.step == latest]

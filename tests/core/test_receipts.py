@@ -68,6 +68,28 @@ def test_what_a_machine_has_opened_has_been_opened_by_nobody() -> None:
     assert (folded.status, dict(folded.times)) == ("delivered", {"delivered_at": at(0)})
 
 
+@pytest.mark.parametrize(
+    ("old", "events", "is_read"),
+    [
+        ("sent", [("opened", "person")], True),
+        ("sent", [("clicked", "person")], True),
+        ("opened", [("opened", "person")], True),
+        ("clicked", [("opened", "person")], True),
+        ("sent", [("opened", "unknown"), ("opened", "person")], True),
+        ("sent", [("opened", "unknown"), ("clicked", "unknown")], False),
+        ("sent", [("opened", "machine")], False),
+        ("sent", [("delivered", "person")], False),
+        ("cancelled", [("opened", "person")], False),
+        ("sent", [("bounced", "unknown"), ("opened", "person")], False),
+    ],
+)
+def test_only_a_persons_word_that_counts_says_that_it_was_read(
+    old: str, events: list[tuple[str, str]], is_read: bool
+) -> None:
+    told = [Told(kind, at(second), by=by) for second, (kind, by) in enumerate(events)]
+    assert fold(old, told).is_read is is_read
+
+
 def test_a_failure_of_the_try_before_says_nothing_of_the_one_that_was_sent_since() -> None:
     for kind in ("failed", "bounced"):
         assert fold("sent", [Told(kind, at(1), is_of_earlier_try=True)]).status == "sent"

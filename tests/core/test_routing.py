@@ -39,12 +39,15 @@ def going(*statuses: str) -> list[Step]:
     """Deliveries 0, 1, 2 … as steps; `held` is one whose turn has not come, planned a quarter of an hour after the one
     before.
 
-    `later` is one that has no time, `stuck` one that waits for the end of an outage.
+    `later` is one that has no time, `stuck` one that waits for the end of an outage. `read` was opened by a person, and
+    `followed` means a link in it; with `opened` and `clicked` nobody knows by whom.
     """
     made = {
         "held": lambda step: Step(step, step, "waiting", is_held=True, due_at=NOON + step * QUARTER),
         "later": lambda step: Step(step, step, "waiting", is_held=True),
         "stuck": lambda step: Step(step, step, "waiting", is_held=False, is_stuck=True),
+        "read": lambda step: Step(step, step, "opened", is_held=False, is_read=True),
+        "followed": lambda step: Step(step, step, "clicked", is_held=False, is_read=True),
     }
     return [
         made[status](step) if status in made else Step(step, step, status, is_held=False)
@@ -94,17 +97,19 @@ NEXT: list[tuple[str, str, list[Step], Move]] = [
     ("the best has gone out", "best", going("delivered", "held"), Move(drop=(1,))),
     ("the first has gone out, and is not read", "escalate", going("sent", "held", "held"), Move()),
     ("the first was delivered, and is not read", "escalate", going("delivered", "held", "held"), Move()),
-    ("the first was opened", "escalate", going("opened", "held", "held"), Move(drop=(1, 2), reason="read_elsewhere")),
+    ("the first was opened", "escalate", going("read", "held", "held"), Move(drop=(1, 2), reason="read_elsewhere")),
+    ("the first was opened by nobody knows whom", "escalate", going("opened", "held", "held"), Move()),
+    ("a scanner may have followed its link", "escalate", going("clicked", "held", "held"), Move()),
     (
         "a link in the first was followed",
         "escalate",
-        going("clicked", "held", "held"),
+        going("followed", "held", "held"),
         Move(drop=(1, 2), reason="read_elsewhere"),
     ),
     (
         "the first is read while the second goes out",
         "escalate",
-        going("opened", "sending", "held"),
+        going("read", "sending", "held"),
         Move(drop=(2,), reason="read_elsewhere"),
     ),
     (

@@ -1,5 +1,5 @@
 """What follows from receipts whose deliveries are known: moves of the lifecycle, counts, the next step of a routing,
-and suppressions by scope.
+the mark in the inbox, and suppressions by scope.
 
 Called by `delivery.receipts` inside its transaction, with the deliveries locked. A constant number of statements.
 """
@@ -22,6 +22,7 @@ from notifier.core.receipts import BOUNCE, BY_ADDRESS, COMPLAINT, STOP, UNSUBSCR
 from notifier.core.routing import BEST
 from notifier.core.worlds import is_of_tests
 from notifier.ground.extensions import db
+from notifier.inbox import marks
 from notifier.ledgers import events, scores, tallies
 from notifier.ledgers.moves import Move, move_each
 from notifier.models import Address, Delivery, Notification, Receipt
@@ -80,13 +81,14 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What the queues are to be told after the commit: whose turn has come, what is a dead letter now, and what was one
-    before.
+    """What is to be told after the commit. The queues: whose turn has come, what is a dead letter now, and what was one
+    before. Browsers: `inbox_changes`, as `publish_states` takes them.
     """
 
     started: Sequence[Doorbell] = ()
     dead: Sequence[Doorbell] = ()
     revived: Sequence[Doorbell] = ()
+    inbox_changes: Sequence[tuple[str, dict[str, Any]]] = ()
 
 
 def draw(matched: Sequence[tuple[Word, "sa.Row[Any]"]]) -> Drawn:
@@ -103,11 +105,14 @@ def draw(matched: Sequence[tuple[Word, "sa.Row[Any]"]]) -> Drawn:
     _hold_back([(word, row) for word, row in matched if word.kind in CONCERNS_ADDRESS and not row.is_test])
     events.tell(names.COMPLAINED, {row.id for word, row in matched if word.kind == COMPLAINT})
     started = follow({_Ended(rows[key].notification_id, rows[key].routing) for key in moved})
+    # After the notifications, as whoever shows an item locks them
+    changes = marks.read_elsewhere({rows[key].notification_id for key, one in folded.items() if one.is_read})
     died = {key: (one.old in lifecycle.DEAD, one.status in lifecycle.DEAD) for key, one in moved.items()}
     return Drawn(
         started,
         dead=[Doorbell.of(rows[key]) for key, change in died.items() if change == (False, True)],
         revived=[Doorbell.of(rows[key]) for key, change in died.items() if change == (True, False)],
+        inbox_changes=changes,
     )
 
 

@@ -20,7 +20,7 @@ from notifier.models import Receipt
 from notifier.pipeline.delivery.consequences import Word
 from notifier.pipeline.delivery.finished import Finished
 from notifier.pipeline.delivery.matching import GIVEN, match, next_look, outcome
-from notifier.pipeline.delivery.receipts import apply, tell_queues
+from notifier.pipeline.delivery.receipts import apply, tell_others
 
 BATCH = 500  # kept ones that the scheduler looks at
 KEPT = timedelta(days=10)  # longer than any provider repeats
@@ -144,7 +144,7 @@ def _apply_kept(chosen: "sa.ColumnElement[bool]") -> int:
         )
         settled = [word for word, outcome in zip(words, outcomes, strict=True) if outcome["applied_at"]]
         drawn = apply(settled, found)
-    tell_queues(drawn)
+    tell_others(drawn)
     return len(kept)
 
 

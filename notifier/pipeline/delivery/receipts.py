@@ -34,6 +34,7 @@ from notifier.ground.ids import parse
 from notifier.models import Receipt
 from notifier.pipeline.delivery.consequences import CONCERNS_ADDRESS, Drawn, Word, draw, obey_stops
 from notifier.pipeline.delivery.matching import Found, match, outcome
+from notifier.signals import publish
 from notifier.signals.queueing import forget_failed, restore_failed, ring
 
 MOST_AT_ONCE = 100  # events in a transaction: SQLite holds up the whole web process for some 20 ms meanwhile
@@ -104,7 +105,7 @@ def _take(calls: Sequence[Call]) -> None:
         ]
         new = [words[row.provider, row.event_id] for row in session.execute(_store(db.engine.dialect.name), rows)]
         drawn = apply(new, found)
-    tell_queues(drawn)
+    tell_others(drawn)
 
 
 @functools.cache
@@ -189,8 +190,9 @@ def apply(words: Sequence[Word], found: Found) -> Drawn:
     return draw(matched) if matched else Drawn()
 
 
-def tell_queues(drawn: Drawn) -> None:
-    """After the commit. Without Redis, the scheduler rings later and removes the ghosts."""
+def tell_others(drawn: Drawn) -> None:
+    """After the commit. Without Redis, the scheduler rings later and removes the ghosts, and browsers ask again."""
+    publish.publish_states(drawn.inbox_changes)
     ring(drawn.started)
     if not drawn.dead and not drawn.revived:
         return

@@ -6,7 +6,7 @@ takes the steps of what it is about to store with the same `steps_of` and `begun
 deliveries in `inbox.marks`.)
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,7 @@ from notifier.core import lifecycle
 from notifier.core.facts import Facts
 from notifier.core.plan import turn_of
 from notifier.core.questions import outlived
+from notifier.core.receipts import PERSON
 from notifier.core.routing import (
     ALL,
     BEST,
@@ -39,7 +40,7 @@ from notifier.ground import shapes
 from notifier.ground.clock import now as clock_now
 from notifier.ground.extensions import db
 from notifier.ledgers.moves import Move, move_each
-from notifier.models import Delivery, Notification
+from notifier.models import Delivery, Notification, Receipt
 from notifier.people.person import load_people
 from notifier.pipeline.planning.orders import Order, planner_facts
 from notifier.signals.queueing import DOORBELL_GRACE, Doorbell
@@ -56,6 +57,15 @@ _DELIVERY = [
         *("due_at", "expires_at"),
     )
 ]
+# Opened in the inbox, or by a person elsewhere: a mail client that opens by itself moves the status, but reads nothing
+_MARKED_BY_PEOPLE = [name for name, channel in channels.CHANNELS.items() if channel.address is None]
+_IS_READ = sa.and_(
+    _deliveries.c.status.in_(READ),
+    sa.or_(
+        _deliveries.c.channel.in_(_MARKED_BY_PEOPLE),
+        sa.exists().where(Receipt.delivery_id == _deliveries.c.id, Receipt.status.in_(READ), Receipt.by == PERSON),
+    ),
+)
 
 
 def follow(notifications: Iterable[Any]) -> list[Doorbell]:
@@ -68,14 +78,16 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
     if not routed:
         return []
     rows = db.session.execute(
-        sa.select(*_DELIVERY).where(_deliveries.c.notification_id.in_(routed)).order_by(_deliveries.c.id)
+        sa.select(*_DELIVERY, _IS_READ.label("is_read"))
+        .where(_deliveries.c.notification_id.in_(routed))
+        .order_by(_deliveries.c.id)
     ).all()
-    now = clock_now()
+    now, read = clock_now(), {row.id for row in rows if row.is_read}
     mine: dict[UUID, list[Any]] = {}
     for row in rows:
         mine.setdefault(row.notification_id, []).append(row)
     moves = {
-        key: next_move(one.routing, steps_of(mine.get(key, ())), now, PATIENCE[one.priority])
+        key: next_move(one.routing, steps_of(mine.get(key, ()), read), now, PATIENCE[one.priority])
         for key, one in routed.items()
     }
     facts = _facts([routed[key] for key, move in moves.items() if move.turns])
@@ -178,13 +190,13 @@ def read_already(notifications: Iterable[Any]) -> set[UUID]:
         return set()
     return set(
         db.session.scalars(
-            sa.select(Delivery.notification_id).where(Delivery.notification_id.in_(wanted), Delivery.status.in_(READ))
+            sa.select(_deliveries.c.notification_id).where(_deliveries.c.notification_id.in_(wanted), _IS_READ)
         )
     )
 
 
-def steps_of(deliveries: Iterable[Any]) -> list[Step]:
-    """Deliveries, or rows of their columns, as `next_move` takes them."""
+def steps_of(deliveries: Iterable[Any], read: Collection[UUID] = ()) -> list[Step]:
+    """Deliveries, or rows of their columns, as `next_move` takes them. `read`: those that a person has opened."""
     return [
         Step(
             d.id,
@@ -193,6 +205,7 @@ def steps_of(deliveries: Iterable[Any]) -> list[Step]:
             is_held(d.status, d.reason),
             d.due_at,
             is_stuck(d.status, d.reason, d.outcome, d.failures),
+            d.id in read,
         )
         for d in deliveries
     ]

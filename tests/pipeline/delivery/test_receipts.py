@@ -281,7 +281,7 @@ def test_a_read_ends_the_escalation(submit: Submit, acme: Server, client: FlaskC
     submit("alice", channels=("email", "sms"), routing="escalate")
     deliver([row.id for row in deliveries(status="queued")])
     [mail] = deliveries(channel="email")
-    tell(client, event("opened", **of(mail)))
+    tell(client, event("opened", **of(mail), by="person"))
     assert {row.channel: row.status for row in deliveries()} == {"email": "opened", "sms": "skipped"}
 
 

@@ -14,10 +14,11 @@ from apiflask import APIFlask
 
 from notifier.core.submission import InlineRecipient
 from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.ground.ids import parse
 from notifier.inbox import marks
 from notifier.inbox.marks import Chosen
-from notifier.models import Address, Capture, Delivery, EventType, InboxItem, Notification
+from notifier.models import Address, Capture, Delivery, EventType, InboxItem, Notification, Receipt
 from notifier.people import preferences
 from notifier.pipeline.delivery.deliver import begin, deliver, send
 from notifier.pipeline.delivery.record import record
@@ -56,6 +57,14 @@ def work() -> None:
     """What scheduler and worker do at this moment."""
     due.ring_due()
     deliver([row.id for row in deliveries(status="queued")])
+
+
+def opened(delivery: Delivery, by: str = "person", status: str = "opened") -> None:
+    """As its receipt leaves it, before anything follows."""
+    db.session.execute(sa.update(Delivery).where(Delivery.id == delivery.id).values(status=status))
+    said = {"provider": "acme", "channel": delivery.channel, "event_id": "e1", "at": NOON}
+    db.session.add(Receipt(delivery_id=delivery.id, status=status, by=by, **said))
+    db.session.flush()
 
 
 def read_all(user_id: str = "alice") -> None:
@@ -106,13 +115,19 @@ def test_to_see_or_to_archive_is_not_to_read(submit: Submit, cast: Any, clock: A
 
 
 @pytest.mark.parametrize("status", ["opened", "clicked"])
-def test_what_is_opened_or_clicked_elsewhere_was_read(submit: Submit, cast: Any, clock: Any, status: str) -> None:
+@pytest.mark.parametrize(
+    ("by", "rest"), [("person", ("skipped", "read_elsewhere")), ("unknown", ("waiting", "escalation"))]
+)
+def test_what_a_person_opens_or_clicks_elsewhere_was_read(
+    submit: Submit, cast: Any, clock: Any, status: str, by: str, rest: tuple[str, str]
+) -> None:
     submit("alice", channels=("email", "sms"), routing="escalate")
     work()
+    [mail] = deliveries(channel="email")
     with transaction() as session:
-        session.execute(sa.update(Delivery).where(Delivery.channel == "email").values(status=status))
+        opened(mail, by, status)
         assert follow(session.scalars(sa.select(Notification)).all()) == []
-    assert fates() == [("email", status, None), ("sms", "skipped", "read_elsewhere")]
+    assert fates() == [("email", status, None), ("sms", *rest)]
 
 
 def test_a_failure_starts_the_next_step_at_once_and_the_others_sooner(submit: Submit, cast: Any, clock: Any) -> None:
@@ -187,10 +202,9 @@ def test_in_app_may_be_a_later_step_and_is_not_shown_when_it_was_read(submit: Su
     for _ in range(2):
         submit("alice", channels=("email", "inapp"), routing="escalate")
     work()
-    with transaction() as session:
-        session.execute(
-            sa.update(Delivery).where(Delivery.id == deliveries(channel="email")[0].id).values(status="opened")
-        )
+    [mail, _] = deliveries(channel="email")
+    with transaction():
+        opened(mail)
     clock.shift(timedelta(minutes=15))
     work()
     assert [(row.status, row.reason) for row in deliveries(channel="inapp")] == [

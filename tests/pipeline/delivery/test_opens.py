@@ -1,0 +1,277 @@
+"""What follows when a message was opened or clicked on its own channel, by the provider's word or by our own links."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+
+from notifier.core.submission import InlineRecipient
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
+from notifier.inbox import marks
+from notifier.inbox.marks import Chosen
+from notifier.models import Delivery, Event, InboxItem, InboxState, Tally
+from notifier.pipeline.delivery.deliver import deliver
+from tests.acme import Server, event, tell
+from tests.stored import deliveries, rows, sent_statements
+
+Submit = Callable[..., Any]
+pytestmark = pytest.mark.usefixtures("cast", "acme")
+BOTH = ("inapp", "email")
+
+
+def mailed(submit: Submit, *people: Any, channels: tuple[str, ...] = BOTH, **fields: Any) -> list[Delivery]:
+    """The mails of a new notification for each, sent."""
+    known = {row.id for row in deliveries()}
+    submit(*(people or ("alice",)), channels=channels, **fields)
+    deliver([row.id for row in deliveries(status="queued") if row.id not in known])
+    return [row for row in deliveries(channel="email") if row.id not in known]
+
+
+def opened(mail: Delivery, kind: str = "opened", by: str = "person", **fields: Any) -> dict[str, Any]:
+    return event(kind, delivery_id=show("dlv", mail.id), by=by, **fields)
+
+
+def kinds() -> list[str]:
+    return [row.kind for row in rows(Event) if row.kind.startswith("inbox.")]
+
+
+def counts(user_id: str = "alice") -> tuple[int, int, int]:
+    [state] = rows(InboxState, user_id=user_id)
+    return state.unread, state.unseen, state.seq
+
+
+# ---- the inbox
+
+
+@pytest.mark.parametrize(
+    ("kind", "by", "is_read"),
+    [
+        ("opened", "person", True),
+        ("clicked", "person", True),
+        ("opened", "unknown", False),
+        ("clicked", "unknown", False),
+        ("opened", "machine", False),
+        ("clicked", "machine", False),
+        ("delivered", "person", False),
+    ],
+)
+def test_only_what_a_person_has_opened_is_read_in_the_inbox(
+    submit: Submit, client: FlaskClient, kind: str, by: str, is_read: bool
+) -> None:
+    [mail] = mailed(submit)
+    tell(client, opened(mail, kind, by))
+    assert [(i.read_at is not None, i.seen_at is not None) for i in rows(InboxItem)] == [(is_read, is_read)]
+    assert counts() == ((0, 0, 2) if is_read else (1, 1, 1))
+    assert kinds() == (["inbox.read"] if is_read else [])
+
+
+def test_every_open_page_is_told_at_once_and_what_is_read_is_told_once(
+    submit: Submit, client: FlaskClient, ear: Any
+) -> None:
+    [mail] = mailed(submit)
+    ear.heard()
+    for told in (opened(mail), opened(mail, ago=1), opened(mail, "clicked")):
+        tell(client, told, told)
+    [(user_id, name, state)] = ear.heard()
+    [item] = rows(InboxItem)
+    assert (user_id, name) == ("alice", "state")
+    assert {key: state[key] for key in ("unread", "unseen", "seq")} == {"unread": 0, "unseen": 0, "seq": 2}
+    assert [(one["id"], one["read_at"] is not None) for one in state["changed"]] == [(show("dlv", item.id), True)]
+    assert kinds() == ["inbox.read"]
+
+
+def test_a_person_after_a_mail_client_that_nobody_knows(submit: Submit, client: FlaskClient) -> None:
+    """The status was `opened` before."""
+    [mail] = mailed(submit)
+    tell(client, opened(mail, by="unknown"))
+    assert kinds() == []
+    tell(client, opened(mail, ago=1))
+    assert ([row.status for row in deliveries(channel="email")], kinds()) == (["opened"], ["inbox.read"])
+
+
+def test_the_item_itself_was_not_opened_by_that(submit: Submit, client: FlaskClient) -> None:
+    """Else the figures, and `best`, would take one open for two."""
+    [mail] = mailed(submit)
+    tell(client, opened(mail))
+    assert {row.channel: row.status for row in deliveries()} == {"inapp": "delivered", "email": "opened"}
+    assert [(t.channel, t.count) for t in rows(Tally, event="opened")] == [("email", 1)]
+
+
+def test_what_the_person_has_read_archived_or_put_away_stays_there(submit: Submit, client: FlaskClient) -> None:
+    first, second, third = (mailed(submit)[0] for _ in range(3))
+    ids = [item.id for item in rows(InboxItem)]
+    marks.read("alice", Chosen((ids[0],)))
+    marks.archive("alice", Chosen((ids[1],)))
+    marks.snooze("alice", Chosen((ids[2],)), now() + timedelta(days=1))
+    [read_at, _, _] = [item.read_at for item in rows(InboxItem)]
+    tell(client, *map(opened, (first, second, third)))
+    items = rows(InboxItem)
+    assert [item.read_at is not None for item in items] == [True] * 3
+    assert items[0].read_at == read_at
+    assert items[1].archived_at is not None
+    assert items[2].snoozed_until is not None
+    assert counts() == (0, 0, 8)
+    assert sorted(kinds()) == ["inbox.archived", "inbox.read", "inbox.read", "inbox.read"]
+
+
+def test_an_open_that_was_kept_until_its_mail_was_recorded_counts_too(
+    submit: Submit, client: FlaskClient, acme: Server, ear: Any
+) -> None:
+    acme.when_sent = lambda _to, reference, _id: tell(client, event("opened", delivery_id=reference, by="person"))
+    mailed(submit)
+    assert kinds() == ["inbox.read"]
+    assert [name for _, name, _ in ear.heard()] == ["item", "state"]
+
+
+def test_a_batch_of_many_people_takes_as_many_statements_as_one(submit: Submit, client: FlaskClient, ear: Any) -> None:
+    people = [InlineRecipient(f"p{n}", {"email": f"p{n}@x.test"}) for n in range(21)]
+    mails = mailed(submit, *people)
+    more = mailed(submit, *people[1:])
+
+    def asked(some: list[Delivery]) -> list[str]:
+        with sent_statements() as statements:
+            assert tell(client, *map(opened, some)).status_code == 200
+        return [statement.split("FROM")[0] for statement in statements]
+
+    few, many = asked(mails[:1]), asked([*mails[1:], *more])
+    assert [statement.split()[0] for statement in few] == [statement.split()[0] for statement in many]
+    assert {(s.user_id, s.unread, s.unseen, s.seq) for s in rows(InboxState)} == {
+        ("p0", 0, 0, 2),
+        *((f"p{n}", 0, 0, 4) for n in range(1, 21)),
+    }
+    assert [len(state["changed"]) for _, name, state in ear.heard() if name == "state"] == [1] + [2] * 20
+
+
+def test_no_table_is_read_from_end_to_end(submit: Submit, client: FlaskClient, database_url: str) -> None:
+    if not database_url.startswith("sqlite"):
+        pytest.skip("asked of SQLite")
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            asked.append((statement, parameters[0] if isinstance(parameters, list) else parameters))
+
+    [mail] = mailed(submit)
+    sa.event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        tell(client, opened(mail))
+    finally:
+        sa.event.remove(db.engine, "before_cursor_execute", note)
+    with db.engine.connect() as connection:
+        plans = [
+            line[-1]
+            for statement, parameters in asked
+            for line in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    growing = ("inbox_item", "inbox_state", "receipt", "delivery", "notification", "preference")
+    assert any("inbox_item" in plan for plan in plans)
+    assert [plan for plan in plans if plan.startswith(tuple(f"SCAN {name}" for name in growing))] == []
+
+
+def test_a_person_marking_at_the_same_moment_and_new_items_wait_for_each_other_in_one_order(
+    app: APIFlask, submit: Submit, database_url: str
+) -> None:
+    if database_url.startswith("sqlite"):
+        pytest.skip("SQLite has one writer at a time")
+    people = [InlineRecipient(user_id, {"email": f"{user_id}@x.test"}) for user_id in ("Zoe", "adam", "Ben", "cleo")]
+    names = [one.id for one in people]
+    mails = mailed(submit, *people, *people)
+
+    def deadlocks() -> int:
+        with db.engine.connect() as connection:
+            return int(
+                connection.exec_driver_sql(
+                    "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+                ).scalar_one()
+            )
+
+    def read_all() -> None:
+        for name in names:
+            marks.read(name, Chosen())
+            marks.unread(name, Chosen())
+
+    def open_all() -> None:
+        for turn in range(3):
+            tell(app.test_client(), *(opened(mail, ago=turn) for mail in mails[turn:] + mails[:turn]))
+
+    def arrive() -> None:
+        for _ in range(3):
+            submit(*reversed(people), channels=("inapp",))
+
+    def run(work: Callable[[], None]) -> None:
+        with app.app_context():
+            work()
+
+    db.session.close()
+    before = deadlocks()
+    # Held until all of them wait for it
+    with db.engine.begin() as holder:
+        holder.execute(sa.select(InboxState.user_id).where(InboxState.user_id == "cleo").with_for_update())
+        with ThreadPoolExecutor(6) as pool:
+            running = [pool.submit(run, work) for work in (read_all, open_all, arrive, open_all, read_all, arrive)]
+            holder.commit()
+            for one in running:
+                one.result()
+    assert deadlocks() == before
+    for name in names:
+        [state] = rows(InboxState, user_id=name)
+        unread = [item for item in rows(InboxItem, user_id=name) if item.read_at is None]
+        assert state.unread == len(unread)
+
+
+# ---- what was only to remind
+
+
+@pytest.mark.parametrize(
+    ("kind", "by", "rest"),
+    [
+        ("opened", "person", ("skipped", "read_elsewhere")),
+        ("clicked", "person", ("skipped", "read_elsewhere")),
+        ("opened", "unknown", ("waiting", "escalation")),
+        ("clicked", "unknown", ("waiting", "escalation")),
+        ("opened", "machine", ("waiting", "escalation")),
+    ],
+)
+@pytest.mark.parametrize("channels", [("email", "sms"), ("email", "inapp", "sms")], ids=["mail", "mail and inbox"])
+def test_only_a_person_ends_an_escalation(
+    submit: Submit, client: FlaskClient, channels: tuple[str, ...], kind: str, by: str, rest: tuple[str, str]
+) -> None:
+    [mail] = mailed(submit, channels=channels, routing="escalate")
+    tell(client, opened(mail, kind, by))
+    assert {(row.status, row.reason) for row in deliveries() if row.channel != "email"} == {rest}
+
+
+def test_a_person_ends_it_after_a_mail_client_that_nobody_knows(submit: Submit, client: FlaskClient) -> None:
+    [mail] = mailed(submit, channels=("email", "sms"), routing="escalate")
+    tell(client, opened(mail, by="unknown"))
+    tell(client, opened(mail, ago=1))
+    assert {row.channel: row.reason for row in deliveries()} == {"email": None, "sms": "read_elsewhere"}
+
+
+@pytest.mark.parametrize(("by", "fate"), [("person", "skipped"), ("unknown", "sent")])
+def test_a_step_that_a_worker_holds_at_that_moment_is_asked_about_again(
+    submit: Submit, client: FlaskClient, by: str, fate: str
+) -> None:
+    [mail] = mailed(submit, channels=("email", "sms"), routing="escalate")
+    [step] = deliveries(channel="sms")
+    with transaction() as session:
+        session.execute(sa.text("UPDATE delivery SET status = 'queued', reason = NULL WHERE channel = 'sms'"))
+    tell(client, opened(mail, by=by))
+    deliver([step.id])
+    assert [row.status for row in deliveries(channel="sms")] == [fate]
+
+
+def test_what_quiet_hours_hold_back_is_dropped(submit: Submit, client: FlaskClient) -> None:
+    [mail] = mailed(submit, channels=("email", "sms"))
+    with transaction() as session:
+        session.execute(sa.text("UPDATE delivery SET status = 'waiting', reason = 'quiet_hours' WHERE channel = 'sms'"))
+    tell(client, opened(mail))
+    assert [(row.status, row.reason) for row in deliveries(channel="sms")] == [("skipped", "read_elsewhere")]
