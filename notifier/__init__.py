@@ -17,6 +17,7 @@ catalogue          what can happen: event types, their schemas and templates, an
 pipeline.planning  decides and stores a batch, inside the caller's transaction (T1)
 pipeline.intake    takes submissions in: judge, accept, expand, dry run, schedules, cancel
 pipeline.delivery  claims, sends and records (T2, send, T3)
+subscriptions      status webhooks: who subscribes to events, and telling them
 pipeline.upkeep    what is due, lost or lapsed, again and again
 access             who may come in: accounts, sessions, keys, roles, sign-in, invitations, codes
 operations         what those who run it do: retry, bulk actions, trials, installation

@@ -33,6 +33,7 @@ ROOMS = [
     "pipeline.planning",
     "pipeline.intake",
     "pipeline.delivery",
+    "subscriptions",
     "pipeline.upkeep",
     "access",
     "operations",

@@ -46,6 +46,7 @@ _PROBLEMS: dict[str, tuple[int, str]] = {
     "not_found": (404, "Not found"),
     "method_not_allowed": (405, "Method not allowed"),
     "conflict": (409, "Conflict"),
+    "too_many": (409, "There are too many already"),
     "idempotency_in_progress": (409, "The first request with this key is still in progress"),
     "nothing_to_cancel": (409, "There is nothing left to cancel"),
     "cursor_expired": (410, "What follows the cursor has been deleted"),

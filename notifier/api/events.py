@@ -44,11 +44,11 @@ def list_events(query_data: EventsQuery) -> Response:
     notifications only. A cursor of another database is refused; 410 says that events after the cursor have been deleted
     (`RETENTION`).
     """
-    kinds = _kinds(query_data.types)
+    wanted = queries.Wanted(kinds=_kinds(query_data.types))
     after = queries.position_of(query_data.after) if query_data.after else 0
     waits_s = _wait_s()
     known = news.latest() if waits_s else None
-    found = queries.read(after, query_data.limit, kinds=kinds, scope=_scope())
+    found = queries.read(after, query_data.limit, wanted=wanted, scope=_scope())
     is_waiting = False
     if waits_s and not found.rows:
         with _place_to_wait() as is_waiting:
@@ -58,7 +58,7 @@ def list_events(query_data: EventsQuery) -> Response:
                 news.wait(known, left)
                 known = news.latest()
                 after = found.reached.id if found.reached else after
-                again = queries.read(after, query_data.limit, kinds=kinds, scope=_scope())
+                again = queries.read(after, query_data.limit, wanted=wanted, scope=_scope())
                 found = again if again.reached else found
     return _answer(query_data, found, f"wait={waits_s}" if is_waiting else None)
 

@@ -19,6 +19,7 @@ from notifier.models.policy import (
 )
 from notifier.models.producer import ApiKey, Producer
 from notifier.models.submission import Broadcast, IdempotencyKey, Submission
+from notifier.models.subscription import Subscription, SubscriptionAttempt, SubscriptionRetry
 from notifier.models.upload import Upload, UploadMember, UploadPart
 from notifier.models.user import Address, AddressCode, ConsentEvent, Preference, Suppression, User
 
@@ -60,6 +61,9 @@ __all__ = [
     "Schedule",
     "SignInLink",
     "Submission",
+    "Subscription",
+    "SubscriptionAttempt",
+    "SubscriptionRetry",
     "Suppression",
     "Tally",
     "Template",

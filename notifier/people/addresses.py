@@ -4,8 +4,6 @@ Called by the users' API and the addresses page. An address that a person adds g
 (`access.address_codes`) until it is confirmed.
 """
 
-import base64
-import secrets
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -15,6 +13,7 @@ from notifier import channels
 from notifier.channels import serving
 from notifier.channels.addresses import digest_of
 from notifier.channels.table import WEB_PUSH
+from notifier.channels.wire import standard_webhooks
 from notifier.core.errors import Fault, Rejected
 from notifier.core.worlds import is_of_tests, shown_id
 from notifier.ground.clock import now
@@ -224,17 +223,12 @@ def _find_or_add(
         value=value,
         digest=digest,
         masked=serving.mask(channel, value),
-        secret=_new_signing_secret() if kind and kind.has_secret else None,
+        secret=standard_webhooks.new_secret() if kind and kind.has_secret else None,
         is_device=is_device,
     )
     session.add(address)
     session.flush()
     return address, True
-
-
-def _new_signing_secret() -> str:
-    """Standard Webhooks: 24 to 64 random bytes in base64."""
-    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def _check_room(session: scoped_session[Session], user_id: str) -> None:

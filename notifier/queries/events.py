@@ -74,41 +74,67 @@ class Read:
     reached: "sa.Row[Any] | None"
 
 
-def read(after: int, limit: int, *, kinds: Collection[str] = (), scope: Scope = EVERYBODY) -> Read:
-    """The next events after that position (0: from the oldest), at most so many, of these kinds (empty: of all).
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events of a scope: of these kinds, of notifications of these event types, since and until when (None: of
+    all; no kinds: of all).
+    """
+
+    kinds: Collection[str] = ()
+    types: Collection[str] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> "list[sa.ColumnElement[bool]]":
+        return [
+            *([_e.kind.in_(self.kinds)] if self.kinds else []),
+            *([_e.type.in_(self.types)] if self.types is not None else []),
+            *([_e.at >= self.since] if self.since is not None else []),
+            *([_e.at < self.until] if self.until is not None else []),
+        ]
+
+
+EVERY_KIND = Wanted()
+
+
+def read(
+    after: int, limit: int, *, wanted: Wanted = EVERY_KIND, scope: Scope = EVERYBODY, upto: int | None = None
+) -> Read:
+    """The next events after that position (0: from the oldest) and up to that one (None: to the end), at most so many.
 
     Each statement looks at WINDOW rows at most, so that none holds up a web process.
     """
     look_again()
     settled = db.session.scalar(_SETTLED) if db.engine.dialect.name == "postgresql" else None
+    bounds = [bound for bound in (settled, upto) if bound is not None]
+    last = min(bounds) if bounds else None
     found: list[sa.Row[Any]] = []
     reached = None
     while len(found) < limit:
-        rows = db.session.execute(_window(after, settled, limit - len(found), kinds, scope)).all()
+        rows = db.session.execute(_window(after, last, limit - len(found), wanted, scope)).all()
         if not rows:
             break
-        wanted = [row for row in rows if row.is_wanted][: limit - len(found)]
-        found += wanted
+        found += [row for row in rows if row.is_wanted][: limit - len(found)]
         reached = found[-1] if len(found) == limit else rows[-1]
         after = reached.id
     return Read(found, reached)
 
 
-def _window(after: int, settled: int | None, most: int, kinds: Collection[str], scope: Scope) -> "sa.Select[Any]":
+def _window(after: int, last: int | None, most: int, wanted: Wanted, scope: Scope) -> "sa.Select[Any]":
     """The wanted ones among the next rows, and the last of these rows whether it is wanted or not."""
-    bounds = [_e.id > after, *([_e.id <= settled] if settled is not None else [])]
-    wanted = [*([_e.kind.in_(kinds)] if kinds else []), *(_of_tests() if scope.tests_only else [])]
-    size = WINDOW if wanted else most
+    bounds = [_e.id > after, *([_e.id <= last] if last is not None else [])]
+    asked = [*wanted.conditions(), *(_of_tests() if scope.tests_only else [])]
+    size = WINDOW if asked else most
     owners: list[sa.ColumnElement[bool]] = [sa.true()]
     if scope.producer_id is not None:
         owners = [_e.producer_id == scope.producer_id, *([_e.producer_id.is_(None)] if scope.of_people else [])]
-    columns = (*_events.columns, sa.and_(sa.true(), *wanted).label("is_wanted"))
+    columns = (*_events.columns, sa.and_(sa.true(), *asked).label("is_wanted"))
     # One index scan for each owner: an OR would be neither
     parts = [sa.select(*columns).where(owner, *bounds).order_by(_e.id).limit(size).subquery() for owner in owners]
     either = sa.union_all(*(sa.select(part) for part in parts)).subquery()
     window = sa.select(either).order_by(either.c.id).limit(size).cte("next_ones")
-    last = sa.select(sa.func.max(window.c.id)).scalar_subquery()
-    chosen = sa.select(window).where(sa.or_(window.c.is_wanted, window.c.id == last))
+    furthest = sa.select(sa.func.max(window.c.id)).scalar_subquery()
+    chosen = sa.select(window).where(sa.or_(window.c.is_wanted, window.c.id == furthest))
     return chosen.order_by(window.c.id).limit(most + 1)
 
 
@@ -150,6 +176,34 @@ def oldest_at() -> datetime | None:
 
 def _of_tests() -> "list[sa.ColumnElement[bool]]":
     return [_e.is_test, sa.or_(_e.user_id.is_(None), _e.user_id.startswith(MARK))]
+
+
+def by_ids(positions: Collection[int]) -> "Sequence[sa.Row[Any]]":
+    """Those that are still kept, in their order."""
+    if not positions:
+        return []
+    return db.session.execute(sa.select(*_events.columns).where(_e.id.in_(positions)).order_by(_e.id)).all()
+
+
+def end() -> int:
+    """The position of the last event that readers may have seen by now; what comes later stands behind it."""
+    look_again()
+    if db.engine.dialect.name == "postgresql":
+        return int(db.session.scalar(_SETTLED) or 0)
+    return max(db.session.scalar(sa.select(sa.func.max(_e.id))) or 0, pruned())
+
+
+def pruned() -> int:
+    """The highest position that has been pruned; 0: none."""
+    return int(_stream().pruned)
+
+
+def span(since: datetime, until: datetime) -> tuple[int, int]:
+    """Positions between which all events of that time are that are still kept, and few others. Some dozen look-ups by
+    the primary key: there is no index by time.
+    """
+    last = _position_before(until + OUT_OF_ORDER)
+    return _position_before(since - OUT_OF_ORDER), min(last, end())
 
 
 # ---- as they are shown ----------------------------------------------------------------------------------------------

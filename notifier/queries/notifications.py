@@ -14,7 +14,7 @@ from notifier.core.worlds import MARK, shown_id, stored_id
 from notifier.ground import shapes
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
-from notifier.models import Attempt, Delivery, Notification, Receipt, Schedule, Submission
+from notifier.models import Attempt, Delivery, Notification, Receipt, Schedule, Submission, Subscription
 from notifier.queries.types import internal_keys
 
 
@@ -27,7 +27,9 @@ class Sight:
     producer_id: UUID | None = None
     tests_only: bool = False
 
-    def conditions(self, table: type[Notification] | type[Submission] | type[Schedule]) -> list[sa.ColumnElement[bool]]:
+    def conditions(
+        self, table: type[Notification] | type[Submission] | type[Schedule] | type[Subscription]
+    ) -> list[sa.ColumnElement[bool]]:
         own: list[sa.ColumnElement[bool]] = [] if self.producer_id is None else [table.producer_id == self.producer_id]
         if not self.tests_only:
             return own

@@ -121,6 +121,24 @@ CALLS: list[tuple[str, str, str, Any]] = [
         {"quiet_hours": {"start": "22:00", "end": "07:00"}},
     ),
     ("PATCH", "/api/v1/users/{user_id}/preferences", "/api/v1/users/alice/preferences", {"types": {"like": False}}),
+    ("POST", "/api/v1/subscriptions", "/api/v1/subscriptions", {"url": "https://example.com/", "events": ["inbox.*"]}),
+    ("GET", "/api/v1/subscriptions", "/api/v1/subscriptions", None),
+    ("GET", "/api/v1/subscriptions/{subscription_id}", "/api/v1/subscriptions/{sbn}", None),
+    ("PATCH", "/api/v1/subscriptions/{subscription_id}", "/api/v1/subscriptions/{sbn}", {"types": ["like"]}),
+    (
+        "POST",
+        "/api/v1/subscriptions/{subscription_id}/rotate-secret",
+        "/api/v1/subscriptions/{sbn}/rotate-secret",
+        None,
+    ),
+    ("POST", "/api/v1/subscriptions/{subscription_id}/test", "/api/v1/subscriptions/{sbn}/test", None),
+    ("GET", "/api/v1/subscriptions/{subscription_id}/attempts", "/api/v1/subscriptions/{sbn}/attempts", None),
+    (
+        "POST",
+        "/api/v1/subscriptions/{subscription_id}/replay",
+        "/api/v1/subscriptions/{sbn}/replay",
+        {"since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"},
+    ),
     ("GET", "/api/v1/types", "/api/v1/types", None),
     ("GET", "/api/v1/types/{key}", "/api/v1/types/order_shipped", None),
     ("GET", "/api/v1/templates", "/api/v1/templates", None),
@@ -207,6 +225,8 @@ def test_answers_are_of_the_shapes_it_describes(api: Any, cast: Any, document: d
         assert faults == []
         if url == "/api/v1/notifications" and response.status_code == 202:
             known = {"sub": response.json["id"], "ntf": response.json["notifications"][0]["id"]}
+        if url == "/api/v1/subscriptions" and response.status_code == 201:
+            known["sbn"] = response.json["id"]
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")

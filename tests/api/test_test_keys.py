@@ -32,6 +32,7 @@ ORDER = {
     "recipients": [{"id": "alice", "email": "t@x.test", "name": "Tess"}],
     "data": {"order_id": "T1"},
 }
+SUBSCRIPTION = {"url": f"https://{SECRET}.example.com/hook", "events": ["delivery.*"]}
 SCHEDULE = {"cron": "0 8 * * *", "notification": ORDER}
 REFUSED = "test_key"
 WORDS = {"contents": [{"channel": "*", "title": "T"}]}
@@ -124,6 +125,17 @@ CALLS: dict[str, list[Call]] = {
     "POST /api/v1/templates/<name>/publish": [Call(codes=(REFUSED,))],
     "POST /api/v1/templates/<name>/preview": [Call({"channel": "email"}, (REFUSED,))],
     "GET /api/v1/events": [Call(codes=(200,))],
+    "POST /api/v1/subscriptions": [Call(SUBSCRIPTION, (201,)), Call(SUBSCRIPTION | {"all_producers": True}, (201,))],
+    "GET /api/v1/subscriptions": [Call(codes=(200,))],
+    "GET /api/v1/subscriptions/<subscription_id>": [Call(codes=(404,))],
+    "PATCH /api/v1/subscriptions/<subscription_id>": [Call({"disabled": True}, (404,))],
+    "DELETE /api/v1/subscriptions/<subscription_id>": [Call(codes=(404,))],
+    "POST /api/v1/subscriptions/<subscription_id>/rotate-secret": [Call(codes=(404,))],
+    "POST /api/v1/subscriptions/<subscription_id>/test": [Call(codes=(404,))],
+    "GET /api/v1/subscriptions/<subscription_id>/attempts": [Call(codes=(404,))],
+    "POST /api/v1/subscriptions/<subscription_id>/replay": [
+        Call({"since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"}, (404,))
+    ],
     "GET /api/v1/sandbox": [Call(codes=(200,)), Call(codes=(200,), query="?user=alice")],
 }
 
@@ -147,6 +159,7 @@ def live(app: APIFlask, api: Api) -> Iterator[dict[str, str]]:
     sent = api.post("/api/v1/notifications", body).json
     deliver([row.id for row in deliveries() if row.status == "queued"])
     schedule = api.post("/api/v1/schedules", {"cron": "0 8 * * *", "notification": body}).json["id"]
+    subscription = api.post("/api/v1/subscriptions", SUBSCRIPTION).json["id"]
     draft = api.post(
         "/api/v1/templates", {"key": "order_shipped", "contents": [{"channel": "*", "title": SECRET}]}
     ).json
@@ -157,6 +170,7 @@ def live(app: APIFlask, api: Api) -> Iterator[dict[str, str]]:
         "shown_id": sent["notifications"][0]["id"],
         "submission_id": sent["id"],
         "schedule_id": schedule,
+        "subscription_id": subscription,
         "key": "order_shipped",
         "name": f"order_shipped@{draft['version']}",
     }
@@ -209,6 +223,7 @@ def _keys_of_tests() -> set[Any]:
         "SELECT id FROM submission WHERE is_test",
         "SELECT id FROM notification WHERE is_test",
         "SELECT id FROM schedule WHERE is_test",
+        "SELECT id FROM subscription WHERE is_test",
         "SELECT id FROM delivery WHERE notification_id IN (SELECT id FROM notification WHERE is_test)",
         f"SELECT digest FROM address WHERE user_id LIKE '{MARK}%'",
     ):

@@ -294,8 +294,8 @@ def test_kinds_producers_and_tests_are_told_apart() -> None:
         {"producer_id": shop, "is_test": True, "user_id": "alice"},
     )
     assert ids(events.read(0, 10)) == [a, b, c, d, e]
-    assert ids(events.read(0, 10, kinds={"inbox.read"})) == [b, c]
-    assert ids(events.read(b, 10, kinds={"inbox.read", "user.unsubscribed"})) == [c, d]
+    assert ids(events.read(0, 10, wanted=events.Wanted(kinds={"inbox.read"}))) == [b, c]
+    assert ids(events.read(b, 10, wanted=events.Wanted(kinds={"inbox.read", "user.unsubscribed"}))) == [c, d]
     assert ids(events.read(0, 10, scope=events.Scope(shop))) == [a, c, e]
     assert ids(events.read(0, 10, scope=events.Scope(shop, of_people=True))) == [a, c, d, e]
     assert ids(events.read(0, 10, scope=events.Scope(shop, tests_only=True))) == [c]
@@ -306,7 +306,7 @@ def test_kinds_producers_and_tests_are_told_apart() -> None:
 def test_a_rare_event_is_found_behind_many_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "WINDOW", 3)
     all_of_them = told(*[{}] * 10, {"kind": "address.disabled"}, *[{}] * 4)
-    found = events.read(0, 5, kinds={"address.disabled"})
+    found = events.read(0, 5, wanted=events.Wanted(kinds={"address.disabled"}))
     assert ids(found) == [all_of_them[10]]
     assert found.reached is not None
     assert found.reached.id == all_of_them[-1]  # what was looked at in vain is not looked at again

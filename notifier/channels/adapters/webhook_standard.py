@@ -4,21 +4,17 @@
 """
 
 import json
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
-
-from standardwebhooks import Webhook
-from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from notifier.channels.contract import Adapter
 from notifier.channels.table import WEBHOOK
+from notifier.channels.wire import standard_webhooks
 from notifier.channels.wire.answers import STATUSES, Family, Response, explain
-from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent
+from notifier.core.errors import DeliveryError, InvalidRecipient, Permanent
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.core.timestamps import timestamp
 from notifier.ground.clock import now
-
-PATIENCE = 1.5  # times what a provider gets: the standard asks senders to wait for 15 seconds at least
 
 # 401 and 403 are the receiver's business here, not our credentials. 410: the standard's word for "do not come back".
 _STATUSES: dict[int, Family] = {**STATUSES, 401: Permanent, 403: Permanent, 410: InvalidRecipient}
@@ -32,15 +28,14 @@ class StandardWebhook(Adapter):
     calls_peoples_hosts = True
 
     def send(self, message: Message, to: Recipient) -> Receipt:
-        body = _body(message)
-        self.http.post(
-            to.address,
-            body.encode(),
-            _headers(message, to, body, now()),
-            explain=self.explain,
-            read_s=PATIENCE * self.http.read_s,
-        )
+        self.post(message.delivery_id, _body(message), to.address, _secrets(to))
         return Receipt("sent")
+
+    def post(self, message_id: str, body: str, url: str, secrets: Sequence[str]) -> None:
+        """Posts a body, signed by each secret. Raises a DeliveryError."""
+        headers = standard_webhooks.headers(message_id, body, secrets, now())
+        read_s = standard_webhooks.PATIENCE * self.http.read_s
+        self.http.post(url, body.encode(), headers, explain=self.explain, read_s=read_s)
 
     def explain(self, response: Response) -> DeliveryError | None:
         return explain(response, _STATUSES)
@@ -48,7 +43,7 @@ class StandardWebhook(Adapter):
     def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
         """`text` is the very body that `headers` sign."""
         body = _body(message)
-        headers = _headers(message, to, body, now())
+        headers = standard_webhooks.headers(message.delivery_id, body, _secrets(to), now())
         return {
             "to": to.address,
             "subject": None,
@@ -77,17 +72,6 @@ def _body(message: Message) -> str:
     return json.dumps(payload, separators=(",", ":"))
 
 
-def _headers(message: Message, to: Recipient, body: str, at: datetime) -> dict[str, str]:
-    """Two signatures while a secret is being rotated: the address then holds both, with a space between."""
-    try:
-        signatures = [Webhook(secret).sign(message.delivery_id, at, body) for secret in (to.secret or "").split()]
-    except (EmptyWebhookSecretError, ValueError):  # ValueError: it is not base64
-        signatures = []
-    if not signatures:
-        raise Misconfigured("the webhook's signing secret is missing or broken", code="no_secret")
-    return {
-        "Content-Type": "application/json",
-        "webhook-id": message.delivery_id,
-        "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": " ".join(signatures),
-    }
+def _secrets(to: Recipient) -> list[str]:
+    """Two while a secret is being rotated: the address then holds both, with a space between."""
+    return (to.secret or "").split()

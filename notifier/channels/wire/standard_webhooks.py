@@ -1,0 +1,38 @@
+"""Signing after Standard Webhooks (https://www.standardwebhooks.com): of messages to people's webhooks, and of events
+to subscribers.
+"""
+
+import base64
+import secrets as random
+from collections.abc import Iterable
+from datetime import datetime
+
+from standardwebhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError
+
+from notifier.core.errors import Misconfigured
+
+PATIENCE = 1.5  # times what a provider gets: the standard asks senders to wait for 15 seconds at least
+
+
+def new_secret() -> str:
+    """24 to 64 random bytes in base64, says the standard."""
+    return "whsec_" + base64.b64encode(random.token_bytes(32)).decode()
+
+
+def headers(message_id: str, body: str, secrets: Iterable[str], at: datetime) -> dict[str, str]:
+    """A signature by each secret: two while one is being rotated. Raises Misconfigured where there is none, or one is
+    broken.
+    """
+    try:
+        signatures = [Webhook(secret).sign(message_id, at, body) for secret in secrets]
+    except (EmptyWebhookSecretError, ValueError):  # ValueError: it is not base64
+        signatures = []
+    if not signatures:
+        raise Misconfigured("the webhook's signing secret is missing or broken", code="no_secret")
+    return {
+        "Content-Type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": " ".join(signatures),
+    }

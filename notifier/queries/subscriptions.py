@@ -1,0 +1,106 @@
+"""Status webhooks for the API and the console: subscriptions, and the attempts to tell them."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.core.errors import Rejected
+from notifier.ground.extensions import db
+from notifier.ground.ids import parse, show
+from notifier.ground.shapes import timestamp
+from notifier.models import Subscription, SubscriptionAttempt, SubscriptionRetry
+from notifier.queries.notifications import Sight
+
+SUBSCRIPTION, ATTEMPT = "sbn", "att"  # the kinds in their ids
+
+
+def one(subscription_id: UUID, sight: Sight) -> dict[str, Any]:
+    """Raises Rejected('not_found') for none, and for one the caller may not see."""
+    row = db.session.scalar(
+        sa.select(Subscription).where(Subscription.id == subscription_id, *sight.conditions(Subscription))
+    )
+    if row is None:
+        raise Rejected("not_found", "there is no such subscription")
+    return _shown([row])[0]
+
+
+def page(after: str | None, limit: int, sight: Sight) -> dict[str, Any]:
+    """Newest first."""
+    statement = (
+        sa.select(Subscription).where(*sight.conditions(Subscription)).order_by(Subscription.id.desc()).limit(limit + 1)
+    )
+    before = Subscription.id < parse(SUBSCRIPTION, after) if after else sa.true()
+    rows = list(db.session.scalars(statement.where(before)))
+    return {
+        "data": _shown(rows[:limit]),
+        "next": show(SUBSCRIPTION, rows[limit - 1].id) if len(rows) > limit else None,
+    }
+
+
+def attempts(subscription_id: UUID, after: str | None, limit: int) -> dict[str, Any]:
+    """Newest first, as long as they are kept (`RETENTION`). The caller has looked whether it may see them."""
+    statement = (
+        sa.select(SubscriptionAttempt)
+        .where(SubscriptionAttempt.subscription_id == subscription_id)
+        .order_by(SubscriptionAttempt.id.desc())
+        .limit(limit + 1)
+    )
+    before = SubscriptionAttempt.id < parse(ATTEMPT, after) if after else sa.true()
+    rows = list(db.session.scalars(statement.where(before)))
+    return {
+        "data": [_attempt(row) for row in rows[:limit]],
+        "next": show(ATTEMPT, rows[limit - 1].id) if len(rows) > limit else None,
+    }
+
+
+def _shown(rows: Sequence[Subscription]) -> list[dict[str, Any]]:
+    """Two queries, whatever their number."""
+    waiting = _waiting([row.id for row in rows])
+    return [
+        {
+            "id": show(SUBSCRIPTION, row.id),
+            "url": row.url,
+            "events": row.kinds,
+            "types": row.types,
+            "description": row.description,
+            "all_producers": row.sees_all,
+            "test": row.is_test,
+            "disabled": row.disabled_at is not None,
+            "disabled_at": timestamp(row.disabled_at),
+            "disabled_reason": row.disabled_reason,
+            "failing_since": timestamp(row.failing_since),
+            "waiting": waiting.get(row.id, 0),
+            "replay": None
+            if row.replay_since is None
+            else {"since": timestamp(row.replay_since), "until": timestamp(row.replay_until)},
+            "previous_secret_until": timestamp(row.previous_until),
+            "created_at": timestamp(row.created_at),
+        }
+        for row in rows
+    ]
+
+
+def _waiting(ids: Sequence[UUID]) -> dict[UUID, int]:
+    counts = (
+        sa.select(SubscriptionRetry.subscription_id, sa.func.count())
+        .where(SubscriptionRetry.subscription_id.in_(ids))
+        .group_by(SubscriptionRetry.subscription_id)
+    )
+    return {row[0]: row[1] for row in db.session.execute(counts)} if ids else {}
+
+
+def _attempt(row: SubscriptionAttempt) -> dict[str, Any]:
+    return {
+        "id": show(ATTEMPT, row.id),
+        "event": row.webhook_id,
+        "type": row.kind,
+        "number": row.number,
+        "at": timestamp(row.at),
+        "duration_ms": row.duration_ms,
+        "outcome": row.outcome,
+        "code": row.code,
+        "message": row.message,
+        "next_at": timestamp(row.next_at),
+    }
