@@ -9,12 +9,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-from bench import rows
-from bench.installation import DATABASES, installed
-from bench.measures import MEASURES, Found, Stage
-from bench.processes import running
+from bench import rows, shares
+from bench.installation import DATABASES, Installation, installed
+from bench.measures import MEASURES
+from bench.processes import hire_janitor, running
 from bench.sample import CROWD, PEOPLE
+from bench.stage import Found, Stage
+from bench.yardsticks import YARDSTICKS
 
 HISTORIES = (10_000, 1_000_000)
 AT_EVERY_SIZE = ("sms", "email", "singles", "bulks")
@@ -23,26 +26,25 @@ LARGEST_GROWTH = 1.3
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a measurement is to reach. `of`: as a multiple of that figure of another measurement."""
+    """What a figure of a measurement is to reach. `share`: of its yardstick's rate."""
 
     measure: str
     figure: str
     at_least: float | None = None
     at_most: float | None = None
-    of: str | None = None
+    database: str | None = None  # None: with both
 
 
 TARGETS = (
-    Target("sms", "deliveries/s", at_least=3_000),
-    Target("sms", "deliveries/s", at_least=20, of="rq_worker"),
-    Target("sms", "deliveries/s", at_least=6, of="rq_simple_worker"),
-    Target("sms", "peak_mb", at_most=200),
-    Target("email", "deliveries/s", at_least=3_000),
-    Target("slow_webhook", "deliveries/s", at_least=1_000),
-    Target("beside_hanging", "of_alone", at_least=0.9),
+    Target("sms", "share", at_least=45),
+    Target("email", "share", at_least=0.4),
+    Target("webhook", "share", at_least=0.45),
+    Target("slow_webhook", "share", at_least=0.45),
+    Target("backlog", "peak_mb", at_most=200),
+    Target("beside_hanging", "of_alone", at_least=0.95),
     Target("rules", "cpu_ms", at_most=100),
-    Target("singles", "requests/s", at_least=1_500),
-    Target("bulks", "recipients/s", at_least=5_000),
+    Target("singles", "share", at_least=0.3, database="sqlite"),
+    Target("singles", "share", at_least=0.22, database="postgresql"),
     Target("receipts", "of_bare", at_least=0.5),
     Target("socket", "p99_ms", at_most=100),
     Target("tabs", "p99_ms", at_most=100),
@@ -54,61 +56,92 @@ EVERY_ACTION_MS = 200  # of a person with a full inbox
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
+    names = [*MEASURES, *YARDSTICKS]
     parser.add_argument("--database", choices=DATABASES, action="append", help="only this one")
     parser.add_argument(
-        "--only",
-        metavar="NAME",
-        choices=MEASURES,
-        action="append",
-        help=f"only this measurement: {', '.join(MEASURES)}",
+        "--only", metavar="NAME", choices=names, action="append", help=f"only this measurement: {', '.join(names)}"
     )
     parser.add_argument("--rows", type=int, metavar="N", help=f"the larger history ({HISTORIES[1]:,}); 0 leaves it out")
     parser.add_argument("--quick", action="store_true", help="a fifth of everything, a larger history of 50,000")
+    parser.add_argument("--rounds", type=int, metavar="N", help="medians of so many rounds (1)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go, instead of to the last line")
+    for name, does in (("check", "fail when one falls below 70 %% of its value"), ("keep", "write the values")):
+        parser.add_argument(f"--{name}", action="store_true", help=f"only the shares in bench/shares.toml: {does}")
     given = parser.parse_args()
     begun = time.monotonic()
+    hire_janitor()
     larger = given.rows if given.rows is not None else 50_000 if given.quick else HISTORIES[1]
+    is_of_shares = given.check or given.keep
     results = {}
     for database in given.database or DATABASES:
+        chosen = given.only or list(MEASURES)
+        if is_of_shares:
+            chosen = given.only or list(shares.kept(database))
+        if not chosen:
+            continue
+        rounds = given.rounds or (shares.ROUNDS if is_of_shares else 1)
         with installed(database) as installation:
             results[database] = _measure(
-                Stage(installation, 0.2 if given.quick else 1.0), given.only or list(MEASURES), larger
+                installation, 0.2 if given.quick else 1.0, chosen, 0 if is_of_shares else larger, rounds
             )
     print("\n" + _table(results) + "\n")
-    print(_targets(results))
+    have_held = True
+    if is_of_shares:
+        if given.keep:
+            shares.keep({database: _cpu_shares(found) for database, found in results.items()})
+        for database, found in results.items():
+            lines, holds = shares.judged(database, found)
+            have_held &= holds
+            print("\n".join(lines))
+    else:
+        print(_targets(results))
     print(f"\nTook {time.monotonic() - begun:.0f} s.")
     machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": _cores()}
-    print(json.dumps({"machine": machine, "quick": given.quick, "larger_history": larger, "results": results}))
-    return 0
+    figures = json.dumps({"machine": machine, "quick": given.quick, "larger_history": larger, "results": results})
+    if given.json:
+        given.json.write_text(figures + "\n")
+    else:
+        print(figures)
+    return 0 if have_held else 1
 
 
-def _measure(stage: Stage, names: Sequence[str], larger: int) -> dict[str, Found]:
-    installation = stage.installation
+def _cpu_shares(found: dict[str, Found]) -> dict[str, float]:
+    return {name: figures["cpu_share"] for name, figures in found.items() if "cpu_share" in figures}
+
+
+def _measure(
+    installation: Installation, scale: float, names: Sequence[str], larger: int, rounds: int
+) -> dict[str, Found]:
     say = f"{installation.database:>10}"
-    with (
-        _progress(f"{say}  people, and a history of {HISTORIES[0]:,}"),
-        running(installation.start("bench.sink")) as sink,
-    ):
+    with running(installation.start("bench.sink")) as sink:
         ports = sink.read_json()
-        rows.add_people(PEOPLE, CROWD)
-        for prefix, port in zip(("quick", "slow", "stuck"), ports, strict=True):
-            rows.add_people(prefix, 100, webhook=f"http://127.0.0.1:{port}/hook")
-        rows.add_history(HISTORIES[0], prefix=PEOPLE, users=CROWD)
-        found = {name: _one(stage, name) for name in names}
+        with _progress(f"{say}  people, and a history of {HISTORIES[0]:,}"):
+            rows.add_people(PEOPLE, CROWD)
+            for prefix, port in zip(("quick", "slow", "stuck"), ports, strict=True):
+                rows.add_people(prefix, 100, webhook=f"http://127.0.0.1:{port}/hook")
+            rows.add_history(HISTORIES[0], prefix=PEOPLE, users=CROWD)
+        stage = Stage(installation, scale, *ports[:2])
+        found: dict[str, Found] = {}
+        for name in names:
+            found |= _one(stage, name, rounds)
         again = [name for name in names if name in AT_EVERY_SIZE]
         if larger and again:
             with _progress(f"{say}  a history of {larger:,}"):
                 rows.add_people("former", max(100, larger // 100))
                 rows.add_history(larger, prefix="former", users=max(100, larger // 100))
             for name in again:
-                found[f"{name} of {larger:,}"] = _one(stage, name)
+                found[f"{name} of {larger:,}"] = _one(stage, name, rounds)[name]
         return found
 
 
-def _one(stage: Stage, name: str) -> Found:
+def _one(stage: Stage, name: str, rounds: int) -> dict[str, Found]:
+    """With its yardstick, if it has one."""
     with _progress(f"{stage.installation.database:>10}  {name}") as told:
-        found = MEASURES[name](stage)
+        found, bare = shares.measured(stage, name, rounds)
         told.append("  ".join(f"{figure} {value:,g}" for figure, value in list(found.items())[:3]))
-    return found
+        if bare is not None:
+            told.append(f"  {found['share']:.3g} of {shares.YARDSTICK_OF[name]}")
+    return {name: found} if bare is None else {shares.YARDSTICK_OF[name]: bare, name: found}
 
 
 @contextmanager
@@ -121,28 +154,31 @@ def _progress(what: str) -> Iterator[list[str]]:
     print(f"{time.monotonic() - begun:6.1f} s  {' '.join(told)}", flush=True)
 
 
+_COLUMNS = {
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "cpu_us": "CPU µs",
+    "redis_cpu_us": "redis µs",
+    "postgresql_cpu_us": "pg µs",
+    "peak_mb": "peak MB",
+    "left_mb": "then MB",
+}
+
+
 def _table(results: dict[str, dict[str, Found]]) -> str:
+    """`share` and `of CPU`: the rate as a share of the yardstick's, and the yardstick's CPU time as a share of ours."""
     lines = [
-        (
-            f"{'':<12}{'':<24}{'rate':>12}{'p50 ms':>10}{'p99 ms':>10}{'CPU µs':>9}{'redis µs':>10}{'pg µs':>8}"
-            f"{'peak MB':>9}"
-        )
+        f"{'':<12}{'':<24}{'rate':>11}" + "".join(f"{title:>10}" for title in (*_COLUMNS.values(), "share", "of CPU"))
     ]
     for database, found in results.items():
         for name, figures in found.items():
-            rate = next(
-                (value for figure, value in figures.items() if figure.endswith("/s") and figure != "alone/s"), None
-            )
-            columns = [
-                rate,
-                *(
-                    figures.get(key)
-                    for key in ("p50_ms", "p99_ms", "cpu_us", "redis_cpu_us", "postgresql_cpu_us", "peak_mb")
-                ),
-            ]
+            columns = [shares.rate_of(figures) or None, *(figures.get(key) for key in _COLUMNS)]
+            parts = [figures.get(key) for key in ("share", "cpu_share")]
             lines.append(
                 f"{database:<12}{name:<24}"
-                + "".join(f"{_shown(v):>{w}}" for v, w in zip(columns, (12, 10, 10, 9, 10, 8, 9), strict=True))
+                + "".join(f"{_shown(value):>{11 if place == 0 else 10}}" for place, value in enumerate(columns))
+                + "".join(f"{'' if part is None else f'{part:.3g}':>10}" for part in parts)
+                + (f"  {shares.YARDSTICK_OF[name]}" if name in shares.YARDSTICK_OF else "")
             )
     return "\n".join(lines)
 
@@ -158,15 +194,13 @@ def _targets(results: dict[str, dict[str, Found]]) -> str:
         actions = [Target("inbox", figure, at_most=EVERY_ACTION_MS) for figure in found.get("inbox", {})]
         for target in (*TARGETS, *actions):
             value = found.get(target.measure, {}).get(target.figure)
-            base = found.get(target.of, {}).get(target.figure) if target.of else 1.0
-            if value is None or base is None:
+            if value is None or target.database not in (None, database):
                 continue
-            value /= base
             is_met = value >= target.at_least if target.at_least is not None else value <= (target.at_most or 0)
             wanted = f"≥ {target.at_least:,g}" if target.at_least is not None else f"≤ {target.at_most:,g}"
-            unit = f"× {target.of}" if target.of else target.figure
+            unit = f"of {shares.YARDSTICK_OF[target.measure]}" if target.figure == "share" else target.figure
             lines.append(
-                f"{'met   ' if is_met else 'MISSED'} {database:<11} {target.measure:<15} {_shown(value):>9} "
+                f"{'met   ' if is_met else 'MISSED'} {database:<11} {target.measure:<15} {value:>9,.3g} "
                 f"{wanted:>8} {unit}"
             )
         for name in AT_EVERY_SIZE:

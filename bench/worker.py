@@ -16,6 +16,7 @@ import time
 import redis
 from rq import SimpleWorker, Worker
 
+from bench.processes import held_mb
 from notifier import channels, jobs
 from notifier.__main__ import arguments
 from notifier.channels.contract import Adapter
@@ -57,7 +58,8 @@ def main() -> int:
             InstantEmail,
             *(adapter for adapter in channels.ADAPTERS if adapter.channel.name != "email"),
         )
-    settings = Settings.from_env({name: value for name, value in os.environ.items() if name != "SMTP_URL"})
+        os.environ.pop("SMTP_URL", None)  # what sends by SMTP would come before what answers at once
+    settings = Settings.from_env()
     options = argparse.Namespace(queues=given.queues, lanes=given.lanes, burst=given.kind != "serve", processes=1)
     if given.kind == "serve":
         return worker.run(settings, options)
@@ -78,11 +80,9 @@ def main() -> int:
         kind(names, connection=redis.Redis.from_url(settings.redis_url), serializer=SERIALIZER).work(
             burst=True, logging_level="WARNING"
         )
+    took = {"seconds": time.monotonic() - wall, "cpu_s": _cpu_s() - cpu}
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print(
-        json.dumps({"seconds": time.monotonic() - wall, "cpu_s": _cpu_s() - cpu, "peak_mb": round(peak / 1024, 1)}),
-        flush=True,
-    )
+    print(json.dumps({**took, "peak_mb": round(peak / 1024, 1), "left_mb": held_mb(os.getpid())}), flush=True)
     return 0
 
 

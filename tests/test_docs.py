@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from bench.measures import MEASURES
+from bench.shares import YARDSTICK_OF
+from bench.yardsticks import YARDSTICKS
 from notifier import __main__ as program
 from notifier.channels import ADAPTERS
 from notifier.channels.contract import Adapter
@@ -93,6 +95,15 @@ def test_every_measurement_is_explained() -> None:
     document = (ROOT / "docs" / "capacity.md").read_text().partition("## Measurements")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", document, re.MULTILINE)
     assert re.findall(r"`(\w+)`", " ".join(rows)) == list(MEASURES)
+
+
+def test_every_yardstick_is_explained_with_what_it_judges() -> None:
+    document = (ROOT / "docs" / "capacity.md").read_text().partition("## Yardsticks")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|.*\| (`.+`) \|$", document, re.MULTILINE)
+    explained = {name: set(re.findall(r"`(\w+)`", judged)) for names, judged in rows for name in names.split("`")[1::2]}
+    assert list(explained) == list(YARDSTICKS)
+    assert {measure for judged in explained.values() for measure in judged} == set(YARDSTICK_OF)
+    assert all(measure in explained[yardstick] for measure, yardstick in YARDSTICK_OF.items())
 
 
 def test_the_procfile_names_every_kind_of_process() -> None:

@@ -1,0 +1,97 @@
+"""What share of its yardstick each measurement reaches: by rate, and by CPU time.
+
+A yardstick is measured just before each round of what it judges, so that a machine whose speed changes changes both.
+`check` compares shares of CPU time, which other work on the machine hardly moves, with those in `shares.toml`.
+"""
+
+import statistics
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from bench.measures import MEASURES
+from bench.stage import Found, Stage, all_cpu_us
+from bench.yardsticks import YARDSTICKS
+
+KEPT = Path(__file__).parent / "shares.toml"
+LOWEST = 0.7  # of the value kept
+ROUNDS = 3
+
+YARDSTICK_OF = {
+    "sms": "rq_simple_worker",
+    "email": "bare_mail",
+    "webhook": "bare_post",
+    "slow_webhook": "bare_slow_post",
+    "apns": "bare_post",
+    "fcm": "bare_post",
+    "twilio": "bare_post",
+    "singles": "bare_answer",
+    "bulks": "bare_rows",
+    "hundreds": "bare_rows",
+    "receipts": "bare_answer",
+    "release": "bare_jobs",
+    "bulk_retry": "bare_jobs",
+}
+
+
+def measured(stage: Stage, name: str, rounds: int = 1) -> tuple[Found, Found | None]:
+    """Medians of so many rounds, with its `share` and `cpu_share` of its yardstick; and the yardstick's."""
+    yardstick = YARDSTICK_OF.get(name)
+    if yardstick is None:
+        return _medians([measure_of(name)(stage) for _ in range(rounds)]), None
+    pairs = []
+    for _ in range(rounds):
+        bare = YARDSTICKS[yardstick](stage)
+        ours = measure_of(name)(stage)
+        pairs.append((bare, {**ours, "share": rate_of(ours) / rate_of(bare), **_cpu_share(ours, bare)}))
+    return _medians([ours for _, ours in pairs]), _medians([bare for bare, _ in pairs])
+
+
+def measure_of(name: str) -> Callable[[Stage], Found]:
+    return MEASURES.get(name) or YARDSTICKS[name]
+
+
+def rate_of(found: Found) -> float:
+    """The first rate is the one that counts."""
+    return next((value for figure, value in found.items() if figure.endswith("/s") and figure != "alone/s"), 0.0)
+
+
+def _cpu_share(ours: Found, bare: Found) -> Found:
+    return {"cpu_share": all_cpu_us(bare) / all_cpu_us(ours)} if "cpu_us" in ours else {}
+
+
+def _medians(rounds: list[Found]) -> Found:
+    return {figure: statistics.median(found[figure] for found in rounds if figure in found) for figure in rounds[0]}
+
+
+def kept(database: str) -> dict[str, float]:
+    return dict(tomllib.loads(KEPT.read_text()).get(database, {})) if KEPT.exists() else {}
+
+
+def keep(found: Mapping[str, Mapping[str, float]]) -> None:
+    """Database → measurement → share. What was not measured stays."""
+    known = tomllib.loads(KEPT.read_text()) if KEPT.exists() else {}
+    lines = [
+        "# CPU time of an operation of the yardstick, as a share of what ours takes, Redis and PostgreSQL included.",
+        '# `make bench ARGS="--quick --check"` fails below 70 % of a value; `--quick --keep` writes them anew.',
+    ]
+    for database in sorted({*known, *found}):
+        lines += ["", f"[{database}]"]
+        shares = {**known.get(database, {}), **found.get(database, {})}
+        lines += [f"{name} = {value:.3g}" for name, value in shares.items()]
+    KEPT.write_text("\n".join(lines) + "\n")
+
+
+def judged(database: str, results: Mapping[str, Found]) -> tuple[list[str], bool]:
+    """A line for each share kept that was measured; and whether all have held."""
+    lines, have_held = [], True
+    for name, value in kept(database).items():
+        if name in results:
+            share = results[name]["cpu_share"]
+            holds = share >= LOWEST * value
+            have_held &= holds
+            lines.append(
+                f"{'holds ' if holds else 'FELL  '} {database:<11} {name:<15} {share:>9.3g} of {YARDSTICK_OF[name]},"
+                f" kept: {value:g}"
+            )
+    return lines, have_held
