@@ -49,11 +49,14 @@ def put_type(key: str, json_data: TypeIn) -> Response:
         raise Rejected("validation_failed", message, (Fault("/key", "invalid_key", message),))
     becomes_everybodys = json_data.mandatory or json_data.category == "system"
     auth.may_change(key, is_everybodys=becomes_everybodys or key in queries.keys_of_everybody())
-    fields = json_data.model_dump(exclude={"key", "schema_", "mandatory", "dedupe_window", "escalate_after"})
+    renamed = {"key", "schema_", "mandatory", "dedupe_window", "escalate_after", "tracking"}
+    fields = json_data.model_dump(exclude=renamed)
     fields |= {
         "schema": json_data.schema_,
         "is_mandatory": json_data.mandatory,
         "dedupe_window_s": json_data.dedupe_window,
+        "tracks_opens": json_data.tracking.opens,
+        "tracks_clicks": json_data.tracking.clicks,
     }
     fields["escalate_after_s"] = json_data.escalate_after
     is_new = event_types.put(key, fields)

@@ -42,6 +42,8 @@ class CatalogueType:
     to_admins: bool
     is_internal: bool
     dedupe_window_s: int | None
+    tracks_opens: bool
+    tracks_clicks: bool
     contents: tuple[CatalogueContent, ...]
     sample: Mapping[str, Any]
 
@@ -74,6 +76,8 @@ def _parse(key: str, document: dict[str, Any]) -> CatalogueType:
         to_admins=document.get("to_admins", False),
         is_internal=document.get("internal", False),
         dedupe_window_s=document.get("dedupe_window", None if may_repeat else DEDUPE_WINDOW_S),
+        tracks_opens=document.get("tracking", {}).get("opens", False),
+        tracks_clicks=document.get("tracking", {}).get("clicks", False),
         contents=tuple(_contents(document["words"])),
         sample=document["sample"],
     )

@@ -33,8 +33,9 @@ from notifier.models.event_type import TYPE_SAVED
 
 FIELDS = (
     *("titles", "category", "priority", "channels", "schema", "is_mandatory", "to_admins", "resend_unknown"),
-    *("routing", "escalate_after_s", "dedupe_window_s", "dedupe_near"),
+    *("routing", "escalate_after_s", "dedupe_window_s", "dedupe_near", "tracks_opens", "tracks_clicks"),
 )
+TRACKING = ("opens", "clicks")  # what a type may track
 _DIALECTS = ("https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#")
 _REFERENCES = ("$ref", "$dynamicRef")
 # Where in a schema there are schemas: as they are, in a list, by names.
@@ -53,6 +54,7 @@ def put(key: str, fields: Mapping[str, Any], *, seen: str | None = None) -> bool
         *_channel_faults(fields["channels"]),
         *_priority_faults(fields["category"], fields["priority"]),
         *_routing_faults(fields["routing"], fields["escalate_after_s"]),
+        *_tracking_faults(fields),
         *process_pool.run(process_pool.AUTHORS, schema_faults, fields["schema"]),
     ]
     if faults:
@@ -107,6 +109,16 @@ def _routing_faults(routing: str | None, escalate_after_s: int | None) -> list[F
             f"escalate_after needs the routing 'escalate', not {routing!r}",
         )
     ]
+
+
+def _tracking_faults(fields: Mapping[str, Any]) -> list[Fault]:
+    """Mandatory messages carry codes and links that sign in or reset a password: those are for nobody else's eyes, and
+    a scanner that follows a link of ours must not use them up.
+    """
+    if not fields["is_mandatory"]:
+        return []
+    message = "mandatory messages carry codes and sign-in links, and are never tracked"
+    return [Fault(f"/tracking/{name}", "never_tracked", message) for name in TRACKING if fields[f"tracks_{name}"]]
 
 
 def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:

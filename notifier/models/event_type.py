@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, Integer, String, Text, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, Integer, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.ground.clock import now
@@ -22,7 +22,8 @@ class EventType(Base):
     `titles` holds its name for people by locale. `is_internal`: raised by the product itself, never by a producer.
     `routing` is used when a submission names none; `escalate_after_s` is how long its step waits to be read.
     `dedupe_window_s`: repeats within it are left out, even if a submission does not ask for that; 0 or None: they are
-    not; `dedupe_near`: repeats that differ in case, spaces or the formatting of numbers count too.
+    not; `dedupe_near`: repeats that differ in case, spaces or the formatting of numbers count too. `tracks_opens`,
+    `tracks_clicks`: its mails carry a pixel, and links of our own that lead on; never those of mandatory types.
     """
 
     __tablename__ = "event_type"
@@ -41,6 +42,8 @@ class EventType(Base):
     escalate_after_s: Mapped[int | None] = mapped_column(Integer)
     dedupe_window_s: Mapped[int | None] = mapped_column(Integer)
     dedupe_near: Mapped[bool] = mapped_column(default=False)
+    tracks_opens: Mapped[bool] = mapped_column(default=False, server_default=false())
+    tracks_clicks: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
 

@@ -80,7 +80,8 @@ class Delivery(Base):
     `code` are those of the last failed attempt: failed deliveries are grouped by them. `failed_type` is the
     notification's type, once an attempt has failed: hundreds of thousands of rows are filtered by it without reading
     another table. `holder`: the number of the worker that has claimed it (see `ground.lifeline`), while it is
-    `sending`. A dead letter is failed or unknown and has no `reason`; the reason `discarded` takes it off the lists.
+    `sending`. `links`: where its tracked links lead, from number 1. A dead letter is failed or unknown and has no
+    `reason`; the reason `discarded` takes it off the lists.
     """
 
     __tablename__ = "delivery"
@@ -132,6 +133,7 @@ class Delivery(Base):
     reason: Mapped[str | None] = mapped_column(String(32))
     step: Mapped[int] = mapped_column(Integer, default=0)
     detail: Mapped[dict[str, Any]] = mapped_column(PlainJSON, default=dict)
+    links: Mapped[list[str] | None] = mapped_column(EncryptedJSON("delivery.links"))
     provider: Mapped[str | None] = mapped_column(String(64))
     provider_message_id: Mapped[str | None] = mapped_column(String(255))
     holder: Mapped[int | None] = mapped_column(Integer)

@@ -132,6 +132,8 @@ def _columns(entry: catalogue.CatalogueType) -> dict[str, Any]:
         "to_admins": entry.to_admins,
         "is_internal": entry.is_internal,
         "dedupe_window_s": entry.dedupe_window_s,
+        "tracks_opens": entry.tracks_opens,
+        "tracks_clicks": entry.tracks_clicks,
     }
 
 

@@ -212,7 +212,9 @@ def _erase_content(user_id: str) -> None:
     db.session.execute(sa.delete(Capture).where(Capture.user_id == user_id))
     db.session.execute(sa.update(Attempt).where(Attempt.delivery_id.in_(deliveries)).values(message=None))
     moves.move(Delivery.notification_id.in_(mine), lifecycle.CANCELLED, reason="user_erased", wake_at=None)
-    db.session.execute(sa.update(Delivery).where(Delivery.notification_id.in_(mine)).values(address_masked=None))
+    db.session.execute(
+        sa.update(Delivery).where(Delivery.notification_id.in_(mine)).values(address_masked=None, links=None)
+    )
     db.session.execute(sa.update(Notification).where(Notification.user_id == user_id).values(data=None, given=None))
     events.forget(user_id)
     _erase_from_schedules(user_id)

@@ -74,6 +74,7 @@ def type_json(row: EventType) -> dict[str, Any]:
         "escalate_after": row.escalate_after_s,
         "dedupe_window": row.dedupe_window_s,
         "dedupe_near": row.dedupe_near,
+        "tracking": {"opens": row.tracks_opens, "clicks": row.tracks_clicks},
     }
 
 

@@ -60,10 +60,23 @@ def test_a_type_is_created_replaced_and_used_at_once(api: Any, cast: Any) -> Non
         "dedupe_window": None,
         "dedupe_near": False,
     }
-    defaults |= {"routing": None, "escalate_after": None}
+    defaults |= {"routing": None, "escalate_after": None, "tracking": {"opens": False, "clicks": False}}
     assert (created.status_code, created.json) == (201, INVOICE | defaults)
     assert (submitted.status_code, replaced.status_code) == (202, 200)
     assert refused.json["errors"][0]["pointer"] == "/data/total"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, {"opens": False, "clicks": False}),
+        ({"opens": True}, {"opens": True, "clicks": False}),
+        ({"clicks": True}, {"opens": False, "clicks": True}),
+        ({"opens": True, "clicks": True}, {"opens": True, "clicks": True}),
+    ],
+)
+def test_opens_and_clicks_are_tracked_separately(api: Any, given: dict[str, bool], kept: dict[str, bool]) -> None:
+    assert api.put(TYPE, INVOICE | {"tracking": given}).json["tracking"] == kept
 
 
 def test_an_answer_can_be_sent_back(api: Any) -> None:
@@ -126,6 +139,12 @@ BAD: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
         {("/schema/patternProperties", "unavailable_keyword")},
     ),
     "a window of years": ({"dedupe_window": 2_592_001}, {("/dedupe_window", "too_large")}),
+    "codes that are tracked": (
+        {"mandatory": True, "tracking": {"opens": True, "clicks": True}},
+        {("/tracking/opens", "never_tracked"), ("/tracking/clicks", "never_tracked")},
+    ),
+    "tracking of what cannot be tracked": ({"tracking": {"reads": True}}, {("/tracking/reads", "unknown_field")}),
+    "tracking that is a word": ({"tracking": {"opens": "yes"}}, {("/tracking/opens", "wrong_type")}),
     "a nearness that is a number": ({"dedupe_near": 2}, {("/dedupe_near", "wrong_type")}),
     "an unknown routing": ({"routing": "some"}, {("/routing", "not_one_of")}),
     "a delay of steps that are not taken": (

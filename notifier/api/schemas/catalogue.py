@@ -53,6 +53,13 @@ class TemplatePreviewIn(Body):
     data: JsonObject = Field(default_factory=dict)
 
 
+class Tracking(Body):
+    """What is asked of a type's mails."""
+
+    opens: bool = Field(default=False, description="A pixel says that the mail was opened.")
+    clicks: bool = Field(default=False, description="Links lead through Notifier, which says that they were clicked.")
+
+
 class TypeIn(Body):
     key: str | None = Field(default=None, description="As GET shows it; the path decides.")
     titles: dict[str, Annotated[str, Field(min_length=1, max_length=200)]] = Field(
@@ -79,6 +86,11 @@ class TypeIn(Body):
     dedupe_near: bool = Field(
         default=False, description="Content that differs in case, spaces or the writing of numbers only is the same."
     )
+    tracking: Tracking = Field(
+        default_factory=Tracking,
+        description="Whether opens and clicks of its mails are told, separately; never for mandatory types, nor for "
+        "people who refused to be tracked.",
+    )
 
 
 class TypeOut(Answer):
@@ -95,6 +107,7 @@ class TypeOut(Answer):
     escalate_after: int | None
     dedupe_window: int | None
     dedupe_near: bool
+    tracking: dict[str, bool] = Field(examples=[{"opens": False, "clicks": True}])
 
 
 class TypePage(Answer):

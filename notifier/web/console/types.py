@@ -58,6 +58,8 @@ class TypeForm(ConsoleForm):
     )
     seen = HiddenField()
     dedupe_near = BooleanField("Also leave out what differs only in case, spaces or punctuation")
+    tracks_opens = BooleanField("Track whether its mails are opened")
+    tracks_clicks = BooleanField("Track whether links in its mails are clicked")
 
     def validate_titles(self, field: JsonField) -> None:
         titles = field.data or {}
@@ -134,6 +136,8 @@ def one(key: str) -> ResponseReturnValue:
         "is_mandatory": shown["mandatory"],
         "escalate_after_s": shown["escalate_after"],
         "dedupe_window_s": shown["dedupe_window"],
+        "tracks_opens": shown["tracking"]["opens"],
+        "tracks_clicks": shown["tracking"]["clicks"],
     }
     given |= {
         "seen": event_types.revision_of(queries.row_of(key)),
@@ -163,7 +167,12 @@ def _save(form: TypeForm, key: str) -> ResponseReturnValue:
         form.check()
         is_new = event_types.put(key, form.fields(), seen=form.seen.data or None)
     except Rejected as error:
-        return _page(form.refuse(error, {"/escalate_after": "escalate_after_s"}), shown), 422
+        places = {
+            "/escalate_after": "escalate_after_s",
+            "/tracking/opens": "tracks_opens",
+            "/tracking/clicks": "tracks_clicks",
+        }
+        return _page(form.refuse(error, places), shown), 422
     flash(
         f"{key} has been created. Write its texts under Templates."
         if is_new

@@ -135,6 +135,8 @@ def save_a_type(submit: Submit) -> None:
         "escalate_after_s": None,
         "dedupe_window_s": None,
         "dedupe_near": False,
+        "tracks_opens": False,
+        "tracks_clicks": False,
     }
     event_types.put(
         "invoice_ready", {**fields, "schema": {"properties": {"number": {"type": "string", "pattern": "^a+$"}}}}

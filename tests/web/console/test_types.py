@@ -60,6 +60,11 @@ def test_a_type_is_made_found_and_changed(admin: Visitor) -> None:
     )
     assert "Parcel lost" in admin.get("/admin/types?q=LOST").text
     assert "order_id" in admin.get("/admin/types/parcel_lost").text
+    admin.post("/admin/types/parcel_lost", {**FORM, "tracks_opens": "y"})
+    row = stored()
+    assert row is not None
+    assert (row.tracks_opens, row.tracks_clicks) == (True, False)
+    assert re.search(r'<input[^>]* checked[^>]*name="tracks_opens"', admin.get("/admin/types/parcel_lost").text)
     admin.post(
         "/admin/types/parcel_lost",
         {**FORM, "priority": "low", "dedupe_window_s": "60", "is_mandatory": "y", "routing": "first"},
@@ -72,8 +77,8 @@ def test_a_type_is_made_found_and_changed(admin: Visitor) -> None:
         .where(AuditEntry.subject == "parcel_lost")
         .order_by(AuditEntry.id)
     ).all()
-    assert [entry.action for entry in told] == ["type.saved", "type.saved"]
-    assert told[1].before["priority"] == "high"
+    assert [entry.action for entry in told] == ["type.saved"] * 3
+    assert told[2].before["priority"] == "high"
 
 
 def test_who_writes_over_what_somebody_else_has_changed_is_told(admin: Visitor) -> None:
@@ -108,6 +113,7 @@ def test_who_writes_over_what_somebody_else_has_changed_is_told(admin: Visitor) 
         ({"schema": '{"$ref": "https://evil.test/x"}'}, "$ref"),
         ({"dedupe_window_s": "-1"}, "between 0"),
         ({"dedupe_window_s": "soon"}, "valid integer"),
+        ({"is_mandatory": "y", "tracks_clicks": "y"}, "never tracked"),
         ({"escalate_after_s": "5", "routing": "escalate"}, "between 10"),
     ],
     ids=lambda value: json.dumps(value) if isinstance(value, dict) else None,
