@@ -1,4 +1,4 @@
-"""Signed tokens: for an inbox, for a person's preferences, and for unsubscribing with one click.
+"""Signed tokens: for an inbox, for a person's preferences, for unsubscribing with one click, and for tracked links.
 
 Signed with SECRET_KEY and a salt for each purpose, in the alphabet `[A-Za-z0-9._-]`. Opened by the doors, and put into
 messages by `words.compose`.
@@ -14,6 +14,7 @@ at once:
 | preferences (`/p/…`) | a disabled producer, the person's erasure, `profiles.end_tokens` |
 | unsubscribe (`/u/…`) | only the person's erasure: one click works as long as the person exists |
 | unsubscribe at an address that only came with a notification | never: it names no person, and works for that address |
+| tracked link, pixel (`/t/…`, `/o/…`) | the delivery, whose row knows where the link leads; the person's erasure |
 | device (a cookie of the sign-in) | its time: it opens nothing |
 
 Tokens from releases without generations count as generation 0, which is the generation of all people of that time.
@@ -82,6 +83,15 @@ class Unsubscribe:
     generation: int
     category: str
     channel: str
+
+
+class TrackedLink(NamedTuple):
+    """A link of a mail that was sent, by its number. It says nothing of where it leads: no token can send anybody to an
+    address that did not stand in the mail.
+    """
+
+    delivery_id: UUID
+    number: int
 
 
 class Device(NamedTuple):
@@ -167,6 +177,25 @@ def read_preferences(token: str) -> PreferenceLink | None:
         return None
     user_id, generation, version, producer = (content, _FIRST, 0, None) if isinstance(content, str) else content
     return PreferenceLink(Subject(user_id, generation, version), _uuid(producer))
+
+
+def sign_link(link: TrackedLink) -> str:
+    return str(_signer("link").dumps([link.delivery_id.hex, link.number]))
+
+
+def read_link(token: str) -> TrackedLink | None:
+    content = _open("link", token)
+    return None if content is None else TrackedLink(UUID(hex=content[0]), content[1])
+
+
+def sign_pixel(delivery_id: UUID) -> str:
+    return str(_signer("pixel").dumps(delivery_id.hex))
+
+
+def read_pixel(token: str) -> UUID | None:
+    """The delivery whose mail holds it, or None."""
+    content = _open("pixel", token)
+    return None if content is None else UUID(hex=content)
 
 
 def sign_device(email: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from notifier.core.errors import Rejected
 from notifier.core.explain import sentence, story, unpacked
 from notifier.core.masking import masked
 from notifier.core.receipts import MACHINE
+from notifier.core.tracking import ACCOUNT, DECOY
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.ground.shapes import timestamp
@@ -182,6 +184,7 @@ def _events(
     tried: dict[UUID, datetime] = {}
     for attempt in attempts:
         tried.setdefault(attempt.delivery_id, attempt.at)
+    links = {delivery.id: delivery.links or () for delivery in deliveries}
     told = {(receipt.delivery_id, receipt.status) for receipt in receipts}
     for delivery in deliveries:
         is_shown = CHANNELS[delivery.channel].address is None if delivery.channel in CHANNELS else False
@@ -199,8 +202,8 @@ def _events(
         yield Event(
             # Providers round it, and it cannot have been before we called them
             max(receipt.at, tried.get(key, receipt.at)) if key else receipt.at,
-            f"Receipt from {receipt.provider}: {receipt.status}{_by(receipt)}",
-            _said(receipt),
+            _told(receipt),
+            _said(receipt, links.get(key, ()) if key else ()),
             channels.get(key) if key else None,
             "plain" if receipt.by == MACHINE else _TONES.get(receipt.status, "plain"),
         )
@@ -213,9 +216,24 @@ def _events(
 
 
 def receipts_of(ids: Collection[UUID]) -> list[Receipt]:
-    """What providers told of these deliveries, in the order in which it happened. One query."""
-    rows = db.session.scalars(sa.select(Receipt).where(Receipt.delivery_id.in_(ids)).order_by(Receipt.id))
+    """What providers told of these deliveries, in the order in which it happened. One query.
+
+    Hits on our own links are among them as soon as it is known whose they are.
+    """
+    rows = db.session.scalars(
+        sa.select(Receipt)
+        .where(Receipt.delivery_id.in_(ids), sa.or_(Receipt.applied_at.is_not(None), Receipt.provider != ACCOUNT))
+        .order_by(Receipt.id)
+    )
     return sorted(rows, key=lambda row: (row.at, KINDS.index(row.status) if row.status in KINDS else len(KINDS)))
+
+
+def _told(receipt: Receipt) -> str:
+    if receipt.provider != ACCOUNT:
+        return f"Receipt from {receipt.provider}: {receipt.status}{_by(receipt)}"
+    number = (receipt.detail or {}).get("link")
+    what = "Mail opened" if number is None else "Hidden link clicked" if number == DECOY else f"Link {number} clicked"
+    return f"{what}{_by(receipt) or ', nobody knows by whom'}"
 
 
 def _by(receipt: Receipt) -> str:
@@ -224,9 +242,16 @@ def _by(receipt: Receipt) -> str:
     return f" by a {receipt.by}"
 
 
-def _said(receipt: Receipt) -> str:
-    """Its code, and what else the provider says of it."""
-    words = [f"{name.replace('_', ' ')}: {value}" for name, value in (receipt.detail or {}).items() if value]
+def _said(receipt: Receipt, links: Sequence[str]) -> str:
+    """Its code, and what else the provider says of it. Of one of our own `links`, no more than the host: the rest may
+    be for its reader alone.
+    """
+    detail = receipt.detail or {}
+    if receipt.provider == ACCOUNT:
+        number = detail.get("link", DECOY)
+        words = [urlsplit(link).hostname or "" for link in links[number - 1 : number]] if number != DECOY else []
+    else:
+        words = [f"{name.replace('_', ' ')}: {value}" for name, value in detail.items() if value]
     if receipt.by == MACHINE and receipt.status in _READ:
         words.append(f"not counted as a person’s {_READ[receipt.status]}")
     return " · ".join(part for part in (receipt.code, *words) if part)

@@ -34,6 +34,7 @@ from notifier.web.person import (
     login,
     preference_links,
     preferences,
+    tracked,
     unsubscribe,
     why,
 )
@@ -47,6 +48,7 @@ blueprints = (
     account.pages,
     addresses.pages,
     unsubscribe.pages,
+    tracked.pages,
     why.pages,
     overview.pages,
     notifications.pages,

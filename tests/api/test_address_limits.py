@@ -50,6 +50,7 @@ def statuses(answers: list[Any]) -> list[int]:
         "/api/docs",
         "/p/nonsense",
         "/u/nonsense",
+        "/t/nonsense",
         "/login/link/nonsense",
         "/metrics",
         "/nowhere",

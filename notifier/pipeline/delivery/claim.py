@@ -27,6 +27,7 @@ from notifier.pipeline.delivery import outages
 from notifier.pipeline.delivery.lease import LEASE, database_time
 from notifier.pipeline.delivery.prepare import Claimed, load, persons_of, tasks_of
 from notifier.pipeline.delivery.task import Outcome, Task
+from notifier.pipeline.delivery.tracking import put_links
 from notifier.pipeline.planning import last_look, replacing
 from notifier.pipeline.planning.last_look import Behind, Drop
 from notifier.pipeline.planning.routing import follow, read_already, rivals
@@ -39,6 +40,7 @@ _delivery = _deliveries.c
 _DELIVERY: tuple[sa.Column[Any], ...] = (
     *(_delivery.channel, _delivery.priority, _delivery.address_id, _delivery.detail, _delivery.tries),
     *(_delivery.failures, _delivery.due_at, _delivery.expires_at, _delivery.step),
+    _delivery.links,
 )
 
 
@@ -94,6 +96,7 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
         started = follow([claimed.notification for claimed, _ in dropped])
     ring(started)
     tasks = tasks_of(kept)
+    put_links(tasks)
     db.session.close()  # no transaction is open while sending
     return tasks, [Outcome(claimed.delivery.id, verdict.status, verdict.reason) for claimed, verdict in dropped]
 

@@ -1,16 +1,21 @@
-"""Receipts that came before their delivery was known or recorded: kept, looked at again, and in the end forgotten.
+"""Receipts that came before their delivery was known or recorded, and hits on our own links until those beside them
+are known: kept, looked at again, and in the end forgotten.
 
 Called by `delivery.record` and `upkeep.lapsed`, which have just learnt what became of a send, and by the scheduler.
 """
 
-from collections.abc import Collection, Iterable
-from datetime import timedelta
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
 
+from notifier.core import lifecycle
+from notifier.core.receipts import MACHINE
+from notifier.core.tracking import ACCOUNT, is_of_scan
 from notifier.ground import database
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import UNAVAILABLE, retried, transaction
@@ -129,23 +134,47 @@ def _apply_kept(chosen: "sa.ColumnElement[bool]") -> int:
         ).all()
         if not kept:
             return 0
-        words = [_word(row) for row in kept]
+        words = _without_scans([_word(row) for row in kept])
         found = match(words)
         outcomes = [outcome(word, found, row.received_at, now) for word, row in zip(words, kept, strict=True)]
-        names = ("delivery_id", "applied_at", "wake_at")
+        names = ("delivery_id", "applied_at", "wake_at", "by", "event_id")
         session.connection().execute(
             sa.update(_receipts)
             .where(_receipts.c.id == sa.bindparam("key"))
             .values({name: sa.bindparam(f"new_{name}", type_=_receipts.c[name].type) for name in names}),
             [
-                {"key": row.id, **{f"new_{name}": outcome[name] for name in names}}
-                for row, outcome in zip(kept, outcomes, strict=True)
+                {"key": row.id, **{f"new_{name}": {**outcome, **_judged(row, word)}[name] for name in names}}
+                for row, word, outcome in zip(kept, words, outcomes, strict=True)
             ],
         )
         settled = [word for word, outcome in zip(words, outcomes, strict=True) if outcome["applied_at"]]
         drawn = apply(settled, found)
     tell_others(drawn)
     return len(kept)
+
+
+def _without_scans(words: Sequence[Word]) -> list[Word]:
+    """The hits on our own links, with a machine's for all that were a scanner's. One statement if there are any."""
+    mine = {word.reference for word in words if word.provider == ACCOUNT and word.by != MACHINE}
+    if not mine:
+        return list(words)
+    beside: dict[UUID | None, list[tuple[int, datetime]]] = {}
+    hits = sa.select(_receipts.c.delivery_id, _receipts.c.detail, _receipts.c.at).where(
+        _receipts.c.delivery_id.in_(mine), _receipts.c.provider == ACCOUNT, _receipts.c.status == lifecycle.CLICKED
+    )
+    for hit in db.session.execute(hits):
+        beside.setdefault(hit.delivery_id, []).append((hit.detail["link"], hit.at))
+    return [
+        replace(word, by=MACHINE)
+        if word.provider == ACCOUNT and is_of_scan(word.at, beside.get(word.reference, ()))
+        else word
+        for word in words
+    ]
+
+
+def _judged(row: "sa.Row[Any]", word: Word) -> dict[str, Any]:
+    """A hit that turns out to be a scanner's leaves its name to the person who follows the link later."""
+    return {"by": word.by, "event_id": row.event_id if word.by == row.by else f"{row.event_id} {row.id}"}
 
 
 def _word(row: "sa.Row[Any]") -> Word:

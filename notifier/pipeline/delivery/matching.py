@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from notifier.core import lifecycle
 from notifier.core.receipts import BY_ADDRESS
+from notifier.core.tracking import ACCOUNT, SETTLED_AFTER
 from notifier.ground.extensions import db
 from notifier.models import Attempt, Delivery, Notification, Receipt
 from notifier.pipeline.delivery.consequences import Word
@@ -68,7 +69,8 @@ class Found:
         died was sending.
         """
         return (
-            delivery.provider == word.provider
+            word.provider == ACCOUNT  # its tokens are signed, and name the delivery
+            or delivery.provider == word.provider
             or word.provider in self.accounts.get(delivery.id, ())
             or (delivery.id in self.lapsed and delivery.channel == word.channel)
         )
@@ -87,7 +89,9 @@ def match(words: Collection[Word]) -> Found:
     by_message = {(row.provider, row.provider_message_id): row for row in rows if row.provider_message_id}
     found = Found({row.id: row for row in rows}, by_message, {}, set())
     unsure = {
-        row.id for word in words if (row := found.delivery_of(word)) is not None and row.provider != word.provider
+        row.id
+        for word in words
+        if (row := found.delivery_of(word)) is not None and word.provider not in (row.provider, ACCOUNT)
     }
     if unsure:
         tried = sa.select(Attempt.delivery_id, Attempt.provider, Attempt.code).where(Attempt.delivery_id.in_(unsure))
@@ -107,11 +111,24 @@ def outcome(word: Word, found: Found, received_at: datetime, now: datetime) -> d
     if delivery is not None and delivery.status != lifecycle.SENDING:
         is_settled = True
     is_ours = delivery is not None and found.is_about(word, delivery)
+    if delivery is not None and word.provider == ACCOUNT:
+        return _outcome_of_hit(delivery.id, received_at, now, is_settled=is_settled)
     return {
         "delivery_id": delivery.id if delivery is not None and is_ours and is_settled else None,
         "received_at": received_at,
         "applied_at": now if is_settled else None,
         "wake_at": None if is_settled else next_look(received_at, now),
+    }
+
+
+def _outcome_of_hit(delivery_id: UUID, received_at: datetime, now: datetime, *, is_settled: bool) -> dict[str, Any]:
+    """Of our own links: it belongs to its delivery at once, and counts once the hits beside it are known."""
+    is_settled = is_settled and now >= received_at + SETTLED_AFTER
+    return {
+        "delivery_id": delivery_id,
+        "received_at": received_at,
+        "applied_at": now if is_settled else None,
+        "wake_at": None if is_settled else now + SETTLED_AFTER,
     }
 
 

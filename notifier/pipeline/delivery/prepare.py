@@ -20,7 +20,7 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import Address, EventType, Notification, Submission
 from notifier.people.person import GivenAddress, Person, as_given, given_address, load_people
-from notifier.pipeline.delivery.task import Task
+from notifier.pipeline.delivery.task import Task, Tracks
 from notifier.pipeline.planning.drafts import ONLY_THROUGH
 from notifier.queries.inbox import unread_of
 from notifier.words.compose import Wanted, put_into_words, unsubscribe_url
@@ -137,9 +137,20 @@ def tasks_of(kept: Sequence[Claimed]) -> list[Task]:
             _message(c, person, content),
             _recipient(c, person),
             _was_dead(one),
+            _tracks(c, person),
         )
         for (c, person), one, content in zip(ready, wanted, contents, strict=True)
     ]
+
+
+def _tracks(claimed: Claimed, person: Person) -> Tracks | None:
+    """Nothing of what carries codes, nor of people who refused."""
+    type = claimed.type
+    if not (type.tracks_opens or type.tracks_clicks) or not CHANNELS[claimed.delivery.channel].shape.has_html:
+        return None
+    if type.is_mandatory or person.preferences.do_not_track:
+        return None
+    return Tracks(type.tracks_opens, type.tracks_clicks)
 
 
 def _was_dead(wanted: Wanted) -> bool:

@@ -103,14 +103,18 @@ def _take(calls: Sequence[Call]) -> None:
         rows = [
             {**_columns(words[key]), **outcome(words[key], found, received_at, received_at)} for key in sorted(words)
         ]
-        new = [words[row.provider, row.event_id] for row in session.execute(_store(db.engine.dialect.name), rows)]
-        drawn = apply(new, found)
+        stored = session.execute(_store(db.engine.dialect.name), rows)
+        drawn = apply([words[row.provider, row.event_id] for row in stored if row.applied_at is not None], found)
     tell_others(drawn)
 
 
 @functools.cache
 def _store(_dialect: str) -> Any:
-    return insert(_receipts).on_conflict_do_nothing().returning(_receipts.c.provider, _receipts.c.event_id)
+    return (
+        insert(_receipts)
+        .on_conflict_do_nothing()
+        .returning(_receipts.c.provider, _receipts.c.event_id, _receipts.c.applied_at)
+    )
 
 
 def _words(call: Call) -> Iterable[Word]:

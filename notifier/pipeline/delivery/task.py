@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -47,6 +47,13 @@ class Try:
     error: DeliveryError | None = None
 
 
+class Tracks(NamedTuple):
+    """What is asked of a mail."""
+
+    opens: bool
+    clicks: bool
+
+
 @dataclass(slots=True)
 class Task:
     """One claimed delivery with all that the send needs, and later its result. Nothing in it needs the database.
@@ -63,6 +70,7 @@ class Task:
     message: Message | str
     recipient: Recipient
     was_dead: bool = False  # its address: tried once more
+    tracks: Tracks | None = None  # None: nothing
     tries: list[Try] = field(default_factory=list)
     # To the health of its providers: recording may have to be repeated, and must not count twice.
     is_reported: bool = False

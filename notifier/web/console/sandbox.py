@@ -17,6 +17,7 @@ from notifier.core.segments import segments
 from notifier.ground.ids import parse
 from notifier.queries.captures import KIND, find_capture, list_captures
 from notifier.web.access import allow, page_blueprint
+from notifier.words.tracked import without_pixel
 
 pages = page_blueprint("sandbox", url_prefix="/admin/sandbox")
 
@@ -63,11 +64,12 @@ def html(capture_id: str) -> ResponseReturnValue:
     capture = find_capture(parse(KIND, capture_id), with_secrets=_sees_secrets()) or abort(404)
     if not capture["html"]:
         abort(404)
+    shown = without_pixel(capture["html"])  # who looks at it here has not received it
     # Links leave the frame: the page around it forbids every other document inside.
     document = (
-        '<base target="_blank" rel="noopener">' + capture["html"]
-        if "<head" not in capture["html"]
-        else capture["html"].replace("<head>", '<head><base target="_blank">', 1)
+        '<base target="_blank" rel="noopener">' + shown
+        if "<head" not in shown
+        else shown.replace("<head>", '<head><base target="_blank">', 1)
     )
     return Response(
         document,

@@ -1,0 +1,149 @@
+"""Opens and clicks by our own links: puts them into mails that are about to go out, and takes in what comes back.
+
+Called by `delivery.claim`, and by the door of tracked links. A hit is a receipt like any provider's, from `ACCOUNT`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+import sqlalchemy as sa
+import structlog
+
+from notifier.channels.receipts import Event
+from notifier.core import lifecycle
+from notifier.core.preferences import from_document
+from notifier.core.tracking import ACCOUNT, DECOY, Hit, verdict
+from notifier.ground.database import UNAVAILABLE, transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
+from notifier.models import Delivery, Notification, Preference, User
+from notifier.pipeline.delivery import receipts
+from notifier.pipeline.delivery.task import Task
+from notifier.words.tracked import Tracked, track
+
+_deliveries: sa.Table = Delivery.__table__
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A delivery whose link or pixel was asked for. `links`: where its links lead, from number 1."""
+
+    id: UUID
+    channel: str
+    status: str
+    sent_at: datetime | None
+    links: Sequence[str] | None
+    do_not_track: bool
+
+    def target(self, number: int) -> str | None:
+        links = self.links or ()
+        return links[number - 1] if 0 < number <= len(links) else None
+
+    def since_sent(self, at: datetime) -> timedelta | None:
+        """None where nobody knows when it went out, if it did."""
+        if self.status == lifecycle.SENDING:
+            return timedelta()
+        return None if self.sent_at is None else at - self.sent_at
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request says of who sends it. `headers` by lower-case name."""
+
+    method: str
+    headers: Mapping[str, str]
+    is_crawler: bool
+
+
+def put_links(tasks: Sequence[Task]) -> None:
+    """Of the mails whose types track opens or clicks. One statement for the batch, and none where all links are known
+    from an earlier try.
+
+    The targets are stored before the mails go out: scanners follow links while a mail is still being taken, and a
+    worker may die before it has recorded the send. Mails whose targets cannot be stored go out untracked.
+    """
+    tracked = {task.delivery.id: _tracked(task) for task in tasks if task.tracks is not None}
+    new = {
+        task.delivery.id: tracked[task.delivery.id].targets
+        for task in tasks
+        if task.delivery.id in tracked and tracked[task.delivery.id].targets != tuple(task.delivery.links or ())
+    }
+    try:
+        _store(new)
+    except UNAVAILABLE as error:
+        log.warning("tracking.not_stored", error=type(error).__name__, deliveries=len(new))
+        tracked = {key: one for key, one in tracked.items() if key not in new}
+    for task in tasks:
+        if task.delivery.id in tracked and not isinstance(task.message, str):
+            content = replace(task.message.content, html=tracked[task.delivery.id].html)
+            task.message = replace(task.message, content=content)
+
+
+def _tracked(task: Task) -> Tracked:
+    known = task.delivery.links or ()
+    html = None if isinstance(task.message, str) else task.message.content.html
+    if html is None or task.tracks is None:
+        return Tracked("", tuple(known))
+    return track(html, task.delivery.id, opens=task.tracks.opens, clicks=task.tracks.clicks, targets=known)
+
+
+def _store(links: dict[UUID, tuple[str, ...]]) -> None:
+    if not links:
+        return
+    with transaction() as session:
+        session.connection().execute(
+            sa.update(_deliveries)
+            .where(_deliveries.c.id == sa.bindparam("key"))
+            .values(links=sa.bindparam("targets", type_=_deliveries.c.links.type)),
+            [{"key": key, "targets": list(targets)} for key, targets in sorted(links.items())],
+        )
+
+
+def find(delivery_id: UUID) -> Followed | None:
+    """None for a delivery that is gone, or whose person has been erased."""
+    statement = (
+        sa.select(
+            *(Delivery.id, Delivery.channel, Delivery.status, Delivery.sent_at, Delivery.links),
+            Preference.document,
+        )
+        .join(Notification, Notification.id == Delivery.notification_id)
+        .join(User, User.id == Notification.user_id)
+        .outerjoin(Preference, Preference.user_id == User.id)
+        .where(Delivery.id == delivery_id, Notification.data.is_not(None))  # erasing takes the data away
+    )
+    row = db.session.execute(statement).first()
+    if row is None:
+        return None
+    choices = from_document(row.document or {})
+    return Followed(row.id, row.channel, row.status, row.sent_at, row.links, choices.do_not_track)
+
+
+def note(
+    followed: Followed, kind: Literal["opened", "clicked"], number: int | None, asked: Asked, at: datetime
+) -> None:
+    """Takes in a hit on the pixel, or on the link of that number. Raises one of UNAVAILABLE.
+
+    The first hit of each link and verdict is kept: what follows them says nothing new. Hits on the decoy are kept for
+    each minute, since they speak of those around them.
+    """
+    if followed.do_not_track:
+        return
+    by = verdict(Hit(kind, asked.method, asked.headers, followed.since_sent(at), number, asked.is_crawler))
+    if by is None:
+        return
+    minute = f" {at:%Y-%m-%dT%H:%M}" if number == DECOY else ""
+    reference = show("dlv", followed.id)
+    event = Event(
+        id=f"{reference} {kind} {'' if number is None else number} {by}{minute}",
+        kind=kind,
+        at=at,
+        delivery_id=reference,
+        by=by,
+        detail={} if number is None else {"link": number},
+    )
+    receipts.submit(receipts.Call(ACCOUNT, followed.channel, (event,), at))
