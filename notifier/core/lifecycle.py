@@ -40,6 +40,7 @@ OPEN = frozenset({WAITING, QUEUED, SENDING})  # something is still to happen wit
 # Ended without success; stands among the dead letters until somebody retries or discards it
 DEAD = frozenset({FAILED, UNKNOWN})
 SUCCEEDED = frozenset({SENT, DELIVERED, OPENED, CLICKED})
+READ = frozenset({OPENED, CLICKED})  # also the kinds of events that lead there
 LEFT_OUT = frozenset({EXPIRED, CANCELLED, SKIPPED})  # ended without having been sent, on purpose
 
 # How far a notification has come is how far its furthest delivery has.

@@ -14,6 +14,7 @@ from notifier.core.lifecycle import (
     DELIVERED,
     FAILED,
     OPENED,
+    READ,
     SENT,
     SUCCEEDED,
     may_move,
@@ -38,7 +39,6 @@ _PLACE = {kind: place for place, kind in enumerate(LEADS_TO)}
 _TIMES = {"sent": "sent_at", "delivered": "delivered_at", "opened": "opened_at", "clicked": "clicked_at"}
 _FURTHER = (SENT, DELIVERED, OPENED, CLICKED)
 _ARRIVED = frozenset({DELIVERED, OPENED, CLICKED})
-_READ = frozenset({OPENED, CLICKED})
 _REFUSED = frozenset({FAILED, BOUNCED})
 
 
@@ -87,7 +87,7 @@ class Folded:
 
     @property
     def has_been_read(self) -> bool:
-        return self.old not in _READ and not _READ.isdisjoint(self.passed)
+        return self.old not in READ and not READ.isdisjoint(self.passed)
 
     @property
     def has_failed(self) -> bool:
@@ -101,7 +101,7 @@ def fold(status: str, events: Iterable[Told]) -> Folded:
     about_it = [event for event in events if event.kind in LEADS_TO]
     for event in sorted(about_it, key=lambda event: (event.at, _PLACE[event.kind])):
         target = LEADS_TO[event.kind]
-        if (target in _READ and event.by == MACHINE) or (target in _REFUSED and event.is_of_earlier_try):
+        if (target in READ and event.by == MACHINE) or (target in _REFUSED and event.is_of_earlier_try):
             continue
         if may_move(now, target):
             now = target
@@ -111,5 +111,5 @@ def fold(status: str, events: Iterable[Told]) -> Folded:
             continue
         if event.kind in _TIMES:
             times.setdefault(_TIMES[event.kind], event.at)
-        is_read = is_read or (target in _READ and event.by == PERSON)
+        is_read = is_read or (target in READ and event.by == PERSON)
     return Folded(status, now, tuple(passed), times, failure, is_read)

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from notifier.core.lifecycle import CLICKED, OPEN, OPENED, SENDING, SUCCEEDED, UNKNOWN, WAITING
+from notifier.core.lifecycle import OPEN, SENDING, SUCCEEDED, UNKNOWN, WAITING
 from notifier.core.reading import READ_ELSEWHERE
 
 ALL, FIRST, ESCALATE, BEST = "all", "first", "escalate", "best"
 MODES = (ALL, FIRST, ESCALATE, BEST)
-READ = frozenset({OPENED, CLICKED})
 FALLBACK, ESCALATION = "fallback", "escalation"  # why a later step waits
 NOT_NEEDED = "not_needed"
 PROVIDER_DOWN, PAUSED, RETRY = "provider_down", "paused", "retry"  # why one waits that has begun

@@ -136,19 +136,26 @@ def _apply_kept(chosen: "sa.ColumnElement[bool]") -> int:
             return 0
         words = _without_scans([_word(row) for row in kept])
         found = match(words)
-        outcomes = [outcome(word, found, row.received_at, now) for word, row in zip(words, kept, strict=True)]
+        refused = [row.id for row, word in zip(kept, words, strict=True) if found.is_refused(word)]
+        if refused:
+            session.execute(sa.delete(_receipts).where(_receipts.c.id.in_(refused)))
+        judged = [
+            (row, word, outcome(word, found, row.received_at, now))
+            for row, word in zip(kept, words, strict=True)
+            if not found.is_refused(word)
+        ]
         names = ("delivery_id", "applied_at", "wake_at", "by", "event_id")
-        session.connection().execute(
-            sa.update(_receipts)
-            .where(_receipts.c.id == sa.bindparam("key"))
-            .values({name: sa.bindparam(f"new_{name}", type_=_receipts.c[name].type) for name in names}),
-            [
-                {"key": row.id, **{f"new_{name}": {**outcome, **_judged(row, word)}[name] for name in names}}
-                for row, word, outcome in zip(kept, words, outcomes, strict=True)
-            ],
-        )
-        settled = [word for word, outcome in zip(words, outcomes, strict=True) if outcome["applied_at"]]
-        drawn = apply(settled, found)
+        if judged:
+            session.connection().execute(
+                sa.update(_receipts)
+                .where(_receipts.c.id == sa.bindparam("key"))
+                .values({name: sa.bindparam(f"new_{name}", type_=_receipts.c[name].type) for name in names}),
+                [
+                    {"key": row.id, **{f"new_{name}": {**became, **_judged(row, word)}[name] for name in names}}
+                    for row, word, became in judged
+                ],
+            )
+        drawn = apply([word for _, word, became in judged if became["applied_at"]], found)
     tell_others(drawn)
     return len(kept)
 

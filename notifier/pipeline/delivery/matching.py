@@ -15,7 +15,7 @@ from notifier.core import lifecycle
 from notifier.core.receipts import BY_ADDRESS
 from notifier.core.tracking import ACCOUNT, SETTLED_AFTER
 from notifier.ground.extensions import db
-from notifier.models import Attempt, Delivery, Notification, Receipt
+from notifier.models import Attempt, Delivery, Notification, Preference, Receipt
 from notifier.pipeline.delivery.consequences import Word
 from notifier.pipeline.delivery.task import LEASE_LAPSED
 
@@ -33,14 +33,18 @@ DELIVERY: tuple[sa.Column[Any], ...] = tuple(
         *("held_for", "sent_at", "delivered_at", "opened_at", "clicked_at"),
     )
 ) + tuple(_notifications.c[name] for name in ("user_id", "type", "category", "is_test", "routing"))
+_DO_NOT_TRACK = Preference.__table__.c.document["do_not_track"].as_boolean().label("do_not_track")
+_WITH_WISHES = _deliveries.join(_notifications, _notifications.c.id == _deliveries.c.notification_id).outerjoin(
+    Preference.__table__, Preference.__table__.c.user_id == _notifications.c.user_id
+)
 
 # Made once: building them takes as long as running them. Without the empty lists, which would keep indexes from being
 # used.
 GIVEN: tuple[tuple[str, ...], ...] = (("ids",), ("messages",), ("ids", "messages"))
 _BY = {"ids": _deliveries.c.id, "messages": _deliveries.c.provider_message_id}
 _LOCKED = {
-    names: sa.select(*DELIVERY)
-    .join(_notifications, _notifications.c.id == _deliveries.c.notification_id)
+    names: sa.select(*DELIVERY, _DO_NOT_TRACK)
+    .select_from(_WITH_WISHES)
     .where(sa.or_(*(_BY[name].in_(sa.bindparam(name, expanding=True)) for name in names)))
     .order_by(_deliveries.c.id)
     .with_for_update(of=_deliveries, key_share=True)
@@ -74,6 +78,13 @@ class Found:
             or word.provider in self.accounts.get(delivery.id, ())
             or (delivery.id in self.lapsed and delivery.channel == word.channel)
         )
+
+    def is_refused(self, word: Word) -> bool:
+        """Whether it tells of an open or a click of somebody who does not want to be tracked: it is not to be stored,
+        nor to have any effect.
+        """
+        delivery = self.delivery_of(word)
+        return word.kind in lifecycle.READ and delivery is not None and bool(delivery.do_not_track)
 
 
 def match(words: Collection[Word]) -> Found:

@@ -100,10 +100,9 @@ def _take(calls: Sequence[Call]) -> None:
         return
     with transaction() as session:
         found = match(words.values())
-        rows = [
-            {**_columns(words[key]), **outcome(words[key], found, received_at, received_at)} for key in sorted(words)
-        ]
-        stored = session.execute(_store(db.engine.dialect.name), rows)
+        words = {key: word for key, word in sorted(words.items()) if not found.is_refused(word)}
+        rows = [{**_columns(word), **outcome(word, found, received_at, received_at)} for word in words.values()]
+        stored = session.execute(_store(db.engine.dialect.name), rows) if rows else ()
         drawn = apply([words[row.provider, row.event_id] for row in stored if row.applied_at is not None], found)
     tell_others(drawn)
 

@@ -29,7 +29,6 @@ from notifier.core.routing import (
     FIRST,
     OUTAGE,
     PATIENCE,
-    READ,
     Step,
     is_held,
     is_stuck,
@@ -60,10 +59,12 @@ _DELIVERY = [
 # Opened in the inbox, or by a person elsewhere: a mail client that opens by itself moves the status, but reads nothing
 _MARKED_BY_PEOPLE = [name for name, channel in channels.CHANNELS.items() if channel.address is None]
 _IS_READ = sa.and_(
-    _deliveries.c.status.in_(READ),
+    _deliveries.c.status.in_(lifecycle.READ),
     sa.or_(
         _deliveries.c.channel.in_(_MARKED_BY_PEOPLE),
-        sa.exists().where(Receipt.delivery_id == _deliveries.c.id, Receipt.status.in_(READ), Receipt.by == PERSON),
+        sa.exists().where(
+            Receipt.delivery_id == _deliveries.c.id, Receipt.status.in_(lifecycle.READ), Receipt.by == PERSON
+        ),
     ),
 )
 

@@ -17,7 +17,8 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.inbox import marks
 from notifier.inbox.marks import Chosen
-from notifier.models import Delivery, Event, InboxItem, InboxState, Tally
+from notifier.models import Delivery, Event, InboxItem, InboxState, Receipt, Tally
+from notifier.people import preferences
 from notifier.pipeline.delivery.deliver import deliver
 from tests.acme import Server, event, tell
 from tests.stored import deliveries, rows, sent_statements
@@ -275,3 +276,46 @@ def test_what_quiet_hours_hold_back_is_dropped(submit: Submit, client: FlaskClie
         session.execute(sa.text("UPDATE delivery SET status = 'waiting', reason = 'quiet_hours' WHERE channel = 'sms'"))
     tell(client, opened(mail))
     assert [(row.status, row.reason) for row in deliveries(channel="sms")] == [("skipped", "read_elsewhere")]
+
+
+# ---- people who refuse to be tracked
+
+
+def refuse(user_id: str = "alice", *, refused: bool = True) -> None:
+    preferences.change(user_id, {"do_not_track": refused}, replace=False, source="page")
+
+
+@pytest.mark.parametrize("by", ["person", "unknown", "machine"])
+def test_what_a_person_opens_who_refuses_to_be_tracked_is_not_recorded(
+    submit: Submit, client: FlaskClient, by: str
+) -> None:
+    refuse()
+    mine, his = mailed(submit, "alice", InlineRecipient("fritz", {"email": "fritz@x.test"}), routing="all")
+    since = len(rows(Event))
+    for kind in ("opened", "clicked"):
+        assert tell(client, opened(mine, kind, by), opened(his, kind, by), opened(mine, "delivered")).status_code == 200
+    assert [(d.status, d.opened_at, d.clicked_at) for d in rows(Delivery, id=mine.id)] == [("delivered", None, None)]
+    assert {r.status for r in rows(Receipt, delivery_id=mine.id)} == {"delivered"}
+    assert {r.status for r in rows(Receipt, delivery_id=his.id)} == {"opened", "clicked"}
+    assert {e.kind for e in rows(Event)[since:] if e.user_id == "alice"} == {"delivery.delivered"}
+    assert [item.read_at for item in rows(InboxItem, user_id="alice")] == [None]
+    refuse(refused=False)
+    tell(client, opened(mine, "opened", "person", ago=1))
+    assert [d.status for d in rows(Delivery, id=mine.id)] == ["opened"]
+
+
+def test_nor_is_what_was_kept_until_its_mail_was_recorded(submit: Submit, client: FlaskClient, acme: Server) -> None:
+    refuse()
+    acme.when_sent = lambda _to, reference, _id: tell(
+        client, *(event(kind, delivery_id=reference, by="person") for kind in ("delivered", "opened", "clicked"))
+    )
+    mailed(submit)
+    assert [d.status for d in deliveries(channel="email")] == ["delivered"]
+    assert [r.status for r in rows(Receipt)] == ["delivered"]
+
+
+def test_a_call_that_tells_of_nothing_else_is_answered_as_ever(submit: Submit, client: FlaskClient) -> None:
+    refuse()
+    [mail] = mailed(submit)
+    assert tell(client, opened(mail)).status_code == 200
+    assert rows(Receipt) == []
