@@ -25,17 +25,18 @@ _LOOKED_FOR = timedelta(days=1)  # then only a record or a lapsed lease finds it
 _receipts: sa.Table = Receipt.__table__
 _deliveries: sa.Table = Delivery.__table__
 _notifications: sa.Table = Notification.__table__
-DELIVERY: tuple[sa.Column[Any], ...] = tuple(
-    _deliveries.c[name]
-    for name in (
-        *("id", "notification_id", "channel", "priority", "status", "reason", "address_id", "address_masked"),
-        *("provider", "provider_message_id", "tries", "outcome", "code", "failed_at", "failed_type", "wake_at"),
-        *("held_for", "sent_at", "delivered_at", "opened_at", "clicked_at"),
-    )
-) + tuple(_notifications.c[name] for name in ("user_id", "type", "category", "is_test", "routing"))
-_DO_NOT_TRACK = Preference.__table__.c.document["do_not_track"].as_boolean().label("do_not_track")
-_WITH_WISHES = _deliveries.join(_notifications, _notifications.c.id == _deliveries.c.notification_id).outerjoin(
-    Preference.__table__, Preference.__table__.c.user_id == _notifications.c.user_id
+_preferences: sa.Table = Preference.__table__
+DELIVERY: tuple[sa.ColumnElement[Any], ...] = (
+    *(
+        _deliveries.c[name]
+        for name in (
+            *("id", "notification_id", "channel", "priority", "status", "reason", "address_id", "address_masked"),
+            *("provider", "provider_message_id", "tries", "outcome", "code", "failed_at", "failed_type", "wake_at"),
+            *("held_for", "sent_at", "delivered_at", "opened_at", "clicked_at"),
+        )
+    ),
+    *(_notifications.c[name] for name in ("user_id", "type", "category", "is_test", "routing")),
+    _preferences.c.document["do_not_track"].as_boolean().label("do_not_track"),
 )
 
 # Made once: building them takes as long as running them. Without the empty lists, which would keep indexes from being
@@ -43,8 +44,9 @@ _WITH_WISHES = _deliveries.join(_notifications, _notifications.c.id == _deliveri
 GIVEN: tuple[tuple[str, ...], ...] = (("ids",), ("messages",), ("ids", "messages"))
 _BY = {"ids": _deliveries.c.id, "messages": _deliveries.c.provider_message_id}
 _LOCKED = {
-    names: sa.select(*DELIVERY, _DO_NOT_TRACK)
-    .select_from(_WITH_WISHES)
+    names: sa.select(*DELIVERY)
+    .join(_notifications, _notifications.c.id == _deliveries.c.notification_id)
+    .outerjoin(_preferences, _preferences.c.user_id == _notifications.c.user_id)
     .where(sa.or_(*(_BY[name].in_(sa.bindparam(name, expanding=True)) for name in names)))
     .order_by(_deliveries.c.id)
     .with_for_update(of=_deliveries, key_share=True)

@@ -63,7 +63,10 @@ _IS_READ = sa.and_(
     sa.or_(
         _deliveries.c.channel.in_(_MARKED_BY_PEOPLE),
         sa.exists().where(
-            Receipt.delivery_id == _deliveries.c.id, Receipt.status.in_(lifecycle.READ), Receipt.by == PERSON
+            Receipt.delivery_id == _deliveries.c.id,
+            Receipt.status.in_(lifecycle.READ),
+            Receipt.by == PERSON,
+            Receipt.applied_at.is_not(None),
         ),
     ),
 )

@@ -62,7 +62,7 @@ def work() -> None:
 def opened(delivery: Delivery, by: str = "person", status: str = "opened") -> None:
     """As its receipt leaves it, before anything follows."""
     db.session.execute(sa.update(Delivery).where(Delivery.id == delivery.id).values(status=status))
-    said = {"provider": "acme", "channel": delivery.channel, "event_id": "e1", "at": NOON}
+    said = {"provider": "acme", "channel": delivery.channel, "event_id": "e1", "at": NOON, "applied_at": NOON}
     db.session.add(Receipt(delivery_id=delivery.id, status=status, by=by, **said))
     db.session.flush()
 
