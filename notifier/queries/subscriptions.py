@@ -1,19 +1,55 @@
 """Status webhooks for the API and the console: subscriptions, and the attempts to tell them."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from notifier.channels import serving
+from notifier.channels.table import WEBHOOK
 from notifier.core.errors import Rejected
+from notifier.core.subscriptions import kinds_of
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
 from notifier.ground.shapes import timestamp
-from notifier.models import Subscription, SubscriptionAttempt, SubscriptionRetry
+from notifier.models import Producer, Subscription, SubscriptionAttempt, SubscriptionRetry
 from notifier.queries.notifications import Sight
 
 SUBSCRIPTION, ATTEMPT = "sbn", "att"  # the kinds in their ids
+LINES = 50  # of a page of the console
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A subscription as the console shows it. `shown`: as the API does; `url` is masked. `kinds`: all events that it
+    names. `has_scopes`: it may hear of more than a console may give it.
+    """
+
+    id: UUID
+    shown: Mapping[str, Any]
+    url: str
+    kinds: frozenset[str]
+    has_scopes: bool
+    producer: Producer
+
+
+class Lines(NamedTuple):
+    lines: list[Line]
+    next: str | None
+
+
+def lines(sight: Sight, after: str | None) -> Lines:
+    """Newest first, LINES at most."""
+    found = page(after, LINES, sight)
+    return Lines(_lines([parse(SUBSCRIPTION, one["id"]) for one in found["data"]]), found["next"])
+
+
+def line(subscription_id: UUID, sight: Sight) -> Line:
+    """Raises Rejected('not_found')."""
+    one(subscription_id, sight)
+    return _lines([subscription_id])[0]
 
 
 def one(subscription_id: UUID, sight: Sight) -> dict[str, Any]:
@@ -53,6 +89,29 @@ def attempts(subscription_id: UUID, after: str | None, limit: int) -> dict[str, 
         "data": [_attempt(row) for row in rows[:limit]],
         "next": show(ATTEMPT, rows[limit - 1].id) if len(rows) > limit else None,
     }
+
+
+def _lines(ids: Sequence[UUID]) -> list[Line]:
+    """Three queries, whatever their number."""
+    statement = (
+        sa.select(Subscription, Producer)
+        .join(Producer, Producer.id == Subscription.producer_id)
+        .where(Subscription.id.in_(ids))
+        .order_by(Subscription.id.desc())
+        .execution_options(populate_existing=True)
+    )
+    rows = db.session.execute(statement).all()
+    return [
+        Line(
+            row.id,
+            shown,
+            serving.mask(WEBHOOK.name, row.url),
+            kinds_of(row.kinds),
+            row.sees_people or row.sees_all,
+            producer,
+        )
+        for (row, producer), shown in zip(rows, _shown([row for row, _ in rows]), strict=True)
+    ]
 
 
 def _shown(rows: Sequence[Subscription]) -> list[dict[str, Any]]:

@@ -37,9 +37,11 @@ OVERLAP = timedelta(hours=24)  # in which the secret before signs too
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Of the key that asks: it may be told of people's own wishes, and of everybody's notifications."""
+    """Of the key that asks: it may be told of people's own wishes, and of everybody's notifications. `key_id` None: no
+    key asks but a person in the console, who may neither.
+    """
 
-    key_id: UUID
+    key_id: UUID | None
     sees_people: bool
     sees_all: bool
 

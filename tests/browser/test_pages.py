@@ -34,6 +34,7 @@ PAGES = [
     ),
     *(
         "/admin/producers",
+        "/admin/subscriptions",
         "/admin/providers",
         "/admin/providers/webhook",
         "/admin/providers/new/smtp",

@@ -29,6 +29,7 @@ _GROUPS = (
             ("/admin/types", "Types"),
             ("/admin/templates", "Templates"),
             ("/admin/producers", "Producers"),
+            ("/admin/subscriptions", "Status webhooks"),
             ("/admin/providers", "Providers"),
         ),
     ),
