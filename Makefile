@@ -43,6 +43,7 @@ install:
 install-dev: install
 	@$(call installed,requirements-dev.txt)
 	@$(call installed,requirements-parquet.txt)
+	@$(call installed,requirements-kafka.txt)
 
 installed = cmp -s $(1) .venv/$(1) || { echo "Installing $(1) (this takes a minute) …"; $(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(1) && cp $(1) .venv/$(1); }
 

@@ -26,7 +26,7 @@ def arguments() -> argparse.ArgumentParser:
         sub.set_defaults(program=program)
         return sub
 
-    command("up", "notifier.programs.up:run", "run everything here, supervised: Redis, web, worker, scheduler")
+    command("up", "notifier.programs.up:run", "run everything here, supervised: Redis, web, worker, scheduler, sink")
     web = command("web", "", "serve HTTP and Socket.IO")
     web.add_argument("--reuse-port", action="store_true", help="let several web processes share the port")
     fd = "take connections from the socket that was inherited as file descriptor N, instead of HOST and PORT"
@@ -41,6 +41,7 @@ def arguments() -> argparse.ArgumentParser:
     worker.add_argument("--processes", type=_count, default=1, metavar="N", help="how many such processes to run (1)")
     worker.add_argument("--burst", action="store_true", help="end when the queues are empty")
     command("scheduler", "notifier.programs.scheduler:run", "release what is due and recover what was lost")
+    command("sink", "notifier.programs.sink:run", "send what became of messages to EVENTS_SINK")
     migrate = command(
         "migrate", "notifier.programs.cli:migrate", "bring the database up to date; running it again changes nothing"
     )

@@ -27,6 +27,7 @@ NAMES = {
     "-m notifier web": "web",
     "-m notifier worker": "worker",
     "-m notifier scheduler": "scheduler",
+    "-m notifier sink": "sink",
 }
 ALL = {"redis", "web", "worker", "scheduler"}
 

@@ -112,6 +112,7 @@ def test_the_procfile_names_every_kind_of_process() -> None:
         "web",
         "worker",
         "scheduler",
+        "sink",
     ]
 
 

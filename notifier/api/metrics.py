@@ -12,9 +12,12 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from notifier.ground.clock import now
+from notifier.ground.config import current_settings
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.extensions import db
-from notifier.queries import overview
+from notifier.ledgers.event_readers import SINK
+from notifier.queries import event_readers, overview
 from notifier.signals import liveness, queueing
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -41,6 +44,7 @@ class Metrics:
         self.registry.register(Queues(client))
         self.registry.register(HeldBack())
         self.registry.register(Unchecked())
+        self.registry.register(Sink())
 
 
 class Queues(Collector):
@@ -103,6 +107,23 @@ class Unchecked(Collector):
         for limit, count in current_app.extensions.get("unchecked", {}).items():
             passed.add_metric([limit], count)
         yield passed
+
+
+class Sink(Collector):
+    """How far behind EVENTS_SINK is, and what it has not had. Missing without one, and while the database is down."""
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        if current_settings().events_sink is None:
+            return
+        try:
+            found = event_readers.standing(SINK)
+        except UNAVAILABLE:
+            db.session.rollback()
+            return
+        behind_s = (now() - found.unsent_since).total_seconds() if found.unsent_since else 0.0
+        yield GaugeMetricFamily("notifier_sink_behind_seconds", "Age of the oldest event not sent yet", behind_s)
+        yield CounterMetricFamily("notifier_sink_set_aside", "Events that were refused for good", found.set_aside)
+        yield CounterMetricFamily("notifier_sink_missed", "Events deleted before they were sent", found.missed)
 
 
 def init_app(app: Flask) -> None:

@@ -23,6 +23,7 @@ from notifier.core.retry import DELAYS_S
 from notifier.ground import embedded_redis
 from notifier.ground.encryption import KeyRing
 from notifier.ground.secret_files import read_or_create
+from notifier.ground.sink_urls import SinkTarget, parse_sink
 from notifier.ground.variables import Variables, given, split_url, type_network
 
 ROOT = Path(__file__).resolve().parents[2]  # the checkout
@@ -110,6 +111,9 @@ class Settings:
         "3/hour 10/day`)"
     )
     retention: Retention = _setting("how long things are kept, in hours, days or weeks (`events 14d`)")
+    events_sink: SinkTarget | None = _setting(
+        "where `sink` sends events: `kafka://host:port,host2:port/topic`, or `https://…` for NDJSON (nowhere)"
+    )
     preference_cache: bool = _setting(
         "`on` caches people's preferences in Redis for up to an hour (`on` with PostgreSQL, `off` with SQLite)"
     )
@@ -216,6 +220,7 @@ class _Reader(Variables):
             address_limit=self.rate("ADDRESS_LIMIT", "6000/minute"),
             caps=self.caps(),
             retention=self.retention(),
+            events_sink=self.events_sink(),
             preference_cache=self.is_on("PREFERENCE_CACHE", "off" if database_url.startswith("sqlite") else "on"),
             environment=dict(self.environ),
         )
@@ -296,6 +301,14 @@ class _Reader(Variables):
         retention, faults = parse_retention(self.text("RETENTION", ""))
         self.faults += [f"RETENTION: {fault}" for fault in faults]
         return retention
+
+    def events_sink(self) -> SinkTarget | None:
+        text = self.secret("EVENTS_SINK")
+        try:
+            return parse_sink(text) if text else None
+        except ValueError as error:
+            self.faults.append(f"EVENTS_SINK {error}")
+            return None
 
     def delays(self) -> Mapping[str, tuple[float, ...]]:
         text = self.text("RETRY_DELAYS", "")

@@ -17,6 +17,7 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.config import current_settings
 from notifier.ground.database import afterwards, transaction
 from notifier.ground.extensions import db
+from notifier.ledgers import event_readers
 from notifier.models import Address, Delivery, Event, EventStream, InboxItem, Notification, User
 from notifier.signals import news
 
@@ -179,6 +180,7 @@ def prune() -> int:
         first = sa.select(_events.c.id, _events.c.at).order_by(_events.c.id).limit(PRUNED_AT_ONCE)
         old = [row.id for row in session.execute(first.with_for_update(skip_locked=True)) if row.at < oldest]
         if old:
+            event_readers.miss(old)
             session.execute(sa.delete(_events).where(_events.c.id.in_(old)))
             pruned = EventStream.__table__.c.pruned
             further = sa.update(EventStream.__table__).where(pruned < max(old))

@@ -2,7 +2,7 @@
 
 from notifier.models.account import Account, AccountSession, Invitation, SignInLink
 from notifier.models.console import BulkAction, PausedChannel, Tally
-from notifier.models.event import Event, EventStream
+from notifier.models.event import Event, EventReader, EventStream
 from notifier.models.event_type import EventType, Template, TemplateContent
 from notifier.models.inbox import InboxItem, InboxState
 from notifier.models.installation import AuditEntry, InstallationSecret, Provider, Revision
@@ -43,6 +43,7 @@ __all__ = [
     "Digest",
     "DigestEntry",
     "Event",
+    "EventReader",
     "EventStream",
     "EventType",
     "Flag",

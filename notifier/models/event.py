@@ -54,3 +54,24 @@ class EventStream(Base):
 
     name: Mapped[str] = mapped_column(String(16), primary_key=True)
     pruned: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class EventReader(Base):
+    """One that is sent the whole stream, and how far it has come: `position` is the last event that it has confirmed.
+
+    Of the processes that could send to it, the one that has the `lease` does, until `leased_until`; `holder` is its
+    number in `ground.lifeline` (None: it has none). `trouble`: a code, why nothing goes on. `set_aside`: how many were
+    refused for good, and `refused` the cursor of the last of them; `missed`: how many were pruned before it had them.
+    """
+
+    __tablename__ = "event_reader"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger, default=0)
+    lease: Mapped[str | None] = mapped_column(String(32))
+    holder: Mapped[int | None] = mapped_column(BigInteger)
+    leased_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    trouble: Mapped[str | None] = mapped_column(String(64))
+    set_aside: Mapped[int] = mapped_column(BigInteger, default=0)
+    refused: Mapped[str | None] = mapped_column(String(40))
+    missed: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -1,4 +1,4 @@
-"""`up`: the whole of Notifier on one machine. Supervises Redis, web, worker and scheduler as separate processes.
+"""`up`: the whole of Notifier on one machine. Supervises Redis, web, worker, scheduler and sink as separate processes.
 
 It only starts, watches and stops programs: it imports no app and opens no database. The children are in sessions of
 their own, so that Ctrl-C reaches only this process, which then stops them in order.
@@ -31,7 +31,7 @@ from notifier.programs import listening
 from notifier.programs.children import POLL_S, Child, Watch
 
 # Seconds after the signal at which each is killed
-STOP_ORDER = {"web": 10.0, "scheduler": 11.0, "worker": 13.0, "redis": 14.5}
+STOP_ORDER = {"web": 10.0, "scheduler": 11.0, "sink": 12.0, "worker": 13.0, "redis": 14.5}
 
 
 class Stop(Exception):
@@ -103,7 +103,7 @@ class Supervisor:
             self.wait_for("redis", lambda: redis_answers(settings.redis_url), 30)
         say("database …")
         first = self.prepare_database()
-        for name in ("worker", "scheduler"):
+        for name in ("worker", "scheduler", *(["sink"] if settings.events_sink else [])):
             self.add(name, [sys.executable, "-m", "notifier", name])
         # Executed at once: `-m notifier web` would import the settings, only to become this.
         self.add("web", [sys.executable, str(WSGI), "-m", "notifier", "web", "--fd", str(listener.fileno())], listener)

@@ -1,14 +1,23 @@
 """Liveness, readiness, metrics."""
 
+import dataclasses
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
+import sqlalchemy as sa
 from apiflask import APIFlask
 from rq import Queue, SimpleWorker
 
+from notifier.ground.clock import now
+from notifier.ground.config import Settings
+from notifier.ground.database import transaction
 from notifier.ground.extensions import redis_store
+from notifier.ground.sink_urls import HttpSink
+from notifier.ledgers.event_readers import SINK
+from notifier.models import Event, EventReader
 from notifier.signals import liveness
 
 
@@ -80,6 +89,23 @@ def test_metrics_count_requests_and_queues(client: Any, api: Any, cast: Any) -> 
     assert 'notifier_queue_depth{queue="email.high"} 1.0' in lines
     assert 'notifier_deliveries_held_back{queue="email.high"} 0.0' in lines
     assert "notifier_redis_up 1.0" in lines
+
+
+def test_metrics_tell_how_far_behind_the_sink_is(
+    client: Any, app: APIFlask, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "notifier_sink" not in client.get("/metrics").text
+    monkeypatch.setitem(
+        app.extensions, "settings", dataclasses.replace(settings, events_sink=HttpSink("https://collector.example/"))
+    )
+    with transaction() as session:
+        session.execute(sa.insert(Event), {"kind": "delivery.sent", "at": now() - timedelta(hours=1), "is_test": False})
+        row = {"name": SINK, "position": 0, "set_aside": 3, "missed": 4}
+        session.execute(sa.insert(EventReader), row)
+    lines = client.get("/metrics").text.splitlines()
+    assert {"notifier_sink_set_aside_total 3.0", "notifier_sink_missed_total 4.0"} <= set(lines)
+    [behind] = [line.split()[1] for line in lines if line.startswith("notifier_sink_behind_seconds ")]
+    assert float(behind) >= 3600
 
 
 @pytest.mark.usefixtures("without_redis")

@@ -15,6 +15,7 @@ from notifier.ground import embedded_redis
 from notifier.ground.config import BadSettings, Settings, setting_names
 from notifier.ground.database import sqlite_file
 from notifier.ground.encryption import KeyRing
+from notifier.ground.sink_urls import Credentials, HttpSink
 
 
 @pytest.fixture
@@ -110,6 +111,16 @@ def test_what_is_no_time_to_keep_something_is_refused(home: dict[str, str], text
 def test_the_retention_shown_as_default_is_that() -> None:
     [shown] = re.findall(r"\(`(.*)`\)", setting_names()["RETENTION"])
     assert parse_retention(shown) == (DEFAULT_RETENTION, [])
+
+
+def test_a_sink_may_stand_in_a_file_and_none_is_shown(tmp_path: Path, home: dict[str, str]) -> None:
+    (tmp_path / "sink").write_text("https://user:hunter2@collector.example/\n")
+    settings = Settings.from_env({**home, "EVENTS_SINK_FILE": str(tmp_path / "sink")})
+    assert settings.events_sink == HttpSink("https://collector.example/", Credentials("user", "hunter2"))
+    assert "hunter2" not in repr(settings)
+    with pytest.raises(BadSettings, match="EVENTS_SINK must name a topic") as refused:
+        Settings.from_env({**home, "EVENTS_SINK": "kafka://user:hunter2@broker"})
+    assert "hunter2" not in str(refused.value)
 
 
 def test_every_fault_is_reported_at_once_and_no_secret_with_it(home: dict[str, str]) -> None:

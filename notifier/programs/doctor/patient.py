@@ -73,7 +73,13 @@ def _secrets(settings: Settings) -> list[str]:
         _declared(settings, setting.name) for adapter in ADAPTERS for setting in adapter.settings if setting.is_secret
     ]
     passwords = [text for url in (settings.database_url, settings.redis_url, *declared) for text in _password(url)]
-    others = [settings.secret_key, settings.notifier_admin_password, settings.notifier_producer_key]
+    sink = settings.events_sink and settings.events_sink.credentials
+    others = [
+        settings.secret_key,
+        settings.notifier_admin_password,
+        settings.notifier_producer_key,
+        sink and sink.password,
+    ]
     return sorted(
         {text for text in (*passwords, *keys, *declared, *others) if text and len(text) >= _SHORTEST_SECRET},
         key=len,

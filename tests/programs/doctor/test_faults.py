@@ -22,7 +22,18 @@ from notifier.ground.database import transaction
 from notifier.ground.encryption import KeyRing, Vault
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
-from notifier.models import Address, BulkAction, Delivery, InstallationSecret, Notification, Provider, Submission
+from notifier.ledgers import event_readers
+from notifier.models import (
+    Address,
+    BulkAction,
+    Delivery,
+    Event,
+    EventReader,
+    InstallationSecret,
+    Notification,
+    Provider,
+    Submission,
+)
 from notifier.signals import queueing
 from notifier.signals.queueing import Doorbell
 from tests.programs.doctor.conftest import PASSWORD, Doctor
@@ -500,3 +511,46 @@ def test_the_servers_own_name_and_version_are_told(app: APIFlask, doctor: Doctor
     info = app.extensions["redis"].info()
     name, version = ("Valkey", "valkey_version") if "valkey_version" in info else ("Redis", "redis_version")
     assert ("redis", "ok", f"it is {name} {info[version]}", None) in doctor("redis").findings
+
+
+# ---- the sink of the events -----------------------------------------------------------------------------------------
+
+SINK_URL = f"https://user:{PASSWORD}@collector.example/"
+
+
+def test_a_sink_that_nobody_sends_to_is_a_fault(app: APIFlask, doctor: Doctor) -> None:
+    code, [(what, remedy)] = one(doctor, "events", EVENTS_SINK=SINK_URL)
+    assert (code, what) == (1, "nobody sends events to https://collector.example")
+    assert remedy == "Start one: python -m notifier sink"
+
+
+@pytest.mark.parametrize(
+    ("columns", "age", "level", "what"),
+    [
+        ({}, timedelta(), "ok", "https://collector.example has had all events of more than a minute ago"),
+        ({}, timedelta(minutes=3), "warning", "https://collector.example is 3 minutes behind"),
+        ({}, timedelta(days=2), "warning", "https://collector.example is 48 hours behind"),
+        ({"trouble": "http_401"}, timedelta(), "fault", "https://collector.example does not take events: http_401"),
+        (
+            {"set_aside": 1, "refused": "c0ffee"},
+            timedelta(),
+            "warning",
+            "https://collector.example has refused 1 event for good; the last: evt_c0ffee",
+        ),
+        ({"missed": 1234}, timedelta(), "warning", "1,234 events were deleted before https://collector.example had"),
+    ],
+)
+def test_what_a_sink_has_not_had_is_told(
+    app: APIFlask, doctor: Doctor, columns: dict[str, Any], age: timedelta, level: str, what: str
+) -> None:
+    event_readers.take(event_readers.SINK, "a", lambda _holder: False)
+    with transaction() as session:
+        session.execute(sa.insert(Event), {"kind": "delivery.sent", "at": now() - age, "is_test": False})
+        if columns:
+            session.execute(sa.update(EventReader).values(columns))
+    _, found = one(doctor, "events", level, EVENTS_SINK=SINK_URL)
+    assert [said for said, _ in found if said.startswith(what)] != []
+
+
+def test_without_a_sink_nothing_is_missed(app: APIFlask, doctor: Doctor) -> None:
+    assert one(doctor, "events", "ok") == (0, [("events are sent nowhere (EVENTS_SINK is not set)", None)])

@@ -1,0 +1,87 @@
+"""How far they have come that are sent the event stream, and which process sends: one at a time, by a lease.
+
+Called by `programs.sink`, and by pruning. A position moves only after the receiver has confirmed, and only by the hand
+of the process that has the lease: one that was taken for dead moves nothing. So each event is sent at least once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from notifier.ground import lifeline
+from notifier.ground.clock import now
+from notifier.ground.config import current_settings
+from notifier.ground.database import insert, transaction
+from notifier.ground.extensions import db
+from notifier.models import Event, EventReader
+
+SINK = "sink"  # the reader that EVENTS_SINK names. By another URL it goes on where it was
+LEASE = timedelta(minutes=2)  # longer than a batch may be under way
+
+_reader: sa.Table = EventReader.__table__
+_r = _reader.c
+
+log = structlog.get_logger()
+
+
+def take(name: str, lease: str, is_dead: Callable[[int], bool]) -> "sa.Row[int, int] | None":
+    """Takes or prolongs the lease for the process that calls itself so. → (position, missed); None: another process has
+    it. `is_dead`: whether nobody holds that number of `ground.lifeline` any more.
+    """
+    found = db.session.execute(sa.select(_r.lease, _r.holder, _r.leased_until).where(_r.name == name)).one_or_none()
+    db.session.close()
+    at = now()
+    others = None
+    if found is not None:
+        others = found.lease
+        is_held = others not in (None, lease) and found.leased_until > at
+        if is_held and (found.holder is None or not is_dead(found.holder)):
+            return None
+    with transaction() as session:
+        if found is None:
+            new = {"name": name, "position": 0, "set_aside": 0, "missed": 0}
+            session.execute(insert(_reader).values(new).on_conflict_do_nothing())
+        mine = sa.update(_reader).where(_r.name == name, _r.lease.is_not_distinct_from(others))
+        values = {"lease": lease, "holder": lifeline.number(), "leased_until": at + LEASE}
+        return session.execute(mine.values(values).returning(_r.position, _r.missed)).one_or_none()
+
+
+def advance(name: str, lease: str, position: int, refused: Sequence[str] = ()) -> bool:
+    """The receiver has confirmed everything up to there, but for those events that it refused for good (their cursors).
+    Prolongs the lease; → False: it has been lost, and nothing was stored.
+    """
+    values: dict[str, Any] = {"position": position, "trouble": None, "leased_until": now() + LEASE}
+    if refused:
+        values |= {"set_aside": _r.set_aside + len(refused), "refused": refused[-1]}
+    return _change(name, lease, values)
+
+
+def tell_trouble(name: str, lease: str, code: str) -> bool:
+    """Nothing goes on for now. Prolongs the lease, as `advance` does."""
+    return _change(name, lease, {"trouble": code[:64], "leased_until": now() + LEASE})
+
+
+def let_go(name: str, lease: str) -> None:
+    """Another process may go on at once."""
+    _change(name, lease, {"lease": None, "holder": None, "leased_until": None})
+
+
+def _change(name: str, lease: str, values: Mapping[str, Any]) -> bool:
+    with transaction() as session:
+        mine = sa.update(_reader).where(_r.name == name, _r.lease == lease).values(values)
+        return bool(session.execute(mine).rowcount)  # type: ignore[attr-defined]
+
+
+def miss(pruned: Sequence[int]) -> None:
+    """These events are about to be deleted, inside the caller's transaction: counts them for those who have not had
+    them. (One that is being sent at this moment counts too.)
+    """
+    event = Event.__table__.c
+    unsent = sa.select(sa.func.count()).where(event.id.in_(pruned), event.id > _r.position).scalar_subquery()
+    counted = sa.update(_reader).where(_r.position < max(pruned)).values(missed=_r.missed + unsent)
+    for name, missed in db.session.execute(counted.returning(_r.name, _r.missed)):
+        if current_settings().events_sink is not None:
+            log.warning("events.pruned_unsent", reader=name, missed=missed)

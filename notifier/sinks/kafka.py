@@ -1,0 +1,88 @@
+"""Kafka: one message an event, confirmed by all in-sync replicas.
+
+Imported only where EVENTS_SINK names it: confluent-kafka is an extra (`requirements-kafka.txt`).
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from notifier.ground.sink_urls import KafkaSink
+from notifier.sinks.collector import Away, Line, Refused
+
+_ANSWER_S = 20.0
+_OF_EVENTS = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
+
+# The library speaks of each lost connection; what comes of it is told once, as `sink.away`
+_quiet = logging.getLogger("notifier.kafka")
+_quiet.addHandler(logging.NullHandler())
+_quiet.propagate = False
+
+
+class KafkaCollector:
+    """A `Collector`. After a failure it begins anew with another producer: what the old one has not sent yet must not
+    come after what is sent again.
+    """
+
+    def __init__(self, target: KafkaSink) -> None:
+        self._target = target
+        self._producer: Producer | None = None
+        self._last_error = "no_answer"
+
+    def take(self, lines: Sequence[Line]) -> None:
+        if self._producer is None:
+            self._producer = Producer(self._options(), logger=_quiet)
+        failed: list[KafkaError] = []
+
+        def report(error: KafkaError | None, _message: Any) -> None:
+            if error is not None:
+                failed.append(error)
+
+        try:
+            for line in lines:
+                self._producer.produce(self._target.topic, line.text, line.key, on_delivery=report)
+            unsure = self._producer.flush(_ANSWER_S)
+        except KafkaException as error:
+            failed.append(error.args[0])
+            unsure = 0
+        except BufferError:
+            unsure = len(lines)
+        if failed or unsure:
+            self.close()
+            if failed:
+                code = f"kafka_{failed[0].name().lower().strip('_')}"
+                raise (Refused if all(error.code() in _OF_EVENTS for error in failed) else Away)(code)
+            raise Away(self._last_error)
+
+    def close(self) -> None:
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer.flush(0)
+            self._producer = None
+
+    def _options(self) -> dict[str, Any]:
+        target = self._target
+        options: dict[str, Any] = {
+            "bootstrap.servers": ",".join(target.brokers),
+            "client.id": "notifier",
+            "enable.idempotence": True,  # and so in order
+            "acks": "all",
+            "message.timeout.ms": int(_ANSWER_S * 1000),
+            "compression.type": "lz4",
+            "partitioner": "murmur2_random",  # Java's: their consumers find a key in the same partition
+            "error_cb": self._note,
+        }
+        if target.has_tls:
+            options |= {"security.protocol": "SASL_SSL" if target.credentials else "SSL", "ssl.ca.location": "probe"}
+        if target.credentials:
+            options |= {
+                "sasl.mechanism": target.mechanism,
+                "sasl.username": target.credentials.user,
+                "sasl.password": target.credentials.password,
+            }
+        return options
+
+    def _note(self, error: KafkaError) -> None:
+        self._last_error = f"kafka_{error.name().lower().strip('_')}"
