@@ -1,6 +1,8 @@
 """The shape of the code: floors, circles, and what may be named or read where. All by reading the source."""
 
 import ast
+import copy
+import functools
 import importlib.metadata
 import re
 import sys
@@ -61,10 +63,12 @@ def name_of(file: Path) -> str:
 
 MODULES = modules()
 
+every_node = functools.cache(lambda tree: tuple(ast.walk(tree)))  # the questions below are asked of the same trees
+
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
     """Every module that is imported anywhere, function bodies included, with its line; ours in full."""
-    for node in ast.walk(tree):
+    for node in every_node(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -152,7 +156,7 @@ LOADED_LATE = {"apprise", "requests"}
 
 
 def imports_in_functions(name: str) -> list[str]:
-    functions = [node for node in ast.walk(MODULES[name]) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    functions = [node for node in every_node(MODULES[name]) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     found = [(target, line) for function in functions for target, line in imports(function)]
     return [f"line {line}: {target}" for target, line in found if target.partition(".")[0] not in LOADED_LATE]
 
@@ -177,7 +181,7 @@ def test_no_channel_is_told_apart_by_name_outside_channels() -> None:
 
 def channels_told_apart(name: str) -> list[str]:
     found = []
-    for node in ast.walk(MODULES[name]):
+    for node in every_node(MODULES[name]):
         if isinstance(node, ast.Compare):
             named = {
                 leaf.value
@@ -213,7 +217,7 @@ def providers_named(name: str) -> list[str]:
     own = re.compile(rf"\b({'|'.join(sorted(settings | {setting.lower() for setting in settings}))})\b")
     providers = {adapter.provider for adapter in ADAPTERS} - CHANNEL_NAMES
     found = []
-    for node in ast.walk(MODULES[name]):
+    for node in every_node(MODULES[name]):
         named = node.value if isinstance(node, ast.Constant) else node.attr if isinstance(node, ast.Attribute) else None
         if isinstance(named, str) and own.search(named):
             found.append(f"line {node.lineno}: {named}")
@@ -246,7 +250,7 @@ def test_the_time_is_read_in_one_place() -> None:
 
 
 def readings_of_the_time(name: str) -> list[str]:
-    calls = {ast.unparse(node.func): node.lineno for node in ast.walk(MODULES[name]) if isinstance(node, ast.Call)}
+    calls = {ast.unparse(node.func): node.lineno for node in every_node(MODULES[name]) if isinstance(node, ast.Call)}
     return [
         f"line {line}: {call}" for call, line in calls.items() if ".".join(call.split(".")[-2:]) in CLOCK
     ] + taken_by_name(name, CLOCK)
@@ -254,7 +258,7 @@ def readings_of_the_time(name: str) -> list[str]:
 
 def taken_by_name(name: str, forbidden: set[str]) -> list[str]:
     """`from time import time` would hide the reading from the eye."""
-    froms = [node for node in ast.walk(MODULES[name]) if isinstance(node, ast.ImportFrom)]
+    froms = [node for node in every_node(MODULES[name]) if isinstance(node, ast.ImportFrom)]
     return [
         f"line {node.lineno}: {full}"
         for node in froms
@@ -319,7 +323,7 @@ def last_looks(name: str) -> list[str]:
 def _calls(name: str, functions: set[str]) -> list[str]:
     return [
         f"line {node.lineno}: {ast.unparse(node)}"
-        for node in ast.walk(MODULES[name])
+        for node in every_node(MODULES[name])
         if isinstance(node, ast.Call) and ast.unparse(node.func) in functions
     ]
 
@@ -332,10 +336,10 @@ def hidden_writes(name: str) -> list[str]:
     """UPDATEs of deliveries that set a status, or do not show that they set none: their columns are named in the same
     expression, as keywords, and no dictionary beside them names a status.
     """
-    parents = {child: node for node in ast.walk(MODULES[name]) for child in ast.iter_child_nodes(node)}
+    parents = {child: node for node in every_node(MODULES[name]) for child in ast.iter_child_nodes(node)}
     found = [
         f"line {call.lineno}: UPDATE in {ast.unparse(call)!r}"
-        for call in ast.walk(MODULES[name])
+        for call in every_node(MODULES[name])
         if isinstance(call, ast.Constant) and re.search(r"(?i)\bupdate\s+\W?delivery\b", str(call.value))
     ]
     for call in _statements_on_deliveries(name, "update"):
@@ -354,7 +358,7 @@ def _statements_on_deliveries(name: str, kind: str) -> list[ast.Call]:
     """Calls of `update` or `insert` that are given deliveries, by whatever name the module has for them."""
     assigned = [
         (target, node.value)
-        for node in ast.walk(MODULES[name])
+        for node in every_node(MODULES[name])
         if isinstance(node, ast.Assign | ast.AnnAssign)
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
     ]
@@ -362,7 +366,7 @@ def _statements_on_deliveries(name: str, kind: str) -> list[ast.Call]:
     names |= {ast.unparse(target) for target, value in assigned if value and ast.unparse(value) in names}
     return [
         call
-        for call in ast.walk(MODULES[name])
+        for call in every_node(MODULES[name])
         if isinstance(call, ast.Call)
         and ast.unparse(call.func).split(".")[-1] == kind
         and any(ast.unparse(argument) in names for argument in call.args)
@@ -381,11 +385,11 @@ def assignments_of_a_status(name: str) -> list[str]:
     """`row.status = …`, which the ORM would write. An object sets its own by `self`; rows have no such methods."""
     written = [
         node
-        for node in ast.walk(MODULES[name])
+        for node in every_node(MODULES[name])
         if isinstance(node, ast.Attribute) and node.attr == "status" and isinstance(node.ctx, ast.Store | ast.Del)
     ]
     found = [node for node in written if ast.unparse(node.value) != "self"]
-    knows_deliveries = any(isinstance(node, ast.Name) and node.id == "Delivery" for node in ast.walk(MODULES[name]))
+    knows_deliveries = any(isinstance(node, ast.Name) and node.id == "Delivery" for node in every_node(MODULES[name]))
     return [
         f"line {node.lineno}: {ast.unparse(node)}"
         for node in (*found, *(_calls_of_setattr(name) if knows_deliveries else ()))
@@ -394,7 +398,7 @@ def assignments_of_a_status(name: str) -> list[str]:
 
 def _calls_of_setattr(name: str) -> list[ast.Call]:
     """Those that may set a row's status."""
-    calls = [call for call in ast.walk(MODULES[name]) if isinstance(call, ast.Call)]
+    calls = [call for call in every_node(MODULES[name]) if isinstance(call, ast.Call)]
     return [
         call
         for call in calls
@@ -406,7 +410,9 @@ def _calls_of_setattr(name: str) -> list[ast.Call]:
 
 def inserts_of_deliveries(name: str) -> list[str]:
     made = [
-        call for call in ast.walk(MODULES[name]) if isinstance(call, ast.Call) and ast.unparse(call.func) == "Delivery"
+        call
+        for call in every_node(MODULES[name])
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "Delivery"
     ]
     return [f"line {call.lineno}: {ast.unparse(call)}" for call in (*made, *_statements_on_deliveries(name, "insert"))]
 
@@ -420,25 +426,24 @@ def test_the_environment_is_read_in_one_place() -> None:
 
 def readings_of_the_environment(name: str) -> list[str]:
     named = [
-        node for node in ast.walk(MODULES[name]) if isinstance(node, ast.Attribute) and ast.unparse(node) in ENVIRONMENT
+        node
+        for node in every_node(MODULES[name])
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ENVIRONMENT
     ]
     return [f"line {node.lineno}" for node in named] + taken_by_name(name, ENVIRONMENT)
 
 
 def test_the_green_server_is_named_in_one_file() -> None:
-    files = [*(ROOT / "notifier").rglob("*.py"), *(ROOT / "migrations").rglob("*.py")]
-    naming = {
-        name_of(file)
-        for file in files
-        if any("eventlet" in target for target, _ in imports(ast.parse(file.read_text())))
-    }
-    strings = {
-        name
-        for name, tree in MODULES.items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant) and node.value.value == "eventlet"
-    }
-    assert naming | strings == {"wsgi"}
+    naming = [
+        tree
+        for tree in _everything_that_runs()
+        if any("eventlet" in target for target, _ in imports(tree))
+        or any(
+            isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant) and node.value.value == "eventlet"
+            for node in every_node(tree)
+        )
+    ]
+    assert naming == [MODULES["wsgi"]]
 
 
 def test_create_app_is_short() -> None:
@@ -497,7 +502,7 @@ def required(*files: str) -> set[str]:
 def imported(trees: Iterable[ast.Module]) -> set[str]:
     """The distributions that those modules import something of."""
     roots = {target.split(".")[0] for tree in trees for target, _ in imports(tree)}
-    packages = importlib.metadata.packages_distributions()
+    packages = _packages()
     return {_plain(dist) for root in roots for dist in packages.get(root, [])}
 
 
@@ -567,7 +572,7 @@ def test_a_fixture_of_pytest_flask_is_asked_for_and_not_made_again(name: str) ->
 
 def test_every_import_is_required() -> None:
     text = "\n".join((ROOT / file).read_text().lower() for file in ("requirements.txt", *EXTRAS))
-    packages = importlib.metadata.packages_distributions()
+    packages = _packages()
     roots = (
         {target.split(".")[0] for tree in _everything_that_runs() for target, _ in imports(tree)}
         - set(sys.stdlib_module_names)
@@ -593,12 +598,31 @@ def test_requirements_are_pinned() -> None:
         ] == []
 
 
+@functools.cache
 def _everything_that_runs() -> list[ast.Module]:
     return [*MODULES.values(), *(ast.parse(file.read_text()) for file in (ROOT / "migrations").rglob("*.py"))]
 
 
+@functools.cache
 def _all_tests() -> list[ast.Module]:
-    return [ast.parse(file.read_text()) for file in sorted((ROOT / "tests").rglob("*.py"))]
+    """What of their trees is asked for below: they are twice as many as the modules, and would fill the memory."""
+    return [_outline(ast.parse(file.read_text())) for file in sorted((ROOT / "tests").rglob("*.py"))]
+
+
+def _outline(tree: ast.Module) -> ast.Module:
+    """Every import and every function, without the bodies."""
+    kept: list[ast.stmt] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            kept.append(node)
+        elif isinstance(node, ast.FunctionDef):
+            kept.append(copy.copy(node))
+            kept[-1].body = []
+    return ast.Module(kept, [])
+
+
+# It looks at every file of every package that is installed.
+_packages = functools.cache(importlib.metadata.packages_distributions)
 
 
 def _plain(name: str) -> str:
