@@ -81,6 +81,14 @@ def rows(model: Any, **columns: Any) -> list[Any]:
     return found
 
 
+def forget_plans() -> None:
+    """For a test that stores much: a connection of PostgreSQL goes on checking foreign keys as was best when the tables
+    were as good as empty, which reads them from end to end for every row.
+    """
+    db.session.remove()
+    db.engine.dispose()
+
+
 def row_counts() -> dict[str, int]:
     """Of every table."""
     counts = " UNION ALL ".join(

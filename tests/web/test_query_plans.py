@@ -19,6 +19,7 @@ from notifier.ground.ids import show
 from notifier.models import Delivery, Receipt, Tally
 from notifier.providers import accounts as providers
 from notifier.queries.search import WINDOW
+from tests.stored import forget_plans
 from tests.web.conftest import Visitor
 
 HISTORY, DEAD, TALLIES, USERS = 21_000, 1_000, 9_000, 300
@@ -34,6 +35,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=Tr
 @pytest.fixture
 def much(app: APIFlask) -> Iterator[dict[str, str]]:
     """A history, dead letters and counts of a year. → what stands in the addresses of the pages."""
+    forget_plans()
     producer = keys.create_producer("Shop")
     providers.add("smtp", "smtp", {"SMTP_URL": "smtp://127.0.0.1:2525"})
     rows.add_people("person", USERS)
