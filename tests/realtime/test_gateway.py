@@ -322,7 +322,8 @@ def test_a_connection_ends_with_what_its_token_ends_with(
     )
     cause(producer, key)
     assert asking.ask("sync", {"since": 0})["error"]["code"] == "unauthenticated"
-    assert listening.gone.wait(PATIENCE_S)  # the next check comes by itself
+    socketio.server.namespace_handlers[NAMESPACE].expire()
+    assert listening.gone.wait(PATIENCE_S)
     assert lasting.ask("sync", {"since": 0})["seq"] == 0
     with pytest.raises(Refused, match="unauthenticated"):
         connect(auth={"token": token})
