@@ -73,6 +73,10 @@ def test_only_these_are_mandatory_and_only_these_go_to_admins():
     assert {key for key, entry in TYPES.items() if entry.to_admins} == {"fraud_alert", "delivery_failure"}
 
 
+def test_nothing_is_tracked_unless_somebody_asks_for_it():
+    assert [entry.key for entry in TYPES.values() if entry.tracks_opens or entry.tracks_clicks] == []
+
+
 def test_what_is_neither_mandatory_nor_the_products_own_is_left_out_when_repeated_within_an_hour():
     may_repeat = {key for key, entry in TYPES.items() if entry.is_mandatory or entry.is_internal}
     assert may_repeat == {

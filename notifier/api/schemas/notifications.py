@@ -46,7 +46,7 @@ class ReceiptOut(Answer):
     """What a provider said of a delivery afterwards."""
 
     delivery: str
-    provider: str
+    provider: str = Field(description="The account of the provider; `~tracking`: links and pixel of Notifier's own.")
     status: str = Field(
         description="sent, delivered, opened, clicked, bounced, failed, complained, unsubscribed, stopped or started."
     )

@@ -14,12 +14,11 @@ import structlog
 
 from notifier.channels.receipts import Event
 from notifier.core import lifecycle
-from notifier.core.preferences import from_document
 from notifier.core.tracking import ACCOUNT, DECOY, Hit, verdict
 from notifier.ground.database import UNAVAILABLE, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
-from notifier.models import Delivery, Notification, Preference, User
+from notifier.models import Delivery, Notification, User
 from notifier.pipeline.delivery import receipts
 from notifier.pipeline.delivery.task import Task
 from notifier.words.tracked import Tracked, track
@@ -38,7 +37,6 @@ class Followed:
     status: str
     sent_at: datetime | None
     links: Sequence[str] | None
-    do_not_track: bool
 
     def target(self, number: int) -> str | None:
         links = self.links or ()
@@ -106,33 +104,26 @@ def _store(links: dict[UUID, tuple[str, ...]]) -> None:
 
 def find(delivery_id: UUID) -> Followed | None:
     """None for a delivery that is gone, or whose person has been erased."""
+    names = (Delivery.id, Delivery.channel, Delivery.status, Delivery.sent_at, Delivery.links)
     statement = (
-        sa.select(
-            *(Delivery.id, Delivery.channel, Delivery.status, Delivery.sent_at, Delivery.links),
-            Preference.document,
-        )
+        sa.select(*names)
         .join(Notification, Notification.id == Delivery.notification_id)
         .join(User, User.id == Notification.user_id)
-        .outerjoin(Preference, Preference.user_id == User.id)
         .where(Delivery.id == delivery_id, Notification.data.is_not(None))  # erasing takes the data away
     )
     row = db.session.execute(statement).first()
-    if row is None:
-        return None
-    choices = from_document(row.document or {})
-    return Followed(row.id, row.channel, row.status, row.sent_at, row.links, choices.do_not_track)
+    return None if row is None else Followed(*row)
 
 
 def note(
     followed: Followed, kind: Literal["opened", "clicked"], number: int | None, asked: Asked, at: datetime
 ) -> None:
-    """Takes in a hit on the pixel, or on the link of that number. Raises one of UNAVAILABLE.
+    """Takes in a hit on the pixel, or on the link of that number; `receipts` passes over those of people who refused to
+    be tracked. Raises one of UNAVAILABLE.
 
     The first hit of each link and verdict is kept: what follows them says nothing new. Hits on the decoy are kept for
     each minute, since they speak of those around them.
     """
-    if followed.do_not_track:
-        return
     by = verdict(Hit(kind, asked.method, asked.headers, followed.since_sent(at), number, asked.is_crawler))
     if by is None:
         return

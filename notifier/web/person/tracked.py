@@ -7,8 +7,10 @@ cookie is read or set.
 
 import base64
 from functools import lru_cache
+from typing import Any
 
-from crawleruseragents import is_crawler
+import re2  # type: ignore[import-untyped]
+from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 from flask import Response, make_response, redirect, request
 from flask.typing import ResponseReturnValue
 
@@ -26,7 +28,6 @@ _DOT = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA
 _GONE = Words(
     "This link no longer works", "The message that it came with is too old, or the link is incomplete. Open it again."
 )
-_LONGEST_AGENT = 400  # characters that are compared with the known ones
 
 
 @pages.get("/t/<token>")
@@ -66,9 +67,16 @@ def _dot() -> Response:
 
 def _asked() -> Asked:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return Asked(request.method, headers, _is_known(headers.get("user-agent", "")[:_LONGEST_AGENT]))
+    return Asked(request.method, headers, bool(_crawlers().Match(headers.get("user-agent", ""))))
 
 
-@lru_cache(maxsize=1024)  # a millisecond each
-def _is_known(agent: str) -> bool:
-    return bool(is_crawler(agent))
+@lru_cache(maxsize=1)
+def _crawlers() -> Any:
+    """The library's list, without its matching: with Python's `re` that takes a millisecond, and 50 for an agent that
+    is made for it.
+    """
+    patterns = re2.Set.SearchSet()
+    for crawler in CRAWLER_USER_AGENTS_DATA:
+        patterns.Add(crawler["pattern"])
+    patterns.Compile()
+    return patterns
