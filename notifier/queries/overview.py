@@ -62,7 +62,7 @@ def overview() -> Overview:
 
 
 def held_back() -> dict[str, int]:
-    """Queue → how many deliveries are due and wait: for their turn (`upkeep.pacing`), or for the end of an outage
+    """Queue → how many deliveries are due and wait: for their turn (`planning.pacing`), or for the end of an outage
     (`delivery.outages`).
     """
     delivery = Delivery.__table__.c

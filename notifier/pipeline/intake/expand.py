@@ -2,7 +2,8 @@
 
 Run by workers (`notifier.jobs.expand`), CHUNK recipients at a time. In-app items are rendered first; then one
 transaction, with the submission's row locked, stores the chunk and takes its recipients off the list. Run twice, or
-killed half-way, it stores each notification once, and continues where it stopped.
+killed half-way, it stores each notification once, and continues where it stopped. As many deliveries are queued as
+their queues have room for; the others wait in the database, as in a large release (`planning.pacing`).
 """
 
 from collections.abc import Sequence
@@ -15,11 +16,12 @@ import structlog
 from notifier.catalogue.known import load_types
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import retried, transaction
-from notifier.ground.extensions import db, redis_store
+from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import Submission
 from notifier.people.person import Given, as_given, load_people, reader_as_given, recall_readers
 from notifier.pipeline.intake.accept import EXPAND_GRACE
+from notifier.pipeline.planning import pacing
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
 from notifier.pipeline.planning.orders import Order, Target
 from notifier.pipeline.planning.store import Stored, announce, store
@@ -78,16 +80,17 @@ def next_chunk(submission_id: UUID) -> Chunk | None:
 @retried
 def store_chunk(chunk: Chunk) -> Stored | None:
     """One transaction. → the signals for `announce`; None, and nothing has changed, if this chunk is stored already.
+    Redis is asked before it, so that a Redis that hangs is waited for outside.
 
     Of two workers with one chunk the second waits for the first, and sees it done.
     """
-    redis_store.look()
+    room = pacing.room()
     with transaction() as session:
         row = session.get(Submission, chunk.submission_id, with_for_update=True, populate_existing=True)
         if row is None or row.status != "expanding" or row.expanded != chunk.done:
             return None
         now = clock_now()
-        stored = store(_targets(row, chunk), now, chunk.words)
+        stored = store(_targets(row, chunk), now, chunk.words, room)
         row.expanded += len(chunk.recipients)
         left = row.body["recipients"][len(chunk.recipients) :]
         # Finished recipients are taken off the list, so that a worker of a release without chunks can continue, too.

@@ -22,7 +22,7 @@ from notifier.ground.extensions import db
 from notifier.ledgers import caps, digests, events, tallies
 from notifier.ledgers.digests import Entry
 from notifier.models import Delivery, Notification
-from notifier.pipeline.planning import replacing
+from notifier.pipeline.planning import pacing, replacing
 from notifier.pipeline.planning.beforehand import Beforehand
 from notifier.pipeline.planning.decide import Decided, decide
 from notifier.pipeline.planning.drafts import DeliveryDraft, drafts_of
@@ -53,9 +53,11 @@ class Stored:
     inbox_changes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
-def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored:
+def store(
+    targets: Sequence[Target], now: datetime, words: Beforehand, room: Mapping[pacing.Lane, int] | None = None
+) -> Stored:
     """Inside the caller's transaction. An item to be shown at once whose text is missing waits, and the scheduler shows
-    it a moment later.
+    it a moment later. So do deliveries for which there is no `room` in their queue (`pacing.room`); None: for all.
 
     The number of statements does not depend on the number of targets.
     """
@@ -94,6 +96,8 @@ def store(targets: Sequence[Target], now: datetime, words: Beforehand) -> Stored
     for summary in stored.summaries:
         if summary["facts"].routing != ALL:
             _take_steps(summary["facts"], summary["drafts"], now)
+    if room is not None:
+        _hold_back(drafts, room, now)
     stored.doorbells = [Doorbell.of(draft) for draft in drafts if draft.status == lifecycle.QUEUED]
     if notifications:
         db.session.execute(sa.insert(_notifications), notifications)
@@ -172,6 +176,17 @@ def _take_steps(facts: Facts, drafts: Sequence[DeliveryDraft], now: datetime) ->
         elif draft.id in move.turns:
             status, columns = begun(draft, facts, move.turns[draft.id], now)
             draft.become(status, **columns)
+
+
+def _hold_back(drafts: Iterable[DeliveryDraft], room: Mapping[pacing.Lane, int], now: datetime) -> None:
+    """Leaves `waiting`, and due, the deliveries that do not fit into their queues. Urgent ones always fit."""
+    left = dict(room)
+    for draft in drafts:
+        if draft.status == lifecycle.QUEUED and draft.priority != pacing.URGENT:
+            lane = (draft.channel, draft.priority)
+            left[lane] -= 1
+            if left[lane] < 0:
+                draft.become(lifecycle.WAITING, due_at=now, wake_at=now)
 
 
 def _showing(target: Target, draft: DeliveryDraft, place: Place | None, words: Beforehand) -> Showing:

@@ -28,14 +28,13 @@ from notifier.ledgers.moves import Move, move, move_each
 from notifier.models import Delivery, EventType, IdempotencyKey, Notification
 from notifier.people.person import Person, as_given, load_people, reader_as_given, recall_readers
 from notifier.pipeline.delivery import outages
-from notifier.pipeline.planning import last_look, replacing
+from notifier.pipeline.planning import last_look, pacing, replacing
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
 from notifier.pipeline.planning.last_look import Behind, Drop
 from notifier.pipeline.planning.replacing import Place
 from notifier.pipeline.planning.routing import follow, read_already, rivals
 from notifier.pipeline.planning.show import Fate, Showing, left_out, show
 from notifier.pipeline.planning.store import Stored, announce
-from notifier.pipeline.upkeep import pacing
 from notifier.providers import pausing
 from notifier.signals.queueing import DOORBELL_GRACE, Doorbell
 from notifier.words.compose import Wanted

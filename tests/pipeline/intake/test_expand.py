@@ -21,7 +21,9 @@ from notifier.ground.ids import parse
 from notifier.models import InboxItem, Notification, Submission
 from notifier.people import profiles
 from notifier.pipeline.intake.expand import CHUNK, expand, next_chunk, store_chunk
-from notifier.pipeline.upkeep import lost
+from notifier.pipeline.planning import pacing
+from notifier.pipeline.upkeep import due, lost
+from notifier.queries.overview import held_back
 from notifier.signals.queueing import EXPAND_QUEUE, queue
 from tests.stored import row_counts, rows
 
@@ -191,3 +193,35 @@ def test_what_is_left_to_do_is_all_that_its_row_lists(large: Submission) -> None
     store_chunk(chunk)
     [row] = rows(Submission)
     assert row.body["recipients"] == CROWD[CHUNK:]
+
+
+@pytest.mark.parametrize(("priority", "held"), [("low", 201), ("urgent", 0)])
+def test_an_expansion_fills_a_queue_as_far_as_a_release_does_and_the_rest_is_released(
+    app: APIFlask, submit: Submit, priority: str, held: int
+) -> None:
+    line = queue(f"email.{priority}")
+    before = pacing.MOST_IN_LINE - (len(CROWD) - 201)
+    redis_store.client.rpush(line.key, *(f"dlv_{n}" for n in range(before)))
+    submit(*_with_mail(CROWD), channels=("email", "inapp"), priority=priority)
+    [large] = rows(Submission)
+
+    expand(large.id)
+
+    assert (line.count, sum(held_back().values())) == (before + len(CROWD) - held, held)
+    assert len(rows(InboxItem)) == len(CROWD), "what needs no queue is there at once"
+    redis_store.client.delete(line.key)
+    due.ring_due()
+    assert (line.count, held_back()) == (held, {})
+
+
+def _with_mail(users: list[str]) -> list[InlineRecipient]:
+    return [InlineRecipient(user_id, {"name": "U", "email": f"{user_id}@example.test"}) for user_id in users]
+
+
+def test_an_expansion_while_redis_is_away_leaves_all_to_be_released(
+    app: APIFlask, submit: Submit, redis_away: None
+) -> None:
+    submit(*_with_mail(CROWD), channels=("email",))
+    [large] = rows(Submission)
+    expand(large.id)
+    assert sum(held_back().values()) == len(CROWD)

@@ -16,7 +16,8 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import new_id
 from notifier.models import Delivery, InboxItem
-from notifier.pipeline.upkeep import due, pacing
+from notifier.pipeline.planning import pacing
+from notifier.pipeline.upkeep import due
 from notifier.queries.overview import held_back
 from notifier.signals.queueing import queue
 from tests.stored import rows, store_newsletter

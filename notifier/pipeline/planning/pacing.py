@@ -1,7 +1,8 @@
-"""Releases deliveries that come due all at once in parts: 100,000 newsletters at 07:00 delay nobody else.
+"""Lets out in parts what comes due or is expanded all at once: 100,000 newsletters at 07:00 delay nobody else.
 
 A queue in Redis is filled up to MOST_IN_LINE jobs; further deliveries stay in the database, `waiting` and due, and
-follow as workers empty the queue. Called by `upkeep.due`; `queries.overview` and a metric show the number held back.
+follow as workers empty the queue. Called by `upkeep.due` and `intake.expand`; `queries.overview` and a metric show the
+number held back.
 """
 
 from collections.abc import Mapping
