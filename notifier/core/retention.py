@@ -1,4 +1,4 @@
-"""How long what may be forgotten is kept (RETENTION): `events 14d`, parts separated by commas."""
+"""How long what may be forgotten is kept (RETENTION): `events 14d, captures 30d`."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 Retention = Mapping[str, timedelta]
 
-DEFAULT_RETENTION: Retention = {"events": timedelta(days=14)}
+DEFAULT_RETENTION: Retention = {"events": timedelta(days=14), "captures": timedelta(days=30)}
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _SPAN = re.compile(r"([1-9][0-9]{0,4})([hdw])", re.ASCII)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import datetime
 from uuid import UUID
 
 import uuid_utils.compat as uuid_utils
@@ -11,6 +12,11 @@ from notifier.core.errors import Rejected
 
 def new_id() -> UUID:
     return uuid_utils.uuid7()
+
+
+def first_at(at: datetime) -> UUID:
+    """Keys that are made at that time or later are not less than this; earlier ones are."""
+    return UUID(int=int(at.timestamp() * 1000) << 80)
 
 
 def show(kind: str, key: UUID) -> str:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from notifier.core import lifecycle
 from notifier.core.limits import LIMITED
 from notifier.ground.extensions import db
+from notifier.ground.ids import first_at
 from notifier.ledgers.caps_in_redis import KEPT, CapSet, member_of, ms_of
 from notifier.models import Delivery, EventType, Notification
 
@@ -31,7 +32,7 @@ def tell(numbers: Mapping[CapSet, int], now: datetime) -> dict[int, list[tuple[i
     oldest = now - KEPT
     theirs = _LIMITED.where(Notification.user_id.in_({user_id for _, _, user_id in numbers}))
     # Each by an index of its own, so that earlier notifications are not read. Keys begin with the time.
-    recent = theirs.where(Notification.id >= UUID(int=ms_of(oldest) << 80), Notification.created_at > oldest)
+    recent = theirs.where(Notification.id >= first_at(oldest), Notification.created_at > oldest)
     scheduled = theirs.where(Notification.send_at > oldest)
     told: dict[int, list[tuple[int, str]]] = {number: [] for number in numbers.values()}
     for set_, rows in _as_counted(db.session.execute(sa.union(recent, scheduled))).items():

@@ -90,6 +90,7 @@ def tasks(name: str) -> list[Task]:
         Task("lay_ghosts", ghosts.Ghosts().lay, 5.0),
         Task("wake_snoozed", lambda: marks.wake_snoozed(now()), 2.0),
         Task("prune", due.prune, 3600.0),
+        Task("prune_captures", due.prune_captures, 3600.0),
         Task("prune_sign_in_links", sign_in.prune, 3600.0),
         Task("prune_sessions", sessions.prune, 3600.0),
         Task("prune_invitations", invitations.prune, 3600.0),

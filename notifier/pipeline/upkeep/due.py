@@ -21,11 +21,13 @@ from notifier.core.message import Content
 from notifier.core.routing import FALLBACK, PAUSED
 from notifier.ground import database
 from notifier.ground.clock import now as clock_now
+from notifier.ground.config import current_settings
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
+from notifier.ground.ids import first_at
 from notifier.ledgers import tallies
 from notifier.ledgers.moves import Move, move, move_each
-from notifier.models import Delivery, EventType, IdempotencyKey, Notification
+from notifier.models import Capture, Delivery, EventType, IdempotencyKey, Notification
 from notifier.people.person import Person, as_given, load_people, reader_as_given, recall_readers
 from notifier.pipeline.delivery import outages
 from notifier.pipeline.planning import last_look, pacing, replacing
@@ -222,6 +224,14 @@ def _showing(
 def prune() -> int:
     """Deletes idempotency keys older than a day; → how many."""
     return database.prune(IdempotencyKey.__table__, IdempotencyKey.created_at < clock_now() - _IDEMPOTENCY_KEPT)
+
+
+def prune_captures() -> int:
+    """Deletes captured messages that are older than `RETENTION` says; → how many. Their keys are in the order of time,
+    so only old ones are read.
+    """
+    oldest = clock_now() - current_settings().retention["captures"]
+    return database.prune(Capture.__table__, Capture.id < first_at(oldest), Capture.at < oldest)
 
 
 def awake(status: str, at: Any) -> sa.Select[Delivery]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -15,8 +16,8 @@ from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import redis_store
-from notifier.ground.ids import show
-from notifier.models import Attempt, Delivery, IdempotencyKey, InboxItem, Notification, Submission
+from notifier.ground.ids import first_at, show
+from notifier.models import Attempt, Capture, Delivery, IdempotencyKey, InboxItem, Notification, Submission
 from notifier.people import preferences
 from notifier.pipeline.delivery.claim import claim
 from notifier.pipeline.upkeep import due, lapsed, lost
@@ -306,6 +307,20 @@ def test_a_submission_whose_doorbell_was_lost_is_expanded_all_the_same(app: APIF
         session.execute(sa.update(Submission).values(wake_at=now()))
     assert lost.ring_expansions() == 1
     assert len(queue("expand.low").job_ids) == 1
+
+
+def test_captures_are_kept_as_long_as_is_said(app: APIFlask, submit: Submit) -> None:
+    at = now()
+    submit(ERIN)
+    [delivery, *_] = rows(Delivery)
+    with transaction() as session:
+        for age, channel in ((timedelta(days=30, minutes=1), "old"), (timedelta(days=29), "young")):
+            capture = {"delivery_id": delivery.id, "user_id": "erin", "channel": channel, "content": {}}
+            values = {"id": UUID(int=first_at(at - age).int + 1), "at": at - age, **capture}
+            session.execute(sa.insert(Capture.__table__), values)
+
+    assert due.prune_captures() == 1
+    assert [row.channel for row in rows(Capture)] == ["young"]
 
 
 def test_idempotency_keys_are_kept_for_a_day(app: APIFlask, submit: Submit) -> None:
