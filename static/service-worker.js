@@ -2,6 +2,7 @@
 // The payload is that of notifier/channels/adapters/webpush_vapid.py; it is data of others, so only web addresses are followed.
 
 const HOME = "/inbox";
+const OPENED = "/api/v1/inbox/opened";
 
 function read(event) {
   try {
@@ -24,8 +25,8 @@ self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
 
 self.addEventListener("push", (event) => {
-  const { title, body, image, tag, url } = read(event);
-  const options = { body: body || "", tag: tag || "", icon: "/static/favicon.svg", data: { url } };
+  const { title, body, image, tag, url, delivery } = read(event);
+  const options = { body: body || "", tag: tag || "", icon: "/static/favicon.svg", data: { url, delivery } };
   const picture = image && webAddress(image);
   if (picture) options.image = picture;
   event.waitUntil(self.registration.showNotification(title || "You have a new notification", options));
@@ -37,8 +38,15 @@ async function open(url) {
   return there ? there.focus() : self.clients.openWindow(url);
 }
 
+// Nobody is shown a failure: somebody may have signed out since.
+async function tellOpened(delivery) {
+  const headers = { "Content-Type": "application/json" };
+  await fetch(OPENED, { method: "POST", headers, body: JSON.stringify({ ids: [delivery] }) }).catch(() => null);
+}
+
 self.addEventListener("notificationclick", (event) => {
   event.notification.close();
-  const given = event.notification.data?.url;
-  event.waitUntil(open((given && webAddress(given)) || webAddress(HOME)));
+  const { url, delivery } = event.notification.data ?? {};
+  const opening = open((url && webAddress(url)) || webAddress(HOME));
+  event.waitUntil(Promise.all([opening, delivery && tellOpened(delivery)]));
 });

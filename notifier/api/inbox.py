@@ -2,8 +2,8 @@
 (`Bearer <user token>`).
 
 Browsers send a cookie along with any page's request, so writes by cookie need the CSRF token, and answers to them stay
-on our own origin. A token is sent on purpose only: it needs no CSRF token, and may come from every site that its
-producer allows.
+on our own origin. (The service worker has no page to take that token from: its one call must name our own origin.) A
+token is sent on purpose only: it needs no CSRF token, and may come from every site that its producer allows.
 """
 
 from flask import Response, g, jsonify, request
@@ -22,6 +22,7 @@ from notifier.api.schemas.inbox import (
     InboxPage,
     ListQuery,
     MarkedOut,
+    OpenedIn,
     SeenIn,
     SnoozeIn,
     WhyOut,
@@ -31,8 +32,9 @@ from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import MAX_AHEAD
 from notifier.ground import tokens
 from notifier.ground.clock import now
-from notifier.ground.ids import parse
+from notifier.ground.ids import parse, parse_many
 from notifier.inbox import marks
+from notifier.pipeline.delivery import device_opens
 from notifier.queries import inbox as questions
 from notifier.queries import valid_tokens
 from notifier.queries import why as reasons
@@ -58,12 +60,17 @@ def _find_person() -> None:
         return
     if not current_user.is_authenticated:
         raise Rejected("unauthenticated", "sign in, or send a user's token as 'Authorization: Bearer <token>'")
-    if request.method != "GET":
+    if request.method != "GET" and not _is_our_worker(origin):
         try:
             validate_csrf(request.headers.get("X-CSRFToken"))
         except ValidationError as error:
             raise Rejected("csrf_failed", f"writes by cookie need X-CSRFToken: {error}") from None
     g.person = current_user.user_id
+
+
+def _is_our_worker(origin: str | None) -> bool:
+    is_its_call = request.endpoint == f"{bp.name}.opened"
+    return is_its_call and origin is not None and origins.is_ours(origin, request.host_url)
 
 
 def _owner(token: str, origin: str | None) -> str:
@@ -191,6 +198,21 @@ def snooze(json_data: SnoozeIn) -> Response:
             "validation_failed", "the request is not valid: /until: until must be within the coming year", (fault,)
         )
     return jsonify(marks.snooze(g.person, json_data.chosen("snoozed" if until is None else "all"), until))
+
+
+@bp.post("/opened")
+@person
+@bp.input(OpenedIn)
+@bp.output(CountsOut)
+def opened(json_data: OpenedIn) -> Response:
+    """Tell that pushed messages were opened
+
+    For apps and browsers, when the person has tapped what was pushed: it counts as opened by a person, and its item in
+    the inbox as read, unless the person refuses to be tracked. A repeat changes nothing. The session cookie is enough
+    for a call that names our own origin.
+    """
+    device_opens.note(g.person, parse_many("dlv", json_data.ids))
+    return jsonify(questions.counts(g.person))
 
 
 @bp.get("/<item_id>/why")

@@ -7,6 +7,7 @@ They come late, twice, and in any order; none moves a status back. `pipeline.del
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from notifier.core.lifecycle import (
     BOUNCED,
@@ -20,7 +21,8 @@ from notifier.core.lifecycle import (
     may_move,
 )
 
-PERSON = "person"  # somebody has read it, and need not be reminded: more than counting as opened
+DEVICE = "~device"  # who speaks when a person's own app or browser tells; no account of a provider has that name
+PERSON: Final = "person"  # somebody has read it, and need not be reminded: more than counting as opened
 MACHINE = "machine"  # a mail scanner, or a phone that fetches images by itself: nobody has read anything
 BOUNCE, COMPLAINT, UNSUBSCRIBE, STOP, START = "bounced", "complained", "unsubscribed", "stopped", "started"
 BY_ADDRESS = (STOP, START)  # they need no message: the address says whom they are about

@@ -18,7 +18,7 @@ from notifier.channels.serving import mask
 from notifier.core.errors import Rejected
 from notifier.core.explain import sentence, story, unpacked
 from notifier.core.masking import masked
-from notifier.core.receipts import MACHINE
+from notifier.core.receipts import DEVICE, MACHINE
 from notifier.core.tracking import ACCOUNT, DECOY
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
@@ -229,6 +229,8 @@ def receipts_of(ids: Collection[UUID]) -> list[Receipt]:
 
 
 def _told(receipt: Receipt) -> str:
+    if receipt.provider == DEVICE:
+        return f"Opened on the device{_by(receipt)}"
     if receipt.provider != ACCOUNT:
         return f"Receipt from {receipt.provider}: {receipt.status}{_by(receipt)}"
     number = (receipt.detail or {}).get("link")

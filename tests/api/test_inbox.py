@@ -24,7 +24,7 @@ from tests.conftest import subject_of
 
 INBOX = "/api/v1/inbox"
 READS = (INBOX, f"{INBOX}/changes?since=0")
-WRITES = tuple(f"{INBOX}/{mark}" for mark in ("seen", "read", "unread", "archive", "unarchive", "snooze"))
+WRITES = tuple(f"{INBOX}/{mark}" for mark in ("seen", "read", "unread", "archive", "unarchive", "snooze", "opened"))
 
 
 class Person:
@@ -169,6 +169,24 @@ def test_a_write_by_token_needs_no_csrf_token(arrive: Any, by_token: Any, path: 
     body = {"ids": [show("dlv", key)]} | ({"until": None} if path.endswith("snooze") else {})
     person = by_token("alice")
     assert person.client.post(path, json=body, headers=person.headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "origin", "status"),
+    [
+        ("opened", "http://localhost", 200),
+        ("opened", "https://evil.test", 403),
+        ("opened", "null", 403),
+        ("opened", None, 403),
+        ("read", "http://localhost", 403),
+    ],
+)
+def test_our_service_worker_has_no_csrf_token_and_needs_none_for_its_one_call(
+    arrive: Any, signed_in: Any, path: str, origin: str | None, status: int
+) -> None:
+    arrive("alice")
+    headers = {"Origin": origin} if origin else {}
+    assert signed_in("alice").post(f"{INBOX}/{path}", json={"ids": []}, headers=headers).status_code == status
 
 
 # --- from where

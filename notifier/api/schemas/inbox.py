@@ -58,6 +58,10 @@ class SeenIn(ChosenIn):
         return self
 
 
+class OpenedIn(Body):
+    ids: Ids = Field(description="Of deliveries, as a push carries them (`notification.delivery`). Others are ignored.")
+
+
 class SnoozeIn(ChosenIn):
     until: Time | None = Field(description="Within the coming year; null brings the items back.")
 

@@ -179,6 +179,7 @@ def _payload(message: Message) -> bytes:
             "url": content.action_url,
             "image": content.image,
             "tag": message.collapse_key or message.delivery_id,
+            "delivery": message.delivery_id,
         }
     )
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.core import lifecycle
-from notifier.core.receipts import BY_ADDRESS
+from notifier.core.receipts import BY_ADDRESS, DEVICE
 from notifier.core.tracking import ACCOUNT, SETTLED_AFTER
 from notifier.ground.extensions import db
 from notifier.models import Attempt, Delivery, Notification, Preference, Receipt
@@ -21,6 +21,8 @@ from notifier.pipeline.delivery.task import LEASE_LAPSED
 
 _FIRST_LOOK = timedelta(seconds=2)
 _LOOKED_FOR = timedelta(days=1)  # then only a record or a lapsed lease finds it
+
+_OURS = (ACCOUNT, DEVICE)  # a signed token names the delivery; or it was looked up among the person's own
 
 _receipts: sa.Table = Receipt.__table__
 _deliveries: sa.Table = Delivery.__table__
@@ -75,7 +77,7 @@ class Found:
         died was sending.
         """
         return (
-            word.provider == ACCOUNT  # its tokens are signed, and name the delivery
+            word.provider in _OURS
             or delivery.provider == word.provider
             or word.provider in self.accounts.get(delivery.id, ())
             or (delivery.id in self.lapsed and delivery.channel == word.channel)
@@ -104,7 +106,7 @@ def match(words: Collection[Word]) -> Found:
     unsure = {
         row.id
         for word in words
-        if (row := found.delivery_of(word)) is not None and word.provider not in (row.provider, ACCOUNT)
+        if (row := found.delivery_of(word)) is not None and word.provider not in (row.provider, *_OURS)
     }
     if unsure:
         tried = sa.select(Attempt.delivery_id, Attempt.provider, Attempt.code).where(Attempt.delivery_id.in_(unsure))

@@ -11,6 +11,7 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from notifier.core.submission import InlineRecipient
+from notifier.ground import tokens
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -18,9 +19,10 @@ from notifier.ground.ids import show
 from notifier.inbox import marks
 from notifier.inbox.marks import Chosen
 from notifier.models import Delivery, Event, InboxItem, InboxState, Receipt, Tally
-from notifier.people import preferences
+from notifier.people import addresses, preferences
 from notifier.pipeline.delivery.deliver import deliver
 from tests.acme import Server, event, tell
+from tests.conftest import subject_of
 from tests.stored import deliveries, rows, sent_statements
 
 Submit = Callable[..., Any]
@@ -318,4 +320,65 @@ def test_a_call_that_tells_of_nothing_else_is_answered_as_ever(submit: Submit, c
     refuse()
     [mail] = mailed(submit)
     assert tell(client, opened(mail)).status_code == 200
+    assert rows(Receipt) == []
+
+
+# ---- what was pushed
+
+
+def pushed(submit: Submit, user_id: str = "alice", **fields: Any) -> Delivery:
+    addresses.add_given(user_id, "push", f"device-token-of-{user_id}", label=None)
+    known = {row.id for row in deliveries()}
+    submit(user_id, channels=("inapp", "push"), **fields)
+    deliver([row.id for row in deliveries(status="queued") if row.id not in known])
+    [row] = [row for row in deliveries(channel="push") if row.id not in known]
+    return row
+
+
+def by_token(client: FlaskClient, user_id: str, *ids: str) -> Any:
+    token, _ = tokens.sign_user_token(subject_of(user_id), 60)
+    return client.post("/api/v1/inbox/opened", json={"ids": ids}, headers={"Authorization": f"Bearer {token}"})
+
+
+def test_a_push_that_was_tapped_was_opened_by_a_person(submit: Submit, client: FlaskClient) -> None:
+    row = pushed(submit)
+    for _ in range(2):
+        answer = by_token(client, "alice", show("dlv", row.id), show("dlv", row.id))
+        assert (answer.status_code, answer.json) == (200, {"unread": 0, "unseen": 0, "seq": 2})
+    assert {d.channel: d.status for d in deliveries()} == {"inapp": "delivered", "push": "opened"}
+    assert [(r.delivery_id, r.status, r.by) for r in rows(Receipt)] == [(row.id, "opened", "person")]
+    assert [e.kind for e in rows(Event) if e.kind in ("delivery.opened", "inbox.read")] == [
+        "delivery.opened",
+        "inbox.read",
+    ]
+    assert [(t.channel, t.count) for t in rows(Tally, event="opened")] == [("push", 1)]
+
+
+def test_only_what_was_pushed_to_oneself_can_be_told_as_opened(submit: Submit, client: FlaskClient) -> None:
+    his = pushed(submit, "bob")
+    [mail] = mailed(submit)
+    [item] = deliveries(channel="inapp", notification_id=mail.notification_id)
+    ids = [show("dlv", row.id) for row in (his, mail, item)]
+    assert by_token(client, "alice", *ids, "dlv_" + "0" * 32, "ntf_x", "nonsense").status_code == 200
+    assert rows(Receipt) == []
+    assert {row.status for row in deliveries()} <= {"delivered", "sent"}
+
+
+def test_a_producers_key_cannot_open_anything(submit: Submit, api: Any) -> None:
+    row = pushed(submit)
+    assert api.post("/api/v1/inbox/opened", {"ids": [show("dlv", row.id)]}).status_code == 403
+    assert rows(Receipt) == []
+
+
+@pytest.mark.parametrize("body", [{}, {"ids": None}, {"ids": ["x"] * 1001}, {"ids": [1]}, {"all": True}])
+def test_what_names_nothing_is_refused(app: APIFlask, client: FlaskClient, body: dict[str, Any]) -> None:
+    token, _ = tokens.sign_user_token(subject_of("alice"), 60)
+    answer = client.post("/api/v1/inbox/opened", json=body, headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 422
+
+
+def test_nor_is_a_tap_recorded_of_whoever_refuses(submit: Submit, client: FlaskClient) -> None:
+    row = pushed(submit)
+    refuse()
+    assert by_token(client, "alice", show("dlv", row.id)).json["unread"] == 1
     assert rows(Receipt) == []
