@@ -159,19 +159,22 @@ SUBMISSIONS: dict[str, tuple[Any, set[tuple[str, str]]]] = {
 }
 
 
-@pytest.mark.parametrize("case", SUBMISSIONS)
 def test_a_bad_submission_is_a_422_that_names_every_fault_and_stores_nothing(
-    api: Any, cast: Any, count_rows: Callable[[], Any], case: str
+    api: Any, cast: Any, count_rows: Callable[[], Any], subtests: pytest.Subtests
 ) -> None:
-    body, faults = SUBMISSIONS[case]
-    before = count_rows()
+    for case, (body, faults) in SUBMISSIONS.items():
+        with subtests.test(case=case):
+            before = count_rows()
 
-    response = api.post(SUBMIT, data=json.dumps(body), content_type="application/json")
+            response = api.post(SUBMIT, data=json.dumps(body), content_type="application/json")
 
-    assert (response.status_code, response.content_type) == (422, "application/problem+json")
-    assert {(fault["pointer"], fault["code"]) for fault in response.json["errors"]} == faults
-    assert response.json.keys() == {"type", "title", "status", "detail", "instance", "code", "errors", "request_id"}
-    assert count_rows() == before
+            assert (response.status_code, response.content_type) == (422, "application/problem+json")
+            assert {(fault["pointer"], fault["code"]) for fault in response.json["errors"]} == faults
+            assert response.json.keys() == PROBLEM
+            assert count_rows() == before
+
+
+PROBLEM = {"type", "title", "status", "detail", "instance", "code", "errors", "request_id"}
 
 
 MALFORMED = {

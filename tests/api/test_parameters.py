@@ -126,28 +126,29 @@ def test_without_a_rehearsal_the_same_bodies_are_taken(open_call: Any, path: str
     assert open_call("POST", f"{path}?dry_run=false", "producer", SUBMITTING[path]).status_code in (201, 202)
 
 
+MISTAKEN = {
+    "dry_run=true&dry_run=false": "/dry_run",
+    "dry_run=yes": "/dry_run",
+    "dry_run=": "/dry_run",
+    "dryRun=true": "/dryRun",
+    "dry_run=true&verbose": "/verbose",
+    "dry%72un=true&a~/b=1": "/dryrun",
+}
+
+
 @pytest.mark.parametrize("path", SUBMITTING)
-@pytest.mark.parametrize(
-    ("query", "pointer"),
-    {
-        "dry_run=true&dry_run=false": "/dry_run",
-        "dry_run=yes": "/dry_run",
-        "dry_run=": "/dry_run",
-        "dryRun=true": "/dryRun",
-        "dry_run=true&verbose": "/verbose",
-        "dry%72un=true&a~/b=1": "/dryrun",
-    }.items(),
-)
 def test_what_only_looks_like_a_rehearsal_is_refused_and_sends_nothing(
-    app: APIFlask, open_call: Any, ear: Ear, path: str, query: str, pointer: str
+    app: APIFlask, open_call: Any, ear: Ear, path: str, subtests: pytest.Subtests
 ) -> None:
     open_call("GET", "/api/v1/types", "producer")
-    before = everything(app, ear)
+    for query, pointer in MISTAKEN.items():
+        with subtests.test(query=query):
+            before = everything(app, ear)
 
-    response = open_call("POST", f"{path}?{query}", "producer", SUBMITTING[path])
+            response = open_call("POST", f"{path}?{query}", "producer", SUBMITTING[path])
 
-    assert (response.status_code, response.json["errors"][0]["pointer"]) == (422, pointer)
-    assert everything(app, ear) == before
+            assert (response.status_code, response.json["errors"][0]["pointer"]) == (422, pointer)
+            assert everything(app, ear) == before
 
 
 # ---- what a rehearsal answers ----------------------------------------------------------------------------------------
