@@ -236,6 +236,7 @@ HEAVY: dict[str, tuple[dict[str, Any], Any, list[str]]] = {
 }
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")  # what it costs is asked of no SQL
 @pytest.mark.parametrize("case", HEAVY)
 def test_no_schema_and_no_data_take_long_to_check(api: Any, cast: Any, case: str) -> None:
     rule, value, codes = HEAVY[case]
