@@ -17,6 +17,7 @@ from notifier.batchworker import Ended, Job
 from notifier.core.errors import Rejected
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.ids import parse
+from notifier.people import uploads
 from notifier.pipeline.delivery import deliver as delivering
 from notifier.pipeline.delivery import lease
 from notifier.pipeline.delivery.record import record
@@ -47,6 +48,11 @@ def deliver(delivery_id: str) -> None:
 def expand(submission_id: str) -> None:
     with app().app_context():
         expanding.expand(parse("sub", submission_id))
+
+
+def read_upload(upload_id: str) -> None:
+    with app().app_context():
+        uploads.read(parse("upl", upload_id))
 
 
 class Deliveries:

@@ -267,8 +267,13 @@ def taken_by_name(name: str, forbidden: set[str]) -> list[str]:
     ]
 
 
-# Columns of the same name that are no delivery's: of a submission, a template version, an answer of our own.
-HAS_A_STATUS_OF_ITS_OWN = {"notifier.pipeline.intake.expand", "notifier.catalogue.templates", "notifier.programs.guard"}
+# Columns of the same name that are no delivery's: of a submission, an upload, a template version, an answer of our own.
+HAS_A_STATUS_OF_ITS_OWN = {
+    "notifier.pipeline.intake.expand",
+    "notifier.catalogue.templates",
+    "notifier.programs.guard",
+    "notifier.people.uploads",
+}
 WRITES_A_STATUS = {"notifier.ledgers.moves"}
 STORES_DELIVERIES = {"notifier.pipeline.planning.store"}  # in their first status, which is no move
 

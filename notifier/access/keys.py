@@ -98,9 +98,13 @@ def create_key(
 
 
 def ensure_key(plain: str, *, producer_name: str, scopes: Iterable[str]) -> bool:
-    """Stores a live key that a setting names, with a producer of its own. False if it is there, revoked or not."""
+    """Stores a live key that a setting names, with a producer of its own. False if it is there, revoked or not: then it
+    gets the scopes that have come with a release since.
+    """
     with transaction() as session:
-        if session.scalar(sa.select(ApiKey.id).where(ApiKey.hash == _digest(plain))) is not None:
+        known = session.scalar(sa.select(ApiKey).where(ApiKey.hash == _digest(plain)))
+        if known is not None:
+            known.scopes = [scope for scope in SCOPES if scope in {*known.scopes, *scopes}]
             return False
         producer = Producer(name=producer_name)
         session.add(producer)

@@ -7,6 +7,7 @@ A handler is schema in, one call, schema out; its docstring is the API's documen
 from apiflask import APIFlask
 
 from notifier.api import (
+    audiences,
     auth,
     errors,
     events,
@@ -24,6 +25,7 @@ from notifier.api import (
     subscriptions,
     templates,
     types,
+    uploads,
     users,
 )
 from notifier.api.strict_json import StrictJSON, StrictRequest
@@ -33,6 +35,8 @@ blueprints = (
     notifications.bp,
     schedules.bp,
     users.bp,
+    audiences.bp,
+    uploads.bp,
     preferences.bp,
     types.bp,
     templates.bp,

@@ -1,7 +1,8 @@
 """The OpenAPI 3.1 document, generated from the routes, and the page that shows it. Both are public."""
 
 import re
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from apiflask import APIFlask
 from flask import Response, current_app, render_template
@@ -39,7 +40,7 @@ _PROBLEMS = {
     "404": "Not found",
     "409": "In conflict with what exists",
     "410": "What follows the cursor has been deleted",
-    "413": "A body over 1 MiB",
+    "413": "The body is too large",
     "415": "A body with a Content-Encoding",
     "422": "Not valid; every fault is named by JSON pointer",
     "429": "Over the key's rate limit",
@@ -59,7 +60,19 @@ _HEADERS = {
 _CONFLICTING = ("cancel_notification", "create_template", "write_template", "publish_template")
 _IDEMPOTENT = re.compile(r"submit_|create_schedule$|notify$|notify_bulk$|trigger$|send$")
 
+View = TypeVar("View", bound=Callable[..., Any])
+
 bp = Door("api_openapi", __name__, url_prefix="/api", tag="Documentation")
+
+
+def takes(media_type: str, example: str) -> Callable[[View], View]:
+    """Describes the body of a call that takes something else than JSON."""
+
+    def decorate(view: View) -> View:
+        view.takes = {media_type: {"schema": {"type": "string"}, "example": example}}  # type: ignore[attr-defined]
+        return view
+
+    return decorate
 
 
 def init_app(app: APIFlask) -> None:
@@ -115,6 +128,9 @@ def _complete(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:
                 status, schema, description = also
                 content = {"application/json": {"schema": _register(document, schema)}}
                 operation["responses"][status] = {"description": description, "content": content}
+            taken = getattr(app.view_functions[rule.endpoint], "takes", None)
+            if taken is not None:
+                operation["requestBody"] = {"content": taken}
             _complete_operation(operation, access, rule.endpoint, has_argument=bool(rule.arguments))
     return document
 

@@ -1,4 +1,4 @@
-"""How long what may be forgotten is kept (RETENTION): `events 14d, captures 30d`."""
+"""How long what may be forgotten is kept (RETENTION): `events 14d, captures 30d, uploads 90d`."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,11 @@ from datetime import timedelta
 
 Retention = Mapping[str, timedelta]
 
-DEFAULT_RETENTION: Retention = {"events": timedelta(days=14), "captures": timedelta(days=30)}
+DEFAULT_RETENTION: Retention = {
+    "events": timedelta(days=14),
+    "captures": timedelta(days=30),
+    "uploads": timedelta(days=90),
+}
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _SPAN = re.compile(r"([1-9][0-9]{0,4})([hdw])", re.ASCII)

@@ -110,7 +110,9 @@ class Settings:
         "most notifications of each category for one person (`social 10/hour 50/day, marketing 2/hour 5/day, system "
         "3/hour 10/day`)"
     )
-    retention: Retention = _setting("how long things are kept, in hours, days or weeks (`events 14d, captures 30d`)")
+    retention: Retention = _setting(
+        "how long things are kept, in hours, days or weeks (`events 14d, captures 30d, uploads 90d`)"
+    )
     events_sink: SinkTarget | None = _setting(
         "where `sink` sends events: `kafka://host:port,host2:port/topic`, or `https://…` for NDJSON (nowhere)"
     )

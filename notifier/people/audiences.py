@@ -26,9 +26,9 @@ from notifier.core.facts import EVERYTHING, ChannelFacts, of_channel
 from notifier.core.worlds import MARK, stored_id
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse
-from notifier.models import Address, Preference, Suppression, Upload, UploadMember, User
+from notifier.models import Address, Preference, Suppression, UploadMember, User
+from notifier.people import uploads
 
-UPLOAD, FINISHED = "upl", "finished"
 _LARGEST_SAMPLE = 10
 _WINDOW = 5_000  # people that SQLite, which nothing else of the process can run beside, is asked about at once
 _MOST_TOLD = 100
@@ -72,23 +72,11 @@ def check(audience: Audience, *, producer_id: UUID | None, is_test: bool, pointe
             more = f", and {len(faults) - 1:,} more" if len(faults) > 1 else ""
             raise Rejected("unknown_user", faults[0].message + more, tuple(faults[:_MOST_TOLD]))
     if isinstance(audience, Uploaded):
-        upload = find_upload(audience.upload, producer_id=producer_id, is_test=is_test)
-        if upload is None or upload.status != FINISHED:
+        upload = uploads.find(audience.upload, producer_id=producer_id, is_test=is_test)
+        if upload is None or upload.status != uploads.FINISHED:
             message = "there is no such upload" if upload is None else "this upload is still being read"
             code = "unknown_upload" if upload is None else "upload_running"
             raise Rejected("validation_failed", message, (Fault(f"{pointer}/upload", code, message),))
-
-
-def find_upload(shown: str, *, producer_id: UUID | None, is_test: bool) -> Upload | None:
-    """`producer_id`: whose it must be; None: anybody's."""
-    try:
-        key = parse(UPLOAD, shown)
-    except Rejected:
-        return None
-    statement = sa.select(Upload).where(Upload.id == key, Upload.is_test == is_test, Upload.status != "receiving")
-    if producer_id is not None:
-        statement = statement.where(Upload.producer_id == producer_id)
-    return db.session.scalar(statement.execution_options(populate_existing=True))
 
 
 def ids_after(people: People, after: str | None, limit: int) -> sa.Select[str]:
@@ -113,7 +101,7 @@ def _candidates(people: People) -> list[Clause]:
     if isinstance(audience, Named):
         found.append(User.id.in_([stored_id(user_id, is_test=people.is_test) for user_id in audience.user_ids]))
     elif isinstance(audience, Uploaded):
-        upload_id = parse(UPLOAD, audience.upload)
+        upload_id = parse(uploads.KIND, audience.upload)
         found.append(User.id.in_(sa.select(UploadMember.user_id).where(UploadMember.upload_id == upload_id)))
     return found
 

@@ -23,6 +23,7 @@ from notifier.models import (
     Delivery,
     Notification,
     Schedule,
+    Upload,
     User,
 )
 from notifier.people import cache as people_cache
@@ -36,11 +37,12 @@ _users: sa.Table = User.__table__
 
 class Upserted(NamedTuple):
     """`created`: who is new. `moved`: who was known and is reached elsewhere from now on, and by which of `email` and
-    `phone`.
+    `phone`. `changed`: who was known and is not as before.
     """
 
     created: Collection[str]
     moved: Mapping[str, Collection[str]]
+    changed: Collection[str]
 
 
 def check(changes: Mapping[str, Any], pointer: str = "") -> list[Fault]:
@@ -76,7 +78,7 @@ def upsert(
     for recipient in recipients:
         wanted.setdefault(recipient.id, {}).update(recipient.changes)
     if not wanted:
-        return Upserted(frozenset(), {})
+        return Upserted(frozenset(), {}, frozenset())
     at = now()
     # Held against other changes only (FOR NO KEY UPDATE): whoever refers to these people by foreign key need not wait.
     statement = (
@@ -113,7 +115,9 @@ def upsert(
     if actors is not None:
         _tell(changed, wanted.keys() - users.keys(), actors)
     return Upserted(
-        wanted.keys() - users.keys(), {user_id: fields for user_id, fields in moved_fields.items() if user_id in users}
+        wanted.keys() - users.keys(),
+        {user_id: fields for user_id, fields in moved_fields.items() if user_id in users},
+        changed.keys() & users.keys(),
     )
 
 
@@ -191,6 +195,7 @@ def erase(user_id: str) -> bool:
     with transaction() as session:
         if staff.among([user_id]):
             raise Rejected("conflict", f"{user_id!r} has a role in the console; take that role away first")
+        _keep_out_of_uploads(user_id)
         # From here on nothing new can be stored that refers to them
         user = session.get(User, user_id, with_for_update=True)
         if user is None:
@@ -233,6 +238,16 @@ def _erase_from_schedules(user_id: str) -> None:
         ]
         if recipients != schedule.body["recipients"]:
             schedule.body = {**schedule.body, "recipients": recipients}
+
+
+def _keep_out_of_uploads(user_id: str) -> None:
+    """Uploads that are still being read may name the person, and would create them again. They are locked before the
+    person is, as their readers do it.
+    """
+    unread = sa.select(Upload).where(Upload.status != "finished").order_by(Upload.id).with_for_update()
+    for upload in db.session.scalars(unread.execution_options(populate_existing=True)):
+        upload.erased = [*(upload.erased or ()), user_id]
+    db.session.flush()
 
 
 def known_ids(ids: Iterable[str]) -> set[str]:

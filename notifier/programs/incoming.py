@@ -16,7 +16,8 @@ from notifier.programs.heads import MOST_LINE, BrokenBody, Head, Refused, parse_
 IDLE_S = 75.0  # until a request begins
 SEND_S = 60.0  # for each piece of an answer; a silent WebSocket is noticed sooner, by the server's pings
 HEAD_S = 10.0  # from its first byte until the end of its head
-BODY_S = 60.0  # from there until the end of its body
+BODY_S = 60.0  # from there until the end of its body; and longer for a large one, as long as it keeps coming
+SLOWEST = 128 * 1024  # bytes a second: what came buys so much time for the rest
 # What is read past a refusal: a connection that is closed over unread bytes takes the answer with it.
 LINGER_S, MOST_LINGERING = 1.0, 256 * 1024
 MOST_HEAD = 32 * 1024
@@ -83,6 +84,10 @@ class Incoming:
     def expect_body(self) -> None:
         """Starts the time limit of a body."""
         self._until = time.monotonic() + self._body_s
+
+    def prolong(self, received: int) -> None:
+        """So many bytes of the body have come."""
+        self._until += received / SLOWEST
 
     def line(self, most: int) -> bytes:
         """Up to the next CRLF, which is not part of it. Raises BrokenBody, TimeoutError."""
@@ -165,6 +170,7 @@ class Body(io.RawIOBase):
             self.fault = str(error)
             raise BrokenBody(self.fault) from None
         target[: len(data)] = data
+        self._incoming.prolong(len(data))
         self._left -= len(data)
         self.has_ended = not self._left and not self._is_chunked
         return len(data)

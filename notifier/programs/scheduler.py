@@ -26,6 +26,7 @@ from notifier.ground.extensions import db, redis_store
 from notifier.inbox import marks
 from notifier.ledgers import events, scores, tallies
 from notifier.operations import bulk_actions
+from notifier.people import uploads
 from notifier.pipeline.delivery import kept_receipts, outages
 from notifier.pipeline.intake import schedules
 from notifier.pipeline.planning import repeats, replacing
@@ -86,6 +87,7 @@ def tasks(name: str) -> list[Task]:
         Task("close_digests", summaries.close_due, 1.0, full=summaries.BATCH),
         Task("submit_scheduled", schedules.submit_due, 1.0),
         Task("ring_expansions", lost.ring_expansions, 2.0),
+        Task("ring_uploads", uploads.ring_waiting, 2.0),
         Task("bulk_actions", bulk_actions.work, 0.5, full=bulk_actions.BATCH),
         Task("lay_ghosts", ghosts.Ghosts().lay, 5.0),
         Task("wake_snoozed", lambda: marks.wake_snoozed(now()), 2.0),
@@ -97,6 +99,7 @@ def tasks(name: str) -> list[Task]:
         Task("prune_marks", lambda: repeats.prune(now()), 3600.0),
         Task("prune_collapse_keys", lambda: replacing.prune(now()), 3600.0),
         Task("prune_receipts", kept_receipts.prune, 3600.0),
+        Task("prune_uploads", uploads.prune, 3600.0),
         Task("prune_events", events.prune, 60.0, full=events.PRUNED_AT_ONCE),
         Task("add_up_tallies", tallies.add_up, 30.0),
         Task("prune_tallies", tallies.prune, 3600.0),

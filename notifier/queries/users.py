@@ -10,7 +10,7 @@ from notifier.core.worlds import shown_id
 from notifier.ground import shapes
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
-from notifier.models import Address, Delivery, InboxItem, Notification, User
+from notifier.models import Address, Delivery, InboxItem, Notification, Upload, UploadMember, User
 from notifier.queries import preferences
 from notifier.queries.notifications import Sight
 from notifier.queries.types import internal_keys
@@ -89,7 +89,17 @@ def export(user_id: str, sight: Sight) -> dict[str, Any]:
         "consent": preferences.history(user_id, limit=None),
         "notifications": _notifications(user_id, sight),
         "inbox": _inbox(user_id, sight),
+        "uploads": _uploads(user_id, sight),
     }
+
+
+def _uploads(user_id: str, sight: Sight) -> list[dict[str, Any]]:
+    """The lists that name the person."""
+    statement = sa.select(Upload.id, Upload.created_at).join(UploadMember, UploadMember.upload_id == Upload.id)
+    if sight.producer_id is not None:
+        statement = statement.where(Upload.producer_id == sight.producer_id)
+    rows = db.session.execute(statement.where(UploadMember.user_id == user_id).order_by(Upload.id))
+    return [{"id": show("upl", row.id), "created_at": shapes.timestamp(row.created_at)} for row in rows]
 
 
 def _notifications(user_id: str, sight: Sight) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ from notifier.ground.ids import show
 
 SERIALIZER = JSONSerializer
 DELIVER, EXPAND = "notifier.jobs.deliver", "notifier.jobs.expand"
+READ_UPLOAD = "notifier.jobs.read_upload"
 EXPAND_QUEUE = "expand.low"
 DOORBELL_GRACE = timedelta(seconds=5)  # then `upkeep.lost` looks at a queued delivery: its ring may have been lost
 _YEAR_S = 365 * 86_400  # dead letters stay until somebody deals with them; retention prunes their rows
@@ -99,6 +100,12 @@ def ring_expand(submission_ids: Iterable[UUID]) -> bool:
     """The same for submissions that are to be expanded."""
     ids = [show("sub", key) for key in submission_ids]
     return _enqueue(EXPAND, {EXPAND_QUEUE: ids} if ids else {})
+
+
+def ring_uploads(upload_ids: Iterable[UUID]) -> bool:
+    """The same for uploaded lists that are to be read."""
+    ids = [show("upl", key) for key in upload_ids]
+    return _enqueue(READ_UPLOAD, {EXPAND_QUEUE: ids} if ids else {})
 
 
 def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:

@@ -104,6 +104,15 @@ def test_a_key_chosen_by_the_operator_is_stored_once(app: APIFlask) -> None:
     assert not identity.is_test
 
 
+def test_a_key_chosen_by_the_operator_gets_the_scopes_of_a_later_release(app: APIFlask) -> None:
+    plain = "correct-horse-battery-staple-0123456789"
+    keys.ensure_key(plain, producer_name="Environment", scopes=SCOPES[:3])
+    assert not keys.ensure_key(plain, producer_name="Environment", scopes=SCOPES)
+    identity = keys.find_key(plain)
+    assert identity is not None
+    assert identity.scopes == set(SCOPES)
+
+
 def test_a_revoked_key_is_refused_at_once_where_it_was_revoked_and_stays_so(app: APIFlask) -> None:
     producer = keys.create_producer("Shop")
     key, plain = keys.create_key(producer.id, scopes=SCOPES, plain="p" * 40)

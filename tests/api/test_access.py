@@ -155,6 +155,11 @@ CALLS_BY_SCOPE = {
         "POST /api/v1/templates/<name>/preview",
     },
     "urgent": set(),
+    "broadcast": {
+        "POST /api/v1/audiences/preview",
+        "POST /api/v1/uploads",
+        "GET /api/v1/uploads/<upload_id>",
+    },
     "admin": {"GET /api/v1/sandbox"},
 }
 

@@ -14,7 +14,9 @@ from notifier.ground import tokens
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
+from notifier.ground.ids import parse
 from notifier.models import Address, ConsentEvent, Notification, User
+from notifier.people import uploads
 from notifier.people.person import GIVEN
 from notifier.people.profiles import FIELDS
 from notifier.queries import valid_tokens
@@ -320,6 +322,8 @@ def test_a_token_needs_no_body(api: Any, cast: Any) -> None:
 
 
 def test_the_export_holds_everything(api: Any, cast: Any) -> None:
+    shown = api.post("/api/v1/uploads", data="id\nalice\n", headers={"Content-Type": "text/csv"}).json["id"]
+    assert uploads.read(parse("upl", shown)) == 1
     api.post("/api/v1/notifications", {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}})
 
     document = api.get("/api/v1/users/alice/export").json
@@ -330,6 +334,7 @@ def test_the_export_holds_everything(api: Any, cast: Any) -> None:
     assert {event["choice"] for event in document["consent"]} >= {"channels.sms"}
     assert [(n["type"], n["data"]) for n in document["notifications"]] == [("order_shipped", {"order_id": "A1"})]
     assert len(document["inbox"]) == 1
+    assert [upload["id"] for upload in document["uploads"]] == [shown]
 
 
 def test_erasing_leaves_nothing_of_the_person(api: Any, cast: Any) -> None:

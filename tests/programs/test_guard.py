@@ -326,6 +326,14 @@ def test_a_body_has_a_time_however_often_a_byte_of_it_comes() -> None:
     wire.close()
 
 
+def test_a_large_body_has_more_time_as_long_as_it_keeps_coming(wire: Wire) -> None:
+    wire.send(b"a" * 65_536)
+    body = Body(wire.incoming, 65_536)
+    until = wire.incoming._until
+    body.readall()
+    assert wire.incoming._until - until == pytest.approx(65_536 / incoming.SLOWEST)
+
+
 @pytest.mark.parametrize(("length", "ends"), [(100_000, True), (incoming.MOST_BODY * 3, False)])
 def test_what_nobody_wanted_is_read_past_up_to_a_bound(wire: Wire, length: int, ends: bool) -> None:
     wire.send(b"a" * length)

@@ -71,6 +71,8 @@ def test_every_periodic_work_has_its_task() -> None:
         "free_lapsed",
         "free_abandoned",
         "ring_expansions",
+        "ring_uploads",
+        "prune_uploads",
         "add_up_tallies",
         "prune_tallies",
         "bulk_actions",

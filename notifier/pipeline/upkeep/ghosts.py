@@ -25,13 +25,14 @@ from notifier.ground import lifeline
 from notifier.ground.clock import now
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import parse_many, show
-from notifier.models import Delivery, Submission
+from notifier.models import Delivery, Submission, Upload
 from notifier.signals.queueing import Doorbell, all_queues, failed_registry, ring
 
 SILENT_S = 15.0  # a worker that lives says so for every job it runs, three times in this
 PAGE_STARTED, PAGE_FAILED = 1_000, 100  # entries of one registry at a time
 
-_RUNNING = frozenset({lifecycle.SENDING, "expanding"})
+_UNFINISHED = frozenset({"expanding", "running"})  # submissions, uploads
+_RUNNING = _UNFINISHED | {lifecycle.SENDING}
 
 log = structlog.get_logger()
 
@@ -66,7 +67,7 @@ class Ghosts:
                 ghosts = [
                     job_id
                     for job_id in page
-                    if job_id in statuses and statuses[job_id] not in lifecycle.DEAD | {"expanding"}
+                    if job_id in statuses and statuses[job_id] not in lifecycle.DEAD | _UNFINISHED
                 ]
                 for job_id in ghosts:
                     pipe.zrem(keys[name], job_id)
@@ -146,7 +147,7 @@ def _statuses(job_ids: Iterable[str]) -> dict[str, str]:
     """Job id → the status of its row, `discarded`, or `gone` if there is none. Jobs that are not ours are left out."""
     ids = list(job_ids)
     found: dict[str, str] = {}
-    for kind, model in (("dlv", Delivery), ("sub", Submission)):
+    for kind, model in (("dlv", Delivery), ("sub", Submission), ("upl", Upload)):
         keys = parse_many(kind, ids)
         if keys:
             found |= {show(kind, key): status for key, status in _read(model, keys).items()}

@@ -35,6 +35,7 @@ MAY = {
     "users": "manage users, their addresses and preferences, and create tokens for their inboxes",
     "templates": "change event types and templates",
     "urgent": "mark a notification as urgent",
+    "broadcast": "send to whole audiences, and upload lists of people",
     "admin": "see what every producer has sent, and the sandbox",
 }
 OVERLAPS = {

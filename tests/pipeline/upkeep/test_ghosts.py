@@ -14,8 +14,9 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import redis_store
 from notifier.ground.ids import show
 from notifier.models import Delivery
+from notifier.people import uploads
 from notifier.pipeline.upkeep import ghosts
-from notifier.signals.queueing import queue
+from notifier.signals.queueing import EXPAND_QUEUE, queue
 from tests.stored import deliveries
 
 Submit = Callable[..., Any]
@@ -42,6 +43,19 @@ def shown(job_id: str) -> dict[str, bool]:
         "queued": job_id in queue(QUEUE).job_ids,
         "job": client.exists(f"rq:job:{job_id}") == 1,
     }
+
+
+def test_an_upload_that_is_still_to_be_read_keeps_its_job_and_a_finished_one_does_not(app: APIFlask) -> None:
+    rights = uploads.Rights(None, is_test=False, may_change_people=True, may_change_staff=False, actor="Shop")
+    ids = [uploads.receive([b"id\nu1\n"], rights) for _ in range(2)]
+    uploads.read(ids[0])
+    jobs = [show("upl", upload_id) for upload_id in ids]
+    registry = f"rq:wip:{EXPAND_QUEUE}"
+    silent = current_timestamp() + worker.LEASE_S - 60.0
+    redis_store.client.zadd(registry, {f"{job_id}:execution": silent for job_id in jobs})
+    ghosts.lay_started()
+    left = [redis_store.client.zscore(registry, f"{job_id}:execution") is not None for job_id in jobs]
+    assert left == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,328 @@
+"""Uploaded lists of people: taken in as they come, and read afterwards by a worker, a part at a time.
+
+Called by `api.uploads` (`receive`), by jobs (`read`) and by the scheduler. A part is read in one transaction, which
+also takes it off the list and counts it: whoever dies, or does it twice, nothing is lost and nothing counted twice. The
+parts stand in the database, encrypted, since a worker may run on another machine.
+"""
+
+import contextlib
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+import structlog
+
+from notifier.core.csv_records import records, refused
+from notifier.core.submission import InlineRecipient
+from notifier.core.worlds import stored_id
+from notifier.ground import database
+from notifier.ground.clock import now as clock_now
+from notifier.ground.config import current_settings
+from notifier.ground.database import UNAVAILABLE, insert, retried, transaction
+from notifier.ground.extensions import db, redis_store
+from notifier.ground.ids import new_id, parse_many, show
+from notifier.ledgers import audit
+from notifier.models import Upload, UploadMember, UploadPart, User
+from notifier.people import profiles, staff
+from notifier.people.upload_rows import BadRow, read_columns, read_row
+from notifier.signals import queueing
+
+KIND = "upl"
+RECEIVING, RUNNING, FINISHED = "receiving", "running", "finished"
+MOST_BYTES = 200 * 1000 * 1000
+READ_GRACE = timedelta(seconds=10)  # then the scheduler rings again: the worker may have died
+PART = 500  # rows in one transaction: SQLite has one writer at a time
+MOST_TOLD = 100
+_PARTS_AT_ONCE = 4
+_TURN_S = 60.0  # of one upload, in a worker that has others to read
+_LONGEST_RECEIVING = timedelta(hours=6)
+_uploads: sa.Table = Upload.__table__
+
+log = structlog.get_logger()
+
+Row = Sequence[Any]  # line, texts
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """Whose upload it is, and what its key may do. `actor`: its name in the audit trail."""
+
+    producer_id: UUID | None
+    is_test: bool
+    may_change_people: bool
+    may_change_staff: bool
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    upload_id: UUID
+    number: int
+    rows: Sequence[Row]
+
+
+def find(shown: str, *, producer_id: UUID | None, is_test: bool) -> Upload | None:
+    """An upload that has been taken in. `producer_id`: whose it must be; None: anybody's."""
+    keys = parse_many(KIND, [shown])
+    statement = sa.select(Upload).where(Upload.id.in_(keys), Upload.is_test == is_test, Upload.status != RECEIVING)
+    if producer_id is not None:
+        statement = statement.where(Upload.producer_id == producer_id)
+    return db.session.scalar(statement.execution_options(populate_existing=True))
+
+
+def shape(upload: Upload) -> dict[str, Any]:
+    """As the API shows it."""
+    fields = ("status", "rows", "created", "changed", "bad", "bad_rows")
+    return {"id": show(KIND, upload.id), **{name: getattr(upload, name) for name in fields}}
+
+
+# ---- taking it in ---------------------------------------------------------------------------------------------------
+
+
+def receive(pieces: Iterable[bytes], rights: Rights) -> UUID:
+    """Stores the rows of a CSV file, unread, and rings for a worker. Raises Rejected, and whatever `pieces` raises;
+    then nothing stays.
+    """
+    found = records(pieces)
+    _, head = next(found, (0, None))
+    if head is None:
+        raise refused("empty", "the file is empty")
+    upload_id, columns = new_id(), read_columns(head)
+    try:
+        parts, rows = _store_parts(upload_id, columns, found, rights)
+        if not rows:
+            raise refused("empty", "there are no rows below the first line", 1)
+        _begin(upload_id, parts, rows, rights)
+    except BaseException:
+        with contextlib.suppress(*UNAVAILABLE):  # `prune` comes by
+            _drop(upload_id)
+        raise
+    queueing.ring_uploads([upload_id])
+    log.info("upload.received", upload=show(KIND, upload_id), rows=rows)
+    return upload_id
+
+
+def _store_parts(
+    upload_id: UUID, columns: list[str], found: Iterator[tuple[int, list[str]]], rights: Rights
+) -> tuple[int, int]:
+    """→ how many parts, and rows."""
+    parts = rows = 0
+    while batch := list(islice(found, PART * _PARTS_AT_ONCE)):
+        pieces = [batch[start : start + PART] for start in range(0, len(batch), PART)]
+        with transaction() as session:
+            if not parts:
+                session.add(_new(upload_id, columns, rights))
+                session.flush()
+            stored = [
+                {"upload_id": upload_id, "number": number, "rows": piece}
+                for number, piece in enumerate(pieces, start=parts)
+            ]
+            session.execute(sa.insert(UploadPart.__table__), stored)
+        parts += len(pieces)
+        rows += len(batch)
+        time.sleep(0)  # the others' turn: a file from nearby comes faster than it is stored
+    return parts, rows
+
+
+def _new(upload_id: UUID, columns: list[str], rights: Rights) -> Upload:
+    return Upload(
+        id=upload_id,
+        producer_id=rights.producer_id,
+        is_test=rights.is_test,
+        may_change_people=rights.may_change_people,
+        may_change_staff=rights.may_change_staff,
+        actor=rights.actor,
+        status=RECEIVING,
+        columns=columns,
+    )
+
+
+def _begin(upload_id: UUID, parts: int, rows: int, rights: Rights) -> None:
+    with transaction() as session:
+        begun = {"status": RUNNING, "parts": parts, "rows": rows, "wake_at": clock_now() + READ_GRACE}
+        session.execute(sa.update(_uploads).where(_uploads.c.id == upload_id).values(**begun))
+        if not rights.is_test:
+            audit.write("upload.received", show(KIND, upload_id), after={"rows": rows})
+
+
+def _drop(upload_id: UUID) -> None:
+    with transaction() as session:
+        session.execute(sa.delete(_uploads).where(_uploads.c.id == upload_id))
+
+
+# ---- reading it -----------------------------------------------------------------------------------------------------
+
+
+def read(upload_id: UUID) -> int:
+    """Creates and changes the people of the parts that are still to be read, for a minute at most; the scheduler rings
+    for the rest. → how many parts: 0 when all are done, or another worker reads them.
+    """
+    begun, done = time.monotonic(), 0
+    while (part := next_part(upload_id)) is not None:
+        if time.monotonic() - begun > _TURN_S:
+            with transaction() as session:
+                session.execute(sa.update(_uploads).where(_uploads.c.id == upload_id).values(wake_at=clock_now()))
+            break
+        redis_store.look()
+        try:
+            is_mine = store_part(part)
+        except UNAVAILABLE:
+            raise
+        except Exception:
+            log.exception("upload.part_failed", upload=show(KIND, upload_id), part=part.number)
+            is_mine = store_part(part, one_by_one=True)
+        if not is_mine:  # another worker has read this one, and goes on
+            break
+        done += 1
+    return done
+
+
+def next_part(upload_id: UUID) -> Part | None:
+    """None: there is nothing left to read."""
+    statement = (
+        sa.select(UploadPart.number, UploadPart.rows)
+        .join(Upload, Upload.id == UploadPart.upload_id)
+        .where(Upload.id == upload_id, Upload.status == RUNNING, UploadPart.number == Upload.read)
+    )
+    found = db.session.execute(statement).first()
+    db.session.close()
+    return None if found is None else Part(upload_id, found.number, found.rows)
+
+
+@retried
+def store_part(part: Part, *, one_by_one: bool = False) -> bool:
+    """One transaction. False, and nothing has changed, if this part is read already. `one_by_one`: a row that cannot be
+    stored is left out, and the others are not.
+    """
+    with transaction() as session:
+        upload = session.get(Upload, part.upload_id, with_for_update=True, populate_existing=True)
+        if upload is None or upload.status != RUNNING or upload.read != part.number:
+            return False
+        told = _keep_one_by_one(upload, part.rows) if one_by_one else _keep(upload, part.rows)
+        upload.bad = [*upload.bad, *told][:MOST_TOLD]
+        upload.bad_rows += len(told)
+        upload.read, upload.wake_at = part.number + 1, clock_now() + READ_GRACE
+        this = (UploadPart.upload_id == part.upload_id, UploadPart.number == part.number)
+        session.execute(sa.delete(UploadPart).where(*this))
+        if upload.read == upload.parts:
+            upload.status, upload.wake_at, upload.erased, upload.finished_at = FINISHED, None, None, clock_now()
+            log.info("upload.finished", upload=show(KIND, upload.id), **_counts(upload))
+    return True
+
+
+def _counts(upload: Upload) -> dict[str, int]:
+    return {name: getattr(upload, name) for name in ("rows", "created", "changed", "bad_rows")}
+
+
+def _keep_one_by_one(upload: Upload, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    told = []
+    for row in rows:
+        counted = upload.created, upload.changed
+        try:
+            with db.session.begin_nested():
+                told += _keep(upload, [row])
+        except UNAVAILABLE:
+            raise
+        except Exception:
+            upload.created, upload.changed = counted
+            log.exception("upload.row_failed", upload=show(KIND, upload.id), line=row[0])
+            told.append(_bad(row[0], "internal_error", "this line could not be stored; the log has the details"))
+    return told
+
+
+def _keep(upload: Upload, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Creates and changes the people of these rows, and notes that they are on the list. → the bad rows. A constant
+    number of statements.
+    """
+    wanted, told = _sorted_out(upload, rows)
+    is_known = sa.select(User.id, User.attributes).where(User.id.in_(wanted)).order_by(User.id)
+    stored = {row.id: row.attributes for row in db.session.execute(is_known.with_for_update(key_share=True))}
+    new = [person for user_id, person in wanted.items() if user_id not in stored]
+    if upload.may_change_people:
+        protected = set() if upload.may_change_staff else staff.among(list(stored))
+        people = [_added_to(stored.get(one.id), one) for one in wanted.values() if one.id not in protected]
+        upserted = profiles.upsert(people, actors=dict.fromkeys(wanted, upload.actor))
+        upload.created += len(upserted.created)
+        upload.changed += len(upserted.changed)
+    else:
+        upload.created += len(new) - len(profiles.create(new, actors=dict.fromkeys(wanted, upload.actor)))
+    if wanted:
+        members = [{"upload_id": upload.id, "user_id": user_id} for user_id in sorted(wanted)]
+        db.session.execute(insert(UploadMember).on_conflict_do_nothing(), members)
+    return told
+
+
+def _sorted_out(upload: Upload, rows: Sequence[Row]) -> tuple[dict[str, InlineRecipient], list[dict[str, Any]]]:
+    """→ people by their stored id, and the bad rows. Of several rows about one person the first counts."""
+    wanted: dict[str, InlineRecipient] = {}
+    lines: dict[str, int] = {}
+    told, erased = [], set(upload.erased or ())
+    for line, texts in rows:
+        try:
+            person = read_row(upload.columns, texts)
+            user_id = stored_id(person.id, is_test=upload.is_test)
+            if user_id in erased:
+                raise BadRow("erased", "this person has been erased since the file came")
+            if user_id in wanted:
+                raise BadRow("duplicate_id", "an earlier line has this id; the first one counts")
+        except BadRow as bad:
+            told.append(_bad(line, bad.code, bad.message))
+        else:
+            wanted[user_id], lines[user_id] = InlineRecipient(user_id, person.changes), line
+    for user_id in _on_the_list(upload, wanted):
+        del wanted[user_id]
+        told.append(_bad(lines[user_id], "duplicate_id", "an earlier line has this id; the first one counts"))
+    return wanted, sorted(told, key=lambda bad: bad["line"])
+
+
+def _on_the_list(upload: Upload, user_ids: Collection[str]) -> list[str]:
+    mine = (UploadMember.upload_id == upload.id, UploadMember.user_id.in_(user_ids))
+    return list(db.session.scalars(sa.select(UploadMember.user_id).where(*mine))) if user_ids else []
+
+
+def _added_to(attributes: Mapping[str, Any] | None, person: InlineRecipient) -> InlineRecipient:
+    """A list says some of what is known of people: attributes that it does not name stay."""
+    if not attributes or "attributes" not in person.changes:
+        return person
+    merged = {**attributes, **person.changes["attributes"]}
+    return InlineRecipient(person.id, {**person.changes, "attributes": merged})
+
+
+def _bad(line: int, code: str, message: str) -> dict[str, Any]:
+    return {"line": line, "code": code, "message": message}
+
+
+# ---- upkeep ---------------------------------------------------------------------------------------------------------
+
+
+def ring_waiting() -> int:
+    """Uploads that are still to be read, in case their doorbell was lost or their worker died."""
+    now = clock_now()
+    with transaction() as session:
+        due = sa.select(Upload.id).where(Upload.wake_at <= now).limit(100).with_for_update(skip_locked=True)
+        ids = list(session.scalars(due))
+        if ids:
+            session.execute(sa.update(_uploads).where(_uploads.c.id.in_(ids)).values(wake_at=now + READ_GRACE))
+    queueing.ring_uploads(ids)
+    return len(ids)
+
+
+def prune() -> int:
+    """Deletes uploads that are older than `RETENTION` says, and what is left of requests that broke off; the people on
+    them stay. → how many.
+    """
+    now = clock_now()
+    is_old = sa.or_(
+        _uploads.c.created_at < now - current_settings().retention["uploads"],
+        sa.and_(_uploads.c.status == RECEIVING, _uploads.c.created_at < now - _LONGEST_RECEIVING),
+    )
+    old = list(db.session.scalars(sa.select(_uploads.c.id).where(is_old)))
+    for table in (UploadMember.__table__, UploadPart.__table__):
+        if old:
+            database.prune(table, table.c.upload_id.in_(old))
+    return database.prune(_uploads, is_old)
