@@ -29,7 +29,7 @@ _GROUPS = (
             ("/admin/types", "Types"),
             ("/admin/templates", "Templates"),
             ("/admin/producers", "Producers"),
-            ("/admin/subscriptions", "Status webhooks"),
+            ("/admin/subscriptions", "Webhooks"),
             ("/admin/providers", "Providers"),
         ),
     ),

@@ -88,7 +88,7 @@ class ChangeForm(_Form):
 
 class ReplayForm(ConsoleForm):
     span = SelectField(
-        "Send once more", choices=[SelectChoice(key, words) for key, (words, _) in REPLAYS.items()], default="1"
+        "Events of", choices=[SelectChoice(key, words) for key, (words, _) in REPLAYS.items()], default="1"
     )
 
 
