@@ -75,6 +75,12 @@ def test_one_click_and_the_links_in_mails_share_the_count(client: FlaskClient, c
     assert statuses(ask(client, f"/u/{unsubscribe}", 2, method="POST")) == [200, 429]
 
 
+def test_the_dot_of_a_mail_is_there_beyond_the_limit(client: FlaskClient) -> None:
+    """Gmail fetches the images of all its users from a few addresses."""
+    answers = ask(client, "/o/nonsense.gif", 6)
+    assert [(answer.status_code, answer.mimetype) for answer in answers] == [(200, "image/gif")] * 6
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/static/favicon.svg"])
 def test_what_is_asked_all_the_time_is_not_counted(client: FlaskClient, path: str) -> None:
     assert statuses(ask(client, path, 10)) == [200] * 10

@@ -65,29 +65,28 @@ def put_links(tasks: Sequence[Task]) -> None:
     The targets are stored before the mails go out: scanners follow links while a mail is still being taken, and a
     worker may die before it has recorded the send. Mails whose targets cannot be stored go out untracked.
     """
-    tracked = {task.delivery.id: _tracked(task) for task in tasks if task.tracks is not None}
-    new = {
-        task.delivery.id: tracked[task.delivery.id].targets
-        for task in tasks
-        if task.delivery.id in tracked and tracked[task.delivery.id].targets != tuple(task.delivery.links or ())
-    }
+    tracked = [(task, one) for task in tasks if (one := _tracked(task)) is not None]
+    new = {task.delivery.id: one.targets for task, one in tracked if one.targets != _known(task)}
     try:
         _store(new)
     except UNAVAILABLE as error:
         log.warning("tracking.not_stored", error=type(error).__name__, deliveries=len(new))
-        tracked = {key: one for key, one in tracked.items() if key not in new}
-    for task in tasks:
-        if task.delivery.id in tracked and not isinstance(task.message, str):
-            content = replace(task.message.content, html=tracked[task.delivery.id].html)
-            task.message = replace(task.message, content=content)
+        tracked = [(task, one) for task, one in tracked if task.delivery.id not in new]
+    for task, one in tracked:
+        assert not isinstance(task.message, str)
+        task.message = replace(task.message, content=replace(task.message.content, html=one.html))
 
 
-def _tracked(task: Task) -> Tracked:
-    known = task.delivery.links or ()
-    html = None if isinstance(task.message, str) else task.message.content.html
-    if html is None or task.tracks is None:
-        return Tracked("", tuple(known))
-    return track(html, task.delivery.id, opens=task.tracks.opens, clicks=task.tracks.clicks, targets=known)
+def _known(task: Task) -> tuple[str, ...]:
+    """Where the links of the mails before led."""
+    return tuple(task.delivery.links or ())
+
+
+def _tracked(task: Task) -> Tracked | None:
+    if task.tracks is None or isinstance(task.message, str) or task.message.content.html is None:
+        return None
+    opens, clicks = task.tracks
+    return track(task.message.content.html, task.delivery.id, opens=opens, clicks=clicks, targets=_known(task))
 
 
 def _store(links: dict[UUID, tuple[str, ...]]) -> None:

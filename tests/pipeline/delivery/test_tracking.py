@@ -16,6 +16,7 @@ from notifier.core.tracking import ACCOUNT
 from notifier.ground import tokens
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.models import Capture, Delivery, EventType, Receipt, Tally
 from notifier.models import Event as StreamEvent
 from notifier.people import preferences as choosing
@@ -268,3 +269,19 @@ def test_the_links_of_an_erased_person_lead_nowhere(submit: Submit, client: Flas
     assert (answer.status_code, answer.mimetype) == (404, "text/html")
     assert client.get(str(pixel_in(html))).status_code == 200
     assert hits() == []
+
+
+def test_a_mail_whose_links_cannot_be_stored_goes_out_untracked(submit: Submit, app: APIFlask) -> None:
+    """Tracking never costs anybody a mail."""
+
+    def refuse(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE delivery SET links"):
+            raise sa.exc.OperationalError(statement, None, ConnectionError("away"))
+
+    sa.event.listen(db.engine, "before_cursor_execute", refuse)
+    try:
+        row, html = sent(submit)
+    finally:
+        sa.event.remove(db.engine, "before_cursor_execute", refuse)
+    assert (row.status, row.links, links_in(html), pixel_in(html)) == ("delivered", None, [], None)
+    assert TARGET in html.replace("&amp;", "&")
