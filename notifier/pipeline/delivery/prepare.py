@@ -24,6 +24,7 @@ from notifier.pipeline.delivery.task import Task, Tracks
 from notifier.pipeline.planning.drafts import ONLY_THROUGH
 from notifier.queries.inbox import unread_of
 from notifier.words.compose import Wanted, put_into_words, unsubscribe_url
+from notifier.words.store import load_templates
 
 THROUGH = "through"  # in a delivery's detail: the account of a provider that somebody chose for another try
 
@@ -127,6 +128,7 @@ def tasks_of(kept: Sequence[Claimed]) -> list[Task]:
     ready = [(c, c.person) for c in kept if c.person is not None]
     wanted = [_wanted(c, person) for c, person in ready]
     contents = put_into_words(wanted)
+    untracked = _templates_of_codes(kept)
     return [
         Task(
             c.delivery,
@@ -137,10 +139,21 @@ def tasks_of(kept: Sequence[Claimed]) -> list[Task]:
             _message(c, person, content),
             _recipient(c, person),
             _was_dead(one),
-            _tracks(c, person),
+            None if c.notification.template_id in untracked else _tracks(c, person),
         )
         for (c, person), one, content in zip(ready, wanted, contents, strict=True)
     ]
+
+
+def _templates_of_codes(kept: Sequence[Claimed]) -> set[UUID]:
+    """Those of mandatory types, which a submission may name for a type that is tracked. Two queries for all whose
+    templates are not their types' own, as long as nothing is remembered; none for the others.
+    """
+    tracked = [c for c in kept if c.type.tracks_opens or c.type.tracks_clicks]
+    templates = load_templates({c.notification.template_id for c in tracked if c.notification.template_id})
+    others = {template.key for template in templates.values()} - {c.type.key for c in tracked}
+    mandatory = {type.key for type in load_types(others).values() if type.is_mandatory}
+    return {id for id, template in templates.items() if template.key in mandatory}
 
 
 def _tracks(claimed: Claimed, person: Person) -> Tracks | None:

@@ -126,6 +126,15 @@ def test_a_mandatory_type_is_never_tracked(submit: Submit) -> None:
     assert (row.links, links_in(html), pixel_in(html)) == (None, [], None)
 
 
+def test_the_words_of_a_mandatory_type_are_never_tracked(submit: Submit) -> None:
+    """Whatever type they are sent as."""
+    submit("alice", channels=("email",), data={**DATA, "url": TARGET}, template="password_reset")
+    deliver([row.id for row in deliveries(status="queued")])
+    html = rows(Capture)[-1].content["html"]
+    assert "https://shop.test/o/1" in html
+    assert (deliveries()[0].links, links_in(html), pixel_in(html)) == (None, [], None)
+
+
 def test_a_retry_sends_the_same_links(submit: Submit) -> None:
     """Both mails may have arrived."""
     submit(InlineRecipient("erin", {"email": "flaky-2@sandbox.test"}), channels=("email",), data=DATA)
