@@ -227,10 +227,19 @@ class Mail:
 
 @dataclass
 class Inbox:
-    """The mail server's memory. `replies` maps a command to the reply it is to give instead of accepting."""
+    """The mail server's memory. `replies` maps a command to the reply it is to give instead of accepting; `extensions`
+    is what it offers beside aiosmtpd's own.
+    """
 
     mails: list[Mail] = field(default_factory=list)
     replies: dict[str, str | Callable[[Any], Any]] = field(default_factory=dict)
+    extensions: tuple[str, ...] = ()
+
+    async def handle_EHLO(  # noqa: N802
+        self, server: Any, session: Any, envelope: Any, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [*responses[:-1], *(f"250-{name}" for name in self.extensions), responses[-1]]
 
     async def _reply(self, command: str, server: Any, otherwise: str) -> str:
         scripted = self.replies.get(command)
@@ -316,14 +325,16 @@ def start_mail() -> Iterator[StartMail]:
     """
     started: list[Controller] = []
 
-    def start(hostname: str = "127.0.0.1", *, needs_login: bool = False, **options: Any) -> MailServer:
+    def start(
+        hostname: str = "127.0.0.1", *, needs_login: bool = False, extensions: tuple[str, ...] = (), **options: Any
+    ) -> MailServer:
         if needs_login:
             options |= {
                 "authenticator": check_login,
                 "auth_required": True,
                 "auth_require_tls": options.get("tls_context") is not None,
             }
-        inbox = Inbox()
+        inbox = Inbox(extensions=extensions)
         controller = _AnyPort(inbox, hostname=hostname, port=0, **options)
         controller.start()
         started.append(controller)

@@ -51,7 +51,7 @@ class EmailSmtp(MailAdapter):
     def send(self, message: Message, to: Recipient) -> Receipt:
         pool = self._configured()
         composed = self.compose(message, to)
-        pool.send(self.sender.address, mail.ascii_domain(to.address), composed.raw)
+        pool.send(composed.by.address, composed.to.address, composed.raw)
         return Receipt("sent", provider_message_id=composed.message_id)
 
     def try_out(self) -> str:

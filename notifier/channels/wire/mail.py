@@ -38,7 +38,8 @@ _LONGEST_WORD = 65  # RFC 2047 allows 75; so it stands on one line with the long
 _LONGEST_PLAIN_NAME = 60  # longer ones are encoded, since quotes cannot be folded
 _WORD = "=?utf-8?{}?{}?="
 _ROOM = _LONGEST_WORD - len(_WORD.format("q", ""))
-_AS_IT_IS = frozenset(f"{string.ascii_letters}{string.digits}!*+-/ ".encode())  # in a Q-word, also in a name
+_AS_IT_IS = f"{string.ascii_letters}{string.digits}!*+-/ ".encode()  # in a Q-word, also in a name
+_NOT_AS_IT_IS = re.compile(b"[^%s]" % re.escape(_AS_IT_IS))
 _LONGEST_TEXT_LINE = 900  # of a 7bit part; SMTP allows 998
 
 
@@ -207,14 +208,14 @@ def _encoded(text: str) -> Iterator[str]:
     Spaces are inside of them: those between encoded words do not count.
     """
     raw = text.encode()
-    is_q = sum(map(_q_cost, raw)) <= len(raw) * 4 / 3
+    is_q = _q_length(raw) <= len(raw) * 4 / 3
+    length = _q_length if is_q else len
     room = _ROOM if is_q else _ROOM // 4 * 3
     held, used = b"", 0
     for word in re.findall(r"[^ ]+ ?", text):
-        size = sum(map(_q_cost, word.encode())) if is_q else len(word.encode())
-        for piece in [word] if size <= room else word:
+        for piece in [word] if length(word.encode()) <= room else word:
             encoded = piece.encode()
-            cost = sum(map(_q_cost, encoded)) if is_q else len(encoded)
+            cost = length(encoded)
             if used + cost > room:
                 yield _encoded_word(held, is_q=is_q)
                 held, used = b"", 0
@@ -224,15 +225,16 @@ def _encoded(text: str) -> Iterator[str]:
         yield _encoded_word(held, is_q=is_q)
 
 
-def _q_cost(byte: int) -> int:
-    return 1 if byte in _AS_IT_IS else 3
+def _q_length(raw: bytes) -> int:
+    """Of these bytes in a Q-word."""
+    return len(raw) + 2 * len(raw.translate(None, _AS_IT_IS))
 
 
 def _encoded_word(raw: bytes, *, is_q: bool) -> str:
     if not is_q:
         return _WORD.format("b", binascii.b2a_base64(raw, newline=False).decode())
-    quoted = "".join(chr(byte) if byte in _AS_IT_IS else f"={byte:02X}" for byte in raw)
-    return _WORD.format("q", quoted.replace(" ", "_"))
+    quoted = _NOT_AS_IT_IS.sub(lambda match: b"=%02X" % ord(match.group()), raw)
+    return _WORD.format("q", quoted.decode().replace(" ", "_"))
 
 
 def _mailbox(name: str, address: str) -> Mailbox:
@@ -282,7 +284,7 @@ def _part(subtype: str, text: str) -> bytes:
     text = _LINE_END.sub("\n", _encodable(text))
     if not text.endswith("\n"):
         text += "\n"
-    is_short = all(len(line) <= _LONGEST_TEXT_LINE for line in text.split("\n"))
+    is_short = max(map(len, text.split("\n"))) <= _LONGEST_TEXT_LINE
     if is_short and "=_" not in text and not _NOT_PLAIN_TEXT.search(text):
         encoding, body = "7bit", text.encode()
     else:

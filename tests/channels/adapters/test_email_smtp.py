@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -210,6 +211,10 @@ def test_a_password_that_smtp_cannot_write_is_our_misconfiguration(
     )
 
 
+PIPELINES = pytest.mark.parametrize("extensions", [(), ("PIPELINING",)])
+
+
+@PIPELINES
 # What a reply means to MAIL FROM, to RCPT TO and to the data. `P M R I`: permanent, our misconfiguration, retryable,
 # invalid recipient; small `m`: perhaps our misconfiguration, perhaps this recipient's server's own rule.
 @pytest.mark.parametrize(
@@ -247,9 +252,15 @@ def test_a_password_that_smtp_cannot_write_is_our_misconfiguration(
     ],
 )
 def test_each_reply_means_one_thing(
-    reply: str, meanings: str, code: str, start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+    reply: str,
+    meanings: str,
+    code: str,
+    extensions: tuple[str, ...],
+    start_mail: Any,
+    make_adapter: MakeAdapter,
+    make_message: Any,
 ) -> None:
-    server = start_mail()
+    server = start_mail(extensions=extensions)
     adapter = make_adapter(server.url())
     for command, meaning in zip(("MAIL", "RCPT", "DATA"), meanings, strict=True):
         server.inbox.replies = {command: reply}
@@ -285,11 +296,12 @@ def test_hanging_up_after_the_data_is_ambiguous(start_mail: Any, make_adapter: M
     assert failure(make_adapter(server.url()), make_message()) == (Retryable, "disconnected", True)
 
 
+@PIPELINES
 @pytest.mark.parametrize("command", ["MAIL", "RCPT"])
 def test_hanging_up_before_the_data_is_not_ambiguous(
-    command: str, start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+    command: str, extensions: tuple[str, ...], start_mail: Any, make_adapter: MakeAdapter, make_message: Any
 ) -> None:
-    server = start_mail()
+    server = start_mail(extensions=extensions)
     server.inbox.replies[command] = lambda connection: connection.transport.abort()
     assert failure(make_adapter(server.url()), make_message()) == (Retryable, "disconnected", False)
 
@@ -339,6 +351,102 @@ def test_a_connection_is_used_again(start_mail: Any, make_adapter: MakeAdapter, 
     assert len({mail.connection for mail in server.inbox.mails}) == 1
 
 
+class _OneReader(socketserver.StreamRequestHandler):
+    """A mail server by hand, which notes what arrives in one go and answers each command of it."""
+
+    def handle(self) -> None:
+        server = self.server
+        assert isinstance(server, _ByHand)
+        self.connection.sendall(b"220 mail.test\r\n")
+        while arrived := self.connection.recv(65_536):
+            server.arrived.append(arrived)
+            commands = [b"."] if arrived.endswith(b"\r\n.\r\n") else arrived.splitlines()
+            for command in commands:
+                self.connection.sendall(server.answer(command.partition(b" ")[0].decode().upper()))
+
+
+class _ByHand(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """The client closes as it likes."""
+
+    def __init__(self, **answers: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), _OneReader)
+        self.arrived: list[bytes] = []
+        self.answers = {"EHLO": b"250-mail.test\r\n250 PIPELINING\r\n", "DATA": b"354 go on\r\n", **answers}
+
+    def answer(self, command: str) -> bytes:
+        return self.answers.get(command, b"250 OK\r\n")
+
+
+@pytest.fixture
+def serve_by_hand() -> Iterator[Callable[..., _ByHand]]:
+    started: list[_ByHand] = []
+
+    def start(**answers: bytes) -> _ByHand:
+        started.append(_ByHand(**answers))
+        threading.Thread(target=started[-1].serve_forever, daemon=True).start()
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("hello", "envelope"),
+    [
+        (b"250-mail.test\r\n250 PIPELINING\r\n", [[b"MAIL", b"RCPT", b"DATA"]]),
+        (b"250 mail.test\r\n", [[b"MAIL"], [b"RCPT"], [b"DATA"]]),
+    ],
+)
+def test_an_envelope_goes_in_one_packet_where_the_server_takes_it_so(
+    hello: bytes,
+    envelope: list[list[bytes]],
+    serve_by_hand: Callable[..., _ByHand],
+    make_adapter: MakeAdapter,
+    make_message: Any,
+) -> None:
+    server = serve_by_hand(EHLO=hello)
+    make_adapter(f"smtp://127.0.0.1:{server.server_address[1]}").send(make_message(), ALICE)
+    assert [[line[:4] for line in packet.splitlines()] for packet in server.arrived[1:-1]] == envelope
+
+
+@pytest.mark.parametrize(
+    ("answers", "code", "after"),
+    [
+        ({"RCPT": b"550 5.1.1 no such user\r\n", "DATA": b"503 5.5.1 no recipient\r\n"}, "5.1.1", b"RSET\r\n"),
+        ({"MAIL": b"550 5.1.0 no\r\n", "RCPT": b"503 no\r\n", "DATA": b"503 no\r\n"}, "5.1.0", b"RSET\r\n"),
+        # It waits for a mail to nobody (RFC 2920, 3.1), which would be one more thing that could go wrong
+        ({"RCPT": b"550 5.1.1 no such user\r\n"}, "5.1.1", b"MAIL FROM:"),
+    ],
+)
+def test_a_refusal_within_an_envelope_leaves_no_reply_to_the_next_one(
+    answers: dict[str, bytes],
+    code: str,
+    after: bytes,
+    serve_by_hand: Callable[..., _ByHand],
+    make_adapter: MakeAdapter,
+    make_message: Any,
+) -> None:
+    server = serve_by_hand()
+    adapter = make_adapter(f"smtp://127.0.0.1:{server.server_address[1]}")
+    adapter.send(make_message(), ALICE)
+    server.answers |= answers
+    del server.arrived[:]
+    assert failure(adapter, make_message())[1] == code
+    for command in ("MAIL", "RCPT"):
+        server.answers.pop(command, None)
+    server.answers["DATA"] = b"354 go on\r\n"
+    adapter.send(make_message(), ALICE)
+    [*_, begun, mail] = server.arrived
+    assert (begun[:4], mail[:5]) == (b"MAIL", b"From:")
+    assert [packet for packet in server.arrived if packet.startswith(after)]
+    assert b"From:" not in b"".join(server.arrived[:-1])
+
+
 def test_threads_share_connections_one_at_a_time(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
     server = start_mail()
     adapter = make_adapter(server.url())
@@ -349,10 +457,11 @@ def test_threads_share_connections_one_at_a_time(start_mail: Any, make_adapter: 
     assert len({mail.connection for mail in server.inbox.mails}) <= 4
 
 
+@PIPELINES
 def test_a_refused_recipient_does_not_cost_the_connection(
-    start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+    extensions: tuple[str, ...], start_mail: Any, make_adapter: MakeAdapter, make_message: Any
 ) -> None:
-    server = start_mail()
+    server = start_mail(extensions=extensions)
     adapter = make_adapter(server.url())
     adapter.send(make_message(), ALICE)
     server.inbox.replies["RCPT"] = "550 5.1.1 no such user"
@@ -362,10 +471,11 @@ def test_a_refused_recipient_does_not_cost_the_connection(
     assert len({mail.connection for mail in server.inbox.mails}) == 1
 
 
+@PIPELINES
 def test_a_connection_that_went_stale_is_opened_again_without_a_failure(
-    start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+    extensions: tuple[str, ...], start_mail: Any, make_adapter: MakeAdapter, make_message: Any
 ) -> None:
-    server = start_mail()
+    server = start_mail(extensions=extensions)
     adapter = make_adapter(server.url())
     adapter.send(make_message(), ALICE)
     server.run(lambda: server.controller.smtpd.transport.abort())
@@ -373,10 +483,11 @@ def test_a_connection_that_went_stale_is_opened_again_without_a_failure(
     assert len({mail.connection for mail in server.inbox.mails}) == 2
 
 
+@PIPELINES
 def test_a_connection_the_server_wants_to_close_is_opened_again_without_a_failure(
-    start_mail: Any, make_adapter: MakeAdapter, make_message: Any
+    extensions: tuple[str, ...], start_mail: Any, make_adapter: MakeAdapter, make_message: Any
 ) -> None:
-    server = start_mail()
+    server = start_mail(extensions=extensions)
     adapter = make_adapter(server.url())
     adapter.send(make_message(), ALICE)
     old = server.inbox.mails[0].connection
