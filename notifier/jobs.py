@@ -22,6 +22,7 @@ from notifier.pipeline.delivery import deliver as delivering
 from notifier.pipeline.delivery import lease
 from notifier.pipeline.delivery.record import record
 from notifier.pipeline.intake import expand as expanding
+from notifier.subscriptions import turn
 
 log = structlog.get_logger()
 
@@ -53,6 +54,11 @@ def expand(submission_id: str) -> None:
 def read_upload(upload_id: str) -> None:
     with app().app_context():
         uploads.read(parse("upl", upload_id))
+
+
+def tell(subscription_id: str) -> None:
+    with app().app_context():
+        turn.take(parse("sbn", subscription_id))
 
 
 class Deliveries:

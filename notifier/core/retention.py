@@ -10,6 +10,7 @@ DEFAULT_RETENTION: Retention = {
     "events": timedelta(days=14),
     "captures": timedelta(days=30),
     "uploads": timedelta(days=90),
+    "attempts": timedelta(days=30),  # of status webhooks
 }
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}

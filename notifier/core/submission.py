@@ -14,7 +14,9 @@ CEILINGS = {"marketing": "medium", "social": "high"}
 MAX_AHEAD = timedelta(days=366)
 DEFAULT_EXPIRES_IN_S = 86_400
 RESERVED_NAME = "notification"  # in `data`
-OWN_TYPES = frozenset({"delivery_failure"})  # raised by the product alone, though people choose about them
+OWN_TYPES = frozenset(
+    {"delivery_failure", "subscription_disabled"}
+)  # raised by the product alone, though people choose about them
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from notifier.pipeline.planning import repeats, replacing
 from notifier.pipeline.upkeep import abandoned, due, ghosts, lapsed, lost, summaries
 from notifier.programs.starting import wait_for_app
 from notifier.signals import liveness
+from notifier.subscriptions import due as subscriptions
 
 LONGEST_PAUSE_S = 5.0
 OUTAGES = (*UNAVAILABLE, redis.RedisError)
@@ -83,6 +84,7 @@ def tasks(name: str) -> list[Task]:
         Task("let_out", outages.Outages().let_out, 0.5),
         Task("ring_lost", lambda: lost.ring_lost().rows, 2.0, full=due.BATCH),
         Task("free_lapsed", lapsed.free_lapsed, 2.0, full=due.BATCH),
+        Task("ring_subscriptions", subscriptions.Ringing().ring_due, 0.25),
         Task("apply_receipts", kept_receipts.apply_due, 1.0, full=kept_receipts.BATCH),
         Task("close_digests", summaries.close_due, 1.0, full=summaries.BATCH),
         Task("submit_scheduled", schedules.submit_due, 1.0),
@@ -91,6 +93,9 @@ def tasks(name: str) -> list[Task]:
         Task("bulk_actions", bulk_actions.work, 0.5, full=bulk_actions.BATCH),
         Task("lay_ghosts", ghosts.Ghosts().lay, 5.0),
         Task("wake_snoozed", lambda: marks.wake_snoozed(now()), 2.0),
+        Task("tell_of_disabled_subscriptions", subscriptions.tell_of_disabled, 5.0),
+        Task("advance_subscriptions", subscriptions.advance, 600.0),
+        Task("prune_subscription_attempts", subscriptions.prune_attempts, 3600.0),
         Task("prune", due.prune, 3600.0),
         Task("prune_captures", due.prune_captures, 3600.0),
         Task("prune_sign_in_links", sign_in.prune, 3600.0),

@@ -19,7 +19,7 @@ from notifier.ground.ids import parse, show
 from notifier.models import BulkAction, Delivery, Notification
 from notifier.queries.dead_letters import NONE, Filter, is_dead, select_dead
 from notifier.queries.failed import FailedJob, describe
-from notifier.signals.queueing import EXPAND_QUEUE, all_queues, failed_registry, queue_name
+from notifier.signals.queueing import OTHER_QUEUES, all_queues, failed_registry, queue_name
 
 PAGE_SIZE = 50
 MOST_GROUPS = 200
@@ -215,7 +215,7 @@ def agreement() -> Agreement:
     try:
         with redis_store.client.pipeline(transaction=False) as pipe:
             for name in all_queues():
-                if name != EXPAND_QUEUE:
+                if name not in OTHER_QUEUES:
                     pipe.zcard(failed_registry(name).key)
             return Agreement(deliveries, sum(pipe.execute()))
     except redis.RedisError:

@@ -17,7 +17,7 @@ from notifier.ground.clock import now
 from notifier.ground.extensions import db, redis_store
 from notifier.models import PausedChannel
 from notifier.signals import liveness
-from notifier.signals.queueing import EXPAND_QUEUE, all_queues, queue_name
+from notifier.signals.queueing import OTHER_QUEUES, all_queues, queue_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def by_channel(held_back: dict[str, int]) -> list[ChannelLines]:
         )
         for name, channel in CHANNELS.items()
     ]
-    return [*found, ChannelLines(EXPAND_QUEUE.partition(".")[0], False, None, [by_name[EXPAND_QUEUE]])]
+    return [*found, *(ChannelLines(name.partition(".")[0], False, None, [by_name[name]]) for name in OTHER_QUEUES)]
 
 
 def paused() -> dict[str, PausedChannel]:

@@ -29,9 +29,11 @@ from notifier.ground.extensions import redis_store
 from notifier.ground.ids import show
 
 SERIALIZER = JSONSerializer
-DELIVER, EXPAND = "notifier.jobs.deliver", "notifier.jobs.expand"
+DELIVER, EXPAND, TELL = "notifier.jobs.deliver", "notifier.jobs.expand", "notifier.jobs.tell"
 READ_UPLOAD = "notifier.jobs.read_upload"
 EXPAND_QUEUE = "expand.low"
+EVENTS_QUEUE = "events.medium"  # subscriptions that have events to be told
+OTHER_QUEUES = (EXPAND_QUEUE, EVENTS_QUEUE)  # whose jobs are no deliveries
 DOORBELL_GRACE = timedelta(seconds=5)  # then `upkeep.lost` looks at a queued delivery: its ring may have been lost
 _YEAR_S = 365 * 86_400  # dead letters stay until somebody deals with them; retention prunes their rows
 _MEMORY = "notifier:memory"  # a hash: server, name, reviewed (`name:id`)
@@ -66,7 +68,8 @@ def queue_name(channel: str, priority: str) -> str:
 def all_queues() -> list[str]:
     """Every queue there is, most pressing first; expansion comes before the low ones it feeds."""
     names = [queue_name(channel, priority) for priority in PRIORITIES for channel in CHANNELS]
-    names.insert(names.index(queue_name(next(iter(CHANNELS)), "low")), EXPAND_QUEUE)
+    first_low = names.index(queue_name(next(iter(CHANNELS)), "low"))
+    names[first_low:first_low] = [EVENTS_QUEUE, EXPAND_QUEUE]
     return names
 
 
@@ -108,6 +111,19 @@ def ring_uploads(upload_ids: Iterable[UUID]) -> bool:
     return _enqueue(READ_UPLOAD, {EXPAND_QUEUE: ids} if ids else {})
 
 
+def ring_subscriptions(subscription_ids: Iterable[UUID]) -> bool:
+    """The same for subscriptions that have events to be told. Those that stand in the queue already are left there:
+    while no worker runs, they would be rung again and again.
+    """
+    ids = [show("sbn", key) for key in subscription_ids]
+    try:
+        missing = _out_of_line([(EVENTS_QUEUE, job_id) for job_id in ids]) if ids else set()
+    except redis.RedisError as error:
+        log.warning("queue.ring_failed", error=type(error).__name__, jobs=len(ids))
+        return False
+    return _enqueue(TELL, {EVENTS_QUEUE: sorted(missing)} if missing else {})
+
+
 def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
     """`by_queue`: queue → ids, each of a job and of what its function is called with.
 
@@ -146,24 +162,30 @@ def lost(doorbells: Sequence[Doorbell]) -> set[UUID]:
     A queue is first in, first out: a job that was rung before the one now at its head has been taken out (and one whose
     queue is empty, too). A worker may be about to claim it; ringing again is harmless then.
     """
-    names = sorted({queue_name(bell.channel, bell.priority) for bell in doorbells})
+    jobs = {show("dlv", bell.delivery_id): bell for bell in doorbells}
+    out = _out_of_line([(queue_name(bell.channel, bell.priority), job_id) for job_id, bell in jobs.items()])
+    return {jobs[job_id].delivery_id for job_id in out}
+
+
+def _out_of_line(jobs: Sequence[tuple[str, str]]) -> set[str]:
+    """Of (queue, job id) the ids of the jobs that do not stand in their queues."""
+    names = sorted({name for name, _ in jobs})
     with redis_store.client.pipeline(transaction=False) as pipe:
         for name in names:
             pipe.lindex(f"{Queue.redis_queue_namespace_prefix}{name}", 0)
-        for bell in doorbells:
-            pipe.hget(Job.key_for(show("dlv", bell.delivery_id)), "enqueued_at")
+        for _, job_id in jobs:
+            pipe.hget(Job.key_for(job_id), "enqueued_at")
         answers = pipe.execute()
         heads = dict(zip(names, answers[: len(names)], strict=True))
         rung_at = answers[len(names) :]
         for name in names:
             pipe.hget(Job.key_for(heads[name].decode()) if heads[name] else "", "enqueued_at")
         head_rung_at = dict(zip(names, pipe.execute(), strict=True))
-    found = set()
-    for bell, at in zip(doorbells, rung_at, strict=True):
-        name = queue_name(bell.channel, bell.priority)
+    found = set[str]()
+    for (name, job_id), at in zip(jobs, rung_at, strict=True):
         # RQ writes times in one fixed form (ISO 8601, UTC), so their text sorts as they do.
         if at is None or heads[name] is None or (head_rung_at[name] is not None and at < head_rung_at[name]):
-            found.add(bell.delivery_id)
+            found.add(job_id)
     return found
 
 

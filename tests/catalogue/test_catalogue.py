@@ -43,6 +43,7 @@ TABLE = {
     "address_code": ("system", "urgent", TYPED, "code", "minutes"),
     "provider_test": ("system", "urgent", f"{TYPED} push webpush", "account", ""),
     "delivery_failure": ("system", "urgent", "inapp email webhook", "channel failed", "provider since url"),
+    "subscription_disabled": ("system", "high", "inapp email", "producer address reason", "since url"),
 }
 
 
@@ -70,7 +71,8 @@ def test_only_these_are_mandatory_and_only_these_go_to_admins():
         "provider_test",
     }
     assert {key for key, entry in TYPES.items() if entry.is_mandatory} == mandatory
-    assert {key for key, entry in TYPES.items() if entry.to_admins} == {"fraud_alert", "delivery_failure"}
+    to_admins = {"fraud_alert", "delivery_failure", "subscription_disabled"}
+    assert {key for key, entry in TYPES.items() if entry.to_admins} == to_admins
 
 
 def test_nothing_is_tracked_unless_somebody_asks_for_it():
@@ -84,7 +86,7 @@ def test_what_is_neither_mandatory_nor_the_products_own_is_left_out_when_repeate
         *("provider_test", "marketing_digest", "social_digest", "system_digest"),
     }
     others = {key: entry.dedupe_window_s for key, entry in TYPES.items() if key not in may_repeat}
-    assert others == dict.fromkeys(others, 3_600) | {"delivery_failure": 0}
+    assert others == dict.fromkeys(others, 3_600) | {"delivery_failure": 0, "subscription_disabled": 0}
     assert {TYPES[key].dedupe_window_s for key in may_repeat} == {None}
 
 

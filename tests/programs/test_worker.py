@@ -21,10 +21,8 @@ from notifier.signals import queueing
 
 
 def test_every_queue_has_a_consumer() -> None:
-    every = {queueing.queue_name(channel, priority) for channel in channels.CHANNELS for priority in PRIORITIES} | {
-        queueing.EXPAND_QUEUE
-    }
-    assert set(worker.chosen_queues("*")) == every
+    of_deliveries = {queueing.queue_name(channel, priority) for channel in channels.CHANNELS for priority in PRIORITIES}
+    assert set(worker.chosen_queues("*")) == of_deliveries | set(queueing.OTHER_QUEUES)
 
 
 def test_urgent_queues_come_first_and_expansion_before_the_low_ones() -> None:
@@ -32,6 +30,7 @@ def test_urgent_queues_come_first_and_expansion_before_the_low_ones() -> None:
     names = worker.chosen_queues("*")
     assert priorities == sorted(priorities, key=PRIORITIES.index)
     assert names[names.index(queueing.EXPAND_QUEUE) - 1].endswith(".medium")
+    assert names[names.index(queueing.EXPAND_QUEUE) + 1].endswith(".low")
 
 
 @pytest.mark.parametrize(

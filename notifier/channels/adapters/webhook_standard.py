@@ -4,20 +4,16 @@
 """
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from notifier.channels.contract import Adapter
 from notifier.channels.table import WEBHOOK
 from notifier.channels.wire import standard_webhooks
-from notifier.channels.wire.answers import STATUSES, Family, Response, explain
-from notifier.core.errors import DeliveryError, InvalidRecipient, Permanent
+from notifier.channels.wire.answers import Response
+from notifier.core.errors import DeliveryError
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.core.timestamps import timestamp
 from notifier.ground.clock import now
-
-# 401 and 403 are the receiver's business here, not our credentials. 410: the standard's word for "do not come back".
-_STATUSES: dict[int, Family] = {**STATUSES, 401: Permanent, 403: Permanent, 410: InvalidRecipient}
 
 
 class StandardWebhook(Adapter):
@@ -28,17 +24,11 @@ class StandardWebhook(Adapter):
     calls_peoples_hosts = True
 
     def send(self, message: Message, to: Recipient) -> Receipt:
-        self.post(message.delivery_id, _body(message), to.address, _secrets(to))
+        standard_webhooks.post(self.http, message.delivery_id, _body(message), to.address, _secrets(to))
         return Receipt("sent")
 
-    def post(self, message_id: str, body: str, url: str, secrets: Sequence[str]) -> None:
-        """Posts a body, signed by each secret. Raises a DeliveryError."""
-        headers = standard_webhooks.headers(message_id, body, secrets, now())
-        read_s = standard_webhooks.PATIENCE * self.http.read_s
-        self.http.post(url, body.encode(), headers, explain=self.explain, read_s=read_s)
-
     def explain(self, response: Response) -> DeliveryError | None:
-        return explain(response, _STATUSES)
+        return standard_webhooks.explain_answer(response)
 
     def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
         """`text` is the very body that `headers` sign."""

@@ -4,15 +4,31 @@ to subscribers.
 
 import base64
 import secrets as random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
-from notifier.core.errors import Misconfigured
+from notifier.channels.wire.answers import STATUSES, Family, Response, explain
+from notifier.channels.wire.http import Http
+from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent
+from notifier.ground.clock import now
 
 PATIENCE = 1.5  # times what a provider gets: the standard asks senders to wait for 15 seconds at least
+
+# 401 and 403 are the receiver's business here, not our credentials. 410: the standard's word for "do not come back".
+_STATUSES: dict[int, Family] = {**STATUSES, 401: Permanent, 403: Permanent, 410: InvalidRecipient}
+
+
+def post(http: Http, message_id: str, body: str, url: str, secrets: Sequence[str]) -> None:
+    """Posts a body, signed by each secret. Raises a DeliveryError."""
+    signed = headers(message_id, body, secrets, now())
+    http.post(url, body.encode(), signed, explain=explain_answer, read_s=PATIENCE * http.read_s)
+
+
+def explain_answer(response: Response) -> DeliveryError | None:
+    return explain(response, _STATUSES)
 
 
 def new_secret() -> str:

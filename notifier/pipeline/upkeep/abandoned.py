@@ -1,4 +1,4 @@
-"""Takes over a dead worker's deliveries at once, long before their leases lapse.
+"""Takes over a dead worker's deliveries and subscriptions at once, long before their leases lapse.
 
 Called by the scheduler, again and again. Only a worker without its lock has died (`ground.lifeline`); a slow or
 suspended one keeps it. For a while after the database server was started or replaced no worker counts as dead, since
@@ -17,6 +17,7 @@ from notifier.ground.extensions import db
 from notifier.models import Delivery
 from notifier.pipeline.delivery.lease import LEASE, database_time
 from notifier.pipeline.upkeep import ghosts, lapsed
+from notifier.subscriptions import lease
 
 log = structlog.get_logger()
 
@@ -49,7 +50,8 @@ class Abandoned:
         return self._bury(dead) if dead else 0
 
     def _bury(self, dead: Collection[int]) -> int:
-        freed = ghosts.lay_started_by(dead)  # first: what is freed is rung anyway
+        freed = lease.free_held_by(dead)
+        freed += ghosts.lay_started_by(dead)  # before the deliveries: what is freed is rung anyway
         freed += lapsed.free_held_by(dead)
         lifeline.clear(dead)
         self._known -= set(dead)
@@ -61,7 +63,7 @@ class Abandoned:
 def _holders() -> set[int]:
     """The workers that have claimed deliveries now being sent. By the index on wake_at, as in `upkeep.lapsed`."""
     leased = Delivery.wake_at.between(database_time(), database_time(LEASE))
-    found = set(
+    found = lease.holders() | set(
         db.session.scalars(
             sa.select(Delivery.holder)
             .where(leased, Delivery.status == lifecycle.SENDING, Delivery.holder.is_not(None))

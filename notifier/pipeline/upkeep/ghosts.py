@@ -25,13 +25,14 @@ from notifier.ground import lifeline
 from notifier.ground.clock import now
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import parse_many, show
-from notifier.models import Delivery, Submission, Upload
+from notifier.models import Delivery, Submission, Subscription, Upload
 from notifier.signals.queueing import Doorbell, all_queues, failed_registry, ring
 
 SILENT_S = 15.0  # a worker that lives says so for every job it runs, three times in this
 PAGE_STARTED, PAGE_FAILED = 1_000, 100  # entries of one registry at a time
 
-_UNFINISHED = frozenset({"expanding", "running"})  # submissions, uploads
+_TOLD = "told"
+_UNFINISHED = frozenset({"expanding", "running", _TOLD})  # submissions, uploads, subscriptions
 _RUNNING = _UNFINISHED | {lifecycle.SENDING}
 
 log = structlog.get_logger()
@@ -147,7 +148,8 @@ def _statuses(job_ids: Iterable[str]) -> dict[str, str]:
     """Job id → the status of its row, `discarded`, or `gone` if there is none. Jobs that are not ours are left out."""
     ids = list(job_ids)
     found: dict[str, str] = {}
-    for kind, model in (("dlv", Delivery), ("sub", Submission), ("upl", Upload)):
+    models = {"dlv": Delivery, "sub": Submission, "upl": Upload, "sbn": Subscription}
+    for kind, model in models.items():
         keys = parse_many(kind, ids)
         if keys:
             found |= {show(kind, key): status for key, status in _read(model, keys).items()}
@@ -158,8 +160,11 @@ def _statuses(job_ids: Iterable[str]) -> dict[str, str]:
 def _read(model: Any, keys: list[UUID]) -> dict[UUID, str]:
     found = dict.fromkeys(keys, "gone")
     reason = model.reason if model is Delivery else sa.null()
+    # Of a subscription: whether somebody has it
+    is_held = sa.case((Subscription.leased_until > now(), _TOLD), else_="gone")
+    status = is_held if model is Subscription else model.status
     for start in range(0, len(keys), 1_000):
-        statement = sa.select(model.id, model.status, reason.label("reason")).where(
+        statement = sa.select(model.id, status.label("status"), reason.label("reason")).where(
             model.id.in_(keys[start : start + 1_000])
         )
         found |= {

@@ -19,7 +19,7 @@ from notifier.queries import causes
 from notifier.queries.dead_letters import PARAMETERS, WITHIN, Filter, read_filter
 from notifier.queries.failed import failed_page, failed_story
 from notifier.queries.types import known_keys
-from notifier.signals.queueing import EXPAND_QUEUE, all_queues
+from notifier.signals.queueing import OTHER_QUEUES, all_queues
 from notifier.web.access import allow, is_local, page_blueprint
 
 pages = page_blueprint("failed", url_prefix="/admin/failed")
@@ -101,7 +101,7 @@ def _chosen() -> Filter:
 
 def _filters(chosen: Filter) -> dict[str, Any]:
     """The choices of a list's filters, and the current ones."""
-    queues = [name for name in all_queues() if name != EXPAND_QUEUE]
+    queues = [name for name in all_queues() if name not in OTHER_QUEUES]
     within = request.args.get("within", "")
     return {
         "chosen": chosen,
