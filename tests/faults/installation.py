@@ -203,7 +203,13 @@ class Program:
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
-    ["notifier.programs.worker", "notifier.programs.scheduler", "notifier.programs.cli", __name__]
+    [
+        "notifier.programs.worker",
+        "notifier.programs.scheduler",
+        "notifier.programs.sink",
+        "notifier.programs.cli",
+        __name__,
+    ]
 )
 
 
