@@ -52,7 +52,8 @@ class MailAdapter(Adapter):
         """May the provider put its own links and a picture into this mail, to tell of opens and clicks? A scanner that
         follows a link before the person does would use it up.
         """
-        return self.options.get(f"{self.prefix}_TRACKING") == "on" and is_offer(message)
+        is_wanted = is_offer(message) and not message.do_not_track
+        return self.options.get(f"{self.prefix}_TRACKING") == "on" and is_wanted
 
     @property
     def tells_here(self) -> tuple[Kind, ...]:

@@ -53,7 +53,8 @@ class Message:
 
     `try_number` starts at 1 and counts rate-limited tries too. `unsubscribe_url` is set for
     non-transactional mail only. `badge`: how many unread items the person has in the inbox, where the channel shows
-    cards; None for whom nothing has ever reached.
+    cards; None for whom nothing has ever reached. `do_not_track`: the person has refused it, whatever the provider is
+    set to.
     """
 
     delivery_id: str
@@ -71,6 +72,7 @@ class Message:
     expires_at: datetime | None = None
     badge: int | None = None
     push: Push = Push()
+    do_not_track: bool = False
 
 
 @dataclass(frozen=True, slots=True)

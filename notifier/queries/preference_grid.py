@@ -37,9 +37,12 @@ class Over:
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """One type. `tracks`: "opens" and "clicks", as far as its mails ask for them."""
+
     type: str
     title: str
     cells: tuple[Cell, ...]
+    tracks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,9 @@ class Grid:
     def channels(self) -> tuple[str, ...]:
         return tuple(str(column.channel) for column in self.columns)
 
+    def tracked(self) -> list[Row]:
+        return [row for section in self.sections for row in section.rows if row.tracks]
+
     def cells(self) -> Iterator[tuple[Row, Cell]]:
         return ((row, cell) for section in self.sections for row in section.rows for cell in row.cells)
 
@@ -80,10 +86,15 @@ def grid_of(user_id: str, document: Mapping[str, Any], *, language: str = "en") 
     for type in types:
         title = type.titles.get(language) or type.titles.get("en") or type.key
         cells = tuple(_cell(document["effective"][type.key], name) for name in channels)
-        rows.setdefault(type.category, []).append(Row(type.key, title, cells))
+        rows.setdefault(type.category, []).append(Row(type.key, title, cells, _tracks(type)))
     sections = tuple(_section(category, tuple(rows[category]), channels) for category in CATEGORIES if category in rows)
     everything = [cell for section in sections for row in section.rows for cell in row.cells]
     return Grid(tuple(_over(everything, name) for name in channels), sections)
+
+
+def _tracks(type: EventType) -> tuple[str, ...]:
+    asked = {"opens": type.tracks_opens, "clicks": type.tracks_clicks}
+    return () if type.is_mandatory else tuple(name for name, is_asked in asked.items() if is_asked)
 
 
 def types_allowed_by_name(user_id: str, category: str, channel: str) -> list[str]:

@@ -216,6 +216,7 @@ def _message(claimed: Claimed, person: Person, content: Content | str) -> Messag
         expires_at=delivery.expires_at,
         badge=claimed.badge,
         push=Push.of(notification.push, notification.priority),
+        do_not_track=person.preferences.do_not_track,
     )
 
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from notifier.channels import CHANNELS
 from notifier.core.preferences import EVERY_CHANNEL
-from notifier.queries.preference_grid import Cell, Over
+from notifier.queries.preference_grid import Cell, Over, Row
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 HELD = {
@@ -75,6 +75,18 @@ def mark(cell: Cell) -> str:
 
 def state(over: Over) -> str:
     return "always on" if over.is_locked else _STATES[over.state]
+
+
+_TRACKED = {
+    ("opens",): "whether you open it",
+    ("clicks",): "which of its links you follow",
+    ("opens", "clicks"): "whether you open it, and which of its links you follow",
+}
+
+
+def tracked(row: Row) -> str:
+    """What the mails of a type tell their sender."""
+    return _TRACKED[row.tracks]
 
 
 # ---- quiet hours, mute ----------------------------------------------------------------------------------------------

@@ -18,9 +18,9 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.inbox import marks
 from notifier.inbox.marks import Chosen
-from notifier.models import Delivery, Event, InboxItem, InboxState, Receipt, Tally
+from notifier.models import ChannelScore, Delivery, Event, InboxItem, InboxState, Receipt, Tally
 from notifier.people import addresses, preferences
-from notifier.pipeline.delivery.deliver import deliver
+from notifier.pipeline.delivery.deliver import begin, deliver
 from tests.acme import Server, event, tell
 from tests.conftest import subject_of
 from tests.stored import deliveries, rows, sent_statements
@@ -321,6 +321,50 @@ def test_a_call_that_tells_of_nothing_else_is_answered_as_ever(submit: Submit, c
     [mail] = mailed(submit)
     assert tell(client, opened(mail)).status_code == 200
     assert rows(Receipt) == []
+
+
+def test_the_provider_is_told_not_to_track_them(submit: Submit) -> None:
+    refuse("bob")
+    submit("alice", "bob", channels=("email",))
+    tasks, _ = begin([row.id for row in deliveries(status="queued")])
+    said = {task.message.user_id: task.message.do_not_track for task in tasks if not isinstance(task.message, str)}
+    assert said == {"alice": False, "bob": True}
+
+
+# ---- what `best` learns
+
+
+@pytest.mark.parametrize(
+    ("words", "learnt"),
+    [
+        ([("opened", "person")], 1),
+        ([("clicked", "person")], 1),
+        ([("opened", "unknown")], 1),
+        ([("clicked", "unknown")], 1),
+        ([("opened", "machine")], 0),
+        ([("clicked", "machine")], 0),
+        ([("delivered", "person")], 0),
+        ([("opened", "machine"), ("opened", "person")], 1),
+        ([("opened", "unknown"), ("opened", "person"), ("clicked", "person")], 1),
+    ],
+)
+def test_best_learns_from_mails_that_people_open(
+    submit: Submit, client: FlaskClient, words: list[tuple[str, str]], learnt: int
+) -> None:
+    [mail] = mailed(submit, channels=("email",), routing="best")
+    for kind, by in words:
+        tell(client, opened(mail, kind, by))
+    assert [(s.channel, s.sent, s.opened) for s in rows(ChannelScore)] == [("email", 1, learnt)]
+
+
+def test_best_learns_from_pushes_that_people_tap(submit: Submit, client: FlaskClient) -> None:
+    addresses.add_given("alice", "push", "device-token-of-alice", label=None)
+    submit("alice", channels=("push",), routing="best")
+    [row] = deliveries(channel="push")
+    deliver([row.id])
+    for _ in range(2):
+        by_token(client, "alice", show("dlv", row.id))
+    assert [(s.channel, s.sent, s.opened) for s in rows(ChannelScore)] == [("push", 1, 1)]
 
 
 # ---- what was pushed

@@ -384,6 +384,32 @@ def test_tracking_is_refused_and_allowed_again_by_one_switch(desk: Desk) -> None
     assert chosen() == {}
 
 
+def test_it_says_which_mails_ask_for_what(desk: Desk) -> None:
+    assert "None of our own e-mails asks for it at present." in desk.page()
+    asked = {
+        "like": (True, False),
+        "newsletter": (False, True),
+        "comment": (True, True),
+        "password_reset": (True, True),
+    }
+    with transaction() as session:
+        for key, (opens, clicks) in asked.items():
+            session.execute(
+                sa.update(EventType).where(EventType.key == key).values(tracks_opens=opens, tracks_clicks=clicks)
+            )
+    try:
+        page = desk.page()
+    finally:
+        with transaction() as session:
+            session.execute(sa.update(EventType).values(tracks_opens=False, tracks_clicks=False))
+    assert "None of our own e-mails" not in page
+    assert re.findall(r"<li>([^<]*: (?:whether|which)[^<]*)</li>", page) == [
+        "Newsletter: which of its links you follow",
+        "Comment: whether you open it, and which of its links you follow",
+        "Like: whether you open it",
+    ]
+
+
 SENSELESS: list[tuple[dict[str, str], str, str]] = [
     ({"part": "mute", "mute": "date", "mute_date": "2020-01-01"}, "mute_date", "Choose a date in the future."),
     ({"part": "mute", "mute": "date"}, "mute_date", "Choose a date."),
