@@ -22,6 +22,7 @@ from notifier.models import (
     Capture,
     Delivery,
     Notification,
+    Receipt,
     Schedule,
     Upload,
     User,
@@ -216,6 +217,8 @@ def _erase_content(user_id: str) -> None:
     deliveries = sa.select(Delivery.id).where(Delivery.notification_id.in_(mine))
     db.session.execute(sa.delete(Capture).where(Capture.user_id == user_id))
     db.session.execute(sa.update(Attempt).where(Attempt.delivery_id.in_(deliveries)).values(message=None))
+    # That something was opened stays, as a figure
+    db.session.execute(sa.update(Receipt).where(Receipt.delivery_id.in_(deliveries)).values(detail={}, digest=None))
     moves.move(Delivery.notification_id.in_(mine), lifecycle.CANCELLED, reason="user_erased", wake_at=None)
     db.session.execute(
         sa.update(Delivery).where(Delivery.notification_id.in_(mine)).values(address_masked=None, links=None)

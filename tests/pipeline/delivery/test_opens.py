@@ -19,7 +19,7 @@ from notifier.ground.ids import show
 from notifier.inbox import marks
 from notifier.inbox.marks import Chosen
 from notifier.models import ChannelScore, Delivery, Event, InboxItem, InboxState, Receipt, Tally
-from notifier.people import addresses, preferences
+from notifier.people import addresses, preferences, profiles
 from notifier.pipeline.delivery.deliver import begin, deliver
 from tests.acme import Server, event, tell
 from tests.conftest import subject_of
@@ -426,3 +426,22 @@ def test_nor_is_a_tap_recorded_of_whoever_refuses(submit: Submit, client: FlaskC
     refuse()
     assert by_token(client, "alice", show("dlv", row.id)).json["unread"] == 1
     assert rows(Receipt) == []
+
+
+# ---- erasing
+
+
+def test_erasing_leaves_that_something_was_opened_and_not_by_whom(submit: Submit, client: FlaskClient) -> None:
+    [mail] = mailed(submit)
+    tell(client, opened(mail, detail={"agent": "Thunderbird on Alice's laptop"}))
+    tell(client, event("complained", delivery_id=show("dlv", mail.id), address="alice@example.test"))
+    before = [e.kind for e in rows(Event)]
+    assert {r.digest is not None for r in rows(Receipt)} == {True, False}
+    assert profiles.erase("alice")
+    assert [e.kind for e in rows(Event)][: len(before)] == before
+    assert {(e.user_id, e.address_masked) for e in rows(Event)} == {(None, None)}
+    assert [(r.status, r.by, r.detail, r.digest) for r in rows(Receipt)] == [
+        ("opened", "person", {}, None),
+        ("complained", "unknown", {}, None),
+    ]
+    assert rows(ChannelScore, user_id="alice") == []
