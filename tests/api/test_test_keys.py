@@ -33,6 +33,7 @@ ORDER = {
     "data": {"order_id": "T1"},
 }
 SUBSCRIPTION = {"url": f"https://{SECRET}.example.com/hook", "events": ["delivery.*"]}
+OF_TESTS = SUBSCRIPTION | {"url": "https://tests.example.com/hook"}  # which test keys see again in their lists
 SCHEDULE = {"cron": "0 8 * * *", "notification": ORDER}
 REFUSED = "test_key"
 WORDS = {"contents": [{"channel": "*", "title": "T"}]}
@@ -125,7 +126,7 @@ CALLS: dict[str, list[Call]] = {
     "POST /api/v1/templates/<name>/publish": [Call(codes=(REFUSED,))],
     "POST /api/v1/templates/<name>/preview": [Call({"channel": "email"}, (REFUSED,))],
     "GET /api/v1/events": [Call(codes=(200,))],
-    "POST /api/v1/subscriptions": [Call(SUBSCRIPTION, (201,)), Call(SUBSCRIPTION | {"all_producers": True}, (201,))],
+    "POST /api/v1/subscriptions": [Call(OF_TESTS, (201,)), Call(OF_TESTS | {"all_producers": True}, (201,))],
     "GET /api/v1/subscriptions": [Call(codes=(200,))],
     "GET /api/v1/subscriptions/<subscription_id>": [Call(codes=(404,))],
     "PATCH /api/v1/subscriptions/<subscription_id>": [Call({"disabled": True}, (404,))],
