@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from bench import deciding, rows, tell
 from bench.emptying import emptied
+from bench.events import events
 from bench.load import percentiles
 from bench.processes import Program, cpu_s, peak_mb, running, wait_until
 from bench.sample import CROWD, KEY, PEOPLE, TWILIO_ACCOUNT
@@ -421,5 +422,6 @@ MEASURES: dict[str, Callable[[Stage], Found]] = {
         release,
         failed,
         bulk_retry,
+        events,
     )
 }

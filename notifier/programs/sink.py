@@ -121,6 +121,11 @@ class Sender:
         if self._position is not None:
             event_readers.let_go(SINK, self.lease)
 
+    @property
+    def position(self) -> int | None:
+        """Of the last event that is with the receiver; None: this process does not send at present."""
+        return self._position
+
     def look_again(self) -> None:
         """What was known of the lease may be out of date."""
         self._position = None
