@@ -15,6 +15,7 @@ from bench.load import percentiles
 from bench.processes import Program, cpu_s, peak_mb, running, wait_until
 from bench.sample import CROWD, KEY, PEOPLE, TWILIO_ACCOUNT
 from bench.stage import LOCAL_CLIENTS, Found, Stage, loaded, micros
+from bench.status_webhooks import status_webhooks
 from notifier.access import accounts
 from notifier.core.message import ANDROID, IOS
 from notifier.ground import tokens as signing
@@ -415,6 +416,7 @@ MEASURES: dict[str, Callable[[Stage], Found]] = {
         bulks,
         hundreds,
         receipts,
+        status_webhooks,
         socket,
         inbox,
         tabs,
