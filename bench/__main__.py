@@ -49,6 +49,7 @@ TARGETS = (
     Target("socket", "p99_ms", at_most=100),
     Target("tabs", "p99_ms", at_most=100),
     Target("urgent", "p99_ms", at_most=1_000),
+    Target("idle_scheduler", "core_percent", at_most=1),
     Target("failed", "worst_ms", at_most=1_000),
     Target("events", "events/s", at_least=5_000),
 )

@@ -1,5 +1,6 @@
 """The measurements, by name. Each takes a `Stage` and returns what it found as a flat dict of numbers."""
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -29,6 +30,8 @@ from notifier.queries import valid_tokens
 from notifier.queries.dead_letters import Filter
 from notifier.queries.failed import PAGE_SIZE
 
+TURNS = 5
+_SETTLED_S = 5.0
 _OPERATOR = "operator@bench.example"
 
 
@@ -167,13 +170,29 @@ def thousand(stage: Stage) -> Found:
 
 def singles(stage: Stage) -> Found:
     """One request for one person on two channels, from 48 clients at once."""
-    port = stage.installation.port
-    with stage.installation.web() as web:
-        load = ("--channels", "inapp,email", "--clients", LOCAL_CLIENTS)
-        loaded(stage, web, port, "singles", *load, "--requests", 10 * LOCAL_CLIENTS)  # warms up
-        found = loaded(stage, web, port, "singles", *load, "--requests", stage.some(10_000))
+    return answers(stage)[1]
+
+
+def answers(stage: Stage) -> tuple[Found, Found]:
+    """`bare_answer` and `singles` in short turns, both processes running: other work on the machine hits both alike."""
+    load = ("singles", "--channels", "inapp,email", "--clients", LOCAL_CLIENTS, "--requests")
+    with stage.installation.web() as web, running(stage.installation.start("bench.bare_web")) as bare:
+        ports = {bare: bare.read_json()["port"], web: stage.installation.port}
+        for program, port in ports.items():
+            loaded(stage, program, port, *load, 10 * LOCAL_CLIENTS)  # warms up
+        took: dict[Program, list[Found]] = {bare: [], web: []}
+        for _ in range(TURNS):
+            for program, port in ports.items():
+                took[program].append(loaded(stage, program, port, *load, stage.some(10_000) // TURNS))
     stage.installation.clear_queues()
-    return {"requests/s": found.pop("rate"), **found}
+    return _together(took[bare], "operations/s"), _together(took[web], "requests/s")
+
+
+def _together(turns: list[Found], rate: str) -> Found:
+    """Turns of equally many operations as one."""
+    figures = {figure: round(statistics.mean(turn[figure] for turn in turns), 2) for figure in turns[0]}
+    del figures["rate"]
+    return {rate: round(statistics.harmonic_mean([turn["rate"] for turn in turns]), 1), **figures}
 
 
 def bulks(stage: Stage) -> Found:
@@ -337,6 +356,15 @@ def release(stage: Stage) -> Found:
     return {"deliveries/s": round(released / seconds, 1), "cpu_us": micros(cpu, released)}
 
 
+def idle_scheduler(stage: Stage) -> Found:
+    """What a scheduler takes of a core while nothing is due."""
+    with running(stage.installation.start("notifier", "scheduler")) as scheduler:
+        time.sleep(_SETTLED_S)
+        before, seconds = cpu_s([scheduler.process.pid]), max(10.0, 30 * stage.scale)
+        time.sleep(seconds)
+        return {"core_percent": round((cpu_s([scheduler.process.pid]) - before) / seconds * 100, 2)}
+
+
 def failed(stage: Stage) -> Found:
     """Every page of the failed jobs, with every filter, while 200,000 have failed; `worst_ms` is the slowest of all."""
     count = stage.some(200_000)
@@ -422,6 +450,7 @@ MEASURES: dict[str, Callable[[Stage], Found]] = {
         tabs,
         urgent,
         release,
+        idle_scheduler,
         failed,
         bulk_retry,
         events,

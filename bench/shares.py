@@ -1,7 +1,8 @@
 """What share of its yardstick each measurement reaches: by rate, and by CPU time.
 
-A yardstick is measured just before each round of what it judges, so that a machine whose speed changes changes both.
-`check` compares shares of CPU time, which other work on the machine hardly moves, with those in `shares.toml`.
+A yardstick is measured just before each round of what it judges, or in turns with it, so that a machine whose speed
+changes changes both. `judged` compares shares of CPU time, which other work on the machine hardly moves, with those in
+`shares.toml`.
 """
 
 import statistics
@@ -9,7 +10,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench.measures import MEASURES
+from bench.measures import MEASURES, answers
 from bench.stage import Found, Stage, all_cpu_us
 from bench.yardsticks import YARDSTICKS
 
@@ -34,6 +35,9 @@ YARDSTICK_OF = {
 }
 
 
+_IN_TURN = {"singles": answers}  # measure their yardstick themselves
+
+
 def measured(stage: Stage, name: str, rounds: int = 1) -> tuple[Found, Found | None]:
     """Medians of so many rounds, with its `share` and `cpu_share` of its yardstick; and the yardstick's."""
     yardstick = YARDSTICK_OF.get(name)
@@ -41,8 +45,9 @@ def measured(stage: Stage, name: str, rounds: int = 1) -> tuple[Found, Found | N
         return _medians([measure_of(name)(stage) for _ in range(rounds)]), None
     pairs = []
     for _ in range(rounds):
-        bare = YARDSTICKS[yardstick](stage)
-        ours = measure_of(name)(stage)
+        bare, ours = (
+            _IN_TURN[name](stage) if name in _IN_TURN else (YARDSTICKS[yardstick](stage), MEASURES[name](stage))
+        )
         pairs.append((bare, {**ours, "share": rate_of(ours) / rate_of(bare), **_cpu_share(ours, bare)}))
     return _medians([ours for _, ours in pairs]), _medians([bare for bare, _ in pairs])
 
