@@ -1,0 +1,66 @@
+"""What stands in the log, as a process in production writes it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_PROGRAM = """
+import logging
+from notifier.ground import logs
+
+logs.configure(as_json=True)
+logs.bind(request_id="r1")
+"""
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    """In a process whose log has been configured."""
+    return subprocess.run(
+        [sys.executable, "-c", _PROGRAM + program],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+def written(program: str) -> list[dict[str, Any]]:
+    """→ the lines of that process's log."""
+    return [json.loads(line) for line in run(program).stderr.splitlines()]
+
+
+def test_our_lines_and_those_of_libraries_have_one_form() -> None:
+    ours, theirs = written(
+        "logs.log.warning('delivery.sent', delivery='dlv_1')\nlogging.getLogger('library').warning('gone')"
+    )
+    stamps = [line.pop("timestamp") for line in (ours, theirs)]
+    assert all(stamp.endswith("Z") for stamp in stamps)
+    assert ours == {"event": "delivery.sent", "delivery": "dlv_1", "request_id": "r1", "level": "warning"}
+    assert theirs == {"event": "gone", "request_id": "r1", "level": "warning"}
+
+
+def test_an_exception_is_written_with_its_trace_on_one_line() -> None:
+    [line] = written("try:\n    1 / 0\nexcept ZeroDivisionError:\n    logs.log.exception('broke')")
+    assert line["exception"].endswith("ZeroDivisionError: division by zero")
+    assert line["level"] == "error"
+
+
+def test_lines_below_the_level_are_left_out() -> None:
+    assert written("logs.log.debug('detail')") == []
+
+
+@pytest.mark.parametrize(
+    "line", ["logs.log.info('odd', value={(1, 2): 3})", "logs.log.info('odd', value='\\udc80', other=object())"]
+)
+def test_a_line_that_is_hard_to_write_breaks_nothing(line: str) -> None:
+    assert written(f"{line}\nlogs.log.info('after')")[-1]["event"] == "after"
+
+
+def test_a_reader_that_has_gone_breaks_nothing() -> None:
+    program = "import os\nreading, writing = os.pipe()\nos.close(reading)\nos.dup2(writing, 2)\n"
+    gone_on = "logs.log.info('nobody reads this')\nprint('went on', flush=True)\nos._exit(0)"
+    assert run(program + gone_on).stdout == "went on\n"
