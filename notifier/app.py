@@ -1,6 +1,11 @@
 """`create_app`: reads the settings, binds the extensions, registers the doors. An import creates nothing."""
 
+from collections.abc import Callable
+from typing import Any
+
 from apiflask import APIFlask
+from flask import Flask, Request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from notifier import api, web
@@ -18,6 +23,22 @@ from notifier.realtime import gateway
 MOST_SAID = 64 * 1024  # bytes in a message over Socket.IO: browsers send little
 
 
+class _Sessions(SecureCookieSessionInterface):
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Without a cookie, as with every call by key, there is nothing to verify: Flask makes its signer first."""
+        if self.get_cookie_name(app) not in request.cookies:
+            return self.session_class()
+        return super().open_session(app, request)
+
+
+class _App(APIFlask):
+    session_interface = _Sessions()
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """No view or hook of ours is a coroutine. Flask would look at each of the dozen of a request."""
+        return func
+
+
 def create_app(
     settings: Settings | None = None, *, async_mode: str = "threading", socketio_queue: bool = True
 ) -> APIFlask:
@@ -25,7 +46,7 @@ def create_app(
     test client wants none) events stay inside the process.
     """
     settings = settings or Settings.from_env()
-    app = APIFlask(
+    app = _App(
         __name__,
         title="Notifier",
         spec_path=None,
