@@ -58,6 +58,10 @@ class Ringing:
 
 
 def ring_due(now: datetime) -> int:
+    is_any_due = db.session.execute(_due(now).limit(1)).first() is not None
+    db.session.close()
+    if not is_any_due:  # mostly so: no writer is kept waiting then
+        return 0
     with transaction() as session:
         due = session.execute(_due(now).with_for_update(skip_locked=True, of=Subscription.__table__)).all()
         room = max(SLOW_AT_ONCE - slow_running(), 0) if any(row.is_slow_one for row in due) else 0

@@ -74,9 +74,7 @@ def test_with_redis_away_nothing_breaks_and_it_is_rung_later(
     assert due.Ringing().ring_due() == 1
 
 
-def test_an_idle_installation_is_looked_at_every_two_seconds(
-    subscribe: Subscribe, statements: Callable[[], object]
-) -> None:
+def test_an_idle_installation_is_looked_at_every_two_seconds(subscribe: Subscribe) -> None:
     subscribe()
     ringing = due.Ringing()
     at = now()
