@@ -30,7 +30,7 @@ from notifier.models import Address, Preference, Suppression, UploadMember, User
 from notifier.people import uploads
 
 _LARGEST_SAMPLE = 10
-_WINDOW = 5_000  # people that SQLite, which nothing else of the process can run beside, is asked about at once
+_WINDOW = 2_000  # people that SQLite, which nothing else of the process can run beside, is asked about at once
 _MOST_TOLD = 100
 Clause = sa.ColumnElement[bool]
 
@@ -87,23 +87,22 @@ def ids_after(people: People, after: str | None, limit: int) -> sa.Select[str]:
 
 def _meant(people: People) -> list[Clause]:
     """Conditions on the table of users."""
-    found = _candidates(people)
+    is_of_tests = User.id.startswith(MARK)
+    found = [*_candidates(people), is_of_tests if people.is_test else ~is_of_tests, User.created_at <= people.until]
     if isinstance(people.audience, Selected):
         found.append(_sql(people.audience.condition))
     return found
 
 
 def _candidates(people: People) -> list[Clause]:
-    """As `_meant`, without the condition: what is looked at."""
+    """What can be said by ids alone."""
     audience = people.audience
-    is_of_tests = User.id.startswith(MARK)
-    found = [is_of_tests if people.is_test else ~is_of_tests, User.created_at <= people.until]
     if isinstance(audience, Named):
-        found.append(User.id.in_([stored_id(user_id, is_test=people.is_test) for user_id in audience.user_ids]))
-    elif isinstance(audience, Uploaded):
+        return [User.id.in_([stored_id(user_id, is_test=people.is_test) for user_id in audience.user_ids])]
+    if isinstance(audience, Uploaded):
         upload_id = parse(uploads.KIND, audience.upload)
-        found.append(User.id.in_(sa.select(UploadMember.user_id).where(UploadMember.upload_id == upload_id)))
-    return found
+        return [User.id.in_(sa.select(UploadMember.user_id).where(UploadMember.upload_id == upload_id))]
+    return []
 
 
 # ---- how many -------------------------------------------------------------------------------------------------------
@@ -126,25 +125,18 @@ def survey(people: People) -> Survey:
     between.
     """
     channels = {name: facts for name, facts in serving.registry().facts(is_test=people.is_test).items() if facts.is_on}
-    everybody = sa.func.count().label("people")
-    unaddressed = {name: facts for name, facts in channels.items() if not facts.needs_address}
-    addressed = {name: facts for name, facts in channels.items() if facts.needs_address}
-    of_people = sa.select(
-        everybody, *(_how_many(_wants(facts), User.id).label(name) for name, facts in unaddressed.items())
-    )
-    of_people = of_people.select_from(User).outerjoin(Preference, Preference.user_id == User.id)
-    of_addresses = sa.select(*(_how_many(_serves(facts), Address.user_id).label(n) for n, facts in addressed.items()))
-    of_addresses = (
-        of_addresses.select_from(User)
-        .join(Address, Address.user_id == User.id)
-        .outerjoin(Preference, Preference.user_id == User.id)
-        .where(Address.verified_at.is_not(None), Address.disabled_at.is_(None))
-    )
+    is_reached = {name: sa.func.max(sa.case((_reaches(facts), 1), else_=0)) for name, facts in channels.items()}
+    active = sa.and_(Address.user_id == User.id, Address.verified_at.is_not(None), Address.disabled_at.is_(None))
+    each = sa.select(*(reached.label(name) for name, reached in is_reached.items())).select_from(User)
+    each = each.outerjoin(Preference, Preference.user_id == User.id).outerjoin(Address, active)
+    each = each.where(*_meant(people)).group_by(User.id)
     found = dict.fromkeys(("people", *CHANNELS), 0)
     for window in _windows(people):
-        for statement in (of_people, of_addresses):
-            for name, number in db.session.execute(statement.where(*_meant(people), *window)).mappings().one().items():
-                found[str(name)] += number
+        one = each.where(*window).subquery()
+        sums = (sa.func.coalesce(sa.func.sum(one.c[name]), 0).label(name) for name in channels)
+        statement = sa.select(sa.func.count().label("people"), *sums).select_from(one)
+        for name, number in db.session.execute(statement).mappings().one().items():
+            found[str(name)] += number
     sample = [user_id.removeprefix(MARK) for user_id in db.session.scalars(ids_after(people, None, _LARGEST_SAMPLE))]
     db.session.close()
     return Survey(found.pop("people"), found, sample)
@@ -167,21 +159,17 @@ def _windows(people: People) -> Iterator[list[Clause]]:
         time.sleep(0)
 
 
-def _how_many(condition: Clause, of: Any) -> sa.ColumnElement[int]:
-    return sa.func.count(sa.distinct(sa.case((condition, of))))
-
-
-def _wants(channel: ChannelFacts) -> Clause:
-    return sa.func.coalesce(Preference.document["channels"][channel.name].as_boolean(), channel.default_on)
-
-
-def _serves(channel: ChannelFacts) -> Clause:
-    """Whether the address is one of the channel, and may be used."""
+def _reaches(channel: ChannelFacts) -> Clause:
+    """Whether the channel reaches its owner at this address, or with no address at all."""
+    document = Preference.document["channels"][channel.name].as_boolean()
+    is_wanted: Clause = sa.func.coalesce(document, channel.default_on)
+    if not channel.needs_address:
+        return is_wanted
     held = sa.exists().where(
         Suppression.digest == Address.digest, Suppression.scope.in_([EVERYTHING, of_channel(channel.name)])
     )
     lender = CHANNELS[channel.name].borrows_from or channel.name
-    return sa.and_(Address.channel == lender, _wants(channel), ~held)
+    return sa.and_(Address.channel == lender, is_wanted, ~held)
 
 
 # ---- conditions -----------------------------------------------------------------------------------------------------
