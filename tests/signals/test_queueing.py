@@ -16,7 +16,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from notifier.ground.extensions import redis_store
-from notifier.signals.queueing import Doorbell, ring, ring_expand
+from notifier.signals.queueing import Doorbell, depths, ring, ring_expand
 
 KEY = UUID("01a226aa-7392-7388-a45c-80555c80aa19")
 DELIVERY, SUBMISSION = "dlv_01a226aa73927388a45c80555c80aa19", "sub_01a226aa73927388a45c80555c80aa19"
@@ -62,3 +62,19 @@ def test_rq_alone_reads_a_job(
     job: Any = Job.fetch(job_id, connection=redis_store.client, serializer=JSONSerializer)
     assert (job.func_name, list(job.args), job.kwargs) == (function, [job_id], {})
     assert (job.id, job.origin, job.timeout, job.get_status()) == (job_id, queue, 180, "queued")
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (["webhook.high", "sms.low", "email.urgent"], [1, 0, 2]),
+        (["email.urgent", "webhook.high"], [2, 1]),
+        ([], []),
+    ],
+)
+def test_the_depths_of_queues_come_in_the_order_of_their_names(
+    app: APIFlask, asked: list[str], found: list[int]
+) -> None:
+    other = UUID(int=KEY.int + 1)
+    ring([Doorbell(KEY, "webhook", "high"), Doorbell(KEY, "email", "urgent"), Doorbell(other, "email", "urgent")])
+    assert depths(asked) == found
