@@ -220,7 +220,8 @@ def _counts(upload: Upload) -> dict[str, int]:
 
 
 def _keep_one_by_one(upload: Upload, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    told = []
+    """Where no row can be stored, the fault is not theirs: it is raised, and they stay to be read."""
+    told, failed = [], 0
     for row in rows:
         counted = upload.created, upload.changed
         try:
@@ -229,6 +230,9 @@ def _keep_one_by_one(upload: Upload, rows: Sequence[Row]) -> list[dict[str, Any]
         except UNAVAILABLE:
             raise
         except Exception:
+            failed += 1
+            if failed == len(rows) > 1:
+                raise
             upload.created, upload.changed = counted
             log.exception("upload.row_failed", upload=show(KIND, upload.id), line=row[0])
             told.append(_bad(row[0], "internal_error", "this line could not be stored; the log has the details"))

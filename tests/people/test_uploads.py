@@ -1,5 +1,6 @@
 """Uploaded lists: each row once, whoever dies; nothing half-stored where the whole is refused."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -212,19 +213,36 @@ def test_a_list_is_read_in_parts_of_which_each_counts_once() -> None:
     assert (len(members(upload_id)), rows(UploadPart)) == (2 * PART + 1, [])
 
 
-@pytest.mark.usefixtures("app")
-def test_a_row_that_cannot_be_stored_stops_no_others() -> None:
-    upload_id = sent("id,time_zone\na,Europe/Berlin\nb,UTC\n")
+@contextlib.contextmanager
+def a_fault_about(what: str) -> Iterator[None]:
+    """People of whom this is said cannot be stored."""
 
     def fail(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if re.match('INSERT INTO "?user"? ', statement) and "Europe/Berlin" in str(parameters):
+        if re.match('INSERT INTO "?user"? ', statement) and what in str(parameters):
             raise ValueError("a fault of ours that nobody has thought of")
 
     sa.event.listen(db.engine, "before_cursor_execute", fail)
     try:
-        assert uploads.read(upload_id) == 1
+        yield
     finally:
         sa.event.remove(db.engine, "before_cursor_execute", fail)
+
+
+@pytest.mark.usefixtures("app")
+def test_when_no_row_can_be_stored_none_is_lost() -> None:
+    upload_id = sent("id,time_zone\na,Europe/Berlin\nb,Europe/Berlin\n")
+    with a_fault_about("Europe/Berlin"), pytest.raises(ValueError, match="a fault of ours"):
+        uploads.read(upload_id)
+    assert told(upload_id) == {**finished(rows=2), "status": "running"}
+    assert uploads.read(upload_id) == 1
+    assert told(upload_id) == finished(rows=2, created=2)
+
+
+@pytest.mark.usefixtures("app")
+def test_a_row_that_cannot_be_stored_stops_no_others() -> None:
+    upload_id = sent("id,time_zone\na,Europe/Berlin\nb,UTC\n")
+    with a_fault_about("Europe/Berlin"):
+        assert uploads.read(upload_id) == 1
     found = told(upload_id)
     assert [(bad["line"], bad["code"]) for bad in found["bad"]] == [(2, "internal_error")]
     assert (found["status"], found["created"], members()) == ("finished", 1, ["b"])
