@@ -246,9 +246,8 @@ class _Connection:
         """Ends a transaction that was refused half-way. False: the connection is of no more use."""
         try:
             while not self.is_lost and self.unanswered:
-                # It waits for a mail whose recipient it has refused
                 if self._ask()[0] == 354:
-                    return False
+                    self.is_lost = True  # it waits for a mail whose recipient it has refused
             if self.is_lost:
                 return False
             self._write(b"RSET\r\n")
@@ -257,9 +256,11 @@ class _Connection:
             return False
 
     def close(self) -> None:
-        """Sends QUIT without waiting for the reply, which would only cost time."""
+        """Sends QUIT without waiting for the reply, which would only cost time. Not within an envelope: after DATA it
+        would be a line of the mail.
+        """
         try:
-            if not self.is_lost:
+            if not self.is_lost and not self.unanswered:
                 self.smtp.putcmd("quit")
         except (smtplib.SMTPException, OSError):
             pass

@@ -354,6 +354,8 @@ def test_a_connection_is_used_again(start_mail: Any, make_adapter: MakeAdapter, 
 class _OneReader(socketserver.StreamRequestHandler):
     """A mail server by hand, which notes what arrives in one go and answers each command of it."""
 
+    timeout = 60  # then it hangs up
+
     def handle(self) -> None:
         server = self.server
         assert isinstance(server, _ByHand)
@@ -366,8 +368,6 @@ class _OneReader(socketserver.StreamRequestHandler):
 
 
 class _ByHand(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-
     def handle_error(self, *_: Any) -> None:
         """The client closes as it likes."""
 
@@ -445,6 +445,20 @@ def test_a_refusal_within_an_envelope_leaves_no_reply_to_the_next_one(
     assert (begun[:4], mail[:5]) == (b"MAIL", b"From:")
     assert [packet for packet in server.arrived if packet.startswith(after)]
     assert b"From:" not in b"".join(server.arrived[:-1])
+
+
+@pytest.mark.parametrize("reply", [b"550 5.1.1 no such user\r\n", b"450 4.2.1 later\r\n"])
+def test_no_command_is_sent_where_the_server_takes_it_for_the_mail(
+    reply: bytes, serve_by_hand: Callable[..., _ByHand], make_adapter: MakeAdapter, make_message: Any
+) -> None:
+    server = serve_by_hand(RCPT=reply)
+    adapter = make_adapter(f"smtp://127.0.0.1:{server.server_address[1]}")
+    failure(adapter, make_message())
+    adapter.close()
+    server.shutdown()
+    server.server_close()  # waits for its threads, so for all that arrives
+    [_, envelope] = server.arrived
+    assert envelope.endswith(b"DATA\r\n")
 
 
 def test_threads_share_connections_one_at_a_time(start_mail: Any, make_adapter: MakeAdapter, make_message: Any) -> None:
