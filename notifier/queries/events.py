@@ -66,8 +66,8 @@ EVERYBODY = Scope()
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """`rows` have the columns of `models.Event`. `reached`: the last row looked at, wanted or not (None: there is none
-    yet); the next read goes on after its id.
+    """`rows` have the columns of `models.Event`. `reached`: the last row that has had its turn, whether wanted or not,
+    in the scope or not (None: there is none further on); the next read goes on after its id.
     """
 
     rows: "Sequence[sa.Row[Any]]"
@@ -104,10 +104,7 @@ def read(
 
     Each statement looks at WINDOW rows at most, so that none holds up a web process.
     """
-    look_again()
-    settled = db.session.scalar(_SETTLED) if db.engine.dialect.name == "postgresql" else None
-    bounds = [bound for bound in (settled, upto) if bound is not None]
-    last = min(bounds) if bounds else None
+    last = end() if upto is None else min(end(), upto)
     found: list[sa.Row[Any]] = []
     reached = None
     while len(found) < limit:
@@ -117,12 +114,18 @@ def read(
         found += [row for row in rows if row.is_wanted][: limit - len(found)]
         reached = found[-1] if len(found) == limit else rows[-1]
         after = reached.id
-    return Read(found, reached)
+    # Else a reader of few events would be told that it has missed some when those of others are pruned
+    return Read(found, reached if len(found) == limit else _last(after, last) or reached)
 
 
-def _window(after: int, last: int | None, most: int, wanted: Wanted, scope: Scope) -> "sa.Select[Any]":
+def _last(after: int, last: int) -> "sa.Row[Any] | None":
+    between = sa.select(*_events.columns).where(_e.id > after, _e.id <= last)
+    return db.session.execute(between.order_by(_e.id.desc()).limit(1)).first()
+
+
+def _window(after: int, last: int, most: int, wanted: Wanted, scope: Scope) -> "sa.Select[Any]":
     """The wanted ones among the next rows, and the last of these rows whether it is wanted or not."""
-    bounds = [_e.id > after, *([_e.id <= last] if last is not None else [])]
+    bounds = [_e.id > after, _e.id <= last]
     asked = [*wanted.conditions(), *(_of_tests() if scope.tests_only else [])]
     size = WINDOW if asked else most
     owners: list[sa.ColumnElement[bool]] = [sa.true()]

@@ -1,6 +1,7 @@
 """GET /api/v1/events: what became of messages, to whom it is told, and what is refused."""
 
 import json
+import re
 import threading
 import time
 from collections import Counter
@@ -184,6 +185,19 @@ def test_what_is_too_old_is_pruned_and_who_missed_it_is_told(api: Api) -> None:
     assert lines(api.get(f"/api/v1/events?after={third}")) == []
     response = api.get(f"/api/v1/events?after={first}")
     assert (response.status_code, response.json["code"]) == (410, "cursor_expired")
+
+
+def test_who_had_no_events_for_long_has_missed_none(api: Api, app: APIFlask) -> None:
+    """Its cursor moves on past the events of others, which are pruned before long."""
+    quiet = {"headers": {"Authorization": f"Bearer {key_of('Quiet', 'read')}"}}
+    told(at=now() - current_settings().retention["events"] * 1.1)
+    told()
+    answer = app.test_client().get("/api/v1/events", **quiet)
+    assert lines(answer) == []
+    following = re.search(r"<([^>]+)>", answer.headers["Link"])[1]
+    assert stream.prune() == 1
+    assert "after=" in following
+    assert app.test_client().get(following, **quiet).status_code == 200
 
 
 def test_erasure_leaves_the_events_without_the_person(api: Api, cast: dict[str, str]) -> None:
