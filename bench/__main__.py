@@ -84,7 +84,12 @@ def main() -> int:
         rounds = given.rounds or (shares.ROUNDS if is_of_shares else 1)
         with installed(database) as installation:
             results[database] = _measure(
-                installation, 0.2 if given.quick else 1.0, chosen, 0 if is_of_shares else larger, rounds
+                installation,
+                0.2 if given.quick else 1.0,
+                chosen,
+                0 if is_of_shares else larger,
+                rounds,
+                is_check=given.check,
             )
     print("\n" + _table(results) + "\n")
     have_held = True
@@ -112,7 +117,7 @@ def _cpu_shares(found: dict[str, Found]) -> dict[str, float]:
 
 
 def _measure(
-    installation: Installation, scale: float, names: Sequence[str], larger: int, rounds: int
+    installation: Installation, scale: float, names: Sequence[str], larger: int, rounds: int, *, is_check: bool
 ) -> dict[str, Found]:
     say = f"{installation.database:>10}"
     with running(installation.start("bench.sink")) as sink:
@@ -125,7 +130,11 @@ def _measure(
         stage = Stage(installation, scale, *ports[:2])
         found: dict[str, Found] = {}
         for name in names:
-            found |= _one(stage, name, rounds)
+            measured = _one(stage, name, rounds)
+            if is_check and shares.has_fallen(installation.database, name, measured[name]):
+                # A fall is one that is seen twice: other work on the machine may have come in between
+                measured = _one(stage, name, rounds)
+            found |= measured
         again = [name for name in names if name in AT_EVERY_SIZE]
         if larger and again:
             with _progress(f"{say}  a history of {larger:,}"):

@@ -87,13 +87,18 @@ def keep(found: Mapping[str, Mapping[str, float]]) -> None:
     KEPT.write_text("\n".join(lines) + "\n")
 
 
+def has_fallen(database: str, name: str, found: Found) -> bool:
+    value = kept(database).get(name)
+    return value is not None and found["cpu_share"] < LOWEST * value
+
+
 def judged(database: str, results: Mapping[str, Found]) -> tuple[list[str], bool]:
     """A line for each share kept that was measured; and whether all have held."""
     lines, have_held = [], True
     for name, value in kept(database).items():
         if name in results:
             share = results[name]["cpu_share"]
-            holds = share >= LOWEST * value
+            holds = not has_fallen(database, name, results[name])
             have_held &= holds
             lines.append(
                 f"{'holds ' if holds else 'FELL  '} {database:<11} {name:<15} {share:>9.3g} of {YARDSTICK_OF[name]},"
