@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from apiflask import APIFlask
 from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException, create_connection
 
 from notifier.ground import vital
@@ -85,20 +86,38 @@ def events(lines: Iterable[str]) -> list[str]:
     return [word for line in lines for word in line.split() if word.startswith("web.")]
 
 
-@pytest.fixture
-def port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 @pytest.fixture
-def web(environment: dict[str, str], port: int) -> Iterator[Web]:
+def port() -> int:
+    return free_port()
+
+
+@contextlib.contextmanager
+def started(environment: dict[str, str], port: int) -> Iterator[Web]:
     running = start(environment, port)
     running.read_until("web.started")
     yield running
     running.process.kill()
     running.process.communicate()
+
+
+@pytest.fixture
+def web(environment: dict[str, str], port: int) -> Iterator[Web]:
+    """One of the test's own, which it may end or read the lines of."""
+    with started(environment, port) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_web(migrated_app: APIFlask, environment: dict[str, str]) -> Iterator[Web]:
+    """One for all tests that leave it running: a start takes seconds."""
+    with started(environment, free_port()) as running:
+        yield running
 
 
 def test_a_request_in_flight_is_finished_after_sigterm(web: Web, producer_key: str) -> None:
@@ -160,11 +179,11 @@ def test_what_people_wrote_is_put_into_words_by_a_process_beside_it_that_ends_wi
     eventually(lambda: not Path(f"/proc/{children[0]}").exists())
 
 
-def test_a_port_in_use_is_said_in_a_sentence(web: Web, environment: dict[str, str]) -> None:
-    second = start(environment, web.port)
+def test_a_port_in_use_is_said_in_a_sentence(shared_web: Web, environment: dict[str, str]) -> None:
+    second = start(environment, shared_web.port)
     _, errors = second.process.communicate(timeout=60)
     assert second.process.returncode == 1
-    assert f"Cannot listen on 127.0.0.1:{web.port}: Address already in use." in errors
+    assert f"Cannot listen on 127.0.0.1:{shared_web.port}: Address already in use." in errors
     assert "Traceback" not in errors
 
 
@@ -253,7 +272,7 @@ def test_a_malformed_request_is_answered_and_leaves_one_line(web: Web, producer_
     assert events(lines) == ["web.request_refused"] * len(lines) == ["web.request_refused"] * len(answers), lines
 
 
-def test_a_body_that_nobody_reads_is_bounded_as_one_that_is_read(web: Web) -> None:
+def test_a_body_that_nobody_reads_is_bounded_as_one_that_is_read(shared_web: Web) -> None:
     start = b"POST /api/v1/notifications HTTP/1.1\r\nHost: localhost\r\n"
     for body in (
         b"Content-Length: 9000000\r\n\r\n" + b"a" * 5_000_000,
@@ -261,15 +280,15 @@ def test_a_body_that_nobody_reads_is_bounded_as_one_that_is_read(web: Web) -> No
     ):
         answer = b""
         # What is on its way when it closes may be lost
-        with web.connect() as connection, contextlib.suppress(ConnectionError):
+        with shared_web.connect() as connection, contextlib.suppress(ConnectionError):
             connection.sendall(start + body)
             while piece := connection.recv(100_000):
                 answer += piece
         assert answer[:12] in (b"", b"HTTP/1.1 401")
-    assert web.says(b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n").startswith(b"HTTP/1.1 200")
+    assert shared_web.says(b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n").startswith(b"HTTP/1.1 200")
 
 
-def test_a_chunked_body_is_read_and_the_next_request_after_it(web: Web, producer_key: str) -> None:
+def test_a_chunked_body_is_read_and_the_next_request_after_it(shared_web: Web, producer_key: str) -> None:
     body = json.dumps(
         {
             "type": "order_shipped",
@@ -281,7 +300,7 @@ def test_a_chunked_body_is_read_and_the_next_request_after_it(web: Web, producer
     start = (
         f"POST /api/v1/notifications HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {producer_key}\r\n".encode()
     )
-    answer = web.says(
+    answer = shared_web.says(
         start + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n"
     )
     assert answer.count(b"HTTP/1.1 202") == answer.count(b"HTTP/1.1 200") == 1
@@ -294,8 +313,8 @@ def say_without_end(wire: WebSocket) -> None:
         wire.recv()
 
 
-def test_a_websocket_says_what_it_has_to_say_in_bounds(web: Web) -> None:
-    url = f"ws://127.0.0.1:{web.port}/socket.io/?EIO=4&transport=websocket"
+def test_a_websocket_says_what_it_has_to_say_in_bounds(shared_web: Web) -> None:
+    url = f"ws://127.0.0.1:{shared_web.port}/socket.io/?EIO=4&transport=websocket"
     wire = create_connection(url, timeout=30)
     assert wire.recv().startswith("0{")
     wire.send("40/inbox," + json.dumps({"token": "a" * 40_000}))
@@ -306,21 +325,21 @@ def test_a_websocket_says_what_it_has_to_say_in_bounds(web: Web) -> None:
     assert not isinstance(ended.value, WebSocketTimeoutException)
 
 
-def test_a_forgotten_dialect_of_websockets_is_not_spoken(web: Web) -> None:
+def test_a_forgotten_dialect_of_websockets_is_not_spoken(shared_web: Web) -> None:
     start = (
         b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: "
         b"Upgrade\r\nOrigin: http://x\r\n"
     )
-    assert web.says(start + b"Sec-WebSocket-Key1: 1 2\r\nSec-WebSocket-Key2: 3 4\r\n\r\n01234567").startswith(
-        b"HTTP/1.1 426"
-    )
+    with shared_web.connect() as connection:
+        connection.sendall(start + b"Sec-WebSocket-Key1: 1 2\r\nSec-WebSocket-Key2: 3 4\r\n\r\n01234567")
+        assert connection.recv(12) == b"HTTP/1.1 426"
 
 
-def test_a_thousand_requests_at_once_hold_nobody_up(web: Web) -> None:
+def test_a_thousand_requests_at_once_hold_nobody_up(shared_web: Web) -> None:
     request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with web.connect() as greedy:
+    with shared_web.connect() as greedy:
         greedy.sendall(request * 1_200)
-        assert is_served(web)
+        assert is_served(shared_web)
         answers = b""
         while answers.count(b"HTTP/1.1 200") < 1_200:
             answers += greedy.recv(100_000)
