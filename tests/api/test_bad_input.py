@@ -193,16 +193,17 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("case", MALFORMED)
 def test_what_is_no_json_is_a_400_that_stores_nothing(
-    api: Any, cast: Any, count_rows: Callable[[], Any], case: str
+    api: Any, cast: Any, count_rows: Callable[[], Any], subtests: pytest.Subtests
 ) -> None:
-    before = count_rows()
+    for case, body in MALFORMED.items():
+        with subtests.test(case=case):
+            before = count_rows()
 
-    response = api.post(SUBMIT, data=MALFORMED[case], content_type="application/json")
+            response = api.post(SUBMIT, data=body, content_type="application/json")
 
-    assert (response.status_code, response.json["code"]) == (400, "malformed_json")
-    assert count_rows() == before
+            assert (response.status_code, response.json["code"]) == (400, "malformed_json")
+            assert count_rows() == before
 
 
 def test_a_number_beyond_every_float_is_refused(api: Any, cast: Any) -> None:
@@ -381,34 +382,33 @@ OTHER_CALLS: dict[str, tuple[str, str, Any, int, set[tuple[str, str]]]] = {
 }
 
 
-@pytest.mark.parametrize("case", OTHER_CALLS)
 def test_bad_input_of_the_other_calls_stores_nothing_either(
-    api: Any, cast: Any, count_rows: Callable[[], Any], case: str
+    api: Any, cast: Any, count_rows: Callable[[], Any], subtests: pytest.Subtests
 ) -> None:
-    method, path, body, status, faults = OTHER_CALLS[case]
-    before = count_rows()
+    for case, (method, path, body, status, faults) in OTHER_CALLS.items():
+        with subtests.test(case=case):
+            before = count_rows()
 
-    response = getattr(api, method.lower())(path, body)
+            response = getattr(api, method.lower())(path, body)
 
-    assert (response.status_code, {(fault["pointer"], fault["code"]) for fault in response.json["errors"]}) == (
-        status,
-        faults,
-    )
-    assert count_rows() == before
+            told = {(fault["pointer"], fault["code"]) for fault in response.json["errors"]}
+            assert (response.status_code, told) == (status, faults)
+            assert count_rows() == before
 
 
-@pytest.mark.parametrize("key", ["", '""', "x" * 256, "a\tb"])
 def test_an_unusable_idempotency_key_header_is_refused(
-    api: Any, cast: Any, count_rows: Callable[[], Any], key: str
+    api: Any, cast: Any, count_rows: Callable[[], Any], subtests: pytest.Subtests
 ) -> None:
-    before = count_rows()
+    for key in ("", '""', "x" * 256, "a\tb"):
+        with subtests.test(key=key):
+            before = count_rows()
 
-    response = api.post(SUBMIT, GOOD, headers={"Idempotency-Key": key})
+            response = api.post(SUBMIT, GOOD, headers={"Idempotency-Key": key})
 
-    assert [(fault["pointer"], fault["code"]) for fault in response.json["errors"]] == [
-        ("/idempotency_key", "invalid_idempotency_key")
-    ]
-    assert count_rows() == before
+            assert [(fault["pointer"], fault["code"]) for fault in response.json["errors"]] == [
+                ("/idempotency_key", "invalid_idempotency_key")
+            ]
+            assert count_rows() == before
 
 
 @pytest.mark.parametrize(

@@ -98,18 +98,19 @@ def _calls(client: FlaskClient, headers: dict[str, str]) -> list[TestResponse]:
     return answers + [client.post(path, json={"nonsense": 1}, headers=headers) for path in WRITES]
 
 
-@pytest.mark.parametrize(
-    "authorization",
-    [None, "Bearer", "Bearer ", "Bearer x.y", "Bearer ntf_live_unknown", "Basic YTpi", "Token x", "bearer \xff"],
-)
+NO_IDENTITIES = ("Bearer", "Bearer ", "Bearer x.y", "Bearer ntf_live_unknown", "Basic YTpi", "Token x", "bearer \xff")
+
+
 def test_nobody_is_let_in_without_an_identity_whatever_the_body(
-    arrive: Any, client: FlaskClient, authorization: str | None
+    arrive: Any, client: FlaskClient, subtests: pytest.Subtests
 ) -> None:
     arrive("alice")
-    for response in _calls(client, {"Authorization": authorization} if authorization else {}):
-        assert response.status_code == 401
-        assert response.content_type == "application/problem+json"
-        assert response.json["code"] == "unauthenticated"
+    for headers in ({}, *({"Authorization": authorization} for authorization in NO_IDENTITIES)):
+        with subtests.test(headers=headers):
+            for response in _calls(client, headers):
+                assert response.status_code == 401
+                assert response.content_type == "application/problem+json"
+                assert response.json["code"] == "unauthenticated"
 
 
 def test_a_producers_key_is_no_person(arrive: Any, client: FlaskClient, producer_key: str) -> None:
@@ -151,42 +152,46 @@ def test_a_bad_token_is_not_excused_by_a_good_cookie(arrive: Any, by_cookie: Any
 # --- CSRF
 
 
-@pytest.mark.parametrize("path", WRITES)
-def test_a_write_by_cookie_needs_the_csrf_token(arrive: Any, signed_in: Any, csrf_token: str, path: str) -> None:
+def test_a_write_by_cookie_needs_the_csrf_token(
+    arrive: Any, signed_in: Any, csrf_token: str, subtests: pytest.Subtests
+) -> None:
     [key] = arrive("alice")
     client = signed_in("alice")
-    body = {"ids": [show("dlv", key)]} | ({"until": None} if path.endswith("snooze") else {})
-    for headers in ({}, {"X-CSRFToken": "wrong"}, {"X-CSRFToken": csrf_token + "x"}):
-        response = client.post(path, json=body, headers=headers)
-        assert (response.status_code, response.json["code"]) == (403, "csrf_failed")
-    assert client.get(INBOX).json["seq"] == 1
-    assert client.post(path, json=body, headers={"X-CSRFToken": csrf_token}).status_code == 200
+    for path in WRITES:
+        with subtests.test(path=path):
+            body = {"ids": [show("dlv", key)]} | ({"until": None} if path.endswith("snooze") else {})
+            before = client.get(INBOX).json["seq"]
+            for headers in ({}, {"X-CSRFToken": "wrong"}, {"X-CSRFToken": csrf_token + "x"}):
+                response = client.post(path, json=body, headers=headers)
+                assert (response.status_code, response.json["code"]) == (403, "csrf_failed")
+            assert client.get(INBOX).json["seq"] == before
+            assert client.post(path, json=body, headers={"X-CSRFToken": csrf_token}).status_code == 200
 
 
-@pytest.mark.parametrize("path", WRITES)
-def test_a_write_by_token_needs_no_csrf_token(arrive: Any, by_token: Any, path: str) -> None:
+def test_a_write_by_token_needs_no_csrf_token(arrive: Any, by_token: Any, subtests: pytest.Subtests) -> None:
     [key] = arrive("alice")
-    body = {"ids": [show("dlv", key)]} | ({"until": None} if path.endswith("snooze") else {})
     person = by_token("alice")
-    assert person.client.post(path, json=body, headers=person.headers).status_code == 200
+    for path in WRITES:
+        with subtests.test(path=path):
+            body = {"ids": [show("dlv", key)]} | ({"until": None} if path.endswith("snooze") else {})
+            assert person.client.post(path, json=body, headers=person.headers).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("path", "origin", "status"),
-    [
+def test_our_service_worker_has_no_csrf_token_and_needs_none_for_its_one_call(
+    arrive: Any, signed_in: Any, subtests: pytest.Subtests
+) -> None:
+    arrive("alice")
+    client = signed_in("alice")
+    for path, origin, status in (
         ("opened", "http://localhost", 200),
         ("opened", "https://evil.test", 403),
         ("opened", "null", 403),
         ("opened", None, 403),
         ("read", "http://localhost", 403),
-    ],
-)
-def test_our_service_worker_has_no_csrf_token_and_needs_none_for_its_one_call(
-    arrive: Any, signed_in: Any, path: str, origin: str | None, status: int
-) -> None:
-    arrive("alice")
-    headers = {"Origin": origin} if origin else {}
-    assert signed_in("alice").post(f"{INBOX}/{path}", json={"ids": []}, headers=headers).status_code == status
+    ):
+        with subtests.test(path=path, origin=origin):
+            headers = {"Origin": origin} if origin else {}
+            assert client.post(f"{INBOX}/{path}", json={"ids": []}, headers=headers).status_code == status
 
 
 # --- from where
@@ -338,28 +343,28 @@ def test_the_list_takes_filter_category_and_words(arrive: Any, by_token: Any) ->
     ]
 
 
-@pytest.mark.parametrize(
-    ("query", "status", "pointer"),
-    [
-        ({"limit": "0"}, 422, "/limit"),
-        ({"limit": "201"}, 422, "/limit"),
-        ({"limit": "ten"}, 422, "/limit"),
-        ({"limit": "1.5"}, 422, "/limit"),
-        ({"filter": "some"}, 422, "/filter"),
-        ({"category": "nonsense"}, 422, "/category"),
-        ({"q": "x" * 201}, 422, "/q"),
-        ({"q": "\0"}, 422, "/q"),
-        ({"after": "a b"}, 422, "/after"),
-        ({"after": "%"}, 422, "/after"),
-        ({"colour": "red"}, 422, "/colour"),
-    ],
-)
-def test_a_question_that_makes_no_sense_is_refused_at_its_place(
-    arrive: Any, by_token: Any, query: dict[str, str], status: int, pointer: str
-) -> None:
-    response = by_token("alice").get(**query)
-    assert response.status_code == status
-    assert [fault["pointer"] for fault in response.json["errors"]] == [pointer]
+SENSELESS_QUESTIONS = [
+    ({"limit": "0"}, "/limit"),
+    ({"limit": "201"}, "/limit"),
+    ({"limit": "ten"}, "/limit"),
+    ({"limit": "1.5"}, "/limit"),
+    ({"filter": "some"}, "/filter"),
+    ({"category": "nonsense"}, "/category"),
+    ({"q": "x" * 201}, "/q"),
+    ({"q": "\0"}, "/q"),
+    ({"after": "a b"}, "/after"),
+    ({"after": "%"}, "/after"),
+    ({"colour": "red"}, "/colour"),
+]
+
+
+def test_a_question_that_makes_no_sense_is_refused_at_its_place(by_token: Any, subtests: pytest.Subtests) -> None:
+    person = by_token("alice")
+    for query, pointer in SENSELESS_QUESTIONS:
+        with subtests.test(**query):
+            response = person.get(**query)
+            assert response.status_code == 422
+            assert [fault["pointer"] for fault in response.json["errors"]] == [pointer]
 
 
 def test_what_is_no_cursor_is_refused(by_token: Any) -> None:
@@ -368,9 +373,10 @@ def test_what_is_no_cursor_is_refused(by_token: Any) -> None:
     assert [fault["code"] for fault in response.json["errors"]] == ["invalid_cursor"]
 
 
-@pytest.mark.parametrize("since", ["", "-1", "x", "1.0", None])
-def test_changes_are_asked_for_by_number(by_token: Any, since: str | None) -> None:
-    assert by_token("alice").get("/changes", **({} if since is None else {"since": since})).status_code == 422
+def test_changes_are_asked_for_by_number(by_token: Any) -> None:
+    person = by_token("alice")
+    questions: list[dict[str, str]] = [{}, *({"since": since} for since in ("", "-1", "x", "1.0"))]
+    assert [question for question in questions if person.get("/changes", **question).status_code != 422] == []
 
 
 def test_a_number_too_high_means_reading_again(by_token: Any) -> None:
@@ -424,44 +430,45 @@ def test_a_mark_answers_with_the_counts(
     assert by_token("bob").get().json["unread"] == 1
 
 
-@pytest.mark.parametrize(
-    ("mark", "body"),
-    [
-        ("read", {}),
-        ("read", {"all": False}),
-        ("read", {"all": "yes"}),
-        ("read", {"ids": "dlv_1"}),
-        ("read", {"ids": [1]}),
-        ("read", {"ids": [None]}),
-        ("read", {"ids": ["dlv_0"] * 1001}),
-        ("read", {"ids": [f"dlv_{number:032x}" for number in range(10_000)]}),
-        ("read", {"ids": ["x" * 65]}),
-        ("read", {"ids": ["\0"]}),
-        ("read", {"ids": [], "all": True}),
-        ("read", {"ids": [], "category": "social"}),
-        ("read", {"all": True, "category": "nonsense"}),
-        ("read", {"all": True, "colour": "red"}),
-        ("read", []),
-        ("read", "all"),
-        ("seen", {"ids": [], "all": True}),
-        ("snooze", {"ids": []}),
-        ("snooze", {"until": "2999-01-01T00:00:00Z"}),
-        ("snooze", {"ids": [], "until": "2999-01-01T00:00:00Z"}),
-        ("snooze", {"ids": [], "until": "2020-01-01T00:00:00Z"}),
-        ("snooze", {"ids": [], "until": "2026-12-01T09:00:00"}),
-        ("snooze", {"ids": [], "until": 5}),
-        ("snooze", {"all": True}),
-        ("snooze", {"until": None}),
-        ("snooze", {"ids": [], "filter": "unread", "until": None}),
-    ],
-)
-def test_a_mark_that_makes_no_sense_changes_nothing(arrive: Any, by_token: Any, mark: str, body: Any) -> None:
+SENSELESS_MARKS: list[tuple[str, Any]] = [
+    ("read", {}),
+    ("read", {"all": False}),
+    ("read", {"all": "yes"}),
+    ("read", {"ids": "dlv_1"}),
+    ("read", {"ids": [1]}),
+    ("read", {"ids": [None]}),
+    ("read", {"ids": ["dlv_0"] * 1001}),
+    ("read", {"ids": [f"dlv_{number:032x}" for number in range(10_000)]}),
+    ("read", {"ids": ["x" * 65]}),
+    ("read", {"ids": ["\0"]}),
+    ("read", {"ids": [], "all": True}),
+    ("read", {"ids": [], "category": "social"}),
+    ("read", {"all": True, "category": "nonsense"}),
+    ("read", {"all": True, "colour": "red"}),
+    ("read", []),
+    ("read", "all"),
+    ("seen", {"ids": [], "all": True}),
+    ("snooze", {"ids": []}),
+    ("snooze", {"until": "2999-01-01T00:00:00Z"}),
+    ("snooze", {"ids": [], "until": "2999-01-01T00:00:00Z"}),
+    ("snooze", {"ids": [], "until": "2020-01-01T00:00:00Z"}),
+    ("snooze", {"ids": [], "until": "2026-12-01T09:00:00"}),
+    ("snooze", {"ids": [], "until": 5}),
+    ("snooze", {"all": True}),
+    ("snooze", {"until": None}),
+    ("snooze", {"ids": [], "filter": "unread", "until": None}),
+]
+
+
+def test_a_mark_that_makes_no_sense_changes_nothing(arrive: Any, by_token: Any, subtests: pytest.Subtests) -> None:
     arrive("alice")
     person = by_token("alice")
-    response = person.post(mark, body)
-    assert (response.status_code, response.json["code"]) == (422, "validation_failed")
-    assert response.json["errors"]
-    assert person.get().json["seq"] == 1
+    for mark, body in SENSELESS_MARKS:
+        with subtests.test(mark=mark, body=str(body)[:80]):
+            response = person.post(mark, body)
+            assert (response.status_code, response.json["code"]) == (422, "validation_failed")
+            assert response.json["errors"]
+            assert person.get().json["seq"] == 1
 
 
 def test_malformed_json_is_named_as_such(by_token: Any) -> None:

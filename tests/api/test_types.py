@@ -156,21 +156,22 @@ BAD: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_a_bad_type_is_refused(api: Any, count_rows: Any, case: str) -> None:
-    changes, faults = BAD[case]
-    before = count_rows()
+def test_a_bad_type_is_refused(api: Any, count_rows: Any, subtests: pytest.Subtests) -> None:
+    for case, (changes, faults) in BAD.items():
+        with subtests.test(case=case):
+            before = count_rows()
 
-    response = api.put(TYPE, INVOICE | changes)
+            response = api.put(TYPE, INVOICE | changes)
 
-    assert (response.status_code, {(f["pointer"], f["code"]) for f in response.json["errors"]}) == (422, faults)
-    assert count_rows() == before
+            assert (response.status_code, {(f["pointer"], f["code"]) for f in response.json["errors"]}) == (422, faults)
+            assert count_rows() == before
 
 
-@pytest.mark.parametrize("key", ["Invoice", "1st", "a-b", "x" * 65, "a%00b"])
-def test_a_bad_key_is_refused(api: Any, key: str) -> None:
-    assert api.put(f"/api/v1/types/{key}", INVOICE).json["errors"][0]["code"] == "invalid_key"
-    assert api.get(f"/api/v1/types/{key}").status_code == 404
+def test_a_bad_key_is_refused(api: Any, subtests: pytest.Subtests) -> None:
+    for key in ("Invoice", "1st", "a-b", "x" * 65, "a%00b"):
+        with subtests.test(key=key):
+            assert api.put(f"/api/v1/types/{key}", INVOICE).json["errors"][0]["code"] == "invalid_key"
+            assert api.get(f"/api/v1/types/{key}").status_code == 404
 
 
 def test_templates_are_listed_and_shown_with_their_words(api: Any) -> None:
