@@ -37,6 +37,7 @@ class Visitor:
 
     def __init__(self, app: APIFlask) -> None:
         self.client = app.test_client()
+        self.tokens: dict[str, str] = {}
 
     def get(self, path: str, **options: Any) -> TestResponse:
         return self._open("GET", path, **options)
@@ -49,6 +50,17 @@ class Visitor:
         return self._open("POST", path, data=data, **options)
 
     def csrf_token(self) -> str:
+        """Of a form, and good for every other until the session is another: pages are not asked for it each time."""
+        with self.client.session_transaction() as cookie:
+            secret = cookie.get("csrf_token")
+        if secret is None or secret not in self.tokens:
+            token = self._token_of_a_form()
+            with self.client.session_transaction() as cookie:
+                secret = cookie["csrf_token"]
+            self.tokens[secret] = token
+        return self.tokens[secret]
+
+    def _token_of_a_form(self) -> str:
         for path in ("/login", "/preferences"):  # who is signed in is sent away from the first
             found = _TOKEN.search(self.get(path).text)
             if found:
