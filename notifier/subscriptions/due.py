@@ -88,7 +88,7 @@ def _due(now: datetime) -> "sa.Select[UUID, bool]":
         sa.select(_s.id, IS_SLOW.label("is_slow_one"))
         .join(Producer.__table__, sa.and_(Producer.id == _s.producer_id, Producer.disabled_at.is_(None)))
         .where(_s.disabled_at.is_(None), _s.wake_at <= now, is_free(), sa.or_(*reasons))
-        .order_by(_s.wake_at)
+        .order_by(IS_SLOW, _s.wake_at)  # else those that fail, if they are many, would fill the batch
         .limit(BATCH)
     )
 

@@ -56,6 +56,22 @@ def test_while_no_worker_runs_the_queue_does_not_grow(subscribe: Subscribe) -> N
     assert waiting() == [show("sbn", key)]
 
 
+def test_those_that_fail_hold_up_nobody_however_many_they_are(
+    subscribe: Subscribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due, "BATCH", 3)
+    monkeypatch.setattr(due, "SLOW_AT_ONCE", 1)
+    failing = [subscribe() for _ in range(5)]
+    well = subscribe()
+    happened("a")
+    with transaction() as session:
+        long_due = {"failing_since": now(), "wake_at": now() - timedelta(hours=1)}
+        session.execute(sa.update(Subscription).where(Subscription.id.in_(failing)).values(**long_due))
+    due.ring_due(now())
+    assert show("sbn", well) in waiting()
+    assert len(waiting()) == 2  # and one of those that fail
+
+
 def test_a_disabled_or_taken_one_is_not_rung(subscribe: Subscribe) -> None:
     disabled, taken = subscribe(), subscribe()
     happened("a")
