@@ -80,8 +80,9 @@ def get_subscription(subscription_id: str) -> Response:
 def change_subscription(subscription_id: str, json_data: SubscriptionPatch) -> Response:
     """Change some fields of a subscription
 
-    What is left out stays. With `"disabled": false` a disabled subscription goes on with the event where it stopped, as
-    long as that is kept.
+    What is left out stays. Of a subscription that hears more than its producer's own notifications, a key without the
+    scopes for that may change `description` and `disabled` only. With `"disabled": false` a disabled subscription goes
+    on with the event where it stopped, as long as that is kept.
     """
     key = _in_sight(subscription_id)
     registered.change(key, _rights(), json_data.model_dump(include=json_data.model_fields_set))
@@ -103,9 +104,10 @@ def delete_subscription(subscription_id: str) -> Response:
 def rotate_subscription_secret(subscription_id: str) -> Response:
     """Make a new signing secret
 
-    For 24 hours each request carries two signatures, by the new secret and by the one before.
+    For 24 hours each request carries two signatures, by the new secret and by the one before. It needs the scopes for
+    all that the subscription hears.
     """
-    secret, until = registered.rotate_secret(_in_sight(subscription_id))
+    secret, until = registered.rotate_secret(_in_sight(subscription_id), _rights())
     return answer({"secret": secret, "previous_secret_until": timestamp(until)})
 
 

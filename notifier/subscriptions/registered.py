@@ -33,6 +33,9 @@ from notifier.queries import events as stream
 
 MOST = 1_000  # of a producer
 OVERLAP = timedelta(hours=24)  # in which the secret before signs too
+_OF_PEOPLE = ("users", "to hear of people's own wishes")
+_OF_ALL = ("admin", "to hear of all producers' notifications")
+_HARMLESS = {"description", "disabled"}  # they change neither who is told nor of what
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,8 @@ def change(subscription_id: UUID, rights: Rights, given: Mapping[str, Any]) -> N
     if "events" in given or "all_producers" in given:
         columns["key_id"] = rights.key_id
     with _changing(subscription_id) as row:
+        if not given.keys() <= _HARMLESS:
+            _check_holder(columns.get("sees_people", row.sees_people), columns.get("sees_all", row.sees_all), rights)
         before = _told(row)
         if columns.get("url", row.url) != row.url:
             row.turn += 1  # what is on its way to the old one records nothing any more
@@ -130,9 +135,10 @@ def remove(subscription_id: UUID) -> None:
         db.session.delete(row)
 
 
-def rotate_secret(subscription_id: UUID) -> tuple[str, datetime]:
-    """→ the new secret, and until when the present one signs too."""
+def rotate_secret(subscription_id: UUID, rights: Rights) -> tuple[str, datetime]:
+    """→ the new secret, and until when the present one signs too. Raises Rejected."""
     with _changing(subscription_id) as row:
+        _check_holder(row.sees_people, row.sees_all, rights)
         until = clock_now() + OVERLAP
         row.previous_secret, row.previous_until = row.secret, until
         row.secret = secret = standard_webhooks.new_secret()
@@ -192,11 +198,20 @@ def _checked(given: Mapping[str, Any], rights: Rights) -> dict[str, Any]:
         raise Rejected("validation_failed", faults[0].message, tuple(faults))
     if "events" in given:
         wants_people = any(map(rules.is_of_people, rules.kinds_of(given["events"])))
-        columns["sees_people"] = _granted(wants_people, rights.sees_people, "users", "to hear of people's own wishes")
+        columns["sees_people"] = _granted(wants_people, rights.sees_people, *_OF_PEOPLE)
     if "all_producers" in given:
         wants_all = bool(given["all_producers"])
-        columns["sees_all"] = _granted(wants_all, rights.sees_all, "admin", "to hear of all producers' notifications")
+        columns["sees_all"] = _granted(wants_all, rights.sees_all, *_OF_ALL)
     return columns
+
+
+def _check_holder(sees_people: bool, sees_all: bool, rights: Rights) -> None:
+    """Whoever could turn a subscription to a URL of their own must be allowed to hear all that it tells. In the console
+    only admins can. Raises Rejected.
+    """
+    if rights.key_id is not None:
+        _granted(sees_people, rights.sees_people, *_OF_PEOPLE)
+        _granted(sees_all, rights.sees_all, *_OF_ALL)
 
 
 def _granted(is_wanted: bool, may: bool, scope: str, why: str) -> bool:

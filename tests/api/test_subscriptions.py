@@ -222,6 +222,28 @@ def test_scopes_say_what_may_be_heard(
     assert len(rows(Subscription)) == (status == 201)
 
 
+@pytest.mark.parametrize(("scope", "wide"), [("users", {"events": ["user.*"]}), ("admin", {"all_producers": True})])
+def test_who_may_not_hear_of_all_it_tells_may_not_turn_it_elsewhere(
+    client: FlaskClient, accept_json: Any, scope: str, wide: Any
+) -> None:
+    wider = Api(client, key_of("Shop", "read", scope), accept_json)
+    narrow = Api(client, key_of("Shop", "read"), accept_json)
+    one = f"{PATH}/{wider.post(PATH, BODY | wide).json['id']}"
+    before = rows(Subscription)[0]
+    for body in ({"url": "https://else.example.com/hook"}, {"types": None}, {"events": ["user.*"]}):
+        refused = narrow.patch(one, body)
+        assert (refused.status_code, refused.json["code"]) == (403, "scope_missing"), body
+    assert narrow.post(f"{one}/rotate-secret").status_code == 403
+    if scope == "admin":  # its own events alone, but still of all producers by another's right
+        assert narrow.patch(one, {"events": ["delivery.sent"]}).status_code == 403
+    after = rows(Subscription)[0]
+    assert (after.url, after.secret, after.key_id) == (before.url, before.secret, before.key_id)
+    for body in ({"disabled": True}, {"description": "ours"}, {"events": ["delivery.*"], "all_producers": False}):
+        assert narrow.patch(one, body).status_code == 200, body
+    assert narrow.patch(one, {"url": "https://else.example.com/hook"}).status_code == 200  # it tells its own now
+    assert narrow.post(f"{one}/rotate-secret").status_code == 200
+
+
 def test_a_subscription_is_its_producers_and_a_test_keys_of_tests_alone(client: FlaskClient, api: Api) -> None:
     bank, tester = Api(client, key_of("Bank", "read")), Api(client, key_of("Shop", "read", is_test=True))
     made, tests = api.post(PATH, BODY).json["id"], tester.post(PATH, BODY).json

@@ -33,6 +33,7 @@ from notifier.models import (
 )
 from notifier.people import profiles
 from notifier.subscriptions import due, lease, reading, registered, sending, turn
+from notifier.subscriptions.registered import Rights
 from tests.conftest import Api
 from tests.stored import rows
 from tests.subscriptions.conftest import Call, Subscriber, happened, stored
@@ -79,7 +80,7 @@ def test_while_a_secret_is_rotated_both_sign(
 ) -> None:
     key = subscribe()
     first = stored(key).secret
-    second, _ = registered.rotate_secret(key)
+    second, _ = registered.rotate_secret(key, Rights(None, sees_people=False, sees_all=False))
     happened("a")
     turn.take(key)
     for secret in (first, second):

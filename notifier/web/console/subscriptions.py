@@ -217,7 +217,7 @@ def send_again(subscription_id: str) -> ResponseReturnValue:
 @pages.post("/<subscription_id>/rotate-secret")
 @allow("admin")
 def rotate(subscription_id: str) -> ResponseReturnValue:
-    secret, _ = registered.rotate_secret(_known(subscription_id))
+    secret, _ = registered.rotate_secret(_known(subscription_id), _RIGHTS)
     return _shown_once(subscription_id, secret)
 
 
