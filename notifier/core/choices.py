@@ -6,7 +6,7 @@ specific choice wins, so a switch for many must remove the more specific choices
 
 from collections.abc import Collection, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from notifier.core.preferences import EVERY_CHANNEL
@@ -28,37 +28,56 @@ class Switch:
     channel: str | None = None
 
 
+def next_state(below: Mapping[str, Collection[bool]], *, may_opt_in: Collection[str]) -> bool | None:
+    """What pressing a switch over several does: True is on; None, that it cannot be pressed.
+
+    `below`: channel → the states of the switches below it that are not locked. Whatever is partly on goes off: a press
+    never opts in where the person has opted out. `may_opt_in` as in `with_switch`.
+    """
+    if any(any(states) for states in below.values()):
+        return False
+    return True if any(states and channel in may_opt_in for channel, states in below.items()) else None
+
+
 def with_switch(
-    document: Mapping[str, Any], switch: Switch, *, categories: Mapping[str, str], columns: Collection[str]
+    document: Mapping[str, Any], switch: Switch, *, categories: Mapping[str, str], may_opt_in: Collection[str]
 ) -> Document:
     """The document with everything below the switch set as the switch says, and nothing else changed.
 
-    `categories` maps each type to its own. `columns` are the channels the person sees: switching a whole section on
-    affects only those, so that a channel added later is not on without asking; switching it off covers later channels
-    too.
+    `categories` maps each type to its own. `may_opt_in` are the channels that a switch over several switches on: those
+    the person sees that are on by default. The others (SMS), and channels added later, go on one switch at a time.
+    Switching a section off covers later channels too.
     """
     after = deepcopy(dict(document))
+    if switch.type is None and switch.is_on:
+        for channel in may_opt_in if switch.channel is None else {switch.channel} & set(may_opt_in):
+            _put_over(after, replace(switch, channel=channel), categories)
+        return after
     if switch.type is not None:
         _put(after, "types", switch.type, switch.channel or EVERY_CHANNEL, switch.is_on)
     elif switch.channel is None:
-        after.setdefault("categories", {})[switch.category] = (
-            dict.fromkeys(columns, True) if switch.is_on else {EVERY_CHANNEL: False}
-        )
+        after.setdefault("categories", {})[switch.category] = {EVERY_CHANNEL: False}
         after["types"] = {
             key: choices for key, choices in after.get("types", {}).items() if categories.get(key) != switch.category
         }
     else:
-        below = [
-            choices for key, choices in after.get("types", {}).items() if switch.category in (None, categories.get(key))
-        ]
-        if switch.category is None:
-            after.setdefault("channels", {})[switch.channel] = switch.is_on
-            below += after.get("categories", {}).values()
-        else:
-            _put(after, "categories", switch.category, switch.channel, switch.is_on)
-        for choices in below:
-            _silence(choices, switch.channel, switch.is_on)
+        _put_over(after, switch, categories)
     return after
+
+
+def _put_over(document: Document, switch: Switch, categories: Mapping[str, str]) -> None:
+    """A switch over a section or over everything, on one channel."""
+    channel = str(switch.channel)
+    below = [
+        choices for key, choices in document.get("types", {}).items() if switch.category in (None, categories.get(key))
+    ]
+    if switch.category is None:
+        document.setdefault("channels", {})[channel] = switch.is_on
+        below += document.get("categories", {}).values()
+    else:
+        _put(document, "categories", switch.category, channel, switch.is_on)
+    for choices in below:
+        _silence(choices, channel, switch.is_on)
 
 
 def _put(document: Document, field: str, key: str | None, channel: str, is_on: bool) -> None:

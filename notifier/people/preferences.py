@@ -66,16 +66,18 @@ def change(
 
 
 def switch(
-    user_id: str, switches: Sequence[Switch], columns: Collection[str], *, source: str, conditions: Conditions = ()
+    user_id: str, switches: Sequence[Switch], may_opt_in: Collection[str], *, source: str, conditions: Conditions = ()
 ) -> Saved:
     """Sets switches of the preference page one after the other, each with all that is below it. Raises
     Rejected('not_found').
+
+    `may_opt_in`: the channels that a switch over several may switch on.
     """
     categories = {row.key: row.category for row in db.session.execute(sa.select(EventType.key, EventType.category))}
 
     def _switched(document: Document) -> Document:
         for one in switches:
-            document = with_switch(document, one, categories=categories, columns=columns)
+            document = with_switch(document, one, categories=categories, may_opt_in=may_opt_in)
         return document
 
     return _rewrite(user_id, source, _switched, conditions)
@@ -115,7 +117,7 @@ def withdraw(wishes: Mapping[str, Collection[tuple[str, str]]], *, source: str) 
     def _withdrawn(user_id: str, document: Document) -> Document:
         for category, channel in sorted(wishes[user_id]):
             off = Switch(is_on=False, category=category, channel=channel)
-            document = with_switch(document, off, categories=categories, columns=())
+            document = with_switch(document, off, categories=categories, may_opt_in=())
         return document
 
     return {user_id for user_id, saved in _rewrite_each(wishes, source, _withdrawn).items() if saved.events}

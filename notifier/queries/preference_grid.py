@@ -7,6 +7,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from notifier.channels import CHANNELS
+from notifier.core.choices import next_state
 from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL
 from notifier.ground.extensions import db
 from notifier.models import Account, Address, EventType, Preference
@@ -28,11 +29,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """A switch over several: their state together. Locked if none of them can be changed."""
+    """A switch over several: their state together. Locked if none of them can be changed. `wish`: what pressing it
+    does (None: it cannot be pressed).
+    """
 
     channel: str | None
     state: State
     is_locked: bool
+    wish: Literal["on", "off"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,20 @@ class Grid:
     @property
     def channels(self) -> tuple[str, ...]:
         return tuple(str(column.channel) for column in self.columns)
+
+    @property
+    def may_opt_in(self) -> tuple[str, ...]:
+        """The channels that a switch over several may switch on."""
+        return tuple(name for name in self.channels if CHANNELS[name].default_on)
+
+    @property
+    def chosen_singly(self) -> tuple[str, ...]:
+        """The channels that are switched on one switch at a time."""
+        return tuple(name for name in self.channels if not CHANNELS[name].default_on)
+
+    @property
+    def titles(self) -> dict[str, str]:
+        return {row.type: row.title for section in self.sections for row in section.rows}
 
     def tracked(self) -> list[Row]:
         return [row for section in self.sections for row in section.rows if row.tracks]
@@ -141,5 +159,15 @@ def _section(category: str, rows: tuple[Row, ...], channels: tuple[str, ...]) ->
 
 def _over(cells: Iterable[Cell], channel: str | None) -> Over:
     """The switch over those of the cells that are on this channel (None: on any). The locked ones have no say."""
-    below = {cell.is_on for cell in cells if not cell.is_locked and channel in (None, cell.channel)}
-    return Over(channel, "mixed" if len(below) > 1 else "off" if below == {False} else "on", not below)
+    below: dict[str, set[bool]] = {}
+    for cell in cells:
+        if not cell.is_locked and channel in (None, cell.channel):
+            below.setdefault(cell.channel, set()).add(cell.is_on)
+    state = set().union(*below.values())
+    wish = next_state(below, may_opt_in=[name for name in below if CHANNELS[name].default_on])
+    return Over(
+        channel,
+        "mixed" if len(state) > 1 else "off" if state == {False} else "on",
+        not below,
+        None if wish is None else "on" if wish else "off",
+    )

@@ -58,7 +58,7 @@ def test_a_choice_is_saved_said_and_taken_back(tabs: Tabs, person: NewPerson, sc
     switch.uncheck()
     if not script:
         page.get_by_role("button", name="Save what reaches you").click()
-    expect(toast(page)).to_contain_text("Saved. Like by E-mail: default → off.")
+    expect(toast(page)).to_contain_text("Saved. Switched off: Like by E-mail.")
     assert chosen(alice) == {"types": {"like": {"email": False}}}
     expect(over(page, "All social messages by E-mail")).to_have_attribute("aria-checked", "mixed")
     toast(page).get_by_role("button", name="Undo").click()
@@ -68,7 +68,7 @@ def test_a_choice_is_saved_said_and_taken_back(tabs: Tabs, person: NewPerson, sc
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["at once", "without JavaScript"])
-def test_a_switch_over_several_sets_all_below_it(tabs: Tabs, person: NewPerson, script: bool) -> None:
+def test_a_switch_over_several_sets_all_below_it_and_never_opts_in(tabs: Tabs, person: NewPerson, script: bool) -> None:
     alice = person()
     page = tabs.open(email=alice.email, script=script)
     page.goto("/preferences")
@@ -78,14 +78,20 @@ def test_a_switch_over_several_sets_all_below_it(tabs: Tabs, person: NewPerson, 
     expect(page.locator("#promotional_offer-email")).not_to_be_checked()
     expect(over(page, "Everything by E-mail")).to_have_attribute("aria-checked", "mixed")
     over(page, "Everything by E-mail").click()
+    expect(over(page, "Everything by E-mail")).to_have_attribute("aria-checked", "false")
+    assert chosen(alice) == {"channels": {"email": False}}
+    over(page, "Everything by E-mail").click()
     expect(over(page, "All marketing messages by E-mail")).to_have_attribute("aria-checked", "true")
     expect(page.locator("#newsletter-email")).to_be_checked()
     assert chosen(alice) == {"channels": {"email": True}}
     over(page, "All social messages").click()
-    expect(over(page, "All social messages by SMS")).to_have_attribute("aria-checked", "true")
-    over(page, "All social messages").click()
     expect(over(page, "All social messages")).to_have_attribute("aria-checked", "false")
     expect(page.locator("#like-inapp")).not_to_be_checked()
+    over(page, "All social messages").click()
+    expect(toast(page)).to_contain_text("Saved. Switched on: all social messages by In-app, E-mail and Mobile push.")
+    expect(page.locator("#like-inapp")).to_be_checked()
+    expect(over(page, "All social messages by SMS")).to_be_disabled()
+    expect(page.locator("#like-sms")).not_to_be_checked()
     expect(page.locator("#security_alert-email")).to_be_checked()
 
 
@@ -175,7 +181,7 @@ def test_the_keyboard_alone_is_enough(tabs: Tabs, person: NewPerson) -> None:
         page.keyboard.press(key)
         expect(page.locator(f"#{id}")).to_be_focused()
     page.keyboard.press("Space")
-    expect(toast(page)).to_contain_text("Saved. Newsletter by E-mail: default → off.")
+    expect(toast(page)).to_contain_text("Saved. Switched off: Newsletter by E-mail.")
     expect(page.locator("#newsletter-email")).to_be_focused()
     page.keyboard.press("Enter")  # sends no form: what is saved is said still
     undo = toast(page).get_by_role("button", name="Undo")
@@ -209,7 +215,7 @@ def test_a_mail_leads_to_the_very_switch_without_signing_in(
     switch.uncheck()
     if not script:
         page.get_by_role("button", name="Save what reaches you").click()
-    expect(toast(page)).to_contain_text("Saved. Newsletter by E-mail: default → off.")
+    expect(toast(page)).to_contain_text("Saved. Switched off: Newsletter by E-mail.")
     assert chosen(reader) == {"types": {"newsletter": {"email": False}}}
 
 

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from notifier.core.choices import Switch, differences, taken_back, with_switch, without_empty
+from notifier.core.choices import Switch, differences, next_state, taken_back, with_switch, without_empty
 from notifier.core.preferences import from_document, resolve
 
 TYPES = {"like": "social", "comment": "social", "newsletter": "marketing"}
 COLUMNS = ("email", "push", "sms")
+MAY_OPT_IN = ("email", "push")
 DEFAULTS = {"email": True, "push": True, "sms": False}
 
 Cells = dict[tuple[str, str], bool]
@@ -33,6 +34,31 @@ def is_below(switch: Switch, key: str, channel: str) -> bool:
     return switch.type in (None, key) and switch.category in (None, TYPES[key]) and switch.channel in (None, channel)
 
 
+def is_opt_in(switch: Switch, channel: str) -> bool:
+    """A switch over several that would switch on what is off by default."""
+    return switch.is_on and switch.type is None and not DEFAULTS[channel]
+
+
+@pytest.mark.parametrize(
+    ("below", "pressed"),
+    [
+        ({"email": [True, True]}, False),
+        ({"email": [False, True]}, False),
+        ({"email": [True], "sms": [False]}, False),
+        ({"email": [False], "sms": [True]}, False),
+        ({"email": [False, False]}, True),
+        ({"email": [False], "sms": [False]}, True),
+        ({"sms": [False, False]}, None),
+        ({"email": [], "sms": [False]}, None),
+        ({"sms": [True, False]}, False),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_pressing_a_switch_over_several_never_opts_in(below: dict[str, list[bool]], pressed: bool | None) -> None:
+    assert next_state(below, may_opt_in=MAY_OPT_IN) is pressed
+
+
 @pytest.mark.parametrize(
     ("before", "switch", "after"),
     [
@@ -42,18 +68,20 @@ def is_below(switch: Switch, key: str, channel: str) -> bool:
             Switch(False, type="like", channel="email"),
             {"types": {"like": {"*": True, "email": False}}},
         ),
-        ({}, Switch(True, channel="sms"), {"channels": {"sms": True}}),
+        ({}, Switch(True, channel="push"), {"channels": {"push": True}}),
+        ({}, Switch(True, channel="sms"), {}),
+        ({}, Switch(True, category="social", channel="sms"), {}),
         (
-            {"categories": {"social": {"sms": False, "email": False}}, "types": {"like": {"sms": False}}},
-            Switch(True, channel="sms"),
-            {"channels": {"sms": True}, "categories": {"social": {"email": False}}},
+            {"categories": {"social": {"push": False, "email": False}}, "types": {"like": {"push": False}}},
+            Switch(True, channel="push"),
+            {"channels": {"push": True}, "categories": {"social": {"email": False}}},
         ),
         (
             {"categories": {"social": {"*": False}}, "types": {"like": {"*": True}}},
-            Switch(True, channel="sms"),
+            Switch(True, channel="push"),
             {
-                "channels": {"sms": True},
-                "categories": {"social": {"*": False, "sms": True}},
+                "channels": {"push": True},
+                "categories": {"social": {"*": False, "push": True}},
                 "types": {"like": {"*": True}},
             },
         ),
@@ -80,23 +108,39 @@ def is_below(switch: Switch, key: str, channel: str) -> bool:
         (
             {"categories": {"social": {"*": False}}, "types": {"like": {"*": False}}, "held": "drop"},
             Switch(True, category="social"),
-            {"categories": {"social": {"email": True, "push": True, "sms": True}}, "held": "drop"},
+            {
+                "categories": {"social": {"*": False, "email": True, "push": True}},
+                "types": {"like": {"*": False, "email": True, "push": True}},
+                "held": "drop",
+            },
+        ),
+        (
+            {"channels": {"sms": True}, "categories": {"social": {"*": False}}, "types": {"like": {"sms": False}}},
+            Switch(True, category="social"),
+            {
+                "channels": {"sms": True},
+                "categories": {"social": {"*": False, "email": True, "push": True}},
+                "types": {"like": {"sms": False}},
+            },
         ),
     ],
     ids=[
         "cell",
         "cell beside all",
         "column",
+        "column of opt-ins",
+        "section on a channel of opt-ins",
         "column over choices",
         "column over all",
         "section on a channel",
         "section off",
         "section on",
+        "section on beside an opt-in",
     ],
 )
 def test_a_switch_silences_what_is_below_it(before: dict[str, Any], switch: Switch, after: dict[str, Any]) -> None:
     untouched = deepcopy(before)
-    assert without_empty(with_switch(before, switch, categories=TYPES, columns=COLUMNS)) == after
+    assert without_empty(with_switch(before, switch, categories=TYPES, may_opt_in=MAY_OPT_IN)) == after
     assert before == untouched
 
 
@@ -124,8 +168,11 @@ every_switch = some.one_of(
 @given(documents, every_switch)
 def test_what_is_below_a_switch_is_as_it_says_and_the_rest_as_it_was(document: dict[str, Any], switch: Switch) -> None:
     before = cells(document)
-    after = cells(with_switch(document, switch, categories=TYPES, columns=COLUMNS))
-    assert after == {place: switch.is_on if is_below(switch, *place) else was for place, was in before.items()}
+    after = cells(with_switch(document, switch, categories=TYPES, may_opt_in=MAY_OPT_IN))
+    assert after == {
+        place: switch.is_on if is_below(switch, *place) and not is_opt_in(switch, place[1]) else was
+        for place, was in before.items()
+    }
 
 
 @given(documents, some.lists(every_switch, min_size=1, max_size=4))
@@ -133,7 +180,7 @@ def test_taking_back_restores_the_document(document: dict[str, Any], wishes: lis
     before = without_empty(document)
     after = before
     for wish in wishes:
-        after = without_empty(with_switch(after, wish, categories=TYPES, columns=COLUMNS))
+        after = without_empty(with_switch(after, wish, categories=TYPES, may_opt_in=MAY_OPT_IN))
     restored, left = taken_back(after, differences(before, after))
     assert (without_empty(restored), left) == (before, [])
 

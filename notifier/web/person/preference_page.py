@@ -13,9 +13,10 @@ from urllib.parse import urlencode, urlunsplit
 from flask import abort, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
+from notifier.core.choices import taken_back
 from notifier.core.errors import Rejected
 from notifier.core.limits import LIMITED
-from notifier.core.preferences import CATEGORIES
+from notifier.core.preferences import CATEGORIES, from_document
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.zones import zone_of
@@ -24,7 +25,7 @@ from notifier.people import preferences
 from notifier.people.preferences import Conditions
 from notifier.queries import preferences as queries
 from notifier.queries import users
-from notifier.queries.preference_grid import grid_of
+from notifier.queries.preference_grid import Grid, grid_of
 from notifier.web.person import preference_form as reading
 from notifier.web.person import preference_words as words
 from notifier.web.person.preference_form import Form, Misread
@@ -75,7 +76,7 @@ def show(desk: Desk, tried: Tried = NOTHING_TRIED) -> str:
     context = _context(desk, document, tried) | (
         _own(desk) if desk.account else {"masked": users.masked_address(desk.user_id)}
     )
-    return render_template("preferences.html", **context, toast=_toast_of_address(desk, context["titles"], document))
+    return render_template("preferences.html", **context, toast=_toast_of_address(desk, context["grid"], document))
 
 
 def save(desk: Desk) -> ResponseReturnValue:
@@ -105,7 +106,7 @@ def _save(desk: Desk, part: str, document: Mapping[str, Any]) -> preferences.Sav
             return preferences.switch(
                 desk.user_id,
                 reading.switches_in(form, grid),
-                grid.channels,
+                grid.may_opt_in,
                 source=desk.source,
                 conditions=desk.conditions,
             )
@@ -129,7 +130,7 @@ def _answer(desk: Desk, part: str, saved: preferences.Saved) -> str:
     parts = PARTS[:-1] if part == "undo" else (part, "mute", "often") if part == "quiet" else (part,)
     context = _context(desk, document, Tried())
     return render_template(
-        "preferences_saved.html", **context, parts=parts, toast=_toast(desk, part, saved, context["titles"], document)
+        "preferences_saved.html", **context, parts=parts, toast=_toast(desk, part, saved, context["grid"], document)
     )
 
 
@@ -146,7 +147,7 @@ def _context(desk: Desk, document: Mapping[str, Any], tried: Tried) -> dict[str,
     grid = grid_of(desk.user_id, document)
     zone = zone_of(document["time_zone"])
     present = now().astimezone(zone)
-    titles = {row.type: row.title for row, _ in grid.cells()}
+    titles = grid.titles
     entries = (
         words.entries(queries.history(desk.user_id, limit=None if _wants_all() else _MOST_LINES), titles, zone)
         if desk.account
@@ -240,32 +241,27 @@ _SAID = {
 }
 
 
-def _toast_of_address(desk: Desk, titles: Mapping[str, str], document: Mapping[str, Any]) -> Toast | None:
+def _toast_of_address(desk: Desk, grid: Grid, document: Mapping[str, Any]) -> Toast | None:
     """An old address says nothing."""
     said = request.args.get("saved")
     events = reading.events_in(said)
-    return _toast_of(desk, events, titles, document) if events else Toast(_SAID[said]) if said in _SAID else None
+    return _toast_of(desk, events, grid, document) if events else Toast(_SAID[said]) if said in _SAID else None
 
 
-def _toast(
-    desk: Desk, part: str, saved: preferences.Saved, titles: Mapping[str, str], document: Mapping[str, Any]
-) -> Toast:
+def _toast(desk: Desk, part: str, saved: preferences.Saved, grid: Grid, document: Mapping[str, Any]) -> Toast:
     if part == "undo" and saved.left:
-        left = ", ".join(words.name(choice, titles) for choice in saved.left)
+        left = ", ".join(words.name(choice, grid.titles) for choice in saved.left)
         return Toast(f"Undone, except for what has been changed again since: {left}.")
-    toast = _toast_of(desk, saved.events, titles, document) if saved.events and part != "undo" else None
+    toast = _toast_of(desk, saved.events, grid, document) if saved.events and part != "undo" else None
     return toast or Toast(_SAID[_said(part, saved)])
 
 
-def _toast_of(
-    desk: Desk, events: tuple[int, int], titles: Mapping[str, str], document: Mapping[str, Any]
-) -> Toast | None:
+def _toast_of(desk: Desk, events: tuple[int, int], grid: Grid, document: Mapping[str, Any]) -> Toast | None:
     lines = queries.changes(desk.user_id, events, since=now() - _UNDO_FOR)
     if not lines:
         return None
-    said = (
-        words.changed(lines[0], titles, zone_of(document["time_zone"]))
-        if len(lines) == 1
-        else f"{len(lines)} choices were changed"
+    before, _ = taken_back(document, lines)
+    said = words.switched(grid, from_document(before)) or "; ".join(
+        words.changed(line, grid.titles, zone_of(document["time_zone"])) for line in lines
     )
     return Toast(f"Saved. {said}.", f"{events[0]}-{events[1]}")

@@ -3,7 +3,7 @@
 Pure functions. Called by `preference_page`, its templates and the console's page of a person.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
 from itertools import groupby
@@ -11,8 +11,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from notifier.channels import CHANNELS
-from notifier.core.preferences import EVERY_CHANNEL
-from notifier.queries.preference_grid import Cell, Over, Row
+from notifier.core.preferences import EVERY_CHANNEL, Preferences, resolve
+from notifier.queries.preference_grid import Cell, Grid, Over, Row, Section
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 HELD = {
@@ -74,7 +74,56 @@ def mark(cell: Cell) -> str:
 
 
 def state(over: Over) -> str:
-    return "always on" if over.is_locked else _STATES[over.state]
+    if over.is_locked:
+        return "always on"
+    return _STATES[over.state] if over.wish else f"{_STATES[over.state]}; choose each message below"
+
+
+def singly(grid: Grid) -> str:
+    """Which channels no switch over several switches on; empty for none."""
+    if not grid.chosen_singly:
+        return ""
+    return f"{_listed([label(name) for name in grid.chosen_singly])}: choose each message below"
+
+
+def switched(grid: Grid, before: Preferences) -> str:
+    """What has changed in the grid since these choices, empty for nothing: "Switched off: all marketing messages by
+    E-mail and Mobile push".
+    """
+    turned: dict[bool, list[str]] = {True: [], False: []}
+    for section in grid.sections:
+        by: dict[tuple[bool, tuple[str, ...]], list[Row]] = {}
+        for row in section.rows:
+            changed = [cell for cell in row.cells if _has_turned(cell, row, section, before)]
+            for is_on in turned:
+                if names := tuple(cell.channel for cell in changed if cell.is_on is is_on):
+                    by.setdefault((is_on, names), []).append(row)
+        for (is_on, names), rows in by.items():
+            open_rows = [row for row in section.rows if any(_is_open(cell, names) for cell in row.cells)]
+            whose = (
+                f"all {section.category} messages"
+                if len(rows) == len(open_rows) > 1
+                else _listed([row.title for row in rows])
+            )
+            turned[is_on].append(f"{whose} by {_listed([label(name) for name in names])}")
+    said = [(f"Switched {'on' if is_on else 'off'}", parts) for is_on, parts in turned.items() if parts]
+    return ". ".join(f"{verb}: {'; '.join(parts)}" for verb, parts in said)
+
+
+def _has_turned(cell: Cell, row: Row, section: Section, before: Preferences) -> bool:
+    was = resolve(
+        before,
+        type=row.type,
+        category=section.category,
+        channel=cell.channel,
+        default_on=CHANNELS[cell.channel].default_on,
+        mandatory=cell.is_locked,
+    )
+    return was.enabled != cell.is_on
+
+
+def _is_open(cell: Cell, channels: Collection[str]) -> bool:
+    return not cell.is_locked and cell.channel in channels
 
 
 _TRACKED = {

@@ -100,7 +100,9 @@ def test_a_switch_over_several_is_a_button_of_the_form(desk: Desk) -> None:
     for pressed, expected in (
         ("marketing:email=off", {"categories": {"marketing": {"email": False}}}),
         ("marketing:*=off", {"categories": {"marketing": {"*": False}}}),
-        ("marketing:*=on", {"categories": {"marketing": dict.fromkeys(("inapp", "email", "sms", "push"), True)}}),
+        ("marketing:*=on", {}),  # it is on in part
+        ("*:sms=on", {}),
+        ("marketing:sms=on", {}),
         ("*:email=off", {"channels": {"email": False}}),
         ("*:voice=off", {}),
         ("*:*=off", {}),
@@ -111,6 +113,50 @@ def test_a_switch_over_several_is_a_button_of_the_form(desk: Desk) -> None:
         desk.post({**untouched, "set": pressed})
         assert (pressed, chosen()) == (pressed, expected)
         desk.forget()
+
+
+def test_a_switch_over_several_brings_back_what_is_on_by_default_and_nothing_else(desk: Desk) -> None:
+    desk.post({"part": "choices", "set": "marketing:*=off"})
+    page = desk.page()
+    for id, offers in {"all-marketing": "marketing:*=on", "all-email": "*:email=off", "all-sms": None}.items():
+        [button] = re.findall(rf'<button class="switch"[^>]* id="{id}"[^>]*>', page)
+        assert (id, " disabled" in button) == (id, offers is None)
+        assert offers is None or f'value="{offers}"' in button
+    said = desk.visitor.get(desk.post({"part": "choices", "set": "marketing:*=on"}).location).text
+    assert "Saved. Switched on: all marketing messages by In-app, E-mail and Mobile push." in said
+    assert {name for name in desk.form("choices")["on"] if name.endswith(":sms")} == set()
+
+
+@pytest.mark.parametrize(
+    ("before", "pressed", "said"),
+    [
+        ({}, {"set": "marketing:*=off"}, "Switched off: all marketing messages by In-app, E-mail and Mobile push"),
+        ({}, {"set": "marketing:email=off"}, "Switched off: all marketing messages by E-mail"),
+        (
+            {"types": {"newsletter": {"email": False, "sms": True}}},
+            {"set": "marketing:*=off"},
+            "Switched off: Newsletter by In-app, SMS and Mobile push; "
+            "Promotional offer by In-app, E-mail and Mobile push",
+        ),
+        (
+            {"types": {"like": {"email": False}}},
+            {"set": "social:email=off"},
+            "Switched off: Comment and New follower by E-mail",
+        ),
+        ({}, {"shown": "like:email=1", "on": []}, "Switched off: Like by E-mail"),
+        (
+            {"types": {"newsletter": {"email": False}}},
+            {"shown": ["like:email=1", "newsletter:email=0"], "on": "newsletter:email"},
+            "Switched on: Newsletter by E-mail. Switched off: Like by E-mail",
+        ),
+    ],
+    ids=["section", "section on a channel", "unequal ones", "some of a section", "one switch", "on and off"],
+)
+def test_what_was_switched_is_said_in_words(
+    desk: Desk, before: dict[str, Any], pressed: dict[str, Any], said: str
+) -> None:
+    choosing.change("alice", before, replace=True, source="test")
+    assert f"Saved. {said}." in desk.visitor.get(desk.post({"part": "choices", **pressed}).location).text
 
 
 def test_single_switches_that_were_turned_before_are_not_lost(desk: Desk) -> None:
@@ -245,7 +291,7 @@ def test_without_javascript_the_page_says_what_was_saved_and_takes_it_back(desk:
     saved = desk.post({**desk.form("choices"), "set": "marketing:email=off"}).location
     page = desk.visitor.get(saved).text
     assert saved.endswith("#marketing")
-    assert "2 choices were changed" in page
+    assert "Saved. Switched off: all marketing messages by E-mail." in page
     undone = desk.post(undo_of(page)).location
     assert "Undone." in desk.visitor.get(undone).text
     assert stored() == before
