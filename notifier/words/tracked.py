@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from markupsafe import escape
+from werkzeug.urls import iri_to_uri
 
 from notifier.core.tracking import DECOY
 from notifier.ground import tokens
@@ -115,10 +116,14 @@ def _anchor(attributes: dict[str, str | None]) -> str:
 
 def _target(attributes: dict[str, str | None]) -> str | None:
     """Where a link leads, if it may be tracked: not to a page of ours, since those unsubscribe, sign in or open
-    somebody's preferences; nor `mailto:`, `tel:` or `#top`.
+    somebody's preferences; nor `mailto:`, `tel:` or `#top`; nor to a host that no `Location` can name.
     """
     target = web_address(attributes.get("href") or "")
     if target is None or _is_ours(target):
+        return None
+    try:
+        iri_to_uri(target)  # as the redirect writes it
+    except UnicodeError:
         return None
     return target
 

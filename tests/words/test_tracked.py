@@ -91,6 +91,12 @@ def test_what_is_no_web_address_stays_as_it_is(href: str) -> None:
     assert tracked(html) == Tracked(str(html), ())
 
 
+@pytest.mark.parametrize("host", ["shop..test", ".test", f"{'a' * 64}ü.test"])
+def test_a_link_to_a_host_that_no_redirect_can_name_stays_as_it_is(host: str) -> None:
+    html = mail(f'<p><a href="https://{host}/">x</a></p>').html
+    assert tracked(html) == Tracked(str(html), ())
+
+
 @pytest.mark.parametrize("path", ["/u/abc.def", "/p/abc.def", "/login/link/abc", "/t/abc.def", "/inbox", ""])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_pages_of_ours_are_never_wrapped(path: str, scheme: str) -> None:
