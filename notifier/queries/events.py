@@ -31,6 +31,7 @@ from notifier.models import Event, EventStream, Submission
 WINDOW = 5_000  # rows looked at in one statement, where only some are wanted
 PAGE = 2_000  # rows of an export that are in memory at a time
 OUT_OF_ORDER = timedelta(hours=1)  # positions follow time but for transactions' lengths and clocks' differences
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 _events: sa.Table = Event.__table__
 _e = _events.c
@@ -145,14 +146,23 @@ def between(since: datetime, until: datetime) -> Iterator[list[dict[str, Any]]]:
     """The events from `since` to before `until`, as they are shown, in the order of their positions: page by page, so
     that neither memory nor a transaction grows with their number.
     """
-    position = _position_before(since - OUT_OF_ORDER)
+    position = _position_before(_surely_before(since))
     while rows := read(position, PAGE).rows:
         page = shown([row for row in rows if since <= row.at < until])
         db.session.close()
         yield page
-        if rows[0].at >= until + OUT_OF_ORDER:
+        if rows[0].at >= _surely_after(until):
             return
         position = rows[-1].id
+
+
+def _surely_before(at: datetime) -> datetime:
+    """`at` may be any time there is; so may the one below."""
+    return max(at, _FIRST + OUT_OF_ORDER) - OUT_OF_ORDER
+
+
+def _surely_after(at: datetime) -> datetime:
+    return min(at, _LAST - OUT_OF_ORDER) + OUT_OF_ORDER
 
 
 def _position_before(at: datetime) -> int:
@@ -205,8 +215,8 @@ def span(since: datetime, until: datetime) -> tuple[int, int]:
     """Positions between which all events of that time are that are still kept, and few others. Some dozen look-ups by
     the primary key: there is no index by time.
     """
-    last = _position_before(until + OUT_OF_ORDER)
-    return _position_before(since - OUT_OF_ORDER), min(last, end())
+    last = _position_before(_surely_after(until))
+    return _position_before(_surely_before(since)), min(last, end())
 
 
 # ---- as they are shown ----------------------------------------------------------------------------------------------

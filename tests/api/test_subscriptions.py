@@ -192,6 +192,12 @@ def test_a_replay_needs_a_time(api: Api, span: Any, pointer: str, code: str) -> 
     assert [(fault["pointer"], fault["code"]) for fault in refused.json["errors"]] == [(pointer, code)]
 
 
+def test_a_replay_may_name_any_times(api: Api) -> None:
+    span = {"since": "0001-01-01T00:00:00Z", "until": "9999-12-31T23:59:59Z"}
+    replay = api.post(f"{PATH}/{api.post(PATH, BODY).json['id']}/replay", span)
+    assert replay.status_code == 202
+
+
 def test_a_producer_has_a_thousand_subscriptions_at_most(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registered, "MOST", 2)
     one = api.post(PATH, BODY).json["id"]
