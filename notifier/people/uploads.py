@@ -37,6 +37,7 @@ RECEIVING, RUNNING, FINISHED = "receiving", "running", "finished"
 MOST_BYTES = 200 * 1000 * 1000
 READ_GRACE = timedelta(seconds=10)  # then the scheduler rings again: the worker may have died
 PART = 500  # rows in one transaction: SQLite has one writer at a time
+LONG_PART = 128 * 1024  # characters, with which it has rows enough: a web process holds, and encrypts, a few parts
 MOST_TOLD = 100
 _PARTS_AT_ONCE = 4
 _TURN_S = 60.0  # of one upload, in a worker that has others to read
@@ -112,8 +113,8 @@ def _store_parts(
 ) -> tuple[int, int]:
     """→ how many parts, and rows."""
     parts = rows = 0
-    while batch := list(islice(found, PART * _PARTS_AT_ONCE)):
-        pieces = [batch[start : start + PART] for start in range(0, len(batch), PART)]
+    cut = _cut(found)
+    while pieces := list(islice(cut, _PARTS_AT_ONCE)):
         with transaction() as session:
             if not parts:
                 session.add(_new(upload_id, columns, rights))
@@ -124,9 +125,22 @@ def _store_parts(
             ]
             session.execute(sa.insert(UploadPart.__table__), stored)
         parts += len(pieces)
-        rows += len(batch)
+        rows += sum(map(len, pieces))
         time.sleep(0)  # the others' turn: a file from nearby comes faster than it is stored
     return parts, rows
+
+
+def _cut(found: Iterable[tuple[int, list[str]]]) -> Iterator[list[Row]]:
+    part: list[Row] = []
+    length = 0
+    for line, texts in found:
+        part.append((line, texts))
+        length += sum(map(len, texts))
+        if len(part) == PART or length >= LONG_PART:
+            yield part
+            part, length = [], 0
+    if part:
+        yield part
 
 
 def _new(upload_id: UUID, columns: list[str], rights: Rights) -> Upload:
