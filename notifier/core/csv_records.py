@@ -24,7 +24,7 @@ def records(pieces: Iterable[bytes]) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(lines, strict=True)
     while True:
         begin = reader.line_num + 1
-        lines.length = 0
+        lines.begin, lines.length = begin, 0
         try:
             fields = next(reader)
         except StopIteration:
@@ -44,11 +44,13 @@ def refused(code: str, message: str, line: int | None = None) -> Rejected:
 
 
 class _Lines:
-    """The lines of a file, each with its end. `length`: the characters of those that have been taken."""
+    """The lines of a file, each with its end. `length`: the characters of those that have been taken since
+    the line `begin`.
+    """
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._lines = self._read(pieces)
-        self.length = self._number = 0
+        self.begin = self.length = self._number = 0
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -63,7 +65,7 @@ class _Lines:
         self.length += length
         if self.length > LONGEST_RECORD:
             message = "a row is too long; perhaps a quote is not closed, or lines do not end with a line feed"
-            raise refused("too_long", message, self._number)
+            raise refused("too_long", message, self.begin)
 
     def _read(self, pieces: Iterable[bytes]) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8-sig")()
@@ -77,7 +79,6 @@ class _Lines:
             for line in whole:
                 yield f"{line}\n"
             if len(rest) > LONGEST_RECORD:
-                self._number += 1
                 self._note(len(rest))
         rest += self._decoded(decoder, b"", is_last=True)
         if rest:
