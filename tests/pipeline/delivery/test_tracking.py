@@ -222,6 +222,22 @@ def test_two_links_within_a_second_are_a_scan(submit: Submit, client: FlaskClien
     assert hits() == [("clicked", 1, "machine"), ("clicked", 2, "machine")]
 
 
+def test_a_scanner_that_comes_again_and_again_does_not_fill_the_database(
+    submit: Submit, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_receipts, "MOST_CLICKS", 6)
+    delivery, _ = sent(submit)
+    with transaction() as session:
+        session.execute(sa.update(Delivery).values(links=[TARGET, "https://shop.test/2"]))
+    for turn in range(8):
+        for number in (1, 2):
+            link = tokens.sign_link(tokens.TrackedLink(delivery.id, number))
+            hit(client, f"/t/{link}", 60 + 10 * turn)
+        settle(65 + 10 * turn)
+    assert hits() == [("clicked", 1, "machine"), ("clicked", 2, "machine")] * 3
+    assert deliveries()[0].status == "delivered"
+
+
 @pytest.mark.parametrize(
     ("headers", "after_s", "judged"),
     [
