@@ -135,6 +135,38 @@ def test_axe_finds_nothing_and_nothing_is_too_wide(
     assert {path: trouble for path, trouble in found.items() if trouble != ([], 0)} == {}
 
 
+def test_states_are_seen_in_high_contrast(tabs: Tabs, person: NewPerson) -> None:
+    alice = person()
+    alice.notify("Winter sale")
+    page = tabs.open(email=alice.email)
+    page.emulate_media(forced_colors="active", reduced_motion="reduce")
+    expect(page.locator("notifier-inbox.inbox-page .is-unread").first).to_be_visible()
+
+    def drawn(locator: str, property: str, part: str = "") -> str:
+        read = "(element, [name, part]) => getComputedStyle(element, part || null)[name]"
+        return str(page.locator(locator).first.evaluate(read, [property, part]))
+
+    ground = drawn("body", "backgroundColor")
+    inbox = "notifier-inbox.inbox-page"
+    for locator, property, part in (
+        (f"{inbox} .is-unread .item", "backgroundColor", "::before"),
+        ("notifier-inbox[mode=bell] .badge", "color", ""),
+        ("notifier-inbox[mode=bell] .badge", "outlineColor", ""),
+        (f"{inbox} .tab[aria-selected=true]", "borderBottomColor", ""),
+        (".top-nav a[aria-current]", "borderBottomColor", ""),
+    ):
+        assert (locator, drawn(locator, property, part)) != (locator, ground)
+    assert drawn(f"{inbox} .tab[aria-selected=false]", "borderBottomColor") == ground
+    page.goto("/preferences")
+    looks = {
+        drawn(switch, "backgroundColor") + drawn(switch, "backgroundColor", "::before")
+        for switch in ("#like-email", "#like-sms", "#all-social")
+    }
+    assert len(looks) == 3
+    for switch in ("#like-email", "#like-sms", "#all-social"):
+        assert drawn(switch, "backgroundColor", "::before") != drawn(switch, "backgroundColor")
+
+
 def test_the_docs_page_runs_under_the_same_policy(tabs: Tabs) -> None:
     page = tabs.open("/api/docs")
     expect(page.get_by_text("/api/v1/notifications", exact=True).first).to_be_visible()

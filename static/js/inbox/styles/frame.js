@@ -48,4 +48,9 @@ export const frame = `
 .bar.round { width: 2.25rem; height: 2.25rem; border-radius: 50%; }
 .bar.wide { width: 42%; } .bar.mid { width: 78%; }
 @keyframes breathe { to { background: var(--line); } }
+@media (forced-colors: active) {
+  .tab { border-bottom-color: Canvas; }
+  .tab[aria-selected="true"] { border-bottom-color: Highlight; }
+  .count:not(:empty) { border: 1px solid CanvasText; }
+}
 `;
