@@ -247,7 +247,8 @@ def _keep_out_of_uploads(user_id: str) -> None:
     """Uploads that are still being read may name the person, and would create them again. They are locked before the
     person is, as their readers do it.
     """
-    unread = sa.select(Upload).where(Upload.status != "finished").order_by(Upload.id).with_for_update()
+    of_that_world = Upload.is_test.is_(worlds.is_of_tests(user_id))
+    unread = sa.select(Upload).where(Upload.status != "finished", of_that_world).order_by(Upload.id).with_for_update()
     for upload in db.session.scalars(unread.execution_options(populate_existing=True)):
         upload.erased = [*(upload.erased or ()), user_id]
     db.session.flush()

@@ -46,6 +46,7 @@ class Call:
     body: Any = None
     codes: tuple[int | str, ...] = (200, 201, 202, 204, 404)
     query: str = ""
+    csv: str | None = None  # instead of the body
 
 
 # Every call of producers. Whoever adds one says here what a test key may do by it: what is shared is refused
@@ -126,6 +127,12 @@ CALLS: dict[str, list[Call]] = {
     "POST /api/v1/templates/<name>/publish": [Call(codes=(REFUSED,))],
     "POST /api/v1/templates/<name>/preview": [Call({"channel": "email"}, (REFUSED,))],
     "GET /api/v1/events": [Call(codes=(200,))],
+    "POST /api/v1/audiences/preview": [
+        Call({"audience": {"all": True}}, (200,)),
+        Call({"audience": {"where": {"attributes.plan": "pro"}}}, (200,)),
+    ],
+    "POST /api/v1/uploads": [Call(csv="id,name\nalice,Tess\n", codes=(202,))],
+    "GET /api/v1/uploads/<upload_id>": [Call(codes=(404,))],
     "POST /api/v1/subscriptions": [Call(OF_TESTS, (201,)), Call(OF_TESTS | {"all_producers": True}, (201,))],
     "GET /api/v1/subscriptions": [Call(codes=(200,))],
     "GET /api/v1/subscriptions/<subscription_id>": [Call(codes=(404,))],
@@ -161,6 +168,9 @@ def live(app: APIFlask, api: Api) -> Iterator[dict[str, str]]:
     deliver([row.id for row in deliveries() if row.status == "queued"])
     schedule = api.post("/api/v1/schedules", {"cron": "0 8 * * *", "notification": body}).json["id"]
     subscription = api.post("/api/v1/subscriptions", SUBSCRIPTION).json["id"]
+    upload = api.post("/api/v1/uploads", data=f"id,name\nalice,{SECRET}\n", headers={"Content-Type": "text/csv"}).json[
+        "id"
+    ]
     draft = api.post(
         "/api/v1/templates", {"key": "order_shipped", "contents": [{"channel": "*", "title": SECRET}]}
     ).json
@@ -172,6 +182,7 @@ def live(app: APIFlask, api: Api) -> Iterator[dict[str, str]]:
         "submission_id": sent["id"],
         "schedule_id": schedule,
         "subscription_id": subscription,
+        "upload_id": upload,
         "key": "order_shipped",
         "name": f"order_shipped@{draft['version']}",
     }
@@ -225,6 +236,7 @@ def _keys_of_tests() -> set[Any]:
         "SELECT id FROM notification WHERE is_test",
         "SELECT id FROM schedule WHERE is_test",
         "SELECT id FROM subscription WHERE is_test",
+        "SELECT id FROM upload WHERE is_test",
         "SELECT id FROM delivery WHERE notification_id IN (SELECT id FROM notification WHERE is_test)",
         f"SELECT digest FROM address WHERE user_id LIKE '{MARK}%'",
     ):
@@ -252,8 +264,9 @@ def test_with_a_test_key_nothing_live_changes_or_is_told(
         with subtests.test(route=route):
             make_known(tester, is_known)
             for call in calls:
+                given = {"json": call.body} if call.csv is None else {"data": call.csv, "content_type": "text/csv"}
                 answer = tester.client.open(
-                    path + call.query, method=method, json=call.body, headers={"Authorization": f"Bearer {tester.key}"}
+                    path + call.query, method=method, headers={"Authorization": f"Bearer {tester.key}"}, **given
                 )
                 told = answer.json["code"] if answer.status_code == 403 else answer.status_code
                 assert told in call.codes, answer.text
