@@ -2,6 +2,7 @@
 shown. An installation of its own, since it has a mail server and a type that tracks.
 """
 
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import ADMIN, PASSWORD
 from tests.running import Up, eventually, free_port
-from tests.test_end_to_end import MailServer
+from tests.test_end_to_end import MailServer, Sink
 from tests.test_end_to_end import mail_server as mail_server
 from tests.tracked import CHROME
 
@@ -28,6 +29,7 @@ def posting(mail_server: MailServer, tmp_path_factory: pytest.TempPathFactory) -
         tmp_path_factory.mktemp("tracked") / "home",
         free_port(),
         SMTP_URL=f"smtp://127.0.0.1:{mail_server.controller.port}",
+        OUTBOUND_ALLOW="127.0.0.0/8",
         NOTIFIER_ADMIN_EMAIL=ADMIN,
         NOTIFIER_ADMIN_PASSWORD=PASSWORD,
     ).until_ready()
@@ -93,6 +95,23 @@ def unread(up: Up, user: str, page: Page) -> int:
     return int(answer.json()["unread"])
 
 
+@pytest.fixture
+def subscriber(posting: Up) -> Iterator[Sink]:
+    """A status webhook that hears of opens and clicks."""
+    sink = Sink()
+    url = f"http://127.0.0.1:{sink.server_port}/events"
+    events = ["delivery.opened", "delivery.clicked", "inbox.read"]
+    posting.call("/api/v1/subscriptions", {"url": url, "events": events})
+    yield sink
+    sink.shutdown()
+    sink.server_close()
+
+
+def opened_in_the_chart(page: Page, up: Up) -> int:
+    page.goto(f"http://127.0.0.1:{up.port}/admin/?channel=email")
+    return sum(json.loads(page.locator("activity-chart").get_attribute("data-series") or "")["opened"])
+
+
 def told_in_the_console(page: Page, up: Up, notification: str) -> str:
     page.goto(f"http://127.0.0.1:{up.port}/login")
     page.get_by_label("E-mail").fill(ADMIN)
@@ -104,7 +123,7 @@ def told_in_the_console(page: Page, up: Up, notification: str) -> str:
 
 
 def test_who_opens_a_mail_and_follows_its_link_is_seen_everywhere(
-    browser: Browser, posting: Up, mail_server: MailServer, shop: str, tmp_path: Path
+    browser: Browser, posting: Up, mail_server: MailServer, shop: str, subscriber: Sink, tmp_path: Path
 ) -> None:
     notification, html = mailed(posting, mail_server, "ann", shop)
     (tmp_path / "mail.html").write_text(html)
@@ -131,6 +150,10 @@ def test_who_opens_a_mail_and_follows_its_link_is_seen_everywhere(
     story = told_in_the_console(page, posting, notification)
     assert "Mail opened by a person" in story
     assert "Link 1 clicked by a person" in story
+    assert opened_in_the_chart(page, posting) == 1
+    told = eventually(lambda: len(subscriber.requests) == 3 and [json.loads(body) for _, body in subscriber.requests])
+    assert sorted(event["type"] for event in told) == ["delivery.clicked", "delivery.opened", "inbox.read"]
+    assert {event["data"]["notification"] for event in told} == {notification}
     context.close()
 
 
