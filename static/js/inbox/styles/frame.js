@@ -49,7 +49,7 @@ export const frame = `
 .bar.wide { width: 42%; } .bar.mid { width: 78%; }
 @keyframes breathe { to { background: var(--line); } }
 @media (forced-colors: active) {
-  .tab { border-bottom-color: Canvas; }
+  .tab { margin-bottom: 0; border-bottom: 3px solid Canvas; }
   .tab[aria-selected="true"] { border-bottom-color: Highlight; }
   .count:not(:empty) { border: 1px solid CanvasText; }
 }
