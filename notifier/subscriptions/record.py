@@ -132,7 +132,7 @@ def _settle(
     }
     items = {item.event_id: item for item in batch.items}
     waiting |= {key: _retry(turn, items[key], tries=items[key].tries, first_at=now, due_at=now) for key in left_out}
-    may_wait = [one.item.event_id for one in posted if one.item.tries or batch.replay is not None]
+    may_wait = [one.item.event_id for one in posted if one.item.first_at is not None or batch.replay is not None]
     over = [key for key in may_wait if key is not None and key not in waiting]
     over += [key for key, *_ in batch.gone]
     if over:

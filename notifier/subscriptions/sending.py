@@ -37,7 +37,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Item:
-    """An event to be posted. `event_id` None: a ping. `tries`: those before; `first_at`: of the first of them."""
+    """An event to be posted. `event_id` None: a ping. `tries`: those before. `first_at`: since when it has waited for
+    another try, or for its first one because others have overtaken it; None: it is new.
+    """
 
     webhook_id: str
     event_id: int | None

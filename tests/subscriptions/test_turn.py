@@ -32,7 +32,7 @@ from notifier.models import (
     SubscriptionRetry,
 )
 from notifier.people import profiles
-from notifier.subscriptions import due, lease, reading, registered, sending, turn
+from notifier.subscriptions import due, lease, reading, record, registered, sending, turn
 from notifier.subscriptions.registered import Rights
 from tests.conftest import Api
 from tests.stored import rows
@@ -332,6 +332,22 @@ def test_new_events_wait_in_the_stream_while_too_many_wait_for_another_try(
     turn.take(key)
     assert (stored(key).position, len(subscriber.calls)) == (position, before)
     assert stored(key).wake_at == min(row.due_at for row in rows(SubscriptionRetry))
+
+
+def test_an_event_that_others_have_overtaken_is_told_once(
+    app: APIFlask, subscriber: Subscriber, subscribe: Subscribe
+) -> None:
+    key = subscribe()
+    happened("a", "overtaken", "b")
+    mine = lease.claim(key)
+    assert mine is not None
+    batch = reading.read(mine, now())
+    posted = [sending.Posted(item, now(), 1, None) for item in (batch.items[0], batch.items[2])]
+    record.record(mine, batch, posted, ends=True, wake_at=now())
+    assert len(rows(SubscriptionRetry)) == 1
+    assert [turn.take(key), turn.take(key)] == [1, 0]
+    assert subscriber.reasons() == ["overtaken"]
+    assert rows(SubscriptionRetry) == []
 
 
 # ---- hosts that are away ---------------------------------------------------------------------------------------------
