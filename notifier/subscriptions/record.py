@@ -62,8 +62,9 @@ def record(turn: Turn, batch: Batch, posted: Sequence[Posted], *, ends: bool, wa
                 raise _Lost
             if good and turn.failing_since is not None and now - turn.failing_since >= LONG:
                 session.execute(sa.update(_retries).where(_r.subscription_id == turn.id).values(due_at=now))
-            _settle(turn, batch, posted, next_tries, left_out, now)
-            going_on = None if ends or row.disabled_at is not None else turn_of(row, now)
+            is_disabled = row.disabled_at is not None
+            _settle(turn, batch, posted, next_tries, left_out, now, is_disabled=is_disabled)
+            going_on = None if ends or is_disabled else turn_of(row, now)
     except _Lost:
         log.warning("subscription.turn_lost", subscription=show("sbn", turn.id), posted=len(posted))
         return None
@@ -119,8 +120,11 @@ def _settle(
     next_tries: Mapping[int, datetime | None],
     left_out: Sequence[int],
     now: datetime,
+    *,
+    is_disabled: bool,
 ) -> None:
-    attempts = [_attempt(turn, one, next_tries.get(id(one))) for one in posted]
+    """A disabled one keeps what waits, for when it is switched on again; until then there is no next try to name."""
+    attempts = [_attempt(turn, one, None if is_disabled else next_tries.get(id(one))) for one in posted]
     attempts += [_missed(turn, now, key, kind) for _, key, kind in batch.gone]
     attempts += [_missed(turn, now)] if batch.missed else []
     if attempts:
