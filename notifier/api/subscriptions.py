@@ -150,9 +150,7 @@ def replay_subscription(subscription_id: str, json_data: ReplayIn) -> Response:
 
 def _in_sight(subscription_id: str) -> UUID:
     """Raises Rejected('not_found')."""
-    key = parse(SUBSCRIPTION, subscription_id)
-    queries.one(key, sight())
-    return key
+    return queries.in_sight(subscription_id, sight())
 
 
 def _rights() -> Rights:

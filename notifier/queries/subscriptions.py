@@ -42,37 +42,29 @@ class Lines(NamedTuple):
 
 def lines(sight: Sight, after: str | None) -> Lines:
     """Newest first, LINES at most."""
-    found = page(after, LINES, sight)
-    return Lines(_lines([parse(SUBSCRIPTION, one["id"]) for one in found["data"]]), found["next"])
+    rows, following = _page(after, LINES, sight)
+    return Lines(_lines(rows), following)
 
 
 def line(subscription_id: UUID, sight: Sight) -> Line:
     """Raises Rejected('not_found')."""
-    one(subscription_id, sight)
-    return _lines([subscription_id])[0]
+    return _lines([_one(subscription_id, sight)])[0]
+
+
+def in_sight(shown_id: str, sight: Sight) -> UUID:
+    """The key behind a shown id. Raises Rejected('not_found') for none, and for one the caller may not see."""
+    return _one(parse(SUBSCRIPTION, shown_id), sight).id
 
 
 def one(subscription_id: UUID, sight: Sight) -> dict[str, Any]:
     """Raises Rejected('not_found') for none, and for one the caller may not see."""
-    row = db.session.scalar(
-        sa.select(Subscription).where(Subscription.id == subscription_id, *sight.conditions(Subscription))
-    )
-    if row is None:
-        raise Rejected("not_found", "there is no such subscription")
-    return _shown([row])[0]
+    return _shown([_one(subscription_id, sight)])[0]
 
 
 def page(after: str | None, limit: int, sight: Sight) -> dict[str, Any]:
     """Newest first."""
-    statement = (
-        sa.select(Subscription).where(*sight.conditions(Subscription)).order_by(Subscription.id.desc()).limit(limit + 1)
-    )
-    before = Subscription.id < parse(SUBSCRIPTION, after) if after else sa.true()
-    rows = list(db.session.scalars(statement.where(before)))
-    return {
-        "data": _shown(rows[:limit]),
-        "next": show(SUBSCRIPTION, rows[limit - 1].id) if len(rows) > limit else None,
-    }
+    rows, following = _page(after, limit, sight)
+    return {"data": _shown(rows), "next": following}
 
 
 def attempts(subscription_id: UUID, after: str | None, limit: int) -> dict[str, Any]:
@@ -91,16 +83,29 @@ def attempts(subscription_id: UUID, after: str | None, limit: int) -> dict[str, 
     }
 
 
-def _lines(ids: Sequence[UUID]) -> list[Line]:
-    """Three queries, whatever their number."""
-    statement = (
-        sa.select(Subscription, Producer)
-        .join(Producer, Producer.id == Subscription.producer_id)
-        .where(Subscription.id.in_(ids))
-        .order_by(Subscription.id.desc())
-        .execution_options(populate_existing=True)
+def _one(subscription_id: UUID, sight: Sight) -> Subscription:
+    row = db.session.scalar(
+        sa.select(Subscription).where(Subscription.id == subscription_id, *sight.conditions(Subscription))
     )
-    rows = db.session.execute(statement).all()
+    if row is None:
+        raise Rejected("not_found", "there is no such subscription")
+    return row
+
+
+def _page(after: str | None, limit: int, sight: Sight) -> tuple[list[Subscription], str | None]:
+    """→ the rows, and the cursor of those that follow."""
+    statement = (
+        sa.select(Subscription).where(*sight.conditions(Subscription)).order_by(Subscription.id.desc()).limit(limit + 1)
+    )
+    before = Subscription.id < parse(SUBSCRIPTION, after) if after else sa.true()
+    rows = list(db.session.scalars(statement.where(before)))
+    return rows[:limit], show(SUBSCRIPTION, rows[limit - 1].id) if len(rows) > limit else None
+
+
+def _lines(rows: Sequence[Subscription]) -> list[Line]:
+    """Two queries, whatever their number."""
+    theirs = sa.select(Producer).where(Producer.id.in_({row.producer_id for row in rows}))
+    producers = {producer.id: producer for producer in db.session.scalars(theirs)}
     return [
         Line(
             row.id,
@@ -108,14 +113,14 @@ def _lines(ids: Sequence[UUID]) -> list[Line]:
             serving.mask(WEBHOOK.name, row.url),
             kinds_of(row.kinds),
             row.sees_people or row.sees_all,
-            producer,
+            producers[row.producer_id],
         )
-        for (row, producer), shown in zip(rows, _shown([row for row, _ in rows]), strict=True)
+        for row, shown in zip(rows, _shown(rows), strict=True)
     ]
 
 
 def _shown(rows: Sequence[Subscription]) -> list[dict[str, Any]]:
-    """Two queries, whatever their number."""
+    """One query, whatever their number."""
     waiting = _waiting([row.id for row in rows])
     return [
         {

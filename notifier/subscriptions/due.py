@@ -19,6 +19,7 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.config import current_settings
 from notifier.ground.database import prune, transaction
 from notifier.ground.extensions import db
+from notifier.ground.ids import first_at, show
 from notifier.models import Event, Producer, Subscription, SubscriptionAttempt, SubscriptionRetry
 from notifier.models.subscription import FAILING, GONE
 from notifier.pipeline.intake import own
@@ -137,7 +138,7 @@ def tell_of_disabled() -> int:
             "address": serving.mask(WEBHOOK.name, row.url),
             "reason": row.disabled_reason,
             "since": timestamp(since),
-            "url": current_settings().link("admin"),
+            "url": current_settings().link("admin", "subscriptions", show("sbn", row.id)),
         }
         own.submit(Submission(TYPE, (InlineRecipient("admins"),), data))
         with transaction() as session:
@@ -148,5 +149,4 @@ def tell_of_disabled() -> int:
 def prune_attempts() -> int:
     """Deletes attempts that are older than `RETENTION` says; → how many. Their ids begin with their time (UUIDv7)."""
     oldest = clock_now() - current_settings().retention["attempts"]
-    first_kept = UUID(int=int(oldest.timestamp() * 1000) << 80)
-    return prune(SubscriptionAttempt.__table__, SubscriptionAttempt.id < first_kept)
+    return prune(SubscriptionAttempt.__table__, SubscriptionAttempt.id < first_at(oldest))

@@ -76,7 +76,7 @@ def claim(subscription_id: UUID) -> Turn | None:
 
 def turn_of(row: "sa.Row[Any]", now: datetime) -> Turn:
     """One query where it hears more than its producer's own."""
-    is_wide = (row.sees_people or row.sees_all) and _holds(row.key_id, now)
+    is_wide = (row.sees_people or row.sees_all) and _key_holds(row.id, now)
     secrets = [row.secret]
     if row.previous_secret and row.previous_until is not None and now < row.previous_until:
         secrets.append(row.previous_secret)
@@ -148,6 +148,5 @@ def key_holds(now: datetime) -> "sa.ColumnElement[bool]":
     return sa.exists().where(ApiKey.id == _s.key_id, ApiKey.revoked_at.is_(None), is_current)
 
 
-def _holds(key_id: UUID | None, now: datetime) -> bool:
-    key = db.session.execute(sa.select(ApiKey.revoked_at, ApiKey.expires_at).where(ApiKey.id == key_id)).one_or_none()
-    return key is not None and key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
+def _key_holds(subscription_id: UUID, now: datetime) -> bool:
+    return bool(db.session.scalar(sa.select(key_holds(now)).where(_s.id == subscription_id)))

@@ -281,6 +281,7 @@ def test_410_disables_at_once_and_the_admins_are_told(
     assert alarm.user_id == "root"
     assert (alarm.data["reason"], alarm.data["producer"]) == ("gone", "Shop")
     assert "secret-path" not in str(alarm.data)
+    assert alarm.data["url"].endswith(f"/admin/subscriptions/{show('sbn', key)}")
 
 
 def test_five_days_without_a_success_disable_it_and_it_goes_on_when_switched_on(

@@ -238,7 +238,7 @@ def delete(subscription_id: str) -> ResponseReturnValue:
 
 def _known(subscription_id: str) -> UUID:
     """Raises Rejected('not_found')."""
-    return queries.line(parse(SUBSCRIPTION, subscription_id), EVERYTHING).id
+    return queries.in_sight(subscription_id, EVERYTHING)
 
 
 def _back(subscription_id: str) -> ResponseReturnValue:
