@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
 from notifier.ground.shapes import timestamp
 from notifier.models import Producer, Subscription, SubscriptionAttempt, SubscriptionRetry
+from notifier.models.subscription import FAILING, GONE
 from notifier.queries.notifications import Sight
 
 SUBSCRIPTION, ATTEMPT = "sbn", "att"  # the kinds in their ids
@@ -65,6 +67,24 @@ def page(after: str | None, limit: int, sight: Sight) -> dict[str, Any]:
     """Newest first."""
     rows, following = _page(after, limit, sight)
     return {"data": _shown(rows), "next": following}
+
+
+def troubled(failing_before: datetime) -> tuple[list[UUID], list[UUID]]:
+    """→ those that were disabled by a 410 or for failing, and those that are on and have had no success since before
+    then, oldest first. Without those of test keys, and of producers that are switched off. One query.
+    """
+    is_failing = sa.and_(Subscription.disabled_at.is_(None), Subscription.failing_since <= failing_before)
+    statement = (
+        sa.select(Subscription.id, Subscription.disabled_at)
+        .join(Producer, sa.and_(Producer.id == Subscription.producer_id, Producer.disabled_at.is_(None)))
+        .where(Subscription.is_test.is_(False), sa.or_(Subscription.disabled_reason.in_((GONE, FAILING)), is_failing))
+        .order_by(Subscription.id)
+    )
+    rows = db.session.execute(statement).all()
+    return (
+        [row.id for row in rows if row.disabled_at is not None],
+        [row.id for row in rows if row.disabled_at is None],
+    )
 
 
 def attempts(subscription_id: UUID, after: str | None, limit: int) -> dict[str, Any]:

@@ -6,7 +6,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from notifier.ground.config import Settings
-from notifier.programs.doctor import clocks, databases, keys, processes, providers, public, records, redises, sinks
+from notifier.programs.doctor import (
+    clocks,
+    databases,
+    keys,
+    processes,
+    providers,
+    public,
+    records,
+    redises,
+    sinks,
+    subscriptions,
+)
 from notifier.programs.doctor.findings import Finding, skipped
 from notifier.programs.doctor.patient import Patient
 from notifier.programs.doctor.tasks import Task
@@ -38,6 +49,7 @@ CHECKS = (
     Check("providers", providers.providers, asks=("database", "redis")),
     Check("public-url", public.public_url),
     Check("events", sinks.events, needs=("database",)),
+    Check("status-webhooks", subscriptions.taken, needs=("database",)),
     Check("orphans", records.orphans, needs=("database",)),
     Check("late", records.late, needs=("database",)),
     Check("registries", records.registries, needs=("database", "redis")),
