@@ -27,6 +27,7 @@ from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import parse_many, show
 from notifier.models import Delivery, Submission, Subscription, Upload
 from notifier.signals.queueing import Doorbell, all_queues, failed_registry, ring
+from notifier.subscriptions import lease
 
 SILENT_S = 15.0  # a worker that lives says so for every job it runs, three times in this
 PAGE_STARTED, PAGE_FAILED = 1_000, 100  # entries of one registry at a time
@@ -161,8 +162,7 @@ def _read(model: Any, keys: list[UUID]) -> dict[UUID, str]:
     found = dict.fromkeys(keys, "gone")
     reason = model.reason if model is Delivery else sa.null()
     # Of a subscription: whether somebody has it
-    is_held = sa.case((Subscription.leased_until > now(), _TOLD), else_="gone")
-    status = is_held if model is Subscription else model.status
+    status = sa.case((lease.is_free(), "gone"), else_=_TOLD) if model is Subscription else model.status
     for start in range(0, len(keys), 1_000):
         statement = sa.select(model.id, status.label("status"), reason.label("reason")).where(
             model.id.in_(keys[start : start + 1_000])
