@@ -15,7 +15,7 @@ from bench.events import events
 from bench.load import percentiles
 from bench.processes import Program, cpu_s, peak_mb, running, wait_until
 from bench.sample import CROWD, KEY, PEOPLE, TWILIO_ACCOUNT
-from bench.stage import LOCAL_CLIENTS, Found, Stage, loaded, micros
+from bench.stage import LOCAL_CLIENTS, Found, Stage, all_cpu_us, loaded, micros
 from bench.status_webhooks import status_webhooks
 from notifier.access import accounts
 from notifier.core.message import ANDROID, IOS
@@ -113,12 +113,12 @@ def _signed_in(stage: Stage, account: dict[str, str]) -> Stage:
 def beside_hanging(stage: Stage) -> Found:
     """SMS by a worker that serves all queues: alone, and while every webhook hangs."""
     count = stage.some(6_000)
-    found = {"alone/s": _served(stage, count)}
+    alone = _served(stage, count)
     stuck = rows.queue_up("webhook", "medium", 400, prefix="stuck", users=100)
     rows.ring(stuck, "webhook", "medium")
-    found["deliveries/s"] = _served(stage, count)
+    beside = _served(stage, count)
     stage.installation.clear_queues()
-    return {**found, "of_alone": round(found["deliveries/s"] / found["alone/s"], 2)}
+    return {"deliveries/s": beside, "alone/s": alone, "of_alone": round(beside / alone, 2)}
 
 
 def _served(stage: Stage, count: int) -> float:
@@ -209,38 +209,36 @@ def receipts(stage: Stage) -> Found:
     """What providers tell, from 48 clients at once: one event a call, and a hundred. Each is applied."""
     key = tell.new_key()
     with stage.installation.web(**tell.settings(key)) as web:
-        bare = _told(stage, web, "bare")
         one = _told(stage, web, "one", rows.sent("sms", tell.SMS, stage.some(30_000), prefix=PEOPLE, users=CROWD))
         mails = rows.sent("email", tell.MAIL, stage.some(60_000), prefix=PEOPLE, users=CROWD)
         many = _told(stage, web, "many", mails, key=key, per_request=100)
     stage.installation.clear_queues()
     return {
         "requests/s": one["rate"],
-        "of_bare": round(one["rate"] / bare["rate"], 2),
         "events/s": many["rate"],
-        "bare/s": bare["rate"],
-        "bare_cpu_us": bare["cpu_us"],
-        **{name: one[name] for name in ("p50_ms", "p99_ms", "cpu_us")},
-        "event_cpu_us": many["cpu_us"],
+        **{name: value for name, value in one.items() if name != "rate"},
+        "event_cpu_us": all_cpu_us(many),
     }
 
 
-def _told(
-    stage: Stage, web: Program, kind: str, ids: Sequence[UUID] = (), *, key: str = "", per_request: int = 1
-) -> Found:
+def _told(stage: Stage, web: Program, kind: str, ids: Sequence[UUID], *, key: str = "", per_request: int = 1) -> Found:
     told = {"ids": [show("dlv", one) for one in ids], "key": key, "size": per_request}
     options = ("--port", stage.installation.port, "--seconds", max(2, 6 * stage.scale))
+    found: Found = {}
+    events = 0
     before = cpu_s([web.process.pid])
-    answer = stage.installation.start("bench.tell", kind, *options, told=told).answer()
+    with stage.costs(found, lambda: events):
+        answer = stage.installation.start("bench.tell", kind, *options, told=told).answer()
+        events = answer["requests"] * per_request
     if answer["refused"]:
         raise RuntimeError(f"the web process refused: {answer['refused']}")
-    events = answer["requests"] * per_request
-    if ids:
-        _expect_delivered(ids, events)
+    cpu_us = micros(cpu_s([web.process.pid]) - before, events)
+    _expect_delivered(ids, events)
     return {
         "rate": round(events / answer["seconds"], 1),
-        "cpu_us": micros(cpu_s([web.process.pid]) - before, events),
         **{name: answer[name] for name in ("p50_ms", "p99_ms")},
+        "cpu_us": cpu_us,
+        **found,
     }
 
 
@@ -344,16 +342,18 @@ def release(stage: Stage) -> Found:
     """How fast one scheduler lets out 100,000 that have come due at once, if workers take whatever is in line."""
     ids = rows.fall_due("email", "low", stage.some(100_000), prefix=PEOPLE, users=CROWD)
     released = 0
+    found: Found = {}
     begun, cpu = time.monotonic(), time.process_time()
-    while released < len(ids):
-        done = due.ring_due()
-        released += done
-        if done < due.BATCH:
-            stage.installation.clear_queues()
+    with stage.costs(found, lambda: released):
+        while released < len(ids):
+            done = due.ring_due()
+            released += done
+            if done < due.BATCH:
+                stage.installation.clear_queues()
     seconds, cpu = time.monotonic() - begun, time.process_time() - cpu
     _forget(ids)
     stage.installation.clear_queues()
-    return {"deliveries/s": round(released / seconds, 1), "cpu_us": micros(cpu, released)}
+    return {"deliveries/s": round(released / seconds, 1), "cpu_us": micros(cpu, released), **found}
 
 
 def idle_scheduler(stage: Stage) -> Found:

@@ -1,6 +1,6 @@
 """Calls a web process's hooks as two providers do, signed as their documents say, and prints how fast it answered.
 
-`python -m bench.tell bare|one|many`; told by its input: `{"ids": [deliveries], "key": PEM, "size": events a call}`.
+`python -m bench.tell one|many`; told by its input: `{"ids": [deliveries], "key": PEM, "size": events a call}`.
 """
 
 import argparse
@@ -8,6 +8,7 @@ import base64
 import hmac
 import itertools
 import json
+import secrets
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from bench.load import post
 SMS, MAIL = "twilio", "sendgrid"
 PUBLIC_URL = "https://bench.example"
 _ACCOUNT, _TOKEN = "AC" + "0" * 32, "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+_RUN = secrets.token_hex(8)  # in the events' ids: one that is told again, in a second round, is a repeat
 
 
 def new_key() -> str:
@@ -56,16 +58,12 @@ def _opened(key: str) -> EllipticCurvePrivateKey:
     return opened
 
 
-def _bare() -> Iterator[bytes]:
-    return itertools.repeat(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-
-
 def _one(ids: Sequence[str]) -> Iterator[bytes]:
     for number in itertools.count():
         path = f"/hooks/{SMS}?delivery={ids[number % len(ids)]}"
         fields = {
             "AccountSid": _ACCOUNT,
-            "MessageSid": f"SM{number:032x}",
+            "MessageSid": f"SM{_RUN}{number:016x}",
             "MessageStatus": "delivered",
             "To": "+4915112345678",
         }
@@ -81,8 +79,8 @@ def _many(ids: Sequence[str], key: EllipticCurvePrivateKey, size: int) -> Iterat
         events = [
             {
                 "event": "delivered",
-                "sg_event_id": f"event-{number}",
-                "sg_message_id": f"message-{number}.filter",
+                "sg_event_id": f"event-{_RUN}-{number}",
+                "sg_message_id": f"message-{_RUN}-{number}.filter",
                 "timestamp": int(at),
                 "email": "person@bench.example",
                 "notifier_delivery": ids[number % len(ids)],
@@ -112,17 +110,12 @@ def _request(path: str, headers: Mapping[str, str], body: bytes) -> bytes:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=("bare", "one", "many"))
+    parser.add_argument("kind", choices=("one", "many"))
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     given = parser.parse_args()
     told: dict[str, Any] = json.loads(sys.stdin.readline())
-    if given.kind == "bare":
-        requests = _bare()
-    elif given.kind == "one":
-        requests = _one(told["ids"])
-    else:
-        requests = _many(told["ids"], _opened(told["key"]), told["size"])
+    requests = _one(told["ids"]) if given.kind == "one" else _many(told["ids"], _opened(told["key"]), told["size"])
     clients = 8 if given.kind == "many" else 48
     print(json.dumps(post(given.port, requests, clients=clients, seconds=given.seconds)), flush=True)
 
