@@ -32,8 +32,8 @@ class Abandoned:
         self._believe_at = float("-inf")
 
     def free(self) -> int:
-        """→ how many deliveries were freed. Raises redis.RedisError, DBAPIError, OSError: unfinished work is done the
-        next time.
+        """→ how many deliveries and subscriptions were freed. Raises redis.RedisError, DBAPIError, OSError: unfinished
+        work is done the next time.
         """
         seen, at = lifeline.look(), time.monotonic()
         if self._server is None:
