@@ -104,8 +104,8 @@ def delete_subscription(subscription_id: str) -> Response:
 def rotate_subscription_secret(subscription_id: str) -> Response:
     """Make a new signing secret
 
-    For 24 hours each request carries two signatures, by the new secret and by the one before. It needs the scopes for
-    all that the subscription hears.
+    For 24 hours each request carries two signatures, by the new secret and by the one before; three where you rotate
+    again meanwhile, as after losing the new secret. It needs the scopes for all that the subscription hears.
     """
     secret, until = registered.rotate_secret(_in_sight(subscription_id), _rights())
     return answer({"secret": secret, "previous_secret_until": timestamp(until)})

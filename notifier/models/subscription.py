@@ -20,8 +20,8 @@ class Subscription(Base):
 
     `kinds` are the events as they were named (`delivery.*`), `types` the event types of their notifications (None: of
     all). What goes beyond its producer's own notifications (`sees_people`, `sees_all`) ends with the key `key_id`.
-    `previous_secret` signs too, until `previous_until`. A replay has a position of its own and ends with `replay_end`.
-    `ping`: the id of a test event that is still to be sent.
+    `previous_secret` (or several, with a space between) signs too, until `previous_until`. A replay has a position of
+    its own and ends with `replay_end`. `ping`: the id of a test event that is still to be sent.
     `is_slow`: its last turn met time-outs or slow answers. `wake_at`: it is not rung before. One worker at a time has
     it: until `leased_until`, by `holder` (`ground.lifeline`), and only the last `turn` may record anything.
     """

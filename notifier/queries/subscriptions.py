@@ -12,6 +12,7 @@ from notifier.channels import serving
 from notifier.channels.table import WEBHOOK
 from notifier.core.errors import Rejected
 from notifier.core.subscriptions import kinds_of
+from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
 from notifier.ground.shapes import timestamp
@@ -141,7 +142,7 @@ def _lines(rows: Sequence[Subscription]) -> list[Line]:
 
 def _shown(rows: Sequence[Subscription]) -> list[dict[str, Any]]:
     """One query, whatever their number."""
-    waiting = _waiting([row.id for row in rows])
+    waiting, at = _waiting([row.id for row in rows]), now()
     return [
         {
             "id": show(SUBSCRIPTION, row.id),
@@ -159,11 +160,15 @@ def _shown(rows: Sequence[Subscription]) -> list[dict[str, Any]]:
             "replay": None
             if row.replay_since is None
             else {"since": timestamp(row.replay_since), "until": timestamp(row.replay_until)},
-            "previous_secret_until": timestamp(row.previous_until),
+            "previous_secret_until": _still(row.previous_until, at),
             "created_at": timestamp(row.created_at),
         }
         for row in rows
     ]
+
+
+def _still(until: datetime | None, at: datetime) -> str | None:
+    return None if until is None or until <= at else timestamp(until)
 
 
 def _waiting(ids: Sequence[UUID]) -> dict[UUID, int]:

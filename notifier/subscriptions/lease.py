@@ -30,7 +30,7 @@ IS_SLOW = sa.or_(_s.is_slow, _s.failing_since.is_not(None))
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A subscription as it was when this turn, or its last batch, began. `secrets`: two while one is being rotated."""
+    """A subscription as it was when this turn, or its last batch, began. `secrets`: all that sign now."""
 
     id: UUID
     number: int
@@ -77,14 +77,11 @@ def claim(subscription_id: UUID) -> Turn | None:
 def turn_of(row: "sa.Row[Any]", now: datetime) -> Turn:
     """One query where it hears more than its producer's own."""
     is_wide = (row.sees_people or row.sees_all) and _key_holds(row.id, now)
-    secrets = [row.secret]
-    if row.previous_secret and row.previous_until is not None and now < row.previous_until:
-        secrets.append(row.previous_secret)
     return Turn(
         row.id,
         row.turn,
         row.url,
-        tuple(secrets),
+        signing(row, now),
         rules.kinds_of(row.kinds),
         None if row.types is None else tuple(row.types),
         Scope(
@@ -100,6 +97,13 @@ def turn_of(row: "sa.Row[Any]", now: datetime) -> Turn:
         row.ping,
         row.failing_since,
     )
+
+
+def signing(row: "sa.Row[Any] | Subscription", now: datetime) -> tuple[str, ...]:
+    """The secrets that sign now, the present one first."""
+    if row.previous_secret is None or row.previous_until is None or now >= row.previous_until:
+        return (row.secret,)
+    return (row.secret, *row.previous_secret.split())
 
 
 def release(turn: Turn, wake_at: datetime) -> None:

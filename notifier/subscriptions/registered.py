@@ -30,9 +30,11 @@ from notifier.models.subscription import ASKED
 from notifier.pipeline.intake import idempotency_keys
 from notifier.pipeline.intake.item import Caller
 from notifier.queries import events as stream
+from notifier.subscriptions.lease import signing
 
 MOST = 1_000  # of a producer
 OVERLAP = timedelta(hours=24)  # in which the secret before signs too
+MOST_PREVIOUS = 2  # secrets that sign beside the present one
 _OF_PEOPLE = ("users", "to hear of people's own wishes")
 _OF_ALL = ("admin", "to hear of all producers' notifications")
 _HARMLESS = {"description", "disabled"}  # they change neither who is told nor of what
@@ -136,11 +138,15 @@ def remove(subscription_id: UUID) -> None:
 
 
 def rotate_secret(subscription_id: UUID, rights: Rights) -> tuple[str, datetime]:
-    """→ the new secret, and until when the present one signs too. Raises Rejected."""
+    """→ the new secret, and until when the present one signs too. So does the one before, if it still did: whoever has
+    lost the new secret makes another, while the receiver has the old one yet. Raises Rejected.
+    """
     with _changing(subscription_id) as row:
         _check_holder(row.sees_people, row.sees_all, rights)
-        until = clock_now() + OVERLAP
-        row.previous_secret, row.previous_until = row.secret, until
+        now = clock_now()
+        until = now + OVERLAP
+        row.previous_secret = " ".join(signing(row, now)[:MOST_PREVIOUS])
+        row.previous_until = until
         row.secret = secret = standard_webhooks.new_secret()
         _note("secret_rotated", row)
     return secret, until

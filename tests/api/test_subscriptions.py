@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import time_machine
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
@@ -79,6 +80,8 @@ def test_a_rotated_secret_is_shown_once_and_the_one_before_signs_for_a_day(api: 
     shown = api.get(f"{PATH}/{made['id']}").json
     assert shown["previous_secret_until"] == rotated.json["previous_secret_until"]
     assert "secret" not in shown
+    with time_machine.travel(now() + registered.OVERLAP, tick=False):
+        assert api.get(f"{PATH}/{made['id']}").json["previous_secret_until"] is None
 
 
 def test_secrets_and_urls_are_ciphertext_in_the_database(api: Api) -> None:

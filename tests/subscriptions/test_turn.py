@@ -91,6 +91,21 @@ def test_while_a_secret_is_rotated_both_sign(
     assert len(subscriber.calls[1].headers["webhook-signature"].split()) == 1
 
 
+def test_who_loses_the_new_secret_and_makes_another_cuts_no_receiver_off(
+    subscriber: Subscriber, subscribe: Subscribe
+) -> None:
+    key = subscribe()
+    secrets = [stored(key).secret]
+    for _ in range(3):
+        secrets.append(registered.rotate_secret(key, Rights(None, sees_people=False, sees_all=False))[0])
+        happened("a")
+        turn.take(key)
+    for call, signing in zip(subscriber.calls, (secrets[:2], secrets[:3], secrets[1:]), strict=True):
+        assert len(call.headers["webhook-signature"].split()) == len(signing)
+        for secret in signing:
+            Webhook(secret).verify(call.body, call.headers)
+
+
 def test_events_come_once_in_order_and_only_those_that_are_wanted(subscriber: Subscriber, subscribe: Subscribe) -> None:
     happened("before")
     key = subscribe(events=["delivery.sent", "inbox.*"], types=["like", "comment"])

@@ -64,7 +64,7 @@ class SubscriptionOut(Answer):
     failing_since: str | None = Field(description="There has been no success since.")
     waiting: int = Field(description="Events that wait for another try.")
     replay: ReplayOut | None = Field(description="That is running.")
-    previous_secret_until: str | None = Field(description="Until then the secret before the present one signs, too.")
+    previous_secret_until: str | None = Field(description="Until then what signed before the present secret signs too.")
     created_at: str
 
 

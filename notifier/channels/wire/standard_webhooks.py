@@ -37,8 +37,8 @@ def new_secret() -> str:
 
 
 def headers(message_id: str, body: str, secrets: Iterable[str], at: datetime) -> dict[str, str]:
-    """A signature by each secret: two while one is being rotated. Raises Misconfigured where there is none, or one is
-    broken.
+    """A signature by each secret: several while one is being rotated. Raises Misconfigured where there is none, or one
+    is broken.
     """
     try:
         signatures = [Webhook(secret).sign(message_id, at, body) for secret in secrets]

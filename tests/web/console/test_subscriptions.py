@@ -114,6 +114,14 @@ def test_events_that_need_a_keys_scopes_stay_as_they_are(admin: Visitor, page: s
     assert (row.kinds, row.sees_people, row.description) == (["user.*"], True, "x")
 
 
+def test_one_that_is_for_pings_alone_may_be_changed(admin: Visitor, page: str) -> None:
+    with transaction() as session:
+        session.execute(sa.update(Subscription).values(kinds=["ping"]))
+    assert admin.post(page, {"url": "", "description": "x"}).status_code == 303
+    (row,) = stored()
+    assert (row.kinds, row.description) == (["ping"], "x")
+
+
 def test_it_is_switched_off_and_on(admin: Visitor, page: str) -> None:
     admin.post(f"{page}/state", {"state": "off"})
     assert stored()[0].disabled_reason == "asked"
@@ -165,7 +173,7 @@ def test_a_new_secret_is_shown_once_and_the_one_before_signs_too(admin: Visitor,
     assert shown
     (row,) = stored()
     assert (row.secret, row.previous_secret) == (shown[1], before)
-    assert "two, by the new secret" in admin.get(page).text
+    assert "by the new secret and by the one before" in admin.get(page).text
     assert shown[1] not in admin.get(page).text
 
 
