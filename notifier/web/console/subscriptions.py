@@ -75,14 +75,14 @@ class NewForm(_Form):
 
 class ChangeForm(_Form):
     """`url` may be left empty: the one that is stored is not shown. `events` cannot be changed where a key's scopes
-    gave more than the console may.
+    gave more than the console may. One that is for pings alone has none that could be chosen.
     """
 
     url = StringField("New URL", [Length(max=2_048)], filters=[_stripped])
-    may_change_events = True
+    may_change_events = needs_events = True
 
     def validate_events(self, field: CheckboxesField) -> None:
-        if self.may_change_events:
+        if self.needs_events:
             _require_some(field)
 
 
@@ -157,6 +157,7 @@ def _change_form(line: queries.Line, *, is_empty: bool) -> ChangeForm:
     data = {"events": line.kinds, "types": line.shown["types"] or [], "description": line.shown["description"]}
     form = ChangeForm(formdata=None, data=data) if is_empty else ChangeForm()
     form.may_change_events = not line.has_scopes
+    form.needs_events = form.may_change_events and bool(line.kinds)
     return form
 
 
