@@ -116,8 +116,8 @@ def ring_uploads(upload_ids: Iterable[UUID]) -> bool:
 
 
 def ring_subscriptions(subscription_ids: Iterable[UUID]) -> bool:
-    """The same for subscriptions that have events to be told. Those that stand in the queue already are left there:
-    while no worker runs, they would be rung again and again.
+    """The same for subscriptions that have events to be told, in this order. Those that stand in the queue already are
+    left there: while no worker runs, they would be rung again and again.
     """
     ids = [show("sbn", key) for key in subscription_ids]
     try:
@@ -125,7 +125,7 @@ def ring_subscriptions(subscription_ids: Iterable[UUID]) -> bool:
     except redis.RedisError as error:
         log.warning("queue.ring_failed", error=type(error).__name__, jobs=len(ids))
         return False
-    return _enqueue(TELL, {EVENTS_QUEUE: sorted(missing)} if missing else {})
+    return _enqueue(TELL, {EVENTS_QUEUE: [job_id for job_id in ids if job_id in missing]} if missing else {})
 
 
 def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
