@@ -25,6 +25,11 @@ def said(message: str, line: int | None = None) -> str:
     return f"Line {line}: {words}" if line else words[0].upper() + words[1:]
 
 
+def stripped(text: str | None) -> str:
+    """A filter for fields of text: without the spaces around it, and "" for none at all."""
+    return (text or "").strip()
+
+
 def is_storable(text: str) -> bool:
     return not _UNSTORABLE.search(text)
 

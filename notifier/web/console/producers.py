@@ -25,7 +25,7 @@ from notifier.models.producer import SCOPES
 from notifier.queries import producers as queries
 from notifier.queries.types import known_keys
 from notifier.web.access import allow, page_blueprint
-from notifier.web.forms import CheckboxesField, ConsoleForm, is_storable, said
+from notifier.web.forms import CheckboxesField, ConsoleForm, is_storable, said, stripped
 
 pages = page_blueprint("producers", url_prefix="/admin/producers")
 
@@ -53,9 +53,7 @@ LIVES = {
 
 
 class ProducerForm(ConsoleForm):
-    name = StringField(
-        "Name", [DataRequired("Give it a name."), Length(max=200)], filters=[lambda text: (text or "").strip()]
-    )
+    name = StringField("Name", [DataRequired("Give it a name."), Length(max=200)], filters=[stripped])
 
     def validate_name(self, field: StringField) -> None:
         if is_storable(field.data) and queries.is_taken(field.data):

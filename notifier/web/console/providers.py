@@ -26,7 +26,7 @@ from notifier.providers import flags, health
 from notifier.queries import hooks
 from notifier.queries import providers as queries
 from notifier.web.access import allow, page_blueprint
-from notifier.web.forms import ConsoleForm
+from notifier.web.forms import ConsoleForm, stripped
 
 pages = page_blueprint("providers", url_prefix="/admin/providers")
 
@@ -49,7 +49,7 @@ class DestinationForm(ConsoleForm):
     """The destination of a test: an address of the admin's own, or one that is typed in."""
 
     own = SelectField("To", validate_choice=False)
-    to = StringField("Destination", [Length(max=_LONGEST)], filters=[lambda text: (text or "").strip()])
+    to = StringField("Destination", [Length(max=_LONGEST)], filters=[stripped])
 
     def destination(self) -> UUID | str:
         if self.to.data:
@@ -61,9 +61,7 @@ class DestinationForm(ConsoleForm):
 
 
 class NewAccountForm(AccountForm):
-    name = StringField(
-        "Name", [DataRequired("Give it a name."), Length(max=64)], filters=[lambda text: (text or "").strip()]
-    )
+    name = StringField("Name", [DataRequired("Give it a name."), Length(max=64)], filters=[stripped])
 
 
 def _form_of(adapter: type[Adapter], base: type[AccountForm], *, is_new: bool) -> type[AccountForm]:
@@ -73,7 +71,7 @@ def _form_of(adapter: type[Adapter], base: type[AccountForm], *, is_new: bool) -
         needs = is_new and setting.must_be_given
         validators = [DataRequired(f"{setting.name} is required.") if needs else Optional(), Length(max=_LONGEST)]
         kind = PasswordField if setting.is_secret else StringField
-        fields[f"setting_{setting.name}"] = kind(setting.name, validators, filters=[lambda text: (text or "").strip()])
+        fields[f"setting_{setting.name}"] = kind(setting.name, validators, filters=[stripped])
     return type("SettingsForm", (base,), fields)
 
 

@@ -28,7 +28,7 @@ from notifier.queries.types import known_keys
 from notifier.subscriptions import registered
 from notifier.subscriptions.registered import Rights
 from notifier.web.access import allow, page_blueprint
-from notifier.web.forms import CheckboxesField, ConsoleForm
+from notifier.web.forms import CheckboxesField, ConsoleForm, stripped
 
 pages = page_blueprint("subscriptions", url_prefix="/admin/subscriptions")
 
@@ -47,14 +47,10 @@ REPLAYS = {
 }
 
 
-def _stripped(text: str | None) -> str:
-    return (text or "").strip()
-
-
 class _Form(ConsoleForm):
     types = CheckboxesField("Only these event types")
     events = CheckboxesField("Events", choices=[SelectChoice(kind, kind) for kind in _EVENTS])
-    description = StringField("Description", [Length(max=200)], filters=[lambda text: (text or "").strip() or None])
+    description = StringField("Description", [Length(max=200)], filters=[lambda text: stripped(text) or None])
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -63,7 +59,7 @@ class _Form(ConsoleForm):
 
 class NewForm(_Form):
     producer = SelectField("Producer", [InputRequired("Choose a producer.")])
-    url = StringField("URL", [DataRequired("Enter the URL."), Length(max=2_048)], filters=[_stripped])
+    url = StringField("URL", [DataRequired("Enter the URL."), Length(max=2_048)], filters=[stripped])
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -78,7 +74,7 @@ class ChangeForm(_Form):
     gave more than the console may. One that is for pings alone has none that could be chosen.
     """
 
-    url = StringField("New URL", [Length(max=2_048)], filters=[_stripped])
+    url = StringField("New URL", [Length(max=2_048)], filters=[stripped])
     may_change_events = needs_events = True
 
     def validate_events(self, field: CheckboxesField) -> None:

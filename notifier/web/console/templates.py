@@ -20,7 +20,7 @@ from notifier.operations import template_trial
 from notifier.queries import templates as queries
 from notifier.web.access import allow, page_blueprint
 from notifier.web.console.template_editor import any_shape, place_name
-from notifier.web.forms import ConsoleForm, said
+from notifier.web.forms import ConsoleForm, said, stripped
 from notifier.words.render import RenderFault
 
 pages = page_blueprint("templates", url_prefix="/admin/templates")
@@ -30,9 +30,7 @@ _SORTS = {"key": lambda line: line.key, "changed": lambda line: line.changed_at}
 
 
 class NewTemplate(ConsoleForm):
-    key = StringField(
-        "Name", [DataRequired("Give it a name."), Length(max=64)], filters=[lambda text: (text or "").strip()]
-    )
+    key = StringField("Name", [DataRequired("Give it a name."), Length(max=64)], filters=[stripped])
 
 
 @pages.get("")
