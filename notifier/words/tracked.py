@@ -8,7 +8,7 @@ link that leads elsewhere than it says looks like a fraud.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from markupsafe import escape
@@ -119,13 +119,13 @@ def _target(attributes: dict[str, str | None]) -> str | None:
     somebody's preferences; nor `mailto:`, `tel:` or `#top`; nor to a host that no `Location` can name.
     """
     target = web_address(attributes.get("href") or "")
-    if target is None or _is_ours(target):
+    if target is None:
         return None
     try:
         iri_to_uri(target)  # as the redirect writes it
+        return None if _is_ours(target) else target
     except UnicodeError:
         return None
-    return target
 
 
 def _is_ours(target: str) -> bool:
@@ -134,5 +134,7 @@ def _is_ours(target: str) -> bool:
 
 
 def _server(url: str) -> tuple[str, int | None]:
+    """Host and port, as browsers understand them however they are written. Raises UnicodeError."""
     parts = urlsplit(url)
-    return (parts.hostname or "").rstrip("."), None if parts.port in _USUAL_PORTS else parts.port
+    host = unquote(parts.hostname or "").encode("idna").decode().lower()
+    return host.rstrip("."), None if parts.port in _USUAL_PORTS else parts.port

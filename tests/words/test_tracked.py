@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from flask import Flask
+from flask import Flask, current_app
 
 from notifier.core.message import Content
 from notifier.core.tracking import DECOY
@@ -103,6 +104,17 @@ def test_pages_of_ours_are_never_wrapped(path: str, scheme: str) -> None:
     """They unsubscribe, open preferences and sign in."""
     base = current_settings().public_url.replace("http://", f"{scheme}://")
     html = mail(f'<p><a href="{base}{path}">x</a></p>', why_url=f"{base}{path}", unsubscribe_url=f"{base}{path}").html
+    assert tracked(html) == Tracked(str(html), ())
+
+
+@pytest.mark.parametrize("public_url", ["https://bücher.test", "https://xn--bcher-kva.test"])
+@pytest.mark.parametrize(
+    "host", ["bücher.test", "BÜCHER.test", "xn--bcher-kva.test", "b%C3%BCcher.test", "bücher。test", "bücher.test."]
+)
+def test_however_our_own_host_is_written(host: str, public_url: str) -> None:
+    settings = replace(current_settings(), public_url=public_url)
+    html = mail(f'<p><a href="https://{host}/u/abc.def">x</a></p>').html
+    current_app.extensions["settings"] = settings
     assert tracked(html) == Tracked(str(html), ())
 
 
