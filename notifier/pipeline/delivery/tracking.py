@@ -118,7 +118,7 @@ def note(
     followed: Followed, kind: Literal["opened", "clicked"], number: int | None, asked: Asked, at: datetime
 ) -> None:
     """Takes in a hit on the pixel, or on the link of that number; `receipts` passes over those of people who refused to
-    be tracked. Raises one of UNAVAILABLE.
+    be tracked. One that cannot be stored is lost: nobody is kept from where a link leads.
 
     The first hit of each link and verdict is kept: what follows them says nothing new. Hits on the decoy are kept for
     each minute, since they speak of those around them.
@@ -136,4 +136,7 @@ def note(
         by=by,
         detail={} if number is None else {"link": number},
     )
-    receipts.submit(receipts.Call(ACCOUNT, followed.channel, (event,), at))
+    try:
+        receipts.submit(receipts.Call(ACCOUNT, followed.channel, (event,), at))
+    except UNAVAILABLE as error:
+        log.warning("tracking.not_noted", error=type(error).__name__, delivery=reference)

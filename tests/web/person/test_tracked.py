@@ -133,6 +133,22 @@ def test_nothing_said_beside_the_token_changes_where_it_leads(client: FlaskClien
     assert answer.location in (None, TARGETS[0])
 
 
+def test_a_link_leads_on_although_nobody_can_note_that_it_was_followed(client: FlaskClient, sent: UUID) -> None:
+    """The disk is full, or the database takes no writes."""
+
+    def refuse(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("INSERT INTO receipt"):
+            raise sa.exc.OperationalError(statement, None, ConnectionError("away"))
+
+    sa.event.listen(db.engine, "before_cursor_execute", refuse)
+    try:
+        answer = client.get(link(sent), headers={"User-Agent": CHROME})
+    finally:
+        sa.event.remove(db.engine, "before_cursor_execute", refuse)
+    assert (answer.status_code, answer.location) == (302, TARGETS[0])
+    assert rows(Receipt) == []
+
+
 @pytest.mark.usefixtures("database_away")
 def test_while_the_database_is_away_links_say_when_to_come_again_and_the_dot_is_there(client: FlaskClient) -> None:
     answer = client.get(link(UUID(int=1)), headers={"User-Agent": CHROME})
