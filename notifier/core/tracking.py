@@ -63,15 +63,15 @@ def _is_ahead(headers: Mapping[str, str]) -> bool:
     return any(word in said for word in _AHEAD)
 
 
-def is_of_scan(at: datetime, others: Iterable[tuple[int, datetime]]) -> bool:
-    """Whether a hit at that time is one of a scanner's. `others`: the links of the same mail that were followed, by
-    number, with the time of each hit; the hit itself may be among them.
+def is_of_scan(at: datetime, others: Iterable[tuple[int | None, datetime]]) -> bool:
+    """Whether a hit at that time is one of a scanner's. `others`: the hits on the same mail, each with the number of
+    its link (None: no link, which says nothing) and its time; the hit itself may be among them.
     """
     at_once = set()
     for number, other_at in others:
         apart = abs(at - other_at)
         if number == DECOY and apart <= _SPOILT:
             return True
-        if apart <= _AT_ONCE:
+        if number is not None and apart <= _AT_ONCE:
             at_once.add(number)
     return len(at_once) > 1

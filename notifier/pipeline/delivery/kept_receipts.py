@@ -13,7 +13,6 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
-from notifier.core import lifecycle
 from notifier.core.receipts import MACHINE
 from notifier.core.tracking import ACCOUNT, is_of_scan
 from notifier.ground import database
@@ -29,7 +28,7 @@ from notifier.pipeline.delivery.receipts import apply, tell_others
 
 BATCH = 500  # kept ones that the scheduler looks at
 KEPT = timedelta(days=10)  # longer than any provider repeats
-MOST_CLICKS = 1_000  # of a mail: a scanner that follows its links again and again must not fill the database
+MOST_HITS = 1_000  # of a mail: a scanner that follows its links again and again must not fill the database
 
 _receipts: sa.Table = Receipt.__table__
 # Made once, and not OR: SQLite would read all that is kept.
@@ -46,8 +45,8 @@ _KEPT_ABOUT = {
     for names in GIVEN
 }
 
-# By delivery: the links of its mail that were followed, by number, and when
-Clicks = dict[UUID | None, list[tuple[int, datetime]]]
+# By delivery, the hits on its mail: the number of the link, and when. No number: the pixel, or one of somebody erased
+Hits = dict[UUID | None, list[tuple[int | None, datetime]]]
 
 log = structlog.get_logger()
 
@@ -139,8 +138,8 @@ def _apply_kept(chosen: "sa.ColumnElement[bool]") -> int:
         if not kept:
             return 0
         words = [_word(row) for row in kept]
-        clicks = _clicks_beside(words)
-        words = _without_scans(words, clicks)
+        hits = _hits_beside(words)
+        words = _without_scans(words, hits)
         found = match(words)
         refused = [row.id for row, word in zip(kept, words, strict=True) if found.is_refused(word)]
         if refused:
@@ -157,7 +156,7 @@ def _apply_kept(chosen: "sa.ColumnElement[bool]") -> int:
                 .where(_receipts.c.id == sa.bindparam("key"))
                 .values({name: sa.bindparam(f"new_{name}", type_=_receipts.c[name].type) for name in names}),
                 [
-                    {"key": row.id, **{f"new_{name}": {**became, **_judged(row, word, clicks)}[name] for name in names}}
+                    {"key": row.id, **{f"new_{name}": {**became, **_judged(row, word, hits)}[name] for name in names}}
                     for row, word, became in judged
                 ],
             )
@@ -166,35 +165,35 @@ def _apply_kept(chosen: "sa.ColumnElement[bool]") -> int:
     return len(kept)
 
 
-def _clicks_beside(words: Sequence[Word]) -> Clicks:
+def _hits_beside(words: Sequence[Word]) -> Hits:
     """Of the mails whose own links were hit. One statement if there are any."""
     mine = {word.reference for word in words if word.provider == ACCOUNT and word.by != MACHINE}
-    beside: Clicks = {}
+    beside: Hits = {}
     if not mine:
         return beside
     hits = sa.select(_receipts.c.delivery_id, _receipts.c.detail, _receipts.c.at).where(
-        _receipts.c.delivery_id.in_(mine), _receipts.c.provider == ACCOUNT, _receipts.c.status == lifecycle.CLICKED
+        _receipts.c.delivery_id.in_(mine), _receipts.c.provider == ACCOUNT
     )
     for hit in db.session.execute(hits):
-        beside.setdefault(hit.delivery_id, []).append((hit.detail["link"], hit.at))
+        beside.setdefault(hit.delivery_id, []).append((hit.detail.get("link"), hit.at))
     return beside
 
 
-def _without_scans(words: Sequence[Word], clicks: Clicks) -> list[Word]:
+def _without_scans(words: Sequence[Word], hits: Hits) -> list[Word]:
     """The hits on our own links, with a machine's for all that were a scanner's."""
     return [
         replace(word, by=MACHINE)
-        if word.provider == ACCOUNT and is_of_scan(word.at, clicks.get(word.reference, ()))
+        if word.provider == ACCOUNT and is_of_scan(word.at, hits.get(word.reference, ()))
         else word
         for word in words
     ]
 
 
-def _judged(row: "sa.Row[Any]", word: Word, clicks: Clicks) -> dict[str, Any]:
+def _judged(row: "sa.Row[Any]", word: Word, hits: Hits) -> dict[str, Any]:
     """A hit that turns out to be a scanner's leaves its name to the person who follows the link later, unless the mail
     has had too many.
     """
-    keeps = word.by == row.by or len(clicks.get(word.reference, ())) >= MOST_CLICKS
+    keeps = word.by == row.by or len(hits.get(word.reference, ())) >= MOST_HITS
     return {"by": word.by, "event_id": row.event_id if keeps else f"{row.event_id} {row.id}"}
 
 

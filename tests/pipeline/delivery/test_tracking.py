@@ -225,7 +225,7 @@ def test_two_links_within_a_second_are_a_scan(submit: Submit, client: FlaskClien
 def test_a_scanner_that_comes_again_and_again_does_not_fill_the_database(
     submit: Submit, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_receipts, "MOST_CLICKS", 6)
+    monkeypatch.setattr(kept_receipts, "MOST_HITS", 6)
     delivery, _ = sent(submit)
     with transaction() as session:
         session.execute(sa.update(Delivery).values(links=[TARGET, "https://shop.test/2"]))
@@ -235,6 +235,19 @@ def test_a_scanner_that_comes_again_and_again_does_not_fill_the_database(
             hit(client, f"/t/{link}", 60 + 10 * turn)
         settle(65 + 10 * turn)
     assert hits() == [("clicked", 1, "machine"), ("clicked", 2, "machine")] * 3
+    assert deliveries()[0].status == "delivered"
+
+
+def test_nor_does_one_that_loads_the_pixel_beside_the_hidden_link(
+    submit: Submit, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_receipts, "MOST_HITS", 4)
+    _, html = sent(submit)
+    hit(client, links_in(html)[0])
+    for turn in range(8):
+        hit(client, str(pixel_in(html)), 60 + 5 * turn)
+        settle(63 + 5 * turn)
+    assert hits() == [("clicked", 0, "machine")] + [("opened", None, "machine")] * 3
     assert deliveries()[0].status == "delivered"
 
 
@@ -294,6 +307,15 @@ def test_the_links_of_an_erased_person_lead_nowhere(submit: Submit, client: Flas
     assert (answer.status_code, answer.mimetype) == (404, "text/html")
     assert client.get(str(pixel_in(html))).status_code == 200
     assert hits() == []
+
+
+def test_a_click_of_somebody_erased_since_says_no_more_than_that(submit: Submit, client: FlaskClient) -> None:
+    _, html = sent(submit)
+    hit(client, links_in(html)[1])
+    erase("alice")
+    settle()
+    assert hits() == [("clicked", None, "person")]
+    assert [row.applied_at is not None for row in rows(Receipt)] == [True]
 
 
 def test_a_mail_whose_links_cannot_be_stored_goes_out_untracked(submit: Submit, app: APIFlask) -> None:
