@@ -7,7 +7,7 @@ to the POST and is never stored, so a key is in no URL and no cookie.
 from datetime import timedelta
 from typing import Any
 
-from flask import flash, make_response, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import BooleanField, SelectField, StringField, TextAreaField, ValidationError
 from wtforms.fields import SelectChoice
@@ -177,7 +177,7 @@ def create_key(producer_id: str) -> ResponseReturnValue:
         networks=form.networks.networks,
         expires_at=now() + life if life else None,
     )
-    return _shown_once(producer_id, plain, key.prefix)
+    return _page(producer_id, plain=plain, prefix=key.prefix)
 
 
 @pages.post("/<producer_id>/keys/<key_id>/rotate")
@@ -188,7 +188,7 @@ def rotate(producer_id: str, key_id: str) -> ResponseReturnValue:
     if not form.validate():
         return _key_page(producer_id, found, form), 422
     key, plain = rotate_key(parse("key", key_id), OVERLAPS[form.overlap.data][1], form.networks.networks)
-    return _shown_once(producer_id, plain, key.prefix)
+    return _page(producer_id, plain=plain, prefix=key.prefix)
 
 
 @pages.get("/<producer_id>/keys/<key_id>")
@@ -253,9 +253,3 @@ def _check_key(producer_id: str, key_id: str) -> queries.Key:
     if found is None:
         raise Rejected("not_found", f"there is no key {key_id[:80]}")
     return found
-
-
-def _shown_once(producer_id: str, plain: str, prefix: str) -> ResponseReturnValue:
-    response = make_response(_page(producer_id, plain=plain, prefix=prefix))
-    response.headers["Cache-Control"] = "no-store"
-    return response

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from flask import flash, make_response, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from wtforms import SelectField, StringField, ValidationError
@@ -121,7 +121,7 @@ def create() -> ResponseReturnValue:
         made = registered.create(_on_behalf_of(parse("prd", form.producer.data)), _RIGHTS, given)
     except Rejected as error:
         return _listing(form.refuse(error)), 422
-    return _shown_once(show(SUBSCRIPTION, made.subscription_id), made.secret)
+    return _page(show(SUBSCRIPTION, made.subscription_id), secret=made.secret)
 
 
 def _on_behalf_of(producer_id: UUID) -> Caller:
@@ -215,7 +215,7 @@ def send_again(subscription_id: str) -> ResponseReturnValue:
 @allow("admin")
 def rotate(subscription_id: str) -> ResponseReturnValue:
     secret, _ = registered.rotate_secret(_known(subscription_id), _RIGHTS)
-    return _shown_once(subscription_id, secret)
+    return _page(subscription_id, secret=secret)
 
 
 @pages.get("/<subscription_id>/delete")
@@ -240,9 +240,3 @@ def _known(subscription_id: str) -> UUID:
 
 def _back(subscription_id: str) -> ResponseReturnValue:
     return redirect(url_for("subscriptions.one", subscription_id=subscription_id), 303)
-
-
-def _shown_once(subscription_id: str, secret: str) -> ResponseReturnValue:
-    response = make_response(_page(subscription_id, secret=secret))
-    response.headers["Cache-Control"] = "no-store"
-    return response
