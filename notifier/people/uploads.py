@@ -39,6 +39,7 @@ READ_GRACE = timedelta(seconds=10)  # then the scheduler rings again: the worker
 PART = 500  # rows in one transaction: SQLite has one writer at a time
 LONG_PART = 128 * 1024  # characters, with which it has rows enough: a web process holds, and encrypts, a few parts
 MOST_TOLD = 100
+_NOT_STORED = ("internal_error", "this line could not be stored; the log has the details")
 _PARTS_AT_ONCE = 4
 _TURN_S = 60.0  # of one upload, in a worker that has others to read
 _LONGEST_RECEIVING = timedelta(hours=6)
@@ -60,11 +61,14 @@ class Rights:
     actor: str
 
 
+ReadRow = tuple[int, InlineRecipient | BadRow]  # line
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     upload_id: UUID
     number: int
-    rows: Sequence[Row]
+    rows: Sequence[ReadRow]
 
 
 def find(shown: str, *, producer_id: UUID | None, is_test: bool) -> Upload | None:
@@ -197,15 +201,29 @@ def read(upload_id: UUID) -> int:
 
 
 def next_part(upload_id: UUID) -> Part | None:
-    """None: there is nothing left to read."""
+    """None: there is nothing left to read. Its rows are read here, outside of any transaction: addresses take their
+    time, and SQLite has one writer.
+    """
     statement = (
-        sa.select(UploadPart.number, UploadPart.rows)
+        sa.select(UploadPart.number, UploadPart.rows, Upload.columns)
         .join(Upload, Upload.id == UploadPart.upload_id)
         .where(Upload.id == upload_id, Upload.status == RUNNING, UploadPart.number == Upload.read)
     )
     found = db.session.execute(statement).first()
     db.session.close()
-    return None if found is None else Part(upload_id, found.number, found.rows)
+    if found is None:
+        return None
+    return Part(upload_id, found.number, [(line, _read(found.columns, line, texts)) for line, texts in found.rows])
+
+
+def _read(columns: Sequence[str], line: int, texts: Sequence[str]) -> InlineRecipient | BadRow:
+    try:
+        return read_row(columns, texts)
+    except BadRow as bad:
+        return bad
+    except Exception:  # a fault of ours must not hold up all the other rows
+        log.exception("upload.row_failed", line=line)
+        return BadRow(*_NOT_STORED)
 
 
 @retried
@@ -233,7 +251,7 @@ def _counts(upload: Upload) -> dict[str, int]:
     return {name: getattr(upload, name) for name in ("rows", "created", "changed", "bad_rows")}
 
 
-def _keep_one_by_one(upload: Upload, rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _keep_one_by_one(upload: Upload, rows: Sequence[ReadRow]) -> list[dict[str, Any]]:
     """Where no row can be stored, the fault is not theirs: it is raised, and they stay to be read."""
     told, failed = [], 0
     for row in rows:
@@ -249,11 +267,11 @@ def _keep_one_by_one(upload: Upload, rows: Sequence[Row]) -> list[dict[str, Any]
                 raise
             upload.created, upload.changed = counted
             log.exception("upload.row_failed", upload=show(KIND, upload.id), line=row[0])
-            told.append(_bad(row[0], "internal_error", "this line could not be stored; the log has the details"))
+            told.append(_bad(row[0], *_NOT_STORED))
     return told
 
 
-def _keep(upload: Upload, rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _keep(upload: Upload, rows: Sequence[ReadRow]) -> list[dict[str, Any]]:
     """Creates and changes the people of these rows, and notes that they are on the list. → the bad rows. A constant
     number of statements.
     """
@@ -275,23 +293,22 @@ def _keep(upload: Upload, rows: Sequence[Row]) -> list[dict[str, Any]]:
     return told
 
 
-def _sorted_out(upload: Upload, rows: Sequence[Row]) -> tuple[dict[str, InlineRecipient], list[dict[str, Any]]]:
+def _sorted_out(upload: Upload, rows: Sequence[ReadRow]) -> tuple[dict[str, InlineRecipient], list[dict[str, Any]]]:
     """→ people by their stored id, and the bad rows. Of several rows about one person the first counts."""
     wanted: dict[str, InlineRecipient] = {}
     lines: dict[str, int] = {}
     told, erased = [], set(upload.erased or ())
-    for line, texts in rows:
-        try:
-            person = read_row(upload.columns, texts)
-            user_id = stored_id(person.id, is_test=upload.is_test)
-            if user_id in erased:
-                raise BadRow("erased", "this person has been erased since the file came")
-            if user_id in wanted:
-                raise BadRow("duplicate_id", "an earlier line has this id; the first one counts")
-        except BadRow as bad:
-            told.append(_bad(line, bad.code, bad.message))
+    for line, row in rows:
+        if isinstance(row, BadRow):
+            told.append(_bad(line, row.code, row.message))
+            continue
+        user_id = stored_id(row.id, is_test=upload.is_test)
+        if user_id in erased:
+            told.append(_bad(line, "erased", "this person has been erased since the file came"))
+        elif user_id in wanted:
+            told.append(_bad(line, "duplicate_id", "an earlier line has this id; the first one counts"))
         else:
-            wanted[user_id], lines[user_id] = InlineRecipient(user_id, person.changes), line
+            wanted[user_id], lines[user_id] = InlineRecipient(user_id, row.changes), line
     for user_id in _on_the_list(upload, wanted):
         del wanted[user_id]
         told.append(_bad(lines[user_id], "duplicate_id", "an earlier line has this id; the first one counts"))
