@@ -64,7 +64,8 @@ class _Lines:
     def _note(self, length: int) -> None:
         self.length += length
         if self.length > LONGEST_RECORD:
-            message = "a row is too long; perhaps a quote is not closed, or lines do not end with a line feed"
+            message = f"a row is too long: the maximum is {LONGEST_RECORD:,} characters"
+            message = f"{message}; perhaps a quote is not closed, or lines do not end with a line feed"
             raise refused("too_long", message, self.begin)
 
     def _read(self, pieces: Iterable[bytes]) -> Iterator[str]:

@@ -258,6 +258,14 @@ def test_a_row_that_cannot_be_stored_stops_no_others() -> None:
     assert (found["status"], found["created"], members()) == ("finished", 1, ["b"])
 
 
+def test_rows_are_read_before_the_transaction_begins(app: APIFlask) -> None:
+    upload_id = sent("id,email\nu1,U1@X.test\nu2,nowhere\n")
+    part = uploads.next_part(upload_id)
+    assert part is not None
+    (_, first), (_, second) = part.rows
+    assert (first.changes, second.code) == ({"email": "U1@x.test"}, "invalid_email")  # type: ignore[union-attr]
+
+
 @pytest.mark.usefixtures("app")
 def test_a_lost_doorbell_is_rung_again() -> None:
     upload_id = sent(LARGE)
@@ -297,6 +305,7 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     "an attribute without a name": ("id,attributes.\nu1,x\n", "unknown_column"),
     "two columns of one name": ("id,name,name\nu1,A,B\n", "duplicate_column"),
     "1,000 columns": ("id," + ",".join(f"attributes.a{n}" for n in range(999)) + "\n", "too_many_columns"),
+    "5,000 columns": ("id," + ",".join(f"attributes.a{n}" for n in range(4_999)) + "\n", "too_long"),
     "another encoding far down": (LARGE.encode() + "u,Jörg\n".encode("latin-1"), "not_utf8"),
     "a quote that is not closed far down": (LARGE + 'x,"A\n', "malformed_csv"),
 }
