@@ -9,6 +9,7 @@ from notifier.api.auth import Door, allow
 from notifier.api.notifications import sight
 from notifier.api.schemas.audiences import PreviewIn, PreviewOut
 from notifier.core import audience as audiences_in
+from notifier.core.errors import Rejected
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.people import audiences
@@ -17,6 +18,7 @@ bp = Door("api_audiences", __name__, url_prefix="/api/v1/audiences", tag="Broadc
 
 # A survey may look at a million people: those of one process take turns, and leave connections for all other calls.
 _SURVEYING = threading.Lock()
+_LONGEST_WAIT_S = 20.0  # for a turn
 
 
 @bp.post("/preview")
@@ -32,6 +34,10 @@ def preview_audience(json_data: PreviewIn) -> Response:
     asked = audiences_in.parse(json_data.audience)
     audiences.check(asked, producer_id=sight().producer_id, is_test=g.key.is_test)
     db.session.close()  # no connection is held while others have their turn
-    with _SURVEYING:
+    if not _SURVEYING.acquire(timeout=_LONGEST_WAIT_S):
+        raise Rejected("unavailable", "other previews are still counting; try again", retry_after=5)
+    try:
         found = audiences.survey(audiences.People(asked, g.key.is_test, now()))
+    finally:
+        _SURVEYING.release()
     return answer({"people": found.people, "reachable": found.reachable, "sample": found.sample})

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from notifier.access.keys import create_key, create_producer
+from notifier.api import audiences as door
 from notifier.channels import CHANNELS
 from notifier.models import Upload
 from notifier.people import uploads
@@ -24,6 +25,14 @@ def test_a_preview_counts_and_shows_some(api: Any) -> None:
     everybody = api.post(PATH, {"audience": {"all": True}}).json
     assert (everybody["people"], sorted(everybody["sample"])) == (5, ["alice", "bob", "carol", "dave", "erin"])
     assert api.post(PATH, {"audience": {"users": ["dave", "bob"]}}).json["sample"] == ["bob", "dave"]
+
+
+def test_a_preview_does_not_wait_for_others_without_end(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "_LONGEST_WAIT_S", 0.01)
+    with door._SURVEYING:
+        answer = api.post(PATH, {"audience": {"all": True}})
+    assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (503, "unavailable", "5")
+    assert api.post(PATH, {"audience": {"all": True}}).status_code == 200
 
 
 @pytest.mark.usefixtures("cast")
