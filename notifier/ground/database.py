@@ -8,7 +8,7 @@ import contextlib
 import functools
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -16,7 +16,21 @@ from urllib.parse import quote
 from uuid import UUID
 
 from flask import Flask, current_app
-from sqlalchemy import URL, ColumnElement, Connection, Engine, Table, delete, event, func, make_url, select, tuple_
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    bindparam,
+    delete,
+    event,
+    func,
+    make_url,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
@@ -213,6 +227,17 @@ def transaction() -> Iterator[scoped_session[Session]]:
     finally:
         for work in after:
             work()
+
+
+def set_each(table: Table, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Sets the other columns of the rows that have these keys, as one executemany. Inside the caller's
+    transaction.
+    """
+    values = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in rows[0] if name != key}
+    db.session.connection().execute(
+        update(table).where(table.c[key] == bindparam("of_key")).values(values),
+        [{"of_key": row[key], **{f"new_{name}": row[name] for name in row if name != key}} for row in rows],
+    )
 
 
 def prune(table: Table, *conditions: ColumnElement[bool]) -> int:

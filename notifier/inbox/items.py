@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from notifier.ground import shapes
 from notifier.ground.clock import now
-from notifier.ground.database import insert
+from notifier.ground.database import insert, set_each
 from notifier.ground.extensions import db
 from notifier.models import InboxItem, InboxState
 from notifier.signals.publish import ItemEvent
@@ -99,12 +99,3 @@ def replace(older: Mapping[UUID, UUID]) -> list[tuple[str, dict[str, Any]]]:
         (user_id, {**states[user_id], "changed": [shapes.inbox_item(item) for item in items]})
         for user_id, items in changed.items()
     ]
-
-
-def set_each(table: sa.Table, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Sets the other columns of the rows that have these keys, as one executemany."""
-    values = {name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in rows[0] if name != key}
-    db.session.connection().execute(
-        sa.update(table).where(table.c[key] == sa.bindparam("of_key")).values(values),
-        [{"of_key": row[key], **{f"new_{name}": row[name] for name in row if name != key}} for row in rows],
-    )

@@ -18,10 +18,10 @@ from notifier.core import events as names
 from notifier.core import lifecycle, reading
 from notifier.ground import shapes
 from notifier.ground.clock import now
-from notifier.ground.database import transaction
+from notifier.ground.database import set_each, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
-from notifier.inbox.items import ITEMS, STATES, set_each
+from notifier.inbox.items import ITEMS, STATES
 from notifier.ledgers import events, moves, scores, tallies
 from notifier.models import Delivery, InboxItem, InboxState
 from notifier.signals import publish

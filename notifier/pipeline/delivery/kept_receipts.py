@@ -17,7 +17,7 @@ from notifier.core.receipts import MACHINE
 from notifier.core.tracking import ACCOUNT, is_of_scan
 from notifier.ground import database
 from notifier.ground.clock import now as clock_now
-from notifier.ground.database import UNAVAILABLE, retried, transaction
+from notifier.ground.database import UNAVAILABLE, retried, set_each, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import Receipt
@@ -149,17 +149,9 @@ def _apply_kept(chosen: "sa.ColumnElement[bool]") -> int:
             for row, word in zip(kept, words, strict=True)
             if not found.is_refused(word)
         ]
-        names = ("delivery_id", "applied_at", "wake_at", "by", "event_id")
         if judged:
-            session.connection().execute(
-                sa.update(_receipts)
-                .where(_receipts.c.id == sa.bindparam("key"))
-                .values({name: sa.bindparam(f"new_{name}", type_=_receipts.c[name].type) for name in names}),
-                [
-                    {"key": row.id, **{f"new_{name}": {**became, **_judged(row, word, hits)}[name] for name in names}}
-                    for row, word, became in judged
-                ],
-            )
+            changes = [{"id": row.id, **became, **_judged(row, word, hits)} for row, word, became in judged]
+            set_each(_receipts, "id", changes)
         drawn = apply([word for _, word, became in judged if became["applied_at"]], found)
     tell_others(drawn)
     return len(kept)

@@ -15,7 +15,7 @@ import structlog
 from notifier.channels.receipts import Event
 from notifier.core import lifecycle
 from notifier.core.tracking import ACCOUNT, DECOY, Hit, verdict
-from notifier.ground.database import UNAVAILABLE, transaction
+from notifier.ground.database import UNAVAILABLE, set_each, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import Delivery, Notification, User
@@ -92,13 +92,8 @@ def _tracked(task: Task) -> Tracked | None:
 def _store(links: dict[UUID, tuple[str, ...]]) -> None:
     if not links:
         return
-    with transaction() as session:
-        session.connection().execute(
-            sa.update(_deliveries)
-            .where(_deliveries.c.id == sa.bindparam("key"))
-            .values(links=sa.bindparam("targets", type_=_deliveries.c.links.type)),
-            [{"key": key, "targets": list(targets)} for key, targets in sorted(links.items())],
-        )
+    with transaction():
+        set_each(_deliveries, "id", [{"id": key, "links": list(targets)} for key, targets in sorted(links.items())])
 
 
 def find(delivery_id: UUID) -> Followed | None:
