@@ -9,9 +9,8 @@ import argparse
 import importlib
 import random
 import signal
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -35,6 +34,7 @@ from notifier.sinks.http import HttpCollector
 MOST_EVENTS, MOST_BYTES = 1_000, 1_000_000  # of a batch
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 LOOK_S = 1.0  # by a process that has nothing to send
+_TICK_S = 0.1
 _PROLONG_S = LEASE.total_seconds() / 4
 
 log = structlog.get_logger()
@@ -42,26 +42,29 @@ log = structlog.get_logger()
 
 def run(settings: Settings, _options: argparse.Namespace) -> int:
     logs.configure(as_json=settings.is_production)
-    stopping = threading.Event()
+    stopping: list[int] = []  # no Event: whoever is interrupted while waiting for one may hold its lock
 
-    def stop(_number: int, _frame: Any) -> None:
-        stopping.set()
+    def stop(number: int, _frame: Any) -> None:
+        stopping.append(number)
+
+    def is_stopping() -> bool:
+        return bool(stopping)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     if settings.events_sink is None:  # a Procfile names every kind of process
         log.warning("sink.has_nothing_to_do", remedy="set EVENTS_SINK, or do not run this process")
-        while not stopping.wait(LOOK_S):
-            pass
+        while not is_stopping():
+            pause(LOOK_S, is_stopping)
         return 0
     collector = collector_of(settings.events_sink, settings)
-    app = wait_for_app(lambda: create_app(settings), stopping.is_set)
+    app = wait_for_app(lambda: create_app(settings), is_stopping)
     if app is None:
         return 0
     vital.arm()
     line = lifeline.hold(app)
     log.info("sink.started", sink=settings.events_sink.shown)
-    work(app, Sender(collector, settings.events_sink.shown), stopping)
+    work(app, Sender(collector, settings.events_sink.shown), is_stopping)
     collector.close()
     line.let_go()
     log.info("sink.stopped")
@@ -181,10 +184,10 @@ def cut(lines: list[Line]) -> list[Line]:
     return lines[:count]
 
 
-def work(app: Flask, sender: Sender, stopping: threading.Event) -> None:
+def work(app: Flask, sender: Sender, is_stopping: Callable[[], bool]) -> None:
     """Sends until told to stop; a batch that is under way is finished."""
     failures = 0
-    while not stopping.is_set():
+    while not is_stopping():
         with app.app_context():
             try:
                 pause_s = sender.send()
@@ -196,9 +199,16 @@ def work(app: Flask, sender: Sender, stopping: threading.Event) -> None:
                 sender.look_again()
             finally:
                 db.session.remove()
-        stopping.wait(pause_s)
+        pause(pause_s, is_stopping)
     with app.app_context():
         try:
             sender.end()
         except UNAVAILABLE as error:
             log.warning("sink.database_is_away", error=type(error).__name__)
+
+
+def pause(seconds: float, is_stopping: Callable[[], bool]) -> None:
+    """Ends soon after a request to stop."""
+    ends_at = time.monotonic() + seconds
+    while (left := ends_at - time.monotonic()) > 0 and not is_stopping():
+        time.sleep(min(left, _TICK_S))
