@@ -71,7 +71,7 @@ def _export(writer: files.Writer, since: datetime, until: datetime) -> None:
     for page in events.between(since, until):
         writer.write(page)
         count += len(page)
-        if shows and page and time.monotonic() - shown_at >= _SHOWN_EVERY_S:
+        if shows and time.monotonic() - shown_at >= _SHOWN_EVERY_S:
             shown_at = time.monotonic()
             print(f"{_AGAIN}{count:,} events, up to {page[-1]['timestamp']}", end="", file=sys.stderr, flush=True)
     writer.end()

@@ -108,15 +108,17 @@ def read(
     last = end() if upto is None else min(end(), upto)
     found: list[sa.Row[Any]] = []
     reached = None
-    while len(found) < limit:
+    while len(found) < limit and after < last:
         rows = db.session.execute(_window(after, last, limit - len(found), wanted, scope)).all()
         if not rows:
             break
         found += [row for row in rows if row.is_wanted][: limit - len(found)]
         reached = found[-1] if len(found) == limit else rows[-1]
         after = reached.id
-    # Else a reader of few events would be told that it has missed some when those of others are pruned
-    return Read(found, reached if len(found) == limit else _last(after, last) or reached)
+    if scope.producer_id is not None and len(found) < limit and after < last:
+        # Else a reader of few events would be told that it has missed some when those of others are pruned
+        reached = _last(after, last) or reached
+    return Read(found, reached)
 
 
 def _last(after: int, last: int) -> "sa.Row[Any] | None":
@@ -146,13 +148,12 @@ def between(since: datetime, until: datetime) -> Iterator[list[dict[str, Any]]]:
     """The events from `since` to before `until`, as they are shown, in the order of their positions: page by page, so
     that neither memory nor a transaction grows with their number.
     """
-    position = _position_before(_surely_before(since))
-    while rows := read(position, PAGE).rows:
-        page = shown([row for row in rows if since <= row.at < until])
+    position, last = span(since, until)
+    wanted = Wanted(since=since, until=until)
+    while rows := read(position, PAGE, wanted=wanted, upto=last).rows:
+        page = shown(rows)
         db.session.close()
         yield page
-        if rows[0].at >= _surely_after(until):
-            return
         position = rows[-1].id
 
 
@@ -203,7 +204,9 @@ def end() -> int:
     look_again()
     if db.engine.dialect.name == "postgresql":
         return int(db.session.scalar(_SETTLED) or 0)
-    return max(db.session.scalar(sa.select(sa.func.max(_e.id))) or 0, pruned())
+    highest = sa.select(sa.func.max(_e.id)).scalar_subquery()
+    found, gone = db.session.execute(sa.select(highest, EventStream.pruned)).one()
+    return max(found or 0, gone)
 
 
 def pruned() -> int:
