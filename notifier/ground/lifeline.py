@@ -80,7 +80,7 @@ class _File(Lifeline):
                     self._path.stat(), os.fstat(self._file.fileno())
                 )
         except OSError as error:
-            log.warning("worker.has_no_lifeline", error=error.strerror)
+            log.warning("lifeline.cannot_be_held", error=error.strerror)
         os.register_at_fork(after_in_child=self._forget)  # a child that outlived us would hold it for us
 
     def let_go(self) -> None:
@@ -131,7 +131,7 @@ class _Session(Lifeline):
                         self._wait(connection)
             except DBAPIError as error:
                 if self.is_held:
-                    log.warning("worker.lifeline_lost", error=type(error.orig).__name__)
+                    log.warning("lifeline.lost", error=type(error.orig).__name__)
             self.is_held = False
             self._tried.set()
             self._is_over.wait(_AGAIN_S)
