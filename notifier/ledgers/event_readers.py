@@ -19,7 +19,7 @@ from notifier.ground.extensions import db
 from notifier.models import Event, EventReader
 
 SINK = "sink"  # the reader that EVENTS_SINK names. By another URL it goes on where it was
-LEASE = timedelta(minutes=2)  # longer than a batch may be under way
+LEASE = timedelta(minutes=2)  # longer than a request may take
 
 _reader: sa.Table = EventReader.__table__
 _r = _reader.c
@@ -57,6 +57,11 @@ def advance(name: str, lease: str, position: int, refused: Sequence[str] = ()) -
     if refused:
         values |= {"set_aside": _r.set_aside + len(refused), "refused": refused[-1]}
     return _change(name, lease, values)
+
+
+def prolong(name: str, lease: str) -> bool:
+    """A batch is still under way. → False: the lease has been lost."""
+    return _change(name, lease, {"leased_until": now() + LEASE})
 
 
 def tell_trouble(name: str, lease: str, code: str) -> bool:

@@ -112,7 +112,7 @@ class Sender:
             news.wait(known, LOOK_S)
             return 0.0
         try:
-            hand_over(lines, self._collector, self._advance)
+            hand_over(lines, self._request, self._advance)
         except (Refused, Away) as error:
             return self._pause_s(error)
         if self._failures:
@@ -142,6 +142,14 @@ class Sender:
                 log.warning("sink.missed_events", sink=self._shown, in_all=taken.missed)
             self._missed = taken.missed
         return taken is not None
+
+    def _request(self, lines: Sequence[Line]) -> None:
+        """One of several, where the receiver has refused a part of the batch."""
+        if time.monotonic() >= self._prolong_at:
+            if not event_readers.prolong(SINK, self.lease):
+                raise Away("lease_lost")
+            self._prolong_at = time.monotonic() + _PROLONG_S
+        self._collector.take(lines)
 
     def _advance(self, position: int, refused: Sequence[str]) -> None:
         if not event_readers.advance(SINK, self.lease, position, refused):

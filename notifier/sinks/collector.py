@@ -64,9 +64,9 @@ def lines_of(rows: "Sequence[sa.Row[Any]]") -> list[Line]:
 Confirmed = Callable[[int, Sequence[str]], None]
 
 
-def hand_over(lines: Sequence[Line], collector: Collector, confirmed: Confirmed) -> None:
-    """Hands the events over in their order. `confirmed(position, refused)`: all up to there are with the receiver, but
-    for those that it refuses for good (their cursors).
+def hand_over(lines: Sequence[Line], take: Callable[[Sequence[Line]], None], confirmed: Confirmed) -> None:
+    """Hands the events over in their order; `take` as in `Collector`. `confirmed(position, refused)`: all up to there
+    are with the receiver, but for those that it refuses for good (their cursors).
 
     A batch that is refused is halved until the event at fault is alone. It is passed over as soon as the receiver takes
     one behind it: before that, nobody knows whether the event is at fault or the receiver refuses everything, being set
@@ -76,7 +76,7 @@ def hand_over(lines: Sequence[Line], collector: Collector, confirmed: Confirmed)
     while at < len(lines):
         batch = lines[at : at + size]
         try:
-            collector.take(batch)
+            take(batch)
         except Refused:
             if len(batch) > 1:
                 size = len(batch) // 2

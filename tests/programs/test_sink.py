@@ -131,6 +131,42 @@ def test_an_event_that_is_refused_is_set_aside_logged_and_counted(sender: Sender
     assert [entry["event"] for entry in logged if entry["log_level"] == "error"] == ["sink.event_set_aside"]
 
 
+def test_the_lease_is_prolonged_while_the_event_at_fault_is_looked_for(
+    sender: Sender, receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink, "_PROLONG_S", 0.0)
+    told("a", "bad", "c")
+    engine, left = db.engine, []
+
+    def answer(events: Any) -> int:
+        with engine.begin() as connection:
+            left.append(connection.scalar(sa.select(EventReader.leased_until)) > now())
+            connection.execute(sa.update(EventReader).values(leased_until=now()))  # each answer takes long
+        return 400 if any(event["data"]["reason"] == "bad" for event in events) else 200
+
+    receiver.answer = answer
+    assert sender.send() == 0.0
+    assert left == [True] * 5
+
+
+def test_who_loses_the_lease_while_looking_for_the_event_at_fault_sends_nothing_more(
+    sender: Sender, receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink, "_PROLONG_S", 0.0)
+    told("a", "b", "c")
+    engine = db.engine
+
+    def answer(_events: Any) -> int:
+        with engine.begin() as connection:
+            connection.execute(sa.update(EventReader).values(lease="another"))
+        return 400
+
+    receiver.answer = answer
+    assert sender.send() > 0
+    assert receiver.batches == [(400, 3)]
+    assert sender.position is None
+
+
 def test_a_receiver_that_refuses_everything_loses_nothing(sender: Sender, receiver: HttpReceiver) -> None:
     told(*range(30))
     receiver.answer = lambda _events: 400

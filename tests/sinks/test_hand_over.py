@@ -37,7 +37,7 @@ def handed(count: int, receiver: Receiver) -> tuple[int, list[str], str | None]:
         refused.extend(without)
 
     try:
-        hand_over([Line(n, f"c{n}", None, b"") for n in range(1, count + 1)], receiver, confirmed)
+        hand_over([Line(n, f"c{n}", None, b"") for n in range(1, count + 1)], receiver.take, confirmed)
     except (Away, Refused) as error:
         end = error.code
     return position, refused, end
