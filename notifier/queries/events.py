@@ -206,7 +206,7 @@ def end() -> int:
         return int(db.session.scalar(_SETTLED) or 0)
     highest = sa.select(sa.func.max(_e.id)).scalar_subquery()
     found, gone = db.session.execute(sa.select(highest, EventStream.pruned)).one()
-    return max(found or 0, gone)
+    return max(int(found or 0), int(gone))
 
 
 def pruned() -> int:
