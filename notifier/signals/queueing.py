@@ -110,22 +110,23 @@ def ring_expand(submission_ids: Iterable[UUID]) -> bool:
 
 
 def ring_uploads(upload_ids: Iterable[UUID]) -> bool:
-    """The same for uploaded lists that are to be read."""
-    ids = [show("upl", key) for key in upload_ids]
-    return _enqueue(READ_UPLOAD, {EXPAND_QUEUE: ids} if ids else {})
+    """The same for uploaded lists that are to be read, but for those that stand in the queue already."""
+    return _ring_missing(READ_UPLOAD, EXPAND_QUEUE, [show("upl", key) for key in upload_ids])
 
 
 def ring_subscriptions(subscription_ids: Iterable[UUID]) -> bool:
-    """The same for subscriptions that have events to be told, in this order. Those that stand in the queue already are
-    left there: while no worker runs, they would be rung again and again.
-    """
-    ids = [show("sbn", key) for key in subscription_ids]
+    """The same for subscriptions that have events to be told, in this order."""
+    return _ring_missing(TELL, EVENTS_QUEUE, [show("sbn", key) for key in subscription_ids])
+
+
+def _ring_missing(function: str, name: str, ids: Sequence[str]) -> bool:
+    """Leaves jobs that stand in the queue already there: while no worker runs, they would be rung again and again."""
     try:
-        missing = _out_of_line([(EVENTS_QUEUE, job_id) for job_id in ids]) if ids else set()
+        missing = _out_of_line([(name, job_id) for job_id in ids]) if ids else set()
     except redis.RedisError as error:
         log.warning("queue.ring_failed", error=type(error).__name__, jobs=len(ids))
         return False
-    return _enqueue(TELL, {EVENTS_QUEUE: [job_id for job_id in ids if job_id in missing]} if missing else {})
+    return _enqueue(function, {name: [job_id for job_id in ids if job_id in missing]} if missing else {})
 
 
 def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
