@@ -63,6 +63,9 @@ def record(turn: Turn, batch: Batch, posted: Sequence[Posted], *, ends: bool, wa
             if good and turn.failing_since is not None and now - turn.failing_since >= LONG:
                 session.execute(sa.update(_retries).where(_r.subscription_id == turn.id).values(due_at=now))
             is_disabled = row.disabled_at is not None
+            if is_disabled and not ends:  # by these answers, or meanwhile by somebody
+                free = sa.update(_subscriptions).where(_s.id == turn.id)
+                session.execute(free.values(leased_until=None, holder=None))
             _settle(turn, batch, posted, next_tries, left_out, now, is_disabled=is_disabled)
             going_on = None if ends or is_disabled else turn_of(row, now)
     except _Lost:
