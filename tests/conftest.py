@@ -27,6 +27,7 @@ from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from jinja2 import StrictUndefined
 from pytest_flask.live_server import LiveServer
 from sqlalchemy import create_engine, make_url, text
 
@@ -203,6 +204,7 @@ class Client(FlaskClient):
 def migrated_app(settings: Settings) -> Iterator[APIFlask]:
     app = create_app(settings)
     app.testing = True
+    app.jinja_env.undefined = StrictUndefined  # elsewhere a misspelt name is empty, which no test would see
     app.test_client_class = Client
     with app.app_context():
         upgrade()

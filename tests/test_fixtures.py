@@ -1,9 +1,11 @@
 """What the fixtures promise the tests: where the code of a test runs, and what they leave behind."""
 
+import pytest
 import requests
 from apiflask import APIFlask
-from flask import Config, g, has_request_context
+from flask import Config, g, has_request_context, render_template_string
 from flask.testing import FlaskClient
+from jinja2 import UndefinedError
 from pytest_flask.live_server import LiveServer
 
 from notifier.ground.extensions import redis_store
@@ -29,6 +31,12 @@ def test_the_context_of_a_request_ends_with_it(client: FlaskClient) -> None:
 def test_a_response_compares_with_its_status(api: Api) -> None:
     assert api.get("/api/v1/types") == 200
     assert api.get("/api/v1/notifications/nothing") == 404
+
+
+def test_a_name_that_a_page_misspells_is_an_error(app: APIFlask) -> None:
+    for page in ("{{ mispelt }}", "{% if mispelt %}{% endif %}", "{% if {}.mispelt %}{% endif %}"):
+        with pytest.raises(UndefinedError):
+            render_template_string(page)
 
 
 def test_a_live_server_serves_the_same_installation_and_the_app_stays_as_it_was(

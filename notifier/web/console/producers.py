@@ -136,7 +136,10 @@ def one(producer_id: str) -> ResponseReturnValue:
 
 
 def _page(
-    producer_id: str, key_form: KeyForm | None = None, origins_form: OriginsForm | None = None, **shown: str
+    producer_id: str,
+    key_form: KeyForm | None = None,
+    origins_form: OriginsForm | None = None,
+    plain: str | None = None,
 ) -> str:
     producer, keys = queries.one(producer_id)
     key_form = key_form or _key_form(is_empty=True)
@@ -151,7 +154,7 @@ def _page(
         keys=keys,
         key_form=key_form,
         origins_form=origins_form,
-        **shown,
+        plain=plain,
     )
 
 
@@ -169,7 +172,7 @@ def create_key(producer_id: str) -> ResponseReturnValue:
     if not form.validate():
         return _page(producer_id, form), 422
     _, life = LIVES[form.life.data]
-    key, plain = make_key(
+    _, plain = make_key(
         parse("prd", producer_id),
         scopes=form.scopes.data,
         is_test=form.kind.data == "test",
@@ -177,7 +180,7 @@ def create_key(producer_id: str) -> ResponseReturnValue:
         networks=form.networks.networks,
         expires_at=now() + life if life else None,
     )
-    return _page(producer_id, plain=plain, prefix=key.prefix)
+    return _page(producer_id, plain=plain)
 
 
 @pages.post("/<producer_id>/keys/<key_id>/rotate")
@@ -187,8 +190,8 @@ def rotate(producer_id: str, key_id: str) -> ResponseReturnValue:
     found = _check_key(producer_id, key_id)
     if not form.validate():
         return _key_page(producer_id, found, form), 422
-    key, plain = rotate_key(parse("key", key_id), OVERLAPS[form.overlap.data][1], form.networks.networks)
-    return _page(producer_id, plain=plain, prefix=key.prefix)
+    _, plain = rotate_key(parse("key", key_id), OVERLAPS[form.overlap.data][1], form.networks.networks)
+    return _page(producer_id, plain=plain)
 
 
 @pages.get("/<producer_id>/keys/<key_id>")

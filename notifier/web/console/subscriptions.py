@@ -134,7 +134,12 @@ def one(subscription_id: str) -> ResponseReturnValue:
     return _page(subscription_id)
 
 
-def _page(subscription_id: str, change: ChangeForm | None = None, replay: ReplayForm | None = None, **more: str) -> str:
+def _page(
+    subscription_id: str,
+    change: ChangeForm | None = None,
+    replay: ReplayForm | None = None,
+    secret: str | None = None,
+) -> str:
     line = queries.line(parse(SUBSCRIPTION, subscription_id), EVERYTHING)
     after = request.args.get("after")
     if after:
@@ -145,7 +150,7 @@ def _page(subscription_id: str, change: ChangeForm | None = None, replay: Replay
         attempts=queries.attempts(line.id, after, ATTEMPTS_SHOWN),
         change=change or _change_form(line, is_empty=True),
         replay=replay or ReplayForm(formdata=None),
-        **more,
+        secret=secret,
     )
 
 

@@ -55,7 +55,7 @@ class SignIn(FlaskForm):
 def form() -> ResponseReturnValue:
     if current_user.is_authenticated:
         return redirect(_target())
-    return render_template("login.html", form=SignIn(), next=_next())
+    return _page(SignIn())
 
 
 @pages.post("/login")
@@ -63,14 +63,14 @@ def form() -> ResponseReturnValue:
 def by_password() -> ResponseReturnValue:
     form = SignIn()
     if not form.validate():
-        return render_template("login.html", form=form, next=_next()), 422
+        return _page(form), 422
     email, address = form.email.data.strip().lower(), _address()
     with throttle.attempt(email, address, _device_of(email)) as one:
         account = None if one.retry_after_s else accounts.check_password(email, form.password.data)
     if one.retry_after_s:
         return _too_many(form, one.retry_after_s)
     if account is None:
-        return render_template("login.html", form=form, next=_next(), error="Wrong e-mail or password."), 401
+        return _page(form, "Wrong e-mail or password."), 401
     throttle.succeed(one)
     enter(account, sessions.PASSWORD)
     return redirect(_target(), 303)
@@ -81,7 +81,7 @@ def by_password() -> ResponseReturnValue:
 def ask_for_link() -> ResponseReturnValue:
     form = SignIn()
     if not form.email.validate(form):
-        return render_template("login.html", form=form, next=_next()), 422
+        return _page(form), 422
     email = form.email.data.strip()
     if not throttle.may_ask_for_link(email.lower(), _address()):
         return _too_many(form, throttle.seconds_left())
@@ -144,6 +144,10 @@ def account_of_session(account_id: str) -> Account | None:
     return account if account is not None and account.get_id() == account_id else None
 
 
+def _page(form: SignIn, error: str | None = None) -> str:
+    return render_template("login.html", form=form, next=_next(), error=error)
+
+
 def _send_link(app: Flask, email: str) -> None:
     with app.app_context():
         try:
@@ -154,7 +158,7 @@ def _send_link(app: Flask, email: str) -> None:
 
 def _link_page(*, is_good: bool) -> ResponseReturnValue:
     response = make_response(
-        render_template("login_link.html", is_good=is_good, form=SignIn()), 200 if is_good else 404
+        render_template("login_link.html", sent_to=None, is_good=is_good, form=SignIn()), 200 if is_good else 404
     )
     if is_good:
         response.headers["Referrer-Policy"] = "no-referrer"  # the address is the secret
@@ -171,7 +175,7 @@ def in_words(seconds: int) -> str:
 def _too_many(form: SignIn, seconds: int) -> ResponseReturnValue:
     way_out = ", or ask for a sign-in link" if request.endpoint == "login.by_password" else ""
     message = f"Too many attempts. Wait {in_words(seconds)}, then try again{way_out}."
-    return render_template("login.html", form=form, next=_next(), error=message), 429, {"Retry-After": str(seconds)}
+    return _page(form, message), 429, {"Retry-After": str(seconds)}
 
 
 def _device_of(email: str) -> str | None:

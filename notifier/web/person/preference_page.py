@@ -76,7 +76,8 @@ def show(desk: Desk, tried: Tried = NOTHING_TRIED) -> str:
     context = _context(desk, document, tried) | (
         _own(desk) if desk.account else {"masked": users.masked_address(desk.user_id)}
     )
-    return render_template("preferences.html", **context, toast=_toast_of_address(desk, context["grid"], document))
+    toast = _toast_of_address(desk, context["grid"], document)
+    return render_template("preferences.html", **context, parts=(), toast=toast)
 
 
 def save(desk: Desk) -> ResponseReturnValue:
@@ -179,7 +180,7 @@ def _wants_all() -> bool:
 
 def _own(desk: Desk) -> dict[str, Any]:
     """Data that only the signed-in person sees, and only on the whole page."""
-    return {"kept": users.sent_to(desk.user_id), "refused": REFUSED}
+    return {"kept": users.sent_to(desk.user_id), "refused": REFUSED, "tried_address": None}
 
 
 def _quiet(document: Mapping[str, Any], tried: Tried) -> dict[str, Any]:

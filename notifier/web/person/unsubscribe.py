@@ -32,7 +32,7 @@ def ask(token: str) -> ResponseReturnValue:
     wish = tokens.read_unsubscribe(token) or tokens.read_address_unsubscribe(token)
     if wish is None:
         return error_page(404, _BROKEN)
-    return render_template("unsubscribe.html", wish=wish, is_done=False)
+    return render_template("unsubscribe.html", wish=wish, is_done=False, is_of_address=False)
 
 
 @pages.post("/u/<token>")
@@ -59,7 +59,7 @@ def act(token: str) -> ResponseReturnValue:
         # A channel that is there no longer; but who is gone is sent nothing any more, as they wish
         if error.code != "not_found":
             return error_page(404, _BROKEN)
-    return render_template("unsubscribe.html", wish=wish, is_done=True)
+    return render_template("unsubscribe.html", wish=wish, is_done=True, is_of_address=False)
 
 
 def _switched_off(wish: Unsubscribe) -> dict[str, Any]:

@@ -49,6 +49,13 @@ def test_the_form_is_what_the_adapter_declares(admin: Visitor) -> None:
         assert words in page
 
 
+def test_a_channel_to_which_a_provider_can_be_added_is_not_said_to_have_none(admin: Visitor) -> None:
+    page = admin.get("/admin/providers").text
+    panels = page.split("<section ")[1:]
+    assert [panel for panel in panels if "comes with none" in panel and "/admin/providers/new/" in panel] == []
+    assert "Add SMTP" in page
+
+
 def test_an_account_is_added_changed_and_its_secret_stays_unless_given(admin: Visitor) -> None:
     assert admin.post("/admin/providers/new/smtp", FORM).status_code == 303
     row = stored()
