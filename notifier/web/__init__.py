@@ -7,7 +7,7 @@ declares who may see it with `access.allow`; a view without a rule is refused to
 from flask import Flask
 
 from notifier.ground.extensions import login_manager
-from notifier.web import errors, headers, presentation
+from notifier.web import errors, headers, language, presentation
 from notifier.web.console import (
     accounts,
     audit,
@@ -32,6 +32,7 @@ from notifier.web.person import (
     addresses,
     home,
     invitations,
+    labels,
     login,
     preference_links,
     preferences,
@@ -51,6 +52,7 @@ blueprints = (
     unsubscribe.pages,
     tracked.pages,
     why.pages,
+    labels.pages,
     overview.pages,
     notifications.pages,
     queues.pages,
@@ -76,5 +78,6 @@ def init_app(app: Flask) -> None:
     login_manager.user_loader(login.account_of_session)
     errors.init_app(app)
     headers.init_app(app)
+    language.init_app(app)
     presentation.init_app(app)
     frame.init_app(app)

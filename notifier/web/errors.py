@@ -11,26 +11,40 @@ from werkzeug.exceptions import HTTPException
 
 from notifier.core.errors import Rejected
 from notifier.ground.database import UNAVAILABLE
+from notifier.ground.languages import N_
+from notifier.web.language import speak_to_browser
 
 
 class Words(NamedTuple):
+    """In English, and in the catalogues of the other languages."""
+
     title: str
     advice: str
 
 
 WORDS = {
-    400: Words("That did not work", "The request was not complete. Go back, reload the page and try again."),
-    403: Words(
-        "You do not have access to this page", "Ask an administrator for access, or sign in with another account."
+    400: Words(
+        N_("That did not work"),
+        N_("The request was not complete. Go back, reload the page and try again."),
     ),
-    404: Words("Page not found", "It may have moved, or it no longer exists."),
-    405: Words("That did not work", "This page cannot be opened that way. Go back and try again."),
-    413: Words("That is too large", "Send less than 1 MiB."),
-    429: Words("Too many attempts", "Wait a few minutes, then try again."),
-    500: Words("Something went wrong on our side", "The error has been logged. Try again in a moment."),
-    503: Words("We cannot reach our database", "Nothing is lost. Try again in a moment."),
+    403: Words(
+        N_("You do not have access to this page"),
+        N_("Ask an administrator for access, or sign in with another account."),
+    ),
+    404: Words(N_("Page not found"), N_("It may have moved, or it no longer exists.")),
+    405: Words(N_("That did not work"), N_("This page cannot be opened that way. Go back and try again.")),
+    413: Words(N_("That is too large"), N_("Send less than 1 MiB.")),
+    429: Words(N_("Too many attempts"), N_("Wait a few minutes, then try again.")),
+    500: Words(
+        N_("Something went wrong on our side"),
+        N_("The error has been logged. Try again in a moment."),
+    ),
+    503: Words(N_("We cannot reach our database"), N_("Nothing is lost. Try again in a moment.")),
 }
-_EXPIRED = Words("This page was open for too long", "Go back, reload the page and send it again. Nothing was changed.")
+_EXPIRED = Words(
+    N_("This page was open for too long"),
+    N_("Go back, reload the page and send it again. Nothing was changed."),
+)
 
 
 def init_app(app: Flask) -> None:
@@ -92,6 +106,7 @@ def _show_rejected(error: Rejected) -> ResponseReturnValue:
 
 
 def _show_database_error(error: Exception) -> ResponseReturnValue:
+    speak_to_browser()
     answer = make_response(render_template("error.html", status=503, words=WORDS[503], is_inside=False), 503)
     answer.headers["Retry-After"] = "5"
     return answer

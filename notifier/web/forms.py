@@ -11,9 +11,10 @@ from typing import Any, Self
 from flask import request
 from flask_wtf import FlaskForm
 from flask_wtf.csrf import CSRFError, validate_csrf
-from wtforms import Field, Form, SelectMultipleField, TextAreaField, ValidationError, widgets
+from wtforms import Field, Form, SelectMultipleField, TextAreaField, ValidationError, i18n, widgets
 
 from notifier.core.errors import Rejected
+from notifier.web.language import language
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _DEEPEST = 32
@@ -42,6 +43,14 @@ def check_token() -> None:
         validate_csrf(request.form.get("csrf_token"))
     except ValidationError as error:
         raise CSRFError(str(error)) from None
+
+
+class PersonForm(FlaskForm):
+    """A form of people's pages: what the library says is in their language, as their labels are in the template."""
+
+    class Meta:
+        def get_translations(self, _form: Form) -> Any:
+            return i18n.get_translations([language().name])
 
 
 class _Invalid(Rejected):

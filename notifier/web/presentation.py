@@ -1,6 +1,7 @@
 """How values look in templates: times, numbers, names of channels; and the variables of every page.
 
-Times leave the server as `<time datetime>` in UTC; `static/js/times.js` shows them in the reader's own zone.
+Times leave the server as `<time datetime>` in the zone that the person has chosen. Where they have chosen none, they
+are in UTC, and `static/js/times.js` shows them in the zone of the browser.
 """
 
 import json
@@ -14,8 +15,12 @@ from notifier.channels import CHANNELS
 from notifier.core.masking import masked_text
 from notifier.core.message import ANDROID, IOS
 from notifier.core.timestamps import timestamp
+from notifier.ground.languages import N_
+from notifier.ground.zones import UTC as ZONELESS
+from notifier.web.language import language, reader
 
-_PLATFORMS = {IOS: "iPhone or iPad", ANDROID: "Android"}
+_ROLES = {"person": N_("Person"), "viewer": N_("Viewer"), "operator": N_("Operator"), "admin": N_("Admin")}
+_PLATFORMS = {IOS: N_("iPhone or iPad"), ANDROID: "Android"}
 _TONES = {
     "delivered": "good",
     "sent": "good",
@@ -33,6 +38,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(when_exactly, "when_exactly")
     app.add_template_filter(how_long, "how_long")
     app.add_template_filter(thousands, "thousands")
+    app.add_template_filter(role_label, "role_label")
     app.add_template_filter(channel_label, "channel_label")
     app.add_template_filter(platform_label, "platform_label")
     app.add_template_filter(type_label, "type_label")
@@ -46,7 +52,9 @@ def when(at: datetime | str | None) -> Markup:
     if not at:
         return Markup("–")
     moment = (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(UTC)
-    return Markup('<time datetime="{}">{}</time>').format(timestamp(moment, "seconds"), f"{moment:%d %b %Y, %H:%M} UTC")
+    zone = reader().zone
+    words = language().moment(moment, zone or ZONELESS) + ("" if zone else " UTC")
+    return Markup('<time datetime="{}">{}</time>').format(timestamp(moment, "seconds"), words)
 
 
 def when_exactly(at: datetime) -> Markup:
@@ -69,16 +77,20 @@ def how_long(span: timedelta | None) -> str:
 
 
 def thousands(number: int) -> str:
-    return f"{number:,}"
+    return language().number(number)
 
 
 def platform_label(name: str | None) -> str | None:
-    return _PLATFORMS.get(name, name) if name else None
+    return language().gettext(_PLATFORMS.get(name, name)) if name else None
+
+
+def role_label(role: str) -> str:
+    return language().gettext(_ROLES.get(role, role))
 
 
 def channel_label(name: str) -> str:
     channel = CHANNELS.get(name)
-    return channel.label if channel else name
+    return language().gettext(channel.label) if channel else name
 
 
 def type_label(key: str) -> str:

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel import Locale, UnknownLocaleError
+from babel import Locale
 from babel.dates import format_date, format_datetime, format_time
 from babel.numbers import format_currency, format_decimal
 
@@ -32,18 +31,6 @@ class Reader:
 
     locale: Locale
     zone: ZoneInfo
-
-
-@lru_cache(maxsize=512)
-def locale_for(language: str) -> Locale:
-    """Babel's locale of a BCP 47 tag, or the nearest it knows of; English when it knows none."""
-    parts = language.replace("_", "-").split("-")
-    while parts:
-        try:
-            return Locale.parse("_".join(parts), sep="_")
-        except (ValueError, UnknownLocaleError):
-            parts.pop()
-    return Locale("en")
 
 
 def money(reader: Reader, amount: Any, currency: Any = None) -> str:

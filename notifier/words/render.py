@@ -14,6 +14,7 @@ from notifier.channels import CHANNELS
 from notifier.channels.contract import Shape
 from notifier.core.message import Content
 from notifier.core.wording import FIELDS, TemplateSource, Words, sources
+from notifier.ground.languages import locale_for
 from notifier.words.clean import (
     action_address,
     cut,
@@ -26,7 +27,7 @@ from notifier.words.clean import (
 )
 from notifier.words.fallback import DEFAULT_LOCALE, fall_backs, find_words
 from notifier.words.filters import paragraphs
-from notifier.words.formats import Reader, locale_for
+from notifier.words.formats import Reader
 from notifier.words.language import GLOBALS, Budget, Compile, TemplateFault, TooMuchWork, compiled
 from notifier.words.link_hosts import MESSAGE, strange_link
 from notifier.words.mail_layout import Mail, inlined, lay_out, words_of

@@ -2,12 +2,13 @@
 // what happened over time. The table below it has the sums, for who cannot see it.
 
 import "../vendor/chart.js/chart.umd.min.js";
+import { dateFormat } from "./dates.js";
 
 const DAY_S = 86_400;
 
 function words(at, step) {
   const options = step >= DAY_S ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit" };
-  return new Intl.DateTimeFormat(document.documentElement.lang || undefined, options).format(new Date(at));
+  return dateFormat(options).format(new Date(at));
 }
 
 class ActivityChart extends HTMLElement {

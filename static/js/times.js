@@ -1,7 +1,10 @@
-// Puts every <time datetime> into the reader's own zone and language. Without JavaScript they stand there in UTC.
+// Puts every <time datetime> into the reader's own zone and language. Without JavaScript they stand there in UTC, where no
+// zone is known.
 
-const usual = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const exact = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
+import { dateFormat } from "./dates.js";
+
+const usual = dateFormat({ dateStyle: "medium", timeStyle: "short" });
+const exact = dateFormat({ year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
 
 export function localise(root) {
   for (const element of root.querySelectorAll("time[datetime]:not([data-local])")) {

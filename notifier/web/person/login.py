@@ -23,31 +23,31 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user, logout_user
-from flask_wtf import FlaskForm
 from wtforms import EmailField, PasswordField
 from wtforms.validators import InputRequired, Length
 
 from notifier.access import accounts, sessions, sign_in
 from notifier.ground import tokens
 from notifier.ground.extensions import csrf, socketio
+from notifier.ground.languages import N_
 from notifier.ledgers import audit
 from notifier.models import Account
 from notifier.web import throttle
 from notifier.web.access import ANYONE, allow, is_local, page_blueprint
-from notifier.web.forms import check_token
+from notifier.web.forms import PersonForm, check_token
+from notifier.web.language import choose_again, gettext, lazy, ngettext
 
 pages = page_blueprint("login")
 
 _DEVICE = "notifier_device"
-_UNITS = ((3_600, "hour"), (60, "minute"), (1, "second"))
 _DEVICE_KEPT = timedelta(days=180)
 
 log = structlog.get_logger()
 
 
-class SignIn(FlaskForm):
-    email = EmailField("E-mail", [InputRequired("Enter your e-mail address."), Length(max=254)])
-    password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=1024)])
+class SignIn(PersonForm):
+    email = EmailField(N_("E-mail"), [InputRequired(lazy("Enter your e-mail address.")), Length(max=254)])
+    password = PasswordField(N_("Password"), [InputRequired(lazy("Enter your password.")), Length(max=1024)])
 
 
 @pages.get("/login")
@@ -70,7 +70,7 @@ def by_password() -> ResponseReturnValue:
     if one.retry_after_s:
         return _too_many(form, one.retry_after_s)
     if account is None:
-        return _page(form, "Wrong e-mail or password."), 401
+        return _page(form, gettext("Wrong e-mail or password.")), 401
     throttle.succeed(one)
     enter(account, sessions.PASSWORD)
     return redirect(_target(), 303)
@@ -112,7 +112,7 @@ def use_link(secret: str) -> ResponseReturnValue:
 @allow(ANYONE)
 def sign_out() -> ResponseReturnValue:
     leave()
-    flash("You have signed out.")
+    flash(gettext("You have signed out."))
     return redirect(url_for("login.form"), 303)
 
 
@@ -128,6 +128,7 @@ def enter(account: Account, way: str) -> None:
     session.permanent = True
     session[sessions.KEY] = session_id
     login_user(account)
+    choose_again()
     _remember_device(account.email)
 
 
@@ -136,6 +137,7 @@ def leave() -> None:
     sessions.end(session.get(sessions.KEY))
     logout_user()
     session.clear()
+    choose_again()
 
 
 def account_of_session(account_id: str) -> Account | None:
@@ -167,15 +169,20 @@ def _link_page(*, is_good: bool) -> ResponseReturnValue:
 
 def in_words(seconds: int) -> str:
     """A wait in the largest unit that makes it at least two, rounded up: `90 seconds`, `4 hours`."""
-    size, unit = next((size, unit) for size, unit in _UNITS if seconds >= 2 * size or size == 1)
-    count = -(-seconds // size)
-    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+    if seconds >= 2 * 3_600:
+        return ngettext("%(num)s hour", "%(num)s hours", -(-seconds // 3_600))
+    if seconds >= 2 * 60:
+        return ngettext("%(num)s minute", "%(num)s minutes", -(-seconds // 60))
+    return ngettext("%(num)s second", "%(num)s seconds", seconds)
 
 
 def _too_many(form: SignIn, seconds: int) -> ResponseReturnValue:
-    way_out = ", or ask for a sign-in link" if request.endpoint == "login.by_password" else ""
-    message = f"Too many attempts. Wait {in_words(seconds)}, then try again{way_out}."
-    return _page(form, message), 429, {"Retry-After": str(seconds)}
+    advice = (
+        N_("Too many attempts. Wait %(wait)s, then try again, or ask for a sign-in link.")
+        if request.endpoint == "login.by_password"
+        else N_("Too many attempts. Wait %(wait)s, then try again.")
+    )
+    return _page(form, gettext(advice, wait=in_words(seconds))), 429, {"Retry-After": str(seconds)}
 
 
 def _device_of(email: str) -> str | None:

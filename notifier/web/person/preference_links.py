@@ -14,6 +14,7 @@ from flask_login import current_user
 from notifier.core.errors import Rejected
 from notifier.ground import tokens
 from notifier.ground.extensions import csrf
+from notifier.ground.languages import N_
 from notifier.ground.tokens import PreferenceLink
 from notifier.queries import valid_tokens
 from notifier.web.access import ANYONE, allow, page_blueprint
@@ -24,7 +25,8 @@ from notifier.web.person.preference_page import Desk
 pages = page_blueprint("preference_links")
 
 _BROKEN = Words(
-    "This link does not work", "It is incomplete or has expired. Open it again from the message, or sign in."
+    N_("This link does not work"),
+    N_("It is incomplete or has expired. Open it again from the message, or sign in."),
 )
 
 

@@ -17,6 +17,7 @@ from flask.typing import ResponseReturnValue
 from notifier.core.tracking import DECOY
 from notifier.ground import tokens
 from notifier.ground.clock import now
+from notifier.ground.languages import N_
 from notifier.pipeline.delivery import tracking
 from notifier.pipeline.delivery.tracking import Asked
 from notifier.web.access import ANYONE, allow, page_blueprint
@@ -26,7 +27,8 @@ pages = page_blueprint("tracked")
 
 _DOT = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 _GONE = Words(
-    "This link no longer works", "The message that it came with is too old, or the link is incomplete. Open it again."
+    N_("This link no longer works"),
+    N_("The message that it came with is too old, or the link is incomplete. Open it again."),
 )
 
 

@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from notifier.core.errors import Rejected
 from notifier.ground import tokens
 from notifier.ground.extensions import csrf
+from notifier.ground.languages import N_
 from notifier.ground.tokens import Unsubscribe
 from notifier.people import preferences, suppressions
 from notifier.queries import valid_tokens
@@ -22,7 +23,8 @@ from notifier.web.errors import Words, error_page
 pages = page_blueprint("unsubscribe")
 
 _BROKEN = Words(
-    "This link is incomplete", "Open it again from the message, or change what you receive in your preferences."
+    N_("This link is incomplete"),
+    N_("Open it again from the message, or change what you receive in your preferences."),
 )
 
 

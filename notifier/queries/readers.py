@@ -1,0 +1,31 @@
+"""For whom something is put into words: a person's language and time zone."""
+
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from notifier.ground.extensions import db
+from notifier.ground.zones import zone_of
+from notifier.models import Preference, User
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """None: the person, or who tells us of them, has not said."""
+
+    locale: str | None
+    zone: ZoneInfo | None
+
+
+def find(user_id: str) -> Known | None:
+    """None for somebody who is not there, or no longer."""
+    row = db.session.execute(
+        sa.select(User.locale, User.time_zone, Preference.document)
+        .outerjoin(Preference, Preference.user_id == User.id)
+        .where(User.id == user_id)
+    ).first()
+    if row is None:
+        return None
+    zone = (row.document or {}).get("time_zone") or row.time_zone
+    return Known(row.locale, zone_of(zone) if zone else None)
