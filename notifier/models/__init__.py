@@ -1,6 +1,7 @@
 """The tables, one aggregate per file. Columns and properties only: no queries, commits or sends."""
 
 from notifier.models.account import Account, AccountSession, Invitation, SignInLink
+from notifier.models.broadcast import Broadcast, BroadcastTally
 from notifier.models.console import BulkAction, PausedChannel, Tally
 from notifier.models.event import Event, EventReader, EventStream
 from notifier.models.event_type import EventType, Template, TemplateContent
@@ -18,7 +19,7 @@ from notifier.models.policy import (
     Schedule,
 )
 from notifier.models.producer import ApiKey, Producer
-from notifier.models.submission import Broadcast, IdempotencyKey, Submission
+from notifier.models.submission import IdempotencyKey, Submission
 from notifier.models.subscription import Subscription, SubscriptionAttempt, SubscriptionRetry
 from notifier.models.upload import Upload, UploadMember, UploadPart
 from notifier.models.user import Address, AddressCode, ConsentEvent, Preference, Suppression, User
@@ -32,6 +33,7 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "Broadcast",
+    "BroadcastTally",
     "BulkAction",
     "Capture",
     "ChannelPrior",

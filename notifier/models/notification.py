@@ -16,6 +16,7 @@ _DEAD = "status IN ('failed', 'unknown') AND reason IS NULL"  # a discarded deli
 _LATER = "send_at IS NOT NULL"
 _HELD = "status = 'waiting' AND held_for IS NOT NULL"
 _KEPT = "applied_at IS NULL"
+_BROADCAST = "broadcast_id IS NOT NULL"
 _OF_ADDRESS = "digest IS NOT NULL"
 _OF_NOBODY = "delivery_id IS NULL"
 # What a provider said no to. Queries spell these out, so that SQLite too sees that the indexes serve.
@@ -80,7 +81,8 @@ class Delivery(Base):
     `code` are those of the last failed attempt: failed deliveries are grouped by them. `failed_type` is the
     notification's type, once an attempt has failed: hundreds of thousands of rows are filtered by it without reading
     another table. `holder`: the number of the worker that has claimed it (see `ground.lifeline`), while it is
-    `sending`. `links`: where its tracked links lead, from number 1. A dead letter is failed or unknown and has no
+    `sending`. `broadcast_id`: whose part it is; of such, `moved_from` says where `ledgers.moves` moved it from together
+    with others. `links`: where its tracked links lead, from number 1. A dead letter is failed or unknown and has no
     `reason`; the reason `discarded` takes it off the lists.
     """
 
@@ -121,15 +123,25 @@ class Delivery(Base):
             postgresql_where=text(_DEAD),
         ),
         Index("ix_delivery_failed", "id", sqlite_where=text(_DEAD), postgresql_where=text(_DEAD)),
+        Index(
+            "ix_delivery_broadcast",
+            "broadcast_id",
+            "status",
+            "id",
+            sqlite_where=text(_BROADCAST),
+            postgresql_where=text(_BROADCAST),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     notification_id: Mapped[UUID] = mapped_column(ForeignKey("notification.id", ondelete="CASCADE"))
+    broadcast_id: Mapped[UUID | None] = mapped_column()
     channel: Mapped[str] = mapped_column(String(32))
     priority: Mapped[str] = mapped_column(String(16))
     address_id: Mapped[UUID | None] = mapped_column(ForeignKey("address.id", ondelete="SET NULL"), index=True)
     address_masked: Mapped[str | None] = mapped_column(String(120))
     status: Mapped[str] = mapped_column(String(16))
+    moved_from: Mapped[str | None] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(String(32))
     step: Mapped[int] = mapped_column(Integer, default=0)
     detail: Mapped[dict[str, Any]] = mapped_column(PlainJSON, default=dict)

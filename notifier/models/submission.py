@@ -1,4 +1,4 @@
-"""Submissions of producers, their idempotency keys, and broadcasts (a table that nothing fills yet)."""
+"""Submissions of producers, and their idempotency keys."""
 
 from datetime import datetime
 from typing import Any
@@ -10,13 +10,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 from notifier.ground.clock import now
 from notifier.ground.extensions import Base
 from notifier.ground.ids import new_id, show
-from notifier.models.types import STORED_USER_ID, EncryptedJSON, PlainJSON, UtcDateTime
+from notifier.models.types import EncryptedJSON, PlainJSON, UtcDateTime
 
 
 class Submission(Base):
     """One accepted request. `status` is expanded (its notifications are stored), or expanding.
 
-    While it is expanding, `body` holds the data still needed and `expanded` the number of finished recipients.
+    While it is expanding, `body` holds the data still needed and `expanded` the number of finished recipients. That of
+    a broadcast (`models.broadcast`) names an audience instead of recipients.
     `wake_at`: when the scheduler looks at it again. `idempotency_key` is for its events: the key's own row is gone
     after a day.
     """
@@ -66,23 +67,3 @@ class IdempotencyKey(Base):
     submission_id: Mapped[UUID | None] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"))
     answer: Mapped[dict[str, Any]] = mapped_column(PlainJSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
-
-
-class Broadcast(Base):
-    """One notification for a whole audience: `{"all": true}`, `{"where": {…}}` or `{"users": […]}`.
-
-    `cursor` is the last user id expanded; counts are kept by the chunks that expand it.
-    """
-
-    __tablename__ = "broadcast"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    producer_id: Mapped[UUID | None] = mapped_column(ForeignKey("producer.id"), index=True)
-    type: Mapped[str] = mapped_column(String(64))
-    status: Mapped[str] = mapped_column(String(16), default="pending")
-    audience: Mapped[dict[str, Any]] = mapped_column(PlainJSON)
-    data: Mapped[Any] = mapped_column(EncryptedJSON("broadcast.data"), nullable=True)
-    cursor: Mapped[str | None] = mapped_column(String(STORED_USER_ID))
-    counts: Mapped[dict[str, int]] = mapped_column(PlainJSON, default=dict)
-    send_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

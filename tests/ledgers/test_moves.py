@@ -44,7 +44,7 @@ def statuses_of(ids: list[UUID]) -> list[str]:
 
 
 def to(key: UUID, old: str, new: str, still: int = 0) -> Move:
-    return Move(key, key, old, new, {"reason": new}, {"tries": still})
+    return Move(key, key, None, old, new, {"reason": new}, {"tries": still})
 
 
 @pytest.mark.usefixtures("app")
@@ -114,7 +114,7 @@ def test_the_caps_are_told_of_what_goes_out_no_more_and_of_what_does_after_all(o
     with sent_statements() as sent:
         with transaction():
             notification = db.session.scalar(sa.select(Delivery.notification_id).where(Delivery.id == key))
-            move_each([Move(key, notification, old, new, {})])
+            move_each([Move(key, notification, None, old, new, {})])
         assert statuses_of([key]) == [new]
     asked = any("JOIN event_type" in statement for statement in sent)
     assert asked == ((old in LEFT_OUT) != (new in LEFT_OUT))

@@ -205,7 +205,7 @@ def test_every_reader_sees_every_event_once_and_those_of_a_delivery_in_order(wri
             if not free:
                 return
             chosen = data.draw(st.lists(st.sampled_from(free), min_size=1, unique=True))
-            moves = [Move(key, key, LIFE[mine[key]], LIFE[mine[key] + 1], {}) for key in chosen]
+            moves = [Move(key, key, None, LIFE[mine[key]], LIFE[mine[key] + 1], {}) for key in chosen]
             writers[one].do(lambda: move_each(moves))
             self.moved[one] |= {key: mine[key] + 1 for key in chosen}
 
@@ -268,9 +268,9 @@ def test_an_event_that_commits_late_is_not_passed_over(writers: list[Writer]) ->
     [first, second] = stored("sending", "sending")
     reader = Reader()
     late.begin()
-    late.do(lambda: move_each([Move(first, first, "sending", "sent", {})]))
+    late.do(lambda: move_each([Move(first, first, None, "sending", "sent", {})]))
     prompt.begin()
-    prompt.do(lambda: move_each([Move(second, second, "sending", "sent", {})]))
+    prompt.do(lambda: move_each([Move(second, second, None, "sending", "sent", {})]))
     prompt.end(commits=True)
 
     reader.read_all()
@@ -299,7 +299,7 @@ def test_readers_miss_nothing_while_writers_wait_for_one_another(app: APIFlask, 
                     rows = session.execute(locked.with_for_update()).all()
                     move_each(
                         [
-                            Move(row.id, row.id, row.status, LIFE[LIFE.index(row.status) + 1], {})
+                            Move(row.id, row.id, None, row.status, LIFE[LIFE.index(row.status) + 1], {})
                             for row in rows
                             if row.status != LIFE[-1]
                         ]

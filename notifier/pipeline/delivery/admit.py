@@ -96,7 +96,8 @@ def _hold(waiting: Sequence[tuple[Task, Sequence[_Refusal]]]) -> list[Outcome]:
             "detail": {**delivery.detail, "because": task.notification.routing},
         }
         still = {"tries": delivery.tries}  # or it is somebody else's now
-        held.append(Move(delivery.id, task.notification.id, lifecycle.SENDING, lifecycle.WAITING, columns, still))
+        about = (delivery.id, task.notification.id, delivery.broadcast_id)
+        held.append(Move(*about, lifecycle.SENDING, lifecycle.WAITING, columns, still))
     with transaction():
         move_each(held)
         started = follow([task.notification for task, _ in waiting])

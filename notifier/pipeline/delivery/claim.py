@@ -148,7 +148,8 @@ def _drop(dropped: Sequence[tuple[Claimed, _Verdict]]) -> None:
             "expires_at": verdict.expires_at or delivery.expires_at,
             "tries": delivery.tries - 1,
         }
-        moved.append(Move(delivery.id, delivery.notification_id, lifecycle.SENDING, verdict.status, columns))
+        about = (delivery.id, delivery.notification_id, delivery.broadcast_id)
+        moved.append(Move(*about, lifecycle.SENDING, verdict.status, columns))
     move_each(moved)
 
 

@@ -123,7 +123,10 @@ def _move(rows: Mapping[UUID, "sa.Row[Any]"], folded: Mapping[UUID, Folded]) -> 
     columns = sorted({name for changed in changes.values() for name in changed})
     routes = [
         [
-            Move(key, rows[key].notification_id, old, new, {n: changed.get(n, getattr(rows[key], n)) for n in columns})
+            Move(
+                *(key, rows[key].notification_id, rows[key].broadcast_id, old, new),
+                {n: changed.get(n, getattr(rows[key], n)) for n in columns},
+            )
             for old, new in pairwise(folded[key].route)
         ]
         for key, changed in changes.items()

@@ -79,7 +79,8 @@ class Finished:
             "sent_at": self.at if self.has_gone_out else None,
             "delivered_at": self.at if self.status == lifecycle.DELIVERED else None,
         }
-        return Move(delivery.id, delivery.notification_id, lifecycle.SENDING, self.status, columns)
+        about = (delivery.id, delivery.notification_id, delivery.broadcast_id)
+        return Move(*about, lifecycle.SENDING, self.status, columns)
 
     def happened(self) -> Iterator[tallies.Happened]:
         """The events that the counters get: none for a test key, nor before the delivery has ended."""

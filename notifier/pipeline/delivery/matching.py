@@ -32,7 +32,8 @@ DELIVERY: tuple[sa.ColumnElement[Any], ...] = (
     *(
         _deliveries.c[name]
         for name in (
-            *("id", "notification_id", "channel", "priority", "status", "reason", "address_id", "address_masked"),
+            *("id", "notification_id", "broadcast_id", "channel", "priority", "status", "reason"),
+            *("address_id", "address_masked"),
             *("provider", "provider_message_id", "tries", "outcome", "code", "failed_at", "failed_type", "wake_at"),
             *("held_for", "sent_at", "delivered_at", "opened_at", "clicked_at"),
         )

@@ -27,6 +27,7 @@ class DeliveryDraft:
 
     id: UUID
     notification_id: UUID
+    broadcast_id: UUID | None
     channel: str
     priority: str
     address_id: UUID | None
@@ -59,8 +60,9 @@ class DeliveryDraft:
 
 
 _COLUMNS = (
-    *("id", "notification_id", "channel", "priority", "address_id", "address_masked", "status", "reason", "step"),
-    *("detail", "provider", "due_at", "wake_at", "expires_at", "delivered_at", "sent_at", "created_at"),
+    *("id", "notification_id", "broadcast_id", "channel", "priority", "address_id", "address_masked", "status"),
+    *("reason", "step", "detail", "provider", "due_at", "wake_at", "expires_at"),
+    *("delivered_at", "sent_at", "created_at"),
 )
 _VALUES = operator.attrgetter(*_COLUMNS)
 
@@ -88,6 +90,7 @@ def drafts_of(decided: Decided, now: datetime) -> list[DeliveryDraft]:
             DeliveryDraft(
                 id=new_id(),
                 notification_id=decided.notification_id,
+                broadcast_id=target.broadcast_id,
                 channel=decision.channel,
                 priority=target.order.priority,
                 address_id=decision.address.id if decision.address else None,

@@ -172,6 +172,12 @@ class Target:
     is_flooded: bool = False
     given: Given | None = None
     moved: frozenset[str] = frozenset()
+    is_of_broadcast: bool = False
+
+    @property
+    def broadcast_id(self) -> UUID | None:
+        """A broadcast has the id of its submission."""
+        return self.submission_id if self.is_of_broadcast else None
 
 
 def routing_of(submission: Submission, type_: EventType) -> str:

@@ -166,13 +166,13 @@ def drop_older(places: Iterable[Place]) -> None:
     newer = {place.previous: place.newest for place in places if place.previous is not None}
     if not newer:
         return
-    columns = [_deliveries.c[name] for name in ("id", "notification_id", "status", "reason", "detail")]
+    columns = [_deliveries.c[name] for name in ("id", "notification_id", "broadcast_id", "status", "reason", "detail")]
     unsent = _deliveries.c.notification_id.in_(newer) & _deliveries.c.status.in_((lifecycle.WAITING, lifecycle.QUEUED))
     moved = []
     for row in db.session.execute(sa.select(*columns).where(unsent).with_for_update(skip_locked=True)):
         detail = {**row.detail, **told(newer[row.notification_id]), WAITED_AS: row.reason}
         changed = {"reason": SUPERSEDED, "wake_at": None, "detail": detail}
-        moved.append(Move(row.id, row.notification_id, row.status, lifecycle.SKIPPED, changed))
+        moved.append(Move(row.id, row.notification_id, row.broadcast_id, row.status, lifecycle.SKIPPED, changed))
     move_each(moved)
 
 
@@ -187,7 +187,7 @@ def bring_back(notification: Any) -> UUID | None:
         return None
     mine = [column == part for column, part in zip(_KEY, place.key, strict=True)]
     db.session.execute(sa.update(_heads).where(*mine).values(notification_id=place.previous, previous_id=None))
-    columns = (_deliveries.c.id, _deliveries.c.detail, _deliveries.c.due_at)
+    columns = [_deliveries.c[name] for name in ("id", "broadcast_id", "detail", "due_at")]
     skipped = sa.and_(_deliveries.c.status == lifecycle.SKIPPED, _deliveries.c.reason == SUPERSEDED)
     older = sa.select(*columns).where(_deliveries.c.notification_id == place.previous, skipped)
     now, moved = clock_now(), []
@@ -201,7 +201,7 @@ def bring_back(notification: Any) -> UUID | None:
             changed |= {"reason": FALLBACK, "wake_at": row.due_at}
         elif waited_as in _KEPT_REASONS:
             changed["reason"] = waited_as
-        moved.append(Move(row.id, place.previous, lifecycle.SKIPPED, lifecycle.WAITING, changed))
+        moved.append(Move(row.id, place.previous, row.broadcast_id, lifecycle.SKIPPED, lifecycle.WAITING, changed))
     move_each(moved)
     return place.previous
 

@@ -53,7 +53,7 @@ _DELIVERY = [
     _deliveries.c[name]
     for name in (
         *("id", "notification_id", "channel", "priority", "step", "status", "reason", "detail", "outcome", "failures"),
-        *("due_at", "expires_at"),
+        *("due_at", "expires_at", "broadcast_id"),
     )
 ]
 # Opened in the inbox, or by a person elsewhere: a mail client that opens by itself moves the status, but reads nothing
@@ -101,10 +101,12 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
         if row.id in move.drop:
             kept = {name: getattr(row, name) for name in ("detail", "due_at", "expires_at")}
             dropped = {"reason": move.reason, "wake_at": None, **kept}
-            moved[row.id] = Move(row.id, row.notification_id, lifecycle.WAITING, lifecycle.SKIPPED, dropped)
+            moved[row.id] = Move(
+                row.id, row.notification_id, row.broadcast_id, lifecycle.WAITING, lifecycle.SKIPPED, dropped
+            )
         elif row.id in move.turns:
             status, columns = begun(row, facts.get(row.notification_id), move.turns[row.id], now)
-            moved[row.id] = Move(row.id, row.notification_id, lifecycle.WAITING, status, columns)
+            moved[row.id] = Move(row.id, row.notification_id, row.broadcast_id, lifecycle.WAITING, status, columns)
     ours = _hold([key for key, one in moved.items() if one.new == lifecycle.SKIPPED])
     moved = {key: one for key, one in moved.items() if one.new != lifecycle.SKIPPED or key in ours}
     move_each(list(moved.values()))

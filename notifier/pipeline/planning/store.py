@@ -19,7 +19,7 @@ from notifier.core.facts import Facts
 from notifier.core.routing import ALL, PATIENCE, next_move
 from notifier.ground import shapes
 from notifier.ground.extensions import db
-from notifier.ledgers import caps, digests, events, tallies
+from notifier.ledgers import broadcast_counts, caps, digests, events, tallies
 from notifier.ledgers.digests import Entry
 from notifier.models import Delivery, Notification
 from notifier.pipeline.planning import pacing, replacing
@@ -103,6 +103,7 @@ def store(
         db.session.execute(sa.insert(_notifications), notifications)
         db.session.execute(sa.insert(_deliveries), [draft.row() for draft in drafts])
         events.tell_statuses((draft.id, draft.status) for draft in drafts)
+        broadcast_counts.made(drafts)
     # No words, or not needed
     caps.recount(draft.notification_id for draft in routed if draft.status in lifecycle.LEFT_OUT)
     digests.gather(gathered)

@@ -200,7 +200,8 @@ def _show(deliveries: Sequence[Delivery], words: _Words, now: datetime) -> Store
 
 def _move(delivery: Delivery, fate: Fate) -> Move:
     status, columns = fate
-    return Move(delivery.id, delivery.notification_id, delivery.status, status, columns)
+    about = (delivery.id, delivery.notification_id, delivery.broadcast_id)
+    return Move(*about, delivery.status, status, columns)
 
 
 def _showing(

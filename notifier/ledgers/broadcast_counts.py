@@ -1,0 +1,90 @@
+"""Counts the deliveries of broadcasts by channel and status, and the skipped ones by reason: nothing has to be scanned.
+
+Told by `ledgers.moves` and `planning.store` in the transaction that makes or moves the deliveries, so the counts are
+right whenever it is committed, and never when it is not. Rows are only added; the scheduler adds them up.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.core import lifecycle
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.models import BroadcastTally
+
+_PLACES_AT_ONCE = 200
+
+Place = tuple[UUID, str, str, str]  # broadcast, channel, status, reason
+
+_table: sa.Table = BroadcastTally.__table__
+_place = (_table.c.broadcast_id, _table.c.channel, _table.c.status, _table.c.reason)
+
+
+def place_of(broadcast_id: UUID, channel: str, status: str, reason: str | None) -> Place:
+    return broadcast_id, channel, status, (reason or "") if status == lifecycle.SKIPPED else ""
+
+
+def made(deliveries: Iterable[Any]) -> None:
+    """These have just been stored. One statement, none where none of them is a broadcast's."""
+    _add(Counter(_where_it_is(one) for one in deliveries if one.broadcast_id is not None))
+
+
+def moved(moves: Iterable[tuple[Place, Place]]) -> None:
+    """From where each was to where it is now. One statement, none without any."""
+    changes: Counter[Place] = Counter()
+    for old, new in moves:
+        changes[old] -= 1
+        changes[new] += 1
+    _add(changes)
+
+
+def _where_it_is(delivery: Any) -> Place:
+    return place_of(delivery.broadcast_id, delivery.channel, delivery.status, delivery.reason)
+
+
+def _add(changes: Mapping[Place, int]) -> None:
+    rows = list(_rows(changes))
+    if rows:
+        db.session.execute(sa.insert(_table), rows)
+
+
+def _rows(changes: Mapping[Place, int]) -> Iterator[dict[str, Any]]:
+    for (broadcast_id, channel, status, reason), count in sorted(changes.items()):
+        if count:
+            key = {"broadcast_id": broadcast_id, "channel": channel}
+            yield {**key, "status": status, "reason": reason, "count": count}
+
+
+def sums() -> "sa.Select[Any]":
+    """How many deliveries are at each place; to be narrowed to broadcasts, and joined. With `counted`, the sum."""
+    return sa.select(*_place, sa.func.sum(_table.c["count"]).label("counted")).group_by(*_place)
+
+
+def of(broadcast_ids: Iterable[UUID]) -> dict[UUID, Counter[str]]:
+    """How many deliveries of each are in each status."""
+    wanted = list(broadcast_ids)
+    found: dict[UUID, Counter[str]] = {key: Counter() for key in wanted}
+    for row in db.session.execute(sums().where(_table.c.broadcast_id.in_(wanted))) if wanted else ():
+        found[row.broadcast_id][row.status] += row.counted
+    return found
+
+
+def add_up() -> int:
+    """Makes one row of several of a place. Each is added up once, by any scheduler. → how many were."""
+    several = sa.select(*_place).group_by(*_place).having(sa.func.count() > 1).limit(_PLACES_AT_ONCE)
+    places = [tuple(row) for row in db.session.execute(several)]
+    db.session.close()
+    if not places:
+        return 0
+    with transaction() as session:
+        chosen = sa.delete(_table).where(sa.tuple_(*_place).in_(places))
+        gone = session.execute(chosen.returning(*_place, _table.c["count"])).all()
+        changes: Counter[Place] = Counter()
+        for broadcast_id, channel, status, reason, count in gone:
+            changes[broadcast_id, channel, status, reason] += count
+        _add(changes)
+    return len(gone)
