@@ -267,9 +267,12 @@ def taken_by_name(name: str, forbidden: set[str]) -> list[str]:
     ]
 
 
-# Columns of the same name that are no delivery's: of a submission, an upload, a template version, an answer of our own.
+# Columns of the same name that are no delivery's: of a submission, a broadcast, an upload, a template version …
 HAS_A_STATUS_OF_ITS_OWN = {
     "notifier.pipeline.intake.expand",
+    "notifier.pipeline.intake.broadcasts",
+    "notifier.pipeline.upkeep.broadcasts",
+    "notifier.operations.broadcast_retries",
     "notifier.catalogue.templates",
     "notifier.programs.guard",
     "notifier.people.uploads",

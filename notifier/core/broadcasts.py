@@ -1,7 +1,10 @@
 """The rules of broadcasts: their states, when each person's turn is, and when one has failed too often to go on."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
+
+from notifier.core.lifecycle import BOUNCED, DEAD, SUCCEEDED
 
 SCHEDULED, RUNNING, PAUSED, CANCELLED, FINISHED = "scheduled", "running", "paused", "cancelled", "finished"
 STATUSES = (SCHEDULED, RUNNING, PAUSED, CANCELLED, FINISHED)
@@ -11,7 +14,7 @@ MOST_PER_SECOND = 100_000
 AHEAD = timedelta(hours=1)  # of the first zone's turn: so long the expansion may take until then
 BURST = timedelta(seconds=2)  # of what the pace allows, made at once where its turn came late
 
-_FIRST_ZONE = timezone(timedelta(hours=14))  # the Line Islands: the first to see a day
+_FIRST_ZONE, _LAST_ZONE = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
 
 
 def time_in(zone: ZoneInfo, local_time: datetime) -> datetime:
@@ -28,11 +31,22 @@ def starts_at(now: datetime, send_at: datetime | None, local_time: datetime | No
     return max(now, send_at or now)
 
 
+def last_turn(local_time: datetime) -> datetime:
+    """When it is that time in the last zone."""
+    return local_time.replace(tzinfo=_LAST_ZONE).astimezone(UTC)
+
+
 def next_turn(turn_at: datetime | None, now: datetime, made: int, per_second: int | None) -> datetime | None:
     """When the next chunk may be made, after `made` people in the turn that came at `turn_at`. None: at once."""
     if per_second is None:
         return None
     return max(turn_at or now, now - BURST) + timedelta(seconds=made / per_second)
+
+
+def ended(counts: Mapping[str, int]) -> tuple[int, int]:
+    """Of counts by status: the sends that have ended, and those of them that failed."""
+    failed = sum(counts.get(status, 0) for status in (*DEAD, BOUNCED))
+    return failed + sum(counts.get(status, 0) for status in SUCCEEDED), failed
 
 
 def has_failed_too_often(sends: int, failures: int, share: float | None) -> bool:

@@ -28,7 +28,10 @@ SEEN, READ, ARCHIVED = "inbox.seen", "inbox.read", "inbox.archived"
 UNSUBSCRIBED = "user.unsubscribed"
 ADDRESS_DISABLED = "address.disabled"
 
-KINDS = (*OF_STATUS.values(), COMPLAINED, SEEN, READ, ARCHIVED, UNSUBSCRIBED, ADDRESS_DISABLED)
+BROADCAST_FINISHED, BROADCAST_PAUSED = "broadcast.finished", "broadcast.paused"
+OF_BROADCASTS = (BROADCAST_FINISHED, BROADCAST_PAUSED)
+
+KINDS = (*OF_STATUS.values(), COMPLAINED, SEEN, READ, ARCHIVED, UNSUBSCRIBED, ADDRESS_DISABLED, *OF_BROADCASTS)
 
 
 def named(pattern: str) -> tuple[str, ...]:

@@ -14,14 +14,15 @@ import sqlalchemy as sa
 from notifier.core import lifecycle
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.models import BroadcastTally
+from notifier.models import BroadcastTally, Delivery
 
 _PLACES_AT_ONCE = 200
 
 Place = tuple[UUID, str, str, str]  # broadcast, channel, status, reason
 
 _table: sa.Table = BroadcastTally.__table__
-_place = (_table.c.broadcast_id, _table.c.channel, _table.c.status, _table.c.reason)
+BROADCAST = _table.c.broadcast_id
+_place = (BROADCAST, _table.c.channel, _table.c.status, _table.c.reason)
 
 
 def place_of(broadcast_id: UUID, channel: str, status: str, reason: str | None) -> Place:
@@ -40,6 +41,20 @@ def moved(moves: Iterable[tuple[Place, Place]]) -> None:
         changes[old] -= 1
         changes[new] += 1
     _add(changes)
+
+
+def explained(reasons: Mapping[UUID, str]) -> None:
+    """Skipped deliveries of broadcasts are about to be given these reasons: before it is done, inside the caller's
+    transaction. Two statements, none without any.
+    """
+    if not reasons:
+        return
+    columns = (Delivery.id, Delivery.broadcast_id, Delivery.channel, Delivery.status, Delivery.reason)
+    counted = sa.select(*columns).where(Delivery.id.in_(reasons), Delivery.broadcast_id.is_not(None))
+    moved(
+        (_where_it_is(row), place_of(row.broadcast_id, row.channel, row.status, reasons[row.id]))
+        for row in db.session.execute(counted).all()
+    )
 
 
 def _where_it_is(delivery: Any) -> Place:
@@ -68,23 +83,34 @@ def of(broadcast_ids: Iterable[UUID]) -> dict[UUID, Counter[str]]:
     """How many deliveries of each are in each status."""
     wanted = list(broadcast_ids)
     found: dict[UUID, Counter[str]] = {key: Counter() for key in wanted}
-    for row in db.session.execute(sums().where(_table.c.broadcast_id.in_(wanted))) if wanted else ():
+    for row in db.session.execute(sums().where(BROADCAST.in_(wanted))) if wanted else ():
         found[row.broadcast_id][row.status] += row.counted
     return found
 
 
-def add_up() -> int:
-    """Makes one row of several of a place. Each is added up once, by any scheduler. → how many were."""
-    several = sa.select(*_place).group_by(*_place).having(sa.func.count() > 1).limit(_PLACES_AT_ONCE)
-    places = [tuple(row) for row in db.session.execute(several)]
-    db.session.close()
-    if not places:
-        return 0
-    with transaction() as session:
-        chosen = sa.delete(_table).where(sa.tuple_(*_place).in_(places))
-        gone = session.execute(chosen.returning(*_place, _table.c["count"])).all()
-        changes: Counter[Place] = Counter()
-        for broadcast_id, channel, status, reason, count in gone:
-            changes[broadcast_id, channel, status, reason] += count
-        _add(changes)
-    return len(gone)
+class AddingUp:
+    """Makes one row of several of a place. Remembers the last row it has seen: mostly nothing has changed since."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+
+    def add_up(self) -> int:
+        """Each is added up once, by any scheduler. → how many were."""
+        last = db.session.scalar(sa.select(sa.func.max(_table.c.id)))
+        if last == self._last:
+            db.session.close()
+            return 0
+        several = sa.select(*_place).group_by(*_place).having(sa.func.count() > 1).limit(_PLACES_AT_ONCE)
+        places = [tuple(row) for row in db.session.execute(several)]
+        db.session.close()
+        if not places:
+            self._last = last
+            return 0
+        with transaction() as session:
+            chosen = sa.delete(_table).where(sa.tuple_(*_place).in_(places))
+            gone = session.execute(chosen.returning(*_place, _table.c["count"])).all()
+            changes: Counter[Place] = Counter()
+            for broadcast_id, channel, status, reason, count in gone:
+                changes[broadcast_id, channel, status, reason] += count
+            _add(changes)
+        return len(gone)

@@ -18,6 +18,7 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import insert
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
+from notifier.ledgers import broadcast_counts
 from notifier.models import Delivery, Digest, DigestEntry
 
 # User, key, is it a test key's, end of the window: what makes a digest one and the same
@@ -92,11 +93,10 @@ def _join(places: Sequence[_Place]) -> dict[_Place, UUID]:
     return {(row.user_id, row.key, row.is_test, row.window_at): row.id for row in rows}
 
 
-def withdraw(notification_id: UUID) -> int:
-    """Takes a cancelled notification out of the open digests. → how many of its deliveries that was; those in one that
-    is closed have gone out.
+def withdraw(mine: "sa.Select[UUID]") -> int:
+    """Takes these deliveries, which have been cancelled, out of the open digests. → how many that was; those in one
+    that is closed have gone out.
     """
-    mine = sa.select(Delivery.id).where(Delivery.notification_id == notification_id)
     entries = sa.select(DigestEntry.digest_id).where(DigestEntry.delivery_id.in_(mine))
     # Held as in `_join`: one that is being closed at this moment is waited for, and is gone then.
     held = (
@@ -114,6 +114,7 @@ def withdraw(notification_id: UUID) -> int:
         .returning(DigestEntry.delivery_id)
     )
     ids = list(db.session.scalars(left.execution_options(synchronize_session=False)))
+    broadcast_counts.explained(dict.fromkeys(ids, "cancelled"))
     cancelled = sa.update(Delivery).where(Delivery.id.in_(ids)).values(reason="cancelled", detail={})
     db.session.execute(cancelled.execution_options(synchronize_session=False))
     return len(ids)

@@ -18,7 +18,7 @@ from notifier.ground.config import current_settings
 from notifier.ground.database import afterwards, transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import event_readers
-from notifier.models import Address, Delivery, Event, EventStream, InboxItem, Notification, User
+from notifier.models import Address, Broadcast, Delivery, Event, EventStream, InboxItem, Notification, User
 from notifier.signals import news
 
 PRUNED_AT_ONCE = 1_000
@@ -161,6 +161,14 @@ def tell_unsubscribed(wishes: Collection[tuple[str | None, str, str]]) -> None:
         for user_id, category, channel in wishes
     ]
     db.session.execute(sa.insert(_events), rows)
+    afterwards(news.tell)
+
+
+def tell_broadcast(kind: str, broadcast: Broadcast, reason: str | None = None) -> None:
+    """A broadcast has finished or been paused. One statement."""
+    about = {"producer_id": broadcast.producer_id, "submission_id": broadcast.id, "is_test": broadcast.is_test}
+    said = {"type": broadcast.type, "category": broadcast.category, "reason": reason and reason[:64]}
+    db.session.execute(sa.insert(_events).values(kind=kind, at=clock_now(), **about, **said))
     afterwards(news.tell)
 
 

@@ -18,11 +18,13 @@ class Broadcast(Base):
     """One notification for a whole audience. It shares its id with its submission, which holds what is said, how many
     people it is for and how many have had their turn; each person is there once, as in every submission.
 
+    `audience`: as `core.audience` reads it; of people by name only their number, once all have had their turn.
     `cursor`: the last user id that has had its turn. `turn_at`: when the pace allows the next chunk (None: at once).
     `starts_at`: when the expansion is to begin. `ended_before` and `failed_before`: sends and failures that do not
-    count for `stop_at_failures`, since somebody has resumed it in spite of them. `retries`: deliveries that were sent
-    again as failed ones; `retrying`: those that had failed by then are being sent again, after `retried_to`.
-    `expanded_at`: everybody has had their turn. `finished_at`: nothing is to come any more, be it cancelled or not.
+    count for `stop_at_failures`, since somebody has resumed it in spite of them, or had them retried. `retries`:
+    deliveries that were sent again as failed ones; `retrying`: those that had failed by then are being sent again,
+    after `retried_to`. `expanded_at`: everybody has had their turn. `finished_at`: nothing is to come any more, be it
+    cancelled or not.
     """
 
     __tablename__ = "broadcast"

@@ -24,13 +24,13 @@ from notifier.ground.config import Settings
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.extensions import db, redis_store
 from notifier.inbox import marks
-from notifier.ledgers import events, scores, tallies
-from notifier.operations import bulk_actions
+from notifier.ledgers import broadcast_counts, events, scores, tallies
+from notifier.operations import broadcast_retries, bulk_actions
 from notifier.people import uploads
 from notifier.pipeline.delivery import kept_receipts, outages
 from notifier.pipeline.intake import schedules
 from notifier.pipeline.planning import repeats, replacing
-from notifier.pipeline.upkeep import abandoned, due, ghosts, lapsed, lost, summaries
+from notifier.pipeline.upkeep import abandoned, broadcasts, due, ghosts, lapsed, lost, summaries
 from notifier.programs.starting import wait_for_app
 from notifier.signals import liveness
 from notifier.subscriptions import due as subscriptions
@@ -88,7 +88,11 @@ def tasks(name: str) -> list[Task]:
         Task("apply_receipts", kept_receipts.apply_due, 1.0, full=kept_receipts.BATCH),
         Task("close_digests", summaries.close_due, 1.0, full=summaries.BATCH),
         Task("submit_scheduled", schedules.submit_due, 1.0),
-        Task("ring_expansions", lost.ring_expansions, 2.0),
+        Task("ring_expansions", lost.ring_expansions, 1.0),
+        Task("watch_broadcasts", broadcasts.watch, 1.0),
+        Task("cancel_broadcasts", broadcasts.cancel_rest, 0.5, full=broadcasts.BATCH),
+        Task("retry_broadcasts", broadcast_retries.work, 0.5, full=broadcast_retries.BATCH),
+        Task("add_up_broadcasts", broadcast_counts.AddingUp().add_up, 5.0),
         Task("ring_uploads", uploads.ring_waiting, 2.0),
         Task("bulk_actions", bulk_actions.work, 0.5, full=bulk_actions.BATCH),
         Task("lay_ghosts", ghosts.Ghosts().lay, 5.0),

@@ -21,6 +21,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.core.errors import Fault, Rejected
+from notifier.core.events import OF_BROADCASTS
 from notifier.core.timestamps import timestamp
 from notifier.core.worlds import MARK, shown_id
 from notifier.ground.database import look_again
@@ -247,6 +248,7 @@ def _shown(row: "sa.Row[Any]", cursor: str, keys: Mapping[UUID, str]) -> dict[st
         "data": {
             "notification": show("ntf", row.notification_id) if row.notification_id else None,
             "submission": show("sub", row.submission_id) if row.submission_id else None,
+            **({"broadcast": show("brd", row.submission_id)} if row.kind in OF_BROADCASTS else {}),
             "user": None if row.user_id is None else shown_id(row.user_id),
             "test": row.is_test,
             "notification_type": row.type,

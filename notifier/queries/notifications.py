@@ -14,7 +14,8 @@ from notifier.core.worlds import MARK, shown_id, stored_id
 from notifier.ground import shapes
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
-from notifier.models import Attempt, Delivery, Notification, Receipt, Schedule, Submission, Subscription
+from notifier.ledgers import broadcast_counts
+from notifier.models import Attempt, Broadcast, Delivery, Notification, Receipt, Schedule, Submission, Subscription
 from notifier.queries.types import internal_keys
 
 
@@ -28,7 +29,7 @@ class Sight:
     tests_only: bool = False
 
     def conditions(
-        self, table: type[Notification] | type[Submission] | type[Schedule] | type[Subscription]
+        self, table: type[Notification] | type[Submission] | type[Schedule] | type[Subscription] | type[Broadcast]
     ) -> list[sa.ColumnElement[bool]]:
         own: list[sa.ColumnElement[bool]] = [] if self.producer_id is None else [table.producer_id == self.producer_id]
         if not self.tests_only:
@@ -90,19 +91,19 @@ def page(filters: Filters, sight: Sight) -> dict[str, Any]:
 
 
 def submission(submission_id: UUID, sight: Sight) -> dict[str, Any]:
-    """A submission of any size with all its notifications, as far as it has been expanded."""
-    row = db.session.scalar(sa.select(Submission).where(Submission.id == submission_id, *sight.conditions(Submission)))
-    if row is None:
+    """A submission of any size with all its notifications, as far as it has been expanded. Those of a broadcast are
+    None: there may be a million, and `queries.broadcasts` has them.
+    """
+    found = db.session.execute(
+        sa.select(Submission, Broadcast.id.is_not(None).label("is_broadcast"))
+        .outerjoin(Broadcast, Broadcast.id == Submission.id)
+        .where(Submission.id == submission_id, *sight.conditions(Submission))
+    ).one_or_none()
+    if found is None:
         raise Rejected("not_found", "there is no such submission")
-    notifications = db.session.execute(
-        sa.select(Notification.id, Notification.user_id)
-        .where(Notification.submission_id == submission_id, *sight.conditions(Notification))
-        .order_by(Notification.id)
-    ).all()
-    deliveries = _deliveries(n.id for n in notifications)
-    summaries = [shapes.notification_summary(n.id, n.user_id, deliveries.get(n.id, [])) for n in notifications]
+    row = found.Submission
     return {
-        **shapes.submission(row.id, row.status, summaries),
+        **shapes.submission(row.id, row.status, None if found.is_broadcast else _summaries(submission_id, sight)),
         "type": row.type,
         "recipients": row.recipients,
         "expanded": row.expanded,
@@ -110,13 +111,28 @@ def submission(submission_id: UUID, sight: Sight) -> dict[str, Any]:
     }
 
 
+def _summaries(submission_id: UUID, sight: Sight) -> list[dict[str, Any]]:
+    notifications = db.session.execute(
+        sa.select(Notification.id, Notification.user_id)
+        .where(Notification.submission_id == submission_id, *sight.conditions(Notification))
+        .order_by(Notification.id)
+    ).all()
+    deliveries = _deliveries(n.id for n in notifications)
+    return [shapes.notification_summary(n.id, n.user_id, deliveries.get(n.id, [])) for n in notifications]
+
+
 def status(shown_id: str, sight: Sight) -> dict[str, Any]:
     """The seeds' GET /notify/status/{id}: of a notification or of a whole submission."""
     if shown_id.startswith("sub_"):
-        whole = submission(parse("sub", shown_id), sight)
-        deliveries = [delivery for notification in whole["notifications"] for delivery in notification["deliveries"]]
-        pending = not deliveries and whole["status"] != "expanded"
-        furthest = lifecycle.QUEUED if pending else lifecycle.furthest([d["status"] for d in deliveries])
+        key = parse("sub", shown_id)
+        whole = submission(key, sight)
+        if whole["notifications"] is None:
+            deliveries, statuses = [], [status for status, count in broadcast_counts.of([key])[key].items() if count]
+        else:
+            deliveries = [delivery for one in whole["notifications"] for delivery in one["deliveries"]]
+            statuses = [delivery["status"] for delivery in deliveries]
+        pending = not statuses and whole["status"] != "expanded"
+        furthest = lifecycle.QUEUED if pending else lifecycle.furthest(statuses)
     else:
         deliveries = one(parse("ntf", shown_id), sight)["deliveries"]
         furthest = lifecycle.furthest([d["status"] for d in deliveries])

@@ -34,6 +34,7 @@ class EventDataOut(Answer):
 
     notification: str | None
     submission: str | None
+    broadcast: str | None = Field(default=None, description="Of `broadcast.finished` and `broadcast.paused` alone.")
     user: str | None
     test: bool
     notification_type: str | None

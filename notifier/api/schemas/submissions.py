@@ -208,7 +208,7 @@ class SubmissionOut(Answer):
     id: str
     status: str
     notifications: list[NotificationSummary] | None = Field(
-        description="Null while more than 100 recipients are expanded in the background."
+        description="Null while more than 100 recipients are expanded in the background, and for a broadcast."
     )
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from notifier.core import lifecycle
+from notifier.core import broadcasts, lifecycle
 from notifier.core.decisions import Wait
 from notifier.core.questions import outlived
 from notifier.core.routing import FALLBACK, PAUSED
@@ -29,6 +29,7 @@ from notifier.pipeline.delivery.prepare import Claimed, load, persons_of, tasks_
 from notifier.pipeline.delivery.task import Outcome, Task
 from notifier.pipeline.delivery.tracking import put_links
 from notifier.pipeline.planning import last_look, replacing
+from notifier.pipeline.planning.halted import halted
 from notifier.pipeline.planning.last_look import Behind, Drop
 from notifier.pipeline.planning.routing import follow, read_already, rivals
 from notifier.providers import pausing
@@ -83,9 +84,11 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
         drops = last_look.overtaken(read_already(notifications), replacing.places_of(notifications))
         rival = rivals(rows, notifications)
         paused = pausing.paused_of({claimed.delivery.channel for claimed in loaded})
+        stopped = halted(row.broadcast_id for row in rows)
         for claimed in loaded:
             drop = drops.get(claimed.notification.id)
-            verdict = _verdict(claimed, now, paused, rival.get(claimed.delivery.id), drop)
+            verdict = _halt(claimed, now, stopped)
+            verdict = verdict or _verdict(claimed, now, paused, rival.get(claimed.delivery.id), drop)
             if verdict is None:
                 kept.append(claimed)
             else:
@@ -151,6 +154,18 @@ def _drop(dropped: Sequence[tuple[Claimed, _Verdict]]) -> None:
         about = (delivery.id, delivery.notification_id, delivery.broadcast_id)
         moved.append(Move(*about, lifecycle.SENDING, verdict.status, columns))
     move_each(moved)
+
+
+def _halt(claimed: Claimed, now: datetime, stopped: Mapping[UUID | None, str]) -> _Verdict | None:
+    """Its broadcast is paused, or has been cancelled."""
+    delivery = claimed.delivery
+    match stopped.get(delivery.broadcast_id):
+        case broadcasts.PAUSED:
+            times = delivery.due_at or now, outages.look_again_at(delivery.expires_at, now)
+            return _Verdict(lifecycle.WAITING, PAUSED, {}, *times, held_for=outages.of_broadcast(delivery.broadcast_id))
+        case broadcasts.CANCELLED:
+            return _Verdict(lifecycle.SKIPPED, "cancelled")
+    return None
 
 
 def _verdict(

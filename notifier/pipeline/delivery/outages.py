@@ -1,9 +1,9 @@
 """Deliveries in an outage stay in the database, and are released a part at a time when it is over.
 
 `delivery.admit`, `delivery.claim` and `upkeep.due` hold deliveries that no account of their channel can take, or whose
-channel is paused; the scheduler calls `Outages.let_out`. `held_for` names what a delivery waits for. It is not rung,
-however long that takes: an outage costs one look per scope, and one delivery per probe. The breakers are asked every
-time, so nothing is lost if Redis loses its data, or a scheduler dies half-way.
+channel or broadcast is paused; the scheduler calls `Outages.let_out`. `held_for` names what a delivery waits for. It is
+not rung, however long that takes: an outage costs one look per scope, and one delivery per probe. The breakers are
+asked every time, so nothing is lost if Redis loses its data, or a scheduler dies half-way.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,11 +18,13 @@ import structlog
 from notifier.channels import serving
 from notifier.channels.contract import RECEIVER_MARK
 from notifier.core import lifecycle
+from notifier.core.broadcasts import PAUSED
 from notifier.core.submission import PRIORITIES
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Delivery
+from notifier.pipeline.planning.halted import halted
 from notifier.providers import accounts as providers
 from notifier.providers import health
 from notifier.providers.pausing import paused
@@ -30,7 +32,7 @@ from notifier.providers.pausing import paused
 # Then a held delivery is asked about again by itself, whatever has become of its scope
 LONGEST_HOLD = timedelta(hours=1)
 _BETWEEN = " "  # the scopes that one waits for; no scope holds it
-_CHANNEL = "channel="  # no account is called so
+_CHANNEL, _BROADCAST = "channel=", "broadcast="  # no account is called so
 _PAGE, _MOST_PAGES = 50, 20  # of what anything is held for: so much at once, and in one call
 
 BATCH = 1_000  # let out in one transaction
@@ -51,6 +53,11 @@ def of_scopes(scopes: Collection[str]) -> str:
 def of_channel(channel: str) -> str:
     """The same for a channel that is paused."""
     return _CHANNEL + channel
+
+
+def of_broadcast(broadcast_id: UUID) -> str:
+    """The same for a broadcast that is paused."""
+    return _BROADCAST + broadcast_id.hex
 
 
 def look_again_at(expires_at: datetime | None, now: datetime) -> datetime:
@@ -117,7 +124,7 @@ def _held_for(after: str) -> list[str]:
 
 def _may_go_on(held: Collection[str]) -> dict[str, int]:
     """How many of each; those of which none may go on are left out."""
-    wanted = {key: key.split(_BETWEEN) for key in held if not key.startswith(_CHANNEL)}
+    wanted = {key: key.split(_BETWEEN) for key in held if not key.startswith((_CHANNEL, _BROADCAST))}
     paces = {adapter.name: adapter.per_second for _, adapter in serving.registry().accounts()}
     left = health.let_out({scope: _pace(scope, paces) for scopes in wanted.values() for scope in scopes})
     counts = {}
@@ -127,6 +134,9 @@ def _may_go_on(held: Collection[str]) -> dict[str, int]:
     channels_held = {key: key.removeprefix(_CHANNEL) for key in held if key.startswith(_CHANNEL)}
     stopped = paused() if channels_held else set()
     counts |= {key: BATCH for key, channel in channels_held.items() if channel not in stopped}
+    broadcasts_held = {key: UUID(key.removeprefix(_BROADCAST)) for key in held if key.startswith(_BROADCAST)}
+    status = halted(broadcasts_held.values())
+    counts |= {key: BATCH for key, broadcast_id in broadcasts_held.items() if status.get(broadcast_id) != PAUSED}
     db.session.close()
     return {key: min(count, BATCH) for key, count in counts.items() if count}
 

@@ -32,7 +32,7 @@ def cancel(notification_id: UUID) -> int:
     with transaction():
         of_it = Delivery.notification_id == notification_id
         cancelled = moves.move(of_it, lifecycle.CANCELLED, reason="cancelled", wake_at=None)
-        count = len(cancelled) + digests.withdraw(notification_id)
+        count = len(cancelled) + digests.withdraw(sa.select(Delivery.id).where(of_it))
         if not count:
             raise Rejected("nothing_to_cancel", "there is nothing left to cancel in this notification")
         started = _bring_back_older(notification_id)

@@ -1,16 +1,20 @@
 """Expands a submission with more recipients than fit a request, in the same way as `accept` does the small ones.
 
-Run by workers (`notifier.jobs.expand`), CHUNK recipients at a time. In-app items are rendered first; then one
-transaction, with the submission's row locked, stores the chunk and takes its recipients off the list. Run twice, or
-killed half-way, it stores each notification once, and continues where it stopped. As many deliveries are queued as
-their queues have room for; the others wait in the database, as in a large release (`planning.pacing`).
+Run by workers (`notifier.jobs.expand`), CHUNK recipients at a time. Those of a broadcast are found in its audience,
+page after page; any other submission brings a list. In-app items are rendered first; then one transaction, with the
+submission's row locked, stores the chunk and takes its recipients off the list. Run twice, or killed half-way, it
+stores each notification once, and continues where it stopped. As many deliveries are queued as their queues have room
+for; the others wait in the database, as in a large release (`planning.pacing`).
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
 import structlog
 
 from notifier.catalogue.known import load_types
@@ -18,9 +22,12 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import retried, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
+from notifier.ledgers.flood import over_limit
 from notifier.models import Submission
 from notifier.people.person import Given, as_given, load_people, reader_as_given, recall_readers
+from notifier.pipeline.intake import broadcasts
 from notifier.pipeline.intake.accept import EXPAND_GRACE
+from notifier.pipeline.intake.broadcasts import Turn
 from notifier.pipeline.planning import pacing
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
 from notifier.pipeline.planning.orders import Order, Target
@@ -29,6 +36,8 @@ from notifier.words.compose import Wanted
 
 # Recipients in one transaction. SQLite has one writer at a time, and larger chunks would keep the others waiting.
 CHUNK = 250
+_TURN_S = 60.0  # of one submission, in a worker that has others to expand; a job may take three minutes
+_LONGEST_PACE = timedelta(seconds=2)  # between two turns of a broadcast
 
 log = structlog.get_logger()
 
@@ -36,7 +45,7 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """The recipients of a submission whose turn it is, after `done` others, with the words of what is shown to them at
-    once. `body`: the submission's, as it was when the words were made.
+    once. `body`: the submission's, as it was when the words were made. `turn`: a broadcast's.
     """
 
     submission_id: UUID
@@ -45,18 +54,33 @@ class Chunk:
     body: dict[str, Any]
     order: Order
     words: Beforehand
+    turn: Turn | None = None
+    flooded: Collection[str] = ()
 
 
 def expand(submission_id: UUID) -> int:
-    """Returns the number of notifications stored by this call: 0 when it was done already, or is being done."""
-    made = 0
+    """Returns the number of notifications stored by this call: 0 when it was done already, or is being done. After a
+    while the others have their turn, and the scheduler rings for the rest.
+    """
+    made, begun = 0, time.monotonic()
     while (chunk := next_chunk(submission_id)) is not None:
         stored = store_chunk(chunk)
         if stored is None:  # another worker has done this one, and goes on
             break
         announce(stored)
         made += len(stored.summaries)
+        if time.monotonic() - begun > _TURN_S:
+            _leave(submission_id)
+            break
     return made
+
+
+def _leave(submission_id: UUID) -> None:
+    """To be rung again at once, unless it is to wait: for its pace, or for somebody to resume it."""
+    now = clock_now()
+    with transaction() as session:
+        at_work = sa.update(Submission).where(Submission.id == submission_id, Submission.wake_at > now + _LONGEST_PACE)
+        session.execute(at_work.values(wake_at=now).execution_options(synchronize_session=False))
 
 
 def next_chunk(submission_id: UUID) -> Chunk | None:
@@ -65,16 +89,28 @@ def next_chunk(submission_id: UUID) -> Chunk | None:
     if row is None or row.status != "expanding":
         db.session.close()
         return None
-    body, order, words = row.body, _order(row), Beforehand()
-    given: dict[str, Given] = body.get("given", {})
-    chunk = Chunk(row.id, row.expanded, body["recipients"][:CHUNK], body, order, words)
-    if SHOWN_BY_US in (order.requested or order.type.channels) and order.send_at is None and not row.is_test:
+    body, order = row.body, _order(row)
+    if "is_broadcast" not in body:
+        given: dict[str, Given] = body.get("given", {})
+        recipients, turn, flooded = body["recipients"][:CHUNK], None, body["flooded"]
+    else:
+        given, turn = {}, broadcasts.next_turn(row.id, CHUNK)
+        if turn is None:
+            return None
+        recipients = turn.user_ids
+        flooded = [user_id for user_id, _ in over_limit([(user_id, order.type.key) for user_id in recipients])]
+    chunk = Chunk(row.id, row.expanded, recipients, body, order, Beforehand(), turn, flooded)
+    if SHOWN_BY_US in (order.requested or order.type.channels) and _is_at_once(chunk) and not row.is_test:
         readers = recall_readers(chunk.recipients).items()
-        words.make(
+        chunk.words.make(
             Wanted(SHOWN_BY_US, order.type, order.template_id, reader_as_given(reader, given.get(user_id)), order.data)
             for user_id, reader in readers
         )
     return chunk
+
+
+def _is_at_once(chunk: Chunk) -> bool:
+    return chunk.order.send_at is None and (chunk.turn is None or chunk.turn.local_time is None)
 
 
 @retried
@@ -87,16 +123,15 @@ def store_chunk(chunk: Chunk) -> Stored | None:
     room = pacing.room()
     with transaction() as session:
         row = session.get(Submission, chunk.submission_id, with_for_update=True, populate_existing=True)
-        if row is None or row.status != "expanding" or row.expanded != chunk.done:
+        if row is None or row.status != "expanding":
             return None
         now = clock_now()
-        stored = store(_targets(row, chunk), now, chunk.words, room)
-        row.expanded += len(chunk.recipients)
-        left = row.body["recipients"][len(chunk.recipients) :]
-        # Finished recipients are taken off the list, so that a worker of a release without chunks can continue, too.
-        row.body, row.wake_at = {**row.body, "recipients": left}, now + EXPAND_GRACE
-        if not left:
-            row.status, row.body, row.wake_at = "expanded", None, None
+        if chunk.turn is None:
+            stored = _store_listed(row, chunk, now, room)
+        else:
+            stored = _store_turn(row, chunk, chunk.turn, now, room)
+        if stored is None:
+            return None
         fields = {"expanded": row.expanded, "recipients": row.recipients, "request_id": row.request_id}
     log.info(
         "submission.expanded",
@@ -107,12 +142,44 @@ def store_chunk(chunk: Chunk) -> Stored | None:
     return stored
 
 
+def _store_listed(row: Submission, chunk: Chunk, now: datetime, room: Mapping[pacing.Lane, int]) -> Stored | None:
+    if row.expanded != chunk.done:
+        return None
+    stored = store(_targets(row, chunk), now, chunk.words, room)
+    row.expanded += len(chunk.recipients)
+    left = row.body["recipients"][len(chunk.recipients) :]
+    # Finished recipients are taken off the list, so that a worker of a release without chunks can continue, too.
+    row.body, row.wake_at = {**row.body, "recipients": left}, now + EXPAND_GRACE
+    if not left:
+        _end(row)
+    return stored
+
+
+def _store_turn(
+    row: Submission, chunk: Chunk, turn: Turn, now: datetime, room: Mapping[pacing.Lane, int]
+) -> Stored | None:
+    broadcast = broadcasts.hold(row, turn)
+    if broadcast is None:
+        return None
+    targets = _targets(row, chunk)
+    stored = store(targets, now, chunk.words, room) if targets else Stored()
+    broadcasts.note(row, broadcast, turn, len(targets), now)
+    row.wake_at = broadcast.turn_at or now + EXPAND_GRACE
+    if turn.is_last:
+        _end(row)
+    return stored
+
+
+def _end(row: Submission) -> None:
+    row.status, row.body, row.wake_at = "expanded", None, None
+
+
 def _targets(row: Submission, chunk: Chunk) -> list[Target]:
     """Targets for the recipients who still exist: some may have been erased since the submission was accepted."""
     body = chunk.body
     given: dict[str, Given] = body.get("given", {})
     moved: dict[str, list[str]] = body.get("moved", {})
-    flooded = set(body["flooded"])
+    flooded, turn = set(chunk.flooded), chunk.turn
     persons = load_people(chunk.recipients)
     here = [user_id for user_id in chunk.recipients if user_id in persons]
     as_they_are = as_given([(persons[user_id], given.get(user_id)) for user_id in here])
@@ -121,11 +188,12 @@ def _targets(row: Submission, chunk: Chunk) -> list[Target]:
             row.id,
             row.producer_id,
             row.is_test,
-            chunk.order,
+            chunk.order if turn is None else broadcasts.order_of(chunk.order, person.zone, body["expires_in"], turn),
             person,
             user_id in flooded,
             given.get(user_id),
             frozenset(moved.get(user_id, ())),
+            is_of_broadcast=turn is not None,
         )
         for user_id, person in zip(here, as_they_are, strict=True)
     ]

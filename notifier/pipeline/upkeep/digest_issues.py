@@ -30,6 +30,7 @@ _ENTRY: tuple[Any, ...] = (
         _delivery.channel,
         _delivery.detail,
         _delivery.expires_at,
+        _delivery.broadcast_id,
     ),
     *(
         _notification.id,

@@ -15,7 +15,7 @@ import structlog
 
 from notifier import channels
 from notifier.catalogue.known import load_types
-from notifier.core import lifecycle
+from notifier.core import broadcasts, lifecycle
 from notifier.core.decisions import Wait
 from notifier.core.message import Content
 from notifier.core.routing import FALLBACK, PAUSED
@@ -32,6 +32,7 @@ from notifier.people.person import Person, as_given, load_people, reader_as_give
 from notifier.pipeline.delivery import outages
 from notifier.pipeline.planning import last_look, pacing, replacing
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
+from notifier.pipeline.planning.halted import halted
 from notifier.pipeline.planning.last_look import Behind, Drop
 from notifier.pipeline.planning.replacing import Place
 from notifier.pipeline.planning.routing import follow, read_already, rivals
@@ -52,7 +53,7 @@ def ring_due() -> int:
     moved.
 
     The most pressing first, and no more of each kind than its queue has room for (`pacing`). Deliveries on a paused
-    channel are held until it is resumed.
+    channel, or of a paused broadcast, are held until it is resumed.
     """
     now = clock_now()
     free = pacing.room()
@@ -68,13 +69,16 @@ def ring_due() -> int:
         due = sorted(session.scalars(held.with_for_update(skip_locked=True)), key=lambda delivery: turn[delivery.id])
         expired, live = split(due, lambda delivery: is_expired(delivery, now))
         stopped = pausing.paused_of({delivery.channel for delivery in live})
-        held_up, live = split(live, lambda delivery: delivery.channel in stopped)
+        ended = halted(delivery.broadcast_id for delivery in live)
+        held_up, live = split(live, lambda d: d.channel in stopped or ended.get(d.broadcast_id) == broadcasts.PAUSED)
+        cancelled, live = split(live, lambda delivery: delivery.broadcast_id in ended)
         ours, queued = split(live, _is_ours(live))
         move([d.id for d in expired], lifecycle.EXPIRED, reason="expired", wake_at=None)
+        move([d.id for d in cancelled], lifecycle.CANCELLED, reason="cancelled", wake_at=None)
         move([d.id for d in queued], lifecycle.QUEUED, reason=None, wake_at=now + DOORBELL_GRACE)
         if ours:
             stored = _show(ours, words, now)
-        stored.doorbells += _wait_for_resumption(held_up, now)
+        stored.doorbells += _wait_for_resumption(held_up, stopped, now)
     stored.doorbells += doorbells(queued)
     announce(stored)
     if due:
@@ -82,20 +86,28 @@ def ring_due() -> int:
     return len(due)
 
 
-def _wait_for_resumption(deliveries: Sequence[Delivery], now: datetime) -> list[Doorbell]:
-    """Leaves them `waiting` until their channel is resumed. → doorbells of the next channels, where a routing does not
-    wait so long.
+def _wait_for_resumption(
+    deliveries: Sequence[Delivery], paused_channels: Collection[str], now: datetime
+) -> list[Doorbell]:
+    """Leaves them `waiting` until their channel, or else their broadcast, is resumed. → doorbells of the next channels,
+    where a routing does not wait so long.
     """
     if not deliveries:
         return []
     for delivery in deliveries:
-        delivery.reason, delivery.held_for = PAUSED, outages.of_channel(delivery.channel)
+        delivery.reason, delivery.held_for = PAUSED, _held_for(delivery, paused_channels)
         delivery.wake_at = outages.look_again_at(delivery.expires_at, now)
     db.session.flush()
     routed = sa.select(Notification.id, Notification.routing).where(
         Notification.id.in_({delivery.notification_id for delivery in deliveries})
     )
     return follow(db.session.execute(routed).all())
+
+
+def _held_for(delivery: Delivery, paused_channels: Collection[str]) -> str:
+    if delivery.channel in paused_channels or delivery.broadcast_id is None:
+        return outages.of_channel(delivery.channel)
+    return outages.of_broadcast(delivery.broadcast_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import retried, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
+from notifier.ledgers import broadcast_counts
 from notifier.models import Delivery, Digest, DigestEntry, Notification, Submission
 from notifier.people.person import Person
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
@@ -167,6 +168,8 @@ def _settle(batch: Batch, sent: Sequence[tuple[Issue, str]]) -> None:
     for entry in batch.entries:
         if entry.delivery_id not in early and entry.delivery_id not in told:
             told[entry.delivery_id] = (DIGESTED, {**entry.detail, "digest": by_channel[group_of(entry), entry.channel]})
+    counted = {entry.delivery_id for entry in batch.entries if entry.broadcast_id is not None}
+    broadcast_counts.explained({key: reason for key, (reason, _) in told.items() if key in counted})
     if told:
         more = sa.bindparam("more", type_=_delivery.detail.type)
         db.session.connection().execute(

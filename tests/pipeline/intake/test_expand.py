@@ -81,34 +81,12 @@ def test_what_broke_off_goes_on_where_it_stopped(large: Submission, crash_in_chu
     assert Counter(row.user_id for row in rows(InboxItem)) == Counter(CROWD)
 
 
-_KILLED_IN_ITS_SECOND_CHUNK = """
-import os, signal, sys
-from uuid import UUID
-import sqlalchemy as sa
-from notifier.app import create_app
-from notifier.ground.extensions import db
-from notifier.pipeline.intake.expand import expand
-
-begun = []
-
-def die(_connection, _cursor, statement, *_):
-    if statement.startswith("INSERT INTO delivery "):
-        begun.append(statement)
-        if len(begun) == 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-with create_app().app_context():
-    sa.event.listen(db.engine, "after_cursor_execute", die)
-    expand(UUID(sys.argv[1]))
-"""
-
-
 @pytest.mark.processes
 def test_what_a_killed_worker_left_is_rung_by_the_sweep_and_finished_by_another(
     large: Submission, environment: dict[str, str]
 ) -> None:
     killed = subprocess.run(
-        [sys.executable, "-c", _KILLED_IN_ITS_SECOND_CHUNK, str(large.id)],
+        [sys.executable, "-m", "tests.pipeline.intake.dying", str(large.id)],
         env={**os.environ, **environment},
         timeout=300,
         check=False,

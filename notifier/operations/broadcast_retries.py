@@ -1,0 +1,84 @@
+"""Sends the failed part of a broadcast again: what is failed or unknown, and nothing else.
+
+Asked for by the API and the console, done by the scheduler, some at a time and by one process at a time: a batch and
+how far it has come are one transaction. As with any retry (`operations.retry_dead`), the claim asks again whether the
+person wants it and nothing that has expired is sent; who has had it on another channel of a routing is left alone.
+"""
+
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.core import broadcasts as rules
+from notifier.core.broadcasts import FINISHED, RUNNING
+from notifier.core.errors import Rejected
+from notifier.core.lifecycle import DEAD
+from notifier.ground.clock import now as clock_now
+from notifier.ground.database import retried, transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
+from notifier.ledgers import audit, broadcast_counts
+from notifier.models import Broadcast, Delivery
+from notifier.operations import retry_dead
+from notifier.pipeline.intake.broadcasts import KIND
+from notifier.queries.dead_letters import is_dead
+
+BATCH = 500
+
+
+@retried
+def begin(broadcast_id: UUID) -> None:
+    """What has failed up to now. While that is being done, asking again changes nothing. Raises Rejected('conflict')
+    where nothing has failed, or the broadcast is not to send anything.
+    """
+    with transaction() as session:
+        row = session.get(Broadcast, broadcast_id, with_for_update={"key_share": True}, populate_existing=True)
+        if row is None:
+            raise Rejected("not_found", f"there is no {show(KIND, broadcast_id)}")
+        if row.status not in (RUNNING, FINISHED):
+            raise Rejected("conflict", f"a broadcast that is {row.status} sends nothing again")
+        if row.retrying is not None:
+            return
+        counts = broadcast_counts.of([broadcast_id])[broadcast_id]
+        failed = sum(counts[status] for status in DEAD)
+        if not failed:
+            raise Rejected("conflict", "there is nothing to retry: none of its deliveries has failed")
+        row.status, row.finished_at = RUNNING, None
+        row.retrying, row.retried_to = clock_now(), None
+        if not row.is_test:
+            audit.write("broadcast.retried", show(KIND, broadcast_id), after={"failed": failed})
+
+
+def work() -> int:
+    """One batch of one broadcast. → how many dead letters it looked at; BATCH: there may be more at once."""
+    if db.session.scalar(_asked_for().limit(1)) is None:
+        db.session.close()
+        return 0
+    with transaction() as session:
+        row = session.scalar(_asked_for().limit(1).with_for_update(skip_locked=True, key_share=True))
+        if row is None:
+            return 0
+        dead = sa.select(Delivery.id).where(
+            Delivery.broadcast_id == row.id,
+            Delivery.status.in_(DEAD),
+            is_dead(),
+            sa.or_(Delivery.failed_at.is_(None), Delivery.failed_at <= row.retrying),
+        )
+        if row.retried_to is not None:
+            dead = dead.where(Delivery.id > row.retried_to)
+        ids = list(session.scalars(dead.order_by(Delivery.id).limit(BATCH)))
+        doorbells = retry_dead.revive(session, ids)
+        row.retries += len(doorbells)
+        row.retried_to = ids[-1] if ids else row.retried_to
+        if len(ids) < BATCH:
+            # What has failed up to now has had its retry: `stop_at_failures` counts anew
+            ended = rules.ended(broadcast_counts.of([row.id])[row.id])
+            row.retrying, (row.ended_before, row.failed_before) = None, ended
+    retry_dead.tell_queues(doorbells, is_retry=True)
+    return len(ids)
+
+
+def _asked_for() -> "sa.Select[Broadcast]":
+    is_open = sa.literal_column("broadcast.finished_at IS NULL", sa.Boolean)
+    wanted = sa.select(Broadcast).where(is_open, Broadcast.status == RUNNING, Broadcast.retrying.is_not(None))
+    return wanted.order_by(Broadcast.retrying)

@@ -1,0 +1,324 @@
+"""Broadcasts: one submission for a whole audience, begun, paused, resumed and cancelled here, with an audit entry each.
+
+Called by the API, the console and upkeep. `expand` makes the notifications, a chunk of people at a time, by the same
+deciding and storing as for every other submission. A broadcast and its submission have one id and are locked together,
+the submission first; whoever holds the lock sees the state, so of two that start, pause or expand it one does so.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from notifier.core import audience as audiences_in
+from notifier.core import broadcasts as rules
+from notifier.core import events as names
+from notifier.core.broadcasts import CANCELLED, PAUSED, RUNNING, SCHEDULED
+from notifier.core.errors import Fault, Rejected
+from notifier.core.submission import Submission, check_send_at
+from notifier.ground.clock import now as clock_now
+from notifier.ground.database import retried, transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_id, show
+from notifier.ledgers import audit, broadcast_counts, events
+from notifier.models import Broadcast
+from notifier.models import Submission as SubmissionRow
+from notifier.people import audiences
+from notifier.people.audiences import People
+from notifier.pipeline.intake import idempotency_keys
+from notifier.pipeline.intake.item import Caller, Item, Work, refused
+from notifier.pipeline.intake.judge import judge
+from notifier.pipeline.intake.schema_check import check_against_schemas, judged_anew
+from notifier.pipeline.planning.orders import Order
+from notifier.signals import queueing
+
+KIND = "brd"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A broadcast as it is asked for. `submission`: what is said, to nobody yet. `audience`: as `core.audience` reads
+    it. `local_time`: without a zone, at that time in each person's own. `uploads_of`: whose uploads may be named; None:
+    everybody's.
+    """
+
+    name: str
+    submission: Submission
+    audience: Any
+    local_time: datetime | None = None
+    per_second: int | None = None
+    stop_at_failures: float | None = None
+    uploads_of: UUID | None = None
+
+
+class Made(NamedTuple):
+    broadcast_id: UUID
+    is_replay: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """People of an audience whose turn it is: those after `after`, by their stored ids. `is_last`: nobody is left."""
+
+    after: str | None
+    user_ids: Sequence[str]
+    is_last: bool
+    local_time: datetime | None
+
+
+# ---- beginning ------------------------------------------------------------------------------------------------------
+
+
+@judged_anew
+def create(caller: Caller, draft: Draft, idempotency: tuple[str, str] | None = None) -> Made:
+    """Stores it, and rings for a worker if it begins at once. Raises Rejected with every fault; then nothing is stored.
+
+    `idempotency`: a key and the digest of the body; a repeat gets the first one's broadcast.
+    """
+    item, now, broadcast_id = Item(caller, draft.submission), clock_now(), new_id()
+    people = _meant(draft, caller, now)
+    checked = check_against_schemas([item])
+    starts_at = rules.starts_at(now, draft.submission.send_at, draft.local_time)
+    with transaction() as session:
+        if idempotency:
+            mine = {"broadcast": broadcast_id.hex}
+            first = UUID(idempotency_keys.take(caller, *idempotency, mine)["broadcast"])
+            if first != broadcast_id:
+                return Made(first, is_replay=True)
+        if isinstance(people, Rejected):
+            raise people
+        judged = judge([item], now, checked)[0][0]
+        if isinstance(judged, Rejected):
+            raise judged
+        assert isinstance(judged, Work), "its own key is that of no submission"
+        work = replace(judged, submission_id=broadcast_id)
+        if faults := _faults(draft, work, people, now):
+            raise refused(*faults)
+        session.add(_submission(work, draft, idempotency, people, starts_at))
+        session.flush()
+        session.add(_broadcast(work, draft, starts_at, now))
+        about = {"name": draft.name, "type": work.order.type.key, "audience": people, "starts_at": starts_at}
+        if not caller.is_test:
+            audit.write("broadcast.created", show(KIND, broadcast_id), after=about)
+    if starts_at <= now:
+        queueing.ring_expand([broadcast_id])
+    return Made(broadcast_id, is_replay=False)
+
+
+def _meant(draft: Draft, caller: Caller, now: datetime) -> int | Rejected:
+    """How many people; or why nobody knows, to be raised unless the call is a repeat."""
+    try:
+        audience = audiences_in.parse(draft.audience)
+        audiences.check(audience, producer_id=draft.uploads_of, is_test=caller.is_test)
+        return audiences.count(People(audience, caller.is_test, now))
+    except Rejected as refusal:
+        return refusal
+    finally:
+        db.session.close()
+
+
+def _faults(draft: Draft, work: Work, people: int, now: datetime) -> list[Fault]:
+    found, type_ = [], work.order.type
+    if type_.to_admins:
+        found.append(Fault("/type", "goes_to_admins", f"{type_.key!r} goes to the admins, and to no audience"))
+    if not people:
+        found.append(Fault("/audience", "empty_audience", "there is nobody in this audience"))
+    if draft.local_time is not None:
+        if draft.submission.send_at is not None:
+            found.append(Fault("/local_time", "contradicts_send_at", "give send_at or local_time, not both"))
+        last = rules.last_turn(draft.local_time)
+        found += [replace(fault, pointer="/local_time") for fault in check_send_at(last, now)]
+    return found
+
+
+def _submission(
+    work: Work, draft: Draft, idempotency: tuple[str, str] | None, people: int, starts_at: datetime
+) -> SubmissionRow:
+    caller = work.item.caller
+    # At its time it goes out at once
+    order = replace(work.order, send_at=None)
+    return SubmissionRow(
+        id=work.submission_id,
+        producer_id=caller.producer_id,
+        type=order.type.key,
+        status="expanding",
+        is_test=caller.is_test,
+        recipients=people,
+        expanded=0,
+        body={"is_broadcast": True, "expires_in": draft.submission.expires_in, **order.pack()},
+        request_id=caller.request_id,
+        idempotency_key=idempotency[0] if idempotency else None,
+        wake_at=starts_at,
+    )
+
+
+def _broadcast(work: Work, draft: Draft, starts_at: datetime, now: datetime) -> Broadcast:
+    caller, order = work.item.caller, work.order
+    return Broadcast(
+        id=work.submission_id,
+        producer_id=caller.producer_id,
+        is_test=caller.is_test,
+        name=draft.name,
+        type=order.type.key,
+        category=order.type.category,
+        audience=draft.audience,
+        status=SCHEDULED,
+        per_second=draft.per_second,
+        stop_at_failures=draft.stop_at_failures,
+        send_at=draft.submission.send_at,
+        local_time=draft.local_time.isoformat() if draft.local_time else None,
+        created_at=now,
+        starts_at=starts_at,
+    )
+
+
+# ---- expanding ------------------------------------------------------------------------------------------------------
+
+
+def next_turn(broadcast_id: UUID, most: int) -> Turn | None:
+    """The people whose turn it is now, `most` at most, outside of any transaction; starts the broadcast if its time has
+    come. None: nobody's.
+    """
+    row = db.session.get(Broadcast, broadcast_id, populate_existing=True)
+    if row is not None and row.status == SCHEDULED and row.starts_at <= clock_now():
+        _start(broadcast_id, People(audiences_in.parse(row.audience), row.is_test, clock_now()))
+        row = db.session.get(Broadcast, broadcast_id, populate_existing=True)
+    if row is None or row.status != RUNNING or row.started_at is None:
+        return None
+    if row.turn_at is not None and row.turn_at > clock_now():
+        return None
+    limit = min(most, row.per_second or most)
+    people = People(audiences_in.parse(row.audience), row.is_test, row.started_at)
+    found = list(db.session.scalars(audiences.ids_after(people, row.cursor, limit)))
+    local_time = datetime.fromisoformat(row.local_time) if row.local_time else None
+    db.session.close()
+    return Turn(row.cursor, found, len(found) < limit, local_time)
+
+
+@retried
+def _start(broadcast_id: UUID, people: People) -> None:
+    """People who come later are not in it. Of several processes the first one starts it."""
+    number = audiences.count(people)
+    with transaction():
+        submission, row = _locked(broadcast_id)
+        if row is None or row.status != SCHEDULED:
+            return
+        row.status, row.started_at, submission.recipients = RUNNING, clock_now(), number
+        if not row.is_test:
+            audit.write("broadcast.started", show(KIND, broadcast_id), after={"audience": number})
+    log.info("broadcast.started", broadcast=show(KIND, broadcast_id), audience=number)
+
+
+def hold(submission: SubmissionRow, turn: Turn) -> Broadcast | None:
+    """Locks the broadcast of a submission that is locked already. None: this turn is over, or nobody is to have one."""
+    row = db.session.get(Broadcast, submission.id, with_for_update={"key_share": True}, populate_existing=True)
+    return row if row is not None and row.status == RUNNING and row.cursor == turn.after else None
+
+
+def note(submission: SubmissionRow, row: Broadcast, turn: Turn, made: int, now: datetime) -> None:
+    """These have had their turn: in the transaction that has made their notifications."""
+    submission.expanded += made
+    row.cursor = turn.user_ids[-1] if turn.user_ids else row.cursor
+    row.turn_at = rules.next_turn(row.turn_at, now, len(turn.user_ids), row.per_second)
+    if turn.is_last:
+        row.expanded_at = now
+        _forget_people(row)
+
+
+def _forget_people(row: Broadcast) -> None:
+    """Nobody is looked for any more: who is erased from now on is named nowhere but where they are erased from."""
+    row.cursor = None
+    if "users" in row.audience:
+        row.audience = {"users": len(row.audience["users"])}
+
+
+def order_of(order: Order, zone: ZoneInfo, expires_in_s: float, turn: Turn) -> Order:
+    """What is said to somebody in this zone: at their own time, and to expire so long after it."""
+    if turn.local_time is None:
+        return order
+    at = rules.time_in(zone, turn.local_time)
+    return replace(order, send_at=at, expires_at=at + timedelta(seconds=expires_in_s))
+
+
+# ---- stopping and going on ------------------------------------------------------------------------------------------
+
+
+def pause(broadcast_id: UUID, reason: str | None = None) -> bool:
+    """Nothing more of it goes out, but for what a provider is being called for; whatever is ready waits. False: it
+    is paused already, and stays as it is. Raises Rejected('conflict') for one that has ended.
+    """
+
+    def change(submission: SubmissionRow, row: Broadcast) -> None:
+        row.status, row.paused_reason, submission.wake_at = PAUSED, reason, None
+        events.tell_broadcast(names.BROADCAST_PAUSED, row, reason)
+
+    return _change(broadcast_id, PAUSED, (SCHEDULED, RUNNING), change)
+
+
+def resume(broadcast_id: UUID) -> None:
+    """Goes on where it stopped. What had failed by then no longer counts for `stop_at_failures`: somebody has looked.
+    One that is not paused stays as it is. Raises Rejected('conflict') for one that has ended.
+    """
+
+    def change(submission: SubmissionRow, row: Broadcast) -> None:
+        row.status = SCHEDULED if row.started_at is None else RUNNING
+        row.paused_reason = None
+        row.ended_before, row.failed_before = rules.ended(broadcast_counts.of([row.id])[row.id])
+        if submission.status == "expanding":
+            submission.wake_at = max(row.starts_at, clock_now())
+
+    if _change(broadcast_id, "resumed", (PAUSED,), change, ignored=(SCHEDULED, RUNNING)):
+        queueing.ring_expand([broadcast_id])
+
+
+def cancel(broadcast_id: UUID) -> None:
+    """Nothing more of it is made or goes out; what still waits is cancelled by upkeep, some at a time. Raises
+    Rejected('conflict') for one that has finished.
+    """
+
+    def change(submission: SubmissionRow, row: Broadcast) -> None:
+        row.status, row.paused_reason, row.retrying = CANCELLED, None, None
+        if row.expanded_at is None:
+            _forget_people(row)
+        submission.status, submission.body, submission.wake_at = "expanded", None, None
+
+    _change(broadcast_id, CANCELLED, (SCHEDULED, RUNNING, PAUSED), change)
+
+
+@retried
+def _change(
+    broadcast_id: UUID,
+    becomes: str,
+    allowed: Sequence[str],
+    change: Callable[[SubmissionRow, Broadcast], None],
+    ignored: Sequence[str] = (),
+) -> bool:
+    """One transaction. False: it was so before; nothing has changed."""
+    with transaction() as session:
+        submission, row = _locked(broadcast_id)
+        if row is None:
+            raise Rejected("not_found", f"there is no {show(KIND, broadcast_id)}")
+        if row.status == becomes or row.status in ignored:
+            return False
+        if row.status not in allowed:
+            raise Rejected("conflict", f"a broadcast that is {row.status} cannot be {becomes}")
+        before = row.status
+        change(submission, row)
+        session.flush()
+        about = {"status": row.status, **({"reason": row.paused_reason} if row.paused_reason else {})}
+        if not row.is_test:
+            audit.write(f"broadcast.{becomes}", show(KIND, broadcast_id), before={"status": before}, after=about)
+    log.info("broadcast.changed", broadcast=show(KIND, broadcast_id), becomes=becomes)
+    return True
+
+
+def _locked(broadcast_id: UUID) -> tuple[Any, Broadcast | None]:
+    submission = db.session.get(SubmissionRow, broadcast_id, with_for_update=True, populate_existing=True)
+    row = db.session.get(Broadcast, broadcast_id, with_for_update={"key_share": True}, populate_existing=True)
+    return submission, row

@@ -1,0 +1,158 @@
+"""Broadcasts for the API and the console: how far each is, and what became of each of its people."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.core import lifecycle
+from notifier.core.broadcasts import FINISHED, RUNNING
+from notifier.core.errors import Fault, Rejected
+from notifier.core.worlds import shown_id
+from notifier.ground.extensions import db
+from notifier.ground.ids import parse, show
+from notifier.ground.shapes import timestamp
+from notifier.ledgers import broadcast_counts
+from notifier.models import Broadcast, Delivery, Notification, Submission
+from notifier.queries.notifications import Sight
+
+KIND = "brd"
+_COUNTED = lifecycle.STATUSES
+
+
+def one(broadcast_id: UUID, sight: Sight) -> dict[str, Any]:
+    """Raises Rejected('not_found') for none, and for one the caller may not see."""
+    found = _read(sa.select(Broadcast.id).where(Broadcast.id == broadcast_id, *sight.conditions(Broadcast)))
+    if not found:
+        raise Rejected("not_found", "there is no such broadcast")
+    return found[0]
+
+
+def page(after: str | None, limit: int, sight: Sight, statuses: Sequence[str] = ()) -> dict[str, Any]:
+    """Newest first."""
+    chosen = sa.select(Broadcast.id).where(*sight.conditions(Broadcast)).order_by(Broadcast.id.desc()).limit(limit + 1)
+    if after:
+        chosen = chosen.where(Broadcast.id < parse(KIND, after))
+    if statuses:
+        chosen = chosen.where(Broadcast.status.in_(statuses))
+    found = _read(chosen)
+    return {"data": found[:limit], "next": found[limit - 1]["id"] if len(found) > limit else None}
+
+
+def _read(chosen: "sa.Select[UUID]") -> list[dict[str, Any]]:
+    """One statement, and so one moment: the counts and the number of people belong together."""
+    wanted = chosen.subquery()
+    tallies = broadcast_counts.sums().where(broadcast_counts.BROADCAST.in_(sa.select(wanted.c.id))).subquery()
+    statement = (
+        sa.select(Broadcast, Submission.recipients, Submission.expanded, *tallies.c)
+        .join(Submission, Submission.id == Broadcast.id)
+        .outerjoin(tallies, tallies.c.broadcast_id == Broadcast.id)
+        .where(Broadcast.id.in_(sa.select(wanted.c.id)))
+        .order_by(Broadcast.id.desc())
+        .execution_options(populate_existing=True)
+    )
+    rows: dict[UUID, list[Any]] = {}
+    for row in db.session.execute(statement):
+        rows.setdefault(row.Broadcast.id, []).append(row)
+    return [_shown(places) for places in rows.values()]
+
+
+def _shown(places: Sequence[Any]) -> dict[str, Any]:
+    """`places`: a row for each channel, status and reason that is counted."""
+    row, recipients, expanded = places[0].Broadcast, places[0].recipients, places[0].expanded
+    counts = _counts(place for place in places if place.channel is not None)
+    is_open = any(by_status[status] for by_status in counts["channels"].values() for status in lifecycle.OPEN)
+    return {
+        "id": show(KIND, row.id),
+        "submission": show("sub", row.id),
+        "name": row.name,
+        "type": row.type,
+        "test": row.is_test,
+        # One of a finished one's has been retried by itself
+        "status": RUNNING if row.status == FINISHED and is_open else row.status,
+        "to": _to(row.audience),
+        "audience": recipients,
+        "expanded": expanded,
+        "retries": row.retries,
+        "counts": {"notifications": expanded, **counts},
+        "variants": [],
+        "per_second": row.per_second,
+        "stop_at_failures": row.stop_at_failures,
+        "send_at": timestamp(row.send_at),
+        "local_time": row.local_time,
+        "created_at": timestamp(row.created_at),
+        "started_at": timestamp(row.started_at),
+        "finished_at": timestamp(row.finished_at),
+        "paused_reason": row.paused_reason,
+    }
+
+
+def _to(audience: dict[str, Any]) -> dict[str, Any]:
+    named = audience.get("users")
+    return {"users": len(named)} if isinstance(named, list) else audience
+
+
+def _counts(places: Iterable[Any]) -> dict[str, Any]:
+    channels: dict[str, dict[str, int]] = {}
+    skipped = Counter[str]()
+    for place in places:
+        of_channel = channels.setdefault(place.channel, dict.fromkeys(_COUNTED, 0))
+        of_channel[place.status] += place.counted
+        if place.status == lifecycle.SKIPPED:
+            skipped[place.reason] += place.counted
+    return {"channels": dict(sorted(channels.items())), "skipped": {k: n for k, n in sorted(skipped.items()) if n}}
+
+
+# ---- who ------------------------------------------------------------------------------------------------------------
+
+
+def recipients(
+    broadcast_id: UUID,
+    after: str | None,
+    limit: int,
+    *,
+    statuses: Sequence[str] = (),
+    channels: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A line for each delivery, by status. Of one whose status changes between two pages there may be two lines, or
+    none.
+    """
+    columns = (Delivery.id, Delivery.notification_id, Delivery.channel, Delivery.status, Delivery.reason, Delivery.code)
+    statement = (
+        sa.select(*columns, Notification.user_id)
+        .join(Notification, Notification.id == Delivery.notification_id)
+        .where(Delivery.broadcast_id == broadcast_id)
+        .order_by(Delivery.status, Delivery.id)
+        .limit(limit + 1)
+    )
+    if after:
+        statement = statement.where(sa.tuple_(Delivery.status, Delivery.id) > _place(after))
+    if statuses:
+        statement = statement.where(Delivery.status.in_(statuses))
+    if channels:
+        statement = statement.where(Delivery.channel.in_(channels))
+    rows = db.session.execute(statement).all()
+    last = rows[limit - 1] if len(rows) > limit else None
+    return {"data": [_line(row) for row in rows[:limit]], "next": last and f"{last.status}_{last.id.hex}"}
+
+
+def _place(cursor: str) -> Any:
+    status, _, digits = cursor.partition("_")
+    if status not in lifecycle.STATUSES or len(digits) != 32 or not all(d in "0123456789abcdef" for d in digits):
+        fault = Fault("/after", "invalid_cursor", "send the `next` of the page before")
+        raise Rejected("validation_failed", "after is not a cursor of this list", (fault,))
+    return sa.tuple_(sa.literal(status, sa.String), sa.literal(UUID(digits), Delivery.__table__.c.id.type))
+
+
+def _line(row: Any) -> dict[str, Any]:
+    return {
+        "user": shown_id(row.user_id),
+        "notification": show("ntf", row.notification_id),
+        "delivery": show("dlv", row.id),
+        "channel": row.channel,
+        "status": row.status,
+        "reason": row.reason,
+        "code": row.code,
+    }

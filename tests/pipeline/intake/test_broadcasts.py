@@ -1,0 +1,476 @@
+"""A broadcast: everybody in its audience once, whoever starts, expands or dies; paused, resumed and cancelled."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+import time_machine
+from apiflask import APIFlask
+
+from notifier.core.errors import Rejected
+from notifier.core.submission import InlineRecipient, Submission
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ledgers import broadcast_counts
+from notifier.models import AuditEntry, Broadcast, Delivery, Digest, DigestEntry, Event, Notification
+from notifier.models import Submission as SubmissionRow
+from notifier.operations import broadcast_retries
+from notifier.people import preferences, profiles
+from notifier.pipeline.delivery.deliver import deliver
+from notifier.pipeline.delivery.outages import Outages
+from notifier.pipeline.intake import broadcasts, expand
+from notifier.pipeline.intake.broadcasts import Draft
+from notifier.pipeline.intake.item import Caller
+from notifier.pipeline.upkeep import broadcasts as watching
+from notifier.pipeline.upkeep import due, lost, summaries
+from notifier.queries.broadcasts import one
+from notifier.queries.notifications import Sight
+from notifier.signals import queueing
+from notifier.signals.queueing import EXPAND_QUEUE, queue
+from tests.stored import deliveries, rows
+
+NEWS = {"title": "T", "body": "B"}
+PEOPLE = [f"u{number:02}" for number in range(12)]
+Begin = Callable[..., UUID]
+
+
+@pytest.fixture
+def people(app: APIFlask) -> list[str]:
+    """Twelve people, each with an e-mail address."""
+    make(PEOPLE)
+    return PEOPLE
+
+
+def make(ids: Sequence[str], domain: str = "x.test", **fields: Any) -> None:
+    with transaction():
+        profiles.upsert([InlineRecipient(key, {"email": f"{key}@{domain}", **fields}) for key in ids])
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expand, "CHUNK", 5)
+
+
+@pytest.fixture
+def begin(caller: Caller) -> Begin:
+    """`begin(audience, …)`: a newsletter to that audience. → its id."""
+
+    def _begin(audience: Any = None, *, caller: Caller = caller, key: str | None = None, **fields: Any) -> UUID:
+        known = {name: fields.pop(name) for name in ("local_time", "per_second", "stop_at_failures") if name in fields}
+        said = Submission("newsletter", (), NEWS, **{"dedupe": False, **fields})
+        draft = Draft("News", said, audience or {"all": True}, uploads_of=caller.producer_id, **known)
+        return broadcasts.create(caller, draft, (key, "00" * 32) if key else None).broadcast_id
+
+    return _begin
+
+
+def told() -> Counter[str]:
+    return Counter(row.user_id for row in rows(Notification))
+
+
+def shown(broadcast_id: UUID) -> dict[str, Any]:
+    db.session.close()
+    found = one(broadcast_id, Sight())
+    db.session.close()
+    return found
+
+
+def statuses(broadcast_id: UUID) -> dict[str, int]:
+    """As they are shown, which has to be as they are."""
+    document = shown(broadcast_id)
+    counts = Counter[str]()
+    for by_status in document["counts"]["channels"].values():
+        counts.update({status: number for status, number in by_status.items() if number})
+    assert counts == Counter(row.status for row in deliveries(broadcast_id=broadcast_id))
+    assert (
+        document["counts"]["notifications"]
+        == document["expanded"]
+        == len(rows(Notification, submission_id=broadcast_id))
+    )
+    skipped = [row.reason for row in deliveries(broadcast_id=broadcast_id) if row.status == "skipped"]
+    assert document["counts"]["skipped"] == Counter(skipped)
+    return dict(counts)
+
+
+def send_all() -> None:
+    deliver([row.id for row in deliveries() if row.status == "queued"])
+
+
+# ---- beginning and expanding ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_everybody_is_told_once_and_it_finishes_when_nothing_is_to_come(people: list[str], begin: Begin) -> None:
+    key = begin()
+    assert queue(EXPAND_QUEUE).job_ids == [f"sub_{key.hex}"]
+    assert (shown(key)["status"], shown(key)["audience"]) == ("scheduled", 12)
+    assert expand.expand(key) == 12
+    assert told() == Counter(people)
+    assert (shown(key)["status"], statuses(key)) == ("running", {"queued": 12})
+    assert watching.watch() == 0
+    send_all()
+    assert statuses(key) == {"delivered": 12}
+    assert watching.watch() == 1
+    assert watching.watch() == 0
+    assert (shown(key)["status"], shown(key)["paused_reason"]) == ("finished", None)
+    assert [(row.kind, row.submission_id) for row in rows(Event) if row.kind.startswith("broadcast.")] == [
+        ("broadcast.finished", key)
+    ]
+    assert expand.expand(key) == 0
+
+
+def test_choices_and_missing_addresses_are_counted_by_their_reason(cast: dict[str, str], begin: Begin) -> None:
+    """Alice and Bob get it; Carol has switched mail off, and Dave has no address."""
+    key = begin()
+    expand.expand(key)
+    assert statuses(key) == {"queued": 2, "skipped": 2}
+    assert shown(key)["counts"]["skipped"] == {"no_address": 1, "opted_out": 1}
+
+
+@pytest.mark.usefixtures("people", "small_chunks")
+def test_who_comes_after_the_start_is_not_in_it_and_who_is_erased_drops_out(begin: Begin) -> None:
+    key = begin()
+    expand.store_chunk(expand.next_chunk(key))
+    make(["u99"])
+    profiles.erase("u07")
+    expand.expand(key)
+    assert told() == Counter(key for key in PEOPLE if key != "u07")
+    assert (shown(key)["audience"], shown(key)["expanded"]) == (12, 11)
+    profiles.erase("u01")
+    assert statuses(key) == {"queued": 10, "cancelled": 1}
+
+
+@pytest.mark.usefixtures("people", "small_chunks")
+def test_a_turn_that_is_taken_twice_makes_nobody_twice(begin: Begin) -> None:
+    key = begin()
+    chunk = expand.next_chunk(key)
+    assert expand.store_chunk(chunk) is not None
+    assert expand.store_chunk(chunk) is None
+    expand.expand(key)
+    assert told() == Counter(PEOPLE)
+
+
+@pytest.mark.usefixtures("people", "small_chunks")
+def test_of_four_processes_one_starts_it_and_each_person_is_made_by_one(app: APIFlask, begin: Begin) -> None:
+    key = begin()
+    at_once(app, 4, lambda: expand.expand(key))
+    assert told() == Counter(PEOPLE)
+    assert statuses(key) == {"queued": 12}
+    assert [row.action for row in rows(AuditEntry) if row.action == "broadcast.started"] == ["broadcast.started"]
+
+
+def at_once(app: APIFlask, number: int, work: Callable[[], object]) -> list[object]:
+    """In as many threads. → what each returned, or was refused with."""
+    barrier, answers = threading.Barrier(number), list[object]()
+
+    def run() -> None:
+        with app.app_context():
+            barrier.wait()
+            try:
+                answers.append(work())
+            except Rejected as refusal:
+                answers.append(refusal.code)
+            db.session.remove()
+
+    threads = [threading.Thread(target=run) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+@pytest.mark.usefixtures("people")
+def test_a_key_that_is_repeated_at_once_makes_one_broadcast(app: APIFlask, begin: Begin) -> None:
+    made = at_once(app, 4, lambda: begin(key="spring"))
+    assert len(rows(Broadcast)) == 1
+    assert set(made) <= {rows(Broadcast)[0].id, "idempotency_in_progress"}
+
+
+@pytest.mark.processes
+def test_what_a_killed_worker_left_is_finished_by_another_and_the_counts_add_up(
+    environment: dict[str, str], begin: Begin
+) -> None:
+    crowd = [f"u{number}" for number in range(2 * expand.CHUNK + 1)]
+    make(crowd)
+    key = begin()
+    dying = [sys.executable, "-m", "tests.pipeline.intake.dying", str(key)]
+    killed = subprocess.run(dying, env={**os.environ, **environment}, timeout=300, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (shown(key)["status"], statuses(key)) == ("running", {"queued": expand.CHUNK})
+    with transaction() as session:
+        session.execute(sa.update(SubmissionRow).values(wake_at=now()))
+    assert lost.ring_expansions() == 1
+    expand.expand(key)
+    assert (told(), statuses(key)) == (Counter(crowd), {"queued": len(crowd)})
+
+
+AUDIENCES: dict[str, tuple[Any, list[str]]] = {
+    "people by name": ({"users": ["u03", "u01"]}, ["u01", "u03"]),
+    "a condition": ({"where": {"locale": "de"}}, ["u20"]),
+}
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize(("audience", "meant"), AUDIENCES.values(), ids=AUDIENCES)
+def test_an_audience_is_told_and_nobody_else(begin: Begin, audience: Any, meant: list[str]) -> None:
+    make(["u20"], locale="de")
+    key = begin(audience)
+    expand.expand(key)
+    assert (sorted(told()), shown(key)["audience"]) == (meant, len(meant))
+
+
+@pytest.mark.usefixtures("people", "small_chunks")
+def test_when_all_have_had_their_turn_it_names_nobody(begin: Begin) -> None:
+    for end in (expand.expand, broadcasts.cancel):
+        key = begin({"users": PEOPLE})
+        expand.store_chunk(expand.next_chunk(key))
+        assert shown(key)["to"] == {"users": 12}
+        end(key)
+        [row] = rows(Broadcast, id=key)
+        assert (row.audience, row.cursor, shown(key)["to"]) == ({"users": 12}, None, {"users": 12})
+
+
+@pytest.mark.usefixtures("people")
+def test_a_test_keys_broadcast_is_for_the_people_of_test_keys_alone(begin: Begin, caller: Caller) -> None:
+    make(["~tester"])
+    key = begin(caller=Caller(caller.producer_id, is_test=True, may_be_urgent=False, types=None, request_id="r"))
+    expand.expand(key)
+    assert (sorted(told()), rows(Notification)[0].is_test) == (["~tester"], True)
+    assert [row for row in rows(AuditEntry) if row.action.startswith("broadcast.")] == []
+
+
+# ---- times ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("people")
+def test_it_begins_at_its_time_and_is_rung_then(begin: Begin) -> None:
+    at = now() + timedelta(hours=1)
+    key = begin(send_at=at)
+    assert (queue(EXPAND_QUEUE).job_ids, lost.ring_expansions(), expand.expand(key)) == ([], 0, 0)
+    with time_machine.travel(at + timedelta(seconds=1)):
+        assert lost.ring_expansions() == 1
+        assert expand.expand(key) == 12
+        assert statuses(key) == {"queued": 12}
+
+
+def test_at_a_local_time_each_person_has_their_turn_in_their_own_zone(app: APIFlask, begin: Begin) -> None:
+    with time_machine.travel(datetime.fromisoformat("2026-11-29T12:00Z"), tick=False):
+        make(["berlin"], time_zone="Europe/Berlin")
+        make(["tokyo"], time_zone="Asia/Tokyo")
+        make(["nowhere"])
+        key = begin(local_time=datetime.fromisoformat("2026-12-01T09:00"), expires_in=3600)
+        assert shown(key)["status"] == "scheduled"
+    with time_machine.travel(datetime.fromisoformat("2026-11-30T18:00Z"), tick=False):
+        expand.expand(key)
+    due_at = {row.user_id: one.due_at for row, one in zip(rows(Notification), deliveries(), strict=True)}
+    assert {name: at.isoformat() for name, at in due_at.items()} == {
+        "berlin": "2026-12-01T08:00:00+00:00",
+        "tokyo": "2026-12-01T00:00:00+00:00",
+        "nowhere": "2026-12-01T09:00:00+00:00",
+    }
+    assert {one.expires_at - one.due_at for one in deliveries()} == {timedelta(hours=1)}
+    assert statuses(key) == {"waiting": 3}
+
+
+@pytest.mark.usefixtures("people")
+def test_no_more_have_their_turn_in_a_second_than_its_pace_allows(begin: Begin) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        key = begin(per_second=2)
+        made = []
+        for _ in range(4):
+            made.append(expand.expand(key))
+            clock.shift(timedelta(seconds=1))
+        assert made == [2, 2, 2, 2]
+        clock.shift(timedelta(hours=1))
+        assert expand.expand(key) == 4  # what two seconds allow, however late its turn comes
+        assert told() == Counter(PEOPLE)
+
+
+# ---- stopping and going on ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("people", "small_chunks")
+def test_a_paused_one_makes_and_sends_nothing_until_it_is_resumed(begin: Begin) -> None:
+    key = begin()
+    expand.store_chunk(expand.next_chunk(key))
+    chunk = expand.next_chunk(key)
+    assert broadcasts.pause(key) is True
+    assert broadcasts.pause(key) is False
+    assert (expand.store_chunk(chunk), expand.expand(key), lost.ring_expansions()) == (None, 0, 0)
+    send_all()
+    assert statuses(key) == {"waiting": 5}
+    assert {(row.reason, row.held_for) for row in deliveries()} == {("paused", f"broadcast={key.hex}")}
+    assert Outages().let_out() == 0
+    assert watching.watch() == 0
+    broadcasts.resume(key)
+    broadcasts.resume(key)
+    assert Outages().let_out() == 5
+    due.ring_due()
+    expand.expand(key)
+    send_all()
+    assert statuses(key) == {"delivered": 12}
+    actions = [row.action for row in rows(AuditEntry) if row.action.startswith("broadcast.")]
+    assert actions == ["broadcast.created", "broadcast.started", "broadcast.paused", "broadcast.resumed"]
+
+
+@pytest.mark.usefixtures("people")
+def test_what_comes_due_while_it_is_paused_waits_too(begin: Begin) -> None:
+    key = begin()
+    expand.expand(key)
+    with transaction() as session:
+        at = now()
+        session.execute(sa.update(Delivery).values(status="waiting", due_at=at, wake_at=at))
+        session.execute(sa.update(broadcast_counts.BroadcastTally).values(status="waiting"))
+    broadcasts.pause(key)
+    due.ring_due()
+    assert {(row.status, row.reason, row.held_for) for row in deliveries()} == {
+        ("waiting", "paused", f"broadcast={key.hex}")
+    }
+    broadcasts.cancel(key)
+    assert Outages().let_out() == 12
+    due.ring_due()
+    assert statuses(key) == {"cancelled": 12}
+
+
+@pytest.mark.usefixtures("people", "small_chunks")
+def test_a_cancelled_one_sends_nothing_more_and_what_has_gone_out_stays(begin: Begin) -> None:
+    key = begin()
+    expand.store_chunk(expand.next_chunk(key))
+    deliver([deliveries()[0].id])
+    broadcasts.cancel(key)
+    deliver([deliveries()[1].id])
+    assert statuses(key) == {"delivered": 1, "skipped": 1, "queued": 3}
+    assert watching.watch() == 0
+    assert (watching.cancel_rest(), shown(key)["finished_at"]) == (3, None)
+    assert watching.cancel_rest() == 0
+    assert (expand.expand(key), statuses(key)) == (0, {"delivered": 1, "skipped": 1, "cancelled": 3})
+    assert (shown(key)["status"], shown(key)["finished_at"] is not None) == ("cancelled", True)
+    assert not [row for row in rows(Event) if row.kind.startswith("broadcast.")]
+
+
+@pytest.mark.usefixtures("people")
+def test_of_two_who_cancel_and_two_who_pause_each_change_is_made_once(app: APIFlask, begin: Begin) -> None:
+    key = begin()
+    calls = iter([broadcasts.pause, broadcasts.pause, broadcasts.cancel, broadcasts.cancel])
+    at_once(app, 4, lambda: next(calls)(key))
+    assert shown(key)["status"] == "cancelled"
+    actions = Counter(row.action for row in rows(AuditEntry))
+    assert (actions["broadcast.cancelled"], actions["broadcast.paused"]) in ((1, 0), (1, 1))
+
+
+REFUSED = {
+    "cancelled": (broadcasts.pause, broadcasts.resume, broadcast_retries.begin),
+    "finished": (broadcasts.pause, broadcasts.resume, broadcasts.cancel),
+    "scheduled": (broadcast_retries.begin,),
+}
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize(("status", "changes"), REFUSED.items())
+def test_what_makes_no_sense_any_more_is_refused(begin: Begin, status: str, changes: Sequence[Any]) -> None:
+    key = begin()
+    with transaction() as session:
+        session.execute(sa.update(Broadcast).values(status=status))
+    for change in changes:
+        with pytest.raises(Rejected) as refusal:
+            change(key)
+        assert refusal.value.code == "conflict"
+    assert (shown(key)["status"], queueing.depths([EXPAND_QUEUE])) == (status, [1])
+
+
+# ---- failures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def failing(app: APIFlask, begin: Begin) -> UUID:
+    """To 60 whose address takes nothing and 60 whose does, sent."""
+    make([f"bad{number}" for number in range(60)])
+    make([f"good{number}" for number in range(60)])
+    with transaction():
+        profiles.upsert([InlineRecipient(f"bad{number}", {"email": "rejected@sandbox.test"}) for number in range(60)])
+    key = begin(stop_at_failures=0.5)
+    expand.expand(key)
+    send_all()
+    assert statuses(key) == {"failed": 60, "delivered": 60}
+    return key
+
+
+def test_it_pauses_itself_when_its_share_has_failed_and_goes_on_when_somebody_has_looked(
+    app: APIFlask, failing: UUID
+) -> None:
+    assert Counter(at_once(app, 2, watching.watch)) == {0: 1, 1: 1}
+    document = shown(failing)
+    assert (document["status"], document["paused_reason"]) == ("paused", "60 of 120 sends have failed")
+    assert [(row.kind, row.reason) for row in rows(Event) if row.kind.startswith("broadcast.")] == [
+        ("broadcast.paused", "60 of 120 sends have failed")
+    ]
+    assert watching.watch() == 0
+    broadcasts.resume(failing)
+    assert Counter(at_once(app, 2, watching.watch)) == {0: 1, 1: 1}
+    assert (shown(failing)["status"], shown(failing)["paused_reason"]) == ("finished", None)
+
+
+def test_the_failed_part_alone_is_sent_again_and_counted(app: APIFlask, failing: UUID) -> None:
+    with transaction() as session:
+        session.execute(sa.update(Broadcast).values(stop_at_failures=None))
+    make([f"bad{number}" for number in range(60)])
+    profiles.erase("bad58")
+    with transaction() as session:
+        last = session.scalars(
+            sa.select(Delivery).where(Delivery.status == "failed").order_by(Delivery.id.desc())
+        ).first()
+        last.expires_at = now()
+    watching.watch()
+    assert shown(failing)["status"] == "finished"
+    at_once(app, 2, lambda: broadcast_retries.begin(failing))
+    assert shown(failing)["status"] == "running"
+    assert watching.watch() == 0
+    assert broadcast_retries.work() == 60
+    assert (broadcast_retries.work(), shown(failing)["retries"]) == (0, 59)
+    send_all()
+    assert statuses(failing) == {"delivered": 118, "failed": 1, "skipped": 1}
+    assert watching.watch() == 1
+    assert shown(failing)["status"] == "finished"
+    assert Counter(row.tries for row in deliveries() if row.status == "delivered") == {1: 60, 2: 58}
+
+
+# ---- digests --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def listed(begin: Begin) -> UUID:
+    """A newsletter for three people, to two of whom marketing comes once a day."""
+    make(["u0", "u1", "u2"])
+    for user_id in ("u0", "u1"):
+        preferences.change(user_id, {"digest": {"marketing": "daily"}}, replace=False, source="test")
+    key = begin()
+    expand.expand(key)
+    assert (statuses(key), shown(key)["counts"]["skipped"]) == ({"queued": 1, "skipped": 2}, {"digested": 2})
+    return key
+
+
+def test_what_a_digest_lists_is_counted_by_what_becomes_of_it(listed: UUID) -> None:
+    preferences.change("u0", {"channels": {"email": False}}, replace=False, source="test")
+    with transaction() as session:
+        session.execute(sa.update(Digest).values(due_at=now() - timedelta(minutes=10)))
+    summaries.close_due()
+    assert statuses(listed) == {"queued": 1, "skipped": 2}
+    assert shown(listed)["counts"]["skipped"] == {"digested": 1, "opted_out": 1}
+
+
+def test_a_cancelled_one_is_listed_in_no_digest(listed: UUID) -> None:
+    broadcasts.cancel(listed)
+    assert [watching.cancel_rest() for _ in range(3)] == [1, 2, 0]
+    assert (rows(DigestEntry), shown(listed)["counts"]["skipped"]) == ([], {"cancelled": 2})
+    assert (statuses(listed), shown(listed)["finished_at"] is not None) == ({"cancelled": 1, "skipped": 2}, True)
