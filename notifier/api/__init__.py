@@ -9,6 +9,7 @@ from apiflask import APIFlask
 from notifier.api import (
     audiences,
     auth,
+    broadcasts,
     errors,
     events,
     health,
@@ -36,6 +37,7 @@ blueprints = (
     schedules.bp,
     users.bp,
     audiences.bp,
+    broadcasts.bp,
     uploads.bp,
     preferences.bp,
     types.bp,

@@ -1,6 +1,8 @@
 """Audiences of broadcasts: how many people one means, and how many of them can be reached."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from flask import Response, g
 
@@ -21,6 +23,17 @@ _SURVEYING = threading.Lock()
 _LONGEST_WAIT_S = 20.0  # for a turn
 
 
+@contextmanager
+def turn_to_survey() -> Iterator[None]:
+    """Nobody else of this process surveys people inside it; 503 `unavailable` when others take too long."""
+    if not _SURVEYING.acquire(timeout=_LONGEST_WAIT_S):
+        raise Rejected("unavailable", "other previews are still counting; try again", retry_after=5)
+    try:
+        yield
+    finally:
+        _SURVEYING.release()
+
+
 @bp.post("/preview")
 @allow("broadcast")
 @bp.input(PreviewIn)
@@ -34,10 +47,6 @@ def preview_audience(json_data: PreviewIn) -> Response:
     asked = audiences_in.parse(json_data.audience)
     audiences.check(asked, producer_id=sight().producer_id, is_test=g.key.is_test)
     db.session.close()  # no connection is held while others have their turn
-    if not _SURVEYING.acquire(timeout=_LONGEST_WAIT_S):
-        raise Rejected("unavailable", "other previews are still counting; try again", retry_after=5)
-    try:
+    with turn_to_survey():
         found = audiences.survey(audiences.People(asked, g.key.is_test, now()))
-    finally:
-        _SURVEYING.release()
     return answer({"people": found.people, "reachable": found.reachable, "sample": found.sample})
