@@ -10,6 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from bench import deciding, rows, tell
+from bench.broadcast import expansion
 from bench.emptying import emptied
 from bench.events import events
 from bench.load import percentiles
@@ -198,6 +199,12 @@ def _together(turns: list[Found], rate: str) -> Found:
 def bulks(stage: Stage) -> Found:
     """Calls of a thousand notifications for one person each, on two channels."""
     return _recipients(stage, "bulks", 1_000)
+
+
+def broadcast(stage: Stage) -> Found:
+    """People of a whole audience, expanded by one worker, and as a multiple of `bulks` in the same run."""
+    found = expansion(stage)
+    return {**found, "of_bulks": round(found["people/s"] / bulks(stage)["recipients/s"], 2)}
 
 
 def hundreds(stage: Stage) -> Found:
@@ -443,6 +450,7 @@ MEASURES: dict[str, Callable[[Stage], Found]] = {
         singles,
         bulks,
         hundreds,
+        broadcast,
         receipts,
         status_webhooks,
         socket,
