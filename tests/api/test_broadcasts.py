@@ -187,6 +187,11 @@ BAD: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "a local time that has passed everywhere": ({"local_time": "2020-01-01T09:00"}, [("/local_time", "in_the_past")]),
     "a local time with a zone": ({"local_time": "2027-01-01T09:00Z"}, [("/local_time", "invalid_time")]),
     "a local date": ({"local_time": "2027-01-01"}, [("/local_time", "invalid_time")]),
+    "a local time at the end of the calendar": (
+        {"local_time": "9999-12-31T23:59"},
+        [("/local_time", "invalid_time")],
+    ),
+    "a share that is none": ({"stop_at_failures": True}, [("/stop_at_failures", "wrong_type")]),
     "no pace": ({"per_second": 0}, [("/per_second", "too_small")]),
     "a share of more than all": ({"stop_at_failures": 1.5}, [("/stop_at_failures", "too_large")]),
     "another field": ({"recipients": ["alice"]}, [("/recipients", "unknown_field")]),

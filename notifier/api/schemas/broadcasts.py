@@ -12,13 +12,15 @@ from notifier.api.schemas.submissions import LONGEST_EXPIRY_S
 from notifier.core.broadcasts import MOST_PER_SECOND, STATUSES
 from notifier.core.submission import DEFAULT_EXPIRES_IN_S, Submission
 
+_FIRST_YEAR, _LAST_YEAR = 2000, 9000  # beyond them zones lead out of the calendar
+
 
 def _read_local(value: Any) -> datetime:
     try:
         at = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         at = None
-    if at is None or at.tzinfo is not None or "T" not in value:
+    if at is None or at.tzinfo is not None or "T" not in value or not _FIRST_YEAR <= at.year <= _LAST_YEAR:
         raise wrong("invalid_time", "a date and time without a zone is needed, as in 2026-12-01T09:00")
     return at
 
@@ -53,7 +55,7 @@ class BroadcastIn(Body):
     per_second: Annotated[int, Field(ge=1, le=MOST_PER_SECOND)] | None = Field(
         default=None, description="At most so many people have their turn in a second."
     )
-    stop_at_failures: Annotated[float, Field(gt=0, le=1, strict=False)] | None = Field(
+    stop_at_failures: Annotated[float, Field(gt=0, le=1)] | None = Field(
         default=None, description="It pauses itself when this share of at least 100 sends has failed.", examples=[0.2]
     )
     idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
