@@ -8,6 +8,7 @@ from notifier.core.lifecycle import BOUNCED, DEAD, SUCCEEDED
 
 SCHEDULED, RUNNING, PAUSED, CANCELLED, FINISHED = "scheduled", "running", "paused", "cancelled", "finished"
 STATUSES = (SCHEDULED, RUNNING, PAUSED, CANCELLED, FINISHED)
+UNENDED = (SCHEDULED, RUNNING, PAUSED)
 
 FEWEST_SENDS = 100  # before these a share of failures says nothing
 MOST_PER_SECOND = 100_000

@@ -17,6 +17,7 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
+from notifier.core.broadcasts import UNENDED
 from notifier.core.csv_records import records, refused
 from notifier.core.submission import InlineRecipient
 from notifier.core.worlds import stored_id
@@ -27,7 +28,7 @@ from notifier.ground.database import UNAVAILABLE, insert, retried, transaction
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import new_id, parse_many, show
 from notifier.ledgers import audit
-from notifier.models import Upload, UploadMember, UploadPart, User
+from notifier.models import Broadcast, Upload, UploadMember, UploadPart, User
 from notifier.people import profiles, staff
 from notifier.people.upload_rows import BadRow, read_columns, read_row
 from notifier.signals import queueing
@@ -349,15 +350,23 @@ def ring_waiting() -> int:
 
 def prune() -> int:
     """Deletes uploads that are older than `RETENTION` says, and what is left of requests that broke off; the people on
-    them stay. → how many.
+    them stay. A list whose broadcast has yet to find some of its people is kept. → how many.
     """
     now = clock_now()
     is_old = sa.or_(
         _uploads.c.created_at < now - current_settings().retention["uploads"],
         sa.and_(_uploads.c.status == RECEIVING, _uploads.c.created_at < now - _LONGEST_RECEIVING),
     )
-    old = list(db.session.scalars(sa.select(_uploads.c.id).where(is_old)))
+    old = set(db.session.scalars(sa.select(_uploads.c.id).where(is_old)))
+    old -= _needed() if old else set()
     for table in (UploadMember.__table__, UploadPart.__table__):
         if old:
             database.prune(table, table.c.upload_id.in_(old))
-    return database.prune(_uploads, is_old)
+    return database.prune(_uploads, _uploads.c.id.in_(old)) if old else 0
+
+
+def _needed() -> set[UUID]:
+    named = sa.select(Broadcast.audience["upload"].as_string()).where(
+        Broadcast.expanded_at.is_(None), Broadcast.status.in_(UNENDED)
+    )
+    return set(parse_many(KIND, filter(None, db.session.scalars(named))))

@@ -16,8 +16,8 @@ from notifier.core.errors import Rejected
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.ground.ids import show
-from notifier.models import Account, Address, AuditEntry, Upload, UploadMember, UploadPart, User
+from notifier.ground.ids import new_id, show
+from notifier.models import Account, Address, AuditEntry, Broadcast, Submission, Upload, UploadMember, UploadPart, User
 from notifier.people import profiles, upload_rows, uploads
 from notifier.people.uploads import LONG_PART, MOST_TOLD, PART, Rights
 from notifier.signals.queueing import EXPAND_QUEUE, queue
@@ -378,3 +378,31 @@ def test_old_lists_and_broken_requests_are_pruned() -> None:
     with time_machine.travel(now() + timedelta(days=91), tick=False):
         assert uploads.prune() == 1
     assert (rows(Upload), members(), profile("a")) == ([], [], {})
+
+
+NEEDED = {
+    "scheduled": ("scheduled", False, True),
+    "running": ("running", False, True),
+    "paused": ("paused", False, True),
+    "all have had their turn": ("running", True, False),
+    "cancelled": ("cancelled", False, False),
+}
+
+
+@pytest.mark.parametrize(("status", "is_expanded", "is_kept"), NEEDED.values(), ids=NEEDED)
+def test_a_list_stays_while_a_broadcast_is_to_find_people_on_it(
+    app: APIFlask, status: str, is_expanded: bool, is_kept: bool
+) -> None:
+    old = sent("id\na\n")
+    while uploads.read(old):
+        pass
+    with transaction() as session:
+        key, at = new_id(), now()
+        session.add(Submission(id=key, type="newsletter", recipients=1, expanded=0))
+        session.flush()
+        about = {"name": "N", "type": "newsletter", "category": "marketing", "audience": {"upload": show("upl", old)}}
+        times = {"starts_at": at, "expanded_at": at if is_expanded else None}
+        session.add(Broadcast(id=key, status=status, ended_before=0, failed_before=0, retries=0, **about, **times))
+    with time_machine.travel(now() + timedelta(days=91), tick=False):
+        assert uploads.prune() == int(not is_kept)
+    assert members() == (["a"] if is_kept else [])

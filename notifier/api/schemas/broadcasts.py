@@ -44,7 +44,8 @@ class BroadcastIn(Body):
         default=DEFAULT_EXPIRES_IN_S,
         ge=1,
         le=LONGEST_EXPIRY_S,
-        description="Seconds after which it is no longer sent, from `send_at`, each person's `local_time`, or now.",
+        description="Seconds after which it is no longer sent, from `send_at`, each person's `local_time`, or now. If "
+        "left out, a day after each person's turn.",
     )
     send_at: Time | None = Field(default=None, description="When it begins, within the coming year.")
     local_time: LocalTime | None = Field(

@@ -8,6 +8,7 @@ the submission first; whoever holds the lock sees the state, so of two that star
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -238,12 +239,21 @@ def _forget_people(row: Broadcast) -> None:
         row.audience = {"users": len(row.audience["users"])}
 
 
-def order_of(order: Order, zone: ZoneInfo, expires_in_s: float, turn: Turn) -> Order:
-    """What is said to somebody in this zone: at their own time, and to expire so long after it."""
-    if turn.local_time is None:
-        return order
-    at = rules.time_in(zone, turn.local_time)
-    return replace(order, send_at=at, expires_at=at + timedelta(seconds=expires_in_s))
+def orders_of(order: Order, expires_in_s: float, turn: Turn, now: datetime) -> Callable[[ZoneInfo], Order]:
+    """→ what is said to somebody in a zone. It expires so long after their own time, or after the start where the
+    producer has set that; else after this turn, which a pause or a slow pace may bring days later.
+    """
+    lasting, local_time = timedelta(seconds=expires_in_s), turn.local_time
+    if local_time is None:
+        at_once = order if order.is_perishable else replace(order, expires_at=now + lasting)
+        return lambda _zone: at_once
+
+    @cache
+    def at_their_time(zone: ZoneInfo) -> Order:
+        at = rules.time_in(zone, local_time)
+        return replace(order, send_at=at, expires_at=at + lasting)
+
+    return at_their_time
 
 
 # ---- stopping and going on ------------------------------------------------------------------------------------------
@@ -288,7 +298,7 @@ def cancel(broadcast_id: UUID) -> None:
             _forget_people(row)
         submission.status, submission.body, submission.wake_at = "expanded", None, None
 
-    _change(broadcast_id, CANCELLED, (SCHEDULED, RUNNING, PAUSED), change)
+    _change(broadcast_id, CANCELLED, rules.UNENDED, change)
 
 
 @retried

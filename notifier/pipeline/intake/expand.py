@@ -145,7 +145,7 @@ def store_chunk(chunk: Chunk) -> Stored | None:
 def _store_listed(row: Submission, chunk: Chunk, now: datetime, room: Mapping[pacing.Lane, int]) -> Stored | None:
     if row.expanded != chunk.done:
         return None
-    stored = store(_targets(row, chunk), now, chunk.words, room)
+    stored = store(_targets(row, chunk, now), now, chunk.words, room)
     row.expanded += len(chunk.recipients)
     left = row.body["recipients"][len(chunk.recipients) :]
     # Finished recipients are taken off the list, so that a worker of a release without chunks can continue, too.
@@ -161,7 +161,7 @@ def _store_turn(
     broadcast = broadcasts.hold(row, turn)
     if broadcast is None:
         return None
-    targets = _targets(row, chunk)
+    targets = _targets(row, chunk, now)
     stored = store(targets, now, chunk.words, room) if targets else Stored()
     broadcasts.note(row, broadcast, turn, len(targets), now)
     row.wake_at = broadcast.turn_at or now + EXPAND_GRACE
@@ -174,13 +174,14 @@ def _end(row: Submission) -> None:
     row.status, row.body, row.wake_at = "expanded", None, None
 
 
-def _targets(row: Submission, chunk: Chunk) -> list[Target]:
+def _targets(row: Submission, chunk: Chunk, now: datetime) -> list[Target]:
     """Targets for the recipients who still exist: some may have been erased since the submission was accepted."""
     body = chunk.body
     given: dict[str, Given] = body.get("given", {})
     moved: dict[str, list[str]] = body.get("moved", {})
     flooded, turn = set(chunk.flooded), chunk.turn
     persons = load_people(chunk.recipients)
+    order_in = None if turn is None else broadcasts.orders_of(chunk.order, body["expires_in"], turn, now)
     here = [user_id for user_id in chunk.recipients if user_id in persons]
     as_they_are = as_given([(persons[user_id], given.get(user_id)) for user_id in here])
     return [
@@ -188,7 +189,7 @@ def _targets(row: Submission, chunk: Chunk) -> list[Target]:
             row.id,
             row.producer_id,
             row.is_test,
-            chunk.order if turn is None else broadcasts.order_of(chunk.order, person.zone, body["expires_in"], turn),
+            chunk.order if order_in is None else order_in(person.zone),
             person,
             user_id in flooded,
             given.get(user_id),

@@ -283,6 +283,20 @@ def test_at_a_local_time_each_person_has_their_turn_in_their_own_zone(app: APIFl
     assert statuses(key) == {"waiting": 3}
 
 
+@pytest.mark.usefixtures("people", "small_chunks")
+@pytest.mark.parametrize(("is_perishable", "late"), [(False, {"queued": 12}), (True, {"queued": 5, "skipped": 7})])
+def test_a_turn_that_comes_days_later_is_too_late_only_where_the_producer_has_set_the_expiry(
+    begin: Begin, is_perishable: bool, late: dict[str, int]
+) -> None:
+    key = begin(expires_in=86_400, is_perishable=is_perishable)
+    expand.store_chunk(expand.next_chunk(key))
+    broadcasts.pause(key)
+    with time_machine.travel(now() + timedelta(days=3), tick=False):
+        broadcasts.resume(key)
+        expand.expand(key)
+        assert statuses(key) == late
+
+
 @pytest.mark.usefixtures("people")
 def test_no_more_have_their_turn_in_a_second_than_its_pace_allows(begin: Begin) -> None:
     with time_machine.travel(now(), tick=False) as clock:
