@@ -132,7 +132,9 @@ def _returned(wanted: Iterable[Any]) -> list[Any]:
 
 
 def _change(row: Any, new: str) -> tuple[Place, Place]:
-    """None comes here that was skipped: those move one by one, since each waits again for something else."""
+    """Raises ValueError for one that was skipped: its reason before, under which it was counted, is gone by then."""
+    if row.moved_from == lifecycle.SKIPPED:
+        raise ValueError("skipped deliveries of a broadcast are moved one by one")
     old = place_of(row.broadcast_id, row.channel, row.moved_from, None)
     return old, place_of(row.broadcast_id, row.channel, new, row.reason)
 

@@ -109,6 +109,11 @@ def ring_expand(submission_ids: Iterable[UUID]) -> bool:
     return _enqueue(EXPAND, {EXPAND_QUEUE: ids} if ids else {})
 
 
+def ring_expand_again(submission_ids: Iterable[UUID]) -> bool:
+    """The same for those whose doorbell may be lost, but for those that stand in the queue."""
+    return _ring_missing(EXPAND, EXPAND_QUEUE, [show("sub", key) for key in submission_ids])
+
+
 def ring_uploads(upload_ids: Iterable[UUID]) -> bool:
     """The same for uploaded lists that are to be read, but for those that stand in the queue already."""
     return _ring_missing(READ_UPLOAD, EXPAND_QUEUE, [show("upl", key) for key in upload_ids])

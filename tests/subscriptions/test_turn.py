@@ -19,7 +19,7 @@ from notifier.core.subscriptions import DISABLED_AFTER, TRIED_FOR
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import redis_store
-from notifier.ground.ids import new_id, show
+from notifier.ground.ids import new_id, parse, show
 from notifier.ledgers import events as stream_of
 from notifier.models import (
     ApiKey,
@@ -32,6 +32,8 @@ from notifier.models import (
     SubscriptionRetry,
 )
 from notifier.people import profiles
+from notifier.pipeline.intake import expand
+from notifier.pipeline.upkeep import broadcasts as upkeep
 from notifier.subscriptions import due, lease, reading, record, registered, sending, turn
 from notifier.subscriptions.registered import Rights
 from tests.conftest import Api
@@ -73,6 +75,26 @@ def test_an_event_is_posted_signed_in_the_form_of_the_stream(
     assert data["delivery"]["channel"] == "inapp"
     [line] = api.get("/api/v1/events").text.splitlines()
     assert f'"id":"{call.id}"' in line.replace(": ", ":")
+
+
+def test_a_broadcasts_own_producer_hears_that_it_was_paused_and_has_finished(
+    api: Api, cast: Any, subscriber: Subscriber
+) -> None:
+    stranger = Api(api.client, keys.create_key(keys.create_producer("Other").id, scopes=["read"])[1])
+    for one, path in ((api, "/ours"), (stranger, "/theirs")):
+        one.post("/api/v1/subscriptions", {"url": subscriber.url(path), "events": ["broadcast.*"]})
+    news = {"type": "newsletter", "audience": {"users": ["carol"]}, "data": {"title": "T", "body": "B"}}
+    made = api.post("/api/v1/broadcasts", {"name": "Spring", **news}).json
+    for change in ("pause", "resume"):
+        api.post(f"/api/v1/broadcasts/{made['id']}/{change}")
+    expand.expand(parse("brd", made["id"]))  # Carol has opted out, so that is all
+    upkeep.watch()
+    for row in rows(Subscription):
+        turn.take(row.id)
+    assert sorted((call.path, call.event["type"], call.event["data"]["broadcast"]) for call in subscriber.calls) == [
+        ("/ours", "broadcast.finished", made["id"]),
+        ("/ours", "broadcast.paused", made["id"]),
+    ]
 
 
 def test_while_a_secret_is_rotated_both_sign(

@@ -18,7 +18,7 @@ import structlog
 from notifier.core import audience as audiences_in
 from notifier.core import broadcasts as rules
 from notifier.core import events as names
-from notifier.core.broadcasts import CANCELLED, PAUSED, RUNNING, SCHEDULED
+from notifier.core.broadcasts import CANCELLED, FINISHED, PAUSED, RUNNING, SCHEDULED
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import Submission, check_send_at
 from notifier.ground.clock import now as clock_now
@@ -259,16 +259,22 @@ def orders_of(order: Order, expires_in_s: float, turn: Turn, now: datetime) -> C
 # ---- stopping and going on ------------------------------------------------------------------------------------------
 
 
-def pause(broadcast_id: UUID, reason: str | None = None) -> bool:
+def pause(broadcast_id: UUID, judge: Callable[[Broadcast], str | None] | None = None) -> bool:
     """Nothing more of it goes out, but for what a provider is being called for; whatever is ready waits. False: it
     is paused already, and stays as it is. Raises Rejected('conflict') for one that has ended.
+
+    `judge`: decides under the lock why it is to be paused, or that it is not (None).
     """
 
-    def change(submission: SubmissionRow, row: Broadcast) -> None:
+    def change(submission: SubmissionRow, row: Broadcast) -> bool:
+        reason = judge(row) if judge else None
+        if judge and reason is None:
+            return False
         row.status, row.paused_reason, submission.wake_at = PAUSED, reason, None
         events.tell_broadcast(names.BROADCAST_PAUSED, row, reason)
+        return True
 
-    return _change(broadcast_id, PAUSED, (SCHEDULED, RUNNING), change)
+    return _change(broadcast_id, PAUSED, (SCHEDULED, RUNNING), change, ignored=(CANCELLED, FINISHED) if judge else ())
 
 
 def resume(broadcast_id: UUID) -> None:
@@ -276,12 +282,13 @@ def resume(broadcast_id: UUID) -> None:
     One that is not paused stays as it is. Raises Rejected('conflict') for one that has ended.
     """
 
-    def change(submission: SubmissionRow, row: Broadcast) -> None:
+    def change(submission: SubmissionRow, row: Broadcast) -> bool:
         row.status = SCHEDULED if row.started_at is None else RUNNING
         row.paused_reason = None
         row.ended_before, row.failed_before = rules.ended(broadcast_counts.of([row.id])[row.id])
         if submission.status == "expanding":
             submission.wake_at = max(row.starts_at, clock_now())
+        return True
 
     if _change(broadcast_id, "resumed", (PAUSED,), change, ignored=(SCHEDULED, RUNNING)):
         queueing.ring_expand([broadcast_id])
@@ -292,11 +299,12 @@ def cancel(broadcast_id: UUID) -> None:
     Rejected('conflict') for one that has finished.
     """
 
-    def change(submission: SubmissionRow, row: Broadcast) -> None:
+    def change(submission: SubmissionRow, row: Broadcast) -> bool:
         row.status, row.paused_reason, row.retrying = CANCELLED, None, None
         if row.expanded_at is None:
             _forget_people(row)
         submission.status, submission.body, submission.wake_at = "expanded", None, None
+        return True
 
     _change(broadcast_id, CANCELLED, rules.UNENDED, change)
 
@@ -306,7 +314,7 @@ def _change(
     broadcast_id: UUID,
     becomes: str,
     allowed: Sequence[str],
-    change: Callable[[SubmissionRow, Broadcast], None],
+    change: Callable[[SubmissionRow, Broadcast], bool],
     ignored: Sequence[str] = (),
 ) -> bool:
     """One transaction. False: it was so before; nothing has changed."""
@@ -319,7 +327,8 @@ def _change(
         if row.status not in allowed:
             raise Rejected("conflict", f"a broadcast that is {row.status} cannot be {becomes}")
         before = row.status
-        change(submission, row)
+        if not change(submission, row):
+            return False
         session.flush()
         about = {"status": row.status, **({"reason": row.paused_reason} if row.paused_reason else {})}
         if not row.is_test:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.orm import defer
 
 from notifier.core import broadcasts as rules
 from notifier.core import events as names
@@ -33,7 +34,8 @@ def watch() -> int:
     """Pauses and ends running ones for which it is time. → how many. Two statements whatever their number, and no more
     where nothing is to be done.
     """
-    open_ones = db.session.scalars(sa.select(Broadcast).where(_is_open(), Broadcast.status == RUNNING)).all()
+    running = sa.select(Broadcast).where(_is_open(), Broadcast.status == RUNNING)
+    open_ones = db.session.scalars(running.options(defer(Broadcast.audience))).all()  # it may name 10,000 people
     counts = broadcast_counts.of(row.id for row in open_ones)
     failing = [row.id for row in open_ones if _share(row, counts[row.id])]
     over = [row.id for row in open_ones if row.id not in failing and _is_over(row, counts[row.id])]
@@ -57,10 +59,11 @@ def _share(row: Broadcast, counts: Counter[str]) -> str | None:
 
 def _stop(broadcast_id: UUID) -> bool:
     """Somebody may have resumed it since: then it has been looked at."""
-    db.session.close()
-    row = db.session.get_one(Broadcast, broadcast_id, populate_existing=True)
-    why = _share(row, broadcast_counts.of([broadcast_id])[broadcast_id])
-    return why is not None and row.status == RUNNING and broadcasts.pause(broadcast_id, why)
+
+    def why(row: Broadcast) -> str | None:
+        return _share(row, broadcast_counts.of([broadcast_id])[broadcast_id]) if row.status == RUNNING else None
+
+    return broadcasts.pause(broadcast_id, why)
 
 
 def _is_over(row: Broadcast, counts: Counter[str]) -> bool:

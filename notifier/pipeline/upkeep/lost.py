@@ -16,7 +16,7 @@ from notifier.ledgers.moves import move
 from notifier.models import Delivery, Submission
 from notifier.pipeline.intake.accept import EXPAND_GRACE
 from notifier.pipeline.upkeep.due import BATCH, doorbells, is_expired, log
-from notifier.signals.queueing import DOORBELL_GRACE, lost, memory, note_reviewed, ring, ring_expand
+from notifier.signals.queueing import DOORBELL_GRACE, lost, memory, note_reviewed, ring, ring_expand_again
 
 LONGEST_DOORBELL_GRACE = DOORBELL_GRACE * 32
 
@@ -111,5 +111,5 @@ def ring_expansions() -> int:
         for row in rows:
             row.wake_at = now + EXPAND_GRACE
         ids = [row.id for row in rows]
-    ring_expand(ids)
+    ring_expand_again(ids)
     return len(ids)

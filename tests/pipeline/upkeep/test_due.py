@@ -303,10 +303,11 @@ def test_a_submission_whose_doorbell_was_lost_is_expanded_all_the_same(app: APIF
     submit(*[InlineRecipient(f"u{i}", {"name": "x"}) for i in range(101)])
     redis_store.client.flushall()
     assert lost.ring_expansions() == 0
-    with transaction() as session:
-        session.execute(sa.update(Submission).values(wake_at=now()))
-    assert lost.ring_expansions() == 1
-    assert len(queue("expand.low").job_ids) == 1
+    for _ in range(2):  # the second time it stands in line already
+        with transaction() as session:
+            session.execute(sa.update(Submission).values(wake_at=now()))
+        assert lost.ring_expansions() == 1
+        assert len(queue("expand.low").job_ids) == 1
 
 
 def test_captures_are_kept_as_long_as_is_said(app: APIFlask, submit: Submit) -> None:
