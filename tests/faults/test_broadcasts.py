@@ -150,7 +150,7 @@ def kill_all(running: Installation, worker: list[Program]) -> None:
     worker[0] = running.start("worker")
     running.scheduler = running.start("scheduler")
     running.restart_web()
-    eventually(running.is_serving)
+    eventually(running.is_serving, within_s=LONGEST_S)
 
 
 def restart_database(running: Installation, request: pytest.FixtureRequest) -> None:
