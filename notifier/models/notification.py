@@ -103,6 +103,13 @@ class Delivery(Base):
             postgresql_where=text("status = 'waiting'"),
         ),
         Index(
+            "ix_delivery_reason",
+            "reason",
+            "wake_at",
+            sqlite_where=text("status = 'waiting'"),
+            postgresql_where=text("status = 'waiting'"),
+        ),
+        Index(
             "ix_delivery_held", "held_for", "priority", "due_at", sqlite_where=text(_HELD), postgresql_where=text(_HELD)
         ),
         Index("ix_delivery_notification_id", "notification_id"),

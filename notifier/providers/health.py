@@ -10,6 +10,7 @@ apply.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import redis
 import structlog
@@ -32,6 +33,8 @@ MOST_OUT = 1_000
 MOST_INVALID = 20  # dead addresses in a window, making up half of all: that is our fault, not theirs
 
 FORCED = ("open", "closed", "auto")
+CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
+_FIELDS = ("trips", "open_until", "opened_at", "why", "blocked_until", "forced", "forced_at", "forced_by")
 _DONE = {"open": "opened", "closed": "closed", "auto": "left_to_itself"}
 
 log = structlog.get_logger()
@@ -135,10 +138,12 @@ def force(scope: str, state: str) -> None:
     with transaction():  # it is told only if it has happened
         audit.write(f"breaker.{_DONE[state]}", scope)
         if state == "auto":
-            client.hdel(key, "forced")
+            client.hdel(key, "forced", "forced_at", "forced_by")
             client.expire(key, KEPT_S)
         else:
-            client.hset(key, "forced", state)
+            seconds, micros = client.time()
+            since = seconds * 1000 + micros // 1000
+            client.hset(key, mapping={"forced": state, "forced_at": since, "forced_by": audit.actor()})
             client.persist(key)  # and reports in the meantime do not delete it
     publish.hint(publish.OVERVIEW, publish.QUEUES)
 
@@ -153,23 +158,54 @@ def forget(scope: str) -> None:
     publish.hint(publish.OVERVIEW, publish.QUEUES)
 
 
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """`state`: closed, open, half_open, forced_open or forced_closed. `why` it opened: failing, refused (our settings)
+    or invalid (too many dead addresses). `by`: who has forced it. `next_at`: when the next send is let through by
+    itself; None: at once, or never.
+    """
+
+    state: str = CLOSED
+    since: datetime | None = None
+    why: str | None = None
+    by: str | None = None
+    next_at: datetime | None = None
+
+
 def states() -> dict[str, str]:
-    """scope → closed, open, half_open, forced_open or forced_closed, for every scope that has been used lately."""
+    """scope → the state of its breaker, for every scope that has been used lately."""
+    return {scope: breaker.state for scope, breaker in breakers().items()}
+
+
+def breakers() -> dict[str, Breaker]:
+    """The breaker of every scope that has been used lately. Raises redis.RedisError."""
     client = redis_store.client
     keys = sorted(client.scan_iter(PREFIX + "*", count=500))
     with client.pipeline(transaction=False) as pipe:
         pipe.time()
         for key in keys:
-            pipe.hmget(key, "trips", "open_until", "forced")
+            pipe.hmget(key, *_FIELDS)
         (seconds, micros), *rows = pipe.execute()
     now_ms = seconds * 1000 + micros // 1000
-    return {key.decode().removeprefix(PREFIX): _state(row, now_ms) for key, row in zip(keys, rows, strict=True)}
+    return {
+        key.decode().removeprefix(PREFIX): _breaker(
+            {name: value.decode() for name, value in zip(_FIELDS, row, strict=True) if value is not None}, now_ms
+        )
+        for key, row in zip(keys, rows, strict=True)
+    }
 
 
-def _state(row: Sequence[bytes | None], now_ms: int) -> str:
-    trips, open_until, forced = row
-    if forced:
-        return f"forced_{forced.decode()}"
-    if not trips or float(trips) == 0:
-        return "closed"
-    return "open" if float(open_until or 0) > now_ms else "half_open"
+def _breaker(row: Mapping[str, str], now_ms: int) -> Breaker:
+    if "forced" in row:
+        return Breaker(f"forced_{row['forced']}", _moment(row.get("forced_at")), by=row.get("forced_by"))
+    blocked = float(row.get("blocked_until") or 0)
+    if not float(row.get("trips") or 0):
+        return Breaker(next_at=_moment(row["blocked_until"]) if blocked > now_ms else None)
+    opened, why = _moment(row.get("opened_at")), row.get("why")
+    if float(row.get("open_until") or 0) <= now_ms:
+        return Breaker(HALF_OPEN, opened, why)
+    return Breaker(OPEN, opened, why, next_at=_moment(str(max(float(row["open_until"]), blocked))))
+
+
+def _moment(milliseconds: str | None) -> datetime | None:
+    return datetime.fromtimestamp(float(milliseconds) / 1000, UTC) if milliseconds else None

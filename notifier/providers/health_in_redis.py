@@ -9,9 +9,10 @@ KEPT_S = 3_600
 PREFIX, _RECEIVER_PREFIX = "notifier:health:", "notifier:receiver:"
 
 # One hash per scope: bucket, good, bad, invalid, and the same of the bucket before (good0 …); open_until and trips
-# (open or half open while trips > 0); probe_until; blocked_until (the provider told us to wait); tokens, tokens_at;
-# forced; and of what waits: rung_until (one was let out to be the next probe), out (as many were let out last),
-# out_tokens, out_at. Forgotten when nothing is heard of it for KEPT_S, unless it is forced.
+# (open or half open while trips > 0); opened_at and why (failing, refused, invalid); probe_until; blocked_until (the
+# provider told us to wait); tokens, tokens_at; forced, forced_at, forced_by; and of what waits: rung_until (one was let
+# out to be the next probe), out (as many were let out last), out_tokens, out_at. Forgotten when nothing is heard of it
+# for KEPT_S, unless it is forced.
 _COMMON = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -124,7 +125,8 @@ for i, key in ipairs(KEYS) do
   local all_bad, dead = set.bad + set.bad0, set.invalid + set.invalid0
   local all = set.good + set.good0 + all_bad
   local happened = ''
-  local function open(ms, what)
+  local function open(ms, what, why)
+    set.opened_at, set.why = h.trips > 0 and h.opened_at > 0 and h.opened_at or now, why
     set.trips, set.open_until, set.probe_until, set.rung_until, set.out = h.trips + 1, now + ms, 0, 0, 0
     set.good, set.bad, set.invalid, set.good0, set.bad0, set.invalid0 = 0, 0, 0, 0, 0, 0
     happened = what
@@ -132,20 +134,20 @@ for i, key in ipairs(KEYS) do
   if h.trips > 0 then
     if h.open_until <= now then
       if misconfigured == 1 then
-        open(tonumber(ARGV[7]), '')
+        open(tonumber(ARGV[7]), '', 'refused')
       elseif good > 0 then
         set.trips, set.open_until, set.probe_until = 0, 0, 0
         happened = 'closed'
       elseif bad > 0 then
-        open(math.min(ARGV[4] * 2 ^ h.trips, tonumber(ARGV[5])), '')
+        open(math.min(ARGV[4] * 2 ^ h.trips, tonumber(ARGV[5])), '', 'failing')
       end
     end
   elseif misconfigured == 1 then
-    open(tonumber(ARGV[7]), 'paused')
+    open(tonumber(ARGV[7]), 'paused', 'refused')
   elseif dead >= tonumber(ARGV[6]) and dead * 2 >= all then
-    open(tonumber(ARGV[7]), 'paused')
+    open(tonumber(ARGV[7]), 'paused', 'invalid')
   elseif all >= tonumber(ARGV[2]) and all_bad >= all * ARGV[3] then
-    open(tonumber(ARGV[4]), 'opened')
+    open(tonumber(ARGV[4]), 'opened', 'failing')
   end
   if blocked > 0 then set.blocked_until, set.out = math.max(h.blocked_until, now + blocked), 0 end
   local flat = {}

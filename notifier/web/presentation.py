@@ -21,6 +21,13 @@ from notifier.web.language import language, reader
 
 _ROLES = {"person": N_("Person"), "viewer": N_("Viewer"), "operator": N_("Operator"), "admin": N_("Admin")}
 _PLATFORMS = {IOS: N_("iPhone or iPad"), ANDROID: "Android"}
+_BREAKERS = {
+    "closed": ("sending", "good"),
+    "open": ("stopped", "bad"),
+    "half_open": ("being tried again", "warn"),
+    "forced_open": ("stopped by hand", "bad"),
+    "forced_closed": ("kept sending by hand", "warn"),
+}
 _TONES = {
     "delivered": "good",
     "sent": "good",
@@ -43,6 +50,9 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(platform_label, "platform_label")
     app.add_template_filter(type_label, "type_label")
     app.add_template_filter(tone, "tone")
+    app.add_template_filter(breaker_words, "breaker_words")
+    app.add_template_filter(breaker_tone, "breaker_tone")
+    app.add_template_filter(at_least, "at_least")
     app.add_template_filter(pretty_json, "pretty_json")
     app.add_template_filter(masked_text, "masked")
 
@@ -100,6 +110,20 @@ def type_label(key: str) -> str:
 def tone(status: str) -> str:
     """The colour a delivery's status is shown in; the word itself always stands beside it."""
     return _TONES.get(status, "plain")
+
+
+def breaker_words(state: str) -> str:
+    """What a breaker does, rather than how far it is open."""
+    return _BREAKERS[state][0]
+
+
+def breaker_tone(state: str) -> str:
+    return _BREAKERS[state][1]
+
+
+def at_least(count: int, most: int) -> str:
+    """A count that went no further than `most`: `5,000+`."""
+    return f"{most:,}+" if count > most else f"{count:,}"
 
 
 def pretty_json(data: Any) -> str:

@@ -19,6 +19,7 @@ from notifier.ground.ids import show
 from notifier.models import Delivery, Receipt, Tally
 from notifier.providers import accounts as providers
 from notifier.queries.search import WINDOW
+from notifier.queries.waiting import WHY
 from tests.stored import forget_plans
 from tests.web.conftest import Visitor
 
@@ -103,6 +104,7 @@ PAGES = (
     "/admin/?window=day",
     "/admin/?window=month",
     "/admin/queues",
+    *(f"/admin/queues/waiting/{why}" for why in WHY),
     *(
         f"/admin/failed{page}?{query}"
         for page in ("", "/jobs")

@@ -17,7 +17,6 @@ import structlog
 
 from notifier.channels import serving
 from notifier.channels.contract import RECEIVER_MARK
-from notifier.core import lifecycle
 from notifier.core.broadcasts import PAUSED
 from notifier.core.submission import PRIORITIES
 from notifier.ground.clock import now as clock_now
@@ -28,10 +27,10 @@ from notifier.pipeline.planning.halted import halted
 from notifier.providers import accounts as providers
 from notifier.providers import health
 from notifier.providers.pausing import paused
+from notifier.queries.waiting import BETWEEN_SCOPES, IS_HELD, held_for
 
 # Then a held delivery is asked about again by itself, whatever has become of its scope
 LONGEST_HOLD = timedelta(hours=1)
-_BETWEEN = " "  # the scopes that one waits for; no scope holds it
 _CHANNEL, _BROADCAST = "channel=", "broadcast="  # no account is called so
 _PAGE, _MOST_PAGES = 50, 20  # of what anything is held for: so much at once, and in one call
 
@@ -41,13 +40,11 @@ log = structlog.get_logger()
 
 _deliveries: sa.Table = Delivery.__table__
 _delivery = _deliveries.c
-# Spelled out, so that SQLite too sees that the index of held ones serves.
-_IS_HELD = sa.and_(_delivery.status == sa.literal_column(f"'{lifecycle.WAITING}'"), _delivery.held_for.is_not(None))
 
 
 def of_scopes(scopes: Collection[str]) -> str:
     """The `held_for` of a delivery that may go on as soon as any of these scopes is healthy."""
-    return _BETWEEN.join(sorted(set(scopes)))
+    return BETWEEN_SCOPES.join(sorted(set(scopes)))
 
 
 def of_channel(channel: str) -> str:
@@ -80,7 +77,7 @@ class Outages:
         """
         count = 0
         for _ in range(_MOST_PAGES):
-            held = _held_for(self._after)
+            held = held_for(self._after, _PAGE)
             db.session.close()
             self._after = held[-1] if len(held) == _PAGE else ""
             count += _let_out(held)
@@ -106,25 +103,9 @@ def _let_out(held: Collection[str]) -> int:
     return count
 
 
-def _held_for(after: str) -> list[str]:
-    """All values of `held_for`: one step through the index for each, however many deliveries there are."""
-    scope = (
-        sa.select(sa.func.min(_delivery.held_for).label("held_for"))
-        .where(_IS_HELD, _delivery.held_for > after)
-        .cte(recursive=True)
-    )
-    following = (
-        sa.select(sa.func.min(_delivery.held_for))
-        .where(_IS_HELD, _delivery.held_for > scope.c.held_for)
-        .scalar_subquery()
-    )
-    scope = scope.union_all(sa.select(following).where(scope.c.held_for.is_not(None)))
-    return list(db.session.scalars(sa.select(scope.c.held_for).where(scope.c.held_for.is_not(None)).limit(_PAGE)))
-
-
 def _may_go_on(held: Collection[str]) -> dict[str, int]:
     """How many of each; those of which none may go on are left out."""
-    wanted = {key: key.split(_BETWEEN) for key in held if not key.startswith((_CHANNEL, _BROADCAST))}
+    wanted = {key: key.split(BETWEEN_SCOPES) for key in held if not key.startswith((_CHANNEL, _BROADCAST))}
     paces = {adapter.name: adapter.per_second for _, adapter in serving.registry().accounts()}
     left = health.let_out({scope: _pace(scope, paces) for scopes in wanted.values() for scope in scopes})
     counts = {}
@@ -157,7 +138,7 @@ def _first_of(counts: Mapping[str, int]) -> list[UUID]:
                 _delivery.id, _delivery.held_for, _delivery.due_at, sa.literal_column(str(rank)).label("rank")
             )
             lane = (
-                first.where(_IS_HELD, _delivery.held_for == key, _delivery.priority == priority)
+                first.where(IS_HELD, _delivery.held_for == key, _delivery.priority == priority)
                 .order_by(_delivery.due_at)
                 .limit(count)
                 .subquery()
@@ -174,7 +155,7 @@ def _first_of(counts: Mapping[str, int]) -> list[UUID]:
 
 def _make_due(ids: Collection[UUID], now: datetime) -> int:
     """→ how many. Deliveries that another transaction moves at this moment are left to it."""
-    still = sa.select(_delivery.id).where(_delivery.id.in_(ids), _IS_HELD).with_for_update(skip_locked=True)
+    still = sa.select(_delivery.id).where(_delivery.id.in_(ids), IS_HELD).with_for_update(skip_locked=True)
     let_out: sa.CursorResult[Any] = db.session.execute(
         sa.update(_deliveries).where(_delivery.id.in_(still)).values(held_for=None, wake_at=now)
     )  # type: ignore[assignment]

@@ -18,7 +18,7 @@ _GROUPS = (
         (
             ("/admin/", "Overview"),
             ("/admin/failed", "Failed"),
-            ("/admin/queues", "Queues"),
+            ("/admin/queues", "Waiting"),
             ("/admin/notifications", "Notifications"),
             ("/admin/sandbox", "Sandbox"),
         ),

@@ -1,7 +1,4 @@
-"""Queues, workers and breakers: what waits, who works, and what is stuck.
-
-Viewers look; operators pause, resume and force.
-"""
+"""What waits and why, who works, and what is stopped. Viewers look; operators pause, resume, stop and send again."""
 
 import redis
 from flask import flash, redirect, render_template, request, url_for
@@ -12,34 +9,53 @@ from notifier.channels import serving
 from notifier.core.errors import Rejected
 from notifier.providers import accounts as providers
 from notifier.providers import health, pausing
-from notifier.queries import queues
+from notifier.queries import queues, waiting
 from notifier.queries.overview import held_back
 from notifier.web.access import allow, page_blueprint
 
 pages = page_blueprint("queues", url_prefix="/admin/queues")
 
+_AWAY = "Redis, which knows who is stopped, cannot be reached"
+_FORCED = {
+    "open": "Nothing more is sent through {} until somebody lets it send again.",
+    "closed": "{} sends again, whatever happens to its calls.",
+    "auto": "{} is stopped and tried again by itself, as its calls fare.",
+}
+
 
 @pages.get("")
 @allow("viewer")
 def listing() -> ResponseReturnValue:
+    shown = {"waiting": waiting.by_reason(), "most": waiting.MOST_COUNTED}
     try:
-        shown = {
-            "channels": queues.by_channel(held_back()),
+        held = held_back()
+        shown |= {
+            "channels": queues.by_channel(held),
+            "held_back": sum(held.values()),
             "workers": queues.workers(),
             "schedulers": queues.schedulers(),
             "breakers": _breakers(),
+            "held": waiting.held_by_scope(),
         }
     except redis.RedisError:
-        shown = {"channels": None, "paused": queues.paused()}
+        shown |= {"channels": None, "paused": queues.paused()}
     return render_template("admin/queues.html", **shown)
 
 
-def _breakers() -> dict[str, str]:
-    """Scope → state: every account of a provider, and recently used servers."""
+@pages.get("/waiting/<why>")
+@allow("viewer")
+def of_reason(why: str) -> ResponseReturnValue:
+    """The deliveries that wait for one of `waiting.WHY`, those that go on first at the top."""
+    if why not in waiting.WHY:
+        raise Rejected("not_found", f"nothing waits for {why[:40]!r}")
+    return render_template("admin/waiting.html", why=why, lines=waiting.lines(why), most=waiting.MOST_LISTED)
+
+
+def _breakers() -> dict[str, health.Breaker]:
+    """Scope → breaker: every account of a provider, and recently used servers."""
     providers.refresh()
-    states = health.states()
     names = [account.name for account, adapter in serving.registry().accounts() if not adapter.is_sandbox]
-    return {**dict.fromkeys(names, "closed"), **states}
+    return {**{name: health.Breaker() for name in names}, **health.breakers()}
 
 
 @pages.get("/<channel>/pause")
@@ -75,6 +91,23 @@ def resume(channel: str) -> ResponseReturnValue:
     return redirect(url_for("queues.listing"), 303)
 
 
+@pages.get("/breaker")
+@allow("operator")
+def ask_to_force() -> ResponseReturnValue:
+    scope, state = request.args.get("scope", ""), request.args.get("state", "")
+    try:
+        breaker = _breakers().get(scope)
+    except redis.RedisError:
+        flash(f"Nothing was changed: {_AWAY}.", "error")
+        return redirect(url_for("queues.listing"), 303)
+    if breaker is None or state not in health.FORCED:
+        raise Rejected("not_found", f"there is no breaker {scope[:80]!r}")
+    held = waiting.held_by_scope().get(scope, 0)
+    return render_template(
+        "admin/queue_breaker.html", scope=scope, state=state, breaker=breaker, held=held, most=waiting.MOST_COUNTED
+    )
+
+
 @pages.post("/breaker")
 @allow("operator")
 def force() -> ResponseReturnValue:
@@ -83,14 +116,9 @@ def force() -> ResponseReturnValue:
         if scope not in _breakers():
             raise Rejected("validation_failed", f"there is no breaker {scope[:80]!r}")
         health.force(scope, state)
-        words = {
-            "open": "lets nothing through until somebody closes it",
-            "closed": "lets everything through",
-            "auto": "works by itself again",
-        }
-        flash(f"The breaker of {scope} {words[state]}.")
+        flash(_FORCED[state].format(scope))
     except (Rejected, ValueError) as error:
         flash(f"Nothing was changed: {getattr(error, 'detail', error)}.", "error")
     except redis.RedisError:
-        flash("Nothing was changed: Redis, which holds the breakers, cannot be reached.", "error")
+        flash(f"Nothing was changed: {_AWAY}.", "error")
     return redirect(url_for("queues.listing"), 303)

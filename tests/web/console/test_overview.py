@@ -57,7 +57,7 @@ def test_what_stands_still_is_said_at_the_top(app: APIFlask, signed_in: Callable
     page = viewer.get("/admin/").text
     assert (
         "SMS has been paused</strong>" in page,
-        "The breaker of spare is forced open" in page,
+        "spare is stopped by hand" in page,
         "The breaker of other" in page,
     ) == (True, True, False)
 

@@ -1,13 +1,20 @@
 """Queues, workers and breakers: seen by viewers, moved by operators."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 from apiflask import APIFlask
 
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
 from notifier.ground.extensions import redis_store
+from notifier.models import Delivery
 from notifier.providers import accounts as providers
 from notifier.providers import health, pausing
+from notifier.providers.health import Tally
+from notifier.queries import waiting
 from tests.web.conftest import Visitor
 
 
@@ -71,12 +78,76 @@ def test_what_cannot_be_paused_is_told(operator: Visitor, channel: str) -> None:
     assert "Nothing was paused" in operator.get("/admin/queues").text
 
 
-@pytest.mark.parametrize(("state", "shown"), [("open", "forced open"), ("closed", "forced closed")])
-def test_a_breaker_is_forced_and_left_to_itself(operator: Visitor, smtp: str, state: str, shown: str) -> None:
+@pytest.mark.parametrize(
+    ("state", "question", "shown"),
+    [
+        ("open", "Stop sending through spare?", "stopped by hand"),
+        ("closed", "Send again through spare?", "kept sending by hand"),
+    ],
+)
+def test_who_may_send_is_set_by_hand_after_asking_and_left_to_itself(
+    operator: Visitor, smtp: str, state: str, question: str, shown: str
+) -> None:
+    assert question in operator.get(f"/admin/queues/breaker?scope={smtp}&state={state}").text
+    assert health.states().get(smtp, "closed") == "closed"
     operator.post("/admin/queues/breaker", {"scope": smtp, "state": state})
-    assert shown in operator.get("/admin/queues").text
+    page = operator.get("/admin/queues").text
+    assert shown in page
+    assert ", by operator@example.test" in page
     operator.post("/admin/queues/breaker", {"scope": smtp, "state": "auto"})
     assert health.states().get(smtp, "closed") == "closed"
+
+
+@pytest.mark.parametrize(
+    ("tally", "why"),
+    [
+        (Tally(bad=10), "half of its calls failed, or more"),
+        (Tally(is_misconfigured=True), "it refused our settings or credentials"),
+        (Tally(invalid=20), "too many of its addresses do not work"),
+    ],
+)
+def test_a_stopped_provider_says_since_when_why_and_when_it_is_tried_again(
+    operator: Visitor, smtp: str, tally: Tally, why: str
+) -> None:
+    began = now().replace(microsecond=0)
+    health.report({smtp: tally})
+    breaker = health.breakers()[smtp]
+    assert breaker.since is not None
+    assert breaker.next_at is not None
+    assert began - timedelta(seconds=1) <= breaker.since < breaker.next_at
+    row = operator.get("/admin/queues").text.partition(f'id="breaker-{smtp}"')[2].partition("</tr>")[0]
+    assert "stopped</span>" in row
+    assert why in row
+    assert row.count("<time ") == 2
+
+
+def test_what_waits_is_told_by_its_reason_and_each_leads_to_the_messages(
+    operator: Visitor, send: Callable[..., list[Delivery]]
+) -> None:
+    for reason in (*(reason for reasons in waiting.WHY.values() for reason in reasons), None):
+        [delivery] = [row for row in send("zoe", email="zoe@x.test", channels=("email",)) if row.status != "waiting"]
+        with transaction() as session:
+            changed = {"status": "waiting", "reason": reason, "wake_at": now() + timedelta(hours=1)}
+            held = {"held_for": "spare"} if reason == "provider_down" else {}
+            session.execute(sa.update(Delivery).where(Delivery.id == delivery.id).values(**changed, **held))
+    assert {line.why: line.count for line in waiting.by_reason()} == {
+        why: len(reasons) for why, reasons in waiting.WHY.items()
+    }
+    assert waiting.held_by_scope() == {"spare": 1}
+    page = operator.get("/admin/queues").text
+    for why, reasons in waiting.WHY.items():
+        assert f'href="/admin/queues/waiting/{why}"' in page
+        assert operator.get(f"/admin/queues/waiting/{why}").text.count("Order shipped</a>") == len(reasons)
+    assert operator.get("/admin/queues/waiting/nonsense").status_code == 404
+
+
+def test_nothing_that_waits_is_told_as_such(operator: Visitor) -> None:
+    assert "Nothing waits." in operator.get("/admin/queues").text
+
+
+def test_a_question_about_no_breaker_is_not_asked(operator: Visitor, smtp: str) -> None:
+    for query in ("scope=nobody&state=open", f"scope={smtp}&state=ajar", ""):
+        assert operator.get(f"/admin/queues/breaker?{query}").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,56 @@
+"""What a notification is called wherever notifications are listed: by its own title, or else by its type's."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.ground.extensions import db
+from notifier.models import EventType, InboxItem
+
+_PLAIN = "en"
+
+
+class Named(Protocol):
+    """A notification, or a row with as much of it."""
+
+    id: UUID
+    type: str
+
+
+def titled(rows: Sequence[Named], language: str = _PLAIN, *, is_own: bool = False) -> dict[UUID, str]:
+    """Notification → its title in the inbox; for one that is in no inbox, the title of its type in `language`.
+
+    Titles of the product's own messages may hold a code: only their receiver (`is_own`) is shown them. Two statements.
+    """
+    if not rows:
+        return {}
+    types = {
+        row.key: row
+        for row in db.session.execute(
+            sa.select(EventType.key, EventType.titles, EventType.is_internal).where(
+                EventType.key.in_({row.type for row in rows})
+            )
+        )
+    }
+    hidden = set() if is_own else {key for key, row in types.items() if row.is_internal}
+    told: dict[UUID, str] = {
+        row.notification_id: row.title
+        for row in db.session.execute(
+            sa.select(InboxItem.notification_id, InboxItem.title).where(
+                InboxItem.notification_id.in_([row.id for row in rows if row.type not in hidden])
+            )
+        )
+        if row.title
+    }
+    names = {key: _of_type(key, row.titles, language) for key, row in types.items()}
+    return {row.id: told.get(row.id) or names.get(row.type) or _spelled(row.type) for row in rows}
+
+
+def _of_type(key: str, titles: Mapping[str, str], language: str) -> str:
+    return titles.get(language) or titles.get(_PLAIN) or _spelled(key)
+
+
+def _spelled(key: str) -> str:
+    return key.replace("_", " ").capitalize()
