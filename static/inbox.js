@@ -5,6 +5,9 @@
 //   token       a user's token (POST /api/v1/users/{id}/token); left out where the session cookie signs in
 //   mode        "bell": a button with a badge that opens a panel; otherwise the whole inbox in place
 //   inbox-url   where "Open inbox" in the bell's panel leads; left out: no such link
+//   preferences-url  where "Preferences" there leads; left out: no such link
+//   locale      of times, numbers and plurals; left out: the browser's
+//   labels      texts in place of ours, as JSON (js/inbox/labels.js names them)
 //   theme       "light" or "dark"; left out: as the system says
 //   shortcuts   "page": the keys work wherever the focus is, not only in the inbox
 //   count-in    "title" puts the unread count before the document's title

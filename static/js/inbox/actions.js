@@ -12,15 +12,17 @@ export class Actions {
   #marks;
   #float;
   #server;
+  #words;
 
   // `list()` → the list in view.
-  constructor({ list, rows, selection, marks, float, server }) {
+  constructor({ list, rows, selection, marks, float, server, words }) {
     this.#list = list;
     this.#rows = rows;
     this.#selection = selection;
     this.#marks = marks;
     this.#float = float;
     this.#server = server;
+    this.#words = words;
   }
 
   click(command, id, event) {
@@ -33,8 +35,9 @@ export class Actions {
   }
 
   one(command, id, anchor = this.#rows.anchor(id)) {
-    const item = this.#list().find(id);
-    if (item) this.#put(command, [item], anchor); // it may have left the list while a menu was open
+    // Some may have left the list while a menu was open
+    const items = this.#rows.meant(id).map((each) => this.#list().find(each)).filter(Boolean);
+    if (items.length > 0) this.#put(command, items, anchor);
   }
 
   onSelected(command, anchor) {
@@ -49,7 +52,7 @@ export class Actions {
       this.#select(current.id, event.shiftKey);
       return true;
     }
-    const items = this.#selected.length > 0 ? this.#selected : [current];
+    const items = this.#selected.length > 0 ? this.#selected : this.#rows.meant(current.id).map((id) => this.#list().find(id));
     const isArchive = this.#list().view.filter === "archived";
     const mark = { read: items.every((item) => item.read_at) ? "unread" : "read", archive: isArchive ? "unarchive" : "archive", snooze: isArchive ? null : "snooze" }[command];
     if (mark) this.#put(mark, items, this.#rows.anchor());
@@ -58,9 +61,10 @@ export class Actions {
 
   swipes(id) {
     const item = this.#list().find(id);
-    const read = item.read_at ? ["unread", "unread", "Mark as unread"] : ["read", "check", "Mark as read"];
-    if (item.archived_at) return { end: read, start: ["unarchive", "unarchive", "Move back"], far: null };
-    return { end: read, start: ["archive", "archive", "Archive"], far: item.snoozed_until ? ["unsnooze", "unarchive", "Bring back"] : ["snooze", "snooze", "Snooze"] };
+    const say = (label) => this.#words.say(label);
+    const read = item.read_at ? ["unread", "unread", say("action_unread")] : ["read", "check", say("action_read")];
+    if (item.archived_at) return { end: read, start: ["unarchive", "unarchive", say("action_move_back")], far: null };
+    return { end: read, start: ["archive", "archive", say("action_archive")], far: item.snoozed_until ? ["unsnooze", "unarchive", say("action_bring_back")] : ["snooze", "snooze", say("action_snooze")] };
   }
 
   get #selected() {
@@ -75,11 +79,12 @@ export class Actions {
 
   #select(id, isRange) {
     this.#selection.toggle(id, { isRange, order: this.#list().ids });
+    for (const other of this.#rows.meant(id)) if (this.#selection.has(other) !== this.#selection.has(id)) this.#selection.toggle(other);
   }
 
   #tellWhy(id, anchor) {
     const item = this.#list().find(id);
-    if (item) tellWhy(this.#float, anchor, item, this.#server);
+    if (item) tellWhy(this.#float, anchor, item, { server: this.#server, words: this.#words });
   }
 
   #menu(id, anchor) {
@@ -88,14 +93,14 @@ export class Actions {
       else if (command === "why") this.#tellWhy(id, anchor);
       else this.one(command, id);
     };
-    openMenu(this.#float, anchor, this.#list().find(id), { act, server: this.#server, isSelected: this.#selection.has(id) });
+    openMenu(this.#float, anchor, this.#list().find(id), { act, server: this.#server, words: this.#words, isSelected: this.#selection.has(id) });
   }
 
   #put(command, items, anchor) {
     if (command === "snooze") {
-      askUntil(this.#float, anchor, (until, words) => {
+      askUntil(this.#float, anchor, this.#words, (until) => {
         this.#selection.clear();
-        this.#marks.put("snooze", items, { until, words });
+        this.#marks.put("snooze", items, { until });
       });
       return;
     }

@@ -8,6 +8,11 @@ export class Announcer {
   element = el("p", { class: "sr", role: "status", "aria-live": "polite" });
   #titles = [];
   #timer = null;
+  #words;
+
+  constructor(words) {
+    this.#words = words;
+  }
 
   say(words) {
     this.element.textContent = words;
@@ -19,7 +24,8 @@ export class Announcer {
     detail.isAnnounced = true;
     this.#titles.push(...detail.items.map((item) => item.title));
     this.#timer ??= setTimeout(() => {
-      this.say(this.#titles.length === 1 ? `New notification: ${this.#titles[0]}` : `${this.#titles.length} new notifications`);
+      const [title] = this.#titles;
+      this.say(this.#titles.length === 1 ? this.#words.say("arrived", { title }) : this.#words.say("arrived_many", { count: this.#titles.length }));
       this.#titles = [];
       this.#timer = null;
     }, GATHER_MS);

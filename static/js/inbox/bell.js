@@ -5,6 +5,7 @@ import { View } from "./view.js";
 
 export class Bell {
   #feed;
+  #words;
   #view;
   #button;
   #badge;
@@ -12,12 +13,13 @@ export class Bell {
   #stop = new AbortController();
 
   constructor(options) {
-    const { host, feed } = options;
+    const { host, feed, words } = options;
     this.#feed = feed;
+    this.#words = words;
     this.#view = new View({ ...options, isPanel: true, isPageWide: false });
-    this.#badge = el("span", { class: "badge", hidden: true, "aria-hidden": "true" });
-    this.#button = el("button", { class: "bell", type: "button", "aria-haspopup": "dialog", "aria-expanded": "false", on: { click: () => this.#toggle() } }, icon("bell", 21), this.#badge);
-    this.#panel = el("div", { class: "popover", role: "dialog", "aria-label": "Notifications", hidden: true, tabindex: -1 }, this.#view.element);
+    this.#badge = el("span", { class: "badge", part: "badge", hidden: true, "aria-hidden": "true" });
+    this.#button = el("button", { class: "bell", part: "bell", type: "button", "aria-haspopup": "dialog", "aria-expanded": "false", on: { click: () => this.#toggle() } }, icon("bell", 21), this.#badge);
+    this.#panel = el("div", { class: "popover", part: "panel", role: "dialog", "aria-label": words.say("notifications"), hidden: true, tabindex: -1 }, this.#view.element);
     this.spoken = this.#view.spoken;
     this.element = el("div", { class: "bell-holder" }, this.#button, this.#panel);
 
@@ -63,6 +65,6 @@ export class Bell {
     this.#badge.hidden = unread === 0;
     this.#badge.textContent = unread > 99 ? "99+" : unread;
     this.#badge.classList.toggle("is-new", unseen > 0);
-    this.#button.setAttribute("aria-label", unread === 0 ? "Notifications" : `Notifications, ${unread.toLocaleString()} unread`);
+    this.#button.setAttribute("aria-label", unread === 0 ? this.#words.say("bell") : this.#words.say("bell_unread", { count: unread }));
   }
 }

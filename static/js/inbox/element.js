@@ -6,23 +6,53 @@ import { Server } from "./server.js";
 import { sheets } from "./styles.js";
 import { countInTitle } from "./title.js";
 import { View } from "./view.js";
+import { Words } from "./words.js";
 
 const MAX_WAIT_MS = 60_000;
 
 export class NotifierInbox extends HTMLElement {
-  static observedAttributes = ["server", "token", "mode", "inbox-url", "shortcuts"];
+  static observedAttributes = ["server", "token", "mode", "inbox-url", "preferences-url", "shortcuts", "locale", "labels"];
 
   #feed = null;
   #part = null;
   #stop = null;
   #refusals = 0; // one after the other
+  #labels = null;
+  #renderItem = null;
 
   constructor() {
     super();
     this.attachShadow({ mode: "open" }).adoptedStyleSheets = sheets;
   }
 
+  // Texts in place of ours, by the names of labels.js; an attribute says the same as JSON.
+  get labels() {
+    return this.#labels ?? labelsIn(this.getAttribute("labels"));
+  }
+
+  set labels(labels) {
+    this.#labels = labels;
+    this.#reopen();
+  }
+
+  // `(item, { act, words })` → the element that a row shows in place of its words; null: ours. See custom.js.
+  get renderItem() {
+    return this.#renderItem;
+  }
+
+  set renderItem(render) {
+    this.#renderItem = render;
+    this.#reopen();
+  }
+
   connectedCallback() {
+    // What a page has set before the element was defined
+    for (const name of ["labels", "renderItem"]) {
+      if (!Object.hasOwn(this, name)) continue;
+      const value = this[name];
+      delete this[name];
+      this[name] = value;
+    }
     this.#open();
   }
 
@@ -32,7 +62,11 @@ export class NotifierInbox extends HTMLElement {
 
   // A new token may be another person's: everything is read anew, only what was searched for stays.
   attributeChangedCallback(_name, before, after) {
-    if (!this.#feed || before === after) return;
+    if (before !== after) this.#reopen();
+  }
+
+  #reopen() {
+    if (!this.#feed) return;
     const start = this.#part.wanted;
     this.#close();
     this.#open(start);
@@ -48,8 +82,10 @@ export class NotifierInbox extends HTMLElement {
       host: this,
       server,
       feed: this.#feed,
+      words: new Words(this.getAttribute("locale"), this.labels),
       start,
       inboxUrl: isBell ? this.getAttribute("inbox-url") : null,
+      preferencesUrl: isBell ? this.getAttribute("preferences-url") : null,
       isPageWide: this.getAttribute("shortcuts") === "page",
       onUnauthorized: this.#refused(signal),
     };
@@ -82,5 +118,14 @@ export class NotifierInbox extends HTMLElement {
     this.#part.close();
     this.#feed.leave();
     this.#feed = this.#part = null;
+  }
+}
+
+function labelsIn(text) {
+  try {
+    return text ? JSON.parse(text) : {};
+  } catch {
+    console.warn("notifier-inbox: the attribute labels is no JSON");
+    return {};
   }
 }

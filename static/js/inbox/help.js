@@ -5,15 +5,15 @@ import { KEYS, areLettersOn, switchLetters } from "./keys.js";
 
 export class Help {
   #letters = el("input", { type: "checkbox", on: { change: () => switchLetters(this.#letters.checked) } });
-  element = el(
-    "dialog",
-    { class: "help", "aria-label": "Keyboard shortcuts" },
-    el("div", { class: "help-head" }, el("h2", { text: "Keyboard shortcuts" }), el("button", { class: "square", type: "button", "aria-label": "Close", on: { click: () => this.element.close() } }, icon("close"))),
-    el("dl", {}, ...KEYS.map(({ keys, words }) => el("div", {}, el("dt", {}, ...keys.map((key) => el("kbd", { text: key }))), el("dd", { text: words })))),
-    el("label", { class: "letters" }, this.#letters, el("span", { text: "Use these keys in this browser" })),
-  );
 
-  constructor() {
+  constructor(words) {
+    this.element = el(
+      "dialog",
+      { class: "help", part: "help", "aria-label": words.say("keys") },
+      el("div", { class: "help-head" }, el("h2", { text: words.say("keys") }), el("button", { class: "square", type: "button", "aria-label": words.say("close"), on: { click: () => this.element.close() } }, icon("close"))),
+      el("dl", {}, ...KEYS.map(({ keys, label }) => el("div", {}, el("dt", {}, ...keys.map((key) => el("kbd", { text: key }))), el("dd", { text: words.say(label) })))),
+      el("label", { class: "letters" }, this.#letters, el("span", { text: words.say("keys_on") })),
+    );
     this.element.addEventListener("keydown", (event) => event.stopPropagation());
     this.element.addEventListener("click", (event) => event.target === this.element && this.element.close()); // on the backdrop
   }

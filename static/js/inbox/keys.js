@@ -2,17 +2,17 @@
 // field one writes in. Single letters can be switched off in the help (WCAG 2.1.4) and stay off in that browser.
 
 export const KEYS = [
-  { keys: ["j"], command: "next", words: "Next notification" },
-  { keys: ["k"], command: "previous", words: "Previous notification" },
-  { keys: ["Enter"], words: "Open it" },
-  { keys: ["e"], command: "archive", words: "Archive, or move back" },
-  { keys: ["u"], command: "read", words: "Mark as read or unread" },
-  { keys: ["s"], command: "snooze", words: "Snooze" },
-  { keys: ["x"], command: "select", words: "Select; with Shift, up to here" },
-  { keys: ["z"], command: "undo", words: "Undo" },
-  { keys: ["/"], command: "search", words: "Search" },
-  { keys: ["Esc"], words: "Leave the selection, the search or the panel" },
-  { keys: ["?"], command: "help", words: "This help" },
+  { keys: ["j"], command: "next", label: "key_next" },
+  { keys: ["k"], command: "previous", label: "key_previous" },
+  { keys: ["Enter"], label: "key_open" },
+  { keys: ["e"], command: "archive", label: "key_archive" },
+  { keys: ["u"], command: "read", label: "key_read" },
+  { keys: ["s"], command: "snooze", label: "key_snooze" },
+  { keys: ["x"], command: "select", label: "key_select" },
+  { keys: ["z"], command: "undo", label: "key_undo" },
+  { keys: ["/"], command: "search", label: "key_search" },
+  { keys: ["Esc"], label: "key_escape" },
+  { keys: ["?"], command: "help", label: "key_help" },
 ];
 
 const COMMANDS = new Map(KEYS.filter((each) => each.command).flatMap(({ keys, command }) => keys.map((key) => [key, command])));

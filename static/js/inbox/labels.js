@@ -1,53 +1,113 @@
-// Every text of the component, in English. The catalogues (notifier/ground/languages) have them in the other languages,
-// and a page that embeds the component can replace each by its name: element.labels = { empty: "All done" }.
-//
-// {name} in a text is filled when it is shown. Of a plural, {n} is the number, and there is one text for each form of the
-// language (Intl.PluralRules).
-
-const _ = (text) => text;
-const plural = (one, other) => ({ one, other });
+// Every string that the components show, in English. `labels` (attribute or property) replaces each by its name; a text
+// that counts has a form for each plural of the language (Intl.PluralRules). What stands in braces is put in.
 
 export const LABELS = {
-  notifications: _("Notifications"),
-  notificationsUnread: _("Notifications, {n} unread"),
-  arrivedOne: _("New notification: {title}"),
-  arrivedSeveral: plural("{n} new notification", "{n} new notifications"),
+  action_archive: "Archive",
+  action_bring_back: "Bring back",
+  action_bring_back_now: "Bring back now",
+  action_move_back: "Move back",
+  action_move_back_to_inbox: "Move back to the inbox",
+  action_read: "Mark as read",
+  action_select: "Select",
+  action_snooze: "Snooze",
+  action_snooze_until: "Snooze …",
+  action_unread: "Mark as unread",
+  action_unselect: "Unselect",
+  action_why: "Why did I get this?",
+  actions: "Actions",
+  actions_of: "{action}: {title}",
+  all_read: "All marked as read",
+  arrived: "New notification: {title}",
+  arrived_many: { one: "{count} new notification", other: "{count} new notifications" },
+  bell: "Notifications",
+  bell_unread: { one: "Notifications, {count} unread", other: "Notifications, {count} unread" },
+  bulk_done: { one: "{count} notification: {done}", other: "{count} notifications: {done}" },
+  categories_all: "All categories",
+  category: "Category",
+  category_marketing: "Marketing",
+  category_social: "Social",
+  category_system: "System",
+  category_transactional: "Transactional",
+  close: "Close",
+  date_and_time: "Date and time",
+  dismiss: "Dismiss",
+  done_archive: "Archived",
+  done_read: "Marked as read",
+  done_snooze: "Snoozed until {time}",
+  done_unarchive: "Moved back to the inbox",
+  done_unread: "Marked as unread",
+  done_unsnooze: "Moved back to the inbox",
+  empty_all: "Nothing here yet",
+  empty_all_more: "New notifications appear here the moment they happen.",
+  empty_archived: "Nothing archived",
+  empty_archived_more: "Notifications you archive are kept here.",
+  empty_category: "There is nothing in this category here.",
+  empty_search: "Nothing matches “{words}”.",
+  empty_search_in_category: "Nothing matches “{words}” in this category.",
+  empty_snoozed: "Nothing snoozed",
+  empty_snoozed_more: "Notifications you snooze wait here until their time.",
+  empty_unread: "You are all caught up",
+  empty_unread_more: "Everything has been read.",
+  ended_cookie: "You are signed out. Reload the page to sign in again.",
+  ended_token: "This session has ended. Reload the page to continue.",
+  inbox: "Inbox",
+  just_now: "just now",
+  key_archive: "Archive, or move back",
+  key_escape: "Leave the selection, the search or the panel",
+  key_help: "This help",
+  key_next: "Next notification",
+  key_open: "Open it",
+  key_previous: "Previous notification",
+  key_read: "Mark as read or unread",
+  key_search: "Search",
+  key_select: "Select; with Shift, up to here",
+  key_snooze: "Snooze",
+  key_undo: "Undo",
+  keys: "Keyboard shortcuts",
+  keys_on: "Use these keys in this browser",
+  list_hint: "Arrow keys move between notifications.",
+  load_failed: "We could not load your notifications",
+  load_failed_more: "Check your connection, then try again.",
+  loading: "Loading",
+  mark_all_read: "Mark all read",
+  not_found: "Nothing found",
+  not_refreshed: "The list could not be refreshed.",
+  not_saved: "That was not saved. Try again.",
+  notice_desktop: "Show new notifications on the desktop while this page is out of sight",
+  notice_refused: "This browser does not allow it for this site.",
+  notice_sound: "Play a sound when something arrives",
+  notifications: "Notifications",
+  notices: "When something arrives",
+  offline: "You are offline. New notifications will appear when you are back.",
+  older_failed: "Older notifications could not be loaded.",
+  open_inbox: "Open inbox",
+  open_preferences: "Preferences",
+  repeats_hide: "Show one",
+  repeats: { one: "{count} more like this", other: "{count} more like this" },
+  search: "Search",
+  search_notifications: "Search notifications",
+  select_all: "Select all",
+  selected: { one: "{count} selected", other: "{count} selected" },
+  selected_clear: "Clear the selection",
+  selected_of: "{action}: selected",
+  selected_notifications: "Selected notifications",
+  show: "Show",
+  show_everything: "Show everything",
+  show_older: "Show older",
+  snooze_evening: "This evening",
+  snooze_hour: "In an hour",
+  snooze_next_week: "Next week",
+  snooze_past: "Choose a time in the future, within a year.",
+  snooze_tomorrow: "Tomorrow morning",
+  snooze_until: "Snooze until",
+  snoozed_until: "Snoozed until {time}",
+  tab_all: "All",
+  tab_archived: "Archived",
+  tab_snoozed: "Snoozed",
+  tab_unread: "Unread",
+  try_again: "Try again",
+  undo: "Undo",
+  unread: "(unread)",
+  why_change: "Change it (opens a new window)",
+  why_failed: "The reason could not be loaded. Try again.",
 };
-
-export class Labels {
-  #own;
-  #translated;
-  #locale;
-  #rules;
-
-  // `own`: name → text, of the page. `translated`: English text → text (or forms), as the server's dictionary has it.
-  constructor({ locale, own = {}, translated = {} } = {}) {
-    this.#own = own;
-    this.#translated = translated;
-    this.#locale = locale;
-    this.#rules = new Intl.PluralRules(locale);
-  }
-
-  get locale() {
-    return this.#locale;
-  }
-
-  say(name, values = {}) {
-    const english = LABELS[name];
-    const text = this.#own[name] ?? this.#translated[english.one ?? english] ?? english;
-    const form = typeof text === "string" ? text : (text[this.#rules.select(values.n)] ?? text.other);
-    return form.replace(/\{(\w+)\}/g, (_all, key) => (typeof values[key] === "number" ? values[key].toLocaleString(this.#locale) : values[key]));
-  }
-}
-
-// The server's dictionary for a locale; without one, or without an answer, everything is English.
-export async function dictionary(base, locale) {
-  const language = (locale ?? "").split("-")[0].toLowerCase();
-  if (!language || language === "en") return {};
-  try {
-    const answer = await fetch(`${base}/labels/${encodeURIComponent(language)}.json`);
-    return answer.ok ? await answer.json() : {};
-  } catch {
-    return {};
-  }
-}

@@ -15,27 +15,27 @@ const MARKED = {
 
 const OPPOSITE = { read: "unread", unread: "read", archive: "unarchive", unarchive: "archive" };
 
-const DONE = { read: "Marked as read", unread: "Marked as unread", archive: "Archived", unarchive: "Moved back to the inbox", snooze: "Snoozed", unsnooze: "Moved back to the inbox" };
-
 export class Marks {
   #server;
   #feed;
   #toast;
   #show;
   #onFailure;
+  #words;
   #underWay = new Set(); // {wanted: item id → what the mark sets, sent: a promise, seq: of the server's answer, null until then}
 
   // `show(items)` puts changed items before the eyes; `onFailure(error)` says that nothing was saved.
-  constructor({ server, feed, toast, show, onFailure }) {
+  constructor({ server, feed, toast, words, show, onFailure }) {
     this.#server = server;
     this.#feed = feed;
     this.#toast = toast;
+    this.#words = words;
     this.#show = show;
     this.#onFailure = onFailure;
   }
 
-  // Marks these items. `until` (a Date) and `words` ("until tomorrow") go with snooze.
-  async put(mark, items, { until = null, words = null } = {}) {
+  // Marks these items. `until` (a Date) goes with snooze.
+  async put(mark, items, { until = null } = {}) {
     const at = new Date().toISOString();
     const pairs = items.map((item) => [item, MARKED[mark](item, { at, until: until?.toISOString() })]).filter(([, changed]) => changed);
     if (pairs.length === 0) return;
@@ -43,7 +43,7 @@ export class Marks {
     const after = pairs.map(([, changed]) => changed);
     const undo = mark === "unsnooze" && new Set(before.map((item) => item.snoozed_until)).size > 1 ? null : () => this.#undo(mark, before, after);
     // One that is read or unread shows it by itself; one that leaves the list does not.
-    if (pairs.length > 1 || !(mark === "read" || mark === "unread")) this.#toast.show(sentence(mark, pairs.length, words), undo);
+    if (pairs.length > 1 || !(mark === "read" || mark === "unread")) this.#toast.show(this.#sentence(mark, pairs.length, until), undo);
     await this.#change(before, after, mark, until ? { until: until.toISOString() } : {});
   }
 
@@ -61,7 +61,7 @@ export class Marks {
       this.#feed.counted(answer);
       const ids = answer.changed_ids ?? null;
       if (ids?.length === 0) return;
-      this.#toast.show(ids ? sentence("read", ids.length) : "All marked as read", ids && (() => this.#unreadAgain(ids)));
+      this.#toast.show(ids ? this.#sentence("read", ids.length) : this.#words.say("all_read"), ids && (() => this.#unreadAgain(ids)));
     } catch (error) {
       this.#onFailure(error);
     }
@@ -100,6 +100,11 @@ export class Marks {
     }
   }
 
+  #sentence(mark, count, until = null) {
+    const said = this.#words.say(`done_${mark}`, { time: until && this.#words.when.moment(until) });
+    return count > 1 ? this.#words.say("bulk_done", { count, done: said.charAt(0).toLocaleLowerCase(this.#words.locale) + said.slice(1) }) : said;
+  }
+
   async #send(mark, ids, more) {
     let answer = null;
     for (let start = 0; start < ids.length; start += MAX_IDS) {
@@ -112,8 +117,4 @@ export class Marks {
 
 function difference(before, after) {
   return Object.fromEntries(Object.entries(after).filter(([name, value]) => before[name] !== value));
-}
-
-function sentence(mark, count, words) {
-  return [count > 1 ? `${count.toLocaleString()} notifications: ${DONE[mark].toLowerCase()}` : DONE[mark], words].filter(Boolean).join(" ");
 }

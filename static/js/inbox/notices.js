@@ -2,31 +2,26 @@
 
 import { el, icon } from "./dom.js";
 
-const EMPTY = {
-  all: ["bell", "Nothing here yet", "New notifications appear here the moment they happen."],
-  unread: ["checks", "You are all caught up", "Everything has been read."],
-  snoozed: ["snooze", "Nothing snoozed", "Notifications you snooze wait here until their time."],
-  archived: ["archive", "Nothing archived", "Notifications you archive are kept here."],
-};
+const PICTURES = { all: "bell", unread: "checks", snoozed: "snooze", archived: "archive" };
 
-export function empty({ filter, category, q }, showEverything) {
-  if (!q && !category) return notice(...EMPTY[filter]);
-  const words = q ? `Nothing matches “${q}”${category ? " in this category" : ""}.` : "There is nothing in this category here.";
-  return notice("search", "Nothing found", words, button("Show everything", showEverything));
+export function empty({ filter, category, q }, words, showEverything) {
+  if (!q && !category) return notice(PICTURES[filter], words.say(`empty_${filter}`), words.say(`empty_${filter}_more`));
+  const more = q ? words.say(category ? "empty_search_in_category" : "empty_search", { words: q }) : words.say("empty_category");
+  return notice("search", words.say("not_found"), more, button(words.say("show_everything"), showEverything));
 }
 
-export function failed(again) {
-  return notice("offline", "We could not load your notifications", "Check your connection, then try again.", button("Try again", again));
+export function failed(words, again) {
+  return notice("offline", words.say("load_failed"), words.say("load_failed_more"), button(words.say("try_again"), again));
 }
 
-export function skeletons() {
+export function skeletons(words) {
   const bar = (name) => el("span", { class: `bar ${name}` });
   const one = () => el("div", { class: "skeleton", "aria-hidden": "true" }, bar("round"), el("div", {}, bar("wide"), bar("mid")));
-  return [el("p", { class: "sr", text: "Loading" }), ...Array.from({ length: 5 }, one)];
+  return [el("p", { class: "sr", text: words.say("loading") }), ...Array.from({ length: 5 }, one)];
 }
 
-function notice(name, title, words, offer) {
-  return el("div", { class: "notice" }, el("span", { class: "notice-icon" }, icon(name, 28)), el("p", { class: "notice-title", text: title }), el("p", { text: words }), offer);
+function notice(name, title, text, offer) {
+  return el("div", { class: "notice", part: "notice" }, el("span", { class: "notice-icon" }, icon(name, 28)), el("p", { class: "notice-title", text: title }), el("p", { text }), offer);
 }
 
 function button(text, handler) {

@@ -1,76 +1,101 @@
 // One item as a row. Draws nothing but itself; `data-do` names what a click on a part means, and `rows.js` listens.
 
 import { el, icon, safeUrl } from "./dom.js";
-import { ago, exactly, moment } from "./when.js";
+import { iconOf, initialsOf } from "./icons.js";
 
-export const WHY = "Why did I get this?";
-
-// `isEmbedded`: the reason is told in place, since our own pages would want a sign-in there. `isOpen`: all of its text is shown. `isSelected`: its box is ticked.
-export function row(item, { base, isEmbedded, isOpen, isSelected }) {
+// `isEmbedded`: the reason is told in place, since our own pages would want a sign-in there. `isOpen`: all of its text
+// is shown. `isSelected`: its box is ticked. `isCustom`: the page draws the words itself (see custom.js).
+export function row(item, { base, isEmbedded, isOpen, isSelected, isCustom, words }) {
   const at = new Date(item.created_at);
   const url = safeUrl(item.action?.url, base);
   const titleId = `t-${item.id}`;
-  const title = url
-    ? el("a", { class: "title", id: titleId, href: url, dir: "auto", text: item.title, data: { do: "open" } })
-    : el("button", { class: "title", id: titleId, type: "button", dir: "auto", "aria-expanded": isOpen, text: item.title, data: { do: "open" } });
+  const names = { class: isCustom ? "title is-covered" : "title", part: "title", id: titleId, dir: "auto", text: item.title, data: { do: "open" } };
+  const title = url ? el("a", { ...names, href: url }) : el("button", { ...names, type: "button", "aria-expanded": isOpen });
+  const actionsOf = (action) => words.say("actions_of", { action, title: item.title });
+  const own = isCustom
+    ? [el("div", { class: "custom", part: "custom" }, el("slot", { name: `item-${item.id}` }))]
+    : [
+        item.body ? el("p", { class: "body", part: "body", dir: "auto", text: item.body }) : null,
+        url && item.action.label ? el("p", { class: "links" }, el("a", { class: "action", part: "action", href: url, dir: "auto", text: item.action.label, data: { do: "open" } })) : null,
+      ];
   const article = el(
     "article",
-    { class: "item", "aria-labelledby": titleId },
+    { class: "item", part: item.read_at ? "item" : "item unread", "aria-labelledby": titleId },
     el(
       "label",
       { class: "pick" },
-      el("input", { class: "box", type: "checkbox", "aria-label": `Select: ${item.title}`, checked: isSelected, data: { do: "select" } }),
+      el("input", { class: "box", type: "checkbox", "aria-label": actionsOf(words.say("action_select")), checked: isSelected, data: { do: "select" } }),
       picture(item, base),
     ),
     el(
       "div",
       { class: "words" },
+      el("h4", {}, title, item.read_at ? null : el("span", { class: "sr", text: words.say("unread") })),
+      el("time", { part: "time", datetime: item.created_at, title: words.when.exactly(at), text: words.when.ago(at) }),
       el(
         "div",
-        { class: "top" },
-        el("h3", {}, title, item.read_at ? null : el("span", { class: "sr", text: "(unread)" })),
-        el("time", { datetime: item.created_at, title: exactly(at), text: ago(at) }),
+        { class: "rest" },
+        isSnoozed(item) ? snoozed(item, words, actionsOf) : null,
+        ...own,
+        el("button", { class: "repeats", part: "repeats", type: "button", hidden: true, data: { do: "repeats" } }),
       ),
-      item.snoozed_until && !item.archived_at ? el("p", { class: "until-when", text: `Snoozed until ${moment(new Date(item.snoozed_until))}` }) : null,
-      item.body ? el("p", { class: "body", dir: "auto", text: item.body }) : null,
-      url && item.action.label ? el("a", { class: "action", href: url, dir: "auto", text: item.action.label, data: { do: "open" } }) : null,
+      tools(item, { base, isEmbedded, words, actionsOf }),
     ),
-    tools(item, base, isEmbedded),
-    el("button", { class: "dots", type: "button", "aria-haspopup": "dialog", "aria-expanded": "false", "aria-label": `Actions: ${item.title}`, data: { do: "menu" } }, icon("dots", 20)),
+    el("button", { class: "dots", type: "button", "aria-haspopup": "dialog", "aria-expanded": "false", "aria-label": actionsOf(words.say("actions")), data: { do: "menu" } }, icon("dots", 20)),
   );
   const classes = ["row", item.read_at ? "" : "is-unread", isOpen ? "is-open" : "", isSelected ? "is-selected" : ""];
-  return el("li", { class: classes.filter(Boolean).join(" "), data: { id: item.id } }, article);
+  return el("li", { class: classes.filter(Boolean).join(" "), part: "row", data: { id: item.id } }, article);
 }
 
-export function refreshTimes(root) {
+export function refreshTimes(root, when) {
   const now = new Date();
-  for (const time of root.querySelectorAll("time")) time.textContent = ago(new Date(time.dateTime), now);
+  for (const time of root.querySelectorAll(".row time")) time.textContent = when.ago(new Date(time.dateTime), now);
 }
 
-function tools(item, base, isEmbedded) {
-  const tool = (command, name, words) =>
-    el("button", { class: "tool", type: "button", title: words, "aria-label": `${words}: ${item.title}`, data: { do: command } }, icon(name));
+function isSnoozed(item) {
+  return Boolean(item.snoozed_until) && !item.archived_at;
+}
+
+function snoozed(item, words, actionsOf) {
+  const back = words.say("action_bring_back");
+  return el(
+    "p",
+    { class: "until-when" },
+    el("span", { text: words.say("snoozed_until", { time: words.when.moment(new Date(item.snoozed_until)) }) }),
+    el("button", { class: "action", part: "action", type: "button", text: back, "aria-label": actionsOf(back), data: { do: "unsnooze" } }),
+  );
+}
+
+function tools(item, { base, isEmbedded, words, actionsOf }) {
+  const tool = (command, name, label, kind = "") => {
+    const action = words.say(label);
+    return el("button", { class: `tool ${kind}`.trim(), part: "tool", type: "button", title: action, "aria-label": actionsOf(action), data: { do: command } }, icon(name));
+  };
   const why = isEmbedded ? null : safeUrl(item.why, base);
+  const reason = words.say("action_why");
   return el(
     "div",
-    { class: "tools" },
-    isEmbedded ? tool("why", "why", WHY) : null,
-    why ? el("a", { class: "tool", href: why, title: WHY, "aria-label": `${WHY}: ${item.title}` }, icon("why")) : null,
-    item.read_at ? tool("unread", "unread", "Mark as unread") : tool("read", "check", "Mark as read"),
-    item.archived_at ? null : item.snoozed_until ? tool("unsnooze", "unarchive", "Bring back now") : tool("snooze", "snooze", "Snooze"),
-    item.archived_at ? tool("unarchive", "unarchive", "Move back to the inbox") : tool("archive", "archive", "Archive"),
+    { class: "tools", part: "tools" },
+    isEmbedded ? tool("why", "why", "action_why", "is-wide") : null,
+    why ? el("a", { class: "tool is-wide", part: "tool", href: why, title: reason, "aria-label": actionsOf(reason) }, icon("why")) : null,
+    item.read_at ? tool("unread", "unread", "action_unread") : tool("read", "check", "action_read"),
+    item.archived_at ? null : tool("snooze", "snooze", "action_snooze", "is-wide"),
+    item.archived_at ? tool("unarchive", "unarchive", "action_move_back_to_inbox") : tool("archive", "archive", "action_archive"),
+    el("button", { class: "tool is-narrow", part: "tool", type: "button", title: words.say("actions"), "aria-haspopup": "dialog", "aria-expanded": "false", "aria-label": actionsOf(words.say("actions")), data: { do: "menu" } }, icon("dots")),
   );
 }
 
 function picture(item, base) {
-  const holder = el("span", { class: "picture", "aria-hidden": "true" });
+  const holder = el("span", { class: "picture", part: "picture", "aria-hidden": "true" });
+  const initials = initialsOf(item);
+  const fallback = () => (initials ? el("span", { class: "initials", text: initials }) : icon(iconOf(item), 20));
   const url = safeUrl(item.image, base);
   if (!url) {
-    holder.append(icon(item.category, 20));
+    holder.append(fallback());
     return holder;
   }
   const image = el("img", { src: url, alt: "", loading: "lazy", referrerpolicy: "no-referrer" });
-  image.addEventListener("error", () => image.replaceWith(icon(item.category, 20)));
+  image.addEventListener("error", () => image.replaceWith(fallback()));
   holder.append(image);
   return holder;
 }

@@ -1,33 +1,48 @@
-// The rows on the screen. Touches those only that changed, so that focus and scroll stay where they are, and keeps one
-// row in the tab order: arrow keys, j and k move to the others. Rows out of sight cost no layout (content-visibility).
+// The rows on the screen, under the heading of their day. Touches those only that changed, so that focus and scroll stay
+// where they are, and keeps one row in the tab order: arrow keys, j and k move to the others. Rows out of sight cost no
+// layout (content-visibility).
 
+import { Custom } from "./custom.js";
+import { grouped } from "./days.js";
 import { el } from "./dom.js";
-import { row } from "./row.js";
+import { refreshTimes, row } from "./row.js";
 
 export class Rows {
-  element = el("ul", { class: "rows", "aria-describedby": "rows-hint" });
+  element = el("ul", { class: "rows", part: "rows", "aria-describedby": "rows-hint" });
   #elements = new Map(); // id → li
   #drawn = new Map(); // id → what its row shows
   #open = new Set(); // ids whose text is shown in full
+  #unfolded = new Set(); // ids of rows that show their repeats
+  #days = new Map(); // a day's midnight → li
+  #items = [];
+  #groups = [];
   #current = null;
   #base;
   #isEmbedded;
   #selection;
+  #words;
+  #custom;
   #fallback;
 
   // `act(command, id, event)`: a click on a part that does something. `fallback()` takes the focus when no row is left.
-  constructor({ base, isEmbedded, selection, act, fallback }) {
+  // `host`: the element whose page may draw the rows' words itself; `command(command, id)` does what a tool would.
+  constructor({ host, base, isEmbedded, selection, words, act, command, fallback }) {
     this.#base = base;
     this.#isEmbedded = isEmbedded;
     this.#selection = selection;
+    this.#words = words;
+    this.#custom = new Custom(host, command);
     this.#fallback = fallback;
     const onClick = (event) => {
-      const part = event.target.closest("[data-do]");
-      if (part && (event.type === "click" || part.localName === "a")) act(part.dataset.do, part.closest("li").dataset.id, event);
+      const found = event.target.closest("[data-do]");
+      const part = this.element.contains(found) ? found : null; // else it is the page's own
+      if (part?.dataset.do === "repeats") this.#toggleRepeats(part.closest("li").dataset.id);
+      else if (part && (event.type === "click" || part.localName === "a")) act(part.dataset.do, part.closest("li").dataset.id, event);
+      else if (!part && event.type === "click") this.#openCustom(event);
     };
     this.element.addEventListener("click", onClick);
     this.element.addEventListener("auxclick", (event) => event.button === 1 && onClick(event)); // opened in a tab of its own
-    this.element.addEventListener("focusin", (event) => this.#makeCurrent(event.target.closest("li")?.dataset.id));
+    this.element.addEventListener("focusin", (event) => this.#makeCurrent(event.target.closest(".row")?.dataset.id));
     this.element.addEventListener("keydown", (event) => this.#onArrow(event));
   }
 
@@ -37,39 +52,57 @@ export class Rows {
 
   // The part of the current row that a panel opens beside.
   anchor(id = this.#current) {
-    const parts = this.#elements.get(id)?.querySelectorAll("[data-do=snooze], .dots") ?? [];
+    const parts = this.#elements.get(id)?.querySelectorAll("[data-do=snooze], [data-do=menu]") ?? [];
     return [...parts].find((part) => part.offsetParent !== null) ?? this.#elements.get(id)?.querySelector(".title");
+  }
+
+  // What is meant by a command for this row: the row, and those that are folded under it.
+  meant(id) {
+    const group = this.#unfolded.has(id) ? null : this.#groups.find(({ item }) => item.id === id);
+    return [id, ...(group?.repeats ?? [])];
   }
 
   draw(items) {
     this.#elements.clear();
     this.#drawn.clear();
-    const fresh = items.map((item) => this.#make(item));
-    this.element.replaceChildren(...fresh);
-    this.#settle();
+    this.#custom.clear();
+    this.#items = items;
+    for (const item of items) this.#make(item);
+    this.#arrange();
   }
 
   append(items) {
-    this.element.append(...items.map((item) => this.#make(item)));
-    this.#settle();
+    this.#items = [...this.#items, ...items];
+    for (const item of items) this.#make(item);
+    this.#arrange();
   }
 
   // `items` are all of the list, `changed` those to look at, `arriving` the ids that slide in.
   update(items, changed, arriving = []) {
+    this.#items = [...items];
     const ids = new Set(changed.map((item) => item.id));
     const kept = new Set(items.map((item) => item.id));
     for (const id of ids) if (!kept.has(id)) this.#remove(id);
-    // From the top, so that all rows above one are in their places when its turn comes.
-    items.forEach((item, place) => {
-      if (!ids.has(item.id)) return;
+    for (const item of items) {
+      if (!ids.has(item.id)) continue;
       const old = this.#elements.get(item.id);
-      if (old && this.#drawn.get(item.id) === looks(item)) return; // so that nothing a person holds is taken away
+      if (old && this.#drawn.get(item.id) === looks(item)) continue; // so that nothing a person holds is taken away
       const fresh = this.#make(item);
       if (old) replace(old, fresh);
-      else this.element.insertBefore(fresh, this.element.children[place] ?? null);
       if (arriving.includes(item.id)) slideIn(fresh);
-    });
-    this.#settle();
+    }
+    this.#arrange();
+  }
+
+  // A while later: the times, and the days when midnight has passed.
+  refresh() {
+    refreshTimes(this.element, this.#words.when);
+    this.#days.clear();
+    this.#arrange();
+  }
+
+  close() {
+    this.#custom.clear();
   }
 
   // Ticks and unticks the boxes as the selection says.
@@ -95,9 +128,14 @@ export class Rows {
     const element = this.#elements.get(this.#current);
     if (!element) return false;
     const isIn = element.contains(element.getRootNode().activeElement);
-    const sibling = step > 0 ? element.nextElementSibling : element.previousElementSibling;
-    this.#focus(isIn ? (sibling ?? element) : element);
+    const shown = this.#shown();
+    this.#focus(isIn ? (shown[shown.indexOf(element) + step] ?? element) : element);
     return true;
+  }
+
+  // Goes to a row without moving the focus, as after a return to the page.
+  choose(id) {
+    if (this.#elements.has(id)) this.#makeCurrent(id);
   }
 
   // For a focus whose place is gone.
@@ -105,13 +143,16 @@ export class Rows {
     (this.#elements.get(this.#current)?.querySelector(".title") ?? this.#fallback()).focus();
   }
 
+  #shown() {
+    return [...this.element.querySelectorAll(".row:not([hidden])")];
+  }
+
   #onArrow(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
-    const { firstElementChild: first, lastElementChild: last } = this.element;
     if (event.key === "ArrowDown") this.move(1);
     else if (event.key === "ArrowUp") this.move(-1);
-    else if (event.key === "Home") this.#focus(first);
-    else if (event.key === "End") this.#focus(last);
+    else if (event.key === "Home") this.#focus(this.#shown()[0]);
+    else if (event.key === "End") this.#focus(this.#shown().at(-1));
     else return;
     event.preventDefault();
   }
@@ -121,8 +162,24 @@ export class Rows {
     element.scrollIntoView({ block: "nearest" });
   }
 
+  // A click into what the page has drawn opens the row, unless it was meant for something of the page's own.
+  #openCustom(event) {
+    const path = event.composedPath();
+    const inside = path.slice(0, path.indexOf(this.element));
+    if (inside.some((part) => part instanceof Element && part.matches("a, button, input, select, textarea, label, summary"))) return;
+    inside.find((part) => part instanceof Element && part.matches(".custom"))?.closest("li").querySelector(".title").click();
+  }
+
+  #toggleRepeats(id) {
+    if (!this.#unfolded.delete(id)) this.#unfolded.add(id);
+    this.#arrange();
+  }
+
   #make(item) {
-    const element = row(item, { base: this.#base, isEmbedded: this.#isEmbedded, isOpen: this.#open.has(item.id), isSelected: this.#selection.has(item.id) });
+    this.#custom.remove(item.id);
+    const isCustom = this.#custom.isUsed;
+    const element = row(item, { base: this.#base, isEmbedded: this.#isEmbedded, isOpen: this.#open.has(item.id), isSelected: this.#selection.has(item.id), isCustom, words: this.#words });
+    if (isCustom) this.#custom.draw(item, this.#words);
     setTabbable(element, item.id === this.#current);
     this.#elements.set(item.id, element);
     this.#drawn.set(item.id, looks(item));
@@ -133,12 +190,53 @@ export class Rows {
     const old = this.#elements.get(id);
     if (!old) return;
     const hadFocus = old.contains(old.getRootNode().activeElement);
-    const neighbour = old.nextElementSibling ?? old.previousElementSibling;
+    const shown = this.#shown();
+    const place = shown.indexOf(old);
+    const neighbour = place < 0 ? null : (shown[place + 1] ?? shown[place - 1] ?? null);
     if (this.#current === id) this.#makeCurrent(neighbour?.dataset.id ?? null);
     this.#elements.delete(id);
     this.#drawn.delete(id);
+    this.#custom.remove(id);
     old.remove();
     if (hadFocus) (neighbour?.querySelector(".title") ?? this.#fallback()).focus();
+  }
+
+  // Puts days and rows in their order, and touches none that stands right already.
+  #arrange() {
+    this.#groups = grouped(this.#items);
+    const wanted = [];
+    for (const { item, day, repeats, leader } of this.#groups) {
+      const element = this.#elements.get(item.id);
+      if (day) wanted.push(this.#heading(day));
+      element.hidden = leader !== null && !this.#unfolded.has(leader);
+      element.classList.toggle("is-repeat", leader !== null);
+      this.#drawRepeats(element, item.id, repeats.length);
+      wanted.push(element);
+    }
+    const kept = new Set(wanted);
+    for (const child of [...this.element.children]) if (!kept.has(child)) child.remove();
+    let next = this.element.firstElementChild;
+    for (const element of wanted) {
+      if (element === next) next = next.nextElementSibling;
+      else this.element.insertBefore(element, next);
+    }
+    // There is always a row that Tab leads to.
+    const current = this.#elements.get(this.#current);
+    if (!current || current.hidden) this.#makeCurrent(this.#shown()[0]?.dataset.id ?? null);
+  }
+
+  #heading(day) {
+    const key = new Date(day.getFullYear(), day.getMonth(), day.getDate()).getTime();
+    if (!this.#days.has(key)) this.#days.set(key, el("li", { class: "day", part: "day" }, el("h3", { text: this.#words.when.day(day) })));
+    return this.#days.get(key);
+  }
+
+  #drawRepeats(element, id, count) {
+    const button = element.querySelector(".repeats");
+    const isUnfolded = this.#unfolded.has(id);
+    button.hidden = count === 0;
+    button.textContent = count === 0 ? "" : isUnfolded ? this.#words.say("repeats_hide") : this.#words.say("repeats", { count });
+    button.setAttribute("aria-expanded", isUnfolded);
   }
 
   #makeCurrent(id) {
@@ -146,11 +244,6 @@ export class Rows {
     setTabbable(this.#elements.get(this.#current), false);
     this.#current = id;
     setTabbable(this.#elements.get(id), true);
-  }
-
-  // There is always a row that Tab leads to.
-  #settle() {
-    if (!this.#elements.has(this.#current)) this.#makeCurrent(this.element.firstElementChild?.dataset.id ?? null);
   }
 }
 

@@ -5,58 +5,52 @@ import { el, icon } from "./dom.js";
 const PAUSE_MS = 250;
 const MAX_CHARACTERS = 200; // the server's limit
 
-const CATEGORIES = [
-  ["", "All categories"],
-  ["transactional", "Transactional"],
-  ["marketing", "Marketing"],
-  ["social", "Social"],
-  ["system", "System"],
-];
+export const CATEGORIES = ["transactional", "marketing", "social", "system"];
 
 export class Search {
   #timer = null;
   #tell;
-  #words;
+  #wanted;
   #category;
 
   // `tell({q, category})` says what is wanted now, however often the same.
-  constructor({ q, category }, tell) {
+  constructor({ q, category }, words, tell) {
     this.#tell = () => {
       clearTimeout(this.#timer);
       tell(this.wanted);
     };
-    this.#words = el("input", { class: "words-wanted", type: "search", placeholder: "Search", "aria-label": "Search notifications", maxlength: MAX_CHARACTERS, autocomplete: "off", dir: "auto" });
-    this.#category = el("select", { class: "category", "aria-label": "Category" }, ...CATEGORIES.map(([value, text]) => el("option", { value, text })));
+    this.#wanted = el("input", { class: "words-wanted", part: "search", type: "search", placeholder: words.say("search"), "aria-label": words.say("search_notifications"), maxlength: MAX_CHARACTERS, autocomplete: "off", dir: "auto" });
+    this.#category = el("select", { class: "category", part: "category", "aria-label": words.say("category") }, ...["", ...CATEGORIES].map((value) => el("option", { value, text: words.say(value ? `category_${value}` : "categories_all") })));
     this.show({ q, category });
-    this.#words.addEventListener("input", () => {
+    this.#wanted.addEventListener("input", () => {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(this.#tell, PAUSE_MS);
     });
-    this.#words.addEventListener("keydown", (event) => this.#onKey(event));
+    this.#wanted.addEventListener("keydown", (event) => this.#onKey(event));
     this.#category.addEventListener("change", this.#tell);
-    this.element = el("div", { class: "narrow" }, el("div", { class: "field" }, icon("search", 16), this.#words), this.#category);
+    this.element = el("div", { class: "narrow" }, el("div", { class: "field" }, icon("search", 16), this.#wanted), this.#category);
   }
 
   get wanted() {
-    return { q: this.#words.value.trim(), category: this.#category.value };
+    return { q: this.#wanted.value.trim(), category: this.#category.value };
   }
 
   show({ q, category }) {
-    this.#words.value = q;
+    this.#wanted.value = q;
     this.#category.value = category;
   }
 
   focus() {
-    this.#words.focus();
-    this.#words.select();
+    this.#wanted.focus();
+    this.#wanted.select();
   }
 
   #onKey(event) {
     if (event.key === "Enter") this.#tell();
-    if (event.key !== "Escape" || this.#words.value === "") return;
+    if (event.key !== "Escape" || this.#wanted.value === "") return;
     event.preventDefault();
     event.stopPropagation(); // the first one clears the words, the next one closes the panel
-    this.#words.value = "";
+    this.#wanted.value = "";
     this.#tell();
   }
 }

@@ -3,12 +3,12 @@
 import { el, icon } from "./dom.js";
 
 const COMMANDS = [
-  ["read", "check", "Mark as read"],
-  ["unread", "unread", "Mark as unread"],
-  ["snooze", "snooze", "Snooze"],
-  ["unsnooze", "unarchive", "Bring back now"],
-  ["archive", "archive", "Archive"],
-  ["unarchive", "unarchive", "Move back to the inbox"],
+  ["read", "check", "action_read"],
+  ["unread", "unread", "action_unread"],
+  ["snooze", "snooze", "action_snooze"],
+  ["unsnooze", "unarchive", "action_bring_back_now"],
+  ["archive", "archive", "action_archive"],
+  ["unarchive", "unarchive", "action_move_back_to_inbox"],
 ];
 
 export class SelectBar {
@@ -16,21 +16,24 @@ export class SelectBar {
   #count = el("span", { class: "chosen", role: "status" });
   #all;
   #buttons = {};
+  #words;
 
   // `act(command, button)` does it to all that is selected; `all()` selects everything loaded.
-  constructor(selection, { act, all }) {
+  constructor(selection, words, { act, all }) {
     this.#selection = selection;
-    this.#all = el("button", { class: "quiet", type: "button", text: "Select all", on: { click: all } });
-    for (const [command, name, words] of COMMANDS) {
-      this.#buttons[command] = el("button", { class: "square", type: "button", title: words, "aria-label": `${words}: selected`, on: { click: ({ currentTarget }) => act(command, currentTarget) } }, icon(name));
+    this.#words = words;
+    this.#all = el("button", { class: "quiet", type: "button", text: words.say("select_all"), on: { click: all } });
+    for (const [command, name, label] of COMMANDS) {
+      const action = words.say(label);
+      this.#buttons[command] = el("button", { class: "square", type: "button", title: action, "aria-label": words.say("selected_of", { action }), on: { click: ({ currentTarget }) => act(command, currentTarget) } }, icon(name));
     }
     this.element = el(
       "div",
-      { class: "selectbar", role: "toolbar", "aria-label": "Selected notifications", hidden: true },
+      { class: "selectbar", part: "selectbar", role: "toolbar", "aria-label": words.say("selected_notifications"), hidden: true },
       this.#count,
       this.#all,
       ...Object.values(this.#buttons),
-      el("button", { class: "square", type: "button", title: "Clear the selection", "aria-label": "Clear the selection", on: { click: () => selection.clear() } }, icon("close")),
+      el("button", { class: "square", type: "button", title: words.say("selected_clear"), "aria-label": words.say("selected_clear"), on: { click: () => selection.clear() } }, icon("close")),
     );
   }
 
@@ -38,7 +41,7 @@ export class SelectBar {
   draw({ filter, loaded }) {
     const { size } = this.#selection.ids;
     this.element.hidden = size === 0;
-    this.#count.textContent = size === 0 ? "" : `${size.toLocaleString()} selected`;
+    this.#count.textContent = size === 0 ? "" : this.#words.say("selected", { count: size });
     this.#all.hidden = size >= loaded;
     this.#buttons.archive.hidden = this.#buttons.snooze.hidden = filter === "archived";
     this.#buttons.unsnooze.hidden = filter !== "snoozed";

@@ -1,47 +1,52 @@
-// Until when to put something away: three answers for most days, and any date.
+// Until when to put something away: some answers for most days, and any date.
 
 import { el } from "./dom.js";
 import { offer } from "./float.js";
-import { moment } from "./when.js";
 
 const MORNING = 8;
+const EVENING = 18;
 const MAX_AHEAD_DAYS = 365;
-const brief = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit" });
+const APART_MS = 1_800_000; // two answers nearer to each other are one
+const HOUR_MS = 3_600_000;
 
 function morning(now, days) {
   return new Date(now.getFullYear(), now.getMonth(), now.getDate() + days, MORNING);
 }
 
-// → [words, until]; the week begins on Monday.
-function choices(now) {
-  return [
-    ["In an hour", new Date(now.getTime() + 3_600_000)],
-    ["Tomorrow morning", morning(now, 1)],
-    ["Next week", morning(now, 8 - (now.getDay() || 7))],
+// → [label, until], each a time of its own; the week begins on Monday. On a Sunday "next week" is tomorrow morning.
+export function choices(now) {
+  const all = [
+    ["snooze_hour", new Date(now.getTime() + HOUR_MS)],
+    ["snooze_evening", new Date(now.getFullYear(), now.getMonth(), now.getDate(), EVENING)],
+    ["snooze_tomorrow", morning(now, 1)],
+    ["snooze_next_week", morning(now, 8 - (now.getDay() || 7))],
   ];
+  return all.filter(([, until], index) => until > now && !all.slice(0, index).some(([, earlier]) => earlier > now && Math.abs(until - earlier) < APART_MS));
 }
 
-// Opens the choices beside `anchor`; `choose(until, words)` is called with what was chosen.
-export function askUntil(float, anchor, choose) {
+// Opens the choices beside `anchor`; `choose(until)` is called with what was chosen.
+export function askUntil(float, anchor, words, choose) {
   const now = new Date();
+  const offered = choices(now);
   const pick = (until) => {
     float.close();
-    choose(until, `until ${moment(until)}`);
+    choose(until);
   };
-  const field = el("input", { type: "datetime-local", "aria-label": "Date and time", required: true, min: local(now), max: local(morning(now, MAX_AHEAD_DAYS - 1)), value: local(morning(now, 2)) });
-  const form = el("form", { class: "until", novalidate: true }, field, el("button", { class: "small", type: "submit", text: "Snooze" }));
+  const suggested = [2, 3].map((days) => morning(now, days)).find((at) => offered.every(([, until]) => until - at !== 0));
+  const field = el("input", { type: "datetime-local", "aria-label": words.say("date_and_time"), required: true, min: local(now), max: local(morning(now, MAX_AHEAD_DAYS - 1)), value: local(suggested) });
+  const form = el("form", { class: "until", novalidate: true }, field, el("button", { class: "small", type: "submit", text: words.say("action_snooze") }));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const until = new Date(field.value);
-    field.setCustomValidity(until > new Date() ? "" : "Choose a time in the future, within a year.");
+    field.setCustomValidity(until > new Date() ? "" : words.say("snooze_past"));
     if (form.reportValidity()) pick(until);
   });
   field.addEventListener("input", () => field.setCustomValidity(""));
   float.open(
     anchor,
-    "Snooze until",
-    el("p", { class: "float-title", text: "Snooze until" }),
-    ...choices(now).map(([words, until]) => offer(words, () => pick(until), { hint: brief.format(until) })),
+    words.say("snooze_until"),
+    el("p", { class: "float-title", text: words.say("snooze_until") }),
+    ...offered.map(([label, until]) => offer(words.say(label), () => pick(until), { hint: words.when.brief(until) })),
     form,
   );
 }

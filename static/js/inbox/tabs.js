@@ -2,28 +2,25 @@
 
 import { el } from "./dom.js";
 
-const TABS = [
-  ["all", "All"],
-  ["unread", "Unread"],
-  ["snoozed", "Snoozed"],
-  ["archived", "Archived"],
-];
+export const FILTERS = ["all", "unread", "snoozed", "archived"];
 
 export class Tabs {
   #count = el("span", { class: "count" });
   #choose;
+  #words;
 
-  constructor(chosen, choose) {
+  constructor(chosen, words, choose) {
+    this.#words = words;
     this.#choose = choose;
-    this.tabs = TABS.map(([filter, words]) =>
+    this.tabs = FILTERS.map((filter) =>
       el(
         "button",
-        { class: "tab", type: "button", role: "tab", "aria-controls": "list", data: { filter }, on: { click: () => this.#pick(filter) } },
-        document.createTextNode(words),
+        { class: "tab", part: "tab", type: "button", role: "tab", "aria-controls": "list", data: { filter }, on: { click: () => this.#pick(filter) } },
+        document.createTextNode(words.say(`tab_${filter}`)),
         filter === "unread" ? this.#count : null,
       ),
     );
-    this.element = el("div", { class: "tabs", role: "tablist", "aria-label": "Show", on: { keydown: (event) => this.#onKey(event) } }, ...this.tabs);
+    this.element = el("div", { class: "tabs", part: "tabs", role: "tablist", "aria-label": words.say("show"), on: { keydown: (event) => this.#onKey(event) } }, ...this.tabs);
     this.show(chosen);
   }
 
@@ -39,7 +36,7 @@ export class Tabs {
   }
 
   count(unread) {
-    this.#count.textContent = unread > 0 ? unread.toLocaleString() : "";
+    this.#count.textContent = unread > 0 ? this.#words.number(unread) : "";
   }
 
   #pick(filter) {

@@ -7,23 +7,25 @@ const SHOWN_MS = 8000;
 export class Toast {
   #undo = null;
   #timer = null;
-  #words = el("span");
-  #button = el("button", { class: "undo", type: "button", text: "Undo", on: { click: () => this.undo() } });
-  #close = el("button", { class: "toast-close", type: "button", "aria-label": "Dismiss", on: { click: () => this.hide() } }, icon("close", 16));
-  #box = el("div", { class: "toast", hidden: true }, this.#words, this.#button, this.#close);
-  // The region stands there before its words do: only then are they read out.
-  element = el("div", { class: "toasts", role: "status" }, this.#box);
+  #said = el("span");
+  #button;
+  #box;
 
-  constructor() {
+  constructor(words) {
+    this.#button = el("button", { class: "undo", part: "undo", type: "button", text: words.say("undo"), on: { click: () => this.undo() } });
+    const close = el("button", { class: "toast-close", type: "button", "aria-label": words.say("dismiss"), on: { click: () => this.hide() } }, icon("close", 16));
+    this.#box = el("div", { class: "toast", part: "toast", hidden: true }, this.#said, this.#button, close);
+    // The region stands there before its words do: only then are they read out.
+    this.element = el("div", { class: "toasts", role: "status" }, this.#box);
     for (const event of ["pointerenter", "focusin"]) this.#box.addEventListener(event, () => clearTimeout(this.#timer));
     for (const event of ["pointerleave", "focusout"]) this.#box.addEventListener(event, () => this.#leaveLater());
   }
 
   // `undo` is called once at most; null: there is nothing to undo it by.
-  show(words, undo = null) {
+  show(sentence, undo = null) {
     this.#undo = undo;
     this.#button.hidden = undo === null;
-    this.#words.textContent = words;
+    this.#said.textContent = sentence;
     this.#box.hidden = false;
     this.#leaveLater();
   }
@@ -32,7 +34,7 @@ export class Toast {
     clearTimeout(this.#timer);
     this.#undo = null;
     this.#box.hidden = true;
-    this.#words.textContent = "";
+    this.#said.textContent = "";
   }
 
   undo() {

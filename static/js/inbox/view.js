@@ -10,7 +10,6 @@ import { listenForKeys } from "./keys.js";
 import { List } from "./list.js";
 import { Marks } from "./marks.js";
 import { empty, failed, skeletons } from "./notices.js";
-import { refreshTimes } from "./row.js";
 import { Rows } from "./rows.js";
 import { Search } from "./search.js";
 import { SelectBar } from "./selectbar.js";
@@ -25,8 +24,6 @@ const TIMES_EVERY_MS = 30_000;
 const FAULT_SHOWN_MS = 6000;
 const LATE_MS = 200;
 
-const ENDED = { cookie: "You are signed out. Reload the page to sign in again.", token: "This session has ended. Reload the page to continue." };
-
 export class View {
   #server;
   #feed;
@@ -40,26 +37,32 @@ export class View {
   #selectbar;
   #sentinel;
   #timer;
+  #words;
   #onUnauthorized;
   #parts = {};
   #isShown = false;
   #selection = new Selection();
-  #toast = new Toast();
+  #toast;
   #float = new Float(() => this.#rows.refocus());
-  #help = new Help();
-  #announcer = new Announcer();
+  #help;
+  #announcer;
   #stop = new AbortController();
 
-  // `isPanel`: it is the bell's, which has a name already. `inboxUrl`: where "Open inbox" leads; null: no such link.
+  // `isPanel`: it is the bell's, which has a name already. `inboxUrl`, `preferencesUrl`: where the links under the list lead;
+  // null: no such link.
   // `start`: the list to begin with. `isPageWide`: see keys.js.
   // `onUnauthorized`: the server refused who we are.
-  constructor({ host, server, feed, isPanel = false, inboxUrl, start = EVERYTHING, isPageWide, onUnauthorized }) {
+  constructor({ host, server, feed, words, isPanel = false, inboxUrl, preferencesUrl, start = EVERYTHING, isPageWide, onUnauthorized }) {
     this.#server = server;
     this.#feed = feed;
+    this.#words = words;
+    this.#toast = new Toast(words);
+    this.#help = new Help(words);
+    this.#announcer = new Announcer(words);
     this.#onUnauthorized = onUnauthorized;
     this.#list = this.#wanted = new List(server, start);
-    this.#marks = new Marks({ server, feed, toast: this.#toast, show: (items) => this.#change(items), onFailure: (error) => this.#onFailure(error, "That was not saved. Try again.") });
-    this.element = this.#build(isPanel, inboxUrl, start);
+    this.#marks = new Marks({ server, feed, toast: this.#toast, words, show: (items) => this.#change(items), onFailure: (error) => this.#onFailure(error, words.say("not_saved")) });
+    this.element = this.#build({ host, isPanel, inboxUrl, preferencesUrl, start });
     this.spoken = this.#announcer.element; // stands outside of what may be hidden
     const { signal } = this.#stop;
     this.#selection.addEventListener("change", () => this.#drawSelection());
@@ -69,7 +72,7 @@ export class View {
     feed.addEventListener("status", () => this.#onStatus(), { signal });
     listenForKeys(host, { isPageWide, signal, act: (command, event) => this.#onKey(command, event) });
     (isPageWide ? document : this.element).addEventListener("keydown", (event) => this.#onEscape(event), { signal });
-    this.#timer = setInterval(() => refreshTimes(this.element), TIMES_EVERY_MS);
+    this.#timer = setInterval(() => this.#rows.refresh(), TIMES_EVERY_MS);
     this.#onStatus();
     this.#draw();
     this.#load();
@@ -83,41 +86,43 @@ export class View {
     this.#stop.abort();
     clearInterval(this.#timer);
     this.#sentinel.disconnect();
+    this.#rows.close();
   }
 
   // The person is looking at it: what is there counts as seen.
   setShown(isShown) {
     this.#isShown = isShown;
     if (!isShown) return;
-    refreshTimes(this.element);
+    this.#rows.refresh();
     if (this.#list.state === "failed") this.#load();
     this.#see();
   }
 
-  #build(isPanel, inboxUrl, start) {
+  #build({ host, isPanel, inboxUrl, preferencesUrl, start }) {
     const parts = this.#parts;
-    this.#tabs = new Tabs(start.filter, (filter) => this.#choose({ filter }));
-    this.#search = new Search(start, (wanted) => this.#choose(wanted));
-    this.#rows = new Rows({ base: this.#server.base, isEmbedded: this.#server.isEmbedded, selection: this.#selection, act: (...click) => this.#actions.click(...click), fallback: () => this.#tabs.chosen });
-    this.#actions = new Actions({ list: () => this.#list, rows: this.#rows, selection: this.#selection, marks: this.#marks, float: this.#float, server: this.#server });
-    this.#selectbar = new SelectBar(this.#selection, { act: (command, button) => this.#actions.onSelected(command, button), all: () => this.#selection.all(this.#list.ids) });
+    const words = this.#words;
+    this.#tabs = new Tabs(start.filter, words, (filter) => this.#choose({ filter }));
+    this.#search = new Search(start, words, (wanted) => this.#choose(wanted));
+    this.#rows = new Rows({ host, words, command: (command, id) => this.#actions.one(command, id), base: this.#server.base, isEmbedded: this.#server.isEmbedded, selection: this.#selection, act: (...click) => this.#actions.click(...click), fallback: () => this.#tabs.chosen });
+    this.#actions = new Actions({ list: () => this.#list, rows: this.#rows, selection: this.#selection, marks: this.#marks, float: this.#float, server: this.#server, words });
+    this.#selectbar = new SelectBar(this.#selection, words, { act: (command, button) => this.#actions.onSelected(command, button), all: () => this.#selection.all(this.#list.ids) });
     swipeable(this.#rows.element, this.#actions);
-    parts.readAll = el("button", { class: "quiet", type: "button", on: { click: () => this.#readAll() } }, icon("checks", 16), document.createTextNode("Mark all read"));
-    parts.banner = el("p", { class: "banner", role: "status" });
+    parts.readAll = el("button", { class: "quiet", part: "mark-all-read", type: "button", on: { click: () => this.#readAll() } }, icon("checks", 16), document.createTextNode(words.say("mark_all_read")));
+    parts.banner = el("p", { class: "banner", part: "banner", role: "status" });
     parts.instead = el("div", { class: "instead" });
-    parts.more = el("button", { class: "more quiet", type: "button", text: "Show older", hidden: true, on: { click: () => this.#more() } });
+    parts.more = el("button", { class: "more quiet", type: "button", text: words.say("show_older"), hidden: true, on: { click: () => this.#more() } });
     this.#sentinel = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.#more(), { rootMargin: "300px" });
     this.#sentinel.observe(parts.more);
-    const hint = el("p", { class: "sr", id: "rows-hint", text: "Arrow keys move between notifications." });
-    const helpButton = el("button", { class: "square help-button", type: "button", title: "Keyboard shortcuts", "aria-label": "Keyboard shortcuts", on: { click: () => this.#help.open() } }, icon("keyboard"));
+    const hint = el("p", { class: "sr", id: "rows-hint", text: words.say("list_hint") });
+    const helpButton = el("button", { class: "square help-button", type: "button", title: words.say("keys"), "aria-label": words.say("keys"), on: { click: () => this.#help.open() } }, icon("keyboard"));
     return el(
       isPanel ? "div" : "section",
-      { class: "view", ...(isPanel ? {} : { "aria-label": "Inbox" }) },
-      el("div", { class: "head" }, el("h2", { text: isPanel ? "Notifications" : "Inbox" }), el("div", { class: "head-end" }, parts.readAll, helpButton), this.#tabs.element, this.#search.element),
+      { class: "view", part: "view", ...(isPanel ? {} : { "aria-label": words.say("inbox") }) },
+      el("div", { class: "head", part: "head" }, el("h2", { part: "heading", text: words.say(isPanel ? "notifications" : "inbox") }), el("div", { class: "head-end" }, parts.readAll, helpButton), this.#tabs.element, this.#search.element),
       parts.banner,
-      el("div", { class: "panel", id: "list", role: "tabpanel", "aria-label": "Notifications" }, this.#rows.element, hint, parts.instead, parts.more),
+      el("div", { class: "panel", id: "list", role: "tabpanel", "aria-label": words.say("notifications") }, this.#rows.element, hint, parts.instead, parts.more),
       el("div", { class: "low" }, this.#toast.element, this.#selectbar.element),
-      inboxUrl ? el("a", { class: "open-inbox", href: inboxUrl, text: "Open inbox" }) : null,
+      inboxUrl || preferencesUrl ? el("div", { class: "foot", part: "foot" }, link(inboxUrl, words.say("open_inbox")), link(preferencesUrl, words.say("open_preferences"))) : null,
       this.#float.element,
       this.#help.element,
     );
@@ -134,7 +139,7 @@ export class View {
       this.#feed.take(answer);
       if (this.#isShown) this.#see();
     } catch (error) {
-      this.#onFailure(error, list.items.length > 0 ? "The list could not be refreshed." : null);
+      this.#onFailure(error, list.items.length > 0 ? this.#words.say("not_refreshed") : null);
     } finally {
       clearTimeout(late);
     }
@@ -155,7 +160,7 @@ export class View {
       this.#rows.append(answer.added);
       this.#feed.take(answer);
     } catch (error) {
-      this.#onFailure(error, "Older notifications could not be loaded.");
+      this.#onFailure(error, this.#words.say("older_failed"));
       return; // until the button is pressed
     }
     this.#drawInstead();
@@ -234,28 +239,28 @@ export class View {
   // --- what is said
 
   #onStatus() {
-    const words = { offline: "You are offline. New notifications will appear when you are back.", unauthorized: this.#ended }[this.#feed.status];
-    this.#say(words ?? "");
+    const said = { offline: this.#words.say("offline"), unauthorized: this.#ended }[this.#feed.status];
+    this.#say(said ?? "");
     if (this.#feed.status === "online" && this.#list.state === "failed") this.#load();
     if (this.#feed.status === "unauthorized") this.#onUnauthorized();
   }
 
-  #onFailure(error, words) {
+  #onFailure(error, text) {
     if (error.status === 401) {
       this.#say(this.#ended);
       this.#onUnauthorized();
-    } else if (words) {
-      this.#say(words);
+    } else if (text) {
+      this.#say(text);
       setTimeout(() => this.#onStatus(), FAULT_SHOWN_MS);
     }
   }
 
   get #ended() {
-    return this.#server.token ? ENDED.token : ENDED.cookie;
+    return this.#words.say(this.#server.token ? "ended_token" : "ended_cookie");
   }
 
-  #say(words) {
-    this.#parts.banner.textContent = words;
+  #say(text) {
+    this.#parts.banner.textContent = text;
   }
 
   #draw() {
@@ -271,9 +276,9 @@ export class View {
     more.hidden = !hasMore;
     this.#rows.element.hidden = items.length === 0;
     if (items.length > 0) instead.replaceChildren();
-    else if (state === "loading") instead.replaceChildren(...skeletons());
-    else if (state === "failed") instead.replaceChildren(failed(() => this.#load()));
-    else instead.replaceChildren(empty(view, () => this.#showEverything()));
+    else if (state === "loading") instead.replaceChildren(...skeletons(this.#words));
+    else if (state === "failed") instead.replaceChildren(failed(this.#words, () => this.#load()));
+    else instead.replaceChildren(empty(view, this.#words, () => this.#showEverything()));
     instead.setAttribute("aria-busy", state === "loading");
   }
 
@@ -288,4 +293,8 @@ export class View {
     const isNothingUnread = !["archived", "snoozed"].includes(view.filter) && this.#feed.unread === 0;
     this.#parts.readAll.setAttribute("aria-disabled", isNothingUnread || !(hasMore || items.some((item) => !item.read_at)));
   }
+}
+
+function link(href, text) {
+  return href ? el("a", { class: "open-inbox", part: "link", href, text }) : null;
 }

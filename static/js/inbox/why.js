@@ -1,16 +1,15 @@
 // Why an item came, told in place: a page that embeds the inbox is not left for ours, which would ask to sign in there.
 
 import { el, safeUrl } from "./dom.js";
-import { WHY } from "./row.js";
 
-export async function tellWhy(float, anchor, item, server) {
-  const { title, language, sentences } = await server.why(item.id).catch(() => ({ sentences: ["The reason could not be loaded. Try again."] }));
+export async function tellWhy(float, anchor, item, { server, words }) {
+  const { title, language, sentences } = await server.why(item.id).catch(() => ({ sentences: [words.say("why_failed")] }));
   const url = safeUrl(item.why, server.base);
   float.open(
     anchor,
-    WHY,
-    el("p", { class: "float-title", text: WHY }),
+    words.say("action_why"),
+    el("p", { class: "float-title", text: words.say("action_why") }),
     el("div", { class: "reasons", lang: language }, ...[title, ...sentences].filter(Boolean).map((text) => el("p", { text }))),
-    url ? el("a", { class: "offer", href: url, target: "_blank", rel: "noopener", text: "Change it (opens a new window)" }) : null,
+    url ? el("a", { class: "offer", href: url, target: "_blank", rel: "noopener", text: words.say("why_change") }) : null,
   );
 }

@@ -35,6 +35,10 @@ export const frame = `
   .tabs { order: 2; }
   .words-wanted { width: 100%; }
 }
+@container inbox (max-width: 20rem) {
+  .tabs { gap: 0.75rem; }
+  .count:not(:empty) { margin-inline-start: 0.25rem; padding-inline: 0.3125rem; }
+}
 
 .notice { display: flex; flex-direction: column; align-items: center; gap: 0.25rem; padding: 3.5rem 1.5rem; text-align: center; color: var(--muted); overflow-wrap: anywhere; }
 .notice-icon { display: grid; place-items: center; width: 3.5rem; height: 3.5rem; margin-bottom: 0.625rem; border-radius: 50%; background: var(--hover); }

@@ -12,7 +12,8 @@ export const layers = `
 @keyframes drop { from { opacity: 0; transform: translateY(-0.375rem); } }
 .popover .view { min-height: 22rem; max-height: min(38rem, calc(100vh - 6rem)); }
 .popover .panel { overflow-y: auto; overscroll-behavior: contain; }
-.open-inbox { display: block; padding: 0.6875rem; border-top: 1px solid var(--line); color: var(--text); font-weight: 500; text-align: center; text-decoration: none; }
+.foot { display: flex; border-top: 1px solid var(--line); }
+.open-inbox { flex: 1; padding: 0.6875rem; color: var(--text); font-weight: 500; text-align: center; text-decoration: none; }
 .open-inbox:hover { background: var(--hover); }
 .open-inbox:focus-visible { outline-offset: -3px; }
 

@@ -25,7 +25,7 @@ export const theme = `
 :host([mode="bell"]) { display: inline-block; background: none; }
 * { box-sizing: border-box; }
 [hidden] { display: none !important; }
-h2, h3, p, ul, dl, dd { margin: 0; padding: 0; }
+h2, h3, h4, p, ul, dl, dd { margin: 0; padding: 0; }
 ul { list-style: none; }
 button, input, select { font: inherit; color: inherit; }
 button { background: none; border: 0; padding: 0; cursor: pointer; }
