@@ -10,14 +10,18 @@
 //   labels      texts in place of ours, as JSON (js/inbox/labels.js names them)
 //   theme       "light" or "dark"; left out: as the system says
 //   shortcuts   "page": the keys work wherever the focus is, not only in the inbox
+//   state-in    "url" keeps the tab, the category and the search in the page's address
 //   count-in    "title" puts the unread count before the document's title
 //
-// It says `notifier-token-expired` (bubbling) when the token is refused; setting a new `token` brings it back.
+// It says `notifier-token-expired` when the token is refused (setting a new `token` brings it back), `notifier-item-click`,
+// `notifier-item-action` and `notifier-count`; all bubble. `createFeed()` is the same inbox without a look of its own.
 
 import { NotifierInbox } from "./js/inbox/element.js";
 
+export { createFeed } from "./js/inbox/headless.js";
+
 // Rises by the rules of semantic versioning: attributes, custom properties and the event are what is relied on.
-export const VERSION = "1.0.0";
+export const VERSION = "1.1.0";
 
 NotifierInbox.version = VERSION;
 if (!customElements.get("notifier-inbox")) customElements.define("notifier-inbox", NotifierInbox);

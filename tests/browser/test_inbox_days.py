@@ -68,9 +68,7 @@ def test_a_day_begins_at_midnight_while_one_looks_at_it(tabs: Tabs, person: NewP
         ("2026-06-20T20:00", ["In an hour", "Tomorrow morning", "Next week"]),
     ],
 )
-def test_no_two_times_to_snooze_until_are_the_same(
-    tabs: Tabs, person: NewPerson, now: str, offered: list[str]
-) -> None:
+def test_no_two_times_to_snooze_until_are_the_same(tabs: Tabs, person: NewPerson, now: str, offered: list[str]) -> None:
     page = showing(tabs, person, at("2026-06-17T10:25"))
     page.clock.set_fixed_time(f"{now}:00Z")
     use(items(page).first, "Snooze")

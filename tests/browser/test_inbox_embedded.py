@@ -49,7 +49,7 @@ def test_the_example_works_under_its_own_policy(tabs: Tabs, person: NewPerson, s
     alice.notify("After")
     expect(page.locator("#whole .title")).to_have_text(["After", "Before"])
     expect(page.locator("header .badge")).to_have_text("2")
-    row = page.locator("#whole li").first
+    row = page.locator("#whole li.row").first
     row.hover()
     row.get_by_role("button", name="Mark as read").click()
     expect(page.locator("header .badge")).to_have_text("1")

@@ -40,7 +40,7 @@ def test_one_row_is_in_the_tab_order_with_all_of_its_parts(page: Page) -> None:
     press(page, "j", "j")
     reachable = (
         inbox(page)
-        .locator("li")
+        .locator("li.row")
         .evaluate_all(
             "rows => rows.map((row) => [...row.querySelectorAll('a, button, input')].some((part) => "
             "part.tabIndex === 0))"
@@ -200,6 +200,6 @@ def test_tabbing_out_of_the_bells_panel_closes_it(page: Page) -> None:
     page.goto("/preferences")
     page.get_by_role("button", name="Notifications, 3 unread").click()
     panel = page.get_by_role("dialog", name="Notifications")
-    panel.get_by_role("link", name="Open inbox").focus()
+    panel.get_by_role("link", name="Preferences").focus()
     press(page, "Tab")
     expect(panel).to_be_hidden()

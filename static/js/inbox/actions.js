@@ -13,9 +13,10 @@ export class Actions {
   #float;
   #server;
   #words;
+  #tell;
 
-  // `list()` → the list in view.
-  constructor({ list, rows, selection, marks, float, server, words }) {
+  // `list()` → the list in view. `tell(name, detail)` lets the page know, → false if it wants to act itself.
+  constructor({ list, rows, selection, marks, float, server, words, tell }) {
     this.#list = list;
     this.#rows = rows;
     this.#selection = selection;
@@ -23,11 +24,12 @@ export class Actions {
     this.#float = float;
     this.#server = server;
     this.#words = words;
+    this.#tell = tell;
   }
 
   click(command, id, event) {
     const part = event.target.closest("[data-do]");
-    if (command === "open") this.#open(id, part);
+    if (command === "open") this.#open(id, part, event);
     else if (command === "select") this.#select(id, event.shiftKey);
     else if (command === "menu") this.#menu(id, part);
     else if (command === "why") this.#tellWhy(id, part);
@@ -72,8 +74,11 @@ export class Actions {
   }
 
   // A link leads away by itself; without one the whole text is shown. Either way it has been read.
-  #open(id, part) {
-    if (part.localName === "button") this.#rows.toggleOpen(id);
+  #open(id, part, event) {
+    const item = this.#list().find(id);
+    const isOurs = this.#tell("notifier-item-click", { item, url: part.href ?? null, part: part.classList[0] });
+    if (!isOurs) event.preventDefault();
+    else if (part.localName === "button") this.#rows.toggleOpen(id);
     this.one("read", id);
   }
 

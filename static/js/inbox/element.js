@@ -1,5 +1,6 @@
 // The custom element: reads its attributes, shares a feed with its like, shows a view in place or behind a bell.
 
+import { keepPlace, placeToReturnTo, readView, writeView } from "./address.js";
 import { Bell } from "./bell.js";
 import { feedFor } from "./feed.js";
 import { Server } from "./server.js";
@@ -11,12 +12,13 @@ import { Words } from "./words.js";
 const MAX_WAIT_MS = 60_000;
 
 export class NotifierInbox extends HTMLElement {
-  static observedAttributes = ["server", "token", "mode", "inbox-url", "preferences-url", "shortcuts", "locale", "labels"];
+  static observedAttributes = ["server", "token", "mode", "inbox-url", "preferences-url", "shortcuts", "state-in", "locale", "labels"];
 
   #feed = null;
   #part = null;
   #stop = null;
   #refusals = 0; // one after the other
+  #counts = null; // as the page was told of them
   #labels = null;
   #renderItem = null;
 
@@ -78,12 +80,16 @@ export class NotifierInbox extends HTMLElement {
     this.#feed = feedFor(server);
     this.#stop = new AbortController();
     const { signal } = this.#stop;
+    const isKept = !isBell && this.getAttribute("state-in") === "url";
     const options = {
       host: this,
       server,
       feed: this.#feed,
       words: new Words(this.getAttribute("locale"), this.labels),
-      start,
+      start: start ?? (isKept ? readView() : undefined),
+      place: isKept && !start ? placeToReturnTo() : null,
+      onView: isKept ? writeView : undefined,
+      tell: (name, detail) => this.#tell(name, detail),
       inboxUrl: isBell ? this.getAttribute("inbox-url") : null,
       preferencesUrl: isBell ? this.getAttribute("preferences-url") : null,
       isPageWide: this.getAttribute("shortcuts") === "page",
@@ -96,7 +102,24 @@ export class NotifierInbox extends HTMLElement {
     }
     this.shadowRoot.replaceChildren(this.#part.element, this.#part.spoken);
     if (this.getAttribute("count-in") === "title") this.#feed.addEventListener("counts", () => countInTitle(this.#feed.unread), { signal });
+    if (isKept) {
+      history.scrollRestoration = "manual"; // by then the list is not there yet
+      addEventListener("popstate", () => this.#part.go(readView()), { signal });
+      addEventListener("pagehide", () => keepPlace(this.#part.place), { signal });
+    }
+    this.#feed.addEventListener("counts", () => this.#tellCounts(), { signal });
     this.#feed.join();
+  }
+
+  #tell(name, detail) {
+    return this.dispatchEvent(new CustomEvent(name, { bubbles: true, composed: true, cancelable: true, detail }));
+  }
+
+  #tellCounts() {
+    const { unread, unseen } = this.#feed;
+    const counts = `${unread} ${unseen}`;
+    if (counts !== this.#counts) this.#tell("notifier-count", { unread, unseen });
+    this.#counts = counts;
   }
 
   // → what to call on a refusal: it tells the page once per token, and later each time none has worked in between, so that
@@ -109,7 +132,7 @@ export class NotifierInbox extends HTMLElement {
       isTold = true;
       const wait = this.#refusals === 0 ? 0 : Math.min(1000 * 2 ** this.#refusals, MAX_WAIT_MS);
       this.#refusals += 1;
-      setTimeout(() => signal.aborted || this.dispatchEvent(new CustomEvent("notifier-token-expired", { bubbles: true, composed: true })), wait);
+      setTimeout(() => signal.aborted || this.#tell("notifier-token-expired"), wait);
     };
   }
 

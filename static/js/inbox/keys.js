@@ -1,6 +1,8 @@
 // The inbox's keys. They belong to the element that has the focus, or with `isPageWide` to the whole page, never to a
 // field one writes in. Single letters can be switched off in the help (WCAG 2.1.4) and stay off in that browser.
 
+import { isStored, store } from "./stored.js";
+
 export const KEYS = [
   { keys: ["j"], command: "next", label: "key_next" },
   { keys: ["k"], command: "previous", label: "key_previous" },
@@ -19,19 +21,11 @@ const COMMANDS = new Map(KEYS.filter((each) => each.command).flatMap(({ keys, co
 const STORED = "notifier-inbox-keys";
 
 export function areLettersOn() {
-  try {
-    return localStorage.getItem(STORED) !== "off";
-  } catch {
-    return true; // storage is closed to us here
-  }
+  return isStored(STORED, true);
 }
 
 export function switchLetters(isOn) {
-  try {
-    localStorage.setItem(STORED, isOn ? "on" : "off");
-  } catch {
-    // then it holds for no longer than the help is open
-  }
+  store(STORED, isOn);
 }
 
 // `act(command, event)` → whether there was anything to do.

@@ -1,6 +1,8 @@
 // The items one view holds, newest first: what was loaded of a filter, kept up to date by the feed. No DOM.
 
 const PAGE = 30;
+const MAX_PAGE = 200; // the server's limit
+const MAX_KEPT = 1000; // as far as a return to the page goes
 
 const FITS = {
   all: (item, q) => !item.archived_at && (!item.snoozed_until || q),
@@ -35,15 +37,17 @@ export class List {
     return this.items.find((item) => item.id === id);
   }
 
-  // The first page. → the answer, or null when another load overtook this one. Throws what fetch throws.
-  async load() {
+  // The first page, and as many as it takes for `atLeast` items. → the answer, or null when another load overtook this
+  // one. Throws what fetch throws.
+  async load(atLeast = 0) {
     const generation = ++this.#generation;
     if (this.items.length === 0) this.state = "loading";
     try {
-      const answer = await this.#server.page(this.view, { limit: PAGE });
+      const answer = await this.#server.page(this.view, { limit: Math.max(PAGE, Math.min(atLeast, MAX_PAGE)) });
       if (generation !== this.#generation) return null;
       this.items = answer.data;
       this.#next = answer.next;
+      while (this.hasMore && this.items.length < Math.min(atLeast, MAX_KEPT)) if (!(await this.more())) return null;
       this.state = "ready";
       return answer;
     } catch (error) {

@@ -22,16 +22,19 @@ export class Marks {
   #show;
   #onFailure;
   #words;
+  #onMarked;
   #underWay = new Set(); // {wanted: item id → what the mark sets, sent: a promise, seq: of the server's answer, null until then}
 
-  // `show(items)` puts changed items before the eyes; `onFailure(error)` says that nothing was saved.
-  constructor({ server, feed, toast, words, show, onFailure }) {
+  // `show(items)` puts changed items before the eyes; `onFailure(error)` says that nothing was saved;
+  // `onMarked(detail)` that the person has done something.
+  constructor({ server, feed, toast, words, show, onFailure, onMarked = () => {} }) {
     this.#server = server;
     this.#feed = feed;
     this.#toast = toast;
     this.#words = words;
     this.#show = show;
     this.#onFailure = onFailure;
+    this.#onMarked = onMarked;
   }
 
   // Marks these items. `until` (a Date) goes with snooze.
@@ -41,6 +44,7 @@ export class Marks {
     if (pairs.length === 0) return;
     const before = pairs.map(([item]) => item);
     const after = pairs.map(([, changed]) => changed);
+    this.#onMarked({ action: mark, items: after, until });
     const undo = mark === "unsnooze" && new Set(before.map((item) => item.snoozed_until)).size > 1 ? null : () => this.#undo(mark, before, after);
     // One that is read or unread shows it by itself; one that leaves the list does not.
     if (pairs.length > 1 || !(mark === "read" || mark === "unread")) this.#toast.show(this.#sentence(mark, pairs.length, until), undo);
@@ -56,6 +60,7 @@ export class Marks {
 
   // Everything that a list of this view shows or would show.
   async readAll(view) {
+    this.#onMarked({ action: "read", items: null, until: null, ...view });
     try {
       const answer = await this.#server.mark("read", { all: true, ...filled(view) });
       this.#feed.counted(answer);

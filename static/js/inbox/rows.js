@@ -133,9 +133,19 @@ export class Rows {
     return true;
   }
 
-  // Goes to a row without moving the focus, as after a return to the page.
-  choose(id) {
-    if (this.#elements.has(id)) this.#makeCurrent(id);
+  // Which row stands at the window's upper edge, and how far below it. → {id, top}, or null without rows.
+  get place() {
+    const row = this.#shown().find((each) => each.getBoundingClientRect().bottom > 0);
+    return row ? { id: row.dataset.id, top: row.getBoundingClientRect().top } : null;
+  }
+
+  // Scrolls a row to where it stood. Twice: rows that come into sight get their own heights only then.
+  goTo({ id, top }, isAgain = false) {
+    const row = this.#elements.get(id);
+    if (!row) return;
+    this.#makeCurrent(id);
+    window.scrollBy({ top: row.getBoundingClientRect().top - top, behavior: "instant" });
+    if (!isAgain) requestAnimationFrame(() => requestAnimationFrame(() => this.goTo({ id, top }, true)));
   }
 
   // For a focus whose place is gone.

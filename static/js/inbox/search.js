@@ -3,7 +3,7 @@
 import { el, icon } from "./dom.js";
 
 const PAUSE_MS = 250;
-const MAX_CHARACTERS = 200; // the server's limit
+export const MAX_CHARACTERS = 200; // the server's limit
 
 export const CATEGORIES = ["transactional", "marketing", "social", "system"];
 

@@ -2,6 +2,7 @@
 // Used in place by the full inbox and in the panel of the bell.
 
 import { Actions } from "./actions.js";
+import { Alerts } from "./alerts.js";
 import { Announcer } from "./announce.js";
 import { el, icon } from "./dom.js";
 import { Float } from "./float.js";
@@ -46,22 +47,31 @@ export class View {
   #float = new Float(() => this.#rows.refocus());
   #help;
   #announcer;
+  #alerts;
+  #tell;
+  #onView;
+  #place;
   #stop = new AbortController();
 
   // `isPanel`: it is the bell's, which has a name already. `inboxUrl`, `preferencesUrl`: where the links under the list lead;
   // null: no such link.
-  // `start`: the list to begin with. `isPageWide`: see keys.js.
+  // `start`: the list to begin with, `place`: where it stood when the page was left. `isPageWide`: see keys.js.
+  // `tell(name, detail)` tells the page; `onView(view)` is called when the person chooses another list.
   // `onUnauthorized`: the server refused who we are.
-  constructor({ host, server, feed, words, isPanel = false, inboxUrl, preferencesUrl, start = EVERYTHING, isPageWide, onUnauthorized }) {
+  constructor({ host, server, feed, words, isPanel = false, inboxUrl, preferencesUrl, start = EVERYTHING, place = null, isPageWide, tell, onView = () => {}, onUnauthorized }) {
     this.#server = server;
     this.#feed = feed;
     this.#words = words;
     this.#toast = new Toast(words);
-    this.#help = new Help(words);
+    this.#alerts = new Alerts(words);
+    this.#help = new Help(words, this.#alerts);
+    this.#tell = tell;
+    this.#onView = onView;
+    this.#place = place;
     this.#announcer = new Announcer(words);
     this.#onUnauthorized = onUnauthorized;
     this.#list = this.#wanted = new List(server, start);
-    this.#marks = new Marks({ server, feed, toast: this.#toast, words, show: (items) => this.#change(items), onFailure: (error) => this.#onFailure(error, words.say("not_saved")) });
+    this.#marks = new Marks({ server, feed, toast: this.#toast, words, onMarked: (detail) => tell("notifier-item-action", detail), show: (items) => this.#change(items), onFailure: (error) => this.#onFailure(error, words.say("not_saved")) });
     this.element = this.#build({ host, isPanel, inboxUrl, preferencesUrl, start });
     this.spoken = this.#announcer.element; // stands outside of what may be hidden
     const { signal } = this.#stop;
@@ -80,6 +90,18 @@ export class View {
 
   get wanted() {
     return this.#wanted.view;
+  }
+
+  get place() {
+    const place = this.#rows.place;
+    return place && { loaded: this.#list.items.length, ...place };
+  }
+
+  // Another list, chosen elsewhere.
+  go(view) {
+    this.#tabs.show(view.filter);
+    this.#search.show(view);
+    this.#choose(view);
   }
 
   close() {
@@ -104,7 +126,7 @@ export class View {
     this.#tabs = new Tabs(start.filter, words, (filter) => this.#choose({ filter }));
     this.#search = new Search(start, words, (wanted) => this.#choose(wanted));
     this.#rows = new Rows({ host, words, command: (command, id) => this.#actions.one(command, id), base: this.#server.base, isEmbedded: this.#server.isEmbedded, selection: this.#selection, act: (...click) => this.#actions.click(...click), fallback: () => this.#tabs.chosen });
-    this.#actions = new Actions({ list: () => this.#list, rows: this.#rows, selection: this.#selection, marks: this.#marks, float: this.#float, server: this.#server, words });
+    this.#actions = new Actions({ list: () => this.#list, rows: this.#rows, selection: this.#selection, marks: this.#marks, float: this.#float, server: this.#server, words, tell: this.#tell });
     this.#selectbar = new SelectBar(this.#selection, words, { act: (command, button) => this.#actions.onSelected(command, button), all: () => this.#selection.all(this.#list.ids) });
     swipeable(this.#rows.element, this.#actions);
     parts.readAll = el("button", { class: "quiet", part: "mark-all-read", type: "button", on: { click: () => this.#readAll() } }, icon("checks", 16), document.createTextNode(words.say("mark_all_read")));
@@ -134,7 +156,7 @@ export class View {
   async #load(list = this.#wanted) {
     const late = setTimeout(() => this.#show(list), LATE_MS);
     try {
-      const answer = await list.load();
+      const answer = await list.load(this.#place?.loaded);
       if (!answer) return;
       this.#feed.take(answer);
       if (this.#isShown) this.#see();
@@ -150,6 +172,9 @@ export class View {
     if (list !== this.#wanted) return; // another was chosen meanwhile
     this.#list = list;
     this.#draw();
+    if (!this.#place || list.state !== "ready") return;
+    this.#rows.goTo(this.#place);
+    this.#place = null;
   }
 
   async #more() {
@@ -176,6 +201,8 @@ export class View {
     if (["filter", "category", "q"].every((key) => view[key] === before[key])) return;
     this.#selection.clear();
     this.#wanted = new List(this.#server, view);
+    this.#place = null;
+    this.#onView(view);
     this.#load();
   }
 
@@ -186,7 +213,10 @@ export class View {
   }
 
   #take(detail) {
-    if (detail.arrived) this.#announcer.arrived(detail);
+    if (detail.arrived) {
+      this.#announcer.arrived(detail);
+      this.#alerts.arrived(detail);
+    }
     if (this.#list.state !== "ready") {
       // The first page is still on its way, or failed: it will hold them.
       if (this.#list.state === "failed") this.#load();

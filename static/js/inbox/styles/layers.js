@@ -55,7 +55,11 @@ export const layers = `
 .help dt { width: 3.5rem; }
 kbd { display: inline-block; min-width: 1.625rem; padding: 0.0625rem 0.4375rem; border: 1px solid var(--line); border-bottom-width: 2px; border-radius: 6px; background: var(--hover); font: inherit; font-size: 0.8125rem; text-align: center; }
 .letters { display: flex; align-items: center; gap: 0.5rem; margin-top: 0.75rem; padding-top: 0.875rem; border-top: 1px solid var(--line); cursor: pointer; }
-.letters input { width: 1rem; height: 1rem; margin: 0; accent-color: var(--accent); }
+.alerts { margin-top: 0.875rem; padding-top: 0.125rem; border-top: 1px solid var(--line); }
+.alerts h3 { margin-top: 0.75rem; font-size: 0.875rem; font-weight: 650; }
+.alerts .letters { margin-top: 0.5rem; padding-top: 0; border: 0; }
+.refused { margin-top: 0.375rem; color: var(--muted); font-size: 0.8125rem; }
+.letters input { flex: none; width: 1rem; height: 1rem; margin: 0; accent-color: var(--accent); }
 @media (forced-colors: active) {
   .badge { outline: 1px solid CanvasText; background: Canvas; color: CanvasText; }
 }

@@ -55,7 +55,7 @@ time { position: relative; z-index: 1; flex: none; color: var(--muted); font-siz
 .action:hover { border-color: currentcolor; }
 .is-unread .item::before { content: ""; position: absolute; top: 1.75rem; inset-inline-start: 0.3125rem; width: 0.4375rem; height: 0.4375rem; border-radius: 50%; background: var(--accent); }
 
-.tools { position: relative; z-index: 2; display: flex; margin-inline-end: -0.375rem; opacity: 0; transition: opacity 120ms; }
+.tools { position: relative; z-index: 2; display: flex; margin-block-end: -0.375rem; margin-inline-end: -0.375rem; opacity: 0; transition: opacity 120ms; }
 .tool.is-narrow { display: none; }
 @container inbox (max-width: 30rem) {
   .tool.is-narrow { display: grid; }
