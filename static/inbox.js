@@ -6,7 +6,7 @@
 //   mode        "bell": a button with a badge that opens a panel; otherwise the whole inbox in place
 //   inbox-url   where "Open inbox" in the bell's panel leads; left out: no such link
 //   preferences-url  where "Preferences" there leads; left out: no such link
-//   locale      of times, numbers and plurals; left out: the browser's
+//   locale      of texts, times, numbers and plurals; left out: the language of the page around it
 //   labels      texts in place of ours, as JSON (js/inbox/labels.js names them)
 //   theme       "light" or "dark"; left out: as the system says
 //   shortcuts   "page": the keys work wherever the focus is, not only in the inbox

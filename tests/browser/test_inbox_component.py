@@ -68,13 +68,17 @@ def test_the_page_hears_clicks_actions_and_counts(person: NewPerson, embedded: E
 def test_the_page_words_it_in_its_own_language(person: NewPerson, embedded: Embedded) -> None:
     alice = person()
     alice.notify("Grüne Schuhe")
-    labels = '{"inbox": "Postfach", "tab_unread": "Ungelesen", "action_archive": "Ablegen"}'
+    page = embedded(alice, attributes="locale='fr'")
+    expect(page.get_by_role("heading", name="Boîte de réception")).to_be_visible()
+    labels = '{"inbox": "Postfach", "tabUnread": "Ungelesen", "actionArchive": "Ablegen"}'
     page = embedded(alice, attributes=f"locale='de' labels='{labels}'")
     expect(page.get_by_role("heading", name="Postfach")).to_be_visible()
     expect(page.get_by_role("heading", name="Heute")).to_be_visible()
     expect(page.get_by_role("button", name="Ablegen: Grüne Schuhe")).to_have_count(1)
     page.locator("notifier-inbox").evaluate("inbox => { inbox.labels = {inbox: 'Boîte'}; }")
     expect(page.get_by_role("heading", name="Boîte")).to_be_visible()
+    expect(page.get_by_role("tab", name="Ungelesen")).to_be_visible()
+    page.locator("notifier-inbox").evaluate("inbox => inbox.setAttribute('locale', 'en')")
     expect(page.get_by_role("tab", name="Unread")).to_be_visible()
 
 
@@ -98,7 +102,8 @@ def test_every_text_of_the_inbox_can_be_replaced(person: NewPerson, embedded: Em
         """inbox => {
              const all = [...inbox.shadowRoot.querySelectorAll("*:not(style, .body, time, .day *, kbd)")];
              const texts = all.flatMap((element) => [element.getAttribute("aria-label"), element.title,
-               element.placeholder, ...[...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data)]);
+               element.placeholder,
+               ...[...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data)]);
              return [...new Set(texts.filter((text) => /[a-z]{3}/i.test(text ?? "")))]
                .filter((text) => !/(AM|PM|UTC|GMT)$/.test(text));
            }"""

@@ -64,9 +64,9 @@ export class Actions {
   swipes(id) {
     const item = this.#list().find(id);
     const say = (label) => this.#words.say(label);
-    const read = item.read_at ? ["unread", "unread", say("action_unread")] : ["read", "check", say("action_read")];
-    if (item.archived_at) return { end: read, start: ["unarchive", "unarchive", say("action_move_back")], far: null };
-    return { end: read, start: ["archive", "archive", say("action_archive")], far: item.snoozed_until ? ["unsnooze", "unarchive", say("action_bring_back")] : ["snooze", "snooze", say("action_snooze")] };
+    const read = item.read_at ? ["unread", "unread", say("actionUnread")] : ["read", "check", say("actionRead")];
+    if (item.archived_at) return { end: read, start: ["unarchive", "unarchive", say("actionMoveBack")], far: null };
+    return { end: read, start: ["archive", "archive", say("actionArchive")], far: item.snoozed_until ? ["unsnooze", "unarchive", say("actionBringBack")] : ["snooze", "snooze", say("actionSnooze")] };
   }
 
   get #selected() {

@@ -28,7 +28,7 @@ export class Alerts {
     this.#refused = el("p", { class: "refused", role: "status" });
     const line = (box, label) => el("label", { class: "letters" }, box, el("span", { text: words.say(label) }));
     const canNotify = "Notification" in window;
-    this.element = el("div", { class: "alerts" }, el("h3", { text: words.say("notices") }), line(this.#sound, "notice_sound"), canNotify ? line(this.#desktop, "notice_desktop") : null, this.#refused);
+    this.element = el("div", { class: "alerts" }, el("h3", { text: words.say("notices") }), line(this.#sound, "noticeSound"), canNotify ? line(this.#desktop, "noticeDesktop") : null, this.#refused);
   }
 
   show() {
@@ -55,7 +55,7 @@ export class Alerts {
     const isAllowed = isWanted && (await Notification.requestPermission()) === "granted";
     store(DESKTOP, isAllowed);
     this.#desktop.checked = isAllowed;
-    this.#refused.textContent = isWanted && !isAllowed ? this.#words.say("notice_refused") : "";
+    this.#refused.textContent = isWanted && !isAllowed ? this.#words.say("noticeRefused") : "";
   }
 }
 

@@ -25,7 +25,7 @@ export class Announcer {
     this.#titles.push(...detail.items.map((item) => item.title));
     this.#timer ??= setTimeout(() => {
       const [title] = this.#titles;
-      this.say(this.#titles.length === 1 ? this.#words.say("arrived", { title }) : this.#words.say("arrived_many", { count: this.#titles.length }));
+      this.say(this.#titles.length === 1 ? this.#words.say("arrivedOne", { title }) : this.#words.say("arrivedSeveral", { n: this.#titles.length }));
       this.#titles = [];
       this.#timer = null;
     }, GATHER_MS);

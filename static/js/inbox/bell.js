@@ -65,6 +65,6 @@ export class Bell {
     this.#badge.hidden = unread === 0;
     this.#badge.textContent = unread > 99 ? "99+" : unread;
     this.#badge.classList.toggle("is-new", unseen > 0);
-    this.#button.setAttribute("aria-label", unread === 0 ? this.#words.say("bell") : this.#words.say("bell_unread", { count: unread }));
+    this.#button.setAttribute("aria-label", unread === 0 ? this.#words.say("notifications") : this.#words.say("notificationsUnread", { n: unread }));
   }
 }

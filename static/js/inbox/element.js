@@ -7,7 +7,7 @@ import { Server } from "./server.js";
 import { sheets } from "./styles.js";
 import { countInTitle } from "./title.js";
 import { View } from "./view.js";
-import { Words } from "./words.js";
+import { Words, translations } from "./words.js";
 
 const MAX_WAIT_MS = 60_000;
 
@@ -15,6 +15,7 @@ export class NotifierInbox extends HTMLElement {
   static observedAttributes = ["server", "token", "mode", "inbox-url", "preferences-url", "shortcuts", "state-in", "locale", "labels"];
 
   #feed = null;
+  #beginning = null; // as long as a dictionary is on its way
   #part = null;
   #stop = null;
   #refusals = 0; // one after the other
@@ -55,11 +56,12 @@ export class NotifierInbox extends HTMLElement {
       delete this[name];
       this[name] = value;
     }
-    this.#open();
+    this.#begin();
   }
 
   disconnectedCallback() {
-    this.#close();
+    this.#beginning = null;
+    if (this.#feed) this.#close();
   }
 
   // A new token may be another person's: everything is read anew, only what was searched for stays.
@@ -68,14 +70,30 @@ export class NotifierInbox extends HTMLElement {
   }
 
   #reopen() {
+    if (this.#beginning) this.#begin(this.#beginning.start);
     if (!this.#feed) return;
     const start = this.#part.wanted;
     this.#close();
-    this.#open(start);
+    this.#begin(start);
   }
 
-  #open(start) {
+  // What is shown waits for its language: nobody reads one language and then another.
+  async #begin(start) {
     const server = new Server(this.getAttribute("server"), this.getAttribute("token"));
+    const beginning = { start };
+    this.#beginning = beginning;
+    const found = translations(server.base, this.#locale);
+    const translated = found instanceof Promise ? await found : found;
+    if (this.#beginning === beginning) this.#open(server, translated, start);
+  }
+
+  // The attribute, or the language of the page around it.
+  get #locale() {
+    return this.getAttribute("locale") || this.closest("[lang]")?.lang || null;
+  }
+
+  #open(server, translated, start) {
+    this.#beginning = null;
     const isBell = this.getAttribute("mode") === "bell";
     this.#feed = feedFor(server);
     this.#stop = new AbortController();
@@ -85,7 +103,7 @@ export class NotifierInbox extends HTMLElement {
       host: this,
       server,
       feed: this.#feed,
-      words: new Words(this.getAttribute("locale"), this.labels),
+      words: new Words({ locale: this.#locale, zone: server.isEmbedded ? null : document.documentElement.dataset.zone, own: this.labels, translated }),
       start: start ?? (isKept ? readView() : undefined),
       place: isKept && !start ? placeToReturnTo() : null,
       onView: isKept ? writeView : undefined,

@@ -29,7 +29,7 @@ class InboxFeed extends EventTarget {
     this.#server = server;
     this.#feed = feedFor(server);
     this.#list = new List(server, view);
-    this.#marks = new Marks({ server, feed: this.#feed, toast: SILENT, words: new Words(), show: (items) => this.#apply(items), onFailure: (error) => this.#fail(error) });
+    this.#marks = new Marks({ server, feed: this.#feed, toast: SILENT, words: new Words({ locale: "en" }), show: (items) => this.#apply(items), onFailure: (error) => this.#fail(error) });
     const { signal } = this.#stop;
     this.#feed.addEventListener("counts", () => this.#changed(), { signal });
     this.#feed.addEventListener("reset", () => this.load(), { signal });

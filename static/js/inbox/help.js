@@ -16,7 +16,7 @@ export class Help {
       { class: "help", part: "help", "aria-label": words.say("keys") },
       el("div", { class: "help-head" }, el("h2", { text: words.say("keys") }), el("button", { class: "square", type: "button", "aria-label": words.say("close"), on: { click: () => this.element.close() } }, icon("close"))),
       el("dl", {}, ...KEYS.map(({ keys, label }) => el("div", {}, el("dt", {}, ...keys.map((key) => el("kbd", { text: key }))), el("dd", { text: words.say(label) })))),
-      el("label", { class: "letters" }, this.#letters, el("span", { text: words.say("keys_on") })),
+      el("label", { class: "letters" }, this.#letters, el("span", { text: words.say("keysOn") })),
       alerts.element,
     );
     this.element.addEventListener("keydown", (event) => event.stopPropagation());

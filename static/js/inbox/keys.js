@@ -4,17 +4,17 @@
 import { isStored, store } from "./stored.js";
 
 export const KEYS = [
-  { keys: ["j"], command: "next", label: "key_next" },
-  { keys: ["k"], command: "previous", label: "key_previous" },
-  { keys: ["Enter"], label: "key_open" },
-  { keys: ["e"], command: "archive", label: "key_archive" },
-  { keys: ["u"], command: "read", label: "key_read" },
-  { keys: ["s"], command: "snooze", label: "key_snooze" },
-  { keys: ["x"], command: "select", label: "key_select" },
-  { keys: ["z"], command: "undo", label: "key_undo" },
-  { keys: ["/"], command: "search", label: "key_search" },
-  { keys: ["Esc"], label: "key_escape" },
-  { keys: ["?"], command: "help", label: "key_help" },
+  { keys: ["j"], command: "next", label: "keyNext" },
+  { keys: ["k"], command: "previous", label: "keyPrevious" },
+  { keys: ["Enter"], label: "keyOpen" },
+  { keys: ["e"], command: "archive", label: "keyArchive" },
+  { keys: ["u"], command: "read", label: "keyRead" },
+  { keys: ["s"], command: "snooze", label: "keySnooze" },
+  { keys: ["x"], command: "select", label: "keySelect" },
+  { keys: ["z"], command: "undo", label: "keyUndo" },
+  { keys: ["/"], command: "search", label: "keySearch" },
+  { keys: ["Esc"], label: "keyEscape" },
+  { keys: ["?"], command: "help", label: "keyHelp" },
 ];
 
 const COMMANDS = new Map(KEYS.filter((each) => each.command).flatMap(({ keys, command }) => keys.map((key) => [key, command])));

@@ -2,6 +2,7 @@
 // What was heard before the server's word on a mark has come is older than the mark, and does not take it from view.
 
 import { MAX_IDS, filled } from "./server.js";
+import { named } from "./words.js";
 
 // What a mark does to an item before the server has said so; null: nothing, the item is like that already.
 const MARKED = {
@@ -66,7 +67,7 @@ export class Marks {
       this.#feed.counted(answer);
       const ids = answer.changed_ids ?? null;
       if (ids?.length === 0) return;
-      this.#toast.show(ids ? this.#sentence("read", ids.length) : this.#words.say("all_read"), ids && (() => this.#unreadAgain(ids)));
+      this.#toast.show(ids ? this.#sentence("read", ids.length) : this.#words.say("allRead"), ids && (() => this.#unreadAgain(ids)));
     } catch (error) {
       this.#onFailure(error);
     }
@@ -106,8 +107,8 @@ export class Marks {
   }
 
   #sentence(mark, count, until = null) {
-    const said = this.#words.say(`done_${mark}`, { time: until && this.#words.when.moment(until) });
-    return count > 1 ? this.#words.say("bulk_done", { count, done: said.charAt(0).toLocaleLowerCase(this.#words.locale) + said.slice(1) }) : said;
+    const said = this.#words.say(named("done", mark), { time: until && this.#words.when.moment(until) });
+    return count > 1 ? this.#words.say("bulkDone", { n: count, done: said.charAt(0).toLocaleLowerCase(this.#words.locale) + said.slice(1) }) : said;
   }
 
   async #send(mark, ids, more) {

@@ -1,17 +1,18 @@
 // What stands in the place of rows: while they are loading, when there are none, when they could not be loaded.
 
 import { el, icon } from "./dom.js";
+import { named } from "./words.js";
 
 const PICTURES = { all: "bell", unread: "checks", snoozed: "snooze", archived: "archive" };
 
 export function empty({ filter, category, q }, words, showEverything) {
-  if (!q && !category) return notice(PICTURES[filter], words.say(`empty_${filter}`), words.say(`empty_${filter}_more`));
-  const more = q ? words.say(category ? "empty_search_in_category" : "empty_search", { words: q }) : words.say("empty_category");
-  return notice("search", words.say("not_found"), more, button(words.say("show_everything"), showEverything));
+  if (!q && !category) return notice(PICTURES[filter], words.say(named("empty", filter)), words.say(`${named("empty", filter)}More`));
+  const more = q ? words.say(category ? "emptySearchInCategory" : "emptySearch", { words: q }) : words.say("emptyCategory");
+  return notice("search", words.say("notFound"), more, button(words.say("showEverything"), showEverything));
 }
 
 export function failed(words, again) {
-  return notice("offline", words.say("load_failed"), words.say("load_failed_more"), button(words.say("try_again"), again));
+  return notice("offline", words.say("loadFailed"), words.say("loadFailedMore"), button(words.say("tryAgain"), again));
 }
 
 export function skeletons(words) {

@@ -11,7 +11,7 @@ export function row(item, { base, isEmbedded, isOpen, isSelected, isCustom, word
   const titleId = `t-${item.id}`;
   const names = { class: isCustom ? "title is-covered" : "title", part: "title", id: titleId, dir: "auto", text: item.title, data: { do: "open" } };
   const title = url ? el("a", { ...names, href: url }) : el("button", { ...names, type: "button", "aria-expanded": isOpen });
-  const actionsOf = (action) => words.say("actions_of", { action, title: item.title });
+  const actionsOf = (action) => words.say("actionsOf", { action, title: item.title });
   const own = isCustom
     ? [el("div", { class: "custom", part: "custom" }, el("slot", { name: `item-${item.id}` }))]
     : [
@@ -24,7 +24,7 @@ export function row(item, { base, isEmbedded, isOpen, isSelected, isCustom, word
     el(
       "label",
       { class: "pick" },
-      el("input", { class: "box", type: "checkbox", "aria-label": actionsOf(words.say("action_select")), checked: isSelected, data: { do: "select" } }),
+      el("input", { class: "box", type: "checkbox", "aria-label": actionsOf(words.say("actionSelect")), checked: isSelected, data: { do: "select" } }),
       picture(item, base),
     ),
     el(
@@ -57,11 +57,11 @@ function isSnoozed(item) {
 }
 
 function snoozed(item, words, actionsOf) {
-  const back = words.say("action_bring_back");
+  const back = words.say("actionBringBack");
   return el(
     "p",
     { class: "until-when" },
-    el("span", { text: words.say("snoozed_until", { time: words.when.moment(new Date(item.snoozed_until)) }) }),
+    el("span", { text: words.say("snoozedUntil", { time: words.when.moment(new Date(item.snoozed_until)) }) }),
     el("button", { class: "action", part: "action", type: "button", text: back, "aria-label": actionsOf(back), data: { do: "unsnooze" } }),
   );
 }
@@ -72,15 +72,15 @@ function tools(item, { base, isEmbedded, words, actionsOf }) {
     return el("button", { class: `tool ${kind}`.trim(), part: "tool", type: "button", title: action, "aria-label": actionsOf(action), data: { do: command } }, icon(name));
   };
   const why = isEmbedded ? null : safeUrl(item.why, base);
-  const reason = words.say("action_why");
+  const reason = words.say("actionWhy");
   return el(
     "div",
     { class: "tools", part: "tools" },
-    isEmbedded ? tool("why", "why", "action_why", "is-wide") : null,
+    isEmbedded ? tool("why", "why", "actionWhy", "is-wide") : null,
     why ? el("a", { class: "tool is-wide", part: "tool", href: why, title: reason, "aria-label": actionsOf(reason) }, icon("why")) : null,
-    item.read_at ? tool("unread", "unread", "action_unread") : tool("read", "check", "action_read"),
-    item.archived_at ? null : tool("snooze", "snooze", "action_snooze", "is-wide"),
-    item.archived_at ? tool("unarchive", "unarchive", "action_move_back_to_inbox") : tool("archive", "archive", "action_archive"),
+    item.read_at ? tool("unread", "unread", "actionUnread") : tool("read", "check", "actionRead"),
+    item.archived_at ? null : tool("snooze", "snooze", "actionSnooze", "is-wide"),
+    item.archived_at ? tool("unarchive", "unarchive", "actionMoveBackToInbox") : tool("archive", "archive", "actionArchive"),
     el("button", { class: "tool is-narrow", part: "tool", type: "button", title: words.say("actions"), "aria-haspopup": "dialog", "aria-expanded": "false", "aria-label": actionsOf(words.say("actions")), data: { do: "menu" } }, icon("dots")),
   );
 }

@@ -13,7 +13,7 @@ export class Rows {
   #drawn = new Map(); // id → what its row shows
   #open = new Set(); // ids whose text is shown in full
   #unfolded = new Set(); // ids of rows that show their repeats
-  #days = new Map(); // a day's midnight → li
+  #days = new Map(); // a day's number → li
   #items = [];
   #groups = [];
   #current = null;
@@ -213,7 +213,7 @@ export class Rows {
 
   // Puts days and rows in their order, and touches none that stands right already.
   #arrange() {
-    this.#groups = grouped(this.#items);
+    this.#groups = grouped(this.#items, this.#words.when);
     const wanted = [];
     for (const { item, day, repeats, leader } of this.#groups) {
       const element = this.#elements.get(item.id);
@@ -236,7 +236,7 @@ export class Rows {
   }
 
   #heading(day) {
-    const key = new Date(day.getFullYear(), day.getMonth(), day.getDate()).getTime();
+    const key = this.#words.when.dayNumber(day);
     if (!this.#days.has(key)) this.#days.set(key, el("li", { class: "day", part: "day" }, el("h3", { text: this.#words.when.day(day) })));
     return this.#days.get(key);
   }
@@ -245,7 +245,7 @@ export class Rows {
     const button = element.querySelector(".repeats");
     const isUnfolded = this.#unfolded.has(id);
     button.hidden = count === 0;
-    button.textContent = count === 0 ? "" : isUnfolded ? this.#words.say("repeats_hide") : this.#words.say("repeats", { count });
+    button.textContent = count === 0 ? "" : isUnfolded ? this.#words.say("repeatsHide") : this.#words.say("repeats", { n: count });
     button.setAttribute("aria-expanded", isUnfolded);
   }
 

@@ -1,6 +1,7 @@
 // What narrows a list: words, told a moment after the last key, and a category.
 
 import { el, icon } from "./dom.js";
+import { named } from "./words.js";
 
 const PAUSE_MS = 250;
 export const MAX_CHARACTERS = 200; // the server's limit
@@ -19,8 +20,8 @@ export class Search {
       clearTimeout(this.#timer);
       tell(this.wanted);
     };
-    this.#wanted = el("input", { class: "words-wanted", part: "search", type: "search", placeholder: words.say("search"), "aria-label": words.say("search_notifications"), maxlength: MAX_CHARACTERS, autocomplete: "off", dir: "auto" });
-    this.#category = el("select", { class: "category", part: "category", "aria-label": words.say("category") }, ...["", ...CATEGORIES].map((value) => el("option", { value, text: words.say(value ? `category_${value}` : "categories_all") })));
+    this.#wanted = el("input", { class: "words-wanted", part: "search", type: "search", placeholder: words.say("search"), "aria-label": words.say("searchNotifications"), maxlength: MAX_CHARACTERS, autocomplete: "off", dir: "auto" });
+    this.#category = el("select", { class: "category", part: "category", "aria-label": words.say("category") }, ...["", ...CATEGORIES].map((value) => el("option", { value, text: words.say(value ? named("category", value) : "categoriesAll") })));
     this.show({ q, category });
     this.#wanted.addEventListener("input", () => {
       clearTimeout(this.#timer);

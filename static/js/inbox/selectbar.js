@@ -3,12 +3,12 @@
 import { el, icon } from "./dom.js";
 
 const COMMANDS = [
-  ["read", "check", "action_read"],
-  ["unread", "unread", "action_unread"],
-  ["snooze", "snooze", "action_snooze"],
-  ["unsnooze", "unarchive", "action_bring_back_now"],
-  ["archive", "archive", "action_archive"],
-  ["unarchive", "unarchive", "action_move_back_to_inbox"],
+  ["read", "check", "actionRead"],
+  ["unread", "unread", "actionUnread"],
+  ["snooze", "snooze", "actionSnooze"],
+  ["unsnooze", "unarchive", "actionBringBackNow"],
+  ["archive", "archive", "actionArchive"],
+  ["unarchive", "unarchive", "actionMoveBackToInbox"],
 ];
 
 export class SelectBar {
@@ -22,18 +22,18 @@ export class SelectBar {
   constructor(selection, words, { act, all }) {
     this.#selection = selection;
     this.#words = words;
-    this.#all = el("button", { class: "quiet", type: "button", text: words.say("select_all"), on: { click: all } });
+    this.#all = el("button", { class: "quiet", type: "button", text: words.say("selectAll"), on: { click: all } });
     for (const [command, name, label] of COMMANDS) {
       const action = words.say(label);
-      this.#buttons[command] = el("button", { class: "square", type: "button", title: action, "aria-label": words.say("selected_of", { action }), on: { click: ({ currentTarget }) => act(command, currentTarget) } }, icon(name));
+      this.#buttons[command] = el("button", { class: "square", type: "button", title: action, "aria-label": words.say("selectedOf", { action }), on: { click: ({ currentTarget }) => act(command, currentTarget) } }, icon(name));
     }
     this.element = el(
       "div",
-      { class: "selectbar", part: "selectbar", role: "toolbar", "aria-label": words.say("selected_notifications"), hidden: true },
+      { class: "selectbar", part: "selectbar", role: "toolbar", "aria-label": words.say("selectedNotifications"), hidden: true },
       this.#count,
       this.#all,
       ...Object.values(this.#buttons),
-      el("button", { class: "square", type: "button", title: words.say("selected_clear"), "aria-label": words.say("selected_clear"), on: { click: () => selection.clear() } }, icon("close")),
+      el("button", { class: "square", type: "button", title: words.say("selectedClear"), "aria-label": words.say("selectedClear"), on: { click: () => selection.clear() } }, icon("close")),
     );
   }
 
@@ -41,7 +41,7 @@ export class SelectBar {
   draw({ filter, loaded }) {
     const { size } = this.#selection.ids;
     this.element.hidden = size === 0;
-    this.#count.textContent = size === 0 ? "" : this.#words.say("selected", { count: size });
+    this.#count.textContent = size === 0 ? "" : this.#words.say("selected", { n: size });
     this.#all.hidden = size >= loaded;
     this.#buttons.archive.hidden = this.#buttons.snooze.hidden = filter === "archived";
     this.#buttons.unsnooze.hidden = filter !== "snoozed";

@@ -16,10 +16,10 @@ function morning(now, days) {
 // → [label, until], each a time of its own; the week begins on Monday. On a Sunday "next week" is tomorrow morning.
 export function choices(now) {
   const all = [
-    ["snooze_hour", new Date(now.getTime() + HOUR_MS)],
-    ["snooze_evening", new Date(now.getFullYear(), now.getMonth(), now.getDate(), EVENING)],
-    ["snooze_tomorrow", morning(now, 1)],
-    ["snooze_next_week", morning(now, 8 - (now.getDay() || 7))],
+    ["snoozeHour", new Date(now.getTime() + HOUR_MS)],
+    ["snoozeEvening", new Date(now.getFullYear(), now.getMonth(), now.getDate(), EVENING)],
+    ["snoozeTomorrow", morning(now, 1)],
+    ["snoozeNextWeek", morning(now, 8 - (now.getDay() || 7))],
   ];
   return all.filter(([, until], index) => until > now && !all.slice(0, index).some(([, earlier]) => earlier > now && Math.abs(until - earlier) < APART_MS));
 }
@@ -33,19 +33,19 @@ export function askUntil(float, anchor, words, choose) {
     choose(until);
   };
   const suggested = [2, 3].map((days) => morning(now, days)).find((at) => offered.every(([, until]) => until - at !== 0));
-  const field = el("input", { type: "datetime-local", "aria-label": words.say("date_and_time"), required: true, min: local(now), max: local(morning(now, MAX_AHEAD_DAYS - 1)), value: local(suggested) });
-  const form = el("form", { class: "until", novalidate: true }, field, el("button", { class: "small", type: "submit", text: words.say("action_snooze") }));
+  const field = el("input", { type: "datetime-local", "aria-label": words.say("dateAndTime"), required: true, min: local(now), max: local(morning(now, MAX_AHEAD_DAYS - 1)), value: local(suggested) });
+  const form = el("form", { class: "until", novalidate: true }, field, el("button", { class: "small", type: "submit", text: words.say("actionSnooze") }));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const until = new Date(field.value);
-    field.setCustomValidity(until > new Date() ? "" : words.say("snooze_past"));
+    field.setCustomValidity(until > new Date() ? "" : words.say("snoozePast"));
     if (form.reportValidity()) pick(until);
   });
   field.addEventListener("input", () => field.setCustomValidity(""));
   float.open(
     anchor,
-    words.say("snooze_until"),
-    el("p", { class: "float-title", text: words.say("snooze_until") }),
+    words.say("snoozeUntil"),
+    el("p", { class: "float-title", text: words.say("snoozeUntil") }),
     ...offered.map(([label, until]) => offer(words.say(label), () => pick(until), { hint: words.when.brief(until) })),
     form,
   );

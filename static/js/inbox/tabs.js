@@ -1,6 +1,7 @@
 // The tabs All, Unread, Snoozed and Archived; arrow keys move between them.
 
 import { el } from "./dom.js";
+import { named } from "./words.js";
 
 export const FILTERS = ["all", "unread", "snoozed", "archived"];
 
@@ -16,7 +17,7 @@ export class Tabs {
       el(
         "button",
         { class: "tab", part: "tab", type: "button", role: "tab", "aria-controls": "list", data: { filter }, on: { click: () => this.#pick(filter) } },
-        document.createTextNode(words.say(`tab_${filter}`)),
+        document.createTextNode(words.say(named("tab", filter))),
         filter === "unread" ? this.#count : null,
       ),
     );

@@ -71,7 +71,7 @@ export class View {
     this.#announcer = new Announcer(words);
     this.#onUnauthorized = onUnauthorized;
     this.#list = this.#wanted = new List(server, start);
-    this.#marks = new Marks({ server, feed, toast: this.#toast, words, onMarked: (detail) => tell("notifier-item-action", detail), show: (items) => this.#change(items), onFailure: (error) => this.#onFailure(error, words.say("not_saved")) });
+    this.#marks = new Marks({ server, feed, toast: this.#toast, words, onMarked: (detail) => tell("notifier-item-action", detail), show: (items) => this.#change(items), onFailure: (error) => this.#onFailure(error, words.say("notSaved")) });
     this.element = this.#build({ host, isPanel, inboxUrl, preferencesUrl, start });
     this.spoken = this.#announcer.element; // stands outside of what may be hidden
     const { signal } = this.#stop;
@@ -129,13 +129,13 @@ export class View {
     this.#actions = new Actions({ list: () => this.#list, rows: this.#rows, selection: this.#selection, marks: this.#marks, float: this.#float, server: this.#server, words, tell: this.#tell });
     this.#selectbar = new SelectBar(this.#selection, words, { act: (command, button) => this.#actions.onSelected(command, button), all: () => this.#selection.all(this.#list.ids) });
     swipeable(this.#rows.element, this.#actions);
-    parts.readAll = el("button", { class: "quiet", part: "mark-all-read", type: "button", on: { click: () => this.#readAll() } }, icon("checks", 16), document.createTextNode(words.say("mark_all_read")));
+    parts.readAll = el("button", { class: "quiet", part: "mark-all-read", type: "button", on: { click: () => this.#readAll() } }, icon("checks", 16), document.createTextNode(words.say("markAllRead")));
     parts.banner = el("p", { class: "banner", part: "banner", role: "status" });
     parts.instead = el("div", { class: "instead" });
-    parts.more = el("button", { class: "more quiet", type: "button", text: words.say("show_older"), hidden: true, on: { click: () => this.#more() } });
+    parts.more = el("button", { class: "more quiet", type: "button", text: words.say("showOlder"), hidden: true, on: { click: () => this.#more() } });
     this.#sentinel = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.#more(), { rootMargin: "300px" });
     this.#sentinel.observe(parts.more);
-    const hint = el("p", { class: "sr", id: "rows-hint", text: words.say("list_hint") });
+    const hint = el("p", { class: "sr", id: "rows-hint", text: words.say("listHint") });
     const helpButton = el("button", { class: "square help-button", type: "button", title: words.say("keys"), "aria-label": words.say("keys"), on: { click: () => this.#help.open() } }, icon("keyboard"));
     return el(
       isPanel ? "div" : "section",
@@ -144,7 +144,7 @@ export class View {
       parts.banner,
       el("div", { class: "panel", id: "list", role: "tabpanel", "aria-label": words.say("notifications") }, this.#rows.element, hint, parts.instead, parts.more),
       el("div", { class: "low" }, this.#toast.element, this.#selectbar.element),
-      inboxUrl || preferencesUrl ? el("div", { class: "foot", part: "foot" }, link(inboxUrl, words.say("open_inbox")), link(preferencesUrl, words.say("open_preferences"))) : null,
+      inboxUrl || preferencesUrl ? el("div", { class: "foot", part: "foot" }, link(inboxUrl, words.say("openInbox")), link(preferencesUrl, words.say("openPreferences"))) : null,
       this.#float.element,
       this.#help.element,
     );
@@ -161,7 +161,7 @@ export class View {
       this.#feed.take(answer);
       if (this.#isShown) this.#see();
     } catch (error) {
-      this.#onFailure(error, list.items.length > 0 ? this.#words.say("not_refreshed") : null);
+      this.#onFailure(error, list.items.length > 0 ? this.#words.say("notRefreshed") : null);
     } finally {
       clearTimeout(late);
     }
@@ -185,7 +185,7 @@ export class View {
       this.#rows.append(answer.added);
       this.#feed.take(answer);
     } catch (error) {
-      this.#onFailure(error, this.#words.say("older_failed"));
+      this.#onFailure(error, this.#words.say("olderFailed"));
       return; // until the button is pressed
     }
     this.#drawInstead();
@@ -286,7 +286,7 @@ export class View {
   }
 
   get #ended() {
-    return this.#words.say(this.#server.token ? "ended_token" : "ended_cookie");
+    return this.#words.say(this.#server.token ? "endedToken" : "endedCookie");
   }
 
   #say(text) {

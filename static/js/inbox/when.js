@@ -8,36 +8,37 @@ const WEEK_DAYS = 7; // from then on a weekday's name would mean two days
 
 export class When {
   #words;
-  #locale;
+  #zone;
   #formats = new Map();
 
-  constructor(locale, words) {
-    this.#locale = locale;
+  // `words` say the locale; `zone`: an IANA time zone; undefined: the browser's.
+  constructor(words, zone) {
     this.#words = words;
+    this.#zone = zone;
   }
 
   ago(at, now = new Date()) {
     const seconds = Math.max(0, (now - at) / 1000);
-    const days = daysBetween(at, now);
-    if (seconds < 45) return this.#words.say("just_now");
+    const days = this.daysBetween(at, now);
+    if (seconds < 45) return this.#words.say("justNow");
     if (seconds < HOUR) return this.#relative(-Math.max(1, Math.floor(seconds / MINUTE)), "minute");
     if (days <= 0) return this.#relative(-Math.floor(seconds / HOUR), "hour");
     if (days < WEEK_DAYS) return `${days === 1 ? this.day(at, now) : this.#format(at, { weekday: "short" })} ${this.time(at)}`;
-    return this.#format(at, at.getFullYear() === now.getFullYear() ? { day: "numeric", month: "short" } : { dateStyle: "medium" });
+    return this.#format(at, this.#date(at).year === this.#date(now).year ? { day: "numeric", month: "short" } : { dateStyle: "medium" });
   }
 
   // A day's heading: "Today", "Yesterday", "Friday", "Thursday, 12 November".
   day(at, now = new Date()) {
-    const days = daysBetween(at, now);
-    if (days >= -1 && days <= 1) return capitalised(this.#relative(-days, "day", "long"), this.#locale);
-    if (days > 1 && days < WEEK_DAYS) return capitalised(this.#format(at, { weekday: "long" }), this.#locale);
-    const year = at.getFullYear() === now.getFullYear() ? {} : { year: "numeric" };
-    return capitalised(this.#format(at, { weekday: "long", day: "numeric", month: "long", ...year }), this.#locale);
+    const days = this.daysBetween(at, now);
+    if (days >= -1 && days <= 1) return capitalised(this.#relative(-days, "day", "long"), this.#words.locale);
+    if (days > 1 && days < WEEK_DAYS) return capitalised(this.#format(at, { weekday: "long" }), this.#words.locale);
+    const year = this.#date(at).year === this.#date(now).year ? {} : { year: "numeric" };
+    return capitalised(this.#format(at, { weekday: "long", day: "numeric", month: "long", ...year }), this.#words.locale);
   }
 
   // What is to come: "today 17:40", "tomorrow 08:00", "Fri 08:00", "12 Dec 2026, 08:00".
   moment(at, now = new Date()) {
-    const days = daysBetween(now, at);
+    const days = this.daysBetween(now, at);
     if (days === 0 || days === 1) return `${this.#relative(days, "day", "long")} ${this.time(at)}`;
     if (days > 1 && days < WEEK_DAYS) return `${this.#format(at, { weekday: "short" })} ${this.time(at)}`;
     return this.#format(at, { dateStyle: "medium", timeStyle: "short" });
@@ -55,27 +56,35 @@ export class When {
     return this.#format(at, { weekday: "short", hour: "2-digit", minute: "2-digit" });
   }
 
+  // Whole calendar days from one time to a later one; a day with a change of the clocks counts as one, too.
+  daysBetween(from, to) {
+    return this.dayNumber(to) - this.dayNumber(from);
+  }
+
+  // Of the calendar day, counted from 1970 in the reader's zone.
+  dayNumber(at) {
+    const { year, month, day } = this.#date(at);
+    return Date.UTC(year, month - 1, day) / DAY_MS;
+  }
+
+  #date(at) {
+    const numbers = this.#make("date", () => new Intl.DateTimeFormat("en", { year: "numeric", month: "numeric", day: "numeric", timeZone: this.#zone }));
+    return Object.fromEntries(numbers.formatToParts(at).map(({ type, value }) => [type, Number(value)]));
+  }
+
   // Making a format is slow, and each row needs some.
+  #make(key, make) {
+    if (!this.#formats.has(key)) this.#formats.set(key, make());
+    return this.#formats.get(key);
+  }
+
   #format(at, options) {
-    const key = JSON.stringify(options);
-    if (!this.#formats.has(key)) this.#formats.set(key, new Intl.DateTimeFormat(this.#locale, options));
-    return this.#formats.get(key).format(at);
+    return this.#make(JSON.stringify(options), () => new Intl.DateTimeFormat(this.#words.locale, { timeZone: this.#zone, ...options })).format(at);
   }
 
   #relative(number, unit, style = "short") {
-    const key = `relative ${style}`;
-    if (!this.#formats.has(key)) this.#formats.set(key, new Intl.RelativeTimeFormat(this.#locale, { numeric: "auto", style }));
-    return this.#formats.get(key).format(number, unit);
+    return this.#make(`relative ${style}`, () => new Intl.RelativeTimeFormat(this.#words.locale, { numeric: "auto", style })).format(number, unit);
   }
-}
-
-// Whole calendar days from one time to a later one; a day with a change of the clocks counts as one, too.
-export function daysBetween(from, to) {
-  return Math.round((midnight(to) - midnight(from)) / DAY_MS);
-}
-
-function midnight(at) {
-  return new Date(at.getFullYear(), at.getMonth(), at.getDate());
 }
 
 function capitalised(text, locale) {

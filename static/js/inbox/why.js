@@ -3,13 +3,13 @@
 import { el, safeUrl } from "./dom.js";
 
 export async function tellWhy(float, anchor, item, { server, words }) {
-  const { title, language, sentences } = await server.why(item.id).catch(() => ({ sentences: [words.say("why_failed")] }));
+  const { title, language, sentences } = await server.why(item.id).catch(() => ({ sentences: [words.say("whyFailed")] }));
   const url = safeUrl(item.why, server.base);
   float.open(
     anchor,
-    words.say("action_why"),
-    el("p", { class: "float-title", text: words.say("action_why") }),
+    words.say("actionWhy"),
+    el("p", { class: "float-title", text: words.say("actionWhy") }),
     el("div", { class: "reasons", lang: language }, ...[title, ...sentences].filter(Boolean).map((text) => el("p", { text }))),
-    url ? el("a", { class: "offer", href: url, target: "_blank", rel: "noopener", text: words.say("why_change") }) : null,
+    url ? el("a", { class: "offer", href: url, target: "_blank", rel: "noopener", text: words.say("whyChange") }) : null,
   );
 }

@@ -1,31 +1,32 @@
 // What is said, in one language: the labels and the times of a component. No DOM.
 
-import { LABELS } from "./labels.js";
+import { Labels, dictionary } from "./labels.js";
 import { When } from "./when.js";
 
-export class Words {
-  #labels;
-  #plurals;
+const dictionaries = new Map(); // "server language" → the server's dictionary, once it has come
 
-  // `locale`: a BCP 47 tag; null: the browser's. `labels`: name → text, in place of those of labels.js.
-  constructor(locale = null, labels = {}) {
-    this.locale = known(locale);
-    this.#labels = { ...LABELS, ...labels };
-    // Without a locale the labels are English, whatever the browser's language.
-    this.#plurals = new Intl.PluralRules(this.locale ?? "en");
-    this.when = new When(this.locale, this);
-  }
-
-  // → the text with `values` put in; `count` chooses among its plurals, and is written with its separators.
-  say(name, values = {}) {
-    const label = this.#labels[name] ?? name;
-    const text = typeof label === "string" ? label : (label[this.#plurals.select(values.count)] ?? label.other);
-    return text.replace(/\{(\w+)\}/g, (whole, key) => (key in values ? (typeof values[key] === "number" ? this.number(values[key]) : values[key]) : whole));
+export class Words extends Labels {
+  // `locale`: a BCP 47 tag; null: the browser's. `zone`: an IANA time zone; null: the browser's. `own`, `translated`: see Labels.
+  constructor({ locale = null, zone = null, own = {}, translated = {} } = {}) {
+    super({ locale: known(locale), own, translated });
+    this.when = new When(this, zone || undefined);
   }
 
   number(value) {
     return value.toLocaleString(this.locale);
   }
+}
+
+// → the label of one of several: ("tab", "all") → "tabAll".
+export function named(kind, one) {
+  return kind + one.charAt(0).toUpperCase() + one.slice(1);
+}
+
+// → the server's dictionary for this locale, or a promise of it: it is asked for once.
+export function translations(base, locale) {
+  const key = `${base} ${locale?.split("-")[0]}`;
+  if (!locale || /^en\b/i.test(locale)) return {};
+  return dictionaries.get(key) ?? dictionary(base, locale).then((found) => dictionaries.set(key, found).get(key));
 }
 
 function known(locale) {
