@@ -48,6 +48,10 @@ TARGETS = (
     Target("bulks", "share", at_least=0.07, database="sqlite"),  # twice what it was when the yardstick came
     Target("bulks", "share", at_least=0.18, database="postgresql"),
     Target("broadcast", "of_bulks", at_least=1.5),
+    Target("broadcast", "peak_growth", at_most=1.2),
+    Target("beside_broadcast", "first_ms", at_most=5_000),
+    Target("beside_broadcast", "urgent_of_alone", at_most=1.2),
+    Target("beside_broadcast", "inbox_of_alone", at_most=1.2),
     Target("receipts", "share", at_least=0.5),
     Target("status_webhooks", "of_alone", at_most=1.1),
     Target("socket", "p99_ms", at_most=100),

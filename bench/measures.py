@@ -10,24 +10,22 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from bench import deciding, rows, tell
-from bench.broadcast import expansion
+from bench.broadcast import beside, expansion
 from bench.emptying import emptied
 from bench.events import events
 from bench.load import percentiles
 from bench.processes import Program, cpu_s, peak_mb, running, wait_until
 from bench.sample import CROWD, KEY, PEOPLE, TWILIO_ACCOUNT
-from bench.stage import LOCAL_CLIENTS, Found, Stage, all_cpu_us, loaded, micros
+from bench.stage import LOCAL_CLIENTS, Found, Stage, all_cpu_us, loaded, micros, token
 from bench.status_webhooks import status_webhooks
 from notifier.access import accounts
 from notifier.core.message import ANDROID, IOS
-from notifier.ground import tokens as signing
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, show
 from notifier.models import BulkAction, Delivery
 from notifier.operations import bulk_actions
 from notifier.pipeline.upkeep import due
-from notifier.queries import valid_tokens
 from notifier.queries.dead_letters import Filter
 from notifier.queries.failed import PAGE_SIZE
 
@@ -202,9 +200,17 @@ def bulks(stage: Stage) -> Found:
 
 
 def broadcast(stage: Stage) -> Found:
-    """People of a whole audience, expanded by one worker, and as a multiple of `bulks` in the same run."""
-    found = expansion(stage)
-    return {**found, "of_bulks": round(found["people/s"] / bulks(stage)["recipients/s"], 2)}
+    """People of a whole audience, expanded by one worker: as a multiple of `bulks` in the same run, and its peak memory
+    as a multiple of that with a tenth of the people.
+    """
+    few, many = expansion(stage, stage.some(5_000)), expansion(stage, stage.some(50_000))
+    growth = round(many["peak_mb"] / few["peak_mb"], 2)
+    return {**many, "of_bulks": round(many["people/s"] / bulks(stage)["recipients/s"], 2), "peak_growth": growth}
+
+
+def beside_broadcast(stage: Stage) -> Found:
+    """What urgent messages and readers of the inbox notice of a broadcast, and how soon its first mail goes out."""
+    return beside(stage)
 
 
 def hundreds(stage: Stage) -> Found:
@@ -272,7 +278,7 @@ def _recipients(stage: Stage, kind: str, size: int) -> Found:
 
 def socket(stage: Stage) -> Found:
     """From POST to the browser's event, at a hundred a second to forty people."""
-    tokens = {f"{PEOPLE}{n}": _token(f"{PEOPLE}{n}") for n in range(40)}
+    tokens = {f"{PEOPLE}{n}": token(f"{PEOPLE}{n}") for n in range(40)}
     with stage.installation.web():
         program = stage.installation.start(
             "bench.listen", "--port", stage.installation.port, "--seconds", max(2, 8 * stage.scale), told=tokens
@@ -306,15 +312,8 @@ def tabs(stage: Stage) -> Found:
 
 
 def _person(stage: Stage, prefix: str, *options: object) -> Any:
-    told = _token(f"{prefix}0")
+    told = token(f"{prefix}0")
     return stage.installation.start("bench.person", *options, "--port", stage.installation.port, told=told).answer()
-
-
-def _token(user_id: str) -> str:
-    """For the inbox of somebody who is there."""
-    subject = valid_tokens.subject_of(user_id)
-    assert subject is not None
-    return signing.sign_user_token(subject, 3600)[0]
 
 
 def urgent(stage: Stage) -> Found:
@@ -451,6 +450,7 @@ MEASURES: dict[str, Callable[[Stage], Found]] = {
         bulks,
         hundreds,
         broadcast,
+        beside_broadcast,
         receipts,
         status_webhooks,
         socket,

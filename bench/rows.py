@@ -28,6 +28,9 @@ from notifier.models import (
     Preference,
     Producer,
     Submission,
+    Upload,
+    UploadMember,
+    User,
 )
 from notifier.people import addresses, profiles
 from notifier.signals import queueing
@@ -53,6 +56,19 @@ def add_people(prefix: str, count: int, *, webhook: str | None = None) -> None:
     if webhook:
         for n in range(count):
             addresses.add_given(f"{prefix}{n}", "webhook", webhook, label=None)
+
+
+def add_list(prefix: str, count: int) -> UUID:
+    """So many people as of `add_people`, and an uploaded list that names them. → its id."""
+    add_people(prefix, count)
+    upload_id = new_id()
+    said = {"is_test": False, "may_change_people": False, "may_change_staff": False, "actor": "bench"}
+    with transaction() as session:
+        session.add(Upload(id=upload_id, status="finished", columns=["id"], rows=count, created=count, **said))
+        session.flush()
+        theirs = sa.select(sa.literal(upload_id, sa.Uuid), User.id).where(User.id.startswith(prefix))
+        session.execute(sa.insert(UploadMember.__table__).from_select(["upload_id", "user_id"], theirs))
+    return upload_id
 
 
 def add_phones(prefix: str, count: int, *, platform: str) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from bench.installation import Installation
 from bench.processes import Program, cpu_s, peak_mb
 from bench.sample import CROWD, PEOPLE
+from notifier.ground import tokens as signing
+from notifier.queries import valid_tokens
 
 # What ends in `/s` is a rate, in `_ms` a latency, in `_us` CPU time of one operation, in `_mb` memory.
 Found = dict[str, float]
@@ -48,6 +50,13 @@ def micros(seconds: float, operations: float) -> float:
 def all_cpu_us(found: Found) -> float:
     """Of one operation, in the process and in the servers behind it."""
     return sum(value for name, value in found.items() if name in ("cpu_us", "redis_cpu_us", "postgresql_cpu_us"))
+
+
+def token(user_id: str) -> str:
+    """For the inbox of somebody who is there."""
+    subject = valid_tokens.subject_of(user_id)
+    assert subject is not None
+    return signing.sign_user_token(subject, 3600)[0]
 
 
 def loaded(stage: Stage, web: Program, port: int, kind: str, *options: object, per_request: int = 1) -> Found:

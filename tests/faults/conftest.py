@@ -1,5 +1,6 @@
 """A database, a Redis, a sink and the processes between them; what each fault cost is printed at the end of the run."""
 
+import contextlib
 import signal
 import subprocess
 import tempfile
@@ -38,7 +39,10 @@ class Postgres:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=self._server.system_user)
 
     def start(self) -> None:
-        self._server.ensure_postgres_running()
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # the wheel waits for ten seconds, and it still starts
+                self._server.ensure_postgres_running()
+                return
 
     def end(self) -> None:
         self._server.cleanup()
