@@ -19,6 +19,7 @@ from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.clock import now
 from notifier.ground.database import insert, transaction
 from notifier.ground.encryption import vault
+from notifier.ground.languages import N_
 from notifier.ledgers import flood
 from notifier.models import Address, AddressCode, Suppression
 from notifier.people.addresses import LONGEST_LABEL, find_own, keep_own, primary_of, refused, set_primary, tell, works
@@ -58,7 +59,7 @@ def add_own(user_id: str, channel: str, value: str, *, label: str | None) -> Add
     Raises Rejected for a faulty address, too many addresses, or too many codes (then it is stored all the same).
     """
     if not is_addable(channel):
-        raise refused(Fault("/channel", "unknown_channel", "Choose one of the kinds in the list."))
+        raise refused(Fault("/channel", "unknown_channel", N_("Choose one of the kinds in the list.")))
     if label is not None and len(label) > LONGEST_LABEL:
         raise refused(Fault("/label", "too_long", f"A name can have at most {LONGEST_LABEL} characters."))
     address = keep_own(user_id, channel, value, label=label)
@@ -77,9 +78,9 @@ def send_code(user_id: str, address_id: UUID) -> None:
         address = find_own(session, user_id, address_id)
     carrier = _carrier(address.channel)
     if works(address):
-        raise Rejected("conflict", "This address is already confirmed.")
+        raise Rejected("conflict", N_("This address is already confirmed."))
     if carrier is None:
-        raise Rejected("conflict", "No code can be sent there at the moment.")
+        raise Rejected("conflict", N_("No code can be sent there at the moment."))
     is_flooded = _is_flooded(address)
     code, at = f"{secrets.randbelow(10**6):06}", now()
     row = {
@@ -141,7 +142,7 @@ def confirm(user_id: str, address_id: UUID, code: str) -> Address:
             if current is None or not works(current):
                 set_primary(session, address, current)
     if counted is None:
-        raise refused(Fault("/code", "code_expired", "There is no valid code any more. Ask for a new one."))
+        raise refused(Fault("/code", "code_expired", N_("There is no valid code any more. Ask for a new one.")))
     if not is_right:
         left = MOST_TRIES - counted.tries
         again = f"You have {left} more {'attempt' if left == 1 else 'attempts'}." if left else "Ask for a new one."
@@ -173,8 +174,8 @@ def _is_flooded(address: Address) -> bool:
         used_up = flood.used_up({keys[name]: allowance for name, allowance in ALLOWANCES.items()})
     except redis.RedisError:
         raise Rejected(
-            "unavailable", "No codes can be sent at the moment. Try again in a minute.", retry_after=60
+            "unavailable", N_("No codes can be sent at the moment. Try again in a minute."), retry_after=60
         ) from None
     if used_up & {keys["own"], keys["person"]}:
-        raise Rejected("rate_limited", "You have asked for too many codes. Try again in an hour.", retry_after=3600)
+        raise Rejected("rate_limited", N_("You have asked for too many codes. Try again in an hour."), retry_after=3600)
     return keys["address"] in used_up

@@ -18,6 +18,7 @@ from urllib3.util import Url, parse_url
 from notifier.channels.contract import AddressKind
 from notifier.core import worlds
 from notifier.ground.encryption import vault
+from notifier.ground.languages import N_
 
 _LONGEST_URL = 2048
 _LONGEST_MASK = 100
@@ -46,7 +47,7 @@ def _parse_phone(value: str) -> str:
     text = value.strip()
     # Without this, phonenumbers also takes letters (+1-800-FLOWERS), extensions and tel: links.
     if not re.fullmatch(r"\+[0-9 ()./-]+", text):
-        raise ValueError("A phone number must start with + and its country code, followed by digits only.")
+        raise ValueError(N_("A phone number must start with + and its country code, followed by digits only."))
     try:
         number = phonenumbers.parse(text)
         normal = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
@@ -55,10 +56,10 @@ def _parse_phone(value: str) -> str:
     except phonenumbers.NumberParseException:
         is_stable = False
     if not is_stable:
-        raise ValueError("This is not a phone number.")
+        raise ValueError(N_("This is not a phone number."))
     # Possible, not valid: numbering plans change faster than a pinned library, and +1555… is reserved for tests.
     if not phonenumbers.is_possible_number(number):
-        raise ValueError("Phone numbers in that country do not have this length.")
+        raise ValueError(N_("Phone numbers in that country do not have this length."))
     return normal
 
 
@@ -75,16 +76,16 @@ def _url(value: str) -> Url:
     if len(text) > _LONGEST_URL:
         raise ValueError(f"A URL can have at most {_LONGEST_URL} characters.")
     if not re.match(r"https?://", text, re.IGNORECASE):
-        raise ValueError("A URL must start with https:// (or http://, inside a network the operator allows).")
+        raise ValueError(N_("A URL must start with https:// (or http://, inside a network the operator allows)."))
     if re.search(r"[\s\x00-\x20\x7f\\]", text) or not text.isprintable():
-        raise ValueError("A URL must not contain spaces, backslashes or control characters.")
+        raise ValueError(N_("A URL must not contain spaces, backslashes or control characters."))
     try:
         # urllib3's own parser, since it is urllib3 that connects: two parsers can disagree about what the host is.
         url = parse_url(text)
     except LocationParseError:
-        raise ValueError("This URL cannot be understood.") from None
+        raise ValueError(N_("This URL cannot be understood.")) from None
     if not url.host or not url.host.strip("."):
-        raise ValueError("A URL needs a host.")
+        raise ValueError(N_("A URL needs a host."))
     if "@" in re.split(r"[/?#]", text, maxsplit=3)[2]:
         raise ValueError("A URL must not contain a user name or password.")
     if url.port == 0:
@@ -189,18 +190,18 @@ def _slack_url(value: str) -> str | None:
     return None if _SLACK_ID.fullmatch(value) else value
 
 
-EMAIL = AddressKind("E-mail address", "alice@example.com", _parse_email, _mask_email)
-PHONE = AddressKind("Phone number", "+4915112345678", _parse_phone, _mask_phone)
+EMAIL = AddressKind(N_("E-mail address"), "alice@example.com", _parse_email, _mask_email)
+PHONE = AddressKind(N_("Phone number"), "+4915112345678", _parse_phone, _mask_phone)
 URL = AddressKind("URL", "https://hooks.example.com/notifier", _parse_url, _mask_url, url=_itself)
 SLACK_TARGET = AddressKind(
-    "Slack webhook, or id of a person or channel",
+    N_("Slack webhook, or id of a person or channel"),
     "https://hooks.slack.com/services/T0/B0/abc",
     _parse_slack,
     _mask_slack,
     url=_slack_url,
 )
 SIGNED_URL = AddressKind(
-    "Webhook URL", "https://example.com/webhooks/notifier", _parse_url, _mask_url, has_secret=True, url=_itself
+    N_("Webhook URL"), "https://example.com/webhooks/notifier", _parse_url, _mask_url, has_secret=True, url=_itself
 )
 DEVICE_TOKEN = AddressKind(
     "Device token", "fGx0m3Rk7dE:APA91bHPRgkF3", _parse_token, _mask_token, is_typed=False, has_platform=True

@@ -78,6 +78,7 @@ class Channel:
 
     `every_address`: sent to each active address, not to the primary alone. `default_on`: on for a person who chose
     nothing. `borrows_from`: the channel whose addresses serve here too (a phone that takes SMS can be called).
+    `by`: how it is called in a sentence ("by e-mail"), where that is not "by" and its label.
     `follows`: wherever a type uses that channel by itself, it goes here too, to whoever has an address here.
     """
 
@@ -85,6 +86,7 @@ class Channel:
     label: str
     address: AddressKind | None
     shape: Shape
+    by: str | None = None
     default_on: bool = True
     every_address: bool = False
     waits_when_quiet: bool = True

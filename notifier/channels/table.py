@@ -14,16 +14,26 @@ _CARD = Shape(has_card=True, longest_body=500)
 # FCM and APNs alike; what browsers get leaves out the data, and is shortened to fit
 _PUSHED = replace(_CARD, longest_payload=4_096)
 
-INAPP = Channel("inapp", N_("In-app"), None, Shape(has_card=True), waits_when_quiet=False)
-MAIL = Channel("email", N_("E-mail"), EMAIL, Shape(has_subject=True, has_html=True))
+INAPP = Channel("inapp", N_("In-app"), None, Shape(has_card=True), by=N_("in the app"), waits_when_quiet=False)
+MAIL = Channel("email", N_("E-mail"), EMAIL, Shape(has_subject=True, has_html=True), by=N_("by e-mail"))
 SMS = Channel("sms", "SMS", PHONE, Shape(is_sms=True, longest_body=1530), default_on=False)  # ten segments of GSM-7
-PUSH = Channel("push", N_("Mobile push"), DEVICE_TOKEN, _PUSHED, every_address=True)
-WEB_PUSH = Channel("webpush", N_("Browser push"), SUBSCRIPTION, _CARD, every_address=True, follows="push")
-WEBHOOK = Channel("webhook", "Webhook", SIGNED_URL, Shape(), every_address=True)
+PUSH = Channel("push", N_("Mobile push"), DEVICE_TOKEN, _PUSHED, by=N_("by mobile push"), every_address=True)
+WEB_PUSH = Channel(
+    "webpush", N_("Browser push"), SUBSCRIPTION, _CARD, by=N_("by browser push"), every_address=True, follows="push"
+)
+WEBHOOK = Channel("webhook", "Webhook", SIGNED_URL, Shape(), by=N_("by webhook"), every_address=True)
 SLACK = Channel("slack", "Slack", SLACK_TARGET, Shape(has_card=True, longest_body=3000), every_address=True)
 WHATSAPP = Channel(
     "whatsapp", "WhatsApp", PHONE, Shape(longest_body=4096, has_approved=True), default_on=False, borrows_from="sms"
 )
-VOICE = Channel("voice", N_("Voice call"), PHONE, Shape(longest_body=1000), default_on=False, borrows_from="sms")
+VOICE = Channel(
+    "voice",
+    N_("Voice call"),
+    PHONE,
+    Shape(longest_body=1000),
+    by=N_("by voice call"),
+    default_on=False,
+    borrows_from="sms",
+)
 
 BUILT_IN = (INAPP, MAIL, SMS, PUSH, WEB_PUSH, WEBHOOK, SLACK, WHATSAPP, VOICE)

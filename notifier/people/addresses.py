@@ -19,6 +19,7 @@ from notifier.core.worlds import is_of_tests, shown_id
 from notifier.ground.clock import now
 from notifier.ground.database import retried, transaction
 from notifier.ground.ids import show
+from notifier.ground.languages import N_
 from notifier.ledgers import audit
 from notifier.models import Address, ConsentEvent, User
 from notifier.people import staff
@@ -114,7 +115,7 @@ def make_primary(user_id: str, address_id: UUID) -> Address:
     with transaction() as session:
         address = find_own(session, user_id, address_id)
         if not works(address) or channels.CHANNELS[address.channel].every_address:
-            raise Rejected("conflict", "Only a confirmed address that is not switched off can be the main one.")
+            raise Rejected("conflict", N_("Only a confirmed address that is not switched off can be the main one."))
         current = primary_of(session, user_id, address.channel)
         if current is not address:
             set_primary(session, address, current)

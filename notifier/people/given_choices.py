@@ -19,6 +19,7 @@ from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL
 from notifier.core.quiet_hours import EVERY_DAY
 from notifier.core.timestamps import timestamp
 from notifier.ground.extensions import db
+from notifier.ground.languages import N_
 from notifier.ground.zones import is_zone
 from notifier.models import EventType
 
@@ -111,7 +112,7 @@ def _quiet_hours(value: Any) -> Document:
         raise _Refused("wrong_type", "start, end and days are needed")
     start, end = (_time_of_day(value.get(name), f"/{name}") for name in ("start", "end"))
     if start == end:
-        raise _Refused("zero_length", "quiet hours begin and end at different times", "/end")
+        raise _Refused("zero_length", N_("quiet hours begin and end at different times"), "/end")
     days = value.get("days")
     days = sorted(EVERY_DAY) if days is None else days
     if (
@@ -119,7 +120,7 @@ def _quiet_hours(value: Any) -> Document:
         or not days
         or not all(type(day) is int and day in EVERY_DAY for day in days)
     ):
-        raise _Refused("invalid_days", "days are 1 (Monday) to 7, one at least", "/days")
+        raise _Refused("invalid_days", N_("days are 1 (Monday) to 7, one at least"), "/days")
     return {"start": start, "end": end, "days": sorted(set(days))}
 
 
@@ -129,7 +130,7 @@ def _time_of_day(value: Any, pointer: str = "") -> str:
             raise ValueError
         return time.fromisoformat(value).strftime("%H:%M")
     except (ValueError, TypeError):
-        raise _Refused("invalid_time", "a time of day is written as 22:00", pointer) from None
+        raise _Refused("invalid_time", N_("a time of day is written as 22:00"), pointer) from None
 
 
 def _moment(value: Any) -> str:
@@ -177,7 +178,7 @@ def _cap(value: Any, pointer: str = "") -> Document:
 
 def _zone(value: Any) -> str:
     if not isinstance(value, str) or not is_zone(value):
-        raise _Refused("unknown_time_zone", "this is not a time zone in the IANA database")
+        raise _Refused("unknown_time_zone", N_("this is not a time zone in the IANA database"))
     return value
 
 

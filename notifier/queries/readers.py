@@ -1,5 +1,6 @@
 """For whom something is put into words: a person's language and time zone."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -18,12 +19,12 @@ class Known:
     zone: ZoneInfo | None
 
 
-def find(user_id: str) -> Known | None:
-    """None for somebody who is not there, or no longer."""
+def find(user_id: str, conditions: Iterable[sa.ColumnElement[bool]] = ()) -> Known | None:
+    """None for somebody who is not there, or for whom the conditions do not hold (`valid_tokens.conditions_of`)."""
     row = db.session.execute(
         sa.select(User.locale, User.time_zone, Preference.document)
         .outerjoin(Preference, Preference.user_id == User.id)
-        .where(User.id == user_id)
+        .where(User.id == user_id, *conditions)
     ).first()
     if row is None:
         return None

@@ -16,6 +16,7 @@ from flask_login import current_user
 
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.languages import ENGLISH, SOURCE, Language, language_for, locale_for, names
+from notifier.people.preferences import Conditions
 from notifier.queries import readers
 
 _KEPT = "notifier.reader"  # in the request's environment: an app context may outlive it
@@ -75,9 +76,9 @@ def lazy(text: str) -> LazyProxy:
     return LazyProxy(gettext, text, enable_cache=False)
 
 
-def speak_to(user_id: str) -> None:
-    """To the person whom a link names, whoever opens it."""
-    request.environ[_KEPT] = _of_person(user_id) or _of_browser()
+def speak_to(user_id: str, conditions: Conditions) -> None:
+    """To the person whom a link names, whoever opens it, as long as the link holds."""
+    request.environ[_KEPT] = _of_person(user_id, conditions) or _of_browser()
 
 
 def speak_to_browser() -> None:
@@ -98,9 +99,9 @@ def _choose() -> PageReader:
     return person or _of_browser()
 
 
-def _of_person(user_id: str) -> PageReader | None:
+def _of_person(user_id: str, conditions: Conditions = ()) -> PageReader | None:
     """None for a person whose language is not known."""
-    known = readers.find(user_id)
+    known = readers.find(user_id, conditions)
     if known is None:
         return None
     spoken = language_for(known.locale) if known.locale else _asked_for(request.accept_languages.values())

@@ -5,6 +5,7 @@ are in UTC, and `static/js/times.js` shows them in the zone of the browser.
 """
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from notifier.core.message import ANDROID, IOS
 from notifier.core.timestamps import timestamp
 from notifier.ground.languages import N_
 from notifier.ground.zones import UTC as ZONELESS
-from notifier.web.language import language, reader
+from notifier.web.language import gettext, language, reader
 
 _ROLES = {"person": N_("Person"), "viewer": N_("Viewer"), "operator": N_("Operator"), "admin": N_("Admin")}
 _PLATFORMS = {IOS: N_("iPhone or iPad"), ANDROID: "Android"}
@@ -27,6 +28,12 @@ _BREAKERS = {
     "half_open": ("being tried again", "warn"),
     "forced_open": ("stopped by hand", "bad"),
     "forced_closed": ("kept sending by hand", "warn"),
+}
+_CATEGORIES = {
+    "transactional": N_("transactional"),
+    "marketing": N_("marketing"),
+    "social": N_("social"),
+    "system": N_("system"),
 }
 _TONES = {
     "delivered": "good",
@@ -48,6 +55,10 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(role_label, "role_label")
     app.add_template_filter(channel_label, "channel_label")
     app.add_template_filter(platform_label, "platform_label")
+    app.add_template_filter(by_channel, "by_channel")
+    app.add_template_filter(category_word, "category_word")
+    app.add_template_filter(category_label, "category_label")
+    app.add_template_filter(capital, "capital")
     app.add_template_filter(type_label, "type_label")
     app.add_template_filter(tone, "tone")
     app.add_template_filter(breaker_words, "breaker_words")
@@ -101,6 +112,31 @@ def role_label(role: str) -> str:
 def channel_label(name: str) -> str:
     channel = CHANNELS.get(name)
     return language().gettext(channel.label) if channel else name
+
+
+def by_channel(name: str) -> str:
+    """In a sentence: `by e-mail`, `in the app`."""
+    channel = CHANNELS.get(name)
+    if channel and channel.by:
+        return gettext(channel.by)
+    return gettext("by %(channel)s", channel=channel_label(name))
+
+
+def by_channels(names: Iterable[str]) -> str:
+    return language().listed(by_channel(name) for name in names)
+
+
+def category_word(category: str) -> str:
+    """In a sentence: `marketing`."""
+    return gettext(_CATEGORIES.get(category, category))
+
+
+def category_label(category: str) -> str:
+    return capital(category_word(category))
+
+
+def capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def type_label(key: str) -> str:

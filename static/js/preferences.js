@@ -30,7 +30,7 @@ function onFailure({ detail: { ctx } }) {
   sources.delete(ctx);
   const words = document.createElement("p");
   words.className = "message error";
-  words.textContent = "That was not saved. Check your connection, reload the page and try again.";
+  words.textContent = page.dataset.notSaved;
   state.replaceChildren(words);
   if (ctx.sourceElement.matches("input.switch")) ctx.sourceElement.checked = ctx.sourceElement.defaultChecked;
 }
@@ -49,7 +49,7 @@ function arrive() {
   (target.disabled ? target.closest(".pref-row") : target).focus({ preventScroll: true });
   const why = target.closest(".pref-cell").querySelector(".pref-why").textContent;
   const name = target.labels[0].textContent.trim().replace(/\s+/g, " ");
-  document.getElementById("arrival").textContent = `The message you came from went through this switch: ${name}. ${why}`;
+  document.getElementById("arrival").textContent = `${page.dataset.arrived} ${name}. ${why}`;
 }
 
 addEventListener("hashchange", arrive);

@@ -2,16 +2,7 @@
 
 const place = document.querySelector("[data-push-key]");
 
-const words = {
-  off: "Notifications can reach you in this browser even while this page is closed.",
-  on: "Notifications are on in this browser.",
-  old: "This browser cannot show notifications from websites.",
-  insecure: "Browsers show notifications only for sites that use https.",
-  denied: "Notifications from this site are blocked in this browser. Allow them in its settings for this site, then reload the page.",
-  dismissed: "The browser was not allowed to show notifications. Press the button to be asked again.",
-  failed: "That did not work: the browser could not reach its push service. It never does in private windows. Try again in a moment.",
-  refused: "That was not saved. Reload the page and try again.",
-};
+const words = JSON.parse(place?.dataset.words ?? "{}");
 
 function bytes(base64url) {
   const plain = atob(base64url.replaceAll("-", "+").replaceAll("_", "/"));
@@ -48,7 +39,7 @@ async function show() {
   if (!entry) return say("off", { canEnable: true });
   const mark = document.createElement("span");
   mark.className = "tag";
-  mark.textContent = "This browser";
+  mark.textContent = words.here;
   entry.querySelector(".strong").append(" ", mark);
   return say("on");
 }

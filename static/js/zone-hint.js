@@ -7,7 +7,7 @@ function offer() {
   const [button, select] = [form.querySelector("#use-zone"), form.querySelector("#time_zone")];
   const known = [...select.options].some((option) => option.value === here);
   button.hidden = !known || select.value === here;
-  button.querySelector("span").textContent = here.replaceAll("_", " ");
+  button.textContent = button.dataset.words.replace("{zone}", here.replaceAll("_", " "));
   button.onclick = () => {
     select.value = here;
     select.dispatchEvent(new Event("change", { bubbles: true }));

@@ -58,9 +58,9 @@ def test_a_choice_is_saved_said_and_taken_back(tabs: Tabs, person: NewPerson, sc
     switch.uncheck()
     if not script:
         page.get_by_role("button", name="Save what reaches you").click()
-    expect(toast(page)).to_contain_text("Saved. Switched off: Like by E-mail.")
+    expect(toast(page)).to_contain_text("Saved. Switched off: Like by e-mail.")
     assert chosen(alice) == {"types": {"like": {"email": False}}}
-    expect(over(page, "All social messages by E-mail")).to_have_attribute("aria-checked", "mixed")
+    expect(over(page, "All social messages by e-mail")).to_have_attribute("aria-checked", "mixed")
     toast(page).get_by_role("button", name="Undo").click()
     expect(toast(page)).to_contain_text("Undone.")
     expect(page.locator("#like-email")).to_be_checked()
@@ -72,23 +72,25 @@ def test_a_switch_over_several_sets_all_below_it_and_never_opts_in(tabs: Tabs, p
     alice = person()
     page = tabs.open(email=alice.email, script=script)
     page.goto("/preferences")
-    over(page, "All marketing messages by E-mail").click()
+    over(page, "All marketing messages by e-mail").click()
     expect(toast(page)).to_contain_text("Saved.")
     expect(page.locator("#newsletter-email")).not_to_be_checked()
     expect(page.locator("#promotional_offer-email")).not_to_be_checked()
-    expect(over(page, "Everything by E-mail")).to_have_attribute("aria-checked", "mixed")
-    over(page, "Everything by E-mail").click()
-    expect(over(page, "Everything by E-mail")).to_have_attribute("aria-checked", "false")
+    expect(over(page, "Everything by e-mail")).to_have_attribute("aria-checked", "mixed")
+    over(page, "Everything by e-mail").click()
+    expect(over(page, "Everything by e-mail")).to_have_attribute("aria-checked", "false")
     assert chosen(alice) == {"channels": {"email": False}}
-    over(page, "Everything by E-mail").click()
-    expect(over(page, "All marketing messages by E-mail")).to_have_attribute("aria-checked", "true")
+    over(page, "Everything by e-mail").click()
+    expect(over(page, "All marketing messages by e-mail")).to_have_attribute("aria-checked", "true")
     expect(page.locator("#newsletter-email")).to_be_checked()
     assert chosen(alice) == {"channels": {"email": True}}
     over(page, "All social messages").click()
     expect(over(page, "All social messages")).to_have_attribute("aria-checked", "false")
     expect(page.locator("#like-inapp")).not_to_be_checked()
     over(page, "All social messages").click()
-    expect(toast(page)).to_contain_text("Saved. Switched on: all social messages by In-app, E-mail and Mobile push.")
+    expect(toast(page)).to_contain_text(
+        "Saved. Switched on: all social messages in the app, by e-mail, and by mobile push."
+    )
     expect(page.locator("#like-inapp")).to_be_checked()
     expect(over(page, "All social messages by SMS")).to_be_disabled()
     expect(page.locator("#like-sms")).not_to_be_checked()
@@ -131,12 +133,14 @@ def test_hours_caps_and_mute_are_saved_told_in_words_and_refused_beside_the_fiel
     page = tabs.open("/preferences", email=alice.email)
     page.get_by_label("Keep these hours quiet").check()
     words = page.locator("#quiet-words")
-    expect(words).to_contain_text("From 22:00 to 07:00 (UTC), every night, we hold everything but security alerts")
+    expect(words).to_contain_text(
+        "From 10:00\u202fPM to 7:00\u202fAM (UTC), every night, we hold everything but security alerts"
+    )
     page.get_by_label("To", exact=True).fill("22:00")
     expect(page.locator("#fault-quiet_end")).to_have_text("Quiet hours begin and end at different times.")
-    expect(words).to_contain_text("From 22:00 to 07:00")
+    expect(words).to_contain_text("From 10:00\u202fPM to 7:00\u202fAM")
     page.get_by_label("To", exact=True).fill("06:00")
-    expect(words).to_contain_text("From 22:00 to 06:00")
+    expect(words).to_contain_text("From 10:00\u202fPM to 6:00\u202fAM")
     expect(page.locator("#fault-quiet_end")).to_have_count(0)
     toast(page).get_by_role("button", name="Undo").click()
     expect(page.get_by_label("To", exact=True)).to_have_value("07:00")
@@ -171,7 +175,7 @@ def test_the_keyboard_alone_is_enough(tabs: Tabs, person: NewPerson) -> None:
     page.keyboard.press("Tab")
     expect(over(page, "All marketing messages")).to_be_focused()
     page.keyboard.press("Tab")
-    expect(over(page, "All marketing messages by In-app")).to_be_focused()
+    expect(over(page, "All marketing messages in the app")).to_be_focused()
     for key, id in (
         ("ArrowDown", "newsletter-inapp"),
         ("ArrowRight", "newsletter-email"),
@@ -181,7 +185,7 @@ def test_the_keyboard_alone_is_enough(tabs: Tabs, person: NewPerson) -> None:
         page.keyboard.press(key)
         expect(page.locator(f"#{id}")).to_be_focused()
     page.keyboard.press("Space")
-    expect(toast(page)).to_contain_text("Saved. Switched off: Newsletter by E-mail.")
+    expect(toast(page)).to_contain_text("Saved. Switched off: Newsletter by e-mail.")
     expect(page.locator("#newsletter-email")).to_be_focused()
     page.keyboard.press("Enter")  # sends no form: what is saved is said still
     undo = toast(page).get_by_role("button", name="Undo")
@@ -215,7 +219,7 @@ def test_a_mail_leads_to_the_very_switch_without_signing_in(
     switch.uncheck()
     if not script:
         page.get_by_role("button", name="Save what reaches you").click()
-    expect(toast(page)).to_contain_text("Saved. Switched off: Newsletter by E-mail.")
+    expect(toast(page)).to_contain_text("Saved. Switched off: Newsletter by e-mail.")
     assert chosen(reader) == {"types": {"newsletter": {"email": False}}}
 
 

@@ -111,12 +111,12 @@ def test_an_address_that_is_none_has_a_page_of_ours(
     answer = (signed_in(role) if role else visitor).get("/nowhere")
     assert answer.status_code == 404
     assert "Page not found" in answer.text
-    assert ('aria-label="Main"' in answer.text) == (role is not None)
+    assert ('aria-label="Main menu"' in answer.text) == (role is not None)
 
 
 def test_who_may_not_see_a_page_keeps_the_way_back(signed_in: Callable[..., Visitor]) -> None:
     answer = signed_in().get("/admin/")
-    assert (answer.status_code, 'aria-label="Main"' in answer.text) == (403, True)
+    assert (answer.status_code, 'aria-label="Main menu"' in answer.text) == (403, True)
 
 
 def test_the_front_door_leads_to_the_inbox_or_to_sign_in(visitor: Visitor, signed_in: Callable[..., Visitor]) -> None:

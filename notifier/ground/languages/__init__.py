@@ -9,11 +9,12 @@ put into words later. Knows nothing of requests: see `web.language`.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time
 from functools import cache, lru_cache
 from gettext import GNUTranslations, NullTranslations
 from importlib.resources import files
 from io import BytesIO
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
@@ -64,6 +65,13 @@ class Language:
         day = format_date(at.astimezone(zone), "medium", locale=self.locale)
         time = format_time(at, "short", tzinfo=zone, locale=self.locale)
         return str(get_datetime_format("medium", self.locale)).format(time, day).replace("'", "")
+
+    def time(self, at: time, length: Literal["short"] = "short") -> str:
+        return format_time(at, length, locale=self.locale)
+
+    def weekday(self, number: int, width: Literal["wide", "abbreviated"] = "wide") -> str:
+        """0 is Monday."""
+        return str(self.locale.days["stand-alone"][width][number])
 
     def listed(self, words: Iterable[str]) -> str:
         """`A, B and C`."""

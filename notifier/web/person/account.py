@@ -16,7 +16,8 @@ from notifier.models import Account, AccountSession
 from notifier.web import throttle
 from notifier.web.access import allow, page_blueprint
 from notifier.web.forms import ConsoleForm
-from notifier.web.person.login import enter, leave
+from notifier.web.language import gettext
+from notifier.web.person.login import enter, in_words, leave
 
 pages = page_blueprint("account", url_prefix="/account")
 
@@ -41,15 +42,15 @@ def change_password() -> ResponseReturnValue:
     if not _is_proven(form, account):
         return _page(form), 422
     if len(form.new.data or "") < accounts.SHORTEST_PASSWORD:
-        form.new.errors = [f"Use at least {accounts.SHORTEST_PASSWORD} characters."]
+        form.new.errors = [gettext("Use at least %(number)s characters.", number=accounts.SHORTEST_PASSWORD)]
         return _page(form), 422
     try:
         accounts.set_password(account.id, form.new.data)
     except ValueError:
-        form.new.errors = ["Choose a shorter password."]
+        form.new.errors = [gettext("Choose a shorter password.")]
         return _page(form), 422
     enter(account, sessions.PASSWORD)
-    flash("Your password has been changed. You have been signed out everywhere else.")
+    flash(gettext("Your password has been changed. You have been signed out everywhere else."))
     return redirect(url_for("account.show"), 303)
 
 
@@ -58,7 +59,7 @@ def change_password() -> ResponseReturnValue:
 def sign_out_everywhere() -> ResponseReturnValue:
     sessions.sign_out_everywhere(current_user)
     leave()
-    flash("You have been signed out everywhere.")
+    flash(gettext("You have been signed out everywhere."))
     return redirect(url_for("login.form"), 303)
 
 
@@ -69,19 +70,25 @@ def _is_proven(form: PasswordForm, account: Account) -> bool:
     if _came_by_mail(sessions.of_account(account.id)):
         return True
     if account.password_hash is None:
-        form.faults.append("You do not have a password yet. To choose one, sign out and sign in with an e-mailed link.")
+        form.faults.append(
+            gettext("You do not have a password yet. To choose one, sign out and sign in with an e-mailed link.")
+        )
         return False
     email = account.email
     db.session.rollback()  # nothing is held while it waits for its turn
     with throttle.attempt(email, request.remote_addr or "unknown", session.get(sessions.KEY)) as one:
         is_right = not one.retry_after_s and accounts.check_password(email, form.old.data or "") is not None
     if one.retry_after_s:
-        form.old.errors = [f"Too many attempts. Try again in {one.retry_after_s} seconds."]
+        form.old.errors = [
+            gettext("Too many attempts. Wait %(wait)s, then try again.", wait=in_words(one.retry_after_s))
+        ]
         return False
     if not is_right:
         form.old.errors = [
-            "That is not your password. If you have forgotten it, sign out and sign in with an e-mailed link: you can "
-            "then choose a new one without it."
+            gettext(
+                "That is not your password. If you have forgotten it, sign out and sign in with an e-mailed link: you "
+                "can then choose a new one without it."
+            )
         ]
         return False
     throttle.succeed(one)

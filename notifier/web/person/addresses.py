@@ -18,11 +18,13 @@ from notifier.channels import serving
 from notifier.channels.table import WEB_PUSH
 from notifier.core.errors import Rejected
 from notifier.ground.ids import parse
+from notifier.ground.languages import N_, SOURCE
 from notifier.models import Address
 from notifier.people import addresses
 from notifier.queries.addresses import Book, book_of, entry_of
 from notifier.queries.users import ADDRESS
 from notifier.web.access import ANYONE, allow, page_blueprint
+from notifier.web.language import gettext, language, ngettext
 
 pages = page_blueprint("addresses")
 
@@ -43,8 +45,25 @@ _SYSTEMS = {
     "CrOS": "ChromeOS",
     "Linux": "Linux",
 }
-_DEAD = "Messages to it bounced, so we have stopped sending to it."
-_REASONS = dict.fromkeys(("http_404", "http_410", "UNREGISTERED"), "It no longer accepts our messages.")
+_PUSH_WORDS = {  # for static/js/push.js
+    "off": N_("Notifications can reach you in this browser even while this page is closed."),
+    "on": N_("Notifications are on in this browser."),
+    "old": N_("This browser cannot show notifications from websites."),
+    "insecure": N_("Browsers show notifications only for sites that use https."),
+    "denied": N_(
+        "Notifications from this site are blocked in this browser. Allow them in its settings for this site, then "
+        "reload the page."
+    ),
+    "dismissed": N_("The browser was not allowed to show notifications. Press the button to be asked again."),
+    "failed": N_(
+        "That did not work: the browser could not reach its push service. It never does in private windows. Try again "
+        "in a moment."
+    ),
+    "refused": N_("That was not saved. Reload the page and try again."),
+    "here": N_("This browser"),
+}
+_DEAD = N_("Messages to it bounced, so we have stopped sending to it.")
+_REASONS = dict.fromkeys(("http_404", "http_410", "UNREGISTERED"), N_("It no longer accepts our messages."))
 
 
 @pages.app_context_processor
@@ -62,7 +81,8 @@ def address_book() -> dict[str, Any]:
             (name, channel.address) for name, channel in channels.CHANNELS.items() if address_codes.is_addable(name)
         ],
         "push_key": serving.registry().public_key(WEB_PUSH.name),
-        "reason": lambda code: _REASONS.get(code, _DEAD),
+        "push_words": {name: gettext(words) for name, words in _PUSH_WORDS.items()},
+        "reason": lambda code: gettext(_REASONS.get(code, _DEAD)),
     }
 
 
@@ -88,7 +108,7 @@ def add() -> ResponseReturnValue:
     return _done(
         _sent_to(address)
         if address.verified_at is None or address.disabled_at
-        else f"{address.masked} is already one of your addresses."
+        else gettext("%(address)s is already one of your addresses.", address=address.masked)
     )
 
 
@@ -99,7 +119,7 @@ def send_code(address_id: str) -> ResponseReturnValue:
         address_codes.send_code(current_user.user_id, _key(address_id))
     except Rejected as error:
         return _refused(error, address_id)
-    return _done("A new code is on its way. Earlier codes no longer work.")
+    return _done(gettext("A new code is on its way. Earlier codes no longer work."))
 
 
 @pages.post("/preferences/addresses/<address_id>/confirm")
@@ -109,7 +129,7 @@ def confirm(address_id: str) -> ResponseReturnValue:
         address = address_codes.confirm(current_user.user_id, _key(address_id), request.form.get("code", ""))
     except Rejected as error:
         return _refused(error, address_id)
-    return _done(f"{address.masked} is confirmed.")
+    return _done(gettext("%(address)s is confirmed.", address=address.masked))
 
 
 @pages.post("/preferences/addresses/<address_id>/main")
@@ -119,7 +139,7 @@ def make_main(address_id: str) -> ResponseReturnValue:
         address = addresses.make_primary(current_user.user_id, _key(address_id))
     except Rejected as error:
         return _refused(error, address_id)
-    return _done(f"{address.masked} is now your main address.")
+    return _done(gettext("%(address)s is now your main address.", address=address.masked))
 
 
 @pages.get("/preferences/addresses/<address_id>/remove")
@@ -135,7 +155,7 @@ def ask_to_remove(address_id: str) -> ResponseReturnValue:
 @allow("person")
 def remove(address_id: str) -> ResponseReturnValue:
     address = addresses.remove_own(current_user.user_id, _key(address_id))
-    return _done(f"{address.label or address.masked} has been removed.")
+    return _done(gettext("%(address)s has been removed.", address=address.label or address.masked))
 
 
 @pages.post("/preferences/browsers")
@@ -147,7 +167,7 @@ def add_browser() -> ResponseReturnValue:
             current_user.user_id, request.form.get("subscription", ""), label=browser_name(request.user_agent.string)
         )
     except Rejected as error:
-        return {"error": error.faults[0].message if error.faults else error.detail}, 422
+        return {"error": _said(error.faults[0].message if error.faults else error.detail)}, 422
     return {}, 201
 
 
@@ -165,9 +185,10 @@ def service_worker() -> ResponseReturnValue:
 
 def browser_name(user_agent: str) -> str:
     """`Firefox on Linux`: enough for a person to recognise their browser."""
-    browser = next((name for mark, name in _BROWSERS.items() if mark in user_agent), "A browser")
+    browser = next((name for mark, name in _BROWSERS.items() if mark in user_agent), None)
     system = next((name for mark, name in _SYSTEMS.items() if mark in user_agent), None)
-    return f"{browser} on {system}" if system else browser
+    name = browser or gettext("A browser")
+    return gettext("%(browser)s on %(system)s", browser=name, system=system) if system else name
 
 
 def _key(address_id: str) -> UUID:
@@ -175,7 +196,12 @@ def _key(address_id: str) -> UUID:
 
 
 def _sent_to(address: Address) -> str:
-    return f"We have sent a code to {address.masked}. Enter it below within {address_codes.CODE_MINUTES} minutes."
+    return ngettext(
+        "We have sent a code to %(address)s. Enter it below within %(num)s minute.",
+        "We have sent a code to %(address)s. Enter it below within %(num)s minutes.",
+        address_codes.CODE_MINUTES,
+        address=address.masked,
+    )
 
 
 def _done(words: str) -> ResponseReturnValue:
@@ -187,9 +213,17 @@ def _refused(error: Rejected, place: str) -> ResponseReturnValue:
     """The page again, with the typed value and its faults beside it."""
     if error.code == "not_found":
         raise error
-    faults = {fault.pointer.lstrip("/"): fault.message for fault in error.faults} or {"": error.detail}
+    faults = {fault.pointer.lstrip("/"): _said(fault.message) for fault in error.faults} or {"": _said(error.detail)}
     status = {"rate_limited": 429, "unavailable": 503, "conflict": 409}.get(error.code, 422)
     return _page({"place": place, "faults": faults, "form": request.form}), status
+
+
+def _said(message: str) -> str:
+    """A refusal by the rooms below, in the reader's language. Where there are no words for it (a library's own, a
+    limit), it is said in general.
+    """
+    words = gettext(message)
+    return gettext("This is not valid.") if words == message and language().name != SOURCE else words
 
 
 def _page(tried: Mapping[str, Any] | None = None) -> str:

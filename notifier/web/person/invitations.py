@@ -6,24 +6,25 @@ link names the invited e-mail. All other visitors are told what to do, and nothi
 
 from flask import flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm
 from wtforms import PasswordField
 
 from notifier.access import accounts, invitations, sessions
 from notifier.core.errors import Rejected
 from notifier.ground.extensions import csrf
+from notifier.ground.languages import N_
 from notifier.ledgers import audit
 from notifier.web import throttle
 from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.errors import error_page
-from notifier.web.forms import check_token
+from notifier.web.forms import PersonForm, check_token
+from notifier.web.language import gettext
 from notifier.web.person.login import enter
 
 pages = page_blueprint("invitations", url_prefix="/invitation")
 
 
-class Accept(FlaskForm):
-    password = PasswordField("Password")
+class Accept(PersonForm):
+    password = PasswordField(N_("Password"))
 
 
 @pages.get("/<secret>")
@@ -53,7 +54,7 @@ def use(secret: str) -> ResponseReturnValue:
     if account is None:  # another request was faster
         return _page(_find(secret), form)
     enter(account, sessions.INVITATION)
-    flash(f"Welcome. Your role here is {account.role}.")
+    flash(f"Welcome. Your role here is {account.role}.")  # in the console, which speaks English
     return redirect(url_for("admin.index"), 303)
 
 
@@ -62,11 +63,13 @@ def _hash(password: str | None) -> str | None:
     if not password:
         return None
     if len(password) < accounts.SHORTEST_PASSWORD:
-        raise ValueError(f"Use at least {accounts.SHORTEST_PASSWORD} characters, or leave it empty.")
+        raise ValueError(
+            gettext("Use at least %(number)s characters, or leave it empty.", number=accounts.SHORTEST_PASSWORD)
+        )
     try:
         return accounts.hash_password(password)
     except ValueError:
-        raise ValueError("Choose a shorter password.") from None
+        raise ValueError(gettext("Choose a shorter password.")) from None
 
 
 def _find(secret: str) -> invitations.Found | None:

@@ -15,6 +15,8 @@ from notifier.core.errors import Rejected
 from notifier.core.limits import LIMITED, Caps
 from notifier.ground.zones import names, zone_of
 from notifier.queries.preference_grid import Grid
+from notifier.web.language import gettext, language
+from notifier.web.presentation import capital
 
 Form = MultiDict[str, str]
 
@@ -54,7 +56,7 @@ class Misread(ValueError):
 
 def faults_of(error: Rejected) -> dict[str, str]:
     """Field → sentence, of what `people.preferences` has refused."""
-    return {_field_of(fault.pointer): f"{fault.message[0].upper()}{fault.message[1:]}." for fault in error.faults}
+    return {_field_of(fault.pointer): f"{capital(gettext(fault.message))}." for fault in error.faults}
 
 
 def _field_of(pointer: str) -> str:
@@ -128,7 +130,7 @@ def _quiet_hours(form: Form) -> dict[str, Any] | None:
         return None
     days = [int(day) for day in form.getlist("quiet_days") if day.isdecimal() and day.isascii()]
     if not days:
-        raise Misread(quiet_days="Choose at least one day.")
+        raise Misread(quiet_days=gettext("Choose at least one day."))
     return {"start": form["quiet_start"], "end": form.get("quiet_end", ""), "days": days}
 
 
@@ -151,9 +153,9 @@ def _date_in(form: Form, at: datetime) -> datetime:
     try:
         until = datetime.combine(datetime.fromisoformat(form.get("mute_date", "")).date(), time(), at.tzinfo)
     except ValueError:
-        raise Misread(mute_date="Choose a date.") from None
+        raise Misread(mute_date=gettext("Choose a date.")) from None
     if until <= at:
-        raise Misread(mute_date="Choose a date in the future.")
+        raise Misread(mute_date=gettext("Choose a date in the future."))
     return until
 
 
@@ -193,11 +195,11 @@ def _number(text: str, most: int | None) -> int | None:
     if not text:
         return None
     if not text.isdecimal() or not text.isascii() or len(text) > _LONGEST_ID:
-        raise ValueError("Enter a whole number.")
+        raise ValueError(gettext("Enter a whole number."))
     if int(text) < 1:
-        raise ValueError("At least 1. To get none at all, switch them off above.")
+        raise ValueError(gettext("At least 1. To get none at all, switch them off above."))
     if most is not None and int(text) > most:
-        raise ValueError(f"At most {most}: that is the limit here.")
+        raise ValueError(gettext("At most %(most)s: that is the limit here.", most=language().number(most)))
     return None if int(text) == most else int(text)
 
 

@@ -19,6 +19,7 @@ from notifier.ground.tokens import PreferenceLink
 from notifier.queries import valid_tokens
 from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.errors import Words, error_page
+from notifier.web.language import speak_to
 from notifier.web.person import preference_page
 from notifier.web.person.preference_page import Desk
 
@@ -49,9 +50,9 @@ def save(token: str) -> ResponseReturnValue:
 def _open(token: str, link: PreferenceLink | None) -> ResponseReturnValue:
     if link is None:
         return error_page(404, _BROKEN)
-    desk = Desk(
-        link.user_id, url_for("preference_links.show", token=token), "link", conditions=valid_tokens.conditions_of(link)
-    )
+    conditions = valid_tokens.conditions_of(link)
+    speak_to(link.user_id, conditions)
+    desk = Desk(link.user_id, url_for("preference_links.show", token=token), "link", conditions=conditions)
     try:
         return preference_page.save(desk) if request.method == "POST" else preference_page.show(desk)
     except Rejected:  # the person is gone, or the link has ended

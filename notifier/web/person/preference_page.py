@@ -19,6 +19,7 @@ from notifier.core.limits import LIMITED
 from notifier.core.preferences import CATEGORIES, from_document
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
+from notifier.ground.languages import N_
 from notifier.ground.zones import zone_of
 from notifier.models import Account
 from notifier.people import preferences
@@ -26,12 +27,13 @@ from notifier.people.preferences import Conditions
 from notifier.queries import preferences as queries
 from notifier.queries import users
 from notifier.queries.preference_grid import Grid, grid_of
+from notifier.web.language import gettext, language
 from notifier.web.person import preference_form as reading
 from notifier.web.person import preference_words as words
 from notifier.web.person.preference_form import Form, Misread
 
 PARTS = ("choices", "often", "quiet", "mute", "tracking", "undo")
-REFUSED = "You have a role in the console, so you cannot erase yourself: an admin has to take that role away first."
+REFUSED = N_("You have a role in the console, so you cannot erase yourself: an admin has to take that role away first.")
 _UNDO_FOR = timedelta(minutes=10)
 _MOST_ENTRIES = 8
 _MOST_LINES = 200
@@ -103,7 +105,7 @@ def _save(desk: Desk, part: str, document: Mapping[str, Any]) -> preferences.Sav
     form = request.form
     match part:
         case "choices":
-            grid = grid_of(desk.user_id, document)
+            grid = grid_of(desk.user_id, document, language=language().name)
             return preferences.switch(
                 desk.user_id,
                 reading.switches_in(form, grid),
@@ -145,7 +147,7 @@ def _refused(desk: Desk, tried: Tried) -> ResponseReturnValue:
 
 
 def _context(desk: Desk, document: Mapping[str, Any], tried: Tried) -> dict[str, Any]:
-    grid = grid_of(desk.user_id, document)
+    grid = grid_of(desk.user_id, document, language=language().name)
     zone = zone_of(document["time_zone"])
     present = now().astimezone(zone)
     titles = grid.titles
@@ -180,7 +182,7 @@ def _wants_all() -> bool:
 
 def _own(desk: Desk) -> dict[str, Any]:
     """Data that only the signed-in person sees, and only on the whole page."""
-    return {"kept": users.sent_to(desk.user_id), "refused": REFUSED, "tried_address": None}
+    return {"kept": users.sent_to(desk.user_id), "refused": gettext(REFUSED), "tried_address": None}
 
 
 def _quiet(document: Mapping[str, Any], tried: Tried) -> dict[str, Any]:
@@ -236,9 +238,9 @@ def _said(part: str, saved: preferences.Saved) -> str:
 
 
 _SAID = {
-    "undone": "Undone.",
-    "partly": "Undone, except for what has been changed again since.",
-    "same": "Saved. Nothing has changed.",
+    "undone": N_("Undone."),
+    "partly": N_("Undone, except for what has been changed again since."),
+    "same": N_("Saved. Nothing has changed."),
 }
 
 
@@ -246,15 +248,15 @@ def _toast_of_address(desk: Desk, grid: Grid, document: Mapping[str, Any]) -> To
     """An old address says nothing."""
     said = request.args.get("saved")
     events = reading.events_in(said)
-    return _toast_of(desk, events, grid, document) if events else Toast(_SAID[said]) if said in _SAID else None
+    return _toast_of(desk, events, grid, document) if events else Toast(gettext(_SAID[said])) if said in _SAID else None
 
 
 def _toast(desk: Desk, part: str, saved: preferences.Saved, grid: Grid, document: Mapping[str, Any]) -> Toast:
     if part == "undo" and saved.left:
         left = ", ".join(words.name(choice, grid.titles) for choice in saved.left)
-        return Toast(f"Undone, except for what has been changed again since: {left}.")
+        return Toast(gettext("Undone, except for what has been changed again since: %(left)s.", left=left))
     toast = _toast_of(desk, saved.events, grid, document) if saved.events and part != "undo" else None
-    return toast or Toast(_SAID[_said(part, saved)])
+    return toast or Toast(gettext(_SAID[_said(part, saved)]))
 
 
 def _toast_of(desk: Desk, events: tuple[int, int], grid: Grid, document: Mapping[str, Any]) -> Toast | None:
@@ -265,4 +267,4 @@ def _toast_of(desk: Desk, events: tuple[int, int], grid: Grid, document: Mapping
     said = words.switched(grid, from_document(before)) or "; ".join(
         words.changed(line, grid.titles, zone_of(document["time_zone"])) for line in lines
     )
-    return Toast(f"Saved. {said}.", f"{events[0]}-{events[1]}")
+    return Toast(gettext("Saved. %(what)s.", what=said), f"{events[0]}-{events[1]}")

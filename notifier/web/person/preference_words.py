@@ -1,6 +1,7 @@
-"""The preference page's sentences: why a switch is on or off, what will be held, what was changed when.
+"""The preference page's sentences: why a switch is on or off, what will be held, what was changed when; in the language
+of the request's reader.
 
-Pure functions. Called by `preference_page`, its templates and the console's page of a person.
+Called by `preference_page`, its templates and the console's page of a person.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,83 +13,99 @@ from zoneinfo import ZoneInfo
 
 from notifier.channels import CHANNELS
 from notifier.core.preferences import EVERY_CHANNEL, Preferences, resolve
+from notifier.core.quiet_hours import EVERY_DAY
+from notifier.ground.languages import N_
 from notifier.queries.preference_grid import Cell, Grid, Over, Row, Section
+from notifier.web.language import gettext, language
+from notifier.web.presentation import by_channel, by_channels, capital, category_word, channel_label
 
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 HELD = {
-    "wait": "Arrives when they end",
-    "summary": "Arrives as one summary when they end",
-    "drop": "Is left out",
+    "wait": N_("Arrives when they end"),
+    "summary": N_("Arrives as one summary when they end"),
+    "drop": N_("Is left out"),
 }
-FREQUENCIES = {"off": "One by one", "hourly": "Hourly summary", "daily": "Daily summary", "weekly": "Weekly summary"}
-_HELD = {"wait": "arrives afterwards", "summary": "arrives as one summary", "drop": "is left out"}
+FREQUENCIES = {
+    "off": N_("One by one"),
+    "hourly": N_("Hourly summary"),
+    "daily": N_("Daily summary"),
+    "weekly": N_("Weekly summary"),
+}
+_HELD = {"wait": N_("arrives afterwards"), "summary": N_("arrives as one summary"), "drop": N_("is left out")}
 SOURCES = {
-    "page": "on this page",
-    "link": "by the link in a message",
-    "one_click": "by one-click unsubscribe",
-    "provider": "by the unsubscribe link of the service that sent it",
-    "api": "by the service that notifies you",
+    "page": N_("on this page"),
+    "link": N_("by the link in a message"),
+    "one_click": N_("by one-click unsubscribe"),
+    "provider": N_("by the unsubscribe link of the service that sent it"),
+    "api": N_("by the service that notifies you"),
 }
-PASSING = "everything but security alerts, urgent messages and messages about your orders"
 _NOON, _DAWN = time(12), time(4)
 _MOST_LINES = 3
 
 # ---- switches -------------------------------------------------------------------------------------------------------
 
 _REASONS = {
-    "mandatory": "Always on: it protects your account",
-    "type_channel": "{state}: you chose it here",
-    "type": "{state}: you chose it for this kind of message",
-    "category_channel": "{state}: you chose it for {category} messages by {channel}",
-    "category": "{state}: you chose it for all {category} messages",
-    "channel": "{state}: you chose it for everything by {channel}",
-    "default": "{state} by default: you have not chosen",
+    ("mandatory", True): N_("Always on: it protects your account."),
+    ("type_channel", True): N_("On: you chose it here."),
+    ("type_channel", False): N_("Off: you chose it here."),
+    ("type", True): N_("On: you chose it for this kind of message."),
+    ("type", False): N_("Off: you chose it for this kind of message."),
+    ("category_channel", True): N_("On: you chose it for %(category)s messages %(by_channel)s."),
+    ("category_channel", False): N_("Off: you chose it for %(category)s messages %(by_channel)s."),
+    ("category", True): N_("On: you chose it for all %(category)s messages."),
+    ("category", False): N_("Off: you chose it for all %(category)s messages."),
+    ("channel", True): N_("On: you chose it for everything %(by_channel)s."),
+    ("channel", False): N_("Off: you chose it for everything %(by_channel)s."),
+    ("default", True): N_("On by default: you have not chosen."),
+    ("default", False): N_("Off by default: you have not chosen."),
 }
 _MARKS = {
-    "type_channel": "chosen",
-    "type": "chosen",
-    "category_channel": "by section",
-    "category": "by section",
-    "channel": "by channel",
+    "type_channel": N_("chosen"),
+    "type": N_("chosen"),
+    "category_channel": N_("by section"),
+    "category": N_("by section"),
+    "channel": N_("by channel"),
 }
-_STATES = {"on": "all on", "off": "all off", "mixed": "some on, some off"}
+_STATES = {"on": N_("all on"), "off": N_("all off"), "mixed": N_("some on, some off")}
+
+
+def days() -> list[str]:
+    """Monday first."""
+    return [language().weekday(day) for day in range(7)]
 
 
 def label(channel: str) -> str:
-    return CHANNELS[channel].label
+    return channel_label(channel)
 
 
 def why(cell: Cell, category: str) -> str:
     """Which rule decided, in one sentence."""
-    return (
-        _REASONS[cell.because].format(
-            state="On" if cell.is_on else "Off", category=category, channel=label(cell.channel)
-        )
-        + "."
-    )
+    words = _REASONS[cell.because, cell.is_on]
+    return gettext(words, category=category_word(category), by_channel=by_channel(cell.channel))
 
 
 def mark(cell: Cell) -> str:
     """The same in a word; empty for the default."""
-    return _MARKS.get(cell.because, "")
+    return gettext(_MARKS.get(cell.because, ""))
 
 
 def state(over: Over) -> str:
     if over.is_locked:
-        return "always on"
-    return _STATES[over.state] if over.wish else f"{_STATES[over.state]}; choose each message below"
+        return gettext("always on")
+    words = gettext(_STATES[over.state])
+    return words if over.wish else gettext("%(state)s; choose each message below", state=words)
 
 
 def singly(grid: Grid) -> str:
     """Which channels no switch over several switches on; empty for none."""
     if not grid.chosen_singly:
         return ""
-    return f"{_listed([label(name) for name in grid.chosen_singly])}: choose each message below"
+    names = language().listed(label(name) for name in grid.chosen_singly)
+    return gettext("%(channels)s: choose each message below", channels=names)
 
 
 def switched(grid: Grid, before: Preferences) -> str:
     """What has changed in the grid since these choices, empty for nothing: "Switched off: all marketing messages by
-    E-mail and Mobile push".
+    e-mail and by mobile push".
     """
     turned: dict[bool, list[str]] = {True: [], False: []}
     for section in grid.sections:
@@ -101,13 +118,16 @@ def switched(grid: Grid, before: Preferences) -> str:
         for (is_on, names), rows in by.items():
             open_rows = [row for row in section.rows if any(_is_open(cell, names) for cell in row.cells)]
             whose = (
-                f"all {section.category} messages"
+                gettext("all %(category)s messages", category=category_word(section.category))
                 if len(rows) == len(open_rows) > 1
-                else _listed([row.title for row in rows])
+                else language().listed(row.title for row in rows)
             )
-            turned[is_on].append(f"{whose} by {_listed([label(name) for name in names])}")
-    said = [(f"Switched {'on' if is_on else 'off'}", parts) for is_on, parts in turned.items() if parts]
-    return ". ".join(f"{verb}: {'; '.join(parts)}" for verb, parts in said)
+            turned[is_on].append(f"{whose} {by_channels(names)}")
+    said = [(_TURNED[is_on], parts) for is_on, parts in turned.items() if parts]
+    return ". ".join(gettext(words, what="; ".join(parts)) for words, parts in said)
+
+
+_TURNED = {True: N_("Switched on: %(what)s"), False: N_("Switched off: %(what)s")}
 
 
 def _has_turned(cell: Cell, row: Row, section: Section, before: Preferences) -> bool:
@@ -127,15 +147,15 @@ def _is_open(cell: Cell, channels: Collection[str]) -> bool:
 
 
 _TRACKED = {
-    ("opens",): "whether you open it",
-    ("clicks",): "which of its links you follow",
-    ("opens", "clicks"): "whether you open it, and which of its links you follow",
+    ("opens",): N_("whether you open it"),
+    ("clicks",): N_("which of its links you follow"),
+    ("opens", "clicks"): N_("whether you open it, and which of its links you follow"),
 }
 
 
 def tracked(row: Row) -> str:
     """What the mails of a type tell their sender."""
-    return _TRACKED[row.tracks]
+    return gettext(_TRACKED[row.tracks])
 
 
 # ---- quiet hours, mute ----------------------------------------------------------------------------------------------
@@ -145,34 +165,50 @@ def quiet(document: Mapping[str, Any], zone: str) -> str:
     """What quiet hours hold, and until when, in words."""
     hours = document["quiet_hours"]
     if not hours:
-        return "Off: messages reach you at any hour."
+        return gettext("Off: messages reach you at any hour.")
     end = time.fromisoformat(hours["end"])
-    until = "morning" if _DAWN <= end < _NOON else hours["end"]
-    then = {
-        "wait": f"we hold {PASSING} until {until}.",
-        "summary": f"we hold {PASSING}, and send it as one summary when they end.",
-        "drop": f"we leave out {PASSING}.",
-    }[document["held"]]
-    nights = _nights(hours["days"], hours["start"] > hours["end"])
-    return f"From {hours['start']} to {hours['end']} ({zone}), {nights}, {then} Your inbox still gets everything."
+    held = _HELD_UNTIL_MORNING if document["held"] == "wait" and _DAWN <= end < _NOON else _QUIET[document["held"]]
+    start, end_words = clock(hours["start"]), clock(hours["end"])
+    when = gettext(
+        "From %(start)s to %(end)s (%(zone)s), %(nights)s",
+        start=start,
+        end=end_words,
+        zone=zone,
+        nights=_nights(hours["days"], hours["start"] > hours["end"]),
+    )
+    then = gettext(held, end=end_words)
+    return gettext("%(when)s, %(then)s. Your inbox still gets everything.", when=when, then=then)
 
 
-def _nights(days: Iterable[int], is_over_midnight: bool) -> str:
-    numbers = sorted(days)
-    unit = "night" if is_over_midnight else "day"
-    if len(numbers) == len(DAYS):
-        return f"every {unit}"
-    return f"{unit}s that start on {_listed([DAYS[number - 1] for number in numbers])}"
+_QUIET = {
+    "wait": N_("we hold everything but security alerts, urgent messages and messages about your orders until %(end)s"),
+    "summary": N_(
+        "we hold everything but security alerts, urgent messages and messages about your orders, and send it as one "
+        "summary when they end"
+    ),
+    "drop": N_("we leave out everything but security alerts, urgent messages and messages about your orders"),
+}
+_HELD_UNTIL_MORNING = N_(
+    "we hold everything but security alerts, urgent messages and messages about your orders until morning"
+)
 
 
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def _nights(numbers: Iterable[int], is_over_midnight: bool) -> str:
+    chosen = sorted(numbers)
+    if len(chosen) == len(EVERY_DAY):
+        return gettext("every night") if is_over_midnight else gettext("every day")
+    words = N_("nights that start on %(days)s") if is_over_midnight else N_("days that start on %(days)s")
+    return gettext(words, days=language().listed(language().weekday(number - 1) for number in chosen))
+
+
+def clock(text: str) -> str:
+    """`22:00` as the reader's language writes a time of day."""
+    return language().time(time.fromisoformat(text))
 
 
 def moment(at: datetime | str, zone: ZoneInfo) -> str:
     """A time in the person's zone."""
-    at = datetime.fromisoformat(at) if isinstance(at, str) else at
-    return f"{at.astimezone(zone):%a %d %b %Y, %H:%M}"
+    return language().moment(datetime.fromisoformat(at) if isinstance(at, str) else at, zone)
 
 
 # ---- history --------------------------------------------------------------------------------------------------------
@@ -198,7 +234,7 @@ def entries(history: Iterable[Mapping[str, Any]], titles: Mapping[str, str], zon
             Entry(
                 at,
                 moment(at, zone),
-                SOURCES.get(source, source),
+                gettext(SOURCES.get(source, source)),
                 tuple(lines[:_MOST_LINES]),
                 max(0, len(lines) - _MOST_LINES),
             )
@@ -213,56 +249,63 @@ def changed(line: Mapping[str, Any], titles: Mapping[str, str], zone: ZoneInfo) 
 
 
 def name(choice: str, titles: Mapping[str, str]) -> str:
-    """`types.like.email` → Like by E-mail."""
+    """`types.like.email` → Like by e-mail."""
     field, key, leaf = (*choice.split(".", 2), "", "")[:3]
-    by = "" if leaf in ("", EVERY_CHANNEL) else f" by {label(leaf) if leaf in CHANNELS else leaf}"
+    by = "" if leaf in ("", EVERY_CHANNEL) else by_channel(leaf)
     match field:
         case "channels":
-            return f"Everything by {label(key) if key in CHANNELS else key}"
+            return gettext("Everything %(by_channel)s", by_channel=by_channel(key))
+        case "categories" if by:
+            return capital(gettext("%(category)s messages %(by_channel)s", category=category_word(key), by_channel=by))
         case "categories":
-            return (
-                f"{'All ' if not by else ''}{key} messages{by}".capitalize()
-                if not by
-                else f"{key.capitalize()} messages{by}"
-            )
+            return capital(gettext("all %(category)s messages", category=category_word(key)))
         case "types":
-            return f"{titles.get(key, key)}{by}"
+            return f"{titles.get(key, key)} {by}".rstrip()
         case "digest":
-            return f"{key.capitalize()} messages"
+            return capital(gettext("%(category)s messages", category=category_word(key)))
+        case "addresses" if leaf:
+            return gettext("Main address: %(channel)s", channel=label(key))
         case "addresses":
-            return f"Main address for {label(key)}" if leaf else f"Addresses for {label(key)}"
+            return gettext("Addresses: %(channel)s", channel=label(key))
         case "caps":
-            return f"Most {key} messages {'by channel' if leaf == 'channels' else f'in one {leaf}'}"
+            return gettext(_CAPS.get(leaf, leaf), category=category_word(key))
         case _:
-            return _NAMES.get(field, choice)
+            return gettext(_NAMES.get(field, choice))
 
 
-_NAMES = {
-    "quiet_hours": "Quiet hours",
-    "mute_until": "Muted until",
-    "held": "What comes in quiet hours",
-    "digest_at": "Summaries arrive at",
-    "do_not_track": "Do not track what I open",
-    "time_zone": "Time zone",
+_CAPS = {
+    "hour": N_("Most %(category)s messages in one hour"),
+    "day": N_("Most %(category)s messages in one day"),
+    "channels": N_("Most %(category)s messages by channel"),
 }
-_NOTHING = {"quiet_hours": "off", "mute_until": "not muted", "addresses": "none", "do_not_track": "off"}
+_NAMES = {
+    "quiet_hours": N_("Quiet hours"),
+    "mute_until": N_("Muted until"),
+    "held": N_("What comes in quiet hours"),
+    "digest_at": N_("Summaries arrive at"),
+    "do_not_track": N_("Do not track what I open"),
+    "time_zone": N_("Time zone"),
+}
+_NOTHING = {"quiet_hours": N_("off"), "mute_until": N_("not muted"), "addresses": N_("none"), "do_not_track": N_("off")}
 
 
 def _value(field: str, value: Any, zone: ZoneInfo) -> str:
     if value is None:
-        return _NOTHING.get(field, "default")
+        return gettext(_NOTHING.get(field, N_("default")))
     match field:
         case "channels" | "categories" | "types" | "do_not_track":
-            return "on" if value else "off"
+            return gettext("on") if value else gettext("off")
         case "digest":
-            return FREQUENCIES.get(value, str(value)).lower()
+            return gettext(FREQUENCIES.get(value, str(value)))
         case "held":
-            return _HELD.get(value, str(value))
+            return gettext(_HELD.get(value, str(value)))
         case "quiet_hours":
-            return f"{value['start']} to {value['end']}" + (
-                "" if len(value["days"]) == len(DAYS) else f" ({', '.join(DAYS[day - 1][:3] for day in value['days'])})"
-            )
+            hours = gettext("%(start)s to %(end)s", start=clock(value["start"]), end=clock(value["end"]))
+            chosen = ", ".join(language().weekday(day - 1, "abbreviated") for day in value["days"])
+            return hours if len(value["days"]) == len(EVERY_DAY) else f"{hours} ({chosen})"
         case "mute_until":
             return moment(value, zone)
+        case "digest_at":
+            return clock(value)
         case _:
             return str(value)

@@ -10,6 +10,7 @@ from notifier.people import profiles
 from notifier.queries import users
 from notifier.queries.notifications import Sight
 from notifier.web.access import allow, page_blueprint
+from notifier.web.language import gettext
 from notifier.web.person import preference_page
 from notifier.web.person.login import leave
 from notifier.web.person.preference_page import Desk, Tried
@@ -45,15 +46,18 @@ def erase() -> ResponseReturnValue:
     """Asks for the e-mail address in full, since erasing cannot be undone."""
     if request.form.get("confirm", "").strip().lower() != current_user.email:
         return preference_page.show(
-            _desk(), Tried("erase", request.form, {"confirm": f"Type {current_user.email} to confirm."})
+            _desk(),
+            Tried("erase", request.form, {"confirm": gettext("Type %(email)s to confirm.", email=current_user.email)}),
         ), 422
     try:
         with audit.acting_as(audit.THEMSELVES):
             profiles.erase(current_user.user_id)
     except Rejected:
-        return preference_page.show(_desk(), Tried("erase", request.form, {"confirm": preference_page.REFUSED})), 409
+        return preference_page.show(
+            _desk(), Tried("erase", request.form, {"confirm": gettext(preference_page.REFUSED)})
+        ), 409
     leave()
-    flash("Your data has been erased, and you have been signed out.")
+    flash(gettext("Your data has been erased, and you have been signed out."))
     return redirect(url_for("login.form"), 303)
 
 

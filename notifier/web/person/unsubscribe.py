@@ -19,6 +19,7 @@ from notifier.queries import valid_tokens
 from notifier.queries.preference_grid import types_allowed_by_name
 from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.errors import Words, error_page
+from notifier.web.language import speak_to
 
 pages = page_blueprint("unsubscribe")
 
@@ -34,6 +35,8 @@ def ask(token: str) -> ResponseReturnValue:
     wish = tokens.read_unsubscribe(token) or tokens.read_address_unsubscribe(token)
     if wish is None:
         return error_page(404, _BROKEN)
+    if isinstance(wish, Unsubscribe):
+        speak_to(wish.user_id, valid_tokens.conditions_of(wish))
     return render_template("unsubscribe.html", wish=wish, is_done=False, is_of_address=False)
 
 
@@ -48,6 +51,7 @@ def act(token: str) -> ResponseReturnValue:
     wish = tokens.read_unsubscribe(token)
     if wish is None:
         return error_page(404, _BROKEN)
+    speak_to(wish.user_id, valid_tokens.conditions_of(wish))
     try:
         preferences.change(
             wish.user_id,

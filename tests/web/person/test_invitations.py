@@ -49,7 +49,7 @@ def test_looking_does_nothing_and_the_button_lets_in(link: str, visitor: Visitor
             "no-referrer",
             "no-store",
         )
-        assert "ann@example.test has invited you as <strong>viewer</strong>" in page.text
+        assert "ann@example.test has invited you; your role: <strong>Viewer</strong>" in page.text
         assert ben() is None
     answer = visitor.post(link)
     assert (answer.status_code, answer.location) == (303, "/admin/")
