@@ -377,8 +377,8 @@ def test_quiet_hours_are_set_told_in_words_and_taken_away(desk: Desk) -> None:
 def test_a_sentence_says_what_will_happen(desk: Desk) -> None:
     noon = {**QUIET, "start": "12:00", "end": "13:00"}
     night = (
-        "From 10:00\u202fPM to 7:00\u202fAM (UTC), every night, we hold everything but security alerts, urgent messages "
-        "and messages about your orders until morning."
+        "From 10:00\u202fPM to 7:00\u202fAM (UTC), every night, we hold everything but security alerts, urgent "
+        "messages and messages about your orders until morning."
     )
     for quiet, held, sentence in (
         (QUIET, "wait", night),
