@@ -6,7 +6,6 @@ from uuid import UUID
 from flask import Response, request
 
 from notifier.api.answers import answer, check_cursor
-from notifier.api.audiences import turn_to_survey
 from notifier.api.auth import Door, allow, caller
 from notifier.api.notifications import sight
 from notifier.api.schemas.broadcasts import (
@@ -24,6 +23,7 @@ from notifier.core.lifecycle import STATUSES as DELIVERY_STATUSES
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse
 from notifier.operations import broadcast_retries
+from notifier.people import audiences
 from notifier.pipeline.intake import broadcasts
 from notifier.queries import broadcasts as queries
 
@@ -57,7 +57,7 @@ def create_broadcast(json_data: BroadcastIn) -> Response:
     )
     who, digest = caller(), digest_of(request.json)
     db.session.close()  # no connection is held while others have their turn
-    with turn_to_survey():
+    with audiences.turn_to_survey():
         made = broadcasts.create(who, draft, (key, digest) if key else None)
     return answer(queries.one(made.broadcast_id, sight()), 202, replay_header(made.is_replay))
 

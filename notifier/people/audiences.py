@@ -5,8 +5,10 @@ language of conditions, and what its operators mean, is `core.conditions`; value
 """
 
 import operator as operators
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,6 +34,9 @@ from notifier.people import uploads
 _LARGEST_SAMPLE = 10
 _WINDOW = 2_000  # people that SQLite, which nothing else of the process can run beside, is asked about at once
 _MOST_TOLD = 100
+# A survey may look at a million people: those of one process take turns, and leave connections for all other calls.
+_SURVEYING = threading.Lock()
+_LONGEST_WAIT_S = 20.0  # for a turn
 Clause = sa.ColumnElement[bool]
 
 
@@ -106,6 +111,17 @@ def _candidates(people: People) -> list[Clause]:
 
 
 # ---- how many -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def turn_to_survey() -> Iterator[None]:
+    """Nobody else of this process surveys people inside it; 503 `unavailable` when others take too long."""
+    if not _SURVEYING.acquire(timeout=_LONGEST_WAIT_S):
+        raise Rejected("unavailable", "other previews are still counting; try again", retry_after=5)
+    try:
+        yield
+    finally:
+        _SURVEYING.release()
 
 
 def count(people: People) -> int:

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from notifier.access.keys import create_key, create_producer
-from notifier.api import audiences as door
 from notifier.channels import CHANNELS
 from notifier.models import Upload
-from notifier.people import uploads
+from notifier.people import audiences, uploads
 from tests.conftest import Api
 from tests.stored import rows
 
@@ -28,8 +27,8 @@ def test_a_preview_counts_and_shows_some(api: Any) -> None:
 
 
 def test_a_preview_does_not_wait_for_others_without_end(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "_LONGEST_WAIT_S", 0.01)
-    with door._SURVEYING:
+    monkeypatch.setattr(audiences, "_LONGEST_WAIT_S", 0.01)
+    with audiences._SURVEYING:
         answer = api.post(PATH, {"audience": {"all": True}})
     assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (503, "unavailable", "5")
     assert api.post(PATH, {"audience": {"all": True}}).status_code == 200

@@ -33,7 +33,7 @@ from notifier.people.audiences import People
 from notifier.pipeline.intake import idempotency_keys
 from notifier.pipeline.intake.item import Caller, Item, Work, refused
 from notifier.pipeline.intake.judge import judge
-from notifier.pipeline.intake.schema_check import check_against_schemas, judged_anew
+from notifier.pipeline.intake.schema_check import Checked, check_against_schemas, judged_anew
 from notifier.pipeline.planning.orders import Order
 from notifier.signals import queueing
 
@@ -46,7 +46,7 @@ log = structlog.get_logger()
 class Draft:
     """A broadcast as it is asked for. `submission`: what is said, to nobody yet. `audience`: as `core.audience` reads
     it. `local_time`: without a zone, at that time in each person's own. `uploads_of`: whose uploads may be named; None:
-    everybody's.
+    everybody's. `most`: it is refused if there are more people than this (None: it is not).
     """
 
     name: str
@@ -56,6 +56,7 @@ class Draft:
     per_second: int | None = None
     stop_at_failures: float | None = None
     uploads_of: UUID | None = None
+    most: int | None = None
 
 
 class Made(NamedTuple):
@@ -92,24 +93,41 @@ def create(caller: Caller, draft: Draft, idempotency: tuple[str, str] | None = N
             first = UUID(idempotency_keys.take(caller, *idempotency, mine)["broadcast"])
             if first != broadcast_id:
                 return Made(first, is_replay=True)
-        if isinstance(people, Rejected):
-            raise people
-        judged = judge([item], now, checked)[0][0]
-        if isinstance(judged, Rejected):
-            raise judged
-        assert isinstance(judged, Work), "its own key is that of no submission"
+        number, judged = _judge(item, draft, people, checked, now)
         work = replace(judged, submission_id=broadcast_id)
-        if faults := _faults(draft, work, people, now):
-            raise refused(*faults)
-        session.add(_submission(work, draft, idempotency, people, starts_at))
+        session.add(_submission(work, draft, idempotency, number, starts_at))
         session.flush()
         session.add(_broadcast(work, draft, starts_at, now))
-        about = {"name": draft.name, "type": work.order.type.key, "audience": people, "starts_at": starts_at}
+        about = {"name": draft.name, "type": work.order.type.key, "audience": number, "starts_at": starts_at}
         if not caller.is_test:
             audit.write("broadcast.created", show(KIND, broadcast_id), after=about)
     if starts_at <= now:
         queueing.ring_expand([broadcast_id])
     return Made(broadcast_id, is_replay=False)
+
+
+@judged_anew
+def check(caller: Caller, draft: Draft) -> int:
+    """How many people it would be for now. Raises Rejected with every fault, as `create`; nothing is stored."""
+    item, now = Item(caller, draft.submission), clock_now()
+    people = _meant(draft, caller, now)
+    checked = check_against_schemas([item])
+    with transaction():
+        return _judge(item, draft, people, checked, now)[0]
+
+
+def _judge(
+    item: Item, draft: Draft, people: int | Rejected, checked: Sequence[Checked], now: datetime
+) -> tuple[int, Work]:
+    if isinstance(people, Rejected):
+        raise people
+    judged = judge([item], now, checked)[0][0]
+    if isinstance(judged, Rejected):
+        raise judged
+    assert isinstance(judged, Work), "its own key is that of no submission"
+    if faults := _faults(draft, judged, people, now):
+        raise refused(*faults)
+    return people, judged
 
 
 def _meant(draft: Draft, caller: Caller, now: datetime) -> int | Rejected:
@@ -130,6 +148,8 @@ def _faults(draft: Draft, work: Work, people: int, now: datetime) -> list[Fault]
         found.append(Fault("/type", "goes_to_admins", f"{type_.key!r} goes to the admins, and to no audience"))
     if not people:
         found.append(Fault("/audience", "empty_audience", "there is nobody in this audience"))
+    if draft.most is not None and people > draft.most:
+        found.append(Fault("/audience", "audience_has_grown", f"there are {people:,} people in it by now"))
     if draft.local_time is not None:
         if draft.submission.send_at is not None:
             found.append(Fault("/local_time", "contradicts_send_at", "give send_at or local_time, not both"))
