@@ -19,6 +19,7 @@ from notifier.ground.extensions import db
 from notifier.models import Event, EventReader
 
 SINK = "sink"  # the reader that EVENTS_SINK names. By another URL it goes on where it was
+BROADCASTS = "broadcasts"  # it counts what happens to them (`pipeline.upkeep.broadcast_hours`), and needs no lease
 LEASE = timedelta(minutes=2)  # longer than a request may take
 
 _reader: sa.Table = EventReader.__table__
@@ -88,5 +89,5 @@ def miss(pruned: Sequence[int]) -> None:
     unsent = sa.select(sa.func.count()).where(event.id.in_(pruned), event.id > _r.position).scalar_subquery()
     counted = sa.update(_reader).where(_r.position < max(pruned)).values(missed=_r.missed + unsent)
     for name, missed in db.session.execute(counted.returning(_r.name, _r.missed)):
-        if current_settings().events_sink is not None:
+        if name == SINK and current_settings().events_sink is not None:
             log.warning("events.pruned_unsent", reader=name, missed=missed)

@@ -1,7 +1,7 @@
 """The tables, one aggregate per file. Columns and properties only: no queries, commits or sends."""
 
 from notifier.models.account import Account, AccountSession, Invitation, SignInLink
-from notifier.models.broadcast import Broadcast, BroadcastTally
+from notifier.models.broadcast import Broadcast, BroadcastHour, BroadcastTally
 from notifier.models.console import BulkAction, PausedChannel, Tally
 from notifier.models.event import Event, EventReader, EventStream
 from notifier.models.event_type import EventType, Template, TemplateContent
@@ -33,6 +33,7 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "Broadcast",
+    "BroadcastHour",
     "BroadcastTally",
     "BulkAction",
     "Capture",

@@ -74,3 +74,19 @@ class BroadcastTally(Base):
     status: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(String(32))
     count: Mapped[int] = mapped_column(Integer)
+
+
+class BroadcastHour(Base):
+    """How often something happened to a broadcast's deliveries within an hour, as the event stream tells it.
+
+    `event`: sent, delivered, opened, clicked, failed, bounced, complained; and unsubscribed, of the last broadcast that
+    the person had on that channel, in that category. `at`: when the hour began.
+    """
+
+    __tablename__ = "broadcast_hour"
+
+    broadcast_id: Mapped[UUID] = mapped_column(ForeignKey("broadcast.id", ondelete="CASCADE"), primary_key=True)
+    channel: Mapped[str] = mapped_column(String(32), primary_key=True)
+    event: Mapped[str] = mapped_column(String(16), primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    count: Mapped[int] = mapped_column(Integer)

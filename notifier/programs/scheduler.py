@@ -30,8 +30,9 @@ from notifier.people import uploads
 from notifier.pipeline.delivery import kept_receipts, outages
 from notifier.pipeline.intake import schedules
 from notifier.pipeline.planning import repeats, replacing
-from notifier.pipeline.upkeep import abandoned, broadcasts, due, ghosts, lapsed, lost, summaries
+from notifier.pipeline.upkeep import abandoned, broadcast_hours, broadcasts, due, ghosts, lapsed, lost, summaries
 from notifier.programs.starting import wait_for_app
+from notifier.queries.events import WINDOW
 from notifier.signals import liveness
 from notifier.subscriptions import due as subscriptions
 
@@ -93,6 +94,7 @@ def tasks(name: str) -> list[Task]:
         Task("cancel_broadcasts", broadcasts.cancel_rest, 0.5, full=broadcasts.BATCH),
         Task("retry_broadcasts", broadcast_retries.work, 0.5, full=broadcast_retries.BATCH),
         Task("add_up_broadcasts", broadcast_counts.AddingUp().add_up, 5.0),
+        Task("count_broadcast_hours", broadcast_hours.count, 2.0, full=WINDOW),
         Task("ring_uploads", uploads.ring_waiting, 2.0),
         Task("bulk_actions", bulk_actions.work, 0.5, full=bulk_actions.BATCH),
         Task("lay_ghosts", ghosts.Ghosts().lay, 5.0),

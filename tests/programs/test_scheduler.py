@@ -78,6 +78,7 @@ def test_every_periodic_work_has_its_task() -> None:
         "tell_of_disabled_subscriptions",
         "prune_subscription_attempts",
         "add_up_broadcasts",
+        "count_broadcast_hours",
         "add_up_tallies",
         "prune_tallies",
         "bulk_actions",

@@ -1,0 +1,119 @@
+"""Counts hour by hour what happens to broadcasts, from the event stream: complaints and unsubscribing are no statuses.
+
+Called by the scheduler. The position in the stream moves in the transaction that stores the counts, so each event is
+counted once, by any number of schedulers. Nothing is asked of the transactions that make the events.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.core import events as names
+from notifier.core.lifecycle import BOUNCED, CLICKED, DELIVERED, FAILED, OPENED, SENT, SUCCEEDED
+from notifier.ground.database import insert, transaction
+from notifier.ground.extensions import db
+from notifier.ledgers import event_readers
+from notifier.models import Broadcast, BroadcastHour, Delivery, Event, EventReader, Notification
+from notifier.queries.events import WINDOW, end
+
+UNSUBSCRIBED, COMPLAINED = "unsubscribed", "complained"
+COUNTED = {
+    **{names.OF_STATUS[status]: status for status in (SENT, DELIVERED, OPENED, CLICKED, FAILED, BOUNCED)},
+    names.COMPLAINED: COMPLAINED,
+    names.UNSUBSCRIBED: UNSUBSCRIBED,
+}
+LOOKED_BACK = timedelta(days=7)  # somebody who unsubscribes later does so for another reason
+
+_e = Event.__table__.c
+_hours: sa.Table = BroadcastHour.__table__
+_readers: sa.Table = EventReader.__table__
+
+Place = tuple[UUID, str, str, datetime]  # broadcast, channel, event, hour
+
+
+def count() -> int:
+    """Counts the next WINDOW of the stream. → how many positions that were; WINDOW: there is more to count."""
+    mine = _readers.c.name == event_readers.BROADCASTS
+    position: int | None = db.session.scalar(sa.select(_readers.c.position).where(mine))
+    last = end()
+    if position is None:
+        # What happened before there was any broadcast concerns none
+        has_some = db.session.scalar(sa.select(Broadcast.id).limit(1)) is not None
+        db.session.close()
+        with transaction() as session:
+            new = {"name": event_readers.BROADCASTS, "position": 0 if has_some else last, "set_aside": 0, "missed": 0}
+            session.execute(insert(_readers).values(new).on_conflict_do_nothing())
+        return 0
+    if last <= position:
+        db.session.close()
+        return 0
+    reached = min(last, position + WINDOW)
+    counts = _counts(position, reached)
+    db.session.close()
+    with transaction() as session:
+        moved = sa.update(_readers).where(mine, _readers.c.position == position).values(position=reached)
+        if session.execute(moved).rowcount and counts:  # type: ignore[attr-defined]
+            _add(counts)
+    return reached - position
+
+
+def _counts(after: int, upto: int) -> Counter[Place]:
+    is_of_one = _e.submission_id.in_(sa.select(Broadcast.id))
+    columns = (_e.kind, _e.at, _e.submission_id, _e.channel, _e.category, _e.user_id)
+    wanted = sa.select(*columns).where(_e.id > after, _e.id <= upto, _e.kind.in_(COUNTED))
+    rows = db.session.execute(wanted.where(sa.or_(is_of_one, _e.kind == names.UNSUBSCRIBED))).all()
+    left = [row for row in rows if row.kind == names.UNSUBSCRIBED]
+    counts: Counter[Place] = Counter(
+        (row.submission_id, row.channel, COUNTED[row.kind], _hour(row.at))
+        for row in rows
+        if row.kind != names.UNSUBSCRIBED and row.channel is not None
+    )
+    counts.update(_causes(left))
+    return counts
+
+
+def _causes(left: Sequence[Any]) -> list[Place]:
+    """The broadcasts that people have unsubscribed from: the last ones that reached them there. One query, none where
+    nobody has.
+    """
+    people = {row.user_id for row in left if row.user_id is not None}
+    if not people:
+        return []
+    oldest = min(row.at for row in left) - LOOKED_BACK
+    reached = (
+        sa.select(Notification.user_id, Notification.category, Delivery.channel, Delivery.broadcast_id)
+        .add_columns(Notification.created_at)
+        .join(Delivery, Delivery.notification_id == Notification.id)
+        .where(Notification.user_id.in_(people), Notification.created_at >= oldest)
+        .where(Delivery.broadcast_id.is_not(None), Delivery.status.in_(SUCCEEDED))
+        .order_by(Notification.id.desc())
+    )
+    had = db.session.execute(reached).all()
+    found = []
+    for row in left:
+        here = (row.user_id, row.category, row.channel)
+        for one in had:
+            is_before = row.at - LOOKED_BACK <= one.created_at <= row.at
+            if is_before and (one.user_id, one.category, one.channel) == here:
+                found.append((one.broadcast_id, row.channel, UNSUBSCRIBED, _hour(row.at)))
+                break
+    return found
+
+
+def _hour(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)
+
+
+def _add(counts: Counter[Place]) -> None:
+    rows = [
+        {"broadcast_id": broadcast_id, "channel": channel, "event": event, "at": at, "count": number}
+        for (broadcast_id, channel, event, at), number in sorted(counts.items())
+    ]
+    statement = insert(_hours)
+    more = {"count": _hours.c["count"] + statement.excluded["count"]}
+    key = ["broadcast_id", "channel", "event", "at"]
+    db.session.execute(statement.on_conflict_do_update(index_elements=key, set_=more), rows)
