@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
-from notifier.core.lifecycle import BOUNCED, DEAD, SUCCEEDED
+from notifier.core.lifecycle import BOUNCED, CLICKED, DEAD, DELIVERED, OPENED, SENT, SUCCEEDED
 
 SCHEDULED, RUNNING, PAUSED, CANCELLED, FINISHED = "scheduled", "running", "paused", "cancelled", "finished"
 STATUSES = (SCHEDULED, RUNNING, PAUSED, CANCELLED, FINISHED)
@@ -53,3 +53,14 @@ def ended(counts: Mapping[str, int]) -> tuple[int, int]:
 def has_failed_too_often(sends: int, failures: int, share: float | None) -> bool:
     """`sends` that have ended, with `failures` among them."""
     return share is not None and sends >= FEWEST_SENDS and failures >= share * sends
+
+
+def reached(counts: Mapping[str, int]) -> dict[str, int]:
+    """Of counts by status: how many were made, and of these how many have been sent, delivered, opened, clicked, each
+    with those that have come further. What has failed may have been sent before, and does not count as sent.
+    """
+    clicked = counts.get(CLICKED, 0)
+    opened = counts.get(OPENED, 0) + clicked
+    delivered = counts.get(DELIVERED, 0) + opened
+    sent = counts.get(SENT, 0) + counts.get(BOUNCED, 0) + delivered
+    return {"made": sum(counts.values()), "sent": sent, "delivered": delivered, "opened": opened, "clicked": clicked}

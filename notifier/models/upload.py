@@ -12,6 +12,8 @@ from notifier.ground.extensions import Base
 from notifier.ground.ids import new_id
 from notifier.models.types import STORED_USER_ID, EncryptedJSON, PlainJSON, UtcDateTime
 
+RECEIVING, RUNNING, FINISHED = "receiving", "running", "finished"
+
 
 class Upload(Base):
     """`status`: receiving (its request has not ended, and nobody sees it), running, finished.

@@ -29,6 +29,7 @@ from notifier.core.worlds import MARK, stored_id
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse
 from notifier.models import Address, Preference, Suppression, UploadMember, User
+from notifier.models.upload import FINISHED
 from notifier.people import uploads
 
 _LARGEST_SAMPLE = 10
@@ -78,7 +79,7 @@ def check(audience: Audience, *, producer_id: UUID | None, is_test: bool, pointe
             raise Rejected("unknown_user", faults[0].message + more, tuple(faults[:_MOST_TOLD]))
     if isinstance(audience, Uploaded):
         upload = uploads.find(audience.upload, producer_id=producer_id, is_test=is_test)
-        if upload is None or upload.status != uploads.FINISHED:
+        if upload is None or upload.status != FINISHED:
             message = "there is no such upload" if upload is None else "this upload is still being read"
             code = "unknown_upload" if upload is None else "upload_running"
             raise Rejected("validation_failed", message, (Fault(f"{pointer}/upload", code, message),))

@@ -29,12 +29,12 @@ from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import new_id, parse_many, show
 from notifier.ledgers import audit
 from notifier.models import Broadcast, Upload, UploadMember, UploadPart, User
+from notifier.models.upload import FINISHED, RECEIVING, RUNNING
 from notifier.people import profiles, staff
 from notifier.people.upload_rows import BadRow, read_columns, read_row
 from notifier.signals import queueing
 
 KIND = "upl"
-RECEIVING, RUNNING, FINISHED = "receiving", "running", "finished"
 MOST_BYTES = 200 * 1000 * 1000
 READ_GRACE = timedelta(seconds=10)  # then the scheduler rings again: the worker may have died
 PART = 500  # rows in one transaction: SQLite has one writer at a time

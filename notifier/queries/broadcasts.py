@@ -1,25 +1,33 @@
 """Broadcasts for the API and the console: how far each is, and what became of each of its people."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from notifier.core import broadcasts as rules
 from notifier.core import lifecycle
 from notifier.core.broadcasts import FINISHED, RUNNING
 from notifier.core.errors import Fault, Rejected
 from notifier.core.worlds import shown_id
 from notifier.ground.extensions import db
-from notifier.ground.ids import parse, show
+from notifier.ground.ids import parse, parse_many, show
 from notifier.ground.shapes import timestamp
 from notifier.ledgers import broadcast_counts
-from notifier.models import Broadcast, Delivery, Notification, Submission
+from notifier.models import Broadcast, BroadcastHour, Delivery, Notification, Producer, Submission
+from notifier.queries import tallies
 from notifier.queries.notifications import Sight
 
 KIND = "brd"
 _COUNTED = lifecycle.STATUSES
+_DRAWN = ("sent", "delivered", "opened", "clicked")
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+_MOST_HOURS = timedelta(days=3)  # longer ones are drawn by the day
+_MOST_STEPS = 400
 
 
 def one(broadcast_id: UUID, sight: Sight) -> dict[str, Any]:
@@ -103,6 +111,113 @@ def _counts(places: Iterable[Any]) -> dict[str, Any]:
         if place.status == lifecycle.SKIPPED:
             skipped[place.reason] += place.counted
     return {"channels": dict(sorted(channels.items())), "skipped": {k: n for k, n in sorted(skipped.items()) if n}}
+
+
+def producers_of(shown_ids: Iterable[str]) -> dict[str, Producer]:
+    """By the shown ids of broadcasts; those of no producer are left out."""
+    keys = parse_many(KIND, shown_ids)
+    statement = sa.select(Broadcast.id, Producer).join(Producer, Producer.id == Broadcast.producer_id)
+    found = db.session.execute(statement.where(Broadcast.id.in_(keys))) if keys else ()
+    return {show(KIND, broadcast_id): producer for broadcast_id, producer in found}
+
+
+# ---- what the counts say: of broadcasts as `one` and `page` show them ------------------------------------------------
+
+
+def total(shown: dict[str, Any], statuses: Iterable[str]) -> int:
+    """Deliveries of all channels that are in one of these."""
+    wanted = tuple(statuses)
+    return sum(by_status[status] for by_status in shown["counts"]["channels"].values() for status in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`people`: of the audience, those who have had their turn. `ended`: of `deliveries`, those of which nothing more
+    is to come.
+    """
+
+    people: int
+    audience: int
+    ended: int
+    deliveries: int
+
+
+def progress(shown: dict[str, Any]) -> Progress:
+    deliveries = total(shown, lifecycle.STATUSES)
+    return Progress(shown["expanded"], shown["audience"], deliveries - total(shown, lifecycle.OPEN), deliveries)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Of a channel's deliveries, those that have come so far or further. `rate`: their share of those before them."""
+
+    count: int
+    rate: tallies.Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """`made`: the channel's deliveries, those that were skipped included. `steps`: sent, delivered, opened, clicked."""
+
+    channel: str
+    made: int
+    steps: Mapping[str, Step]
+
+
+# Each step, and of which other one its share is told
+_OF = {"sent": "made", "delivered": "sent", "opened": "delivered", "clicked": "delivered"}
+
+
+def funnels(shown: dict[str, Any]) -> list[Funnel]:
+    found = []
+    for channel, by_status in shown["counts"]["channels"].items():
+        counts = rules.reached(by_status)
+        steps = {step: Step(counts[step], _rate(channel, step, counts)) for step in _OF}
+        found.append(Funnel(channel, counts["made"], steps))
+    return found
+
+
+def _rate(channel: str, step: str, counts: Mapping[str, int]) -> tallies.Rate:
+    among = counts[_OF[step]]
+    if step == "sent":
+        return tallies.Rate(tallies.percent(counts[step], among), "Nothing has been made of it yet.")
+    return tallies.rate(channel, step, counts[step], among)
+
+
+# ---- over time ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """`sums`: (channel, event) → how often; the events are those of `models.BroadcastHour`. `series`: over time, of all
+    channels: `at` (where each step begins), `step` (seconds), and how many were sent, delivered, opened, clicked. None
+    where nothing has been sent.
+    """
+
+    sums: Mapping[tuple[str, str], int]
+    series: Mapping[str, Any] | None
+
+
+def happened(broadcast_id: UUID) -> Happened:
+    """What the event stream has told up to some seconds ago. By the hour; after three days, by the day."""
+    columns = (BroadcastHour.channel, BroadcastHour.event, BroadcastHour.at, BroadcastHour.count.label("number"))
+    rows = db.session.execute(sa.select(*columns).where(BroadcastHour.broadcast_id == broadcast_id)).all()
+    sums: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        sums[row.channel, row.event] += row.number
+    hours = [row.at for row in rows if row.event in _DRAWN]
+    if not hours:
+        return Happened(sums, None)
+    step = _HOUR if max(hours) - min(hours) < _MOST_HOURS else _DAY
+    first = min(hours) if step == _HOUR else min(hours).replace(hour=0)
+    length = (max(hours) - first) // step + 1
+    drawn = {event: [0] * min(length, _MOST_STEPS) for event in _DRAWN}
+    for row in rows:
+        place = (row.at - first) // step
+        if row.event in drawn and 0 <= place < _MOST_STEPS:
+            drawn[row.event][place] += row.number
+    at = [(first + step * number).isoformat() for number in range(len(drawn["sent"]))]
+    return Happened(sums, {"at": at, "step": int(step.total_seconds()), **drawn})
 
 
 # ---- who ------------------------------------------------------------------------------------------------------------

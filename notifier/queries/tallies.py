@@ -108,24 +108,23 @@ def counted(window: Window, channel: str | None = None) -> Counted:
 
 def _line(channel: str, counts: Mapping[str, int], buckets: Mapping[int, int]) -> Line:
     rates = {
-        event: _rate(channel, event, counts.get(event, 0), counts.get(among, 0))
+        event: rate(channel, event, counts.get(event, 0), counts.get(among, 0))
         for event, among in (("delivered", "sent"), ("opened", "delivered"))
     }
     return Line(channel, counts, rates, *(percentile(buckets, share) for share in (0.5, 0.95, 0.99)))
 
 
-def _rate(channel: str, event: str, count: int, among: int) -> Rate:
+def rate(channel: str, event: str, count: int, among: int) -> Rate:
+    """The share of what providers tell: None of it where they cannot."""
     if CHANNELS[channel].address is None:  # we show it ourselves
-        return Rate(
-            _percent(count, among) if event != "delivered" else None, "It is delivered as soon as it is stored."
-        )
+        return Rate(percent(count, among) if event != "delivered" else None, "It is delivered as soon as it is stored.")
     adapters = [adapter for _, adapter in serving.registry().accounts() if adapter.channel.name == channel]
     silent = [adapter for adapter in adapters if event not in adapter.tells_here]
     if not adapters:
         return Rate(None, "No provider of this channel is in use.")
     if silent:
         return Rate(None, " ".join(_why_silent(adapter, event) for adapter in silent))
-    return Rate(_percent(count, among), f"None was {'sent' if event == 'delivered' else 'delivered'} in this period.")
+    return Rate(percent(count, among), f"None was {'sent' if event == 'delivered' else 'delivered'} in this period.")
 
 
 def _why_silent(adapter: Adapter, event: str) -> str:
@@ -136,7 +135,7 @@ def _why_silent(adapter: Adapter, event: str) -> str:
     return f"{adapter.name} does not track what is {event}."
 
 
-def _percent(count: int, among: int) -> int | None:
+def percent(count: int, among: int) -> int | None:
     """Rounded down, so that only all of them are 100 %. What was sent before the period may be told within it."""
     return min(100, 100 * count // among) if among else None
 

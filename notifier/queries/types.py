@@ -5,6 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from notifier.core.errors import Rejected
+from notifier.core.submission import OWN_TYPES
 from notifier.core.wording import FIELDS
 from notifier.ground import shapes
 from notifier.ground.extensions import db
@@ -24,6 +25,12 @@ def all_types() -> list[dict[str, Any]]:
 def known_keys() -> list[str]:
     """The keys of all types that a producer may submit, for lists to choose from."""
     return list(db.session.scalars(sa.select(EventType.key).where(~EventType.is_internal).order_by(EventType.key)))
+
+
+def keys_for_audiences() -> list[str]:
+    """Those of them that a broadcast may have: none that goes to the admins."""
+    statement = sa.select(EventType.key).where(~EventType.is_internal, ~EventType.to_admins)
+    return [key for key in db.session.scalars(statement.order_by(EventType.key)) if key not in OWN_TYPES]
 
 
 def internal_keys() -> set[str]:

@@ -19,6 +19,7 @@ from notifier.core.timestamps import timestamp
 from notifier.ground.languages import N_
 from notifier.ground.zones import UTC as ZONELESS
 from notifier.web.language import gettext, language, reader
+from notifier.web.number_words import in_words
 
 _ROLES = {"person": N_("Person"), "viewer": N_("Viewer"), "operator": N_("Operator"), "admin": N_("Admin")}
 _PLATFORMS = {IOS: N_("iPhone or iPad"), ANDROID: "Android"}
@@ -53,6 +54,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(how_long, "how_long")
     app.add_template_filter(thousands, "thousands")
     app.add_template_filter(role_label, "role_label")
+    app.add_template_filter(in_words, "in_words")
     app.add_template_filter(channel_label, "channel_label")
     app.add_template_filter(platform_label, "platform_label")
     app.add_template_filter(by_channel, "by_channel")

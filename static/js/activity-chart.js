@@ -1,5 +1,5 @@
-// <activity-chart data-series='{"at": [ISO …], "step": seconds, "accepted": [n …], "arrived": […], "failed": […], "opened": […]}'>:
-// what happened over time. The table below it has the sums, for who cannot see it.
+// <activity-chart data-series='{"at": [ISO …], "step": seconds, "accepted": [n …], "arrived": […], "opened": […], "failed": […]}'>:
+// what happened over time, a line or bars for each series that is given. The table below it has the sums, for who cannot see it.
 
 import "../vendor/chart.js/chart.umd.min.js";
 import { dateFormat } from "./dates.js";
@@ -37,22 +37,27 @@ class ActivityChart extends HTMLElement {
   }
 
   #draw() {
-    const { at, step, accepted, arrived, failed, opened } = JSON.parse(this.dataset.series);
+    const { at, step, ...series } = JSON.parse(this.dataset.series);
     const colours = getComputedStyle(this);
     const colour = (name) => colours.getPropertyValue(name).trim();
-    const bars = { stack: "outcome", pointStyle: "rect", maxBarThickness: 22, borderRadius: 2 };
-    const line = { type: "line", pointStyle: "line", pointRadius: 0, pointHitRadius: 12, borderWidth: 2, tension: 0 };
+    const bars = { order: 1, stack: "outcome", pointStyle: "rect", maxBarThickness: 22, borderRadius: 2 };
+    const line = { order: 0, type: "line", pointStyle: "line", pointRadius: at.length > 1 ? 0 : 3, pointHitRadius: 12, borderWidth: 2, tension: 0 };
+    const drawn = (name, dash = []) => ({ ...line, borderColor: colour(name), backgroundColor: colour(name), borderDash: dash });
+    const looks = {
+      accepted: drawn("--muted"),
+      sent: drawn("--muted"),
+      opened: drawn("--link", [4, 4]),
+      clicked: drawn("--raw-amber", [1, 3]),
+      arrived: { ...bars, backgroundColor: colour("--raw-green") },
+      delivered: { ...bars, backgroundColor: colour("--raw-green") },
+      failed: { ...bars, backgroundColor: colour("--raw-red") },
+    };
     this.#chart?.destroy();
     this.#chart = new globalThis.Chart(this.shadowRoot.firstChild, {
       type: "bar",
       data: {
         labels: at.map((moment) => words(moment, step)),
-        datasets: [
-          { ...line, label: "accepted", data: accepted, borderColor: colour("--muted"), backgroundColor: colour("--muted") },
-          { ...line, label: "opened", data: opened, borderColor: colour("--link"), backgroundColor: colour("--link"), borderDash: [4, 4] },
-          { ...bars, label: "arrived", data: arrived, backgroundColor: colour("--raw-green") },
-          { ...bars, label: "failed", data: failed, backgroundColor: colour("--raw-red") },
-        ],
+        datasets: Object.entries(series).map(([label, data]) => ({ label, data, ...looks[label] })),
       },
       options: {
         animation: false,

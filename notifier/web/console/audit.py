@@ -1,7 +1,5 @@
 """The audit trail: who changed an entry, and from where. For admins; nobody can change it."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 
@@ -13,11 +11,11 @@ from notifier.ground import shapes
 from notifier.models import AuditEntry
 from notifier.queries import audit
 from notifier.web.access import allow, page_blueprint
+from notifier.web.csv_lines import csv_line
 
 pages = page_blueprint("audit", url_prefix="/admin/audit")
 
 _COLUMNS = ("at", "actor", "action", "subject", "before", "after", "origin")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LARGEST_ID = 2**63 - 1
 
 
@@ -56,7 +54,7 @@ def _lines(app: Flask, chosen: audit.Filter) -> Iterator[str]:
     """Reads a batch at a time, each in a context of its own:
     the request is over when a server asks for the next piece.
     """
-    yield _line(_COLUMNS)
+    yield csv_line(_COLUMNS)
     after: int | None = None
     while True:
         with app.app_context():
@@ -72,18 +70,7 @@ def _of(entry: AuditEntry) -> str:
         None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
         for value in (entry.before, entry.after)
     ]
-    return _line((shapes.timestamp(entry.at), entry.actor, entry.action, entry.subject, *changes, entry.origin))
-
-
-def _line(cells: "tuple[str | None, ...]") -> str:
-    out = io.StringIO()
-    csv.writer(out).writerow([_harmless(cell or "") for cell in cells])
-    return out.getvalue()
-
-
-def _harmless(cell: str) -> str:
-    """A spreadsheet takes what begins like this for a formula (OWASP, CSV Injection)."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    return csv_line((shapes.timestamp(entry.at), entry.actor, entry.action, entry.subject, *changes, entry.origin))
 
 
 def _chosen() -> audit.Filter:

@@ -33,7 +33,15 @@ _GROUPS = (
             ("/admin/providers", "Providers"),
         ),
     ),
-    ("People", (("/admin/users", "Users"), ("/admin/accounts", "Accounts"), ("/admin/audit", "Audit"))),
+    (
+        "People",
+        (
+            ("/admin/users", "Users"),
+            ("/admin/broadcasts", "Broadcasts"),
+            ("/admin/accounts", "Accounts"),
+            ("/admin/audit", "Audit"),
+        ),
+    ),
 )
 
 

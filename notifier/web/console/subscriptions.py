@@ -10,7 +10,6 @@ from uuid import UUID
 
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user
 from wtforms import SelectField, StringField, ValidationError
 from wtforms.fields import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length
@@ -19,7 +18,6 @@ from notifier.core import events, subscriptions
 from notifier.core.errors import Rejected
 from notifier.ground.clock import now
 from notifier.ground.ids import parse, show
-from notifier.pipeline.intake.item import Caller
 from notifier.queries import producers
 from notifier.queries import subscriptions as queries
 from notifier.queries.notifications import Sight
@@ -28,6 +26,7 @@ from notifier.queries.types import known_keys
 from notifier.subscriptions import registered
 from notifier.subscriptions.registered import Rights
 from notifier.web.access import allow, page_blueprint
+from notifier.web.console.acting import on_behalf_of
 from notifier.web.forms import CheckboxesField, ConsoleForm, stripped
 
 pages = page_blueprint("subscriptions", url_prefix="/admin/subscriptions")
@@ -118,14 +117,10 @@ def create() -> ResponseReturnValue:
             "types": form.types.data or None,
             "description": form.description.data,
         }
-        made = registered.create(_on_behalf_of(parse("prd", form.producer.data)), _RIGHTS, given)
+        made = registered.create(on_behalf_of(parse("prd", form.producer.data)), _RIGHTS, given)
     except Rejected as error:
         return _listing(form.refuse(error)), 422
     return _page(show(SUBSCRIPTION, made.subscription_id), secret=made.secret)
-
-
-def _on_behalf_of(producer_id: UUID) -> Caller:
-    return Caller.of_key(producer_id, (), None, is_test=False, request_id="console", label=current_user.email)
 
 
 @pages.get("/<subscription_id>")
