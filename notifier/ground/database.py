@@ -39,6 +39,7 @@ from sqlalchemy.orm import Session, scoped_session
 from notifier.ground import clock
 from notifier.ground.config import ROOT
 from notifier.ground.extensions import db
+from notifier.ground.fast_json import decoded, encoded_text
 
 # Raised while the database is away, or too busy. (OperationalError is also a lost deadlock: see `sqlstate`.)
 UNAVAILABLE = (OperationalError, InterfaceError, PoolExhausted)
@@ -62,6 +63,7 @@ _LOOK_S = 3
 _CLOCK_DUE, _CLOCK_LOOK_S = "clock_due", 5.0
 # Errors end up in the log, and the values of a statement are addresses, names, messages
 _DISCREET = {"hide_parameters": True}
+_JSON = {"json_serializer": encoded_text, "json_deserializer": decoded}
 
 
 def engine_options(database_url: str) -> dict[str, Any]:
@@ -72,6 +74,7 @@ def engine_options(database_url: str) -> dict[str, Any]:
             "pool_size": 20,
             "max_overflow": 40,
             **_DISCREET,
+            **_JSON,
         }
     options = {
         "pool_size": 10,
@@ -80,6 +83,7 @@ def engine_options(database_url: str) -> dict[str, Any]:
         "pool_recycle": 1800,
         "connect_args": {"connect_timeout": 5},
         **_DISCREET,
+        **_JSON,
     }
     # Many rows are updated in one round trip, as they are inserted
     return {**options, "executemany_mode": "values_plus_batch"}

@@ -13,6 +13,7 @@ from notifier.ground import shapes
 from notifier.ground.clock import now
 from notifier.ground.database import insert, set_each
 from notifier.ground.extensions import db
+from notifier.ground.many_rows import insert_rows
 from notifier.models import InboxItem, InboxState
 from notifier.signals.publish import ItemEvent
 
@@ -61,7 +62,7 @@ def add(rows: Sequence[Mapping[str, Any]]) -> list[ItemEvent]:
                 state.unread - still_to_come,
                 state.unseen - still_to_come,
             )
-    db.session.execute(sa.insert(ITEMS), items)
+    insert_rows(ITEMS, items)
     return [events[item["id"]] for item in items]
 
 

@@ -1,6 +1,5 @@
 """Column types shared by all models: aware UTC times, JSON, and encrypted text and JSON."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from notifier.ground.encryption import vault
+from notifier.ground.fast_json import decoded, encoded
 
 STORED_USER_ID = 129  # characters: an id of a producer's, and the mark of the test world (`core.worlds`)
 
@@ -63,7 +63,7 @@ class EncryptedJSON(TypeDecorator[Any]):
         self.purpose = purpose
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> bytes | None:
-        return None if value is None else vault.encrypt(json.dumps(value, separators=(",", ":")).encode(), self.purpose)
+        return None if value is None else vault.encrypt(encoded(value), self.purpose)
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> Any:
-        return None if value is None else json.loads(vault.decrypt(bytes(value), self.purpose))
+        return None if value is None else decoded(vault.decrypt(bytes(value), self.purpose))

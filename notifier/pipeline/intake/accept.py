@@ -27,6 +27,7 @@ from notifier.ground.database import (
     transaction,
 )
 from notifier.ground.extensions import db, redis_store
+from notifier.ground.many_rows import insert_rows
 from notifier.ledgers import flood
 from notifier.ledgers.flood import Trigger
 from notifier.models import EventType, IdempotencyKey
@@ -187,7 +188,7 @@ def _store(
     """→ what was stored, and the answer to each submission."""
     if not works:
         return Stored(), {}
-    db.session.execute(sa.insert(SubmissionRow.__table__), [_submission_row(work, flooded, now) for work in works])
+    insert_rows(SubmissionRow.__table__, [_submission_row(work, flooded, now) for work in works])
     at_once = [work for work in works if not work.is_expanded_later]
     wanted = {recipient.id for work in at_once for recipient in work.recipients}
     persons = {**known, **load_people(wanted - known.keys())}

@@ -10,15 +10,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import sqlalchemy as sa
-
 from notifier.core import lifecycle
 from notifier.core.decisions import Skip
 from notifier.core.explain import packed
 from notifier.core.facts import Facts
 from notifier.core.routing import ALL, PATIENCE, next_move
 from notifier.ground import shapes
-from notifier.ground.extensions import db
+from notifier.ground.many_rows import insert_rows
 from notifier.ledgers import broadcast_counts, caps, digests, events, tallies
 from notifier.ledgers.digests import Entry
 from notifier.models import Delivery, Notification
@@ -34,10 +32,6 @@ from notifier.signals import publish, queueing
 from notifier.signals.publish import ItemEvent
 from notifier.signals.queueing import Doorbell
 from notifier.words.compose import Wanted
-
-# Tables, not entities: the ORM would make one INSERT of every set of columns that are not NULL.
-_notifications: sa.Table = Notification.__table__
-_deliveries: sa.Table = Delivery.__table__
 
 
 @dataclass(slots=True)
@@ -100,8 +94,8 @@ def store(
         _hold_back(drafts, room, now)
     stored.doorbells = [Doorbell.of(draft) for draft in drafts if draft.status == lifecycle.QUEUED]
     if notifications:
-        db.session.execute(sa.insert(_notifications), notifications)
-        db.session.execute(sa.insert(_deliveries), [draft.row() for draft in drafts])
+        insert_rows(Notification.__table__, notifications)
+        insert_rows(Delivery.__table__, [draft.row() for draft in drafts])
         events.tell_statuses((draft.id, draft.status) for draft in drafts)
         broadcast_counts.made(drafts)
     # No words, or not needed

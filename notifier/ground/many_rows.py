@@ -1,0 +1,100 @@
+"""Inserts many rows of one table, for the tables that every notification fills; the ORM and Core do it everywhere else.
+
+SQLAlchemy looks at each value of each row by itself. Here a column is bound at once, and PostgreSQL gets all rows as
+one JSON document (docs/decisions.md has the figures). What is stored is the same, and a test compares both. COPY would
+be as fast, but psycopg2 refuses it on green threads, and it knows no ON CONFLICT.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from notifier.ground.extensions import db
+from notifier.ground.fast_json import encoded_text
+
+Bind = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """`bind` None: values go as they are. `is_shared`: many rows have the same value, which is bound once."""
+
+    name: str
+    bind: Bind | None
+    is_shared: bool
+
+    def bound(self, values: list[Any]) -> list[Any]:
+        bind = self.bind
+        if bind is None:
+            return values
+        if not self.is_shared:
+            return [None if value is None else bind(value) for value in values]
+        known: dict[Any, Any] = {None: None}
+        return [known[value] if value in known else known.setdefault(value, bind(value)) for value in values]
+
+
+@dataclass(frozen=True, slots=True)
+class _Insert:
+    statement: str
+    columns: tuple[_Column, ...]
+    defaults: Mapping[str, Any]
+
+
+def insert_rows(table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inside the caller's transaction; one statement. All rows have the same names. Left out may be columns with a
+    default of the table's own (a plain value), and those that are NULL.
+    """
+    connection = db.session.connection()
+    insert = _insert(table, tuple(rows[0]), connection.dialect)
+    values = [column.bound([row[column.name] for row in rows]) for column in insert.columns]
+    values += [[default] * len(rows) for default in insert.defaults.values()]
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(insert.statement, list(zip(*values, strict=True)))
+        return
+    names = [*(column.name for column in insert.columns), *insert.defaults]
+    document = encoded_text([dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)])
+    connection.exec_driver_sql(insert.statement, {"rows": document})
+
+
+@functools.lru_cache(maxsize=64)
+def _insert(table: sa.Table, given: tuple[str, ...], dialect: sa.Dialect) -> _Insert:
+    defaults = {
+        column.name: column.default.arg
+        for column in table.columns
+        if column.name not in given and isinstance(column.default, sa.ColumnDefault) and column.default.is_scalar
+    }
+    bind = _as_driver_takes_it if dialect.name == "sqlite" else _as_json
+    columns = tuple(
+        _Column(name, bind(table.c[name].type, dialect), isinstance(_plain(table.c[name].type), sa.DateTime))
+        for name in given
+    )
+    quote = dialect.identifier_preparer.quote
+    names = ", ".join(quote(name) for name in (*given, *defaults))
+    into = f"INSERT INTO {quote(table.name)} ({names})"
+    if dialect.name == "sqlite":
+        return _Insert(f"{into} VALUES ({', '.join('?' * (len(given) + len(defaults)))})", columns, defaults)
+    types = ", ".join(
+        f"{quote(name)} {table.c[name].type.dialect_impl(dialect).compile(dialect)}" for name in (*given, *defaults)
+    )
+    return _Insert(f"{into} SELECT {names} FROM json_to_recordset(%(rows)s) AS given ({types})", columns, defaults)
+
+
+def _plain(type_: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
+    return type_.impl_instance if isinstance(type_, sa.TypeDecorator) else type_
+
+
+def _as_driver_takes_it(type_: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Bind | None:
+    return type_.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _as_json(type_: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Bind | None:
+    """As JSON has it, from which PostgreSQL reads the column's type: times, UUIDs and documents are written as such."""
+    if not isinstance(type_, sa.TypeDecorator):
+        return None
+    decorate = type_.process_bind_param
+    if not isinstance(type_.impl_instance, sa.LargeBinary):
+        return lambda value: decorate(value, dialect)
+    return lambda value: rf"\x{decorate(value, dialect).hex()}"
