@@ -8,6 +8,7 @@ valid (`queries.valid_tokens`), the connection is closed.
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 import socketio as wire
@@ -22,6 +23,7 @@ from notifier.access import origins
 from notifier.ground import tokens, vital
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.extensions import db
+from notifier.ground.fast_json import decoded
 from notifier.ground.ids import parse_many
 from notifier.ground.outage import AWAY_S
 from notifier.inbox import marks
@@ -31,7 +33,7 @@ from notifier.queries import inbox as questions
 from notifier.queries import valid_tokens
 from notifier.realtime.console import Console
 from notifier.realtime.door import Arguments, Door, Event, Guest
-from notifier.signals.publish import CHANNEL, CONSOLE, NAMESPACE, RETRY_EVERY, TOPICS, room_of, topic_room
+from notifier.signals.publish import CHANNEL, CONSOLE, NAMESPACE, RETRY_EVERY, TOPICS, room_of, topic_room, unpacked
 
 _USERS_AT_ONCE = 500
 _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # seconds, seconds, times
@@ -105,6 +107,14 @@ class Listener(wire.RedisManager):  # type: ignore[misc]
 
     def _thread(self) -> None:
         vital.kept("inbox listener", super()._thread)()
+
+    def _listen(self) -> Iterator[Any]:
+        for message in super()._listen():
+            heard = None
+            with suppress(ValueError):  # somebody else's
+                heard = decoded(message)
+            if isinstance(heard, dict):
+                yield from unpacked(heard, self.rooms.get(heard.get("namespace"), ()))
 
     def _redis_listen_with_retries(self) -> Iterator[Any]:
         was_away = False

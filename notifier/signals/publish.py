@@ -5,7 +5,8 @@ console's pages are only told to reload. So an event is simply dropped while Red
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from flask import current_app
 
 from notifier.ground.clock import now
 from notifier.ground.extensions import redis_store
+from notifier.ground.fast_json import encoded
 
 NAMESPACE = "/inbox"
 CONSOLE = "/admin"
@@ -26,9 +28,11 @@ TOPICS = (OVERVIEW, QUEUES, FAILED, ACTIONS) = ("overview", "queues", "failed", 
 HINT_EVERY = timedelta(milliseconds=500)
 WATCHED_FOR = timedelta(seconds=60)
 _WATCHED = "notifier:console-watched"
-_PUBLISH_IF_WATCHED = (
-    "if redis.call('EXISTS', KEYS[1]) == 1 then for i = 2, #ARGV do redis.call('PUBLISH', ARGV[1], ARGV[i]) end end"
-)
+_PUBLISH_IF_WATCHED = "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('PUBLISH', ARGV[1], ARGV[2]) end"
+_EMIT_EACH = "emit_each"
+_AT_ONCE = 200  # events in a message: the listeners, which read it on the hub, are not kept busy for long
+
+Event = tuple[str, str, dict[str, Any]]  # room, name, payload
 
 
 class ItemEvent(NamedTuple):
@@ -86,8 +90,8 @@ def hint(*topics: str) -> None:
     if not due:
         return
     silent.update(dict.fromkeys(due, at + HINT_EVERY))
-    messages = _wire((CONSOLE, topic_room(topic), "changed", {"topic": topic}) for topic in due)
-    _tell(lambda pipe: pipe.eval(_PUBLISH_IF_WATCHED, 1, _WATCHED, CHANNEL, *messages))
+    message = _packed(CONSOLE, [(topic_room(topic), "changed", {"topic": topic}) for topic in due])
+    _tell(lambda pipe: pipe.eval(_PUBLISH_IF_WATCHED, 1, _WATCHED, CHANNEL, message))
 
 
 def note_watched() -> bool:
@@ -100,7 +104,7 @@ def note_watched() -> bool:
 
 
 class _Collector(socketio.RedisManager):  # type: ignore[misc]
-    """Puts events into the wire form of python-socketio's managers, and keeps them."""
+    """Puts what is said into the wire form of python-socketio's managers, and keeps it."""
 
     def __init__(self) -> None:
         super().__init__(channel=CHANNEL, write_only=True)
@@ -111,19 +115,29 @@ class _Collector(socketio.RedisManager):  # type: ignore[misc]
 
 
 def _publish(events: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
-    def tell(pipe: "redis.client.Pipeline") -> None:
-        for message in _wire((NAMESPACE, room_of(user_id), event, payload) for user_id, event, payload in events):
-            pipe.publish(CHANNEL, message)
+    """(user id, name, payload) each."""
+    named = ((room_of(user_id), name, payload) for user_id, name, payload in events)
+    messages = []
+    while some := list(itertools.islice(named, _AT_ONCE)):
+        messages.append(_packed(NAMESPACE, some))
+    _tell(lambda pipe: [pipe.publish(CHANNEL, message) for message in messages])
 
-    _tell(tell)
+
+def _packed(namespace: str, events: Sequence[Event]) -> bytes:
+    """Many events in one message: python-socketio would send, and each web process read, one for each."""
+    return encoded({"method": _EMIT_EACH, "namespace": namespace, "events": events})
 
 
-def _wire(events: Iterable[tuple[str, str, str, dict[str, Any]]]) -> list[str]:
-    """(namespace, room, event, payload) as the gateway reads it."""
-    collector = _Collector()
-    for namespace, room, event, payload in events:
-        collector.emit(event, payload, namespace=namespace, room=room)
-    return collector.messages
+def unpacked(message: Mapping[str, Any], rooms: Container[str]) -> Iterator[Mapping[str, Any]]:
+    """What the gateway hears, as python-socketio's managers take it: of events those for the `rooms`; all else as it
+    is. (Processes of an earlier release send each event by itself.)
+    """
+    if message.get("method") != _EMIT_EACH:
+        yield message
+        return
+    for room, name, payload in message["events"]:
+        if room in rooms:
+            yield {"method": "emit", "namespace": message["namespace"], "room": room, "event": name, "data": [payload]}
 
 
 def _tell(say: Callable[["redis.client.Pipeline"], object]) -> None:

@@ -35,7 +35,7 @@ def test_many_events_are_one_round_trip(app: APIFlask, ear: Any) -> None:
     before = _commands()
     publish.publish_items([ItemEvent(f"u{number}", {"id": number}, 1, 1, 1) for number in range(300)])
     after = _commands()
-    assert after["publish"] - before.get("publish", 0) == 300
+    assert after["publish"] - before.get("publish", 0) == 2
     assert after["reads"] - before["reads"] < 30  # how often the server had to read from a socket
     assert [(user_id, payload["item"]["id"]) for user_id, _, payload in ear.heard()] == [
         (f"u{number}", number) for number in range(300)
