@@ -4,7 +4,6 @@ A ring is a hint. The row in the database is the truth: a delivery rung twice is
 again where a ring was lost. Jobs are named by string and carry ids only.
 """
 
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from notifier.channels import CHANNELS
 from notifier.core.submission import PRIORITIES
 from notifier.ground.clock import now
 from notifier.ground.extensions import redis_store
+from notifier.ground.fast_json import encoded
 from notifier.ground.ids import show
 
 SERIALIZER = JSONSerializer
@@ -42,6 +42,19 @@ local depths = {}
 for place, key in ipairs(KEYS) do depths[place] = redis.call('LLEN', key) end
 return depths
 """
+# KEYS: the queue, and RQ's set of queues. ARGV: what the keys of jobs begin with, how many words of a job's hash are the
+# same for all, these words, and then for each job its id and its call.
+_ENQUEUE = """
+local same = {}
+for place = 3, 2 + ARGV[2] do same[#same + 1] = ARGV[place] end
+for place = 3 + ARGV[2], #ARGV, 2 do
+  local id = ARGV[place]
+  redis.call('HSET', ARGV[1] .. id, 'data', ARGV[place + 1], 'description', id, unpack(same))
+  redis.call('RPUSH', KEYS[1], id)
+end
+redis.call('SADD', KEYS[2], KEYS[1])
+"""
+_ENQUEUED_AT_ONCE = 500  # Redis does nothing else meanwhile
 _MEMORY = "notifier:memory"  # a hash: server, name, reviewed (`name:id`)
 
 log = structlog.get_logger()
@@ -137,7 +150,8 @@ def _ring_missing(function: str, name: str, ids: Sequence[str]) -> bool:
 def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
     """`by_queue`: queue → ids, each of a job and of what its function is called with.
 
-    What RQ's enqueue_many would write, at a third of its cost: the jobs of a queue differ in nothing but their id.
+    What RQ's enqueue_many would write, at a tenth of its cost: the jobs of a queue differ in nothing but their id. Only
+    RQ compresses the call, which makes it a little shorter and takes longer than all the rest; it reads both.
     """
     if not by_queue:
         return True
@@ -151,12 +165,13 @@ def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
                     function, timeout=180, result_ttl=0, failure_ttl=_YEAR_S, status=JobStatus.QUEUED
                 )
                 model.created_at = model.enqueued_at = now()  # by the clock of all: `lost` compares them
-                fields = model.to_dict()
-                for job_id in ids:
-                    data = zlib.compress(SERIALIZER.dumps((function, None, (job_id,), {})))  # type: ignore[no-untyped-call]
-                    pipe.hset(Job.key_for(job_id), mapping={**fields, "data": data, "description": job_id})
-                pipe.sadd(Queue.redis_queues_keys, target.key)
-                pipe.rpush(target.key, *ids)
+                fields = model.to_dict().items()
+                same = [word for name, value in fields if name not in ("data", "description") for word in (name, value)]
+                for start in range(0, len(ids), _ENQUEUED_AT_ONCE):
+                    some = ids[start : start + _ENQUEUED_AT_ONCE]
+                    jobs = [word for job_id in some for word in (job_id, encoded((function, None, (job_id,), {})))]
+                    keys = target.key, Queue.redis_queues_keys
+                    pipe.eval(_ENQUEUE, len(keys), *keys, Job.redis_job_namespace_prefix, len(same), *same, *jobs)
             wake_workers(pipe, by_queue)
             pipe.execute()
     except redis.RedisError as error:
