@@ -36,25 +36,28 @@ Given = Mapping[str, Any]  # fields of a profile that hold for one notification 
 GIVEN = ("name", *PRIMARY, "locale", "time_zone")  # the fields that may be given so
 
 
-# Made once: building a statement takes as long as running it. The people's ids come as `ids`.
+# Made once: building a statement takes as long as running it. The people's ids come as `ids`. Of tables, not entities:
+# the ORM would take as long again for the rows, which only are read here.
 _IDS: sa.BindParameter[str] = sa.bindparam("ids", expanding=True)
+_user, _preference = User.__table__.c, Preference.__table__.c
+_address, _suppression = Address.__table__.c, Suppression.__table__.c
 
-
+_PROFILE = ("name", "locale", "time_zone", "generation", "token_version")
 _PROFILES = (
-    sa.select(User.id, User.name, User.locale, User.time_zone, User.generation, User.token_version, Preference.document)
-    .outerjoin(Preference, Preference.user_id == User.id)
-    .where(User.id.in_(_IDS))
+    sa.select(_user.id, *(_user[name] for name in _PROFILE), _preference.document)
+    .select_from(User.__table__.outerjoin(Preference.__table__, _preference.user_id == _user.id))
+    .where(_user.id.in_(_IDS))
 )
-
 
 _ADDRESSES = (
     sa.select(
-        *(Address.id, Address.user_id, Address.channel, Address.masked, Address.digest, Address.is_primary),
-        *(Address.verified_at, Address.confirmed_at, Address.disabled_at, Address.disabled_reason, Suppression.scope),
-        *(Suppression.created_at.label("suppressed_at"), Address.platform),
+        *(_address.id, _address.user_id, _address.channel, _address.masked, _address.digest, _address.is_primary),
+        *(_address.verified_at.is_not(None), _address.confirmed_at.is_not(None)),
+        *(_address.disabled_at, _address.disabled_reason, _address.platform),
+        *(_suppression.scope, _suppression.created_at),
     )
-    .outerjoin(Suppression, Suppression.digest == Address.digest)
-    .where(Address.user_id.in_(_IDS))
+    .select_from(Address.__table__.outerjoin(Suppression.__table__, _suppression.digest == _address.digest))
+    .where(_address.user_id.in_(_IDS))
 )
 
 
@@ -151,9 +154,10 @@ def _people(
 
 
 def _read_profiles(ids: Collection[str]) -> dict[str, dict[str, Any]]:
-    rows = db.session.execute(_PROFILES, {"ids": list(ids)})
-    fields = ("name", "locale", "time_zone", "generation", "token_version")
-    return {row.id: {**{name: getattr(row, name) for name in fields}, "choices": row.document or {}} for row in rows}
+    return {
+        user_id: {**dict(zip(_PROFILE, profile, strict=True)), "choices": choices or {}}
+        for user_id, *profile, choices in db.session.execute(_PROFILES, {"ids": list(ids)})
+    }
 
 
 def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, ...]]:
@@ -161,30 +165,35 @@ def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, 
     suppressed: dict[UUID, set[str]] = {}
     dead_since: dict[UUID, datetime] = {}
     # One for each suppression of the address, or one alone
-    for row in db.session.execute(_ADDRESSES, {"ids": list(user_ids)}):
-        rows[row.id] = row
-        if row.scope is not None:
-            suppressed.setdefault(row.id, set()).add(row.scope)
-        died = [at for at in (row.disabled_at, row.suppressed_at if row.scope == BOUNCED else None) if at]
+    for *row, disabled_at, disabled_reason, platform, scope, suppressed_at in db.session.execute(
+        _ADDRESSES, {"ids": list(user_ids)}
+    ):
+        key = row[0]
+        rows[key] = *row, disabled_reason, platform
+        if scope is not None:
+            suppressed.setdefault(key, set()).add(scope)
+        died = [at for at in (disabled_at, suppressed_at if scope == BOUNCED else None) if at]
         if died:
-            dead_since[row.id] = max([*died, dead_since.get(row.id, died[0])])
+            dead_since[key] = max([*died, dead_since.get(key, died[0])])
     tried_again = now() - TRIED_AGAIN_AFTER
     found: dict[str, list[AddressFacts]] = {}
-    for row in rows.values():
-        for channel in _used_by(row.channel):
-            found.setdefault(row.user_id, []).append(
+    for key, user_id, of, masked, digest, is_primary, is_verified, is_confirmed, disabled_reason, platform in (
+        rows.values()
+    ):
+        for channel in _used_by(of):
+            found.setdefault(user_id, []).append(
                 AddressFacts(
-                    id=row.id,
+                    id=key,
                     channel=channel,
-                    masked=row.masked,
-                    is_primary=row.is_primary,
-                    is_verified=row.verified_at is not None,
-                    disabled_reason=row.disabled_reason,
-                    suppressed_for=frozenset(suppressed.get(row.id, ())),
-                    is_confirmed=row.confirmed_at is not None,
-                    digest=row.digest,
-                    is_due_again=row.id in dead_since and dead_since[row.id] <= tried_again,
-                    platform=row.platform,
+                    masked=masked,
+                    is_primary=is_primary,
+                    is_verified=is_verified,
+                    disabled_reason=disabled_reason,
+                    suppressed_for=frozenset(suppressed.get(key, ())),
+                    is_confirmed=is_confirmed,
+                    digest=digest,
+                    is_due_again=key in dead_since and dead_since[key] <= tried_again,
+                    platform=platform,
                 )
             )
     return {user_id: tuple(addresses) for user_id, addresses in found.items()}
