@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from notifier.core.errors import Fault, Rejected
 from notifier.core.pointers import pointer_to
+from notifier.ground.fast_json import encoded
 from notifier.ground.ids import parse
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -29,6 +30,11 @@ def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = Non
     for name, value in (headers or {}).items():
         response.headers[name] = value
     return response
+
+
+def answer_of_texts(body: Any, status: int, headers: Mapping[str, str]) -> Response:
+    """The same at a tenth of the cost, for bodies whose times are texts already (`ground.shapes`)."""
+    return Response(encoded(body), status, headers, content_type="application/json")
 
 
 def check_cursor(kind: str, after: str | None) -> None:

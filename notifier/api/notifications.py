@@ -2,7 +2,7 @@
 
 from flask import Response, g, request
 
-from notifier.api.answers import also, answer, check_cursor
+from notifier.api.answers import also, answer, answer_of_texts, check_cursor
 from notifier.api.auth import Door, allow
 from notifier.api.schemas.notifications import NotificationInFull, NotificationPage, NotificationsQuery
 from notifier.api.schemas.submissions import (
@@ -16,7 +16,6 @@ from notifier.api.schemas.submissions import (
     SubmissionStatusOut,
 )
 from notifier.api.submitting import (
-    digest_of,
     idempotency_key,
     judge_canonical,
     rehearse,
@@ -50,11 +49,11 @@ def submit_notification(query_data: DryRunQuery, json_data: SubmissionIn) -> Res
     Order is best effort for each person, channel and priority: retries, quiet hours and several workers can change it.
     If only the latest matters, give a `collapse_key`, and a `sequence` if calls may overtake one another.
     """
-    submission = submission_from(json_data, digest_of(request.json), idempotency_key())
+    submission = submission_from(json_data, request.json, idempotency_key())
     if query_data.is_rehearsal:
         return answer(rehearse(submission))
     accepted = submit(submission)
-    return answer(accepted.answer, 202, replay_header(accepted.replayed))
+    return answer_of_texts(accepted.answer, 202, replay_header(accepted.replayed))
 
 
 @bp.post("/notifications/bulk")
@@ -73,7 +72,7 @@ def submit_bulk(query_data: DryRunQuery, json_data: BulkIn) -> Response:
     if query_data.is_rehearsal:
         return answer({"results": rehearse_each(json_data.notifications, judge_canonical)})
     results, is_replay = submit_each(json_data.notifications, judge_canonical)
-    return answer({"results": results}, 202, replay_header(is_replay))
+    return answer_of_texts({"results": results}, 202, replay_header(is_replay))
 
 
 @bp.get("/notifications")

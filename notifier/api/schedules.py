@@ -43,7 +43,7 @@ def create_schedule(query_data: DryRunQuery, json_data: ScheduleIn) -> Response:
     ]
     if faults:
         raise Rejected("validation_failed", faults[0].message, tuple(faults))
-    submission = submission_from(json_data.notification, "")
+    submission = submission_from(json_data.notification, {})
     if query_data.is_rehearsal:
         check_rehearsal(len(submission.recipients), "/notification/recipients")
         return answer(schedules.rehearse(caller(), json_data.cron, json_data.time_zone, submission))

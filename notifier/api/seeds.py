@@ -32,7 +32,6 @@ from notifier.api.schemas.seeds import (
 from notifier.api.schemas.submissions import BulkOut, BulkRehearsedOut, DryRunOut, DryRunQuery, SubmissionIn
 from notifier.api.schemas.users import PreferencesOut
 from notifier.api.submitting import (
-    digest_of,
     idempotency_key,
     ids_in,
     rehearse,
@@ -56,13 +55,13 @@ bp = Door("api_seeds", __name__, tag="Earlier calls")
 # ---- words ----------------------------------------------------------------------------------------------------------
 
 
-def _canonical(fields: Mapping[str, Any], words: Words, digest: str, header_key: str | None) -> Submission:
+def _canonical(fields: Mapping[str, Any], words: Words, given: Mapping[str, Any], header_key: str | None) -> Submission:
     with words.spoken():
         try:
             body = SubmissionIn.model_validate({name: value for name, value in fields.items() if value is not None})
         except ValidationError as error:
             raise from_validation(error) from None
-        return submission_from(body, digest, header_key)
+        return submission_from(body, given, header_key)
 
 
 # ---- schemas --------------------------------------------------------------------------------------------------------
@@ -80,7 +79,7 @@ def _canonical(fields: Mapping[str, Any], words: Words, digest: str, header_key:
 def notify(query_data: DryRunQuery, json_data: NotifyIn) -> Response:
     """Notify one user by template"""
     words = _notify_words(json_data)
-    submission = _notify_submission(json_data, digest_of(request.json), idempotency_key())
+    submission = _notify_submission(json_data, request.json, idempotency_key())
     return _rehearsed(submission, words) if query_data.is_rehearsal else _queued(submission, words)
 
 
@@ -138,7 +137,7 @@ def trigger(query_data: DryRunQuery, json_data: TriggerIn) -> Response:
         "data": snake_case(json_data.metadata),
         "idempotency_key": json_data.eventId,
     }
-    submission = _canonical(fields, words, digest_of(request.json), idempotency_key())
+    submission = _canonical(fields, words, request.json, idempotency_key())
     return _rehearsed(submission, words) if query_data.is_rehearsal else _queued(submission, words)
 
 
@@ -191,7 +190,7 @@ def send(query_data: DryRunQuery, json_data: SendIn) -> Response:
         "send_at": _later(json_data.scheduled_time),
         "expires_in": json_data.ttl,
     }
-    submission = _canonical(fields, words, digest_of(request.json), idempotency_key())
+    submission = _canonical(fields, words, request.json, idempotency_key())
     if query_data.is_rehearsal:
         return _rehearsed(submission, words)
     with words.spoken():
@@ -219,7 +218,7 @@ def _notify_words(body: NotifyIn) -> Words:
     return Words({"type": "template", "channels": "type", "recipients": user}, "data", sent=body.data)
 
 
-def _notify_submission(body: NotifyIn, digest: str, header_key: str | None) -> Submission:
+def _notify_submission(body: NotifyIn, given: Mapping[str, Any], header_key: str | None) -> Submission:
     if (body.userId is None) == (body.user_id is None):
         fault = Fault("/userId", "missing" if body.userId is None else "ambiguous", "userId is required, exactly once")
         raise Rejected("validation_failed", fault.message, (fault,))
@@ -229,7 +228,7 @@ def _notify_submission(body: NotifyIn, digest: str, header_key: str | None) -> S
         "data": snake_case(body.data),
         "channels": None if body.type is None else [channel_name(body.type)],
     }
-    return _canonical(fields, _notify_words(body), digest, header_key)
+    return _canonical(fields, _notify_words(body), given, header_key)
 
 
 def _judge_notify(item: Any, header_key: str | None) -> Submission:
@@ -237,7 +236,7 @@ def _judge_notify(item: Any, header_key: str | None) -> Submission:
         body = NotifyIn.model_validate(item)
     except ValidationError as error:
         raise from_validation(error) from None
-    return _notify_submission(body, digest_of(item), header_key)
+    return _notify_submission(body, item, header_key)
 
 
 def _translate_notify(item: Any, refused: Rejected) -> Rejected:

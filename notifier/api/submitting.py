@@ -25,6 +25,7 @@ from notifier.pipeline.intake.item import Accepted, Item
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"\Z')
 _LONGEST_KEY = 255
+_sorted = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # digests of it are stored
 _MOST_AT_ONCE = 1000
 _MOST_REHEARSED = 100
 
@@ -33,20 +34,20 @@ Judge = Callable[[Any, str | None], Submission]
 Translate = Callable[[Any, Rejected], Rejected]
 
 
-def submission_from(body: SubmissionIn, digest: str, header_key: str | None = None) -> Submission:
-    """The canonical form. `digest` is that of the body as it came; `header_key` the Idempotency-Key header's."""
+def submission_from(body: SubmissionIn, given: Mapping[str, Any], header_key: str | None = None) -> Submission:
+    """The canonical form. `given` is the body as it came; `header_key` the Idempotency-Key header's."""
     if header_key and body.idempotency_key and header_key != body.idempotency_key:
         fault = Fault("/idempotency_key", "idempotency_keys_differ", "the header has another key")
         raise Rejected("validation_failed", fault.message, (fault,))
     key = header_key or body.idempotency_key
     recipients = tuple(InlineRecipient(auth.stored_id(one.id), one.changes()) for one in body.recipients)
-    return body.canonical(recipients, (key, digest) if key else None)
+    return body.canonical(recipients, (key, digest_of(given)) if key else None)
 
 
 def digest_of(body: Mapping[str, Any]) -> str:
     """SHA-256 of a body, whatever the order of its fields and the spelling of its JSON. The key itself is left out."""
     canonical = {name: value for name, value in body.items() if name != "idempotency_key"}
-    return hashlib.sha256(json.dumps(canonical, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_sorted(canonical).encode()).hexdigest()
 
 
 def idempotency_key() -> str | None:
@@ -182,7 +183,7 @@ def judge_canonical(item: Any, header_key: str | None) -> Submission:
         body = SubmissionIn.model_validate(item)
     except ValidationError as error:
         raise errors.from_validation(error) from None
-    return submission_from(body, digest_of(item), None if body.idempotency_key else header_key)
+    return submission_from(body, item, None if body.idempotency_key else header_key)
 
 
 def replay_header(is_replay: bool) -> dict[str, str]:

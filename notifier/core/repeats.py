@@ -13,6 +13,8 @@ from typing import Any
 
 DEFAULT_WINDOW_S = 3_600
 
+_sorted = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # digests of it are stored
+
 # Digits, with separators between them. No-break spaces and apostrophes group digits in French and Swiss writing. Each
 # run is tried once.
 _NUMBER = re.compile(r"(?<!\d)\d++(?:[.,'’\u00a0\u202f]\d++)+")
@@ -60,7 +62,7 @@ def content(
     said = [scope, type, template, sorted(set(channels)), send_at, _plain(data) if near else data]
     if addresses:
         said.append(sorted(set(addresses)))
-    return json.dumps(said, sort_keys=True, separators=(",", ":"))
+    return _sorted(said)
 
 
 def _plain(value: Any) -> Any:

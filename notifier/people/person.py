@@ -177,9 +177,8 @@ def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, 
             dead_since[key] = max([*died, dead_since.get(key, died[0])])
     tried_again = now() - TRIED_AGAIN_AFTER
     found: dict[str, list[AddressFacts]] = {}
-    for key, user_id, of, masked, digest, is_primary, is_verified, is_confirmed, disabled_reason, platform in (
-        rows.values()
-    ):
+    for row in rows.values():
+        key, user_id, of, masked, digest, is_primary, is_verified, is_confirmed, disabled_reason, platform = row
         for channel in _used_by(of):
             found.setdefault(user_id, []).append(
                 AddressFacts(

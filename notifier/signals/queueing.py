@@ -42,8 +42,8 @@ local depths = {}
 for place, key in ipairs(KEYS) do depths[place] = redis.call('LLEN', key) end
 return depths
 """
-# KEYS: the queue, and RQ's set of queues. ARGV: what the keys of jobs begin with, how many words of a job's hash are the
-# same for all, these words, and then for each job its id and its call.
+# KEYS: the queue, and RQ's set of queues. ARGV: what the keys of jobs begin with, how many words of a job's hash are
+# the same for all, these words, and then for each job its id and its call.
 _ENQUEUE = """
 local same = {}
 for place = 3, 2 + ARGV[2] do same[#same + 1] = ARGV[place] end
