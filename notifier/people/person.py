@@ -113,8 +113,8 @@ def recall_people(ids: Iterable[str]) -> dict[str, Person]:
 
 
 def recall_readers(ids: Iterable[str]) -> dict[str, Person]:
-    """As `recall_people`, without their addresses: the facts that rendering needs."""
-    return _people(people_cache.recall(set(ids), _read_profiles), addresses={})
+    """As `recall_people`, without addresses and preferences: the facts that rendering needs."""
+    return _people(people_cache.recall(set(ids), _read_profiles), are_readers=True)
 
 
 def as_reader(recipient: InlineRecipient, person: Person | None, *, may_change: bool) -> Person | None:
@@ -134,18 +134,15 @@ def reader_as_given(person: Person, given: Given | None) -> Person:
     return _as_given(person, given, (), {}) if given else person
 
 
-def _people(
-    profiles: Mapping[str, Mapping[str, Any]], addresses: Mapping[str, tuple[AddressFacts, ...]] | None = None
-) -> dict[str, Person]:
-    if addresses is None:
-        addresses = _load_addresses(profiles) if profiles else {}
+def _people(profiles: Mapping[str, Mapping[str, Any]], *, are_readers: bool = False) -> dict[str, Person]:
+    addresses = _load_addresses(profiles) if profiles and not are_readers else {}
     return {
         user_id: Person(
             subject=Subject(user_id, profile["generation"], profile["token_version"]),
             name=profile["name"],
             locale=profile["locale"],
             zone=zone_of(profile["choices"].get("time_zone") or profile["time_zone"]),
-            preferences=from_document(profile["choices"]) if profile["choices"] else NO_CHOICES,
+            preferences=from_document(profile["choices"]) if profile["choices"] and not are_readers else NO_CHOICES,
             addresses=addresses.get(user_id, ()),
             has_chosen_zone=bool(profile["choices"].get("time_zone")),
         )
@@ -156,7 +153,7 @@ def _people(
 def _read_profiles(ids: Collection[str]) -> dict[str, dict[str, Any]]:
     return {
         user_id: {**dict(zip(_PROFILE, profile, strict=True)), "choices": choices or {}}
-        for user_id, *profile, choices in db.session.execute(_PROFILES, {"ids": list(ids)})
+        for user_id, *profile, choices in db.session.execute(_PROFILES, {"ids": list(ids)}).all()
     }
 
 
@@ -167,7 +164,7 @@ def _load_addresses(user_ids: Collection[str]) -> dict[str, tuple[AddressFacts, 
     # One for each suppression of the address, or one alone
     for *row, disabled_at, disabled_reason, platform, scope, suppressed_at in db.session.execute(
         _ADDRESSES, {"ids": list(user_ids)}
-    ):
+    ).all():
         key = row[0]
         rows[key] = *row, disabled_reason, platform
         if scope is not None:

@@ -195,7 +195,7 @@ def _store(
     if not persons.keys() >= wanted:
         raise _Overtaken
     stored = store(targets_of(at_once, persons, flooded), now, words)
-    summaries = iter(stored.summaries)
+    summaries = iter(stored.summaries())
     answers = {
         work.submission_id: shapes.submission(
             work.submission_id,

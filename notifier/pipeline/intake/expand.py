@@ -68,7 +68,7 @@ def expand(submission_id: UUID) -> int:
         if stored is None:  # another worker has done this one, and goes on
             break
         announce(stored)
-        made += len(stored.summaries)
+        made += len(stored.made)
         if time.monotonic() - begun > _TURN_S:
             _leave(submission_id)
             break
@@ -136,7 +136,7 @@ def store_chunk(chunk: Chunk) -> Stored | None:
     log.info(
         "submission.expanded",
         submission=show("sub", chunk.submission_id),
-        notifications=len(stored.summaries),
+        notifications=len(stored.made),
         **fields,
     )
     return stored

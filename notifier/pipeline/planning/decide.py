@@ -20,7 +20,7 @@ from notifier.ground.ids import new_id, show
 from notifier.ledgers import caps, flood, scores
 from notifier.ledgers.caps import Planned
 from notifier.pipeline.planning import repeats, replacing
-from notifier.pipeline.planning.orders import Target, planner_facts
+from notifier.pipeline.planning.orders import Target, planner_facts, type_facts
 from notifier.pipeline.planning.replacing import Contender, Place
 
 
@@ -58,8 +58,15 @@ def decide(targets: Sequence[Target], now: datetime, *, is_rehearsal: bool = Fal
 
 def _facts(ids: Sequence[UUID], targets: Sequence[Target]) -> list[Facts]:
     channel_facts = {is_test: serving.registry().facts(is_test=is_test) for is_test in (False, True)}
+    types = {id(type_): type_facts(type_) for type_ in {id(one.order.type): one.order.type for one in targets}.values()}
     facts = [
-        planner_facts(target.order, target.person, channel_facts[target.is_test], is_flooded=target.is_flooded)
+        planner_facts(
+            target.order,
+            target.person,
+            channel_facts[target.is_test],
+            is_flooded=target.is_flooded,
+            of_type=types[id(target.order.type)],
+        )
         for target in targets
     ]
     learning = {index: target.person.id for index, target in enumerate(targets) if target.order.routing == BEST}

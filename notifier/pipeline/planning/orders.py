@@ -203,11 +203,16 @@ def type_facts(row: EventType) -> TypeFacts:
 
 
 def planner_facts(
-    order: Order, person: Person, channel_facts: Mapping[str, ChannelFacts], *, is_flooded: bool = False
+    order: Order,
+    person: Person,
+    channel_facts: Mapping[str, ChannelFacts],
+    *,
+    is_flooded: bool = False,
+    of_type: TypeFacts | None = None,
 ) -> Facts:
-    """The facts for `core.plan.plan` about one person."""
+    """The facts for `core.plan.plan` about one person. `of_type`: those of the order's type, where they are known."""
     return Facts(
-        type=_as_mandatory(order) if order.is_tried else type_facts(order.type),
+        type=_as_mandatory(order) if order.is_tried else of_type or type_facts(order.type),
         priority=order.priority,
         zone=person.zone,
         preferences=person.preferences,

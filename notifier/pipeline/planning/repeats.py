@@ -119,7 +119,7 @@ def _mark(rows: Sequence[dict[str, Any]], now: datetime) -> dict[_Key, UUID]:
     statement = _statements(db.engine.dialect.name).claim
     ours = {
         _Key(row.user_id, bytes(row.digest))
-        for row in db.session.execute(statement, [{**row, "now": now} for row in rows])
+        for row in db.session.execute(statement, [{**row, "now": now} for row in rows]).all()
     }
     others = [row for row in rows if _Key(row["user_id"], row["digest"]) not in ours]
     if not others:

@@ -35,16 +35,33 @@ from notifier.words.compose import Wanted
 
 
 @dataclass(slots=True)
+class Made:
+    """A notification, and its deliveries."""
+
+    id: UUID
+    target: Target
+    facts: Facts
+    drafts: list[DeliveryDraft]
+
+
+@dataclass(slots=True)
 class Stored:
-    """The stored rows: `summaries` in the order of the targets, and the signals to send after the commit.
+    """What was `made`, in the order of the targets, and the signals to send after the commit.
 
     `inbox_changes` are the items that were replaced, as `publish_states` takes them.
     """
 
-    summaries: list[dict[str, Any]] = field(default_factory=list)
+    made: list[Made] = field(default_factory=list)
     doorbells: list[Doorbell] = field(default_factory=list)
     inbox_events: list[ItemEvent] = field(default_factory=list)
     inbox_changes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def summaries(self) -> list[dict[str, Any]]:
+        """As an answer shows them. Not for what nobody is told, such as a broadcast's."""
+        return [
+            shapes.notification_summary(one.id, one.target.person.id, [shapes.delivery(draft) for draft in one.drafts])
+            for one in self.made
+        ]
 
 
 def store(
@@ -73,23 +90,15 @@ def store(
             routed += mine[: len(decided.plan.routes)]
         gathered += _gathered(decided, mine)
         at_once += [(target, draft) for draft in mine if draft.is_at_once]
-        stored.summaries.append(
-            {
-                "id": decided.notification_id,
-                "user": target.person.id,
-                "drafts": mine,
-                "facts": decided.facts,
-                "is_test": target.is_test,
-            }
-        )
+        stored.made.append(Made(decided.notification_id, target, decided.facts, mine))
     showings = [_showing(target, draft, places.get(draft.notification_id), words) for target, draft in at_once]
     for showing, (_, draft) in zip(showings, at_once, strict=True):
         if fate := showing.fate(now):
             status, columns = fate
             draft.become(status, due_at=None, **columns)
-    for summary in stored.summaries:
-        if summary["facts"].routing != ALL:
-            _take_steps(summary["facts"], summary["drafts"], now)
+    for one in stored.made:
+        if one.facts.routing != ALL:
+            _take_steps(one.facts, one.drafts, now)
     if room is not None:
         _hold_back(drafts, room, now)
     stored.doorbells = [Doorbell.of(draft) for draft in drafts if draft.status == lifecycle.QUEUED]
@@ -104,21 +113,15 @@ def store(
     replacing.drop_older(places.values())
     shown = show(showings, now)
     stored.inbox_events, stored.inbox_changes = shown.events, shown.changes
-    tallies.count([*_taken_in(stored.summaries), *shown.happened])
-    stored.summaries = [
-        shapes.notification_summary(
-            summary["id"], summary["user"], [shapes.delivery(draft) for draft in summary["drafts"]]
-        )
-        for summary in stored.summaries
-    ]
+    tallies.count([*_taken_in(stored.made), *shown.happened])
     return stored
 
 
-def _taken_in(summaries: Iterable[Mapping[str, Any]]) -> Iterator[tallies.Happened]:
+def _taken_in(made: Iterable[Made]) -> Iterator[tallies.Happened]:
     """The events that the counters get of what was accepted, and of what was skipped at once."""
-    for summary in summaries:
-        if not summary["is_test"]:
-            for draft in summary["drafts"]:
+    for one in made:
+        if not one.target.is_test:
+            for draft in one.drafts:
                 yield draft.channel, tallies.SKIPPED if draft.status == lifecycle.SKIPPED else tallies.ACCEPTED
 
 

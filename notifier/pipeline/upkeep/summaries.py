@@ -21,7 +21,7 @@ from notifier.core.reasons import DIGESTED
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import retried, transaction
 from notifier.ground.extensions import db
-from notifier.ground.ids import new_id
+from notifier.ground.ids import new_id, show
 from notifier.ledgers import broadcast_counts
 from notifier.models import Delivery, Digest, DigestEntry, Notification, Submission
 from notifier.people.person import Person
@@ -58,7 +58,7 @@ def close_due() -> int:
     closed, stored = _close(_words())
     announce(stored)
     if closed:  # or another scheduler was faster
-        log.info("digests.closed", digests=closed, notifications=len(stored.summaries))
+        log.info("digests.closed", digests=closed, notifications=len(stored.made))
     return closed
 
 
@@ -98,7 +98,7 @@ def _close(words: Lines) -> tuple[int, Stored]:
         batch = load(session.scalars(_due(now).with_for_update(skip_locked=True)).all())
         issues = issues_of(batch, now)
         stored = _store(issues, batch, words, now)
-        _settle(batch, [(issue, summary["id"]) for issue, summary in zip(issues, stored.summaries, strict=True)])
+        _settle(batch, [(issue, show("ntf", one.id)) for issue, one in zip(issues, stored.made, strict=True)])
     return len(batch.digests), stored
 
 
