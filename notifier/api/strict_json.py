@@ -5,6 +5,7 @@ Only syntax and size are checked here, since a fault in one item of a bulk call 
 """
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from notifier.core.errors import Fault, Rejected
+from notifier.ground.fast_json import decoded_strictly
 from notifier.ground.shapes import timestamp
 
 
@@ -48,7 +50,7 @@ class StrictRequest(Request):
         if not body and g.get("body_is_optional"):
             return None
         try:
-            value = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+            value = _decoded(body)
         except UnicodeDecodeError:
             raise Rejected("malformed_json", "the body is not UTF-8") from None
         except RecursionError:
@@ -62,6 +64,13 @@ class StrictRequest(Request):
             fault = Fault("", "wrong_type", "this must be an object")
             raise Rejected("validation_failed", "the request is not valid: body: this must be an object", (fault,))
         return value
+
+
+def _decoded(body: bytes) -> Any:
+    """Raises what the standard library says of a body that is wrong, or begins with a BOM."""
+    with suppress(ValueError, RecursionError):
+        return decoded_strictly(body)
+    return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
 
 
 def _refuse_constant(name: str) -> NoReturn:
