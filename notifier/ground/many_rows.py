@@ -44,9 +44,13 @@ class _Insert:
 
 
 def insert_rows(table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Inside the caller's transaction; one statement. All rows have the same names. Left out may be columns with a
-    default of the table's own (a plain value), and those that are NULL.
+    """Inside the caller's transaction; one statement, none without rows.
+
+    All rows have the same names. Left out may be columns with a default of the table's own (a plain value), and those
+    that are NULL.
     """
+    if not rows:
+        return
     connection = db.session.connection()
     insert = _insert(table, tuple(rows[0]), connection.dialect)
     values = [column.bound([row[column.name] for row in rows]) for column in insert.columns]

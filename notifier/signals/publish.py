@@ -5,7 +5,6 @@ console's pages are only told to reload. So an event is simply dropped while Red
 """
 
 import contextlib
-import itertools
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import redis
 import socketio
 from flask import current_app
+from msgspec import Raw
 
 from notifier.ground.clock import now
 from notifier.ground.extensions import redis_store
@@ -30,7 +30,7 @@ WATCHED_FOR = timedelta(seconds=60)
 _WATCHED = "notifier:console-watched"
 _PUBLISH_IF_WATCHED = "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('PUBLISH', ARGV[1], ARGV[2]) end"
 _EMIT_EACH = "emit_each"
-_AT_ONCE = 200  # events in a message: the listeners, which read it on the hub, are not kept busy for long
+_LONGEST = 64 * 1024  # bytes of a message with several events: listeners read it on the hub, where everybody waits
 
 Event = tuple[str, str, dict[str, Any]]  # room, name, payload
 
@@ -90,7 +90,7 @@ def hint(*topics: str) -> None:
     if not due:
         return
     silent.update(dict.fromkeys(due, at + HINT_EVERY))
-    message = _packed(CONSOLE, [(topic_room(topic), "changed", {"topic": topic}) for topic in due])
+    [message] = _packed(CONSOLE, [(topic_room(topic), "changed", {"topic": topic}) for topic in due])
     _tell(lambda pipe: pipe.eval(_PUBLISH_IF_WATCHED, 1, _WATCHED, CHANNEL, message))
 
 
@@ -117,14 +117,26 @@ class _Collector(socketio.RedisManager):  # type: ignore[misc]
 def _publish(events: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
     """(user id, name, payload) each."""
     named = ((room_of(user_id), name, payload) for user_id, name, payload in events)
-    messages = []
-    while some := list(itertools.islice(named, _AT_ONCE)):
-        messages.append(_packed(NAMESPACE, some))
+    messages = list(_packed(NAMESPACE, named))
     _tell(lambda pipe: [pipe.publish(CHANNEL, message) for message in messages])
 
 
-def _packed(namespace: str, events: Sequence[Event]) -> bytes:
-    """Many events in one message: python-socketio would send, and each web process read, one for each."""
+def _packed(namespace: str, events: Iterable[Event]) -> Iterator[bytes]:
+    """Many events in a message: python-socketio would send, and each web process read, one for each."""
+    some: list[Raw] = []
+    size = 0
+    for event in events:
+        one = encoded(event)
+        if some and size + len(one) > _LONGEST:
+            yield _message(namespace, some)
+            some, size = [], 0
+        some.append(Raw(one))
+        size += len(one)
+    if some:
+        yield _message(namespace, some)
+
+
+def _message(namespace: str, events: Sequence[Raw]) -> bytes:
     return encoded({"method": _EMIT_EACH, "namespace": namespace, "events": events})
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
@@ -141,3 +141,18 @@ def test_what_may_not_be_stored_is_refused(app: APIFlask, wrong: dict[str, Any],
 
     with pytest.raises(error), transaction():
         insert_rows(Submission.__table__, [{**row, "id": new_id(), **wrong}])
+
+
+def test_no_rows_are_no_statement(app: APIFlask) -> None:
+    with sent_statements() as sent, transaction():
+        insert_rows(Submission.__table__, [])
+
+    assert not any(statement.startswith("INSERT") for statement in sent)
+
+
+@pytest.mark.parametrize("wrong", [{"type": "x" * 65}, {"type": "\0"}], ids=["too long", "NUL"])
+def test_postgresql_refuses_what_it_refuses_otherwise(app: APIFlask, wrong: dict[str, Any]) -> None:
+    if db.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite stores any text")
+    with pytest.raises(DataError), transaction():
+        insert_rows(Submission.__table__, [{"id": SUBMISSION, "created_at": AT, **_A_SUBMISSION, **wrong}])

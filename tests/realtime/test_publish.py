@@ -31,14 +31,18 @@ from tests.conftest import subject_of
 from tests.realtime.conftest import Browser
 
 
-def test_many_events_are_one_round_trip(app: APIFlask, ear: Any) -> None:
+@pytest.mark.parametrize(("count", "size", "messages"), [(300, 0, 1), (300, 1_000, 5), (5, 70_000, 5)])
+def test_many_events_are_one_round_trip_and_no_message_is_long(
+    app: APIFlask, ear: Any, count: int, size: int, messages: int
+) -> None:
     before = _commands()
-    publish.publish_items([ItemEvent(f"u{number}", {"id": number}, 1, 1, 1) for number in range(300)])
+    body = "x" * size
+    publish.publish_items([ItemEvent(f"u{number}", {"id": number, "body": body}, 1, 1, 1) for number in range(count)])
     after = _commands()
-    assert after["publish"] - before.get("publish", 0) == 2
-    assert after["reads"] - before["reads"] < 30  # how often the server had to read from a socket
+    assert after["publish"] - before.get("publish", 0) == messages
+    assert after["reads"] - before["reads"] < 60  # how often the server had to read from a socket
     assert [(user_id, payload["item"]["id"]) for user_id, _, payload in ear.heard()] == [
-        (f"u{number}", number) for number in range(300)
+        (f"u{number}", number) for number in range(count)
     ]
 
 
