@@ -7,16 +7,16 @@ ARGS ?=
 LANGUAGES := notifier/ground/languages
 POT := .venv/languages/messages.pot
 
-.PHONY: run setup test faults lint bench languages install install-dev vendor
+.PHONY: run setup test faults lint bench languages install install-dev assets
 
 run: setup
 	@exec $(BIN)/python -m notifier up
 
-setup: install vendor
+setup: install assets
 	@$(BIN)/python -m notifier migrate
 
 # ARGS="tests/core -k quiet" runs just those. Two processes share the tests out as tests/sharing_out.py says.
-test: install install-dev vendor
+test: install install-dev assets
 ifeq ($(ARGS),)
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/browser --ignore=tests/faults
 	@$(BIN)/python -m pytest tests/browser
@@ -25,7 +25,7 @@ else
 endif
 
 # Kills and restarts real processes under load; takes some minutes.
-faults: install install-dev vendor
+faults: install install-dev assets
 	@$(BIN)/python -m pytest tests/faults $(ARGS)
 
 lint: install install-dev
@@ -61,9 +61,10 @@ installed = cmp -s $(1) .venv/$(1) || { echo "Installing $(1) (this takes a minu
 create = test -n "$(PYTHON)" || { echo "Notifier needs Python 3.11 or newer. Install it, or name it: PYTHON=/path/to/python3.12 make run"; exit 1; }; \
 	echo "Creating .venv with $$($(PYTHON) --version) …"; $(PYTHON) -m venv --clear .venv && touch .venv/ready
 
-vendor: install
-	@cmp -s package-lock.json static/vendor/package-lock.json || { \
-		echo "Fetching the browser libraries …"; \
-		PATH="$$PWD/$(BIN):$$PATH"; \
-		node -e 'process.exit(parseInt(process.versions.node) < 18)' 2>/dev/null && npm --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(NODE_WHEEL); \
-		npm ci --ignore-scripts --no-audit --no-fund --silent && npm run --silent vendor && cp package-lock.json static/vendor/package-lock.json; }
+# static/built: what browsers load (assets.mjs). Needs Node.js; where there is none it comes as a wheel.
+assets: install
+	@PATH="$$PWD/$(BIN):$$PATH"; \
+		node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && npm --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(NODE_WHEEL); \
+		node assets.mjs --check || { \
+			cmp -s package-lock.json node_modules/package-lock.json || { echo "Fetching the browser libraries …"; npm ci --no-fund --silent && cp package-lock.json node_modules/; } && \
+			echo "Making what browsers load …" && node assets.mjs; }

@@ -51,7 +51,8 @@ def create_app(
         title="Notifier",
         spec_path=None,
         docs_path=None,
-        static_folder=str(ROOT / "static"),
+        static_folder=str(ROOT / "static" / "built"),
+        static_url_path="/static",
         template_folder=str(ROOT / "templates"),
     )
     app.extensions["settings"] = settings

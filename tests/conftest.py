@@ -37,7 +37,7 @@ from notifier.channels import serving
 from notifier.core.submission import InlineRecipient
 from notifier.ground import tokens
 from notifier.ground.clock import now
-from notifier.ground.config import Settings
+from notifier.ground.config import ROOT, Settings
 from notifier.ground.database import transaction
 from notifier.ground.encryption import KeyRing
 from notifier.ground.extensions import db, redis_store
@@ -69,6 +69,13 @@ _REMEMBERED = (  # what a process remembers for a moment
 )
 CAST = ("alice", "bob", "carol", "dave")
 _ENOUGH_MEMORY = 1 << 30
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The pages load what is made of `static/` as it is now. (Does nothing where that is there already.)"""
+    if not hasattr(config, "workerinput"):
+        path = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
+        subprocess.run(["node", "assets.mjs"], cwd=ROOT, check=True, env={**os.environ, "PATH": path})
 
 
 @pytest.hookimpl(trylast=True)

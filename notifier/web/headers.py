@@ -1,12 +1,11 @@
-"""Response headers for browsers: a strict Content-Security-Policy for pages, and permission for other sites to load
-static modules.
+"""Response headers for browsers: a strict Content-Security-Policy for pages. (Static files: `assets`.)
 
 A response that already has a policy keeps it (mail previews have their own).
 """
 
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request
+from flask import Flask, Response
 
 from notifier.ground.config import current_settings
 
@@ -26,11 +25,7 @@ def init_app(app: Flask) -> None:
 def _add(response: Response) -> Response:
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "same-origin")
-    if request.endpoint == "static":
-        # The inbox is a component for other people's sites too, and its modules must be readable there.
-        response.headers["Access-Control-Allow-Origin"] = "*"
-        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    elif response.mimetype == "text/html":
+    if response.mimetype == "text/html":
         response.headers.setdefault("Content-Security-Policy", _POLICY.format(socket=_socket_origin()))
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")

@@ -1,7 +1,7 @@
 // <activity-chart data-series='{"at": [ISO …], "step": seconds, "accepted": [n …], "arrived": […], "opened": […], "failed": […]}'>:
 // what happened over time, a line or bars for each series that is given. The table below it has the sums, for who cannot see it.
 
-import "../vendor/chart.js/chart.umd.min.js";
+import { Chart } from "chart.js/auto";
 import { dateFormat } from "./dates.js";
 
 const DAY_S = 86_400;
@@ -53,7 +53,7 @@ class ActivityChart extends HTMLElement {
       failed: { ...bars, backgroundColor: colour("--raw-red") },
     };
     this.#chart?.destroy();
-    this.#chart = new globalThis.Chart(this.shadowRoot.firstChild, {
+    this.#chart = new Chart(this.shadowRoot.firstChild, {
       type: "bar",
       data: {
         labels: at.map((moment) => words(moment, step)),

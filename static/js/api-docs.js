@@ -1,5 +1,5 @@
 // The page at /api/docs: `templates/api_docs.html`, which loads (all from /static, under script-src and style-src 'self')
-//   vendor/swagger-ui/swagger-ui.css, vendor/swagger-ui/swagger-ui-bundle.js (a classic script) and then this module.
+//   swagger-ui/swagger-ui.css, swagger-ui/swagger-ui-bundle.js (a classic script) and then this module.
 // Swagger UI styles through the CSS object model, so the pages' own Content-Security-Policy holds: it needs `img-src data:` and nothing more.
 
 const root = document.getElementById("api-docs");

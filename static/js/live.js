@@ -3,7 +3,7 @@
 // `data-live` is the topic that is watched. A part that comes back without the mark has come to rest. htmx changes only what differs,
 // so the focus, what is selected, typed or opened stays; it knows elements by their id, so what may move has one.
 
-import htmx from "../vendor/htmx/htmx.esm.min.js";
+import htmx from "htmx.org";
 import { socket } from "./console-socket.js";
 import { localise } from "./times.js";
 

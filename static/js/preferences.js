@@ -1,7 +1,7 @@
 // With htmx each change saves itself, as the attributes of the forms say. Here: what stands in the fields afterwards,
 // what to do when it could not be saved, and the switch that a "Why did I get this?" leads to.
 
-import htmx from "../vendor/htmx/htmx.esm.min.js";
+import htmx from "htmx.org";
 
 const page = document.getElementById("preferences");
 const state = document.getElementById("save-state");

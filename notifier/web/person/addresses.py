@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from flask import abort, current_app, flash, redirect, render_template, request, send_from_directory, url_for
+from flask import abort, flash, redirect, render_template, request, send_from_directory, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -17,6 +17,7 @@ from notifier.access import address_codes
 from notifier.channels import serving
 from notifier.channels.table import WEB_PUSH
 from notifier.core.errors import Rejected
+from notifier.ground.config import ROOT
 from notifier.ground.ids import parse
 from notifier.ground.languages import N_, SOURCE
 from notifier.models import Address
@@ -177,8 +178,7 @@ def service_worker() -> ResponseReturnValue:
     """At the root, since a service worker controls only the folder it is in; never cached, so that browsers take up a
     new one.
     """
-    assert current_app.static_folder
-    answer = send_from_directory(current_app.static_folder, "service-worker.js", mimetype="text/javascript", max_age=0)
+    answer = send_from_directory(ROOT / "static", "service-worker.js", mimetype="text/javascript", max_age=0)
     answer.headers["Cache-Control"] = "no-cache"
     return answer
 

@@ -8,7 +8,7 @@
 //   reset    too much was missed: read the list again
 //   status   this.status is new: connecting, online, offline or unauthorized
 
-import { io } from "../../vendor/socket.io/socket.io.esm.min.js";
+import { io } from "socket.io-client";
 
 const feeds = new Map();
 

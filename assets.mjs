@@ -1,0 +1,118 @@
+// Makes static/built/, which is all that browsers load, of static/ and the libraries of package.json: bundled, minified,
+// named by content, compressed beforehand. Run by `make run` and `make test`; does nothing where nothing has changed.
+//
+// manifest.json says what became of each file, and what else a script loads first: {"files": {"js/live.js":
+// "js/live-3F2A….js"}, "chunks": {"js/live.js": ["js/chunk-….js"]}, "made_of": digest of all that it depends on}.
+
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, extname, join } from "node:path";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+
+const BUILT = "static/built";
+const MANIFEST = `${BUILT}/manifest.json`;
+const TABLER = "node_modules/@tabler/core/dist/css/tabler.min.css";
+// As they come: they are minified, and one of them is a classic script.
+const COPIED = {
+  "favicon.svg": "static/favicon.svg",
+  "swagger-ui/swagger-ui.css": "node_modules/swagger-ui-dist/swagger-ui.css",
+  "swagger-ui/swagger-ui-bundle.js": "node_modules/swagger-ui-dist/swagger-ui-bundle.js",
+};
+
+/** @returns the paths below a folder that end in one of these, sorted; none of what is made here. */
+function below(folder, ...endings) {
+  return readdirSync(folder, { recursive: true })
+    .map((name) => join(folder, name))
+    .filter((path) => endings.includes(extname(path)) && !path.startsWith(BUILT))
+    .sort();
+}
+
+// Where the classes and elements of pages are named, for the rules that are left of Tabler.
+const PAGES = [...below("templates", ".html"), ...below("static", ".js"), ...below("notifier/web", ".py")];
+const SOURCES = [...PAGES, ...below("static", ".css", ".svg"), "assets.mjs", "package-lock.json"];
+const ENTRIES = below("static", ".js", ".css").filter((path) => /^static\/(inbox\.js|(js|css)\/[^/]+)$/.test(path));
+
+function digest(...parts) {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return hash.digest("hex").slice(0, 10).toUpperCase();
+}
+
+function read(manifest) {
+  return existsSync(manifest) ? JSON.parse(readFileSync(manifest, "utf8")) : {};
+}
+
+/** @param {string} into a folder → the manifest's `files` and `chunks` */
+async function bundle(into) {
+  const { build } = await import("esbuild");
+  const { PurgeCSS } = await import("purgecss");
+  const onlyUsed = {
+    name: "only the rules of Tabler that a page can use",
+    setup(build) {
+      build.onLoad({ filter: /tabler\.min\.css$/ }, async ({ path }) => {
+        const [{ css }] = await new PurgeCSS().purge({ css: [path], content: PAGES, keyframes: true, fontFace: true });
+        return { contents: css, loader: "css" };
+      });
+    },
+  };
+  const { metafile } = await build({
+    entryPoints: ENTRIES,
+    outbase: "static",
+    outdir: into,
+    entryNames: "[dir]/[name]-[hash]",
+    chunkNames: "js/chunk-[hash]",
+    alias: { tabler: `./${TABLER}` },
+    bundle: true,
+    splitting: true,
+    minify: true,
+    format: "esm",
+    target: "esnext",
+    metafile: true,
+    plugins: [onlyUsed],
+    logLevel: "warning",
+  });
+  const files = {}, chunks = {};
+  for (const [path, { entryPoint, imports }] of Object.entries(metafile.outputs)) {
+    if (!entryPoint) continue;
+    const source = entryPoint.replace("static/", "");
+    files[source] = path.replace(`${into}/`, "");
+    const first = imports.filter(({ kind }) => kind === "import-statement").map(({ path }) => path.replace(`${into}/`, ""));
+    if (first.length) chunks[source] = first;
+  }
+  return { files, chunks };
+}
+
+function copy(into) {
+  const files = {};
+  for (const [name, path] of Object.entries(COPIED)) {
+    const ending = extname(name);
+    files[name] = `${name.slice(0, -ending.length)}-${digest(readFileSync(path))}${ending}`;
+    mkdirSync(join(into, dirname(name)), { recursive: true });
+    cpSync(path, join(into, files[name]));
+  }
+  // Other people's pages and the service worker know these by their plain names.
+  cpSync("static/favicon.svg", join(into, "favicon.svg"));
+  return files;
+}
+
+function compress(folder) {
+  for (const path of below(folder, ".js", ".css", ".svg")) {
+    const content = readFileSync(path);
+    const slow = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: content.length };
+    writeFileSync(`${path}.br`, brotliCompressSync(content, { params: slow }));
+    writeFileSync(`${path}.gz`, gzipSync(content, { level: 9 }));
+  }
+}
+
+const madeOf = digest(...SOURCES.flatMap((path) => [path, readFileSync(path)]));
+if (read(MANIFEST).made_of !== madeOf) {
+  if (process.argv.includes("--check")) process.exit(1);
+  const fresh = `static/.built-${process.pid}`;
+  const { files, chunks } = await bundle(fresh);
+  Object.assign(files, copy(fresh));
+  writeFileSync(join(fresh, "inbox.js"), `export * from "./${basename(files["inbox.js"])}";\n`);
+  compress(fresh);
+  writeFileSync(join(fresh, "manifest.json"), JSON.stringify({ files, chunks, made_of: madeOf }, null, 1));
+  rmSync(BUILT, { recursive: true, force: true });
+  renameSync(fresh, BUILT);
+}

@@ -1,0 +1,64 @@
+"""What browsers load: the files that `assets.mjs` has made in `static/built`, served at /static.
+
+`url_for('static', filename='js/live.js')` gives the file's name by content, so that browsers may keep it for ever.
+Served by WhiteNoise, before Flask, brotli or gzip as the browser takes it.
+"""
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+from wsgiref.headers import Headers
+
+from flask import Flask
+from whitenoise import WhiteNoise
+
+from notifier.ground.config import ROOT
+
+BUILT = ROOT / "static" / "built"
+_MAX_AGE_S = 600  # of the few that are known by plain names, as inbox.js is to other people's pages
+
+
+class Manifest(TypedDict):
+    """`files`: what became of each file. `chunks`: what a script imports, to be loaded beside it."""
+
+    files: Mapping[str, str]
+    chunks: Mapping[str, Sequence[str]]
+
+
+def init_app(app: Flask) -> None:
+    app.url_defaults(_name_by_content)
+    app.add_template_global(chunks_of)
+    if BUILT.is_dir():
+        app.wsgi_app = WhiteNoise(  # type: ignore[method-assign]
+            app.wsgi_app,
+            root=BUILT,
+            prefix="static/",
+            max_age=_MAX_AGE_S,
+            immutable_file_test=r"-[0-9A-Z]{8,}\.[a-z]+$",
+            add_headers_function=_add_headers,
+        )
+
+
+@functools.cache
+def manifest() -> Manifest:
+    try:
+        return json.loads((BUILT / "manifest.json").read_bytes())  # type: ignore[no-any-return]
+    except FileNotFoundError as missing:
+        raise RuntimeError(f"{BUILT} is not there: run `make assets`") from missing
+
+
+def chunks_of(script: str) -> Sequence[str]:
+    """What a script imports, named by content: a page that names these too does not wait for one after the other."""
+    return manifest()["chunks"].get(script, ())
+
+
+def _name_by_content(endpoint: str, values: dict[str, Any]) -> None:
+    if endpoint == "static":
+        values["filename"] = manifest()["files"].get(values["filename"], values["filename"])
+
+
+def _add_headers(headers: Headers, _path: str, _url: str) -> None:
+    """The inbox is a component for other people's sites too, and must be readable there."""
+    headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    headers["X-Content-Type-Options"] = "nosniff"
