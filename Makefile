@@ -34,7 +34,7 @@ lint: install install-dev
 	@$(BIN)/mypy
 
 # ARGS="--quick", ARGS="--only sms --database sqlite": see --help.
-bench: install install-dev
+bench: install install-dev assets
 	@$(BIN)/python -W ignore -m bench $(ARGS)
 
 # Brings the catalogues up to date with the texts in code and templates; `ARGS=it` begins another language.

@@ -14,6 +14,7 @@ from bench.broadcast import beside, expansion
 from bench.emptying import emptied
 from bench.events import events
 from bench.load import percentiles
+from bench.pages import pages
 from bench.processes import Program, cpu_s, peak_mb, running, wait_until
 from bench.sample import CROWD, KEY, PEOPLE, TWILIO_ACCOUNT
 from bench.stage import LOCAL_CLIENTS, Found, Stage, all_cpu_us, loaded, micros, token
@@ -456,6 +457,7 @@ MEASURES: dict[str, Callable[[Stage], Found]] = {
         socket,
         inbox,
         tabs,
+        pages,
         urgent,
         release,
         idle_scheduler,

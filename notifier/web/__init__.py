@@ -7,7 +7,7 @@ declares who may see it with `access.allow`; a view without a rule is refused to
 from flask import Flask
 
 from notifier.ground.extensions import login_manager
-from notifier.web import assets, errors, headers, language, presentation
+from notifier.web import assets, compression, errors, headers, language, presentation
 from notifier.web.console import (
     accounts,
     audit,
@@ -86,5 +86,6 @@ def init_app(app: Flask) -> None:
     headers.init_app(app)
     language.init_app(app)
     assets.init_app(app)
+    compression.init_app(app)
     presentation.init_app(app)
     frame.init_app(app)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from notifier.web.assets import manifest
 from tests.browser.conftest import ADMIN, PASSWORD, Tabs
 from tests.running import ROOT, Up, eventually, free_port
 
@@ -186,9 +187,9 @@ def test_a_viewer_hears_what_happens_and_may_do_nothing_over_the_socket(tabs: Ta
     page = tabs.open("/admin/", email="viewer@example.test")
     expect(page.locator("#live-state")).to_have_text("Live")
     ask = """async (event) => {
-        const { socket } = await import("/static/js/console-socket.js");
+        const { socket } = await import("/static/CONSOLE_SOCKET");
         return socket.emitWithAck(event, { action: "blk_01k6z000000000000000000000" });
-    }"""
+    }""".replace("CONSOLE_SOCKET", manifest()["files"]["js/console-socket.js"])
     assert page.evaluate(ask, "cancel") == {
         "error": {"code": "forbidden", "detail": "your role is viewer; this needs operator or admin"}
     }
