@@ -87,6 +87,14 @@ class Grid:
     def tracked(self) -> list[Row]:
         return [row for section in self.sections for row in section.rows if row.tracks]
 
+    def over(self, category: str | None, channel: str | None) -> Over | None:
+        """The switch over a category, over a channel, or over both; None where there is none."""
+        if category is None:
+            return next((column for column in self.columns if column.channel == channel), None)
+        section = next((section for section in self.sections if section.category == category), None)
+        overs = (section.whole, *section.channels) if section else ()
+        return next((over for over in overs if over.channel == channel), None)
+
     def cells(self) -> Iterator[tuple[Row, Cell]]:
         return ((row, cell) for section in self.sections for row in section.rows for cell in row.cells)
 

@@ -7,7 +7,7 @@ import { Server } from "./server.js";
 import { sheets } from "./styles.js";
 import { countInTitle } from "./title.js";
 import { View } from "./view.js";
-import { Words, translations } from "./words.js";
+import { Words, labelsIn, translations } from "./words.js";
 
 const MAX_WAIT_MS = 60_000;
 
@@ -34,8 +34,10 @@ export class NotifierInbox extends HTMLElement {
   }
 
   set labels(labels) {
+    // Frameworks give another object with the same texts whenever they draw
+    const isSame = JSON.stringify(labels) === JSON.stringify(this.#labels);
     this.#labels = labels;
-    this.#reopen();
+    if (!isSame) this.#reopen();
   }
 
   // `(item, { act, words })` → the element that a row shows in place of its words; null: ours. See custom.js.
@@ -44,6 +46,7 @@ export class NotifierInbox extends HTMLElement {
   }
 
   set renderItem(render) {
+    if (render === this.#renderItem) return;
     this.#renderItem = render;
     this.#reopen();
   }
@@ -159,14 +162,5 @@ export class NotifierInbox extends HTMLElement {
     this.#part.close();
     this.#feed.leave();
     this.#feed = this.#part = null;
-  }
-}
-
-function labelsIn(text) {
-  try {
-    return text ? JSON.parse(text) : {};
-  } catch {
-    console.warn("notifier-inbox: the attribute labels is no JSON");
-    return {};
   }
 }

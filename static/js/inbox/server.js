@@ -32,6 +32,16 @@ export class Server {
     return this.#ask(`/api/v1/inbox?${query}`);
   }
 
+  // What reaches the person, as switches: `locale` of the types' titles.
+  choices(locale) {
+    return this.#ask(`/api/v1/inbox/preferences${asked(locale)}`);
+  }
+
+  // `choice` is {switch}, {quiet_hours}, {mute_until} or {undo}. → the switches as they stand then, with `undo`.
+  choose(choice, locale) {
+    return this.#ask(`/api/v1/inbox/preferences${asked(locale)}`, { method: "POST", body: JSON.stringify(choice) });
+  }
+
   // `mark` is seen, read, unread, archive, unarchive or snooze; `which` is {ids: […]}, {ids, until} or {all: true, …view}.
   mark(mark, which) {
     return this.#ask(`/api/v1/inbox/${mark}`, { method: "POST", body: JSON.stringify(which) });
@@ -48,6 +58,10 @@ export class Server {
     if (!answer.ok) throw new Refused(answer.status);
     return answer.json();
   }
+}
+
+function asked(locale) {
+  return locale ? `?${new URLSearchParams({ language: locale })}` : "";
 }
 
 export function filled(view) {

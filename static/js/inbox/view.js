@@ -169,7 +169,7 @@ export class View {
   }
 
   #show(list) {
-    if (list !== this.#wanted) return; // another was chosen meanwhile
+    if (list !== this.#wanted || this.#stop.signal.aborted) return; // another was chosen meanwhile
     this.#list = list;
     this.#draw();
     if (!this.#place || list.state !== "ready") return;
@@ -181,7 +181,7 @@ export class View {
     const list = this.#list;
     try {
       const answer = await list.more();
-      if (list !== this.#list || !answer) return;
+      if (list !== this.#list || !answer || this.#stop.signal.aborted) return;
       this.#rows.append(answer.added);
       this.#feed.take(answer);
     } catch (error) {

@@ -29,6 +29,16 @@ export function translations(base, locale) {
   return dictionaries.get(key) ?? dictionary(base, locale).then((found) => dictionaries.set(key, found).get(key));
 }
 
+// → what an attribute `labels` says as JSON.
+export function labelsIn(text) {
+  try {
+    return text ? JSON.parse(text) : {};
+  } catch {
+    console.warn("notifier: the attribute labels is no JSON");
+    return {};
+  }
+}
+
 function known(locale) {
   try {
     return locale ? Intl.getCanonicalLocales(locale)[0] : undefined;

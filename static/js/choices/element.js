@@ -1,0 +1,123 @@
+// The custom element: reads its attributes, loads the choices, sends what is switched, and draws again what the server says.
+
+import { el } from "../inbox/dom.js";
+import { Server } from "../inbox/server.js";
+import { theme } from "../inbox/styles/theme.js";
+import { Toast } from "../inbox/toast.js";
+import { Words, labelsIn, translations } from "../inbox/words.js";
+import { grid } from "./grid.js";
+import { times } from "./times.js";
+import { looks } from "./looks.js";
+
+const sheets = [theme, looks].map((text) => {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(text);
+  return sheet;
+});
+
+export class NotifierPreferences extends HTMLElement {
+  static observedAttributes = ["server", "token", "locale", "labels"];
+
+  #server = null;
+  #words = null;
+  #toast = null;
+  #body = null;
+  #banner = null;
+  #shown = null; // as the server has said it
+  #open = new Set(); // categories that are unfolded
+  #labels = null;
+  #generation = 0;
+
+  constructor() {
+    super();
+    this.attachShadow({ mode: "open" }).adoptedStyleSheets = sheets;
+  }
+
+  get labels() {
+    return this.#labels ?? labelsIn(this.getAttribute("labels"));
+  }
+
+  set labels(labels) {
+    // Frameworks give another object with the same texts whenever they draw
+    const isSame = JSON.stringify(labels) === JSON.stringify(this.#labels);
+    this.#labels = labels;
+    if (!isSame && this.isConnected) this.#begin();
+  }
+
+  connectedCallback() {
+    if (Object.hasOwn(this, "labels")) {
+      // What a page has set before the element was defined
+      const { labels } = this;
+      delete this.labels;
+      this.#labels = labels;
+    }
+    this.#begin();
+  }
+
+  disconnectedCallback() {
+    this.#generation += 1;
+  }
+
+  attributeChangedCallback(_name, before, after) {
+    if (before !== after && this.isConnected) this.#begin();
+  }
+
+  async #begin() {
+    const generation = ++this.#generation;
+    const locale = this.getAttribute("locale") || this.closest("[lang]")?.lang || null;
+    this.#server = new Server(this.getAttribute("server"), this.getAttribute("token"));
+    const translated = await translations(this.#server.base, locale);
+    if (generation !== this.#generation) return;
+    const zone = this.#server.isEmbedded ? null : document.documentElement.dataset.zone;
+    this.#words = new Words({ locale, zone, own: this.labels, translated });
+    this.#toast = new Toast(this.#words);
+    this.#banner = el("p", { class: "banner", part: "banner", role: "status" });
+    this.#body = el("div", { class: "body", "aria-busy": true });
+    const low = el("div", { class: "low" }, this.#toast.element);
+    this.shadowRoot.replaceChildren(el("section", { class: "choices", part: "view", "aria-label": this.#words.say("preferences") }, this.#banner, this.#body, low));
+    await this.#ask(generation, () => this.#server.choices(this.#words.locale));
+  }
+
+  // `question()` → what the server shows then.
+  async #ask(generation, question) {
+    try {
+      const shown = await question();
+      if (generation !== this.#generation) return null;
+      this.#shown = shown;
+      this.#banner.textContent = "";
+      this.#draw();
+      return shown;
+    } catch (error) {
+      if (generation !== this.#generation) return null;
+      const isRefused = error.status === 401;
+      const isFirst = this.#shown === null;
+      this.#banner.textContent = this.#words.say(isRefused ? (this.#server.token ? "endedToken" : "endedCookie") : isFirst ? "choicesFailed" : "notSaved");
+      if (!isFirst) this.#draw(); // a switch that was pressed goes back
+      if (isRefused) this.#tell("notifier-token-expired");
+      return null;
+    }
+  }
+
+  // `said`: what was chosen, in words.
+  async #choose(choice, said) {
+    const saved = await this.#ask(this.#generation, () => this.#server.choose(choice, this.#words.locale));
+    if (!saved) return;
+    const { undo } = saved;
+    this.#toast.show(said, undo && choice.undo === undefined ? () => this.#choose({ undo }, this.#words.say("undone")) : null);
+    this.#tell("notifier-preferences-change", { choice });
+  }
+
+  #draw() {
+    const root = this.shadowRoot;
+    const focused = root.activeElement?.dataset.name;
+    if (this.getAttribute("open") === "all" && this.#body.childElementCount === 0) for (const { category } of this.#shown.sections) this.#open.add(category);
+    const options = { words: this.#words, open: this.#open, choose: (choice, said) => this.#choose(choice, said) };
+    this.#body.replaceChildren(grid(this.#shown, options), times(this.#shown, options));
+    this.#body.setAttribute("aria-busy", false);
+    if (focused) root.querySelector(`[data-name="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  }
+
+  #tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { bubbles: true, composed: true, detail }));
+  }
+}

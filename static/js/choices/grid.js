@@ -1,0 +1,63 @@
+// The switches: a section for each category, folded under a sentence that says how it stands; in it a row for each type.
+
+import { el } from "../inbox/dom.js";
+import { named } from "../inbox/words.js";
+
+// `shown` as the server's `own preferences` say it; `open`: categories that are unfolded, kept up to date;
+// `choose(choice, said)` saves.
+export function grid(shown, { words, open, choose }) {
+  const labels = new Map(shown.columns.map(({ channel, label }) => [channel, label]));
+  return el("div", { class: "sections", part: "sections" }, ...shown.sections.map((section) => drawn(section, { labels, words, open, choose })));
+}
+
+function drawn(section, { labels, words, open, choose }) {
+  const { category, whole, channels, rows } = section;
+  const name = words.say(named("category", category));
+  const details = el(
+    "details",
+    { class: "fold", open: open.has(category) },
+    el("summary", { class: "fold-head", data: { name: category } }, el("h3", { text: name }), el("span", { class: "stand", text: standing(whole, words) })),
+    el("div", { class: "overs" }, ...channels.filter((over) => !over.locked).map((over) => cell({ name: `${category}:${over.channel}`, label: over.label, says: words.say("choiceAll", { category: name, channel: over.label }), over, words, choose, choice: { category, channel: over.channel } }))),
+    ...rows.map((row) => drawnRow(row, { labels, words, choose })),
+  );
+  details.addEventListener("toggle", () => (details.open ? open.add(category) : open.delete(category)));
+  const over = cell({ name: `${category}:*`, label: null, says: words.say("choiceWhole", { category: name }), over: whole, words, choose, choice: { category } });
+  return el("div", { class: "section", part: "section" }, over, details);
+}
+
+function drawnRow({ type, title, cells }, { labels, words, choose }) {
+  const id = `row-${type}`;
+  const boxes = cells.map(({ channel, on, locked }) => {
+    const label = labels.get(channel);
+    const box = el("input", { class: "switch", part: "switch", type: "checkbox", role: "switch", checked: on, disabled: locked, "aria-label": words.say("choiceOne", { title, channel: label }), data: { name: `${type}:${channel}` } });
+    box.addEventListener("change", () => choose({ switch: { on: box.checked, type, channel } }, said(box.checked, words.say("choiceOne", { title, channel: label }), words)));
+    return el("label", { class: locked ? "cell is-locked" : "cell" }, box, el("span", { text: label }));
+  });
+  const locked = cells.some((each) => each.locked) ? el("p", { class: "locked", text: words.say("choiceLocked") }) : null;
+  return el("div", { class: "row", part: "row", role: "group", "aria-labelledby": id }, el("p", { class: "row-title", id, text: title }), locked, el("div", { class: "cells" }, ...boxes));
+}
+
+// A switch over several: partly on goes off, and nothing that is off by default is switched on.
+function cell({ name, label, says, over, words, choose, choice }) {
+  const isOn = over.wish === "on";
+  const button = el("button", {
+    class: "switch",
+    part: "switch",
+    type: "button",
+    role: "checkbox",
+    "aria-checked": { on: "true", off: "false" }[over.state] ?? "mixed",
+    "aria-label": says,
+    disabled: over.wish === null || over.locked,
+    data: { name },
+    on: { click: () => choose({ switch: { on: isOn, ...choice } }, said(isOn, says, words)) },
+  });
+  return label ? el("label", { class: "cell" }, button, el("span", { text: label })) : button;
+}
+
+function standing({ state, locked }, words) {
+  return words.say(locked ? "choiceAlways" : named("choice", state === "mixed" ? "some" : `all${state}`));
+}
+
+function said(isOn, what, words) {
+  return words.say(isOn ? "switchedOn" : "switchedOff", { what });
+}

@@ -1,0 +1,163 @@
+"""The wrappers for React and Vue (`clients/`) with the real packages, in a page without a bundler."""
+
+import mimetypes
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from docs.embedding.serve import policy
+from tests.browser.conftest import Person, Tabs
+from tests.browser.inbox_page import NewPerson
+from tests.running import ROOT
+
+PACKAGES = ROOT / "node_modules"
+# React comes as CommonJS only: each file is wrapped into a module, with what it requires imported before
+COMMON = {
+    "react": ("react/cjs/react.production.js", ()),
+    "scheduler": ("scheduler/cjs/scheduler.production.js", ()),
+    "react-dom": ("react-dom/cjs/react-dom.production.js", ("react",)),
+    "react-dom/client": ("react-dom/cjs/react-dom-client.production.js", ("react", "react-dom", "scheduler")),
+}
+NAMES = {
+    "react": "createElement useCallback useEffect useRef useState useSyncExternalStore",
+    "react-dom": "createPortal",
+    "react-dom/client": "createRoot",
+}
+MODULES = {
+    "vue": PACKAGES / "vue/dist/vue.runtime.esm-browser.prod.js",
+    "@notifier/react": ROOT / "clients/react/index.js",
+    "@notifier/vue": ROOT / "clients/vue/index.js",
+}
+REACT = """
+import { createElement as h } from "react";
+import { createRoot } from "react-dom/client";
+import { NotifierInbox, NotifierPreferences, useFeed } from "@notifier/react";
+window.heard = [];
+function App() {
+  const { unread, items, feed } = useFeed(options);
+  return h("main", {},
+    h("output", {}, `${unread} unread of ${items.length}`),
+    h("button", { onClick: () => feed.readAll() }, "Read them all"),
+    h(NotifierInbox, { ...options, labels: { inbox: "Mail" }, onItemAction: ({ detail }) => heard.push(detail.action),
+                       onCount: ({ detail }) => heard.push(detail.unread),
+                       renderItem: (item, { act }) => h("p", { className: "mine" }, item.title, " ",
+                         h("button", { onClick: () => act("archive") }, "Done")) }),
+    h(NotifierPreferences, options));
+}
+const root = createRoot(document.getElementById("app"));
+root.render(h(App));
+window.end = () => root.unmount();
+"""
+VUE = """
+import { createApp, h } from "vue";
+import { NotifierInbox, NotifierPreferences, useFeed } from "@notifier/vue";
+window.heard = [];
+const app = createApp({
+  setup() {
+    const { snapshot, feed } = useFeed(options);
+    return () => h("main", {}, [
+      h("output", {}, `${snapshot.value.unread} unread of ${snapshot.value.items.length}`),
+      h("button", { onClick: () => feed.value.readAll() }, "Read them all"),
+      h(NotifierInbox, { ...options, labels: { inbox: "Mail" }, onItemAction: ({ detail }) => heard.push(detail.action),
+                         onCount: ({ detail }) => heard.push(detail.unread) },
+        { item: ({ item, act }) => h("p", { class: "mine" }, [item.title, " ",
+            h("button", { onClick: () => act("archive") }, "Done")]) }),
+      h(NotifierPreferences, options)]);
+  },
+});
+app.mount("#app");
+window.end = () => app.unmount();
+"""
+
+
+def wrapped(name: str) -> str:
+    path, required = COMMON[name]
+    imports = "".join(f'import r{number} from "{other}";' for number, other in enumerate(required))
+    known = ",".join(f'"{other}": r{number}' for number, other in enumerate(required))
+    exports = f"export const {{{','.join(NAMES[name].split())}}} = module.exports;" if name in NAMES else ""
+    return (
+        f"{imports}const module = {{exports: {{}}}}, process = {{env: {{NODE_ENV: 'production'}}}};"
+        f"(function (module, exports, require) {{{(PACKAGES / path).read_text()}\n}})"
+        f"(module, module.exports, (name) => ({{{known}}})[name]);"
+        f"export default module.exports;{exports}"
+    )
+
+
+@pytest.fixture
+def page_of(tabs: Tabs) -> Iterator[Callable[[str, Person], str]]:
+    """`page_of(program, alice)` → the address of a page that runs it for her."""
+    servers = []
+
+    def _page_of(program: str, person: Person) -> str:
+        names = [*COMMON, *MODULES]
+        map = ",".join(f'"{name}": "/modules/{number}.js"' for number, name in enumerate(names))
+        html = (
+            f'<!doctype html><title>Shop</title><script type="importmap">{{"imports": {{{map}}}}}</script>'
+            f'<script>const options = {{server: "{tabs.base}", token: "{person.token()}"}}</script>'
+            f'<div id="app"></div><script type="module" src="/program.js"></script>'
+        )
+
+        def content(path: str) -> str:
+            if path == "/":
+                return html
+            if path == "/program.js":
+                return program
+            name = names[int(Path(path).stem)]
+            return wrapped(name) if name in COMMON else MODULES[name].read_text()
+
+        class Site(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path == "/favicon.ico":
+                    self.send_response(204)
+                    self.end_headers()
+                    return
+                self.send_response(200)
+                self.send_header("Content-Type", mimetypes.guess_type(self.path)[0] or "text/html; charset=utf-8")
+                inline = policy(tabs.base).replace("script-src", "script-src 'unsafe-inline'")
+                self.send_header("Content-Security-Policy", inline)
+                self.end_headers()
+                self.wfile.write(content(self.path).encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    yield _page_of
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("program", [REACT, VUE], ids=["React", "Vue"])
+def test_a_framework_shows_hears_draws_and_lists_the_inbox(
+    tabs: Tabs, person: NewPerson, page_of: Callable[[str, Person], str], program: str
+) -> None:
+    alice = person()
+    alice.notify("First")
+    page = tabs.open()
+    page.goto(page_of(program, alice))
+    expect(page.locator("output")).to_have_text("1 unread of 1")
+    expect(page.get_by_role("heading", name="Mail")).to_be_visible()
+    expect(page.locator(".mine")).to_contain_text("First")
+    expect(page.locator("notifier-preferences").get_by_role("heading", name="Social")).to_be_visible()
+    alice.notify("Second")
+    expect(page.locator("output")).to_have_text("2 unread of 2")
+    expect(page.locator("li.row")).to_have_count(2)
+    expect(page.locator(".mine", has_text="Second")).to_be_visible()
+    page.locator(".mine", has_text="First").get_by_role("button", name="Done").click()
+    expect(page.locator("output")).to_have_text("1 unread of 1")
+    page.get_by_role("button", name="Read them all").click()
+    expect(page.locator("output")).to_have_text("0 unread of 1")
+    heard = page.evaluate("heard")
+    assert "archive" in heard
+    assert heard[-1] == 0
+    page.evaluate("end()")
+    expect(page.locator("notifier-inbox")).to_have_count(0)

@@ -1,0 +1,102 @@
+"""`<notifier-preferences>` in a page of somebody else's: switches, mute and quiet hours, saved at once, and undone."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from docs.embedding.serve import policy
+from tests.browser.conftest import Person, Tabs
+from tests.browser.inbox_page import NewPerson
+from tests.browser.test_pages import overflow, violations
+from tests.browser.test_preferences import chosen
+from tests.running import eventually
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def opened(tabs: Tabs, elsewhere: Callable[[str, str], str]) -> Open:
+    """`opened(alice)` → a page with her preferences."""
+
+    def _opened(person: Person, attributes: str = "", width: int = 800, dark: bool = False) -> Page:
+        page = tabs.open(dark=dark)
+        page.set_viewport_size({"width": width, "height": 900})
+        html = f"""<!doctype html><html lang="en"><title>Shop</title><meta name="viewport" content="width=device-width">
+            <script type="module" src="{tabs.base}/static/preferences.js"></script><main><h1>Shop</h1><h2>Messages</h2>
+            <notifier-preferences server="{tabs.base}" token="{person.token()}" {attributes}></notifier-preferences>
+            </main>"""
+        page.goto(elsewhere(html, policy(tabs.base)))
+        expect(page.locator("[aria-busy=false]")).to_have_count(1)
+        return page
+
+    return _opened
+
+
+def test_a_switch_is_saved_said_and_taken_back(person: NewPerson, opened: Open) -> None:
+    alice = person()
+    page = opened(alice)
+    page.evaluate("addEventListener('notifier-preferences-change', ({ detail }) => { window.told = detail.choice; })")
+    page.get_by_role("heading", name="Social").click()
+    switch = page.get_by_role("switch", name="Like by E-mail")
+    expect(switch).to_be_checked()
+    switch.click()
+    expect(page.locator(".toast")).to_contain_text("Switched off: Like by E-mail")
+    expect(switch).not_to_be_checked()
+    expect(switch).to_be_focused()
+    assert chosen(alice) == {"types": {"like": {"email": False}}}
+    assert page.evaluate("told") == {"switch": {"on": False, "type": "like", "channel": "email"}}
+    expect(page.get_by_text("Some on, some off").first).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("switch", name="Like by E-mail")).to_be_checked()
+    assert chosen(alice) == {}
+
+
+def test_a_section_goes_off_in_full_and_never_opts_in(person: NewPerson, opened: Open) -> None:
+    alice = person()
+    page = opened(alice)
+    whole = page.get_by_role("checkbox", name="All Marketing", exact=True)
+    whole.click()
+    expect(page.get_by_role("checkbox", name="All Marketing", exact=True)).to_have_attribute("aria-checked", "false")
+    assert chosen(alice) == {"categories": {"marketing": {"*": False}}}
+    page.get_by_role("checkbox", name="All Marketing", exact=True).click()
+    page.get_by_role("heading", name="Marketing").click()
+    expect(page.get_by_role("switch", name="Newsletter by E-mail")).to_be_checked()
+    for name in ("SMS", "WhatsApp", "Voice"):
+        for switch in page.get_by_role("switch", name=f"Newsletter by {name}").all():
+            expect(switch).not_to_be_checked()
+
+
+def test_mute_and_quiet_hours_are_set(person: NewPerson, opened: Open) -> None:
+    alice = person()
+    page = opened(alice)
+    page.get_by_role("button", name="For an hour").click()
+    expect(page.locator(".toast")).to_contain_text("Muted until today")
+    page.get_by_role("button", name="Unmute now").click()
+    expect(page.locator(".muted-until")).to_have_count(0)
+    page.get_by_label("Keep these hours quiet").check()
+    expect(page.locator(".toast")).to_contain_text("Quiet from 22:00 to 07:00")
+    page.get_by_label("To", exact=True).fill("06:30")
+    eventually(lambda: chosen(alice).get("quiet_hours", {}).get("end") == "06:30")
+
+
+def test_a_choice_that_could_not_be_saved_goes_back(tabs: Tabs, person: NewPerson, opened: Open) -> None:
+    tabs.expect("status of 503")
+    page = opened(person(), attributes="open='all'")
+    page.route("**/inbox/preferences*", lambda route: route.fulfill(status=503, body=""))
+    switch = page.get_by_role("switch", name="Like by E-mail")
+    switch.click()
+    expect(page.locator(".banner")).to_have_text("That was not saved. Try again.")
+    expect(switch).to_be_checked()
+
+
+def test_it_speaks_the_language_of_the_page(person: NewPerson, opened: Open) -> None:
+    page = opened(person(), attributes="locale='de' labels='{\"mute\": \"Ruhe!\"}'")
+    expect(page.get_by_role("heading", name="Werbung")).to_be_visible()
+    expect(page.get_by_role("heading", name="Ruhe!")).to_be_visible()
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, 1440), (True, 390), (False, 320)])
+def test_axe_finds_nothing_and_nothing_is_too_wide(person: NewPerson, opened: Open, dark: bool, width: int) -> None:
+    page = opened(person(), attributes="open='all'", width=width, dark=dark)
+    assert (violations(page), overflow(page)) == ([], 0)
