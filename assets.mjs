@@ -30,7 +30,7 @@ function below(folder, ...endings) {
 // Where the classes and elements of pages are named, for the rules that are left of Tabler.
 const PAGES = [...below("templates", ".html"), ...below("static", ".js"), ...below("notifier/web", ".py")];
 const SOURCES = [...PAGES, ...below("static", ".css", ".svg"), "assets.mjs", "package-lock.json"];
-const ENTRIES = below("static", ".js", ".css").filter((path) => /^static\/(inbox\.js|(js|css)\/[^/]+)$/.test(path));
+const ENTRIES = below("static", ".js", ".css").filter((path) => /^static\/(inbox\.js|preferences\.js|(js|css)\/[^/]+)$/.test(path));
 
 function digest(...parts) {
   const hash = createHash("sha256");
@@ -110,7 +110,7 @@ if (read(MANIFEST).made_of !== madeOf) {
   const fresh = `static/.built-${process.pid}`;
   const { files, chunks } = await bundle(fresh);
   Object.assign(files, copy(fresh));
-  writeFileSync(join(fresh, "inbox.js"), `export * from "./${basename(files["inbox.js"])}";\n`);
+  for (const name of ["inbox.js", "preferences.js"]) writeFileSync(join(fresh, name), `export * from "./${basename(files[name])}";\n`);
   compress(fresh);
   writeFileSync(join(fresh, "manifest.json"), JSON.stringify({ files, chunks, made_of: madeOf }, null, 1));
   rmSync(BUILT, { recursive: true, force: true });

@@ -19,6 +19,7 @@
 import { NotifierInbox } from "./js/inbox/element.js";
 
 export { createFeed } from "./js/inbox/headless.js";
+export { LABELS } from "./js/inbox/labels.js";
 
 // Rises by the rules of semantic versioning: attributes, custom properties and the event are what is relied on.
 export const VERSION = "1.1.0";

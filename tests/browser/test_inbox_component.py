@@ -90,7 +90,7 @@ def test_every_text_of_the_inbox_can_be_replaced(person: NewPerson, embedded: Em
     expect(page.locator("li.row .title")).to_have_text("★")
     page.evaluate(
         """async (server) => {
-             const { LABELS } = await import(`${server}/static/js/inbox/labels.js`);
+             const { LABELS } = await import(`${server}/static/inbox.js`);
              const labels = Object.fromEntries(Object.keys(LABELS).map((name) => [name, "☂"]));
              document.querySelector("notifier-inbox").labels = labels;
            }""",
