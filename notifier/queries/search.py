@@ -1,25 +1,36 @@
-"""Finds notifications for `/admin/notifications`: by any id that somebody pastes, or by filters, newest first.
+"""Finds notifications for `/admin/notifications`: by an id, a person or a time that somebody types, or by filters,
+newest first.
 
 A page examines a bounded number of notifications and says how far back it has looked, so a search for something rare
 costs no more than any other, however many notifications there are.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from notifier.channels import CHANNELS
 from notifier.core.errors import Fault, Rejected
 from notifier.core.lifecycle import STATUSES
+from notifier.core.worlds import stored_id
+from notifier.ground.clock import now
 from notifier.ground.extensions import db
-from notifier.ground.ids import parse, parse_many, show
-from notifier.models import Delivery, Notification, Producer
+from notifier.ground.ids import first_at, parse, parse_many, show
+from notifier.models import Address, Delivery, Notification, Producer, User
+from notifier.queries.people import digests_of
+from notifier.queries.titles import titled
 
 PAGE_SIZE = 50
 WINDOW = 10_000  # notifications that one page looks at
 _LONGEST = 255
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+_CLOCK = re.compile(r"\d{1,2}:\d\d")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +50,29 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """`title` as `queries.titles` finds it."""
+
     notification: Notification
+    title: str
     deliveries: Sequence[Delivery]
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What somebody has typed: `keys` of notifications, `people`, or a time: all before `until`. None of them: nothing
+    goes by that name.
+    """
+
+    keys: Sequence[UUID] = ()
+    people: Sequence[str] = ()
+    until: datetime | None = None
+
+    @property
+    def is_known(self) -> bool:
+        return bool(self.keys or self.people or self.until)
+
+
+ANYTHING = Meaning()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +109,52 @@ def read_search(given: Mapping[str, str]) -> Search:
     return Search(**found)
 
 
+def understand(text: str, zone: ZoneInfo) -> Meaning:
+    """An id of ours, a person's id or whole address, a time in `zone` (`2026-11-29`, `2026-11-29 14:05`, `14:05`,
+    `today`, `yesterday`), or a provider's id: the first of them that is known.
+    """
+    text = text.strip()[:_LONGEST].replace("\0", "")
+    if not text:
+        return Meaning()
+    if any(parse_many(kind, [text]) for kind in ("ntf", "dlv", "sub")):
+        return Meaning(keys=by_id(text))
+    people = _people(text)
+    until = None if people else _end_of(text, zone)
+    return Meaning(keys=() if people or until else by_id(text), people=people, until=until)
+
+
+def _people(text: str) -> list[str]:
+    ids = (text, stored_id(text, is_test=True))
+    owners = sa.select(Address.user_id).where(Address.digest.in_(digests_of(text)))
+    known = sa.union(
+        sa.select(User.id).where(sa.or_(User.id.in_(ids), User.id.in_(owners))),
+        # Those who were erased, too
+        *(
+            sa.select(sa.select(Notification.user_id).where(Notification.user_id == one).limit(1).subquery())
+            for one in ids
+        ),
+    )
+    return list(db.session.scalars(known.limit(PAGE_SIZE)))
+
+
+def _end_of(text: str, zone: ZoneInfo) -> datetime | None:
+    """The end of the day or minute that is meant."""
+    today = now().astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    named = {"today": today, "yesterday": today - timedelta(days=1)}
+    try:
+        if text.lower() in named:
+            return named[text.lower()] + timedelta(days=1)
+        if _CLOCK.fullmatch(text):
+            return today.combine(today, time.fromisoformat(text.zfill(5)), zone) + timedelta(minutes=1)
+        if not _DAY.match(text):
+            return None
+        said = datetime.fromisoformat(text)
+        span = timedelta(days=1) if len(text) == len("2026-11-29") else timedelta(minutes=1)
+        return max((said if said.tzinfo else said.replace(tzinfo=zone)) + span, _FIRST)
+    except (ValueError, OverflowError):
+        return None
+
+
 def by_id(text: str) -> list[UUID]:
     """The notifications that an id is about: `ntf_…`, `dlv_…`, `sub_…`, or what a provider calls its message. At most a
     page of them.
@@ -100,9 +178,9 @@ def by_id(text: str) -> list[UUID]:
     return list(db.session.scalars(sa.select(Delivery.notification_id).where(matches).distinct().limit(PAGE_SIZE)))
 
 
-def page(search: Search, after: str | None = None) -> Found:
+def page(search: Search, after: str | None = None, meaning: Meaning = ANYTHING) -> Found:
     """Raises Rejected for an invalid cursor."""
-    looked_at = _window(search, after)
+    looked_at = _window(search, after, meaning)
     window = looked_at.limit(WINDOW).subquery()
     chosen = sa.select(window.c.id).order_by(window.c.id.desc()).limit(PAGE_SIZE + 1)
     if search.type:
@@ -130,10 +208,14 @@ def these(keys: Sequence[UUID]) -> Found:
     return Found(_lines(rows), None, is_cut_short=False)
 
 
-def _window(search: Search, after: str | None) -> "sa.Select[UUID, str]":
+def _window(search: Search, after: str | None, meaning: Meaning) -> "sa.Select[UUID, str]":
     statement = sa.select(Notification.id, Notification.type).order_by(Notification.id.desc())
     if after:
         statement = statement.where(Notification.id < parse("ntf", after))
+    if meaning.until:
+        statement = statement.where(Notification.id < first_at(meaning.until))
+    if meaning.people:
+        statement = statement.where(Notification.user_id.in_(meaning.people))
     if search.user:
         statement = statement.where(Notification.user_id == search.user)
     if search.producer:
@@ -148,7 +230,8 @@ def _lines(rows: Sequence[Notification]) -> list[Line]:
             sa.select(Delivery).where(Delivery.notification_id.in_([row.id for row in rows])).order_by(Delivery.id)
         ):
             deliveries.setdefault(delivery.notification_id, []).append(delivery)
-    return [Line(row, deliveries.get(row.id, [])) for row in rows]
+    titles = titled(rows)
+    return [Line(row, titles[row.id], deliveries.get(row.id, [])) for row in rows]
 
 
 def producers() -> list[tuple[str, str]]:

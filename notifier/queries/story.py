@@ -24,6 +24,7 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.ground.shapes import timestamp
 from notifier.models import Attempt, Capture, Delivery, InboxItem, Notification, Producer, Receipt, Submission, Template
+from notifier.queries.titles import titled
 from notifier.queries.types import internal_keys
 
 _TIMES = (("seen_at", "Seen in the inbox"), ("read_at", "Read in the inbox"), ("archived_at", "Archived in the inbox"))
@@ -32,6 +33,16 @@ _TONES = {
     **dict.fromkeys(("delivered", "opened", "clicked"), "good"),
     **dict.fromkeys(("bounced", "failed", "complained"), "bad"),
     **dict.fromkeys(("unsubscribed", "stopped"), "warn"),
+}
+_OUTCOMES = {  # of an attempt, and the provider's part in it
+    "sent": "{} took it",
+    "delivered": "{} delivered it",
+    "retryable": "{} could not be reached, or failed",
+    "rate_limited": "{} asked us to wait",
+    "permanent": "{} refused it for good",
+    "invalid_recipient": "{} said that the address does not work",
+    "misconfigured": "{} refused our settings or credentials",
+    "unknown": "{} was called, and nobody knows whether it went out",
 }
 _READ = {"opened": "opening", "clicked": "click"}
 _RELATED = {"duplicate_of": "A repeat of", "superseded_by": "Replaced by", "digest": "Summed up in"}
@@ -66,9 +77,10 @@ class Related:
 class Story:
     """`data` is masked; None where nobody may see it. `given`: values about the person that came with it, masked.
 
-    `captures`: delivery id → ids of the sandbox's captures.
+    `captures`: delivery id → ids of the sandbox's captures. `title` as `queries.titles` finds it.
     """
 
+    title: str
     notification: Notification
     submission: Submission | None
     producer: Producer | None
@@ -106,6 +118,7 @@ def of(key: UUID, clock: Callable[[str], str]) -> Story:
         _events(row, submission, producer, deliveries, attempts, receipts, items), key=lambda event: event.at
     )
     return Story(
+        titled([row])[row.id],
         row,
         submission,
         producer,
@@ -153,6 +166,11 @@ def _decided(row: Notification, deliveries: Sequence[Delivery], clock: Callable[
     return [Decided(None if channel == "*" else channel, words) for channel, words in parts.items()]
 
 
+def _tried(attempt: Attempt) -> str:
+    words = _OUTCOMES.get(attempt.outcome)
+    return words.format(attempt.provider) if words else f"{attempt.provider}: {attempt.outcome.replace('_', ' ')}"
+
+
 def _events(
     row: Notification,
     submission: Submission | None,
@@ -176,10 +194,9 @@ def _events(
         f"{len(deliveries)} {'delivery' if len(deliveries) == 1 else 'deliveries'}",
     )
     for attempt in attempts:
-        outcome = attempt.outcome.replace("_", " ")
         is_good = attempt.outcome in ("sent", "delivered")
         said = " · ".join(part for part in (attempt.code, attempt.message, f"{attempt.duration_ms:,} ms") if part)
-        words = f"Attempt {attempt.number} by {attempt.provider}: {outcome}"
+        words = f"{_tried(attempt)} (attempt {attempt.number})"
         yield Event(attempt.at, words, said, channels.get(attempt.delivery_id), "good" if is_good else "bad")
     tried: dict[UUID, datetime] = {}
     for attempt in attempts:

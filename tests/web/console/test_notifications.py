@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
+import time_machine
 from apiflask import APIFlask
 
 from notifier.access import keys
@@ -15,7 +17,7 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, show
-from notifier.models import Attempt, Delivery, Notification, Receipt
+from notifier.models import Attempt, Delivery, EventType, InboxItem, Notification, Receipt
 from notifier.models import Submission as SubmissionRow
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.item import Caller, Item
@@ -70,7 +72,62 @@ def test_any_id_finds_it(viewer: Visitor, sent: str, of: str) -> None:
 )
 def test_an_id_that_nothing_goes_by_is_told(viewer: Visitor, sent: str, text: str) -> None:
     answer = viewer.get("/admin/notifications", query_string={"id": text})
-    assert (answer.status_code, "Nothing has that id" in answer.text) == (200, True)
+    assert (answer.status_code, "No id, person or time goes by that name" in answer.text) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_found"),
+    [("ann", True), (" ann@sandbox.test ", True), ("bob", False), ("bob@sandbox.test", False), ("today", True)],
+)
+def test_one_box_understands_people_and_times(viewer: Visitor, sent: str, text: str, is_found: bool) -> None:
+    page = viewer.get("/admin/notifications", query_string={"q": text}).text
+    assert (notification().shown_id in page) == is_found
+
+
+@pytest.mark.parametrize(("minutes", "is_found"), [(2, True), (-2, False)])
+def test_a_time_leads_to_what_was_accepted_until_then(viewer: Visitor, sent: str, minutes: int, is_found: bool) -> None:
+    said = f"{notification().created_at + timedelta(minutes=minutes):%Y-%m-%d %H:%M}"
+    assert (notification().shown_id in viewer.get(f"/admin/notifications?q={said}").text) == is_found
+
+
+def day(day: int, hour: int, minute: int = 0) -> datetime:
+    return datetime(2026, 11, day, hour, minute, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "until"),
+    [
+        ("today", day(29, 23)),
+        ("Yesterday", day(28, 23)),
+        ("2026-11-29", day(29, 23)),
+        ("2026-11-29 13:05", day(29, 12, 6)),
+        ("2026-11-29T12:05:00Z", day(29, 12, 6)),
+        ("13:05", day(29, 12, 6)),
+        ("9:05", day(29, 8, 6)),
+        ("0001-01-01", datetime(1970, 1, 1, tzinfo=UTC)),
+        *((text, None) for text in ("2026-13-45", "99:99", "9999-12-31", "20261129", "tomorrow")),
+    ],
+)
+def test_times_are_meant_in_the_readers_zone_and_reach_to_the_end_of_the_day_or_minute(
+    app: APIFlask, text: str, until: datetime | None
+) -> None:
+    with time_machine.travel(day(29, 12, 5), tick=False):
+        assert search.understand(text, ZoneInfo("Europe/Berlin")).until == until
+
+
+def test_it_is_listed_by_its_own_title_but_those_with_codes_by_their_type(viewer: Visitor, send: Send) -> None:
+    send("ann", email="ann@sandbox.test")
+    with transaction() as session:
+        session.execute(sa.update(InboxItem).values(title="Parcel A1 is on its way"))
+    for path in ("/admin/notifications", "/admin/", f"/admin/notifications/{notification().shown_id}"):
+        assert "Parcel A1 is on its way" in viewer.get(path).text
+    with transaction() as session:
+        session.execute(sa.update(EventType).where(EventType.key == "order_shipped").values(is_internal=True))
+    try:
+        assert "Parcel A1" not in viewer.get("/admin/notifications").text
+    finally:
+        with transaction() as session:
+            session.execute(sa.update(EventType).where(EventType.key == "order_shipped").values(is_internal=False))
 
 
 @pytest.mark.parametrize(
@@ -117,9 +174,14 @@ def test_the_story_tells_all_in_order(viewer: Visitor, send: Send) -> None:
         data={"order_id": "A1", "code": "998877", "tracking_url": "https://shop.test/t?who=ann"},
     )
     page = viewer.get(f"/admin/notifications/{notification().shown_id}").text
-    expected = ["Submitted by Shop", "Decided and stored", "Put into the inbox", "Attempt 1 by sandbox: permanent"]
+    expected = [
+        "Submitted by Shop",
+        "Decided and stored",
+        "Put into the inbox",
+        "sandbox refused it for good (attempt 1)",
+    ]
     assert [words for words in expected if words not in page] == []
-    assert page.index("Submitted by Shop") < page.index("Attempt 1 by sandbox")
+    assert page.index("Submitted by Shop") < page.index("sandbox refused it")
     assert "Failed job" in page
     assert "<dt>SMS</dt>" in page
     assert "rejected@sandbox.test" not in page
@@ -160,10 +222,10 @@ def test_receipts_are_told_between_the_attempts_in_the_order_in_which_it_happene
     page = viewer.get(f"/admin/notifications/{show('ntf', about)}").text
     told = re.findall(r'<span class="strong"> (E-mail: [^<]*?) </span>(?: <span class="sub">([^<]*)</span>)?', page)
     assert told == [
-        ("E-mail: Attempt 1 by acme: retryable", "3 ms"),
+        ("E-mail: acme could not be reached, or failed (attempt 1)", "3 ms"),
         ("E-mail: Receipt from acme: sent", ""),
         ("E-mail: Receipt from acme: delivered", "250"),
-        ("E-mail: Attempt 2 by acme: sent", "3 ms"),
+        ("E-mail: acme took it (attempt 2)", "3 ms"),
         ("E-mail: Receipt from acme: opened by a machine", "not counted as a person’s opening"),
         ("E-mail: Receipt from acme: opened by a person", ""),
     ]

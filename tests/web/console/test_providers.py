@@ -189,7 +189,7 @@ def test_a_test_is_sent_by_a_worker_and_followed_on_its_story(admin: Visitor, wo
         False,
     )
     work()
-    assert "Attempt 1 by spare: retryable" in admin.get(answer.location).text
+    assert "spare could not be reached, or failed (attempt 1)" in admin.get(answer.location).text
     assert "provider.tested" in admin.get("/admin/audit").text
 
 
