@@ -24,7 +24,13 @@ PAGES = [
         "/admin/failed/actions",
         "/admin/failed/actions/new?kind=retry",
     ),
-    *("/admin/queues", "/admin/queues/sms/pause", "/admin/notifications", "/admin/sandbox"),
+    *(
+        "/admin/queues",
+        "/admin/queues/sms/pause",
+        "/admin/queues/waiting/retry",
+        "/admin/notifications",
+        "/admin/sandbox",
+    ),
     *("/admin/types", "/admin/types/order_shipped", "/admin/types/new"),
     *(
         "/admin/templates",
@@ -136,6 +142,38 @@ def test_axe_finds_nothing_and_nothing_is_too_wide(
     page.locator("details.menu summary").click()
     found["the menu"] = (violations(page), overflow(page))
     assert {path: trouble for path, trouble in found.items() if trouble != ([], 0)} == {}
+
+
+NARROW, ZOOMED, PHONE = (320, 640), (720, 450), (390, 844)  # 1440 x 900 at 200 % has room for 720 x 450
+
+
+def test_nothing_is_too_wide_at_320_pixels_or_twice_the_size_and_the_header_leaves_room(
+    tabs: Tabs, dead: str, captures: list[str]
+) -> None:
+    tabs.expect("404")
+    page = tabs.open(email=ADMIN)
+    found = {}
+    for path in every_page(dead, captures):
+        page.goto(path)
+        settle(page)
+        for width, height in (NARROW, ZOOMED, PHONE):
+            page.set_viewport_size({"width": width, "height": height})
+            if too_wide := overflow(page):
+                found[path, width] = too_wide
+        share = page.evaluate("(document.querySelector('.top')?.getBoundingClientRect().height ?? 0) / innerHeight")
+        if share > 0.15:
+            found[path, "header"] = share
+    assert found == {}
+
+
+def test_the_rows_of_a_table_are_cards_on_a_phone_with_their_names(tabs: Tabs, dead: str) -> None:
+    page = tabs.open("/admin/notifications?q=zoe", email=ADMIN, phone=True)
+    row = page.locator(".table tbody tr").first
+    cell = row.locator("td").nth(1)
+    expect(cell).to_have_attribute("data-label", "User")
+    widths = row.evaluate("row => [...row.cells].map(cell => cell.getBoundingClientRect().width)")
+    assert len(set(widths)) == 1
+    expect(row.get_by_role("link").first).to_be_in_viewport()
 
 
 def test_states_are_seen_in_high_contrast(tabs: Tabs, person: NewPerson) -> None:
