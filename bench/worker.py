@@ -24,7 +24,7 @@ from notifier.core.message import Message, Receipt, Recipient
 from notifier.ground import lifeline, logs
 from notifier.ground.config import Settings
 from notifier.ground.extensions import db
-from notifier.programs import worker
+from notifier.programs import starting, worker
 from notifier.signals.queueing import SERIALIZER, all_queues
 
 
@@ -64,9 +64,11 @@ def main() -> int:
     if given.kind == "serve":
         return worker.run(settings, options)
     logs.configure(as_json=True)
-    app = jobs.app()
+    is_ours = given.kind in ("ours", "real")
+    app = starting.wait_for_app(jobs.app, lambda: False) if is_ours else jobs.app()  # as each of them is started
+    assert app is not None
     wall, cpu = time.monotonic(), _cpu_s()
-    if given.kind in ("ours", "real"):
+    if is_ours:
         with app.app_context():
             line = lifeline.hold(app)
             worker.work_on(settings, worker.chosen_queues(given.queues), options, worker._Signals(), line)
