@@ -11,18 +11,20 @@ from rq.utils import now
 from notifier.batchworker.contract import Ended, Job
 from notifier.batchworker.take import JOB, QUEUE, WIP, Raw
 
+_KEYS = ((JOB, ""), (JOB, ":dependents"), ("rq:results:", ""))  # what RQ keeps of a job: before and behind its id
+
 
 def settle(connection: redis.Redis, ended: Sequence[Ended], *, worker_name: str) -> None:
-    """Two round trips at most, however many there are."""
+    """Two round trips at most, however many there are. One command for many jobs where Redis has one."""
     failed = [end for end in ended if end.failure is not None]
     hashes = _load(connection, [end.job.id for end in failed]) if failed else {}
+    done = [end.job.id for end in ended if end.failure is None and not end.keeps_job]
     with connection.pipeline(transaction=False) as pipe:
-        for end in ended:
-            _unregister(pipe, end.job)
-            if end.failure is None:
-                if not end.keeps_job:
-                    pipe.delete(JOB + end.job.id, f"{JOB}{end.job.id}:dependents", f"rq:results:{end.job.id}")
-            elif end.job.id in hashes:
+        _unregister(pipe, [end.job for end in ended])
+        if done:
+            pipe.delete(*(f"{before}{key}{behind}" for key in done for before, behind in _KEYS))
+        for end in failed:
+            if end.job.id in hashes:
                 job = hashes[end.job.id]
                 job.ended_at = now()
                 job.set_status(JobStatus.FAILED, pipeline=pipe)
@@ -61,8 +63,12 @@ def drop(connection: redis.Redis, jobs: Sequence[Raw]) -> None:
         pipe.execute()
 
 
-def _unregister(pipe: "redis.client.Pipeline", job: Job) -> None:
-    pipe.zrem(WIP + job.queue, f"{job.id}:{job.execution}")
+def _unregister(pipe: "redis.client.Pipeline", jobs: Sequence[Job]) -> None:
+    by_queue: dict[str, list[str]] = {}
+    for job in jobs:
+        by_queue.setdefault(job.queue, []).append(f"{job.id}:{job.execution}")
+    for name, entries in by_queue.items():
+        pipe.zrem(WIP + name, *entries)
 
 
 def _load(connection: redis.Redis, ids: Sequence[str]) -> Mapping[str, RqJob]:
