@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -242,11 +243,7 @@ class Adapter:
         host and port.
         """
         url = self._url(to)
-        return (
-            f"{self.name}:{url.hostname}:{url.port or _PORTS.get(url.scheme, 0)}{self.tenant(url)}"
-            if url
-            else self.name
-        )
+        return f"{self.name}:{_host_and_port(url)}{self.tenant(url)}" if url else self.name
 
     def tenant(self, url: SplitResult) -> str:
         """The customer behind a host that serves many who have nothing to do with each other: `/T024BE7LD`, a team of
@@ -299,6 +296,11 @@ class Adapter:
 
     def close(self) -> None:
         """Gives back what it holds open. Called when its process ends."""
+
+
+@lru_cache(maxsize=4096)  # asked four times a delivery
+def _host_and_port(url: SplitResult) -> str:
+    return f"{url.hostname}:{url.port or _PORTS.get(url.scheme, 0)}"
 
 
 def card(message: Message) -> dict[str, Any]:

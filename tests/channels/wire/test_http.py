@@ -4,6 +4,7 @@ import ipaddress
 import json
 import logging
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
@@ -310,6 +311,24 @@ def test_a_body_that_is_no_json_object_reads_as_an_empty_one(body: bytes) -> Non
 
 def test_a_success_that_is_not_as_documented_may_have_sent_the_message() -> None:
     assert fault(not_understood(Response(200, {}, b"<html>"))) == (Retryable, "not_understood", True)
+
+
+def test_head_and_body_arrive_in_one_packet(make_http: MakeHttp) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        first: list[bytes] = []
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                first.append(connection.recv(65_536))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        receiver = threading.Thread(target=answer)
+        receiver.start()
+        make_http().post(f"http://127.0.0.1:{server.getsockname()[1]}/", b"the body", {})
+        receiver.join()
+
+    assert first[0].endswith(b"\r\n\r\nthe body")
 
 
 def test_json_and_forms_arrive_as_they_were_given(make_http: MakeHttp, sink: Any) -> None:
