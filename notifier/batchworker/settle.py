@@ -24,7 +24,7 @@ def settle(connection: redis.Redis, ended: Sequence[Ended], *, worker_name: str)
         if done:
             pipe.delete(*(f"{before}{key}{behind}" for key in done for before, behind in _KEYS))
         for end in failed:
-            if end.job.id in hashes:
+            if end.failure is not None and end.job.id in hashes:
                 job = hashes[end.job.id]
                 job.ended_at = now()
                 job.set_status(JobStatus.FAILED, pipeline=pipe)

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import sqlite3
 import time
+from collections import namedtuple
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 from pathlib import Path
@@ -21,6 +22,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Result,
     Table,
     bindparam,
     delete,
@@ -231,6 +233,23 @@ def transaction() -> Iterator[scoped_session[Session]]:
     finally:
         for work in after:
             work()
+
+
+NamedRow = Any  # a named tuple of a row's columns
+
+
+def named(result: Result[Any]) -> list[NamedRow]:
+    """All rows as named tuples, for paths that read many of their columns.
+
+    A row of SQLAlchemy's looks for each name among its own attributes first, in vain, and makes the text of an
+    exception of that: reading the columns was a fifth of a delivery.
+    """
+    return list(map(_kind_of_row(tuple(result.keys()))._make, result))
+
+
+@functools.lru_cache(maxsize=256)
+def _kind_of_row(columns: tuple[str, ...]) -> Any:
+    return namedtuple("NamedRow", columns)
 
 
 def set_each(table: Table, key: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -4,9 +4,11 @@ Configured once per process: JSON in production, readable text in development; l
 `bind` puts a request's id on every line until `unbind`. The caller masks addresses; secrets are never logged.
 """
 
+import contextlib
 import logging
 import sys
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +21,8 @@ _QUIET = ("engineio", "socketio", "rq", "alembic", "werkzeug")
 _AS_JSON: tuple[Processor, ...] = (structlog.processors.format_exc_info, structlog.processors.JSONRenderer())
 
 log = structlog.get_logger()
+
+_gathered = threading.local()  # `lines`: those of the thread that are to go out together
 
 
 class _JsonLines:
@@ -33,12 +37,37 @@ class _JsonLines:
             line: Any = event
             for render in _AS_JSON:
                 line = render(self, "", line)
-            sys.stderr.write(f"{line}\n")
-            sys.stderr.flush()
+            lines = getattr(_gathered, "lines", None)
+            if lines is None:
+                _write(f"{line}\n")
+            else:
+                lines.append(f"{line}\n")
         except Exception:
             logging.getLogger(__name__).exception("log.line_lost")
 
     debug = info = warning = error = critical = write
+
+
+def _write(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def at_once() -> Iterator[None]:
+    """The JSON lines of this thread within it go out in one write at its end. Each write hands the interpreter to
+    another thread, and waits to get it back.
+    """
+    lines: list[str] = []
+    _gathered.lines = lines
+    try:
+        yield
+    finally:
+        _gathered.lines = None
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # as with `logging`: a line that cannot be written breaks nothing
+            _write("".join(lines))
 
 
 def configure(*, as_json: bool, level: int = logging.INFO) -> None:

@@ -14,6 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.core import lifecycle
+from notifier.ground.database import NamedRow, named
 from notifier.ground.extensions import db
 from notifier.ledgers import broadcast_counts, caps, events
 from notifier.ledgers.broadcast_counts import Place, place_of
@@ -43,7 +44,7 @@ class Move:
 
 def move(
     chosen: "Collection[UUID] | sa.ColumnElement[bool]", new: str, *returned: Any, **columns: Any
-) -> "Sequence[sa.Row[Any]]":
+) -> Sequence[NamedRow]:
     """Moves the chosen deliveries (by id, or by a condition) to the status `new` where the lifecycle allows it, and
     sets `columns`, the same for all.
 
@@ -55,13 +56,15 @@ def move(
             return []
         chosen = _delivery.id.in_(chosen)
     olds = lifecycle.leading_to(new)
-    rows = db.session.execute(
-        sa.update(_deliveries)
-        .where(chosen, _delivery.status.in_(olds))
-        .values(status=new, moved_from=_OLD_OF_COUNTED, **columns)
-        .returning(*_returned(returned))
-        .execution_options(synchronize_session=False)
-    ).all()
+    rows = named(
+        db.session.execute(
+            sa.update(_deliveries)
+            .where(chosen, _delivery.status.in_(olds))
+            .values(status=new, moved_from=_OLD_OF_COUNTED, **columns)
+            .returning(*_returned(returned))
+            .execution_options(synchronize_session=False)
+        )
+    )
     events.tell_statuses((row.id, new) for row in rows)
     broadcast_counts.moved(_change(row, new) for row in rows if row.broadcast_id is not None)
     if any(_concerns_caps(old, new) for old in olds):

@@ -98,6 +98,7 @@ def _said(result: Content | RenderFault) -> Content | str:
 
 def _requests(wanted: Sequence[Wanted]) -> list[RenderRequest]:
     templates = load_templates({w.template_id for w in wanted if w.template_id})
+    site_url = current_settings().public_url
     return [
         RenderRequest(
             channel=w.channel,
@@ -110,7 +111,7 @@ def _requests(wanted: Sequence[Wanted]) -> list[RenderRequest]:
             zone=w.person.reading_zone or w.person.zone,
             category=w.type.category,
             why_url=why_url(PreferenceLink(w.person.subject, w.producer_id), w.type, w.channel, w.address),
-            site_url=current_settings().public_url,
+            site_url=site_url,
             is_mandatory=w.type.is_mandatory,
             unsubscribe_url=unsubscribe_url(w.person.subject, w.type, w.channel, w.address),
         )

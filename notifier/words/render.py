@@ -4,7 +4,6 @@ Called with a whole batch by `words.compose`, and by the checks and previews of 
 affect the others: it is returned as a `RenderFault` in its place. Nothing here sends or stores.
 """
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -131,22 +130,20 @@ class _Writer:
     def write(self, field: str, source: str | None, *, is_html: bool = False, lines_before: int = 0) -> str:
         if not source:
             return ""
-        with _told(field, lines_before):
+        try:
             written = self.compile(source, is_html=is_html).run(self.variables, self.reader, self.budget)
             self.budget.spend(len(written) // _CHARACTERS_CLEANED)
-            return written
+        except (TemplateFault, ValueError) as fault:
+            raise _in_field(field, fault, lines_before) from fault
+        return written
 
 
-@contextlib.contextmanager
-def _told(field: str, lines_before: int = 0) -> Iterator[None]:
-    """Says in which field a fault is, and in which of its lines."""
-    try:
-        yield
-    except TemplateFault as fault:
-        line = None if fault.line is None else fault.line + lines_before
-        raise _FieldFault(RenderFault(fault.message, field, line, isinstance(fault, TooMuchWork))) from fault
-    except ValueError as fault:  # of a mail's HTML
-        raise _FieldFault(RenderFault(str(fault)[:300], field)) from fault
+def _in_field(field: str, fault: TemplateFault | ValueError, lines_before: int = 0) -> _FieldFault:
+    """Says in which field a fault is, and in which of its lines. ValueError: of a mail's HTML."""
+    if not isinstance(fault, TemplateFault):
+        return _FieldFault(RenderFault(str(fault)[:300], field))
+    line = None if fault.line is None else fault.line + lines_before
+    return _FieldFault(RenderFault(fault.message, field, line, isinstance(fault, TooMuchWork)))
 
 
 def _render(request: RenderRequest, compile: Compile, budget: Budget) -> Content | RenderFault:
@@ -281,9 +278,11 @@ def _as_mail(
 ) -> Content:
     """Both parts of a mail. Each is made from the other where the template has only one."""
     words = words_of(language)
-    with _told("html" if html else "body"):
+    try:
         inner = inlined(many_lines(html or paragraphs(content.body)), budget)
         body = content.body or _text_of(inner, budget) or content.title
+    except (TemplateFault, ValueError) as fault:
+        raise _in_field("html" if html else "body", fault) from fault
     body = cut(body, CHANNELS[request.channel].shape.longest_body)
     document = lay_out(
         Mail(

@@ -11,7 +11,7 @@ from apiflask import APIFlask
 from sqlalchemy.exc import DBAPIError
 
 from notifier.ground.clock import now
-from notifier.ground.database import once_committed, prune, transaction, undone_by
+from notifier.ground.database import named, once_committed, prune, transaction, undone_by
 from notifier.ground.extensions import db
 from notifier.models import Flag, Tally
 from tests.stored import sent_statements
@@ -25,6 +25,13 @@ def test_an_error_of_the_database_quotes_no_values(app: APIFlask) -> None:
 
     assert "nowhere" in str(caught.value)
     assert "alice@example.test" not in str(caught.value)
+
+
+def test_named_rows_hold_what_the_database_said_under_the_names_of_the_columns() -> None:
+    with sa.create_engine("sqlite://").connect() as connection:
+        [row] = named(connection.execute(sa.select(sa.literal(1).label("id"), sa.literal("x").label("count"))))
+
+    assert (row.id, row.count, tuple(row)) == (1, "x", (1, "x"))
 
 
 @pytest.mark.parametrize("ends_well", [True, False])

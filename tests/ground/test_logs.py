@@ -64,3 +64,23 @@ def test_a_reader_that_has_gone_breaks_nothing() -> None:
     program = "import os\nreading, writing = os.pipe()\nos.close(reading)\nos.dup2(writing, 2)\n"
     gone_on = "logs.log.info('nobody reads this')\nprint('went on', flush=True)\nos._exit(0)"
     assert run(program + gone_on).stdout == "went on\n"
+
+
+def test_lines_that_are_gathered_go_out_in_one_write_also_from_a_block_that_breaks() -> None:
+    program = """
+import io, sys
+written = []
+class Seen(io.StringIO):
+    def write(self, text): written.append(text)
+err, sys.stderr = sys.stderr, Seen()
+try:
+    with logs.at_once():
+        logs.log.info('one')
+        logs.log.info('two')
+        1 / 0
+except ZeroDivisionError:
+    logs.log.info('three')
+sys.stderr = err
+logs.log.info('counted', lines=[text.count('event') for text in written])
+"""
+    assert [line["lines"] for line in written(program)] == [[2, 1]]

@@ -278,14 +278,15 @@ class _Checked:
 
     def request(self, *args: Any, **options: Any) -> None:
         """As two packets, head and body cost a system call more here, and wake the receiver twice."""
-        self._unsent = unsent = []
+        unsent: list[bytes] = []
+        self._unsent = unsent
         try:
             super().request(*args, **options)  # type: ignore[misc]
         finally:
             self._unsent = None
         self.send(b"".join(unsent))
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: Any) -> None:
         if self._unsent is None:
             super().send(data)  # type: ignore[misc]
         else:

@@ -16,6 +16,7 @@ from notifier.channels.contract import Adapter
 from notifier.core.facts import AddressFacts
 from notifier.core.message import Content, Message, Push, Recipient
 from notifier.core.worlds import shown_id
+from notifier.ground.database import NamedRow, named
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import Address, EventType, Notification, Submission
@@ -62,26 +63,26 @@ class Claimed:
     `badge`: the unread items of whom gets a card.
     """
 
-    delivery: sa.Row[Any]
-    notification: sa.Row[Any]
+    delivery: NamedRow
+    notification: NamedRow
     type: EventType
-    address: sa.Row[Any] | GivenAddress | None
+    address: NamedRow | GivenAddress | None
     person: Person | None
     adapters: list[Adapter]
     badge: int | None = None
 
 
-def load(deliveries: Sequence[sa.Row[Any]]) -> list[Claimed]:
+def load(deliveries: Sequence[NamedRow]) -> list[Claimed]:
     """Rows as the claim returns them, in its transaction. → each with all that is read for it, in order."""
     if not deliveries:
         return []
     session, registry = db.session, serving.registry()
     submitted = sa.select(*_NOTIFICATION).join(Submission, Submission.id == _notification.submission_id)
     notified = session.execute(submitted.where(_notification.id.in_({d.notification_id for d in deliveries})))
-    notifications = {row.id: row for row in notified}
+    notifications = {row.id: row for row in named(notified)}
     address_ids = {d.address_id for d in deliveries if d.address_id}
     addresses = (
-        {row.id: row for row in session.execute(sa.select(*_ADDRESS).where(_address.id.in_(address_ids)))}
+        {row.id: row for row in named(session.execute(sa.select(*_ADDRESS).where(_address.id.in_(address_ids))))}
         if address_ids
         else {}
     )
@@ -114,7 +115,7 @@ def load(deliveries: Sequence[sa.Row[Any]]) -> list[Claimed]:
     return found
 
 
-def persons_of(notifications: Collection[sa.Row[Any]]) -> dict[UUID, Person]:
+def persons_of(notifications: Collection[NamedRow]) -> dict[UUID, Person]:
     """Person by notification: values given with each may differ, with another address."""
     known = load_people(row.user_id for row in notifications)
     there = [row for row in notifications if row.user_id in known]
@@ -185,7 +186,7 @@ def _wanted(claimed: Claimed, person: Person) -> Wanted:
     )
 
 
-def _goes_to(delivery: sa.Row[Any], person: Person) -> AddressFacts | None:
+def _goes_to(delivery: NamedRow, person: Person) -> AddressFacts | None:
     return next(
         (
             address

@@ -13,6 +13,7 @@ import structlog
 
 from notifier.core import lifecycle
 from notifier.core.errors import InvalidRecipient, Misconfigured, OptedOut, Permanent, RateLimited
+from notifier.ground import logs
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -82,8 +83,9 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
     if told:
         kept_receipts.apply_now(told)
     alarm.tell(happened, [one.task for one in ours])
-    for one in ours:
-        _log(one)
+    with logs.at_once():
+        for one in ours:
+            _log(one)
     return [one.outcome() for one in ours]
 
 

@@ -5,15 +5,14 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
-
-import sqlalchemy as sa
 
 from notifier.channels.contract import Adapter
 from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Message, Receipt, Recipient
+from notifier.ground.database import NamedRow
 from notifier.models import EventType
 from notifier.people.person import GivenAddress
 
@@ -62,10 +61,10 @@ class Task:
     this order. `message` is a sentence where the template could not be filled.
     """
 
-    delivery: sa.Row[Any]
-    notification: sa.Row[Any]
+    delivery: NamedRow
+    notification: NamedRow
     type: EventType
-    address: sa.Row[Any] | GivenAddress | None
+    address: NamedRow | GivenAddress | None
     adapters: list[Adapter]
     message: Message | str
     recipient: Recipient

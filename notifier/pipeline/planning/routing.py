@@ -37,6 +37,7 @@ from notifier.core.routing import (
 )
 from notifier.ground import shapes
 from notifier.ground.clock import now as clock_now
+from notifier.ground.database import named
 from notifier.ground.extensions import db
 from notifier.ledgers.moves import Move, move_each
 from notifier.models import Delivery, Notification, Receipt
@@ -81,11 +82,13 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
     routed = _lock(notifications)
     if not routed:
         return []
-    rows = db.session.execute(
-        sa.select(*_DELIVERY, _IS_READ.label("is_read"))
-        .where(_deliveries.c.notification_id.in_(routed))
-        .order_by(_deliveries.c.id)
-    ).all()
+    rows = named(
+        db.session.execute(
+            sa.select(*_DELIVERY, _IS_READ.label("is_read"))
+            .where(_deliveries.c.notification_id.in_(routed))
+            .order_by(_deliveries.c.id)
+        )
+    )
     now, read = clock_now(), {row.id for row in rows if row.is_read}
     mine: dict[UUID, list[Any]] = {}
     for row in rows:
@@ -128,7 +131,7 @@ def _lock(notifications: Iterable[Any]) -> dict[UUID, Any]:
         .order_by(_notifications.c.id)
         .with_for_update(key_share=True)
     )
-    return {row.id: row for row in db.session.execute(locked)}
+    return {row.id: row for row in named(db.session.execute(locked))}
 
 
 def rivals(deliveries: Sequence[Any], notifications: Iterable[Any]) -> dict[UUID, str]:
