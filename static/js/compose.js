@@ -1,13 +1,8 @@
-// The form of a broadcast: what does not matter for the choices made is hidden, the fields follow the event type, and the audience is
-// counted anew when it changes. Without this, everything is shown and a button counts.
+// The form of a broadcast: its fields follow the event type, and the audience is counted anew when it changes. Without this, buttons do
+// both.
 
 const form = document.getElementById("compose");
 let asked = 0;
-
-function show() {
-  const chosen = new Set([...form.querySelectorAll("input[type=radio]:checked")].map((radio) => radio.value));
-  for (const part of form.querySelectorAll("[data-when]")) part.hidden = !part.dataset.when.split(" ").some((value) => chosen.has(value));
-}
 
 async function count() {
   const mine = (asked += 1);
@@ -25,10 +20,8 @@ async function count() {
 
 if (form) {
   form.addEventListener("change", (event) => {
-    show();
     if (event.target.name === "type") form.requestSubmit(form.querySelector("[name=step][value=edit]"));
     else if (event.target.closest("#whom")) count();
   });
-  show();
   count();
 }

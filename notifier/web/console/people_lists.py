@@ -10,6 +10,7 @@ from typing import IO
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from notifier.core.errors import Rejected
 from notifier.ground.extensions import csrf
@@ -43,7 +44,10 @@ def _listing(fault: str | None = None) -> str:
 @csrf.exempt
 def upload() -> ResponseReturnValue:
     request.max_content_length = MOST_BYTES + _FRAME
-    check_token()
+    try:
+        check_token()
+    except RequestEntityTooLarge:
+        return _listing(f"The file is too large: at most {MOST_BYTES // 1_000_000} MB."), 413
     file = request.files.get("file")
     if file is None or not file.filename:
         return _listing("Choose a CSV file."), 422

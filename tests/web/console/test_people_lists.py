@@ -87,7 +87,8 @@ def test_a_file_may_be_longer_than_any_other_form_but_not_endless(
     rows = "".join(f"u{number:07},{'x' * 90}\n" for number in range(15_000))
     assert send(admin, f"id,name\n{rows}").status_code == 303
     monkeypatch.setattr(people_lists, "MOST_BYTES", 1_000_000)
-    assert send(admin, f"id,name\n{rows}").status_code == 413
+    refused = send(admin, f"id,name\n{rows}")
+    assert (refused.status_code, "The file is too large: at most 1 MB." in refused.text) == (413, True)
 
 
 def test_only_admins_upload(signed_in: Callable[..., Visitor]) -> None:
