@@ -23,7 +23,7 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
 from notifier.people import audiences
 from notifier.people.person import load_people
-from notifier.pipeline.intake import broadcasts
+from notifier.pipeline.intake import broadcasts, idempotency_keys
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.item import Accepted, Caller, Item
 from notifier.queries import producers, types, uploads
@@ -39,6 +39,7 @@ _STOP_AT = 20  # percent; what a new form suggests
 _LISTS_OFFERED = 50
 _NOT_CARRIED = frozenset({"csrf_token", "step", "typed", "key", "people"})
 _UNCOUNTED: dict[str, Any] = {"survey": None, "uncounted": None}
+_BUSY = (idempotency_keys.IN_PROGRESS, "unavailable")
 _KEY = re.compile(r"[0-9a-f]{32}")
 
 
@@ -61,11 +62,13 @@ def look() -> ResponseReturnValue:
     return _last_look(form)
 
 
-def _last_look(form: BroadcastForm, *, typed: str = "") -> ResponseReturnValue:
+def _last_look(form: BroadcastForm) -> ResponseReturnValue:
     try:
         form.check()
+        caller, draft = _caller(form), form.draft()
+        db.session.close()  # no connection is held while others have their turn
         with audiences.turn_to_survey():
-            people = broadcasts.check(_caller(form), form.draft())
+            people = broadcasts.check(caller, draft)
     except Rejected as error:
         return _page(form.refuse(error)), 422
     return _look(form, people, uuid4().hex)
@@ -95,14 +98,20 @@ def start() -> ResponseReturnValue:
     if not (_KEY.fullmatch(key) and seen.isdecimal() and len(seen) < 12):
         return _last_look(form)
     people = int(seen)
-    if people > MUST_BE_TYPED and re.sub(r"[\s.,'’_]", "", request.form.get("typed", "")) != seen:
-        return _look(form, people, key, f"Type {people:,}, the number of people, to start it.")
     try:
         form.check()
-        draft = form.draft(most=people + max(10, people // 10))
+        caller, draft = _caller(form), form.draft(most=people + max(10, people // 10))
+        if people > MUST_BE_TYPED and re.sub(r"[\s.,'’_]", "", request.form.get("typed", "")) != seen:
+            return _look(form, people, key, f"Type {people:,}, the number of people, to start it.")
+        db.session.close()  # as above
         with audiences.turn_to_survey():
-            made = broadcasts.create(_caller(form), draft, (f"console-{key}", _digest()))
+            made = broadcasts.create(caller, draft, (f"console-{key}", _digest()))
     except Rejected as error:
+        if error.code in _BUSY:
+            # With another key there could be two of it
+            return _look(
+                form, people, key, "It may be starting right now. Wait a moment, and try again: it starts once."
+            )
         if any(fault.code == "audience_has_grown" for fault in error.faults):
             flash("The audience has grown since you looked. Look again.", "warning")
             return _last_look(form)
@@ -137,7 +146,6 @@ def _counted(form: BroadcastForm) -> dict[str, Any]:
 def test() -> ResponseReturnValue:
     """The message to the author alone, by the way that all messages go, with all that may keep it from being sent."""
     form = _prepared(BroadcastForm())
-    notification: str | None = None
     try:
         form.check()
         notification = _send_to(current_user.user_id, form)

@@ -98,7 +98,7 @@ class ConditionRow(Form):
 
 
 class BroadcastForm(ConsoleForm):
-    """`values`: the fields for the type's data; set by `with_values`, since the type has to be known before."""
+    """`values`: the fields for the type's data; set once the type is known."""
 
     name = StringField("Name", [DataRequired("Give it a name."), Length(max=200)], filters=[_stripped])
     producer = SelectField("Producer", [InputRequired("Choose a producer.")])
@@ -173,6 +173,11 @@ class BroadcastForm(ConsoleForm):
     def _send_at(self) -> datetime:
         at: datetime = self.at.data
         return at.replace(tzinfo=zone_of(self.zone.data)).astimezone(UTC)
+
+    @property
+    def errors(self) -> dict[str, Any]:
+        """Those of the data, too: the head of the page says that there are some."""
+        return {**super().errors, **self.values.errors}
 
     def words_of(self, name: str) -> str:
         """What stands in the list for the choice that was made."""

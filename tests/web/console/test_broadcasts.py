@@ -18,7 +18,7 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
 from notifier.ledgers import moves
 from notifier.models import AuditEntry, Broadcast, Delivery, Notification
-from notifier.people import profiles
+from notifier.people import audiences, profiles
 from notifier.pipeline.intake import expand
 from notifier.pipeline.upkeep import broadcasts as upkeep
 from notifier.web.console import broadcast_compose, broadcasts
@@ -131,6 +131,20 @@ def test_the_button_pressed_twice_starts_one(admin: Visitor, people: list[str], 
 
 
 @pytest.mark.usefixtures("people")
+def test_while_it_is_being_started_its_button_keeps_its_key(
+    admin: Visitor, form: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = looked_at(admin, form)
+    monkeypatch.setattr(audiences, "_LONGEST_WAIT_S", 0.01)
+    with audiences._SURVEYING:
+        answer = admin.post("/admin/broadcasts", look)
+    assert (answer.status_code, hidden(answer.text)["key"]) == (422, look["key"])
+    assert "it starts once" in answer.text
+    assert admin.post("/admin/broadcasts", hidden(answer.text)).status_code == 303
+    assert len(stored()) == 1
+
+
+@pytest.mark.usefixtures("people")
 def test_above_a_number_it_has_to_be_typed(
     admin: Visitor, form: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +176,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"type": "nope"}, "Not a valid choice"),
     ({"type": "fraud_alert"}, "Not a valid choice"),
     ({"data-v-title": ""}, "This is needed."),
+    ({"type": "one_time_code", "data-v-code": "1", "data-v-minutes": "many"}, "This must be a whole number."),
     ({"data-v-url": "not an address"}, "does not have the required form"),
     ({"data-more": "[]"}, "This must be an object"),
     ({"data-more": '{"notification": 1}'}, "is reserved"),
@@ -193,8 +208,10 @@ def test_what_cannot_be_is_refused_beside_its_field(
         with subtests.test(changes=str(changes)):
             answer = admin.post("/admin/broadcasts/new", {**form, **changes})
             assert (answer.status_code, said in answer.text) == (422, True), faults(answer.text)
-            at_once = {**form, **changes, "key": "0" * 32, "people": "12"}
-            assert admin.post("/admin/broadcasts", at_once).status_code == 422
+            assert 'role="alert"' in answer.text
+            for people in ("12", "12000"):  # which would have to be typed
+                at_once = {**form, **changes, "key": "0" * 32, "people": people}
+                assert admin.post("/admin/broadcasts", at_once).status_code == 422
             assert stored() == []
 
 
