@@ -64,7 +64,7 @@ class Installation:
         """The real web process, ready to answer. `more`: settings beside the installation's."""
         program = self.start("notifier", "web", more=more)
         try:
-            wait_until(lambda: _answers(self.port), "the web process answers")
+            wait_until(lambda: _answers(self.port), "the web process answers", within_s=300)
             yield program
         finally:
             program.stop()
