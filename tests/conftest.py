@@ -394,6 +394,13 @@ def _make_the_cast() -> None:
 
 
 @pytest.fixture
+def wakeful_cast(cast: dict[str, str]) -> dict[str, str]:
+    """The same, at an hour at which Bob hears of everything."""
+    choosing.change("bob", {"quiet_hours": None}, replace=False, source="test")
+    return cast
+
+
+@pytest.fixture
 def still_clock() -> Iterator[None]:
     """What is remembered for some seconds is not forgotten in the middle of a test, however slow the machine is."""
     with time_machine.travel(now(), tick=False):

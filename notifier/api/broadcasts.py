@@ -40,6 +40,8 @@ def create_broadcast(json_data: BroadcastIn) -> Response:
     Everybody in the audience gets one notification, decided as any other: by choices, addresses, quiet hours and caps.
     Who is in the audience is decided when it begins; people who are created later are not in it. It is made in the
     background, a part at a time, and sent with its priority, so that more pressing messages overtake it.
+
+    With an Idempotency-Key header, repeated calls make one broadcast; each is answered with how far it is.
     """
     key = idempotency_key()
     if key and json_data.idempotency_key and key != json_data.idempotency_key:

@@ -57,8 +57,11 @@ _HEADERS = {
     },
     "X-Request-Id": {"description": "As sent, or made here; it appears in the log", "schema": {"type": "string"}},
 }
-_CONFLICTING = ("cancel_notification", "create_template", "write_template", "publish_template")
-_IDEMPOTENT = re.compile(r"submit_|create_schedule$|notify$|notify_bulk$|trigger$|send$")
+_CONFLICTING = (
+    *("cancel_notification", "create_template", "write_template", "publish_template"),
+    *("pause_broadcast", "resume_broadcast", "cancel_broadcast", "retry_failed"),
+)
+_IDEMPOTENT = re.compile(r"submit_|create_schedule$|create_broadcast$|notify$|notify_bulk$|trigger$|send$")
 
 View = TypeVar("View", bound=Callable[..., Any])
 

@@ -38,7 +38,7 @@ def key_of(api: Any, *scopes: str, is_test: bool = False) -> Api:
     return Api(api.client, create_key(create_producer("Other").id, scopes=list(scopes), is_test=is_test)[1])
 
 
-@pytest.mark.usefixtures("cast")
+@pytest.mark.usefixtures("wakeful_cast")
 def test_a_broadcast_is_answered_in_full_and_counts_as_it_goes(api: Any) -> None:
     broadcast = made(api, per_second=500, stop_at_failures=0.2)
     assert broadcast == {
@@ -73,7 +73,7 @@ def test_a_broadcast_is_answered_in_full_and_counts_as_it_goes(api: Any) -> None
     assert (after["status"], after["expanded"], after["finished_at"] is not None) == ("finished", 4, True)
 
 
-@pytest.mark.usefixtures("cast")
+@pytest.mark.usefixtures("wakeful_cast")
 def test_people_are_listed_by_status_and_page(api: Any) -> None:
     broadcast = made(api)
     expanded(broadcast)

@@ -34,6 +34,7 @@ ORDER = {
 }
 SUBSCRIPTION = {"url": f"https://{SECRET}.example.com/hook", "events": ["delivery.*"]}
 OF_TESTS = SUBSCRIPTION | {"url": "https://tests.example.com/hook"}  # which test keys see again in their lists
+BROADCAST = {"name": "Trial", "type": "order_shipped", "data": {"order_id": "T1"}, "audience": {"all": True}}
 SCHEDULE = {"cron": "0 8 * * *", "notification": ORDER}
 REFUSED = "test_key"
 WORDS = {"contents": [{"channel": "*", "title": "T"}]}
@@ -133,6 +134,17 @@ CALLS: dict[str, list[Call]] = {
     ],
     "POST /api/v1/uploads": [Call(csv="id,name\nalice,Tess\n", codes=(202,))],
     "GET /api/v1/uploads/<upload_id>": [Call(codes=(404,))],
+    "POST /api/v1/broadcasts": [
+        Call(BROADCAST, (202, 422)),
+        Call({**BROADCAST, "audience": {"users": ["bob"]}}, (422,)),
+    ],
+    "GET /api/v1/broadcasts": [Call(codes=(200,))],
+    "GET /api/v1/broadcasts/<broadcast_id>": [Call(codes=(404,))],
+    "GET /api/v1/broadcasts/<broadcast_id>/recipients": [Call(codes=(404,))],
+    "POST /api/v1/broadcasts/<broadcast_id>/pause": [Call(codes=(404,))],
+    "POST /api/v1/broadcasts/<broadcast_id>/resume": [Call(codes=(404,))],
+    "POST /api/v1/broadcasts/<broadcast_id>/cancel": [Call(codes=(404,))],
+    "POST /api/v1/broadcasts/<broadcast_id>/retry-failed": [Call(codes=(404,))],
     "POST /api/v1/subscriptions": [Call(OF_TESTS, (201,)), Call(OF_TESTS | {"all_producers": True}, (201,))],
     "GET /api/v1/subscriptions": [Call(codes=(200,))],
     "GET /api/v1/subscriptions/<subscription_id>": [Call(codes=(404,))],
@@ -171,6 +183,8 @@ def live(app: APIFlask, api: Api) -> Iterator[dict[str, str]]:
     upload = api.post("/api/v1/uploads", data=f"id,name\nalice,{SECRET}\n", headers={"Content-Type": "text/csv"}).json[
         "id"
     ]
+    audience = {"where": {"attributes.plan": SECRET}}
+    broadcast = api.post("/api/v1/broadcasts", {**BROADCAST, "name": SECRET, "audience": audience}).json["id"]
     draft = api.post(
         "/api/v1/templates", {"key": "order_shipped", "contents": [{"channel": "*", "title": SECRET}]}
     ).json
@@ -183,6 +197,7 @@ def live(app: APIFlask, api: Api) -> Iterator[dict[str, str]]:
         "schedule_id": schedule,
         "subscription_id": subscription,
         "upload_id": upload,
+        "broadcast_id": broadcast,
         "key": "order_shipped",
         "name": f"order_shipped@{draft['version']}",
     }

@@ -130,7 +130,8 @@ def test_everybody_is_told_once_and_it_finishes_when_nothing_is_to_come(people: 
     assert expand.expand(key) == 0
 
 
-def test_choices_and_missing_addresses_are_counted_by_their_reason(cast: dict[str, str], begin: Begin) -> None:
+@pytest.mark.usefixtures("wakeful_cast")
+def test_choices_and_missing_addresses_are_counted_by_their_reason(begin: Begin) -> None:
     """Alice and Bob get it; Carol has switched mail off, and Dave has no address."""
     key = begin()
     expand.expand(key)
