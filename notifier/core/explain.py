@@ -1,7 +1,7 @@
 """A decision in words: one line for each step of a plan, and one for the result of each delivery.
 
-Called for dry runs, stored decisions, the console's story and the page `/why`. `when` converts a time (text, as in the
-API) to the reader's zone and language; this module has no formats of its own.
+Called for dry runs, stored decisions, the console's story and the page `/why`. `translate` puts a sentence
+into the reader's language, `when` a time (text, as in the API) into their zone and language: this module knows neither.
 """
 
 import re
@@ -10,19 +10,13 @@ from typing import Any
 
 from notifier.core.decisions import Step
 from notifier.core.lifecycle import SKIPPED
-from notifier.core.sentences import LANGUAGES, SENTENCES
+from notifier.core.sentences import SENTENCES
 
 _OPTIONAL = re.compile(r"\[([^\]]*)\]")
 _NAMED = re.compile(r"\{(\w+)\}")
 
 
-def language_of(locale: str | None) -> str:
-    """The language for a reader of that locale (`de-AT`); English for those we do not speak."""
-    language = (locale or "").replace("_", "-").partition("-")[0].lower()
-    return language if language in LANGUAGES else LANGUAGES[0]
-
-
-def sentence(step: Step, language: str = "en", when: Callable[[str], str] = str) -> str:
+def sentence(step: Step, translate: Callable[[str], str] = str, when: Callable[[str], str] = str) -> str:
     """A step of a decision that an older version stored may have no words any more: its bare reason has to do then."""
     words = next((SENTENCES[key] for key in _keys(step) if key in SENTENCES), None)
     if words is None:
@@ -31,7 +25,7 @@ def sentence(step: Step, language: str = "en", when: Callable[[str], str] = str)
         name: when(value) if name == "until" else str(value)
         for name, value in {**step.detail, **step.detail.get("cap", {})}.items()
     }
-    text = words[LANGUAGES.index(language)]
+    text = translate(words)
     text = _OPTIONAL.sub(lambda part: part[1] if known.keys() >= set(_NAMED.findall(part[1])) else "", text)
     return _NAMED.sub(lambda name: known[name[1]], text)
 
@@ -43,7 +37,7 @@ def _keys(step: Step) -> tuple[str, ...]:
     return f"{step.rule}.{step.reason}", f"{step.reason}.{kind}", f"{step.reason}.{outcome}", step.reason
 
 
-def told(steps: Iterable[Step], language: str = "en", when: Callable[[str], str] = str) -> list[dict[str, Any]]:
+def told(steps: Iterable[Step], when: Callable[[str], str] = str) -> list[dict[str, Any]]:
     """The lines as the API shows them: `{"rule", "channel", "outcome", "reason", "detail", "sentence"}`."""
     return [
         {
@@ -52,7 +46,7 @@ def told(steps: Iterable[Step], language: str = "en", when: Callable[[str], str]
             "outcome": step.outcome,
             "reason": step.reason,
             "detail": dict(step.detail),
-            "sentence": sentence(step, language, when),
+            "sentence": sentence(step, when=when),
         }
         for step in steps
     ]

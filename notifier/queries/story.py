@@ -160,7 +160,7 @@ def _decided(row: Notification, deliveries: Sequence[Delivery], clock: Callable[
     ]
     parts: dict[str, list[str]] = {}
     for step in story(unpacked(row.decision), shown):
-        said = sentence(step, "en", clock)
+        said = sentence(step, when=clock)
         words = parts.setdefault(step.channel, [])
         words += [] if said in words else [said]
     return [Decided(None if channel == "*" else channel, words) for channel, words in parts.items()]

@@ -11,14 +11,15 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
-from babel.dates import format_datetime
 
-from notifier.core.explain import language_of, sentence, story, unpacked
+from notifier.core.explain import sentence, story, unpacked
 from notifier.ground import shapes
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
-from notifier.ground.zones import zone_of
-from notifier.models import Delivery, EventType, InboxItem, Notification, Preference, User
+from notifier.ground.languages import Language, language_for
+from notifier.ground.zones import UTC
+from notifier.models import Delivery, EventType, InboxItem, Notification
+from notifier.queries import readers
 
 _DELIVERY = (
     Delivery.notification_id,
@@ -50,9 +51,13 @@ class Story:
     parts: tuple[Told, ...]
 
 
-def recent(user_id: str, limit: int = 30) -> list[Story]:
-    """The person's latest notifications, newest first, without those of test keys."""
-    return _told(user_id, _mine(user_id).where(~Notification.is_test).order_by(Notification.id.desc()).limit(limit))
+def recent(user_id: str, language: Language | None = None, limit: int = 30) -> list[Story]:
+    """The person's latest notifications, newest first, without those of test keys; in their own language unless one is
+    given.
+    """
+    return _told(
+        user_id, _mine(user_id).where(~Notification.is_test).order_by(Notification.id.desc()).limit(limit), language
+    )
 
 
 def of_item(user_id: str, item_id: UUID) -> Story | None:
@@ -66,20 +71,15 @@ def _mine(user_id: str) -> sa.Select[Any]:
     return sa.select(*columns).where(Notification.user_id == user_id)
 
 
-def _told(user_id: str, statement: sa.Select[Any]) -> list[Story]:
+def _told(user_id: str, statement: sa.Select[Any], language: Language | None = None) -> list[Story]:
     rows = db.session.execute(statement).all()
-    reader = db.session.execute(
-        sa.select(User.locale, User.time_zone, Preference.document)
-        .outerjoin(Preference, Preference.user_id == User.id)
-        .where(User.id == user_id)
-    ).first()
+    reader = readers.find(user_id)
     if reader is None:
         return []
-    zone = zone_of((reader.document or {}).get("time_zone") or reader.time_zone)
-    return _stories(rows, language_of(reader.locale), zone)
+    return _stories(rows, language or language_for(reader.locale), reader.zone or UTC)
 
 
-def _stories(rows: Sequence[sa.Row[Any]], language: str, zone: ZoneInfo) -> list[Story]:
+def _stories(rows: Sequence[sa.Row[Any]], language: Language, zone: ZoneInfo) -> list[Story]:
     deliveries: dict[UUID, list[dict[str, Any]]] = {}
     for row in db.session.execute(
         sa.select(*_DELIVERY).where(Delivery.notification_id.in_([row.id for row in rows])).order_by(Delivery.id)
@@ -102,15 +102,15 @@ def _stories(rows: Sequence[sa.Row[Any]], language: str, zone: ZoneInfo) -> list
         parts: dict[str, list[str]] = {}
         for step in story(unpacked(row.decision), deliveries.get(row.id, ())):
             words = parts.setdefault(step.channel, [])
-            words += [said] if (said := sentence(step, language, when)) not in words else []
+            words += [said] if (said := sentence(step, language.gettext, when)) not in words else []
         told = tuple(
             Told(None if channel == "*" else channel, tuple(sentences)) for channel, sentences in parts.items()
         )
-        title = titles[row.type].get(language) or titles[row.type].get("en") or row.type
-        stories.append(Story(show("ntf", row.id), row.type, title, row.created_at, language, told))
+        title = titles[row.type].get(language.name) or titles[row.type].get("en") or row.type
+        stories.append(Story(show("ntf", row.id), row.type, title, row.created_at, language.name, told))
     return stories
 
 
-def _clock(language: str, zone: ZoneInfo) -> Callable[[str], str]:
+def _clock(language: Language, zone: ZoneInfo) -> Callable[[str], str]:
     """A time as the API shows it → as the reader's clock and calendar do."""
-    return lambda at: format_datetime(datetime.fromisoformat(at), "medium", tzinfo=zone, locale=language)
+    return lambda at: language.moment(datetime.fromisoformat(at), zone)

@@ -16,7 +16,7 @@ from notifier.ground.languages import SOURCE, catalogue, forms, language_for, na
 
 OTHERS = tuple(name for name in names() if name != SOURCE)
 BERLIN = ZoneInfo("Europe/Berlin")
-_FILLED = re.compile(r"%\(\w+\)[sd]|\{\w+\}|<[^>]+>")
+_FILLED = re.compile(r"%\(\w+\)[sd]|\{\w+\}|<[^>]+>|[\[\]]")
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from flask_login import current_user
 
 from notifier.queries import why
 from notifier.web.access import allow, page_blueprint
+from notifier.web.language import language
 
 pages = page_blueprint("why")
 
@@ -13,4 +14,4 @@ pages = page_blueprint("why")
 @pages.get("/why")
 @allow("person")
 def show() -> ResponseReturnValue:
-    return render_template("why.html", stories=why.recent(current_user.user_id))
+    return render_template("why.html", stories=why.recent(current_user.user_id, language()))
