@@ -40,10 +40,10 @@ bench: install install-dev assets
 # Brings the catalogues up to date with the texts in code and templates; `ARGS=it` begins another language.
 languages: install
 	@mkdir -p .venv/languages
-	@$(BIN)/pybabel -q extract -F pyproject.toml -k N_ -k lazy -k plural:1,2 --no-default-keywords \
+	@$(BIN)/python -m babel.messages.frontend -q extract -F pyproject.toml -k N_ -k lazy -k plural:1,2 --no-default-keywords \
 		-k _ -k gettext -k ngettext:1,2 --add-location=file --omit-header -w 120 -o $(POT) .
-	@for name in $(ARGS); do $(BIN)/pybabel -q init -i $(POT) -l $$name -w 120 -o $(LANGUAGES)/$$name.po; done
-	@for file in $(LANGUAGES)/*.po; do $(BIN)/pybabel -q update -i $(POT) -o $$file -l $$(basename $$file .po) \
+	@for name in $(ARGS); do $(BIN)/python -m babel.messages.frontend -q init -i $(POT) -l $$name -w 120 -o $(LANGUAGES)/$$name.po; done
+	@for file in $(LANGUAGES)/*.po; do $(BIN)/python -m babel.messages.frontend -q update -i $(POT) -o $$file -l $$(basename $$file .po) \
 		--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 120; done
 
 # What has been installed is remembered as a copy of the list it was installed from.

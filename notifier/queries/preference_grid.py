@@ -10,6 +10,7 @@ from notifier.channels import CHANNELS
 from notifier.core.choices import next_state
 from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL
 from notifier.ground.extensions import db
+from notifier.ground.languages import ENGLISH, Language
 from notifier.models import Account, Address, EventType, Preference
 
 ALERTED = "admin"  # the role whose people get what goes to the admins
@@ -99,7 +100,7 @@ class Grid:
         return ((row, cell) for section in self.sections for row in section.rows for cell in row.cells)
 
 
-def grid_of(user_id: str, document: Mapping[str, Any], *, language: str = "en") -> Grid:
+def grid_of(user_id: str, document: Mapping[str, Any], *, language: Language = ENGLISH) -> Grid:
     """`document` is that of queries.preferences. Rows: types that may reach the person, so those for admins for them
     only. Columns: the channels that these types use by themselves, that the person has an address on, or has made a
     choice about.
@@ -110,7 +111,7 @@ def grid_of(user_id: str, document: Mapping[str, Any], *, language: str = "en") 
     channels = _channels(user_id, document, types)
     rows: dict[str, list[Row]] = {}
     for type in types:
-        title = type.titles.get(language) or type.titles.get("en") or type.key
+        title = language.title(type.titles) or type.key
         cells = tuple(_cell(document["effective"][type.key], name) for name in channels)
         rows.setdefault(type.category, []).append(Row(type.key, title, cells, _tracks(type)))
     sections = tuple(_section(category, tuple(rows[category]), channels) for category in CATEGORIES if category in rows)

@@ -106,7 +106,7 @@ def _stories(rows: Sequence[sa.Row[Any]], language: Language, zone: ZoneInfo) ->
         told = tuple(
             Told(None if channel == "*" else channel, tuple(sentences)) for channel, sentences in parts.items()
         )
-        title = titles[row.type].get(language.name) or titles[row.type].get("en") or row.type
+        title = language.title(titles[row.type]) or row.type
         stories.append(Story(show("ntf", row.id), row.type, title, row.created_at, language.name, told))
     return stories
 

@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 from datetime import datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -24,10 +23,12 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     """Everything that is marked in code and templates, as `make languages` finds it."""
     made = tmp_path_factory.mktemp("languages") / "messages.pot"
     recipe = (ROOT / "Makefile").read_text()
-    options = re.search(r"pybabel -q (extract .*?) -o \$\(POT\) \.", recipe, re.DOTALL)
+    options = re.search(r"babel.messages.frontend -q (extract .*?) -o \$\(POT\) \.", recipe, re.DOTALL)
     assert options
     words = options[1].replace("\\\n", " ").split()
-    subprocess.run([Path(sys.executable).parent / "pybabel", "-q", *words, "-o", made, "."], cwd=ROOT, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "babel.messages.frontend", "-q", *words, "-o", made, "."], cwd=ROOT, check=True
+    )
     with made.open("rb") as file:
         return read_po(file)
 

@@ -3,15 +3,19 @@
 import re
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from jinja2 import Environment, nodes
 from sqlalchemy import update
 
+from notifier.ground import tokens
 from notifier.ground.config import ROOT
 from notifier.ground.database import transaction
 from notifier.ground.languages import SOURCE, catalogue, language_for, names
+from notifier.ground.tokens import PreferenceLink
 from notifier.models import User
+from notifier.queries import valid_tokens
 from tests.web.conftest import Visitor
 
 OTHERS = tuple(name for name in names() if name != SOURCE)
@@ -182,3 +186,67 @@ def english(page: str, language: str) -> list[str]:
         if (words in sources and told.gettext(words) != words)
         or re.search(r"\b(the|you|your|and|with|this|is|are|not|for)\b", words)
     ]
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_persons_pages_are_in_one_language(
+    reader: Callable[..., Visitor], send: Callable[..., Any], language: str
+) -> None:
+    visitor = reader(language, "Europe/Berlin")
+    send("person", channels=("inapp", "email"), email="person@sandbox.test")
+    for form in (
+        {"part": "choices", "set": "marketing:*=off"},
+        {"part": "quiet", "quiet": "1", "quiet_start": "22:00", "quiet_end": "07:00", "quiet_days": ["1", "5"]},
+        {"part": "mute", "mute": "hour"},
+        {"part": "often", "digest-social": "daily", "digest_at": "09:30"},
+    ):
+        visitor.post("/preferences", form)
+    said = {path: english(visitor.get(path).text, language) for path in PERSONS_PAGES}
+    said["refused"] = english(visitor.post("/preferences", {"part": "mute", "mute": "date"}).text, language)
+    said["not an address"] = english(
+        visitor.post("/preferences/addresses", {"channel": "email", "value": "no address"}).text, language
+    )
+    assert {path: words for path, words in said.items() if words} == {}
+
+
+PERSONS_PAGES = (
+    "/inbox",
+    "/preferences",
+    "/preferences?history=all",
+    "/preferences/addresses",
+    "/account",
+    "/why",
+    "/nowhere",
+)
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_the_pages_behind_links_are_in_the_language_of_the_person_they_name(
+    visitor: Visitor, reader: Callable[..., Visitor], language: str
+) -> None:
+    reader(language)
+    subject = valid_tokens.subject_of("person")
+    assert subject
+    for path in (
+        f"/u/{tokens.sign_unsubscribe(subject, 'marketing', 'email')}",
+        f"/p/{tokens.sign_preferences(PreferenceLink(subject, None))}",
+    ):
+        assert english(visitor.get(path, headers={"Accept-Language": "en"}).text, language) == []
+
+
+def test_a_link_that_has_ended_tells_nobody_the_persons_language(
+    visitor: Visitor, reader: Callable[..., Visitor]
+) -> None:
+    reader("de", "Europe/Berlin")
+    subject = valid_tokens.subject_of("person")
+    assert subject
+    ended = tokens.sign_preferences(PreferenceLink(subject._replace(version=subject.version + 1), None))
+    assert root_of(visitor, f"/p/{ended}", "es") == ("es", "ltr", None)
+
+
+def test_the_component_gets_its_texts_from_the_same_catalogue(visitor: Visitor) -> None:
+    answer = visitor.get("/labels/de.json")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.json["Mark as read"] == language_for("de").gettext("Mark as read")
+    assert answer.json["{n} new notification"]["other"] == "{n} neue Benachrichtigungen"
+    assert [visitor.get(f"/labels/{name}.json").status_code for name in ("en", "xx", "..")] == [404, 404, 404]

@@ -7,7 +7,7 @@ are marked where they stand: `_()`, `ngettext()` and `{% trans %}` in templates,
 put into words later. Knows nothing of requests: see `web.language`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
 from functools import cache, lru_cache
@@ -56,6 +56,11 @@ class Language:
 
     def ngettext(self, one: str, many: str, number: int) -> str:
         return _translations(self.name).ngettext(one, many, number)
+
+    def title(self, titles: Mapping[str, str]) -> str | None:
+        """The one in this language of an event type's titles, or the words for the English one; None for neither."""
+        own = titles.get(self.tag) or titles.get(self.name)
+        return own or self.gettext(titles.get(SOURCE, "")) or None
 
     def number(self, value: float) -> str:
         return format_decimal(value, locale=self.locale)

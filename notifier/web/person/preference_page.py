@@ -105,7 +105,7 @@ def _save(desk: Desk, part: str, document: Mapping[str, Any]) -> preferences.Sav
     form = request.form
     match part:
         case "choices":
-            grid = grid_of(desk.user_id, document, language=language().name)
+            grid = grid_of(desk.user_id, document, language=language())
             return preferences.switch(
                 desk.user_id,
                 reading.switches_in(form, grid),
@@ -147,7 +147,7 @@ def _refused(desk: Desk, tried: Tried) -> ResponseReturnValue:
 
 
 def _context(desk: Desk, document: Mapping[str, Any], tried: Tried) -> dict[str, Any]:
-    grid = grid_of(desk.user_id, document, language=language().name)
+    grid = grid_of(desk.user_id, document, language=language())
     zone = zone_of(document["time_zone"])
     present = now().astimezone(zone)
     titles = grid.titles
