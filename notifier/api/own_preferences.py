@@ -13,6 +13,7 @@ from notifier.api.schemas.own_preferences import GridQuery, OwnChoiceIn, OwnPref
 from notifier.channels import CHANNELS
 from notifier.core.choices import Switch
 from notifier.core.errors import Fault, Rejected
+from notifier.ground.languages import Language, language_for
 from notifier.people import preferences
 from notifier.queries import preferences as queries
 from notifier.queries.preference_grid import Cell, Grid, Over, grid_of
@@ -75,16 +76,17 @@ def _switch(wanted: SwitchIn, grid: Grid) -> Switch:
     return Switch(wanted.on, type=wanted.type, category=wanted.category, channel=wanted.channel)
 
 
-def _shown(language: str) -> dict[str, Any]:
+def _shown(locale: str) -> dict[str, Any]:
+    language = language_for(locale)
     document = queries.document(g.person)
     grid = grid_of(g.person, document, language=language)
     return {
-        "columns": [_over(column) for column in grid.columns],
+        "columns": [_over(column, language) for column in grid.columns],
         "sections": [
             {
                 "category": section.category,
-                "whole": _over(section.whole),
-                "channels": [_over(over) for over in section.channels],
+                "whole": _over(section.whole, language),
+                "channels": [_over(over, language) for over in section.channels],
                 "rows": [
                     {"type": row.type, "title": row.title, "cells": [_cell(cell) for cell in row.cells]}
                     for row in section.rows
@@ -99,8 +101,8 @@ def _shown(language: str) -> dict[str, Any]:
     }
 
 
-def _over(over: Over) -> dict[str, Any]:
-    label = CHANNELS[over.channel].label if over.channel else None
+def _over(over: Over, language: Language) -> dict[str, Any]:
+    label = language.gettext(CHANNELS[over.channel].label) if over.channel else None
     return {"channel": over.channel, "label": label, "state": over.state, "locked": over.is_locked, "wish": over.wish}
 
 
