@@ -88,9 +88,16 @@ def test_all_else_is_left_to_the_validator(schema: dict[str, Any]) -> None:
     assert plain_check(schema, compiled_pattern) is None
 
 
-def test_a_long_text_is_left_to_the_validator_which_counts_the_work() -> None:
-    check = plain_check({"properties": {"a": {"type": "string", "pattern": "a"}}}, compiled_pattern)
+@pytest.mark.parametrize(
+    ("pattern", "patterns", "matched"),
+    [("a", 1, 3_000), ("a", 10, 300), ("(a|b){1,500}c?", 1, 10), ("((a|b)?c?){1,900}", 100, 0)],
+)
+def test_what_takes_long_to_match_is_left_to_the_validator_which_counts_the_work(
+    pattern: str, patterns: int, matched: int
+) -> None:
+    named = {f"p{number}": {"type": "string", "pattern": pattern} for number in range(patterns)}
+    check = plain_check({"properties": named}, compiled_pattern)
 
     assert check is not None
-    assert check({"a": "a" * 4_096})
-    assert not check({"a": "a" * 4_097})
+    assert check(dict.fromkeys(named, "a" * matched))
+    assert not check({"p0": "a" * 10 * (matched + 1)})
