@@ -25,8 +25,10 @@ MOST_SAID = 64 * 1024  # bytes in a message over Socket.IO: browsers send little
 
 class _Sessions(SecureCookieSessionInterface):
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """Without a cookie, as with every call by key, there is nothing to verify: Flask makes its signer first."""
-        if self.get_cookie_name(app) not in request.cookies:
+        """Without a cookie, as with every call by key, there is nothing to read or to verify: Flask makes its signer
+        first.
+        """
+        if "HTTP_COOKIE" not in request.environ or self.get_cookie_name(app) not in request.cookies:
             return self.session_class()
         return super().open_session(app, request)
 

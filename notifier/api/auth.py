@@ -21,7 +21,7 @@ from notifier.core.errors import Rejected
 from notifier.core.networks import is_within
 from notifier.core.people import parse_user_id
 from notifier.ground import logs, tokens
-from notifier.ground.ids import new_id
+from notifier.ground.ids import new_hex
 from notifier.ledgers import audit
 from notifier.models.producer import SCOPES
 from notifier.people import staff
@@ -132,7 +132,7 @@ def _enter() -> None:
     for name in _OF_ONE_REQUEST:  # the app's context may be older than the request
         g.pop(name, None)
     given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _SANE_REQUEST_ID.match(given) else new_id().hex
+    g.request_id = given if _SANE_REQUEST_ID.match(given) else new_hex()
     logs.bind(request_id=g.request_id)
     if request.headers.get("Transfer-Encoding", "").lower() == "chunked":
         # The servers we run under end a chunked body by themselves, but not all of them say so. One byte

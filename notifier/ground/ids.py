@@ -5,13 +5,19 @@ from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
-import uuid_utils.compat as uuid_utils
+import uuid_utils
+import uuid_utils.compat
 
 from notifier.core.errors import Rejected
 
 
 def new_id() -> UUID:
-    return uuid_utils.uuid7()
+    return uuid_utils.compat.uuid7()
+
+
+def new_hex() -> str:
+    """A new key's digits, where nothing but these is wanted: a tenth of the work."""
+    return uuid_utils.uuid7().hex
 
 
 def first_at(at: datetime) -> UUID:
