@@ -21,6 +21,7 @@ NDJSON = "application/x-ndjson"
 LONGEST_WAIT_S = 30
 MOST_WAITING = 200  # requests of a process
 MOST_OF_ONE = 10  # of them, of one key
+WINDOWS = 2  # of rows that one answer looks at
 
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,6})\"?\s*(?=$|[,;])", re.ASCII | re.IGNORECASE)
 
@@ -41,24 +42,26 @@ def list_events(query_data: EventsQuery) -> Response:
 
     A key sees the events of its producer's notifications, with the scope `users` also those of people that no
     notification caused (an unsubscribe link was used), with the scope `admin` everybody's; a test key those of test
-    notifications only. A cursor of another database is refused; 410 says that events after the cursor have been deleted
+    notifications only. An answer looks at 10,000 events at most: where few of them are wanted, it may hold fewer than
+    `limit`, or none. A cursor of another database is refused; 410 says that events after the cursor have been deleted
     (`RETENTION`).
     """
     wanted = queries.Wanted(kinds=_kinds(query_data.types))
     after = queries.position_of(query_data.after) if query_data.after else 0
     waits_s = _wait_s()
     known = news.latest() if waits_s else None
-    found = queries.read(after, query_data.limit, wanted=wanted, scope=_scope())
+    found = queries.read(after, query_data.limit, wanted=wanted, scope=_scope(), windows=WINDOWS)
     is_waiting = False
     if waits_s and not found.rows:
         with _place_to_wait() as is_waiting:
             deadline = time.monotonic() + waits_s if is_waiting else 0.0
             while not found.rows and (left := deadline - time.monotonic()) > 0:
                 db.session.remove()  # whoever waits holds no connection
-                news.wait(known, left)
-                known = news.latest()
+                if not found.is_cut_short:
+                    news.wait(known, left)
+                    known = news.latest()
                 after = found.reached.id if found.reached else after
-                again = queries.read(after, query_data.limit, wanted=wanted, scope=_scope())
+                again = queries.read(after, query_data.limit, wanted=wanted, scope=_scope(), windows=WINDOWS)
                 found = again if again.reached else found
     return _answer(query_data, found, f"wait={waits_s}" if is_waiting else None)
 

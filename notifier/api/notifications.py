@@ -82,7 +82,9 @@ def submit_bulk(query_data: DryRunQuery, json_data: BulkIn) -> Response:
 def list_notifications(query_data: NotificationsQuery) -> Response:
     """List notifications, newest first
 
-    Filters take one value or several separated by commas. `status` and `channel` match any delivery.
+    Filters take one value or several separated by commas. `status` and `channel` match any delivery. With `type`,
+    `status` or `channel` a page looks at 10,000 notifications at most: it may hold fewer than `limit`, or none, and
+    `next` leads on to older ones.
     """
     check_cursor("ntf", query_data.after)
     filters = queries.Filters(

@@ -152,9 +152,9 @@ def wake_snoozed(at: datetime) -> int:
     processes.
     """
     due = InboxItem.snoozed_until <= at
-    user_ids = db.session.scalars(
-        sa.select(InboxItem.user_id).where(due).distinct().order_by(InboxItem.user_id).limit(_WAKE_AT_ONCE)
-    ).all()
+    # The first ones by the time, and then whose they are: SQLite would look for people among all that is snoozed
+    first = sa.select(InboxItem.user_id).where(due).order_by(InboxItem.snoozed_until).limit(_WAKE_AT_ONCE).subquery()
+    user_ids = db.session.scalars(sa.select(first.c.user_id).distinct().order_by(first.c.user_id)).all()
     for user_id in user_ids:
         _mark(user_id, [InboxItem.user_id == user_id, due], {"snoozed_until": None})
     return len(user_ids)

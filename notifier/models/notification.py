@@ -14,6 +14,7 @@ from notifier.models.types import STORED_USER_ID, EncryptedJSON, EncryptedText, 
 
 _DEAD = "status IN ('failed', 'unknown') AND reason IS NULL"  # a discarded delivery has that as its reason
 _LATER = "send_at IS NOT NULL"
+_OF_TESTS_SQLITE, _OF_TESTS_POSTGRESQL = "is_test IS 1", "is_test IS true"  # as queries say it
 _HELD = "status = 'waiting' AND held_for IS NOT NULL"
 _KEPT = "applied_at IS NULL"
 _BROADCAST = "broadcast_id IS NOT NULL"
@@ -38,6 +39,13 @@ class Notification(Base):
         Index("ix_notification_submission_id", "submission_id", "user_id", unique=True),
         Index("ix_notification_user_id", "user_id", "id"),
         Index("ix_notification_producer_id", "producer_id", "id"),
+        Index(
+            "ix_notification_tests",
+            "producer_id",
+            "id",
+            sqlite_where=text(_OF_TESTS_SQLITE),
+            postgresql_where=text(_OF_TESTS_POSTGRESQL),
+        ),
         Index(
             "ix_notification_send_at", "user_id", "send_at", sqlite_where=text(_LATER), postgresql_where=text(_LATER)
         ),
@@ -258,7 +266,7 @@ class Capture(Base):
     """
 
     __tablename__ = "capture"
-    __table_args__ = (Index("ix_capture_user_id", "user_id", "id"),)
+    __table_args__ = (Index("ix_capture_user_id", "user_id", "id"), Index("ix_capture_channel", "channel", "id"))
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     delivery_id: Mapped[UUID] = mapped_column(ForeignKey("delivery.id", ondelete="CASCADE"), index=True)

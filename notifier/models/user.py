@@ -39,6 +39,8 @@ class User(Base):
             postgresql_using="gin",
             postgresql_ops={"attributes": "jsonb_path_ops"},
         ).ddl_if(dialect="postgresql"),
+        # In the order of code points (`queries.people`): the primary key is in that of the database's language
+        Index("ix_user_id_code_points", "id", postgresql_ops={"id": 'COLLATE "C"'}).ddl_if(dialect="postgresql"),
     )
 
     id: Mapped[str] = mapped_column(String(STORED_USER_ID), primary_key=True)
@@ -88,6 +90,8 @@ class Address(Base):
             postgresql_where=text("is_device"),
         ),
         Index("ix_address_digest", "digest"),
+        # PostgreSQL does not see that the one above, which is partial there, would serve
+        Index("ix_address_user_id", "user_id").ddl_if(dialect="postgresql"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

@@ -145,7 +145,7 @@ def _work_one(taken: list[UUID]) -> int:
     now = clock_now()
     with transaction() as session:
         is_due = sa.or_(BulkAction.wake_at.is_(None), BulkAction.wake_at <= now)
-        is_open = sa.literal_column("bulk_action.finished_at IS NULL", sa.Boolean)
+        is_open = BulkAction.finished_at.is_(None)
         statement = sa.select(BulkAction).where(is_open, is_due).order_by(BulkAction.created_at).limit(1)
         row = session.scalar(statement.with_for_update(skip_locked=True))
         if row is None:

@@ -51,10 +51,33 @@ def read_filter(given: Mapping[str, str]) -> Filter:
     return Filter(**found, since=now() - WITHIN[within] if within else None)
 
 
-def page(chosen: Filter, after: int | None = None) -> tuple[Sequence[AuditEntry], int | None]:
-    """→ the entries, and the cursor of the next page."""
-    rows = db.session.scalars(_select(chosen, after).limit(PAGE_SIZE + 1)).all()
-    return rows[:PAGE_SIZE], rows[PAGE_SIZE - 1].id if len(rows) > PAGE_SIZE else None
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`following`: the cursor of the next page. `is_cut_short`: the page has looked as far as a page may, and found
+    less than it holds.
+    """
+
+    entries: Sequence[AuditEntry]
+    following: int | None
+    is_cut_short: bool = False
+
+
+def page(chosen: Filter, after: int | None = None) -> Found:
+    """With a filter a page looks at _LOOKED_AT entries: what is rare costs no more than anything else."""
+    statement = _select(chosen, after)
+    last = None if chosen.is_empty else db.session.scalar(_furthest(after))
+    if last is not None:
+        statement = statement.where(AuditEntry.id >= last)
+    rows = db.session.scalars(statement.limit(PAGE_SIZE + 1)).all()
+    if len(rows) > PAGE_SIZE:
+        return Found(rows[:PAGE_SIZE], rows[PAGE_SIZE - 1].id)
+    return Found(rows, last, is_cut_short=last is not None)
+
+
+def _furthest(after: int | None) -> "sa.Select[int]":
+    """The last entry that a page looks at."""
+    statement = sa.select(AuditEntry.id).order_by(AuditEntry.id.desc()).offset(_LOOKED_AT - 1).limit(1)
+    return statement if after is None else statement.where(AuditEntry.id < after)
 
 
 def batch(chosen: Filter, after: int | None = None) -> tuple[Sequence[AuditEntry], int | None]:

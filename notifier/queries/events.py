@@ -69,11 +69,13 @@ EVERYBODY = Scope()
 @dataclass(frozen=True, slots=True)
 class Read:
     """`rows` have the columns of `models.Event`. `reached`: the last row that has had its turn, whether wanted or not,
-    in the scope or not (None: there is none further on); the next read goes on after its id.
+    in the scope or not (None: there is none further on); the next read goes on after its id. `is_cut_short`: it has
+    looked as far as it may, and there is more.
     """
 
     rows: "Sequence[sa.Row[Any]]"
     reached: "sa.Row[Any] | None"
+    is_cut_short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +102,27 @@ EVERY_KIND = Wanted()
 
 
 def read(
-    after: int, limit: int, *, wanted: Wanted = EVERY_KIND, scope: Scope = EVERYBODY, upto: int | None = None
+    after: int,
+    limit: int,
+    *,
+    wanted: Wanted = EVERY_KIND,
+    scope: Scope = EVERYBODY,
+    upto: int | None = None,
+    windows: int | None = None,
 ) -> Read:
     """The next events after that position (0: from the oldest) and up to that one (None: to the end), at most so many.
 
-    Each statement looks at WINDOW rows at most, so that none holds up a web process.
+    Each statement looks at WINDOW rows at most, so that none holds up a web process; and all of them at so many
+    `windows` (None: any number), where few of many events are wanted.
     """
     last = end() if upto is None else min(end(), upto)
     found: list[sa.Row[Any]] = []
     reached = None
+    looked = 0
     while len(found) < limit and after < last:
+        if looked == windows:
+            return Read(found, reached, is_cut_short=True)
+        looked += 1
         rows = db.session.execute(_window(after, last, limit - len(found), wanted, scope)).all()
         if not rows:
             break

@@ -16,6 +16,7 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
 from notifier.ledgers import broadcast_counts
 from notifier.models import Attempt, Broadcast, Delivery, Notification, Receipt, Schedule, Submission, Subscription
+from notifier.queries.search import WINDOW
 from notifier.queries.types import internal_keys
 
 
@@ -46,7 +47,10 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Each a tuple of wanted values, empty for any. `after` is a notification id; newest first."""
+    """Each a tuple of wanted values, empty for any. `after` is a notification id; newest first.
+
+    `is_narrow`: some are passed over that no index passes over.
+    """
 
     user: tuple[str, ...] = ()
     type: tuple[str, ...] = ()
@@ -54,6 +58,10 @@ class Filters:
     channel: tuple[str, ...] = ()
     after: str | None = None
     limit: int = 50
+
+    @property
+    def is_narrow(self) -> bool:
+        return bool(self.type or self.status or self.channel)
 
 
 def one(notification_id: UUID, sight: Sight) -> dict[str, Any]:
@@ -68,26 +76,34 @@ def one(notification_id: UUID, sight: Sight) -> dict[str, Any]:
 
 
 def page(filters: Filters, sight: Sight) -> dict[str, Any]:
-    statement = (
-        sa.select(Notification)
-        .where(*sight.conditions(Notification))
-        .order_by(Notification.id.desc())
-        .limit(filters.limit + 1)
-    )
+    """API.md, Pages. A page looks at WINDOW notifications at most, however few of them are wanted."""
+    statement = sa.select(Notification).where(*sight.conditions(Notification)).order_by(Notification.id.desc())
     if filters.after:
         statement = statement.where(Notification.id < parse("ntf", filters.after))
     if filters.user:
         statement = statement.where(Notification.user_id.in_(sight.stored_ids(filters.user)))
+    chosen = _narrowed(statement, filters) if filters.is_narrow else statement
+    rows = list(db.session.scalars(chosen.limit(filters.limit + 1)))
+    shown = rows[: filters.limit]
+    last = shown[-1].id if len(rows) > filters.limit else None
+    if last is None and filters.is_narrow:  # as far as it has looked
+        last = db.session.scalar(statement.with_only_columns(Notification.id).offset(WINDOW - 1).limit(1))
+    return {"data": _in_full(shown), "next": show("ntf", last) if last else None}
+
+
+def _narrowed(statement: "sa.Select[Notification]", filters: Filters) -> "sa.Select[Notification]":
+    """Those that are wanted of the first WINDOW."""
+    window = statement.with_only_columns(Notification.id, Notification.type).limit(WINDOW).subquery()
+    chosen = sa.select(Notification).join(window, window.c.id == Notification.id).order_by(window.c.id.desc())
     if filters.type:
-        statement = statement.where(Notification.type.in_(filters.type))
+        chosen = chosen.where(window.c.type.in_(filters.type))
     if filters.status or filters.channel:
-        wanted = sa.select(Delivery.id).where(Delivery.notification_id == Notification.id)
+        wanted = sa.select(Delivery.id).where(Delivery.notification_id == window.c.id)
         wanted = wanted.where(Delivery.status.in_(filters.status)) if filters.status else wanted
         wanted = wanted.where(Delivery.channel.in_(filters.channel)) if filters.channel else wanted
-        statement = statement.where(wanted.exists())
-    rows = list(db.session.scalars(statement))
-    shown = rows[: filters.limit]
-    return {"data": _in_full(shown), "next": show("ntf", shown[-1].id) if len(rows) > filters.limit else None}
+        # Looked up for each: without the offset PostgreSQL may make a join of it, and read all deliveries
+        chosen = chosen.where(wanted.offset(0).exists())
+    return chosen
 
 
 def submission(submission_id: UUID, sight: Sight) -> dict[str, Any]:

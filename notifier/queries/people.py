@@ -19,6 +19,7 @@ from notifier.models import Account, Address, InboxState, Notification, Suppress
 
 PAGE_SIZE = 50
 _LONGEST = 320
+_LAST = "\U0010ffff"  # no id has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +78,25 @@ class Person:
 
 
 def page(text: str = "", after: str | None = None) -> tuple[list[Line], str | None]:
-    """Sorted by id, without people of test keys. `text`: the beginning of an id, or a whole address. → the people, and
-    the cursor of the next page.
+    """Sorted by id (code points), without people of test keys. `text`: the beginning of an id, or a whole address. →
+    the people, and the cursor of the next page.
     """
-    statement = sa.select(User).where(~User.id.startswith(MARK)).order_by(User.id).limit(PAGE_SIZE + 1)
+    by_id = _in_code_points()
+    statement = sa.select(User).where(~User.id.startswith(MARK)).order_by(by_id).limit(PAGE_SIZE + 1)
     text = text.strip()[:_LONGEST].replace("\0", "")
+    if after:
+        statement = statement.where(by_id > after[:128].replace("\0", ""))
     if text:
         owners = sa.select(Address.user_id).where(Address.digest.in_(digests_of(text)))
-        statement = statement.where(sa.or_(User.id.startswith(text, autoescape=True), User.id.in_(owners)))
-    if after:
-        statement = statement.where(User.id > after[:128].replace("\0", ""))
+        begins = sa.and_(by_id >= text, by_id < text + _LAST)
+        # One index scan for each: an OR would be neither
+        either = sa.union(
+            *(
+                sa.select(statement.where(wanted).with_only_columns(User.id).subquery())
+                for wanted in (begins, User.id.in_(owners))
+            )
+        )
+        statement = statement.where(User.id.in_(either))
     rows = list(db.session.scalars(statement))
     shown = rows[:PAGE_SIZE]
     masked: dict[str, list[str]] = {}
@@ -97,6 +107,12 @@ def page(text: str = "", after: str | None = None) -> tuple[list[Line], str | No
     ):
         masked.setdefault(user_id, []).append(value)
     return [Line(row, masked.get(row.id, [])) for row in shown], shown[-1].id if len(rows) > PAGE_SIZE else None
+
+
+def _in_code_points() -> "sa.ColumnElement[str]":
+    """The id, to be sorted by and compared: on both databases by an index, which LIKE is not."""
+    column = User.__table__.c.id
+    return column if db.engine.dialect.name == "sqlite" else sa.collate(column, "C")
 
 
 def digests_of(text: str) -> list[bytes]:

@@ -35,7 +35,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """None: any. `producer` is a shown id (`prd_…`)."""
+    """None: any. `producer` is a shown id (`prd_…`). `is_narrow`: some are passed over that no index passes over."""
 
     user: str | None = None
     type: str | None = None
@@ -46,6 +46,10 @@ class Search:
     @property
     def is_empty(self) -> bool:
         return not any(getattr(self, field.name) for field in fields(self))
+
+    @property
+    def is_narrow(self) -> bool:
+        return bool(self.type or self.status or self.channel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +185,8 @@ def by_id(text: str) -> list[UUID]:
 def page(search: Search, after: str | None = None, meaning: Meaning = ANYTHING) -> Found:
     """Raises Rejected for an invalid cursor."""
     looked_at = _window(search, after, meaning)
+    if not search.is_narrow:
+        return _whole(looked_at)
     window = looked_at.limit(WINDOW).subquery()
     chosen = sa.select(window.c.id).order_by(window.c.id.desc()).limit(PAGE_SIZE + 1)
     if search.type:
@@ -199,6 +205,13 @@ def page(search: Search, after: str | None = None, meaning: Meaning = ANYTHING) 
         return Found(_lines(rows[:PAGE_SIZE]), show("ntf", rows[PAGE_SIZE - 1].id), is_cut_short=False)
     last = db.session.scalar(looked_at.with_only_columns(Notification.id).offset(WINDOW - 1).limit(1))
     return Found(_lines(rows), show("ntf", last) if last else None, is_cut_short=last is not None)
+
+
+def _whole(looked_at: "sa.Select[UUID, str]") -> Found:
+    """All that an index finds: nothing has to be passed over."""
+    keys = list(db.session.scalars(looked_at.with_only_columns(Notification.id).limit(PAGE_SIZE + 1)))
+    found = these(keys[:PAGE_SIZE])
+    return Found(found.lines, show("ntf", keys[PAGE_SIZE - 1]) if len(keys) > PAGE_SIZE else None, is_cut_short=False)
 
 
 def these(keys: Sequence[UUID]) -> Found:

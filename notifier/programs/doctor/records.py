@@ -126,11 +126,10 @@ def _at_least(number: int, most: int) -> str:
 
 def _bulk_actions(before: datetime) -> Iterator[Finding]:
     """The scheduler works on the oldest that is due; looked at twice, since only its cursor tells that it moves."""
-    is_open = sa.literal_column("bulk_action.finished_at IS NULL", sa.Boolean)
     due = sa.func.coalesce(BulkAction.wake_at, BulkAction.created_at) <= before
     statement = (
         sa.select(BulkAction.id, BulkAction.kind, BulkAction.cursor, BulkAction.wake_at)
-        .where(is_open, due)
+        .where(BulkAction.finished_at.is_(None), due)
         .order_by(BulkAction.created_at)
         .limit(1)
     )

@@ -23,12 +23,11 @@ _LARGEST_ID = 2**63 - 1
 @allow("admin")
 def listing() -> ResponseReturnValue:
     chosen = _chosen()
-    entries, following = audit.page(chosen, _after())
+    found = audit.page(chosen, _after())
     scope = {name: value for name, value in request.args.items() if name in audit.PARAMETERS}
     return render_template(
         "admin/audit.html",
-        entries=entries,
-        following=following,
+        found=found,
         chosen=chosen,
         scope=scope,
         actions=audit.actions(),
