@@ -15,7 +15,7 @@ from bench import load
 
 _TIMES = 5
 _PAGES_DOWN = 10
-_TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
+TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 _NEXT = re.compile(r'href="([^"]+)"[^>]*rel="next"|rel="next"[^>]*href="([^"]+)"')
 _JOB = re.compile(r"/admin/failed/(dlv_\w+)")
 
@@ -39,7 +39,7 @@ class Operator:
         self.cookies: SimpleCookie = SimpleCookie()
 
     def sign_in(self, email: str, password: str) -> None:
-        found = _TOKEN.search(self.ask("GET", "/login"))
+        found = TOKEN.search(self.ask("GET", "/login"))
         if found is None:
             raise RuntimeError("the sign-in page has no form")
         self.ask(

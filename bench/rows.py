@@ -4,7 +4,7 @@ Every row is as the pipeline would have written it, so what is measured afterwar
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.ground.ids import new_id
+from notifier.ground.ids import first_at, new_id
 from notifier.models import (
     Address,
     Attempt,
@@ -109,7 +109,7 @@ def sent(channel: str, provider: str, count: int, *, prefix: str, users: int) ->
 
 
 def _deliveries(channel: str, priority: str, count: int, prefix: str, users: int, state: dict[str, Any]) -> list[UUID]:
-    base = _new_base()
+    base = new_base()
     at = now()
     with transaction():
         _insert_notifications(base, priority, count, prefix, users, at)
@@ -132,26 +132,26 @@ def add_dead_letters(count: int, *, prefix: str, users: int) -> list[tuple[UUID,
     some = count // 2
     at = now() - timedelta(seconds=some)
     for channel, provider in (("email", "smtp"), ("sms", "sandbox")):
-        base = _new_base()
-        cause = {"outcome": "permanent", "code": sa.literal("mailbox_") + sa.cast(_number % 50, sa.String)}
+        base = new_base()
+        cause = {"outcome": "permanent", "code": sa.literal("mailbox_") + sa.cast(NUMBER % 50, sa.String)}
         state = {
             "status": "failed",
             "provider": provider,
             "tries": 1,
-            "failed_at": _later(at),
+            "failed_at": later(at),
             "failed_type": TYPE,
             **cause,
         }
-        attempt = {"number": 1, "provider": provider, "duration_ms": 12, "at": _later(at), **cause}
+        attempt = {"number": 1, "provider": provider, "duration_ms": 12, "at": later(at), **cause}
         with transaction():
             _insert_notifications(base, "medium", some, prefix, users, at)
             _insert_deliveries(base, base, channel, "medium", some, prefix, users, at, state)
-            _insert(Attempt, some, {"delivery_id": _id(base), **attempt})
+            insert(Attempt, some, {"delivery_id": numbered_id(base), **attempt})
         ids = [UUID(hex=f"{base}{number:015x}") for number in range(some)]
         for start in range(0, some, 2000):
             queueing.restore_failed([Doorbell(key, channel, "medium") for key in ids[start : start + 2000]])
         halves.append((ids[0], ids[-1]))
-    _tidy_up()
+    tidy_up()
     return halves
 
 
@@ -161,7 +161,7 @@ def add_history(count: int, *, prefix: str, users: int) -> None:
     done = {"status": "delivered", "sent_at": at, "delivered_at": at}
     for start in range(0, count, 100_000):
         some = min(100_000, count - start)
-        base, mails = _new_base(), _new_base()
+        base, mails = new_base(), new_base()
         with transaction():
             _insert_notifications(base, "medium", some, prefix, users, at)
             _insert_deliveries(base, base, "inapp", "medium", some, prefix, users, at, {**done, "provider": "inapp"})
@@ -169,7 +169,7 @@ def add_history(count: int, *, prefix: str, users: int) -> None:
                 mails, base, "email", "medium", some, prefix, users, at, {**done, "provider": "smtp", "tries": 1}
             )
             attempt = {"number": 1, "provider": "smtp", "outcome": "delivered", "duration_ms": 12, "at": at}
-            _insert(Attempt, some, {"delivery_id": _id(mails), **attempt})
+            insert(Attempt, some, {"delivery_id": numbered_id(mails), **attempt})
             words = {
                 "type": TYPE,
                 "category": CATEGORY,
@@ -177,32 +177,32 @@ def add_history(count: int, *, prefix: str, users: int) -> None:
                 "body": "DHL is bringing it to you.",
                 "data": DATA,
             }
-            _insert(
+            insert(
                 InboxItem,
                 some,
                 {
-                    "id": _id(base),
-                    "notification_id": _id(base),
+                    "id": numbered_id(base),
+                    "notification_id": numbered_id(base),
                     "user_id": _user(prefix, users),
-                    "seq": _number + start + 1,
+                    "seq": NUMBER + start + 1,
                     "created_at": at,
                     **words,
                 },
             )
-    _count_inboxes(prefix)
-    _tidy_up()
+    count_inboxes(prefix)
+    tidy_up()
 
 
 def add_inbox(count: int, unread: int, *, prefix: str) -> None:
     """A person `<prefix>0` with so many items, a second apart, of which the newest are unread and unseen."""
     add_people(prefix, 1)
-    at, base = now() - timedelta(seconds=count), _new_base()
+    at, base = now() - timedelta(seconds=count), new_base()
     done = {"status": "delivered", "sent_at": at, "delivered_at": at, "provider": "inapp"}
-    read_at = sa.case((_number < count - unread, sa.literal(at, InboxItem.__table__.c.read_at.type)))
+    read_at = sa.case((count - unread > NUMBER, sa.literal(at, InboxItem.__table__.c.read_at.type)))
     words = {
         "type": TYPE,
-        "category": sa.case((_number % 3 == 0, "marketing"), (_number % 1000 == 1, "social"), else_=CATEGORY),
-        "title": sa.literal("Your order A") + sa.cast(_number, sa.String) + " is on its way",
+        "category": sa.case((NUMBER % 3 == 0, "marketing"), (NUMBER % 1000 == 1, "social"), else_=CATEGORY),
+        "title": sa.literal("Your order A") + sa.cast(NUMBER, sa.String) + " is on its way",
         "body": "DHL is bringing it to you.",
         "data": DATA,
     }
@@ -210,18 +210,18 @@ def add_inbox(count: int, unread: int, *, prefix: str) -> None:
         _insert_notifications(base, "medium", count, prefix, 1, at)
         _insert_deliveries(base, base, "inapp", "medium", count, prefix, 1, at, done)
         place = {
-            "id": _id(base),
-            "notification_id": _id(base),
+            "id": numbered_id(base),
+            "notification_id": numbered_id(base),
             "user_id": _user(prefix, 1),
-            "seq": _number + 1,
-            "created_at": _later(at),
+            "seq": NUMBER + 1,
+            "created_at": later(at),
         }
-        _insert(InboxItem, count, {**place, **words, "seen_at": read_at, "read_at": read_at})
-    _count_inboxes(prefix)
-    _tidy_up()
+        insert(InboxItem, count, {**place, **words, "seen_at": read_at, "read_at": read_at})
+    count_inboxes(prefix)
+    tidy_up()
 
 
-def _count_inboxes(prefix: str) -> None:
+def count_inboxes(prefix: str) -> None:
     with transaction() as session:
         session.execute(sa.delete(InboxState).where(InboxState.user_id.startswith(prefix)))
         counts = [
@@ -236,7 +236,7 @@ def _count_inboxes(prefix: str) -> None:
         session.execute(sa.insert(InboxState).from_select(["user_id", "seq", "unread", "unseen"], theirs))
 
 
-def _tidy_up() -> None:
+def tidy_up() -> None:
     # What so many rows leave to be tidied up is not to be paid for by what is measured next.
     tidying = (
         ["VACUUM ANALYZE", "CHECKPOINT"]
@@ -249,15 +249,15 @@ def _tidy_up() -> None:
             connection.exec_driver_sql(command)
 
 
-_numbers = sa.select(sa.literal(0).label("i")).cte("numbers", recursive=True)
-_numbers = _numbers.union_all(
-    sa.select(_numbers.c.i + 1).where(_numbers.c.i + 1 < sa.bindparam("count", type_=sa.Integer))
-)
-_number = _numbers.c.i
+NUMBERS = sa.select(sa.literal(0).label("i")).cte("numbers", recursive=True)
+NUMBERS = NUMBERS.union_all(sa.select(NUMBERS.c.i + 1).where(NUMBERS.c.i + 1 < sa.bindparam("count", type_=sa.Integer)))
+NUMBER = NUMBERS.c.i
 
 
-def _insert(model: Any, count: int, columns: dict[str, Any], source: Any = None) -> None:
-    """One row for each number, in one statement. A column is an expression, or a value that is the same in all rows."""
+def insert(model: Any, count: int, columns: Mapping[str, Any], source: Any = None, where: Any = None) -> None:
+    """One row for each number (`where`: for each that meets it), in one statement. A column is an expression, or a
+    value that is the same in all rows.
+    """
     table = model.__table__
     absent = {
         c.name: c.default.arg
@@ -269,7 +269,8 @@ def _insert(model: Any, count: int, columns: dict[str, Any], source: Any = None)
         (value if isinstance(value, sa.ColumnElement) else sa.literal(value, table.c[name].type)).label(f"c_{name}")
         for name, value in values.items()
     ]
-    picked = sa.select(*chosen).select_from(source if source is not None else _numbers)
+    picked = sa.select(*chosen).select_from(source if source is not None else NUMBERS)
+    picked = picked if where is None else picked.where(where)
     db.session.execute(sa.insert(table).from_select(list(values), picked, include_defaults=False), {"count": count})
 
 
@@ -283,18 +284,20 @@ def _insert_notifications(base: str, priority: str, count: int, prefix: str, use
         "expanded": 1,
         "created_at": at,
     }
-    _insert(Submission, count, {"id": _id(base), **submission})
+    insert(Submission, count, {"id": numbered_id(base), **submission})
     shared = {
         "producer_id": producer,
         "type": TYPE,
         "category": CATEGORY,
         "priority": priority,
-        "template_id": _template_id(),
+        "template_id": template_id(),
         "data": DATA,
         "created_at": at,
     }
-    _insert(
-        Notification, count, {"id": _id(base), "submission_id": _id(base), "user_id": _user(prefix, users), **shared}
+    insert(
+        Notification,
+        count,
+        {"id": numbered_id(base), "submission_id": numbered_id(base), "user_id": _user(prefix, users), **shared},
     )
 
 
@@ -310,8 +313,8 @@ def _insert_deliveries(
     state: dict[str, Any],
 ) -> None:
     columns = {
-        "id": _id(ids),
-        "notification_id": _id(notifications),
+        "id": numbered_id(ids),
+        "notification_id": numbered_id(notifications),
         "channel": channel,
         "priority": priority,
         "detail": {},
@@ -319,41 +322,43 @@ def _insert_deliveries(
         **state,
     }
     if channel == "inapp":
-        _insert(Delivery, count, columns)
+        insert(Delivery, count, columns)
         return
     reached = sa.and_(Address.user_id == _user(prefix, users), Address.channel == channel)
     columns |= {"address_id": Address.__table__.c.id, "address_masked": Address.__table__.c.masked}
-    _insert(Delivery, count, columns, _numbers.join(Address.__table__, reached))
+    insert(Delivery, count, columns, NUMBERS.join(Address.__table__, reached))
 
 
-def _template_id() -> Any:
+def template_id() -> Any:
     return db.session.execute(
         sa.text("SELECT id FROM template WHERE key = :key AND status = 'published'").columns(id=sa.Uuid), {"key": TYPE}
     ).scalar_one()
 
 
-def _new_base() -> str:
-    """A UUIDv7's hex digits up to its variant: of this millisecond, and random. The other fifteen count."""
-    return f"{new_id().hex[:12]}7{secrets.token_hex(2)[:3]}8"
+def new_base(at: datetime | None = None) -> str:
+    """A UUIDv7's hex digits up to its variant: of that millisecond (None: of this one), and random. The other fifteen
+    count.
+    """
+    return f"{(first_at(at) if at else new_id()).hex[:12]}7{secrets.token_hex(2)[:3]}8"
 
 
 def _user(prefix: str, users: int) -> sa.ColumnElement[str]:
-    return sa.literal(prefix) + sa.cast(_number % users, sa.String)
+    return sa.literal(prefix) + sa.cast(NUMBER % users, sa.String)
 
 
-def _id(base: str) -> sa.ColumnElement[Any]:
+def numbered_id(base: str, number: sa.ColumnElement[int] = NUMBER) -> sa.ColumnElement[Any]:
     if db.engine.dialect.name == "sqlite":
-        return sa.func.printf("%s%015x", base, _number, type_=sa.String)
-    return sa.cast(sa.literal(base) + sa.func.lpad(sa.func.to_hex(_number), 15, "0"), sa.Uuid)
+        return sa.func.printf("%s%015x", base, number, type_=sa.String)
+    return sa.cast(sa.literal(base) + sa.func.lpad(sa.func.to_hex(number), 15, "0"), sa.Uuid)
 
 
-def _later(at: datetime) -> sa.ColumnElement[Any]:
-    """As many seconds after `at` as the number says."""
+def later(at: datetime, step_s: int = 1) -> sa.ColumnElement[Any]:
+    """So many seconds after `at` for each number."""
     if db.engine.dialect.name == "sqlite":
         return sa.func.strftime(
             "%Y-%m-%d %H:%M:%f000",
             f"{at:%Y-%m-%d %H:%M:%S}",
-            sa.literal("+") + sa.cast(_number, sa.String) + " seconds",
+            sa.literal("+") + sa.cast(NUMBER * step_s, sa.String) + " seconds",
             type_=sa.String,
         )
-    return sa.literal(at, sa.DateTime(timezone=True)) + _number * sa.literal(timedelta(seconds=1), sa.Interval)
+    return sa.literal(at, sa.DateTime(timezone=True)) + NUMBER * sa.literal(timedelta(seconds=step_s), sa.Interval)

@@ -1,0 +1,56 @@
+"""No operation looks at more when more is stored: counted in steps of SQLite's virtual machine, which are the same on
+every machine. `make bench ARGS="--only growth"` measures the CPU time of the same operations, on both databases.
+"""
+
+from collections.abc import Mapping
+
+import pytest
+import sqlalchemy as sa
+from apiflask import APIFlask
+
+from bench import rows
+from bench.operations import DEAD, ITEMS, READER, UNREAD, Caller, Meter, Operation, operations
+from bench.past import add_past
+from bench.sample import CROWD, KEY, PEOPLE
+from notifier.access import keys
+from notifier.ground.database import transaction
+from notifier.models import Delivery
+from notifier.models.producer import SCOPES
+
+MANY = 11_000  # more than a page looks at
+MOST = 1.2
+SPARE = 100  # steps
+
+# Counts everybody who is there: what it asks
+BY_DESIGN = {"audience: everybody", "scheduler: count_opens"}
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
+
+
+def test_no_operation_looks_at_more_when_twice_as_much_is_stored(app: APIFlask) -> None:
+    keys.ensure_key(KEY, producer_name="Shop", scopes=SCOPES)
+    add_past(MANY)
+    rows.add_people(PEOPLE, CROWD)
+    rows.add_dead_letters(DEAD, prefix=PEOPLE, users=CROWD)
+    rows.add_inbox(ITEMS, UNREAD, prefix=READER)
+    known = operations(Caller(app))
+    with Meter() as meter:
+        steps = [_steps(meter, known)]
+        add_past(MANY, prefix="later")
+        steps.append(_steps(meter, known))
+    before, after = steps
+    grown = {name: (before[name], after[name]) for name in known if after[name] > before[name] * MOST + SPARE}
+    assert set(grown) - BY_DESIGN == set(), grown
+    assert set(grown) >= {"audience: everybody"}  # it would have been seen
+
+
+def _steps(meter: Meter, known: Mapping[str, Operation]) -> dict[str, float]:
+    """By operation. What it puts into queues is taken out of them again."""
+    found = {}
+    for name, operation in known.items():
+        meter.cost(operation, 1, is_counted=True)  # what is pruned, or remembered
+        cost = meter.cost(operation, 1, is_counted=True)
+        found[name] = cost["looked_at"] * operation.size
+    with transaction() as session:
+        session.execute(sa.update(Delivery).where(Delivery.status == "queued").values(status="cancelled", wake_at=None))
+    return found
