@@ -110,6 +110,19 @@ def test_the_next_link_goes_on_where_nothing_was_found(api: Api) -> None:
     assert [event["type"] for event in lines(api.get(url))] == ["inbox.read"]
 
 
+def test_an_answer_looks_at_so_many_events_and_leads_on(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "WINDOW", 2)
+    for kind in (*["delivery.sent"] * 5, "inbox.read", *["delivery.sent"] * 5):
+        told(kind=kind)
+    found, url = [], "/api/v1/events?types=inbox.*"
+    for _ in range(4):
+        response = api.get(url)
+        found.append([event["type"] for event in lines(response)])
+        url = response.headers["Link"].removeprefix("<").partition(">")[0]
+    assert found == [[], ["inbox.read"], [], []]
+    assert lines(api.get("/api/v1/events?types=inbox.*", headers={"Prefer": "wait=20"})) != []
+
+
 @pytest.mark.parametrize(
     ("scopes", "is_test", "sees"),
     [

@@ -18,6 +18,7 @@ from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.models import Delivery, Notification, Submission, User
 from notifier.pipeline.intake import expand
+from notifier.queries import notifications
 from tests.conftest import Api
 
 SUBMIT = "/api/v1/notifications"
@@ -411,6 +412,19 @@ def test_a_notification_tells_how_it_was_decided_and_what_followed(api: Any, cas
         "It was delivered.",
         "It is about to be sent.",
     ]
+
+
+def test_a_filtered_page_looks_at_so_many_and_leads_on(api: Any, cast: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifications, "WINDOW", 2)
+    api.post(SUBMIT, {"type": "like", "recipients": ["bob"], "data": {"actor": "Eve"}})
+    for _ in range(4):
+        api.post(SUBMIT, order("alice", dedupe=False))
+    pages, after = [], ""
+    while after is not None:
+        page = api.get(f"{SUBMIT}?type=like{after and '&after='}{after}").json
+        pages.append([notification["user"] for notification in page["data"]])
+        after = page["next"]
+    assert pages == [[], [], ["bob"]]
 
 
 def test_lists_are_filtered_and_paged_newest_first(api: Any, cast: Any) -> None:

@@ -123,6 +123,13 @@ def test_in_app_items_are_shown_while_redis_is_away_and_the_rest_waits(
     assert held_back() == {"email.urgent": 2}
 
 
+def test_as_long_as_nothing_is_due_a_look_is_one_statement(app: APIFlask, notification: UUID) -> None:
+    fall_due(notification, 3, "email", "low", now() + timedelta(days=1))
+    with statements() as sent:
+        assert due.ring_due() == 0
+    assert len([statement for statement in sent if statement != "BEGIN"]) == 1
+
+
 def test_a_release_costs_the_same_statements_however_much_is_held_back(app: APIFlask, notification: UUID) -> None:
     def cost() -> int:
         with statements() as sent:
