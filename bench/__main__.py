@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import rows, shares
+from bench.growth import growth
 from bench.installation import DATABASES, Installation, installed
 from bench.measures import MEASURES
 from bench.processes import hire_janitor, running
@@ -22,6 +23,7 @@ from bench.yardsticks import YARDSTICKS
 HISTORIES = (10_000, 1_000_000)
 AT_EVERY_SIZE = ("sms", "email", "singles", "bulks")
 LARGEST_GROWTH = 1.2
+GROWTH = "growth"  # measured only where it is named
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ EVERY_ACTION_MS = 200  # of a person with a full inbox
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
-    names = [*MEASURES, *YARDSTICKS]
+    names = [*MEASURES, *YARDSTICKS, GROWTH]
     parser.add_argument("--database", choices=DATABASES, action="append", help="only this one")
     parser.add_argument(
         "--only", metavar="NAME", choices=names, action="append", help=f"only this measurement: {', '.join(names)}"
@@ -82,11 +84,18 @@ def main() -> int:
     hire_janitor()
     larger = given.rows if given.rows is not None else 50_000 if given.quick else HISTORIES[1]
     is_of_shares = given.check or given.keep
-    results = {}
+    results: dict[str, dict[str, Found]] = {}
+    grown: dict[str, dict[str, Found]] = {}
+    lines: list[str] = []
     for database in given.database or DATABASES:
         chosen = given.only or list(MEASURES)
         if is_of_shares:
             chosen = given.only or list(shares.kept(database))
+        if GROWTH in chosen:
+            found = growth(database, larger)
+            lines.append(_grown(database, found))
+            grown[database] = found
+        chosen = [name for name in chosen if name != GROWTH]
         if not chosen:
             continue
         rounds = given.rounds or (shares.ROUNDS if is_of_shares else 1)
@@ -100,24 +109,36 @@ def main() -> int:
                 is_check=given.check,
             )
     print("\n" + _table(results) + "\n")
+    print("\n".join(lines))
     have_held = True
     if is_of_shares:
         if given.keep:
             shares.keep({database: _cpu_shares(found) for database, found in results.items()})
         for database, found in results.items():
-            lines, holds = shares.judged(database, found)
+            judged, holds = shares.judged(database, found)
             have_held &= holds
-            print("\n".join(lines))
+            print("\n".join(judged))
     else:
         print(_targets(results))
     print(f"\nTook {time.monotonic() - begun:.0f} s.")
     machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": _cores()}
-    figures = json.dumps({"machine": machine, "quick": given.quick, "larger_history": larger, "results": results})
+    figures = json.dumps(
+        {"machine": machine, "quick": given.quick, "larger_history": larger, "results": results, "growth": grown}
+    )
     if given.json:
         given.json.write_text(figures + "\n")
     else:
         print(figures)
     return 0 if have_held else 1
+
+
+def _grown(database: str, found: dict[str, Found]) -> str:
+    """The operations that cost more with the larger past than they may."""
+    dear = {name: costs["times"] for name, costs in found.items() if costs["times"] > LARGEST_GROWTH}
+    told = [
+        f"MISSED {database:<11} {name:<50} {times:>6.2f} × CPU with the larger past" for name, times in dear.items()
+    ]
+    return "\n".join([*told, f"met    {database:<11} {len(found) - len(dear)} of {len(found)} operations"])
 
 
 def _cpu_shares(found: dict[str, Found]) -> dict[str, float]:

@@ -22,20 +22,22 @@ TURNS = 5
 _LEAST_S, _MOST_TIMES = 0.02, 30  # of one turn
 
 
-def growth(database: str, many: int, only: Sequence[str] = (), say: Any = print) -> dict[str, Found]:
-    """By operation: `cpu_us` with SMALL and with `many`, the servers' included, `times` as much, and
-    `looked_at_times` as many steps or pages.
+def growth(database: str, many: int, only: Sequence[str] = ()) -> dict[str, Found]:
+    """By operation (`only`: those with one of these words in their names): `cpu_us` with SMALL and with `many`, the
+    servers' included, `times` as much, and `looked_at_times` as many steps or pages.
     """
     with ExitStack() as stack:
         programs = [_grown(stack, database, count) for count in (SMALL, many)]
-        names = next(program.read_json() for program in programs)
+        names: list[str] = []
+        for program in programs:
+            names = program.read_json()
         found = {}
         for name in names:
             if only and not any(word in name for word in only):
                 continue
             costs = _compared(programs, name)
             found[name] = costs
-            say(_shown(name, costs))
+            print(_shown(name, costs), flush=True)
         return found
 
 
