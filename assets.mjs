@@ -5,7 +5,7 @@
 // "js/live-3F2A….js"}, "chunks": {"js/live.js": ["js/chunk-….js"]}, "made_of": digest of all that it depends on}.
 
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
@@ -19,11 +19,11 @@ const COPIED = {
   "swagger-ui/swagger-ui-bundle.js": "node_modules/swagger-ui-dist/swagger-ui-bundle.js",
 };
 
-/** @returns the paths below a folder that end in one of these, sorted; none of what is made here. */
+/** @returns the files below a folder that end in one of these, sorted; none of what is made here. */
 function below(folder, ...endings) {
   return readdirSync(folder, { recursive: true })
     .map((name) => join(folder, name))
-    .filter((path) => endings.includes(extname(path)) && !path.startsWith(BUILT))
+    .filter((path) => endings.includes(extname(path)) && !path.startsWith(BUILT) && statSync(path).isFile())
     .sort();
 }
 
