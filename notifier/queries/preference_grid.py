@@ -49,6 +49,11 @@ class Row:
     cells: tuple[Cell, ...]
     tracks: tuple[str, ...] = ()
 
+    @property
+    def is_chosen(self) -> bool:
+        """Whether something was chosen for the type itself."""
+        return any(cell.because in ("type_channel", "type") for cell in self.cells)
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -58,6 +63,11 @@ class Section:
     rows: tuple[Row, ...]
     whole: Over
     channels: tuple[Over, ...]
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether something was chosen for the category itself."""
+        return any(cell.because in ("category_channel", "category") for row in self.rows for cell in row.cells)
 
 
 @dataclass(frozen=True, slots=True)

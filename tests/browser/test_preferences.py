@@ -151,7 +151,7 @@ def test_hours_caps_and_mute_are_saved_told_in_words_and_refused_beside_the_fiel
     expect(page.locator("#fault-caps-marketing-day")).to_contain_text("At least 1.")
     most.fill("2")
     most.press("Enter")
-    expect(toast(page)).to_contain_text("Saved. Most marketing messages in one day: default → 2.")
+    expect(toast(page)).to_contain_text("Saved. Most marketing messages in one day: the usual limit → 2.")
     expect(page.locator("#fault-caps-marketing-day")).to_have_count(0)
 
     panel = page.locator("#mute-panel")
@@ -233,6 +233,9 @@ def test_axe_finds_nothing_whatever_the_page_says(
     # What the bars lie over while one scrolls is no finding
     page.set_viewport_size({"width": 390 if phone else 1440, "height": 6000})
     found = {"by link": (violations(page), overflow(page))}
+    for fold in page.locator("h2 > .fold").all():
+        fold.click()
+    found["unfolded"] = (violations(page), overflow(page))
     page.locator("#like-email").uncheck()
     over(page, "All marketing messages").click()
     page.get_by_role("button", name="For an hour").click()
@@ -243,6 +246,25 @@ def test_axe_finds_nothing_whatever_the_page_says(
     expect(page.locator("#fault-mute_date")).to_be_visible()
     found["refused"] = (violations(page), overflow(page))
     assert {state: trouble for state, trouble in found.items() if trouble != ([], 0)} == {}
+
+
+def test_on_a_phone_all_of_it_is_three_screens_and_a_link_unfolds_its_part(
+    tabs: Tabs, person: NewPerson, letter: Callable[[], tuple[Person, str]]
+) -> None:
+    page = tabs.open("/preferences", email=person().email, phone=True)
+    expect(page.locator("#like-email")).to_be_hidden()
+    assert page.evaluate("document.documentElement.scrollHeight / innerHeight") <= 3
+    page.get_by_role("button", name="Social").click()
+    page.locator("#like-email").uncheck()
+    expect(toast(page)).to_contain_text("Switched off: Like by e-mail")
+    expect(page.locator("#like-email")).to_be_visible()
+    expect(page.get_by_role("button", name="Social")).to_have_attribute("aria-expanded", "true")
+    page.get_by_role("button", name="Reset: Like").click()
+    expect(page.locator("#like-email")).to_be_checked()
+    _, link = letter()
+    page = tabs.open(phone=True)
+    page.goto(link)
+    expect(page.locator("#newsletter-email")).to_be_in_viewport()
 
 
 def test_somebody_who_erases_themselves_is_gone_and_signed_out(tabs: Tabs, person: NewPerson) -> None:

@@ -102,6 +102,15 @@ def _over(name: str, grid: Grid) -> list[Switch]:
     return [Switch(state == "on", category=None if category == "*" else category, channel=known[place].channel)]
 
 
+def reset_in(form: Form, grid: Grid) -> dict[str, Any] | None:
+    """`types:like`, `categories:social`: what was chosen for it is taken back. None: that was not asked for, or of
+    something that is not on the page.
+    """
+    field, _, key = form.get("reset", "").partition(":")
+    known = {"types": grid.titles, "categories": {section.category for section in grid.sections}}
+    return {field: {key: None}} if key in known.get(field, ()) else None
+
+
 def events_in(text: str | None) -> tuple[int, int] | None:
     """`12-31`: the lines of the consent history that one change has written."""
     first, _, last = (text or "").partition("-")

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlunsplit
 from flask import abort, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from notifier.core.choices import taken_back
+from notifier.core import choices
 from notifier.core.errors import Rejected
 from notifier.core.limits import LIMITED
 from notifier.core.preferences import CATEGORIES, from_document
@@ -106,13 +106,16 @@ def _save(desk: Desk, part: str, document: Mapping[str, Any]) -> preferences.Sav
     match part:
         case "choices":
             grid = grid_of(desk.user_id, document, language=language())
-            return preferences.switch(
-                desk.user_id,
-                reading.switches_in(form, grid),
-                grid.may_opt_in,
-                source=desk.source,
-                conditions=desk.conditions,
-            )
+            taken_back = reading.reset_in(form, grid)
+            if taken_back is None:
+                return preferences.switch(
+                    desk.user_id,
+                    reading.switches_in(form, grid),
+                    grid.may_opt_in,
+                    source=desk.source,
+                    conditions=desk.conditions,
+                )
+            changes = taken_back
         case "undo":
             events = reading.events_in(form.get("events")) or abort(400)
             return preferences.undo(desk.user_id, events, source=desk.source, conditions=desk.conditions)
@@ -263,7 +266,7 @@ def _toast_of(desk: Desk, events: tuple[int, int], grid: Grid, document: Mapping
     lines = queries.changes(desk.user_id, events, since=now() - _UNDO_FOR)
     if not lines:
         return None
-    before, _ = taken_back(document, lines)
+    before, _ = choices.taken_back(document, lines)
     said = words.switched(grid, from_document(before)) or "; ".join(
         words.changed(line, grid.titles, zone_of(document["time_zone"])) for line in lines
     )

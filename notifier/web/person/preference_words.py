@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from notifier.channels import CHANNELS
+from notifier.core.digest import MORNING
 from notifier.core.preferences import EVERY_CHANNEL, Preferences, resolve
 from notifier.core.quiet_hours import EVERY_DAY
 from notifier.ground.languages import N_
@@ -58,13 +59,6 @@ _REASONS = {
     ("default", True): N_("On by default: you have not chosen."),
     ("default", False): N_("Off by default: you have not chosen."),
 }
-_MARKS = {
-    "type_channel": N_("chosen"),
-    "type": N_("chosen"),
-    "category_channel": N_("by section"),
-    "category": N_("by section"),
-    "channel": N_("by channel"),
-}
 _STATES = {"on": N_("all on"), "off": N_("all off"), "mixed": N_("some on, some off")}
 
 
@@ -81,11 +75,6 @@ def why(cell: Cell, category: str) -> str:
     """Which rule decided, in one sentence."""
     words = _REASONS[cell.because, cell.is_on]
     return gettext(words, category=category_word(category), by_channel=by_channel(cell.channel))
-
-
-def mark(cell: Cell) -> str:
-    """The same in a word; empty for the default."""
-    return gettext(_MARKS.get(cell.because, ""))
 
 
 def state(over: Over) -> str:
@@ -245,7 +234,8 @@ def entries(history: Iterable[Mapping[str, Any]], titles: Mapping[str, str], zon
 def changed(line: Mapping[str, Any], titles: Mapping[str, str], zone: ZoneInfo) -> str:
     """One line of the consent history: the choice, its old value and its new one."""
     field = line["choice"].partition(".")[0]
-    return f"{name(line['choice'], titles)}: {_value(field, line['from'], zone)} → {_value(field, line['to'], zone)}"
+    before, after = (_value(field, line[end], zone) or _usual(line["choice"]) for end in ("from", "to"))
+    return f"{name(line['choice'], titles)}: {before} → {after}"
 
 
 def name(choice: str, titles: Mapping[str, str]) -> str:
@@ -289,9 +279,30 @@ _NAMES = {
 _NOTHING = {"quiet_hours": N_("off"), "mute_until": N_("not muted"), "addresses": N_("none"), "do_not_track": N_("off")}
 
 
+def _usual(choice: str) -> str:
+    """What holds where nothing was chosen. Of a switch: what its channel is by default."""
+    field, key, leaf = (*choice.split(".", 2), "", "")[:3]
+    match field:
+        case "channels" | "categories" | "types":
+            channel = CHANNELS.get(key if field == "channels" else leaf)
+            return gettext("on") if channel is None or channel.default_on else gettext("off")
+        case "digest":
+            words = FREQUENCIES["off"]
+        case "held":
+            words = _HELD["wait"]
+        case "digest_at":
+            return language().time(MORNING)
+        case "caps":
+            words = N_("the usual limit")
+        case _:
+            words = _NOTHING.get(field, N_("default"))
+    return gettext(words)
+
+
 def _value(field: str, value: Any, zone: ZoneInfo) -> str:
+    """Empty for none."""
     if value is None:
-        return gettext(_NOTHING.get(field, N_("default")))
+        return ""
     match field:
         case "channels" | "categories" | "types" | "do_not_track":
             return gettext("on") if value else gettext("off")

@@ -83,7 +83,7 @@ def test_it_shows_choices_and_whose_they_are_but_nothing_else(visitor: Visitor, 
             "/preferences/export",
             "/preferences/erase",
             'id="history"',
-            "default → off",
+            "on → off",
             'id="addresses"',
         ):
             assert secret not in text

@@ -231,24 +231,30 @@ def test_an_old_page_changes_only_what_was_touched_on_it(desk: Desk) -> None:
 
 
 def test_each_switch_says_which_rule_decided(desk: Desk) -> None:
-    for choices, sentence, mark in (
-        ({}, "On by default: you have not chosen.", ""),
-        ({"types": {"like": {"email": True}}}, "On: you chose it here.", "chosen"),
-        ({"types": {"like": False}}, "Off: you chose it for this kind of message.", "chosen"),
-        (
-            {"categories": {"social": {"email": False}}},
-            "Off: you chose it for social messages by e-mail.",
-            "by section",
-        ),
-        ({"categories": {"social": False}}, "Off: you chose it for all social messages.", "by section"),
-        ({"channels": {"email": True}}, "On: you chose it for everything by e-mail.", "by channel"),
+    for choices, sentence in (
+        ({}, "On by default: you have not chosen."),
+        ({"types": {"like": {"email": True}}}, "On: you chose it here."),
+        ({"types": {"like": False}}, "Off: you chose it for this kind of message."),
+        ({"categories": {"social": {"email": False}}}, "Off: you chose it for social messages by e-mail."),
+        ({"categories": {"social": False}}, "Off: you chose it for all social messages."),
+        ({"channels": {"email": True}}, "On: you chose it for everything by e-mail."),
     ):
         choosing.change("alice", choices, replace=True, source="test")
-        said = re.findall(
-            r'<span class="pref-mark"[^>]*>([^<]*)</span>\s*<span class="pref-why" id="like-email-why">([^<]*)<',
-            desk.page(),
-        )
-        assert said == [(mark, sentence)]
+        assert re.findall(r'<span class="pref-why" id="like-email-why">([^<]*)<', desk.page()) == [sentence]
+
+
+def test_what_differs_is_reset_beside_it(desk: Desk) -> None:
+    choices = {"types": {"like": {"email": False}}, "categories": {"social": {"push": False}}}
+    choosing.change("alice", choices, replace=True, source="test")
+    assert re.findall(r'name="reset" value="([^"]*)"', desk.page()) == ["categories:social", "types:like"]
+    desk.post({"part": "choices", "reset": "types:like"})
+    assert chosen() == {"categories": {"social": {"push": False}}}
+    desk.post({"part": "choices", "reset": "categories:social"})
+    assert chosen() == {}
+    assert 'name="reset"' not in desk.page()
+    for unknown in ("types:nothing", "channels:email", "held:wait", ":"):
+        desk.post({"part": "choices", "reset": unknown})
+        assert chosen() == {}
 
 
 # ---- saving by itself, and taking it back
@@ -551,8 +557,8 @@ def test_the_history_says_what_changed_when_and_by_which_way(signed_in: Callable
     history = re.sub(r"<[^>]+>", " ", page[page.index('id="history"') :])
     assert re.search("Jun 10, 2026, 12:00\u202fPM , by the service that notifies you", history)
     for line in (
-        "Like by e-mail: default → off",
-        "Social messages: default → Daily summary",
+        "Like by e-mail: on → off",
+        "Social messages: One by one → Daily summary",
         "Muted until: not muted → Jun 10, 2026, 1:00\u202fPM",
     ):
         assert line in history
