@@ -4,7 +4,7 @@ Read by the page `/why`, and by the inbox on other sites.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,15 +12,20 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from notifier.core.decisions import Step
 from notifier.core.explain import sentence, story, unpacked
+from notifier.core.lifecycle import OPEN, SKIPPED
 from notifier.ground import shapes
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.ground.languages import Language, language_for
 from notifier.ground.zones import UTC
-from notifier.models import Delivery, EventType, InboxItem, Notification
+from notifier.models import Delivery, InboxItem, Notification
 from notifier.queries import readers
+from notifier.queries.titles import titled
 
+_LEFT_OUT = ("skip", SKIPPED)  # by a decision, and of a delivery
+_IDS = ("duplicate_of", "superseded_by", "digest")
 _DELIVERY = (
     Delivery.notification_id,
     Delivery.channel,
@@ -33,10 +38,11 @@ _DELIVERY = (
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The explanation for one channel, or for all of them (`channel` None)."""
+    """The explanation for one channel, or for all of them (`channel` None): what became of it first, then why."""
 
     channel: str | None
     sentences: tuple[str, ...]
+    is_left_out: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +98,33 @@ def _stories(rows: Sequence[sa.Row[Any]], language: Language, zone: ZoneInfo) ->
             "due_at": shapes.timestamp(row.due_at),
         }
         deliveries.setdefault(row.notification_id, []).append(shown)
-    named = db.session.execute(
-        sa.select(EventType.key, EventType.titles).where(EventType.key.in_({row.type for row in rows}))
-    )
-    titles = {row.key: row.titles for row in named}
+    titles = titled(rows, language.name, is_own=True)
     when = _clock(language, zone)
     stories = []
     for row in rows:
-        parts: dict[str, list[str]] = {}
+        parts: dict[str, list[Step]] = {}
         for step in story(unpacked(row.decision), deliveries.get(row.id, ())):
-            words = parts.setdefault(step.channel, [])
-            words += [said] if (said := sentence(step, language.gettext, when)) not in words else []
-        told = tuple(
-            Told(None if channel == "*" else channel, tuple(sentences)) for channel, sentences in parts.items()
-        )
-        title = language.title(titles[row.type]) or row.type
-        stories.append(Story(show("ntf", row.id), row.type, title, row.created_at, language.name, told))
+            parts.setdefault(step.channel, []).append(step)
+        told = tuple(_part(channel, steps, language, when) for channel, steps in parts.items())
+        stories.append(Story(show("ntf", row.id), row.type, titles[row.id], row.created_at, language.name, told))
     return stories
+
+
+def _part(channel: str, steps: Sequence[Step], language: Language, when: Callable[[str], str]) -> Told:
+    """Without what was still to come when it was decided, where it has come since."""
+    outcomes = [step for step in steps if step.rule == "delivery"]
+    is_over = any(step.outcome not in OPEN for step in outcomes)
+    is_left_out = any(step.outcome in _LEFT_OUT for step in outcomes or steps)
+    # The reason of what was left out at once is its outcome
+    first = outcomes or [step for step in steps if step.outcome in _LEFT_OUT]
+    rest = [step for step in steps if step not in first and not (is_over and step.reason == "at_once")]
+    said = dict.fromkeys(sentence(_without_ids(step), language.gettext, when) for step in (*first, *rest))
+    return Told(None if channel == "*" else channel, tuple(said), is_left_out)
+
+
+def _without_ids(step: Step) -> Step:
+    """They are names of ours, which say nothing to a person."""
+    return replace(step, detail={name: value for name, value in step.detail.items() if name not in _IDS})
 
 
 def _clock(language: Language, zone: ZoneInfo) -> Callable[[str], str]:

@@ -33,7 +33,17 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], Any]:
 def test_it_is_public_and_of_version_3_1(client: FlaskClient, document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
     assert document["info"]["title"] == "Notifier"
-    assert client.get("/api/docs").status_code == 200
+
+
+def test_its_page_is_a_list_of_the_calls_without_a_script_and_offers_the_document(
+    client: FlaskClient, document: dict[str, Any]
+) -> None:
+    answer = client.get("/api/docs")
+    assert answer.status_code == 200
+    missing = [call for call in operations(document) if f"<code>{' '.join(call)}</code>" not in answer.text]
+    assert missing == []
+    assert 'href="/api/openapi.json" download' in answer.text
+    assert '<header class="top">' in answer.text
 
 
 def test_every_call_is_in_it_and_no_page_is(app: APIFlask, document: dict[str, Any]) -> None:

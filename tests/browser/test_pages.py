@@ -210,7 +210,9 @@ def test_states_are_seen_in_high_contrast(tabs: Tabs, person: NewPerson) -> None
 
 def test_the_docs_page_runs_under_the_same_policy(tabs: Tabs) -> None:
     page = tabs.open("/api/docs")
-    expect(page.get_by_text("/api/v1/notifications", exact=True).first).to_be_visible()
+    expect(page.locator(".opblock").get_by_text("/api/v1/notifications", exact=True).first).to_be_visible()
+    expect(page.get_by_role("link", name="Notifier")).to_have_count(0)  # nobody is signed in
+    expect(page.locator("header.top")).to_be_visible()
 
 
 def test_a_mail_is_shown_in_its_frame(tabs: Tabs, captures: list[str], installation: Up) -> None:
