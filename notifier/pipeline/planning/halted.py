@@ -1,7 +1,7 @@
 """Which broadcasts are not to go on: asked before anything of them goes out, in the transaction that would let it out.
 Once a pause or cancellation is committed nothing more goes out, but for sends already in flight.
 
-Called by `delivery.claim`, `delivery.outages` and `upkeep.due`.
+Called by `delivery.claim`, `delivery.outages`, `upkeep.due` and `upkeep.digest_issues`.
 """
 
 from collections.abc import Iterable

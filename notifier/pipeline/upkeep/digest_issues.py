@@ -14,12 +14,15 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.catalogue.known import load_types
+from notifier.core.broadcasts import CANCELLED, PAUSED
 from notifier.core.digest import type_of
 from notifier.core.preferences import Answer
 from notifier.ground.extensions import db
 from notifier.models import Delivery, Digest, DigestEntry, EventType, InboxItem, Notification
 from notifier.people.person import Given, Person, as_given, load_people
+from notifier.pipeline.delivery import outages
 from notifier.pipeline.planning import last_look, replacing
+from notifier.pipeline.planning.halted import halted
 from notifier.pipeline.planning.last_look import Drop
 
 _delivery, _notification = Delivery.__table__.c, Notification.__table__.c
@@ -47,14 +50,16 @@ _ENTRY: tuple[Any, ...] = (
 
 @dataclass(slots=True)
 class Batch:
-    """The digests of one transaction. `entries` are newest first; `left_out` is by delivery, `early` not due yet."""
+    """The digests of one transaction. `entries` are newest first; `left_out` is by delivery; `early`: those that are
+    not due yet, or whose broadcast is paused, each with the time at which to look again.
+    """
 
     digests: Sequence[Digest]
     entries: Sequence[Any]
     persons: Mapping[str, Person]
     types: Mapping[str, EventType]
     left_out: dict[UUID, Drop] = field(default_factory=dict)
-    early: list[Any] = field(default_factory=list)
+    early: list[tuple[Any, datetime]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +95,17 @@ def load(digests: Sequence[Digest]) -> Batch:
 def issues_of(batch: Batch, now: datetime) -> list[Issue]:
     """In the order of the digests. Notes in the batch what is left out, and what is early."""
     drops = last_look.overtaken(_read(batch), replacing.places_of(batch.entries))
+    stopped = halted(entry.broadcast_id for entry in batch.entries)
     listed: dict[tuple[UUID, str], dict[str, dict[UUID, Any]]] = {}
     for entry in batch.entries:
         if entry.send_at is not None and entry.send_at > now:
-            batch.early.append(entry)
+            batch.early.append((entry, entry.send_at))
+        elif stopped.get(entry.broadcast_id) == CANCELLED:
+            batch.left_out[entry.delivery_id] = Drop("cancelled")
         elif entry.expires_at is not None and entry.expires_at <= now:
             batch.left_out[entry.delivery_id] = Drop("expired")
+        elif stopped.get(entry.broadcast_id) == PAUSED:
+            batch.early.append((entry, outages.look_again_at(entry.expires_at, now)))
         elif drop := drops.get(entry.id):
             batch.left_out[entry.delivery_id] = drop
         elif not (answer := _answer(batch, entry)).enabled:

@@ -164,7 +164,7 @@ def _settle(batch: Batch, sent: Sequence[tuple[Issue, str]]) -> None:
     by_channel = {
         (group_of(issue.listed[0]), channel): shown_id for issue, shown_id in sent for channel in issue.channels
     }
-    early = {entry.delivery_id for entry in batch.early}
+    early = {entry.delivery_id for entry, _ in batch.early}
     for entry in batch.entries:
         if entry.delivery_id not in early and entry.delivery_id not in told:
             told[entry.delivery_id] = (DIGESTED, {**entry.detail, "digest": by_channel[group_of(entry), entry.channel]})
@@ -180,8 +180,8 @@ def _settle(batch: Batch, sent: Sequence[tuple[Issue, str]]) -> None:
         )
         db.session.execute(sa.delete(DigestEntry).where(DigestEntry.delivery_id.in_(told)))
     later: dict[UUID, datetime] = {}
-    for entry in batch.early:
-        later[entry.digest_id] = min(entry.send_at, later.get(entry.digest_id, entry.send_at))
+    for entry, at in batch.early:
+        later[entry.digest_id] = min(at, later.get(entry.digest_id, at))
     for digest in batch.digests:
         if digest.id in later:
             digest.due_at = max(digest.window_at, later[digest.id])

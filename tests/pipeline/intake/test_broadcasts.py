@@ -512,3 +512,30 @@ def test_a_cancelled_one_is_listed_in_no_digest(listed: UUID) -> None:
     assert [watching.cancel_rest() for _ in range(3)] == [1, 2, 0]
     assert (rows(DigestEntry), shown(listed)["counts"]["skipped"]) == ([], {"cancelled": 2})
     assert (statuses(listed), shown(listed)["finished_at"] is not None) == ({"cancelled": 1, "skipped": 2}, True)
+
+
+def close_digests() -> int:
+    with transaction() as session:
+        session.execute(sa.update(Digest).values(due_at=now() - timedelta(minutes=10)))
+    return summaries.close_due()
+
+
+def test_a_digest_does_not_list_what_is_paused_and_does_once_it_is_resumed(listed: UUID) -> None:
+    broadcasts.pause(listed)
+    assert close_digests() == 2
+    assert (len(rows(DigestEntry)), shown(listed)["counts"]["skipped"]) == (2, {"digested": 2})
+    assert [row.type for row in rows(Notification) if row.submission_id != listed] == []
+    assert summaries.close_due() == 0, "it is not looked at all the time"
+    broadcasts.resume(listed)
+    assert close_digests() == 2
+    assert (rows(Digest), [row.type for row in rows(Notification) if row.submission_id != listed]) == (
+        [],
+        ["marketing_digest"] * 2,
+    )
+
+
+def test_a_digest_that_closes_before_the_cancelled_ones_are_taken_out_lists_none_of_them(listed: UUID) -> None:
+    broadcasts.cancel(listed)
+    assert close_digests() == 2
+    assert (rows(Digest), shown(listed)["counts"]["skipped"]) == ([], {"cancelled": 2})
+    assert [row.type for row in rows(Notification) if row.submission_id != listed] == []
