@@ -127,7 +127,8 @@ def retry_failed(broadcast_id: str) -> Response:
     """Send the failed part of a broadcast again
 
     Deliveries that are `failed` or `unknown`, and no others: what a person no longer wants, and what has expired, is
-    not sent. An `unknown` one may have arrived. 409 if nothing has failed, or the broadcast is paused or cancelled.
+    not sent. An `unknown` one may have arrived. 409 if nothing has failed that may still be sent, or the
+    broadcast is paused or cancelled.
     """
     return _change(broadcast_id, broadcast_retries.begin)
 

@@ -21,6 +21,7 @@ from notifier.ledgers import audit, broadcast_counts
 from notifier.models import Broadcast, Delivery
 from notifier.operations import retry_dead
 from notifier.pipeline.intake.broadcasts import KIND
+from notifier.pipeline.planning import pacing
 from notifier.queries.dead_letters import is_dead
 
 BATCH = 500
@@ -29,7 +30,7 @@ BATCH = 500
 @retried
 def begin(broadcast_id: UUID) -> None:
     """What has failed up to now. While that is being done, asking again changes nothing. Raises Rejected('conflict')
-    where nothing has failed, or the broadcast is not to send anything.
+    where nothing has failed that may still be sent, or the broadcast is not to send anything.
     """
     with transaction() as session:
         row = session.get(Broadcast, broadcast_id, with_for_update={"key_share": True}, populate_existing=True)
@@ -43,6 +44,8 @@ def begin(broadcast_id: UUID) -> None:
         failed = sum(counts[status] for status in DEAD)
         if not failed:
             raise Rejected("conflict", "there is nothing to retry: none of its deliveries has failed")
+        if session.scalar(_dead(broadcast_id).where(retry_dead.is_unexpired(clock_now())).limit(1)) is None:
+            raise Rejected("conflict", "there is nothing to retry: what has failed has expired or been discarded")
         row.status, row.finished_at = RUNNING, None
         row.retrying, row.retried_to = clock_now(), None
         if not row.is_test:
@@ -50,23 +53,26 @@ def begin(broadcast_id: UUID) -> None:
 
 
 def work() -> int:
-    """One batch of one broadcast. → how many dead letters it looked at; BATCH: there may be more at once."""
-    if db.session.scalar(_asked_for().limit(1)) is None:
-        db.session.close()
+    """One batch of one broadcast, once its queues have room (`planning.pacing`). → how many dead letters it looked at;
+    BATCH: there may be more at once.
+    """
+    is_any = db.session.scalar(_asked_for().limit(1)) is not None
+    db.session.close()
+    if not is_any:
         return 0
+    room = pacing.room()
     with transaction() as session:
         row = session.scalar(_asked_for().limit(1).with_for_update(skip_locked=True, key_share=True))
         if row is None:
             return 0
-        dead = sa.select(Delivery.id).where(
-            Delivery.broadcast_id == row.id,
-            Delivery.status.in_(DEAD),
-            is_dead(),
-            sa.or_(Delivery.failed_at.is_(None), Delivery.failed_at <= row.retrying),
-        )
+        asked = sa.or_(Delivery.failed_at.is_(None), Delivery.failed_at <= row.retrying)
+        dead = _dead(row.id).add_columns(Delivery.channel, Delivery.priority).where(asked)
         if row.retried_to is not None:
             dead = dead.where(Delivery.id > row.retried_to)
-        ids = list(session.scalars(dead.order_by(Delivery.id).limit(BATCH)))
+        found = session.execute(dead.order_by(Delivery.id).limit(BATCH)).all()
+        if any(not room[one.channel, one.priority] for one in found):
+            return 0
+        ids = [one.id for one in found]
         doorbells = retry_dead.revive(session, ids)
         row.retries += len(doorbells)
         row.retried_to = ids[-1] if ids else row.retried_to
@@ -76,6 +82,10 @@ def work() -> int:
             row.retrying, (row.ended_before, row.failed_before) = None, ended
     retry_dead.tell_queues(doorbells, is_retry=True)
     return len(ids)
+
+
+def _dead(broadcast_id: UUID) -> "sa.Select[UUID]":
+    return sa.select(Delivery.id).where(Delivery.broadcast_id == broadcast_id, Delivery.status.in_(DEAD), is_dead())
 
 
 def _asked_for() -> "sa.Select[Broadcast]":

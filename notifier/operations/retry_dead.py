@@ -5,6 +5,7 @@ checks again whether a delivery is still wanted.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -45,12 +46,16 @@ def retry(ids: Sequence[UUID]) -> int:
     return len(doorbells)
 
 
+def is_unexpired(now: datetime) -> "sa.ColumnElement[bool]":
+    return sa.or_(Delivery.expires_at.is_(None), Delivery.expires_at > now)
+
+
 def revive(session: "scoped_session[Session]", ids: Sequence[UUID], through: str | None = None) -> list[Doorbell]:
     """Queues them again, inside the caller's transaction. `through`: the provider account to use. → doorbells, for
     `tell_queues`.
     """
     now = clock_now()
-    held = _hold(session, ids, sa.or_(Delivery.expires_at.is_(None), Delivery.expires_at > now))
+    held = _hold(session, ids, is_unexpired(now))
     changed = [row for row in held if (row.detail or {}).get(THROUGH) != through]
     if changed:
         _set_details(session, {row.id: {**row.detail, THROUGH: through} for row in changed})

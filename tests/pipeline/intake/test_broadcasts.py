@@ -7,7 +7,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +32,7 @@ from notifier.pipeline.delivery.outages import Outages
 from notifier.pipeline.intake import broadcasts, expand
 from notifier.pipeline.intake.broadcasts import Draft
 from notifier.pipeline.intake.item import Caller
+from notifier.pipeline.planning import pacing
 from notifier.pipeline.upkeep import broadcasts as watching
 from notifier.pipeline.upkeep import due, lost, summaries
 from notifier.queries.broadcasts import one
@@ -481,6 +482,31 @@ def test_the_failed_part_alone_is_sent_again_and_counted(app: APIFlask, failing:
     assert watching.watch() == 1
     assert shown(failing)["status"] == "finished"
     assert Counter(row.tries for row in deliveries() if row.status == "delivered") == {1: 60, 2: 58}
+
+
+@pytest.mark.parametrize("change", [{"reason": "discarded"}, {"expires_at": datetime(2026, 1, 1, tzinfo=UTC)}])
+def test_where_all_that_failed_is_past_retrying_it_stays_finished(failing: UUID, change: dict[str, Any]) -> None:
+    with transaction() as session:
+        session.execute(sa.update(Broadcast).values(stop_at_failures=None))
+        session.execute(sa.update(Delivery).where(Delivery.status == "failed").values(**change))
+    watching.watch()
+    with pytest.raises(Rejected) as refusal:
+        broadcast_retries.begin(failing)
+    assert (refusal.value.code, shown(failing)["status"], watching.watch()) == ("conflict", "finished", 0)
+    assert [row.kind for row in rows(Event) if row.kind.startswith("broadcast.")] == ["broadcast.finished"]
+
+
+def test_what_is_retried_waits_until_its_queue_has_room(failing: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broadcast_retries, "BATCH", 20)
+    monkeypatch.setattr(pacing, "MOST_IN_LINE", 30)
+    line = queue("email.low")
+    line.empty()
+    broadcast_retries.begin(failing)
+    assert [broadcast_retries.work() for _ in range(3)] == [20, 20, 0]
+    assert (line.count, shown(failing)["retries"]) == (40, 40)
+    line.empty()
+    assert [broadcast_retries.work() for _ in range(3)] == [20, 0, 0]
+    assert (line.count, shown(failing)["retries"], statuses(failing)) == (20, 60, {"queued": 60, "delivered": 60})
 
 
 # ---- digests --------------------------------------------------------------------------------------------------------
