@@ -1,8 +1,9 @@
 """Lets out in parts what comes due or is expanded all at once: 100,000 newsletters at 07:00 delay nobody else.
 
 A queue in Redis is filled up to MOST_IN_LINE jobs; further deliveries stay in the database, `waiting` and due, and
-follow as workers empty the queue. Called by `upkeep.due` and `intake.expand`; `queries.overview` and a metric show the
-number held back.
+follow as workers empty the queue. Urgent ones too: one that is submitted by itself is queued at once, and has no
+million of a broadcast before it. Called by `upkeep.due`, `intake.expand` and `operations.broadcast_retries`;
+`queries.overview` and a metric show the number held back.
 """
 
 from collections.abc import Mapping
@@ -21,8 +22,7 @@ from notifier.models import Delivery
 from notifier.signals.queueing import depths, queue_name
 
 BATCH = 1_000  # released in one transaction
-MOST_IN_LINE = 5_000  # jobs in one queue, urgent ones excepted: more than workers take between two looks
-URGENT = PRIORITIES[0]
+MOST_IN_LINE = 5_000  # jobs in one queue: more than workers take between two looks
 
 Lane = tuple[str, str]  # channel, priority
 
@@ -55,7 +55,7 @@ def room() -> dict[Lane, int]:
 
 
 def _room_of(lane: Lane, waiting: int) -> int:
-    return BATCH if lane[1] == URGENT or _is_shown_by_us(lane) else min(max(MOST_IN_LINE - waiting, 0), BATCH)
+    return BATCH if _is_shown_by_us(lane) else min(max(MOST_IN_LINE - waiting, 0), BATCH)
 
 
 def _is_shown_by_us(lane: Lane) -> bool:

@@ -177,10 +177,10 @@ def _take_steps(facts: Facts, drafts: Sequence[DeliveryDraft], now: datetime) ->
 
 
 def _hold_back(drafts: Iterable[DeliveryDraft], room: Mapping[pacing.Lane, int], now: datetime) -> None:
-    """Leaves `waiting`, and due, the deliveries that do not fit into their queues. Urgent ones always fit."""
+    """Leaves `waiting`, and due, the deliveries that do not fit into their queues."""
     left = dict(room)
     for draft in drafts:
-        if draft.status == lifecycle.QUEUED and draft.priority != pacing.URGENT:
+        if draft.status == lifecycle.QUEUED:
             lane = (draft.channel, draft.priority)
             left[lane] -= 1
             if left[lane] < 0:

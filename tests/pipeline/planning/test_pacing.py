@@ -106,11 +106,14 @@ def test_the_oldest_of_a_kind_goes_first(app: APIFlask, notification: UUID) -> N
     assert queue("email.low").job_ids == [f"dlv_{key.hex}" for key in (*old, *young)]
 
 
-def test_urgent_ones_go_out_however_many_there_are(app: APIFlask, notification: UUID) -> None:
-    stand_in_line("sms.urgent", pacing.MOST_IN_LINE)
+def test_a_release_of_urgent_ones_fills_their_queue_no_further_than_any_other(
+    app: APIFlask, notification: UUID
+) -> None:
+    """One that is submitted meanwhile has no more than that before it."""
+    stand_in_line("sms.urgent", pacing.MOST_IN_LINE - 1)
     fall_due(notification, 3, "sms", "urgent")
     release()
-    assert (in_line("sms.urgent"), held_back()) == (pacing.MOST_IN_LINE + 3, {})
+    assert (in_line("sms.urgent"), held_back()) == (pacing.MOST_IN_LINE, {"sms.urgent": 2})
 
 
 def test_in_app_items_are_shown_while_redis_is_away_and_the_rest_waits(
